@@ -1,0 +1,51 @@
+"""A calculator for LSTM forward passes: every gate of every step, and where two results part.
+
+::
+
+    model = lstmcli.load("weights.npz", forget_bias=1.0)
+    trace = lstmcli.run(model, x)                       # trace.h, .c, .i, .f, .g, .o, .final_h
+    difference = lstmcli.diff(trace, "expected.txt")    # .equal, .first_divergence, .arrays
+    lstmcli.save(trace, "out.npz")
+
+The rings; imports point inwards only::
+
+    cli        one file per command; may use everything, nothing uses it
+    loading, saving, comparing        join files and the core
+    formats    files <-> named arrays; knows no LSTM          views   results -> sheets
+    core       the cell, the loop, the conventions, the comparison; numpy only
+    errors     UserError
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lstmcli.comparing import diff
+    from lstmcli.core.model import Model, Trace
+    from lstmcli.core.run import run
+    from lstmcli.errors import UserError
+    from lstmcli.loading import load
+    from lstmcli.saving import save
+
+__version__ = "0.1.0"  # a string: reading it from the installed metadata would take 25 ms
+
+__all__ = ["Model", "Trace", "UserError", "__version__", "diff", "load", "run", "save"]
+
+_HOMES = {
+    "Model": "core.model",
+    "Trace": "core.model",
+    "UserError": "errors",
+    "diff": "comparing",
+    "load": "loading",
+    "run": "core.run",
+    "save": "saving",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for, so that ``import lstmcli`` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lstmcli' has no attribute {name!r}")
+    return getattr(import_module(f"lstmcli.{_HOMES[name]}"), name)

@@ -1,0 +1,170 @@
+"""The step loop: packed weights, kept buffers, one matrix product and a few passes a step.
+
+How the weights lie. The gates are stacked in the order f, i, o, g, and input, recurrent kernel and
+bias side by side, so that one product of ``K`` (4H, N) with ``[x; h; 1]`` (N, R) gives all
+pre-activations of R rows of a batch. In the usual cell the rows of f, i and o are negated, so that
+``q = 1 + exp(K v)`` is the reciprocal of a gate: dividing by q does the sigmoid and the product
+with it in one pass, rounds once less, and lets the lower tail of the sigmoid fade to the smallest
+number there is.
+
+What it promises, bit for bit: a run cut into chunks of steps equals the whole run; what is kept
+does not change h; blocks of rows follow from the shapes alone. For that the product of a step is
+never merged over steps, and h and c are handed on in the working dtype.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.activations import activation
+from lstmcli.core.model import Cell
+from lstmcli.core.names import HOME
+from lstmcli.core.steps import FIOG, Step, usual_cell, whole_cell
+
+Array = npt.NDArray[Any]
+
+BATCH_SLOTS = 16  # steps whose operands are held at once; 8 to 64 are equally quick for a batch,
+LONE_SLOTS = 64  # and a lone row, whose steps cost 2 us, wants fewer refills
+TILE = 16  # rows of inputs copied at a time: a cache line of float32, so lines are used whole
+
+
+class Packed:
+    """A cell's weights as the loop wants them; made once per model, shared by all blocks."""
+
+    def __init__(self, cell: Cell) -> None:
+        order = [HOME.index(gate) for gate in FIOG]
+        bias = cell.bias.copy()  # (4, H)
+        bias[1] += cell.dtype.type(cell.convention.forget_bias)
+        if cell.norm_scale is not None:  # these are added after the normalisation instead
+            bias[:] = 0
+        K = np.concatenate([cell.kernel, cell.recurrent_kernel, bias[:, :, None]], axis=2)[order]
+        self.cell = cell
+        self.usual = is_usual(cell)
+        if self.usual:
+            np.negative(K[:3], K[:3])  # f, i, o
+        self.width = K.shape[2]  # N = I + P + 1
+        self.K = np.ascontiguousarray(K.reshape(-1, self.width))  # (4H, N)
+
+
+def is_usual(cell: Cell) -> bool:
+    """Whether the gates are sigmoids of the product alone: no peephole, clip, norm, projection."""
+    convention = cell.convention
+    return (
+        convention.recurrent_activation == "sigmoid"
+        and convention.coupled == "none"
+        and convention.cell_clip is None
+        and convention.gate_clip is None
+        and convention.projection_clip is None
+        and cell.peephole is None
+        and cell.projection is None
+        and cell.norm_scale is None
+    )
+
+
+class Loop:
+    """The loop over the steps of a block of R rows; owns its buffers and the carried state."""
+
+    def __init__(self, packed: Packed, rows: int, slots: int | None = None) -> None:
+        cell = packed.cell
+        H, I, P, N, R = cell.units, cell.inputs, cell.outputs, packed.width, rows
+        S = slots or (BATCH_SLOTS if R > 1 else LONE_SLOTS)
+        self.cell, self.rows, self.slots = cell, R, S
+        self._candidate = activation(cell.convention.activation)
+        self._output = activation(cell.convention.output_activation)
+        self._one = np.ones((), cell.dtype)  # a 0-d array costs a call half of what a scalar does
+
+        # V: the operand [x; h; 1] of each step, (S + 1, N, R); step k writes its h into slot k + 1
+        self._V = np.zeros((S + 1, N, R), cell.dtype)
+        self._V[:, -1] = 1
+        self._x, self._h = self._V[:, :I], self._V[:, I : I + P]  # (S + 1, I, R), (S + 1, P, R)
+        self._z = np.empty((4 * H, R), cell.dtype)
+        self._c = np.zeros((H, R), cell.dtype)
+        self._gates = np.empty((4 * H, R), cell.dtype)  # where gates go that nobody keeps
+        self._step: Step = usual_cell(cell) if packed.usual else whole_cell(cell)
+        self._quick = packed.usual
+
+        if R > 1:
+            self._product = packed.K.dot
+            self._operands = [(self._V[k], self._h[k + 1]) for k in range(S)]
+            self._product_out = self._z
+        else:  # a matrix-vector product, quicker through the transpose of the transposed matrix
+            self._product = np.ascontiguousarray(packed.K.T).T.dot
+            self._operands = [(self._V[k, :, 0], self._h[k + 1]) for k in range(S)]
+            self._product_out = self._z.reshape(-1)
+
+    @property
+    def state(self) -> tuple[Array, Array]:
+        """Copies of h (R, P) and c (R, H) as they are now."""
+        return self._h[0].T.copy(), self._c.T.copy()
+
+    def start(self, h: Array, c: Array) -> None:
+        """Begin from h (R, P) and c (R, H)."""
+        self._h[0], self._c[:] = h.T, c.T
+
+    def advance(
+        self,
+        x: Array,
+        h: Array,
+        gates: Array | None = None,
+        c: Array | None = None,
+        z: Array | None = None,
+    ) -> None:
+        """Run the steps of x (s, R, I), writing h (s, P, R) and whatever else is to be kept.
+
+        ``gates`` and ``z`` are (s, 4H, R) in the order f, i, o, g; ``c`` is (s, H, R).
+        """
+        h_only = gates is None and c is None and z is None and self._quick
+        for first in range(0, len(x), self.slots):
+            part = slice(first, min(first + self.slots, len(x)))
+            count = part.stop - first
+            self._fill(x[part])
+            if h_only:
+                self._run(count)
+            else:
+                self._run_keeping(count, *(a if a is None else a[part] for a in (gates, c, z)))
+            h[part] = self._h[1 : count + 1]
+            self._h[0] = self._h[count]
+
+    def _fill(self, x: Array) -> None:
+        """Copy inputs (s, R, I) into the operands, some rows at a time."""
+        for r in range(0, self.rows, TILE):
+            self._x[: len(x), :, r : r + TILE] = x[:, r : r + TILE].transpose(0, 2, 1)
+
+    def _run(self, count: int) -> None:
+        """The usual cell, h alone: eight passes a step over flat views."""
+        n = self._c.size
+        flat = self._z.reshape(-1)
+        fio, fi, o, z_g = flat[: 3 * n], flat[: 2 * n], flat[2 * n : 3 * n], flat[3 * n :]
+        f, i = fi[:n], fi[n:]
+        cg = np.empty(2 * n, flat.dtype)  # c, and beside it the candidate
+        c, g = cg[:n], cg[n:]
+        c[:] = self._c.reshape(-1)
+        product, z, one = self._product, self._product_out, self._one
+        candidate, output = self._candidate, self._output
+        exp, add, divide = np.exp, np.add, np.divide
+        for operand, h in self._operands[:count]:
+            product(operand, z)
+            exp(fio, fio)
+            add(fio, one, fio)  # 1 / gate
+            candidate(z_g, g)
+            divide(cg, fi, fi)  # f * c and i * g in one call
+            add(f, i, c)
+            output(c, g)
+            divide(g, o, h.reshape(-1))  # straight into the next operand
+        self._c.reshape(-1)[:] = c
+
+    def _run_keeping(
+        self, count: int, gates: Array | None, c: Array | None, z: Array | None
+    ) -> None:
+        """Any cell, with its gates, cells and pre-activations written where they are kept."""
+        before = self._c
+        for k, (operand, h) in enumerate(self._operands[:count]):
+            self._product(operand, self._product_out)
+            gates_k = self._gates if gates is None else gates[k]
+            after = self._c if c is None else c[k]
+            self._step(self._z, before, gates_k, after, h, None if z is None else z[k])
+            before = after
+        self._c[:] = before

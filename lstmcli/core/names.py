@@ -1,0 +1,89 @@
+"""The field's words: gate letters, gate orders, names of activations. No numpy here."""
+
+from __future__ import annotations
+
+HOME = "ifgo"
+"""The order of gates inside the house: input, forget, candidate, output."""
+
+_CANDIDATE = "gjcz"  # flax and torch say g, TF1 j, Keras and ONNX c, Core ML z
+
+
+def read_gate_order(value: object) -> str:
+    """A gate order in home letters: ``ijfo`` and ``ICFO`` are ``igfo``.
+
+    Raises
+    ------
+    ValueError
+        with the words for what a gate order is, unless all four gates are there once.
+    """
+    text = str(value).lower()
+    order = "".join("g" if letter in _CANDIDATE else letter for letter in text)
+    if sorted(order) != sorted(HOME):
+        raise ValueError("each of i, f, o and one of g j c z once, such as ifgo, ijfo or iofc")
+    return order
+
+
+def spaced(order: str) -> str:
+    """``i g f o``, as headers show an order."""
+    return " ".join(order)
+
+
+ACTIVATION_NAMES: dict[str, tuple[float, ...]] = {
+    # name: its parameters when none are given, by the ONNX specification where ONNX has it
+    "sigmoid": (),
+    "tanh": (),
+    "relu": (),
+    "identity": (),
+    "hard_sigmoid_0.2": (),  # clip(0.2 x + 0.5): Keras 1 and 2, TF1, ONNX
+    "hard_sigmoid_1_6": (),  # clip(x/6 + 0.5): Keras 3, PyTorch, JAX
+    "hard_sigmoid": (0.2, 0.5),  # only with its slope and offset given
+    "affine": (1.0, 0.0),
+    "leaky_relu": (0.01,),
+    "thresholded_relu": (1.0,),
+    "scaled_tanh": (1.0, 1.0),
+    "elu": (1.0,),
+    "softsign": (),
+    "softplus": (),
+}
+
+_ALIASES = {
+    "linear": "identity",
+    "leakyrelu": "leaky_relu",
+    "thresholdedrelu": "thresholded_relu",
+    "scaledtanh": "scaled_tanh",
+    "hardsigmoid": "hard_sigmoid",
+    "hard_sigmoid_1/6": "hard_sigmoid_1_6",
+}
+
+
+def read_activation_name(value: object) -> str:
+    """An activation in one spelling: ``relu``, ``leaky_relu(0.01)``, ``affine(1.5,0.2)``.
+
+    Raises
+    ------
+    ValueError
+        with the known names; for a bare ``hard_sigmoid``, with the two that share the name.
+    """
+    from lstmcli.errors import did_you_mean
+
+    text = str(value).lower().replace(" ", "")
+    name, _, rest = text.partition("(")
+    name = _ALIASES.get(name, name)
+    if name not in ACTIVATION_NAMES:
+        known = [n for n in ACTIVATION_NAMES if n != "hard_sigmoid"]
+        raise ValueError(f"one of {', '.join(known)}.{did_you_mean(name, known)}")
+    if name == "hard_sigmoid" and not rest:
+        raise ValueError(
+            "hard_sigmoid_0.2, clip(0.2x + 0.5), as Keras 1 and 2, TF1 and ONNX have it,\n"
+            "  or hard_sigmoid_1_6, clip(x/6 + 0.5), as Keras 3, PyTorch and JAX have it"
+        )
+    defaults = ACTIVATION_NAMES[name]
+    try:
+        given = tuple(float(p) for p in rest.rstrip(")").split(",") if p)
+    except ValueError:
+        raise ValueError(f"numbers between the brackets of {name}(...)") from None
+    if len(given) > len(defaults):
+        raise ValueError(f"at most {len(defaults)} numbers for {name}")
+    if not given:
+        return name
+    return f"{name}({','.join(f'{p:g}' for p in given + defaults[len(given) :])})"

@@ -1,0 +1,296 @@
+"""Which tensors of a file are an LSTM, and in whose convention.
+
+Names come first: every row of the table claims the tensors whose names end in its templates, and
+the row that claims most of a group has it. Shapes decide between rows of the same names, and drop
+what only looks like an LSTM by its names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from lstmcli.core.conventions import CONVENTIONS, Convention
+from lstmcli.errors import UserError, did_you_mean
+
+Shapes = Mapping[str, tuple[int, ...]]
+Place = tuple[int, int]  # layer, direction (0 forward, 1 backward)
+Names = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
+
+FORWARD = ("", "forward", "fw", "l", "0")
+_SLOT = re.compile(r"(^|_)(adam\w*|rmsprop|adagrad|adadelta|momentum|optimizer\w*)(_|$)", re.I)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One LSTM in a file: the row that fits, and the tensors of each of its cells."""
+
+    convention: Convention
+    prefix: str  # what its names have before the row's templates, normalised
+    cells: Mapping[Place, Names]
+    rivals: list[str] = field(default_factory=list)  # rows that fit these names as well
+
+    @property
+    def label(self) -> str:
+        """What ``--layer`` calls it."""
+        return self.prefix or "(no prefix)"
+
+    @property
+    def tensors(self) -> list[str]:
+        """The names of its tensors in the file."""
+        names: list[str] = []
+        for cell in self.cells.values():
+            for name in cell.values():
+                names += [name] if isinstance(name, str) else name.values()
+        return names
+
+
+def normalised(name: str) -> str:
+    """The name with ``/``, ``.``, ``:`` and ``_`` alike, and without TensorFlow's ``:0``."""
+    return re.sub(r"[/.:_]+", "_", name.removesuffix(":0")).strip("_")
+
+
+def recognise(shapes: Shapes, convention: str | None = None) -> list[Found]:
+    """Every LSTM among tensors of these names and shapes; ``convention`` asks for one row.
+
+    No tensor belongs to two: the row that claims most goes first.
+    """
+    rows = [find_convention(convention)] if convention else list(CONVENTIONS.values())
+    names = [n for n in shapes if not _SLOT.search(normalised(n))] or list(shapes)
+    claims = [
+        found
+        for row in rows
+        if row.by_name or convention
+        for found in _claims(row, names, asked=convention is not None)
+        if _fits(found, shapes)
+    ]
+    claims.sort(key=_weight, reverse=True)  # stable: of equals, the table's order holds
+    taken: dict[str, Found] = {}
+    for found in claims:
+        owners = [taken[name] for name in found.tensors if name in taken]
+        if not owners:
+            taken |= dict.fromkeys(found.tensors, found)
+        elif _weight(found) == _weight(owners[0]) and _reads_otherwise(found, owners[0]):
+            owners[0].rivals.append(found.convention.name)
+    kept = list(dict.fromkeys(taken.values()))
+    shadowed = {(f.convention.shadows, f.prefix) for f in kept if f.convention.shadows}
+    kept = [f for f in kept if (f.convention.name, f.prefix) not in shadowed]
+    order = {name: n for n, name in enumerate(shapes)}
+    return sorted(kept, key=lambda f: min(order[name] for name in f.tensors))
+
+
+def _weight(found: Found) -> tuple[int, bool]:
+    return len(found.tensors), bool(found.convention.within)
+
+
+def _reads_otherwise(one: Found, other: Found) -> bool:
+    def reading(row: Convention) -> tuple[object, ...]:
+        return row.gates, row.forget_bias, row.cell_clip, row.interleaved, row.recurrent_activation
+
+    return reading(one.convention) != reading(other.convention)
+
+
+# ---- names
+
+
+@dataclass(frozen=True)
+class _End:
+    """A template of a row, as a pattern of the end of a name."""
+
+    role: str
+    pattern: re.Pattern[str]
+
+
+@cache
+def _ends(row_name: str) -> tuple[_End, ...]:
+    row = CONVENTIONS[row_name]
+    return tuple(
+        _End(role, re.compile(rf"(?:(?P<prefix>.+)[_-])?(?P<end>{_pattern(row, role, form)})"))
+        for role, forms in row.tensors.items()
+        for form in forms.split(" | ")
+    )
+
+
+def _pattern(row: Convention, role: str, template: str) -> str:
+    """A template as a pattern of normalised names, its places as named groups."""
+    words = "|".join(re.escape(row.word(gate, role)) for gate in _gates_of(row, role))
+    forward, backward = (re.escape(mark) for mark in row.marks)
+    direction = "(?P<direction>%s)" % (f"{forward}|{backward}" if forward else f"(?:{backward})?")
+    places = {
+        "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d+)", "number": r"(?P<number>\d+)",
+        "direction": direction,
+    }  # fmt: skip
+    pieces = re.split(r"\{(\w+)\}", re.sub(r"[/.:_]+", "_", template))
+    return "".join(places[p] if n % 2 else re.escape(p) for n, p in enumerate(pieces))
+
+
+def _gates_of(row: Convention, role: str) -> str:
+    return "ifo" if role == "peephole" else row.letters
+
+
+@cache
+def _longest_end(name: str) -> int:
+    """Characters of the longest template of any row that the name ends in; 0 if in none.
+
+    It makes ``recurrent_kernel`` something else than the kernel of a thing called recurrent.
+    """
+    plain = normalised(name)
+    matches = (end.pattern.fullmatch(plain) for row in CONVENTIONS for end in _ends(row))
+    return max((len(m["end"]) for m in matches if m), default=0)
+
+
+def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Found]:
+    """The groups of tensors that have all that the row needs; ``asked`` for, in any place."""
+    groups: dict[str, dict[Place, Names]] = {}
+    for name in names:
+        for end in _ends(row.name):
+            match = end.pattern.fullmatch(normalised(name))
+            if not match or (len(match["end"]) != _longest_end(name) and not asked):
+                continue
+            prefix, place, role = _placed(row, end.role, match)
+            if not asked and not re.search(row.within, match["prefix"] or ""):
+                continue
+            held = groups.setdefault(prefix, {}).setdefault(place, {})
+            role, _, gate = role.partition(".")
+            if gate:
+                gates = held.setdefault(role, {})
+                if isinstance(gates, dict):
+                    gates[gate] = name
+            else:
+                held[role] = name
+    for prefix, cells in groups.items():
+        whole = {place: names for place, names in sorted(cells.items()) if _is_whole(row, names)}
+        if whole:
+            yield Found(row, prefix, whole)
+
+
+def _placed(row: Convention, role: str, match: re.Match[str]) -> tuple[str, Place, str]:
+    """The group of a tensor, its layer and direction there, and its role or ``role.gate``."""
+    prefix, told = _split_path(row, match["prefix"] or "")
+    told |= {k: v for k, v in match.groupdict().items() if v is not None}
+    layer, direction = int(told.get("layer") or 0), told.get("direction") or ""
+    if "number" in told:
+        layer, n = divmod(int(told["number"]), len(row.numbered))
+        role = row.numbered[n]
+    if word := told.get("gate"):
+        role += "." + next(g for g in _gates_of(row, role) if row.word(g, role) == word)
+    return prefix, (layer, 0 if direction in FORWARD else 1), role
+
+
+def _split_path(row: Convention, prefix: str) -> tuple[str, dict[str, str]]:
+    """The prefix without what the row's path tells, and what it tells."""
+    if not row.path:
+        return prefix, {}
+    told: dict[str, str] = {}
+    for match in re.finditer(row.path, prefix):
+        told |= {k: v for k, v in match.groupdict().items() if v is not None}
+    return normalised(re.sub(row.path, "", prefix)), told
+
+
+def _is_whole(row: Convention, names: Names) -> bool:
+    """Whether a cell has each tensor that it cannot do without, for each gate."""
+    roles = {role.partition(".")[0] for role in row.numbered} | set(row.tensors)
+    for role in roles & {"kernel", "recurrent_kernel", "fused"} | set(row.required):
+        held = names.get(role)
+        if held is None:
+            return False
+        if isinstance(held, dict) and set(row.letters) - set(held) - set(row.absent):
+            return False
+    return True
+
+
+# ---- shapes
+
+
+def _fits(found: Found, shapes: Shapes) -> bool:
+    """Whether the shapes can be this row's, so far as rows of the same names differ in them."""
+    row = found.convention
+    for names in found.cells.values():
+        recurrent, bias = names.get("recurrent_kernel"), names.get("bias")
+        if not isinstance(recurrent, str):
+            continue
+        sides = shapes[recurrent][-2:]
+        if len(sides) < 2:
+            return False
+        if isinstance(bias, str):
+            width = shapes[bias][-1:]
+            four_h = max(sides)
+            if width in ((four_h,), (2 * four_h,)) and width != (four_h * row.bias_halves,):
+                return False
+    return True
+
+
+# ---- choosing
+
+
+def find_convention(name: str) -> Convention:
+    """The row of this name.
+
+    Raises
+    ------
+    UserError
+        listing the table if there is none.
+    """
+    try:
+        return CONVENTIONS[name.lower()]
+    except KeyError:
+        raise UserError(
+            f"there is no convention {name!r}.{did_you_mean(name, CONVENTIONS)}\n"
+            f"  lstm conventions lists them: {', '.join(CONVENTIONS)}."
+        ) from None
+
+
+def choose(
+    found: list[Found], layer: str | None, tensors: Collection[str], source: str
+) -> list[Found]:
+    """The LSTM to run, or several to run one after the other (``--layer 0,1``).
+
+    Raises
+    ------
+    UserError
+        if there is none, if several need ``layer`` to choose, or if two conventions fit the names.
+    """
+    if not found:
+        raise UserError(_nothing_found(tensors, source))
+    if layer is None and len(found) > 1:
+        raise UserError(
+            f"{source} holds {len(found)} LSTMs; choose one with --layer:\n{_list(found)}\n"
+            f"  --layer 0,1 runs them one after the other."
+        )
+    chosen = [_one(found, word, source) for word in layer.split(",")] if layer else found
+    for one in chosen:
+        if one.rivals:
+            names = (one.convention.name, *one.rivals)
+            raise UserError(
+                f"{source}: {' and '.join(names)} store the same names; which is it?\n"
+                + "\n".join(f"  --convention {n}  {CONVENTIONS[n].title}" for n in names)
+            )
+    return chosen
+
+
+def _one(found: list[Found], word: str, source: str) -> Found:
+    if word.isdigit() and int(word) < len(found):
+        return found[int(word)]
+    plain = normalised(word)
+    matches = [f for f in found if plain == f.prefix] or [f for f in found if plain in f.prefix]
+    if len(matches) != 1:
+        kind = "no LSTM" if not matches else f"{len(matches)} LSTMs"
+        raise UserError(f"--layer {word}: {source} holds {kind} of that name:\n{_list(found)}")
+    return matches[0]
+
+
+def _list(found: list[Found]) -> str:
+    return "\n".join(f"  --layer {n}  or  --layer {f.label}" for n, f in enumerate(found))
+
+
+def _nothing_found(tensors: Collection[str], source: str) -> str:
+    shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
+    held = f"holds {shown}" if tensors else "holds no tensors"
+    return (
+        f"{source} {held}; no LSTM is recognised in these names.\n"
+        f"  lstm conventions lists the names that are known: kernel, recurrent_kernel, bias are\n"
+        f"  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.\n"
+        f"  NAME=FILE names the tensor of a lone .npy file: lstm run kernel=k.npy bias=b.npy x.npy"
+    )

@@ -1,0 +1,132 @@
+"""Every setting that is in no tensor: its name, its values, and how it is read.
+
+One table serves the options of the command line, ``--set NAME=VALUE``, the members of a JSON or
+npz file, the keywords of `lstmcli.load` and the changes that a search for a cause reports. No
+numpy here: ``lstm run --help`` lists these too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lstmcli.core.names import ACTIVATION_NAMES, read_activation_name, read_gate_order
+from lstmcli.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row: how a value is read, and what it means in a line of help."""
+
+    read: Callable[[Any], Any]
+    help: str
+    values: str = ""  # the values in words, for messages and help
+
+
+def _one_of(*values: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        text = str(value)
+        if text not in values:
+            raise ValueError(f"{' or '.join(values)}.{did_you_mean(text, values)}")
+        return text
+
+    return read
+
+
+def _number(value: Any) -> float:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError("a number") from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError("a finite number")
+    return number
+
+
+def _bound(value: Any) -> float:
+    number = _number(value)
+    if number <= 0:
+        raise ValueError("a number above 0")
+    return number
+
+
+def _truth(value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    try:
+        return words[str(value).lower()]
+    except KeyError:
+        raise ValueError("true or false") from None
+
+
+_ACTIVATION = ", ".join(ACTIVATION_NAMES)
+_GATES = "the letters i f o and one of g j c z"
+
+SETTINGS: dict[str, Setting] = {
+    "convention": Setting(str, "The framework that stored the weights."),
+    "gates": Setting(read_gate_order, "Order of the gate blocks: ifgo, igfo, iofg, ...", _GATES),
+    "kernel_gates": Setting(read_gate_order, "Order in the kernel alone.", _GATES),
+    "recurrent_gates": Setting(read_gate_order, "Order in the recurrent kernel alone.", _GATES),
+    "bias_gates": Setting(read_gate_order, "Order in the bias alone.", _GATES),
+    "interleaved": Setting(_truth, "Gates alternate unit by unit instead of block by block."),
+    "rows": Setting(_one_of("xh", "hx"), "Which comes first in a fused kernel.", "xh or hx"),
+    "transposed": Setting(
+        _one_of("none", "kernel", "recurrent", "both"),
+        "Each gate's block of this matrix is stored transposed.",
+    ),
+    "bias": Setting(
+        _one_of("once", "twice", "none", "input_only", "recurrent_only"),
+        "How often the bias is added, or which of two.",
+    ),
+    "forget_bias": Setting(_number, "Constant added to the forget gate at run time.", "a number"),
+    "activation": Setting(
+        read_activation_name, "Activation of the candidate, and of the output.", _ACTIVATION
+    ),
+    "recurrent_activation": Setting(
+        read_activation_name, "Activation of the gates i, f, o.", _ACTIVATION
+    ),
+    "output_activation": Setting(
+        read_activation_name, "Activation of the cell on its way out.", _ACTIVATION
+    ),
+    "coupled": Setting(_one_of("none", "f=1-i", "i=1-f"), "One gate is 1 minus the other."),
+    "cell_clip": Setting(_bound, "Bound on |c|.", "a number above 0"),
+    "gate_clip": Setting(_bound, "Bound on every pre-activation (ONNX's clip).", "above 0"),
+    "projection_clip": Setting(_bound, "Bound on |h| after the projection.", "above 0"),
+    "peepholes": Setting(
+        _one_of("used", "ignored", "old_c"), "Peepholes: used, ignored, or o sees the old c."
+    ),
+    "layout": Setting(_one_of("batch", "time"), "Inputs are (B, T, I) or (T, B, I)."),
+    "reverse": Setting(_truth, "Run from the last step to the first."),
+    "go_backwards": Setting(_truth, "Keras: run reversed, outputs in the order of processing."),
+    "merge": Setting(
+        _one_of("concat", "sum", "mul", "ave", "stack"), "How two directions become one output."
+    ),
+    "masked_output": Setting(
+        _one_of("zero", "repeat", "run"), "Outputs past a row's length, or where masked."
+    ),
+    "flip_output": Setting(_truth, "Outputs in the other order of time."),
+    "state": Setting(_one_of("carried", "reset"), "Whether a step starts from the last state."),
+    "initial_state": Setting(
+        _one_of("given", "zero", "swapped"), "What becomes of a given initial state."
+    ),
+    "dtype": Setting(
+        _one_of("float16", "float32", "float64", "longdouble"), "Number type of the computation."
+    ),
+}
+
+
+def read_setting(name: str, value: Any, where: str) -> Any:
+    """One value, checked; ``where`` starts the message: ``--gates``, ``weights.json``, ..."""
+    try:
+        setting = SETTINGS[name]
+    except KeyError:
+        raise UserError(
+            f"{where}: there is no setting {name!r}.{did_you_mean(name, SETTINGS)}\n"
+            f"  Settings: {', '.join(SETTINGS)}."
+        ) from None
+    try:
+        return setting.read(value)
+    except ValueError as wanted:
+        raise UserError(f"{where}: {name} is {value!r}; it takes {wanted}") from None
