@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.errors import UserError, did_you_mean
@@ -99,31 +99,42 @@ def _reads_otherwise(one: Found, other: Found) -> bool:
 class _End:
     """A template of a row, as a pattern of the end of a name."""
 
+    row: Convention
     role: str
-    pattern: re.Pattern[str]
+    pieces: tuple[str, ...]  # of the template: text and the places in it, in turn
+
+    def match(self, plain: str) -> re.Match[str] | None:
+        """Match a normalised name.
+
+        Most templates are ruled out by their text alone: compiling the patterns of the
+        whole table would be the better part of a small run.
+        """
+        if all(text in plain for text in self.pieces[::2]):
+            return self._pattern.fullmatch(plain)
+        return None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        row, gates = self.row, _gates_of(self.row, self.role)
+        words = "|".join(re.escape(row.word(gate, self.role)) for gate in gates)
+        forward, backward = (re.escape(mark) for mark in row.marks)
+        marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
+        places = {
+            "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d+)",
+            "number": r"(?P<number>\d+)", "direction": f"(?P<direction>{marks})",
+        }  # fmt: skip
+        end = "".join(places[p] if n % 2 else re.escape(p) for n, p in enumerate(self.pieces))
+        return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
 
 
 @cache
 def _ends(row_name: str) -> tuple[_End, ...]:
     row = CONVENTIONS[row_name]
     return tuple(
-        _End(role, re.compile(rf"(?:(?P<prefix>.+)[_-])?(?P<end>{_pattern(row, role, form)})"))
+        _End(row, role, tuple(re.split(r"\{(\w+)\}", re.sub(r"[/.:_]+", "_", form))))
         for role, forms in row.tensors.items()
         for form in forms.split(" | ")
     )
-
-
-def _pattern(row: Convention, role: str, template: str) -> str:
-    """A template as a pattern of normalised names, its places as named groups."""
-    words = "|".join(re.escape(row.word(gate, role)) for gate in _gates_of(row, role))
-    forward, backward = (re.escape(mark) for mark in row.marks)
-    direction = "(?P<direction>%s)" % (f"{forward}|{backward}" if forward else f"(?:{backward})?")
-    places = {
-        "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d+)", "number": r"(?P<number>\d+)",
-        "direction": direction,
-    }  # fmt: skip
-    pieces = re.split(r"\{(\w+)\}", re.sub(r"[/.:_]+", "_", template))
-    return "".join(places[p] if n % 2 else re.escape(p) for n, p in enumerate(pieces))
 
 
 def _gates_of(row: Convention, role: str) -> str:
@@ -137,7 +148,7 @@ def _longest_end(name: str) -> int:
     It makes ``recurrent_kernel`` something else than the kernel of a thing called recurrent.
     """
     plain = normalised(name)
-    matches = (end.pattern.fullmatch(plain) for row in CONVENTIONS for end in _ends(row))
+    matches = (end.match(plain) for row in CONVENTIONS for end in _ends(row))
     return max((len(m["end"]) for m in matches if m), default=0)
 
 
@@ -146,7 +157,7 @@ def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Found]:
     groups: dict[str, dict[Place, Names]] = {}
     for name in names:
         for end in _ends(row.name):
-            match = end.pattern.fullmatch(normalised(name))
+            match = end.match(normalised(name))
             if not match or (len(match["end"]) != _longest_end(name) and not asked):
                 continue
             prefix, place, role = _placed(row, end.role, match)

@@ -121,10 +121,9 @@ def _run_cell(
     order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, B)
     if order is not None:
         x = np.take_along_axis(x, order[:, :, None], axis=0)
-    runner = Runner(cell, x.shape[1], state, executor)
-    names = dict.fromkeys((*keep, "h") if valid is None else (*keep, "h", "c"))
-    arrays = runner.advance(x, tuple(names))
-    final = runner.state
+    names = tuple(dict.fromkeys((*keep, "h") if valid is None else (*keep, "h", "c")))
+    advance = _advance_reset if how.state == "reset" else _advance
+    arrays, final = advance(cell, x, state, names, executor)
     if valid is not None and order is not None:
         final = _state_at(valid.sum(axis=0), arrays, state, how.empty_rows)
         back = np.argsort(order, axis=0)[:, :, None]
@@ -133,6 +132,36 @@ def _run_cell(
     if (turned and not how.go_backwards) != how.flip_output:
         arrays = {k: a[::-1] for k, a in arrays.items()}
     return arrays, final
+
+
+def _advance(
+    cell: Cell,
+    x: Array,
+    state: tuple[Array, Array],
+    names: tuple[str, ...],
+    executor: Executor | None,
+) -> tuple[dict[str, Array], tuple[Array, Array]]:
+    """Step over x (T, B, I), the state carried on."""
+    runner = Runner(cell, x.shape[1], state, executor)
+    return runner.advance(x, names), runner.state
+
+
+def _advance_reset(
+    cell: Cell,
+    x: Array,
+    state: tuple[Array, Array],
+    names: tuple[str, ...],
+    executor: Executor | None,
+) -> tuple[dict[str, Array], tuple[Array, Array]]:
+    """Step over x with a state that is never carried: all steps are rows of one step."""
+    steps, rows = x.shape[:2]
+    h, c = (np.concatenate([a, np.zeros(((steps - 1) * rows, a.shape[1]), a.dtype)]) for a in state)
+    flat = x.reshape(1, steps * rows, -1)
+    arrays, (h, c) = _advance(cell, flat, (h, c), names, executor)
+    return (
+        {k: a.reshape(steps, rows, -1) for k, a in arrays.items()},
+        (h[-rows:], c[-rows:]),
+    )
 
 
 def _state_at(
@@ -184,7 +213,8 @@ def merged(directions: list[Array], how: str, layout: str | None) -> Array:
     if how == "mul":
         return forward * backward
     if how == "ave":
-        return (forward + backward) / forward.dtype.type(2)
+        half: Array = (forward + backward) / forward.dtype.type(2)
+        return half
     return np.concatenate(directions, axis=2)
 
 
@@ -268,8 +298,11 @@ class Stack:
     """The cells of a model that runs forward only, stepped together: for inputs that arrive."""
 
     def __init__(self, model: Model, rows: int, initial: Mapping[str, npt.ArrayLike]) -> None:
-        if model.bidirectional or model.convention.reverse or model.convention.go_backwards:
+        how = model.convention
+        if model.bidirectional or how.reverse or how.go_backwards or how.flip_output:
             raise UserError("a backward run starts from the last step; give the inputs as a file.")
+        if how.state == "reset":
+            raise UserError("state=reset is for inputs in a file.")
         self.model, self.steps = model, 0
         states = split_state(initial, model, rows)
         self._runners = [

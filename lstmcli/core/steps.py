@@ -140,7 +140,7 @@ def _peepholes(
         return _nothing, _nothing, lambda o, new: new.copy()
     whole = cell.peephole.ndim == 3  # matrices (3, H, H), as DyNet has them
     p_i, p_f, p_o = cell.peephole if whole else cell.peephole[:, :, None]  # (H, H) or (H, 1)
-    times = np.dot if whole else np.multiply
+    times: Callable[[Array, Array], Array] = np.dot if whole else np.multiply
     where = cell.convention.output_peephole
 
     def before(z_f: Array, z_i: Array, c: Array) -> None:

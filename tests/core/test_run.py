@@ -253,3 +253,14 @@ def test_arguments_that_do_not_fit_are_refused(arguments: dict[str, Any], messag
     model = model_of(random_net(np.random.default_rng(0), 4, 3))
     with pytest.raises(UserError, match=message):
         run(model, np.zeros((2, 7, 4)), **arguments)
+
+
+def test_a_state_that_is_reset_makes_each_step_a_first_one() -> None:
+    rng = np.random.default_rng(8)
+    net, x = random_net(rng, 4, 3), rng.normal(size=(2, 5, 4))
+    reset, steps = (
+        run(model_of(net, state="reset"), x),
+        [run(model_of(net), x[:, [t]]) for t in range(5)],
+    )
+    np.testing.assert_allclose(reset.c, np.concatenate([s.c for s in steps], axis=1), atol=1e-15)
+    np.testing.assert_array_equal(reset.final_h, reset.h[:, -1])

@@ -1,0 +1,138 @@
+"""The rim: the command table, and how a command's end becomes an exit status.
+
+Commands live in one module each, imported when called, so that ``lstm --help`` imports click and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import click
+
+from lstmcli import __version__
+from lstmcli.errors import UserError, did_you_mean
+
+COMMANDS = {
+    "run": "Run saved weights over inputs: h, c and gates of every step.",
+    "diff": "Compare two results: how far apart, and where they part first.",
+    "inspect": "Show what a file holds: tensors, LSTMs, and how each would be read.",
+    "conventions": "List how each framework names, lays out and runs an LSTM.",
+    "init": "Make reproducible weights, and inputs to go with them.",
+}
+"""Each command and its line of help, which is the first line of its docstring: a test compares."""
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread if numpy is imported within, unless the user has said how many.
+
+    OpenBLAS reads the variable when it is loaded: one thread starts quicker, and the products of
+    a step come out the same, bit for bit, on every number of cores. It is taken back at once, so
+    that nothing started later inherits it.
+    """
+    name = "OPENBLAS_NUM_THREADS"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; its module is imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        with one_blas_thread():
+            command: click.Command = import_module(f"lstmcli.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with a suggestion for a word that is nearly a command."""
+        word = args[0]
+        if word not in COMMANDS and not word.startswith("-"):
+            ctx.fail(f"there is no command {word!r}.{did_you_mean(word, COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of commands, read off `COMMANDS` without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lstm", message="%(prog)s %(version)s")
+def lstm() -> None:
+    """A calculator for LSTM forward passes: every gate of every step.
+
+    \b
+    lstm run samples/forget-bias/weights.npz samples/forget-bias/inputs.npy
+    lstm diff samples/question/tensorflow.txt samples/question/numpy.txt
+
+    Exit status: 0 done, or same; 1 compared, and different; 2 bad usage or input.
+    """
+
+
+def invoke(args: Sequence[str]) -> int:
+    """Run one command line; gives the exit status.
+
+    Mistakes of the user are told on stderr in a few lines. Everything else that is raised is ours,
+    and keeps its traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:  # a terminal without Unicode shows ? for a rule, instead of an error
+            reconfigure(errors="replace")
+    try:
+        result = lstm.main(list(args), prog_name="lstm", standalone_mode=False)
+        return int(result or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+    except click.UsageError as error:
+        name = error.ctx.command_path if error.ctx else "lstm"
+        print(f"{name}: {_lower(error.format_message())}", file=sys.stderr)
+        print(f"  {name} --help lists what there is.", file=sys.stderr)
+    except click.Abort:
+        return 130
+    except UserError as error:
+        print(f"lstm {_command(args)}: {error}", file=sys.stderr)
+    return 2
+
+
+def _command(args: Sequence[str]) -> str:
+    return next((word for word in args if word in COMMANDS), "")
+
+
+def _lower(message: str) -> str:
+    """A click message as a clause: its first letter small, its full stop kept."""
+    return message[:1].lower() + message[1:]
+
+
+class Command(click.Command):
+    """A command whose interruption is an exception, so that partial files are removed."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the body, all imports done."""
+        gc.enable()
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return super().invoke(ctx)

@@ -1,0 +1,43 @@
+"""``lstm diff``: read two results, compare, show; status 0 for same, 1 for different."""
+
+from __future__ import annotations
+
+import click
+
+from lstmcli import comparing
+from lstmcli.cli import Command
+from lstmcli.cli.console import show, standard_input, width
+from lstmcli.views.differences import difference_sheet
+
+
+@click.command(cls=Command)
+@click.argument("a")
+@click.argument("b")
+@click.option("--rtol", type=click.FloatRange(min=0), help="Relative tolerance, of b.")
+@click.option("--atol", type=click.FloatRange(min=0), help="Absolute tolerance.")
+@click.option("--ulp", type=click.IntRange(min=0), help="Units in the last place instead.")
+@click.option("--equal-nan", is_flag=True, help="NaN equals NaN.")
+@click.option("--per-step", is_flag=True, help="The error of each step.")
+@click.option("-q", "--quiet", is_flag=True, help="The exit status only.")
+@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table")
+def command(
+    a: str, b: str, rtol: float | None, atol: float | None, ulp: int | None,
+    equal_nan: bool, per_step: bool, quiet: bool, format: str,
+) -> int:  # fmt: skip
+    """Compare two results: how far apart, and where they part first.
+
+    \b
+    lstm diff samples/question/tensorflow.txt samples/question/numpy.txt
+    lstm diff samples/answer/tensorflow.txt samples/answer/numpy.txt --atol 0 --rtol 2e-6
+
+    Each is whatever run writes, an array, or text pasted from a NumPy, TensorFlow or PyTorch
+    console; - is standard input. Tolerances follow the coarser dtype, and printed digits.
+    Exit status: 0 same, 1 different, 2 trouble.
+    """
+    one, other = comparing.read_sides(a, b, standard_input())
+    found = comparing.compare(one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
+    if format == "json" and not quiet:
+        click.echo(comparing.as_json(found))
+    elif not quiet:
+        show([difference_sheet(found, one, other, width=width(), per_step=per_step)])
+    return 0 if found.equal else 1

@@ -1,0 +1,47 @@
+"""``lstm init``: reproducible weights."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from lstmcli import formats
+from lstmcli.cli import Command
+from lstmcli.core.initialise import INITIALIZERS, initialise
+from lstmcli.errors import UserError
+
+
+@click.command(cls=Command)
+@click.option("--inputs", type=int, required=True, help="Numbers that enter at a step.")
+@click.option("--units", type=int, required=True, help="Cells.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option("--steps", type=int, help="Draw inputs of so many steps too.")
+@click.option("--batch", type=int, default=1, show_default=True, help="Rows of those inputs.")
+@click.option("--initializer", default="glorot_uniform", show_default=True,
+              help=f"{', '.join(INITIALIZERS)}.")  # fmt: skip
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64",
+              show_default=True)  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", required=True, help="A .npz or .json file.")
+def command(
+    inputs: int, units: int, seed: int, steps: int | None, batch: int,
+    initializer: str, dtype: str, output: str,
+) -> None:  # fmt: skip
+    """Make reproducible weights, and inputs to go with them.
+
+    \b
+    lstm init --inputs 4 --units 3 --seed 0 --steps 7 -o net.npz
+    lstm init --inputs 40 --units 64 --seed 1 -o weights.json
+
+    Drawn from NumPy's legacy RandomState(seed): first standard-normal inputs (B, T, I), where
+    asked for, then a fused TF1 kernel (I + H, 4H). The bias is zero.
+    """
+    format = formats.format_of(output)
+    if format not in ("npz", "json"):
+        raise UserError(f"-o {output}: several arrays need a .npz or a .json file.")
+    members = initialise(inputs, units, seed, steps=steps, batch=batch, initializer=initializer)
+    members = {name: array.astype(dtype) for name, array in members.items()}
+    with formats.atomically(output) as stream:
+        formats.write(stream, format, members, {"convention": "tf1"})
+    shapes = "  ".join(f"{name} {array.shape}" for name, array in members.items())
+    print(f"wrote {output}: {shapes}", file=sys.stderr)

@@ -1,0 +1,65 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from lstmcli.core.settings import SETTINGS, read_setting
+from lstmcli.errors import UserError
+
+_FLAGS = ("reverse", "go_backwards")
+_WITH_OPTION = (
+    "convention", "gates", "forget_bias", "activation", "recurrent_activation",
+    "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
+    "layout", "dtype", "merge", "masked_output",
+)  # fmt: skip
+"""Settings with an option of their own; ``--set`` takes every setting."""
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for each setting, and ``--set``; `settings_from` collects them."""
+    function = click.option(
+        "--set", "set_", multiple=True, metavar="NAME=VALUE",
+        help=f"Any setting by name: {', '.join(n for n in SETTINGS if n not in _WITH_OPTION)}.",
+    )(function)  # fmt: skip
+    function = click.option("--layer", metavar="NAME|N", help="Which LSTM of several.")(function)
+    for name in reversed((*_WITH_OPTION, *_FLAGS)):
+        setting, option = SETTINGS[name], f"--{name.replace('_', '-')}"
+        if name in _FLAGS:
+            function = click.option(option, is_flag=True, default=None, help=setting.help)(function)
+        else:
+            function = click.option(option, metavar="X", help=setting.help)(function)
+    return function
+
+
+def settings_from(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the settings out of a command's options, read and checked.
+
+    Raises
+    ------
+    UserError
+        naming the option, for a value that it does not take.
+    """
+    settings = {}
+    for name in (*_WITH_OPTION, *_FLAGS):
+        if (value := options.pop(name)) is not None:
+            settings[name] = read_setting(name, value, f"--{name.replace('_', '-')}")
+    for pair in options.pop("set_"):
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set {pair}: takes NAME=VALUE, such as --set recurrent_gates=ifgo")
+        name = name.strip().replace("-", "_")
+        settings[name] = read_setting(name, value.strip(), f"--set {pair}")
+    if (layer := options.pop("layer")) is not None:
+        settings["layer"] = layer
+    return settings
+
+
+def paths_argument(name: str, minimum: int = 1) -> Decorator:
+    """Paths as words: files, NAME=FILE, or ``-``; they are opened further in."""
+    return click.argument(name, nargs=-1, required=minimum > 0, metavar=f"{name.upper()}...")

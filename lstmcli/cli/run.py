@@ -1,0 +1,171 @@
+"""``lstm run``: read, run, show or write."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import click
+
+from lstmcli import formats, saving
+from lstmcli.cli import Command
+from lstmcli.cli.console import remark, show, standard_input, width
+from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.core.model import Trace
+from lstmcli.core.run import NAMES
+from lstmcli.core.run import run as run_model
+from lstmcli.errors import UserError, did_you_mean
+from lstmcli.formats import StepStream
+from lstmcli.loading import Job, load_job, not_finite
+from lstmcli.views.traces import Window, header_sheet, trace_sheets
+
+SCREEN = ("table", "json", "jsonl", "csv", "tsv", "text", *saving.BINARY)
+
+
+class Output(NamedTuple):
+    """Where results go: to a file, to stdout in a format, or both."""
+
+    file: str | None
+    file_format: str | None
+    screen: str | None
+    only: list[str] | None
+
+
+@click.command(cls=Command)
+@paths_argument("weights")
+@setting_options
+@click.option("--lengths", metavar="FILE|N,N,...", help="Valid steps of each row.")
+@click.option("--mask", metavar="FILE", help="Which steps count, in the axes of the inputs.")
+@click.option("--initial-state", metavar="FILE", help="h and c to start from; zero without.")
+@click.option("--save-state", metavar="FILE", help="Write the last h and c (.npz, .json).")
+@click.option("-f", "--format", "screen", type=click.Choice(SCREEN), help="What stdout gets.")
+@click.option("-o", "--output", metavar="FILE", help="Write by suffix; - is stdout, with -f.")
+@click.option("--only", metavar="NAME,...", help="Members to write: h, c, ..., final_h, z.")
+@click.option("--show", metavar="NAME,...", help="Columns of the table: h,c,i,f,g,o,z.")
+@click.option("--steps", metavar="A:B", help="Steps of the table; : is all.")
+@click.option("--batch", metavar="A:B", help="Rows of the table.")
+@click.option("--units", metavar="A:B", help="Units of the table.")
+@click.option("--digits", type=click.IntRange(0, 17), help="Digits after the point in the table.")
+def command(weights: tuple[str, ...], **options: Any) -> int:
+    """Run saved weights over inputs: h, c and gates of every step.
+
+    \b
+    lstm run samples/forget-bias/weights.npz samples/forget-bias/inputs.npy
+    lstm run samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --forget-bias 0 -f json
+
+    The last path is the inputs, those before it are weights; one path alone holds both.
+    NAME=FILE names the tensor of a lone .npy file; - is standard input.
+    """
+    output = _output(options)
+    window = _window(options)
+    settings = settings_from(options)
+    job = load_job(
+        weights,
+        settings,
+        stdin=standard_input(),
+        initial_state=options["initial_state"],
+        lengths=options["lengths"],
+        mask=options["mask"],
+    )
+    for text in job.model.remarks:
+        remark(text)
+    if _streams(job, output):
+        return _stream(job, output, options["save_state"])
+    trace = _run(job, output, window)
+    _write(job, trace, output, window)
+    if options["save_state"]:
+        saving.save_state(options["save_state"], trace.final_h, trace.final_c, trace.steps)
+    return 0
+
+
+def _output(options: dict[str, Any]) -> Output:
+    file, screen, only = options["output"], options["screen"], _names(options["only"])
+    if file == "-":
+        if screen is None:
+            raise UserError(f"-o - needs a format: -f {', '.join(SCREEN[1:])}")
+        file = None
+    elif screen in saving.BINARY:
+        raise UserError(
+            f"-f {screen} is for a pipe: add -o -, or write a file with -o out.{screen}"
+        )
+    if file is None and screen is None:
+        screen = "table"
+    if only is not None and file is None and screen == "table":
+        raise UserError("--only chooses what is written; the table takes --show.")
+    file_format = None if file is None else formats.format_of(file)
+    for format in (file_format, screen):
+        if format not in (None, "table"):
+            saving.members_for(format, only)
+    return Output(file, file_format, screen, only)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _window(options: dict[str, Any]) -> Window:
+    show_ = _names(options["show"]) or list(Window.show)
+    for name in show_:
+        if name not in NAMES:
+            raise UserError(
+                f"--show {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
+            )
+    return Window(
+        tuple(show_), options["steps"], options["batch"], options["units"], options["digits"]
+    )
+
+
+def _streams(job: Job, output: Output) -> bool:
+    """Whether lines can go out as they come in."""
+    if not isinstance(job.inputs, StepStream):
+        return False
+    if job.lengths is not None or job.mask is not None:
+        raise UserError("--lengths and --mask need the whole sequence; give it as a file.")
+    formats_ = {output.file_format, output.screen} - {None}
+    return len(formats_) == 1 and formats_ <= set(saving.BY_STEP)
+
+
+def _stream(job: Job, output: Output, state: str | None) -> int:
+    format = str(output.file_format or output.screen)
+    names = saving.members_for(format, output.only)
+    if output.file:
+        with formats.atomically(output.file) as stream:
+            stack = saving.stream_steps(job, stream, format, names)
+    else:
+        stack = saving.stream_steps(job, saving.standard_output(), format, names)
+    if state:
+        saving.save_state(state, *stack.state("batch"), stack.steps)
+    return 0
+
+
+def _run(job: Job, output: Output, window: Window) -> Trace:
+    x = saving.drained(job)
+    if text := not_finite(x, job.name):
+        remark(text)
+    keep = dict.fromkeys(window.show if output.screen == "table" else ())
+    for format in (output.file_format, output.screen):
+        if format not in (None, "table"):
+            members = saving.members_for(str(format), output.only)
+            keep |= dict.fromkeys(name for name in members if name in NAMES)
+    return run_model(
+        job.model,
+        x,
+        tuple(keep),
+        layout=job.model.given.get("layout"),
+        initial_state=job.initial_state,
+        lengths=job.lengths,
+        mask=job.mask,
+        name=job.name,
+    )
+
+
+def _write(job: Job, trace: Trace, output: Output, window: Window) -> None:
+    if output.file:
+        saving.save(trace, output.file, output.only)
+    if output.screen == "table":
+        shape = saving.drained(job).shape
+        show([header_sheet(job.model, shape, trace.layout, bool(job.initial_state), width())])
+        print()
+        show(trace_sheets(trace, window, width()))
+    elif output.screen:
+        names = saving.members_for(output.screen, output.only)
+        saving.write_trace(trace, saving.standard_output(), output.screen, names)

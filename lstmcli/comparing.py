@@ -1,0 +1,85 @@
+"""From two results, in files or in memory, to their difference."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli.core.compare import Difference, Side, compare
+from lstmcli.core.model import Trace
+from lstmcli.errors import UserError
+from lstmcli.formats import Document
+
+__all__ = ["as_json", "compare", "diff", "read_sides"]
+
+Result = str | Trace | npt.NDArray[Any]
+
+
+def diff(
+    a: Result,
+    b: Result,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    ulp: int | None = None,
+    equal_nan: bool = False,
+) -> Difference:
+    """Compare two results: traces, arrays, or files that hold either.
+
+    Raises
+    ------
+    UserError
+        for a file that cannot be read, or if the two have no array in common.
+    """
+    return compare(
+        side_of(a, "a"), side_of(b, "b"), rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan
+    )
+
+
+def read_sides(a: str, b: str, stdin: BinaryIO | None) -> tuple[Side, Side]:
+    """Two files, or standard input for one of them."""
+    if a == b == "-":
+        raise UserError("- (standard input) can be read only once; give the other as a file.")
+    return _side(formats.read(a, stdin)), _side(formats.read(b, stdin))
+
+
+def side_of(result: Result, name: str) -> Side:
+    """Whatever `diff` takes, as one side of a comparison."""
+    if isinstance(result, Trace):
+        return Side(name, result.members(), layout=result.layout, settings=result.settings)
+    if isinstance(result, str):
+        return _side(formats.read(result))
+    return Side(name, {"": np.asarray(result)})
+
+
+def _side(document: Document) -> Side:
+    meta = document.attributes.get("meta")
+    meta = meta if isinstance(meta, dict) else None
+    return Side(
+        document.source,
+        document.arrays,
+        layout=document.layout or (meta or {}).get("layout"),
+        units=document.units,
+        dtypes=document.dtypes,
+        settings=meta,
+    )
+
+
+def as_json(difference: Difference) -> str:
+    """The difference as one JSON document; numbers that are not finite as strings."""
+    from json import dumps
+
+    return dumps(_plain(difference.to_json()), indent=2, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(float(value))]
+    return value

@@ -1,0 +1,29 @@
+"""A row's templates as a person reads them: ``weight_ih_l{layer}`` is ``weight_ih_lN``."""
+
+from __future__ import annotations
+
+from lstmcli.core.conventions import Convention
+
+
+def spelled(row: Convention, role: str) -> list[str]:
+    """The names that tensors of a role end in: one, one a gate, or one for each form."""
+    return [name for form in row.tensors[role].split(" | ") for name in _spelled(row, role, form)]
+
+
+def _spelled(row: Convention, role: str, form: str) -> list[str]:
+    plain = form.replace("{layer}", "N").replace("{number}", "N")
+    plain = plain.replace("{direction}", row.marks[0])
+    if "{gate}" not in plain:
+        return [plain]
+    gates = [g for g in row.letters if role != "peephole" or g != "g"]
+    return [plain.replace("{gate}", row.word(gate, role)) for gate in gates]
+
+
+def role_in_words(role: str) -> str:
+    """``recurrent kernel``; a fused kernel says what it holds."""
+    return "kernel [x; h]" if role == "fused" else role.replace("_", " ")
+
+
+def gates_apart(row: Convention) -> bool:
+    """Whether each gate has tensors of its own, so that there is no order of gates."""
+    return "{gate}" in row.tensors.get("kernel", "") or any("." in role for role in row.numbered)

@@ -1,0 +1,179 @@
+"""When two numbers count as the same: tolerances, printed digits, distances in ULPs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a number type is worth in a comparison, and how its ULPs are counted."""
+
+    name: str
+    rtol: float
+    atol: float
+    floats: type[np.floating[Any]]  # the type whose bits are counted
+    bits: type[np.signedinteger[Any]]  # the integer of that size
+    spare_bits: int = 0  # low bits of ``floats`` that the type does not have
+
+
+FLOAT64 = Precision("float64", 1e-7, 1e-7, np.float64, np.int64)
+FLOAT32 = Precision("float32", 1.3e-6, 1e-5, np.float32, np.int32)
+FLOAT16 = Precision("float16", 1e-3, 1e-5, np.float16, np.int16)
+BFLOAT16 = Precision("bfloat16", 1.6e-2, 1e-5, np.float32, np.int32, spare_bits=16)
+
+# Finest first; the tolerances are those of torch.testing.assert_close.
+_PRECISIONS = (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)
+
+
+def precision_of(dtype: np.dtype[Any]) -> Precision:
+    """The precision of a dtype; whole numbers, bools and longdouble count as float64."""
+    return next((p for p in _PRECISIONS if p.name == dtype.name), FLOAT64)
+
+
+def coarser(a: Precision, b: Precision) -> Precision:
+    """The one of two precisions that tells fewer numbers apart."""
+    return max(a, b, key=_PRECISIONS.index)
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """An array and, where it was printed, the last printed place of each element.
+
+    Whatever moves the elements has to move both, so that a rearrangement stays as exact as
+    the print was.
+    """
+
+    values: Array
+    unit: Array | None = None  # same shape; None: exact
+
+    def moved(self, how: Callable[[Array], Array]) -> Numbers:
+        """The same numbers after ``how`` has moved them."""
+        return Numbers(how(self.values), None if self.unit is None else how(self.unit))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the values."""
+        return self.values.shape
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The test that one element of a has to pass against its element of b.
+
+    ``|a - b| <= atol + rtol |b|``, and half a unit more for each side that was printed; or, with
+    ``ulp``, at most that many numbers of the coarser type apart. An infinity equals only itself,
+    a NaN nothing, unless ``equal_nan``.
+    """
+
+    precision: Precision
+    rtol: float
+    atol: float
+    ulp: int | None = None
+    equal_nan: bool = False
+
+    def agree(self, a: Numbers, b: Numbers) -> Mask:
+        """True where two arrays of one shape agree."""
+        with np.errstate(all="ignore"):
+            x, y = widened(a.values, b.values)
+            near = excess(a, b) <= self.atol + self.rtol * np.abs(y)
+            if self.ulp is not None and a.unit is None and b.unit is None:
+                near |= ulps(a.values, b.values, self.precision) <= self.ulp
+            same: Mask = (x == y) | (near & np.isfinite(x) & np.isfinite(y))
+            if self.equal_nan:
+                same |= np.isnan(x) & np.isnan(y)
+            return same
+
+
+def tolerance(
+    precision: Precision,
+    rtol: float | None = None,
+    atol: float | None = None,
+    ulp: int | None = None,
+    equal_nan: bool = False,
+) -> Tolerance:
+    """The tolerance asked for, or that of the precision when nothing was.
+
+    One of ``rtol`` and ``atol`` alone leaves the other at 0, and ``ulp`` alone leaves both at 0:
+    what was asked for is what is tested. With ``ulp`` and one of the others, passing either test
+    is enough; ULPs are no measure near zero.
+
+    Raises
+    ------
+    UserError
+        if one is negative or not a number, or ``ulp`` not whole.
+    """
+    for name, value in (("rtol", rtol), ("atol", atol), ("ulp", ulp)):
+        if value is not None and not value >= 0:
+            raise UserError(f"{name} is {value}; a tolerance is a number of 0 or more.")
+    if ulp is not None and ulp != int(ulp):
+        raise UserError(f"ulp is {ulp}; a distance in ULPs is a whole number.")
+    if rtol is None and atol is None and ulp is None:
+        return Tolerance(precision, precision.rtol, precision.atol, None, equal_nan)
+    return Tolerance(precision, rtol or 0.0, atol or 0.0, ulp, equal_nan)
+
+
+def widened(a: Array, b: Array) -> tuple[Array, Array]:
+    """Both in one type, float64 or wider, so that taking their difference adds no error."""
+    wide = np.longdouble if np.longdouble in (a.dtype, b.dtype) else np.float64
+    return a.astype(wide, copy=False), b.astype(wide, copy=False)
+
+
+def excess(a: Numbers, b: Numbers) -> Array:
+    """|a - b|, less what printing may have hidden; never below 0.
+
+    Printed decimals pick up a rounding of their own when they are read, far below the last
+    printed place; it must not decide over a difference of exactly half a unit.
+    """
+    x, y = widened(a.values, b.values)
+    distance: Array = np.abs(x - y)
+    units = [side.unit for side in (a, b) if side.unit is not None]
+    if not units:
+        return distance
+    hidden = sum(units) * 0.5 + np.finfo(np.float64).eps * (np.abs(x) + np.abs(y))
+    below: Array = np.where(np.isfinite(distance), np.maximum(distance - hidden, 0), distance)
+    return below
+
+
+def ulps(a: Array, b: Array, precision: Precision) -> npt.NDArray[np.uint64]:
+    """How many numbers of the type lie between, counting one end; -0 and 0 are one number."""
+    x, y = _ordered(a, precision), _ordered(b, precision)
+    above, below = np.maximum(x, y), np.minimum(x, y)
+    distance: npt.NDArray[np.uint64] = above.astype(np.uint64) - below.astype(np.uint64)
+    return distance  # right although a difference may exceed int64: uint64 wraps round
+
+
+def _ordered(values: Array, precision: Precision) -> npt.NDArray[np.int64]:
+    """Whole numbers in the order of the floats, neighbours one apart."""
+    with np.errstate(all="ignore"):
+        bits = values.astype(precision.floats).view(precision.bits).astype(np.int64)
+    sign = bits < 0
+    lowest = np.int64(np.iinfo(precision.bits).min)
+    magnitude = np.where(sign, bits - lowest, bits)
+    half = (1 << precision.spare_bits) >> 1
+    magnitude = (magnitude + half) >> precision.spare_bits
+    ordered: npt.NDArray[np.int64] = np.where(sign, -magnitude, magnitude)
+    return ordered
+
+
+def greatest(values: Array) -> float:
+    """The greatest of some errors as a Python float: NaN if one is, 0 of none."""
+    return float(values.max()) if values.size else 0.0
+
+
+def jsonable(value: float | int | None) -> float | int | str | None:
+    """A number as JSON can hold it: what is not finite becomes a word."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -1,0 +1,151 @@
+"""Files <-> named arrays. Formats know nothing of LSTMs.
+
+A format is a row of the table below and a file beside this one. `read` goes by the content of a
+file, `write` by the name of a format, `format_of` tells it from a suffix.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, BinaryIO, Protocol, cast
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.document import Document
+from lstmcli.formats.files import STDIN, Opened, atomically, in_memory, opened
+from lstmcli.formats.magic import binary_kind
+from lstmcli.formats.streams import LineReader, StepStream
+
+__all__ = [
+    "FORMATS",
+    "Document",
+    "Format",
+    "StepStream",
+    "StepWriter",
+    "atomically",
+    "format_of",
+    "open_steps",
+    "read",
+    "read_or_stream",
+    "write",
+]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row of the table: the name of a format and the module beside this one that knows it."""
+
+    name: str
+    module: str
+    stepwise: bool = False  # written step by step (`open_steps`), not whole (`write`)
+
+
+FORMATS: dict[str, Format] = {
+    ".npy": Format("npy", "npy"),
+    ".npz": Format("npz", "npz"),
+    ".json": Format("json", "documents"),
+    ".jsonl": Format("jsonl", "lines", stepwise=True),
+    ".csv": Format("csv", "columns", stepwise=True),
+    ".tsv": Format("tsv", "columns", stepwise=True),
+    ".txt": Format("text", "printed"),
+}
+
+_BY_NAME = {row.name: row for row in FORMATS.values()}
+
+
+class StepWriter(Protocol):
+    """Writes a trace as it is computed."""
+
+    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write S steps of arrays (S, K) or, batched, (S, B, K), the first being ``first_step``."""
+
+
+def read(source: str, stdin: BinaryIO | None = None) -> Document:
+    """The named arrays of a file, or of standard input for "-".
+
+    The content tells the format, the suffix only which kind of text. A .npy file of 64 MiB and
+    more is mapped, not read.
+
+    Raises
+    ------
+    UserError
+        Whatever is wrong with the file; see the module of the format.
+    """
+    with opened(source, stdin) as file:
+        return _read(file)
+
+
+def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | StepStream:
+    """As `read`; but inputs as JSON lines on standard input come step by step, as they arrive."""
+    if source != "-":
+        return read(source)
+    import sys
+
+    lines = LineReader(stdin or sys.stdin.buffer)
+    return StepStream(lines) if lines.hold_inputs() else _read(in_memory(STDIN, lines.rest()))
+
+
+def _read(file: Opened) -> Document:
+    if kind := binary_kind(file.head(), file.source):
+        return cast(Document, _module(kind).read(file))
+    from lstmcli.formats.sniffing import text_kind  # its patterns take 3 ms to compile
+
+    text = file.text()
+    if not text.strip():
+        raise UserError(f"{file.source} is empty.")
+    hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
+    return cast(Document, _module(text_kind(text, hint)).read_text(text, file.source))
+
+
+def _module(name: str) -> Any:
+    return import_module(f"{__name__}.{_BY_NAME[name].module}")
+
+
+def write(
+    target: str | BinaryIO,
+    format: str,
+    arrays: Mapping[str, np.ndarray],
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write arrays and attributes as "npy", "npz", "json" or "text", to a path atomically.
+
+    npy and text hold one array and nothing else; attributes are left out there.
+
+    Raises
+    ------
+    UserError
+        Several arrays for npy or text; whatever keeps the file from being written.
+    """
+    if _BY_NAME[format].stepwise:
+        raise ValueError(f"{format} is written with open_steps")
+    if isinstance(target, str):
+        with atomically(target) as stream:
+            _module(format).write(stream, dict(arrays), dict(attributes or {}))
+    else:
+        _module(format).write(target, dict(arrays), dict(attributes or {}))
+
+
+def open_steps(stream: BinaryIO, format: str, names: Sequence[str], batched: bool) -> StepWriter:
+    """A writer of the named arrays, step by step, as "jsonl", "csv" or "tsv"."""
+    if not _BY_NAME[format].stepwise:
+        raise ValueError(f"{format} is written with write")
+    return cast(StepWriter, _module(format).open_steps(stream, format, names, batched))
+
+
+def format_of(path: str) -> str:
+    """The name of the format that a path's suffix asks for.
+
+    Raises
+    ------
+    UserError
+        An unknown suffix, or none; lists the known ones.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in FORMATS:
+        found = f'"{suffix}" is no suffix that can be written' if suffix else "there is no suffix"
+        raise UserError(f"{path}: {found}; the suffix tells the format: {', '.join(FORMATS)}.")
+    return FORMATS[suffix].name

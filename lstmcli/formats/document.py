@@ -1,0 +1,26 @@
+"""What reading a file gives: named arrays, and what the file says about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Document:
+    """Named arrays of a file, with its attributes and what the format tells about the arrays."""
+
+    source: str  # what messages call it: the path as typed, or "standard input"
+    format: str  # the row of the table it was read by: "npy", "npz", "json", ...
+    arrays: dict[str, np.ndarray]  # "" is a lone array without a name
+    attributes: dict[str, Any] = field(default_factory=dict)
+    """Scalars, strings, None, lists of strings; nested names are joined with "."; "" is a lone
+    scalar without a name; ``meta`` is decoded JSON, kept whole as one dict."""
+    layout: str | None = None
+    """Where time lies, if the format tells: "steps" (T, K), "time" (T, B, K), "batch" (B, T, K)."""
+    units: dict[str, np.ndarray] = field(default_factory=dict)
+    """Printed text only: the unit of the last printed place of each element (0: exact)."""
+    dtypes: dict[str, np.dtype[Any]] = field(default_factory=dict)
+    """The dtype in which an array's numbers count, where that is not the array's own."""

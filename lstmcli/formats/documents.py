@@ -1,0 +1,171 @@
+"""JSON: numbers in nested lists, by name. Objects in objects have their names joined with a dot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isfinite
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.document import Document
+from lstmcli.formats.nested import SPECIAL, to_array
+from lstmcli.formats.numerals import JSON_NAMES, row_texts
+from lstmcli.formats.precision import float32_arrays
+
+MOST_LEVELS = 64  # of objects within objects
+
+
+def read_text(text: str, source: str) -> Document:
+    """All lists of numbers as float64 arrays, everything else as attributes.
+
+    Raises
+    ------
+    UserError
+        Broken JSON (with line and column), a name that occurs twice, a ragged list, a list of
+        something else than numbers or strings.
+    """
+    value = parse(text, source)
+    document = Document(source, "json", {})
+    if isinstance(value, list):
+        document.arrays[""] = to_array(value, f"{source}: the list")
+    elif isinstance(value, dict):
+        _collect(value, "", document)
+    else:
+        raise UserError(f"{source} holds a single value; an object or a list was expected.")
+    document.dtypes.update(float32_arrays(document.arrays))
+    return document
+
+
+def parse(text: str, source: str, line: int | None = None) -> Any:
+    """`json.loads` with its errors told in a line, and no name allowed twice.
+
+    ``line`` is the number of the line that ``text`` is, when it is one of many.
+    """
+    import json  # arrays need none
+
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        what = error.msg[:1].lower() + error.msg[1:]
+        where = f"line {line or error.lineno}, column {error.colno}"
+        raise UserError(f"{source}: broken JSON at {where}: {what}.") from None
+    except RecursionError:
+        raise UserError(f"{source}{_at(line)} is nested too deeply.") from None
+    except _TwiceError as error:
+        raise UserError(f'{source}{_at(line)} has two members of the name "{error}".') from None
+    except ValueError:  # Python's limit on the digits of an integer
+        raise UserError(f"{source}{_at(line)} holds an integer of thousands of digits.") from None
+
+
+def _at(line: int | None) -> str:
+    return "" if line is None else f", line {line}"
+
+
+class _TwiceError(Exception):
+    """A name occurs twice in one object."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in names if names.count(name) > 1))
+    return members
+
+
+def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
+    """Sort an object's members into arrays and attributes."""
+    if prefix.count(".") > MOST_LEVELS:
+        raise UserError(f"{document.source} is nested too deeply.")
+    for name, value in members.items():
+        full = _printable(prefix + name, document.source)
+        if isinstance(value, dict) and full != "meta":
+            _collect(value, f"{full}.", document)
+            continue
+        if full in document.arrays or full in document.attributes:
+            raise UserError(f'{document.source} has two members of the name "{full}".')
+        _file_under(document, full, value)
+
+
+def _file_under(document: Document, name: str, value: Any) -> None:
+    if isinstance(value, list) and not _are_strings(value):
+        document.arrays[name] = to_array(value, f"{document.source}: {name}")
+    elif isinstance(value, str):
+        document.attributes[name] = _printable(value, document.source)
+    else:
+        document.attributes[name] = value
+
+
+def _are_strings(value: list[Any]) -> bool:
+    """Whether this is a list of words, not of numbers such as "NaN"."""
+    return set(map(type, value)) == {str} and not set(value) <= set(SPECIAL)
+
+
+def _printable(text: str, source: str) -> str:
+    r"""The text, unless it holds half a character (``\ud800``), which no terminal can show."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{source}: {text!a} is no valid text.") from None
+    return text
+
+
+def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
+    """One object, a member per name, an innermost row of numbers per line.
+
+    A lone array without a name is written as a bare list. Non-finite numbers become the strings
+    "NaN", "Infinity" and "-Infinity".
+    """
+    if set(arrays) == {""} and not attributes:
+        for piece in _list(arrays[""], ""):
+            stream.write(piece.encode())
+    else:
+        for piece in _object(arrays, attributes):
+            stream.write(piece.encode())
+    stream.write(b"\n")
+
+
+def _object(arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> Iterator[str]:
+    import json
+
+    opening = "{\n  "
+    for name, array in arrays.items():
+        yield f"{opening}{json.dumps(name)}: "
+        yield from _list(array, "  ")
+        opening = ",\n  "
+    for name, value in attributes.items():
+        yield f"{opening}{json.dumps(name)}: {json.dumps(_finite(value), allow_nan=False)}"
+        opening = ",\n  "
+    yield "\n}" if arrays or attributes else "{}"
+
+
+def _list(array: np.ndarray, indent: str) -> Iterator[str]:
+    """The nested list of an array of any shape; a 0-d one is a bare number."""
+    rows = row_texts(np.atleast_1d(array), JSON_NAMES)
+    return iter(rows) if array.ndim == 0 else _nest(array.shape, rows, indent)
+
+
+def _nest(shape: tuple[int, ...], rows: Iterator[str], indent: str) -> Iterator[str]:
+    if len(shape) == 1:
+        yield f"[{next(rows)}]"
+        return
+    yield "["
+    for number in range(shape[0]):
+        yield f"{',' if number else ''}\n{indent}  "
+        yield from _nest(shape[1:], rows, f"{indent}  ")
+    yield f"\n{indent}]" if shape[0] else "]"
+
+
+def _finite(value: Any) -> Any:
+    """The value with non-finite numbers as their strings and numpy scalars as Python's."""
+    if isinstance(value, dict):
+        return {name: _finite(member) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(member) for member in value]
+    if isinstance(value, np.generic):
+        return _finite(value.item())
+    if isinstance(value, float) and not isfinite(value):
+        return JSON_NAMES[repr(value)].strip('"')
+    return value

@@ -1,0 +1,251 @@
+"""Opening files and standard input, decoding text, and writing files whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from lstmcli.errors import UserError, did_you_mean
+
+STDIN = "standard input"
+HEAD = 1 << 16  # enough of a file to tell its format
+MOST_TEXT = 1 << 31  # a text beyond 2 GiB would take tens of gigabytes as Python objects
+
+ARRAYS = (b"\x93NUMPY", b"PK")  # how files begin that are large for a reason
+
+BYTE_ORDER_MARKS = {
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe": "utf-16",  # what Windows PowerShell writes with ">"
+    b"\xfe\xff": "utf-16",
+}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A seekable source of bytes, at its start."""
+
+    source: str  # what messages call it
+    stream: BinaryIO
+    size: int  # in bytes
+    path: str | None = None  # of a regular file, which can be mapped
+    suffix: str = ""
+
+    def head(self) -> bytes:
+        """The first 64 KiB, without moving."""
+        start = self.stream.read(HEAD)
+        self.stream.seek(0)
+        return start
+
+    def text(self) -> str:
+        """The whole source as text, without a byte-order mark.
+
+        Raises
+        ------
+        UserError
+            Not text, or more than 2 GiB of it.
+        """
+        if self.size > MOST_TEXT:
+            raise UserError(
+                f"{self.source}: {self.size:,} bytes of text are more than are read at once. "
+                "Save the numbers as .npy or .npz."
+            )
+        return decode(self.stream.read(), self.source)
+
+
+def decode(data: bytes, source: str) -> str:
+    """Bytes as text: UTF-8, or what a byte-order mark says.
+
+    Raises
+    ------
+    UserError
+        The bytes are no such text; says where.
+    """
+    marks = [coding for mark, coding in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
+    try:
+        text = data.decode(marks[0] if marks else "utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise UserError(
+            f"{source}: line {line}, column {column} is not {error.encoding} text "
+            f"(byte 0x{data[error.start]:02x})."
+        ) from None
+    if "\0" in text:
+        raise UserError(f"{source}: neither text nor a file of a known kind (it has zero bytes).")
+    return text
+
+
+@contextmanager
+def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[Opened]:
+    """Open a path, or standard input for "-".
+
+    What cannot be sought in (standard input, a named pipe) is read into memory.
+
+    Raises
+    ------
+    UserError
+        No such file, a folder, no permission, an empty file.
+    """
+    if source == "-":
+        stream = stdin or sys.stdin.buffer
+        yield in_memory(STDIN, drained(lambda: stream.read(HEAD), STDIN))
+        return
+    with _open(source) as file:
+        status = os.fstat(file.fileno())
+        suffix = os.path.splitext(source)[1].lower()
+        if stat.S_ISREG(status.st_mode):
+            _refuse_empty(source, status.st_size)
+            yield Opened(source, file, status.st_size, source, suffix)
+        else:
+            yield in_memory(source, drained(lambda: file.read(HEAD), source), suffix)
+
+
+def in_memory(source: str, data: bytes, suffix: str = "") -> Opened:
+    """Bytes at hand, as something opened; UserError if there are none."""
+    _refuse_empty(source, len(data))
+    return Opened(source, io.BytesIO(data), len(data), suffix=suffix)
+
+
+def _refuse_empty(source: str, size: int) -> None:
+    if size == 0:
+        raise UserError(f"{source} is empty.")
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file.{_near(path)}") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder; name a file in it.") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise UserError(f"{path} cannot be read: {_reason(error)}.") from None
+
+
+def _near(path: str) -> str:
+    """A hint at a file of nearly that name in the same folder."""
+    folder, name = os.path.split(path)
+    try:
+        names = os.listdir(folder or ".")
+    except OSError:
+        return f" There is no folder {folder} either." if folder else ""
+    return did_you_mean(name, names)
+
+
+def drained(take: Callable[[], bytes], source: str) -> bytes:
+    """All bytes that ``take`` gives, piece by piece, until it gives none.
+
+    Raises
+    ------
+    UserError
+        More than 2 GiB of anything but arrays: some sources, such as /dev/zero, have no end.
+    """
+    data = bytearray()
+    while piece := take():
+        data += piece
+        if len(data) > MOST_TEXT and not data.startswith(ARRAYS):
+            raise UserError(f"{source} gives more than {MOST_TEXT:,} bytes that are no arrays.")
+    return bytes(data)
+
+
+def _reason(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text[:1].lower() + text[1:]
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+
+
+@contextmanager
+def atomically(path: str) -> Iterator[BinaryIO]:
+    """Write a file whole or not at all.
+
+    The bytes go to a temporary file beside the target, which takes the target's name in the end;
+    on any exception, Ctrl-C included, it is removed and an earlier file stays untouched. Links are
+    followed. Devices and pipes have no name to take and are written directly.
+
+    Raises
+    ------
+    UserError
+        No such folder, no permission, a folder, a full disk.
+    """
+    if "\0" in path:
+        raise _unwritable(path, ValueError("zero byte in the name"))
+    target = os.path.realpath(path)
+    if not path or os.path.isdir(target):
+        raise UserError(f'"{path}" is a folder; name a file to write.')
+    try:
+        with _directly(path) if _is_special(path, target) else _replacing(path, target) as stream:
+            yield stream
+    except OSError as error:
+        if error.errno not in _FULL:  # a closed pipe, or another file's trouble
+            raise
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: str, error: Exception) -> UserError:
+    return UserError(f"{path} cannot be written: {_reason(error)}.")
+
+
+def _is_special(path: str, target: str) -> bool:
+    """Whether the target is a device or a pipe.
+
+    /dev/stdout leads to a regular file when the shell redirects it: that file is the shell's.
+    """
+    if os.path.abspath(path).startswith(("/dev/", "/proc/")):
+        return True
+    return os.path.exists(target) and not os.path.isfile(target)
+
+
+def _created(path: str, mode: str, name: str) -> BinaryIO:
+    """Open for writing; trouble is reported under the name the user typed."""
+    try:
+        return cast(BinaryIO, open(path, mode))
+    except (OSError, ValueError) as error:
+        raise _unwritable(name, error) from None
+
+
+@contextmanager
+def _directly(path: str) -> Iterator[BinaryIO]:
+    with _created(path, "wb", path) as stream:
+        yield stream
+
+
+@contextmanager
+def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
+    folder, name = os.path.split(target)
+    if not os.path.isdir(folder):
+        raise UserError(f"{path} cannot be written: there is no folder {os.path.dirname(path)}.")
+    if os.path.exists(target) and not os.access(target, os.W_OK):
+        raise UserError(f"{path} cannot be written: permission denied.")
+    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}.part")
+    try:
+        with _created(temporary, "xb", path) as stream:
+            yield stream
+        _keep_mode(target, temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _keep_mode(target: str, temporary: str) -> None:
+    """Give the new file the mode of the one it replaces; a new name has what open() gave it."""
+    try:
+        os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+    except FileNotFoundError:
+        pass
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,129 @@
+"""Text: arrays as a console prints them, with the precision they were printed in.
+
+Arrays of one name, or without one, that follow each other are steps of one array.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.console import Print, find_prints, find_rows
+from lstmcli.formats.document import Document
+from lstmcli.formats.npy import sole
+from lstmcli.formats.precision import float32_arrays
+
+
+def read_text(text: str, source: str) -> Document:
+    """Arrays in float64, with the unit of each element's last printed place.
+
+    Several prints of one name are stacked along a new first axis. The layout is told if every
+    array's is: 2-D is (steps, units), (n, 1, units) is n prints of one row.
+
+    Raises
+    ------
+    UserError
+        What `find_prints` and `find_rows` refuse; prints whose shapes or labels do not stack.
+    """
+    prints = find_prints(text, source) or [find_rows(text, source)]
+    groups = _by_name(prints)
+    places = _longest_fractions([token for each in prints for token in each.tokens])
+    arrays = {name: _stacked([_values(each) for each in group]) for name, group in groups.items()}
+    units = {
+        name: _stacked([_units(each, places) for each in group]) for name, group in groups.items()
+    }
+    dtypes = {name: group[0].dtype for name, group in groups.items() if group[0].dtype is not None}
+    silent = {name: array for name, array in arrays.items() if name not in dtypes}
+    dtypes |= float32_arrays(silent)
+    return Document(source, "text", arrays, {}, _layout(arrays), units, dtypes)
+
+
+def _by_name(prints: list[Print]) -> dict[str, list[Print]]:
+    groups: dict[str, list[Print]] = {}
+    for each in prints:
+        groups.setdefault(each.name, []).append(each)
+    for group in groups.values():
+        _check_alike(group)
+    return groups
+
+
+def _check_alike(group: list[Print]) -> None:
+    """Refuse to stack prints that differ in shape, dtype or label."""
+    first = group[0]
+    label = next((each.label for each in group if each.label), "")
+    for each in group:
+        _refuse_other(each, "shape", each.shape, first.shape)
+        _refuse_other(each, "dtype", each.dtype or "(none)", first.dtype or "(none)")
+        _refuse_other(each, "label", each.label or label, label)
+
+
+def _refuse_other(each: Print, what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise UserError(
+            f"{each.where}: this array has the {what} {found}, an earlier one has {expected}. "
+            "Steps of one array must be alike; give different arrays names: h = [[...]]."
+        )
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.stack(arrays)
+
+
+def _values(each: Print) -> np.ndarray:
+    return _scaled([float(token) for token in each.tokens], each.factor, each.shape)
+
+
+def _scaled(numbers: list[float], factor: float, shape: tuple[int, ...]) -> np.ndarray:
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return (np.array(numbers, dtype=np.float64) * factor).reshape(shape)
+
+
+def _split(token: str) -> tuple[int, int | None]:
+    """Digits after the point, and the exponent (None if there is none)."""
+    mantissa, _, exponent = token.lower().partition("e")
+    return len(mantissa.partition(".")[2]), int(exponent) if exponent else None
+
+
+def _longest_fractions(tokens: list[str]) -> tuple[int, int]:
+    """The longest fraction of all numbers without an exponent, and of all with one."""
+    splits = set(map(_split, tokens))
+    fixed = max((digits for digits, exponent in splits if exponent is None), default=0)
+    scientific = max((digits for digits, exponent in splits if exponent is not None), default=0)
+    return fixed, scientific
+
+
+def _units(each: Print, places: tuple[int, int]) -> np.ndarray:
+    """The unit of the last printed place: that of the longest fraction in the whole text.
+
+    NumPy strips zeros, so one number alone does not show its precision.
+    """
+    exponents = [_split(token)[1] for token in each.tokens]
+    unit_of = {exponent: _unit(exponent, *places) for exponent in set(exponents)}
+    return _scaled([unit_of[x] for x in exponents], abs(each.factor), each.shape)
+
+
+def _unit(exponent: int | None, fixed: int, scientific: int) -> float:
+    """10 to the place of the last digit of a number with this exponent.
+
+    Where no number has a fraction (``[0. 1. 1.]``), the printer had none to round: 0, exact.
+    """
+    digits = fixed if exponent is None else scientific
+    return float(f"1e{(exponent or 0) - digits}") if digits else 0.0
+
+
+def _layout(arrays: dict[str, np.ndarray]) -> str | None:
+    """Where time lies: 2-D arrays are (steps, units), 3-D ones tell it with one row a step."""
+    deeper = [array.shape for array in arrays.values() if array.ndim > 2]
+    if deeper:
+        return "time" if all(len(shape) == 3 and shape[1] == 1 for shape in deeper) else None
+    return "steps" if any(array.ndim == 2 for array in arrays.values()) else None
+
+
+def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
+    """NumPy's print of the one array, unabbreviated, with all the digits that tell it exactly."""
+    array = sole(arrays, "text")
+    text = np.array2string(array, threshold=sys.maxsize, floatmode="unique")
+    stream.write(f"{text}\n".encode())

@@ -1,0 +1,80 @@
+"""From files to what they hold: the joint between formats and `core.inspection`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy.typing as npt
+
+from lstmcli import loading
+from lstmcli.core.inspection import Inspection, Reading, inspect, labels
+from lstmcli.core.recognise import Found, choose
+from lstmcli.errors import UserError
+from lstmcli.formats import Document
+from lstmcli.loading import Named
+
+Array = npt.NDArray[Any]
+
+
+def inspect_files(
+    paths: Sequence[str], settings: Mapping[str, Any], stdin: BinaryIO | None = None
+) -> Inspection:
+    """Describe the tensors of some files and every LSTM among them, or those of ``layer``.
+
+    Raises
+    ------
+    UserError
+        for a file that cannot be read, a setting that is none, a layer that is not there. A file
+        without an LSTM is no mistake, nor is one whose shapes do not fit.
+    """
+    named = [Named.parse(path) for path in paths]
+    loading._only_one_stdin(named)
+    documents = [loading._read(one, stdin) for one in named]
+    source = " + ".join(document.source for document in documents)
+    held: dict[str, Any] = {}
+    for document in documents:
+        held |= loading._settings_in(document)
+    arrays = {name: array for document in documents for name, array in document.arrays.items()}
+    tensors = loading._tensors(documents)
+    layer = settings.get("layer", held.pop("layer", None))
+    convention = settings.get("convention", held.get("convention"))
+    found = loading.find_lstms(tensors, convention, source)
+    names = labels(found)
+    readings = [
+        _reading(found[n], names[n], documents, tensors, settings)
+        for n in _chosen(found, layer, tensors, source)
+    ]
+    return inspect(source, arrays, readings, held)
+
+
+def _chosen(
+    found: Sequence[Found], layer: str | None, tensors: Mapping[str, Array], source: str
+) -> list[int]:
+    """The places of the LSTMs to show; a convention still to be asked for hides none."""
+    if layer is None:
+        return list(range(len(found)))
+    settled = [replace(one, rivals=[]) for one in found]
+    return [settled.index(one) for one in choose(settled, str(layer), tensors, source)]
+
+
+def _reading(
+    found: Found,
+    label: str,
+    documents: Sequence[Document],
+    tensors: Mapping[str, Array],
+    settings: Mapping[str, Any],
+) -> Reading:
+    """The model of one LSTM, read from its tensors alone."""
+    own = {name: tensors[name] for name in found.tensors}
+    first, *others = (replace(document, arrays={}) for document in documents)
+    settled = {"convention": found.convention.name} if found.rivals else {}
+    try:
+        model = loading.load_model(
+            [replace(first, arrays=own), *others], {**settings, **settled, "layer": "0"}
+        )
+    except UserError as error:
+        source = " + ".join(document.source for document in documents)
+        return Reading(found, label, None, str(error).removeprefix(f"{source}: "))
+    return Reading(found, label, model)

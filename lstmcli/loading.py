@@ -1,0 +1,408 @@
+"""From what a command line names to a model, its inputs and its state.
+
+The joint between formats, which know files and no LSTM, and core, which knows an LSTM and no
+files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli.core.conventions import Convention
+from lstmcli.core.decode import decode, directions, fold_weight_norm, paired
+from lstmcli.core.model import Cell, Model
+from lstmcli.core.recognise import Found, choose, find_convention, recognise
+from lstmcli.core.settings import SETTINGS, read_setting
+from lstmcli.errors import UserError, did_you_mean
+from lstmcli.formats import Document, StepStream
+
+Array = npt.NDArray[Any]
+
+INPUT_NAMES = ("inputs", "x")
+STATE = "initial_state."
+_NOT_WEIGHTS = (*INPUT_NAMES, "lengths", "mask")
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a run needs, as read."""
+
+    model: Model
+    inputs: Array | StepStream
+    name: str  # what messages call the inputs
+    initial_state: Mapping[str, Array] = field(default_factory=dict)
+    lengths: Array | None = None
+    mask: Array | None = None
+
+
+@dataclass(frozen=True)
+class Named:
+    """A path as it was typed: ``kernel=k.npy``, or a path alone."""
+
+    path: str
+    name: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Named:
+        """Split NAME=FILE; a word before ``=`` is always a name, so ``./a=b.npy`` is a file."""
+        name, equals, path = text.partition("=")
+        if equals and re.fullmatch(r"[A-Za-z_][\w.:/]*", name) and not name.startswith("./"):
+            return cls(path, name)
+        return cls(text)
+
+
+def load_job(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    *,
+    stdin: BinaryIO | None = None,
+    initial_state: str | None = None,
+    lengths: str | None = None,
+    mask: str | None = None,
+) -> Job:
+    """Read a model and its inputs: like ``cp``, the last path is the inputs.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with paths, files, names or shapes.
+    """
+    weights, inputs = split_paths(paths)
+    _only_one_stdin([*weights, *inputs], initial_state, lengths, mask)
+    documents = [_read(named, stdin) for named in weights]
+    x, name, holder = _read_inputs(inputs, documents, stdin)
+    if holder is not None and holder not in documents:
+        settings = {**_settings_in(holder), **settings}
+    return Job(
+        load_model(documents, settings),
+        x,
+        name,
+        _initial_state(initial_state, [*documents, *([holder] if holder else [])], stdin),
+        _lengths(lengths, holder, stdin),
+        _beside("mask", mask, holder, stdin),
+    )
+
+
+def load(*paths: str, **settings: Any) -> Model:
+    """The model in some files, with settings by option name: ``load("w.npz", forget_bias=1.0)``.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with files, names, shapes or settings.
+    """
+    checked = {k: v if k == "layer" else read_setting(k, v, "load") for k, v in settings.items()}
+    return load_model([_read(Named.parse(path), None) for path in paths], checked)
+
+
+def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:
+    """The weights, and the inputs if a path of their own names them."""
+    named = [Named.parse(path) for path in paths]
+    inputs = [n for n in named if n.name in INPUT_NAMES]
+    if len(inputs) > 1:
+        raise UserError(f"inputs are named twice: {inputs[0].path} and {inputs[1].path}.")
+    if not inputs and len(named) > 1 and named[-1].name is None:
+        inputs = [named[-1]]
+    return [n for n in named if n not in inputs], inputs
+
+
+def _only_one_stdin(named: Sequence[Named], *others: str | None) -> None:
+    if [*(n.path for n in named), *others].count("-") > 1:
+        raise UserError("- (standard input) can be read only once; give the others as files.")
+
+
+def _read(named: Named, stdin: BinaryIO | None) -> Document:
+    """One file; a lone array gets its name from NAME=FILE, else from the file's stem."""
+    document = formats.read(named.path, stdin)
+    if named.name is None and "" not in document.arrays:
+        return document
+    if "" not in document.arrays:
+        if len(document.arrays) != 1:
+            held = ", ".join(document.arrays) or "no arrays"
+            raise UserError(
+                f"{named.name}={named.path}: a name goes with one array; this file holds {held}."
+            )
+        return _renamed(document, next(iter(document.arrays)), str(named.name))
+    stem = re.split(r"[/\\]", named.path)[-1].rsplit(".", 1)[0]
+    return _renamed(document, "", named.name or stem)
+
+
+def _renamed(document: Document, old: str, new: str) -> Document:
+    from dataclasses import replace
+
+    return replace(document, arrays={new if k == old else k: a for k, a in document.arrays.items()})
+
+
+# ---- the model
+
+
+def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Model:
+    """The LSTM in some documents, under the settings that they and the caller give.
+
+    Raises
+    ------
+    UserError
+        if there is none, several without ``layer``, or shapes do not fit.
+    """
+    source = " + ".join(document.source for document in documents)
+    tensors = _tensors(documents)
+    given: dict[str, Any] = {}
+    for document in documents:
+        given |= _settings_in(document)
+    given |= settings
+    layer = given.pop("layer", None)
+    found = find_lstms(tensors, given.get("convention"), source)
+    chosen = choose(found, None if layer is None else str(layer), tensors, source)
+    layers: list[tuple[Cell, ...]] = []
+    for one in chosen:
+        layers += _layers(one, tensors, given, source)
+    _check_chain(layers, source)
+    used = {name: tensors[name] for one in chosen for name in one.tensors}
+    return Model(
+        tuple(layers),
+        {name: array.shape for name, array in used.items()},
+        assumed=tuple(_assumed(chosen[0], layers[0][0], given)),
+        given=given,
+        remarks=tuple(r for name, a in used.items() if (r := not_finite(a, f"{source}: {name}"))),
+    )
+
+
+def find_lstms(tensors: Mapping[str, Array], convention: str | None, source: str) -> list[Found]:
+    """Every LSTM among the tensors; of one convention if it is given.
+
+    Raises
+    ------
+    UserError
+        for an unknown convention, or one whose names these are not.
+    """
+    shapes = {name: array.shape for name, array in tensors.items()}
+    found = recognise(shapes, convention)
+    if not found and convention is not None and (others := recognise(shapes)):
+        raise UserError(_other_names(convention, others, source))
+    return found
+
+
+def _layers(
+    found: Found, tensors: Mapping[str, Array], given: Mapping[str, Any], source: str
+) -> list[tuple[Cell, ...]]:
+    """The cells of one LSTM, layer by layer, forward before backward."""
+    how = found.convention.changed(given)
+    dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
+    layers: dict[int, list[Cell]] = {}
+    for (layer, _), names in sorted(found.cells.items()):
+        held = {role: _typed(name, tensors, dtype) for role, name in names.items()}
+        for one in directions(held, how):
+            layers.setdefault(layer, []).append(decode(one, how, source))
+    cells = [tuple(layer) for layer in layers.values()]
+    return paired(cells) if how.directions_count else cells
+
+
+def _typed(
+    name: str | Mapping[str, str], tensors: Mapping[str, Array], dtype: np.dtype[Any]
+) -> Array | dict[str, Array]:
+    """A tensor, or the tensors of the gates, in the number type of the computation."""
+    if isinstance(name, str):
+        with np.errstate(all="ignore"):
+            return tensors[name].astype(dtype)
+    return {gate: tensors[one].astype(dtype) for gate, one in name.items()}
+
+
+def _check_chain(layers: Sequence[tuple[Cell, ...]], source: str) -> None:
+    for n, (below, layer) in enumerate(pairwise(layers)):
+        width = sum(cell.outputs for cell in below)
+        if below[0].convention.merge in ("sum", "mul", "ave"):
+            width = below[0].outputs
+        if layer[0].inputs != width:
+            raise UserError(
+                f"{source}: layer {n + 1} takes {layer[0].inputs} inputs, "
+                f"but layer {n} gives {width}."
+            )
+
+
+def _tensors(documents: Sequence[Document]) -> dict[str, Array]:
+    """The tensors of all documents by name, without those that are inputs or state."""
+    tensors: dict[str, Array] = {}
+    origin: dict[str, str] = {}
+    for document in documents:
+        for name, array in document.arrays.items():
+            if name in _NOT_WEIGHTS or name.startswith(STATE):
+                continue
+            if name in tensors:
+                raise UserError(f"{name} is in both {origin[name]} and {document.source}.")
+            tensors[name], origin[name] = array, document.source
+    return fold_weight_norm(tensors)
+
+
+def _settings_in(document: Document) -> dict[str, Any]:
+    """The settings among a document's attributes, checked.
+
+    A name that is nearly a setting's is a mistake; any other attribute is the file's own affair.
+    """
+    settings = {}
+    for name, value in document.attributes.items():
+        if name in SETTINGS or name == "layer":
+            where = document.source
+            settings[name] = value if name == "layer" else read_setting(name, value, where)
+        elif near := did_you_mean(name, SETTINGS):
+            raise UserError(f"{document.source}: {name!r} is no setting.{near}")
+    return settings
+
+
+def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
+    """The number type of the computation: the weights', unless another is asked for."""
+    if asked is not None:
+        return np.dtype(asked)
+    floats = [a.dtype for a in tensors if a.dtype.kind == "f"]
+    return floats[0] if len(floats) == len(tensors) else np.dtype(np.float64)
+
+
+def _assumed(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
+    """What neither a tensor nor a setting said."""
+    said = []
+    hidden = [name for name in found.convention.hidden if name not in given]
+    if "forget_bias" in hidden:
+        amount = f"{cell.convention.forget_bias:+}"
+        said.append(f"forget bias {amount} (in no tensor; --forget-bias sets it)")
+    if "recurrent_activation" in hidden:
+        said.append(f"{cell.convention.recurrent_activation} gates (or --recurrent-activation)")
+    for name in ("cell_clip", "gate_clip", "projection_clip"):
+        if name in hidden:
+            bound = getattr(cell.convention, name)
+            words = name.replace("_", " ")
+            option = name.replace("_", "-")
+            said.append(f"{words} {'none' if bound is None else bound:} (or --{option})")
+    if not {"bias", "recurrent_bias"} & {role for c in found.cells.values() for role in c}:
+        said.append("no bias (none in the file)")
+    return said
+
+
+def not_finite(array: Array, name: str) -> str:
+    """A remark on the first number that is NaN or infinite, or an empty string."""
+    if array.dtype.kind != "f":
+        return ""
+    bad = ~np.isfinite(array)
+    if not bad.any():
+        return ""
+    where = tuple(int(n) for n in np.argwhere(bad)[0])
+    value, count = array[where], int(bad.sum())
+    others = f", and {count - 1} more" if count > 1 else ""
+    return f"{name} holds {value} at {list(where)}{others}; the run goes on with it."
+
+
+def _other_names(convention: str, found: list[Found], source: str) -> str:
+    asked, fits = find_convention(convention), found[0].convention
+    return (
+        f"{source} has the tensors of the convention {fits.name} ({_names_of(fits)}); "
+        f"{asked.name} has {_names_of(asked)}.\n"
+        f"  To read them as {fits.name} with other settings, leave out --convention: "
+        f"--gates {asked.gates} --forget-bias {asked.forget_bias:g}"
+    )
+
+
+def _names_of(row: Convention) -> str:
+    return ", ".join(row.tensors.values())
+
+
+# ---- inputs, state, lengths
+
+
+def _read_inputs(
+    inputs: Sequence[Named], documents: Sequence[Document], stdin: BinaryIO | None
+) -> tuple[Array | StepStream, str, Document | None]:
+    """The inputs, what messages call them, and the document that holds them."""
+    if not inputs:
+        return _inputs_within(documents)
+    path = inputs[0].path
+    source = formats.read_or_stream(path, stdin)
+    if isinstance(source, StepStream):
+        return source, "standard input", None
+    return _inputs_of(source), source.source, source
+
+
+def _inputs_of(document: Document) -> Array:
+    for name in (*INPUT_NAMES, ""):
+        if name in document.arrays:
+            return document.arrays[name]
+    if len(document.arrays) == 1:
+        return next(iter(document.arrays.values()))
+    held = ", ".join(document.arrays) or "no arrays"
+    raise UserError(f"{document.source} holds {held}; the inputs are a member named inputs, or x.")
+
+
+def _inputs_within(documents: Sequence[Document]) -> tuple[Array, str, Document]:
+    for document in documents:
+        for name in INPUT_NAMES:
+            if name in document.arrays:
+                return document.arrays[name], f"{document.source}: {name}", document
+    source = " + ".join(document.source for document in documents)
+    raise UserError(
+        f"{source}: no inputs. They come last, or one file alone has a member inputs:\n"
+        f"  lstm run {' '.join(d.source for d in documents)} inputs.npy"
+    )
+
+
+def _initial_state(
+    path: str | None, documents: Sequence[Document], stdin: BinaryIO | None
+) -> dict[str, Array]:
+    """h and c from a file, or from the documents already read; empty if nobody gives them."""
+    if path is not None:
+        return read_state(formats.read(path, stdin))
+    for document in reversed(documents):
+        state = _members(document, (f"{STATE}h", f"{STATE}c"))
+        if state:
+            return state
+    return {}
+
+
+def read_state(document: Document) -> dict[str, Array]:
+    """The state that a file holds: h and c, final_h and final_c, or a trace's last step.
+
+    Raises
+    ------
+    UserError
+        if either is missing.
+    """
+    for names in ((f"{STATE}h", f"{STATE}c"), ("final_h", "final_c"), ("h", "c")):
+        if state := _members(document, names):
+            if document.layout is not None:  # a table or JSON lines: the last step of a trace
+                state = {k: a[-1] for k, a in state.items()}
+            return state
+    held = ", ".join(document.arrays) or "no arrays"
+    raise UserError(f"{document.source} holds {held}; a state has h and c, or final_h and final_c.")
+
+
+def _members(document: Document, names: tuple[str, str]) -> dict[str, Array]:
+    held = [name for name in names if name in document.arrays]
+    if len(held) == 1:
+        lacking = next(name for name in names if name not in held)
+        raise UserError(f"{document.source} holds {held[0]} and lacks {lacking}; a state has both.")
+    return {k: document.arrays[name] for k, name in zip("hc", held, strict=False)}
+
+
+def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None) -> Array | None:
+    """Lengths as ``N,N,...``, from a file, or from the member beside the inputs."""
+    if given is not None and re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", given):
+        return np.array([int(n) for n in given.split(",")])
+    lengths = _beside("lengths", given, holder, stdin)
+    return None if lengths is None else np.ravel(lengths)
+
+
+def _beside(
+    name: str, path: str | None, holder: Document | None, stdin: BinaryIO | None
+) -> Array | None:
+    """An array from a file of its own, or from the member of that name beside the inputs."""
+    if path is None:
+        return None if holder is None else holder.arrays.get(name)
+    arrays = formats.read(path, stdin).arrays
+    array = arrays.get(name, next(iter(arrays.values()), None))
+    if array is None:
+        raise UserError(f"--{name} {path}: the file holds no array.")
+    return array

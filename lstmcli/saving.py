@@ -1,0 +1,155 @@
+"""From a trace to files and streams, in every format that can hold it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli.core.model import Trace
+from lstmcli.core.run import KEPT, NAMES, Stack, check_inputs
+from lstmcli.errors import UserError
+from lstmcli.formats import StepStream
+from lstmcli.loading import Job
+
+Array = npt.NDArray[Any]
+
+FINAL = ("final_h", "final_c")
+LONE = ("npy", "text")  # formats that hold h alone
+BY_STEP = ("jsonl", "csv", "tsv")  # formats written a step at a time
+BINARY = ("npy", "npz")
+BLOCK = 256  # steps computed before they are written: enough to be quick, little to hold
+
+
+def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
+    """The members that a file of this format will hold.
+
+    Raises
+    ------
+    UserError
+        if ``only`` asks for what a trace, or the format, does not have.
+    """
+    known = (*NAMES, *FINAL)
+    for name in only or ():
+        if name not in known:
+            raise UserError(f"--only {name}: a trace has {', '.join(known)}.")
+    if format in LONE:
+        if only not in (None, ["h"]):
+            raise UserError(
+                f"--only {','.join(only or ())}: {format} holds h alone; try .npz or .json"
+            )
+        return ("h",)
+    if format in BY_STEP:
+        if wrong := [name for name in only or () if name in FINAL]:
+            raise UserError(
+                f"--only {wrong[0]}: {format} holds steps; .npz and .json hold {wrong[0]}"
+            )
+        return tuple(only or KEPT)
+    return tuple(only or (*KEPT, *FINAL))
+
+
+def save(trace: Trace, path: str, only: Sequence[str] | None = None) -> None:
+    """Write a trace to a file, the format by its suffix; the file appears whole or not at all.
+
+    Raises
+    ------
+    UserError
+        for an unknown suffix, a member that the format cannot hold, a folder that is not there.
+    """
+    format = formats.format_of(path)
+    names = members_for(format, None if only is None else list(only))
+    with formats.atomically(path) as stream:
+        write_trace(trace, stream, format, names)
+
+
+def write_trace(trace: Trace, stream: BinaryIO, format: str, names: Sequence[str]) -> None:
+    """Write the named members of a trace to an open stream."""
+    members = trace.members()
+    if lacking := [name for name in names if name not in members]:
+        raise UserError(f"the trace was run without {lacking[0]}; keep it to save it.")
+    if format in BY_STEP:
+        writer = formats.open_steps(stream, format, names, trace.layout != "steps")
+        steps = {name: _by_step(trace, name) for name in names}
+        for first in range(0, trace.steps, BLOCK):
+            writer.write(first, {k: a[first : first + BLOCK] for k, a in steps.items()})
+    elif format in LONE:
+        formats.write(stream, format, {"h": trace.h}, {})
+    else:
+        chosen = {name: members[name] for name in names}
+        formats.write(stream, format, chosen, {"meta": dict(trace.settings)})
+
+
+def _by_step(trace: Trace, name: str) -> Array:
+    """(T, K) for one sequence, else (T, B, K)."""
+    return trace.arrays[name] if trace.layout == "steps" else trace.time_major(name)
+
+
+def save_state(path: str, h: Array, c: Array, steps: int) -> None:
+    """Write ``h`` and ``c`` for ``--initial-state``, with the number of steps behind them."""
+    format = formats.format_of(path)
+    if format not in ("npz", "json"):
+        raise UserError(f"--save-state {path}: a state is a .npz or a .json file.")
+    with formats.atomically(path) as stream:
+        formats.write(stream, format, {"h": h, "c": c}, {"steps": steps})
+
+
+def stream_steps(job: Job, stream: BinaryIO, format: str, names: Sequence[str]) -> Stack:
+    """Run and write a step at a time, as the inputs come; gives the cells with their last state.
+
+    Raises
+    ------
+    UserError
+        for inputs of another shape, naming the line.
+    """
+    stack: Stack | None = None
+    for x, batched in _blocks(job):
+        if stack is None:
+            stack = Stack(job.model, x.shape[1], job.initial_state)
+            writer = formats.open_steps(stream, format, names, batched)
+        first = stack.steps
+        arrays = stack.advance(x, tuple(names))
+        writer.write(first, {k: a if batched else a[:, 0] for k, a in arrays.items()})
+        if not (isinstance(job.inputs, StepStream) and job.inputs.waiting()):
+            stream.flush()
+    if stack is None:
+        raise UserError(f"{job.name}: no steps.")
+    return stack
+
+
+def _blocks(job: Job) -> Iterator[tuple[Array, bool]]:
+    """x (1, B, I) of each line as it arrives, and whether the line had rows."""
+    rows: int | None = None
+    for n, step in enumerate(job.inputs):
+        where = f"{job.name}, line {n + 1}"
+        batched = step.ndim == 2
+        x, _ = check_inputs(job.model, step[None], "time", where)
+        x = x if batched else x[:, None]
+        if rows not in (None, x.shape[1]):
+            raise UserError(f"{where}: {x.shape[1]} rows, but {rows} before.")
+        rows = x.shape[1]
+        yield x, batched
+
+
+def drained(job: Job) -> Array:
+    """The inputs as one array, a stream read to its end."""
+    if not isinstance(job.inputs, StepStream):
+        return job.inputs
+    steps = list(job.inputs)
+    if not steps:
+        raise UserError(f"{job.name}: no steps.")
+    if len({step.shape for step in steps}) > 1:
+        odd = next(n for n, step in enumerate(steps) if step.shape != steps[0].shape)
+        raise UserError(
+            f"{job.name}, line {odd + 1}: {steps[odd].shape} numbers, {steps[0].shape} before."
+        )
+    return np.stack(steps)
+
+
+def standard_output() -> BinaryIO:
+    """The bytes of stdout; text already written to it goes first."""
+    sys.stdout.flush()
+    return sys.stdout.buffer

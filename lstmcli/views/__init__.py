@@ -1,0 +1,1 @@
+"""Results -> something to look at. A view returns a `Sheet`; it never prints."""

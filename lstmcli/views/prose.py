@@ -1,0 +1,36 @@
+"""Sentences on a sheet: a label, and text wrapped beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lstmcli.views.sheet import Sheet
+
+PLAIN_WIDTH = 80  # where sentences are wrapped when there is no terminal to say
+INDENT = 10
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def labelled(
+    label: str, text: str, width: int | None, style: str = "", indent: int = INDENT
+) -> Sheet:
+    """A label and its text, wrapped beside it; words longer than a line are kept whole."""
+    from textwrap import wrap
+
+    sheet = Sheet()
+    room = max((width or PLAIN_WIDTH) - indent, 20)
+    lines = wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    for n, line in enumerate(lines):
+        start = (label if n == 0 else "").ljust(indent)
+        sheet.add((start, "dim"), (line.replace(_NO_BREAK, " "), style))
+    return sheet
+
+
+def unbroken(text: str) -> str:
+    """Text that `labelled` keeps on one line."""
+    return text.replace(" ", _NO_BREAK)
+
+
+def apart(pieces: Sequence[str]) -> str:
+    """Pieces three blanks apart, each kept on one line."""
+    return "   ".join(map(unbroken, pieces))

@@ -1,0 +1,388 @@
+"""A run to look at: how the files were read, then the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.model import Model, Trace
+from lstmcli.core.names import HOME, spaced
+from lstmcli.views.numbers import number, parse_selection, percent
+from lstmcli.views.sheet import ASSUMED, Column, Sheet, places_that_fit, table
+
+Array = npt.NDArray[Any]
+
+STATE_DIGITS = 8  # h and c as NumPy prints them, to be held against a print by eye
+GATE_DIGITS = 6
+MANY = 16  # units x rows of a step; from here on a step is summed up in one line
+LINES = 60  # of a table; a longer one shows its head and tail
+EDGE = 24  # lines of each of the two
+SUMMED_EDGE = 8  # the same where a line is a whole step
+STUCK = 0.01  # a gate nearer than this to 0 or 1 hardly moves any more
+DEAD = 1e-3  # a unit whose |h| stays below this says nothing
+
+
+@dataclass(frozen=True)
+class Window:
+    """What part of a trace is shown, as typed."""
+
+    show: tuple[str, ...] = ("h", "c", "i", "f", "g", "o")
+    steps: str | None = None
+    rows: str | None = None
+    units: str | None = None
+    digits: int | None = None
+
+
+def header_sheet(
+    model: Model, shape: Sequence[int], layout: str, given_state: bool, width: int | None
+) -> Sheet:
+    """How the files were read, and what was assumed rather than found."""
+    cell, how = model.cell, model.convention
+    rows, steps = 1, shape[0]
+    if len(shape) == 3:
+        rows, steps = shape[:2] if layout == "batch" else shape[1::-1]
+    sheet = Sheet()
+    _line(sheet, "weights", _tensors(model), _sizes(model), width)
+    read = f"{tuple(shape)}" + (f"  layout {layout}" if len(shape) == 3 else "")
+    sizes = f"{_count(rows, 'row')} x {_count(steps, 'step')} x {_count(cell.inputs, 'input')}"
+    _line(sheet, "inputs", read, sizes, width)
+    reading = [how.name, f"gates {spaced(how.gates)}", cell.dtype.name, *_unusual(model)]
+    _wrapped(sheet, "reading", reading, "", width)
+    state = [] if given_state else ["zero initial state"]
+    if model.assumed or state:
+        _wrapped(sheet, "assumed", [*model.assumed, *state], ASSUMED, width)
+    return sheet
+
+
+def _tensors(model: Model) -> str:
+    """The tensors with their shapes; of many, the first and how many more."""
+    words = [f"{name} {shape}" for name, shape in model.tensors.items()]
+    if len(words) <= 4:
+        return "  ".join(words)
+    return f"{words[0]}  and {len(words) - 1} more tensors"
+
+
+def _sizes(model: Model) -> str:
+    """``4 inputs -> 3 units``, with layers, directions and a projection where there are any."""
+    cell = model.cell
+    words = f"{_count(cell.inputs, 'input')} -> {_count(cell.units, 'unit')}"
+    if cell.projection is not None:
+        words += f" -> {cell.outputs}"
+    if len(model.layers) > 1:
+        words += f", {len(model.layers)} layers"
+    return words + (", both directions" if model.bidirectional else "")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _unusual(model: Model) -> list[str]:
+    """The forget bias, and the settings that are not the plain cell's, in words."""
+    bias = model.convention.forget_bias
+    words = [f"forget bias {bias:+}" if bias else "forget bias 0"]
+    usual = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
+    said = ("gates", "layout", "forget_bias")
+    for name, value in model.convention.settings().items():
+        if name not in said and usual.get(name) != value:
+            words.append(name.replace("_", " ") + ("" if value is True else f" {value}"))
+    return words
+
+
+def _line(sheet: Sheet, label: str, left: str, right: str, width: int | None) -> None:
+    room = (width or 80) - 9 - len(right)
+    gap = room - len(left) if room > len(left) + 1 else 3
+    sheet.add((f"{label:7}  ", "dim"), left, " " * gap, right)
+
+
+def _wrapped(sheet: Sheet, label: str, words: Sequence[str], style: str, width: int | None) -> None:
+    """Words three blanks apart, on as many lines as they need."""
+    lines = [""]
+    for word in words:
+        longer = f"{lines[-1]}   {word}" if lines[-1] else word
+        if lines[-1] and len(longer) > (width or 80) - 9:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    for n, line in enumerate(lines):
+        sheet.add((f"{label if n == 0 else '':7}  ", "dim"), (line, style))
+
+
+# ---- the steps
+
+
+def trace_sheets(trace: Trace, window: Window, width: int | None) -> Iterator[Sheet]:
+    """The table of a trace, piece by piece: each step's units, or each step summed up.
+
+    A trace of several cells has a table for each.
+    """
+    cells = dict.fromkeys(name.rpartition(".")[0] for name in trace.arrays if "." in name)
+    for n, cell in enumerate(cells or [""]):
+        if cell:
+            heading = Sheet()
+            if n:
+                heading.add()
+            heading.add((cell, "bold"))
+            yield heading
+        yield from _cell_sheets(_shown(trace, window.show, cell), window, width)
+
+
+def _cell_sheets(arrays: Mapping[str, Array], window: Window, width: int | None) -> Iterator[Sheet]:
+    """The table of one cell's arrays, each (T, B, H)."""
+    steps, rows, units = (min(n) for n in zip(*(a.shape for a in arrays.values()), strict=True))
+    chosen_rows = parse_selection(window.rows, rows, "--batch", "row")
+    chosen_units = parse_selection(window.units, units, "--units", "unit")
+    chosen_steps = parse_selection(window.steps, steps, "--steps", "step")
+    picked_rows = range(rows) if chosen_rows is None else chosen_rows
+    picked_units = range(units) if chosen_units is None else chosen_units
+    opened = chosen_units is not None or len(picked_rows) * len(picked_units) <= MANY
+    picked = {k: a[:, picked_rows][:, :, picked_units] for k, a in arrays.items()}
+    height = 1 if not opened else len(picked_rows) * len(picked_units) + (len(picked_units) > 1)
+    parts = _parts(steps, chosen_steps, height)
+    if opened:
+        yield from _opened(picked, picked_rows, picked_units, rows, parts, window, width)
+    else:
+        yield from _pieces(lambda steps: _summary_columns(picked, steps, window), parts, width)
+        yield _over_all(picked, picked_units)
+
+
+def _shown(trace: Trace, show: Sequence[str], cell: str) -> dict[str, Array]:
+    """One cell's arrays to show, each (T, B, H); z as the four of its gates."""
+    arrays: dict[str, Array] = {}
+    for name in show:
+        array = trace.time_major(f"{cell}.{name}" if cell else name)
+        if name == "z":
+            blocks = np.split(array, 4, axis=2)
+            arrays |= {f"z_{gate}": block for gate, block in zip(HOME, blocks, strict=True)}
+        else:
+            arrays[name] = array
+    return arrays
+
+
+def _parts(steps: int, chosen: Sequence[int] | None, height: int) -> list[Sequence[int]]:
+    """The steps to show: all that were chosen, else all if they are few, else head and tail."""
+    if chosen is not None:
+        return [chosen]
+    if steps * height <= (LINES if height > 1 else LINES // 2):
+        return [range(steps)]
+    edge = SUMMED_EDGE if height == 1 else max(1, EDGE // height)
+    if 2 * edge >= steps:
+        return [range(steps)]
+    return [range(edge), range(steps - edge, steps)]
+
+
+CHUNK = 1000  # steps laid out at a time, so that a table of any length needs little memory
+
+
+def _opened(
+    arrays: Mapping[str, Array],
+    rows: Sequence[int],
+    units: Sequence[int],
+    batch: int,
+    parts: Sequence[Sequence[int]],
+    window: Window,
+    width: int | None,
+) -> Iterator[Sheet]:
+    """A line a unit; side by side where the width has room for all units of a step."""
+    wide = width is not None and _fits_wide(arrays, rows, units, window, width)
+    build, gap = (_wide, 1) if wide else (_tall, 2)
+    blank = not wide and len(rows) * len(units) > 1
+
+    def columns(steps: Sequence[int]) -> list[Column]:
+        return build(arrays, steps, rows, units, batch, window)
+
+    yield from _pieces(columns, parts, width, gap, blank)
+
+
+def _pieces(
+    build: Callable[[Sequence[int]], list[Column]],
+    parts: Sequence[Sequence[int]],
+    width: int | None,
+    gap: int = 2,
+    blank: bool = False,
+) -> Iterator[Sheet]:
+    """A table in pieces with the same columns, and a line for the steps between two parts."""
+    chunks = [[p[n : n + CHUNK] for n in range(0, len(p), CHUNK)] for p in parts]
+    ends = zip(build(chunks[0][0]), build(chunks[-1][-1]), strict=True)
+    least = [max(first.width, last.width) for first, last in ends]
+    kept: list[int] | None = None
+    for n, part in enumerate(chunks):
+        for steps in part:
+            columns = [replace(c, least=w) for c, w in zip(build(steps), least, strict=True)]
+            sheet = Sheet()
+            if kept is None:
+                kept = places_that_fit(columns, width, gap)
+                sheet = _no_room([c.heading for i, c in enumerate(columns) if i not in kept])
+                sheet.extend(table([columns[i] for i in kept], gap=gap, rule=width is not None))
+            else:
+                sheet.extend(table([columns[i] for i in kept], gap=gap, headings=False))
+            yield sheet
+        if n + 1 < len(chunks):
+            yield _left_out(parts, blank)
+
+
+def _no_room(headings: Sequence[str]) -> Sheet:
+    """A line that names the columns left out; no line if there are none."""
+    sheet = Sheet()
+    if headings:
+        gone = ", ".join(headings)
+        sheet.add((f"no room for {gone}: a wider window, --digits or --show", "dim"))
+    return sheet
+
+
+def _tall(
+    arrays: Mapping[str, Array],
+    steps: Sequence[int],
+    rows: Sequence[int],
+    units: Sequence[int],
+    batch: int,
+    window: Window,
+) -> list[Column]:
+    """Columns step, row, unit and one per quantity; a blank line after each step of several."""
+    spaced_out = len(rows) * len(units) > 1
+    labels: list[tuple[str, str, str]] = []
+    for step in steps:
+        for r, row in enumerate(rows):
+            for u, unit in enumerate(units):
+                labels.append(
+                    (str(step) if not (r or u) else "", str(row) if not u else "", str(unit))
+                )
+        if spaced_out:
+            labels.append(("", "", ""))
+    columns = [Column("step", [a for a, _, _ in labels], "dim")]
+    if batch > 1:
+        columns.append(Column("row", [b for _, b, _ in labels], "dim"))
+    columns.append(Column("unit", [c for _, _, c in labels], "dim"))
+    for rank, (name, array) in enumerate(arrays.items()):
+        cells = []
+        for step in steps:
+            cells += _numbers(array[step], name, window)
+            if spaced_out:
+                cells.append("")
+        columns.append(Column(name, cells, "bold" if name == "h" else "", rank=_rank(name, rank)))
+    return columns
+
+
+def _wide(
+    arrays: Mapping[str, Array],
+    steps: Sequence[int],
+    rows: Sequence[int],
+    units: Sequence[int],
+    batch: int,
+    window: Window,
+) -> list[Column]:
+    """A line a step and row; the quantities of each unit side by side."""
+    columns = [
+        Column("step", [str(s) if r == 0 else "" for s in steps for r in range(len(rows))], "dim")
+    ]
+    if batch > 1:
+        columns.append(Column("row", [str(row) for _ in steps for row in rows], "dim"))
+    for u, unit in enumerate(units):
+        for name, array in arrays.items():
+            cells = [cell for s in steps for cell in _numbers(array[s][:, u], name, window)]
+            columns.append(Column(f"{name}[{unit}]", cells, "bold" if name == "h" else ""))
+    return columns
+
+
+def _fits_wide(
+    arrays: Mapping[str, Array],
+    rows: Sequence[int],
+    units: Sequence[int],
+    window: Window,
+    width: int,
+) -> bool:
+    one = sum(_digits(name, window) + 4 for name in arrays)  # sign, digit, point and a gap
+    return len(units) > 1 and (8 if len(rows) > 1 else 4) + one * len(units) <= width
+
+
+def _rank(name: str, place: int) -> int:
+    """Gates go before c, c before h, h never."""
+    return 0 if name == "h" else 1 if name == "c" else 2 + place
+
+
+def _digits(name: str, window: Window) -> int:
+    if window.digits is not None:
+        return window.digits
+    return STATE_DIGITS if name in ("h", "c") else GATE_DIGITS
+
+
+def _numbers(values: Array, name: str, window: Window) -> list[str]:
+    digits = _digits(name, window)
+    return [number(float(v), digits) for v in values.ravel()]
+
+
+def _left_out(parts: Sequence[Sequence[int]], blank: bool) -> Sheet:
+    """The line between head and tail."""
+    after, before = parts[0][-1], parts[-1][0]
+    some = f"--steps {after + 1}:{min(before, after + 11)} some"
+    sheet = Sheet()
+    count = _count(before - after - 1, "step")
+    sheet.add((f" ...  {count} left out: --steps : shows all, {some}", "dim"))
+    if blank:
+        sheet.add()
+    return sheet
+
+
+# ---- summed up
+
+
+def _summary_columns(
+    arrays: Mapping[str, Array], steps: Sequence[int], window: Window
+) -> list[Column]:
+    """A line a step: the range of h and c over rows and units, the mean of each gate."""
+    digits = 3 if window.digits is None else window.digits
+    columns = [Column("step", [str(step) for step in steps], "dim")]
+    gates = [name for name in arrays if name in "ifo"]
+    for name, array in arrays.items():
+        part = array[list(steps)].reshape(len(steps), -1).astype(float)  # (s, B H)
+        if name not in ("h", "c"):
+            columns.append(_column(name, part.mean(axis=1), digits, 2))
+            continue
+        rank, style = (0, "bold") if name == "h" else (1, "")
+        columns.append(_column(f"{name} min", part.min(axis=1), digits, rank, style))
+        columns.append(_column(f"{name} mean", part.mean(axis=1), digits, rank and 3, style))
+        columns.append(_column(f"{name} max", part.max(axis=1), digits, rank, style))
+    if gates:
+        shares = [_stuck(arrays[name][list(steps)]).mean(axis=(1, 2)) for name in gates]
+        stuck = [percent(float(share)) for share in np.mean(shares, axis=0)]
+        columns.append(Column("stuck", stuck, rank=1))
+    return columns
+
+
+def _column(heading: str, values: Array, digits: int, rank: int, style: str = "") -> Column:
+    return Column(heading, [number(float(v), digits) for v in values], style, rank=rank)
+
+
+def _stuck(gate: Array) -> Array:
+    return (gate < STUCK) | (gate > 1 - STUCK)
+
+
+def _over_all(arrays: Mapping[str, Array], units: Sequence[int]) -> Sheet:
+    """Ranges over all steps, and what people look for: stuck gates, dead units."""
+    sheet = Sheet()
+    ranges = [
+        f"{k} {number(float(a.min()), 3)} .. {number(float(a.max()), 3)}"
+        for k, a in arrays.items()
+        if k in "hc"
+    ]
+    sheet.add(("over all  ", "dim"), "   ".join(ranges))
+    gates = [f"{k} {percent(float(_stuck(arrays[k]).mean()))}" for k in arrays if k in "ifo"]
+    if gates:
+        sheet.add(("stuck     ", "dim"), f"gates within {STUCK:g} of 0 or 1:  {'   '.join(gates)}")
+    if "h" in arrays:
+        dead = [units[int(u)] for u in np.flatnonzero(np.abs(arrays["h"]).max(axis=(0, 1)) < DEAD)]
+        if dead:
+            some = ", ".join(map(str, dead[:8])) + (", ..." if len(dead) > 8 else "")
+            sheet.add(
+                ("dead      ", "dim"),
+                f"{_count(len(dead), 'unit')} with |h| below {DEAD:g} throughout: {some}",
+            )
+    sheet.add(
+        ("next      ", "dim"),
+        "--units 0:4 opens units, --batch 0 a row; -o out.npz keeps everything",
+    )
+    return sheet

@@ -1,0 +1,46 @@
+"""What the tests of formats share: strategies of arrays, and reading text as if from a console."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from lstmcli.formats import Document, read
+
+NAMES = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True).filter(lambda n: n not in ("meta", "x"))
+
+
+def arrays(*, least: int = 1, most: int = 3, finite: bool = False) -> st.SearchStrategy[np.ndarray]:
+    """float32 and float64 arrays of a few small axes."""
+    shapes = hnp.array_shapes(min_dims=least, max_dims=most, max_side=4)
+
+    def of(dtype: np.dtype[Any]) -> st.SearchStrategy[np.ndarray]:
+        elements = hnp.from_dtype(dtype, allow_nan=not finite, allow_infinity=not finite)
+        return hnp.arrays(dtype, shapes, elements=elements)
+
+    return of(np.dtype(np.float32)) | of(np.dtype(np.float64))
+
+
+def piped(data: str | bytes) -> Document:
+    """What standard input with these bytes is read as."""
+    return read("-", io.BytesIO(data.encode() if isinstance(data, str) else data))
+
+
+def filed(folder: Path, name: str, data: str | bytes) -> Document:
+    """What a file of this name with these bytes is read as."""
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return read(str(path))
+
+
+def same(read_back: np.ndarray, written: np.ndarray) -> None:
+    """Assert equal numbers in equal shapes, NaN equal to NaN, the sign of zero included."""
+    assert read_back.shape == written.shape
+    np.testing.assert_array_equal(read_back, written)
+    known = ~np.isnan(written)
+    np.testing.assert_array_equal(np.signbit(read_back[known]), np.signbit(written[known]))

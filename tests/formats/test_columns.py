@@ -1,0 +1,114 @@
+"""CSV and TSV."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstmcli.errors import UserError
+from lstmcli.formats import open_steps
+from tests.formats.helpers import arrays, filed, piped, same
+
+
+def written(kind: str, batched: bool, first_step: int, members: dict[str, np.ndarray]) -> str:
+    buffer = io.BytesIO()
+    writer = open_steps(buffer, kind, list(members), batched)
+    writer.write(first_step, {name: array[:1] for name, array in members.items()})
+    writer.write(first_step + 1, {name: array[1:] for name, array in members.items()})
+    return buffer.getvalue().decode()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(["csv", "tsv"]), arrays(least=2, most=3), st.randoms())
+def test_round_trip_in_any_order_of_rows(kind: str, array: np.ndarray, random: object) -> None:
+    batched = array.ndim == 3
+    header, *rows = written(kind, batched, 0, {"h": array, "c": -array}).splitlines()
+    random.shuffle(rows)  # type: ignore[attr-defined]
+    document = piped("\n".join([header, *rows]))
+    assert document.format == kind
+    assert document.layout == ("time" if batched else "steps")
+    same(document.arrays["h"].astype(array.dtype), array)
+    same(document.arrays["c"].astype(array.dtype), -array)
+    if array.dtype == np.float32:
+        assert document.dtypes["h"] == np.float32
+
+
+def test_the_text_of_a_trace() -> None:
+    h = np.array([[[0.5, 1], [2, 3]], [[4, 5], [6, np.nan]]])
+    assert written("csv", True, 0, {"h": h, "c": h[..., :1]}) == (
+        "step,batch,h[0],h[1],c[0]\n"
+        "0,0,0.5,1.0,0.5\n"
+        "0,1,2.0,3.0,2.0\n"
+        "1,0,4.0,5.0,4.0\n"
+        "1,1,6.0,nan,6.0\n"
+    )
+    assert (
+        written("tsv", False, 5, {"f": np.ones((2, 1), np.float32)}) == "step\tf[0]\n5\t1\n6\t1\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("1,2,3\n4,5,6\n", "csv"),
+        ("1\t2\t3\r\n4\t5\t6\r\n", "tsv"),
+        ("x[0],x[1],x[2]\n1,2,3\n4,5,6", "csv"),
+        ("a, b b, c\n1, 2, 3\n\n4, 5, 6\n", "csv"),
+        ('"a","b","c"\n"1","2","3"\n4,5,6\n', "csv"),
+        ("\ufeffa,b,c\n1,2,3\n4,5,6\n", "csv"),
+        ("step,a,b,c\n1,4,5,6\n0,1,2,3\n", "csv"),
+    ],
+)
+def test_inputs(text: str, kind: str) -> None:
+    document = piped(text)
+    assert (document.format, document.layout) == (kind, "steps")
+    (array,) = document.arrays.values()
+    assert array.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert list(document.arrays) == (["x"] if "x[0]" in text else [""])
+
+
+def test_a_lone_column_is_csv_by_its_suffix(tmp_path: Path) -> None:
+    assert filed(tmp_path, "a.csv", "a\n1\n2\n").arrays[""].tolist() == [[1], [2]]
+
+
+def test_blanks_between_numbers_are_rows_of_text_under_any_suffix(tmp_path: Path) -> None:
+    assert filed(tmp_path, "a.csv", "1 2\n3 4\n").arrays[""].tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2\n3,x\n", 'line 2, column 2 is "x"'),
+        ("1,2\n3,\n", "line 2, column 2 is empty"),
+        ("1,2\n3\n", "line 2 has 1 columns; expected 2"),
+        ("a,b\n1,2,3\n", "line 2 has 3 columns; expected 2"),
+        ("a,a\n1,2\n", 'two columns of the name "a"'),
+        ("h[0],h[2]\n1,2\n", r"column h\[1\] is missing"),
+        ("step,h[0]\n0,1\n0,2\n", "line 3: step 0 occurs a second time"),
+        ("step,h[0]\n0,1\n2,2\n", r"step 1 is missing \(before line 3\)"),
+        ("step,batch,h[0]\n0,0,1\n0,1,2\n1,0,3\n", "step 1, batch 1 is missing"),
+        ("step,batch,h[0]\n0,0,1\n1,0,2\n1,1,3\n", "step 0, batch 1 is missing"),
+        ("step,batch,h[0]\n0,0,1\n0,0,2\n", "step 0, batch 0 occurs a second time"),
+        ("step,h[0]\n0.5,1\n", "line 2: step is 0.5; a whole number"),
+        ("step,h[0]\nnan,1\n", "line 2: step is nan"),
+        ("step,h[0]\n-1,1\n", "line 2: step is -1"),
+        ("step,h[0]\n1e300,1\n", "line 2: step is 1e"),
+        ("batch,h[0]\n0,1\n", 'a column "batch" but none called "step"'),
+        ("step,batch\n0,0\n", "no columns but step and batch"),
+        ('1,2\n3,"4\n', "line 2"),
+        ("step,batch,h[0]\n0,900000000000000,1\n", "batch 0 is missing"),
+    ],
+)
+def test_broken_tables(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        piped(text)
+
+
+def test_a_header_alone(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no row of numbers"):
+        filed(tmp_path, "a.csv", "step,h[0]\n")

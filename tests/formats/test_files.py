@@ -1,0 +1,373 @@
+"""Finding, telling, and atomically writing files; standard input step by step."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pytest
+
+from lstmcli.errors import UserError
+from lstmcli.formats import (
+    FORMATS,
+    Document,
+    StepStream,
+    atomically,
+    format_of,
+    open_steps,
+    read,
+    read_or_stream,
+    write,
+)
+from tests.formats.helpers import filed, piped
+
+AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def test_every_row_of_the_table_writes_and_reads_back(tmp_path: Path) -> None:
+    h = np.array([[0.5, 0.1], [0.25, 0.3]])
+    for suffix, row in FORMATS.items():
+        path = str(tmp_path / f"h{suffix}")
+        assert format_of(path.upper()) == row.name
+        if row.stepwise:
+            with atomically(path) as stream:
+                open_steps(stream, row.name, ["h"], False).write(0, {"h": h})
+        else:
+            write(path, row.name, {"h": h}, {})
+        document = read(path)
+        assert document.format == row.name
+        assert [array.tolist() for array in document.arrays.values()] == [h.tolist()]
+
+
+@pytest.mark.parametrize(("path", "found"), [("a.xyz", '".xyz"'), ("a", "no suffix")])
+def test_unknown_suffixes_list_the_known_ones(path: str, found: str) -> None:
+    with pytest.raises(UserError, match=rf"{found}.*\.npy, \.npz, \.json, \.jsonl, \.csv, \.tsv"):
+        format_of(path)
+
+
+def test_whole_and_stepwise_writers_are_kept_apart() -> None:
+    with pytest.raises(ValueError, match="open_steps"):
+        write(io.BytesIO(), "csv", {}, {})
+    with pytest.raises(ValueError, match="with write"):
+        open_steps(io.BytesIO(), "npz", [], False)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b" \n\t\n", "is empty"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(20), "an HDF5 file"),
+        (b"\x80\x04\x95" + bytes(20), "a pickle; pickles can run code and are never loaded"),
+        (b"\x1f\x8b\x08" + bytes(20), "a gzip archive"),
+        (b"\x08\x07\x12\x07pytorch" + bytes(20), "an ONNX model"),
+        (b"\x40" + bytes(7) + b'{"a":{}}', "a safetensors file"),
+        (b"\x1c\0\0\0TFL3" + bytes(9), "TensorFlow Lite"),
+        (b"a\0b", "neither text nor of a known kind"),
+        (bytes(range(128, 256)), "line 1, column 1 is not utf-8"),
+        ("a\0b".encode("utf-16"), "neither text nor"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.json", "a.txt", "a"])
+def test_the_content_tells_what_is_not_read(
+    tmp_path: Path, name: str, data: bytes, message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        filed(tmp_path, name, data)
+    assert str(tmp_path / name) in str(caught.value)
+    with pytest.raises(UserError, match=message):
+        piped(data)
+
+
+def test_the_content_goes_before_the_suffix(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones(3))
+    assert filed(tmp_path, "a.json", buffer.getvalue()).format == "npy"
+    assert filed(tmp_path, "a.npy", '{"h": [1]}').format == "json"
+    assert filed(tmp_path, "b.npy", "step,h[0]\n0,1\n").format == "csv"
+
+
+def test_paths_that_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "weights.npz").touch()
+    with pytest.raises(UserError, match=r'no such file. Did you mean "weights.npz"\?'):
+        read(str(tmp_path / "weight.npz"))
+    with pytest.raises(UserError, match="There is no folder"):
+        read(str(tmp_path / "nowhere" / "a.npz"))
+    with pytest.raises(UserError, match="is a folder"):
+        read(str(tmp_path))
+    with pytest.raises(UserError, match="cannot be read"):
+        read("a\0b")
+    with pytest.raises(UserError, match="cannot be read"):
+        read("a" * 5000)
+
+
+@pytest.mark.skipif(AS_ROOT, reason="root may read and write everything")
+def test_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("{}")
+    path.chmod(0)
+    with pytest.raises(UserError, match="permission denied"):
+        read(str(path))
+    with pytest.raises(UserError, match="permission denied"), atomically(str(path)):
+        pass
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="permission denied"), atomically(str(tmp_path / "b")):
+        pass
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize("ending", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_nothing_is_left_of_a_file_that_was_not_finished(
+    tmp_path: Path, ending: type[BaseException]
+) -> None:
+    old = tmp_path / "old"
+    old.write_text("before")
+
+    def start_writing(path: Path) -> None:
+        with atomically(str(path)) as stream:
+            stream.write(b"half")
+            raise ending
+
+    for path in (tmp_path / "new", old):
+        with pytest.raises(ending):
+            start_writing(path)
+    assert os.listdir(tmp_path) == ["old"]
+    assert old.read_text() == "before"
+
+
+def test_the_target_is_unchanged_until_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("before")
+    with atomically(str(path)) as stream:
+        stream.write(b"after")
+        stream.flush()
+        assert path.read_text() == "before"
+    assert path.read_text() == "after"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_the_mode_is_that_of_a_plain_open(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with atomically(str(tmp_path / "new")):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+    old = tmp_path / "old"
+    old.touch()
+    old.chmod(0o604)
+    with atomically(str(old)):
+        pass
+    assert stat.S_IMODE(old.stat().st_mode) == 0o604
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for target in ("there", "not_yet"):
+        link = tmp_path / f"to_{target}"
+        link.symlink_to(tmp_path / "folder" / target)
+    (tmp_path / "folder" / "there").touch()
+    for target in ("there", "not_yet"):
+        with atomically(str(tmp_path / f"to_{target}")) as stream:
+            stream.write(b"x")
+        assert (tmp_path / f"to_{target}").is_symlink()
+        assert (tmp_path / "folder" / target).read_bytes() == b"x"
+    assert sorted(os.listdir(tmp_path / "folder")) == ["not_yet", "there"]
+
+
+def test_devices_and_pipes_are_written_directly(tmp_path: Path) -> None:
+    with atomically("/dev/null") as stream:
+        stream.write(b"x")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()))
+    reader.start()
+    with atomically(str(pipe)) as stream:
+        stream.write(b"through")
+    reader.join()
+    assert received == [b"through"]
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode)
+
+
+def test_targets_that_cannot_be(tmp_path: Path) -> None:
+    for path, message in [
+        (tmp_path, "is a folder"),
+        (tmp_path / "nowhere" / "a", f"there is no folder {tmp_path / 'nowhere'}"),
+        (tmp_path / "a\0b", "cannot be written|null byte"),
+    ]:
+        with pytest.raises(UserError, match=message), atomically(str(path)):
+            pass
+
+
+def test_a_full_disk_is_told_and_a_closed_pipe_is_not(tmp_path: Path) -> None:
+    path = str(tmp_path / "a")
+
+    def fail(number: int) -> None:
+        with atomically(path):
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(UserError, match=r"a cannot be written: no space left"):
+        fail(errno.ENOSPC)
+    with pytest.raises(BrokenPipeError):
+        fail(errno.EPIPE)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_named_pipe_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.npy"
+    os.mkfifo(path)
+    buffer = io.BytesIO()
+    np.save(buffer, np.arange(3.0))
+    writer = threading.Thread(target=lambda: path.write_bytes(buffer.getvalue()))
+    writer.start()
+    assert read(str(path)).arrays[""].tolist() == [0, 1, 2]
+    writer.join()
+
+
+class Pipe:
+    """A pipe whose writing end the test holds."""
+
+    def __init__(self) -> None:
+        end, self._writing = os.pipe()
+        self.reading: BinaryIO = os.fdopen(end, "rb")
+
+    def send(self, text: str) -> None:
+        os.write(self._writing, text.encode())
+
+    def close(self) -> None:
+        os.close(self._writing)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    pipe = Pipe()
+    yield pipe
+    pipe.reading.close()
+
+
+def test_steps_come_as_they_are_sent(pipe: Pipe) -> None:
+    pipe.send("[1, 2]\n")
+    stream = read_or_stream("-", pipe.reading)
+    assert isinstance(stream, StepStream)
+    steps = iter(stream)
+    assert next(steps).tolist() == [1, 2]
+    assert not stream.waiting()
+    pipe.send('\n\n{"x": [3,')
+    assert not stream.waiting()
+    pipe.send(' "NaN"]}\n[5, 6]')
+    assert stream.waiting()
+    assert np.isnan(next(steps)[1])
+    assert not stream.waiting()
+    pipe.close()
+    assert stream.waiting()
+    assert next(steps).tolist() == [5, 6]
+    assert not stream.waiting()
+    assert list(steps) == []
+
+
+def test_steps_from_memory() -> None:
+    stream = read_or_stream(
+        "-", io.BytesIO(b'{"step": 0, "x": [[1], [2]]}\n\n{"x": [[3], [4]]}\n \n')
+    )
+    assert isinstance(stream, StepStream)
+    found = []
+    for step in stream:
+        found.append((step.tolist(), stream.waiting()))
+    assert found == [([[1], [2]], True), ([[3], [4]], False)]
+
+
+def test_long_lines_come_in_pieces() -> None:
+    line = ", ".join(["0.5"] * 100_000)
+    stream = read_or_stream("-", io.BytesIO(f"[{line}]\n[{line}]\n".encode()))
+    assert isinstance(stream, StepStream)
+    assert [step.shape for step in stream] == [(100_000,), (100_000,)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"kernel": [[1, 2]], "x": [[1]]}\n',
+        '{"x": [[1, 2], [3, 4]]}\n',
+        '{\n "x": [[1, 2]]\n}\n',
+        '{"step": 0, "h": [1]}\n{"step": 1, "h": [2]}\n',
+        "[[1, 2], [3, 4]]\n",
+        "[1. 2.]\n[3. 4.]\n",
+        "1,2\n3,4\n",
+        "\n\n1 2\n",
+    ],
+)
+def test_everything_else_is_read_whole(text: str) -> None:
+    document = read_or_stream("-", io.BytesIO(text.encode()))
+    assert isinstance(document, Document)
+    whole = piped(text)
+    assert (document.format, document.layout) == (whole.format, whole.layout)
+    assert {name: a.tolist() for name, a in document.arrays.items()} == {
+        name: a.tolist() for name, a in whole.arrays.items()
+    }
+
+
+@pytest.mark.parametrize("descriptor", [True, False])
+def test_arrays_come_through_the_same_door(descriptor: bool, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 256, 200_000).astype(np.uint8)  # many newlines
+    path = tmp_path / "a.npy"
+    np.save(path, array)
+    with open(path, "rb") as file:
+        stream: BinaryIO = file if descriptor else io.BytesIO(file.read())
+        document = read_or_stream("-", stream)
+    assert isinstance(document, Document)
+    np.testing.assert_array_equal(document.arrays[""], array)
+
+
+def test_a_path_is_never_streamed(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text("[1, 2]\n[3, 4]\n")
+    document = read_or_stream(str(path), io.BytesIO())
+    assert isinstance(document, Document)
+    assert document.arrays[""].shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]\n\n[1]\n", r"line 3: the shape is \(1,\); before it was \(2,\)"),
+        ('[1, 2]\n{"h": [1]}\n', 'line 2 has no member "x"; it has h'),
+        ("[1, 2]\n[1, 2\n", "broken JSON at line 2"),
+        ("[1, 2]\n[1, null]\n", r"line 2: element \[1\] is null"),
+        ("[1, 2]\n[[[1, 2]]]\n", "line 2 is 3 lists deep"),
+    ],
+)
+def test_a_broken_step_names_its_line(text: str, message: str) -> None:
+    stream = read_or_stream("-", io.BytesIO(text.encode()))
+    assert isinstance(stream, StepStream)
+    steps = iter(stream)
+    assert next(steps).tolist() == [1, 2]
+    with pytest.raises(UserError, match=message):
+        next(steps)
+
+
+def test_empty_standard_input() -> None:
+    for data in (b"", b"\n \n"):
+        with pytest.raises(UserError, match="standard input is empty"):
+            read_or_stream("-", io.BytesIO(data))
+
+
+def test_importing_formats_loads_none_of_their_libraries() -> None:
+    code = (
+        "import sys, numpy; before = set(sys.modules); import lstmcli.formats;"
+        "print(*sorted(name for name in set(sys.modules) - before if '.' not in name))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"csv", "json", "zipfile", "select", "tempfile", "shutil", "decimal"}
+    assert heavy.isdisjoint(ran.stdout.split())

@@ -1,0 +1,227 @@
+"""JSON documents and JSON lines."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstmcli.errors import UserError
+from lstmcli.formats import open_steps, write
+from tests.formats.helpers import NAMES, arrays, filed, piped, same
+
+
+def written(members: dict[str, np.ndarray], attributes: dict[str, Any] | None = None) -> str:
+    buffer = io.BytesIO()
+    write(buffer, "json", members, attributes or {})
+    return buffer.getvalue().decode()
+
+
+def strict(text: str) -> Any:
+    """Parse as JSON proper, without Python's NaN and Infinity."""
+
+    def refuse(literal: str) -> Any:
+        raise AssertionError(literal)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.dictionaries(NAMES, arrays(), min_size=1, max_size=3))
+def test_round_trip(members: dict[str, np.ndarray]) -> None:
+    text = written(members)
+    assert list(strict(text)) == list(members)
+    document = piped(text)
+    for name, array in members.items():
+        assert document.arrays[name].dtype == np.float64
+        same(document.arrays[name].astype(array.dtype), array)
+        if array.dtype == np.float32:
+            assert document.dtypes[name] == np.float32
+
+
+def test_float64_does_not_count_as_float32() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    document = piped(written({"h": values, "single": values.astype(np.float32)}))
+    assert document.dtypes == {"single": np.dtype(np.float32)}
+
+
+def test_a_float32_in_full_counts_as_float32() -> None:
+    single = np.float32(0.1)
+    assert "h" in piped(f'{{"h": [{float(single)!r}]}}').dtypes
+    assert "h" not in piped('{"h": [0.1]}').dtypes
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int64, np.bool_, np.longdouble])
+def test_other_dtypes_are_written_as_numbers(dtype: Any) -> None:
+    array = np.array([[0, 1], [1, 1]]).astype(dtype)
+    np.testing.assert_array_equal(piped(written({"a": array})).arrays["a"], array)
+
+
+def test_longdouble_keeps_its_digits_in_the_text() -> None:
+    third = np.array([1, np.inf], dtype=np.longdouble) / 3
+    text = strict_digits = written({"a": third})
+    assert np.longdouble(text.split("[")[1].split(",")[0]) == third[0]
+    assert '"Infinity"' in strict_digits
+
+
+def test_attributes_round_trip() -> None:
+    attributes = {"a": 1.5, "b": "x", "c": None, "d": True, "e": ["p", "q"], "meta": {"k": [1, {}]}}
+    document = piped(written({"h": np.ones(2)}, attributes))
+    assert document.attributes == attributes
+
+
+def test_non_finite_attributes_are_strings() -> None:
+    text = written({}, {"a": float("nan"), "meta": {"b": [float("-inf"), np.float64(2)]}})
+    assert strict(text) == {"a": "NaN", "meta": {"b": ["-Infinity", 2]}}
+
+
+def test_the_layout_is_a_row_a_line() -> None:
+    text = written({"h": np.arange(4.0).reshape(2, 2), "b": np.zeros(2)}, {"n": 1})
+    assert text == (
+        '{\n  "h": [\n    [0.0, 1.0],\n    [2.0, 3.0]\n  ],\n  "b": [0.0, 0.0],\n  "n": 1\n}\n'
+    )
+
+
+def test_a_lone_nameless_array_is_a_bare_list(tmp_path: Path) -> None:
+    assert written({"": np.ones((1, 2))}) == "[\n  [1.0, 1.0]\n]\n"
+    assert filed(tmp_path, "a.json", "[[1, 2], [3, 4]]").arrays[""].tolist() == [[1, 2], [3, 4]]
+
+
+def test_names_are_joined_and_special_numbers_read() -> None:
+    document = piped('{"state": {"h": [1, "NaN", -Infinity], "deep": {"s": "x"}}}')
+    assert document.arrays["state.h"].tolist()[::2] == [1, float("-inf")]
+    assert np.isnan(document.arrays["state.h"][1])
+    assert document.attributes == {"state.deep.s": "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": [[1, 2], [3]]}', r"a is ragged: element \[1\] has length 1, element \[0\].* 2"),
+        ('{"a": [[1, 2], 3]}', r"a: element \[1\] is a number; a list of 2"),
+        ('{"a": [1, [2]]}', r"a: element \[1\] is a list"),
+        ('{"a": [[1, 2], [3, null]]}', r"a: element \[1\]\[1\] is null"),
+        ('{"a": [1, "0.5"]}', r'a: element \[1\] is a string "0.5"'),
+        ('{"a": [1, true]}', r"a: element \[1\] is a truth value"),
+        ('{"a": [{"b": 1}]}', r"a: element \[0\] is an object"),
+        ('{"a": 1, "a": 2}', 'two members of the name "a"'),
+        ('{"a": {"b": 1}, "a.b": 2}', 'two members of the name "a.b"'),
+        ('{"a": [1, 2}', "broken JSON at line 1, column 12"),
+        ('{"a":\n [1, 2],\n b}', "broken JSON at line 3, column 2"),
+        ('{"a": 1} 2', "broken JSON at line 1, column 10"),
+        ('{"a": [' + "9" * 5000 + "]}", "thousands of digits"),
+        ('{"a": [' + "9" * 400 + "]}", "too large for float64"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ('{"a":' * 200 + "1" + "}" * 200, "nested too deeply"),
+        ('{"a": ' + "[" * 40 + "]" * 40 + "}", "more than 32 lists deep"),
+        (r'{"\ud800": 1}', "no valid text"),
+        (r'{"a": "\ud800"}', "no valid text"),
+        (b'{"a": "\xff"}', "line 1, column 8 is not utf-8"),
+    ],
+)
+def test_broken_documents(text: str | bytes, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        piped(text)
+    str(caught.value).encode()
+    assert str(caught.value).startswith("standard input")
+    assert "\n" not in str(caught.value)
+
+
+def test_cut_at_any_length(tmp_path: Path) -> None:
+    whole = written({"h": np.arange(6.0).reshape(2, 3)}, {"meta": {"a": [None]}}).rstrip()
+    for length in range(len(whole)):
+        with pytest.raises(UserError):
+            filed(tmp_path, "a.json", whole[:length])
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks(tmp_path: Path, coding: str) -> None:
+    document = filed(tmp_path, "a.json", '{"h": [1]}'.encode(coding))
+    assert document.arrays["h"].tolist() == [1]
+
+
+def lines(batched: bool, *blocks: tuple[int, dict[str, np.ndarray]]) -> str:
+    buffer = io.BytesIO()
+    writer = open_steps(buffer, "jsonl", list(blocks[0][1]), batched)
+    for first_step, members in blocks:
+        writer.write(first_step, members)
+    return buffer.getvalue().decode()
+
+
+@settings(deadline=None, max_examples=60)
+@given(arrays(least=2, most=3))
+def test_lines_round_trip(array: np.ndarray) -> None:
+    batched = array.ndim == 3
+    text = lines(
+        batched, (0, {"h": array[:1], "c": -array[:1]}), (1, {"h": array[1:], "c": -array[1:]})
+    )
+    assert [strict(line)["step"] for line in text.splitlines()] == list(range(len(array)))
+    document = piped(text)
+    assert document.format == "jsonl"
+    assert document.layout == ("time" if batched else "steps")
+    same(document.arrays["h"].astype(array.dtype), array)
+    same(document.arrays["c"].astype(array.dtype), -array)
+
+
+def test_a_line_of_a_trace() -> None:
+    text = lines(False, (3, {"h": np.array([[0.5, np.nan]]), "c": np.array([[0.1]], np.float32)}))
+    assert text == '{"step": 3, "h": [0.5, "NaN"], "c": [0.100000001]}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "layout"),
+    [
+        ("[1, 2]\n\n[3, 4]\r\n", (2, 2), "steps"),
+        ('{"x": [1, 2]}\n', (1, 2), "steps"),
+        ('{"step": 0, "x": [[1, 2], [3, 4], [5, 6]]}', (1, 3, 2), "time"),
+        ('{"x": [[1, 2]]}\n{"x": [[3, 4]]}', (2, 1, 2), "time"),
+    ],
+)
+def test_lines_of_inputs(text: str, shape: tuple[int, ...], layout: str) -> None:
+    document = piped(text)
+    assert (document.format, document.layout) == ("jsonl", layout)
+    assert document.arrays["x" if "x" in text else ""].shape == shape
+
+
+def test_a_lone_line_goes_by_its_suffix(tmp_path: Path) -> None:
+    text = '{"x": [[1, 2], [3, 4]]}\n'
+    assert filed(tmp_path, "a.json", text).arrays["x"].shape == (2, 2)
+    assert filed(tmp_path, "a.jsonl", text).arrays["x"].shape == (1, 2, 2)
+    assert piped(text).format == "json"
+    assert piped('{"kernel": [[1]], "x": [[1]]}').format == "json"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]\n[3]\n", r"line 2 has the shape \(1,\); before it was \(2,\)"),
+        ("[1, 2]\n\n[3, null]\n", r"line 3: element \[1\] is null"),
+        ("[1, 2]\n[3, 4\n", "broken JSON at line 2"),
+        (
+            '[1, 2]\n{"x": [1, 2]}\n',
+            "line 2 is an object of x; the lines before it are a bare list",
+        ),
+        ("[1, 2]\n7\n", "line 2: a list of numbers or an object"),
+        (
+            '{"step": 0, "h": [1]}\n{"step": 1, "c": [1]}',
+            "line 2 is an object of c; the lines before it are an object of h",
+        ),
+        ('{"step": 0, "h": [1]}\n{"step": 2, "h": [1]}', "line 2: step 2 follows step 0"),
+        ('{"step": "a", "h": [1]}\n', "line 1: step is 'a'"),
+        ('{"step": 0, "h": 3}\n', "line 1: h is .3.; a list"),
+        ('{"step": 0, "h": [[[3]]]}\n', "line 1: h is 3 lists deep"),
+        ('{"step": 0}\n', "line 1: a list of numbers or an object"),
+        ('{"step": 0, "h": [1], "h": [2]}\n', 'line 1 has two members of the name "h"'),
+    ],
+)
+def test_broken_lines(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        piped(text)

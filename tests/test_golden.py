@@ -1,0 +1,80 @@
+"""Every recorded case of every framework: its weights file, read as a user's, gives its outputs.
+
+``tests/golden/record`` has the scripts that made the cases, with the frameworks' versions.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.conventions import CONVENTIONS
+from lstmcli.core.run import run
+from lstmcli.loading import load
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = sorted(
+    str(path.relative_to(GOLDEN)).removesuffix(".weights.npz")
+    for path in GOLDEN.glob("*/*.weights.npz")
+)
+
+ASKED = {  # rows and cases that no name tells apart from another; the user says which
+    "tinygrad", "tfjs", "coreml", "flax-nnx", "tf-block", "tf-block-v2",
+    "paddle/cell", "paddle/cell_no_bias", "paddle/cell_projection",
+    "equinox/no_bias", "onnxruntime/no_bias",
+}  # fmt: skip
+SEVERAL = {  # files that hold more than one LSTM: the --layer that runs them in turn
+    "haiku/deep": "0,1", "keras/stacked": "0,1",
+}  # fmt: skip
+TOLERANCE = {  # frameworks that compute in float16 throughout, as their notes say
+    "torch/float16_run": 2e-3, "keras/float16": 4e-3,
+}  # fmt: skip
+
+
+def read(case: str) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+    with np.load(GOLDEN / f"{case}.npz") as members:
+        arrays = dict(members)
+    return json.loads(str(arrays.pop("case"))), arrays
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_framework_s_outputs(case: str) -> None:
+    record, expected = read(case)
+    settings = dict(record["settings"])
+    if {record["convention"], case} & ASKED:
+        settings["convention"] = record["convention"]
+    if case in SEVERAL:
+        settings["layer"] = SEVERAL[case]
+    if case == "torch/float16_weights":  # kept in float16, run in float64
+        settings["dtype"] = "float64"
+    model = load(str(GOLDEN / f"{case}.weights.npz"), **settings)
+    assert model.convention.name == record["convention"]
+    state = {k: expected[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in expected}
+    trace = run(
+        model,
+        expected["inputs"],
+        layout=None if record["layout"] == "steps" else record["layout"],
+        initial_state=state,
+        lengths=expected.get("lengths"),
+        mask=expected.get("mask"),
+    )
+    compared = [name for name in trace.members() if name in expected]
+    assert compared[0] == "h"
+    tolerance = TOLERANCE.get(case, 1e-6)
+    for name in compared:
+        ours, theirs = trace.members()[name], expected[name]
+        np.testing.assert_allclose(
+            ours.reshape(theirs.shape), theirs, rtol=tolerance, atol=tolerance, err_msg=name
+        )
+
+
+def test_every_row_has_its_case_or_says_that_it_was_never_run() -> None:
+    ran = {read(case)[0]["convention"] for case in CASES}
+    assert ran <= set(CONVENTIONS)
+    for name, row in CONVENTIONS.items():
+        assert (name in ran) == bool(row.verified), name
+        assert row.source, name
