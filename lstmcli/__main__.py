@@ -15,12 +15,9 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import NoReturn
 
-CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
-INTERRUPTED = 130
-
 
 def _leave_at_once(signum: int, frame: FrameType | None) -> NoReturn:
-    os._exit(INTERRUPTED)
+    os._exit(130)
 
 
 def main() -> NoReturn:
@@ -40,9 +37,9 @@ def main() -> NoReturn:
         status = invoke(sys.argv[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:
-        status = INTERRUPTED
-    except BrokenPipeError:
-        status = CLOSED_PIPE
+        status = 130
+    except BrokenPipeError:  # in the last flush
+        status = 141
     except OSError as error:  # a full disk behind stdout shows only when the buffer is flushed
         print(f"lstm: standard output: {error.strerror}", file=sys.stderr)
         status = 2

@@ -72,14 +72,4 @@ def as_json(difference: Difference) -> str:
     """The difference as one JSON document; numbers that are not finite as strings."""
     from json import dumps
 
-    return dumps(_plain(difference.to_json()), indent=2, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(float(value))]
-    return value
+    return dumps(difference.to_json(), indent=2, allow_nan=False)

@@ -111,7 +111,7 @@ def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:
         raise UserError(f"inputs are named twice: {inputs[0].path} and {inputs[1].path}.")
     if not inputs and len(named) > 1 and named[-1].name is None:
         inputs = [named[-1]]
-    return [n for n in named if n not in inputs], inputs
+    return [n for n in named if all(n is not i for i in inputs)], inputs
 
 
 def _only_one_stdin(named: Sequence[Named], *others: str | None) -> None:

@@ -88,11 +88,23 @@ def _by_step(trace: Trace, name: str) -> Array:
     return trace.arrays[name] if trace.layout == "steps" else trace.time_major(name)
 
 
-def save_state(path: str, h: Array, c: Array, steps: int) -> None:
-    """Write ``h`` and ``c`` for ``--initial-state``, with the number of steps behind them."""
+def check_state_path(path: str) -> str:
+    """The format of a state's file, by its suffix.
+
+    Raises
+    ------
+    UserError
+        if it cannot hold a state.
+    """
     format = formats.format_of(path)
     if format not in ("npz", "json"):
         raise UserError(f"--save-state {path}: a state is a .npz or a .json file.")
+    return format
+
+
+def save_state(path: str, h: Array, c: Array, steps: int) -> None:
+    """Write ``h`` and ``c`` for ``--initial-state``, with the number of steps behind them."""
+    format = check_state_path(path)
     with formats.atomically(path) as stream:
         formats.write(stream, format, {"h": h, "c": c}, {"steps": steps})
 

@@ -30,6 +30,10 @@ COMMANDS = {
 """Each command and its line of help, which is the first line of its docstring: a test compares."""
 
 
+INTERRUPTED = 130
+CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread if numpy is imported within, unless the user has said how many.
@@ -111,8 +115,8 @@ def invoke(args: Sequence[str]) -> int:
         name = error.ctx.command_path if error.ctx else "lstm"
         print(f"{name}: {_lower(error.format_message())}", file=sys.stderr)
         print(f"  {name} --help lists what there is.", file=sys.stderr)
-    except click.Abort:
-        return 130
+    except Ended as end:
+        return end.status
     except UserError as error:
         print(f"lstm {_command(args)}: {error}", file=sys.stderr)
     return 2
@@ -127,6 +131,14 @@ def _lower(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
+class Ended(Exception):
+    """A command that was ended from outside, silently."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed."""
 
@@ -135,4 +147,9 @@ class Command(click.Command):
         gc.enable()
         if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click would print an empty line for it
+            raise Ended(INTERRUPTED) from None
+        except BrokenPipeError:  # and give this the status of a difference
+            raise Ended(CLOSED_PIPE) from None

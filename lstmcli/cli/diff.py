@@ -19,7 +19,8 @@ from lstmcli.views.differences import difference_sheet
 @click.option("--equal-nan", is_flag=True, help="NaN equals NaN.")
 @click.option("--per-step", is_flag=True, help="The error of each step.")
 @click.option("-q", "--quiet", is_flag=True, help="The exit status only.")
-@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table")
+@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
+              help="What stdout gets.")  # fmt: skip
 def command(
     a: str, b: str, rtol: float | None, atol: float | None, ulp: int | None,
     equal_nan: bool, per_step: bool, quiet: bool, format: str,

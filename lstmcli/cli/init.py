@@ -15,13 +15,14 @@ from lstmcli.errors import UserError
 @click.command(cls=Command)
 @click.option("--inputs", type=int, required=True, help="Numbers that enter at a step.")
 @click.option("--units", type=int, required=True, help="Cells.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
+              help="Of the generator.")  # fmt: skip
 @click.option("--steps", type=int, help="Draw inputs of so many steps too.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Rows of those inputs.")
 @click.option("--initializer", default="glorot_uniform", show_default=True,
-              help=f"{', '.join(INITIALIZERS)}.")  # fmt: skip
+              help=f"How the kernel is drawn: {', '.join(INITIALIZERS)}.")  # fmt: skip
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64",
-              show_default=True)  # fmt: skip
+              show_default=True, help="Number type of what is written.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", required=True, help="A .npz or .json file.")
 def command(
     inputs: int, units: int, seed: int, steps: int | None, batch: int,

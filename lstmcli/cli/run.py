@@ -89,6 +89,8 @@ def _output(options: dict[str, Any]) -> Output:
         )
     if file is None and screen is None:
         screen = "table"
+    if options["save_state"]:
+        saving.check_state_path(options["save_state"])
     if only is not None and file is None and screen == "table":
         raise UserError("--only chooses what is written; the table takes --show.")
     file_format = None if file is None else formats.format_of(file)
@@ -163,9 +165,11 @@ def _write(job: Job, trace: Trace, output: Output, window: Window) -> None:
         saving.save(trace, output.file, output.only)
     if output.screen == "table":
         shape = saving.drained(job).shape
-        show([header_sheet(job.model, shape, trace.layout, bool(job.initial_state), width())])
-        print()
-        show(trace_sheets(trace, window, width()))
+        header = header_sheet(job.model, shape, trace.layout, bool(job.initial_state), width())
+        sheets = trace_sheets(trace, window, width())
+        first = next(sheets)  # a mistake in --steps and the like is told before anything is shown
+        show([header, first])
+        show(sheets)
     elif output.screen:
         names = saving.members_for(output.screen, output.only)
         saving.write_trace(trace, saving.standard_output(), output.screen, names)

@@ -46,8 +46,18 @@ class Side:
     format: str = ""  # "npz", "text", ...
 
     def numbers(self, name: str) -> Numbers:
-        """One array with the units of its print; bools and whole numbers as float64."""
+        """One array with the units of its print; bools and whole numbers as float64.
+
+        Raises
+        ------
+        UserError
+            if it holds something else.
+        """
         array = self.arrays[name]
+        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+            raise UserError(
+                f"{self.name}: {name or 'the array'} holds {array.dtype}, not numbers to compare."
+            )
         if array.dtype.kind in "biu":
             array = array.astype(np.float64)
         return Numbers(array, self.units.get(name))

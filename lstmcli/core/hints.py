@@ -153,9 +153,8 @@ def _namesakes(case: Case, name: str) -> list[str]:
 
 
 def _same(case: Case, of_a: str, of_b: str) -> bool:
-    pair, as_named = case.cross(of_a, of_b), case.pairs[of_b]
-    fits = as_named.agrees is not None and as_named.b.shape == pair.b.shape
-    wrong = ~as_named.agrees if fits and as_named.agrees is not None else None
+    pair, agrees = case.cross(of_a, of_b), case.pairs[of_b].agrees
+    wrong = None if agrees is None or agrees.shape != pair.b.shape else ~agrees
     return proves(pair, pair.a, pair.b, wrong)
 
 

@@ -57,8 +57,9 @@ def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
     if not values.size:
         return 0
     unit = 0.0 if numbers.unit is None else float(numbers.unit[chosen].max())
-    apart = 2 * (tolerance.atol + tolerance.rtol * np.abs(values[1:]) + unit)
-    return 1 + int(np.count_nonzero(np.diff(values) > apart))
+    with np.errstate(over="ignore"):
+        apart = 2 * (tolerance.atol + tolerance.rtol * np.abs(values[1:]) + unit)
+        return 1 + int(np.count_nonzero(np.diff(values) > apart))
 
 
 def _head_agrees(a: Numbers, b: Numbers, tolerance: Tolerance) -> bool:

@@ -39,15 +39,16 @@ class Layer:
         if case.first_array is None or case.first_step is None:
             return None
         prefix = ArrayName.of(case.first_array).prefix
+        first = case.pairs[case.first_array]
+        steps = len(first.a.values)
         pairs = {
             ArrayName.of(pair.name).base: pair
             for pair in case.pairs.values()
             if pair.stepwise
             and pair.agrees is not None
+            and len(pair.agrees) == steps
             and ArrayName.of(pair.name).prefix == prefix
         }
-        first = case.pairs[case.first_array]
-        steps = len(first.a.values)
         at = steps - 1 - case.first_step if first.backward else case.first_step
         return cls(pairs, ArrayName.of(case.first_array).base, at)
 

@@ -12,19 +12,18 @@ from lstmcli.core.alignment import GATES, ArrayName
 from lstmcli.core.compare import LONE, ArrayDifference, Difference, Place, Side
 from lstmcli.core.hints import Hint
 from lstmcli.views.numbers import number, percent
+from lstmcli.views.prose import PLAIN_WIDTH, apart, labelled
 from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet
 from lstmcli.views.sizes import rounded_up, short, whole
 from lstmcli.views.step_errors import LABEL, fitted, step_table, strips
 
 Array = npt.NDArray[Any]
 
-PLAIN_WIDTH = 80  # where prose is wrapped when there is no terminal to say
 DIGITS = 8  # NumPy's, so that values can be found in a print by eye
 TABLE_DIGITS = 6  # leaves room for the other columns
 MOST_DIGITS = 17  # two different float64 differ within these
 
 _INDENT = 11  # of hints and remarks
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 _TRY_FORGET_BIAS = "lstm run WEIGHTS INPUTS --forget-bias 0 (then 1), each against {b}"
 _NEXT = {
@@ -100,26 +99,27 @@ def _tolerance(d: Difference) -> str:
 def _sides(d: Difference, sides: tuple[Side, Side], width: int | None) -> Sheet:
     """What each side is: its name, its arrays with shapes, what its numbers are worth."""
     names = [side.name for side in sides]
-    held = [_held(side, d) for side in sides]
+    held = ["   ".join(_held(side, d)) for side in sides]
     worth = [_worth(side, d) for side in sides]
     name_width, held_width = max(map(len, names)), max(map(len, held))
     sheet = Sheet()
-    for label, name, arrays, remark in zip("ab", names, held, worth, strict=True):
-        line = f"{name:{name_width}}   {arrays:{held_width}}   {remark}"
+    for n, side in enumerate(sides):
+        label = ("ab"[n] + "  ", "dim")
+        line = f"{names[n]:{name_width}}   {held[n]:{held_width}}   {worth[n]}"
         if len(line) + 3 <= (width or PLAIN_WIDTH):
-            sheet.add((f"{label}  ", "dim"), line)
+            sheet.add(label, line)
         else:
-            sheet.add((f"{label}  ", "dim"), f"{name}   {remark}")
-            sheet.extend(_labelled("", arrays.replace(", ", f",{_NO_BREAK}"), 3, width))
+            sheet.add(label, f"{names[n]}   {worth[n]}")
+            sheet.extend(labelled("", apart(_held(side, d)), width, indent=3))
     return sheet
 
 
-def _held(side: Side, d: Difference) -> str:
-    """``h c i f g o (7, 3)   final_h final_c (3,)``."""
+def _held(side: Side, d: Difference) -> list[str]:
+    """``h c i f g o (7, 3)`` and ``final_h final_c (3,)``: arrays of one shape together."""
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for name, array in side.arrays.items():
         by_shape.setdefault(array.shape, []).append(_name(name, d))
-    return "   ".join(f"{' '.join(names)} {shape}" for shape, names in by_shape.items())
+    return [f"{' '.join(names)} {shape}" for shape, names in by_shape.items()]
 
 
 def _name(name: str, d: Difference) -> str:
@@ -173,7 +173,7 @@ def _arrays(d: Difference, width: int | None, digits: int | None) -> Sheet:
     sheet = fitted([column for column in columns if any(column.cells)], width)
     for array in arrays:
         if array.mismatched is None:
-            sheet.extend(_labelled(array.name, _sizes(array), _INDENT, width))
+            sheet.extend(labelled(array.name, _sizes(array), width, indent=_INDENT))
     return sheet
 
 
@@ -261,10 +261,10 @@ def _asides(d: Difference, width: int | None) -> Sheet:
         if names:
             listed = ", ".join(name or "(unnamed)" for name in names)
             sheet.extend(
-                _labelled(f"only in {side}", f"{listed} (not compared)", _INDENT + 1, width)
+                labelled(f"only in {side}", f"{listed} (not compared)", width, indent=_INDENT + 1)
             )
     for remark in d.remarks:
-        sheet.extend(_labelled("assumed", remark, _INDENT, width, ASSUMED))
+        sheet.extend(labelled("assumed", remark, width, ASSUMED, indent=_INDENT))
     return sheet
 
 
@@ -310,10 +310,10 @@ def _hints(hints: Sequence[Hint], b: str, width: int | None) -> Sheet:
     for hint in hints:
         sheet.add()
         style = ASSUMED if _suspected(hint) else ""
-        sheet.extend(_labelled(_hint_label(hint), hint.text, _INDENT, width, style))
+        sheet.extend(labelled(_hint_label(hint), hint.text, width, style, indent=_INDENT))
     following = next((_NEXT[hint.code] for hint in hints if hint.code in _NEXT), None)
     if following is not None:
-        sheet.extend(_labelled("next", following.replace("{b}", b), _INDENT, width))
+        sheet.extend(labelled("next", following.replace("{b}", b), width, indent=_INDENT))
     return sheet
 
 
@@ -325,19 +325,6 @@ def _hint_label(hint: Hint) -> str:
     if hint.code == "settings_differ":
         return "settings"
     return "suspicion" if _suspected(hint) else "found"
-
-
-def _labelled(label: str, text: str, indent: int, width: int | None, style: str = "") -> Sheet:
-    """A label and its text, wrapped beside it; words longer than a line are kept whole."""
-    from textwrap import wrap
-
-    sheet = Sheet()
-    room = max((width or PLAIN_WIDTH) - indent, 20)
-    lines = wrap(text, room, break_long_words=False, break_on_hyphens=False)
-    for n, line in enumerate(lines):
-        start = (label if n == 0 else "").ljust(indent)
-        sheet.add((start, "dim"), (line.replace(_NO_BREAK, " "), style))
-    return sheet
 
 
 def _and(names: Mapping[str, Any]) -> str:

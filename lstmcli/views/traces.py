@@ -55,6 +55,7 @@ def header_sheet(
     state = [] if given_state else ["zero initial state"]
     if model.assumed or state:
         _wrapped(sheet, "assumed", [*model.assumed, *state], ASSUMED, width)
+    sheet.add()
     return sheet
 
 

@@ -2,9 +2,9 @@
 
     python samples/forget-bias/make.py
 
-Recorded with numpy 2.4.6. ``tensorflow.txt`` is printed from what TensorFlow 2.21's
-compat.v1 LSTMCell computed (tests/golden/record/tensorflow1_cases.py, case ``question``); nothing here
-comes from lstmcli.
+Recorded with numpy 2.4.6. ``tensorflow.txt`` is printed from what TensorFlow 2.21's compat.v1
+LSTMCell computed (tests/golden/record/tensorflow1_cases.py, case ``question``); nothing here comes
+from lstmcli.
 """
 
 from pathlib import Path

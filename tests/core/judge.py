@@ -1,4 +1,4 @@
-"""The simplest LSTM there is: the judge of the loop. It shares nothing with it but the equations."""
+"""The simplest LSTM there is, the judge of the loop: it shares only the equations."""
 
 from __future__ import annotations
 

@@ -143,6 +143,12 @@ def test_no_shared_name_is_an_error_that_lists_both_sides() -> None:
     assert "b.npy" in str(error.value)
 
 
+@pytest.mark.parametrize("other", [np.array([[1j]]), np.array([["word"]]), np.array([[None]])])
+def test_what_is_no_number_is_refused(other: Array) -> None:
+    with pytest.raises(UserError, match=r"b\.npy: h holds .*, not numbers"):
+        compare(of(h=np.ones((1, 1))), Side("b.npy", {"": other}))
+
+
 # ---- how arrays are laid on each other
 
 

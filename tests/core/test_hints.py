@@ -108,6 +108,11 @@ def test_one_number_among_zeros_proves_nothing() -> None:
     assert not any(map(is_proof, h_codes(a, b)))
 
 
+def test_the_greatest_numbers_there_are_give_no_warning() -> None:
+    h = normal(T, B, H) * (np.finfo(float).max / 9)
+    assert h_codes(h[::-1], h) == ["time_flipped"]
+
+
 def test_what_is_equal_as_it_lies_gets_no_hint() -> None:
     h = normal(1, B, H).repeat(T, axis=0)  # also equal when flipped, and when shifted
     assert h_codes(h, h.copy()) == []

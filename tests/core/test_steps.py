@@ -1,4 +1,4 @@
-"""The whole cell: each part alone against the equation written out, and all off equals the usual."""
+"""The whole cell: each part alone against its equation, and all of them off against the usual."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from tests.core.judge import Array, model_of, random_net, sigmoid
 T, B, I, H, P = 5, 4, 6, 3, 2
 
 
+def clip(v: Array, bound: float | None) -> Array:
+    return v if bound is None else np.clip(v, -bound, bound)
+
+
 def whole_loop(model: Model, x: Array, **parts: Any) -> dict[str, Array]:
     """The equations with every part as a plain expression, x (T, B, I)."""
     cell = model.cell
     s = parts.get("gate", sigmoid)
     a = parts.get("candidate", np.tanh)
     a2 = parts.get("output", np.tanh)
-    clip = lambda v, bound: v if bound is None else np.clip(v, -bound, bound)  # noqa: E731
     how = model.convention
     p_i, p_f, p_o = cell.peephole if cell.peephole is not None else np.zeros((3, H))
     h, c = np.zeros((x.shape[1], cell.outputs)), np.zeros((x.shape[1], H))

@@ -25,7 +25,7 @@ import numpy as np
 
 GOLDEN = Path(__file__).resolve().parent.parent
 
-# All sizes differ, I is neither 4H nor 3H and I + H is not 4H, so that no axis can pass for another.
+# All sizes differ, I is neither 4H nor 3H and I + H is not 4H: no axis can pass for another.
 T, B, I, H, P = 7, 4, 5, 3, 2  # steps, batch rows, inputs, units, projected units
 LENGTHS = np.array([7, 3, 5, 1])  # valid steps of each row
 LENGTHS_WITH_ZERO = np.array([7, 0, 5, 2])  # for the frameworks that allow an empty row

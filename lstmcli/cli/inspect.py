@@ -1,0 +1,41 @@
+"""``lstm inspect``: what a file holds, and how it would be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lstmcli.cli import Command
+from lstmcli.cli.console import show, standard_input, width
+from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.inspecting import inspect_files
+from lstmcli.saving import standard_output
+from lstmcli.views.inspection import inspection_sheet
+
+
+@click.command(cls=Command)
+@paths_argument("file")
+@setting_options
+@click.option("--all", "all_", is_flag=True, help="Every tensor, however many there are.")
+@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
+              help="For people, or for programs.")  # fmt: skip
+def command(file: tuple[str, ...], all_: bool, format: str, **options: Any) -> int:
+    """Show what a file holds: tensors, LSTMs, and how each would be read.
+
+    \b
+    lstm inspect samples/forget-bias/weights.npz
+    lstm inspect samples/forget-bias/weights.npz --gates ifgo -f json
+
+    Files are given as for run: several, NAME=FILE, or - for standard input. A file without an
+    LSTM is listed all the same. Settings change the reading, as for run.
+    """
+    settings = settings_from(options)
+    inspection = inspect_files(file, settings, standard_input())
+    if format == "json":
+        from lstmcli import formats
+
+        formats.write(standard_output(), "json", {}, inspection.to_json())
+    else:
+        show([inspection_sheet(inspection, file, settings, width=width(), show_all=all_)])
+    return 0

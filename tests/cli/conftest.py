@@ -1,0 +1,74 @@
+"""A shell for tests: commands in this process, and whole processes where that is the point."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from lstmcli.cli import invoke
+
+TOP = Path(__file__).parent.parent.parent
+SAMPLE = TOP / "samples" / "forget-bias"
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Lstm = Callable[..., Done]
+
+
+@pytest.fixture
+def lstm(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Lstm:
+    """Run a command line in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("FORCE_COLOR", "COLUMNS", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*words: Any, stdin: bytes = b"") -> Done:
+        given = tmp_path.parent / "stdin"
+        given.write_bytes(stdin)
+        with given.open() as stream:
+            monkeypatch.setattr("sys.stdin", stream)
+            status = invoke([str(word) for word in words])
+        sys.stdout.flush()
+        out, err = capfd.readouterr()
+        return Done(status, out, err)
+
+    return run
+
+
+def start(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
+    """Start ``lstm`` as a process."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "lstmcli", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(TOP), "PYTHONUNBUFFERED": ""},
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    """A net with its inputs: 4 inputs, 3 units, 5 rows of 7 steps, in a file of its own."""
+    rng = np.random.default_rng(1)
+    np.savez(
+        tmp_path / "net.npz",
+        kernel=rng.normal(size=(7, 12)),
+        bias=rng.normal(size=12),
+        inputs=rng.normal(size=(5, 7, 4)),
+    )
+    return tmp_path / "net.npz"

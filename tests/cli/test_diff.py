@@ -1,0 +1,65 @@
+"""``lstm diff``: exit status, JSON and screens of the command; the comparison has its own tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import TOP, Lstm
+
+QUESTION, ANSWER = TOP / "samples" / "question", TOP / "samples" / "answer"
+
+
+def test_the_question_s_outputs_part_at_step_1(lstm: Lstm) -> None:
+    done = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "-f", "json")
+    assert done.status == 1
+    found = json.loads(done.out)
+    assert found["equal"] is False
+    assert (found["arrays"]["h"]["mismatched"], found["arrays"]["h"]["total"]) == (18, 21)
+    first = found["first_divergence"]
+    assert (first["array"], first["step"], first["batch"], first["unit"]) == ("h", 1, 0, 0)
+    assert (first["a"], first["b"]) == (-0.04818152, -0.01461723)
+    assert any(hint["code"].startswith("suspect") for hint in found["hints"])
+    table = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt").out
+    assert "18 of 21" in table
+    assert "step 1, unit 0" in table
+
+
+@pytest.mark.parametrize("words", [(), ("--atol", 0, "--rtol", "2e-6")])
+def test_the_answer_s_outputs_are_equal(lstm: Lstm, words: tuple[object, ...]) -> None:
+    done = lstm("diff", ANSWER / "tensorflow.txt", ANSWER / "numpy.txt", *words)
+    assert (done.status, done.err) == (0, "")
+    assert "equal" in done.out
+
+
+def test_quiet_says_it_by_its_status(lstm: Lstm) -> None:
+    for folder, status in ((QUESTION, 1), (ANSWER, 0)):
+        done = lstm("diff", "-q", folder / "tensorflow.txt", folder / "numpy.txt")
+        assert (done.status, done.out, done.err) == (status, "", "")
+
+
+def test_nan_is_equal_only_when_asked(lstm: Lstm) -> None:
+    np.save("a.npy", [[1.0, np.nan]])
+    assert lstm("diff", "a.npy", "a.npy").status == 1
+    assert lstm("diff", "a.npy", "a.npy", "--equal-nan").status == 0
+    report = json.loads(lstm("diff", "a.npy", "a.npy", "-f", "json").out)
+    assert report["arrays"]["h"]["max_abs"] == "NaN"
+
+
+def test_shapes_that_differ_are_a_difference_not_trouble(lstm: Lstm) -> None:
+    np.save("a.npy", np.zeros((4, 3)))
+    np.save("b.npy", np.zeros((5, 3)))
+    done = lstm("diff", "a.npy", "b.npy", "-f", "json")
+    assert done.status == 1
+    assert json.loads(done.out)["arrays"]["h"]["shape"] == [[4, 3], [5, 3]]
+
+
+def test_an_abbreviated_print_is_refused(lstm: Lstm) -> None:
+    Path("a.txt").write_text("[[0.1 0.2 ... 0.3]]")
+    Path("b.txt").write_text("[[0.1 0.2 0.3]]")
+    done = lstm("diff", "a.txt", "b.txt")
+    assert done.status == 2
+    assert "abbreviated" in done.err

@@ -1,0 +1,475 @@
+"""``lstm run``, from files to screens and files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.run import run
+from lstmcli.loading import load
+from tests.cli.conftest import SAMPLE, TOP, Lstm, start
+
+WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+
+
+def h_of(text: str) -> np.ndarray[Any, Any]:
+    return np.array(json.loads(text)["h"])
+
+
+# ---- the question
+
+
+def test_the_question_in_float64_at_numpy_s_eight_digits(lstm: Lstm) -> None:
+    h = h_of(lstm("run", WEIGHTS, INPUTS, "-f", "json").out)[0]
+    assert str(h[0]) == "[-0.21386017 -0.08401277 -0.25431477]"
+    assert str(h[6]) == "[ 0.11437953 -0.19484555  0.05371994]"
+
+
+def test_the_question_in_float32_is_tensorflow_s(lstm: Lstm) -> None:
+    h = h_of(lstm("run", WEIGHTS, INPUTS, "--dtype", "float32", "-f", "json").out)[0]
+    printed = [[-0.2138602, -0.08401276, -0.25431478], [0.11437953, -0.19484554, 0.05371996]]
+    assert np.abs(h[[0, 6]] - printed).max() < 1.5e-7
+    golden = np.load(TOP / "tests" / "golden" / "tensorflow1" / "question.npz")["h"][0]
+    assert np.abs(h - golden).max() < 1.5e-7
+
+
+def test_without_forget_bias_it_is_the_asker_s_cell(lstm: Lstm) -> None:
+    asked = h_of(lstm("run", WEIGHTS, INPUTS, "--forget-bias", 0, "-f", "json").out)[0]
+    given = h_of(lstm("run", WEIGHTS, INPUTS, "-f", "json").out)[0]
+    np.testing.assert_array_equal(asked[0], given[0])
+    assert np.abs(asked[1] - given[1]).max() > 0.03
+
+
+def test_init_makes_the_thread_s_numbers(lstm: Lstm) -> None:
+    done = lstm("init", "--inputs", 4, "--units", 3, "--seed", 0, "--steps", 7, "-o", "net.npz")
+    assert (done.status, done.out) == (0, "")
+    made, weights = np.load("net.npz"), np.load(WEIGHTS)
+    np.testing.assert_array_equal(made["kernel"], weights["kernel"])
+    np.testing.assert_array_equal(made["inputs"], np.load(INPUTS))
+    assert not made["bias"].any()
+    assert (
+        lstm("run", "net.npz", "-f", "text").out == lstm("run", WEIGHTS, INPUTS, "-f", "text").out
+    )
+
+
+def test_activation_changes_candidate_and_output(lstm: Lstm) -> None:
+    both = lstm("run", WEIGHTS, INPUTS, "--activation", "relu", "-f", "json").out
+    h, c, g = (np.array(json.loads(both)[k]) for k in "hcg")
+    assert g.min() == 0
+    assert h.min() >= 0
+    kept = lstm(
+        "run", WEIGHTS, INPUTS, "--activation", "relu", "--output-activation", "tanh", "-f", "json"
+    )
+    np.testing.assert_allclose(json.loads(kept.out)["c"][0][0], c[0][0])
+    assert np.abs(h_of(kept.out) - h).max() > 1e-4
+
+
+# ---- how files are named and read
+
+
+def test_lone_arrays_are_named_by_stem_or_by_name(lstm: Lstm) -> None:
+    weights = np.load(WEIGHTS)
+    np.save("kernel.npy", weights["kernel"])
+    np.save("b.npy", weights["bias"])
+    np.save("x.npy", np.load(INPUTS))
+    wanted = lstm("run", WEIGHTS, INPUTS, "-f", "text").out
+    assert lstm("run", "kernel.npy", "bias=b.npy", "x.npy", "-f", "text").out == wanted
+    assert lstm("run", "inputs=x.npy", "kernel.npy", "bias=b.npy", "-f", "text").out == wanted
+    assert lstm("run", "kernel=kernel.npy", "bias=b.npy", "x=x.npy", "-f", "text").out == wanted
+    os.rename("x.npy", "a=b.npy")
+    assert lstm("run", WEIGHTS, "./a=b.npy", "-f", "text").out == wanted
+
+
+def test_a_keras_pair_of_kernels_is_keras(lstm: Lstm, tmp_path: Path) -> None:
+    golden = TOP / "tests" / "golden" / "keras"
+    np.save(tmp_path / "x.npy", np.load(golden / "plain.npz")["inputs"])
+    done = lstm("run", golden / "plain.weights.npz", "x.npy")
+    assert "keras   gates i f g o   float32   forget bias 0" in done.out
+    assert "sigmoid gates (or --recurrent-activation)" in done.out
+
+
+def test_settings_may_stand_in_the_file(lstm: Lstm) -> None:
+    weights = np.load(WEIGHTS)
+    document = {k: v.tolist() for k, v in weights.items()}
+    document |= {"inputs": np.load(INPUTS)[0].tolist(), "forget_bias": 0, "gates": "ijfo"}
+    document["initial_state"] = {"h": [0.1, 0.2, 0.3], "c": [0.4, 0.5, 0.6]}
+    Path("net.json").write_text(json.dumps(document))
+    h = h_of(lstm("run", "net.json", "-f", "json").out)
+    state = {"h": [0.1, 0.2, 0.3], "c": [0.4, 0.5, 0.6]}
+    expected = run(load(str(WEIGHTS), forget_bias=0), np.load(INPUTS)[0], initial_state=state)
+    np.testing.assert_allclose(h, expected.h, atol=1e-16)
+    overridden = lstm("run", "net.json", "--forget-bias", 1)
+    assert "forget bias +1.0" in overridden.out
+    assert "zero initial state" not in overridden.out
+
+
+@pytest.mark.parametrize("suffix", ["npy", "json", "csv", "tsv", "txt", "jsonl"])
+def test_inputs_in_every_format_and_from_stdin(lstm: Lstm, suffix: str) -> None:
+    x = np.load(INPUTS)[0]
+    rows = x.tolist()
+    data = io.BytesIO()
+    np.save(data, x)
+    contents = {
+        "npy": data.getvalue(),
+        "json": json.dumps({"x": rows}).encode(),
+        "csv": "\n".join(",".join(map(repr, row)) for row in rows).encode(),
+        "tsv": ("a\tb\tc\td\n" + "\n".join("\t".join(map(repr, r)) for r in rows)).encode(),
+        "txt": repr(x).encode(),
+        "jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode(),
+    }
+    Path(f"x.{suffix}").write_bytes(contents[suffix])
+    wanted = h_of(lstm("run", WEIGHTS, INPUTS, "-f", "json").out)[0]
+    tolerance = 1e-7 if suffix == "txt" else 0
+    for done in (
+        lstm("run", WEIGHTS, f"x.{suffix}", "-f", "json"),
+        lstm("run", WEIGHTS, "-", "-f", "json", stdin=contents[suffix]),
+    ):
+        assert done.status == 0, done.err
+        np.testing.assert_allclose(h_of(done.out), wanted, rtol=0, atol=tolerance)
+
+
+# ---- what is written
+
+
+@pytest.mark.parametrize("suffix", ["npz", "npy", "json", "jsonl", "csv", "tsv", "txt"])
+def test_what_run_writes_diff_reads_back(lstm: Lstm, net: Path, suffix: str) -> None:
+    assert lstm("run", net, "-o", "whole.npz").out == ""
+    done = lstm("run", net, "-o", f"out.{suffix}")
+    assert (done.status, done.out, done.err) == (0, "", "")
+    for words in (("whole.npz", f"out.{suffix}"), (f"out.{suffix}", "whole.npz")):
+        same = lstm("diff", *words, "--atol", 0, "--rtol", 0)
+        assert same.status == 0, same.out + same.err
+    piped = lstm(
+        "diff", "whole.npz", "-", "--atol", 0, "--rtol", 0, stdin=Path(f"out.{suffix}").read_bytes()
+    )
+    assert piped.status == 0, piped.out + piped.err
+
+
+def test_members_have_the_axes_of_the_inputs(lstm: Lstm, net: Path) -> None:
+    lstm("run", net, "-o", "out.npz")
+    with np.load("out.npz") as out:
+        assert {k: out[k].shape for k in out if k != "meta"} == {
+            **dict.fromkeys("hcifgo", (5, 7, 3)), "final_h": (5, 3), "final_c": (5, 3),
+        }  # fmt: skip
+        meta = json.loads(str(out["meta"]))
+    assert meta["convention"] == "tf1"
+    assert meta["forget_bias"] == 1.0
+    assert meta["layout"] == "batch"
+    lstm("run", net, "-o", "few.json", "--only", "z,final_c")
+    assert set(json.loads(Path("few.json").read_text())) == {"z", "final_c", "meta"}
+
+
+def test_float32_files_stay_float32(lstm: Lstm, net: Path) -> None:
+    with np.load(net) as arrays:
+        np.savez("small.npz", **{k: arrays[k].astype(np.float32) for k in arrays})
+    lstm("run", "small.npz", "-o", "out.npz")
+    assert np.load("out.npz")["h"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-o", "out.csv", "--only", "final_h"), ("-o", "out.npy", "--only", "c"),
+        ("-o", "out.npz", "--only", "q"), ("-f", "text", "--only", "c"), ("--only", "h"),
+        ("-o", "-"), ("-f", "npz"), ("-o", "out.xyz"), ("-o", "out"), ("--show", "k"),
+    ],
+)  # fmt: skip
+def test_a_format_is_not_asked_for_what_it_cannot_hold(
+    lstm: Lstm, net: Path, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    before = set(tmp_path.iterdir())
+    done = lstm("run", net, *words)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("lstm run: ")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_chunks_with_a_carried_state_equal_the_whole_run(lstm: Lstm, net: Path) -> None:
+    x = np.load(net)["inputs"]
+    np.save("a.npy", x[:, :3])
+    np.save("b.npy", x[:, 3:])
+    lstm("run", net, "-o", "whole.npz")
+    for state in ("s.npz", "s.json"):
+        assert lstm("run", net, "inputs=a.npy", "-o", "a.npz", "--save-state", state).status == 0
+        assert lstm("run", net, "inputs=b.npy", "-o", "b.npz", "--initial-state", state).status == 0
+        whole, a, b = np.load("whole.npz"), np.load("a.npz"), np.load("b.npz")
+        np.testing.assert_array_equal(np.concatenate([a["h"], b["h"]], axis=1), whole["h"])
+        np.testing.assert_array_equal(b["final_c"], whole["final_c"])
+
+
+@pytest.mark.parametrize("suffix", ["npz", "json", "jsonl", "csv"])
+def test_a_trace_is_an_initial_state(lstm: Lstm, net: Path, suffix: str) -> None:
+    x = np.load(net)["inputs"]
+    np.save("a.npy", x[:, :3])
+    np.save("b.npy", x[:, 3:])
+    lstm("run", net, "-o", "whole.npz")
+    lstm("run", net, "inputs=a.npy", "-o", f"a.{suffix}")
+    done = lstm("run", net, "inputs=b.npy", "--initial-state", f"a.{suffix}", "-o", "b.npz")
+    assert done.status == 0, done.err
+    np.testing.assert_array_equal(np.load("b.npz")["h"], np.load("whole.npz")["h"][:, 3:])
+    lstm("run", net, "inputs=a.npy", "-o", "h.json", "--only", "h,final_h")
+    refused = lstm("run", net, "inputs=b.npy", "--initial-state", "h.json")
+    assert refused.status == 2
+    assert "lacks final_c" in refused.err
+
+
+# ---- tables
+
+
+def test_a_piped_table_is_plain_and_whole(lstm: Lstm, net: Path) -> None:
+    done = lstm("run", net, "--digits", 17)
+    assert "\x1b" not in done.out
+    assert "…" not in done.out
+    assert "─" not in done.out
+    trace = run(load(str(net)), np.load(net)["inputs"])
+    assert f"{trace.c[4, 0, 1]:.17f}" in done.out
+
+
+@pytest.mark.parametrize("columns", [30, 60, 80, 200])
+def test_a_terminal_s_table_leaves_out_whole_columns(
+    lstm: Lstm, net: Path, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    import re
+
+    out = re.sub(r"\x1b\[[0-9;]*m", "", lstm("run", net, "--batch", 0).out)
+    table = out.split("\n\n", 1)[1]
+    h = run(load(str(net)), np.load(net)["inputs"]).h[0]
+    assert all(f"{value:.8f}" in table for value in h[:2].ravel())
+    lines = [line for line in table.splitlines() if "no room" not in line]
+    if columns > 30:
+        assert max(map(len, lines)) <= columns
+    assert ("no room for" in table) == (columns < 200)
+
+
+def test_many_units_are_summed_up_and_opened_on_request(lstm: Lstm) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(
+        "big.npz",
+        kernel=rng.normal(size=(340, 1200)), bias=rng.normal(size=1200),
+        inputs=rng.normal(size=(64, 90, 40)),
+    )  # fmt: skip
+    summary = lstm("run", "big.npz").out
+    assert len(summary.splitlines()) < 40
+    assert "74 steps left out: --steps : shows all" in summary
+    assert "stuck" in summary
+    assert len(lstm("run", "big.npz", "--steps", ":").out.splitlines()) > 90
+    opened = lstm("run", "big.npz", "--units", "7,9", "--batch", "-1", "--steps", "88:").out
+    cells = [line.split()[:3] for line in opened.splitlines()[7:] if line]
+    assert cells == [
+        ["88", "63", "7"],
+        ["9", *cells[1][1:]],
+        ["89", "63", "7"],
+        ["9", *cells[3][1:]],
+    ]
+
+
+def test_tiny_numbers_are_not_shown_as_zero(lstm: Lstm) -> None:
+    np.savez("tiny.npz", kernel=np.zeros((2, 4)), bias=[-30, 0.5, 0, 0], inputs=[[1.0]])
+    out = lstm("run", "tiny.npz").out
+    assert "e-14" in out
+
+
+# ---- streams
+
+
+def test_lines_go_out_as_they_come_in() -> None:
+    process = start(
+        "run", WEIGHTS, "-", "-f", "jsonl", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin
+    assert process.stdout
+    x = np.load(INPUTS)[0]
+    expected = run(load(str(WEIGHTS)), x)
+    for n, row in enumerate(x.tolist()):
+        process.stdin.write(json.dumps(row).encode() + b"\n")
+        process.stdin.flush()
+        step = json.loads(process.stdout.readline())  # would block if it waited for more
+        assert step["step"] == n
+        np.testing.assert_array_equal(step["h"], expected.h[n])
+        np.testing.assert_array_equal(step["f"], expected.f[n])
+    assert process.communicate() == (b"", b"")
+    assert process.returncode == 0
+
+
+def test_a_closed_pipe_ends_silently(net: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.save(net.parent / "long.npy", rng.normal(size=(20000, 4)))
+    process = start(
+        "run", net, f"inputs={net.parent / 'long.npy'}", "-f", "csv", stdout=subprocess.PIPE
+    )
+    assert process.stdout
+    assert process.stdout.readline().startswith(b"step,h[0]")
+    process.stdout.close()
+    assert process.stderr
+    with process.stderr as errors:
+        assert errors.read() == b""
+    assert process.wait() == 141
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "nothing to interrupt came about"
+        time.sleep(0.002)
+
+
+def streaming(folder: Path) -> subprocess.Popen[bytes]:
+    """A run into a file that waits for its second line."""
+    process = start("run", WEIGHTS, "-", "-o", folder / "out.jsonl", stdin=subprocess.PIPE)
+    assert process.stdin
+    process.stdin.write(b"[0.1, 0.2, 0.3, 0.4]\n")
+    process.stdin.flush()
+    return process
+
+
+def test_an_interrupt_of_a_run_is_silent_and_leaves_no_file(tmp_path: Path) -> None:
+    process = streaming(tmp_path)
+    wait_until(lambda: any(tmp_path.iterdir()))  # the file is being written, beside its name
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1] == b""
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_numpy_is_imported_is_silent(tmp_path: Path) -> None:
+    process = streaming(tmp_path)
+    maps = Path(f"/proc/{process.pid}/maps")
+    if not maps.exists():
+        process.kill()
+        process.communicate()
+        pytest.skip("no /proc here to see what a process has loaded")
+    wait_until(lambda: "_multiarray_umath" in maps.read_text())
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1] == b""
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with open("/dev/full", "wb") as full:
+        process = start("run", WEIGHTS, INPUTS, stdout=full)
+        _, err = process.communicate()
+    assert process.returncode == 2
+    assert b"No space left" in err
+    assert b"Traceback" not in err
+
+
+# ---- lengths, masks, remarks
+
+
+def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Path) -> None:
+    np.save("n.npy", [7, 0, 5, 1, 3])
+    x = np.load(net)["inputs"]
+    np.savez("x.npz", inputs=x, lengths=[7, 0, 5, 1, 3])
+    np.save("m.npy", np.arange(7) < np.array([[7], [0], [5], [1], [3]]))
+    wanted = lstm("run", net, "--lengths", "7,0,5,1,3", "-f", "json").out
+    assert np.array(json.loads(wanted)["f"])[2, 5:].tolist() == [[0, 0, 0], [0, 0, 0]]
+    for words in (("--lengths", "n.npy"), ("inputs=x.npz",), ("--mask", "m.npy")):
+        assert lstm("run", net, *words, "-f", "json").out == wanted
+
+
+def test_numbers_that_are_not_finite_run_with_a_remark(lstm: Lstm, net: Path) -> None:
+    with np.load(net) as arrays:
+        members = dict(arrays)
+    members["inputs"][2, 1, 3] = np.nan
+    members["kernel"][0, 5] = np.inf
+    np.savez("odd.npz", **members)
+    done = lstm("run", "odd.npz", "-f", "json")
+    assert done.status == 0
+    assert len(done.err.splitlines()) == 2
+    assert "kernel holds inf at [0, 5]" in done.err
+    assert "inputs holds nan at [2, 1, 3]" in done.err
+    assert '"NaN"' in done.out
+
+
+# ---- mistakes
+
+MISTAKES: list[tuple[list[str], str]] = [
+    (["run"], "missing argument"),
+    (["run", "nowhere.npz"], "nowhere.npz"),
+    (["run", "net.npz", "narrow.npy"], "takes 4 inputs"),
+    (["run", "net.npz", "inputs=one.npy"], "One step of 4 inputs"),
+    (["run", "net.npz", "inputs=empty.npy"], "nothing to run"),
+    (["run", "gru.npz"], "GRU"),
+    (["run", "strange.npz", "inputs.npy"], "no LSTM is recognised"),
+    (["run", "twobias.npz", "inputs.npy"], "bias"),
+    (["run", "net.npz", "--gates", "ifgg"], "each of i, f, o"),
+    (["run", "net.npz", "--convention", "tf2"], 'Did you mean "tf1"?'),
+    (["run", "net.npz", "--convention", "keras"], "has the tensors of the convention tf1"),
+    (["run", "net.npz", "--activation", "hard_sigmoid"], "hard_sigmoid_0.2"),
+    (["run", "net.npz", "--activation", "rleu"], 'Did you mean "relu"?'),
+    (["run", "net.npz", "--forget-bias", "one"], "a number"),
+    (["run", "net.npz", "--forget-bias", "nan"], "a finite number"),
+    (["run", "net.npz", "--cell-clip", "0"], "a number above 0"),
+    (["run", "net.npz", "--rows", "xx"], "xh or hx"),
+    (["run", "net.npz", "--coupled", "f=i"], "f=1-i"),
+    (["run", "net.npz", "--set", "forget_bais=0"], 'Did you mean "forget_bias"?'),
+    (["run", "net.npz", "--set", "forget_bias"], "NAME=VALUE"),
+    (["run", "net.npz", "--forget-bais", "0"], "--forget-bias"),
+    (["run", "net.npz", "--lengths", "1,2"], "each of 5 rows"),
+    (["run", "net.npz", "--lengths", "9,1,1,1,1"], "7 steps"),
+    (["run", "net.npz", "--layer", "q"], "no LSTM of that name"),
+    (["run", "net.npz", "--steps", "99"], "--steps 99"),
+    (["run", "net.npz", "--units", "a"], "--units a"),
+    (["run", "net.npz", "--initial-state", "gru.npz"], "a state has h and c"),
+    (["run", "net.npz", "--save-state", "s.csv"], ".npz or a .json"),
+    (["run", "typo.json"], 'Did you mean "forget_bias"?'),
+    (["run", "-", "-"], "read only once"),
+    (["run", "net.npz", "-", "--initial-state", "-"], "read only once"),
+    (["run", "two.npz", "inputs.npy"], "choose one with --layer"),
+    (["run", "block.npz", "inputs.npy"], "--convention tf-block-v2"),
+    (["run", "net.npz", "-o", "no/such/out.npz"], "no/such"),
+    (["rum", "net.npz"], 'Did you mean "run"?'),
+    (["diff", "net.npz"], "missing argument"),
+    (["diff", "net.npz", "inputs.npy"], "inputs.npy"),
+    (["init", "--inputs", "0", "--units", "3", "-o", "x.npz"], "from 1 on"),
+    (["init", "--inputs", "4", "--units", "3", "-o", "x.npy"], ".npz or a .json"),
+]
+
+
+@pytest.fixture
+def files(net: Path) -> Path:
+    """The files that the mistakes are about."""
+    folder, rng = net.parent, np.random.default_rng(0)
+    np.save(folder / "inputs.npy", np.zeros((7, 4)))
+    np.save(folder / "narrow.npy", np.zeros((7, 3)))
+    np.save(folder / "one.npy", np.zeros(4))
+    np.save(folder / "empty.npy", np.zeros((0, 4)))
+    gru = {"kernel": (4, 9), "recurrent_kernel": (3, 9), "bias": (9,), "inputs": (7, 4)}
+    members: dict[str, Any] = {name: rng.normal(size=shape) for name, shape in gru.items()}
+    np.savez(folder / "gru.npz", **members)
+    np.savez(folder / "strange.npz", foo=np.zeros((7, 12)))
+    np.savez(folder / "twobias.npz", kernel=np.zeros((7, 12)), bias=np.zeros(13))
+    members = {f"{k}/kernel": rng.normal(size=(7, 12)) for k in "ab"}
+    np.savez(folder / "two.npz", **members)
+    np.savez(folder / "block.npz", w=rng.normal(size=(7, 12)), b=rng.normal(size=12))
+    (folder / "typo.json").write_text('{"kernel": [[1]], "inputs": [[1]], "forget_bais": 0}')
+    return folder
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES, ids=[" ".join(w) for w, _ in MISTAKES])
+def test_a_mistake_ends_in_one_clear_message(
+    lstm: Lstm, files: Path, words: list[str], message: str
+) -> None:
+    before = set(files.iterdir())
+    done = lstm(*words)
+    assert done.status == 2
+    assert done.out == ""
+    assert message.lower() in done.err.lower()
+    assert "Traceback" not in done.err
+    assert len(done.err.splitlines()) <= 6
+    assert set(files.iterdir()) == before
