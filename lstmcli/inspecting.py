@@ -30,14 +30,14 @@ def inspect_files(
         without an LSTM is no mistake, nor is one whose shapes do not fit.
     """
     named = [Named.parse(path) for path in paths]
-    loading._only_one_stdin(named)
-    documents = [loading._read(one, stdin) for one in named]
+    loading.only_one_stdin(named)
+    documents = [loading.read_named(one, stdin) for one in named]
     source = " + ".join(document.source for document in documents)
     held: dict[str, Any] = {}
     for document in documents:
-        held |= loading._settings_in(document)
+        held |= loading.settings_in(document)
     arrays = {name: array for document in documents for name, array in document.arrays.items()}
-    tensors = loading._tensors(documents)
+    tensors = loading.tensors_in(documents)
     layer = settings.get("layer", held.pop("layer", None))
     convention = settings.get("convention", held.get("convention"))
     found = loading.find_lstms(tensors, convention, source)

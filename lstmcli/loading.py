@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,20 +30,18 @@ STATE = "initial_state."
 _NOT_WEIGHTS = (*INPUT_NAMES, "lengths", "mask")
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """All that a run needs, as read."""
 
     model: Model
     inputs: Array | StepStream
     name: str  # what messages call the inputs
-    initial_state: Mapping[str, Array] = field(default_factory=dict)
+    initial_state: Mapping[str, Array]
     lengths: Array | None = None
     mask: Array | None = None
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(NamedTuple):
     """A path as it was typed: ``kernel=k.npy``, or a path alone."""
 
     path: str
@@ -76,11 +73,11 @@ def load_job(
         for whatever is wrong with paths, files, names or shapes.
     """
     weights, inputs = split_paths(paths)
-    _only_one_stdin([*weights, *inputs], initial_state, lengths, mask)
-    documents = [_read(named, stdin) for named in weights]
+    only_one_stdin([*weights, *inputs], initial_state, lengths, mask)
+    documents = [read_named(named, stdin) for named in weights]
     x, name, holder = _read_inputs(inputs, documents, stdin)
     if holder is not None and holder not in documents:
-        settings = {**_settings_in(holder), **settings}
+        settings = {**settings_in(holder), **settings}
     return Job(
         load_model(documents, settings),
         x,
@@ -100,7 +97,7 @@ def load(*paths: str, **settings: Any) -> Model:
         for whatever is wrong with files, names, shapes or settings.
     """
     checked = {k: v if k == "layer" else read_setting(k, v, "load") for k, v in settings.items()}
-    return load_model([_read(Named.parse(path), None) for path in paths], checked)
+    return load_model([read_named(Named.parse(path), None) for path in paths], checked)
 
 
 def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:
@@ -114,12 +111,13 @@ def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:
     return [n for n in named if all(n is not i for i in inputs)], inputs
 
 
-def _only_one_stdin(named: Sequence[Named], *others: str | None) -> None:
+def only_one_stdin(named: Sequence[Named], *others: str | None) -> None:
+    """Refuse a second ``-`` among paths and options."""
     if [*(n.path for n in named), *others].count("-") > 1:
         raise UserError("- (standard input) can be read only once; give the others as files.")
 
 
-def _read(named: Named, stdin: BinaryIO | None) -> Document:
+def read_named(named: Named, stdin: BinaryIO | None) -> Document:
     """One file; a lone array gets its name from NAME=FILE, else from the file's stem."""
     document = formats.read(named.path, stdin)
     if named.name is None and "" not in document.arrays:
@@ -153,10 +151,10 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         if there is none, several without ``layer``, or shapes do not fit.
     """
     source = " + ".join(document.source for document in documents)
-    tensors = _tensors(documents)
+    tensors = tensors_in(documents)
     given: dict[str, Any] = {}
     for document in documents:
-        given |= _settings_in(document)
+        given |= settings_in(document)
     given |= settings
     layer = given.pop("layer", None)
     found = find_lstms(tensors, given.get("convention"), source)
@@ -227,7 +225,7 @@ def _check_chain(layers: Sequence[tuple[Cell, ...]], source: str) -> None:
             )
 
 
-def _tensors(documents: Sequence[Document]) -> dict[str, Array]:
+def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
     """The tensors of all documents by name, without those that are inputs or state."""
     tensors: dict[str, Array] = {}
     origin: dict[str, str] = {}
@@ -241,7 +239,7 @@ def _tensors(documents: Sequence[Document]) -> dict[str, Array]:
     return fold_weight_norm(tensors)
 
 
-def _settings_in(document: Document) -> dict[str, Any]:
+def settings_in(document: Document) -> dict[str, Any]:
     """The settings among a document's attributes, checked.
 
     A name that is nearly a setting's is a mistake; any other attribute is the file's own affair.

@@ -144,6 +144,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the body, all imports done."""
+        gc.freeze()  # what was imported stays: no need to look through it again and again
         gc.enable()
         if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,7 +16,7 @@ from lstmcli.core.run import run as run_model
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
 from lstmcli.loading import Job, load_job, not_finite
-from lstmcli.views.traces import Window, header_sheet, trace_sheets
+from lstmcli.views.window import SHOWN, Window
 
 SCREEN = ("table", "json", "jsonl", "csv", "tsv", "text", *saving.BINARY)
 
@@ -105,7 +105,7 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def _window(options: dict[str, Any]) -> Window:
-    show_ = _names(options["show"]) or list(Window.show)
+    show_ = _names(options["show"]) or SHOWN
     for name in show_:
         if name not in NAMES:
             raise UserError(
@@ -165,6 +165,8 @@ def _write(job: Job, trace: Trace, output: Output, window: Window) -> None:
         saving.save(trace, output.file, output.only)
     if output.screen == "table":
         shape = saving.drained(job).shape
+        from lstmcli.views.traces import header_sheet, trace_sheets  # not for a file or a pipe
+
         header = header_sheet(job.model, shape, trace.layout, bool(job.initial_state), width())
         sheets = trace_sheets(trace, window, width())
         first = next(sheets)  # a mistake in --steps and the like is told before anything is shown

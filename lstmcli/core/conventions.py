@@ -28,7 +28,7 @@ TORCH_CELL = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Convention:
     """One row, or a row with settings changed; the names of settings are those of `SETTINGS`."""
 
@@ -45,6 +45,7 @@ class Convention:
     numbered: tuple[str, ...] = ()  # the roles behind {number}, over again for each layer
     required: tuple[str, ...] = ()  # roles without which it is another row
     shadows: str = ""  # a row whose names are aliases beside this row's
+    telling: str = ""  # a pattern of prefixes; without it, it yields to other LSTMs in the file
     by_name: bool = True  # False: other rows have these names; this one must be asked for
 
     # how they lie
@@ -258,6 +259,7 @@ _ROWS = (
             "peephole": "w_{gate}_diag", "projection": "projection_kernel",
         },
         path=r"cell_(?P<layer>\d+)(?=_)|bidirectional_rnn_(?P<direction>fw|bw)(?=_)",
+        telling="lstm|rnn|cell",
         gates="igfo",
         forget_bias=1.0,
         projection_rows=False,
@@ -269,6 +271,8 @@ _ROWS = (
         "tf-block",
         "TensorFlow raw op BlockLSTM: w, b; +1.0, and |c| clipped at 3",
         {"fused": "w", "bias": "b", "peephole": "wc{gate}"},
+        required=("bias",),
+        telling="lstm|rnn|cell",
         gates="igfo",
         forget_bias=1.0,
         cell_clip=3.0,
@@ -281,6 +285,8 @@ _ROWS = (
         "tf-block-v2",
         "TensorFlow raw op BlockLSTMV2: the same names, another order, no forget bias",
         {"fused": "w", "bias": "b", "peephole": "wc{gate}"},
+        required=("bias",),
+        telling="lstm|rnn|cell",
         gates="ifgo",
         layout="time",
         source="tensorflow/core/ops/rnn_ops.cc (2.21)",
@@ -312,6 +318,7 @@ _ROWS = (
         "tflite-basic",
         "TFLite basic LSTM: one fused matrix of rows",
         {"fused": "weights", "bias": "bias"},
+        telling="lstm|rnn|cell",
         orientation="rows",
         gates="igfo",
         layout="time",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,11 +111,9 @@ def _rank(tensor: Array | Mapping[str, Array]) -> int:
     return 1 if isinstance(tensor, Mapping) else tensor.ndim
 
 
-@dataclass
 class _Decoder:
-    tensors: Tensors
-    how: Convention
-    source: str
+    def __init__(self, tensors: Tensors, how: Convention, source: str) -> None:
+        self.tensors, self.how, self.source = tensors, how, source
 
     def cell(self) -> Cell:
         how = self._coupled()
@@ -260,10 +258,10 @@ class _Decoder:
                 f"{text}; with {b // 4} units a fused kernel [x; h] has more than {b // 4} rows.\n"
                 f"  If it holds the inputs' weights alone, name the others: recurrent_kernel=FILE"
             )
+        if isinstance(bias, np.ndarray) and bias.size not in (a, b):
+            return f"{text} and the bias {bias.shape}; an LSTM's are (I + H, 4H) and (4H,)"
         if b % 3 == 0 and a > b // 3:
             return f"{text}; (I + H, 4H) is an LSTM's, (I + H, 3H) a GRU's or coupled gates'"
-        if isinstance(bias, np.ndarray):
-            return f"{text} and the bias {bias.shape}; an LSTM's are (I + H, 4H) and (4H,)"
         return f"{text}; an LSTM's is (I + H, 4H)"
 
     def _flipped(self, name: str, blocks: Array) -> Array:

@@ -14,7 +14,7 @@ from lstmcli.core.conventions import Convention
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cell:
     """The weights of one layer in one direction: gates i, f, g, o on an axis of their own.
 
@@ -65,7 +65,7 @@ class Cell:
         return self.kernel.dtype
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """The cells of a network as found in files, with what was read and what had to be assumed."""
 
@@ -105,7 +105,7 @@ class Model:
         return {"convention": how.name, "forget_bias": how.forget_bias} | how.settings()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """What a run computed, in the axes of its inputs.
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from typing import NamedTuple
 
 from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.errors import UserError, did_you_mean
@@ -23,7 +24,7 @@ FORWARD = ("", "forward", "fw", "l", "0")
 _SLOT = re.compile(r"(^|_)(adam\w*|rmsprop|adagrad|adadelta|momentum|optimizer\w*)(_|$)", re.I)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Found:
     """One LSTM in a file: the row that fits, and the tensors of each of its cells."""
 
@@ -35,7 +36,7 @@ class Found:
     @property
     def label(self) -> str:
         """What ``--layer`` calls it."""
-        return self.prefix or "(no prefix)"
+        return self.prefix
 
     @property
     def tensors(self) -> list[str]:
@@ -47,6 +48,7 @@ class Found:
         return names
 
 
+@cache
 def normalised(name: str) -> str:
     """The name with ``/``, ``.``, ``:`` and ``_`` alike, and without TensorFlow's ``:0``."""
     return re.sub(r"[/.:_]+", "_", name.removesuffix(":0")).strip("_")
@@ -77,6 +79,8 @@ def recognise(shapes: Shapes, convention: str | None = None) -> list[Found]:
     kept = list(dict.fromkeys(taken.values()))
     shadowed = {(f.convention.shadows, f.prefix) for f in kept if f.convention.shadows}
     kept = [f for f in kept if (f.convention.name, f.prefix) not in shadowed]
+    telling = [f for f in kept if re.search(f.convention.telling, f.prefix, re.I)]
+    kept = telling or kept  # a dense layer's kernel and bias beside an LSTM are no second one
     order = {name: n for n, name in enumerate(shapes)}
     return sorted(kept, key=lambda f: min(order[name] for name in f.tensors))
 
@@ -95,23 +99,40 @@ def _reads_otherwise(one: Found, other: Found) -> bool:
 # ---- names
 
 
-@dataclass(frozen=True)
-class _End:
-    """A template of a row, as a pattern of the end of a name."""
+class End(NamedTuple):
+    """What a template finds at the end of a normalised name."""
 
-    row: Convention
-    role: str
-    pieces: tuple[str, ...]  # of the template: text and the places in it, in turn
+    prefix: str
+    length: int  # characters of the name that the template accounts for
+    told: Mapping[str, str]  # gate, layer, number and direction, where the template has them
 
-    def match(self, plain: str) -> re.Match[str] | None:
+
+class _Template:
+    """A template of a row: a text, or a text with places in it."""
+
+    def __init__(self, row: Convention, role: str, form: str) -> None:
+        self.row, self.role = row, role
+        self._pieces = re.split(r"\{(\w+)\}", form) if "{" in form else [form]
+
+    def end(self, plain: str) -> End | None:
         """Match a normalised name.
 
-        Most templates are ruled out by their text alone: compiling the patterns of the
-        whole table would be the better part of a small run.
+        Most templates are ruled out, and those without places decided, by their text alone:
+        compiling the patterns of the whole table would be the better part of a small run.
         """
-        if all(text in plain for text in self.pieces[::2]):
-            return self._pattern.fullmatch(plain)
-        return None
+        text = self._pieces[0]
+        if len(self._pieces) == 1:
+            prefix = plain[: -len(text)]
+            if plain.endswith(text) and (not prefix or prefix[-1] in "_-"):
+                return End(prefix[:-1], len(text), {})
+            return None
+        if not all(text in plain for text in self._pieces[::2]):
+            return None
+        match = self._pattern.fullmatch(plain)
+        if not match:
+            return None
+        told = {k: v for k, v in match.groupdict().items() if v is not None}
+        return End(told.pop("prefix", ""), len(told.pop("end")), told)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -123,15 +144,15 @@ class _End:
             "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d+)",
             "number": r"(?P<number>\d+)", "direction": f"(?P<direction>{marks})",
         }  # fmt: skip
-        end = "".join(places[p] if n % 2 else re.escape(p) for n, p in enumerate(self.pieces))
+        end = "".join(places[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces))
         return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
 
 
 @cache
-def _ends(row_name: str) -> tuple[_End, ...]:
+def _templates(row_name: str) -> tuple[_Template, ...]:
     row = CONVENTIONS[row_name]
     return tuple(
-        _End(row, role, tuple(re.split(r"\{(\w+)\}", re.sub(r"[/.:_]+", "_", form))))
+        _Template(row, role, form)
         for role, forms in row.tensors.items()
         for form in forms.split(" | ")
     )
@@ -148,21 +169,22 @@ def _longest_end(name: str) -> int:
     It makes ``recurrent_kernel`` something else than the kernel of a thing called recurrent.
     """
     plain = normalised(name)
-    matches = (end.match(plain) for row in CONVENTIONS for end in _ends(row))
-    return max((len(m["end"]) for m in matches if m), default=0)
+    ends = (template.end(plain) for row in CONVENTIONS for template in _templates(row))
+    return max((end.length for end in ends if end), default=0)
 
 
 def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Found]:
     """The groups of tensors that have all that the row needs; ``asked`` for, in any place."""
     groups: dict[str, dict[Place, Names]] = {}
     for name in names:
-        for end in _ends(row.name):
-            match = end.match(normalised(name))
-            if not match or (len(match["end"]) != _longest_end(name) and not asked):
+        plain = normalised(name)
+        for template in _templates(row.name):
+            end = template.end(plain)
+            if not end or (end.length != _longest_end(name) and not asked):
                 continue
-            prefix, place, role = _placed(row, end.role, match)
-            if not asked and not re.search(row.within, match["prefix"] or ""):
+            if not asked and not re.search(row.within, end.prefix):
                 continue
+            prefix, place, role = _placed(row, template.role, end)
             held = groups.setdefault(prefix, {}).setdefault(place, {})
             role, _, gate = role.partition(".")
             if gate:
@@ -177,10 +199,10 @@ def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Found]:
             yield Found(row, prefix, whole)
 
 
-def _placed(row: Convention, role: str, match: re.Match[str]) -> tuple[str, Place, str]:
+def _placed(row: Convention, role: str, end: End) -> tuple[str, Place, str]:
     """The group of a tensor, its layer and direction there, and its role or ``role.gate``."""
-    prefix, told = _split_path(row, match["prefix"] or "")
-    told |= {k: v for k, v in match.groupdict().items() if v is not None}
+    prefix, told = _split_path(row, end.prefix)
+    told |= end.told
     layer, direction = int(told.get("layer") or 0), told.get("direction") or ""
     if "number" in told:
         layer, n = divmod(int(told["number"]), len(row.numbered))
@@ -221,6 +243,9 @@ def _fits(found: Found, shapes: Shapes) -> bool:
     for names in found.cells.values():
         recurrent, bias = names.get("recurrent_kernel"), names.get("bias")
         if not isinstance(recurrent, str):
+            fused = names.get("fused")
+            if isinstance(fused, str) and len(shapes[fused]) != 2:
+                return False
             continue
         sides = shapes[recurrent][-2:]
         if len(sides) < 2:
@@ -293,7 +318,10 @@ def _one(found: list[Found], word: str, source: str) -> Found:
 
 
 def _list(found: list[Found]) -> str:
-    return "\n".join(f"  --layer {n}  or  --layer {f.label}" for n, f in enumerate(found))
+    return "\n".join(
+        f"  --layer {n}" + (f"  or  --layer {f.label}" if f.label else "")
+        for n, f in enumerate(found)
+    )
 
 
 def _nothing_found(tensors: Collection[str], source: str) -> str:

@@ -8,15 +8,13 @@ numpy here: ``lstm run --help`` lists these too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lstmcli.core.names import ACTIVATION_NAMES, read_activation_name, read_gate_order
 from lstmcli.errors import UserError, did_you_mean
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """One row: how a value is read, and what it means in a line of help."""
 
     read: Callable[[Any], Any]

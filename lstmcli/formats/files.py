@@ -9,8 +9,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from lstmcli.errors import UserError, did_you_mean
 
@@ -27,8 +26,7 @@ BYTE_ORDER_MARKS = {
 }
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """A seekable source of bytes, at its start."""
 
     source: str  # what messages call it

@@ -180,6 +180,10 @@ def _recognised(row: Convention) -> str:
     told = [] if row.by_name else ["only if asked for (--convention): other rows have these names"]
     if row.within:
         told.append(f"where {row.within.replace(chr(92) + 'd+', 'N')} is in the name")
+    if row.telling:
+        told.append(
+            f"beside other LSTMs only under a name with {' or '.join(row.telling.split('|'))}"
+        )
     told += [f"with its {role_in_words(role)}" for role in row.required]
     if row.shadows:
         told.append(f"beside it, names of {row.shadows} are aliases and not read")
@@ -347,7 +351,7 @@ def _verified(row: Convention) -> str:
 NAMES = (
     Line("tensors", ("tensors", "words", "recurrent_words", "numbered"), _numbered),
     Line("layers", ("marks", "path", "directions_count"), _layer_and_direction),
-    Line("recognised", ("by_name", "within", "required", "shadows"), _recognised),
+    Line("recognised", ("by_name", "telling", "within", "required", "shadows"), _recognised),
     Line("", (), lambda row: "/ . : and _ count alike; any prefix may stand before"),
 )
 _LAYOUT = (

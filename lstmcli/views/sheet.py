@@ -8,9 +8,8 @@ a number that was cut is a wrong number: columns are measured first and left out
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -23,11 +22,11 @@ DIFFERS = "red"
 AGREES = "green"
 
 
-@dataclass
 class Sheet:
     """Lines of spans, top to bottom."""
 
-    lines: list[list[Span]] = field(default_factory=list)
+    def __init__(self, lines: Iterable[list[Span]] = ()) -> None:
+        self.lines = list(lines)
 
     def add(self, *spans: Span | str) -> None:
         """Append one line; a bare string is unstyled."""
@@ -56,8 +55,7 @@ class Sheet:
             yield Segment.line()
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table: its heading, its cells, how it looks, and whether it may be left out."""
 
     heading: str

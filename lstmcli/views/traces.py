@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from lstmcli.core.model import Model, Trace
 from lstmcli.core.names import HOME, spaced
 from lstmcli.views.numbers import number, parse_selection, percent
 from lstmcli.views.sheet import ASSUMED, Column, Sheet, places_that_fit, table
+from lstmcli.views.window import Window
 
 Array = npt.NDArray[Any]
 
@@ -24,17 +24,6 @@ EDGE = 24  # lines of each of the two
 SUMMED_EDGE = 8  # the same where a line is a whole step
 STUCK = 0.01  # a gate nearer than this to 0 or 1 hardly moves any more
 DEAD = 1e-3  # a unit whose |h| stays below this says nothing
-
-
-@dataclass(frozen=True)
-class Window:
-    """What part of a trace is shown, as typed."""
-
-    show: tuple[str, ...] = ("h", "c", "i", "f", "g", "o")
-    steps: str | None = None
-    rows: str | None = None
-    units: str | None = None
-    digits: int | None = None
 
 
 def header_sheet(
@@ -213,7 +202,7 @@ def _pieces(
     kept: list[int] | None = None
     for n, part in enumerate(chunks):
         for steps in part:
-            columns = [replace(c, least=w) for c, w in zip(build(steps), least, strict=True)]
+            columns = [c._replace(least=w) for c, w in zip(build(steps), least, strict=True)]
             sheet = Sheet()
             if kept is None:
                 kept = places_that_fit(columns, width, gap)
