@@ -15,7 +15,8 @@ from lstmcli.formats import Document
 
 __all__ = ["as_json", "compare", "diff", "read_sides"]
 
-Result = str | Trace | npt.NDArray[Any]
+Array = npt.NDArray[Any]
+Result = str | Trace | Array
 
 
 def diff(
@@ -60,12 +61,19 @@ def _side(document: Document) -> Side:
     meta = meta if isinstance(meta, dict) else None
     return Side(
         document.source,
-        document.arrays,
+        {name: _as_written(document, name) for name in document.arrays},
         layout=document.layout or (meta or {}).get("layout"),
         units=document.units,
         dtypes=document.dtypes,
         settings=meta,
     )
+
+
+def _as_written(document: Document, name: str) -> Array:
+    """An array as it was before each float32 was written with nine digits; prints stay as is."""
+    array = document.arrays[name]
+    exact = name in document.dtypes and name not in document.units
+    return array.astype(document.dtypes[name]) if exact else array
 
 
 def as_json(difference: Difference) -> str:

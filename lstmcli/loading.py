@@ -306,7 +306,7 @@ def _other_names(convention: str, found: list[Found], source: str) -> str:
 
 
 def _names_of(row: Convention) -> str:
-    return ", ".join(row.tensors.values())
+    return ", ".join(form.split(" | ")[0] for form in row.tensors.values())
 
 
 # ---- inputs, state, lengths

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lstmcli import formats
 from lstmcli.core.model import Trace
 from lstmcli.core.run import KEPT, NAMES, Stack, check_inputs
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
 from lstmcli.loading import Job
 
@@ -26,7 +26,9 @@ BLOCK = 256  # steps computed before they are written: enough to be quick, littl
 
 
 def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
-    """The members that a file of this format will hold.
+    """The members that a file of this format will hold; of several cells, those of each.
+
+    ``layer0.f`` asks for one cell's.
 
     Raises
     ------
@@ -35,8 +37,10 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
     """
     known = (*NAMES, *FINAL)
     for name in only or ():
-        if name not in known:
-            raise UserError(f"--only {name}: a trace has {', '.join(known)}.")
+        cell, _, base = name.rpartition(".")
+        if base not in known or (cell and base in FINAL):
+            near = did_you_mean(name, known)
+            raise UserError(f"--only {name}: a trace has {', '.join(known)}.{near}")
     if format in LONE:
         if only not in (None, ["h"]):
             raise UserError(
@@ -52,8 +56,16 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(only or (*KEPT, *FINAL))
 
 
+def kept_for(names: Sequence[str]) -> list[str]:
+    """What a run must keep for these members: h for ``final_h`` too, f for ``layer0.f``."""
+    bases = dict.fromkeys(name.rpartition(".")[2] for name in names)
+    return [name for name in bases if name in NAMES]
+
+
 def save(trace: Trace, path: str, only: Sequence[str] | None = None) -> None:
     """Write a trace to a file, the format by its suffix; the file appears whole or not at all.
+
+    Without ``only`` it holds all that the trace kept and the format can hold.
 
     Raises
     ------
@@ -62,30 +74,51 @@ def save(trace: Trace, path: str, only: Sequence[str] | None = None) -> None:
     """
     format = formats.format_of(path)
     names = members_for(format, None if only is None else list(only))
+    if only is None and format not in LONE:
+        held = {name.rpartition(".")[2] for name in trace.members()}
+        names = tuple(name for name in (*NAMES, *names) if name in held)
     with formats.atomically(path) as stream:
-        write_trace(trace, stream, format, names)
+        write_trace(trace, stream, format, tuple(dict.fromkeys(names)))
 
 
 def write_trace(trace: Trace, stream: BinaryIO, format: str, names: Sequence[str]) -> None:
     """Write the named members of a trace to an open stream."""
-    members = trace.members()
-    if lacking := [name for name in names if name not in members]:
-        raise UserError(f"the trace was run without {lacking[0]}; keep it to save it.")
+    members = _chosen(trace, names)
     if format in BY_STEP:
-        writer = formats.open_steps(stream, format, names, trace.layout != "steps")
-        steps = {name: _by_step(trace, name) for name in names}
+        steps = {name: _by_step(trace, name) for name in members}
+        writer = formats.open_steps(stream, format, list(steps), trace.layout != "steps")
         for first in range(0, trace.steps, BLOCK):
             writer.write(first, {k: a[first : first + BLOCK] for k, a in steps.items()})
     elif format in LONE:
-        formats.write(stream, format, {"h": trace.h}, {})
+        formats.write(stream, format, {"h": members["h"]}, {})
     else:
-        chosen = {name: members[name] for name in names}
-        formats.write(stream, format, chosen, {"meta": dict(trace.settings)})
+        formats.write(stream, format, members, {"meta": dict(trace.settings)})
+
+
+def _chosen(trace: Trace, names: Sequence[str]) -> dict[str, Array]:
+    """The members of these names; ``f`` is ``layer0.f``, ... of a trace of several cells."""
+    held = trace.members()
+    chosen: dict[str, Array] = {}
+    for name in names:
+        found = [name] if name in held else []
+        if name not in FINAL and "." not in name:
+            found += [member for member in held if member.endswith(f".{name}")]
+        if not found:
+            told = ", ".join(held)
+            raise UserError(f"the trace has no {name!r}; it has {told}.")
+        chosen |= {member: held[member] for member in found}
+    return chosen
 
 
 def _by_step(trace: Trace, name: str) -> Array:
     """(T, K) for one sequence, else (T, B, K)."""
-    return trace.arrays[name] if trace.layout == "steps" else trace.time_major(name)
+    array = trace.arrays[name]
+    if array.ndim > 3 or (trace.layout == "steps" and array.ndim > 2):
+        raise UserError(
+            f"{name} is {array.shape}, with an axis of directions; a table of steps has none. "
+            "Try .npz or .json, or --merge concat"
+        )
+    return array if trace.layout == "steps" else trace.time_major(name)
 
 
 def check_state_path(path: str) -> str:
@@ -121,9 +154,10 @@ def stream_steps(job: Job, stream: BinaryIO, format: str, names: Sequence[str]) 
     for x, batched in _blocks(job):
         if stack is None:
             stack = Stack(job.model, x.shape[1], job.initial_state)
-            writer = formats.open_steps(stream, format, names, batched)
         first = stack.steps
-        arrays = stack.advance(x, tuple(names))
+        arrays = stack.advance(x, tuple(kept_for(names)))
+        if first == 0:
+            writer = formats.open_steps(stream, format, list(arrays), batched)
         writer.write(first, {k: a if batched else a[:, 0] for k, a in arrays.items()})
         if not (isinstance(job.inputs, StepStream) and job.inputs.waiting()):
             stream.flush()

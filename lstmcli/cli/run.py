@@ -147,7 +147,7 @@ def _run(job: Job, output: Output, window: Window) -> Trace:
     for format in (output.file_format, output.screen):
         if format not in (None, "table"):
             members = saving.members_for(str(format), output.only)
-            keep |= dict.fromkeys(name for name in members if name in NAMES)
+            keep |= dict.fromkeys(saving.kept_for(members))
     return run_model(
         job.model,
         x,

@@ -52,7 +52,9 @@ FORMATS: dict[str, Format] = {
     ".txt": Format("text", "printed"),
 }
 
-_BY_NAME = {row.name: row for row in FORMATS.values()}
+READ_ONLY = {".safetensors": Format("safetensors", "safetensors")}
+
+_BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}
 
 
 class StepWriter(Protocol):

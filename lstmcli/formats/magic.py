@@ -13,6 +13,8 @@ BINARY = {  # first bytes -> format
     b"PK\x05\x06": "npz",  # an archive without members
 }
 
+SAFETENSORS = b"\0\0\0{"  # the upper bytes of the header's length, and its first character
+
 UNREAD = {  # first bytes -> what they belong to; each is refused by its name
     rb"\x89HDF\r\n\x1a\n": "an HDF5 file (Keras writes them)",
     rb"\x80[\x02-\x05]": "a pickle; pickles can run code and are never loaded",
@@ -21,12 +23,11 @@ UNREAD = {  # first bytes -> what they belong to; each is refused by its name
     rb".{4}TFL3": "a TensorFlow Lite model",
     rb"GGUF.{2}\0\0": "a GGUF model",
     rb"MATLAB 5\.0": "a MATLAB file",
-    rb".{5}\0\0\0\{": "a safetensors file",
 }
 
 
 def binary_kind(head: bytes, source: str) -> str | None:
-    """The binary format, "npy" or "npz", by the first bytes; None for text.
+    """The binary format by the first bytes: "npy", "npz", "safetensors"; None for text.
 
     Raises
     ------
@@ -36,6 +37,8 @@ def binary_kind(head: bytes, source: str) -> str | None:
     for magic, kind in BINARY.items():
         if head.startswith(magic):
             return kind
+    if head[5:9] == SAFETENSORS:
+        return "safetensors"
     if head.startswith(tuple(BYTE_ORDER_MARKS)):
         return None
     for pattern, what in UNREAD.items():

@@ -6,9 +6,6 @@ more than its header needs, or to a thousand times the archive, is refused unrea
 
 from __future__ import annotations
 
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
@@ -16,6 +13,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from lstmcli.errors import UserError
+from lstmcli.formats.archive import DEFLATED, ENCRYPTED, STORED, Archive, Damaged, Member
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import HEAD, Opened
 from lstmcli.formats.npy import check, read_elements, read_header, write_elements
@@ -23,8 +21,7 @@ from lstmcli.formats.npy import check, read_elements, read_header, write_element
 SUFFIX = ".npy"
 LARGE = 256 << 20  # bytes up to which no archive is suspected of being a bomb
 MOST_TIMES = 100  # how much more than its size a larger archive may unpack to
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes
-ENCRYPTED = 1  # the flag bit
+METHODS = (STORED, DEFLATED)  # what numpy writes
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day
 
 OTHERS = {
@@ -32,20 +29,6 @@ OTHERS = {
     "model.weights.h5": "a Keras 3 model",
     "coefficients.bin": "a DL4J model",
 }
-
-_BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    UnicodeError,
-    ValueError,
-    struct.error,
-)
 
 
 def read(source: Opened) -> Document:
@@ -58,11 +41,11 @@ def read(source: Opened) -> Document:
     """
     document = Document(source.source, "npz", {})
     with _broken_is_told(source.source):
-        archive = zipfile.ZipFile(source.stream)
-    for name, info in _members(archive, source).items():
+        archive = Archive(source.stream, source.size)
+    for name, member in _members(archive, source).items():
         where = f'{source.source}, member "{name}"'
         with _broken_is_told(where):
-            value = _member(archive, info, where)
+            value = _value(archive, member, where)
         _file_under(document, name, value)
     if not document.arrays and not document.attributes:
         raise UserError(
@@ -75,22 +58,22 @@ def read(source: Opened) -> Document:
 def _broken_is_told(where: str) -> Iterator[None]:
     try:
         yield
-    except _BROKEN as error:
+    except (Damaged, OSError) as error:
         raise UserError(f"{where} is damaged or cut short ({error}).") from None
 
 
-def _members(archive: zipfile.ZipFile, source: Opened) -> dict[str, zipfile.ZipInfo]:
+def _members(archive: Archive, source: Opened) -> dict[str, Member]:
     """The .npy members by name, once the archive's directory has been found harmless."""
-    members: dict[str, zipfile.ZipInfo] = {}
-    for info in archive.infolist():
-        if not info.filename.endswith(SUFFIX):
+    members: dict[str, Member] = {}
+    for member in archive.members:
+        if not member.name.endswith(SUFFIX):
             continue
-        name = info.filename[: -len(SUFFIX)]
-        _check_member(info, name, members, source.source)
-        members[name] = info
+        name = member.name[: -len(SUFFIX)]
+        _check_member(member, name, members, source.source)
+        members[name] = member
     if not members:
         raise UserError(f"{source.source} is {_kind(archive)}. Save the tensors with numpy.savez.")
-    declared = sum(info.file_size for info in members.values())
+    declared = sum(member.size for member in members.values())
     if declared > max(LARGE, MOST_TIMES * source.size):
         raise UserError(
             f"{source.source}: {source.size:,} bytes claim to unpack to {declared:,}; refused. "
@@ -99,40 +82,36 @@ def _members(archive: zipfile.ZipFile, source: Opened) -> dict[str, zipfile.ZipI
     return members
 
 
-def _check_member(
-    info: zipfile.ZipInfo, name: str, earlier: dict[str, zipfile.ZipInfo], source: str
-) -> None:
+def _check_member(member: Member, name: str, earlier: dict[str, Member], source: str) -> None:
     if name in earlier:
         raise UserError(f'{source} has two members of the name "{name}".')
-    if info.flag_bits & ENCRYPTED:
+    if member.flags & ENCRYPTED:
         raise UserError(f'{source}, member "{name}" is encrypted; unpack it first.')
-    if info.compress_type not in METHODS:
+    if member.method not in METHODS:
         raise UserError(
-            f'{source}, member "{name}" is compressed by method {info.compress_type}; '
+            f'{source}, member "{name}" is compressed by method {member.method}; '
             "save it with numpy.savez or numpy.savez_compressed."
         )
 
 
-def _kind(archive: zipfile.ZipFile) -> str:
-    names = archive.namelist()
+def _kind(archive: Archive) -> str:
+    names = [member.name for member in archive.members]
     for ending, kind in OTHERS.items():
         if any(name == ending or name.endswith(f"/{ending}") for name in names):
             return f"{kind}, which this version does not read yet"
     return "a zip archive without .npy members"
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> Any:
+def _value(archive: Archive, member: Member, where: str) -> Any:
     """The value of a member; None for Python objects, which are left out unread."""
-    with archive.open(info) as stream:
+    with archive.open(member) as stream:
         header = read_header(stream.read(HEAD), where)
     if header.holds_objects:
         return None
-    check(header, info.file_size, where)
-    with archive.open(info) as stream:
+    check(header, member.size, where)
+    with archive.open(member) as stream:
         stream.read(header.offset)
-        value = read_elements(cast(BinaryIO, stream), header, where)
-        stream.read(1)  # at the end the checksum is compared
-    return value
+        return read_elements(stream, header, where)
 
 
 def _file_under(document: Document, name: str, value: Any) -> None:
@@ -160,6 +139,8 @@ def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str,
 
     Nothing is compressed (a gigabyte would take half a minute), and nothing depends on the day.
     """
+    import zipfile  # takes 7 ms, and reading does without
+
     extras = {name: _as_array(value) for name, value in attributes.items() if value is not None}
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, array in {**arrays, **extras}.items():

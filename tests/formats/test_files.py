@@ -70,7 +70,6 @@ def test_whole_and_stepwise_writers_are_kept_apart() -> None:
         (b"\x80\x04\x95" + bytes(20), "a pickle; pickles can run code and are never loaded"),
         (b"\x1f\x8b\x08" + bytes(20), "a gzip archive"),
         (b"\x08\x07\x12\x07pytorch" + bytes(20), "an ONNX model"),
-        (b"\x40" + bytes(7) + b'{"a":{}}', "a safetensors file"),
         (b"\x1c\0\0\0TFL3" + bytes(9), "TensorFlow Lite"),
         (b"a\0b", "neither text nor of a known kind"),
         (bytes(range(128, 256)), "line 1, column 1 is not utf-8"),

@@ -1,0 +1,55 @@
+"""`.safetensors`: named tensors behind a JSON header, read with the library of that name.
+
+bfloat16, which NumPy does not have, is widened to float32 here: its bits are the upper half.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.document import Document
+from lstmcli.formats.files import Opened
+
+DTYPES = {  # the format's names -> little-endian NumPy dtypes
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2",
+    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
+
+
+def read(source: Opened) -> Document:
+    """All tensors, in the order of the file; those of a kind that NumPy lacks are left out.
+
+    Raises
+    ------
+    UserError
+        A broken file, or no library to read it with.
+    """
+    try:
+        library: Any = import_module("safetensors")
+    except ImportError:
+        raise UserError(
+            f"{source.source} is a safetensors file; reading it needs a library:\n"
+            "  pip install 'lstmcli[formats]'"
+        ) from None
+    try:
+        tensors: list[tuple[str, dict[str, Any]]] = library.deserialize(source.stream.read())
+    except library.SafetensorError as error:
+        raise UserError(f"{source.source} is a broken safetensors file: {error}") from None
+    arrays = {
+        name: _array(told["data"], told["dtype"], told["shape"])
+        for name, told in tensors
+        if told["dtype"] in DTYPES
+    }
+    return Document(source.source, "safetensors", arrays)
+
+
+def _array(data: bytes, kind: str, shape: list[int]) -> np.ndarray:
+    array = np.frombuffer(data, DTYPES[kind]).reshape(shape)
+    if kind == "BF16":
+        array = (array.astype("<u4") << 16).view("<f4")
+    return array.astype(array.dtype.newbyteorder("="))

@@ -1,0 +1,140 @@
+"""Frameworks' files through the command: several cells, their members, states and formats."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.run import run
+from lstmcli.loading import load
+from tests.cli.conftest import TOP, Lstm
+
+GOLDEN = TOP / "tests" / "golden"
+TORCH = GOLDEN / "torch" / "two_layers_bidirectional"
+
+
+@pytest.fixture
+def torch_case(tmp_path: Path) -> dict[str, Any]:
+    """A recorded case of PyTorch: two layers, both directions, with states."""
+    with np.load(f"{TORCH}.npz") as members:
+        case = dict(members)
+    np.savez(tmp_path / "x.npz", inputs=case["inputs"])
+    np.savez(tmp_path / "state.npz", h=case["initial_state.h"], c=case["initial_state.c"])
+    return case
+
+
+def words(*more: str) -> tuple[str, ...]:
+    return (
+        "run", f"{TORCH}.weights.npz", "x.npz", "--layout", "batch",
+        "--initial-state", "state.npz", *more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["npz", "json"])
+def test_the_file_holds_the_output_each_cell_and_the_states(
+    lstm: Lstm, torch_case: dict[str, Any], suffix: str
+) -> None:
+    np.savez("theirs.npz", **{k: torch_case[k] for k in ("h", "final_h", "final_c")})
+    done = lstm(*words("-o", f"out.{suffix}"))
+    assert (done.status, done.out, done.err) == (0, "", "")
+    assert lstm("diff", f"out.{suffix}", "theirs.npz").status == 0
+    lstm(*words("-o", "out.npz"))
+    cells = [f"layer{n}{r}" for n in (0, 1) for r in ("", "_reverse")]
+    with np.load("out.npz") as out:
+        assert set(out) == {
+            *(f"{cell}.{k}" for cell in cells for k in "hcifgo"), "h", "final_h", "final_c", "meta",
+        }  # fmt: skip
+        both = np.concatenate([out["layer1.h"], out["layer1_reverse.h"]], axis=2)
+        np.testing.assert_array_equal(out["h"], both)
+
+
+def test_members_of_one_cell_can_be_asked_for(lstm: Lstm, torch_case: dict[str, Any]) -> None:
+    lstm(*words("-o", "few.npz", "--only", "layer0_reverse.f,final_c"))
+    with np.load("few.npz") as out:
+        assert set(out) == {"layer0_reverse.f", "final_c", "meta"}
+    assert lstm(*words("-o", "no.npz", "--only", "layer7.f")).status == 2
+    assert not Path("no.npz").exists()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_tables_of_steps_hold_each_cell(
+    lstm: Lstm, torch_case: dict[str, Any], suffix: str
+) -> None:
+    lstm(*words("-o", "out.npz"))
+    assert lstm(*words("-o", f"out.{suffix}")).status == 0
+    assert lstm("diff", "out.npz", f"out.{suffix}", "--atol", 0, "--rtol", 0).status == 0
+
+
+def test_the_screen_has_a_table_for_each_cell(lstm: Lstm, torch_case: dict[str, Any]) -> None:
+    out = lstm(*words("--batch", "0", "--steps", "0")).out
+    assert "2 layers, both directions" in out
+    assert re.findall(r"^layer\S+", out, re.M) == [
+        "layer0", "layer0_reverse", "layer1", "layer1_reverse",
+    ]  # fmt: skip
+
+
+def test_onnx_keeps_its_axis_of_directions(lstm: Lstm) -> None:
+    with np.load(GOLDEN / "onnxruntime" / "bidirectional.npz") as case:
+        np.savez("x.npz", **{k: case[k] for k in case if k == "inputs" or k.startswith("initial")})
+        expected = case["h"]
+    weights = GOLDEN / "onnxruntime" / "bidirectional.weights.npz"
+    done = lstm("run", weights, "x.npz", "-o", "out.npz")
+    assert done.status == 0, done.err
+    ours = np.load("out.npz")["h"]
+    assert ours.shape == expected.shape
+    np.testing.assert_allclose(ours, expected, atol=1e-6)
+    assert "--merge concat" in lstm("run", weights, "x.npz", "-o", "out.csv").err
+
+
+def test_stacked_layers_stream_line_by_line(lstm: Lstm) -> None:
+    weights = GOLDEN / "torch" / "two_layers.weights.npz"
+    x = np.load(GOLDEN / "torch" / "two_layers.npz")["inputs"][0]
+    lines = "".join(json.dumps(row) + "\n" for row in x.tolist()).encode()
+    done = lstm("run", weights, "-", "-f", "jsonl", "--save-state", "s.npz", stdin=lines)
+    steps = [json.loads(line) for line in done.out.splitlines()]
+    whole = run(load(str(weights)), x)
+    for name in ("h", "layer0.f", "layer1.c"):
+        streamed = np.array([step[name] for step in steps], np.float32)
+        np.testing.assert_array_equal(streamed, whole.arrays[name])
+    np.testing.assert_array_equal(np.load("s.npz")["c"].reshape(2, 3), whole.final_c)
+    refused = lstm("run", f"{TORCH}.weights.npz", "-", "-f", "jsonl", stdin=lines)
+    assert refused.status == 2
+    assert "backward" in refused.err
+
+
+def test_safetensors_of_pytorch_run(lstm: Lstm, torch_case: dict[str, Any]) -> None:
+    library = pytest.importorskip("safetensors.numpy", reason="needs lstmcli[formats]")
+    with np.load(f"{TORCH}.weights.npz") as tensors:
+        library.save_file({k: tensors[k] for k in tensors}, "w.safetensors")
+    wanted = lstm(*words("-f", "json")).out
+    assert lstm("run", "w.safetensors", *words("-f", "json")[2:]).out == wanted
+
+
+@pytest.mark.parametrize(
+    ("case", "option"),
+    [
+        ("keras/relu", ("--activation", "relu")),
+        ("keras/hard_sigmoid", ("--recurrent-activation", "hard_sigmoid_1_6")),
+        ("keras/go_backwards", ("--go-backwards",)),
+        ("onnxruntime/clip", ("--gate-clip", "0.5")),
+        ("tensorflow1/forget_bias_2_5", ("--forget-bias", "2.5")),
+        ("tflite/peepholes_clips_projection", ("--cell-clip", "0.5", "--projection-clip", "0.3")),
+    ],
+)
+def test_options_reach_the_cell(lstm: Lstm, case: str, option: tuple[str, ...]) -> None:
+    with np.load(GOLDEN / f"{case}.npz") as golden:
+        keep = [k for k in golden if k == "inputs" or k.startswith("initial")]
+        np.savez("x.npz", **{k: golden[k] for k in keep})
+        np.savez("theirs.npz", h=golden["h"])
+        layout = json.loads(str(golden["case"]))["layout"]
+    weights = GOLDEN / f"{case}.weights.npz"
+    done = lstm("run", weights, "x.npz", *option, "--layout", layout, "-o", "out.npz")
+    assert done.status == 0, done.err
+    assert lstm("diff", "out.npz", "theirs.npz").status == 0
+    lstm("run", weights, "x.npz", "--layout", layout, "-o", "plain.npz")
+    assert lstm("diff", "-q", "plain.npz", "theirs.npz").status == 1

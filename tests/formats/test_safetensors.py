@@ -1,0 +1,49 @@
+"""`.safetensors` against the library's own writer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli import formats
+from lstmcli.errors import UserError
+
+library = pytest.importorskip("safetensors.numpy", reason="needs lstmcli[formats]")
+
+
+def test_every_dtype_comes_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tensors: dict[str, Any] = {
+        kind: rng.integers(0, 2, (3, 2)).astype(kind)
+        for kind in ("float64", "float32", "float16", "int64", "int32", "int8", "uint8", "bool")
+    }
+    tensors["weight"] = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    library.save_file(tensors, tmp_path / "w.safetensors", metadata={"format": "pt"})
+    document = formats.read(str(tmp_path / "w.safetensors"))
+    assert set(document.arrays) == set(tensors)
+    for name, array in tensors.items():
+        np.testing.assert_array_equal(document.arrays[name], array)
+        assert document.arrays[name].dtype == array.dtype
+
+
+def test_bfloat16_is_widened(tmp_path: Path) -> None:
+    header = json.dumps({"b": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}}).encode()
+    bits = np.array([0x3F80, 0xC040, 0x7F80], "<u2").tobytes()  # 1, -3, infinity
+    path = tmp_path / "b.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bits)
+    array = formats.read(str(path)).arrays["b"]
+    assert array.dtype == np.float32
+    assert array.tolist() == [1, -3, np.inf]
+
+
+def test_every_truncation_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    whole = library.save({"weight": np.ones((2, 2), np.float32)})
+    for length in range(9, len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"w\.safetensors"):
+            formats.read(str(path))
