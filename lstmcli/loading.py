@@ -265,7 +265,10 @@ def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
 def _assumed(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
     """What neither a tensor nor a setting said."""
     said = []
-    hidden = [name for name in found.convention.hidden if name not in given]
+    row = found.convention
+    if "convention" not in given and row.telling and not re.search(row.telling, found.prefix):
+        said.append(f"{row.name}, for want of a telling name (or --convention)")
+    hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:
         amount = f"{cell.convention.forget_bias:+}"
         said.append(f"forget bias {amount} (in no tensor; --forget-bias sets it)")

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.alignment import FINAL, FINALS, STEP_ORDER, WEIGHTS, ArrayName, Pair, align
-from lstmcli.core.hints import Case, Hint, find_hints
+from lstmcli.core.cases import Case, Hint
+from lstmcli.core.hints import find_hints
 from lstmcli.core.tolerance import (
     FLOAT32,
     Numbers,

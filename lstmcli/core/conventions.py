@@ -200,7 +200,7 @@ _ROWS = (
         gates="igfo",
         layout="time",
         source="tensorflow/contrib/cudnn_rnn/python/ops/cudnn_rnn_ops.py (1.15)",
-        verified="its cell run as TensorFlow 2.21 rnn_cell.LSTMCell(forget_bias=0)",
+        verified="run: its CudnnCompatibleLSTMCell in TensorFlow 1.15.5; cuDNN itself needs a GPU",
     ),
     Convention(
         "tf1-layernorm",
@@ -217,7 +217,7 @@ _ROWS = (
         forget_bias=1.0,
         norm_epsilon=1e-12,
         source="tensorflow/contrib/rnn/python/ops/rnn_cell.py (1.15)",
-        verified="composed from TensorFlow 2.21 operations; the class itself was not run",
+        verified="run: TensorFlow 1.15.5",
         hidden=("forget_bias",),
     ),
     Convention(
@@ -248,7 +248,7 @@ _ROWS = (
         forget_bias=1.0,
         projection_rows=False,
         source="tensorflow/contrib/rnn/python/ops/rnn_cell.py (1.15)",
-        verified="composed from TensorFlow 2.21 operations; the class itself was not run",
+        verified="run: TensorFlow 1.15.5",
         hidden=("forget_bias", "projection_clip"),
     ),
     Convention(
@@ -264,7 +264,7 @@ _ROWS = (
         forget_bias=1.0,
         projection_rows=False,
         source="tensorflow/python/keras/layers/legacy_rnn/rnn_cell_impl.py (2.21)",
-        verified="run: TensorFlow 2.21 compat.v1",
+        verified="run: TensorFlow 2.21 compat.v1; its block cells in TensorFlow 1.15.5",
         hidden=("forget_bias",),
     ),
     Convention(
@@ -640,7 +640,7 @@ _ROWS = (
         output_peephole="after_sigmoid",
         masked_output="repeat",
         source="lasagne/layers/recurrent.py (0.1)",
-        verified="run: lasagne 0.1, theano 1.0.5",
+        verified="run: lasagne 0.1, theano 0.8.2",
     ),
     Convention(
         "cntk",

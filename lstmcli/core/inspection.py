@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.cases import Hint
 from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.decode import from_blocks
-from lstmcli.core.hints import Hint
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.names import HOME
 from lstmcli.core.recognise import Found, Place, Shapes, normalised, recognise

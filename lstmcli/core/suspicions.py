@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from lstmcli.core.alignment import GATES, ArrayName, Pair
-from lstmcli.core.hints import Case, Hint
+from lstmcli.core.cases import Case, Hint
 from lstmcli.core.rearrangements import ENOUGH, distinct
 from lstmcli.core.tolerance import Array, Mask, widened
 

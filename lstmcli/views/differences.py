@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.alignment import GATES, ArrayName
+from lstmcli.core.cases import Hint
 from lstmcli.core.compare import LONE, ArrayDifference, Difference, Place, Side
-from lstmcli.core.hints import Hint
 from lstmcli.views.numbers import number, percent
 from lstmcli.views.prose import PLAIN_WIDTH, apart, labelled
 from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet

@@ -266,7 +266,7 @@ def test_many_units_are_summed_up_and_opened_on_request(lstm: Lstm) -> None:
     assert "stuck" in summary
     assert len(lstm("run", "big.npz", "--steps", ":").out.splitlines()) > 90
     opened = lstm("run", "big.npz", "--units", "7,9", "--batch", "-1", "--steps", "88:").out
-    cells = [line.split()[:3] for line in opened.splitlines()[7:] if line]
+    cells = [line.split()[:3] for line in opened.split("unit  ", 1)[1].splitlines()[1:] if line]
     assert cells == [
         ["88", "63", "7"],
         ["9", *cells[1][1:]],

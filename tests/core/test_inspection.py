@@ -120,7 +120,7 @@ def test_labels_are_what_layer_takes(tmp_path: Path) -> None:
 
 
 def test_settings_found_in_a_file_are_told_from_those_assumed(tmp_path: Path) -> None:
-    weights = {"kernel": np.ones((5, 8)), "bias": np.zeros(8)}
+    weights = {"lstm_cell/kernel": np.ones((5, 8)), "lstm_cell/bias": np.zeros(8)}
     (bare,) = inspect_arrays(tmp_path, weights).lstms
     assert bare.found == {}
     assert "forget bias +1.0" in bare.model.assumed[0]

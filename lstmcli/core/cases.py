@@ -1,0 +1,41 @@
+"""A comparison as the search for hints needs it, and what the search gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lstmcli.core.alignment import Pair
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A code that scripts may rely on, and a sentence or two for a person."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A comparison as the search for hints needs it."""
+
+    pairs: Mapping[str, Pair]  # of the names both sides have
+    cross: Callable[[str, str], Pair]  # an array of a aligned with one of b of another name
+    arrays: tuple[Sequence[str], Sequence[str]]  # all names of a, of b
+    names: tuple[str, str] = ("a", "b")  # what messages call the sides
+    settings: tuple[Settings | None, Settings | None] = (None, None)
+    first_array: str | None = None  # of the first divergence
+    first_step: int | None = None
+
+    def say(self, text: str) -> str:
+        """A text with {a} and {b} put in."""
+        return text.replace("{a}", self.names[0]).replace("{b}", self.names[1])
+
+    @property
+    def differing(self) -> list[Pair]:
+        """The pairs that are not equal."""
+        return [pair for pair in self.pairs.values() if not pair.equal]
