@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.core.model import Trace
-from lstmcli.core.run import KEPT, NAMES, Stack, check_inputs
+from lstmcli.core.run import KEPT, NAMES, Stack
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
 from lstmcli.loading import Job
@@ -172,8 +172,10 @@ def _blocks(job: Job) -> Iterator[tuple[Array, bool]]:
     for n, step in enumerate(job.inputs):
         where = f"{job.name}, line {n + 1}"
         batched = step.ndim == 2
-        x, _ = check_inputs(job.model, step[None], "time", where)
-        x = x if batched else x[:, None]
+        takes = job.model.cell.inputs
+        if step.shape[-1] != takes:
+            raise UserError(f"{where} holds {step.shape[-1]} numbers; the model takes {takes}.")
+        x = step[None] if batched else step[None, None]
         if rows not in (None, x.shape[1]):
             raise UserError(f"{where}: {x.shape[1]} rows, but {rows} before.")
         rows = x.shape[1]

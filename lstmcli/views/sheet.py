@@ -96,18 +96,19 @@ def table(
     """
     sheet = Sheet()
     space = " " * gap
+    widths = [column.width for column in columns]
 
     def line(cells: list[tuple[str, str]]) -> None:
         spans: list[Span] = []
         for n, (column, (text, style)) in enumerate(zip(columns, cells, strict=True)):
-            padded = text.ljust(column.width) if column.left else text.rjust(column.width)
+            padded = text.ljust(widths[n]) if column.left else text.rjust(widths[n])
             spans.append(((space if n else "") + padded, style))
         sheet.add(*spans)
 
     if headings:
         line([(column.heading, "dim") for column in columns])
     if rule:
-        sheet.add(("─" * (sum(c.width + gap for c in columns) - gap), "dim"))
+        sheet.add(("─" * (sum(width + gap for width in widths) - gap), "dim"))
     for row in range(max((len(c.cells) for c in columns), default=0)):
         line([(column.cells[row], column.style) for column in columns])
     return sheet
