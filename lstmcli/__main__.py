@@ -20,6 +20,16 @@ def _leave_at_once(signum: int, frame: FrameType | None) -> NoReturn:
     os._exit(130)
 
 
+def _open_what_is_closed() -> None:
+    """Give a process that was started without stdin, stdout or stderr an empty one.
+
+    Else the next file that is opened takes the number, and what is printed lands in it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for the life of the process)
+
+
 def main() -> NoReturn:
     """Run the command line and end the process.
 
@@ -31,6 +41,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, _leave_at_once)
     # Imports make many objects and hardly any garbage: looking for it among them takes 5 ms.
     gc.disable()
+    _open_what_is_closed()
     try:
         from lstmcli.cli import invoke
 

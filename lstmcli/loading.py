@@ -249,6 +249,8 @@ def settings_in(document: Document) -> dict[str, Any]:
         if name in SETTINGS or name == "layer":
             where = document.source
             settings[name] = value if name == "layer" else read_setting(name, value, where)
+        elif name in ("kernel", "recurrent_kernel", "bias"):
+            raise UserError(f"{document.source}: {name} is {value!r}, not an array of numbers.")
         elif near := did_you_mean(name, SETTINGS):
             raise UserError(f"{document.source}: {name!r} is no setting.{near}")
     return settings
@@ -280,8 +282,26 @@ def _assumed(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
             words = name.replace("_", " ")
             option = name.replace("_", "-")
             said.append(f"{words} {'none' if bound is None else bound:} (or --{option})")
-    if not {"bias", "recurrent_bias"} & {role for c in found.cells.values() for role in c}:
-        said.append("no bias (none in the file)")
+    return said + _no_bias(found)
+
+
+def _no_bias(found: Found) -> list[str]:
+    """The biases that the row has names for and the file does not hold."""
+    row = found.convention
+    roles = {role.partition(".")[0] for role in (*row.tensors, *row.numbered)}
+    roles &= {"bias", "recurrent_bias"}
+    if not any(role in names for names in found.cells.values() for role in roles):
+        return ["no bias (none in the file)"]
+    said = []
+    for (layer, direction), names in found.cells.items():
+        where = f" in layer{layer}{'_reverse' * direction}" if len(found.cells) > 1 else ""
+        for role in sorted(roles):
+            held = names.get(role)
+            if held is None:
+                said.append(f"no {role.replace('_', ' ')}{where}")
+            elif not isinstance(held, str):
+                gates = set(row.letters) - set(held) - set(row.absent)
+                said += [f"no {role.replace('_', ' ')} of {gate}{where}" for gate in sorted(gates)]
     return said
 
 
@@ -334,8 +354,15 @@ def _inputs_of(document: Document) -> Array:
             return document.arrays[name]
     if len(document.arrays) == 1:
         return next(iter(document.arrays.values()))
-    held = ", ".join(document.arrays) or "no arrays"
-    raise UserError(f"{document.source} holds {held}; the inputs are a member named inputs, or x.")
+    held = ", ".join(document.arrays)
+    if not held:
+        raise UserError(f"{document.source} holds no array of numbers; inputs are (steps, inputs).")
+    hint = ""
+    if recognise({name: array.shape for name, array in document.arrays.items()}):
+        hint = "\n  It holds weights: the last path is the inputs, those before it are the weights."
+    raise UserError(
+        f"{document.source} holds {held}; the inputs are a member named inputs, or x.{hint}"
+    )
 
 
 def _inputs_within(documents: Sequence[Document]) -> tuple[Array, str, Document]:
@@ -376,7 +403,7 @@ def read_state(document: Document) -> dict[str, Array]:
             if document.layout is not None:  # a table or JSON lines: the last step of a trace
                 state = {k: a[-1] for k, a in state.items()}
             return state
-    held = ", ".join(document.arrays) or "no arrays"
+    held = ", ".join(name or "one array without a name" for name in document.arrays) or "no arrays"
     raise UserError(f"{document.source} holds {held}; a state has h and c, or final_h and final_c.")
 
 
@@ -392,6 +419,8 @@ def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None)
     """Lengths as ``N,N,...``, from a file, or from the member beside the inputs."""
     if given is not None and re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", given):
         return np.array([int(n) for n in given.split(",")])
+    if given is not None and "," in given:
+        raise UserError(f"--lengths {given}: takes whole numbers from 0 on, one for each row.")
     lengths = _beside("lengths", given, holder, stdin)
     return None if lengths is None else np.ravel(lengths)
 

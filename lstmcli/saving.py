@@ -157,8 +157,9 @@ def stream_steps(job: Job, stream: BinaryIO, format: str, names: Sequence[str]) 
         first = stack.steps
         arrays = stack.advance(x, tuple(kept_for(names)))
         if first == 0:
-            writer = formats.open_steps(stream, format, list(arrays), batched)
-        writer.write(first, {k: a if batched else a[:, 0] for k, a in arrays.items()})
+            members = [m for name in names for m in arrays if name in (m, m.rpartition(".")[2])]
+            writer = formats.open_steps(stream, format, members, batched)
+        writer.write(first, {k: arrays[k] if batched else arrays[k][:, 0] for k in members})
         if not (isinstance(job.inputs, StepStream) and job.inputs.waiting()):
             stream.flush()
     if stack is None:

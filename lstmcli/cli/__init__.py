@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Any
 
 import click
@@ -115,6 +116,8 @@ def invoke(args: Sequence[str]) -> int:
         name = error.ctx.command_path if error.ctx else "lstm"
         print(f"{name}: {_lower(error.format_message())}", file=sys.stderr)
         print(f"  {name} --help lists what there is.", file=sys.stderr)
+    except MemoryError as error:
+        print(f"lstm {_command(args)}: not enough memory. {error}", file=sys.stderr)
     except Ended as end:
         return end.status
     except UserError as error:
@@ -139,6 +142,10 @@ class Ended(Exception):
         self.status = status
 
 
+def _end(signum: int, frame: FrameType | None) -> None:
+    raise Ended(128 + signum)
+
+
 class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed."""
 
@@ -148,6 +155,9 @@ class Command(click.Command):
         gc.enable()
         if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        for name in ("SIGTERM", "SIGHUP"):  # end as an interrupt does: no partial file stays
+            if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+                signal.signal(getattr(signal, name), _end)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:  # click would print an empty line for it

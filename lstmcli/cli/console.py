@@ -26,7 +26,7 @@ def width() -> int | None:
     if (columns := os.environ.get("COLUMNS", "")).isdigit():
         return int(columns)
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
+import numpy as np
 
 from lstmcli import formats, saving
 from lstmcli.cli import Command
@@ -15,7 +19,7 @@ from lstmcli.core.run import NAMES
 from lstmcli.core.run import run as run_model
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
-from lstmcli.loading import Job, load_job, not_finite
+from lstmcli.loading import Job, Named, load_job, not_finite
 from lstmcli.views.window import SHOWN, Window
 
 SCREEN = ("table", "json", "jsonl", "csv", "tsv", "text", *saving.BINARY)
@@ -56,6 +60,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     NAME=FILE names the tensor of a lone .npy file; - is standard input.
     """
     output = _output(options)
+    refuse_overwriting([output.file, options["save_state"]], weights, options)
     window = _window(options)
     settings = settings_from(options)
     job = load_job(
@@ -68,8 +73,11 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     )
     for text in job.model.remarks:
         remark(text)
+    if options["save_state"] and job.model.backward:
+        remark("a backward cell starts from the last step: runs in chunks differ from the whole.")
     if _streams(job, output):
         return _stream(job, output, options["save_state"])
+    job = job._replace(inputs=saving.drained(job))
     trace = _run(job, output, window)
     _write(job, trace, output, window)
     if options["save_state"]:
@@ -83,12 +91,14 @@ def _output(options: dict[str, Any]) -> Output:
         if screen is None:
             raise UserError(f"-o - needs a format: -f {', '.join(SCREEN[1:])}")
         file = None
-    elif screen in saving.BINARY:
+    elif screen in saving.BINARY and sys.stdout.isatty():
         raise UserError(
             f"-f {screen} is for a pipe: add -o -, or write a file with -o out.{screen}"
         )
     if file is None and screen is None:
         screen = "table"
+    if file == "":
+        raise UserError("-o needs the name of a file, such as -o out.npz")
     if options["save_state"]:
         saving.check_state_path(options["save_state"])
     if only is not None and file is None and screen == "table":
@@ -98,6 +108,21 @@ def _output(options: dict[str, Any]) -> Output:
         if format not in (None, "table"):
             saving.members_for(format, only)
     return Output(file, file_format, screen, only)
+
+
+def refuse_overwriting(
+    outputs: Sequence[str | None], inputs: Sequence[str], options: Mapping[str, Any]
+) -> None:
+    """Refuse an output that is one of the inputs, or the same file twice."""
+    given = [Named.parse(path).path for path in inputs]
+    given += [p for name in ("initial_state", "lengths", "mask") if (p := options[name])]
+    taken = {os.path.realpath(path): path for path in given if path != "-"}
+    for path in outputs:
+        if path is None:
+            continue
+        if (real := os.path.realpath(path)) in taken:
+            raise UserError(f"{path} would be written over {taken[real]}; choose another name.")
+        taken[real] = f"the other output, {path}"
 
 
 def _names(text: str | None) -> list[str] | None:
@@ -140,7 +165,7 @@ def _stream(job: Job, output: Output, state: str | None) -> int:
 
 
 def _run(job: Job, output: Output, window: Window) -> Trace:
-    x = saving.drained(job)
+    x = np.asarray(job.inputs)
     if text := not_finite(x, job.name):
         remark(text)
     keep = dict.fromkeys(window.show if output.screen == "table" else ())
@@ -164,10 +189,10 @@ def _write(job: Job, trace: Trace, output: Output, window: Window) -> None:
     if output.file:
         saving.save(trace, output.file, output.only)
     if output.screen == "table":
-        shape = saving.drained(job).shape
         from lstmcli.views.traces import header_sheet, trace_sheets  # not for a file or a pipe
 
-        header = header_sheet(job.model, shape, trace.layout, bool(job.initial_state), width())
+        shape, given = np.asarray(job.inputs).shape, bool(job.initial_state)
+        header = header_sheet(job.model, shape, trace.layout, given, width())
         sheets = trace_sheets(trace, window, width())
         first = next(sheets)  # a mistake in --steps and the like is told before anything is shown
         show([header, first])

@@ -99,6 +99,12 @@ class Model:
         """Whether any layer runs in both directions."""
         return any(len(layer) > 1 for layer in self.layers)
 
+    @property
+    def backward(self) -> bool:
+        """Whether any cell runs from the last step to the first."""
+        how = self.convention
+        return self.bidirectional or how.reverse or how.go_backwards
+
     def settings(self) -> dict[str, Any]:
         """Every setting of the run, by option name: the ``meta`` of what `run` writes."""
         how = self.convention

@@ -31,6 +31,7 @@ class Found:
     convention: Convention
     prefix: str  # what its names have before the row's templates, normalised
     cells: Mapping[Place, Names]
+    lacking: Mapping[Place, str] = field(default_factory=dict)  # cells in part, and what they lack
     rivals: list[str] = field(default_factory=list)  # rows that fit these names as well
 
     @property
@@ -194,9 +195,11 @@ def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Found]:
             else:
                 held[role] = name
     for prefix, cells in groups.items():
-        whole = {place: names for place, names in sorted(cells.items()) if _is_whole(row, names)}
+        places = sorted(cells)
+        lacking = {place: role for place in places if (role := _lacking(row, cells[place]))}
+        whole = {place: cells[place] for place in places if place not in lacking}
         if whole:
-            yield Found(row, prefix, whole)
+            yield Found(row, prefix, whole, lacking)
 
 
 def _placed(row: Convention, role: str, end: End) -> tuple[str, Place, str]:
@@ -222,16 +225,16 @@ def _split_path(row: Convention, prefix: str) -> tuple[str, dict[str, str]]:
     return normalised(re.sub(row.path, "", prefix)), told
 
 
-def _is_whole(row: Convention, names: Names) -> bool:
-    """Whether a cell has each tensor that it cannot do without, for each gate."""
+def _lacking(row: Convention, names: Names) -> str:
+    """A role, perhaps with its gate, that a cell cannot do without and lacks; or nothing."""
     roles = {role.partition(".")[0] for role in row.numbered} | set(row.tensors)
     for role in roles & {"kernel", "recurrent_kernel", "fused"} | set(row.required):
         held = names.get(role)
         if held is None:
-            return False
-        if isinstance(held, dict) and set(row.letters) - set(held) - set(row.absent):
-            return False
-    return True
+            return role
+        if isinstance(held, dict) and (gates := set(row.letters) - set(held) - set(row.absent)):
+            return f"{role} of {min(gates)}"
+    return ""
 
 
 # ---- shapes
@@ -274,7 +277,7 @@ def find_convention(name: str) -> Convention:
     except KeyError:
         raise UserError(
             f"there is no convention {name!r}.{did_you_mean(name, CONVENTIONS)}\n"
-            f"  lstm conventions lists them: {', '.join(CONVENTIONS)}."
+            "  lstm conventions lists them."
         ) from None
 
 
@@ -297,6 +300,7 @@ def choose(
         )
     chosen = [_one(found, word, source) for word in layer.split(",")] if layer else found
     for one in chosen:
+        _check_whole(one, source)
         if one.rivals:
             names = (one.convention.name, *one.rivals)
             raise UserError(
@@ -304,6 +308,22 @@ def choose(
                 + "\n".join(f"  --convention {n}  {CONVENTIONS[n].title}" for n in names)
             )
     return chosen
+
+
+def _check_whole(found: Found, source: str) -> None:
+    """Refuse a network of which only some layers or directions are in the file."""
+    for (layer, direction), role in found.lacking.items():
+        where = f"layer {layer}" + ", backward" * direction
+        what = role.replace("_", " ")
+        raise UserError(f"{source}: {where} lacks its {what}; its other tensors are there.")
+    layers = sorted({layer for layer, _ in found.cells})
+    for n, layer in enumerate(layers):
+        if n != layer:
+            raise UserError(f"{source}: there is a layer {layer} but no layer {n}.")
+    ways = {layer: [d for n, d in found.cells if n == layer] for layer in layers}
+    for layer in layers:
+        if ways[layer] != ways[layers[0]]:
+            raise UserError(f"{source}: layer {layer} has other directions than layer 0.")
 
 
 def _one(found: list[Found], word: str, source: str) -> Found:
@@ -325,10 +345,14 @@ def _list(found: list[Found]) -> str:
 
 
 def _nothing_found(tensors: Collection[str], source: str) -> str:
+    if not tensors:
+        return (
+            f"{source} holds no tensors of an LSTM.\n"
+            f"  The last path is the inputs, those before it are the weights."
+        )
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
-    held = f"holds {shown}" if tensors else "holds no tensors"
     return (
-        f"{source} {held}; no LSTM is recognised in these names.\n"
+        f"{source} holds {shown}; no LSTM is recognised in these names.\n"
         f"  lstm conventions lists the names that are known: kernel, recurrent_kernel, bias are\n"
         f"  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.\n"
         f"  NAME=FILE names the tensor of a lone .npy file: lstm run kernel=k.npy bias=b.npy x.npy"

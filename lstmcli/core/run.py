@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.conventions import Convention
 from lstmcli.core.loop import Loop, Packed
 from lstmcli.core.model import Cell, Model, Trace, as_time_major, from_time_major
 from lstmcli.core.names import HOME
@@ -86,7 +87,7 @@ def run(
             directions.append(one["h"])
             arrays |= _named(model, n, d, {k: one[k] for k in keep})
         last = n == len(model.layers) - 1
-        output = merged(directions, layer[0].convention.merge, layout if last else None)
+        output = merged(directions, layer[0].convention, layout if last else None)
     if len(model.layers) > 1 or model.bidirectional:
         arrays = {"h": output} | arrays
     stacked = merged_axes(model)
@@ -195,19 +196,21 @@ def _named(model: Model, layer: int, direction: int, arrays: dict[str, Array]) -
     return {f"layer{layer}{'_reverse' * direction}.{k}": a for k, a in arrays.items()}
 
 
-def merged(directions: list[Array], how: str, layout: str | None) -> Array:
+def merged(directions: list[Array], convention: Convention, layout: str | None) -> Array:
     """Forward and backward h (T, B, H) as one output.
 
-    ``stack`` keeps the directions apart, where ONNX and OpenVINO have that axis: (T, D, B, H) or
-    (B, D, T, H); between layers (``layout`` None) it concatenates.
+    ``stack`` keeps the directions apart, on the axis where they have it: ONNX (T, D, B, H) or
+    (B, T, D, H), OpenVINO (B, D, T, H); between layers (``layout`` None) it concatenates.
     """
+    how = convention.merge
     if len(directions) == 1:
         return directions[0]
     forward, backward = directions
     if how == "stack" and layout is not None:
         both: Array = np.stack(directions, axis=1)  # (T, D, B, H)
         both = both[:, :, 0] if layout == "steps" else both
-        return np.transpose(both, (2, 1, 0, 3)) if layout == "batch" else both
+        axes = (2, 1, 0, 3) if convention.states == "batch" else (2, 0, 1, 3)
+        return np.transpose(both, axes) if layout == "batch" else both
     if how == "sum":
         return forward + backward
     if how == "mul":
@@ -299,7 +302,7 @@ class Stack:
 
     def __init__(self, model: Model, rows: int, initial: Mapping[str, npt.ArrayLike]) -> None:
         how = model.convention
-        if model.bidirectional or how.reverse or how.go_backwards or how.flip_output:
+        if model.backward or how.flip_output:
             raise UserError("a backward run starts from the last step; give the inputs as a file.")
         if how.state == "reset":
             raise UserError("state=reset is for inputs in a file.")

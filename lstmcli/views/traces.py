@@ -84,9 +84,11 @@ def _unusual(model: Model) -> list[str]:
 
 
 def _line(sheet: Sheet, label: str, left: str, right: str, width: int | None) -> None:
-    room = (width or 80) - 9 - len(right)
-    gap = room - len(left) if room > len(left) + 1 else 3
-    sheet.add((f"{label:7}  ", "dim"), left, " " * gap, right)
+    room = (width or 80) - 9 - len(right) - len(left)
+    if room > 1:
+        sheet.add((f"{label:7}  ", "dim"), left, " " * room, right)
+    else:
+        _wrapped(sheet, label, [*left.split("  "), right], "", width)
 
 
 def _wrapped(sheet: Sheet, label: str, words: Sequence[str], style: str, width: int | None) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -181,7 +182,7 @@ def test_float32_files_stay_float32(lstm: Lstm, net: Path) -> None:
     [
         ("-o", "out.csv", "--only", "final_h"), ("-o", "out.npy", "--only", "c"),
         ("-o", "out.npz", "--only", "q"), ("-f", "text", "--only", "c"), ("--only", "h"),
-        ("-o", "-"), ("-f", "npz"), ("-o", "out.xyz"), ("-o", "out"), ("--show", "k"),
+        ("-o", "-"), ("-o", ""), ("-o", "out.xyz"), ("-o", "out"), ("--show", "k"),
     ],
 )  # fmt: skip
 def test_a_format_is_not_asked_for_what_it_cannot_hold(
@@ -368,6 +369,37 @@ def test_a_full_disk_is_told() -> None:
     assert b"Traceback" not in err
 
 
+def test_json_lines_on_stdin_can_be_shown_and_kept(lstm: Lstm) -> None:
+    lines = "".join(json.dumps(row) + "\n" for row in np.load(INPUTS)[0].tolist()).encode()
+    shown = lstm(
+        "run", WEIGHTS, "-", "--save-state", "s.npz", "-o", "o.npz", "-f", "table", stdin=lines
+    )
+    assert (shown.status, shown.err) == (0, "")
+    assert "1 row x 7 steps x 4 inputs" in shown.out
+    np.testing.assert_array_equal(np.load("o.npz")["final_c"], np.load("s.npz")["c"])
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_an_empty_one(closed: str, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m lstmcli run {WEIGHTS} {INPUTS} -o {tmp_path}/o.npz {closed}"
+    done = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert np.load(tmp_path / "o.npz")["h"].shape == (1, 7, 3)
+    command = f"{sys.executable} -m lstmcli run nowhere.npz {closed}"
+    done = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_run_that_is_ended_leaves_no_file(name: str, tmp_path: Path) -> None:
+    process = streaming(tmp_path)
+    wait_until(lambda: any(tmp_path.iterdir()))
+    process.send_signal(getattr(signal, name))
+    assert process.communicate()[1] == b""
+    assert process.returncode == 128 + getattr(signal, name)
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---- lengths, masks, remarks
 
 
@@ -380,6 +412,22 @@ def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Pat
     assert np.array(json.loads(wanted)["f"])[2, 5:].tolist() == [[0, 0, 0], [0, 0, 0]]
     for words in (("--lengths", "n.npy"), ("inputs=x.npz",), ("--mask", "m.npy")):
         assert lstm("run", net, *words, "-f", "json").out == wanted
+
+
+def test_a_bias_that_is_missing_in_part_is_said(lstm: Lstm) -> None:
+    with np.load(TOP / "tests" / "golden" / "torch" / "two_layers.weights.npz") as whole:
+        np.savez("w.npz", **{k: whole[k] for k in whole if k != "bias_hh_l1"})
+    np.save("x.npy", np.zeros((2, 5)))
+    assert "no recurrent bias in layer1" in lstm("run", "w.npz", "x.npy").out
+    with np.load(TOP / "tests" / "golden" / "flax" / "linen.weights.npz") as whole:
+        np.savez("f.npz", **{k: whole[k] for k in whole if k != "params/cell/hf/bias"})
+    assert "no recurrent bias of f" in lstm("run", "f.npz", "x.npy").out
+
+
+def test_a_state_of_a_backward_run_is_remarked_on(lstm: Lstm, net: Path) -> None:
+    done = lstm("run", net, "--reverse", "--save-state", "s.npz", "-o", "o.npz")
+    assert done.status == 0
+    assert "differ from the whole" in done.err
 
 
 def test_numbers_that_are_not_finite_run_with_a_remark(lstm: Lstm, net: Path) -> None:
@@ -433,6 +481,17 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "two.npz", "inputs.npy"], "choose one with --layer"),
     (["run", "block.npz", "inputs.npy"], "--convention tf-block-v2"),
     (["run", "net.npz", "-o", "no/such/out.npz"], "no/such"),
+    (["run", "net.npz", "-o", "net.npz"], "would be written over net.npz"),
+    (["run", "net.npz", "inputs.npy", "-o", "./inputs.npy"], "would be written over inputs.npy"),
+    (["run", "net.npz", "-o", "a.npz", "--save-state", "a.npz"], "would be written over"),
+    (["run", "net.npz", "--lengths", "6,-1"], "whole numbers from 0 on"),
+    (["run", "inputs.npy", "net.npz"], "the last path is the inputs"),
+    (["run", "net.npz", "scalar.npy"], "holds no array of numbers"),
+    (["run", "number.json", "inputs.npy"], "kernel is 3.0, not an array"),
+    (["run", "half.npz", "inputs.npy"], "layer 1, backward lacks its recurrent kernel"),
+    (["run", "uneven.npz", "inputs.npy"], "layer 1 has other directions than layer 0"),
+    (["run", "gap.npz", "inputs.npy"], "there is a layer 1 but no layer 0"),
+    (["init", "--inputs", "9000000", "--units", "9000000", "-o", "x.npz"], "not enough memory"),
     (["rum", "net.npz"], 'Did you mean "run"?'),
     (["diff", "net.npz"], "missing argument"),
     (["diff", "net.npz", "inputs.npy"], "inputs.npy"),
@@ -457,6 +516,17 @@ def files(net: Path) -> Path:
     members = {f"{k}/kernel": rng.normal(size=(7, 12)) for k in "ab"}
     np.savez(folder / "two.npz", **members)
     np.savez(folder / "block.npz", w=rng.normal(size=(7, 12)), b=rng.normal(size=12))
+    np.save(folder / "scalar.npy", 3.0)
+    with np.load(
+        TOP / "tests" / "golden" / "torch" / "two_layers_bidirectional.weights.npz"
+    ) as whole:
+        torch = {name: whole[name] for name in whole}
+    half = {k: v for k, v in torch.items() if k != "weight_hh_l1_reverse"}
+    uneven = {k: v for k, v in torch.items() if not k.endswith("l1_reverse")}
+    np.savez(folder / "half.npz", **half)
+    np.savez(folder / "uneven.npz", **uneven)
+    np.savez(folder / "gap.npz", **{k: v for k, v in torch.items() if "_l1" in k})
+    (folder / "number.json").write_text('{"kernel": 3.0, "x": [[1]]}')
     (folder / "typo.json").write_text('{"kernel": [[1]], "inputs": [[1]], "forget_bais": 0}')
     return folder
 
