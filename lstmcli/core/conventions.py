@@ -84,6 +84,7 @@ class Convention:
     merge: str = "concat"
     masked_output: str = "zero"
     masked_output_merged: str = "zero"  # the same inside a bidirectional layer
+    past_length: str = "zero"  # outputs past a row's length, where lengths are given
     states: str = "cells"  # of several: (cells, B, H); "batch": (B, D, H); "features": (B, D H)
     empty_rows: str = "initial"  # final state of a row of length 0; or "zero"
     state: str = "carried"
@@ -105,7 +106,8 @@ class Convention:
         if "activation" in changes:
             changes.setdefault("output_activation", changes["activation"])
         if "masked_output" in changes:
-            changes["masked_output_merged"] = changes["masked_output"]
+            both = dict.fromkeys(("masked_output_merged", "past_length"), changes["masked_output"])
+            changes |= both
         return replace(self, **changes)
 
     def settings(self) -> dict[str, Any]:
@@ -469,8 +471,7 @@ _ROWS = (
             "recurrent_bias": "h{gate}_bias",
         },
         path=r"(?P<direction>forward|backward)(?=_rnn)",
-        masked_output="run",
-        masked_output_merged="run",
+        past_length="run",
         source="flax/linen/recurrent.py (0.12.8)",
         verified="run: flax 0.12.8",
     ),
@@ -484,8 +485,7 @@ _ROWS = (
         },
         by_name=False,
         path=r"(?P<direction>forward|backward)(?=_rnn)",
-        masked_output="run",
-        masked_output_merged="run",
+        past_length="run",
         source="flax/nnx/nn/recurrent.py (0.12.8)",
         verified="run: flax 0.12.8",
     ),
@@ -498,8 +498,7 @@ _ROWS = (
             "recurrent_bias": "dense_h_bias",
         },
         path=r"(?P<direction>forward|backward)(?=_rnn)",
-        masked_output="run",
-        masked_output_merged="run",
+        past_length="run",
         source="flax/nnx/nn/recurrent.py (0.12.8)",
         verified="run: flax 0.12.8",
     ),
@@ -528,7 +527,7 @@ _ROWS = (
         {"kernel": "w_i", "recurrent_kernel": "w_h", "bias": "b", "projection": "projection"},
         projection_rows=False,
         layout="time",
-        masked_output="repeat",
+        past_length="repeat",
         source="sonnet/src/recurrent.py (2.0.2)",
         verified="run: dm-sonnet 2.0.2",
     ),

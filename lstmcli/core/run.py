@@ -81,7 +81,7 @@ def run(
         for d, cell in enumerate(layer):
             one, final = _run_cell(
                 cell, output, states[len(finals)], valid, keep, executor,
-                backward=d == 1, merged=len(layer) == 2,
+                backward=d == 1, hidden=_rule(cell, mask is not None, len(layer) == 2),
             )  # fmt: skip
             finals.append(final)
             directions.append(one["h"])
@@ -108,12 +108,13 @@ def _run_cell(
     executor: Executor | None,
     *,
     backward: bool,
-    merged: bool,
+    hidden: str,
 ) -> tuple[dict[str, Array], tuple[Array, Array]]:
     """One cell over x (T, B, I): its arrays (T, B, K) in the order of time, and its last state.
 
     The loop itself knows neither lengths nor masks: the valid steps of each row are moved to the
     front, the row runs on over the rest as long as nobody sees it, and all are moved back.
+    ``hidden`` says what is seen there instead.
     """
     how = cell.convention
     turned = backward or how.reverse or how.go_backwards
@@ -129,10 +130,18 @@ def _run_cell(
         final = _state_at(valid.sum(axis=0), arrays, state, how.empty_rows)
         back = np.argsort(order, axis=0)[:, :, None]
         arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
-        _mask(arrays, valid, how.masked_output_merged if merged else how.masked_output)
+        _mask(arrays, valid, hidden)
     if (turned and not how.go_backwards) != how.flip_output:
         arrays = {k: a[::-1] for k, a in arrays.items()}
     return arrays, final
+
+
+def _rule(cell: Cell, masked: bool, both_directions: bool) -> str:
+    """What stands where no step is valid: zero, the last output again, or what runs on."""
+    how = cell.convention
+    if not masked:
+        return how.past_length
+    return how.masked_output_merged if both_directions else how.masked_output
 
 
 def _advance(

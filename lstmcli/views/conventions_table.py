@@ -379,7 +379,8 @@ _RUNNING = (
     Line("inputs", ("layout",), _inputs),
     Line("time", ("reverse", "flip_output", "go_backwards"), _order_of_time),
     Line("directions", ("merge",), _merged),
-    Line("past a row's end", ("masked_output", "masked_output_merged"), _masked),
+    Line("past a row's end", ("past_length",), lambda row: _MASKED[row.past_length]),
+    Line("masked steps", ("masked_output", "masked_output_merged"), _masked),
     Line("states", ("states", "empty_rows", "state", "initial_state"), _states),
     Line("assumed", ("hidden",), _hidden),
 )

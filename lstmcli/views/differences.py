@@ -133,7 +133,7 @@ def _worth(side: Side, d: Difference) -> str:
         digits = max(
             _printed_digits(side.arrays[n], side.units[n]) for n in names if n in side.units
         )
-        return f"printed, {digits} digit{'s' * (digits != 1)}"
+        return f"printed, {digits} digit{'s' * (digits != 1)}" if digits else "printed"
     own = dict.fromkeys(side.arrays[name].dtype.name for name in names)
     counts = dict.fromkeys(side.dtypes[name].name for name in names if name in side.dtypes)
     words = ", ".join(own)
@@ -141,15 +141,20 @@ def _worth(side: Side, d: Difference) -> str:
 
 
 def _printed_digits(values: Array, units: Array) -> int:
-    """Places after the point of a fixed print, significant digits of one with exponents."""
-    if not units.size:
+    """Places after the point of a fixed print, significant digits of one with exponents.
+
+    0 if nothing was printed with a fraction: such numbers have the unit 0.
+    """
+    known = np.isfinite(units) & (units > 0)
+    places = np.round(-np.log10(units[known]))
+    if not places.size:
         return 0
-    places = np.round(-np.log10(units))
-    if (places == places.flat[0]).all():
-        return max(0, int(places.flat[0]))
-    finite = np.isfinite(values) & (values != 0)
-    first = np.floor(np.log10(np.abs(values[finite])))
-    return int((first + places[finite]).max(initial=0)) + 1
+    if (places == places[0]).all():
+        return max(0, int(places[0]))
+    values = values[known]
+    telling = np.isfinite(values) & (values != 0)
+    first = np.floor(np.log10(np.abs(values[telling])))
+    return int((first + places[telling]).max(initial=0)) + 1
 
 
 # ---- a row per array

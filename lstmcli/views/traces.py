@@ -76,7 +76,7 @@ def _unusual(model: Model) -> list[str]:
     bias = model.convention.forget_bias
     words = [f"forget bias {bias:+}" if bias else "forget bias 0"]
     usual = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
-    said = ("gates", "layout", "forget_bias")
+    said = {"gates", "layout", "forget_bias"} | ({"masked_output"} - set(model.given))
     for name, value in model.convention.settings().items():
         if name not in said and usual.get(name) != value:
             words.append(name.replace("_", " ") + ("" if value is True else f" {value}"))
@@ -132,7 +132,7 @@ def _cell_sheets(arrays: Mapping[str, Array], window: Window, width: int | None)
     picked_rows = range(rows) if chosen_rows is None else chosen_rows
     picked_units = range(units) if chosen_units is None else chosen_units
     opened = chosen_units is not None or len(picked_rows) * len(picked_units) <= MANY
-    picked = {k: a[:, picked_rows][:, :, picked_units] for k, a in arrays.items()}
+    picked = {k: _picked(a, chosen_rows, chosen_units) for k, a in arrays.items()}
     height = 1 if not opened else len(picked_rows) * len(picked_units) + (len(picked_units) > 1)
     parts = _parts(steps, chosen_steps, height)
     if opened:
@@ -140,6 +140,12 @@ def _cell_sheets(arrays: Mapping[str, Array], window: Window, width: int | None)
     else:
         yield from _pieces(lambda steps: _summary_columns(picked, steps, window), parts, width)
         yield _over_all(picked, picked_units)
+
+
+def _picked(array: Array, rows: Sequence[int] | None, units: Sequence[int] | None) -> Array:
+    """The rows and units chosen of (T, B, H); nothing is copied where all are shown."""
+    array = array if rows is None else array[:, rows]
+    return array if units is None else array[:, :, units]
 
 
 def _shown(trace: Trace, show: Sequence[str], cell: str) -> dict[str, Array]:

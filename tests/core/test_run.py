@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -264,3 +265,15 @@ def test_a_state_that_is_reset_makes_each_step_a_first_one() -> None:
     )
     np.testing.assert_allclose(reset.c, np.concatenate([s.c for s in steps], axis=1), atol=1e-15)
     np.testing.assert_array_equal(reset.final_h, reset.h[:, -1])
+
+
+def test_past_a_length_is_zero_where_a_mask_repeats() -> None:
+    """Keras repeats its output where a mask says so; a length is not Keras', and hides."""
+    rng = np.random.default_rng(9)
+    net, x = random_net(rng, 4, 3), rng.normal(size=(1, 5, 4))
+    keras = model_of(net)
+    how = replace(keras.convention, masked_output="repeat")
+    keras = replace(keras, layers=((replace(keras.cell, convention=how),),))
+    assert not run(keras, x, lengths=[2]).h[0, 2:].any()
+    masked = run(keras, x, mask=np.array([[1, 1, 0, 0, 0]])).h[0]
+    np.testing.assert_array_equal(masked[2:], np.broadcast_to(masked[1], (3, 3)))
