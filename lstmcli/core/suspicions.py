@@ -78,7 +78,7 @@ class Layer:
 
     @property
     def dense(self) -> bool:
-        """Whether most units differ in the rows that do, as all that acts in the cell makes them."""
+        """Whether most units differ in the rows that do: what acts in the cell reaches them all."""
         return _dense(self.pair)
 
     def in_order(self, by_step: Array, pair: Pair) -> Array:

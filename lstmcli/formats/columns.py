@@ -15,7 +15,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.numerals import PLAIN_NAMES, row_texts
+from lstmcli.formats.numerals import PLAIN_NAMES, SEMICOLONS, row_texts
 from lstmcli.formats.precision import float32_arrays
 
 STEP, BATCH = "step", "batch"
@@ -42,10 +42,12 @@ def read_text(text: str, source: str) -> Document:
     Raises
     ------
     UserError
-        A cell that is no number (line and column are named), rows of different lengths, an index
-        or a pair of step and batch that is missing or occurs twice.
+        Cells separated by semicolons, a cell that is no number (line and column are named), rows
+        of different lengths, an index or a pair of step and batch that is missing or occurs twice.
     """
-    tab = "\t" in text.lstrip("\n").partition("\n")[0]
+    first = text.lstrip("\n").partition("\n")[0]
+    _refuse_semicolons(first, source)
+    tab = "\t" in first
     table = _table(text, DELIMITERS["tsv" if tab else "csv"], source)
     table, batch = _in_order(table)
     arrays = _grouped(table) if table.names else {"": table.values}
@@ -53,6 +55,14 @@ def read_text(text: str, source: str) -> Document:
         arrays = {name: a.reshape(-1, batch, *a.shape[1:]) for name, a in arrays.items()}
     kind, layout = "tsv" if tab else "csv", "time" if batch else "steps"
     return Document(source, kind, arrays, {}, layout, dtypes=float32_arrays(arrays))
+
+
+def _refuse_semicolons(first: str, source: str) -> None:
+    """Refuse a first line whose only separator is ;, or whose commas are those of decimals."""
+    cells = first.replace('"', "").split(";")
+    decimals = all(_is_number(cell.replace(",", ".")) for cell in cells)
+    if len(cells) > 1 and (decimals or not {",", "\t"} & set(first)):
+        raise UserError(f"{source}: {SEMICOLONS}")
 
 
 def _table(text: str, delimiter: str, source: str) -> Table:

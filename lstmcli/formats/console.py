@@ -18,6 +18,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.nested import MOST_AXES, to_array
+from lstmcli.formats.numerals import SEMICOLONS
 
 NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"
 IS_NUMBER = re.compile(NUMBER)
@@ -27,11 +28,13 @@ REMEDY = (
     "np.set_printoptions(threshold=sys.maxsize) or torch.set_printoptions(profile='full')."
 )
 
+SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
 PROMPT = re.compile(r"\bIn \[\d*\]:")
 INSIDE = re.compile(  # what can stand around numbers inside of brackets
     r"\b(?:np\.)?(?:array|tensor|Tensor|Array|float\d+)\(|\)"
     r"|,\s*(?:dtype|device|grad_fn|requires_grad)=[^,()\[\]]*"
 )
+SHAPE = re.compile(r"\b(?:Size\(\s*|shape\s*[=:]\s*(?:\w+\()?)$")  # before brackets of a shape
 NEAR = 300  # characters before a bracket in which its name is looked for
 WRAPPER = re.compile(r"(?:<tf\.\w+[^\[\]]*\bnumpy=\s*)?(?:[\w.]{0,40}\(\s*)*$")
 FACTOR = re.compile(rf"({NUMBER})\s*\*\s*$")
@@ -138,11 +141,13 @@ def _described(
 
 
 def _groups(console: Console) -> Iterator[Group]:
-    """The brackets that hold arrays; those that are prose or an index are passed over."""
+    """The brackets that hold arrays; prose, an index and a shape are passed over."""
     index_end = -1
     text = console.text
     for start, stop in _brackets(console):
         follows_name = start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_")
+        if SHAPE.search(text, max(0, start - NEAR), start):
+            continue
         if follows_name or start == index_end:
             index_end = stop
             continue
@@ -286,6 +291,8 @@ def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
         raise UserError(f"{where}: {REMEDY}")
     for word in words:
         if not IS_NUMBER.fullmatch(word):
+            if SEMICOLON_BETWEEN.fullmatch(word):
+                raise UserError(f"{where}: {SEMICOLONS}")
             shown = ascii(word[:40])[1:-1]
             raise UserError(
                 f'{where}: "{shown}" is no number. Expected a printed array, or rows of numbers.'

@@ -16,6 +16,9 @@ import numpy as np
 JSON_NAMES = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"', "-0": "-0.0"}
 """JSON has no literal for these but strings, which the readers accept; and -0 is an integer, 0."""
 
+SEMICOLONS = "the separator is ; and must be , or a tab (with a point in decimals)."
+"""What is wrong with the tables of a spreadsheet whose language has a decimal comma."""
+
 PLAIN_NAMES: dict[str, str] = {}
 """CSV readers everywhere know nan, inf and -inf as they are."""
 

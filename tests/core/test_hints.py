@@ -436,3 +436,68 @@ def test_an_error_that_stays_is_not_laid_on_the_initial_state() -> None:
 
 def test_different_shapes_are_no_pattern() -> None:
     assert h_codes(normal(T, B, H), normal(T, B, H + 1)) == []
+
+
+# ---- a number or two that no convention explains
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 0.5, np.nan])
+@pytest.mark.parametrize("step", [0, 1, 5, 11])
+def test_one_odd_number_is_named_and_no_cell_suspected(step: int, value: float) -> None:
+    h = normal(12, 3)
+    odd = h.copy()
+    odd[step, 1] = value
+    d = compare(of("steps", "a.npy", h=odd), of("steps", "b.npy", h=h))
+    assert only(d) == "suspect_single"
+    named = f"h at step {step}, unit 1 is {value} in a.npy and {h[step, 1]} in b.npy"
+    assert d.hints[0].text.startswith(f"One number of 36 differs: {named}.")
+
+
+@pytest.mark.parametrize("step", [0, 1, 5])
+def test_one_number_hardly_off_is_named(step: int) -> None:
+    h = normal(12, 3)
+    odd = h.copy()
+    odd[step, 2] += 1e-9
+    assert only(compare(of("steps", h=odd), of("steps", h=h), ulp=4)) == "suspect_single"
+
+
+def test_a_few_odd_numbers_are_named_all() -> None:
+    h = normal(12, 3)
+    odd = h.copy()
+    odd[[1, 4, 7], [0, 1, 2]] += 1
+    d = compare(of("steps", h=odd), of("steps", h=h))
+    assert only(d) == "suspect_single"
+    assert d.hints[0].text.startswith("3 numbers of 36 differ: h at step 1, unit 0 is ")
+    assert d.hints[0].text.count(" at step ") == 3
+
+
+@pytest.mark.parametrize("first", [0, 1, 5])
+def test_scattered_numbers_are_no_pattern_of_a_cell(first: int) -> None:
+    h = normal(12, 3)
+    odd = h.copy()
+    odd[first::2, 1] += 1
+    assert h_codes(odd[:, None], h[:, None]) == []
+
+
+def test_one_step_that_differs_is_no_matter_of_recurrence() -> None:
+    h = normal(12, 3)
+    odd = h.copy()
+    odd[1] += 1
+    assert "suspect_recurrence" not in h_codes(odd[:, None], h[:, None])
+
+
+def test_an_odd_weight_is_named_by_its_index() -> None:
+    kernel = normal(3, 12)
+    odd = kernel.copy()
+    odd[2, 5] = np.inf
+    d = compare(of(kernel=odd), of(kernel=kernel))
+    assert only(d) == "suspect_single"
+    assert "kernel at [2, 5] is inf in a" in d.hints[0].text
+
+
+def test_one_number_just_out_of_tolerance_is_rounding() -> None:
+    exact = trace(keep="h").arrays["h"]
+    rounded = exact.astype(np.float32).astype(float)
+    limit = float(np.sort(np.abs(exact - rounded), axis=None)[-2])
+    found = h_codes(rounded, exact, atol=limit)
+    assert "suspect_single" not in found

@@ -112,3 +112,21 @@ def test_broken_tables(text: str, message: str) -> None:
 def test_a_header_alone(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no row of numbers"):
         filed(tmp_path, "a.csv", "step,h[0]\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1;2\n3;4\n", "h[0];h[1]\n1;2\n", "1;2\n", "0,5;1,5\n2,5;3,5\n", "1; 2\n"],
+)
+def test_semicolons_are_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match="the separator is ; and must be , or a tab"):
+        filed(tmp_path, "a.csv", text)
+
+
+def test_semicolons_are_named_in_a_pipe() -> None:
+    with pytest.raises(UserError, match="the separator is ; and must be , or a tab"):
+        piped("0.5;1.5\n2.5;3.5\n")
+
+
+def test_a_semicolon_may_be_in_a_name(tmp_path: Path) -> None:
+    assert filed(tmp_path, "a.csv", "step,h;x\n0,1\n").arrays[""].tolist() == [[1]]

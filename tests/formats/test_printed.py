@@ -238,7 +238,7 @@ def test_layouts(text: str, layout: str | None, shape: tuple[int, ...]) -> None:
         ("[" * 50_000 + "]" * 50_000, "nested more than 32"),
         ("hello world", 'line 1: "hello" is no number'),
         ("1 2\n3 4 5\n", "line 2 has 3 numbers; rows before it have 2"),
-        ("1;2;3\n", 'line 1: "1;2;3" is no number'),
+        ("1;2;3\n", "line 1: the separator is ; and must be"),
         ("array([1.+2.j])", "is no number|no array"),
         ("# nothing\n", "no array of numbers"),
         ("\x1b[31m", "never closed"),
@@ -280,3 +280,19 @@ def test_any_text_is_arrays_or_a_user_error(text: str) -> None:
         return
     for name, units in document.units.items():
         assert units.shape == document.arrays[name].shape
+
+
+SHAPES = ["torch.Size([2, 2])", "shape=[2, 2]", "x.shape = [2, 2]", "shape: [2, 2]"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shape_is_no_array(shape: str) -> None:
+    with pytest.raises(UserError):
+        pasted(f"{shape}\n")
+    for text in (f"{shape}\n[[1.5 2. ]\n [3.  4. ]]", f"[[1.5 2.]\n [3. 4.]]\n{shape}\n"):
+        assert lone(text) == [[1.5, 2], [3, 4]]
+
+
+def test_the_shape_in_a_print_of_paddle_is_no_array() -> None:
+    text = "Tensor(shape=[1, 2], dtype=float32, place=Place(cpu),\n       [[0.5, 1.5]])"
+    assert lone(text) == [[0.5, 1.5]]

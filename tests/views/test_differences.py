@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli.core.compare import Side, compare
+from lstmcli.formats.printed import read_text
 from lstmcli.views.differences import difference_sheet
 from lstmcli.views.sheet import AGREES, Sheet
 from lstmcli.views.sizes import rounded_up, short, whole
@@ -263,3 +264,25 @@ def test_the_sheet_renders_with_rich() -> None:
     target = StringIO()
     Console(file=target, width=80).print(sheet(*question()), end="", soft_wrap=True)
     assert "first divergence   step 1, unit 0" in target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "worth"),
+    [
+        ("[[0. 0. 0.]\n [0. 0. 0.]]", "printed"),
+        ("[[0 0 0]\n [1 1 1]]", "printed"),
+        ("tensor([[0., 0., 0.],\n        [0., 0., 0.]])", "printed"),
+        ("[[nan nan nan]\n [nan nan nan]]", "printed"),
+        ("[[nan 1. 2.]\n [3. 4. 5.]]", "printed"),
+        ("[[1.e-5 0.1 nan]\n [nan nan nan]]", "printed, 1 digit"),
+        ("[[1.25e-05 0.00e+00 nan]\n [3.50e+02 nan inf]]", "printed, 3 digits"),
+        ("[[0.25 nan inf]\n [nan nan nan]]", "printed, 2 digits"),
+    ],
+)
+def test_a_print_of_any_numbers_has_a_table(text: str, worth: str) -> None:
+    document = read_text(text, "a.txt")
+    a = Side("a.txt", document.arrays, "steps", document.units)
+    for b in (a, of("steps", "b.npy", **{"": np.full((2, 3), 7.0)})):
+        shown = rows(a, b, width=None)
+        assert shown[0].split("   ")[-1].strip() == worth or shown[0].startswith("equal")
+        assert shown[0].startswith("equal") == compare(a, b).equal
