@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.core.model import Trace
-from lstmcli.core.run import KEPT, NAMES, Stack
+from lstmcli.core.model import Trace, as_time_major
+from lstmcli.core.run import KEPT, NAMES, Stack, check_inputs
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
 from lstmcli.loading import Job
@@ -143,7 +143,9 @@ def save_state(path: str, h: Array, c: Array, steps: int) -> None:
 
 
 def stream_steps(job: Job, stream: BinaryIO, format: str, names: Sequence[str]) -> Stack:
-    """Run and write a step at a time, as the inputs come; gives the cells with their last state.
+    """Run and write as the inputs come, or block by block; gives the cells with their last state.
+
+    Memory is that of a block of steps, whatever the length.
 
     Raises
     ------
@@ -151,9 +153,10 @@ def stream_steps(job: Job, stream: BinaryIO, format: str, names: Sequence[str]) 
         for inputs of another shape, naming the line.
     """
     stack: Stack | None = None
-    for x, batched in _blocks(job):
+    streamed = isinstance(job.inputs, StepStream)
+    for x, batched in _lines(job) if streamed else _blocks(job):
         if stack is None:
-            stack = Stack(job.model, x.shape[1], job.initial_state)
+            stack = Stack(job.model, x.shape[1], job.initial_state, slots=1 if streamed else None)
         first = stack.steps
         arrays = stack.advance(x, tuple(kept_for(names)))
         if first == 0:
@@ -168,6 +171,15 @@ def stream_steps(job: Job, stream: BinaryIO, format: str, names: Sequence[str]) 
 
 
 def _blocks(job: Job) -> Iterator[tuple[Array, bool]]:
+    """x (s, B, I) of some steps of a file's inputs at a time, and whether they have rows."""
+    asked = job.model.given.get("layout")
+    x, layout = check_inputs(job.model, np.asarray(job.inputs), asked, job.name)
+    major = as_time_major(x, layout)
+    for first in range(0, len(major), BLOCK):
+        yield major[first : first + BLOCK], layout != "steps"
+
+
+def _lines(job: Job) -> Iterator[tuple[Array, bool]]:
     """x (1, B, I) of each line as it arrives, and whether the line had rows."""
     rows: int | None = None
     for n, step in enumerate(job.inputs):

@@ -142,16 +142,21 @@ def _window(options: dict[str, Any]) -> Window:
 
 
 def _streams(job: Job, output: Output) -> bool:
-    """Whether lines can go out as they come in."""
-    if not isinstance(job.inputs, StepStream):
-        return False
-    if job.lengths is not None or job.mask is not None:
+    """Whether steps can go out as they are computed."""
+    masked = job.lengths is not None or job.mask is not None
+    if masked and isinstance(job.inputs, StepStream):
         raise UserError("--lengths and --mask need the whole sequence; give it as a file.")
     formats_ = {output.file_format, output.screen} - {None}
-    return len(formats_) == 1 and formats_ <= set(saving.BY_STEP)
+    if len(formats_) != 1 or not formats_ <= set(saving.BY_STEP):
+        return False
+    how = job.model.convention
+    whole = masked or job.model.backward or how.flip_output or how.state == "reset"
+    return isinstance(job.inputs, StepStream) or not whole
 
 
 def _stream(job: Job, output: Output, state: str | None) -> int:
+    if not isinstance(job.inputs, StepStream) and (text := not_finite(job.inputs, job.name)):
+        remark(text)
     format = str(output.file_format or output.screen)
     names = saving.members_for(format, output.only)
     if output.file:

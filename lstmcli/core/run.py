@@ -309,7 +309,13 @@ class Runner:
 class Stack:
     """The cells of a model that runs forward only, stepped together: for inputs that arrive."""
 
-    def __init__(self, model: Model, rows: int, initial: Mapping[str, npt.ArrayLike]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        rows: int,
+        initial: Mapping[str, npt.ArrayLike],
+        slots: int | None = None,
+    ) -> None:
         how = model.convention
         if model.backward or how.flip_output:
             raise UserError("a backward run starts from the last step; give the inputs as a file.")
@@ -318,7 +324,7 @@ class Stack:
         self.model, self.steps = model, 0
         states = split_state(initial, model, rows)
         self._runners = [
-            Runner(cell, rows, state, slots=1)
+            Runner(cell, rows, state, slots=slots)
             for (_, cell), state in zip(model.cells, states, strict=True)
         ]
 

@@ -138,3 +138,19 @@ def test_options_reach_the_cell(lstm: Lstm, case: str, option: tuple[str, ...]) 
     assert lstm("diff", "out.npz", "theirs.npz").status == 0
     lstm("run", weights, "x.npz", "--layout", layout, "-o", "plain.npz")
     assert lstm("diff", "-q", "plain.npz", "theirs.npz").status == 1
+
+
+@pytest.mark.parametrize("case", ["torch/two_layers", "tensorflow1/lstm_cell"])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_file_written_in_blocks_is_the_whole_run(lstm: Lstm, case: str, suffix: str) -> None:
+    """More steps than a block, rows in several blocks: still the same numbers, bit for bit."""
+    x = np.random.default_rng(0).normal(size=(3, 600, 5)).astype(np.float32)
+    np.save("x.npy", x)
+    weights = GOLDEN / f"{case}.weights.npz"
+    assert lstm("run", weights, "x.npy", "--layout", "batch", "-o", f"o.{suffix}").status == 0
+    lstm("run", weights, "x.npy", "--layout", "batch", "-o", "whole.npz", "--save-state", "s.npz")
+    same = lstm("diff", "whole.npz", f"o.{suffix}", "--atol", 0, "--rtol", 0)
+    assert same.status == 0, same.out
+    done = lstm("run", weights, "x.npy", "--layout", "batch", "-f", suffix, "--save-state", "t.npz")
+    assert done.out == Path(f"o.{suffix}").read_text()
+    np.testing.assert_array_equal(np.load("s.npz")["c"], np.load("t.npz")["c"])
