@@ -15,13 +15,12 @@ import numpy as np
 from lstmcli.core.alignment import SEQUENCE, WEIGHTS, ArrayName, Pair
 from lstmcli.core.cases import Case, Hint
 from lstmcli.core.rearrangements import Finding, proves, rearranged
+from lstmcli.core.suspicions import suspicion
 from lstmcli.core.tolerance import Array, Numbers
 
 
 def find_hints(case: Case) -> list[Hint]:
     """The hints of a comparison, the surest first; none where nothing differs."""
-    from lstmcli.core.suspicions import suspicion
-
     if not case.differing:
         return []
     proofs, explained = _proofs(case)

@@ -103,7 +103,8 @@ class Loop:
         self._V[:, -1] = 1
         self._x, self._h = self._V[:, :I], self._V[:, I : I + P]  # (S + 1, I, R), (S + 1, P, R)
         self._z = np.empty((4 * H, R), cell.dtype)
-        self._c = np.zeros((H, R), cell.dtype)
+        self._cg = np.zeros(2 * H * R, cell.dtype)  # c, and beside it the candidate
+        self._c = self._cg[: H * R].reshape(H, R)
         self._gates = np.empty((4 * H, R), cell.dtype)  # where gates go that nobody keeps
         self._step: Step = usual_cell(cell) if packed.usual else whole_cell(cell)
         self._quick = packed.usual
@@ -162,9 +163,7 @@ class Loop:
         flat = self._z.reshape(-1)
         fio, fi, o, z_g = flat[: 3 * n], flat[: 2 * n], flat[2 * n : 3 * n], flat[3 * n :]
         f, i = fi[:n], fi[n:]
-        cg = np.empty(2 * n, flat.dtype)  # c, and beside it the candidate
-        c, g = cg[:n], cg[n:]
-        c[:] = self._c.reshape(-1)
+        cg, c, g = self._cg, self._cg[:n], self._cg[n:]
         product, z, one = self._product, self._product_out, self._one
         candidate, output = self._candidate, self._output
         exp, add, divide = np.exp, np.add, np.divide
@@ -177,7 +176,6 @@ class Loop:
             add(f, i, c)
             output(c, g)
             divide(g, o, h.reshape(-1))  # straight into the next operand
-        self._c.reshape(-1)[:] = c
 
     def _run_keeping(
         self, count: int, gates: Array | None, c: Array | None, z: Array | None
