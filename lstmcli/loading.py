@@ -17,6 +17,7 @@ import numpy.typing as npt
 from lstmcli import formats
 from lstmcli.core.conventions import Convention
 from lstmcli.core.decode import decode, directions, fold_weight_norm, paired
+from lstmcli.core.dialects import DIALECTS, told
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.recognise import Found, choose, find_convention, recognise
 from lstmcli.core.settings import SETTINGS, read_setting
@@ -160,16 +161,22 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     found = find_lstms(tensors, given.get("convention"), source)
     chosen = choose(found, None if layer is None else str(layer), tensors, source)
     layers: list[tuple[Cell, ...]] = []
+    said: dict[str, Any] = {}
+    remarks = [remark for document in documents for remark in document.remarks]
     for one in chosen:
-        layers += _layers(one, tensors, given, source)
+        own = [told(d.format, d.groups, one.tensors) for d in documents]
+        said = {k: v for words in own for k, v in words.settings.items()} | given
+        remarks += [remark for words in own for remark in words.remarks]
+        layers += _layers(one, tensors, said, source)
     _check_chain(layers, source)
     used = {name: tensors[name] for one in chosen for name in one.tensors}
+    remarks += [r for name, a in used.items() if (r := not_finite(a, f"{source}: {name}"))]
     return Model(
         tuple(layers),
         {name: array.shape for name, array in used.items()},
-        assumed=tuple(_assumed(chosen[0], layers[0][0], given)),
+        assumed=tuple(_assumed(chosen[0], layers[0][0], said)),
         given=given,
-        remarks=tuple(r for name, a in used.items() if (r := not_finite(a, f"{source}: {name}"))),
+        remarks=tuple(remarks),
     )
 
 
@@ -244,7 +251,9 @@ def settings_in(document: Document) -> dict[str, Any]:
 
     A name that is nearly a setting's is a mistake; any other attribute is the file's own affair.
     """
-    settings = {}
+    settings: dict[str, Any] = {}
+    if (dialect := DIALECTS.get(document.format)) and dialect.convention:
+        settings["convention"] = dialect.convention
     for name, value in document.attributes.items():
         if name in SETTINGS or name == "layer":
             where = document.source

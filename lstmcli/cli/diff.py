@@ -7,6 +7,7 @@ import click
 from lstmcli import comparing
 from lstmcli.cli import Command
 from lstmcli.cli.console import show, standard_input, width
+from lstmcli.cli.options import reading_options
 from lstmcli.views.differences import difference_sheet
 
 
@@ -18,6 +19,7 @@ from lstmcli.views.differences import difference_sheet
 @click.option("--ulp", type=click.IntRange(min=0), help="Units in the last place instead.")
 @click.option("--equal-nan", is_flag=True, help="NaN equals NaN.")
 @click.option("--per-step", is_flag=True, help="The error of each step.")
+@reading_options
 @click.option("-q", "--quiet", is_flag=True, help="The exit status only.")
 @click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
               help="What stdout gets.")  # fmt: skip

@@ -21,8 +21,24 @@ _WITH_OPTION = (
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what concerns the reading of files, whatever is done with them."""
+
+    def allow(context: click.Context, parameter: click.Parameter, most: int | None) -> None:
+        if most is not None:
+            from lstmcli.formats import limits  # formats bring numpy, which help does without
+
+            limits.allow(most)
+
+    return click.option(
+        "--max-bytes", metavar="N", type=click.IntRange(min=1), callback=allow, expose_value=False,
+        help="The most that one tensor of a file may take; a GiB without.",
+    )(function)  # fmt: skip
+
+
 def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for each setting, and ``--set``; `settings_from` collects them."""
+    function = reading_options(function)
     function = click.option(
         "--set", "set_", multiple=True, metavar="NAME=VALUE",
         help=f"Any setting by name: {', '.join(n for n in SETTINGS if n not in _WITH_OPTION)}.",

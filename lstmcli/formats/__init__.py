@@ -90,7 +90,7 @@ def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | Ste
 
 
 def _read(file: Opened) -> Document:
-    if kind := binary_kind(file.head(), file.source):
+    if kind := binary_kind(file):
         return cast(Document, _module(kind).read(file))
     from lstmcli.formats.sniffing import text_kind  # its patterns take 3 ms to compile
 

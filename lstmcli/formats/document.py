@@ -24,3 +24,8 @@ class Document:
     """Printed text only: the unit of the last printed place of each element (0: exact)."""
     dtypes: dict[str, np.dtype[Any]] = field(default_factory=dict)
     """The dtype in which an array's numbers count, where that is not the array's own."""
+    groups: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the file says about the tensors whose names lie below a name ("" is all of them), in
+    the words of its format: the config of a layer, the attributes of a node."""
+    remarks: tuple[str, ...] = ()
+    """What the user should know of the file: tensors left out, a graph beside it that was used."""

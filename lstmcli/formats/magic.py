@@ -1,54 +1,83 @@
-"""Telling binary formats, and files of other programs, by their first bytes."""
+"""Telling binary formats, and files of other programs, by their content; suffixes lie."""
 
 from __future__ import annotations
 
 import re
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files import BYTE_ORDER_MARKS
+from lstmcli.formats.files import BYTE_ORDER_MARKS, Opened
 
 BINARY = {  # first bytes -> format
     b"\x93NUMPY": "npy",
-    b"PK\x03\x04": "npz",
     b"PK\x05\x06": "npz",  # an archive without members
 }
 
-SAFETENSORS = b"\0\0\0{"  # the upper bytes of the header's length, and its first character
-
-UNREAD = {  # first bytes -> what they belong to; each is refused by its name
-    rb"\x89HDF\r\n\x1a\n": "an HDF5 file (Keras writes them)",
-    rb"\x80[\x02-\x05]": "a pickle; pickles can run code and are never loaded",
-    rb"\x1f\x8b": "a gzip archive",
-    rb"\x08[\x02-\x0d][\x12\x1a\x22\x3a]": "an ONNX model",
-    rb".{4}TFL3": "a TensorFlow Lite model",
-    rb"GGUF.{2}\0\0": "a GGUF model",
-    rb"MATLAB 5\.0": "a MATLAB file",
+PATTERNS = {  # what the first bytes match -> format
+    rb".{5}\0\0\0\{": "safetensors",  # the upper bytes of the header's length, and its start
 }
 
+ARCHIVE = b"PK\x03\x04"
+ARCHIVES: dict[str, str] = {}  # ending of a member's name -> format; without any it is npz
 
-def binary_kind(head: bytes, source: str) -> str | None:
-    """The binary format by the first bytes: "npy", "npz", "safetensors"; None for text.
+UNREAD = {  # first bytes -> what they belong to, and the way out; each is refused by its name
+    rb"\x89HDF\r\n\x1a\n": ("an HDF5 file (Keras writes them)", ""),
+    rb"\x80[\x02-\x05]": ("a pickle; pickles can run code and are never loaded", ""),
+    rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE."),
+    rb"\x08[\x02-\x0d][\x12\x1a\x22\x3a]": ("an ONNX model", ""),
+    rb".{4}TFL3": ("a TensorFlow Lite model", ""),
+    rb".{4}ORTM": (
+        "a model in onnxruntime's own format",
+        "Give the .onnx file that it was made from.",
+    ),
+    rb"GGUF.{2}\0\0": ("a GGUF model", ""),
+    rb"MATLAB 5\.0": ("a MATLAB file", ""),
+}
+
+WAY_OUT = "Save its arrays with numpy.savez."
+
+
+def binary_kind(file: Opened) -> str | None:
+    """The binary format of a file by its content, a row of the table; None for text.
 
     Raises
     ------
     UserError
         A file of another program, or bytes that are no text.
     """
+    head = file.head()
     for magic, kind in BINARY.items():
         if head.startswith(magic):
             return kind
-    if head[5:9] == SAFETENSORS:
-        return "safetensors"
+    if head.startswith(ARCHIVE):
+        return _archive_kind(file)
+    for pattern, kind in PATTERNS.items():
+        if re.match(pattern, head, re.DOTALL):
+            return kind
     if head.startswith(tuple(BYTE_ORDER_MARKS)):
         return None
-    for pattern, what in UNREAD.items():
+    for pattern, (what, way_out) in UNREAD.items():
         if re.match(pattern, head, re.DOTALL):
             raise UserError(
-                f"{source} is {what}; this version does not read it. "
-                "Save its arrays with numpy.savez."
+                f"{file.source} is {what}; this version does not read it. {way_out or WAY_OUT}"
             )
     if b"\0" in head:
         raise UserError(
-            f"{source} is neither text nor of a known kind. Give .npy, .npz, .json, or text."
+            f"{file.source} is neither text nor of a known kind. Give .npy, .npz, .json, or text."
         )
     return None
+
+
+def _archive_kind(file: Opened) -> str:
+    """The format of a zip archive, by the names of its members."""
+    from lstmcli.formats.archive import Archive, Damaged
+
+    try:
+        names = [member.name for member in Archive(file.stream, file.size).members]
+    except Damaged:  # the reader of npz says what is wrong with it
+        names = []
+    finally:
+        file.stream.seek(0)
+    for ending, kind in ARCHIVES.items():
+        if any(name == ending or name.endswith(f"/{ending}") for name in names):
+            return kind
+    return "npz"

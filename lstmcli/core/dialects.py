@@ -1,0 +1,57 @@
+"""What files say about an LSTM beside its tensors, put into settings.
+
+A file's format hands on what it holds in its own words: the config of a Keras layer, the
+attributes of an ONNX node. A dialect is a row of the table below: it knows what these words mean
+for the settings of `core.settings`, and which row of the table of conventions its files follow
+where names alone would not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Told(NamedTuple):
+    """What a file says about one LSTM."""
+
+    settings: Mapping[str, Any] = {}
+    remarks: tuple[str, ...] = ()
+
+
+Words = Sequence[Mapping[str, Any]]
+"""The groups that an LSTM's tensors lie in, from the outermost to its own."""
+
+
+class Dialect(NamedTuple):
+    """One row: how the words of a format are read, and the convention that goes with it."""
+
+    read: Callable[[Words], Told]
+    convention: str | None = None  # None: the names of the tensors tell
+
+
+DIALECTS: Mapping[str, Dialect] = {}
+"""The rows by the name of the format."""
+
+
+def told(format: str, groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Told:
+    """What a file says about the LSTM with tensors of these names.
+
+    Raises
+    ------
+    UserError
+        for what the run cannot do as the file says it.
+    """
+    dialect = DIALECTS.get(format)
+    if dialect is None:
+        return Told()
+    around = [
+        groups[key]
+        for key in sorted(groups, key=len)
+        if all(_lies_below(name, key) for name in names)
+    ]
+    return dialect.read(around)
+
+
+def _lies_below(name: str, key: str) -> bool:
+    return not key or (name.startswith(key) and name[len(key) : len(key) + 1] in ("", "/", "."))

@@ -1,0 +1,49 @@
+"""How much memory one tensor may take, so that no file can ask for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import prod
+
+from lstmcli.errors import UserError
+
+USUAL = 1 << 30  # bytes: the largest LSTM kernels in use take a tenth of it
+
+_most: ContextVar[int] = ContextVar("most bytes of a tensor", default=USUAL)
+
+
+def allow(most: int) -> None:
+    """Let tensors take so many bytes from here on."""
+    _most.set(most)
+
+
+@contextmanager
+def raised_to(most: int) -> Iterator[None]:
+    """Let tensors take so many bytes within a ``with``."""
+    token = _most.set(most)
+    try:
+        yield
+    finally:
+        _most.reset(token)
+
+
+def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
+    """The elements of a tensor that a file declares, before anything is made of it.
+
+    Raises
+    ------
+    UserError
+        A negative length, or more bytes than are allowed; ``where`` starts the message.
+    """
+    if any(length < 0 for length in shape):
+        raise UserError(f"{where} has the shape {tuple(shape)}; the file is damaged.")
+    count = prod(shape)
+    if count * itemsize > _most.get():
+        raise UserError(
+            f"{where} would take {count * itemsize:,} bytes {tuple(shape)}; {_most.get():,} are "
+            "allowed.\n  If that is meant: --max-bytes"
+            f" {count * itemsize}"
+        )
+    return count

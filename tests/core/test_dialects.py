@@ -1,0 +1,32 @@
+"""Words of a file become settings; groups apply to the tensors that lie in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from lstmcli.core import dialects
+from lstmcli.core.dialects import Dialect, Told, Words, told
+
+
+@pytest.fixture
+def groups_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(around: Words) -> Told:
+        return Told({str(n): word for n, group in enumerate(around) for word in group})
+
+    monkeypatch.setattr(dialects, "DIALECTS", {"any": Dialect(read)})
+
+
+@pytest.mark.usefixtures("groups_seen")
+def test_groups_apply_from_the_outermost_to_the_own() -> None:
+    groups = {"a/b": {"inner": 1}, "a": {"outer": 1}, "": {"file": 1}, "a/bc": {"another": 1}}
+    said = told("any", groups, ["a/b/kernel", "a/b/bias"]).settings
+    assert list(said.values()) == ["file", "outer", "inner"]
+
+
+@pytest.mark.usefixtures("groups_seen")
+def test_a_group_of_some_of_the_tensors_does_not_apply() -> None:
+    assert told("any", {"a": {"half": 1}}, ["a/kernel", "b/kernel"]).settings == {}
+
+
+def test_a_format_without_words_tells_nothing() -> None:
+    assert told("npy", {"": {"file": 1}}, ["kernel"]) == Told()
