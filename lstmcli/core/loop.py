@@ -89,11 +89,17 @@ def _product(K: Array, rows: int) -> Callable[[Array, Array], object]:
 class Loop:
     """The loop over the steps of a block of R rows; owns its buffers and the carried state."""
 
-    def __init__(self, packed: Packed, rows: int, slots: int | None = None) -> None:
+    def __init__(
+        self,
+        packed: Packed,
+        rows: int,
+        slots: int | None = None,
+        meter: Callable[[int], None] | None = None,
+    ) -> None:
         cell = packed.cell
         H, I, P, N, R = cell.units, cell.inputs, cell.outputs, packed.width, rows
         S = slots or (BATCH_SLOTS if R > 1 else LONE_SLOTS)
-        self.cell, self.rows, self.slots = cell, R, S
+        self.cell, self.rows, self.slots, self._meter = cell, R, S, meter
         self._candidate = activation(cell.convention.activation)
         self._output = activation(cell.convention.output_activation)
         self._one = np.ones((), cell.dtype)  # a 0-d array costs a call half of what a scalar does
@@ -151,6 +157,8 @@ class Loop:
                 self._run_keeping(count, *(a if a is None else a[part] for a in (gates, c, z)))
             h[part] = self._h[1 : count + 1]
             self._h[0] = self._h[count]
+            if self._meter:
+                self._meter(count * self.rows)
 
     def _fill(self, x: Array) -> None:
         """Copy inputs (s, R, I) into the operands, some rows at a time."""

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.batch import (
+    PAYS_FROM,
+    Meter,
+    Runner,
+    blocks_within,
+    comes_out_whole,
+    row_blocks,
+    row_chunks,
+)
+from lstmcli.core.blas import one_thread
 from lstmcli.core.conventions import Convention
-from lstmcli.core.loop import Loop, Packed
+from lstmcli.core.loop import Packed
 from lstmcli.core.model import Cell, Model, Trace, as_time_major, from_time_major
-from lstmcli.core.names import HOME
-from lstmcli.core.steps import FIOG
+from lstmcli.core.states import State, final_state, split_state
 from lstmcli.errors import UserError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 Array = npt.NDArray[Any]
+Advance = Callable[[Array, State, "tuple[str, ...]"], "tuple[dict[str, Array], State]"]
 
 NAMES = ("h", "c", "i", "f", "g", "o", "z")
 """What a trace may hold."""
@@ -37,6 +49,7 @@ def run(
     lengths: npt.ArrayLike | None = None,
     mask: npt.ArrayLike | None = None,
     executor: Executor | None = None,
+    meter: Meter | None = None,
     name: str = "the inputs",
 ) -> Trace:
     """Run a model over a sequence, or a batch of them.
@@ -58,8 +71,12 @@ def run(
     mask
         (B, T) or (T, B), as the inputs lie: false steps are skipped, wherever they are.
     executor
-        any `concurrent.futures.Executor` with threads; blocks of rows are handed to it. The
-        blocks follow from the shapes alone, so results do not depend on it, bit for bit.
+        any `concurrent.futures.Executor`: of threads, processes or a cluster. Blocks of rows are
+        handed to it. They follow from the shapes alone, so results do not depend on it, bit for
+        bit.
+    meter
+        is told, every few steps, how many rows x steps of a cell were done; by the threads that do
+        them, so with an executor of processes it is not told.
     name
         what messages call the inputs.
 
@@ -71,46 +88,135 @@ def run(
     keep = _names(keep)
     x, layout = check_inputs(model, np.asarray(x), layout, name)
     major = as_time_major(x, layout)  # (T, B, I)
+    rows = major.shape[1]
     valid = valid_steps(lengths, mask, major.shape, layout)
-    states = split_state(initial_state or {}, model, major.shape[1])
-    arrays: dict[str, Array] = {}
-    finals: list[tuple[Array, Array]] = []
-    output = major
-    for n, layer in enumerate(model.layers):
-        directions = []
-        for d, cell in enumerate(layer):
-            one, final = _run_cell(
-                cell, output, states[len(finals)], valid, keep, executor,
-                backward=d == 1, hidden=_rule(cell, mask is not None, len(layer) == 2),
-            )  # fmt: skip
-            finals.append(final)
-            directions.append(one["h"])
-            arrays |= _named(model, n, d, {k: one[k] for k in keep})
-        last = n == len(model.layers) - 1
-        output = merged(directions, layer[0].convention, layout if last else None)
-    if len(model.layers) > 1 or model.bidirectional:
-        arrays = {"h": output} | arrays
-    stacked = merged_axes(model)
+    states = split_state(initial_state or {}, model, rows)
+    work = Work(model, rows, keep, mask is not None, meter=meter)
+    chunks = [slice(0, rows)] if executor is None else row_chunks(rows, model)
+    if executor is None or len(chunks) == 1 or model.convention.state == "reset":
+        part = work(slice(0, rows), major, states, valid)
+    else:
+        shares = zip(*(_share(c, major, states, valid) for c in chunks), strict=True)
+        part = _joined(executor.map(work, *shares), chunks)
+    return _trace(model, part, layout)
+
+
+class Part(NamedTuple):
+    """What a run of some rows gives."""
+
+    outputs: list[Array]  # h of the last layer, (T, R, P) of each direction
+    arrays: dict[str, Array]  # what was kept of each cell, (T, R, K)
+    finals: list[State]  # of each cell
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is done to a batch, some of its rows at a time, here or in another process."""
+
+    model: Model
+    rows: int  # of the whole batch: the blocks follow from them
+    keep: tuple[str, ...]
+    masked: bool
+    meter: Meter | None = None
+    packed: tuple[Packed, ...] = ()  # of each cell
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "packed", tuple(Packed(cell) for _, cell in self.model.cells))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Work, (self.model, self.rows, self.keep, self.masked)
+
+    def __call__(
+        self, chunk: slice, x: Array, states: Sequence[State], valid: Array | None
+    ) -> Part:
+        """Run the rows of a chunk: x (T, R, I), a state of each cell, (T, R) valid steps."""
+        arrays: dict[str, Array] = {}
+        finals: list[State] = []
+        with one_thread():
+            for n, layer in enumerate(self.model.layers):
+                outputs = []
+                for d, cell in enumerate(layer):
+                    packed = self.packed[len(finals)]
+                    blocks = self._blocks(packed, chunk, len(x))
+                    advance = _advance_reset if cell.convention.state == "reset" else _advance
+                    one, final = _run_cell(
+                        partial(advance, packed, blocks, self.meter),
+                        cell, x, states[len(finals)], valid, self.keep,
+                        backward=d == 1, hidden=_rule(cell, self.masked, len(layer) == 2),
+                    )  # fmt: skip
+                    finals.append(final)
+                    outputs.append(one["h"])
+                    arrays |= _named(self.model, n, d, {k: one[k] for k in self.keep})
+                if n + 1 < len(self.model.layers):
+                    x = merged(outputs, layer[0].convention, None)
+        return Part(outputs if len(finals) > 1 else [], arrays, finals)
+
+    def _blocks(self, packed: Packed, chunk: slice, steps: int) -> list[slice]:
+        """The blocks of a chunk; all rows as one where that is quicker and the same."""
+        blocks = blocks_within(chunk, self.rows, packed.cell)
+        alone = chunk.stop - chunk.start == self.rows and len(blocks) > 1
+        if alone and steps >= PAYS_FROM and comes_out_whole(packed, self.rows, blocks):
+            return [chunk]
+        return blocks
+
+
+def _share(
+    chunk: slice, x: Array, states: Sequence[State], valid: Array | None
+) -> tuple[slice, Array, list[State], Array | None]:
+    """A chunk's share of the inputs, the states and the valid steps."""
+    own = [(h[chunk], c[chunk]) for h, c in states]
+    return chunk, x[:, chunk], own, None if valid is None else valid[:, chunk]
+
+
+def _joined(parts: Iterable[Part], chunks: Sequence[slice]) -> Part:
+    """The parts of a batch, as they come, put side by side."""
+    rows, whole = chunks[-1].stop, Part([], {}, [])
+    for n, (chunk, part) in enumerate(zip(chunks, parts, strict=True)):
+        if n == 0:
+            whole = Part(
+                [_wider(a, rows) for a in part.outputs],
+                {k: _wider(a, rows) for k, a in part.arrays.items()},
+                [(_wider(h[None], rows)[0], _wider(c[None], rows)[0]) for h, c in part.finals],
+            )
+        for target, source in zip(whole.outputs, part.outputs, strict=True):
+            target[:, chunk] = source
+        for name, array in part.arrays.items():
+            whole.arrays[name][:, chunk] = array
+        for (h, c), (own_h, own_c) in zip(whole.finals, part.finals, strict=True):
+            h[chunk], c[chunk] = own_h, own_c
+    return whole
+
+
+def _wider(array: Array, rows: int) -> Array:
+    """Room for all rows of what is (T, R, K), lying as the loop writes it: (T, K, B) in memory."""
+    steps, _, width = array.shape
+    return np.empty((steps, width, rows), array.dtype).transpose(0, 2, 1)
+
+
+def _trace(model: Model, part: Part, layout: str) -> Trace:
+    arrays, stacked = part.arrays, merged_axes(model)
+    if part.outputs:
+        arrays = {"h": merged(part.outputs, model.layers[-1][0].convention, layout)} | arrays
     return Trace(
         {k: a if k == "h" and stacked else from_time_major(a, layout) for k, a in arrays.items()},
-        *_final(finals, model.convention.states, layout),
+        *final_state(part.finals, model.convention.states, layout),
         layout,
         model.settings() | {"layout": layout, "dtype": model.cell.dtype.name},
     )
 
 
 def _run_cell(
+    advance: Advance,
     cell: Cell,
     x: Array,
-    state: tuple[Array, Array],
+    state: State,
     valid: Array | None,
     keep: tuple[str, ...],
-    executor: Executor | None,
     *,
     backward: bool,
     hidden: str,
-) -> tuple[dict[str, Array], tuple[Array, Array]]:
-    """One cell over x (T, B, I): its arrays (T, B, K) in the order of time, and its last state.
+) -> tuple[dict[str, Array], State]:
+    """One cell over x (T, R, I): its arrays (T, R, K) in the order of time, and its last state.
 
     The loop itself knows neither lengths nor masks: the valid steps of each row are moved to the
     front, the row runs on over the rest as long as nobody sees it, and all are moved back.
@@ -120,12 +226,11 @@ def _run_cell(
     turned = backward or how.reverse or how.go_backwards
     if turned:
         x, valid = x[::-1], None if valid is None else valid[::-1]
-    order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, B)
+    order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, R)
     if order is not None:
         x = np.take_along_axis(x, order[:, :, None], axis=0)
     names = tuple(dict.fromkeys((*keep, "h") if valid is None else (*keep, "h", "c")))
-    advance = _advance_reset if how.state == "reset" else _advance
-    arrays, final = advance(cell, x, state, names, executor)
+    arrays, final = advance(x, state, names)
     if valid is not None and order is not None:
         final = _state_at(valid.sum(axis=0), arrays, state, how.empty_rows)
         back = np.argsort(order, axis=0)[:, :, None]
@@ -145,29 +250,25 @@ def _rule(cell: Cell, masked: bool, both_directions: bool) -> str:
 
 
 def _advance(
-    cell: Cell,
-    x: Array,
-    state: tuple[Array, Array],
-    names: tuple[str, ...],
-    executor: Executor | None,
-) -> tuple[dict[str, Array], tuple[Array, Array]]:
-    """Step over x (T, B, I), the state carried on."""
-    runner = Runner(cell, x.shape[1], state, executor)
+    packed: Packed, blocks: Sequence[slice], meter: Meter | None,
+    x: Array, state: State, names: tuple[str, ...],
+) -> tuple[dict[str, Array], State]:  # fmt: skip
+    """Step over x (T, R, I), the state carried on."""
+    runner = Runner(packed, blocks, state, meter=meter)
     return runner.advance(x, names), runner.state
 
 
 def _advance_reset(
-    cell: Cell,
-    x: Array,
-    state: tuple[Array, Array],
-    names: tuple[str, ...],
-    executor: Executor | None,
-) -> tuple[dict[str, Array], tuple[Array, Array]]:
+    packed: Packed, blocks: Sequence[slice], meter: Meter | None,
+    x: Array, state: State, names: tuple[str, ...],
+) -> tuple[dict[str, Array], State]:  # fmt: skip
     """Step over x with a state that is never carried: all steps are rows of one step."""
     steps, rows = x.shape[:2]
     h, c = (np.concatenate([a, np.zeros(((steps - 1) * rows, a.shape[1]), a.dtype)]) for a in state)
     flat = x.reshape(1, steps * rows, -1)
-    arrays, (h, c) = _advance(cell, flat, (h, c), names, executor)
+    arrays, (h, c) = _advance(
+        packed, row_blocks(steps * rows, packed.cell), meter, flat, (h, c), names
+    )
     return (
         {k: a.reshape(steps, rows, -1) for k, a in arrays.items()},
         (h[-rows:], c[-rows:]),
@@ -235,77 +336,6 @@ def merged_axes(model: Model) -> bool:
     return len(model.layers[-1]) == 2 and model.convention.merge == "stack"
 
 
-def _final(finals: list[tuple[Array, Array]], states: str, layout: str) -> tuple[Array, Array]:
-    """The last h and c: (B, H) of one cell, of several in the convention's own axes."""
-
-    def joined(arrays: tuple[Array, ...]) -> Array:
-        if len(arrays) == 1:
-            return arrays[0][0] if layout == "steps" else arrays[0]
-        if states == "features":
-            both = np.concatenate(arrays, axis=1)  # (B, D H)
-        else:
-            both = np.stack(arrays, axis=1 if states == "batch" else 0)
-        return both.reshape(-1) if states == "features" and layout == "steps" else both
-
-    h, c = (joined(arrays) for arrays in zip(*finals, strict=True))
-    if layout == "steps" and len(finals) > 1 and states != "features":
-        axis = 0 if states == "batch" else 1
-        h, c = h.squeeze(axis), c.squeeze(axis)
-    return h, c
-
-
-class Runner:
-    """A cell, the rows of a batch in blocks, and the state that each block carries on."""
-
-    def __init__(
-        self,
-        cell: Cell,
-        rows: int,
-        state: tuple[Array, Array],
-        executor: Executor | None = None,
-        slots: int | None = None,
-    ) -> None:
-        self.cell = cell
-        self.rows = rows
-        self._map: Callable[..., Iterable[Any]] = map if executor is None else executor.map
-        packed = Packed(cell)
-        self._blocks = row_blocks(rows, cell)
-        self._loops = [Loop(packed, b.stop - b.start, slots) for b in self._blocks]
-        h, c = state
-        for block, loop in zip(self._blocks, self._loops, strict=True):
-            loop.start(h[block], c[block])
-
-    @property
-    def state(self) -> tuple[Array, Array]:
-        """h (B, P) and c (B, H) after the steps so far."""
-        states = [loop.state for loop in self._loops]
-        return np.concatenate([h for h, _ in states]), np.concatenate([c for _, c in states])
-
-    def advance(self, x: Array, keep: tuple[str, ...] = ("h",)) -> dict[str, Array]:
-        """Run the steps of x (s, B, I); gives the kept arrays, each an (s, B, K) view."""
-        cell, steps, rows = self.cell, len(x), self.rows
-
-        def target(wanted: bool, width: int) -> Array | None:
-            return np.empty((steps, width, rows), cell.dtype) if wanted else None
-
-        h = np.empty((steps, cell.outputs, rows), cell.dtype)
-        gates = target(any(name in HOME for name in keep), 4 * cell.units)
-        c = target("c" in keep, cell.units)
-        z = target("z" in keep, 4 * cell.units)
-
-        def one(block: slice, loop: Loop) -> None:
-            parts = (None if a is None else a[:, :, block] for a in (gates, c, z))
-            with np.errstate(all="ignore"):  # per thread; exp may overflow, and is meant to
-                loop.advance(x[:, block], h[:, :, block], *parts)
-
-        for _ in self._map(one, self._blocks, self._loops):
-            pass
-        arrays = {"h": h, "c": c, "z": z} | _by_gate(gates, cell.units)
-        if z is not None:
-            arrays["z"] = np.concatenate(list(_by_gate(z, cell.units).values()), axis=1)
-        return {k: a.transpose(0, 2, 1) for k in keep if (a := arrays[k]) is not None}
-
-
 class Stack:
     """The cells of a model that runs forward only, stepped together: for inputs that arrive."""
 
@@ -324,7 +354,7 @@ class Stack:
         self.model, self.steps = model, 0
         states = split_state(initial, model, rows)
         self._runners = [
-            Runner(cell, rows, state, slots=slots)
+            Runner(Packed(cell), row_blocks(rows, cell), state, slots)
             for (_, cell), state in zip(model.cells, states, strict=True)
         ]
 
@@ -341,35 +371,7 @@ class Stack:
     def state(self, layout: str) -> tuple[Array, Array]:
         """The state as a trace has it: ``final_h``, ``final_c``."""
         states = self.model.convention.states
-        return _final([runner.state for runner in self._runners], states, layout)
-
-
-def _by_gate(stacked: Array | None, units: int) -> dict[str, Array | None]:
-    """The gates i, f, g, o of an (s, 4H, R) array in the loop's order, as (s, H, R) views."""
-    if stacked is None:
-        return dict.fromkeys(HOME)
-    places = {gate: FIOG.index(gate) * units for gate in HOME}
-    return {gate: stacked[:, at : at + units] for gate, at in places.items()}
-
-
-def row_blocks(rows: int, cell: Cell) -> list[slice]:
-    """The blocks of rows that run by themselves: a function of shapes, never of the machine.
-
-    Sizes are from a study of NumPy loops on two cores: enough work a block and step that calls
-    do not queue for the interpreter's lock, buffers that stay in the cache.
-    """
-    work = cell.units * (8 * (cell.inputs + cell.outputs + 1) + 280)  # of a row and step
-    if rows < 32 or rows * work < 3e6:
-        return [slice(0, rows)]
-    size = 64
-    while size * work < 1.5e6:
-        size *= 2
-    if size >= rows:
-        size = -(-rows // 32) * 16  # half the rows, rounded up to 16
-    starts = list(range(0, rows, size))
-    if rows - starts[-1] == 1:  # a lone row would be summed in another order than its neighbours
-        starts.pop()
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], rows], strict=True)]
+        return final_state([runner.state for runner in self._runners], states, layout)
 
 
 def _names(keep: str | Iterable[str]) -> tuple[str, ...]:
@@ -449,66 +451,3 @@ def valid_steps(
         raise UserError(f"lengths are {array.tolist()}, but the inputs have {steps} steps.")
     valid: Array = np.arange(steps)[:, None] < array
     return valid
-
-
-def split_state(
-    given: Mapping[str, npt.ArrayLike], model: Model, rows: int
-) -> list[tuple[Array, Array]]:
-    """h (B, P) and c (B, H) for each cell, in the cells' dtype.
-
-    One cell takes (P,), (1, P), (B, P) or (1, B, P); several have the cells on a first axis.
-    Without a state it is the one that the weights hold (Lasagne learns it), or zero.
-
-    Raises
-    ------
-    UserError
-        if one of the two is missing, or shapes do not fit.
-    """
-    missing = {"h", "c"} - set(given)
-    if given and missing:
-        raise UserError(f"the initial state lacks {missing.pop()}; it needs both h and c.")
-    cells = [cell for _, cell in model.cells]
-    how = model.convention.initial_state
-    if not given or how == "zero":
-        return [_own_state(cell, rows, how) for cell in cells]
-    if how == "swapped":
-        given = {"h": given["c"], "c": given["h"]}
-    states = model.convention.states
-    h, c = (_by_cell(np.asarray(given[name]), len(cells), states) for name in "hc")
-    if not len(h) == len(c) == len(cells):
-        shapes = " and c ".join(str(np.shape(given[name])) for name in "hc")
-        raise UserError(
-            f"the initial h is {shapes}; this model has {len(cells)} cells, "
-            f"so each needs an axis of {len(cells)}."
-        )
-    return [
-        (_state("h", a, cell.outputs, rows, cell), _state("c", b, cell.units, rows, cell))
-        for a, b, cell in zip(h, c, cells, strict=True)
-    ]
-
-
-def _by_cell(array: Array, cells: int, states: str) -> Array:
-    """A state with the cells on a first axis, from the axes that the convention gives it."""
-    if cells == 1:
-        return array.reshape(1, -1, array.shape[-1]) if array.ndim == 3 else array[None]
-    if states == "features":
-        array = array.reshape(*array.shape[:-1], cells, -1)
-    return np.moveaxis(array, -2, 0) if states != "cells" and array.ndim > 1 else array
-
-
-def _own_state(cell: Cell, rows: int, how: str) -> tuple[Array, Array]:
-    zero = np.zeros(cell.outputs), np.zeros(cell.units)
-    h, c = cell.initial_h, cell.initial_c
-    if h is None or c is None or how == "zero":
-        h, c = zero
-    return _state("h", h, cell.outputs, rows, cell), _state("c", c, cell.units, rows, cell)
-
-
-def _state(name: str, array: Array, width: int, rows: int, cell: Cell) -> Array:
-    if array.shape not in ((width,), (1, width), (rows, width)):
-        raise UserError(
-            f"the initial {name} is {array.shape}; {rows} row{'s' * (rows > 1)} and {width} units "
-            f"need ({width},) or ({rows}, {width})."
-        )
-    with np.errstate(all="ignore"):
-        return np.array(np.broadcast_to(array, (rows, width)), cell.dtype)

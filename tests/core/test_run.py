@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmcli.core.run import NAMES, row_blocks, run
+from lstmcli.core.batch import row_blocks
+from lstmcli.core.run import NAMES, run
 from lstmcli.errors import UserError
 from tests.core.judge import Array, model_of, random_net, simple_loop
 

@@ -1,0 +1,56 @@
+"""``python -m tests.benchmarks``: the loop beside a naive one, PyTorch, onnxruntime and limits.
+
+All contenders of a shape take turns within one round; what is printed are medians of rounds and
+their ratios. A contender that is not installed is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+SHAPES = [
+    (100, 32, 128, 128), (100, 64, 256, 256), (20, 64, 1024, 1024), (300, 256, 16, 32),
+    (28, 128, 28, 128), (200, 512, 8, 16), (100, 1024, 32, 64),
+]  # fmt: skip
+LONE = [(1000, 1, 4, 3), (1000, 1, 64, 64), (200, 1, 512, 512)]
+SMALL = [(5, 33, 4, 3), (9, 1, 4, 3)]
+
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--threads", type=int, default=1, help="of every contender")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--small", action="store_true", help="small shapes, to see that it runs")
+    parser.add_argument("--part", choices=["loop", "growth", "start"], action="append")
+    return parser.parse_args()
+
+
+def main() -> int:
+    asked = _arguments()
+    if os.environ.get(THREADS[0]) != str(asked.threads):
+        # The libraries read these when they load, so they are set before any of them does.
+        os.environ |= dict.fromkeys(THREADS, str(asked.threads))
+        os.execv(sys.executable, [sys.executable, "-m", "tests.benchmarks", *sys.argv[1:]])
+    from tests.benchmarks import tables
+
+    parts = asked.part or ["loop", "growth", "start"]
+    rounds = 2 if asked.small else asked.rounds
+    print(tables.machine(asked.threads))
+    if "loop" in parts:
+        print(tables.loop(SMALL if asked.small else SHAPES, asked.dtype, asked.threads, rounds))
+        if not asked.small and asked.threads == 1:
+            print(tables.loop(LONE, asked.dtype, 1, rounds))
+    if "growth" in parts:
+        print(tables.growth(asked.dtype, rounds, asked.small))
+    if "start" in parts:
+        print(tables.start(rounds))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

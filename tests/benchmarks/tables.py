@@ -1,0 +1,141 @@
+"""Timings in turns, and the tables they are printed in."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import geometric_mean, median
+from time import perf_counter
+
+import numpy as np
+
+from tests.benchmarks import contenders
+from tests.benchmarks.contenders import Call, Shape
+
+TOP = Path(__file__).parent.parent.parent
+SHORTEST = 0.02  # seconds that a timing lasts at least; short calls are repeated
+
+
+def machine(threads: int) -> str:
+    """The machine and the libraries, in a line."""
+    name = platform.processor() or platform.machine()
+    try:
+        told = Path("/proc/cpuinfo").read_text().splitlines()
+        models = [line for line in told if line.startswith("model name")]
+        name = f"{len(models)} x {models[0].split(':')[1].strip()}"
+    except (OSError, IndexError):
+        pass
+    return (
+        f"{name}, Python {platform.python_version()}, numpy {np.__version__}, "
+        f"threads {threads}, OPENBLAS_CORETYPE {os.environ.get('OPENBLAS_CORETYPE', 'unset')}"
+    )
+
+
+def in_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, float]:
+    """The median seconds of each call; in every round each has its turn."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    repeats = {name: max(1, int(SHORTEST / max(_timed(call, 1), 1e-6))) for name, call in
+               calls.items()}  # fmt: skip
+    for _ in range(rounds):
+        for name, call in calls.items():
+            times[name].append(_timed(call, repeats[name]))
+    return {name: median(held) for name, held in times.items()}
+
+
+def _timed(call: Call, repeats: int) -> float:
+    start = perf_counter()
+    for _ in range(repeats):
+        call()
+    return (perf_counter() - start) / repeats
+
+
+def loop(shapes: Sequence[tuple[int, ...]], dtype: str, threads: int, rounds: int) -> str:
+    """A row a shape: our milliseconds, and what of each other's time that is."""
+    lines, ratios = [], []
+    for shape in shapes:
+        given = contenders.case(Shape(*shape), dtype, threads)
+        calls: dict[str, Call] = {"ours": contenders.ours(given)}
+        if threads == 1:
+            calls["all gates"] = contenders.all_gates(given)
+        for name, build in contenders.OTHERS.items():
+            try:
+                calls[name] = build(given)
+            except ImportError:
+                continue
+        _agree(calls)
+        times = in_turns(calls, rounds)
+        ours = times.pop("ours")
+        row = {name: ours / t for name, t in times.items()}
+        if "all gates" in row:
+            row["all gates"] = 1 / row["all gates"]
+        ratios.append(row)
+        lines.append((str(tuple(shape)), f"{ours * 1e3:.2f}", *(f"{r:.2f}" for r in row.values())))
+    means = [geometric_mean([row[name] for row in ratios]) for name in ratios[0]]
+    lines.append(("geometric mean", "", *(f"{m:.2f}" for m in means)))
+    heads = [name if name == "all gates" else f"/ {name}" for name in ratios[0]]
+    return _table((f"(T, B, I, H) {dtype}", "ms", *heads), lines)
+
+
+def _agree(calls: Mapping[str, Call]) -> None:
+    """What is not the same work is not timed."""
+    ours = calls["ours"]()
+    for name, call in calls.items():
+        if (result := call()) is not None:
+            np.testing.assert_allclose(result, ours, rtol=0, atol=2e-5, err_msg=name)
+
+
+def growth(dtype: str, rounds: int, small: bool) -> str:
+    """How time grows: the exponent of each dimension, from a line through its logarithms."""
+    base = Shape(20, 4, 8, 8) if small else Shape(200, 64, 64, 64)
+    lines = []
+    for name in base._fields:
+        factors = [1, 2, 4]
+        shapes = [base._replace(**{name: getattr(base, name) * n}) for n in factors]
+        calls = {str(s): contenders.ours(contenders.case(s, dtype, 1)) for s in shapes}
+        times = in_turns(calls, rounds)
+        slope = np.polyfit(np.log(factors), np.log(list(times.values())), 1)[0]
+        span = " ".join(str(getattr(s, name)) for s in shapes)
+        lines.append((name, span, " ".join(f"{t * 1e3:.2f}" for t in times.values()),
+                      f"{slope:.2f}"))  # fmt: skip
+    return _table((f"grows, from {tuple(base)}", "values", "ms", "exponent"), lines)
+
+
+SCRIPTS = {
+    "import numpy, click": "import numpy, click",
+    "import torch": "import torch",
+    "import tensorflow": "import tensorflow",
+}
+
+
+def start(rounds: int) -> str:
+    """Whole processes: the sample as JSON, and what a script pays before its first number."""
+    sample = ["samples/forget-bias/weights.npz", "samples/forget-bias/inputs.npy"]
+    commands = {"lstm run": ["-m", "lstmcli", "run", *sample, "-f", "json"]}
+    for name, code in SCRIPTS.items():
+        if subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0:
+            commands[name] = ["-c", code]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+    def process(arguments: Sequence[str]) -> Callable[[], object]:
+        return lambda: subprocess.run(
+            [sys.executable, *arguments], cwd=TOP, env=environment, capture_output=True, check=True
+        )
+
+    times = in_turns({name: process(a) for name, a in commands.items()}, max(rounds, 3))
+    ours = times["lstm run"]
+    lines = [(name, f"{t * 1e3:.0f}", f"{ours / t:.2f}") for name, t in times.items()]
+    return _table(("whole process", "ms", "lstm run / it"), lines)
+
+
+def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[n]) for row in (heads, *lines)) for n in range(len(heads))]
+    rows = [heads, ["-" * w for w in widths], *lines]
+    made = [
+        "  ".join(c.ljust(w) if n == 0 else c.rjust(w) for n, (c, w) in enumerate(
+            zip(row, widths, strict=True))).rstrip() for row in rows
+    ]  # fmt: skip
+    return "\n" + "\n".join(made)

@@ -1,0 +1,190 @@
+"""A batch in pieces is the whole, bit for bit: threads, processes, blocks, several cells."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core import blas
+from lstmcli.core.batch import Runner, comes_out_whole, row_blocks, row_chunks
+from lstmcli.core.loop import Packed
+from lstmcli.core.model import Cell, Model, Trace
+from lstmcli.core.run import run
+from lstmcli.core.workers import workers
+from tests.core.judge import model_of, random_net
+
+TOP = Path(__file__).parent.parent.parent
+
+
+def network(rng: np.random.Generator, inputs: int, H: int, **how: Any) -> Model:
+    """Two layers in both directions."""
+    layers = []
+    for _ in range(2):
+        cells: list[Cell] = []
+        for _ in range(2):
+            cell = model_of(random_net(rng, inputs, H, np.float32)).cell
+            cells.append(replace(cell, convention=replace(cell.convention, **how)))
+        layers.append(tuple(cells))
+        inputs = H if how.get("merge") == "sum" else 2 * H
+    return Model(tuple(layers), {})
+
+
+def equal(one: Trace, other: Trace) -> None:
+    assert one.members().keys() == other.members().keys()
+    for name, array in one.members().items():
+        np.testing.assert_array_equal(array, other.members()[name], err_msg=name)
+        assert array.dtype == other.members()[name].dtype
+
+
+@pytest.mark.parametrize("merge", ["concat", "stack", "sum"])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_network_in_threads(merge: str, threads: int) -> None:
+    rng = np.random.default_rng(threads)
+    model = network(rng, 7, 66, merge=merge)
+    x, lengths = rng.normal(size=(131, 13, 7)), rng.integers(0, 14, 131)
+    assert len(row_chunks(131, model)) > 1
+    alone = run(model, x, lengths=lengths)
+    with ThreadPoolExecutor(threads) as pool:
+        equal(run(model, x, lengths=lengths, executor=pool), alone)
+
+
+def test_other_processes_give_the_same_bits() -> None:
+    rng = np.random.default_rng(5)
+    model = model_of(random_net(rng, 9, 66, np.float32), cell_clip=0.7)
+    x, state = rng.normal(size=(11, 131, 9)), {k: rng.normal(size=(131, 66)) for k in "hc"}
+    alone = run(model, x, layout="time", initial_state=state)
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        equal(run(model, x, layout="time", initial_state=state, executor=pool), alone)
+
+
+def test_a_state_that_is_reset_is_never_cut() -> None:
+    rng = np.random.default_rng(6)
+    model, x = model_of(random_net(rng, 9, 66), state="reset"), rng.normal(size=(131, 11, 9))
+    with ThreadPoolExecutor(2) as pool:
+        equal(run(model, x, executor=pool), run(model, x))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("B", "I", "H"), [(64, 20, 64), (131, 9, 66), (70, 40, 128), (48, 150, 128)]
+)
+def test_one_block_is_taken_only_where_it_changes_nothing(
+    B: int, I: int, H: int, dtype: Any
+) -> None:
+    """What the probe says is what a run shows: whole and in blocks, all bits alike, or not."""
+    rng = np.random.default_rng(B)
+    model, x = model_of(random_net(rng, I, H, dtype)), rng.normal(size=(B, 20, I)).astype(dtype)
+    packed, blocks = Packed(model.cell), row_blocks(B, model.cell)
+    assert len(blocks) > 1
+    zero = np.zeros((B, H), dtype), np.zeros((B, H), dtype)
+    with blas.one_thread():
+        whole, cut = (
+            Runner(packed, b, zero).advance(x.swapaxes(0, 1))["h"] for b in ([slice(0, B)], blocks)
+        )
+        assert np.array_equal(whole, cut) == comes_out_whole(packed, B, blocks)
+    np.testing.assert_array_equal(run(model, x, "h", layout="batch").h.swapaxes(0, 1), cut)
+
+
+KERNELS = ("Haswell", "Sandybridge", "SkylakeX", "Zen")
+EVERYWHERE = """
+import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from lstmcli.core.run import run
+from tests.core.judge import model_of, random_net
+for dtype in (np.float32, np.float64):
+    for B, I, H in [(1, 4, 3), (2, 30, 200), (17, 5, 9), (33, 9, 130), (70, 20, 64), (131, 9, 66)]:
+        rng = np.random.default_rng(B)
+        model, x = model_of(random_net(rng, I, H, dtype)), rng.normal(size=(B, 18, I))
+        whole = run(model, x, "h")
+        for threads in (1, 2, 3):
+            with ThreadPoolExecutor(threads) as pool:
+                assert np.array_equal(run(model, x, executor=pool).h, whole.h), (B, threads)
+        state = None
+        for cut in (slice(0, 1), slice(1, 8), slice(8, 18)):
+            part = run(model, x[:, cut], ("h", "f"), initial_state=state)
+            assert np.array_equal(part.h, whole.h[:, cut]), (B, cut)
+            state = {"h": part.final_h, "c": part.final_c}
+"""
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_threads_and_chunks_change_nothing_under_any_kernel(kernel: str) -> None:
+    environment = {**os.environ, "OPENBLAS_CORETYPE": kernel}
+    done = subprocess.run(
+        [sys.executable, "-c", EVERYWHERE], cwd=TOP, env=environment, capture_output=True, text=True
+    )
+    if done.returncode < 0:
+        pytest.skip(f"this processor does not run OpenBLAS' kernel {kernel}")
+    assert done.returncode == 0, done.stderr
+
+
+# ---- threads
+
+
+def test_blas_has_one_thread_within_runs_that_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(blas.VARIABLE, raising=False)
+    numbers = [2]
+    threads = blas._Threads(lambda: numbers[-1], numbers.append)
+    monkeypatch.setattr(blas, "_threads", lambda: threads)
+    with blas.one_thread():
+        assert numbers[-1] == 1
+        with blas.one_thread():
+            pass
+        assert numbers[-1] == 1  # the outer one still needs it
+    assert numbers == [2, 1, 2]
+
+
+def test_the_user_may_say_how_many_threads_blas_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(blas.VARIABLE, "2")
+    monkeypatch.setattr(blas, "_threads", lambda: pytest.fail("it was asked"))
+    with blas.one_thread():
+        pass
+
+
+def test_numpys_own_blas_is_found_and_set() -> None:
+    threads = blas._threads()
+    if threads is None:
+        pytest.skip("this NumPy's BLAS has no setter that is known")
+    before = threads.get()
+    try:
+        threads.set(1)
+        assert threads.get() == 1
+    finally:
+        threads.set(before)
+
+
+def test_workers_have_cores_of_their_own() -> None:
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("only Linux tells the cores of a thread")
+    own = os.sched_getaffinity(0)
+    with workers(len(own)) as pool:
+        from threading import Barrier
+
+        together = Barrier(len(own))
+
+        def seen(_: int) -> frozenset[int]:
+            together.wait(10)
+            return frozenset(os.sched_getaffinity(0))
+
+        held = list(pool.map(seen, range(len(own))))
+    assert len(set(held)) == len(own)
+    assert all(len(cores) == 1 for cores in held)
+    assert os.sched_getaffinity(0) == own
+
+
+def test_a_meter_hears_of_every_row_and_step() -> None:
+    rng = np.random.default_rng(0)
+    model, heard = network(rng, 7, 5), list[int]()
+    run(model, rng.normal(size=(3, 100, 7)), "h", meter=heard.append)
+    assert sum(heard) == 4 * 3 * 100
+    assert len(heard) > 4
