@@ -314,17 +314,27 @@ def _no_bias(found: Found) -> list[str]:
     return said
 
 
+LOOKED_AT = 8 << 20  # numbers at a time, so that a mapped file stays on disk
+
+
 def not_finite(array: Array, name: str) -> str:
     """A remark on the first number that is NaN or infinite, or an empty string."""
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" or not array.size:
         return ""
-    bad = ~np.isfinite(array)
-    if not bad.any():
+    array = np.atleast_1d(array)
+    size = max(1, LOOKED_AT // array[0].size)
+    where, count = None, 0
+    for first in range(0, len(array), size):
+        bad = ~np.isfinite(array[first : first + size])
+        if bad.any():
+            count += int(bad.sum())
+            place = [int(n) for n in np.argwhere(bad)[0]]
+            where = where or [first + place[0], *place[1:]]
+        formats.release(array)
+    if where is None:
         return ""
-    where = tuple(int(n) for n in np.argwhere(bad)[0])
-    value, count = array[where], int(bad.sum())
     others = f", and {count - 1} more" if count > 1 else ""
-    return f"{name} holds {value} at {list(where)}{others}; the run goes on with it."
+    return f"{name} holds {array[tuple(where)]} at {where}{others}; the run goes on with it."
 
 
 def _other_names(convention: str, found: list[Found], source: str) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.core.model import Trace, as_time_major
-from lstmcli.core.run import KEPT, NAMES, Stack, check_inputs
+from lstmcli.core.batch import Meter
+from lstmcli.core.model import Model, Trace, as_time_major
+from lstmcli.core.run import KEPT, NAMES, check_inputs, merged_axes
+from lstmcli.core.states import State
+from lstmcli.core.sweep import PIECE, Stack, plan, sweep
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
 from lstmcli.loading import Job
@@ -142,7 +145,25 @@ def save_state(path: str, h: Array, c: Array, steps: int) -> None:
         formats.write(stream, format, {"h": h, "c": c}, {"steps": steps})
 
 
-def stream_steps(job: Job, stream: BinaryIO, format: str, names: Sequence[str]) -> Stack:
+class Stop:
+    """Asks a stream to end between two steps, so that what is written fits the state."""
+
+    def __init__(self) -> None:
+        self.status = 0  # what the process is to end with; 0: go on
+        self.waiting = False  # for inputs: nothing is lost if the wait is broken off
+
+    class Asked(Exception):
+        """Breaks off the wait for inputs."""
+
+
+def stream_steps(
+    job: Job,
+    stream: BinaryIO,
+    format: str,
+    names: Sequence[str],
+    meter: Meter | None = None,
+    stop: Stop | None = None,
+) -> Stack:
     """Run and write as the inputs come, or block by block; gives the cells with their last state.
 
     Memory is that of a block of steps, whatever the length.
@@ -153,46 +174,169 @@ def stream_steps(job: Job, stream: BinaryIO, format: str, names: Sequence[str]) 
         for inputs of another shape, naming the line.
     """
     stack: Stack | None = None
-    streamed = isinstance(job.inputs, StepStream)
-    for x, batched in _lines(job) if streamed else _blocks(job):
+    source = _lines(job) if isinstance(job.inputs, StepStream) else _blocks(job)
+    for x, batched in source if stop is None else _until(stop, source):
         if stack is None:
-            stack = Stack(job.model, x.shape[1], job.initial_state, slots=1 if streamed else None)
+            stack = Stack.of_stream(job.model, x.shape[1], job.initial_state, meter)
         first = stack.steps
         arrays = stack.advance(x, tuple(kept_for(names)))
         if first == 0:
-            members = [m for name in names for m in arrays if name in (m, m.rpartition(".")[2])]
+            members = [m for name in names for m in arrays if _is(m, name)]
             writer = formats.open_steps(stream, format, members, batched)
         writer.write(first, {k: arrays[k] if batched else arrays[k][:, 0] for k in members})
         if not (isinstance(job.inputs, StepStream) and job.inputs.waiting()):
             stream.flush()
     if stack is None:
+        if stop is not None and stop.status:
+            return Stack.of_stream(job.model, 1, job.initial_state)
         raise UserError(f"{job.name}: no steps.")
     return stack
 
 
-def _blocks(job: Job) -> Iterator[tuple[Array, bool]]:
+Blocks = Iterator[tuple[Array, bool]]
+
+
+def _until(stop: Stop, source: Blocks) -> Blocks:
+    """The source's blocks, until somebody wants it to stop."""
+    while not stop.status:
+        stop.waiting = True
+        try:
+            block = next(source, None)
+        except Stop.Asked:
+            return
+        finally:
+            stop.waiting = False
+        if block is None:
+            return
+        yield block
+
+
+def extent(job: Job) -> tuple[int, int]:
+    """T and B of inputs in a file; UserError if they are no inputs of the model."""
+    asked = job.model.given.get("layout")
+    x, layout = check_inputs(job.model, np.asarray(job.inputs), asked, job.name)
+    steps, rows = as_time_major(x, layout).shape[:2]
+    return steps, rows
+
+
+RELEASED = 16 << 20  # bytes of a mapped file that are read before its memory is given back
+PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
+
+
+def in_pieces(job: Job, format: str, names: Sequence[str]) -> bool:
+    """Whether the results are so large that `write_pieces` is to write them."""
+    if format not in BINARY or isinstance(job.inputs, StepStream) or merged_axes(job.model):
+        return False
+    wanted = [n for n in names if n not in FINAL]
+    if not wanted or any("." in name for name in wanted):
+        return False
+    layout = job.model.given.get("layout")
+    return plan(job.model, job.inputs, wanted, layout, job.name).nbytes > PIECES_FROM
+
+
+def write_pieces(
+    job: Job, target: str | BinaryIO, format: str, names: Sequence[str], **how: Any
+) -> State:
+    """Run and write npy or npz piece by piece, whatever their size; gives the final state.
+
+    ``how`` takes the ``executor`` and the ``meter`` of a run. The arrays are those of a run in
+    memory, bit for bit.
+
+    Raises
+    ------
+    UserError
+        for inputs of another shape, a full disk.
+    """
+    from lstmcli.formats.placed import open_pieces
+
+    model, given = job.model, job.model.given
+    wanted = [n for n in names if n not in FINAL]
+    shown = plan(model, np.asarray(job.inputs), wanted, given.get("layout"), job.name)
+    shapes = {n: s for name in wanted for n, s in shown.shapes.items() if _is(n, name)}
+
+    x = np.asarray(job.inputs)
+    width = x.shape[-1] * x.itemsize
+    read = 0  # bytes of the inputs since memory was last given back
+
+    with open_pieces(target, format, shapes, shown.dtype) as pieces:
+
+        def sink(rows: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
+            nonlocal read
+            read += (rows.stop - rows.start) * (steps.stop - steps.start) * width
+            if read > RELEASED:
+                formats.release(x)
+                read = 0
+            for name, placed in pieces.placed.items():
+                array = arrays[name]  # (s, R, K)
+                if shown.layout == "steps":
+                    placed.write((steps,), array[:, 0])
+                elif shown.layout == "time":
+                    placed.write((steps, rows), array)
+                else:
+                    placed.write((rows, steps), array.swapaxes(0, 1))
+
+        final = sweep(
+            model, x, wanted, sink, layout=given.get("layout"),
+            initial_state=job.initial_state, lengths=job.lengths, mask=job.mask,
+            name=job.name, **how,
+        )  # fmt: skip
+        pieces.arrays |= {k: a for k, a in zip(FINAL, final, strict=True) if k in names}
+        settings = {"layout": shown.layout, "dtype": shown.dtype.name}
+        pieces.attributes["meta"] = model.settings() | settings
+    return final
+
+
+def _is(member: str, name: str) -> bool:
+    """Whether a member of a trace is what a name asks for: ``layer0.f`` is an ``f``."""
+    return name in (member, member.rpartition(".")[2])
+
+
+def _blocks(job: Job) -> Blocks:
     """x (s, B, I) of some steps of a file's inputs at a time, and whether they have rows."""
     asked = job.model.given.get("layout")
     x, layout = check_inputs(job.model, np.asarray(job.inputs), asked, job.name)
     major = as_time_major(x, layout)
-    for first in range(0, len(major), BLOCK):
-        yield major[first : first + BLOCK], layout != "steps"
+    held = sum(cell.units for _, cell in job.model.cells) * 8 * major.shape[1]  # bytes of a step
+    size = max(1, min(BLOCK, PIECE // 4 // held))  # as text it takes several times that
+    for first in range(0, len(major), size):
+        yield major[first : first + size], layout != "steps"
+        formats.release(x)
 
 
-def _lines(job: Job) -> Iterator[tuple[Array, bool]]:
-    """x (1, B, I) of each line as it arrives, and whether the line had rows."""
-    rows: int | None = None
-    for n, step in enumerate(job.inputs):
-        where = f"{job.name}, line {n + 1}"
-        batched = step.ndim == 2
-        takes = job.model.cell.inputs
-        if step.shape[-1] != takes:
-            raise UserError(f"{where} holds {step.shape[-1]} numbers; the model takes {takes}.")
-        x = step[None] if batched else step[None, None]
-        if rows not in (None, x.shape[1]):
-            raise UserError(f"{where}: {x.shape[1]} rows, but {rows} before.")
-        rows = x.shape[1]
-        yield x, batched
+TOGETHER = 64  # lines that are there already are run together, which changes no bit
+
+
+def _lines(job: Job) -> Blocks:
+    """x (s, B, I) of the lines that have arrived, and whether a line has rows.
+
+    A line that is wrong is told of once those before it are written.
+    """
+    assert isinstance(job.inputs, StepStream)
+    lines, held = enumerate(job.inputs), list[Array]()
+    wrong: UserError | None = None
+    n, step = 0, None
+    while wrong is None:
+        try:
+            n, step = next(lines, (n, None))
+            if step is not None:
+                held.append(_checked(step, f"{job.name}, line {n + 1}", job.model))
+        except UserError as error:
+            step, wrong = None, error
+        if held and (step is None or len(held) == TOGETHER or not job.inputs.waiting()):
+            x = np.stack(held)  # (s, I) or (s, B, I)
+            held.clear()
+            yield (x, True) if x.ndim == 3 else (x[:, None], False)
+        if step is None:
+            break
+    if wrong:
+        raise wrong
+
+
+def _checked(step: Array, where: str, model: Model) -> Array:
+    if step.shape[-1] != model.cell.inputs:
+        takes = model.cell.inputs
+        raise UserError(f"{where} holds {step.shape[-1]} numbers; the model takes {takes}.")
+    return step
 
 
 def drained(job: Job) -> Array:

@@ -31,6 +31,7 @@ COMMANDS = {
 """Each command and its line of help, which is the first line of its docstring: a test compares."""
 
 
+_ENDINGS = ("SIGTERM", "SIGHUP")
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
 
@@ -146,6 +147,31 @@ def _end(signum: int, frame: FrameType | None) -> None:
     raise Ended(128 + signum)
 
 
+@contextmanager
+def interrupts(stop: Any) -> Iterator[None]:
+    """Let a signal ask a stream to stop between two steps; a second one ends it at once.
+
+    ``stop`` is a `lstmcli.saving.Stop`.
+    """
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        if stop.status:
+            raise Ended(128 + signum)
+        stop.status = 128 + signum
+        if stop.waiting:
+            raise stop.Asked
+
+    before = {}
+    for name in ("SIGINT", *_ENDINGS):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
+            before[getattr(signal, name)] = signal.signal(getattr(signal, name), ask)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed."""
 
@@ -155,7 +181,7 @@ class Command(click.Command):
         gc.enable()
         if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        for name in ("SIGTERM", "SIGHUP"):  # end as an interrupt does: no partial file stays
+        for name in _ENDINGS:  # end as an interrupt does: no partial file stays
             if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
                 signal.signal(getattr(signal, name), _end)
         try:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import click
 import numpy as np
+import numpy.typing as npt
 
 from lstmcli import formats, saving
-from lstmcli.cli import Command
+from lstmcli.cli import Command, Ended, interrupts
 from lstmcli.cli.console import remark, show, standard_input, width
+from lstmcli.cli.effort import effort
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
 from lstmcli.core.model import Trace
 from lstmcli.core.run import NAMES
@@ -21,6 +23,8 @@ from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
 from lstmcli.loading import Job, Named, load_job, not_finite
 from lstmcli.views.window import SHOWN, Window
+
+Array = npt.NDArray[Any]
 
 SCREEN = ("table", "json", "jsonl", "csv", "tsv", "text", *saving.BINARY)
 
@@ -48,6 +52,9 @@ class Output(NamedTuple):
 @click.option("--steps", metavar="A:B", help="Steps of the table; : is all.")
 @click.option("--batch", metavar="A:B", help="Rows of the table.")
 @click.option("--units", metavar="A:B", help="Units of the table.")
+@click.option("--threads", type=click.IntRange(min=1), help="Cores to use; all without.")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to run on (extra: dask).")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 @click.option("--digits", type=click.IntRange(0, 17), help="Digits after the point in the table.")
 def command(weights: tuple[str, ...], **options: Any) -> int:
     """Run saved weights over inputs: h, c and gates of every step.
@@ -75,13 +82,13 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         remark(text)
     if options["save_state"] and job.model.backward:
         remark("a backward cell starts from the last step: runs in chunks differ from the whole.")
-    if _streams(job, output):
-        return _stream(job, output, options["save_state"])
-    job = job._replace(inputs=saving.drained(job))
-    trace = _run(job, output, window)
-    _write(job, trace, output, window)
+    way = _stream if _streams(job, output) else _whole
+    with effort(job, **{k: options[k] for k in ("threads", "scheduler", "quiet")}) as how:
+        final, steps, status = way(job, output, window, how)
     if options["save_state"]:
-        saving.save_state(options["save_state"], trace.final_h, trace.final_c, trace.steps)
+        saving.save_state(options["save_state"], *final, steps)
+    if status:
+        raise Ended(status)
     return 0
 
 
@@ -154,25 +161,46 @@ def _streams(job: Job, output: Output) -> bool:
     return isinstance(job.inputs, StepStream) or not whole
 
 
-def _stream(job: Job, output: Output, state: str | None) -> int:
+Done = tuple[tuple[Array, Array], int, int]  # final h and c, steps done, status if interrupted
+
+
+def _stream(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Done:
+    """Write steps as they are computed; an interrupt ends a stream to stdout between two steps."""
     if not isinstance(job.inputs, StepStream) and (text := not_finite(job.inputs, job.name)):
         remark(text)
     format = str(output.file_format or output.screen)
     names = saving.members_for(format, output.only)
+    meter, stop = how.get("meter"), saving.Stop()
     if output.file:
         with formats.atomically(output.file) as stream:
-            stack = saving.stream_steps(job, stream, format, names)
+            stack = saving.stream_steps(job, stream, format, names, meter, stop)
     else:
-        stack = saving.stream_steps(job, saving.standard_output(), format, names)
-    if state:
-        saving.save_state(state, *stack.state("batch"), stack.steps)
-    return 0
+        with interrupts(stop):
+            stack = saving.stream_steps(job, saving.standard_output(), format, names, meter, stop)
+    return stack.state("batch"), stack.steps, stop.status
 
 
-def _run(job: Job, output: Output, window: Window) -> Trace:
+def _whole(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Done:
+    """Run, then show or write; what is too large for memory goes out in pieces."""
+    job = job._replace(inputs=saving.drained(job))
     x = np.asarray(job.inputs)
     if text := not_finite(x, job.name):
         remark(text)
+    target: str | BinaryIO | None = output.file
+    format = output.file_format
+    if target is None and output.screen in saving.BINARY:
+        target, format = saving.standard_output(), output.screen
+    if target and {output.file_format, output.screen} <= {format, None}:
+        names = saving.members_for(str(format), output.only)
+        if saving.in_pieces(job, str(format), names):
+            final = saving.write_pieces(job, target, str(format), names, **how)
+            return final, saving.extent(job)[0], 0
+    trace = _run(job, output, window, how)
+    _write(job, trace, output, window)
+    return (trace.final_h, trace.final_c), trace.steps, 0
+
+
+def _run(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Trace:
     keep = dict.fromkeys(window.show if output.screen == "table" else ())
     for format in (output.file_format, output.screen):
         if format not in (None, "table"):
@@ -180,13 +208,14 @@ def _run(job: Job, output: Output, window: Window) -> Trace:
             keep |= dict.fromkeys(saving.kept_for(members))
     return run_model(
         job.model,
-        x,
+        np.asarray(job.inputs),
         tuple(keep),
         layout=job.model.given.get("layout"),
         initial_state=job.initial_state,
         lengths=job.lengths,
         mask=job.mask,
         name=job.name,
+        **how,
     )
 
 

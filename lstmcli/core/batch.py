@@ -45,12 +45,22 @@ def row_blocks(rows: int, cell: Cell) -> list[slice]:
 
 
 def step_work(cell: Cell) -> int:
-    """The work of one row and step, in multiplications' worth: the product, and what follows."""
+    """The work of one row and step, in additions and multiplications' worth."""
     return cell.units * (8 * (cell.inputs + cell.outputs + 1) + 280)
 
 
+def seconds(rows: int, steps: int, model: Model) -> float:
+    """About how long a run takes on one core: to decide what is worth preparing for it."""
+    return 1e-11 * rows * steps * sum(step_work(cell) for _, cell in model.cells)
+
+
 def row_chunks(rows: int, model: Model) -> list[slice]:
-    """The smallest groups of rows that are whole blocks in every cell of a model."""
+    """The smallest groups of rows that are whole blocks in every cell of a model.
+
+    Where the state is reset at every step, steps are rows too, and the batch is one group.
+    """
+    if model.convention.state == "reset":
+        return [slice(0, rows)]
     starts = set.intersection(*({b.start for b in row_blocks(rows, c)} for _, c in model.cells))
     ordered = sorted(starts)
     return [slice(a, b) for a, b in zip(ordered, [*ordered[1:], rows], strict=True)]
@@ -83,13 +93,12 @@ class Runner:
         packed: Packed,
         blocks: Sequence[slice],
         state: State,
-        slots: int | None = None,
         meter: Meter | None = None,
     ) -> None:
         self.cell = packed.cell
         self.rows = blocks[-1].stop
         self._blocks = blocks
-        self._loops = [Loop(packed, b.stop - b.start, slots, meter) for b in blocks]
+        self._loops = [Loop(packed, b.stop - b.start, meter) for b in blocks]
         h, c = state
         for block, loop in zip(blocks, self._loops, strict=True):
             loop.start(h[block], c[block])

@@ -93,12 +93,11 @@ class Loop:
         self,
         packed: Packed,
         rows: int,
-        slots: int | None = None,
         meter: Callable[[int], None] | None = None,
     ) -> None:
         cell = packed.cell
         H, I, P, N, R = cell.units, cell.inputs, cell.outputs, packed.width, rows
-        S = slots or (BATCH_SLOTS if R > 1 else LONE_SLOTS)
+        S = BATCH_SLOTS if R > 1 else LONE_SLOTS
         self.cell, self.rows, self.slots, self._meter = cell, R, S, meter
         self._candidate = activation(cell.convention.activation)
         self._output = activation(cell.convention.output_activation)

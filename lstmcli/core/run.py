@@ -85,18 +85,18 @@ def run(
     UserError
         if shapes do not fit.
     """
-    keep = _names(keep)
+    keep = kept_names(keep)
     x, layout = check_inputs(model, np.asarray(x), layout, name)
     major = as_time_major(x, layout)  # (T, B, I)
     rows = major.shape[1]
     valid = valid_steps(lengths, mask, major.shape, layout)
     states = split_state(initial_state or {}, model, rows)
     work = Work(model, rows, keep, mask is not None, meter=meter)
-    chunks = [slice(0, rows)] if executor is None else row_chunks(rows, model)
-    if executor is None or len(chunks) == 1 or model.convention.state == "reset":
+    if executor is None:
         part = work(slice(0, rows), major, states, valid)
     else:
-        shares = zip(*(_share(c, major, states, valid) for c in chunks), strict=True)
+        chunks = row_chunks(rows, model)
+        shares = zip(*(share(c, major, states, valid) for c in chunks), strict=True)
         part = _joined(executor.map(work, *shares), chunks)
     return _trace(model, part, layout)
 
@@ -146,7 +146,7 @@ class Work:
                     )  # fmt: skip
                     finals.append(final)
                     outputs.append(one["h"])
-                    arrays |= _named(self.model, n, d, {k: one[k] for k in self.keep})
+                    arrays |= cell_names(self.model, n, d, {k: one[k] for k in self.keep})
                 if n + 1 < len(self.model.layers):
                     x = merged(outputs, layer[0].convention, None)
         return Part(outputs if len(finals) > 1 else [], arrays, finals)
@@ -160,7 +160,7 @@ class Work:
         return blocks
 
 
-def _share(
+def share(
     chunk: slice, x: Array, states: Sequence[State], valid: Array | None
 ) -> tuple[slice, Array, list[State], Array | None]:
     """A chunk's share of the inputs, the states and the valid steps."""
@@ -297,7 +297,9 @@ def _mask(arrays: dict[str, Array], valid: Array, output: str) -> None:
         arrays["h"][:] = np.take_along_axis(arrays["h"], seen[:, :, None], axis=0)
 
 
-def _named(model: Model, layer: int, direction: int, arrays: dict[str, Array]) -> dict[str, Array]:
+def cell_names(
+    model: Model, layer: int, direction: int, arrays: dict[str, Array]
+) -> dict[str, Array]:
     """The arrays of one cell under the names that a trace gives them."""
     if len(model.layers) == 1 and not model.bidirectional:
         return arrays
@@ -336,45 +338,8 @@ def merged_axes(model: Model) -> bool:
     return len(model.layers[-1]) == 2 and model.convention.merge == "stack"
 
 
-class Stack:
-    """The cells of a model that runs forward only, stepped together: for inputs that arrive."""
-
-    def __init__(
-        self,
-        model: Model,
-        rows: int,
-        initial: Mapping[str, npt.ArrayLike],
-        slots: int | None = None,
-    ) -> None:
-        how = model.convention
-        if model.backward or how.flip_output:
-            raise UserError("a backward run starts from the last step; give the inputs as a file.")
-        if how.state == "reset":
-            raise UserError("state=reset is for inputs in a file.")
-        self.model, self.steps = model, 0
-        states = split_state(initial, model, rows)
-        self._runners = [
-            Runner(Packed(cell), row_blocks(rows, cell), state, slots)
-            for (_, cell), state in zip(model.cells, states, strict=True)
-        ]
-
-    def advance(self, x: Array, keep: tuple[str, ...]) -> dict[str, Array]:
-        """Run the steps of x (s, B, I); gives the arrays of a trace, each (s, B, K)."""
-        arrays: dict[str, Array] = {}
-        for n, runner in enumerate(self._runners):
-            one = runner.advance(x, tuple(dict.fromkeys((*keep, "h"))))
-            x = one["h"]
-            arrays |= _named(self.model, n, 0, {k: one[k] for k in keep})
-        self.steps += len(x)
-        return arrays if len(self._runners) == 1 else {"h": x} | arrays
-
-    def state(self, layout: str) -> tuple[Array, Array]:
-        """The state as a trace has it: ``final_h``, ``final_c``."""
-        states = self.model.convention.states
-        return final_state([runner.state for runner in self._runners], states, layout)
-
-
-def _names(keep: str | Iterable[str]) -> tuple[str, ...]:
+def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
+    """The names to keep; UserError for one that no trace has."""
     names = (keep,) if isinstance(keep, str) else tuple(keep)
     for name in names:
         if name not in NAMES:

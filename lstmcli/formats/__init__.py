@@ -30,6 +30,7 @@ __all__ = [
     "open_steps",
     "read",
     "read_or_stream",
+    "release",
     "write",
 ]
 
@@ -103,6 +104,11 @@ def _read(file: Opened) -> Document:
 
 def _module(name: str) -> Any:
     return import_module(f"{__name__}.{_BY_NAME[name].module}")
+
+
+def release(array: np.ndarray) -> None:
+    """Give back the memory of what was read of a mapped file; see `lstmcli.formats.npy`."""
+    _module("npy").release(array)
 
 
 def write(

@@ -172,6 +172,20 @@ def _mapped(path: str, header: Header) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=header.dtype.newbyteorder("="))
 
 
+def release(array: np.ndarray) -> None:
+    """Give back the memory of what was read of a mapped file; nothing, if it is none.
+
+    The pages stay in the system's cache and come back when they are read again.
+    """
+    held: Any = array
+    while isinstance(held, np.ndarray):
+        held = held.base
+    if hasattr(held, "madvise"):
+        import mmap
+
+        held.madvise(mmap.MADV_DONTNEED)
+
+
 def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """Write the one array; .npy has no place for names or attributes."""
     write_elements(stream, sole(arrays, ".npy"))

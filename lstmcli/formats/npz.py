@@ -6,7 +6,7 @@ more than its header needs, or to a thousand times the archive, is refused unrea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -17,6 +17,7 @@ from lstmcli.formats.archive import DEFLATED, ENCRYPTED, STORED, Archive, Damage
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import HEAD, Opened
 from lstmcli.formats.npy import check, read_elements, read_header, write_elements
+from lstmcli.formats.placed import Placed
 
 SUFFIX = ".npy"
 LARGE = 256 << 20  # bytes up to which no archive is suspected of being a bomb
@@ -134,7 +135,9 @@ def _decoded(value: Any) -> Any:
     return decoded if isinstance(decoded, dict) else value
 
 
-def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
+def write(
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]
+) -> None:
     """Arrays as members, attributes as 0-d ones, ``meta`` as JSON; None is left out.
 
     Nothing is compressed (a gigabyte would take half a minute), and nothing depends on the day.
@@ -146,7 +149,10 @@ def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str,
         for name, array in {**arrays, **extras}.items():
             info = zipfile.ZipInfo(name + SUFFIX, DATE)
             with archive.open(info, "w", force_zip64=True) as member:
-                write_elements(cast(BinaryIO, member), np.asarray(array))
+                if isinstance(array, Placed):
+                    array.copy_to(cast(BinaryIO, member))
+                else:
+                    write_elements(cast(BinaryIO, member), np.asarray(array))
 
 
 def _as_array(value: Any) -> np.ndarray:

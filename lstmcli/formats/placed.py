@@ -1,0 +1,102 @@
+"""`.npy` and `.npz` files filled piece by piece, in any order and from any thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from lstmcli.formats.files import atomically
+
+COPIED = 1 << 20  # bytes at a time
+
+
+class Placed:
+    """An array (n, m, ...) or (n, K) on disk, of which pieces along the first axes are written.
+
+    Writing past what memory holds, with `pwrite`: a full disk is then an error, where a mapped
+    file would end the process.
+    """
+
+    def __init__(self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._file, self._lock = file, Lock()
+        told = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        npy_format.write_array_header_1_0(cast(Any, file), told)
+        file.flush()
+        self._start = file.tell()
+        self._strides = np.cumprod([dtype.itemsize, *shape[:0:-1]])[::-1].tolist()
+        file.truncate(self._start + shape[0] * self._strides[0])
+
+    def write(self, index: tuple[slice, ...], array: np.ndarray) -> None:
+        """Put an array where slices of the first axes say."""
+        array = np.ascontiguousarray(array, self.dtype)
+        along = index[-1]
+        if len(index) == 1 or along.stop - along.start == self.shape[1]:
+            self._put(index[0].start * self._strides[0], array)
+            return
+        first, inner = index[0].start, along.start * self._strides[1]
+        for n, row in enumerate(array):
+            self._put((first + n) * self._strides[0] + inner, row)
+
+    def copy_to(self, stream: BinaryIO) -> None:
+        """Write the whole file, header and all, to a stream."""
+        import shutil
+
+        self._file.seek(0)
+        shutil.copyfileobj(self._file, stream, COPIED)
+
+    def _put(self, at: int, array: np.ndarray) -> None:
+        data = array.reshape(-1).view(np.uint8).data
+        if not hasattr(os, "pwrite"):  # Windows
+            with self._lock:
+                self._file.seek(self._start + at)
+                self._file.write(data)
+            return
+        while data:
+            written = os.pwrite(self._file.fileno(), data, self._start + at)
+            data, at = data[written:], at + written
+
+
+@dataclass
+class Pieces:
+    """What is written: placed arrays by name, and what goes beside them in the end (npz only)."""
+
+    placed: dict[str, Placed]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def open_pieces(
+    target: str | BinaryIO, format: str, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
+) -> Iterator[Pieces]:
+    """Write "npy" or "npz" in pieces; a path appears whole or not at all.
+
+    Where the file itself takes no pieces (an archive, a pipe), they go to nameless temporary
+    files first: beside the target, where there is room for it.
+    """
+    from tempfile import TemporaryFile
+
+    from lstmcli.formats import npz
+
+    with ExitStack() as held:
+        stream = held.enter_context(atomically(target)) if isinstance(target, str) else target
+        folder = os.path.dirname(os.path.realpath(target)) if isinstance(target, str) else None
+        direct = format == "npy" and isinstance(target, str) and stream.seekable()
+        pieces = Pieces({})
+        for name, shape in shapes.items():
+            file = stream if direct else held.enter_context(TemporaryFile(dir=folder))
+            pieces.placed[name] = Placed(file, shape, dtype)
+        yield pieces
+        if format == "npz":
+            npz.write(stream, {**pieces.placed, **pieces.arrays}, pieces.attributes)
+        elif not direct:
+            for array in pieces.placed.values():
+                array.copy_to(stream)

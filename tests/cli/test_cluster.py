@@ -1,0 +1,116 @@
+"""Runs on a real Dask cluster of two worker processes, one of which is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import PIPE, Popen
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli import formats, saving
+from lstmcli.cli import effort
+from tests.cli.conftest import TOP, Lstm
+from tests.cli.test_scale import network
+
+pytestmark = [
+    pytest.mark.frameworks,
+    pytest.mark.filterwarnings("default"),  # of Dask and what it stands on
+]
+
+CLUSTER = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        print(*(worker.pid for worker in cluster.workers.values()), flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[int]]]:
+    """The address of a scheduler, and the process numbers of its workers."""
+    pytest.importorskip("distributed", reason="needs lstmcli[dask]")
+    script = tmp_path_factory.mktemp("cluster") / "cluster.py"
+    script.write_text(CLUSTER)
+    environment = {**os.environ, "PYTHONPATH": str(TOP)}
+    with Popen([sys.executable, script], stdin=PIPE, stdout=PIPE, env=environment) as process:
+        assert process.stdout
+        address, workers = (process.stdout.readline().decode().split() for _ in range(2))
+        yield address[0], [int(number) for number in workers]
+        assert process.stdin
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("output", ["out.npz", "out.json"])
+def test_a_cluster_gives_the_same_bits(
+    lstm: Lstm, tmp_path: Path, cluster: Any, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network(tmp_path / "w.npz", 9, 66, both=True)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(131, 13, 9)))
+    words = ["run", "w.npz", "x.npy", "--layout", "batch"]
+    assert lstm(*words, "-o", f"here-{output}", "--threads", 1).status == 0
+    for pieces in (0, 1 << 40):
+        monkeypatch.setattr(saving, "PIECES_FROM", pieces)
+        assert lstm(*words, "-o", f"there-{output}", "--scheduler", cluster[0]).status == 0
+        here, there = (formats.read(f"{where}-{output}").arrays for where in ("here", "there"))
+        assert here.keys() == there.keys()
+        for name, array in here.items():
+            np.testing.assert_array_equal(there[name], array)
+
+
+def test_a_scheduler_that_is_not_there(lstm: Lstm, tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="needs lstmcli[dask]")
+    network(tmp_path / "w.npz", 9, 4)
+    np.save(tmp_path / "x.npy", np.zeros((3, 13, 9)))
+    done = lstm("run", "w.npz", "x.npy", "--scheduler", "tcp://127.0.0.1:9")
+    assert done.status == 2
+    assert "no scheduler answers there" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_killed_worker_loses_nothing(lstm: Lstm, tmp_path: Path, cluster: Any) -> None:
+    """It dies in the middle of the run; its blocks are done by the other, or by its successor."""
+    network(tmp_path / "w.npz", 64, 256)
+    x = np.random.default_rng(0).normal(size=(1024, 60, 64)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    words = ["run", "w.npz", "x.npy", "--layout", "batch", "--only", "h"]
+    assert lstm(*words, "-o", "here.npz").status == 0
+    killed: list[float] = []
+
+    def kill() -> None:
+        time.sleep(0.7)
+        os.kill(cluster[1][0], signal.SIGKILL)
+        killed.append(time.monotonic())
+
+    killer = Thread(target=kill)
+    killer.start()
+    assert lstm(*words, "-o", "there.npz", "--scheduler", cluster[0]).status == 0
+    assert killed, "the run was over before the worker could be killed"
+    assert time.monotonic() > killed[0]
+    killer.join()
+    np.testing.assert_array_equal(np.load("there.npz")["h"], np.load("here.npz")["h"])
+
+
+def test_without_the_library_the_way_out_is_said(
+    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    network(tmp_path / "w.npz", 9, 4)
+    np.save(tmp_path / "x.npy", np.zeros((3, 13, 9)))
+    done = lstm("run", "w.npz", "x.npy", "--scheduler", "tcp://127.0.0.1:9")
+    assert done == (
+        2,
+        "",
+        "lstm run: --scheduler needs a library:\n  pip install 'lstmcli[dask]'\n",
+    )
+    assert effort.WORTH_THREADS > 0

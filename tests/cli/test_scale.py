@@ -1,0 +1,228 @@
+"""Runs larger than memory, runs that are interrupted, threads, clusters, and the bar."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli import formats, loading, saving
+from lstmcli.core import sweep
+from lstmcli.core.batch import row_chunks
+from tests.cli.conftest import Lstm, start
+
+Array = Any
+
+
+def network(path: Path, I: int, H: int, *, both: bool = False, layers: int = 1) -> None:
+    """A PyTorch network's weights."""
+    rng = np.random.default_rng(3)
+    tensors: dict[str, Array] = {}
+    for n in range(layers):
+        for mark in ("", "_reverse")[: 1 + both]:
+            inputs = I if n == 0 else H * (1 + both)
+            tensors |= {
+                f"weight_ih_l{n}{mark}": rng.normal(size=(4 * H, inputs)),
+                f"weight_hh_l{n}{mark}": rng.normal(size=(4 * H, H)) / 8,
+                f"bias_ih_l{n}{mark}": rng.normal(size=4 * H),
+                f"bias_hh_l{n}{mark}": rng.normal(size=4 * H),
+            }
+    np.savez(path, **{k: a.astype(np.float32) for k, a in tensors.items()})
+
+
+@pytest.mark.parametrize("format", ["npy", "npz"])
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ("--layout batch", {}),
+        ("--layout time --threads 2", {"layers": 2}),
+        ("--layout batch --threads 2 --lengths lengths.npy", {}),
+        ("--layout time", {"both": True, "layers": 2}),
+        ("--layout batch --reverse", {}),
+        ("--layout batch --set state=reset", {}),
+        ("--layout batch --initial-state state.npz --cell-clip 0.5", {}),
+    ],
+)
+def test_pieces_make_what_a_whole_run_makes(
+    lstm: Lstm,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    format: str,
+    options: str,
+    kind: dict[str, Any],
+) -> None:
+    """Bit for bit, whatever the cuts; enough rows for several chunks."""
+    rng = np.random.default_rng(5)
+    network(tmp_path / "w.npz", 9, 66, **kind)
+    x = rng.normal(size=(131, 37, 9)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x.swapaxes(0, 1) if "time" in options else x)
+    np.save(tmp_path / "lengths.npy", rng.integers(0, 38, 131))
+    np.savez(tmp_path / "state.npz", h=rng.normal(size=(131, 66)), c=rng.normal(size=(131, 66)))
+    assert len(row_chunks(131, loading.load("w.npz"))) > 1
+    words = ["run", "w.npz", "x.npy", *options.split()]
+    assert lstm(*words, "-o", f"whole.{format}").status == 0
+    monkeypatch.setattr(saving, "PIECES_FROM", 0)
+    monkeypatch.setattr(sweep, "PIECE", 100_000)
+    monkeypatch.setattr("lstmcli.cli.effort.WORTH_THREADS", 0)
+    done = lstm(*words, "-o", f"pieces.{format}", "--save-state", "end.npz")
+    assert (done.status, done.err if "reverse" not in options and "both" not in kind else "") == (
+        0, "",
+    )  # fmt: skip
+    pieces, whole = (formats.read(f"{name}.{format}") for name in ("pieces", "whole"))
+    assert list(pieces.arrays) == list(whole.arrays)
+    assert pieces.attributes == whole.attributes
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(pieces.arrays[name], array)
+        assert pieces.arrays[name].dtype == np.float32
+    end = np.load(tmp_path / "end.npz")
+    assert int(end["steps"]) == 37
+    if format == "npz":
+        np.testing.assert_array_equal(end["h"], whole.arrays["final_h"])
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("output", ["out.npy", "out.npz", "out.csv"])
+def test_inputs_larger_than_what_may_be_held(lstm: Lstm, tmp_path: Path, output: str) -> None:
+    """A 512 MB file, sparse on disk: what Python and NumPy allocate stays below 60 MB."""
+    network(tmp_path / "w.npz", 64, 32)
+    rows = 270 if output.endswith("csv") else 2048
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (rows, 1000, 64))
+    x[-1, -1] = 1
+    del x
+    lstm("run", "w.npz", "x.npy", "--layout", "batch", "--steps", "0", "--batch", "0")  # imports
+    tracemalloc.start()
+    try:
+        words = ("--layout", "batch", "-o", output, "--only", "h")
+        assert lstm("run", "w.npz", "x.npy", *words).status == 0
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
+    if output == "out.npy":
+        out = np.load(tmp_path / output, mmap_mode="r")
+        assert out.shape == (rows, 1000, 32)
+        assert np.abs(out[-1, -1] - out[0, -1]).max() > 1e-3  # where the one in the corner is seen
+
+
+# ---- interrupts
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> None:
+    network(tmp_path / "w.npz", 4, 3)
+    x = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    lines = [json.dumps(row.tolist()).encode() + b"\n" for row in x]
+    words = ("run", "w.npz", "-", "-f", "jsonl", "--only", "h")
+    process = start(
+        *words, "--save-state", "s.npz",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(b"".join(lines[:5]))
+    process.stdin.flush()
+    first = [json.loads(process.stdout.readline()) for _ in range(5)]
+    process.send_signal(number)
+    process.wait(10)  # with its standard input still open
+    assert process.communicate() == (b"", b"")
+    assert process.returncode == 128 + number
+    assert int(np.load(tmp_path / "s.npz")["steps"]) == 5
+    done = subprocess.run(
+        [sys.executable, "-m", "lstmcli", *words, "--initial-state", "s.npz"],
+        input=b"".join(lines[5:]), capture_output=True, cwd=tmp_path, check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(saving.__file__).parent.parent)},
+    )  # fmt: skip
+    rest = [json.loads(line) for line in done.stdout.splitlines()]
+    (tmp_path / "x.jsonl").write_bytes(b"".join(lines))
+    whole = subprocess.run(
+        [sys.executable, "-m", "lstmcli", "run", "w.npz", "x.jsonl", *words[3:]],
+        capture_output=True, cwd=tmp_path, check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(saving.__file__).parent.parent)},
+    )  # fmt: skip
+    expected = [json.loads(line)["h"] for line in whole.stdout.splitlines()]
+    assert [step["h"] for step in first + rest] == expected
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.npy", "out.npz", "out.json"])
+def test_an_interrupted_run_into_a_file_leaves_none(tmp_path: Path, output: str) -> None:
+    network(tmp_path / "w.npz", 64, 64)
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (40, 40_000, 64))
+    del x
+    words = ("run", "w.npz", "x.npy", "--layout", "batch", "-o", output, "--save-state", "s.npz")
+    process = start(*words, cwd=tmp_path)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20)[1] == b""
+    assert process.returncode == 130
+    assert sorted(os.listdir(tmp_path)) == ["w.npz", "x.npy"]
+
+
+# ---- the bar
+
+
+BAR = """
+import sys, time
+from lstmcli.cli import effort
+effort.PATIENCE = float(sys.argv[1])
+with effort.bar(3000, ("rows", 100)) as meter:
+    for _ in range(10):
+        meter(300)
+        time.sleep(0.05)
+"""
+
+
+def on_a_terminal(code: str, *words: str) -> str:
+    """What a process writes to stderr when that is a terminal."""
+    pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        stderr=theirs, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"},
+        cwd=Path(saving.__file__).parent.parent,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:  # Linux: the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    assert process.wait(10) == 0
+    return shown.decode()
+
+
+def test_a_bar_shows_what_lasts(tmp_path: Path) -> None:
+    shown = on_a_terminal(BAR, "0.05")
+    assert "rows/s" in shown
+    assert "0:00:0" in shown
+    assert on_a_terminal(BAR, "60") == ""
+
+
+RUN = """
+import sys
+from lstmcli.cli import effort, invoke
+effort.PATIENCE = 0
+effort.PAUSE = 0.001
+sys.exit(invoke(sys.argv[1:]))
+"""
+
+
+def test_a_run_has_a_bar_unless_it_is_to_be_quiet(tmp_path: Path) -> None:
+    network(tmp_path / "w.npz", 64, 64)
+    np.save(tmp_path / "x.npy", np.zeros((60, 3000, 64), np.float32))
+    words = ["run", f"{tmp_path}/w.npz", f"{tmp_path}/x.npy", "--layout", "batch"]
+    words += ["-o", f"{tmp_path}/out.npy"]
+    assert "steps/s" in on_a_terminal(RUN, *words)
+    assert on_a_terminal(RUN, *words, "-q") == ""
