@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lstmcli import formats, saving
 from lstmcli.cli import Command, Ended, interrupts
-from lstmcli.cli.console import remark, show, standard_input, width
+from lstmcli.cli.console import remark, standard_input
 from lstmcli.cli.effort import effort
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
 from lstmcli.core.model import Trace
@@ -195,6 +195,10 @@ def _whole(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> 
         if saving.in_pieces(job, str(format), names):
             final = saving.write_pieces(job, target, str(format), names, **how)
             return final, saving.extent(job)[0], 0
+    if output.screen == "table" and output.file is None:
+        from lstmcli.cli.tables import show_run  # views are not for a file or a pipe
+
+        return show_run(job, window, how), saving.extent(job)[0], 0
     trace = _run(job, output, window, how)
     _write(job, trace, output, window)
     return (trace.final_h, trace.final_c), trace.steps, 0
@@ -223,14 +227,9 @@ def _write(job: Job, trace: Trace, output: Output, window: Window) -> None:
     if output.file:
         saving.save(trace, output.file, output.only)
     if output.screen == "table":
-        from lstmcli.views.traces import header_sheet, trace_sheets  # not for a file or a pipe
+        from lstmcli.cli.tables import show_trace
 
-        shape, given = np.asarray(job.inputs).shape, bool(job.initial_state)
-        header = header_sheet(job.model, shape, trace.layout, given, width())
-        sheets = trace_sheets(trace, window, width())
-        first = next(sheets)  # a mistake in --steps and the like is told before anything is shown
-        show([header, first])
-        show(sheets)
+        show_trace(job, trace, window)
     elif output.screen:
         names = saving.members_for(output.screen, output.only)
         saving.write_trace(trace, saving.standard_output(), output.screen, names)

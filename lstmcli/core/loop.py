@@ -15,6 +15,7 @@ never merged over steps, and h and c are handed on in the working dtype.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ class Loop:
         self._cg = np.zeros(2 * H * R, cell.dtype)  # c, and beside it the candidate
         self._c = self._cg[: H * R].reshape(H, R)
         self._gates = np.empty((4 * H, R), cell.dtype)  # where gates go that nobody keeps
-        self._step: Step = usual_cell(cell) if packed.usual else whole_cell(cell)
+        self._step: Step = (usual_cell if packed.usual else whole_cell)(cell, self._z)
         self._quick = packed.usual
 
         self._product: Callable[[Array, Array], object]
@@ -188,11 +189,14 @@ class Loop:
         self, count: int, gates: Array | None, c: Array | None, z: Array | None
     ) -> None:
         """Any cell, with its gates, cells and pre-activations written where they are kept."""
-        before = self._c
-        for k, (operand, h) in enumerate(self._operands[:count]):
-            self._product(operand, self._product_out)
-            gates_k = self._gates if gates is None else gates[k]
-            after = self._c if c is None else c[k]
-            self._step(self._z, before, gates_k, after, h, None if z is None else z[k])
+        before, step, product, out = self._c, self._step, self._product, self._product_out
+        kept = (
+            repeat(self._gates, count) if gates is None else gates,
+            repeat(self._c, count) if c is None else c,
+            repeat(None, count) if z is None else z,
+        )
+        for (operand, h), gates_k, after, z_k in zip(self._operands, *kept, strict=False):
+            product(operand, out)
+            step(before, gates_k, after, h, z_k)
             before = after
         self._c[:] = before

@@ -1,8 +1,9 @@
 """From pre-activations to gates, c and h: the equations of one step.
 
-Both steps here work on a block of R rows, in the gate order f, i, o, g of the loop. They read
-z (4H, R) and c (H, R); they write gates (4H, R), c_new (H, R), which may be c itself, h (P, R) and,
-where somebody keeps it, the pre-activations z_kept (4H, R). z is scratch afterwards.
+Both steps here work on a block of R rows, in the gate order f, i, o, g of the loop. They read z
+(4H, R), the same buffer at every step, and c (H, R); they write gates (4H, R), c_new (H, R), which
+may be c itself, h (P, R) and, where somebody keeps it, the pre-activations z_kept (4H, R). z is
+scratch afterwards.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from lstmcli.core.model import Cell
 from lstmcli.core.names import HOME
 
 Array = npt.NDArray[Any]
-Step = Callable[[Array, Array, Array, Array, Array, "Array | None"], None]
+Step = Callable[[Array, Array, Array, Array, "Array | None"], None]
 
 FIOG = "fiog"
 """The order of gates inside the loop: what shares an operation stands together."""
 
 
-def usual_cell(cell: Cell) -> Step:
+def usual_cell(cell: Cell, z: Array) -> Step:
     """The step of sigmoid gates, for a z of which f, i and o are negated.
 
     Its quotients are those of the loop's quick path, so that h does not depend on what is kept.
@@ -34,29 +35,28 @@ def usual_cell(cell: Cell) -> Step:
     candidate = activation(cell.convention.activation)
     output = activation(cell.convention.output_activation)
     one = np.ones((), cell.dtype)
+    q, q_f, q_i, q_o, z_g = z[:n], z[:H], z[H : 2 * H], z[2 * H : n], z[n:]
+    exp, add, divide = np.exp, np.add, np.divide
 
-    def step(
-        z: Array, c: Array, gates: Array, c_new: Array, h: Array, z_kept: Array | None
-    ) -> None:
+    def step(c: Array, gates: Array, c_new: Array, h: Array, z_kept: Array | None) -> None:
         if z_kept is not None:
-            np.negative(z[:n], z_kept[:n])
-            np.copyto(z_kept[n:], z[n:])
-        q, q_f, q_i, q_o, z_g = z[:n], z[:H], z[H : 2 * H], z[2 * H : n], z[n:]
+            np.negative(q, z_kept[:n])
+            np.copyto(z_kept[n:], z_g)
         g = gates[n:]
-        np.exp(q, q)
-        np.add(q, one, q)  # 1 / gate
-        np.divide(one, q, gates[:n])
+        exp(q, q)
+        add(q, one, q)  # 1 / gate
+        divide(one, q, gates[:n])
         candidate(z_g, g)
-        np.divide(c, q_f, q_f)  # f * c
-        np.divide(g, q_i, q_i)  # i * g
-        np.add(q_f, q_i, c_new)
+        divide(c, q_f, q_f)  # f * c
+        divide(g, q_i, q_i)  # i * g
+        add(q_f, q_i, c_new)
         output(c_new, z_g)
-        np.divide(z_g, q_o, h)  # o * t(c)
+        divide(z_g, q_o, h)  # o * t(c)
 
     return step
 
 
-def whole_cell(cell: Cell) -> Step:
+def whole_cell(cell: Cell, z: Array) -> Step:
     """The step of any cell: the equations with every part that a framework may add to them."""
     H, how = cell.units, cell.convention
     gate = activation(how.recurrent_activation)
@@ -68,10 +68,9 @@ def whole_cell(cell: Cell) -> Step:
     look_before, look_after, look_late = _peepholes(cell)
     project = _projection(cell)
 
-    def step(
-        z: Array, c: Array, gates: Array, c_new: Array, h: Array, z_kept: Array | None
-    ) -> None:
-        z_f, z_i, z_o, z_g = (z[k * H : (k + 1) * H] for k in range(4))
+    z_f, z_i, z_o, z_g = (z[k * H : (k + 1) * H] for k in range(4))
+
+    def step(c: Array, gates: Array, c_new: Array, h: Array, z_kept: Array | None) -> None:
         f, i, o, g = (gates[k * H : (k + 1) * H] for k in range(4))
         look_before(z_f, z_i, c)
         normalise(z_f, 0), normalise(z_i, 1), normalise(z_g, 3)

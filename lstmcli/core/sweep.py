@@ -160,6 +160,7 @@ def sweep(
     keep: str | Iterable[str],
     sink: Sink,
     *,
+    shown: Sequence[range] | None = None,
     layout: str | None = None,
     initial_state: Mapping[str, npt.ArrayLike] | None = None,
     lengths: npt.ArrayLike | None = None,
@@ -170,8 +171,10 @@ def sweep(
 ) -> State:
     """As `lstmcli.core.run.run`, bit for bit, but nothing is kept: ``sink`` gets the pieces.
 
-    Gives ``final_h`` and ``final_c``. Memory is that of a few pieces; where a model needs the whole
-    sequence (backward, masked), that of the sequences of a chunk of rows.
+    Gives ``final_h`` and ``final_c``. Where only some steps are ``shown``, in ascending ranges, a
+    model that runs forward takes the quick path over the others, and hands on no more. Memory is
+    that of a few pieces; where a model needs the whole sequence (backward, masked), that of the
+    sequences of a chunk of rows.
 
     Raises
     ------
@@ -199,9 +202,10 @@ def sweep(
         cells = [cell for _, cell in model.cells]
         blocks = [blocks_within(chunk, rows, cell) for cell in cells]
         stack = Stack(model, work.packed, blocks, own, meter=meter)
-        for first in range(0, steps, piece):
-            arrays = stack.advance(x[first : first + piece], keep)
-            sink(chunk, slice(first, stack.steps), arrays)
+        for cut, wanted in _cuts(steps, piece, shown):
+            arrays = stack.advance(x[cut], keep if wanted else ())
+            if wanted:
+                sink(chunk, cut, arrays)
         return stack.states
 
     finals = [(h.copy(), c.copy()) for h, c in states]
@@ -214,6 +218,17 @@ def sweep(
         for (h, c), (own_h, own_c) in zip(finals, ends, strict=True):
             h[chunk], c[chunk] = own_h, own_c
     return final_state(finals, model.convention.states, layout)
+
+
+def _cuts(steps: int, piece: int, shown: Sequence[range] | None) -> Iterator[tuple[slice, bool]]:
+    """All steps in order, in slices of at most a piece, and whether they are shown."""
+    marks = [(r.start, r.stop) for r in shown] if shown is not None else [(0, steps)]
+    at = 0
+    for start, stop in [*marks, (steps, steps)]:
+        for last, wanted in ((start, False), (stop, True)):
+            while at < last:
+                yield slice(at, min(at + piece, last)), wanted
+                at = min(at + piece, last)
 
 
 def _piece(model: Model, keep: tuple[str, ...], rows: int) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -107,10 +108,13 @@ def _wrapped(sheet: Sheet, label: str, words: Sequence[str], style: str, width: 
 # ---- the steps
 
 
-def trace_sheets(trace: Trace, window: Window, width: int | None) -> Iterator[Sheet]:
+def trace_sheets(
+    trace: Trace, window: Window, width: int | None, seen: Mapping[str, OverAll] | None = None
+) -> Iterator[Sheet]:
     """The table of a trace, piece by piece: each step's units, or each step summed up.
 
-    A trace of several cells has a table for each.
+    A trace of several cells has a table for each. ``seen`` sums up the steps of each cell, where
+    the trace holds only some of them.
     """
     cells = dict.fromkeys(name.rpartition(".")[0] for name in trace.arrays if "." in name)
     for n, cell in enumerate(cells or [""]):
@@ -120,32 +124,70 @@ def trace_sheets(trace: Trace, window: Window, width: int | None) -> Iterator[Sh
                 heading.add()
             heading.add((cell, "bold"))
             yield heading
-        yield from _cell_sheets(_shown(trace, window.show, cell), window, width)
+        own = _shown(trace, window.show, cell)
+        yield from _cell_sheets(own, window, width, (seen or {}).get(cell))
 
 
-def _cell_sheets(arrays: Mapping[str, Array], window: Window, width: int | None) -> Iterator[Sheet]:
-    """The table of one cell's arrays, each (T, B, H)."""
-    steps, rows, units = (min(n) for n in zip(*(a.shape for a in arrays.values()), strict=True))
+class Part(NamedTuple):
+    """What of one cell a window shows."""
+
+    rows: Sequence[int] | None  # None: all
+    units: Sequence[int] | None
+    opened: bool  # a line a unit, not a step summed up
+    steps: list[Sequence[int]]  # head and tail, or one part
+
+    def picked(self, array: Array) -> Array:
+        """The rows and units of (T, B, H); nothing is copied where all are shown."""
+        array = array if self.rows is None else array[:, self.rows]
+        return array if self.units is None else array[:, :, self.units]
+
+
+def _part(steps: int, rows: int, units: int, window: Window) -> Part:
     chosen_rows = parse_selection(window.rows, rows, "--batch", "row")
     chosen_units = parse_selection(window.units, units, "--units", "unit")
     chosen_steps = parse_selection(window.steps, steps, "--steps", "step")
-    picked_rows = range(rows) if chosen_rows is None else chosen_rows
-    picked_units = range(units) if chosen_units is None else chosen_units
-    opened = chosen_units is not None or len(picked_rows) * len(picked_units) <= MANY
-    picked = {k: _picked(a, chosen_rows, chosen_units) for k, a in arrays.items()}
-    height = 1 if not opened else len(picked_rows) * len(picked_units) + (len(picked_units) > 1)
-    parts = _parts(steps, chosen_steps, height)
-    if opened:
-        yield from _opened(picked, picked_rows, picked_units, rows, parts, window, width)
-    else:
-        yield from _pieces(lambda steps: _summary_columns(picked, steps, window), parts, width)
-        yield _over_all(picked, picked_units)
+    r, u = rows if chosen_rows is None else len(chosen_rows), len(chosen_units or range(units))
+    opened = chosen_units is not None or r * u <= MANY
+    height = 1 if not opened else r * u + (u > 1)
+    return Part(chosen_rows, chosen_units, opened, _parts(steps, chosen_steps, height))
 
 
-def _picked(array: Array, rows: Sequence[int] | None, units: Sequence[int] | None) -> Array:
-    """The rows and units chosen of (T, B, H); nothing is copied where all are shown."""
-    array = array if rows is None else array[:, rows]
-    return array if units is None else array[:, :, units]
+def steps_shown(model: Model, window: Window, steps: int, rows: int) -> list[range]:
+    """The steps that a table will show, in ascending ranges."""
+    shown: set[int] = set()
+    for _, cell in model.cells:
+        units = cell.outputs if "h" in window.show else cell.units
+        for part in _part(steps, rows, min(units, cell.units), window).steps:
+            shown.update(part)
+    ordered = sorted(shown)
+    starts = [s for s in ordered if s - 1 not in shown]
+    ends = [s + 1 for s in ordered if s + 1 not in shown]
+    return [range(a, b) for a, b in zip(starts, ends, strict=True)]
+
+
+def sums_up(model: Model, window: Window, steps: int, rows: int) -> bool:
+    """Whether a table will sum up all steps, so that it has to see them."""
+    cells = [cell for _, cell in model.cells]
+    return not all(_part(steps, rows, cell.units, window).opened for cell in cells)
+
+
+def _cell_sheets(
+    arrays: Mapping[str, Array], window: Window, width: int | None, seen: OverAll | None
+) -> Iterator[Sheet]:
+    """The table of one cell's arrays, each (T, B, H)."""
+    steps, rows, units = (min(n) for n in zip(*(a.shape for a in arrays.values()), strict=True))
+    part = _part(steps, rows, units, window)
+    picked = {k: part.picked(a) for k, a in arrays.items()}
+    picked_rows = range(rows) if part.rows is None else part.rows
+    picked_units = range(units) if part.units is None else part.units
+    if part.opened:
+        yield from _opened(picked, picked_rows, picked_units, rows, part.steps, window, width)
+        return
+    yield from _pieces(lambda steps: _summary_columns(picked, steps, window), part.steps, width)
+    if seen is None:
+        seen = OverAll(window)
+        seen.see(arrays)
+    yield seen.sheet(picked_units)
 
 
 def _shown(trace: Trace, show: Sequence[str], cell: str) -> dict[str, Array]:
@@ -154,8 +196,9 @@ def _shown(trace: Trace, show: Sequence[str], cell: str) -> dict[str, Array]:
     for name in show:
         array = trace.time_major(f"{cell}.{name}" if cell else name)
         if name == "z":
-            blocks = np.split(array, 4, axis=2)
-            arrays |= {f"z_{gate}": block for gate, block in zip(HOME, blocks, strict=True)}
+            units = array.shape[2] // 4
+            for n, gate in enumerate(HOME):
+                arrays[f"z_{gate}"] = array[:, :, n * units : (n + 1) * units]
         else:
             arrays[name] = array
     return arrays
@@ -359,28 +402,57 @@ def _stuck(gate: Array) -> Array:
     return (gate < STUCK) | (gate > 1 - STUCK)
 
 
-def _over_all(arrays: Mapping[str, Array], units: Sequence[int]) -> Sheet:
-    """Ranges over all steps, and what people look for: stuck gates, dead units."""
-    sheet = Sheet()
-    ranges = [
-        f"{k} {number(float(a.min()), 3)} .. {number(float(a.max()), 3)}"
-        for k, a in arrays.items()
-        if k in "hc"
-    ]
-    sheet.add(("over all  ", "dim"), "   ".join(ranges))
-    gates = [f"{k} {percent(float(_stuck(arrays[k]).mean()))}" for k in arrays if k in "ifo"]
-    if gates:
-        sheet.add(("stuck     ", "dim"), f"gates within {STUCK:g} of 0 or 1:  {'   '.join(gates)}")
-    if "h" in arrays:
-        dead = [units[int(u)] for u in np.flatnonzero(np.abs(arrays["h"]).max(axis=(0, 1)) < DEAD)]
+class OverAll:
+    """All steps of a cell summed up as they are seen: ranges, stuck gates, dead units."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._ranges: dict[str, tuple[float, float]] = {}
+        self._stuck: dict[str, int] = {}
+        self._numbers = 0  # of one gate
+        self._reach: Array | None = None  # (H,): the greatest |h| of each unit
+        self._lock = Lock()
+
+    def see(self, arrays: Mapping[str, Array]) -> None:
+        """Take some steps into account, arrays (s, B, H) by name; from any thread."""
+        with self._lock:
+            self._see(arrays)
+
+    def _see(self, arrays: Mapping[str, Array]) -> None:
+        steps, rows, units = next(iter(arrays.values())).shape
+        part = _part(steps, rows, units, self._window._replace(steps=None))
+        for name, array in arrays.items():
+            own = part.picked(array)
+            if name in ("h", "c"):
+                low, high = self._ranges.get(name, (float("inf"), float("-inf")))
+                self._ranges[name] = min(low, float(own.min())), max(high, float(own.max()))
+            if name in ("i", "f", "o"):
+                self._stuck[name] = self._stuck.get(name, 0) + int(np.count_nonzero(_stuck(own)))
+                self._numbers += own.size * (name == next(iter(self._stuck)))
+            if name == "h":
+                reach = np.maximum(own.max(axis=(0, 1)), -own.min(axis=(0, 1)))
+                self._reach = reach if self._reach is None else np.maximum(self._reach, reach)
+
+    def sheet(self, units: Sequence[int]) -> Sheet:
+        """What was seen, in words."""
+        sheet = Sheet()
+        ranges = [f"{k} {number(a, 3)} .. {number(b, 3)}" for k, (a, b) in self._ranges.items()]
+        sheet.add(("over all  ", "dim"), "   ".join(ranges))
+        gates = [f"{k} {percent(n / self._numbers)}" for k, n in self._stuck.items()]
+        if gates:
+            told = f"gates within {STUCK:g} of 0 or 1:  {'   '.join(gates)}"
+            sheet.add(("stuck     ", "dim"), told)
+        dead = [] if self._reach is None else [
+            units[int(u)] for u in np.flatnonzero(self._reach < DEAD)
+        ]  # fmt: skip
         if dead:
             some = ", ".join(map(str, dead[:8])) + (", ..." if len(dead) > 8 else "")
             sheet.add(
                 ("dead      ", "dim"),
                 f"{_count(len(dead), 'unit')} with |h| below {DEAD:g} throughout: {some}",
             )
-    sheet.add(
-        ("next      ", "dim"),
-        "--units 0:4 opens units, --batch 0 a row; -o out.npz keeps everything",
-    )
-    return sheet
+        sheet.add(
+            ("next      ", "dim"),
+            "--units 0:4 opens units, --batch 0 a row; -o out.npz keeps everything",
+        )
+        return sheet

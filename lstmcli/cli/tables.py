@@ -1,0 +1,86 @@
+"""The table of a run: of a long one only what it shows is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lstmcli.cli.console import show, width
+from lstmcli.core.model import Model, Trace
+from lstmcli.core.run import run
+from lstmcli.core.states import State
+from lstmcli.core.sweep import plan, runs_forward
+from lstmcli.loading import Job
+from lstmcli.saving import extent
+from lstmcli.views.traces import OverAll, header_sheet, steps_shown, sums_up, trace_sheets
+from lstmcli.views.window import Window
+
+LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
+
+
+def show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
+    """Run and print the table; gives the final state.
+
+    Raises
+    ------
+    UserError
+        for inputs that do not fit, or a window that is not there.
+    """
+    trace, seen = _traced(job, window, how)
+    show_trace(job, trace, window, seen)
+    return trace.final_h, trace.final_c
+
+
+def show_trace(
+    job: Job, trace: Trace, window: Window, seen: Mapping[str, OverAll] | None = None
+) -> None:
+    """Print the header and the table of a trace."""
+    shape, given = np.asarray(job.inputs).shape, bool(job.initial_state)
+    header = header_sheet(job.model, shape, trace.layout, given, width())
+    sheets = trace_sheets(trace, window, width(), seen)
+    first = next(sheets)  # a mistake in --steps and the like is told before anything is shown
+    show([header, first])
+    show(sheets)
+
+
+def _traced(
+    job: Job, window: Window, how: Mapping[str, Any]
+) -> tuple[Trace, dict[str, OverAll] | None]:
+    """The trace of a run, or of a long one that runs forward the steps that will be shown."""
+    model, x = job.model, np.asarray(job.inputs)
+    told: dict[str, Any] = {
+        "layout": model.given.get("layout"),
+        "initial_state": job.initial_state,
+        **how,
+    }
+    steps, rows = extent(job)
+    whole = job.lengths is not None or job.mask is not None or not runs_forward(model)
+    few = plan(model, x, window.show, told["layout"]).nbytes < LONG
+    if whole or few or window.rows is not None:
+        masks: dict[str, Any] = {"lengths": job.lengths, "mask": job.mask, "name": job.name}
+        return run(model, x, tuple(window.show), **told, **masks), None
+    from lstmcli.core.excerpt import excerpt
+
+    shown = steps_shown(model, window, steps, rows)
+    seen = {_own(model, name): OverAll(window) for name, _ in model.cells}
+    see = _watch(model, seen) if sums_up(model, window, steps, rows) else None
+    return excerpt(model, x, tuple(window.show), shown, see, **told), seen
+
+
+def _own(model: Model, cell: str) -> str:
+    """What the arrays of a cell begin with."""
+    return cell if len(model.cells) > 1 else ""
+
+
+def _watch(model: Model, seen: Mapping[str, OverAll]) -> Callable[[Mapping[str, Any]], None]:
+    """Show each cell's pieces to what sums them up."""
+
+    def see(arrays: Mapping[str, Any]) -> None:
+        for cell, over_all in seen.items():
+            prefix = f"{cell}." if cell else ""
+            own = {k[len(prefix) :]: a for k, a in arrays.items() if k.startswith(prefix)}
+            over_all.see({k: a for k, a in own.items() if k in ("h", "c", "i", "f", "g", "o")})
+
+    return see
