@@ -151,7 +151,14 @@ def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> 
     assert [step["h"] for step in first + rest] == expected
 
 
-@pytest.mark.parametrize("output", ["out.jsonl", "out.npy", "out.npz", "out.json"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        "out.jsonl",
+        "out.npy",
+        *(pytest.param(f"out.{k}", marks=pytest.mark.wide) for k in ("npz", "json")),
+    ],
+)
 def test_an_interrupted_run_into_a_file_leaves_none(tmp_path: Path, output: str) -> None:
     network(tmp_path / "w.npz", 64, 64)
     x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (40, 40_000, 64))
@@ -226,3 +233,33 @@ def test_a_run_has_a_bar_unless_it_is_to_be_quiet(tmp_path: Path) -> None:
     words += ["-o", f"{tmp_path}/out.npy"]
     assert "steps/s" in on_a_terminal(RUN, *words)
     assert on_a_terminal(RUN, *words, "-q") == ""
+
+
+# ---- tables of long runs
+
+
+@pytest.mark.parametrize(
+    ("H", "shape", "options"),
+    [
+        (3, (900, 9), ""),  # opened: a line a unit
+        (66, (500, 9), "--steps 7,100,101"),
+        (66, (131, 60, 9), "--layout batch --threads 2"),
+        (66, (131, 60, 9), "--layout batch --units 3,60 --steps -2:"),
+        (66, (60, 70, 9), "--layout time --show h,f,z --cell-clip 0.5"),
+        (5, (900, 9), "--show c,g --steps :"),
+    ],
+)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_table_that_keeps_only_what_it_shows_is_the_table(
+    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    H: int, shape: tuple[int, ...], options: str, layers: int,
+) -> None:  # fmt: skip
+    network(tmp_path / "w.npz", 9, H, layers=layers)
+    np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=shape).astype(np.float32))
+    words = ["run", "w.npz", "x.npy", *options.split()]
+    monkeypatch.setattr("lstmcli.cli.effort.WORTH_THREADS", 0)
+    whole = lstm(*words)
+    assert whole.status == 0
+    monkeypatch.setattr("lstmcli.cli.tables.LONG", 0)
+    monkeypatch.setattr(sweep, "PIECE", 50_000)
+    assert lstm(*words) == whole
