@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from lstmcli.cli.console import show, width
-from lstmcli.core.model import Model, Trace
-from lstmcli.core.run import run
+from lstmcli.core.batch import Meter
+from lstmcli.core.model import Model, Trace, as_time_major
+from lstmcli.core.run import check_inputs, run
 from lstmcli.core.states import State
 from lstmcli.core.sweep import plan, runs_forward
 from lstmcli.loading import Job
@@ -28,9 +29,25 @@ def show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
     UserError
         for inputs that do not fit, or a window that is not there.
     """
+    if _is_long(job, window) and window.steps == ":" and len(job.model.cells) == 1:
+        return _show_passing(job, window, how.get("meter"))
     trace, seen = _traced(job, window, how)
     show_trace(job, trace, window, seen)
     return trace.final_h, trace.final_c
+
+
+def _show_passing(job: Job, window: Window, meter: Meter | None) -> State:
+    """Print steps as they are computed."""
+    from lstmcli.core.excerpt import Excerpt, Passing
+
+    model = job.model
+    x, layout = check_inputs(model, np.asarray(job.inputs), model.given.get("layout"), job.name)
+    seen = {"": OverAll(window)}
+    major = as_time_major(x, layout)
+    passing = Passing(model, major, window.show, job.initial_state, _watch(model, seen), meter)
+    none = np.empty(0)  # its final state is not known yet
+    show_trace(job, Excerpt(passing.arrays(), none, none, layout), window, seen)
+    return passing.stack.state(layout)
 
 
 def show_trace(
@@ -56,9 +73,7 @@ def _traced(
         **how,
     }
     steps, rows = extent(job)
-    whole = job.lengths is not None or job.mask is not None or not runs_forward(model)
-    few = plan(model, x, window.show, told["layout"]).nbytes < LONG
-    if whole or few or window.rows is not None:
+    if not _is_long(job, window):
         masks: dict[str, Any] = {"lengths": job.lengths, "mask": job.mask, "name": job.name}
         return run(model, x, tuple(window.show), **told, **masks), None
     from lstmcli.core.excerpt import excerpt
@@ -67,6 +82,15 @@ def _traced(
     seen = {_own(model, name): OverAll(window) for name, _ in model.cells}
     see = _watch(model, seen) if sums_up(model, window, steps, rows) else None
     return excerpt(model, x, tuple(window.show), shown, see, **told), seen
+
+
+def _is_long(job: Job, window: Window) -> bool:
+    """Whether a table need not keep all that it shows a part of, and can do so."""
+    model, layout = job.model, job.model.given.get("layout")
+    if job.lengths is not None or job.mask is not None or not runs_forward(model):
+        return False
+    planned = plan(model, np.asarray(job.inputs), window.show, layout, job.name)
+    return planned.nbytes >= LONG and window.rows is None
 
 
 def _own(model: Model, cell: str) -> str:

@@ -1,4 +1,4 @@
-"""Some steps of a long run, kept under their own numbers."""
+"""Some steps of a long run under their own numbers: those that are kept, or those that pass."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.batch import Meter
 from lstmcli.core.model import Model, Trace, as_time_major
 from lstmcli.core.run import check_inputs
-from lstmcli.core.sweep import plan, sweep
+from lstmcli.core.sweep import Stack, plan, sweep
 
 Array = npt.NDArray[Any]
+
+PASSING = 1000  # steps that are there at once while a run passes
 
 
 class Steps:
@@ -28,13 +31,81 @@ class Steps:
     def __getitem__(self, index: Any) -> Any:
         """A step's (B, K); several steps' (s, B, K); for a tuple, these steps of what it picks."""
         if isinstance(index, tuple):
-            return Steps(self.shape[0], {k: a[index] for k, a in self._parts.items()})
+            return self._pick(index)
         if isinstance(index, Sequence):
-            return np.stack([self[step] for step in index])
+            return np.stack([self._step(step) for step in index])
+        return self._step(index)
+
+    def _pick(self, index: tuple[Any, ...]) -> Steps:
+        return Steps(self.shape[0], {k: a[index] for k, a in self._parts.items()})
+
+    def _step(self, number: int) -> Array:
         for steps, array in self._parts.items():
-            if index in steps:
-                return array[steps.index(index)]
-        raise IndexError(f"step {index} was not kept")
+            if number in steps:
+                held: Array = array[steps.index(number)]
+                return held
+        raise IndexError(f"step {number} was not kept")
+
+
+class Passing:
+    """A forward run that goes on when somebody asks for a step further on; a piece is held."""
+
+    def __init__(
+        self, model: Model, x: Array, keep: Sequence[str], initial_state: Mapping[str, Any],
+        see: Callable[[Mapping[str, Array]], None] | None = None, meter: Meter | None = None,
+    ) -> None:  # fmt: skip
+        self._x, self._keep, self._see = x, tuple(keep), see  # x (T, B, I)
+        self.stack = Stack.of_stream(model, x.shape[1], initial_state, meter)
+        self._first, self.piece = 0, dict[str, Array]()  # each (s, B, K)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Run the next piece."""
+        self._first = self.stack.steps
+        self.piece = self.stack.advance(self._x[self._first : self._first + PASSING], self._keep)
+        if self._see:
+            self._see(self.piece)
+
+    def reach(self, step: int) -> int:
+        """Go on to the piece with this step; gives its place there."""
+        while step >= self.stack.steps:
+            self.go_on()
+        if step < self._first:
+            raise IndexError(f"step {step} has passed")
+        return step - self._first
+
+    def arrays(self) -> dict[str, Any]:
+        """Every array by name, as an `Arriving`."""
+        return {name: Arriving(self, len(self._x), name) for name in self.piece}
+
+
+class Arriving(Steps):
+    """An array (T, B, K) of a run that is passing."""
+
+    def __init__(
+        self, passing: Passing, steps: int, name: str, picks: tuple[Any, ...] = ()
+    ) -> None:
+        self._passing, self._name, self._picks = passing, name, picks
+        self._seen: tuple[Array, Array] | None = None  # a piece, and what is picked of it
+        some = self._picked()
+        self.shape, self.dtype = (steps, *some.shape[1:]), some.dtype
+
+    def _picked(self) -> Array:
+        piece = self._passing.piece[self._name]
+        if self._seen is None or self._seen[0] is not piece:
+            picked = piece
+            for index in self._picks:
+                picked = picked[index]
+            self._seen = piece, picked
+        return self._seen[1]
+
+    def _pick(self, index: tuple[Any, ...]) -> Steps:
+        return Arriving(self._passing, self.shape[0], self._name, (*self._picks, index))
+
+    def _step(self, number: int) -> Array:
+        place = self._passing.reach(number)
+        step: Array = self._picked()[place]
+        return step
 
 
 @dataclass(frozen=True, eq=False, repr=False)

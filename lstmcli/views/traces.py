@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.excerpt import Arriving
 from lstmcli.core.model import Model, Trace
 from lstmcli.core.names import HOME, spaced
 from lstmcli.views.numbers import number, parse_selection, percent
@@ -183,7 +184,10 @@ def _cell_sheets(
     if part.opened:
         yield from _opened(picked, picked_rows, picked_units, rows, part.steps, window, width)
         return
-    yield from _pieces(lambda steps: _summary_columns(picked, steps, window), part.steps, width)
+    yield from _pieces(
+        lambda steps: _summary_columns(picked, steps, window), part.steps, width,
+        peek=_lasting(picked),
+    )  # fmt: skip
     if seen is None:
         seen = OverAll(window)
         seen.see(arrays)
@@ -236,7 +240,12 @@ def _opened(
     def columns(steps: Sequence[int]) -> list[Column]:
         return build(arrays, steps, rows, units, batch, window)
 
-    yield from _pieces(columns, parts, width, gap, blank)
+    yield from _pieces(columns, parts, width, gap, blank, _lasting(arrays))
+
+
+def _lasting(arrays: Mapping[str, Array]) -> bool:
+    """Whether later steps can be looked at before earlier ones."""
+    return not any(isinstance(array, Arriving) for array in arrays.values())
 
 
 def _pieces(
@@ -245,11 +254,17 @@ def _pieces(
     width: int | None,
     gap: int = 2,
     blank: bool = False,
+    peek: bool = True,
 ) -> Iterator[Sheet]:
-    """A table in pieces with the same columns, and a line for the steps between two parts."""
+    """A table in pieces with the same columns, and a line for the steps between two parts.
+
+    Columns are as wide as the first and the last steps need, where one can ``peek`` at the last.
+    """
     chunks = [[p[n : n + CHUNK] for n in range(0, len(p), CHUNK)] for p in parts]
-    ends = zip(build(chunks[0][0]), build(chunks[-1][-1]), strict=True)
-    least = [max(first.width, last.width) for first, last in ends]
+    least = [column.width for column in build(chunks[0][0])]
+    if peek:
+        last = build(chunks[-1][-1])
+        least = [max(w, column.width) for w, column in zip(least, last, strict=True)]
     kept: list[int] | None = None
     for n, part in enumerate(chunks):
         for steps in part:

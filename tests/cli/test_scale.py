@@ -247,6 +247,7 @@ def test_a_run_has_a_bar_unless_it_is_to_be_quiet(tmp_path: Path) -> None:
         (66, (131, 60, 9), "--layout batch --units 3,60 --steps -2:"),
         (66, (60, 70, 9), "--layout time --show h,f,z --cell-clip 0.5"),
         (5, (900, 9), "--show c,g --steps :"),
+        (66, (2500, 9), "--steps :"),
     ],
 )
 @pytest.mark.parametrize("layers", [1, 2])
