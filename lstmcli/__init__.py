@@ -5,12 +5,13 @@
     model = lstmcli.load("weights.npz", forget_bias=1.0)
     trace = lstmcli.run(model, x)                       # trace.h, .c, .i, .f, .g, .o, .final_h
     difference = lstmcli.diff(trace, "expected.txt")    # .equal, .first_divergence, .arrays
+    derivation = lstmcli.derive(model, x, 1, 0, "f")    # .sums, .lines, .line("h").value
     lstmcli.save(trace, "out.npz")
 
 The rings; imports point inwards only::
 
     cli        one file per command; may use everything, nothing uses it
-    loading, saving, comparing        join files and the core
+    loading, saving, comparing, ...   join files and the core
     formats    files <-> named arrays; knows no LSTM          views   results -> sheets
     core       the cell, the loop, the conventions, the comparison; numpy only
     errors     UserError
@@ -25,18 +26,20 @@ if TYPE_CHECKING:
     from lstmcli.comparing import diff
     from lstmcli.core.model import Model, Trace
     from lstmcli.core.run import run
+    from lstmcli.deriving import derive
     from lstmcli.errors import UserError
     from lstmcli.loading import load
     from lstmcli.saving import save
 
 __version__ = "0.1.0"  # a string: reading it from the installed metadata would take 25 ms
 
-__all__ = ["Model", "Trace", "UserError", "__version__", "diff", "load", "run", "save"]
+__all__ = ["Model", "Trace", "UserError", "__version__", "derive", "diff", "load", "run", "save"]
 
 _HOMES = {
     "Model": "core.model",
     "Trace": "core.model",
     "UserError": "errors",
+    "derive": "deriving",
     "diff": "comparing",
     "load": "loading",
     "run": "core.run",

@@ -26,7 +26,7 @@ MAY = {
     "__init__": {"errors", "core", "joints"},  # lazily
     "__main__": {"cli"},
 }  # fmt: skip
-JOINTS = {"loading", "saving", "comparing", "inspecting"}
+JOINTS = {"loading", "saving", "comparing", "inspecting", "deriving"}
 
 
 def ring(name: str) -> str:

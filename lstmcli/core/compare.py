@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -189,21 +189,10 @@ def compare(
         if no name is shared, a tolerance makes no sense, or ``ulp`` alone meets printed text.
     """
     by_ulp_alone = ulp is not None and rtol is None and atol is None
-    a, b = _with_name(a, b), _with_name(b, a)
-    common = [name for name in a.arrays if name in b.arrays]
-    if not common:
-        raise UserError(_nothing_shared(a, b))
+    a, b, common = _named_alike(a, b)
     if by_ulp_alone:
         _refuse_print(a, b, common)
-
-    backward = _computed_backward(a, b)
-
-    def pair(of_a: str, of_b: str) -> Pair:
-        precision = coarser(a.precision(of_a), b.precision(of_b))
-        test = tolerance(precision, rtol, atol, ulp, equal_nan)
-        layouts = a.layout, b.layout
-        return align(of_b, a.numbers(of_a), b.numbers(of_b), test, layouts, backward)
-
+    pair = _aligner(a, b, rtol, atol, ulp, equal_nan)
     pairs = {name: pair(name, name) for name in common}
     arrays = {
         name: replace(_measure(pairs[name]), shapes=(a.arrays[name].shape, b.arrays[name].shape))
@@ -229,6 +218,48 @@ def compare(
         atol=None if by_ulp_alone else _shared([x.tolerance.atol for x in arrays.values()]),
         remarks=_remarks(a, b, common),
     )
+
+
+def matched(a: Side, b: Side) -> dict[str, Pair]:
+    """The arrays that two sides share by name, laid on each other, with the tolerance of each.
+
+    Raises
+    ------
+    UserError
+        if no name is shared.
+    """
+    a, b, common = _named_alike(a, b)
+    pair = _aligner(a, b)
+    return {name: pair(name, name) for name in common}
+
+
+def _named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
+    """Both sides, a lone array called h, and the names that they share."""
+    a, b = _with_name(a, b), _with_name(b, a)
+    common = [name for name in a.arrays if name in b.arrays]
+    if not common:
+        raise UserError(_nothing_shared(a, b))
+    return a, b, common
+
+
+def _aligner(
+    a: Side,
+    b: Side,
+    rtol: float | None = None,
+    atol: float | None = None,
+    ulp: int | None = None,
+    equal_nan: bool = False,
+) -> Callable[[str, str], Pair]:
+    """What lays an array of a on one of b and gives the pair its tolerance."""
+    backward = _computed_backward(a, b)
+
+    def pair(of_a: str, of_b: str) -> Pair:
+        precision = coarser(a.precision(of_a), b.precision(of_b))
+        test = tolerance(precision, rtol, atol, ulp, equal_nan)
+        layouts = a.layout, b.layout
+        return align(of_b, a.numbers(of_a), b.numbers(of_b), test, layouts, backward)
+
+    return pair
 
 
 def _with_name(side: Side, other: Side) -> Side:

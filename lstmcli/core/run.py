@@ -142,7 +142,7 @@ class Work:
                     one, final = _run_cell(
                         partial(advance, packed, blocks, self.meter),
                         cell, x, states[len(finals)], valid, self.keep,
-                        backward=d == 1, hidden=_rule(cell, self.masked, len(layer) == 2),
+                        backward=d == 1, hidden=hidden_rule(cell, self.masked, len(layer) == 2),
                     )  # fmt: skip
                     finals.append(final)
                     outputs.append(one["h"])
@@ -223,8 +223,7 @@ def _run_cell(
     ``hidden`` says what is seen there instead.
     """
     how = cell.convention
-    turned = backward or how.reverse or how.go_backwards
-    if turned:
+    if _turned(cell, backward):
         x, valid = x[::-1], None if valid is None else valid[::-1]
     order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, R)
     if order is not None:
@@ -236,12 +235,41 @@ def _run_cell(
         back = np.argsort(order, axis=0)[:, :, None]
         arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
         _mask(arrays, valid, hidden)
-    if (turned and not how.go_backwards) != how.flip_output:
+    if _flipped(cell, backward):
         arrays = {k: a[::-1] for k, a in arrays.items()}
     return arrays, final
 
 
-def _rule(cell: Cell, masked: bool, both_directions: bool) -> str:
+def _turned(cell: Cell, backward: bool) -> bool:
+    """Whether the cell runs from the last step to the first."""
+    return backward or cell.convention.reverse or cell.convention.go_backwards
+
+
+def _flipped(cell: Cell, backward: bool) -> bool:
+    """Whether its arrays lie in the other order than it ran."""
+    how = cell.convention
+    return (_turned(cell, backward) and not how.go_backwards) != how.flip_output
+
+
+def order_of_steps(
+    cell: Cell, steps: int, valid: Array | None, backward: bool
+) -> tuple[Array, Array]:
+    """For each step of the loop, the step of the inputs it takes, and its place in the trace.
+
+    Both are (T, B), or (T, 1) where all rows go alike (``valid`` is None).
+    """
+    order: Array = np.arange(steps)[:, None]  # (T, B) from here on
+    if valid is not None:
+        skipped = ~(valid[::-1] if _turned(cell, backward) else valid)
+        order = np.argsort(skipped, axis=0, kind="stable")
+    other = steps - 1 - order
+    return (
+        other if _turned(cell, backward) else order,
+        other if _flipped(cell, backward) else order,
+    )
+
+
+def hidden_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
     """What stands where no step is valid: zero, the last output again, or what runs on."""
     how = cell.convention
     if not masked:

@@ -1,0 +1,85 @@
+"""``lstm derive``: read as for run, work out one number, show; status 1 where another's differs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import numpy as np
+
+from lstmcli import formats, saving
+from lstmcli.cli import Command
+from lstmcli.cli.console import remark, show, standard_input, width
+from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.deriving import derive
+from lstmcli.errors import UserError
+from lstmcli.loading import Named, load_job, only_one_stdin
+from lstmcli.views.derivation import Detail, derivation_sheet
+from lstmcli.views.traces import header_sheet
+
+
+@click.command(cls=Command)
+@paths_argument("weights")
+@click.option("--step", type=int, required=True, metavar="T", help="From 0; -1 is the last.")
+@click.option("--unit", type=int, required=True, metavar="U", help="From 0; -1 is the last.")
+@click.option("--gate", type=click.Choice(list("ifgo")), help="This gate, term by term.")
+@click.option("--batch", type=int, default=0, metavar="N", help="Row of the batch, from 0.")
+@click.option("--cell", metavar="NAME", help="Which of several: layer0, layer1_reverse, ...")
+@click.option("--against", metavar="FILE", help="Another's results, beside the lines they have.")
+@click.option("--terms", default="20", metavar="N|all", help="The largest terms to show: 20.")
+@click.option("--digits", type=click.IntRange(0, 17), help="Of all numbers.")
+@click.option("--lengths", metavar="FILE|N,N,...", help="Valid steps of each row.")
+@click.option("--mask", metavar="FILE", help="Which steps count, in the axes of the inputs.")
+@click.option("--initial-state", metavar="FILE", help="h and c to start from; zero without.")
+@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
+              help="What stdout gets.")  # fmt: skip
+@setting_options
+def command(
+    weights: tuple[str, ...], step: int, unit: int, gate: str | None, batch: int,
+    cell: str | None, against: str | None, terms: str, digits: int | None, lengths: str | None,
+    mask: str | None, initial_state: str | None, format: str, **options: Any,
+) -> int:  # fmt: skip
+    """Show how one number comes about: every term, the gates, c and h.
+
+    \b
+    lstm derive samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --step 1 --unit 0
+    lstm derive weights.npz inputs.npy --step 1 --unit 0 --gate f --against theirs.txt
+
+    Weights and inputs are given as for run. The last number of each line is the one that run
+    gives, bit for bit. FILE is anything that diff reads.
+    Exit status: 0 shown, and FILE agrees; 1 FILE has another number; 2 trouble.
+    """
+    most = _most(terms)
+    settings = settings_from(options)
+    only_one_stdin([Named.parse(w) for w in weights], initial_state, lengths, mask, against)
+    job = load_job(
+        weights,
+        settings,
+        stdin=standard_input(),
+        initial_state=initial_state,
+        lengths=lengths,
+        mask=mask,
+    )
+    for text in job.model.remarks:
+        remark(text)
+    x = np.asarray(saving.drained(job))
+    layout = job.model.given.get("layout")
+    found = derive(
+        job.model, x, step, unit, gate, batch=batch, cell=cell, against=against, layout=layout,
+        initial_state=job.initial_state, lengths=job.lengths, mask=job.mask, name=job.name,
+    )  # fmt: skip
+    if format == "json":
+        formats.write(saving.standard_output(), "json", {}, found.to_json())
+    else:
+        how, given = job.model.convention, bool(job.initial_state)
+        header = header_sheet(job.model, x.shape, layout or how.layout, given, width())
+        show([header, derivation_sheet(found, Detail(digits, most, weights), width())])
+    return 0 if found.first_difference is None else 1
+
+
+def _most(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdigit() or text == "0":
+        raise UserError(f"--terms {text}: takes a number from 1 on, or all.")
+    return int(text)

@@ -1,0 +1,100 @@
+"""A sum of products, term by term, worked out exactly: nothing is rounded until it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import accumulate
+from math import isfinite, isnan
+from typing import Any
+
+import numpy as np
+
+Scalar = np.floating[Any]
+Exact = Fraction | float
+"""An exact number; a float only where NaN or an infinity has come in."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One product, such as ``x[2]`` times its weight in the kernel, or a lone number, a bias."""
+
+    name: str  # "x[2]", "h_prev[0]", "c_prev[1]", "bias", "forget bias"
+    weight: Scalar
+    factor: Scalar | None = None  # what is weighted; None: the weight is added as it is
+    matrix: str = ""  # where the weight stands: "kernel", "recurrent", "peephole", "projection"
+
+    @cached_property
+    def product(self) -> Exact:
+        """The term itself."""
+        weight = exactly(self.weight)
+        return weight if self.factor is None else exactly(self.factor) * weight
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The terms of a sum, the largest first."""
+
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def of(cls, terms: list[Term]) -> Sum:
+        """Bring terms in the order of their size."""
+        return cls(tuple(sorted(terms, key=lambda term: _size(term.product), reverse=True)))
+
+    @cached_property
+    def running(self) -> list[Exact]:
+        """The sum so far, after each term."""
+        return list(accumulate(term.product for term in self.terms))
+
+    @property
+    def total(self) -> Exact:
+        """The whole sum."""
+        return self.running[-1]
+
+    def part(self, matrix: str, name: str | None = None) -> Exact:
+        """The sum of the terms with their weights in one matrix; of the lone number of a name."""
+        chosen = [t for t in self.terms if t.matrix == matrix and name in (None, t.name)]
+        return sum((term.product for term in chosen), Fraction(0))
+
+
+def exactly(number: Scalar) -> Exact:
+    """A number of any float type as a fraction."""
+    if not np.isfinite(number):
+        return float(number)
+    return Fraction(*number.as_integer_ratio())
+
+
+def rounded(exact: Exact, dtype: np.dtype[Any]) -> Scalar:
+    """The number of a type that lies nearest."""
+    kind: type[Scalar] = dtype.type
+    if isinstance(exact, float):
+        return kind(exact)
+    with np.errstate(all="ignore"):
+        near = kind(float(exact))
+        if not np.isfinite(near):
+            return near
+        near = near + kind(float(exact - exactly(near)))  # of a type wider than float64
+        beside = [np.nextafter(near, kind(towards)) for towards in (-np.inf, np.inf)]
+    finite = [Fraction(*n.as_integer_ratio()) for n in (near, *beside) if np.isfinite(n)]
+    return kind(min(finite, key=lambda number: abs(number - exact)))
+
+
+def ulps_between(a: Scalar, b: Scalar) -> int | None:
+    """How many numbers of their type lie between, counting one end; None where one has no place.
+
+    0 only if they are the same.
+    """
+    if a == b or (np.isnan(a) and np.isnan(b)):
+        return 0
+    with np.errstate(all="ignore"):
+        spacing = np.spacing(min(abs(a), abs(b)))
+        apart = float(abs(a.astype(np.longdouble) - b) / spacing)
+    return max(1, round(apart)) if isfinite(apart) else None
+
+
+def _size(exact: Exact) -> float:
+    """For sorting: what is not a number comes first, as it decides the sum."""
+    size = abs(float(exact))
+    return float("inf") if isnan(size) else size

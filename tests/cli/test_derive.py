@@ -1,0 +1,173 @@
+"""``lstm derive``: the command's screen, JSON, exit status and messages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import SAMPLE, TOP, Lstm
+
+FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
+GOLDEN = TOP / "tests" / "golden"
+
+GATE = """\
+f, step 1, batch 0, unit 0
+x          of step 1 of the inputs
+h, c_prev  as step 0 left them
+
+sum_f              value       weight  of                term  sum so far
+forget bias                                        1.00000000  1.00000000
+x[0]          1.86755799   0.22211829  kernel      0.41481879  1.41481879
+x[2]          0.95008842   0.36076525  kernel      0.34275888  1.75757767
+x[1]         -0.97727788  -0.32719428  kernel      0.31975973  2.07733740
+h[2]         -0.25431477   0.35267830  recurrent  -0.08969130  1.98764610
+h[0]         -0.21386017  -0.20391089  recurrent   0.04360842  2.03125452
+x[3]         -0.15135721  -0.22911864  kernel      0.03467876  2.06593327
+h[1]         -0.08401277   0.26433526  recurrent  -0.02220754  2.04372574
+bias                                               0.00000000  2.04372574
+"""
+
+
+def derived(lstm: Lstm, *words: Any) -> Any:
+    done = lstm("derive", *words, "-f", "json")
+    assert done.status in (0, 1), done.err
+    return json.loads(done.out)
+
+
+def test_the_terms_of_a_gate_then_c_and_h(lstm: Lstm) -> None:
+    done = lstm("derive", *FILES, "--step", 1, "--unit", 0, "--gate", "f")
+    assert (done.status, done.err) == (0, "")
+    assert GATE in done.out
+    assert "f     = sigmoid(z_f)\n      = sigmoid(2.04372574)\n      = 0.88531210236" in done.out
+    assert "      = 0.88531210 * -0.60919952 + 0.51192954 * 0.18433243\n" in done.out
+
+
+@pytest.mark.parametrize("gate", [(), ("--gate", "o")])
+def test_the_json_s_last_line_is_run_s_number(lstm: Lstm, gate: tuple[str, ...]) -> None:
+    lstm("run", *FILES, "-o", "out.npz")
+    with np.load("out.npz") as trace:
+        for step in (0, 3, 6):
+            found = derived(lstm, *FILES, "--step", step, "--unit", 2, *gate)
+            lines = {line["name"]: line["value"] for line in found["lines"]}
+            assert found["lines"][-1]["name"] == "h"
+            for name in "hco":
+                assert lines[name] == trace[name][0, step, 2]
+            assert found["previous_step"] == (step - 1 if step else None)
+
+
+def test_every_number_of_a_line_is_there_to_be_used(lstm: Lstm) -> None:
+    found = derived(lstm, *FILES, "--step", 4, "--unit", 1)
+    line = next(line for line in found["lines"] if line["name"] == "c")
+    assert line["formula"] == "f * c_prev + i * g"
+    n = line["numbers"]
+    assert n["f"] * n["c_prev"] + n["i"] * n["g"] == pytest.approx(line["value"], rel=1e-14)
+    terms = found["sums"]["i"]["terms"]
+    assert sum(t["term"] for t in terms) == pytest.approx(found["sums"]["i"]["sum"], rel=1e-14)
+    assert terms[0]["value"] * terms[0]["weight"] == pytest.approx(terms[0]["term"], rel=1e-15)
+
+
+def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
+    words = ("derive", *FILES, "--step", 1, "--unit", 0)
+    agreeing = lstm(*words, "--against", SAMPLE / "tensorflow.txt")
+    assert agreeing.status == 0
+    assert "agrees     h: all they have" in agreeing.out
+    differing = lstm(*words, "--against", SAMPLE / "numpy.txt")
+    assert differing.status == 1
+    assert "-0.18201784   differs by 4.04e-2, the first to differ" in differing.out
+    assert "already" not in differing.out
+    assert "next       lstm explain" in differing.out
+    later = lstm("derive", *FILES, "--step", 2, "--unit", 0, "--against", SAMPLE / "numpy.txt")
+    assert "h of step 1 differs already" in later.out
+
+
+def test_against_a_trace_of_our_own_names_the_gate(lstm: Lstm) -> None:
+    lstm("run", *FILES, "--forget-bias", 0, "-o", "plain.npz")
+    found = derived(lstm, *FILES, "--step", 1, "--unit", 0, "--against", "plain.npz")
+    assert found["first_difference"] == "f"
+    agree = {line["name"]: line["agrees"] for line in found["lines"]}
+    assert (agree["i"], agree["f"], agree["g"], agree["z_i"]) == (True, False, True, None)
+
+
+def test_many_terms_are_summed_up(lstm: Lstm) -> None:
+    rng = np.random.default_rng(5)
+    np.savez("w.npz", kernel=rng.normal(size=(70, 80)), bias=rng.normal(size=80))
+    np.save("x.npy", rng.normal(size=(3, 50)))
+    words = ("derive", "w.npz", "x.npy", "--step", 2, "--unit", 7, "--gate", "f")
+    out = lstm(*words).out
+    assert "52 smaller" in out
+    assert "the 20 largest of 72 terms" in out
+    assert "69 smaller" in lstm(*words, "--terms", 3).out
+    everything = lstm(*words, "--terms", "all").out
+    assert "smaller" not in everything
+    total = [line.split()[-1] for line in out.splitlines() if "52 smaller" in line]
+    last = [line for line in everything.splitlines() if line.startswith(("x[", "h[", "bias"))]
+    assert len(last) == 71  # and the forget bias
+    assert last[-1].split()[-1] == total[0]
+    assert len(derived(lstm, *words[1:])["sums"]["f"]["terms"]) == 72
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_no_width_cuts_a_number(lstm: Lstm, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("derive", *FILES, "--step", 1, "--unit", 0, "--gate", "f")
+    plain = lstm(*words).out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = lstm(*words).out
+    assert "…" not in out
+    last = [repr(line["value"]) for line in derived(lstm, *words[1:])["lines"]]
+    for value in (*last, "1.86755799", "2.04372574"):
+        assert value in plain
+        assert value in out
+
+
+def test_one_of_several_cells_is_to_be_named(lstm: Lstm) -> None:
+    case = GOLDEN / "torch" / "two_layers_bidirectional"
+    with np.load(f"{case}.npz") as arrays:
+        np.savez("x.npz", **{k: arrays[k] for k in arrays if k == "inputs" or "." in k})
+        np.savez("theirs.npz", h=arrays["h"])
+    words = ("derive", f"{case}.weights.npz", "x.npz", "--layout", "batch", "--step", 2,
+             "--unit", 1, "--batch", 3)  # fmt: skip
+    refused = lstm(*words)
+    assert refused.status == 2
+    assert "--cell layer1_reverse" in refused.err
+    done = lstm(*words, "--cell", "layer1_reverse", "--against", "theirs.npz")
+    assert done.status == 0
+    assert "of step 2 of the output of layer0" in done.out
+    assert "as step 3 left them" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--step", 7, "--unit", 0), "there is no step 7; steps are 0 to 6"),
+        (("--step", 0, "--unit", 0, "--terms", "some"), "--terms some: takes a number"),
+        (("--unit", 0), "missing option '--step'"),
+        (("--step", 0, "--unit", 0, "--against", "no.npz"), "no.npz"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(lstm: Lstm, words: tuple[Any, ...], said: str) -> None:
+    done = lstm("derive", *FILES, *words)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_another_s_results_may_come_from_a_pipe(lstm: Lstm) -> None:
+    text = (SAMPLE / "tensorflow.txt").read_bytes()
+    words = ("derive", *FILES, "--step", 1, "--unit", 0, "--against", "-")
+    assert lstm(*words, stdin=text).status == 0
+    Path("x.npy").write_bytes(FILES[1].read_bytes())
+    refused = lstm("derive", FILES[0], "-", *words[3:], stdin=text)
+    assert refused.status == 2
+    assert "only once" in refused.err
+
+
+def test_digits_shape_every_number_and_hide_what_they_cannot_show(lstm: Lstm) -> None:
+    words = ("derive", *FILES, "--step", 1, "--unit", 0, "--digits", 5)
+    out = lstm(*words, "--against", SAMPLE / "numpy.txt").out
+    assert "= -0.22244\ntheirs  -0.18202   differs" in out
+    assert "ULP" not in out
