@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lstmcli.core.equations import Line
-from lstmcli.core.terms import Scalar, Sum, rounded
+from lstmcli.core.terms import Scalar, Sum, as_float, rounded
 from lstmcli.core.tolerance import jsonable
 
 
@@ -74,8 +74,8 @@ def _sum_json(one: Sum) -> dict[str, Any]:
             "matrix": term.matrix or None,
             "value": None if term.factor is None else _plain(term.factor),
             "weight": _plain(term.weight),
-            "term": jsonable(float(term.product)),
-            "running_sum": jsonable(float(running)),
+            "term": jsonable(as_float(term.product)),
+            "running_sum": jsonable(as_float(running)),
         }
         for term, running in zip(one.terms, one.running, strict=True)
     ]

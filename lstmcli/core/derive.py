@@ -21,9 +21,9 @@ from lstmcli.core.run import (
     merged,
     order_of_steps,
     run,
-    split_state,
     valid_steps,
 )
+from lstmcli.core.states import split_state
 from lstmcli.errors import UserError, did_you_mean
 
 Array = npt.NDArray[Any]

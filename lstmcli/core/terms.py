@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate
-from math import isfinite, isnan
+from math import inf, isfinite, isnan
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,10 @@ class Sum:
         """The whole sum."""
         return self.running[-1]
 
+    def rest(self, count: int) -> Exact:
+        """The sum of all terms but the first ``count``."""
+        return sum((term.product for term in self.terms[count:]), Fraction(0))
+
     def part(self, matrix: str, name: str | None = None) -> Exact:
         """The sum of the terms with their weights in one matrix; of the lone number of a name."""
         chosen = [t for t in self.terms if t.matrix == matrix and name in (None, t.name)]
@@ -66,19 +70,29 @@ def exactly(number: Scalar) -> Exact:
     return Fraction(*number.as_integer_ratio())
 
 
+def as_float(exact: Exact) -> float:
+    """The nearest float64; infinite beyond its range."""
+    try:
+        return float(exact)
+    except OverflowError:
+        return inf if exact > 0 else -inf
+
+
 def rounded(exact: Exact, dtype: np.dtype[Any]) -> Scalar:
     """The number of a type that lies nearest."""
     kind: type[Scalar] = dtype.type
     if isinstance(exact, float):
         return kind(exact)
     with np.errstate(all="ignore"):
-        near = kind(float(exact))
+        near = kind(as_float(exact))
         if not np.isfinite(near):
             return near
         near = near + kind(float(exact - exactly(near)))  # of a type wider than float64
         beside = [np.nextafter(near, kind(towards)) for towards in (-np.inf, np.inf)]
-    finite = [Fraction(*n.as_integer_ratio()) for n in (near, *beside) if np.isfinite(n)]
-    return kind(min(finite, key=lambda number: abs(number - exact)))
+    finite = [number for number in (near, *beside) if np.isfinite(number)]
+    distances = [abs(Fraction(*number.as_integer_ratio()) - exact) for number in finite]
+    nearest: Scalar = finite[distances.index(min(distances))]
+    return nearest
 
 
 def ulps_between(a: Scalar, b: Scalar) -> int | None:
@@ -96,5 +110,5 @@ def ulps_between(a: Scalar, b: Scalar) -> int | None:
 
 def _size(exact: Exact) -> float:
     """For sorting: what is not a number comes first, as it decides the sum."""
-    size = abs(float(exact))
-    return float("inf") if isnan(size) else size
+    size = abs(as_float(exact))
+    return inf if isnan(size) else size
