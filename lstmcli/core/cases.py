@@ -36,6 +36,18 @@ class Case:
         return text.replace("{a}", self.names[0]).replace("{b}", self.names[1])
 
     @property
+    def differing_settings(self) -> dict[str, tuple[Any, Any]] | None:
+        """The settings in which the sides differ, where both say how they were made.
+
+        None stands for a setting that is off. The layout is no part of it: axes are aligned.
+        """
+        a, b = self.settings
+        if a is None or b is None:
+            return None
+        names = [name for name in dict.fromkeys([*a, *b]) if name != "layout"]
+        return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}
+
+    @property
     def differing(self) -> list[Pair]:
         """The pairs that are not equal."""
         return [pair for pair in self.pairs.values() if not pair.equal]

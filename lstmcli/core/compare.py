@@ -146,6 +146,7 @@ class Difference:
     rtol: float | None  # None: arrays of several precisions were each given their own, or --ulp
     atol: float | None
     remarks: tuple[str, ...] = ()  # what no file said and had to be assumed
+    settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
 
     @property
     def equal(self) -> bool:
@@ -153,7 +154,10 @@ class Difference:
         return all(array.equal for array in self.arrays.values())
 
     def to_json(self) -> dict[str, Any]:
-        """The whole comparison as JSON can hold it; non-finite numbers are words."""
+        """The whole comparison as JSON can hold it; non-finite numbers are words.
+
+        ``settings`` is there only where both sides say how they were made: name to [of a, of b].
+        """
         first = self.first_divergence
         return {
             "equal": self.equal,
@@ -164,7 +168,7 @@ class Difference:
             "only_in_a": self.only_in_a,
             "only_in_b": self.only_in_b,
             "hints": [{"code": hint.code, "text": hint.text} for hint in self.hints],
-        }
+        } | ({} if self.settings is None else {"settings": dict(self.settings)})
 
 
 def compare(
@@ -217,6 +221,7 @@ def compare(
         rtol=None if by_ulp_alone else _shared([x.tolerance.rtol for x in arrays.values()]),
         atol=None if by_ulp_alone else _shared([x.tolerance.atol for x in arrays.values()]),
         remarks=_remarks(a, b, common),
+        settings=case.differing_settings,
     )
 
 

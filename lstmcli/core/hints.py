@@ -33,14 +33,11 @@ def find_hints(case: Case) -> list[Hint]:
 
 def settings_differ(case: Case) -> list[Hint]:
     """The settings that two traces say they were made with, where they are not the same."""
-    a, b = case.settings
-    if a is None or b is None:
+    settings = case.differing_settings
+    if not settings:
         return []
-    names = [n for n in dict.fromkeys([*a, *b]) if n != "layout" and a.get(n) != b.get(n)]
-    if not names:
-        return []
-    unset = "not set"
-    listed = "; ".join(f"{n} {a.get(n, unset)} / {b.get(n, unset)}" for n in names)
+    said = {name: ["not set" if v is None else v for v in both] for name, both in settings.items()}
+    listed = "; ".join(f"{name} {a} / {b}" for name, (a, b) in said.items())
     text = f"The two were made with different settings ({{a}} / {{b}}): {listed}."
     return [Hint("settings_differ", case.say(text))]
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from lstmcli.core.derivation import Derivation, Place
 from lstmcli.core.equations import Line
 from lstmcli.core.names import HOME
-from lstmcli.core.terms import Exact, Scalar, Sum
+from lstmcli.core.terms import Exact, Scalar, Sum, as_float
 from lstmcli.views.numbers import number
-from lstmcli.views.prose import PLAIN_WIDTH, labelled
+from lstmcli.views.prose import PLAIN_WIDTH, STDIN, explain_command, labelled
 from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet, Span, fit, table
 from lstmcli.views.sizes import short
 
@@ -102,7 +102,7 @@ def _terms(name: str, one: Sum, detail: Detail, width: int | None) -> Sheet:
     products = [term.product for term in shown]
     running = one.running[:most]
     if rest:
-        products.append(sum((term.product for term in one.terms[most:]), type(one.total)(0)))
+        products.append(one.rest(most))
         running.append(one.total)
     blank = [""] * (rest > 0)
     columns = [
@@ -125,7 +125,7 @@ def _scalar(value: Scalar | None, digits: int) -> str:
 
 
 def _exact(value: Exact, digits: int) -> str:
-    return number(float(value), digits)
+    return number(as_float(value), digits)
 
 
 # ---- all gates, side by side
@@ -256,7 +256,8 @@ def _closing(d: Derivation, detail: Detail, width: int | None) -> Sheet:
         )
         sheet.extend(labelled("rounded once", text, width, "dim", _INDENT + 3))
     if first is not None:
-        command = f"lstm explain {' '.join(detail.paths)} {d.against}"
+        name = "EXPECTED" if d.against in (None, STDIN) else str(d.against)
+        command = explain_command(detail.paths, name)
         sheet.extend(labelled("next", command, width, indent=_INDENT))
     elif d.gate is None:
         sheet.extend(labelled("next", "--gate f shows every term of a gate", width, indent=_INDENT))

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.alignment import GATES, ArrayName
+from lstmcli.core.alignment import GATES, WEIGHTS, ArrayName
 from lstmcli.core.cases import Hint
 from lstmcli.core.compare import LONE, ArrayDifference, Difference, Place, Side
 from lstmcli.views.numbers import number, percent
-from lstmcli.views.prose import PLAIN_WIDTH, apart, labelled
-from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet
+from lstmcli.views.prose import PLAIN_WIDTH, STDIN, apart, explain_command, labelled
+from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, table
 from lstmcli.views.sizes import rounded_up, short, whole
 from lstmcli.views.step_errors import LABEL, fitted, step_table, strips
 
@@ -25,12 +25,8 @@ MOST_DIGITS = 17  # two different float64 differ within these
 
 _INDENT = 11  # of hints and remarks
 
-_TRY_FORGET_BIAS = "lstm run WEIGHTS INPUTS --forget-bias 0 (then 1), each against {b}"
-_NEXT = {
-    "forget_bias": _TRY_FORGET_BIAS,
-    "suspect_forget_gate": _TRY_FORGET_BIAS,
-    "suspect_recurrence": _TRY_FORGET_BIAS,
-}
+_NO_CONVENTION = {"nan_in_both", "suspect_nan", "suspect_single"}
+"""Hints that no other reading of the weights could be behind."""
 
 
 def difference_sheet(
@@ -44,11 +40,16 @@ def difference_sheet(
 ) -> Sheet:
     """One line if all is equal; else both sides, a row per array, and where they part.
 
+    The settings that differ come first, where both sides say how they were made.
+
     ``width`` is the terminal's; None leaves out nothing. ``per_step`` adds the error of each step,
     by head and tail if a terminal would have to scroll. ``digits`` sets the places of values;
     without, there are as many as it takes to see that two are different.
     """
     sheet = Sheet()
+    if d.settings:
+        sheet.extend(_settings(d.settings))
+        sheet.add()
     if d.equal:
         sheet.add((_equal_line(d), AGREES))
     else:
@@ -62,8 +63,21 @@ def difference_sheet(
         sheet.extend(step_table(stepped, width))
     if not d.equal:
         sheet.extend(_where(d, width, digits, with_strips=not per_step))
-        sheet.extend(_hints(d.hints, b.name, width))
+        sheet.extend(_hints(d.hints, width))
+        sheet.extend(_next(d, a, b, width))
     return sheet
+
+
+def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
+    """A row per setting; what is off on one side is a dash."""
+    sides = [
+        ["-" if both[n] is None else str(both[n]) for both in differing.values()] for n in (0, 1)
+    ]
+    return table([
+        Column("settings", list(differing), "bold", left=True),
+        Column("a", sides[0], ASSUMED, left=True),
+        Column("b", sides[1], ASSUMED, left=True),
+    ])  # fmt: skip
 
 
 # ---- equal
@@ -310,15 +324,36 @@ def _first_place(d: Difference, place: Place) -> str:
 # ---- hints
 
 
-def _hints(hints: Sequence[Hint], b: str, width: int | None) -> Sheet:
+def _hints(hints: Sequence[Hint], width: int | None) -> Sheet:
     sheet = Sheet()
     for hint in hints:
+        if hint.code == "settings_differ":  # said at the top
+            continue
         sheet.add()
         style = ASSUMED if _suspected(hint) else ""
         sheet.extend(labelled(_hint_label(hint), hint.text, width, style, indent=_INDENT))
-    following = next((_NEXT[hint.code] for hint in hints if hint.code in _NEXT), None)
-    if following is not None:
-        sheet.extend(labelled("next", following.replace("{b}", b), width, indent=_INDENT))
+    return sheet
+
+
+def _next(d: Difference, a: Side, b: Side, width: int | None) -> Sheet:
+    """The search for the cause, where a reading of the weights may be one.
+
+    What is to be explained is the side that does not say how it was made, else b.
+    """
+    sheet = Sheet()
+    computed = any(
+        not array.equal
+        and array.mismatched is not None
+        and ArrayName.of(array.name).kind != WEIGHTS
+        for array in d.arrays.values()
+    )
+    if not computed or any(hint.code in _NO_CONVENTION for hint in d.hints):
+        return sheet
+    expected = a if a.settings is None and b.settings is not None else b
+    name = "EXPECTED" if expected.name == STDIN else expected.name
+    if all(hint.code == "settings_differ" for hint in d.hints):
+        sheet.add()
+    sheet.extend(labelled("next", explain_command((), name), width, indent=_INDENT))
     return sheet
 
 
@@ -327,8 +362,6 @@ def _suspected(hint: Hint) -> bool:
 
 
 def _hint_label(hint: Hint) -> str:
-    if hint.code == "settings_differ":
-        return "settings"
     return "suspicion" if _suspected(hint) else "found"
 
 

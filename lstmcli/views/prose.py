@@ -8,6 +8,8 @@ from lstmcli.views.sheet import Sheet
 
 PLAIN_WIDTH = 80  # where sentences are wrapped when there is no terminal to say
 INDENT = 10
+PLACES = ("WEIGHTS", "INPUTS")
+STDIN = "standard input"
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
@@ -29,6 +31,16 @@ def labelled(
 def unbroken(text: str) -> str:
     """Text that `labelled` keeps on one line."""
     return text.replace(" ", _NO_BREAK)
+
+
+def explain_command(paths: Sequence[str], expected: str) -> str:
+    """The command that searches for what gives ``expected``; what is not known stays in capitals.
+
+    ``paths`` are the weights and the inputs.
+    """
+    from shlex import quote
+
+    return " ".join(["lstm explain", *(map(quote, paths) if paths else PLACES), quote(expected)])
 
 
 def apart(pieces: Sequence[str]) -> str:

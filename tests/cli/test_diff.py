@@ -63,3 +63,19 @@ def test_an_abbreviated_print_is_refused(lstm: Lstm) -> None:
     done = lstm("diff", "a.txt", "b.txt")
     assert done.status == 2
     assert "abbreviated" in done.err
+
+
+def test_the_settings_that_differ_stand_in_the_json(lstm: Lstm, net: Path) -> None:
+    lstm("run", net, "-o", "a.npz")
+    lstm("run", net, "--forget-bias", 0, "--cell-clip", 0.5, "-o", "b.json")
+    report = json.loads(lstm("diff", "a.npz", "b.json", "-f", "json").out)
+    assert report["settings"] == {"forget_bias": [1.0, 0.0], "cell_clip": [None, 0.5]}
+    assert report["hints"][0]["code"] == "settings_differ"
+    out = lstm("diff", "a.npz", "b.json").out
+    assert out.startswith("settings     a    b\nforget_bias  1.0  0.0\ncell_clip    -    0.5\n\na ")
+    assert out.endswith("lstm explain WEIGHTS INPUTS b.json\n")
+    same = json.loads(lstm("diff", "a.npz", "a.npz", "-f", "json").out)
+    assert same["settings"] == {}
+    lstm("run", net, "-f", "csv", "-o", "c.csv")
+    silent = json.loads(lstm("diff", "a.npz", "c.csv", "-f", "json").out)
+    assert "settings" not in silent

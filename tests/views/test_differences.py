@@ -52,8 +52,7 @@ suspicion  Step 0 agrees, every later step differs. From a zero state the first
            gates, the recurrent weights (their gate order, the forget gate's
            place in it, a transpose), a state that is not carried on. Cleared by
            the first step: kernel, bias, the order of i, g and o, activations.
-next       lstm run WEIGHTS INPUTS --forget-bias 0 (then 1), each against
-           numpy.txt
+next       lstm explain WEIGHTS INPUTS numpy.txt
 """
 
 
@@ -286,3 +285,60 @@ def test_a_print_of_any_numbers_has_a_table(text: str, worth: str) -> None:
         shown = rows(a, b, width=None)
         assert shown[0].split("   ")[-1].strip() == worth or shown[0].startswith("equal")
         assert shown[0].startswith("equal") == compare(a, b).equal
+
+
+# ---- settings, and the next thing to type
+
+
+def made(name: str, meta: dict[str, Any] | None, **named: Array) -> Side:
+    return Side(name, named, "time", settings=meta)
+
+
+def test_differing_settings_are_said_first() -> None:
+    h = normal(4, 1, 3)
+    a = made("a.npz", {"gates": "igfo", "forget_bias": 1.0, "layout": "time"}, h=h)
+    b = made("b.npz", {"gates": "igfo", "forget_bias": 0.0, "coupled": "f=1-i"}, h=h + 1)
+    shown = rows(a, b)
+    assert shown[:4] == [
+        "settings     a    b",
+        "forget_bias  1.0  0.0",
+        "coupled      -    f=1-i",
+        "",
+    ]
+    assert sum("forget_bias" in row for row in shown) == 1
+    assert rows(a, made("b.npz", b.settings, h=h))[4].startswith("equal: ")  # type: ignore[arg-type]
+    assert rows(a, made("b.npz", a.settings, h=h + 1))[0].startswith("a  a.npz")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "expected"),
+    [
+        (None, None, "their output.txt"),
+        ({}, None, "their output.txt"),
+        (None, {}, "ours.npz"),
+        ({}, {}, "their output.txt"),
+    ],
+)
+def test_what_is_to_be_explained_is_the_side_that_has_no_settings(
+    of_a: dict[str, Any] | None, of_b: dict[str, Any] | None, expected: str
+) -> None:
+    a = made("ours.npz", of_a, h=normal(4, 1, 3))
+    b = made("their output.txt", of_b, h=normal(4, 1, 3, seed=1))
+    quoted = f"'{expected}'" if " " in expected else expected
+    assert rows(a, b)[-1] == f"next       lstm explain WEIGHTS INPUTS {quoted}"
+
+
+def test_standard_input_is_a_word_in_capitals() -> None:
+    a, b = of(h=normal(4, 1, 3)), of(name="standard input", h=normal(4, 1, 3, seed=1))
+    assert rows(a, b)[-1] == "next       lstm explain WEIGHTS INPUTS EXPECTED"
+
+
+def test_no_search_where_no_reading_could_be_behind_it() -> None:
+    h = normal(20, 1, 30)
+    one, unlike = h.copy(), h.copy()
+    one[7, 0, 3], unlike[7, 0, 3] = 9.0, np.nan
+    for other in (one, unlike):
+        assert not any("explain" in row for row in rows(of(h=h), of(h=other)))
+    kernel = normal(3, 8)
+    assert not any("explain" in row for row in rows(of(kernel=kernel), of(kernel=kernel + 1)))
+    assert not any("explain" in row for row in rows(of(h=h), of(h=h[:9, :, :4])))
