@@ -263,3 +263,16 @@ def test_another_shape_is_refused() -> None:
     model, x = small()
     with pytest.raises(UserError, match=r"theirs: h is \(4, 5, 3\)"):
         derive(model, x, 0, 0, against=Side("theirs", {"h": np.zeros((5, 4, 3))}, "batch"))
+
+
+def test_a_row_of_a_large_batch_has_the_bits_that_run_gives_it() -> None:
+    """Rows run in blocks, and what is kept must not matter."""
+    rng = np.random.default_rng(8)
+    model = model_of(random_net(rng, 40, 96, np.float32, 0.1))
+    x = rng.normal(size=(150, 5, 40)).astype(np.float32)
+    alone = run(model, x, keep="h")
+    whole = run(model, x)
+    for batch in (0, 63, 64, 149):
+        found = derive(model, x, 4, 50, "i", batch=batch)
+        assert found.line("h").value == alone.h[batch, 4, 50]
+        assert found.line("i").value == whole.i[batch, 4, 50]
