@@ -6,8 +6,8 @@ are functions of the result. No other place knows a gate order.
 
 A template names a tensor by the end of its name. ``{gate}`` stands for the row's word for a gate,
 ``{layer}`` for a number, ``{direction}`` for the row's mark of a direction, ``{number}`` for a
-running number that tells role and layer; `` | `` parts two forms. ``/``, ``.``, ``:0`` and ``_``
-count alike, and any prefix may stand before.
+running number that tells role and layer; `` | `` parts two forms, of which the first is written.
+``/``, ``.``, ``:0`` and ``_`` count alike when names are read, and any prefix may stand before.
 """
 
 from __future__ import annotations
@@ -20,6 +20,17 @@ from lstmcli.core.names import HOME
 from lstmcli.core.settings import SETTINGS
 
 KERNELS = {"kernel": "kernel", "recurrent_kernel": "recurrent_kernel", "bias": "bias"}
+ANY = ""
+KERAS_TAKES = {
+    "activation": ANY, "recurrent_activation": ANY, "go_backwards": ANY,
+    "merge": "concat sum mul ave",
+}  # fmt: skip
+FLAX_TAKES = {
+    "activation": ANY, "recurrent_activation": ANY, "reverse": ANY, "go_backwards": ANY,
+}  # fmt: skip
+THREE_ACTIVATIONS = {
+    "activation": ANY, "recurrent_activation": ANY, "output_activation": ANY,
+}  # fmt: skip
 TORCH_CELL = {
     "kernel": "weight_ih",
     "recurrent_kernel": "weight_hh",
@@ -42,6 +53,7 @@ class Convention:
     marks: tuple[str, str] = ("", "")  # of the forward and the backward direction in a template
     path: str = ""  # a pattern in the prefix that tells layer, direction or both
     within: str = ""  # a pattern that the prefix must hold
+    under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
     numbered: tuple[str, ...] = ()  # the roles behind {number}, over again for each layer
     required: tuple[str, ...] = ()  # roles without which it is another row
     shadows: str = ""  # a row whose names are aliases beside this row's
@@ -90,6 +102,9 @@ class Convention:
     state: str = "carried"
     initial_state: str = "given"
 
+    # what its framework can be told, beside the tensors: setting -> its values; "" is any
+    takes: Mapping[str, str] = field(default_factory=dict)
+
     # how it is known
     source: str = ""
     verified: str = ""  # what was run; a row without says why not
@@ -135,6 +150,23 @@ class Convention:
         return self.words.get(gate, gate)
 
     @property
+    def roles(self) -> frozenset[str]:
+        """What the row has tensors for: ``kernel``, ``bias``, ``projection``, ..."""
+        numbered = {role.partition(".")[0] for role in self.numbered}
+        columns = {"peephole"} if self.peephole_columns else set()
+        return frozenset({*self.tensors, *numbered, *columns} - {"numbered"})
+
+    @property
+    def peephole_columns(self) -> bool:
+        """Whether peepholes are columns of the recurrent kernel, as DL4J keeps them."""
+        return self.peephole_gates == "foi"
+
+    @property
+    def peephole_matrices(self) -> bool:
+        """Whether peepholes are whole matrices (H, H), as DyNet's coupled cell has them."""
+        return any(role.startswith("peephole.") for role in self.numbered)
+
+    @property
     def letters(self) -> str:
         """The gates that the tensors hold: all four, or three of a coupled cell."""
         return "".join(gate for gate in HOME if gate in self.gates)
@@ -146,14 +178,16 @@ _ROWS = (
         "keras",
         "Keras 2 and 3, tf.keras: kernel, recurrent_kernel, bias",
         {
-            "kernel": "kernel | vars_0",  # the second form is that of .weights.h5
-            "recurrent_kernel": "recurrent_kernel | vars_1",
-            "bias": "bias | vars_2",
+            "kernel": "kernel | vars/0",  # the second form is that of .weights.h5
+            "recurrent_kernel": "recurrent_kernel | vars/1",
+            "bias": "bias | vars/2",
             "peephole": "{gate}_gate_peephole_weights",
         },
         words={"i": "input", "f": "forget", "o": "output"},
         path=r"(?P<direction>forward|backward)(?=_)",
         masked_output="repeat",
+        under=" | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
+        takes=KERAS_TAKES,
         source="keras/src/layers/rnn/lstm.py (Keras 3.15.1); tf_keras/layers/rnn (2.21)",
         verified="run: Keras 3.15.1, tf_keras 2.21",
         hidden=("recurrent_activation",),
@@ -165,6 +199,8 @@ _ROWS = (
         path=r"(?P<direction>forward|backward)(?=_)",
         transposed="both",
         bias_halves=2,
+        under=" | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
+        takes={"go_backwards": ANY, "merge": "concat sum mul ave"},
         source="tf_keras/saving/legacy/hdf5_format.py (2.21)",
         verified="run: tf_keras 2.21, through its own loader",
     ),
@@ -176,6 +212,8 @@ _ROWS = (
         by_name=False,
         masked_output="repeat",
         recurrent_activation="hard_sigmoid_0.2",
+        under=" | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
+        takes=KERAS_TAKES,
         source="tfjs-layers/src/layers/recurrent.ts (4.22)",
         verified="run: @tensorflow/tfjs 4.22",
         hidden=("recurrent_activation",),
@@ -187,6 +225,8 @@ _ROWS = (
         words={"g": "c"},
         recurrent_activation="hard_sigmoid_0.2",
         masked_output="repeat",
+        under="lstm{nth}_",
+        takes=KERAS_TAKES,
         source="keras/layers/recurrent.py (1.2); tf_keras/saving/legacy/hdf5_format.py",
         verified="run: tf_keras 2.21, through its Keras 1 loader",
         hidden=("recurrent_activation",),
@@ -201,6 +241,11 @@ _ROWS = (
         within="cudnn_compatible_lstm_cell",
         gates="igfo",
         layout="time",
+        under="rnn/cudnn_compatible_lstm_cell/"
+        " | rnn/multi_rnn_cell/cell_{layer}/cudnn_compatible_lstm_cell/"
+        " | bidirectional_rnn/{direction}/cudnn_compatible_lstm_cell/"
+        " | stack_bidirectional_rnn/cell_{layer}/bidirectional_rnn/{direction}"
+        "/cudnn_compatible_lstm_cell/",
         source="tensorflow/contrib/cudnn_rnn/python/ops/cudnn_rnn_ops.py (1.15)",
         verified="run: its CudnnCompatibleLSTMCell in TensorFlow 1.15.5; cuDNN itself needs a GPU",
     ),
@@ -209,8 +254,8 @@ _ROWS = (
         "TensorFlow 1 LayerNormBasicLSTMCell: each gate and c layer-normed, +1.0",
         {
             "fused": "kernel", "bias": "bias",
-            "norm_scale": "{gate}_gamma", "norm_shift": "{gate}_beta",
-            "state_scale": "state_gamma", "state_shift": "state_beta",
+            "norm_scale": "{gate}/gamma", "norm_shift": "{gate}/beta",
+            "state_scale": "state/gamma", "state_shift": "state/beta",
         },
         words={"i": "input", "f": "forget", "g": "transform", "o": "output"},
         within="layer_norm_basic_lstm_cell",
@@ -218,6 +263,8 @@ _ROWS = (
         gates="igfo",
         forget_bias=1.0,
         norm_epsilon=1e-12,
+        under="rnn{nth}/layer_norm_basic_lstm_cell/",
+        takes={"forget_bias": ANY, "activation": ANY},
         source="tensorflow/contrib/rnn/python/ops/rnn_cell.py (1.15)",
         verified="run: TensorFlow 1.15.5",
         hidden=("forget_bias",),
@@ -226,14 +273,16 @@ _ROWS = (
         "elmo",
         "ELMo, TensorFlow 0.x LSTMCell: W_0, B, W_P_0; +1.0",
         {
-            "fused": "LSTMCell_W_0", "bias": "LSTMCell_B", "projection": "LSTMCell_W_P_0",
-            "peephole": "LSTMCell_W_{gate}_diag",
+            "fused": "LSTMCell/W_0", "bias": "LSTMCell/B", "projection": "LSTMCell/W_P_0",
+            "peephole": "LSTMCell/W_{gate}_diag",
         },
         words={"i": "I", "f": "F", "o": "O"},
         path=r"RNN_(?P<direction>0|1)_RNN_MultiRNNCell_Cell(?P<layer>\d+)",
         gates="igfo",
         forget_bias=1.0,
         projection_rows=False,
+        under="RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/",
+        takes={"forget_bias": ANY, "cell_clip": ANY, "projection_clip": ANY},
         source="allenai/allennlp allennlp/modules/elmo_lstm.py (2.10)",
         verified="",
         hidden=("forget_bias", "cell_clip", "projection_clip"),
@@ -249,6 +298,8 @@ _ROWS = (
         coupled="i=1-f",
         forget_bias=1.0,
         projection_rows=False,
+        under="rnn{nth}/coupled_input_forget_gate_lstm_cell/",
+        takes={"forget_bias": ANY, "activation": ANY, "projection_clip": ANY},
         source="tensorflow/contrib/rnn/python/ops/rnn_cell.py (1.15)",
         verified="run: TensorFlow 1.15.5",
         hidden=("forget_bias", "projection_clip"),
@@ -258,13 +309,17 @@ _ROWS = (
         "TensorFlow 1 LSTMCell, BasicLSTMCell, LSTMBlockCell: one kernel [x; h], +1.0",
         {
             "fused": "kernel", "bias": "bias",
-            "peephole": "w_{gate}_diag", "projection": "projection_kernel",
+            "peephole": "w_{gate}_diag", "projection": "projection/kernel",
         },
         path=r"cell_(?P<layer>\d+)(?=_)|bidirectional_rnn_(?P<direction>fw|bw)(?=_)",
         telling="lstm|rnn|cell",
         gates="igfo",
         forget_bias=1.0,
         projection_rows=False,
+        under="rnn/lstm_cell/ | rnn/multi_rnn_cell/cell_{layer}/lstm_cell/"
+        " | bidirectional_rnn/{direction}/lstm_cell/"
+        " | stack_bidirectional_rnn/cell_{layer}/bidirectional_rnn/{direction}/lstm_cell/",
+        takes={"forget_bias": ANY, "activation": ANY, "cell_clip": ANY, "projection_clip": ANY},
         source="tensorflow/python/keras/layers/legacy_rnn/rnn_cell_impl.py (2.21)",
         verified="run: TensorFlow 2.21 compat.v1; its block cells in TensorFlow 1.15.5",
         hidden=("forget_bias",),
@@ -279,6 +334,8 @@ _ROWS = (
         forget_bias=1.0,
         cell_clip=3.0,
         layout="time",
+        under="lstm{nth}/",
+        takes={"forget_bias": ANY, "cell_clip": ANY},
         source="tensorflow/core/ops/rnn_ops.cc (2.21)",
         verified="run: TensorFlow 2.21",
         hidden=("forget_bias", "cell_clip"),
@@ -291,6 +348,8 @@ _ROWS = (
         telling="lstm|rnn|cell",
         gates="ifgo",
         layout="time",
+        under="lstm{nth}/",
+        takes={"cell_clip": ANY},
         source="tensorflow/core/ops/rnn_ops.cc (2.21)",
         verified="run: TensorFlow 2.21",
     ),
@@ -312,6 +371,10 @@ _ROWS = (
         absent={"i": "i=1-f"},
         norm_epsilon=1e-8,
         layout="batch",
+        under=" | lstm{nth}/ | {direction}_ | lstm{nth}/{direction}_",
+        takes={
+            "activation": "tanh relu sigmoid identity", "cell_clip": ANY, "projection_clip": ANY,
+        },
         source="tensorflow/lite/kernels/lstm_eval.cc (2.21)",
         verified="run: TensorFlow Lite of TensorFlow 2.21",
         hidden=("cell_clip",),
@@ -324,6 +387,7 @@ _ROWS = (
         orientation="rows",
         gates="igfo",
         layout="time",
+        under="lstm{nth}/",
         source="tensorflow/lite/kernels/lstm.cc (2.21)",
         verified="run: TensorFlow Lite of TensorFlow 2.21",
     ),
@@ -349,6 +413,7 @@ _ROWS = (
         "PyTorch nn.LSTMCell: weight_ih, weight_hh, bias_ih, bias_hh",
         TORCH_CELL,
         orientation="rows",
+        under=" | lstm{nth}.",
         layout="time",
         source="torch/nn/modules/rnn.py (2.13)",
         verified="run: torch 2.13",
@@ -359,6 +424,7 @@ _ROWS = (
         TORCH_CELL,
         by_name=False,
         orientation="rows",
+        under=" | lstm{nth}.",
         layout="time",
         source="tinygrad/nn/__init__.py (0.14)",
         verified="run: tinygrad 0.14",
@@ -372,6 +438,7 @@ _ROWS = (
         shadows="pytorch",  # weight_ih_l0, ...: wrong where there is a projection
         orientation="rows",
         projection_rows=False,
+        under="{layer}.cell. | {layer}.cell_{direction}.",
         source="python/paddle/nn/layer/rnn.py (3.3.1)",
         verified="run: paddlepaddle 3.3.1",
     ),
@@ -392,10 +459,11 @@ _ROWS = (
     Convention(
         "torch7",
         "Torch7 nn.FastLSTM of Element-Research: i2g, o2g",
-        {"kernel": "i2g_weight", "bias": "i2g_bias", "recurrent_kernel": "o2g_weight"},
+        {"kernel": "i2g.weight", "bias": "i2g.bias", "recurrent_kernel": "o2g.weight"},
         orientation="rows",
         gates="igfo",
         layout="time",
+        under=" | lstm{nth}.",
         source="Element-Research/rnn FastLSTM.lua",
     ),
     # ---- ONNX and runtimes
@@ -411,6 +479,7 @@ _ROWS = (
         layout="time",
         merge="stack",
         empty_rows="zero",
+        takes=THREE_ACTIVATIONS | {"gate_clip": ANY, "coupled": "f=1-i", "reverse": ANY},
         source="ONNX specification, LSTM-22",
         verified="run: onnxruntime 1.32",
         hidden=("gate_clip",),
@@ -425,6 +494,8 @@ _ROWS = (
         states="batch",
         merge="stack",
         empty_rows="zero",
+        takes=dict.fromkeys(THREE_ACTIVATIONS, "sigmoid tanh relu")
+        | {"gate_clip": ANY, "reverse": ANY},
         source="openvino/core/reference (2026.4)",
         verified="run: openvino 2026.4, with f32 precision",
     ),
@@ -442,6 +513,7 @@ _ROWS = (
         gates="ifog",
         layout="time",
         states="features",
+        takes={"reverse": ANY},
         source="coremltools/converters/mil/mil/ops/defs/iOS15/recurrent.py (9.0)",
         verified="weights converted by coremltools 9.0, outputs from torch; Core ML itself "
         "runs on macOS only",
@@ -458,6 +530,7 @@ _ROWS = (
         words={"i": "inputGate", "f": "forgetGate", "g": "blockInput", "o": "outputGate"},
         orientation="rows",
         layout="time",
+        takes={"forget_bias": "0 1", "cell_clip": ANY, "coupled": "f=1-i", "reverse": ANY},
         source="apple/coremltools mlmodel/format/NeuralNetwork.proto",
         hidden=("forget_bias", "cell_clip"),
     ),
@@ -466,12 +539,14 @@ _ROWS = (
         "flax",
         "flax.linen LSTMCell and OptimizedLSTMCell: ii, if, ig, io, hi, ...",
         {
-            "kernel": "i{gate}_kernel",
-            "recurrent_kernel": "h{gate}_kernel",
-            "recurrent_bias": "h{gate}_bias",
+            "kernel": "i{gate}/kernel",
+            "recurrent_kernel": "h{gate}/kernel",
+            "recurrent_bias": "h{gate}/bias",
         },
         path=r"(?P<direction>forward|backward)(?=_rnn)",
         past_length="run",
+        under=" | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
+        takes=FLAX_TAKES,
         source="flax/linen/recurrent.py (0.12.8)",
         verified="run: flax 0.12.8",
     ),
@@ -479,13 +554,17 @@ _ROWS = (
         "flax-nnx",
         "flax.nnx LSTMCell: the same, with if_",
         {
-            "kernel": "i{gate}_kernel",
-            "recurrent_kernel": "h{gate}_kernel",
-            "recurrent_bias": "h{gate}_bias",
+            "kernel": "i{gate}/kernel",
+            "recurrent_kernel": "h{gate}/kernel",
+            "recurrent_bias": "h{gate}/bias",
         },
+        words={"f": "f_"},
+        recurrent_words={"i": "i", "f": "f", "g": "g", "o": "o"},
         by_name=False,
         path=r"(?P<direction>forward|backward)(?=_rnn)",
         past_length="run",
+        under=" | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
+        takes=FLAX_TAKES,
         source="flax/nnx/nn/recurrent.py (0.12.8)",
         verified="run: flax 0.12.8",
     ),
@@ -493,22 +572,25 @@ _ROWS = (
         "flax-optimized",
         "flax.nnx OptimizedLSTMCell: dense_i, dense_h",
         {
-            "kernel": "dense_i_kernel",
-            "recurrent_kernel": "dense_h_kernel",
-            "recurrent_bias": "dense_h_bias",
+            "kernel": "dense_i/kernel",
+            "recurrent_kernel": "dense_h/kernel",
+            "recurrent_bias": "dense_h/bias",
         },
         path=r"(?P<direction>forward|backward)(?=_rnn)",
         past_length="run",
+        under=" | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
+        takes=FLAX_TAKES,
         source="flax/nnx/nn/recurrent.py (0.12.8)",
         verified="run: flax 0.12.8",
     ),
     Convention(
         "haiku",
         "Haiku hk.LSTM: linear/w [x; h], linear/b; +1.0 in the code",
-        {"fused": "linear_w", "bias": "linear_b"},
+        {"fused": "linear/w", "bias": "linear/b"},
         gates="igfo",
         forget_bias=1.0,
         layout="time",
+        under="lstm{nth}/",
         source="haiku/_src/recurrent.py (0.0.17)",
         verified="run: dm-haiku 0.0.17",
     ),
@@ -528,6 +610,7 @@ _ROWS = (
         projection_rows=False,
         layout="time",
         past_length="repeat",
+        under="lstm{nth}/",
         source="sonnet/src/recurrent.py (2.0.2)",
         verified="run: dm-sonnet 2.0.2",
     ),
@@ -542,6 +625,8 @@ _ROWS = (
         forget_bias=1.0,
         output_peephole="in_tanh",
         projection_rows=False,
+        under="lstm{nth}/",
+        takes={"forget_bias": ANY},
         source="google-deepmind/sonnet (v1) sonnet/python/modules/gated_rnn.py",
         hidden=("forget_bias",),
     ),
@@ -574,7 +659,7 @@ _ROWS = (
     Convention(
         "chainer",
         "Chainer L.LSTM, StatelessLSTM: upward, lateral; gates alternate unit by unit",
-        {"kernel": "upward_W", "recurrent_kernel": "lateral_W", "bias": "upward_b"},
+        {"kernel": "upward/W", "recurrent_kernel": "lateral/W", "bias": "upward/b"},
         orientation="rows",
         gates="gifo",
         interleaved=True,
@@ -586,10 +671,10 @@ _ROWS = (
         "nstep",
         "Chainer NStepLSTM and NStepBiLSTM: 0/w0 .. 0/w7, 0/b0 .. 0/b7",
         {
-            "kernel": "{layer}_w{gate}",
-            "recurrent_kernel": "{layer}_w{gate}",
-            "bias": "{layer}_b{gate}",
-            "recurrent_bias": "{layer}_b{gate}",
+            "kernel": "{layer}/w{gate}",
+            "recurrent_kernel": "{layer}/w{gate}",
+            "bias": "{layer}/b{gate}",
+            "recurrent_bias": "{layer}/b{gate}",
         },
         words={"i": "0", "f": "1", "g": "2", "o": "3"},
         recurrent_words={"i": "4", "f": "5", "g": "6", "o": "7"},
@@ -601,11 +686,12 @@ _ROWS = (
     Convention(
         "dynet",
         "DyNet VanillaLSTMBuilder: _0, _1, _2; i f o g, +1.0",
-        {"numbered": "vanilla-lstm-builder_{number}"},
+        {"numbered": "vanilla-lstm-builder/_{number}"},
         numbered=("kernel", "recurrent_kernel", "bias"),
         orientation="rows",
         gates="ifog",
         forget_bias=1.0,
+        takes={"forget_bias": ANY},
         source="dynet/lstm.cc (2.2)",
         verified="run: dyNET38 2.2",
         hidden=("forget_bias",),
@@ -613,7 +699,7 @@ _ROWS = (
     Convention(
         "dynet-coupled",
         "DyNet CoupledLSTMBuilder: f = 1 - i, peepholes as whole matrices",
-        {"numbered": "lstm-builder_{number}"},
+        {"numbered": "lstm-builder/_{number}"},
         numbered=(
             "kernel.i", "recurrent_kernel.i", "peephole.i", "bias.i",
             "kernel.o", "recurrent_kernel.o", "peephole.o", "bias.o",
@@ -638,6 +724,7 @@ _ROWS = (
         words={"i": "ingate", "f": "forgetgate", "g": "cell", "o": "outgate"},
         output_peephole="after_sigmoid",
         masked_output="repeat",
+        takes=THREE_ACTIVATIONS | {"reverse": ANY},
         source="lasagne/layers/recurrent.py (0.1)",
         verified="run: lasagne 0.1, theano 0.8.2",
     ),
@@ -646,6 +733,7 @@ _ROWS = (
         "CNTK LSTM block: W, H, b, Ci, Cf, Co",
         {"kernel": "W", "recurrent_kernel": "H", "bias": "b", "peephole": "C{gate}"},
         gates="igfo",
+        takes={"activation": ANY},
         source="microsoft/CNTK bindings/python/cntk/layers/blocks.py",
     ),
     Convention(
@@ -663,6 +751,7 @@ _ROWS = (
         {"kernel": "W", "recurrent_kernel": "RW", "bias": "b"},
         gates="gfoi",
         peephole_gates="foi",
+        takes={"activation": ANY, "recurrent_activation": ANY},
         source="deeplearning4j LSTMHelpers.java, KerasLSTM.java",
         hidden=("recurrent_activation",),
     ),
@@ -671,6 +760,9 @@ _ROWS = (
         "MATLAB lstmLayer: InputWeights, RecurrentWeights, Bias",
         {"kernel": "InputWeights", "recurrent_kernel": "RecurrentWeights", "bias": "Bias"},
         orientation="rows",
+        takes={
+            "activation": "tanh softsign relu", "recurrent_activation": "sigmoid hard_sigmoid_0.2",
+        },
         source="MathWorks Keras importer TranslatorForLSTMLayer.m",
     ),
     Convention(

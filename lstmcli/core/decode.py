@@ -198,9 +198,9 @@ class _Decoder:
         """
         gates = len(self.how.gates)
         a, b = recurrent.shape
-        if self.how.peephole_gates == "foi" and b == 4 * a + 3:  # DL4J keeps them in columns
+        if self.how.peephole_columns and b == 4 * a + 3:
             kernel, bare = self._oriented(kernel, recurrent[:, :-3])
-            order = ["foi".index(gate) for gate in "ifo"]
+            order = [self.how.peephole_gates.index(gate) for gate in "ifo"]
             return kernel, bare, recurrent[:, -3:].T[order]
         if a % gates == 0 and b <= a // gates:
             rows = True

@@ -113,7 +113,10 @@ class _Template:
 
     def __init__(self, row: Convention, role: str, form: str) -> None:
         self.row, self.role = row, role
-        self._pieces = re.split(r"\{(\w+)\}", form) if "{" in form else [form]
+        plain = (
+            form.replace("/_", "_").replace("/", "_").replace(".", "_")
+        )  # as `normalised` has it
+        self._pieces = re.split(r"\{(\w+)\}", plain) if "{" in plain else [plain]
 
     def end(self, plain: str) -> End | None:
         """Match a normalised name.
@@ -138,7 +141,7 @@ class _Template:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         row, gates = self.row, _gates_of(self.row, self.role)
-        words = "|".join(re.escape(row.word(gate, self.role)) for gate in gates)
+        words = "|".join(re.escape(normalised(row.word(gate, self.role))) for gate in gates)
         forward, backward = (re.escape(mark) for mark in row.marks)
         marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
         places = {
@@ -211,7 +214,8 @@ def _placed(row: Convention, role: str, end: End) -> tuple[str, Place, str]:
         layer, n = divmod(int(told["number"]), len(row.numbered))
         role = row.numbered[n]
     if word := told.get("gate"):
-        role += "." + next(g for g in _gates_of(row, role) if row.word(g, role) == word)
+        gates = _gates_of(row, role)
+        role += "." + next(g for g in gates if normalised(row.word(g, role)) == word)
     return prefix, (layer, 0 if direction in FORWARD else 1), role
 
 

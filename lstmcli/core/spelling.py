@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lstmcli.core.conventions import Convention
 
 
@@ -27,3 +29,11 @@ def role_in_words(role: str) -> str:
 def gates_apart(row: Convention) -> bool:
     """Whether each gate has tensors of its own, so that there is no order of gates."""
     return "{gate}" in row.tensors.get("kernel", "") or any("." in role for role in row.numbered)
+
+
+def direction_marks(row: Convention) -> tuple[str, str]:
+    """The row's marks of the forward and the backward direction, in a template or before it."""
+    if any(row.marks):
+        return row.marks
+    match = re.search(r"\?P<direction>(\w+)\|(\w+)\)", row.path)
+    return (match[1], match[2]) if match else ("", "")

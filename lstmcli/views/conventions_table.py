@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from lstmcli.core.conventions import Convention
 from lstmcli.core.names import spaced
-from lstmcli.core.spelling import gates_apart, role_in_words, spelled
+from lstmcli.core.spelling import direction_marks, gates_apart, role_in_words, spelled
 from lstmcli.views.prose import labelled
 from lstmcli.views.sheet import AGREES, ASSUMED, Column, Sheet, table
 
@@ -169,8 +168,8 @@ def _layer_and_direction(row: Convention) -> str:
     if any(row.marks):
         forward, backward = row.marks
         told.append(f"{forward or 'nothing'} marks the forward direction, {backward} the backward")
-    elif match := re.search(r"\?P<direction>([^)]*)\)", row.path):
-        told.append(f"{match[1].replace('|', ' or ')} before the name tells the direction")
+    elif any(marks := direction_marks(row)):
+        told.append(f"{' or '.join(marks)} before the name tells the direction")
     if row.directions_count:
         told.append("directions are numbered like layers")
     return "; ".join(told)
@@ -188,6 +187,13 @@ def _recognised(row: Convention) -> str:
     if row.shadows:
         told.append(f"beside it, names of {row.shadows} are aliases and not read")
     return "; ".join(told) or "by these names"
+
+
+def _written(row: Convention) -> str:
+    """What convert writes before the names of a lone cell."""
+    forward = direction_marks(row)[0]
+    plain = row.under.split(" | ")[0].format(layer="N", nth="", direction=forward)
+    return f"lstm convert writes {plain} before them" if plain else ""
 
 
 # ---- layout
@@ -336,6 +342,14 @@ def _states(row: Convention) -> str:
     return f"final ones {axes[row.states]}{of_empty}{given[row.initial_state]}{reset}"
 
 
+def _takes(row: Convention) -> str:
+    """The settings that the framework has options for, and their values where not any will do."""
+    return ", ".join(
+        name.replace("_", " ") + (f" ({' or '.join(values.split())})" if values else "")
+        for name, values in row.takes.items()
+    )
+
+
 # ---- known
 
 
@@ -352,6 +366,7 @@ NAMES = (
     Line("tensors", ("tensors", "words", "recurrent_words", "numbered"), _numbered),
     Line("layers", ("marks", "path", "directions_count"), _layer_and_direction),
     Line("recognised", ("by_name", "telling", "within", "required", "shadows"), _recognised),
+    Line("written", ("under",), _written),
     Line("", (), lambda row: "/ . : and _ count alike; any prefix may stand before"),
 )
 _LAYOUT = (
@@ -382,6 +397,7 @@ _RUNNING = (
     Line("past a row's end", ("past_length",), lambda row: _MASKED[row.past_length]),
     Line("masked steps", ("masked_output", "masked_output_merged"), _masked),
     Line("states", ("states", "empty_rows", "state", "initial_state"), _states),
+    Line("options", ("takes",), _takes),
     Line("assumed", ("hidden",), _hidden),
 )
 _KNOWN = (
