@@ -44,10 +44,12 @@ def _number(value: Any) -> float:
     return number
 
 
-def _bound(value: Any) -> float:
+def _bound(value: Any) -> float | None:
+    if value == "none":  # TensorFlow's BlockLSTM has one unless it is told not to
+        return None
     number = _number(value)
     if number <= 0:
-        raise ValueError("a number above 0")
+        raise ValueError("a number above 0, or none")
     return number
 
 
