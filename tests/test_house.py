@@ -26,7 +26,9 @@ MAY = {
     "__init__": {"errors", "core", "joints"},  # lazily
     "__main__": {"cli"},
 }  # fmt: skip
-JOINTS = {"loading", "saving", "comparing", "inspecting", "deriving"}
+JOINTS = {
+    "loading", "saving", "comparing", "inspecting", "deriving", "converting", "exporting",
+}  # fmt: skip
 
 
 def ring(name: str) -> str:

@@ -26,6 +26,7 @@ COMMANDS = {
     "diff": "Compare two results: how far apart, and where they part first.",
     "derive": "Show how one number comes about: every term, the gates, c and h.",
     "inspect": "Show what a file holds: tensors, LSTMs, and how each would be read.",
+    "convert": "Write the same network in the tensors of another framework.",
     "conventions": "List how each framework names, lays out and runs an LSTM.",
     "init": "Make reproducible weights, and inputs to go with them.",
 }

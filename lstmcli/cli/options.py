@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -65,14 +65,27 @@ def settings_from(options: dict[str, Any]) -> dict[str, Any]:
     for name in (*_WITH_OPTION, *_FLAGS):
         if (value := options.pop(name)) is not None:
             settings[name] = read_setting(name, value, f"--{name.replace('_', '-')}")
-    for pair in options.pop("set_"):
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise UserError(f"--set {pair}: takes NAME=VALUE, such as --set recurrent_gates=ifgo")
-        name = name.strip().replace("-", "_")
-        settings[name] = read_setting(name, value.strip(), f"--set {pair}")
+    settings |= named_settings(options.pop("set_"), "--set")
     if (layer := options.pop("layer")) is not None:
         settings["layer"] = layer
+    return settings
+
+
+def named_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """Settings given as NAME=VALUE, read and checked.
+
+    Raises
+    ------
+    UserError
+        for a name that is no setting, or a value that it does not take.
+    """
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"{option} {pair}: takes NAME=VALUE, such as {option} gates=ifgo")
+        name = name.strip().replace("-", "_")
+        settings[name] = read_setting(name, value.strip(), f"{option} {pair}")
     return settings
 
 

@@ -36,9 +36,11 @@ def folded(cell: Cell, how: Convention) -> Cell:
     """The cell under another convention, with what differs in the forget constant in its bias.
 
     The sum is rounded to the cell's dtype. A forget gate that is made of the input gate has no
-    use for either.
+    use for either. A learned initial state that the reading sets to zero is gone.
     """
     own = cell.convention
+    if own.initial_state == "zero":
+        cell = replace(cell, initial_h=None, initial_c=None)
     more = cell.dtype.type(own.forget_bias - how.forget_bias)
     if more == 0 or how.coupled == "f=1-i":
         return replace(cell, convention=how)

@@ -53,6 +53,7 @@ FORMATS: dict[str, Format] = {
     ".txt": Format("text", "printed"),
 }
 
+# no suffixes of traces: .safetensors is written too, but holds weights alone
 READ_ONLY = {".safetensors": Format("safetensors", "safetensors")}
 
 _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}

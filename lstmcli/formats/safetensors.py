@@ -1,4 +1,4 @@
-"""`.safetensors`: named tensors behind a JSON header, read with the library of that name.
+"""`.safetensors`: named tensors behind a JSON header, by the library of that name.
 
 bfloat16, which NumPy does not have, is widened to float32 here: its bits are the upper half.
 """
@@ -6,7 +6,7 @@ bfloat16, which NumPy does not have, is widened to float32 here: its bits are th
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -29,13 +29,7 @@ def read(source: Opened) -> Document:
     UserError
         A broken file, or no library to read it with.
     """
-    try:
-        library: Any = import_module("safetensors")
-    except ImportError:
-        raise UserError(
-            f"{source.source} is a safetensors file; reading it needs a library:\n"
-            "  pip install 'lstmcli[formats]'"
-        ) from None
+    library = _library("safetensors", f"{source.source} is a safetensors file; reading it")
     try:
         tensors: list[tuple[str, dict[str, Any]]] = library.deserialize(source.stream.read())
     except library.SafetensorError as error:
@@ -46,6 +40,34 @@ def read(source: Opened) -> Document:
         if told["dtype"] in DTYPES
     }
     return Document(source.source, "safetensors", arrays)
+
+
+def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
+    """Write the tensors; attributes become the strings of the header's metadata.
+
+    Raises
+    ------
+    UserError
+        No library, or a kind of number that the format does not have.
+    """
+    library = _library("safetensors.numpy", "writing .safetensors")
+    names = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
+    for name, array in arrays.items():
+        if array.dtype not in names:
+            raise UserError(
+                f"{name} holds {array.dtype}; .safetensors does not. Try --dtype float64"
+            )
+    metadata = {name: str(value) for name, value in attributes.items()}
+    stream.write(library.save(dict(arrays), metadata or None))
+
+
+def _library(name: str, purpose: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise UserError(
+            f"{purpose} needs a library:\n  pip install 'lstmcli[safetensors]'"
+        ) from None
 
 
 def _array(data: bytes, kind: str, shape: list[int]) -> np.ndarray:

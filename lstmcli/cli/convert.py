@@ -1,0 +1,52 @@
+"""``lstm convert``: the same network in the tensors of another framework."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lstmcli.cli import Command
+from lstmcli.cli.console import remark, show, standard_input, width
+from lstmcli.cli.options import named_settings, setting_options, settings_from
+from lstmcli.converting import convert
+from lstmcli.errors import UserError
+from lstmcli.saving import standard_output
+from lstmcli.views.conversion import conversion_sheet
+
+
+@click.command(cls=Command)
+@click.argument("paths", nargs=-1, required=True, metavar="SRC... DST")
+@click.option("--to", metavar="NAME", required=True, help="The convention of DST; see conventions.")
+@click.option("--to-set", multiple=True, metavar="NAME=VALUE",
+              help="Store it in another form: forget_bias, gates, rows, ...")  # fmt: skip
+@setting_options
+@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
+              help="For people, or for programs.")  # fmt: skip
+def command(
+    paths: tuple[str, ...], to: str, to_set: tuple[str, ...], format: str, **options: Any
+) -> None:
+    """Write the same network in the tensors of another framework.
+
+    \b
+    lstm convert samples/forget-bias/weights.npz torch.safetensors --to pytorch-cell
+    lstm convert samples/forget-bias/weights.npz net.onnx --to onnx --dtype float32
+
+    DST is .npz or .json in any convention's names, .safetensors, .onnx (--to onnx; a model that
+    runs), or a model of RTNeural (.json, --to rtneural). What the target cannot hold is refused by
+    name. Before anything is written, the tensors are read back and run beside the source. Settings
+    change how SRC is read, as for run; --to-set is for the target.
+    """
+    if len(paths) < 2:
+        raise UserError(f"{paths[0]} alone: the last path is what is written, such as out.npz")
+    settings = settings_from(options)
+    asked = named_settings(to_set, "--to-set")
+    conversion = convert(paths[:-1], paths[-1], to, settings, asked, standard_input())
+    for text in (*conversion.model.remarks, *conversion.remarks):
+        remark(text)
+    if format == "json":
+        from lstmcli import formats
+
+        formats.write(standard_output(), "json", {}, conversion.to_json())
+    else:
+        show([conversion_sheet(conversion.to_json(), width())])

@@ -1,0 +1,232 @@
+"""From one framework's weights to another's: read, encode, prove, write.
+
+Nothing is written that has not been read back, from the very tensors that go into the file, and
+run against the source.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import __version__, formats, loading
+from lstmcli.core.conventions import Convention
+from lstmcli.core.encode import folded
+from lstmcli.core.fitting import fitted, needed_settings
+from lstmcli.core.model import Cell, Model
+from lstmcli.core.naming import named_tensors
+from lstmcli.core.proof import Proof, compared_runs, same_weights
+from lstmcli.core.recipe import Step, recipe
+from lstmcli.core.recognise import find_convention, recognise
+from lstmcli.errors import UserError
+from lstmcli.exporting import graph_of, rtneural_document
+from lstmcli.formats import Document, onnx_graph
+from lstmcli.loading import Named
+
+Array = npt.NDArray[Any]
+Layers = Sequence[Sequence[Cell]]
+
+
+_PLAIN = ("convention", "layer")  # the settings that --set does not take
+
+
+class Target(NamedTuple):
+    """A row of the table below: a kind of file that can be written."""
+
+    format: str
+    convention: str | None = None  # the one that its files follow, of which they hold a model
+    settings: bool = True  # whether the file holds what no tensor says
+
+
+TARGETS = {
+    ".npz": Target("npz"),
+    ".json": Target("json"),
+    ".safetensors": Target("safetensors", settings=False),
+    ".onnx": Target("onnx", "onnx"),
+}
+RTNEURAL = Target("rtneural", "rtneural")  # a .json of its own kind
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Conversion:
+    """A network in the tensors of another convention."""
+
+    source: str
+    target: str
+    model: Model
+    layers: Layers  # as the target has them
+    file: Target
+    arrays: Mapping[str, Array]
+    settings: Mapping[str, Any]  # what a reader must be told beside the tensors
+    steps: tuple[Step, ...]
+    proof: Proof
+
+    @property
+    def how(self) -> Convention:
+        """The target's convention, with its settings."""
+        return self.layers[0][0].convention
+
+    @property
+    def options(self) -> str:
+        """What `lstm run` must be told beside the file, as it is typed."""
+        if self.file.settings:
+            return ""
+        return " ".join(
+            f"--set {name}={value}" if name not in _PLAIN else f"--{name} {value}"
+            for name, value in self.settings.items()
+        )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know of the file that is written."""
+        said = []
+        if self.options:
+            said.append(f"{self.target} holds tensors alone; what no tensor says: {self.options}")
+        if self.file.format == "onnx" and self.model.cell.dtype != np.float32:
+            name = self.model.cell.dtype.name
+            said.append(
+                f"{self.target} holds {name}; onnxruntime's LSTM takes float32 alone "
+                "(--dtype float32 rounds to it)."
+            )
+        return tuple(said)
+
+    def to_json(self) -> dict[str, Any]:
+        """The conversion as a document: both sides, the tensors, the recipe, the proof."""
+        return {
+            "source": self.source,
+            "target": self.target,
+            "from": self.model.settings(),
+            "to": {"convention": self.how.name, "forget_bias": self.how.forget_bias}
+            | self.how.settings(),
+            "assumed": list(self.model.assumed),
+            "dtype": self.model.cell.dtype.name,
+            "tensors": {name: list(array.shape) for name, array in self.arrays.items()},
+            "settings": dict(self.settings),
+            "options": self.options,
+            "recipe": [{"what": step.what, "text": step.text} for step in self.steps],
+            "proof": self.proof._asdict(),
+        }
+
+
+def convert(
+    paths: Sequence[str],
+    target: str,
+    to: str,
+    settings: Mapping[str, Any],
+    asked: Mapping[str, Any] | None = None,
+    stdin: BinaryIO | None = None,
+) -> Conversion:
+    """Write the LSTM in some files to another, in the convention ``to``.
+
+    ``settings`` change how the source is read, as for a run; ``asked`` are those of the target.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with files and names, or naming what the target cannot hold. Nothing
+        is written then.
+    """
+    row = find_convention(to)
+    file = target_of(target, row)
+    named = [Named.parse(path) for path in paths]
+    _refuse_overwriting(target, named)
+    loading.only_one_stdin(named)
+    documents = [loading.read_named(one, stdin) for one in named]
+    model = loading.load_model(documents, settings)
+    if asked and file.convention:
+        raise UserError(f"{target}: a {file.format} model has one form; leave out --to-set.")
+    how = fitted(model.layers, row, asked or {})
+    layers = [tuple(folded(cell, how) for cell in layer) for layer in model.layers]
+    arrays = named_tensors(layers, how)
+    told = _told(arrays, how, row) | _dtype(file, model)
+    source = " + ".join(document.source for document in documents)
+    conversion = Conversion(
+        source, target, model, layers, file, arrays, told,
+        tuple(recipe(model.layers, how)), _proof(model, layers, arrays, told, target),
+    )  # fmt: skip
+    _write(conversion)
+    return conversion
+
+
+def target_of(path: str, row: Convention) -> Target:
+    """The kind of file that the suffix and the convention ask for.
+
+    Raises
+    ------
+    UserError
+        for a suffix that none has, or a convention that such files do not follow.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".json" and row.name == RTNEURAL.convention:
+        return RTNEURAL
+    if suffix not in TARGETS:
+        found = f'"{suffix}" is no suffix of weights' if suffix else "there is no suffix"
+        raise UserError(f"{path}: {found} that can be written: {', '.join(TARGETS)}.")
+    target = TARGETS[suffix]
+    if target.convention not in (None, row.name):
+        raise UserError(f"{path}: a {suffix} file goes with --to {target.convention}.")
+    return target
+
+
+def _refuse_overwriting(target: str, sources: Sequence[Named]) -> None:
+    for named in sources:
+        if named.path != "-" and os.path.realpath(named.path) == os.path.realpath(target):
+            raise UserError(f"{target} would be written over {named.path}; choose another name.")
+
+
+def _told(arrays: Mapping[str, Array], how: Convention, row: Convention) -> dict[str, Any]:
+    """What a reader of these tensors must be told, so that nothing is left to be assumed."""
+    told = needed_settings(how, row)
+    found = recognise({name: a.shape for name, a in arrays.items()})
+    if any(one.rivals or one.convention.name != row.name for one in found) or not found:
+        told = {"convention": row.name} | told
+        found = recognise({name: a.shape for name, a in arrays.items()}, row.name)
+    if len(found) > 1:
+        told["layer"] = ",".join(str(n) for n in range(len(found)))
+    return told
+
+
+def _dtype(file: Target, model: Model) -> dict[str, Any]:
+    """JSON has one kind of number: what kind these were is told beside them."""
+    name = model.cell.dtype.name
+    return {"dtype": name} if file.format == "json" and name != "float64" else {}
+
+
+def _proof(
+    model: Model, layers: Layers, arrays: dict[str, Array], told: Mapping[str, Any], target: str
+) -> Proof:
+    """Read the tensors back as a file of them would be read, and run both sides."""
+    again = loading.load_model([Document(target, "npz", arrays, dict(told))], {})
+    name = layers[0][0].convention.name
+    if again.convention.name != name or not same_weights(layers, again.layers):
+        raise UserError(
+            f"{target}: in the names of {name}, these tensors would be read as another network; "
+            "nothing was written."
+        )
+    proof = compared_runs(model, again)
+    if not proof.holds:
+        raise UserError(
+            f"{target}: in the names of {name}, these weights would give other outputs: off by "
+            f"{proof.difference:.2g}, where {proof.allowed:.2g} is rounding. Nothing was written."
+        )
+    return proof
+
+
+# ---- the file
+
+
+def _write(conversion: Conversion) -> None:
+    format, target = conversion.file.format, conversion.target
+    if format == "onnx":
+        data = onnx_graph.serialised(graph_of(conversion.layers), "lstmcli", __version__)
+        with formats.atomically(target) as stream:
+            stream.write(data)
+    elif format == "rtneural":
+        formats.write(target, "json", {}, rtneural_document(conversion.layers))
+    else:
+        formats.write(target, format, conversion.arrays, conversion.settings)

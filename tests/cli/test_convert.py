@@ -1,0 +1,110 @@
+"""``lstm convert`` as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import SAMPLE, TOP, Lstm
+
+WEIGHTS = SAMPLE / "weights.npz"
+GOLDEN = TOP / "tests" / "golden"
+
+
+def test_the_recipe_of_a_conversion(lstm: Lstm) -> None:
+    status, out, err = lstm("convert", WEIGHTS, "net.npz", "--to", "keras")
+    assert (status, err) == (0, "")
+    lines = " ".join(out.split())
+    assert "to net.npz keras gates i f g o float64" in lines
+    assert "tensors kernel (4, 12) recurrent_kernel (3, 12) bias (12,)" in lines
+    assert "i g f o -> i f g o: permuted" in lines
+    assert "kernel (I + H, 4H) -> kernel (I, 4H) and recurrent_kernel (H, 4H): cut" in lines
+    assert "+1 into the bias of f; tf1 adds +1 at run time" in lines
+    assert "h and c are equal, bit for bit" in lines
+    assert out.splitlines()[-1] == "next      lstm run net.npz inputs.npy"
+
+
+def test_the_next_command_gives_the_source_s_outputs(lstm: Lstm) -> None:
+    lstm("convert", WEIGHTS, "net.npz", "--to", "chainer")
+    inputs = SAMPLE / "inputs.npy"
+    ours = lstm("run", "net.npz", inputs, "--layout", "batch", "-f", "json").out
+    theirs = lstm("run", WEIGHTS, inputs, "-f", "json").out
+    for name in ("h", "c", "f"):
+        assert json.loads(ours)[name] == json.loads(theirs)[name]
+
+
+def test_json_for_programs(lstm: Lstm) -> None:
+    _, out, _ = lstm("convert", WEIGHTS, "net.json", "--to", "tf1", "--to-set", "forget_bias=0",
+                     "-f", "json")  # fmt: skip
+    told = json.loads(out)
+    assert told["to"]["convention"] == "tf1"
+    assert told["to"]["forget_bias"] == 0
+    assert told["settings"] == {"forget_bias": 0.0}
+    assert told["tensors"]["rnn/lstm_cell/kernel"] == [7, 12]
+    assert {step["what"] for step in told["recipe"]} >= {"gates", "kernels", "bias"}
+    assert told["proof"]["difference"] == 0
+
+
+def test_standard_input_and_lone_tensors(lstm: Lstm, tmp_path: Path) -> None:
+    status, _, err = lstm("convert", "-", "a.npz", "--to", "mlx", stdin=WEIGHTS.read_bytes())
+    assert (status, err) == (0, "")
+    with np.load(WEIGHTS) as members:
+        for name in ("kernel", "bias"):
+            np.save(tmp_path / f"{name}.npy", members[name])
+    lstm("convert", "kernel.npy", "bias.npy", "b.npz", "--to", "mlx")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["net.npz", "--to", "kears"], 'Did you mean "keras"?'),
+        (["net.pt", "--to", "pytorch"], ".npz, .json, .safetensors, .onnx"),
+        (["net.npz", "--to", "keras", "--to-set", "forget_bias"], "takes NAME=VALUE"),
+        (["net.npz", "--to", "keras", "--to-set", "forget_bais=1"], 'Did you mean "forget_bias"?'),
+        (["net.npz", "--to", "pytorch", "--cell-clip", "3"], "cannot hold a cell clip of 3"),
+        (["net.npz", "--to", "tf1", "--layer", "decoder"], "--layer decoder"),
+        (["net.json", "--to", "rtneural", "--to-set", "gates=igfo"], "leave out --to-set"),
+        (["--to", "keras"], "the last path is what is written"),
+        (["nowhere/net.npz", "--to", "keras"], "there is no folder nowhere"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_and_nothing_is_written(
+    lstm: Lstm, words: list[str], message: str, tmp_path: Path
+) -> None:
+    status, out, err = lstm("convert", WEIGHTS, *words)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_to_is_needed(lstm: Lstm) -> None:
+    status, _, err = lstm("convert", WEIGHTS, "net.npz")
+    assert status == 2
+    assert "--to" in err
+
+
+def test_a_missing_library_is_named(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for package, target, name in (
+        ("safetensors.numpy", "net.safetensors", "pytorch-cell"), ("onnx", "net.onnx", "onnx"),
+    ):  # fmt: skip
+        monkeypatch.setitem(__import__("sys").modules, package, None)
+        status, _, err = lstm("convert", WEIGHTS, target, "--to", name)
+        assert status == 2
+        assert f"pip install 'lstmcli[{package.partition('.')[0]}]'" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_file_of_tensors_does_not_hold_is_said(lstm: Lstm) -> None:
+    pytest.importorskip("safetensors")
+    status, out, err = lstm("convert", WEIGHTS, "net.safetensors", "--to", "tinygrad")
+    assert status == 0
+    assert "--convention tinygrad" in err
+    command = out.splitlines()[-1].removeprefix("next").split()
+    inputs = str(SAMPLE / "inputs.npy")
+    assert lstm(*[inputs if word == "inputs.npy" else word for word in command[1:]]).status == 0
