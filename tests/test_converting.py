@@ -191,7 +191,7 @@ def test_what_names_cannot_tell_apart_is_not_written(tmp_path: Path) -> None:
 def test_the_proof_sees_a_wrong_number() -> None:
     model = loading.load(SOURCE)
     kernel = model.cell.recurrent_kernel.copy()
-    kernel[1, 2, 0] = np.nextafter(kernel[1, 2, 0], 9)
+    kernel[1, 2, 0] = np.nextafter(kernel[1, 2, 0], np.float32(9))
     other = replace(model, layers=((replace(model.cell, recurrent_kernel=kernel),),))
     assert same_weights(model.layers, model.layers)
     assert not same_weights(model.layers, other.layers)
@@ -215,12 +215,20 @@ def test_the_proof_sees_another_constant() -> None:
         ("net.pt", "pytorch", r'"\.pt" is no suffix of weights that can be written: \.npz, \.json'),
         ("net", "pytorch", "there is no suffix"),
         ("net.csv", "keras", "is no suffix of weights"),
-        ("net.onnx", "pytorch", "a .onnx file goes with --to onnx"),
+        ("net.onnx", "pytorch", r"a \.onnx file goes with --to onnx"),
     ],
 )
 def test_files_that_are_not_written(path: str, to: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         target_of(path, CONVENTIONS[to])
+
+
+@pytest.mark.parametrize("name", ["net.json", "net.safetensors", "net.onnx"])
+def test_numbers_too_long_for_a_file_are_refused(name: str, tmp_path: Path) -> None:
+    to = "onnx" if name.endswith("onnx") else "keras"
+    with pytest.raises(UserError, match=r"longdouble goes into \.npz alone"):
+        convert([SOURCE], str(tmp_path / name), to, {"dtype": "longdouble", "peepholes": "ignored"})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_is_never_written_over(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ SETTINGS: dict[str, Setting] = {
         read_activation_name, "Activation of the cell on its way out.", _ACTIVATION
     ),
     "coupled": Setting(_one_of("none", "f=1-i", "i=1-f"), "One gate is 1 minus the other."),
-    "cell_clip": Setting(_bound, "Bound on |c|.", "a number above 0"),
+    "cell_clip": Setting(_bound, "Bound on |c|.", "a number above 0, or none"),
     "gate_clip": Setting(_bound, "Bound on every pre-activation (ONNX's clip).", "above 0"),
     "projection_clip": Setting(_bound, "Bound on |h| after the projection.", "above 0"),
     "peepholes": Setting(

@@ -58,7 +58,9 @@ def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str,
                 f"{name} holds {array.dtype}; .safetensors does not. Try --dtype float64"
             )
     metadata = {name: str(value) for name, value in attributes.items()}
-    stream.write(library.save(dict(arrays), metadata or None))
+    # the library writes a transposed array as it lies in memory, under its turned shape
+    rows = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    stream.write(library.save(rows, metadata or None))
 
 
 def _library(name: str, purpose: str) -> Any:
