@@ -46,7 +46,8 @@ def inspect_files(
         _reading(found[n], names[n], documents, tensors, settings)
         for n in _chosen(found, layer, tensors, source)
     ]
-    return inspect(source, arrays, readings, held)
+    remarks = [remark for document in documents for remark in document.remarks]
+    return inspect(source, arrays, readings, held, remarks)
 
 
 def _chosen(

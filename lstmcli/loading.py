@@ -158,11 +158,14 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         given |= settings_in(document)
     given |= settings
     layer = given.pop("layer", None)
+    remarks = [remark for document in documents for remark in document.remarks]
     found = find_lstms(tensors, given.get("convention"), source)
-    chosen = choose(found, None if layer is None else str(layer), tensors, source)
+    try:
+        chosen = choose(found, None if layer is None else str(layer), tensors, source)
+    except UserError as error:  # what was left out may be why
+        raise UserError("\n  ".join([str(error), *([] if found else remarks)])) from None
     layers: list[tuple[Cell, ...]] = []
     said: dict[str, Any] = {}
-    remarks = [remark for document in documents for remark in document.remarks]
     for one in chosen:
         own = [told(d.format, d.groups, one.tensors) for d in documents]
         said = {k: v for words in own for k, v in words.settings.items()} | given

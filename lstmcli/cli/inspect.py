@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lstmcli.cli import Command
-from lstmcli.cli.console import show, standard_input, width
+from lstmcli.cli.console import remark, show, standard_input, width
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
 from lstmcli.inspecting import inspect_files
 from lstmcli.saving import standard_output
@@ -32,6 +32,8 @@ def command(file: tuple[str, ...], all_: bool, format: str, **options: Any) -> i
     """
     settings = settings_from(options)
     inspection = inspect_files(file, settings, standard_input())
+    for text in inspection.remarks:
+        remark(text)
     if format == "json":
         from lstmcli import formats
 

@@ -30,7 +30,15 @@ class Dialect(NamedTuple):
     convention: str | None = None  # None: the names of the tensors tell
 
 
-DIALECTS: Mapping[str, Dialect] = {}
+def _torch(around: Words) -> Told:
+    """PyTorch: of the attributes of nn.LSTM only ``batch_first`` is in no tensor."""
+    for words in reversed(around):
+        if isinstance(words.get("batch_first"), bool) and "num_layers" in words:
+            return Told({"layout": "batch" if words["batch_first"] else "time"})
+    return Told()
+
+
+DIALECTS: Mapping[str, Dialect] = {"torch": Dialect(_torch), "pickle": Dialect(_torch)}
 """The rows by the name of the format."""
 
 

@@ -138,6 +138,7 @@ class Inspection:
     lstms: tuple[Lstm, ...]
     unread: tuple[Unread, ...] = ()
     missing: tuple[str, ...] = ()  # without an LSTM: what the names lack to be one
+    remarks: tuple[str, ...] = ()  # for stderr: what the files' formats say of them
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON has it."""
@@ -147,6 +148,7 @@ class Inspection:
             "lstms": [lstm.to_json() for lstm in self.lstms],
             "unread": [unread.to_json() for unread in self.unread],
             "missing": list(self.missing),
+            "remarks": list(self.remarks),
         }
 
 
@@ -170,6 +172,7 @@ def inspect(
     tensors: Mapping[str, Array],
     readings: Sequence[Reading],
     settings: Mapping[str, Any],
+    remarks: Sequence[str] = (),
 ) -> Inspection:
     """Describe the tensors of a file and the LSTMs read from them.
 
@@ -183,6 +186,8 @@ def inspect(
         what was made of each LSTM among them.
     settings
         the settings that the file itself holds.
+    remarks
+        what its format says of it.
     """
     read = [r for r in readings if r.model is not None]
     roles = {name: told for r in read for name, told in _roles(r).items()}
@@ -195,6 +200,7 @@ def inspect(
         lstms,
         unread,
         () if readings else tuple(missing(tensors)),
+        tuple(remarks),
     )
 
 

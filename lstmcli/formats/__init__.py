@@ -54,7 +54,11 @@ FORMATS: dict[str, Format] = {
 }
 
 # no suffixes of traces: .safetensors is written too, but holds weights alone
-READ_ONLY = {".safetensors": Format("safetensors", "safetensors")}
+READ_ONLY = {
+    ".safetensors": Format("safetensors", "safetensors"),
+    ".pt": Format("torch", "torch"),
+    ".pkl": Format("pickle", "pickled"),
+}
 
 _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}
 

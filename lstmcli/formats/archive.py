@@ -46,7 +46,7 @@ class Member(NamedTuple):
     name: str
     flags: int
     method: int
-    crc: int
+    crc: int | None  # None: not to be held against the bytes
     packed: int  # bytes in the archive
     size: int  # bytes unpacked
     offset: int  # of its local header
@@ -197,7 +197,7 @@ class _Unpacked(io.RawIOBase):
         buffer[: len(piece)] = piece
         self._left -= len(piece)
         self._crc = zlib.crc32(piece, self._crc)
-        if not self._left and self._crc != self._right_crc:
+        if not self._left and self._right_crc not in (None, self._crc):
             raise Damaged("its checksum is wrong")
         return len(piece)
 

@@ -11,6 +11,9 @@ from lstmcli.errors import UserError
 
 USUAL = 1 << 30  # bytes: the largest LSTM kernels in use take a tenth of it
 
+LARGE = 256 << 20  # bytes up to which nothing is suspected of being a bomb
+MOST_TIMES = 100  # how much more than its size a file may unpack to beyond that
+
 _most: ContextVar[int] = ContextVar("most bytes of a tensor", default=USUAL)
 
 
@@ -47,3 +50,18 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
             f" {count * itemsize}"
         )
     return count
+
+
+def check_total(declared: int, size: int, source: str) -> None:
+    """Hold what all tensors would take against the size of their file.
+
+    Raises
+    ------
+    UserError
+        A small file that claims to hold a great deal.
+    """
+    if declared > max(LARGE, MOST_TIMES * size):
+        raise UserError(
+            f"{source}: {size:,} bytes claim to unpack to {declared:,}; refused. "
+            "If that is meant, save the tensors uncompressed with numpy.savez."
+        )

@@ -13,15 +13,25 @@ BINARY = {  # first bytes -> format
 }
 
 PATTERNS = {  # what the first bytes match -> format
+    # the magic number of PyTorch before 1.6; protocols 4 and 5 have a frame around it
+    rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19": "torch",
+    rb"\x80[\x02-\x05]": "pickle",
+    rb".{257}ustar": "torch",  # a tar, as PyTorch 0.1 wrote it
     rb".{5}\0\0\0\{": "safetensors",  # the upper bytes of the header's length, and its start
 }
 
 ARCHIVE = b"PK\x03\x04"
-ARCHIVES: dict[str, str] = {}  # ending of a member's name -> format; without any it is npz
+ARCHIVES = {  # ending of a member's name -> format; without any it is npz
+    "data.pkl": "torch",
+    "model.json": "torch",  # TorchScript of 1.0
+    "model_weights_config.json": "torch",  # from here on, what its reader only names
+    "serialized_exported_program.json": "torch",
+    "MAR-INF/MANIFEST.json": "torch",
+    ".data/extern_modules": "torch",
+}
 
 UNREAD = {  # first bytes -> what they belong to, and the way out; each is refused by its name
     rb"\x89HDF\r\n\x1a\n": ("an HDF5 file (Keras writes them)", ""),
-    rb"\x80[\x02-\x05]": ("a pickle; pickles can run code and are never loaded", ""),
     rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE."),
     rb"\x08[\x02-\x0d][\x12\x1a\x22\x3a]": ("an ONNX model", ""),
     rb".{4}TFL3": ("a TensorFlow Lite model", ""),

@@ -16,17 +16,15 @@ from lstmcli.errors import UserError
 from lstmcli.formats.archive import DEFLATED, ENCRYPTED, STORED, Archive, Damaged, Member
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import HEAD, Opened
+from lstmcli.formats.limits import check_total
 from lstmcli.formats.npy import check, read_elements, read_header, write_elements
 from lstmcli.formats.placed import Placed
 
 SUFFIX = ".npy"
-LARGE = 256 << 20  # bytes up to which no archive is suspected of being a bomb
-MOST_TIMES = 100  # how much more than its size a larger archive may unpack to
 METHODS = (STORED, DEFLATED)  # what numpy writes
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day
 
 OTHERS = {
-    "data.pkl": "a PyTorch checkpoint",
     "model.weights.h5": "a Keras 3 model",
     "coefficients.bin": "a DL4J model",
 }
@@ -74,12 +72,7 @@ def _members(archive: Archive, source: Opened) -> dict[str, Member]:
         members[name] = member
     if not members:
         raise UserError(f"{source.source} is {_kind(archive)}. Save the tensors with numpy.savez.")
-    declared = sum(member.size for member in members.values())
-    if declared > max(LARGE, MOST_TIMES * source.size):
-        raise UserError(
-            f"{source.source}: {source.size:,} bytes claim to unpack to {declared:,}; refused. "
-            "If that is meant, save it uncompressed with numpy.savez."
-        )
+    check_total(sum(member.size for member in members.values()), source.size, source.source)
     return members
 
 

@@ -1,6 +1,6 @@
 """`.safetensors`: named tensors behind a JSON header, by the library of that name.
 
-bfloat16, which NumPy does not have, is widened to float32 here: its bits are the upper half.
+bfloat16, which NumPy does not have, is widened to float32.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError
+from lstmcli.formats.bfloat16 import widened
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import Opened
 
@@ -74,6 +75,4 @@ def _library(name: str, purpose: str) -> Any:
 
 def _array(data: bytes, kind: str, shape: list[int]) -> np.ndarray:
     array = np.frombuffer(data, DTYPES[kind]).reshape(shape)
-    if kind == "BF16":
-        array = (array.astype("<u4") << 16).view("<f4")
-    return array.astype(array.dtype.newbyteorder("="))
+    return widened(array) if kind == "BF16" else array.astype(array.dtype.newbyteorder("="))

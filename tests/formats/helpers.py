@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ def arrays(*, least: int = 1, most: int = 3, finite: bool = False) -> st.SearchS
         return hnp.arrays(dtype, shapes, elements=elements)
 
     return of(np.dtype(np.float32)) | of(np.dtype(np.float64))
+
+
+def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    """A zip archive of these members."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
 
 
 def piped(data: str | bytes) -> Document:

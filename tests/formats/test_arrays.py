@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import npy, read, write
-from tests.formats.helpers import NAMES, arrays, filed, piped, same
+from tests.formats.helpers import NAMES, arrays, filed, piped, same, zipped
 
 
 def written(kind: str, members: dict[str, Any], attributes: dict[str, Any] | None = None) -> bytes:
@@ -185,14 +185,6 @@ def test_a_wrong_checksum_names_the_member(tmp_path: Path) -> None:
         filed(tmp_path, "a.npz", bytes(whole))
 
 
-def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
-
-
 OBJECTS = saved(np.array([{}], dtype=object), allow_pickle=True)
 
 
@@ -207,7 +199,6 @@ def test_object_members_are_left_out_beside_others() -> None:
         (zipped({"a.npy": OBJECTS}), "nothing but Python objects"),
         (zipped({}), "without .npy members"),
         (zipped({"notes.txt": b"x"}), "without .npy members"),
-        (zipped({"archive/data.pkl": b"x"}), "a PyTorch checkpoint"),
         (zipped({"config.json": b"{}", "model.weights.h5": b"x"}), "a Keras 3 model"),
         (zipped({"h.npy": saved(np.ones(2, complex))}), 'member "h" holds complex'),
         (zipped({"h.npy": claimed(f"({10**16},)")}), 'member "h" is cut short'),

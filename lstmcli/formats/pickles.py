@@ -1,0 +1,323 @@
+"""Pickles as data: a stack machine over parsed opcodes that imports nothing and calls nothing.
+
+`pickletools.genops` only parses. What a pickle asks Python to import becomes a `Global`, a name and
+no more; what it asks to call becomes a `Record` of the name and the arguments, unless the name is
+one of the makers given, plain functions of this package that put tensors together.
+Source: Python's Lib/pickletools.py; PEP 307, 3154 and 574.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+MOST_OPCODES = 3_000_000  # a state dict has about 25 a tensor
+MOST_BYTES = 256 << 20  # of one pickle; tensors lie elsewhere
+
+Maker = Callable[..., Any]
+
+
+class Global:
+    """What a pickle would import: its name."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Record:
+    """What a call would have made, had anything been called: inert, but its contents are kept."""
+
+    __slots__ = ("args", "items", "name", "state")
+
+    def __init__(self, name: str, args: tuple[Any, ...] = ()) -> None:
+        self.name, self.args = name, args
+        self.state: Any = None
+        self.items: list[Any] = []
+
+    def build(self, state: Any) -> None:
+        """Take the state that a pickle gives the object."""
+        self.state = state
+
+
+class Leaf:
+    """Numbers that a maker put together, not yet an array."""
+
+    __slots__ = ()
+
+    def build(self, state: Any) -> None:
+        """Take the state that a pickle gives the object."""
+
+    def settled(self) -> Leaf:
+        """The leaf itself, or what its state made of it."""
+        return self
+
+    def extent(self) -> tuple[tuple[int, ...], int]:
+        """The shape, and the bytes of an element."""
+        raise NotImplementedError
+
+    def array(self) -> np.ndarray:
+        """The array, native; ValueError if what is there does not make one."""
+        raise NotImplementedError
+
+
+class Unread(Leaf):
+    """Numbers of a kind that is not read."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+
+def load(
+    stream: BinaryIO,
+    makers: Mapping[str, Maker],
+    persistent: Callable[[Any], Any] | None = None,
+) -> Any:
+    """The value of the pickle at the stream's place.
+
+    The stream is bytes in memory: of a file, a forged length would be allocated before it is read.
+    ``makers`` go by the full name of what they stand for; ``persistent`` resolves persistent ids.
+
+    Raises
+    ------
+    ValueError, KeyError, IndexError, TypeError and what else `pickletools` raises
+        for a damaged pickle, or one with opcodes that no checkpoint has.
+    """
+    return _Machine(makers, persistent).run(stream)
+
+
+_VALUES = {
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
+    "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+}  # fmt: skip
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go into depths
+
+
+def first(*args: Any) -> Any:
+    """A container made of one is that one: copies could be asked for a million times."""
+    return args[0] if args else []
+
+
+def _bytes(value: Any = b"", *_: Any) -> Any:
+    return value
+
+
+CONTAINERS: dict[str, Maker] = {
+    f"{module}.{name}": _bytes if name.startswith("byte") else first
+    for module in ("builtins", "__builtin__")
+    for name in ("set", "frozenset", "list", "tuple", "bytes", "bytearray")
+}
+
+
+class _Machine:
+    def __init__(self, makers: Mapping[str, Maker], persistent: Maker | None) -> None:
+        own: dict[str, Maker] = {
+            "collections.OrderedDict": self._made_dict, "collections.Counter": self._made_dict,
+            "builtins.dict": self._made_dict, "__builtin__.dict": self._made_dict,
+            "collections.defaultdict": lambda *_: {}, "_codecs.encode": self._made_bytes,
+            "copyreg._reconstructor": self._made_bare, "copy_reg._reconstructor": self._made_bare,
+            "copyreg.__newobj__": self._made_bare, "copy_reg.__newobj__": self._made_bare,
+        }  # fmt: skip
+        self.makers = {**CONTAINERS, **makers, **own}
+        self.persistent = persistent
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.left = MOST_OPCODES
+        self.characters = MOST_BYTES  # that may still be encoded
+
+    def run(self, stream: BinaryIO) -> Any:
+        push, memo, stack = self.stack.append, self.memo, self.stack
+        argument: Any
+        for opcode, argument, _ in pickletools.genops(stream):
+            name = opcode.name
+            self.left -= 1
+            if self.left < 0:
+                raise ValueError(f"more than {MOST_OPCODES:,} opcodes")
+            if name in _VALUES:
+                push(argument)
+            elif name in _CONSTANTS:
+                push(_CONSTANTS[name])
+            elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
+                memo[argument] = stack[-1]
+            elif name == "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            elif name in ("BINGET", "LONG_BINGET", "GET"):
+                push(memo[argument])
+            elif name == "STOP":
+                return stack.pop()
+            elif name not in ("PROTO", "FRAME"):
+                step = getattr(self, f"_op_{name.lower()}", None)
+                if step is None:
+                    raise ValueError(f"the opcode {name}, which no checkpoint has")
+                step(argument)
+        raise ValueError("no end")
+
+    # ---- the stack
+
+    def _op_mark(self, _: Any) -> None:
+        self.marks.append(len(self.stack))
+
+    def _above_mark(self) -> list[Any]:
+        start = self.marks.pop()
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+    def _op_pop(self, _: Any) -> None:
+        if self.marks and self.marks[-1] == len(self.stack):
+            self.marks.pop()
+        else:
+            self.stack.pop()
+
+    def _op_pop_mark(self, _: Any) -> None:
+        self._above_mark()
+
+    def _op_dup(self, _: Any) -> None:
+        self.stack.append(self.stack[-1])
+
+    # ---- containers
+
+    def _op_empty_list(self, _: Any) -> None:
+        self.stack.append([])
+
+    def _op_empty_dict(self, _: Any) -> None:
+        self.stack.append({})
+
+    _op_empty_set = _op_empty_list  # as a list: nothing is hashed
+
+    def _op_list(self, _: Any) -> None:
+        self.stack.append(self._above_mark())
+
+    _op_frozenset = _op_list
+
+    def _op_dict(self, _: Any) -> None:
+        items = self._above_mark()
+        self.stack.append({})
+        self._fill(self.stack[-1], items)
+
+    def _op_tuple(self, _: Any) -> None:
+        self.stack.append(tuple(self._above_mark()))
+
+    def _few(self, count: int) -> tuple[Any, ...]:
+        items = tuple(self.stack[-count:])
+        if len(items) < count:
+            raise IndexError("nothing on the stack")
+        del self.stack[-count:]
+        return items
+
+    def _op_tuple1(self, _: Any) -> None:
+        self.stack.append(self._few(1))
+
+    def _op_tuple2(self, _: Any) -> None:
+        self.stack.append(self._few(2))
+
+    def _op_tuple3(self, _: Any) -> None:
+        self.stack.append(self._few(3))
+
+    def _op_append(self, _: Any) -> None:
+        item = self.stack.pop()
+        self._extend([item])
+
+    def _op_appends(self, _: Any) -> None:
+        self._extend(self._above_mark())
+
+    _op_additems = _op_appends
+
+    def _extend(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if isinstance(target, Record):
+            target = target.items
+        if not isinstance(target, list):
+            raise TypeError(f"items for a {type(target).__name__}")
+        target.extend(items)
+
+    def _op_setitem(self, _: Any) -> None:
+        self._fill(self.stack[-3], list(self._few(2)))
+
+    def _op_setitems(self, _: Any) -> None:
+        items = self._above_mark()
+        self._fill(self.stack[-1], items)
+
+    def _fill(self, target: Any, items: list[Any]) -> None:
+        """Set keys of a dict; those that are no plain values can name no tensor."""
+        pairs = [(k, v) for k, v in zip(items[::2], items[1::2], strict=True)]
+        if isinstance(target, Record):
+            target.items.append(self._made_dict(pairs))
+        elif isinstance(target, dict):
+            target.update((k, v) for k, v in pairs if isinstance(k, _ATOMS))
+        else:
+            raise TypeError(f"keys for a {type(target).__name__}")
+
+    # ---- names and calls
+
+    def _op_global(self, argument: str) -> None:
+        self.stack.append(Global(".".join(argument.split(" ", 1))))
+
+    def _op_stack_global(self, _: Any) -> None:
+        module, name = self._few(2)
+        if not (isinstance(module, str) and isinstance(name, str)):
+            raise TypeError("a name that is no text")
+        self.stack.append(Global(f"{module}.{name}"))
+
+    def _op_reduce(self, _: Any) -> None:
+        self.stack.append(self.call(*self._few(2)))
+
+    _op_newobj = _op_reduce
+
+    def _op_newobj_ex(self, _: Any) -> None:
+        kind, args, named = self._few(3)
+        self.stack.append(self.call(kind, (*self._tuple_of(args), named)))
+
+    def call(self, what: Any, args: Any) -> Any:
+        """What a maker makes of the arguments, or a record of both."""
+        args = self._tuple_of(args)
+        if not isinstance(what, Global):
+            return Record(f"{getattr(what, 'name', type(what).__name__)}()", args)
+        maker = self.makers.get(what.name)
+        return Record(what.name, args) if maker is None else maker(*args)
+
+    def _tuple_of(self, args: Any) -> tuple[Any, ...]:
+        if not isinstance(args, tuple):
+            raise TypeError("arguments that are no tuple")
+        return args
+
+    def _op_build(self, _: Any) -> None:
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], (Record, Leaf)):
+            self.stack[-1].build(state)
+
+    def _op_binpersid(self, _: Any) -> None:
+        self._op_persid(self.stack.pop())
+
+    def _op_persid(self, argument: Any) -> None:
+        if self.persistent is None:
+            raise ValueError("it refers to data outside of itself")
+        self.stack.append(self.persistent(argument))
+
+    # ---- makers that have to mind how much they make
+
+    def _made_dict(self, pairs: Any = (), *_: Any) -> Any:
+        """A dict of pairs; Python 2 writes an OrderedDict so."""
+        if isinstance(pairs, dict):
+            return pairs
+        self.left -= len(pairs)
+        return {k: v for k, v in pairs if isinstance(k, _ATOMS)}
+
+    def _made_bytes(self, text: Any, coding: Any = "latin1", *_: Any) -> bytes:
+        """Bytes, as Python 3 writes them for Python 2."""
+        self.characters -= len(text)
+        if self.characters < 0 or coding not in ("latin1", "latin-1"):
+            raise ValueError(f"text encoded as {coding!s:.20}")
+        return bytes(text.encode("latin-1"))
+
+    def _made_bare(self, kind: Any, *_: Any) -> Any:
+        return self.call(kind, ())
