@@ -122,9 +122,18 @@ def _open(path: str) -> BinaryIO:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file.{_near(path)}") from None
     except IsADirectoryError:
-        raise UserError(f"{path} is a folder; name a file in it.") from None
+        raise UserError(_folder(path)) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise UserError(f"{path} cannot be read: {_reason(error)}.") from None
+
+
+def _folder(path: str) -> str:
+    if os.path.exists(os.path.join(path, ".metadata")):
+        return (
+            f"{path} is a distributed checkpoint of PyTorch. Make it one file:\n"
+            f"  python -m torch.distributed.checkpoint.format_utils dcp_to_torch {path} weights.pt"
+        )
+    return f"{path} is a folder; name a file in it."
 
 
 def _near(path: str) -> str:

@@ -28,5 +28,15 @@ def test_a_group_of_some_of_the_tensors_does_not_apply() -> None:
     assert told("any", {"a": {"half": 1}}, ["a/kernel", "b/kernel"]).settings == {}
 
 
+@pytest.mark.parametrize(("first", "layout"), [(True, "batch"), (False, "time")])
+def test_pytorch_tells_the_layout(first: bool, layout: str) -> None:
+    groups = {
+        "": {"class": "Net", "batch_first": not first},  # an attribute of its own
+        "rnn": {"class": "torch.nn.modules.rnn.LSTM", "num_layers": 1, "batch_first": first},
+    }
+    assert told("torch", groups, ["rnn.weight_ih_l0"]).settings == {"layout": layout}
+    assert told("torch", groups, ["cell.weight_ih"]).settings == {}
+
+
 def test_a_format_without_words_tells_nothing() -> None:
     assert told("npy", {"": {"file": 1}}, ["kernel"]) == Told()

@@ -297,6 +297,12 @@ def test_what_is_not_read_is_named(data: bytes, message: str) -> None:
         piped(data)
 
 
+def test_a_folder_of_a_distributed_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".metadata").touch()
+    with pytest.raises(UserError, match=f"dcp_to_torch {tmp_path} weights.pt"):
+        formats.read(str(tmp_path))
+
+
 # ---- damage
 
 
