@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from lstmcli.formats.pickles import Leaf
 from lstmcli.formats.torch_tensors import Storage, Tensor, itemsize
-from lstmcli.formats.trees import Path, Tree, Words, flatten
+from lstmcli.formats.trees import Path, Tree, Words, flatten, name_of
 
 CONSTANTS = "constants.pkl"
 MODEL = "model.json"  # of torch 1.0 to 1.3, in place of a pickle
@@ -33,7 +33,8 @@ _CALL = re.compile(
 _CELL = re.compile(
     r"torch\.lstm_cell\([^,]+, \[[^\[\]]*\], (CONSTANTS\.c\d+(?:, CONSTANTS\.c\d+)*)\)$"
 )
-MOST_LINE = 1 << 16
+MOST_LINE = 1 << 13  # characters; a call with a hundred weights has half of them
+MOST_TEXT = 16 << 20  # bytes of a member that is text
 
 
 class Call(NamedTuple):
@@ -50,11 +51,12 @@ class Script:
     def __init__(
         self,
         names: Collection[str],
-        bytes_of: Callable[[str], bytes],
+        bytes_of: Callable[..., bytes],
         pickle: Callable[..., Any],
     ) -> None:
         self.names, self.bytes_of, self.pickle = names, bytes_of, pickle
         self.texts: dict[str, str] = {}
+        self.classes: dict[str, dict[str, Words]] = {}  # of each module that was searched
 
     def tree(self) -> Tree:
         """The tensors by the names of their attributes, and the settings of the modules."""
@@ -74,19 +76,16 @@ class Script:
 
     def _text(self, name: str) -> str:
         if name not in self.texts:
-            data = self.bytes_of(name) if name in self.names else b""
+            data = self.bytes_of(name, MOST_TEXT) if name in self.names else b""
             self.texts[name] = data.decode("utf-8", "replace")
         return self.texts[name]
 
     def _words_of_class(self, path: str) -> Words:
-        """The constants of a class ``__torch__.a.b.Name``, and what its call of torch.lstm says."""
+        """What the code says of a class ``__torch__.a.b.Name``."""
         module, _, name = path.rpartition(".")
-        text = self._text(f"code/{module.replace('.', '/')}.py")
-        _, _, body = text.partition(f"class {name}(Module):\n")
-        body = re.split(r"^class ", body, maxsplit=1, flags=re.M)[0]
-        said = [call.words for call in _calls(body) if call.words]
-        words = dict(said[0]) if said else {}
-        return words | {key: _plain(value) for key, value in _FINAL.findall(body)}
+        if module not in self.classes:
+            self.classes[module] = _classes(self._text(f"code/{module.replace('.', '/')}.py"))
+        return self.classes[module].get(name, {})
 
     def _words_of_calls(self) -> dict[str, Words]:
         """What all calls of torch.lstm agree on, for all tensors."""
@@ -122,7 +121,7 @@ class Script:
         """The parameters of ``model.json``, a tree of modules and a list of tensors."""
         import json
 
-        model = json.loads(self.bytes_of(MODEL))
+        model = json.loads(self.bytes_of(MODEL, MOST_TEXT))
         tensors = [self._tensor(told) for told in model["tensors"]]
         leaves: dict[Path, Leaf] = {}
         waiting: list[tuple[Path, Any]] = [((), model["mainModule"])]
@@ -132,7 +131,7 @@ class Script:
                 leaves[(*path, told["name"])] = tensors[int(told["tensorId"])]
             below = [((*path, told["name"]), told) for told in module.get("submodules", ())]
             waiting += reversed(below)
-        return {".".join(path): leaf for path, leaf in leaves.items()}
+        return {name_of(path): leaf for path, leaf in leaves.items()}
 
     def _tensor(self, told: dict[str, Any]) -> Leaf:
         kind = FROM_JSON[told["dataType"]]
@@ -144,15 +143,26 @@ class Script:
         return Tensor(storage, int(told.get("offset", 0)), size, stride)
 
 
+def _classes(text: str) -> dict[str, Words]:
+    """The constants of each class in some code, and what its call of torch.lstm says."""
+    parts = re.split(r"^class (\w+)\(Module\):\n", text, flags=re.M)
+    classes: dict[str, Words] = {}
+    for name, body in zip(parts[1::2], parts[2::2], strict=True):
+        said: Words = next((call.words for call in _calls(body) if call.words), {})
+        classes[name] = said | {key: _plain(value) for key, value in _FINAL.findall(body)}
+    return classes
+
+
 def _calls(text: str) -> Iterator[Call]:
     """The calls in some code, line by line; a name of a list stands for its last value."""
     lists: dict[str, str] = {}
     for line in text.splitlines():
-        if len(line) > MOST_LINE or ("torch.lstm" not in line and "CONSTANTS" not in line):
+        at = line.rfind("torch.lstm")
+        if len(line) > MOST_LINE or (at < 0 and "CONSTANTS" not in line):
             continue
         if match := _LIST.match(line):
             lists[match[1]] = match[2]
-        elif match := _CALL.search(line):
+        elif at >= 0 and (match := _CALL.match(line, at)):
             written, name, bias, layers, both, first = match.groups()
             words = {
                 "num_layers": int(layers), "bidirectional": both == "True",
@@ -160,7 +170,7 @@ def _calls(text: str) -> Iterator[Call]:
             }  # fmt: skip
             weights = written if written is not None else lists.get(name, "")
             yield Call(_constants(weights), bias == "True", {"class": "torch.lstm", **words})
-        elif match := _CELL.search(line):
+        elif at >= 0 and (match := _CELL.match(line, at)):
             yield Call(_constants(match[1]), True, {})
 
 

@@ -55,7 +55,7 @@ def flatten(root: Any) -> Tree:
         if isinstance(value, Leaf):
             leaf = value.settled()
             if leaves.setdefault(path, leaf) is not leaf:
-                remarks.append(f"a second tensor named {_name(path)} is left out.")
+                remarks.append(f"a second tensor named {name_of(path)} is left out.")
         elif isinstance(value, (dict, list, tuple, Record)) and id(value) not in entered:
             entered.add(id(value))
             if len(path) > MOST_DEPTH:
@@ -68,7 +68,7 @@ def flatten(root: Any) -> Tree:
     read: dict[str, Leaf] = {}
     unread: list[tuple[str, Unread]] = []
     for path, leaf in leaves.items():
-        name = _name(path[cut:])
+        name = name_of(path[cut:])
         if isinstance(leaf, Unread):
             unread.append((name, leaf))
         elif read.setdefault(name, leaf) is not leaf:
@@ -79,7 +79,7 @@ def flatten(root: Any) -> Tree:
         remarks.append(f"left out: {name or 'a tensor'} is {lacking.kind}{more}.")
     return Tree(
         read,
-        {_name(p[cut:]): words for p, words in groups.items() if len(p) >= cut},
+        {name_of(p[cut:]): words for p, words in groups.items() if len(p) >= cut},
         tuple(remarks),
     )
 
@@ -161,7 +161,8 @@ def _wrapping(root: Any, leaves: Mapping[Path, Leaf]) -> int:
     return cut
 
 
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """The steps joined with "."; ValueError for a name beyond measure."""
     if sum(map(len, path)) > MOST_NAME:
         raise ValueError(f"a name of more than {MOST_NAME} characters")
     return ".".join(path).encode("utf-8", "backslashreplace").decode()

@@ -256,11 +256,29 @@ def long_names() -> bytes:
     ],
 )
 def test_pickle_bombs_end_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:
-    path = tmp_path / "bomb.pkl"
-    path.write_bytes(data)
-    with pytest.raises(UserError, match=message):
-        formats.read(str(path))
-    withstand(path, [data])
+
+    def refused(path: str) -> None:
+        with pytest.raises(UserError, match=message):
+            formats.read(path)
+
+    withstand(tmp_path / "bomb.pkl", [data], act=refused)
+
+
+def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
+    line = b"    x = " + b"torch.lstm(a, [b, " * 450 + b"\n"
+    names = [f"C{n}" for n in range(3000)]
+    code = b"".join(f"class {name}(Module):\n".encode() + line for name in names)
+    records = b"".join(b"c__torch__\n%s\n)\x81}K\x01K\x02sb" % name.encode() for name in names)
+    tensor = storage_pickle(b"K\x02\x85", b"K\x01\x85")[2:-1]
+    members = {
+        "a/data.pkl": pickled(b"](" + records + tensor + b"e"),
+        "a/data/0": bytes(16),
+        "a/constants.pkl": pickled(b")"),
+        "a/code/__torch__.py": code[: (16 << 20) - 1],
+    }
+    data = zipped(members, zipfile.ZIP_DEFLATED)
+    assert len(piped(data).arrays) == 1
+    withstand(tmp_path / "a.pt", [data])
 
 
 def test_a_tar_of_links_and_sparse_files_leads_nowhere(tmp_path: Path) -> None:
