@@ -247,6 +247,11 @@ def read_pickle(source: Opened) -> Document:
     UserError
         A broken file, one that needs code to be run, one without arrays.
     """
+    if b"joblib.numpy_pickle" in source.head():
+        raise UserError(
+            f"{source.source} is a dump of joblib, whose arrays lie between parts of a pickle. "
+            "Load it with joblib and save its arrays with numpy.savez."
+        )
     with broken_is_told(source.source):
         makers = {**MAKERS, "torch.storage._load_from_bytes": _from_bytes}
         tree = flatten(pickles.load(io.BytesIO(source.stream.read()), makers))

@@ -305,6 +305,7 @@ def test_a_tar_of_links_and_sparse_files_leads_nowhere(tmp_path: Path) -> None:
         (zipped({"MAR-INF/MANIFEST.json": b"{}", "m.pt": b""}), "an archive of TorchServe"),
         (zipped({"p/.data/extern_modules": b"", "p/m/m.pkl": b""}), "a torch.package"),
         (zipped({"a/b/c/data.pkl": b""}), "a data.pkl in an odd place"),
+        (pickled(b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81"), "a dump of joblib"),
         (pickled(b"ctorch.distributed.checkpoint.metadata\nMetadata\n)\x81}X\x01\x00\x00\x00aK\x01sb"),
          "dcp_to_torch"),
         (pickled(b"cm\nNet\n)\x81}X\x01\x00\x00\x00aK\x01sb"), r"no tensors .*, but a m\.Net"),
