@@ -19,12 +19,13 @@ from lstmcli.core.conventions import Convention
 from lstmcli.core.decode import decode, directions, fold_weight_norm, paired
 from lstmcli.core.dialects import DIALECTS, told
 from lstmcli.core.model import Cell, Model
-from lstmcli.core.recognise import Found, choose, find_convention, recognise
+from lstmcli.core.recognise import Found, Place, choose, find_convention, recognise
 from lstmcli.core.settings import SETTINGS, read_setting
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document, StepStream
 
 Array = npt.NDArray[Any]
+Settings = dict[str, Any]
 
 INPUT_NAMES = ("inputs", "x")
 STATE = "initial_state."
@@ -165,19 +166,18 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     except UserError as error:  # what was left out may be why
         raise UserError("\n  ".join([str(error), *([] if found else remarks)])) from None
     layers: list[tuple[Cell, ...]] = []
-    said: dict[str, Any] = {}
+    said: list[Mapping[str, Any]] = []
     for one in chosen:
-        own = [told(d.format, d.groups, one.tensors) for d in documents]
-        said = {k: v for words in own for k, v in words.settings.items()} | given
-        remarks += [remark for words in own for remark in words.remarks]
-        layers += _layers(one, tensors, said, source)
+        own = {place: _said(documents, one.names(place), remarks) | given for place in one.cells}
+        said += own.values()
+        layers += _layers(one, tensors, own, source)
     _check_chain(layers, source)
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     remarks += [r for name, a in used.items() if (r := not_finite(a, f"{source}: {name}"))]
     return Model(
         tuple(layers),
         {name: array.shape for name, array in used.items()},
-        assumed=tuple(_assumed(chosen[0], layers[0][0], said)),
+        assumed=tuple(_assumed(chosen[0], layers[0][0], said[0])),
         given=given,
         remarks=tuple(remarks),
     )
@@ -199,18 +199,32 @@ def find_lstms(tensors: Mapping[str, Array], convention: str | None, source: str
 
 
 def _layers(
-    found: Found, tensors: Mapping[str, Array], given: Mapping[str, Any], source: str
+    found: Found,
+    tensors: Mapping[str, Array],
+    said: Mapping[Place, Mapping[str, Any]],
+    source: str,
 ) -> list[tuple[Cell, ...]]:
-    """The cells of one LSTM, layer by layer, forward before backward."""
-    how = found.convention.changed(given)
-    dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
+    """The cells of one LSTM, layer by layer, forward before backward, each as is said of it."""
+    asked = next(iter(said.values())).get("dtype")
+    dtype = _dtype([tensors[name] for name in found.tensors], asked)
     layers: dict[int, list[Cell]] = {}
-    for (layer, _), names in sorted(found.cells.items()):
+    for (layer, direction), names in sorted(found.cells.items()):
+        how = found.convention.changed(said[layer, direction])
         held = {role: _typed(name, tensors, dtype) for role, name in names.items()}
         for one in directions(held, how):
             layers.setdefault(layer, []).append(decode(one, how, source))
     cells = [tuple(layer) for layer in layers.values()]
-    return paired(cells) if how.directions_count else cells
+    return paired(cells) if found.convention.directions_count else cells
+
+
+def _said(documents: Sequence[Document], names: Sequence[str], remarks: list[str]) -> Settings:
+    """What the files say of the cell with tensors of these names, beside them."""
+    said: Settings = {}
+    for document in documents:
+        words = told(document.format, document.groups, names)
+        said |= words.settings
+        remarks += [remark for remark in words.remarks if remark not in remarks]
+    return said
 
 
 def _typed(

@@ -21,7 +21,11 @@ Place = tuple[int, int]  # layer, direction (0 forward, 1 backward)
 Names = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
 
 FORWARD = ("", "forward", "fw", "l", "0")
-_SLOT = re.compile(r"(^|_)(adam\w*|rmsprop|adagrad|adadelta|momentum|optimizer\w*)(_|$)", re.I)
+_SLOT = re.compile(
+    r"(^|_)(n?adam\w*|rmsprop|adagrad|adadelta|adafactor|ftrl|sgd|momentum|optimizer\w*)(_|$)"
+    r"|^lion_m_",
+    re.I,
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,10 +46,13 @@ class Found:
     @property
     def tensors(self) -> list[str]:
         """The names of its tensors in the file."""
+        return [name for place in self.cells for name in self.names(place)]
+
+    def names(self, place: Place) -> list[str]:
+        """The names of one cell's tensors in the file."""
         names: list[str] = []
-        for cell in self.cells.values():
-            for name in cell.values():
-                names += [name] if isinstance(name, str) else name.values()
+        for name in self.cells[place].values():
+            names += [name] if isinstance(name, str) else name.values()
         return names
 
 
