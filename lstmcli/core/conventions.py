@@ -184,7 +184,8 @@ _ROWS = (
             "peephole": "{gate}_gate_peephole_weights",
         },
         words={"i": "input", "f": "forget", "o": "output"},
-        path=r"(?P<direction>forward|backward)(?=_)",
+        # TensorFlow 2 before 2.13 counts the cells of both directions on
+        path=r"(?P<direction>forward|backward)(?:_(?:(?!stacked)\w)*lstm_cell_\d+$|(?=_))",
         masked_output="repeat",
         under=" | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
         takes=KERAS_TAKES,
@@ -322,6 +323,23 @@ _ROWS = (
         takes={"forget_bias": ANY, "activation": ANY, "cell_clip": ANY, "projection_clip": ANY},
         source="tensorflow/python/keras/layers/legacy_rnn/rnn_cell_impl.py (2.21)",
         verified="run: TensorFlow 2.21 compat.v1; its block cells in TensorFlow 1.15.5",
+        hidden=("forget_bias",),
+    ),
+    Convention(
+        "tf1-old",
+        "TensorFlow 1.0 and 1.1 LSTMCell, BasicLSTMCell: weights, biases",
+        {
+            "fused": "weights", "bias": "biases",
+            "peephole": "w_{gate}_diag", "projection": "projection_weights",
+        },
+        path=r"cell_(?P<layer>\d+)(?=_)|bidirectional_rnn_(?P<direction>fw|bw)(?=_)",
+        required=("bias",),
+        telling="lstm|rnn|cell",
+        gates="igfo",
+        forget_bias=1.0,
+        projection_rows=False,
+        source="tensorflow/contrib/rnn/python/ops/core_rnn_cell_impl.py (1.0)",
+        verified="run: TensorFlow 1.0.1",
         hidden=("forget_bias",),
     ),
     Convention(

@@ -9,6 +9,7 @@ where names alone would not tell.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
 
@@ -20,7 +21,7 @@ class Told(NamedTuple):
 
 
 Words = Sequence[Mapping[str, Any]]
-"""The groups that an LSTM's tensors lie in, from the outermost to its own."""
+"""The groups that a cell's tensors lie in, from the outermost to its own."""
 
 
 class Dialect(NamedTuple):
@@ -38,12 +39,26 @@ def _torch(around: Words) -> Told:
     return Told()
 
 
-DIALECTS: Mapping[str, Dialect] = {"torch": Dialect(_torch), "pickle": Dialect(_torch)}
+def _of(module: str) -> Callable[[Words], Told]:
+    """``read`` of a module beside this one, imported when it is first needed."""
+
+    def read(words: Words) -> Told:
+        told: Told = import_module(f"lstmcli.core.{module}").read(words)
+        return told
+
+    return read
+
+
+DIALECTS: Mapping[str, Dialect] = {
+    "torch": Dialect(_torch),
+    "pickle": Dialect(_torch),
+    "tensorflow": Dialect(_of("dialect_tensorflow")),
+}
 """The rows by the name of the format."""
 
 
 def told(format: str, groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Told:
-    """What a file says about the LSTM with tensors of these names.
+    """What a file says about the cell with tensors of these names.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import STDIN, Opened, atomically, in_memory, opened
 from lstmcli.formats.magic import binary_kind
+from lstmcli.formats.places import place
 from lstmcli.formats.streams import LineReader, StepStream
 
 __all__ = [
@@ -58,6 +59,7 @@ READ_ONLY = {
     ".safetensors": Format("safetensors", "safetensors"),
     ".pt": Format("torch", "torch"),
     ".pkl": Format("pickle", "pickled"),
+    ".index": Format("tensorflow", "tensorflow"),
 }
 
 _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}
@@ -81,7 +83,7 @@ def read(source: str, stdin: BinaryIO | None = None) -> Document:
     UserError
         Whatever is wrong with the file; see the module of the format.
     """
-    with opened(source, stdin) as file:
+    with opened(source if source == "-" else place(source), stdin) as file:
         return _read(file)
 
 

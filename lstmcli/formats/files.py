@@ -41,6 +41,13 @@ class Opened(NamedTuple):
         self.stream.seek(0)
         return start
 
+    def tail(self) -> bytes:
+        """The last 8 bytes, or fewer, without moving."""
+        self.stream.seek(max(0, self.size - 8))
+        end = self.stream.read(8)
+        self.stream.seek(0)
+        return end
+
     def text(self) -> str:
         """The whole source as text, without a byte-order mark.
 

@@ -18,7 +18,13 @@ PATTERNS = {  # what the first bytes match -> format
     rb"\x80[\x02-\x05]": "pickle",
     rb".{257}ustar": "torch",  # a tar, as PyTorch 0.1 wrote it
     rb".{5}\0\0\0\{": "safetensors",  # the upper bytes of the header's length, and its start
+    rb"\x08\x01\x12": "tensorflow",  # a SavedModel: its version, its first graph
+    rb"\n[\x80-\xff]{0,4}[\0-\x7f]\n[\x80-\xff]?[\0-\x7f][\w.][\w./>\\-]*\x12": "tensorflow",
+    # a graph: its first node, with a name and an op; and one behind a list of ops
+    rb"\n[\x80-\xff]{0,4}[\0-\x7f]\x12[\x80-\xff]{0,4}[\0-\x7f]\n": "tensorflow",
 }
+
+ENDS = {b"\x57\xfb\x80\x8b\x24\x75\x47\xdb": "tensorflow"}  # last bytes of a table -> format
 
 ARCHIVE = b"PK\x03\x04"
 ARCHIVES = {  # ending of a member's name -> format; without any it is npz
@@ -62,6 +68,10 @@ def binary_kind(file: Opened) -> str | None:
         return _archive_kind(file)
     for pattern, kind in PATTERNS.items():
         if re.match(pattern, head, re.DOTALL):
+            return kind
+    tail = file.tail()
+    for magic, kind in ENDS.items():
+        if tail.endswith(magic):
             return kind
     if head.startswith(tuple(BYTE_ORDER_MARKS)):
         return None

@@ -14,6 +14,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 LONGEST_VARINT = 10  # bytes
 MOST_DEPTH = 100  # messages within messages, as the library of protobuf itself allows
 
+_FIXED_WIRES = {4: FIXED32, 8: FIXED64}
 _FIXED = {FIXED64: Struct("<Q"), FIXED32: Struct("<L")}
 
 
@@ -84,3 +85,96 @@ def fields(data: bytes | memoryview) -> Iterator[Field]:
 def signed(number: int) -> int:
     """An int32 or int64 as it was meant: varints are unsigned."""
     return number - (1 << 64) if number >> 63 else number
+
+
+class Message:
+    """The fields of a message by number; an absent one is 0 or empty, as protobuf has it.
+
+    Raises
+    ------
+    Damaged
+        Bytes that are no message, or a field of another kind than is asked for.
+    """
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._fields: dict[int, list[Field]] = {}
+        for field in fields(data):
+            self._fields.setdefault(field.number, []).append(field)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._fields
+
+    def first(self, number: int) -> int | memoryview:
+        """The first field of a number, as it lies there; nothing is no bytes."""
+        held = self._fields.get(number)
+        return held[0].value if held else memoryview(b"")
+
+    def first_bytes(self, number: int) -> memoryview:
+        """The bytes of the first field of a number."""
+        held = self._fields.get(number)
+        return self._bytes(held[0]) if held else memoryview(b"")
+
+    def number(self, number: int) -> int:
+        """An unsigned number; of several the last, as protobuf has it."""
+        return (self.numbers(number) or [0])[-1]
+
+    def numbers(self, number: int) -> list[int]:
+        """Repeated varints, packed or not."""
+        found = []
+        for field in self._fields.get(number, ()):
+            if isinstance(field.value, int):
+                found.append(field.value)
+            else:
+                found += _unpacked(field.value)
+        return found
+
+    def fixed(self, number: int, size: int) -> bytes:
+        """Repeated numbers of ``size`` bytes each, packed or not, end to end."""
+        return b"".join(
+            field.value.to_bytes(size, "little")
+            if isinstance(field.value, int) and field.wire == _FIXED_WIRES[size]
+            else self._bytes(field)
+            for field in self._fields.get(number, ())
+        )
+
+    def bytes(self, number: int) -> memoryview:
+        """The bytes of a field; of several the last."""
+        return (self.each(number) or [memoryview(b"")])[-1]
+
+    def each(self, number: int) -> list[memoryview]:
+        """The bytes of a repeated field."""
+        return [self._bytes(field) for field in self._fields.get(number, ())]
+
+    def text(self, number: int) -> str:
+        """The text of a field; of several the last."""
+        return text(self.bytes(number))
+
+    def messages(self, number: int) -> list[Message]:
+        """The messages of a repeated field."""
+        return [Message(data) for data in self.each(number)]
+
+    def message(self, number: int) -> Message:
+        """The message in a field; an empty one if it is absent."""
+        return Message(self.bytes(number))
+
+    @staticmethod
+    def _bytes(field: Field) -> memoryview:
+        if isinstance(field.value, int):
+            raise Damaged(f"its field {field.number} is a number where bytes should be")
+        return field.value
+
+
+def text(data: memoryview) -> str:
+    """A string field as text; Damaged if it is none."""
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError:
+        raise Damaged("a name in it is no text") from None
+
+
+def _unpacked(data: memoryview) -> list[int]:
+    numbers, at = [], 0
+    while at < len(data):
+        number, at = varint(data, at)
+        numbers.append(number)
+    return numbers

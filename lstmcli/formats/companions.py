@@ -1,0 +1,43 @@
+"""Files that belong to a file: read from its own folder only, by base name, and never by link."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.files import Opened
+
+MAPPED = 64 << 20  # bytes from which on a file is mapped, not read
+
+
+def beside(path: str, name: str) -> str | None:
+    """The path of the file ``name`` in the folder of ``path``; None if it is not there.
+
+    Raises
+    ------
+    UserError
+        A name that leads elsewhere, a link out of the folder, something that is no file.
+    """
+    folder = os.path.dirname(path)
+    full = os.path.join(folder, name)
+    if os.path.basename(name) != name or name in ("", ".", ".."):
+        raise UserError(f"{path} names {name!r}, which is not in its folder; it is not opened.")
+    if not os.path.lexists(full):
+        return None
+    real = os.path.realpath(full)
+    if os.path.dirname(real) != os.path.realpath(folder or "."):
+        raise UserError(f"{full} is a link out of its folder; copy the file there to have it read.")
+    if not os.path.exists(real) or not stat.S_ISREG(os.stat(real).st_mode):
+        raise UserError(f"{full} is no regular file.")
+    return full
+
+
+def contents(file: Opened) -> memoryview:
+    """All bytes of a file; a large one is mapped and takes no memory."""
+    if file.path is not None and file.size >= MAPPED:
+        return np.memmap(file.path, np.uint8, mode="r", shape=(file.size,)).data
+    file.stream.seek(0)
+    return memoryview(file.stream.read())

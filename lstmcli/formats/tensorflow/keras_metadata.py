@@ -1,0 +1,56 @@
+"""`keras_metadata.pb`: what Keras 2 wrote of its layers into a SavedModel.
+
+The message is SavedMetadata of keras/protobuf/saved_metadata.proto (2.15): nodes of the graph of
+objects by their numbers, each with a JSON text that has the class and the config of a layer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from itertools import takewhile
+from typing import Any
+
+from lstmcli.formats.protobuf import Damaged, Message
+from lstmcli.formats.tensorflow.objects import Objects
+
+WORDS = ("class_name", "config")
+
+
+def layers(data: memoryview, objects: Objects) -> dict[str, dict[str, Any]]:
+    """The class and config of each layer, by what the names of its variables start with.
+
+    "" has the version of Keras.
+
+    Raises
+    ------
+    Damaged
+        Bytes that are no such message, or a text that is no JSON.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    for node in Message(data).messages(1):
+        told = _decoded(node.text(5))
+        if "keras_version" in told:
+            groups.setdefault("", {})["keras_version"] = str(told["keras_version"])
+        names = objects.names_below(node.number(2))
+        folder = _folder(names, str(told.get("name")))
+        if folder and isinstance(told.get("config"), dict):
+            groups.setdefault(folder, {word: told.get(word) for word in WORDS})
+    return groups
+
+
+def _decoded(text: str) -> Mapping[str, Any]:
+    import json
+
+    try:
+        told = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        raise Damaged("the text of a layer is no JSON") from None
+    return told if isinstance(told, dict) else {}
+
+
+def _folder(names: list[str], layer: str) -> str:
+    """The path of a layer that all of its variables lie below; "" for one that is not in it."""
+    levels = zip(*(os.path.dirname(name).split("/") for name in names), strict=False)
+    shared = [level[0] for level in takewhile(lambda level: len({*level}) == 1, levels)]
+    return "/".join(shared[: shared.index(layer) + 1]) if layer in shared else ""

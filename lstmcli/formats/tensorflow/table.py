@@ -1,0 +1,111 @@
+"""The table of names and values that TensorFlow's checkpoints are kept in: LevelDB's layout.
+
+Blocks of sorted entries, an index of the blocks, a footer. Every block has a checksum. The layout
+is that of tensorflow/core/lib/io/table_builder.cc and format.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from lstmcli.formats.protobuf import Damaged, varint
+from lstmcli.formats.tensorflow.crc32c import crc32c, unmasked
+
+MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")  # the last bytes of a table
+FOOTER = 48
+TRAILER = 5  # bytes after a block: how it is compressed, its checksum
+COMPRESSIONS = {1: "Snappy", 2: "Zstandard"}
+MOST_NAMES = 64 << 20  # bytes of all keys; each may share the start of the one before
+LONGEST_KEY = 1 << 13
+
+
+class Table:
+    """The entries of a table in a seekable stream of ``size`` bytes."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream = stream
+        self._size = size
+
+    def entries(self) -> Iterator[tuple[bytes, memoryview]]:
+        """Every key with its value, in the order of the keys.
+
+        Raises
+        ------
+        Damaged
+            The file ends early, a checksum is wrong, blocks or keys are out of order.
+        """
+        budget, last, end = MOST_NAMES, None, 0
+        for _, handle in _entries(self._index()):
+            start, length, _ = _handle(handle)
+            if start < end:
+                raise Damaged("its blocks overlap")
+            end = start + length
+            for key, value in _entries(self._block(start, length)):
+                if last is not None and key <= last:
+                    raise Damaged("its keys are out of order")
+                budget -= len(key) + 16
+                if budget < 0:
+                    raise Damaged(f"its names take more than {MOST_NAMES:,} bytes")
+                last = key
+                yield key, value
+
+    def _index(self) -> memoryview:
+        """The block that tells where the others lie."""
+        footer = memoryview(self._bytes(self._size - FOOTER, FOOTER))
+        if footer[-len(MAGIC) :] != MAGIC:
+            raise Damaged("it does not end as a table does")
+        _, _, at = _handle(footer)
+        start, length, _ = _handle(footer, at)
+        return self._block(start, length)
+
+    def _block(self, start: int, length: int) -> memoryview:
+        data = memoryview(self._bytes(start, length + TRAILER))
+        kind = data[length]
+        stored = int.from_bytes(data[length + 1 :], "little")
+        if crc32c(data[: length + 1]) != unmasked(stored):
+            raise Damaged(f"the checksum of the block at byte {start:,} is wrong")
+        if kind:
+            name = COMPRESSIONS.get(kind, f"method {kind}")
+            raise Damaged(f"a block is compressed by {name}, which TensorFlow itself never does")
+        return data[:length]
+
+    def _bytes(self, start: int, count: int) -> bytes:
+        if start < 0 or start + count > self._size:
+            raise Damaged(f"it ends before byte {max(start, 0) + count:,}")
+        self._stream.seek(start)
+        data = self._stream.read(count)
+        if len(data) != count:
+            raise Damaged("it became shorter while it was read")
+        return data
+
+
+def _handle(data: memoryview, at: int = 0) -> tuple[int, int, int]:
+    """Where a block starts, its length, and the place after these two numbers."""
+    start, at = varint(data, at)
+    length, at = varint(data, at)
+    return start, length, at
+
+
+def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """The entries of a block; each key tells how much of the one before it starts with."""
+    at, end, key = 0, _end_of_entries(block), b""
+    while at < end:
+        shared, at = varint(block, at)
+        own, at = varint(block, at)
+        length, at = varint(block, at)
+        if shared > len(key) or shared + own > LONGEST_KEY or own + length > end - at:
+            raise Damaged("an entry of a block reaches past its end")
+        key = key[:shared] + bytes(block[at : at + own])
+        at += own
+        yield key, block[at : at + length]
+        at += length
+
+
+def _end_of_entries(block: memoryview) -> int:
+    """Behind the entries lie places to start from, which only a search needs, and their count."""
+    count = int.from_bytes(block[-4:], "little")
+    end = len(block) - 4 * (count + 1)
+    if end < 0:
+        raise Damaged("a block is shorter than it says")
+    return end

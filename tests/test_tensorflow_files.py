@@ -1,0 +1,158 @@
+"""Files that TensorFlow wrote: its tensors bit for bit, its outputs, and what lies beside them.
+
+``tests/golden/record/tensorflow*_files.py`` made them with six versions of TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli import formats
+from lstmcli.core.dialects import told
+from lstmcli.core.run import run
+from lstmcli.loading import load
+
+GOLDEN = Path(__file__).parent / "golden" / "tensorflow_files"
+CASES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
+RUN = [case for case in CASES if "dtypes" not in case]
+
+Arrays = dict[str, np.ndarray]
+
+
+def unpacked(case: str, folder: Path) -> Path:
+    """The case's files in a folder; the path that its record says to give."""
+    with zipfile.ZipFile(GOLDEN / f"{case}.zip") as archive:
+        archive.extractall(folder)
+    return folder / str(expected(case)[0]["path"])
+
+
+def expected(case: str) -> tuple[dict[str, Any], Arrays]:
+    with np.load(GOLDEN / f"{case}.npz") as members:
+        arrays = dict(members)
+    return json.loads(str(arrays.pop("case"))), arrays
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_tensors_are_those_of_tensorflow_s_own_loader(case: str, tmp_path: Path) -> None:
+    arrays = formats.read(str(unpacked(case, tmp_path))).arrays
+    theirs = {
+        name.removeprefix("tensors/"): value
+        for name, value in expected(case)[1].items()
+        if name.startswith("tensors/")
+    }
+    if not case.endswith("frozen") and "partitioned" not in case:
+        assert set(arrays) == set(theirs)
+    for name, value in theirs.items():
+        assert arrays[name].dtype == value.dtype, name
+        assert arrays[name].shape == value.shape, name
+        assert arrays[name].tobytes() == value.tobytes(), name
+
+
+@pytest.mark.parametrize("case", RUN)
+def test_the_outputs_are_tensorflow_s_with_the_settings_found_beside(
+    case: str, tmp_path: Path
+) -> None:
+    record, arrays = expected(case)
+    chosen = {name: record[name] for name in ("layer",) if name in record}
+    model = load(str(unpacked(case, tmp_path)), **chosen)
+    assert model.convention.name == record["convention"]
+    for name, value in record.get("settings", {}).items():
+        assert getattr(model.convention, name) == value
+    trace = run(model, arrays["inputs"], layout=record.get("layout", "batch")).members()
+    for name in ("h", "final_h", "final_c"):
+        if name in arrays:
+            ours = trace[name].reshape(arrays[name].shape)
+            np.testing.assert_allclose(ours, arrays[name], rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("tf1.15_every")])
+@pytest.mark.parametrize("given", ["", "checkpoint", "model.ckpt", "model.ckpt.meta"])
+def test_a_checkpoint_goes_by_its_folder_and_by_any_of_its_files(
+    case: str, given: str, tmp_path: Path
+) -> None:
+    model = load(str(unpacked(case, tmp_path).parent / given))
+    assert model.convention.cell_clip == 0.5
+
+
+@pytest.mark.parametrize("given", ["model.ckpt.index", "model.ckpt.data-00000-of-00002"])
+def test_the_second_format_goes_by_its_index_and_its_shards(given: str, tmp_path: Path) -> None:
+    unpacked("tf2.21_two_shards_v2", tmp_path)
+    document = formats.read(str(tmp_path / given))
+    assert document.source == str(tmp_path / "model.ckpt.index")
+    assert "elsewhere" in document.arrays
+
+
+@pytest.mark.parametrize("given", ["model.ckpt", "model.ckpt-00001-of-00002"])
+def test_the_shards_of_the_first_format_belong_together(given: str, tmp_path: Path) -> None:
+    unpacked("tf1.0_two_shards_v1", tmp_path)
+    assert len(formats.read(str(tmp_path / given)).arrays) == 3
+
+
+@pytest.mark.parametrize("given", ["", "saved_model.pb", "variables", "variables/variables"])
+def test_a_saved_model_goes_by_its_folder(given: str, tmp_path: Path) -> None:
+    path = unpacked("tf1.15_saved_model", tmp_path)
+    assert load(str(path / given)).convention.forget_bias == 0.6
+
+
+def test_the_file_that_told_a_setting_is_said(tmp_path: Path) -> None:
+    model = load(str(unpacked("tf1.15_everything_v2", tmp_path)))
+    (remark,) = model.remarks
+    assert remark == (
+        f"{tmp_path / 'model.ckpt.meta'} tells of rnn/lstm_cell: forget bias 0.6, cell clip 0.5, "
+        "projection clip 0.2."
+    )
+    assert not any("forget bias" in one for one in model.assumed)
+
+
+def test_a_setting_that_is_given_goes_before_the_graph_s(tmp_path: Path) -> None:
+    path = unpacked("tf1.15_everything_v2", tmp_path)
+    assert lstmcli.load(str(path), forget_bias=-2).convention.forget_bias == -2
+
+
+def test_without_the_graph_the_forget_bias_is_assumed_and_said(tmp_path: Path) -> None:
+    path = unpacked("tf1.15_everything_v2", tmp_path)
+    (tmp_path / "model.ckpt.meta").unlink()
+    model = load(str(path))
+    assert model.convention.forget_bias == 1
+    assert any("forget bias" in one for one in model.assumed)
+    assert not model.remarks
+
+
+def test_each_cell_has_the_forget_bias_of_its_own_place_in_the_graph(tmp_path: Path) -> None:
+    model = load(str(unpacked("tf1.15_two_layers_trained", tmp_path)))
+    assert [layer[0].convention.forget_bias for layer in model.layers] == [0.3, 2.0]
+
+
+def test_variables_come_in_the_order_in_which_the_graph_made_them(tmp_path: Path) -> None:
+    names = list(formats.read(str(unpacked("tf1.15_two_shards_v2", tmp_path))).arrays)
+    assert names == ["elsewhere", "rnn/lstm_cell/kernel", "rnn/lstm_cell/bias"]
+
+
+def test_layers_come_in_the_order_of_the_model(tmp_path: Path) -> None:
+    names = list(formats.read(str(unpacked("tf2.15_checkpoint_trained", tmp_path))).arrays)
+    assert [names[n].split("/")[0] for n in (0, 5, 6, 9)] == ["zz", "zz", "aa", "mm"]
+
+
+def test_variables_of_one_name_go_by_their_paths(tmp_path: Path) -> None:
+    names = list(formats.read(str(unpacked("tf2.15_two_of_a_name", tmp_path))).arrays)
+    assert names[0] == "first/one/layer_with_weights-0/cell/kernel"
+    assert names[3] == "second.one/layer_with_weights-0/cell/kernel"
+
+
+def test_the_config_of_each_keras_layer_is_handed_on(tmp_path: Path) -> None:
+    document = formats.read(str(unpacked("tf2.15_saved_model_deep", tmp_path)))
+    assert document.groups[""]["keras_version"] == "2.15.0"
+    assert document.groups["zz"]["class_name"] == "Bidirectional"
+    assert document.groups["zz/backward_lstm"]["config"]["go_backwards"] is True
+    names = [f"zz/backward_lstm/lstm_cell/{part}" for part in ("kernel", "bias")]
+    settings = told("tensorflow", document.groups, names).settings
+    assert settings == {
+        "merge": "concat", "activation": "tanh", "recurrent_activation": "sigmoid"
+    }  # fmt: skip
