@@ -6,6 +6,7 @@ import os
 import re
 
 from lstmcli.errors import UserError
+from lstmcli.formats.companions import beside
 
 PART = re.compile(r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL)
 FIRST_SHARD = re.compile(r"-00000-of-\d{5}")
@@ -24,8 +25,16 @@ def place(path: str) -> str:
     Raises
     ------
     UserError
-        A folder that holds several checkpoints, or none; a shard without its index.
+        A folder that holds several checkpoints, or none; a shard without its index; a link out
+        of the folder.
     """
+    found = _meant(path)
+    if found != path:
+        beside(found, os.path.basename(found))
+    return found
+
+
+def _meant(path: str) -> str:
     if os.path.isdir(path):
         return _in_folder(path)
     folder, name = os.path.split(path)

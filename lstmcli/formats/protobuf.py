@@ -13,6 +13,7 @@ from typing import NamedTuple
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 LONGEST_VARINT = 10  # bytes
 MOST_DEPTH = 100  # messages within messages, as the library of protobuf itself allows
+MOST_FIELDS, MOST_NUMBERS = 1 << 20, 1 << 22  # of one message; each takes a hundred bytes and more
 
 _FIXED_WIRES = {4: FIXED32, 8: FIXED64}
 _FIXED = {FIXED64: Struct("<Q"), FIXED32: Struct("<L")}
@@ -57,16 +58,16 @@ def fields(data: bytes | memoryview) -> Iterator[Field]:
     Damaged
         when the bytes do not add up, as the iteration gets there.
     """
-    data, at = memoryview(data), 0
-    while at < len(data):
-        key, at = varint(data, at)
+    data, at, end = memoryview(data), 0, len(data)
+    while at < end:
+        key, at = (data[at], at + 1) if data[at] < 128 else varint(data, at)  # most are short
         number, wire = key >> 3, key & 7
         value: int | memoryview
         if wire == VARINT:
             value, at = varint(data, at)
         elif wire == BYTES:
-            length, at = varint(data, at)
-            if length > len(data) - at:
+            length, at = (data[at], at + 1) if at < end and data[at] < 128 else varint(data, at)
+            if length > end - at:
                 raise Damaged(f"a field of {length:,} bytes reaches past its end")
             value, at = data[at : at + length], at + length
         elif wire in _FIXED:
@@ -98,7 +99,9 @@ class Message:
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._fields: dict[int, list[Field]] = {}
-        for field in fields(data):
+        for count, field in enumerate(fields(data)):
+            if count == MOST_FIELDS:
+                raise Damaged(f"a message in it has more than {MOST_FIELDS:,} fields")
             self._fields.setdefault(field.number, []).append(field)
 
     def __contains__(self, number: int) -> bool:
@@ -173,8 +176,11 @@ def text(data: memoryview) -> str:
 
 
 def _unpacked(data: memoryview) -> list[int]:
-    numbers, at = [], 0
+    numbers: list[int] = []
+    at = 0
     while at < len(data):
         number, at = varint(data, at)
+        if len(numbers) == MOST_NUMBERS:
+            raise Damaged(f"it lists more than {MOST_NUMBERS:,} numbers")
         numbers.append(number)
     return numbers

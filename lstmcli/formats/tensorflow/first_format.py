@@ -63,5 +63,5 @@ class FirstFormat:
             return
         whole = self._kinds[name]
         kind = Kind(whole.number, part_shape(part, whole.shape))
-        self._budget.take(kind)
+        self._budget.take(kind, name)
         self._parts.setdefault(name, []).append((part, tensor(saved.message(3), kind, name)))

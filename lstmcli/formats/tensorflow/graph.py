@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.protobuf import Damaged, Message
+from lstmcli.formats.protobuf import Damaged, Message, fields, text
 from lstmcli.formats.tensorflow.tensors import KINDS, Budget, Kind, shape_of, tensor
 
 PASSING = frozenset({  # ops that hand on the values that they take
@@ -29,7 +29,7 @@ CALLING = {  # ops that hand their inputs to a function -> the attribute that na
 ENDS = frozenset({"NextIteration", "Assign", "AssignVariableOp"})
 MOST_STEPS = 10  # ops between a variable and what is told of it
 MOST_VISITS = 200_000  # nodes looked at for all variables together
-MOST_NODES = 2_000_000
+MOST_NODES = 200_000  # some seconds
 OPERATION = re.compile(rb"[A-Z_][A-Za-z0-9_>]*")
 
 Place = tuple[str, str]  # the function ("" is the graph itself) and the name of a node
@@ -40,12 +40,17 @@ class Node(NamedTuple):
 
     name: str
     op: str
-    inputs: tuple[str, ...]
-    attributes: Message
+    inputs: list[str]
+    data: memoryview
+
+    @property
+    def attributes(self) -> list[Message]:
+        """The entries of the map of attributes, each a name and an AttrValue."""
+        return Message(self.data).messages(5)
 
     def attribute(self, name: str) -> Message:
         """An AttrValue; an empty one if there is none of that name."""
-        for entry in self.attributes.messages(5):
+        for entry in self.attributes:
             if entry.bytes(1) == name.encode():
                 return entry.message(2)
         return Message(b"")
@@ -94,11 +99,9 @@ class Graph:
         if len(self._nodes) + len(definitions) > MOST_NODES:
             raise Damaged(f"its graph has more than {MOST_NODES:,} nodes")
         for definition in definitions:
-            fields = Message(definition)
-            inputs = tuple(str(name, "utf-8") for name in fields.each(3))
-            node = Node(fields.text(1), fields.text(2), inputs, fields)
+            node = _node(definition)
             self._nodes[function, node.name] = node
-            for place, word in enumerate(inputs):
+            for place, word in enumerate(node.inputs):
                 if not word.startswith("^"):  # that is an order of execution, no value
                     name, port = _source(word)
                     self._consumers.setdefault((function, name), []).append((node, port, place))
@@ -124,7 +127,7 @@ class Graph:
             message = node.attribute("value").message(8)
             kind = Kind(message.number(1), shape_of(message.message(2)))
             if kind.number in KINDS:
-                budget.take(kind)
+                budget.take(kind, f"{where}: {name}")
                 yield name, tensor(message, kind, f"{where}: {name}")
 
     def fate(self, variable: str) -> dict[str, Any]:
@@ -193,6 +196,14 @@ class Graph:
         return None
 
 
+def _node(data: memoryview) -> Node:
+    words: dict[int, list[str]] = {1: [""], 2: [""], 3: []}
+    for number, _, value in fields(data):
+        if number in words and not isinstance(value, int):
+            words[number].append(text(value))
+    return Node(words[1][-1], words[2][-1], words[3], data)
+
+
 def _source(word: str) -> tuple[str, int]:
     """The node and the output that an input names: ``a``, ``a:1``, or ``a:output:1``."""
     name, _, rest = word.partition(":")
@@ -214,7 +225,7 @@ def _scalar_of(node: Node) -> float | None:
 def _numbers(node: Node) -> dict[str, float]:
     """The attributes of a node that are floating-point numbers."""
     numbers = {}
-    for entry in node.attributes.messages(5):
+    for entry in node.attributes:
         raw = entry.message(2).fixed(4, 4)
         if len(raw) == 4:
             (value,) = unpack("<f", raw)

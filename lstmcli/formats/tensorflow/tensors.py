@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -51,9 +50,18 @@ class Budget:
     def __init__(self, size: int) -> None:
         self._left = max(LARGE, MOST_TIMES * size)
 
-    def take(self, kind: Kind) -> None:
-        """Take a tensor's bytes from it; Damaged when there are not enough left."""
-        self._left -= prod(kind.shape) * kind.dtype.itemsize
+    def take(self, kind: Kind, where: str) -> None:
+        """Take a tensor's bytes from it.
+
+        Raises
+        ------
+        Damaged
+            There are not enough left.
+        UserError
+            The tensor alone is larger than is allowed; ``where`` starts the message.
+        """
+        size = kind.dtype.itemsize
+        self._left -= check_size(kind.shape, size, where) * size
         if self._left < 0:
             raise Damaged("its tensors claim to be far larger than the file")
 
@@ -71,7 +79,7 @@ def shape_of(message: Message) -> tuple[int, ...]:
 def finished(values: np.ndarray, kind: int) -> np.ndarray:
     """Elements as they lay in a file in this machine's order; bfloat16 widened to float32."""
     if kind == BFLOAT16:
-        return (values.astype(np.uint32) << 16).view(np.float32)
+        return np.asarray(values.astype(np.uint32) << 16).view(np.float32)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 

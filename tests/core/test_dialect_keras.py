@@ -1,0 +1,45 @@
+"""Keras' configs as settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lstmcli.core import dialect_keras
+from lstmcli.errors import UserError
+
+
+def layer(kind: str = "LSTM", **config: Any) -> dict[str, Any]:
+    return {"class_name": kind, "config": config}
+
+
+@pytest.mark.parametrize(
+    ("words", "settings"),
+    [
+        ([layer(activation="relu")], {"activation": "relu"}),
+        ([layer(activation="linear")], {"activation": "identity"}),
+        ([layer(activation=None)], {"activation": "identity"}),
+        (
+            [layer(recurrent_activation="hard_sigmoid")],
+            {"recurrent_activation": "hard_sigmoid_0.2"},
+        ),
+        (
+            [{"keras_version": "3.5.0"}, layer(recurrent_activation="hard_sigmoid")],
+            {"recurrent_activation": "hard_sigmoid_1_6"},
+        ),
+        ([layer(go_backwards=True, time_major=True)], {"go_backwards": True, "layout": "time"}),
+        ([layer(zero_output_for_mask=True)], {"masked_output": "zero"}),
+        ([layer("Bidirectional", merge_mode="ave"), layer(go_backwards=True)], {"merge": "ave"}),
+        ([layer("Bidirectional", merge_mode=None)], {"merge": "stack"}),
+        ([layer("Sequential", activation="relu"), {"config": 5}], {}),
+    ],
+)  # fmt: skip
+def test_configs(words: list[dict[str, Any]], settings: dict[str, Any]) -> None:
+    assert dialect_keras.read(words).settings == settings
+
+
+@pytest.mark.parametrize("name", ["swish", {"class_name": "Custom"}, ["tanh"], "scaled"])
+def test_an_activation_that_cannot_be_run_is_named(name: Any) -> None:
+    with pytest.raises(UserError, match="zeta has the activation"):
+        dialect_keras.read([layer(activation=name, name="zeta")])

@@ -1,0 +1,112 @@
+"""Writing what TensorFlow writes, and what it never would: messages, tables, checkpoints.
+
+Tables get right checksums, so that a lie in them is met by what reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lstmcli.formats.tensorflow.crc32c import ONES, crc32c
+from lstmcli.formats.tensorflow.table import FOOTER, MAGIC, Table
+
+Fields = Sequence[tuple[int, "int | bytes"]]
+
+
+def varint(number: int) -> bytes:
+    number &= (1 << 64) - 1
+    data = bytearray()
+    while number > 127:
+        data.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*data, number])
+
+
+def message(*fields: tuple[int, int | bytes]) -> bytes:
+    """A message of these fields; numbers as varints, bytes with their length."""
+    data = bytearray()
+    for number, value in fields:
+        wire = 0 if isinstance(value, int) else 2
+        data += varint(number << 3 | wire)
+        data += varint(value) if isinstance(value, int) else varint(len(value)) + value
+    return bytes(data)
+
+
+def fixed32(number: int, value: int) -> bytes:
+    return varint(number << 3 | 5) + value.to_bytes(4, "little")
+
+
+def masked(data: bytes) -> int:
+    value = crc32c(data)
+    return ((value >> 15 | value << 17) + 0xA282EAD8) & ONES
+
+
+def block(data: bytes, kind: int = 0) -> bytes:
+    sealed = data + bytes([kind])
+    return sealed + masked(sealed).to_bytes(4, "little")
+
+
+def content(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The entries of a block, none sharing the start of the one before, and one restart."""
+    data = b"".join(
+        varint(0) + varint(len(key)) + varint(len(value)) + key + value for key, value in entries
+    )
+    return data + bytes(4) + (1).to_bytes(4, "little")
+
+
+def handle(start: int, length: int) -> bytes:
+    return varint(start) + varint(length)
+
+
+def footer(index: bytes) -> bytes:
+    """A footer that leads to an index."""
+    return (handle(0, 0) + index).ljust(FOOTER - len(MAGIC), b"\0") + MAGIC
+
+
+def table(entries: Mapping[bytes, bytes], kind: int = 0) -> bytes:
+    """A table of one block."""
+    data = content(list(entries.items()))
+    first = block(data, kind)
+    index = content([(b"\xff", handle(0, len(data)))])
+    return first + block(index) + footer(handle(len(first), len(index)))
+
+
+def entries_of(data: bytes) -> dict[bytes, bytes]:
+    import io
+
+    return {key: bytes(value) for key, value in Table(io.BytesIO(data), len(data)).entries()}
+
+
+def shape(*lengths: int) -> bytes:
+    return message(*((2, message((1, length))) for length in lengths))
+
+
+def entry(
+    array: np.ndarray, offset: int, *, kind: int = 1, shard: int = 0, slices: Sequence[bytes] = ()
+) -> bytes:
+    """A BundleEntryProto for an array of float32 that lies at an offset."""
+    data = array.astype("<f4").tobytes()
+    return (
+        message((1, kind), (2, shape(*array.shape)), (3, shard), (4, offset), (5, len(data)))
+        + fixed32(6, masked(data))
+        + message(*((7, one) for one in slices))
+    )
+
+
+HEADER = message((1, 1), (3, message((1, 1))))
+
+
+def checkpoint(folder: Path, entries: Mapping[bytes, bytes], data: bytes) -> Path:
+    """A checkpoint of one shard; the path of its index."""
+    (folder / "c.index").write_bytes(table({b"": HEADER, **entries}))
+    (folder / "c.data-00000-of-00001").write_bytes(data)
+    return folder / "c.index"
+
+
+def string(data: bytes) -> bytes:
+    """A scalar string as it lies in a shard: its length, a checksum of that, itself."""
+    length = varint(len(data))
+    return length + masked(length).to_bytes(4, "little") + data

@@ -1,0 +1,132 @@
+"""Graphs: constants, what becomes of a variable, and graphs that lead in circles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from struct import pack
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli import formats
+from lstmcli.errors import UserError
+from lstmcli.formats.tensorflow.graph import Graph, graph_in
+from lstmcli.formats.tensorflow.tensors import Budget
+from tests.formats.helpers import filed
+from tests.formats.tensorflow.forge import checkpoint, entry, message, shape, varint
+
+
+def node(name: str, op: str, *inputs: str, **attributes: bytes) -> tuple[int, bytes]:
+    words = [(3, word.encode()) for word in inputs]
+    held = [
+        (5, message((1, key.encode()), (2, value))) for key, value in attributes.items()
+    ]  # fmt: skip
+    return 1, message((1, name.encode()), (2, op.encode()), *words, *held)
+
+
+def constant(name: str, *values: float, lengths: tuple[int, ...] = ()) -> tuple[int, bytes]:
+    packed = pack(f"<{len(values)}f", *values)
+    tensor = message((1, 1), (2, shape(*lengths)), (5, packed))
+    return node(name, "Const", value=message((8, tensor)))
+
+
+def fate(*nodes: tuple[int, bytes], variable: str = "v") -> dict[str, Any]:
+    return Graph(memoryview(message(*nodes))).fate(variable)
+
+
+def test_the_row_of_ops_with_their_numbers() -> None:
+    told = fate(
+        node("v", "VariableV2"), node("v/read", "Identity", "v"), constant("one", 1.5),
+        node("split", "Split", "one", "v/read"), node("add", "Add", "split:2", "one"),
+        node("tanh", "Tanh", "split:1", "^add"),
+    )  # fmt: skip
+    assert told == {"Split": 1.5, "Split:2/Add": 1.5, "Split:1/Tanh": None}
+
+
+def test_numbers_that_are_attributes() -> None:
+    value = varint(4 << 3 | 5) + pack("<f", 0.7)
+    assert fate(node("v", "VariableV2"), node("a", "Cell", "v", clip=value)) == {
+        "Cell": {"clip": 0.7}
+    }
+
+
+def function(name: str, argument: str, *nodes: tuple[int, bytes]) -> bytes:
+    signature = message((1, name.encode()), (2, message((1, argument.encode()))))
+    return message((1, signature), *((3, data) for _, data in nodes))
+
+
+def called(name: str) -> bytes:
+    return message((10, message((1, name.encode()))))
+
+
+def test_values_go_on_in_functions() -> None:
+    body = function("body", "x", constant("c", 2), node("m", "Mul", "x", "c:output:0"))
+    library = (2, message((1, body)))
+    told = fate(node("v", "VarHandleOp"), node("w", "While", "v", body=called("body")), library)
+    assert told == {"Mul": 2.0}
+
+
+def test_circles_end() -> None:
+    assert fate(node("v", "Variable"), node("a", "Mul", "v", "b"), node("b", "Mul", "a")) == {
+        "Mul": None, "Mul/Mul": None,
+    }  # fmt: skip
+    own = function("f", "x", node("again", "PartitionedCall", "x", f=called("f")))
+    library = (2, message((1, own)))
+    assert (
+        fate(node("v", "Variable"), node("w", "PartitionedCall", "v", f=called("f")), library) == {}
+    )
+    assert fate(node("v", "Identity", "u"), node("u", "Identity", "v")) == {}
+    told = fate(node("v", "Variable"), node("a", "Add", "v", "x"), node("x", "Identity", "x"))
+    assert told == {"Add": None}
+
+
+def test_the_last_element_fills_the_rest() -> None:
+    graph = Graph(memoryview(message(constant("c", 1, 2, lengths=(2, 2)))))
+    ((name, array),) = graph.constants(Budget(100), "g.pb")
+    assert (name, array.tolist()) == ("c", [[1, 2], [2, 2]])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        ([constant("c", 1, lengths=(1 << 40,))], "--max-bytes"),
+        ([constant("c", 1, lengths=(2, 1 << 62))], "--max-bytes"),
+        ([constant(f"c{n}", lengths=(1 << 26,)) for n in range(3)], "far larger than the file"),
+        ([constant("c", 1, 2, 3, lengths=(2,))], "3 elements for the shape"),
+        ([constant("c", 1, lengths=(-1,))], "has the shape"),
+    ],
+)
+def test_constants_that_lie(nodes: list[tuple[int, bytes]], words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=words):
+        filed(tmp_path, "g.pb", message(*nodes))
+
+
+def test_where_a_graph_lies() -> None:
+    graph = message(constant("c", 1))
+    meta = message((1, message((2, message((1, b"x"))))), (2, graph))
+    saved = message((1, 1), (2, meta))
+    for data in (graph, meta, saved):
+        assert bytes(graph_in(memoryview(data))) == graph
+
+
+def test_a_graph_is_told_by_its_content(tmp_path: Path) -> None:
+    graph = message(constant("c", 1, 2, lengths=(2,)))
+    meta = message((1, message((2, message((1, message((1, b"Add"))))))), (2, graph))
+    for data in (graph, meta, message((1, 1), (2, meta))):
+        document = filed(tmp_path, "model", data)
+        assert document.format == "tensorflow"
+        np.testing.assert_array_equal(document.arrays["c"], [1, 2])
+
+
+def test_a_text_that_begins_with_an_empty_line_is_no_graph(tmp_path: Path) -> None:
+    assert filed(tmp_path, "a.txt", "\n[[1 2]\n [3 4]]").format == "text"
+
+
+def test_a_damaged_graph_beside_a_checkpoint_is_said(tmp_path: Path) -> None:
+    ones = np.ones(2, np.float32)
+    path = checkpoint(tmp_path, {b"a": entry(ones, 0)}, ones.tobytes())
+    (tmp_path / "c.meta").write_bytes(b"\x0a\xff")
+    document = formats.read(str(path))
+    assert list(document.arrays) == ["a"]
+    assert "c.meta is damaged and was not used" in document.remarks[0]

@@ -1,0 +1,61 @@
+"""Parts of tensors: where they lie, what keys they have, that they make up the whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lstmcli.errors import UserError
+from lstmcli.formats.protobuf import Damaged, Message
+from lstmcli.formats.tensorflow.slices import WHOLE, joined, key_of, slice_of, within
+from tests.formats.tensorflow.forge import message
+
+
+def test_an_absent_length_is_the_whole_axis() -> None:
+    extents = [message((1, 2), (2, 3)), message()]
+    assert slice_of(Message(message(*((1, one) for one in extents)))) == ((2, 3), (0, WHOLE))
+
+
+@pytest.mark.parametrize(
+    ("extent", "code"),
+    [  # by hand from the comments of ordered_code.cc
+        ((0, WHOLE), "80 7f"),
+        ((63, 64), "bf c040"),
+        ((8191, 8192), "dfff e02000"),
+        ((-64, -65), "40 3fbf"),
+    ],
+)
+def test_keys(extent: tuple[int, int], code: str) -> None:
+    name = "00 61 00ff 62 0001"  # zero bytes are marked
+    assert key_of("a\0b", (extent,)) == bytes.fromhex(f"{name} 0101 {code}")
+
+
+def test_parts_make_up_a_tensor() -> None:
+    whole = np.arange(12.0).reshape(3, 4)
+    parts = [
+        (((0, 1), (0, WHOLE)), whole[:1]),
+        (((1, 2), (0, 1)), whole[1:, :1]),
+        (((1, 2), (1, 3)), whole[1:, 1:]),
+    ]
+    np.testing.assert_array_equal(joined(parts, (3, 4), "t"), whole)
+
+
+@pytest.mark.parametrize(
+    ("starts", "words"),
+    [([0, 0], "overlap"), ([0], "not as many as its elements"), ([], "no parts")],
+)
+def test_parts_that_do_not(starts: list[int], words: str) -> None:
+    parts = [(((start, 1),), np.ones(1)) for start in starts]
+    with pytest.raises(Damaged, match=words):
+        joined(parts, (2,), "t")
+
+
+@pytest.mark.parametrize("part", [((1, 2),), ((-1, 1),), ((0, -2),), ((3, WHOLE),), ()])
+def test_parts_that_reach_out(part: tuple[tuple[int, int], ...]) -> None:
+    with pytest.raises(Damaged, match="part"):
+        within(part, (2,))
+
+
+def test_a_tensor_of_parts_is_not_made_before_its_size_is_known() -> None:
+    with pytest.raises(UserError, match="--max-bytes"):
+        joined([(((0, 1),), np.ones(1))], (1 << 50,), "t")
