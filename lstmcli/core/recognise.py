@@ -20,6 +20,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 Place = tuple[int, int]  # layer, direction (0 forward, 1 backward)
 Names = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
 
+OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
 FORWARD = ("", "forward", "fw", "l", "0")
 _SLOT = re.compile(
     r"(^|_)(n?adam\w*|rmsprop|adagrad|adadelta|adafactor|ftrl|sgd|momentum|optimizer\w*)(_|$)"
@@ -360,6 +361,12 @@ def _nothing_found(tensors: Collection[str], source: str) -> str:
         return (
             f"{source} holds no tensors of an LSTM.\n"
             f"  The last path is the inputs, those before it are the weights."
+        )
+    if opaque := [name for name in tensors if normalised(name).endswith(OPAQUE)]:
+        return (
+            f"{source}: {opaque[0]} is all weights of a CudnnLSTM as cuDNN packs them, and only it\n"
+            "  can take them apart. Where there is a GPU, build the layer before tf.train.Saver():\n"
+            "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read."
         )
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     return (

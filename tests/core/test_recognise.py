@@ -86,3 +86,8 @@ def test_templates_end_no_name_in_tensorflow_s_0(name: str) -> None:
     for forms in CONVENTIONS[name].tensors.values():
         for form in forms.split(" | "):
             assert not re.search(r":|__|^[/.]|[/.]$", form)
+
+
+def test_the_packing_of_cudnn_is_named() -> None:
+    with pytest.raises(UserError, match="cudnn_lstm/opaque_kernel is all weights of a CudnnLSTM"):
+        choose([], None, ["cudnn_lstm/opaque_kernel"], "model.ckpt")
