@@ -68,25 +68,30 @@ def renamed(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict[
     """
     order = {key: place for place, key in enumerate(names)}
     keys = sorted(arrays, key=lambda key: order.get(key, len(order)))
-    shared: dict[str, list[str]] = {}
+    bearers: dict[str, list[str]] = {}
     for key in keys:
-        same = shared.setdefault(names.get(key) or readable(key), [])
-        if not any(_equal(arrays[key], arrays[other]) for other in same):
-            same.append(key)
-    called = {
-        key: name if len(same) == 1 else readable(key)
-        for name, same in shared.items()
-        for key in same
-    }
+        bearers.setdefault(names.get(key) or readable(key), []).append(key)
+    called: dict[str, str] = {}
+    for name, held in bearers.items():
+        unlike = _unlike(held, arrays)
+        called |= {key: name if len(unlike) == 1 else readable(key) for key in unlike}
     return {called[key]: arrays[key] for key in keys if key in called}
+
+
+def _unlike(keys: list[str], arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """The first key of each of the tensors that differ."""
+    if len(keys) == 1:
+        return keys
+    from hashlib import sha256
+
+    seen: dict[tuple[object, ...], str] = {}
+    for key in keys:
+        array = arrays[key]
+        seen.setdefault((array.dtype, array.shape, sha256(array.tobytes()).digest()), key)
+    return list(seen.values())
 
 
 def readable(key: str) -> str:
     """A key as the path of attributes that it stands for."""
     path = key.partition(ATTRIBUTES)[0]
     return re.sub(r"\.[.S]", lambda pair: ESCAPES[pair[0]], path)
-
-
-def _equal(one: np.ndarray, other: np.ndarray) -> bool:
-    alike = one.dtype == other.dtype and one.shape == other.shape
-    return alike and one.tobytes() == other.tobytes()
