@@ -364,9 +364,9 @@ def _nothing_found(tensors: Collection[str], source: str) -> str:
         )
     if opaque := [name for name in tensors if normalised(name).endswith(OPAQUE)]:
         return (
-            f"{source}: {opaque[0]} is all weights of a CudnnLSTM as cuDNN packs them; only it can\n"
-            "  take them apart. Where there is a GPU, build the layer before tf.train.Saver(): that\n"
-            "  saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read."
+            f"{source}: {opaque[0]} is all weights of a CudnnLSTM as cuDNN packs them;\n"
+            "  only it can take them apart. On a GPU, build the layer before tf.train.Saver():\n"
+            "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read."
         )
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     return (
