@@ -330,7 +330,7 @@ _ROWS = (
         "TensorFlow 1.0 and 1.1 LSTMCell, BasicLSTMCell: weights, biases",
         {
             "fused": "weights", "bias": "biases",
-            "peephole": "w_{gate}_diag", "projection": "projection_weights",
+            "peephole": "w_{gate}_diag", "projection": "projection/weights",
         },
         path=r"cell_(?P<layer>\d+)(?=_)|bidirectional_rnn_(?P<direction>fw|bw)(?=_)",
         required=("bias",),
@@ -338,6 +338,9 @@ _ROWS = (
         gates="igfo",
         forget_bias=1.0,
         projection_rows=False,
+        under="rnn/lstm_cell/ | rnn/multi_rnn_cell/cell_{layer}/lstm_cell/"
+        " | bidirectional_rnn/{direction}/lstm_cell/",
+        takes={"forget_bias": ANY, "activation": ANY, "cell_clip": ANY, "projection_clip": ANY},
         source="tensorflow/contrib/rnn/python/ops/core_rnn_cell_impl.py (1.0)",
         verified="run: TensorFlow 1.0.1",
         hidden=("forget_bias",),
