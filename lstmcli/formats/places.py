@@ -25,8 +25,8 @@ def place(path: str) -> str:
     Raises
     ------
     UserError
-        A folder that holds several checkpoints, or none; a shard without its index; a link out
-        of the folder.
+        A folder that holds several checkpoints; a shard without its index; a link out of
+        the folder.
     """
     found = _meant(path)
     if found != path:
@@ -73,10 +73,10 @@ def _in_folder(folder: str) -> str:
     if LATEST in names and (noted := _latest(os.path.join(folder, LATEST))):
         return noted
     indexes = sorted(name for name in names if name.endswith(".index"))
+    if not indexes:  # opening it says what kind of folder it is
+        return folder
     if len(indexes) == 1:
         return os.path.join(folder, indexes[0])
-    if not indexes:
-        raise UserError(f"{folder} is a folder; name a file in it.")
     listed = "\n".join(f"  {os.path.join(folder, name)}" for name in indexes)
     raise UserError(f"{folder} holds {len(indexes)} checkpoints; name one of them:\n{listed}")
 

@@ -72,8 +72,9 @@ def test_several_checkpoints_are_listed(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
+    assert place(str(tmp_path)) == str(tmp_path)
     with pytest.raises(UserError, match="is a folder; name a file in it"):
-        place(str(tmp_path))
+        formats.read(str(tmp_path))
 
 
 def test_a_shard_without_its_index(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.formats.bfloat16 import widened
 from lstmcli.formats.limits import check_size
 from lstmcli.formats.protobuf import Damaged, Message, signed
 
@@ -79,7 +80,7 @@ def shape_of(message: Message) -> tuple[int, ...]:
 def finished(values: np.ndarray, kind: int) -> np.ndarray:
     """Elements as they lay in a file in this machine's order; bfloat16 widened to float32."""
     if kind == BFLOAT16:
-        return np.asarray(values.astype(np.uint32) << 16).view(np.float32)
+        return np.asarray(widened(values))  # of a scalar NumPy makes no array
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
