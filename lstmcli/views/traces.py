@@ -138,9 +138,14 @@ class Part(NamedTuple):
     steps: list[Sequence[int]]  # head and tail, or one part
 
     def picked(self, array: Array) -> Array:
-        """The rows and units of (T, B, H); nothing is copied where all are shown."""
+        """The rows and units of (T, B, H); nothing is copied where all are shown.
+
+        A projected h has fewer units than c and the gates: those that it has.
+        """
         array = array if self.rows is None else array[:, self.rows]
-        return array if self.units is None else array[:, :, self.units]
+        if self.units is None:
+            return array
+        return array[:, :, [unit for unit in self.units if unit < array.shape[2]]]
 
 
 def _part(steps: int, rows: int, units: int, window: Window) -> Part:
@@ -157,8 +162,7 @@ def steps_shown(model: Model, window: Window, steps: int, rows: int) -> list[ran
     """The steps that a table will show, in ascending ranges."""
     shown: set[int] = set()
     for _, cell in model.cells:
-        units = cell.outputs if "h" in window.show else cell.units
-        for part in _part(steps, rows, min(units, cell.units), window).steps:
+        for part in _part(steps, rows, cell.units, window).steps:
             shown.update(part)
     ordered = sorted(shown)
     starts = [s for s in ordered if s - 1 not in shown]
@@ -176,7 +180,7 @@ def _cell_sheets(
     arrays: Mapping[str, Array], window: Window, width: int | None, seen: OverAll | None
 ) -> Iterator[Sheet]:
     """The table of one cell's arrays, each (T, B, H)."""
-    steps, rows, units = (min(n) for n in zip(*(a.shape for a in arrays.values()), strict=True))
+    steps, rows, units = (max(n) for n in zip(*(a.shape for a in arrays.values()), strict=True))
     part = _part(steps, rows, units, window)
     picked = {k: part.picked(a) for k, a in arrays.items()}
     picked_rows = range(rows) if part.rows is None else part.rows
@@ -315,8 +319,10 @@ def _tall(
     columns.append(Column("unit", [c for _, _, c in labels], "dim"))
     for rank, (name, array) in enumerate(arrays.items()):
         cells = []
+        absent = [""] * (len(units) - array.shape[2])
         for step in steps:
-            cells += _numbers(array[step], name, window)
+            for row in array[step]:
+                cells += _numbers(row, name, window) + absent
             if spaced_out:
                 cells.append("")
         columns.append(Column(name, cells, "bold" if name == "h" else "", rank=_rank(name, rank)))
@@ -339,6 +345,8 @@ def _wide(
         columns.append(Column("row", [str(row) for _ in steps for row in rows], "dim"))
     for u, unit in enumerate(units):
         for name, array in arrays.items():
+            if u >= array.shape[2]:
+                continue
             cells = [cell for s in steps for cell in _numbers(array[s][:, u], name, window)]
             columns.append(Column(f"{name}[{unit}]", cells, "bold" if name == "h" else ""))
     return columns

@@ -154,3 +154,20 @@ def test_a_file_written_in_blocks_is_the_whole_run(lstm: Lstm, case: str, suffix
     done = lstm("run", weights, "x.npy", "--layout", "batch", "-f", suffix, "--save-state", "t.npz")
     assert done.out == Path(f"o.{suffix}").read_text()
     np.testing.assert_array_equal(np.load("s.npz")["c"], np.load("t.npz")["c"])
+
+
+def test_a_projected_cell_shows_the_units_that_h_lacks(lstm: Lstm, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "net.npz",
+        weight_ih_l0=rng.normal(size=(20, 4)),
+        weight_hh_l0=rng.normal(size=(20, 2)),
+        weight_hr_l0=rng.normal(size=(2, 5)),
+    )
+    np.save(tmp_path / "x.npy", rng.normal(size=(1, 3, 4)))
+    done = lstm("run", "net.npz", "x.npy", "--layout", "batch", "--show", "h,c", "--digits", 3)
+    assert done.status == 0
+    last = done.out.splitlines()[-5:]
+    assert [len(line.split()) for line in last] == [4, 3, 2, 2, 2]  # step, unit, h, c
+    one = lstm("run", "net.npz", "x.npy", "--layout", "batch", "--units", "1,4", "--show", "h,c")
+    assert [len(line.split()) for line in one.out.splitlines()[-2:]] == [4, 2]
