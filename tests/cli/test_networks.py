@@ -167,7 +167,7 @@ def test_a_projected_cell_shows_the_units_that_h_lacks(lstm: Lstm, tmp_path: Pat
     np.save(tmp_path / "x.npy", rng.normal(size=(1, 3, 4)))
     done = lstm("run", "net.npz", "x.npy", "--layout", "batch", "--show", "h,c", "--digits", 3)
     assert done.status == 0
-    last = done.out.splitlines()[-5:]
+    last = done.out.rstrip().splitlines()[-5:]
     assert [len(line.split()) for line in last] == [4, 3, 2, 2, 2]  # step, unit, h, c
     one = lstm("run", "net.npz", "x.npy", "--layout", "batch", "--units", "1,4", "--show", "h,c")
-    assert [len(line.split()) for line in one.out.splitlines()[-2:]] == [4, 2]
+    assert [len(line.split()) for line in one.out.rstrip().splitlines()[-2:]] == [4, 2]
