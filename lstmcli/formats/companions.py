@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files import Opened
+from lstmcli.formats.files import Opened, opened
 
 MAPPED = 64 << 20  # bytes from which on a file is mapped, not read
 
@@ -33,6 +35,27 @@ def beside(path: str, name: str) -> str | None:
     if not os.path.exists(real) or not stat.S_ISREG(os.stat(real).st_mode):
         raise UserError(f"{full} is no regular file.")
     return full
+
+
+@contextmanager
+def companion(file: Opened, name: str) -> Iterator[Opened]:
+    """Open the part that ``file`` calls ``name``; folders in the name are left out.
+
+    Raises
+    ------
+    UserError
+        ``file`` came from standard input; the part is missing, empty, or what `beside` refuses.
+    """
+    base = os.path.basename(name.replace("\\", "/"))
+    if file.path is None:
+        raise UserError(
+            f"{file.source} names a part, {base!a}, that lies beside it: give the path of the file."
+        )
+    path = None if "\0" in base else beside(file.path, base)
+    if path is None:
+        raise UserError(f"{file.source} names a part, {base!a}, that is not beside it.")
+    with opened(path) as part:
+        yield part
 
 
 def contents(file: Opened) -> memoryview:
