@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import formats
 from lstmcli.core.conventions import CONVENTIONS
 from lstmcli.core.run import run
 from lstmcli.loading import load
@@ -33,6 +34,7 @@ SEVERAL = {  # files that hold more than one LSTM: the --layer that runs them in
 TOLERANCE = {  # frameworks that compute in float16 throughout, as their notes say
     "torch/float16_run": 2e-3, "keras/float16": 4e-3,
 }  # fmt: skip
+TEXTS = (".json", ".nam")  # their numbers are read as float64
 
 
 def read(case: str) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
@@ -45,13 +47,16 @@ def read(case: str) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
 def test_the_framework_s_outputs(case: str) -> None:
     record, expected = read(case)
     settings = dict(record["settings"])
-    if {record["convention"], case} & ASKED:
+    path = GOLDEN / f"{case}.weights.npz"
+    if file := record.get("file"):
+        path = path.parent / file
+    elif {record["convention"], case} & ASKED:
         settings["convention"] = record["convention"]
     if case in SEVERAL:
         settings["layer"] = SEVERAL[case]
     if case == "torch/float16_weights":  # kept in float16, run in float64
         settings["dtype"] = "float64"
-    model = load(str(GOLDEN / f"{case}.weights.npz"), **settings)
+    model = load(str(path), **settings)
     assert model.convention.name == record["convention"]
     state = {k: expected[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in expected}
     trace = run(
@@ -70,6 +75,23 @@ def test_the_framework_s_outputs(case: str) -> None:
         np.testing.assert_allclose(
             ours.reshape(theirs.shape), theirs, rtol=tolerance, atol=tolerance, err_msg=name
         )
+
+
+FILES = [case for case in CASES if read(case)[0].get("file")]
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_the_framework_s_files_give_its_tensors_bit_for_bit(case: str) -> None:
+    path = (GOLDEN / case).parent / read(case)[0]["file"]
+    arrays = formats.read(str(path)).arrays
+    with np.load(GOLDEN / f"{case}.weights.npz") as members:
+        expected = dict(members)
+    assert set(expected) <= set(arrays)
+    for name, array in expected.items():
+        ours = arrays[name]
+        assert ours.dtype in (array.dtype, np.float64 if path.suffix in TEXTS else array.dtype)
+        np.testing.assert_array_equal(ours, array, err_msg=name)
+        np.testing.assert_array_equal(np.signbit(ours), np.signbit(array), err_msg=name)
 
 
 def test_every_row_has_its_case_or_says_that_it_was_never_run() -> None:

@@ -794,6 +794,17 @@ _ROWS = (
         source="jatinchowdhury18/RTNeural RTNeural/lstm/lstm.tpp, model_loader.h",
     ),
     Convention(
+        "nam",
+        "Neural Amp Modeler .nam: of each cell [x; h], one bias, and the state to start from",
+        {
+            "fused": "nam_{layer}_weight", "bias": "nam_{layer}_bias",
+            "initial_h": "nam_{layer}_hidden", "initial_c": "nam_{layer}_cell",
+        },
+        orientation="rows",
+        source="sdatkinson/neural-amp-modeler nam/models/recurrent.py (0.13.0)",
+        verified="run: neural-amp-modeler 0.13.0",
+    ),
+    Convention(
         "flux",
         "Flux.jl LSTMCell: Wi, Wh, bias",
         {"kernel": "Wi", "recurrent_kernel": "Wh", "bias": "bias"},

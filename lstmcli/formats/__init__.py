@@ -106,7 +106,7 @@ def _read(file: Opened) -> Document:
     if not text.strip():
         raise UserError(f"{file.source} is empty.")
     hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
-    return cast(Document, _module(text_kind(text, hint)).read_text(text, file.source))
+    return cast(Document, _module(text_kind(text, hint)).read_text(text, file))
 
 
 def _module(name: str) -> Any:

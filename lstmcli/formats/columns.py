@@ -15,6 +15,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
+from lstmcli.formats.files import Opened
 from lstmcli.formats.numerals import PLAIN_NAMES, SEMICOLONS, row_texts
 from lstmcli.formats.precision import float32_arrays
 
@@ -33,7 +34,7 @@ class Table:
     source: str
 
 
-def read_text(text: str, source: str) -> Document:
+def read_text(text: str, file: Opened) -> Document:
     """A trace: arrays (T, K), layout "steps", or with a batch column (T, B, K), layout "time".
 
     Rows may come in any order if every pair of step and batch is there once. Anything else is one
@@ -45,6 +46,7 @@ def read_text(text: str, source: str) -> Document:
         Cells separated by semicolons, a cell that is no number (line and column are named), rows
         of different lengths, an index or a pair of step and batch that is missing or occurs twice.
     """
+    source = file.source
     first = text.lstrip("\n").partition("\n")[0]
     _refuse_semicolons(first, source)
     tab = "\t" in first

@@ -1,33 +1,49 @@
-"""JSON: numbers in nested lists, by name. Objects in objects have their names joined with a dot."""
+"""JSON: numbers in nested lists, by name. Objects in objects have their names joined with a dot.
+
+Model files of some programs are JSON of a form of their own; they are told by their members.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from math import isfinite
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
+from lstmcli.formats.files import Opened
 from lstmcli.formats.nested import SPECIAL, to_array
 from lstmcli.formats.numerals import JSON_NAMES, row_texts
 from lstmcli.formats.precision import float32_arrays
 
 MOST_LEVELS = 64  # of objects within objects
 
+MODELS = {  # what the outermost object of a program's model file has -> the module that reads it
+    ("architecture", "config", "weights"): "nam",
+    ("model_data", "state_dict"): "guitarml",
+    ("in_shape", "layers"): "rtneural",
+}
 
-def read_text(text: str, source: str) -> Document:
-    """All lists of numbers as float64 arrays, everything else as attributes.
+
+def read_text(text: str, file: Opened) -> Document:
+    """All lists of numbers as float64 arrays, everything else as attributes; or a model file.
 
     Raises
     ------
     UserError
         Broken JSON (with line and column), a name that occurs twice, a ragged list, a list of
-        something else than numbers or strings.
+        something else than numbers or strings; see the modules of `MODELS` too.
     """
+    source = file.source
     value = parse(text, source)
+    for members, module in MODELS.items():
+        if isinstance(value, dict) and all(name in value for name in members):
+            reader: Any = import_module(f"lstmcli.formats.{module}")
+            return cast(Document, reader.read_value(value, file))
     document = Document(source, "json", {})
     if isinstance(value, list):
         document.arrays[""] = to_array(value, f"{source}: the list")

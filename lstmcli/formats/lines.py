@@ -15,6 +15,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.documents import parse, quicker
+from lstmcli.formats.files import Opened
 from lstmcli.formats.nested import SPECIAL, to_array
 from lstmcli.formats.numerals import JSON_NAMES, row_texts
 from lstmcli.formats.precision import float32_arrays
@@ -26,7 +27,7 @@ OPENING = re.compile(
 )  # spares parsing a long document twice
 
 
-def read_text(text: str, source: str) -> Document:
+def read_text(text: str, file: Opened) -> Document:
     """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time".
 
     Raises
@@ -35,6 +36,7 @@ def read_text(text: str, source: str) -> Document:
         Broken JSON, a line with other members or other shapes than the first, a step that does
         not follow the one before. All name the line.
     """
+    source = file.source
     members: dict[str, list[np.ndarray]] = {}
     previous: int | None = None
     for number, line in numbered(text):

@@ -13,11 +13,12 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.console import Print, find_prints, find_rows
 from lstmcli.formats.document import Document
+from lstmcli.formats.files import Opened
 from lstmcli.formats.npy import sole
 from lstmcli.formats.precision import float32_arrays
 
 
-def read_text(text: str, source: str) -> Document:
+def read_text(text: str, file: Opened) -> Document:
     """Arrays in float64, with the unit of each element's last printed place.
 
     Several prints of one name are stacked along a new first axis. The layout is told if every
@@ -28,6 +29,7 @@ def read_text(text: str, source: str) -> Document:
     UserError
         What `find_prints` and `find_rows` refuse; prints whose shapes or labels do not stack.
     """
+    source = file.source
     prints = find_prints(text, source) or [find_rows(text, source)]
     groups = _by_name(prints)
     places = _longest_fractions([token for each in prints for token in each.tokens])

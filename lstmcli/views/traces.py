@@ -43,7 +43,8 @@ def header_sheet(
     _line(sheet, "inputs", read, sizes, width)
     reading = [how.name, f"gates {spaced(how.gates)}", cell.dtype.name, *_unusual(model)]
     _wrapped(sheet, "reading", reading, "", width)
-    state = [] if given_state else ["zero initial state"]
+    learned = all(cell.initial_h is not None for _, cell in model.cells)
+    state = [] if given_state or learned else ["zero initial state"]
     if model.assumed or state:
         _wrapped(sheet, "assumed", [*model.assumed, *state], ASSUMED, width)
     sheet.add()

@@ -171,3 +171,12 @@ def test_a_projected_cell_shows_the_units_that_h_lacks(lstm: Lstm, tmp_path: Pat
     assert [len(line.split()) for line in last] == [4, 3, 2, 2, 2]  # step, unit, h, c
     one = lstm("run", "net.npz", "x.npy", "--layout", "batch", "--units", "1,4", "--show", "h,c")
     assert [len(line.split()) for line in one.out.rstrip().splitlines()[-2:]] == [4, 2]
+
+
+def test_a_state_in_the_file_is_not_called_zero(lstm: Lstm) -> None:
+    with np.load(GOLDEN / "nam/one_layer.npz") as members:
+        np.save("x.npy", members["inputs"])
+    done = lstm("run", GOLDEN / "nam/one_layer.nam", "x.npy")
+    assert done.status == 0
+    assert "zero initial state" not in done.out
+    assert "its head, 3 units to an output, is not run" in done.err

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import Document, write
+from lstmcli.formats.files import in_memory
 from lstmcli.formats.printed import read_text
 from tests.formats.helpers import arrays, filed, piped, same
 
 
 def pasted(text: str) -> Document:
-    return read_text(text, "paste")
+    return read_text(text, in_memory("paste", b" "))
 
 
 def lone(text: str) -> list[Any]:
@@ -32,7 +33,9 @@ def test_writing_keeps_every_bit(array: np.ndarray) -> None:
     buffer = io.BytesIO()
     write(buffer, "text", {"h": array}, {})
     data = buffer.getvalue()
-    document = read_text(data.decode(), "a.txt") if array.ndim == 1 else piped(data)
+    document = (
+        read_text(data.decode(), in_memory("a.txt", data)) if array.ndim == 1 else piped(data)
+    )
     assert document.arrays[""].shape == array.shape
     same(document.arrays[""].astype(array.dtype), array)
 

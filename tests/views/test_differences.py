@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli.core.compare import Side, compare
+from lstmcli.formats.files import in_memory
 from lstmcli.formats.printed import read_text
 from lstmcli.views.differences import difference_sheet
 from lstmcli.views.sheet import AGREES, Sheet
@@ -279,7 +280,7 @@ def test_the_sheet_renders_with_rich() -> None:
     ],
 )
 def test_a_print_of_any_numbers_has_a_table(text: str, worth: str) -> None:
-    document = read_text(text, "a.txt")
+    document = read_text(text, in_memory("a.txt", text.encode()))
     a = Side("a.txt", document.arrays, "steps", document.units)
     for b in (a, of("steps", "b.npy", **{"": np.full((2, 3), 7.0)})):
         shown = rows(a, b, width=None)

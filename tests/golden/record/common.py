@@ -11,6 +11,10 @@ A case is two files in ``tests/golden/<framework>/``:
     them ``initial_state.h``, ``initial_state.c``, ``lengths``, ``mask``; and ``case``, a JSON
     record of origin, version and settings.
 
+A case of a file that the framework wrote has that file too, in ``tests/golden/<framework>/``;
+``file`` of its record names it. Its ``.weights.npz`` are then what the framework itself loads from
+that file, under the names by which lstmcli hands the tensors on.
+
 Nothing here, and nothing in a recording script, imports lstmcli: our own code never produces its
 own expected values.
 """
@@ -57,6 +61,7 @@ def save(
     lengths: Any = None,
     mask: Any = None,
     note: str = "",
+    file: str = "",
 ) -> None:
     """Keep one case.
 
@@ -65,6 +70,7 @@ def save(
     ``layout`` says how inputs lie: ``"batch"`` (B, T, I), ``"time"`` (T, B, I) or ``"steps"``
     (T, I). ``settings`` are those that are in no tensor, by lstmcli's option names with ``_``
     (``{"cell_clip": 0.4}``). ``initial`` holds ``h`` and ``c`` as the framework takes them.
+    ``file`` is the file that the framework wrote, by its path in the framework's folder.
     """
     folder = GOLDEN / framework
     folder.mkdir(exist_ok=True)
@@ -84,6 +90,7 @@ def save(
         "layout": layout,
         "settings": settings or {},
         "note": note,
+        "file": file,
     }
     np.savez(folder / f"{case}.npz", case=np.array(json.dumps(record)), **members)
     shapes = ", ".join(f"{k} {v.shape}" for k, v in members.items())
