@@ -178,9 +178,10 @@ _ROWS = (
         "keras",
         "Keras 2 and 3, tf.keras: kernel, recurrent_kernel, bias",
         {
-            "kernel": "kernel | vars/0",  # the second form is that of .weights.h5
-            "recurrent_kernel": "recurrent_kernel | vars/1",
-            "bias": "bias | vars/2",
+            # the second form is that of .weights.h5, the third that of frozen graphs
+            "kernel": "kernel | vars/0 | Read/ReadVariableOp",
+            "recurrent_kernel": "recurrent_kernel | vars/1 | Read_1/ReadVariableOp",
+            "bias": "bias | vars/2 | Read_2/ReadVariableOp",
             "peephole": "{gate}_gate_peephole_weights",
         },
         words={"i": "input", "f": "forget", "o": "output"},

@@ -61,7 +61,8 @@ def decode(tensors: Tensors, how: Convention, source: str) -> Cell:
     UserError
         if shapes do not fit each other or an LSTM.
     """
-    return _Decoder(tensors, how, source).cell()
+    with np.errstate(all="ignore"):  # of weights that are none; the run shows what comes of them
+        return _Decoder(tensors, how, source).cell()
 
 
 def directions(tensors: Tensors, how: Convention) -> list[Tensors]:

@@ -26,22 +26,47 @@ def read(words: Words) -> Told:
     Raises
     ------
     UserError
-        An activation that cannot be run.
+        An activation that cannot be run; cells stacked in one layer that runs backwards.
     """
     settings: dict[str, Any] = {}
-    version = next((group["keras_version"] for group in words if "keras_version" in group), "")
+    version = next((str(group["keras_version"]) for group in words if "keras_version" in group), "")
     wrapped = False
     for group in words:
-        config = group.get("config")
+        kind, config = group.get("class_name"), group.get("config")
         if not isinstance(config, Mapping):
             continue
-        if group.get("class_name") == "Bidirectional":
+        if kind == "Bidirectional":
             wrapped = True
-            if (mode := config.get("merge_mode", "concat")) in MERGES:
-                settings["merge"] = MERGES[mode]
-        elif group.get("class_name") in ("LSTM", "LSTMCell", "CuDNNLSTM"):
-            settings |= _of_layer(config, str(version), wrapped)
+            settings |= _of_wrapper(config, version)
+        elif kind == "RNN":
+            settings |= _of_run(config, wrapped)
+        elif kind in ("LSTM", "LSTMCell", "CuDNNLSTM"):
+            settings |= _of_layer(config, version, wrapped)
     return Told(settings)
+
+
+def _of_wrapper(config: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """A Bidirectional layer's merge, and what the layer in it says."""
+    settings: dict[str, Any] = {}
+    inner = config.get("layer")
+    if isinstance(inner, Mapping) and isinstance(inner.get("config"), Mapping):
+        settings |= _of_layer(inner["config"], version, wrapped=True)
+    mode = config.get("merge_mode", "concat")
+    if mode in MERGES:
+        settings["merge"] = MERGES[mode]
+    return settings
+
+
+def _of_run(config: Mapping[str, Any], wrapped: bool) -> dict[str, Any]:
+    """The settings of an RNN layer, which its cells do not have."""
+    cell = config.get("cell")
+    stacked = cell.get("config", {}).get("cells") if isinstance(cell, Mapping) else None
+    if config.get("go_backwards") and isinstance(stacked, list) and len(stacked) > 1:
+        raise UserError(
+            f"{config.get('name', 'the layer')} runs {len(stacked)} cells backwards at once; "
+            "this version runs one such cell."
+        )
+    return _of_time(config, wrapped)
 
 
 def _of_layer(config: Mapping[str, Any], version: str, wrapped: bool) -> dict[str, Any]:
@@ -50,6 +75,12 @@ def _of_layer(config: Mapping[str, Any], version: str, wrapped: bool) -> dict[st
         for key in KEYS
         if key in config
     }
+    return settings | _of_time(config, wrapped)
+
+
+def _of_time(config: Mapping[str, Any], wrapped: bool) -> dict[str, Any]:
+    """In which order and layout a layer runs; inside a wrapper, the wrapper's affair."""
+    settings: dict[str, Any] = {}
     if config.get("go_backwards") and not wrapped:
         settings["go_backwards"] = True
     if config.get("time_major"):
@@ -65,7 +96,7 @@ def _activation(name: Any, version: str, layer: str) -> str:
     known = ACTIVATIONS.get(name, name) if isinstance(name, (str, type(None))) else ""
     if known not in ACTIVATION_NAMES:
         raise UserError(
-            f"{layer} has the activation {name!r}, which this version does not run; it runs "
+            f"{layer} has the activation {name!a}, which this version does not run; it runs "
             f"{', '.join(ACTIVATION_NAMES)}."
         )
     return str(known)

@@ -53,6 +53,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "torch": Dialect(_torch),
     "pickle": Dialect(_torch),
     "tensorflow": Dialect(_of("dialect_tensorflow")),
+    "tfjs": Dialect(_of("dialect_tfjs"), "tfjs"),
 }
 """The rows by the name of the format."""
 

@@ -120,7 +120,8 @@ class Trace:
     side by side: (..., 4 H). Each is an attribute too: ``trace.h``. ``final_h`` (P,) or (B, P) and
     ``final_c`` (H,) or (B, H) are the state after the last step of each row. With several cells,
     h is the model's output, those of each cell are ``layer0.h``, ``layer0_reverse.f``, ..., and
-    the final states have the cells on a first axis: layer by layer, forward before backward.
+    the final states have the cells on a first axis: layer by layer, forward before backward;
+    of cells that differ in width they are side by side on the last axis.
     """
 
     arrays: Mapping[str, Array]

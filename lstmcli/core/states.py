@@ -36,7 +36,8 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> 
     if how == "swapped":
         given = {"h": given["c"], "c": given["h"]}
     states = model.convention.states
-    h, c = (_by_cell(np.asarray(given[name]), len(cells), states) for name in "hc")
+    widths = [cell.outputs for cell in cells], [cell.units for cell in cells]
+    h, c = (_by_cell(np.asarray(given[k]), w, states) for k, w in zip("hc", widths, strict=True))
     if not len(h) == len(c) == len(cells):
         shapes = " and c ".join(str(np.shape(given[name])) for name in "hc")
         raise UserError(
@@ -49,8 +50,11 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> 
     ]
 
 
-def _by_cell(array: Array, cells: int, states: str) -> Array:
-    """A state with the cells on a first axis, from the axes that the convention gives it."""
+def _by_cell(array: Array, widths: Sequence[int], states: str) -> Array | list[Array]:
+    """A state cell by cell, from the axes that the convention gives it."""
+    cells = len(widths)
+    if len(set(widths)) > 1:  # side by side, as `final_state` gives them
+        return np.split(array, np.cumsum(widths)[:-1], axis=-1)
     if cells == 1:
         return array.reshape(1, -1, array.shape[-1]) if array.ndim == 3 else array[None]
     if states == "features":
@@ -77,19 +81,20 @@ def _state(name: str, array: Array, width: int, rows: int, cell: Cell) -> Array:
 
 
 def final_state(finals: Sequence[State], states: str, layout: str) -> State:
-    """The last h and c: (B, H) of one cell, of several in the convention's own axes."""
+    """The last h and c: (B, H) of one cell, of several in the convention's own axes.
+
+    Cells of different widths stand side by side on the last axis, whatever the convention.
+    """
 
     def joined(arrays: tuple[Array, ...]) -> Array:
         if len(arrays) == 1:
             return arrays[0][0] if layout == "steps" else arrays[0]
-        if states == "features":
+        if states == "features" or len({array.shape for array in arrays}) > 1:
             both = np.concatenate(arrays, axis=1)  # (B, D H)
-        else:
-            both = np.stack(arrays, axis=1 if states == "batch" else 0)
-        return both.reshape(-1) if states == "features" and layout == "steps" else both
+            return both.reshape(-1) if layout == "steps" else both
+        axis = 1 if states == "batch" else 0
+        both = np.stack(arrays, axis)
+        return both.squeeze(1 - axis) if layout == "steps" else both
 
     h, c = (joined(arrays) for arrays in zip(*finals, strict=True))
-    if layout == "steps" and len(finals) > 1 and states != "features":
-        axis = 0 if states == "batch" else 1
-        h, c = h.squeeze(axis), c.squeeze(axis)
     return h, c

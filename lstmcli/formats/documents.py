@@ -23,6 +23,7 @@ from lstmcli.formats.precision import float32_arrays
 MOST_LEVELS = 64  # of objects within objects
 
 MODELS = {  # what the outermost object of a program's model file has -> the module that reads it
+    ("weightsManifest",): "tfjs",
     ("architecture", "config", "weights"): "nam",
     ("model_data", "state_dict"): "guitarml",
     ("in_shape", "layers"): "rtneural",

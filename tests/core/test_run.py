@@ -278,3 +278,20 @@ def test_past_a_length_is_zero_where_a_mask_repeats() -> None:
     assert not run(keras, x, lengths=[2]).h[0, 2:].any()
     masked = run(keras, x, mask=np.array([[1, 1, 0, 0, 0]])).h[0]
     np.testing.assert_array_equal(masked[2:], np.broadcast_to(masked[1], (3, 3)))
+
+
+@pytest.mark.parametrize("layout", ["batch", "steps"])
+def test_cells_of_different_widths_are_continued_from_states_side_by_side(layout: str) -> None:
+    rng = np.random.default_rng(10)
+    below, above = (model_of(random_net(rng, I, H)) for I, H in ((4, 3), (3, 5)))
+    both = replace(below, layers=below.layers + above.layers)
+    x = rng.normal(size=(2, 7, 4) if layout == "batch" else (7, 4))
+    whole, first = run(both, x), run(both, x[..., :3, :])
+    assert first.final_h.shape == first.final_c.shape == (*x.shape[:-2], 3 + 5)
+    np.testing.assert_array_equal(first.final_h[..., 3:], first.h[..., -1, :])
+    state = {"h": first.final_h, "c": first.final_c}
+    np.testing.assert_array_equal(
+        run(both, x[..., 3:, :], initial_state=state).h, whole.h[..., 3:, :]
+    )
+    with pytest.raises(UserError, match="need"):
+        run(both, x, initial_state={name: array[..., :-1] for name, array in state.items()})

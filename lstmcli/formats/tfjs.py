@@ -1,0 +1,200 @@
+"""TensorFlow.js: model.json, which describes the tensors, and the shards that hold their bytes.
+
+The shards of a group are one after another, the tensors in them without a gap, perhaps in fewer
+bits than they count in: tfjs-core/src/io/types.ts and io_utils.ts (4.22) have the form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.companions import companion
+from lstmcli.formats.document import Document
+from lstmcli.formats.files import Opened
+from lstmcli.formats.limits import check_size
+
+DTYPES = {
+    "float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?",
+}  # fmt: skip
+LEFT_OUT = {"complex64": 8}  # bytes of an element
+MOST_LEVELS = 32  # of models within models
+
+
+def read_value(value: dict[str, Any], file: Opened) -> Document:
+    """The tensors of all groups by name; of a layers model, the configs of its layers too.
+
+    Raises
+    ------
+    UserError
+        A description that is none, shards that are not beside the file, or of another size.
+    """
+    with _broken_is_told(file.source):
+        arrays: dict[str, np.ndarray] = {}
+        left_out: list[str] = []
+        for group in value["weightsManifest"]:
+            _read_group(group, file, arrays, left_out)
+        is_graph = value.get("format") == "graph-model"
+        groups = {} if is_graph else _groups(value.get("modelTopology") or {})
+    remarks = []
+    if left_out:
+        remarks.append(f"{file.source}: {', '.join(left_out)} left out: not real numbers.")
+    if is_graph:
+        remarks.append(
+            f"{file.source} is a graph; activations and the merging of directions are not read "
+            "from it, but taken as usual."
+        )
+    return Document(
+        file.source,
+        "tfjs-graph" if is_graph else "tfjs",
+        _in_order(arrays, groups),
+        groups=groups,
+        remarks=tuple(remarks),
+    )
+
+
+@contextmanager
+def _broken_is_told(source: str) -> Iterator[None]:
+    """Whatever Python says of a description of another form is told in one line."""
+    try:
+        yield
+    except KeyError as error:
+        lacking = f"it lacks {error}"
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        lacking = str(error).split("\n")[0]
+    else:
+        return
+    raise UserError(f"{source} is no model.json of TensorFlow.js: {lacking!s:.120}.")
+
+
+# ---- tensors
+
+
+def _read_group(
+    group: dict[str, Any], file: Opened, arrays: dict[str, np.ndarray], left_out: list[str]
+) -> None:
+    specs = group["weights"]
+    lengths = [_bytes_of(spec, file.source) for spec in specs]
+    data = _shards(file, group["paths"], sum(lengths))
+    at = 0
+    for spec, length in zip(specs, lengths, strict=True):
+        name, piece = spec["name"], data[at : at + length]
+        at += length
+        name.encode()  # half a character could not be shown
+        if name in arrays or name in left_out:
+            raise ValueError(f"two tensors have the name {name!a}")
+        if spec["dtype"] in LEFT_OUT:
+            left_out.append(name)
+        else:
+            arrays[name] = _array(spec, piece)
+
+
+def _bytes_of(spec: dict[str, Any], source: str) -> int:
+    """The bytes of a tensor in the shards."""
+    kind = _stored(spec)
+    itemsize = LEFT_OUT.get(kind) or np.dtype(DTYPES[_known(kind)]).itemsize
+    if not all(type(n) is int for n in spec["shape"]):
+        raise ValueError(f"a shape is {spec['shape']!a}")
+    widest = max(itemsize, 4)  # quantised ones are widened
+    where = f"{source}: the tensor {spec['name']!a}"
+    return check_size(spec["shape"], widest, where) * itemsize
+
+
+def _stored(spec: dict[str, Any]) -> str:
+    return str((spec.get("quantization") or spec)["dtype"])
+
+
+def _known(kind: str) -> str:
+    if kind not in DTYPES:
+        raise ValueError(f"a tensor holds {kind!a}, not numbers")
+    return kind
+
+
+def _shards(file: Opened, paths: list[str], size: int) -> memoryview:
+    """The bytes of all shards together, once they have been found to be as many as needed."""
+    pieces, left = [], size
+    for path in paths:
+        with companion(file, str(path)) as part:
+            left -= part.size
+            if left < 0:
+                break
+            pieces.append(part.stream.read())
+    if left:
+        raise UserError(
+            f"{file.source} needs {size:,} bytes of {', '.join(map(ascii, paths))}; there are "
+            f"{'more' if left < 0 else f'{size - left:,}'}. A part is damaged or of another model."
+        )
+    return memoryview(b"".join(pieces))
+
+
+def _array(spec: dict[str, Any], data: memoryview) -> np.ndarray:
+    array = np.frombuffer(data, DTYPES[_stored(spec)]).reshape(spec["shape"])
+    if quantised := spec.get("quantization"):
+        array = _widened(array, quantised, _known(spec["dtype"]))
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def _widened(array: np.ndarray, quantised: dict[str, Any], kind: str) -> np.ndarray:
+    """The numbers that few bits stand for, computed in float64 as JavaScript does."""
+    if "scale" not in quantised:
+        return array.astype(DTYPES[kind])  # float16
+    scale, least = float(quantised["scale"]), float(quantised["min"])
+    with np.errstate(all="ignore"):
+        values = array * scale + least
+        if kind == "int32":
+            values = np.floor(values + 0.5)  # Math.round
+        return values.astype(DTYPES[kind])
+
+
+# ---- the configs of layers
+
+
+def _groups(topology: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each layer's class and config under the name that its tensors' names begin with."""
+    groups: dict[str, dict[str, Any]] = {}
+    if "keras_version" in topology:
+        groups[""] = {"keras_version": topology["keras_version"]}
+    _add_layer(topology.get("model_config") or topology, groups, 0)
+    return groups
+
+
+def _in_order(
+    arrays: dict[str, np.ndarray], groups: dict[str, dict[str, Any]]
+) -> dict[str, np.ndarray]:
+    """The tensors in the order of the layers; Python's converter sorts them by name."""
+    place = {name: n for n, name in enumerate(groups)}
+    names = sorted(arrays, key=lambda name: place.get(name.split("/")[0], len(place)))
+    return {name: arrays[name] for name in names}
+
+
+def _add_layer(layer: Any, groups: dict[str, dict[str, Any]], depth: int) -> None:
+    if depth > MOST_LEVELS:
+        raise ValueError("its models are nested too deeply")
+    if not isinstance(layer, dict) or "class_name" not in layer:
+        return
+    config = layer.get("config")
+    inner = config.get("layers") if isinstance(config, dict) else config
+    if isinstance(inner, list):  # a model; early Keras had a list for the config of Sequential
+        for one in inner:
+            _add_layer(one, groups, depth + 1)
+    elif isinstance(config, dict) and isinstance(config.get("name"), str):
+        name = config["name"]
+        groups[name] = {"class_name": layer["class_name"], "config": config}
+        for n, cell in enumerate(_cells(config)):
+            words = {"class_name": cell.get("class_name"), "config": cell.get("config")}
+            own = (cell.get("config") or {}).get("name")
+            for path in (f"RNNCell_{n}", f"{own}", f"stacked_rnn_cells/{own}"):
+                groups[f"{name}/{path}"] = words
+
+
+def _cells(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cells of an RNN layer: one, or those stacked in it."""
+    cell = config.get("cell")
+    if not isinstance(cell, dict):
+        return []
+    stacked = (cell.get("config") or {}).get("cells")
+    return [one for one in stacked or [cell] if isinstance(one, dict)]

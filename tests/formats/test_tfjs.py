@@ -1,0 +1,177 @@
+"""model.json and its shards: what TensorFlow.js wrote is in tests/golden/tfjs_files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli import formats
+from lstmcli.errors import UserError
+from lstmcli.formats import limits
+from lstmcli.loading import load
+from tests.formats.helpers import piped
+from tests.formats.hostile import mutations, truncations, withstand
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "tfjs_files"
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(params=["shards", "uint8", "cells"])
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy of a recorded model, to damage."""
+    shutil.copytree(GOLDEN / request.param, tmp_path / "model")
+    return tmp_path / "model" / "model.json"
+
+
+def changed(path: Path, change: Any) -> str:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+    return str(path)
+
+
+def test_layers_come_in_the_model_s_order_with_their_settings() -> None:
+    document = formats.read(str(GOLDEN / "shards/model.json"))
+    layers = [name.split("/")[0] for name in document.arrays]
+    assert list(dict.fromkeys(layers)) == ["lstm_1", "bidirectional", "dense"]
+    assert document.groups["bidirectional"]["config"]["merge_mode"] == "mul"
+    assert load(str(GOLDEN / "shards/model.json"), layer="bidirectional").convention.merge == "mul"
+
+
+def test_the_config_of_the_file_is_used_and_not_assumed() -> None:
+    how = load(str(GOLDEN / "hard_sigmoid_backwards/model.json"))
+    assert how.convention.recurrent_activation == "hard_sigmoid_0.2"
+    assert how.convention.go_backwards
+    assert not how.assumed
+    cells = load(str(GOLDEN / "cells/model.json"), layer="1")
+    assert cells.convention.activation == "softsign"
+
+
+def test_weights_without_a_topology_assume_the_library_s_gates(model: Path) -> None:
+    path = changed(model, lambda value: value.pop("modelTopology"))
+    found = load(path, layer="0")
+    assert found.convention.recurrent_activation == "hard_sigmoid_0.2"
+    assert found.assumed == ("hard_sigmoid_0.2 gates (or --recurrent-activation)",)
+
+
+def test_a_hard_sigmoid_is_the_library_s_own_whoever_wrote_the_config(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "hard_sigmoid_backwards", tmp_path / "m")
+    path = changed(
+        tmp_path / "m/model.json", lambda v: v["modelTopology"].update(keras_version="3.1")
+    )
+    assert load(path).convention.recurrent_activation == "hard_sigmoid_0.2"
+
+
+def test_a_graph_says_that_its_settings_were_not_read() -> None:
+    document = formats.read(str(GOLDEN / "graph/model.json"))
+    assert document.format == "tfjs-graph"
+    assert "is a graph" in document.remarks[0]
+
+
+def test_other_numbers_and_what_is_none(tmp_path: Path) -> None:
+    """int32 of few bits rounds as JavaScript does; complex numbers are left out and named."""
+    weights = [
+        {"name": "i", "shape": [3], "dtype": "int32",
+         "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1}},
+        {"name": "z", "shape": [1], "dtype": "complex64"},
+        {"name": "b", "shape": [2], "dtype": "bool"},
+        {"name": "n", "shape": [1], "dtype": "int32"},
+    ]  # fmt: skip
+    data = bytes([0, 1, 5]) + bytes(8) + b"\1\0" + (-7).to_bytes(4, "little", signed=True)
+    (tmp_path / "w.bin").write_bytes(data)
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({"weightsManifest": [{"paths": ["w.bin"], "weights": weights}]}))
+    document = formats.read(str(path))
+    assert {k: v.tolist() for k, v in document.arrays.items()} == {
+        "i": [-1, 0, 2], "b": [True, False], "n": [-7],
+    }  # fmt: skip
+    assert document.arrays["i"].dtype == np.int32
+    assert "z left out" in document.remarks[0]
+
+
+def _weights(value: Json) -> list[Json]:
+    return value["weightsManifest"][0]["weights"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v.update(weightsManifest=3), "is no model.json"),
+        (lambda v: v["weightsManifest"][0].pop("paths"), "it lacks 'paths'"),
+        (lambda v: _weights(v)[0].pop("dtype"), "it lacks 'dtype'|needs"),
+        (lambda v: _weights(v)[0].update(name="\ud800"), "surrogates"),
+        (lambda v: _weights(v)[1].update(name=_weights(v)[0]["name"]), "two tensors have the name"),
+        (lambda v: _weights(v)[0].update(shape=[-1]), "damaged"),
+        (lambda v: _weights(v)[0].update(shape=[1 << 40, 1 << 40]), "--max-bytes"),
+        (lambda v: _weights(v)[0].update(shape=[1.5]), "a shape is"),
+        (lambda v: _weights(v)[0].update(shape=[1]), "needs .* there are more"),
+        (lambda v: v["weightsManifest"][0]["paths"].append("../../w.bin"), "not beside it|more"),
+        (lambda v: v["weightsManifest"][0].update(paths=["/etc/passwd"]), "'passwd'"),
+        (lambda v: _weights(v)[0].update(dtype="string", quantization=None), "'string', not num"),
+    ],
+)
+def test_what_is_wrong_is_told(model: Path, change: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        formats.read(changed(model, change))
+
+
+def test_models_within_models_end_somewhere(model: Path) -> None:
+    def bury(value: Json) -> None:
+        layer: Json = {"class_name": "LSTM", "config": {"name": "x"}}
+        for _ in range(40):
+            layer = {"class_name": "Sequential", "config": {"layers": [layer]}}
+        value["modelTopology"] = layer
+
+    with pytest.raises(UserError, match="nested too deeply"):
+        formats.read(changed(model, bury))
+
+
+def test_an_activation_that_is_not_run_is_named(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "plain", tmp_path / "m")
+
+    def selu(value: Json) -> None:
+        layer = value["modelTopology"]["config"]["layers"][0]
+        layer["config"]["activation"] = "selu"
+
+    with pytest.raises(UserError, match="activation 'selu'"):
+        load(changed(tmp_path / "m/model.json", selu))
+
+
+def test_standard_input_has_no_shards_beside_it() -> None:
+    with pytest.raises(UserError, match="give the path of the file"):
+        piped((GOLDEN / "plain/model.json").read_bytes())
+
+
+def test_the_limit_of_bytes_is_the_tensors_after_widening(model: Path) -> None:
+    with limits.raised_to(40), pytest.raises(UserError, match="--max-bytes"):
+        formats.read(str(model))
+
+
+def _load(path: str) -> object:
+    return load(path, layer="0")
+
+
+def test_damage_is_told(model: Path) -> None:
+    data = model.read_bytes()
+    withstand(model, truncations(data, 40), _load)
+    withstand(model, mutations(data, 3, 150), _load)
+
+
+def test_damaged_shards_are_told(model: Path) -> None:
+    shard = next(model.parent.glob("*.bin"))
+    data = shard.read_bytes()
+    withstand(shard, truncations(data, 20), lambda _: _load(str(model)))
+    withstand(shard, mutations(data, 4, 50), lambda _: _load(str(model)))
+
+
+@pytest.mark.wide
+def test_much_damage_is_told(model: Path) -> None:
+    data = model.read_bytes()
+    withstand(model, truncations(data, 500), _load)
+    withstand(model, mutations(data, 5, 1500), _load)
