@@ -329,6 +329,8 @@ class _Decoder:
             return None
         if isinstance(held, Mapping):
             zero = np.zeros_like(next(iter(held.values())))
+            if any(one.shape != zero.shape for one in held.values()):
+                raise self._error("the peepholes of its gates differ in shape")
             return np.array([held.get(gate, zero) for gate in "ifo"])
         if held.size % 3:
             raise self._error(f"the peepholes are {held.shape}; three gates' are (3H,)")

@@ -54,6 +54,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "pickle": Dialect(_torch),
     "tensorflow": Dialect(_of("dialect_tensorflow")),
     "tfjs": Dialect(_of("dialect_tfjs"), "tfjs"),
+    "tflite": Dialect(_of("dialect_tflite")),
 }
 """The rows by the name of the format."""
 

@@ -74,7 +74,9 @@ def save(
     """
     folder = GOLDEN / framework
     folder.mkdir(exist_ok=True)
-    np.savez(folder / f"{case}.weights.npz", **{k: np.asarray(v) for k, v in weights.items()})
+    tensors = {name: np.asarray(value) for name, value in weights.items()}
+    large = sum(array.nbytes for array in tensors.values()) > 1 << 14
+    (np.savez_compressed if large else np.savez)(folder / f"{case}.weights.npz", **tensors)
     members = {"inputs": np.asarray(inputs)}
     members.update({name: np.asarray(value) for name, value in expected.items()})
     if initial is not None:

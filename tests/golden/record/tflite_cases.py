@@ -116,8 +116,9 @@ class OneOperator:
         model.operatorCodes, model.subgraphs, model.buffers = [code], [self.graph], self.buffers
         builder = flatbuffers.Builder()
         builder.Finish(model.Pack(builder), b"TFL3")
+        self.content = bytes(builder.Output())
         self.interpreter = tf.lite.Interpreter(
-            model_content=bytes(builder.Output()),
+            model_content=self.content,
             experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
         )
         self.interpreter.allocate_tensors()
@@ -284,7 +285,7 @@ def record_basic(case: str, seed: int) -> None:
     keep(case, weights, x, expected, convention="tflite-basic", layout="time", initial=state)
 
 
-if __name__ == "__main__":
+def main() -> None:
     record_unidirectional("plain", 1)
     record_unidirectional("time_major", 2, time_major=True, prefix="encoder/lstm/")
     record_unidirectional("peepholes", 3, peepholes=True)
@@ -309,3 +310,7 @@ if __name__ == "__main__":
         settings=clips,
     )
     record_basic("basic", 13)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+""".tflite: what TensorFlow Lite's converter and schema wrote is in tests/golden/tflite_files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from struct import pack
+
+import numpy as np
+import pytest
+
+from lstmcli import formats
+from lstmcli.core.dialects import told
+from lstmcli.errors import UserError
+from lstmcli.formats import limits
+from lstmcli.formats.flatbuffer import Damaged, root
+from lstmcli.loading import load
+from tests.formats.helpers import piped
+from tests.formats.hostile import mutations, truncations, withstand
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "tflite_files"
+CASES = ["peepholes_clips_projection", "bidirectional", "keras_float16", "basic"]
+
+
+def path(case: str) -> str:
+    return str(GOLDEN / f"{case}.tflite")
+
+
+def test_the_operator_s_options_are_used_and_not_assumed() -> None:
+    how = load(path("peepholes_clips_projection"))
+    assert how.convention.cell_clip == 0.5
+    assert how.convention.projection_clip == pytest.approx(0.3)
+    assert how.assumed == ()
+    assert load(path("plain")).assumed == ()
+    assert load(path("relu")).convention.activation == "relu"
+    assert load(path("time_major")).convention.layout == "time"
+    assert load(path("plain")).convention.layout == "batch"
+
+
+def test_the_clip_of_the_converter_is_named() -> None:
+    model = load(path("keras"))
+    assert model.convention.cell_clip == 10
+    assert any("clips |c| at 10" in remark for remark in model.remarks)
+
+
+def test_weights_in_few_bits_are_widened_and_named() -> None:
+    document = formats.read(path("keras_hybrid"))
+    assert {array.dtype for array in document.arrays.values()} == {np.dtype(np.float32)}
+    assert "weights in int8" in document.remarks[0]
+    assert not formats.read(path("keras_float16")).remarks
+
+
+def test_a_backward_half_is_named_and_runs_with_reverse() -> None:
+    """Keras' bidirectional layer is two operators around REVERSE_V2."""
+    both = path("keras_bidirectional")
+    (remark,) = formats.read(both).remarks
+    assert "lstm_0 takes its input reversed" in remark
+    assert load(both, layer="lstm_0", reverse=True).backward
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("hard_sigmoid", "without an LSTM operator; it has a WHILE loop"),
+        ("keras3", "without an LSTM operator; it has a WHILE loop"),
+        ("unrolled", "an unrolled one is spelled out"),
+    ],
+)
+def test_an_lstm_that_is_spelled_out_is_named(case: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        formats.read(path(case))
+
+
+def test_standard_input_will_do() -> None:
+    data = (GOLDEN / "plain.tflite").read_bytes()
+    assert set(piped(data).arrays) == set(formats.read(path("plain")).arrays)
+
+
+def test_the_limit_of_bytes_holds() -> None:
+    with limits.raised_to(20), pytest.raises(UserError, match="--max-bytes"):
+        formats.read(path("plain"))
+
+
+OPERATOR = {
+    "operator": "UNIDIRECTIONAL_SEQUENCE_LSTM", "fused_activation_function": "TANH",
+    "cell_clip": 0.0, "proj_clip": 0.5, "projected": False, "auxiliary": False,
+}  # fmt: skip
+
+
+def test_a_clip_of_no_projection_is_none() -> None:
+    words = {"lstm_0": OPERATOR | {"time_major": False}}
+    settings = told("tflite", words, ["lstm_0/x"]).settings
+    assert settings == {"layout": "batch", "activation": "tanh", "cell_clip": None}
+    assert told("tflite", {}, ["x"]).settings == {}
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ({"fused_activation_function": "RELU6"}, "the activation RELU6"),
+        ({"diagonal_recurrent_tensors": True}, "diagonal recurrent weights"),
+        ({"auxiliary": True}, "an auxiliary input"),
+        ({"cell_clip": float("nan")}, "cell_clip nan"),
+    ],
+)
+def test_what_cannot_be_run_is_named(word: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        told("tflite", {"lstm_0": OPERATOR | word}, ["lstm_0/x"])
+
+
+def test_a_flatbuffer_s_offsets_are_not_believed() -> None:
+    for data in (b"", b"\4\0\0", pack("<I", 100), pack("<Ii", 4, 100), pack("<Ii", 4, -100)):
+        with pytest.raises(Damaged):
+            root(data).number(0, "i")
+    # A table at 12 with its vtable at 4: one field, at 4 bytes into the table.
+    table = root(pack("<IHHHHiI", 12, 6, 8, 4, 0, 8, 1 << 31))
+    assert table.number(0, "I") == 1 << 31
+    assert table.number(1, "i", -5) == -5
+    assert table.table(1) is None
+    for read in (table.tables, table.octets):
+        with pytest.raises(Damaged):
+            read(0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_damage_is_told(case: str, tmp_path: Path) -> None:
+    data = (GOLDEN / f"{case}.tflite").read_bytes()
+    withstand(tmp_path / "m.tflite", truncations(data, 30))
+    withstand(tmp_path / "m.tflite", mutations(data, 6, 100), load)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("case", [*CASES, "keras_int8", "unrolled"])
+def test_much_damage_is_told(case: str, tmp_path: Path) -> None:
+    data = (GOLDEN / f"{case}.tflite").read_bytes()
+    withstand(tmp_path / "m.tflite", truncations(data))
+    withstand(tmp_path / "m.tflite", mutations(data, 7, 1500), load)
