@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from lstmcli.errors import UserError
+from lstmcli.formats.bfloat16 import widened
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import HEAD, Opened
 
@@ -22,6 +23,8 @@ _HEADER_READERS = {
     (1, 0): npy_format.read_array_header_1_0,
     (2, 0): npy_format.read_array_header_2_0,
 }
+
+BFLOAT16 = np.dtype("V2")  # so numpy calls what JAX and ml_dtypes save
 
 _REFUSED = {
     "O": "Python objects, which are never loaded (loading them could run code)",
@@ -116,8 +119,8 @@ def check(header: Header, size: int, where: str) -> None:
 
 
 def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
-    if dtype == np.dtype("V2"):
-        raise UserError(f"{where} holds bfloat16 (|V2); save it as float32.")
+    if dtype == BFLOAT16:
+        return
     if dtype.hasobject or dtype.kind in _REFUSED:
         raise UserError(f"{where} holds {_REFUSED['O' if dtype.hasobject else dtype.kind]}.")
     if dtype.itemsize == 0:  # any number of these would fit into no bytes
@@ -150,6 +153,8 @@ def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
 def _plain(array: np.ndarray, where: str) -> Any:
     if array.dtype.kind in "US":
         return _strings(array, where)
+    if array.dtype == BFLOAT16:
+        array = widened(array.view("<u2"))
     if array.ndim == 0:
         return array.item()
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
@@ -167,6 +172,8 @@ def _mapped(path: str, header: Header) -> np.ndarray:
     array: np.ndarray = np.memmap(
         path, header.dtype, "r", header.offset, header.shape, "F" if header.fortran else "C"
     )
+    if header.dtype == BFLOAT16:
+        return np.ascontiguousarray(widened(array.view("<u2")))
     if header.dtype.isnative and array.flags.c_contiguous:
         return array
     return np.ascontiguousarray(array, dtype=header.dtype.newbyteorder("="))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -39,17 +40,26 @@ def read(source: Opened) -> Document:
         A broken, encrypted or exploding archive, one without arrays, a member that is not numeric.
     """
     document = Document(source.source, "npz", {})
+    left_out = []
     with _broken_is_told(source.source):
         archive = Archive(source.stream, source.size)
     for name, member in _members(archive, source).items():
         where = f'{source.source}, member "{name}"'
         with _broken_is_told(where):
             value = _value(archive, member, where)
-        _file_under(document, name, value)
+        if value is None:
+            left_out.append(name)
+        else:
+            _file_under(document, name, value)
     if not document.arrays and not document.attributes:
         raise UserError(
             f"{source.source} holds nothing but Python objects, which are never loaded."
         )
+    if left_out:
+        remark = (
+            f"{source.source}: {', '.join(left_out)} left out: Python objects are never loaded."
+        )
+        document = replace(document, remarks=(remark,))
     return document
 
 
@@ -109,8 +119,6 @@ def _value(archive: Archive, member: Member, where: str) -> Any:
 
 
 def _file_under(document: Document, name: str, value: Any) -> None:
-    if value is None:
-        return
     if isinstance(value, np.ndarray):
         document.arrays[name] = value
     else:

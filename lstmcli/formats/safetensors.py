@@ -1,6 +1,6 @@
 """`.safetensors`: named tensors behind a JSON header, by the library of that name.
 
-bfloat16, which NumPy does not have, is widened to float32.
+bfloat16, which NumPy does not have, is widened to float32. ``__metadata__`` is not used.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.bfloat16 import widened
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import Opened
+from lstmcli.formats.limits import check_size
 
 DTYPES = {  # the format's names -> little-endian NumPy dtypes
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2",
@@ -35,12 +36,18 @@ def read(source: Opened) -> Document:
         tensors: list[tuple[str, dict[str, Any]]] = library.deserialize(source.stream.read())
     except library.SafetensorError as error:
         raise UserError(f"{source.source} is a broken safetensors file: {error}") from None
-    arrays = {
-        name: _array(told["data"], told["dtype"], told["shape"])
-        for name, told in tensors
-        if told["dtype"] in DTYPES
-    }
-    return Document(source.source, "safetensors", arrays)
+    arrays: dict[str, np.ndarray] = {}
+    left_out: list[str] = []
+    for name, told in tensors:
+        kind, shape = told["dtype"], told["shape"]
+        if kind in DTYPES:
+            itemsize = 4 if kind == "BF16" else np.dtype(DTYPES[kind]).itemsize
+            check_size(shape, itemsize, f"{source.source}: {name}")
+            arrays[name] = _array(told["data"], kind, shape)
+        else:
+            left_out.append(f"{name} ({kind})")
+    remark = f"{source.source}: left out, of kinds that NumPy does not have: {', '.join(left_out)}."
+    return Document(source.source, "safetensors", arrays, remarks=(remark,) if left_out else ())
 
 
 def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:

@@ -70,7 +70,9 @@ def read(source: Opened) -> Document:
     try:
         return _Model(source).document()
     except Damaged as error:
-        raise UserError(f"{source.source} is damaged or cut short: {error}.") from None
+        raise UserError(
+            f"{source.source}, a TensorFlow Lite model, is damaged or cut short: {error}."
+        ) from None
 
 
 class _Graph(NamedTuple):
