@@ -18,10 +18,14 @@ from lstmcli.core.run import run
 from lstmcli.loading import load
 
 GOLDEN = Path(__file__).parent / "golden"
-CASES = sorted(
-    str(path.relative_to(GOLDEN)).removesuffix(".weights.npz")
-    for path in GOLDEN.glob("*/*.weights.npz")
-)
+
+
+def cases(ending: str) -> list[str]:
+    paths = GOLDEN.glob(f"*/*{ending}")
+    return sorted(str(path.relative_to(GOLDEN)).removesuffix(ending) for path in paths)
+
+
+CASES, FILES = cases(".weights.npz"), cases(".tensors.npz")  # see record/common.py
 
 ASKED = {  # rows and cases that no name tells apart from another; the user says which
     "tinygrad", "tfjs", "coreml", "flax-nnx", "tf-block", "tf-block-v2",
@@ -44,7 +48,7 @@ def read(case: str) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     return json.loads(str(arrays.pop("case"))), arrays
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", CASES + FILES)
 def test_the_framework_s_outputs(case: str) -> None:
     record, expected = read(case)
     settings = dict(record["settings"])
@@ -78,14 +82,11 @@ def test_the_framework_s_outputs(case: str) -> None:
         )
 
 
-FILES = [case for case in CASES if read(case)[0].get("file")]
-
-
 @pytest.mark.parametrize("case", FILES)
 def test_the_framework_s_files_give_its_tensors_bit_for_bit(case: str) -> None:
     path = (GOLDEN / case).parent / read(case)[0]["file"]
     arrays = formats.read(str(path)).arrays
-    with np.load(GOLDEN / f"{case}.weights.npz") as members:
+    with np.load(GOLDEN / f"{case}.tensors.npz") as members:
         expected = dict(members)
     assert set(expected) <= set(arrays)
     for name, array in expected.items():
@@ -96,8 +97,8 @@ def test_the_framework_s_files_give_its_tensors_bit_for_bit(case: str) -> None:
 
 
 def test_every_row_has_its_case_or_says_that_it_was_never_run() -> None:
-    files = [str(path.relative_to(GOLDEN))[:-4] for path in GOLDEN.glob("*_files/*.npz")]
-    ran = {read(case)[0].get("convention", "keras") for case in (*CASES, *files)}
+    others = [str(path.relative_to(GOLDEN))[:-4] for path in GOLDEN.glob("tensorflow_files/*.npz")]
+    ran = {read(case)[0].get("convention", "keras") for case in (*CASES, *FILES, *others)}
     assert ran <= set(CONVENTIONS)
     for name, row in CONVENTIONS.items():
         assert (name in ran) == bool(row.verified), name

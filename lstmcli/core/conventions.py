@@ -798,8 +798,8 @@ _ROWS = (
         "nam",
         "Neural Amp Modeler .nam: of each cell [x; h], one bias, and the state to start from",
         {
-            "fused": "nam_{layer}_weight", "bias": "nam_{layer}_bias",
-            "initial_h": "nam_{layer}_hidden", "initial_c": "nam_{layer}_cell",
+            "fused": "nam.{layer}.weight", "bias": "nam.{layer}.bias",
+            "initial_h": "nam.{layer}.hidden", "initial_c": "nam.{layer}.cell",
         },
         orientation="rows",
         source="sdatkinson/neural-amp-modeler nam/models/recurrent.py (0.13.0)",

@@ -60,6 +60,7 @@ READ_ONLY = {
     ".pt": Format("torch", "torch"),
     ".pkl": Format("pickle", "pickled"),
     ".index": Format("tensorflow", "tensorflow"),
+    ".tflite": Format("tflite", "tflite"),
 }
 
 _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}

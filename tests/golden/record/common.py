@@ -11,9 +11,9 @@ A case is two files in ``tests/golden/<framework>/``:
     them ``initial_state.h``, ``initial_state.c``, ``lengths``, ``mask``; and ``case``, a JSON
     record of origin, version and settings.
 
-A case of a file that the framework wrote has that file too, in ``tests/golden/<framework>/``;
-``file`` of its record names it. Its ``.weights.npz`` are then what the framework itself loads from
-that file, under the names by which lstmcli hands the tensors on.
+A case of a file that the framework wrote has that file in the place of ``.weights.npz``; ``file``
+of its record names it. ``<case>.tensors.npz`` is what the framework itself loads from that file,
+under the names by which lstmcli hands the tensors on.
 
 Nothing here, and nothing in a recording script, imports lstmcli: our own code never produces its
 own expected values.
@@ -75,8 +75,9 @@ def save(
     folder = GOLDEN / framework
     folder.mkdir(exist_ok=True)
     tensors = {name: np.asarray(value) for name, value in weights.items()}
+    kind = "tensors" if file else "weights"
     large = sum(array.nbytes for array in tensors.values()) > 1 << 14
-    (np.savez_compressed if large else np.savez)(folder / f"{case}.weights.npz", **tensors)
+    (np.savez_compressed if large else np.savez)(folder / f"{case}.{kind}.npz", **tensors)
     members = {"inputs": np.asarray(inputs)}
     members.update({name: np.asarray(value) for name, value in expected.items()})
     if initial is not None:
