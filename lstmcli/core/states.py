@@ -18,8 +18,9 @@ State = tuple[Array, Array]  # h (B, P), c (B, H)
 def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> list[State]:
     """h (B, P) and c (B, H) for each cell, in the cells' dtype.
 
-    One cell takes (P,), (1, P), (B, P) or (1, B, P); several have the cells on a first axis.
-    Without a state it is the one that the weights hold (Lasagne learns it), or zero.
+    One cell takes (P,), (1, P), (B, P) or (1, B, P); several have the cells on a first axis, or,
+    where their widths differ, side by side on the last one. Without a state it is the one that
+    the weights hold (Lasagne learns it), or zero.
 
     Raises
     ------
@@ -36,8 +37,8 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> 
     if how == "swapped":
         given = {"h": given["c"], "c": given["h"]}
     states = model.convention.states
-    widths = [cell.outputs for cell in cells], [cell.units for cell in cells]
-    h, c = (_by_cell(np.asarray(given[k]), w, states) for k, w in zip("hc", widths, strict=True))
+    widths = {"h": [cell.outputs for cell in cells], "c": [cell.units for cell in cells]}
+    h, c = (_by_cell(np.asarray(given[name]), widths[name], states) for name in "hc")
     if not len(h) == len(c) == len(cells):
         shapes = " and c ".join(str(np.shape(given[name])) for name in "hc")
         raise UserError(
@@ -50,16 +51,16 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> 
     ]
 
 
-def _by_cell(array: Array, widths: Sequence[int], states: str) -> Array | list[Array]:
-    """A state cell by cell, from the axes that the convention gives it."""
+def _by_cell(array: Array, widths: Sequence[int], states: str) -> list[Array]:
+    """A state by cells, from the axes that the convention gives it."""
     cells = len(widths)
-    if len(set(widths)) > 1:  # side by side, as `final_state` gives them
-        return np.split(array, np.cumsum(widths)[:-1], axis=-1)
     if cells == 1:
-        return array.reshape(1, -1, array.shape[-1]) if array.ndim == 3 else array[None]
+        return [array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array]
+    if len(set(widths)) > 1 and array.ndim and array.shape[-1] == sum(widths):
+        return np.split(array, np.cumsum(widths)[:-1], axis=-1)
     if states == "features":
         array = array.reshape(*array.shape[:-1], cells, -1)
-    return np.moveaxis(array, -2, 0) if states != "cells" and array.ndim > 1 else array
+    return list(np.moveaxis(array, -2, 0) if states != "cells" and array.ndim > 1 else array)
 
 
 def _own_state(cell: Cell, rows: int, how: str) -> State:
@@ -83,18 +84,16 @@ def _state(name: str, array: Array, width: int, rows: int, cell: Cell) -> Array:
 def final_state(finals: Sequence[State], states: str, layout: str) -> State:
     """The last h and c: (B, H) of one cell, of several in the convention's own axes.
 
-    Cells of different widths stand side by side on the last axis, whatever the convention.
+    Those of different widths lie side by side, (B, H + H' + ...).
     """
 
     def joined(arrays: tuple[Array, ...]) -> Array:
+        rows = [array[0] for array in arrays] if layout == "steps" else arrays
         if len(arrays) == 1:
-            return arrays[0][0] if layout == "steps" else arrays[0]
-        if states == "features" or len({array.shape for array in arrays}) > 1:
-            both = np.concatenate(arrays, axis=1)  # (B, D H)
-            return both.reshape(-1) if layout == "steps" else both
-        axis = 1 if states == "batch" else 0
-        both = np.stack(arrays, axis)
-        return both.squeeze(1 - axis) if layout == "steps" else both
+            return rows[0]
+        if states == "features" or len({array.shape[-1] for array in arrays}) > 1:
+            return np.concatenate(rows, axis=-1)
+        return np.stack(rows, axis=-2 if states == "batch" else 0)
 
     h, c = (joined(arrays) for arrays in zip(*finals, strict=True))
     return h, c
