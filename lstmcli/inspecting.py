@@ -38,7 +38,8 @@ def inspect_files(
         held |= loading.settings_in(document)
     arrays = {name: array for document in documents for name, array in document.arrays.items()}
     tensors = loading.tensors_in(documents)
-    layer = settings.get("layer", held.pop("layer", None))
+    own_layer = held.pop("layer", None)
+    layer = settings.get("layer", own_layer)
     convention = settings.get("convention", held.get("convention"))
     found = loading.find_lstms(tensors, convention, source)
     names = labels(found)
@@ -47,7 +48,8 @@ def inspect_files(
         for n in _chosen(found, layer, tensors, source)
     ]
     remarks = [remark for document in documents for remark in document.remarks]
-    return inspect(source, arrays, readings, held, remarks)
+    inspection = inspect(source, arrays, readings, held, remarks)
+    return replace(inspection, layer=own_layer)
 
 
 def _chosen(

@@ -221,7 +221,10 @@ def _said(documents: Sequence[Document], names: Sequence[str], remarks: list[str
     """What the files say of the cell with tensors of these names, beside them."""
     said: Settings = {}
     for document in documents:
-        words = told(document.format, document.groups, names)
+        try:
+            words = told(document.format, document.groups, names)
+        except UserError as error:  # a mistake in what it says is the document's
+            raise UserError(f"{document.source}: {error}") from None
         said |= words.settings
         remarks += [remark for remark in words.remarks if remark not in remarks]
     return said

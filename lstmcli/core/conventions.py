@@ -492,7 +492,10 @@ _ROWS = (
     Convention(
         "onnx",
         "ONNX LSTM: W, R, B (8H), P; directions on a first axis",
-        {"kernel": "W", "recurrent_kernel": "R", "bias": "B", "peephole": "P"},
+        {
+            "kernel": "W", "recurrent_kernel": "R", "bias": "B", "peephole": "P",
+            "initial_h": "initial_h", "initial_c": "initial_c",
+        },
         orientation="rows",
         direction_axis=True,
         bias_halves=2,

@@ -138,8 +138,8 @@ class _Decoder:
             norm_shift=None if norm is None else self._gates_of("norm_shift", otherwise=bias),
             state_scale=self._lone("state_scale"),
             state_shift=self._lone("state_shift"),
-            initial_h=self._lone("initial_h"),
-            initial_c=self._lone("initial_c"),
+            initial_h=self._rows("initial_h"),
+            initial_c=self._rows("initial_c"),
         )
         self._check(cell)
         return cell
@@ -287,13 +287,14 @@ class _Decoder:
             raise self._error(
                 f"the bias has {found} numbers; {units} units need {4 * units} (4 gates)"
             )
-        return {
-            "once": own + recurrent,
-            "twice": 2 * (own + recurrent),
-            "none": zero,
-            "input_only": own,
-            "recurrent_only": recurrent,
-        }[self.how.bias]
+        with np.errstate(all="ignore"):  # of numbers that are not finite; a remark names them
+            return {
+                "once": own + recurrent,
+                "twice": 2 * (own + recurrent),
+                "none": zero,
+                "input_only": own,
+                "recurrent_only": recurrent,
+            }[self.how.bias]
 
     def _dtype(self) -> np.dtype[Any]:
         first = next(iter(self.tensors.values()))
@@ -356,6 +357,13 @@ class _Decoder:
         if held is None or isinstance(held, Mapping):
             return None
         return np.ravel(held) if axes == 1 else held
+
+    def _rows(self, role: str) -> Array | None:
+        """(K,), or (B, K) of a state that differs from row to row."""
+        held = self._lone(role, axes=2)
+        if held is None or held.ndim < 2 or len(held) == 1:
+            return self._lone(role)
+        return held
 
     def _check(self, cell: Cell) -> None:
         H = cell.units

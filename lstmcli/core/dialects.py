@@ -50,6 +50,7 @@ def _of(module: str) -> Callable[[Words], Told]:
 
 
 DIALECTS: Mapping[str, Dialect] = {
+    "onnx": Dialect(_of("dialect_onnx"), convention="onnx"),
     "torch": Dialect(_torch),
     "pickle": Dialect(_torch),
     "tensorflow": Dialect(_of("dialect_tensorflow")),

@@ -139,6 +139,7 @@ class Inspection:
     unread: tuple[Unread, ...] = ()
     missing: tuple[str, ...] = ()  # without an LSTM: what the names lack to be one
     remarks: tuple[str, ...] = ()  # for stderr: what the files' formats say of them
+    layer: str | None = None  # the --layer that the file itself asks for
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON has it."""
@@ -148,7 +149,6 @@ class Inspection:
             "lstms": [lstm.to_json() for lstm in self.lstms],
             "unread": [unread.to_json() for unread in self.unread],
             "missing": list(self.missing),
-            "remarks": list(self.remarks),
         }
 
 

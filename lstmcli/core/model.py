@@ -41,8 +41,8 @@ class Cell:
     norm_shift: Array | None = None  # (4, H)
     state_scale: Array | None = None  # (H,): layer normalisation of c
     state_shift: Array | None = None  # (H,)
-    initial_h: Array | None = None  # (P,): a learned initial state
-    initial_c: Array | None = None  # (H,)
+    initial_h: Array | None = None  # (P,): a learned initial state; or (B, P)
+    initial_c: Array | None = None  # (H,) or (B, H)
 
     @property
     def inputs(self) -> int:

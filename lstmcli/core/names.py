@@ -86,4 +86,10 @@ def read_activation_name(value: object) -> str:
         raise ValueError(f"at most {len(defaults)} numbers for {name}")
     if not given:
         return name
-    return f"{name}({','.join(f'{p:g}' for p in given + defaults[len(given) :])})"
+    return f"{name}({','.join(map(short, given + defaults[len(given) :]))})"
+
+
+def short(number: float) -> str:
+    """The shortest text that reads back as this number: ``0.3``, ``1``, ``0.123456789``."""
+    text = f"{number:g}"
+    return text if float(text) == number else repr(number)

@@ -56,6 +56,7 @@ FORMATS: dict[str, Format] = {
 
 # no suffixes of traces: .safetensors is written too, but holds weights alone
 READ_ONLY = {
+    ".onnx": Format("onnx", "onnx"),
     ".safetensors": Format("safetensors", "safetensors"),
     ".pt": Format("torch", "torch"),
     ".pkl": Format("pickle", "pickled"),

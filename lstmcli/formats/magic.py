@@ -18,6 +18,7 @@ PATTERNS = {  # what the first bytes match -> format
     rb"\x80[\x02-\x05]": "pickle",
     rb".{257}ustar": "torch",  # a tar, as PyTorch 0.1 wrote it
     rb".{4}TFL3": "tflite",
+    rb"\x08[\x02-\x1f][\x12\x1a\x22\x28\x32\x3a]": "onnx",  # a version, then another field
     rb".{5}\0\0\0\{": "safetensors",  # the upper bytes of the header's length, and its start
     rb"\x08\x01\x12": "tensorflow",  # a SavedModel: its version, its first graph
     rb"\n[\x80-\xff]{0,4}[\0-\x7f]\n[\x80-\xff]?[\0-\x7f][\w.][\w./>\\-]*\x12": "tensorflow",
@@ -40,7 +41,6 @@ ARCHIVES = {  # ending of a member's name -> format; without any it is npz
 UNREAD = {  # first bytes -> what they belong to, and the way out; each is refused by its name
     rb"\x89HDF\r\n\x1a\n": ("an HDF5 file (Keras writes them)", ""),
     rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE."),
-    rb"\x08[\x02-\x0d][\x12\x1a\x22\x3a]": ("an ONNX model", ""),
     rb".{4}ORTM": (
         "a model in onnxruntime's own format",
         "Give the .onnx file that it was made from.",

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import NamedTuple
 
+import numpy as np
+
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 LONGEST_VARINT = 10  # bytes
 MOST_DEPTH = 100  # messages within messages, as the library of protobuf itself allows
@@ -99,8 +101,10 @@ class Message:
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._fields: dict[int, list[Field]] = {}
-        for count, field in enumerate(fields(data)):
-            if count == MOST_FIELDS:
+        self.count = 0  # of all its fields
+        for field in fields(data):
+            self.count += 1
+            if self.count > MOST_FIELDS:
                 raise Damaged(f"a message in it has more than {MOST_FIELDS:,} fields")
             self._fields.setdefault(field.number, []).append(field)
 
@@ -130,6 +134,25 @@ class Message:
             else:
                 found += _unpacked(field.value)
         return found
+
+    def varints(self, number: int, count: int) -> np.ndarray:
+        """So many repeated varints, (count,) uint64, packed or not; for tensors.
+
+        Raises
+        ------
+        Damaged
+            when there are more or fewer.
+        """
+        found = self._fields.get(number, [])
+        alone = [field.value for field in found if isinstance(field.value, int)]
+        parts = [np.array(alone, np.uint64)]
+        parts += [
+            _decoded(field.value, count) for field in found if isinstance(field.value, memoryview)
+        ]
+        numbers = np.concatenate(parts)
+        if len(numbers) != count:
+            raise Damaged(f"it has {len(numbers):,} numbers where {count:,} should be")
+        return numbers
 
     def fixed(self, number: int, size: int) -> bytes:
         """Repeated numbers of ``size`` bytes each, packed or not, end to end."""
@@ -173,6 +196,26 @@ def text(data: memoryview) -> str:
         return str(data, "utf-8")
     except UnicodeDecodeError:
         raise Damaged("a name in it is no text") from None
+
+
+def _decoded(data: memoryview, most: int) -> np.ndarray:
+    """Packed varints, (count,) uint64; all at once, as a tensor may have millions."""
+    codes = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(codes < 128) + 1
+    if len(ends) > most:
+        raise Damaged(f"it has {len(ends):,} numbers where {most:,} should be")
+    starts = np.concatenate([[0], ends[:-1]])
+    if len(codes) and (not len(ends) or ends[-1] != len(codes)):
+        raise Damaged("it ends within a number")
+    lengths = ends - starts[: len(ends)]
+    if lengths.size and lengths.max() > LONGEST_VARINT:
+        raise Damaged("a number has more than 64 bits")
+    numbers = np.zeros(len(ends), np.uint64)
+    for n in range(lengths.max(initial=0)):
+        longer = np.flatnonzero(lengths > n)
+        bits = (codes[starts[longer] + n] & 127).astype(np.uint64)
+        numbers[longer] |= bits << np.uint64(7 * n)
+    return numbers
 
 
 def _unpacked(data: memoryview) -> list[int]:

@@ -225,7 +225,7 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
     if not {"inputs", "x"} & set(inspection.tensors):
         words.append("inputs.npy")
     given = dict(settings)
-    if len(inspection.lstms) + len(inspection.unread) > 1:
+    if len(inspection.lstms) + len(inspection.unread) > 1 and inspection.layer is None:
         given.setdefault("layer", first.layer)
     if first.rivals:
         given.setdefault("convention", first.model.convention.name)

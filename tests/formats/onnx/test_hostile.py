@@ -1,0 +1,353 @@
+"""ONNX files that are damaged, or made to take all of a machine: one clear line each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from lstmcli import formats
+from lstmcli.errors import UserError
+from lstmcli.inspecting import inspect_files
+from lstmcli.loading import load
+from tests.formats.hostile import mutations, truncations, withstand
+from tests.test_golden import GOLDEN
+
+FILES = ("unfolded", "detector", "encodings", "loop_and_if", "functions", "quantized", "cell",
+         "stacked", "learned_state")  # fmt: skip
+FEW, MANY = 40, 1000  # variants of each file
+
+
+def varint(number: int) -> bytes:
+    """A number as protocol buffers write it."""
+    number &= (1 << 64) - 1
+    data = b""
+    while number > 127:
+        data += bytes([number & 127 | 128])
+        number >>= 7
+    return data + bytes([number])
+
+
+def message(*fields: tuple[int, int | bytes | str]) -> bytes:
+    """A message of numbers, texts and messages."""
+    data = b""
+    for number, value in fields:
+        if isinstance(value, int):
+            data += varint(number << 3) + varint(value)
+        else:
+            value = value.encode() if isinstance(value, str) else value
+            data += varint(number << 3 | 2) + varint(len(value)) + value
+    return data
+
+
+def node(op: str, inputs: Sequence[str], outputs: Sequence[str], *attributes: bytes) -> bytes:
+    return message(
+        *((1, name) for name in inputs), *((2, name) for name in outputs), (4, op),
+        *((5, attribute) for attribute in attributes),
+    )  # fmt: skip
+
+
+def tensor(
+    name: str, shape: Sequence[int], kind: int = 1, *fields: tuple[int, int | bytes]
+) -> bytes:
+    return message(*((1, n) for n in shape), (2, kind), (8, name), *fields)
+
+
+def numbers(name: str, *values: int) -> bytes:
+    """An int64 initializer."""
+    raw = b"".join((v & (1 << 64) - 1).to_bytes(8, "little") for v in values)
+    return tensor(name, [len(values)], 7, (9, raw))
+
+
+def attribute(name: str, kind: int, field: int, value: int | bytes) -> bytes:
+    return message((1, name), (20, kind), (field, value))
+
+
+def model(nodes: Sequence[bytes], tensors: Sequence[bytes] = (), *more: tuple[int, bytes]) -> bytes:
+    graph = message(
+        *((1, n) for n in nodes), *((5, t) for t in tensors), (11, message((1, "X")))
+    )  # fmt: skip
+    return message((1, 8), (2, "test"), (7, graph), (8, message((2, 14))), *more)
+
+
+LSTM = node("LSTM", ["X", "W", "R"], ["Y"])
+REST = [tensor("R", [1, 4, 1], 1, (9, bytes(16)))]
+WEIGHTS = [tensor("W", [1, 4, 2], 1, (9, bytes(32))), *REST]
+
+
+def refusal(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    with pytest.raises(UserError) as caught:
+        load(str(path))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_files(tmp_path: Path, name: str) -> None:
+    data = (GOLDEN / "onnx_files" / f"{name}.onnx").read_bytes()
+    withstand(tmp_path / "m.onnx", truncations(data, most=FEW))
+    withstand(tmp_path / "m.onnx", mutations(data, seed=1, count=FEW), act=load)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", FILES)
+def test_thousands_of_damaged_files(tmp_path: Path, name: str) -> None:
+    data = (GOLDEN / "onnx_files" / f"{name}.onnx").read_bytes()
+    withstand(tmp_path / "m.onnx", truncations(data))
+    withstand(tmp_path / "m.onnx", mutations(data, seed=2, count=MANY), act=load)
+    withstand(
+        tmp_path / "m.onnx",
+        mutations(data, seed=3, count=MANY),
+        act=lambda path: inspect_files([path], {}),
+    )
+
+
+def test_the_smallest_model_is_read(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(model([LSTM], WEIGHTS))
+    assert load(str(tmp_path / "m.onnx")).cell.units == 1
+
+
+BOMBS = {
+    "a shape without bytes": ([LSTM], [tensor("W", [1, 4, 1 << 40]), *REST]),
+    "a shape beyond 64 bits": ([LSTM], [tensor("W", [1 << 62, 4, 1 << 62]), *REST]),
+    "a negative length": ([LSTM], [tensor("W", [1, -4, 2], 1, (9, bytes(32))), *REST]),
+    "Expand": (
+        [node("Expand", ["one", "shape"], ["W"]), LSTM],
+        [tensor("one", [1], 1, (9, bytes(4))), numbers("shape", 1, 4, 1 << 40), *REST],
+    ),
+    "ConstantOfShape": (
+        [node("ConstantOfShape", ["shape"], ["W"]), LSTM],
+        [numbers("shape", 1, 1 << 20, 1 << 20), *REST],
+    ),
+    "doubled again and again": (
+        [node("Concat", [f"w{n}"] * 2, [f"w{n + 1}"], attribute("axis", 2, 3, 0))
+         for n in range(60)] + [node("LSTM", ["X", "w60", "R"], ["Y"])],
+        [tensor("w0", [1, 4, 2], 1, (9, bytes(32))), *REST],
+    ),
+    "Gather": (
+        [node("Gather", ["w", "i"], ["g"]), node("Gather", ["g", "i"], ["W"]), LSTM],
+        [tensor("w", [1, 1 << 10], 1, (9, bytes(1 << 12))),
+         tensor("i", [1 << 20], 7, (9, bytes(8 << 20))),
+         *REST],
+    ),
+    "products of long vectors": (
+        [node("Mul", ["a", "b"], ["W"]), LSTM],
+        [tensor("a", [1 << 16, 1], 1, (9, bytes(1 << 18))),
+         tensor("b", [1, 1 << 16], 1, (9, bytes(1 << 18))), *REST],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_no_file_makes_more_of_itself_than_is_allowed(tmp_path: Path, bomb: str) -> None:
+    nodes, tensors = BOMBS[bomb]
+    path = tmp_path / "m.onnx"
+    withstand(path, [model(nodes, tensors)], act=load)
+    text = refusal(path, model(nodes, tensors))
+    assert "--max-bytes" in text or "damaged" in text
+
+
+def test_views_of_repeated_numbers_cost_nothing_until_they_are_copied(tmp_path: Path) -> None:
+    """A thousand nodes expand one number to nearly the limit; none of them is ever filled."""
+    nodes = [node("Expand", ["one", "shape"], [f"e{n}"]) for n in range(1000)]
+    nodes.append(node("Concat", [f"e{n}" for n in range(1000)], ["W"], attribute("axis", 2, 3, 0)))
+    held = [tensor("one", [1], 1, (9, bytes(4))), numbers("shape", 1, 4, 1 << 25), *REST]
+    withstand(tmp_path / "m.onnx", [model([*nodes, LSTM], held)], act=load)
+
+
+@pytest.mark.parametrize("length", [1, 2, 500])
+def test_a_graph_that_feeds_itself(tmp_path: Path, length: int) -> None:
+    nodes = [node("Identity", [f"v{n}"], [f"v{(n + 1) % length}"]) for n in range(length)]
+    text = refusal(
+        tmp_path / "m.onnx", model([*nodes, node("LSTM", ["X", "v0", "R"], ["Y"])], REST)
+    )
+    assert "depends on itself" in text
+
+
+def test_states_and_inputs_that_feed_themselves(tmp_path: Path) -> None:
+    nodes = [
+        node("Slice", ["c", "c"], ["c"]), node("Expand", ["h", "s"], ["h"]),
+        node("Concat", ["s"], ["s"]), node("Transpose", ["X2"], ["X2"]),
+        node("LSTM", ["X2", "W", "R", "", "", "h", "c"], ["Y"]),
+    ]  # fmt: skip
+    withstand(tmp_path / "m.onnx", [model(nodes, WEIGHTS)], act=load)
+
+
+def test_a_long_row_of_operations_is_followed(tmp_path: Path) -> None:
+    nodes = [node("Identity", [f"v{n}"], [f"v{n + 1}"]) for n in range(20_000)]
+    nodes.append(node("LSTM", ["X", "v20000", "R"], ["Y"]))
+    (tmp_path / "m.onnx").write_bytes(
+        model(nodes, [tensor("v0", [1, 4, 2], 1, (9, bytes(32))), *REST])
+    )
+    assert load(str(tmp_path / "m.onnx")).cell.inputs == 2
+
+
+def test_graphs_within_graphs(tmp_path: Path) -> None:
+    graph = message((1, LSTM))
+    for depth in range(1, 200):
+        graph = message((1, node("If", ["go"], ["Y"], attribute("then_branch", 5, 6, graph))))
+        if depth in (20, 199):
+            (tmp_path / "m.onnx").write_bytes(
+                model([node("If", ["go"], ["Y"], attribute("a", 5, 6, graph))], WEIGHTS)
+            )
+            if depth == 20:
+                assert load(str(tmp_path / "m.onnx")).cell.units == 1
+    with pytest.raises(UserError, match="nest deeper than 32"):
+        load(str(tmp_path / "m.onnx"))
+
+
+def function(name: str, *nodes: bytes) -> tuple[int, bytes]:
+    return 25, message((1, name), *((7, n) for n in nodes), (10, "own"))
+
+
+def call(name: str) -> bytes:
+    return node(name, [], []) + message((7, "own"))
+
+
+def test_functions_that_call_themselves(tmp_path: Path) -> None:
+    text = refusal(tmp_path / "m.onnx", model([call("f")], [], function("f", call("f"))))
+    assert "nest deeper" in text
+
+
+@pytest.mark.wide
+def test_functions_that_call_each_other_twice(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    doubled = [function(f"f{n}", call(f"f{n + 1}"), call(f"f{n + 1}")) for n in range(30)]
+    data = model([call("f0")], [], *doubled, function("f30", LSTM))
+    withstand(path, [data], act=load)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("field", [b"\x0a\x00", b"\x2a\x00", b"\x10\x01"])
+def test_millions_of_empty_fields(tmp_path: Path, field: bytes) -> None:
+    graph = field * 3_000_000
+    data = message((1, 8), (2, "test"), (7, graph))
+    withstand(tmp_path / "m.onnx", [data], act=load)
+
+
+@pytest.mark.parametrize(
+    ("graph", "reason"),
+    [
+        (None, "it has no graph"),
+        (b"", "has no LSTM node"),
+        (b"\x0a\xff", "ends within a number"),
+        (b"\x0a\x7f", "reaches past its end"),
+        (b"\x0b", "unknown kind"),
+        (message((1, node("\xff", [], []).replace("\xff".encode(), b"\xff\xfe"))), "no text"),
+        (message((1, 5)), "a number where bytes should be"),
+    ],
+)
+def test_messages_that_are_none(tmp_path: Path, graph: bytes | None, reason: str) -> None:
+    fields = [] if graph is None else [(7, graph)]
+    assert reason in refusal(tmp_path / "m.onnx", message((1, 8), (2, "test"), *fields))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"W": [1, 4, 3]}, "has 32 bytes"),
+        ({"W": [4, 2]}, "its shapes do not fit each other: W (4, 2), R (1, 4, 1)"),
+        ({"W": [1, 4, 1, 2]}, "do not fit"),
+        ({"R": [1, 2, 2]}, "do not fit"),
+        ({"R": [2, 2, 1]}, "do not fit"),
+        ({"W": [1, 2, 4]}, "do not fit"),
+    ],
+)
+def test_shapes_that_are_no_lstm_s(
+    tmp_path: Path, change: dict[str, list[int]], reason: str
+) -> None:
+    held = [
+        tensor(name, change.get(name, shape), 1, (9, bytes(size)))
+        for name, shape, size in (("W", [1, 4, 2], 32), ("R", [1, 4, 1], 16))
+    ]
+    assert reason in refusal(tmp_path / "m.onnx", model([LSTM], held))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ([attribute("direction", 3, 4, b"sideways")], "direction is 'sideways'"),
+        ([attribute("direction", 3, 4, b"bidirectional")], "W, R have 1 of 2"),
+        ([attribute("layout", 2, 3, 2)], "layout is 2"),
+        ([attribute("direction", 2, 3, 1)], "its direction is of another kind"),
+        ([message((1, "clip"), (20, 1)) + b"\x15\0\0\x80\xbf"], "clip is -1.0"),
+        ([message((1, "clip"), (20, 1)) + b"\x15\0\0\xc0\x7f"], "clip is nan"),
+        ([message((1, "activations"), (9, "Tanh"), (20, 8))], "each direction has three"),
+        ([message((1, "activations"), (9, "Tanh"), (9, "Tanh"), (9, "Gelu"), (20, 8))],
+         "activation 'Gelu' is none that ONNX lists"),
+    ],
+)  # fmt: skip
+def test_attributes_that_a_run_cannot_follow(
+    tmp_path: Path, attributes: list[bytes], reason: str
+) -> None:
+    one = node("LSTM", ["X", "W", "R"], ["Y"], *attributes)
+    assert reason in refusal(tmp_path / "m.onnx", model([one], WEIGHTS))
+
+
+# ---- files beside the model
+
+
+def external(location: str, **told: object) -> bytes:
+    entries = [message((1, k), (2, str(v))) for k, v in {"location": location, **told}.items()]
+    return model([LSTM], [
+        tensor("W", [1, 4, 2], 1, (14, 1), *((13, entry) for entry in entries)), *REST,
+    ])  # fmt: skip
+
+
+def test_a_file_beside_the_model_is_read_in_part(tmp_path: Path) -> None:
+    (tmp_path / "w.data").write_bytes(bytes(8) + b"\0\0\x80\x3f" * 8)
+    (tmp_path / "m.onnx").write_bytes(external("w.data", offset=8, length=32))
+    assert load(str(tmp_path / "m.onnx")).cell.kernel.sum() == 8
+    (tmp_path / "m.onnx").write_bytes(external("./w.data", offset=8))
+    assert load(str(tmp_path / "m.onnx")).cell.kernel.sum() == 8
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("../secret", "only files of the same folder"),
+        ("/etc/hostname", "only files of the same folder"),
+        ("sub/w.data", "only files of the same folder"),
+        ("..\\secret", "only files of the same folder"),
+        ("..", "not beside it"),
+        ("", "not beside it"),
+        ("missing", "not beside it"),
+        ("w\0.data", "not beside it"),
+        ("link", "leads out of the folder"),
+        ("sub", "no regular file"),
+        ("pipe", "no regular file"),
+    ],
+)
+def test_no_other_file_is_opened(tmp_path: Path, location: str, reason: str) -> None:
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    for path in (tmp_path / "secret", folder / "sub" / "w.data"):
+        path.write_bytes(bytes(32))
+    (folder / "link").symlink_to("../secret")
+    os.mkfifo(folder / "pipe")
+    assert reason in refusal(folder / "m.onnx", external(location))
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"offset": 1}, "reaches past the end"),
+        ({"offset": 10**17}, "reaches past the end"),
+        ({"offset": -4}, "an offset in it is '-4'"),
+        ({"offset": 10**30}, "an offset in it"),
+        ({"length": 31}, "needs 32 bytes and says 31"),
+        ({"length": "0x20"}, "an length in it is '0x20'"),
+    ],
+)
+def test_a_slice_that_lies(tmp_path: Path, told: dict[str, object], reason: str) -> None:
+    (tmp_path / "w.data").write_bytes(bytes(32))
+    assert reason in refusal(tmp_path / "m.onnx", external("w.data", **told))
+
+
+def test_standard_input_has_no_folder(tmp_path: Path) -> None:
+    import io
+
+    with pytest.raises(UserError, match="give the path of the file"):
+        formats.read("-", io.BytesIO(external("w.data")))
