@@ -12,19 +12,11 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.dialects import Told, Words
-from lstmcli.core.names import short
+from lstmcli.core.names import ACTIVATION_NAMES, short
+from lstmcli.core.onnx_words import ONNX_NAMES
 from lstmcli.errors import UserError
 
-ACTIVATIONS = {  # in lower case -> ours, and how many of alpha and beta it takes
-    "sigmoid": ("sigmoid", 0), "tanh": ("tanh", 0), "relu": ("relu", 0),
-    "softsign": ("softsign", 0), "softplus": ("softplus", 0), "affine": ("affine", 2),
-    "leakyrelu": ("leaky_relu", 1), "thresholdedrelu": ("thresholded_relu", 1),
-    "scaledtanh": ("scaled_tanh", 2), "hardsigmoid": ("hard_sigmoid", 2), "elu": ("elu", 1),
-}  # fmt: skip
-DEFAULTS = {  # alpha and beta where the attributes do not have enough of them
-    "affine": (1.0, 0.0), "leakyrelu": (0.01,), "thresholdedrelu": (1.0,),
-    "scaledtanh": (1.0, 1.0), "hardsigmoid": (0.2, 0.5), "elu": (1.0,),
-}  # fmt: skip
+ACTIVATIONS = {name.lower(): ours for ours, name in ONNX_NAMES.items() if ours != "identity"}
 DISPUTED = {"affine", "thresholdedrelu", "scaledtanh"}  # onnxruntime's defaults are 0
 FIXED = {  # hard sigmoids that have a name, by alpha and beta in float32
     (np.float32(0.2), 0.5): "hard_sigmoid_0.2",
@@ -115,11 +107,11 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> s
     low = name.lower()
     if low not in ACTIVATIONS:
         raise UserError(f"the node's activation {name!a} is none that ONNX lists.")
-    ours, count = ACTIVATIONS[low]
-    if not count:
+    ours = ACTIVATIONS[low]
+    usual = ACTIVATION_NAMES[ours]
+    given = [float(next(n, default)) for n, default in zip((alphas, betas), usual, strict=False)]
+    if not given:
         return ours
-    usual = DEFAULTS[low]
-    given = [float(next(values, usual[n])) for n, values in enumerate((alphas, betas)[:count])]
     if ours == "hard_sigmoid" and (fixed := FIXED.get((np.float32(given[0]), given[1]))):
         return fixed
     return f"{ours}({','.join(short(_shortest(number)) for number in given)})"
@@ -136,7 +128,7 @@ def _remarks(words: Mapping[str, Any]) -> Iterator[str]:
         shown = ",".join(map(str, lengths)) if len(lengths) <= MOST_SHOWN else "N,N,..."
         yield f"the file has a length for each row, used only if asked: --lengths {shown}"
     named = [str(name).lower() for name in words.get("activations", ())]
-    wanted = sum(ACTIVATIONS[name][1] > 0 for name in named)
+    wanted = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
     if wanted > len(words.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):
-        taken = ", ".join(f"{name} {DEFAULTS[name]}" for name in sorted(odd))
+        taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in sorted(odd))
         yield f"the node lacks numbers of its activations: {taken} here; onnxruntime takes 0."
