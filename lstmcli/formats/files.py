@@ -140,6 +140,11 @@ def _folder(path: str) -> str:
             f"{path} is a distributed checkpoint of PyTorch. Make it one file:\n"
             f"  python -m torch.distributed.checkpoint.format_utils dcp_to_torch {path} weights.pt"
         )
+    if os.path.isdir(os.path.join(path, "Data", "com.apple.CoreML")):
+        return (
+            f"{path} is a Core ML package; this version does not read it. "
+            "Give the model that it was converted from."
+        )
     return f"{path} is a folder; name a file in it."
 
 

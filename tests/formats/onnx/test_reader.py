@@ -1,0 +1,192 @@
+"""How LSTM nodes are named, merged, chained and told of; and what is no ONNX model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstmcli import formats
+from lstmcli.core.dialects import told
+from lstmcli.core.run import run
+from lstmcli.errors import UserError
+from lstmcli.inspecting import inspect_files
+from lstmcli.loading import load
+from tests.formats.onnx.helpers import LSTM, REST, attribute, message, model, node, numbers, tensor
+from tests.test_golden import GOLDEN
+
+FILES = GOLDEN / "onnx_files"
+
+
+def weights(name: str, inputs: int, units: int, fill: int) -> bytes:
+    """W (1, 4H, I) of one number."""
+    number = np.full(4 * units * inputs, fill, "<f4").tobytes()
+    return tensor(name, [1, 4 * units, inputs], 1, (9, number))
+
+
+def lstm(x: str, w: str, y: str, name: str = "") -> bytes:
+    return node("LSTM", [x, w, "R"], [y]) + (message((3, name)) if name else b"")
+
+
+def read(path: Path, *nodes: bytes, tensors: tuple[bytes, ...] = ()) -> formats.Document:
+    held = [weights("a", 1, 1, 1), weights("b", 1, 1, 2), *REST, *tensors]
+    path.write_bytes(model(nodes, held))
+    return formats.read(str(path))
+
+
+def test_nodes_without_a_name_are_numbered(tmp_path: Path) -> None:
+    document = read(tmp_path / "m.onnx", lstm("X", "a", "y"), lstm("X", "b", "z"))
+    assert list(document.arrays) == ["lstm_0/W", "lstm_0/R", "lstm_1/W", "lstm_1/R"]
+
+
+def test_names_that_the_recogniser_cannot_tell_apart_are_numbered(tmp_path: Path) -> None:
+    document = read(
+        tmp_path / "m.onnx", lstm("X", "a", "y", "/rnn/LSTM"), lstm("X", "b", "z", "rnn_LSTM")
+    )
+    assert list(document.groups) == ["/rnn/LSTM", "rnn_LSTM_2"]
+    assert [one.layer for one in inspect_files([document.source], {}).lstms] == [
+        "rnn_LSTM", "rnn_LSTM_2",
+    ]  # fmt: skip
+
+
+def test_equal_nodes_are_one(tmp_path: Path) -> None:
+    document = read(tmp_path / "m.onnx", lstm("X", "a", "y", "one"), lstm("X", "a", "z", "two"))
+    assert list(document.groups) == ["one"]
+    assert document.remarks == (f"{document.source} has 2 LSTM nodes, 1 of them distinct.",)
+
+
+def test_nodes_that_differ_in_an_attribute_alone_are_two(tmp_path: Path) -> None:
+    reverse = node("LSTM", ["X", "a", "R"], ["z"], attribute("direction", 3, 4, b"reverse"))
+    document = read(tmp_path / "m.onnx", lstm("X", "a", "y"), reverse)
+    assert len(document.groups) == 2
+
+
+def transposed(source: str, target: str, *perm: int) -> bytes:
+    axes = message((1, "perm"), (20, 7), *((8, axis) for axis in perm))
+    return node("Transpose", [source], [target], axes)
+
+
+BETWEEN = {
+    "nothing is no chain: four axes": ([], "y", None),
+    "Squeeze": ([node("Squeeze", ["y", "one"], ["x2"])], "x2", "0,1"),
+    "Squeeze of another axis": ([node("Squeeze", ["y", "zero"], ["x2"])], "x2", None),
+    "Identity and Cast": (
+        [node("Squeeze", ["y", "one"], ["s"]), node("Identity", ["s"], ["i"]),
+         node("Cast", ["i"], ["x2"], attribute("to", 2, 3, 1))], "x2", "0,1",
+    ),
+    "Transpose and Reshape": (
+        [transposed("y", "t", 0, 2, 1, 3),
+         node("Reshape", ["t", "shape"], ["x2"])], "x2", "0,1",
+    ),
+    "Reshape alone": ([node("Reshape", ["y", "shape"], ["x2"])], "x2", None),
+    "batch and time exchanged": (
+        [node("Squeeze", ["y", "one"], ["s"]),
+         transposed("s", "x2", 1, 0, 2)],
+        "x2", None,
+    ),
+    "exchanged twice": (
+        [node("Squeeze", ["y", "one"], ["s"]), transposed("s", "t", 1, 0, 2),
+         transposed("t", "x2", 1, 0, 2)], "x2", "0,1",
+    ),
+    "another operation": (
+        [node("Squeeze", ["y", "one"], ["s"]), node("Relu", ["s"], ["x2"])], "x2", None,
+    ),
+    "the last state": ([], "y_h", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_a_chain_is_plain_or_none(tmp_path: Path, between: str) -> None:
+    nodes, x, chain = BETWEEN[between]
+    held = (numbers("one", 1), numbers("zero", 0), numbers("shape", 0, 0, -1))
+    first = node("LSTM", ["X", "a", "R"], ["y", "y_h"])
+    document = read(tmp_path / "m.onnx", first, *nodes, lstm(x, "b", "z"), tensors=held)
+    assert document.attributes.get("layer") == chain
+    told_of = "feeds lstm_0 into lstm_1: --layer 0,1"
+    assert any(told_of in remark for remark in document.remarks) == (chain is not None)
+
+
+def test_a_chain_beside_another_lstm_must_be_asked_for(tmp_path: Path) -> None:
+    squeeze = node("Squeeze", ["y", "one"], ["x2"])
+    document = read(
+        tmp_path / "m.onnx", lstm("X", "a", "y"), squeeze, lstm("x2", "b", "z"),
+        lstm("X", "c", "w"), tensors=(numbers("one", 1), weights("c", 1, 1, 3)),
+    )  # fmt: skip
+    assert document.attributes == {}
+    assert any("--layer 0,1 runs them" in remark for remark in document.remarks)
+
+
+def test_one_layer_of_a_chain_can_be_asked_for() -> None:
+    path, x = str(FILES / "keras_stacked.onnx"), np.ones((7, 5))
+    whole, first = load(path), load(path, layer="0")
+    np.testing.assert_array_equal(run(whole, x).arrays["layer0.h"], run(first, x).h)
+
+
+def test_inspect_tells_of_the_chain_and_of_a_command_that_runs_it() -> None:
+    inspection = inspect_files([str(FILES / "stacked.onnx")], {})
+    assert inspection.layer == "0,1,2"
+    assert "feeds /lstm/LSTM into /lstm/LSTM_1 into /lstm/LSTM_2" in inspection.remarks[0]
+    assert inspection.to_json()["remarks"] == list(inspection.remarks)
+
+
+@pytest.mark.parametrize(
+    ("case", "layout"), [("traced_17", "time"), ("stacked", "batch"), ("keras", "batch"),
+                         ("node_batchwise", "batch")],
+)  # fmt: skip
+def test_inputs_lie_as_the_model_takes_them(case: str, layout: str) -> None:
+    assert load(str(FILES / f"{case}.onnx")).convention.layout == layout
+
+
+def test_an_lstm_cell_gives_its_tensors_by_their_names() -> None:
+    document = formats.read(str(FILES / "cell.onnx"))
+    assert {"rnn.weight_ih", "rnn.weight_hh", "rnn.bias_ih", "rnn.bias_hh"} <= set(document.arrays)
+    assert "an LSTM is spelled out as basic operations" in document.remarks[0]
+    assert load(document.source).convention.name == "pytorch-cell"
+
+
+def test_a_part_of_the_nodes_may_be_left_out(tmp_path: Path) -> None:
+    document = read(tmp_path / "m.onnx", lstm("X", "gone", "y", "first"), lstm("X", "a", "z"))
+    assert list(document.groups) == ["lstm_1"]
+    assert "first is left out: its W comes from 'gone', which is not there" in document.remarks[0]
+
+
+def test_an_initial_state_of_some_rows_needs_as_many() -> None:
+    model = load(str(FILES / "state_by_row.onnx"))
+    assert run(model, np.ones((7, 4, 5))).h.shape == (7, 2, 4, 3)
+    with pytest.raises(UserError, match=r"the initial h is \(4, 3\); 2 rows and 3 units"):
+        run(model, np.ones((7, 2, 5)))
+
+
+def test_numbers_of_activations_keep_their_digits() -> None:
+    words = {"directions": 1, "units": 3, "activations": ["HardSigmoid", "ScaledTanh", "Tanh"],
+             "activation_alpha": [float(np.float32(0.123456789)), 2.0],
+             "activation_beta": [0.5, float(np.float32(0.3))]}  # fmt: skip
+    settings = told("onnx", {"n": words}, ["n/W"]).settings
+    assert settings["recurrent_activation"] == "hard_sigmoid(0.12345679,0.5)"
+    assert settings["activation"] == "scaled_tanh(2,0.3)"
+
+
+def test_directions_that_differ_are_refused() -> None:
+    words = {"directions": 2, "units": 3, "direction": "bidirectional",
+             "activations": ["Sigmoid", "Tanh", "Tanh", "Sigmoid", "Relu", "Tanh"]}  # fmt: skip
+    with pytest.raises(UserError, match="same activations both ways"):
+        told("onnx", {"n": words}, ["n/W"])
+
+
+def test_core_ml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.mlmodel"
+    path.write_bytes(message((1, 5), (2, "a model"), (500, b"")))
+    with pytest.raises(UserError, match="is a Core ML model; this version does not read it"):
+        formats.read(str(path))
+    (tmp_path / "m.mlpackage" / "Data" / "com.apple.CoreML").mkdir(parents=True)
+    with pytest.raises(UserError, match="is a Core ML package; this version does not read it"):
+        formats.read(str(tmp_path / "m.mlpackage"))
+
+
+def test_a_path_is_not_needed_where_all_is_in_the_model(tmp_path: Path) -> None:
+    import io
+
+    (tmp_path / "m.onnx").write_bytes(model([LSTM], [weights("W", 2, 1, 1), *REST]))
+    data = (tmp_path / "m.onnx").read_bytes()
+    assert list(formats.read("-", io.BytesIO(data)).arrays) == ["lstm_0/W", "lstm_0/R"]
