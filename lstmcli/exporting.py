@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.conventions import Convention
-from lstmcli.core.encode import along_directions, encode
+from lstmcli.core.encode import INITIAL, along_directions, encode
 from lstmcli.core.model import Cell
 from lstmcli.core.onnx_words import activation_attributes
 from lstmcli.formats.onnx_graph import Graph, Node, Port
@@ -25,17 +25,16 @@ def graph_of(layers: Layers) -> Graph:
     """A graph that runs the layers one after the other.
 
     Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (L D, B, H), layer by layer, forward
-    before backward, zero if they are not given. Outputs: ``Y`` (T, D, B, H) of the last layer, and
-    the last state of every cell, ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
+    before backward; if they are not given, a learned state or zero. Outputs: ``Y`` (T, D, B, H)
+    of the last layer, and the last state of every cell, ``Y_h`` and ``Y_c`` (L D, B, H). ONNX
+    specification, LSTM-14.
 
     The cells are those of the ``onnx`` row.
     """
     cell, directions = layers[0][0], len(layers[0])
     cells = len(layers) * directions
     state, given = ((cells, rows, cell.units) for rows in ("B", "B_or_1"))
-    constants: dict[str, Array] = {
-        name: np.zeros((cells, 1, cell.units), cell.dtype) for name in ("initial_h", "initial_c")
-    }
+    constants: dict[str, Array] = {name: _default_state(layers, name) for name in INITIAL}
     nodes = list(_initial_state(len(layers), cells, cell.units, constants))
     below = "X"
     for n, layer in enumerate(layers):
@@ -63,6 +62,16 @@ def graph_of(layers: Layers) -> Graph:
     )
 
 
+def _default_state(layers: Layers, name: str) -> Array:
+    """Of every cell (L D, B, H) the state that its weights hold, or zero (L D, 1, H)."""
+    rows = []
+    for cell in (cell for layer in layers for cell in layer):
+        own = getattr(cell, name)
+        rows.append(np.atleast_2d(np.zeros(cell.units, cell.dtype) if own is None else own))
+    most = max(len(one) for one in rows)
+    return np.stack([np.broadcast_to(one, (most, one.shape[1])) for one in rows])
+
+
 def _initial_state(
     layers: int, cells: int, units: int, constants: dict[str, Array]
 ) -> Iterator[Node]:
@@ -85,8 +94,8 @@ def _initial_state(
 def _lstm(layer: Sequence[Cell], n: int, below: str, constants: dict[str, Array]) -> list[Node]:
     how = layer[0].convention
     tensors = along_directions([encode(cell, how) for cell in layer])
-    names = {role: f"{how.tensors[role]}_{n}" for role in tensors}
-    constants |= {names[role]: np.asarray(array) for role, array in tensors.items()}
+    names = {role: f"{how.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
+    constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
     inputs = [
         below, names["kernel"], names["recurrent_kernel"], names["bias"],
         "", f"h_{n}", f"c_{n}",  # "": the lengths of the rows

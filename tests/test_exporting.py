@@ -13,6 +13,7 @@ from lstmcli.core.conventions import CONVENTIONS
 from lstmcli.core.encode import folded
 from lstmcli.core.fitting import fitted
 from lstmcli.core.onnx_words import activation_attributes
+from lstmcli.core.run import run
 from lstmcli.exporting import graph_of
 from lstmcli.formats.onnx_graph import Graph
 from lstmcli.loading import load
@@ -83,3 +84,18 @@ def test_the_library_takes_the_graph(tmp_path: Path, dtype: str) -> None:
     assert [port.name for port in model.graph.input] == ["X", "initial_h", "initial_c"]
     (said,) = conversion.remarks if dtype != "float32" else ("",)
     assert bool(said) == (dtype != "float32")
+
+
+@pytest.mark.parametrize(
+    "case", ["learned_state", "stacked", "clip_input_forget", "hard_sigmoid_1_6"]
+)
+def test_what_is_written_is_read_again(tmp_path: Path, case: str) -> None:
+    """A model of another's making, written as ours by the onnx package, read without it."""
+    pytest.importorskip("onnx", reason="needs lstmcli[onnx]")
+    source, target = GOLDEN / "onnx_files" / f"{case}.onnx", tmp_path / "out.onnx"
+    convert([str(source)], str(target), "onnx", {})
+    with np.load(source.with_suffix(".npz")) as recorded:
+        x = recorded["inputs"]
+    theirs, ours = (run(load(str(path)), x, layout="time") for path in (source, target))
+    for name in ("h", "final_h", "final_c"):
+        np.testing.assert_array_equal(ours.members()[name], theirs.members()[name])

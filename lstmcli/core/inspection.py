@@ -149,6 +149,7 @@ class Inspection:
             "lstms": [lstm.to_json() for lstm in self.lstms],
             "unread": [unread.to_json() for unread in self.unread],
             "missing": list(self.missing),
+            "remarks": list(self.remarks),
         }
 
 

@@ -118,11 +118,13 @@ class _Reader:
             self.left_out.append(f"{name} is left out: {why}.")
             return
         known = self.lstms.setdefault(one.key(), one)
+        if known is not one:  # of an equal node's, what it says of its own state counts as well
+            known.remarks += one.remarks
         self.read_as[node] = known
         if (below := feeder(node, scope, self.constants)) in self.read_as:
             self.fed[known] = self.read_as[below]
         elif inputs.operation:
-            one.remarks.append(
+            known.remarks.append(
                 f"{name}: its inputs are what the model's {inputs.operation} gives, "
                 "not the model's own."
             )

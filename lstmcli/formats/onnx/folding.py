@@ -101,7 +101,7 @@ class Constants:
             node.attributes, arrays, len(node.outputs), place.scope.opset, self._read, self._room
         )
         if any(name and a is None for name, a in zip(node.inputs, arrays, strict=True)):
-            return self._of_unknown_shape(node, inputs, call, place.scope)
+            return self._of_unknown_shape(place, node, inputs, call)
         outputs = _computed(operation, node, call)
         if outputs is None:
             return None
@@ -125,9 +125,9 @@ class Constants:
     # ---- shapes that only a run tells
 
     def _of_unknown_shape(
-        self, node: Node, inputs: Sequence[Value], call: Call, scope: Scope
+        self, place: Place, node: Node, inputs: Sequence[Value], call: Call
     ) -> Value:
-        x = inputs[0] if inputs else None
+        x, scope = inputs[0] if inputs else None, place.scope
         if node.op == "ConstantOfShape":
             return Repeated(fill(call), *self._lengths(scope, node.inputs[0]))
         if node.op == "Concat":
@@ -142,8 +142,11 @@ class Constants:
             return x
         if node.op == "Shape":
             return _shape(repeated, node)
-        if node.op == "Slice" and call.numbers("axes", 3) == [0]:
-            return _first_axis_cut(repeated, call)
+        axes = {"Slice": call.numbers("axes", 3), "Split": [call.number("axis", 0)]}
+        if axes.get(node.op) == [0] and (
+            part := _first_axis_cut(repeated, node, call, node.outputs.index(place.name))
+        ):
+            return part
         return Repeated(np.zeros(1, "f4")) if node.op in MOVING and self._is_zero(x) else None
 
     def _is_zero(self, value: Value) -> bool:
@@ -182,6 +185,11 @@ class Constants:
             if node.op == "Gather":
                 indices = self.value(place.scope, node.inputs[1])
                 return indices.size if isinstance(indices, np.ndarray) else None
+            if node.op == "Slice" and len(node.inputs) > 2:
+                bounds = [self.value(place.scope, name) for name in node.inputs[1:3]]
+                start, end = (int(b.flat[0]) if isinstance(b, np.ndarray) and b.size else -1
+                              for b in bounds)  # fmt: skip
+                return end - start if 0 <= start < end <= MOST_HOPS else None
             if node.op not in ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"):
                 return None
             place = place.scope.place(node.inputs[0])
@@ -195,17 +203,16 @@ def _shape(repeated: Repeated, node: Node) -> np.ndarray | None:
     return np.array(wanted, np.int64)
 
 
-def _first_axis_cut(repeated: Repeated, call: Call) -> Repeated | None:
-    """A slice along the first axis, as states of several layers are taken apart."""
+def _first_axis_cut(repeated: Repeated, node: Node, call: Call, output: int) -> Repeated | None:
+    """A part along the first axis, as states of several layers are taken apart."""
     array, lengths, whole = repeated
-    starts, ends, steps = (call.numbers(*k) for k in (("starts", 1), ("ends", 2), ("steps", 4)))
-    if array.ndim and array.ndim == len(lengths) and whole and len(array) > 1:
-        if not starts or not ends or steps not in (None, [1]):
-            return None
-        array = array[starts[0] : ends[0]]
-    elif array.size > 1 and not whole:
+    if array.size == 1:
+        return Repeated(array, (None, *lengths[1:]) if whole else lengths, whole)
+    if not whole or array.ndim != len(lengths) or len(array) != lengths[0]:
         return None
-    return Repeated(array, (None, *lengths[1:]) if whole else lengths, whole)
+    made = OPERATIONS[node.op](call._replace(inputs=[array, *call.inputs[1:]]))
+    part = made[output] if isinstance(made, list) else made
+    return None if part is None else Repeated(part, (len(part), *lengths[1:]), True)
 
 
 def _operation(node: Node) -> Operation | None:

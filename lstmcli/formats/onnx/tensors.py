@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
+from lstmcli.formats.bfloat16 import widened
 from lstmcli.formats.companions import beside
 from lstmcli.formats.files import Opened, opened
 from lstmcli.formats.limits import check_size
@@ -121,7 +122,7 @@ def _from_field(tensor: Message, kind: Kind, count: int) -> np.ndarray:
 def _widened(flat: np.ndarray, number: int) -> np.ndarray:
     """The numbers in a dtype of this machine that NumPy has."""
     if number == BFLOAT16:
-        flat = (flat.astype("<u4") << 16).view("<f4")
+        flat = widened(flat)
     elif number in FLOAT8:
         flat = _float8(*FLOAT8[number])[flat]
     return np.asarray(flat.astype(flat.dtype.newbyteorder("="), copy=False))
