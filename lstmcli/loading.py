@@ -178,7 +178,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         tuple(layers),
         {name: array.shape for name, array in used.items()},
         assumed=tuple(_assumed(chosen[0], layers[0][0], said[0])),
-        given=given,
+        given={k: v for k, v in said[0].items() if k == "layout"} | given,
         remarks=tuple(remarks),
     )
 

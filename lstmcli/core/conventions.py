@@ -429,6 +429,7 @@ _ROWS = (
         layout="time",
         source="torch/nn/modules/rnn.py (2.13)",
         verified="run: torch 2.13",
+        hidden=("layout",),
     ),
     Convention(
         "pytorch-cell",

@@ -45,8 +45,12 @@ def header_sheet(
     _wrapped(sheet, "reading", reading, "", width)
     learned = all(cell.initial_h is not None for _, cell in model.cells)
     state = [] if given_state or learned else ["zero initial state"]
-    if model.assumed or state:
-        _wrapped(sheet, "assumed", [*model.assumed, *state], ASSUMED, width)
+    assumed = [*model.assumed, *state]
+    if len(shape) == 3 and "layout" in how.hidden and "layout" not in model.given:
+        other = "batch" if layout == "time" else "time"
+        assumed.append(f"layout {layout} (in no tensor; or --layout {other})")
+    if assumed:
+        _wrapped(sheet, "assumed", assumed, ASSUMED, width)
     sheet.add()
     return sheet
 

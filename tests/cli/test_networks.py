@@ -180,3 +180,18 @@ def test_a_state_in_the_file_is_not_called_zero(lstm: Lstm) -> None:
     assert done.status == 0
     assert "zero initial state" not in done.out
     assert "its head, 3 units to an output, is not run" in done.err
+
+
+def test_where_the_batch_lies_is_said_to_be_assumed_of_a_state_dict(
+    lstm: Lstm, tmp_path: Path
+) -> None:
+    """``batch_first`` is in no tensor."""
+    rng = np.random.default_rng(0)
+    tensors = {"weight_ih_l0": rng.normal(size=(12, 4)), "weight_hh_l0": rng.normal(size=(12, 3))}
+    np.savez(tmp_path / "net.npz", **tensors)  # type: ignore[arg-type]
+    np.save(tmp_path / "x.npy", rng.normal(size=(5, 7, 4)))
+    np.save(tmp_path / "one.npy", rng.normal(size=(7, 4)))
+    words = "layout time (in no tensor; or --layout batch)"
+    assert words in lstm("run", "net.npz", "x.npy").out
+    assert words not in lstm("run", "net.npz", "x.npy", "--layout", "time").out
+    assert "in no tensor" not in lstm("run", "net.npz", "one.npy").out
