@@ -201,7 +201,7 @@ def _whole(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> 
         return show_run(job, window, how), saving.extent(job)[0], 0
     trace = _run(job, output, window, how)
     _write(job, trace, output, window)
-    return (trace.final_h, trace.final_c), trace.steps, 0
+    return (trace.final_h, trace.final_c), saving.extent(job)[0], 0
 
 
 def _run(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Trace:
