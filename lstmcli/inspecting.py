@@ -41,7 +41,7 @@ def inspect_files(
     own_layer = held.pop("layer", None)
     layer = settings.get("layer", own_layer)
     convention = settings.get("convention", held.get("convention"))
-    found = loading.find_lstms(tensors, convention, source)
+    found = loading.find_lstms(tensors, convention, source, documents)
     names = labels(found)
     readings = [
         _reading(found[n], names[n], documents, tensors, settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, BinaryIO, NamedTuple
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from lstmcli import formats
 from lstmcli.core.conventions import Convention
 from lstmcli.core.decode import decode, directions, fold_weight_norm, paired
-from lstmcli.core.dialects import DIALECTS, told
+from lstmcli.core.dialects import DIALECTS, Told, called, told
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.recognise import Found, Place, choose, find_convention, recognise
 from lstmcli.core.settings import SETTINGS, read_setting
@@ -136,8 +137,6 @@ def read_named(named: Named, stdin: BinaryIO | None) -> Document:
 
 
 def _renamed(document: Document, old: str, new: str) -> Document:
-    from dataclasses import replace
-
     return replace(document, arrays={new if k == old else k: a for k, a in document.arrays.items()})
 
 
@@ -160,31 +159,58 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     given |= settings
     layer = given.pop("layer", None)
     remarks = [remark for document in documents for remark in document.remarks]
-    found = find_lstms(tensors, given.get("convention"), source)
+    found = find_lstms(tensors, given.get("convention"), source, documents)
     try:
         chosen = choose(found, None if layer is None else str(layer), tensors, source)
     except UserError as error:  # what was left out may be why
         raise UserError("\n  ".join([str(error), *([] if found else remarks)])) from None
     layers: list[tuple[Cell, ...]] = []
-    said: list[Mapping[str, Any]] = []
+    assumed: list[str] = []
+    labels: list[str] = []
+    laid: dict[str, Any] = {}  # the axes, if a file tells them
     for one in chosen:
-        own = {place: _said(documents, one.names(place), remarks) | given for place in one.cells}
-        said += own.values()
-        layers += _layers(one, tensors, own, source)
+        words = {place: [_told(d, one.names(place)) for d in documents] for place in one.cells}
+        every = [each for own in words.values() for each in own]
+        _refuse_unknown(every, given, source)
+        settings_of = {place: _settings(own) | given for place, own in words.items()}
+        cells = _layers(one, tensors, settings_of, source)
+        layers += cells
+        labels += [one.label] * len(cells)
+        said = next(iter(settings_of.values()))
+        laid |= {name: value for name, value in said.items() if name == "layout"}
+        assumed += _assumed(one, cells[0][0], said)
+        assumed += [t for each in every for n, t in each.assumed.items() if n not in given]
+        remarks += [remark for each in every for remark in each.remarks]
+        if one is not chosen[-1] and any(each.last_step for each in every):
+            remarks.append(f"{one.label} gives only its last step in its model; here, every step.")
     _check_chain(layers, source)
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     remarks += [r for name, a in used.items() if (r := not_finite(a, f"{source}: {name}"))]
     return Model(
         tuple(layers),
         {name: array.shape for name, array in used.items()},
-        assumed=tuple(_assumed(chosen[0], layers[0][0], said[0])),
-        given={k: v for k, v in said[0].items() if k == "layout"} | given,
-        remarks=tuple(remarks),
+        assumed=tuple(dict.fromkeys(assumed)),
+        given=laid | given,
+        remarks=tuple(dict.fromkeys(remarks)),
+        labels=tuple(labels) if len(chosen) > 1 else (),
     )
 
 
-def find_lstms(tensors: Mapping[str, Array], convention: str | None, source: str) -> list[Found]:
-    """Every LSTM among the tensors; of one convention if it is given.
+def _refuse_unknown(words: Sequence[Told], given: Mapping[str, Any], source: str) -> None:
+    """Refuse what a run cannot do as a file says it, unless the caller has settled it."""
+    for one in words:
+        for setting, message in one.unknown.items():
+            if setting not in given:
+                raise UserError(f"{source}: {message}")
+
+
+def find_lstms(
+    tensors: Mapping[str, Array],
+    convention: str | None,
+    source: str,
+    documents: Sequence[Document] = (),
+) -> list[Found]:
+    """Every LSTM among the tensors, by the names of its documents; of one convention if given.
 
     Raises
     ------
@@ -195,6 +221,9 @@ def find_lstms(tensors: Mapping[str, Array], convention: str | None, source: str
     found = recognise(shapes, convention)
     if not found and convention is not None and (others := recognise(shapes)):
         raise UserError(_other_names(convention, others, source))
+    for document in documents:
+        layers = [called(document.format, document.groups, one.tensors) for one in found]
+        found = [replace(f, name=f.name or layer) for f, layer in zip(found, layers, strict=True)]
     return found
 
 
@@ -217,17 +246,17 @@ def _layers(
     return paired(cells) if found.convention.directions_count else cells
 
 
-def _said(documents: Sequence[Document], names: Sequence[str], remarks: list[str]) -> Settings:
-    """What the files say of the cell with tensors of these names, beside them."""
-    said: Settings = {}
-    for document in documents:
-        try:
-            words = told(document.format, document.groups, names)
-        except UserError as error:  # a mistake in what it says is the document's
-            raise UserError(f"{document.source}: {error}") from None
-        said |= words.settings
-        remarks += [remark for remark in words.remarks if remark not in remarks]
-    return said
+def _told(document: Document, names: Sequence[str]) -> Told:
+    """What a file says of the cell with tensors of these names; its mistakes under its name."""
+    try:
+        return told(document.format, document.groups, names)
+    except UserError as error:
+        raise UserError(f"{document.source}: {error}") from None
+
+
+def _settings(words: Sequence[Told]) -> Settings:
+    """What the files say of one cell, together."""
+    return {name: value for said in words for name, value in said.settings.items()}
 
 
 def _typed(
@@ -311,7 +340,7 @@ def _assumed(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
             words = name.replace("_", " ")
             option = name.replace("_", "-")
             said.append(f"{words} {'none' if bound is None else bound:} (or --{option})")
-    return said + _no_bias(found)
+    return said + ([] if given.get("bias") == "none" else _no_bias(found))
 
 
 def _no_bias(found: Found) -> list[str]:

@@ -31,6 +31,11 @@ FLAX_TAKES = {
 THREE_ACTIVATIONS = {
     "activation": ANY, "recurrent_activation": ANY, "output_activation": ANY,
 }  # fmt: skip
+KERAS_3 = {  # the second form is that of .weights.h5
+    "kernel": "kernel | vars/0",
+    "recurrent_kernel": "recurrent_kernel | vars/1",
+    "bias": "bias | vars/2",
+}
 TORCH_CELL = {
     "kernel": "weight_ih",
     "recurrent_kernel": "weight_hh",
@@ -178,10 +183,10 @@ _ROWS = (
         "keras",
         "Keras 2 and 3, tf.keras: kernel, recurrent_kernel, bias",
         {
-            # the second form is that of .weights.h5, the third that of frozen graphs
-            "kernel": "kernel | vars/0 | Read/ReadVariableOp",
-            "recurrent_kernel": "recurrent_kernel | vars/1 | Read_1/ReadVariableOp",
-            "bias": "bias | vars/2 | Read_2/ReadVariableOp",
+            # the third form is that of frozen graphs
+            "kernel": f"{KERAS_3['kernel']} | Read/ReadVariableOp",
+            "recurrent_kernel": f"{KERAS_3['recurrent_kernel']} | Read_1/ReadVariableOp",
+            "bias": f"{KERAS_3['bias']} | Read_2/ReadVariableOp",
             "peephole": "{gate}_gate_peephole_weights",
         },
         words={"i": "input", "f": "forget", "o": "output"},
@@ -197,7 +202,7 @@ _ROWS = (
     Convention(
         "cudnnlstm",
         "Keras 2 CuDNNLSTM: each block scrambled, two biases in one of 8H",
-        KERNELS,
+        KERAS_3,
         path=r"(?P<direction>forward|backward)(?=_)",
         transposed="both",
         bias_halves=2,
@@ -225,12 +230,27 @@ _ROWS = (
         "Keras 1: twelve arrays W_i, U_i, b_i, ...",
         {"kernel": "W_{gate}", "recurrent_kernel": "U_{gate}", "bias": "b_{gate}"},
         words={"g": "c"},
+        path=r"(?P<direction>forward|backward)(?=_)",
         recurrent_activation="hard_sigmoid_0.2",
         masked_output="repeat",
-        under="lstm{nth}_",
+        under="lstm{nth}_ | bidirectional{nth}/{direction}_lstm_",
         takes=KERAS_TAKES,
         source="keras/layers/recurrent.py (1.2); tf_keras/saving/legacy/hdf5_format.py",
-        verified="run: tf_keras 2.21, through its Keras 1 loader",
+        verified="run: Keras 1.2.2; tf_keras 2.21, through its Keras 1 loader",
+        hidden=("recurrent_activation",),
+    ),
+    Convention(
+        "keras1-gpu",
+        "Keras 1 with consume_less='gpu': W, U, b of all gates",
+        {"kernel": "W", "recurrent_kernel": "U", "bias": "b"},
+        path=r"(?P<direction>forward|backward)(?=_)",
+        within=r"(^|_)(.+)_\2$|(for|back)ward_.",  # such short names: under the layer's, twice
+        recurrent_activation="hard_sigmoid_0.2",
+        masked_output="repeat",
+        under="lstm{nth}/lstm{nth}_ | bidirectional{nth}/{direction}_lstm_",
+        takes=KERAS_TAKES,
+        source="keras/layers/recurrent.py (1.2)",
+        verified="run: Keras 1.2.2",
         hidden=("recurrent_activation",),
     ),
     # ---- TensorFlow 1 and its kin

@@ -1,102 +1,189 @@
-"""The config of a Keras layer as settings."""
+"""What the config of a Keras layer means for a run.
+
+A group is a layer as Keras serialises it: ``class_name`` and ``config``. The group of the whole
+file has ``keras_version``. Source: the layers' ``get_config`` in Keras 1.2.2, 2.2.5, tf_keras
+2.21 and Keras 3.15; the defaults by version are those of their ``recurrent.py`` and ``lstm.py``.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from lstmcli.core.dialects import Told, Words
-from lstmcli.core.names import ACTIVATION_NAMES
+from lstmcli.core.names import read_activation_name
 from lstmcli.errors import UserError
 
-ACTIVATIONS = {  # Keras' names of activations that have another one here
-    "linear": "identity",
-    None: "identity",
+Config = Mapping[str, Any]
+
+OLD_FORM, NEW_FORM = "hard_sigmoid_0.2", "hard_sigmoid_1_6"
+LEAKY = "leaky_relu(0.2)"  # the slope of Keras' activation of that name
+SLOPES = ("negative_slope", "alpha")  # of a LeakyReLU layer: Keras 3, Keras 2
+MERGED = {"concat": "concat", "sum": "sum", "mul": "mul", "ave": "ave"}
+ACTIVATIONS = {  # words -> settings; the last one is Keras 1's
+    "activation": "activation",
+    "recurrent_activation": "recurrent_activation",
+    "inner_activation": "recurrent_activation",
 }
-KEYS = ("activation", "recurrent_activation")
-MERGES = {"concat": "concat", "sum": "sum", "mul": "mul", "ave": "ave", None: "stack"}
+MODELS = ("Sequential", "Functional", "Model")  # whose own config says nothing of a layer in them
+RUN_LEVEL = {  # words of a layer that runs a cell -> settings
+    "go_backwards": ("go_backwards", True),
+    "time_major": ("layout", "time"),
+    "zero_output_for_mask": ("masked_output", "zero"),
+}
 
 
-def read(words: Words) -> Told:
-    """The settings in the configs around an LSTM's tensors, the innermost layer's last.
-
-    The words are ``class_name`` and ``config`` of each layer; ``keras_version`` of the file tells
-    which of two hard sigmoids is meant.
+def read(around: Words) -> Told:
+    """The settings of one LSTM, and what the user should know of its layer.
 
     Raises
     ------
     UserError
-        An activation that cannot be run; cells stacked in one layer that runs backwards.
+        for a layer that a run cannot do as Keras does.
     """
-    settings: dict[str, Any] = {}
-    version = next((str(group["keras_version"]) for group in words if "keras_version" in group), "")
-    wrapped = False
-    for group in words:
-        kind, config = group.get("class_name"), group.get("config")
-        if not isinstance(config, Mapping):
-            continue
+    version = next((str(g["keras_version"]) for g in around if g.get("keras_version")), "")
+    layers = [group for group in around if _config(group)]
+    if not layers:
+        return _without_config(version)
+    notes = _Notes(version)
+    for layer in layers:
+        notes.layer(str(layer.get("class_name")), _config(layer))
+    return notes.told()
+
+
+def _config(group: Config) -> Config:
+    config = group.get("config")
+    return config if isinstance(config, dict) else {}
+
+
+def _inner(part: Any) -> Config:
+    """The config of a part: a wrapped layer, a cell."""
+    return _config(part) if isinstance(part, dict) else {}
+
+
+def _without_config(version: str) -> Told:
+    """The default of the version that wrote weights alone."""
+    numbers, form = _numbers(version), OLD_FORM
+    of = f"the default of Keras {version}"
+    if version == "2.2.4-tf":
+        form = "sigmoid"
+        of = f"the default of TensorFlow 2.0 and 2.1; of 1.13 to 1.15 it is {OLD_FORM}"
+    elif not numbers or numbers >= (2, 3):
+        return Told()
+    text = f"{form} gates, {of} (or --recurrent-activation)"
+    return Told({"recurrent_activation": form}, assumed={"recurrent_activation": text})
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(n) for n in match[0].split(".")[:3]) if match else ()
+
+
+class _Notes:
+    """What the layers around an LSTM say of it, gathered from the outermost inwards."""
+
+    def __init__(self, version: str) -> None:
+        self.version, self.name = version, ""
+        self.settings: dict[str, Any] = {}
+        self.unknown: dict[str, str] = {}
+        self.remarks: list[str] = []
+        self.assumed: dict[str, str] = {}
+        self.last_step = False
+        self.wrapped = False  # in a Bidirectional, which turns and masks by itself
+
+    def told(self) -> Told:
+        """All of it."""
+        return Told(self.settings, tuple(self.remarks), self.assumed, self.unknown, self.last_step)
+
+    def layer(self, kind: str, config: Config) -> None:
+        """A layer, a wrapper with the layer in it, or a cell; models around them say nothing."""
+        self.name = str(config.get("name", self.name))
         if kind == "Bidirectional":
-            wrapped = True
-            settings |= _of_wrapper(config, version)
-        elif kind == "RNN":
-            settings |= _of_run(config, wrapped)
-        elif kind in ("LSTM", "LSTMCell", "CuDNNLSTM"):
-            settings |= _of_layer(config, version, wrapped)
-    return Told(settings)
+            self._bidirectional(config)
+        elif kind not in MODELS:
+            self._runs(config)
+            self._activations(config)
+
+    def _bidirectional(self, config: Config) -> None:
+        forward = _inner(config.get("layer"))
+        backward = _inner(config.get("backward_layer")) or forward
+        if "cells" in _inner(forward.get("cell")):
+            raise self._cannot("runs a stack of cells in both directions")
+        if forward.get("go_backwards"):
+            raise self._cannot("wraps a layer that runs backwards itself")
+        for word in ("activation", "inner_activation", "recurrent_activation", "use_bias"):
+            if forward.get(word) != backward.get(word):
+                raise self._cannot(f"has another {word} in each direction")
+        mode = config.get("merge_mode", "concat")
+        if mode is not None and str(mode) not in MERGED:
+            raise self._cannot(f"merges by {mode!r}")
+        self.settings["merge"] = "stack" if mode is None else MERGED[str(mode)]
+        self.wrapped = True
+        name = self.name
+        self.layer("", forward)
+        self.name = name
+
+    def _runs(self, config: Config) -> None:
+        """How a layer steps its cell."""
+        for word, (setting, value) in RUN_LEVEL.items():
+            if config.get(word) is True and (setting == "layout" or not self.wrapped):
+                self.settings[setting] = value
+        if config.get("stateful") is True:
+            self.remarks.append(
+                f"{self.name} is stateful: Keras goes on from the last batch's state; "
+                "here a run starts from --initial-state, or zero."
+            )
+        if "return_sequences" in config:
+            self.last_step = config["return_sequences"] is False
+        cell = _inner(config.get("cell"))
+        cells = cell.get("cells")
+        if config.get("go_backwards") and isinstance(cells, list) and len(cells) > 1:
+            raise self._cannot(f"runs {len(cells)} cells backwards at once")
+        self._activations(cell)
+
+    def _activations(self, config: Config) -> None:
+        for word, setting in ACTIVATIONS.items():
+            if word in config:
+                self._activation(setting, config[word])
+        if config.get("use_bias") is False:
+            self.settings["bias"] = "none"
+
+    def _activation(self, setting: str, value: Any) -> None:
+        """One activation, by the version that wrote the file."""
+        name = _activation_name(value)
+        if name == "hard_sigmoid":
+            name = self._hard_sigmoid(setting)
+        try:
+            self.settings[setting] = read_activation_name(name)
+        except ValueError:
+            option = setting.replace("_", "-")
+            self.unknown[setting] = (
+                f"{self.name} has the {setting.replace('_', ' ')} {name!a}, which a run has not. "
+                f"--{option} takes another in its place."
+            )
+
+    def _hard_sigmoid(self, setting: str) -> str:
+        """Keras 3 gave the name to another function."""
+        numbers = _numbers(self.version)
+        form = NEW_FORM if numbers >= (3,) else OLD_FORM
+        if not numbers:
+            other = f"--{setting.replace('_', '-')} {NEW_FORM} is Keras 3's"
+            self.assumed[setting] = f"{form}, that of Keras 1 and 2 ({other})"
+        return form
+
+    def _cannot(self, what: str) -> UserError:
+        return UserError(f"{self.name} {what}; a run cannot do that.")
 
 
-def _of_wrapper(config: Mapping[str, Any], version: str) -> dict[str, Any]:
-    """A Bidirectional layer's merge, and what the layer in it says."""
-    settings: dict[str, Any] = {}
-    inner = config.get("layer")
-    if isinstance(inner, Mapping) and isinstance(inner.get("config"), Mapping):
-        settings |= _of_layer(inner["config"], version, wrapped=True)
-    mode = config.get("merge_mode", "concat")
-    if mode in MERGES:
-        settings["merge"] = MERGES[mode]
-    return settings
-
-
-def _of_run(config: Mapping[str, Any], wrapped: bool) -> dict[str, Any]:
-    """The settings of an RNN layer, which its cells do not have."""
-    cell = config.get("cell")
-    stacked = cell.get("config", {}).get("cells") if isinstance(cell, Mapping) else None
-    if config.get("go_backwards") and isinstance(stacked, list) and len(stacked) > 1:
-        raise UserError(
-            f"{config.get('name', 'the layer')} runs {len(stacked)} cells backwards at once; "
-            "this version runs one such cell."
-        )
-    return _of_time(config, wrapped)
-
-
-def _of_layer(config: Mapping[str, Any], version: str, wrapped: bool) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        key: _activation(config[key], version, str(config.get("name", "the LSTM")))
-        for key in KEYS
-        if key in config
-    }
-    return settings | _of_time(config, wrapped)
-
-
-def _of_time(config: Mapping[str, Any], wrapped: bool) -> dict[str, Any]:
-    """In which order and layout a layer runs; inside a wrapper, the wrapper's affair."""
-    settings: dict[str, Any] = {}
-    if config.get("go_backwards") and not wrapped:
-        settings["go_backwards"] = True
-    if config.get("time_major"):
-        settings["layout"] = "time"
-    if config.get("zero_output_for_mask") and not wrapped:
-        settings["masked_output"] = "zero"
-    return settings
-
-
-def _activation(name: Any, version: str, layer: str) -> str:
-    if name == "hard_sigmoid":
-        return "hard_sigmoid_1_6" if version.startswith("3") else "hard_sigmoid_0.2"
-    known = ACTIVATIONS.get(name, name) if isinstance(name, (str, type(None))) else ""
-    if known not in ACTIVATION_NAMES:
-        raise UserError(
-            f"{layer} has the activation {name!a}, which this version does not run; it runs "
-            f"{', '.join(ACTIVATION_NAMES)}."
-        )
-    return str(known)
+def _activation_name(value: Any) -> str:
+    """The name of an activation, which may be serialised as an object."""
+    if value is None:
+        return "linear"
+    if isinstance(value, dict):
+        config, kind = _config(value), str(value.get("class_name"))
+        if kind == "LeakyReLU":
+            slope = next((config[word] for word in SLOPES if word in config), 0.3)
+            return f"leaky_relu({slope})"
+        return str(value["config"]) if isinstance(value.get("config"), str) else kind
+    return LEAKY if value == "leaky_relu" else str(value)

@@ -8,4 +8,5 @@ from lstmcli.core.dialects import Told, Words
 
 def read(words: Words) -> Told:
     """As Keras', but the hard sigmoid is TensorFlow.js' own, whichever Keras wrote the config."""
-    return dialect_keras.read([{k: v for k, v in w.items() if k != "keras_version"} for w in words])
+    bare = [{k: v for k, v in w.items() if k != "keras_version"} for w in words]
+    return dialect_keras.read(bare)._replace(assumed={})

@@ -8,7 +8,7 @@ where names alone would not tell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -18,6 +18,9 @@ class Told(NamedTuple):
 
     settings: Mapping[str, Any] = {}
     remarks: tuple[str, ...] = ()
+    assumed: Mapping[str, str] = {}  # setting that the file leaves open -> how it was taken
+    unknown: Mapping[str, str] = {}  # setting that a run cannot have as the file says -> message
+    last_step: bool = False  # in its network, only the last step goes on to what follows
 
 
 Words = Sequence[Mapping[str, Any]]
@@ -29,6 +32,7 @@ class Dialect(NamedTuple):
 
     read: Callable[[Words], Told]
     convention: str | None = None  # None: the names of the tensors tell
+    layers: bool = False  # groups are layers, and LSTMs go by their names
 
 
 def _torch(around: Words) -> Told:
@@ -56,6 +60,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "tensorflow": Dialect(_of("dialect_tensorflow")),
     "tfjs": Dialect(_of("dialect_tfjs"), "tfjs"),
     "tflite": Dialect(_of("dialect_tflite")),
+    "keras": Dialect(_of("dialect_keras"), layers=True),
 }
 """The rows by the name of the format."""
 
@@ -77,6 +82,15 @@ def told(format: str, groups: Mapping[str, Mapping[str, Any]], names: Sequence[s
         if all(_lies_below(name, key) for name in names)
     ]
     return dialect.read(around)
+
+
+def called(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
+    """The innermost layer that an LSTM with tensors of these names lies in; "" where none is."""
+    dialect = DIALECTS.get(format)
+    if dialect is None or not dialect.layers:
+        return ""
+    around = (key for key in groups if all(_lies_below(name, key) for name in names))
+    return max(around, key=len, default="")
 
 
 def _lies_below(name: str, key: str) -> bool:

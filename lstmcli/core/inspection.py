@@ -206,11 +206,11 @@ def inspect(
 
 
 def labels(found: Sequence[Found]) -> list[str]:
-    """What ``--layer`` takes for each: its prefix where that is unmistakable, else its number."""
-    prefixes = [f.prefix for f in found]
+    """What ``--layer`` takes for each: its label where that is unmistakable, else its number."""
+    words = [f.label for f in found]
     return [
-        prefix if prefix and not prefix.isdigit() and prefixes.count(prefix) == 1 else str(n)
-        for n, prefix in enumerate(prefixes)
+        word if word and not word.isdigit() and words.count(word) == 1 else str(n)
+        for n, word in enumerate(words)
     ]
 
 

@@ -74,6 +74,7 @@ class Model:
     assumed: tuple[str, ...] = ()  # what no file and no option said
     given: Mapping[str, Any] = field(default_factory=dict)  # settings from files and options
     remarks: tuple[str, ...] = ()  # for stderr: what the user should know but need not mend
+    labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
 
     @property
     def cells(self) -> list[tuple[str, Cell]]:

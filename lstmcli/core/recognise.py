@@ -38,11 +38,12 @@ class Found:
     cells: Mapping[Place, Names]
     lacking: Mapping[Place, str] = field(default_factory=dict)  # cells in part, and what they lack
     rivals: list[str] = field(default_factory=list)  # rows that fit these names as well
+    name: str = ""  # of its layer, if the file tells
 
     @property
     def label(self) -> str:
         """What ``--layer`` calls it."""
-        return self.prefix
+        return self.name or self.prefix
 
     @property
     def tensors(self) -> list[str]:
@@ -90,6 +91,7 @@ def recognise(shapes: Shapes, convention: str | None = None) -> list[Found]:
     kept = [f for f in kept if (f.convention.name, f.prefix) not in shadowed]
     telling = [f for f in kept if re.search(f.convention.telling, f.prefix, re.I)]
     kept = telling or kept  # a dense layer's kernel and bias beside an LSTM are no second one
+    kept = [f for f in kept if not _is_another_cell(f, shapes)] or kept
     order = {name: n for n, name in enumerate(shapes)}
     return sorted(kept, key=lambda f: min(order[name] for name in f.tensors))
 
@@ -273,6 +275,16 @@ def _fits(found: Found, shapes: Shapes) -> bool:
     return True
 
 
+def _is_another_cell(found: Found, shapes: Shapes) -> bool:
+    """Whether it is a plain RNN or a GRU, with one gate or three, or a convolution."""
+    for names in found.cells.values():
+        if isinstance(recurrent := names.get("recurrent_kernel"), str):
+            *others, a, b = shapes[recurrent]
+            if len(others) > 1 or max(a, b) in (min(a, b), 3 * min(a, b)):
+                return True
+    return False
+
+
 # ---- choosing
 
 
@@ -342,7 +354,9 @@ def _one(found: list[Found], word: str, source: str) -> Found:
     if word.isdigit() and int(word) < len(found):
         return found[int(word)]
     plain = normalised(word)
-    matches = [f for f in found if plain == f.prefix] or [f for f in found if plain in f.prefix]
+    labels = [normalised(f.label) for f in found]
+    exact = [f for f, label in zip(found, labels, strict=True) if plain == label]
+    matches = exact or [f for f, label in zip(found, labels, strict=True) if plain in label]
     if len(matches) != 1:
         kind = "no LSTM" if not matches else f"{len(matches)} LSTMs"
         raise UserError(f"--layer {word}: {source} holds {kind} of that name:\n{_list(found)}")

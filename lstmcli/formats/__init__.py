@@ -62,6 +62,7 @@ READ_ONLY = {
     ".pkl": Format("pickle", "pickled"),
     ".index": Format("tensorflow", "tensorflow"),
     ".tflite": Format("tflite", "tflite"),
+    ".keras": Format("keras", "keras"),
 }
 
 _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}

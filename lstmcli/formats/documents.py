@@ -21,6 +21,7 @@ from lstmcli.formats.numerals import JSON_NAMES, row_texts
 from lstmcli.formats.precision import float32_arrays
 
 MOST_LEVELS = 64  # of objects within objects
+SHOWN = 8  # names of files
 
 MODELS = {  # what the outermost object of a program's model file has -> the module that reads it
     ("weightsManifest",): "tfjs",
@@ -49,6 +50,7 @@ def read_text(text: str, file: Opened) -> Document:
     if isinstance(value, list):
         document.arrays[""] = to_array(value, f"{source}: the list")
     elif isinstance(value, dict):
+        _refuse_index(value, source)
         _collect(value, "", document)
     else:
         raise UserError(f"{source} holds a single value; an object or a list was expected.")
@@ -102,6 +104,21 @@ def _decoder() -> Any:
 
 def _at(line: int | None) -> str:
     return "" if line is None else f", line {line}"
+
+
+def _refuse_index(members: dict[str, Any], source: str) -> None:
+    """Name the files that an index, as Keras and Hugging Face write it, sends its reader to."""
+    places = members.get("weight_map")
+    if not isinstance(places, dict) or "metadata" not in members:
+        return
+    named = [
+        one for held in places.values() for one in (held if isinstance(held, list) else [held])
+    ]
+    files = dict.fromkeys(_printable(one, source) for one in named if isinstance(one, str))
+    shown = " ".join(list(files)[:SHOWN]) + " ..." * (len(files) > SHOWN)
+    raise UserError(
+        f"{source} holds no weights, only in which files they are. Give these files: {shown}"
+    )
 
 
 class _TwiceError(Exception):

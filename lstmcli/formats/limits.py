@@ -32,6 +32,11 @@ def raised_to(most: int) -> Iterator[None]:
         _most.reset(token)
 
 
+def most() -> int:
+    """How many bytes one tensor may take."""
+    return _most.get()
+
+
 def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
     """The elements of a tensor that a file declares, before anything is made of it.
 

@@ -10,6 +10,7 @@ from lstmcli.formats.files import BYTE_ORDER_MARKS, Opened
 BINARY = {  # first bytes -> format
     b"\x93NUMPY": "npy",
     b"PK\x05\x06": "npz",  # an archive without members
+    b"\x89HDF\r\n\x1a\n": "keras",  # HDF5, of other programs too
 }
 
 PATTERNS = {  # what the first bytes match -> format
@@ -36,10 +37,11 @@ ARCHIVES = {  # ending of a member's name -> format; without any it is npz
     "serialized_exported_program.json": "torch",
     "MAR-INF/MANIFEST.json": "torch",
     ".data/extern_modules": "torch",
+    "model.weights.h5": "keras",
+    "model.weights.json": "keras",  # which says that it is in pieces
 }
 
 UNREAD = {  # first bytes -> what they belong to, and the way out; each is refused by its name
-    rb"\x89HDF\r\n\x1a\n": ("an HDF5 file (Keras writes them)", ""),
     rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE."),
     rb".{4}ORTM": (
         "a model in onnxruntime's own format",

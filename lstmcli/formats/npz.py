@@ -26,7 +26,6 @@ METHODS = (STORED, DEFLATED)  # what numpy writes
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day
 
 OTHERS = {
-    "model.weights.h5": "a Keras 3 model",
     "coefficients.bin": "a DL4J model",
 }
 

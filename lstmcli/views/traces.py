@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.conventions import Convention
 from lstmcli.core.excerpt import Arriving
 from lstmcli.core.model import Model, Trace
 from lstmcli.core.names import HOME, spaced
@@ -41,8 +42,14 @@ def header_sheet(
     read = f"{tuple(shape)}" + (f"  layout {layout}" if len(shape) == 3 else "")
     sizes = f"{_count(rows, 'row')} x {_count(steps, 'step')} x {_count(cell.inputs, 'input')}"
     _line(sheet, "inputs", read, sizes, width)
-    reading = [how.name, f"gates {spaced(how.gates)}", cell.dtype.name, *_unusual(model)]
-    _wrapped(sheet, "reading", reading, "", width)
+    alike = all(layer[0].convention == how for layer in model.layers)
+    reading = [how.name, f"gates {spaced(how.gates)}", cell.dtype.name]
+    _wrapped(sheet, "reading", reading + (_unusual(how, model.given) if alike else []), "", width)
+    labels = model.labels or ([] if alike else [""] * len(model.layers))
+    for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
+        own = [] if alike else _unusual(layer[0].convention, model.given)
+        words = [word for word in (label, *own) if word not in ("", "forget bias 0")]
+        _wrapped(sheet, f"layer{n}", words, "", width)
     learned = all(cell.initial_h is not None for _, cell in model.cells)
     state = [] if given_state or learned else ["zero initial state"]
     assumed = [*model.assumed, *state]
@@ -78,13 +85,13 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def _unusual(model: Model) -> list[str]:
+def _unusual(how: Convention, given: Mapping[str, Any]) -> list[str]:
     """The forget bias, and the settings that are not the plain cell's, in words."""
-    bias = model.convention.forget_bias
+    bias = how.forget_bias
     words = [f"forget bias {bias:+}" if bias else "forget bias 0"]
     usual = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
-    said = {"gates", "layout", "forget_bias"} | ({"masked_output"} - set(model.given))
-    for name, value in model.convention.settings().items():
+    said = {"gates", "layout", "forget_bias"} | ({"masked_output"} - set(given))
+    for name, value in how.settings().items():
         if name not in said and usual.get(name) != value:
             words.append(name.replace("_", " ") + ("" if value is True else f" {value}"))
     return words

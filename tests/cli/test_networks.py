@@ -195,3 +195,44 @@ def test_where_the_batch_lies_is_said_to_be_assumed_of_a_state_dict(
     assert words in lstm("run", "net.npz", "x.npy").out
     assert words not in lstm("run", "net.npz", "x.npy", "--layout", "time").out
     assert "in no tensor" not in lstm("run", "net.npz", "one.npy").out
+
+
+# ---- a model of Keras: layers by their names, each with its settings
+
+KERAS = GOLDEN / "keras_files" / "keras-3.15.1"
+
+
+@pytest.fixture
+def keras_inputs() -> str:
+    pytest.importorskip("h5py", reason="needs lstmcli[h5]")
+    with np.load(KERAS / "stacked.keras.npz") as members:
+        np.savez("x.npz", inputs=members["inputs"])
+        np.savez("theirs.npz", h=members["h"])
+    return "x.npz"
+
+
+def test_a_stack_of_keras_runs_by_the_names_of_its_layers(lstm: Lstm, keras_inputs: str) -> None:
+    model = str(KERAS / "stacked.keras")
+    asked = lstm("run", model, keras_inputs)
+    assert asked.status == 2
+    assert "--layer 0  or  --layer zeta\n  --layer 1  or  --layer alpha" in asked.err
+    assert "--layer 0,1 runs them one after the other" in asked.err
+    done = lstm("run", model, keras_inputs, "--layer", "zeta,alpha", "--steps", "0:1")
+    assert re.search(r"^layer0   zeta .*recurrent activation hard_sigmoid_1_6$", done.out, re.M)
+    assert re.search(r"^layer1   alpha   activation softsign", done.out, re.M)
+    lstm("run", model, keras_inputs, "--layer", "0,1", "-o", "ours.npz", "--only", "h,final_h")
+    assert lstm("diff", "ours.npz", "theirs.npz").status == 0
+
+
+def test_inspect_shows_the_layers_of_keras(lstm: Lstm, keras_inputs: str) -> None:
+    done = lstm("inspect", str(KERAS / "nested.keras"))
+    assert re.search(r"^lstm +inner/zeta +keras", done.out, re.M)
+    assert re.search(r"^lstm +alpha +keras", done.out, re.M)
+    told = lstm("inspect", str(KERAS / "nested.keras"), "-f", "json")
+    assert [one["layer"] for one in json.loads(told.out)["lstms"]] == ["inner/zeta", "alpha"]
+
+
+def test_the_final_state_alone_can_be_asked_for(lstm: Lstm, torch_case: dict[str, Any]) -> None:
+    done = lstm(*words("-f", "json", "--only", "final_c"))
+    assert (done.status, done.err) == (0, "")
+    np.testing.assert_allclose(json.loads(done.out)["final_c"], torch_case["final_c"], rtol=1e-5)

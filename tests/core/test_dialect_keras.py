@@ -41,5 +41,19 @@ def test_configs(words: list[dict[str, Any]], settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["swish", {"class_name": "Custom"}, ["tanh"], "scaled"])
 def test_an_activation_that_cannot_be_run_is_named(name: Any) -> None:
-    with pytest.raises(UserError, match="zeta has the activation"):
-        dialect_keras.read([layer(activation=name, name="zeta")])
+    told = dialect_keras.read([layer(activation=name, name="zeta")])
+    assert told.unknown["activation"].startswith("zeta has the activation")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"layer": layer(go_backwards=True)}, "runs backwards itself"),
+        ({"layer": layer("RNN", cell=layer("StackedRNNCells", cells=[]))}, "a stack of cells"),
+        ({"layer": layer(use_bias=True), "backward_layer": layer(use_bias=False)}, "use_bias"),
+        ({"merge_mode": "max"}, "merges by 'max'"),
+    ],
+)
+def test_both_directions_that_a_run_has_not(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=f"^both .*{message}"):
+        dialect_keras.read([layer("Bidirectional", name="both", **config)])

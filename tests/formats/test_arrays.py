@@ -198,7 +198,6 @@ def test_object_members_are_left_out_beside_others() -> None:
         (zipped({"a.npy": OBJECTS}), "nothing but Python objects"),
         (zipped({}), "without .npy members"),
         (zipped({"notes.txt": b"x"}), "without .npy members"),
-        (zipped({"config.json": b"{}", "model.weights.h5": b"x"}), "a Keras 3 model"),
         (zipped({"h.npy": saved(np.ones(2, complex))}), 'member "h" holds complex'),
         (zipped({"h.npy": claimed(f"({10**16},)")}), 'member "h" is cut short'),
         (zipped({"h.npy": b""}), 'member "h"'),

@@ -66,7 +66,6 @@ def test_whole_and_stepwise_writers_are_kept_apart() -> None:
     [
         (b"", "is empty"),
         (b" \n\t\n", "is empty"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(20), "an HDF5 file"),
         (b"\x1f\x8b\x08" + bytes(20), "a gzip archive"),
         (b"\x1c\0\0\0TFL3" + bytes(9), "TensorFlow Lite"),
         (b"a\0b", "neither text nor of a known kind"),

@@ -225,3 +225,16 @@ def test_a_lone_line_goes_by_its_suffix(tmp_path: Path) -> None:
 def test_broken_lines(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         piped(text)
+
+
+def test_an_index_names_the_files_that_hold_the_weights() -> None:
+    """As Keras 3.15 writes ``save_weights("w.weights.json", max_shard_size=...)``."""
+    index = {
+        "metadata": {"total_size": 1.94},
+        "weight_map": {
+            "/layers/lstm/cell/vars": ["w_00000.weights.h5", "w_00001.weights.h5"],
+            "/layers/dense/vars": "w_00001.weights.h5",
+        },
+    }
+    with pytest.raises(UserError, match=r"Give these files: w_00000\S+ w_00001\.weights\.h5$"):
+        piped(json.dumps(index))

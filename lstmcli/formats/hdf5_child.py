@@ -1,0 +1,174 @@
+"""The process that reads an HDF5 file for `formats.hdf5`: its own, for the library can crash.
+
+A damaged file can end the HDF5 library in a segmentation fault or an endless loop. So this
+process has limits of time and memory, and its parent survives it. The file is its standard input:
+it opens nothing else, and follows no link that leads out of the file.
+
+To standard output go lines of JSON. One with ``path`` and ``attributes`` is a group or a dataset;
+one with ``shape`` and ``dtype`` has as many bytes behind it as these tell. ``end`` is the last
+line of a file read whole, ``refused`` and ``damaged`` are the last of another.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection, Iterator
+from importlib import import_module
+from io import BytesIO
+from math import prod
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+MOST_OBJECTS = 1 << 16
+MOST_LEVELS = 32  # of groups within groups
+MOST_ATTRIBUTE = 64 << 20  # bytes
+MOST_TIMES = 100  # how much more than its bytes in the file a large dataset may hold
+LARGE = 64 << 20  # bytes up to which no dataset is suspected of being a bomb
+LARGE_FILE = 256 << 20  # and no file
+ELBOW_ROOM = 1 << 30  # bytes of address space beside the file and its largest tensor
+KINDS = "fiub"  # of numbers
+
+
+class Refused(Exception):
+    """Something in the file that is never followed or unpacked; the text says what."""
+
+
+class Wanted(NamedTuple):
+    """What the parent asks for."""
+
+    attributes: Collection[str]  # their names; a number may follow
+    leave_out: Collection[str]  # groups at the root
+    most: int  # bytes of a tensor
+    seconds: int  # of computing
+    size: int  # of the file in bytes
+
+
+def main(**wanted: Any) -> None:
+    """Read standard input and tell standard output what it holds."""
+    out = sys.stdout.buffer
+    try:
+        library = import_module("h5py")
+        stream: BinaryIO = sys.stdin.buffer
+        if not stream.seekable():
+            stream = BytesIO(stream.read())
+        _hold(Wanted(**wanted))
+        for piece in pieces(library, stream, Wanted(**wanted)):
+            out.write(piece)
+    except OSError as error:  # the parent has gone
+        out.write(line(damaged=str(error)))
+    out.flush()
+
+
+def _hold(wanted: Wanted) -> None:
+    """Set the limits of this process, where the system has them."""
+    try:
+        resource = import_module("resource")
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no file behind
+    tensor = min(wanted.most, max(LARGE, MOST_TIMES * wanted.size))
+    memory = ELBOW_ROOM + 2 * tensor + wanted.size
+    for kind, value in ((resource.RLIMIT_CPU, wanted.seconds), (resource.RLIMIT_AS, memory)):
+        _, most = resource.getrlimit(kind)
+        if most == resource.RLIM_INFINITY or most > value:
+            resource.setrlimit(kind, (value, most))
+
+
+def pieces(library: Any, stream: BinaryIO, wanted: Wanted) -> Iterator[bytes]:
+    """What is to be told of a file, in pieces; whatever is wrong with it is the last of them."""
+    try:
+        with library.File(stream, "r") as file:
+            walk = _Walk(library, wanted)
+            walk.describe(file, "", 0)
+            for told, dataset in walk.found:
+                yield line(**told)
+                if dataset is not None:
+                    yield dataset[()].tobytes()
+        yield line(end=True)
+    except Refused as error:
+        yield line(refused=str(error))
+    except Exception as error:  # of h5py, on damaged files: of nearly every class that there is
+        text = " ".join(str(error).split())
+        yield line(damaged=text or type(error).__name__)
+
+
+def line(**members: Any) -> bytes:
+    """A line of the answer; what is no text in a damaged name becomes "?"."""
+    return json.dumps(members, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+class _Walk:
+    """Every group and dataset of a file, each once, from the root down."""
+
+    def __init__(self, library: Any, wanted: Wanted) -> None:
+        self.library, self.wanted = library, wanted
+        self.found: list[tuple[dict[str, Any], Any]] = []
+        self._seen: set[int] = set()
+        self._bytes = 0
+
+    def describe(self, item: Any, path: str, level: int) -> None:
+        """Note down a group with all that is below it, or a dataset."""
+        self._refuse_loops(item, path, level)
+        told = {"path": path, "attributes": self._attributes(item)}
+        if isinstance(item, self.library.Dataset):
+            self._note(item, told)
+        elif isinstance(item, self.library.Group):
+            self.found.append((told, None))
+            for name in item:
+                if path or name not in self.wanted.leave_out:
+                    self._refuse_links(item, name, path)
+                    self.describe(item[name], f"{path}/{name}" if path else name, level + 1)
+
+    def _refuse_loops(self, item: Any, path: str, level: int) -> None:
+        address = self.library.h5o.get_info(item.id).addr
+        if address in self._seen:
+            raise Refused(f"{path} is another name of what has a name already")
+        if level > MOST_LEVELS or len(self._seen) >= MOST_OBJECTS:
+            raise Refused("it has too many groups, or too many in each other")
+        self._seen.add(address)
+
+    def _refuse_links(self, group: Any, name: str, path: str) -> None:
+        link = group.get(name, getlink=True)
+        if not isinstance(link, self.library.HardLink):
+            target = f" {link.filename}" if hasattr(link, "filename") else ""
+            kind = "another file," if target else "another place in it"
+            raise Refused(f"{path}/{name} is a link to {kind}{target}; links are not followed")
+
+    def _attributes(self, item: Any) -> dict[str, Any]:
+        values = {}
+        for name in item.attrs:
+            if name.rstrip("0123456789") not in self.wanted.attributes:
+                continue
+            told = item.attrs.get_id(name)
+            size = prod(told.shape) * told.dtype.itemsize
+            if size > MOST_ATTRIBUTE:
+                raise Refused(f"its attribute {name} takes {size:,} bytes")
+            values[name] = _texts(item.attrs[name])
+        return values
+
+    def _note(self, dataset: Any, told: dict[str, Any]) -> None:
+        """Note down a dataset of numbers, whose own bytes are in the file."""
+        path, kind = told["path"], dataset.dtype
+        if dataset.shape is None or (kind.kind not in KINDS and kind != np.dtype("V2")):
+            return
+        if dataset.external or dataset.is_virtual:
+            raise Refused(f"{path} keeps its numbers in another file, which is not opened")
+        count = prod(dataset.shape) * kind.itemsize
+        if count > max(LARGE, MOST_TIMES * dataset.id.get_storage_size()):
+            raise Refused(f"{path} would unpack to {count:,} bytes")
+        self._bytes += count
+        if self._bytes > max(LARGE_FILE, MOST_TIMES * self.wanted.size):
+            raise Refused(f"it would unpack to more than {self._bytes:,} bytes")
+        told |= {"shape": dataset.shape, "dtype": kind.str}
+        self.found.append((told, None if count > self.wanted.most else dataset))
+
+
+def _texts(value: Any) -> Any:
+    """An attribute as JSON has it: a text, or a list of texts."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        return [_texts(one) for one in value.ravel().tolist()]
+    return str(value)

@@ -1,0 +1,506 @@
+"""Files of real Keras, every weight bit for bit; and files that no Keras would write."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import random
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli import formats
+from lstmcli.core.run import run
+from lstmcli.errors import UserError
+from lstmcli.formats import Document, hdf5, keras_layers, limits
+from lstmcli.loading import load
+from tests.formats.hostile import mutations, truncations, withstand
+from tests.formats.kept import Kept
+
+h5py = pytest.importorskip("h5py", reason="needs lstmcli[h5]")
+
+FILES = Path(__file__).parent.parent / "golden" / "keras_files"
+RECORDED = sorted(str(path.relative_to(FILES))[:-4] for path in FILES.glob("*/*.npz"))
+BFLOAT16 = 1e-2  # that layer computes in it throughout
+NAMELESS = [name for name in RECORDED if name.endswith("plain.weights.h5") and "3.15" not in name]
+
+
+def told(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    with np.load(FILES / f"{name}.npz") as members:
+        arrays = dict(members)
+    return json.loads(str(arrays.pop("case"))), arrays
+
+
+def read(path: Path) -> Document:
+    return formats.read(str(path))
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Kept]:
+    kept = Kept()
+    yield kept
+    kept.close()
+
+
+@pytest.fixture
+def kept(process: Kept, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    monkeypatch.setattr(hdf5, "_answer", process.answer)
+    return process
+
+
+# ---- what Keras wrote
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
+    _, expected = told(name)
+    arrays = read(FILES / name).arrays
+    theirs: dict[str, list[np.ndarray]] = {}
+    for key, array in expected.items():
+        if key.startswith("weights/"):
+            layer = key.removeprefix("weights/").rpartition("/")[0]
+            theirs.setdefault(layer, []).append(array)
+    if name in NAMELESS:  # neither the file nor its path tells what the layers are called
+        theirs = dict(zip(("lstm", "lstm_1"), theirs.values(), strict=True))
+    assert sum(map(len, theirs.values())) == len(arrays)
+    for layer, wanted in theirs.items():
+        own = [array for key, array in arrays.items() if key.startswith(f"{layer}/")]
+        assert len(own) == len(wanted), layer
+        for ours, their in zip(own, wanted, strict=True):
+            assert ours.shape == their.shape
+            assert ours.dtype == np.float32
+            assert ours.tobytes() == their.tobytes(), layer
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_layers_give_what_keras_gives(name: str) -> None:
+    record, expected = told(name)
+    model = load(str(FILES / name), **({"layer": record["layer"]} if record["layer"] else {}))
+    assert model.convention.name == record["convention"]
+    trace = run(model, expected["inputs"])
+    bound = BFLOAT16 if "bfloat16" in name else 1e-6
+    np.testing.assert_allclose(trace.h, expected["h"], rtol=bound, atol=bound)
+
+
+def test_a_file_and_its_bytes_are_read_by_a_process_of_their_own() -> None:
+    """As a command does it: the file itself is handed on, or its bytes where it has none."""
+    path = FILES / "keras-3.15.1" / "stacked.h5"
+    piped = formats.read("-", io.BytesIO(path.read_bytes()))
+    for name, array in read(path).arrays.items():
+        np.testing.assert_array_equal(piped.arrays[name], array)
+    assert len(piped.arrays) == 6
+
+
+@pytest.mark.usefixtures("kept")
+def test_layers_come_in_the_order_of_the_model_not_of_the_alphabet() -> None:
+    for name in ("keras-3.15.1/nested.keras", "tf_keras-2.21.0/nested.h5"):
+        layers = list(dict.fromkeys(key.rpartition("/")[0] for key in read(FILES / name).arrays))
+        assert [layer.split("/")[0] for layer in layers] == ["inner", "alpha", "head"]
+
+
+# ---- settings
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("writer", ["keras-1.2.2", "tf_keras-2.21.0", "keras-3.15.1"])
+def test_hard_sigmoid_is_that_of_the_version(writer: str) -> None:
+    model = load(str(FILES / writer / "stacked.h5"), layer="zeta")
+    form = "hard_sigmoid_1_6" if writer.startswith("keras-3") else "hard_sigmoid_0.2"
+    assert model.convention.recurrent_activation == form
+    assert not model.assumed
+
+
+@pytest.mark.usefixtures("kept")
+def test_each_layer_of_a_stack_has_its_own_settings() -> None:
+    model = load(str(FILES / "keras-3.15.1" / "stacked.keras"), layer="0,1")
+    first, second = (layer[0].convention for layer in model.layers)
+    assert (first.activation, first.recurrent_activation) == ("tanh", "hard_sigmoid_1_6")
+    assert (second.activation, second.recurrent_activation) == ("softsign", "sigmoid")
+    state = run(model, np.ones((2, 5)))
+    assert state.final_h.shape == (3 + 2,)  # of different sizes: side by side
+    whole = run(model, np.ones((4, 5)))
+    chunk = run(model, np.ones((2, 5)), initial_state={"h": state.final_h, "c": state.final_c})
+    np.testing.assert_array_equal(chunk.h, whole.h[2:])
+
+
+@pytest.mark.usefixtures("kept")
+def test_several_lstms_are_listed_by_the_names_of_their_layers() -> None:
+    with pytest.raises(UserError, match=r"--layer inner/zeta\n.*--layer alpha"):
+        load(str(FILES / "keras-3.15.1" / "nested.keras"))
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_the_config_says_beside_settings() -> None:
+    model = load(str(FILES / "keras-3.15.1" / "options.keras"))
+    assert model.convention.go_backwards
+    assert not model.assumed  # that there is no bias is in the config
+    masking, stateful = model.remarks
+    assert "hide (Masking) masks steps" in masking
+    assert "zeta is stateful" in stateful
+
+
+# ---- files made by hand
+
+
+def made(path: Path, weights: dict[str, np.ndarray], **attributes: Any) -> Path:
+    """A file of the old layout with one layer, zeta."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = ["zeta"]
+        file.attrs.update(attributes)
+        group = file.create_group("zeta")
+        group.attrs["weight_names"] = list(weights)
+        for name, array in weights.items():
+            group[name] = array
+    return path
+
+
+def lstm(names: str = "zeta/{}:0", units: int = 3) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(units)
+    shapes: dict[str, tuple[int, ...]] = {
+        "kernel": (5, 4 * units), "recurrent_kernel": (units, 4 * units), "bias": (4 * units,)
+    }  # fmt: skip
+    return {names.format(k): rng.normal(size=s).astype(np.float32) for k, s in shapes.items()}
+
+
+def config(**words: Any) -> str:
+    layer = {"name": "zeta", "activation": "tanh", "recurrent_activation": "sigmoid", **words}
+    layers = [{"class_name": "LSTM", "config": {"return_sequences": False, **layer}}]
+    return json.dumps({"class_name": "Sequential", "config": {"name": "m", "layers": layers}})
+
+
+@pytest.mark.usefixtures("kept")
+def test_lists_of_names_that_are_cut_into_pieces(tmp_path: Path) -> None:
+    """Keras cuts what is longer than an attribute of HDF5 may be."""
+    path = made(tmp_path / "w.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        names = list(lstm())
+        del file["zeta"].attrs["weight_names"], file.attrs["layer_names"]
+        file.attrs["layer_names0"] = ["zeta"]
+        file["zeta"].attrs["weight_names0"] = names[:2]
+        file["zeta"].attrs["weight_names1"] = names[2:]
+    assert list(read(path).arrays) == list(lstm())
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_hard_sigmoid_without_a_version_is_said_as_assumed(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm(), model_config=config(recurrent_activation="hard_sigmoid"))
+    (text,) = load(str(path)).assumed
+    assert "hard_sigmoid_0.2, that of Keras 1 and 2" in text
+    assert "--recurrent-activation hard_sigmoid_1_6" in text
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(
+    ("version", "form", "told"),
+    [
+        ("2.2.4", "hard_sigmoid_0.2", "the default of Keras 2.2.4"),
+        ("2.1.6-tf", "hard_sigmoid_0.2", "the default of Keras 2.1.6-tf"),
+        ("2.2.4-tf", "sigmoid", "of 1.13 to 1.15 it is hard_sigmoid_0.2"),
+        ("2.3.1", "sigmoid", "sigmoid gates"),
+        ("3.15.1", "sigmoid", "sigmoid gates"),
+    ],
+)
+def test_weights_alone_have_the_default_of_their_version(
+    tmp_path: Path, version: str, form: str, told: str
+) -> None:
+    path = str(made(tmp_path / "w.h5", lstm(), keras_version=version))
+    model = load(path)
+    assert model.convention.recurrent_activation == form
+    assert told in model.assumed[0]
+    assert not load(path, recurrent_activation="relu").assumed
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_layer_whose_name_starts_at_the_root(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", {}, keras_version="2.3.1")
+    with h5py.File(path, "r+") as file:
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = ["/a/b"]
+        for name, array in lstm("/a/b/{}:0").items():
+            weights[name] = array
+        file["a/b"].attrs["weight_names"] = list(lstm("/a/b/{}:0"))
+    assert load(str(path), layer="a/b").cell.units == 3
+
+
+@pytest.mark.usefixtures("kept")
+def test_an_activation_that_a_run_has_not_is_named_and_can_be_replaced(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm(), model_config=config(activation="selu"))
+    with pytest.raises(UserError, match="zeta has the activation 'selu'") as error:
+        load(str(path))
+    assert "--activation" in str(error.value)
+    assert load(str(path), activation="relu").convention.activation == "relu"
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_layer_between_that_gives_its_last_step_is_told(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm(), model_config=config())
+    with h5py.File(path, "r+") as file:
+        file.attrs["layer_names"] = ["zeta", "next"]
+        file["next/next/kernel:0"] = np.ones((3, 8), "f4")
+        file["next/next/recurrent_kernel:0"] = np.ones((2, 8), "f4")
+        file["next"].attrs["weight_names"] = ["next/kernel:0", "next/recurrent_kernel:0"]
+    assert load(str(path), layer="zeta,next").remarks == (
+        "zeta gives only its last step in its model; here, every step.",
+    )
+    assert not load(str(path), layer="zeta").remarks
+
+
+@pytest.mark.usefixtures("kept")
+def test_hdf5_of_another_program_gives_its_arrays_by_their_paths(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["lstm/kernel"] = np.ones((5, 12), ">f8")
+        file["lstm/recurrent_kernel"] = np.ones((3, 12))
+        file["words"] = "text"
+    document = read(tmp_path / "w.h5")
+    assert document.format == "hdf5"
+    assert list(document.arrays) == ["lstm/kernel", "lstm/recurrent_kernel"]
+    assert document.arrays["lstm/kernel"].dtype == np.float64
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_gru_beside_an_lstm_is_no_choice(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        file.attrs["layer_names"] = ["gru", "zeta"]
+        file["gru/gru/kernel:0"] = np.ones((5, 24), "f4")
+        file["gru/gru/recurrent_kernel:0"] = np.ones((8, 24), "f4")
+        file["gru"].attrs["weight_names"] = ["gru/kernel:0", "gru/recurrent_kernel:0"]
+    assert load(str(path)).cell.units == 3
+
+
+def keras_archive(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def members_of(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_weights_in_several_files_are_named_with_the_way_out(tmp_path: Path) -> None:
+    path = keras_archive(tmp_path / "m.keras", {"config.json": b"{}", "model.weights.json": b"{}"})
+    with pytest.raises(UserError, match=r"several files.*\n.*model\.save_weights"):
+        read(path)
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(
+    ("member", "data", "message"),
+    [
+        ("model.weights.h5", b"no", "is no HDF5 file"),
+        ("config.json", b"{", "config is broken JSON"),
+        ("config.json", b"[" * 100_000, "config is broken JSON"),
+        ("metadata.json", b'"3', "broken JSON"),
+    ],
+)
+def test_archives_that_are_refused(tmp_path: Path, member: str, data: bytes, message: str) -> None:
+    members = members_of(FILES / "keras-3.15.1" / "stacked.keras")
+    path = keras_archive(tmp_path / "m.keras", {**members, member: data})
+    with pytest.raises(UserError, match=message):
+        read(path)
+
+
+def test_without_the_library_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hdf5, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"pip install 'lstmcli\[h5\]'"):
+        read(FILES / "keras-3.15.1" / "stacked.h5")
+
+
+# ---- files that lead out of themselves, or lie
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        read(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.usefixtures("kept")
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["kernel"] = np.ones((5, 12))
+    links = {
+        "external": (h5py.ExternalLink("secret.h5", "/kernel"), "another file, secret.h5"),
+        "soft": (h5py.SoftLink("/zeta"), "link to another place"),
+    }
+    for name, (link, message) in links.items():
+        path = made(tmp_path / f"{name}.h5", lstm())
+        with h5py.File(path, "r+") as file:
+            file["more"] = link
+        refused(path, message)
+
+
+@pytest.mark.usefixtures("kept")
+def test_groups_in_a_circle_are_refused(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        file["zeta/again"] = file["zeta"]
+    refused(path, "another name of what has a name")
+
+
+@pytest.mark.usefixtures("kept")
+def test_numbers_in_other_files_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(240))
+    path = made(tmp_path / "raw.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        external = [(str(tmp_path / "secret"), 0, 240)]
+        file.create_dataset("more", (5, 12), "f4", external=external)
+    refused(path, "keeps its numbers in another file")
+    path = made(tmp_path / "virtual.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        layout = h5py.VirtualLayout((5, 12), "f4")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "raw.h5"), "zeta/zeta/kernel:0", (5, 12))
+        file.create_virtual_dataset("more", layout)
+    refused(path, "keeps its numbers in another file")
+
+
+@pytest.mark.usefixtures("kept")
+def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
+    path = made(tmp_path / "gzip.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("more", (1 << 28,), "f4", compression="gzip")
+    refused(path, "would unpack to 1,073,741,824 bytes")
+    path = made(tmp_path / "shape.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("more", (1 << 40,), "f4", chunks=(1 << 10,))
+    refused(path, "would unpack to")
+    path = made(tmp_path / "deep.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        file.create_group("/".join("g" * 40))
+    refused(path, "too many groups")
+
+
+def test_a_tensor_larger_than_allowed_says_which_option_allows_it(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    with limits.raised_to(100):
+        refused(path, "--max-bytes 240")
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_weight_that_is_listed_and_not_there(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        del file["zeta/zeta/bias:0"]
+    refused(path, "lists zeta/zeta/bias:0 and does not hold it")
+
+
+# ---- damaged files
+
+
+SMALL = "keras-3.15.1/bidirectional.keras", "tf_keras-2.21.0/stacked.h5", "keras-1.2.2/stacked.h5"
+
+
+def test_the_command_survives_a_crash_and_a_loop_of_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the library does on some damaged files, done here by hand in the child."""
+    path = made(tmp_path / "w.h5", lstm())
+    monkeypatch.setattr(hdf5, "_CODE", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    refused(path, "library crashed, SIGSEGV")
+    monkeypatch.setattr(hdf5, "SECONDS", 1)
+    monkeypatch.setattr(hdf5, "_CODE", LOOPING)
+    refused(path, "stopped after 1 s")
+
+
+LOOPING = """
+import json, sys
+told = json.loads(sys.argv[1])
+sys.path[:] = told.pop("path")
+from lstmcli.formats import hdf5_child
+hdf5_child._hold(hdf5_child.Wanted(**told))
+while True: pass
+"""
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", SMALL)
+def test_damaged_files_end_in_a_line(tmp_path: Path, name: str) -> None:
+    data = (FILES / name).read_bytes()
+    withstand(tmp_path / "m", truncations(data, most=20), lambda path: load(path, layer="0"))
+    withstand(tmp_path / "m", mutations(data, 1, 60), lambda path: load(path, layer="0"))
+
+
+DAMAGED = (
+    "keras-1.2.2/bidirectional.h5", "keras-2.2.5/cells.h5", "tf.keras-2.11.1/plain_weights.h5",
+    "tf_keras-2.21.0/nested.h5", "tf_keras-2.21.0/cudnn.keras", "keras-3.15.1/nested.keras",
+    "keras-3.15.1/bfloat16.weights.h5", "keras-3.15.1/stacked.h5",
+)  # fmt: skip
+
+
+@pytest.mark.wide
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", DAMAGED)
+def test_thousands_of_damaged_files_end_in_a_line(tmp_path: Path, name: str) -> None:
+    """Files of every layout; of an archive its HDF5 file, which has no checksum."""
+    data = (FILES / name).read_bytes()
+    if data.startswith(b"PK"):
+        data = members_of(FILES / name)["model.weights.h5"]
+    withstand(tmp_path / "m", truncations(data, most=100), lambda path: load(path, layer="0"))
+    withstand(tmp_path / "m", mutations(data, 2, 400), lambda path: load(path, layer="0"))
+
+
+@pytest.mark.wide
+def test_damaged_files_are_read_as_the_command_reads_them(tmp_path: Path) -> None:
+    data = (FILES / "tf_keras-2.21.0" / "stacked.h5").read_bytes()
+    withstand(tmp_path / "m", mutations(data, 3, 30), lambda path: load(path, layer="0"))
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    [],
+    {},
+    "",
+    "zeta",
+    0,
+    -1,
+    1e308,
+    True,
+    [[]],
+    {"config": None},
+    {"name": []},
+    "x/y",
+)
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", ["keras-3.15.1/nested.keras", "keras-3.15.1/cells.keras",
+                                  "tf_keras-2.21.0/bidirectional.keras"])  # fmt: skip
+def test_configs_that_lie(tmp_path: Path, name: str) -> None:
+    """Some value anywhere in the config is something else."""
+    members, rng = members_of(FILES / name), random.Random(4)
+    told = json.loads(members["config.json"])
+    for _ in range(150):
+        changed = copy.deepcopy(told)
+        places = list(_places(changed))
+        holder, key = places[rng.randrange(len(places))]
+        holder[key] = rng.choice(ODD)
+        path = tmp_path / "m.keras"
+        keras_archive(path, {**members, "config.json": json.dumps(changed).encode()})
+        withstand(path, [path.read_bytes()], lambda path: load(path, layer="0"))
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    keys = value if isinstance(value, dict) else range(len(value))
+    for key in list(keys):
+        yield value, key
+        if isinstance(value[key], (dict, list)):
+            yield from _places(value[key])
+
+
+def test_classes_as_the_new_layout_spells_them() -> None:
+    spelled = {"LSTM": "lstm", "CuDNNLSTM": "cu_dnnlstm", "StackedRNNCells": "stacked_rnn_cells",
+               "Bidirectional": "bidirectional", "MyLSTM2": "my_lstm2"}  # fmt: skip
+    for name, kind in spelled.items():
+        assert keras_layers.Layer("x", {"class_name": name}).kind == kind
