@@ -101,6 +101,8 @@ def needed_settings(how: Convention, row: Convention) -> dict[str, Any]:
         value, usual = getattr(how, name, None), getattr(row, name, None)
         if name == "coupled" and value in row.absent.values():
             continue  # the absent tensors tell
+        if name == "layout" and value == usual:
+            continue  # a matter of the inputs, which the weights do not settle
         if name == "output_activation" and "activation" in needed:
             usual = needed["activation"]  # which sets both
         if value != usual or (name in row.hidden and value is not None):
