@@ -13,7 +13,7 @@ from lstmcli.core.model import Trace
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
-__all__ = ["as_json", "compare", "diff", "read_sides"]
+__all__ = ["as_json", "compare", "diff", "read_side", "read_sides", "side_of"]
 
 Array = npt.NDArray[Any]
 Result = str | Trace | Array
@@ -44,7 +44,12 @@ def read_sides(a: str, b: str, stdin: BinaryIO | None) -> tuple[Side, Side]:
     """Two files, or standard input for one of them."""
     if a == b == "-":
         raise UserError("- (standard input) can be read only once; give the other as a file.")
-    return _side(formats.read(a, stdin)), _side(formats.read(b, stdin))
+    return read_side(a, stdin), read_side(b, stdin)
+
+
+def read_side(path: str, stdin: BinaryIO | None) -> Side:
+    """One file, or standard input."""
+    return _side(formats.read(path, stdin))
 
 
 def side_of(result: Result, name: str) -> Side:

@@ -7,7 +7,7 @@ files.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, BinaryIO, NamedTuple
@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.core.conventions import Convention
-from lstmcli.core.decode import decode, directions, fold_weight_norm, paired
+from lstmcli.core.decode import Tensors, decode, directions, fold_weight_norm, paired
 from lstmcli.core.dialects import DIALECTS, Told, called, told
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.recognise import Found, Place, choose, find_convention, recognise
-from lstmcli.core.settings import SETTINGS, read_setting
+from lstmcli.core.settings import SETTINGS, of_cell, read_setting
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document, StepStream
 
@@ -33,6 +33,9 @@ STATE = "initial_state."
 _NOT_WEIGHTS = (*INPUT_NAMES, "lengths", "mask")
 
 
+Reader = Callable[[Mapping[str, Any]], Model]
+
+
 class Job(NamedTuple):
     """All that a run needs, as read."""
 
@@ -42,6 +45,7 @@ class Job(NamedTuple):
     initial_state: Mapping[str, Array]
     lengths: Array | None = None
     mask: Array | None = None
+    reread: Reader | None = None  # the model under further settings
 
 
 class Named(NamedTuple):
@@ -81,13 +85,16 @@ def load_job(
     x, name, holder = _read_inputs(inputs, documents, stdin)
     if holder is not None and holder not in documents:
         settings = {**settings_in(holder), **settings}
+
+    reread = reader(documents, settings)
     return Job(
-        load_model(documents, settings),
+        reread({}),
         x,
         name,
         _initial_state(initial_state, [*documents, *([holder] if holder else [])], stdin),
         _lengths(lengths, holder, stdin),
         _beside("mask", mask, holder, stdin),
+        reread,
     )
 
 
@@ -99,8 +106,22 @@ def load(*paths: str, **settings: Any) -> Model:
     UserError
         for whatever is wrong with files, names, shapes or settings.
     """
-    checked = {k: v if k == "layer" else read_setting(k, v, "load") for k, v in settings.items()}
-    return load_model([read_named(Named.parse(path), None) for path in paths], checked)
+    documents = [read_named(Named.parse(path), None) for path in paths]
+    return load_model(documents, checked(settings, "load"))
+
+
+def reader(documents: Sequence[Document], settings: Mapping[str, Any]) -> Reader:
+    """From further settings to the model in some documents: files are read once."""
+
+    def reread(further: Mapping[str, Any]) -> Model:
+        return load_model(documents, {**settings, **further})
+
+    return reread
+
+
+def checked(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Settings as keywords of a function, read and checked."""
+    return {k: v if k == "layer" else read_setting(k, v, where) for k, v in settings.items()}
 
 
 def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:
@@ -173,7 +194,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         every = [each for own in words.values() for each in own]
         _refuse_unknown(every, given, source)
         settings_of = {place: _settings(own) | given for place, own in words.items()}
-        cells = _layers(one, tensors, settings_of, source)
+        cells = _layers(one, tensors, settings_of, source, len(layers))
         layers += cells
         labels += [one.label] * len(cells)
         said = next(iter(settings_of.values()))
@@ -232,18 +253,35 @@ def _layers(
     tensors: Mapping[str, Array],
     said: Mapping[Place, Mapping[str, Any]],
     source: str,
+    first: int,
 ) -> list[tuple[Cell, ...]]:
-    """The cells of one LSTM, layer by layer, forward before backward, each as is said of it."""
-    asked = next(iter(said.values())).get("dtype")
-    dtype = _dtype([tensors[name] for name in found.tensors], asked)
+    """The cells of one LSTM, layer by layer, forward before backward, each as is said of it.
+
+    ``first`` is the number of its first layer in the model.
+    """
+    given = next(iter(said.values()))
+    dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
     layers: dict[int, list[Cell]] = {}
+    origin: dict[int, Tensors] = {}
     for (layer, direction), names in sorted(found.cells.items()):
         how = found.convention.changed(said[layer, direction])
         held = {role: _typed(name, tensors, dtype) for role, name in names.items()}
         for one in directions(held, how):
-            layers.setdefault(layer, []).append(decode(one, how, source))
+            cell = decode(one, how, source)
+            layers.setdefault(layer, []).append(cell)
+            origin[id(cell)] = one
     cells = [tuple(layer) for layer in layers.values()]
-    return paired(cells) if found.convention.directions_count else cells
+    cells = paired(cells) if found.convention.directions_count else cells
+    apart = _apart(given)
+    return [
+        tuple(
+            decode(origin[id(cell)], cell.convention.changed(own), source)
+            if (own := apart.get(f"layer{n}{'_reverse' * d}"))
+            else cell
+            for d, cell in enumerate(layer)
+        )
+        for n, layer in enumerate(cells, first)
+    ]
 
 
 def _told(document: Document, names: Sequence[str]) -> Told:
@@ -257,6 +295,16 @@ def _told(document: Document, names: Sequence[str]) -> Told:
 def _settings(words: Sequence[Told]) -> Settings:
     """What the files say of one cell, together."""
     return {name: value for said in words for name, value in said.settings.items()}
+
+
+def _apart(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of one cell alone: ``layer1_reverse.forget_bias``."""
+    apart: dict[str, dict[str, Any]] = {}
+    for name, value in given.items():
+        cell, setting = of_cell(name)
+        if cell:
+            apart.setdefault(cell, {})[setting] = value
+    return apart
 
 
 def _typed(

@@ -28,6 +28,7 @@ MAY = {
 }  # fmt: skip
 JOINTS = {
     "loading", "saving", "comparing", "inspecting", "deriving", "converting", "exporting",
+    "explaining",
 }  # fmt: skip
 
 

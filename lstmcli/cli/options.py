@@ -7,16 +7,8 @@ from typing import Any
 
 import click
 
-from lstmcli.core.settings import SETTINGS, read_setting
+from lstmcli.core.settings import FLAGS, SETTINGS, WITH_OPTION, read_setting
 from lstmcli.errors import UserError
-
-_FLAGS = ("reverse", "go_backwards")
-_WITH_OPTION = (
-    "convention", "gates", "forget_bias", "activation", "recurrent_activation",
-    "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
-    "layout", "dtype", "merge", "masked_output",
-)  # fmt: skip
-"""Settings with an option of their own; ``--set`` takes every setting."""
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -41,12 +33,12 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     function = reading_options(function)
     function = click.option(
         "--set", "set_", multiple=True, metavar="NAME=VALUE",
-        help=f"Any setting by name: {', '.join(n for n in SETTINGS if n not in _WITH_OPTION)}.",
+        help=f"Any setting by name: {', '.join(n for n in SETTINGS if n not in WITH_OPTION)}.",
     )(function)  # fmt: skip
     function = click.option("--layer", metavar="NAME|N", help="Which LSTM of several.")(function)
-    for name in reversed((*_WITH_OPTION, *_FLAGS)):
+    for name in reversed((*WITH_OPTION, *FLAGS)):
         setting, option = SETTINGS[name], f"--{name.replace('_', '-')}"
-        if name in _FLAGS:
+        if name in FLAGS:
             function = click.option(option, is_flag=True, default=None, help=setting.help)(function)
         else:
             function = click.option(option, metavar="X", help=setting.help)(function)
@@ -62,7 +54,7 @@ def settings_from(options: dict[str, Any]) -> dict[str, Any]:
         naming the option, for a value that it does not take.
     """
     settings = {}
-    for name in (*_WITH_OPTION, *_FLAGS):
+    for name in (*WITH_OPTION, *FLAGS):
         if (value := options.pop(name)) is not None:
             settings[name] = read_setting(name, value, f"--{name.replace('_', '-')}")
     settings |= named_settings(options.pop("set_"), "--set")

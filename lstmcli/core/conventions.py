@@ -106,6 +106,7 @@ class Convention:
     empty_rows: str = "initial"  # final state of a row of length 0; or "zero"
     state: str = "carried"
     initial_state: str = "given"
+    lengths: str = "given"
 
     # what its framework can be told, beside the tensors: setting -> its values; "" is any
     takes: Mapping[str, str] = field(default_factory=dict)
@@ -125,6 +126,8 @@ class Convention:
         changes = {k: v for k, v in settings.items() if k in known and k in SETTINGS}
         if "activation" in changes:
             changes.setdefault("output_activation", changes["activation"])
+        if changes.get("peepholes") == "old_c":
+            changes["output_peephole"] = "old_c"
         if "masked_output" in changes:
             both = dict.fromkeys(("masked_output_merged", "past_length"), changes["masked_output"])
             changes |= both
@@ -134,7 +137,7 @@ class Convention:
         """The settings of a run, by option name; those that are off are left out."""
         off = {
             "bias": "once", "peepholes": "used", "state": "carried", "initial_state": "given",
-            "merge": "concat", "masked_output": "zero", "rows": "xh",
+            "lengths": "given", "merge": "concat", "masked_output": "zero", "rows": "xh",
         }  # fmt: skip
         values = {name: getattr(self, name) for name in SETTINGS if hasattr(self, name)}
         return {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.conventions import Convention
+from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.model import Cell
 from lstmcli.core.names import HOME
 from lstmcli.errors import UserError
@@ -189,8 +189,16 @@ class _Decoder:
         blocks = {gate: a if by_rows else a.T for gate, a in held.items()}
         home = np.zeros((4, *next(iter(blocks.values())).shape), next(iter(held.values())).dtype)
         for gate, block in blocks.items():
-            home[HOME.index(gate)] = block
+            home[self._place(gate, role)] = block
         return home
+
+    def _place(self, gate: str, role: str) -> int:
+        """Where the tensor that is called a gate's belongs: a changed order exchanges names."""
+        own = CONVENTIONS[self.how.name].gates
+        tensor = role.split("_")[0] if role.endswith("kernel") else "bias"
+        order = self.how.order_of(tensor)
+        changed = len(order) == len(own) and gate in own
+        return HOME.index(order[own.index(gate)] if changed else gate)
 
     def _oriented(self, kernel: Array, recurrent: Array) -> tuple[Array, ...]:
         """Kernel (4H, I), recurrent kernel (4H, P) and perhaps peepholes (3, H).
@@ -320,7 +328,7 @@ class _Decoder:
         for gate, vector in vectors.items():
             if vector.size != some.size:
                 raise self._error(f"the {_words(role)}s of its gates differ in length")
-            home[HOME.index(gate)] = vector
+            home[self._place(gate, role)] = vector
         return home
 
     def _peephole(self) -> Array | None:

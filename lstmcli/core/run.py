@@ -88,6 +88,8 @@ def run(
     keep = kept_names(keep)
     x, layout = check_inputs(model, np.asarray(x), layout, name)
     major = as_time_major(x, layout)  # (T, B, I)
+    if model.convention.lengths == "ignored":
+        lengths = mask = None
     rows = major.shape[1]
     valid = valid_steps(lengths, mask, major.shape, layout)
     states = split_state(initial_state or {}, model, rows)

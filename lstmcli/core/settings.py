@@ -7,7 +7,8 @@ numpy here: ``lstm run --help`` lists these too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from lstmcli.core.names import ACTIVATION_NAMES, read_activation_name, read_gate_order
@@ -45,7 +46,7 @@ def _number(value: Any) -> float:
 
 
 def _bound(value: Any) -> float | None:
-    if value == "none":  # TensorFlow's BlockLSTM has one unless it is told not to
+    if value is None or value == "none":  # TensorFlow's BlockLSTM has one unless told not to
         return None
     number = _number(value)
     if number <= 0:
@@ -111,16 +112,62 @@ SETTINGS: dict[str, Setting] = {
     "initial_state": Setting(
         _one_of("given", "zero", "swapped"), "What becomes of a given initial state."
     ),
+    "lengths": Setting(_one_of("given", "ignored"), "What becomes of given lengths, or of a mask."),
     "dtype": Setting(
         _one_of("float16", "float32", "float64", "longdouble"), "Number type of the computation."
     ),
 }
 
 
+FLAGS = ("reverse", "go_backwards")
+"""Settings whose option is a flag."""
+
+WITH_OPTION = (
+    "convention", "gates", "forget_bias", "activation", "recurrent_activation",
+    "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
+    "layout", "dtype", "merge", "masked_output",
+)  # fmt: skip
+"""Settings with an option of their own that takes a value; ``--set`` takes every setting."""
+
+
+def option_words(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as they are typed: ``--forget-bias 0 --set recurrent_gates=ifgo``."""
+    words: list[str] = []
+    for name, value in settings.items():
+        text = _typed(value)
+        option = f"--{name.replace('_', '-')}"
+        if name in FLAGS and value is True:
+            words.append(option)
+        elif name == "layer" or name in WITH_OPTION:
+            words += [f"{option}={text}"] if text.startswith("-") else [option, text]
+        else:
+            words += ["--set", f"{name}={text}"]
+    return words
+
+
+def _typed(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return (
+        f"{value:.17g}"
+        if isinstance(value, float) and value != round(value, 12)
+        else (f"{value:.12g}" if isinstance(value, float) else str(value))
+    )
+
+
+_CELL = re.compile(r"(layer\d+(?:_reverse)?)\.(\w+)")
+
+
+def of_cell(name: str) -> tuple[str, str]:
+    """``layer1_reverse.forget_bias`` as the cell and its setting; the cell is "" for all cells."""
+    match = _CELL.fullmatch(name)
+    return (match[1], match[2]) if match else ("", name)
+
+
 def read_setting(name: str, value: Any, where: str) -> Any:
     """One value, checked; ``where`` starts the message: ``--gates``, ``weights.json``, ..."""
     try:
-        setting = SETTINGS[name]
+        setting = SETTINGS[of_cell(name)[1]]
     except KeyError:
         raise UserError(
             f"{where}: there is no setting {name!r}.{did_you_mean(name, SETTINGS)}\n"

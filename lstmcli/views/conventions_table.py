@@ -397,6 +397,9 @@ _RUNNING = (
     Line("past a row's end", ("past_length",), lambda row: _MASKED[row.past_length]),
     Line("masked steps", ("masked_output", "masked_output_merged"), _masked),
     Line("states", ("states", "empty_rows", "state", "initial_state"), _states),
+    Line(
+        "lengths", ("lengths",), lambda row: f"as {row.lengths}" if row.lengths != "given" else ""
+    ),
     Line("options", ("takes",), _takes),
     Line("assumed", ("hidden",), _hidden),
 )

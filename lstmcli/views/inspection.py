@@ -10,6 +10,7 @@ from typing import Any
 from lstmcli.core.conventions import CONVENTIONS
 from lstmcli.core.inspection import Inspection, Lstm, Tensor, Unread
 from lstmcli.core.names import spaced
+from lstmcli.core.settings import option_words
 from lstmcli.core.spelling import gates_apart
 from lstmcli.views.numbers import number
 from lstmcli.views.prose import apart, labelled
@@ -229,12 +230,4 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
         given.setdefault("layer", first.layer)
     if first.rivals:
         given.setdefault("convention", first.model.convention.name)
-    for name, value in given.items():
-        words += _option(name, value)
-    return shlex.join(words)
-
-
-def _option(name: str, value: Any) -> list[str]:
-    if name in ("layer", "convention"):
-        return [f"--{name}", str(value)]
-    return ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+    return shlex.join([*words, *option_words(given)])

@@ -69,7 +69,7 @@ def test_the_last_line_is_what_to_type_next(tmp_path: Path) -> None:
     rivals = golden("tensorflow1/block_lstm")
     assert sheet(rivals, 80)[-1].endswith(" --convention tf-block")
     changed = sheet(one, None, forget_bias=1.0, interleaved=False)[-1]
-    assert changed.endswith(" --set forget_bias=1.0 --set interleaved=false")
+    assert changed.endswith(" --forget-bias 1 --set interleaved=false")
     spaced = tmp_path / "a file.npz"
     np.savez(spaced, kernel=np.ones((5, 8)), bias=np.ones(8), inputs=np.ones((2, 3)))
     assert sheet(str(spaced), None)[-1] == f"next      lstm run '{spaced}'"

@@ -1,0 +1,1 @@
+"""Which reading of some weights gives the outputs that were expected."""

@@ -1,0 +1,269 @@
+"""One cell on the bench: its weights, its inputs and what it should give, by the readings.
+
+A bench knows how a reading moves inputs and EXPECTED (`Course`), starts a `Batch` of readings, and
+says how far each step's arrays are from EXPECTED, counted in tolerances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.conventions import Convention
+from lstmcli.core.explain.data import Course, Expected, Known, course
+from lstmcli.core.explain.space import COLUMNS, Space
+from lstmcli.core.explain.stepping import Batch, Constants, products_of, single_unit_steps_alone
+from lstmcli.core.explain.weights import Decoder, Weights
+from lstmcli.core.model import Cell
+from lstmcli.core.names import HOME
+
+Array = npt.NDArray[Any]
+
+UNITS = 12  # of a first step: enough to tell any two readings apart
+
+_VIEW = ("layout", "reverse", "flip_output", "lengths")
+
+
+class Allowance(NamedTuple):
+    """The tolerance of an element e: half its printed unit + absolute + relative |e|."""
+
+    absolute: float
+    relative: float
+    name: str = ""
+
+    def of(self, known: Known) -> Array:
+        """For each element."""
+        allowed: Array = known.half + self.absolute + self.relative * np.abs(known.values)
+        return allowed
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Inputs (T, B, I), EXPECTED and the steps that count, for one reading of the axes."""
+
+    x: Array
+    expected: Expected
+    valid: Array | None = None  # (T, B)
+
+
+class View(NamedTuple):
+    """A course on one row of the batch, its elements' tolerances, and the first step known."""
+
+    course: Course
+    allowed: Mapping[str, Array]
+    first: int
+    row: int
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.course.x)
+
+
+class Bench:
+    """A cell under test.
+
+    Parameters
+    ----------
+    decoder
+        from settings to the cell, in float64.
+    how
+        the assumed convention of this cell.
+    layouts
+        by ``layout``: the assumed one first, the other if it is possible.
+    state
+        h (B, P) and c (B, H) that are given, or None.
+    backward
+        whether this cell is the backward one of its layer.
+    without
+        columns that cannot matter, beyond those that this bench sees itself.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        how: Convention,
+        layouts: Mapping[str, Layout],
+        allowance: Allowance,
+        state: tuple[Array, Array] | None = None,
+        backward: bool = False,
+        without: tuple[str, ...] = (),
+    ) -> None:
+        self.how, self.layouts, self.allowance = how, layouts, allowance
+        self.state, self.backward = state, backward
+        cell = decoder({})
+        first = next(iter(layouts.values()))
+        self.names = tuple({n: None for n in (*first.expected.sequences, *first.expected.finals)})
+        idle = (*without, *self._idle(cell, first), *_idle_in_decoding(decoder, cell, how))
+        self.space = Space(_assumed(how, next(iter(layouts))), idle)
+        self.weights = Weights(decoder, self.space)
+        self.steps = len(first.x)
+        self._views: dict[tuple[Any, ...], View] = {}
+
+    def _idle(self, cell: Cell, first: Layout) -> Iterator[str]:
+        """Columns that cannot matter here."""
+        if cell.peephole is None:
+            yield "peepholes"
+        if self.state is None:
+            yield "initial_state"
+        if first.valid is None:
+            yield "lengths"
+        if len(self.layouts) == 1:
+            yield "layout"
+        if self.names != ("h",):
+            yield "array"
+        if len(self.how.gates) < 4:
+            yield from ("kernel_gates", "recurrent_gates", "bias_gates")
+        if cell.outputs != cell.units:
+            yield "array"
+        if len(first.x) == 1 or self.how.go_backwards:
+            yield "reverse"
+        if len(first.x) == 1 or not first.expected.sequences:
+            yield "flip_output"
+        if len(first.x) == 1:
+            yield "state"
+
+    # ---- readings
+
+    def views(self, codes: Array) -> Iterator[tuple[View, Array]]:
+        """The readings (places) that share a view."""
+        columns = [self.space.column(name) for name in _VIEW]
+        keys = codes[:, columns].astype(np.int64) @ np.array([1, 8, 64, 512])
+        for key in np.unique(keys):
+            which = np.flatnonzero(keys == key)
+            yield self._view(tuple(codes[which[0], columns])), which
+
+    def keys(self, codes: Array) -> Array:
+        """One number for each reading, the same where weights and all else are the same."""
+        kernel, recurrent, bias = self.weights.places(codes)
+        return self.space.keys(codes, {"kernel": kernel, "recurrent": recurrent, "bias": bias})
+
+    def _view(self, key: tuple[int, ...]) -> View:
+        if key not in self._views:
+            values = (self.space.values[n][c] for n, c in zip(_VIEW, key, strict=True))
+            layout, reverse, flip, lengths = values
+            held = self.layouts[layout]
+            turned = self.backward or reverse or self.how.go_backwards
+            flipped = (turned and not self.how.go_backwards) != flip
+            valid = held.valid if lengths == "given" else None
+            self._views[key] = self._on_a_row(course(held.x, held.expected, turned, flipped, valid))
+        return self._views[key]
+
+    def _on_a_row(self, whole: Course) -> View:
+        """The row that is known from the earliest step on, and of those the one known best."""
+        told = sum(np.isfinite(k.values).sum(axis=2) for k in whole.known.values())  # (T, B)
+        early = (np.cumsum(np.asarray(told) > 0, axis=0) > 0).sum(axis=0)
+        row = int(np.lexsort((np.asarray(told).sum(axis=0), early))[-1])
+        one = slice(row, row + 1)
+        known = {name: Known(k.values[:, one], k.half[:, one]) for name, k in whole.known.items()}
+        view = Course(whole.x[:, one], known)
+        allowed = {name: self.allowance.of(k) for name, k in known.items()}
+        return View(view, allowed, view.first_step(self.names), row)
+
+    def start(self, initial: str, row: int) -> tuple[Array, Array] | None:
+        """h (1, P) and c (1, H) of a row, None if they are zero."""
+        cell = self.weights.cell
+        if self.state is not None and initial != "zero":
+            h, c = self.state[::-1] if initial == "swapped" else self.state
+            return h[row : row + 1], c[row : row + 1]
+        if cell.initial_h is None or cell.initial_c is None or initial == "zero":
+            return None
+        return cell.initial_h[None], cell.initial_c[None]
+
+    def starts(self, codes: Array, row: int) -> Iterator[tuple[tuple[Array, Array] | None, Array]]:
+        """The readings (places) that start from the same state."""
+        column = codes[:, self.space.column("initial_state")]
+        for code in np.unique(column):
+            initial = self.space.values["initial_state"][code]
+            yield self.start(initial, row), np.flatnonzero(column == code)
+
+    def batch(
+        self,
+        codes: Array,
+        constants: Constants,
+        start: tuple[Array, Array] | None,
+        units: Array | None = None,
+        dtype: Any = np.float64,
+    ) -> Batch:
+        """Readings of one view and one start, before the first step."""
+        return Batch(self.weights, codes, constants, start, 1, units, dtype)
+
+    def advance(self, batch: Batch, view: View, step: int) -> dict[str, Array]:
+        """One step of a batch over the inputs of a view."""
+        x = view.course.x[step]  # (1, I)
+        products = {
+            place: products_of(self.weights.kernels[place], x, batch.units, batch.dtype)
+            for place in batch.kernels
+        }
+        return batch.advance(products)
+
+    def sampled(self) -> Array | None:
+        """Units that a first step can do with; None: all."""
+        cell = self.weights.cell
+        if cell.units <= UNITS or not single_unit_steps_alone(cell):
+            return None
+        return np.linspace(0, cell.units - 1, UNITS).astype(int)
+
+    # ---- against EXPECTED
+
+    def off(
+        self,
+        batch: Batch,
+        arrays: Mapping[str, Array],
+        view: View,
+        step: int,
+        hidden: tuple[str, ...] = (),
+    ) -> Iterator[tuple[str, Array, Array, Array]]:
+        """Of a step: name, what each reading gives (n, K), EXPECTED (K,) and its tolerance (K,).
+
+        Only what is known is given; ``hidden`` arrays are left out.
+        """
+        codes = batch.codes[:, self.space.column("array")]
+        for name, known in view.course.known.items():
+            if name not in arrays or name in hidden:
+                continue
+            expected, allowed = known.values[step, 0], view.allowed[name][step, 0]
+            if batch.units is not None:
+                expected, allowed = expected[batch.units], allowed[batch.units]
+            told = np.flatnonzero(np.isfinite(expected))
+            if not told.size:
+                continue
+            given = arrays[name][:, 0]
+            if codes.any():
+                given = given.copy()
+                for code in np.unique(codes[codes > 0]):
+                    which = codes == code
+                    given[which] = arrays[self.space.values["array"][code]][which, 0]
+            yield name, given[:, told], expected[told], allowed[told]
+
+
+def _idle_in_decoding(decoder: Decoder, cell: Cell, how: Convention) -> Iterator[str]:
+    """Settings of a fused kernel where there is none, or of one tensor where each gate has its."""
+    other = decoder({"rows": "hx" if how.rows == "xh" else "xh"})
+    if np.array_equal(other.kernel, cell.kernel):
+        yield "rows"
+    other = decoder({"interleaved": not how.interleaved})
+    if cell.units > 1 and np.array_equal(other.kernel, cell.kernel):
+        yield "interleaved"
+
+
+def _assumed(how: Convention, layout: str) -> dict[str, Any]:
+    """The value of each column in a convention."""
+    assumed = {name: getattr(how, name, None) for name in COLUMNS}
+    for tensor in ("kernel", "recurrent", "bias"):
+        assumed[f"{tensor}_gates"] = how.order_of(tensor)
+    if len(how.gates) < len(HOME):  # coupled gates of three blocks are searched in no other order
+        assumed |= dict.fromkeys(("kernel_gates", "recurrent_gates", "bias_gates"), "ifgo")
+    return assumed | {"layout": layout, "array": "h", "lengths": "given"}
+
+
+def with_allowance(bench: Bench, allowance: Allowance) -> Bench:
+    """The same bench with another tolerance; what was decoded is shared."""
+    other = copy(bench)
+    other.allowance, other._views = allowance, {}
+    return other

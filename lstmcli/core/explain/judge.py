@@ -1,0 +1,222 @@
+"""Whether a reading gives EXPECTED: it is run as `lstm run` runs it, and compared to the last place.
+
+Rounding grows where a net is chaotic, so a run in float32 beside the one in float64 says how much.
+Where it grows a thousandfold, a free run proves nothing any more: each step is then started from
+EXPECTED's own h, with c carried on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.alignment import STEP_ORDER, ArrayName
+from lstmcli.core.explain.bench import Allowance
+from lstmcli.core.explain.data import Expected, Known
+from lstmcli.core.explain.space import Changes
+from lstmcli.core.model import Model, Trace
+from lstmcli.core.run import run
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+Reader = Callable[[Mapping[str, Any]], Model]
+"""From settings, beside those that were given, to the model."""
+
+EPS32 = float(np.finfo(np.float32).eps)
+ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
+CHAOTIC = 1e3  # times the usual rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What was asked: weights behind a reader, inputs, and EXPECTED by layout."""
+
+    read: Reader
+    x: Array
+    layout: str  # "steps", "batch", "time": as assumed
+    expected: Mapping[str, Expected]  # by layout
+    initial_state: Mapping[str, Array] = field(default_factory=dict)
+    lengths: Array | None = None
+    mask: Array | None = None
+
+    def trace(self, settings: Mapping[str, Any]) -> Trace:
+        """Run under settings; those of the data alone are left out."""
+        settings = {k: v for k, v in settings.items() if k != "array"}
+        layout = settings.get("layout", self.layout)
+        model = self.read(settings)
+        keep = self._kept()
+        return run(
+            model, self.x, keep, layout=None if layout == "steps" else layout,
+            initial_state=self.initial_state, lengths=self.lengths, mask=self.mask,
+        )  # fmt: skip
+
+    def _kept(self) -> tuple[str, ...]:
+        first = next(iter(self.expected.values()))
+        bases = {ArrayName.of(name).base for name in first.sequences}
+        return ("h", "c", "i", "f", "g", "o") if bases != {"h"} or first.finals else ("h",)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run first leaves EXPECTED."""
+
+    array: str
+    step: int | None
+    row: int
+    unit: int
+    given: float
+    expected: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a run of a reading compares with EXPECTED."""
+
+    worst: float  # the greatest difference, in tolerances
+    max_abs: float
+    rms: float
+    agreeing: int
+    total: int
+    first: Place | None
+    growth: float = 1.0  # how many times the usual rounding this net makes
+    forced: bool = False  # judged step by step, from EXPECTED's own h
+
+    @property
+    def fits(self) -> bool:
+        """Whether every known number of EXPECTED is met."""
+        return self.worst <= 1
+
+
+NEVER = Verdict(np.inf, np.inf, np.inf, 0, 0, None)
+"""Of a reading that cannot be run at all."""
+
+
+def settings_of(changes: Changes) -> dict[str, Any]:
+    """Changes as settings by name."""
+    return {change.setting: change.value for change in changes}
+
+
+def judged(case: Case, changes: Changes, allowance: Allowance, forced: Forced = None) -> Verdict:
+    """Run a reading, and compare.
+
+    ``forced`` gives the arrays of a run whose every step starts from EXPECTED's h, where the case
+    allows that.
+    """
+    settings = settings_of(changes)
+    expected = _expected(case, settings)
+    if expected is None:
+        return NEVER
+    with np.errstate(all="ignore"):
+        try:
+            fine = case.trace({**settings, "dtype": "float64"})
+        except UserError:
+            return NEVER
+        array = settings.get("array", "h")
+        verdict = compared(_given(fine, array), expected, allowance)
+        if verdict.fits or allowance.absolute < ROUNDING / 2:
+            return verdict
+        coarse = case.trace({**settings, "dtype": "float32"})
+    growth = _growth(_given(fine, array), _given(coarse, array), expected)
+    if growth <= 1:
+        return verdict
+    if growth <= CHAOTIC:
+        return compared(_given(fine, array), expected, allowance, growth)
+    if forced is None:
+        return verdict
+    arrays = forced(changes)
+    if arrays is None:
+        return verdict
+    return compared(arrays, expected, allowance, growth, forced=True)
+
+
+Forced = Callable[[Changes], "Mapping[str, Array] | None"] | None
+
+
+def _expected(case: Case, settings: Mapping[str, Any]) -> Expected | None:
+    return case.expected.get(settings.get("layout", case.layout))
+
+
+def _given(trace: Trace, array: str) -> dict[str, Array]:
+    """A trace as EXPECTED lies: sequences (T, B, K), last states (B, K); h is what was asked for."""
+    given = {}
+    for name, values in trace.members().items():
+        if name.startswith("final_"):
+            given[name] = values.reshape(-1, values.shape[-1]) if values.ndim < 3 else values
+        elif values.ndim <= 3:
+            given[name] = trace.time_major(name)
+        else:
+            given[name] = values
+    if array != "h":
+        given["h"] = given[array]
+        if array == "c":
+            given["final_h"] = given["final_c"]
+    return given
+
+
+def compared(
+    given: Mapping[str, Array],
+    expected: Expected,
+    allowance: Allowance,
+    growth: float = 1.0,
+    forced: bool = False,
+) -> Verdict:
+    """Hold arrays against EXPECTED."""
+    if forced:
+        allowance = allowance._replace(absolute=10 * allowance.absolute)
+    elif growth > 1:
+        allowance = allowance._replace(absolute=growth * allowance.absolute)
+    worst = greatest = squares = 0.0
+    agreeing = total = 0
+    first: Place | None = None
+    for name, known in _in_step_order(expected):
+        values = given.get(name)
+        if values is None or values.shape != known.values.shape:
+            return NEVER
+        told = np.isfinite(known.values)
+        off = np.where(told, np.abs(values - np.where(told, known.values, 0)), 0)
+        off = np.where(np.isfinite(off), off, np.inf)
+        share = off / np.where(told, allowance.of(known), 1)
+        worst = max(worst, float(share.max(initial=0)))
+        greatest = max(greatest, float(off.max(initial=0)))
+        squares += float((np.minimum(off, 1e6) ** 2).sum())
+        total += int(told.sum())
+        agreeing += int((told & (share <= 1)).sum())
+        if (share > 1).any():
+            first = _earlier(first, _first_place(name, share > 1, values, known.values))
+    rms = float(np.sqrt(squares / max(total, 1)))
+    return Verdict(worst, greatest, rms, agreeing, total, first, growth, forced)
+
+
+def _in_step_order(expected: Expected) -> Iterator[tuple[str, Known]]:
+    def rank(item: tuple[str, Known]) -> tuple[Any, ...]:
+        part = ArrayName.of(item[0])
+        place = STEP_ORDER.index(part.base) if part.base in STEP_ORDER else len(STEP_ORDER)
+        return (*part.layer, place)
+
+    return iter(sorted(expected.all(), key=rank))
+
+
+def _first_place(name: str, wrong: Array, given: Array, expected: Array) -> Place:
+    at = tuple(int(n) for n in np.argwhere(wrong)[0])
+    step, row, unit = (at[0], at[1], at[2]) if len(at) == 3 else (None, at[-2], at[-1])
+    return Place(name, step, row, unit, float(given[at]), float(expected[at]))
+
+
+def _earlier(one: Place | None, other: Place) -> Place:
+    if one is None or one.step is None:
+        return one or other
+    return other if other.step is not None and other.step < one.step else one
+
+
+def _growth(fine: Mapping[str, Array], coarse: Mapping[str, Array], expected: Expected) -> float:
+    """How many times the usual rounding of float32 shows in the arrays of EXPECTED."""
+    greatest = 0.0
+    for name, known in expected.all():
+        if name in fine and fine[name].shape == coarse[name].shape:
+            off = np.abs(fine[name] - coarse[name])[np.isfinite(known.values)]
+            greatest = max(greatest, float(np.nan_to_num(off).max(initial=0)))
+    return greatest / ROUNDING

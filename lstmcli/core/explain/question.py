@@ -1,0 +1,182 @@
+"""What is asked, made ready for the search: EXPECTED's arrays, tolerances, and layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.alignment import WEIGHTS, ArrayName
+from lstmcli.core.compare import LONE, Side
+from lstmcli.core.explain.bench import Allowance
+from lstmcli.core.explain.data import Expected, placements
+from lstmcli.core.explain.judge import Case, Reader
+from lstmcli.core.model import Cell, Model
+from lstmcli.core.run import check_inputs
+from lstmcli.core.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers, Precision
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+
+EXACT = Allowance(1e-9, 1e-9, "float64")
+SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
+HALF = Allowance(8 * 2.0**-11, 8 * 2.0**-11, "float16")
+BRAIN = Allowance(8 * 2.0**-8, 8 * 2.0**-8, "bfloat16")
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Weights behind a reader, inputs, and EXPECTED as read."""
+
+    read: Reader
+    x: Array
+    side: Side
+    layout: str | None = None  # as given by file or option
+    initial_state: Mapping[str, Array] = field(default_factory=dict)
+    lengths: Array | None = None
+    mask: Array | None = None
+    inputs: str = "the inputs"  # what messages call them
+
+    def model(self) -> Model:
+        """The model as assumed, in float64."""
+        return self.read({"dtype": "float64"})
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A question with its model read and EXPECTED's arrays by name."""
+
+    question: Question
+    model: Model
+    layout: str
+    arrays: Mapping[str, Numbers]
+    allowances: tuple[Allowance, ...]
+    precision: str  # of EXPECTED, in words
+
+    def cases(self) -> list[Case]:
+        """A case for each way in which EXPECTED can lie on the run, the likeliest first."""
+        question = self.question
+        by_layout = {layout: self._placed(layout) for layout in self._layouts()}
+        cases = []
+        for one in by_layout[self.layout]:
+            others = {k: ways[0] for k, ways in by_layout.items() if k != self.layout and ways}
+            cases.append(
+                Case(
+                    question.read, question.x, self.layout, {self.layout: one, **others},
+                    question.initial_state, question.lengths, question.mask,
+                )
+            )  # fmt: skip
+        return cases
+
+    def _layouts(self) -> list[str]:
+        if self.layout == "steps":
+            return ["steps"]
+        q = self.question
+        if q.initial_state or q.lengths is not None or q.mask is not None:
+            return [self.layout]
+        return [self.layout, "time" if self.layout == "batch" else "batch"]
+
+    def _placed(self, layout: str) -> list[Expected]:
+        T, B = shape_of(self.question.x, layout)
+        widths = self._widths()
+        said = self.question.side.layout
+        return placements(self.arrays, widths, T, B, layout, None if said == "steps" else said)
+
+    def _widths(self) -> dict[str, int]:
+        """The numbers of each array of a run."""
+        model = self.model
+        several = len(model.cells) > 1
+        widths: dict[str, int] = {}
+        for name, cell in model.cells:
+            start = f"{name}." if several else ""
+            widths |= {f"{start}{k}": n for k, n in widths_of(cell).items()}
+        if several:
+            last = model.layers[-1]
+            wide = len(last) == 2 and last[0].convention.merge == "concat"
+            widths["h"] = sum(c.outputs for c in last) if wide else last[0].outputs
+        else:
+            widths |= {f"final_{k}": widths[k] for k in "hc"}
+        return widths
+
+
+def widths_of(cell: Cell) -> dict[str, int]:
+    """The numbers of h, c and each gate of a cell."""
+    return {"h": cell.outputs, **dict.fromkeys("cifgo", cell.units)}
+
+
+def shape_of(x: Array, layout: str) -> tuple[int, int]:
+    """T and B of inputs."""
+    if layout == "steps":
+        return len(x), 1
+    return (x.shape[1], x.shape[0]) if layout == "batch" else (x.shape[0], x.shape[1])
+
+
+def prepare(question: Question) -> Prepared:
+    """Read the model, and what EXPECTED holds.
+
+    Raises
+    ------
+    UserError
+        if inputs do not fit the model, or EXPECTED holds nothing of a run.
+    """
+    model = question.model()
+    x, layout = check_inputs(model, np.asarray(question.x), question.layout, question.inputs)
+    arrays = {
+        name or "h": question.side.numbers(name)
+        for name in question.side.arrays
+        if name == LONE or ArrayName.of(name).kind != WEIGHTS
+    }
+    arrays = {k: n for k, n in arrays.items() if ArrayName.of(k).base != "z"}
+    if not arrays and len(question.side.arrays) == 1:  # a lone array under a name of its own
+        arrays = {"h": question.side.numbers(next(iter(question.side.arrays)))}
+    if not arrays:
+        held = ", ".join(question.side.arrays) or "no array"
+        raise UserError(
+            f"{question.side.name} holds {held}; EXPECTED is h, c, a gate, or final_h of a run."
+        )
+    allowances, words = _allowances(question.side, arrays)
+    return Prepared(question, model, layout, arrays, allowances, words)
+
+
+def _allowances(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
+    """The tolerances of EXPECTED, tight before loose, and its precision in words."""
+    held = {ArrayName.of(n or "h").base for n in side.arrays}
+    names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
+    del held
+    printed = any(numbers.unit is not None for numbers in arrays.values())
+    precisions = {side.precision(name).name for name in names}
+    if BFLOAT16.name in precisions:
+        return (BRAIN,), "bfloat16"
+    if FLOAT16.name in precisions:
+        return (HALF,), "float16"
+    if printed:
+        return (SINGLE,), _printed(arrays)
+    if precisions == {FLOAT64.name} and not _all_single(arrays):
+        return (EXACT, SINGLE), "float64"
+    return (SINGLE,), "float32"
+
+
+def _all_single(arrays: Mapping[str, Numbers]) -> bool:
+    """Whether float64 arrays hold nothing but float32 numbers."""
+    return all(
+        bool((n.values == n.values.astype(np.float32))[np.isfinite(n.values)].all())
+        for n in arrays.values()
+    )
+
+
+def _printed(arrays: Mapping[str, Numbers]) -> str:
+    """``printed to 8 digits``."""
+    units = np.concatenate([n.unit.ravel() for n in arrays.values() if n.unit is not None])
+    units = units[units > 0]
+    if not units.size:
+        return "printed"
+    places = np.round(-np.log10(units)).astype(int)
+    if (places == places[0]).all():
+        return f"printed to {max(places[0], 0)} digits"
+    return "printed"
+
+
+__all__ = ["BRAIN", "EXACT", "HALF", "SINGLE", "Precision", "Prepared", "Question", "prepare"]

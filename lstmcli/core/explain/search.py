@@ -1,0 +1,153 @@
+"""The search: nothing wrong, one change, two, three; then rounding; then what comes near.
+
+Every reading that is reported was run whole by the loop itself and met every known number of
+EXPECTED; the sieve only chooses what is worth a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.explain.bench import Allowance, Bench
+from lstmcli.core.explain.evidence import neighbours
+from lstmcli.core.explain.judge import Verdict
+from lstmcli.core.explain.ranking import rank
+from lstmcli.core.explain.result import Answer
+from lstmcli.core.explain.sieve import Found, Sieve
+from lstmcli.core.explain.solving import levenberg_marquardt, residuals, tasks
+from lstmcli.core.explain.space import CONSTANTS, SOLVE, Change, Changes
+from lstmcli.core.explain.stepping import Constants
+
+Array = npt.NDArray[np.generic]
+Judge = Callable[[Changes, Allowance], Verdict]
+Progress = Callable[[float, str], None]
+
+LEVELS = 3
+MOST_RUN = 60  # readings of a level that are run whole
+MOST_DECIMALS = 7  # of a solved constant
+NEAREST = 5
+
+
+def quiet(share: float, what: str) -> None:
+    """A progress that nobody sees."""
+
+
+@dataclass
+class Outcome:
+    """What a search came to."""
+
+    answers: list[Answer]  # that fit, the likeliest first; all of one number of changes
+    tried: int
+    allowance: Allowance
+    untried: list[str] = field(default_factory=list)
+
+
+def search(
+    bench: Bench,
+    judge: Judge,
+    allowances: Sequence[Allowance],
+    progress: Progress = quiet,
+    levels: int = LEVELS,
+) -> Outcome:
+    """The readings of a cell with the fewest changes that give EXPECTED.
+
+    ``allowances`` are the tolerance of the data and, after it, a looser one: a reading that meets
+    the first wins over one of fewer changes that meets only the second.
+    """
+    sieve = Sieve(bench)
+    looser: list[Answer] = []
+    untried: list[str] = []
+    for size in range(1, levels + 1):
+        progress((size - 1) / levels, f"{size} change{'s' * (size > 1)}")
+        if (reason := sieve.too_much(size)) is not None:
+            untried.append(reason)
+            break
+        answers = [a for a in _judged(bench, judge, sieve.level(size), allowances[-1])]
+        tight = (
+            [a for a in answers if judge(a.changes, allowances[0]).fits]
+            if (len(allowances) > 1)
+            else answers
+        )
+        if tight:
+            return Outcome(_ranked(tight, bench), sieve.tried, allowances[0], untried)
+        looser = looser or answers
+    return Outcome(_ranked(looser, bench), sieve.tried, allowances[-1], untried)
+
+
+def _ranked(answers: list[Answer], bench: Bench) -> list[Answer]:
+    def key(answer: Answer) -> tuple[float, ...]:
+        return (*rank(answer.changes, bench.how), answer.verdict.worst)
+
+    return sorted(answers, key=key)
+
+
+def _judged(bench: Bench, judge: Judge, found: Found, allowance: Allowance) -> list[Answer]:
+    """The readings that a whole run confirms, their constants settled."""
+    readings = [bench.space.changes(one) for one in found.sets]
+    order = sorted(range(len(readings)), key=lambda n: rank(readings[n], bench.how))[:MOST_RUN]
+    answers = []
+    for n in order:
+        one = np.array([n])
+        changes, solved = readings[n], 0
+        if any(change.value == SOLVE for change in changes):
+            settled = settle(bench, changes, found.codes[one], found.constants.chosen(one))
+            if settled is None:
+                continue
+            changes, solved = settled
+        verdict = judge(changes, allowance)
+        if verdict.fits:
+            answers.append(Answer(changes, verdict, solved))
+    return answers
+
+
+def settle(
+    bench: Bench, changes: Changes, codes: Array, constants: Constants
+) -> tuple[Changes, int] | None:
+    """Changes with their constants refined over all of EXPECTED, at the fewest decimals.
+
+    Gives the number of constants solved for too; None if one of them is what was assumed.
+    """
+    unknown = [k for k, n in enumerate(CONSTANTS) if Change(n, SOLVE) in changes]
+    task = next(iter(tasks(bench, codes, constants, tuple(unknown))))[0]
+    values = np.array(constants)
+    tuned, off = levenberg_marquardt(task, codes, values, task.view.steps, rounds=8)
+    values = (
+        tuned if off[0] <= np.abs(residuals(task, codes, values, task.view.steps)).max() else values
+    )
+    values = _short(task, codes, values, unknown, task.view.steps)
+    settled = []
+    for change in changes:
+        if change.value == SOLVE:
+            number = float(values[CONSTANTS.index(change.setting), 0])
+            if number == bench.space.values[change.setting][0]:
+                return None
+            change = Change(change.setting, number)
+        settled.append(change)
+    return tuple(settled), len(unknown)
+
+
+def _short(task: object, codes: Array, values: Array, unknown: list[int], steps: int) -> Array:
+    """The constants rounded to the fewest decimals that do not spoil them."""
+    exact = float(np.abs(residuals(task, codes, values, steps)).max())  # type: ignore[arg-type]
+    tries = np.repeat(values, MOST_DECIMALS, axis=1)
+    for k in unknown:
+        tries[k] = [round(float(values[k, 0]), d) for d in range(MOST_DECIMALS)]
+        if CONSTANTS[k] != "forget_bias":
+            tries[k] = np.where(tries[k] > 0, tries[k], values[k, 0])
+    off = np.abs(
+        residuals(task, np.repeat(codes, MOST_DECIMALS, axis=0), tries, steps)  # type: ignore[arg-type]
+    ).max(axis=1)
+    good = np.flatnonzero(off <= max(1.0, exact))
+    return tries[:, good[:1]] if good.size else values
+
+
+def nearest(bench: Bench, judge: Judge, allowance: Allowance) -> list[Answer]:
+    """The readings that come nearest: single ones, and pairs of the best of these."""
+    alone = neighbours(bench, ())
+    best = [alone.changes[n] for n in np.argsort(alone.rms, kind="stable")[:NEAREST]]
+    judged = [Answer(changes, judge(changes, allowance)) for changes in ((), *best)]
+    return sorted(judged, key=lambda a: (a.verdict.rms, len(a.changes)))[:NEAREST]

@@ -1,0 +1,299 @@
+"""The search through readings of a cell: a first step that sees little, then step by step.
+
+From a zero state the first step shows neither the recurrent kernel nor the forget gate. So a set of
+changes falls into a part that this step sees and a part that it does not: parts that are seen are
+tried once, on a few units, and only those that survive are joined with the others and stepped on.
+Nothing here accepts a reading; it only drops those that leave EXPECTED by many tolerances.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.explain.bench import Bench, View
+from lstmcli.core.explain.solving import Solved, fits_clipped, solve
+from lstmcli.core.explain.space import CONSTANTS, SOLVE, unique_rows
+from lstmcli.core.explain.stepping import Constants
+
+Array = npt.NDArray[np.generic]
+
+LOOSE = 20.0  # tolerances by which a reading may be off while it is still searched
+LOOSER = 600.0  # the same where a constant is not known well yet
+CHUNK = 1000  # readings stepped at once: more leave the cache
+FEW = 24  # readings that are not worth dropping one by one
+LONGEST = 12  # steps after which what is left is run as a whole
+"""Rounding grows from step to step; dropping readings late could drop the true one."""
+
+
+LATE = 8  # unknown first steps from which on readings are stepped in float32, twice as quick,
+LATE_SLACK = 1e-5  # and held to this, times LOOSE
+ODD = ("tanh", "identity", "relu")
+"""Output activations through which a bound on c brings h nearer to 0."""
+
+Unknown = dict[str, Array]
+
+
+class Found(NamedTuple):
+    """Readings that are left: their sets of changes, rows of codes, and constants."""
+
+    sets: Array  # (n, size)
+    codes: Array  # (n, F)
+    constants: Constants
+
+    @classmethod
+    def none(cls, size: int, columns: int) -> Found:
+        """No reading."""
+        empty = np.zeros(0)
+        return cls(
+            np.zeros((0, size), np.int16),
+            np.zeros((0, columns), np.int8),
+            Constants(empty, empty, empty),
+        )
+
+
+class Sieve:
+    """The readings of a bench, level by level: 1, 2, 3 changes."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.space = bench, bench.space
+        self.tried = 0
+        self._known = bench.keys(np.zeros((1, len(self.space.columns)), np.int8))
+        self._survivors: dict[int, Array] = {}  # size of the visible part -> sets
+        self._tried_visible: dict[int, int] = {}
+        self._dark = self._in_the_dark()
+        seen = np.array([not self._dark or not self._hidden(n) for n in range(self._count)], bool)
+        self._visible, self._unseen = np.flatnonzero(seen), np.flatnonzero(~seen)
+
+    @property
+    def _count(self) -> int:
+        return len(self.space.singles)
+
+    def _in_the_dark(self) -> bool:
+        """Whether the first step starts from zero and is known: only then it hides something."""
+        if self.bench.state is not None or self.bench.weights.cell.initial_h is not None:
+            return False
+        names = set(self.bench.names) - {"f"}
+        zero = np.zeros((1, len(self.space.columns)), np.int8)
+        view, _ = next(iter(self.bench.views(zero)))
+        return bool(names) and view.course.first_step(tuple(names)) == 0
+
+    def _hidden(self, n: int) -> bool:
+        """Whether a first step from a zero state cannot see this change, for any h, c, i, g, o."""
+        setting, value = self.space.singles[n]
+        assumed = self.space.values
+        if setting == "coupled":
+            return "i=1-f" not in (value, assumed["coupled"][0])
+        if setting == "transposed":
+            return (value in ("kernel", "both")) == (assumed["transposed"][0] in ("kernel", "both"))
+        if setting == "forget_bias":
+            return assumed["coupled"][0] != "i=1-f"
+        return setting in ("recurrent_gates", "state")
+
+    # ---- a level
+
+    def too_much(self, size: int) -> str | None:
+        """Why readings of so many changes are not tried, if they would take too long."""
+        zero = np.zeros((1, len(self.space.columns)), np.int8)
+        view, _ = next(iter(self.bench.views(zero)))
+        late = view.first > 0
+        if size < 3 or not late:
+            return None
+        return (
+            "three changes at once: EXPECTED does not hold the first step, which tells most apart"
+        )
+
+    def level(self, size: int) -> Found:
+        """The readings of so many changes that are left when the steps have been seen."""
+        parts = []
+        for seen in range(size + 1):
+            visible = self._visible_sets(seen)
+            hidden = self.space.sets(size - seen, self._unseen)
+            self.tried += len(hidden) * self._tried_visible.get(seen, 0)
+            parts.append(self.space.joined(visible, hidden))
+        sets = np.concatenate(parts)
+        codes = self.space.codes(sets)
+        if not len(codes):
+            return Found.none(size, len(self.space.columns))
+        keys = self.bench.keys(codes)
+        new = unique_rows(keys, self._known)
+        self._known = np.concatenate([self._known, keys[new]])
+        return self._walk(sets[new], codes[new])
+
+    def _visible_sets(self, size: int) -> Array:
+        """Sets of changes that the first step can see, and that survive it."""
+        if size not in self._survivors:
+            sets = self.space.sets(size, self._visible_with_constant(size))
+            codes = self.space.codes(sets)
+            sets, codes = self._sensible(sets, codes)
+            if size > 2:  # two constants at once are solved for in pairs alone
+                lone = np.isnan(np.array(Constants.of(self.space, codes))).sum(axis=0) < 2
+                sets, codes = sets[lone], codes[lone]
+            first = unique_rows(self.bench.keys(codes)) if len(codes) else np.zeros(0, int)
+            self._tried_visible[size] = len(first)
+            sets, codes = sets[first], codes[first]
+            if len(codes):
+                sets = sets[self._pass_first_step(codes)]
+            self._survivors[size] = sets
+        return self._survivors[size]
+
+    def _visible_with_constant(self, size: int) -> Array:
+        """The visible singles; with two of them or more, a forget bias that i = 1 - f shows."""
+        if size < 2 or not self._dark:
+            return self._visible
+        extra = [
+            n
+            for n, single in enumerate(self.space.singles)
+            if single.setting == "forget_bias" and n not in self._visible
+        ]
+        return np.concatenate([self._visible, np.array(extra, int)])
+
+    def _sensible(self, sets: Array, codes: Array) -> tuple[Array, Array]:
+        """Without a hidden forget bias where the first step does not show it."""
+        if not self._dark or not len(codes):
+            return sets, codes
+        fb = codes[:, self.space.column("forget_bias")] > 0
+        hidden_fb = fb & np.array(self._assumed_hides_fb(codes))
+        return sets[~hidden_fb], codes[~hidden_fb]
+
+    def _assumed_hides_fb(self, codes: Array) -> Array:
+        coupled = self.space.values["coupled"]
+        shows = np.zeros(len(codes), bool)
+        if "i=1-f" in coupled:
+            shows = codes[:, self.space.column("coupled")] == coupled.index("i=1-f")
+        return ~shows
+
+    # ---- the first step, on a few units
+
+    def _pass_first_step(self, codes: Array) -> Array:
+        """Which readings (places) agree with the first step as far as it sees."""
+        keep = np.ones(len(codes), bool)
+        units = self.bench.sampled()
+        for view, of_view in self.bench.views(codes):
+            if view.first > 0:
+                continue  # nothing known of the first step
+            for start, n in self.bench.starts(codes[of_view], view.row):
+                which = of_view[n]
+                for at in range(0, len(which), 4 * CHUNK):
+                    part = which[at : at + 4 * CHUNK]
+                    keep[part] = self._passes(codes[part], view, start, units)
+        return np.flatnonzero(keep)
+
+    def _passes(
+        self, codes: Array, view: View, start: tuple[Array, Array] | None, units: Array | None
+    ) -> Array:
+        constants = Constants.of(self.space, codes)
+        unknown = {
+            name: np.isnan(values) for name, values in zip(CONSTANTS, constants, strict=True)
+        }
+        batch = self.bench.batch(codes, constants.settled(), start, units)
+        arrays = self.bench.advance(batch, view, 0)
+        worst = np.zeros(len(codes))
+        clipped = np.ones(len(codes), bool)
+        for name, given, expected, allowed in self.bench.off(batch, arrays, view, 0, ("f",)):
+            with np.errstate(all="ignore"):
+                worst = np.fmax(worst, (np.abs(given - expected) / allowed).max(axis=1))
+            clipped &= fits_clipped(name, given, expected, LOOSE * allowed)
+        passes = worst <= LOOSE
+        passes |= self._may_be_clipped(codes, unknown, clipped)
+        for places in self._to_be_solved(unknown):
+            solved = solve(
+                self.bench, codes[places], constants.chosen(places), view, start, units, steps=1
+            )
+            passes[places[solved.kept]] = True
+        array = codes[:, self.space.column("array")]
+        return passes | (array == self.space.values["array"].index("f"))
+
+    def _may_be_clipped(self, codes: Array, unknown: Unknown, clipped: Array) -> Array:
+        """Readings with an open bound on c that it could bring to EXPECTED, or that hide it."""
+        alone = unknown["cell_clip"] & ~unknown["gate_clip"] & ~unknown["forget_bias"]
+        output = codes[:, self.space.column("output_activation")]
+        odd = np.isin(output, [n for n, v in enumerate(self._outputs) if v in ODD])
+        if self.bench.weights.cell.peephole is not None:
+            odd[:] = False
+        together = unknown["cell_clip"] & ~alone
+        return (alone & (clipped | ~odd)) | together
+
+    @property
+    def _outputs(self) -> list[str]:
+        return self.space.values["output_activation"]
+
+    @staticmethod
+    def _to_be_solved(unknown: Unknown) -> list[Array]:
+        """Readings (places) whose open constants the first step may show."""
+        shown = (unknown["gate_clip"] | unknown["forget_bias"]) & ~unknown["cell_clip"]
+        return [np.flatnonzero(shown)] if shown.any() else []
+
+    # ---- step by step
+
+    def _walk(self, sets: Array, codes: Array) -> Found:
+        """Step readings on, dropping those that leave EXPECTED; constants are solved for."""
+        constants = Constants.of(self.space, codes)
+        is_open = np.isnan(np.array(constants)).any(axis=0)
+        left: list[Array] = []
+        for view, of_view in self.bench.views(codes):
+            for start, n in self.bench.starts(codes[of_view], view.row):
+                which = of_view[n]
+                closed = which[~is_open[which]]
+                for at in range(0, len(closed), CHUNK):
+                    part = closed[at : at + CHUNK]
+                    left.append(part[self._steps(codes[part], constants.chosen(part), view, start)])
+        places = np.concatenate([np.zeros(0, int), *left])
+        found = Found(sets[places], codes[places], constants.chosen(places))
+        opened = np.flatnonzero(is_open)
+        if not len(opened):
+            return found
+        solved = self._solve(codes[opened], constants.chosen(opened))
+        keep = opened[solved.kept]
+        return Found(
+            np.concatenate([found.sets, sets[keep]]),
+            np.concatenate([found.codes, codes[keep]]),
+            Constants(
+                *(np.concatenate(p) for p in zip(found.constants, solved.constants, strict=True))
+            ),
+        )
+
+    def _steps(
+        self, codes: Array, constants: Constants, view: View, start: tuple[Array, Array] | None
+    ) -> Array:
+        """Places of the readings that stay with EXPECTED."""
+        bench = self.bench
+        alive = np.arange(len(codes))
+        late = view.first >= LATE
+        batch = bench.batch(codes, constants, start, dtype=np.float32 if late else np.float64)
+        for step in range(view.steps):
+            seen = step - view.first
+            if seen >= LONGEST or (seen > 1 and len(alive) <= FEW):
+                break
+            arrays = bench.advance(batch, view, step)
+            if seen < 0:
+                continue
+            worst = np.zeros(len(alive))
+            for _, given, expected, allowed in bench.off(batch, arrays, view, step):
+                with np.errstate(all="ignore"):
+                    slack = np.maximum(allowed, LATE_SLACK) if late else allowed
+                    worst = np.fmax(worst, (np.abs(given - expected) / slack).max(axis=1))
+            stay = np.flatnonzero(worst <= LOOSE)
+            if not stay.size:
+                return alive[:0]
+            if len(stay) < len(alive):
+                alive, batch = alive[stay], batch.kept(stay)
+        return alive
+
+    def _solve(self, codes: Array, constants: Constants) -> Solved:
+        kept: list[Array] = []
+        values: list[Constants] = []
+        for view, of_view in self.bench.views(codes):
+            for start, n in self.bench.starts(codes[of_view], view.row):
+                which = of_view[n]
+                solved = solve(self.bench, codes[which], constants.chosen(which), view, start)
+                kept.append(which[solved.kept])
+                values.append(solved.constants)
+        return Solved(
+            np.concatenate(kept), Constants(*(np.concatenate(v) for v in zip(*values, strict=True)))
+        )
+
+
+__all__ = ["SOLVE", "Found", "Sieve"]

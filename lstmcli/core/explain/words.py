@@ -1,0 +1,203 @@
+"""An answer in words: what was assumed, what fits, why it hid, and who does it that way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lstmcli.core.conventions import CONVENTIONS, Convention
+from lstmcli.core.explain.ranking import rows_that
+from lstmcli.core.explain.result import Changed, Row
+from lstmcli.core.explain.space import SOLVE, Change, Changes
+from lstmcli.core.names import spaced
+
+_NAMES = {
+    "gates": "gates",
+    "kernel_gates": "gates of the kernel",
+    "recurrent_gates": "gates of the recurrent kernel",
+    "bias_gates": "gates of the bias",
+    "rows": "rows of the kernel",
+    "array": "EXPECTED is",
+}
+
+WELL_KNOWN = (
+    "keras", "pytorch", "tf1", "onnx", "flax", "haiku", "openvino", "coreml", "chainer", "mxnet",
+    "paddle", "tflite", "tf-block", "equinox", "keras1", "cudnnlstm", "dl4j", "cntk", "dynet",
+)  # fmt: skip
+"""Rows that are named first, and not all of the others."""
+
+MOST_NAMED = 4
+
+_IN_WORDS: Mapping[tuple[str, Any], str] = {
+    ("interleaved", True): "unit by unit",
+    ("interleaved", False): "block by block",
+    ("rows", "xh"): "[x; h]",
+    ("rows", "hx"): "[h; x]",
+    ("transposed", "none"): "as they are",
+    ("transposed", "kernel"): "each block of the kernel transposed",
+    ("transposed", "recurrent"): "each block of the recurrent kernel transposed",
+    ("transposed", "both"): "each block of both kernels transposed",
+    ("bias", "input_only"): "the input's alone",
+    ("bias", "recurrent_only"): "the recurrent one alone",
+    ("coupled", "none"): "not coupled",
+    ("coupled", "f=1-i"): "f = 1 - i",
+    ("coupled", "i=1-f"): "i = 1 - f",
+    ("peepholes", "old_c"): "o sees the old c",
+    ("reverse", True): "last step first",
+    ("reverse", False): "first step first",
+    ("flip_output", True): "turned round in time",
+    ("flip_output", False): "in the order of time",
+    ("state", "carried"): "carried on",
+    ("state", "reset"): "zero at every step",
+    ("initial_state", "given"): "as given",
+    ("initial_state", "swapped"): "h and c exchanged",
+    ("layout", "batch"): "(batch, time, inputs)",
+    ("layout", "time"): "(time, batch, inputs)",
+    ("lengths", "given"): "as given",
+    ("recurrent_activation", "hard_sigmoid_0.2"): "hard sigmoid, 0.2x + 0.5",
+    ("recurrent_activation", "hard_sigmoid_1_6"): "hard sigmoid, x/6 + 0.5",
+}
+
+
+def name_of(setting: str) -> str:
+    """A setting as the table has it."""
+    cell, _, plain = setting.rpartition(".")
+    words = _NAMES.get(plain, plain.replace("_", " "))
+    return f"{words}, {cell}" if cell else words
+
+
+def value_of(setting: str, value: Any) -> str:
+    """A value as the table has it."""
+    plain = setting.rpartition(".")[2]
+    if value is None:
+        return "none"
+    if (plain, value) in _IN_WORDS:
+        return _IN_WORDS[plain, value]
+    if plain.endswith("gates"):
+        return spaced(value)
+    if plain == "forget_bias":
+        return f"{value:+.10g}" if value else "0"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return str(value)
+
+
+def changed(change: Change, assumed: Any) -> Changed:
+    """A change with its sentence."""
+    words = f"{name_of(change.setting)}: {value_of(change.setting, change.value)}"
+    text = f"{words}, not {value_of(change.setting, assumed)}"
+    return Changed(change.setting, assumed, change.value, text)
+
+
+def headline(changes: Sequence[Changed]) -> str:
+    """``forget bias 0, not +1.0``."""
+    parts = []
+    for one in changes:
+        found, assumed = value_of(one.setting, one.found), value_of(one.setting, one.assumed)
+        parts.append(f"{name_of(one.setting)} {found}, not {assumed}")
+    return "; ".join(parts)
+
+
+def row_of(one: Changed, assumed: Convention) -> Row:
+    """The line of the table for a change."""
+    plain = one.setting.rpartition(".")[2]
+    note = f" ({assumed.name})" if _is_own(assumed, plain, one.assumed) else ""
+    return Row(
+        name_of(one.setting),
+        value_of(one.setting, one.assumed) + note,
+        value_of(one.setting, one.found),
+        who(plain, one.found),
+    )
+
+
+def _is_own(assumed: Convention, setting: str, value: Any) -> bool:
+    row = CONVENTIONS.get(assumed.name)
+    own = getattr(row, setting, None)
+    return own == value and value not in (None, False, "none")
+
+
+_WHO = {
+    ("state", "reset"): "code that forgets to hand h and c on",
+    ("initial_state", "zero"): "code that leaves the given state out",
+    ("initial_state", "swapped"): "code that reads (c, h) as (h, c)",
+    ("bias", "twice"): "code that adds it in both halves",
+    ("bias", "none"): "code that leaves it out",
+    ("lengths", "ignored"): "code that runs over the padding",
+    ("peepholes", "ignored"): "code that leaves them out",
+    ("array", "c"): "code that returns (c, h)",
+    ("rows", "hx"): "code that stacks [h; x]",
+    ("reverse", True): "a backward cell, go_backwards",
+    ("flip_output", True): "Keras' go_backwards, not turned back",
+    ("transposed", "recurrent"): "code that multiplies by R, not its transpose",
+}
+
+
+def who(setting: str, value: Any) -> str:
+    """Which rows of the table do it that way."""
+    if (setting, value) in _WHO:
+        return _WHO[setting, value]
+    names = rows_that(setting, value)
+    if not names:
+        return "no framework known here"
+    ranked = sorted(names, key=lambda n: (WELL_KNOWN.index(n) if n in WELL_KNOWN else 99, n))
+    if len(names) > len(CONVENTIONS) // 2:
+        return "most frameworks: " + ", ".join(ranked[:3])
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(ranked[:MOST_NAMED]) + more
+
+
+_ZERO_STATE = "At step 0 the state is zero"
+
+_HIDES: Mapping[str, str] = {
+    "forget_bias": f"{_ZERO_STATE}: the forget gate multiplies nothing",
+    "recurrent_gates": f"{_ZERO_STATE}: the recurrent kernel multiplies nothing",
+    "coupled": f"{_ZERO_STATE}: the forget gate multiplies nothing",
+    "state": f"{_ZERO_STATE} in either case",
+    "transposed": f"{_ZERO_STATE}: the recurrent kernel multiplies nothing",
+    "cell_clip": "The bound does nothing until a cell reaches it",
+    "gate_clip": "The bound does nothing until a gate's pre-activation reaches it",
+    "array": "h and c have the same shape",
+    "gates": "The four blocks have one shape: any order of them can be run",
+    "kernel_gates": "The four blocks have one shape: any order of them can be run",
+    "bias_gates": "The four blocks have one shape: any order of them can be run",
+    "interleaved": "Blocks and units lie along the same axis: both readings have one shape",
+    "rows": "x and h lie along the same axis: no shape tells which comes first",
+    "bias": "A bias that is added twice or left out changes no shape",
+    "recurrent_activation": "An activation is in no tensor, and the hard ones are near the sigmoid",
+    "activation": "An activation is in no tensor",
+    "output_activation": "An activation is in no tensor",
+    "layout": "No shape tells whether the first axis is batch or time",
+    "reverse": "The direction is in no tensor",
+    "flip_output": "Outputs turned round in time have the same shape",
+    "initial_state": "h and c have the same shape",
+    "peepholes": "Peepholes are small beside the kernels",
+    "lengths": "Padding has the shape of data",
+    "dtype": "Rounding is in no tensor",
+    "masked_output": "It shows only past a row's length",
+    "merge": "Both directions have the same shape",
+}
+
+
+def why_hidden(changes: Changes, first_step: int | None, transposes: str) -> str:
+    """Why the mistake did not show at once, and from where on it does."""
+    sentences = []
+    for change in changes:
+        plain = change.setting.rpartition(".")[2]
+        if plain == "transposed" and change.value in ("kernel", "both"):
+            sentence = "A block can be read along either axis: both readings have one shape"
+        else:
+            sentence = _HIDES.get(plain, "")
+        if sentence and sentence not in sentences:
+            sentences.append(sentence)
+    text = ". ".join(sentences) + "." if sentences else ""
+    if first_step:
+        text += f" It shows from step {first_step}."
+    return text
+
+
+def wording(changes: Changes) -> str:
+    """Changes in a line: ``gates i f g o, forget bias 0``."""
+    return ", ".join(
+        f"{name_of(c.setting)} {'?' if c.value == SOLVE else value_of(c.setting, c.value)}"
+        for c in changes
+    )

@@ -1,0 +1,160 @@
+"""From weights, inputs and EXPECTED, in files or in memory, to an explanation."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli.comparing import Result, read_side, side_of
+from lstmcli.core.compare import Side
+from lstmcli.core.explain.answer import explain as explain_question
+from lstmcli.core.explain.question import Question
+from lstmcli.core.explain.result import Explanation
+from lstmcli.core.explain.search import Progress, quiet
+from lstmcli.core.settings import option_words
+from lstmcli.errors import UserError
+from lstmcli.formats import StepStream
+from lstmcli.loading import (
+    Job,
+    Named,
+    checked,
+    load_job,
+    only_one_stdin,
+    read_named,
+    read_state,
+    reader,
+)
+
+Array = npt.NDArray[Any]
+
+__all__ = ["Explanation", "as_json", "explain", "explain_files"]
+
+
+def explain(
+    weights: str | Sequence[str],
+    inputs: npt.ArrayLike | str,
+    expected: Result,
+    *,
+    initial_state: Mapping[str, npt.ArrayLike] | str | None = None,
+    lengths: npt.ArrayLike | None = None,
+    mask: npt.ArrayLike | None = None,
+    **settings: Any,
+) -> Explanation:
+    """Which reading of these weights gives what was expected?
+
+    Parameters
+    ----------
+    weights
+        a path, or several, as for `lstmcli.load`.
+    inputs
+        (T, I), (B, T, I) or (T, B, I), or a path.
+    expected
+        whatever `lstmcli.diff` takes: an array, which is h, a trace, or a path.
+    initial_state, lengths, mask
+        as for `lstmcli.run`.
+    settings
+        what is assumed, by option name.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with files, names or shapes.
+    """
+    paths = [weights] if isinstance(weights, str) else list(weights)
+    given = checked(settings, "explain")
+    side = side_of(expected, "EXPECTED")
+    if isinstance(inputs, str):
+        job = load_job([*paths, inputs], given)
+        words = [*paths, inputs]
+    else:
+        read = reader([read_named(Named.parse(path), None) for path in paths], given)
+        job = Job(read({}), np.asarray(inputs), "the inputs", {}, reread=read)
+        words = [*paths, "INPUTS"]
+    if isinstance(initial_state, str):
+        job = job._replace(initial_state=read_state(formats.read(initial_state)))
+        words += ["--initial-state", initial_state]
+    elif initial_state is not None:
+        job = job._replace(initial_state={k: np.asarray(a) for k, a in initial_state.items()})
+    if lengths is not None:
+        job = job._replace(lengths=np.asarray(lengths))
+        words += ["--lengths", ",".join(map(str, np.ravel(lengths)))]
+    if mask is not None:
+        job = job._replace(mask=np.asarray(mask))
+    return _explained(job, side, words, given, quiet)
+
+
+def explain_files(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    *,
+    stdin: BinaryIO | None = None,
+    initial_state: str | None = None,
+    lengths: str | None = None,
+    mask: str | None = None,
+    progress: Progress = quiet,
+) -> Explanation:
+    """The same for a command line: weights, then inputs, then EXPECTED.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with paths, files, names or shapes.
+    """
+    if len(paths) < 2:
+        raise UserError(
+            "it takes WEIGHTS... INPUTS EXPECTED; one file may hold both weights and inputs."
+        )
+    *files, expected = paths
+    only_one_stdin([Named.parse(path) for path in files], expected, initial_state, lengths, mask)
+    job = load_job(
+        files, settings, stdin=stdin, initial_state=initial_state, lengths=lengths, mask=mask
+    )
+    if isinstance(job.inputs, StepStream):
+        raise UserError("explain needs the whole sequence; give the inputs as a file.")
+    words = list(files)
+    for option, given in (("initial-state", initial_state), ("lengths", lengths), ("mask", mask)):
+        words += [] if given is None else [f"--{option}", given]
+    return _explained(job, read_side(expected, stdin), words, settings, progress)
+
+
+def _explained(
+    job: Job, side: Side, words: Sequence[str], settings: Mapping[str, Any], progress: Progress
+) -> Explanation:
+    assert job.reread is not None
+    question = Question(
+        job.reread,
+        np.asarray(job.inputs),
+        side,
+        job.model.given.get("layout"),
+        job.initial_state,
+        job.lengths,
+        job.mask,
+        job.name,
+    )
+    explanation = explain_question(question, progress)
+    return replace(explanation, command=_command(explanation, words, settings))
+
+
+def _command(explanation: Explanation, words: Sequence[str], settings: Mapping[str, Any]) -> str:
+    """The command line that gives EXPECTED; empty if none does."""
+    if explanation.verdict not in ("agrees", "found", "unproven"):
+        return ""
+    changed = {c.setting: c.found for c in explanation.changes}
+    shown = changed.pop("array", None)
+    options = option_words({**settings, **changed})
+    if shown is not None:
+        options += ["--show", shown]
+    return shlex.join(["lstm", "run", *words, *options])
+
+
+def as_json(explanation: Explanation) -> str:
+    """The explanation as one JSON document."""
+    from json import dumps
+
+    return dumps(explanation.to_json(), indent=2, allow_nan=False)
