@@ -45,19 +45,21 @@ class Case:
 
     def trace(self, settings: Mapping[str, Any]) -> Trace:
         """Run under settings; those of the data alone are left out."""
+        array = settings.get("array", "h")
         settings = {k: v for k, v in settings.items() if k != "array"}
         layout = settings.get("layout", self.layout)
         model = self.read(settings)
-        keep = self._kept()
+        keep = self._kept(array)
         return run(
             model, self.x, keep, layout=None if layout == "steps" else layout,
             initial_state=self.initial_state, lengths=self.lengths, mask=self.mask,
         )  # fmt: skip
 
-    def _kept(self) -> tuple[str, ...]:
+    def _kept(self, array: str) -> tuple[str, ...]:
         first = next(iter(self.expected.values()))
         bases = {ArrayName.of(name).base for name in first.sequences}
-        return ("h", "c", "i", "f", "g", "o") if bases != {"h"} or first.finals else ("h",)
+        alone = bases == {"h"} and not first.finals and array == "h"
+        return ("h",) if alone else ("h", "c", "i", "f", "g", "o")
 
 
 @dataclass(frozen=True)
