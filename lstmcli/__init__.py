@@ -6,6 +6,7 @@
     trace = lstmcli.run(model, x)                       # trace.h, .c, .i, .f, .g, .o, .final_h
     difference = lstmcli.diff(trace, "expected.txt")    # .equal, .first_divergence, .arrays
     derivation = lstmcli.derive(model, x, 1, 0, "f")    # .sums, .lines, .line("h").value
+    reading = lstmcli.explain("weights.npz", x, expected)   # .found, .settings, .changes
     lstmcli.save(trace, "out.npz")
 
 The rings; imports point inwards only::
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
     from lstmcli.core.run import run
     from lstmcli.deriving import derive
     from lstmcli.errors import UserError
+    from lstmcli.explaining import explain
     from lstmcli.loading import load
     from lstmcli.saving import save
 
 __version__ = "0.1.0"  # a string: reading it from the installed metadata would take 25 ms
 
-__all__ = ["Model", "Trace", "UserError", "__version__", "derive", "diff", "load", "run", "save"]
+__all__ = [
+    "Model", "Trace", "UserError", "__version__", "derive", "diff", "explain", "load", "run", "save",
+]  # fmt: skip
 
 _HOMES = {
     "Model": "core.model",
@@ -41,6 +45,7 @@ _HOMES = {
     "UserError": "errors",
     "derive": "deriving",
     "diff": "comparing",
+    "explain": "explaining",
     "load": "loading",
     "run": "core.run",
     "save": "saving",

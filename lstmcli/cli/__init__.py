@@ -24,6 +24,7 @@ from lstmcli.errors import UserError, did_you_mean
 COMMANDS = {
     "run": "Run saved weights over inputs: h, c and gates of every step.",
     "diff": "Compare two results: how far apart, and where they part first.",
+    "explain": "Find the assumption that is wrong: which reading of the weights gives EXPECTED.",
     "derive": "Show how one number comes about: every term, the gates, c and h.",
     "inspect": "Show what a file holds: tensors, LSTMs, and how each would be read.",
     "convert": "Write the same network in the tensors of another framework.",

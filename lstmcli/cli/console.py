@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Iterable
 from functools import cache
+from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from lstmcli.views.sheet import Sheet
 
@@ -45,6 +47,38 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console(force_terminal=True if os.environ.get("FORCE_COLOR") else None, highlight=False)
+
+
+class Bar:
+    """A progress bar on stderr, if that is a terminal and the work takes over a second."""
+
+    PATIENCE = 1.0  # seconds
+
+    def __init__(self) -> None:
+        self._begun = monotonic()
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def advance(self, share: float, what: str) -> None:
+        """Show how much is done, 0 to 1, and what is being done."""
+        if self._progress is None:
+            if monotonic() - self._begun < self.PATIENCE or not sys.stderr.isatty():
+                return
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._progress = Progress(console=Console(stderr=True), transient=True)
+            self._task = self._progress.add_task(what, total=1.0)
+            self._progress.start()
+        assert self._task is not None
+        self._progress.update(self._task, completed=share, description=what)
 
 
 def standard_input() -> BinaryIO | None:

@@ -30,7 +30,7 @@ MOST_CHECKED = 12  # settings that are run whole before they are called unseen
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
-    """Which reading of the weights gives EXPECTED?
+    """Find the reading of the weights that gives EXPECTED.
 
     Raises
     ------
@@ -142,7 +142,7 @@ class Solver:
             answer.verdict,
             equivalent=others,
             tried=outcome.tried,
-            nearest=tuple(self._near(n) for n in self.nearest() if n.changes)[:1],
+            nearest=self._nearest_but(outcome),
             rows=tuple(words.row_of(one, self.how) for one in changes),
             others=len({s.setting for s in self.bench.space.singles}) - len(changes),
             hidden=words.why_hidden(answer.changes, first.step if first else None, ""),
@@ -155,6 +155,12 @@ class Solver:
             numbers=self.expected.numbers,
             precision=self.prepared.precision,
         )
+
+    def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
+        """The reading that comes nearest without fitting."""
+        fitting = {frozenset(answer.changes) for answer in outcome.answers}
+        rest = [n for n in self.nearest() if frozenset(n.changes) not in fitting]
+        return tuple(self._near(n) for n in rest if not n.verdict.fits)[:1]
 
     def nearest(self) -> list[Answer]:
         """The readings that come nearest, the nearest first."""
@@ -233,8 +239,7 @@ class Solver:
     def _settings(self, changes: Changes) -> dict[str, Any]:
         """All settings of the run that gives EXPECTED."""
         model = self.prepared.model
-        settings = {**model.settings(), **settings_of(changes)}
-        return settings
+        return {**model.settings(), **settings_of(changes)}
 
     def _changed(self, changes: Changes) -> tuple[Changed, ...]:
         ordered = sorted(changes, key=lambda c: rank((c,), self.how)[1])

@@ -98,7 +98,7 @@ class Bench:
         self.state, self.backward = state, backward
         cell = decoder({})
         first = next(iter(layouts.values()))
-        self.names = tuple({n: None for n in (*first.expected.sequences, *first.expected.finals)})
+        self.names = tuple(dict.fromkeys((*first.expected.sequences, *first.expected.finals)))
         idle = (*without, *self._idle(cell, first), *_idle_in_decoding(decoder, cell, how))
         self.space = Space(_assumed(how, next(iter(layouts))), idle)
         self.weights = Weights(decoder, self.space)

@@ -128,9 +128,9 @@ class Sieve:
             sets = self.space.sets(size, self._visible_with_constant(size))
             codes = self.space.codes(sets)
             sets, codes = self._sensible(sets, codes)
-            if size > 2:  # two constants at once are solved for in pairs alone
-                lone = np.isnan(np.array(Constants.of(self.space, codes))).sum(axis=0) < 2
-                sets, codes = sets[lone], codes[lone]
+            if size > 2:  # of three changes that a first step sees, none is an open constant
+                settled = ~np.isnan(np.array(Constants.of(self.space, codes))).any(axis=0)
+                sets, codes = sets[settled], codes[settled]
             first = unique_rows(self.bench.keys(codes)) if len(codes) else np.zeros(0, int)
             self._tried_visible[size] = len(first)
             sets, codes = sets[first], codes[first]

@@ -25,10 +25,11 @@ CLOSE = 20.0  # tolerances within which a solved constant has to bring it back
 FAR = 1e6  # tolerances beyond which it does not matter how far off a number is
 ROUNDS = 12
 AT_ONCE = 40_000  # numbers of a state that are stepped at once
-STARTS = 2  # of the grid, that are refined
+STARTS = (2, 8)  # of the grid, that are refined: of one constant, of two
 FORGET = np.concatenate([np.arange(-6, 6.25, 0.5), [8.0, 10.0]])
 GATE = np.geomspace(0.05, 8, 28)
 CELL = np.linspace(0.03, 0.99, 24)  # of the greatest |c|
+PATIENCE = 4  # rounds without a gain worth the name
 MANY_STEPS = 16  # beyond, runs are dear:
 MOST_LATE = 16  # readings are refined, those that the grid brings nearest
 MOST_OPEN = 2  # constants of one reading that are solved together
@@ -92,9 +93,10 @@ def _solve_alike(task: Task, steps: int | None) -> tuple[Array, Array]:
         if last >= task.view.steps:
             continue  # the constant never shows
         which = np.flatnonzero(leaving == last)
-        count = steps or min(int(last) + 2, task.view.steps)
+        count = steps or min(int(last) + len(task.unknown) + 1, task.view.steps)
         places, values = _started(_some(task, which), count)
-        tuned, off = levenberg_marquardt(task, task.codes[which[places]], values, count)
+        rounds = ROUNDS * (1 if len(task.unknown) == 1 else 3)
+        tuned, off = levenberg_marquardt(task, task.codes[which[places]], values, count, rounds)
         close, values = _winners(places, tuned, off)
         good.append(which[close])
         found.append(values)
@@ -125,7 +127,7 @@ def _started(task: Task, steps: int) -> tuple[Array, Array]:
         np.concatenate(costs),
     )
     if steps > MANY_STEPS:
-        best = np.argsort(cost)[: STARTS * MOST_LATE]
+        best = np.argsort(cost)[: STARTS[len(task.unknown) - 1] * MOST_LATE]
         return place[best], value[:, best]
     return place, value
 
@@ -186,7 +188,7 @@ def _gridded(task: Task, steps: int) -> tuple[Array, Array, Array]:
     for d, k in enumerate(task.unknown):
         values[k] = points[:, :, d].reshape(-1)
     cost = _cost(residuals(task, codes, values, steps))
-    best = np.argsort(cost.reshape(m, s), axis=1)[:, :STARTS]  # (m, 2)
+    best = np.argsort(cost.reshape(m, s), axis=1)[:, : STARTS[len(grids) - 1]]  # (m, k)
     places = (np.arange(m)[:, None] * s + best).reshape(-1)
     return np.repeat(np.arange(m), best.shape[1]), values[:, places], cost[places]
 
@@ -194,7 +196,7 @@ def _gridded(task: Task, steps: int) -> tuple[Array, Array, Array]:
 def _grid(task: Task, k: int, steps: int) -> Array:
     """(m, s) starting values of a constant for each reading."""
     m = len(task.codes)
-    thin = 1 if len(task.unknown) == 1 else 3
+    thin = 1 if len(task.unknown) == 1 else 2
     if CONSTANTS[k] == "forget_bias":
         return np.tile(FORGET[::thin], (m, 1))
     if CONSTANTS[k] == "gate_clip":
@@ -221,31 +223,43 @@ def levenberg_marquardt(
     task: Task, codes: Array, values: Array, steps: int, rounds: int = ROUNDS
 ) -> tuple[Array, Array]:
     """Better constants (3, n), and how far off each reading then is at worst, in tolerances."""
-    n, unknown = values.shape[1], list(task.unknown)
-    values = values.copy()
+    n, values = values.shape[1], values.copy()
     now = residuals(task, codes, values, steps)
-    cost, damping = _cost(now), np.full(n, 1e-3)
+    cost, damping, stuck = _cost(now), np.full(n, 1e-3), np.zeros(n, int)
+    active = np.arange(n)
     for _ in range(rounds):
-        slopes = [_slope(task, codes, values, k, steps) for k in unknown]  # each (n, E)
-        gain = np.stack([(s * now).sum(axis=1) for s in slopes], axis=1)  # (n, d)
-        square = np.stack(
-            [np.stack([(a * b).sum(axis=1) for a in slopes], axis=1) for b in slopes], axis=1
-        )  # (n, d, d)
-        step = _damped(square, gain, damping)
-        moved = values.copy()
-        moved[unknown] -= step.T
-        for k in unknown:
-            if CONSTANTS[k] != "forget_bias":
-                moved[k] = np.maximum(moved[k], 0.5 * values[k])  # a bound stays above 0
-        then = residuals(task, codes, moved, steps)
-        better = _cost(then) < cost
-        values = np.where(better, moved, values)
-        now = np.where(better[:, None], then, now)
-        cost = np.where(better, _cost(then), cost)
-        damping = np.where(better, damping * 0.1, damping * 10)
-        if (~better | (np.abs(step).max(axis=1) < 1e-12)).all():
+        some, off = values[:, active], now[active]
+        moved, length = _moved(task, codes[active], some, off, damping[active], steps)
+        then = residuals(task, codes[active], moved, steps)
+        was, will = cost[active], _cost(then)
+        better = will < was
+        values[:, active[better]] = moved[:, better]
+        now[active[better]], cost[active[better]] = then[better], will[better]
+        damping[active] *= np.where(better, 0.1, 10)
+        stuck[active] = np.where(will < 0.95 * was, 0, stuck[active] + 1)
+        active = active[(stuck[active] < PATIENCE) & (length > 1e-12)]
+        if not active.size:
             break
     return values, np.abs(now).max(axis=1)
+
+
+def _moved(
+    task: Task, codes: Array, values: Array, now: Array, damping: Array, steps: int
+) -> tuple[Array, Array]:
+    """The constants after a step, and the length of the step (n,)."""
+    unknown = list(task.unknown)
+    slopes = [_slope(task, codes, values, k, steps) for k in unknown]  # each (n, E)
+    gain = np.stack([(s * now).sum(axis=1) for s in slopes], axis=1)  # (n, d)
+    square = np.stack(
+        [np.stack([(a * b).sum(axis=1) for a in slopes], axis=1) for b in slopes], axis=1
+    )  # (n, d, d)
+    step = _damped(square, gain, damping)
+    moved = values.copy()
+    moved[unknown] -= step.T
+    for k in unknown:
+        if CONSTANTS[k] != "forget_bias":
+            moved[k] = np.maximum(moved[k], 0.5 * values[k])  # a bound stays above 0
+    return moved, np.abs(step).max(axis=1)
 
 
 def _damped(square: Array, gain: Array, damping: Array) -> Array:

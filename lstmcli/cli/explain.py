@@ -1,0 +1,50 @@
+"""``lstm explain``: which reading of some weights gives what was expected."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from lstmcli import explaining
+from lstmcli.cli import Command
+from lstmcli.cli.console import Bar, show, standard_input, width
+from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.views.explanation import explanation_sheet, markdown
+
+
+@click.command(cls=Command)
+@paths_argument("paths")
+@setting_options
+@click.option("--lengths", metavar="FILE|N,N,...", help="Valid steps of each row.")
+@click.option("--mask", metavar="FILE", help="Which steps count, in the axes of the inputs.")
+@click.option("--initial-state", metavar="FILE", help="h and c to start from; zero without.")
+@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
+              help="What stdout gets.")  # fmt: skip
+@click.option("--markdown", "as_markdown", is_flag=True, help="For a bug report.")
+def command(paths: tuple[str, ...], format: str, as_markdown: bool, **options: Any) -> int:
+    """Find the assumption that is wrong: which reading of the weights gives EXPECTED.
+
+    \b
+    lstm explain w.npz samples/forget-bias/inputs.npy samples/forget-bias/numpy.txt
+    lstm explain weights.npz inputs.npy expected.npz --gates ifgo -f json
+
+    WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff
+    reads: h of all steps or of the first few, one row of a batch, final_h, a whole trace, a print.
+    Settings say what is assumed; the search changes them one, two, three at a time.
+    Exit status: 0 a reading gives EXPECTED, 1 none is proved to, 2 trouble.
+    """
+    settings = settings_from(options)
+    with Bar() as bar:
+        found = explaining.explain_files(
+            paths, settings, stdin=standard_input(), progress=bar.advance, **options
+        )
+    expected = paths[-1] if paths[-1] != "-" else "standard input"
+    if format == "json":
+        click.echo(explaining.as_json(found))
+    elif as_markdown:
+        sys.stdout.write(markdown(found, expected))
+    else:
+        show([explanation_sheet(found, expected, width=width())])
+    return 0 if found.found else 1

@@ -1,0 +1,214 @@
+"""An explanation as a sheet, and as Markdown for a bug report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lstmcli.core.explain.judge import Place, Verdict
+from lstmcli.core.explain.result import Changed, Explanation, Near
+from lstmcli.core.explain.words import headline, name_of, value_of
+from lstmcli.views.numbers import number
+from lstmcli.views.prose import labelled, unbroken
+from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, fit, table
+from lstmcli.views.sizes import short
+
+INDENT = 13
+COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
+MOST_LISTED = 5  # readings that fit equally well
+
+
+def explanation_sheet(e: Explanation, expected: str, *, width: int | None) -> Sheet:
+    """The finding, why it hid, who does it that way, and the command; or what comes near."""
+    sheet = Sheet()
+    sheet.extend(_finding(e, expected, width))
+    if e.rows:
+        sheet.add()
+        sheet.extend(_table(e, width))
+    if e.verdict in ("none", "unproven") and len(e.nearest) > 1:
+        sheet.add()
+        sheet.extend(_nearest_table(e.nearest, width))
+    notes = list(_notes(e))
+    if notes or e.command:
+        sheet.add()
+    for label, text in notes:
+        style = ASSUMED if label in ("assumed", "note") else ""
+        sheet.extend(labelled(label, text, width, style, indent=INDENT))
+    if e.command:  # never wrapped: it is there to be copied
+        sheet.add((f"{'to get it':{INDENT}}", "dim"), e.command)
+    return sheet
+
+
+# ---- the finding
+
+
+def _finding(e: Explanation, expected: str, width: int | None) -> Sheet:
+    marks = {"agrees": ("✔", AGREES), "found": ("✔", AGREES), "unproven": ("?", ASSUMED)}
+    mark, style = marks.get(e.verdict, ("✘", DIFFERS))
+    sheet = labelled(mark, title(e, expected), width, style, indent=2)
+    for line in details(e, expected):
+        sheet.extend(labelled("", line, width, indent=2))
+    return sheet
+
+
+def title(e: Explanation, expected: str) -> str:
+    """The first line."""
+    if e.verdict == "agrees":
+        return f"Nothing has to be changed: as read, these weights give {expected}."
+    if e.verdict == "found":
+        count = COUNTS[len(e.changes)] if len(e.changes) < len(COUNTS) else str(len(e.changes))
+        what = "change explains" if len(e.changes) == 1 else "changes explain"
+        return f"{count} {what} it: {headline(e.changes)}"
+    if e.verdict == "unproven":
+        several = len(e.equivalent) + 1
+        what = "One reading fits" if several == 1 else f"{several} readings fit"
+        return f"{what}, but {expected} holds too few numbers to prove it."
+    return f"No reading of these weights gives {expected}."
+
+
+def details(e: Explanation, expected: str) -> list[str]:
+    """The figures below it."""
+    lines = []
+    v = e.measured
+    if v is not None and e.verdict in ("agrees", "found"):
+        exact = f"{e.precision}, " if e.precision else ""
+        lines.append(f"All {v.total} values agree ({exact}greatest difference {short(v.max_abs)}).")
+    elif v is not None and e.verdict == "none":
+        lines.append(f"As read, {_agreeing(v)}; greatest difference {short(v.max_abs)}.")
+    return lines
+
+
+def _agreeing(v: Verdict) -> str:
+    if v.total - v.agreeing <= max(3, v.total // 20) and v.agreeing:
+        wrong = v.total - v.agreeing
+        return f"all but {wrong} of {v.total} values agree: a wrong number, not a convention"
+    return f"{v.agreeing} of {v.total} values agree"
+
+
+def _table(e: Explanation, width: int | None) -> Sheet:
+    others = f"{e.others} others" if e.others else ""
+    rows = [(r.setting, r.assumed, r.fits, r.who) for r in e.rows]
+    rows += [(others, "as assumed", "as assumed", "")] if others else []
+    setting, assumed, fits, who = zip(*rows, strict=True)
+    columns = [
+        Column("setting", setting, "bold", left=True),
+        Column("assumed", assumed, left=True),
+        Column("fits", fits, AGREES, left=True),
+        Column("who does it that way", who, "dim", left=True, rank=1),
+    ]
+    return table(fit(columns, width, gap=3), gap=3)
+
+
+def _nearest_table(nearest: Sequence[Near], width: int | None) -> Sheet:
+    columns = [
+        Column("nearest readings", [wording(n.changes) for n in nearest], "bold", left=True),
+        Column("max abs", [short(n.verdict.max_abs) for n in nearest]),
+        Column("rms", [short(n.verdict.rms) for n in nearest], rank=1),
+        Column("agree", [f"{n.verdict.agreeing} of {n.verdict.total}" for n in nearest]),
+        Column("leaves first at", [place(n.verdict.first) for n in nearest], left=True, rank=2),
+    ]
+    return table(fit(columns, width))
+
+
+def wording(changes: Sequence[Changed]) -> str:
+    """Changes in a few words; ``as read`` if there are none."""
+    if not changes:
+        return "as read"
+    return ", ".join(f"{name_of(c.setting)} {value_of(c.setting, c.found)}" for c in changes)
+
+
+def place(first: Place | None) -> str:
+    """``step 1, gate f, unit 2``."""
+    if first is None:
+        return ""
+    base = first.array.rpartition(".")[2]
+    array = f"gate {first.array}" if base in ("i", "f", "g", "o") else first.array
+    step = "" if first.step is None else f"step {first.step}, "
+    row = f", row {first.row}" if first.row else ""
+    return f"{step}{array}{row}, unit {first.unit}"
+
+
+# ---- what else there is to say
+
+
+def _notes(e: Explanation) -> list[tuple[str, str]]:
+    notes = []
+    if e.laid:
+        notes.append(("assumed", f"{e.laid}."))
+    notes += [("note", remark) for remark in e.remarks]
+    if e.hidden:
+        notes.append(("why it hid", e.hidden))
+    if e.verdict == "found":
+        notes.append(("ruled out", _ruled_out(e)))
+    if e.verdict in ("found", "unproven"):
+        notes.append(("same as", _same(e)))
+    if e.unseen:
+        shown = f"; {e.decide} would show them" if e.decide else ""
+        notes.append(("not seen", f"{unseen(e)} may be otherwise{shown}"))
+    elif e.decide:
+        notes.append(("to decide", e.decide))
+    if e.verdict == "none":
+        tried = f"{e.tried:,} readings: every one, two or three changes at once" if e.tried else ""
+        notes += [("tried", tried)] if tried else []
+    if e.untried:
+        notes.append(("not tried", "; ".join(e.untried)))
+    return notes
+
+
+def _ruled_out(e: Explanation) -> str:
+    text = f"{max(e.tried - 1, 0):,} other readings"
+    if e.nearest:
+        near = e.nearest[0]
+        first = near.verdict.first
+        where = f" at {place(first)}" if first else ""
+        text += f"; the nearest: {wording(near.changes)}, off by {short(near.verdict.max_abs)}"
+        if first:
+            off = abs(first.given - first.expected)
+            text += f", first by {short(off)}{where}"
+    return text
+
+
+def _same(e: Explanation) -> str:
+    if not e.equivalent:
+        return "nothing else: these data single it out"
+    listed = [unbroken(wording(c)) for c in e.equivalent[:MOST_LISTED]]
+    more = len(e.equivalent) - len(listed)
+    return "; or ".join(listed) + (f"; and {more} more" if more else "")
+
+
+def unseen(e: Explanation) -> str:
+    """The settings that these data do not show."""
+    return ", ".join(name_of(setting) for setting in e.unseen)
+
+
+# ---- Markdown
+
+
+def markdown(e: Explanation, expected: str) -> str:
+    """The same for a bug report."""
+    lines = [f"**{title(e, expected)}**", ""]
+    lines += [line for text in details(e, expected) for line in (text, "")]
+    if e.rows:
+        lines += [
+            "| setting | assumed | fits | who does it that way |",
+            "| --- | --- | --- | --- |",
+        ]
+        lines += [f"| {r.setting} | {r.assumed} | {r.fits} | {r.who} |" for r in e.rows]
+        lines.append("")
+    if e.verdict in ("none", "unproven") and e.nearest:
+        lines += [
+            "| nearest readings | max abs | agree | leaves first at |",
+            "| --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| {wording(n.changes)} | {short(n.verdict.max_abs)} | "
+            f"{n.verdict.agreeing} of {n.verdict.total} | {place(n.verdict.first)} |"
+            for n in e.nearest
+        ]
+        lines.append("")
+    lines += [f"- {label}: {text}" for label, text in _notes(e)]
+    if e.command:
+        lines += ["", "```sh", e.command, "```"]
+    return "\n".join(lines) + "\n"
+
+
+__all__ = ["explanation_sheet", "markdown", "number"]
