@@ -21,6 +21,7 @@ from lstmcli.core.decode import Tensors, decode, directions, fold_weight_norm, p
 from lstmcli.core.dialects import DIALECTS, Told, called, told
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.recognise import Found, Place, choose, find_convention, recognise
+from lstmcli.core.rounding import to_bfloat16
 from lstmcli.core.settings import SETTINGS, of_cell, read_setting
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document, StepStream
@@ -29,6 +30,7 @@ Array = npt.NDArray[Any]
 Settings = dict[str, Any]
 
 INPUT_NAMES = ("inputs", "x")
+BFLOAT16 = "bfloat16"
 STATE = "initial_state."
 _NOT_WEIGHTS = (*INPUT_NAMES, "lengths", "mask")
 
@@ -261,11 +263,13 @@ def _layers(
     """
     given = next(iter(said.values()))
     dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
+    brain = given.get("dtype") == BFLOAT16
+    rounded = {k: to_bfloat16(tensors[k]) for k in found.tensors} if brain else tensors
     layers: dict[int, list[Cell]] = {}
     origin: dict[int, Tensors] = {}
     for (layer, direction), names in sorted(found.cells.items()):
         how = found.convention.changed(said[layer, direction])
-        held = {role: _typed(name, tensors, dtype) for role, name in names.items()}
+        held = {role: _typed(name, rounded, dtype) for role, name in names.items()}
         for one in directions(held, how):
             cell = decode(one, how, source)
             layers.setdefault(layer, []).append(cell)
@@ -365,7 +369,7 @@ def settings_in(document: Document) -> dict[str, Any]:
 def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
     """The number type of the computation: the weights', unless another is asked for."""
     if asked is not None:
-        return np.dtype(asked)
+        return np.dtype("float32" if asked == BFLOAT16 else asked)
     floats = [a.dtype for a in tensors if a.dtype.kind == "f"]
     return floats[0] if len(floats) == len(tensors) else np.dtype(np.float64)
 

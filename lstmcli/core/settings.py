@@ -114,7 +114,8 @@ SETTINGS: dict[str, Setting] = {
     ),
     "lengths": Setting(_one_of("given", "ignored"), "What becomes of given lengths, or of a mask."),
     "dtype": Setting(
-        _one_of("float16", "float32", "float64", "longdouble"), "Number type of the computation."
+        _one_of("float16", "bfloat16", "float32", "float64", "longdouble"),
+        "Number type of the computation; bfloat16 rounds the weights and runs in float32.",
     ),
 }
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lstmcli.core.conventions import Convention
 from lstmcli.core.explain import decisions, words
-from lstmcli.core.explain.bench import Allowance, Bench, Layout
+from lstmcli.core.explain.bench import Allowance, Bench, Layout, with_allowance
 from lstmcli.core.explain.data import Expected
 from lstmcli.core.explain.evidence import ENOUGH, Neighbours, evidence
 from lstmcli.core.explain.forcing import forced_run
@@ -19,7 +19,7 @@ from lstmcli.core.explain.question import Prepared, Question, prepare
 from lstmcli.core.explain.ranking import rank
 from lstmcli.core.explain.result import Answer, Changed, Explanation, Near
 from lstmcli.core.explain.search import Outcome, Progress, nearest, quiet, search
-from lstmcli.core.explain.space import Change, Changes
+from lstmcli.core.explain.space import CONSTANTS, Change, Changes
 from lstmcli.core.model import as_time_major
 from lstmcli.core.run import split_state, valid_steps
 from lstmcli.errors import UserError
@@ -122,14 +122,19 @@ class Solver:
 
     def solve(self, progress: Progress, levels: int = 3) -> Explanation | None:
         """The explanation, or None if nothing fits."""
-        outcome = search(self.bench, self.judge, self.prepared.allowances, progress, levels)
+        outcome = search(
+            self.bench, self.judge, self.prepared.allowances, progress, levels, self.prepared.coarse
+        )
         self.tried = max(self.tried, outcome.tried)
         self.untried = outcome.untried
         return self._explained(outcome) if outcome.answers else None
 
     def _explained(self, outcome: Outcome) -> Explanation:
         answer = outcome.answers[0]
-        proof, near = evidence(self.bench, answer.changes, answer.solved, outcome.tried)
+        bench = with_allowance(self.bench, outcome.allowance)
+        proof, near = evidence(bench, answer.changes, answer.solved, outcome.tried)
+        if answer.solved and not self._enough_off(answer, outcome.allowance):
+            proof = 0.0
         unseen = self._unseen(near, answer.changes, outcome.allowance)
         others = tuple(self._changed(other.changes) for other in outcome.answers[1:])
         changes = self._changed(answer.changes)
@@ -155,6 +160,13 @@ class Solver:
             numbers=self.expected.numbers,
             precision=self.prepared.precision,
         )
+
+    def _enough_off(self, answer: Answer, allowance: Allowance) -> bool:
+        """Whether more numbers than there are solved constants need these constants."""
+        solved = [c.setting for c in answer.changes if c.setting in CONSTANTS]
+        plain = tuple(c for c in answer.changes if c.setting not in solved)
+        verdict = self.judge(plain, allowance)
+        return verdict.total - verdict.agreeing > answer.solved
 
     def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
         """The reading that comes nearest without fitting."""
@@ -253,7 +265,7 @@ class Solver:
         if change.setting == "lengths":
             return "given"
         if change.setting == "dtype":
-            return "float32"
+            return self.prepared.dtype
         if change.setting.endswith("_gates"):
             return self.how.order_of(change.setting.removesuffix("_gates"))
         return getattr(self.how, change.setting)

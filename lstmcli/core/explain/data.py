@@ -40,8 +40,7 @@ class Expected:
     def all(self) -> Iterator[tuple[str, Known]]:
         """Every array with its name; last states are ``final_h``, ``final_c``."""
         yield from self.sequences.items()
-        for name, known in self.finals.items():
-            yield f"final_{name}", known
+        yield from self.finals.items()
 
     @property
     def numbers(self) -> int:
@@ -51,15 +50,11 @@ class Expected:
     def part(self, prefix: str) -> Expected:
         """The arrays of one cell, ``layer0_reverse.f`` as ``f``."""
         start = f"{prefix}."
-        return replace(
-            self,
-            sequences={
-                name[len(start) :]: known
-                for name, known in self.sequences.items()
-                if name.startswith(start)
-            },
-            finals={},
-        )
+
+        def own(arrays: Mapping[str, Known]) -> dict[str, Known]:
+            return {k[len(start) :]: a for k, a in arrays.items() if k.startswith(start)}
+
+        return replace(self, sequences=own(self.sequences), finals=own(self.finals))
 
 
 def placements(
@@ -103,7 +98,6 @@ def _ways(
     if not shape or shape[-1] != width:
         return
     kind = ArrayName.of(name).kind
-    base = name.removeprefix("final_")
     stacked = np.stack(
         [
             numbers.values.astype(np.float64),
@@ -115,8 +109,8 @@ def _ways(
         return
     flat = stacked.reshape(2, *lead, width)
     if kind == SEQUENCE:
-        yield from _sequences(base, flat, lead, T, B, layout, shape)
-    yield from _finals(base, flat, lead, T, B, kind == SEQUENCE)
+        yield from _sequences(name, flat, lead, T, B, layout, shape)
+    yield from _finals(name, flat, lead, T, B, kind == SEQUENCE)
 
 
 def _sequences(
@@ -152,7 +146,7 @@ def _finals(
     name: str, flat: Array, lead: list[int], T: int, B: int, guessed: bool
 ) -> Iterator[Expected]:
     """The last state of all rows, of the first ones, or of one."""
-    if name not in ("h", "c") or len(lead) > 1 or (guessed and T == 1):
+    if len(lead) > 1 or (guessed and (name not in ("h", "c") or T == 1)):
         return
     n, width = (lead[0] if lead else 1), flat.shape[-1]
     if n > B:
@@ -162,10 +156,11 @@ def _finals(
     for row in range(B if n == 1 else 1):
         known = np.full((2, B, width), np.nan)
         known[:, row : row + n] = rows
+        final = f"final_{name}" if guessed else name
         which = f"of row {row}" if n == 1 and B > 1 else f"of {n} of {B} rows" if n < B else ""
-        words = " ".join(w for w in (said or f"final_{name}" * bool(which), which) if w)
+        words = " ".join(w for w in (said or final * bool(which), which) if w)
         one = row if n == 1 and B > 1 else None
-        yield Expected({}, {name: Known(known[0], np.nan_to_num(known[1]))}, words, one)
+        yield Expected({}, {final: Known(known[0], np.nan_to_num(known[1]))}, words, one)
 
 
 def _spread(part: Array, T: int, B: int, row: int) -> Known:
@@ -222,7 +217,8 @@ def course(
             pair[0][~valid] = np.nan
             pair = np.take_along_axis(pair, order[None, :, :, None], axis=1)
         known[name] = Known(pair[0], pair[1])
-    for name, one in expected.finals.items():
+    for final, one in expected.finals.items():
+        name = final.removeprefix("final_")
         last = np.full(x.shape[1], len(x) - 1) if valid is None else valid.sum(axis=0) - 1  # (B,)
         known[name] = _with_final(known.get(name), one, last, len(x))
     if order is not None:

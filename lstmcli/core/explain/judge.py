@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.alignment import STEP_ORDER, ArrayName
+from lstmcli.core.alignment import FINAL, STEP_ORDER, ArrayName
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.space import Changes
-from lstmcli.core.model import Model, Trace
+from lstmcli.core.model import Model, Trace, as_time_major
 from lstmcli.core.run import run
 from lstmcli.errors import UserError
 
@@ -43,17 +43,18 @@ class Case:
     lengths: Array | None = None
     mask: Array | None = None
 
-    def trace(self, settings: Mapping[str, Any]) -> Trace:
+    def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
         """Run under settings; those of the data alone are left out."""
         array = settings.get("array", "h")
         settings = {k: v for k, v in settings.items() if k != "array"}
         layout = settings.get("layout", self.layout)
         model = self.read(settings)
         keep = self._kept(array)
-        return run(
+        trace = run(
             model, self.x, keep, layout=None if layout == "steps" else layout,
             initial_state=self.initial_state, lengths=self.lengths, mask=self.mask,
         )  # fmt: skip
+        return trace, model
 
     def _kept(self, array: str) -> tuple[str, ...]:
         first = next(iter(self.expected.values()))
@@ -118,15 +119,15 @@ def judged(case: Case, changes: Changes, allowance: Allowance, forced: Forced = 
         except UserError:
             return NEVER
         array = settings.get("array", "h")
-        verdict = compared(_given(fine, array), expected, allowance)
+        verdict = compared(_given(*fine, array), expected, allowance)
         if verdict.fits or allowance.absolute < ROUNDING / 2:
             return verdict
         coarse = case.trace({**settings, "dtype": "float32"})
-    growth = _growth(_given(fine, array), _given(coarse, array), expected)
+    growth = _growth(_given(*fine, array), _given(*coarse, array), expected)
     if growth <= 1:
         return verdict
     if growth <= CHAOTIC:
-        return compared(_given(fine, array), expected, allowance, growth)
+        return compared(_given(*fine, array), expected, allowance, growth)
     if forced is None:
         return verdict
     arrays = forced(changes)
@@ -142,21 +143,71 @@ def _expected(case: Case, settings: Mapping[str, Any]) -> Expected | None:
     return case.expected.get(settings.get("layout", case.layout))
 
 
-def _given(trace: Trace, array: str) -> dict[str, Array]:
+def _given(trace: Trace, model: Model, array: str) -> dict[str, Array]:
     """A trace as EXPECTED lies: sequences (T, B, K), last states (B, K); h is what was asked for."""
-    given = {}
-    for name, values in trace.members().items():
-        if name.startswith("final_"):
-            given[name] = values.reshape(-1, values.shape[-1]) if values.ndim < 3 else values
-        elif values.ndim <= 3:
-            given[name] = trace.time_major(name)
-        else:
-            given[name] = values
+    given = by_cell(trace.members(), model, trace.layout)
+    for name, values in given.items():
+        if ArrayName.of(name).kind == FINAL:
+            given[name] = values.reshape(-1, values.shape[-1])
+        elif values.ndim < 4:
+            given[name] = as_time_major(values, trace.layout)
     if array != "h":
         given["h"] = given[array]
         if array == "c":
             given["final_h"] = given["final_c"]
     return given
+
+
+def by_cell(arrays: Mapping[str, Any], model: Model, layout: str) -> dict[str, Any]:
+    """Arrays with those that several cells share taken apart: the last states, and a merged h.
+
+    ``arrays`` are anything that is indexed as an array is.
+    """
+    if len(model.cells) < 2:
+        return dict(arrays)
+    apart: dict[str, Any] = {}
+    for name, array in arrays.items():
+        if name in ("final_h", "final_c"):
+            apart |= {f"{cell}.{name}": a for cell, a in _states(array, model)}
+        elif name == "h" and (parts := _parts(array, model, layout)) is not None:
+            last = f"layer{len(model.layers) - 1}"
+            apart |= dict(zip((f"{last}.h", f"{last}_reverse.h"), parts, strict=False))
+        else:
+            apart[name] = array
+    return apart
+
+
+def _states(array: Any, model: Model) -> Iterator[tuple[str, Any]]:
+    """The last state of each cell, from the axes that the convention gives them."""
+    names = [name for name, _ in model.cells]
+    how, count = model.convention.states, len(names)
+    for n, name in enumerate(names):
+        if how == "features":
+            width = array.shape[-1] // count
+            yield name, array[..., n * width : (n + 1) * width]
+        elif how == "cells" or array.ndim < 3:
+            yield name, array[n]
+        else:
+            yield name, array[:, n]
+
+
+def _parts(array: Any, model: Model, layout: str) -> list[Any] | None:
+    """The output of each cell of the last layer; None if they were added or multiplied."""
+    last = model.layers[-1]
+    if len(last) == 1:
+        return [array]
+    how = last[0].convention
+    if how.merge == "stack" and array.ndim >= 3:
+        axis = 1
+        if layout == "batch":
+            axis = 1 if how.states == "batch" else 2
+        elif layout == "steps":
+            axis = 1
+        return [array[(slice(None),) * axis + (d,)] for d in range(2)]
+    width = last[0].outputs
+    if how.merge == "concat" and array.shape[-1] == sum(c.outputs for c in last):
+        return [array[..., :width], array[..., width:]]
+    return None
 
 
 def compared(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,9 @@ from lstmcli.core.alignment import WEIGHTS, ArrayName
 from lstmcli.core.compare import LONE, Side
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, placements
-from lstmcli.core.explain.judge import Case, Reader
+from lstmcli.core.explain.judge import Case, Reader, by_cell
 from lstmcli.core.model import Cell, Model
+from lstmcli.core.rounding import to_bfloat16
 from lstmcli.core.run import check_inputs
 from lstmcli.core.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers, Precision
 from lstmcli.errors import UserError
@@ -55,6 +56,8 @@ class Prepared:
     arrays: Mapping[str, Numbers]
     allowances: tuple[Allowance, ...]
     precision: str  # of EXPECTED, in words
+    coarse: tuple[Allowance, ...] = ()  # of number types on whose grid EXPECTED lies
+    dtype: str = "float32"  # of the weights
 
     def cases(self) -> list[Case]:
         """A case for each way in which EXPECTED can lie on the run, the likeliest first."""
@@ -92,13 +95,13 @@ class Prepared:
         widths: dict[str, int] = {}
         for name, cell in model.cells:
             start = f"{name}." if several else ""
-            widths |= {f"{start}{k}": n for k, n in widths_of(cell).items()}
+            own = widths_of(cell)
+            own |= {f"final_{k}": own[k] for k in "hc"}
+            widths |= {f"{start}{k}": n for k, n in own.items()}
         if several:
             last = model.layers[-1]
             wide = len(last) == 2 and last[0].convention.merge == "concat"
             widths["h"] = sum(c.outputs for c in last) if wide else last[0].outputs
-        else:
-            widths |= {f"final_{k}": widths[k] for k in "hc"}
         return widths
 
 
@@ -123,7 +126,7 @@ def prepare(question: Question) -> Prepared:
         if inputs do not fit the model, or EXPECTED holds nothing of a run.
     """
     model = question.model()
-    x, layout = check_inputs(model, np.asarray(question.x), question.layout, question.inputs)
+    _, layout = check_inputs(model, np.asarray(question.x), question.layout, question.inputs)
     arrays = {
         name or "h": question.side.numbers(name)
         for name in question.side.arrays
@@ -138,14 +141,46 @@ def prepare(question: Question) -> Prepared:
             f"{question.side.name} holds {held}; EXPECTED is h, c, a gate, or final_h of a run."
         )
     allowances, words = _allowances(question.side, arrays)
-    return Prepared(question, model, layout, arrays, allowances, words)
+    arrays = by_cell({k: Axes(n) for k, n in arrays.items()}, model, layout)
+    arrays = {name: axes.numbers for name, axes in arrays.items()}
+    coarse = tuple(_grids(arrays)) if words in ("float32", "float64") else ()
+    dtype = question.read({}).cell.dtype.name
+    return Prepared(question, model, layout, arrays, allowances, words, coarse, dtype)
+
+
+class Axes:
+    """Numbers that are indexed as an array is, their units with them."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self.numbers = numbers
+
+    def __getitem__(self, key: Any) -> Axes:
+        return Axes(self.numbers.moved(lambda array: array[key]))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the values."""
+        return self.numbers.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+
+def _grids(arrays: Mapping[str, Numbers]) -> Iterator[Allowance]:
+    """The coarser number types that hold every number of EXPECTED exactly."""
+    known = [n.values[np.isfinite(n.values)] for n in arrays.values()]
+    with np.errstate(all="ignore"):
+        if all((to_bfloat16(v) == v).all() for v in known):  # has fewer digits: more telling
+            yield BRAIN
+        elif all((v.astype(np.float16) == v).all() for v in known):
+            yield HALF
 
 
 def _allowances(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
     """The tolerances of EXPECTED, tight before loose, and its precision in words."""
-    held = {ArrayName.of(n or "h").base for n in side.arrays}
     names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
-    del held
     printed = any(numbers.unit is not None for numbers in arrays.values())
     precisions = {side.precision(name).name for name in names}
     if BFLOAT16.name in precisions:

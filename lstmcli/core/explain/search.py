@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.explain.bench import Allowance, Bench
+from lstmcli.core.explain.bench import Allowance, Bench, with_allowance
 from lstmcli.core.explain.evidence import neighbours
 from lstmcli.core.explain.judge import Verdict
 from lstmcli.core.explain.ranking import rank
@@ -27,6 +27,7 @@ Judge = Callable[[Changes, Allowance], Verdict]
 Progress = Callable[[float, str], None]
 
 LEVELS = 3
+BEFORE_ROUNDING = 2  # exact pairs win over a coarser number type
 MOST_RUN = 60  # readings of a level that are run whole
 MOST_DECIMALS = 7  # of a solved constant
 NEAREST = 5
@@ -52,30 +53,48 @@ def search(
     allowances: Sequence[Allowance],
     progress: Progress = quiet,
     levels: int = LEVELS,
+    coarse: Sequence[Allowance] = (),
 ) -> Outcome:
     """The readings of a cell with the fewest changes that give EXPECTED.
 
     ``allowances`` are the tolerance of the data and, after it, a looser one: a reading that meets
-    the first wins over one of fewer changes that meets only the second.
+    the first wins over one of fewer changes that meets only the second. ``coarse`` are those of
+    number types on whose grid all of EXPECTED lies; they are tried after pairs.
     """
     sieve = Sieve(bench)
     looser: list[Answer] = []
     untried: list[str] = []
+
+    def outcome(answers: list[Answer], allowance: Allowance) -> Outcome:
+        return Outcome(_ranked(answers, bench), sieve.tried, allowance, untried)
+
     for size in range(1, levels + 1):
-        progress((size - 1) / levels, f"{size} change{'s' * (size > 1)}")
+        progress((size - 1) / levels, f"{size} change{'s' * (size > 1)} at once")
         if (reason := sieve.too_much(size)) is not None:
             untried.append(reason)
             break
-        answers = [a for a in _judged(bench, judge, sieve.level(size), allowances[-1])]
-        tight = (
-            [a for a in answers if judge(a.changes, allowances[0]).fits]
-            if (len(allowances) > 1)
-            else answers
-        )
-        if tight:
-            return Outcome(_ranked(tight, bench), sieve.tried, allowances[0], untried)
+        answers = _judged(bench, judge, sieve.level(size), allowances[-1])
+        if len(allowances) == 1 and answers:
+            return outcome(answers, allowances[0])
+        if tight := [a for a in answers if judge(a.changes, allowances[0]).fits]:
+            return outcome(tight, allowances[0])
         looser = looser or answers
-    return Outcome(_ranked(looser, bench), sieve.tried, allowances[-1], untried)
+        if size == BEFORE_ROUNDING and not looser:
+            for allowance in coarse:
+                if answers := rounded(bench, judge, allowance):
+                    return outcome(answers, allowance)
+    return outcome(looser, allowances[-1])
+
+
+def rounded(bench: Bench, judge: Judge, allowance: Allowance) -> list[Answer]:
+    """The readings that fit as a coarser number type does: as read, or with one change."""
+    dtype = Change("dtype", allowance.name)
+    verdict = judge((dtype,), allowance)
+    if verdict.fits:
+        return [Answer((dtype,), verdict)]
+    coarse = with_allowance(bench, allowance)
+    found = _judged(coarse, judge, Sieve(coarse).level(1), allowance)
+    return [Answer((*a.changes, dtype), a.verdict, a.solved) for a in found]
 
 
 def _ranked(answers: list[Answer], bench: Bench) -> list[Answer]:
