@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.data import Course, Expected, Known, course
-from lstmcli.core.explain.space import COLUMNS, Space
+from lstmcli.core.explain.space import COLUMNS, Change, Space
 from lstmcli.core.explain.stepping import Batch, Constants, products_of, single_unit_steps_alone
 from lstmcli.core.explain.weights import Decoder, Weights
 from lstmcli.core.model import Cell
@@ -100,7 +100,8 @@ class Bench:
         first = next(iter(layouts.values()))
         self.names = tuple(dict.fromkeys((*first.expected.sequences, *first.expected.finals)))
         idle = (*without, *self._idle(cell, first), *_idle_in_decoding(decoder, cell, how))
-        self.space = Space(_assumed(how, next(iter(layouts))), idle)
+        barred = [] if cell.outputs == cell.units else [Change("initial_state", "swapped")]
+        self.space = Space(_assumed(how, next(iter(layouts))), idle, barred)
         self.weights = Weights(decoder, self.space)
         self.steps = len(first.x)
         self._views: dict[tuple[Any, ...], View] = {}
@@ -127,6 +128,12 @@ class Bench:
             yield "flip_output"
         if len(first.x) == 1:
             yield "state"
+
+    @property
+    def late(self) -> bool:
+        """Whether EXPECTED, as read, does not hold the first step of the loop."""
+        zero = np.zeros((1, len(self.space.columns)), np.int8)
+        return next(iter(self.views(zero)))[0].first > 0
 
     # ---- readings
 

@@ -74,6 +74,16 @@ class Prepared:
             )  # fmt: skip
         return cases
 
+    def no_place(self) -> str:
+        """What to tell where EXPECTED cannot be a result of such a run."""
+        side, cell = self.question.side, self.model.layers[-1][0]
+        shapes = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())
+        return (
+            f"{side.name} holds {shapes}; a run over inputs {self.question.x.shape} gives "
+            f"{cell.outputs} numbers a step.\n"
+            f"  EXPECTED is all steps of it, the first few, one row of the batch, or final_h."
+        )
+
     def _layouts(self) -> list[str]:
         if self.layout == "steps":
             return ["steps"]

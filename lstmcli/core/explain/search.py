@@ -18,7 +18,7 @@ from lstmcli.core.explain.judge import Verdict
 from lstmcli.core.explain.ranking import rank
 from lstmcli.core.explain.result import Answer
 from lstmcli.core.explain.sieve import Found, Sieve
-from lstmcli.core.explain.solving import levenberg_marquardt, residuals, tasks
+from lstmcli.core.explain.solving import Task, levenberg_marquardt, residuals, whole_task
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, Change, Changes
 from lstmcli.core.explain.stepping import Constants
 
@@ -31,6 +31,7 @@ BEFORE_ROUNDING = 2  # exact pairs win over a coarser number type
 MOST_RUN = 60  # readings of a level that are run whole
 MOST_DECIMALS = 7  # of a solved constant
 NEAREST = 5
+NEAREST_STEPS = 16  # by which single readings are put in order
 
 
 def quiet(share: float, what: str) -> None:
@@ -131,13 +132,11 @@ def settle(
     Gives the number of constants solved for too; None if one of them is what was assumed.
     """
     unknown = [k for k, n in enumerate(CONSTANTS) if Change(n, SOLVE) in changes]
-    task = next(iter(tasks(bench, codes, constants, tuple(unknown))))[0]
+    task = whole_task(bench, codes, constants, tuple(unknown))
     values = np.array(constants)
-    tuned, off = levenberg_marquardt(task, codes, values, task.view.steps, rounds=8)
-    values = (
-        tuned if off[0] <= np.abs(residuals(task, codes, values, task.view.steps)).max() else values
-    )
-    values = _short(task, codes, values, unknown, task.view.steps)
+    tuned, off = levenberg_marquardt(task, values, rounds=8)
+    values = tuned if off[0] <= np.abs(residuals(task, values)).max() else values
+    values = _short(task, values)
     settled = []
     for change in changes:
         if change.value == SOLVE:
@@ -149,24 +148,22 @@ def settle(
     return tuple(settled), len(unknown)
 
 
-def _short(task: object, codes: Array, values: Array, unknown: list[int], steps: int) -> Array:
+def _short(task: Task, values: Array) -> Array:
     """The constants rounded to the fewest decimals that do not spoil them."""
-    exact = float(np.abs(residuals(task, codes, values, steps)).max())  # type: ignore[arg-type]
+    exact = float(np.abs(residuals(task, values)).max())
     tries = np.repeat(values, MOST_DECIMALS, axis=1)
-    for k in unknown:
+    for k in task.unknown:
         tries[k] = [round(float(values[k, 0]), d) for d in range(MOST_DECIMALS)]
         if CONSTANTS[k] != "forget_bias":
             tries[k] = np.where(tries[k] > 0, tries[k], values[k, 0])
-    off = np.abs(
-        residuals(task, np.repeat(codes, MOST_DECIMALS, axis=0), tries, steps)  # type: ignore[arg-type]
-    ).max(axis=1)
-    good = np.flatnonzero(off <= max(1.0, exact))
+    off = np.abs(residuals(task.some(np.zeros(MOST_DECIMALS, int)), tries)).max(axis=1)
+    good = np.flatnonzero(off <= max(1.0, 1.5 * exact))
     return tries[:, good[:1]] if good.size else values
 
 
 def nearest(bench: Bench, judge: Judge, allowance: Allowance) -> list[Answer]:
     """The readings that come nearest: single ones, and pairs of the best of these."""
-    alone = neighbours(bench, ())
+    alone = neighbours(bench, (), None if bench.late else NEAREST_STEPS)
     best = [alone.changes[n] for n in np.argsort(alone.rms, kind="stable")[:NEAREST]]
     judged = [Answer(changes, judge(changes, allowance)) for changes in ((), *best)]
     return sorted(judged, key=lambda a: (a.verdict.rms, len(a.changes)))[:NEAREST]

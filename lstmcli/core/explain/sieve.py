@@ -96,10 +96,7 @@ class Sieve:
 
     def too_much(self, size: int) -> str | None:
         """Why readings of so many changes are not tried, if they would take too long."""
-        zero = np.zeros((1, len(self.space.columns)), np.int8)
-        view, _ = next(iter(self.bench.views(zero)))
-        late = view.first > 0
-        if size < 3 or not late:
+        if size < 3 or not self.bench.late:
             return None
         return (
             "three changes at once: EXPECTED does not hold the first step, which tells most apart"
@@ -200,8 +197,9 @@ class Sieve:
         passes |= self._may_be_clipped(codes, unknown, clipped)
         for places in self._to_be_solved(unknown):
             solved = solve(
-                self.bench, codes[places], constants.chosen(places), view, start, units, steps=1
-            )
+                self.bench, codes[places], constants.chosen(places), view, start,
+                np.arange(self.bench.weights.cell.units) if units is None else units,
+            )  # fmt: skip
             passes[places[solved.kept]] = True
         array = codes[:, self.space.column("array")]
         return passes | (array == self.space.values["array"].index("f"))

@@ -79,16 +79,23 @@ class Space:
     """All single changes that could matter to one cell, and sets of them.
 
     ``assumed`` gives each column's value; ``without`` names columns that cannot matter here: a
-    peephole where there is none, a layout where the inputs are one sequence.
+    peephole where there is none, a layout where the inputs are one sequence; ``barred`` are single
+    changes that cannot be run.
     """
 
-    def __init__(self, assumed: Mapping[str, Any], without: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        assumed: Mapping[str, Any],
+        without: Sequence[str] = (),
+        barred: Sequence[Change] = (),
+    ) -> None:
         self.columns = tuple(COLUMNS)
         self.values = {
             name: [assumed[name], *(v for v in values if v != assumed[name])]
             for name, values in COLUMNS.items()
         }
-        self.singles = tuple(self._singles(assumed, set(without)))
+        singles = self._singles(assumed, set(without))
+        self.singles = tuple(single for single in singles if single not in barred)
         self.table = np.array([self._row(single) for single in self.singles], np.int8)  # (S, F)
         self._settings = np.array([hash(single.setting) for single in self.singles])
         sizes = [1 if n in _CHOOSE_TENSORS else len(self.values[n]) for n in self.columns]

@@ -76,7 +76,7 @@ class Batch:
         h and c, or None for zero: of each reading (n, B, P) and (n, B, H), or one for all, (B, P)
         and (B, H).
     units
-        only these units: for a first step from a zero state, which needs no others.
+        only these units: for a single step, which needs no others.
     dtype
         of the computation.
     """
@@ -93,7 +93,7 @@ class Batch:
     ) -> None:
         self.weights, self.space, self.cell = weights, weights.space, weights.cell
         self.codes, self.rows, self.dtype, self.units = codes, rows, np.dtype(dtype), units
-        n, space, cell = len(codes), self.space, weights.cell
+        n, cell = len(codes), weights.cell
         kernel, recurrent, bias = weights.places(codes)
         self._kernel, self._recurrent = kernel, recurrent
         self._kernel_order = self._order("kernel_gates")
@@ -110,6 +110,7 @@ class Batch:
         self._by_recurrent = _groups(recurrent)
         self._by_kernel = _groups(kernel)
         self._peepholes = self._prepare_peepholes()
+        self._scale = self._prepare_scale()
         width = cell.units if units is None else len(units)
         self.constants = constants
         self.h = np.zeros((n, rows, cell.outputs), dtype)
@@ -128,8 +129,7 @@ class Batch:
                 self._first[place] = products_of(
                     self.weights.recurrents[place], h, self.units, self.dtype
                 )
-            c = c if self.units is None else c[:, self.units]
-        self.h[:], self.c[:] = h, c
+        self.h[:], self.c[:] = h, c if self.units is None else c[..., self.units]
 
     def restart(self, h: Array, c: Array) -> None:
         """Put other states in, (n, B, P) and (n, B, H)."""
@@ -178,6 +178,13 @@ class Batch:
             peephole = peephole[:, self.units]
         where = self.cell.convention.output_peephole
         return peephole, self._mask("peepholes", "ignored"), self._mask("peepholes", "old_c"), where
+
+    def _prepare_scale(self) -> list[Array] | None:
+        """The scale of each gate's layer norm, (n, 1, H) or (H,); its order is the bias'."""
+        scale, order = self.cell.norm_scale, self._order("bias_gates")
+        if scale is None:
+            return None
+        return [scale[k] if order is None else scale[order[:, k]][:, None] for k in range(4)]
 
     # ---- a step
 
@@ -253,7 +260,9 @@ class Batch:
             self.h = np.where(self._reset, 0, self.h)
             self.c = np.where(self._reset, 0, self.c)
         for place, which in self._by_recurrent:
-            matrix = self.weights.recurrents[place].astype(self.dtype, copy=False)  # (4, H, P)
+            matrix = self.weights.recurrents[place]  # (4, H, P)
+            matrix = matrix if self.units is None else matrix[:, self.units]
+            matrix = matrix.astype(self.dtype, copy=False)
             h = self.h[which]
             m = len(h)
             flat = h.reshape(m * self.rows, -1) @ matrix.reshape(-1, matrix.shape[2]).T
@@ -314,12 +323,11 @@ class Batch:
 
     def _normalise(self, z: list[Array], gates: tuple[int, ...]) -> None:
         """Layer norm of a gate's pre-activation; its shift is what the gate adds."""
-        scale = self.cell.norm_scale
-        if scale is None:
+        if self._scale is None:
             return
         for k in gates:
             _standardise(z[k], self.cell.convention.norm_epsilon)
-            z[k] *= scale[k]
+            z[k] *= self._scale[k]
             z[k] += self._bias[k]
 
     def _normalise_cell(self, c: Array) -> None:

@@ -1,0 +1,383 @@
+"""Several cells: layer by layer where EXPECTED shows each, as a whole where it does not.
+
+A cell whose inputs are known and whose own arrays EXPECTED holds is a question of its own. What is
+found for the first cell that needs a change is tried on all cells, then on its layer, then on it
+alone. Where only the top of a stack is known, readings are run whole, one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.explain import words
+from lstmcli.core.explain.bench import Allowance
+from lstmcli.core.explain.data import Expected, Known
+from lstmcli.core.explain.judge import Case, Verdict, judged
+from lstmcli.core.explain.question import Prepared
+from lstmcli.core.explain.ranking import prior
+from lstmcli.core.explain.result import Changed, Explanation, Near
+from lstmcli.core.explain.search import NEAREST, Progress
+from lstmcli.core.explain.solver import Solver
+from lstmcli.core.explain.space import COLUMNS, KNOWN_ORDERS, SOLVE, SPREADS, Change, Changes
+from lstmcli.core.model import Model, as_time_major
+from lstmcli.core.run import merged, split_state, valid_steps
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+
+PATIENCE = 8.0  # seconds that pairs of a whole network may take
+
+
+def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
+    """The explanation of a model of several cells.
+
+    Raises
+    ------
+    UserError
+        if EXPECTED is no result of such a run.
+    """
+    cases = prepared.cases()
+    if not cases:
+        raise UserError(prepared.no_place())
+    networks = [Network(prepared, case) for case in cases]
+    for network in networks:
+        if (verdict := network.judge(())).fits:
+            return network.explanation("agrees", (), verdict)
+    for network in networks:
+        if (explanation := network.by_cells(progress)) is not None:
+            return explanation
+    return networks[0].as_a_whole(progress)
+
+
+class Network:
+    """A case of several cells."""
+
+    def __init__(self, prepared: Prepared, case: Case) -> None:
+        self.prepared, self.case = prepared, case
+        self.model: Model = prepared.model
+        self.allowance: Allowance = prepared.allowances[-1]
+        self.expected: Expected = case.expected[case.layout]
+        self.tried = 0
+
+    def judge(self, changes: Changes) -> Verdict:
+        """A whole run of the network."""
+        self.tried += 1
+        return judged(self.case, changes, self.allowance)
+
+    # ---- cell by cell
+
+    def by_cells(self, progress: Progress) -> Explanation | None:
+        """What is found cell by cell; None if no cell can be asked by itself."""
+        done: Changes = ()
+        first: tuple[str, Explanation] | None = None
+        asked = False
+        for n, layer in enumerate(self.model.layers):
+            for d in range(len(layer)):
+                name = f"layer{n}{'_reverse' * d}"
+                own = self.expected.part(name)
+                inputs = self._inputs(n, done) if own.numbers else None
+                if inputs is None:
+                    continue
+                asked = True
+                solver = self._solver(name, (n, d), inputs, own, done)
+                if solver.judge((), self.allowance).fits:
+                    continue
+                progress(n / len(self.model.layers), name)
+                found = solver.solve(progress)
+                self.tried += solver.tried
+                if found is None:
+                    return self._stuck(name, solver, first) if first or n == 0 else None
+                first = first or (name, found)
+                for scoped in self._scopes(found, name, n):
+                    if (verdict := self.judge((*done, *scoped))).fits:
+                        return self._found((*done, *scoped), verdict, *first)
+                done = (*done, *_scoped(_plain(found), name))
+        return self._stuck("", None, first) if asked and first else None
+
+    def _scopes(self, found: Explanation, name: str, n: int) -> Iterator[Changes]:
+        """The changes of a cell, for all cells, its layer, and itself."""
+        changes = _plain(found)
+        yield changes
+        layer = [c for c, _ in self.model.cells if c.startswith(f"layer{n}")]
+        if len(layer) > 1:
+            yield tuple(c for cell in layer for c in _scoped(changes, cell))
+        directions = [
+            c for c, _ in self.model.cells if c.endswith("_reverse") == name.endswith("e")
+        ]
+        if 1 < len(directions) < len(self.model.cells):
+            yield tuple(c for cell in directions for c in _scoped(changes, cell))
+        yield _scoped(changes, name)
+
+    def _inputs(self, n: int, done: Changes) -> Array | None:
+        """What layer n takes, (T, B, I): as recorded, or as the cells below give it."""
+        major = as_time_major(np.asarray(self.case.x, np.float64), self.case.layout)
+        if n == 0:
+            return major
+        below = self.model.layers[n - 1]
+        names = [f"layer{n - 1}{'_reverse' * d}.h" for d in range(len(below))]
+        held = [self.expected.sequences.get(name) for name in names]
+        if all(k is not None and np.isfinite(k.values).all() for k in held):
+            outputs = [k.values for k in held if k is not None]
+            return merged(outputs, below[0].convention, None)
+        return None
+
+    def _solver(
+        self, name: str, at: tuple[int, int], inputs: Array, own: Expected, done: Changes
+    ) -> Solver:
+        """A cell as a question of its own."""
+        n, d = at
+        own = _valid_only(own, self.case)
+
+        def alone(settings: Mapping[str, Any]) -> Model:
+            further = {f"{name}.{k}": v for k, v in settings.items() if k != "dtype"}
+            dtype = {"dtype": settings["dtype"]} if "dtype" in settings else {}
+            model = self.case.read({**_settings(done), **further, **dtype})
+            one = model.layers[n][d]
+            how = replace(one.convention, merge="concat", states="cells", layout="time")
+            how = replace(how, reverse=True) if d == 1 else how
+            return replace(model, layers=((replace(one, convention=how),),))
+
+        state: dict[str, Array] = {}
+        if self.case.initial_state:
+            whole = split_state(self.case.initial_state, self.model, inputs.shape[1])
+            h, c = whole[[c for c, _ in self.model.cells].index(name)]
+            state = {"h": h, "c": c}
+        case = Case(
+            alone, inputs, "time", {"time": own}, state, self.case.lengths, _turned(self.case)
+        )
+        how = {"dtype": "float64"}
+        prepared = replace(self.prepared, model=alone(how), layout="time")
+        return Solver(prepared, case, without=("reverse",) if d == 1 else ())
+
+    def _found(
+        self, changes: Changes, verdict: Verdict, name: str, of_cell: Explanation
+    ) -> Explanation:
+        several = any("." in c.setting for c in changes)
+        remark = (
+            f"{name} is the first that needs a change."
+            if several
+            else f"{name} is the first that shows it; all {len(self.model.cells)} cells have it."
+        )
+        explanation = self.explanation(of_cell.verdict, changes, verdict)
+        return replace(
+            explanation,
+            equivalent=tuple(
+                tuple(
+                    c
+                    for c in self._changed(_scoped(_plain_of(e), name) if several else _plain_of(e))
+                )
+                for e in of_cell.equivalent
+            ),
+            nearest=of_cell.nearest,
+            hidden=of_cell.hidden,
+            unseen=of_cell.unseen,
+            decide=of_cell.decide,
+            untried=of_cell.untried,
+            evidence=of_cell.evidence,
+            remarks=(remark, *of_cell.remarks),
+        )
+
+    def _stuck(
+        self, name: str, solver: Solver | None, first: tuple[str, Explanation] | None
+    ) -> Explanation:
+        """Some cells are explained, but not the whole."""
+        explanation = self.explanation("none", (), self.judge(()))
+        remarks = []
+        if first:
+            found = words.wording(_plain(first[1]))
+            remarks.append(f"{first[0]} fits with {found}; what lies above it does not fit yet.")
+        if solver is not None:
+            remarks.append(f"The figures below are of {name}, with its inputs as recorded.")
+            of_cell = solver.none()
+            return replace(
+                explanation, nearest=of_cell.nearest, untried=of_cell.untried,
+                tried=self.tried, remarks=tuple(remarks),
+            )  # fmt: skip
+        return replace(explanation, tried=self.tried, remarks=tuple(remarks))
+
+    # ---- as a whole
+
+    def as_a_whole(self, progress: Progress) -> Explanation:
+        """Single changes of all cells, of each layer, of each direction; then pairs."""
+        results: list[tuple[Changes, Verdict]] = []
+        groups: list[list[str]] = [[], *self._groups()]
+        for k, cells in enumerate(groups):
+            progress(0.5 * k / len(groups), "one change at once")
+            results += [(changes, self.judge(changes)) for changes in self._singles(cells)]
+            if any(verdict.fits for _, verdict in results):
+                break
+        fitting = [r for r in results if r[1].fits]
+        untried = ["constants other than 0 and 1: only the top of several cells is known"]
+        if not fitting:
+            fitting, note = self._pairs(results, progress)
+            untried += note
+        if fitting:
+            (changes, verdict), *others = fitting
+            explanation = self.explanation("found", changes, verdict)
+            return replace(
+                explanation,
+                equivalent=tuple(self._changed(c) for c, _ in others),
+                untried=tuple(untried),
+                verdict="found" if self._proves(results) else "unproven",
+            )
+        near = sorted(results, key=lambda r: r[1].rms)[:NEAREST]
+        return replace(
+            self.explanation("none", (), self.judge(())),
+            nearest=tuple(Near(self._changed(c), v) for c, v in near),
+            untried=tuple(untried),
+        )
+
+    def _proves(self, results: Sequence[tuple[Changes, Verdict]]) -> bool:
+        """Whether EXPECTED holds enough numbers: more than a few, and readings differ in them."""
+        return self.expected.numbers >= 6 and sum(not v.fits for _, v in results) > 3
+
+    def _pairs(
+        self, results: Sequence[tuple[Changes, Verdict]], progress: Progress
+    ) -> tuple[list[tuple[Changes, Verdict]], list[str]]:
+        """Pairs of changes of all cells, the likeliest first, as long as there is patience."""
+        plain = [c for c, v in results if len(c) == 1 and "." not in c[0].setting]
+        rms = {c: v.rms for c, v in results}
+        plain.sort(key=lambda c: rms[c] + 0.02 * prior(c[0]))
+        begun, count = monotonic(), 0
+        total = len(plain) * (len(plain) - 1) // 2
+        for j in range(1, len(plain)):
+            for i in range(j):
+                one, other = plain[i], plain[j]
+                if one[0].setting == other[0].setting:
+                    continue
+                count += 1
+                if monotonic() - begun > PATIENCE:
+                    return [], [f"pairs of changes beyond the first {count:,} of {total:,}"]
+                progress(0.5 + 0.5 * (monotonic() - begun) / PATIENCE, "two changes at once")
+                verdict = self.judge((*one, *other))
+                if verdict.fits:
+                    return [((*one, *other), verdict)], []
+        return [], ["three changes at once"]
+
+    def _singles(self, cells: Sequence[str]) -> Iterator[Changes]:
+        """Single changes of some cells, or of all if none are named; the likeliest first."""
+        for change in sorted(self._plain_singles(), key=prior):
+            if not cells:
+                yield (change,)
+            elif change.setting not in ("merge", "masked_output", "layout", "initial_state"):
+                yield tuple(Change(f"{cell}.{change.setting}", change.value) for cell in cells)
+
+    def _groups(self) -> list[list[str]]:
+        names = [name for name, _ in self.model.cells]
+        layers = [
+            [name for name in names if name.split("_")[0] == f"layer{n}"]
+            for n in range(len(self.model.layers))
+        ]
+        ways = [[n for n in names if n.endswith("_reverse") == back] for back in (False, True)]
+        groups = [g for g in (*layers, *ways, *([n] for n in names)) if 0 < len(g) < len(names)]
+        return [list(g) for g in dict.fromkeys(map(tuple, groups))]
+
+    def _plain_singles(self) -> Iterator[Change]:
+        how = self.model.convention
+        table: dict[str, tuple[Any, ...]] = {"gates": KNOWN_ORDERS, **COLUMNS}
+        table |= {
+            "merge": ("concat", "sum", "mul", "ave"),
+            "masked_output": ("zero", "repeat", "run"),
+        }
+        for setting, values in table.items():
+            if setting == "array" or self._idle(setting):
+                continue
+            column = SPREADS.get(setting, (setting,))[0]
+            own = how.order_of(column[:-6]) if column.endswith("_gates") else getattr(how, column)
+            orders = setting.endswith("gates")
+            for value in KNOWN_ORDERS if orders else values:
+                if value not in (own, SOLVE):
+                    yield Change(setting, value)
+
+    def _idle(self, setting: str) -> bool:
+        case = self.case
+        if setting == "layout":
+            return len(case.expected) == 1
+        if setting == "initial_state":
+            return not case.initial_state
+        if setting in ("lengths", "masked_output"):
+            return case.lengths is None and case.mask is None
+        if setting == "merge":
+            return not self.model.bidirectional
+        if setting == "peepholes":
+            return all(cell.peephole is None for _, cell in self.model.cells)
+        if setting.endswith("gates"):
+            return len(self.model.convention.gates) < 4
+        return False
+
+    # ---- words
+
+    def explanation(self, verdict: str, changes: Changes, measured: Verdict) -> Explanation:
+        """An explanation with the figures of the whole network."""
+        changed = self._changed(changes)
+        settings = {**self.model.settings(), **_settings(changes)}
+        return Explanation(
+            verdict,
+            settings,
+            changed,
+            measured,
+            tried=self.tried,
+            rows=tuple(words.row_of(one, self.model.convention) for one in changed),
+            laid=self.expected.words,
+            numbers=self.expected.numbers,
+            precision=self.prepared.precision,
+        )
+
+    def _changed(self, changes: Changes) -> tuple[Changed, ...]:
+        return tuple(words.changed(change, self._assumed(change.setting)) for change in changes)
+
+    def _assumed(self, setting: str) -> Any:
+        how, plain = self.model.convention, setting.rpartition(".")[2]
+        if plain == "layout":
+            return self.case.layout
+        if plain == "dtype":
+            return self.prepared.dtype
+        if plain.endswith("_gates"):
+            return how.order_of(plain.removesuffix("_gates"))
+        return getattr(how, plain)
+
+
+def _plain(found: Explanation) -> Changes:
+    return _plain_of(found.changes)
+
+
+def _plain_of(changed: Sequence[Changed]) -> Changes:
+    return tuple(Change(c.setting, c.found) for c in changed)
+
+
+def _scoped(changes: Changes, cell: str) -> Changes:
+    """Changes of one cell alone."""
+    return tuple(
+        Change(c.setting if c.setting == "dtype" else f"{cell}.{c.setting}", c.value)
+        for c in changes
+    )
+
+
+def _settings(changes: Changes) -> dict[str, Any]:
+    return {change.setting: change.value for change in changes}
+
+
+def _valid_only(own: Expected, case: Case) -> Expected:
+    """Without what stands where no step counts: rules for that are the whole layer's."""
+    valid = valid_steps(case.lengths, case.mask, np.shape(case.x), case.layout)
+    if valid is None:
+        return own
+    held = {
+        name: Known(np.where(valid[:, :, None], known.values, np.nan), known.half)
+        for name, known in own.sequences.items()
+    }
+    return replace(own, sequences=held)
+
+
+def _turned(case: Case) -> Array | None:
+    """The mask as (T, B)."""
+    if case.mask is None:
+        return None
+    mask = np.asarray(case.mask)
+    return mask.T if case.layout == "batch" else mask.reshape(len(mask), -1)

@@ -1,0 +1,271 @@
+"""One cell: its search, its proof, its words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.conventions import Convention
+from lstmcli.core.explain import decisions, words
+from lstmcli.core.explain.bench import Allowance, Bench, Layout, with_allowance
+from lstmcli.core.explain.data import Expected
+from lstmcli.core.explain.evidence import ENOUGH, Neighbours, evidence
+from lstmcli.core.explain.forcing import forced_run
+from lstmcli.core.explain.judge import Case, Verdict, judged, settings_of
+from lstmcli.core.explain.question import Prepared
+from lstmcli.core.explain.ranking import rank
+from lstmcli.core.explain.result import Answer, Changed, Explanation, Near
+from lstmcli.core.explain.search import Outcome, Progress, nearest, search
+from lstmcli.core.explain.space import CONSTANTS, Change, Changes
+from lstmcli.core.model import as_time_major
+from lstmcli.core.run import split_state, valid_steps
+
+Array = npt.NDArray[Any]
+
+MOST_CHECKED = 12  # settings that are run whole before they are called unseen
+
+
+class Solver:
+    """A case with its bench: what a search needs, and what is said of its outcome."""
+
+    def __init__(self, prepared: Prepared, case: Case, without: tuple[str, ...] = ()) -> None:
+        self.prepared, self.case, self._without = prepared, case, without
+        self.how: Convention = prepared.model.convention
+        self.expected: Expected = case.expected[case.layout]
+        self._bench: Bench | None = None
+        self._nearest: list[Answer] | None = None
+        self.tried = 0
+
+    @property
+    def bench(self) -> Bench:
+        """The cell on the bench; made when it is first needed."""
+        if self._bench is None:
+            self._bench = self._make_bench()
+        return self._bench
+
+    @property
+    def quick(self) -> bool:
+        """Whether EXPECTED holds the first step, so that a search is short."""
+        return not self.bench.late
+
+    def _make_bench(self) -> Bench:
+        case, model = self.case, self.prepared.model
+        layouts = {}
+        for layout, expected in case.expected.items():
+            major = as_time_major(np.asarray(case.x, np.float64), layout)
+            valid = valid_steps(case.lengths, case.mask, major.shape, layout)
+            layouts[layout] = Layout(major, expected, valid)
+        state = None
+        if case.initial_state:
+            given = model.cell.convention.changed({"initial_state": "given"})
+            plain = _with_convention(model, given)
+            rows = layouts[case.layout].x.shape[1]
+            state = split_state(case.initial_state, plain, rows)[0]
+
+        def decoder(settings: Mapping[str, Any]) -> Any:
+            return case.read({**settings, "dtype": "float64"}).cell
+
+        return Bench(
+            decoder, self.how, layouts, self.prepared.allowances[-1], state, without=self._without
+        )
+
+    def judge(self, changes: Changes, allowance: Allowance) -> Verdict:
+        """A whole run of a reading, held against all of EXPECTED."""
+        return judged(
+            self.case, changes, allowance, lambda c: forced_run(self.bench, c, self.expected)
+        )
+
+    # ---- searching
+
+    def solve(self, progress: Progress, levels: int = 3) -> Explanation | None:
+        """The explanation, or None if nothing fits."""
+        outcome = search(
+            self.bench, self.judge, self.prepared.allowances, progress, levels, self.prepared.coarse
+        )
+        self.tried = max(self.tried, outcome.tried)
+        self.untried = outcome.untried
+        return self._explained(outcome) if outcome.answers else None
+
+    def _explained(self, outcome: Outcome) -> Explanation:
+        answer = outcome.answers[0]
+        bench = with_allowance(self.bench, outcome.allowance)
+        proof, near = evidence(bench, answer.changes, answer.solved, outcome.tried)
+        if answer.solved and not self._enough_off(answer, outcome.allowance):
+            proof = 0.0
+        unseen = self._unseen(near, answer.changes, outcome.allowance)
+        others = tuple(self._changed(other.changes) for other in outcome.answers[1:])
+        changes = self._changed(answer.changes)
+        proven = proof >= ENOUGH
+        first = self.judge((), outcome.allowance).first
+        return Explanation(
+            "found" if proven else "unproven",
+            self._settings(answer.changes),
+            changes,
+            answer.verdict,
+            equivalent=others,
+            tried=outcome.tried,
+            nearest=self._nearest_but(outcome),
+            rows=tuple(words.row_of(one, self.how) for one in changes),
+            others=len({s.setting for s in self.bench.space.singles}) - len(changes),
+            hidden=words.why_hidden(answer.changes, first.step if first else None, ""),
+            unseen=unseen,
+            decide=decisions.decide(self._facts(), unseen, others, proven),
+            laid=self.expected.words,
+            remarks=self._remarks(outcome.allowance, answer.verdict),
+            untried=tuple(outcome.untried),
+            evidence=proof,
+            numbers=self.expected.numbers,
+            precision=self.prepared.precision,
+        )
+
+    def _enough_off(self, answer: Answer, allowance: Allowance) -> bool:
+        """Whether more numbers than there are solved constants need these constants."""
+        solved = [c.setting for c in answer.changes if c.setting in CONSTANTS]
+        plain = tuple(c for c in answer.changes if c.setting not in solved)
+        verdict = self.judge(plain, allowance)
+        return verdict.total - verdict.agreeing > answer.solved
+
+    def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
+        """The reading that comes nearest without fitting."""
+        fitting = {frozenset(answer.changes) for answer in outcome.answers}
+        rest = [n for n in self.nearest() if frozenset(n.changes) not in fitting]
+        return tuple(self._near(n) for n in rest if not n.verdict.fits)[:1]
+
+    def nearest(self) -> list[Answer]:
+        """The readings that come nearest, the nearest first."""
+        if self._nearest is None:
+            self._nearest = nearest(self.bench, self.judge, self.prepared.allowances[-1])
+        return self._nearest
+
+    def _unseen(self, near: Neighbours, answer: Changes, allowance: Allowance) -> tuple[str, ...]:
+        """The settings that could be otherwise without EXPECTED showing it."""
+        own = {change.setting for change in answer}
+        found: list[str] = []
+        checked = 0
+        for changes in near.fitting:
+            extra = [c for c in changes if c not in answer]
+            if not extra or extra[0].setting in found or extra[0].setting in own:
+                continue
+            if checked >= MOST_CHECKED:
+                break
+            checked += 1
+            if self.judge(changes, allowance).fits:
+                found.append(extra[0].setting)
+        return tuple(found)
+
+    # ---- words
+
+    def agrees(self, verdict: Verdict, allowance: Allowance) -> Explanation:
+        """Nothing has to be changed."""
+        _, near = evidence(self.bench, (), 0, 1)
+        unseen = self._unseen(near, (), allowance)
+        return Explanation(
+            "agrees",
+            self._settings(()),
+            measured=verdict,
+            tried=1,
+            unseen=unseen,
+            decide=decisions.decide(self._facts(), unseen, (), True),
+            laid=self.expected.words,
+            remarks=self._remarks(allowance, verdict),
+            numbers=self.expected.numbers,
+            precision=self.prepared.precision,
+        )
+
+    def nothing_to_tell(self) -> Explanation:
+        """EXPECTED is zero throughout."""
+        return Explanation(
+            "none",
+            self._settings(()),
+            measured=self.judge((), self.prepared.allowances[-1]),
+            remarks=("EXPECTED is zero throughout: a bound of 0 or an output left out would give "
+                     "that with any weights, so it proves nothing.",),
+            laid=self.expected.words,
+            numbers=self.expected.numbers,
+            precision=self.prepared.precision,
+        )  # fmt: skip
+
+    def none(self) -> Explanation:
+        """Nothing fits: what comes near."""
+        near = self.nearest()
+        return Explanation(
+            "none",
+            self._settings(()),
+            measured=self.judge((), self.prepared.allowances[-1]),
+            tried=self.tried,
+            nearest=tuple(self._near(n) for n in near),
+            laid=self.expected.words,
+            untried=(*self.untried, *decisions.NOT_SEARCHED),
+            numbers=self.expected.numbers,
+            precision=self.prepared.precision,
+        )
+
+    untried: Sequence[str] = ()
+
+    def _near(self, answer: Answer) -> Near:
+        return Near(self._changed(answer.changes), answer.verdict)
+
+    def _settings(self, changes: Changes) -> dict[str, Any]:
+        """All settings of the run that gives EXPECTED."""
+        model = self.prepared.model
+        return {**model.settings(), **settings_of(changes)}
+
+    def _changed(self, changes: Changes) -> tuple[Changed, ...]:
+        ordered = sorted(changes, key=lambda c: rank((c,), self.how)[1])
+        return tuple(words.changed(change, self._assumed(change)) for change in ordered)
+
+    def _assumed(self, change: Change) -> Any:
+        if change.setting == "array":
+            return "h"
+        if change.setting == "layout":
+            return self.case.layout
+        if change.setting == "lengths":
+            return "given"
+        if change.setting == "dtype":
+            return self.prepared.dtype
+        if change.setting.endswith("_gates"):
+            return self.how.order_of(change.setting.removesuffix("_gates"))
+        return getattr(self.how, change.setting)
+
+    def _remarks(self, allowance: Allowance, verdict: Verdict) -> tuple[str, ...]:
+        remarks = []
+        if allowance is not self.prepared.allowances[0]:
+            remarks.append(
+                "EXPECTED agrees as float32 does; at the precision of float64 it does not."
+            )
+        if verdict.forced:
+            remarks.append(
+                f"This net is chaotic: rounding grows {verdict.growth:.0e} times. Each step was "
+                "judged from EXPECTED's own h."
+            )
+        elif verdict.growth > 10:
+            remarks.append(f"Rounding grows {verdict.growth:.0f} times in this net; allowed for.")
+        return tuple(remarks)
+
+    def _facts(self) -> decisions.Facts:
+        layout = self.bench.layouts[self.case.layout]
+        cell = self.bench.weights.cell
+        steps = max(
+            (int(np.isfinite(k.values).any(axis=(1, 2)).sum())
+             for k in self.expected.sequences.values()), default=0,
+        )  # fmt: skip
+        return decisions.Facts(
+            steps=steps,
+            rows=layout.x.shape[1],
+            units=cell.units,
+            zero_bias=not cell.bias.any(),
+            final=not self.expected.sequences,
+            numbers=self.expected.numbers,
+        )
+
+
+def _with_convention(model: Any, how: Convention) -> Any:
+    from dataclasses import replace
+
+    return replace(
+        model,
+        layers=tuple(tuple(replace(c, convention=how) for c in layer) for layer in model.layers),
+    )
