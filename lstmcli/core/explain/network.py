@@ -365,7 +365,8 @@ def _settings(changes: Changes) -> dict[str, Any]:
 
 def _valid_only(own: Expected, case: Case) -> Expected:
     """Without what stands where no step counts: rules for that are the whole layer's."""
-    valid = valid_steps(case.lengths, case.mask, np.shape(case.x), case.layout)
+    shape = as_time_major(np.asarray(case.x), case.layout).shape
+    valid = valid_steps(case.lengths, case.mask, shape, case.layout)
     if valid is None:
         return own
     held = {

@@ -197,9 +197,8 @@ class Sieve:
         passes |= self._may_be_clipped(codes, unknown, clipped)
         for places in self._to_be_solved(unknown):
             solved = solve(
-                self.bench, codes[places], constants.chosen(places), view, start,
-                np.arange(self.bench.weights.cell.units) if units is None else units,
-            )  # fmt: skip
+                self.bench, codes[places], constants.chosen(places), view, start, units, True
+            )
             passes[places[solved.kept]] = True
         array = codes[:, self.space.column("array")]
         return passes | (array == self.space.values["array"].index("f"))

@@ -74,11 +74,12 @@ def solve(
     constants: Constants,
     view: View,
     start: Start,
-    first_only: Array | None = None,
+    units: Array | None = None,
+    first_only: bool = False,
 ) -> Solved:
     """Find the open constants of readings that share a view and a start.
 
-    ``first_only`` are units: nothing is looked at but these, at the first step.
+    ``first_only``: nothing is looked at but the first step, of some ``units``.
     """
     open_ = np.isnan(np.array(constants))  # (3, n)
     kinds = (open_ * np.array([[1], [2], [4]])).sum(axis=0)
@@ -90,8 +91,8 @@ def solve(
         if len(unknown) > MOST_OPEN:
             continue
         task = Task(bench, codes[which], constants.chosen(which), view, start, unknown)
-        if first_only is not None:
-            good, values = at_a_step(task._replace(units=first_only))
+        if first_only:
+            good, values = at_a_step(task._replace(units=units))
         else:
             good, values = _where_it_shows(task)
         kept.append(which[good])
