@@ -17,6 +17,7 @@ from lstmcli.core.explain.answer import explain as explain_question
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import Progress, quiet
+from lstmcli.core.explain.space import spelled_out
 from lstmcli.core.settings import option_words
 from lstmcli.errors import UserError
 from lstmcli.formats import StepStream
@@ -138,16 +139,22 @@ def _explained(
         job.name,
     )
     explanation = explain_question(question, progress)
-    return replace(explanation, command=_command(explanation, words, settings))
+    command = _command(explanation, words, settings, job.model.given)
+    return replace(explanation, command=command)
 
 
-def _command(explanation: Explanation, words: Sequence[str], settings: Mapping[str, Any]) -> str:
+def _command(
+    explanation: Explanation,
+    words: Sequence[str],
+    settings: Mapping[str, Any],
+    given: Mapping[str, Any],
+) -> str:
     """The command line that gives EXPECTED; empty if none does."""
     if explanation.verdict not in ("agrees", "found", "unproven"):
         return ""
     changed = {c.setting: c.found for c in explanation.changes}
     shown = changed.pop("array", None)
-    options = option_words({**settings, **changed})
+    options = option_words({**settings, **spelled_out(changed, given)})
     if shown is not None:
         options += ["--show", shown]
     return shlex.join(["lstm", "run", *words, *options])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lstmcli.core.explain.network import explain_network
-from lstmcli.core.explain.question import Question, prepare
+from lstmcli.core.explain.question import Prepared, Question, prepare
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.solver import Solver

@@ -101,6 +101,8 @@ class Bench:
         self.names = tuple(dict.fromkeys((*first.expected.sequences, *first.expected.finals)))
         idle = (*without, *self._idle(cell, first), *_idle_in_decoding(decoder, cell, how))
         barred = [] if cell.outputs == cell.units else [Change("initial_state", "swapped")]
+        if np.array_equal(decoder({"bias": "input_only"}).bias, decoder({"bias": "once"}).bias):
+            barred += [Change("bias", "input_only"), Change("bias", "recurrent_only")]  # one bias
         self.space = Space(_assumed(how, next(iter(layouts))), idle, barred)
         self.weights = Weights(decoder, self.space)
         self.steps = len(first.x)

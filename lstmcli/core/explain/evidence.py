@@ -54,10 +54,13 @@ def neighbours(bench: Bench, answer: Changes, steps: int | None = None) -> Neigh
     for single in space.singles:
         if single.value == SOLVE or own.get(single.setting) == single.value:
             continue
-        lists.append((*(c for c in answer if c.setting != single.setting), single))
         changed = {**own, single.setting: single.value}
-        codes.append(codes_of(bench, changed))
+        row = codes_of(bench, changed)
+        if (row == codes[0]).all():
+            continue  # the answer in other words
+        codes.append(row)
         values.append(constants_of(bench, changed))
+        lists.append((*(c for c in answer if c.setting != single.setting), single))
     for k, name in enumerate(CONSTANTS):  # a constant a little off is a neighbour too
         if name in own and isinstance(own[name], float):
             codes.append(codes_of(bench, own))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lstmcli.core.alignment import FINAL, STEP_ORDER, ArrayName
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
-from lstmcli.core.explain.space import Changes
+from lstmcli.core.explain.space import Changes, spelled_out
 from lstmcli.core.model import Model, Trace, as_time_major
 from lstmcli.core.run import run
 from lstmcli.errors import UserError
@@ -29,6 +29,7 @@ Reader = Callable[[Mapping[str, Any]], Model]
 EPS32 = float(np.finfo(np.float32).eps)
 ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
 CHAOTIC = 1e3  # times the usual rounding
+SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
 SMALL = 1e-2  # a difference that rounding may make without chaos
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
@@ -44,11 +45,13 @@ class Case:
     initial_state: Mapping[str, Array] = field(default_factory=dict)
     lengths: Array | None = None
     mask: Array | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
 
     def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
         """Run under settings; those of the data alone are left out."""
         array = settings.get("array", "h")
         settings = {k: v for k, v in settings.items() if k != "array"}
+        settings = spelled_out(settings, self.given)
         layout = settings.get("layout", self.layout)
         model = self.read(settings)
         keep = self._kept(array)
@@ -98,6 +101,20 @@ class Verdict:
 
 NEVER = Verdict(np.inf, np.inf, np.inf, 0, 0, None)
 """Of a reading that cannot be run at all."""
+
+
+def rerun(case: Case, changes: Changes, allowance: Allowance, verdict: Verdict) -> Verdict:
+    """The run that `lstm run` does, in the number type of the weights."""
+    settings = settings_of(changes)
+    expected = _expected(case, settings)
+    if expected is None:
+        return NEVER
+    with np.errstate(all="ignore"):
+        trace, model = case.trace(settings)
+    given = _given(trace, model, settings.get("array", "h"))
+    own = SINGLE if model.cell.dtype == np.float32 else allowance
+    wider = max(allowance, own, key=lambda a: a.absolute)
+    return compared(given, expected, wider, max(1.0, 4 * verdict.growth))
 
 
 def settings_of(changes: Changes) -> dict[str, Any]:

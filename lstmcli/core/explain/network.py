@@ -149,8 +149,9 @@ class Network:
             h, c = whole[[c for c, _ in self.model.cells].index(name)]
             state = {"h": h, "c": c}
         case = Case(
-            alone, inputs, "time", {"time": own}, state, self.case.lengths, _turned(self.case)
-        )
+            alone, inputs, "time", {"time": own}, state, self.case.lengths, _turned(self.case),
+            self.case.given,
+        )  # fmt: skip
         how = {"dtype": "float64"}
         prepared = replace(self.prepared, model=alone(how), layout="time")
         return Solver(prepared, case, without=("reverse",) if d == 1 else ())

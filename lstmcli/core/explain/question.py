@@ -13,7 +13,7 @@ from lstmcli.core.alignment import WEIGHTS, ArrayName
 from lstmcli.core.compare import LONE, Side
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, placements
-from lstmcli.core.explain.judge import Case, Reader, by_cell
+from lstmcli.core.explain.judge import SINGLE, Case, Reader, by_cell
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.rounding import to_bfloat16
 from lstmcli.core.run import check_inputs
@@ -23,7 +23,6 @@ from lstmcli.errors import UserError
 Array = npt.NDArray[Any]
 
 EXACT = Allowance(1e-9, 1e-9, "float64")
-SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
 HALF = Allowance(8 * 2.0**-11, 8 * 2.0**-11, "float16")
 BRAIN = Allowance(8 * 2.0**-8, 8 * 2.0**-8, "bfloat16")
 
@@ -69,7 +68,7 @@ class Prepared:
             cases.append(
                 Case(
                     question.read, question.x, self.layout, {self.layout: one, **others},
-                    question.initial_state, question.lengths, question.mask,
+                    question.initial_state, question.lengths, question.mask, self.model.given,
                 )
             )  # fmt: skip
         return cases

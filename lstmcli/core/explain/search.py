@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ LEVELS = 3
 BEFORE_ROUNDING = 2  # exact pairs win over a coarser number type
 MOST_RUN = 60  # readings of a level that are run whole
 MOST_DECIMALS = 7  # of a solved constant
-NEAREST = 5
+NEAREST = 4
 NEAREST_STEPS = 16  # by which single readings are put in order
 
 
@@ -55,12 +56,14 @@ def search(
     progress: Progress = quiet,
     levels: int = LEVELS,
     coarse: Sequence[Allowance] = (),
+    endings: Sequence[Change] = (),
 ) -> Outcome:
     """The readings of a cell with the fewest changes that give EXPECTED.
 
     ``allowances`` are the tolerance of the data and, after it, a looser one: a reading that meets
     the first wins over one of fewer changes that meets only the second. ``coarse`` are those of
-    number types on whose grid all of EXPECTED lies; they are tried after pairs.
+    number types on whose grid all of EXPECTED lies; they are tried after pairs. ``endings`` are
+    changes that show only where a row has ended, which the sieve does not look at.
     """
     sieve = Sieve(bench)
     looser: list[Answer] = []
@@ -74,7 +77,11 @@ def search(
         if (reason := sieve.too_much(size)) is not None:
             untried.append(reason)
             break
-        answers = _judged(bench, judge, sieve.level(size), allowances[-1])
+        answers = _judged(bench, judge, sieve.level(size), allowances[-1], endings)
+        if size == 1:
+            ended = [Answer((e,), judge((e,), allowances[-1])) for e in endings]
+            answers = [*(a for a in ended if a.verdict.fits), *answers]
+            answers = [a for a in answers if len(a.changes) == min(len(a.changes) for a in answers)]
         if len(allowances) == 1 and answers:
             return outcome(answers, allowances[0])
         if tight := [a for a in answers if judge(a.changes, allowances[0]).fits]:
@@ -102,10 +109,17 @@ def _ranked(answers: list[Answer], bench: Bench) -> list[Answer]:
     def key(answer: Answer) -> tuple[float, ...]:
         return (*rank(answer.changes, bench.how), answer.verdict.worst)
 
-    return sorted(answers, key=key)
+    apart = {frozenset(answer.changes): answer for answer in reversed(answers)}
+    return sorted(apart.values(), key=key)
 
 
-def _judged(bench: Bench, judge: Judge, found: Found, allowance: Allowance) -> list[Answer]:
+def _judged(
+    bench: Bench,
+    judge: Judge,
+    found: Found,
+    allowance: Allowance,
+    endings: Sequence[Change] = (),
+) -> list[Answer]:
     """The readings that a whole run confirms, their constants settled."""
     readings = [bench.space.changes(one) for one in found.sets]
     order = sorted(range(len(readings)), key=lambda n: rank(readings[n], bench.how))[:MOST_RUN]
@@ -118,9 +132,11 @@ def _judged(bench: Bench, judge: Judge, found: Found, allowance: Allowance) -> l
             if settled is None:
                 continue
             changes, solved = settled
-        verdict = judge(changes, allowance)
-        if verdict.fits:
-            answers.append(Answer(changes, verdict, solved))
+        for whole in (changes, *((*changes, ending) for ending in endings)):
+            verdict = judge(whole, allowance)
+            if verdict.fits:
+                answers.append(Answer(whole, verdict, solved))
+                break
     return answers
 
 
@@ -165,5 +181,8 @@ def nearest(bench: Bench, judge: Judge, allowance: Allowance) -> list[Answer]:
     """The readings that come nearest: single ones, and pairs of the best of these."""
     alone = neighbours(bench, (), None if bench.late else NEAREST_STEPS)
     best = [alone.changes[n] for n in np.argsort(alone.rms, kind="stable")[:NEAREST]]
-    judged = [Answer(changes, judge(changes, allowance)) for changes in ((), *best)]
-    return sorted(judged, key=lambda a: (a.verdict.rms, len(a.changes)))[:NEAREST]
+    pairs = [
+        (*one, *other) for one, other in combinations(best, 2) if one[0].setting != other[0].setting
+    ]
+    judged = [Answer(c, judge(c, allowance)) for c in ((), *best, *pairs)]
+    return sorted(judged, key=lambda a: a.verdict.rms * 1.5 ** len(a.changes))[:NEAREST]

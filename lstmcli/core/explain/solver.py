@@ -14,7 +14,7 @@ from lstmcli.core.explain.bench import Allowance, Bench, Layout, with_allowance
 from lstmcli.core.explain.data import Expected
 from lstmcli.core.explain.evidence import ENOUGH, Neighbours, evidence
 from lstmcli.core.explain.forcing import forced_run
-from lstmcli.core.explain.judge import Case, Verdict, judged, settings_of
+from lstmcli.core.explain.judge import Case, Verdict, judged, rerun, settings_of
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.ranking import rank
 from lstmcli.core.explain.result import Answer, Changed, Explanation, Near
@@ -83,11 +83,24 @@ class Solver:
     def solve(self, progress: Progress, levels: int = 3) -> Explanation | None:
         """The explanation, or None if nothing fits."""
         outcome = search(
-            self.bench, self.judge, self.prepared.allowances, progress, levels, self.prepared.coarse
+            self.bench,
+            self.judge,
+            self.prepared.allowances,
+            progress,
+            levels,
+            self.prepared.coarse,
+            self._endings(),
         )
         self.tried = max(self.tried, outcome.tried)
         self.untried = outcome.untried
         return self._explained(outcome) if outcome.answers else None
+
+    def _endings(self) -> list[Change]:
+        """What may stand past a row's length, or where a step is masked, if anything is."""
+        if self.case.lengths is None and self.case.mask is None:
+            return []
+        own = self.how.masked_output if self.case.lengths is None else self.how.past_length
+        return [Change("masked_output", v) for v in ("zero", "repeat", "run") if v != own]
 
     def _explained(self, outcome: Outcome) -> Explanation:
         answer = outcome.answers[0]
@@ -114,7 +127,7 @@ class Solver:
             unseen=unseen,
             decide=decisions.decide(self._facts(), unseen, others, proven),
             laid=self.expected.words,
-            remarks=self._remarks(outcome.allowance, answer.verdict),
+            remarks=self._remarks(outcome.allowance, answer.verdict, answer.changes),
             untried=tuple(outcome.untried),
             evidence=proof,
             numbers=self.expected.numbers,
@@ -170,7 +183,7 @@ class Solver:
             unseen=unseen,
             decide=decisions.decide(self._facts(), unseen, (), True),
             laid=self.expected.words,
-            remarks=self._remarks(allowance, verdict),
+            remarks=self._remarks(allowance, verdict, ()),
             numbers=self.expected.numbers,
             precision=self.prepared.precision,
         )
@@ -230,8 +243,14 @@ class Solver:
             return self.how.order_of(change.setting.removesuffix("_gates"))
         return getattr(self.how, change.setting)
 
-    def _remarks(self, allowance: Allowance, verdict: Verdict) -> tuple[str, ...]:
+    def _remarks(self, allowance: Allowance, verdict: Verdict, changes: Changes) -> tuple[str, ...]:
         remarks = []
+        again = rerun(self.case, changes, allowance, verdict)
+        if not again.fits and not verdict.forced:
+            remarks.append(
+                f"In {self.prepared.dtype}, the number type of the weights, the run is up to "
+                f"{again.max_abs:.2g} off; --dtype float64 gives EXPECTED."
+            )
         if allowance is not self.prepared.allowances[0]:
             remarks.append(
                 "EXPECTED agrees as float32 does; at the precision of float64 it does not."

@@ -33,7 +33,7 @@ FORGET = np.concatenate([np.arange(-6, 6.25, 0.5), [8.0, 10.0]])
 GATE = np.geomspace(0.05, 8, 28)
 CELL = np.linspace(0.03, 0.99, 24)  # of the greatest |c|
 MOST_OPEN = 2  # constants of one reading that are solved together
-LATE = 16  # a step from which on only the readings that the grid brings nearest are refined,
+LATE = 16  # a step after which only the readings that the grid brings nearest are refined,
 MOST_LATE = 16  # so many of them
 FEW_OFF = 0.1  # of all units: those that are off must all be looked at
 
@@ -105,6 +105,12 @@ def _where_it_shows(task: Task) -> tuple[Array, Array]:
     good: list[Array] = [np.zeros(0, int)]
     found: list[Array] = [np.zeros((3, 0))]
     for which, alike in _leaving(task):
+        if 0 < task.view.first == alike.step:  # it may have acted before, unseen
+            whole = task.some(which)._replace(steps=alike.step + 1)
+            close, values = at_a_step(whole)
+            good.append(which[close])
+            found.append(values)
+            continue
         near, values = at_a_step(alike)
         if not near.size:
             continue
@@ -115,7 +121,7 @@ def _where_it_shows(task: Task) -> tuple[Array, Array]:
 
 
 def at_a_step(task: Task) -> tuple[Array, Array]:
-    """Places of the readings whose constants bring a single step back, and these (3, m)."""
+    """Places of the readings whose constants bring a task's steps back, and these (3, m)."""
     places, values = _started(task)
     tuned, off = levenberg_marquardt(task.some(places), values)
     return _winners(places, tuned, off)
@@ -192,7 +198,7 @@ def _started(task: Task) -> tuple[Array, Array]:
         values.append(value)
         costs.append(cost)
     place, value = np.concatenate(places), np.concatenate(values, axis=1)
-    if task.step >= LATE:
+    if task.step + task.steps > LATE:
         most = STARTS[len(task.unknown) - 1] * MOST_LATE
         best = np.argsort(np.concatenate(costs))[:most]
         return place[best], value[:, best]

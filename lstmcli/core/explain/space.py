@@ -65,6 +65,21 @@ SPREADS: Mapping[str, tuple[str, ...]] = {
 _CHOOSE_TENSORS = ("interleaved", "rows", "transposed", "bias", "bias_gates")
 
 
+def spelled_out(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings such that none of those given before is stronger than a changed one.
+
+    ``activation`` means the output's too, unless somebody has set that by itself.
+    """
+    stale = {
+        special: settings[general]
+        for general, specials in SPREADS.items()
+        if general in settings
+        for special in specials
+        if special != general and special in given and special not in settings
+    }
+    return {**settings, **stale}
+
+
 class Change(NamedTuple):
     """A setting and the value that it takes instead of the assumed one."""
 
@@ -114,7 +129,9 @@ class Space:
             known = [v for v in KNOWN_ORDERS if v in COLUMNS[column]]
             values = dict.fromkeys([*known, *COLUMNS[column]])
             for value in values:
-                if any(assumed[name] != value for name in columns):
+                # the assumed output activation is a change beside a changed activation
+                beside = setting == "output_activation" and "activation" not in without
+                if beside or any(assumed[name] != value for name in columns):
                     found.append(Change(setting, value))
         return found
 
