@@ -98,7 +98,8 @@ class Bench:
         self.state, self.backward = state, backward
         cell = decoder({})
         first = next(iter(layouts.values()))
-        self.names = tuple(dict.fromkeys((*first.expected.sequences, *first.expected.finals)))
+        held = (*first.expected.sequences, *first.expected.finals)
+        self.names = tuple(dict.fromkeys(name.removeprefix("final_") for name in held))
         idle = (*without, *self._idle(cell, first), *_idle_in_decoding(decoder, cell, how))
         barred = [] if cell.outputs == cell.units else [Change("initial_state", "swapped")]
         if np.array_equal(decoder({"bias": "input_only"}).bias, decoder({"bias": "once"}).bias):
