@@ -10,7 +10,7 @@ differences.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,8 @@ GATE = np.geomspace(0.05, 8, 28)
 CELL = np.linspace(0.03, 0.99, 24)  # of the greatest |c|
 MOST_OPEN = 2  # constants of one reading that are solved together
 LATE = 16  # a step after which only the readings that the grid brings nearest are refined,
-MOST_LATE = 16  # so many of them
+MOST_LATE = 16  # so many of them;
+SPARSE = 7  # they are chosen by every seventh point of the grid
 FEW_OFF = 0.1  # of all units: those that are off must all be looked at
 
 
@@ -57,6 +58,7 @@ class Task(NamedTuple):
     step: int = 0  # the first one to be looked at
     steps: int = 1  # how many of them
     units: Array | None = None
+    dtype: Any = np.float64
 
     def some(self, which: Array) -> Task:
         """The same for some readings."""
@@ -187,28 +189,39 @@ def _leaving(task: Task) -> Iterator[tuple[Array, Task]]:
 
 
 def _started(task: Task) -> tuple[Array, Array]:
-    """Starting points: the reading (place) of each, and all its constants (3, n)."""
+    """Starting points: the reading (place) of each, and all its constants (3, n).
+
+    Over many steps runs are dear: a few points of the grid choose the readings that are worth it.
+    """
+    if task.step + task.steps <= LATE:
+        return _gridded(task, 1)[:2]
+    thin = task._replace(dtype=np.float32)
+    worth = np.arange(len(task.codes))
+    if len(worth) > MOST_LATE:
+        places, _, cost = _gridded(thin, SPARSE)
+        worth = np.unique(places[np.argsort(cost)[:MOST_LATE]])
+    places, values, _ = _gridded(thin.some(worth), 1)
+    return worth[places], values
+
+
+def _gridded(task: Task, sparse: int) -> tuple[Array, Array, Array]:
+    """The best points of every ``sparse``-th of a grid: the reading (place), constants, cost."""
     width = task.bench.weights.cell.units if task.units is None else len(task.units)
     size = max(1, AT_ONCE // (max(width, UNITS) * 24))
     places, values, costs = [], [], []
     for at in range(0, len(task.codes), size):
         part = np.arange(at, min(at + size, len(task.codes)))
-        of_part, value, cost = _gridded(task.some(part))
+        of_part, value, cost = _best_points(task.some(part), sparse)
         places.append(part[of_part])
         values.append(value)
         costs.append(cost)
-    place, value = np.concatenate(places), np.concatenate(values, axis=1)
-    if task.step + task.steps > LATE:
-        most = STARTS[len(task.unknown) - 1] * MOST_LATE
-        best = np.argsort(np.concatenate(costs))[:most]
-        return place[best], value[:, best]
-    return place, value
+    return np.concatenate(places), np.concatenate(values, axis=1), np.concatenate(costs)
 
 
-def _gridded(task: Task) -> tuple[Array, Array, Array]:
-    """The best points of a grid: the reading (place) of each, its constants, its cost."""
+def _best_points(task: Task, sparse: int) -> tuple[Array, Array, Array]:
     m = len(task.codes)
-    grids = [_grid(task, k) for k in task.unknown]  # each (m, s)
+    thin = sparse if len(task.unknown) == 1 else max(2, sparse)
+    grids = [_grid(task, k)[:, thin // 2 :: thin] for k in task.unknown]  # each (m, s)
     points = _product(grids)  # (m, s, d)
     s = points.shape[1]
     values = np.repeat(np.array(task.constants), s, axis=1)  # (3, m s)
@@ -223,17 +236,16 @@ def _gridded(task: Task) -> tuple[Array, Array, Array]:
 def _grid(task: Task, k: int) -> Array:
     """(m, s) starting values of a constant for each reading."""
     m = len(task.codes)
-    thin = 1 if len(task.unknown) == 1 else 2
     if CONSTANTS[k] == "forget_bias":
-        return np.tile(FORGET[::thin], (m, 1))
+        return np.tile(FORGET, (m, 1))
     if CONSTANTS[k] == "gate_clip":
-        return np.tile(GATE[::thin], (m, 1))
+        return np.tile(GATE, (m, 1))
     batch = task.bench.batch(task.codes, task.constants.settled(), task.start, task.units)
     greatest = np.zeros(m)
     for step in range(task.step, task.step + task.steps):
         arrays = task.bench.advance(batch, task.view, step)
         greatest = np.fmax(greatest, np.abs(arrays["c"]).max(axis=(1, 2)))
-    return np.maximum(greatest[:, None], 1e-6) * CELL[::thin]
+    return np.maximum(greatest[:, None], 1e-6) * CELL
 
 
 def _product(grids: list[Array]) -> Array:
@@ -255,7 +267,7 @@ def residuals(task: Task, values: Array) -> Array:
     ``values`` (3, n) are the constants.
     """
     bench, view = task.bench, task.view
-    batch = bench.batch(task.codes, Constants(*values), task.start, task.units)
+    batch = bench.batch(task.codes, Constants(*values), task.start, task.units, task.dtype)
     parts = []
     for step in range(task.step, task.step + task.steps):
         arrays = bench.advance(batch, view, step)
