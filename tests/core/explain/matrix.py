@@ -5,6 +5,8 @@ Each row is the truth as changes over what the weights' names say (TF1: igfo, fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -14,7 +16,7 @@ class Row(NamedTuple):
     name: str
     truth: dict[str, Any]
     threads: tuple[str, ...] = ()
-    options: dict[str, Any] = {}  # of the net and the question
+    options: Mapping[str, Any] = MappingProxyType({})  # of the net and the question
 
 
 SEED = "newbe.dev: how exactly does LSTMCell from TensorFlow operate"

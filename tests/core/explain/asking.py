@@ -1,0 +1,85 @@
+"""A row of the matrix as a question: files written, the program asked."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.explain.result import Explanation
+from lstmcli.explaining import explain
+from tests.core.explain import reference
+from tests.core.explain.matrix import Row
+
+Array = np.ndarray[Any, Any]
+
+FORMS = ("float32", "float64", "8 digits", "4 digits")
+
+
+def ask(row: Row, folder: Path, form: str = "float32", seed: int = 0) -> Explanation:
+    """The explanation of a net with the row's mistake; sizes are uneven and vary with the seed."""
+    options = row.options
+    rng = np.random.default_rng([seed, zlib.crc32(row.name.encode())])
+    T, B, I, H = ((7, 3, 4, 3), (6, 2, 3, 5), (9, 4, 5, 4))[seed % 3]
+    if options.get("square"):
+        I = H
+    if options.get("rows"):
+        T = B = options["rows"]
+    net = reference.random_net(rng, I, H, peepholes=options.get("peepholes", False))
+    x = rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
+    settings: dict[str, Any] = {}
+    if options.get("two_biases"):
+        net.recurrent_bias = rng.normal(0, 0.5, 4 * H).astype(np.float32).astype(np.float64)
+        settings = {"gates": "igfo", "forget_bias": 1.0, "layout": "batch"}
+    weights = write(net, folder / "weights.npz", I)
+    state = None
+    if options.get("state"):
+        state = {"h": rng.normal(0, 0.5, (B, H)), "c": rng.normal(0, 0.8, (B, H))}
+    truth = dict(row.truth)
+    array = truth.pop("array", "h")
+    given = None if state is None else (state["h"], state["c"])
+    dtype = np.float64 if form == "float64" else np.float32
+    result = reference.outputs(net, x, truth, given, dtype)[array]
+    expected: Any = result
+    if form.endswith("digits"):
+        expected = printed(result, int(form.split()[0]), folder / "expected.txt")
+    return explain(weights, x, expected, initial_state=state, **settings)
+
+
+def write(net: reference.Net, path: Path, inputs: int) -> str:
+    """The net as TF1 stores it, or with two biases as a PyTorch cell."""
+    arrays = {"kernel": net.kernel, "bias": net.bias}
+    if net.recurrent_bias is not None:
+        arrays = {
+            "weight_ih": net.kernel[:inputs].T,
+            "weight_hh": net.kernel[inputs:].T,
+            "bias_ih": net.bias,
+            "bias_hh": net.recurrent_bias,
+        }
+    if net.peepholes is not None:
+        arrays |= {f"w_{gate}_diag": p for gate, p in zip("ifo", net.peepholes, strict=True)}
+    np.savez(path, **{name: array.astype(np.float32) for name, array in arrays.items()})
+    return str(path)
+
+
+def printed(array: Array, digits: int, path: Path) -> str:
+    """A file with NumPy's print of an array."""
+    with np.printoptions(precision=digits, threshold=10**9, suppress=True):
+        path.write_text(f"{array}\n")
+    return str(path)
+
+
+def found(explanation: Explanation) -> dict[str, Any]:
+    """The changes of an answer."""
+    return {change.setting: change.found for change in explanation.changes}
+
+
+def same(changes: dict[str, Any], truth: dict[str, Any], form: str) -> bool:
+    """Whether the changes are the truth; a constant as well as the digits allow."""
+    near = 2e-2 if form == "4 digits" else 1e-4
+    return changes.keys() == truth.keys() and all(
+        abs(changes[name] - value) < near if isinstance(value, float) else changes[name] == value
+        for name, value in truth.items()
+    )

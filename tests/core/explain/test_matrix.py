@@ -1,0 +1,50 @@
+"""Each mistake, and pairs and triples of them: the search has to give exactly that answer.
+
+What is expected comes from `reference`, a plain loop that shares no code with the program.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.core.explain.asking import FORMS, ask, found, same
+from tests.core.explain.matrix import PAIRS, SINGLES, TRIPLES, Row
+
+QUICK_PAIRS = [row for row in PAIRS if row.threads or "clip" in row.name]
+
+
+def check(row: Row, folder: Path, form: str, seed: int) -> None:
+    explanation = ask(row, folder, form, seed)
+    changes = found(explanation)
+    alike = [{c.setting: c.found for c in other} for other in explanation.equivalent]
+    assert explanation.found, explanation
+    assert same(changes, row.truth, form), (changes, alike)
+    assert not alike, "these data single it out"
+
+
+@pytest.mark.parametrize("row", SINGLES, ids=lambda row: row.name)
+def test_a_single_mistake(row: Row, tmp_path: Path) -> None:
+    check(row, tmp_path, "float32", 0)
+
+
+@pytest.mark.parametrize("row", QUICK_PAIRS, ids=lambda row: row.name)
+def test_a_pair_that_people_had(row: Row, tmp_path: Path) -> None:
+    check(row, tmp_path, "8 digits", 0)
+
+
+def test_the_matrix_is_as_wide_as_promised() -> None:
+    assert len(SINGLES) >= 40
+    assert len(PAIRS) >= 30
+    names = [row.name for row in (*SINGLES, *PAIRS, *TRIPLES)]
+    assert len(set(names)) == len(names)
+    assert sum(bool(row.threads) for row in SINGLES) >= 30
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("row", [*SINGLES, *PAIRS, *TRIPLES], ids=lambda row: row.name)
+def test_the_whole_matrix(row: Row, form: str, tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        check(row, tmp_path, form, seed)
