@@ -1,0 +1,196 @@
+"""What the data cannot tell apart is said; what agrees is left alone; EXPECTED may be a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.explain.result import Explanation
+from lstmcli.core.rounding import to_bfloat16
+from lstmcli.explaining import explain
+from tests.core.explain.asking import found, printed, write
+from tests.core.explain.reference import Net, outputs, random_net
+
+Array = np.ndarray[Any, Any]
+
+
+class Asked:
+    """A net with inputs; called with the truth, it gives the explanation."""
+
+    def __init__(
+        self, folder: Path, units: int = 3, steps: int = 7, rows: int = 1, recurrent: float = 1.0
+    ) -> None:
+        rng = np.random.default_rng([units, steps, rows])
+        self.folder = folder
+        self.net = random_net(rng, 4, units, recurrent=recurrent)
+        self.x = rng.normal(size=(rows, steps, 4)).astype(np.float32).astype(np.float64)
+
+    def __call__(
+        self,
+        truth: dict[str, Any],
+        part: Callable[[Array], Any] = lambda h: h,
+        **assumed: Any,
+    ) -> Explanation:
+        weights = write(self.net, self.folder / "w.npz", 4)
+        h = outputs(self.net, self.x, truth, dtype=np.float32)["h"]
+        return explain(weights, self.x, part(h), **assumed)
+
+
+def classes(explanation: Explanation) -> list[dict[str, Any]]:
+    return [{c.setting: c.found for c in other} for other in explanation.equivalent]
+
+
+# ---- what cannot be told apart
+
+
+def test_zero_biases_hide_everything_about_biases(tmp_path: Path) -> None:
+    asked = Asked(tmp_path)
+    asked.net.bias[:] = 0
+    explanation = asked({"gates": "ifgo"})
+    assert found(explanation) == {"gates": "ifgo"}
+    assert {"bias", "bias_gates"} <= set(explanation.unseen)
+    assert "biases are not zero" in explanation.decide
+
+
+def test_one_step_shows_neither_recurrent_kernel_nor_forget_gate(tmp_path: Path) -> None:
+    explanation = Asked(tmp_path, units=5, steps=1, rows=3)({"bias": "none"})
+    assert found(explanation) == {"bias": "none"}
+    assert {"recurrent_gates", "transposed", "forget_bias", "coupled"} <= set(explanation.unseen)
+    assert "a second step" in explanation.decide
+
+
+@pytest.mark.parametrize("truth", [{"state": "reset"}, {"layout": "time"}])
+def test_with_one_row_a_reset_state_is_a_swapped_layout(
+    truth: dict[str, Any], tmp_path: Path
+) -> None:
+    explanation = Asked(tmp_path)(truth)
+    assert found(explanation) == {"state": "reset"}
+    assert classes(explanation) == [{"layout": "time"}]
+    assert "a second row" in explanation.decide
+
+
+def test_one_unit_hides_how_units_lie(tmp_path: Path) -> None:
+    explanation = Asked(tmp_path, units=1)({"forget_bias": 0.0})
+    assert found(explanation) == {"forget_bias": 0.0}
+    assert {"interleaved", "transposed"} <= set(explanation.unseen)
+    assert "two units" in explanation.decide
+
+
+def test_coupled_gates_hide_the_forget_bias(tmp_path: Path) -> None:
+    explanation = Asked(tmp_path)({"coupled": "f=1-i"})
+    assert found(explanation) == {"coupled": "f=1-i"}
+    assert "forget_bias" in explanation.unseen
+
+
+def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> None:
+    explanation = Asked(tmp_path)({"activation": "sigmoid", "output_activation": "tanh"})
+    assert found(explanation) == {"activation": "sigmoid", "output_activation": "tanh"}
+    assert "gates" in explanation.unseen
+
+
+# ---- nothing is wrong
+
+
+def test_what_agrees_is_left_alone(tmp_path: Path) -> None:
+    explanation = Asked(tmp_path)({})
+    assert explanation.verdict == "agrees"
+    assert explanation.found
+    assert explanation.changes == ()
+    assert "lstm run" in explanation.command
+
+
+def test_what_agrees_at_four_digits_is_left_alone(tmp_path: Path) -> None:
+    explanation = Asked(tmp_path)({}, lambda h: printed(h, 4, tmp_path / "e.txt"))
+    assert explanation.verdict == "agrees"
+
+
+@pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}, {"gates": "ifgo"}])
+def test_a_chaotic_net_is_judged_step_by_step(truth: dict[str, Any], tmp_path: Path) -> None:
+    """Rounding grows a millionfold: a free run in float32 proves nothing any more."""
+    explanation = Asked(tmp_path, units=32, steps=60, rows=2, recurrent=8.0)(truth)
+    assert found(explanation) == truth
+    assert explanation.found
+    assert any("chaotic" in remark for remark in explanation.remarks)
+
+
+# ---- a part of the outputs
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (lambda h: h[1], "row 1 of 3"),
+        (lambda h: h[:, :3], "the first 3 of 7 steps"),
+        (lambda h: h[:2], "2 of 3 rows"),
+        (lambda h: h[:, -1], "the last h"),
+        (lambda h: h[2, -1], "the last h of row 2"),
+        (lambda h: h.swapaxes(0, 1), ""),
+    ],
+)
+def test_a_part_is_laid_on_the_run_and_said(
+    part: Callable[[Array], Array], words: str, tmp_path: Path
+) -> None:
+    explanation = Asked(tmp_path, rows=3)({"forget_bias": 0.0}, part)
+    assert found(explanation) == {"forget_bias": 0.0}
+    assert explanation.laid == (f"EXPECTED is taken as {words}" if words else "")
+
+
+def test_the_last_h_alone_of_a_net_with_a_long_memory(tmp_path: Path) -> None:
+    asked = Asked(tmp_path, units=16, steps=40, recurrent=0.7)
+    assert found(asked({"forget_bias": 3.0}, lambda h: h[0, -1])) == {"forget_bias": 3.0}
+
+
+def test_a_first_input_of_zero(tmp_path: Path) -> None:
+    """With no bias either the first step is zero under every reading, and the next one tells."""
+    asked = Asked(tmp_path)
+    asked.net.bias[:], asked.x[:, 0] = 0, 0
+    truth = {"gates": "ifgo", "forget_bias": 0.0}
+    assert found(asked(truth)) == truth
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda h: np.array2string(h, precision=8, floatmode="maxprec"),
+        lambda h: np.array2string(h, formatter={"float": lambda v: f"{v:.6e}"}),
+        lambda h: f"1e-02 * {np.array2string(h * 100, precision=4)}",
+    ],
+    ids=["zeros stripped", "exponents", "factor"],
+)
+def test_prints_of_every_kind(text: Callable[[Array], str], tmp_path: Path) -> None:
+    asked = Asked(tmp_path)
+
+    def written(h: Array) -> str:
+        (tmp_path / "e.txt").write_text(text(h[0]) + "\n")
+        return str(tmp_path / "e.txt")
+
+    explanation = asked({"recurrent_activation": "hard_sigmoid_0.2"}, written)
+    assert found(explanation) == {"recurrent_activation": "hard_sigmoid_0.2"}
+
+
+# ---- rounding
+
+
+@pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}])
+def test_a_run_in_half_precision(truth: dict[str, Any], tmp_path: Path) -> None:
+    asked = Asked(tmp_path, units=5, rows=2)
+    h = outputs(asked.net, asked.x.astype(np.float16), truth, dtype=np.float16)["h"]
+    explanation = asked({}, lambda _: h.astype(np.float32))
+    assert found(explanation) == {**truth, "dtype": "float16"}
+
+
+def test_results_on_the_grid_of_bfloat16(tmp_path: Path) -> None:
+    asked = Asked(tmp_path, units=5, rows=2)
+    rounded = Net(*(to_bfloat16(a).astype(np.float64) for a in (asked.net.kernel, asked.net.bias)))
+    h = to_bfloat16(outputs(rounded, to_bfloat16(asked.x).astype(np.float64), {})["h"])
+    assert found(asked({}, lambda _: h)) == {"dtype": "bfloat16"}
+
+
+def test_float64_outputs_of_a_float32_run_agree_as_float32_does(tmp_path: Path) -> None:
+    explanation = Asked(tmp_path)({"forget_bias": 0.0}, lambda h: h.astype(np.float64) + 1e-12)
+    assert found(explanation) == {"forget_bias": 0.0}
+    assert any("as float32 does" in remark for remark in explanation.remarks)

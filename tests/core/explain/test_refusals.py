@@ -1,0 +1,107 @@
+"""What no reading gives is refused: a false cause is worse than none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.explain.result import Explanation
+from lstmcli.explaining import explain
+from tests.core.explain.asking import printed, write
+from tests.core.explain.reference import outputs, random_net
+
+Array = np.ndarray[Any, Any]
+
+KINDS = ("random", "near miss", "zoneout", "dropout", "other net", "zeros", "one number wrong")
+
+
+def spoiled(kind: str, h: Array, x: Array, rng: np.random.Generator) -> Array:
+    """Outputs (B, T, H) of a right run, made into something that no reading gives."""
+    if kind == "random":
+        return np.tanh(rng.normal(0, 0.5, h.shape))
+    if kind == "near miss":
+        return h + rng.normal(0, 1e-3, h.shape)
+    if kind == "dropout":
+        kept = rng.random(h.shape) > 0.2
+        kept[0, 0, 0] = False
+        return h * kept / 0.8
+    if kind == "zoneout":  # some units keep their last h
+        h = h.copy()
+        for t in range(1, h.shape[1]):
+            held = rng.random(h.shape[2]) < 0.3
+            held[t % h.shape[2]] = True
+            h[:, t, held] = h[:, t - 1, held]
+        return h
+    if kind == "other net":
+        return outputs(random_net(rng, x.shape[2], h.shape[2]), x, {})["h"]
+    if kind == "one number wrong":
+        h = h.copy()
+        h[-1, -1, -1] += 0.1
+        return h
+    return np.zeros_like(h)
+
+
+def ask(
+    kind: str, folder: Path, seed: int, units: int = 3, steps: int = 7, form: str = "float32"
+) -> Explanation:
+    rng = np.random.default_rng([seed, units, steps])
+    net = random_net(rng, 4, units)
+    x = rng.normal(size=(2 if units > 1 else 1, steps, 4)).astype(np.float32).astype(np.float64)
+    h = outputs(net, x, {}, dtype=np.float32)["h"]
+    expected: Any = spoiled(kind, h, x, rng).astype(np.float32)
+    if form == "4 digits":
+        expected = printed(expected, 4, folder / "expected.txt")
+    return explain(write(net, folder / "w.npz", 4), x, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_fits(kind: str, tmp_path: Path) -> None:
+    explanation = ask(kind, tmp_path, 0)
+    assert explanation.verdict == "none"
+    assert not explanation.found
+    assert not explanation.changes
+    assert not explanation.command
+    if kind != "zeros":
+        assert explanation.tried > 100_000
+        assert explanation.nearest
+        assert explanation.untried
+
+
+def test_one_wrong_number_is_seen_as_that(tmp_path: Path) -> None:
+    measured = ask("one number wrong", tmp_path, 1).measured
+    assert measured is not None
+    assert measured.agreeing == measured.total - 1
+
+
+def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
+    explanation = ask("near miss", tmp_path, 2)
+    first = explanation.nearest[0]
+    assert not first.changes, "the truth itself comes nearest"
+    assert first.verdict.rms < 2e-3
+    assert first.verdict.first is not None
+    assert first.verdict.first.step == 0
+
+
+@pytest.mark.parametrize(("units", "steps"), [(1, 1), (1, 2), (2, 1)])
+def test_too_few_numbers_prove_nothing(units: int, steps: int, tmp_path: Path) -> None:
+    """A solved constant eats one number: what fits then is told as unproven."""
+    for seed in range(3):
+        for kind in ("random", "near miss", "dropout", "other net"):
+            assert not ask(kind, tmp_path, seed, units, steps).found, (seed, kind)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("form", ["float32", "4 digits"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("units", "steps"), [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 7)])
+def test_no_false_cause(kind: str, units: int, steps: int, form: str, tmp_path: Path) -> None:
+    if kind == "zoneout" and steps == 1:
+        return
+    for seed in range(8):
+        explanation = ask(kind, tmp_path, seed, units, steps, form)
+        if kind == "one number wrong" and units * steps < 3:
+            continue  # one of one or two numbers: there is nothing right beside it
+        assert not explanation.found, (seed, explanation)

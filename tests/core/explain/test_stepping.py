@@ -1,0 +1,101 @@
+"""Readings stepped side by side give what the loop gives, for every cell that was ever recorded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lstmcli.core.explain.bench import Bench, Layout
+from lstmcli.core.explain.data import Expected, Known
+from lstmcli.core.explain.judge import SINGLE
+from lstmcli.core.explain.space import spelled_out
+from lstmcli.core.explain.stepping import Batch, Constants, products_of
+from lstmcli.core.model import Model, as_time_major
+from lstmcli.core.run import run, split_state
+from lstmcli.loading import load
+from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
+
+QUICK = (
+    "keras/plain", "torch/projection", "tensorflow1/peepholes_clips_projection", "dynet/coupled",
+    "tflite/layer_norm_peepholes_projection", "tensorflow1/layernorm", "lasagne/peepholes",
+    "onnxruntime/input_forget_peepholes", "onnxruntime/reverse", "tensorflow1/coupled",
+)  # fmt: skip
+CHANGES = {
+    "as read": {},
+    "wrong gates": {"gates": "ogfi"},
+    "hard gates": {"recurrent_activation": "hard_sigmoid_0.2", "activation": "relu"},
+    "no carried state": {"state": "reset", "forget_bias": 0.0},
+}
+
+
+def model_of(case: str, **settings: object) -> Model:
+    record, _ = read(case)
+    said = dict(record["settings"]) | {"dtype": "float64"}
+    if {record["convention"], case} & ASKED:
+        said["convention"] = record["convention"]
+    said |= spelled_out(settings, said)
+    return load(str(GOLDEN / f"{case}.weights.npz"), **said)
+
+
+@pytest.mark.parametrize("case", QUICK)
+def test_a_batch_of_readings(case: str) -> None:
+    check(case)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("case", [case for case in CASES if case not in SEVERAL])
+def test_a_batch_of_readings_of_every_cell(case: str) -> None:
+    if len(model_of(case).cells) == 1:
+        check(case)
+
+
+def check(case: str) -> None:
+    model = model_of(case)
+    record, arrays = read(case)
+    x = arrays["inputs"].astype(np.float64)
+    layout = "steps" if x.ndim == 2 else record["layout"]
+    major = as_time_major(x, layout)
+    rows = major.shape[1]
+    given = {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays}
+    h, c = split_state(given, model, rows)[0]
+    wanted = []
+    changes = []
+    for settings in CHANGES.values():
+        if "gates" in settings and len(model.convention.gates) < 4:
+            continue
+        reading = model_of(case, **settings)
+        trace = run(
+            reading, x, layout=None if layout == "steps" else layout, initial_state={"h": h, "c": c}
+        )
+        wanted.append({k: trace.time_major(k) for k in "hcifgo"})
+        changes.append(settings)
+    known = Known(wanted[0]["h"], np.zeros_like(wanted[0]["h"]))
+    bench = Bench(
+        lambda settings: model_of(case, **settings).cell,
+        model.convention,
+        {"time": Layout(major, Expected({"h": known}, {}))},
+        SINGLE,
+    )
+    space = bench.space
+    singles = {(s.setting, s.value): n for n, s in enumerate(space.singles)}
+    codes = np.zeros((len(changes), len(space.columns)), np.int8)
+    for row, settings in zip(codes, changes, strict=True):
+        for change in sorted(singles[k] for k in settings.items() if k in singles):
+            np.copyto(row, space.table[change], where=space.table[change] >= 0)
+    batch = Batch(bench.weights, codes, Constants.of(space, codes).settled(), (h, c), rows)
+    backwards = model.convention.reverse or model.convention.go_backwards
+    flipped = (backwards and not model.convention.go_backwards) != model.convention.flip_output
+    steps = major[::-1] if backwards else major
+    for step, x_t in enumerate(steps):
+        products = {
+            place: products_of(bench.weights.kernels[place], x_t, None, np.float64)
+            for place in batch.kernels
+        }
+        given_arrays = batch.advance(products)
+        at = len(steps) - 1 - step if flipped else step
+        for n, one in enumerate(wanted):
+            for name in "hcifgo":
+                np.testing.assert_allclose(
+                    given_arrays[name][n], one[name][at], rtol=1e-9, atol=1e-11,
+                    err_msg=f"{list(CHANGES)[n]} step {step} {name}",
+                )  # fmt: skip
