@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"  # a string: reading it from the installed metadata would take 25 ms
 
 __all__ = [
-    "Model", "Trace", "UserError", "__version__", "derive", "diff", "explain", "load", "run", "save",
+    "Model", "Trace", "UserError", "__version__", "derive", "diff", "explain", "load", "run",
+    "save",
 ]  # fmt: skip
 
 _HOMES = {

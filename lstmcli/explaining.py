@@ -47,7 +47,7 @@ def explain(
     mask: npt.ArrayLike | None = None,
     **settings: Any,
 ) -> Explanation:
-    """Which reading of these weights gives what was expected?
+    """Find the reading of these weights that gives what was expected.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Does EXPECTED hold enough numbers to prove an answer?
+"""Whether EXPECTED holds enough numbers to prove an answer.
 
 The neighbours of an answer are the readings that change one setting more, or another. What they
 would give, centred and counted in tolerances, is a matrix whose singular values say in how many
@@ -9,7 +9,7 @@ count for nothing by themselves. Each solved constant used up one direction.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,14 @@ from lstmcli.core.explain.bench import Bench, View
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, Changes
 from lstmcli.core.explain.stepping import Constants
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 ENOUGH = 2.0
 """Decimal digits that have to be left after as many as it takes to number the readings tried."""
 
 SHORT = 8  # steps that are looked at first
 WEALTH = 12.0  # digits that need no second look
+FAR = 1e9  # tolerances
 CHUNK = 400_000  # numbers of a state stepped at once
 
 
@@ -139,11 +140,14 @@ def _stepped(
                 given.append(values / allowed)
     if not off:
         return np.zeros((len(codes), 0)), np.zeros((len(codes), 0))
-    limits = {"nan": 1e9, "posinf": 1e9, "neginf": -1e9}
-    return (
-        np.clip(np.nan_to_num(np.concatenate(off, axis=1), **limits), -1e9, 1e9),
-        np.clip(np.nan_to_num(np.concatenate(given, axis=1), **limits), -1e9, 1e9),
-    )
+    return _bounded(off), _bounded(given)
+
+
+def _bounded(parts: list[Array]) -> Array:
+    """Parts side by side, no number of them beyond bounds."""
+    whole = np.nan_to_num(np.concatenate(parts, axis=1), nan=FAR, posinf=FAR, neginf=-FAR)
+    bounded: Array = np.clip(whole, -FAR, FAR)
+    return bounded
 
 
 def digits(spread: Array, solved: int, tried: int) -> float:

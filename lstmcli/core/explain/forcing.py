@@ -1,4 +1,4 @@
-"""A run whose every step starts from EXPECTED's own h: for chaotic nets, where a free run drifts."""
+"""A run whose every step starts from EXPECTED's own h, for nets where a free run drifts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a reading gives EXPECTED: it is run as `lstm run` runs it, and compared to the last place.
+"""Whether a reading gives EXPECTED: it is run as `lstm run` runs it, and compared.
 
 Rounding grows where a net is chaotic, so a run in float32 beside the one in float64 says how much.
 Where it grows a thousandfold, a free run proves nothing any more: each step is then started from
@@ -168,7 +168,7 @@ def _expected(case: Case, settings: Mapping[str, Any]) -> Expected | None:
 
 
 def _given(trace: Trace, model: Model, array: str) -> dict[str, Array]:
-    """A trace as EXPECTED lies: sequences (T, B, K), last states (B, K); h is what was asked for."""
+    """A trace as EXPECTED lies, (T, B, K) and last states (B, K); h is what was asked for."""
     given = by_cell(trace.members(), model, trace.layout)
     for name, values in given.items():
         if ArrayName.of(name).kind == FINAL:

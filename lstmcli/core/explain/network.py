@@ -26,7 +26,8 @@ from lstmcli.core.explain.search import NEAREST, Progress
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import COLUMNS, KNOWN_ORDERS, SOLVE, SPREADS, Change, Changes
 from lstmcli.core.model import Model, as_time_major
-from lstmcli.core.run import merged, split_state, valid_steps
+from lstmcli.core.run import merged, valid_steps
+from lstmcli.core.states import split_state
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]

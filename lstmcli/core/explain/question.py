@@ -150,8 +150,8 @@ def prepare(question: Question) -> Prepared:
             f"{question.side.name} holds {held}; EXPECTED is h, c, a gate, or final_h of a run."
         )
     allowances, words = _allowances(question.side, arrays)
-    arrays = by_cell({k: Axes(n) for k, n in arrays.items()}, model, layout)
-    arrays = {name: axes.numbers for name, axes in arrays.items()}
+    apart: dict[str, Axes] = by_cell({k: Axes(n) for k, n in arrays.items()}, model, layout)
+    arrays = {name: axes.numbers for name, axes in apart.items()}
     coarse = tuple(_grids(arrays)) if words in ("float32", "float64") else ()
     dtype = question.read({}).cell.dtype.name
     return Prepared(question, model, layout, arrays, allowances, words, coarse, dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from lstmcli.core.explain.solving import Task, levenberg_marquardt, residuals, w
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, Change, Changes
 from lstmcli.core.explain.stepping import Constants
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 Judge = Callable[[Changes, Allowance], Verdict]
 Progress = Callable[[float, str], None]
 

@@ -8,7 +8,7 @@ Nothing here accepts a reading; it only drops those that leave EXPECTED by many 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from lstmcli.core.explain.solving import Solved, fits_clipped, solve
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, unique_rows
 from lstmcli.core.explain.stepping import Constants
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 LOOSE = 20.0  # tolerances by which a reading may be off while it is still searched
 LOOSER = 600.0  # the same where a constant is not known well yet
@@ -89,7 +89,8 @@ class Sieve:
         if setting == "transposed":
             return (value in ("kernel", "both")) == (assumed["transposed"][0] in ("kernel", "both"))
         if setting == "forget_bias":
-            return assumed["coupled"][0] != "i=1-f"
+            coupled: str = assumed["coupled"][0]
+            return coupled != "i=1-f"
         return setting in ("recurrent_gates", "state")
 
     # ---- a level
@@ -201,7 +202,8 @@ class Sieve:
             )
             passes[places[solved.kept]] = True
         array = codes[:, self.space.column("array")]
-        return passes | (array == self.space.values["array"].index("f"))
+        passes |= array == self.space.values["array"].index("f")
+        return passes
 
     def _may_be_clipped(self, codes: Array, unknown: Unknown, clipped: Array) -> Array:
         """Readings with an open bound on c that it could bring to EXPECTED, or that hide it."""
@@ -211,7 +213,8 @@ class Sieve:
         if self.bench.weights.cell.peephole is not None:
             odd[:] = False
         together = unknown["cell_clip"] & ~alone
-        return (alone & (clipped | ~odd)) | together
+        may: Array = (alone & (clipped | ~odd)) | together
+        return may
 
     @property
     def _outputs(self) -> list[str]:

@@ -21,7 +21,8 @@ from lstmcli.core.explain.result import Answer, Changed, Explanation, Near
 from lstmcli.core.explain.search import Outcome, Progress, nearest, search
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes
 from lstmcli.core.model import as_time_major
-from lstmcli.core.run import split_state, valid_steps
+from lstmcli.core.run import valid_steps
+from lstmcli.core.states import split_state
 
 Array = npt.NDArray[Any]
 

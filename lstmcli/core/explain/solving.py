@@ -19,7 +19,7 @@ from lstmcli.core.explain.bench import UNITS, Bench, View
 from lstmcli.core.explain.space import CONSTANTS
 from lstmcli.core.explain.stepping import Constants
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 Start = tuple[Array, Array] | None
 
 LEFT = 20.0  # tolerances off: a run has left EXPECTED

@@ -157,7 +157,7 @@ class Space:
 
     def _longer(self, sets: Array, among: Array) -> Array:
         """Each set with one more single that comes after its last."""
-        grown = np.concatenate(
+        grown: Array = np.concatenate(
             [np.repeat(sets, len(among), axis=0), np.tile(among, len(sets))[:, None]], axis=1
         ).astype(np.int16)
         if not sets.shape[1]:
@@ -165,7 +165,8 @@ class Space:
         grown = grown[grown[:, -1] > grown[:, -2]]
         kinds = self._settings[grown]
         alike = (kinds[:, :-1] == kinds[:, -1:]).any(axis=1)
-        return grown[~alike]
+        apart: Array = grown[~alike]
+        return apart
 
     def joined(self, visible: Array, hidden: Array) -> Array:
         """Every set of one kind with every set of the other, no two changes of one setting."""
@@ -175,7 +176,8 @@ class Space:
         )  # (n m, size)
         kinds = np.sort(self._settings[sets], axis=1)
         alike = (kinds[:, 1:] == kinds[:, :-1]).any(axis=1)
-        return np.sort(sets[~alike], axis=1)
+        joined: Array = np.sort(sets[~alike], axis=1)
+        return joined
 
     def codes(self, sets: Array) -> Array:
         """The rows (n, F) that sets of changes come to."""

@@ -269,10 +269,8 @@ class Batch:
             product = flat.reshape(m, self.rows, 4, -1)
             order = None if self._recurrent_order is None else self._recurrent_order[which]
             for k in range(4):
-                if order is None:
-                    part = product[:, :, k]
-                else:
-                    part = product[np.arange(m), :, order[:, k]]
+                block = k if order is None else order[:, k]
+                part = product[:, :, k] if order is None else product[np.arange(m), :, block]
                 if isinstance(which, slice):
                     z[k] += part
                 else:

@@ -60,7 +60,8 @@ def write(net: reference.Net, path: Path, inputs: int) -> str:
         }
     if net.peepholes is not None:
         arrays |= {f"w_{gate}_diag": p for gate, p in zip("ifo", net.peepholes, strict=True)}
-    np.savez(path, **{name: array.astype(np.float32) for name, array in arrays.items()})
+    held: dict[str, Any] = {name: array.astype(np.float32) for name, array in arrays.items()}
+    np.savez(path, **held)
     return str(path)
 
 

@@ -68,7 +68,7 @@ SINGLES = [
     *(Row(f"it-is-{name}", {"array": name}, ("keras#1204",)) for name in "cifgo"),
 ]  # fmt: skip
 
-_FIRST = {
+_FIRST: dict[str, dict[str, Any]] = {
     "order": {"gates": "ifgo"},
     "bias": {"bias": "none"},
     "hard": {"recurrent_activation": "hard_sigmoid_0.2"},
@@ -80,7 +80,7 @@ _FIRST = {
     "axes": {"layout": "time"},
     "coupled-i": {"coupled": "i=1-f"},
 }
-_SECOND = {
+_SECOND: dict[str, dict[str, Any]] = {
     "forget 0": {"forget_bias": 0.0},
     "order": {"gates": "iofg"},
     "bias none": {"bias": "none"},

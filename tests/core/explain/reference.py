@@ -6,6 +6,7 @@ Python loop over rows, and float32 runs sum in another order than the program do
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,7 @@ def sigmoid(z: Array) -> Array:
     return 1 / (1 + np.exp(-z))
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "sigmoid": sigmoid,
     "hard_sigmoid_0.2": lambda z: np.minimum(
         1, np.maximum(0, z * z.dtype.type(0.2) + z.dtype.type(0.5))
@@ -88,7 +89,7 @@ def outputs(
 
     ``truth`` are settings by name, over TF1's: igfo, +1.0.
     """
-    how = {"gates": "igfo", "forget_bias": 1.0, "recurrent_activation": "sigmoid",
+    how: dict[str, Any] = {"gates": "igfo", "forget_bias": 1.0, "recurrent_activation": "sigmoid",
            "activation": "tanh", "bias": "once", "rows": "xh"} | truth  # fmt: skip
     if how.get("layout") == "time":
         rest = {k: v for k, v in truth.items() if k != "layout"}
@@ -111,7 +112,7 @@ def outputs(
     x = x.astype(dtype)
     if how.get("reverse"):
         x = x[:, ::-1]
-    rows = [_row(x_row, *weights, net, how, state and (state[0][n], state[1][n]), dtype)
+    rows = [_row(x_row, weights, net, how, state and (state[0][n], state[1][n]), dtype)
             for n, x_row in enumerate(x)]  # fmt: skip
     arrays = {name: np.array([row[name] for row in rows]) for name in "hcifgo"}
     if bool(how.get("reverse")) != bool(how.get("flip_output")):
@@ -131,9 +132,10 @@ def biases(net: Net, times: str) -> Array:
 
 
 def _row(
-    x: Array, k: Any, r: Any, b: Any, net: Net, how: dict[str, Any], state: Any, dtype: Any
+    x: Array, weights: list[dict[str, Array]], net: Net, how: dict[str, Any], state: Any, dtype: Any
 ) -> dict[str, list[Array]]:
     """One row x (T, I), step by step."""
+    k, r, b = weights
     gate, cell = ACTIVATIONS[how["recurrent_activation"]], ACTIVATIONS[how["activation"]]
     out = ACTIVATIONS[how.get("output_activation", how["activation"])]
     number = np.dtype(dtype).type

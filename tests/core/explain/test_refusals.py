@@ -21,13 +21,15 @@ KINDS = ("random", "near miss", "zoneout", "dropout", "other net", "zeros", "one
 def spoiled(kind: str, h: Array, x: Array, rng: np.random.Generator) -> Array:
     """Outputs (B, T, H) of a right run, made into something that no reading gives."""
     if kind == "random":
-        return np.tanh(rng.normal(0, 0.5, h.shape))
+        noise: Array = np.tanh(rng.normal(0, 0.5, h.shape))
+        return noise
     if kind == "near miss":
         return h + rng.normal(0, 1e-3, h.shape)
     if kind == "dropout":
-        kept = rng.random(h.shape) > 0.2
+        kept = np.asarray(rng.random(h.shape) > 0.2)
         kept[0, 0, 0] = False
-        return h * kept / 0.8
+        dropped: Array = h * kept / 0.8
+        return dropped
     if kind == "zoneout":  # some units keep their last h
         h = h.copy()
         for t in range(1, h.shape[1]):

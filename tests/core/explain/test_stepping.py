@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from lstmcli.core.explain.judge import SINGLE
 from lstmcli.core.explain.space import spelled_out
 from lstmcli.core.explain.stepping import Batch, Constants, products_of
 from lstmcli.core.model import Model, as_time_major
-from lstmcli.core.run import run, split_state
+from lstmcli.core.run import run
+from lstmcli.core.states import split_state
 from lstmcli.loading import load
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
 
@@ -20,7 +23,7 @@ QUICK = (
     "tflite/layer_norm_peepholes_projection", "tensorflow1/layernorm", "lasagne/peepholes",
     "onnxruntime/input_forget_peepholes", "onnxruntime/reverse", "tensorflow1/coupled",
 )  # fmt: skip
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "as read": {},
     "wrong gates": {"gates": "ogfi"},
     "hard gates": {"recurrent_activation": "hard_sigmoid_0.2", "activation": "relu"},
@@ -28,7 +31,7 @@ CHANGES = {
 }
 
 
-def model_of(case: str, **settings: object) -> Model:
+def model_of(case: str, **settings: Any) -> Model:
     record, _ = read(case)
     said = dict(record["settings"]) | {"dtype": "float64"}
     if {record["convention"], case} & ASKED:
