@@ -25,7 +25,7 @@ from lstmcli.core.explain.result import Changed, Explanation, Near
 from lstmcli.core.explain.search import NEAREST, Progress
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import COLUMNS, KNOWN_ORDERS, SOLVE, SPREADS, Change, Changes
-from lstmcli.core.model import Model, as_time_major
+from lstmcli.core.model import Cell, Model, as_time_major
 from lstmcli.core.run import merged, valid_steps
 from lstmcli.core.states import split_state
 from lstmcli.errors import UserError
@@ -77,15 +77,15 @@ class Network:
         """What is found cell by cell; None if no cell can be asked by itself."""
         done: Changes = ()
         first: tuple[str, Explanation] | None = None
-        asked = False
+        settled: set[str] = set()
         for n, layer in enumerate(self.model.layers):
             for d in range(len(layer)):
                 name = f"layer{n}{'_reverse' * d}"
                 own = self.expected.part(name)
-                inputs = self._inputs(n, done) if own.numbers else None
+                inputs = self._inputs(n, done, settled) if own.numbers else None
                 if inputs is None:
                     continue
-                asked = True
+                settled.add(name)
                 solver = self._solver(name, (n, d), inputs, own, done)
                 if solver.judge((), self.allowance).fits:
                     continue
@@ -99,12 +99,13 @@ class Network:
                     if (verdict := self.judge((*done, *scoped))).fits:
                         return self._found((*done, *scoped), verdict, *first)
                 done = (*done, *_scoped(_plain(found), name))
-        return self._stuck("", None, first) if asked and first else None
+        return self._stuck("", None, first) if first else None
 
     def _scopes(self, found: Explanation, name: str, n: int) -> Iterator[Changes]:
         """The changes of a cell, for all cells, its layer, and itself."""
         changes = _plain(found)
         yield changes
+        yield _scoped(changes, name)
         layer = [c for c, _ in self.model.cells if c.startswith(f"layer{n}")]
         if len(layer) > 1:
             yield tuple(c for cell in layer for c in _scoped(changes, cell))
@@ -113,10 +114,9 @@ class Network:
         ]
         if 1 < len(directions) < len(self.model.cells):
             yield tuple(c for cell in directions for c in _scoped(changes, cell))
-        yield _scoped(changes, name)
 
-    def _inputs(self, n: int, done: Changes) -> Array | None:
-        """What layer n takes, (T, B, I): as recorded, or as the cells below give it."""
+    def _inputs(self, n: int, done: Changes, settled: set[str]) -> Array | None:
+        """What layer n takes, (T, B, I): as recorded, or as the settled cells below give it."""
         major = as_time_major(np.asarray(self.case.x, np.float64), self.case.layout)
         if n == 0:
             return major
@@ -126,7 +126,10 @@ class Network:
         if all(k is not None and np.isfinite(k.values).all() for k in held):
             outputs = [k.values for k in held if k is not None]
             return merged(outputs, below[0].convention, None)
-        return None
+        if not settled.issuperset(name.removesuffix(".h") for name in names):
+            return None
+        trace, _ = self.case.trace({**_settings(done), "dtype": "float64"})
+        return merged([trace.time_major(name) for name in names], below[0].convention, None)
 
     def _solver(
         self, name: str, at: tuple[int, int], inputs: Array, own: Expected, done: Changes
@@ -264,7 +267,8 @@ class Network:
 
     def _singles(self, cells: Sequence[str]) -> Iterator[Changes]:
         """Single changes of some cells, or of all if none are named; the likeliest first."""
-        for change in sorted(self._plain_singles(), key=prior):
+        of = dict(self.model.cells)
+        for change in sorted(self._plain_singles(of[cells[0]] if cells else None), key=prior):
             if not cells:
                 yield (change,)
             elif change.setting not in ("merge", "masked_output", "layout", "initial_state"):
@@ -280,8 +284,9 @@ class Network:
         groups = [g for g in (*layers, *ways, *([n] for n in names)) if 0 < len(g) < len(names)]
         return [list(g) for g in dict.fromkeys(map(tuple, groups))]
 
-    def _plain_singles(self) -> Iterator[Change]:
-        how = self.model.convention
+    def _plain_singles(self, cell: Cell | None) -> Iterator[Change]:
+        """Single changes over what is assumed of a cell, or of the whole model."""
+        how = self.model.convention if cell is None else cell.convention
         table: dict[str, tuple[Any, ...]] = {"gates": KNOWN_ORDERS, **COLUMNS}
         table |= {
             "merge": ("concat", "sum", "mul", "ave"),
@@ -335,7 +340,8 @@ class Network:
         return tuple(words.changed(change, self._assumed(change.setting)) for change in changes)
 
     def _assumed(self, setting: str) -> Any:
-        how, plain = self.model.convention, setting.rpartition(".")[2]
+        cell, _, plain = setting.rpartition(".")
+        how = dict(self.model.cells)[cell].convention if cell else self.model.convention
         if plain == "layout":
             return self.case.layout
         if plain == "dtype":

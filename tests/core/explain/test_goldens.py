@@ -1,0 +1,145 @@
+"""Real frameworks' weights and outputs, read under a wrong setting: the right one is found.
+
+The expected arrays are those of ``tests/golden``, recorded from the frameworks themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.compare import Side
+from lstmcli.core.explain.answer import explain
+from lstmcli.core.explain.question import Question
+from lstmcli.core.explain.result import Explanation
+from lstmcli.core.model import Model
+from lstmcli.loading import Named, read_named, reader
+from tests.core.explain.asking import found
+from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
+
+Settings = dict[str, Any]
+
+
+def ask(case: str, wrong: Settings, only: tuple[str, ...] = ()) -> tuple[Explanation, Model]:
+    """The explanation of a case under wrong settings, and the model as it should be read."""
+    record, arrays = read(case)
+    said: Settings = dict(record["settings"])
+    if {record["convention"], case} & ASKED:
+        said["convention"] = record["convention"]
+    if case in SEVERAL:
+        said["layer"] = SEVERAL[case]
+    documents = [read_named(Named.parse(str(GOLDEN / f"{case}.weights.npz")), None)]
+    steps = record["layout"] == "steps"
+    expected = {
+        name: array
+        for name, array in arrays.items()
+        if name not in ("inputs", "lengths", "mask")
+        and not name.startswith("initial_state")
+        and (not only or name in only)
+    }
+    question = Question(
+        reader(documents, said | wrong),
+        arrays["inputs"],
+        Side("EXPECTED", expected, layout=record["layout"]),
+        None if steps else record["layout"],
+        {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays},
+        arrays.get("lengths"),
+        arrays.get("mask"),
+    )
+    return explain(question), reader(documents, said)({})
+
+
+def mistakes(model: Model) -> list[Settings]:
+    how = model.convention
+    soft = how.recurrent_activation == "sigmoid"
+    wrong: list[Settings] = [
+        {"forget_bias": how.forget_bias + 1},
+        {"recurrent_activation": "hard_sigmoid_0.2" if soft else "sigmoid"},
+    ]
+    if len(how.gates) == 4:
+        wrong.append({"gates": "figo" if how.gates != "figo" else "iofg"})
+    return wrong
+
+
+QUICK = (
+    "keras/plain", "tensorflow1/lstm_cell", "torch/two_layers_bidirectional", "onnxruntime/lengths",
+    "haiku/deep", "tflite/layer_norm", "chainer/nstep", "flax/linen", "onnxruntime/bidirectional",
+    "keras/bidirectional_mask",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", QUICK)
+def test_what_was_recorded_agrees_as_read(case: str) -> None:
+    assert ask(case, {})[0].verdict == "agrees"
+
+
+@pytest.mark.parametrize("case", QUICK)
+def test_the_right_setting_is_found(case: str) -> None:
+    explanation, model = ask(case, mistakes(ask(case, {})[1])[0])
+    assert found(explanation) == {"forget_bias": model.convention.forget_bias}
+
+
+def test_only_the_top_of_two_bidirectional_layers() -> None:
+    explanation, _ = ask("torch/two_layers_bidirectional", {"gates": "iofg"}, ("h",))
+    assert found(explanation) == {"gates": "ifgo"}
+
+
+def test_the_first_layer_that_needs_a_change_is_named() -> None:
+    explanation, _ = ask("torch/two_layers", {"layer1.transposed": "recurrent"})
+    assert found(explanation) == {"layer1.transposed": "none"}
+    assert any("layer1 is the first" in remark for remark in explanation.remarks)
+
+
+def test_one_direction_alone() -> None:
+    explanation, _ = ask("onnxruntime/bidirectional", {"layer0_reverse.gates": "ifgo"}, ("h",))
+    assert found(explanation) == {"layer0_reverse.gates": "iofg"}
+
+
+def test_a_wrong_merge() -> None:
+    explanation, _ = ask("keras/bidirectional_sum", {"merge": "ave"}, ("h",))
+    assert found(explanation) == {"merge": "sum"}
+
+
+def test_what_stands_past_a_row_s_length() -> None:
+    explanation, _ = ask("keras/mask", {"masked_output": "zero"}, ("h",))
+    assert found(explanation) == {"masked_output": "repeat"}
+
+
+def test_padding_that_was_run_as_data() -> None:
+    """The other side had no lengths: its outputs are those of the whole rows."""
+    record, arrays = read("torch/time_major")
+    documents = [read_named(Named.parse(str(GOLDEN / "torch/time_major.weights.npz")), None)]
+    assert record["layout"] == "time"
+    rows = arrays["inputs"].shape[1]
+    state = {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays}
+    question = Question(
+        reader(documents, {}),
+        arrays["inputs"],
+        Side("EXPECTED", {"h": arrays["h"]}, layout="time"),
+        "time",
+        state,
+        np.arange(rows) + 2,
+    )
+    assert found(explain(question)) == {"lengths": "ignored"}
+
+
+# coupled gates have no forget bias that could be wrong; in this case every h stands at its bound
+INVISIBLE = ("input_forget", "everything", "dynet/coupled", "peepholes_clips_projection")
+UNUSUAL = ("hard_sigmoid_alpha_beta", "three_different")  # activations with numbers of their own
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("only", [(), ("h",)], ids=["all", "h"])
+@pytest.mark.parametrize("case", CASES)
+def test_every_case_under_every_mistake(case: str, only: tuple[str, ...]) -> None:
+    for wrong in mistakes(ask(case, {})[1]):
+        (setting,) = wrong
+        if any(part in case for part in INVISIBLE):
+            continue
+        if setting == "recurrent_activation" and any(part in case for part in UNUSUAL):
+            continue
+        explanation, model = ask(case, wrong, only)
+        assert explanation.found, (wrong, explanation)
+        assert found(explanation) == {setting: getattr(model.convention, setting)}
