@@ -47,7 +47,7 @@ def _searched(solvers: list[Solver], progress: Progress) -> Explanation:
         for solver in solvers:
             if (explanation := solver.solve(progress, levels=1)) is not None:
                 return explanation
-        solvers.sort(key=lambda solver: solver.nearest()[0].verdict.rms)
+        solvers.sort(key=lambda solver: solver.nearest(pairs=False)[0].verdict.rms)
     best, *others = solvers
     if (explanation := best.solve(progress)) is not None:
         return explanation

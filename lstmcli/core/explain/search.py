@@ -178,12 +178,11 @@ def _short(task: Task, values: Array) -> Array:
     return tries[:, good[:1]] if good.size else values
 
 
-def nearest(bench: Bench, judge: Judge, allowance: Allowance) -> list[Answer]:
-    """The readings that come nearest: single ones, and pairs of the best of these."""
+def nearest(bench: Bench, judge: Judge, allowance: Allowance, pairs: bool) -> list[Answer]:
+    """The readings that come nearest: single ones, and perhaps pairs of the best of these."""
     alone = neighbours(bench, (), None if bench.late else NEAREST_STEPS)
     best = [alone.changes[n] for n in np.argsort(alone.rms, kind="stable")[:NEAREST]]
-    pairs = [
-        (*one, *other) for one, other in combinations(best, 2) if one[0].setting != other[0].setting
-    ]
-    judged = [Answer(c, judge(c, allowance)) for c in ((), *best, *pairs)]
+    both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
+    both = [c for c in both if c[0].setting != c[1].setting]
+    judged = [Answer(c, judge(c, allowance)) for c in ((), *best, *both)]
     return sorted(judged, key=lambda a: a.verdict.rms * 1.5 ** len(a.changes))[:NEAREST]

@@ -37,7 +37,6 @@ class Solver:
         self.how: Convention = prepared.model.convention
         self.expected: Expected = case.expected[case.layout]
         self._bench: Bench | None = None
-        self._nearest: list[Answer] | None = None
         self.tried = 0
 
     @property
@@ -144,15 +143,15 @@ class Solver:
 
     def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
         """The reading that comes nearest without fitting."""
-        fitting = {frozenset(answer.changes) for answer in outcome.answers}
-        rest = [n for n in self.nearest() if frozenset(n.changes) not in fitting]
+        fitting = [set(answer.changes) for answer in outcome.answers]
+        rest = [
+            n for n in self.nearest(pairs=False) if not any(f <= set(n.changes) for f in fitting)
+        ]
         return tuple(self._near(n) for n in rest if not n.verdict.fits)[:1]
 
-    def nearest(self) -> list[Answer]:
+    def nearest(self, pairs: bool = True) -> list[Answer]:
         """The readings that come nearest, the nearest first."""
-        if self._nearest is None:
-            self._nearest = nearest(self.bench, self.judge, self.prepared.allowances[-1])
-        return self._nearest
+        return nearest(self.bench, self.judge, self.prepared.allowances[-1], pairs)
 
     def _unseen(self, near: Neighbours, answer: Changes, allowance: Allowance) -> tuple[str, ...]:
         """The settings that could be otherwise without EXPECTED showing it."""

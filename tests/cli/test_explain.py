@@ -1,0 +1,135 @@
+"""The command: exit status, formats, messages."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.explaining import explain_files
+from tests.cli.conftest import SAMPLE, Lstm
+from tests.core.explain.asking import found
+from tests.core.explain.reference import outputs, random_net
+
+FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
+
+
+def test_a_cause_is_status_0(lstm: Lstm) -> None:
+    done = lstm("explain", *FILES, SAMPLE / "numpy.txt")
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0] == "✔ One change explains it: forget bias 0, not +1"
+    assert "All 21 values agree" in done.out
+    assert "keras, pytorch, onnx" in done.out
+    assert lines[-1].endswith("--forget-bias 0")
+    assert "\x1b" not in done.out
+
+
+def test_agreement_is_status_0(lstm: Lstm) -> None:
+    done = lstm("explain", *FILES, SAMPLE / "tensorflow.txt")
+    assert done.status == 0
+    assert done.out.startswith("✔ Nothing has to be changed")
+
+
+def test_no_cause_is_status_1(lstm: Lstm, tmp_path: Path) -> None:
+    np.save(tmp_path / "e.npy", np.random.default_rng(0).normal(size=(7, 3)) * 0.2)
+    done = lstm("explain", *FILES, "e.npy")
+    assert done.status == 1
+    assert done.out.startswith("✘ No reading of these weights gives e.npy.")
+    assert "leaves first at" in done.out
+    assert "not tried" in done.out
+    assert "lstm run" not in done.out
+
+
+def test_too_few_numbers_are_status_1(lstm: Lstm, tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", kernel=np.array([[0.3, -0.8, 0.5, 0.9], [0.2, 0.4, -0.7, 0.6]]),
+             bias=np.array([0.1, 0.2, 0.3, 0.4]))  # fmt: skip
+    np.save(tmp_path / "x.npy", np.ones((1, 1)))
+    np.save(tmp_path / "e.npy", np.full((1, 1), 0.123456))
+    done = lstm("explain", "w.npz", "x.npy", "e.npy")
+    assert done.status == 1
+    assert "too few numbers to prove it" in done.out
+    assert "two steps or two units more" in done.out
+
+
+def test_json(lstm: Lstm) -> None:
+    done = lstm("explain", *FILES, SAMPLE / "numpy.txt", "-f", "json")
+    assert done.status == 0
+    assert json.loads(done.out)["changes"][0]["found"] == 0.0
+
+
+def test_markdown(lstm: Lstm) -> None:
+    done = lstm("explain", *FILES, SAMPLE / "numpy.txt", "--markdown")
+    assert done.status == 0
+    assert "| forget bias | +1 (tf1) | 0 |" in done.out
+    assert "```sh\nlstm run " in done.out
+
+
+def test_expected_from_standard_input(lstm: Lstm) -> None:
+    done = lstm("explain", *FILES, "-", stdin=(SAMPLE / "numpy.txt").read_bytes())
+    assert done.status == 0
+    assert "forget bias 0" in done.out
+
+
+def test_mistakes_are_status_2(lstm: Lstm) -> None:
+    assert lstm("explain", FILES[0]).status == 2
+    assert lstm("explain", *FILES, "nowhere.npy").status == 2
+    assert lstm("explain", "-", FILES[1], "-").status == 2
+    done = lstm("explain", *FILES, FILES[1])
+    assert done.status == 2
+    assert "gives 3 numbers a step" in done.err
+    assert lstm("explain", *FILES, SAMPLE / "numpy.txt", "--gates", "ifg").status == 2
+
+
+REPRODUCED: list[dict[str, Any]] = [
+    {"forget_bias": -0.7},
+    {"gates": "iofg", "forget_bias": 2.5},
+    {"recurrent_gates": "ifgo"},
+    {"bias": "none", "interleaved": True},
+    {"transposed": "both"},
+    {"recurrent_activation": "hard_sigmoid_1_6"},
+    {"activation": "sigmoid", "output_activation": "tanh"},
+    {"output_activation": "identity"},
+    {"coupled": "i=1-f"},
+    {"cell_clip": 0.6},
+    {"layout": "time"},
+    {"reverse": True},
+    {"flip_output": True},
+    {"state": "reset"},
+    {"rows": "hx"},
+    {"peepholes": "old_c"},
+    {"array": "c"},
+]
+
+
+@pytest.mark.parametrize("truth", REPRODUCED, ids=lambda truth: ",".join(map(str, truth)))
+def test_the_printed_command_gives_expected(
+    truth: dict[str, Any], lstm: Lstm, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(3)
+    net = random_net(rng, 4, 3, peepholes="peepholes" in truth)
+    arrays: dict[str, Any] = {"kernel": net.kernel, "bias": net.bias}
+    if net.peepholes is not None:
+        arrays |= {f"w_{g}_diag": p for g, p in zip("ifo", net.peepholes, strict=True)}
+    np.savez(tmp_path / "w.npz", **{k: a.astype(np.float32) for k, a in arrays.items()})
+    x = rng.normal(size=(2, 7, 4)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    settings = {k: v for k, v in truth.items() if k != "array"}
+    array = truth.get("array", "h")
+    expected = outputs(net, x.astype(np.float64), settings, dtype=np.float32)[array]
+    np.save(tmp_path / "e.npy", expected)
+    explanation = explain_files(["w.npz", "x.npy", "e.npy"], {})
+    assert found(explanation) == truth
+    words = shlex.split(explanation.command)
+    assert words[:4] == ["lstm", "run", "w.npz", "x.npy"]
+    if array != "h":
+        assert words[-2:] == ["--show", "c"]
+        words = words[:-2]
+    done = lstm(*words[1:], "-o", "out.npz")
+    assert done.status == 0, done.err
+    with np.load(tmp_path / "out.npz") as members:
+        np.testing.assert_allclose(members[array], expected, rtol=1e-5, atol=2e-6)
