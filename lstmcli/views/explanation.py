@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from lstmcli.core.explain.judge import Place, Verdict
 from lstmcli.core.explain.result import Changed, Explanation, Near
-from lstmcli.core.explain.words import headline, name_of, value_of
-from lstmcli.views.numbers import number
+from lstmcli.core.explain.words import WELL_KNOWN, headline, name_of, plainly, value_of
 from lstmcli.views.prose import labelled, unbroken
 from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, fit, table
 from lstmcli.views.sizes import short
@@ -69,6 +68,10 @@ def details(e: Explanation, expected: str) -> list[str]:
     """The figures below it."""
     lines = []
     v = e.measured
+    if e.verdict == "found":
+        clauses = [plainly(change) for change in e.changes]
+        said = clauses[0] if len(clauses) == 1 else ", ".join(clauses[:-1]) + " and " + clauses[-1]
+        lines.append(f"{expected} is what these weights give when {said}.")
     if v is not None and e.verdict in ("agrees", "found"):
         exact = f"{e.precision}, " if e.precision else ""
         lines.append(f"All {v.total} values agree ({exact}greatest difference {short(v.max_abs)}).")
@@ -137,6 +140,8 @@ def _notes(e: Explanation) -> list[tuple[str, str]]:
     notes += [("note", remark) for remark in e.remarks]
     if e.hidden:
         notes.append(("why it hid", e.hidden))
+    if e.like:
+        notes.append(("all in all", f"{_some(e.like)} run such weights in just this way"))
     if e.verdict == "found":
         notes.append(("ruled out", _ruled_out(e)))
     if e.verdict in ("found", "unproven"):
@@ -152,6 +157,13 @@ def _notes(e: Explanation) -> list[tuple[str, str]]:
     if e.untried:
         notes.append(("not tried", "; ".join(e.untried)))
     return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    """A few of the names, those first that most people know."""
+    ranked = sorted(names, key=lambda n: (WELL_KNOWN.index(n) if n in WELL_KNOWN else 99, n))
+    more = len(ranked) - MOST_LISTED
+    return ", ".join(ranked[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _ruled_out(e: Explanation) -> str:
@@ -209,6 +221,3 @@ def markdown(e: Explanation, expected: str) -> str:
     if e.command:
         lines += ["", "```sh", e.command, "```"]
     return "\n".join(lines) + "\n"
-
-
-__all__ = ["explanation_sheet", "markdown", "number"]

@@ -87,6 +87,7 @@ class Explanation:
     tried: int = 0
     nearest: tuple[Near, ...] = ()
     rows: tuple[Row, ...] = ()
+    like: tuple[str, ...] = ()  # rows of the table that run weights just so
     others: int = 0  # settings that are as assumed
     hidden: str = ""  # why the change did not show at once
     unseen: tuple[str, ...] = ()  # settings that these data do not show

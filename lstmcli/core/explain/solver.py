@@ -16,7 +16,7 @@ from lstmcli.core.explain.evidence import ENOUGH, Neighbours, evidence
 from lstmcli.core.explain.forcing import forced_run
 from lstmcli.core.explain.judge import Case, Verdict, judged, rerun, settings_of
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.ranking import rank
+from lstmcli.core.explain.ranking import rank, rows_with
 from lstmcli.core.explain.result import Answer, Changed, Explanation, Near
 from lstmcli.core.explain.search import Outcome, Progress, nearest, search
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes
@@ -122,6 +122,7 @@ class Solver:
             tried=outcome.tried,
             nearest=self._nearest_but(outcome),
             rows=tuple(words.row_of(one, self.how) for one in changes),
+            like=tuple(rows_with(answer.changes, self.how)),
             others=len({s.setting for s in self.bench.space.singles}) - len(changes),
             hidden=words.why_hidden(answer.changes, first.step if first else None, ""),
             unseen=unseen,

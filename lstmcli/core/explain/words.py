@@ -98,6 +98,66 @@ def headline(changes: Sequence[Changed]) -> str:
     return "; ".join(parts)
 
 
+def plainly(change: Changed) -> str:
+    """A change as a clause that goes on after "what these weights give when"."""
+    setting, value = change.setting.rpartition(".")[2], change.found
+    where = change.setting.rpartition(".")[0]
+    said = _CLAUSES.get((setting, value)) or _CLAUSES.get((setting, None))
+    if setting == "forget_bias" and value:
+        said = "{value} is added to the forget gate"
+    said = said or f"{name_of(setting)} is {{value}}"
+    clause = said.replace("{value}", value_of(setting, value).removeprefix("+"))
+    return f"{clause} in {where}" if where else clause
+
+
+_CLAUSES: Mapping[tuple[str, Any], str] = {
+    ("forget_bias", 0.0): "nothing is added to the forget gate",
+    ("gates", None): "the gate blocks are read in the order {value}",
+    ("kernel_gates", None): "the kernel's gate blocks are read in the order {value}",
+    ("recurrent_gates", None): "the recurrent kernel's gate blocks are read in the order {value}",
+    ("bias_gates", None): "the bias' gate blocks are read in the order {value}",
+    ("interleaved", True): "the gates alternate unit by unit",
+    ("interleaved", False): "each gate is a block",
+    ("rows", "hx"): "the fused kernel takes [h; x]",
+    ("rows", "xh"): "the fused kernel takes [x; h]",
+    ("transposed", "none"): "no block is transposed",
+    ("transposed", "kernel"): "each block of the kernel is transposed",
+    ("transposed", "recurrent"): "each block of the recurrent kernel is transposed",
+    ("transposed", "both"): "each block of both kernels is transposed",
+    ("bias", "once"): "the bias is added once",
+    ("bias", "twice"): "the bias is added twice",
+    ("bias", "none"): "the bias is left out",
+    ("bias", "input_only"): "only the input's bias is added",
+    ("bias", "recurrent_only"): "only the recurrent bias is added",
+    ("activation", None): "the candidate and the output go through {value}",
+    ("recurrent_activation", None): "the gates go through a {value}",
+    ("output_activation", None): "the output goes through {value}",
+    ("coupled", "f=1-i"): "the forget gate is 1 - i",
+    ("coupled", "i=1-f"): "the input gate is 1 - f",
+    ("coupled", "none"): "the gates are not coupled",
+    ("cell_clip", None): "|c| is held at {value}",
+    ("gate_clip", None): "each pre-activation is held at {value}",
+    ("peepholes", "ignored"): "the peepholes are left out",
+    ("peepholes", "old_c"): "the output gate's peephole sees the old c",
+    ("layout", None): "the inputs are {value}",
+    ("reverse", True): "the last step is run first",
+    ("reverse", False): "the first step is run first",
+    ("flip_output", True): "the outputs are turned round in time",
+    ("flip_output", False): "the outputs are not turned round in time",
+    ("state", "reset"): "h and c are never carried on: every step starts from zero",
+    ("initial_state", "zero"): "the given state is left out",
+    ("initial_state", "swapped"): "h and c of the given state are exchanged",
+    ("lengths", "ignored"): "the padding is run as data",
+    ("merge", None): "both directions are merged by {value}",
+    ("masked_output", "zero"): "outputs past a row's end are zero",
+    ("masked_output", "repeat"): "outputs past a row's end repeat the last one",
+    ("masked_output", "run"): "outputs run on past a row's end",
+    ("array", "c"): "the array is c, not h",
+    ("array", None): "the array is the gate {value}",
+    ("dtype", None): "numbers are kept in {value}",
+}
+
+
 def row_of(one: Changed, assumed: Convention) -> Row:
     """The line of the table for a change."""
     plain = one.setting.rpartition(".")[2]
