@@ -7,7 +7,7 @@ turned round, move them into the order of processing: step s of the loop is row 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,6 +46,15 @@ class Expected:
     def numbers(self) -> int:
         """How many numbers are known."""
         return sum(int(np.isfinite(known.values).sum()) for _, known in self.all())
+
+    def distinct(self, tolerance: Callable[[Known], Array]) -> int:
+        """How many different numbers there are, as far as a tolerance tells them apart."""
+        known = [(k.values.ravel(), tolerance(k).ravel()) for _, k in self.all()]
+        values, slack = (np.concatenate(part) for part in zip(*known, strict=True))
+        told = np.isfinite(values)
+        order = np.argsort(values[told])
+        values, slack = values[told][order], slack[told][order]
+        return 1 + int((np.diff(values) > 2 * slack[1:]).sum()) if values.size else 0
 
     def part(self, prefix: str) -> Expected:
         """The arrays of one cell, ``layer0_reverse.f`` as ``f``."""

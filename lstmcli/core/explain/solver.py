@@ -106,8 +106,8 @@ class Solver:
         answer = outcome.answers[0]
         bench = with_allowance(self.bench, outcome.allowance)
         proof, near = evidence(bench, answer.changes, answer.solved, outcome.tried)
-        if answer.solved and not self._enough_off(answer, outcome.allowance):
-            proof = 0.0
+        if not self._enough_numbers(answer, outcome.allowance):
+            proof = min(proof, 0.0)
         unseen = self._unseen(near, answer.changes, outcome.allowance)
         others = tuple(self._changed(other.changes) for other in outcome.answers[1:])
         changes = self._changed(answer.changes)
@@ -135,8 +135,16 @@ class Solver:
             precision=self.prepared.precision,
         )
 
-    def _enough_off(self, answer: Answer, allowance: Allowance) -> bool:
-        """Whether more numbers than there are solved constants need these constants."""
+    def _enough_numbers(self, answer: Answer, allowance: Allowance) -> bool:
+        """Whether EXPECTED holds more different numbers than the answer has ways to fit them.
+
+        A solved constant fits one number, and a bound all that stand at it: without the constants,
+        more numbers have to be off than there are constants.
+        """
+        if self.expected.distinct(allowance.of) <= len(answer.changes) + answer.solved:
+            return False
+        if not answer.solved:
+            return True
         solved = [c.setting for c in answer.changes if c.setting in CONSTANTS]
         plain = tuple(c for c in answer.changes if c.setting not in solved)
         verdict = self.judge(plain, allowance)
