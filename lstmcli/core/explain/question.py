@@ -95,7 +95,11 @@ class Prepared:
         T, B = shape_of(self.question.x, layout)
         widths = self._widths()
         said = self.question.side.layout
-        return placements(self.arrays, widths, T, B, layout, None if said == "steps" else said)
+        said = None if said == "steps" else said
+        # a print of (n, 1, H) is told as n steps, and may be n rows all the same
+        return placements(self.arrays, widths, T, B, layout, said) or placements(
+            self.arrays, widths, T, B, layout, None
+        )
 
     def _widths(self) -> dict[str, int]:
         """The numbers of each array of a run."""
