@@ -12,6 +12,7 @@ import pytest
 from tests.core.explain.asking import FORMS, ask, found, same
 from tests.core.explain.matrix import PAIRS, SINGLES, TRIPLES, Row
 
+QUICK_SINGLES = list({tuple(row.truth): row for row in SINGLES}.values())  # one a setting
 QUICK_PAIRS = [row for row in PAIRS if row.threads or "clip" in row.name]
 
 
@@ -24,7 +25,7 @@ def check(row: Row, folder: Path, form: str, seed: int) -> None:
     assert not alike, "these data single it out"
 
 
-@pytest.mark.parametrize("row", SINGLES, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", QUICK_SINGLES, ids=lambda row: row.name)
 def test_a_single_mistake(row: Row, tmp_path: Path) -> None:
     check(row, tmp_path, "float32", 0)
 
@@ -46,5 +47,5 @@ def test_the_matrix_is_as_wide_as_promised() -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("row", [*SINGLES, *PAIRS, *TRIPLES], ids=lambda row: row.name)
 def test_the_whole_matrix(row: Row, form: str, tmp_path: Path) -> None:
-    for seed in (1, 2, 3):
+    for seed in range(4):
         check(row, tmp_path, form, seed)

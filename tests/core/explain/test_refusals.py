@@ -59,23 +59,20 @@ def ask(
     return explain(write(net, folder / "w.npz", 4), x, expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["random", "dropout", "one number wrong", "zeros"])
 def test_nothing_fits(kind: str, tmp_path: Path) -> None:
     explanation = ask(kind, tmp_path, 0)
     assert explanation.verdict == "none"
     assert not explanation.found
     assert not explanation.changes
     assert not explanation.command
+    assert explanation.measured is not None
+    if kind == "one number wrong":
+        assert explanation.measured.agreeing == explanation.measured.total - 1
     if kind != "zeros":
         assert explanation.tried > 100_000
         assert explanation.nearest
         assert explanation.untried
-
-
-def test_one_wrong_number_is_seen_as_that(tmp_path: Path) -> None:
-    measured = ask("one number wrong", tmp_path, 1).measured
-    assert measured is not None
-    assert measured.agreeing == measured.total - 1
 
 
 def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
