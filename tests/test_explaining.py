@@ -75,3 +75,12 @@ def test_settings_that_were_given_stay_in_the_command(tmp_path: Path) -> None:
 def test_what_is_no_result_of_such_a_run_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(lstmcli.UserError, match="gives 3 numbers a step"):
         lstmcli.explain(WEIGHTS, np.load(INPUTS), np.ones(shape))
+
+
+def test_numbers_that_are_not_finite_are_left_out_and_said() -> None:
+    model = lstmcli.load(WEIGHTS, gates="ifgo")
+    expected = lstmcli.run(model, np.load(INPUTS)).h.copy()
+    expected[0, 3, 1], expected[0, 5, 2] = np.nan, np.inf
+    explanation = lstmcli.explain(WEIGHTS, np.load(INPUTS), expected)
+    assert found(explanation) == {"gates": "ifgo"}
+    assert explanation.remarks[0] == "2 numbers of EXPECTED are NaN or infinite and left out."

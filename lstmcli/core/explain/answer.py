@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lstmcli.core.explain.network import explain_network
@@ -21,7 +23,13 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
         if EXPECTED is no array of a run over these inputs.
     """
     with np.errstate(all="ignore"):  # readings that are wrong may overflow, and are meant to
-        return _explained(prepare(question), progress)
+        prepared = prepare(question)
+        explanation = _explained(prepared, progress)
+    if count := prepared.not_finite:
+        numbers = "number of EXPECTED is" if count == 1 else "numbers of EXPECTED are"
+        remark = f"{count} {numbers} NaN or infinite and left out."
+        explanation = replace(explanation, remarks=(remark, *explanation.remarks))
+    return explanation
 
 
 def _explained(prepared: Prepared, progress: Progress) -> Explanation:

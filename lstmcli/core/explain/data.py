@@ -109,7 +109,7 @@ def _ways(
     kind = ArrayName.of(name).kind
     stacked = np.stack(
         [
-            numbers.values.astype(np.float64),
+            np.where(np.isfinite(numbers.values), numbers.values, np.nan).astype(np.float64),
             np.zeros(shape) if numbers.unit is None else numbers.unit * 0.5,
         ]
     )  # (2, ..., K)

@@ -73,6 +73,11 @@ class Prepared:
             )  # fmt: skip
         return cases
 
+    @property
+    def not_finite(self) -> int:
+        """How many numbers of EXPECTED are NaN or infinite: they count as not known."""
+        return sum(int((~np.isfinite(n.values)).sum()) for n in self.arrays.values())
+
     def no_place(self) -> str:
         """What to tell where EXPECTED cannot be a result of such a run."""
         side, cell = self.question.side, self.model.layers[-1][0]
