@@ -207,6 +207,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         if one is not chosen[-1] and any(each.last_step for each in every):
             remarks.append(f"{one.label} gives only its last step in its model; here, every step.")
     _check_chain(layers, source)
+    _check_cells(layers, given)
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     remarks += [r for name, a in used.items() if (r := not_finite(a, f"{source}: {name}"))]
     return Model(
@@ -319,6 +320,14 @@ def _typed(
         with np.errstate(all="ignore"):
             return tensors[name].astype(dtype)
     return {gate: tensors[one].astype(dtype) for gate, one in name.items()}
+
+
+def _check_cells(layers: Sequence[tuple[Cell, ...]], given: Mapping[str, Any]) -> None:
+    """Refuse a setting of a cell that is not there."""
+    cells = [f"layer{n}{'_reverse' * d}" for n, la in enumerate(layers) for d in range(len(la))]
+    for name in given:
+        if (cell := of_cell(name)[0]) and cell not in cells:
+            raise UserError(f"{name}: there is no cell {cell}; there is {', '.join(cells)}.")
 
 
 def _check_chain(layers: Sequence[tuple[Cell, ...]], source: str) -> None:

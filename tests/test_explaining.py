@@ -84,3 +84,16 @@ def test_numbers_that_are_not_finite_are_left_out_and_said() -> None:
     explanation = lstmcli.explain(WEIGHTS, np.load(INPUTS), expected)
     assert found(explanation) == {"gates": "ifgo"}
     assert explanation.remarks[0] == "2 numbers of EXPECTED are NaN or infinite and left out."
+
+
+def test_a_setting_of_one_cell(tmp_path: Path) -> None:
+    weights = str(TOP / "tests/golden/torch/two_layers.weights.npz")
+    model = lstmcli.load(weights, **{"layer1.forget_bias": 2.0})
+    assert [cell.convention.forget_bias for _, cell in model.cells] == [0.0, 2.0]
+    assert model.settings()["layer1.forget_bias"] == 2.0
+    with pytest.raises(lstmcli.UserError, match="there is no cell layer2; there is layer0, layer1"):
+        lstmcli.load(weights, **{"layer2.forget_bias": 2.0})
+    with pytest.raises(lstmcli.UserError, match="layout is of the whole model"):
+        lstmcli.load(weights, **{"layer1.layout": "time"})
+    with pytest.raises(lstmcli.UserError, match="no setting"):
+        lstmcli.load(weights, **{"layer1.forgetbias": 1.0})

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.conventions import Convention
+from lstmcli.core.settings import of_cell
 
 Array = npt.NDArray[Any]
 
@@ -109,7 +110,8 @@ class Model:
     def settings(self) -> dict[str, Any]:
         """Every setting of the run, by option name: the ``meta`` of what `run` writes."""
         how = self.convention
-        return {"convention": how.name, "forget_bias": how.forget_bias} | how.settings()
+        own = {name: value for name, value in self.given.items() if of_cell(name)[0]}
+        return {"convention": how.name, "forget_bias": how.forget_bias} | how.settings() | own
 
 
 @dataclass(frozen=True, eq=False, repr=False)

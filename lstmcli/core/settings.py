@@ -159,6 +159,10 @@ def _typed(value: Any) -> str:
 _CELL = re.compile(r"(layer\d+(?:_reverse)?)\.(\w+)")
 
 
+WHOLE = ("convention", "layout", "initial_state", "lengths", "merge", "dtype")
+"""Settings that no cell can have by itself."""
+
+
 def of_cell(name: str) -> tuple[str, str]:
     """``layer1_reverse.forget_bias`` as the cell and its setting; the cell is "" for all cells."""
     match = _CELL.fullmatch(name)
@@ -167,8 +171,11 @@ def of_cell(name: str) -> tuple[str, str]:
 
 def read_setting(name: str, value: Any, where: str) -> Any:
     """One value, checked; ``where`` starts the message: ``--gates``, ``weights.json``, ..."""
+    cell, plain = of_cell(name)
+    if cell and plain in WHOLE:
+        raise UserError(f"{where}: {plain} is of the whole model, not of {cell} alone.")
     try:
-        setting = SETTINGS[of_cell(name)[1]]
+        setting = SETTINGS[plain]
     except KeyError:
         raise UserError(
             f"{where}: there is no setting {name!r}.{did_you_mean(name, SETTINGS)}\n"

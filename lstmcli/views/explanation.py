@@ -13,6 +13,7 @@ from lstmcli.views.sizes import short
 
 INDENT = 13
 COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
+DEPTHS = {1: "one change", 2: "one or two changes", 3: "one, two or three changes"}
 MOST_LISTED = 5  # readings that fit equally well
 
 
@@ -152,7 +153,7 @@ def _notes(e: Explanation) -> list[tuple[str, str]]:
     elif e.decide:
         notes.append(("to decide", e.decide))
     if e.verdict == "none":
-        tried = f"{e.tried:,} readings: every one, two or three changes at once" if e.tried else ""
+        tried = f"{e.tried:,} readings: {DEPTHS[e.depth]} at once" if e.tried else ""
         notes += [("tried", tried)] if tried else []
     if e.untried:
         notes.append(("not tried", "; ".join(e.untried)))

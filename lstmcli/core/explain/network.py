@@ -330,6 +330,7 @@ class Network:
             changed,
             measured,
             tried=self.tried,
+            depth=2,
             rows=tuple(words.row_of(one, self.model.convention) for one in changed),
             laid=self.expected.words,
             numbers=self.expected.numbers,

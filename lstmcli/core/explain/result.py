@@ -85,6 +85,7 @@ class Explanation:
     command: str = ""
     equivalent: tuple[tuple[Changed, ...], ...] = ()
     tried: int = 0
+    depth: int = 3  # changes at once that were tried
     nearest: tuple[Near, ...] = ()
     rows: tuple[Row, ...] = ()
     like: tuple[str, ...] = ()  # rows of the table that run weights just so

@@ -74,7 +74,8 @@ def search(
         return Outcome(_ranked(answers, bench), sieve.tried, allowance, untried)
 
     for size in range(1, levels + 1):
-        progress((size - 1) / levels, f"{size} change{'s' * (size > 1)} at once")
+        sieve.tick = _ticking(progress, size, levels)
+        sieve.tick(0)
         if (reason := sieve.too_much(size)) is not None:
             untried.append(reason)
             break
@@ -93,6 +94,12 @@ def search(
                 if answers := rounded(bench, judge, allowance):
                     return outcome(answers, allowance)
     return outcome(looser, allowances[-1])
+
+
+def _ticking(progress: Progress, size: int, levels: int) -> Callable[[float], None]:
+    """Tells how much of a level is done as a share of all levels."""
+    what = f"{size} change{'s' * (size > 1)} at once"
+    return lambda share: progress((size - 1 + share) / levels, what)
 
 
 def rounded(bench: Bench, judge: Judge, allowance: Allowance) -> list[Answer]:

@@ -8,6 +8,7 @@ Nothing here accepts a reading; it only drops those that leave EXPECTED by many 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +61,7 @@ class Sieve:
     def __init__(self, bench: Bench) -> None:
         self.bench, self.space = bench, bench.space
         self.tried = 0
+        self.tick: Callable[[float], None] = lambda share: None  # told the share of a level done
         self._known = bench.keys(np.zeros((1, len(self.space.columns)), np.int8))
         self._survivors: dict[int, Array] = {}  # size of the visible part -> sets
         self._tried_visible: dict[int, int] = {}
@@ -238,10 +240,12 @@ class Sieve:
                 which = of_view[n]
                 closed = which[~is_open[which]]
                 for at in range(0, len(closed), CHUNK):
+                    self.tick(0.7 * (closed[at] + 1) / len(codes))
                     part = closed[at : at + CHUNK]
                     left.append(part[self._steps(codes[part], constants.chosen(part), view, start)])
         places = np.concatenate([np.zeros(0, int), *left])
         found = Found(sets[places], codes[places], constants.chosen(places))
+        self.tick(0.7)
         opened = np.flatnonzero(is_open)
         if not len(opened):
             return found

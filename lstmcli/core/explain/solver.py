@@ -218,6 +218,7 @@ class Solver:
             self._settings(()),
             measured=self.judge((), self.prepared.allowances[-1]),
             tried=self.tried,
+            depth=2 if self.bench.late else 3,
             nearest=tuple(self._near(n) for n in near),
             laid=self.expected.words,
             untried=(*self.untried, *decisions.NOT_SEARCHED),
