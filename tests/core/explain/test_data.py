@@ -1,0 +1,83 @@
+"""EXPECTED laid on a run, and moved into the order of processing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.explain.data import Expected, course, placements
+from lstmcli.core.tolerance import Numbers
+
+Array = np.ndarray[Any, Any]
+
+T, B, H = 7, 3, 2
+WHOLE = np.arange(T * B * H, dtype=float).reshape(T, B, H) + 1
+
+
+def placed(array: Array, layout: str = "time", name: str = "h") -> list[Expected]:
+    widths = {"h": H, "final_h": H}
+    return placements({name: Numbers(array)}, widths, T, B, layout, None)
+
+
+def test_all_steps_in_either_layout() -> None:
+    for array, layout in ((WHOLE, "time"), (WHOLE.swapaxes(0, 1), "batch")):
+        first, *_ = placed(array, layout)
+        np.testing.assert_array_equal(first.sequences["h"].values, WHOLE)
+        assert first.words == ""
+
+
+def test_a_row_may_be_any_row() -> None:
+    found = placed(WHOLE[:, 1])
+    assert [one.row for one in found[:3]] == [0, 1, 2]
+    known = found[1].sequences["h"].values
+    np.testing.assert_array_equal(known[:, 1], WHOLE[:, 1])
+    assert np.isnan(known[:, [0, 2]]).all()
+
+
+def test_a_last_state_of_all_rows_may_be_meant() -> None:
+    last = [one for one in placed(WHOLE[-1]) if one.finals]
+    np.testing.assert_array_equal(last[0].finals["final_h"].values, WHOLE[-1])
+    named = placed(WHOLE[-1], name="final_h")
+    np.testing.assert_array_equal(named[0].finals["final_h"].values, WHOLE[-1])
+
+
+def test_what_has_another_width_has_no_place() -> None:
+    assert placed(np.ones((T, B, H + 1))) == []
+    assert placed(np.ones((T + 1, B + 1, H))) == []
+
+
+def test_a_backward_cell_is_processed_from_the_end() -> None:
+    x = np.arange(T, dtype=float)[:, None, None] * np.ones((T, B, 1))
+    expected = placed(WHOLE)[0]
+    turned = course(x, expected, turned=True, flipped=True, valid=None)
+    assert turned.x[0, 0, 0] == T - 1
+    np.testing.assert_array_equal(turned.known["h"].values[0], WHOLE[-1])
+    as_processed = course(x, expected, turned=True, flipped=False, valid=None)
+    np.testing.assert_array_equal(as_processed.known["h"].values[0], WHOLE[0])
+
+
+def test_steps_that_do_not_count_go_to_the_end_and_are_not_known() -> None:
+    valid = np.ones((T, B), bool)
+    valid[0, 1] = False
+    valid[5:, 2] = False
+    x = np.arange(T, dtype=float)[:, None, None] * np.ones((T, B, 1))
+    moved = course(x, placed(WHOLE)[0], turned=False, flipped=False, valid=valid)
+    assert moved.x[:, 1, 0].tolist() == [1, 2, 3, 4, 5, 6, 0]
+    np.testing.assert_array_equal(moved.known["h"].values[:6, 1], WHOLE[1:, 1])
+    assert np.isnan(moved.known["h"].values[-1, 1]).all()
+    assert np.isnan(moved.known["h"].values[5:, 2]).all()
+
+
+def test_a_last_state_stands_at_the_last_step_that_counts() -> None:
+    valid = np.arange(T)[:, None] < np.array([7, 4, 1])
+    final = placed(WHOLE[-1], name="final_h")[0]
+    known = course(np.zeros((T, B, 1)), final, False, False, valid).known["h"].values
+    for row, last in enumerate((6, 3, 0)):
+        np.testing.assert_array_equal(known[last, row], WHOLE[-1, row])
+        assert np.isfinite(known[:, row]).sum() == H
+
+
+def test_different_numbers_are_counted_as_the_tolerance_sees_them() -> None:
+    one = placed(np.array([[1.0, 1.0 + 1e-9], [2.0, 0.5]]))[0]
+    assert one.distinct(lambda known: np.full(known.values.shape, 1e-6)) == 3

@@ -1,0 +1,106 @@
+"""Readings as rows of codes, and sets of changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.conventions import CONVENTIONS
+from lstmcli.core.decode import to_blocks
+from lstmcli.core.explain.ranking import rank, rows_with
+from lstmcli.core.explain.space import (
+    COLUMNS,
+    ORDERS,
+    SOLVE,
+    Change,
+    Space,
+    spelled_out,
+    unique_rows,
+)
+from lstmcli.core.explain.weights import permutation
+from lstmcli.core.settings import SETTINGS, read_setting
+
+
+def assumed(**other: Any) -> dict[str, Any]:
+    values = {name: column[0] for name, column in COLUMNS.items()}
+    orders = dict.fromkeys(("kernel_gates", "recurrent_gates", "bias_gates"), "igfo")
+    plain = {"recurrent_activation": "sigmoid", "activation": "tanh", "output_activation": "tanh"}
+    return {**values, **orders, **plain, "forget_bias": 1.0, **other}
+
+
+def test_every_value_of_every_setting_is_there() -> None:
+    by_setting: dict[str, set[Any]] = {}
+    for setting, value in Space(assumed()).singles:
+        by_setting.setdefault(setting, set()).add(value)
+    assert len(by_setting["gates"]) == len(by_setting["recurrent_gates"]) == 23
+    assert by_setting["forget_bias"] == {0.0, SOLVE}
+    assert by_setting["transposed"] == {"kernel", "recurrent", "both"}
+    assert by_setting["array"] == set("cifgo")
+    assert "tanh" in by_setting["output_activation"], "beside a changed activation"
+
+
+def test_every_change_can_be_typed() -> None:
+    for setting, value in Space(assumed()).singles:
+        if value != SOLVE and setting != "array":
+            assert setting in SETTINGS
+            assert read_setting(setting, value, "here") == value
+
+
+def test_sets_never_hold_a_setting_twice() -> None:
+    space = Space(assumed())
+    pairs = space.sets(2)
+    for one, other in (space.changes(pair) for pair in pairs[::97]):
+        assert one.setting != other.setting
+    count = len(space.singles)
+    sizes = np.unique([s.setting for s in space.singles], return_counts=True)[1]
+    assert len(pairs) == (count**2 - (sizes**2).sum()) // 2
+
+
+def test_a_special_setting_is_stronger_than_a_general_one() -> None:
+    space = Space(assumed())
+    singles = {single: n for n, single in enumerate(space.singles)}
+    pair = sorted((singles[Change("recurrent_gates", "ifgo")], singles[Change("gates", "iofg")]))
+    codes = space.codes(np.array([pair]))
+    assert space.take(codes, "kernel_gates") == ["iofg"]
+    assert space.take(codes, "recurrent_gates") == ["ifgo"]
+
+
+def test_what_is_left_out_and_barred() -> None:
+    space = Space(assumed(), ["layout"], [Change("bias", "input_only")])
+    assert "layout" not in {single.setting for single in space.singles}
+    assert Change("bias", "input_only") not in space.singles
+
+
+def test_a_permutation_is_what_decoding_does() -> None:
+    rows = np.arange(8.0)[:, None]  # 4 gates of 2 units
+    for was in ("igfo", "iofg"):
+        for order in ORDERS:
+            blocks = to_blocks(rows, was)[list(permutation(was, order))]
+            np.testing.assert_array_equal(blocks, to_blocks(rows, order))
+
+
+def test_unique_rows_keep_their_order() -> None:
+    keys = np.array([5, 3, 5, 7, 3])
+    assert unique_rows(keys).tolist() == [0, 1, 3]
+    assert unique_rows(keys, np.array([3])).tolist() == [0, 3]
+
+
+def test_a_given_output_activation_follows_a_changed_activation() -> None:
+    given = {"output_activation": "tanh"}
+    assert spelled_out({"activation": "relu"}, given)["output_activation"] == "relu"
+    kept = spelled_out({"activation": "relu", "output_activation": "tanh"}, given)
+    assert kept["output_activation"] == "tanh"
+    assert "output_activation" not in spelled_out({"activation": "relu"}, {})
+
+
+def test_a_whole_row_ranks_before_an_odd_change() -> None:
+    tf1 = CONVENTIONS["tf1"]
+    keras1 = (
+        Change("gates", "ifgo"),
+        Change("recurrent_activation", "hard_sigmoid_0.2"),
+        Change("forget_bias", 0.0),
+    )
+    assert "keras1" in rows_with(keras1, tf1)
+    odd = (Change("gates", "ofgi"), *keras1[1:])
+    assert rank(keras1, tf1) < rank(odd, tf1)

@@ -1,0 +1,81 @@
+"""What an explanation looks like: nothing cut, whole columns left out, every finding in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli.core.explain.result import Changed, Explanation
+from lstmcli.core.explain.space import COLUMNS
+from lstmcli.core.explain.words import plainly, value_of
+from lstmcli.views.explanation import explanation_sheet, markdown
+from tests.cli.conftest import TOP
+
+SAMPLE = TOP / "samples" / "forget-bias"
+
+
+def asked(expected: Any, **settings: Any) -> Explanation:
+    return lstmcli.explain(
+        str(SAMPLE / "weights.npz"), np.load(SAMPLE / "inputs.npy"), expected, **settings
+    )
+
+
+def lines(explanation: Explanation, width: int | None = 80) -> list[str]:
+    return list(explanation_sheet(explanation, "e.npy", width=width).rows())
+
+
+def test_found() -> None:
+    shown = lines(asked(str(SAMPLE / "numpy.txt")))
+    assert shown[0] == "✔ One change explains it: forget bias 0, not +1"
+    assert (
+        shown[1] == "  e.npy is what these weights give when nothing is added to the forget gate."
+    )
+    labels = [line[:13].strip() for line in shown if line[:1].isalpha()]
+    for label in ("why it hid", "ruled out", "same as", "not seen", "to get it"):
+        assert label in labels
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_nothing_is_wider_than_the_terminal_but_the_command(width: int) -> None:
+    for expected in (str(SAMPLE / "numpy.txt"), np.linspace(-0.5, 0.5, 21).reshape(7, 3)):
+        for line in lines(asked(expected), width):
+            if not line.startswith("to get it") and "nearest readings" not in line:
+                assert len(line) <= max(width, 62), line
+
+
+def test_two_changes_are_two_lines() -> None:
+    model = lstmcli.load(str(SAMPLE / "weights.npz"), gates="ifgo", forget_bias=0.0)
+    explanation = asked(lstmcli.run(model, np.load(SAMPLE / "inputs.npy")).h)
+    shown = lines(explanation, None)
+    assert shown[0].startswith(
+        "✔ Two changes explain it: gates i f g o, not i g f o; forget bias 0"
+    )
+    assert any(line.startswith("gates         i g f o (tf1)") for line in shown)
+    assert "keras" in " ".join(shown)
+    text = markdown(explanation, "e.npy")
+    assert "| gates | i g f o (tf1) | i f g o |" in text
+    assert text.count("```") == 2
+
+
+def test_none_says_what_was_tried_and_what_not() -> None:
+    shown = " ".join(lines(asked(np.linspace(-0.5, 0.5, 21).reshape(7, 3))))
+    assert "✘ No reading of these weights gives e.npy." in shown
+    assert "one, two or three changes at once" in shown
+    assert "dropout and zoneout" in shown
+
+
+def test_all_zero() -> None:
+    shown = " ".join(lines(asked(np.zeros((7, 3)))))
+    assert "zero throughout" in shown
+
+
+@pytest.mark.parametrize("setting", COLUMNS)
+def test_every_value_has_words(setting: str) -> None:
+    for value in COLUMNS[setting]:
+        shown = 0.5 if value == "solve" else value
+        sentence = plainly(Changed(setting, None, shown, ""))
+        assert "{" not in sentence
+        assert value_of(setting, shown) != ""
