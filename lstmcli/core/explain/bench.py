@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.conventions import Convention
+from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Course, Expected, Known, course
 from lstmcli.core.explain.space import COLUMNS, Change, Space
-from lstmcli.core.explain.stepping import Batch, Constants, products_of, single_unit_steps_alone
+from lstmcli.core.explain.stepping import Batch, products_of, single_unit_steps_alone
 from lstmcli.core.explain.weights import Decoder, Weights
 from lstmcli.core.model import Cell
 from lstmcli.core.names import HOME

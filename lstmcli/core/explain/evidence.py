@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench, View
+from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, Changes
-from lstmcli.core.explain.stepping import Constants
 
 Array = npt.NDArray[Any]
 

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench
+from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Expected, course
 from lstmcli.core.explain.evidence import codes_of, constants_of
 from lstmcli.core.explain.space import Changes
-from lstmcli.core.explain.stepping import Batch, Constants, products_of
+from lstmcli.core.explain.stepping import Batch, products_of
 
 Array = npt.NDArray[Any]
 

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Allowance, Bench, with_allowance
+from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.evidence import neighbours
 from lstmcli.core.explain.judge import Verdict
 from lstmcli.core.explain.ranking import rank
+from lstmcli.core.explain.refining import Task, levenberg_marquardt, residuals, whole_task
 from lstmcli.core.explain.result import Answer
 from lstmcli.core.explain.sieve import Found, Sieve
-from lstmcli.core.explain.solving import Task, levenberg_marquardt, residuals, whole_task
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, Change, Changes
-from lstmcli.core.explain.stepping import Constants
 
 Array = npt.NDArray[Any]
 Judge = Callable[[Changes, Allowance], Verdict]

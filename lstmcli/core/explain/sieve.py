@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench, View
+from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.solving import Solved, fits_clipped, solve
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, unique_rows
-from lstmcli.core.explain.stepping import Constants
 
 Array = npt.NDArray[Any]
 

@@ -9,56 +9,19 @@ result. This is for the search alone: whatever it finds is run again by the loop
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.activations import activation
-from lstmcli.core.explain.space import CONSTANTS, SOLVE, Space
+from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.weights import Weights
 from lstmcli.core.model import Cell
 
 Array = npt.NDArray[Any]
 Groups = list[tuple[Any, Any]]
 """Values of a column, each with the readings (a slice if all) that have it."""
-
-OFF = np.inf  # a clip that never acts
-
-
-class Constants(NamedTuple):
-    """The constants of n readings, each (n,); NaN where one is still to be found."""
-
-    forget_bias: Array
-    cell_clip: Array
-    gate_clip: Array
-
-    @classmethod
-    def of(cls, space: Space, codes: Array) -> Constants:
-        """As the codes have them."""
-
-        def number(value: Any) -> float:
-            return np.nan if value == SOLVE else OFF if value is None else float(value)
-
-        return cls(
-            *(
-                np.array([number(v) for v in space.values[name]])[codes[:, space.column(name)]]
-                for name in CONSTANTS
-            )
-        )
-
-    def chosen(self, which: Any) -> Constants:
-        """Those of some readings."""
-        return Constants(*(values[which] for values in self))
-
-    def settled(self) -> Constants:
-        """With what is not found yet left out: no forget bias, no clip."""
-        return Constants(
-            *(
-                np.where(np.isnan(values), 0.0 if name == "forget_bias" else OFF, values)
-                for name, values in zip(CONSTANTS, self, strict=True)
-            )
-        )
 
 
 class Batch:

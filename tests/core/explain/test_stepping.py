@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from lstmcli.core.explain.bench import Bench, Layout
+from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import SINGLE
 from lstmcli.core.explain.space import spelled_out
-from lstmcli.core.explain.stepping import Batch, Constants, products_of
+from lstmcli.core.explain.stepping import Batch, products_of
 from lstmcli.core.model import Model, as_time_major
 from lstmcli.core.run import run
 from lstmcli.core.states import split_state
