@@ -17,7 +17,7 @@ from lstmcli.core.explain.judge import SINGLE, Case, Reader, by_cell
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.rounding import to_bfloat16
 from lstmcli.core.run import check_inputs
-from lstmcli.core.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers, Precision
+from lstmcli.core.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -230,6 +230,3 @@ def _printed(arrays: Mapping[str, Numbers]) -> str:
     if (places == places[0]).all():
         return f"printed to {max(places[0], 0)} digits"
     return "printed"
-
-
-__all__ = ["BRAIN", "EXACT", "HALF", "SINGLE", "Precision", "Prepared", "Question", "prepare"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from lstmcli.core.explain.judge import Place, Verdict
+from lstmcli.core.explain.space import Changes
 from lstmcli.core.tolerance import jsonable
 
 
@@ -123,7 +124,6 @@ class Explanation:
 class Answer:
     """A reading that fits: its changes with constants put in, and how it was judged."""
 
-    changes: tuple[Any, ...]
+    changes: Changes
     verdict: Verdict
     solved: int = 0  # constants that were solved for
-    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -17,12 +17,11 @@ import numpy.typing as npt
 from lstmcli.core.explain.bench import Bench, View
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.solving import Solved, fits_clipped, solve
-from lstmcli.core.explain.space import CONSTANTS, SOLVE, unique_rows
+from lstmcli.core.explain.space import CONSTANTS, unique_rows
 
 Array = npt.NDArray[Any]
 
 LOOSE = 20.0  # tolerances by which a reading may be off while it is still searched
-LOOSER = 600.0  # the same where a constant is not known well yet
 CHUNK = 1000  # readings stepped at once: more leave the cache
 FEW = 24  # readings that are not worth dropping one by one
 LONGEST = 12  # steps after which what is left is run as a whole
@@ -298,6 +297,3 @@ class Sieve:
         return Solved(
             np.concatenate(kept), Constants(*(np.concatenate(v) for v in zip(*values, strict=True)))
         )
-
-
-__all__ = ["SOLVE", "Found", "Sieve"]

@@ -124,7 +124,7 @@ class Solver:
             rows=tuple(words.row_of(one, self.how) for one in changes),
             like=tuple(rows_with(answer.changes, self.how)),
             others=len({s.setting for s in self.bench.space.singles}) - len(changes),
-            hidden=words.why_hidden(answer.changes, first.step if first else None, ""),
+            hidden=words.why_hidden(answer.changes, first.step if first else None),
             unseen=unseen,
             decide=decisions.decide(self._facts(), unseen, others, proven),
             laid=self.expected.words,

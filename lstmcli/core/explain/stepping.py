@@ -83,9 +83,6 @@ class Batch:
         if start is not None:
             self._begin(*start)
 
-    def __len__(self) -> int:
-        return len(self.codes)
-
     def _begin(self, h: Array, c: Array) -> None:
         if h.ndim == 2:
             for place, _ in self._by_recurrent:

@@ -238,7 +238,7 @@ _HIDES: Mapping[str, str] = {
 }
 
 
-def why_hidden(changes: Changes, first_step: int | None, transposes: str) -> str:
+def why_hidden(changes: Changes, first_step: int | None) -> str:
     """Why the mistake did not show at once, and from where on it does."""
     sentences = []
     for change in changes:
