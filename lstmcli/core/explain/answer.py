@@ -13,6 +13,8 @@ from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.solver import Solver
 from lstmcli.errors import UserError
 
+MOST_PLACES = 8  # in which EXPECTED is searched for, of all in which it can lie
+
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
     """Find the reading of the weights that gives EXPECTED.
@@ -44,7 +46,7 @@ def _explained(prepared: Prepared, progress: Progress) -> Explanation:
             verdict = solver.judge((), allowance)
             if verdict.fits:
                 return solver.agrees(verdict, allowance)
-    if not any(np.any(n.values[np.isfinite(n.values)]) for n in prepared.arrays.values()):
+    if prepared.all_zero:
         return solvers[0].nothing_to_tell()
     return _searched(solvers, progress)
 
@@ -52,10 +54,10 @@ def _explained(prepared: Prepared, progress: Progress) -> Explanation:
 def _searched(solvers: list[Solver], progress: Progress) -> Explanation:
     """The first placement of EXPECTED that a reading fits; else the one that comes nearest."""
     if len(solvers) > 1:
-        for solver in solvers:
+        solvers = sorted(solvers, key=lambda solver: solver.closest)
+        for solver in solvers[:MOST_PLACES]:
             if (explanation := solver.solve(progress, levels=1)) is not None:
                 return explanation
-        solvers.sort(key=lambda solver: solver.nearest(pairs=False)[0].verdict.rms)
     best, *others = solvers
     if (explanation := best.solve(progress)) is not None:
         return explanation

@@ -35,6 +35,7 @@ class Neighbours(NamedTuple):
     changes: tuple[Changes, ...]
     worst: Array  # (n,): their greatest difference from EXPECTED, in tolerances
     rms: Array  # (n,): the root of the mean of its square
+    own_rms: float  # the same of the answer itself
     spread: Array  # (m, E): what those give that see EXPECTED from the same side, in tolerances
 
     @property
@@ -71,7 +72,7 @@ def neighbours(bench: Bench, answer: Changes, steps: int | None = None) -> Neigh
             lists.append((*(c for c in answer if c.setting != name), answer[0]._replace(
                 setting=name, value=float(moved[k]))))  # fmt: skip
     worst, rms, spread = _run(bench, np.array(codes, np.int8), np.array(values).T, steps)
-    return Neighbours(tuple(lists[1:]), worst[1:], rms[1:], spread)
+    return Neighbours(tuple(lists[1:]), worst[1:], rms[1:], float(rms[0]), spread)
 
 
 def _settings(bench: Bench) -> set[str]:

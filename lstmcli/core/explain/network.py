@@ -21,7 +21,7 @@ from lstmcli.core.explain.judge import Case, Verdict, judged
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.result import Changed, Explanation
 from lstmcli.core.explain.search import Progress
-from lstmcli.core.explain.solver import Solver
+from lstmcli.core.explain.solver import ALL_ZERO, Solver
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.explain.whole import search_whole
 from lstmcli.core.model import Model, as_time_major
@@ -47,6 +47,9 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     for network in networks:
         if (verdict := network.judge(())).fits:
             return network.explanation("agrees", (), verdict)
+    if prepared.all_zero:
+        none = networks[0].explanation("none", (), networks[0].judge(()))
+        return replace(none, remarks=(ALL_ZERO,))
     for network in networks:
         if (explanation := network.by_cells(progress)) is not None:
             return explanation
@@ -154,7 +157,7 @@ class Network:
             self.case.given,
         )  # fmt: skip
         how = {"dtype": "float64"}
-        prepared = replace(self.prepared, model=alone(how), layout="time")
+        prepared = replace(self.prepared, model=alone(how), layout="time", cells={})
         return Solver(prepared, case, without=("reverse",) if d == 1 else ())
 
     def _found(

@@ -57,6 +57,12 @@ class Prepared:
     precision: str  # of EXPECTED, in words
     coarse: tuple[Allowance, ...] = ()  # of number types on whose grid EXPECTED lies
     dtype: str = "float32"  # of the weights
+    cells: dict[tuple[Any, ...], Cell] = field(default_factory=dict)  # as decoded so far
+
+    @property
+    def all_zero(self) -> bool:
+        """Whether EXPECTED is zero throughout, and so proves nothing."""
+        return not any(np.any(n.values[np.isfinite(n.values)]) for n in self.arrays.values())
 
     def cases(self) -> list[Case]:
         """A case for each way in which EXPECTED can lie on the run, the likeliest first."""

@@ -33,6 +33,7 @@ BEFORE_ROUNDING = 2  # exact pairs win over a coarser number type
 MOST_RUN = 60  # readings of a level that are run whole
 MOST_DECIMALS = 7  # of a solved constant
 NEAREST = 4
+CLOSEST_STEPS = 4  # by which the places of EXPECTED are put in order
 NEAREST_STEPS = 16  # by which single readings are put in order
 
 
@@ -183,6 +184,12 @@ def _short(task: Task, values: Array) -> Array:
     off = np.abs(residuals(task.some(np.zeros(MOST_DECIMALS, int)), tries)).max(axis=1)
     good = np.flatnonzero(off <= max(1.0, 1.5 * exact))
     return tries[:, good[:1]] if good.size else values
+
+
+def closest(bench: Bench) -> float:
+    """The least rms of any single reading over a few steps, in tolerances."""
+    alone = neighbours(bench, (), None if bench.late else CLOSEST_STEPS)
+    return float(min(np.min(alone.rms, initial=np.inf), alone.own_rms))
 
 
 def nearest(bench: Bench, judge: Judge, allowance: Allowance, pairs: bool) -> list[Answer]:

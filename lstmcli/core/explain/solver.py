@@ -18,15 +18,21 @@ from lstmcli.core.explain.judge import Case, Verdict, judged, rerun, settings_of
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.ranking import rank, rows_with
 from lstmcli.core.explain.result import Answer, Changed, Explanation, Near
-from lstmcli.core.explain.search import Outcome, Progress, nearest, search
+from lstmcli.core.explain.search import Outcome, Progress, closest, nearest, search
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes
-from lstmcli.core.model import as_time_major
+from lstmcli.core.model import Cell, as_time_major
 from lstmcli.core.run import valid_steps
 from lstmcli.core.states import split_state
 
 Array = npt.NDArray[Any]
 
 MOST_CHECKED = 12  # settings that are run whole before they are called unseen
+
+
+ALL_ZERO = (
+    "EXPECTED is zero throughout: a bound of 0 or an output left out would give that with any "
+    "weights, so it proves nothing."
+)
 
 
 class Solver:
@@ -51,6 +57,11 @@ class Solver:
         """Whether EXPECTED holds the first step, so that a search is short."""
         return not self.bench.late
 
+    @property
+    def closest(self) -> float:
+        """How near any single reading comes to EXPECTED as it is laid here."""
+        return closest(self.bench)
+
     def _make_bench(self) -> Bench:
         case, model = self.case, self.prepared.model
         layouts = {}
@@ -65,8 +76,13 @@ class Solver:
             rows = layouts[case.layout].x.shape[1]
             state = split_state(case.initial_state, plain, rows)[0]
 
-        def decoder(settings: Mapping[str, Any]) -> Any:
-            return case.read({**settings, "dtype": "float64"}).cell
+        cells = self.prepared.cells  # shared by all ways in which EXPECTED can lie
+
+        def decoder(settings: Mapping[str, Any]) -> Cell:
+            key = tuple(sorted(settings.items()))
+            if key not in cells:
+                cells[key] = case.read({**settings, "dtype": "float64"}).cell
+            return cells[key]
 
         return Bench(
             decoder, self.how, layouts, self.prepared.allowances[-1], state, without=self._without
@@ -203,8 +219,7 @@ class Solver:
             "none",
             self._settings(()),
             measured=self.judge((), self.prepared.allowances[-1]),
-            remarks=("EXPECTED is zero throughout: a bound of 0 or an output left out would give "
-                     "that with any weights, so it proves nothing.",),
+            remarks=(ALL_ZERO,),
             laid=self.expected.words,
             numbers=self.expected.numbers,
             precision=self.prepared.precision,
