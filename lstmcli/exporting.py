@@ -21,13 +21,13 @@ Array = npt.NDArray[Any]
 Layers = Sequence[Sequence[Cell]]
 
 
-def graph_of(layers: Layers) -> Graph:
+def graph_of(layers: Layers, *, lengths: bool = False) -> Graph:
     """A graph that runs the layers one after the other.
 
     Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (L D, B, H), layer by layer, forward
-    before backward; if they are not given, a learned state or zero. Outputs: ``Y`` (T, D, B, H)
-    of the last layer, and the last state of every cell, ``Y_h`` and ``Y_c`` (L D, B, H). ONNX
-    specification, LSTM-14.
+    before backward; if they are not given, a learned state or zero; with ``lengths`` the valid
+    steps of each row, ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer,
+    and the last state of every cell, ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
 
     The cells are those of the ``onnx`` row.
     """
@@ -38,7 +38,7 @@ def graph_of(layers: Layers) -> Graph:
     nodes = list(_initial_state(len(layers), cells, cell.units, constants))
     below = "X"
     for n, layer in enumerate(layers):
-        nodes += _lstm(layer, n, below, constants)
+        nodes += _lstm(layer, n, below, "sequence_lens" if lengths else "", constants)
         if n + 1 < len(layers):
             nodes += _joined(n, directions, constants)
         below = f"joined_{n}"
@@ -52,6 +52,7 @@ def graph_of(layers: Layers) -> Graph:
         [
             Port("X", cell.dtype, ("T", "B", cell.inputs)),
             *(Port(name, cell.dtype, given) for name in ("initial_h", "initial_c")),
+            *([Port("sequence_lens", np.dtype(np.int32), ("B",))] if lengths else []),
         ],
         [
             Port("Y", cell.dtype, ("T", directions, "B", cell.units)),
@@ -91,14 +92,16 @@ def _initial_state(
             yield Node("Split", [whole], parts, {"axis": 0})
 
 
-def _lstm(layer: Sequence[Cell], n: int, below: str, constants: dict[str, Array]) -> list[Node]:
+def _lstm(
+    layer: Sequence[Cell], n: int, below: str, lengths: str, constants: dict[str, Array]
+) -> list[Node]:
     how = layer[0].convention
     tensors = along_directions([encode(cell, how) for cell in layer])
     names = {role: f"{how.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
     constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
     inputs = [
         below, names["kernel"], names["recurrent_kernel"], names["bias"],
-        "", f"h_{n}", f"c_{n}",  # "": the lengths of the rows
+        lengths, f"h_{n}", f"c_{n}",
     ]  # fmt: skip
     if "peephole" in names:
         inputs.append(names["peephole"])

@@ -52,7 +52,17 @@ def fitted(
     UserError
         naming everything that the row cannot hold.
     """
-    how = _asked_for(row, asked)
+    how, lacks = fit(layers, _asked_for(row, asked))
+    if lacks:
+        raise UserError(
+            f"{row.name} cannot hold {listed(lacks)}.\n"
+            f"  lstm conventions {row.name} lists what it holds; nothing was written."
+        )
+    return how
+
+
+def fit(layers: Sequence[Sequence[Cell]], how: Convention) -> tuple[Convention, list[str]]:
+    """The convention with the settings that these layers need, and what it cannot hold of them."""
     cells = [cell for layer in layers for cell in layer]
     changes, lacks = _settings(cells[0].convention, how, both=len(layers[0]) == 2)
     lacks += [
@@ -64,12 +74,7 @@ def fitted(
         lacks += list(_lacking_parts(cell, how))
     if prefix_form(how, len(layers), len(layers[0]) == 2) is None:
         lacks.append("two directions")
-    if lacks:
-        raise UserError(
-            f"{row.name} cannot hold {_listed(list(dict.fromkeys(lacks)))}.\n"
-            f"  lstm conventions {row.name} lists what it holds; nothing was written."
-        )
-    return replace(how, **changes)
+    return replace(how, **changes), list(dict.fromkeys(lacks))
 
 
 def _asked_for(row: Convention, asked: Mapping[str, Any]) -> Convention:
@@ -201,5 +206,6 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """``a, b and c``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

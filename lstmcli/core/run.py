@@ -100,7 +100,7 @@ def run(
         chunks = row_chunks(rows, model)
         shares = zip(*(share(c, major, states, valid) for c in chunks), strict=True)
         part = _joined(executor.map(work, *shares), chunks)
-    return _trace(model, part, layout)
+    return trace_of(model, part, layout)
 
 
 class Part(NamedTuple):
@@ -195,7 +195,8 @@ def _wider(array: Array, rows: int) -> Array:
     return np.empty((steps, width, rows), array.dtype).transpose(0, 2, 1)
 
 
-def _trace(model: Model, part: Part, layout: str) -> Trace:
+def trace_of(model: Model, part: Part, layout: str) -> Trace:
+    """What a run gave, in the axes of its inputs and of the model's convention."""
     arrays, stacked = part.arrays, merged_axes(model)
     if part.outputs:
         arrays = {"h": merged(part.outputs, model.layers[-1][0].convention, layout)} | arrays

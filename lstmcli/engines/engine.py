@@ -1,0 +1,194 @@
+"""What an engine is, what it is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.conventions import CONVENTIONS, Convention
+from lstmcli.core.encode import folded
+from lstmcli.core.fitting import fit
+from lstmcli.core.model import Cell, Model
+from lstmcli.core.run import hidden_rule
+from lstmcli.core.states import State
+
+Array = npt.NDArray[Any]
+Layers = tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A run as it was asked for, whoever does it."""
+
+    model: Model
+    x: Array  # (T, B, I), in the model's dtype
+    layout: str  # of the inputs, and of the trace
+    states: Sequence[State]  # h (B, P) and c (B, H) of each cell
+    valid: Array | None  # (T, B), the steps that count
+    masked: bool  # told by a mask, not by lengths
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What an engine runs: cells in its own convention, inputs, and a state of every cell."""
+
+    layers: Layers
+    x: Array  # (T, B, I)
+    states: Sequence[State]  # h (B, P) and c (B, H) of each cell, forward before backward
+    lengths: Array | None = None  # (B,) valid steps, where a row has fewer than T
+    mask: Array | None = None  # (T, B), where the steps that count are told one by one
+    past: str = "zero"  # what the reading shows where no step counts: zero, repeat or run
+
+    @property
+    def cell(self) -> Cell:
+        """The first cell."""
+        return self.layers[0][0]
+
+    @property
+    def how(self) -> Convention:
+        """The engine's convention, with the settings that the model needs."""
+        return self.cell.convention
+
+    @property
+    def ways(self) -> int:
+        """Directions: 1 or 2."""
+        return len(self.layers[0])
+
+    @cached_property
+    def by_layer(self) -> list[tuple[tuple[Cell, ...], Sequence[State]]]:
+        """Each layer with the states of its cells."""
+        starts = np.cumsum([0, *map(len, self.layers)])
+        return [
+            (layer, self.states[start : start + len(layer)])
+            for layer, start in zip(self.layers, starts, strict=False)
+        ]
+
+    @property
+    def stacked(self) -> State:
+        """The states with the cells on a first axis: (cells, B, P) and (cells, B, H)."""
+        h, c = zip(*self.states, strict=True)
+        return np.stack(h), np.stack(c)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a framework computed."""
+
+    h: Array  # (T, B, K) of the last layer: two directions side by side, or merged
+    finals: Sequence[State]  # of each cell, (B, P) and (B, H)
+    gates: Mapping[str, Array]  # of a lone cell, (T, B, H): what it gives beside h
+
+
+Prepared = Callable[[], Result]
+
+
+def nothing(network: Network) -> Iterator[str]:
+    """An engine that refuses nothing of its own, or has nothing to say."""
+    return iter(())
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A row of engines: what it builds, from which tensors, and how it is had.
+
+    ``prepare`` builds the layer, and what it returns runs it. ``lacks`` names what the engine
+    cannot do of a network that its convention can hold; ``notes`` says where the framework and
+    its documentation, or it and its peers, are known to part.
+    """
+
+    name: str
+    layer: str  # what is built, in the framework's own words
+    convention: str
+    packages: tuple[str, ...]  # the first one's version is the engine's
+    prepare: Callable[[Network], Prepared]
+    beneath: Callable[[], str] = str  # the package that does the arithmetic, if it is another
+    extra: str = ""  # of `pip install 'lstmcli[...]'`; "" is the name
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    gives: tuple[str, ...] = ("h",)
+    past: tuple[str, ...] = ("zero",)  # what it can show past a row's length; () takes no lengths
+    masks: bool = False
+    lacks: Callable[[Network], Iterator[str]] = nothing
+    notes: Callable[[Network], Iterator[str]] = nothing
+
+    @property
+    def install(self) -> str:
+        """What to type to have it."""
+        return f"pip install 'lstmcli[{self.extra or self.name}]'"
+
+    @property
+    def installed(self) -> bool:
+        """Whether its packages are there; none is imported."""
+        return all(find_spec(package) is not None for package in self.packages)
+
+    @property
+    def version(self) -> str:
+        """The version of the first package, and what it runs on: ``3.15.1 on torch 2.13.0``."""
+        beneath = self.beneath()
+        return _version(self.packages[0]) + (
+            f" on {beneath} {_version(beneath)}" if beneath else ""
+        )
+
+    def network(self, task: Task) -> tuple[Network, list[str]]:
+        """A run as the engine takes it, and by name what the engine cannot do of it."""
+        cell = task.model.cell
+        layers = tuple(tuple(map(_stateless, layer)) for layer in task.model.layers)
+        how, lacks = fit(layers, CONVENTIONS[self.convention])
+        valid = None if task.valid is None or task.valid.all() else task.valid
+        network = Network(
+            tuple(tuple(folded(cell, how) for cell in layer) for layer in layers),
+            task.x,
+            task.states,
+            None if valid is None or task.masked else valid.sum(axis=0),
+            valid if task.masked else None,
+            hidden_rule(cell, task.masked, task.model.bidirectional),
+        )
+        if cell.dtype.name not in self.dtypes:
+            lacks.append(self._other_dtype(cell.dtype.name))
+        if valid is not None:
+            lacks += self._lacks_of_rows(network)
+        return network, lacks or list(self.lacks(network))
+
+    def _other_dtype(self, name: str) -> str:
+        choice = " or ".join(f"--dtype {one}" for one in self.dtypes)
+        return f"{name} (it takes {choice}, which rounds the weights to it)"
+
+    def _lacks_of_rows(self, network: Network) -> Iterator[str]:
+        if network.mask is not None and not self.masks:
+            yield "a mask"
+        elif not self.past:
+            yield "rows of several lengths"
+        elif network.past not in self.past:
+            yield (
+                f"outputs that are {_PAST[network.past]} past a row's length "
+                f"(--masked-output {self.past[0]} reads them as it has them)"
+            )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package).partition("+")[0]  # without the build: 2.13.0+cpu
+    except PackageNotFoundError:  # found all the same: one that nobody installed
+        return "?"
+
+
+_PAST = {"zero": "zero", "repeat": "the last one again", "run": "run on"}
+
+
+def _stateless(cell: Cell) -> Cell:
+    """The cell without a state of its own: an engine is told every state."""
+    how = replace(cell.convention, initial_state="given")
+    return replace(cell, convention=how, initial_h=None, initial_c=None)
+
+
+def same_sizes(network: Network) -> Iterator[str]:
+    """What a framework lacks whose layers are all of one size."""
+    cells = [cell for layer in network.layers for cell in layer]
+    if len({(cell.units, cell.outputs) for cell in cells}) > 1:
+        yield "layers of different sizes"

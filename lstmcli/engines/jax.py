@@ -1,0 +1,121 @@
+"""JAX: flax's ``LSTMCell`` in its ``RNN``, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.model import Cell
+from lstmcli.core.naming import named_tensors
+from lstmcli.core.states import State
+from lstmcli.engines.engine import Engine, Network, Prepared, Result
+from lstmcli.engines.libraries import activation, library
+
+
+def prepare(network: Network) -> Prepared:
+    """The layers with our parameters, compiled for these shapes."""
+    jax, linen = library("jax"), library("flax.linen")
+    layers = [_layer(jax, linen, cells) for cells in network.layers]
+    told = {"time_major": True} if network.ways == 1 else {}
+    lengths = None if network.lengths is None else np.asarray(network.lengths, np.int32)
+
+    def forward(parameters: Any, carries: Any, x: Any) -> Any:
+        y, finals = x, []
+        for layer, own, carry in zip(layers, parameters, carries, strict=True):
+            last, y = layer.apply(
+                own, y, initial_carry=carry, seq_lengths=lengths, return_carry=True, **told
+            )
+            finals += [last] if network.ways == 1 else last
+        return y, finals
+
+    with jax.enable_x64(network.cell.dtype == np.float64):
+        operands = (
+            [_parameters(cells) for cells in network.layers],
+            [_carry(states) for _, states in network.by_layer],
+            np.ascontiguousarray(network.x),
+        )
+        compiled = jax.jit(forward).lower(*operands).compile()
+
+    def run() -> Result:
+        with jax.enable_x64(network.cell.dtype == np.float64):
+            h, finals = compiled(*operands)
+            h = np.asarray(h)
+        return Result(h, [(np.asarray(last_h), np.asarray(c)) for c, last_h in finals], {})
+
+    return run
+
+
+def _layer(jax: Any, linen: Any, cells: Sequence[Cell]) -> Any:
+    """An RNN, or two of them."""
+    how = cells[0].convention
+
+    def rnn(cell: Cell) -> Any:
+        own = _activations(jax)
+        return linen.RNN(
+            linen.LSTMCell(
+                cell.units,
+                gate_fn=activation(how.recurrent_activation, own),
+                activation_fn=activation(how.activation, own),
+                dtype=cell.dtype,
+                param_dtype=cell.dtype,
+            ),
+            time_major=True,
+            reverse=how.reverse or how.go_backwards,
+            keep_order=how.reverse,
+        )
+
+    if len(cells) == 1:
+        return rnn(cells[0])
+    return linen.Bidirectional(*map(rnn, cells), time_major=True)
+
+
+def _parameters(cells: Sequence[Cell]) -> dict[str, Any]:
+    """The tree of a layer's tensors, whose names are paths in it."""
+    tree: dict[str, Any] = {}
+    for name, array in named_tensors([cells], cells[0].convention).items():
+        *path, last = name.split("/")
+        at = tree
+        for part in path if len(cells) == 2 else ["cell", *path]:
+            at = at.setdefault(part, {})
+        at[last] = array
+    return {"params": tree}
+
+
+def _carry(states: Sequence[State]) -> Any:
+    """flax puts c before h."""
+    carries = [(c, h) for h, c in states]
+    return carries[0] if len(carries) == 1 else tuple(carries)
+
+
+def _activations(jax: Any) -> dict[str, Any]:
+    own = {
+        name: getattr(jax.nn, name)
+        for name in ("sigmoid", "tanh", "relu", "softplus", "elu", "leaky_relu")
+    }
+    return own | {
+        "softsign": jax.nn.soft_sign, "hard_sigmoid_1_6": jax.nn.hard_sigmoid,
+        "clip": jax.numpy.clip, "where": jax.numpy.where, "zeros_like": jax.numpy.zeros_like,
+    }  # fmt: skip
+
+
+def notes(network: Network) -> Iterator[str]:
+    """Where flax and the other frameworks part."""
+    if network.lengths is not None and (network.lengths == 0).any():
+        yield (
+            "a row of length 0 ends in flax in the state after all steps, padding included; the "
+            "others hand back the initial state (measured with 0.12.8)"
+        )
+
+
+ENGINE = Engine(
+    "jax",
+    "flax.linen.LSTMCell",
+    "flax",
+    ("flax", "jax"),
+    prepare,
+    beneath=lambda: "jax",
+    past=("run",),
+    notes=notes,
+)

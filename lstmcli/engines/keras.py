@@ -1,0 +1,132 @@
+"""Keras 3: ``keras.layers.LSTM``, on whatever backend is there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.encode import encode
+from lstmcli.core.model import Cell
+from lstmcli.engines.engine import Engine, Network, Prepared, Result
+from lstmcli.engines.libraries import activation, library
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+
+BACKENDS = ("torch", "tensorflow", "jax")
+ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's weights
+
+
+def prepare(network: Network) -> Prepared:
+    """A layer for each of ours, run one after the other; inputs as (B, T, I)."""
+    os.environ["KERAS_BACKEND"] = backend()
+    keras = library("keras")
+    layers = [_layer(keras, network, layer) for layer in network.layers]
+    x = keras.ops.convert_to_tensor(np.ascontiguousarray(network.x.swapaxes(0, 1)))
+    states = [
+        [keras.ops.convert_to_tensor(a) for state in own for a in state]  # h and c of each way
+        for _, own in network.by_layer
+    ]
+    mask = _mask(network)
+    masked = {} if mask is None else {"mask": keras.ops.convert_to_tensor(mask)}
+
+    def run() -> Result:
+        y, finals = x, []
+        for layer, state in zip(layers, states, strict=True):
+            y, *last = layer(y, initial_state=state, **masked)
+            finals += [keras.ops.convert_to_numpy(a) for a in last]
+        h = keras.ops.convert_to_numpy(y).swapaxes(0, 1)
+        return Result(h, list(zip(finals[::2], finals[1::2], strict=True)), {})
+
+    return run
+
+
+def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
+    """One layer with its weights set."""
+    cell, how, dtype = layer[0], network.how, layer[0].dtype.name
+    lstm = keras.layers.LSTM(
+        cell.units,
+        activation=_activation(keras, how.activation),
+        recurrent_activation=_activation(keras, how.recurrent_activation),
+        go_backwards=how.go_backwards,
+        return_sequences=True,
+        return_state=True,
+        zero_output_for_mask=network.past == "zero",
+        dtype=dtype,
+    )
+    if network.ways == 2:
+        lstm = keras.layers.Bidirectional(lstm, merge_mode=_merge(how.merge), dtype=dtype)
+    lstm.build((None, None, cell.inputs))
+    tensors = [encode(one, one.convention) for one in layer]
+    lstm.set_weights([one[role] for one in tensors for role in ORDER])
+    return lstm
+
+
+def _merge(merge: str) -> str:
+    return "concat" if merge == "stack" else merge
+
+
+def _mask(network: Network) -> Array | None:
+    """(B, T) truth of the steps that count."""
+    if network.mask is not None:
+        return np.ascontiguousarray(network.mask.T)
+    if network.lengths is None:
+        return None
+    counts: Array = np.arange(len(network.x)) < network.lengths[:, None]
+    return counts
+
+
+def _activation(keras: Any, name: str) -> Any:
+    own = {
+        family: getattr(keras.ops, family)
+        for family in (
+            "sigmoid", "tanh", "relu", "softsign", "softplus", "elu", "leaky_relu", "clip", "where",
+            "zeros_like",
+        )
+    }  # fmt: skip
+    own["hard_sigmoid_1_6"] = keras.ops.hard_sigmoid
+    return activation(name, own)
+
+
+def backend() -> str:
+    """The backend: the one that is chosen if it is there, else the first that is.
+
+    Raises
+    ------
+    UserError
+        if there is none.
+    """
+    chosen = os.environ.get("KERAS_BACKEND") or _configured()
+    for name in (chosen, *BACKENDS):
+        if name and find_spec(name) is not None:
+            return name
+    raise UserError("keras needs a backend: pip install 'lstmcli[torch]'")
+
+
+def _configured() -> str:
+    """The backend that Keras' own settings name."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        named = json.loads((home / "keras.json").read_text())["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return named if named in BACKENDS else ""
+
+
+ENGINE = Engine(
+    "keras",
+    "keras.layers.LSTM",
+    "keras",
+    ("keras",),
+    prepare,
+    beneath=backend,
+    past=("zero", "repeat"),
+    masks=True,
+)

@@ -1,0 +1,105 @@
+"""A run by an engine: asked for as one of ours, and its result in the same axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.fitting import listed
+from lstmcli.core.model import Model, Trace, as_time_major
+from lstmcli.core.run import Part, check_inputs, trace_of, valid_steps
+from lstmcli.core.states import split_state
+from lstmcli.engines.engine import Engine, Network, Result, Task
+from lstmcli.engines.libraries import quiet
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+
+
+def task_of(
+    model: Model,
+    x: npt.ArrayLike,
+    *,
+    layout: str | None = None,
+    initial_state: Mapping[str, npt.ArrayLike] | None = None,
+    lengths: npt.ArrayLike | None = None,
+    mask: npt.ArrayLike | None = None,
+    name: str = "the inputs",
+) -> Task:
+    """A run, checked as `lstmcli.run` checks it; all parameters are as there.
+
+    Raises
+    ------
+    UserError
+        if shapes do not fit.
+    """
+    x, layout = check_inputs(model, np.asarray(x), layout, name)
+    major = as_time_major(x, layout)  # (T, B, I)
+    valid = valid_steps(lengths, mask, major.shape, layout)
+    states = split_state(initial_state or {}, model, major.shape[1])
+    with np.errstate(all="ignore"):
+        major = major.astype(model.cell.dtype)
+    return Task(model, major, layout, states, valid, mask is not None)
+
+
+def lacking(engine: Engine, lacks: list[str]) -> str:
+    """One line that refuses a run by name."""
+    return f"{engine.name} ({engine.layer}) cannot run {listed(lacks)}."
+
+
+def absent(engine: Engine) -> str:
+    """One line that says how an engine is had."""
+    return f"{engine.name} is not installed: {engine.install}"
+
+
+def run_with(engine: Engine, task: Task) -> Trace:
+    """A trace by an engine.
+
+    Raises
+    ------
+    UserError
+        if it is not installed, or naming what it cannot do.
+    """
+    if not engine.installed:
+        raise UserError(absent(engine))
+    network, lacks = engine.network(task)
+    if lacks:
+        raise UserError(lacking(engine, lacks))
+    return timed(engine, network, task)[0]
+
+
+def timed(engine: Engine, network: Network, task: Task) -> tuple[Trace, float]:
+    """The trace, and the seconds that the run took once everything was built.
+
+    Raises
+    ------
+    UserError
+        if the framework ends the run with an error, which is handed on in a line.
+    """
+    try:
+        with quiet():
+            prepared = engine.prepare(network)
+            start = perf_counter()
+            result = prepared()
+            seconds = perf_counter() - start
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # frameworks raise whatever they like
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{engine.name} {engine.version} ended with an error: {told}") from error
+    trace = trace_of(task.model, _part(task.model, result), task.layout)
+    return replace(trace, settings={**trace.settings, "engine": f"{engine.name} {engine.version}"}), seconds
+
+
+def _part(model: Model, result: Result) -> Part:
+    """A result as a run of ours has it."""
+    if len(model.cells) == 1:
+        return Part([], {"h": result.h, **result.gates}, list(result.finals))
+    apart = model.bidirectional and model.convention.merge in ("concat", "stack")
+    outputs = np.split(result.h, 2, axis=2) if apart else [result.h]
+    return Part(list(outputs), {}, list(result.finals))

@@ -1,0 +1,64 @@
+"""TensorFlow's raw op ``BlockLSTM``, which hands back every gate of every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.encode import encode
+from lstmcli.core.model import Cell
+from lstmcli.core.states import State
+from lstmcli.engines.engine import Engine, Network, Prepared, Result
+from lstmcli.engines.tensorflow import tensorflow
+
+GIVEN = {"c": "cs", "i": "i", "f": "f", "g": "ci", "o": "o"}  # ours: the op's
+LOOKING = "ifo"  # the gates that peepholes feed
+OFF = -1.0  # a clip that is none
+
+
+def prepare(network: Network) -> Prepared:
+    """The op for each layer, its weights as constants."""
+    tf = tensorflow()
+    x = tf.constant(network.x)
+    calls = [_call(tf, cell, states) for (cell,), states in network.by_layer]
+
+    def run() -> Result:
+        y, finals = x, []
+        for call in calls:
+            given = tf.raw_ops.BlockLSTM(seq_len_max=len(network.x), x=y, **call)
+            y = given.h
+            finals.append((y[-1].numpy(), given.cs[-1].numpy()))
+        gates = {ours: getattr(given, theirs).numpy() for ours, theirs in GIVEN.items()}
+        return Result(y.numpy(), finals, gates)
+
+    return run
+
+
+def _call(tf: Any, cell: Cell, states: Sequence[State]) -> dict[str, Any]:
+    """The operands of the op, which takes peepholes in any case."""
+    ((h, c),) = states
+    how, tensors = cell.convention, encode(cell, cell.convention)
+    none = np.zeros(cell.units, cell.dtype)
+    peephole = tensors.get("peephole", dict.fromkeys(LOOKING, none))
+    operands = {"w": tensors["fused"], "b": tensors["bias"], "h_prev": h, "cs_prev": c}
+    operands |= {f"wc{gate}": peephole[gate] for gate in LOOKING}  # type: ignore[index]
+    return {name: tf.constant(a) for name, a in operands.items()} | {
+        "use_peephole": cell.peephole is not None,
+        "forget_bias": how.forget_bias,
+        "cell_clip": OFF if how.cell_clip is None else how.cell_clip,
+    }
+
+
+ENGINE = Engine(
+    "tensorflow-block",
+    "tf.raw_ops.BlockLSTM",
+    "tf-block",
+    ("tensorflow",),
+    prepare,
+    extra="tensorflow",
+    dtypes=("float32",),
+    gives=("h", *GIVEN),
+    past=(),
+)
