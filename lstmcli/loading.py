@@ -43,7 +43,7 @@ class Job(NamedTuple):
 
     model: Model
     inputs: Array | StepStream
-    name: str  # what messages call the inputs
+    name: str  # what messages call the inputs; "" where there are none
     initial_state: Mapping[str, Array]
     lengths: Array | None = None
     mask: Array | None = None
@@ -73,8 +73,11 @@ def load_job(
     initial_state: str | None = None,
     lengths: str | None = None,
     mask: str | None = None,
+    inputs_needed: bool = True,
 ) -> Job:
     """Read a model and its inputs: like ``cp``, the last path is the inputs.
+
+    Where they are not needed and nobody gives them, they are an empty array without a name.
 
     Raises
     ------
@@ -84,7 +87,10 @@ def load_job(
     weights, inputs = split_paths(paths)
     only_one_stdin([*weights, *inputs], initial_state, lengths, mask)
     documents = [read_named(named, stdin) for named in weights]
-    x, name, holder = _read_inputs(inputs, documents, stdin)
+    if inputs_needed or inputs or _hold_inputs(documents):
+        x, name, holder = _read_inputs(inputs, documents, stdin)
+    else:
+        x, name, holder = np.empty(0), "", None
     if holder is not None and holder not in documents:
         settings = {**settings_in(holder), **settings}
 
@@ -475,6 +481,10 @@ def _read_inputs(
     if isinstance(source, StepStream):
         return source, "standard input", None
     return _inputs_of(source), source.source, source
+
+
+def _hold_inputs(documents: Sequence[Document]) -> bool:
+    return any(name in document.arrays for document in documents for name in INPUT_NAMES)
 
 
 def _inputs_of(document: Document) -> Array:

@@ -21,13 +21,15 @@ MAY = {
     "core": {"errors", "numpy"},
     "formats": {"errors", "numpy"},
     "views": {"errors", "core", "numpy", "rich"},
-    "joints": {"errors", "core", "formats", "numpy"},  # see JOINTS
-    "cli": {"errors", "core", "formats", "views", "joints", "numpy", "click", "rich"},
+    "exporting": {"errors", "core", "formats", "numpy"},
+    "engines": {"errors", "core", "formats", "exporting", "numpy"},  # frameworks in functions
+    "joints": {"errors", "core", "formats", "exporting", "engines", "numpy"},  # see JOINTS
+    "cli": {"errors", "core", "formats", "engines", "views", "joints", "numpy", "click", "rich"},
     "__init__": {"errors", "core", "joints"},  # lazily
     "__main__": {"cli"},
 }  # fmt: skip
 JOINTS = {
-    "loading", "saving", "comparing", "inspecting", "deriving", "converting", "exporting",
+    "loading", "saving", "comparing", "inspecting", "deriving", "converting", "checking",
     "explaining",
 }  # fmt: skip
 

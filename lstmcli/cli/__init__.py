@@ -27,6 +27,7 @@ COMMANDS = {
     "explain": "Find the assumption that is wrong: which reading of the weights gives EXPECTED.",
     "derive": "Show how one number comes about: every term, the gates, c and h.",
     "inspect": "Show what a file holds: tensors, LSTMs, and how each would be read.",
+    "check": "Run the same weights through real frameworks, and compare.",
     "convert": "Write the same network in the tensors of another framework.",
     "conventions": "List how each framework names, lays out and runs an LSTM.",
     "init": "Make reproducible weights, and inputs to go with them.",

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.model import Model
+from lstmcli.core.states import final_state
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -42,6 +44,21 @@ def initialise(
     kernel = _draw(random, initializer, inputs + units, 4 * units)
     members = {"kernel": kernel, "bias": np.zeros(4 * units)}
     return members if x is None else {**members, "inputs": x}
+
+
+def trial(model: Model, rows: int, steps: int, seed: int) -> tuple[Array, dict[str, Array]]:
+    """Inputs (B, T, I), and h and c that are not zero, in the axes of the model's convention.
+
+    Standard normal, from ``RandomState(seed)``: the inputs, then h (cells, B, P) and c
+    (cells, B, H).
+    """
+    random = np.random.RandomState(seed)
+    cell, cells = model.cell, len(model.cells)
+    x = random.normal(size=(rows, steps, cell.inputs)).astype(cell.dtype)
+    h = random.normal(size=(cells, rows, cell.outputs))
+    c = random.normal(size=(cells, rows, cell.units))
+    h, c = final_state(list(zip(h, c, strict=True)), model.convention.states, "batch")
+    return x, {"h": h, "c": c}
 
 
 def _draw(random: np.random.RandomState, initializer: str, rows: int, columns: int) -> Array:

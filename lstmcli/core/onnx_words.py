@@ -26,10 +26,10 @@ def activation_attributes(names: Sequence[str]) -> dict[str, Any]:
     An operator takes a number from a list only for an activation that has one, in the order of
     the activations.
     """
-    parted = [parted(name) for name in names]
-    attributes: dict[str, Any] = {"activations": [ONNX_NAMES[family] for family, _ in parted]}
+    parts = [parted(name) for name in names]
+    attributes: dict[str, Any] = {"activations": [ONNX_NAMES[family] for family, _ in parts]}
     for place, attribute in enumerate(("activation_alpha", "activation_beta")):
-        if values := [numbers[place] for _, numbers in parted if len(numbers) > place]:
+        if values := [numbers[place] for _, numbers in parts if len(numbers) > place]:
             attributes[attribute] = values
     return attributes
 

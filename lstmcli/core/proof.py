@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.encode import present_gates
+from lstmcli.core.initialise import trial
 from lstmcli.core.loop import is_usual
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.names import HOME
@@ -83,13 +84,8 @@ def compared_runs(ours: Model, theirs: Model) -> Proof:
     taken out of it is rounded twice.
     """
     one, other = (alike(model) for model in (ours, theirs))
-    random = np.random.RandomState(SEED)
     cells = [cell for _, cell in one.cells]
-    x = random.normal(size=(ROWS, STEPS, one.cell.inputs)).astype(one.cell.dtype)  # (B, T, I)
-    state = {  # (cells, B, P) and (cells, B, H)
-        "h": random.normal(size=(len(cells), ROWS, one.cell.outputs)),
-        "c": random.normal(size=(len(cells), ROWS, one.cell.units)),
-    }
+    x, state = trial(one, ROWS, STEPS, SEED)
     traces = [run(model, x, ("h", "c"), initial_state=state).members() for model in (one, other)]
     exact = all(_same_arithmetic(a, b) for a, b in zip(cells, chain(*other.layers), strict=True))
     scale = max(1.0, *(_greatest(array) for array in traces[0].values()))

@@ -22,7 +22,7 @@ def prepare(network: Network) -> Prepared:
     lengths = None if network.lengths is None else np.asarray(network.lengths, np.int32)
 
     def forward(parameters: Any, carries: Any, x: Any) -> Any:
-        y, finals = x, []
+        y, finals = x, list[Any]()
         for layer, own, carry in zip(layers, parameters, carries, strict=True):
             last, y = layer.apply(
                 own, y, initial_carry=carry, seq_lengths=lengths, return_carry=True, **told

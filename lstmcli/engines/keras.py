@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from lstmcli.core.encode import encode
 from lstmcli.core.model import Cell
 from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.libraries import activation, library
-from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
 
@@ -96,18 +95,12 @@ def _activation(keras: Any, name: str) -> Any:
 
 
 def backend() -> str:
-    """The backend: the one that is chosen if it is there, else the first that is.
-
-    Raises
-    ------
-    UserError
-        if there is none.
-    """
+    """The backend: the one that is chosen if it is there, else the first that is; or ""."""
     chosen = os.environ.get("KERAS_BACKEND") or _configured()
     for name in (chosen, *BACKENDS):
         if name and find_spec(name) is not None:
             return name
-    raise UserError("keras needs a backend: pip install 'lstmcli[torch]'")
+    return ""
 
 
 def _configured() -> str:
@@ -120,6 +113,12 @@ def _configured() -> str:
     return named if named in BACKENDS else ""
 
 
+def lacks(network: Network) -> Iterator[str]:
+    """Keras computes nothing by itself."""
+    if not backend():
+        yield "anything without a backend (pip install 'lstmcli[torch]')"
+
+
 ENGINE = Engine(
     "keras",
     "keras.layers.LSTM",
@@ -129,4 +128,5 @@ ENGINE = Engine(
     beneath=backend,
     past=("zero", "repeat"),
     masks=True,
+    lacks=lacks,
 )

@@ -61,8 +61,7 @@ def activation(name: str, own: Mapping[str, Callable[..., Any]]) -> Function:
         "scaled_tanh": lambda x, alpha, beta: alpha * own["tanh"](beta * x),
         "thresholded_relu": lambda x, alpha: own["where"](x > alpha, x, own["zeros_like"](x)),
     }
-    whole = own.get(name)  # a framework's own hard sigmoid has one slope
-    if whole is not None:
-        return whole
+    if name != family and name in own:  # a framework's own hard sigmoid has one slope
+        return own[name]
     function = own[family] if family in own else made[family]
     return lambda x: function(x, *numbers)

@@ -41,9 +41,9 @@ def _call(tf: Any, cell: Cell, states: Sequence[State]) -> dict[str, Any]:
     ((h, c),) = states
     how, tensors = cell.convention, encode(cell, cell.convention)
     none = np.zeros(cell.units, cell.dtype)
-    peephole = tensors.get("peephole", dict.fromkeys(LOOKING, none))
+    peephole: Any = tensors.get("peephole", dict.fromkeys(LOOKING, none))
     operands = {"w": tensors["fused"], "b": tensors["bias"], "h_prev": h, "cs_prev": c}
-    operands |= {f"wc{gate}": peephole[gate] for gate in LOOKING}  # type: ignore[index]
+    operands |= {f"wc{gate}": peephole[gate] for gate in LOOKING}
     return {name: tf.constant(a) for name, a in operands.items()} | {
         "use_peephole": cell.peephole is not None,
         "forget_bias": how.forget_bias,

@@ -1,0 +1,72 @@
+"""``lstm check``: the same weights through real frameworks; status 1 where one differs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import numpy as np
+
+from lstmcli import formats, saving
+from lstmcli.checking import ALL, check
+from lstmcli.cli import Command
+from lstmcli.cli.console import remark, show, standard_input, width
+from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.engines import NAMES
+from lstmcli.loading import load_job
+from lstmcli.views.check import check_sheet
+from lstmcli.views.traces import header_sheet
+
+
+@click.command(cls=Command)
+@paths_argument("weights")
+@click.option("--with", "with_", metavar="NAME,...", default=ALL, show_default=True,
+              help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
+              help="Of inputs and state, where no inputs are given.")  # fmt: skip
+@click.option("--lengths", metavar="FILE|N,N,...", help="Valid steps of each row.")
+@click.option("--mask", metavar="FILE", help="Which steps count, in the axes of the inputs.")
+@click.option("--initial-state", metavar="FILE", help="h and c to start from.")
+@click.option("--rtol", type=click.FloatRange(min=0), help="Relative tolerance, of ours.")
+@click.option("--atol", type=click.FloatRange(min=0), help="Absolute tolerance.")
+@click.option("--ulp", type=click.IntRange(min=0), help="Units in the last place instead.")
+@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
+              help="What stdout gets.")  # fmt: skip
+@setting_options
+def command(
+    weights: tuple[str, ...], with_: str, seed: int, lengths: str | None, mask: str | None,
+    initial_state: str | None, rtol: float | None, atol: float | None, ulp: int | None,
+    format: str, **options: Any,
+) -> int:  # fmt: skip
+    """Run the same weights through real frameworks, and compare.
+
+    \b
+    lstm check samples/forget-bias/weights.npz --with torch,onnxruntime --dtype float32
+    lstm check samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --with all
+
+    Weights and inputs are given as for run; without inputs, they and a state are drawn from the
+    seed. Each framework builds its own layer. What one cannot do is refused by name before
+    anything runs; with all, that one is left out.
+    Exit status: 0 all agree with us; 1 one differs; 2 trouble.
+    """
+    job = load_job(
+        weights,
+        settings_from(options),
+        stdin=standard_input(),
+        initial_state=initial_state,
+        lengths=lengths,
+        mask=mask,
+        inputs_needed=False,
+    )
+    for text in job.model.remarks:
+        remark(text)
+    names = [name.strip() for name in with_.split(",") if name.strip()]
+    found = check(job, names, seed=seed, rtol=rtol, atol=atol, ulp=ulp)
+    if format == "json":
+        formats.write(saving.standard_output(), "json", {}, found.to_json())
+    else:
+        model, shape = job.model, np.asarray(found.job.inputs).shape
+        layout = model.given.get("layout") or model.convention.layout
+        header = header_sheet(model, shape, layout, bool(found.job.initial_state), width())
+        show([header, check_sheet(found.to_json(), width())])
+    return 0 if found.equal else 1
