@@ -286,6 +286,11 @@ def write_pieces(
     return final
 
 
+def held_by(trace: Trace, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of some names that a trace has members of."""
+    return tuple(name for name in names if any(_is(m, name) for m in trace.members()))
+
+
 def _is(member: str, name: str) -> bool:
     """Whether a member of a trace is what a name asks for: ``layer0.f`` is an ``f``."""
     return name in (member, member.rpartition(".")[2])

@@ -54,6 +54,7 @@ class Output(NamedTuple):
 @click.option("--units", metavar="A:B", help="Units of the table.")
 @click.option("--threads", type=click.IntRange(min=1), help="Cores to use; all without.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to run on (extra: dask).")
+@click.option("--engine", metavar="NAME", help="A framework that runs it instead: torch, ...")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 @click.option("--digits", type=click.IntRange(0, 17), help="Digits after the point in the table.")
 def command(weights: tuple[str, ...], **options: Any) -> int:
@@ -82,9 +83,12 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         remark(text)
     if options["save_state"] and job.model.backward:
         remark("a backward cell starts from the last step: runs in chunks differ from the whole.")
-    way = _stream if _streams(job, output) else _whole
-    with effort(job, **{k: options[k] for k in ("threads", "scheduler", "quiet")}) as how:
-        final, steps, status = way(job, output, window, how)
+    if options["engine"]:
+        final, steps, status = _by_engine(job, output, window, options)
+    else:
+        way = _stream if _streams(job, output) else _whole
+        with effort(job, **{k: options[k] for k in ("threads", "scheduler", "quiet")}) as how:
+            final, steps, status = way(job, output, window, how)
     if options["save_state"]:
         saving.save_state(options["save_state"], *final, steps)
     if status:
@@ -204,6 +208,16 @@ def _whole(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> 
     return (trace.final_h, trace.final_c), saving.extent(job)[0], 0
 
 
+def _by_engine(job: Job, output: Output, window: Window, options: Mapping[str, Any]) -> Done:
+    """A framework runs; what it gives is shown or written."""
+    from lstmcli.cli.by_engine import run_by_engine  # most runs do without
+
+    job = job._replace(inputs=saving.drained(job))
+    trace, window = run_by_engine(job, options, window, output.only)
+    _write(job, trace, output, window)
+    return (trace.final_h, trace.final_c), trace.steps, 0
+
+
 def _run(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Trace:
     keep = dict.fromkeys(window.show if output.screen == "table" else ())
     for format in (output.file_format, output.screen):
@@ -232,4 +246,6 @@ def _write(job: Job, trace: Trace, output: Output, window: Window) -> None:
         show_trace(job, trace, window)
     elif output.screen:
         names = saving.members_for(output.screen, output.only)
+        if output.only is None:  # an engine gives fewer
+            names = saving.held_by(trace, names)
         saving.write_trace(trace, saving.standard_output(), output.screen, names)

@@ -52,6 +52,11 @@ class Network:
         return self.layers[0][0]
 
     @property
+    def cells(self) -> list[Cell]:
+        """Every cell, layer by layer, forward before backward."""
+        return [cell for layer in self.layers for cell in layer]
+
+    @property
     def how(self) -> Convention:
         """The engine's convention, with the settings that the model needs."""
         return self.cell.convention
@@ -109,6 +114,7 @@ class Engine:
     packages: tuple[str, ...]  # the first one's version is the engine's
     prepare: Callable[[Network], Prepared]
     beneath: Callable[[], str] = str  # the package that does the arithmetic, if it is another
+    stands: Callable[[], bool] = lambda: True  # whether there is something beneath it
     extra: str = ""  # of `pip install 'lstmcli[...]'`; "" is the name
     dtypes: tuple[str, ...] = ("float32", "float64")
     gives: tuple[str, ...] = ("h",)
@@ -125,7 +131,7 @@ class Engine:
     @property
     def installed(self) -> bool:
         """Whether its packages are there; none is imported."""
-        return all(find_spec(package) is not None for package in self.packages)
+        return all(find_spec(package) is not None for package in self.packages) and self.stands()
 
     @property
     def version(self) -> str:
@@ -189,6 +195,5 @@ def _stateless(cell: Cell) -> Cell:
 
 def same_sizes(network: Network) -> Iterator[str]:
     """What a framework lacks whose layers are all of one size."""
-    cells = [cell for layer in network.layers for cell in layer]
-    if len({(cell.units, cell.outputs) for cell in cells}) > 1:
+    if len({(cell.units, cell.outputs) for cell in network.cells}) > 1:
         yield "layers of different sizes"

@@ -20,6 +20,11 @@ from lstmcli.engines.libraries import activation, library
 Array = npt.NDArray[Any]
 
 BACKENDS = ("torch", "tensorflow", "jax")
+NAMED = {
+    **{name: name for name in ("sigmoid", "tanh", "relu", "softsign", "softplus")},
+    "identity": "linear", "hard_sigmoid_1_6": "hard_sigmoid",
+}  # fmt: skip
+FAMILIES = ("elu", "leaky_relu")
 ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's weights
 
 
@@ -83,15 +88,18 @@ def _mask(network: Network) -> Array | None:
 
 
 def _activation(keras: Any, name: str) -> Any:
-    own = {
-        family: getattr(keras.ops, family)
-        for family in (
-            "sigmoid", "tanh", "relu", "softsign", "softplus", "elu", "leaky_relu", "clip", "where",
-            "zeros_like",
-        )
-    }  # fmt: skip
-    own["hard_sigmoid_1_6"] = keras.ops.hard_sigmoid
-    return activation(name, own)
+    """Keras' own by its name, or one made of its operations under ours."""
+    if name in NAMED:
+        return NAMED[name]
+    made = activation(
+        name, {k: getattr(keras.ops, k) for k in ("tanh", "clip", "where", "zeros_like", *FAMILIES)}
+    )
+
+    def function(x: Any) -> Any:
+        return made(x)
+
+    # Bidirectional copies a layer by its configuration, in which a function is a name.
+    return keras.saving.register_keras_serializable("lstmcli", name)(function)
 
 
 def backend() -> str:
@@ -114,9 +122,9 @@ def _configured() -> str:
 
 
 def lacks(network: Network) -> Iterator[str]:
-    """Keras computes nothing by itself."""
-    if not backend():
-        yield "anything without a backend (pip install 'lstmcli[torch]')"
+    """Peepholes, which only cells of Keras 2 had."""
+    if any(cell.peephole is not None and cell.peephole.any() for cell in network.cells):
+        yield "peepholes (Keras 3 has no cell with them)"
 
 
 ENGINE = Engine(
@@ -126,6 +134,7 @@ ENGINE = Engine(
     ("keras",),
     prepare,
     beneath=backend,
+    stands=lambda: bool(backend()),
     past=("zero", "repeat"),
     masks=True,
     lacks=lacks,

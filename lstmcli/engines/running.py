@@ -57,7 +57,8 @@ def lacking(engine: Engine, lacks: list[str]) -> str:
 
 def absent(engine: Engine) -> str:
     """One line that says how an engine is had."""
-    return f"{engine.name} is not installed: {engine.install}"
+    lacks = "is not installed" if engine.stands() else "is not installed, or has no backend"
+    return f"{engine.name} {lacks}: {engine.install}"
 
 
 def run_with(engine: Engine, task: Task) -> Trace:

@@ -1,0 +1,198 @@
+"""The grid: kinds of networks by engines, and what a cell of it is.
+
+A cell is a number, the greatest difference from our run in float32 ULPs of the greatest number of
+its array, or a word: the engine refuses the network by name, or is not installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.conventions import CONVENTIONS, Convention
+from lstmcli.core.model import Cell, Model
+from lstmcli.core.run import run
+from lstmcli.engines import NAMES, find_engine
+from lstmcli.engines.running import task_of, timed
+
+Array = np.ndarray[Any, Any]
+
+# All sizes differ, I is neither 4H nor 3H and I + H is not 4H: no axis can pass for another.
+T, B, I, H, P = 9, 4, 5, 7, 3
+LENGTHS = (9, 3, 5, 1)
+BOUND = 16
+"""ULPs of the greatest number that a framework may be off after T steps: each step rounds the sum
+of I + H + 1 products, in an order of its own, and hands it on."""
+
+REFUSED, ABSENT = "refused", "not installed"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A row of the grid."""
+
+    row: str = "pytorch"  # the convention, for what its framework can be told
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    layers: int = 1
+    ways: int = 1
+    parts: Sequence[str] = ()
+    state: bool = True
+    lengths: Sequence[int] | None = None
+    mask: bool = False
+    scale: float = 1.0  # of the inputs
+    dtype: str = "float32"
+
+    def model(self) -> Model:
+        """Cells of uneven random numbers."""
+        rng = np.random.default_rng(7)
+        how = CONVENTIONS[self.row].changed(self.settings)
+        layers, width = [], I
+        for _ in range(self.layers):
+            cells = tuple(self._cell(rng, how, width) for _ in range(self.ways))
+            width = sum(cell.outputs for cell in cells)
+            width = cells[0].outputs if how.merge in ("sum", "mul", "ave") else width
+            layers.append(cells)
+        return Model(tuple(layers), {"kernel": (4, H, I)})
+
+    def _cell(self, rng: np.random.Generator, how: Convention, width: int) -> Cell:
+        def uneven(*shape: int) -> Array:
+            return rng.normal(0.07, 0.6, shape).astype(self.dtype)
+
+        outputs = P if "projection" in self.parts else H
+        return Cell(
+            uneven(4, H, width),
+            uneven(4, H, outputs),
+            uneven(4, H) if "no bias" not in self.parts else np.zeros((4, H), self.dtype),
+            how,
+            peephole=uneven(3, H) if "peephole" in self.parts else None,
+            projection=uneven(P, H) if "projection" in self.parts else None,
+        )
+
+    def run_of(self, model: Model) -> dict[str, Any]:
+        """Inputs and state, as `run` takes them beside the model."""
+        rng = np.random.default_rng(8)
+        cells = len(model.cells)
+        given: dict[str, Any] = {"layout": "time", "lengths": self.lengths}
+        given["x"] = rng.normal(0.07, self.scale, (T, B, I)).astype(self.dtype)
+        if self.mask:
+            given["mask"] = np.arange(T)[:, None] % (np.arange(B) + 2) > 0
+        if self.state:
+            lone = cells == 1
+            h, c = rng.normal(size=(cells, B, model.cell.outputs)), rng.normal(size=(cells, B, H))
+            given["initial_state"] = {"h": h[0], "c": c[0]} if lone else {"h": h, "c": c}
+        return given
+
+
+KINDS = {
+    "plain, zero state": Kind(state=False),
+    "initial state": Kind(),
+    "float64": Kind(dtype="float64"),
+    "no bias": Kind(parts=["no bias"]),
+    "forget bias +1": Kind("tf1"),
+    "peepholes": Kind("tf1", parts=["peephole"]),
+    "projection": Kind("tf1", parts=["projection"]),
+    "cell clip": Kind("tf1", {"cell_clip": 0.4}),
+    "projection clip": Kind("tf1", {"projection_clip": 0.3}, parts=["projection"]),
+    "peepholes, projection, both clips": Kind(
+        "tf1", {"cell_clip": 0.4, "projection_clip": 0.3}, parts=["peephole", "projection"]
+    ),
+    "gate clip": Kind("onnx", {"gate_clip": 0.5}),
+    "gate clip, |c| beyond it": Kind("onnx", {"gate_clip": 0.9}, scale=3),
+    "coupled, f = 1 - i": Kind("onnx", {"coupled": "f=1-i"}),
+    "coupled, i = 1 - f": Kind("tf1-coupled"),
+    "relu": Kind("keras", {"activation": "relu"}),
+    "hard sigmoid x/6": Kind("keras", {"recurrent_activation": "hard_sigmoid_1_6"}),
+    "hard sigmoid 0.2x": Kind("keras", {"recurrent_activation": "hard_sigmoid_0.2"}),
+    "elu": Kind("keras", {"activation": "elu(0.8)"}),
+    "leaky relu": Kind("keras", {"activation": "leaky_relu(0.1)"}),
+    "softsign, scaled tanh": Kind(
+        "keras", {"activation": "scaled_tanh(1.7,0.7)", "recurrent_activation": "softsign"}
+    ),
+    "thresholded relu, affine": Kind(
+        "keras",
+        {"activation": "thresholded_relu(0.3)", "recurrent_activation": "affine(0.3,0.4)"},
+    ),
+    "softplus": Kind("keras", {"activation": "softplus"}),
+    "another output activation": Kind("onnx", {"output_activation": "softsign"}),
+    "2 layers": Kind(layers=2),
+    "2 directions": Kind(ways=2),
+    "2 layers, 2 directions": Kind(layers=2, ways=2),
+    "3 layers, projection": Kind("tf1", layers=3, parts=["projection"]),
+    "directions summed": Kind("keras", {"merge": "sum"}, ways=2),
+    "2 layers, directions multiplied": Kind("keras", {"merge": "mul"}, layers=2, ways=2),
+    "directions stacked": Kind("onnx", ways=2),
+    "reverse": Kind("onnx", {"reverse": True}),
+    "go_backwards": Kind("keras", {"go_backwards": True}),
+    "lengths": Kind(lengths=LENGTHS),
+    "lengths, 2 directions": Kind(ways=2, lengths=LENGTHS),
+    "lengths, 2 layers, 2 directions": Kind(layers=2, ways=2, lengths=LENGTHS),
+    "lengths, reverse": Kind("onnx", {"reverse": True}, lengths=LENGTHS),
+    "lengths, outputs run on": Kind("flax", lengths=LENGTHS),
+    "lengths, 2 directions, run on": Kind("flax", ways=2, lengths=LENGTHS),
+    "a length of 0": Kind("tf1", lengths=(9, 0, 5, 1)),
+    "a length of 0, run on": Kind("flax", lengths=(9, 0, 5, 1)),
+    "mask": Kind("keras", mask=True),
+    "mask, 2 directions": Kind("keras", mask=True, ways=2),
+}  # fmt: skip
+
+KNOWN = {("a length of 0", "onnxruntime"), ("a length of 0, run on", "jax")}
+"""Cells that differ: the engine says so in its notes."""
+
+
+def refusal(kind: Kind, name: str) -> list[str]:
+    """What the engine cannot do of a kind of network; no framework is imported."""
+    model = kind.model()
+    return find_engine(name).network(task_of(model, **kind.run_of(model)))[1]
+
+
+def distances(kind: Kind, name: str) -> dict[str, float]:
+    """How far each array of the engine is from ours, in ULPs of its greatest number."""
+    model = kind.model()
+    given = kind.run_of(model)
+    engine = find_engine(name)
+    task = task_of(model, **given)
+    network, lacks = engine.network(task)
+    assert not lacks
+    theirs, _ = timed(engine, network, task)
+    ours = run(model, **given).members()
+    return {k: ulps_of_greatest(a, ours[k]) for k, a in theirs.members().items()}
+
+
+def ulps_of_greatest(theirs: Array, ours: Array) -> float:
+    assert theirs.shape == ours.shape
+    assert theirs.dtype == ours.dtype
+    unit = np.spacing(np.abs(ours).max())
+    return float(np.abs(theirs - ours).max() / unit)
+
+
+def measured(kind: Kind, name: str) -> float | str:
+    """A cell."""
+    if refusal(kind, name):
+        return REFUSED
+    if not find_engine(name).installed:
+        return ABSENT
+    return max(distances(kind, name).values())
+
+
+def table() -> str:
+    """The grid, as README has it."""
+    cells = {(k, name): measured(kind, name) for k, kind in KINDS.items() for name in NAMES}
+    versions = [
+        f"{name} {engine.version}" for name in NAMES if (engine := find_engine(name)).installed
+    ]
+    lines = [f"Measured with {', '.join(versions)}; numpy {np.__version__}.", ""]
+    lines += [f"| | {' | '.join(NAMES)} |", f"|---|{'---|' * len(NAMES)}"]
+    for kind in KINDS:
+        words = [_shown(kind, name, cells[kind, name]) for name in NAMES]
+        escaped = kind.replace("|", "\\|")
+        lines.append(f"| {escaped} | {' | '.join(words)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(kind: str, name: str, cell: float | str) -> str:
+    if (kind, name) in KNOWN and not isinstance(cell, str):
+        return "differs"
+    return cell if isinstance(cell, str) else f"{cell:.1f}"
