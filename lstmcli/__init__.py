@@ -13,6 +13,7 @@ The rings; imports point inwards only::
 
     cli        one file per command; may use everything, nothing uses it
     loading, saving, comparing, ...   join files and the core
+    engines    real frameworks: a model in, what the framework computes out
     formats    files <-> named arrays; knows no LSTM          views   results -> sheets
     core       the cell, the loop, the conventions, the comparison; numpy only
     errors     UserError

@@ -55,7 +55,8 @@ def show_trace(
 ) -> None:
     """Print the header and the table of a trace."""
     shape, given = np.asarray(job.inputs).shape, bool(job.initial_state)
-    header = header_sheet(job.model, shape, trace.layout, given, width())
+    engine = trace.settings.get("engine", "")
+    header = header_sheet(job.model, shape, trace.layout, given, width(), engine)
     sheets = trace_sheets(trace, window, width(), seen)
     first = next(sheets)  # a mistake in --steps and the like is told before anything is shown
     show([header, first])

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from typing import Any
 
@@ -20,14 +20,17 @@ Function = Callable[[Any], Any]
 def quiet() -> Iterator[None]:
     """Keep what libraries say of themselves off stderr, from C++ too; exceptions still tell."""
     sys.stderr.flush()
-    with warnings.catch_warnings(), open(os.devnull, "wb") as nowhere:
+    with (
+        warnings.catch_warnings(),
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stderr(nowhere),
+    ):
         warnings.simplefilter("ignore")
         kept = os.dup(2)
         os.dup2(nowhere.fileno(), 2)
         try:
             yield
         finally:
-            sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
 

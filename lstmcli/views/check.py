@@ -27,7 +27,9 @@ def check_sheet(check: Mapping[str, Any], width: int | None) -> Sheet:
     for name, place in check["first_divergence"].items():
         sheet.extend(labelled("parts", f"{name}: {_place(place)}", width, DIFFERS, _INDENT))
         if name in check["findings"]:
-            sheet.extend(labelled("finding", check["findings"][name], width, indent=_INDENT))
+            text = f"{name}: {check['findings'][name]}"
+            sheet.extend(labelled("finding", text, width, indent=_INDENT))
+    sheet.extend(_truth(check, width))
     for name, notes in check["notes"].items():
         for note in notes:
             sheet.extend(labelled("known", f"{name}: {note}", width, indent=_INDENT))
@@ -42,15 +44,21 @@ def _rows(check: Mapping[str, Any], width: int | None) -> Sheet:
     rows = [{"name": OURS, **nothing, **ours}, *engines]
     columns = [
         Column("engine", [row["name"] for row in rows], "bold", left=True),
-        Column("version", [row["version"] for row in rows], left=True, rank=1),
+        Column("version", [_version(row["version"]) for row in rows], left=True, rank=1),
         Column("", ["", *(_word(row["equal"]) for row in engines)], left=True),
         Column("max abs", [_figure(row["max_abs"]) for row in rows]),
         Column("max rel", [_figure(row["max_rel"]) for row in rows], rank=3),
         Column("max ulp", [_count(row["max_ulp"]) for row in rows], rank=2),
-        Column("off truth", [_figure(row["truth_abs"]) for row in rows]),
+        Column("truth", [_figure(row["truth_abs"]) for row in rows]),
         Column("ms", [f"{1000 * row['seconds']:.3g}" for row in rows], "dim", rank=4),
     ]
     return fitted([column for column in columns if any(column.cells)], width)
+
+
+def _version(version: str) -> str:
+    """``3.15.1 torch`` for ``3.15.1 on torch 2.13.0``: there are many columns."""
+    own, _, beneath = version.partition(" on ")
+    return f"{own} {beneath.partition(' ')[0]}".rstrip()
 
 
 def _word(equal: bool) -> str:
@@ -66,7 +74,7 @@ def _count(value: Any) -> str:
 
 
 def _verdict(check: Mapping[str, Any], width: int | None) -> Sheet:
-    """One line on all engines, and one on the truth."""
+    """One line on all engines."""
     count = len(check["engines"])
     apart = [row["name"] for row in check["engines"] if not row["equal"]]
     within = _within(check)
@@ -76,10 +84,14 @@ def _verdict(check: Mapping[str, Any], width: int | None) -> Sheet:
     else:
         text = f"{count} engine{'s' * (count > 1)} within {within}"
         sheet = labelled("agree", text, width, AGREES, _INDENT)
-    if check["nearest"]:
-        text = f"{', '.join(check['nearest'])}; the truth is the same run in longdouble"
-        sheet.extend(labelled("nearest", text, width, indent=_INDENT))
     return sheet
+
+
+def _truth(check: Mapping[str, Any], width: int | None) -> Sheet:
+    if not check["nearest"]:
+        return Sheet()
+    text = f"{', '.join(check['nearest'])}; the truth is the same run in longdouble"
+    return labelled("nearest", text, width, indent=_INDENT)
 
 
 def _within(check: Mapping[str, Any]) -> str:
@@ -93,4 +105,4 @@ def _place(place: Mapping[str, Any]) -> str:
     words = [
         f"{word} {place[word]}" for word in ("step", "batch", "unit") if place[word] is not None
     ]
-    return f"{place['array']}, {', '.join(words)}: {place['a']!r}, ours {place['b']!r}"
+    return f"{place['array']}, {', '.join(words)}: {place['a']}, ours {place['b']}"

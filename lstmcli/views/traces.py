@@ -30,7 +30,12 @@ DEAD = 1e-3  # a unit whose |h| stays below this says nothing
 
 
 def header_sheet(
-    model: Model, shape: Sequence[int], layout: str, given_state: bool, width: int | None
+    model: Model,
+    shape: Sequence[int],
+    layout: str,
+    given_state: bool,
+    width: int | None,
+    engine: str = "",
 ) -> Sheet:
     """How the files were read, and what was assumed rather than found."""
     cell, how = model.cell, model.convention
@@ -44,7 +49,9 @@ def header_sheet(
     _line(sheet, "inputs", read, sizes, width)
     alike = all(layer[0].convention == how for layer in model.layers)
     reading = [how.name, f"gates {spaced(how.gates)}", cell.dtype.name]
-    _wrapped(sheet, "reading", reading + (_unusual(how, model.given) if alike else []), "", width)
+    reading += _unusual(how, model.given) if alike else []
+    reading += [f"run by {engine}"] if engine else []
+    _wrapped(sheet, "reading", reading, "", width)
     labels = model.labels or ([] if alike else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
         own = [] if alike else _unusual(layer[0].convention, model.given)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,8 @@ def table() -> str:
     versions = [
         f"{name} {engine.version}" for name in NAMES if (engine := find_engine(name)).installed
     ]
-    lines = [f"Measured with {', '.join(versions)}; numpy {np.__version__}.", ""]
+    lines = wrap(f"Measured with {', '.join(versions)}; numpy {np.__version__}.", 105)
+    lines.append("")
     lines += [f"| | {' | '.join(NAMES)} |", f"|---|{'---|' * len(NAMES)}"]
     for kind in KINDS:
         words = [_shown(kind, name, cells[kind, name]) for name in NAMES]

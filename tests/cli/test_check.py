@@ -1,0 +1,144 @@
+"""``lstm check`` and ``lstm run --engine`` as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import SAMPLE, Lstm
+from tests.engines.fake import fake, forgetful, install
+
+WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+
+
+def test_a_table_for_people(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake(), fake("jax"))
+    status, out, err = lstm("check", WEIGHTS, INPUTS, "--with", "torch,jax")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("weights  kernel (7, 12)")
+    assert "agree      2 engines within rtol 1e-07, atol 1e-07" in lines
+    assert any(line.startswith("nearest    ours, torch, jax") for line in lines)
+    torch = next(line for line in lines if line.startswith("torch "))
+    assert torch.split()[2:6] == ["agrees", "0", "0", "0"]
+
+
+def test_without_inputs_they_are_drawn(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake())
+    status, out, _ = lstm("check", WEIGHTS)
+    assert status == 0
+    assert "inputs   (3, 20, 4)" in out
+    assert "drawn      inputs and the initial state, from seed 0" in out
+    assert "zero initial state" not in out
+
+
+def test_inputs_beside_the_weights_are_used(
+    lstm: Lstm, net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, fake())
+    _, out, _ = lstm("check", net)
+    assert "inputs   (5, 7, 4)" in out
+    assert "drawn" not in out
+
+
+def test_weights_of_a_file_a_tensor(
+    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, fake())
+    with np.load(WEIGHTS) as members:
+        for name in ("kernel", "bias"):
+            np.save(tmp_path / f"{name}.npy", members[name])
+    status, out, _ = lstm("check", "kernel=kernel.npy", "bias=bias.npy")
+    assert status == 0
+    assert "drawn" in out
+
+
+def test_one_that_differs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake(fault=forgetful), fake("jax"))
+    status, out, _ = lstm("check", WEIGHTS, INPUTS)
+    assert status == 1
+    assert "differs    torch; 1 of 2 agree within rtol 1e-07, atol 1e-07" in out
+    assert "parts      torch: h, step 1, batch 0, unit 0: " in out
+
+
+def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake(fault=forgetful), fake("jax"))
+    status, out, _ = lstm("check", WEIGHTS, INPUTS, "-f", "json", "--ulp", "4")
+    assert status == 1
+    told = json.loads(out)
+    assert told["equal"] is False
+    assert [row["name"] for row in told["engines"]] == ["torch", "jax"]
+    assert set(told["engines"][0]) == {
+        "name", "version", "equal", "max_abs", "max_rel", "max_ulp", "truth_abs", "seconds",
+    }  # fmt: skip
+    assert told["ulp"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--with", "torhc"], 'Did you mean "torch"?'),
+        (["--with", "keras"], "keras is not installed: pip install 'lstmcli[keras]'"),
+        (["--with", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),
+        (["--with", "torch", "--mask", str(INPUTS)], "the mask is"),
+        (["--with", "torch", "--lengths", "3"], "3 rows is needed"),
+    ],
+)
+def test_mistakes(
+    lstm: Lstm, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, fake())
+    status, out, err = lstm("check", WEIGHTS, *words)
+    assert (status, out) == (2, "")
+    assert message in err
+
+
+# ---- lstm run --engine
+
+
+def test_run_by_an_engine(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake())
+    status, out, _ = lstm("run", WEIGHTS, INPUTS, "--engine", "torch", "--steps", "0")
+    assert status == 0
+    assert "run by torch" in " ".join(out.split())
+    assert out.strip().split("\n\n")[-1].split()[:3] == ["step", "unit", "h"]
+
+
+def test_a_file_of_an_engine_holds_what_it_gives(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, fake())
+    for name, *words in (("a.npz", "--engine", "torch"), ("b.npz",)):
+        files = ("-o", name, "--save-state", f"s{name}")
+        assert lstm("run", WEIGHTS, INPUTS, *files, *words).status == 0
+    with np.load(tmp_path / "a.npz") as members:
+        assert sorted(members) == ["final_c", "final_h", "h", "meta"]
+        assert json.loads(str(members["meta"]))["engine"].startswith("torch ")
+    assert lstm("diff", "a.npz", "b.npz").status == 0
+    assert lstm("diff", "sa.npz", "sb.npz").status == 0
+    lines = lstm("run", WEIGHTS, INPUTS, "--engine", "torch", "-f", "jsonl").out.splitlines()
+    assert [sorted(json.loads(line)) for line in lines] == [["h", "step"]] * 7
+    text = lstm("run", WEIGHTS, INPUTS, "--engine", "torch", "-f", "text").out
+    assert text == lstm("run", WEIGHTS, INPUTS, "-f", "text").out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--show", "h,f"], "--show f: torch (a loop) gives h here"),
+        (["-o", "out.npz", "--only", "h,c"], "--only c: torch (a loop) gives h, final_h, final_c"),
+        (["--threads", "2"], "--threads is for the loop of lstm"),
+        (["--recurrent-activation", "relu"], "cannot run recurrent activation relu"),
+    ],
+)
+def test_what_an_engine_does_not_give_is_refused(
+    lstm: Lstm, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, fake())
+    status, out, err = lstm("run", WEIGHTS, INPUTS, "--engine", "torch", *words)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
