@@ -49,15 +49,16 @@ def initialise(
 def trial(model: Model, rows: int, steps: int, seed: int) -> tuple[Array, dict[str, Array]]:
     """Inputs (B, T, I), and h and c that are not zero, in the axes of the model's convention.
 
-    Standard normal, from ``RandomState(seed)``: the inputs, then h (cells, B, P) and c
-    (cells, B, H).
+    Standard normal, from ``RandomState(seed)``: the inputs, then h (B, P) of every cell, then c
+    (B, H).
     """
     random = np.random.RandomState(seed)
-    cell, cells = model.cell, len(model.cells)
-    x = random.normal(size=(rows, steps, cell.inputs)).astype(cell.dtype)
-    h = random.normal(size=(cells, rows, cell.outputs))
-    c = random.normal(size=(cells, rows, cell.units))
-    h, c = final_state(list(zip(h, c, strict=True)), model.convention.states, "batch")
+    cells = [cell for _, cell in model.cells]
+    x = random.normal(size=(rows, steps, model.cell.inputs)).astype(model.cell.dtype)
+    each_h = [random.normal(size=(rows, cell.outputs)) for cell in cells]
+    each_c = [random.normal(size=(rows, cell.units)) for cell in cells]
+    states = list(zip(each_h, each_c, strict=True))
+    h, c = final_state(states, model.convention.states, "batch")
     return x, {"h": h, "c": c}
 
 

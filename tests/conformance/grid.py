@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.conventions import CONVENTIONS, Convention
+from lstmcli.core.initialise import trial
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.run import run
 from lstmcli.engines import NAMES, find_engine
@@ -38,6 +39,7 @@ class Kind:
     row: str = "pytorch"  # the convention, for what its framework can be told
     settings: Mapping[str, Any] = field(default_factory=dict)
     layers: int = 1
+    units: Sequence[int] = (H, H, H)  # of each layer
     ways: int = 1
     parts: Sequence[str] = ()
     state: bool = True
@@ -51,39 +53,36 @@ class Kind:
         rng = np.random.default_rng(7)
         how = CONVENTIONS[self.row].changed(self.settings)
         layers, width = [], I
-        for _ in range(self.layers):
-            cells = tuple(self._cell(rng, how, width) for _ in range(self.ways))
+        for units in self.units[: self.layers]:
+            cells = tuple(self._cell(rng, how, width, units) for _ in range(self.ways))
             width = sum(cell.outputs for cell in cells)
             width = cells[0].outputs if how.merge in ("sum", "mul", "ave") else width
             layers.append(cells)
         return Model(tuple(layers), {"kernel": (4, H, I)})
 
-    def _cell(self, rng: np.random.Generator, how: Convention, width: int) -> Cell:
+    def _cell(self, rng: np.random.Generator, how: Convention, width: int, units: int) -> Cell:
         def uneven(*shape: int) -> Array:
             return rng.normal(0.07, 0.6, shape).astype(self.dtype)
 
-        outputs = P if "projection" in self.parts else H
+        outputs = P if "projection" in self.parts else units
         return Cell(
-            uneven(4, H, width),
-            uneven(4, H, outputs),
-            uneven(4, H) if "no bias" not in self.parts else np.zeros((4, H), self.dtype),
+            uneven(4, units, width),
+            uneven(4, units, outputs),
+            uneven(4, units) if "no bias" not in self.parts else np.zeros((4, units), self.dtype),
             how,
-            peephole=uneven(3, H) if "peephole" in self.parts else None,
-            projection=uneven(P, H) if "projection" in self.parts else None,
+            peephole=uneven(3, units) if "peephole" in self.parts else None,
+            projection=uneven(P, units) if "projection" in self.parts else None,
         )
 
     def run_of(self, model: Model) -> dict[str, Any]:
         """Inputs and state, as `run` takes them beside the model."""
         rng = np.random.default_rng(8)
-        cells = len(model.cells)
         given: dict[str, Any] = {"layout": "time", "lengths": self.lengths}
         given["x"] = rng.normal(0.07, self.scale, (T, B, I)).astype(self.dtype)
         if self.mask:
             given["mask"] = np.arange(T)[:, None] % (np.arange(B) + 2) > 0
         if self.state:
-            lone = cells == 1
-            h, c = rng.normal(size=(cells, B, model.cell.outputs)), rng.normal(size=(cells, B, H))
-            given["initial_state"] = {"h": h[0], "c": c[0]} if lone else {"h": h, "c": c}
+            given["initial_state"] = trial(model, B, 1, seed=9)[1]
         return given
 
 
@@ -112,13 +111,12 @@ KINDS = {
     "softsign, scaled tanh": Kind(
         "keras", {"activation": "scaled_tanh(1.7,0.7)", "recurrent_activation": "softsign"}
     ),
-    "thresholded relu, affine": Kind(
-        "keras",
-        {"activation": "thresholded_relu(0.3)", "recurrent_activation": "affine(0.3,0.4)"},
-    ),
+    "thresholded relu": Kind("keras", {"activation": "thresholded_relu(0.3)"}),
+    "affine": Kind("keras", {"activation": "affine(0.3,0.4)"}),
     "softplus": Kind("keras", {"activation": "softplus"}),
     "another output activation": Kind("onnx", {"output_activation": "softsign"}),
     "2 layers": Kind(layers=2),
+    "2 layers of different sizes": Kind("keras", layers=2, units=(H, 4)),
     "2 directions": Kind(ways=2),
     "2 layers, 2 directions": Kind(layers=2, ways=2),
     "3 layers, projection": Kind("tf1", layers=3, parts=["projection"]),

@@ -46,7 +46,7 @@ REFUSALS = {  # kind: what the message names, for each engine that refuses it
     "coupled, i = 1 - f": dict.fromkeys(NAMES, "(i=1-f)"),
     **{
         kind: {"torch": "activation", "tensorflow-block": "activation"}
-        for kind in ("relu", "elu", "leaky relu", "softplus")
+        for kind in ("relu", "elu", "leaky relu", "softplus", "thresholded relu", "affine")
     },
     **{
         kind: {
@@ -54,11 +54,13 @@ REFUSALS = {  # kind: what the message names, for each engine that refuses it
         }
         for kind in (
             "hard sigmoid x/6", "hard sigmoid 0.2x", "softsign, scaled tanh",
-            "thresholded relu, affine",
         )
     },
     "another output activation": {
         name: "output activation softsign" for name in NAMES if name != "onnxruntime"
+    },
+    "2 layers of different sizes": {
+        "torch": "layers of different sizes", "onnxruntime": "layers of different sizes",
     },
     "2 directions": {"tensorflow-block": "two directions"},
     "2 layers, 2 directions": {"tensorflow-block": "two directions"},
