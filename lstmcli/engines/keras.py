@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,24 +33,36 @@ def prepare(network: Network) -> Prepared:
     """A layer for each of ours, run one after the other; inputs as (B, T, I)."""
     os.environ["KERAS_BACKEND"] = backend()
     keras = library("keras")
-    layers = [_layer(keras, network, layer) for layer in network.layers]
-    x = keras.ops.convert_to_tensor(np.ascontiguousarray(network.x.swapaxes(0, 1)))
-    states = [
-        [keras.ops.convert_to_tensor(a) for state in own for a in state]  # h and c of each way
-        for _, own in network.by_layer
-    ]
-    mask = _mask(network)
-    masked = {} if mask is None else {"mask": keras.ops.convert_to_tensor(mask)}
+    with _doubles(network):
+        layers = [_layer(keras, network, layer) for layer in network.layers]
+        x = keras.ops.convert_to_tensor(np.ascontiguousarray(network.x.swapaxes(0, 1)))
+        states = [
+            [keras.ops.convert_to_tensor(a) for state in own for a in state]  # h, c of each way
+            for _, own in network.by_layer
+        ]
+        mask = _mask(network)
+        masked = {} if mask is None else {"mask": keras.ops.convert_to_tensor(mask)}
 
     def run() -> Result:
         y, finals = x, []
-        for layer, state in zip(layers, states, strict=True):
-            y, *last = layer(y, initial_state=state, **masked)
-            finals += [keras.ops.convert_to_numpy(a) for a in last]
-        h = keras.ops.convert_to_numpy(y).swapaxes(0, 1)
+        with _doubles(network):
+            for layer, state in zip(layers, states, strict=True):
+                y, *last = layer(y, initial_state=state, **masked)
+                finals += [keras.ops.convert_to_numpy(a) for a in last]
+            h = keras.ops.convert_to_numpy(y).swapaxes(0, 1)
         return Result(h, list(zip(finals[::2], finals[1::2], strict=True)), {})
 
     return run
+
+
+def _doubles(network: Network) -> AbstractContextManager[Any]:
+    """What JAX needs, lest it compute in float32 what was given in float64."""
+    if backend() != "jax":
+        return nullcontext()
+    context: AbstractContextManager[Any] = library("jax").enable_x64(
+        network.cell.dtype == np.float64
+    )
+    return context
 
 
 def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
@@ -127,6 +140,16 @@ def lacks(network: Network) -> Iterator[str]:
         yield "peepholes (Keras 3 has no cell with them)"
 
 
+def notes(network: Network) -> Iterator[str]:
+    """Where its backends part."""
+    mask = network.mask
+    if mask is not None and network.past == "repeat" and not mask[0].all():
+        yield (
+            "before the first step of a row that counts, Keras shows zero on TensorFlow and "
+            "PyTorch, and the initial h on JAX (measured with 3.15.1)"
+        )
+
+
 ENGINE = Engine(
     "keras",
     "keras.layers.LSTM",
@@ -138,4 +161,5 @@ ENGINE = Engine(
     past=("zero", "repeat"),
     masks=True,
     lacks=lacks,
+    notes=notes,
 )
