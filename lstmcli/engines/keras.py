@@ -142,6 +142,8 @@ def lacks(network: Network) -> Iterator[str]:
 
 def notes(network: Network) -> Iterator[str]:
     """Where its backends part."""
+    if backend() == "jax" and network.cell.dtype == np.float64:
+        yield "on JAX, Keras takes tanh in float32 whatever it is given (measured with 3.15.1)"
     mask = network.mask
     if mask is not None and network.past == "repeat" and not mask[0].all():
         yield (
