@@ -15,6 +15,9 @@ import numpy.typing as npt
 from lstmcli import __version__
 from lstmcli.comparing import compare, side_of
 from lstmcli.core.compare import Difference, Place
+from lstmcli.core.explain.answer import explain
+from lstmcli.core.explain.question import Question
+from lstmcli.core.explain.result import Explanation
 from lstmcli.core.initialise import trial
 from lstmcli.core.model import Cell, Model, Trace
 from lstmcli.core.run import run
@@ -86,7 +89,7 @@ class Check:
     truth_abs: float | None  # ours
     seconds: float  # ours
     drawn: int | None = None  # the seed of inputs and state that nobody gave
-    findings: Mapping[str, str] = field(default_factory=dict)  # of those that differ
+    findings: Mapping[str, Explanation] = field(default_factory=dict)  # of those that differ
 
     @property
     def equal(self) -> bool:
@@ -120,7 +123,7 @@ class Check:
             "first_divergence": {
                 name: {"array": place.array} | place.to_json() for name, place in parted.items()
             },
-            "findings": dict(self.findings),
+            "findings": {name: found.to_json() for name, found in self.findings.items()},
             "notes": {row.engine.name: list(row.notes) for row in self.rows if row.notes},
         }
 
@@ -157,7 +160,7 @@ def check(
 
     ours, seconds = _ours(job)
     truth = _truth(job)
-    rows = []
+    rows, findings = [], {}
     for engine in engines:
         if engine.name in refused:
             continue
@@ -167,7 +170,9 @@ def check(
         difference = compare(*sides, rtol=rtol, atol=atol, ulp=ulp, equal_nan=True)
         notes = tuple(engine.notes(network))
         rows.append(Checked(engine, engine.version, difference, _apart(trace, truth), took, notes))
-    return Check(job, tuple(rows), refused, _apart(ours, truth), seconds, drawn)
+        if not difference.equal and job.reread is not None:
+            findings[engine.name] = _finding(job, trace, engine.name)
+    return Check(job, tuple(rows), refused, _apart(ours, truth), seconds, drawn, findings)
 
 
 def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
@@ -216,6 +221,18 @@ def _ours(job: Job) -> tuple[Trace, float]:
     """Our run, and the seconds it took."""
     x = np.asarray(job.inputs)
     return warm(lambda: run(job.model, x, **_told(job), name=job.name))
+
+
+def _finding(job: Job, trace: Trace, name: str) -> Explanation:
+    """Which reading of the weights gives what an engine gave."""
+    assert job.reread is not None
+    told = _told(job)
+    return explain(
+        Question(
+            job.reread, np.asarray(job.inputs), side_of(trace, name), told["layout"],
+            job.initial_state, job.lengths, job.mask, job.name,
+        )
+    )  # fmt: skip
 
 
 # ---- the truth

@@ -68,5 +68,5 @@ def command(
         model, shape = job.model, np.asarray(found.job.inputs).shape
         layout = model.given.get("layout") or model.convention.layout
         header = header_sheet(model, shape, layout, bool(found.job.initial_state), width())
-        show([header, check_sheet(found.to_json(), width())])
+        show([header, check_sheet(found.to_json(), found.findings, width())])
     return 0 if found.equal else 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lstmcli.core.explain.result import Explanation
+from lstmcli.views.explanation import title
 from lstmcli.views.prose import labelled
 from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet
 from lstmcli.views.sizes import short, whole
@@ -14,8 +16,10 @@ OURS = "ours"
 _INDENT = 11
 
 
-def check_sheet(check: Mapping[str, Any], width: int | None) -> Sheet:
-    """The lines of a check, as `Check.to_json` tells it."""
+def check_sheet(
+    check: Mapping[str, Any], findings: Mapping[str, Explanation], width: int | None
+) -> Sheet:
+    """The lines of a check, as `Check.to_json` tells it; findings are those of `explain`."""
     sheet = Sheet()
     if check["seed"] is not None:
         text = f"inputs and the initial state, from seed {check['seed']}: none were given"
@@ -26,9 +30,8 @@ def check_sheet(check: Mapping[str, Any], width: int | None) -> Sheet:
     sheet.extend(_verdict(check, width))
     for name, place in check["first_divergence"].items():
         sheet.extend(labelled("parts", f"{name}: {_place(place)}", width, DIFFERS, _INDENT))
-        if name in check["findings"]:
-            text = f"{name}: {check['findings'][name]}"
-            sheet.extend(labelled("finding", text, width, indent=_INDENT))
+        if name in findings:
+            sheet.extend(labelled("finding", title(findings[name], name), width, indent=_INDENT))
     sheet.extend(_truth(check, width))
     for name, notes in check["notes"].items():
         for note in notes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lstmcli.core.explain.result import Changed, Explanation
 from lstmcli.views.check import check_sheet
 
 ROW = {
@@ -24,14 +25,19 @@ CHECK: dict[str, Any] = {
     "first_divergence": {
         "keras": {"array": "h", "step": 3, "batch": 1, "unit": 0, "a": "NaN", "b": 0.25}
     },
-    "findings": {"keras": "forget bias 0, not +1"},
+    "findings": {},
     "notes": {"torch": ["where it parts from its documentation"]},
 }  # fmt: skip
 
 
+FOUND = Explanation(
+    "found", {}, (Changed("forget_bias", 1.0, 0.0, "forget bias 0, not +1.0"),)
+)  # fmt: skip
+
+
 def test_every_line() -> None:
     assert (
-        check_sheet(CHECK, None).plain()
+        check_sheet(CHECK, {"keras": FOUND}, None).plain()
         == """\
 engine  version               max abs  max rel  max ulp    truth    ms
 ours    0.1.0                                            7.00e-8     2
@@ -40,7 +46,7 @@ keras   1.2.3 torch  differs      NaN  2.00e-6      NaN  1.10e-7  12.3
 
 differs    keras; 1 of 2 agree within rtol 1.3e-06, atol 1e-05
 parts      keras: h, step 3, batch 1, unit 0: NaN, ours 0.25
-finding    keras: forget bias 0, not +1
+finding    One change explains it: forget bias 0, not +1
 nearest    ours; the truth is the same run in longdouble
 known      torch: where it parts from its documentation
 left out   jax (a cell) cannot run a projection.
@@ -49,13 +55,13 @@ left out   jax (a cell) cannot run a projection.
 
 
 def test_a_narrow_window_drops_whole_columns_and_says_so() -> None:
-    heading, *_, gone = list(check_sheet(CHECK, 50).rows())[:5]
+    heading, *_, gone = list(check_sheet(CHECK, {}, 50).rows())[:5]
     assert heading.split() == ["engine", "version", "max", "abs", "truth"]
     assert gone == "no room for max rel, max ulp, ms: a wider window, or a pipe"
 
 
 def test_drawn_inputs_and_ulps_are_said() -> None:
-    text = check_sheet(CHECK | {"seed": 5, "ulp": 4, "rtol": None, "atol": None}, None).plain()
+    text = check_sheet(CHECK | {"seed": 5, "ulp": 4, "rtol": None, "atol": None}, {}, None).plain()
     assert text.splitlines()[0].startswith("drawn      inputs and the initial state, from seed 5")
     assert "within 4 ULP" in text
 
@@ -63,5 +69,5 @@ def test_drawn_inputs_and_ulps_are_said() -> None:
 def test_without_a_truth_nobody_is_nearest() -> None:
     rows = [{**row, "truth_abs": None} for row in CHECK["engines"]]
     ours = CHECK["ours"] | {"truth_abs": None}
-    text = check_sheet(CHECK | {"engines": rows, "ours": ours, "nearest": []}, None).plain()
+    text = check_sheet(CHECK | {"engines": rows, "ours": ours, "nearest": []}, {}, None).plain()
     assert "truth" not in text
