@@ -168,10 +168,15 @@ def check(
         trace, took = timed(engine, network, task)
         sides = side_of(trace, engine.name), side_of(ours, "ours")
         difference = compare(*sides, rtol=rtol, atol=atol, ulp=ulp, equal_nan=True)
-        notes = tuple(engine.notes(network))
-        rows.append(Checked(engine, engine.version, difference, _apart(trace, truth), took, notes))
+        notes = list(engine.notes(network))
         if not difference.equal and job.reread is not None:
-            findings[engine.name] = _finding(job, trace, engine.name)
+            try:
+                findings[engine.name] = _finding(job, trace, engine.name)
+            except UserError as error:  # it does not take every kind of run
+                notes.append(f"explain has nothing to say: {error}")
+        rows.append(
+            Checked(engine, engine.version, difference, _apart(trace, truth), took, tuple(notes))
+        )
     return Check(job, tuple(rows), refused, _apart(ours, truth), seconds, drawn, findings)
 
 

@@ -59,6 +59,20 @@ def test_a_wrong_engine_differs_where_it_parts(monkeypatch: pytest.MonkeyPatch) 
     assert told["nearest"] == ["ours", "jax"]
 
 
+def test_where_explain_does_not_take_a_run_the_check_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def explain(*given: Any) -> Any:
+        raise UserError("not of this kind")
+
+    monkeypatch.setattr("lstmcli.checking.explain", explain)
+    install(monkeypatch, fake(fault=forgetful))
+    one = job()
+    found = check(one._replace(reread=lambda settings: one.model), ["torch"])
+    assert found.findings == {}
+    assert found.rows[0].notes == ("explain has nothing to say: not of this kind",)
+
+
 def test_the_truth_is_the_same_run_in_longdouble(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, fake())
     one = job()
