@@ -31,6 +31,7 @@ MAY = {
 JOINTS = {
     "loading", "saving", "comparing", "inspecting", "deriving", "converting", "checking",
     "explaining",
+    "plotting",
 }  # fmt: skip
 
 

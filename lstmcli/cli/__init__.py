@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "Run saved weights over inputs: h, c and gates of every step.",
     "diff": "Compare two results: how far apart, and where they part first.",
     "explain": "Find the assumption that is wrong: which reading of the weights gives EXPECTED.",
+    "plot": "Draw h, c and gates over steps and units, or where two results differ.",
     "derive": "Show how one number comes about: every term, the gates, c and h.",
     "inspect": "Show what a file holds: tensors, LSTMs, and how each would be read.",
     "check": "Run the same weights through real frameworks, and compare.",

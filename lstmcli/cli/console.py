@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from functools import cache
 from time import monotonic
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,17 +16,78 @@ if TYPE_CHECKING:
 
     from lstmcli.views.sheet import Sheet
 
+DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
+"""What rich calls the colours of a terminal, and what the views call them."""
+
+
+class Screen:
+    """What one command line was told about its screen."""
+
+    def __init__(self) -> None:
+        self.color = "auto"  # --color
+        self.files: dict[str, str] = {}  # "svg" or "html" to the file that the screen goes to
+        self.sheets = 0  # shown so far
+        self._console: Console | None = None
+
+    @property
+    def rich(self) -> bool:
+        """Whether the screen has a width: a terminal, what is made one, or a file of a screen."""
+        if self.files or self.color == "always":
+            return True
+        return sys.stdout.isatty() or (self.color == "auto" and bool(os.environ.get("FORCE_COLOR")))
+
+    @property
+    def colored(self) -> bool:
+        """Whether it has colours; --color goes before NO_COLOR, and that before FORCE_COLOR."""
+        if self.color != "auto":
+            return self.color == "always"
+        return self.rich and not os.environ.get("NO_COLOR")
+
+    def console(self) -> Console:
+        """The console that paints it; one that keeps everything if it goes to a file."""
+        if self._console is None:
+            self._console = self._made()
+        return self._console
+
+    def _made(self) -> Console:
+        from rich.console import Console
+
+        told: dict[str, Any] = {"highlight": False, "no_color": not self.colored}
+        if self.files:
+            from io import StringIO
+
+            told |= {"record": True, "file": StringIO(), "width": width()}
+            told |= {"color_system": "truecolor", "legacy_windows": False}
+        return Console(force_terminal=True, **told)
+
+
+def screen() -> Screen:
+    """The screen of the command line that is running."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return Screen()
+    found: Screen = context.meta.setdefault("lstmcli.screen", Screen())
+    return found
+
 
 def is_rich() -> bool:
-    """Whether stdout is shown in colour: a terminal, or a pipe with FORCE_COLOR."""
-    return sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
+    """Whether stdout has a width and styles: a terminal, or a pipe that is treated as one."""
+    return screen().rich
+
+
+def depth() -> str:
+    """How many colours there are: "truecolor", "256", "16", or "none"."""
+    own = screen()
+    if not (own.rich and own.colored):
+        return "none"
+    return DEPTHS.get(own.console().color_system or "", "none")
 
 
 def width() -> int | None:
     """The columns of the terminal; None in a pipe, where nothing need be left out."""
     if not is_rich():
         return None
-    if (columns := os.environ.get("COLUMNS", "")).isdigit():
+    if (columns := os.environ.get("COLUMNS", "")).isdigit() and int(columns):
         return int(columns)
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or 80
@@ -34,19 +96,14 @@ def width() -> int | None:
 
 
 def show(sheets: Iterable[Sheet]) -> None:
-    """Print sheets to stdout."""
+    """Print sheets to stdout, or to the files that were asked for."""
+    own = screen()
     for sheet in sheets:
-        if is_rich():
-            _console().print(sheet, end="", soft_wrap=True)
+        own.sheets += 1
+        if own.files or (own.rich and own.color != "never"):
+            own.console().print(sheet, end="", soft_wrap=True)
         else:
             sys.stdout.write(sheet.plain())
-
-
-@cache
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(force_terminal=True if os.environ.get("FORCE_COLOR") else None, highlight=False)
 
 
 class Bar:

@@ -127,6 +127,12 @@ def _as_they_lie(*sides: Numbers) -> str:
     return "batch" if firsts and all(n == 1 for n in firsts) else "time"
 
 
+def sequence(array: Numbers, layout: str | None) -> Numbers | None:
+    """One array of steps as (T, B, H), by its layout or as it lies; None if it has more axes."""
+    array = array.moved(np.atleast_1d)
+    return _sequence(array, layout or _as_they_lie(array))
+
+
 def _sequence(array: Numbers, layout: str) -> Numbers | None:
     """(T, B, H), or None if there are more axes than that."""
     array = _at_most_three(array)

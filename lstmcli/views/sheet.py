@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 Span = tuple[str, str]
 """A piece of text and its style: "", "bold", "dim", or a finding's colour."""
 
-ASSUMED = "yellow"
-DIFFERS = "red"
-AGREES = "green"
+# Of the 256 colours, those that are read as well on white as on black; a terminal that has only
+# sixteen gets the nearest.
+ASSUMED = "color(130)"
+DIFFERS = "color(160)"
+AGREES = "color(28)"
 
 
 class Sheet:

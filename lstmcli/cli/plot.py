@@ -1,0 +1,104 @@
+"""``lstm plot``: read, draw in the terminal or to a file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import numpy as np
+
+from lstmcli import formats
+from lstmcli.cli import Command
+from lstmcli.cli.console import depth, remark, show, standard_input, width
+from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.errors import UserError
+from lstmcli.plotting import Drawable, read_drawable
+from lstmcli.views.figure import draw_figure, suffix_of
+from lstmcli.views.plots import (
+    Cut,
+    Told,
+    closing_sheet,
+    heat_sheet,
+    lines_sheet,
+    sources_sheet,
+)
+from lstmcli.views.sheet import Sheet
+
+
+@click.command(cls=Command)
+@paths_argument("path")
+@click.option("--array", metavar="NAME,...", help="What to draw: h, c, i, f, g, o, z, layer0, ...")
+@click.option("--unit", type=int, metavar="U", help="One unit, as lines over the steps.")
+@click.option("--steps", metavar="A:B", help="Steps to draw.")
+@click.option("--units", metavar="A:B", help="Units to draw.")
+@click.option("--batch", type=int, metavar="N", help="Row of the batch, from 0.")
+@click.option("--pool", type=click.Choice(["mean", "extreme"]), default="mean",
+              help="What a cell of many numbers shows: mean, or the farthest from 0.")  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", help="A figure: .png, .svg, .pdf (extra: plot).")
+@click.option("--lengths", metavar="FILE|N,N,...", help="Valid steps of each row.")
+@click.option("--mask", metavar="FILE", help="Which steps count, in the axes of the inputs.")
+@click.option("--initial-state", metavar="FILE", help="h and c to start from; zero without.")
+@setting_options
+def command(
+    path: tuple[str, ...], array: str | None, unit: int | None, steps: str | None,
+    units: str | None, batch: int | None, pool: str, output: str | None, lengths: str | None,
+    mask: str | None, initial_state: str | None, **options: Any,
+) -> None:  # fmt: skip
+    """Draw h, c and gates over steps and units, or where two results differ.
+
+    \b
+    lstm plot samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --array h,f
+    lstm plot samples/question/tensorflow.txt samples/question/numpy.txt
+
+    PATH is a trace, whatever run writes; or WEIGHTS... INPUTS as for run; or two results, of
+    which the difference a - b is drawn and the first divergence marked. Steps go across, units
+    down. Exit status: 0 drawn, 2 trouble.
+    """
+    if unit is not None and units is not None:
+        raise UserError("--unit draws one unit as lines, --units a part of the map: give one.")
+    suffix = "" if output is None else suffix_of(output)
+    names = None if array is None else [name.strip() for name in array.split(",") if name.strip()]
+    settings = settings_from(options)
+    found = read_drawable(
+        path, settings, standard_input(), names,
+        lengths=lengths, mask=mask, initial_state=initial_state,
+    )  # fmt: skip
+    if found.job is not None:
+        for text in found.job.model.remarks:
+            remark(text)
+    row = batch if batch is not None else _row_of_first(found)
+    cut = Cut(steps, units if unit is None else str(unit), row, pool)
+    arrays = found.chosen(names)
+    hidden = found.cells if names is None and "h" in found.arrays else []
+    told = Told(found.differs, found.first, found.rows, hidden)
+    if output is not None:
+        with formats.atomically(output) as stream:
+            draw_figure(stream, suffix, arrays, cut, told, unit is not None)
+        return
+    draw = heat_sheet if unit is None else lines_sheet
+    picture = draw(arrays, cut, told, width=width(), depth=depth())
+    show([*_header(found), picture, closing_sheet(told, cut, _next(found, unit, path), width())])
+
+
+def _row_of_first(found: Drawable) -> int:
+    """The row to draw: the one where two results part first, else the first."""
+    return 0 if found.first is None or found.first.batch is None else found.first.batch
+
+
+def _header(found: Drawable) -> list[Sheet]:
+    """How files were read: of a run as run says it, else each file with its arrays."""
+    if found.job is None:
+        return [sources_sheet(found.sources, found.arrays, width())]
+    from lstmcli.views.traces import header_sheet
+
+    job, given = found.job, bool(found.job.initial_state)
+    return [header_sheet(job.model, np.asarray(job.inputs).shape, found.layout, given, width())]
+
+
+def _next(found: Drawable, unit: int | None, paths: Sequence[str]) -> str:
+    """What to type next."""
+    if found.differs:
+        return shlex.join(["lstm", "diff", *paths])
+    return "--unit 0 draws one unit as lines; -o plot.png a figure" if unit is None else ""

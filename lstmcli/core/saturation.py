@@ -1,0 +1,96 @@
+"""Gates that are stuck near 0 or 1, and units that say nothing: in what share of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+STUCK = 0.01  # a gate nearer than this to 0 or 1 hardly moves any more
+DEAD = 1e-3  # a unit whose |h| stays below this says nothing
+MOSTLY = 0.5  # of the steps: from here on a unit is named
+GATES = ("i", "f", "o")
+
+
+def is_stuck(gate: Array) -> Array:
+    """Where a gate is within `STUCK` of 0 or 1."""
+    return (gate < STUCK) | (gate > 1 - STUCK)
+
+
+class Stuck(NamedTuple):
+    """One gate of one unit at one end, in a share of steps x rows."""
+
+    gate: str
+    unit: int
+    end: int  # 0 or 1
+    share: float
+
+
+class Saturation:
+    """Counts of a cell's gates and outputs, taken as its steps are seen; from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._near: dict[str, Array] = {}  # gate: (2, H) steps x rows within STUCK of 0, of 1
+        self._quiet: Array | None = None  # (P,) steps x rows with |h| below DEAD
+        self._seen: dict[str, int] = {}  # steps x rows
+
+    def see(self, arrays: Mapping[str, Array]) -> None:
+        """Take some steps into account: i, f, o and h among arrays (s, B, K)."""
+        with self._lock:
+            for name in (*GATES, "h"):
+                if name in arrays:
+                    self._see(name, arrays[name])
+
+    def _see(self, name: str, array: Array) -> None:
+        self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
+        if name == "h":
+            quiet = (np.abs(array) < DEAD).sum(axis=(0, 1))
+            self._quiet = quiet if self._quiet is None else self._quiet + quiet
+            return
+        near = np.stack([(array < STUCK).sum(axis=(0, 1)), (array > 1 - STUCK).sum(axis=(0, 1))])
+        self._near[name] = near + self._near[name] if name in self._near else near
+
+    def shares(self) -> dict[str, tuple[float, float]]:
+        """For each gate, the share of all its numbers near 0 and near 1."""
+        return {
+            gate: (float(zero) / size, float(one) / size)
+            for gate, near in self._near.items()
+            for size in [self._seen[gate] * near.shape[1]]
+            for zero, one in [near.sum(axis=1)]
+        }
+
+    def stuck(self) -> list[Stuck]:
+        """Gates of single units that are at one end in most of the steps, the most stuck first."""
+        return sorted(self._stuck(), key=lambda one: -one.share)
+
+    def _stuck(self) -> Iterator[Stuck]:
+        for gate, near in self._near.items():
+            shares = near / self._seen[gate]
+            for end, unit in zip(*np.nonzero(shares >= MOSTLY), strict=True):
+                yield Stuck(gate, int(unit), int(end), float(shares[end, unit]))
+
+    def quiet(self) -> list[tuple[int, float]]:
+        """Units whose |h| is below `DEAD` in most of the steps, with the share of the steps."""
+        if self._quiet is None:
+            return []
+        shares = self._quiet / self._seen["h"]
+        units = np.flatnonzero(shares >= MOSTLY)
+        return sorted(((int(u), float(shares[u])) for u in units), key=lambda pair: -pair[1])
+
+    @property
+    def anything(self) -> bool:
+        """Whether a gate or a unit has to be named."""
+        return bool(self.stuck() or self.quiet())
+
+
+def saturation_of(arrays: Mapping[str, Array]) -> Saturation:
+    """The counts of whole arrays (T, B, K)."""
+    counts = Saturation()
+    counts.see(arrays)
+    return counts

@@ -1,0 +1,168 @@
+"""From files to what a plot shows: a trace, a run, or the difference of two results.
+
+The joint between files, the loop and the pictures of `lstmcli.views`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats, loading, saving
+from lstmcli.comparing import side_of_document
+from lstmcli.core.alignment import SEQUENCE, STEP_ORDER, ArrayName, sequence
+from lstmcli.core.compare import LONE, Place, Side, compare, matched
+from lstmcli.core.names import HOME
+from lstmcli.core.run import run
+from lstmcli.errors import UserError, did_you_mean
+from lstmcli.formats import Document
+from lstmcli.loading import Job
+
+Array = npt.NDArray[Any]
+
+DRAWN = ("h", "c", "i", "f", "g", "o")
+
+
+class Drawable(NamedTuple):
+    """What there is to draw."""
+
+    arrays: Mapping[str, Array]  # (T, B, H) each
+    sources: tuple[str, ...]  # one file, or the two whose difference it is
+    job: Job | None = None  # of a run
+    layout: str = "steps"  # of the run's inputs
+    first: Place | None = None  # where two results part
+
+    @property
+    def differs(self) -> bool:
+        """Whether the numbers are differences."""
+        return len(self.sources) == 2
+
+    @property
+    def rows(self) -> int:
+        """B, of the array that has most."""
+        return max(int(array.shape[1]) for array in self.arrays.values())
+
+    def chosen(self, names: Sequence[str] | None) -> dict[str, Array]:
+        """The arrays of these names: ``f`` is that of every cell, ``layer0`` all of one.
+
+        Without names, h and the gates of a single cell; of several cells the output h alone.
+
+        Raises
+        ------
+        UserError
+            for a name that is not there.
+        """
+        if names is None:
+            plain = {k: self.arrays[k] for k in DRAWN if k in self.arrays}
+            return plain or dict(self.arrays)
+        chosen: dict[str, Array] = {}
+        for name in names:
+            found = {
+                k: a
+                for k, a in self.arrays.items()
+                if name in (k, *k.rpartition(".")[::2], k.rpartition("_")[0] or k)
+            }
+            if not found:
+                near = did_you_mean(name, self.arrays)
+                held = ", ".join(self.arrays)
+                raise UserError(f"--array {name}: there is {held}.{near}")
+            chosen |= found
+        return chosen
+
+    @property
+    def cells(self) -> list[str]:
+        """The cells that have arrays of their own: ``layer0``, ..."""
+        return list(dict.fromkeys(p for k in self.arrays if (p := k.rpartition(".")[0])))
+
+
+def read_drawable(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    stdin: BinaryIO | None,
+    names: Sequence[str] | None = None,
+    **given: str | None,
+) -> Drawable:
+    """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
+
+    What the first file holds decides: h, c, gates or a lone array are results, anything else is
+    weights. ``names`` are the arrays that will be drawn: a run keeps z only for them. ``given``
+    are the options of a run: ``lengths``, ``mask``, ``initial_state``.
+
+    Raises
+    ------
+    UserError
+        for what cannot be read, run or compared, or has no steps to draw.
+    """
+    if "-" in paths and stdin is not None:
+        stdin = io.BytesIO(stdin.read())  # it may have to be read again, as weights
+    first = None if "=" in paths[0] else formats.read(paths[0], stdin)
+    if first is not None and _is_result(first):
+        if len(paths) > 2:
+            raise UserError(f"{paths[0]} holds results; plot takes one such file, or two.")
+        if settings or any(given.values()):
+            raise UserError(f"{paths[0]} holds results: there is nothing left to run or set.")
+        if len(paths) == 1:
+            return _of_side(side_of_document(first))
+        if paths == ("-", "-"):
+            raise UserError("- (standard input) can be read only once; give the other as a file.")
+        return _of_two(side_of_document(first), side_of_document(formats.read(paths[1], stdin)))
+    if isinstance(stdin, io.BytesIO):
+        stdin.seek(0)
+    job = loading.load_job(paths, settings, stdin=stdin, **given)
+    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())))
+
+
+def _is_result(document: Document) -> bool:
+    bases = {name.rpartition(".")[2] for name in document.arrays}
+    return LONE in bases or bool(bases & set(STEP_ORDER))
+
+
+def _of_run(job: Job, keep: Sequence[str]) -> Drawable:
+    model, x = job.model, saving.drained(job)
+    trace = run(
+        model, x, keep, layout=model.given.get("layout"), name=job.name,
+        initial_state=job.initial_state, lengths=job.lengths, mask=job.mask,
+    )  # fmt: skip
+    arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
+    return Drawable(_gates_apart(arrays), (job.name,), job._replace(inputs=x), trace.layout)
+
+
+def _of_side(side: Side) -> Drawable:
+    arrays: dict[str, Array] = {}
+    for name in side.arrays:
+        if ArrayName.of(name or "h").kind == SEQUENCE:
+            placed = sequence(side.numbers(name), side.layout)
+            if placed is not None and placed.values.size:
+                arrays[name or "h"] = placed.values
+    if not arrays:
+        raise UserError(f"{side.name}: no h, c or gates of steps to draw.")
+    return Drawable(_gates_apart(arrays), (side.name,))
+
+
+def _of_two(a: Side, b: Side) -> Drawable:
+    pairs = matched(a, b)
+    arrays = {
+        name: pair.a.values.astype(np.float64) - pair.b.values
+        for name, pair in pairs.items()
+        if pair.stepwise and pair.a.shape == pair.b.shape and pair.a.values.size
+    }
+    if not arrays:
+        raise UserError(f"{a.name} and {b.name} have no steps of the same shape in common.")
+    return Drawable(_gates_apart(arrays), (a.name, b.name), first=compare(a, b).first_divergence)
+
+
+def _gates_apart(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """z as the pre-activations of the four gates: ``z_i``, ...; the rest as it is."""
+    apart: dict[str, Array] = {}
+    for name, array in arrays.items():
+        if ArrayName.of(name).base != "z":
+            apart[name] = array
+            continue
+        units = array.shape[2] // len(HOME)
+        for n, gate in enumerate(HOME):
+            apart[f"{name}_{gate}"] = array[:, :, n * units : (n + 1) * units]
+    return apart

@@ -1,0 +1,203 @@
+"""``lstm plot``: what is drawn of traces, runs and differences."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstmcli.core.run import run
+from lstmcli.loading import load
+from tests.cli.conftest import SAMPLE, TOP, Lstm
+
+WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+QUESTION = TOP / "samples" / "question"
+
+
+def test_the_question_s_difference_with_its_first_divergence_marked(lstm: Lstm) -> None:
+    done = lstm("plot", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt")
+    assert done.status == 0
+    assert done.err == ""
+    lines = done.out.splitlines()
+    top = lines.index("  h  output")
+    assert lines[top + 1 : top + 7] == [
+        "      ▼",
+        "0▶    ····    ≡≡≡≡····----====",
+        "1     ····    ····    ········",
+        "2     ----    ····    ····----",
+        "  ╵   ╵   ╵   ╵   ╵   ╵   ╵",
+        "  0   1   2   3   4   5   6",
+    ]
+    assert "h differs at step 1, unit 0:   -0.04818152 / -0.01461723" in done.out
+    assert "-0.13" in done.out  # the end of the scale
+
+
+def test_a_run_is_drawn_from_weights_and_inputs_as_from_its_trace(lstm: Lstm) -> None:
+    lstm("run", WEIGHTS, INPUTS, "-o", "trace.npz")
+    of_run = lstm("plot", WEIGHTS, INPUTS).out
+    of_trace = lstm("plot", "trace.npz").out
+    picture = of_run[of_run.index("  h  output") :]
+    assert picture in of_trace
+    for words in ("cell state", "input gate", "forget gate", "candidate", "output gate"):
+        assert words in picture
+
+
+@pytest.mark.parametrize("suffix", ["npz", "json", "jsonl", "csv", "npy", "txt"])
+def test_whatever_run_writes_can_be_drawn(lstm: Lstm, suffix: str) -> None:
+    lstm("run", WEIGHTS, INPUTS, "-o", f"trace.{suffix}")
+    of_run = lstm("plot", WEIGHTS, INPUTS, "--array", "h").out
+    done = lstm("plot", f"trace.{suffix}", "--array", "h")
+    assert done.status == 0
+    assert _cells(done.out) == _cells(of_run)
+
+
+def test_a_trace_comes_through_a_pipe_and_so_do_weights(lstm: Lstm) -> None:
+    h = lstm("run", WEIGHTS, INPUTS, "-f", "text").out
+    assert _cells(lstm("plot", "-", stdin=h.encode()).out)
+    piped = lstm("plot", "-", INPUTS, "--array", "h", stdin=WEIGHTS.read_bytes())
+    assert _cells(piped.out) == _cells(lstm("plot", WEIGHTS, INPUTS, "--array", "h").out)
+
+
+def test_long_runs_are_pooled_and_it_says_how(lstm: Lstm, long: Path) -> None:
+    done = lstm("plot", long, "--array", "f")
+    assert "a cell is the mean of 5 steps x 3 units" in done.out
+    assert all(len(line) <= 80 for line in done.out.splitlines())
+    assert "0         50        100" in done.out
+    other = lstm("plot", long, "--array", "f", "--pool", "extreme").out
+    assert "the farthest from 0 of 5 steps x 3 units" in other
+    assert (
+        "pooled" not in lstm("plot", long, "--array", "f", "--steps", "0:40", "--units", "3:9").out
+    )
+
+
+def test_a_part_keeps_the_numbers_of_its_steps_and_units(lstm: Lstm, long: Path) -> None:
+    out = lstm("plot", long, "--array", "f", "--steps", "100:103", "--units", "5,7").out
+    assert "  100 101 102" in out
+    lines = [line for line in out.splitlines() if line.startswith(("5 ", "7 "))]
+    f = run(load(str(long)), np.load(long)["inputs"]).f[0, 100:103]
+    assert len(lines) == 2
+    for line, unit in zip(lines, (5, 7), strict=True):
+        cells = line[2:].ljust(12)[::4]
+        assert cells == "".join(" ░▒▓█"[min(int(v * 5), 4)] for v in f[:, unit])
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(5)
+    path = tmp_path / "long.npz"
+    np.savez(
+        path,
+        kernel=rng.normal(size=(3 + 40, 160)),
+        bias=rng.normal(size=160),
+        inputs=rng.normal(size=(2, 330, 3)),
+    )
+    return path
+
+
+def test_rows_of_a_batch_one_at_a_time(lstm: Lstm, long: Path) -> None:
+    first, second = (lstm("plot", long, "--array", "h", "--batch", n).out for n in (0, 1))
+    assert "row 0 of 2: --batch shows another" in first
+    assert "row 1 of 2" in second
+    assert _cells(first) != _cells(second)
+    beyond = lstm("plot", long, "--batch", 2)
+    assert beyond.status == 2
+    assert "--batch 2" in beyond.err
+
+
+def test_one_unit_as_lines(lstm: Lstm) -> None:
+    out = lstm("plot", WEIGHTS, INPUTS, "--unit", 1).out
+    titles = [line.split()[0] for line in out.splitlines() if "[1]" in line]
+    assert titles == ["i[1]", "f[1]", "g[1]", "o[1]", "c[1]", "h[1]"]
+    assert any("⠤" in line for line in out.splitlines())
+    assert lstm("plot", WEIGHTS, INPUTS, "--unit", 9).status == 2
+
+
+def test_a_line_is_as_high_as_its_number(lstm: Lstm) -> None:
+    np.save("h.npy", np.array([[1.0], [1.0], [-1.0], [-1.0]]))
+    out = lstm("plot", "h.npy", "--unit", 0).out
+    rows = [line.partition("┤")[2] for line in out.splitlines() if "┤" in line]
+    assert len(rows) == 4
+    assert rows[0][0] == "⠉"  # the topmost dots
+    assert rows[3][-1] in "⣀⡀"  # the lowest
+    assert rows[0][-1] == rows[3][0] == "⠀"
+
+
+def test_cells_of_a_deep_model_by_name(lstm: Lstm) -> None:
+    case = TOP / "tests" / "golden" / "torch" / "two_layers.weights.npz"
+    inputs = np.load(str(case).replace(".weights", ""))["inputs"]
+    np.save("x.npy", inputs)
+    whole = lstm("plot", case, "x.npy")
+    assert "layer0, layer1: --array layer0 shows its gates" in whole.out
+    assert "forget gate" not in whole.out
+    one = lstm("plot", case, "x.npy", "--array", "layer1").out
+    assert "layer1.f" in one
+    assert "layer0" not in one
+    both = lstm("plot", case, "x.npy", "--array", "f").out
+    assert "layer0.f" in both
+    assert "layer1.f" in both
+
+
+def test_pre_activations_are_drawn_gate_by_gate(lstm: Lstm) -> None:
+    out = lstm("plot", WEIGHTS, INPUTS, "--array", "z").out
+    assert [g for g in "ifgo" if f"z_{g}  pre-activation of {g}" in out] == list("ifgo")
+
+
+def test_mistakes_are_told(lstm: Lstm) -> None:
+    done = lstm("plot", WEIGHTS, INPUTS, "--array", "hh")
+    assert done.status == 2
+    assert 'Did you mean "h"?' in done.err
+    done = lstm("plot", QUESTION / "numpy.txt", "--forget-bias", 0)
+    assert "nothing left to run or set" in done.err
+    done = lstm("plot", WEIGHTS, INPUTS, "-o", "plot.gif")
+    assert done.err == "lstm plot: plot.gif: a figure is .png, .svg, .pdf.\n"
+    assert lstm("plot", "-", "-", stdin=b"[[1. 2.]]").status == 2
+    done = lstm("plot", QUESTION / "numpy.txt", TOP / "samples" / "answer" / "numpy.txt", INPUTS)
+    assert "one such file, or two" in done.err
+
+
+def test_a_number_that_is_none_is_marked(lstm: Lstm) -> None:
+    h = np.linspace(-1, 1, 12).reshape(4, 3)
+    h[2, 1] = np.nan
+    np.save("h.npy", h)
+    done = lstm("plot", "h.npy")
+    assert done.status == 0
+    assert "!!!!" in done.out
+    assert lstm("plot", "h.npy", "--unit", 1).status == 0
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_a_figure_is_the_same_each_time(lstm: Lstm, suffix: str) -> None:
+    pytest.importorskip("matplotlib")
+    for name in ("one", "other"):
+        assert lstm("plot", WEIGHTS, INPUTS, "-o", f"{name}.{suffix}") == (0, "", "")
+    one = Path(f"one.{suffix}").read_bytes()
+    assert one[:4] in (b"\x89PNG", b"<?xm", b"%PDF")
+    assert one == Path(f"other.{suffix}").read_bytes()
+
+
+def test_a_figure_shows_the_numbers(lstm: Lstm) -> None:
+    pytest.importorskip("matplotlib")
+    assert lstm("plot", WEIGHTS, INPUTS, "-o", "plot.svg", "--array", "h,f").status == 0
+    svg = Path("plot.svg").read_text()
+    assert [word in svg for word in (">step<", ">unit<", ">f<", ">h<")] == [True] * 4
+    assert lstm("plot", WEIGHTS, INPUTS, "-o", "lines.svg", "--unit", 2).status == 0
+    assert ">f[2]<" in Path("lines.svg").read_text()
+
+
+def test_without_matplotlib_one_line_says_what_to_install(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = lstm("plot", WEIGHTS, INPUTS, "-o", "plot.png")
+    assert done.status == 2
+    assert done.err.endswith("pip install 'lstmcli[plot]'\n")
+    assert not Path("plot.png").exists()
+
+
+def _cells(out: str) -> list[str]:
+    """The lines of a picture."""
+    lines = out.splitlines()
+    top = next(n for n, line in enumerate(lines) if line.strip().startswith("h  output"))
+    return lines[top : lines.index("", top)]
