@@ -46,6 +46,11 @@ class Drawable(NamedTuple):
         """B, of the array that has most."""
         return max(int(array.shape[1]) for array in self.arrays.values())
 
+    @property
+    def units(self) -> int:
+        """H, of the array that has most."""
+        return max(int(array.shape[2]) for array in self.arrays.values())
+
     def chosen(self, names: Sequence[str] | None) -> dict[str, Array]:
         """The arrays of these names: ``f`` is that of every cell, ``layer0`` all of one.
 

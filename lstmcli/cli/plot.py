@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -13,10 +13,12 @@ from lstmcli import formats
 from lstmcli.cli import Command
 from lstmcli.cli.console import depth, remark, show, standard_input, width
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.core.saturation import Saturation
 from lstmcli.errors import UserError
 from lstmcli.plotting import Drawable, read_drawable
 from lstmcli.views.figure import draw_figure, suffix_of
 from lstmcli.views.plots import (
+    LABEL,
     Cut,
     Told,
     closing_sheet,
@@ -24,6 +26,8 @@ from lstmcli.views.plots import (
     lines_sheet,
     sources_sheet,
 )
+from lstmcli.views.prose import labelled
+from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import Sheet
 
 
@@ -79,7 +83,8 @@ def command(
         return
     draw = heat_sheet if unit is None else lines_sheet
     picture = draw(arrays, cut, told, width=width(), depth=depth())
-    show([*_header(found), picture, closing_sheet(told, cut, _next(found, unit, path), width())])
+    closing = closing_sheet(told, cut, _next(found, unit, path), width())
+    show([*_header(found), picture, *_saturation(found, row), closing])
 
 
 def _row_of_first(found: Drawable) -> int:
@@ -102,3 +107,18 @@ def _next(found: Drawable, unit: int | None, paths: Sequence[str]) -> str:
     if found.differs:
         return shlex.join(["lstm", "diff", *paths])
     return "--unit 0 draws one unit as lines; -o plot.png a figure" if unit is None else ""
+
+
+def _saturation(found: Drawable, row: int) -> Iterator[Sheet]:
+    """The stuck gates and dead units of the row that is drawn, for each cell."""
+    if found.differs:
+        return
+    for cell in found.cells or [""]:
+        prefix = f"{cell}." * bool(cell)
+        own = {k[len(prefix) :]: a[:, row : row + 1] for k, a in found.arrays.items()
+               if k.startswith(prefix)}  # fmt: skip
+        counts = Saturation()
+        counts.see(own)
+        if counts.anything and cell:
+            yield labelled("cell", cell, width(), indent=LABEL)
+        yield saturation_sheet(counts, range(found.units), width(), shares=False)

@@ -15,7 +15,7 @@ from lstmcli.core.states import State
 from lstmcli.core.sweep import plan, runs_forward
 from lstmcli.loading import Job
 from lstmcli.saving import extent
-from lstmcli.views.traces import OverAll, header_sheet, steps_shown, sums_up, trace_sheets
+from lstmcli.views.traces import SEEN, OverAll, header_sheet, steps_shown, sums_up, trace_sheets
 from lstmcli.views.window import Window
 
 LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
@@ -106,6 +106,6 @@ def _watch(model: Model, seen: Mapping[str, OverAll]) -> Callable[[Mapping[str, 
         for cell, over_all in seen.items():
             prefix = f"{cell}." if cell else ""
             own = {k[len(prefix) :]: a for k, a in arrays.items() if k.startswith(prefix)}
-            over_all.see({k: a for k, a in own.items() if k in ("h", "c", "i", "f", "g", "o")})
+            over_all.see({k: a for k, a in own.items() if k in SEEN})
 
     return see

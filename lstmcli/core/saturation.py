@@ -87,10 +87,3 @@ class Saturation:
     def anything(self) -> bool:
         """Whether a gate or a unit has to be named."""
         return bool(self.stuck() or self.quiet())
-
-
-def saturation_of(arrays: Mapping[str, Array]) -> Saturation:
-    """The counts of whole arrays (T, B, K)."""
-    counts = Saturation()
-    counts.see(arrays)
-    return counts

@@ -13,7 +13,9 @@ from lstmcli.core.conventions import Convention
 from lstmcli.core.excerpt import Arriving
 from lstmcli.core.model import Model, Trace
 from lstmcli.core.names import HOME, spaced
+from lstmcli.core.saturation import Saturation, is_stuck
 from lstmcli.views.numbers import number, parse_selection, percent
+from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import ASSUMED, Column, Sheet, places_that_fit, table
 from lstmcli.views.window import Window
 
@@ -24,9 +26,8 @@ GATE_DIGITS = 6
 MANY = 16  # units x rows of a step; from here on a step is summed up in one line
 LINES = 60  # of a table; a longer one shows its head and tail
 EDGE = 24  # lines of each of the two
+SEEN = ("h", "c", "i", "f", "g", "o")
 SUMMED_EDGE = 8  # the same where a line is a whole step
-STUCK = 0.01  # a gate nearer than this to 0 or 1 hardly moves any more
-DEAD = 1e-3  # a unit whose |h| stays below this says nothing
 
 
 def header_sheet(
@@ -190,7 +191,12 @@ def steps_shown(model: Model, window: Window, steps: int, rows: int) -> list[ran
 
 
 def sums_up(model: Model, window: Window, steps: int, rows: int) -> bool:
-    """Whether a table will sum up all steps, so that it has to see them."""
+    """Whether a table will sum up all steps, so that it has to see them.
+
+    Where it opens units it still names those that are stuck or dead, unless steps were chosen.
+    """
+    if window.steps is None:
+        return True
     cells = [cell for _, cell in model.cells]
     return not all(_part(steps, rows, cell.units, window).opened for cell in cells)
 
@@ -206,15 +212,16 @@ def _cell_sheets(
     picked_units = range(units) if part.units is None else part.units
     if part.opened:
         yield from _opened(picked, picked_rows, picked_units, rows, part.steps, window, width)
+        if seen is None and window.steps is None and _lasting(arrays):
+            seen = _seen(arrays, window)
+        if seen is not None and seen.counts.anything:
+            yield saturation_sheet(seen.counts, picked_units, width, shares=False)
         return
     yield from _pieces(
         lambda steps: _summary_columns(picked, steps, window), part.steps, width,
         peek=_lasting(picked),
     )  # fmt: skip
-    if seen is None:
-        seen = OverAll(window)
-        seen.see(arrays)
-    yield seen.sheet(picked_units)
+    yield (seen or _seen(arrays, window)).sheet(picked_units, width)
 
 
 def _shown(trace: Trace, show: Sequence[str], cell: str) -> dict[str, Array]:
@@ -430,7 +437,7 @@ def _summary_columns(
         columns.append(_column(f"{name} mean", part.mean(axis=1), digits, rank and 3, style))
         columns.append(_column(f"{name} max", part.max(axis=1), digits, rank, style))
     if gates:
-        shares = [_stuck(arrays[name][list(steps)]).mean(axis=(1, 2)) for name in gates]
+        shares = [is_stuck(arrays[name][list(steps)]).mean(axis=(1, 2)) for name in gates]
         stuck = [percent(float(share)) for share in np.mean(shares, axis=0)]
         columns.append(Column("stuck", stuck, rank=1))
     return columns
@@ -440,61 +447,44 @@ def _column(heading: str, values: Array, digits: int, rank: int, style: str = ""
     return Column(heading, [number(float(v), digits) for v in values], style, rank=rank)
 
 
-def _stuck(gate: Array) -> Array:
-    return (gate < STUCK) | (gate > 1 - STUCK)
-
-
 class OverAll:
     """All steps of a cell summed up as they are seen: ranges, stuck gates, dead units."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
         self._ranges: dict[str, tuple[float, float]] = {}
-        self._stuck: dict[str, int] = {}
-        self._numbers = 0  # of one gate
-        self._reach: Array | None = None  # (H,): the greatest |h| of each unit
+        self.counts = Saturation()
         self._lock = Lock()
 
     def see(self, arrays: Mapping[str, Array]) -> None:
         """Take some steps into account, arrays (s, B, H) by name; from any thread."""
-        with self._lock:
-            self._see(arrays)
-
-    def _see(self, arrays: Mapping[str, Array]) -> None:
+        if not arrays:
+            return
         steps, rows, units = next(iter(arrays.values())).shape
         part = _part(steps, rows, units, self._window._replace(steps=None))
-        for name, array in arrays.items():
-            own = part.picked(array)
-            if name in ("h", "c"):
-                low, high = self._ranges.get(name, (float("inf"), float("-inf")))
-                self._ranges[name] = min(low, float(own.min())), max(high, float(own.max()))
-            if name in ("i", "f", "o"):
-                self._stuck[name] = self._stuck.get(name, 0) + int(np.count_nonzero(_stuck(own)))
-                self._numbers += own.size * (name == next(iter(self._stuck)))
-            if name == "h":
-                reach = np.maximum(own.max(axis=(0, 1)), -own.min(axis=(0, 1)))
-                self._reach = reach if self._reach is None else np.maximum(self._reach, reach)
+        own = {name: part.picked(array) for name, array in arrays.items()}
+        self.counts.see(own)
+        with self._lock:
+            for name in ("h", "c"):
+                if name in own:
+                    low, high = self._ranges.get(name, (float("inf"), float("-inf")))
+                    least, most = float(own[name].min()), float(own[name].max())
+                    self._ranges[name] = min(low, least), max(high, most)
 
-    def sheet(self, units: Sequence[int]) -> Sheet:
+    def sheet(self, units: Sequence[int], width: int | None) -> Sheet:
         """What was seen, in words."""
         sheet = Sheet()
         ranges = [f"{k} {number(a, 3)} .. {number(b, 3)}" for k, (a, b) in self._ranges.items()]
         sheet.add(("over all  ", "dim"), "   ".join(ranges))
-        gates = [f"{k} {percent(n / self._numbers)}" for k, n in self._stuck.items()]
-        if gates:
-            told = f"gates within {STUCK:g} of 0 or 1:  {'   '.join(gates)}"
-            sheet.add(("stuck     ", "dim"), told)
-        dead = [] if self._reach is None else [
-            units[int(u)] for u in np.flatnonzero(self._reach < DEAD)
-        ]  # fmt: skip
-        if dead:
-            some = ", ".join(map(str, dead[:8])) + (", ..." if len(dead) > 8 else "")
-            sheet.add(
-                ("dead      ", "dim"),
-                f"{_count(len(dead), 'unit')} with |h| below {DEAD:g} throughout: {some}",
-            )
+        sheet.extend(saturation_sheet(self.counts, units, width))
         sheet.add(
             ("next      ", "dim"),
             "--units 0:4 opens units, --batch 0 a row; -o out.npz keeps everything",
         )
         return sheet
+
+
+def _seen(arrays: Mapping[str, Array], window: Window) -> OverAll:
+    over_all = OverAll(window)
+    over_all.see({name: array for name, array in arrays.items() if name in SEEN})
+    return over_all

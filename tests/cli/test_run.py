@@ -75,6 +75,44 @@ def test_activation_changes_candidate_and_output(lstm: Lstm) -> None:
     assert np.abs(h_of(kept.out) - h).max() > 1e-4
 
 
+# ---- stuck gates and dead units
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Path:
+    """Four units: the input gate of unit 0 is shut, the output gate of unit 3 too; f of 1 open."""
+    rng = np.random.default_rng(0)
+    bias = np.zeros(16)
+    bias[[0, 9, 15]] = -20, 12, -30  # i g f o
+    path = tmp_path / "stuck.npz"
+    kernel, inputs = rng.normal(size=(7, 16)), rng.normal(size=(12, 3))
+    np.savez(path, kernel=kernel, bias=bias, inputs=inputs)
+    return path
+
+
+def test_stuck_gates_and_dead_units_are_named(lstm: Lstm, stuck: Path) -> None:
+    out = lstm("run", stuck).out
+    assert "i near 0 in unit 0 (100 %)" in out
+    assert "f near 1 in unit 1 (100 %)" in out
+    assert "o near 0 in unit 3 (100 %)" in out
+    assert "units 0 (100 %), 3 (100 %)" in out.splitlines()[-1]
+    assert "near" not in lstm("run", stuck, "--steps", "0:2").out
+    assert "near" not in lstm("run", WEIGHTS, INPUTS).out
+    assert "unit 0 (100 %)" not in lstm("run", stuck, "--units", "1:3").out
+    assert "f near 1 in unit 1 (100 %)" in lstm("run", stuck, "--units", "1:3").out
+
+
+def test_a_long_run_names_them_too(lstm: Lstm, stuck: Path) -> None:
+    held = dict(np.load(stuck))
+    held["inputs"] = np.random.default_rng(2).normal(size=(20_000, 3))
+    np.savez(stuck, **held)
+    out = lstm("run", stuck).out
+    assert "steps left out" in out
+    assert "f near 1 in unit 1 (100 %)" in out
+    assert lstm("run", stuck, "--show", "z").status == 0
+    assert "f near 1" in lstm("plot", stuck, "--array", "h").out
+
+
 # ---- how files are named and read
 
 
