@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lstmcli.cli import Command
-from lstmcli.cli.console import remark, show, standard_input, width
+from lstmcli.cli.console import depth, is_rich, remark, show, standard_input, width
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
 from lstmcli.inspecting import inspect_files
 from lstmcli.saving import standard_output
@@ -20,7 +20,10 @@ from lstmcli.views.inspection import inspection_sheet
 @click.option("--all", "all_", is_flag=True, help="Every tensor, however many there are.")
 @click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
               help="For people, or for programs.")  # fmt: skip
-def command(file: tuple[str, ...], all_: bool, format: str, **options: Any) -> int:
+@click.option("--heat/--no-heat", default=None, help="Draw the weights; a terminal does.")
+def command(
+    file: tuple[str, ...], all_: bool, format: str, heat: bool | None, **options: Any
+) -> int:
     """Show what a file holds: tensors, LSTMs, and how each would be read.
 
     \b
@@ -39,5 +42,7 @@ def command(file: tuple[str, ...], all_: bool, format: str, **options: Any) -> i
 
         formats.write(standard_output(), "json", {}, inspection.to_json())
     else:
-        show([inspection_sheet(inspection, file, settings, width=width(), show_all=all_)])
+        pictures = depth() if (is_rich() if heat is None else heat) else None
+        told: dict[str, Any] = {"width": width(), "show_all": all_, "pictures": pictures}
+        show([inspection_sheet(inspection, file, settings, **told)])
     return 0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lstmcli import formats, saving
 from lstmcli.cli import Command, Ended, interrupts
-from lstmcli.cli.console import remark, standard_input
+from lstmcli.cli.console import depth, remark, standard_input
 from lstmcli.cli.effort import effort
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
 from lstmcli.core.model import Trace
@@ -52,6 +52,7 @@ class Output(NamedTuple):
 @click.option("--steps", metavar="A:B", help="Steps of the table; : is all.")
 @click.option("--batch", metavar="A:B", help="Rows of the table.")
 @click.option("--units", metavar="A:B", help="Units of the table.")
+@click.option("--heat", is_flag=True, help="Shade the cells of the table.")
 @click.option("--threads", type=click.IntRange(min=1), help="Cores to use; all without.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to run on (extra: dask).")
 @click.option("--engine", metavar="NAME", help="A framework that runs it instead: torch, ...")
@@ -147,9 +148,16 @@ def _window(options: dict[str, Any]) -> Window:
             raise UserError(
                 f"--show {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
             )
-    return Window(
-        tuple(show_), options["steps"], options["batch"], options["units"], options["digits"]
-    )
+    shown = tuple(show_), options["steps"], options["batch"], options["units"], options["digits"]
+    return Window(*shown, _colors() if options["heat"] else "")
+
+
+def _colors() -> str:
+    """How many colours there are to shade with."""
+    if (colors := depth()) == "none":
+        remark("--heat shades with colours, and here are none: --color always brings them")
+        return ""
+    return colors
 
 
 def _streams(job: Job, output: Output) -> bool:

@@ -110,13 +110,13 @@ def drawn(panel: Panel, depth: str) -> list[list[Span]]:
             label = f"{label}▶"
         elif tall * grain.units > 1 and (first // tall) % 2:
             label = ""
-        painted = _painted(levels[first : first + tall], panel.scale, grain, depth)
+        painted = painted_cells(levels[first : first + tall], panel.scale, grain, depth)
         lines.append([(label.ljust(gutter), style), *painted])
     lines += [filled(line, wide) for line in _axis(panel.steps, grain, gutter)]
     return [filled(line, max(wide, _wide(lines))) for line in lines]
 
 
-def _painted(rows: Array, scale: Scale, grain: Grain, depth: str) -> Iterator[Span]:
+def painted_cells(rows: Array, scale: Scale, grain: Grain, depth: str) -> Iterator[Span]:
     """One line of cells: one row of levels, or two in the halves of each character."""
     if depth in ("none", "16"):
         for level in rows[0].tolist():
@@ -193,7 +193,7 @@ def beside(panels: Sequence[list[list[Span]]], room: int, gap: int = 3) -> Itera
 
 def legend(name: str, scale: Scale, depth: str) -> list[Span]:
     """The colours of a scale between its numbers."""
-    cells = list(_painted(np.linspace(0, 1, 24)[None], scale, Grain(1, 1, 1, False), depth))
+    cells = list(painted_cells(np.linspace(0, 1, 24)[None], scale, Grain(1, 1, 1, False), depth))
     low, high = (f"{n:g}" for n in (scale.low, scale.high))
     half = len(cells) // 2 if scale.signed else len(cells)
     middle = [(" 0 ", "")] if scale.signed else []

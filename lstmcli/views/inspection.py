@@ -13,11 +13,13 @@ from lstmcli.core.names import spaced
 from lstmcli.core.settings import option_words
 from lstmcli.core.spelling import gates_apart
 from lstmcli.views.numbers import number
-from lstmcli.views.prose import apart, labelled
+from lstmcli.views.prose import PLAIN_WIDTH, apart, labelled
 from lstmcli.views.sheet import ASSUMED, DIFFERS, Column, Sheet, fit, table
+from lstmcli.views.weights import weights_sheet
 
 LINES = 24  # of the tensors' list; more are summed up
 DIGITS = 4
+PICTURES = 4  # cells of one LSTM whose weights are drawn
 
 Named = list[tuple[str, Tensor]]
 
@@ -29,11 +31,12 @@ def inspection_sheet(
     *,
     width: int | None,
     show_all: bool = False,
+    pictures: str | None = None,
 ) -> Sheet:
     """The tensors, the LSTMs, and the next thing to type.
 
     ``paths`` and ``settings`` are as typed, for the command that comes next; ``show_all`` lists
-    tensors however many there are.
+    tensors however many there are; ``pictures`` draws the gates' weights in so many colours.
     """
     sheet = _head(inspection, width)
     sheet.add()
@@ -41,6 +44,8 @@ def inspection_sheet(
     for lstm in inspection.lstms:
         sheet.add()
         sheet.extend(_lstm(lstm, width))
+        if pictures is not None:
+            sheet.extend(_pictures(lstm, width, pictures))
     sheet.extend(_problems(inspection, width))
     sheet.add()
     # A command is never wrapped: it is there to be copied.
@@ -181,6 +186,18 @@ def _gates(lstm: Lstm, width: int | None) -> Sheet:
     sheet = table(kept)
     if len(kept) < len(columns):
         sheet.add(("no room for the spread: a wider window", "dim"))
+    return sheet
+
+
+def _pictures(lstm: Lstm, width: int | None, depth: str) -> Sheet:
+    """The weights of the first cells, to be looked at."""
+    sheet = Sheet()
+    cells = lstm.model.cells
+    for name, cell in cells[:PICTURES]:
+        sheet.add()
+        sheet.extend(weights_sheet(name * (len(cells) > 1), cell, width or PLAIN_WIDTH, depth))
+    if len(cells) > PICTURES:
+        sheet.add((f"{len(cells) - PICTURES} more cells are not drawn: --layer N picks", "dim"))
     return sheet
 
 

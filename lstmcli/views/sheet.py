@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 Span = tuple[str, str]
 """A piece of text and its style: "", "bold", "dim", or a finding's colour."""
 
-# Of the 256 colours, those that are read as well on white as on black; a terminal that has only
-# sixteen gets the nearest.
+# Of the 256 colours, those that are read as well on white as on black.
 ASSUMED = "color(130)"
 DIFFERS = "color(160)"
 AGREES = "color(28)"
+WITH_SIXTEEN = {ASSUMED: "magenta", DIFFERS: "red", AGREES: "green"}  # yellow is lost on white
 
 
 class Sheet:
@@ -51,8 +51,10 @@ class Sheet:
         """Render line by line. Nothing is wrapped or cut here: the layout has been done."""
         from rich.segment import Segment
 
+        told = WITH_SIXTEEN if console.color_system == "standard" else {}
         for line in self.lines:
             for text, style in line:
+                style = told.get(style, style)
                 yield Segment(text, console.get_style(style) if style else None)
             yield Segment.line()
 
@@ -66,6 +68,7 @@ class Column(NamedTuple):
     left: bool = False  # text lines up on the left, numbers on the right
     least: int = 0  # the width that other pieces of the same table need
     rank: int = 0  # the highest rank is the first to go when the width is too small; 0 never goes
+    styles: Sequence[str] = ()  # of each cell, where they differ
 
     @property
     def width(self) -> int:
@@ -104,7 +107,10 @@ def table(
         spans: list[Span] = []
         for n, (column, (text, style)) in enumerate(zip(columns, cells, strict=True)):
             padded = text.ljust(widths[n]) if column.left else text.rjust(widths[n])
-            spans.append(((space if n else "") + padded, style))
+            if column.styles and n:  # what is between two cells has no colour
+                spans += [(space, ""), (padded, style)]
+            else:
+                spans.append(((space if n else "") + padded, style))
         sheet.add(*spans)
 
     if headings:
@@ -112,5 +118,5 @@ def table(
     if rule:
         sheet.add(("─" * (sum(width + gap for width in widths) - gap), "dim"))
     for row in range(max((len(c.cells) for c in columns), default=0)):
-        line([(column.cells[row], column.style) for column in columns])
+        line([(c.cells[row], c.styles[row] if c.styles else c.style) for c in columns])
     return sheet

@@ -16,6 +16,7 @@ from lstmcli.core.names import HOME, spaced
 from lstmcli.core.saturation import Saturation, is_stuck
 from lstmcli.views.numbers import number, parse_selection, percent
 from lstmcli.views.saturation import saturation_sheet
+from lstmcli.views.shading import shade, shading_legend
 from lstmcli.views.sheet import ASSUMED, Column, Sheet, places_that_fit, table
 from lstmcli.views.window import Window
 
@@ -147,6 +148,8 @@ def trace_sheets(
             yield heading
         own = _shown(trace, window.show, cell)
         yield from _cell_sheets(own, window, width, (seen or {}).get(cell))
+    if window.heat:
+        yield shading_legend(window.heat)
 
 
 class Part(NamedTuple):
@@ -217,10 +220,12 @@ def _cell_sheets(
         if seen is not None and seen.counts.anything:
             yield saturation_sheet(seen.counts, picked_units, width, shares=False)
         return
-    yield from _pieces(
-        lambda steps: _summary_columns(picked, steps, window), part.steps, width,
-        peek=_lasting(picked),
-    )  # fmt: skip
+
+    def columns(steps: Sequence[int]) -> list[Column]:
+        built = _summary_columns(picked, steps, window)
+        return shade(built, window.heat) if window.heat else built
+
+    yield from _pieces(columns, part.steps, width, peek=_lasting(picked))
     yield (seen or _seen(arrays, window)).sheet(picked_units, width)
 
 
@@ -268,7 +273,8 @@ def _opened(
     blank = not wide and len(rows) * len(units) > 1
 
     def columns(steps: Sequence[int]) -> list[Column]:
-        return build(arrays, steps, rows, units, batch, window)
+        built = build(arrays, steps, rows, units, batch, window)
+        return shade(built, window.heat) if window.heat else built
 
     yield from _pieces(columns, parts, width, gap, blank, _lasting(arrays))
 

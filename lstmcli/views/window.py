@@ -15,3 +15,4 @@ class Window(NamedTuple):
     rows: str | None = None
     units: str | None = None
     digits: int | None = None
+    heat: str = ""  # how many colours there are to shade cells with; "": they are not shaded
