@@ -114,7 +114,7 @@ def invoke(args: Sequence[str]) -> int:
         if reconfigure:  # a terminal without Unicode shows ? for a rule, instead of an error
             reconfigure(errors="replace")
     try:
-        result = lstm.main(list(args), prog_name="lstm", standalone_mode=False)
+        result = lstm.main(list(args), prog_name="lstm", standalone_mode=False, obj=list(args))
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
@@ -178,7 +178,17 @@ def interrupts(stop: Any) -> Iterator[None]:
 
 
 class Command(click.Command):
-    """A command whose interruption is an exception, so that partial files are removed."""
+    """A command whose interruption is an exception, so that partial files are removed.
+
+    One that shows a ``screen`` takes the options of `lstmcli.cli.console.screen_options`.
+    """
+
+    def __init__(self, *args: Any, screen: bool = True, **told: Any) -> None:
+        super().__init__(*args, **told)
+        if screen:
+            from lstmcli.cli.console import screen_options
+
+            self.params += screen_options()
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the body, all imports done."""
@@ -190,7 +200,10 @@ class Command(click.Command):
             if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
                 signal.signal(getattr(signal, name), _end)
         try:
-            return super().invoke(ctx)
+            from lstmcli.cli.console import recorded
+
+            with recorded(ctx):
+                return super().invoke(ctx)
         except KeyboardInterrupt:  # click would print an empty line for it
             raise Ended(INTERRUPTED) from None
         except BrokenPipeError:  # and give this the status of a difference

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from lstmcli.errors import UserError
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from lstmcli.views.sheet import Sheet
+    from lstmcli.views.sheet import Sheet, Span
 
 DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
 """What rich calls the colours of a terminal, and what the views call them."""
@@ -26,7 +29,7 @@ class Screen:
     def __init__(self) -> None:
         self.color = "auto"  # --color
         self.files: dict[str, str] = {}  # "svg" or "html" to the file that the screen goes to
-        self.sheets = 0  # shown so far
+        self.lines: list[Sequence[Span]] = []  # that will be in those files
         self._console: Console | None = None
 
     @property
@@ -52,13 +55,7 @@ class Screen:
     def _made(self) -> Console:
         from rich.console import Console
 
-        told: dict[str, Any] = {"highlight": False, "no_color": not self.colored}
-        if self.files:
-            from io import StringIO
-
-            told |= {"record": True, "file": StringIO(), "width": width()}
-            told |= {"color_system": "truecolor", "legacy_windows": False}
-        return Console(force_terminal=True, **told)
+        return Console(force_terminal=True, highlight=False, no_color=not self.colored)
 
 
 def screen() -> Screen:
@@ -80,6 +77,8 @@ def depth() -> str:
     own = screen()
     if not (own.rich and own.colored):
         return "none"
+    if own.files:
+        return "truecolor"
     return DEPTHS.get(own.console().color_system or "", "none")
 
 
@@ -99,11 +98,71 @@ def show(sheets: Iterable[Sheet]) -> None:
     """Print sheets to stdout, or to the files that were asked for."""
     own = screen()
     for sheet in sheets:
-        own.sheets += 1
-        if own.files or (own.rich and own.color != "never"):
+        if own.files:
+            own.lines += sheet.lines
+        elif own.rich and own.color != "never":
             own.console().print(sheet, end="", soft_wrap=True)
         else:
             sys.stdout.write(sheet.plain())
+
+
+def screen_options() -> list[click.Parameter]:
+    """What every command with a screen takes: colours, and files that the screen goes to."""
+
+    def color(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            screen().color = value
+
+    def file(ctx: click.Context, parameter: click.Parameter, path: str | None) -> None:
+        if path is not None:
+            screen().files[str(parameter.name)] = path
+
+    told: dict[str, Any] = {"expose_value": False, "is_eager": True}
+    return [
+        click.Option(["--color"], type=click.Choice(["auto", "always", "never"]), callback=color,
+                     help="Colours: if it is a terminal, always, or never.", **told),
+        click.Option(["--svg"], metavar="FILE", callback=file,
+                     help="Write the screen to a picture, instead of showing it.", **told),
+        click.Option(["--html"], metavar="FILE", callback=file,
+                     help="Write the screen to a page.", **told),
+    ]  # fmt: skip
+
+
+@contextmanager
+def recorded(ctx: click.Context) -> Iterator[None]:
+    """Write the files of a screen once its command is done.
+
+    Raises
+    ------
+    UserError
+        if the command showed no screen, or a file cannot be written.
+    """
+    yield
+    own = screen()
+    if not own.files:
+        return
+    if not own.lines:
+        option, path = next(iter(own.files.items()))
+        raise UserError(f"--{option} {path}: no screen was shown; leave out -f and -o.")
+    from lstmcli import formats
+    from lstmcli.views.pages import WRITTEN, with_prompt
+
+    command = _typed(ctx.obj or [])
+    lines = with_prompt(command, own.lines)
+    for kind, path in own.files.items():
+        with formats.atomically(path) as stream:
+            stream.write(WRITTEN[kind](lines, command, width() or 80).encode())
+
+
+def _typed(words: Sequence[str]) -> str:
+    """The command line, without what says where its screen goes."""
+    from shlex import join
+
+    kept, options = ["lstm"], {"--svg", "--html", "--color"}
+    for n, word in enumerate(words):
+        if word.partition("=")[0] not in options and (not n or words[n - 1] not in options):
+            kept.append(word)
+    return join(kept)
 
 
 class Bar:

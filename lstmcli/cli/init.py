@@ -12,7 +12,7 @@ from lstmcli.core.initialise import INITIALIZERS, initialise
 from lstmcli.errors import UserError
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, screen=False)
 @click.option("--inputs", type=int, required=True, help="Numbers that enter at a step.")
 @click.option("--units", type=int, required=True, help="Cells.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,

@@ -22,7 +22,7 @@ PLAIN_WIDTH = 80
 GUTTER = 6  # room for the numbers of units
 LINES = 8  # of each of many panels
 FEW, MORE_LINES = 2, 16  # of so few panels
-LABEL = 9
+LABEL = 10
 CHARTS = "ifgoch"  # the order of one unit's lines
 DIFFERENCE, GATES = "a - b", "gates"
 

@@ -42,7 +42,9 @@ def test_pictures_of_large_cells_fit_and_say_how(depth: str, width: int) -> None
     lines = weights_sheet("layer0", cell(100, 30), width, depth).plain().splitlines()
     assert all(len(line) <= width for line in lines)
     assert len(lines) < 20
-    assert re.search(r"farthest from 0 of \d+ x \d+ weights \(kernel\)", " ".join(" ".join(lines).split()))
+    assert re.search(
+        r"farthest from 0 of \d+ x \d+ weights \(kernel\)", " ".join(" ".join(lines).split())
+    )
 
 
 def test_a_coupled_gate_has_no_weights_to_draw() -> None:

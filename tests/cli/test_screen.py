@@ -1,0 +1,196 @@
+"""Colours, widths, and screens that go to files."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from lstmcli.cli import COMMANDS
+from lstmcli.cli import lstm as group
+from tests.cli.conftest import SAMPLE, TOP, Lstm
+
+WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+QUESTION = TOP / "samples" / "question"
+RUN = ("run", WEIGHTS, INPUTS)
+PLOT = ("plot", WEIGHTS, INPUTS)
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+# ---- colours
+
+
+def test_a_pipe_has_no_colour_unless_it_is_asked_for(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = lstm(*RUN).out
+    assert "\x1b" not in plain
+    assert "\x1b" in lstm(*RUN, "--color", "always").out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" in lstm(*RUN).out
+    assert lstm(*RUN, "--color", "never").out == plain
+
+
+COLOR = re.compile(r"\x1b\[[0-9;]*(3[0-8]|9[0-7]|4[0-8])[0-9;]*m")
+
+
+def test_no_color_goes_before_force_color_and_the_option_before_both(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    done = lstm(*PLOT, "--array", "h").out
+    assert not COLOR.search(done)
+    assert "····" in done  # characters in place of colours
+    assert COLOR.search(lstm(*PLOT, "--array", "h", "--color", "always").out)
+    monkeypatch.setenv("NO_COLOR", "")  # empty: as if it were not there
+    assert COLOR.search(lstm(*PLOT, "--array", "h").out)
+
+
+@pytest.mark.parametrize(
+    ("term", "colorterm", "mark"),
+    [
+        ("xterm-256color", "truecolor", r"\x1b\[48;2;\d+;\d+;\d+m"),
+        ("xterm-256color", "", r"\x1b\[48;5;\d+m"),
+        ("xterm", "", r"\x1b\[(31|94)m[·=░-]+"),
+    ],
+)
+def test_as_many_colours_as_the_terminal_has(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, term: str, colorterm: str, mark: str
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("COLORTERM", colorterm)
+    out = lstm(*PLOT, "--array", "h", "--color", "always").out
+    assert re.search(mark, out)
+    others = {"48;2;": "truecolor" in colorterm, "48;5;": "48;5" in mark}
+    for code, expected in others.items():
+        assert (f"\x1b[{code}" in out) == expected
+
+
+def test_what_is_coloured_reads_the_same_without(lstm: Lstm) -> None:
+    for words in (RUN, ("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt")):
+        painted = ESCAPE.sub("", lstm(*words, "--color", "always").out)
+        plain = lstm(*words).out
+        assert set(plain.split()) - set(painted.split()) <= {"2.30e0", "rel", "max"}
+
+
+@pytest.mark.parametrize("width", [80, 200])
+@pytest.mark.parametrize("command", [RUN, PLOT, (*PLOT, "--unit", 0), ("inspect", WEIGHTS)])
+def test_a_screen_is_as_wide_as_it_is(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, width: int, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.chdir(TOP)
+    words = [str(w).replace(f"{TOP}/", "") for w in command]
+    lines = ESCAPE.sub("", lstm(*words, "--color", "always").out).splitlines()
+    assert max(map(len, lines)) <= width
+    assert max(map(len, lines)) > 60
+
+
+def test_a_wide_screen_has_panels_side_by_side(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
+    for width, panels in ((40, 1), (80, 2), (200, 6)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        out = ESCAPE.sub("", lstm(*PLOT, "--color", "always").out)
+        line = next(line for line in out.splitlines() if "  h  output" in line)
+        words = ("output", "cell state", "input gate", "forget gate", "candidate", "output gate")
+        assert sum(word in line for word in words[1:]) + 1 == panels
+
+
+def test_heat_needs_colours_and_says_so(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    done = lstm(*RUN, "--heat")
+    assert done.status == 0
+    assert "--color always" in done.err
+    assert done.out == lstm(*RUN).out
+    painted = lstm(*RUN, "--heat", "--color", "always")
+    assert painted.err == ""
+    assert len(COLOR.findall(painted.out)) > 7 * 3 * 6
+
+
+# ---- files
+
+
+class Text(HTMLParser):
+    """The text of the lines of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "div":
+            self.lines.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.lines and data != "\n":
+            self.lines[-1] += data
+
+
+@pytest.mark.parametrize("words", [RUN, PLOT, (*PLOT, "--unit", "1"), ("inspect", WEIGHTS)])
+def test_a_page_holds_what_the_terminal_shows(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    screen = ESCAPE.sub("", lstm(*words, "--color", "always").out)
+    assert lstm(*words, "--html", "screen.html") == (0, "", "")
+    lines = Text(Path("screen.html").read_text()).lines
+    assert lines[0].startswith(f"$ lstm {words[0]} ")
+    assert "--html" not in lines[0]
+    assert [line.rstrip() for line in lines[1:]] == [line.rstrip() for line in screen.splitlines()]
+
+
+def test_a_picture_holds_the_words_of_the_terminal_where_they_stand(lstm: Lstm) -> None:
+    screen = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "--color", "always")
+    done = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "--svg", "s.svg")
+    assert (done.status, done.out) == (1, "")
+    picture = ElementTree.parse("s.svg").getroot()
+    rows: dict[float, str] = {}
+    for text in picture.iter("{http://www.w3.org/2000/svg}text"):
+        column = round((float(text.attrib["x"]) - 14) / 8.43)
+        y = float(text.attrib["y"])
+        rows[y] = rows.get(y, "").ljust(column) + unescape(text.text or "")
+    shown = [line.rstrip() for line in ESCAPE.sub("", screen.out).splitlines() if line.strip()]
+    assert [row for _, row in sorted(rows.items())][1:] == shown
+
+
+def test_pictures_fetch_nothing_and_follow_light_and_dark(lstm: Lstm) -> None:
+    lstm(*PLOT, "--svg", "s.svg", "--html", "s.html")
+    for name in ("s.svg", "s.html"):
+        page = Path(name).read_text()
+        assert "prefers-color-scheme: dark" in page
+        assert set(re.findall(r"https?://[^\"]*", page)) <= {"http://www.w3.org/2000/svg"}
+        assert "url(" not in page
+    before = Path("s.svg").read_bytes()
+    lstm(*PLOT, "--svg", "s.svg")
+    assert Path("s.svg").read_bytes() == before
+
+
+def test_names_with_marks_of_their_own_are_no_markup(lstm: Lstm) -> None:
+    name = "<b>&amp;.npz"
+    Path(name).write_bytes(WEIGHTS.read_bytes())
+    lstm("inspect", name, "--svg", "s.svg", "--html", "s.html")
+    root = ElementTree.parse("s.svg").getroot()
+    assert any(name in (text.text or "") for text in root.iter())
+    assert name in "".join(Text(Path("s.html").read_text()).lines)
+
+
+def test_what_has_no_screen_has_no_picture(lstm: Lstm) -> None:
+    done = lstm(*RUN, "-f", "json", "--svg", "s.svg")
+    assert done.status == 2
+    assert "no screen was shown" in done.err
+    assert not Path("s.svg").exists()
+    assert lstm(*RUN, "--svg", "nowhere/s.svg").status == 2
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_with_a_screen_takes_its_options(name: str) -> None:
+    command = group.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    names = {parameter.name for parameter in command.params}
+    assert {"color", "svg", "html"} <= names or name in ("init", "completion", "help")
