@@ -31,6 +31,8 @@ COMMANDS = {
     "check": "Run the same weights through real frameworks, and compare.",
     "convert": "Write the same network in the tensors of another framework.",
     "conventions": "List how each framework names, lays out and runs an LSTM.",
+    "help": "Show the help of a command.",
+    "completion": "Complete commands, options, files and names in your shell.",
     "init": "Make reproducible weights, and inputs to go with them.",
 }
 """Each command and its line of help, which is the first line of its docstring: a test compares."""
@@ -74,6 +76,17 @@ class LazyGroup(click.Group):
         with one_blas_thread():
             command: click.Command = import_module(f"lstmcli.cli.{cmd_name}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Commands by the table, without importing any."""
+        from click.shell_completion import CompletionItem
+
+        commands = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -185,10 +198,14 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, screen: bool = True, **told: Any) -> None:
         super().__init__(*args, **told)
-        if screen:
-            from lstmcli.cli.console import screen_options
+        from lstmcli.cli.complete import FILE
+        from lstmcli.cli.console import screen_options
 
-            self.params += screen_options()
+        self.params += screen_options() if screen else []
+        for parameter in self.params:  # what is a file is completed as one
+            named = isinstance(parameter, click.Argument) or "FILE" in (parameter.metavar or "")
+            if named and parameter.type is click.STRING:
+                parameter.type = FILE
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the body, all imports done."""

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from lstmcli.cli import Command
+from lstmcli.cli import Command, complete
 from lstmcli.cli.console import show, width
 from lstmcli.core.conventions import CONVENTIONS
 from lstmcli.core.recognise import find_convention
@@ -15,7 +15,7 @@ from lstmcli.views.conventions_table import convention_sheet, conventions_sheet
 
 
 @click.command(cls=Command)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete.values_of("convention"))
 @click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
               help="For people, or for programs.")  # fmt: skip
 def command(name: str | None, format: str) -> int:

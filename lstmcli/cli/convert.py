@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lstmcli.cli import Command
+from lstmcli.cli import Command, complete
 from lstmcli.cli.console import remark, show, standard_input, width
 from lstmcli.cli.options import named_settings, setting_options, settings_from
 from lstmcli.converting import convert
@@ -17,8 +17,14 @@ from lstmcli.views.conversion import conversion_sheet
 
 @click.command(cls=Command)
 @click.argument("paths", nargs=-1, required=True, metavar="SRC... DST")
-@click.option("--to", metavar="NAME", required=True, help="The convention of DST; see conventions.")
-@click.option("--to-set", multiple=True, metavar="NAME=VALUE",
+@click.option(
+    "--to",
+    metavar="NAME",
+    required=True,
+    shell_complete=complete.values_of("convention"),
+    help="The convention of DST; see conventions.",
+)
+@click.option("--to-set", multiple=True, metavar="NAME=VALUE", shell_complete=complete.settings,
               help="Store it in another form: forget_bias, gates, rows, ...")  # fmt: skip
 @setting_options
 @click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",

@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from lstmcli import formats, saving
-from lstmcli.cli import Command
+from lstmcli.cli import Command, complete
 from lstmcli.cli.console import remark, show, standard_input, width
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
 from lstmcli.deriving import derive
@@ -24,7 +24,12 @@ from lstmcli.views.traces import header_sheet
 @click.option("--unit", type=int, required=True, metavar="U", help="From 0; -1 is the last.")
 @click.option("--gate", type=click.Choice(list("ifgo")), help="This gate, term by term.")
 @click.option("--batch", type=int, default=0, metavar="N", help="Row of the batch, from 0.")
-@click.option("--cell", metavar="NAME", help="Which of several: layer0, layer1_reverse, ...")
+@click.option(
+    "--cell",
+    metavar="NAME",
+    shell_complete=complete.cells,
+    help="Which of several: layer0, layer1_reverse, ...",
+)
 @click.option("--against", metavar="FILE", help="Another's results, beside the lines they have.")
 @click.option("--terms", default="20", metavar="N|all", help="The largest terms to show: 20.")
 @click.option("--digits", type=click.IntRange(0, 17), help="Of all numbers.")
@@ -43,12 +48,12 @@ def command(
 
     \b
     lstm derive samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --step 1 --unit 0
-    lstm derive weights.npz inputs.npy --step 1 --unit 0 --gate f --against theirs.txt
+    lstm derive samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --step 1 --unit 0 --gate f
 
     Weights and inputs are given as for run. The last number of each line is the one that run
     gives, bit for bit. FILE is anything that diff reads.
     Exit status: 0 shown, and FILE agrees; 1 FILE has another number; 2 trouble.
-    """
+    """  # noqa: E501
     most = _most(terms)
     settings = settings_from(options)
     only_one_stdin([Named.parse(w) for w in weights], initial_state, lengths, mask, against)

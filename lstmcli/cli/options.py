@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lstmcli.cli import complete
 from lstmcli.core.settings import FLAGS, SETTINGS, WITH_OPTION, read_setting
 from lstmcli.errors import UserError
 
@@ -32,16 +33,20 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for each setting, and ``--set``; `settings_from` collects them."""
     function = reading_options(function)
     function = click.option(
-        "--set", "set_", multiple=True, metavar="NAME=VALUE",
+        "--set", "set_", multiple=True, metavar="NAME=VALUE", shell_complete=complete.settings,
         help=f"Any setting by name: {', '.join(n for n in SETTINGS if n not in WITH_OPTION)}.",
     )(function)  # fmt: skip
-    function = click.option("--layer", metavar="NAME|N", help="Which LSTM of several.")(function)
+    function = click.option(
+        "--layer", metavar="NAME|N", help="Which LSTM of several.", shell_complete=complete.layers
+    )(function)
     for name in reversed((*WITH_OPTION, *FLAGS)):
         setting, option = SETTINGS[name], f"--{name.replace('_', '-')}"
         if name in FLAGS:
             function = click.option(option, is_flag=True, default=None, help=setting.help)(function)
         else:
-            function = click.option(option, metavar="X", help=setting.help)(function)
+            function = click.option(
+                option, metavar="X", help=setting.help, shell_complete=complete.values_of(name)
+            )(function)
     return function
 
 

@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.cli import Command
+from lstmcli.cli import Command, complete
 from lstmcli.cli.console import depth, remark, show, standard_input, width
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
 from lstmcli.core.saturation import Saturation
@@ -33,7 +33,12 @@ from lstmcli.views.sheet import Sheet
 
 @click.command(cls=Command)
 @paths_argument("path")
-@click.option("--array", metavar="NAME,...", help="What to draw: h, c, i, f, g, o, z, layer0, ...")
+@click.option(
+    "--array",
+    metavar="NAME,...",
+    shell_complete=complete.arrays,
+    help="What to draw: h, c, i, f, g, o, z, layer0, ...",
+)
 @click.option("--unit", type=int, metavar="U", help="One unit, as lines over the steps.")
 @click.option("--steps", metavar="A:B", help="Steps to draw.")
 @click.option("--units", metavar="A:B", help="Units to draw.")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats, saving
-from lstmcli.cli import Command, Ended, interrupts
+from lstmcli.cli import Command, Ended, complete, interrupts
 from lstmcli.cli.console import depth, remark, standard_input
 from lstmcli.cli.effort import effort
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
@@ -47,8 +47,18 @@ class Output(NamedTuple):
 @click.option("--save-state", metavar="FILE", help="Write the last h and c (.npz, .json).")
 @click.option("-f", "--format", "screen", type=click.Choice(SCREEN), help="What stdout gets.")
 @click.option("-o", "--output", metavar="FILE", help="Write by suffix; - is stdout, with -f.")
-@click.option("--only", metavar="NAME,...", help="Members to write: h, c, ..., final_h, z.")
-@click.option("--show", metavar="NAME,...", help="Columns of the table: h,c,i,f,g,o,z.")
+@click.option(
+    "--only",
+    metavar="NAME,...",
+    shell_complete=complete.members,
+    help="Members to write: h, c, ..., final_h, z.",
+)
+@click.option(
+    "--show",
+    metavar="NAME,...",
+    shell_complete=complete.columns,
+    help="Columns of the table: h,c,i,f,g,o,z.",
+)
 @click.option("--steps", metavar="A:B", help="Steps of the table; : is all.")
 @click.option("--batch", metavar="A:B", help="Rows of the table.")
 @click.option("--units", metavar="A:B", help="Units of the table.")

@@ -23,14 +23,22 @@ class Setting(NamedTuple):
     values: str = ""  # the values in words, for messages and help
 
 
-def _one_of(*values: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
+class OneOf:
+    """Reads one of some words."""
+
+    def __init__(self, values: tuple[str, ...]) -> None:
+        self.values = values
+
+    def __call__(self, value: Any) -> str:
+        """The word; ValueError with all of them for another."""
         text = str(value)
-        if text not in values:
-            raise ValueError(f"{' or '.join(values)}.{did_you_mean(text, values)}")
+        if text not in self.values:
+            raise ValueError(f"{' or '.join(self.values)}.{did_you_mean(text, self.values)}")
         return text
 
-    return read
+
+def _one_of(*values: str) -> OneOf:
+    return OneOf(values)
 
 
 def _number(value: Any) -> float:

@@ -1,0 +1,38 @@
+"""``lstm help``: the help of a command, for those who look for it there."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+from lstmcli.cli import COMMANDS, Command
+from lstmcli.errors import UserError, did_you_mean
+
+
+def _commands(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(n, help=t) for n, t in COMMANDS.items() if n.startswith(incomplete)]
+
+
+@click.command(cls=Command, screen=False)
+@click.argument("name", metavar="[COMMAND]", required=False, shell_complete=_commands)
+@click.pass_context
+def command(ctx: click.Context, name: str | None) -> None:
+    """Show the help of a command.
+
+    \b
+    lstm help run
+    lstm help diff
+
+    Without a command, what commands there are.
+    """
+    group = ctx.find_root()
+    if name is None:
+        click.echo(group.get_help())
+        return
+    if name not in COMMANDS:
+        raise UserError(f"there is no command {name!r}.{did_you_mean(name, COMMANDS)}")
+    assert isinstance(group.command, click.Group)
+    asked = group.command.get_command(group, name)
+    assert asked is not None
+    with click.Context(asked, info_name=name, parent=group) as own:
+        click.echo(asked.get_help(own))

@@ -1,0 +1,90 @@
+"""Help: its examples run, it is where people look for it, and it knows near words."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lstmcli.cli import COMMANDS
+from lstmcli.cli import lstm as group
+from tests.cli.conftest import SAMPLE, TOP, Lstm
+
+WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+
+
+def examples(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip().startswith("lstm ")]
+
+
+def of(name: str) -> str:
+    command = group.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    return command.help or ""
+
+
+ALL = [(name, n) for name in COMMANDS for n in (0, 1)]
+
+
+@pytest.mark.parametrize(("name", "n"), ALL)
+def test_examples_run_on_the_samples(lstm: Lstm, tmp_path: Path, name: str, n: int) -> None:
+    (tmp_path / "samples").symlink_to(TOP / "samples")
+    example = examples(of(name))[n]
+    before, pipe, after = example.partition(" | ")
+    out = ""
+    for part in [before, after] if pipe else [before]:
+        done = lstm(*shlex.split(part)[1:], stdin=out.encode())
+        if "pip install 'lstmcli[" in done.err:
+            pytest.skip(f"{example}: a library is not there")
+        out = done.out
+    assert done.status in (0, 1), done.err
+    assert done.out or done.err
+
+
+def test_the_examples_of_the_whole_run_too(lstm: Lstm, tmp_path: Path) -> None:
+    (tmp_path / "samples").symlink_to(TOP / "samples")
+    found = examples(group.help or "")
+    assert len(found) == 2
+    for example in found:
+        assert lstm(*shlex.split(example)[1:]).status in (0, 1)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_is_its_help(lstm: Lstm, name: str) -> None:
+    done = lstm("help", name)
+    assert done == lstm(name, "--help")
+    assert done.status == 0
+    assert COMMANDS[name] in done.out
+
+
+def test_help_alone_lists_the_commands(lstm: Lstm) -> None:
+    done = lstm("help")
+    assert done == lstm("--help")
+    assert all(name in done.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (("rnu", WEIGHTS, INPUTS), "run"),
+        (("help", "inspcet"), "inspect"),
+        (("run", WEIGHTS, INPUTS, "--forgetbias", "0"), "--forget-bias"),
+        (("run", WEIGHTS, INPUTS, "--convention", "kears"), "keras"),
+        (("conventions", "pytorh"), "pytorch"),
+        (("convert", WEIGHTS, "out.npz", "--to", "kears"), "keras"),
+        (("run", WEIGHTS, INPUTS, "--activation", "rellu"), "relu"),
+        (("run", WEIGHTS, INPUTS, "--set", "forget_bais=0"), "forget_bias"),
+        (("run", WEIGHTS, INPUTS, "--only", "final_hh", "-o", "o.npz"), "final_h"),
+        (("run", WEIGHTS, INPUTS, "--show", "h,cc"), "c"),
+        (("plot", WEIGHTS, INPUTS, "--array", "ff"), "f"),
+    ],
+)
+def test_a_word_that_is_nearly_right_is_named(
+    lstm: Lstm, words: tuple[str, ...], near: str
+) -> None:
+    done = lstm(*words)
+    assert done.status == 2
+    assert done.out == ""
+    assert "Did you mean" in done.err
+    assert near in done.err.partition("Did you mean")[2]
