@@ -7,14 +7,16 @@ need. A file that cannot be read offers nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from lstmcli.errors import UserError
 
-Items = list[CompletionItem]
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+Items = list["CompletionItem"]
 Completer = Callable[[click.Context, click.Parameter, str], Items]
 
 RESULTS = ("h", "c", "i", "f", "g", "o", "z")
@@ -26,6 +28,8 @@ class File(click.types.StringParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
         """Files by the shell's own means."""
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem(incomplete, type="file")]
 
 
@@ -62,10 +66,10 @@ def settings(ctx: click.Context, parameter: click.Parameter, incomplete: str) ->
     """``NAME=``, and after it the values."""
     from lstmcli.core.settings import SETTINGS
 
-    name, equals, value = incomplete.partition("=")
+    name, equals, _ = incomplete.partition("=")
     if equals and name in SETTINGS:
-        return [CompletionItem(f"{name}={v}") for v in _values(name) if v.startswith(value)]
-    return [CompletionItem(f"{n}=", help=SETTINGS[n].help) for n in SETTINGS if n.startswith(name)]
+        return _starting((f"{name}={value}" for value in _values(name)), incomplete)
+    return _starting((f"{name}=" for name in SETTINGS), incomplete)
 
 
 def layers(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
@@ -114,6 +118,8 @@ def _next(names: Iterable[str], incomplete: str) -> Items:
 
 
 def _starting(names: Iterable[str], incomplete: str) -> Items:
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import CompletionItem
 
 from lstmcli.cli import COMMANDS, Command
 from lstmcli.errors import UserError, did_you_mean
 
 
-def _commands(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(n, help=t) for n, t in COMMANDS.items() if n.startswith(incomplete)]
+def _commands(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in COMMANDS if name.startswith(incomplete)]
 
 
 @click.command(cls=Command, screen=False)

@@ -16,7 +16,6 @@ from lstmcli.core.names import HOME, spaced
 from lstmcli.core.saturation import Saturation, is_stuck
 from lstmcli.views.numbers import number, parse_selection, percent
 from lstmcli.views.saturation import saturation_sheet
-from lstmcli.views.shading import shade, shading_legend
 from lstmcli.views.sheet import ASSUMED, Column, Sheet, places_that_fit, table
 from lstmcli.views.window import Window
 
@@ -149,6 +148,8 @@ def trace_sheets(
         own = _shown(trace, window.show, cell)
         yield from _cell_sheets(own, window, width, (seen or {}).get(cell))
     if window.heat:
+        from lstmcli.views.shading import shading_legend
+
         yield shading_legend(window.heat)
 
 
@@ -223,7 +224,7 @@ def _cell_sheets(
 
     def columns(steps: Sequence[int]) -> list[Column]:
         built = _summary_columns(picked, steps, window)
-        return shade(built, window.heat) if window.heat else built
+        return _heated(built, window)
 
     yield from _pieces(columns, part.steps, width, peek=_lasting(picked))
     yield (seen or _seen(arrays, window)).sheet(picked_units, width)
@@ -274,9 +275,18 @@ def _opened(
 
     def columns(steps: Sequence[int]) -> list[Column]:
         built = build(arrays, steps, rows, units, batch, window)
-        return shade(built, window.heat) if window.heat else built
+        return _heated(built, window)
 
     yield from _pieces(columns, parts, width, gap, blank, _lasting(arrays))
+
+
+def _heated(columns: list[Column], window: Window) -> list[Column]:
+    """The columns shaded, where that is asked for."""
+    if not window.heat:
+        return columns
+    from lstmcli.views.shading import shade
+
+    return shade(columns, window.heat)
 
 
 def _lasting(arrays: Mapping[str, Array]) -> bool:
