@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lstmcli import formats, loading, saving
 from lstmcli.comparing import side_of_document
-from lstmcli.core.alignment import SEQUENCE, STEP_ORDER, ArrayName, sequence
+from lstmcli.core.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.compare import LONE, Place, Side, compare, matched
 from lstmcli.core.names import HOME
 from lstmcli.core.run import run
@@ -122,8 +122,10 @@ def read_drawable(
 
 
 def _is_result(document: Document) -> bool:
-    bases = {name.rpartition(".")[2] for name in document.arrays}
-    return LONE in bases or bool(bases & set(STEP_ORDER))
+    """Whether a file holds what a run gives; a state to start from is nothing of the kind."""
+    names = [name for name in document.arrays if not name.startswith(loading.STATE)]
+    bases = {name.rpartition(".")[2] for name in names}
+    return LONE in bases or bool(bases & {*STEP_ORDER, *FINALS})
 
 
 def _of_run(job: Job, keep: Sequence[str]) -> Drawable:

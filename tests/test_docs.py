@@ -1,8 +1,8 @@
-"""What README and the samples' walk show is what the program prints.
+"""What README and the samples' walk show is what the program prints, pictures included.
 
     python -m tests.test_docs
 
-writes today's output into the documents.
+writes today's output into the documents, and draws the pictures.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ import pytest
 
 TOP = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "samples/README.md")
+QUESTION, CELL = "samples/question", "samples/forget-bias"
+PICTURES = {  # of screens, drawn by the tool itself
+    f"{QUESTION}/diff.svg": f"lstm diff {QUESTION}/tensorflow.txt {QUESTION}/numpy.txt",
+    f"{CELL}/plot.svg": f"lstm plot {CELL}/weights.npz {CELL}/inputs.npy",
+}
 BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:(?!```).*\n)*)```$", re.M)
 
 
@@ -40,6 +45,13 @@ def output_of(command: str, folder: Path) -> str:
     return done.stdout.rstrip("\n") + "\n"
 
 
+def drawn(command: str, folder: Path) -> str:
+    """The picture of a command's screen, at 100 columns."""
+    path = folder / "screen.svg"
+    output_of(f"COLUMNS=100 NO_COLOR= {command} --svg {path}", folder)
+    return path.read_text()
+
+
 def filled(text: str, folder: Path) -> str:
     """A document with the output of each command under it."""
     return BLOCK.sub(
@@ -52,6 +64,20 @@ def test_shown_outputs_are_the_program_s(document: str, tmp_path: Path) -> None:
     text = (TOP / document).read_text()
     assert len(BLOCK.findall(text)) >= 3
     assert filled(text, tmp_path) == text
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_pictures_are_of_today_s_screens(picture: str, tmp_path: Path) -> None:
+    assert drawn(PICTURES[picture], tmp_path) == (TOP / picture).read_text()
+    assert f"({picture})" in (TOP / "README.md").read_text()
+
+
+def test_readme_opens_with_a_sentence_and_a_picture() -> None:
+    title, sentence, picture, start, *_ = (TOP / "README.md").read_text().split("\n\n")
+    assert title.startswith("# ")
+    assert sentence.count("\n") == 0
+    assert picture.startswith("![lstm ")
+    assert start == "## Quick start"
 
 
 def test_quick_start_opens_with_two_commands_of_one_line() -> None:
@@ -68,3 +94,6 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as scratch:
             path = TOP / name
             path.write_text(filled(path.read_text(), Path(scratch)))
+    for picture, command in PICTURES.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            (TOP / picture).write_text(drawn(command, Path(scratch)))

@@ -114,8 +114,11 @@ def screen_options() -> list[click.Parameter]:
             screen().color = value
 
     def file(ctx: click.Context, parameter: click.Parameter, path: str | None) -> None:
+        kind = str(parameter.name)
         if path is not None:
-            screen().files[str(parameter.name)] = path
+            if not path.lower().endswith(f".{kind}"):
+                raise UserError(f"--{kind} {path}: takes a name that ends in .{kind}")
+            screen().files[kind] = path
 
     told: dict[str, Any] = {"expose_value": False, "is_eager": True}
     return [

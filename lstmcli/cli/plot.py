@@ -78,7 +78,8 @@ def command(
         for text in found.job.model.remarks:
             remark(text)
     row = batch if batch is not None else _row_of_first(found)
-    cut = Cut(steps, units if unit is None else str(unit), row, pool)
+    chosen = (units, "--units") if unit is None else (str(unit), "--unit")
+    cut = Cut(steps, chosen[0], row, pool, chosen[1])
     arrays = found.chosen(names)
     hidden = found.cells if names is None and "h" in found.arrays else []
     told = Told(found.differs, found.first, found.rows, hidden)

@@ -40,6 +40,7 @@ class Cut(NamedTuple):
     units: str | None = None
     row: int = 0
     pool: str = "mean"
+    option: str = "--units"  # what ``units`` were given by
 
 
 class Told(NamedTuple):
@@ -80,17 +81,23 @@ def parts(arrays: Mapping[str, Array], cut: Cut, told: Told) -> list[Part]:
     UserError
         for steps, units or a row that are not there.
     """
-    return [_part(name, array, cut, told) for name, array in arrays.items()]
+    width = max(array.shape[2] for array in arrays.values())
+    units = parse_selection(cut.units, width, cut.option, "unit") or range(width)
+    made = [_part(name, array, units, cut, told) for name, array in arrays.items()]
+    return [part for part in made if part is not None]
 
 
-def _part(name: str, array: Array, cut: Cut, told: Told) -> Part:
+def _part(name: str, array: Array, wanted: Sequence[int], cut: Cut, told: Told) -> Part | None:
+    """One array cut out; None where it has none of the units, as h of a projection may."""
     length, rows, width = array.shape
     steps = parse_selection(cut.steps, length, "--steps", "step") or range(length)
-    units = parse_selection(cut.units, width, "--units", "unit") or range(width)
+    units = [unit for unit in wanted if unit < width]
     (row,) = parse_selection(str(cut.row), rows, "--batch", "row") or (0,)
-    values = array[:, row]  # (T, H)
+    if not units:
+        return None
+    values = array[:, row].astype(np.float64)  # (T, H)
     values = values if cut.steps is None else values[list(steps)]
-    values = values if cut.units is None else values[:, list(units)]
+    values = values if cut.units is None else values[:, units]
     part = Part(name, values, steps, units, _kind(name, values, told.differs))
     first = told.first
     if first is None or first.step not in steps or first.unit not in units:

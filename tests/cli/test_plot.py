@@ -111,7 +111,7 @@ def test_one_unit_as_lines(lstm: Lstm) -> None:
     titles = [line.split()[0] for line in out.splitlines() if "[1]" in line]
     assert titles == ["i[1]", "f[1]", "g[1]", "o[1]", "c[1]", "h[1]"]
     assert any("⠤" in line for line in out.splitlines())
-    assert lstm("plot", WEIGHTS, INPUTS, "--unit", 9).status == 2
+    assert "--unit 9: takes one unit of 0 to 2" in lstm("plot", WEIGHTS, INPUTS, "--unit", 9).err
 
 
 def test_a_line_is_as_high_as_its_number(lstm: Lstm) -> None:
@@ -165,6 +165,67 @@ def test_a_number_that_is_none_is_marked(lstm: Lstm) -> None:
     assert done.status == 0
     assert "!!!!" in done.out
     assert lstm("plot", "h.npy", "--unit", 1).status == 0
+
+
+def test_the_first_divergence_of_two_traces_is_marked_in_its_gate(lstm: Lstm) -> None:
+    lstm("run", WEIGHTS, INPUTS, "-o", "a.npz")
+    lstm("run", WEIGHTS, INPUTS, "--forget-bias", 0, "-o", "b.npz")
+    out = lstm("plot", "a.npz", "b.npz").out
+    assert "f differs at step 0, unit 0:   0.75036565 / 0.52511968" in out
+    assert out.count("▼") == out.count("▶") == 1
+    lines = out.splitlines()
+    top = next(n for n, line in enumerate(lines) if "f  forget gate" in line)
+    assert "▼" in lines[top + 1]
+    assert "▶" in lines[top + 2]
+    only = lstm("plot", "a.npz", "b.npz", "--array", "h", "--steps", "3:").out
+    assert "▼" not in only  # it is not in this part
+    assert "▲" in lstm("plot", "a.npz", "b.npz", "--array", "f", "--unit", 0).out
+    same = lstm("plot", "a.npz", "a.npz")
+    assert same.status == 0
+    assert "no divergence" in same.out
+
+
+def test_units_that_h_of_a_projection_lacks(lstm: Lstm) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(
+        "net.npz",
+        weight_ih_l0=rng.normal(size=(20, 4)),
+        weight_hh_l0=rng.normal(size=(20, 2)),
+        weight_hr_l0=rng.normal(size=(2, 5)),
+    )
+    np.save("x.npy", rng.normal(size=(6, 4)))
+    whole = lstm("plot", "net.npz", "x.npy").out
+    assert "  h  output" in whole
+    part = lstm("plot", "net.npz", "x.npy", "--units", "1,4").out
+    assert [line[:2] for line in _cells(part)[1:3]] == ["1 ", "  "]
+    last = lstm("plot", "net.npz", "x.npy", "--unit", 4).out
+    assert "c[4]" in last
+    assert "h[4]" not in last
+
+
+def test_weights_with_a_state_of_their_own_are_weights(lstm: Lstm) -> None:
+    with np.load(WEIGHTS) as held:
+        tensors = dict(held)
+    state = {f"initial_state.{name}": np.full(3, 0.5) for name in "hc"}
+    np.savez("net.npz", **tensors, **state, inputs=np.load(INPUTS))  # type: ignore[arg-type]
+    done = lstm("plot", "net.npz")
+    assert done.status == 0
+    assert "forget gate" in done.out
+    assert "zero initial state" not in done.out
+
+
+@pytest.mark.parametrize("values", [[[0.5]], [[np.inf, -np.inf, 1.0]], [[np.nan], [np.nan]]])
+def test_odd_traces_are_drawn_all_the_same(lstm: Lstm, values: list[list[float]]) -> None:
+    np.save("h.npy", np.array(values))
+    for words in ((), ("--unit", 0), ("--pool", "extreme")):
+        done = lstm("plot", "h.npy", *words)
+        assert (done.status, done.err) == (0, "")
+
+
+def test_weights_alone_ask_for_inputs_and_files_without_steps_are_told(lstm: Lstm) -> None:
+    assert lstm("plot", WEIGHTS).status == 2
+    lstm("run", WEIGHTS, INPUTS, "-o", "end.npz", "--only", "final_h")
+    assert "no h, c or gates of steps" in lstm("plot", "end.npz").err
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

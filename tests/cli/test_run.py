@@ -75,6 +75,11 @@ def test_activation_changes_candidate_and_output(lstm: Lstm) -> None:
     assert np.abs(h_of(kept.out) - h).max() > 1e-4
 
 
+def test_the_final_state_alone_can_be_written(lstm: Lstm) -> None:
+    assert lstm("run", WEIGHTS, INPUTS, "-o", "end.npz", "--only", "final_h").status == 0
+    assert list(np.load("end.npz")) == ["final_h", "meta"]
+
+
 # ---- stuck gates and dead units
 
 

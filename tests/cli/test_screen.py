@@ -186,6 +186,8 @@ def test_what_has_no_screen_has_no_picture(lstm: Lstm) -> None:
     assert "no screen was shown" in done.err
     assert not Path("s.svg").exists()
     assert lstm(*RUN, "--svg", "nowhere/s.svg").status == 2
+    done = lstm(*RUN, "--svg", "s.npy")
+    assert done == (2, "", "lstm run: --svg s.npy: takes a name that ends in .svg\n")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
