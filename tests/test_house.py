@@ -109,6 +109,11 @@ def test_a_pipe_and_an_error_do_without_rich() -> None:
     assert "rich" not in loaded_by("invoke(['run', 'nowhere.npz'])")
 
 
+def test_a_plot_does_without_what_it_is_not_asked_for() -> None:
+    sample = "'samples/forget-bias/weights.npz', 'samples/forget-bias/inputs.npy'"
+    assert not loaded_by(f"invoke(['plot', {sample}])") & {"rich", "matplotlib"}
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_that_opens_with_its_line_and_examples(name: str) -> None:
     command = lstm.get_command(None, name)  # type: ignore[arg-type]

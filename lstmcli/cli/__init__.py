@@ -133,7 +133,7 @@ def invoke(args: Sequence[str]) -> int:
         print(error.format_message(), file=sys.stderr)
     except click.UsageError as error:
         name = error.ctx.command_path if error.ctx else "lstm"
-        print(f"{name}: {_lower(error.format_message())}", file=sys.stderr)
+        print(f"{name}: {_usage(error)}", file=sys.stderr)
         print(f"  {name} --help lists what there is.", file=sys.stderr)
     except MemoryError as error:
         print(f"lstm {_command(args)}: not enough memory. {error}", file=sys.stderr)
@@ -146,6 +146,14 @@ def invoke(args: Sequence[str]) -> int:
 
 def _command(args: Sequence[str]) -> str:
     return next((word for word in args if word in COMMANDS), "")
+
+
+def _usage(error: click.UsageError) -> str:
+    """What is wrong with a command line; an option that is nearly right is named."""
+    if isinstance(error, click.NoSuchOption):
+        near = did_you_mean(error.option_name, error.possibilities or ())
+        return f"there is no option {error.option_name}.{near}"
+    return _lower(error.format_message())
 
 
 def _lower(message: str) -> str:

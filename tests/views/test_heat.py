@@ -97,3 +97,29 @@ def test_numbers_on_a_colour_are_black_on_light_and_white_on_dark() -> None:
     assert shaded(0.5, GATE, "none") == ""
     assert shaded(0.5, GATE, "16") == ""
     assert shaded(1.0, GATE, "truecolor").startswith("#000000 on #")
+
+
+# Cone responses without red, green or blue: Vienot, Brettel & Mollon 1999; Brettel et al. 1997.
+TO_CONES = np.array([[17.8824, 43.5161, 4.1194], [3.4557, 27.1554, 3.8671], [0.03, 0.1843, 1.467]])
+BLIND = {
+    "protan": [[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]],
+    "deutan": [[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]],
+    "tritan": [[1, 0, 0], [0, 1, 0], [-0.395913, 0.801109, 0]],
+}
+
+
+def seen(style: str, blindness: str) -> np.ndarray:
+    rgb = np.array([int(style[n : n + 2], 16) for n in (1, 3, 5)]) / 255
+    linear = rgb**2.2
+    less = np.linalg.inv(TO_CONES) @ np.array(BLIND[blindness]) @ TO_CONES @ linear
+    return np.asarray(np.clip(less, 0, 1) ** (1 / 2.2) * 255)
+
+
+@pytest.mark.parametrize("blindness", BLIND)
+def test_signs_are_told_apart_with_every_colour_blindness(blindness: str) -> None:
+    scale = around_zero([np.array([1.0])])
+    for size in (0.25, 0.5, 1.0):
+        below, above = (
+            seen(color(0.5 + sign * size / 2, scale, "truecolor"), blindness) for sign in (-1, 1)
+        )
+        assert np.abs(below - above).max() > 45, size
