@@ -13,10 +13,10 @@ from lstmcli.core.model import Trace
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
-__all__ = ["as_json", "compare", "diff", "read_side", "read_sides", "side_of", "side_of_document"]
+__all__ = ["as_json", "compare", "diff", "read_side", "read_sides", "side_of"]
 
 Array = npt.NDArray[Any]
-Result = str | Trace | Array
+Result = str | Trace | Array | Document
 
 
 def diff(
@@ -49,7 +49,7 @@ def read_sides(a: str, b: str, stdin: BinaryIO | None) -> tuple[Side, Side]:
 
 def read_side(path: str, stdin: BinaryIO | None) -> Side:
     """One file, or standard input."""
-    return side_of_document(formats.read(path, stdin))
+    return _side(formats.read(path, stdin))
 
 
 def side_of(result: Result, name: str) -> Side:
@@ -57,12 +57,13 @@ def side_of(result: Result, name: str) -> Side:
     if isinstance(result, Trace):
         return Side(name, result.members(), layout=result.layout, settings=result.settings)
     if isinstance(result, str):
-        return side_of_document(formats.read(result))
+        return _side(formats.read(result))
+    if isinstance(result, Document):
+        return _side(result)
     return Side(name, {"": np.asarray(result)})
 
 
-def side_of_document(document: Document) -> Side:
-    """A file that was read, as one side of a comparison."""
+def _side(document: Document) -> Side:
     meta = document.attributes.get("meta")
     meta = meta if isinstance(meta, dict) else None
     return Side(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats, loading, saving
-from lstmcli.comparing import side_of_document
+from lstmcli.comparing import side_of
 from lstmcli.core.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.compare import LONE, Place, Side, compare, matched
 from lstmcli.core.names import HOME
@@ -111,10 +111,10 @@ def read_drawable(
         if settings or any(given.values()):
             raise UserError(f"{paths[0]} holds results: there is nothing left to run or set.")
         if len(paths) == 1:
-            return _of_side(side_of_document(first))
+            return _of_side(side_of(first, paths[0]))
         if paths == ("-", "-"):
             raise UserError("- (standard input) can be read only once; give the other as a file.")
-        return _of_two(side_of_document(first), side_of_document(formats.read(paths[1], stdin)))
+        return _of_two(side_of(first, paths[0]), side_of(formats.read(paths[1], stdin), paths[1]))
     if isinstance(stdin, io.BytesIO):
         stdin.seek(0)
     job = loading.load_job(paths, settings, stdin=stdin, **given)
