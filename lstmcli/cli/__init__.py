@@ -201,13 +201,13 @@ def interrupts(stop: Any) -> Iterator[None]:
 class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
-    One that shows a ``screen`` takes the options of `lstmcli.cli.console.screen_options`.
+    One that shows a ``screen`` takes the options of `lstmcli.cli.screen.screen_options`.
     """
 
     def __init__(self, *args: Any, screen: bool = True, **told: Any) -> None:
         super().__init__(*args, **told)
         from lstmcli.cli.complete import FILE
-        from lstmcli.cli.console import screen_options
+        from lstmcli.cli.screen import screen_options
 
         self.params += screen_options() if screen else []
         for parameter in self.params:  # what is a file is completed as one
@@ -225,7 +225,7 @@ class Command(click.Command):
             if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
                 signal.signal(getattr(signal, name), _end)
         try:
-            from lstmcli.cli.console import recorded
+            from lstmcli.cli.screen import recorded
 
             with recorded(ctx):
                 return super().invoke(ctx)
