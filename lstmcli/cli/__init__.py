@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from lstmcli import __version__
+from lstmcli.cli import letters
 from lstmcli.errors import UserError, did_you_mean
 
 COMMANDS = {
@@ -124,8 +125,8 @@ def invoke(args: Sequence[str]) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure:  # a terminal without Unicode shows ? for a rule, instead of an error
-            reconfigure(errors="replace")
+        if reconfigure:  # a terminal without Unicode shows what looks alike, instead of an error
+            reconfigure(errors=letters.NAME)
     try:
         result = lstm.main(list(args), prog_name="lstm", standalone_mode=False, obj=list(args))
         return int(result or 0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,8 +13,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lstmcli.cli import COMMANDS
+from lstmcli.cli import COMMANDS, letters
 from lstmcli.cli import lstm as group
+from lstmcli.views.palette import ABOVE, BELOW, SHADES
 from tests.cli.conftest import SAMPLE, TOP, Lstm
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
@@ -110,6 +114,23 @@ def test_heat_needs_colours_and_says_so(lstm: Lstm, monkeypatch: pytest.MonkeyPa
     painted = lstm(*RUN, "--heat", "--color", "always")
     assert painted.err == ""
     assert len(COLOR.findall(painted.out)) > 7 * 3 * 6
+
+
+def test_an_encoding_without_blocks_shows_letters_that_look_alike(lstm: Lstm) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONIOENCODING": "ascii"}
+    for words in (PLOT, (*PLOT, "--unit", "0"), RUN):
+        command = [sys.executable, "-m", "lstmcli", *map(str, words)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.isascii()
+        assert "?" not in done.stdout
+        utf8 = lstm(*words).out.splitlines()
+        assert [len(line) for line in done.stdout.splitlines()] == [len(line) for line in utf8]
+
+
+def test_letters_tell_signs_and_sizes_apart() -> None:
+    for characters in (f" {BELOW[::-1]}{ABOVE}", SHADES):
+        alike = [one.encode("ascii", letters.NAME) for one in characters]
+        assert len(set(alike)) == len(characters)
 
 
 # ---- files
