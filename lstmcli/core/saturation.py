@@ -41,11 +41,16 @@ class Saturation:
         self._seen: dict[str, int] = {}  # steps x rows
 
     def see(self, arrays: Mapping[str, Array]) -> None:
-        """Take some steps into account: i, f, o and h among arrays (s, B, K)."""
+        """Take some steps into account: i, f, o and h among arrays (s, B, K).
+
+        Steps past a row's length, where every gate is exactly 0, do not count.
+        """
+        own = {name: arrays[name] for name in (*GATES, "h") if name in arrays}
+        telling = [own[name] for name in GATES if name in own] or list(own.values())
+        valid = np.any([(array != 0).any(axis=2) for array in telling], axis=0)  # (s, B)
         with self._lock:
-            for name in (*GATES, "h"):
-                if name in arrays:
-                    self._see(name, arrays[name])
+            for name, array in own.items():
+                self._see(name, array if valid.all() else array[valid][:, None])
 
     def _see(self, name: str, array: Array) -> None:
         self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
@@ -61,7 +66,7 @@ class Saturation:
         return {
             gate: (float(zero) / size, float(one) / size)
             for gate, near in self._near.items()
-            for size in [self._seen[gate] * near.shape[1]]
+            for size in [max(self._seen[gate], 1) * near.shape[1]]
             for zero, one in [near.sum(axis=1)]
         }
 
@@ -71,7 +76,7 @@ class Saturation:
 
     def _stuck(self) -> Iterator[Stuck]:
         for gate, near in self._near.items():
-            shares = near / self._seen[gate]
+            shares = near / max(self._seen[gate], 1)
             for end, unit in zip(*np.nonzero(shares >= MOSTLY), strict=True):
                 yield Stuck(gate, int(unit), int(end), float(shares[end, unit]))
 
@@ -79,7 +84,7 @@ class Saturation:
         """Units whose |h| is below `DEAD` in most of the steps, with the share of the steps."""
         if self._quiet is None:
             return []
-        shares = self._quiet / self._seen["h"]
+        shares = self._quiet / max(self._seen["h"], 1)
         units = np.flatnonzero(shares >= MOSTLY)
         return sorted(((int(u), float(shares[u])) for u in units), key=lambda pair: -pair[1])
 

@@ -42,6 +42,21 @@ def test_pieces_count_as_the_whole() -> None:
     assert pieces.shares() == whole.shares()
 
 
+def test_steps_past_a_row_s_length_do_not_count() -> None:
+    padded = arrays()
+    for array in padded.values():
+        array[4:, 1] = 0  # the second row has four steps
+    counts, expected = Saturation(), Saturation()
+    counts.see(padded)
+    expected.see({k: a[:, :1] for k, a in arrays().items()})
+    expected.see({k: a[:4, 1:] for k, a in arrays().items()})
+    assert counts.stuck() == expected.stuck()
+    assert counts.quiet() == expected.quiet()
+    nothing = Saturation()
+    nothing.see({k: np.zeros((3, 2, 1)) for k in ("i", "f", "o", "h")})
+    assert not nothing.anything
+
+
 def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
     counts = Saturation()
     gate = np.full((4, 1, 1), 0.0)
