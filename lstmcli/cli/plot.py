@@ -58,7 +58,7 @@ def command(
     """Draw h, c and gates over steps and units, or where two results differ.
 
     \b
-    lstm plot samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --array h,f
+    lstm plot samples/forget-bias/weights.npz samples/forget-bias/inputs.npy
     lstm plot samples/question/tensorflow.txt samples/question/numpy.txt
 
     PATH is a trace, whatever run writes; or WEIGHTS... INPUTS as for run; or two results, of

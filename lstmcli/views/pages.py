@@ -99,11 +99,12 @@ def _words(text: str, column: int, top: float, fill: str, bold: bool) -> Iterato
 
 def html(lines: Lines, title: str, width: int) -> str:
     """A page whose text can be searched and copied."""
-    body = "\n".join(f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in lines)
+    # a newline between two lines would be one more line of <pre>
+    body = "".join(f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in lines)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>{escape(title)}</title>\n<style>\n{_html_style()}</style>\n</head>\n"
-        f"<body>\n<pre>\n{body}\n</pre>\n</body>\n</html>\n"
+        f"<body>\n<pre>{body}</pre>\n</body>\n</html>\n"
     )
 
 
