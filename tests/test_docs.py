@@ -17,9 +17,9 @@ import pytest
 
 TOP = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "samples/README.md")
-QUESTION, CELL = "samples/question", "samples/forget-bias"
+CELL = "samples/forget-bias"
 PICTURES = {  # of screens, drawn by the tool itself
-    f"{QUESTION}/diff.svg": f"lstm diff {QUESTION}/tensorflow.txt {QUESTION}/numpy.txt",
+    f"{CELL}/explain.svg": f"lstm explain {CELL}/weights.npz {CELL}/inputs.npy {CELL}/numpy.txt",
     f"{CELL}/plot.svg": f"lstm plot {CELL}/weights.npz {CELL}/inputs.npy",
 }
 BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:(?!```).*\n)*)```$", re.M)

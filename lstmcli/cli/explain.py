@@ -27,14 +27,14 @@ def command(paths: tuple[str, ...], format: str, as_markdown: bool, **options: A
     """Find the assumption that is wrong: which reading of the weights gives EXPECTED.
 
     \b
-    lstm explain w.npz samples/forget-bias/inputs.npy samples/forget-bias/numpy.txt
-    lstm explain weights.npz inputs.npy expected.npz --gates ifgo -f json
+    lstm explain samples/forget-bias/weights.npz samples/forget-bias/inputs.npy samples/forget-bias/numpy.txt
+    lstm explain samples/forget-bias/weights.npz samples/forget-bias/inputs.npy samples/forget-bias/tensorflow.txt --forget-bias 0
 
     WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff
     reads: h of all steps or of the first few, one row of a batch, final_h, a whole trace, a print.
     Settings say what is assumed; the search changes them one, two, three at a time.
     Exit status: 0 a reading gives EXPECTED, 1 none is proved to, 2 trouble.
-    """
+    """  # noqa: E501
     settings = settings_from(options)
     with Bar() as bar:
         found = explaining.explain_files(
