@@ -89,7 +89,7 @@ def read_drawable(
     settings: Mapping[str, Any],
     stdin: BinaryIO | None,
     names: Sequence[str] | None = None,
-    **given: str | None,
+    **given: Any,
 ) -> Drawable:
     """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
 
