@@ -196,17 +196,18 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     layers: list[tuple[Cell, ...]] = []
     assumed: list[str] = []
     labels: list[str] = []
-    laid: dict[str, Any] = {}  # the axes, if a file tells them
+    laid: dict[str, Any] = {}  # the axes of the first, if a file tells them; it feeds the others
     for one in chosen:
         words = {place: [_told(d, one.names(place)) for d in documents] for place in one.cells}
         every = [each for own in words.values() for each in own]
         _refuse_unknown(every, given, source)
-        settings_of = {place: _settings(own) | given for place, own in words.items()}
+        settings_of = {place: _settings(own) | laid | given for place, own in words.items()}
         cells = _layers(one, tensors, settings_of, source, len(layers))
         layers += cells
         labels += [one.label] * len(cells)
         said = next(iter(settings_of.values()))
-        laid |= {name: value for name, value in said.items() if name == "layout"}
+        if one is chosen[0]:
+            laid = {name: value for name, value in said.items() if name == "layout"}
         assumed += _assumed(one, cells[0][0], said)
         assumed += [t for each in every for n, t in each.assumed.items() if n not in given]
         remarks += [remark for each in every for remark in each.remarks]

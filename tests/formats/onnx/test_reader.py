@@ -135,7 +135,9 @@ def test_inspect_tells_of_the_chain_and_of_a_command_that_runs_it() -> None:
                          ("node_batchwise", "batch")],
 )  # fmt: skip
 def test_inputs_lie_as_the_model_takes_them(case: str, layout: str) -> None:
-    assert load(str(FILES / f"{case}.onnx")).convention.layout == layout
+    model = load(str(FILES / f"{case}.onnx"))
+    assert model.given["layout"] == layout
+    assert {cell.convention.layout for _, cell in model.cells} == {layout}
 
 
 def test_an_lstm_cell_gives_its_tensors_by_their_names() -> None:
