@@ -8,7 +8,7 @@ file has ``keras_version``. Source: the layers' ``get_config`` in Keras 1.2.2, 2
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lstmcli.core.dialects import Told, Words
@@ -26,7 +26,9 @@ ACTIVATIONS = {  # words -> settings; the last one is Keras 1's
     "recurrent_activation": "recurrent_activation",
     "inner_activation": "recurrent_activation",
 }
+RECURRENT = ("recurrent_activation", "inner_activation")  # words that every config of an LSTM has
 MODELS = ("Sequential", "Functional", "Model")  # whose own config says nothing of a layer in them
+MOST_DEPTH = 32  # of a config within a config
 RUN_LEVEL = {  # words of a layer that runs a cell -> settings
     "go_backwards": ("go_backwards", True),
     "time_major": ("layout", "time"),
@@ -48,8 +50,13 @@ def read(around: Words) -> Told:
         return _without_config(version)
     notes = _Notes(version)
     for layer in layers:
-        notes.layer(str(layer.get("class_name")), _config(layer))
+        notes.layer(_kind(layer), _config(layer))
+    notes.held(_kind(layers[-1]), _config(layers[-1]))
     return notes.told()
+
+
+def _kind(group: Config) -> str:
+    return str(group.get("class_name"))
 
 
 def _config(group: Config) -> Config:
@@ -60,6 +67,26 @@ def _config(group: Config) -> Config:
 def _inner(part: Any) -> Config:
     """The config of a part: a wrapped layer, a cell."""
     return _config(part) if isinstance(part, dict) else {}
+
+
+def _runs_a_cell(kind: str, config: Config) -> bool:
+    """Whether a config is that of an LSTM, of a cell, or of a layer that runs one."""
+    words = (*RECURRENT, "cell")
+    return "LSTM" in kind or kind == "Bidirectional" or any(word in config for word in words)
+
+
+def _within(part: Any, depth: int = 0) -> Iterator[Config]:
+    """The layers in a config that run a cell of an LSTM; a GRU has the same words."""
+    if isinstance(part, dict):
+        kind, config = _kind(part), _config(part)
+        if kind == "Bidirectional" and not any(_within(config)):
+            return
+        if _runs_a_cell(kind, config) and "GRU" not in kind:
+            yield part
+            return
+    parts = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    for one in parts if depth < MOST_DEPTH else ():
+        yield from _within(one, depth + 1)
 
 
 def _without_config(version: str) -> Told:
@@ -101,9 +128,23 @@ class _Notes:
         self.name = str(config.get("name", self.name))
         if kind == "Bidirectional":
             self._bidirectional(config)
-        elif kind not in MODELS:
+        elif _runs_a_cell(kind, config):
             self._runs(config)
             self._activations(config)
+
+    def held(self, kind: str, config: Config) -> None:
+        """The one LSTM in the config of the innermost layer, if that is a wrapper."""
+        if kind in MODELS or _runs_a_cell(kind, config):
+            return
+        name, within = self.name, [*_within(config)]
+        if len(within) == 1:
+            self.layer(_kind(within[0]), _config(within[0]))
+            self.name = name
+        if kind == "TimeDistributed":
+            self.remarks.append(
+                f"{name} (TimeDistributed) runs its LSTM along each entry of another axis in the "
+                "model; here each row of the inputs is one entry."
+            )
 
     def _bidirectional(self, config: Config) -> None:
         forward = _inner(config.get("layer"))
@@ -120,9 +161,8 @@ class _Notes:
             raise self._cannot(f"merges by {mode!r}")
         self.settings["merge"] = "stack" if mode is None else MERGED[str(mode)]
         self.wrapped = True
-        name = self.name
-        self.layer("", forward)
-        self.name = name
+        self._runs(forward)
+        self._activations(forward)
 
     def _runs(self, config: Config) -> None:
         """How a layer steps its cell."""

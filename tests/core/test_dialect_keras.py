@@ -39,6 +39,44 @@ def test_configs(words: list[dict[str, Any]], settings: dict[str, Any]) -> None:
     assert dialect_keras.read(words).settings == settings
 
 
+LSTM = layer(name="lstm", activation="relu", recurrent_activation="sigmoid", go_backwards=True)
+BOTH = layer("Bidirectional", layer=layer(recurrent_activation="relu"), merge_mode="sum")
+GRU = layer("GRU", activation="elu", recurrent_activation="relu")
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "settings"),
+    [
+        (layer("TimeDistributed", layer=LSTM),
+         {"activation": "relu", "recurrent_activation": "sigmoid", "go_backwards": True}),
+        (layer("TimeDistributed", layer=BOTH), {"recurrent_activation": "relu", "merge": "sum"}),
+        (layer("TimeDistributed", layer=layer("Sequential", layers=[GRU, LSTM])),
+         {"activation": "relu", "recurrent_activation": "sigmoid", "go_backwards": True}),
+        (layer("Attended", activation="elu", parts={"rnn": LSTM}),
+         {"activation": "relu", "recurrent_activation": "sigmoid", "go_backwards": True}),
+        (layer("Attended", first=LSTM, second=BOTH), {}),
+        (layer("Attended", activation="elu", layer=GRU), {}),
+        (layer("Attended", layer=layer("Bidirectional", layer=GRU)), {}),
+    ],
+)  # fmt: skip
+def test_the_one_lstm_that_a_wrapper_holds_is_the_one_meant(
+    wrapper: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    assert dialect_keras.read([layer("Sequential", layers=[wrapper]), wrapper]).settings == settings
+
+
+def test_an_lstm_along_another_axis_is_said() -> None:
+    told = dialect_keras.read([layer("TimeDistributed", name="each", layer=LSTM)])
+    assert any("each (TimeDistributed) runs its LSTM along" in remark for remark in told.remarks)
+
+
+def test_a_config_in_a_config_ends() -> None:
+    config: Any = LSTM
+    for _ in range(5000):
+        config = [config]
+    assert dialect_keras.read([layer("Attended", deep=config)]).settings == {}
+
+
 @pytest.mark.parametrize("name", ["swish", {"class_name": "Custom"}, ["tanh"], "scaled"])
 def test_an_activation_that_cannot_be_run_is_named(name: Any) -> None:
     told = dialect_keras.read([layer(activation=name, name="zeta")])

@@ -40,7 +40,7 @@ RECORDED = {
     "keras 3.5.0": "stacked.keras plain.weights.h5",
     "keras 3.15.1": "stacked.h5 stacked.keras plain.weights.h5 bidirectional.h5"
     " bidirectional.keras nested.h5 nested.keras cells.keras apart.keras options.keras"
-    " bfloat16.weights.h5",
+    " bfloat16.weights.h5 wrapped.h5 wrapped.keras",
 }
 K = 2  # units of a second layer
 
@@ -170,6 +170,13 @@ def options():
     return Model(outer, layer(hidden))
 
 
+def wrapped():
+    """An LSTM along the third axis, once for each entry of the second."""
+    layer = lstm(H, name="zeta", activation="softsign", recurrent_activation="hard_sigmoid")
+    each = from_keras.TimeDistributed(layer, name="each")
+    return sequential(from_keras.InputLayer((1, T, I)), each)
+
+
 def bfloat16():
     return sequential(lstm(H, name="zeta", input_shape=(T, I), dtype="bfloat16",
                            recurrent_initializer="zeros"))  # fmt: skip
@@ -237,6 +244,8 @@ def run(case, model, path, x):
         layer.build((B, T, I))
         layer.set_weights(preprocess_weights_for_loading(layer, model.get_weights()))
         return np.asarray(layer(x))
+    if case == "wrapped":
+        return np.asarray(model.predict(x[:, None], batch_size=B)[:, 0], np.float32)
     answer = model.predict(x, batch_size=B)
     if case == "apart":  # (B, T, H) of each direction, laid on an axis as lstmcli shows them
         return np.stack(answer, axis=2)
