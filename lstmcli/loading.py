@@ -400,8 +400,7 @@ def _assumed(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
     if "forget_bias" in hidden:
         amount = f"{cell.convention.forget_bias:+}"
         said.append(f"forget bias {amount} (in no tensor; --forget-bias sets it)")
-    if "recurrent_activation" in hidden:
-        said.append(f"{cell.convention.recurrent_activation} gates (or --recurrent-activation)")
+    said += _in_no_config(found, cell.convention, given)
     for name in ("cell_clip", "gate_clip", "projection_clip"):
         if name in hidden:
             bound = getattr(cell.convention, name)
@@ -409,6 +408,21 @@ def _assumed(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
             option = name.replace("_", "-")
             said.append(f"{words} {'none' if bound is None else bound:} (or --{option})")
     return said + ([] if given.get("bias") == "none" else _no_bias(found))
+
+
+def _in_no_config(found: Found, how: Convention, given: Mapping[str, Any]) -> list[str]:
+    """What a layer's config would tell, of rows whose files may be without it: one line."""
+    row = found.convention
+    if "recurrent_activation" not in row.hidden and "merge" not in row.takes:
+        return []
+    both = any(direction for _, direction in found.cells)
+    words = {
+        "recurrent_activation": f"{how.recurrent_activation} gates",
+        "activation": how.activation,
+        **({"merge": f"merge {how.merge}"} if both else {"go_backwards": "forward"}),
+    }
+    open_ = [text for name, text in words.items() if name in row.takes and name not in given]
+    return [f"{', '.join(open_)} (its config is not in the file)"] if open_ else []
 
 
 def _no_bias(found: Found) -> list[str]:

@@ -169,6 +169,8 @@ class _Notes:
         for word, (setting, value) in RUN_LEVEL.items():
             if config.get(word) is True and (setting == "layout" or not self.wrapped):
                 self.settings[setting] = value
+        if config.get("go_backwards") is False and not self.wrapped:
+            self.settings["go_backwards"] = False
         if config.get("stateful") is True:
             self.remarks.append(
                 f"{self.name} is stateful: Keras goes on from the last batch's state; "

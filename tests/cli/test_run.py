@@ -139,7 +139,7 @@ def test_a_keras_pair_of_kernels_is_keras(lstm: Lstm, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.load(golden / "plain.npz")["inputs"])
     done = lstm("run", golden / "plain.weights.npz", "x.npy")
     assert "keras   gates i f g o   float32   forget bias 0" in done.out
-    assert "sigmoid gates (or --recurrent-activation)" in done.out
+    assert "sigmoid gates, tanh, forward (its config is not in the file)" in done.out
 
 
 def test_settings_may_stand_in_the_file(lstm: Lstm) -> None:

@@ -26,6 +26,7 @@ h5py = pytest.importorskip("h5py", reason="needs lstmcli[h5]")
 
 FILES = Path(__file__).parent.parent / "golden" / "keras_files"
 RECORDED = sorted(str(path.relative_to(FILES))[:-4] for path in FILES.glob("*/*.npz"))
+NO_CONFIG = "(its config is not in the file)"
 BFLOAT16 = 1e-2  # that layer computes in it throughout
 NAMELESS = [name for name in RECORDED if name.endswith("plain.weights.h5") and "3.15" not in name]
 
@@ -171,7 +172,8 @@ def lstm(names: str = "zeta/{}:0", units: int = 3) -> dict[str, np.ndarray]:
 
 def config(**words: Any) -> str:
     layer = {"name": "zeta", "activation": "tanh", "recurrent_activation": "sigmoid", **words}
-    layers = [{"class_name": "LSTM", "config": {"return_sequences": False, **layer}}]
+    off = {"return_sequences": False, "go_backwards": False}
+    layers = [{"class_name": "LSTM", "config": {**off, **layer}}]
     return json.dumps({"class_name": "Sequential", "config": {"name": "m", "layers": layers}})
 
 
@@ -213,8 +215,32 @@ def test_weights_alone_have_the_default_of_their_version(
     path = str(made(tmp_path / "w.h5", lstm(), keras_version=version))
     model = load(path)
     assert model.convention.recurrent_activation == form
-    assert told in model.assumed[0]
-    assert not load(path, recurrent_activation="relu").assumed
+    assert any(told in text for text in model.assumed)
+    assert load(path, recurrent_activation="relu").assumed == (f"tanh, forward {NO_CONFIG}",)
+    settled = {"recurrent_activation": "relu", "activation": "tanh", "go_backwards": False}
+    assert not load(path, **settled).assumed
+
+
+@pytest.mark.usefixtures("kept")
+def test_weights_alone_of_both_directions_leave_the_merge_open(tmp_path: Path) -> None:
+    weights = lstm("zeta/forward_lstm/{}:0") | lstm("zeta/backward_lstm/{}:0")
+    path = made(tmp_path / "w.h5", weights, keras_version="3.15.1")
+    (text,) = load(str(path)).assumed
+    assert text == f"sigmoid gates, tanh, merge concat {NO_CONFIG}"
+    (text,) = load(str(path), merge="sum").assumed
+    assert text == f"sigmoid gates, tanh {NO_CONFIG}"
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_custom_layer_without_the_config_of_its_lstm_has_its_settings_assumed(
+    tmp_path: Path,
+) -> None:
+    custom = {"class_name": "Mine", "config": {"name": "zeta", "activation": "relu"}}
+    words = {"class_name": "Sequential", "config": {"name": "m", "layers": [custom]}}
+    path = made(tmp_path / "w.h5", lstm(), model_config=json.dumps(words))
+    model = load(str(path))
+    assert model.convention.activation == "tanh"
+    assert model.assumed == (f"sigmoid gates, tanh, forward {NO_CONFIG}",)
 
 
 @pytest.mark.usefixtures("kept")
