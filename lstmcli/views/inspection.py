@@ -19,6 +19,9 @@ from lstmcli.views.weights import weights_sheet
 
 LINES = 24  # of the tensors' list; more are summed up
 DIGITS = 4
+NAMES = ("tensor", "of")  # columns that may be cut, in this turn
+SHORTEST = 12  # characters that are left of a name
+GAP = 2  # between the columns of a table
 PICTURES = 4  # cells of one LSTM whose weights are drawn
 
 Named = list[tuple[str, Tensor]]
@@ -77,14 +80,14 @@ def _tensors(inspection: Inspection, width: int | None, show_all: bool) -> Sheet
     shown = ranked if show_all or len(ranked) <= LINES else _some(ranked)
     columns = [
         Column("shape", [str(t.shape) for _, t in shown], left=True),
-        Column("dtype", [t.dtype for _, t in shown], left=True),
+        Column("dtype", [t.dtype for _, t in shown], left=True, rank=1),
         Column("tensor", [name for name, _ in shown], left=True),
     ]
     if any(t.role for _, t in shown):
-        columns.append(Column("role", [t.role for _, t in shown], "dim", left=True, rank=1))
+        columns.append(Column("role", [t.role for _, t in shown], "dim", left=True))
     if several:
-        columns.append(Column("of", [t.layer or "" for _, t in shown], "dim", left=True, rank=2))
-    sheet = table(fit(columns, width))
+        columns.append(Column("of", [t.layer or "" for _, t in shown], "dim", left=True))
+    sheet = _in_room(columns, width)
     if rest := ranked[len(shown) :]:
         sheet.add((_rest(rest), "dim"))
     for name, tensor in everything:
@@ -92,6 +95,32 @@ def _tensors(inspection: Inspection, width: int | None, show_all: bool) -> Sheet
             text = f"{name}: {tensor.not_finite:,} of {count(tensor.size, 'number')}"
             sheet.extend(labelled("NaN, inf", text, width, DIFFERS))
     return sheet
+
+
+def _in_room(columns: Sequence[Column], width: int | None) -> Sheet:
+    """The list in a width: without dtypes if need be, then with the ends of names alone.
+
+    What a tensor is there for, and in which LSTM, is what the list is read for: it stays.
+    """
+    kept = fit(columns, width)
+    gone = ["dtypes"] * (len(kept) < len(columns))
+    for heading in NAMES:
+        n = next((n for n, column in enumerate(kept) if column.heading == heading), None)
+        if n is not None and width is not None:
+            others = sum(column.width + GAP for column in kept) - kept[n].width - GAP
+            cells = _ends(kept[n].cells, max(width - others, SHORTEST))
+            gone += ["whole names"] * (cells != kept[n].cells and "whole names" not in gone)
+            kept[n] = kept[n]._replace(cells=cells)
+    sheet = table(kept)
+    if gone:
+        sheet.extend(labelled("", f"no room for {', '.join(gone)}: a wider window, or piped", width,
+                              "dim", indent=0))  # fmt: skip
+    return sheet
+
+
+def _ends(names: Sequence[str], room: int) -> list[str]:
+    """Names cut on the left to so many characters: their ends tell more."""
+    return [name if len(name) <= room else f"…{name[1 - room :]}" for name in names]
 
 
 def _some(ranked: Named) -> Named:

@@ -88,6 +88,27 @@ def test_many_tensors_are_summed_up(tmp_path: Path) -> None:
     assert "lstm/kernel" in short[heading + 1]  # those of the LSTM come first
 
 
+def test_the_role_of_a_tensor_has_room_however_long_its_name(tmp_path: Path) -> None:
+    names = [
+        f"model/{part}/sequence_to_sequence/attention_{part}" for part in ("encoder", "decoder")
+    ]
+    roles = {"kernel": (3, 8), "recurrent_kernel": (2, 8), "bias": (8,)}
+    save(tmp_path / "w.npz", {f"{n}/{r}": np.ones(s) for n in names for r, s in roles.items()})
+    path = str(tmp_path / "w.npz")
+    for width in (60, 80, 100):
+        rows = sheet(path, width)
+        first = next(n for n, row in enumerate(rows) if row.startswith("shape"))
+        assert rows[first].split() == ["shape", "tensor", "role", "of"]
+        for row in rows[first : first + 8]:
+            assert len(row) <= width
+        assert re.fullmatch(r"\(2, 8\) +…\S*nt_kernel  recurrent kernel  \S*_encoder",
+                            rows[first + 2])  # fmt: skip
+        assert rows[first + 7] == "no room for dtypes, whole names: a wider window, or piped"
+    whole = "\n".join(sheet(path, None))
+    assert all(f"float64  {name}/kernel " in whole for name in names)
+    assert "no room" not in whole
+
+
 def test_conventions_to_choose_from_are_listed() -> None:
     rows = sheet(golden("tensorflow1/block_lstm"), None)
     assert any("--convention tf-block-v2" in row for row in rows)
