@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 
 DIGITS = 8  # NumPy's, so that values can be found in a print by eye
 TABLE_DIGITS = 6  # leaves room for the other columns
+NAMED = 6  # of the arrays that are on one side only; -f json has all
 MOST_DIGITS = 17  # two different float64 differ within these
 
 _INDENT = 11  # of hints and remarks
@@ -278,7 +279,9 @@ def _asides(d: Difference, width: int | None) -> Sheet:
     sheet = Sheet()
     for side, names in (("a", d.only_in_a), ("b", d.only_in_b)):
         if names:
-            listed = ", ".join(name or "(unnamed)" for name in names)
+            listed = ", ".join(name or "(unnamed)" for name in names[:NAMED])
+            if len(names) > NAMED:
+                listed += f" and {len(names) - NAMED:,} more"
             sheet.extend(
                 labelled(f"only in {side}", f"{listed} (not compared)", width, indent=_INDENT + 1)
             )

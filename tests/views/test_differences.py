@@ -116,6 +116,17 @@ def test_what_is_not_compared_is_said_even_when_equal() -> None:
     assert shown[1:] == ["only in a   c, f (not compared)", "only in b   o (not compared)"]
 
 
+def test_of_many_arrays_on_one_side_a_few_are_named() -> None:
+    h = normal(7, 3)
+    six = dict.fromkeys("abdejk", h)
+    assert rows(of(h=h), of(h=h, **six))[1:] == ["only in b   a, b, d, e, j, k (not compared)"]
+    more: dict[str, Any] = {f"z{n}": h for n in range(1200)}
+    many = of(h=h, **six, **more)
+    told = "only in b   a, b, d, e, j, k and 1,200 more (not compared)"
+    assert rows(of(h=h), many)[1:] == [told]
+    assert len(compare(of(h=h), many).to_json()["only_in_b"]) == 1206
+
+
 def test_sides_show_arrays_of_one_shape_together() -> None:
     h = normal(7, 1, 3)
     a = of(name="a.npz", h=h, c=h, final_h=h[0])
