@@ -23,6 +23,7 @@ from lstmcli.core.model import Cell, Model
 from lstmcli.core.recognise import Found, Place, choose, find_convention, recognise
 from lstmcli.core.rounding import to_bfloat16
 from lstmcli.core.settings import SETTINGS, of_cell, read_setting
+from lstmcli.core.spelling import spelled
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document, StepStream
 
@@ -32,6 +33,7 @@ Settings = dict[str, Any]
 INPUT_NAMES = ("inputs", "x")
 BFLOAT16 = "bfloat16"
 STATE = "initial_state."
+_OPTIONAL = ("peephole", "projection", "norm_scale", "norm_shift")
 _NOT_WEIGHTS = (*INPUT_NAMES, "lengths", "mask")
 
 
@@ -479,7 +481,9 @@ def _other_names(convention: str, found: list[Found], source: str) -> str:
 
 
 def _names_of(row: Convention) -> str:
-    return ", ".join(form.split(" | ")[0] for form in row.tensors.values())
+    """A name of each role that nearly every LSTM has, as it stands in a file."""
+    roles = [role for role in row.tensors if role not in _OPTIONAL]
+    return ", ".join(spelled(row, role, "0")[0] for role in roles)
 
 
 # ---- inputs, state, lengths

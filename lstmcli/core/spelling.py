@@ -7,13 +7,17 @@ import re
 from lstmcli.core.conventions import Convention
 
 
-def spelled(row: Convention, role: str) -> list[str]:
-    """The names that tensors of a role end in: one, one a gate, or one for each form."""
-    return [name for form in row.tensors[role].split(" | ") for name in _spelled(row, role, form)]
+def spelled(row: Convention, role: str, number: str = "N") -> list[str]:
+    """The names that tensors of a role end in: one, one a gate, or one for each form.
+
+    ``number`` stands for that of a layer.
+    """
+    forms = row.tensors[role].split(" | ")
+    return [name for form in forms for name in _spelled(row, role, form, number)]
 
 
-def _spelled(row: Convention, role: str, form: str) -> list[str]:
-    plain = form.replace("{layer}", "N").replace("{number}", "N")
+def _spelled(row: Convention, role: str, form: str, number: str) -> list[str]:
+    plain = form.replace("{layer}", number).replace("{number}", number)
     plain = plain.replace("{direction}", row.marks[0])
     if "{gate}" not in plain:
         return [plain]

@@ -501,6 +501,10 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "net.npz", "--gates", "ifgg"], "each of i, f, o"),
     (["run", "net.npz", "--convention", "tf2"], 'Did you mean "tf1"?'),
     (["run", "net.npz", "--convention", "keras"], "has the tensors of the convention tf1"),
+    (
+        ["run", "net.npz", "--convention", "pytorch"],
+        "pytorch has weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0.",
+    ),
     (["run", "net.npz", "--activation", "hard_sigmoid"], "hard_sigmoid_0.2"),
     (["run", "net.npz", "--activation", "rleu"], 'Did you mean "relu"?'),
     (["run", "net.npz", "--forget-bias", "one"], "a number"),
