@@ -186,6 +186,8 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     tensors = tensors_in(documents)
     given: dict[str, Any] = {}
     for document in documents:
+        if document.not_run:
+            raise UserError(f"{document.source}: {document.not_run}")
         given |= settings_in(document)
     given |= settings
     layer = given.pop("layer", None)

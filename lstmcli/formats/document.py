@@ -29,3 +29,6 @@ class Document:
     the words of its format: the config of a layer, the attributes of a node."""
     remarks: tuple[str, ...] = ()
     """What the user should know of the file: tensors left out, a graph beside it that was used."""
+
+    not_run: str = ""
+    """Why what it holds can be listed and not run, where it is known to be something else."""

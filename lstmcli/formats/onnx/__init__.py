@@ -44,7 +44,7 @@ def read(source: Opened) -> Document:
     initial_c), ``sequence_lens`` (constant ones) and ``transposed`` (X is an input of the model
     with batch and time exchanged). Equal nodes are given once. Where the graph feeds every LSTM
     into the next, the attribute ``layer`` has them all. Without LSTM nodes the document is of the
-    format "onnx initializers".
+    format "onnx initializers"; that of a GRU or a plain RNN can only be listed.
 
     Raises
     ------
@@ -175,11 +175,11 @@ class _Reader:
         cells = [
             f"{n} {op}" for op in OTHER_CELLS if (n := sum(o[op] for o in self.scopes.values()))
         ]
-        text = f"{source} has no LSTM node"
+        text = "has no LSTM node"
         if spelled := self._spelled_out():
             text += f"; an LSTM is spelled out as {spelled}"
         elif cells:
-            raise UserError(f"{text}; it has {' and '.join(cells)}.")
+            text += f"; it has {' and '.join(cells)}"
         held = {
             name: tensor
             for scope in self.scopes
@@ -189,13 +189,16 @@ class _Reader:
         size = sum(
             check_size(shape_of(tensor), 4, f"{source}: {name}") for name, tensor in held.items()
         )
-        check_size((size,), 4, f"{text}; its tensors")
+        check_size((size,), 4, f"{source} {text}; its tensors")
+        other = cells and not spelled
+        way_out = "" if other else f" {WAY_OUT}"
         arrays = {name: decode(tensor, self.source, name) for name, tensor in held.items()}
         return Document(
             source,
             "onnx initializers",
             arrays,
-            remarks=(f"{text}. {WAY_OUT}",),
+            remarks=(f"{source} {text}.{way_out}",),
+            not_run=f"it {text}." if other else "",
         )
 
     def _spelled_out(self) -> str:

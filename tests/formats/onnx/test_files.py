@@ -12,6 +12,7 @@ import pytest
 from lstmcli import formats
 from lstmcli.core.run import run
 from lstmcli.errors import UserError
+from lstmcli.inspecting import inspect_files
 from lstmcli.loading import load
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "onnx_files"
@@ -109,6 +110,22 @@ def test_weights_of_8_bits_are_the_ones_they_stand_for(case: str) -> None:
         theirs = expected[f"plain/{role}"]
         step = np.abs(theirs).max() / 127 if role in "WR" else 0
         np.testing.assert_allclose(arrays[f"rnn_quant/{role}"], theirs, rtol=0, atol=step)
+
+
+def test_the_tensors_of_a_gru_are_handed_on_with_a_remark() -> None:
+    path = str(GOLDEN / "refused_gru.onnx")
+    document = formats.read(path)
+    assert {name: array.shape for name, array in document.arrays.items()} == {
+        "W": (1, 9, 5),
+        "R": (1, 9, 3),
+    }
+    assert document.remarks == (f"{path} has no LSTM node; it has 1 GRU.",)
+    inspection = inspect_files([path], {})
+    assert set(inspection.tensors) == {"W", "R"}
+    assert not inspection.lstms
+    assert [one.problem for one in inspection.unread] == ["it has no LSTM node; it has 1 GRU."]
+    with pytest.raises(UserError, match=r"^\S+: it has no LSTM node; it has 1 GRU\.$"):
+        load(path, convention="onnx")
 
 
 def test_every_recorded_refusal_is_tested() -> None:
