@@ -19,6 +19,23 @@ MOST_TEXT = 1 << 31  # a text beyond 2 GiB would take tens of gigabytes as Pytho
 
 ARRAYS = (b"\x93NUMPY", b"PK")  # how files begin that are large for a reason
 
+MODELS = (
+    ".npz",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".safetensors",
+    ".onnx",
+    ".keras",
+    ".h5",
+    ".hdf5",
+    ".tflite",
+    ".nam",
+    "model.json",
+    "pytorch_model.bin",
+)  # ends of the names of files that hold models
+"""Of these one alone in a folder is likely the one that is meant."""
+
 BYTE_ORDER_MARKS = {
     b"\xef\xbb\xbf": "utf-8-sig",
     b"\xff\xfe": "utf-16",  # what Windows PowerShell writes with ">"
@@ -145,6 +162,9 @@ def _folder(path: str) -> str:
             f"{path} is a Core ML package; this version does not read it. "
             "Give the model that it was converted from."
         )
+    models = [name for name in sorted(os.listdir(path)) if name.lower().endswith(MODELS)]
+    if len(models) == 1:
+        return f"{path} is a folder; give the file in it:\n  {os.path.join(path, models[0])}"
     return f"{path} is a folder; name a file in it."
 
 

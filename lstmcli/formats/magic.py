@@ -51,6 +51,11 @@ UNREAD = {  # first bytes -> what they belong to, and the way out; each is refus
     rb"MATLAB 5\.0": ("a MATLAB file", ""),
 }
 
+KNOWN = """\
+  PyTorch .pt, .pth, .ckpt; Keras .keras, .h5; .onnx, .safetensors, .tflite, .pkl, .nam;
+  TensorFlow checkpoints and SavedModels; model.json of TensorFlow.js;
+  arrays in .npy, .npz, .json, .jsonl, .csv, .tsv, or text as it was printed."""
+
 WAY_OUT = "Save its arrays with numpy.savez."
 
 
@@ -84,7 +89,8 @@ def binary_kind(file: Opened) -> str | None:
             )
     if b"\0" in head:
         raise UserError(
-            f"{file.source} is neither text nor of a known kind. Give .npy, .npz, .json, or text."
+            f"{file.source} is neither text nor of a known kind, or it is damaged. What is read:\n"
+            f"{KNOWN}"
         )
     return None
 

@@ -10,6 +10,7 @@ from lstmcli.formats.companions import beside
 
 PART = re.compile(r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL)
 FIRST_SHARD = re.compile(r"-00000-of-\d{5}")
+TFJS_SHARD = re.compile(r".*shard\d+of\d+(\.bin)?", re.DOTALL)
 LATEST = "checkpoint"  # the file in which TensorFlow notes what it saved last
 NOTED = re.compile(r'^\s*model_checkpoint_path\s*:\s*"([^"\n]*)"', re.MULTILINE)
 SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb")
@@ -17,10 +18,10 @@ MOST_NOTES = 1 << 16
 
 
 def place(path: str) -> str:
-    """The file to open: the index of the checkpoint that a path belongs to, else the path.
+    """The file to open: the index of what a path is a part of, else the path.
 
     A checkpoint can be named by its prefix, by any of its files or by its folder, a SavedModel by
-    its folder or ``saved_model.pb``.
+    its folder or ``saved_model.pb``, a model of TensorFlow.js by any of its shards.
 
     Raises
     ------
@@ -42,6 +43,9 @@ def _meant(path: str) -> str:
         return _of_saved_model(folder) or path
     if name == LATEST and os.path.isfile(path):
         return _latest(path) or path
+    if TFJS_SHARD.fullmatch(name):
+        model = os.path.join(folder, "model.json")
+        return model if os.path.isfile(model) else path
     if part := PART.fullmatch(path):
         prefix = part["prefix"]
         if found := _of_prefix(prefix) or (prefix if os.path.isfile(prefix) else None):

@@ -19,6 +19,7 @@ import pytest
 from lstmcli.errors import UserError
 from lstmcli.formats import (
     FORMATS,
+    READ_ONLY,
     Document,
     StepStream,
     atomically,
@@ -82,6 +83,27 @@ def test_the_content_tells_what_is_not_read(
     assert str(tmp_path / name) in str(caught.value)
     with pytest.raises(UserError, match=message):
         piped(data)
+
+
+def test_a_file_of_no_known_kind_is_told_all_that_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is neither text nor of a known kind") as caught:
+        filed(tmp_path, "a.bin", bytes(range(16)))
+    for kind in (*FORMATS, *READ_ONLY):
+        known = "TensorFlow checkpoints" if kind == ".index" else kind.replace(".txt", "text")
+        assert known in str(caught.value)
+
+
+def test_a_folder_with_one_model_names_it(tmp_path: Path) -> None:
+    for name in ("model.json", "group1-shard1of1.bin", "README.md", "config.json"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as caught:
+        read(str(tmp_path))
+    assert str(caught.value) == (
+        f"{tmp_path} is a folder; give the file in it:\n  {tmp_path / 'model.json'}"
+    )
+    (tmp_path / "best.pt").touch()
+    with pytest.raises(UserError, match=r"is a folder; name a file in it\.$"):
+        read(str(tmp_path))
 
 
 def test_the_content_goes_before_the_suffix(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ def made(folder: Path, *names: str) -> None:
         (["variables/variables.index", "saved_model.pb"], "", "variables/variables.index"),
         (["variables/variables.index"], "saved_model.pb", "variables/variables.index"),
         (["saved_model.pb"], "", "saved_model.pb"),
+        (["model.json", "group1-shard1of2.bin"], "group1-shard1of2.bin", "model.json"),
+        (["model.json", "group1-shard1of2"], "group1-shard1of2", "model.json"),
+        (["group1-shard1of2.bin"], "group1-shard1of2.bin", "group1-shard1of2.bin"),
+        (["model.json", "weights.bin"], "weights.bin", "weights.bin"),
         ([], "m", "m"),  # which is then no such file
     ],
 )
