@@ -21,7 +21,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.bfloat16 import widened
-from lstmcli.formats.files import Opened
+from lstmcli.formats.files import Opened, damaged
 from lstmcli.formats.limits import check_size, most
 
 SECONDS = 5  # of computing that any file may take
@@ -56,14 +56,16 @@ def contents(source: Opened, attributes: Collection[str], leave_out: Collection[
         A damaged file, one that leads out of itself or unpacks to far more than it is, a tensor
         larger than allowed, or no library to read it with.
     """
-    if find_spec("h5py") is None:
-        raise UserError(
-            f"{source.source} is an HDF5 file; reading it needs a library:\n"
-            "  pip install 'lstmcli[h5]'"
-        )
+    need_library(source.source, "an HDF5 file")
     told = {"attributes": list(attributes), "leave_out": list(leave_out)}
     with _answer(source, told) as answer:
         return understood(answer, source.source)
+
+
+def need_library(where: str, kind: str) -> None:
+    """UserError if there is nothing to read a file of this kind with."""
+    if find_spec("h5py") is None:
+        raise UserError(f"{where} is {kind}; reading it needs h5py:\n  pip install 'lstmcli[h5]'")
 
 
 def understood(answer: IO[bytes], where: str) -> Contents:
@@ -79,7 +81,7 @@ def understood(answer: IO[bytes], where: str) -> Contents:
     found = Contents({}, {})
     while not (told := _line(answer)).get("end"):
         if "damaged" in told:
-            raise UserError(f"{where} is damaged or cut short ({told['damaged']}).")
+            raise damaged(where, f"the HDF5 library: {told['damaged']}")
         if "refused" in told:
             raise UserError(f"{where} is refused: {told['refused']}.")
         path = told["path"]
@@ -122,10 +124,8 @@ def _answer(source: Opened, told: dict[str, Any]) -> Iterator[IO[bytes]]:
             assert child.stdout is not None
             yield child.stdout
         except EOFError:
-            raise UserError(
-                f"{source.source}: HDF5 cannot read it ({_end(child.wait(), seconds)}); "
-                "the file is damaged."
-            ) from None
+            words = f"the HDF5 library cannot read it: {_end(child.wait(), seconds)}"
+            raise damaged(source.source, words) from None
         finally:
             alarm.cancel()
             child.kill()

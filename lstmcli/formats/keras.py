@@ -19,8 +19,8 @@ from typing import Any
 from lstmcli.errors import UserError
 from lstmcli.formats.archive import DEFLATED, ENCRYPTED, STORED, Archive, Damaged, Member
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened
-from lstmcli.formats.hdf5 import Contents, contents
+from lstmcli.formats.files import Opened, damaged
+from lstmcli.formats.hdf5 import Contents, contents, need_library
 from lstmcli.formats.keras_layers import Layer, by_class, by_name, each, layers_in
 
 ATTRIBUTES = (
@@ -45,6 +45,7 @@ def read(source: Opened) -> Document:
         Whatever `hdf5.contents` refuses, a broken archive or config, weights in several files.
     """
     if source.head().startswith(ZIP):
+        need_library(source.source, "a Keras file")
         return _read_archive(source)
     found = contents(source, ATTRIBUTES, LEAVE_OUT)
     root = found.attributes.get("", {})
@@ -145,7 +146,7 @@ def _read_archive(source: Opened) -> Document:
         texts = {name: _text(archive, members.get(name)) for name in (CONFIG, METADATA)}
         data = _bytes(archive, members[WEIGHTS], max(LARGE, MOST_TIMES * source.size))
     except (Damaged, OSError) as error:
-        raise UserError(f"{source.source} is damaged or cut short ({error}).") from None
+        raise damaged(source.source, error) from None
     where = source.source
     told = _config(texts[METADATA], where)
     versions = {k: told[k] for k in VERSIONS if isinstance(told, dict) and k in told}

@@ -16,7 +16,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.archive import DEFLATED, ENCRYPTED, STORED, Archive, Damaged, Member
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import HEAD, Opened
+from lstmcli.formats.files import HEAD, Opened, damaged
 from lstmcli.formats.limits import check_total
 from lstmcli.formats.npy import check, read_elements, read_header, write_elements
 from lstmcli.formats.placed import Placed
@@ -67,7 +67,7 @@ def _broken_is_told(where: str) -> Iterator[None]:
     try:
         yield
     except (Damaged, OSError) as error:
-        raise UserError(f"{where} is damaged or cut short ({error}).") from None
+        raise damaged(where, error) from None
 
 
 def _members(archive: Archive, source: Opened) -> dict[str, Member]:

@@ -13,7 +13,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.bfloat16 import widened
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened
+from lstmcli.formats.files import Opened, damaged
 from lstmcli.formats.limits import check_size
 
 DTYPES = {  # the format's names -> little-endian NumPy dtypes
@@ -35,7 +35,8 @@ def read(source: Opened) -> Document:
     try:
         tensors: list[tuple[str, dict[str, Any]]] = library.deserialize(source.stream.read())
     except library.SafetensorError as error:
-        raise UserError(f"{source.source} is a broken safetensors file: {error}") from None
+        words = f"the safetensors library: {error}"
+        raise damaged(f"{source.source}, a safetensors file,", words) from None
     arrays: dict[str, np.ndarray] = {}
     left_out: list[str] = []
     for name, told in tensors:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened
+from lstmcli.formats.files import Opened, damaged
 from lstmcli.formats.flatbuffer import Damaged, Table, root
 from lstmcli.formats.limits import check_size
 
@@ -70,9 +70,7 @@ def read(source: Opened) -> Document:
     try:
         return _Model(source).document()
     except Damaged as error:
-        raise UserError(
-            f"{source.source}, a TensorFlow Lite model, is damaged or cut short: {error}."
-        ) from None
+        raise damaged(f"{source.source}, a TensorFlow Lite model,", error) from None
 
 
 class _Graph(NamedTuple):

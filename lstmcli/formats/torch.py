@@ -18,7 +18,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats import numpy_pickles, pickles, torch_tensors
 from lstmcli.formats.archive import ENCRYPTED, Archive, Damaged, Member
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened
+from lstmcli.formats.files import Opened, damaged
 from lstmcli.formats.limits import check_size, check_total
 from lstmcli.formats.magic import ARCHIVE
 from lstmcli.formats.torch_tensors import Part, Storage, kind_of_storage
@@ -72,7 +72,7 @@ def broken_is_told(source: str) -> Iterator[None]:
             yield
     except BROKEN as error:
         reason = str(error).split("\n")[0][:120] or type(error).__name__
-        raise UserError(f"{source} is damaged or cut short ({reason}).") from None
+        raise damaged(source, reason) from None
 
 
 def named(source: Opened, format: str, tree: Tree) -> Document:

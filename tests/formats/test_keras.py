@@ -342,6 +342,17 @@ def test_without_the_library_one_line_says_what_to_install(
     monkeypatch.setattr(hdf5, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"pip install 'lstmcli\[h5\]'"):
         read(FILES / "keras-3.15.1" / "stacked.h5")
+    with pytest.raises(UserError, match=r"stacked\.keras is a Keras file; reading it needs h5py:"):
+        read(FILES / "keras-3.15.1" / "stacked.keras")
+
+
+@pytest.mark.parametrize("name", ["stacked.h5", "stacked.keras"])
+def test_a_file_cut_short_is_told_in_plain_words(name: str, tmp_path: Path) -> None:
+    data = (FILES / "keras-3.15.1" / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: len(data) // 2])
+    plain = r"^\S+ is damaged or cut short \(.*\)\. Copy or download it again, or save it anew\.$"
+    with pytest.raises(UserError, match=plain):
+        read(tmp_path / name)
 
 
 # ---- files that lead out of themselves, or lie

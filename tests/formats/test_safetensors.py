@@ -45,8 +45,9 @@ def test_every_truncation_is_told(tmp_path: Path) -> None:
     whole = library.save({"weight": np.ones((2, 2), np.float32)})
     for length in range(9, len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(UserError, match=r"w\.safetensors"):
+        with pytest.raises(UserError, match=r"w\.safetensors") as caught:
             formats.read(str(path))
+    assert ", a safetensors file, is damaged or cut short (the safetensors lib" in str(caught.value)
 
 
 def test_what_is_written_is_read_bit_for_bit(tmp_path: Path) -> None:

@@ -63,7 +63,10 @@ def read(source: Opened) -> Document:
         Damaged, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError,
         RecursionError, OSError,
     ) as error:  # fmt: skip
-        raise UserError(f"{source.source} is no readable ONNX model: {error}.") from None
+        raise UserError(
+            f"{source.source} is no readable ONNX model: {error}. If it was one, it is damaged or "
+            "cut short: copy or download it again."
+        ) from None
 
 
 def _other(source: Opened, model: Model) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.companions import beside, contents
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened, opened
+from lstmcli.formats.files import Opened, damaged, opened
 from lstmcli.formats.protobuf import Damaged
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
 from lstmcli.formats.tensorflow.first_format import FirstFormat
@@ -48,7 +48,7 @@ def read(source: Opened) -> Document:
     try:
         return _read(source)
     except (Damaged, OSError, ValueError, OverflowError) as error:
-        raise UserError(f"{source.source} is damaged or cut short: {error}.") from None
+        raise damaged(source.source, error) from None
     except MemoryError:
         raise UserError(f"{source.source} needs more memory than there is.") from None
 
