@@ -20,6 +20,7 @@ import click
 
 from lstmcli import __version__
 from lstmcli.cli import letters
+from lstmcli.cli.messages import tell
 from lstmcli.errors import UserError, did_you_mean
 
 COMMANDS = {
@@ -134,14 +135,13 @@ def invoke(args: Sequence[str]) -> int:
         print(error.format_message(), file=sys.stderr)
     except click.UsageError as error:
         name = error.ctx.command_path if error.ctx else "lstm"
-        print(f"{name}: {_usage(error)}", file=sys.stderr)
-        print(f"  {name} --help lists what there is.", file=sys.stderr)
+        tell(f"{name}: {_usage(error)}\n  {name} --help lists what there is.")
     except MemoryError as error:
-        print(f"lstm {_command(args)}: not enough memory. {error}", file=sys.stderr)
+        tell(f"lstm {_command(args)}: not enough memory. {error}")
     except Ended as end:
         return end.status
     except UserError as error:
-        print(f"lstm {_command(args)}: {error}", file=sys.stderr)
+        tell(f"lstm {_command(args)}: {error}")
     return 2
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO
 
+from lstmcli.cli.messages import tell
 from lstmcli.cli.screen import screen
 
 if TYPE_CHECKING:
@@ -81,4 +82,4 @@ def standard_input() -> BinaryIO | None:
 
 def remark(text: str) -> None:
     """One line on stderr that the user should know and need not mend."""
-    print(f"lstm: {text}", file=sys.stderr)
+    tell(f"lstm: {text}")

@@ -1,0 +1,51 @@
+"""Messages on stderr: wrapped where that is a terminal, as they are where it is a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+INDENT = 2  # of what follows the first line
+NARROWEST = 20
+COMMANDS = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
+
+
+def tell(text: str) -> None:
+    """Print a message of one line or a few."""
+    print(wrapped(text, _width()), file=sys.stderr)
+
+
+def wrapped(text: str, width: int | None) -> str:
+    """A message in a width (None: as it is): lines keep their indentation, words stay whole.
+
+    A command on a line of its own is never wrapped: it is there to be copied.
+    """
+    if width is None or all(len(line) <= width for line in text.split("\n")):
+        return text
+    return "\n".join(_wrapped(line, max(width, NARROWEST)) for line in text.split("\n"))
+
+
+def _wrapped(line: str, width: int) -> str:
+    from textwrap import wrap
+
+    words = line.lstrip(" ")
+    indent = len(line) - len(words)
+    if indent and words.startswith(COMMANDS):
+        return line
+    following = " " * max(indent, INDENT)
+    lines = wrap(
+        line, width, subsequent_indent=following, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines)
+
+
+def _width() -> int | None:
+    """The columns of the terminal; None in a pipe."""
+    if not sys.stderr.isatty():
+        return None
+    if (columns := os.environ.get("COLUMNS", "")).isdigit() and int(columns):
+        return int(columns)
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

@@ -1,0 +1,72 @@
+"""Errors and remarks on stderr: wrapped for a terminal, untouched in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from lstmcli.cli.console import remark
+from lstmcli.cli.messages import wrapped
+from tests.cli.conftest import Lstm
+
+PATH = "/a/folder-with-a-long-name/and-another-one/weights-of-a-model.safetensors"
+TEXT = f"""\
+lstm run: {PATH} holds tensors of two LSTMs; choose one with --layer, or give more than one of them.
+  --convention onnx  ONNX LSTM: W, R, B (8H), P; directions on a first axis
+  lstm run {PATH} inputs.npy --layer 0 --forget-bias 1 --steps 3
+  pip install 'lstmcli[safetensors]' and this goes on beyond the width of the terminal"""
+
+
+def test_lines_keep_their_indentation_and_words_stay_whole() -> None:
+    assert wrapped(TEXT, 60).split("\n") == [
+        "lstm run:",
+        f"  {PATH}",
+        "  holds tensors of two LSTMs; choose one with --layer, or",
+        "  give more than one of them.",
+        "  --convention onnx  ONNX LSTM: W, R, B (8H), P; directions",
+        "  on a first axis",
+        *TEXT.split("\n")[2:],  # commands, to be copied
+    ]
+
+
+@pytest.mark.parametrize("width", [1, 20, 60, 80, 200, None])
+def test_no_word_is_lost(width: int | None) -> None:
+    assert wrapped(TEXT, width).split() == TEXT.split()
+    assert width is not None or wrapped(TEXT, width) == TEXT
+
+
+class Terminal:
+    """A stderr that says it is a terminal."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def isatty(self) -> bool:
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def test_errors_and_remarks_are_wrapped_on_a_terminal_alone(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = "no-such-folder/" * 4 + "w.npz"
+    piped = lstm("run", name, "--layer", "one").err
+    assert piped.count("\n") == 1
+    assert len(piped) > 60
+    monkeypatch.setattr(sys, "stderr", Terminal(sys.stderr))
+    monkeypatch.setenv("COLUMNS", "60")
+    done = lstm("run", name, "--layer", "one")
+    assert done.status == 2
+    assert done.err.split() == piped.split()
+    assert all(len(line) <= 60 or len(line.split()) == 1 for line in done.err.splitlines())
+    assert done.err.count("\n") > 1
+    lstm("run", name, "--no-such-option-at-all", "and more words", "that are too many for a line")
+    remark("a backward cell starts from the last step: runs in chunks differ from the whole.")
+    assert capfd.readouterr().err == (
+        "lstm: a backward cell starts from the last step: runs in\n"
+        "  chunks differ from the whole.\n"
+    )
