@@ -68,19 +68,32 @@ _LEGEND = (
 
 
 def conventions_sheet(rows: Sequence[Convention], width: int | None) -> Sheet:
-    """A line a row; in a terminal, what a row is goes on where it lacks room."""
+    """A line a row; in a terminal, what a row is goes on where it lacks room, or below the row."""
     facts = [
         Column(name, [cell(row) for row in rows], left=True) for name, cell in _COLUMNS.items()
     ]
-    used = sum(column.width + 2 for column in facts)
-    lines = [_wrapped(what(row), None if width is None else max(width - used, 16)) for row in rows]
-    columns = [Column(c.heading, _spread(c.cells, lines), left=True) for c in facts]
-    columns.append(Column("what", [piece for pieces in lines for piece in pieces], left=True))
-    sheet = table(columns)
+    room = None if width is None else width - sum(column.width + 2 for column in facts)
+    longest = max(len(word) for row in rows for word in what(row).split())
+    if room is not None and room < longest:
+        sheet = _two_lines_a_row(facts, [what(row) for row in rows], width)
+    else:
+        lines = [_wrapped(what(row), room) for row in rows]
+        columns = [Column(c.heading, _spread(c.cells, lines), left=True) for c in facts]
+        columns.append(Column("what", [piece for pieces in lines for piece in pieces], left=True))
+        sheet = table(columns)
     sheet.add()
     sheet.extend(labelled("", _LEGEND, width, "dim", indent=0))
     sheet.add()
     sheet.extend(labelled("next", f"lstm conventions {rows[0].name}   (all of one row)", width))
+    return sheet
+
+
+def _two_lines_a_row(facts: Sequence[Column], texts: Sequence[str], width: int | None) -> Sheet:
+    heading, *rows = table(facts).lines
+    sheet = Sheet([heading])
+    for row, text in zip(rows, texts, strict=True):
+        sheet.lines.append(row)
+        sheet.extend(labelled("", text, width, "dim", indent=2))
     return sheet
 
 

@@ -35,6 +35,14 @@ def test_the_table_fits_80_columns_and_is_a_line_a_row_in_a_pipe() -> None:
     assert [row.split()[0] for row in piped[1 : len(ROWS) + 1]] == list(CONVENTIONS)
 
 
+@pytest.mark.parametrize("width", [50, 60, 79])
+def test_in_a_narrow_window_what_a_row_is_stands_below_it(width: int) -> None:
+    rows = list(conventions_sheet(ROWS, width).rows())
+    assert all(len(row) <= width for row in rows)
+    at = next(n for n, row in enumerate(rows) if row.startswith("tf1-coupled "))
+    assert rows[at + 1] == "  TensorFlow 1 CoupledInputForgetGateLSTMCell"
+
+
 def test_rows_of_the_table() -> None:
     rows = {row.split("  ")[0]: row.split() for row in conventions_sheet(ROWS, None).rows() if row}
     assert rows["haiku"][:7] == ["haiku", "igfo", "cols", "x;h", "1", "+1", "yes"]

@@ -118,7 +118,7 @@ def test_what_is_not_compared_is_said_even_when_equal() -> None:
 
 def test_of_many_arrays_on_one_side_a_few_are_named() -> None:
     h = normal(7, 3)
-    six = dict.fromkeys("abdejk", h)
+    six: dict[str, Any] = dict.fromkeys("abdejk", h)
     assert rows(of(h=h), of(h=h, **six))[1:] == ["only in b   a, b, d, e, j, k (not compared)"]
     more: dict[str, Any] = {f"z{n}": h for n in range(1200)}
     many = of(h=h, **six, **more)
