@@ -15,6 +15,7 @@ from lstmcli.core.model import Model, Trace
 from lstmcli.core.names import HOME, spaced
 from lstmcli.core.saturation import Saturation, is_stuck
 from lstmcli.views.numbers import number, parse_selection, percent
+from lstmcli.views.prose import apart, labelled
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import ASSUMED, Column, Sheet, places_that_fit, table
 from lstmcli.views.window import Window
@@ -318,7 +319,7 @@ def _pieces(
             sheet = Sheet()
             if kept is None:
                 kept = places_that_fit(columns, width, gap)
-                sheet = _no_room([c.heading for i, c in enumerate(columns) if i not in kept])
+                sheet = _no_room([c.heading for i, c in enumerate(columns) if i not in kept], width)
                 sheet.extend(table([columns[i] for i in kept], gap=gap, rule=width is not None))
             else:
                 sheet.extend(table([columns[i] for i in kept], gap=gap, headings=False))
@@ -327,12 +328,13 @@ def _pieces(
             yield _left_out(parts, blank)
 
 
-def _no_room(headings: Sequence[str]) -> Sheet:
+def _no_room(headings: Sequence[str], width: int | None) -> Sheet:
     """A line that names the columns left out; no line if there are none."""
     sheet = Sheet()
     if headings:
         gone = ", ".join(headings)
-        sheet.add((f"no room for {gone}: a wider window, --digits or --show", "dim"))
+        text = f"no room for {gone}: a wider window, --digits or --show"
+        sheet.extend(labelled("", text, width, "dim", indent=0))
     return sheet
 
 
@@ -491,12 +493,10 @@ class OverAll:
         """What was seen, in words."""
         sheet = Sheet()
         ranges = [f"{k} {number(a, 3)} .. {number(b, 3)}" for k, (a, b) in self._ranges.items()]
-        sheet.add(("over all  ", "dim"), "   ".join(ranges))
+        sheet.extend(labelled("over all", apart(ranges), width))
         sheet.extend(saturation_sheet(self.counts, units, width))
-        sheet.add(
-            ("next      ", "dim"),
-            "--units 0:4 opens units, --batch 0 a row; -o out.npz keeps everything",
-        )
+        text = "--units 0:4 opens units, --batch 0 a row; -o out.npz keeps everything"
+        sheet.extend(labelled("next", text, width))
         return sheet
 
 
