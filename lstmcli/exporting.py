@@ -29,24 +29,30 @@ def graph_of(layers: Layers, *, lengths: bool = False) -> Graph:
     steps of each row, ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer,
     and the last state of every cell, ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
 
+    States of layers of different widths lie side by side, (B, D H + D H' + ...). A state that is
+    an input with a default can be left out; onnxruntime warns of each that it is no constant.
+
     The cells are those of the ``onnx`` row.
     """
     cell, directions = layers[0][0], len(layers[0])
     cells = len(layers) * directions
-    state, given = ((cells, rows, cell.units) for rows in ("B", "B_or_1"))
-    constants: dict[str, Array] = {name: _default_state(layers, name) for name in INITIAL}
-    nodes = list(_initial_state(len(layers), cells, cell.units, constants))
+    uneven = len({layer[0].units for layer in layers}) > 1
+    state, given = (
+        (rows, sum(cell.units for layer in layers for cell in layer)) if uneven
+        else (cells, rows, cell.units)
+        for rows in ("B", "B_or_1")
+    )  # fmt: skip
+    constants: dict[str, Array] = {name: _default_state(layers, name, uneven) for name in INITIAL}
+    nodes = list(_initial_state(layers, uneven, constants))
     below = "X"
     for n, layer in enumerate(layers):
         nodes += _lstm(layer, n, below, "sequence_lens" if lengths else "", constants)
         if n + 1 < len(layers):
             nodes += _joined(n, directions, constants)
         below = f"joined_{n}"
-    last = len(layers) - 1
-    nodes.append(Node("Identity", [f"Y_{last}"], ["Y"]))
-    for name in ("Y_h", "Y_c"):
-        ends = [f"{name}_{n}" for n in range(len(layers))]
-        nodes.append(Node("Concat", ends, [name], {"axis": 0}))
+    last = layers[-1][0].units
+    nodes.append(Node("Identity", [f"Y_{len(layers) - 1}"], ["Y"]))
+    nodes += _last_state(len(layers), uneven, constants)
     return Graph(
         "lstm",
         [
@@ -55,7 +61,7 @@ def graph_of(layers: Layers, *, lengths: bool = False) -> Graph:
             *([Port("sequence_lens", np.dtype(np.int32), ("B",))] if lengths else []),
         ],
         [
-            Port("Y", cell.dtype, ("T", directions, "B", cell.units)),
+            Port("Y", cell.dtype, ("T", directions, "B", last)),
             *(Port(name, cell.dtype, state) for name in ("Y_h", "Y_c")),
         ],
         nodes,
@@ -63,33 +69,74 @@ def graph_of(layers: Layers, *, lengths: bool = False) -> Graph:
     )
 
 
-def _default_state(layers: Layers, name: str) -> Array:
-    """Of every cell (L D, B, H) the state that its weights hold, or zero (L D, 1, H)."""
-    rows = []
+def _default_state(layers: Layers, name: str, uneven: bool) -> Array:
+    """Of every cell the state that its weights hold, or zero; a single row where all are alike.
+
+    (L D, B, H), or side by side (B, sum of H).
+    """
+    held = []
     for cell in (cell for layer in layers for cell in layer):
         own = getattr(cell, name)
-        rows.append(np.atleast_2d(np.zeros(cell.units, cell.dtype) if own is None else own))
-    most = max(len(one) for one in rows)
-    return np.stack([np.broadcast_to(one, (most, one.shape[1])) for one in rows])
+        held.append(np.atleast_2d(np.zeros(cell.units, cell.dtype) if own is None else own))
+    most = max(map(len, held))
+    rows = [np.broadcast_to(one, (most, one.shape[1])) for one in held]
+    return np.concatenate(rows, axis=1) if uneven else np.stack(rows)
 
 
-def _initial_state(
-    layers: int, cells: int, units: int, constants: dict[str, Array]
-) -> Iterator[Node]:
+def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) -> Iterator[Node]:
     """h_n and c_n (D, B, H) of each layer n, as many rows as X has."""
-    constants |= {
-        "one": np.array([1], np.int64), "two": np.array([2], np.int64),
-        "cells": np.array([cells], np.int64), "units": np.array([units], np.int64),
-    }  # fmt: skip
+    constants |= {"one": np.array([1], np.int64), "two": np.array([2], np.int64)}
     yield Node("Shape", ["X"], ["X_shape"])
     yield Node("Slice", ["X_shape", "one", "two"], ["rows"])
+    yield from (_states_side_by_side if uneven else _states_by_cells)(layers, constants)
+
+
+def _states_by_cells(layers: Layers, constants: dict[str, Array]) -> Iterator[Node]:
+    """From (L D, B, H)."""
+    cells, units = len(layers) * len(layers[0]), layers[0][0].units
+    constants |= {"cells": np.array([cells], np.int64), "units": np.array([units], np.int64)}
     yield Node("Concat", ["cells", "rows", "units"], ["state_shape"], {"axis": 0})
     for letter in "hc":
-        parts = [f"{letter}_{n}" for n in range(layers)]
-        whole = parts[0] if layers == 1 else f"{letter}_all"
+        parts = [f"{letter}_{n}" for n in range(len(layers))]
+        whole = parts[0] if len(layers) == 1 else f"{letter}_all"
         yield Node("Expand", [f"initial_{letter}", "state_shape"], [whole])
-        if layers > 1:
+        if len(layers) > 1:
             yield Node("Split", [whole], parts, {"axis": 0})
+
+
+def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterator[Node]:
+    """From (B, D H + D H' + ...)."""
+    ways = len(layers[0])
+    units = [layer[0].units for layer in layers]
+    constants |= {"ways": np.array([ways], np.int64), "widths": ways * np.array(units, np.int64)}
+    for n, width in enumerate(units):
+        constants |= {
+            f"units_{n}": np.array([width], np.int64),
+            f"apart_{n}": np.array([0, ways, width], np.int64),  # 0: an axis stays as it is
+        }
+        yield Node("Concat", ["ways", "rows", f"units_{n}"], [f"state_shape_{n}"], {"axis": 0})
+    for letter in "hc":
+        cut = [f"{letter}_{n}_cut" for n in range(len(layers))]  # (B, D H)
+        yield Node("Split", [f"initial_{letter}", "widths"], cut, {"axis": 1})
+        for n, part in enumerate(cut):
+            own = f"{letter}_{n}"
+            yield Node("Reshape", [part, f"apart_{n}"], [f"{own}_apart"])  # (B, D, H)
+            yield Node("Transpose", [f"{own}_apart"], [f"{own}_given"], {"perm": [1, 0, 2]})
+            yield Node("Expand", [f"{own}_given", f"state_shape_{n}"], [own])
+
+
+def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Iterator[Node]:
+    """Y_h and Y_c of all layers, in the axes of the initial state."""
+    if uneven:
+        constants["one_row"] = np.array([0, -1], np.int64)
+    for name in ("Y_h", "Y_c"):
+        ends = [f"{name}_{n}" for n in range(layers)]  # (D, B, H)
+        if uneven:
+            for end in ends:
+                yield Node("Transpose", [end], [f"{end}_turned"], {"perm": [1, 0, 2]})
+                yield Node("Reshape", [f"{end}_turned", "one_row"], [f"{end}_row"])
+            ends = [f"{end}_row" for end in ends]  # (B, D H)
+        yield Node("Concat", ends, [name], {"axis": 1 if uneven else 0})
 
 
 def _lstm(

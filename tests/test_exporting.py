@@ -14,6 +14,7 @@ from lstmcli.core.encode import folded
 from lstmcli.core.fitting import fitted
 from lstmcli.core.onnx_words import activation_attributes
 from lstmcli.core.run import run
+from lstmcli.errors import UserError
 from lstmcli.exporting import graph_of
 from lstmcli.formats.onnx_graph import Graph
 from lstmcli.loading import load
@@ -54,6 +55,87 @@ def test_layers_are_chained() -> None:
     assert [port.shape for port in made.outputs] == [
         ("T", 2, "B", 3), (4, "B", 3), (4, "B", 3),
     ]  # fmt: skip
+
+
+def uneven(folder: Path, dtype: str) -> str:
+    """Two LSTMs of PyTorch, 5 -> 6 and 12 -> 4 units, each in two directions."""
+    rng = np.random.default_rng(3)
+    tensors: dict[str, Any] = {
+        f"{name}.{role}_l0{mark}": rng.normal(size=shape).astype(dtype)
+        for name, inputs, units in (("enc", 5, 6), ("dec", 12, 4))
+        for mark in ("", "_reverse")
+        for role, shape in (
+            ("weight_ih", (4 * units, inputs)),
+            ("weight_hh", (4 * units, units)),
+            ("bias_ih", (4 * units,)),
+        )
+    }
+    np.savez(folder / "uneven.npz", **tensors)
+    return str(folder / "uneven.npz")
+
+
+STACK = {"layer": "enc,dec"}
+
+
+def joined(h: Any) -> Any:
+    """(T, D, B, H) of ONNX as (T, B, D H)."""
+    if h.ndim == 3:
+        return h
+    steps, ways, rows, units = h.shape
+    return h.transpose(0, 2, 1, 3).reshape(steps, rows, ways * units)
+
+
+@pytest.mark.parametrize(
+    ("to", "name"), [("keras", "n.npz"), ("pytorch", "n.json"), ("onnx", "n.npz")]
+)
+def test_layers_of_different_widths_are_converted(tmp_path: Path, to: str, name: str) -> None:
+    source, target = uneven(tmp_path, "f8"), str(tmp_path / name)
+    assert convert([source], target, to, STACK).proof.difference == 0
+    x = np.random.default_rng(1).normal(size=(7, 2, 5))
+    theirs, ours = (
+        run(load(path, **more), x, layout="time").h
+        for path, more in ((source, STACK), (target, {}))
+    )
+    np.testing.assert_array_equal(joined(ours), theirs)
+
+
+def test_states_of_layers_of_different_widths_lie_side_by_side(tmp_path: Path) -> None:
+    onnx: Any = pytest.importorskip("onnx")
+    source, target = uneven(tmp_path, "f4"), tmp_path / "net.onnx"
+    convert([source], str(target), "onnx", STACK)
+    ports = onnx.load(str(target)).graph
+    shapes = {
+        port.name: [d.dim_param or d.dim_value for d in port.type.tensor_type.shape.dim]
+        for port in (*ports.input, *ports.output)
+    }
+    assert shapes["initial_h"] == ["B_or_1", 20]
+    assert shapes["Y"] == ["T", 2, "B", 4]
+    assert shapes["Y_c"] == ["B", 20]
+    x = np.random.default_rng(1).normal(size=(7, 3, 5)).astype(np.float32)
+    theirs, ours = (
+        run(load(path, **more), x, layout="time")
+        for path, more in ((source, STACK), (str(target), {}))
+    )
+    np.testing.assert_array_equal(joined(ours.h), theirs.h)
+
+
+def test_a_state_a_row_goes_into_onnx_and_nowhere_else(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    rng = np.random.default_rng(0)
+    source = tmp_path / "rows.npz"
+    shapes = {"W": (1, 12, 4), "R": (1, 12, 3), "B": (1, 24),
+              "initial_h": (1, 2, 3), "initial_c": (1, 2, 3)}  # fmt: skip
+    np.savez(
+        source, **{name: rng.normal(size=shape).astype("f4") for name, shape in shapes.items()}
+    )
+    x = rng.normal(size=(5, 2, 4)).astype(np.float32)
+    theirs = run(load(str(source)), x, layout="time").h
+    for name in ("net.onnx", "net.npz"):
+        convert([str(source)], str(tmp_path / name), "onnx", {})
+        np.testing.assert_array_equal(run(load(str(tmp_path / name)), x, layout="time").h, theirs)
+    with pytest.raises(UserError, match="lasagne cannot hold an initial state that differs"):
+        convert([str(source)], str(tmp_path / "other.npz"), "lasagne", {})
+    convert([str(source)], str(tmp_path / "zero.npz"), "lasagne", {"initial_state": "zero"})
 
 
 def test_a_backward_cell() -> None:

@@ -81,8 +81,8 @@ class _Encoder:
             if (array := getattr(self.cell, role)) is not None:
                 held[role] = self._by_gate(role, array)
         held |= {role: a for role in LONE if (a := getattr(self.cell, role)) is not None}
-        # a state is a row of a batch: (1, H)
-        held |= {role: a[None] for role in INITIAL if (a := getattr(self.cell, role)) is not None}
+        states = {role: a for role in INITIAL if (a := getattr(self.cell, role)) is not None}
+        held |= {role: np.atleast_2d(a) for role, a in states.items()}  # (1, H) or (B, H)
         return {role: _contiguous(a) for role, a in held.items() if role in self.how.roles}
 
     # ---- kernels

@@ -37,6 +37,7 @@ _PARTS = {
     "state_scale": "layer normalisation of c",
     "initial_h": "a learned initial state",
 }
+_LEAVES_OUT = " (--set initial_state=zero leaves it out)"
 _ALIKE = {"stack": "concat"}  # side by side, whether on an axis of their own or not
 
 
@@ -174,8 +175,10 @@ def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
             continue
         if role == "initial_h" and own.initial_state == "zero":
             continue
-        hint = " (--set initial_state=zero leaves it out)" if role == "initial_h" else ""
+        hint = _LEAVES_OUT if role == "initial_h" else ""
         yield words + hint
+    if np.ndim(cell.initial_h) > 1 and own.initial_state != "zero" and _one_state(how):
+        yield f"an initial state that differs from row to row{_LEAVES_OUT}"
     if cell.peephole is not None and "peephole" in roles:
         if (cell.peephole.ndim == 3) != how.peephole_matrices:
             yield "peepholes that are whole matrices" if cell.peephole.ndim == 3 else (
@@ -190,6 +193,11 @@ def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
             yield f"an epsilon of {own.norm_epsilon:g} in the layer normalisation"
     elif cell.norm_scale is None and "norm_scale" in how.required:
         yield "a cell without layer normalisation"
+
+
+def _one_state(how: Convention) -> bool:
+    """Whether a learned state is one for all rows; a node of ONNX has a row for each."""
+    return "initial_h" in how.roles and not how.direction_axis
 
 
 def _named(name: str, value: Any, usual: Any) -> str:

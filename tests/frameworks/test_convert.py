@@ -19,6 +19,7 @@ from lstmcli.core.model import Model, Trace
 from lstmcli.core.run import run
 from lstmcli.errors import UserError
 from tests.test_converting import settings_of
+from tests.test_exporting import STACK, uneven
 from tests.test_golden import CASES, GOLDEN, TOLERANCE, read
 
 pytestmark = [
@@ -185,6 +186,27 @@ def test_onnxruntime_runs_the_model(case: str, tmp_path: Path) -> None:
         return [y.transpose(0, 2, 1, 3).reshape(steps, rows, ways * units), y_h, y_c]
 
     runs_as_ours(one, outputs)
+
+
+def test_onnxruntime_runs_layers_of_different_widths(tmp_path: Path) -> None:
+    """Their states lie side by side, on the way in and on the way out."""
+    ort = framework("onnxruntime")
+    framework("onnx")
+    source, target = uneven(tmp_path, "f4"), str(tmp_path / "net.onnx")
+    convert([source], target, "onnx", STACK)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # it warns that an input has a default
+    session = ort.InferenceSession(target, options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(2)
+    x, h, c = (rng.normal(size=shape).astype("f4") for shape in ((7, 3, 5), (3, 20), (3, 20)))
+    model = loading.load(source, **STACK)
+    for given in ({}, {"h": h, "c": c}):
+        state = {f"initial_{name}": array for name, array in given.items()}
+        y, y_h, y_c = session.run(None, {"X": x, **state})
+        trace = run(model, x, layout="time", initial_state=given)
+        close("", y.transpose(0, 2, 1, 3).reshape(7, 3, 8), trace.h)
+        close("", y_h, trace.final_h)
+        close("", y_c, trace.final_c)
 
 
 # ---- Keras
