@@ -125,9 +125,8 @@ def test_a_state_a_row_goes_into_onnx_and_nowhere_else(tmp_path: Path) -> None:
     source = tmp_path / "rows.npz"
     shapes = {"W": (1, 12, 4), "R": (1, 12, 3), "B": (1, 24),
               "initial_h": (1, 2, 3), "initial_c": (1, 2, 3)}  # fmt: skip
-    np.savez(
-        source, **{name: rng.normal(size=shape).astype("f4") for name, shape in shapes.items()}
-    )
+    arrays: dict[str, Any] = {n: rng.normal(size=shape).astype("f4") for n, shape in shapes.items()}
+    np.savez(source, **arrays)
     x = rng.normal(size=(5, 2, 4)).astype(np.float32)
     theirs = run(load(str(source)), x, layout="time").h
     for name in ("net.onnx", "net.npz"):

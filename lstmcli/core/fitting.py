@@ -177,7 +177,8 @@ def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
             continue
         hint = _LEAVES_OUT if role == "initial_h" else ""
         yield words + hint
-    if np.ndim(cell.initial_h) > 1 and own.initial_state != "zero" and _one_state(how):
+    rows = 0 if cell.initial_h is None or own.initial_state == "zero" else cell.initial_h.ndim - 1
+    if rows and _one_state(how):
         yield f"an initial state that differs from row to row{_LEAVES_OUT}"
     if cell.peephole is not None and "peephole" in roles:
         if (cell.peephole.ndim == 3) != how.peephole_matrices:

@@ -8,7 +8,7 @@ what only looks like an LSTM by its names.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import NamedTuple
@@ -20,6 +20,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 Place = tuple[int, int]  # layer, direction (0 forward, 1 backward)
 Names = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
 
+_MATRICES = {"kernel", "recurrent_kernel", "fused"}
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
 FORWARD = ("", "forward", "fw", "l", "0")
 _SLOT = re.compile(
@@ -189,6 +190,16 @@ def _longest_end(name: str) -> int:
 
 def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Found]:
     """The groups of tensors that have all that the row needs; ``asked`` for, in any place."""
+    for prefix, cells in _groups(row, names, asked).items():
+        places = sorted(cells)
+        lacking = {place: role for place in places if (role := _lacking(row, cells[place]))}
+        whole = {place: cells[place] for place in places if place not in lacking}
+        if whole:
+            yield Found(row, prefix, whole, lacking)
+
+
+def _groups(row: Convention, names: Iterable[str], asked: bool) -> dict[str, dict[Place, Names]]:
+    """The tensors whose names end in the row's templates: by prefix, place and role."""
     groups: dict[str, dict[Place, Names]] = {}
     for name in names:
         plain = normalised(name)
@@ -207,12 +218,7 @@ def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Found]:
                     gates[gate] = name
             else:
                 held[role] = name
-    for prefix, cells in groups.items():
-        places = sorted(cells)
-        lacking = {place: role for place in places if (role := _lacking(row, cells[place]))}
-        whole = {place: cells[place] for place in places if place not in lacking}
-        if whole:
-            yield Found(row, prefix, whole, lacking)
+    return groups
 
 
 def _placed(row: Convention, role: str, end: End) -> tuple[str, Place, str]:
@@ -242,7 +248,7 @@ def _split_path(row: Convention, prefix: str) -> tuple[str, dict[str, str]]:
 def _lacking(row: Convention, names: Names) -> str:
     """A role, perhaps with its gate, that a cell cannot do without and lacks; or nothing."""
     roles = {role.partition(".")[0] for role in row.numbered} | set(row.tensors)
-    for role in roles & {"kernel", "recurrent_kernel", "fused"} | set(row.required):
+    for role in sorted(roles & _MATRICES | set(row.required)):
         held = names.get(role)
         if held is None:
             return role
@@ -288,6 +294,19 @@ def _is_another_cell(found: Found, shapes: Shapes) -> bool:
 # ---- choosing
 
 
+OTHERWISE_CALLED = {  # what people call things, and the rows that may be meant; for advice alone
+    "torch": ("pytorch", "pytorch-cell"), "libtorch": ("pytorch",), "torchscript": ("pytorch",),
+    "pt": ("pytorch",), "lua": ("torch7",), "tensorflow": ("tf1", "keras"), "tf": ("tf1", "keras"),
+    "tensorflow1": ("tf1",), "tf2": ("keras",), "tensorflow2": ("keras",), "tf.keras": ("keras",),
+    "tfkeras": ("keras",), "keras2": ("keras",), "keras3": ("keras",),
+    "tensorflow.js": ("tfjs",), "tensorflowjs": ("tfjs",), "tensorflow-lite": ("tflite",),
+    "jax": ("flax", "haiku", "equinox"), "nnx": ("flax-nnx",), "linen": ("flax",),
+    "sonnet": ("sonnet2", "sonnet1"), "cudnn": ("cudnnlstm", "tf1-cudnn"),
+    "ort": ("onnx",), "onnxruntime": ("onnx",), "gluon": ("mxnet",), "paddlepaddle": ("paddle",),
+    "mil": ("coreml",), "element-research": ("torch7",), "deeplearning4j": ("dl4j",),
+}  # fmt: skip
+
+
 def find_convention(name: str) -> Convention:
     """The row of this name.
 
@@ -299,9 +318,10 @@ def find_convention(name: str) -> Convention:
     try:
         return CONVENTIONS[name.lower()]
     except KeyError:
+        meant = [f'"{row}"' for row in OTHERWISE_CALLED.get(name.lower(), ())]
+        near = f" Did you mean {' or '.join(meant)}?" if meant else did_you_mean(name, CONVENTIONS)
         raise UserError(
-            f"there is no convention {name!r}.{did_you_mean(name, CONVENTIONS)}\n"
-            "  lstm conventions lists them."
+            f"there is no convention {name!r}.{near}\n  lstm conventions lists them."
         ) from None
 
 
@@ -351,22 +371,40 @@ def _check_whole(found: Found, source: str) -> None:
 
 
 def _one(found: list[Found], word: str, source: str) -> Found:
+    """The LSTM of this number, of this name, or with this among its name's parts, whole.
+
+    A name's last parts go before others: what follows may be a framework's own, as in
+    ``encoder/lstm_cell``. A part and its number are one: ``lstm`` is no part of ``lstm_4``.
+    """
     if word.isdigit() and int(word) < len(found):
         return found[int(word)]
     plain = normalised(word)
     labels = [normalised(f.label) for f in found]
-    exact = [f for f, label in zip(found, labels, strict=True) if plain == label]
-    matches = exact or [f for f, label in zip(found, labels, strict=True) if plain in label]
-    if len(matches) != 1:
-        kind = "no LSTM" if not matches else f"{len(matches)} LSTMs"
-        raise UserError(f"--layer {word}: {source} holds {kind} of that name:\n{_list(found)}")
-    return matches[0]
+    whole = f"(?:.*_)?{re.escape(plain)}" if plain else "(?!)"
+    forms = (re.escape(plain), whole, rf"{whole}_(?!\d).*")
+    matches: list[int] = []
+    for form in forms:
+        matches = matches or [n for n, label in enumerate(labels) if re.fullmatch(form, label)]
+    if not matches:
+        labels = [f.label for f in found]
+        parts = [label for label in labels if plain and plain in normalised(label)]
+        near = f' Did you mean "{parts[0]}"?' if len(parts) == 1 else did_you_mean(word, labels)
+        raise UserError(
+            f"--layer {word}: {source} holds no LSTM of that name.{near}\n{_list(found)}"
+        )
+    if len(matches) > 1:
+        raise UserError(
+            f"--layer {word}: it is part of the names of {len(matches)} LSTMs of {source}; "
+            f"choose one:\n{_list(found, matches)}"
+        )
+    return found[matches[0]]
 
 
-def _list(found: list[Found]) -> str:
+def _list(found: list[Found], numbers: Collection[int] | None = None) -> str:
     return "\n".join(
         f"  --layer {n}" + (f"  or  --layer {f.label}" if f.label else "")
         for n, f in enumerate(found)
+        if numbers is None or n in numbers
     )
 
 
@@ -382,6 +420,8 @@ def _nothing_found(tensors: Collection[str], source: str) -> str:
             "  only it can take them apart. On a GPU, build the layer before tf.train.Saver():\n"
             "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read."
         )
+    if missing := _missing(tensors):
+        return f"{source}: {missing}.\n  lstm conventions lists what each framework stores."
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     return (
         f"{source} holds {shown}; no LSTM is recognised in these names.\n"
@@ -389,3 +429,39 @@ def _nothing_found(tensors: Collection[str], source: str) -> str:
         f"  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.\n"
         f"  NAME=FILE names the tensor of a lone .npy file: lstm run kernel=k.npy bias=b.npy x.npy"
     )
+
+
+def _missing(tensors: Collection[str]) -> str:
+    """What is lacking where the names of some row are there but for one; or nothing.
+
+    ``pytorch: weight_hh_l0 is missing beside weight_ih_l0``, of the cell that holds most.
+    A dense layer's kernel and bias, whose names are all of a row's, lack nothing.
+    """
+    names = [name for name in tensors if not _SLOT.search(normalised(name))]
+    rows = [row for row in CONVENTIONS.values() if row.by_name]
+    whole = {name for row in rows for found in _claims(row, names, False) for name in found.tensors}
+    parts = [
+        (len(held), -n, row, place, held)
+        for n, row in enumerate(rows)
+        for cells in _groups(row, names, asked=False).values()
+        for place, held in cells.items()
+        if len(held) > 1 and set(held) & _MATRICES  # a lone matrix, or bias, is anybody's
+        if _lacking(row, held) and not whole & set(Found(row, "", {place: held}).tensors)
+    ]
+    if not parts:
+        return ""
+    _, _, row, place, held = max(parts, key=lambda part: part[:2])
+    role, _, gate = _lacking(row, held).partition(" of ")
+    there = held.get(role) or next(held[r] for r in held if r in _MATRICES)
+    beside = there if isinstance(there, str) else next(iter(there.values()))
+    return f"{row.name}: {_spelled(row, role, gate, place)} is missing beside {beside}"
+
+
+def _spelled(row: Convention, role: str, gate: str, place: Place) -> str:
+    """The name of a tensor without what stands before it; the role, where it has a number."""
+    form = row.tensors.get(role, "").split(" | ")[0]
+    if not form or "{number}" in form:
+        return f"the {role.replace('_', ' ')}{f' of {gate}' * bool(gate)}"
+    gate = gate or next(iter(row.letters))
+    layer, direction = place
+    return form.format(gate=row.word(gate, role), layer=layer, direction=row.marks[direction])

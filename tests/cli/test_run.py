@@ -499,7 +499,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "strange.npz", "inputs.npy"], "no LSTM is recognised"),
     (["run", "twobias.npz", "inputs.npy"], "bias"),
     (["run", "net.npz", "--gates", "ifgg"], "each of i, f, o"),
-    (["run", "net.npz", "--convention", "tf2"], 'Did you mean "tf1"?'),
+    (["run", "net.npz", "--convention", "tf2"], 'Did you mean "keras"?'),
     (["run", "net.npz", "--convention", "keras"], "has the tensors of the convention tf1"),
     (
         ["run", "net.npz", "--convention", "pytorch"],

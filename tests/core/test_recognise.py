@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lstmcli.core.conventions import CONVENTIONS
-from lstmcli.core.recognise import choose, normalised, recognise
+from lstmcli.core.recognise import OTHERWISE_CALLED, choose, find_convention, normalised, recognise
 from lstmcli.errors import UserError
 
 TF1 = {"kernel": (7, 12), "bias": (12,)}
@@ -75,10 +75,88 @@ def test_several_need_a_choice_by_number_name_or_as_a_stack() -> None:
     with pytest.raises(UserError, match=r"--layer 1  or  --layer decoder"):
         choose(found, None, tensors, "f.npz")
     assert choose(found, "decoder", tensors, "f.npz") == [found[1]]
-    assert choose(found, "dec", tensors, "f.npz") == [found[1]]
     assert choose(found, "1,0", tensors, "f.npz") == [found[1], found[0]]
-    with pytest.raises(UserError, match="2 LSTMs of that name"):
-        choose(found, "coder", tensors, "f.npz")
+
+
+def refusal(prefixes: str, layer: str) -> str:
+    tensors: dict[str, tuple[int, ...]] = {}
+    for prefix in prefixes.split():
+        tensors |= named(prefix, TORCH)
+    with pytest.raises(UserError) as error:
+        choose(recognise(tensors), layer, tensors, "f.npz")
+    return str(error.value)
+
+
+def test_whole_parts_of_a_name_choose() -> None:
+    tensors = named("net.enc.rnn.", TORCH) | named("net.decoder.", TORCH)
+    found = recognise(tensors)
+    for layer in ("rnn", "enc.rnn", "enc/rnn", "net.enc.rnn", "enc"):
+        assert choose(found, layer, tensors, "f.npz") == [found[0]]
+    for layer in ("dec", "coder", "nn", ".", "enc.rn"):
+        assert "f.npz holds no LSTM of that name" in refusal("net.enc.rnn. net.decoder.", layer)
+    assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lst")
+    assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lstm")
+    assert 'Did you mean "net_decoder"?' in refusal("net.enc. net.decoder.", "dec")
+
+
+def test_last_parts_go_before_others() -> None:
+    tensors = named("rnn.enc.", TORCH) | named("net.rnn.", TORCH)
+    found = recognise(tensors)
+    assert choose(found, "rnn", tensors, "f.npz") == [found[1]]
+
+
+def test_a_part_of_several_names_lists_those() -> None:
+    said = refusal("a.rnn. b.rnn. c.cell.", "rnn")
+    assert "it is part of the names of 2 LSTMs of f.npz" in said
+    assert said.splitlines()[1:] == [
+        "  --layer 0  or  --layer a_rnn",
+        "  --layer 1  or  --layer b_rnn",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("torch", '"pytorch" or "pytorch-cell"'), ("TensorFlow", '"tf1" or "keras"'),
+        ("tf", '"tf1" or "keras"'), ("tf.keras", '"keras"'), ("ort", '"onnx"'),
+        ("kears", '"keras"'),
+    ],
+)  # fmt: skip
+def test_what_people_call_a_framework_is_advice(name: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"Did you mean {meant}"):
+        find_convention(name)
+
+
+def test_other_names_are_none_of_the_table_and_mean_rows_of_it() -> None:
+    assert not set(OTHERWISE_CALLED) & set(CONVENTIONS)
+    assert {row for rows in OTHERWISE_CALLED.values() for row in rows} <= set(CONVENTIONS)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            "weight_ih_l0 bias_ih_l0 bias_hh_l0",
+            "pytorch: weight_hh_l0 is missing beside weight_ih_l0",
+        ),
+        ("m.weight_hh_l0 m.bias_hh_l0", "pytorch: weight_ih_l0 is missing beside m.weight_hh_l0"),
+        ("weight_hh_l0_reverse bias_hh_l0_reverse", "weight_ih_l0_reverse is missing"),
+        (
+            "lstm/recurrent_kernel lstm/bias",
+            "keras: kernel is missing beside lstm/recurrent_kernel",
+        ),
+        ("W_i U_i b_i W_f U_f b_f W_c U_c b_c W_o b_o", "keras1: U_o is missing beside U_i"),
+        ("0/w0 0/w1 0/w2 0/w4 0/w5 0/w6 0/w7", "nstep: 0/w3 is missing beside 0/w0"),
+        ("W B", "onnx: R is missing beside W"),
+        ("fc.weight fc.bias", "no LSTM is recognised"),
+        ("conv/kernel conv/bias", "no LSTM is recognised"),
+        ("x.bias_ih_l0", "no LSTM is recognised"),
+    ],
+)
+def test_the_tensor_that_is_missing_is_named(names: str, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        choose([], None, names.split(), "f.npz")
+    assert said in str(error.value)
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)
