@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import __version__, formats, loading
-from lstmcli.core.conventions import Convention
+from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.encode import folded
 from lstmcli.core.fitting import fitted, needed_settings
 from lstmcli.core.model import Cell, Model
@@ -32,6 +32,7 @@ Array = npt.NDArray[Any]
 Layers = Sequence[Sequence[Cell]]
 
 
+_KERAS_ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's get_weights
 _PLAIN = ("convention", "layer")  # the settings that --set does not take
 
 
@@ -49,6 +50,7 @@ TARGETS = {
     ".safetensors": Target("safetensors", settings=False),
     ".onnx": Target("onnx", "onnx"),
 }
+COMMON = ("keras", "pytorch", "pytorch-cell", "tf1", "onnx", "flax", "rtneural")
 RTNEURAL = Target("rtneural", "rtneural")  # a .json of its own kind
 
 
@@ -72,8 +74,30 @@ class Conversion:
         return self.layers[0][0].convention
 
     @property
+    def use(self) -> tuple[str, ...]:
+        """How what is written is used elsewhere, a line each."""
+        if self.file.format == "onnx":
+            batched = self.model.convention.layout == "batch"
+            return (
+                f"X is (T, B, {self.model.cell.inputs}), time first"
+                + ": transpose inputs (B, T, I), as the source takes them" * batched,
+                "initial_h and initial_c may be left out (onnxruntime warns that they have "
+                "defaults)",
+            )
+        if self.how.name == "keras":
+            one = "each layer" if len(self.layers) > 1 else "the layer"
+            both = "; Bidirectional takes the forward three, then the backward three"
+            return (
+                f"in Keras, build {one}, then layer.set_weights([{', '.join(_KERAS_ORDER)}])"
+                + both * (len(self.layers[0]) > 1),
+            )
+        return ()
+
+    @property
     def options(self) -> str:
         """What `lstm run` must be told beside the file, as it is typed."""
+        if self.file is RTNEURAL and len(self.layers) > 1:
+            return f"--layer {','.join(map(str, range(len(self.layers))))}"
         if self.file.settings:
             return ""
         return " ".join(
@@ -85,7 +109,7 @@ class Conversion:
     def remarks(self) -> tuple[str, ...]:
         """What the user should know of the file that is written."""
         said = []
-        if self.options:
+        if self.options and not self.file.settings:
             said.append(f"{self.target} holds tensors alone; what no tensor says: {self.options}")
         if self.file.format == "onnx" and self.model.cell.dtype != np.float32:
             name = self.model.cell.dtype.name
@@ -108,6 +132,7 @@ class Conversion:
             "tensors": {name: list(array.shape) for name, array in self.arrays.items()},
             "settings": dict(self.settings),
             "options": self.options,
+            "use": list(self.use),
             "recipe": [{"what": step.what, "text": step.text} for step in self.steps],
             "proof": self.proof._asdict(),
         }
@@ -116,13 +141,14 @@ class Conversion:
 def convert(
     paths: Sequence[str],
     target: str,
-    to: str,
+    to: str | None,
     settings: Mapping[str, Any],
     asked: Mapping[str, Any] | None = None,
     stdin: BinaryIO | None = None,
 ) -> Conversion:
     """Write the LSTM in some files to another, in the convention ``to``.
 
+    A file that holds models of one convention alone needs no ``to``.
     ``settings`` change how the source is read, as for a run; ``asked`` are those of the target.
 
     Raises
@@ -131,7 +157,7 @@ def convert(
         for whatever is wrong with files and names, or naming what the target cannot hold. Nothing
         is written then.
     """
-    row = find_convention(to)
+    row = find_convention(implied(target) if to is None else to)
     file = target_of(target, row)
     named = [Named.parse(path) for path in paths]
     _refuse_overwriting(target, named)
@@ -153,6 +179,23 @@ def convert(
     )  # fmt: skip
     _write(conversion)
     return conversion
+
+
+def implied(path: str) -> str:
+    """The convention of a file whose suffix leaves no choice: ``onnx`` of an .onnx file.
+
+    Raises
+    ------
+    UserError
+        naming some choices, if it leaves one.
+    """
+    target = TARGETS.get(os.path.splitext(path)[1].lower())
+    if target is None or target.convention is None:
+        raise UserError(
+            f"{path}: --to names the convention it is to be in: {', '.join(COMMON)}, ...\n"
+            f"  lstm conventions lists all {len(CONVENTIONS)}."
+        )
+    return target.convention
 
 
 def target_of(path: str, row: Convention) -> Target:

@@ -217,7 +217,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         remarks += [remark for each in every for remark in each.remarks]
         if one is not chosen[-1] and any(each.last_step for each in every):
             remarks.append(f"{one.label} gives only its last step in its model; here, every step.")
-    _check_chain(layers, source)
+    _check_chain(layers, labels if len(chosen) > 1 else [], source)
     _check_cells(layers, given)
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     remarks += [r for name, a in used.items() if (r := not_finite(a, f"{source}: {name}"))]
@@ -341,15 +341,19 @@ def _check_cells(layers: Sequence[tuple[Cell, ...]], given: Mapping[str, Any]) -
             raise UserError(f"{name}: there is no cell {cell}; there is {', '.join(cells)}.")
 
 
-def _check_chain(layers: Sequence[tuple[Cell, ...]], source: str) -> None:
+def _check_chain(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], source: str) -> None:
+    """Refuse a layer that does not take what the one below gives; they go by their names."""
+    names = [f"layer {n}" for n in range(len(layers))]
+    if len(set(labels)) == len(layers) and all(labels):
+        names = list(labels)
     for n, (below, layer) in enumerate(pairwise(layers)):
         width = sum(cell.outputs for cell in below)
         if below[0].convention.merge in ("sum", "mul", "ave"):
             width = below[0].outputs
         if layer[0].inputs != width:
             raise UserError(
-                f"{source}: layer {n + 1} takes {layer[0].inputs} inputs, "
-                f"but layer {n} gives {width}."
+                f"{source}: {names[n + 1]} takes {layer[0].inputs} inputs, "
+                f"but {names[n]} gives {width}."
             )
 
 

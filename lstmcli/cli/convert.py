@@ -20,7 +20,6 @@ from lstmcli.views.conversion import conversion_sheet
 @click.option(
     "--to",
     metavar="NAME",
-    required=True,
     shell_complete=complete.values_of("convention"),
     help="The convention of DST; see conventions.",
 )
@@ -30,16 +29,16 @@ from lstmcli.views.conversion import conversion_sheet
 @click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
               help="For people, or for programs.")  # fmt: skip
 def command(
-    paths: tuple[str, ...], to: str, to_set: tuple[str, ...], format: str, **options: Any
+    paths: tuple[str, ...], to: str | None, to_set: tuple[str, ...], format: str, **options: Any
 ) -> None:
     """Write the same network in the tensors of another framework.
 
     \b
     lstm convert samples/forget-bias/weights.npz torch.safetensors --to pytorch-cell
-    lstm convert samples/forget-bias/weights.npz net.onnx --to onnx --dtype float32
+    lstm convert samples/forget-bias/weights.npz net.onnx --dtype float32
 
-    DST is .npz or .json in any convention's names, .safetensors, .onnx (--to onnx; a model that
-    runs), or a model of RTNeural (.json, --to rtneural). What the target cannot hold is refused by
+    DST is .npz or .json in any convention's names, .safetensors, .onnx (a model that runs, without
+    --to), or a model of RTNeural (.json, --to rtneural). What the target cannot hold is refused by
     name. Before anything is written, the tensors are read back and run beside the source. Settings
     change how SRC is read, as for run; --to-set is for the target.
     """

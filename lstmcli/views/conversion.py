@@ -12,7 +12,6 @@ from lstmcli.core.spelling import gates_apart
 from lstmcli.views.prose import INDENT, PLAIN_WIDTH, apart, labelled
 from lstmcli.views.sheet import AGREES, ASSUMED, Sheet
 
-READ = (".npz", ".json", ".safetensors")  # of what is written, what is read
 RECIPE = 14  # the room for what a step is about
 
 
@@ -38,10 +37,11 @@ def conversion_sheet(conversion: Mapping[str, Any], width: int | None) -> Sheet:
             label = ""
     sheet.add()
     sheet.extend(labelled("proof", _proof(conversion["proof"]), width, AGREES))
-    if target.lower().endswith(READ):
-        # A command is never wrapped: it is there to be copied.
-        words = ["lstm run", quote(target), "inputs.npy", conversion["options"]]
-        sheet.add(("next".ljust(INDENT), "dim"), " ".join(filter(None, words)))
+    for n, text in enumerate(conversion["use"]):
+        sheet.extend(labelled("" if n else "use", text, width))
+    # A command is never wrapped: it is there to be copied.
+    words = ["lstm run", quote(target), "inputs.npy", conversion["options"]]
+    sheet.add(("next".ljust(INDENT), "dim"), " ".join(filter(None, words)))
     return sheet
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lstmcli.converting import COMMON
+from lstmcli.core.conventions import CONVENTIONS
 from tests.cli.conftest import SAMPLE, TOP, Lstm
 
 WEIGHTS = SAMPLE / "weights.npz"
@@ -81,10 +83,74 @@ def test_mistakes_are_told_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_to_is_needed(lstm: Lstm) -> None:
+def test_without_to_the_choices_are_named(lstm: Lstm) -> None:
     status, _, err = lstm("convert", WEIGHTS, "net.npz")
     assert status == 2
-    assert "--to" in err
+    assert "--to names the convention it is to be in: keras, pytorch, " in err
+    assert "lstm conventions" in err
+    assert set(COMMON) <= set(CONVENTIONS)
+
+
+def test_an_onnx_file_is_in_the_convention_onnx(lstm: Lstm) -> None:
+    pytest.importorskip("onnx")
+    status, out, _ = lstm("convert", WEIGHTS, "net.onnx", "--forget-bias", "1")
+    assert status == 0
+    assert "net.onnx   onnx   gates i o f g" in out
+    said = " ".join(out.split())
+    assert (
+        "X is (T, B, 4), time first: transpose inputs (B, T, I), as the source takes them" in said
+    )
+    assert "initial_h and initial_c may be left out" in said
+    assert out.splitlines()[-1] == "next      lstm run net.onnx inputs.npy"
+    assert lstm("run", "net.onnx", SAMPLE / "inputs.npy").status == 0
+
+
+def test_a_source_with_time_first_has_nothing_to_transpose(lstm: Lstm) -> None:
+    pytest.importorskip("onnx")
+    source = GOLDEN / "torch" / "two_layers_bidirectional.weights.npz"
+    _, out, _ = lstm("convert", source, "net.onnx", "--layout", "time")
+    assert "time first" in out
+    assert "transpose inputs" not in out
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("keras/plain", "then layer.set_weights([kernel, recurrent_kernel, bias])"),
+        ("torch/two_layers_bidirectional",
+         "build each layer, then layer.set_weights([kernel, recurrent_kernel, bias]); "
+         "Bidirectional takes the forward three, then the backward three"),
+    ],
+)  # fmt: skip
+def test_how_weights_go_into_keras(lstm: Lstm, case: str, said: str) -> None:
+    status, out, _ = lstm("convert", GOLDEN / f"{case}.weights.npz", "net.npz", "--to", "keras")
+    assert status == 0
+    assert said in " ".join(out.split())
+
+
+def test_several_layers_of_rtneural_are_run_as_the_next_command_says(
+    lstm: Lstm, tmp_path: Path
+) -> None:
+    source = GOLDEN / "keras" / "stacked.weights.npz"
+    status, out, err = lstm("convert", source, "net.json", "--to", "rtneural", "--layer", "0,1")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1] == "next      lstm run net.json inputs.npy --layer 0,1"
+    np.save(tmp_path / "x.npy", np.ones((3, 5)))
+    assert lstm("run", "net.json", "x.npy", "--layer", "0,1").status == 0
+
+
+def test_layers_that_do_not_fit_go_by_their_names(lstm: Lstm, tmp_path: Path) -> None:
+    tensors = {
+        f"{name}/{role}": np.ones(shape)
+        for name, inputs, units in (("enc", 8, 3), ("dec", 3, 5))
+        for role, shape in (
+            ("kernel", (inputs, 4 * units)), ("recurrent_kernel", (units, 4 * units)),
+        )
+    }  # fmt: skip
+    np.savez(tmp_path / "w.npz", **tensors)  # type: ignore[arg-type]
+    status, _, err = lstm("convert", "w.npz", "net.npz", "--to", "keras", "--layer", "dec,enc")
+    assert status == 2
+    assert "enc takes 8 inputs, but dec gives 5." in err
 
 
 def test_a_missing_library_is_named(

@@ -16,6 +16,7 @@ TOLD: dict[str, Any] = {
     "tensors": {f"h{gate}/kernel": [3, 3] for gate in "ifgo"},
     "settings": {"activation": "relu", "convention": "flax-nnx"},
     "options": "",
+    "use": [],
     "recipe": [
         {"what": "gates", "text": "i g f o -> a tensor a gate"},
         {"what": "kernels", "text": "word " * 40},
@@ -59,4 +60,11 @@ def test_the_verdict() -> None:
 def test_the_next_command_names_the_file_as_a_shell_takes_it() -> None:
     assert lines()[-1] == "next      lstm run 'b c.npz' inputs.npy"
     assert lines(options="--set activation=relu")[-1].endswith("inputs.npy --set activation=relu")
-    assert not lines(target="net.onnx")[-1].startswith("next")
+    assert lines(target="net.onnx")[-1] == "next      lstm run net.onnx inputs.npy"
+
+
+def test_how_it_is_used_comes_before_the_next_command() -> None:
+    *_, first, second, last = lines(use=["X is (T, B, 5)", "once built"])
+    assert first == "use       X is (T, B, 5)"
+    assert second == "          once built"
+    assert last.startswith("next")
