@@ -172,6 +172,8 @@ def convert(
     layers = [tuple(folded(cell, how) for cell in layer) for layer in model.layers]
     arrays = named_tensors(layers, how)
     told = _told(arrays, how, row) | _dtype(file, model)
+    if file.settings and not file.convention:  # room for what the source's config told
+        told = {n: getattr(how, n) for n in row.config(model.bidirectional)} | told
     source = " + ".join(document.source for document in documents)
     conversion = Conversion(
         source, target, model, layers, file, arrays, told,

@@ -420,16 +420,14 @@ def _assumed(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
 
 def _in_no_config(found: Found, how: Convention, given: Mapping[str, Any]) -> list[str]:
     """What a layer's config would tell, of rows whose files may be without it: one line."""
-    row = found.convention
-    if "recurrent_activation" not in row.hidden and "merge" not in row.takes:
-        return []
     both = any(direction for _, direction in found.cells)
     words = {
         "recurrent_activation": f"{how.recurrent_activation} gates",
         "activation": how.activation,
-        **({"merge": f"merge {how.merge}"} if both else {"go_backwards": "forward"}),
+        "merge": f"merge {how.merge}",
+        "go_backwards": "forward",
     }
-    open_ = [text for name, text in words.items() if name in row.takes and name not in given]
+    open_ = [words[name] for name in found.convention.config(both) if name not in given]
     return [f"{', '.join(open_)} (its config is not in the file)"] if open_ else []
 
 

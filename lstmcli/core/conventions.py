@@ -146,6 +146,16 @@ class Convention:
             if value not in (None, False, "none") and off.get(name) != value
         }
 
+    def config(self, both: bool) -> tuple[str, ...]:
+        """The settings of a layer that its config tells, of rows whose files may be without one.
+
+        ``both``: a layer of two directions.
+        """
+        if "recurrent_activation" not in self.hidden and "merge" not in self.takes:
+            return ()
+        names = ("recurrent_activation", "activation", "merge" if both else "go_backwards")
+        return tuple(name for name in names if name in self.takes)
+
     def order_of(self, tensor: str) -> str:
         """The gate order in ``kernel``, ``recurrent`` or ``bias``."""
         order: str = getattr(self, f"{tensor}_gates") or self.gates

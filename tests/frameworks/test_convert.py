@@ -227,7 +227,9 @@ def test_keras_sets_the_weights(case: str, tmp_path: Path) -> None:
     for n, layer in enumerate(layers):
         layer.build((None, None, width))
         layer.set_weights(tensors[3 * ways * n : 3 * ways * (n + 1)])
-        width = one.model.layers[n][0].outputs * (ways if "merge" not in told else 1)
+        width = one.model.layers[n][0].outputs * (
+            ways if told.get("merge", "concat") == "concat" else 1
+        )
 
     def outputs(x: Array, *state: Array) -> list[Array]:
         y, last = x.swapaxes(0, 1), []
