@@ -26,7 +26,7 @@ from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import Engine, Network
 from lstmcli.engines.running import absent, lacking, task_of, timed, warm
 from lstmcli.errors import UserError
-from lstmcli.loading import Job
+from lstmcli.jobs import Job
 from lstmcli.saving import drained
 
 Array = npt.NDArray[Any]

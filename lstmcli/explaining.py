@@ -21,16 +21,8 @@ from lstmcli.core.explain.space import spelled_out
 from lstmcli.core.settings import option_words
 from lstmcli.errors import UserError
 from lstmcli.formats import StepStream
-from lstmcli.loading import (
-    Job,
-    Named,
-    checked,
-    load_job,
-    only_one_stdin,
-    read_named,
-    read_state,
-    reader,
-)
+from lstmcli.jobs import Job, load_job, read_state
+from lstmcli.loading import Named, checked, only_one_stdin, read_named, reader
 
 Array = npt.NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""From what a command line names to a model, its inputs and its state.
+"""From files to a model.
 
 The joint between formats, which know files and no LSTM, and core, which knows an LSTM and no
 files.
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
+from lstmcli.core.assumptions import assumptions
 from lstmcli.core.conventions import Convention
 from lstmcli.core.decode import Tensors, decode, directions, fold_weight_norm, paired
 from lstmcli.core.dialects import DIALECTS, Told, called, told
@@ -25,7 +26,7 @@ from lstmcli.core.rounding import to_bfloat16
 from lstmcli.core.settings import SETTINGS, of_cell, read_setting
 from lstmcli.core.spelling import spelled
 from lstmcli.errors import UserError, did_you_mean
-from lstmcli.formats import Document, StepStream
+from lstmcli.formats import Document
 
 Array = npt.NDArray[Any]
 Settings = dict[str, Any]
@@ -38,18 +39,6 @@ _NOT_WEIGHTS = (*INPUT_NAMES, "lengths", "mask")
 
 
 Reader = Callable[[Mapping[str, Any]], Model]
-
-
-class Job(NamedTuple):
-    """All that a run needs, as read."""
-
-    model: Model
-    inputs: Array | StepStream
-    name: str  # what messages call the inputs; "" where there are none
-    initial_state: Mapping[str, Array]
-    lengths: Array | None = None
-    mask: Array | None = None
-    reread: Reader | None = None  # the model under further settings
 
 
 class Named(NamedTuple):
@@ -65,47 +54,6 @@ class Named(NamedTuple):
         if equals and re.fullmatch(r"[A-Za-z_][\w.:/]*", name) and not name.startswith("./"):
             return cls(path, name)
         return cls(text)
-
-
-def load_job(
-    paths: Sequence[str],
-    settings: Mapping[str, Any],
-    *,
-    stdin: BinaryIO | None = None,
-    initial_state: str | None = None,
-    lengths: str | None = None,
-    mask: str | None = None,
-    inputs_needed: bool = True,
-) -> Job:
-    """Read a model and its inputs: like ``cp``, the last path is the inputs.
-
-    Where they are not needed and nobody gives them, they are an empty array without a name.
-
-    Raises
-    ------
-    UserError
-        for whatever is wrong with paths, files, names or shapes.
-    """
-    weights, inputs = split_paths(paths)
-    only_one_stdin([*weights, *inputs], initial_state, lengths, mask)
-    documents = [read_named(named, stdin) for named in weights]
-    if inputs_needed or inputs or _hold_inputs(documents):
-        x, name, holder = _read_inputs(inputs, documents, stdin)
-    else:
-        x, name, holder = np.empty(0), "", None
-    if holder is not None and holder not in documents:
-        settings = {**settings_in(holder), **settings}
-
-    reread = reader(documents, settings)
-    return Job(
-        reread({}),
-        x,
-        name,
-        _initial_state(initial_state, [*documents, *([holder] if holder else [])], stdin),
-        _lengths(lengths, holder, stdin),
-        _beside("mask", mask, holder, stdin),
-        reread,
-    )
 
 
 def load(*paths: str, **settings: Any) -> Model:
@@ -132,17 +80,6 @@ def reader(documents: Sequence[Document], settings: Mapping[str, Any]) -> Reader
 def checked(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Settings as keywords of a function, read and checked."""
     return {k: v if k == "layer" else read_setting(k, v, where) for k, v in settings.items()}
-
-
-def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:
-    """The weights, and the inputs if a path of their own names them."""
-    named = [Named.parse(path) for path in paths]
-    inputs = [n for n in named if n.name in INPUT_NAMES]
-    if len(inputs) > 1:
-        raise UserError(f"inputs are named twice: {inputs[0].path} and {inputs[1].path}.")
-    if not inputs and len(named) > 1 and named[-1].name is None:
-        inputs = [named[-1]]
-    return [n for n in named if all(n is not i for i in inputs)], inputs
 
 
 def only_one_stdin(named: Sequence[Named], *others: str | None) -> None:
@@ -212,7 +149,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         said = next(iter(settings_of.values()))
         if one is chosen[0]:
             laid = {name: value for name, value in said.items() if name == "layout"}
-        assumed += _assumed(one, cells[0][0], said)
+        assumed += assumptions(one, cells[0][0], said)
         assumed += [t for each in every for n, t in each.assumed.items() if n not in given]
         remarks += [remark for each in every for remark in each.remarks]
         if one is not chosen[-1] and any(each.last_step for each in every):
@@ -398,59 +335,6 @@ def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
     return floats[0] if len(floats) == len(tensors) else np.dtype(np.float64)
 
 
-def _assumed(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
-    """What neither a tensor nor a setting said."""
-    said = []
-    row = found.convention
-    if "convention" not in given and row.telling and not re.search(row.telling, found.prefix):
-        said.append(f"{row.name}, for want of a telling name (or --convention)")
-    hidden = [name for name in row.hidden if name not in given]
-    if "forget_bias" in hidden:
-        amount = f"{cell.convention.forget_bias:+}"
-        said.append(f"forget bias {amount} (in no tensor; --forget-bias sets it)")
-    said += _in_no_config(found, cell.convention, given)
-    for name in ("cell_clip", "gate_clip", "projection_clip"):
-        if name in hidden:
-            bound = getattr(cell.convention, name)
-            words = name.replace("_", " ")
-            option = name.replace("_", "-")
-            said.append(f"{words} {'none' if bound is None else bound:} (or --{option})")
-    return said + ([] if given.get("bias") == "none" else _no_bias(found))
-
-
-def _in_no_config(found: Found, how: Convention, given: Mapping[str, Any]) -> list[str]:
-    """What a layer's config would tell, of rows whose files may be without it: one line."""
-    both = any(direction for _, direction in found.cells)
-    words = {
-        "recurrent_activation": f"{how.recurrent_activation} gates",
-        "activation": how.activation,
-        "merge": f"merge {how.merge}",
-        "go_backwards": "forward",
-    }
-    open_ = [words[name] for name in found.convention.config(both) if name not in given]
-    return [f"{', '.join(open_)} (its config is not in the file)"] if open_ else []
-
-
-def _no_bias(found: Found) -> list[str]:
-    """The biases that the row has names for and the file does not hold."""
-    row = found.convention
-    roles = {role.partition(".")[0] for role in (*row.tensors, *row.numbered)}
-    roles &= {"bias", "recurrent_bias"}
-    if not any(role in names for names in found.cells.values() for role in roles):
-        return ["no bias (none in the file)"]
-    said = []
-    for (layer, direction), names in found.cells.items():
-        where = f" in layer{layer}{'_reverse' * direction}" if len(found.cells) > 1 else ""
-        for role in sorted(roles):
-            held = names.get(role)
-            if held is None:
-                said.append(f"no {role.replace('_', ' ')}{where}")
-            elif not isinstance(held, str):
-                gates = set(row.letters) - set(held) - set(row.absent)
-                said += [f"no {role.replace('_', ' ')} of {gate}{where}" for gate in sorted(gates)]
-    return said
-
-
 LOOKED_AT = 8 << 20  # numbers at a time, so that a mapped file stays on disk
 
 
@@ -488,113 +372,3 @@ def _names_of(row: Convention) -> str:
     """A name of each role that nearly every LSTM has, as it stands in a file."""
     roles = [role for role in row.tensors if role not in _OPTIONAL]
     return ", ".join(spelled(row, role, "0")[0] for role in roles)
-
-
-# ---- inputs, state, lengths
-
-
-def _read_inputs(
-    inputs: Sequence[Named], documents: Sequence[Document], stdin: BinaryIO | None
-) -> tuple[Array | StepStream, str, Document | None]:
-    """The inputs, what messages call them, and the document that holds them."""
-    if not inputs:
-        return _inputs_within(documents)
-    path = inputs[0].path
-    source = formats.read_or_stream(path, stdin)
-    if isinstance(source, StepStream):
-        return source, "standard input", None
-    return _inputs_of(source), source.source, source
-
-
-def _hold_inputs(documents: Sequence[Document]) -> bool:
-    return any(name in document.arrays for document in documents for name in INPUT_NAMES)
-
-
-def _inputs_of(document: Document) -> Array:
-    for name in (*INPUT_NAMES, ""):
-        if name in document.arrays:
-            return document.arrays[name]
-    if len(document.arrays) == 1:
-        return next(iter(document.arrays.values()))
-    held = ", ".join(document.arrays)
-    if not held:
-        raise UserError(f"{document.source} holds no array of numbers; inputs are (steps, inputs).")
-    hint = ""
-    if recognise({name: array.shape for name, array in document.arrays.items()}):
-        hint = "\n  It holds weights: the last path is the inputs, those before it are the weights."
-    raise UserError(
-        f"{document.source} holds {held}; the inputs are a member named inputs, or x.{hint}"
-    )
-
-
-def _inputs_within(documents: Sequence[Document]) -> tuple[Array, str, Document]:
-    for document in documents:
-        for name in INPUT_NAMES:
-            if name in document.arrays:
-                return document.arrays[name], f"{document.source}: {name}", document
-    source = " + ".join(document.source for document in documents)
-    raise UserError(
-        f"{source}: no inputs. They come last, or one file alone has a member inputs:\n"
-        f"  lstm run {' '.join(d.source for d in documents)} inputs.npy"
-    )
-
-
-def _initial_state(
-    path: str | None, documents: Sequence[Document], stdin: BinaryIO | None
-) -> dict[str, Array]:
-    """h and c from a file, or from the documents already read; empty if nobody gives them."""
-    if path is not None:
-        return read_state(formats.read(path, stdin))
-    for document in reversed(documents):
-        state = _members(document, (f"{STATE}h", f"{STATE}c"))
-        if state:
-            return state
-    return {}
-
-
-def read_state(document: Document) -> dict[str, Array]:
-    """The state that a file holds: h and c, final_h and final_c, or a trace's last step.
-
-    Raises
-    ------
-    UserError
-        if either is missing.
-    """
-    for names in ((f"{STATE}h", f"{STATE}c"), ("final_h", "final_c"), ("h", "c")):
-        if state := _members(document, names):
-            if document.layout is not None:  # a table or JSON lines: the last step of a trace
-                state = {k: a[-1] for k, a in state.items()}
-            return state
-    held = ", ".join(name or "one array without a name" for name in document.arrays) or "no arrays"
-    raise UserError(f"{document.source} holds {held}; a state has h and c, or final_h and final_c.")
-
-
-def _members(document: Document, names: tuple[str, str]) -> dict[str, Array]:
-    held = [name for name in names if name in document.arrays]
-    if len(held) == 1:
-        lacking = next(name for name in names if name not in held)
-        raise UserError(f"{document.source} holds {held[0]} and lacks {lacking}; a state has both.")
-    return {k: document.arrays[name] for k, name in zip("hc", held, strict=False)}
-
-
-def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None) -> Array | None:
-    """Lengths as ``N,N,...``, from a file, or from the member beside the inputs."""
-    if given is not None and re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", given):
-        return np.array([int(n) for n in given.split(",")])
-    if given is not None and "," in given:
-        raise UserError(f"--lengths {given}: takes whole numbers from 0 on, one for each row.")
-    lengths = _beside("lengths", given, holder, stdin)
-    return None if lengths is None else np.ravel(lengths)
-
-
-def _beside(
-    name: str, path: str | None, holder: Document | None, stdin: BinaryIO | None
-) -> Array | None:
-    """An array from a file of its own, or from the member of that name beside the inputs."""
-    if path is None:
-        return None if holder is None else holder.arrays.get(name)
-    arrays = formats.read(path, stdin).arrays
-    array = arrays.get(name, next(iter(arrays.values()), None))
-    if array is None:
-        raise UserError(f"--{name} {path}: the file holds no array.")
-    return array

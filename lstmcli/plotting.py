@@ -20,7 +20,7 @@ from lstmcli.core.names import HOME
 from lstmcli.core.run import run
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document
-from lstmcli.loading import Job
+from lstmcli.jobs import Job, load_job
 
 Array = npt.NDArray[Any]
 
@@ -117,7 +117,7 @@ def read_drawable(
         return _of_two(side_of(first, paths[0]), side_of(formats.read(paths[1], stdin), paths[1]))
     if isinstance(stdin, io.BytesIO):
         stdin.seek(0)
-    job = loading.load_job(paths, settings, stdin=stdin, **given)
+    job = load_job(paths, settings, stdin=stdin, **given)
     return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())))
 
 

@@ -17,7 +17,7 @@ from lstmcli.core.states import State
 from lstmcli.core.sweep import PIECE, Stack, plan, sweep
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
-from lstmcli.loading import Job
+from lstmcli.jobs import Job
 
 Array = npt.NDArray[Any]
 

@@ -16,7 +16,7 @@ from lstmcli.core.run import run
 from lstmcli.engines import find_engine
 from lstmcli.engines.engine import Network, Task
 from lstmcli.errors import UserError
-from lstmcli.loading import Job
+from lstmcli.jobs import Job
 from tests.conformance.grid import KINDS
 from tests.engines.fake import broken, fake, forgetful, install
 

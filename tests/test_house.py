@@ -29,9 +29,8 @@ MAY = {
     "__main__": {"cli"},
 }  # fmt: skip
 JOINTS = {
-    "loading", "saving", "comparing", "inspecting", "deriving", "converting", "checking",
-    "explaining",
-    "plotting",
+    "loading", "jobs", "saving", "comparing", "inspecting", "deriving", "converting", "checking",
+    "explaining", "plotting",
 }  # fmt: skip
 
 

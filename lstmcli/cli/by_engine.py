@@ -13,7 +13,7 @@ from lstmcli.engines import find_engine
 from lstmcli.engines.engine import Engine
 from lstmcli.engines.running import run_with, task_of
 from lstmcli.errors import UserError
-from lstmcli.loading import Job
+from lstmcli.jobs import Job
 from lstmcli.views.window import Window
 
 

@@ -13,7 +13,7 @@ from lstmcli.cli import Command
 from lstmcli.cli.console import remark, show, standard_input, width
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
 from lstmcli.engines import NAMES
-from lstmcli.loading import load_job
+from lstmcli.jobs import load_job
 from lstmcli.views.check import check_sheet
 from lstmcli.views.traces import header_sheet
 

@@ -13,7 +13,8 @@ from lstmcli.cli.console import remark, show, standard_input, width
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
 from lstmcli.deriving import derive
 from lstmcli.errors import UserError
-from lstmcli.loading import Named, load_job, only_one_stdin
+from lstmcli.jobs import load_job
+from lstmcli.loading import Named, only_one_stdin
 from lstmcli.views.derivation import Detail, derivation_sheet
 from lstmcli.views.traces import header_sheet
 

@@ -13,7 +13,7 @@ from lstmcli.core.batch import row_chunks, seconds
 from lstmcli.core.workers import cores, workers
 from lstmcli.errors import UserError
 from lstmcli.formats import StepStream
-from lstmcli.loading import Job
+from lstmcli.jobs import Job
 
 WORTH_THREADS = 0.1  # seconds of work; a pool takes 15 ms to have
 PATIENCE = 1.0  # seconds without a bar

@@ -21,7 +21,8 @@ from lstmcli.core.run import NAMES
 from lstmcli.core.run import run as run_model
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
-from lstmcli.loading import Job, Named, load_job, not_finite
+from lstmcli.jobs import Job, load_job
+from lstmcli.loading import Named, not_finite
 from lstmcli.views.window import SHOWN, Window
 
 Array = npt.NDArray[Any]

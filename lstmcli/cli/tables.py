@@ -13,7 +13,7 @@ from lstmcli.core.model import Model, Trace, as_time_major
 from lstmcli.core.run import check_inputs, run
 from lstmcli.core.states import State
 from lstmcli.core.sweep import plan, runs_forward
-from lstmcli.loading import Job
+from lstmcli.jobs import Job
 from lstmcli.saving import extent
 from lstmcli.views.traces import SEEN, OverAll, header_sheet, steps_shown, sums_up, trace_sheets
 from lstmcli.views.window import Window

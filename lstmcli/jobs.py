@@ -1,0 +1,203 @@
+"""From a command line's paths to all that a run needs: a model, its inputs and its state.
+
+The last path is the inputs, those before it are weights; the model itself comes from
+`lstmcli.loading`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli.core.model import Model
+from lstmcli.core.recognise import recognise
+from lstmcli.errors import UserError
+from lstmcli.formats import Document, StepStream
+from lstmcli.loading import (
+    INPUT_NAMES,
+    STATE,
+    Named,
+    Reader,
+    only_one_stdin,
+    read_named,
+    reader,
+    settings_in,
+)
+
+Array = npt.NDArray[Any]
+
+
+class Job(NamedTuple):
+    """All that a run needs, as read."""
+
+    model: Model
+    inputs: Array | StepStream
+    name: str  # what messages call the inputs; "" where there are none
+    initial_state: Mapping[str, Array]
+    lengths: Array | None = None
+    mask: Array | None = None
+    reread: Reader | None = None  # the model under further settings
+
+
+def load_job(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    *,
+    stdin: BinaryIO | None = None,
+    initial_state: str | None = None,
+    lengths: str | None = None,
+    mask: str | None = None,
+    inputs_needed: bool = True,
+) -> Job:
+    """Read a model and its inputs: like ``cp``, the last path is the inputs.
+
+    Where they are not needed and nobody gives them, they are an empty array without a name.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with paths, files, names or shapes.
+    """
+    weights, inputs = split_paths(paths)
+    only_one_stdin([*weights, *inputs], initial_state, lengths, mask)
+    documents = [read_named(named, stdin) for named in weights]
+    if inputs_needed or inputs or _hold_inputs(documents):
+        x, name, holder = _read_inputs(inputs, documents, stdin)
+    else:
+        x, name, holder = np.empty(0), "", None
+    if holder is not None and holder not in documents:
+        settings = {**settings_in(holder), **settings}
+
+    reread = reader(documents, settings)
+    return Job(
+        reread({}),
+        x,
+        name,
+        _initial_state(initial_state, [*documents, *([holder] if holder else [])], stdin),
+        _lengths(lengths, holder, stdin),
+        _beside("mask", mask, holder, stdin),
+        reread,
+    )
+
+
+def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:
+    """The weights, and the inputs if a path of their own names them."""
+    named = [Named.parse(path) for path in paths]
+    inputs = [n for n in named if n.name in INPUT_NAMES]
+    if len(inputs) > 1:
+        raise UserError(f"inputs are named twice: {inputs[0].path} and {inputs[1].path}.")
+    if not inputs and len(named) > 1 and named[-1].name is None:
+        inputs = [named[-1]]
+    return [n for n in named if all(n is not i for i in inputs)], inputs
+
+
+def _read_inputs(
+    inputs: Sequence[Named], documents: Sequence[Document], stdin: BinaryIO | None
+) -> tuple[Array | StepStream, str, Document | None]:
+    """The inputs, what messages call them, and the document that holds them."""
+    if not inputs:
+        return _inputs_within(documents)
+    path = inputs[0].path
+    source = formats.read_or_stream(path, stdin)
+    if isinstance(source, StepStream):
+        return source, "standard input", None
+    return _inputs_of(source), source.source, source
+
+
+def _hold_inputs(documents: Sequence[Document]) -> bool:
+    return any(name in document.arrays for document in documents for name in INPUT_NAMES)
+
+
+def _inputs_of(document: Document) -> Array:
+    for name in (*INPUT_NAMES, ""):
+        if name in document.arrays:
+            return document.arrays[name]
+    if len(document.arrays) == 1:
+        return next(iter(document.arrays.values()))
+    held = ", ".join(document.arrays)
+    if not held:
+        raise UserError(f"{document.source} holds no array of numbers; inputs are (steps, inputs).")
+    hint = ""
+    if recognise({name: array.shape for name, array in document.arrays.items()}):
+        hint = "\n  It holds weights: the last path is the inputs, those before it are the weights."
+    raise UserError(
+        f"{document.source} holds {held}; the inputs are a member named inputs, or x.{hint}"
+    )
+
+
+def _inputs_within(documents: Sequence[Document]) -> tuple[Array, str, Document]:
+    for document in documents:
+        for name in INPUT_NAMES:
+            if name in document.arrays:
+                return document.arrays[name], f"{document.source}: {name}", document
+    source = " + ".join(document.source for document in documents)
+    raise UserError(
+        f"{source}: no inputs. They come last, or one file alone has a member inputs:\n"
+        f"  lstm run {' '.join(d.source for d in documents)} inputs.npy"
+    )
+
+
+def _initial_state(
+    path: str | None, documents: Sequence[Document], stdin: BinaryIO | None
+) -> dict[str, Array]:
+    """h and c from a file, or from the documents already read; empty if nobody gives them."""
+    if path is not None:
+        return read_state(formats.read(path, stdin))
+    for document in reversed(documents):
+        state = _members(document, (f"{STATE}h", f"{STATE}c"))
+        if state:
+            return state
+    return {}
+
+
+def read_state(document: Document) -> dict[str, Array]:
+    """The state that a file holds: h and c, final_h and final_c, or a trace's last step.
+
+    Raises
+    ------
+    UserError
+        if either is missing.
+    """
+    for names in ((f"{STATE}h", f"{STATE}c"), ("final_h", "final_c"), ("h", "c")):
+        if state := _members(document, names):
+            if document.layout is not None:  # a table or JSON lines: the last step of a trace
+                state = {k: a[-1] for k, a in state.items()}
+            return state
+    held = ", ".join(name or "one array without a name" for name in document.arrays) or "no arrays"
+    raise UserError(f"{document.source} holds {held}; a state has h and c, or final_h and final_c.")
+
+
+def _members(document: Document, names: tuple[str, str]) -> dict[str, Array]:
+    held = [name for name in names if name in document.arrays]
+    if len(held) == 1:
+        lacking = next(name for name in names if name not in held)
+        raise UserError(f"{document.source} holds {held[0]} and lacks {lacking}; a state has both.")
+    return {k: document.arrays[name] for k, name in zip("hc", held, strict=False)}
+
+
+def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None) -> Array | None:
+    """Lengths as ``N,N,...``, from a file, or from the member beside the inputs."""
+    if given is not None and re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", given):
+        return np.array([int(n) for n in given.split(",")])
+    if given is not None and "," in given:
+        raise UserError(f"--lengths {given}: takes whole numbers from 0 on, one for each row.")
+    lengths = _beside("lengths", given, holder, stdin)
+    return None if lengths is None else np.ravel(lengths)
+
+
+def _beside(
+    name: str, path: str | None, holder: Document | None, stdin: BinaryIO | None
+) -> Array | None:
+    """An array from a file of its own, or from the member of that name beside the inputs."""
+    if path is None:
+        return None if holder is None else holder.arrays.get(name)
+    arrays = formats.read(path, stdin).arrays
+    array = arrays.get(name, next(iter(arrays.values()), None))
+    if array is None:
+        raise UserError(f"--{name} {path}: the file holds no array.")
+    return array
