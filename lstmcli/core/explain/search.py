@@ -18,7 +18,7 @@ from lstmcli.core.explain.bench import Allowance, Bench, with_allowance
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.evidence import neighbours
 from lstmcli.core.explain.judge import Verdict
-from lstmcli.core.explain.ranking import rank
+from lstmcli.core.explain.ranking import prior, rank
 from lstmcli.core.explain.refining import Task, levenberg_marquardt, residuals, whole_task
 from lstmcli.core.explain.result import Answer
 from lstmcli.core.explain.sieve import Found, Sieve
@@ -30,6 +30,7 @@ Progress = Callable[[float, str], None]
 
 LEVELS = 3
 BEFORE_ROUNDING = 2  # exact pairs win over a coarser number type
+MOST_RANKED = 2000  # readings of a level that are put in order with care
 MOST_RUN = 60  # readings of a level that are run whole
 MOST_DECIMALS = 7  # of a solved constant
 NEAREST = 4
@@ -130,8 +131,10 @@ def _judged(
     endings: Sequence[Change] = (),
 ) -> list[Answer]:
     """The readings that a whole run confirms, their constants settled."""
-    readings = [bench.space.changes(one) for one in found.sets]
-    order = sorted(range(len(readings)), key=lambda n: rank(readings[n], bench.how))[:MOST_RUN]
+    weights = np.array([prior(single) for single in bench.space.singles])
+    likely = np.argsort(weights[found.sets].sum(axis=1), kind="stable")[:MOST_RANKED]
+    readings = {int(n): bench.space.changes(found.sets[n]) for n in likely}
+    order = sorted(readings, key=lambda n: rank(readings[n], bench.how))[:MOST_RUN]
     answers = []
     for n in order:
         one = np.array([n])
