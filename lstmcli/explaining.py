@@ -144,7 +144,7 @@ def _command(
     """The command line that gives EXPECTED; empty if none does."""
     if explanation.verdict not in ("agrees", "found", "unproven"):
         return ""
-    changed = {c.setting: c.found for c in explanation.changes}
+    changed = {k: v for c in explanation.changes for k, v in c.settings.items()}
     shown = changed.pop("array", None)
     options = option_words({**settings, **spelled_out(changed, given)})
     if shown is not None:

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from lstmcli.core.explain.judge import Place, Verdict
 from lstmcli.core.explain.result import Changed, Explanation, Near
-from lstmcli.core.explain.words import WELL_KNOWN, headline, name_of, plainly, value_of
+from lstmcli.core.explain.words import (
+    OPEN,
+    SHUT,
+    familiarity,
+    found_of,
+    headline,
+    label,
+    name_of,
+    plainly,
+)
 from lstmcli.views.prose import labelled, unbroken
 from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, fit, table
 from lstmcli.views.sizes import short
@@ -30,9 +39,9 @@ def explanation_sheet(e: Explanation, expected: str, *, width: int | None) -> Sh
     notes = list(_notes(e))
     if notes or e.command:
         sheet.add()
-    for label, text in notes:
-        style = ASSUMED if label in ("assumed", "note") else ""
-        sheet.extend(labelled(label, text, width, style, indent=INDENT))
+    for name, text in notes:
+        style = ASSUMED if name in ("assumed", "note") else ""
+        sheet.extend(labelled(name, text, width, style, indent=INDENT))
     if e.command:  # never wrapped: it is there to be copied
         sheet.add((f"{'to get it':{INDENT}}", "dim"), e.command)
     return sheet
@@ -117,7 +126,7 @@ def wording(changes: Sequence[Changed]) -> str:
     """Changes in a few words; ``as read`` if there are none."""
     if not changes:
         return "as read"
-    return ", ".join(f"{name_of(c.setting)} {value_of(c.setting, c.found)}" for c in changes)
+    return ", ".join(f"{label(c)} {found_of(c)}" for c in changes)
 
 
 def place(first: Place | None) -> str:
@@ -142,7 +151,8 @@ def _notes(e: Explanation) -> list[tuple[str, str]]:
     if e.hidden:
         notes.append(("why it hid", e.hidden))
     if e.like:
-        notes.append(("all in all", f"{_some(e.like)} run such weights in just this way"))
+        run = "runs" if len(e.like) == 1 else "run"
+        notes.append(("all in all", f"{_some(e.like)} {run} such weights in just this way"))
     if e.verdict == "found":
         notes.append(("ruled out", _ruled_out(e)))
     if e.verdict in ("found", "unproven"):
@@ -162,13 +172,14 @@ def _notes(e: Explanation) -> list[tuple[str, str]]:
 
 def _some(names: Sequence[str]) -> str:
     """A few of the names, those first that most people know."""
-    ranked = sorted(names, key=lambda n: (WELL_KNOWN.index(n) if n in WELL_KNOWN else 99, n))
+    ranked = sorted(names, key=familiarity)
     more = len(ranked) - MOST_LISTED
     return ", ".join(ranked[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _ruled_out(e: Explanation) -> str:
-    text = f"{max(e.tried - 1, 0):,} other readings"
+    count = max(e.tried - 1, 0)
+    text = "1 other reading" if count == 1 else f"{count:,} other readings"
     if e.nearest:
         near = e.nearest[0]
         first = near.verdict.first
@@ -182,6 +193,10 @@ def _ruled_out(e: Explanation) -> str:
 
 def _same(e: Explanation) -> str:
     if not e.equivalent:
+        shut = [c for c in e.changes if c.sense in (SHUT, OPEN)]
+        if shut:
+            end = "below" if shut[0].found < 0 else "above"
+            return f"any forget bias that holds the gate there, {end} {shut[0].found:+.10g} too"
         return "nothing else: these data single it out"
     listed = [unbroken(wording(c)) for c in e.equivalent[:MOST_LISTED]]
     more = len(e.equivalent) - len(listed)
@@ -218,7 +233,7 @@ def markdown(e: Explanation, expected: str) -> str:
             for n in e.nearest
         ]
         lines.append("")
-    lines += [f"- {label}: {text}" for label, text in _notes(e)]
+    lines += [f"- {name}: {text}" for name, text in _notes(e)]
     if e.command:
         lines += ["", "```sh", e.command, "```"]
     return "\n".join(lines) + "\n"

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.core.explain.result import Explanation
 from lstmcli.explaining import explain_files
 from tests.cli.conftest import SAMPLE, Lstm
-from tests.core.explain.asking import found
 from tests.core.explain.reference import outputs, random_net
 
 FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
@@ -22,7 +22,7 @@ def test_a_cause_is_status_0(lstm: Lstm) -> None:
     done = lstm("explain", *FILES, SAMPLE / "numpy.txt")
     assert (done.status, done.err) == (0, "")
     lines = done.out.splitlines()
-    assert lines[0] == "✔ One change explains it: forget bias 0, not +1"
+    assert lines[0] == "✔ One change explains it: forget bias: 0, not +1"
     assert "All 21 values agree" in done.out
     assert "keras, pytorch, onnx" in done.out
     assert lines[-1].endswith("--forget-bias 0")
@@ -72,7 +72,7 @@ def test_markdown(lstm: Lstm) -> None:
 def test_expected_from_standard_input(lstm: Lstm) -> None:
     done = lstm("explain", *FILES, "-", stdin=(SAMPLE / "numpy.txt").read_bytes())
     assert done.status == 0
-    assert "forget bias 0" in done.out
+    assert "forget bias: 0" in done.out
 
 
 def test_mistakes_are_status_2(lstm: Lstm) -> None:
@@ -106,6 +106,10 @@ REPRODUCED: list[dict[str, Any]] = [
 ]
 
 
+def _told(explanation: Explanation) -> dict[str, Any]:
+    return {k: v for change in explanation.changes for k, v in change.settings.items()}
+
+
 @pytest.mark.parametrize("truth", REPRODUCED, ids=lambda truth: ",".join(map(str, truth)))
 def test_the_printed_command_gives_expected(
     truth: dict[str, Any], lstm: Lstm, tmp_path: Path
@@ -123,7 +127,7 @@ def test_the_printed_command_gives_expected(
     expected = outputs(net, x.astype(np.float64), settings, dtype=np.float32)[array]
     np.save(tmp_path / "e.npy", expected)
     explanation = explain_files(["w.npz", "x.npy", "e.npy"], {})
-    assert found(explanation) == truth
+    assert _told(explanation) == truth
     words = shlex.split(explanation.command)
     assert words[:4] == ["lstm", "run", "w.npz", "x.npy"]
     if array != "h":

@@ -29,7 +29,7 @@ def lines(explanation: Explanation, width: int | None = 80) -> list[str]:
 
 def test_found() -> None:
     shown = lines(asked(str(SAMPLE / "numpy.txt")))
-    assert shown[0] == "✔ One change explains it: forget bias 0, not +1"
+    assert shown[0] == "✔ One change explains it: forget bias: 0, not +1"
     assert (
         shown[1] == "  e.npy is what these weights give when nothing is added to the forget gate."
     )
@@ -51,7 +51,7 @@ def test_two_changes_are_two_lines() -> None:
     explanation = asked(lstmcli.run(model, np.load(SAMPLE / "inputs.npy")).h)
     shown = lines(explanation, None)
     assert shown[0].startswith(
-        "✔ Two changes explain it: gates i f g o, not i g f o; forget bias 0"
+        "✔ Two changes explain it: gates: i f g o, not i g f o; forget bias: 0"
     )
     assert any(line.startswith("gates         i g f o (tf1)") for line in shown)
     assert "keras" in " ".join(shown)

@@ -40,7 +40,7 @@ def _explained(prepared: Prepared, progress: Progress) -> Explanation:
     cases = prepared.cases()
     if not cases:
         raise UserError(prepared.no_place())
-    solvers = [Solver(prepared, case) for case in cases]
+    solvers = [Solver(prepared, case, base=prepared.base(case)) for case in cases]
     for solver in solvers:
         for allowance in prepared.allowances:
             verdict = solver.judge((), allowance)

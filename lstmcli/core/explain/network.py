@@ -23,6 +23,7 @@ from lstmcli.core.explain.result import Changed, Explanation
 from lstmcli.core.explain.search import Progress
 from lstmcli.core.explain.solver import ALL_ZERO, Solver
 from lstmcli.core.explain.space import Change, Changes
+from lstmcli.core.explain.telling import told
 from lstmcli.core.explain.whole import search_whole
 from lstmcli.core.model import Model, as_time_major
 from lstmcli.core.run import merged, valid_steps
@@ -46,14 +47,14 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     networks = [Network(prepared, case) for case in cases]
     for network in networks:
         if (verdict := network.judge(())).fits:
-            return network.explanation("agrees", (), verdict)
+            return network.explanation("found" if network.base else "agrees", (), verdict)
     if prepared.all_zero:
         none = networks[0].explanation("none", (), networks[0].judge(()))
         return replace(none, remarks=(ALL_ZERO,))
     for network in networks:
         if (explanation := network.by_cells(progress)) is not None:
             return explanation
-    return search_whole(networks[0], progress)
+    return search_whole(min(networks, key=lambda n: n.judge(()).rms), progress)
 
 
 class Network:
@@ -64,6 +65,7 @@ class Network:
         self.model: Model = prepared.model
         self.allowance: Allowance = prepared.allowances[-1]
         self.expected: Expected = case.expected[case.layout]
+        self.base = prepared.base(case)
         self.tried = 0
 
     def judge(self, changes: Changes) -> Verdict:
@@ -210,6 +212,8 @@ class Network:
 
     def explanation(self, verdict: str, changes: Changes, measured: Verdict) -> Explanation:
         """An explanation with the figures of the whole network."""
+        if verdict in ("found", "unproven"):
+            changes = (*self.base, *changes)
         changed = self.changed(changes)
         settings = {**self.model.settings(), **_settings(changes)}
         return Explanation(
@@ -227,13 +231,13 @@ class Network:
 
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes with what was assumed, and in words."""
-        return tuple(words.changed(change, self._assumed(change.setting)) for change in changes)
+        return told(changes, lambda change: self._assumed(change.setting))
 
     def _assumed(self, setting: str) -> Any:
         cell, _, plain = setting.rpartition(".")
         how = dict(self.model.cells)[cell].convention if cell else self.model.convention
         if plain == "layout":
-            return self.case.layout
+            return self.prepared.layout
         if plain == "dtype":
             return self.prepared.dtype
         if plain.endswith("_gates"):
@@ -246,7 +250,7 @@ def _plain(found: Explanation) -> Changes:
 
 
 def _plain_of(changed: Sequence[Changed]) -> Changes:
-    return tuple(Change(c.setting, c.found) for c in changed)
+    return tuple(Change(*item) for c in changed for item in c.settings.items())
 
 
 def _scoped(changes: Changes, cell: str) -> Changes:

@@ -14,6 +14,7 @@ from lstmcli.core.compare import LONE, Side
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, placements
 from lstmcli.core.explain.judge import SINGLE, Case, Reader, by_cell
+from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.rounding import to_bfloat16
 from lstmcli.core.run import check_inputs
@@ -66,18 +67,24 @@ class Prepared:
 
     def cases(self) -> list[Case]:
         """A case for each way in which EXPECTED can lie on the run, the likeliest first."""
-        question = self.question
         by_layout = {layout: self._placed(layout) for layout in self._layouts()}
-        cases = []
-        for one in by_layout[self.layout]:
-            others = {k: ways[0] for k, ways in by_layout.items() if k != self.layout and ways}
-            cases.append(
-                Case(
-                    question.read, question.x, self.layout, {self.layout: one, **others},
-                    question.initial_state, question.lengths, question.mask, self.model.given,
-                )
-            )  # fmt: skip
-        return cases
+        own = by_layout.pop(self.layout)
+        if own and not own[0].words:  # all of the run: another layout is a change like any other
+            others = {layout: ways[0] for layout, ways in by_layout.items() if ways}
+            return [self._case(self.layout, {self.layout: one, **others}) for one in own]
+        by_layout = {self.layout: own, **by_layout}
+        return [self._case(k, {k: one}) for k, ways in by_layout.items() for one in ways]
+
+    def _case(self, layout: str, expected: Mapping[str, Expected]) -> Case:
+        question = self.question
+        return Case(
+            question.read, question.x, layout, expected,
+            question.initial_state, question.lengths, question.mask, self.model.given,
+        )  # fmt: skip
+
+    def base(self, case: Case) -> Changes:
+        """What is changed in all readings of a case: the layout, if not the assumed one."""
+        return () if case.layout == self.layout else (Change("layout", case.layout),)
 
     @property
     def not_finite(self) -> int:

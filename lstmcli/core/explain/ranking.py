@@ -57,6 +57,40 @@ def rows_with(changes: Changes, assumed: Convention) -> list[str]:
     return [name for name, row in CONVENTIONS.items() if _runs_as(row, changed)]
 
 
+_TOLD = {
+    ("pytorch", "batch"): "pytorch with batch_first=True",
+    ("mxnet", "batch"): 'mxnet with layout="NTC"',
+}
+"""Rows that lie otherwise by themselves, and what they have to be told."""
+
+
+def lies_so(name: str, layout: str) -> str:
+    """A row with what it has to be told to take inputs in a layout; empty if it cannot."""
+    if layout in ("steps", CONVENTIONS[name].layout):
+        return name
+    return _TOLD.get((name, layout), "")
+
+
+def that_do_all(changes: Changes, assumed: Convention, layout: str) -> list[str]:
+    """The rows that do all of a reading by themselves, but for a layout that they can be told.
+
+    ``layout`` is that of the inputs as read.
+    """
+    changed = changed_convention(assumed, changes)
+    if changed is None:
+        return []
+    compared = {*_OF_A_RUN, *(c.setting for c in changes if not c.setting.endswith("gates"))}
+    told = [
+        lies_so(name, layout)
+        for name in rows_with(changes, assumed)
+        if all(
+            getattr(CONVENTIONS[name], setting) == getattr(changed, setting)
+            for setting in compared - {"layout"}
+        )
+    ]
+    return [name for name in told if name]
+
+
 def changed_convention(assumed: Convention, changes: Changes) -> Convention | None:
     """The convention with the changes, if all of them are settings of one."""
     known = {f.name for f in fields(Convention)}
@@ -69,6 +103,8 @@ _COMPARED = (
     "interleaved", "transposed", "forget_bias", "activation", "recurrent_activation",
     "output_activation", "coupled", "cell_clip", "gate_clip", "bias",
 )  # fmt: skip
+
+_OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state", "lengths")
 
 
 def _runs_as(row: Convention, how: Convention) -> bool:

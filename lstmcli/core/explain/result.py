@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lstmcli.core.explain.judge import Place, Verdict
@@ -19,6 +19,13 @@ class Changed:
     assumed: Any
     found: Any
     text: str
+    sense: str = ""  # more than the setting says: whose activation, or what a constant comes to
+    beside: Mapping[str, Any] = field(default_factory=dict)  # to be told along with it
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What has to be set to have the change."""
+        return {**self.beside, self.setting: self.found}
 
     def to_json(self) -> dict[str, Any]:
         """As DESIGN has it."""

@@ -16,16 +16,19 @@ from lstmcli.core.explain.evidence import ENOUGH, Neighbours, evidence
 from lstmcli.core.explain.forcing import forced_run
 from lstmcli.core.explain.judge import Case, Verdict, judged, rerun, settings_of
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.ranking import rank, rows_with
+from lstmcli.core.explain.ranking import that_do_all
 from lstmcli.core.explain.result import Answer, Changed, Explanation, Near
 from lstmcli.core.explain.search import Outcome, Progress, closest, nearest, search
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes
+from lstmcli.core.explain.telling import told
 from lstmcli.core.model import Cell, as_time_major
 from lstmcli.core.run import valid_steps
 from lstmcli.core.states import split_state
 
 Array = npt.NDArray[Any]
 
+SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
+FAR_BIAS = 100.0  # and one that does
 MOST_CHECKED = 12  # settings that are run whole before they are called unseen
 
 
@@ -38,8 +41,11 @@ ALL_ZERO = (
 class Solver:
     """A case with its bench: what a search needs, and what is said of its outcome."""
 
-    def __init__(self, prepared: Prepared, case: Case, without: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, prepared: Prepared, case: Case, without: tuple[str, ...] = (), base: Changes = ()
+    ) -> None:
         self.prepared, self.case, self._without = prepared, case, without
+        self.base: Changes = base  # what is changed in all readings that are tried here
         self.how: Convention = prepared.model.convention
         self.expected: Expected = case.expected[case.layout]
         self._bench: Bench | None = None
@@ -126,21 +132,22 @@ class Solver:
             proof = min(proof, 0.0)
         unseen = self._unseen(near, answer.changes, outcome.allowance)
         others = tuple(self._changed(other.changes) for other in outcome.answers[1:])
-        changes = self._changed(answer.changes)
+        whole = (*self.base, *answer.changes)
+        changes = self._sensed(answer, outcome.allowance)
         proven = proof >= ENOUGH
-        first = self.judge((), outcome.allowance).first
+        first = None if self.base else self.judge((), outcome.allowance).first
         return Explanation(
             "found" if proven else "unproven",
-            self._settings(answer.changes),
+            self._settings(whole),
             changes,
             answer.verdict,
             equivalent=others,
             tried=outcome.tried,
             nearest=self._nearest_but(outcome),
             rows=tuple(words.row_of(one, self.how) for one in changes),
-            like=tuple(rows_with(answer.changes, self.how)),
-            others=len({s.setting for s in self.bench.space.singles}) - len(changes),
-            hidden=words.why_hidden(answer.changes, first.step if first else None),
+            like=tuple(that_do_all(whole, self.how, self._layout_of(whole))),
+            others=len({s.setting for s in self.bench.space.singles} - {s for s, _ in whole}),
+            hidden=words.why_hidden(changes, first.step if first else None),
             unseen=unseen,
             decide=decisions.decide(self._facts(), unseen, others, proven),
             laid=self.expected.words,
@@ -168,7 +175,7 @@ class Solver:
 
     def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
         """The reading that comes nearest without fitting."""
-        fitting = [set(answer.changes) for answer in outcome.answers]
+        fitting = [set(answer.changes) for answer in outcome.answers if answer.changes]
         rest = [
             n for n in self.nearest(pairs=False) if not any(f <= set(n.changes) for f in fitting)
         ]
@@ -197,7 +204,10 @@ class Solver:
     # ---- words
 
     def agrees(self, verdict: Verdict, allowance: Allowance) -> Explanation:
-        """Nothing has to be changed."""
+        """Nothing has to be changed, or nothing but the layout of the case."""
+        if self.base:
+            self.tried = 2
+            return self._explained(Outcome([Answer((), verdict)], self.tried, allowance))
         _, near = evidence(self.bench, (), 0, 1)
         unseen = self._unseen(near, (), allowance)
         return Explanation(
@@ -251,15 +261,32 @@ class Solver:
         model = self.prepared.model
         return {**model.settings(), **settings_of(changes)}
 
+    def _layout_of(self, changes: Changes) -> str:
+        return str(settings_of(changes).get("layout", self.case.layout))
+
     def _changed(self, changes: Changes) -> tuple[Changed, ...]:
-        ordered = sorted(changes, key=lambda c: rank((c,), self.how)[1])
-        return tuple(words.changed(change, self._assumed(change)) for change in ordered)
+        return told((*self.base, *changes), self._assumed)
+
+    def _sensed(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
+        """The changes; a forget bias that any greater one could stand for is told as what it is."""
+        changes = self._changed(answer.changes)
+        places = [n for n, c in enumerate(changes) if c.setting == "forget_bias"]
+        if not places or abs(changes[places[0]].found) < SATURATING:
+            return changes
+        bias = Change("forget_bias", changes[places[0]].found)
+        far = Change("forget_bias", FAR_BIAS if bias.value > 0 else -FAR_BIAS)
+        others = tuple(c for c in answer.changes if c != bias)
+        if not self.judge((*others, far), allowance).fits:
+            return changes
+        sense = words.OPEN if bias.value > 0 else words.SHUT
+        sensed = words.changed(bias, changes[places[0]].assumed, sense)
+        return tuple(sensed if n in places else c for n, c in enumerate(changes))
 
     def _assumed(self, change: Change) -> Any:
         if change.setting == "array":
             return "h"
         if change.setting == "layout":
-            return self.case.layout
+            return self.prepared.layout
         if change.setting == "lengths":
             return "given"
         if change.setting == "dtype":

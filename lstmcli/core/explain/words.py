@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lstmcli.core.conventions import CONVENTIONS, Convention
-from lstmcli.core.explain.ranking import rows_that
+from lstmcli.core.explain.ranking import lies_so, rows_that
 from lstmcli.core.explain.result import Changed, Row
 from lstmcli.core.explain.space import SOLVE, Change, Changes
 from lstmcli.core.names import spaced
@@ -18,6 +19,10 @@ _NAMES = {
     "bias_gates": "gates of the bias",
     "rows": "rows of the kernel",
     "array": "EXPECTED is",
+    "transposed": "gate blocks",
+    "reverse": "direction",
+    "flip_output": "order of the outputs",
+    "go_backwards": "go_backwards",
 }
 
 WELL_KNOWN = (
@@ -28,17 +33,26 @@ WELL_KNOWN = (
 
 MOST_NAMED = 4
 
+
+def familiarity(name: str) -> tuple[int, str]:
+    """Sorts the rows that most people know first; a name may have words after it."""
+    row = name.partition(" ")[0]
+    return (WELL_KNOWN.index(row) if row in WELL_KNOWN else len(WELL_KNOWN), name)
+
+
 _IN_WORDS: Mapping[tuple[str, Any], str] = {
     ("interleaved", True): "unit by unit",
     ("interleaved", False): "block by block",
     ("rows", "xh"): "[x; h]",
     ("rows", "hx"): "[h; x]",
     ("transposed", "none"): "as they are",
-    ("transposed", "kernel"): "each block of the kernel transposed",
-    ("transposed", "recurrent"): "each block of the recurrent kernel transposed",
-    ("transposed", "both"): "each block of both kernels transposed",
-    ("bias", "input_only"): "the input's alone",
-    ("bias", "recurrent_only"): "the recurrent one alone",
+    ("transposed", "kernel"): "transposed in the kernel",
+    ("transposed", "recurrent"): "transposed in the recurrent kernel",
+    ("transposed", "both"): "transposed in both kernels",
+    ("bias", "input_only"): "b_ih alone",
+    ("bias", "recurrent_only"): "b_hh alone",
+    ("go_backwards", True): "yes",
+    ("go_backwards", False): "no",
     ("coupled", "none"): "not coupled",
     ("coupled", "f=1-i"): "f = 1 - i",
     ("coupled", "i=1-f"): "i = 1 - f",
@@ -82,28 +96,79 @@ def value_of(setting: str, value: Any) -> str:
     return str(value)
 
 
-def changed(change: Change, assumed: Any) -> Changed:
+CANDIDATE, SHUT, OPEN = "candidate", "shut", "open"
+"""Senses of a change: the candidate's activation alone, a forget gate that is always 0 or 1."""
+
+_BY_SENSE: Mapping[str, tuple[str, str, str, str]] = {
+    # sense: its name, clause, who does it, why it hid
+    CANDIDATE: (
+        "activation of the candidate",
+        "the candidate alone goes through {value}",
+        "code that gives the candidate the gates' activation",
+        "",
+    ),
+    SHUT: (
+        "forget gate",
+        "the forget gate is shut: c is never carried on",
+        "code that starts each step from c = 0",
+        "At step 0 there is no c to carry on",
+    ),
+    OPEN: (
+        "forget gate",
+        "the forget gate is wide open: all of c is carried on",
+        "code without a forget gate",
+        "At step 0 there is no c to carry on",
+    ),
+}
+_SATURATED = {SHUT: "shut: c is never carried on", OPEN: "wide open: all of c is carried on"}
+
+
+def label(change: Changed) -> str:
+    """A change's setting as the table has it."""
+    return _BY_SENSE[change.sense][0] if change.sense else name_of(change.setting)
+
+
+def found_of(change: Changed) -> str:
+    """What was found of a change, as the table has it."""
+    return _SATURATED.get(change.sense) or value_of(change.setting, change.found)
+
+
+def assumed_of(change: Changed) -> str:
+    """What was assumed, as the table has it."""
+    if change.found in ("input_only", "recurrent_only"):  # there are two, and both were added
+        return "b_ih + b_hh"
+    return value_of(change.setting, change.assumed)
+
+
+def changed(
+    change: Change, assumed: Any, sense: str = "", beside: Mapping[str, Any] | None = None
+) -> Changed:
     """A change with its sentence."""
-    words = f"{name_of(change.setting)}: {value_of(change.setting, change.value)}"
-    text = f"{words}, not {value_of(change.setting, assumed)}"
-    return Changed(change.setting, assumed, change.value, text)
+    one = Changed(change.setting, assumed, change.value, "", sense, beside or {})
+    return replace(one, text=_headed(one))
+
+
+def _headed(change: Changed) -> str:
+    """``forget bias: 0, not +1``."""
+    if change.sense in _SATURATED:
+        return f"{label(change)} {found_of(change)} (forget bias {change.found:+.10g})"
+    if change.setting == "go_backwards":
+        return "go_backwards, as Keras has it"
+    return f"{label(change)}: {found_of(change)}, not {assumed_of(change)}"
 
 
 def headline(changes: Sequence[Changed]) -> str:
-    """``forget bias 0, not +1.0``."""
-    parts = []
-    for one in changes:
-        found, assumed = value_of(one.setting, one.found), value_of(one.setting, one.assumed)
-        parts.append(f"{name_of(one.setting)} {found}, not {assumed}")
-    return "; ".join(parts)
+    """``forget bias: 0, not +1.0``."""
+    return "; ".join(change.text for change in changes)
 
 
 def plainly(change: Changed) -> str:
     """A change as a clause that goes on after "what these weights give when"."""
     setting, value = change.setting.rpartition(".")[2], change.found
     where = change.setting.rpartition(".")[0]
-    said = _CLAUSES.get((setting, value)) or _CLAUSES.get((setting, None))
-    if setting == "forget_bias" and value:
+    said = _BY_SENSE[change.sense][1] if change.sense else None
+    said = said or _CLAUSES.get((setting, value)) or _CLAUSES.get((setting, None))
+    if setting == "forget_bias" and value and not change.sense:
         said = "{value} is added to the forget gate"
     said = said or f"{name_of(setting)} is {{value}}"
     clause = said.replace("{value}", value_of(setting, value).removeprefix("+"))
@@ -127,8 +192,8 @@ _CLAUSES: Mapping[tuple[str, Any], str] = {
     ("bias", "once"): "the bias is added once",
     ("bias", "twice"): "the bias is added twice",
     ("bias", "none"): "the bias is left out",
-    ("bias", "input_only"): "only the input's bias is added",
-    ("bias", "recurrent_only"): "only the recurrent bias is added",
+    ("bias", "input_only"): "only b_ih, the input's bias, is added",
+    ("bias", "recurrent_only"): "only b_hh, the recurrent bias, is added",
     ("activation", None): "the candidate and the output go through {value}",
     ("recurrent_activation", None): "the gates go through a {value}",
     ("output_activation", None): "the output goes through {value}",
@@ -138,6 +203,7 @@ _CLAUSES: Mapping[tuple[str, Any], str] = {
     ("cell_clip", None): "|c| is held at {value}",
     ("gate_clip", None): "each pre-activation is held at {value}",
     ("peepholes", "ignored"): "the peepholes are left out",
+    ("go_backwards", True): "the last step is run first and the outputs are left in that order",
     ("peepholes", "old_c"): "the output gate's peephole sees the old c",
     ("layout", None): "the inputs are {value}",
     ("reverse", True): "the last step is run first",
@@ -162,12 +228,8 @@ def row_of(one: Changed, assumed: Convention) -> Row:
     """The line of the table for a change."""
     plain = one.setting.rpartition(".")[2]
     note = f" ({assumed.name})" if _is_own(assumed, plain, one.assumed) else ""
-    return Row(
-        name_of(one.setting),
-        value_of(one.setting, one.assumed) + note,
-        value_of(one.setting, one.found),
-        who(plain, one.found),
-    )
+    doer = _BY_SENSE[one.sense][2] if one.sense else who(plain, one.found, assumed)
+    return Row(label(one), assumed_of(one) + note, found_of(one), doer)
 
 
 def _is_own(assumed: Convention, setting: str, value: Any) -> bool:
@@ -176,7 +238,17 @@ def _is_own(assumed: Convention, setting: str, value: Any) -> bool:
     return own == value and value not in (None, False, "none")
 
 
+_HAVE_ACTIVATION = {
+    "hard_sigmoid_0.2": "Keras 1 and 2, TF1 and ONNX, if told hard_sigmoid",
+    "hard_sigmoid_1_6": "Keras 3, PyTorch and JAX, if told hard_sigmoid",
+    "relu": "Keras and ONNX, if told relu",
+}
+"""Who has an activation where no row runs it unless it is told to."""
+
 _WHO = {
+    ("bias", "input_only"): "code that forgot b_hh",
+    ("bias", "recurrent_only"): "code that forgot b_ih",
+    ("go_backwards", True): "Keras with go_backwards=True",
     ("state", "reset"): "code that forgets to hand h and c on",
     ("initial_state", "zero"): "code that leaves the given state out",
     ("initial_state", "swapped"): "code that reads (c, h) as (h, c)",
@@ -192,14 +264,18 @@ _WHO = {
 }
 
 
-def who(setting: str, value: Any) -> str:
-    """Which rows of the table do it that way."""
+def who(setting: str, value: Any, assumed: Convention) -> str:
+    """Which rows of the table do it that way, or what slip of the code does."""
     if (setting, value) in _WHO:
         return _WHO[setting, value]
     names = rows_that(setting, value)
+    if setting == "layout" and (own := lies_so(assumed.name, value)) not in ("", assumed.name):
+        return f"{own}; {', '.join(sorted(names, key=familiarity)[:3])}"
+    if not names and "activation" in setting:
+        return _HAVE_ACTIVATION.get(value, "no framework by itself; most take any activation")
     if not names:
         return "no framework known here"
-    ranked = sorted(names, key=lambda n: (WELL_KNOWN.index(n) if n in WELL_KNOWN else 99, n))
+    ranked = sorted(names, key=familiarity)
     if len(names) > len(CONVENTIONS) // 2:
         return "most frameworks: " + ", ".join(ranked[:3])
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
@@ -226,6 +302,7 @@ _HIDES: Mapping[str, str] = {
     "recurrent_activation": "An activation is in no tensor, and the hard ones are near the sigmoid",
     "activation": "An activation is in no tensor",
     "output_activation": "An activation is in no tensor",
+    "go_backwards": "The direction is in no tensor",
     "layout": "No shape tells whether the first axis is batch or time",
     "reverse": "The direction is in no tensor",
     "flip_output": "Outputs turned round in time have the same shape",
@@ -238,21 +315,22 @@ _HIDES: Mapping[str, str] = {
 }
 
 
-def why_hidden(changes: Changes, first_step: int | None) -> str:
+def why_hidden(changes: Sequence[Changed], first_step: int | None) -> str:
     """Why the mistake did not show at once, and from where on it does."""
-    sentences = []
-    for change in changes:
-        plain = change.setting.rpartition(".")[2]
-        if plain == "transposed" and change.value in ("kernel", "both"):
-            sentence = "A block can be read along either axis: both readings have one shape"
-        else:
-            sentence = _HIDES.get(plain, "")
-        if sentence and sentence not in sentences:
-            sentences.append(sentence)
-    text = ". ".join(sentences) + "." if sentences else ""
+    sentences = [sentence for change in changes if (sentence := _hides(change))]
+    text = ". ".join(dict.fromkeys(sentences))
+    text += "." if text else ""
     if first_step:
         text += f" It shows from step {first_step}."
     return text
+
+
+def _hides(change: Changed) -> str:
+    plain = change.setting.rpartition(".")[2]
+    if plain == "transposed" and change.found in ("kernel", "both"):
+        return "A block can be read along either axis: both readings have one shape"
+    of_sense = _BY_SENSE[change.sense][3] if change.sense else ""
+    return of_sense or _HIDES.get(plain, "")
 
 
 def wording(changes: Changes) -> str:

@@ -12,6 +12,7 @@ import pytest
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.rounding import to_bfloat16
 from lstmcli.explaining import explain
+from lstmcli.views.explanation import _notes
 from tests.core.explain.asking import found, printed, write
 from tests.core.explain.reference import Net, outputs, random_net
 
@@ -88,8 +89,59 @@ def test_coupled_gates_hide_the_forget_bias(tmp_path: Path) -> None:
 
 def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> None:
     explanation = Asked(tmp_path)({"activation": "sigmoid", "output_activation": "tanh"})
-    assert found(explanation) == {"activation": "sigmoid", "output_activation": "tanh"}
+    assert found(explanation) == {"activation": "sigmoid"}
+    (change,) = explanation.changes
+    assert change.settings == {"activation": "sigmoid", "output_activation": "tanh"}
+    assert change.text == "activation of the candidate: sigmoid, not tanh"
     assert "gates" in explanation.unseen
+
+
+# ---- in the words of those who make the mistake
+
+
+def test_a_run_backwards_that_is_not_turned_back_is_go_backwards(tmp_path: Path) -> None:
+    explanation = Asked(tmp_path)({"reverse": True, "flip_output": True})
+    assert found(explanation) == {"go_backwards": True}
+    assert explanation.command.endswith("--go-backwards")
+    assert "Keras" in explanation.rows[0].who
+
+
+def test_a_forget_gate_that_is_shut_is_no_measured_constant(tmp_path: Path) -> None:
+    explanation = Asked(tmp_path, rows=2)({"forget_bias": -40.0})
+    (change,) = explanation.changes
+    assert change.sense == "shut"
+    assert "c is never carried on" in change.text
+    assert "any forget bias" in dict(_notes(explanation))["same as"]
+    assert Asked(tmp_path, rows=2)({"forget_bias": -3.0}).changes[0].sense == ""
+
+
+@pytest.mark.parametrize(
+    ("truth", "like"),
+    [
+        ({"state": "reset"}, ()),
+        ({"reverse": True}, ()),
+        ({"initial_state": "zero"}, ()),
+        ({"array": "c"}, ()),
+        ({"layout": "time", "gates": "ifgo", "forget_bias": 0.0}, ("pytorch",)),
+    ],
+)
+def test_only_what_does_all_of_it_runs_weights_just_so(
+    truth: dict[str, Any], like: tuple[str, ...], tmp_path: Path
+) -> None:
+    asked = Asked(tmp_path, rows=2)
+    weights = write(asked.net, tmp_path / "w.npz", 4)
+    rng = np.random.default_rng(0)
+    state = {"h": rng.normal(0, 0.5, (2, 3)), "c": rng.normal(0, 0.8, (2, 3))}
+    if "initial_state" not in truth:
+        state = {}
+    settings = {k: v for k, v in truth.items() if k != "array"}
+    given = (state["h"], state["c"]) if state else None
+    expected = outputs(asked.net, asked.x, settings, given, np.float32)[truth.get("array", "h")]
+    assumed = {"gates": "ifgo", "forget_bias": 0.0}
+    explanation = explain(weights, asked.x, expected, initial_state=state or None, **assumed)
+    assert explanation.found
+    assert set(like) <= set(explanation.like)
+    assert bool(explanation.like) == bool(like)
 
 
 # ---- nothing is wrong
@@ -137,6 +189,32 @@ def test_a_part_is_laid_on_the_run_and_said(
     explanation = Asked(tmp_path, rows=3)({"forget_bias": 0.0}, part)
     assert found(explanation) == {"forget_bias": 0.0}
     assert explanation.laid == (f"EXPECTED is taken as {words}" if words else "")
+
+
+@pytest.mark.parametrize("assumed", ["time", "batch"])
+@pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}])
+@pytest.mark.parametrize("part", [lambda h: h[:, -1], lambda h: h[2], lambda h: h[1, -1]])
+def test_a_part_is_found_under_the_other_layout_too(
+    part: Callable[[Array], Array], truth: dict[str, Any], assumed: str, tmp_path: Path
+) -> None:
+    asked = Asked(tmp_path, units=5, steps=9, rows=4)
+    if assumed == "batch":  # what is right then is time
+        weights = write(asked.net, tmp_path / "w.npz", 4)
+        h = outputs(asked.net, asked.x, truth, dtype=np.float32)["h"]
+        explanation = explain(weights, asked.x.swapaxes(0, 1), part(h), layout=assumed)
+    else:
+        explanation = asked(truth, part, layout=assumed)
+    right = "batch" if assumed == "time" else "time"
+    assert found(explanation) == {**truth, "layout": right}
+    assert f"--layout {right}" in explanation.command
+
+
+def test_few_numbers_of_one_step_are_no_long_search(tmp_path: Path) -> None:
+    """So many readings fit what is not NaN that only the likeliest are put in order."""
+    asked = Asked(tmp_path, units=6, steps=9)
+    explanation = asked({}, lambda _: np.array([0.1, 0.2, np.nan, 0.1, 0.2, 0.3]))
+    assert not explanation.found
+    assert explanation.remarks[0] == "1 number of EXPECTED is NaN or infinite and left out."
 
 
 def test_the_last_h_alone_of_a_net_with_a_long_memory(tmp_path: Path) -> None:
