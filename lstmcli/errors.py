@@ -13,6 +13,10 @@ class UserError(Exception):
     """
 
 
+class NoInputs(UserError):
+    """No path is left for the inputs, and no file holds them."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` Did you mean "tf1"?`` when a known word is near, else an empty string.
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.comparing import Result, read_side, side_of
+from lstmcli.core.alignment import ArrayName
 from lstmcli.core.compare import Side
 from lstmcli.core.explain.answer import explain as explain_question
 from lstmcli.core.explain.question import Question
@@ -19,7 +20,7 @@ from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.space import spelled_out
 from lstmcli.core.settings import option_words
-from lstmcli.errors import UserError
+from lstmcli.errors import NoInputs, UserError
 from lstmcli.formats import StepStream
 from lstmcli.jobs import Job, load_job, read_state
 from lstmcli.loading import Named, checked, only_one_stdin, read_named, reader
@@ -105,9 +106,16 @@ def explain_files(
         )
     *files, expected = paths
     only_one_stdin([Named.parse(path) for path in files], expected, initial_state, lengths, mask)
-    job = load_job(
-        files, settings, stdin=stdin, initial_state=initial_state, lengths=lengths, mask=mask
-    )
+    try:
+        job = load_job(
+            files, settings, stdin=stdin, initial_state=initial_state, lengths=lengths, mask=mask
+        )
+    except NoInputs:
+        raise UserError(
+            f"EXPECTED is missing, or the inputs are: {' '.join(files)} holds weights alone, and "
+            f"one path is left, {expected}.\n"
+            f"  lstm explain {shlex.join(files)} INPUTS EXPECTED"
+        ) from None
     if isinstance(job.inputs, StepStream):
         raise UserError("explain needs the whole sequence; give the inputs as a file.")
     words = list(files)
@@ -132,7 +140,24 @@ def _explained(
     )
     explanation = explain_question(question, progress)
     command = _command(explanation, words, settings, job.model.given)
-    return replace(explanation, command=command)
+    if explanation.verdict != "none":
+        return replace(explanation, command=command)
+    return replace(explanation, next=_next(explanation, words, side.name, settings))
+
+
+def _next(
+    explanation: Explanation, words: Sequence[str], expected: str, settings: Mapping[str, Any]
+) -> str:
+    """The command that shows, term by term, where the run as read leaves EXPECTED."""
+    first = explanation.measured and explanation.measured.first
+    if not first:
+        return ""
+    prefix = ArrayName.of(first.array).prefix
+    place = ["--step", "-1" if first.step is None else str(first.step), "--unit", str(first.unit)]
+    place += ["--batch", str(first.row)] if first.row else []
+    place += ["--cell", prefix] if prefix else []
+    place += [] if first.step is None or expected == "-" else ["--against", expected]
+    return shlex.join(["lstm", "derive", *words, *option_words(settings), *place])
 
 
 def _command(

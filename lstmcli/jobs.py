@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lstmcli import formats
 from lstmcli.core.model import Model
 from lstmcli.core.recognise import recognise
-from lstmcli.errors import UserError
+from lstmcli.errors import NoInputs, UserError
 from lstmcli.formats import Document, StepStream
 from lstmcli.loading import (
     INPUT_NAMES,
@@ -136,7 +136,7 @@ def _inputs_within(documents: Sequence[Document]) -> tuple[Array, str, Document]
             if name in document.arrays:
                 return document.arrays[name], f"{document.source}: {name}", document
     source = " + ".join(document.source for document in documents)
-    raise UserError(
+    raise NoInputs(
         f"{source}: no inputs. They come last, or one file alone has a member inputs:\n"
         f"  lstm run {' '.join(d.source for d in documents)} inputs.npy"
     )

@@ -21,6 +21,7 @@ from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, fit, ta
 from lstmcli.views.sizes import short
 
 INDENT = 13
+WHO = "who does it that way"
 COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
 DEPTHS = {1: "one change", 2: "one or two changes", 3: "one, two or three changes"}
 MOST_LISTED = 5  # readings that fit equally well
@@ -37,13 +38,15 @@ def explanation_sheet(e: Explanation, expected: str, *, width: int | None) -> Sh
         sheet.add()
         sheet.extend(_nearest_table(e.nearest, width))
     notes = list(_notes(e))
-    if notes or e.command:
+    if notes or e.command or e.next:
         sheet.add()
     for name, text in notes:
         style = ASSUMED if name in ("assumed", "note") else ""
         sheet.extend(labelled(name, text, width, style, indent=INDENT))
     if e.command:  # never wrapped: it is there to be copied
         sheet.add((f"{'to get it':{INDENT}}", "dim"), e.command)
+    if e.next:
+        sheet.add((f"{'next':{INDENT}}", "dim"), e.next)
     return sheet
 
 
@@ -106,9 +109,21 @@ def _table(e: Explanation, width: int | None) -> Sheet:
         Column("setting", setting, "bold", left=True),
         Column("assumed", assumed, left=True),
         Column("fits", fits, AGREES, left=True),
-        Column("who does it that way", who, "dim", left=True, rank=1),
+        Column(WHO, who, "dim", left=True, rank=1),
     ]
-    return table(fit(columns, width, gap=3), gap=3)
+    kept = fit(columns, width, gap=3)
+    sheet = table(kept, gap=3)
+    if len(kept) < len(columns):  # no room beside the others: below them
+        sheet.add()
+        sheet.extend(labelled(WHO, "; ".join(_who_lines(e)), width, "dim", indent=len(WHO) + 2))
+    return sheet
+
+
+def _who_lines(e: Explanation) -> list[str]:
+    """Who does what, each with its setting where there are several."""
+    if len(e.rows) == 1:
+        return [e.rows[0].who]
+    return [f"{row.setting}: {row.who}" for row in e.rows]
 
 
 def _nearest_table(nearest: Sequence[Near], width: int | None) -> Sheet:
@@ -234,6 +249,6 @@ def markdown(e: Explanation, expected: str) -> str:
         ]
         lines.append("")
     lines += [f"- {name}: {text}" for name, text in _notes(e)]
-    if e.command:
-        lines += ["", "```sh", e.command, "```"]
+    if command := e.command or e.next:
+        lines += ["", "```sh", command, "```"]
     return "\n".join(lines) + "\n"

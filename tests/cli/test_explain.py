@@ -43,6 +43,10 @@ def test_no_cause_is_status_1(lstm: Lstm, tmp_path: Path) -> None:
     assert "leaves first at" in done.out
     assert "not tried" in done.out
     assert "lstm run" not in done.out
+    last = shlex.split(done.out.splitlines()[-1])
+    assert last[:3] == ["next", "lstm", "derive"]
+    assert last[-2:] == ["--against", "e.npy"]
+    assert lstm(*last[2:]).status == 1, "the numbers differ, and are shown"
 
 
 def test_too_few_numbers_are_status_1(lstm: Lstm, tmp_path: Path) -> None:
@@ -77,6 +81,9 @@ def test_expected_from_standard_input(lstm: Lstm) -> None:
 
 def test_mistakes_are_status_2(lstm: Lstm) -> None:
     assert lstm("explain", FILES[0]).status == 2
+    done = lstm("explain", *FILES)
+    assert done.status == 2
+    assert "EXPECTED is missing" in done.err
     assert lstm("explain", *FILES, "nowhere.npy").status == 2
     assert lstm("explain", "-", FILES[1], "-").status == 2
     done = lstm("explain", *FILES, FILES[1])

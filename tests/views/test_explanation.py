@@ -46,6 +46,13 @@ def test_nothing_is_wider_than_the_terminal_but_the_command(width: int) -> None:
                 assert len(line) <= max(width, 62), line
 
 
+def test_who_does_it_is_never_dropped() -> None:
+    explanation = asked(str(SAMPLE / "numpy.txt"))
+    who = explanation.rows[0].who
+    for width in (40, 60, 80):
+        assert who in " ".join(" ".join(lines(explanation, width)).split())
+
+
 def test_two_changes_are_two_lines() -> None:
     model = lstmcli.load(str(SAMPLE / "weights.npz"), gates="ifgo", forget_bias=0.0)
     explanation = asked(lstmcli.run(model, np.load(SAMPLE / "inputs.npy")).h)

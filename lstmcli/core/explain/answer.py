@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lstmcli.core.explain import decisions, words
 from lstmcli.core.explain.network import explain_network
 from lstmcli.core.explain.question import Prepared, Question, prepare
 from lstmcli.core.explain.result import Explanation
@@ -27,11 +28,24 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     with np.errstate(all="ignore"):  # readings that are wrong may overflow, and are meant to
         prepared = prepare(question)
         explanation = _explained(prepared, progress)
+    if explanation.verdict == "none" and not prepared.all_zero:
+        explanation = _with_hints(explanation, prepared)
     if count := prepared.not_finite:
         numbers = "number of EXPECTED is" if count == 1 else "numbers of EXPECTED are"
         remark = f"{count} {numbers} NaN or infinite and left out."
         explanation = replace(explanation, remarks=(remark, *explanation.remarks))
     return explanation
+
+
+def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
+    """What the numbers hint at, what is never searched, and a layout that nobody gave."""
+    hints = [] if explanation.measured is None else decisions.clues(explanation.measured)
+    if prepared.layout != "steps" and prepared.question.layout is None:
+        laid = words.value_of("layout", prepared.layout)
+        hints.append(f"Nobody said how the inputs lie; taken as {laid}. --layout says it.")
+    untried = dict.fromkeys((*explanation.untried, *decisions.NOT_SEARCHED))
+    remarks = (*explanation.remarks, *hints)
+    return replace(explanation, remarks=remarks, untried=tuple(untried))
 
 
 def _explained(prepared: Prepared, progress: Progress) -> Explanation:

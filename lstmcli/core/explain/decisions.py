@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lstmcli.core.explain.judge import Verdict
 from lstmcli.core.explain.result import Changed
 
 
@@ -24,6 +25,38 @@ NOT_SEARCHED = (
     "layer norm that the weights do not hold",
     "other weights than these",
 )
+
+MANY_ZEROS = 0.05  # of all numbers
+
+
+def clues(verdict: Verdict) -> list[str]:
+    """What the numbers of a reading that does not fit hint at."""
+    found = []
+    if verdict.zeros > max(2, MANY_ZEROS * verdict.total):
+        share = f"{100 * verdict.zeros / verdict.total:.0f} %"
+        found.append(
+            f"{share} of EXPECTED are exact zeros where the run has none: dropout or a relu on "
+            "the output?"
+        )
+    right = [n for n, agrees in enumerate(verdict.rows) if agrees]
+    wrong = [n for n, agrees in enumerate(verdict.rows) if agrees is False]
+    if right and wrong:
+        agree = "agrees" if len(right) == 1 else "agree"
+        do = "does" if len(wrong) == 1 else "do"
+        found.append(
+            f"{_rows(right)} {agree}, {_rows(wrong)} {do} not: is a state carried from row to row?"
+        )
+    return found
+
+
+def _rows(places: Sequence[int]) -> str:
+    """``row 0``, ``rows 1 to 3``, ``rows 0, 2``."""
+    if len(places) == 1:
+        return f"row {places[0]}"
+    if places[-1] - places[0] == len(places) - 1:
+        return f"rows {places[0]} to {places[-1]}"
+    return f"rows {', '.join(map(str, places))}"
+
 
 _BIAS = {"bias", "bias_gates"}
 _SECOND_STEP = {"recurrent_gates", "forget_bias", "coupled", "state", "transposed", "reverse"}

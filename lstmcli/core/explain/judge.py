@@ -91,6 +91,8 @@ class Verdict:
     first: Place | None
     growth: float = 1.0  # how many times the usual rounding this net makes
     forced: bool = False  # judged step by step, from EXPECTED's own h
+    rows: tuple[bool | None, ...] = ()  # of the batch: whether all of it agrees; None: not known
+    zeros: int = 0  # numbers that are exactly 0 in EXPECTED and not in the run
 
     @property
     def fits(self) -> bool:
@@ -248,6 +250,8 @@ def compared(
     worst = greatest = squares = 0.0
     agreeing = total = 0
     first: Place | None = None
+    rows: list[bool | None] = []
+    zeros = 0
     for name, known in _in_step_order(expected):
         values = given.get(name)
         if values is None or values.shape != known.values.shape:
@@ -261,10 +265,21 @@ def compared(
         squares += float((np.minimum(off, 1e6) ** 2).sum())
         total += int(told.sum())
         agreeing += int((told & (share <= 1)).sum())
+        zeros += int(((known.values == 0) & (share > 1)).sum())
+        rows = _rows(rows or [None] * known.values.shape[-2], told, share <= 1)
         if (share > 1).any():
             first = _earlier(first, _first_place(name, share > 1, values, known.values))
     rms = float(np.sqrt(squares / max(total, 1)))
-    return Verdict(worst, greatest, rms, agreeing, total, first, growth, forced)
+    return Verdict(
+        worst, greatest, rms, agreeing, total, first, growth, forced, tuple(rows), zeros
+    )  # fmt: skip
+
+
+def _rows(before: list[bool | None], told: Array, right: Array) -> list[bool | None]:
+    """Whether each row of the batch agrees, with one more array (..., B, K) looked at."""
+    axes = tuple(n for n in range(told.ndim) if n != told.ndim - 2)
+    now, known = np.all(right | ~told, axis=axes), np.any(told, axis=axes)  # (B,)
+    return [bool(now[n]) and was is not False if known[n] else was for n, was in enumerate(before)]
 
 
 def _in_step_order(expected: Expected) -> Iterator[tuple[str, Known]]:

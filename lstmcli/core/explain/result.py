@@ -91,6 +91,7 @@ class Explanation:
     changes: tuple[Changed, ...] = ()
     measured: Verdict | None = None
     command: str = ""
+    next: str = ""  # the command to go on with, if no reading is found
     equivalent: tuple[tuple[Changed, ...], ...] = ()
     tried: int = 0
     depth: int = 3  # changes at once that were tried

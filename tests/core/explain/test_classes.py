@@ -137,7 +137,7 @@ def test_only_what_does_all_of_it_runs_weights_just_so(
     settings = {k: v for k, v in truth.items() if k != "array"}
     given = (state["h"], state["c"]) if state else None
     expected = outputs(asked.net, asked.x, settings, given, np.float32)[truth.get("array", "h")]
-    assumed = {"gates": "ifgo", "forget_bias": 0.0}
+    assumed: dict[str, Any] = {"gates": "ifgo", "forget_bias": 0.0}
     explanation = explain(weights, asked.x, expected, initial_state=state or None, **assumed)
     assert explanation.found
     assert set(like) <= set(explanation.like)

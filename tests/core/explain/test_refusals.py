@@ -75,6 +75,22 @@ def test_nothing_fits(kind: str, tmp_path: Path) -> None:
         assert explanation.untried
 
 
+def test_zeros_and_rows_hint_at_what_happened(tmp_path: Path) -> None:
+    explanation = ask("dropout", tmp_path, 0)
+    assert any("exact zeros" in remark for remark in explanation.remarks)
+    assert not any("exact zeros" in remark for remark in ask("random", tmp_path, 0).remarks)
+
+
+def test_rows_that_agree_are_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    net = random_net(rng, 4, 3)
+    x = rng.normal(size=(3, 7, 4)).astype(np.float32).astype(np.float64)
+    h = outputs(net, x, {}, dtype=np.float32)["h"]
+    h[1:] += rng.normal(0, 0.01, h[1:].shape).astype(np.float32)
+    explanation = explain(write(net, tmp_path / "w.npz", 4), x, h)
+    assert any("row 0 agrees, rows 1 to 2 do not" in remark for remark in explanation.remarks)
+
+
 def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
     explanation = ask("near miss", tmp_path, 2)
     first = explanation.nearest[0]
