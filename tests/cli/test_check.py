@@ -62,7 +62,7 @@ def test_one_that_differs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     assert status == 1
     assert "differs    torch; 1 of 2 agree within rtol 1e-07, atol 1e-07" in out
     assert "parts      torch: h, step 1, batch 0, unit 0: " in out
-    assert "finding    One change explains it: forget bias 0, not +1" in out
+    assert "finding    One change explains it: forget bias: 0, not +1" in out
 
 
 def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:

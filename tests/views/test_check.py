@@ -31,7 +31,7 @@ CHECK: dict[str, Any] = {
 
 
 FOUND = Explanation(
-    "found", {}, (Changed("forget_bias", 1.0, 0.0, "forget bias 0, not +1.0"),)
+    "found", {}, (Changed("forget_bias", 1.0, 0.0, "forget bias: 0, not +1"),)
 )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ keras   1.2.3 torch  differs      NaN  2.00e-6      NaN  1.10e-7  12.3
 
 differs    keras; 1 of 2 agree within rtol 1.3e-06, atol 1e-05
 parts      keras: h, step 3, batch 1, unit 0: NaN, ours 0.25
-finding    One change explains it: forget bias 0, not +1
+finding    One change explains it: forget bias: 0, not +1
 nearest    ours; the truth is the same run in longdouble
 known      torch: where it parts from its documentation
 left out   jax (a cell) cannot run a projection.

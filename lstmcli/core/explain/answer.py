@@ -40,6 +40,9 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
 def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
     """What the numbers hint at, what is never searched, and a layout that nobody gave."""
     hints = [] if explanation.measured is None else decisions.clues(explanation.measured)
+    if not hints and explanation.nearest and (near := explanation.nearest[0]).changes:
+        read = words.headline(near.changes)
+        hints = [f"With {read}: {clue}" for clue in decisions.clues(near.verdict)]
     if prepared.layout != "steps" and prepared.question.layout is None:
         laid = words.value_of("layout", prepared.layout)
         hints.append(f"Nobody said how the inputs lie; taken as {laid}. --layout says it.")
