@@ -18,7 +18,7 @@ _NAMES = {
     "recurrent_gates": "gates of the recurrent kernel",
     "bias_gates": "gates of the bias",
     "rows": "rows of the kernel",
-    "array": "EXPECTED is",
+    "array": "EXPECTED",
     "transposed": "gate blocks",
     "reverse": "direction",
     "flip_output": "order of the outputs",
