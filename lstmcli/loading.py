@@ -228,7 +228,7 @@ def _layers(
     apart = _apart(given)
     return [
         tuple(
-            decode(origin[id(cell)], cell.convention.changed(own), source)
+            decode(origin[id(cell)], _alone(cell.convention, own, d == 1), source)
             if (own := apart.get(f"layer{n}{'_reverse' * d}"))
             else cell
             for d, cell in enumerate(layer)
@@ -258,6 +258,11 @@ def _apart(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if cell:
             apart.setdefault(cell, {})[setting] = value
     return apart
+
+
+def _alone(how: Convention, own: Mapping[str, Any], backward: bool) -> Convention:
+    """The convention of a cell with settings of its own; one may be told to run forward."""
+    return replace(how.changed(own), forward=backward and own.get("reverse") is False)
 
 
 def _typed(

@@ -96,6 +96,7 @@ class Convention:
     norm_epsilon: float = 0.0
     layout: str = "batch"
     reverse: bool = False
+    forward: bool = False  # of a backward cell that was told reverse=false
     flip_output: bool = False
     go_backwards: bool = False
     merge: str = "concat"

@@ -71,6 +71,8 @@ def fit(layers: Sequence[Sequence[Cell]], how: Convention) -> tuple[Convention, 
         for name in (*_RUNNING, "coupled")
         if len({getattr(cell.convention, name) for cell in cells}) > 1
     ]
+    if any(cell.convention.forward for cell in cells):
+        lacks.append("a backward cell that runs forward")
     for cell in cells:
         lacks += list(_lacking_parts(cell, how))
     if prefix_form(how, len(layers), len(layers[0]) == 2) is None:

@@ -245,7 +245,8 @@ def _run_cell(
 
 def _turned(cell: Cell, backward: bool) -> bool:
     """Whether the cell runs from the last step to the first."""
-    return backward or cell.convention.reverse or cell.convention.go_backwards
+    how = cell.convention
+    return (backward and not how.forward) or how.reverse or how.go_backwards
 
 
 def _flipped(cell: Cell, backward: bool) -> bool:

@@ -107,7 +107,11 @@ SETTINGS: dict[str, Setting] = {
         _one_of("used", "ignored", "old_c"), "Peepholes: used, ignored, or o sees the old c."
     ),
     "layout": Setting(_one_of("batch", "time"), "Inputs are (B, T, I) or (T, B, I)."),
-    "reverse": Setting(_truth, "Run from the last step to the first."),
+    "reverse": Setting(
+        _truth,
+        "Run from the last step to the first; layer0_reverse.reverse=false runs a backward cell "
+        "from the first to the last, and its outputs stay in that order.",
+    ),
     "go_backwards": Setting(_truth, "Keras: run reversed, outputs in the order of processing."),
     "merge": Setting(
         _one_of("concat", "sum", "mul", "ave", "stack"), "How two directions become one output."

@@ -53,6 +53,26 @@ def test_the_file_holds_the_output_each_cell_and_the_states(
         np.testing.assert_array_equal(out["h"], both)
 
 
+def test_a_backward_cell_can_be_told_to_run_forward(lstm: Lstm, torch_case: dict[str, Any]) -> None:
+    """It then is a lone cell over the inputs as they lie, and its outputs stay where they are."""
+    with np.load(f"{TORCH}.weights.npz") as held:
+        first = {k: held[k] for k in held if "l0_reverse" in k}
+    np.savez("alone.npz", **{k.replace("_reverse", ""): a for k, a in first.items()})
+    np.savez("own.npz", **{k: torch_case[f"initial_state.{k}"][1] for k in "hc"})
+    told = ("--set", "layer0_reverse.reverse=false")
+    assert lstm(*words(*told, "-o", "both.npz")).status == 0
+    given = ("--layout", "batch", "--initial-state", "own.npz", "-o", "one.npz")
+    assert lstm("run", "alone.npz", "x.npz", *given).status == 0
+    with np.load("both.npz") as both, np.load("one.npz") as one:
+        for name in "hcifgo":
+            np.testing.assert_array_equal(both[f"layer0_reverse.{name}"], one[name])
+        np.testing.assert_array_equal(both["final_h"][1], one["final_h"])
+        assert json.loads(str(both["meta"]))["layer0_reverse.reverse"] is False
+    refused = lstm("convert", f"{TORCH}.weights.npz", "new.npz", "--to", "pytorch", *told)
+    assert refused.status == 2
+    assert "a backward cell that runs forward" in refused.err
+
+
 def test_members_of_one_cell_can_be_asked_for(lstm: Lstm, torch_case: dict[str, Any]) -> None:
     lstm(*words("-o", "few.npz", "--only", "layer0_reverse.f,final_c"))
     with np.load("few.npz") as out:

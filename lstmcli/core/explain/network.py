@@ -146,7 +146,7 @@ class Network:
             model = self.case.read({**_settings(done), **further, **dtype})
             one = model.layers[n][d]
             how = replace(one.convention, merge="concat", states="cells", layout="time")
-            how = replace(how, reverse=True) if d == 1 else how
+            how = replace(how, reverse=not how.forward, forward=False) if d == 1 else how
             return replace(model, layers=((replace(one, convention=how),),))
 
         state: dict[str, Array] = {}
@@ -160,7 +160,7 @@ class Network:
         )  # fmt: skip
         how = {"dtype": "float64"}
         prepared = replace(self.prepared, model=alone(how), layout="time", cells={})
-        return Solver(prepared, case, without=("reverse",) if d == 1 else ())
+        return Solver(prepared, case)
 
     def _found(
         self, changes: Changes, verdict: Verdict, name: str, of_cell: Explanation
@@ -242,6 +242,8 @@ class Network:
             return self.prepared.dtype
         if plain.endswith("_gates"):
             return how.order_of(plain.removesuffix("_gates"))
+        if plain == "reverse" and cell.endswith("_reverse"):
+            return not how.forward
         return getattr(how, plain)
 
 

@@ -41,10 +41,8 @@ ALL_ZERO = (
 class Solver:
     """A case with its bench: what a search needs, and what is said of its outcome."""
 
-    def __init__(
-        self, prepared: Prepared, case: Case, without: tuple[str, ...] = (), base: Changes = ()
-    ) -> None:
-        self.prepared, self.case, self._without = prepared, case, without
+    def __init__(self, prepared: Prepared, case: Case, base: Changes = ()) -> None:
+        self.prepared, self.case = prepared, case
         self.base: Changes = base  # what is changed in all readings that are tried here
         self.how: Convention = prepared.model.convention
         self.expected: Expected = case.expected[case.layout]
@@ -90,9 +88,7 @@ class Solver:
                 cells[key] = case.read({**settings, "dtype": "float64"}).cell
             return cells[key]
 
-        return Bench(
-            decoder, self.how, layouts, self.prepared.allowances[-1], state, without=self._without
-        )
+        return Bench(decoder, self.how, layouts, self.prepared.allowances[-1], state)
 
     def judge(self, changes: Changes, allowance: Allowance) -> Verdict:
         """A whole run of a reading, held against all of EXPECTED."""

@@ -226,9 +226,9 @@ _CLAUSES: Mapping[tuple[str, Any], str] = {
 
 def row_of(one: Changed, assumed: Convention) -> Row:
     """The line of the table for a change."""
-    plain = one.setting.rpartition(".")[2]
+    cell, _, plain = one.setting.rpartition(".")
     note = f" ({assumed.name})" if _is_own(assumed, plain, one.assumed) else ""
-    doer = _BY_SENSE[one.sense][2] if one.sense else who(plain, one.found, assumed)
+    doer = _BY_SENSE[one.sense][2] if one.sense else who(plain, one.found, assumed, cell)
     return Row(label(one), assumed_of(one) + note, found_of(one), doer)
 
 
@@ -264,8 +264,10 @@ _WHO = {
 }
 
 
-def who(setting: str, value: Any, assumed: Convention) -> str:
+def who(setting: str, value: Any, assumed: Convention, cell: str = "") -> str:
     """Which rows of the table do it that way, or what slip of the code does."""
+    if setting == "reverse" and cell.endswith("_reverse"):
+        return "every framework" if value else "code that runs both directions forward"
     if (setting, value) in _WHO:
         return _WHO[setting, value]
     names = rows_that(setting, value)

@@ -97,6 +97,13 @@ def test_one_direction_alone() -> None:
     assert found(explanation) == {"layer0_reverse.gates": "iofg"}
 
 
+@pytest.mark.parametrize("members", [("h",), ("h", "final_h", "final_c")])
+def test_a_backward_direction_that_was_not_reversed(members: tuple[str, ...]) -> None:
+    explanation, _ = ask("onnxruntime/bidirectional", {"layer0_reverse.reverse": False}, members)
+    assert found(explanation) == {"layer0_reverse.reverse": True}
+    assert [row.who for row in explanation.rows] == ["every framework"]
+
+
 def test_a_wrong_merge() -> None:
     explanation, _ = ask("keras/bidirectional_sum", {"merge": "ave"}, ("h",))
     assert found(explanation) == {"merge": "sum"}
