@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,7 +14,7 @@ from lstmcli.core.model import Trace
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
-__all__ = ["as_json", "compare", "diff", "read_side", "read_sides", "side_of"]
+__all__ = ["as_json", "compare", "diff", "laid", "read_side", "read_sides", "side_of"]
 
 Array = npt.NDArray[Any]
 Result = str | Trace | Array | Document
@@ -27,24 +28,33 @@ def diff(
     atol: float | None = None,
     ulp: int | None = None,
     equal_nan: bool = False,
+    layout: str | None = None,
 ) -> Difference:
     """Compare two results: traces, arrays, or files that hold either.
+
+    ``layout``, "batch" or "time", is that of a side that does not say which axis is time.
 
     Raises
     ------
     UserError
         for a file that cannot be read, or if the two have no array in common.
     """
-    return compare(
-        side_of(a, "a"), side_of(b, "b"), rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan
-    )
+    one, other = (laid(side_of(side, name), layout) for side, name in ((a, "a"), (b, "b")))
+    return compare(one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
 
 
-def read_sides(a: str, b: str, stdin: BinaryIO | None) -> tuple[Side, Side]:
-    """Two files, or standard input for one of them."""
+def laid(side: Side, layout: str | None) -> Side:
+    """A side with a layout, if it does not tell its own."""
+    return side if side.layout else replace(side, layout=layout)
+
+
+def read_sides(
+    a: str, b: str, stdin: BinaryIO | None, layout: str | None = None
+) -> tuple[Side, Side]:
+    """Two files, or standard input for one of them; ``layout`` is that of one that tells none."""
     if a == b == "-":
         raise UserError("- (standard input) can be read only once; give the other as a file.")
-    return read_side(a, stdin), read_side(b, stdin)
+    return laid(read_side(a, stdin), layout), laid(read_side(b, stdin), layout)
 
 
 def read_side(path: str, stdin: BinaryIO | None) -> Side:

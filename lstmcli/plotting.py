@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats, loading, saving
-from lstmcli.comparing import side_of
+from lstmcli.comparing import laid, side_of
 from lstmcli.core.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.compare import LONE, Place, Side, compare, matched
 from lstmcli.core.names import HOME
@@ -108,13 +108,15 @@ def read_drawable(
     if first is not None and _is_result(first):
         if len(paths) > 2:
             raise UserError(f"{paths[0]} holds results; plot takes one such file, or two.")
-        if settings or any(given.values()):
+        if set(settings) - {"layout"} or any(given.values()):
             raise UserError(f"{paths[0]} holds results: there is nothing left to run or set.")
+        layout = settings.get("layout")  # of results that do not tell
         if len(paths) == 1:
-            return _of_side(side_of(first, paths[0]))
+            return _of_side(laid(side_of(first, paths[0]), layout))
         if paths == ("-", "-"):
             raise UserError("- (standard input) can be read only once; give the other as a file.")
-        return _of_two(side_of(first, paths[0]), side_of(formats.read(paths[1], stdin), paths[1]))
+        sides = ((first, paths[0]), (formats.read(paths[1], stdin), paths[1]))
+        return _of_two(*(laid(side_of(document, path), layout) for document, path in sides))
     if isinstance(stdin, io.BytesIO):
         stdin.seek(0)
     job = load_job(paths, settings, stdin=stdin, **given)

@@ -19,13 +19,18 @@ from lstmcli.views.differences import difference_sheet
 @click.option("--ulp", type=click.IntRange(min=0), help="Units in the last place instead.")
 @click.option("--equal-nan", is_flag=True, help="NaN equals NaN.")
 @click.option("--per-step", is_flag=True, help="The error of each step.")
+@click.option(
+    "--layout",
+    type=click.Choice(["batch", "time"]),
+    help="Which axis comes first where a side does not tell; time without.",
+)
 @reading_options
 @click.option("-q", "--quiet", is_flag=True, help="The exit status only.")
 @click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
               help="What stdout gets.")  # fmt: skip
 def command(
     a: str, b: str, rtol: float | None, atol: float | None, ulp: int | None,
-    equal_nan: bool, per_step: bool, quiet: bool, format: str,
+    equal_nan: bool, per_step: bool, layout: str | None, quiet: bool, format: str,
 ) -> int:  # fmt: skip
     """Compare two results: how far apart, and where they part first.
 
@@ -37,7 +42,7 @@ def command(
     console; - is standard input. Tolerances follow the coarser dtype, and printed digits.
     Exit status: 0 same, 1 different, 2 trouble.
     """
-    one, other = comparing.read_sides(a, b, standard_input())
+    one, other = comparing.read_sides(a, b, standard_input(), layout)
     found = comparing.compare(one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     if format == "json" and not quiet:
         click.echo(comparing.as_json(found))

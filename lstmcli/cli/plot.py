@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,6 +14,7 @@ from lstmcli.cli import Command, complete
 from lstmcli.cli.console import depth, remark, show, standard_input, width
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
 from lstmcli.core.saturation import Saturation
+from lstmcli.core.settings import option_words
 from lstmcli.errors import UserError
 from lstmcli.plotting import Drawable, read_drawable
 from lstmcli.views.figure import draw_figure, suffix_of
@@ -89,7 +90,7 @@ def command(
         return
     draw = heat_sheet if unit is None else lines_sheet
     picture = draw(arrays, cut, told, width=width(), depth=depth())
-    closing = closing_sheet(told, cut, _next(found, unit, path), width())
+    closing = closing_sheet(told, cut, _next(found, unit, path, settings), width())
     show([*_header(found), picture, *_saturation(found, row), closing])
 
 
@@ -108,10 +109,12 @@ def _header(found: Drawable) -> list[Sheet]:
     return [header_sheet(job.model, np.asarray(job.inputs).shape, found.layout, given, width())]
 
 
-def _next(found: Drawable, unit: int | None, paths: Sequence[str]) -> str:
+def _next(
+    found: Drawable, unit: int | None, paths: Sequence[str], settings: Mapping[str, Any]
+) -> str:
     """What to type next."""
     if found.differs:
-        return shlex.join(["lstm", "diff", *paths])
+        return shlex.join(["lstm", "diff", *paths, *option_words(settings)])
     return "--unit 0 draws one unit as lines; -o plot.png a figure" if unit is None else ""
 
 

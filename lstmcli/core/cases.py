@@ -17,6 +17,7 @@ class Hint:
 
     code: str
     text: str
+    cleared: str = ""  # what a pattern lets off; said only where the steps are known as steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,7 @@ class Case:
     settings: tuple[Settings | None, Settings | None] = (None, None)
     first_array: str | None = None  # of the first divergence
     first_step: int | None = None
+    axes_assumed: bool = False  # the first axis is taken as time, and may be the batch
 
     def say(self, text: str) -> str:
         """A text with {a} and {b} put in."""

@@ -211,6 +211,7 @@ def compare(
         settings=(a.settings, b.settings),
         first_array=first.array if first else None,
         first_step=first.step if first else None,
+        axes_assumed=first is not None and _axes_assumed(a, b, first.array),
     )
     return Difference(
         arrays=arrays,
@@ -331,7 +332,17 @@ def _remarks(a: Side, b: Side, common: list[str]) -> tuple[str, ...]:
     ]
     if not unclear:
         return ()
-    return (f"neither side says which axis is time: the first of {', '.join(unclear)} is taken",)
+    taken = f"the first of {', '.join(unclear)} is taken (or --layout batch)"
+    return (f"neither side says which axis is time: {taken}",)
+
+
+def _axes_assumed(a: Side, b: Side, name: str) -> bool:
+    """Whether the axes of an array may as well be batch and time: no side says, neither is 1."""
+    if a.layout or b.layout or ArrayName.of(name).base not in STEP_ORDER:
+        return False
+    return any(
+        array.ndim == 3 and min(array.shape[:2]) > 1 for array in (a.arrays[name], b.arrays[name])
+    )
 
 
 def _measure(pair: Pair) -> ArrayDifference:

@@ -8,7 +8,7 @@ apart. So no pattern here names a cause; each names the suspects and clears the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -106,7 +106,21 @@ def suspicion(case: Case, proved: set[str]) -> Hint | None:
     layer = Layer.of(case)
     if early or layer is None or "forget_bias" in proved or not layer.dense:
         return early
-    return next((hint for test in _PATTERNS if (hint := test(case, layer))), None)
+    found = next((hint for test in _PATTERNS if (hint := test(case, layer))), None)
+    return found and (_with_reservation(found) if case.axes_assumed else _with_cleared(found))
+
+
+def _with_cleared(hint: Hint) -> Hint:
+    return replace(hint, text=f"{hint.text} {hint.cleared}".rstrip())
+
+
+def _with_reservation(hint: Hint) -> Hint:
+    """A pattern of steps that may be rows of the batch: it clears nothing."""
+    return replace(
+        hint,
+        text=f"If the first axis is time, which neither side says: {hint.text} If it is the batch, "
+        "this clears nothing, and any setting may be behind it: --layout batch looks again.",
+    )
 
 
 def _dense(pair: Pair) -> bool:
@@ -271,7 +285,8 @@ def forget_gate(case: Case, layer: Layer) -> Hint | None:
         "suspect_forget_gate",
         f"At {layer.name(layer.at)} the forget gate differs and the other gates agree. Suspects: "
         "forget bias (TF1 cells add 1 and store it in no tensor), the activation or bias of f, "
-        "coupled gates (f = 1 - i). Cleared: inputs, kernel and state, which all gates share.",
+        "coupled gates (f = 1 - i).",
+        "Cleared: inputs, kernel and state, which all gates share.",
     )
 
 
@@ -283,7 +298,7 @@ def cell_update(case: Case, layer: Layer) -> Hint | None:
     return Hint(
         "suspect_cell_update",
         f"At {layer.name(layer.at)} the gates agree and c does not: c = f*c + i*g is made "
-        f"differently. Suspects: {carried}, a clip on c, coupled gates. "
+        f"differently. Suspects: {carried}, a clip on c, coupled gates.",
         "Cleared: all weights, their gate order, forget bias.",
     )
 
@@ -299,7 +314,8 @@ def output(case: Case, layer: Layer) -> Hint | None:
         "suspect_output",
         f"At {layer.name(layer.at)} {seen}, h does not: they part between c and h, in "
         f"h = o*tanh(c). Suspects: {gate}the activation of the output, a projection or its clip, "
-        "a peephole of o. Cleared: all that makes c.",
+        "a peephole of o.",
+        "Cleared: all that makes c.",
     )
 
 
@@ -317,20 +333,19 @@ def after_first_step(case: Case, layer: Layer) -> Hint | None:
         f"{_capital(layer.name(0))} agrees, {later}. From a zero state the first step cannot see "
         "the forget gate or the recurrent weights."
     )
+    cleared = "Cleared by the first step: kernel, bias, the order of i, g and o, activations."
     recurrent = (
         "the recurrent weights (their gate order, the forget gate's place in it, a transpose)"
     )
-    closing = (
-        "a state that is not carried on. Cleared by the first step: kernel, bias, the order of "
-        "i, g and o, activations."
-    )
+    closing = "a state that is not carried on."
     others = layer.differ("i", "g", "o")
     if others:
         seen = f"{_listed(others)} of {layer.name(1)} differ too, which forget bias alone cannot do"
         text = f"{opening} {seen}. Suspects: {recurrent}, {closing}"
-        return Hint("suspect_recurrent_weights", text)
+        return Hint("suspect_recurrent_weights", text, cleared)
     forget = "forget bias (TF1 cells add 1 and store it in no tensor), coupled gates"
-    return Hint("suspect_recurrence", f"{opening} Suspects: {forget}, {recurrent}, {closing}")
+    text = f"{opening} Suspects: {forget}, {recurrent}, {closing}"
+    return Hint("suspect_recurrence", text, cleared)
 
 
 def after_some_steps(case: Case, layer: Layer) -> Hint | None:
@@ -341,9 +356,10 @@ def after_some_steps(case: Case, layer: Layer) -> Hint | None:
     return Hint(
         "suspect_later_step",
         f"{_capital(layer.name(0))} to {layer.name(layer.at - 1)} agree, {here} is the first to "
-        "differ. Weights, gate order and forget bias have shown by then, unless they hardly "
-        f"matter here. Suspects: inputs that differ from {here} on, a sequence length or a mask, "
+        f"differ. Suspects: inputs that differ from {here} on, a sequence length or a mask, "
         "a clip, a state reset between chunks.",
+        "Cleared: weights, gate order and forget bias, which have shown by then, unless they "
+        "hardly matter here.",
     )
 
 
@@ -360,7 +376,8 @@ def initial_state(case: Case, layer: Layer) -> Hint | None:
         "suspect_initial_state",
         f"{_capital(layer.name(0))} is furthest off, and the difference dies out towards the end. "
         "Suspects: another initial state, one left over from the run before, or h and c of it "
-        "exchanged. Cleared: what acts at every step, such as weights, gate order, activations.",
+        "exchanged.",
+        "Cleared: what acts at every step, such as weights, gate order, activations.",
     )
 
 
@@ -380,7 +397,8 @@ def activation(case: Case, layer: Layer) -> Hint | None:
     return Hint(
         "suspect_activation",
         f"At {layer.name(layer.at)} {_listed(differ)} {verb} and the other gates agree. "
-        f"Suspect: {_ACTIVATIONS[differ]}. Cleared: inputs and state, which all gates share.",
+        f"Suspect: {_ACTIVATIONS[differ]}.",
+        "Cleared: inputs and state, which all gates share.",
     )
 
 
@@ -390,10 +408,11 @@ def at_once(case: Case, layer: Layer) -> Hint | None:
         return None
     return Hint(
         "suspect_first_step",
-        f"{_capital(layer.name(0))} differs already. From a zero state it cannot see the forget "
-        "bias or the recurrent weights, so these are not all of it. Suspects: gate order, kernel "
-        "(transposed, h before x), bias (missing, doubled), activations, the direction of time, "
-        "the initial state.",
+        f"{_capital(layer.name(0))} differs already. Suspects: gate order, kernel (transposed, "
+        "h before x), bias (missing, doubled), activations, the direction of time, the initial "
+        "state.",
+        f"From a zero state {layer.name(0)} cannot see the forget bias or the recurrent weights, "
+        "so these are not all of it.",
     )
 
 

@@ -405,7 +405,7 @@ _RUNNING = (
     Line("clips", ("cell_clip", "gate_clip", "projection_clip"), _clips),
     Line("layer norm", ("norm_epsilon",), _norm),
     Line("inputs", ("layout",), _inputs),
-    Line("time", ("reverse", "flip_output", "go_backwards"), _order_of_time),
+    Line("time", ("reverse", "forward", "flip_output", "go_backwards"), _order_of_time),
     Line("directions", ("merge",), _merged),
     Line("past a row's end", ("past_length",), lambda row: _MASKED[row.past_length]),
     Line("masked steps", ("masked_output", "masked_output_merged"), _masked),

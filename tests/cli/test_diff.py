@@ -57,6 +57,27 @@ def test_shapes_that_differ_are_a_difference_not_trouble(lstm: Lstm) -> None:
     assert json.loads(done.out)["arrays"]["h"]["shape"] == [[4, 3], [5, 3]]
 
 
+def test_the_layout_is_that_of_a_side_that_does_not_tell(lstm: Lstm) -> None:
+    h = np.random.default_rng(0).normal(size=(2, 5, 3))
+    np.save("a.npy", h)
+    other = h.copy()
+    other[1, 4] += 1
+    np.save("b.npy", other)
+    for words, place in (
+        ((), (1, 4)),
+        (("--layout", "batch"), (4, 1)),
+        (("--layout", "time"), (1, 4)),
+    ):
+        done = lstm("diff", "a.npy", "b.npy", "-f", "json", *words)
+        first = json.loads(done.out)["first_divergence"]
+        assert (first["step"], first["batch"]) == place
+    assert "(or --layout batch)" in " ".join(lstm("diff", "a.npy", "b.npy").out.split())
+    assert "assumed" not in lstm("diff", "a.npy", "b.npy", "--layout", "time").out
+    np.savez("told.npz", h=h, meta=json.dumps({"layout": "batch"}))
+    first = json.loads(lstm("diff", "told.npz", "b.npy", "-f", "json", "--layout", "batch").out)
+    assert first["first_divergence"]["step"] == 4
+
+
 def test_an_abbreviated_print_is_refused(lstm: Lstm) -> None:
     Path("a.txt").write_text("[[0.1 0.2 ... 0.3]]")
     Path("b.txt").write_text("[[0.1 0.2 0.3]]")

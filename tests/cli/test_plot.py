@@ -157,6 +157,18 @@ def test_mistakes_are_told(lstm: Lstm) -> None:
     assert "one such file, or two" in done.err
 
 
+def test_the_layout_of_results_that_do_not_tell(lstm: Lstm) -> None:
+    h = np.random.default_rng(0).normal(size=(2, 5, 3))
+    np.save("a.npy", h)
+    other = h.copy()
+    other[1, 4] += 1
+    np.save("b.npy", other)
+    assert "step 1" in lstm("plot", "a.npy", "b.npy").out
+    done = lstm("plot", "a.npy", "b.npy", "--layout", "batch")
+    assert "step 4" in done.out
+    assert "lstm diff a.npy b.npy --layout batch" in done.out
+
+
 def test_a_number_that_is_none_is_marked(lstm: Lstm) -> None:
     h = np.linspace(-1, 1, 12).reshape(4, 3)
     h[2, 1] = np.nan

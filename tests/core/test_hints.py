@@ -352,6 +352,35 @@ def test_what_step_0_cannot_see_is_suspected_alike(mistake: dict[str, Any], seed
 
 
 @pytest.mark.parametrize(
+    "mistake",
+    [
+        {"forget_bias": 0.0},
+        {"recurrent": lambda R: R.swapaxes(1, 2)},
+        {"kernel": lambda K: K[[0, 2, 1, 3]]},
+        {"output": lambda c: c},
+    ],
+)
+def test_no_setting_is_cleared_by_axes_that_were_only_assumed(mistake: dict[str, Any]) -> None:
+    """The two are (B, T, H), and neither says so."""
+    sides = [trace(keep="h"), trace(keep="h", **mistake)]
+    laid = [{"h": side.arrays["h"].swapaxes(0, 1)} for side in sides]
+    text = only_text(compare(*(of(None, n, **h) for n, h in zip("ab", laid, strict=True))))
+    assert text.startswith("If the first axis is time")
+    assert "--layout batch" in text
+    assert "Cleared" not in text
+    assert "not all of it" not in text
+    told = [of("batch", n, **h) for n, h in zip("ab", laid, strict=True)]
+    assert only_text(compare(*told)) == only_text(compare(*sides))
+    alone = [of(None, n, h=side.arrays["h"][:, 0]) for n, side in zip("ab", sides, strict=True)]
+    assert not only_text(compare(*alone)).startswith("If")
+
+
+def only_text(d: Difference) -> str:
+    only(d)
+    return d.hints[0].text
+
+
+@pytest.mark.parametrize(
     ("mistake", "code"),
     [
         ({"forget_bias": 0.0}, "forget_bias"),
