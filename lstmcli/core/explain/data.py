@@ -19,6 +19,8 @@ from lstmcli.core.tolerance import Numbers
 
 Array = npt.NDArray[Any]
 
+_LAST = "EXPECTED is taken as the last step"
+
 
 @dataclass(frozen=True, eq=False)
 class Known:
@@ -95,6 +97,8 @@ def _together(a: Expected, b: Expected) -> Expected | None:
     """Both at once, if they speak of the same rows."""
     if (a.sequences or a.finals) and a.row != b.row:
         return None
+    if _LAST in (a.words, b.words) and a.sequences and a.words != b.words:
+        return None
     words = a.words if a.words == b.words or not b.words else b.words
     return Expected({**a.sequences, **b.sequences}, {**a.finals, **b.finals}, words, b.row)
 
@@ -118,6 +122,8 @@ def _ways(
         return
     flat = stacked.reshape(2, *lead, width)
     if kind == SEQUENCE:
+        if "." in name and name.endswith(".h") and len(shape) == 2:
+            yield from _last_step(name, flat, T, B)
         yield from _sequences(name, flat, lead, T, B, layout, shape)
     yield from _finals(name, flat, lead, T, B, kind == SEQUENCE)
 
@@ -149,6 +155,16 @@ def _sequences(
         words = _first(1, n, T, B)
         if T == 1 or axis == "batch":
             yield Expected({name: _spread(at_once, T, B, 0)}, {}, words)
+
+
+def _last_step(name: str, flat: Array, T: int, B: int) -> Iterator[Expected]:
+    """The outputs (B, K) of every row at the last step, where a backward cell has just begun."""
+    width = flat.shape[-1]
+    if T > 1 and flat.size == 2 * B * width:
+        whole = np.full((2, T, B, width), np.nan)
+        whole[:, -1] = flat.reshape(2, B, width)
+        known = Known(whole[0], np.nan_to_num(whole[1]))
+        yield Expected({name: known}, {}, _LAST)
 
 
 def _finals(

@@ -202,6 +202,25 @@ def by_cell(arrays: Mapping[str, Any], model: Model, layout: str) -> dict[str, A
     return apart
 
 
+def states_of(array: Any, model: Model) -> dict[str, Any]:
+    """An array without a name as the last states of cells; {} if it cannot be that.
+
+    Those of all cells lie as the convention has them, (cells, B, H) or (B, cells, H); those of the
+    last layer's two directions may as well be joined, (B, 2 H).
+    """
+    names = [name for name, _ in model.cells]
+    if len(names) < 2:
+        return {}
+    last = model.layers[-1]
+    if array.ndim == 3 and array.shape[model.convention.states != "cells"] == len(names):
+        return {f"{cell}.final_h": a for cell, a in _states(array, model)}
+    if array.ndim < 3 and len(last) == 2 and array.shape[-1] == sum(c.outputs for c in last):
+        width = last[0].outputs
+        halves = array[..., :width], array[..., width:]
+        return {f"{n}.final_h": a for n, a in zip(names[-2:], halves, strict=True)}
+    return {}
+
+
 def _states(array: Any, model: Model) -> Iterator[tuple[str, Any]]:
     """The last state of each cell, from the axes that the convention gives them."""
     names = [name for name, _ in model.cells]

@@ -32,6 +32,8 @@ from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
 
+MOST_PLACES = 2  # the likeliest ones that are searched, beside the one that comes nearest
+
 
 def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     """The explanation of a model of several cells.
@@ -51,10 +53,14 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     if prepared.all_zero:
         none = networks[0].explanation("none", (), networks[0].judge(()))
         return replace(none, remarks=(ALL_ZERO,))
-    for network in networks:
-        if (explanation := network.by_cells(progress)) is not None:
-            return explanation
-    return search_whole(min(networks, key=lambda n: n.judge(()).rms), progress)
+    nearest = min(networks, key=lambda n: n.judge(()).rms)
+    answers = []
+    for network in dict.fromkeys([*networks[:MOST_PLACES], nearest]):
+        answer = network.by_cells(progress) or search_whole(network, progress)
+        if answer.verdict != "none" and len(answer.changes) == 1:
+            return answer
+        answers.append(answer)
+    return min(answers, key=lambda one: (one.verdict == "none", len(one.changes)))
 
 
 class Network:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from lstmcli.core.alignment import WEIGHTS, ArrayName
 from lstmcli.core.compare import LONE, Side
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, placements
-from lstmcli.core.explain.judge import SINGLE, Case, Reader, by_cell
+from lstmcli.core.explain.judge import SINGLE, Case, Reader, by_cell, states_of
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.rounding import to_bfloat16
@@ -59,6 +59,7 @@ class Prepared:
     coarse: tuple[Allowance, ...] = ()  # of number types on whose grid EXPECTED lies
     dtype: str = "float32"  # of the weights
     cells: dict[tuple[Any, ...], Cell] = field(default_factory=dict)  # as decoded so far
+    states: Mapping[str, Numbers] = field(default_factory=dict)  # h as the last states of cells
 
     @property
     def all_zero(self) -> bool:
@@ -93,13 +94,21 @@ class Prepared:
 
     def no_place(self) -> str:
         """What to tell where EXPECTED cannot be a result of such a run."""
-        side, cell = self.question.side, self.model.layers[-1][0]
+        side, last = self.question.side, self.model.layers[-1]
         shapes = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())
-        return (
+        several = len(self.model.cells) > 1
+        count = self._widths()["h"] if several else last[0].outputs
+        joined = count > last[0].outputs
+        each = f" ({' + '.join(str(cell.outputs) for cell in last)}, both directions)" * joined
+        text = (
             f"{side.name} holds {shapes}; a run over inputs {self.question.x.shape} gives "
-            f"{cell.outputs} numbers a step.\n"
-            f"  EXPECTED is all steps of it, the first few, one row of the batch, or final_h."
+            f"{count} numbers a step{each}.\n"
+            f"  EXPECTED is all steps of it, the first few, one row of the batch, "
+            f"{'the last step, ' * joined}or final_h{' of every cell' * several}."
         )
+        if joined and any(n.shape[-1:] == (last[0].outputs,) for n in self.arrays.values()):
+            text += "\n  If the two directions were added up, --merge sum; ave and mul are others."
+        return text
 
     def _layouts(self) -> list[str]:
         if self.layout == "steps":
@@ -115,9 +124,13 @@ class Prepared:
         said = self.question.side.layout
         said = None if said == "steps" else said
         # a print of (n, 1, H) is told as n steps, and may be n rows all the same
-        return placements(self.arrays, widths, T, B, layout, said) or placements(
+        found = placements(self.arrays, widths, T, B, layout, said) or placements(
             self.arrays, widths, T, B, layout, None
         )
+        taken = "EXPECTED is taken as the last state of each cell"
+        states = placements(self.states, widths, T, B, layout, None)
+        # likelier than some steps of one row, of which there are as many ways as rows
+        return found[:1] + [replace(one, words=one.words or taken) for one in states] + found[1:]
 
     def _widths(self) -> dict[str, int]:
         """The numbers of each array of a run."""
@@ -172,11 +185,16 @@ def prepare(question: Question) -> Prepared:
             f"{question.side.name} holds {held}; EXPECTED is h, c, a gate, or final_h of a run."
         )
     allowances, words = _allowances(question.side, arrays)
-    apart: dict[str, Axes] = by_cell({k: Axes(n) for k, n in arrays.items()}, model, layout)
+    whole = {k: Axes(n) for k, n in arrays.items()}
+    apart: dict[str, Axes] = by_cell(whole, model, layout)
+    lone = states_of(whole["h"], model) if set(whole) == {"h"} else {}
+    states = {name: axes.numbers for name, axes in lone.items()}
     arrays = {name: axes.numbers for name, axes in apart.items()}
     coarse = tuple(_grids(arrays)) if words in ("float32", "float64") else ()
     dtype = question.read({}).cell.dtype.name
-    return Prepared(question, model, layout, arrays, allowances, words, coarse, dtype)
+    return Prepared(
+        question, model, layout, arrays, allowances, words, coarse, dtype, states=states
+    )
 
 
 class Axes:

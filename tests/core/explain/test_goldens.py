@@ -15,15 +15,22 @@ from lstmcli.core.explain.answer import explain
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.model import Model
+from lstmcli.errors import UserError
 from lstmcli.loading import Named, read_named, reader
 from tests.core.explain.asking import found
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
 
 Settings = dict[str, Any]
+Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-def ask(case: str, wrong: Settings, only: tuple[str, ...] = ()) -> tuple[Explanation, Model]:
-    """The explanation of a case under wrong settings, and the model as it should be read."""
+def ask(
+    case: str, wrong: Settings, only: tuple[str, ...] = (), instead: Arrays | None = None
+) -> tuple[Explanation, Model]:
+    """The explanation of a case under wrong settings, and the model as it should be read.
+
+    EXPECTED is the members of the case, those of ``only``, or ``instead``, which tells no layout.
+    """
     record, arrays = read(case)
     said: Settings = dict(record["settings"])
     if {record["convention"], case} & ASKED:
@@ -42,7 +49,7 @@ def ask(case: str, wrong: Settings, only: tuple[str, ...] = ()) -> tuple[Explana
     question = Question(
         reader(documents, said | wrong),
         arrays["inputs"],
-        Side("EXPECTED", expected, layout=record["layout"]),
+        Side("EXPECTED", instead) if instead else Side("EXPECTED", expected, record["layout"]),
         None if steps else record["layout"],
         {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays},
         arrays.get("lengths"),
@@ -102,6 +109,40 @@ def test_a_backward_direction_that_was_not_reversed(members: tuple[str, ...]) ->
     explanation, _ = ask("onnxruntime/bidirectional", {"layer0_reverse.reverse": False}, members)
     assert found(explanation) == {"layer0_reverse.reverse": True}
     assert [row.who for row in explanation.rows] == ["every framework"]
+
+
+@pytest.mark.parametrize("wrong", [{}, {"gates": "iofg"}])
+@pytest.mark.parametrize("taken", ["the last step", "h_n", "both last states joined"])
+@pytest.mark.parametrize(
+    "case", ["torch/bidirectional_projection", "torch/two_layers_bidirectional"]
+)
+def test_what_is_left_of_both_directions(case: str, taken: str, wrong: Settings) -> None:
+    """``out[:, -1]``, h_n and ``torch.cat((h_n[-2], h_n[-1]), 1)`` as PyTorch gave them."""
+    record, arrays = read(case)
+    axis = 1 if record["layout"] == "batch" else 0
+    h_n = arrays["final_h"]  # (cells, B, H)
+    expected = {
+        "the last step": arrays["h"].take(-1, axis),
+        "h_n": h_n,
+        "both last states joined": np.concatenate([h_n[-2], h_n[-1]], axis=-1),
+    }[taken]
+    explanation, _ = ask(case, wrong, instead={"": expected})
+    assert explanation.verdict == ("found" if wrong else "agrees")
+    assert found(explanation) == ({"gates": "ifgo"} if wrong else {})
+    said = "the last step" if taken == "the last step" else "the last state of each cell"
+    assert explanation.laid == f"EXPECTED is taken as {said}"
+
+
+def test_widths_that_do_not_fit_both_directions_are_told() -> None:
+    _, arrays = read("torch/two_layers_bidirectional")
+    width = arrays["h"].shape[-1] // 2
+    with pytest.raises(UserError) as told:
+        ask("torch/two_layers_bidirectional", {}, instead={"": arrays["h"][..., :width]})
+    assert f"{2 * width} numbers a step ({width} + {width}, both directions)" in str(told.value)
+    assert "--merge sum" in str(told.value)
+    with pytest.raises(UserError) as told:
+        ask("torch/two_layers_bidirectional", {}, instead={"": arrays["h"][..., :-1]})
+    assert "--merge" not in str(told.value)
 
 
 def test_a_wrong_merge() -> None:
