@@ -17,6 +17,8 @@ STDIN = "standard input"
 HEAD = 1 << 16  # enough of a file to tell its format
 MOST_TEXT = 1 << 31  # a text beyond 2 GiB would take tens of gigabytes as Python objects
 
+NEAR = 0.75  # of the letters of a name, before another is suggested
+
 ARRAYS = (b"\x93NUMPY", b"PK")  # how files begin that are large for a reason
 
 MODELS = (
@@ -183,7 +185,15 @@ def _near(path: str) -> str:
         names = os.listdir(folder or ".")
     except OSError:
         return f" There is no folder {folder} either." if folder else ""
-    return did_you_mean(name, names)
+    return did_you_mean(name, [one for one in names if _alike(one, name)])
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether names are near without what they end in, which many files share."""
+    from difflib import SequenceMatcher
+
+    a, b = (os.path.splitext(name)[0] for name in (one, other))
+    return SequenceMatcher(None, a, b).ratio() >= NEAR
 
 
 def drained(take: Callable[[], bytes], source: str) -> bytes:

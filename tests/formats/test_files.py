@@ -116,6 +116,9 @@ def test_the_content_goes_before_the_suffix(tmp_path: Path) -> None:
 
 def test_paths_that_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "weights.npz").touch()
+    (tmp_path / "f_noise.npy").touch()
+    with pytest.raises(UserError, match=r"no such file\.$"):
+        read(str(tmp_path / "nofile.npy"))
     with pytest.raises(UserError, match=r'no such file. Did you mean "weights.npz"\?'):
         read(str(tmp_path / "weight.npz"))
     with pytest.raises(UserError, match="There is no folder"):
