@@ -21,6 +21,7 @@ MOST = 20  # terms of a sum; a longer one shows its largest
 _NAMES = re.compile(r"[A-Za-z_]\w*")
 _PARTS = {"kernel": "x * kernel", "recurrent": "h * recurrent", "peephole": "c * peephole"}
 _INDENT = 11
+_FIRST = ("first", "first of this step")  # of all, or where the state before differs already
 
 
 class Detail(NamedTuple):
@@ -197,15 +198,31 @@ def _equation(line: Line, d: Derivation, detail: Detail, width: int | None) -> S
             start = f"{line.name if n == 0 and k == 0 else '':5} {' ' if k else '='} "
             sheet.add((start, "bold" if n == 0 else ""), piece)
     spans: list[Span] = [("      = ", ""), (detail.last(line.value), "bold")]
-    if detail.asked is None and line.ulps:
-        plural = "s" if line.ulps > 1 else ""
-        spans.append((f"   rounded once: {line.once!s}, {line.ulps} ULP{plural} away", "dim"))
+    if _rounding_shows(line, detail):
+        plural = "s" if line.ulps != 1 else ""
+        once = f"{detail.last(line.once)}, {line.ulps} ULP{plural} away"
+        spans.append((f"   rounded once: {once}", "dim"))
+    elif _sum_is_longer(line, d, detail):
+        spans.append(("   the sum, rounded once", "dim"))
     elif line.ulps is None:
-        spans.append((f"   worked out here: {line.once!s}", "dim"))
+        spans.append((f"   worked out here: {detail.last(line.once)}", "dim"))
     sheet.add(*spans)
     if line.theirs is not None:
-        sheet.add(*_theirs(line, line is d.first_difference, detail))
+        first = _FIRST[bool(d.differs_before)] if line is d.first_difference else ""
+        sheet.add(*_theirs(line, first, detail))
     return sheet
+
+
+def _rounding_shows(line: Line, detail: Detail) -> bool:
+    """Whether a single rounding gives other digits, of those that are shown."""
+    return bool(line.ulps) and detail.last(line.value) != detail.last(line.once)
+
+
+def _sum_is_longer(line: Line, d: Derivation, detail: Detail) -> bool:
+    """Whether the exact sum, as it is shown, has digits that the number type does not hold."""
+    if detail.asked is None or line.ulps is None or line.formula != f"sum_{line.name[-1]}":
+        return False
+    return detail.last(line.value) != _exact(d.sums[line.name[-1]].total, detail.asked)
 
 
 def _put_in(formula: str, numbers: Mapping[str, Scalar], digits: int) -> str:
@@ -218,13 +235,13 @@ def _put_in(formula: str, numbers: Mapping[str, Scalar], digits: int) -> str:
     return _NAMES.sub(value, formula)
 
 
-def _theirs(line: Line, first: bool, detail: Detail) -> list[Span]:
+def _theirs(line: Line, first: str, detail: Detail) -> list[Span]:
     assert line.theirs is not None
     label: Span = ("theirs  ", "dim")
     if line.agrees:
         return [label, (f"{detail.last(line.theirs)}   agrees", AGREES)]
     apart = f"differs by {short(abs(float(line.value) - float(line.theirs)))}"
-    apart += ", the first to differ" * first
+    apart += f", the {first} to differ" * bool(first)
     return [label, (f"{detail.last(line.theirs)}   {apart}", DIFFERS)]
 
 
@@ -239,7 +256,8 @@ def _closing(d: Derivation, detail: Detail, width: int | None) -> Sheet:
         sheet.extend(labelled("h", text, width, indent=_INDENT))
     if first is not None and first.theirs is not None:
         text = f"{first.name}: {detail.last(first.value)} / {detail.last(first.theirs)}"
-        sheet.extend(labelled("differs", f"first in {text}", width, DIFFERS, _INDENT))
+        text = f"first{' of this step' * bool(d.differs_before)} in {text}"
+        sheet.extend(labelled("differs", text, width, DIFFERS, _INDENT))
         if d.differs_before:
             verb = "differs" if len(d.differs_before) == 1 else "differ"
             text = f"{' and '.join(d.differs_before)} of step {d.place.before} {verb} already"
@@ -249,7 +267,8 @@ def _closing(d: Derivation, detail: Detail, width: int | None) -> Sheet:
         sheet.extend(
             labelled("agrees", f"{', '.join(names)}: all they have", width, AGREES, _INDENT)
         )
-    if detail.asked is None and any(line.ulps for line in d.lines):
+    hidden = d.gate is None and detail.asked is not None  # the table of gates then tells no ULPs
+    if any(_rounding_shows(x, detail) and not (hidden and _in_table(x)) for x in d.lines):
         text = (
             "what the numbers of a line give with a single rounding. The run rounds after each "
             "operation; the last number of a line is the run's, bit for bit."

@@ -70,6 +70,9 @@ def test_every_number_of_a_line_is_there_to_be_used(lstm: Lstm) -> None:
     assert terms[0]["value"] * terms[0]["weight"] == pytest.approx(terms[0]["term"], rel=1e-15)
 
 
+SUMMED = ("x[", "h_prev[", "h[", "bias", "forget bias")
+
+
 def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
     words = ("derive", *FILES, "--step", 1, "--unit", 0)
     agreeing = lstm(*words, "--against", SAMPLE / "tensorflow.txt")
@@ -82,6 +85,29 @@ def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
     assert "next       lstm explain" in differing.out
     later = lstm("derive", *FILES, "--step", 2, "--unit", 0, "--against", SAMPLE / "numpy.txt")
     assert "h of step 1 differs already" in later.out
+    assert "the first of this step to differ" in later.out
+    assert "first of this step in h:" in later.out
+    assert "the first to differ" not in later.out
+
+
+def test_digits_that_differ_by_rounding_are_explained(lstm: Lstm) -> None:
+    """Of a float32 run, the sum is shown beyond what z holds, and z may be ULPs off."""
+    rng = np.random.default_rng(5)
+    np.savez("w.npz", kernel=rng.normal(size=(15, 20)), bias=rng.normal(size=20))
+    np.save("x.npy", rng.normal(size=(6, 10)))
+    words = ("derive", "w.npz", "x.npy", "--dtype", "float32", "--unit", 0, "--gate", "f")
+    told = set()
+    for step in range(6):
+        for digits in (4, 7, 8, 12):
+            out = lstm(*words, "--step", step, "--digits", digits).out
+            total = [line.split()[-1] for line in out.splitlines() if line.startswith(SUMMED)][-1]
+            line = next(line for line in out.splitlines() if line.startswith("      = "))
+            z, *why = line.removeprefix("      = ").split("   ")
+            if z != total:
+                assert why
+                told.add(why[0].partition(":")[0])
+            assert ("rounded once  what" in out) == ("rounded once:" in out)
+    assert told == {"rounded once", "the sum, rounded once"}
 
 
 def test_against_a_trace_of_our_own_names_the_gate(lstm: Lstm) -> None:
