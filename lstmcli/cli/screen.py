@@ -49,8 +49,10 @@ class Screen:
         """The columns of the terminal; None in a pipe, where nothing need be left out."""
         if not self.rich:
             return None
-        if (columns := os.environ.get("COLUMNS", "")).isdigit() and int(columns):
-            return int(columns)
+        from lstmcli.views.prose import told_columns
+
+        if (columns := told_columns()) is not None:
+            return columns
         try:
             return os.get_terminal_size(sys.stdout.fileno()).columns or 80
         except (OSError, ValueError):

@@ -9,7 +9,7 @@ from typing import Any
 from lstmcli.core.conventions import CONVENTIONS
 from lstmcli.core.names import spaced
 from lstmcli.core.spelling import gates_apart
-from lstmcli.views.prose import INDENT, PLAIN_WIDTH, apart, labelled
+from lstmcli.views.prose import INDENT, apart, labelled, room_of
 from lstmcli.views.sheet import AGREES, ASSUMED, Sheet
 
 RECIPE = 14  # the room for what a step is about
@@ -30,7 +30,7 @@ def conversion_sheet(conversion: Mapping[str, Any], width: int | None) -> Sheet:
     sheet.add()
     label = "recipe"
     for step in conversion["recipe"]:
-        room = (width or PLAIN_WIDTH) - INDENT
+        room = room_of(width) - INDENT
         lines = labelled(step["what"], step["text"], room, indent=RECIPE)
         for line in lines.lines:
             sheet.add((label.ljust(INDENT), "dim"), *line)

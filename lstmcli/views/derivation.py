@@ -12,7 +12,7 @@ from lstmcli.core.equations import Line
 from lstmcli.core.names import HOME
 from lstmcli.core.terms import Exact, Scalar, Sum, as_float
 from lstmcli.views.numbers import number
-from lstmcli.views.prose import PLAIN_WIDTH, STDIN, explain_command, labelled
+from lstmcli.views.prose import STDIN, explain_command, labelled, room_of
 from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet, Span, fit, table
 from lstmcli.views.sizes import short
 
@@ -189,7 +189,7 @@ def _function(line: Line) -> str:
 def _equation(line: Line, d: Derivation, detail: Detail, width: int | None) -> Sheet:
     """``f = sigmoid(z_f)``, the same in numbers, and what it comes to."""
     sheet = Sheet()
-    room = width or PLAIN_WIDTH
+    room = room_of(width)
     rows = [line.formula]
     if _NAMES.fullmatch(line.formula) is None:
         rows.append(_put_in(line.formula, line.numbers, detail.digits))

@@ -12,7 +12,7 @@ from lstmcli.core.alignment import GATES, WEIGHTS, ArrayName
 from lstmcli.core.cases import Hint
 from lstmcli.core.compare import LONE, ArrayDifference, Difference, Place, Side
 from lstmcli.views.numbers import number, percent
-from lstmcli.views.prose import PLAIN_WIDTH, STDIN, apart, explain_command, labelled
+from lstmcli.views.prose import STDIN, apart, explain_command, labelled, room_of
 from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, table
 from lstmcli.views.sizes import rounded_up, short, whole
 from lstmcli.views.step_errors import LABEL, fitted, step_table, strips
@@ -121,11 +121,14 @@ def _sides(d: Difference, sides: tuple[Side, Side], width: int | None) -> Sheet:
     for n, side in enumerate(sides):
         label = ("ab"[n] + "  ", "dim")
         line = f"{names[n]:{name_width}}   {held[n]:{held_width}}   {worth[n]}"
-        if len(line) + 3 <= (width or PLAIN_WIDTH):
+        if len(line) + 3 <= room_of(width):
             sheet.add(label, line)
         else:
             sheet.add(label, f"{names[n]}   {worth[n]}")
-            sheet.extend(labelled("", apart(_held(side, d)), width, indent=3))
+            pieces = [
+                piece for text in _held(side, d) for piece in _pieces(text, room_of(width) - 3)
+            ]
+            sheet.extend(labelled("", apart(pieces), width, indent=3))
     return sheet
 
 
@@ -134,7 +137,27 @@ def _held(side: Side, d: Difference) -> list[str]:
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for name, array in side.arrays.items():
         by_shape.setdefault(array.shape, []).append(_name(name, d))
-    return [f"{' '.join(names)} {shape}" for shape, names in by_shape.items()]
+    return [f"{_cells_together(names)} {shape}" for shape, names in by_shape.items()]
+
+
+def _pieces(text: str, room: int) -> list[str]:
+    """A group of arrays, cut where it is longer than a line."""
+    from textwrap import wrap
+
+    return wrap(text, room, break_long_words=False, break_on_hyphens=False)
+
+
+def _cells_together(names: Sequence[str]) -> str:
+    """``h`` and ``layer0 layer0_reverse: h c i f g o``: cells that hold the same together."""
+    held: dict[str, list[str]] = {}  # by cell; "" is the whole network
+    for part in map(ArrayName.of, names):
+        held.setdefault(part.prefix, []).append(part.base)
+    cells: dict[tuple[bool, str], list[str]] = {}
+    for cell, bases in held.items():
+        cells.setdefault((cell != "", " ".join(bases)), []).append(cell)
+    return " ".join(
+        f"{' '.join(own)}: {bases}" if named else bases for (named, bases), own in cells.items()
+    )
 
 
 def _name(name: str, d: Difference) -> str:
@@ -302,7 +325,7 @@ def _where(d: Difference, width: int | None, digits: int | None, with_strips: bo
     ]
     sheet = Sheet()
     if stepped and with_strips:
-        sheet.extend(strips(stepped, len(d.arrays) > 1, width or PLAIN_WIDTH))
+        sheet.extend(strips(stepped, len(d.arrays) > 1, room_of(width)))
     if d.first_divergence is not None:
         where = f"{_first_place(d, d.first_divergence)}:   "
         values = " / ".join(_values(d.first_divergence, digits))

@@ -13,7 +13,7 @@ from lstmcli.core.names import spaced
 from lstmcli.core.settings import option_words
 from lstmcli.core.spelling import gates_apart
 from lstmcli.views.numbers import number
-from lstmcli.views.prose import PLAIN_WIDTH, apart, labelled
+from lstmcli.views.prose import apart, labelled, room_of
 from lstmcli.views.sheet import ASSUMED, DIFFERS, Column, Sheet, fit, table
 from lstmcli.views.weights import weights_sheet
 
@@ -224,7 +224,7 @@ def _pictures(lstm: Lstm, width: int | None, depth: str) -> Sheet:
     cells = lstm.model.cells
     for name, cell in cells[:PICTURES]:
         sheet.add()
-        sheet.extend(weights_sheet(name * (len(cells) > 1), cell, width or PLAIN_WIDTH, depth))
+        sheet.extend(weights_sheet(name * (len(cells) > 1), cell, room_of(width), depth))
     if len(cells) > PICTURES:
         sheet.add((f"{len(cells) - PICTURES} more cells are not drawn: --layer N picks", "dim"))
     return sheet

@@ -13,12 +13,11 @@ from lstmcli.views.heat import Grain, Panel, beside, drawn, legend, pooled
 from lstmcli.views.lines import chart
 from lstmcli.views.numbers import number, parse_selection
 from lstmcli.views.palette import GATE, Scale, around_zero
-from lstmcli.views.prose import labelled
+from lstmcli.views.prose import labelled, room_of
 from lstmcli.views.sheet import Sheet
 
 Array = npt.NDArray[Any]
 
-PLAIN_WIDTH = 80
 GUTTER = 6  # room for the numbers of units
 LINES = 8  # of each of many panels
 FEW, MORE_LINES = 2, 16  # of so few panels
@@ -137,7 +136,7 @@ def heat_sheet(
 ) -> Sheet:
     """A heat map per quantity, what its colours stand for, and how cells are pooled."""
     own = parts(arrays, cut, told)
-    room, lines = (width or PLAIN_WIDTH) - GUTTER, MORE_LINES if len(own) <= FEW else LINES
+    room, lines = room_of(width) - GUTTER, MORE_LINES if len(own) <= FEW else LINES
     grains = [Grain.of(part.values.shape, room, lines, depth) for part in own]
     cells = [pooled(part.values, grain, cut.pool) for part, grain in zip(own, grains, strict=True)]
     kinds = scales(own, cells)
@@ -146,7 +145,7 @@ def heat_sheet(
         for p, grain, c in zip(own, grains, cells, strict=True)
     ]
     sheet = Sheet()
-    sheet.lines.extend(beside([drawn(panel, depth) for panel in panels], width or PLAIN_WIDTH))
+    sheet.lines.extend(beside([drawn(panel, depth) for panel in panels], room_of(width)))
     sheet.add()
     for kind, scale in kinds.items():
         bases = " ".join(dict.fromkeys(part.base for part in own if part.kind == kind))
@@ -189,7 +188,7 @@ def lines_sheet(
                 part.values[:, 0],
                 part.steps,
                 kinds[part.kind],
-                width or PLAIN_WIDTH,
+                room_of(width),
                 marked,
                 colors,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from lstmcli.views.sheet import Sheet
@@ -13,6 +14,17 @@ STDIN = "standard input"
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
+def room_of(width: int | None) -> int:
+    """The columns at which sentences are wrapped: the terminal's, else COLUMNS, else 80."""
+    return width or told_columns() or PLAIN_WIDTH
+
+
+def told_columns() -> int | None:
+    """What COLUMNS says, if it is a number of columns."""
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) or None if columns.isdigit() else None
+
+
 def labelled(
     label: str, text: str, width: int | None, style: str = "", indent: int = INDENT
 ) -> Sheet:
@@ -20,7 +32,7 @@ def labelled(
     from textwrap import wrap
 
     sheet = Sheet()
-    room = max((width or PLAIN_WIDTH) - indent, 20)
+    room = max(room_of(width) - indent, 20)
     lines = wrap(text, room, break_long_words=False, break_on_hyphens=False)
     for n, line in enumerate(lines):
         start = (label if n == 0 else "").ljust(indent)

@@ -15,7 +15,7 @@ from lstmcli.core.model import Model, Trace
 from lstmcli.core.names import HOME, spaced
 from lstmcli.core.saturation import Saturation, is_stuck
 from lstmcli.views.numbers import number, parse_selection, percent
-from lstmcli.views.prose import apart, labelled
+from lstmcli.views.prose import apart, labelled, room_of
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import ASSUMED, Column, Sheet, places_that_fit, table
 from lstmcli.views.window import Window
@@ -107,7 +107,7 @@ def _unusual(how: Convention, given: Mapping[str, Any]) -> list[str]:
 
 
 def _line(sheet: Sheet, label: str, left: str, right: str, width: int | None) -> None:
-    room = (width or 80) - 9 - len(right) - len(left)
+    room = room_of(width) - 9 - len(right) - len(left)
     if room > 1:
         sheet.add((f"{label:7}  ", "dim"), left, " " * room, right)
     else:
@@ -119,7 +119,7 @@ def _wrapped(sheet: Sheet, label: str, words: Sequence[str], style: str, width: 
     lines = [""]
     for word in words:
         longer = f"{lines[-1]}   {word}" if lines[-1] else word
-        if lines[-1] and len(longer) > (width or 80) - 9:
+        if lines[-1] and len(longer) > room_of(width) - 9:
             lines.append(word)
         else:
             lines[-1] = longer

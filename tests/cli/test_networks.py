@@ -73,6 +73,19 @@ def test_a_backward_cell_can_be_told_to_run_forward(lstm: Lstm, torch_case: dict
     assert "a backward cell that runs forward" in refused.err
 
 
+def test_diff_names_the_arrays_of_many_cells_within_the_window(
+    lstm: Lstm, torch_case: dict[str, Any]
+) -> None:
+    lstm(*words("-o", "a.npz"))
+    with np.load("a.npz") as held:
+        spoiled = {k: held[k] + 0.5 if k == "h" else held[k] for k in held if k != "meta"}
+    np.savez("b.npz", **spoiled)
+    out = lstm("diff", "a.npz", "b.npz").out
+    sides = out.partition("\narray ")[0].splitlines()
+    assert max(map(len, sides)) <= 80
+    assert "layer0 layer0_reverse layer1 layer1_reverse: h c i f g o (" in " ".join(out.split())
+
+
 def test_members_of_one_cell_can_be_asked_for(lstm: Lstm, torch_case: dict[str, Any]) -> None:
     lstm(*words("-o", "few.npz", "--only", "layer0_reverse.f,final_c"))
     with np.load("few.npz") as out:

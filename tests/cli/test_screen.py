@@ -96,6 +96,19 @@ def test_a_screen_is_as_wide_as_it_is(
     assert max(map(len, lines)) > 60
 
 
+def test_sentences_in_a_pipe_are_wrapped_at_columns(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prose(columns: str) -> list[str]:
+        monkeypatch.setenv("COLUMNS", columns)
+        out = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt").out
+        return out.partition("suspicion")[2].partition("next")[0].splitlines()
+
+    for columns in (50, 120):
+        assert columns - 20 < max(map(len, prose(str(columns)))) <= columns
+    assert prose("") == prose("0") == prose("wide") == prose("80")
+
+
 def test_a_wide_screen_has_panels_side_by_side(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     for width, panels in ((40, 1), (80, 2), (200, 6)):
         monkeypatch.setenv("COLUMNS", str(width))
