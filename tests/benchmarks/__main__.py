@@ -17,7 +17,11 @@ SHAPES = [
 LONE = [(1000, 1, 4, 3), (1000, 1, 64, 64), (200, 1, 512, 512)]
 SMALL = [(5, 33, 4, 3), (9, 1, 4, 3)]
 
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+BLAS = (
+    "OPENBLAS_NUM_THREADS"  # a number here would hold for our runs too, which settle it themselves
+)
+SETTLED = "LSTM_BENCHMARK_THREADS"
 
 
 def _arguments() -> argparse.Namespace:
@@ -32,9 +36,12 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     asked = _arguments()
-    if os.environ.get(THREADS[0]) != str(asked.threads):
+    if os.environ.get(SETTLED) != str(asked.threads):
         # The libraries read these when they load, so they are set before any of them does.
-        os.environ |= dict.fromkeys(THREADS, str(asked.threads))
+        os.environ |= dict.fromkeys((*THREADS, SETTLED), str(asked.threads))
+        os.environ.pop(BLAS, None)
+        if asked.threads == 1:
+            os.environ[BLAS] = "1"
         os.execv(sys.executable, [sys.executable, "-m", "tests.benchmarks", *sys.argv[1:]])
     from tests.benchmarks import tables
 

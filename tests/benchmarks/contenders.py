@@ -63,8 +63,13 @@ def ours(given: Case, keep: Any = "h") -> Call:
         return lambda: lstmcli.run(model, given.x, keep).arrays["h"]
     from lstmcli.core.workers import workers
 
-    pool = workers(given.threads).__enter__()  # as the command does: made once
-    return lambda: lstmcli.run(model, given.x, keep, executor=pool).arrays["h"]
+    held = workers(given.threads)
+    pool = held.__enter__()  # as the command does: made once
+
+    def call(_: Any = held) -> Array:  # the pool lives as long as the call
+        return lstmcli.run(model, given.x, keep, executor=pool).arrays["h"]
+
+    return call
 
 
 def all_gates(given: Case) -> Call:

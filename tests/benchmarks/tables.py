@@ -63,9 +63,11 @@ def loop(shapes: Sequence[tuple[int, ...]], dtype: str, threads: int, rounds: in
             calls["all gates"] = contenders.all_gates(given)
         for name, build in contenders.OTHERS.items():
             try:
-                calls[name] = build(given)
-            except ImportError:
-                continue
+                call = build(given)
+                call()
+                calls[name] = call
+            except Exception as error:  # not installed, or it has no LSTM of this dtype
+                print(f"without {name}: {str(error).splitlines()[0]}", file=sys.stderr)
         _agree(calls)
         times = in_turns(calls, rounds)
         ours = times.pop("ours")
