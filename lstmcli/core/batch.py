@@ -73,18 +73,6 @@ def blocks_within(chunk: slice, rows: int, cell: Cell) -> list[slice]:
     return [slice(b.start - start, b.stop - start) for b in blocks if start <= b.start < stop]
 
 
-def comes_out_whole(packed: Packed, rows: int, blocks: Sequence[slice]) -> bool:
-    """Whether the rows may run as one block: whether BLAS gives every column the same bits so.
-
-    That is a property of the kernel that it chooses for these shapes, not of the numbers, so one
-    product of random ones shows it. A single block packs the weights once a step.
-    """
-    dtype = packed.K.dtype
-    operand = np.random.RandomState(0).standard_normal((packed.width, rows)).astype(dtype)
-    whole = packed.K.dot(operand)  # (4H, B)
-    return all(np.array_equal(whole[:, b], packed.K.dot(operand[:, b].copy())) for b in blocks)
-
-
 class Runner:
     """A cell, some rows in blocks, and the state that each block carries on."""
 

@@ -1,4 +1,4 @@
-"""Holding BLAS to one thread while the loop runs.
+"""BLAS: held to one thread while the loop runs; and which kernels it has.
 
 The products of a step are small, so threads of BLAS's own hardly help, and with two of them a
 product can be summed in another order. Rows of the batch are what runs side by side instead.
@@ -9,20 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from threading import Lock
 from typing import Any, NamedTuple
 
 VARIABLE = "OPENBLAS_NUM_THREADS"
 
-# Setters by the builds that have them: NumPy's wheels since 2.0 and before, distributions and
-# conda, MKL. The getter has the same name with "get".
-_SETTERS = (
-    "scipy_openblas_set_num_threads64_",
-    "scipy_openblas_set_num_threads",
-    "openblas_set_num_threads64_",
-    "openblas_set_num_threads",
+# What the functions of OpenBLAS are called, by build: NumPy's wheels since 2.0 and before,
+# distributions and conda.
+_NAMES = (
+    "scipy_openblas_{}64_",
+    "scipy_openblas_{}",
+    "openblas_{}64_",
+    "openblas_{}",
 )
+
+# Its AVX-512 kernels, by the names it gives them: these have products that pack nothing.
+_UNPACKED = ("SkylakeX", "Cooperlake", "SapphireRapids")
 
 
 class _Threads(NamedTuple):
@@ -33,11 +36,10 @@ class _Threads(NamedTuple):
 
 
 @cache
-def _threads() -> _Threads | None:
-    """Found through the handle of NumPy's own extension, whose libraries it has linked.
+def _openblas() -> Callable[[str], Any] | None:
+    """The functions of the OpenBLAS that NumPy has loaded, by their bare names.
 
-    Where it has none of the names (Accelerate, or a library that the handle does not show, as on
-    Windows), `threadpoolctl` knows more, if it is installed.
+    Found through the handle of NumPy's own extension, whose libraries it has linked.
     """
     import ctypes
     from importlib import import_module
@@ -47,14 +49,47 @@ def _threads() -> _Threads | None:
             library = ctypes.CDLL(import_module(f"{core}._multiarray_umath").__file__)
         except (ImportError, OSError):
             continue
-        for name in _SETTERS:
-            setter = getattr(library, name, None)
-            getter = getattr(library, name.replace("_set_", "_get_"), None)
-            if setter is not None and getter is not None:
-                setter.argtypes, setter.restype = [ctypes.c_int], None
-                getter.argtypes, getter.restype = [], ctypes.c_int
-                return _Threads(getter, setter)
-    return _through_threadpoolctl()
+        for name in _NAMES:
+            if hasattr(library, name.format("set_num_threads")):
+                return partial(_function, library, name)
+    return None
+
+
+def _function(library: Any, name: str, bare: str) -> Any:
+    return getattr(library, name.format(bare), None)
+
+
+@cache
+def has_unpacked_kernels() -> bool:
+    """Whether this BLAS has products of small matrices that pack nothing: see `product`."""
+    import ctypes
+
+    openblas = _openblas()
+    corename = openblas("get_corename") if openblas else None
+    if corename is None:
+        return False
+    corename.argtypes, corename.restype = [], ctypes.c_char_p
+    return corename().decode() in _UNPACKED
+
+
+@cache
+def _threads() -> _Threads | None:
+    """How to count and set them.
+
+    Where it is no OpenBLAS, or one that the handle does not show (on Windows), `threadpoolctl`
+    knows more, if it is installed.
+    """
+    import ctypes
+
+    openblas = _openblas()
+    getter, setter = (
+        (openblas("get_num_threads"), openblas("set_num_threads")) if openblas else (None, None)
+    )
+    if getter is None or setter is None:
+        return _through_threadpoolctl()
+    setter.argtypes, setter.restype = [ctypes.c_int], None
+    getter.argtypes, getter.restype = [], ctypes.c_int
+    return _Threads(getter, setter)
 
 
 def _through_threadpoolctl() -> _Threads | None:

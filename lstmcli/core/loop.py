@@ -24,6 +24,7 @@ import numpy.typing as npt
 from lstmcli.core.activations import activation
 from lstmcli.core.model import Cell
 from lstmcli.core.names import HOME
+from lstmcli.core.product import product, product_of_one
 from lstmcli.core.steps import FIOG, Step, usual_cell, whole_cell
 
 Array = npt.NDArray[Any]
@@ -37,18 +38,27 @@ class Packed:
     """A cell's weights as the loop wants them; made once per model, shared by all blocks."""
 
     def __init__(self, cell: Cell) -> None:
-        order = [HOME.index(gate) for gate in FIOG]
-        bias = cell.bias.copy()  # (4, H)
-        bias[1] += cell.dtype.type(cell.convention.forget_bias)
-        if cell.norm_scale is not None:  # these are added after the normalisation instead
-            bias[:] = 0
-        K = np.concatenate([cell.kernel, cell.recurrent_kernel, bias[:, :, None]], axis=2)[order]
+        I, P = cell.inputs, cell.outputs
         self.cell = cell
         self.usual = is_usual(cell)
-        if self.usual:
-            np.negative(K[:3], K[:3])  # f, i, o
-        self.width = K.shape[2]  # N = I + P + 1
-        self.K = np.ascontiguousarray(K.reshape(-1, self.width))  # (4H, N)
+        self.width = I + P + 1  # N
+        K = np.empty((4, cell.units, self.width), cell.dtype)  # written once: it may be large
+        for rows, letter in zip(K, FIOG, strict=True):
+            gate = HOME.index(letter)
+            lay = np.negative if self.usual and letter != "g" else np.positive
+            lay(cell.kernel[gate], rows[:, :I])
+            lay(cell.recurrent_kernel[gate], rows[:, I:-1])
+            lay(_bias(cell, gate), rows[:, -1])
+        self.K = K.reshape(-1, self.width)  # (4H, N)
+
+
+def _bias(cell: Cell, gate: int) -> Array:
+    """What is added to a gate's products (H,); none where the normalisation adds it instead."""
+    if cell.norm_scale is not None:
+        return np.zeros_like(cell.bias[gate])
+    constant = cell.convention.forget_bias if HOME[gate] == "f" else 0
+    whole: Array = cell.bias[gate] + cell.dtype.type(constant)
+    return whole
 
 
 def is_usual(cell: Cell) -> bool:
@@ -64,27 +74,6 @@ def is_usual(cell: Cell) -> bool:
         and cell.projection is None
         and cell.norm_scale is None
     )
-
-
-def _product(K: Array, rows: int) -> Callable[[Array, Array], object]:
-    """K (4H, N) times an operand (N, R) into z (4H, R).
-
-    For a few rows OpenBLAS has a kernel that packs nothing, up to a million multiplications a
-    call: K is then cut into pieces of rows, which makes such steps up to four times quicker. The
-    pieces follow from the shapes, so equal runs stay equal bit for bit.
-    """
-    length, width = K.shape
-    size = max(1, int(1e6) // (rows * width))
-    if rows > 12 or length < 512 or size >= length:
-        return K.dot
-    cuts = range(0, length, size)
-    pieces = [(K[n : n + size].dot, slice(n, n + size)) for n in cuts]
-
-    def product(operand: Array, z: Array) -> None:
-        for dot, part in pieces:
-            dot(operand, z[part])
-
-    return product
 
 
 class Loop:
@@ -115,13 +104,12 @@ class Loop:
         self._step: Step = (usual_cell if packed.usual else whole_cell)(cell, self._z)
         self._quick = packed.usual
 
-        self._product: Callable[[Array, Array], object]
         if R > 1:
-            self._product = _product(packed.K, R)
+            self._product = product(packed.K, R)
             self._operands = [(self._V[k], self._h[k + 1]) for k in range(S)]
             self._product_out = self._z
-        else:  # a matrix-vector product, quicker through the transpose of the transposed matrix
-            self._product = np.ascontiguousarray(packed.K.T).T.dot
+        else:
+            self._product = product_of_one(packed.K)
             self._operands = [(self._V[k, :, 0], self._h[k + 1]) for k in range(S)]
             self._product_out = self._z.reshape(-1)
 

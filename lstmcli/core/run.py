@@ -15,7 +15,6 @@ from lstmcli.core.batch import (
     Meter,
     Runner,
     blocks_within,
-    comes_out_whole,
     row_blocks,
     row_chunks,
 )
@@ -23,6 +22,7 @@ from lstmcli.core.blas import one_thread
 from lstmcli.core.conventions import Convention
 from lstmcli.core.loop import Packed
 from lstmcli.core.model import Cell, Model, Trace, as_time_major, from_time_major
+from lstmcli.core.product import comes_out_whole, saves_packing
 from lstmcli.core.states import State, final_state, split_state
 from lstmcli.errors import UserError
 
@@ -157,8 +157,8 @@ class Work:
         """The blocks of a chunk; all rows as one where that is quicker and the same."""
         blocks = blocks_within(chunk, self.rows, packed.cell)
         alone = chunk.stop - chunk.start == self.rows and len(blocks) > 1
-        if alone and steps >= PAYS_FROM and comes_out_whole(packed, self.rows, blocks):
-            return [chunk]
+        if alone and steps >= PAYS_FROM and saves_packing(packed.K, self.rows, blocks):
+            return [chunk] if comes_out_whole(packed.K, self.rows, blocks) else blocks
         return blocks
 
 

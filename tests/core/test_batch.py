@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from lstmcli.core import blas
-from lstmcli.core.batch import Runner, comes_out_whole, row_blocks, row_chunks
+from lstmcli.core.batch import Runner, row_blocks, row_chunks
 from lstmcli.core.loop import Packed
 from lstmcli.core.model import Cell, Model, Trace
+from lstmcli.core.product import comes_out_whole
 from lstmcli.core.run import run
 from lstmcli.core.workers import workers
 from tests.core.judge import model_of, random_net
@@ -90,7 +91,7 @@ def test_one_block_is_taken_only_where_it_changes_nothing(
         whole, cut = (
             Runner(packed, b, zero).advance(x.swapaxes(0, 1))["h"] for b in ([slice(0, B)], blocks)
         )
-        assert np.array_equal(whole, cut) == comes_out_whole(packed, B, blocks)
+        assert np.array_equal(whole, cut) == comes_out_whole(packed.K, B, blocks)
     np.testing.assert_array_equal(run(model, x, "h", layout="batch").h.swapaxes(0, 1), cut)
 
 
