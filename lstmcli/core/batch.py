@@ -95,6 +95,8 @@ class Runner:
     def state(self) -> State:
         """h (R, P) and c (R, H) after the steps so far."""
         states = [loop.state for loop in self._loops]
+        if len(states) == 1:
+            return states[0]
         return np.concatenate([h for h, _ in states]), np.concatenate([c for _, c in states])
 
     def advance(self, x: Array, keep: tuple[str, ...] = ("h",)) -> dict[str, Array]:

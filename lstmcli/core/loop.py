@@ -105,9 +105,8 @@ class Loop:
         self._quick = packed.usual
 
         if R > 1:
-            self._product = product(packed.K, R)
+            self._product, self._product_out = product(packed.K, self._z)
             self._operands = [(self._V[k], self._h[k + 1]) for k in range(S)]
-            self._product_out = self._z
         else:
             self._product = product_of_one(packed.K)
             self._operands = [(self._V[k, :, 0], self._h[k + 1]) for k in range(S)]

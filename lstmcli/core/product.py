@@ -20,7 +20,7 @@ import numpy.typing as npt
 from lstmcli.core import blas
 
 Array = npt.NDArray[Any]
-Product = Callable[[Array, Array], object]
+Product = Callable[[Array, Any], object]
 
 UNPACKED = 1_000_000  # multiplications of a product that those kernels take
 FEW = 12  # rows of a batch for which a piece of any size pays
@@ -47,18 +47,18 @@ def pieces(shape: tuple[int, ...], rows: int) -> list[slice]:
     return [slice(n, min(n + size, length)) for n in range(0, length, size)]
 
 
-def product(K: Array, rows: int) -> Product:
-    """The function of an operand (N, R) and a z (4H, R) that it fills."""
-    cuts = pieces(K.shape, rows)
+def product(K: Array, z: Array) -> tuple[Product, Any]:
+    """The function of an operand (N, R) and a target; and that target: z (4H, R) or its pieces."""
+    cuts = pieces(K.shape, z.shape[1])
     if len(cuts) == 1:
-        return K.dot
-    parts = [(K[cut].dot, cut) for cut in cuts]
+        return K.dot, z
+    dots = [K[cut].dot for cut in cuts]
 
-    def in_pieces(operand: Array, z: Array) -> None:
-        for dot, cut in parts:
-            dot(operand, z[cut])
+    def in_pieces(operand: Array, parts: Sequence[Array]) -> None:
+        for dot, part in zip(dots, parts, strict=True):
+            dot(operand, part)
 
-    return in_pieces
+    return in_pieces, [z[cut] for cut in cuts]
 
 
 def product_of_one(K: Array) -> Product:
@@ -67,7 +67,7 @@ def product_of_one(K: Array) -> Product:
 
 
 def saves_packing(K: Array, rows: int, blocks: Sequence[slice]) -> bool:
-    """Whether one block is quicker than several: unless they pack nothing, and it would."""
+    """Whether one block is quicker than several: unless only they are cut so as to pack nothing."""
     size = blocks[0].stop - blocks[0].start
     return len(pieces(K.shape, rows)) > 1 or len(pieces(K.shape, size)) == 1
 
@@ -81,16 +81,18 @@ def comes_out_whole(K: Array, rows: int, blocks: Sequence[slice]) -> bool:
     shapes = K.shape, K.dtype, rows, tuple(block.start for block in blocks)
     if shapes not in _tried:
         operand = np.random.RandomState(0).standard_normal((K.shape[1], rows)).astype(K.dtype)
-        whole = np.empty((len(K), rows), K.dtype)
-        product(K, rows)(operand, whole)
-        _tried[shapes] = all(_equal(K, operand[:, b].copy(), whole[:, b]) for b in blocks)
+        whole = _multiplied(K, operand)
+        _tried[shapes] = all(
+            np.array_equal(_multiplied(K, operand[:, b].copy()), whole[:, b]) for b in blocks
+        )
     return _tried[shapes]
 
 
 _tried: dict[tuple[Any, ...], bool] = {}
 
 
-def _equal(K: Array, operand: Array, expected: Array) -> bool:
-    z = np.empty(expected.shape, K.dtype)
-    product(K, operand.shape[1])(operand, z)
-    return np.array_equal(z, expected)
+def _multiplied(K: Array, operand: Array) -> Array:
+    z = np.empty((len(K), operand.shape[1]), K.dtype)
+    function, out = product(K, z)
+    function(operand, out)
+    return z

@@ -49,7 +49,8 @@ def test_a_product_in_pieces_is_the_product(rows: int, dtype: str) -> None:
     operand = rng.normal(size=(211, rows)).astype(dtype)
     z = np.full((2500, rows), np.nan, dtype)
     assert len(pieces(K.shape, rows)) > 1
-    product(K, rows)(operand, z)
+    function, out = product(K, z)
+    function(operand, out)
     exact = K.astype(np.longdouble) @ operand.astype(np.longdouble)
     bound: Any = 211 * np.finfo(dtype).eps * (np.abs(K) @ np.abs(operand))
     assert (np.abs(z - exact) <= bound).all()
