@@ -25,6 +25,7 @@ FINAL = ("final_h", "final_c")
 LONE = ("npy", "text")  # formats that hold h alone
 BY_STEP = ("jsonl", "csv", "tsv")  # formats written a step at a time
 BINARY = ("npy", "npz")
+PLACED = (*BINARY, "json", "text")  # formats whose large results are written piece by piece
 BLOCK = 256  # steps computed before they are written: enough to be quick, little to hold
 
 
@@ -225,7 +226,7 @@ PIECES_FROM = 64 << 20  # bytes of results from which they are written as they a
 
 def in_pieces(job: Job, format: str, names: Sequence[str]) -> bool:
     """Whether the results are so large that `write_pieces` is to write them."""
-    if format not in BINARY or isinstance(job.inputs, StepStream) or merged_axes(job.model):
+    if format not in PLACED or isinstance(job.inputs, StepStream) or merged_axes(job.model):
         return False
     wanted = [n for n in names if n not in FINAL]
     if not wanted or any("." in name for name in wanted):
@@ -237,7 +238,7 @@ def in_pieces(job: Job, format: str, names: Sequence[str]) -> bool:
 def write_pieces(
     job: Job, target: str | BinaryIO, format: str, names: Sequence[str], **how: Any
 ) -> State:
-    """Run and write npy or npz piece by piece, whatever their size; gives the final state.
+    """Run and write one of `PLACED` piece by piece, whatever its size; gives the final state.
 
     ``how`` takes the ``executor`` and the ``meter`` of a run. The arrays are those of a run in
     memory, bit for bit.
@@ -281,6 +282,8 @@ def write_pieces(
             name=job.name, **how,
         )  # fmt: skip
         pieces.arrays |= {k: a for k, a in zip(FINAL, final, strict=True) if k in names}
+        members = (*shapes, *FINAL)
+        pieces.order = [m for name in dict.fromkeys(names) for m in members if _is(m, name)]
         settings = {"layout": shown.layout, "dtype": shown.dtype.name}
         pieces.attributes["meta"] = model.settings() | settings
     return final

@@ -211,7 +211,7 @@ def _whole(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> 
         remark(text)
     target: str | BinaryIO | None = output.file
     format = output.file_format
-    if target is None and output.screen in saving.BINARY:
+    if target is None and output.screen in saving.PLACED:
         target, format = saving.standard_output(), output.screen
     if target and {output.file_format, output.screen} <= {format, None}:
         names = saving.members_for(str(format), output.only)

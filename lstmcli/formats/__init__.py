@@ -17,6 +17,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import STDIN, Opened, atomically, in_memory, opened
 from lstmcli.formats.magic import binary_kind
+from lstmcli.formats.placed import Placed
 from lstmcli.formats.places import place
 from lstmcli.formats.streams import LineReader, StepStream
 
@@ -124,7 +125,7 @@ def release(array: np.ndarray) -> None:
 def write(
     target: str | BinaryIO,
     format: str,
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray | Placed],
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write arrays and attributes as "npy", "npz", "json" or "text", to a path atomically.

@@ -5,7 +5,7 @@ Model files of some programs are JSON of a form of their own; they are told by t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from math import isfinite
@@ -18,6 +18,7 @@ from lstmcli.formats.document import Document
 from lstmcli.formats.files import Opened
 from lstmcli.formats.nested import SPECIAL, to_array
 from lstmcli.formats.numerals import JSON_NAMES, row_texts
+from lstmcli.formats.placed import Placed
 from lstmcli.formats.precision import float32_arrays
 
 MOST_LEVELS = 64  # of objects within objects
@@ -170,7 +171,9 @@ def _printable(text: str, source: str) -> str:
     return text
 
 
-def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
+def write(
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]
+) -> None:
     """One object, a member per name, an innermost row of numbers per line.
 
     A lone array without a name is written as a bare list. Non-finite numbers become the strings
@@ -185,7 +188,7 @@ def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str,
     stream.write(b"\n")
 
 
-def _object(arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> Iterator[str]:
+def _object(arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]) -> Iterator[str]:
     import json
 
     opening = "{\n  "
@@ -199,10 +202,11 @@ def _object(arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> Iterat
     yield "\n}" if arrays or attributes else "{}"
 
 
-def _list(array: np.ndarray, indent: str) -> Iterator[str]:
+def _list(array: np.ndarray | Placed, indent: str) -> Iterator[str]:
     """The nested list of an array of any shape; a 0-d one is a bare number."""
-    rows = row_texts(np.atleast_1d(array), JSON_NAMES)
-    return iter(rows) if array.ndim == 0 else _nest(array.shape, rows, indent)
+    if isinstance(array, np.ndarray) and array.ndim == 0:
+        return row_texts(np.atleast_1d(array), JSON_NAMES)
+    return _nest(array.shape, row_texts(array, JSON_NAMES), indent)
 
 
 def _nest(shape: tuple[int, ...], rows: Iterator[str], indent: str) -> Iterator[str]:

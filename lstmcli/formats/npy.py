@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping
 from math import prod
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -14,6 +15,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.bfloat16 import widened
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import HEAD, Opened
+from lstmcli.formats.placed import Placed
 
 MAP_FROM = 64 << 20  # bytes from which a file is mapped: pages are then read as they are used
 MOST_AXES = 32
@@ -193,17 +195,22 @@ def release(array: np.ndarray) -> None:
         held.madvise(mmap.MADV_DONTNEED)
 
 
-def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
+def write(
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]
+) -> None:
     """Write the one array; .npy has no place for names or attributes."""
     write_elements(stream, sole(arrays, ".npy"))
 
 
-def write_elements(stream: BinaryIO, array: np.ndarray) -> None:
+def write_elements(stream: BinaryIO, array: np.ndarray | Placed) -> None:
     """Header and elements in C order, in pieces."""
+    if isinstance(array, Placed):
+        array.copy_to(stream)
+        return
     npy_format.write_array(cast(Any, stream), array, allow_pickle=False)
 
 
-def sole(arrays: dict[str, np.ndarray], kind: str) -> np.ndarray:
+def sole(arrays: Mapping[str, np.ndarray | Placed], kind: str) -> np.ndarray | Placed:
     """The only array; UserError if there are several, which ``kind`` cannot hold."""
     if len(arrays) != 1:
         names = ", ".join(arrays) or "none"

@@ -149,10 +149,7 @@ def write(
         for name, array in {**arrays, **extras}.items():
             info = zipfile.ZipInfo(name + SUFFIX, DATE)
             with archive.open(info, "w", force_zip64=True) as member:
-                if isinstance(array, Placed):
-                    array.copy_to(cast(BinaryIO, member))
-                else:
-                    write_elements(cast(BinaryIO, member), np.asarray(array))
+                write_elements(cast(BinaryIO, member), array)
 
 
 def _as_array(value: Any) -> np.ndarray:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.formats.placed import Placed, rows_of
+
 JSON_NAMES = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"', "-0": "-0.0"}
 """JSON has no literal for these but strings, which the readers accept; and -0 is an integer, 0."""
 
@@ -23,23 +25,25 @@ PLAIN_NAMES: dict[str, str] = {}
 """CSV readers everywhere know nan, inf and -inf as they are."""
 
 
-def row_texts(values: np.ndarray, names: Mapping[str, str], separator: str = ", ") -> Iterator[str]:
+def row_texts(
+    values: np.ndarray | Placed, names: Mapping[str, str], separator: str = ", "
+) -> Iterator[str]:
     """Text of each row along the last axis, the numbers joined by ``separator``.
 
     ``values`` has at least one axis; rows come in C order. ``names`` replaces nan, inf, -inf, -0.
     """
-    width = values.shape[-1]
-    rows = values.reshape(int(np.prod(values.shape[:-1])), width)
     if _beyond_float64(values.dtype):
-        for row in rows:
-            yield separator.join(_renamed([_all_digits(x) for x in row], names))
+        for rows in rows_of(values):
+            for row in rows:
+                yield separator.join(_renamed([_all_digits(x) for x in row], names))
         return
-    template = _template(_specification(values.dtype), width, separator)
-    for numbers in rows.tolist():
-        text = template % tuple(numbers)
-        if "n" in text or "-0" + separator in text + separator:  # nan and inf have a letter n
-            text = separator.join(_renamed(text.split(separator), names))
-        yield text
+    template = _template(_specification(values.dtype), values.shape[-1], separator)
+    for rows in rows_of(values):
+        for numbers in rows.tolist():
+            text = template % tuple(numbers)
+            if "n" in text or "-0" + separator in text + separator:  # nan, inf have a letter n
+                text = separator.join(_renamed(text.split(separator), names))
+            yield text
 
 
 def _beyond_float64(dtype: np.dtype[Any]) -> bool:

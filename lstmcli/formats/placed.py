@@ -1,11 +1,12 @@
-"""`.npy` and `.npz` files filled piece by piece, in any order and from any thread."""
+"""Files filled piece by piece, in any order and from any thread."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from threading import Lock
 from typing import Any, BinaryIO, cast
 
@@ -15,6 +16,7 @@ from numpy.lib import format as npy_format
 from lstmcli.formats.files import atomically
 
 COPIED = 1 << 20  # bytes at a time
+NUMBERS = 1 << 14  # of an array that are turned into text at a time
 
 
 class Placed:
@@ -52,6 +54,17 @@ class Placed:
         self._file.seek(0)
         shutil.copyfileobj(self._file, stream, COPIED)
 
+    def rows(self) -> Iterator[np.ndarray]:
+        """All that was written, as `rows_of` gives it."""
+        self._file.seek(self._start)
+        width, left = self.shape[-1], prod(self.shape[:-1])
+        most = max(1, NUMBERS // width)
+        while left > 0:
+            count = min(most, left)
+            data = self._file.read(count * width * self.dtype.itemsize)
+            yield np.frombuffer(data, self.dtype).reshape(count, width)
+            left -= count
+
     def _put(self, at: int, array: np.ndarray) -> None:
         data = array.reshape(-1).view(np.uint8).data
         if not hasattr(os, "pwrite"):  # Windows
@@ -64,27 +77,43 @@ class Placed:
             data, at = data[written:], at + written
 
 
+def rows_of(array: np.ndarray | Placed) -> Iterator[np.ndarray]:
+    """The rows along the last of one or more axes, in C order: (n, K) some at a time."""
+    if isinstance(array, Placed):
+        yield from array.rows()
+    elif array.ndim > 2 and prod(array.shape[1:]) > NUMBERS:
+        for part in array:
+            yield from rows_of(part)
+    else:
+        array = np.atleast_2d(array)
+        size = max(1, NUMBERS // max(1, prod(array.shape[1:])))
+        for first in range(0, len(array), size):
+            some = array[first : first + size]
+            yield some.reshape(prod(some.shape[:-1]), some.shape[-1])
+
+
 @dataclass
 class Pieces:
-    """What is written: placed arrays by name, and what goes beside them in the end (npz only)."""
+    """What is written: placed arrays by name, and what goes beside them in the end."""
 
     placed: dict[str, Placed]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
+    order: Sequence[str] = ()  # of both kinds of arrays in the file; as above without
 
 
 @contextmanager
 def open_pieces(
     target: str | BinaryIO, format: str, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
 ) -> Iterator[Pieces]:
-    """Write "npy" or "npz" in pieces; a path appears whole or not at all.
+    """Write "npy", "npz", "json" or "text" in pieces; a path appears whole or not at all.
 
-    Where the file itself takes no pieces (an archive, a pipe), they go to nameless temporary
-    files first: beside the target, where there is room for it.
+    Where the file itself takes no pieces (an archive, a text, a pipe), they go to nameless
+    temporary files first: beside the target, where there is room for it.
     """
     from tempfile import TemporaryFile
 
-    from lstmcli.formats import npz
+    from lstmcli import formats
 
     with ExitStack() as held:
         stream = held.enter_context(atomically(target)) if isinstance(target, str) else target
@@ -95,8 +124,7 @@ def open_pieces(
             file = stream if direct else held.enter_context(TemporaryFile(dir=folder))
             pieces.placed[name] = Placed(file, shape, dtype)
         yield pieces
-        if format == "npz":
-            npz.write(stream, {**pieces.placed, **pieces.arrays}, pieces.attributes)
-        elif not direct:
-            for array in pieces.placed.values():
-                array.copy_to(stream)
+        if not direct:
+            arrays: dict[str, np.ndarray | Placed] = {**pieces.placed, **pieces.arrays}
+            ordered = {name: arrays[name] for name in pieces.order or arrays}
+            formats.write(stream, format, ordered, pieces.attributes)

@@ -5,7 +5,9 @@ Arrays of one name, or without one, that follow each other are steps of one arra
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,6 +17,7 @@ from lstmcli.formats.console import Print, find_prints, find_rows
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import Opened
 from lstmcli.formats.npy import sole
+from lstmcli.formats.placed import Placed, rows_of
 from lstmcli.formats.precision import float32_arrays
 
 
@@ -124,8 +127,81 @@ def _layout(arrays: dict[str, np.ndarray]) -> str | None:
     return "steps" if any(array.ndim == 2 for array in arrays.values()) else None
 
 
-def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
+def write(
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]
+) -> None:
     """NumPy's print of the one array, unabbreviated, with all the digits that tell it exactly."""
-    array = sole(arrays, "text")
-    text = np.array2string(array, threshold=sys.maxsize, floatmode="unique")
-    stream.write(f"{text}\n".encode())
+    for piece in _print(sole(arrays, "text")):
+        stream.write(piece.encode())
+    stream.write(b"\n")
+
+
+def _print(array: np.ndarray | Placed) -> Iterator[str]:
+    """The print in pieces: printing all at once takes NumPy a hundred times the array."""
+    shape = array.shape
+    if isinstance(array, np.ndarray) and (
+        array.dtype.kind != "f" or array.ndim < 2 or not array.size
+    ):
+        yield _numpy_print(array)
+    else:
+        yield from _nest(shape, _row_prints(array, len(shape) - 1))
+
+
+def _numpy_print(array: np.ndarray, margin: str = "") -> str:
+    return np.array2string(
+        array, threshold=sys.maxsize, floatmode="unique", prefix=margin, suffix=margin
+    )
+
+
+def _nest(shape: tuple[int, ...], rows: Iterator[str], depth: int = 1) -> Iterator[str]:
+    """Rows in brackets, an axis further in by one; outer axes are a blank line apart."""
+    if len(shape) == 1:
+        yield next(rows)
+        return
+    between = "\n" * (len(shape) - 1) + " " * depth
+    for number in range(shape[0]):
+        yield between if number else "["
+        yield from _nest(shape[1:], rows, depth + 1)
+    yield "]"
+
+
+def _row_prints(array: np.ndarray | Placed, depth: int) -> Iterator[str]:
+    """The print of each row ``depth`` brackets deep.
+
+    NumPy writes all numbers in a form that some of them need: each piece is printed with these.
+    """
+    needy, width, margin = _needy(array), array.shape[-1], " " * (depth - 1)
+    beside = np.resize(needy, (-(-len(needy) // width), width))
+    for rows in rows_of(array):
+        text = _numpy_print(np.concatenate([rows, beside]), margin)
+        yield from ROW.findall(text)[: len(rows)]
+
+
+ROW = re.compile(r"\[[^\[\]]*\]")
+
+
+def _needy(array: np.ndarray | Placed) -> np.ndarray:
+    """A few numbers of an array that NumPy prints in the form that it gives the whole array."""
+    found = _extremes(array)
+    scientific = "e" in _numpy_print(found[np.isfinite(found)])
+    spell = np.format_float_scientific if scientific else np.format_float_positional
+    longest = [(-1, found[0])] * 3  # of whole part, fraction and exponent
+    for rows in rows_of(array):
+        for number in rows[np.isfinite(rows)]:
+            whole, _, rest = spell(number, trim=".").partition(".")
+            for n, part in enumerate((whole, *rest.partition("e")[::2])):
+                if len(part) > longest[n][0]:
+                    longest[n] = len(part), number
+    return np.concatenate([found, [number for _, number in longest]])
+
+
+def _extremes(array: np.ndarray | Placed) -> np.ndarray:
+    """The numbers of an array nearest to and farthest from 0, but for 0, and what is not finite."""
+    found = np.empty(0, array.dtype)
+    for rows in rows_of(array):
+        numbers = np.concatenate([found, rows.ravel()])
+        finite = np.abs(numbers[np.isfinite(numbers) & (numbers != 0)])
+        ends = [finite.min(), finite.max()] if finite.size else []
+        strange = [numbers[where(numbers)][:1] for where in (np.isnan, np.isposinf, np.isneginf)]
+        found = np.concatenate([np.array(ends, array.dtype), *strange])
+    return found if found.size else np.zeros(1, array.dtype)

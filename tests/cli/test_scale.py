@@ -89,12 +89,50 @@ def test_pieces_make_what_a_whole_run_makes(
         np.testing.assert_array_equal(end["h"], whole.arrays["final_h"])
 
 
+@pytest.mark.parametrize("format", ["json", "text"])
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ("--layout batch", {}),
+        ("--layout time --only final_c,c,h --threads 2", {"layers": 2}),
+        ("--layout batch --lengths lengths.npy --only f,final_h", {"both": True}),
+    ],
+)
+def test_texts_in_pieces_are_those_of_a_whole_run(
+    lstm: Lstm,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    format: str,
+    options: str,
+    kind: dict[str, Any],
+) -> None:
+    """Byte for byte, in a file and on stdout."""
+    rng = np.random.default_rng(5)
+    network(tmp_path / "w.npz", 9, 66, **kind)
+    x = rng.normal(size=(131, 5, 9)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x.swapaxes(0, 1) if "time" in options else x)
+    np.save(tmp_path / "lengths.npy", rng.integers(0, 6, 131))
+    words = ["run", "w.npz", "x.npy", *options.split()]
+    if format == "text":
+        words = [word for word in words if "," not in word and word != "--only"]
+    suffix = {"json": "json", "text": "txt"}[format]
+    whole = lstm(*words, "-f", format)
+    assert whole.status == 0
+    monkeypatch.setattr(saving, "PIECES_FROM", 0)
+    monkeypatch.setattr(sweep, "PIECE", 10_000)
+    monkeypatch.setattr("lstmcli.cli.effort.WORTH_THREADS", 0)
+    monkeypatch.setattr("lstmcli.cli.run.run_model", None)  # the run of all in memory
+    assert lstm(*words, "-f", format) == whole
+    assert lstm(*words, "-o", f"pieces.{suffix}").status == 0
+    assert (tmp_path / f"pieces.{suffix}").read_text() == whole.out
+
+
 @pytest.mark.wide
-@pytest.mark.parametrize("output", ["out.npy", "out.npz", "out.csv"])
+@pytest.mark.parametrize("output", ["out.npy", "out.npz", "out.csv", "out.json"])
 def test_inputs_larger_than_what_may_be_held(lstm: Lstm, tmp_path: Path, output: str) -> None:
     """A 512 MB file, sparse on disk: what Python and NumPy allocate stays below 60 MB."""
     network(tmp_path / "w.npz", 64, 32)
-    rows = 270 if output.endswith("csv") else 2048
+    rows = {"out.csv": 270, "out.json": 600}.get(output, 2048)
     x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (rows, 1000, 64))
     x[-1, -1] = 1
     del x
@@ -156,7 +194,7 @@ def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> 
     [
         "out.jsonl",
         "out.npy",
-        *(pytest.param(f"out.{k}", marks=pytest.mark.wide) for k in ("npz", "json")),
+        *(pytest.param(f"out.{k}", marks=pytest.mark.wide) for k in ("npz", "json", "txt")),
     ],
 )
 def test_an_interrupted_run_into_a_file_leaves_none(tmp_path: Path, output: str) -> None:

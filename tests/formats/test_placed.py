@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lstmcli.errors import UserError
-from lstmcli.formats import read
+from lstmcli.formats import files, placed, read, write
 from lstmcli.formats.placed import open_pieces
 
 SHAPE = (7, 5, 3)
@@ -58,7 +61,71 @@ def test_a_stream_that_takes_no_pieces() -> None:
     np.testing.assert_array_equal(np.load(io.BytesIO(stream.getvalue())), whole)
 
 
-@pytest.mark.parametrize("format", ["npy", "npz"])
+@pytest.mark.parametrize("format", ["json", "text"])
+@pytest.mark.parametrize("numbers", [1, 7, 1 << 16])
+def test_texts_are_those_of_whole_arrays(
+    format: str, numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placed, "NUMBERS", numbers)
+    rng = np.random.default_rng(0)
+    for shape in [(4, 3), (2, 1, 3), (3, 4, 25), (5, 1, 1)]:
+        whole = rng.normal(size=shape).astype(np.float32)
+        pieces_, whole_ = io.BytesIO(), io.BytesIO()
+        with open_pieces(pieces_, format, {"h": shape}, whole.dtype) as pieces:
+            pieces.placed["h"].write((slice(0, shape[0]),), whole)
+        write(whole_, format, {"h": whole})
+        assert pieces_.getvalue() == whole_.getvalue()
+
+
+@pytest.mark.parametrize("format", ["json", "text"])
+def test_a_text_holds_a_piece_in_memory(
+    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Less than the numbers themselves, and less than half of their text."""
+    monkeypatch.setattr(placed, "NUMBERS", 1 << 8)
+    numbers = np.random.default_rng(0).normal(size=(600, 64))
+    path = str(tmp_path / f"a.{format}")
+    with open_pieces(path, format, {"h": numbers.shape}, numbers.dtype) as pieces:
+        pieces.placed["h"].write((slice(0, 600),), numbers)
+        tracemalloc.start()
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert os.path.getsize(path) > 7e5
+    assert held < 3e5
+
+
+class Full(io.BytesIO):
+    """Takes a few bytes, then no more."""
+
+    def write(self, data: Any) -> int:
+        """As a disk that fills up."""
+        if self.tell() > 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("format", ["npz", "json", "text"])
+def test_nothing_stays_of_a_file_that_fills_the_disk(
+    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the pieces become a file."""
+    path = str(tmp_path / f"a.{format}")
+
+    def fill() -> None:
+        with open_pieces(path, format, {"h": (9, 3)}, np.dtype(float)) as pieces:
+            pieces.placed["h"].write((slice(0, 9),), np.ones((9, 3)))
+
+    def created(part: str, mode: str, name: str) -> Full:
+        open(part, mode).close()
+        return Full()
+
+    monkeypatch.setattr(files, "_created", created)
+    with pytest.raises(UserError, match="cannot be written: no space left"):
+        fill()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("format", ["npy", "npz", "json", "text"])
 def test_nothing_stays_of_a_run_that_fails(tmp_path: Path, format: str) -> None:
     def fail() -> None:
         path = str(tmp_path / f"a.{format}")

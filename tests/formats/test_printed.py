@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from lstmcli.errors import UserError
-from lstmcli.formats import Document, write
+from lstmcli.formats import Document, placed, write
 from lstmcli.formats.files import in_memory
 from lstmcli.formats.printed import read_text
 from tests.formats.helpers import arrays, filed, piped, same
@@ -38,6 +40,23 @@ def test_writing_keeps_every_bit(array: np.ndarray) -> None:
     )
     assert document.arrays[""].shape == array.shape
     same(document.arrays[""].astype(array.dtype), array)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    npst.arrays(
+        st.sampled_from([np.float16, np.float32, np.float64, np.longdouble]),
+        npst.array_shapes(min_dims=2, max_dims=4, max_side=9),
+    ),
+    st.sampled_from([1, 7, 100]),
+)
+def test_pieces_are_printed_as_numpy_prints_the_whole(array: np.ndarray, numbers: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(placed, "NUMBERS", numbers)
+        stream = io.BytesIO()
+        write(stream, "text", {"": array})
+    whole = np.array2string(array, threshold=sys.maxsize, floatmode="unique")
+    assert stream.getvalue().decode() == f"{whole}\n"
 
 
 def test_long_arrays_are_not_abbreviated() -> None:
