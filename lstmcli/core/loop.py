@@ -76,6 +76,18 @@ def is_usual(cell: Cell) -> bool:
     )
 
 
+def _places(Q: Array, CG: Array, after: Array) -> list[tuple[Array, ...]]:
+    """Where some steps have 1 / (f, i, o), and of that (f, i) and o; (c, g), and g; the next c.
+
+    Flat views of the rows of Q (s, 3H R), CG and ``after`` (s, 2H R).
+    """
+    n = CG.shape[1] // 2
+    return [
+        (q, q[: 2 * n], q[2 * n :], cg, cg[n:], next_cg[:n])
+        for q, cg, next_cg in zip(Q, CG, after, strict=True)
+    ]
+
+
 class Loop:
     """The loop over the steps of a block of R rows; owns its buffers and the carried state."""
 
@@ -87,7 +99,8 @@ class Loop:
     ) -> None:
         cell = packed.cell
         H, I, P, N, R = cell.units, cell.inputs, cell.outputs, packed.width, rows
-        S = BATCH_SLOTS if R > 1 else LONE_SLOTS
+        lone = R == 1
+        S = LONE_SLOTS if lone else BATCH_SLOTS
         self.cell, self.rows, self.slots, self._meter = cell, R, S, meter
         self._candidate = activation(cell.convention.activation)
         self._output = activation(cell.convention.output_activation)
@@ -98,8 +111,8 @@ class Loop:
         self._V[:, -1] = 1
         self._x, self._h = self._V[:, :I], self._V[:, I : I + P]  # (S + 1, I, R), (S + 1, P, R)
         self._z = np.empty((4 * H, R), cell.dtype)
-        self._cg = np.zeros(2 * H * R, cell.dtype)  # c, and beside it the candidate
-        self._c = self._cg[: H * R].reshape(H, R)
+        self._cg = np.zeros((S + 1 if lone else 1, 2 * H * R), cell.dtype)  # c, and beside it g
+        self._c = self._cg[0, : H * R].reshape(H, R)
         self._gates = np.empty((4 * H, R), cell.dtype)  # where gates go that nobody keeps
         self._step: Step = (usual_cell if packed.usual else whole_cell)(cell, self._z)
         self._quick = packed.usual
@@ -111,6 +124,17 @@ class Loop:
             self._product = product_of_one(packed.K)
             self._operands = [(self._V[k, :, 0], self._h[k + 1]) for k in range(S)]
             self._product_out = self._z.reshape(-1)
+
+        # What steps leave behind. A batch has one place for it, which stays in the cache. A lone
+        # row has one for each step: NumPy's calls cost less than in place, and all can be kept.
+        if lone:
+            self._q = np.empty((S, 3 * H), cell.dtype)
+            places = _places(self._q, self._cg[:-1], self._cg[1:])
+        else:
+            self._q = self._z.reshape(1, -1)[:, : 3 * H * R]
+            places = _places(self._q, self._cg, self._cg) * S
+        steps = zip(self._operands, places, strict=True)
+        self._steps = [(operand, h.reshape(-1), *place) for (operand, h), place in steps]
 
     @property
     def state(self) -> tuple[Array, Array]:
@@ -133,13 +157,16 @@ class Loop:
 
         ``gates`` and ``z`` are (s, 4H, R) in the order f, i, o, g; ``c`` is (s, H, R).
         """
-        h_only = gates is None and c is None and z is None and self._quick
+        h_only = gates is None and c is None and z is None
+        quick = self._quick and (h_only or (z is None and self.rows == 1))
         for first in range(0, len(x), self.slots):
             part = slice(first, min(first + self.slots, len(x)))
             count = part.stop - first
             self._fill(x[part])
-            if h_only:
+            if quick:
                 self._run(count)
+                if not h_only:
+                    self._hand_on(count, *(a if a is None else a[part] for a in (gates, c)))
             else:
                 self._run_keeping(count, *(a if a is None else a[part] for a in (gates, c, z)))
             h[part] = self._h[1 : count + 1]
@@ -156,21 +183,31 @@ class Loop:
         """The usual cell, h alone: eight passes a step over flat views."""
         n = self._c.size
         flat = self._z.reshape(-1)
-        fio, fi, o, z_g = flat[: 3 * n], flat[: 2 * n], flat[2 * n : 3 * n], flat[3 * n :]
+        fio, fi, z_g = flat[: 3 * n], flat[: 2 * n], flat[3 * n :]
         f, i = fi[:n], fi[n:]
-        cg, c, g = self._cg, self._cg[:n], self._cg[n:]
         product, z, one = self._product, self._product_out, self._one
         candidate, output = self._candidate, self._output
         exp, add, divide = np.exp, np.add, np.divide
-        for operand, h in self._operands[:count]:
+        for operand, h, q, q_fi, q_o, cg, g, c in self._steps[:count]:
             product(operand, z)
-            exp(fio, fio)
-            add(fio, one, fio)  # 1 / gate
+            exp(fio, q)
+            add(q, one, q)  # 1 / gate
             candidate(z_g, g)
-            divide(cg, fi, fi)  # f * c and i * g in one call
+            divide(cg, q_fi, fi)  # f * c and i * g in one call
             add(f, i, c)
-            output(c, g)
-            divide(g, o, h.reshape(-1))  # straight into the next operand
+            output(c, z_g)
+            divide(z_g, q_o, h)  # straight into the next operand
+        if self.rows == 1:
+            self._cg[0, :n] = self._cg[count, :n]
+
+    def _hand_on(self, count: int, gates: Array | None, c: Array | None) -> None:
+        """Write what the steps of a lone row left behind where it is kept."""
+        n = self._c.size
+        if gates is not None:
+            np.divide(self._one, self._q[:count], gates[:, : 3 * n, 0])
+            gates[:, 3 * n :, 0] = self._cg[:count, n:]
+        if c is not None:
+            c[:, :, 0] = self._cg[1 : count + 1, :n]
 
     def _run_keeping(
         self, count: int, gates: Array | None, c: Array | None, z: Array | None

@@ -22,6 +22,18 @@ def is_stuck(gate: Array) -> Array:
     return (gate < STUCK) | (gate > 1 - STUCK)
 
 
+def _counts(where: Array) -> Array:
+    """How often (s, B, K) is true, of each of the K: (K,).
+
+    A product with ones takes a third of the time of a sum over the first axes, and is as exact:
+    float32 holds every whole number up to 2^24.
+    """
+    length = where.shape[0] * where.shape[1]
+    dtype = np.float32 if length <= 1 << 24 else np.float64
+    counts: Array = np.ones(length, dtype) @ where.reshape(length, where.shape[2]).astype(dtype)
+    return counts.astype(np.int64)
+
+
 class Stuck(NamedTuple):
     """One gate of one unit at one end, in a share of steps x rows."""
 
@@ -47,18 +59,22 @@ class Saturation:
         """
         own = {name: arrays[name] for name in (*GATES, "h") if name in arrays}
         telling = [own[name] for name in GATES if name in own] or list(own.values())
-        valid = np.any([(array != 0).any(axis=2) for array in telling], axis=0)  # (s, B)
+        if not any(
+            array.all() for array in telling
+        ):  # most have no 0 at all, which is quick to say
+            valid = np.any([(array != 0).any(axis=2) for array in telling], axis=0)  # (s, B)
+            own = {name: array[valid][:, None] for name, array in own.items()}
         with self._lock:
             for name, array in own.items():
-                self._see(name, array if valid.all() else array[valid][:, None])
+                self._see(name, array)
 
     def _see(self, name: str, array: Array) -> None:
         self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
         if name == "h":
-            quiet = (np.abs(array) < DEAD).sum(axis=(0, 1))
+            quiet = _counts(np.abs(array) < DEAD)
             self._quiet = quiet if self._quiet is None else self._quiet + quiet
             return
-        near = np.stack([(array < STUCK).sum(axis=(0, 1)), (array > 1 - STUCK).sum(axis=(0, 1))])
+        near = np.stack([_counts(array < STUCK), _counts(array > 1 - STUCK)])
         self._near[name] = near + self._near[name] if name in self._near else near
 
     def shares(self) -> dict[str, tuple[float, float]]:

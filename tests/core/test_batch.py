@@ -58,6 +58,29 @@ def test_a_network_in_threads(merge: str, threads: int) -> None:
         equal(run(model, x, lengths=lengths, executor=pool), alone)
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_runner_may_keep_something_else_at_every_turn(rows: int, dtype: Any) -> None:
+    """Over pieces of all lengths around the slots; a lone row leaves its gates in slots."""
+    rng = np.random.default_rng(8)
+    net = random_net(rng, 9, 5, dtype)
+    packed, x = Packed(model_of(net).cell), rng.normal(size=(200, rows, 9)).astype(dtype)
+    state = rng.normal(size=(rows, 5)).astype(dtype), rng.normal(size=(rows, 5)).astype(dtype)
+    every = ("h", "c", "i", "f", "g", "o", "z")
+    whole = Runner(packed, [slice(0, rows)], state).advance(x, every)
+    pieces = Runner(packed, [slice(0, rows)], state)
+    keeps = [("h",), ("h", "c"), ("i", "g"), ("h", "c", "i", "f", "g", "o"), every, ("o",)]
+    first = 0
+    for keep, steps in zip(keeps * 2, (1, 2, 63, 20, 3, 5, 64, 7, 1, 30, 3, 1), strict=True):
+        for name, array in pieces.advance(x[first : first + steps], keep).items():
+            np.testing.assert_array_equal(array, whole[name][first : first + steps], name)
+        first += steps
+    assert first == len(x)
+    h, c = pieces.state
+    np.testing.assert_array_equal(h, whole["h"][-1])
+    np.testing.assert_array_equal(c, whole["c"][-1])
+
+
 def test_other_processes_give_the_same_bits() -> None:
     rng = np.random.default_rng(5)
     model = model_of(random_net(rng, 9, 66, np.float32), cell_clip=0.7)
