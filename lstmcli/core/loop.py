@@ -76,18 +76,6 @@ def is_usual(cell: Cell) -> bool:
     )
 
 
-def _places(Q: Array, CG: Array, after: Array) -> list[tuple[Array, ...]]:
-    """Where some steps have 1 / (f, i, o), and of that (f, i) and o; (c, g), and g; the next c.
-
-    Flat views of the rows of Q (s, 3H R), CG and ``after`` (s, 2H R).
-    """
-    n = CG.shape[1] // 2
-    return [
-        (q, q[: 2 * n], q[2 * n :], cg, cg[n:], next_cg[:n])
-        for q, cg, next_cg in zip(Q, CG, after, strict=True)
-    ]
-
-
 class Loop:
     """The loop over the steps of a block of R rows; owns its buffers and the carried state."""
 
@@ -125,16 +113,30 @@ class Loop:
             self._operands = [(self._V[k, :, 0], self._h[k + 1]) for k in range(S)]
             self._product_out = self._z.reshape(-1)
 
-        # What steps leave behind. A batch has one place for it, which stays in the cache. A lone
-        # row has one for each step: NumPy's calls cost less than in place, and all can be kept.
-        if lone:
-            self._q = np.empty((S, 3 * H), cell.dtype)
-            places = _places(self._q, self._cg[:-1], self._cg[1:])
-        else:
-            self._q = self._z.reshape(1, -1)[:, : 3 * H * R]
-            places = _places(self._q, self._cg, self._cg) * S
-        steps = zip(self._operands, places, strict=True)
+        self._flat = (
+            self._z[: 3 * H].reshape(-1),
+            self._z[: 2 * H].reshape(-1),
+            self._z[3 * H :].reshape(-1),
+        )
+        self._q = np.empty((S * lone, 3 * H), cell.dtype)  # 1 / gate of a lone row's steps
+        steps = zip(self._operands, self._places(), strict=True)
         self._steps = [(operand, h.reshape(-1), *place) for (operand, h), place in steps]
+
+    def _places(self) -> list[tuple[Array, ...]]:
+        """What each step works on: 1 / (f, i, o), (f, i) and o; (c, g) and g; the next c; t(c).
+
+        All steps of a batch work in one place, which stays in the cache. A lone row has a place
+        for each step: NumPy's calls then cost no more, and what is kept is there already.
+        """
+        n, (fio, fi, z_g) = self._c.size, self._flat
+        if self.rows > 1:
+            cg = self._cg[0]
+            c, g = cg[:n], cg[n:]
+            return [(fio, fi, fio[2 * n :], cg, g, c, g)] * self.slots
+        return [
+            (q, q[: 2 * n], q[2 * n :], cg, cg[n:], after[:n], z_g)
+            for q, cg, after in zip(self._q, self._cg[:-1], self._cg[1:], strict=True)
+        ]
 
     @property
     def state(self) -> tuple[Array, Array]:
@@ -181,22 +183,20 @@ class Loop:
 
     def _run(self, count: int) -> None:
         """The usual cell, h alone: eight passes a step over flat views."""
-        n = self._c.size
-        flat = self._z.reshape(-1)
-        fio, fi, z_g = flat[: 3 * n], flat[: 2 * n], flat[3 * n :]
+        n, (fio, fi, z_g) = self._c.size, self._flat
         f, i = fi[:n], fi[n:]
         product, z, one = self._product, self._product_out, self._one
         candidate, output = self._candidate, self._output
         exp, add, divide = np.exp, np.add, np.divide
-        for operand, h, q, q_fi, q_o, cg, g, c in self._steps[:count]:
+        for operand, h, q, q_fi, q_o, cg, g, c, m in self._steps[:count]:
             product(operand, z)
             exp(fio, q)
             add(q, one, q)  # 1 / gate
             candidate(z_g, g)
             divide(cg, q_fi, fi)  # f * c and i * g in one call
             add(f, i, c)
-            output(c, z_g)
-            divide(z_g, q_o, h)  # straight into the next operand
+            output(c, m)
+            divide(m, q_o, h)  # straight into the next operand
         if self.rows == 1:
             self._cg[0, :n] = self._cg[count, :n]
 
