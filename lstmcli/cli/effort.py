@@ -35,11 +35,10 @@ def effort(
             most = _threads(threads, len(row_chunks(rows, job.model)))
             if most > 1:
                 how["executor"] = held.enter_context(workers(most))
-        if scheduler is None:
-            total = rows * steps * len(job.model.cells)
-            shown = not quiet and sys.stderr.isatty()
-            count = bar(total, _unit(rows, steps, job)) if shown else counted(lambda done: None)
-            how["meter"] = held.enter_context(count)
+        total = rows * steps * len(job.model.cells)
+        shown = not quiet and sys.stderr.isatty()
+        count = bar(total, _unit(rows, steps, job)) if shown else counted(lambda done: None)
+        how["meter"] = held.enter_context(count)
         yield how
 
 

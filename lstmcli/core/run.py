@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +24,7 @@ from lstmcli.core.loop import Packed
 from lstmcli.core.model import Cell, Model, Trace, as_time_major, from_time_major
 from lstmcli.core.product import comes_out_whole, saves_packing
 from lstmcli.core.states import State, final_state, split_state
+from lstmcli.core.workers import shares_memory
 from lstmcli.errors import UserError
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def run(
         handed to it. They follow from the shapes alone, so results do not depend on it, bit for
         bit.
     meter
-        is told, every few steps, how many rows x steps of a cell were done; by the threads that do
-        them, so with an executor of processes it is not told.
+        is told how many rows x steps of a cell were done: every few steps, by the threads that do
+        them, or as each block of rows comes back from the processes of an executor.
     name
         what messages call the inputs.
 
@@ -93,13 +94,15 @@ def run(
     rows = major.shape[1]
     valid = valid_steps(lengths, mask, major.shape, layout)
     states = split_state(initial_state or {}, model, rows)
-    work = Work(model, rows, keep, mask is not None, meter=meter)
+    here = executor is None or shares_memory(executor)
+    work = Work(model, rows, keep, mask is not None, meter=meter if here else None)
     if executor is None:
         part = work(slice(0, rows), major, states, valid)
     else:
         chunks = row_chunks(rows, model)
         shares = zip(*(share(c, major, states, valid) for c in chunks), strict=True)
-        part = _joined(executor.map(work, *shares), chunks)
+        parts = executor.map(work, *shares)
+        part = _joined(parts if here else heard(parts, chunks, len(major), model, meter), chunks)
     return trace_of(model, part, layout)
 
 
@@ -168,6 +171,16 @@ def share(
     """A chunk's share of the inputs, the states and the valid steps."""
     own = [(h[chunk], c[chunk]) for h, c in states]
     return chunk, x[:, chunk], own, None if valid is None else valid[:, chunk]
+
+
+def heard(
+    parts: Iterable[Part], chunks: Iterable[slice], steps: int, model: Model, meter: Meter | None
+) -> Iterator[Part]:
+    """Parts that come from where no meter is; it is told of each that has come."""
+    for chunk, part in zip(chunks, parts, strict=True):
+        if meter:
+            meter((chunk.stop - chunk.start) * steps * len(model.cells))
+        yield part
 
 
 def _joined(parts: Iterable[Part], chunks: Sequence[slice]) -> Part:

@@ -20,6 +20,7 @@ from lstmcli.core.run import (
     Work,
     cell_names,
     check_inputs,
+    heard,
     kept_names,
     merged,
     merged_axes,
@@ -27,6 +28,7 @@ from lstmcli.core.run import (
     valid_steps,
 )
 from lstmcli.core.states import State, final_state, split_state
+from lstmcli.core.workers import shares_memory
 from lstmcli.errors import UserError
 
 if TYPE_CHECKING:
@@ -209,11 +211,12 @@ def sweep(
         return stack.states
 
     finals = [(h.copy(), c.copy()) for h, c in states]
-    if executor is None or _shares_memory(executor):
+    if executor is None or shares_memory(executor):
         found: Iterator[list[State]] = _ahead(executor, here, shares)
     else:
-        parts = zip(chunks, _ahead(executor, work, shares), strict=True)
-        found = (_handed_on(sink, model, chunk, steps, part) for chunk, part in parts)
+        parts = heard(_ahead(executor, work, shares), chunks, steps, model, meter)
+        pairs = zip(chunks, parts, strict=True)
+        found = (_handed_on(sink, model, chunk, steps, part) for chunk, part in pairs)
     for chunk, ends in zip(chunks, found, strict=True):
         for (h, c), (own_h, own_c) in zip(finals, ends, strict=True):
             h[chunk], c[chunk] = own_h, own_c
@@ -235,12 +238,6 @@ def _piece(model: Model, keep: tuple[str, ...], rows: int) -> int:
     """The steps whose arrays fill a piece."""
     numbers = sum(cell.units for _, cell in model.cells) * (len(keep) + 3 * ("z" in keep))
     return max(16, PIECE // max(1, numbers * rows * model.cell.dtype.itemsize))
-
-
-def _shares_memory(executor: Executor) -> bool:
-    from concurrent.futures import ThreadPoolExecutor
-
-    return isinstance(executor, ThreadPoolExecutor)
 
 
 def _ahead(

@@ -19,6 +19,13 @@ def cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def shares_memory(executor: Executor) -> bool:
+    """Whether an executor's workers are threads of this process."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return isinstance(executor, ThreadPoolExecutor)
+
+
 @contextmanager
 def workers(threads: int) -> Iterator[Executor]:
     """An executor of so many threads.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ import pytest
 from lstmcli import formats, saving
 from lstmcli.cli import effort
 from tests.cli.conftest import TOP, Lstm
-from tests.cli.test_scale import network
+from tests.cli.test_scale import RUN, network, on_a_terminal
 
 pytestmark = [
     pytest.mark.frameworks,
@@ -66,6 +67,21 @@ def test_a_cluster_gives_the_same_bits(
         assert here.keys() == there.keys()
         for name, array in here.items():
             np.testing.assert_array_equal(there[name], array)
+
+
+@pytest.mark.parametrize("pieces", [0, 1 << 40])
+def test_a_bar_counts_what_comes_back(tmp_path: Path, cluster: Any, pieces: int) -> None:
+    """In a run, and in one whose results are written as they come."""
+    network(tmp_path / "w.npz", 64, 256)
+    np.save(tmp_path / "x.npy", np.zeros((1024, 60, 64), np.float32))
+    words = ["run", f"{tmp_path}/w.npz", f"{tmp_path}/x.npy", "--layout", "batch"]
+    words += ["--only", "h", "-o", f"{tmp_path}/out.npz", "--scheduler", cluster[0]]
+    code = RUN.replace("effort.PAUSE", f"effort.saving.PIECES_FROM = {pieces}; effort.PAUSE")
+    shown = on_a_terminal(code, *words)
+    counts = {int(n.replace(",", "")) for n in re.findall(r"([\d,]+) rows  ", shown)}
+    assert len(counts - {0}) > 1  # it moves
+    assert max(counts) <= 1024
+    assert on_a_terminal(code, *words, "-q") == ""
 
 
 def test_a_scheduler_that_is_not_there(lstm: Lstm, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from lstmcli.core.loop import Packed
 from lstmcli.core.model import Cell, Model, Trace
 from lstmcli.core.product import comes_out_whole
 from lstmcli.core.run import run
+from lstmcli.core.sweep import sweep
 from lstmcli.core.workers import workers
 from tests.core.judge import model_of, random_net
 
@@ -204,6 +205,19 @@ def test_workers_have_cores_of_their_own() -> None:
     assert len(set(held)) == len(own)
     assert all(len(cores) == 1 for cores in held)
     assert os.sched_getaffinity(0) == own
+
+
+def test_a_meter_hears_of_every_block_that_comes_back() -> None:
+    """From other processes, in a run and in a sweep."""
+    rng = np.random.default_rng(7)
+    model, x = network(rng, 7, 66), rng.normal(size=(131, 11, 7))
+    told: list[list[int]] = [[], []]
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        run(model, x, executor=pool, meter=told[0].append)
+        sweep(model, x, "h", lambda *piece: None, executor=pool, meter=told[1].append)
+    blocks = [(chunk.stop - chunk.start) * 11 * 4 for chunk in row_chunks(131, model)]
+    assert len(blocks) > 1
+    assert told == [blocks, blocks]
 
 
 def test_a_meter_hears_of_every_row_and_step() -> None:
