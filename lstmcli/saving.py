@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.core.batch import Meter
-from lstmcli.core.model import Model, Trace, as_time_major
+from lstmcli.core.model import Trace, as_time_major
 from lstmcli.core.run import KEPT, NAMES, check_inputs, merged_axes
 from lstmcli.core.states import State
 from lstmcli.core.sweep import PIECE, Stack, plan, sweep
@@ -322,12 +322,17 @@ def _lines(job: Job) -> Blocks:
     assert isinstance(job.inputs, StepStream)
     lines, held = enumerate(job.inputs), list[Array]()
     wrong: UserError | None = None
-    n, step = 0, None
+    n, step, takes = 0, None, job.model.cell.inputs
     while wrong is None:
         try:
             n, step = next(lines, (n, None))
             if step is not None:
-                held.append(_checked(step, f"{job.name}, line {n + 1}", job.model))
+                if step.shape[-1] != takes:
+                    raise UserError(
+                        f"{job.name}, line {n + 1} holds {step.shape[-1]} numbers; "
+                        f"the model takes {takes}."
+                    )
+                held.append(step)
         except UserError as error:
             step, wrong = None, error
         if held and (step is None or len(held) == TOGETHER or not job.inputs.waiting()):
@@ -338,13 +343,6 @@ def _lines(job: Job) -> Blocks:
             break
     if wrong:
         raise wrong
-
-
-def _checked(step: Array, where: str, model: Model) -> Array:
-    if step.shape[-1] != model.cell.inputs:
-        takes = model.cell.inputs
-        raise UserError(f"{where} holds {step.shape[-1]} numbers; the model takes {takes}.")
-    return step
 
 
 def drained(job: Job) -> Array:

@@ -91,9 +91,11 @@ def decode(data: bytes, source: str) -> str:
     UserError
         The bytes are no such text; says where.
     """
-    marks = [coding for mark, coding in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
+    coding = "utf-8"
+    if data.startswith(tuple(BYTE_ORDER_MARKS)):
+        coding = next(name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark))
     try:
-        text = data.decode(marks[0] if marks else "utf-8")
+        text = data.decode(coding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)

@@ -192,9 +192,12 @@ class LineWriter:
     def _write_quickly(self, quick: Any, first: int, arrays: Mapping[str, np.ndarray]) -> None:
         option = quick.OPT_SERIALIZE_NUMPY | quick.OPT_APPEND_NEWLINE
         rows = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        for n in range(min((len(array) for array in rows.values()), default=0)):
-            record = {STEP: first + n, **{name: array[n] for name, array in rows.items()}}
-            self._stream.write(quick.dumps(record, option=option))
+        steps = min((len(array) for array in rows.values()), default=0)
+        records = (
+            {STEP: first + n, **{name: array[n] for name, array in rows.items()}}
+            for n in range(steps)
+        )
+        self._stream.write(b"".join([quick.dumps(record, option=option) for record in records]))
 
     def _texts(self, array: np.ndarray) -> Iterator[str]:
         rows = row_texts(array, JSON_NAMES)

@@ -36,6 +36,8 @@ def to_array(value: list[Any], where: str) -> np.ndarray:
         A ragged list, or anything in it but numbers (the strings "NaN", "Infinity" and
         "-Infinity" are numbers). It starts with ``where`` and gives the place.
     """
+    if value and type(value[0]) is not list:  # a line of a stream: many come, and each is plain
+        return _floats(value, [len(value)], where)
     shape: list[int] = []
     level: list[Any] = [value]
     while True:
