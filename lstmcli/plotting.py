@@ -16,8 +16,10 @@ from lstmcli import formats, loading, saving
 from lstmcli.comparing import laid, side_of
 from lstmcli.core.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.compare import LONE, Place, Side, compare, matched
+from lstmcli.core.model import Model, as_time_major
 from lstmcli.core.names import HOME
-from lstmcli.core.run import run
+from lstmcli.core.run import check_inputs, merged_axes, run
+from lstmcli.core.sweep import plan, sweep
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document
 from lstmcli.jobs import Job, load_job
@@ -28,7 +30,11 @@ DRAWN = ("h", "c", "i", "f", "g", "o")
 
 
 class Drawable(NamedTuple):
-    """What there is to draw."""
+    """What there is to draw.
+
+    Of a run only the row that was asked for is held: its arrays are views that show it in every
+    row.
+    """
 
     arrays: Mapping[str, Array]  # (T, B, H) each
     sources: tuple[str, ...]  # one file, or the two whose difference it is
@@ -89,13 +95,14 @@ def read_drawable(
     settings: Mapping[str, Any],
     stdin: BinaryIO | None,
     names: Sequence[str] | None = None,
+    row: int = 0,
     **given: Any,
 ) -> Drawable:
     """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
 
     What the first file holds decides: h, c, gates or a lone array are results, anything else is
-    weights. ``names`` are the arrays that will be drawn: a run keeps z only for them. ``given``
-    are the options of a run: ``lengths``, ``mask``, ``initial_state``.
+    weights. ``names`` are the arrays that will be drawn: a run keeps z only for them, and of its
+    batch ``row`` alone. ``given`` are a run's options: ``lengths``, ``mask``, ``initial_state``.
 
     Raises
     ------
@@ -120,7 +127,7 @@ def read_drawable(
     if isinstance(stdin, io.BytesIO):
         stdin.seek(0)
     job = load_job(paths, settings, stdin=stdin, **given)
-    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())))
+    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), row)
 
 
 def _is_result(document: Document) -> bool:
@@ -130,14 +137,41 @@ def _is_result(document: Document) -> bool:
     return LONE in bases or bool(bases & {*STEP_ORDER, *FINALS})
 
 
-def _of_run(job: Job, keep: Sequence[str]) -> Drawable:
+def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
     model, x = job.model, saving.drained(job)
-    trace = run(
-        model, x, keep, layout=model.given.get("layout"), name=job.name,
-        initial_state=job.initial_state, lengths=job.lengths, mask=job.mask,
-    )  # fmt: skip
-    arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
-    return Drawable(_gates_apart(arrays), (job.name,), job._replace(inputs=x), trace.layout)
+    how: dict[str, Any] = {
+        "layout": model.given.get("layout"), "initial_state": job.initial_state,
+        "lengths": job.lengths, "mask": job.mask, "name": job.name,
+    }  # fmt: skip
+    layout = check_inputs(model, x, how["layout"], job.name)[1]
+    if merged_axes(model):
+        trace = run(model, x, keep, **how)
+        arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
+    else:
+        arrays = _of_row(model, x, keep, row, how)
+    return Drawable(_gates_apart(arrays), (job.name,), job._replace(inputs=x), layout)
+
+
+def _of_row(
+    model: Model, x: Array, keep: Sequence[str], row: int, how: Mapping[str, Any]
+) -> dict[str, Array]:
+    """The arrays of a run, of which one row is kept and seen in every row; none if not there."""
+    planned = plan(model, x, keep, how["layout"], how["name"])
+    steps, rows = as_time_major(x, planned.layout).shape[:2]
+    held = {
+        name: np.zeros((steps, 1, shape[-1]), planned.dtype)
+        for name, shape in planned.shapes.items()
+    }
+
+    row = row + rows if row < 0 else row
+
+    def sink(own: slice, part: slice, arrays: Mapping[str, Array]) -> None:
+        if own.start <= row < own.stop:
+            for name, array in held.items():
+                array[part, 0] = arrays[name][:, row - own.start]
+
+    sweep(model, x, keep, sink, **how)
+    return {k: np.broadcast_to(a, (steps, rows, a.shape[2])) for k, a in held.items()}
 
 
 def _of_side(side: Side) -> Drawable:

@@ -72,7 +72,7 @@ def command(
     names = None if array is None else [name.strip() for name in array.split(",") if name.strip()]
     settings = settings_from(options)
     found = read_drawable(
-        path, settings, standard_input(), names,
+        path, settings, standard_input(), names, batch or 0,
         lengths=lengths, mask=mask, initial_state=initial_state,
     )  # fmt: skip
     if found.job is not None:

@@ -189,6 +189,8 @@ def sweep(
         raise UserError("directions on an axis of their own cannot be written in pieces.")
     major = as_time_major(x, layout)  # (T, B, I)
     steps, rows = major.shape[:2]
+    if model.convention.lengths == "ignored":
+        lengths = mask = None
     valid = valid_steps(lengths, mask, major.shape, layout)
     states = split_state(initial_state or {}, model, rows)
     work = Work(model, rows, keep, mask is not None, meter=meter)

@@ -10,7 +10,9 @@ import pytest
 
 from lstmcli.core.run import run
 from lstmcli.loading import load
+from lstmcli.plotting import read_drawable
 from tests.cli.conftest import SAMPLE, TOP, Lstm
+from tests.cli.test_scale import network
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 QUESTION = TOP / "samples" / "question"
@@ -94,6 +96,24 @@ def long(tmp_path: Path) -> Path:
         inputs=rng.normal(size=(2, 330, 3)),
     )
     return path
+
+
+@pytest.mark.parametrize("row", [0, 130, -1])
+def test_a_run_holds_the_row_that_is_drawn_with_the_bits_of_the_whole(
+    tmp_path: Path, row: int
+) -> None:
+    network(tmp_path / "w.npz", 9, 66, layers=2)
+    x = np.random.default_rng(0).normal(size=(131, 7, 9)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    paths = (str(tmp_path / "w.npz"), str(tmp_path / "x.npy"))
+    lengths = "2," + "7," * 129 + "5"
+    found = read_drawable(paths, {"layout": "batch"}, None, row=row, lengths=lengths)
+    whole = run(load(paths[0]), x, layout="batch", lengths=np.array(lengths.split(","), int))
+    assert found.rows == 131
+    assert found.arrays.keys() == whole.arrays.keys()
+    for name, array in found.arrays.items():
+        np.testing.assert_array_equal(array[:, row], whole.time_major(name)[:, row])
+        assert array.strides[1] == 0
 
 
 def test_rows_of_a_batch_one_at_a_time(lstm: Lstm, long: Path) -> None:

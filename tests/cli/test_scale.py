@@ -46,6 +46,7 @@ def network(path: Path, I: int, H: int, *, both: bool = False, layers: int = 1) 
         ("--layout batch", {}),
         ("--layout time --threads 2", {"layers": 2}),
         ("--layout batch --threads 2 --lengths lengths.npy", {}),
+        ("--layout batch --lengths lengths.npy --set lengths=ignored", {}),
         ("--layout time", {"both": True, "layers": 2}),
         ("--layout batch --reverse", {}),
         ("--layout batch --set state=reset", {}),
