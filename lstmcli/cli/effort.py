@@ -9,14 +9,14 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from lstmcli import saving
-from lstmcli.core.batch import row_chunks, seconds
+from lstmcli.core.batch import row_chunks, seconds, worth_threads
+from lstmcli.core.model import Model
 from lstmcli.core.workers import cores, workers
 from lstmcli.errors import UserError
 from lstmcli.formats import StepStream
 from lstmcli.jobs import Job
 
 WORTH_THREADS = 0.1  # seconds of work; a pool takes 15 ms to have
-ENOUGH = 4  # chunks of rows for each core
 PATIENCE = 1.0  # seconds without a bar
 PAUSE = 0.1  # seconds between two looks at how far it is
 
@@ -32,7 +32,7 @@ def effort(
         if scheduler is not None:
             how["executor"] = held.enter_context(_cluster(scheduler))
         elif seconds(rows, steps, job.model) > WORTH_THREADS:
-            most = _threads(threads, len(row_chunks(rows, job.model)))
+            most = _threads(threads, rows, job.model)
             if most > 1:
                 how["executor"] = held.enter_context(workers(most))
         total = rows * steps * len(job.model.cells)
@@ -42,14 +42,10 @@ def effort(
         yield how
 
 
-def _threads(asked: int | None, chunks: int) -> int:
-    """As many as were asked for; else all cores, if there is enough for each to do.
-
-    Threads hand each other the interpreter's lock at every call, which a few small blocks of rows
-    do not outweigh: measured, two blocks on two cores took up to twice the time of one thread.
-    """
-    own = len(cores())
-    return min(asked or (own if chunks >= ENOUGH * own else 1), chunks)
+def _threads(asked: int | None, rows: int, model: Model) -> int:
+    """As many as were asked for; else all cores, if there is enough for each to do."""
+    most = len(cores()) if worth_threads(rows, model) else 1
+    return min(asked or most, len(row_chunks(rows, model)))
 
 
 def _extent(job: Job) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from lstmcli.core import blas
-from lstmcli.core.batch import Runner, row_blocks, row_chunks
+from lstmcli.core.batch import Runner, row_blocks, row_chunks, worth_threads
 from lstmcli.core.loop import Packed
 from lstmcli.core.model import Cell, Model, Trace
 from lstmcli.core.product import comes_out_whole
@@ -100,7 +100,7 @@ def test_a_state_that_is_reset_is_never_cut() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    ("B", "I", "H"), [(64, 20, 64), (131, 9, 66), (70, 40, 128), (48, 150, 128)]
+    ("B", "I", "H"), [(100, 20, 64), (131, 9, 66), (70, 40, 128), (48, 150, 128)]
 )
 def test_one_block_is_taken_only_where_it_changes_nothing(
     B: int, I: int, H: int, dtype: Any
@@ -119,6 +119,24 @@ def test_one_block_is_taken_only_where_it_changes_nothing(
     np.testing.assert_array_equal(run(model, x, "h", layout="batch").h.swapaxes(0, 1), cut)
 
 
+@pytest.mark.parametrize("rows", [1, 31, 32, 100, 129, 300, 1024, 5000])
+@pytest.mark.parametrize("H", [4, 64, 300])
+def test_blocks_are_all_rows_in_order_and_of_a_size(rows: int, H: int) -> None:
+    cell = model_of(random_net(np.random.default_rng(0), 5, H, np.float32)).cell
+    blocks = row_blocks(rows, cell)
+    assert [n for block in blocks for n in range(rows)[block]] == list(range(rows))
+    sizes = [block.stop - block.start for block in blocks]
+    assert len(blocks) == 1 or (sizes[0] % 16 == 0 and 1 < sizes[-1] <= sizes[0] + 1)
+
+
+def test_threads_are_worth_it_only_where_every_block_has_enough_to_do() -> None:
+    rng = np.random.default_rng(0)
+    small, large = (model_of(random_net(rng, 5, H, np.float32)) for H in (8, 256))
+    assert not worth_threads(512, small)
+    assert worth_threads(512, large)
+    assert not worth_threads(512, Model((*small.layers, *large.layers), small.tensors))
+
+
 KERNELS = ("Haswell", "Sandybridge", "SkylakeX", "Zen")
 EVERYWHERE = """
 import numpy as np
@@ -126,7 +144,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lstmcli.core.run import run
 from tests.core.judge import model_of, random_net
 for dtype in (np.float32, np.float64):
-    for B, I, H in [(1, 4, 3), (2, 30, 200), (17, 5, 9), (33, 9, 130), (70, 20, 64), (131, 9, 66)]:
+    for B, I, H in [(1, 4, 3), (2, 30, 200), (17, 5, 9), (33, 9, 130), (100, 20, 64), (600, 3, 40)]:
         rng = np.random.default_rng(B)
         model, x = model_of(random_net(rng, I, H, dtype)), rng.normal(size=(B, 18, I))
         whole = run(model, x, "h")
