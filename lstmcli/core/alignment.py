@@ -118,7 +118,7 @@ def align(
     if not (None not in layouts and a.values.ndim == b.values.ndim == 3):
         a_leads = layouts[0] is not None and (layouts[1] is None or a.values.ndim >= b.values.ndim)
         both = _laid_on(*both, a_leads)
-    return Pair(name, *both, tolerance, True, backward or ArrayName.of(name).backward)
+    return Pair(name, *both, tolerance, True, backward)
 
 
 def _as_they_lie(*sides: Numbers) -> str:

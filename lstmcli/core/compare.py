@@ -257,12 +257,12 @@ def _aligner(
     equal_nan: bool = False,
 ) -> Callable[[str, str], Pair]:
     """What lays an array of a on one of b and gives the pair its tolerance."""
-    backward = _computed_backward(a, b)
 
     def pair(of_a: str, of_b: str) -> Pair:
         precision = coarser(a.precision(of_a), b.precision(of_b))
         test = tolerance(precision, rtol, atol, ulp, equal_nan)
         layouts = a.layout, b.layout
+        backward = _computed_backward(a, b, ArrayName.of(of_b))
         return align(of_b, a.numbers(of_a), b.numbers(of_b), test, layouts, backward)
 
     return pair
@@ -303,12 +303,21 @@ def _refuse_print(a: Side, b: Side, common: list[str]) -> None:
             )
 
 
-def _computed_backward(a: Side, b: Side) -> bool:
-    """Whether the sides that say how they ran all ran from the last step to the first."""
+def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
+    """Whether an array's last step was computed first, on all sides that say how they ran."""
     told = [side.settings for side in (a, b) if side.settings is not None]
-    return bool(told) and all(
-        bool(settings.get("reverse")) != bool(settings.get("flip_output")) for settings in told
-    )
+    return all(_lies_backward(settings, name) for settings in told) if told else name.backward
+
+
+def _lies_backward(settings: Mapping[str, Any], name: ArrayName) -> bool:
+    """The same of one side. ``reverse`` of a backward cell is its own alone, and true unless set."""
+
+    def own(setting: str, otherwise: Any) -> bool:
+        return bool(settings.get(f"{name.prefix}.{setting}", otherwise))
+
+    turned = own("reverse", name.backward or settings.get("reverse"))
+    turned = turned and not own("go_backwards", settings.get("go_backwards"))
+    return turned != own("flip_output", settings.get("flip_output"))
 
 
 def _called(a: Side, b: Side) -> tuple[str, str]:

@@ -446,6 +446,22 @@ def test_a_backward_layer_is_told_in_its_own_order() -> None:
     assert d.hints[0].text.startswith(start)
 
 
+@pytest.mark.parametrize("of", ["a", "b", "both"])
+def test_a_backward_cell_that_ran_forward_is_told_in_that_order(of: str) -> None:
+    """``layer0_reverse.reverse=false``: its first step was computed first."""
+    forward = trace(keep="h").arrays["h"], trace(keep="h", forget_bias=0.0).arrays["h"]
+    meta = {"layer0_reverse.reverse": False}
+    a, b = (
+        Side(n, {"layer0_reverse.h": h}, "time", settings=meta if of in (n, "both") else None)
+        for n, h in zip("ab", forward, strict=True)
+    )
+    d = compare(a, b)
+    assert d.first_divergence is not None
+    assert d.first_divergence.step == 1
+    assert d.hints[0].text.startswith("Step 0 agrees, every later step differs.")
+    assert not any("computed first" in hint.text for hint in d.hints)
+
+
 def test_zeros_that_agree_tell_nothing() -> None:
     """A first step of zeros has cleared neither the kernel nor anything else."""
     a, b = normal(T, B, H), normal(T, B, H, seed=1)
