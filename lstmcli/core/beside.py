@@ -42,14 +42,19 @@ def beside(found: Derivation, trace: Trace, model: Model, other: Side) -> Deriva
     )
 
 
+_FIRST_HALF = {"concat": 0, "concat_swapped": 1}
+"""The direction whose units come first, where both stand side by side."""
+
+
 def _comparable(place: Place, trace: Trace, model: Model) -> tuple[dict[str, Array], int]:
     """The arrays of the cell, and the model's h if the cell's stands in it, from which unit on."""
     arrays = {k: a for k, a in trace.arrays.items() if k.rpartition(".")[0] == place.prefix[:-1]}
     last = place.layer == len(model.layers) - 1
     layer = model.layers[place.layer]
-    if place.prefix and last and (len(layer) == 1 or model.convention.merge == "concat"):
+    first = _FIRST_HALF.get(model.convention.merge, -1) if len(layer) == 2 else 0
+    if place.prefix and last and first >= 0:
         arrays["h"] = trace.arrays["h"]
-        return arrays, place.direction * layer[0].outputs
+        return arrays, 0 if place.direction == first else layer[first].outputs
     if place.prefix:
         arrays.pop("h", None)
     return arrays, 0

@@ -358,6 +358,7 @@ def merged(directions: list[Array], convention: Convention, layout: str | None) 
 
     ``stack`` keeps the directions apart, on the axis where they have it: ONNX (T, D, B, H) or
     (B, T, D, H), OpenVINO (B, D, T, H); between layers (``layout`` None) it concatenates.
+    ``concat_swapped`` has the backward half first, between layers too.
     """
     how = convention.merge
     if len(directions) == 1:
@@ -375,7 +376,7 @@ def merged(directions: list[Array], convention: Convention, layout: str | None) 
     if how == "ave":
         half: Array = (forward + backward) / forward.dtype.type(2)
         return half
-    return np.concatenate(directions, axis=2)
+    return np.concatenate(directions[::-1] if how == "concat_swapped" else directions, axis=2)
 
 
 def merged_axes(model: Model) -> bool:

@@ -23,6 +23,10 @@ class Setting(NamedTuple):
     values: str = ""  # the values in words, for messages and help
 
 
+MERGES = ("concat", "concat_swapped", "sum", "mul", "ave")
+"""How forward and backward h become one output of (B, T, K)."""
+
+
 class OneOf:
     """Reads one of some words."""
 
@@ -114,7 +118,8 @@ SETTINGS: dict[str, Setting] = {
     ),
     "go_backwards": Setting(_truth, "Keras: run reversed, outputs in the order of processing."),
     "merge": Setting(
-        _one_of("concat", "sum", "mul", "ave", "stack"), "How two directions become one output."
+        _one_of(*MERGES, "stack"),
+        "How two directions become one output; concat_swapped has the backward half first.",
     ),
     "masked_output": Setting(
         _one_of("zero", "repeat", "run"), "Outputs past a row's length, or where masked."

@@ -248,9 +248,12 @@ def _parts(array: Any, model: Model, layout: str) -> list[Any] | None:
         elif layout == "steps":
             axis = 1
         return [array[(slice(None),) * axis + (d,)] for d in range(2)]
-    width = last[0].outputs
-    if how.merge == "concat" and array.shape[-1] == sum(c.outputs for c in last):
-        return [array[..., :width], array[..., width:]]
+    if array.shape[-1] != sum(c.outputs for c in last):
+        return None
+    if how.merge == "concat":
+        return [array[..., : last[0].outputs], array[..., last[0].outputs :]]
+    if how.merge == "concat_swapped":
+        return [array[..., last[1].outputs :], array[..., : last[1].outputs]]
     return None
 
 

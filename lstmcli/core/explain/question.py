@@ -144,7 +144,7 @@ class Prepared:
             widths |= {f"{start}{k}": n for k, n in own.items()}
         if several:
             last = model.layers[-1]
-            wide = len(last) == 2 and last[0].convention.merge == "concat"
+            wide = len(last) == 2 and last[0].convention.merge in ("concat", "concat_swapped")
             widths["h"] = sum(c.outputs for c in last) if wide else last[0].outputs
         return widths
 

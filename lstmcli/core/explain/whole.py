@@ -18,6 +18,7 @@ from lstmcli.core.explain.result import Changed, Explanation, Near
 from lstmcli.core.explain.search import NEAREST, Progress
 from lstmcli.core.explain.space import COLUMNS, KNOWN_ORDERS, SOLVE, SPREADS, Change, Changes
 from lstmcli.core.model import Cell, Model
+from lstmcli.core.settings import MERGES
 
 PATIENCE = 8.0  # seconds that pairs of a whole network may take
 
@@ -129,7 +130,7 @@ class _Search:
         how = self.network.model.convention if cell is None else cell.convention
         table: dict[str, tuple[Any, ...]] = {"gates": KNOWN_ORDERS, **COLUMNS}
         table |= {
-            "merge": ("concat", "sum", "mul", "ave"),
+            "merge": MERGES,
             "masked_output": ("zero", "repeat", "run"),
         }
         for setting, values in table.items():
