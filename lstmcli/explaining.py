@@ -142,17 +142,25 @@ def _explained(
     command = _command(explanation, words, settings, job.model.given)
     if explanation.verdict != "none":
         return replace(explanation, command=command)
-    return replace(explanation, next=_next(explanation, words, side.name, settings))
+    several = len(job.model.cells) > 1
+    return replace(explanation, next=_next(explanation, words, side.name, settings, several))
 
 
 def _next(
-    explanation: Explanation, words: Sequence[str], expected: str, settings: Mapping[str, Any]
+    explanation: Explanation,
+    words: Sequence[str],
+    expected: str,
+    settings: Mapping[str, Any],
+    several: bool,
 ) -> str:
-    """The command that shows, term by term, where the run as read leaves EXPECTED."""
+    """The command that shows, term by term, where the run as read leaves EXPECTED.
+
+    Where ``several`` cells are merged in it, none of them is known to be the wrong one.
+    """
     first = explanation.measured and explanation.measured.first
-    if not first:
+    prefix = ArrayName.of(first.array).prefix if first else ""
+    if not first or (several and not prefix):
         return ""
-    prefix = ArrayName.of(first.array).prefix
     place = ["--step", "-1" if first.step is None else str(first.step), "--unit", str(first.unit)]
     place += ["--batch", str(first.row)] if first.row else []
     place += ["--cell", prefix] if prefix else []

@@ -310,7 +310,7 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
 
 
 def _lies_backward(settings: Mapping[str, Any], name: ArrayName) -> bool:
-    """The same of one side. ``reverse`` of a backward cell is its own alone, and true unless set."""
+    """The same of one side; a backward cell runs backward unless its own ``reverse`` is false."""
 
     def own(setting: str, otherwise: Any) -> bool:
         return bool(settings.get(f"{name.prefix}.{setting}", otherwise))

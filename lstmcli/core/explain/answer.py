@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.explain import decisions, words
-from lstmcli.core.explain.network import explain_network
 from lstmcli.core.explain.question import Prepared, Question, prepare
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import Progress, quiet
+from lstmcli.core.explain.several import explain_network
 from lstmcli.core.explain.solver import Solver
 from lstmcli.errors import UserError
 

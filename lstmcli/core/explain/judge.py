@@ -161,6 +161,23 @@ def _may_be_rounding(verdict: Verdict) -> bool:
     return verdict.max_abs < SMALL or verdict.agreeing >= verdict.total * SOME
 
 
+def shares(case: Case, changes: Changes, allowance: Allowance) -> Array | None:
+    """How far a run of a reading is off at each known number, in tolerances; None if it fails."""
+    settings = settings_of(changes)
+    expected = _expected(case, settings)
+    try:
+        given = _given(*case.trace({**settings, "dtype": "float64"}), "h")
+    except UserError:
+        return None
+    parts = []
+    for name, known in () if expected is None else expected.all():
+        if name not in given or given[name].shape != known.values.shape:
+            return None
+        told = np.isfinite(known.values)
+        parts.append(((given[name] - known.values) / allowance.of(known))[told])
+    return np.nan_to_num(np.concatenate(parts), nan=np.inf) if parts else None
+
+
 Forced = Callable[[Changes], "Mapping[str, Array] | None"] | None
 
 

@@ -19,48 +19,18 @@ from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import Case, Verdict, judged
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.result import Changed, Explanation
+from lstmcli.core.explain.result import Changed, Explanation, Near
 from lstmcli.core.explain.search import Progress
-from lstmcli.core.explain.solver import ALL_ZERO, Solver
+from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.explain.telling import told
-from lstmcli.core.explain.whole import search_whole
 from lstmcli.core.model import Model, as_time_major
 from lstmcli.core.run import merged, valid_steps
 from lstmcli.core.states import split_state
-from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
 
-MOST_PLACES = 2  # the likeliest ones that are searched, beside the one that comes nearest
-
-
-def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
-    """The explanation of a model of several cells.
-
-    Raises
-    ------
-    UserError
-        if EXPECTED is no result of such a run.
-    """
-    cases = prepared.cases()
-    if not cases:
-        raise UserError(prepared.no_place())
-    networks = [Network(prepared, case) for case in cases]
-    for network in networks:
-        if (verdict := network.judge(())).fits:
-            return network.explanation("found" if network.base else "agrees", (), verdict)
-    if prepared.all_zero:
-        none = networks[0].explanation("none", (), networks[0].judge(()))
-        return replace(none, remarks=(ALL_ZERO,))
-    nearest = min(networks, key=lambda n: n.judge(()).rms)
-    answers = []
-    for network in dict.fromkeys([*networks[:MOST_PLACES], nearest]):
-        answer = network.by_cells(progress) or search_whole(network, progress)
-        if answer.verdict != "none" and len(answer.changes) == 1:
-            return answer
-        answers.append(answer)
-    return min(answers, key=lambda one: (one.verdict == "none", len(one.changes)))
+TOP_LEVELS = 2  # changes at once in the last layer alone
 
 
 class Network:
@@ -81,7 +51,19 @@ class Network:
 
     # ---- cell by cell
 
-    def by_cells(self, progress: Progress) -> Explanation | None:
+    @property
+    def closest(self) -> float:
+        """How near single changes of the lowest cells come; infinite if those are not told."""
+        total = 0.0
+        inputs = self.inputs_of(0, (), set())
+        for d in range(len(self.model.layers[0])):
+            own = self.expected.part(f"layer0{'_reverse' * d}")
+            if not own.numbers or inputs is None:
+                return np.inf
+            total += self.solver_of((0, d), inputs, own, ()).closest
+        return total
+
+    def by_cells(self, progress: Progress, levels: int = 3) -> Explanation | None:
         """What is found cell by cell; None if no cell can be asked by itself."""
         done: Changes = ()
         first: tuple[str, Explanation] | None = None
@@ -90,40 +72,64 @@ class Network:
             for d in range(len(layer)):
                 name = f"layer{n}{'_reverse' * d}"
                 own = self.expected.part(name)
-                inputs = self._inputs(n, done, settled) if own.numbers else None
+                inputs = self.inputs_of(n, done, settled) if own.numbers else None
                 if inputs is None:
                     continue
                 settled.add(name)
-                solver = self._solver(name, (n, d), inputs, own, done)
+                solver = self.solver_of((n, d), inputs, own, done)
                 if solver.judge((), self.allowance).fits:
                     continue
                 progress(n / len(self.model.layers), name)
-                found = solver.solve(progress)
+                found = solver.solve(progress, levels)
                 self.tried += solver.tried
                 if found is None:
                     return self._stuck(name, solver, first) if first or n == 0 else None
                 first = first or (name, found)
-                for scoped in self._scopes(found, name, n):
-                    if (verdict := self.judge((*done, *scoped))).fits:
-                        return self._found((*done, *scoped), verdict, *first)
-                done = (*done, *_scoped(_plain(found), name))
+                for each in self._scopes(found, name, n):
+                    if (verdict := self.judge((*done, *each))).fits:
+                        return self.found_for((*done, *each), verdict, *first)
+                done = (*done, *scoped(plain(found), name))
         return self._stuck("", None, first) if first else None
+
+    def top_alone(self, progress: Progress) -> Explanation | None:
+        """Changes of the last layer's cells, those below it as read; None if there are none."""
+        n = len(self.model.layers) - 1
+        below = {name for name, _ in self.model.cells if not name.startswith(f"layer{n}")}
+        inputs = self.inputs_of(n, (), below) if n else None
+        if inputs is None:
+            return None
+        done: Changes = ()
+        first: tuple[str, Explanation] | None = None
+        for d, name in enumerate(name for name, _ in self.model.cells if name not in below):
+            own = self.expected.part(name)
+            solver = self.solver_of((n, d), inputs, own, ()) if own.numbers else None
+            if solver is None or solver.judge((), self.allowance).fits:
+                continue
+            found = solver.solve(progress, TOP_LEVELS)
+            self.tried += solver.tried
+            if found is None:
+                return None
+            first = first or (name, found)
+            done = (*done, *scoped(plain(found), name))
+            if (verdict := self.judge(done)).fits:
+                return self.found_for(done, verdict, *first)
+        return None
 
     def _scopes(self, found: Explanation, name: str, n: int) -> Iterator[Changes]:
         """The changes of a cell, for all cells, its layer, and itself."""
-        changes = _plain(found)
+        changes = plain(found)
         yield changes
-        yield _scoped(changes, name)
+        yield scoped(changes, name)
         layer = [c for c, _ in self.model.cells if c.startswith(f"layer{n}")]
         if len(layer) > 1:
-            yield tuple(c for cell in layer for c in _scoped(changes, cell))
+            yield tuple(c for cell in layer for c in scoped(changes, cell))
         directions = [
             c for c, _ in self.model.cells if c.endswith("_reverse") == name.endswith("e")
         ]
         if 1 < len(directions) < len(self.model.cells):
-            yield tuple(c for cell in directions for c in _scoped(changes, cell))
+            yield tuple(c for cell in directions for c in scoped(changes, cell))
 
-    def _inputs(self, n: int, done: Changes, settled: set[str]) -> Array | None:
+    def inputs_of(self, n: int, done: Changes, settled: set[str]) -> Array | None:
         """What layer n takes, (T, B, I): as recorded, or as the settled cells below give it."""
         major = as_time_major(np.asarray(self.case.x, np.float64), self.case.layout)
         if n == 0:
@@ -139,11 +145,10 @@ class Network:
         trace, _ = self.case.trace({**_settings(done), "dtype": "float64"})
         return merged([trace.time_major(name) for name in names], below[0].convention, None)
 
-    def _solver(
-        self, name: str, at: tuple[int, int], inputs: Array, own: Expected, done: Changes
-    ) -> Solver:
-        """A cell as a question of its own."""
+    def solver_of(self, at: tuple[int, int], inputs: Array, own: Expected, done: Changes) -> Solver:
+        """A cell, by layer and direction, as a question of its own."""
         n, d = at
+        name = f"layer{n}{'_reverse' * d}"
         own = _valid_only(own, self.case)
 
         def alone(settings: Mapping[str, Any]) -> Model:
@@ -165,12 +170,17 @@ class Network:
             self.case.given,
         )  # fmt: skip
         how = {"dtype": "float64"}
-        prepared = replace(self.prepared, model=alone(how), layout="time", cells={})
+        cells = self.prepared.of_cells.setdefault((at, done), {})
+        prepared = replace(self.prepared, model=alone(how), layout="time", cells=cells)
         return Solver(prepared, case)
 
-    def _found(
+    def found_for(
         self, changes: Changes, verdict: Verdict, name: str, of_cell: Explanation
     ) -> Explanation:
+        """The explanation by changes that were found for a cell of this name, and fit."""
+        if len(gathered := self._gathered(changes)) < len(changes):
+            alike = self.judge(gathered)
+            changes, verdict = (gathered, alike) if alike.fits else (changes, verdict)
         several = any("." in c.setting for c in changes)
         remark = (
             f"{name} is the first that needs a change."
@@ -181,9 +191,8 @@ class Network:
         return replace(
             explanation,
             equivalent=tuple(
-                tuple(
-                    c
-                    for c in self.changed(_scoped(_plain_of(e), name) if several else _plain_of(e))
+                self.changed(
+                    (*self.base, *(scoped(_plain_of(e), name) if several else _plain_of(e)))
                 )
                 for e in of_cell.equivalent
             ),
@@ -196,6 +205,16 @@ class Network:
             remarks=(remark, *of_cell.remarks),
         )
 
+    def _gathered(self, changes: Changes) -> Changes:
+        """Changes with what all cells have alike said once."""
+        cells: dict[Change, set[str]] = {}
+        for change in changes:
+            cell, _, setting = change.setting.rpartition(".")
+            cells.setdefault(Change(setting, change.value), set()).add(cell)
+        every = {name for name, _ in self.model.cells}
+        shared = tuple(change for change, of in cells.items() if "" in of or of >= every)
+        return (*shared, *(c for c in changes if _of_all(c) not in shared))
+
     def _stuck(
         self, name: str, solver: Solver | None, first: tuple[str, Explanation] | None
     ) -> Explanation:
@@ -203,16 +222,20 @@ class Network:
         explanation = self.explanation("none", (), self.judge(()))
         remarks = []
         if first:
-            found = words.wording(_plain(first[1]))
+            found = words.wording(plain(first[1]))
             remarks.append(f"{first[0]} fits with {found}; what lies above it does not fit yet.")
         if solver is not None:
             remarks.append(f"The figures below are of {name}, with its inputs as recorded.")
             of_cell = solver.none()
             return replace(
-                explanation, nearest=of_cell.nearest, untried=of_cell.untried,
+                explanation, nearest=self._beside_base(of_cell.nearest), untried=of_cell.untried,
                 tried=self.tried, remarks=tuple(remarks),
             )  # fmt: skip
         return replace(explanation, tried=self.tried, remarks=tuple(remarks))
+
+    def _beside_base(self, nearest: Sequence[Near]) -> tuple[Near, ...]:
+        base = self.changed(self.base)
+        return tuple(replace(near, changes=(*base, *near.changes)) for near in nearest)
 
     # ---- words
 
@@ -244,6 +267,8 @@ class Network:
         how = dict(self.model.cells)[cell].convention if cell else self.model.convention
         if plain == "layout":
             return self.prepared.layout
+        if plain == "merge" and self.prepared.merge:
+            return self.prepared.merge[0]
         if plain == "dtype":
             return self.prepared.dtype
         if plain.endswith("_gates"):
@@ -253,7 +278,8 @@ class Network:
         return getattr(how, plain)
 
 
-def _plain(found: Explanation) -> Changes:
+def plain(found: Explanation) -> Changes:
+    """The changes of an answer, without words."""
     return _plain_of(found.changes)
 
 
@@ -261,12 +287,16 @@ def _plain_of(changed: Sequence[Changed]) -> Changes:
     return tuple(Change(*item) for c in changed for item in c.settings.items())
 
 
-def _scoped(changes: Changes, cell: str) -> Changes:
+def scoped(changes: Changes, cell: str) -> Changes:
     """Changes of one cell alone."""
     return tuple(
         Change(c.setting if c.setting == "dtype" else f"{cell}.{c.setting}", c.value)
         for c in changes
     )
+
+
+def _of_all(change: Change) -> Change:
+    return Change(change.setting.rpartition(".")[2], change.value)
 
 
 def _settings(changes: Changes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.rounding import to_bfloat16
 from lstmcli.core.run import check_inputs
+from lstmcli.core.settings import MERGES
 from lstmcli.core.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers
 from lstmcli.errors import UserError
 
@@ -60,6 +62,9 @@ class Prepared:
     dtype: str = "float32"  # of the weights
     cells: dict[tuple[Any, ...], Cell] = field(default_factory=dict)  # as decoded so far
     states: Mapping[str, Numbers] = field(default_factory=dict)  # h as the last states of cells
+    of_cells: dict[Any, dict[tuple[Any, ...], Cell]] = field(default_factory=dict)  # one by one
+    given: dict[Any, Any] = field(default_factory=dict)  # what both directions give by themselves
+    merge: tuple[str, str] | None = None  # as assumed, and as read instead
 
     @property
     def all_zero(self) -> bool:
@@ -84,8 +89,22 @@ class Prepared:
         )  # fmt: skip
 
     def base(self, case: Case) -> Changes:
-        """What is changed in all readings of a case: the layout, if not the assumed one."""
-        return () if case.layout == self.layout else (Change("layout", case.layout),)
+        """What is changed in all readings of a case: merge and layout, if not the assumed ones."""
+        merge = () if self.merge is None else (Change("merge", self.merge[1]),)
+        return merge if case.layout == self.layout else (*merge, Change("layout", case.layout))
+
+    def merged_otherwise(self) -> Iterator[Prepared]:
+        """The same question with the two directions merged in each other way that can be run."""
+        assumed = self.model.convention.merge
+        for merge in MERGES if self.model.bidirectional else ():
+            if merge == assumed:
+                continue
+            read = partial(_merged_as, self.question.read, merge)
+            try:
+                other = prepare(replace(self.question, read=read))
+            except UserError:  # the layer above takes another width
+                continue
+            yield replace(other, merge=(assumed, merge), of_cells=self.of_cells, given=self.given)
 
     @property
     def not_finite(self) -> int:
@@ -106,8 +125,12 @@ class Prepared:
             f"  EXPECTED is all steps of it, the first few, one row of the batch, "
             f"{'the last step, ' * joined}or final_h{' of every cell' * several}."
         )
-        if joined and any(n.shape[-1:] == (last[0].outputs,) for n in self.arrays.values()):
-            text += "\n  If the two directions were added up, --merge sum; ave and mul are others."
+        alone = any(n.shape[-1:] == (last[0].outputs,) for n in self.arrays.values())
+        if joined and alone and len(self.model.layers) > 1:
+            text += (
+                f"\n  Added up, both directions would give {last[0].outputs}; but layer 1 takes "
+                f"{self.model.layers[1][0].inputs}, so this model has them side by side."
+            )
         return text
 
     def _layouts(self) -> list[str]:
@@ -147,6 +170,10 @@ class Prepared:
             wide = len(last) == 2 and last[0].convention.merge in ("concat", "concat_swapped")
             widths["h"] = sum(c.outputs for c in last) if wide else last[0].outputs
         return widths
+
+
+def _merged_as(read: Reader, merge: str, settings: Mapping[str, Any]) -> Model:
+    return read({"merge": merge, **settings})
 
 
 def widths_of(cell: Cell) -> dict[str, int]:

@@ -11,15 +11,26 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, Protocol
 
+from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected
 from lstmcli.core.explain.judge import Case, Verdict
 from lstmcli.core.explain.ranking import prior
 from lstmcli.core.explain.result import Changed, Explanation, Near
-from lstmcli.core.explain.search import NEAREST, Progress
-from lstmcli.core.explain.space import COLUMNS, KNOWN_ORDERS, SOLVE, SPREADS, Change, Changes
+from lstmcli.core.explain.search import LEVELS, NEAREST, Progress
+from lstmcli.core.explain.shared import WholeRuns, with_constants
+from lstmcli.core.explain.space import (
+    COLUMNS,
+    KNOWN_ORDERS,
+    ORDERS,
+    SOLVE,
+    SPREADS,
+    Change,
+    Changes,
+)
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.settings import MERGES
 
+BESIDE = 3  # single changes, the nearest ones, beside which a constant is solved for
 PATIENCE = 8.0  # seconds that pairs of a whole network may take
 
 
@@ -29,6 +40,8 @@ class Judged(Protocol):
     model: Model
     case: Case
     expected: Expected
+    base: Changes
+    allowance: Allowance
 
     def judge(self, changes: Changes) -> Verdict:
         """A whole run of a reading."""
@@ -39,49 +52,77 @@ class Judged(Protocol):
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes with what was assumed, and in words."""
 
-
-def search_whole(network: Judged, progress: Progress) -> Explanation:
-    """The explanation of a network of which only the top is known."""
-    return _Search(network).search(progress)
+    def top_alone(self, progress: Progress) -> Explanation | None:
+        """Changes of the last layer, those below it as read."""
 
 
-class _Search:
+class Whole:
+    """A network of which only the top is known."""
+
     def __init__(self, network: Judged) -> None:
         self.network = network
+        self.results: list[tuple[Changes, Verdict]] = []  # of single changes
+        self.groups: list[list[str]] = [[], *self._groups()]  # cells that a change may be of
 
-    def search(self, progress: Progress) -> Explanation:
-        """Single changes of all cells, of each layer, of each direction; then pairs."""
-        results: list[tuple[Changes, Verdict]] = []
-        groups: list[list[str]] = [[], *self._groups()]
-        for k, cells in enumerate(groups):
-            progress(0.5 * k / len(groups), "one change at once")
-            results += [(changes, self.network.judge(changes)) for changes in self._singles(cells)]
-            if any(verdict.fits for _, verdict in results):
-                break
+    def search(self, progress: Progress, levels: int) -> Explanation:
+        """Single changes of all cells, of each layer, of each direction; then pairs.
+
+        Pairs are dear, and tried only if three ``levels`` are asked for.
+        """
+        if not self.results:
+            self._run_singles(progress)
+        results, runs = self.results, WholeRuns(self.network)
         fitting = [r for r in results if r[1].fits]
-        untried = ["constants other than 0 and 1: only the top of several cells is known"]
-        if not fitting:
-            fitting, note = self._pairs(results, progress)
-            untried += note
+        untried = ["two changes at once"]
+        solved = 0
+        if not fitting and levels == 1:
+            fitting = self._with_constant(runs, [()], self.groups)
+            solved = len(fitting)
+        if not fitting and levels == LEVELS:
+            top = self.network.top_alone(progress)
+            if top is not None:
+                return top
+            besides = [c for c, _ in sorted(results, key=lambda r: r[1].rms) if len(c) == 1]
+            fitting = self._with_constant(runs, besides[:BESIDE], [()])
+            solved = len(fitting)
+            if not fitting:
+                fitting, untried = self._pairs(results, progress)
         if fitting:
             (changes, verdict), *others = fitting
             explanation = self.network.explanation("found", changes, verdict)
             return replace(
                 explanation,
-                equivalent=tuple(self.network.changed(c) for c, _ in others),
+                equivalent=tuple(self._told(c) for c, _ in others),
                 untried=tuple(untried),
-                verdict="found" if self._proves(results) else "unproven",
+                verdict="found" if self._proves(results, solved) else "unproven",
             )
         near = sorted(results, key=lambda r: r[1].rms)[:NEAREST]
         return replace(
             self.network.explanation("none", (), self.network.judge(())),
-            nearest=tuple(Near(self.network.changed(c), v) for c, v in near),
+            nearest=tuple(Near(self._told(c), v) for c, v in near),
             untried=tuple(untried),
         )
 
-    def _proves(self, results: Sequence[tuple[Changes, Verdict]]) -> bool:
+    def _run_singles(self, progress: Progress) -> None:
+        for k, cells in enumerate(self.groups):
+            progress(0.5 * k / len(self.groups), "one change at once")
+            self.results += [(c, self.network.judge(c)) for c in self._singles(cells)]
+            if any(verdict.fits for _, verdict in self.results):
+                return
+
+    def _with_constant(
+        self, runs: WholeRuns, besides: Sequence[Changes], scopes: Sequence[Sequence[str]]
+    ) -> list[tuple[Changes, Verdict]]:
+        found = with_constants(self.network, runs, besides, scopes)
+        return [(found, self.network.judge(found))] if found else []
+
+    def _told(self, changes: Changes) -> tuple[Changed, ...]:
+        return self.network.changed((*self.network.base, *changes))
+
+    def _proves(self, results: Sequence[tuple[Changes, Verdict]], solved: int) -> bool:
         """Whether EXPECTED holds enough numbers: more than a few, and readings differ in them."""
-        return self.network.expected.numbers >= 6 and sum(not v.fits for _, v in results) > 3
+        enough = self.network.expected.numbers >= 6 + 2 * solved
+        return enough and sum(not v.fits for _, v in results) > 3
 
     def _pairs(
         self, results: Sequence[tuple[Changes, Verdict]], progress: Progress
@@ -128,7 +169,7 @@ class _Search:
     def _plain_singles(self, cell: Cell | None) -> Iterator[Change]:
         """Single changes over what is assumed of a cell, or of the whole model."""
         how = self.network.model.convention if cell is None else cell.convention
-        table: dict[str, tuple[Any, ...]] = {"gates": KNOWN_ORDERS, **COLUMNS}
+        table: dict[str, tuple[Any, ...]] = {"gates": ORDERS, **COLUMNS}
         table |= {
             "merge": MERGES,
             "masked_output": ("zero", "repeat", "run"),
@@ -138,8 +179,9 @@ class _Search:
                 continue
             column = SPREADS.get(setting, (setting,))[0]
             own = how.order_of(column[:-6]) if column.endswith("_gates") else getattr(how, column)
-            orders = setting.endswith("gates")
-            for value in KNOWN_ORDERS if orders else values:
+            if setting.endswith("_gates"):
+                values = KNOWN_ORDERS
+            for value in values:
                 if value not in (own, SOLVE):
                     yield Change(setting, value)
 
@@ -152,7 +194,7 @@ class _Search:
         if setting in ("lengths", "masked_output"):
             return case.lengths is None and case.mask is None
         if setting == "merge":
-            return not self.network.model.bidirectional
+            return not self.network.model.bidirectional or bool(self.network.base)
         if setting == "peepholes":
             return all(cell.peephole is None for _, cell in self.network.model.cells)
         if setting.endswith("gates"):

@@ -68,8 +68,7 @@ _IN_WORDS: Mapping[tuple[str, Any], str] = {
     ("layout", "batch"): "(batch, time, inputs)",
     ("layout", "time"): "(time, batch, inputs)",
     ("lengths", "given"): "as given",
-    ("merge", "concat"): "concat, forward first",
-    ("merge", "concat_swapped"): "the halves are swapped, backward first",
+    ("merge", "concat_swapped"): "concat with the halves swapped",
     ("recurrent_activation", "hard_sigmoid_0.2"): "hard sigmoid, 0.2x + 0.5",
     ("recurrent_activation", "hard_sigmoid_1_6"): "hard sigmoid, x/6 + 0.5",
 }

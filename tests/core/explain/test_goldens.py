@@ -139,15 +139,33 @@ def test_widths_that_do_not_fit_both_directions_are_told() -> None:
     with pytest.raises(UserError) as told:
         ask("torch/two_layers_bidirectional", {}, instead={"": arrays["h"][..., :width]})
     assert f"{2 * width} numbers a step ({width} + {width}, both directions)" in str(told.value)
-    assert "--merge sum" in str(told.value)
+    assert f"layer 1 takes {2 * width}" in str(told.value)
     with pytest.raises(UserError) as told:
         ask("torch/two_layers_bidirectional", {}, instead={"": arrays["h"][..., :-1]})
-    assert "--merge" not in str(told.value)
+    assert "layer 1 takes" not in str(told.value)
 
 
 def test_a_wrong_merge() -> None:
     explanation, _ = ask("keras/bidirectional_sum", {"merge": "ave"}, ("h",))
     assert found(explanation) == {"merge": "sum"}
+
+
+@pytest.mark.parametrize("merge", ["sum", "mul", "ave"])
+@pytest.mark.parametrize("wrong", [{}, {"forget_bias": 0.6}, {"layer0_reverse.gates": "figo"}])
+def test_keras_merges_where_concat_was_assumed(merge: str, wrong: Settings) -> None:
+    """EXPECTED has half the width: what Keras gave under each merge_mode."""
+    explanation, _ = ask(f"keras/bidirectional_{merge}", {"merge": "concat", **wrong}, ("h",))
+    right = {"forget_bias": 0.0, "layer0_reverse.gates": "ifgo"}
+    assert found(explanation) == {"merge": merge, **{name: right[name] for name in wrong}}
+
+
+@pytest.mark.parametrize("wrong", [{}, {"forget_bias": 0.6}])
+def test_halves_of_keras_the_other_way_round(wrong: Settings) -> None:
+    h = read("keras/bidirectional_concat")[1]["h"]
+    swapped = np.roll(h, h.shape[-1] // 2, axis=-1)
+    explanation, _ = ask("keras/bidirectional_concat", wrong, instead={"h": swapped})
+    assert found(explanation) == {"merge": "concat_swapped", **dict.fromkeys(wrong, 0.0)}
+    assert any("halves swapped" in change.text for change in explanation.changes)
 
 
 def test_what_stands_past_a_row_s_length() -> None:

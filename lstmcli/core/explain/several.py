@@ -1,0 +1,160 @@
+"""A model of several cells: which reading of its layout and its merge EXPECTED is searched under.
+
+Each cell's own settings are searched as `network` and `directions` have it; how the inputs lie and
+how two directions become one output decide what of EXPECTED is whose, so they come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import inf
+
+from lstmcli.core.blas import one_thread
+from lstmcli.core.explain.directions import directions_of
+from lstmcli.core.explain.network import Network
+from lstmcli.core.explain.question import Prepared
+from lstmcli.core.explain.result import Explanation
+from lstmcli.core.explain.search import LEVELS, Progress
+from lstmcli.core.explain.solver import ALL_ZERO
+from lstmcli.core.explain.space import Changes
+from lstmcli.core.explain.whole import Whole
+from lstmcli.errors import UserError
+
+MOST_PLACES = 2  # the likeliest ones that are searched, beside the one that comes nearest
+MOST_DEEP = 2  # layouts and merges, the nearest ones, that are searched beside two changes
+ENOUGH = 3  # different numbers that prove a layout or a merge: there are few of them to choose from
+
+
+def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
+    """The explanation of a model of several cells.
+
+    Raises
+    ------
+    UserError
+        if EXPECTED is no result of such a run.
+    """
+    own = [Network(prepared, case) for case in prepared.cases()]
+    others = sorted(_others(prepared, own), key=lambda n: len(n.base))
+    networks = sorted([*own, *others], key=lambda n: len(n.base))
+    if not networks:
+        raise UserError(prepared.no_place())
+    fitting = [n for n in networks if n.judge(()).fits]
+    if fitting and not fitting[0].base:
+        return fitting[0].explanation("agrees", (), fitting[0].judge(()))
+    if prepared.all_zero:
+        none = networks[0].explanation("none", (), networks[0].judge(()))
+        return replace(none, remarks=(ALL_ZERO,))
+    if fitting:
+        return _by_base(fitting, own, progress)
+    with one_thread():  # small products: threads would wait for each other
+        found = _searched(own, others, progress)
+    found = replace(found, tried=sum(n.tried for n in networks))
+    return found if found.verdict != "none" else _as_read(found, prepared, own or others)
+
+
+def _as_read(found: Explanation, prepared: Prepared, networks: Sequence[Network]) -> Explanation:
+    """What no reading gives, beside what comes of it as it was read; or as it fits in at all."""
+    first = networks[0]
+    words = first.expected.words
+    if first.prepared.merge:
+        assumed, merge = first.prepared.merge
+        words = (
+            f"EXPECTED is no {assumed} of both directions by its width; it is held against {merge}"
+        )
+    return replace(found, settings=prepared.model.settings(), measured=first.judge(()), laid=words)
+
+
+def _others(prepared: Prepared, own: Sequence[Network]) -> Iterator[Network]:
+    """The ways in which EXPECTED can lie under another layout or merge, or both."""
+    yield from _turned(own)
+    for merged in prepared.merged_otherwise():
+        networks = [Network(merged, case) for case in merged.cases()]
+        yield from networks
+        yield from _turned(networks)
+
+
+def _turned(networks: Sequence[Network]) -> Iterator[Network]:
+    for network in networks:
+        for layout, expected in network.case.expected.items():
+            if layout != network.case.layout:
+                case = replace(network.case, layout=layout, expected={layout: expected})
+                yield Network(network.prepared, case)
+
+
+def _by_base(fitting: Sequence[Network], own: Sequence[Network], progress: Progress) -> Explanation:
+    """Another layout or merge is all that EXPECTED needs."""
+    fewest = len(fitting[0].base)
+    ways = {n.base: n for n in reversed(fitting) if len(n.base) == fewest}
+    answers = []
+    for network in reversed(ways.values()):
+        proven = network.expected.distinct(network.allowance.of) >= ENOUGH
+        verdict = "found" if proven else "unproven"
+        answers.append(network.explanation(verdict, (), network.judge(())))
+    if 1 in fitting[0].case.x.shape[:-1]:  # rows of one step are steps that start from zero
+        assumed = next((n for n in own if not n.base), None)
+        reset = assumed and assumed.by_cells(progress, levels=1)
+        if reset and reset.verdict != "none" and len(reset.changes) <= fewest:
+            answers = [replace(reset, decide="a second row in the batch"), *answers]
+    first, *rest = answers
+    return replace(first, equivalent=(*first.equivalent, *(one.changes for one in rest)))
+
+
+def _searched(own: Sequence[Network], others: Sequence[Network], progress: Progress) -> Explanation:
+    """As assumed first; then under another layout or merge, beside one further change, or two."""
+    likely = [_Parts(network) for network in _likeliest(own)]
+    changed = sorted((_Parts(n) for n in _first_of_each(others)), key=lambda one: one.closest)
+    answers: list[Explanation] = []
+    for level, parts in ((1, likely), (1, changed), (LEVELS, likely), (2, changed[:MOST_DEEP])):
+        for one in parts:
+            answers.append(one.search(progress, level))
+            fewest = min(level, 2) + len(one.network.base)
+            if answers[-1].verdict != "none" and len(answers[-1].changes) <= fewest:
+                return answers[-1]
+        if any(answer.verdict != "none" for answer in answers):
+            break
+    return min(answers, key=_order)
+
+
+class _Parts:
+    """A network with what can be asked of its parts."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.directions = directions_of(network)
+        self.whole = Whole(network)
+
+    @property
+    def closest(self) -> float:
+        """How near any single change of a part comes to EXPECTED."""
+        return self.directions.closest if self.directions else self.network.closest
+
+    def search(self, progress: Progress, levels: int) -> Explanation:
+        """Cell by cell, by directions, or as a whole where no part can be asked by itself."""
+        if (found := self.network.by_cells(progress, levels)) is not None:
+            return found
+        if self.directions is not None:
+            return self.directions.search(progress, levels)
+        return self.whole.search(progress, levels)
+
+
+def _first_of_each(networks: Sequence[Network]) -> list[Network]:
+    """The likeliest places of EXPECTED under each single change of layout or merge."""
+    by_base: dict[Changes, list[Network]] = {}
+    for network in networks:
+        if len(network.base) == 1:
+            by_base.setdefault(network.base, []).append(network)
+    return [network for of_base in by_base.values() for network in of_base[:MOST_PLACES]]
+
+
+def _likeliest(networks: Sequence[Network]) -> list[Network]:
+    """The first ones, and the one that comes nearest."""
+    if not networks:
+        return []
+    nearest = min(networks, key=lambda n: n.judge(()).rms)
+    return list(dict.fromkeys([*networks[:MOST_PLACES], nearest]))
+
+
+def _order(one: Explanation) -> tuple[bool, int, float]:
+    nearest = min((near.verdict.rms for near in one.nearest), default=inf)
+    return one.verdict == "none", len(one.changes), nearest
