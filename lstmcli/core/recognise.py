@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.errors import UserError, did_you_mean
 
-Shapes = Mapping[str, tuple[int, ...]]
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
 Place = tuple[int, int]  # layer, direction (0 forward, 1 backward)
 Names = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
 
@@ -70,6 +71,12 @@ def recognise(shapes: Shapes, convention: str | None = None) -> list[Found]:
 
     No tensor belongs to two: the row that claims most goes first.
     """
+    return list(_recognised(tuple(shapes.items()), convention))
+
+
+@lru_cache(maxsize=8)  # a search reads one file again and again
+def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> list[Found]:
+    shapes = dict(held)
     rows = [find_convention(convention)] if convention else list(CONVENTIONS.values())
     names = [n for n in shapes if not _SLOT.search(normalised(n))] or list(shapes)
     claims = [

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Course, Expected, Known, course
-from lstmcli.core.explain.space import COLUMNS, Change, Space
+from lstmcli.core.explain.space import COLUMNS, Change, Space, distinct
 from lstmcli.core.explain.stepping import Batch, products_of, single_unit_steps_alone
 from lstmcli.core.explain.weights import Decoder, Weights
 from lstmcli.core.model import Cell
@@ -145,7 +145,7 @@ class Bench:
         """The readings (places) that share a view."""
         columns = [self.space.column(name) for name in _VIEW]
         keys = codes[:, columns].astype(np.int64) @ np.array([1, 8, 64, 512])
-        for key in np.unique(keys):
+        for key in distinct(keys):
             which = np.flatnonzero(keys == key)
             yield self._view(tuple(codes[which[0], columns])), which
 
@@ -189,7 +189,7 @@ class Bench:
     def starts(self, codes: Array, row: int) -> Iterator[tuple[tuple[Array, Array] | None, Array]]:
         """The readings (places) that start from the same state."""
         column = codes[:, self.space.column("initial_state")]
-        for code in np.unique(column):
+        for code in distinct(column):
             initial = self.space.values["initial_state"][code]
             yield self.start(initial, row), np.flatnonzero(column == code)
 
@@ -220,6 +220,15 @@ class Bench:
             return None
         return np.linspace(0, cell.units - 1, UNITS).astype(int)
 
+    def telling_unit(self, view: View) -> int:
+        """The unit whose first step EXPECTED tells with the most digits."""
+        digits = sum(
+            np.nan_to_num(np.abs(known.values[0, 0]) / view.allowed[name][0, 0])
+            for name, known in view.course.known.items()
+            if known.values.shape[2] == self.weights.cell.units and name != "f"
+        )
+        return int(np.argmax(digits))
+
     # ---- against EXPECTED
 
     def off(
@@ -247,7 +256,7 @@ class Bench:
             given = arrays[name][:, 0]
             if codes.any():
                 given = given.copy()
-                for code in np.unique(codes[codes > 0]):
+                for code in distinct(codes[codes > 0]):
                     which = codes == code
                     given[which] = arrays[self.space.values["array"][code]][which, 0]
             yield name, given[:, told], expected[told], allowed[told]

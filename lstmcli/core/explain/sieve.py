@@ -18,11 +18,13 @@ from lstmcli.core.explain.bench import Bench, View
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.solving import Solved, fits_clipped, solve
 from lstmcli.core.explain.space import CONSTANTS, unique_rows
+from lstmcli.core.explain.stepping import single_unit_steps_alone
 
 Array = npt.NDArray[Any]
 
 LOOSE = 20.0  # tolerances by which a reading may be off while it is still searched
 CHUNK = 1000  # readings stepped at once: more leave the cache
+MANY = 16_000  # the same of a single unit
 FEW = 24  # readings that are not worth dropping one by one
 LONGEST = 12  # steps after which what is left is run as a whole
 """Rounding grows from step to step; dropping readings late could drop the true one."""
@@ -175,10 +177,27 @@ class Sieve:
                 continue  # nothing known of the first step
             for start, n in self.bench.starts(codes[of_view], view.row):
                 which = of_view[n]
-                for at in range(0, len(which), 4 * CHUNK):
-                    part = which[at : at + 4 * CHUNK]
+                left = self._seen_by_one(codes, which, view, start)
+                keep[which] = False
+                for at in range(0, len(left), 4 * CHUNK):
+                    part = left[at : at + 4 * CHUNK]
                     keep[part] = self._passes(codes[part], view, start, units)
         return np.flatnonzero(keep)
+
+    def _seen_by_one(
+        self, codes: Array, which: Array, view: View, start: tuple[Array, Array] | None
+    ) -> Array:
+        """Which of many readings (places) one unit does not rule out, and those it cannot judge."""
+        if len(which) < CHUNK or not single_unit_steps_alone(self.bench.weights.cell):
+            return which
+        is_open = np.isnan(np.array(Constants.of(self.space, codes[which]))).any(axis=0)
+        closed = which[~is_open]
+        one = np.array([self.bench.telling_unit(view)])
+        left = [which[is_open]]
+        for at in range(0, len(closed), MANY):
+            part = closed[at : at + MANY]
+            left.append(part[self._passes(codes[part], view, start, one)])
+        return np.concatenate(left)
 
     def _passes(
         self, codes: Array, view: View, start: tuple[Array, Array] | None, units: Array | None

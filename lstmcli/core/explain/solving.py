@@ -24,7 +24,7 @@ from lstmcli.core.explain.refining import (
     levenberg_marquardt,
     residuals,
 )
-from lstmcli.core.explain.space import CONSTANTS
+from lstmcli.core.explain.space import CONSTANTS, distinct
 
 Array = npt.NDArray[Any]
 
@@ -66,7 +66,7 @@ def solve(
     kinds = (open_ * np.array([[1], [2], [4]])).sum(axis=0)
     kept = [np.zeros(0, int)]
     found = [np.zeros((3, 0))]
-    for kind in np.unique(kinds):
+    for kind in distinct(kinds):
         which = np.flatnonzero(kinds == kind)
         unknown = tuple(k for k in range(3) if kind & (1 << k))
         if len(unknown) > MOST_OPEN:
@@ -178,7 +178,7 @@ def _started(task: Task) -> tuple[Array, Array]:
     worth = np.arange(len(task.codes))
     if len(worth) > MOST_LATE:
         places, _, cost = _gridded(thin, SPARSE)
-        worth = np.unique(places[np.argsort(cost)[:MOST_LATE]])
+        worth = distinct(places[np.argsort(cost)[:MOST_LATE]])
     places, values, _ = _gridded(thin.some(worth), 1)
     return worth[places], values
 

@@ -207,6 +207,11 @@ class Space:
         return [values[code] for code in codes[:, self.column(name)]]
 
 
+def distinct(codes: Array) -> Array:
+    """The distinct ones of small numbers that are not negative, in order; quick."""
+    return np.flatnonzero(np.bincount(codes))
+
+
 def unique_rows(keys: Array, known: Array | None = None) -> Array:
     """Places of the first of each key, in order; without the keys already known."""
     _, first = np.unique(keys, return_index=True)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lstmcli.core.activations import activation
 from lstmcli.core.explain.constants import Constants
+from lstmcli.core.explain.space import distinct
 from lstmcli.core.explain.weights import Weights
 from lstmcli.core.model import Cell
 
@@ -332,7 +333,7 @@ def _groups(values: Array) -> Groups:
     first = values[0] if len(values) else 0
     if (values == first).all():
         return [(int(first), slice(None))]
-    return [(int(v), np.flatnonzero(values == v)) for v in np.unique(values)]
+    return [(int(v), np.flatnonzero(values == v)) for v in distinct(values)]
 
 
 def _clip(limits: Array) -> Array | None:

@@ -24,6 +24,9 @@ Decoder = Callable[[Mapping[str, Any]], Cell]
 
 IDENTITY = (0, 1, 2, 3)
 
+_OF_A_MATRIX = ("interleaved", "rows", "transposed")
+_OF_A_BIAS = ("interleaved", "bias_gates", "bias")
+
 
 def permutation(assumed: str, order: str) -> tuple[int, ...]:
     """Which block, decoded in the assumed order, each home gate is in another order.
@@ -47,6 +50,7 @@ class Weights:
         self._biases: dict[bytes, int] = {}
         self.biases: list[Array] = []  # each (4, H)
         self._found: dict[tuple[Any, ...], int] = {}
+        self._tables: dict[Callable[..., int], Array] = {}
 
     def _changed(self, **settings: Any) -> Cell:
         first = {name: self.space.values[name][0] for name in settings}
@@ -118,28 +122,25 @@ class Weights:
 
     def places(self, codes: Array) -> tuple[Array, Array, Array]:
         """For rows of codes: the places of kernel, recurrent kernel and bias, each (n,)."""
-        take = self.space.column
-        matrix = codes[:, [take("interleaved"), take("rows"), take("transposed")]]
-        vector = codes[:, [take("interleaved"), take("bias_gates"), take("bias")]]
-        values = self.space.values
-        names = ("interleaved", "rows", "transposed")
-        kinds, of_kind = _distinct(matrix)
-        said = [tuple(values[n][c] for n, c in zip(names, k, strict=True)) for k in kinds]
-        kernel = np.array([self.kernel(*each) for each in said])[of_kind]
-        recurrent = np.array([self.recurrent(*each) for each in said])[of_kind]
-        names = ("interleaved", "bias_gates", "bias")
-        kinds, of_kind = _distinct(vector)
-        said = [tuple(values[n][c] for n, c in zip(names, k, strict=True)) for k in kinds]
-        bias = np.array([self.bias(*each) for each in said])[of_kind]
-        return kernel, recurrent, bias
+        return (
+            self._looked_up(self.kernel, _OF_A_MATRIX, codes),
+            self._looked_up(self.recurrent, _OF_A_MATRIX, codes),
+            self._looked_up(self.bias, _OF_A_BIAS, codes),
+        )
 
-
-def _distinct(rows: Array) -> tuple[Array, Array]:
-    """The distinct rows, and for each row which it is."""
-    radix = np.array([1, 64, 4096])
-    keys = rows.astype(np.int64) @ radix
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    return rows[first], inverse.reshape(-1)
+    def _looked_up(self, find: Callable[..., int], names: tuple[str, ...], codes: Array) -> Array:
+        """The places of one tensor, from a table by the codes that choose it; filled on demand."""
+        values = [self.space.values[name] for name in names]
+        if find not in self._tables:
+            self._tables[find] = np.full([len(v) for v in values], -1)
+        table = self._tables[find]
+        at = tuple(codes[:, self.space.column(name)] for name in names)
+        places: Array = table[at]
+        if (missing := np.flatnonzero(places < 0)).size:
+            for key in {tuple(int(code[n]) for code in at) for n in missing}:
+                table[key] = find(*(v[k] for v, k in zip(values, key, strict=True)))
+            places = table[at]
+        return places
 
 
 def _place(matrix: Array, known: list[Array]) -> int:
