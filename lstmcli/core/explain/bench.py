@@ -17,6 +17,7 @@ import numpy.typing as npt
 from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Course, Expected, Known, course
+from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import COLUMNS, Change, Space, distinct
 from lstmcli.core.explain.stepping import Batch, products_of, single_unit_steps_alone
 from lstmcli.core.explain.weights import Decoder, Weights
@@ -26,6 +27,8 @@ from lstmcli.core.names import HOME
 Array = npt.NDArray[Any]
 
 UNITS = 12  # of a first step: enough to tell any two readings apart
+FEW = 500  # readings that are kept as made ready,
+KEPT = 50  # and so many of such sets
 
 _VIEW = ("layout", "reverse", "flip_output", "lengths")
 
@@ -109,6 +112,7 @@ class Bench:
         self.weights = Weights(decoder, self.space)
         self.steps = len(first.x)
         self._views: dict[tuple[Any, ...], View] = {}
+        self._kept: dict[tuple[Any, ...], Readings] = {}
 
     def _idle(self, cell: Cell, first: Layout) -> Iterator[str]:
         """Columns that cannot matter here."""
@@ -202,7 +206,18 @@ class Bench:
         dtype: Any = np.float64,
     ) -> Batch:
         """Readings of one view and one start, before the first step."""
-        return Batch(self.weights, codes, constants, start, 1, units, dtype)
+        return Batch(self._readings(codes, units, dtype), constants, start, 1)
+
+    def _readings(self, codes: Array, units: Array | None, dtype: Any) -> Readings:
+        """Few readings are kept: constants are refined by stepping the same ones many times."""
+        if len(codes) > FEW:
+            return Readings(self.weights, codes, units, dtype)
+        key = (codes.tobytes(), None if units is None else units.tobytes(), np.dtype(dtype).char)
+        if key not in self._kept:
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            self._kept[key] = Readings(self.weights, codes, units, dtype)
+        return self._kept[key]
 
     def advance(self, batch: Batch, view: View, step: int) -> dict[str, Array]:
         """One step of a batch over the inputs of a view."""

@@ -12,6 +12,7 @@ from lstmcli.core.explain.bench import Bench
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Expected, course
 from lstmcli.core.explain.evidence import codes_of, constants_of
+from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import Changes
 from lstmcli.core.explain.stepping import Batch, products_of
 
@@ -40,7 +41,7 @@ def forced_run(bench: Bench, changes: Changes, expected: Expected) -> Mapping[st
     codes = codes_of(bench, settings)[None]
     constants = Constants(*constants_of(bench, settings)[:, None])
     h = way.known["h"].values
-    batch = Batch(bench.weights, codes, constants, None, rows)
+    batch = Batch(Readings(bench.weights, codes), constants, None, rows)
     if bench.state is not None and how.initial_state != "zero":
         first = bench.state[::-1] if how.initial_state == "swapped" else bench.state
         batch.restart(first[0][None], first[1][None])

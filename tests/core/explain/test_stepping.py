@@ -11,6 +11,7 @@ from lstmcli.core.explain.bench import Bench, Layout
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import SINGLE
+from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import spelled_out
 from lstmcli.core.explain.stepping import Batch, products_of
 from lstmcli.core.model import Model, as_time_major
@@ -86,7 +87,8 @@ def check(case: str) -> None:
     for row, settings in zip(codes, changes, strict=True):
         for change in sorted(singles[k] for k in settings.items() if k in singles):
             np.copyto(row, space.table[change], where=space.table[change] >= 0)
-    batch = Batch(bench.weights, codes, Constants.of(space, codes).settled(), (h, c), rows)
+    constants = Constants.of(space, codes).settled()
+    batch = Batch(Readings(bench.weights, codes), constants, (h, c), rows)
     backwards = model.convention.reverse or model.convention.go_backwards
     flipped = (backwards and not model.convention.go_backwards) != model.convention.flip_output
     steps = major[::-1] if backwards else major
