@@ -17,6 +17,7 @@ import numpy.typing as npt
 from lstmcli.core.explain.bench import UNITS, Bench, View
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.refining import (
+    FAR,
     ROUNDS,
     Start,
     Task,
@@ -104,6 +105,8 @@ def _where_it_shows(task: Task) -> tuple[Array, Array]:
 def at_a_step(task: Task) -> tuple[Array, Array]:
     """Places of the readings whose constants bring a task's steps back, and these (3, m)."""
     places, values = _started(task)
+    if not places.size:
+        return places, values
     tuned, off = levenberg_marquardt(task.some(places), values)
     return _winners(places, tuned, off)
 
@@ -207,9 +210,12 @@ def _best_points(task: Task, sparse: int) -> tuple[Array, Array, Array]:
     for d, k in enumerate(task.unknown):
         values[k] = points[:, :, d].reshape(-1)
     cost = cost_of(residuals(task.some(np.repeat(np.arange(m), s)), values))
-    best = np.argsort(cost.reshape(m, s), axis=1)[:, : STARTS[len(grids) - 1]]  # (m, k)
-    places = (np.arange(m)[:, None] * s + best).reshape(-1)
-    return np.repeat(np.arange(m), best.shape[1]), values[:, places], cost[places]
+    of_each = cost.reshape(m, s)
+    # where all of the grid gives the same, as a forget bias at step 0, none of it helps
+    shows = np.flatnonzero((of_each != of_each[:, :1]).any(axis=1) | (of_each[:, 0] >= FAR**2))
+    best = np.argsort(of_each[shows], axis=1)[:, : STARTS[len(grids) - 1]]  # (m, k)
+    places = (shows[:, None] * s + best).reshape(-1)
+    return np.repeat(shows, best.shape[1]), values[:, places], cost[places]
 
 
 def _grid(task: Task, k: int) -> Array:
