@@ -21,6 +21,7 @@ Start = tuple[Array, Array] | None
 FAR = 1e6  # tolerances beyond which it does not matter how far off a number is
 ROUNDS = 12
 PATIENCE = 4  # rounds without a gain worth the name
+LITTLE = 0.01  # of the cost: a step that promises no more is the last
 
 
 class Task(NamedTuple):
@@ -80,7 +81,7 @@ def levenberg_marquardt(task: Task, values: Array, rounds: int = ROUNDS) -> tupl
         if not active.size:
             break
         some = task.some(active)
-        moved, length = _moved(some, values[:, active], now[active], damping[active])
+        moved, hope = _moved(some, values[:, active], now[active], damping[active])
         then = residuals(some, moved)
         was, will = cost[active], cost_of(then)
         better = will < was
@@ -88,12 +89,12 @@ def levenberg_marquardt(task: Task, values: Array, rounds: int = ROUNDS) -> tupl
         now[active[better]], cost[active[better]] = then[better], will[better]
         damping[active] *= np.where(better, 0.1, 10)
         stuck[active] = np.where(will < 0.95 * was, 0, stuck[active] + 1)
-        active = active[(stuck[active] < PATIENCE) & (length > 1e-12)]
+        active = active[(stuck[active] < PATIENCE) & (hope > LITTLE * was)]
     return values, np.abs(now).max(axis=1)
 
 
 def _moved(task: Task, values: Array, now: Array, damping: Array) -> tuple[Array, Array]:
-    """The constants after a step, and the length of the step (n,)."""
+    """The constants after a step, and what it should take off the cost, (n,)."""
     unknown = list(task.unknown)
     slopes = _slopes(task, values)  # each (n, E)
     gain = np.stack([(s * now).sum(axis=1) for s in slopes], axis=1)  # (n, d)
@@ -106,7 +107,8 @@ def _moved(task: Task, values: Array, now: Array, damping: Array) -> tuple[Array
     for k in unknown:
         if CONSTANTS[k] != "forget_bias":
             moved[k] = np.maximum(moved[k], 0.5 * values[k])  # a bound stays above 0
-    return moved, np.abs(step).max(axis=1)
+    hope: Array = (gain * step).sum(axis=1)
+    return moved, hope
 
 
 def _damped(square: Array, gain: Array, damping: Array) -> Array:
