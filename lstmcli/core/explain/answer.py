@@ -9,12 +9,13 @@ import numpy as np
 from lstmcli.core.explain import decisions, words
 from lstmcli.core.explain.question import Prepared, Question, prepare
 from lstmcli.core.explain.result import Explanation
-from lstmcli.core.explain.search import Progress, quiet
+from lstmcli.core.explain.search import LEVELS, Progress, quiet
 from lstmcli.core.explain.several import explain_network
 from lstmcli.core.explain.solver import Solver
 from lstmcli.errors import UserError
 
 MOST_PLACES = 8  # in which EXPECTED is searched for, of all in which it can lie
+NEARER = 3.0  # times: then a place is likelier than one that is met more often
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
@@ -70,15 +71,29 @@ def _explained(prepared: Prepared, progress: Progress) -> Explanation:
 
 def _searched(solvers: list[Solver], progress: Progress) -> Explanation:
     """The first placement of EXPECTED that a reading fits; else the one that comes nearest."""
+    nearest = solvers
     if len(solvers) > 1:
-        solvers = sorted(solvers, key=lambda solver: solver.closest)
-        for solver in solvers[:MOST_PLACES]:
+        nearest = sorted(solvers, key=lambda solver: solver.closest)
+        for solver in nearest[:MOST_PLACES]:
             if (explanation := solver.solve(progress, levels=1)) is not None:
                 return explanation
-    best, *others = solvers
-    if (explanation := best.solve(progress)) is not None:
-        return explanation
-    for solver in others[:1]:
-        if solver.quick and (explanation := solver.solve(progress, levels=2)) is not None:
+    for solver, levels in _worth(nearest, solvers):
+        if (explanation := solver.solve(progress, levels)) is not None:
             return explanation
-    return best.none()
+    return nearest[0].none()
+
+
+def _worth(nearest: list[Solver], likeliest: list[Solver]) -> list[tuple[Solver, int]]:
+    """The places that are searched for several changes, and for how many at once.
+
+    Last states take long, so only one such place is: the likeliest, or one that is much nearer.
+    """
+    quick = [solver for solver in nearest if solver.quick]
+    late = [solver for solver in nearest if not solver.quick]
+    if len(late) > 1:
+        first = next(solver for solver in likeliest if not solver.quick)
+        late = [late[0] if late[0].closest * NEARER < first.closest else first]
+    last = [(solver, LEVELS) for solver in late]
+    if not nearest[0].quick:
+        return last + [(solver, 2) for solver in quick[:1]]
+    return [(quick[0], LEVELS), *((solver, 2) for solver in quick[1:2]), *last]

@@ -50,6 +50,7 @@ class Outcome:
     tried: int
     allowance: Allowance
     untried: list[str] = field(default_factory=list)
+    depth: int = LEVELS  # changes at once that were tried
 
 
 def search(
@@ -71,16 +72,19 @@ def search(
     sieve = Sieve(bench)
     looser: list[Answer] = []
     untried: list[str] = []
+    depth = 0
 
     def outcome(answers: list[Answer], allowance: Allowance) -> Outcome:
-        return Outcome(_ranked(answers, bench), sieve.tried, allowance, untried)
+        return Outcome(_ranked(answers, bench), sieve.tried, allowance, untried, depth)
 
     for size in range(1, levels + 1):
         sieve.tick = _ticking(progress, size, levels)
         sieve.tick(0)
-        if (reason := sieve.too_much(size)) is not None:
+        if (reason := sieve.left_out(size)) is not None:
             untried.append(reason)
+        if not sieve.tells(size):
             break
+        depth = size
         answers = _judged(bench, judge, sieve.level(size), allowances[-1], endings)
         if size == 1:
             ended = [Answer((e,), judge((e,), allowances[-1])) for e in endings]

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench, View
 from lstmcli.core.explain.constants import Constants
+from lstmcli.core.explain.ranking import prior
 from lstmcli.core.explain.solving import Solved, fits_clipped, solve
-from lstmcli.core.explain.space import CONSTANTS, unique_rows
+from lstmcli.core.explain.space import CONSTANTS, SOLVE, unique_rows
 from lstmcli.core.explain.stepping import single_unit_steps_alone
 
 Array = npt.NDArray[Any]
@@ -32,6 +33,7 @@ LONGEST = 12  # steps after which what is left is run as a whole
 
 LATE = 8  # unknown first steps from which on readings are stepped in float32, twice as quick,
 LATE_SLACK = 1e-5  # and held to this, times LOOSE
+COMMON = 5.0  # what stands no lower down the list of suspects: such triples are stepped on anyhow
 ODD = ("tanh", "identity", "relu")
 """Output activations through which a bound on c brings h nearer to 0."""
 
@@ -98,13 +100,22 @@ class Sieve:
 
     # ---- a level
 
-    def too_much(self, size: int) -> str | None:
-        """Why readings of so many changes are not tried, if they would take too long."""
+    def left_out(self, size: int) -> str | None:
+        """Which readings of so many changes are not tried, and why; None if all are."""
         if size < 3 or not self.bench.late:
             return None
+        rare = "" if self.tells(size) else ", even the common ones"
         return (
-            "three changes at once: EXPECTED does not hold the first step, which tells most apart"
+            f"three changes at once{rare or ' but the common ones'}: EXPECTED does not hold the "
+            f"first step, which tells most apart"
         )
+
+    def tells(self, size: int) -> bool:
+        """Whether EXPECTED holds enough numbers for so many changes to be worth a try."""
+        if size < 3 or not self.bench.late:
+            return True
+        expected = next(iter(self.bench.layouts.values())).expected
+        return expected.distinct(self.bench.allowance.of) > size
 
     def level(self, size: int) -> Found:
         """The readings of so many changes that are left when the steps have been seen."""
@@ -126,7 +137,7 @@ class Sieve:
     def _visible_sets(self, size: int) -> Array:
         """Sets of changes that the first step can see, and that survive it."""
         if size not in self._survivors:
-            sets = self.space.sets(size, self._visible_with_constant(size))
+            sets = self.space.sets(size, self._worth(size))
             codes = self.space.codes(sets)
             sets, codes = self._sensible(sets, codes)
             if size > 2:  # of three changes that a first step sees, none is an open constant
@@ -139,6 +150,13 @@ class Sieve:
                 sets = sets[self._pass_first_step(codes)]
             self._survivors[size] = sets
         return self._survivors[size]
+
+    def _worth(self, size: int) -> Array:
+        """The singles that sets of so many changes are made of."""
+        if size < 3 or not self.bench.late:
+            return self._visible_with_constant(size)
+        common = [s.value != SOLVE and prior(s) <= COMMON for s in self.space.singles]
+        return self._visible[np.array(common)[self._visible]]
 
     def _visible_with_constant(self, size: int) -> Array:
         """The visible singles; with two of them or more, a forget bias that i = 1 - f shows."""

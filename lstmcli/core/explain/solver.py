@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Solver:
         """Whether EXPECTED holds the first step, so that a search is short."""
         return not self.bench.late
 
-    @property
+    @cached_property
     def closest(self) -> float:
         """How near any single reading comes to EXPECTED as it is laid here."""
         return closest(self.bench)
@@ -110,7 +111,7 @@ class Solver:
             self._endings(),
         )
         self.tried = max(self.tried, outcome.tried)
-        self.untried = outcome.untried
+        self.untried, self.depth = outcome.untried, outcome.depth
         return self._explained(outcome) if outcome.answers else None
 
     def _endings(self) -> list[Change]:
@@ -239,7 +240,7 @@ class Solver:
             self._settings(()),
             measured=self.judge((), self.prepared.allowances[-1]),
             tried=self.tried,
-            depth=2 if self.bench.late else 3,
+            depth=self.depth,
             nearest=tuple(self._near(n) for n in near),
             laid=self.expected.words,
             untried=(*self.untried, *decisions.NOT_SEARCHED),
@@ -248,6 +249,7 @@ class Solver:
         )
 
     untried: Sequence[str] = ()
+    depth = 3
 
     def _near(self, answer: Answer) -> Near:
         return Near(self._changed(answer.changes), answer.verdict)
