@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lstmcli.core.blas import one_thread
 from lstmcli.core.explain import decisions, words
 from lstmcli.core.explain.question import Prepared, Question, prepare
 from lstmcli.core.explain.result import Explanation
@@ -26,7 +27,8 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     UserError
         if EXPECTED is no array of a run over these inputs.
     """
-    with np.errstate(all="ignore"):  # readings that are wrong may overflow, and are meant to
+    # readings that are wrong may overflow, and are meant to
+    with np.errstate(all="ignore"), one_thread():
         prepared = prepare(question)
         explanation = _explained(prepared, progress)
     if explanation.verdict == "none" and not prepared.all_zero:
