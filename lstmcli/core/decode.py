@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.model import Cell
 from lstmcli.core.names import HOME
+from lstmcli.core.spelling import reshaped
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -176,7 +177,7 @@ class _Decoder:
         if isinstance(matrix, Mapping) or matrix.ndim != 2 or 0 in matrix.shape:
             shape = "in pieces" if isinstance(matrix, Mapping) else matrix.shape
             raise self._error(f"the {_words(role)} is {shape}; an LSTM's has two axes, none empty")
-        return matrix
+        return matrix.reshape(matrix.shape[::-1]).T if reshaped(self.how, role) else matrix
 
     def _per_gate(self, role: str) -> Array:
         """(4, H, K) of one tensor a gate; they lie as the row says, or as a width P < H shows."""
@@ -302,6 +303,8 @@ class _Decoder:
                 "none": zero,
                 "input_only": own,
                 "recurrent_only": recurrent,
+                "input_twice": 2 * own,
+                "recurrent_twice": 2 * recurrent,
             }[self.how.bias]
 
     def _dtype(self) -> np.dtype[Any]:

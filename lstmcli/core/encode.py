@@ -13,7 +13,7 @@ from lstmcli.core.conventions import Convention
 from lstmcli.core.decode import Tensors, from_blocks
 from lstmcli.core.model import Cell
 from lstmcli.core.names import HOME
-from lstmcli.core.spelling import gates_apart
+from lstmcli.core.spelling import gates_apart, reshaped
 
 Array = npt.NDArray[Any]
 Held = dict[str, "Array | Mapping[str, Array]"]
@@ -83,6 +83,9 @@ class _Encoder:
         held |= {role: a for role in LONE if (a := getattr(self.cell, role)) is not None}
         states = {role: a for role in INITIAL if (a := getattr(self.cell, role)) is not None}
         held |= {role: np.atleast_2d(a) for role, a in states.items()}  # (1, H) or (B, H)
+        for role, a in held.items():
+            if isinstance(a, np.ndarray) and reshaped(self.how, role):
+                held[role] = a.T.reshape(a.shape)
         return {role: _contiguous(a) for role, a in held.items() if role in self.how.roles}
 
     # ---- kernels

@@ -78,7 +78,11 @@ def _kernels(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
         verb = _transposed(own, how).replace(" and", ":") or ": the two parts change places"
     yield Step("kernels", f"{' and '.join(before)} -> {' and '.join(after)}{verb}")
     if own.transposed != how.transposed:
-        yield Step("blocks", "each gate's block of a matrix is stored transposed on one side")
+        done = (
+            "stored transposed" if "reshaped" not in own.transposed + how.transposed else "reshaped"
+        )
+        what = "a matrix" if done == "reshaped" else "each gate's block of a matrix"
+        yield Step("blocks", f"{what} is {done} on one side")
 
 
 def _transposed(own: Convention, how: Convention) -> str:
@@ -111,7 +115,7 @@ def _name(row: Convention, role: str) -> str:
 
 def _biases(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
     before, after = (_bias_names(row) for row in (own, how))
-    if own.bias in ("input_only", "recurrent_only", "none", "twice"):
+    if own.bias != "once":
         text = f"{own.bias.replace('_', ' ')} of {' + '.join(before)}"
     else:
         text = " + ".join(before)

@@ -30,6 +30,16 @@ def role_in_words(role: str) -> str:
     return "kernel [x; h]" if role == "fused" else role.replace("_", " ")
 
 
+def reshaped(how: Convention, role: str) -> bool:
+    """Whether a whole matrix was reshaped to its axes exchanged, where it had to be transposed."""
+    roles = {
+        "reshaped_kernel": ("kernel",),
+        "reshaped_recurrent": ("recurrent_kernel",),
+        "reshaped_both": ("kernel", "recurrent_kernel", "fused"),
+    }
+    return role in roles.get(how.transposed, ())
+
+
 def gates_apart(row: Convention) -> bool:
     """Whether each gate has tensors of its own, so that there is no order of gates."""
     return "{gate}" in row.tensors.get("kernel", "") or any("." in role for role in row.numbered)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lstmcli.core.conventions import CONVENTIONS, Convention
-from lstmcli.core.decode import fold_weight_norm
-from lstmcli.core.encode import folded
+from lstmcli.core.decode import decode, fold_weight_norm
+from lstmcli.core.encode import encode, folded
 from lstmcli.core.fitting import fitted, needed_settings
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.naming import named_tensors, prefix_form
@@ -353,3 +353,22 @@ def test_what_no_tensor_says_is_told(name: str, layers: Layers, needed: dict[str
 
 RUN = ("activation", "recurrent_activation", "output_activation", "coupled", "cell_clip",
        "gate_clip", "projection_clip", "forget_bias")  # fmt: skip
+
+
+@pytest.mark.parametrize("which", ["reshaped_kernel", "reshaped_recurrent", "reshaped_both"])
+def test_a_reshaped_matrix_comes_back(which: str) -> None:
+    rng = np.random.default_rng(3)
+    for name in ("tf1", "pytorch"):
+        how = replace(CONVENTIONS[name], transposed=which)
+        kernel, recurrent = rng.normal(size=(4, 3, 5)), rng.normal(size=(4, 3, 3))
+        cell = Cell(kernel, recurrent, rng.normal(size=(4, 3)), convention=how)
+        tensors = encode(cell, how)
+        again = decode(tensors, how, "here")
+        assert np.array_equal(again.kernel, cell.kernel)
+        assert np.array_equal(again.recurrent_kernel, cell.recurrent_kernel)
+        told = which == "reshaped_both" or name == "pytorch"
+        plain = decode(tensors, CONVENTIONS[name], "here")
+        same = np.array_equal(plain.kernel, cell.kernel) and np.array_equal(
+            plain.recurrent_kernel, cell.recurrent_kernel
+        )
+        assert same != told

@@ -18,7 +18,7 @@ from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Course, Expected, Known, course
 from lstmcli.core.explain.readings import Readings
-from lstmcli.core.explain.space import COLUMNS, Change, Space, distinct
+from lstmcli.core.explain.space import COLUMNS, ONE_OF_TWO, Change, Space, distinct
 from lstmcli.core.explain.stepping import Batch, products_of, single_unit_steps_alone
 from lstmcli.core.explain.weights import Decoder, Weights
 from lstmcli.core.model import Cell
@@ -107,7 +107,9 @@ class Bench:
         idle = (*without, *self._idle(cell, first), *_idle_in_decoding(decoder, cell, how))
         barred = [] if cell.outputs == cell.units else [Change("initial_state", "swapped")]
         if np.array_equal(decoder({"bias": "input_only"}).bias, decoder({"bias": "once"}).bias):
-            barred += [Change("bias", "input_only"), Change("bias", "recurrent_only")]  # one bias
+            barred += [Change("bias", one) for one in ONE_OF_TWO]  # there is one bias
+        if np.array_equal(decoder({"transposed": "reshaped_kernel"}).kernel, cell.kernel):  # fused
+            barred += [Change("transposed", f"reshaped_{one}") for one in ("kernel", "recurrent")]
         self.space = Space(_assumed(how, next(iter(layouts))), idle, barred)
         self.weights = Weights(decoder, self.space)
         self.steps = len(first.x)

@@ -20,6 +20,7 @@ from lstmcli.core.explain.ranking import prior
 from lstmcli.core.explain.solving import Solved, fits_clipped, solve
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, unique_rows
 from lstmcli.core.explain.stepping import single_unit_steps_alone
+from lstmcli.core.explain.weights import turned
 
 Array = npt.NDArray[Any]
 
@@ -92,7 +93,7 @@ class Sieve:
         if setting == "coupled":
             return "i=1-f" not in (value, assumed["coupled"][0])
         if setting == "transposed":
-            return (value in ("kernel", "both")) == (assumed["transposed"][0] in ("kernel", "both"))
+            return turned("kernel", value) == turned("kernel", assumed["transposed"][0])
         if setting == "forget_bias":
             coupled: str = assumed["coupled"][0]
             return coupled != "i=1-f"
@@ -156,7 +157,8 @@ class Sieve:
         if size < 3 or not self.bench.late:
             return self._visible_with_constant(size)
         common = [s.value != SOLVE and prior(s) <= COMMON for s in self.space.singles]
-        return self._visible[np.array(common)[self._visible]]
+        likely: Array = self._visible[np.array(common)[self._visible]]
+        return likely
 
     def _visible_with_constant(self, size: int) -> Array:
         """The visible singles; with two of them or more, a forget bias that i = 1 - f shows."""

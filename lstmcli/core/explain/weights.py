@@ -28,6 +28,12 @@ _OF_A_MATRIX = ("interleaved", "rows", "transposed")
 _OF_A_BIAS = ("interleaved", "bias_gates", "bias")
 
 
+def turned(name: str, transposed: str) -> str:
+    """What a value of ``transposed`` does to a matrix; empty if it leaves it alone."""
+    way, _, which = transposed.rpartition("_")
+    return (way or "transposed") if which in (name, "both") else ""
+
+
 def permutation(assumed: str, order: str) -> tuple[int, ...]:
     """Which block, decoded in the assumed order, each home gate is in another order.
 
@@ -61,7 +67,7 @@ class Weights:
 
     def kernel(self, interleaved: bool, rows: str, transposed: str) -> int:
         """The place of a kernel among `kernels`."""
-        key = ("kernel", interleaved, rows, transposed in ("kernel", "both"))
+        key = ("kernel", interleaved, rows, turned("kernel", transposed))
         if key not in self._found:
             way = self._way("kernel", transposed)
             cell = self._changed(interleaved=interleaved, rows=rows, transposed=way)
@@ -70,7 +76,7 @@ class Weights:
 
     def recurrent(self, interleaved: bool, rows: str, transposed: str) -> int:
         """The place of a recurrent kernel among `recurrents`."""
-        key = ("recurrent", interleaved, rows, transposed in ("recurrent", "both"))
+        key = ("recurrent", interleaved, rows, turned("recurrent", transposed))
         if key not in self._found:
             way = self._way("recurrent", transposed)
             cell = self._changed(interleaved=interleaved, rows=rows, transposed=way)
@@ -80,8 +86,7 @@ class Weights:
     def _way(self, name: str, transposed: str) -> str:
         """The assumed transposition if it does the same to this matrix: one cell then serves."""
         assumed: str = self.space.values["transposed"][0]
-        same = (assumed in (name, "both")) == (transposed in (name, "both"))
-        return assumed if same else transposed
+        return assumed if turned(name, assumed) == turned(name, transposed) else transposed
 
     def bias(self, interleaved: bool, order: str, times: str) -> int:
         """The place of a bias among `biases`."""

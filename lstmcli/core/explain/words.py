@@ -9,7 +9,7 @@ from typing import Any
 from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.explain.ranking import lies_so, rows_that
 from lstmcli.core.explain.result import Changed, Row
-from lstmcli.core.explain.space import SOLVE, Change, Changes
+from lstmcli.core.explain.space import ONE_OF_TWO, SOLVE, Change, Changes
 from lstmcli.core.names import spaced
 
 _NAMES = {
@@ -49,8 +49,13 @@ _IN_WORDS: Mapping[tuple[str, Any], str] = {
     ("transposed", "kernel"): "transposed in the kernel",
     ("transposed", "recurrent"): "transposed in the recurrent kernel",
     ("transposed", "both"): "transposed in both kernels",
+    ("transposed", "reshaped_kernel"): "the kernel reshaped",
+    ("transposed", "reshaped_recurrent"): "the recurrent kernel reshaped",
+    ("transposed", "reshaped_both"): "reshaped as a whole",
     ("bias", "input_only"): "b_ih alone",
     ("bias", "recurrent_only"): "b_hh alone",
+    ("bias", "input_twice"): "b_ih twice",
+    ("bias", "recurrent_twice"): "b_hh twice",
     ("go_backwards", True): "yes",
     ("go_backwards", False): "no",
     ("coupled", "none"): "not coupled",
@@ -136,7 +141,7 @@ def found_of(change: Changed) -> str:
 
 def assumed_of(change: Changed) -> str:
     """What was assumed, as the table has it."""
-    if change.found in ("input_only", "recurrent_only"):  # there are two, and both were added
+    if change.found in ONE_OF_TWO:  # there are two, and both were added
         return "b_ih + b_hh"
     return value_of(change.setting, change.assumed)
 
@@ -190,11 +195,19 @@ _CLAUSES: Mapping[tuple[str, Any], str] = {
     ("transposed", "kernel"): "each block of the kernel is transposed",
     ("transposed", "recurrent"): "each block of the recurrent kernel is transposed",
     ("transposed", "both"): "each block of both kernels is transposed",
+    ("transposed", "reshaped_kernel"): "the kernel is reshaped where it has to be transposed",
+    (
+        "transposed",
+        "reshaped_recurrent",
+    ): "the recurrent kernel is reshaped where it has to be transposed",
+    ("transposed", "reshaped_both"): "the kernels are reshaped where they have to be transposed",
     ("bias", "once"): "the bias is added once",
     ("bias", "twice"): "the bias is added twice",
     ("bias", "none"): "the bias is left out",
     ("bias", "input_only"): "only b_ih, the input's bias, is added",
     ("bias", "recurrent_only"): "only b_hh, the recurrent bias, is added",
+    ("bias", "input_twice"): "b_ih, the input's bias, is added twice and b_hh not at all",
+    ("bias", "recurrent_twice"): "b_hh, the recurrent bias, is added twice and b_ih not at all",
     ("activation", None): "the candidate and the output go through {value}",
     ("recurrent_activation", None): "the gates go through a {value}",
     ("output_activation", None): "the output goes through {value}",
@@ -251,6 +264,8 @@ _HAVE_ACTIVATION = {
 _WHO = {
     ("bias", "input_only"): "code that forgot b_hh",
     ("bias", "recurrent_only"): "code that forgot b_ih",
+    ("bias", "input_twice"): "code that took b_ih for b_hh too",
+    ("bias", "recurrent_twice"): "code that took b_hh for b_ih too",
     ("go_backwards", True): "Keras with go_backwards=True",
     ("state", "reset"): "code that forgets to hand h and c on",
     ("initial_state", "zero"): "code that leaves the given state out",
@@ -272,6 +287,8 @@ def who(setting: str, value: Any, assumed: Convention, cell: str = "") -> str:
     """Which rows of the table do it that way, or what slip of the code does."""
     if setting == "reverse" and cell.endswith("_reverse"):
         return "every framework" if value else "code that runs both directions forward"
+    if str(value).startswith("reshaped"):
+        return "code that calls reshape, not transpose"
     if (setting, value) in _WHO:
         return _WHO[setting, value]
     names = rows_that(setting, value)
@@ -333,6 +350,8 @@ def why_hidden(changes: Sequence[Changed], first_step: int | None) -> str:
 
 def _hides(change: Changed) -> str:
     plain = change.setting.rpartition(".")[2]
+    if plain == "transposed" and str(change.found).startswith("reshaped"):
+        return "A reshaped matrix has the shape of a transposed one"
     if plain == "transposed" and change.found in ("kernel", "both"):
         return "A block can be read along either axis: both readings have one shape"
     of_sense = _BY_SENSE[change.sense][3] if change.sense else ""

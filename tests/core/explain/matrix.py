@@ -38,6 +38,9 @@ SINGLES = [
     Row("transposed-both", {"transposed": "both"}, ("keras#9463", "keras#11785")),
     Row("transposed-both-square", {"transposed": "both"}, ("keras!8307",), {"square": True}),
     Row("transposed-kernel-square", {"transposed": "kernel"}, (), {"square": True}),
+    Row("reshaped", {"transposed": "reshaped_both"}),
+    *(Row(f"reshaped-{one}", {"transposed": f"reshaped_{one}"}, (), {"two_biases": True})
+      for one in ("kernel", "recurrent", "both")),
     Row("forget-0", {"forget_bias": 0.0}, (SEED, "tensorflow#14223", "apple/coremltools#309")),
     Row("forget-2.5", {"forget_bias": 2.5}, ("clab/dynet!1097",)),
     Row("forget-minus-0.7", {"forget_bias": -0.7}, ("tyliupku/wiki2bio#2",)),
@@ -46,6 +49,8 @@ SINGLES = [
     Row("bias-input-only", {"bias": "input_only"}, ("pytorch#43000",), {"two_biases": True}),
     Row("bias-recurrent-only", {"bias": "recurrent_only"}, ("google/flax#3746",),
         {"two_biases": True}),
+    *(Row(f"bias-{one}-twice", {"bias": f"{one}_twice"}, (), {"two_biases": True})
+      for one in ("input", "recurrent")),
     Row("gates-hard-0.2", {"recurrent_activation": "hard_sigmoid_0.2"},
         ("stackoverflow 49759614", "tensorflow#47495")),
     Row("gates-hard-1/6", {"recurrent_activation": "hard_sigmoid_1_6"}, ("tensorflow#65381",)),

@@ -97,12 +97,19 @@ def outputs(
         return {name: a.swapaxes(0, 1) for name, a in turned.items()}
     H = net.units
     I = x.shape[2]
-    first = net.kernel[:I], net.kernel[I:]
-    K, R = first if how["rows"] == "xh" else (net.kernel[H:], net.kernel[:H])
+    turned_blocks = how.get("transposed", "none")
+    whole = net.kernel
+    if turned_blocks == "reshaped_both" and net.recurrent_bias is None:  # one matrix, one reshape
+        whole = whole.reshape(4 * H, -1).T
+    K, R = (whole[:I], whole[I:]) if how["rows"] == "xh" else (whole[H:], whole[:H])
+    if net.recurrent_bias is not None:  # kept as (4H, I) and (4H, H)
+        if turned_blocks in ("reshaped_kernel", "reshaped_both"):
+            K = np.ascontiguousarray(K.T).reshape(I, 4 * H)
+        if turned_blocks in ("reshaped_recurrent", "reshaped_both"):
+            R = np.ascontiguousarray(R.T).reshape(H, 4 * H)
     inter = bool(how.get("interleaved"))
     k = gates_of(K, how.get("kernel_gates", how["gates"]), inter)
     r = gates_of(R, how.get("recurrent_gates", how["gates"]), inter)
-    turned_blocks = how.get("transposed", "none")
     if turned_blocks in ("kernel", "both"):
         k = {gate: np.ascontiguousarray(m).reshape(H, -1).T for gate, m in k.items()}
     if turned_blocks in ("recurrent", "both"):
@@ -128,6 +135,8 @@ def biases(net: Net, times: str) -> Array:
         "none": 0 * net.bias,
         "input_only": net.bias,
         "recurrent_only": other,
+        "input_twice": net.bias + net.bias,
+        "recurrent_twice": other + other,
     }[times]
 
 

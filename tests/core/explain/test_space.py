@@ -35,7 +35,9 @@ def test_every_value_of_every_setting_is_there() -> None:
         by_setting.setdefault(setting, set()).add(value)
     assert len(by_setting["gates"]) == len(by_setting["recurrent_gates"]) == 23
     assert by_setting["forget_bias"] == {0.0, SOLVE}
-    assert by_setting["transposed"] == {"kernel", "recurrent", "both"}
+    assert by_setting["transposed"] == {
+        "kernel", "recurrent", "both", "reshaped_kernel", "reshaped_recurrent", "reshaped_both"
+    }  # fmt: skip
     assert by_setting["array"] == set("cifgo")
     assert "tanh" in by_setting["output_activation"], "beside a changed activation"
 
