@@ -27,6 +27,8 @@ from lstmcli.loading import Named, checked, only_one_stdin, read_named, reader
 
 Array = npt.NDArray[Any]
 
+WHOLE_TRACE = "trace.npz"  # what holds the arrays of each layer
+
 __all__ = ["Explanation", "as_json", "explain", "explain_files"]
 
 
@@ -181,7 +183,7 @@ def _command(
     shown = changed.pop("array", None)
     options = option_words({**settings, **spelled_out(changed, given)})
     if shown is not None:
-        options += ["--show", shown]
+        options += ["-o", WHOLE_TRACE] if "." in shown else ["--show", shown]
     return shlex.join(["lstm", "run", *words, *options])
 
 

@@ -269,6 +269,8 @@ class Network:
             return self.prepared.layout
         if plain == "merge" and self.prepared.merge:
             return self.prepared.merge[0]
+        if plain == "array":
+            return "h"
         if plain == "dtype":
             return self.prepared.dtype
         if plain.endswith("_gates"):

@@ -17,7 +17,7 @@ from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import LEVELS, Progress
 from lstmcli.core.explain.solver import ALL_ZERO
-from lstmcli.core.explain.space import Changes
+from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.explain.whole import Whole
 from lstmcli.errors import UserError
 
@@ -47,10 +47,29 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
         return replace(none, remarks=(ALL_ZERO,))
     if fitting:
         return _by_base(fitting, own, progress)
+    if (lower := _lower_layer(prepared)) is not None:
+        return lower
     with one_thread():  # small products: threads would wait for each other
         found = _searched(own, others, progress)
     found = replace(found, tried=sum(n.tried for n in networks))
     return found if found.verdict != "none" else _as_read(found, prepared, own or others)
+
+
+def _lower_layer(prepared: Prepared) -> Explanation | None:
+    """EXPECTED as the output of a layer below the last, if it is that."""
+    last = len(prepared.model.layers) - 1
+    if not all(name.startswith(f"layer{last}") for name in prepared.arrays):
+        return None
+    for n in range(last):
+        held = {name.replace(f"layer{last}", f"layer{n}"): a for name, a in prepared.arrays.items()}
+        lower = replace(prepared, arrays=held, states={})
+        for network in (Network(lower, case) for case in lower.cases()):
+            verdict = network.judge(())
+            if verdict.fits:
+                proven = network.expected.distinct(network.allowance.of) >= ENOUGH
+                change = Change("array", f"layer{n}.h")
+                return network.explanation("found" if proven else "unproven", (change,), verdict)
+    return None
 
 
 def _as_read(found: Explanation, prepared: Prepared, networks: Sequence[Network]) -> Explanation:

@@ -174,6 +174,8 @@ def plainly(change: Changed) -> str:
     where = change.setting.rpartition(".")[0]
     said = _BY_SENSE[change.sense][1] if change.sense else None
     said = said or _CLAUSES.get((setting, value)) or _CLAUSES.get((setting, None))
+    if setting == "array" and "." in value:
+        said = f"the array is the output of {value.partition('.')[0]}, not of the last layer"
     if setting == "forget_bias" and value and not change.sense:
         said = "{value} is added to the forget gate"
     said = said or f"{name_of(setting)} is {{value}}"
@@ -287,6 +289,8 @@ def who(setting: str, value: Any, assumed: Convention, cell: str = "") -> str:
     """Which rows of the table do it that way, or what slip of the code does."""
     if setting == "reverse" and cell.endswith("_reverse"):
         return "every framework" if value else "code that runs both directions forward"
+    if setting == "array" and "." in value:
+        return "code that takes a lower layer's output"
     if str(value).startswith("reshaped"):
         return "code that calls reshape, not transpose"
     if (setting, value) in _WHO:

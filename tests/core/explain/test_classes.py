@@ -272,3 +272,24 @@ def test_float64_outputs_of_a_float32_run_agree_as_float32_does(tmp_path: Path) 
     explanation = Asked(tmp_path)({"forget_bias": 0.0}, lambda h: h.astype(np.float64) + 1e-12)
     assert found(explanation) == {"forget_bias": 0.0}
     assert any("as float32 does" in remark for remark in explanation.remarks)
+
+
+def test_the_output_of_a_lower_layer_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    shapes = {"ih_l0": (12, 4), "hh_l0": (12, 3), "ih_l1": (12, 3), "hh_l1": (12, 3)}
+    weights = {f"weight_{name}": rng.normal(0, 0.6, shape) for name, shape in shapes.items()}
+    weights |= {f"bias_{name}": rng.normal(0, 0.4, 12) for name in shapes}
+    net = Net(
+        np.concatenate([weights["weight_ih_l0"].T, weights["weight_hh_l0"].T]),
+        weights["bias_ih_l0"] + weights["bias_hh_l0"],
+    )
+    x = rng.normal(size=(2, 5, 4))
+    path = str(tmp_path / "w.npz")
+    np.savez(path, **{name: array.astype(np.float64) for name, array in weights.items()})  # type: ignore[arg-type]
+    truth = {"gates": "ifgo", "forget_bias": 0.0}
+    h = outputs(net, x, truth)["h"]
+    explanation = explain(path, x, h, layout="batch")
+    assert found(explanation) == {"array": "layer0.h"}
+    assert explanation.found
+    assert explanation.command.endswith("-o trace.npz")
+    assert not explain(path, x, h[:, ::-1] + 0.01, layout="batch").found
