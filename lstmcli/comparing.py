@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.core.compare import Difference, Side, compare
+from lstmcli.core.gaps import spread
 from lstmcli.core.model import Trace
+from lstmcli.core.tolerance import Numbers
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
@@ -59,7 +61,7 @@ def read_sides(
 
 def read_side(path: str, stdin: BinaryIO | None) -> Side:
     """One file, or standard input."""
-    return _side(formats.read(path, stdin))
+    return _side(formats.read(path, stdin, abbreviated=True))
 
 
 def side_of(result: Result, name: str) -> Side:
@@ -67,7 +69,7 @@ def side_of(result: Result, name: str) -> Side:
     if isinstance(result, Trace):
         return Side(name, result.members(), layout=result.layout, settings=result.settings)
     if isinstance(result, str):
-        return _side(formats.read(result))
+        return _side(formats.read(result, abbreviated=True))
     if isinstance(result, Document):
         return _side(result)
     return Side(name, {"": np.asarray(result)})
@@ -76,13 +78,22 @@ def side_of(result: Result, name: str) -> Side:
 def _side(document: Document) -> Side:
     meta = document.attributes.get("meta")
     meta = meta if isinstance(meta, dict) else None
+    arrays = {name: _as_written(document, name) for name in document.arrays}
+    units, gaps = dict(document.units), {}
+    for name, left_out in document.gaps.items():
+        if left_out.shape is None:
+            gaps[name] = left_out.before
+            continue
+        numbers = spread(Numbers(arrays[name], units[name]), left_out.before, left_out.shape)
+        arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
     return Side(
         document.source,
-        {name: _as_written(document, name) for name in document.arrays},
+        arrays,
         layout=document.layout or (meta or {}).get("layout"),
-        units=document.units,
+        units=units,
         dtypes=document.dtypes,
         settings=meta,
+        gaps=gaps,
     )
 
 

@@ -33,6 +33,8 @@ def beside(found: Derivation, trace: Trace, model: Model, other: Side) -> Deriva
     if all(line.theirs is None for line in lines):
         held = ", ".join(name or "an array without a name" for name in other.arrays)
         wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines if line.kept)
+        if any(pair.b.left_out is not None for pair in pairs.values()):
+            held += ", abbreviated, and not the numbers of this place"
         raise UserError(f"{other.name} holds {held}; a number for one of {wanted} is needed.")
     return replace(
         found,
@@ -78,6 +80,8 @@ def _beside(
             f"{pair.a.shape}."
         )
     where = place.step, place.batch, unit
+    if pair.b.left_out is not None and pair.b.left_out[where]:
+        return line
     return replace(line, theirs=pair.b.values[where], agrees=bool(pair.agrees[where]))
 
 

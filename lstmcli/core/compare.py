@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from lstmcli.core.alignment import FINAL, FINALS, STEP_ORDER, WEIGHTS, ArrayName, Pair, align
 from lstmcli.core.cases import Case, Hint
+from lstmcli.core.gaps import Before, said, shapes_like, whole
 from lstmcli.core.hints import find_hints
 from lstmcli.core.tolerance import (
     FLOAT32,
+    Mask,
     Numbers,
     Precision,
     Tolerance,
@@ -44,6 +46,7 @@ class Side:
     units: Mapping[str, Array] = field(default_factory=dict)  # of printed text: the last place
     dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not the array's own
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
+    gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints whose shape nobody told
     format: str = ""  # "npz", "text", ...
 
     def numbers(self, name: str) -> Numbers:
@@ -118,6 +121,7 @@ class ArrayDifference:
     smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
     step_errors: Array | None = None  # (T,) greatest absolute error of each step
     step_mismatches: Array | None = None  # (T,) elements out of tolerance
+    left_out: int = 0  # elements that a print left out: not compared, and no part of ``total``
 
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
@@ -131,7 +135,7 @@ class ArrayDifference:
             "max_rel": jsonable(self.max_rel),
             "max_ulp": jsonable(self.max_ulp),
             "first": self.first.to_json() if self.first else None,
-        }
+        } | ({"left_out": self.left_out} if self.left_out else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +249,38 @@ def _named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     common = [name for name in a.arrays if name in b.arrays]
     if not common:
         raise UserError(_nothing_shared(a, b))
-    return a, b, common
+    return filled(a, b, common), filled(b, a, common), common
+
+
+def filled(side: Side, other: Side, names: Iterable[str]) -> Side:
+    """A side whose abbreviated prints have the shapes of the other side's arrays.
+
+    Raises
+    ------
+    UserError
+        if they cannot have them.
+    """
+    turned = {side.layout, other.layout} == {"batch", "time"}
+    arrays, units = dict(side.arrays), dict(side.units)
+    for name in names:
+        if (before := side.gaps.get(name)) is None:
+            continue
+        shape = other.arrays[name].shape
+        numbers = whole(side.numbers(name), before, shapes_like(shape, turned))
+        if name in other.gaps or numbers is None:
+            raise UserError(_no_shape(side, other, name))
+        arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
+    return replace(side, arrays=arrays, units=units)
+
+
+def _no_shape(side: Side, other: Side, name: str) -> str:
+    """What to tell where nothing gives an abbreviated print its shape."""
+    array = f"{name} " if name else "the array "
+    shape = said(side.gaps[name], side.arrays[name].shape)
+    start = f"{side.name}: {array}is abbreviated; its shape is {shape}"
+    if name in other.gaps:
+        return f"{start}, and {other.name} is abbreviated too: nothing tells the rest."
+    return f"{start}, which {other.arrays[name].shape} of {other.name} is not."
 
 
 def _aligner(
@@ -277,8 +312,9 @@ def _with_name(side: Side, other: Side) -> Side:
         return {"h" if name == LONE else name: value for name, value in mapping.items()}
 
     return replace(
-        side, arrays=named(side.arrays), units=named(side.units), dtypes=named(side.dtypes)
-    )
+        side, arrays=named(side.arrays), units=named(side.units), dtypes=named(side.dtypes),
+        gaps=named(side.gaps),
+    )  # fmt: skip
 
 
 def _nothing_shared(a: Side, b: Side) -> str:
@@ -361,6 +397,7 @@ def _measure(pair: Pair) -> ArrayDifference:
     if agrees is None:
         return ArrayDifference(pair.name, False, shapes, shapes, pair.placed, pair.tolerance)
     absolute, relative, beyond = _errors(pair)
+    unknown = _left_out(pair)
     apart = _ulp_errors(pair, absolute)
     by_step = (1, 2) if pair.stepwise else None
     return ArrayDifference(
@@ -371,7 +408,7 @@ def _measure(pair: Pair) -> ArrayDifference:
         placed=pair.placed,
         tolerance=pair.tolerance,
         mismatched=int(agrees.size - np.count_nonzero(agrees)),
-        total=int(agrees.size),
+        total=int(agrees.size - np.count_nonzero(unknown)),
         max_abs=greatest(absolute),
         max_rel=greatest(relative),
         max_ulp=None if apart is None else _greatest_ulp(apart, absolute),
@@ -382,14 +419,24 @@ def _measure(pair: Pair) -> ArrayDifference:
         smallest_atol=limit if np.isfinite(limit := greatest(beyond)) else None,
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
         step_mismatches=np.count_nonzero(~agrees, axis=by_step) if by_step else None,
+        left_out=int(np.count_nonzero(unknown)),
     )
+
+
+def _left_out(pair: Pair) -> Mask:
+    """True where a print left the element out."""
+    unknown: Mask = np.zeros(pair.a.shape, bool)
+    for side in (pair.a, pair.b):
+        if (mask := side.left_out) is not None:
+            unknown = unknown | mask
+    return unknown
 
 
 def _errors(pair: Pair) -> tuple[Array, Array, Array]:
     """Absolute and relative error of each element, and what a tolerance has to cover of it."""
     with np.errstate(all="ignore"):
         x, y = widened(pair.a.values, pair.b.values)
-        same = x == y
+        same = (x == y) | _left_out(pair)
         if pair.tolerance.equal_nan:
             same |= np.isnan(x) & np.isnan(y)
         absolute = np.where(same, 0.0, np.abs(x - y))

@@ -25,10 +25,16 @@ def find_hints(case: Case) -> list[Hint]:
         return []
     proofs, explained = _proofs(case)
     hints = [*settings_differ(case), *proofs]
-    if explained < {pair.name for pair in case.differing}:
+    if explained < {pair.name for pair in case.differing} and not _left_out(case):
         guess = suspicion(case, {hint.code for hint in proofs})
         hints += [guess] if guess else []
     return hints
+
+
+def _left_out(case: Case) -> bool:
+    """Whether a print left numbers out: a pattern may then be that of what was printed."""
+    pairs = case.pairs.values()
+    return any(n.left_out is not None for pair in pairs for n in (pair.a, pair.b))
 
 
 def settings_differ(case: Case) -> list[Hint]:

@@ -47,6 +47,8 @@ def proves(pair: Pair, a: Numbers, b: Numbers, was_wrong: Mask | None) -> bool:
         return False
     if was_wrong is None:
         was_wrong = np.ones(b.shape, bool)
+    for unknown in (a.left_out, b.left_out):  # that agrees with anything, and tells nothing
+        was_wrong = was_wrong if unknown is None else was_wrong & ~unknown
     return distinct(b, was_wrong, pair.tolerance) >= ENOUGH
 
 

@@ -56,7 +56,7 @@ class Numbers:
     """
 
     values: Array
-    unit: Array | None = None  # same shape; None: exact
+    unit: Array | None = None  # same shape; None: exact; infinite: the print left the element out
 
     def moved(self, how: Callable[[Array], Array]) -> Numbers:
         """The same numbers after ``how`` has moved them."""
@@ -67,6 +67,14 @@ class Numbers:
         """The shape of the values."""
         return self.values.shape
 
+    @property
+    def left_out(self) -> Mask | None:
+        """True where a print left the element out; None if it left out nothing."""
+        if self.unit is None:
+            return None
+        unknown: Mask = np.isinf(self.unit)
+        return unknown if unknown.any() else None
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -74,7 +82,7 @@ class Tolerance:
 
     ``|a - b| <= atol + rtol |b|``, and half a unit more for each side that was printed; or, with
     ``ulp``, at most that many numbers of the coarser type apart. An infinity equals only itself,
-    a NaN nothing, unless ``equal_nan``.
+    a NaN nothing, unless ``equal_nan``. What a print left out agrees with anything.
     """
 
     precision: Precision
@@ -93,7 +101,10 @@ class Tolerance:
             same: Mask = (x == y) | (near & np.isfinite(x) & np.isfinite(y))
             if self.equal_nan:
                 same |= np.isnan(x) & np.isnan(y)
-            return same
+        for unknown in (a.left_out, b.left_out):
+            if unknown is not None:
+                same |= unknown
+        return same
 
 
 def tolerance(

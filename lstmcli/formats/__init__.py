@@ -76,11 +76,11 @@ class StepWriter(Protocol):
         """Write S steps of arrays (S, K) or, batched, (S, B, K), the first being ``first_step``."""
 
 
-def read(source: str, stdin: BinaryIO | None = None) -> Document:
+def read(source: str, stdin: BinaryIO | None = None, *, abbreviated: bool = False) -> Document:
     """The named arrays of a file, or of standard input for "-".
 
     The content tells the format, the suffix only which kind of text. A .npy file of 64 MiB and
-    more is mapped, not read.
+    more is mapped, not read. Prints that leave numbers out are taken only if ``abbreviated``.
 
     Raises
     ------
@@ -88,7 +88,8 @@ def read(source: str, stdin: BinaryIO | None = None) -> Document:
         Whatever is wrong with the file; see the module of the format.
     """
     with opened(source if source == "-" else place(source), stdin) as file:
-        return _read(file)
+        document = _read(file)
+    return document if abbreviated else _whole(document)
 
 
 def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | StepStream:
@@ -98,7 +99,18 @@ def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | Ste
     import sys
 
     lines = LineReader(stdin or sys.stdin.buffer)
-    return StepStream(lines) if lines.hold_inputs() else _read(in_memory(STDIN, lines.rest()))
+    if lines.hold_inputs():
+        return StepStream(lines)
+    return _whole(_read(in_memory(STDIN, lines.rest())))
+
+
+def _whole(document: Document) -> Document:
+    """A document, unless a print in it leaves numbers out."""
+    for gaps in document.gaps.values():
+        from lstmcli.formats.omissions import ABBREVIATED
+
+        raise UserError(f"{gaps.where}: {ABBREVIATED}")
+    return document
 
 
 def _read(file: Opened) -> Document:

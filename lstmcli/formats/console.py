@@ -17,17 +17,13 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError
+from lstmcli.formats.document import Gaps
 from lstmcli.formats.nested import MOST_AXES, to_array
 from lstmcli.formats.numerals import SEMICOLONS
+from lstmcli.formats.omissions import ABBREVIATED, ABBREVIATIONS, GAP, gaps_of, told_shape
 
 NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"
 IS_NUMBER = re.compile(NUMBER)
-ABBREVIATIONS = {"...", "…", "⋮", "⋱"}
-REMEDY = (
-    "the print is abbreviated, so numbers are missing. Print it whole: "
-    "np.set_printoptions(threshold=sys.maxsize) or torch.set_printoptions(profile='full')."
-)
-
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
 PROMPT = re.compile(r"\bIn \[\d*\]:")
 INSIDE = re.compile(  # what can stand around numbers inside of brackets
@@ -62,10 +58,11 @@ class Print:
     name: str  # "" if it has none
     label: str  # other words before it that end in a colon, without digits
     tokens: list[str]  # the numbers as printed, in C order
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # of these numbers
     factor: float
     dtype: np.dtype[Any] | None
     where: str  # source and line, to start a message with
+    gaps: Gaps | None = None  # what an abbreviated print leaves out
 
 
 @dataclass(frozen=True)
@@ -129,15 +126,17 @@ def _described(
 ) -> tuple[Print, str]:
     """The print of a group, and the heading that holds for those after it."""
     where = console.at(group.start)
-    tokens, shape = _taken_apart(group.content, where)
-    dtype = _dtype(before, console.text[group.stop : end])
+    tokens, shape, ahead = _taken_apart(group.content, where)
+    after = console.text[group.stop : end]
+    dtype = _dtype(before, after)
+    gaps = gaps_of(shape, ahead, told_shape(before, after), where)
     before, factor = _cut_factor(before)
     before = WRAPPER.sub("", before)
     name, own_line = _name(before)
     label = "" if name else _label(before)
     if own_line or label:
         heading = name
-    return Print(name or heading, label, tokens, shape, factor, dtype, where), heading
+    return Print(name or heading, label, tokens, shape, factor, dtype, where, gaps), heading
 
 
 def _groups(console: Console) -> Iterator[Group]:
@@ -181,29 +180,44 @@ def _is_array(content: str, where: str) -> bool:
         return True
     if words[0][0].isalpha() and words[0] == strange[0]:
         return False
+    if set(strange) == {GAP} and len(strange) < len(words):
+        return True
     if not ABBREVIATIONS.isdisjoint(strange):
-        raise UserError(f"{where}: {REMEDY}")
+        raise UserError(f"{where}: {ABBREVIATED}")
     if len(strange) == len(words):
         return False
     raise UserError(f'{where}: "{strange[0][:40]}" in the brackets is no number.')
 
 
-def _taken_apart(content: str, where: str) -> tuple[list[str], tuple[int, ...]]:
-    """The numbers of nested brackets as text, and the shape the brackets give."""
+def _taken_apart(
+    content: str, where: str
+) -> tuple[list[str], tuple[int, ...], dict[int, set[int | None]]]:
+    """The numbers of nested brackets as text, the shape the brackets give, and their gaps.
+
+    The gaps are told by depth: how many items stand ahead of ``...`` in the lists of that depth.
+    """
     levels: list[list[Any]] = [[]]
     tokens: list[str] = []
+    ahead: dict[int, set[int | None]] = {}
+    found: list[int | None] = [None]
     for token in re.findall(r"[\[\]]|[^\s,\[\]]+", content):
         if token == "[":
             if len(levels) > MOST_AXES:
                 raise UserError(f"{where}: nested more than {MOST_AXES} brackets deep.")
             levels.append([])
+            found.append(None)
         elif token == "]":
             inner = levels.pop()
+            ahead.setdefault(len(levels) - 1, set()).add(found.pop())
             levels[-1].append(inner)
+        elif token == GAP:
+            if found[-1] is not None:
+                raise UserError(f'{where}: two "{GAP}" in one list; a print has one along an axis.')
+            found[-1] = len(levels[-1])
         else:
             levels[-1].append(0.0)
             tokens.append(token)
-    return tokens, to_array(levels[0][0], f"{where}: the printed array").shape
+    return tokens, to_array(levels[0][0], f"{where}: the printed array").shape, ahead
 
 
 def _cut_factor(before: str) -> tuple[str, float]:
@@ -288,7 +302,7 @@ def _row_words(text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
     if not ABBREVIATIONS.isdisjoint(words):
-        raise UserError(f"{where}: {REMEDY}")
+        raise UserError(f"{where}: {ABBREVIATED}")
     for word in words:
         if not IS_NUMBER.fullmatch(word):
             if SEMICOLON_BETWEEN.fullmatch(word):

@@ -8,6 +8,15 @@ from typing import Any
 import numpy as np
 
 
+@dataclass(frozen=True)
+class Gaps:
+    """Where a printer left numbers out of an array, as ``...``; what it did print lies packed."""
+
+    before: tuple[int | None, ...]  # of each axis: items ahead of the ``...``; None: all are there
+    shape: tuple[int, ...] | None  # of the whole array, if the print tells
+    where: str  # source and line, to start a message with
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Document:
     """Named arrays of a file, with its attributes and what the format tells about the arrays."""
@@ -29,6 +38,9 @@ class Document:
     the words of its format: the config of a layer, the attributes of a node."""
     remarks: tuple[str, ...] = ()
     """What the user should know of the file: tensors left out, a graph beside it that was used."""
+
+    gaps: dict[str, Gaps] = field(default_factory=dict)
+    """Printed text only, and only if `read` is told to take such prints: what was left out."""
 
     not_run: str = ""
     """Why what it holds can be listed and not run, where it is known to be something else."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.console import Print, find_prints, find_rows
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Document, Gaps
 from lstmcli.formats.files import Opened
 from lstmcli.formats.npy import sole
 from lstmcli.formats.placed import Placed, rows_of
@@ -25,7 +26,8 @@ def read_text(text: str, file: Opened) -> Document:
     """Arrays in float64, with the unit of each element's last printed place.
 
     Several prints of one name are stacked along a new first axis. The layout is told if every
-    array's is: 2-D is (steps, units), (n, 1, units) is n prints of one row.
+    array's is: 2-D is (steps, units), (n, 1, units) is n prints of one row. An abbreviated print
+    gives the numbers it has, packed, and `Gaps`.
 
     Raises
     ------
@@ -43,7 +45,17 @@ def read_text(text: str, file: Opened) -> Document:
     dtypes = {name: group[0].dtype for name, group in groups.items() if group[0].dtype is not None}
     silent = {name: array for name, array in arrays.items() if name not in dtypes}
     dtypes |= float32_arrays(silent)
-    return Document(source, "text", arrays, {}, _layout(arrays), units, dtypes)
+    gaps = {name: held for name, group in groups.items() if (held := _gaps(group)) is not None}
+    return Document(source, "text", arrays, {}, _layout(arrays), units, dtypes, gaps=gaps)
+
+
+def _gaps(group: list[Print]) -> Gaps | None:
+    """What prints of one name leave out, with the axis along which they are stacked."""
+    gaps = group[0].gaps
+    if gaps is None or len(group) == 1:
+        return gaps
+    shape = None if gaps.shape is None else (len(group), *gaps.shape)
+    return replace(gaps, before=(None, *gaps.before), shape=shape)
 
 
 def _by_name(prints: list[Print]) -> dict[str, list[Print]]:
@@ -61,8 +73,13 @@ def _check_alike(group: list[Print]) -> None:
     label = next((each.label for each in group if each.label), "")
     for each in group:
         _refuse_other(each, "shape", each.shape, first.shape)
+        _refuse_other(each, "gaps", _left_out(each), _left_out(first))
         _refuse_other(each, "dtype", each.dtype or "(none)", first.dtype or "(none)")
         _refuse_other(each, "label", each.label or label, label)
+
+
+def _left_out(each: Print) -> object:
+    return "(none)" if each.gaps is None else (each.gaps.before, each.gaps.shape)
 
 
 def _refuse_other(each: Print, what: str, found: object, expected: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -89,8 +90,10 @@ def _equal_line(d: Difference) -> str:
     total = sum(array.total or 0 for array in arrays)
     among = f" of {_and(d.arrays)}" if len(d.arrays) > 1 else ""
     farthest = max((array.max_abs or 0.0 for array in arrays), default=0.0)
+    left_out = sum(array.left_out for array in arrays)
+    of_all = f" of {total + left_out}, the others not printed," * (left_out > 0)
     return (
-        f"equal: {total} values{among} within {_tolerance(d)}; "
+        f"equal: {total} values{of_all}{among} within {_tolerance(d)}; "
         f"greatest difference {short(farthest)}"
     )
 
@@ -114,8 +117,8 @@ def _tolerance(d: Difference) -> str:
 def _sides(d: Difference, sides: tuple[Side, Side], width: int | None) -> Sheet:
     """What each side is: its name, its arrays with shapes, what its numbers are worth."""
     names = [side.name for side in sides]
-    held = ["   ".join(_held(side, d)) for side in sides]
-    worth = [_worth(side, d) for side in sides]
+    held = ["   ".join(_held(side, d, n)) for n, side in enumerate(sides)]
+    worth = [_worth(side, d, n) for n, side in enumerate(sides)]
     name_width, held_width = max(map(len, names)), max(map(len, held))
     sheet = Sheet()
     for n, side in enumerate(sides):
@@ -126,17 +129,19 @@ def _sides(d: Difference, sides: tuple[Side, Side], width: int | None) -> Sheet:
         else:
             sheet.add(label, f"{names[n]}   {worth[n]}")
             pieces = [
-                piece for text in _held(side, d) for piece in _pieces(text, room_of(width) - 3)
+                piece for text in _held(side, d, n) for piece in _pieces(text, room_of(width) - 3)
             ]
             sheet.extend(labelled("", apart(pieces), width, indent=3))
     return sheet
 
 
-def _held(side: Side, d: Difference) -> list[str]:
+def _held(side: Side, d: Difference, n: int) -> list[str]:
     """``h c i f g o (7, 3)`` and ``final_h final_c (3,)``: arrays of one shape together."""
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for name, array in side.arrays.items():
-        by_shape.setdefault(array.shape, []).append(_name(name, d))
+        compared = d.arrays.get(_name(name, d))
+        shape = compared.shapes[n] if name in side.gaps and compared else array.shape
+        by_shape.setdefault(shape, []).append(_name(name, d))
     return [f"{_cells_together(names)} {shape}" for shape, names in by_shape.items()]
 
 
@@ -164,14 +169,17 @@ def _name(name: str, d: Difference) -> str:
     return ("h" if "h" in d.arrays else "(unnamed)") if name == LONE else name
 
 
-def _worth(side: Side, d: Difference) -> str:
-    """``printed, 8 digits`` or the dtypes of what is compared."""
+def _worth(side: Side, d: Difference, n: int) -> str:
+    """``printed, 8 digits, 144 of 1,280 numbers`` or the dtypes of what is compared."""
     names = [name for name in side.arrays if _name(name, d) in d.arrays]
     if any(name in side.units for name in names):
         digits = max(
             _printed_digits(side.arrays[n], side.units[n]) for n in names if n in side.units
         )
-        return f"printed, {digits} digit{'s' * (digits != 1)}" if digits else "printed"
+        shown = f"printed, {digits} digit{'s' * (digits != 1)}" if digits else "printed"
+        given = sum(int(np.isfinite(side.units[k]).sum()) for k in names if k in side.units)
+        whole = sum(prod(d.arrays[_name(k, d)].shapes[n]) for k in names if k in side.units)
+        return shown + f", {given:,} of {whole:,} numbers" * (given < whole)
     own = dict.fromkeys(side.arrays[name].dtype.name for name in names)
     counts = dict.fromkeys(side.dtypes[name].name for name in names if name in side.dtypes)
     words = ", ".join(own)

@@ -78,12 +78,33 @@ def test_the_layout_is_that_of_a_side_that_does_not_tell(lstm: Lstm) -> None:
     assert first["first_divergence"]["step"] == 4
 
 
-def test_an_abbreviated_print_is_refused(lstm: Lstm) -> None:
+def test_an_abbreviated_print_takes_the_other_sides_shape(lstm: Lstm) -> None:
+    Path("a.txt").write_text("[[0.1 0.2 ... 0.3]]")
+    Path("b.txt").write_text("[[0.1 0.2 0.7 0.8 0.3]]")
+    assert lstm("diff", "a.txt", "b.txt").out.startswith("equal: 3 values of 5, the others not")
+    report = json.loads(lstm("diff", "b.txt", "a.txt", "-f", "json").out)
+    assert report["arrays"]["h"]["total"] == 3
+    assert report["arrays"]["h"]["left_out"] == 2
+    Path("c.txt").write_text("[[0.1 0.5 0.7 0.8 0.3]]")
+    done = lstm("diff", "a.txt", "c.txt")
+    assert done.status == 1
+    assert "printed, 1 digit, 3 of 5 numbers" in done.out
+    assert "1 of 3" in done.out
+    assert "suspicion" not in done.out
+
+
+def test_an_abbreviated_print_without_a_shape_is_refused(lstm: Lstm) -> None:
     Path("a.txt").write_text("[[0.1 0.2 ... 0.3]]")
     Path("b.txt").write_text("[[0.1 0.2 0.3]]")
     done = lstm("diff", "a.txt", "b.txt")
     assert done.status == 2
-    assert "abbreviated" in done.err
+    assert (
+        "a.txt: h is abbreviated; its shape is (1, more than 3), which (1, 3) of b.txt is not"
+        in (done.err)
+    )
+    done = lstm("diff", "a.txt", "a.txt")
+    assert done.status == 2
+    assert "nothing tells the rest" in done.err
 
 
 def test_the_settings_that_differ_stand_in_the_json(lstm: Lstm, net: Path) -> None:

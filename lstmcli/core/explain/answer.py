@@ -8,6 +8,7 @@ import numpy as np
 
 from lstmcli.core.blas import one_thread
 from lstmcli.core.explain import decisions, words
+from lstmcli.core.explain.abbreviated import in_shape, left_out
 from lstmcli.core.explain.question import Prepared, Question, prepare
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import LEVELS, Progress, quiet
@@ -27,15 +28,26 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     UserError
         if EXPECTED is no array of a run over these inputs.
     """
+    told = not question.side.gaps
     # readings that are wrong may overflow, and are meant to
     with np.errstate(all="ignore"), one_thread():
-        prepared = prepare(question)
-        explanation = _explained(prepared, progress)
+        explanations = (_in_words(one, told, progress) for one in in_shape(question))
+        first = next(explanations)
+        others = (one for one in explanations if one.verdict != "none")
+        return first if first.verdict != "none" else next(others, first)
+
+
+def _in_words(question: Question, told: bool, progress: Progress) -> Explanation:
+    """The explanation, with what is to be said of EXPECTED and of what comes near."""
+    prepared = prepare(question)
+    explanation = _explained(prepared, progress)
     if explanation.verdict == "none" and not prepared.all_zero:
         explanation = _with_hints(explanation, prepared)
     if count := prepared.not_finite:
         numbers = "number of EXPECTED is" if count == 1 else "numbers of EXPECTED are"
         remark = f"{count} {numbers} NaN or infinite and left out."
+        explanation = replace(explanation, remarks=(remark, *explanation.remarks))
+    if remark := left_out(question, told):
         explanation = replace(explanation, remarks=(remark, *explanation.remarks))
     return explanation
 

@@ -111,10 +111,11 @@ def _ways(
     if not shape or shape[-1] != width:
         return
     kind = ArrayName.of(name).kind
+    known = np.isfinite(numbers.values)
     stacked = np.stack(
         [
-            np.where(np.isfinite(numbers.values), numbers.values, np.nan).astype(np.float64),
-            np.zeros(shape) if numbers.unit is None else numbers.unit * 0.5,
+            np.where(known, numbers.values, np.nan).astype(np.float64),
+            np.zeros(shape) if numbers.unit is None else np.where(known, numbers.unit, 0) * 0.5,
         ]
     )  # (2, ..., K)
     lead = [n for n in shape[:-1] if n != 1]

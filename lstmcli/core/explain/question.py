@@ -109,7 +109,9 @@ class Prepared:
     @property
     def not_finite(self) -> int:
         """How many numbers of EXPECTED are NaN or infinite: they count as not known."""
-        return sum(int((~np.isfinite(n.values)).sum()) for n in self.arrays.values())
+        return sum(int((~np.isfinite(n.values)).sum()) for n in self.arrays.values()) - sum(
+            int(n.left_out.sum()) for n in self.arrays.values() if n.left_out is not None
+        )
 
     def no_place(self) -> str:
         """What to tell where EXPECTED cannot be a result of such a run."""
@@ -281,7 +283,7 @@ def _all_single(arrays: Mapping[str, Numbers]) -> bool:
 def _printed(arrays: Mapping[str, Numbers]) -> str:
     """``printed to 8 digits``."""
     units = np.concatenate([n.unit.ravel() for n in arrays.values() if n.unit is not None])
-    units = units[units > 0]
+    units = units[(units > 0) & np.isfinite(units)]
     if not units.size:
         return "printed"
     places = np.round(-np.log10(units)).astype(int)
