@@ -29,8 +29,8 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
         if EXPECTED is no array of a run over these inputs.
     """
     told = not question.side.gaps
-    # readings that are wrong may overflow, and are meant to
-    with np.errstate(all="ignore"), one_thread():
+    # readings that are wrong may overflow, and are meant to; BLAS's threads wait for one another
+    with np.errstate(all="ignore"), one_thread():  # more than they help with products so small
         explanations = (_in_words(one, told, progress) for one in in_shape(question))
         first = next(explanations)
         others = (one for one in explanations if one.verdict != "none")

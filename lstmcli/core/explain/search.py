@@ -33,6 +33,9 @@ BEFORE_ROUNDING = 2  # exact pairs win over a coarser number type
 MOST_RANKED = 2000  # readings of a level that are put in order with care
 MOST_RUN = 60  # readings of a level that are run whole
 MOST_DECIMALS = 7  # of a solved constant
+PASSED_OVER = (
+    "three changes at once, one of which moves time or rows: EXPECTED lacks the first step then"
+)
 NEAREST = 4
 CLOSEST_STEPS = 4  # by which the places of EXPECTED are put in order
 NEAREST_STEPS = 16  # by which single readings are put in order
@@ -75,6 +78,7 @@ def search(
     depth = 0
 
     def outcome(answers: list[Answer], allowance: Allowance) -> Outcome:
+        untried.extend([PASSED_OVER] * sieve.passed_over)
         return Outcome(_ranked(answers, bench), sieve.tried, allowance, untried, depth)
 
     for size in range(1, levels + 1):

@@ -35,6 +35,7 @@ LONGEST = 12  # steps after which what is left is run as a whole
 LATE = 8  # unknown first steps from which on readings are stepped in float32, twice as quick,
 LATE_SLACK = 1e-5  # and held to this, times LOOSE
 COMMON = 5.0  # what stands no lower down the list of suspects: such triples are stepped on anyhow
+MOST_BLIND = 2e9  # products of readings before a step is known, half a second or so
 ODD = ("tanh", "identity", "relu")
 """Output activations through which a bound on c brings h nearer to 0."""
 
@@ -65,6 +66,7 @@ class Sieve:
     def __init__(self, bench: Bench) -> None:
         self.bench, self.space = bench, bench.space
         self.tried = 0
+        self.passed_over = False  # whether readings were left out that would have taken too long
         self.tick: Callable[[float], None] = lambda share: None  # told the share of a level done
         self._known = bench.keys(np.zeros((1, len(self.space.columns)), np.int8))
         self._survivors: dict[int, Array] = {}  # size of the visible part -> sets
@@ -128,12 +130,29 @@ class Sieve:
             parts.append(self.space.joined(visible, hidden))
         sets = np.concatenate(parts)
         codes = self.space.codes(sets)
+        if size > 2 and len(codes):
+            timely = self._timely(codes)
+            sets, codes = sets[timely], codes[timely]
         if not len(codes):
             return Found.none(size, len(self.space.columns))
         keys = self.bench.keys(codes)
         new = unique_rows(keys, self._known)
         self._known = np.concatenate([self._known, keys[new]])
         return self._walk(sets[new], codes[new])
+
+    def _timely(self, codes: Array) -> Array:
+        """The readings (places) but those that run long before a step that EXPECTED holds.
+
+        It may lack the steps that a reversed cell takes first, and with them all that tells three
+        changes apart before they are run.
+        """
+        cell = self.bench.weights.cell
+        keep = np.ones(len(codes), bool)
+        for view, of_view in self.bench.views(codes):
+            blind = len(of_view) * view.first * 4.0 * cell.units * cell.outputs
+            keep[of_view] = blind <= MOST_BLIND
+        self.passed_over |= not keep.all()
+        return np.flatnonzero(keep)
 
     def _visible_sets(self, size: int) -> Array:
         """Sets of changes that the first step can see, and that survive it."""

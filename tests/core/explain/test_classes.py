@@ -217,6 +217,21 @@ def test_few_numbers_of_one_step_are_no_long_search(tmp_path: Path) -> None:
     assert explanation.remarks[0] == "1 number of EXPECTED is NaN or infinite and left out."
 
 
+def test_numbers_that_are_not_there_cost_little(tmp_path: Path) -> None:
+    """Backwards a cell takes first the steps that EXPECTED lacks: many readings never run them."""
+
+    def lacking(h: Array) -> Array:
+        h[:, 12:] = np.nan
+        return h
+
+    truth = {"reverse": True, "gates": "ifgo", "forget_bias": 0.0}
+    short = Asked(tmp_path, steps=14)(truth, lacking)
+    assert found(short) == truth
+    none = Asked(tmp_path, units=64, steps=40)({}, lambda h: lacking(h + 1e-2 * np.cos(h * 1e4)))
+    assert none.verdict == "none"
+    assert any("moves time or rows: EXPECTED lacks the first step" in one for one in none.untried)
+
+
 def test_the_last_h_alone_of_a_net_with_a_long_memory(tmp_path: Path) -> None:
     asked = Asked(tmp_path, units=16, steps=40, recurrent=0.7)
     assert found(asked({"forget_bias": 3.0}, lambda h: h[0, -1])) == {"forget_bias": 3.0}
