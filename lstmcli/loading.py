@@ -22,7 +22,7 @@ from lstmcli.core.decode import Tensors, decode, directions, fold_weight_norm, p
 from lstmcli.core.dialects import DIALECTS, Told, called, told
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.recognise import Found, Place, choose, find_convention, recognise
-from lstmcli.core.rounding import to_bfloat16
+from lstmcli.core.rounding import ROUNDED, to_format
 from lstmcli.core.settings import SETTINGS, of_cell, read_setting
 from lstmcli.core.spelling import spelled
 from lstmcli.errors import UserError, did_you_mean
@@ -212,8 +212,8 @@ def _layers(
     """
     given = next(iter(said.values()))
     dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
-    brain = given.get("dtype") == BFLOAT16
-    rounded = {k: to_bfloat16(tensors[k]) for k in found.tensors} if brain else tensors
+    to = given.get(ROUNDED) or (given.get("dtype") == BFLOAT16 and BFLOAT16)
+    rounded = {k: to_format(tensors[k], to) for k in found.tensors} if to else tensors
     layers: dict[int, list[Cell]] = {}
     origin: dict[int, Tensors] = {}
     for (layer, direction), names in sorted(found.cells.items()):

@@ -1,4 +1,4 @@
-"""Numbers as bfloat16 holds them, which NumPy does not know: float32 with 16 bits fewer."""
+"""Numbers as half precision holds them; bfloat16, which NumPy does not know, in float32."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+
+ROUNDED = "rounded"
+"""What a reader is told beside settings: a format to which it rounds the tensors."""
 
 
 def to_bfloat16(values: npt.ArrayLike) -> Array:
@@ -19,3 +22,22 @@ def to_bfloat16(values: npt.ArrayLike) -> Array:
     finite = np.isfinite(values)
     rounded: Array = np.where(finite, nearest, bits).astype(np.uint32).view(np.float32)
     return rounded
+
+
+def to_format(values: npt.ArrayLike, name: str) -> Array:
+    """The nearest float16 or bfloat16 of each number, as float32 or the wider type they came in."""
+    array = np.asarray(values)
+    with np.errstate(all="ignore"):
+        rounded = to_bfloat16(array) if name == "bfloat16" else array.astype(np.float16)
+        return rounded.astype(np.promote_types(array.dtype, np.float32))
+
+
+def spacing(values: Array, name: str) -> Array:
+    """How far apart the format's numbers lie around each number: 2**-10 or 2**-7 of its power of 2.
+
+    Below the least normal number they lie as far apart as there.
+    """
+    digits, least = (7, -126) if name == "bfloat16" else (10, -14)
+    exponent = np.frexp(values)[1] - 1
+    gap: Array = np.ldexp(1.0, np.maximum(np.where(values == 0, least, exponent), least) - digits)
+    return gap

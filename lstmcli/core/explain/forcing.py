@@ -1,8 +1,11 @@
-"""A run whose every step starts from EXPECTED's own h, for nets where a free run drifts."""
+"""Runs whose states are meddled with from step to step.
+
+From EXPECTED's own h, for nets where a free run drifts; or rounded, as half precision keeps them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,7 @@ import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench
 from lstmcli.core.explain.constants import Constants
-from lstmcli.core.explain.data import Expected, course
+from lstmcli.core.explain.data import Course, Expected, course
 from lstmcli.core.explain.evidence import codes_of, constants_of
 from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import Changes
@@ -24,10 +27,42 @@ def forced_run(bench: Bench, changes: Changes, expected: Expected) -> Mapping[st
 
     None unless EXPECTED holds h at every step of every row.
     """
-    settings = {change.setting: change.value for change in changes}
     held = expected.sequences.get("h")
     if held is None or not np.isfinite(held.values).all() or expected.finals:
         return None
+
+    def from_expected(batch: Batch, way: Course, step: int) -> None:
+        batch.restart(way.known["h"].values[step - 1][None], batch.c)
+
+    return _run(bench, changes, expected, from_expected)
+
+
+def rounded_run(
+    bench: Bench,
+    changes: Changes,
+    expected: Expected,
+    rounded: Callable[[Array], Array],
+    dtype: Any = np.float64,
+) -> Mapping[str, Array] | None:
+    """The arrays of EXPECTED, h and c rounded before they go into the next step; None as above.
+
+    What is given is what the step computed, not yet rounded.
+    """
+
+    def from_rounded(batch: Batch, way: Course, step: int) -> None:
+        batch.restart(rounded(batch.h), rounded(batch.c))
+
+    return None if expected.finals else _run(bench, changes, expected, from_rounded, dtype)
+
+
+def _run(
+    bench: Bench,
+    changes: Changes,
+    expected: Expected,
+    between: Callable[[Batch, Course, int], None],
+    dtype: Any = np.float64,
+) -> Mapping[str, Array] | None:
+    settings = {change.setting: change.value for change in changes}
     if {"array", "layout"} & set(settings):
         return None
     layout = next(iter(bench.layouts.values()))
@@ -40,15 +75,14 @@ def forced_run(bench: Bench, changes: Changes, expected: Expected) -> Mapping[st
     rows = layout.x.shape[1]
     codes = codes_of(bench, settings)[None]
     constants = Constants(*constants_of(bench, settings)[:, None])
-    h = way.known["h"].values
-    batch = Batch(Readings(bench.weights, codes), constants, None, rows)
+    batch = Batch(Readings(bench.weights, codes, dtype=dtype), constants, None, rows)
     if bench.state is not None and how.initial_state != "zero":
         first = bench.state[::-1] if how.initial_state == "swapped" else bench.state
         batch.restart(first[0][None], first[1][None])
     kept: dict[str, list[Array]] = {name: [] for name in expected.sequences}
     for step in range(len(way.x)):
         if step:
-            batch.restart(h[step - 1][None], batch.c)
+            between(batch, way, step)
         products = {
             place: products_of(bench.weights.kernels[place], way.x[step], None, batch.dtype)
             for place in batch.kernels

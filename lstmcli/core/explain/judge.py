@@ -112,7 +112,7 @@ def rerun(case: Case, changes: Changes, allowance: Allowance, verdict: Verdict) 
         return NEVER
     with np.errstate(all="ignore"):
         trace, model = case.trace(settings)
-    given = _given(trace, model, settings.get("array", "h"))
+    given = arrays_of(trace, model, settings.get("array", "h"))
     own = SINGLE if model.cell.dtype == np.float32 else allowance
     wider = max(allowance, own, key=lambda a: a.absolute)
     return compared(given, expected, wider, max(1.0, 4 * verdict.growth))
@@ -139,15 +139,15 @@ def judged(case: Case, changes: Changes, allowance: Allowance, forced: Forced = 
         except UserError:
             return NEVER
         array = settings.get("array", "h")
-        verdict = compared(_given(*fine, array), expected, allowance)
+        verdict = compared(arrays_of(*fine, array), expected, allowance)
         if verdict.fits or allowance.absolute < ROUNDING / 2 or not _may_be_rounding(verdict):
             return verdict
         coarse = case.trace({**settings, "dtype": "float32"})
-    growth = _growth(_given(*fine, array), _given(*coarse, array), expected)
+    growth = _growth(arrays_of(*fine, array), arrays_of(*coarse, array), expected)
     if growth <= 1:
         return verdict
     if growth <= CHAOTIC:
-        return compared(_given(*fine, array), expected, allowance, growth)
+        return compared(arrays_of(*fine, array), expected, allowance, growth)
     if forced is None:
         return verdict
     arrays = forced(changes)
@@ -185,7 +185,7 @@ def _expected(case: Case, settings: Mapping[str, Any]) -> Expected | None:
     return case.expected.get(settings.get("layout", case.layout))
 
 
-def _given(trace: Trace, model: Model, array: str) -> dict[str, Array]:
+def arrays_of(trace: Trace, model: Model, array: str) -> dict[str, Array]:
     """A trace as EXPECTED lies, (T, B, K) and last states (B, K); h is what was asked for."""
     given = by_cell(trace.members(), model, trace.layout)
     for name, values in given.items():

@@ -25,6 +25,7 @@ from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.explain.telling import told
 from lstmcli.core.model import Model, as_time_major
+from lstmcli.core.rounding import ROUNDED
 from lstmcli.core.run import merged, valid_steps
 from lstmcli.core.states import split_state
 
@@ -152,8 +153,9 @@ class Network:
         own = _valid_only(own, self.case)
 
         def alone(settings: Mapping[str, Any]) -> Model:
-            further = {f"{name}.{k}": v for k, v in settings.items() if k != "dtype"}
-            dtype = {"dtype": settings["dtype"]} if "dtype" in settings else {}
+            numbers = ("dtype", ROUNDED)  # of all cells
+            further = {f"{name}.{k}": v for k, v in settings.items() if k not in numbers}
+            dtype = {k: settings[k] for k in numbers if k in settings}
             model = self.case.read({**_settings(done), **further, **dtype})
             one = model.layers[n][d]
             how = replace(one.convention, merge="concat", states="cells", layout="time")

@@ -17,7 +17,7 @@ from lstmcli.core.explain.data import Expected, placements
 from lstmcli.core.explain.judge import SINGLE, Case, Reader, by_cell, states_of
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.model import Cell, Model
-from lstmcli.core.rounding import to_bfloat16
+from lstmcli.core.rounding import spacing, to_format
 from lstmcli.core.run import check_inputs
 from lstmcli.core.settings import MERGES
 from lstmcli.core.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers
@@ -28,6 +28,7 @@ Array = npt.NDArray[Any]
 EXACT = Allowance(1e-9, 1e-9, "float64")
 HALF = Allowance(8 * 2.0**-11, 8 * 2.0**-11, "float16")
 BRAIN = Allowance(8 * 2.0**-8, 8 * 2.0**-8, "bfloat16")
+GRID_DIGITS = 8.0  # by which printed numbers have to be finer than a grid on which they lie
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,8 @@ class Prepared:
     arrays: Mapping[str, Numbers]
     allowances: tuple[Allowance, ...]
     precision: str  # of EXPECTED, in words
-    coarse: tuple[Allowance, ...] = ()  # of number types on whose grid EXPECTED lies
+    coarse: tuple[Allowance, ...] = ()  # of half precision, if EXPECTED may come from it
+    grids: tuple[str, ...] = ()  # the number types on whose grid all of it lies
     dtype: str = "float32"  # of the weights
     cells: dict[tuple[Any, ...], Cell] = field(default_factory=dict)  # as decoded so far
     states: Mapping[str, Numbers] = field(default_factory=dict)  # h as the last states of cells
@@ -219,10 +221,12 @@ def prepare(question: Question) -> Prepared:
     lone = states_of(whole["h"], model) if set(whole) == {"h"} else {}
     states = {name: axes.numbers for name, axes in lone.items()}
     arrays = {name: axes.numbers for name, axes in apart.items()}
-    coarse = tuple(_grids(arrays)) if words in ("float32", "float64") else ()
+    grids = tuple(_grids(arrays))
+    coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)
+    coarse = () if words in (HALF.name, BRAIN.name) else coarse
     dtype = question.read({}).cell.dtype.name
     return Prepared(
-        question, model, layout, arrays, allowances, words, coarse, dtype, states=states
+        question, model, layout, arrays, allowances, words, coarse, grids, dtype, states=states
     )
 
 
@@ -246,14 +250,26 @@ class Axes:
         return len(self.shape)
 
 
-def _grids(arrays: Mapping[str, Numbers]) -> Iterator[Allowance]:
-    """The coarser number types that hold every number of EXPECTED exactly."""
-    known = [n.values[np.isfinite(n.values)] for n in arrays.values()]
-    with np.errstate(all="ignore"):
-        if all((to_bfloat16(v) == v).all() for v in known):  # has fewer digits: more telling
-            yield BRAIN
-        elif all((v.astype(np.float16) == v).all() for v in known):
-            yield HALF
+def _grids(arrays: Mapping[str, Numbers]) -> Iterator[str]:
+    """The coarser number type that holds every number of EXPECTED, as far as a print tells."""
+    for name in (BRAIN.name, HALF.name):  # that of fewer digits first: it is more telling
+        if all(_on_grid(numbers, name) for numbers in arrays.values()):
+            yield name
+            return
+
+
+def _on_grid(numbers: Numbers, name: str) -> bool:
+    """Whether a number type holds all these numbers, and their digits are too many for chance."""
+    told = np.isfinite(numbers.values)
+    values = numbers.values[told].astype(np.float64)
+    off = np.abs(to_format(values, name) - values)
+    if numbers.unit is None:
+        return not off.any()
+    unit = numbers.unit[told]
+    # the shortest digits that tell a float32 from the next lie within half of its spacing
+    slack = 0.5 * unit + 0.5 * np.spacing(np.abs(values).astype(np.float32))
+    finer = np.log10(np.maximum(spacing(values, name) / np.where(unit > 0, unit, np.inf), 1))
+    return bool((off <= slack).all() and finer.sum() >= GRID_DIGITS)
 
 
 def _allowances(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:

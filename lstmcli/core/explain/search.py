@@ -63,13 +63,15 @@ def search(
     progress: Progress = quiet,
     levels: int = LEVELS,
     coarse: Sequence[Allowance] = (),
+    backed: Callable[[Changes, Allowance, bool], bool] = lambda changes, allowance, sure: True,
     endings: Sequence[Change] = (),
 ) -> Outcome:
     """The readings of a cell with the fewest changes that give EXPECTED.
 
     ``allowances`` are the tolerance of the data and, after it, a looser one: a reading that meets
     the first wins over one of fewer changes that meets only the second. ``coarse`` are those of
-    number types on whose grid all of EXPECTED lies; they are tried after pairs. ``endings`` are
+    half precision; they are tried after pairs, and what fits has to be ``backed``: fitting at so
+    loose a tolerance proves nothing. ``endings`` are
     changes that show only where a row has ended, which the sieve does not look at.
     """
     sieve = Sieve(bench)
@@ -101,7 +103,7 @@ def search(
         looser = looser or answers
         if size == BEFORE_ROUNDING and not looser:
             for allowance in coarse:
-                if answers := rounded(bench, judge, allowance):
+                if answers := rounded(bench, judge, allowance, backed):
                     return outcome(answers, allowance)
     return outcome(looser, allowances[-1])
 
@@ -112,15 +114,24 @@ def _ticking(progress: Progress, size: int, levels: int) -> Callable[[float], No
     return lambda share: progress((size - 1 + share) / levels, what)
 
 
-def rounded(bench: Bench, judge: Judge, allowance: Allowance) -> list[Answer]:
-    """The readings that fit as a coarser number type does: as read, or with one change."""
+def rounded(
+    bench: Bench,
+    judge: Judge,
+    allowance: Allowance,
+    backed: Callable[[Changes, Allowance, bool], bool],
+) -> list[Answer]:
+    """The readings that come from a coarser number type: as read, or with one change."""
     dtype = Change("dtype", allowance.name)
     verdict = judge((dtype,), allowance)
-    if verdict.fits:
+    if verdict.fits and backed((), allowance, False):
         return [Answer((dtype,), verdict)]
     coarse = with_allowance(bench, allowance)
     found = _judged(coarse, judge, Sieve(coarse).level(1), allowance)
-    return [Answer((*a.changes, dtype), a.verdict, a.solved) for a in found]
+    return [
+        Answer((*a.changes, dtype), a.verdict, a.solved)
+        for a in found
+        if backed(a.changes, allowance, True)
+    ]
 
 
 def _ranked(answers: list[Answer], bench: Bench) -> list[Answer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,7 @@ from lstmcli.core.explain.bench import Allowance, Bench, Layout, with_allowance
 from lstmcli.core.explain.data import Expected
 from lstmcli.core.explain.evidence import ENOUGH, Neighbours, evidence
 from lstmcli.core.explain.forcing import forced_run
+from lstmcli.core.explain.halves import EPS, GRID, Basis, Halves
 from lstmcli.core.explain.judge import Case, Verdict, judged, rerun, settings_of
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.ranking import that_do_all
@@ -23,6 +25,7 @@ from lstmcli.core.explain.search import Outcome, Progress, closest, nearest, sea
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes
 from lstmcli.core.explain.telling import told
 from lstmcli.core.model import Cell, as_time_major
+from lstmcli.core.rounding import ROUNDED, to_format
 from lstmcli.core.run import valid_steps
 from lstmcli.core.states import split_state
 
@@ -30,6 +33,7 @@ Array = npt.NDArray[Any]
 
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
 FAR_BIAS = 100.0  # and one that does
+FEWEST = 4  # different numbers more than changes that half precision is to be seen in
 MOST_CHECKED = 12  # settings that are run whole before they are called unseen
 
 
@@ -48,6 +52,7 @@ class Solver:
         self.how: Convention = prepared.model.convention
         self.expected: Expected = case.expected[case.layout]
         self._bench: Bench | None = None
+        self._bases: dict[Changes, Basis] = {}  # of answers in half precision
         self.tried = 0
 
     @property
@@ -67,11 +72,13 @@ class Solver:
         """How near any single reading comes to EXPECTED as it is laid here."""
         return closest(self.bench)
 
-    def _make_bench(self) -> Bench:
+    def _make_bench(self, weights: str | None = None) -> Bench:
+        to = {} if weights is None else {ROUNDED: weights}
         case, model = self.case, self.prepared.model
         layouts = {}
         for layout, expected in case.expected.items():
             major = as_time_major(np.asarray(case.x, np.float64), layout)
+            major = major if weights is None else to_format(major, weights)
             valid = valid_steps(case.lengths, case.mask, major.shape, layout)
             layouts[layout] = Layout(major, expected, valid)
         state = None
@@ -84,9 +91,9 @@ class Solver:
         cells = self.prepared.cells  # shared by all ways in which EXPECTED can lie
 
         def decoder(settings: Mapping[str, Any]) -> Cell:
-            key = tuple(sorted(settings.items()))
+            key = tuple(sorted({**settings, **to}.items()))
             if key not in cells:
-                cells[key] = case.read({**settings, "dtype": "float64"}).cell
+                cells[key] = case.read({**settings, **to, "dtype": "float64"}).cell
             return cells[key]
 
         return Bench(decoder, self.how, layouts, self.prepared.allowances[-1], state)
@@ -108,11 +115,27 @@ class Solver:
             progress,
             levels,
             self.prepared.coarse,
+            self._backed,
             self._endings(),
         )
         self.tried = max(self.tried, outcome.tried)
         self.untried, self.depth = outcome.untried, outcome.depth
         return self._explained(outcome) if outcome.answers else None
+
+    def _backed(self, changes: Changes, half: Allowance, sure: bool) -> bool:
+        """Whether more than a loose tolerance speaks for half precision."""
+        basis = self._halves().basis(changes, half, sure)
+        if basis is not None:
+            self._bases[(*changes, Change("dtype", half.name))] = basis
+        return basis is not None
+
+    def _halves(self) -> Halves:
+        tight = self.prepared.allowances[-1]
+        return Halves(self.case, self.expected, tight, self.prepared.grids, self._bench_of)
+
+    def _bench_of(self, weights: str | None) -> Bench:
+        """The bench, with weights and inputs as read or rounded to a format."""
+        return self.bench if weights is None else self._make_bench(weights)
 
     def _endings(self) -> list[Change]:
         """What may stand past a row's length, or where a step is masked, if anything is."""
@@ -127,6 +150,9 @@ class Solver:
         proof, near = evidence(bench, answer.changes, answer.solved, outcome.tried)
         if not self._enough_numbers(answer, outcome.allowance):
             proof = min(proof, 0.0)
+        if (basis := self._bases.get(answer.changes)) is not None:
+            proof = self._proof_of(basis, answer, outcome)
+            answer = replace(answer, verdict=basis.verdict)
         unseen = self._unseen(near, answer.changes, outcome.allowance)
         others = tuple(self._changed(other.changes) for other in outcome.answers[1:])
         whole = (*self.base, *answer.changes)
@@ -148,12 +174,40 @@ class Solver:
             unseen=unseen,
             decide=decisions.decide(self._facts(), unseen, others, proven),
             laid=self.expected.words,
-            remarks=self._remarks(outcome.allowance, answer.verdict, answer.changes),
+            remarks=(
+                *words.rests_on(basis, outcome.allowance.name),
+                *self._remarks(outcome.allowance, answer.verdict, answer.changes),
+            ),
             untried=tuple(outcome.untried),
             evidence=proof,
             numbers=self.expected.numbers,
             precision=self.prepared.precision,
         )
+
+    def _of_half_size(self) -> list[str]:
+        """What is said where nothing fits and the error has the size of half precision."""
+        for half in self.prepared.coarse:
+            halves = self._halves()
+            if self.judge((), half).fits and halves.everywhere():
+                off = self.judge((), half).max_abs / EPS[half.name]
+                return [
+                    f"As read, all numbers are off, by at most {off:.2g} eps of {half.name}: that "
+                    "is the size of half precision, but neither a run with rounded weights, inputs "
+                    "or states nor the pattern of the error shows it."
+                ]
+        return []
+
+    def _proof_of(self, basis: Basis, answer: Answer, outcome: Outcome) -> float:
+        """The evidence for half precision: of the numbers as they are, not at its tolerance."""
+        plain = tuple(change for change in answer.changes if change.setting != "dtype")
+        tight = self.prepared.allowances[-1]
+        if self.expected.distinct(tight.of) <= len(answer.changes) + answer.solved + FEWEST:
+            return 0.0
+        if basis.kind == GRID and plain:  # the grid says nothing of the other change
+            coarse = with_allowance(self.bench, outcome.allowance)
+            return evidence(coarse, plain, answer.solved, outcome.tried)[0]
+        near, _ = evidence(self.bench, plain, answer.solved, outcome.tried)
+        return min(near, basis.digits)
 
     def _enough_numbers(self, answer: Answer, allowance: Allowance) -> bool:
         """Whether EXPECTED holds more different numbers than the answer has ways to fit them.
@@ -242,6 +296,7 @@ class Solver:
             tried=self.tried,
             depth=self.depth,
             nearest=tuple(self._near(n) for n in near),
+            remarks=tuple(self._of_half_size()),
             laid=self.expected.words,
             untried=(*self.untried, *decisions.NOT_SEARCHED),
             numbers=self.expected.numbers,
@@ -268,6 +323,10 @@ class Solver:
     def _sensed(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
         """The changes; a forget bias that any greater one could stand for is told as what it is."""
         changes = self._changed(answer.changes)
+        if (basis := self._bases.get(answer.changes)) is not None:
+            changes = tuple(
+                words.of_basis(c, basis) if c.setting == "dtype" else c for c in changes
+            )
         places = [n for n, c in enumerate(changes) if c.setting == "forget_bias"]
         if not places or abs(changes[places[0]].found) < SATURATING:
             return changes
@@ -296,6 +355,11 @@ class Solver:
     def _remarks(self, allowance: Allowance, verdict: Verdict, changes: Changes) -> tuple[str, ...]:
         remarks = []
         again = rerun(self.case, changes, allowance, verdict)
+        dtype = settings_of(changes).get("dtype")
+        if again.fits and dtype and not self._gives_it(again):
+            remarks.append(
+                f"--dtype {dtype} rounds otherwise: it comes within {again.max_abs:.2g} of it."
+            )
         if not again.fits and not verdict.forced:
             remarks.append(
                 f"In {self.prepared.dtype}, the number type of the weights, the run is up to "
@@ -313,6 +377,10 @@ class Solver:
         elif verdict.growth > 10:
             remarks.append(f"Rounding grows {verdict.growth:.0f} times in this net; allowed for.")
         return tuple(remarks)
+
+    def _gives_it(self, again: Verdict) -> bool:
+        """Whether a run comes out at the tolerance of EXPECTED itself."""
+        return again.max_abs <= 2 * self.prepared.allowances[-1].absolute
 
     def _facts(self) -> decisions.Facts:
         layout = self.bench.layouts[self.case.layout]
@@ -332,8 +400,6 @@ class Solver:
 
 
 def _with_convention(model: Any, how: Convention) -> Any:
-    from dataclasses import replace
-
     return replace(
         model,
         layers=tuple(tuple(replace(c, convention=how) for c in layer) for layer in model.layers),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lstmcli.core.conventions import CONVENTIONS, Convention
+from lstmcli.core.explain.halves import ALL, EPS, GRID, INPUTS, RERUN, SIZE, STATES, WEIGHTS, Basis
 from lstmcli.core.explain.ranking import lies_so, rows_that
 from lstmcli.core.explain.result import Changed, Row
 from lstmcli.core.explain.space import ONE_OF_TWO, SOLVE, Change, Changes
@@ -125,6 +126,36 @@ _BY_SENSE: Mapping[str, tuple[str, str, str, str]] = {
         "code without a forget gate",
         "At step 0 there is no c to carry on",
     ),
+    WEIGHTS: (
+        "dtype of the weights",
+        "the weights are rounded to {value}",
+        "weights that were saved in it once",
+        "",
+    ),
+    INPUTS: (
+        "dtype of weights and inputs",
+        "weights and inputs are rounded to {value}",
+        "mixed precision",
+        "",
+    ),
+    STATES: (
+        "dtype of the states",
+        "h and c are rounded to {value} from step to step",
+        "states that are kept or sent in it",
+        "",
+    ),
+    ALL: (
+        "dtype",
+        "weights, inputs, h and c are rounded to {value}",
+        "mixed precision",
+        "",
+    ),
+    SIZE: (
+        "dtype",
+        "numbers are rounded as {value} rounds them",
+        "layers moved to it, autocast",
+        "",
+    ),
 }
 _SATURATED = {SHUT: "shut: c is never carried on", OPEN: "wide open: all of c is carried on"}
 
@@ -160,7 +191,36 @@ def _headed(change: Changed) -> str:
         return f"{label(change)} {found_of(change)} (forget bias {change.found:+.10g})"
     if change.setting == "go_backwards":
         return "go_backwards, as Keras has it"
+    if change.sense == SIZE:
+        return f"dtype: an error of the size that {found_of(change)} predicts"
     return f"{label(change)}: {found_of(change)}, not {assumed_of(change)}"
+
+
+def of_basis(change: Changed, basis: Basis) -> Changed:
+    """A change of dtype, told by what it rests on."""
+    if basis.kind == GRID:
+        return change
+    sense = basis.what if basis.kind == RERUN else SIZE
+    return replace(one := replace(change, sense=sense), text=_headed(one))
+
+
+def rests_on(basis: Basis | None, name: str) -> list[str]:
+    """What half precision rests on, as a remark; nothing without a basis."""
+    if basis is None:
+        return []
+    off = f"at most {basis.verdict.max_abs / EPS[name]:.2g} eps of {name} ({EPS[name]:.2g})"
+    if basis.kind == RERUN:
+        return [f"It rests on a re-run: with {basis.what} rounded to {name} the numbers come out."]
+    if basis.kind == GRID:
+        return [
+            f"It rests on the grid: all of EXPECTED are numbers of {name}; the run is {off} off."
+        ]
+    return [
+        f"It rests on size and pattern, no run gives the numbers themselves: the run is {off} off, "
+        f"from the first step on, and goes along with {basis.what} rounded to {name} (correlation "
+        f"{basis.correlation:.2f}; the same rounded up or down by chance reaches "
+        f"{basis.by_chance:.2f})."
+    ]
 
 
 def headline(changes: Sequence[Changed]) -> str:

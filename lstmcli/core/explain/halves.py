@@ -1,0 +1,303 @@
+"""Half precision as a cause: what of a run was kept in float16 or bfloat16, and how sure that is.
+
+A run with rounded weights, inputs or states that meets EXPECTED to its last digits proves it. So do
+numbers that all lie on the format's grid. Where every operation was rounded, no other run gives the
+same digits. Then the error has to have the size that the format predicts, from the first step on
+and in every unit, and to go along with the error of a run with rounded weights far better than
+with that of the same weights rounded up and down by chance: whatever else is behind an error of
+that size knows nothing of how these weights round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.explain.bench import Allowance, Bench
+from lstmcli.core.explain.data import Expected
+from lstmcli.core.explain.forcing import rounded_run
+from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared, settings_of
+from lstmcli.core.explain.space import Changes
+from lstmcli.core.loop import is_usual
+from lstmcli.core.model import Cell, Model, as_time_major
+from lstmcli.core.rounding import ROUNDED, spacing, to_format
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+
+EPS: Mapping[str, float] = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+RERUN, GRID, SIZE = "re-run", "grid", "size"
+WEIGHTS, INPUTS, STATES, ALL = "weights", "weights and inputs", "states", "weights, inputs, states"
+OPERATIONS = "operations"
+
+TELLING = 6  # numbers that only the rounded run meets
+TELLING_SHARE = 0.3  # of all
+ENOUGH_DIGITS = 5.0  # of chance against the pattern of an error
+SPREAD = 0.8  # of the numbers that have to be off, at the first step and in all
+LEAST = 0.5  # times the error of rounded weights: less is not what the format predicts
+PREDICTIONS = 20  # of both formats, of which the best is taken
+MOST_DITHERS, FEWEST_DITHERS = 32, 6
+DITHERED = 4e8  # products that the dithered runs of a pattern may take
+
+
+class Basis(NamedTuple):
+    """What it rests on that numbers were kept in a format."""
+
+    kind: str  # RERUN, GRID or SIZE
+    what: str  # of the run was rounded
+    verdict: Verdict
+    digits: float = np.inf  # of evidence
+    correlation: float = 0.0
+    by_chance: float = 0.0  # what another rounding of the weights reaches
+
+
+@dataclass(frozen=True, eq=False)
+class Halves:
+    """A case held against runs in half precision."""
+
+    case: Case
+    expected: Expected
+    tight: Allowance  # the tolerance of EXPECTED itself
+    grids: tuple[str, ...]  # the formats on whose grid it lies
+    bench: Callable[[str | None], Bench]  # as read, or weights and inputs rounded
+
+    def basis(self, changes: Changes, half: Allowance, sure: bool) -> Basis | None:
+        """What it rests on, for a reading that fits at the tolerance of a format; None if nothing.
+
+        ``sure``: only a run that gives the very numbers counts, or the grid.
+        """
+        name = half.name
+        arrays = self._arrays(changes)
+        plain = self._told(arrays)
+        if arrays is None or plain is None:
+            return None
+        found = self._rerun(changes, name, plain)
+        if found is None and name in self.grids:
+            found = Basis(GRID, ALL, compared(arrays, self.expected, half))
+        if found is None and not sure:
+            found = self._pattern(changes, half, plain)
+        return found
+
+    # ---- a run that gives the very numbers
+
+    def _rerun(self, changes: Changes, name: str, plain: Array) -> Basis | None:
+        tight = self.tight
+        if name in self.grids:
+            tight = Allowance(tight.absolute, 1.01 * EPS[name], name)
+        off = np.abs(plain - self._values) > self._tolerance(tight)
+        if off.sum() < max(TELLING, TELLING_SHARE * off.size):
+            return None
+        for what, arrays in self._runs(changes, name):
+            verdict = self._verdict(arrays, tight)
+            if verdict is not None and verdict.fits:
+                return Basis(RERUN, what, verdict)
+        return None
+
+    def _runs(
+        self, changes: Changes, name: str
+    ) -> Iterator[tuple[str, Mapping[str, Array] | None]]:
+        """Runs of which a part was rounded to a format."""
+        x = to_format(np.asarray(self.case.x, np.float64), name)
+        yield WEIGHTS, self._arrays(changes, name)
+        yield INPUTS, self._arrays(changes, name, x)
+
+        def rounded(state: Array) -> Array:
+            return to_format(state, name).astype(state.dtype)
+
+        for what, weights in ((STATES, None), (ALL, name)):
+            for dtype in (np.float64, np.float32):  # a state may lie between two of the format's
+                bench = self.bench(weights)
+                yield what, rounded_run(bench, changes, self.expected, rounded, dtype)
+
+    # ---- an error of the format's size
+
+    def _pattern(self, changes: Changes, half: Allowance, plain: Array) -> Basis | None:
+        """Whether the error goes along with that of rounded weights, beyond all chance."""
+        name = half.name
+        error = self._values - plain
+        if not self._spread(np.abs(error) > self._tolerance(self.tight)):
+            return None
+        verdict = self._verdict(self._arrays(changes), half)
+        if verdict is None:
+            return None
+        chances = [_correlation(error, d) for d in self._by_chance(changes, name, plain)]
+        by_chance = float(np.sqrt(np.mean(np.square(chances)))) if chances else 1.0
+        best = Basis(SIZE, WEIGHTS, verdict, -np.inf)
+        for what, arrays in self._predictions(changes, name):
+            predicted = self._told(arrays)
+            if predicted is None or _size(error) < LEAST * _size(predicted - plain):
+                continue
+            rho = _correlation(error, predicted - plain)
+            digits = _digits(rho, by_chance) - np.log10(PREDICTIONS)
+            if digits > best.digits:
+                best = Basis(SIZE, what, verdict, digits, rho, by_chance)
+        return best if best.digits >= ENOUGH_DIGITS else None
+
+    def everywhere(self) -> bool:
+        """Whether the run as read is off in most numbers, from the first step on."""
+        plain = self._told(self._arrays(()))
+        return plain is not None and self._spread(
+            np.abs(self._values - plain) > self._tolerance(self.tight)
+        )
+
+    def _spread(self, off: Array) -> bool:
+        if not self.expected.sequences or off.mean() < SPREAD:
+            return False
+        return bool(self._first(off).mean() >= SPREAD)
+
+    def _predictions(
+        self, changes: Changes, name: str
+    ) -> Iterator[tuple[str, Mapping[str, Array] | None]]:
+        """Runs that round as some network in this format may."""
+        for what, arrays in self._runs(changes, name):
+            yield what, arrays
+            if arrays is not None:
+                yield what, {k: to_format(a, name) for k, a in arrays.items()}
+        if not changes:
+            yield OPERATIONS, self._operations(name)
+
+    def _operations(self, name: str) -> Mapping[str, Array] | None:
+        """The usual cell with each operation of the textbook rounded, as frameworks do them."""
+        case, cell = self.case, self.case.read({ROUNDED: name, "dtype": "float64"}).cell
+        how = cell.convention
+        if not is_usual(cell) or {how.activation, how.output_activation} != {"tanh"}:
+            return None
+        if how.reverse or how.go_backwards or how.flip_output:
+            return None
+        if case.initial_state or case.lengths is not None or case.mask is not None:
+            return None
+
+        def r(array: Array) -> Array:
+            return to_format(array, name)
+
+        bias = cell.bias.copy()  # (4, H)
+        bias[1] += how.forget_bias
+        x = r(as_time_major(np.asarray(case.x, np.float64), case.layout))  # (T, B, I)
+        h = c = np.zeros((x.shape[1], cell.units))  # (B, H)
+        steps = []
+        for x_t in x:
+            z = r(
+                r(x_t @ cell.kernel.swapaxes(1, 2) + bias[:, None])
+                + r(h @ cell.recurrent_kernel.swapaxes(1, 2))
+            )  # (4, B, H)
+            i, f, o = (r(1 / (1 + np.exp(-z[k]))) for k in (0, 1, 3))
+            c = r(r(f * c) + r(i * r(np.tanh(z[2]))))
+            h = r(o * r(np.tanh(c)))
+            steps.append(h)
+        return {"h": np.array(steps)}  # (T, B, H)
+
+    def _by_chance(self, changes: Changes, name: str, plain: Array) -> Iterator[Array]:
+        """What rounding adds to a run if weights and inputs go up or down by chance."""
+        for seed in range(self._dithers()):
+            rng = np.random.default_rng(seed)
+
+            def rounded(array: Array, rng: np.random.Generator = rng) -> Array:
+                dither = rng.uniform(-0.5, 0.5, array.shape) * spacing(array, name)
+                return to_format(array + dither, name)
+
+            x = rounded(np.asarray(self.case.x, np.float64))
+            told = self._told(self._arrays(changes, None, x, rounded))
+            if told is not None:
+                yield told - plain
+
+    def _first(self, off: Array) -> Array:
+        """Of the first step known, or of the last if fewer are off there: either may be first."""
+        steps = np.concatenate([
+            np.broadcast_to(np.arange(len(k.values))[:, None, None], k.values.shape)[told]
+            if k.values.ndim == 3 else np.full(int(told.sum()), -1)
+            for _, k in self.expected.all() for told in [np.isfinite(k.values)]
+        ])  # fmt: skip
+        known = steps[steps >= 0]
+        ends = [off[steps == known.min()], off[steps == known.max()]]
+        return min(ends, key=lambda end: float(end.mean()))
+
+    def _dithers(self) -> int:
+        """How many roundings by chance are worth their time."""
+        cell = self.case.read({"dtype": "float64"}).cell
+        steps = np.asarray(self.case.x).size / cell.inputs
+        products = steps * 4 * cell.units * (cell.inputs + cell.outputs)
+        return int(np.clip(DITHERED / products, FEWEST_DITHERS, MOST_DITHERS))
+
+    # ---- runs, held against EXPECTED
+
+    def _arrays(
+        self,
+        changes: Changes,
+        weights: str | None = None,
+        x: Array | None = None,
+        each: Callable[[Array], Array] | None = None,
+    ) -> Mapping[str, Array] | None:
+        """The arrays of a run, its tensors rounded to a format or put through ``each``."""
+
+        def read(settings: Mapping[str, Any]) -> Model:
+            to = {} if weights is None else {ROUNDED: weights}
+            model = self.case.read({**settings, **to, "dtype": "float64"})
+            return model if each is None else _with_arrays(model, each)
+
+        case = replace(self.case, read=read, x=self.case.x if x is None else x)
+        settings = settings_of(changes)
+        try:
+            with np.errstate(all="ignore"):
+                return arrays_of(*case.trace(settings), settings.get("array", "h"))
+        except UserError:
+            return None
+
+    def _verdict(self, arrays: Mapping[str, Array] | None, allowance: Allowance) -> Verdict | None:
+        return None if arrays is None else compared(arrays, self.expected, allowance)
+
+    def _told(self, arrays: Mapping[str, Array] | None) -> Array | None:
+        """The numbers of a run that EXPECTED knows, one after the other."""
+        if arrays is None:
+            return None
+        parts = []
+        for name, known in self.expected.all():
+            if name not in arrays or arrays[name].shape != known.values.shape:
+                return None
+            parts.append(arrays[name][np.isfinite(known.values)].astype(np.float64))
+        return np.concatenate(parts)
+
+    @property
+    def _values(self) -> Array:
+        parts = [k.values[np.isfinite(k.values)] for _, k in self.expected.all()]
+        return np.concatenate(parts)
+
+    def _tolerance(self, allowance: Allowance) -> Array:
+        parts = [allowance.of(k)[np.isfinite(k.values)] for _, k in self.expected.all()]
+        return np.concatenate(parts)
+
+
+def _with_arrays(model: Model, each: Callable[[Array], Array]) -> Model:
+    """A model with every array of its cells put through a function."""
+
+    def cell_with(cell: Cell) -> Cell:
+        held = {f.name: getattr(cell, f.name) for f in fields(cell)}
+        arrays: dict[str, Any] = {k: each(v) for k, v in held.items() if isinstance(v, np.ndarray)}
+        return replace(cell, **arrays)
+
+    return replace(model, layers=tuple(tuple(map(cell_with, layer)) for layer in model.layers))
+
+
+def _size(error: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(error))))
+
+
+def _correlation(one: Array, other: Array) -> float:
+    """Of two errors about zero."""
+    return float((one @ other) / max(np.sqrt((one @ one) * (other @ other)), 1e-300))
+
+
+def _digits(rho: float, by_chance: float) -> float:
+    """Decimal digits of chance against a correlation, if others of mean square 1/K are usual.
+
+    Two directions of K dimensions, drawn at random, are as near as that with a chance of about
+    (1 - rho^2)^((K - 1) / 2).
+    """
+    if rho <= 0:
+        return -np.inf
+    dimensions = 1 / max(by_chance, 1e-6) ** 2
+    return float(-(dimensions - 1) / 2 * np.log10(max(1 - rho * rho, 1e-12)))

@@ -1,0 +1,250 @@
+"""Half precision: found where a run, the grid or the pattern of the error shows it, else refused.
+
+Real runs are those of ``tests/golden/halves``; the cell below is written from the equations alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.explain.result import Explanation
+from lstmcli.core.rounding import spacing, to_bfloat16, to_format
+from lstmcli.explaining import explain
+from tests.core.explain.asking import found, printed
+
+Array = np.ndarray[Any, Any]
+
+FOLDER = Path(__file__).parents[2] / "golden" / "halves"
+CASES = sorted(path.stem for path in FOLDER.glob("*.npz"))
+FORMATS = ("float16", "bfloat16")
+EPS = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+TOO_SMALL = {"float16-head-tiny", "bfloat16-head-tiny", "bfloat16-head-small"}
+GRID, RERUN, SIZE = "rests on the grid", "rests on a re-run", "rests on size and pattern"
+
+
+def exactly(a: Array) -> Array:
+    return a
+
+
+def rounder(name: str) -> Callable[[Array], Array]:
+    def rounded(a: Array) -> Array:
+        if name == "bfloat16":
+            return to_bfloat16(a).astype(np.float64)
+        return a.astype(np.float16).astype(np.float64)
+
+    return rounded
+
+
+class Net:
+    """Random weights as PyTorch names them, inputs, and a cell that rounds where it is told to."""
+
+    def __init__(self, seed: int, rows: int, steps: int, inputs: int, units: int) -> None:
+        rng = np.random.default_rng([seed, units])
+
+        def drawn(*shape: int, scale: float = 0.6) -> Array:
+            return rng.normal(0.07, scale, shape).astype(np.float32).astype(np.float64)
+
+        self.W = drawn(4 * units, inputs, scale=1 / np.sqrt(inputs))
+        self.U = drawn(4 * units, units, scale=1 / np.sqrt(units))
+        self.b, self.b_hh = drawn(4 * units), drawn(4 * units)
+        self.x = drawn(rows, steps, inputs, scale=1.0)
+
+    def run(
+        self,
+        weights: Callable[[Array], Array] = exactly,
+        inputs: Callable[[Array], Array] = exactly,
+        states: Callable[[Array], Array] = exactly,
+        each: Callable[[Array], Array] = exactly,
+        order: str = "ifgo",
+    ) -> Array:
+        """h (B, T, H)."""
+        W, U, b, b_hh = (weights(a) for a in (self.W, self.U, self.b, self.b_hh))
+        h = c = np.zeros((len(self.x), U.shape[1]))
+        steps = []
+        for x in inputs(self.x).transpose(1, 0, 2):
+            z = each(each(x @ W.T + b) + each(h @ U.T + b_hh))
+            blocks = dict(zip(order, np.split(z, 4, axis=1), strict=True))
+            i, f, o = (each(1 / (1 + np.exp(-blocks[gate]))) for gate in "ifo")
+            c = each(each(f * c) + each(i * each(np.tanh(blocks["g"]))))
+            h = each(o * each(np.tanh(c)))
+            steps.append(h)
+            h, c = states(h), states(c)
+        return np.stack(steps, 1)
+
+    def ask(self, expected: Any, folder: Path, **assumed: Any) -> Explanation:
+        path = folder / "w.npz"
+        held = {"weight_ih_l0": self.W, "weight_hh_l0": self.U}
+        held |= {"bias_ih_l0": self.b, "bias_hh_l0": self.b_hh}
+        arrays: dict[str, Any] = {name: a.astype(np.float32) for name, a in held.items()}
+        np.savez(path, **arrays)
+        return explain(str(path), self.x, expected, layout="batch", **assumed)
+
+
+def check(explanation: Explanation, name: str, basis: str, **more: Any) -> None:
+    assert explanation.found, explanation
+    assert found(explanation) == {"dtype": name, **more}
+    assert any(basis in remark for remark in explanation.remarks), explanation.remarks
+
+
+# ---- real runs
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
+    with np.load(FOLDER / f"{case}.npz") as held:
+        arrays = {name: held[name] for name in held.files}
+    x, h = arrays.pop("inputs"), arrays.pop("h")
+    np.savez(tmp_path / "w.npz", **arrays)
+    explanation = explain(str(tmp_path / "w.npz"), x, h, layout="batch")
+    name, how, _ = case.split("-")
+    if case in TOO_SMALL:
+        assert explanation.verdict == "none", "off the grid, and too small to show a pattern"
+        assert any("the size of half precision" in remark for remark in explanation.remarks)
+        return
+    basis = {"weights": RERUN, "states": RERUN, "head": SIZE}.get(how, GRID)
+    check(explanation, name, basis)
+    (change,) = explanation.changes
+    assert change.text == {
+        "weights": f"dtype of the weights: {name}, not float32",
+        "states": f"dtype of the states: {name}, not float32",
+        "head": f"dtype: an error of the size that {name} predicts",
+    }.get(how, f"dtype: {name}, not float32")
+
+
+# ---- the cell above
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ({"weights"}, "dtype of the weights"),
+        ({"weights", "inputs"}, "dtype of weights and inputs"),
+        ({"states"}, "dtype of the states"),
+        ({"weights", "inputs", "states"}, "dtype"),
+    ],
+    ids=lambda value: "-".join(sorted(value)) if isinstance(value, set) else "",
+)
+def test_a_part_that_is_rounded_is_run_again(
+    where: set[str], said: str, name: str, tmp_path: Path
+) -> None:
+    net = Net(1, 2, 9, 4, 5)
+    rounded: dict[str, Any] = dict.fromkeys(where, rounder(name))
+    explanation = net.ask(net.run(**rounded), tmp_path)
+    check(explanation, name, RERUN)
+    assert explanation.rows[0].setting == said
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_operation_rounded(name: str, tmp_path: Path) -> None:
+    net, r = Net(2, 3, 14, 8, 28), rounder(name)
+    on_grid = net.run(weights=r, inputs=r, each=r)
+    check(net.ask(on_grid, tmp_path), name, GRID)
+    check(net.ask(printed(on_grid.astype(np.float32), 8, tmp_path / "h.txt"), tmp_path), name, GRID)
+    off_grid = (on_grid * 1.000001).astype(np.float32)
+    explanation = net.ask(off_grid, tmp_path)
+    check(explanation, name, SIZE)
+    assert explanation.changes[0].text.startswith("dtype: an error of the size that")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_rounded_weights_in_another_order(name: str, tmp_path: Path) -> None:
+    net = Net(3, 2, 9, 4, 5)
+    expected = net.run(weights=rounder(name), order="iofg")
+    check(net.ask(expected, tmp_path), name, RERUN, gates="iofg")
+
+
+# ---- what has the size of half precision and is something else
+
+
+def spoiled(kind: str, net: Net, eps: float, rng: np.random.Generator) -> Array:
+    """An h that is off by a few eps for another reason than rounding to a format."""
+    size = eps * float(rng.choice([0.5, 1, 2, 4]))
+    other = Net.__new__(Net)
+    other.__dict__ |= {name: a.copy() for name, a in vars(net).items()}
+    if kind == "noise":
+        return net.run() + rng.normal(0, size / 2, net.run().shape)
+    if kind == "a weight":
+        other.W[rng.integers(len(net.W)), 1] += 4 * size
+    if kind == "all weights":
+        other.W += rng.normal(0, size / 2, net.W.shape)
+        other.U += rng.normal(0, size / 2, net.U.shape)
+    if kind == "a bias":
+        other.b[rng.integers(len(net.b))] += 4 * size
+    if kind == "scaled weights":
+        other.W *= 1 + size
+    if kind == "whole numbers of 8 bits":
+        for matrix in (other.W, other.U):
+            scale = np.abs(matrix).max() / 127
+            matrix[:] = np.round(matrix / scale) * scale
+    if kind == "noise on the inputs":
+        other.x = net.x + rng.normal(0, size / 2, net.x.shape)
+    if kind == "an offset":
+        return net.run() + size
+    if kind == "zoneout":
+        h = net.run()
+        h[:, 3, 1], h[:, 5, 0] = h[:, 2, 1], h[:, 4, 0]
+        return h
+    if kind == "a number wrong":
+        h = net.run(weights=rounder("float16"))
+        h[-1, -1, -1] += 8 * size
+        return h
+    return other.run()
+
+
+KINDS = (
+    "noise", "a weight", "all weights", "a bias", "scaled weights", "whole numbers of 8 bits",
+    "noise on the inputs", "an offset", "zoneout", "a number wrong",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_of_that_size_alone_is_no_cause(kind: str, tmp_path: Path) -> None:
+    net = Net(4, 2, 8, 4, 6)
+    h = spoiled(kind, net, EPS["float16"], np.random.default_rng(0)).astype(np.float32)
+    explanation = net.ask(h, tmp_path)
+    assert explanation.verdict == "none"
+    assert not any("rests on" in remark for remark in explanation.remarks)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sizes", [(1, 7, 4, 3), (2, 7, 4, 3), (3, 12, 8, 24)], ids=str)
+def test_no_error_of_that_size_is_a_cause(
+    kind: str, name: str, sizes: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    for seed in range(6):
+        net = Net(seed, *sizes)
+        h = spoiled(kind, net, EPS[name], np.random.default_rng(seed)).astype(np.float32)
+        explanation = net.ask(h, tmp_path)
+        assert "dtype" not in found(explanation), (seed, explanation)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", FORMATS)
+def test_networks_of_some_size_show_it(name: str, tmp_path: Path) -> None:
+    r = rounder(name)
+    for seed in range(4):
+        net = Net(seed, 4, 30, 10, 32)
+        off_grid = net.run(weights=r, inputs=r, each=r) * 1.000001
+        check(net.ask(off_grid.astype(np.float32), tmp_path), name, SIZE)
+
+
+# ---- the formats
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_spacing_is_the_distance_to_the_next_number(name: str) -> None:
+    values = np.array([1.0, 1.5, 2.0, 0.3, -0.3, 100.0, 2.0**-14, 2.0**-16, 0.0])
+    gap = spacing(values, name)
+    on_grid = to_format(values, name)
+    assert (to_format(on_grid + np.sign(values + 1e-9) * gap, name) != on_grid).all()
+    assert (to_format(on_grid + np.sign(values + 1e-9) * gap * 0.49, name) == on_grid).all()
+    if name == "float16":
+        np.testing.assert_array_equal(gap, np.spacing(np.abs(values).astype(np.float16)))
