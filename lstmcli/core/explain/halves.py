@@ -10,7 +10,7 @@ that size knows nothing of how these weights round.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -41,8 +41,13 @@ ENOUGH_DIGITS = 5.0  # of chance against the pattern of an error
 SPREAD = 0.8  # of the numbers that have to be off, at the first step and in all
 LEAST = 0.5  # times the error of rounded weights: less is not what the format predicts
 PREDICTIONS = 20  # of both formats, of which the best is taken
+LEAST_CORRELATION = 0.2  # with one of them, before it is asked what chance reaches
 MOST_DITHERS, FEWEST_DITHERS = 32, 6
 DITHERED = 4e8  # products that the dithered runs of a pattern may take
+
+
+Runs = Sequence[tuple[str, Mapping[str, Array] | None]]
+"""What of a run was rounded, and the arrays it gave."""
 
 
 class Basis(NamedTuple):
@@ -76,23 +81,24 @@ class Halves:
         plain = self._told(arrays)
         if arrays is None or plain is None:
             return None
-        found = self._rerun(changes, name, plain)
+        runs = list(self._runs(changes, name))
+        found = self._rerun(runs, name, plain)
         if found is None and name in self.grids:
             found = Basis(GRID, ALL, compared(arrays, self.expected, half))
         if found is None and not sure:
-            found = self._pattern(changes, half, plain)
+            found = self._pattern(changes, half, plain, runs)
         return found
 
     # ---- a run that gives the very numbers
 
-    def _rerun(self, changes: Changes, name: str, plain: Array) -> Basis | None:
+    def _rerun(self, runs: Runs, name: str, plain: Array) -> Basis | None:
         tight = self.tight
         if name in self.grids:
             tight = Allowance(tight.absolute, 1.01 * EPS[name], name)
         off = np.abs(plain - self._values) > self._tolerance(tight)
         if off.sum() < max(TELLING, TELLING_SHARE * off.size):
             return None
-        for what, arrays in self._runs(changes, name):
+        for what, arrays in runs:
             verdict = self._verdict(arrays, tight)
             if verdict is not None and verdict.fits:
                 return Basis(RERUN, what, verdict)
@@ -110,13 +116,13 @@ class Halves:
             return to_format(state, name).astype(state.dtype)
 
         for what, weights in ((STATES, None), (ALL, name)):
+            bench = self.bench(weights)
             for dtype in (np.float64, np.float32):  # a state may lie between two of the format's
-                bench = self.bench(weights)
                 yield what, rounded_run(bench, changes, self.expected, rounded, dtype)
 
     # ---- an error of the format's size
 
-    def _pattern(self, changes: Changes, half: Allowance, plain: Array) -> Basis | None:
+    def _pattern(self, changes: Changes, half: Allowance, plain: Array, runs: Runs) -> Basis | None:
         """Whether the error goes along with that of rounded weights, beyond all chance."""
         name = half.name
         error = self._values - plain
@@ -125,18 +131,19 @@ class Halves:
         verdict = self._verdict(self._arrays(changes), half)
         if verdict is None:
             return None
+        rho, what = 0.0, WEIGHTS
+        for one, arrays in self._predictions(changes, name, runs):
+            predicted = self._told(arrays)
+            if predicted is not None and _size(error) >= LEAST * _size(predicted - plain):
+                rho, what = max((rho, what), (_correlation(error, predicted - plain), one))
+        if rho < LEAST_CORRELATION or _digits(rho, 1 / np.sqrt(error.size)) < ENOUGH_DIGITS:
+            return None
         chances = [_correlation(error, d) for d in self._by_chance(changes, name, plain)]
         by_chance = float(np.sqrt(np.mean(np.square(chances)))) if chances else 1.0
-        best = Basis(SIZE, WEIGHTS, verdict, -np.inf)
-        for what, arrays in self._predictions(changes, name):
-            predicted = self._told(arrays)
-            if predicted is None or _size(error) < LEAST * _size(predicted - plain):
-                continue
-            rho = _correlation(error, predicted - plain)
-            digits = _digits(rho, by_chance) - np.log10(PREDICTIONS)
-            if digits > best.digits:
-                best = Basis(SIZE, what, verdict, digits, rho, by_chance)
-        return best if best.digits >= ENOUGH_DIGITS else None
+        digits = _digits(rho, by_chance) - np.log10(PREDICTIONS)
+        return (
+            Basis(SIZE, what, verdict, digits, rho, by_chance) if digits >= ENOUGH_DIGITS else None
+        )
 
     def everywhere(self) -> bool:
         """Whether the run as read is off in most numbers, from the first step on."""
@@ -151,10 +158,10 @@ class Halves:
         return bool(self._first(off).mean() >= SPREAD)
 
     def _predictions(
-        self, changes: Changes, name: str
+        self, changes: Changes, name: str, runs: Runs
     ) -> Iterator[tuple[str, Mapping[str, Array] | None]]:
         """Runs that round as some network in this format may."""
-        for what, arrays in self._runs(changes, name):
+        for what, arrays in runs:
             yield what, arrays
             if arrays is not None:
                 yield what, {k: to_format(a, name) for k, a in arrays.items()}

@@ -123,8 +123,8 @@ def rounded(
     """The readings that come from a coarser number type: as read, or with one change."""
     dtype = Change("dtype", allowance.name)
     verdict = judge((dtype,), allowance)
-    if verdict.fits and backed((), allowance, False):
-        return [Answer((dtype,), verdict)]
+    if verdict.fits:  # and a change on top of it would have nothing to explain
+        return [Answer((dtype,), verdict)] if backed((), allowance, False) else []
     coarse = with_allowance(bench, allowance)
     found = _judged(coarse, judge, Sieve(coarse).level(1), allowance)
     return [

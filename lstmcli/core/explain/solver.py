@@ -16,7 +16,7 @@ from lstmcli.core.explain.bench import Allowance, Bench, Layout, with_allowance
 from lstmcli.core.explain.data import Expected
 from lstmcli.core.explain.evidence import ENOUGH, Neighbours, evidence
 from lstmcli.core.explain.forcing import forced_run
-from lstmcli.core.explain.halves import EPS, GRID, Basis, Halves
+from lstmcli.core.explain.halves import EPS, GRID, RERUN, Basis, Halves
 from lstmcli.core.explain.judge import Case, Verdict, judged, rerun, settings_of
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.ranking import that_do_all
@@ -181,7 +181,11 @@ class Solver:
             untried=tuple(outcome.untried),
             evidence=proof,
             numbers=self.expected.numbers,
-            precision=self.prepared.precision,
+            precision=(
+                self.prepared.precision
+                if basis is None or basis.kind == RERUN
+                else f"as {outcome.allowance.name} does"
+            ),
         )
 
     def _of_half_size(self) -> list[str]:
@@ -365,7 +369,7 @@ class Solver:
                 f"In {self.prepared.dtype}, the number type of the weights, the run is up to "
                 f"{again.max_abs:.2g} off; --dtype float64 gives EXPECTED."
             )
-        if allowance is not self.prepared.allowances[0]:
+        if allowance in self.prepared.allowances[1:]:
             remarks.append(
                 "EXPECTED agrees as float32 does; at the precision of float64 it does not."
             )

@@ -341,6 +341,8 @@ _WHO = {
     ("merge", "concat_swapped"): "code that concatenates [backward; forward]",
     ("reverse", True): "a backward cell, go_backwards",
     ("flip_output", True): "Keras' go_backwards, not turned back",
+    ("dtype", "float16"): "layers moved to it, autocast",
+    ("dtype", "bfloat16"): "layers moved to it, autocast",
     ("transposed", "recurrent"): "code that multiplies by R, not its transpose",
 }
 
