@@ -166,7 +166,7 @@ def shares(case: Case, changes: Changes, allowance: Allowance) -> Array | None:
     settings = settings_of(changes)
     expected = _expected(case, settings)
     try:
-        given = _given(*case.trace({**settings, "dtype": "float64"}), "h")
+        given = arrays_of(*case.trace({**settings, "dtype": "float64"}), "h")
     except UserError:
         return None
     parts = []
