@@ -22,7 +22,7 @@ from lstmcli.core.explain.space import spelled_out
 from lstmcli.core.settings import option_words
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.formats import StepStream
-from lstmcli.jobs import Job, load_job, read_state
+from lstmcli.jobs import NOTHING, Beside, Job, load_job, read_state
 from lstmcli.loading import Named, checked, only_one_stdin, read_named, reader
 
 Array = npt.NDArray[Any]
@@ -90,9 +90,7 @@ def explain_files(
     settings: Mapping[str, Any],
     *,
     stdin: BinaryIO | None = None,
-    initial_state: str | None = None,
-    lengths: str | None = None,
-    mask: str | None = None,
+    beside: Beside = NOTHING,
     progress: Progress = quiet,
 ) -> Explanation:
     """The same for a command line: weights, then inputs, then EXPECTED.
@@ -107,11 +105,9 @@ def explain_files(
             "it takes WEIGHTS... INPUTS EXPECTED; one file may hold both weights and inputs."
         )
     *files, expected = paths
-    only_one_stdin([Named.parse(path) for path in files], expected, initial_state, lengths, mask)
+    only_one_stdin([Named.parse(path) for path in files], expected, *beside)
     try:
-        job = load_job(
-            files, settings, stdin=stdin, initial_state=initial_state, lengths=lengths, mask=mask
-        )
+        job = load_job(files, settings, stdin=stdin, beside=beside)
     except NoInputs:
         raise UserError(
             f"EXPECTED is missing, or the inputs are: {' '.join(files)} holds weights alone, and "
@@ -121,8 +117,8 @@ def explain_files(
     if isinstance(job.inputs, StepStream):
         raise UserError("explain needs the whole sequence; give the inputs as a file.")
     words = list(files)
-    for option, given in (("initial-state", initial_state), ("lengths", lengths), ("mask", mask)):
-        words += [] if given is None else [f"--{option}", given]
+    for name, given in beside._asdict().items():
+        words += [] if given is None else [f"--{name.replace('_', '-')}", given]
     return _explained(job, read_side(expected, stdin), words, settings, progress)
 
 

@@ -32,6 +32,17 @@ from lstmcli.loading import (
 Array = npt.NDArray[Any]
 
 
+class Beside(NamedTuple):
+    """Files that come with the inputs, by path; lengths may be the numbers themselves."""
+
+    initial_state: str | None = None
+    lengths: str | None = None
+    mask: str | None = None
+
+
+NOTHING = Beside()
+
+
 class Job(NamedTuple):
     """All that a run needs, as read."""
 
@@ -49,9 +60,7 @@ def load_job(
     settings: Mapping[str, Any],
     *,
     stdin: BinaryIO | None = None,
-    initial_state: str | None = None,
-    lengths: str | None = None,
-    mask: str | None = None,
+    beside: Beside = NOTHING,
     inputs_needed: bool = True,
 ) -> Job:
     """Read a model and its inputs: like ``cp``, the last path is the inputs.
@@ -64,7 +73,7 @@ def load_job(
         for whatever is wrong with paths, files, names or shapes.
     """
     weights, inputs = split_paths(paths)
-    only_one_stdin([*weights, *inputs], initial_state, lengths, mask)
+    only_one_stdin([*weights, *inputs], *beside)
     documents = [read_named(named, stdin) for named in weights]
     if inputs_needed or inputs or _hold_inputs(documents):
         x, name, holder = _read_inputs(inputs, documents, stdin)
@@ -78,9 +87,9 @@ def load_job(
         reread({}),
         x,
         name,
-        _initial_state(initial_state, [*documents, *([holder] if holder else [])], stdin),
-        _lengths(lengths, holder, stdin),
-        _beside("mask", mask, holder, stdin),
+        _initial_state(beside.initial_state, [*documents, *([holder] if holder else [])], stdin),
+        _lengths(beside.lengths, holder, stdin),
+        _beside("mask", beside.mask, holder, stdin),
         reread,
     )
 

@@ -22,7 +22,7 @@ from lstmcli.core.run import check_inputs, merged_axes, run
 from lstmcli.core.sweep import plan, sweep
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document
-from lstmcli.jobs import Job, load_job
+from lstmcli.jobs import NOTHING, Beside, Job, load_job
 
 Array = npt.NDArray[Any]
 
@@ -96,13 +96,13 @@ def read_drawable(
     stdin: BinaryIO | None,
     names: Sequence[str] | None = None,
     row: int = 0,
-    **given: Any,
+    beside: Beside = NOTHING,
 ) -> Drawable:
     """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
 
     What the first file holds decides: h, c, gates or a lone array are results, anything else is
     weights. ``names`` are the arrays that will be drawn: a run keeps z only for them, and of its
-    batch ``row`` alone. ``given`` are a run's options: ``lengths``, ``mask``, ``initial_state``.
+    batch ``row`` alone.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def read_drawable(
     if first is not None and _is_result(first):
         if len(paths) > 2:
             raise UserError(f"{paths[0]} holds results; plot takes one such file, or two.")
-        if set(settings) - {"layout"} or any(given.values()):
+        if set(settings) - {"layout"} or any(beside):
             raise UserError(f"{paths[0]} holds results: there is nothing left to run or set.")
         layout = settings.get("layout")  # of results that do not tell
         if len(paths) == 1:
@@ -126,7 +126,7 @@ def read_drawable(
         return _of_two(*(laid(side_of(document, path), layout) for document, path in sides))
     if isinstance(stdin, io.BytesIO):
         stdin.seek(0)
-    job = load_job(paths, settings, stdin=stdin, **given)
+    job = load_job(paths, settings, stdin=stdin, beside=beside)
     return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), row)
 
 

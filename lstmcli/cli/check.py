@@ -10,10 +10,10 @@ import numpy as np
 from lstmcli import formats, saving
 from lstmcli.checking import ALL, check
 from lstmcli.cli import Command
-from lstmcli.cli.console import remark, show, standard_input, width
-from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.cli.console import show, width
+from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
+from lstmcli.cli.reading import read_job
 from lstmcli.engines import NAMES
-from lstmcli.jobs import load_job
 from lstmcli.views.check import check_sheet
 from lstmcli.views.traces import header_sheet
 
@@ -24,9 +24,7 @@ from lstmcli.views.traces import header_sheet
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
               help="Of inputs and state, where no inputs are given.")  # fmt: skip
-@click.option("--lengths", metavar="FILE|N,N,...", help="Valid steps of each row.")
-@click.option("--mask", metavar="FILE", help="Which steps count, in the axes of the inputs.")
-@click.option("--initial-state", metavar="FILE", help="h and c to start from.")
+@beside_options
 @click.option("--rtol", type=click.FloatRange(min=0), help="Relative tolerance, of ours.")
 @click.option("--atol", type=click.FloatRange(min=0), help="Absolute tolerance.")
 @click.option("--ulp", type=click.IntRange(min=0), help="Units in the last place instead.")
@@ -34,9 +32,8 @@ from lstmcli.views.traces import header_sheet
               help="What stdout gets.")  # fmt: skip
 @setting_options
 def command(
-    weights: tuple[str, ...], with_: str, seed: int, lengths: str | None, mask: str | None,
-    initial_state: str | None, rtol: float | None, atol: float | None, ulp: int | None,
-    format: str, **options: Any,
+    weights: tuple[str, ...], with_: str, seed: int, rtol: float | None, atol: float | None,
+    ulp: int | None, format: str, **options: Any,
 ) -> int:  # fmt: skip
     """Run the same weights through real frameworks, and compare.
 
@@ -49,17 +46,7 @@ def command(
     anything runs; with all, that one is left out.
     Exit status: 0 all agree with us; 1 one differs; 2 trouble.
     """
-    job = load_job(
-        weights,
-        settings_from(options),
-        stdin=standard_input(),
-        initial_state=initial_state,
-        lengths=lengths,
-        mask=mask,
-        inputs_needed=False,
-    )
-    for text in job.model.remarks:
-        remark(text)
+    job = read_job(weights, settings_from(options), options, inputs_needed=False)
     names = [name.strip() for name in with_.split(",") if name.strip()]
     found = check(job, names, seed=seed, rtol=rtol, atol=atol, ulp=ulp)
     if format == "json":

@@ -9,11 +9,11 @@ import numpy as np
 
 from lstmcli import formats, saving
 from lstmcli.cli import Command, complete
-from lstmcli.cli.console import remark, show, standard_input, width
-from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.cli.console import show, width
+from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
+from lstmcli.cli.reading import beside_from, read_job
 from lstmcli.deriving import derive
 from lstmcli.errors import UserError
-from lstmcli.jobs import load_job
 from lstmcli.loading import Named, only_one_stdin
 from lstmcli.views.derivation import Detail, derivation_sheet
 from lstmcli.views.traces import header_sheet
@@ -34,16 +34,14 @@ from lstmcli.views.traces import header_sheet
 @click.option("--against", metavar="FILE", help="Another's results, beside the lines they have.")
 @click.option("--terms", default="20", metavar="N|all", help="The largest terms to show: 20.")
 @click.option("--digits", type=click.IntRange(0, 17), help="Of all numbers.")
-@click.option("--lengths", metavar="FILE|N,N,...", help="Valid steps of each row.")
-@click.option("--mask", metavar="FILE", help="Which steps count, in the axes of the inputs.")
-@click.option("--initial-state", metavar="FILE", help="h and c to start from; zero without.")
+@beside_options
 @click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
               help="What stdout gets.")  # fmt: skip
 @setting_options
 def command(
     weights: tuple[str, ...], step: int, unit: int, gate: str | None, batch: int,
-    cell: str | None, against: str | None, terms: str, digits: int | None, lengths: str | None,
-    mask: str | None, initial_state: str | None, format: str, **options: Any,
+    cell: str | None, against: str | None, terms: str, digits: int | None, format: str,
+    **options: Any,
 ) -> int:  # fmt: skip
     """Show how one number comes about: every term, the gates, c and h.
 
@@ -57,17 +55,8 @@ def command(
     """  # noqa: E501
     most = _most(terms)
     settings = settings_from(options)
-    only_one_stdin([Named.parse(w) for w in weights], initial_state, lengths, mask, against)
-    job = load_job(
-        weights,
-        settings,
-        stdin=standard_input(),
-        initial_state=initial_state,
-        lengths=lengths,
-        mask=mask,
-    )
-    for text in job.model.remarks:
-        remark(text)
+    only_one_stdin([Named.parse(w) for w in weights], *beside_from(options), against)
+    job = read_job(weights, settings, options)
     x = np.asarray(saving.drained(job))
     layout = job.model.given.get("layout")
     found = derive(

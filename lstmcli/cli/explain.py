@@ -10,16 +10,15 @@ import click
 from lstmcli import explaining
 from lstmcli.cli import Command
 from lstmcli.cli.console import Bar, show, standard_input, width
-from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
+from lstmcli.cli.reading import beside_from
 from lstmcli.views.explanation import explanation_sheet, markdown
 
 
 @click.command(cls=Command)
 @paths_argument("paths")
 @setting_options
-@click.option("--lengths", metavar="FILE|N,N,...", help="Valid steps of each row.")
-@click.option("--mask", metavar="FILE", help="Which steps count, in the axes of the inputs.")
-@click.option("--initial-state", metavar="FILE", help="h and c to start from; zero without.")
+@beside_options
 @click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
               help="What stdout gets.")  # fmt: skip
 @click.option("--markdown", "as_markdown", is_flag=True, help="For a bug report.")
@@ -38,7 +37,11 @@ def command(paths: tuple[str, ...], format: str, as_markdown: bool, **options: A
     settings = settings_from(options)
     with Bar() as bar:
         found = explaining.explain_files(
-            paths, settings, stdin=standard_input(), progress=bar.advance, **options
+            paths,
+            settings,
+            stdin=standard_input(),
+            beside=beside_from(options),
+            progress=bar.advance,
         )
     expected = paths[-1] if paths[-1] != "-" else "standard input"
     if format == "json":

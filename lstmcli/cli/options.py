@@ -50,6 +50,17 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def beside_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for files that come with the inputs."""
+    for option, metavar, told in (
+        ("--initial-state", "FILE", "h and c to start from."),
+        ("--mask", "FILE", "Which steps count, in the axes of the inputs."),
+        ("--lengths", "FILE|N,N,...", "Valid steps of each row."),
+    ):
+        function = click.option(option, metavar=metavar, help=told)(function)
+    return function
+
+
 def settings_from(options: dict[str, Any]) -> dict[str, Any]:
     """Take the settings out of a command's options, read and checked.
 

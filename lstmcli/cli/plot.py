@@ -12,7 +12,8 @@ import numpy as np
 from lstmcli import formats
 from lstmcli.cli import Command, complete
 from lstmcli.cli.console import depth, remark, show, standard_input, width
-from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
+from lstmcli.cli.reading import beside_from
 from lstmcli.core.saturation import Saturation
 from lstmcli.core.settings import option_words
 from lstmcli.errors import UserError
@@ -47,14 +48,11 @@ from lstmcli.views.sheet import Sheet
 @click.option("--pool", type=click.Choice(["mean", "extreme"]), default="mean",
               help="What a cell of many numbers shows: mean, or the farthest from 0.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="A figure: .png, .svg, .pdf (extra: plot).")
-@click.option("--lengths", metavar="FILE|N,N,...", help="Valid steps of each row.")
-@click.option("--mask", metavar="FILE", help="Which steps count, in the axes of the inputs.")
-@click.option("--initial-state", metavar="FILE", help="h and c to start from; zero without.")
+@beside_options
 @setting_options
 def command(
     path: tuple[str, ...], array: str | None, unit: int | None, steps: str | None,
-    units: str | None, batch: int | None, pool: str, output: str | None, lengths: str | None,
-    mask: str | None, initial_state: str | None, **options: Any,
+    units: str | None, batch: int | None, pool: str, output: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Draw h, c and gates over steps and units, or where two results differ.
 
@@ -71,10 +69,8 @@ def command(
     suffix = "" if output is None else suffix_of(output)
     names = None if array is None else [name.strip() for name in array.split(",") if name.strip()]
     settings = settings_from(options)
-    found = read_drawable(
-        path, settings, standard_input(), names, batch or 0,
-        lengths=lengths, mask=mask, initial_state=initial_state,
-    )  # fmt: skip
+    beside = beside_from(options)
+    found = read_drawable(path, settings, standard_input(), names, batch or 0, beside)
     if found.job is not None:
         for text in found.job.model.remarks:
             remark(text)

@@ -13,15 +13,16 @@ import numpy.typing as npt
 
 from lstmcli import formats, saving
 from lstmcli.cli import Command, Ended, complete, interrupts
-from lstmcli.cli.console import depth, remark, standard_input
+from lstmcli.cli.console import depth, remark
 from lstmcli.cli.effort import effort
-from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
+from lstmcli.cli.reading import read_job
 from lstmcli.core.model import Trace
 from lstmcli.core.run import NAMES
 from lstmcli.core.run import run as run_model
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
-from lstmcli.jobs import Job, load_job
+from lstmcli.jobs import Job
 from lstmcli.loading import Named, not_finite
 from lstmcli.views.window import SHOWN, Window
 
@@ -42,9 +43,7 @@ class Output(NamedTuple):
 @click.command(cls=Command)
 @paths_argument("weights")
 @setting_options
-@click.option("--lengths", metavar="FILE|N,N,...", help="Valid steps of each row.")
-@click.option("--mask", metavar="FILE", help="Which steps count, in the axes of the inputs.")
-@click.option("--initial-state", metavar="FILE", help="h and c to start from; zero without.")
+@beside_options
 @click.option("--save-state", metavar="FILE", help="Write the last h and c (.npz, .json).")
 @click.option("-f", "--format", "screen", type=click.Choice(SCREEN), help="What stdout gets.")
 @click.option("-o", "--output", metavar="FILE", help="Write by suffix; - is stdout, with -f.")
@@ -83,16 +82,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     refuse_overwriting([output.file, options["save_state"]], weights, options)
     window = _window(options)
     settings = settings_from(options)
-    job = load_job(
-        weights,
-        settings,
-        stdin=standard_input(),
-        initial_state=options["initial_state"],
-        lengths=options["lengths"],
-        mask=options["mask"],
-    )
-    for text in job.model.remarks:
-        remark(text)
+    job = read_job(weights, settings, options)
     if options["save_state"] and job.model.backward:
         remark("a backward cell starts from the last step: runs in chunks differ from the whole.")
     if options["engine"]:

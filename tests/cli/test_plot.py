@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lstmcli.core.run import run
+from lstmcli.jobs import Beside
 from lstmcli.loading import load
 from lstmcli.plotting import read_drawable
 from tests.cli.conftest import SAMPLE, TOP, Lstm
@@ -107,7 +108,7 @@ def test_a_run_holds_the_row_that_is_drawn_with_the_bits_of_the_whole(
     np.save(tmp_path / "x.npy", x)
     paths = (str(tmp_path / "w.npz"), str(tmp_path / "x.npy"))
     lengths = "2," + "7," * 129 + "5"
-    found = read_drawable(paths, {"layout": "batch"}, None, row=row, lengths=lengths)
+    found = read_drawable(paths, {"layout": "batch"}, None, row=row, beside=Beside(lengths=lengths))
     whole = run(load(paths[0]), x, layout="batch", lengths=np.array(lengths.split(","), int))
     assert found.rows == 131
     assert found.arrays.keys() == whole.arrays.keys()
