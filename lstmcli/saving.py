@@ -279,7 +279,7 @@ def write_pieces(
         final = sweep(
             model, x, wanted, sink, layout=given.get("layout"),
             initial_state=job.initial_state, lengths=job.lengths, mask=job.mask,
-            name=job.name, **how,
+            name=job.name, take=formats.taken_out, **how,
         )  # fmt: skip
         pieces.arrays |= {k: a for k, a in zip(FINAL, final, strict=True) if k in names}
         members = (*shapes, *FINAL)

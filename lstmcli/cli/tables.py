@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli import formats
 from lstmcli.cli.console import show, width
 from lstmcli.core.batch import Meter
 from lstmcli.core.model import Model, Trace, as_time_major
@@ -82,6 +83,7 @@ def _traced(
     shown = steps_shown(model, window, steps, rows)
     seen = {_own(model, name): OverAll(window) for name, _ in model.cells}
     see = _watch(model, seen) if sums_up(model, window, steps, rows) else None
+    told["take"] = formats.taken_out
     return excerpt(model, x, tuple(window.show), shown, see, **told), seen
 
 

@@ -169,12 +169,14 @@ def sweep(
     mask: npt.ArrayLike | None = None,
     executor: Executor | None = None,
     meter: Meter | None = None,
+    take: Callable[[Array], Array] = np.asarray,
     name: str = "the inputs",
 ) -> State:
     """As `lstmcli.core.run.run`, bit for bit, but nothing is kept: ``sink`` gets the pieces.
 
     Gives ``final_h`` and ``final_c``. Where only some steps are ``shown``, in ascending ranges, a
-    model that runs forward takes the quick path over the others, and hands on no more. Memory is
+    model that runs forward takes the quick path over the others, and hands on no more. ``take``
+    fetches the inputs (s, R, I) of a piece, which may lie in a file. Memory is
     that of a few pieces; where a model needs the whole sequence (backward, masked), that of the
     sequences of a chunk of rows.
 
@@ -207,7 +209,7 @@ def sweep(
         blocks = [blocks_within(chunk, rows, cell) for cell in cells]
         stack = Stack(model, work.packed, blocks, own, meter=meter)
         for cut, wanted in _cuts(steps, piece, shown):
-            arrays = stack.advance(x[cut], keep if wanted else ())
+            arrays = stack.advance(take(x[cut]), keep if wanted else ())
             if wanted:
                 sink(chunk, cut, arrays)
         return stack.states

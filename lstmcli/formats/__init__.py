@@ -33,6 +33,7 @@ __all__ = [
     "read",
     "read_or_stream",
     "release",
+    "taken_out",
     "write",
 ]
 
@@ -132,6 +133,11 @@ def _module(name: str) -> Any:
 def release(array: np.ndarray) -> None:
     """Give back the memory of what was read of a mapped file; see `lstmcli.formats.npy`."""
     _module("npy").release(array)
+
+
+def taken_out(array: np.ndarray) -> np.ndarray:
+    """A copy of a part of a mapped file, without keeping it mapped; see `lstmcli.formats.npy`."""
+    return cast(np.ndarray, _module("npy").taken_out(array))
 
 
 def write(

@@ -18,6 +18,7 @@ from lstmcli.formats.files import HEAD, Opened
 from lstmcli.formats.placed import Placed
 
 MAP_FROM = 64 << 20  # bytes from which a file is mapped: pages are then read as they are used
+SLICES = 16  # rows or steps of a mapped file that are in memory at a time
 MOST_AXES = 32
 MOST_BYTES = 1 << 62
 
@@ -182,17 +183,49 @@ def _mapped(path: str, header: Header) -> np.ndarray:
 
 
 def release(array: np.ndarray) -> None:
-    """Give back the memory of what was read of a mapped file; nothing, if it is none.
+    """Give back the memory of a part of a mapped file; nothing, if it is none.
 
     The pages stay in the system's cache and come back when they are read again.
     """
+    file: Any = _file_of(array)
+    if file is None or not array.size:
+        return
+    import mmap
+
+    reach = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
+    at = _address(array) - _address(np.frombuffer(file, np.uint8))
+    first, last = at + sum(min(n, 0) for n in reach), at + sum(max(n, 0) for n in reach)
+    first -= first % mmap.PAGESIZE
+    file.madvise(mmap.MADV_DONTNEED, first, last + array.itemsize - first)
+
+
+def taken_out(array: np.ndarray) -> np.ndarray:
+    """A copy of a part of a mapped file, that never keeps much of it in memory; or the array.
+
+    The system maps more than is read, up to whole rows of a batch, so pages are given back
+    between a few slices and the next.
+    """
+    if _file_of(array) is None:
+        return array
+    copy = np.empty(array.shape, array.dtype)
+    outer = int(np.argmax(array.strides))
+    source, target = np.moveaxis(array, outer, 0), np.moveaxis(copy, outer, 0)
+    for n in range(0, len(source), SLICES):
+        target[n : n + SLICES] = source[n : n + SLICES]
+        release(source[n : n + SLICES])
+    return copy
+
+
+def _file_of(array: np.ndarray) -> Any:
+    """The mapping that an array is a part of, or None."""
     held: Any = array
     while isinstance(held, np.ndarray):
         held = held.base
-    if hasattr(held, "madvise"):
-        import mmap
+    return held if hasattr(held, "madvise") else None
 
-        held.madvise(mmap.MADV_DONTNEED)
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 def write(
