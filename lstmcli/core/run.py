@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -97,13 +98,16 @@ def run(
     here = executor is None or shares_memory(executor)
     work = Work(model, rows, keep, mask is not None, meter=meter if here else None)
     if executor is None:
-        part = work(slice(0, rows), major, states, valid)
+        return trace_of(model, work(slice(0, rows), major, states, valid), layout)
+    chunks, whole = row_chunks(rows, model), Whole(rows)
+    shares = zip(*(share(c, major, states, valid) for c in chunks), strict=True)
+    if here:
+        list(executor.map(lambda chunk, *own: whole.put(chunk, work(chunk, *own)), *shares))
     else:
-        chunks = row_chunks(rows, model)
-        shares = zip(*(share(c, major, states, valid) for c in chunks), strict=True)
-        parts = executor.map(work, *shares)
-        part = _joined(parts if here else heard(parts, chunks, len(major), model, meter), chunks)
-    return trace_of(model, part, layout)
+        parts = heard(executor.map(work, *shares), chunks, len(major), model, meter)
+        for chunk, part in zip(chunks, parts, strict=True):
+            whole.put(chunk, part)
+    return trace_of(model, whole.part, layout)
 
 
 class Part(NamedTuple):
@@ -183,23 +187,35 @@ def heard(
         yield part
 
 
-def _joined(parts: Iterable[Part], chunks: Sequence[slice]) -> Part:
-    """The parts of a batch, as they come, put side by side."""
-    rows, whole = chunks[-1].stop, Part([], {}, [])
-    for n, (chunk, part) in enumerate(zip(chunks, parts, strict=True)):
-        if n == 0:
-            whole = Part(
-                [_wider(a, rows) for a in part.outputs],
-                {k: _wider(a, rows) for k, a in part.arrays.items()},
-                [(_wider(h[None], rows)[0], _wider(c[None], rows)[0]) for h, c in part.finals],
-            )
-        for target, source in zip(whole.outputs, part.outputs, strict=True):
+class Whole:
+    """The parts of a batch, put side by side by whoever has them."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows, self.part = rows, Part([], {}, [])
+        self._lock, self._empty = Lock(), True
+
+    def put(self, chunk: slice, part: Part) -> None:
+        """Take over the part of some rows."""
+        with self._lock:
+            if self._empty:
+                self._empty = False
+                self.part = part if chunk == slice(0, self.rows) else self._room_for(part)
+        if self.part is part:
+            return
+        for target, source in zip(self.part.outputs, part.outputs, strict=True):
             target[:, chunk] = source
         for name, array in part.arrays.items():
-            whole.arrays[name][:, chunk] = array
-        for (h, c), (own_h, own_c) in zip(whole.finals, part.finals, strict=True):
+            self.part.arrays[name][:, chunk] = array
+        for (h, c), (own_h, own_c) in zip(self.part.finals, part.finals, strict=True):
             h[chunk], c[chunk] = own_h, own_c
-    return whole
+
+    def _room_for(self, part: Part) -> Part:
+        """Arrays like those of a part, for all rows."""
+        return Part(
+            [_wider(a, self.rows) for a in part.outputs],
+            {k: _wider(a, self.rows) for k, a in part.arrays.items()},
+            [tuple(_wider(a[None], self.rows)[0] for a in state) for state in part.finals],
+        )
 
 
 def _wider(array: Array, rows: int) -> Array:

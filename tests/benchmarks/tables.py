@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import geometric_mean, median
-from time import perf_counter
+from time import perf_counter, sleep
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tests.benchmarks.contenders import Call, Shape
 
 TOP = Path(__file__).parent.parent.parent
 SHORTEST = 0.02  # seconds that a timing lasts at least; short calls are repeated
+PAUSE = 0.05  # seconds before a turn: the threads of the one before go on spinning for a while
 
 
 def machine(threads: int) -> str:
@@ -47,6 +48,7 @@ def in_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, float]:
 
 
 def _timed(call: Call, repeats: int) -> float:
+    sleep(PAUSE)
     start = perf_counter()
     for _ in range(repeats):
         call()
