@@ -18,7 +18,7 @@ from tests.benchmarks.contenders import Call, Shape
 
 TOP = Path(__file__).parent.parent.parent
 SHORTEST = 0.02  # seconds that a timing lasts at least; short calls are repeated
-PAUSE = 0.05  # seconds before a turn: the threads of the one before go on spinning for a while
+PAUSE = 0.2  # seconds before a turn of threads: those of OpenBLAS go on spinning for 0.1
 
 
 def machine(threads: int) -> str:
@@ -36,19 +36,19 @@ def machine(threads: int) -> str:
     )
 
 
-def in_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, float]:
+def in_turns(calls: Mapping[str, Call], rounds: int, pause: float = 0) -> dict[str, float]:
     """The median seconds of each call; in every round each has its turn."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     repeats = {name: max(1, int(SHORTEST / max(_timed(call, 1), 1e-6))) for name, call in
                calls.items()}  # fmt: skip
     for _ in range(rounds):
         for name, call in calls.items():
+            sleep(pause)
             times[name].append(_timed(call, repeats[name]))
     return {name: median(held) for name, held in times.items()}
 
 
 def _timed(call: Call, repeats: int) -> float:
-    sleep(PAUSE)
     start = perf_counter()
     for _ in range(repeats):
         call()
@@ -71,7 +71,7 @@ def loop(shapes: Sequence[tuple[int, ...]], dtype: str, threads: int, rounds: in
             except Exception as error:  # not installed, or it has no LSTM of this dtype
                 print(f"without {name}: {str(error).splitlines()[0]}", file=sys.stderr)
         _agree(calls)
-        times = in_turns(calls, rounds)
+        times = in_turns(calls, rounds, PAUSE if threads > 1 else 0)
         ours = times.pop("ours")
         row = {name: ours / t for name, t in times.items()}
         if "all gates" in row:
