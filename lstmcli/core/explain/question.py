@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from lstmcli.core.alignment import WEIGHTS, ArrayName
 from lstmcli.core.compare import LONE, Side
+from lstmcli.core.explain.apart import by_cell, states_of
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, placements
-from lstmcli.core.explain.judge import SINGLE, Case, Reader, by_cell, states_of
+from lstmcli.core.explain.judge import SINGLE, Case, Reader
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.rounding import spacing, to_format
