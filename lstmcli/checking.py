@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from lstmcli import __version__
 from lstmcli.comparing import compare, side_of
-from lstmcli.core.compare import Difference, Place
+from lstmcli.core.compare import Difference
 from lstmcli.core.explain.answer import explain
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.initialise import trial
+from lstmcli.core.measuring import Place
 from lstmcli.core.model import Cell, Model, Trace
 from lstmcli.core.run import run
 from lstmcli.core.tolerance import jsonable

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.core.compare import Difference, Side, compare
+from lstmcli.core.compare import Difference, compare
 from lstmcli.core.gaps import spread
 from lstmcli.core.model import Trace
+from lstmcli.core.sides import Side
 from lstmcli.core.tolerance import Numbers
 from lstmcli.errors import UserError
 from lstmcli.formats import Document

@@ -13,13 +13,13 @@ import numpy.typing as npt
 from lstmcli import formats
 from lstmcli.comparing import Result, read_side, side_of
 from lstmcli.core.alignment import ArrayName
-from lstmcli.core.compare import Side
 from lstmcli.core.explain.answer import explain as explain_question
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.space import spelled_out
 from lstmcli.core.settings import option_words
+from lstmcli.core.sides import Side
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.formats import StepStream
 from lstmcli.jobs import NOTHING, Beside, Job, load_job, read_state

@@ -15,10 +15,12 @@ import numpy.typing as npt
 from lstmcli import formats, loading, saving
 from lstmcli.comparing import laid, side_of
 from lstmcli.core.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
-from lstmcli.core.compare import LONE, Place, Side, compare, matched
+from lstmcli.core.compare import compare, matched
+from lstmcli.core.measuring import Place
 from lstmcli.core.model import Model, as_time_major
 from lstmcli.core.names import HOME
 from lstmcli.core.run import check_inputs, merged_axes, run
+from lstmcli.core.sides import LONE, Side
 from lstmcli.core.sweep import plan, sweep
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document

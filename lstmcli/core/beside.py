@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from lstmcli.core.alignment import Pair
-from lstmcli.core.compare import Side, matched
+from lstmcli.core.compare import matched
 from lstmcli.core.derivation import Derivation, Place
 from lstmcli.core.equations import Line
 from lstmcli.core.model import Array, Model, Trace
 from lstmcli.core.names import HOME
+from lstmcli.core.sides import Side
 from lstmcli.errors import UserError
 
 

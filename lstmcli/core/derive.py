@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.beside import beside
-from lstmcli.core.compare import Side
 from lstmcli.core.derivation import Derivation, Place
 from lstmcli.core.equations import Moment
 from lstmcli.core.model import Model, Trace, as_time_major
@@ -23,6 +22,7 @@ from lstmcli.core.run import (
     run,
     valid_steps,
 )
+from lstmcli.core.sides import Side
 from lstmcli.core.states import split_state
 from lstmcli.errors import UserError, did_you_mean
 

@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from lstmcli.core.alignment import GATES, WEIGHTS, ArrayName
 from lstmcli.core.cases import Hint
-from lstmcli.core.compare import LONE, ArrayDifference, Difference, Place, Side
+from lstmcli.core.compare import Difference
+from lstmcli.core.measuring import ArrayDifference, Place
+from lstmcli.core.sides import LONE, Side
 from lstmcli.views.numbers import number, percent
 from lstmcli.views.prose import STDIN, apart, explain_command, labelled, room_of
 from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, table

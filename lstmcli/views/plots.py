@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.compare import Place
+from lstmcli.core.measuring import Place
 from lstmcli.views.heat import Grain, Panel, beside, drawn, legend, pooled
 from lstmcli.views.lines import chart
 from lstmcli.views.numbers import number, parse_selection

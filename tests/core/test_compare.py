@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lstmcli.core.compare import Difference, Side, compare
+from lstmcli.core.compare import Difference, compare
+from lstmcli.core.sides import Side
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.core.compare import Side
 from lstmcli.core.derivation import Derivation
 from lstmcli.core.derive import derive
 from lstmcli.core.model import Model, Trace
 from lstmcli.core.names import HOME
 from lstmcli.core.run import NAMES, run
+from lstmcli.core.sides import Side
 from lstmcli.errors import UserError
 from lstmcli.loading import load
 from tests.core.judge import model_of, random_net

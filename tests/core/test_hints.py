@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmcli.core.compare import Difference, Side, compare
+from lstmcli.core.compare import Difference, compare
+from lstmcli.core.sides import Side
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmcli.core.compare import Side, compare
+from lstmcli.core.compare import compare
+from lstmcli.core.sides import Side
 from lstmcli.formats.files import in_memory
 from lstmcli.formats.printed import read_text
 from lstmcli.views.differences import difference_sheet

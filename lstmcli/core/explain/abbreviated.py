@@ -9,10 +9,10 @@ from itertools import islice, product
 import numpy as np
 
 from lstmcli.core.alignment import ArrayName
-from lstmcli.core.compare import Side
 from lstmcli.core.explain.question import Question
 from lstmcli.core.gaps import fits, said, spread
 from lstmcli.core.model import Model
+from lstmcli.core.sides import Side
 from lstmcli.errors import UserError
 
 MOST_SHAPES = 4  # that are tried for a print

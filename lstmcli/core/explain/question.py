@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.alignment import WEIGHTS, ArrayName
-from lstmcli.core.compare import LONE, Side
 from lstmcli.core.explain.apart import by_cell, states_of
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, placements
@@ -21,6 +20,7 @@ from lstmcli.core.model import Cell, Model
 from lstmcli.core.rounding import spacing, to_format
 from lstmcli.core.run import check_inputs
 from lstmcli.core.settings import MERGES
+from lstmcli.core.sides import LONE, Side
 from lstmcli.core.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers
 from lstmcli.errors import UserError
 

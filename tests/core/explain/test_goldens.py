@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.core.compare import Side
 from lstmcli.core.explain.answer import explain
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.model import Model
+from lstmcli.core.sides import Side
 from lstmcli.errors import UserError
 from lstmcli.loading import Named, read_named, reader
 from tests.core.explain.asking import found

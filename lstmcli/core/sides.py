@@ -1,0 +1,123 @@
+"""The two sides of a comparison: named arrays, called alike, and given the shapes they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.gaps import Before, said, shapes_like, whole
+from lstmcli.core.tolerance import FLOAT32, Numbers, Precision, precision_of
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+
+LONE = ""
+"""What readers call an array that came without a name; here it is `h`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side of a comparison: named arrays, and what its file said about them."""
+
+    name: str  # how messages call it
+    arrays: Mapping[str, Array]  # a lone one may be called ""
+    layout: str | None = None  # "steps" (T, H), "time" (T, B, H), "batch" (B, T, H); None: not said
+    units: Mapping[str, Array] = field(default_factory=dict)  # of printed text: the last place
+    dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not the array's own
+    settings: Mapping[str, Any] | None = None  # a trace's ``meta``
+    gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints whose shape nobody told
+    format: str = ""  # "npz", "text", ...
+
+    def numbers(self, name: str) -> Numbers:
+        """One array with the units of its print; bools and whole numbers as float64.
+
+        Raises
+        ------
+        UserError
+            if it holds something else.
+        """
+        array = self.arrays[name]
+        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+            raise UserError(
+                f"{self.name}: {name or 'the array'} holds {array.dtype}, not numbers to compare."
+            )
+        if array.dtype.kind in "biu":
+            array = array.astype(np.float64)
+        return Numbers(array, self.units.get(name))
+
+    def precision(self, name: str) -> Precision:
+        """The precision in which an array counts; a print that does not say counts as float32."""
+        if name in self.dtypes:
+            return precision_of(self.dtypes[name])
+        return FLOAT32 if name in self.units else precision_of(self.arrays[name].dtype)
+
+
+def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
+    """Both sides, a lone array called h, and the names that they share.
+
+    Raises
+    ------
+    UserError
+        if no name is shared, or an abbreviated print cannot have the other side's shape.
+    """
+    a, b = _with_name(a, b), _with_name(b, a)
+    common = [name for name in a.arrays if name in b.arrays]
+    if not common:
+        raise UserError(_nothing_shared(a, b))
+    return _filled(a, b, common), _filled(b, a, common), common
+
+
+def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
+    """A side whose abbreviated prints have the shapes of the other side's arrays."""
+    turned = {side.layout, other.layout} == {"batch", "time"}
+    arrays, units = dict(side.arrays), dict(side.units)
+    for name in names:
+        if (before := side.gaps.get(name)) is None:
+            continue
+        shape = other.arrays[name].shape
+        numbers = whole(side.numbers(name), before, shapes_like(shape, turned))
+        if name in other.gaps or numbers is None:
+            raise UserError(_no_shape(side, other, name))
+        arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
+    return replace(side, arrays=arrays, units=units)
+
+
+def _no_shape(side: Side, other: Side, name: str) -> str:
+    """What to tell where nothing gives an abbreviated print its shape."""
+    array = f"{name} " if name else "the array "
+    shape = said(side.gaps[name], side.arrays[name].shape)
+    start = f"{side.name}: {array}is abbreviated; its shape is {shape}"
+    if name in other.gaps:
+        return f"{start}, and {other.name} is abbreviated too: nothing tells the rest."
+    return f"{start}, which {other.arrays[name].shape} of {other.name} is not."
+
+
+def _with_name(side: Side, other: Side) -> Side:
+    """A lone array is h, if the other side has h or a lone array too."""
+    if LONE not in side.arrays or "h" in side.arrays or not {LONE, "h"} & set(other.arrays):
+        return side
+
+    def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
+        return {"h" if name == LONE else name: value for name, value in mapping.items()}
+
+    return replace(
+        side, arrays=named(side.arrays), units=named(side.units), dtypes=named(side.dtypes),
+        gaps=named(side.gaps),
+    )  # fmt: skip
+
+
+def _nothing_shared(a: Side, b: Side) -> str:
+    def held(side: Side) -> str:
+        names = ", ".join(
+            name or "an array without a name, which counts as h" for name in side.arrays
+        )
+        return f"{side.name} holds {names or 'no arrays'}"
+
+    return (
+        f"no array has the same name on both sides: {held(a)};\n  {held(b)}.\n"
+        "  Only arrays of one name are compared; an array without a name is h."
+    )
