@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from lstmcli.core.explain.judge import Place, Verdict
 from lstmcli.core.explain.result import Changed, Explanation, Near
+from lstmcli.core.explain.who import familiarity
 from lstmcli.core.explain.words import (
     OPEN,
     SHUT,
-    familiarity,
     found_of,
     headline,
     label,

@@ -24,6 +24,7 @@ from lstmcli.core.explain.search import Progress
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.explain.telling import told
+from lstmcli.core.explain.who import row_of
 from lstmcli.core.model import Model, as_time_major
 from lstmcli.core.rounding import ROUNDED
 from lstmcli.core.run import merged, valid_steps
@@ -254,7 +255,7 @@ class Network:
             measured,
             tried=self.tried,
             depth=2,
-            rows=tuple(words.row_of(one, self.model.convention) for one in changed),
+            rows=tuple(row_of(one, self.model.convention) for one in changed),
             laid=self.expected.words,
             numbers=self.expected.numbers,
             precision=self.prepared.precision,

@@ -23,7 +23,8 @@ from lstmcli.core.explain.ranking import that_do_all
 from lstmcli.core.explain.result import Answer, Changed, Explanation, Near
 from lstmcli.core.explain.search import Outcome, Progress, closest, nearest, search
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes
-from lstmcli.core.explain.telling import told
+from lstmcli.core.explain.telling import of_basis, rests_on, told
+from lstmcli.core.explain.who import row_of, why_hidden
 from lstmcli.core.model import Cell, as_time_major
 from lstmcli.core.rounding import ROUNDED, to_format
 from lstmcli.core.run import valid_steps
@@ -167,15 +168,15 @@ class Solver:
             equivalent=others,
             tried=outcome.tried,
             nearest=self._nearest_but(outcome),
-            rows=tuple(words.row_of(one, self.how) for one in changes),
+            rows=tuple(row_of(one, self.how) for one in changes),
             like=tuple(that_do_all(whole, self.how, self._layout_of(whole))),
             others=len({s.setting for s in self.bench.space.singles} - {s for s, _ in whole}),
-            hidden=words.why_hidden(changes, first.step if first else None),
+            hidden=why_hidden(changes, first.step if first else None),
             unseen=unseen,
             decide=decisions.decide(self._facts(), unseen, others, proven),
             laid=self.expected.words,
             remarks=(
-                *words.rests_on(basis, outcome.allowance.name),
+                *rests_on(basis, outcome.allowance.name),
                 *self._remarks(outcome.allowance, answer.verdict, answer.changes),
             ),
             untried=tuple(outcome.untried),
@@ -328,9 +329,7 @@ class Solver:
         """The changes; a forget bias that any greater one could stand for is told as what it is."""
         changes = self._changed(answer.changes)
         if (basis := self._bases.get(answer.changes)) is not None:
-            changes = tuple(
-                words.of_basis(c, basis) if c.setting == "dtype" else c for c in changes
-            )
+            changes = tuple(of_basis(c, basis) if c.setting == "dtype" else c for c in changes)
         places = [n for n, c in enumerate(changes) if c.setting == "forget_bias"]
         if not places or abs(changes[places[0]].found) < SATURATING:
             return changes

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lstmcli.core.explain import words
+from lstmcli.core.explain.halves import EPS, GRID, RERUN, SIZE, Basis
 from lstmcli.core.explain.ranking import prior
 from lstmcli.core.explain.result import Changed
 from lstmcli.core.explain.space import Change, Changes
@@ -32,3 +33,30 @@ def told(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, .
             beside = {"output_activation": output.value}
         found.append(words.changed(candidate, assumed(candidate), words.CANDIDATE, beside))
     return (*found, *(words.changed(change, assumed(change)) for change in left.values()))
+
+
+def of_basis(change: Changed, basis: Basis) -> Changed:
+    """A change of dtype, told by what it rests on."""
+    if basis.kind == GRID:
+        return change
+    sense = basis.what if basis.kind == RERUN else SIZE
+    return words.changed(Change(change.setting, change.found), change.assumed, sense)
+
+
+def rests_on(basis: Basis | None, name: str) -> list[str]:
+    """What half precision rests on, as a remark; nothing without a basis."""
+    if basis is None:
+        return []
+    off = f"at most {basis.verdict.max_abs / EPS[name]:.2g} eps of {name} ({EPS[name]:.2g})"
+    if basis.kind == RERUN:
+        return [f"It rests on a re-run: with {basis.what} rounded to {name} the numbers come out."]
+    if basis.kind == GRID:
+        return [
+            f"It rests on the grid: all of EXPECTED are numbers of {name}; the run is {off} off."
+        ]
+    return [
+        f"It rests on size and pattern, no run gives the numbers themselves: the run is {off} off, "
+        f"from the first step on, and goes along with {basis.what} rounded to {name} (correlation "
+        f"{basis.correlation:.2f}; the same rounded up or down by chance reaches "
+        f"{basis.by_chance:.2f})."
+    ]

@@ -1,15 +1,13 @@
-"""An answer in words: what was assumed, what fits, why it hid, and who does it that way."""
+"""Settings, values and changes in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from lstmcli.core.conventions import CONVENTIONS, Convention
-from lstmcli.core.explain.halves import ALL, EPS, GRID, INPUTS, RERUN, SIZE, STATES, WEIGHTS, Basis
-from lstmcli.core.explain.ranking import lies_so, rows_that
-from lstmcli.core.explain.result import Changed, Row
+from lstmcli.core.explain.halves import ALL, INPUTS, SIZE, STATES, WEIGHTS
+from lstmcli.core.explain.result import Changed
 from lstmcli.core.explain.space import ONE_OF_TWO, SOLVE, Change, Changes
 from lstmcli.core.names import spaced
 
@@ -25,20 +23,6 @@ _NAMES = {
     "flip_output": "order of the outputs",
     "go_backwards": "go_backwards",
 }
-
-WELL_KNOWN = (
-    "keras", "pytorch", "tf1", "onnx", "flax", "haiku", "openvino", "coreml", "chainer", "mxnet",
-    "paddle", "tflite", "tf-block", "equinox", "keras1", "cudnnlstm", "dl4j", "cntk", "dynet",
-)  # fmt: skip
-"""Rows that are named first, and not all of the others."""
-
-MOST_NAMED = 4
-
-
-def familiarity(name: str) -> tuple[int, str]:
-    """Sorts the rows that most people know first; a name may have words after it."""
-    row = name.partition(" ")[0]
-    return (WELL_KNOWN.index(row) if row in WELL_KNOWN else len(WELL_KNOWN), name)
 
 
 _IN_WORDS: Mapping[tuple[str, Any], str] = {
@@ -106,55 +90,60 @@ def value_of(setting: str, value: Any) -> str:
 CANDIDATE, SHUT, OPEN = "candidate", "shut", "open"
 """Senses of a change: the candidate's activation alone, a forget gate that is always 0 or 1."""
 
-_BY_SENSE: Mapping[str, tuple[str, str, str, str]] = {
-    # sense: its name, clause, who does it, why it hid
-    CANDIDATE: (
+
+class Sense(NamedTuple):
+    """What a change comes to beyond its setting, in words."""
+
+    name: str
+    clause: str
+    doer: str  # who does it
+    hidden: str = ""  # why it hid
+
+
+_NOTHING_CARRIED = "At step 0 there is no c to carry on"
+
+SENSES: Mapping[str, Sense] = {
+    CANDIDATE: Sense(
         "activation of the candidate",
         "the candidate alone goes through {value}",
         "code that gives the candidate the gates' activation",
-        "",
     ),
-    SHUT: (
+    SHUT: Sense(
         "forget gate",
         "the forget gate is shut: c is never carried on",
         "code that starts each step from c = 0",
-        "At step 0 there is no c to carry on",
+        _NOTHING_CARRIED,
     ),
-    OPEN: (
+    OPEN: Sense(
         "forget gate",
         "the forget gate is wide open: all of c is carried on",
         "code without a forget gate",
-        "At step 0 there is no c to carry on",
+        _NOTHING_CARRIED,
     ),
-    WEIGHTS: (
+    WEIGHTS: Sense(
         "dtype of the weights",
         "the weights are rounded to {value}",
         "weights that were saved in it once",
-        "",
     ),
-    INPUTS: (
+    INPUTS: Sense(
         "dtype of weights and inputs",
         "weights and inputs are rounded to {value}",
         "mixed precision",
-        "",
     ),
-    STATES: (
+    STATES: Sense(
         "dtype of the states",
         "h and c are rounded to {value} from step to step",
         "states that are kept or sent in it",
-        "",
     ),
-    ALL: (
+    ALL: Sense(
         "dtype",
         "weights, inputs, h and c are rounded to {value}",
         "mixed precision",
-        "",
     ),
-    SIZE: (
+    SIZE: Sense(
         "dtype",
         "numbers are rounded as {value} rounds them",
         "layers moved to it, autocast",
-        "",
     ),
 }
 _SATURATED = {SHUT: "shut: c is never carried on", OPEN: "wide open: all of c is carried on"}
@@ -162,7 +151,7 @@ _SATURATED = {SHUT: "shut: c is never carried on", OPEN: "wide open: all of c is
 
 def label(change: Changed) -> str:
     """A change's setting as the table has it."""
-    return _BY_SENSE[change.sense][0] if change.sense else name_of(change.setting)
+    return SENSES[change.sense].name if change.sense else name_of(change.setting)
 
 
 def found_of(change: Changed) -> str:
@@ -196,33 +185,6 @@ def _headed(change: Changed) -> str:
     return f"{label(change)}: {found_of(change)}, not {assumed_of(change)}"
 
 
-def of_basis(change: Changed, basis: Basis) -> Changed:
-    """A change of dtype, told by what it rests on."""
-    if basis.kind == GRID:
-        return change
-    sense = basis.what if basis.kind == RERUN else SIZE
-    return replace(one := replace(change, sense=sense), text=_headed(one))
-
-
-def rests_on(basis: Basis | None, name: str) -> list[str]:
-    """What half precision rests on, as a remark; nothing without a basis."""
-    if basis is None:
-        return []
-    off = f"at most {basis.verdict.max_abs / EPS[name]:.2g} eps of {name} ({EPS[name]:.2g})"
-    if basis.kind == RERUN:
-        return [f"It rests on a re-run: with {basis.what} rounded to {name} the numbers come out."]
-    if basis.kind == GRID:
-        return [
-            f"It rests on the grid: all of EXPECTED are numbers of {name}; the run is {off} off."
-        ]
-    return [
-        f"It rests on size and pattern, no run gives the numbers themselves: the run is {off} off, "
-        f"from the first step on, and goes along with {basis.what} rounded to {name} (correlation "
-        f"{basis.correlation:.2f}; the same rounded up or down by chance reaches "
-        f"{basis.by_chance:.2f})."
-    ]
-
-
 def headline(changes: Sequence[Changed]) -> str:
     """``forget bias: 0, not +1.0``."""
     return "; ".join(change.text for change in changes)
@@ -232,7 +194,7 @@ def plainly(change: Changed) -> str:
     """A change as a clause that goes on after "what these weights give when"."""
     setting, value = change.setting.rpartition(".")[2], change.found
     where = change.setting.rpartition(".")[0]
-    said = _BY_SENSE[change.sense][1] if change.sense else None
+    said = SENSES[change.sense].clause if change.sense else None
     said = said or _CLAUSES.get((setting, value)) or _CLAUSES.get((setting, None))
     if setting == "array" and "." in value:
         said = f"the array is the output of {value.partition('.')[0]}, not of the last layer"
@@ -258,10 +220,9 @@ _CLAUSES: Mapping[tuple[str, Any], str] = {
     ("transposed", "recurrent"): "each block of the recurrent kernel is transposed",
     ("transposed", "both"): "each block of both kernels is transposed",
     ("transposed", "reshaped_kernel"): "the kernel is reshaped where it has to be transposed",
-    (
-        "transposed",
-        "reshaped_recurrent",
-    ): "the recurrent kernel is reshaped where it has to be transposed",
+    ("transposed", "reshaped_recurrent"): (
+        "the recurrent kernel is reshaped where it has to be transposed"
+    ),
     ("transposed", "reshaped_both"): "the kernels are reshaped where they have to be transposed",
     ("bias", "once"): "the bias is added once",
     ("bias", "twice"): "the bias is added twice",
@@ -300,128 +261,6 @@ _CLAUSES: Mapping[tuple[str, Any], str] = {
     ("array", None): "the array is the gate {value}",
     ("dtype", None): "numbers are kept in {value}",
 }
-
-
-def row_of(one: Changed, assumed: Convention) -> Row:
-    """The line of the table for a change."""
-    cell, _, plain = one.setting.rpartition(".")
-    note = f" ({assumed.name})" if _is_own(assumed, plain, one.assumed) else ""
-    doer = _BY_SENSE[one.sense][2] if one.sense else who(plain, one.found, assumed, cell)
-    return Row(label(one), assumed_of(one) + note, found_of(one), doer)
-
-
-def _is_own(assumed: Convention, setting: str, value: Any) -> bool:
-    row = CONVENTIONS.get(assumed.name)
-    own = getattr(row, setting, None)
-    return own == value and value not in (None, False, "none")
-
-
-_HAVE_ACTIVATION = {
-    "hard_sigmoid_0.2": "Keras 1 and 2, TF1 and ONNX, if told hard_sigmoid",
-    "hard_sigmoid_1_6": "Keras 3, PyTorch and JAX, if told hard_sigmoid",
-    "relu": "Keras and ONNX, if told relu",
-}
-"""Who has an activation where no row runs it unless it is told to."""
-
-_WHO = {
-    ("bias", "input_only"): "code that forgot b_hh",
-    ("bias", "recurrent_only"): "code that forgot b_ih",
-    ("bias", "input_twice"): "code that took b_ih for b_hh too",
-    ("bias", "recurrent_twice"): "code that took b_hh for b_ih too",
-    ("go_backwards", True): "Keras with go_backwards=True",
-    ("state", "reset"): "code that forgets to hand h and c on",
-    ("initial_state", "zero"): "code that leaves the given state out",
-    ("initial_state", "swapped"): "code that reads (c, h) as (h, c)",
-    ("bias", "twice"): "code that adds it in both halves",
-    ("bias", "none"): "code that leaves it out",
-    ("lengths", "ignored"): "code that runs over the padding",
-    ("peepholes", "ignored"): "code that leaves them out",
-    ("array", "c"): "code that returns (c, h)",
-    ("rows", "hx"): "code that stacks [h; x]",
-    ("merge", "concat_swapped"): "code that concatenates [backward; forward]",
-    ("reverse", True): "a backward cell, go_backwards",
-    ("flip_output", True): "Keras' go_backwards, not turned back",
-    ("dtype", "float16"): "layers moved to it, autocast",
-    ("dtype", "bfloat16"): "layers moved to it, autocast",
-    ("transposed", "recurrent"): "code that multiplies by R, not its transpose",
-}
-
-
-def who(setting: str, value: Any, assumed: Convention, cell: str = "") -> str:
-    """Which rows of the table do it that way, or what slip of the code does."""
-    if setting == "reverse" and cell.endswith("_reverse"):
-        return "every framework" if value else "code that runs both directions forward"
-    if setting == "array" and "." in value:
-        return "code that takes a lower layer's output"
-    if str(value).startswith("reshaped"):
-        return "code that calls reshape, not transpose"
-    if (setting, value) in _WHO:
-        return _WHO[setting, value]
-    names = rows_that(setting, value)
-    if setting == "layout" and (own := lies_so(assumed.name, value)) not in ("", assumed.name):
-        return f"{own}; {', '.join(sorted(names, key=familiarity)[:3])}"
-    if not names and "activation" in setting:
-        return _HAVE_ACTIVATION.get(value, "no framework by itself; most take any activation")
-    if not names:
-        return "no framework known here"
-    ranked = sorted(names, key=familiarity)
-    if len(names) > len(CONVENTIONS) // 2:
-        return "most frameworks: " + ", ".join(ranked[:3])
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(ranked[:MOST_NAMED]) + more
-
-
-_ZERO_STATE = "At step 0 the state is zero"
-
-_HIDES: Mapping[str, str] = {
-    "forget_bias": f"{_ZERO_STATE}: the forget gate multiplies nothing",
-    "recurrent_gates": f"{_ZERO_STATE}: the recurrent kernel multiplies nothing",
-    "coupled": f"{_ZERO_STATE}: the forget gate multiplies nothing",
-    "state": f"{_ZERO_STATE} in either case",
-    "transposed": f"{_ZERO_STATE}: the recurrent kernel multiplies nothing",
-    "cell_clip": "The bound does nothing until a cell reaches it",
-    "gate_clip": "The bound does nothing until a gate's pre-activation reaches it",
-    "array": "h and c have the same shape",
-    "gates": "The four blocks have one shape: any order of them can be run",
-    "kernel_gates": "The four blocks have one shape: any order of them can be run",
-    "bias_gates": "The four blocks have one shape: any order of them can be run",
-    "interleaved": "Blocks and units lie along the same axis: both readings have one shape",
-    "rows": "x and h lie along the same axis: no shape tells which comes first",
-    "bias": "A bias that is added twice or left out changes no shape",
-    "recurrent_activation": "An activation is in no tensor, and the hard ones are near the sigmoid",
-    "activation": "An activation is in no tensor",
-    "output_activation": "An activation is in no tensor",
-    "go_backwards": "The direction is in no tensor",
-    "layout": "No shape tells whether the first axis is batch or time",
-    "reverse": "The direction is in no tensor",
-    "flip_output": "Outputs turned round in time have the same shape",
-    "initial_state": "h and c have the same shape",
-    "peepholes": "Peepholes are small beside the kernels",
-    "lengths": "Padding has the shape of data",
-    "dtype": "Rounding is in no tensor",
-    "masked_output": "It shows only past a row's length",
-    "merge": "Both directions have the same shape",
-}
-
-
-def why_hidden(changes: Sequence[Changed], first_step: int | None) -> str:
-    """Why the mistake did not show at once, and from where on it does."""
-    sentences = [sentence for change in changes if (sentence := _hides(change))]
-    text = ". ".join(dict.fromkeys(sentences))
-    text += "." if text else ""
-    if first_step:
-        text += f" It shows from step {first_step}."
-    return text
-
-
-def _hides(change: Changed) -> str:
-    plain = change.setting.rpartition(".")[2]
-    if plain == "transposed" and str(change.found).startswith("reshaped"):
-        return "A reshaped matrix has the shape of a transposed one"
-    if plain == "transposed" and change.found in ("kernel", "both"):
-        return "A block can be read along either axis: both readings have one shape"
-    of_sense = _BY_SENSE[change.sense][3] if change.sense else ""
-    return of_sense or _HIDES.get(plain, "")
 
 
 def wording(changes: Changes) -> str:
