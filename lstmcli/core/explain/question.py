@@ -11,25 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.alignment import WEIGHTS, ArrayName
+from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.apart import by_cell, states_of
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, placements
-from lstmcli.core.explain.judge import SINGLE, Case, Reader
+from lstmcli.core.explain.judge import Case, Reader
+from lstmcli.core.explain.precision import BRAIN, HALF, allowances_of, grids_of
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.model import Cell, Model
-from lstmcli.core.rounding import spacing, to_format
 from lstmcli.core.run import check_inputs
 from lstmcli.core.settings import MERGES
 from lstmcli.core.sides import LONE, Side
-from lstmcli.core.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers
+from lstmcli.core.tolerance import Numbers
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
-
-EXACT = Allowance(1e-9, 1e-9, "float64")
-HALF = Allowance(8 * 2.0**-11, 8 * 2.0**-11, "float16")
-BRAIN = Allowance(8 * 2.0**-8, 8 * 2.0**-8, "bfloat16")
-GRID_DIGITS = 8.0  # by which printed numbers have to be finer than a grid on which they lie
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +91,18 @@ class Prepared:
         """What is changed in all readings of a case: merge and layout, if not the assumed ones."""
         merge = () if self.merge is None else (Change("merge", self.merge[1]),)
         return merge if case.layout == self.layout else (*merge, Change("layout", case.layout))
+
+    def assumed(self, setting: str, how: Convention) -> Any:
+        """What a setting of a cell with this convention was taken to be."""
+        plain = setting.rpartition(".")[2]
+        of_run = {"array": "h", "layout": self.layout, "dtype": self.dtype}
+        if self.merge is not None:
+            of_run["merge"] = self.merge[0]
+        if plain in of_run:
+            return of_run[plain]
+        if plain.endswith("_gates"):
+            return how.order_of(plain.removesuffix("_gates"))
+        return getattr(how, plain)
 
     def merged_otherwise(self) -> Iterator[Prepared]:
         """The same question with the two directions merged in each other way that can be run."""
@@ -216,13 +224,13 @@ def prepare(question: Question) -> Prepared:
         raise UserError(
             f"{question.side.name} holds {held}; EXPECTED is h, c, a gate, or final_h of a run."
         )
-    allowances, words = _allowances(question.side, arrays)
+    allowances, words = allowances_of(question.side, arrays)
     whole = {k: Axes(n) for k, n in arrays.items()}
     apart: dict[str, Axes] = by_cell(whole, model, layout)
     lone = states_of(whole["h"], model) if set(whole) == {"h"} else {}
     states = {name: axes.numbers for name, axes in lone.items()}
     arrays = {name: axes.numbers for name, axes in apart.items()}
-    grids = tuple(_grids(arrays))
+    grids = tuple(grids_of(arrays))
     coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)
     coarse = () if words in (HALF.name, BRAIN.name) else coarse
     dtype = question.read({}).cell.dtype.name
@@ -249,61 +257,3 @@ class Axes:
     def ndim(self) -> int:
         """The number of axes."""
         return len(self.shape)
-
-
-def _grids(arrays: Mapping[str, Numbers]) -> Iterator[str]:
-    """The coarser number type that holds every number of EXPECTED, as far as a print tells."""
-    for name in (BRAIN.name, HALF.name):  # that of fewer digits first: it is more telling
-        if all(_on_grid(numbers, name) for numbers in arrays.values()):
-            yield name
-            return
-
-
-def _on_grid(numbers: Numbers, name: str) -> bool:
-    """Whether a number type holds all these numbers, and their digits are too many for chance."""
-    told = np.isfinite(numbers.values)
-    values = numbers.values[told].astype(np.float64)
-    off = np.abs(to_format(values, name) - values)
-    if numbers.unit is None:
-        return not off.any()
-    unit = numbers.unit[told]
-    # the shortest digits that tell a float32 from the next lie within half of its spacing
-    slack = 0.5 * unit + 0.5 * np.spacing(np.abs(values).astype(np.float32))
-    finer = np.log10(np.maximum(spacing(values, name) / np.where(unit > 0, unit, np.inf), 1))
-    return bool((off <= slack).all() and finer.sum() >= GRID_DIGITS)
-
-
-def _allowances(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
-    """The tolerances of EXPECTED, tight before loose, and its precision in words."""
-    names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
-    printed = any(numbers.unit is not None for numbers in arrays.values())
-    precisions = {side.precision(name).name for name in names}
-    if BFLOAT16.name in precisions:
-        return (BRAIN,), "bfloat16"
-    if FLOAT16.name in precisions:
-        return (HALF,), "float16"
-    if printed:
-        return (SINGLE,), _printed(arrays)
-    if precisions == {FLOAT64.name} and not _all_single(arrays):
-        return (EXACT, SINGLE), "float64"
-    return (SINGLE,), "float32"
-
-
-def _all_single(arrays: Mapping[str, Numbers]) -> bool:
-    """Whether float64 arrays hold nothing but float32 numbers."""
-    return all(
-        bool((n.values == n.values.astype(np.float32))[np.isfinite(n.values)].all())
-        for n in arrays.values()
-    )
-
-
-def _printed(arrays: Mapping[str, Numbers]) -> str:
-    """``printed to 8 digits``."""
-    units = np.concatenate([n.unit.ravel() for n in arrays.values() if n.unit is not None])
-    units = units[(units > 0) & np.isfinite(units)]
-    if not units.size:
-        return "printed"
-    places = np.round(-np.log10(units)).astype(int)
-    if (places == places[0]).all():
-        return f"printed to {max(places[0], 0)} digits"
-    return "printed"
