@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lstmcli.core.explain import words
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
-from lstmcli.core.explain.judge import Case, Verdict, judged
+from lstmcli.core.explain.judge import Case, Verdict, judged, settings_of
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.result import Changed, Explanation, Near
 from lstmcli.core.explain.search import Progress
@@ -144,7 +144,7 @@ class Network:
             return merged(outputs, below[0].convention, None)
         if not settled.issuperset(name.removesuffix(".h") for name in names):
             return None
-        trace, _ = self.case.trace({**_settings(done), "dtype": "float64"})
+        trace, _ = self.case.trace({**settings_of(done), "dtype": "float64"})
         return merged([trace.time_major(name) for name in names], below[0].convention, None)
 
     def solver_of(self, at: tuple[int, int], inputs: Array, own: Expected, done: Changes) -> Solver:
@@ -157,7 +157,7 @@ class Network:
             numbers = ("dtype", ROUNDED)  # of all cells
             further = {f"{name}.{k}": v for k, v in settings.items() if k not in numbers}
             dtype = {k: settings[k] for k in numbers if k in settings}
-            model = self.case.read({**_settings(done), **further, **dtype})
+            model = self.case.read({**settings_of(done), **further, **dtype})
             one = model.layers[n][d]
             how = replace(one.convention, merge="concat", states="cells", layout="time")
             how = replace(how, reverse=not how.forward, forward=False) if d == 1 else how
@@ -247,7 +247,7 @@ class Network:
         if verdict in ("found", "unproven"):
             changes = (*self.base, *changes)
         changed = self.changed(changes)
-        settings = {**self.model.settings(), **_settings(changes)}
+        settings = {**self.model.settings(), **settings_of(changes)}
         return Explanation(
             verdict,
             settings,
@@ -263,24 +263,14 @@ class Network:
 
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes with what was assumed, and in words."""
-        return told(changes, lambda change: self._assumed(change.setting))
+        return told(changes, self._assumed)
 
-    def _assumed(self, setting: str) -> Any:
-        cell, _, plain = setting.rpartition(".")
+    def _assumed(self, change: Change) -> Any:
+        cell, _, setting = change.setting.rpartition(".")
         how = dict(self.model.cells)[cell].convention if cell else self.model.convention
-        if plain == "layout":
-            return self.prepared.layout
-        if plain == "merge" and self.prepared.merge:
-            return self.prepared.merge[0]
-        if plain == "array":
-            return "h"
-        if plain == "dtype":
-            return self.prepared.dtype
-        if plain.endswith("_gates"):
-            return how.order_of(plain.removesuffix("_gates"))
-        if plain == "reverse" and cell.endswith("_reverse"):
+        if setting == "reverse" and cell.endswith("_reverse"):
             return not how.forward
-        return getattr(how, plain)
+        return self.prepared.assumed(setting, how)
 
 
 def plain(found: Explanation) -> Changes:
@@ -302,10 +292,6 @@ def scoped(changes: Changes, cell: str) -> Changes:
 
 def _of_all(change: Change) -> Change:
     return Change(change.setting.rpartition(".")[2], change.value)
-
-
-def _settings(changes: Changes) -> dict[str, Any]:
-    return {change.setting: change.value for change in changes}
 
 
 def _valid_only(own: Expected, case: Case) -> Expected:

@@ -14,9 +14,9 @@ from lstmcli.core.blas import one_thread
 from lstmcli.core.explain.directions import directions_of
 from lstmcli.core.explain.network import Network
 from lstmcli.core.explain.question import Prepared
+from lstmcli.core.explain.remarks import ALL_ZERO
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import LEVELS, Progress
-from lstmcli.core.explain.solver import ALL_ZERO
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.explain.whole import Whole
 from lstmcli.errors import UserError
