@@ -25,6 +25,8 @@ from lstmcli.core.model import Cell
 from lstmcli.core.names import HOME
 
 Array = npt.NDArray[Any]
+Start = tuple[Array, Array] | None
+"""h (1, P) and c (1, H) before the first step, or of each reading; None if they are zero."""
 
 UNITS = 12  # of a first step: enough to tell any two readings apart
 FEW = 500  # readings that are kept as made ready,
@@ -94,7 +96,7 @@ class Bench:
         how: Convention,
         layouts: Mapping[str, Layout],
         allowance: Allowance,
-        state: tuple[Array, Array] | None = None,
+        state: Start = None,
         backward: bool = False,
         without: tuple[str, ...] = (),
     ) -> None:
@@ -182,7 +184,7 @@ class Bench:
         allowed = {name: self.allowance.of(k) for name, k in known.items()}
         return View(view, allowed, view.first_step(self.names), row)
 
-    def start(self, initial: str, row: int) -> tuple[Array, Array] | None:
+    def start(self, initial: str, row: int) -> Start:
         """h (1, P) and c (1, H) of a row, None if they are zero."""
         cell = self.weights.cell
         if self.state is not None and initial != "zero":
@@ -192,18 +194,24 @@ class Bench:
             return None
         return cell.initial_h[None], cell.initial_c[None]
 
-    def starts(self, codes: Array, row: int) -> Iterator[tuple[tuple[Array, Array] | None, Array]]:
+    def starts(self, codes: Array, row: int) -> Iterator[tuple[Start, Array]]:
         """The readings (places) that start from the same state."""
         column = codes[:, self.space.column("initial_state")]
         for code in distinct(column):
             initial = self.space.values["initial_state"][code]
             yield self.start(initial, row), np.flatnonzero(column == code)
 
+    def runs(self, codes: Array) -> Iterator[tuple[View, Start, Array]]:
+        """The readings (places) that share a view and a start, with these."""
+        for view, of_view in self.views(codes):
+            for start, n in self.starts(codes[of_view], view.row):
+                yield view, start, of_view[n]
+
     def batch(
         self,
         codes: Array,
         constants: Constants,
-        start: tuple[Array, Array] | None,
+        start: Start,
         units: Array | None = None,
         dtype: Any = np.float64,
     ) -> Batch:

@@ -26,9 +26,9 @@ from lstmcli.core.explain.ranking import prior
 from lstmcli.core.explain.result import Changed, Explanation, Near
 from lstmcli.core.explain.search import MOST_RUN, NEAREST, Progress
 from lstmcli.core.explain.shared import STARTS, Cells, cost_of, with_constants
-from lstmcli.core.explain.sieve import CHUNK, LOOSE
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import SOLVE, Changes
+from lstmcli.core.explain.walk import CHUNK, LOOSE
 from lstmcli.core.run import merged
 
 Array = npt.NDArray[Any]

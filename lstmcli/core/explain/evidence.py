@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.explain.bench import Bench, View
+from lstmcli.core.explain.bench import Bench, Start, View
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, Changes
 
@@ -109,17 +109,15 @@ def _run(
     worst, rms = np.zeros(len(codes)), np.zeros(len(codes))
     spread = []
     size = max(8, CHUNK // (4 * bench.weights.cell.units))
-    for view, of_view in bench.views(codes):
-        for start, n in bench.starts(codes[of_view], view.row):
-            which = of_view[n]
-            for at in range(0, len(which), size):
-                part = which[at : at + size]
-                constants = Constants(*values[:, part])
-                off, given = _stepped(bench, codes[part], constants, view, start, last)
-                worst[part] = np.abs(off).max(axis=1, initial=0)
-                rms[part] = np.sqrt((off**2).sum(axis=1) / max(off.shape[1], 1))
-                if view is own:
-                    spread.append(given)
+    for view, start, which in bench.runs(codes):
+        for at in range(0, len(which), size):
+            part = which[at : at + size]
+            constants = Constants(*values[:, part])
+            off, given = _stepped(bench, codes[part], constants, view, start, last)
+            worst[part] = np.abs(off).max(axis=1, initial=0)
+            rms[part] = np.sqrt((off**2).sum(axis=1) / max(off.shape[1], 1))
+            if view is own:
+                spread.append(given)
     return worst, rms, np.concatenate(spread)
 
 
@@ -128,7 +126,7 @@ def _stepped(
     codes: Array,
     constants: Constants,
     view: View,
-    start: tuple[Array, Array] | None,
+    start: Start,
     last: int,
 ) -> tuple[Array, Array]:
     batch = bench.batch(codes, constants, start)

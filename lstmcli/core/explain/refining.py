@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.explain.bench import Bench, View
+from lstmcli.core.explain.bench import Bench, Start, View
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.space import CONSTANTS
 
 Array = npt.NDArray[Any]
-Start = tuple[Array, Array] | None
 
 FAR = 1e6  # tolerances beyond which it does not matter how far off a number is
 ROUNDS = 12

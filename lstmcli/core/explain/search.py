@@ -21,8 +21,9 @@ from lstmcli.core.explain.judge import Verdict
 from lstmcli.core.explain.ranking import prior, rank
 from lstmcli.core.explain.refining import Task, levenberg_marquardt, residuals, whole_task
 from lstmcli.core.explain.result import Answer
-from lstmcli.core.explain.sieve import Found, Sieve
+from lstmcli.core.explain.sieve import Sieve
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, Change, Changes
+from lstmcli.core.explain.walk import Found
 
 Array = npt.NDArray[Any]
 Judge = Callable[[Changes, Allowance], Verdict]

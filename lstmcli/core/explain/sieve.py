@@ -1,4 +1,4 @@
-"""The search through readings of a cell: a first step that sees little, then step by step.
+"""The search through readings of a cell: what its first step sees, joined with what it does not.
 
 From a zero state the first step shows neither the recurrent kernel nor the forget gate. So a set of
 changes falls into a part that this step sees and a part that it does not: parts that are seen are
@@ -9,55 +9,29 @@ Nothing here accepts a reading; it only drops those that leave EXPECTED by many 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.explain.bench import Bench, View
+from lstmcli.core.explain.bench import Bench, Start, View
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.ranking import prior
-from lstmcli.core.explain.solving import Solved, fits_clipped, solve
+from lstmcli.core.explain.solving import fits_clipped, solve
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, unique_rows
 from lstmcli.core.explain.stepping import single_unit_steps_alone
+from lstmcli.core.explain.walk import CHUNK, LOOSE, Found, walk
 from lstmcli.core.explain.weights import turned
 
 Array = npt.NDArray[Any]
 
-LOOSE = 20.0  # tolerances by which a reading may be off while it is still searched
-CHUNK = 1000  # readings stepped at once: more leave the cache
-MANY = 16_000  # the same of a single unit
-FEW = 24  # readings that are not worth dropping one by one
-LONGEST = 12  # steps after which what is left is run as a whole
-"""Rounding grows from step to step; dropping readings late could drop the true one."""
-
-
-LATE = 8  # unknown first steps from which on readings are stepped in float32, twice as quick,
-LATE_SLACK = 1e-5  # and held to this, times LOOSE
+MANY = 16_000  # readings of a single unit stepped at once
 COMMON = 5.0  # what stands no lower down the list of suspects: such triples are stepped on anyhow
 MOST_BLIND = 2e9  # products of readings before a step is known, half a second or so
 ODD = ("tanh", "identity", "relu")
 """Output activations through which a bound on c brings h nearer to 0."""
 
 Unknown = dict[str, Array]
-
-
-class Found(NamedTuple):
-    """Readings that are left: their sets of changes, rows of codes, and constants."""
-
-    sets: Array  # (n, size)
-    codes: Array  # (n, F)
-    constants: Constants
-
-    @classmethod
-    def none(cls, size: int, columns: int) -> Found:
-        """No reading."""
-        empty = np.zeros(0)
-        return cls(
-            np.zeros((0, size), np.int16),
-            np.zeros((0, columns), np.int8),
-            Constants(empty, empty, empty),
-        )
 
 
 class Sieve:
@@ -138,7 +112,7 @@ class Sieve:
         keys = self.bench.keys(codes)
         new = unique_rows(keys, self._known)
         self._known = np.concatenate([self._known, keys[new]])
-        return self._walk(sets[new], codes[new])
+        return walk(self.bench, sets[new], codes[new], self.tick)
 
     def _timely(self, codes: Array) -> Array:
         """The readings (places) but those that run long before a step that EXPECTED holds.
@@ -211,21 +185,17 @@ class Sieve:
         """Which readings (places) agree with the first step as far as it sees."""
         keep = np.ones(len(codes), bool)
         units = self.bench.sampled()
-        for view, of_view in self.bench.views(codes):
+        for view, start, which in self.bench.runs(codes):
             if view.first > 0:
                 continue  # nothing known of the first step
-            for start, n in self.bench.starts(codes[of_view], view.row):
-                which = of_view[n]
-                left = self._seen_by_one(codes, which, view, start)
-                keep[which] = False
-                for at in range(0, len(left), 4 * CHUNK):
-                    part = left[at : at + 4 * CHUNK]
-                    keep[part] = self._passes(codes[part], view, start, units)
+            left = self._seen_by_one(codes, which, view, start)
+            keep[which] = False
+            for at in range(0, len(left), 4 * CHUNK):
+                part = left[at : at + 4 * CHUNK]
+                keep[part] = self._passes(codes[part], view, start, units)
         return np.flatnonzero(keep)
 
-    def _seen_by_one(
-        self, codes: Array, which: Array, view: View, start: tuple[Array, Array] | None
-    ) -> Array:
+    def _seen_by_one(self, codes: Array, which: Array, view: View, start: Start) -> Array:
         """Which of many readings (places) one unit does not rule out, and those it cannot judge."""
         if len(which) < CHUNK or not single_unit_steps_alone(self.bench.weights.cell):
             return which
@@ -238,9 +208,7 @@ class Sieve:
             left.append(part[self._passes(codes[part], view, start, one)])
         return np.concatenate(left)
 
-    def _passes(
-        self, codes: Array, view: View, start: tuple[Array, Array] | None, units: Array | None
-    ) -> Array:
+    def _passes(self, codes: Array, view: View, start: Start, units: Array | None) -> Array:
         constants = Constants.of(self.space, codes)
         unknown = {
             name: np.isnan(values) for name, values in zip(CONSTANTS, constants, strict=True)
@@ -284,74 +252,3 @@ class Sieve:
         """Readings (places) whose open constants the first step may show."""
         shown = (unknown["gate_clip"] | unknown["forget_bias"]) & ~unknown["cell_clip"]
         return [np.flatnonzero(shown)] if shown.any() else []
-
-    # ---- step by step
-
-    def _walk(self, sets: Array, codes: Array) -> Found:
-        """Step readings on, dropping those that leave EXPECTED; constants are solved for."""
-        constants = Constants.of(self.space, codes)
-        is_open = np.isnan(np.array(constants)).any(axis=0)
-        left: list[Array] = []
-        for view, of_view in self.bench.views(codes):
-            for start, n in self.bench.starts(codes[of_view], view.row):
-                which = of_view[n]
-                closed = which[~is_open[which]]
-                for at in range(0, len(closed), CHUNK):
-                    self.tick(0.7 * (closed[at] + 1) / len(codes))
-                    part = closed[at : at + CHUNK]
-                    left.append(part[self._steps(codes[part], constants.chosen(part), view, start)])
-        places = np.concatenate([np.zeros(0, int), *left])
-        found = Found(sets[places], codes[places], constants.chosen(places))
-        self.tick(0.7)
-        opened = np.flatnonzero(is_open)
-        if not len(opened):
-            return found
-        solved = self._solve(codes[opened], constants.chosen(opened))
-        keep = opened[solved.kept]
-        return Found(
-            np.concatenate([found.sets, sets[keep]]),
-            np.concatenate([found.codes, codes[keep]]),
-            Constants(
-                *(np.concatenate(p) for p in zip(found.constants, solved.constants, strict=True))
-            ),
-        )
-
-    def _steps(
-        self, codes: Array, constants: Constants, view: View, start: tuple[Array, Array] | None
-    ) -> Array:
-        """Places of the readings that stay with EXPECTED."""
-        bench = self.bench
-        alive = np.arange(len(codes))
-        late = view.first >= LATE
-        batch = bench.batch(codes, constants, start, dtype=np.float32 if late else np.float64)
-        for step in range(view.steps):
-            seen = step - view.first
-            if seen >= LONGEST or (seen > 1 and len(alive) <= FEW):
-                break
-            arrays = bench.advance(batch, view, step)
-            if seen < 0:
-                continue
-            worst = np.zeros(len(alive))
-            for _, given, expected, allowed in bench.off(batch, arrays, view, step):
-                with np.errstate(all="ignore"):
-                    slack = np.maximum(allowed, LATE_SLACK) if late else allowed
-                    worst = np.fmax(worst, (np.abs(given - expected) / slack).max(axis=1))
-            stay = np.flatnonzero(worst <= LOOSE)
-            if not stay.size:
-                return alive[:0]
-            if len(stay) < len(alive):
-                alive, batch = alive[stay], batch.kept(stay)
-        return alive
-
-    def _solve(self, codes: Array, constants: Constants) -> Solved:
-        kept: list[Array] = []
-        values: list[Constants] = []
-        for view, of_view in self.bench.views(codes):
-            for start, n in self.bench.starts(codes[of_view], view.row):
-                which = of_view[n]
-                solved = solve(self.bench, codes[which], constants.chosen(which), view, start)
-                kept.append(which[solved.kept])
-                values.append(solved.constants)
-        return Solved(
-            np.concatenate(kept), Constants(*(np.concatenate(v) for v in zip(*values, strict=True)))
-        )

@@ -14,17 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.explain.bench import UNITS, Bench, View
+from lstmcli.core.explain.bench import UNITS, Bench, Start, View
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.refining import (
     FAR,
     ROUNDS,
-    Start,
     Task,
     cost_of,
     levenberg_marquardt,
     residuals,
-)
+)  # fmt: skip
 from lstmcli.core.explain.space import CONSTANTS, distinct
 
 Array = npt.NDArray[Any]
