@@ -18,14 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench, View
+from lstmcli.core.explain.cells import found_for
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Course, Expected, Known
 from lstmcli.core.explain.evidence import ENOUGH, FAR, digits
 from lstmcli.core.explain.network import Network, plain, scoped
 from lstmcli.core.explain.ranking import prior
-from lstmcli.core.explain.result import Changed, Explanation, Near
+from lstmcli.core.explain.refining import cost_of
+from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import MOST_RUN, NEAREST, Progress
-from lstmcli.core.explain.shared import STARTS, Cells, cost_of, with_constants
+from lstmcli.core.explain.shared import STARTS, Cells, with_constants
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import SOLVE, Changes
 from lstmcli.core.explain.walk import CHUNK, LOOSE
@@ -128,14 +130,7 @@ class Directions:
                 return answer
         nearest = [(c, self.network.judge(c)) for c in list(self._rms)[:NEAREST]]
         nearest.sort(key=lambda each: each[1].rms)
-        return replace(
-            self.network.explanation("none", (), self.network.judge(())),
-            nearest=tuple(Near(self._changed(c), verdict) for c, verdict in nearest),
-            untried=self.untried,
-        )
-
-    def _changed(self, changes: Changes) -> tuple[Changed, ...]:
-        return self.network.changed((*self.network.base, *changes))
+        return self.network.none(nearest, self.untried)
 
     def _answer(self, near: Iterable[Changes], solved: int = 0) -> Explanation | None:
         """Those that a run of the network confirms, the likeliest first."""
@@ -152,7 +147,7 @@ class Directions:
             network.explanation(
                 "found" if enough and proof >= ENOUGH else "unproven", changes, verdict
             ),
-            equivalent=tuple(self._changed(c) for c, _ in others if len(c) == len(changes)),
+            equivalent=tuple(self.network.told(c) for c, _ in others if len(c) == len(changes)),
             evidence=proof,
             untried=self.untried,
         )
@@ -309,7 +304,7 @@ class Directions:
                 continue
             changes = scoped(plain(found), name)
             if (verdict := self.network.judge(changes)).fits:
-                return self.network.found_for(changes, verdict, name, found)
+                return found_for(self.network, changes, verdict, name, found)
         return None
 
     def _left_by(self, d: int) -> Known:

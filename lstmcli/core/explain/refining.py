@@ -134,6 +134,6 @@ def _slopes(task: Task, values: Array) -> list[Array]:
 
 
 def cost_of(off: Array) -> Array:
-    """The sum of the squares of each reading's residuals, (n,)."""
-    total: Array = (off * off).sum(axis=1)
+    """The sum of the squares of residuals along the last axis."""
+    total: Array = (off * off).sum(axis=-1)
     return total

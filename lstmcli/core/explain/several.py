@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import inf
 
 from lstmcli.core.blas import one_thread
+from lstmcli.core.explain.cells import by_cells, closest
 from lstmcli.core.explain.directions import directions_of
 from lstmcli.core.explain.network import Network
 from lstmcli.core.explain.question import Prepared
@@ -112,7 +113,7 @@ def _by_base(fitting: Sequence[Network], own: Sequence[Network], progress: Progr
         answers.append(network.explanation(verdict, (), network.judge(())))
     if 1 in fitting[0].case.x.shape[:-1]:  # rows of one step are steps that start from zero
         assumed = next((n for n in own if not n.base), None)
-        reset = assumed and assumed.by_cells(progress, levels=1)
+        reset = assumed and by_cells(assumed, progress, levels=1)
         if reset and reset.verdict != "none" and len(reset.changes) <= fewest:
             answers = [replace(reset, decide="a second row in the batch"), *answers]
     first, *rest = answers
@@ -146,11 +147,11 @@ class _Parts:
     @property
     def closest(self) -> float:
         """How near any single change of a part comes to EXPECTED."""
-        return self.directions.closest if self.directions else self.network.closest
+        return self.directions.closest if self.directions else closest(self.network)
 
     def search(self, progress: Progress, levels: int) -> Explanation:
         """Cell by cell, by directions, or as a whole where no part can be asked by itself."""
-        if (found := self.network.by_cells(progress, levels)) is not None:
+        if (found := by_cells(self.network, progress, levels)) is not None:
             return found
         if self.directions is not None:
             return self.directions.search(progress, levels)

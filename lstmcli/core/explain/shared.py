@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.explain.bench import Allowance
-from lstmcli.core.explain.judge import Case, Verdict, shares
+from lstmcli.core.explain.judge import shares
+from lstmcli.core.explain.network import Network
+from lstmcli.core.explain.refining import FAR, cost_of
 from lstmcli.core.explain.search import MOST_DECIMALS
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes
 
@@ -32,18 +33,7 @@ ROUNDS = 12
 PARTS = np.array([1, 0.3, 0.1, 0.02])  # of a step, of which the best is taken
 MOST_STUCK = 2  # rounds without a gain worth the name
 CLOSE = 10.0  # tolerances within which a constant is worth rounding
-FAR = 1e6  # tolerances beyond which it does not matter how far off a number is
 PATIENCE = 4.0  # seconds
-
-
-class Judged(Protocol):
-    """What is asked of a network."""
-
-    case: Case
-    allowance: Allowance
-
-    def judge(self, changes: Changes) -> Verdict:
-        """A whole run of a reading."""
 
 
 class Runs(Protocol):
@@ -59,7 +49,7 @@ class Runs(Protocol):
 class WholeRuns:
     """Runs of the whole network, one after the other."""
 
-    def __init__(self, network: Judged) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
 
     def off(self, beside: Changes, setting: str, cells: Cells, values: Array) -> Array:
@@ -85,7 +75,7 @@ def reading(beside: Changes, setting: str, cells: Cells, value: float) -> Change
 
 
 def with_constants(
-    network: Judged, runs: Runs, besides: Sequence[Changes], scopes: Sequence[Cells] = ((),)
+    network: Network, runs: Runs, besides: Sequence[Changes], scopes: Sequence[Cells] = ((),)
 ) -> Changes | None:
     """A constant of all cells, or of those of a scope, beside other changes, that gives EXPECTED.
 
@@ -116,7 +106,7 @@ def with_constants(
 
 
 def _solved(
-    network: Judged, runs: Runs, beside: Changes, setting: str, cells: Cells, start: float
+    network: Network, runs: Runs, beside: Changes, setting: str, cells: Cells, start: float
 ) -> Changes | None:
     """The changes with a constant at the fewest decimals, if a run with it gives EXPECTED."""
     value, off = _newton(runs, beside, setting, cells, start)
@@ -132,7 +122,7 @@ def _solved(
     return None
 
 
-def _needed(network: Judged, beside: Changes) -> bool:
+def _needed(network: Network, beside: Changes) -> bool:
     """Whether more than one number is off without the constant: one alone it would always fit."""
     verdict = network.judge(beside)
     return verdict.total - verdict.agreeing > 1
@@ -161,9 +151,3 @@ def _newton(
             break
         value, now = float(moved[best]), then[best]
     return value, now
-
-
-def cost_of(off: Array) -> Array:
-    """The sum of squares along the last axis."""
-    total: Array = (off * off).sum(axis=-1)
-    return total

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
-from lstmcli.core.explain.bench import Allowance
-from lstmcli.core.explain.data import Expected
-from lstmcli.core.explain.judge import Case, Verdict
+from lstmcli.core.explain.cells import top_alone
+from lstmcli.core.explain.judge import Verdict
+from lstmcli.core.explain.network import Network
 from lstmcli.core.explain.ranking import prior
-from lstmcli.core.explain.result import Changed, Explanation, Near
+from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import LEVELS, NEAREST, Progress
 from lstmcli.core.explain.shared import WholeRuns, with_constants
 from lstmcli.core.explain.space import (
@@ -27,39 +27,17 @@ from lstmcli.core.explain.space import (
     Change,
     Changes,
 )
-from lstmcli.core.model import Cell, Model
+from lstmcli.core.model import Cell
 from lstmcli.core.settings import MERGES
 
 BESIDE = 3  # single changes, the nearest ones, beside which a constant is solved for
 PATIENCE = 8.0  # seconds that pairs of a whole network may take
 
 
-class Judged(Protocol):
-    """What is asked of a network."""
-
-    model: Model
-    case: Case
-    expected: Expected
-    base: Changes
-    allowance: Allowance
-
-    def judge(self, changes: Changes) -> Verdict:
-        """A whole run of a reading."""
-
-    def explanation(self, verdict: str, changes: Changes, measured: Verdict) -> Explanation:
-        """An explanation with the figures of the whole network."""
-
-    def changed(self, changes: Changes) -> tuple[Changed, ...]:
-        """Changes with what was assumed, and in words."""
-
-    def top_alone(self, progress: Progress) -> Explanation | None:
-        """Changes of the last layer, those below it as read."""
-
-
 class Whole:
     """A network of which only the top is known."""
 
-    def __init__(self, network: Judged) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
         self.results: list[tuple[Changes, Verdict]] = []  # of single changes
         self.groups: list[list[str]] = [[], *self._groups()]  # cells that a change may be of
@@ -79,7 +57,7 @@ class Whole:
             fitting = self._with_constant(runs, [()], self.groups)
             solved = len(fitting)
         if not fitting and levels == LEVELS:
-            top = self.network.top_alone(progress)
+            top = top_alone(self.network, progress)
             if top is not None:
                 return top
             besides = [c for c, _ in sorted(results, key=lambda r: r[1].rms) if len(c) == 1]
@@ -92,16 +70,12 @@ class Whole:
             explanation = self.network.explanation("found", changes, verdict)
             return replace(
                 explanation,
-                equivalent=tuple(self._told(c) for c, _ in others),
+                equivalent=tuple(self.network.told(c) for c, _ in others),
                 untried=tuple(untried),
                 verdict="found" if self._proves(results, solved) else "unproven",
             )
         near = sorted(results, key=lambda r: r[1].rms)[:NEAREST]
-        return replace(
-            self.network.explanation("none", (), self.network.judge(())),
-            nearest=tuple(Near(self._told(c), v) for c, v in near),
-            untried=tuple(untried),
-        )
+        return self.network.none(near, untried)
 
     def _run_singles(self, progress: Progress) -> None:
         for k, cells in enumerate(self.groups):
@@ -115,9 +89,6 @@ class Whole:
     ) -> list[tuple[Changes, Verdict]]:
         found = with_constants(self.network, runs, besides, scopes)
         return [(found, self.network.judge(found))] if found else []
-
-    def _told(self, changes: Changes) -> tuple[Changed, ...]:
-        return self.network.changed((*self.network.base, *changes))
 
     def _proves(self, results: Sequence[tuple[Changes, Verdict]], solved: int) -> bool:
         """Whether EXPECTED holds enough numbers: more than a few, and readings differ in them."""
@@ -157,11 +128,8 @@ class Whole:
                 yield tuple(Change(f"{cell}.{change.setting}", change.value) for cell in cells)
 
     def _groups(self) -> list[list[str]]:
-        names = [name for name, _ in self.network.model.cells]
-        layers = [
-            [name for name in names if name.split("_")[0] == f"layer{n}"]
-            for n in range(len(self.network.model.layers))
-        ]
+        layers = self.network.names
+        names = [name for layer in layers for name in layer]
         ways = [[n for n in names if n.endswith("_reverse") == back] for back in (False, True)]
         groups = [g for g in (*layers, *ways, *([n] for n in names)) if 0 < len(g) < len(names)]
         return [list(g) for g in dict.fromkeys(map(tuple, groups))]
@@ -170,10 +138,7 @@ class Whole:
         """Single changes over what is assumed of a cell, or of the whole model."""
         how = self.network.model.convention if cell is None else cell.convention
         table: dict[str, tuple[Any, ...]] = {"gates": ORDERS, **COLUMNS}
-        table |= {
-            "merge": MERGES,
-            "masked_output": ("zero", "repeat", "run"),
-        }
+        table |= {"merge": MERGES, "masked_output": ("zero", "repeat", "run")}
         for setting, values in table.items():
             if setting == "array" or self._idle(setting):
                 continue
