@@ -168,7 +168,7 @@ def _notes(e: Explanation) -> list[tuple[str, str]]:
     if e.like:
         run = "runs" if len(e.like) == 1 else "run"
         notes.append(("all in all", f"{_some(e.like)} {run} such weights in just this way"))
-    if e.verdict == "found":
+    if e.verdict == "found" and e.tried > 1:
         notes.append(("ruled out", _ruled_out(e)))
     if e.verdict in ("found", "unproven"):
         notes.append(("same as", _same(e)))
@@ -193,7 +193,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _ruled_out(e: Explanation) -> str:
-    count = max(e.tried - 1, 0)
+    count = e.tried - 1
     text = "1 other reading" if count == 1 else f"{count:,} other readings"
     if e.nearest:
         near = e.nearest[0]
