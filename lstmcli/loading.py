@@ -134,6 +134,8 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         chosen = choose(found, None if layer is None else str(layer), tensors, source)
     except UserError as error:  # what was left out may be why
         raise UserError("\n  ".join([str(error), *([] if found else remarks)])) from None
+    if "convention" in given:
+        _refuse_half(chosen, tensors, given["convention"], source)
     layers: list[tuple[Cell, ...]] = []
     assumed: list[str] = []
     labels: list[str] = []
@@ -361,6 +363,21 @@ def not_finite(array: Array, name: str) -> str:
         return ""
     others = f", and {count - 1} more" if count > 1 else ""
     return f"{name} holds {array[tuple(where)]} at {where}{others}; the run goes on with it."
+
+
+def _refuse_half(
+    chosen: Sequence[Found], tensors: Mapping[str, Array], convention: str, source: str
+) -> None:
+    """Refuse a convention that takes a kernel for all of the weights, the recurrent one beside it.
+
+    Where there are many inputs, TensorFlow 1's fused kernel would be read from Keras' kernel.
+    """
+    others = recognise({name: array.shape for name, array in tensors.items()})
+    whole = [other for other in others if "recurrent_kernel" in next(iter(other.cells.values()))]
+    for one in chosen:
+        fuller = [other for other in whole if set(other.tensors) > set(one.tensors)]
+        if fuller and not any("recurrent_kernel" in names for names in one.cells.values()):
+            raise UserError(_other_names(convention, fuller, source))
 
 
 def _other_names(convention: str, found: list[Found], source: str) -> str:

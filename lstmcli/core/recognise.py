@@ -83,7 +83,7 @@ def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> 
         found
         for row in rows
         if row.by_name or convention
-        for found in _claims(row, names, asked=convention is not None)
+        for found in (_asked(row, names) if convention else _claims(row, names, asked=False))
         if _fits(found, shapes)
     ]
     claims.sort(key=_weight, reverse=True)  # stable: of equals, the table's order holds
@@ -193,6 +193,19 @@ def _longest_end(name: str) -> int:
     plain = normalised(name)
     ends = (template.end(plain) for row in CONVENTIONS for template in _templates(row))
     return max((end.length for end in ends if end), default=0)
+
+
+def _asked(row: Convention, names: list[str]) -> list[Found]:
+    """The groups of a row that is asked for; of names that are more of another row's if it must.
+
+    TensorFlow 1's kernel would else be found a second time, in Keras' ``recurrent_kernel``.
+    """
+
+    def is_own(name: str) -> bool:
+        ends = (template.end(normalised(name)) for template in _templates(row.name))
+        return any(end.length == _longest_end(name) for end in ends if end)
+
+    return list(_claims(row, list(filter(is_own, names)), True)) or list(_claims(row, names, True))
 
 
 def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Found]:

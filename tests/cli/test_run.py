@@ -502,6 +502,10 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "net.npz", "--convention", "tf2"], 'Did you mean "keras"?'),
     (["run", "net.npz", "--convention", "keras"], "has the tensors of the convention tf1"),
     (
+        ["run", "split.npz", "inputs.npy", "--convention", "tf1"],
+        "has the tensors of the convention keras (kernel, recurrent_kernel, bias); tf1 has kernel",
+    ),
+    (
         ["run", "net.npz", "--convention", "pytorch"],
         "pytorch has weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0.",
     ),
@@ -558,6 +562,8 @@ def files(net: Path) -> Path:
     gru = {"kernel": (4, 9), "recurrent_kernel": (3, 9), "bias": (9,), "inputs": (7, 4)}
     members: dict[str, Any] = {name: rng.normal(size=shape) for name, shape in gru.items()}
     np.savez(folder / "gru.npz", **members)
+    members = {"kernel": np.ones((4, 12)), "recurrent_kernel": np.ones((3, 12))}
+    np.savez(folder / "split.npz", **members, bias=np.ones(12))
     np.savez(folder / "strange.npz", foo=np.zeros((7, 12)))
     np.savez(folder / "twobias.npz", kernel=np.zeros((7, 12)), bias=np.zeros(13))
     members = {f"{k}/kernel": rng.normal(size=(7, 12)) for k in "ab"}

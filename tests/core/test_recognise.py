@@ -29,6 +29,13 @@ def test_any_prefix_may_stand_before(prefix: str) -> None:
     assert rows(named(prefix, TF1)) == [("tf1", normalised(prefix))]
 
 
+def test_a_row_that_is_asked_for_finds_no_second_lstm_in_the_names_of_another() -> None:
+    (found,) = recognise(named("lstm/", KERAS), "tf1")
+    assert (found.prefix, found.tensors) == ("lstm", ["lstm/kernel", "lstm/bias"])
+    (found,) = recognise({"recurrent_kernel": (7, 12)}, "tf1")  # it may be called recurrent
+    assert found.prefix == "recurrent"
+
+
 def test_slashes_dots_zeros_and_underscores_count_alike() -> None:
     for name in ("rnn/lstm_cell/kernel:0", "rnn.lstm_cell.kernel", "rnn_lstm_cell_kernel"):
         assert rows({name: (7, 12)}) == [("tf1", "rnn_lstm_cell")]
