@@ -49,6 +49,14 @@ class Side:
             array = array.astype(np.float64)
         return Numbers(array, self.units.get(name))
 
+    def with_numbers(self, numbers: Mapping[str, Numbers]) -> Side:
+        """The side with abbreviated prints in their whole shapes."""
+        arrays = {name: whole.values for name, whole in numbers.items()}
+        units = {name: np.asarray(whole.unit) for name, whole in numbers.items()}
+        return replace(
+            self, arrays={**self.arrays, **arrays}, units={**self.units, **units}, gaps={}
+        )
+
     def precision(self, name: str) -> Precision:
         """The precision in which an array counts; a print that does not say counts as float32."""
         if name in self.dtypes:
@@ -74,7 +82,7 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
 def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
     """A side whose abbreviated prints have the shapes of the other side's arrays."""
     turned = {side.layout, other.layout} == {"batch", "time"}
-    arrays, units = dict(side.arrays), dict(side.units)
+    found: dict[str, Numbers] = {}
     for name in names:
         if (before := side.gaps.get(name)) is None:
             continue
@@ -82,8 +90,8 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
         numbers = whole(side.numbers(name), before, shapes_like(shape, turned))
         if name in other.gaps or numbers is None:
             raise UserError(_no_shape(side, other, name))
-        arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
-    return replace(side, arrays=arrays, units=units)
+        found[name] = numbers
+    return side.with_numbers(found)
 
 
 def _no_shape(side: Side, other: Side, name: str) -> str:

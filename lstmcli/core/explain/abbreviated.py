@@ -12,7 +12,6 @@ from lstmcli.core.alignment import ArrayName
 from lstmcli.core.explain.question import Question
 from lstmcli.core.gaps import fits, said, spread
 from lstmcli.core.model import Model
-from lstmcli.core.sides import Side
 from lstmcli.errors import UserError
 
 MOST_SHAPES = 4  # that are tried for a print
@@ -38,7 +37,11 @@ def in_shape(question: Question) -> Iterator[Question]:
         if not shapes:
             raise UserError(_no_shape(name, question, model))
     for chosen in islice(product(*possible), MOST_SHAPES):
-        yield replace(question, side=_filled(side, dict(zip(side.gaps, chosen, strict=True))))
+        filled = {
+            name: spread(side.numbers(name), before, shape)
+            for (name, before), shape in zip(side.gaps.items(), chosen, strict=True)
+        }
+        yield replace(question, side=side.with_numbers(filled))
 
 
 def left_out(question: Question, told: bool) -> str:
@@ -54,14 +57,6 @@ def left_out(question: Question, told: bool) -> str:
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
     taken = "" if told else f", taken as {shapes} as the inputs have it"
     return f"The print gives {given:,} of {total:,} numbers{taken}; the others are not compared."
-
-
-def _filled(side: Side, shapes: dict[str, Shape]) -> Side:
-    arrays, units = dict(side.arrays), dict(side.units)
-    for name, shape in shapes.items():
-        numbers = spread(side.numbers(name), side.gaps[name], shape)
-        arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
-    return replace(side, arrays=arrays, units=units, gaps={})
 
 
 def _shapes(name: str, question: Question, model: Model) -> Iterator[Shape]:

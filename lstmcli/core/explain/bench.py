@@ -19,7 +19,7 @@ from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Course, Expected, Known, course
 from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import COLUMNS, ONE_OF_TWO, Change, Space, distinct
-from lstmcli.core.explain.stepping import Batch, products_of, single_unit_steps_alone
+from lstmcli.core.explain.stepping import Batch, single_unit_steps_alone
 from lstmcli.core.explain.weights import Decoder, Weights
 from lstmcli.core.model import Cell
 from lstmcli.core.names import HOME
@@ -228,15 +228,6 @@ class Bench:
                 self._kept.clear()
             self._kept[key] = Readings(self.weights, codes, units, dtype)
         return self._kept[key]
-
-    def advance(self, batch: Batch, view: View, step: int) -> dict[str, Array]:
-        """One step of a batch over the inputs of a view."""
-        x = view.course.x[step]  # (1, I)
-        products = {
-            place: products_of(self.weights.kernels[place], x, batch.units, batch.dtype)
-            for place in batch.kernels
-        }
-        return batch.advance(products)
 
     def sampled(self) -> Array | None:
         """Units that a first step can do with; None: all."""

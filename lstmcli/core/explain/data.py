@@ -44,6 +44,11 @@ class Expected:
         yield from self.sequences.items()
         yield from self.finals.items()
 
+    def told(self, of: Callable[[str, Known], Array]) -> Array:
+        """What there is of each known number, by arrays of the same shapes; one after another."""
+        parts = [of(name, known)[np.isfinite(known.values)] for name, known in self.all()]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
     @property
     def numbers(self) -> int:
         """How many numbers are known."""
@@ -51,11 +56,9 @@ class Expected:
 
     def distinct(self, tolerance: Callable[[Known], Array]) -> int:
         """How many different numbers there are, as far as a tolerance tells them apart."""
-        known = [(k.values.ravel(), tolerance(k).ravel()) for _, k in self.all()]
-        values, slack = (np.concatenate(part) for part in zip(*known, strict=True))
-        told = np.isfinite(values)
-        order = np.argsort(values[told])
-        values, slack = values[told][order], slack[told][order]
+        values, slack = self.told(lambda _, k: k.values), self.told(lambda _, k: tolerance(k))
+        order = np.argsort(values)
+        values, slack = values[order], slack[order]
         return 1 + int((np.diff(values) > 2 * slack[1:]).sum()) if values.size else 0
 
     def part(self, prefix: str) -> Expected:

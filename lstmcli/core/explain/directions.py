@@ -81,10 +81,9 @@ class Directions:
             return None
         (changes, verdict), *others = fitting
         proof = digits(self.both.spread(), solved, network.tried)
-        enough = network.expected.distinct(network.allowance.of) > len(changes) + solved
-        found = "found" if enough and proof >= ENOUGH else "unproven"
+        enough = network.distinct > len(changes) + solved
         return replace(
-            network.explanation(found, changes, verdict),
+            network.proved(changes, verdict, enough and proof >= ENOUGH),
             equivalent=tuple(network.told(c) for c, _ in others if len(c) == len(changes)),
             evidence=proof,
             untried=self.untried,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench, Start, View
 from lstmcli.core.explain.constants import Constants
+from lstmcli.core.explain.refining import bounded
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, Changes
 
 Array = npt.NDArray[Any]
@@ -132,21 +133,14 @@ def _stepped(
     batch = bench.batch(codes, constants, start)
     off, given = [], []
     for step in range(min(last, view.steps)):
-        arrays = bench.advance(batch, view, step)
+        arrays = batch.advance(view.course.x[step])
         for _, values, expected, allowed in bench.off(batch, arrays, view, step):
             with np.errstate(all="ignore"):
                 off.append((values - expected) / allowed)
                 given.append(values / allowed)
     if not off:
         return np.zeros((len(codes), 0)), np.zeros((len(codes), 0))
-    return _bounded(off), _bounded(given)
-
-
-def _bounded(parts: list[Array]) -> Array:
-    """Parts side by side, no number of them beyond bounds."""
-    whole = np.nan_to_num(np.concatenate(parts, axis=1), nan=FAR, posinf=FAR, neginf=-FAR)
-    bounded: Array = np.clip(whole, -FAR, FAR)
-    return bounded
+    return bounded(np.concatenate(off, axis=1), FAR), bounded(np.concatenate(given, axis=1), FAR)
 
 
 def digits(spread: Array, solved: int, tried: int) -> float:

@@ -16,8 +16,8 @@ from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Course, Expected, course
 from lstmcli.core.explain.evidence import codes_of, constants_of
 from lstmcli.core.explain.readings import Readings
-from lstmcli.core.explain.space import Changes
-from lstmcli.core.explain.stepping import Batch, products_of
+from lstmcli.core.explain.space import Changes, settings_of
+from lstmcli.core.explain.stepping import Batch
 
 Array = npt.NDArray[Any]
 
@@ -62,7 +62,7 @@ def _run(
     between: Callable[[Batch, Course, int], None],
     dtype: Any = np.float64,
 ) -> Mapping[str, Array] | None:
-    settings = {change.setting: change.value for change in changes}
+    settings = settings_of(changes)
     if {"array", "layout"} & set(settings):
         return None
     layout = next(iter(bench.layouts.values()))
@@ -83,11 +83,7 @@ def _run(
     for step in range(len(way.x)):
         if step:
             between(batch, way, step)
-        products = {
-            place: products_of(bench.weights.kernels[place], way.x[step], None, batch.dtype)
-            for place in batch.kernels
-        }
-        arrays = batch.advance(products)
+        arrays = batch.advance(way.x[step])
         for name, steps in kept.items():
             steps.append(arrays[name][0].copy())
     stacked = {name: np.array(steps) for name, steps in kept.items()}

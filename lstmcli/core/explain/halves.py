@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Allowance, Bench
-from lstmcli.core.explain.data import Expected
+from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.forcing import rounded_run
-from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared, settings_of
-from lstmcli.core.explain.space import Changes
+from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared
+from lstmcli.core.explain.space import Changes, settings_of
 from lstmcli.core.loop import is_usual
 from lstmcli.core.model import Cell, Model, as_time_major
 from lstmcli.core.rounding import ROUNDED, spacing, to_format
@@ -214,11 +214,13 @@ class Halves:
 
     def _first(self, off: Array) -> Array:
         """Of the first step known, or of the last if fewer are off there: either may be first."""
-        steps = np.concatenate([
-            np.broadcast_to(np.arange(len(k.values))[:, None, None], k.values.shape)[told]
-            if k.values.ndim == 3 else np.full(int(told.sum()), -1)
-            for _, k in self.expected.all() for told in [np.isfinite(k.values)]
-        ])  # fmt: skip
+
+        def steps_of(_: str, known: Known) -> Array:
+            shape = known.values.shape
+            steps = np.arange(shape[0])[:, None, None] if len(shape) == 3 else np.array(-1)
+            return np.broadcast_to(steps, shape)
+
+        steps = self.expected.told(steps_of)
         known = steps[steps >= 0]
         ends = [off[steps == known.min()], off[steps == known.max()]]
         return min(ends, key=lambda end: float(end.mean()))
@@ -261,21 +263,17 @@ class Halves:
         """The numbers of a run that EXPECTED knows, one after the other."""
         if arrays is None:
             return None
-        parts = []
         for name, known in self.expected.all():
             if name not in arrays or arrays[name].shape != known.values.shape:
                 return None
-            parts.append(arrays[name][np.isfinite(known.values)].astype(np.float64))
-        return np.concatenate(parts)
+        return self.expected.told(lambda name, _: arrays[name]).astype(np.float64)
 
     @property
     def _values(self) -> Array:
-        parts = [k.values[np.isfinite(k.values)] for _, k in self.expected.all()]
-        return np.concatenate(parts)
+        return self.expected.told(lambda _, known: known.values)
 
     def _tolerance(self, allowance: Allowance) -> Array:
-        parts = [allowance.of(k)[np.isfinite(k.values)] for _, k in self.expected.all()]
-        return np.concatenate(parts)
+        return self.expected.told(lambda _, known: allowance.of(known))
 
 
 def _with_arrays(model: Model, each: Callable[[Array], Array]) -> Model:

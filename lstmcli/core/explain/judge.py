@@ -18,7 +18,7 @@ from lstmcli.core.alignment import FINAL, STEP_ORDER, ArrayName
 from lstmcli.core.explain.apart import by_cell
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
-from lstmcli.core.explain.space import Changes, spelled_out
+from lstmcli.core.explain.space import Changes, settings_of, spelled_out
 from lstmcli.core.model import Model, Trace, as_time_major
 from lstmcli.core.run import run
 from lstmcli.errors import UserError
@@ -119,11 +119,6 @@ def rerun(case: Case, changes: Changes, allowance: Allowance, verdict: Verdict) 
     return compared(given, expected, wider, max(1.0, 4 * verdict.growth))
 
 
-def settings_of(changes: Changes) -> dict[str, Any]:
-    """Changes as settings by name."""
-    return {change.setting: change.value for change in changes}
-
-
 def judged(case: Case, changes: Changes, allowance: Allowance, forced: Forced = None) -> Verdict:
     """Run a reading, and compare.
 
@@ -170,13 +165,13 @@ def shares(case: Case, changes: Changes, allowance: Allowance) -> Array | None:
         given = arrays_of(*case.trace({**settings, "dtype": "float64"}), "h")
     except UserError:
         return None
-    parts = []
-    for name, known in () if expected is None else expected.all():
+    if expected is None:
+        return None
+    for name, known in expected.all():
         if name not in given or given[name].shape != known.values.shape:
             return None
-        told = np.isfinite(known.values)
-        parts.append(((given[name] - known.values) / allowance.of(known))[told])
-    return np.nan_to_num(np.concatenate(parts), nan=np.inf) if parts else None
+    off = expected.told(lambda name, known: (given[name] - known.values) / allowance.of(known))
+    return np.nan_to_num(off, nan=np.inf)
 
 
 Forced = Callable[[Changes], "Mapping[str, Array] | None"] | None

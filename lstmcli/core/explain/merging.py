@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.explain.bench import Bench, View
+from lstmcli.core.explain.bench import Bench
 from lstmcli.core.explain.constants import Constants
-from lstmcli.core.explain.data import Course, Expected, Known
+from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.evidence import FAR
 from lstmcli.core.explain.network import Network, scoped
-from lstmcli.core.explain.refining import cost_of
+from lstmcli.core.explain.refining import bounded, cost_of
 from lstmcli.core.explain.shared import STARTS, Cells
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import SOLVE, Changes
@@ -107,9 +107,7 @@ class Merged:
     def _shares(self, forward: Array, backward: Array, which: Array) -> Array:
         """How far the merged outputs are from EXPECTED, in tolerances."""
         given = merged([forward, backward], self.how, None)
-        off = (given - self.values[which]) / self.allowed[which]
-        bounded: Array = np.clip(np.nan_to_num(off, nan=FAR), -FAR, FAR)
-        return bounded
+        return bounded((given - self.values[which]) / self.allowed[which], FAR)
 
     def worst(self, forward: Array, backward: Array) -> Array:
         """The greatest difference of a few merged outputs from EXPECTED, in tolerances."""
@@ -145,12 +143,11 @@ class Merged:
         for way in {*zip(turned, flipped, strict=True)}:
             of_way = np.flatnonzero((turned == way[0]) & (flipped == way[1]))
             x = self.inputs[:: -1 if way[0] else 1, self.row : self.row + 1]
-            view = View(Course(x), {}, 0, self.row)
             for start, n in bench.starts(codes[of_way], self.row):
                 part = of_way[n]
                 batch = bench.batch(codes[part], constants.chosen(part), start, None, dtype)
                 for step in range(steps):
-                    h = bench.advance(batch, view, step)["h"][:, 0]  # (n, H)
+                    h = batch.advance(x[step])["h"][:, 0]  # (n, H)
                     at = np.flatnonzero(times == (steps - 1 - step if way[1] else step))
                     found[np.ix_(part, at)] = h[:, units[at]]
         return found
@@ -178,8 +175,7 @@ class Merged:
     def spread(self) -> Array:
         """What the neighbours give, in tolerances, for the evidence."""
         given = np.array([outputs for _, outputs in self._neighbours()])
-        spread: Array = np.clip(np.nan_to_num(given / self.allowed, nan=FAR), -FAR, FAR)
-        return spread
+        return bounded(given / self.allowed, FAR)
 
     @cached_property
     def rms(self) -> Mapping[Changes, float]:

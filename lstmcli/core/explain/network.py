@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
-from lstmcli.core.explain.judge import Case, Verdict, judged, settings_of
+from lstmcli.core.explain.judge import Case, Verdict, judged
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.result import Changed, Explanation, Near
 from lstmcli.core.explain.solver import Solver
-from lstmcli.core.explain.space import Change, Changes
+from lstmcli.core.explain.space import Change, Changes, settings_of
 from lstmcli.core.explain.telling import told
 from lstmcli.core.explain.who import row_of
 from lstmcli.core.model import Model, as_time_major
@@ -40,6 +40,11 @@ class Network:
             for n, layer in enumerate(self.model.layers)
         ]  # of the cells, layer by layer
         self.tried = 0
+
+    @property
+    def distinct(self) -> int:
+        """How many different numbers EXPECTED holds."""
+        return self.expected.distinct(self.allowance.of)
 
     def judge(self, changes: Changes) -> Verdict:
         """A whole run of the network."""
@@ -112,6 +117,10 @@ class Network:
             numbers=self.expected.numbers,
             precision=self.prepared.precision,
         )
+
+    def proved(self, changes: Changes, measured: Verdict, proven: bool) -> Explanation:
+        """The explanation by changes that fit, if EXPECTED proves them."""
+        return self.explanation("found" if proven else "unproven", changes, measured)
 
     def none(
         self, nearest: Sequence[tuple[Changes, Verdict]] = (), untried: Sequence[str] = ()

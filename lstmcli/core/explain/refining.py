@@ -63,11 +63,11 @@ def residuals(task: Task, values: Array) -> Array:
     batch = bench.batch(task.codes, Constants(*values), task.start, task.units, task.dtype)
     parts = []
     for step in range(task.step, task.step + task.steps):
-        arrays = bench.advance(batch, view, step)
+        arrays = batch.advance(view.course.x[step])
         for _, given, expected, allowed in bench.off(batch, arrays, view, step):
             parts.append((given - expected) / allowed)
     whole = np.concatenate(parts, axis=1) if parts else np.zeros((len(task.codes), 1))
-    return np.clip(np.nan_to_num(whole, nan=FAR), -FAR, FAR)
+    return bounded(whole, FAR)
 
 
 def levenberg_marquardt(task: Task, values: Array, rounds: int = ROUNDS) -> tuple[Array, Array]:
@@ -131,6 +131,12 @@ def _slopes(task: Task, values: Array) -> list[Array]:
     off = residuals(task.some(np.tile(np.arange(n), 2 * len(unknown))), moved)
     above, below = off.reshape(len(unknown), 2, n, -1).swapaxes(0, 1)
     return [(above[d] - below[d]) / (2 * widths[k])[:, None] for d, k in enumerate(unknown)]
+
+
+def bounded(off: Array, far: float) -> Array:
+    """Differences of which none is greater than this; NaN counts as that."""
+    inside: Array = np.clip(np.nan_to_num(off, nan=far), -far, far)
+    return inside
 
 
 def cost_of(off: Array) -> Array:

@@ -9,9 +9,9 @@ import numpy as np
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.decisions import Facts
 from lstmcli.core.explain.halves import EPS
-from lstmcli.core.explain.judge import Verdict, rerun, settings_of
+from lstmcli.core.explain.judge import Verdict, rerun
 from lstmcli.core.explain.one_cell import OneCell
-from lstmcli.core.explain.space import Changes
+from lstmcli.core.explain.space import Changes, settings_of
 
 ALL_ZERO = (
     "EXPECTED is zero throughout: a bound of 0 or an output left out would give that with any "

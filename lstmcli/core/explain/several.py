@@ -67,9 +67,8 @@ def _lower_layer(prepared: Prepared) -> Explanation | None:
         for network in (Network(lower, case) for case in lower.cases()):
             verdict = network.judge(())
             if verdict.fits:
-                proven = network.expected.distinct(network.allowance.of) >= ENOUGH
                 change = Change("array", f"layer{n}.h")
-                return network.explanation("found" if proven else "unproven", (change,), verdict)
+                return network.proved((change,), verdict, network.distinct >= ENOUGH)
     return None
 
 
@@ -106,11 +105,7 @@ def _by_base(fitting: Sequence[Network], own: Sequence[Network], progress: Progr
     """Another layout or merge is all that EXPECTED needs."""
     fewest = len(fitting[0].base)
     ways = {n.base: n for n in reversed(fitting) if len(n.base) == fewest}
-    answers = []
-    for network in reversed(ways.values()):
-        proven = network.expected.distinct(network.allowance.of) >= ENOUGH
-        verdict = "found" if proven else "unproven"
-        answers.append(network.explanation(verdict, (), network.judge(())))
+    answers = [n.proved((), n.judge(()), n.distinct >= ENOUGH) for n in reversed(ways.values())]
     if 1 in fitting[0].case.x.shape[:-1]:  # rows of one step are steps that start from zero
         assumed = next((n for n in own if not n.base), None)
         reset = assumed and by_cells(assumed, progress, levels=1)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lstmcli.core.explain.judge import shares
 from lstmcli.core.explain.network import Network
-from lstmcli.core.explain.refining import FAR, cost_of
+from lstmcli.core.explain.refining import FAR, bounded, cost_of
 from lstmcli.core.explain.search import MOST_DECIMALS
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes
 
@@ -59,8 +59,7 @@ class WholeRuns:
             changes = reading(beside, setting, cells, value)
             found = shares(self.network.case, changes, self.network.allowance)
             rows.append(np.full(1, FAR) if found is None else found)
-        bounded: Array = np.clip(np.array(rows), -FAR, FAR)
-        return bounded
+        return bounded(np.array(rows), FAR)
 
     def costs(self, besides: Sequence[Changes], setting: str, cells: Cells) -> Array:
         """See `Runs`."""

@@ -214,7 +214,7 @@ class Sieve:
             name: np.isnan(values) for name, values in zip(CONSTANTS, constants, strict=True)
         }
         batch = self.bench.batch(codes, constants.settled(), start, units)
-        arrays = self.bench.advance(batch, view, 0)
+        arrays = batch.advance(view.course.x[0])
         worst = np.zeros(len(codes))
         clipped = np.ones(len(codes), bool)
         for name, given, expected, allowed in self.bench.off(batch, arrays, view, 0, ("f",)):

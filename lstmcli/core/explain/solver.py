@@ -10,14 +10,14 @@ from lstmcli.core.explain import decisions, words
 from lstmcli.core.explain.bench import Allowance, with_allowance
 from lstmcli.core.explain.evidence import ENOUGH, Neighbours, evidence
 from lstmcli.core.explain.halves import GRID, RERUN, Basis
-from lstmcli.core.explain.judge import Case, Verdict, settings_of
+from lstmcli.core.explain.judge import Case, Verdict
 from lstmcli.core.explain.one_cell import OneCell
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.ranking import that_do_all
 from lstmcli.core.explain.remarks import ALL_ZERO, facts, of_half_size, remarks
 from lstmcli.core.explain.result import Answer, Changed, Explanation, Near
 from lstmcli.core.explain.search import Outcome, Progress, search
-from lstmcli.core.explain.space import CONSTANTS, Change, Changes
+from lstmcli.core.explain.space import CONSTANTS, Change, Changes, settings_of
 from lstmcli.core.explain.telling import of_basis, rests_on
 from lstmcli.core.explain.who import row_of, why_hidden
 

@@ -146,7 +146,7 @@ def _leaving(task: Task) -> Iterator[tuple[Array, Task]]:
     batch = bench.batch(task.codes, task.constants.settled(), task.start)
     for step in range(view.steps):
         before = batch.h, batch.c
-        arrays = bench.advance(batch, view, step)
+        arrays = batch.advance(view.course.x[step])
         share = np.zeros(len(alive))
         for _, given, expected, allowed in bench.off(batch, arrays, view, step):
             wrong = ~(np.abs(given - expected) <= LEFT * allowed)
@@ -227,7 +227,7 @@ def _grid(task: Task, k: int) -> Array:
     batch = task.bench.batch(task.codes, task.constants.settled(), task.start, task.units)
     greatest = np.zeros(m)
     for step in range(task.step, task.step + task.steps):
-        arrays = task.bench.advance(batch, task.view, step)
+        arrays = batch.advance(task.view.course.x[step])
         greatest = np.fmax(greatest, np.abs(arrays["c"]).max(axis=(1, 2)))
     return np.maximum(greatest[:, None], 1e-6) * CELL
 

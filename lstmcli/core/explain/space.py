@@ -101,6 +101,11 @@ class Change(NamedTuple):
 Changes = tuple[Change, ...]
 
 
+def settings_of(changes: Changes) -> dict[str, Any]:
+    """Changes as settings by name."""
+    return {change.setting: change.value for change in changes}
+
+
 class Space:
     """All single changes that could matter to one cell, and sets of them.
 

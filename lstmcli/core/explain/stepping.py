@@ -64,7 +64,7 @@ class Batch:
     def _begin(self, h: Array, c: Array) -> None:
         if h.ndim == 2:
             for place, _ in self.readings.by_recurrent:
-                self._first[place] = products_of(
+                self._first[place] = _products(
                     self.weights.recurrents[place], h, self.units, self.dtype
                 )
         self.h[:], self.c[:] = h, c if self.units is None else c[..., self.units]
@@ -73,19 +73,11 @@ class Batch:
         """Put other states in, (n, B, P) and (n, B, H)."""
         self.h, self.c, self._moving = h, c, True
 
-    @property
-    def kernels(self) -> list[int]:
-        """The places of the kernels whose products a step needs."""
-        return [place for place, _ in self.readings.by_kernel]
-
     # ---- a step
 
-    def advance(self, products: Mapping[int, Array]) -> dict[str, Array]:
-        """One step; gives h, c, i, f, g, o, each (n, B, K).
-
-        ``products`` has kernel @ x of this step, (4, B, H), for each kernel.
-        """
-        z = self._inputs(products)
+    def advance(self, x: Array) -> dict[str, Array]:
+        """One step over x (B, I); gives h, c, i, f, g, o, each (n, B, K)."""
+        z = self._inputs(x)
         if self._moving:
             self._add_recurrent(z)
         self._moving = True
@@ -116,8 +108,12 @@ class Batch:
         self.h, self.c = h, new
         return {"h": h, "c": new, "i": i, "f": f, "g": g, "o": o}
 
-    def _inputs(self, products: Mapping[int, Array]) -> list[Array]:
+    def _inputs(self, x: Array) -> list[Array]:
         """kernel @ x and what the gate adds, a gate at a time: 4 of (n, B, H)."""
+        products = {
+            place: _products(self.weights.kernels[place], x, self.units, self.dtype)
+            for place, _ in self.readings.by_kernel
+        }  # each (4, B, H)
         norm = self.cell.norm_scale is not None
         z = []
         for k in range(4):
@@ -251,7 +247,7 @@ class Batch:
         return Batch(readings, self.constants.chosen(which), start, self.rows)
 
 
-def products_of(matrix: Array, x: Array, units: Array | None, dtype: Any) -> Array:
+def _products(matrix: Array, x: Array, units: Array | None, dtype: Any) -> Array:
     """matrix (4, H, K) @ x (B, K), of some units: (4, B, H)."""
     blocks = matrix if units is None else matrix[:, units]
     product: Array = x.astype(dtype, copy=False) @ blocks.astype(dtype, copy=False).swapaxes(1, 2)

@@ -77,7 +77,7 @@ def _stay(bench: Bench, codes: Array, constants: Constants, view: View, start: S
         seen = step - view.first
         if seen >= LONGEST or (seen > 1 and len(alive) <= FEW):
             break
-        arrays = bench.advance(batch, view, step)
+        arrays = batch.advance(view.course.x[step])
         if seen < 0:
             continue
         worst = np.zeros(len(alive))

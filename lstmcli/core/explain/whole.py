@@ -67,12 +67,10 @@ class Whole:
                 fitting, untried = self._pairs(results, progress)
         if fitting:
             (changes, verdict), *others = fitting
-            explanation = self.network.explanation("found", changes, verdict)
             return replace(
-                explanation,
+                self.network.proved(changes, verdict, self._proves(results, solved)),
                 equivalent=tuple(self.network.told(c) for c, _ in others),
                 untried=tuple(untried),
-                verdict="found" if self._proves(results, solved) else "unproven",
             )
         near = sorted(results, key=lambda r: r[1].rms)[:NEAREST]
         return self.network.none(near, untried)

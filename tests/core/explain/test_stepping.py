@@ -13,7 +13,7 @@ from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import SINGLE
 from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import spelled_out
-from lstmcli.core.explain.stepping import Batch, products_of
+from lstmcli.core.explain.stepping import Batch
 from lstmcli.core.model import Model, as_time_major
 from lstmcli.core.run import run
 from lstmcli.core.states import split_state
@@ -93,11 +93,7 @@ def check(case: str) -> None:
     flipped = (backwards and not model.convention.go_backwards) != model.convention.flip_output
     steps = major[::-1] if backwards else major
     for step, x_t in enumerate(steps):
-        products = {
-            place: products_of(bench.weights.kernels[place], x_t, None, np.float64)
-            for place in batch.kernels
-        }
-        given_arrays = batch.advance(products)
+        given_arrays = batch.advance(x_t)
         at = len(steps) - 1 - step if flipped else step
         for n, one in enumerate(wanted):
             for name in "hcifgo":
