@@ -184,22 +184,26 @@ class Bench:
         allowed = {name: self.allowance.of(k) for name, k in known.items()}
         return View(view, allowed, view.first_step(self.names), row)
 
-    def start(self, initial: str, row: int) -> Start:
-        """h (1, P) and c (1, H) of a row, None if they are zero."""
-        cell = self.weights.cell
-        if self.state is not None and initial != "zero":
-            h, c = self.state[::-1] if initial == "swapped" else self.state
-            return h[row : row + 1], c[row : row + 1]
-        if cell.initial_h is None or cell.initial_c is None or initial == "zero":
+    def start(self, initial: str, rows: slice) -> Start:
+        """h (B, P) and c (B, H) of some rows, (1, P) and (1, H) of all; None if they are zero."""
+        if initial == "zero":
             return None
-        return cell.initial_h[None], cell.initial_c[None]
+        if self.state is not None:
+            h, c = self.state[::-1] if initial == "swapped" else self.state
+            return h[rows], c[rows]
+        cell = self.weights.cell
+        if cell.initial_h is None or cell.initial_c is None:
+            return None
+        held = [np.atleast_2d(state) for state in (cell.initial_h, cell.initial_c)]
+        h, c = (state if len(state) == 1 else state[rows] for state in held)
+        return h, c
 
     def starts(self, codes: Array, row: int) -> Iterator[tuple[Start, Array]]:
         """The readings (places) that start from the same state."""
         column = codes[:, self.space.column("initial_state")]
         for code in distinct(column):
             initial = self.space.values["initial_state"][code]
-            yield self.start(initial, row), np.flatnonzero(column == code)
+            yield self.start(initial, slice(row, row + 1)), np.flatnonzero(column == code)
 
     def runs(self, codes: Array) -> Iterator[tuple[View, Start, Array]]:
         """The readings (places) that share a view and a start, with these."""

@@ -75,10 +75,8 @@ def _run(
     rows = layout.x.shape[1]
     codes = codes_of(bench, settings)[None]
     constants = Constants(*constants_of(bench, settings)[:, None])
-    batch = Batch(Readings(bench.weights, codes, dtype=dtype), constants, None, rows)
-    if bench.state is not None and how.initial_state != "zero":
-        first = bench.state[::-1] if how.initial_state == "swapped" else bench.state
-        batch.restart(first[0][None], first[1][None])
+    start = bench.start(how.initial_state, slice(None))
+    batch = Batch(Readings(bench.weights, codes, dtype=dtype), constants, start, rows)
     kept: dict[str, list[Array]] = {name: [] for name in expected.sequences}
     for step in range(len(way.x)):
         if step:

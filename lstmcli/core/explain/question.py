@@ -150,7 +150,9 @@ class Prepared:
         if self.layout == "steps":
             return ["steps"]
         q = self.question
-        if q.initial_state or q.lengths is not None or q.mask is not None:
+        starts = (cell.initial_h for _, cell in self.model.cells)
+        of_rows = any(start is not None and start.ndim == 2 for start in starts)
+        if of_rows or q.initial_state or q.lengths is not None or q.mask is not None:
             return [self.layout]
         return [self.layout, "time" if self.layout == "batch" else "batch"]
 

@@ -168,16 +168,10 @@ class Sieve:
         """Without a hidden forget bias where the first step does not show it."""
         if not self._dark or not len(codes):
             return sets, codes
-        fb = codes[:, self.space.column("forget_bias")] > 0
-        hidden_fb = fb & np.array(self._assumed_hides_fb(codes))
-        return sets[~hidden_fb], codes[~hidden_fb]
-
-    def _assumed_hides_fb(self, codes: Array) -> Array:
-        coupled = self.space.values["coupled"]
-        shows = np.zeros(len(codes), bool)
-        if "i=1-f" in coupled:
-            shows = codes[:, self.space.column("coupled")] == coupled.index("i=1-f")
-        return ~shows
+        biased = codes[:, self.space.column("forget_bias")] > 0
+        coupled = self.space.values["coupled"].index("i=1-f")
+        kept = ~biased | (codes[:, self.space.column("coupled")] == coupled)
+        return sets[kept], codes[kept]
 
     # ---- the first step, on a few units
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from lstmcli.core.explain.bench import Bench, Layout
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Expected, Known
+from lstmcli.core.explain.forcing import forced_run
 from lstmcli.core.explain.judge import SINGLE
 from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import spelled_out
@@ -17,6 +19,7 @@ from lstmcli.core.explain.stepping import Batch
 from lstmcli.core.model import Model, as_time_major
 from lstmcli.core.run import run
 from lstmcli.core.states import split_state
+from lstmcli.explaining import explain
 from lstmcli.loading import load
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
 
@@ -52,6 +55,32 @@ def test_a_batch_of_readings(case: str) -> None:
 def test_a_batch_of_readings_of_every_cell(case: str) -> None:
     if len(model_of(case).cells) == 1:
         check(case)
+
+
+@pytest.mark.parametrize("rows", [1, 2], ids=["of all rows", "of each row"])
+def test_a_first_state_in_the_weights(rows: int, tmp_path: Path) -> None:
+    """It starts the readings of a search, and the runs that are led by EXPECTED's own h."""
+    rng = np.random.default_rng(rows)
+    shapes = {"W": (1, 16, 3), "R": (1, 16, 4), "B": (1, 32)}
+    shapes |= {"initial_h": (1, rows, 4), "initial_c": (1, rows, 4)}
+    weights = str(tmp_path / "weights.npz")
+    np.savez(weights, **{k: rng.normal(size=s) for k, s in shapes.items()}, allow_pickle=False)
+    x = rng.normal(size=(6, 2, 3))
+    settings = {"convention": "onnx", "layout": "time", "dtype": "float64"}
+    h = run(load(weights, **settings), x, layout="time").time_major("h")
+    wrong = explain(weights, x, h, **settings, forget_bias=1.0)
+    assert [(c.setting, c.found) for c in wrong.changes] == [("forget_bias", 0.0)]
+    model = load(weights, **settings)
+    expected = Expected({"h": Known(h, np.zeros_like(h))}, {})
+    bench = Bench(
+        lambda changed: load(weights, **settings, **changed).cell,
+        model.convention,
+        {"time": Layout(x, expected)},
+        SINGLE,
+    )
+    led = forced_run(bench, (), expected)
+    assert led is not None
+    np.testing.assert_allclose(led["h"], h, rtol=1e-9)
 
 
 def check(case: str) -> None:
