@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
+from lstmcli.core.explain.few import few_of, tells
 from lstmcli.core.explain.judge import Case, Verdict, judged
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.result import Changed, Explanation, Near
@@ -40,6 +42,12 @@ class Network:
             for n, layer in enumerate(self.model.layers)
         ]  # of the cells, layer by layer
         self.tried = 0
+        self._verdicts: dict[Changes, Verdict] = {}
+
+    @cached_property
+    def few(self) -> Case | None:
+        """A smaller case that rules readings out."""
+        return few_of(self.case, self.model)
 
     @property
     def distinct(self) -> int:
@@ -47,8 +55,21 @@ class Network:
         return self.expected.distinct(self.allowance.of)
 
     def judge(self, changes: Changes) -> Verdict:
-        """A whole run of the network."""
-        self.tried += 1
+        """A whole run of the network; of a few rows and steps where these rule a reading out."""
+        if changes not in self._verdicts:
+            self.tried += 1
+            self._verdicts[changes] = self._judged(changes)
+        return self._verdicts[changes]
+
+    def _judged(self, changes: Changes) -> Verdict:
+        if self.few is not None and tells(changes) and changes:
+            verdict = judged(self.few, changes, self.allowance)
+            if not verdict.fits:
+                return verdict
+        return judged(self.case, changes, self.allowance)
+
+    def measured(self, changes: Changes) -> Verdict:
+        """A whole run, however far it is off."""
         return judged(self.case, changes, self.allowance)
 
     def inputs_of(self, n: int, done: Changes, settled: set[str]) -> Array | None:

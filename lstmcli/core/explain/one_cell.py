@@ -13,6 +13,7 @@ import numpy.typing as npt
 from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.bench import Allowance, Bench, Layout
 from lstmcli.core.explain.data import Expected
+from lstmcli.core.explain.few import few_of, tells
 from lstmcli.core.explain.forcing import forced_run
 from lstmcli.core.explain.halves import Halves
 from lstmcli.core.explain.judge import Case, Verdict, judged
@@ -88,7 +89,20 @@ class OneCell:
 
     # ---- runs
 
+    @cached_property
+    def few(self) -> Case | None:
+        """A smaller case that rules readings out."""
+        return few_of(self.case, self.prepared.model)
+
     def judge(self, changes: Changes, allowance: Allowance) -> Verdict:
+        """As `measure`; of a few rows and steps where these rule a reading out."""
+        if self.few is not None and changes and tells(changes):
+            verdict = judged(self.few, changes, allowance)
+            if not verdict.fits:
+                return verdict
+        return self.measure(changes, allowance)
+
+    def measure(self, changes: Changes, allowance: Allowance) -> Verdict:
         """A whole run of a reading, held against all of EXPECTED."""
         return judged(
             self.case, changes, allowance, lambda c: forced_run(self.bench, c, self.expected)
@@ -96,7 +110,7 @@ class OneCell:
 
     def nearest(self, pairs: bool = True) -> list[Answer]:
         """The readings that come nearest, the nearest first."""
-        return nearest(self.bench, self.judge, self.tight, pairs)
+        return nearest(self.bench, self.measure, self.tight, pairs)
 
     # ---- words
 

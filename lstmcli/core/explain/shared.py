@@ -57,7 +57,8 @@ class WholeRuns:
         rows = []
         for value in values.tolist():
             changes = reading(beside, setting, cells, value)
-            found = shares(self.network.case, changes, self.network.allowance)
+            case = self.network.few or self.network.case
+            found = shares(case, changes, self.network.allowance)
             rows.append(np.full(1, FAR) if found is None else found)
         return bounded(np.array(rows), FAR)
 

@@ -73,7 +73,7 @@ class Whole:
                 untried=tuple(untried),
             )
         near = sorted(results, key=lambda r: r[1].rms)[:NEAREST]
-        return self.network.none(near, untried)
+        return self.network.none([(c, self.network.measured(c)) for c, _ in near], untried)
 
     def _run_singles(self, progress: Progress) -> None:
         for k, cells in enumerate(self.groups):

@@ -1,0 +1,70 @@
+"""Asking a few rows and steps first changes no answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.explain import few
+from lstmcli.core.explain.data import Expected, Known
+from lstmcli.core.explain.judge import Case
+from lstmcli.core.explain.space import Change
+from lstmcli.loading import load
+from tests.core.explain.asking import ask, write
+from tests.core.explain.matrix import PAIRS, SINGLES, Row
+from tests.core.explain.reference import random_net
+from tests.core.explain.test_several import DEEP, test_only_the_top_of_two_layers
+
+ROWS = [row for n, row in enumerate((*SINGLES, *PAIRS)) if n % 7 == 0]
+
+
+@pytest.fixture(autouse=True)
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small a run is."""
+    monkeypatch.setattr(few, "QUICK", 0)
+    monkeypatch.setattr(few, "NUMBERS", 6)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_one_cell(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quickly = ask(row, tmp_path)
+    monkeypatch.setattr(few, "QUICK", np.inf)
+    wholly = ask(row, tmp_path)
+    assert quickly.verdict == wholly.verdict == "found"
+    assert quickly.changes == wholly.changes
+    assert quickly.equivalent == wholly.equivalent
+    assert quickly.measured == wholly.measured
+
+
+@pytest.mark.parametrize("truth", DEEP, ids=str)
+def test_the_top_of_two_layers(truth: dict[str, Any], tmp_path: Path) -> None:
+    test_only_the_top_of_two_layers(truth, tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["batch", "time"])
+def test_what_is_cut_belongs_together(layout: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, values = rng.normal(size=(9, 5, 4)), rng.normal(size=(9, 5, 3))  # (T, B, ...)
+    values[:, 1] = np.nan
+    mask = rng.random((9, 5)) < 0.5
+    expected = Expected({"h": Known(values, np.zeros_like(values))}, {})
+    axes = (1, 0, 2) if layout == "batch" else (0, 1, 2)
+    model = load(write(random_net(rng, 4, 3), tmp_path / "w.npz", 4))
+    case = Case(lambda _: model, x.transpose(axes), layout, {layout: expected},
+                mask=mask.transpose(axes[:2]), lengths=None)  # fmt: skip
+    part = few.few_of(case, model)
+    assert part is not None
+    assert part.mask is not None
+    chosen = [0, 2]  # of row 1 nothing is known
+    np.testing.assert_array_equal(part.x.transpose(axes), x[:4, chosen])
+    np.testing.assert_array_equal(part.mask.transpose(axes[:2]), mask[:4, chosen])
+    np.testing.assert_array_equal(part.expected[layout].sequences["h"].values, values[:4, chosen])
+
+
+def test_what_concerns_all_rows_or_steps_is_run_whole() -> None:
+    assert few.tells((Change("gates", "ifgo"), Change("layer1.forget_bias", 1.0)))
+    assert not few.tells((Change("gates", "ifgo"), Change("layout", "time")))
+    assert not few.tells((Change("layer0_reverse.flip_output", True),))
