@@ -63,7 +63,11 @@ class Output(NamedTuple):
 @click.option("--batch", metavar="A:B", help="Rows of the table.")
 @click.option("--units", metavar="A:B", help="Units of the table.")
 @click.option("--heat", is_flag=True, help="Shade the cells of the table.")
-@click.option("--threads", type=click.IntRange(min=1), help="Cores to use; without, all if the batch is large.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Cores to use.",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to run on (extra: dask).")
 @click.option("--engine", metavar="NAME", help="A framework that runs it instead: torch, ...")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")

@@ -31,7 +31,8 @@ Array = npt.NDArray[Any]
 
 BATCH_SLOTS = 16  # steps whose operands are held at once; 8 to 64 are equally quick for a batch,
 LONE_SLOTS = 64  # and a lone row, whose steps cost 2 us, wants fewer refills
-TILE = 16  # rows of inputs copied at a time: a cache line of float32, so lines are used whole
+TILE = 16  # rows of inputs copied at a time: a cache line of float32, so lines are used whole;
+WIDE_TILE, NARROW, PAGE = 64, 32, 4096  # more of few inputs, unless rows fall on the same lines
 
 
 class Packed:
@@ -178,8 +179,10 @@ class Loop:
 
     def _fill(self, x: Array) -> None:
         """Copy inputs (s, R, I) into the operands, some rows at a time."""
-        for r in range(0, self.rows, TILE):
-            self._x[: len(x), :, r : r + TILE] = x[:, r : r + TILE].transpose(0, 2, 1)
+        apart = x.strides[1] % PAGE != 0
+        tile = WIDE_TILE if x.shape[2] <= NARROW and apart else TILE
+        for r in range(0, self.rows, tile):
+            self._x[: len(x), :, r : r + tile] = x[:, r : r + tile].transpose(0, 2, 1)
 
     def _run(self, count: int) -> None:
         """The usual cell, h alone: eight passes a step over flat views."""
