@@ -100,7 +100,8 @@ def _together(a: Expected, b: Expected) -> Expected | None:
     """Both at once, if they speak of the same rows."""
     if (a.sequences or a.finals) and a.row != b.row:
         return None
-    if _LAST in (a.words, b.words) and a.sequences and a.words != b.words:
+    last = any(one.words.startswith(_LAST) for one in (a, b))
+    if last and a.sequences and a.words != b.words:
         return None
     words = a.words if a.words == b.words or not b.words else b.words
     return Expected({**a.sequences, **b.sequences}, {**a.finals, **b.finals}, words, b.row)
@@ -126,9 +127,12 @@ def _ways(
         return
     flat = stacked.reshape(2, *lead, width)
     if kind == SEQUENCE:
-        if "." in name and name.endswith(".h") and len(shape) == 2:
-            yield from _last_step(name, flat, T, B)
+        last: list[Expected] = []
+        if "." in name and name.endswith(".h") and len(shape) < 3:
+            last = list(_last_step(name, flat, T, B))
+        yield from last[:1]
         yield from _sequences(name, flat, lead, T, B, layout, shape)
+        yield from last[1:]  # as many as rows
     yield from _finals(name, flat, lead, T, B, kind == SEQUENCE)
 
 
@@ -162,13 +166,17 @@ def _sequences(
 
 
 def _last_step(name: str, flat: Array, T: int, B: int) -> Iterator[Expected]:
-    """The outputs (B, K) of every row at the last step, where a backward cell has just begun."""
+    """The outputs of every row, or of one, at the last step, where a backward cell has begun."""
     width = flat.shape[-1]
-    if T > 1 and flat.size == 2 * B * width:
+    rows = flat.size // (2 * width)
+    if T == 1 or rows not in (1, B):
+        return
+    for row in range(B - rows + 1):
         whole = np.full((2, T, B, width), np.nan)
-        whole[:, -1] = flat.reshape(2, B, width)
-        known = Known(whole[0], np.nan_to_num(whole[1]))
-        yield Expected({name: known}, {}, _LAST)
+        whole[:, -1, row : row + rows] = flat.reshape(2, rows, width)
+        one = row if rows < B else None
+        words = _LAST if one is None else f"{_LAST} of row {row}"
+        yield Expected({name: Known(whole[0], np.nan_to_num(whole[1]))}, {}, words, one)
 
 
 def _finals(

@@ -189,11 +189,19 @@ def arrays_of(trace: Trace, model: Model, array: str) -> dict[str, Array]:
             given[name] = values.reshape(-1, values.shape[-1])
         elif values.ndim < 4:
             given[name] = as_time_major(values, trace.layout)
-    if array != "h":
-        given["h"] = given[array]
-        if array == "c":
-            given["final_h"] = given["final_c"]
-    return given
+    return given if array == "h" else _instead_of_h(given, array)
+
+
+def _instead_of_h(given: Mapping[str, Array], array: str) -> dict[str, Array]:
+    """Arrays with another one of each cell as its h; what only an h is made of is left out."""
+    found = dict(given)
+    for name in given:
+        part = ArrayName.of(name)
+        if part.base == "h" or (part.base == "final_h" and array == "c"):
+            other = name.removesuffix("h") + array
+            found.pop(name)
+            found |= {name: given[other]} if other in given else {}
+    return found
 
 
 def compared(

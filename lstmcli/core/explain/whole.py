@@ -122,7 +122,13 @@ class Whole:
         for change in sorted(self._plain_singles(of[cells[0]] if cells else None), key=prior):
             if not cells:
                 yield (change,)
-            elif change.setting not in ("merge", "masked_output", "layout", "initial_state"):
+            elif change.setting not in (
+                "merge",
+                "masked_output",
+                "layout",
+                "initial_state",
+                "array",
+            ):
                 yield tuple(Change(f"{cell}.{change.setting}", change.value) for cell in cells)
 
     def _groups(self) -> list[list[str]]:
@@ -138,7 +144,10 @@ class Whole:
         table: dict[str, tuple[Any, ...]] = {"gates": ORDERS, **COLUMNS}
         table |= {"merge": MERGES, "masked_output": ("zero", "repeat", "run")}
         for setting, values in table.items():
-            if setting == "array" or self._idle(setting):
+            if self._idle(setting):
+                continue
+            if setting == "array":
+                yield Change("array", "c")  # of every cell; a gate is nobody's output
                 continue
             column = SPREADS.get(setting, (setting,))[0]
             own = how.order_of(column[:-6]) if column.endswith("_gates") else getattr(how, column)

@@ -215,6 +215,47 @@ def test_only_the_top_of_two_layers(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
 
 
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize("bias", [0.0, 1.0])
+def test_the_last_c_of_every_cell(deep: bool, bias: float, tmp_path: Path) -> None:
+    """PyTorch's c_n, (cells, B, H)."""
+    asked = Asked(tmp_path, 0, "c_n", deep=deep)
+    truth: Truth = {"forget_bias": bias}
+    first = outputs(asked.nets[0], asked.x, truth, dtype=np.float32)
+    second = outputs(
+        asked.nets[1],
+        first["h"] if deep else asked.x,
+        truth if deep else {**truth, "reverse": True},
+        dtype=np.float32,
+    )
+    last = second["c"][:, -1 if deep else 0]
+    explanation = asked.explain(np.stack([first["c"][:, -1], last]))
+    assert found(explanation) == {"array": "c"} | (truth if bias != 1.0 else {}), explanation
+    assert explanation.found
+    assert "--show c" in explanation.command
+
+
+def test_every_c_of_the_last_of_two_layers(tmp_path: Path) -> None:
+    asked = Asked(tmp_path, 0, "c", deep=True)
+    below = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
+    explanation = asked.explain(outputs(asked.nets[1], below, {}, dtype=np.float32)["c"])
+    assert found(explanation) == {"array": "c"}
+
+
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize("row", [0, 2])
+def test_the_last_step_of_one_row(row: int, deep: bool, tmp_path: Path) -> None:
+    """``h_n[-1, row]``, or ``output[row, -1]``."""
+    asked = Asked(tmp_path, 0, "one row", deep=deep)
+    last = np.asarray(asked.expected({}))[row, -1]
+    explanation = asked.explain(last)
+    assert explanation.verdict == "agrees", explanation
+    assert explanation.laid == f"EXPECTED is taken as the last step of row {row}"
+    if row == 0:
+        wrong = asked.explain(np.asarray(asked.expected({"forget_bias": 0.0}))[row, -1])
+        assert found(wrong) == {"forget_bias": 0.0}
+
+
 @pytest.mark.parametrize("assumed", ["concat", "sum"])
 @pytest.mark.parametrize("kind", ["near miss", "zeros"])
 def test_nothing_fits_two_directions(kind: str, assumed: str, tmp_path: Path) -> None:
