@@ -24,10 +24,11 @@ TOP_LEVELS = 2  # changes at once in the last layer alone
 def closest(network: Network) -> float:
     """How near single changes of the lowest cells come; infinite if those are not told."""
     inputs = network.inputs_of(0, (), set())
-    own = [network.expected.part(name) for name in network.names[0]]
-    if inputs is None or not all(each.numbers for each in own):
+    own = [(d, network.expected.part(name)) for d, name in enumerate(network.names[0])]
+    own = [(d, each) for d, each in own if each.numbers]
+    if inputs is None or len(own) < (1 if network.prepared.one_way else len(network.names[0])):
         return inf
-    return sum(network.solver_of((0, d), inputs, each, ()).closest for d, each in enumerate(own))
+    return sum(network.solver_of((0, d), inputs, each, ()).closest for d, each in own)
 
 
 def by_cells(network: Network, progress: Progress, levels: int = 3) -> Explanation | None:

@@ -20,6 +20,7 @@ from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import Change, Changes, settings_of
 from lstmcli.core.explain.telling import told
 from lstmcli.core.explain.who import row_of
+from lstmcli.core.explain.words import ONE_WAY
 from lstmcli.core.model import Model, as_time_major
 from lstmcli.core.rounding import ROUNDED
 from lstmcli.core.run import merged, valid_steps
@@ -159,7 +160,10 @@ class Network:
 
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes with what was assumed, and in words."""
-        return told(changes, self._assumed)
+        found = told(changes, self._assumed)
+        if not self.prepared.one_way:
+            return found
+        return tuple(replace(c, sense=ONE_WAY) if c.setting == "array" else c for c in found)
 
     def _assumed(self, change: Change) -> Any:
         cell, _, setting = change.setting.rpartition(".")

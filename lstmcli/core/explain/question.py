@@ -64,6 +64,8 @@ class Prepared:
     of_cells: dict[Any, dict[tuple[Any, ...], Cell]] = field(default_factory=dict)  # one by one
     given: dict[Any, Any] = field(default_factory=dict)  # what both directions give by themselves
     merge: tuple[str, str] | None = None  # as assumed, and as read instead
+    array: str = ""  # what EXPECTED is held against, if not the output of the whole
+    one_way: bool = False  # that is one of two directions
 
     @property
     def all_zero(self) -> bool:
@@ -88,9 +90,11 @@ class Prepared:
         )  # fmt: skip
 
     def base(self, case: Case) -> Changes:
-        """What is changed in all readings of a case: merge and layout, if not the assumed ones."""
+        """What is changed in all readings of a case: array, merge, layout, if not the assumed."""
+        array = (Change("array", self.array),) if self.array else ()
         merge = () if self.merge is None else (Change("merge", self.merge[1]),)
-        return merge if case.layout == self.layout else (*merge, Change("layout", case.layout))
+        layout = () if case.layout == self.layout else (Change("layout", case.layout),)
+        return (*array, *merge, *layout)
 
     def assumed(self, setting: str, how: Convention) -> Any:
         """What a setting of a cell with this convention was taken to be."""
@@ -116,6 +120,20 @@ class Prepared:
             except UserError:  # the layer above takes another width
                 continue
             yield replace(other, merge=(assumed, merge), of_cells=self.of_cells, given=self.given)
+
+    def elsewhere(self) -> Iterator[Prepared]:
+        """The same question with EXPECTED as the output of a lower layer, or of one direction."""
+        last = len(self.model.layers) - 1
+        if all(name.startswith(f"layer{last}") for name in self.arrays):
+            for n in range(last):
+                held = {k.replace(f"layer{last}", f"layer{n}"): a for k, a in self.arrays.items()}
+                yield replace(self, arrays=held, states={}, array=f"layer{n}.h")
+        if set(self.arrays) == {"h"} and self.model.bidirectional:
+            for name, _ in self.model.cells:
+                # the last step of a backward cell is not its last state
+                for array in (f"{name}.h", *[f"{name}.final_h"] * name.endswith("_reverse")):
+                    held = {array: self.arrays["h"]}
+                    yield replace(self, arrays=held, states={}, array=array, one_way=True)
 
     @property
     def not_finite(self) -> int:

@@ -34,6 +34,7 @@ BEFORE_ROUNDING = 2  # exact pairs win over a coarser number type
 MOST_RANKED = 2000  # readings of a level that are put in order with care
 MOST_RUN = 60  # readings of a level that are run whole
 MOST_DECIMALS = 7  # of a solved constant
+LESS = 0.1  # of a bound, that must not do as well
 PASSED_OVER = (
     "three changes at once, one of which moves time or rows: EXPECTED lacks the first step then"
 )
@@ -167,9 +168,18 @@ def _judged(
         for whole in (changes, *((*changes, ending) for ending in endings)):
             verdict = judge(whole, allowance)
             if verdict.fits:
-                answers.append(Answer(whole, verdict, solved))
+                if not vanishing(whole, lambda changes: judge(changes, allowance)):
+                    answers.append(Answer(whole, verdict, solved))
                 break
     return answers
+
+
+def vanishing(changes: Changes, judge: Callable[[Changes], Verdict]) -> bool:
+    """Whether a bound that fits only makes a cell vanish: far less of it fits as well."""
+    bounds = [c for c in changes if c.setting.endswith(("cell_clip", "gate_clip")) and c.value]
+    less = {c.setting: c.value * LESS for c in bounds}
+    tighter = tuple(Change(c.setting, less.get(c.setting, c.value)) for c in changes)
+    return bool(bounds) and judge(tighter).fits
 
 
 def settle(

@@ -18,7 +18,7 @@ from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.remarks import ALL_ZERO
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import LEVELS, Progress
-from lstmcli.core.explain.space import Change, Changes
+from lstmcli.core.explain.space import Changes
 from lstmcli.core.explain.whole import Whole
 from lstmcli.errors import UserError
 
@@ -38,38 +38,39 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     own = [Network(prepared, case) for case in prepared.cases()]
     others = sorted(_others(prepared, own), key=lambda n: len(n.base))
     networks = sorted([*own, *others], key=lambda n: len(n.base))
-    if not networks:
-        raise UserError(prepared.no_place())
     fitting = [n for n in networks if n.judge(()).fits]
     if fitting and not fitting[0].base:
         return fitting[0].explanation("agrees", (), fitting[0].judge(()))
-    if prepared.all_zero:
+    if prepared.all_zero and networks:
         none = networks[0].explanation("none", (), networks[0].judge(()))
         return replace(none, remarks=(ALL_ZERO,))
     if fitting:
         return _by_base(fitting, own, progress)
-    if (lower := _lower_layer(prepared)) is not None:
-        return lower
+    parts = _elsewhere(prepared)
+    if fitting := _fitting(parts):
+        return replace(_by_base(fitting, own, progress), tried=1)
+    if not networks:
+        raise UserError(prepared.no_place())
     with one_thread():  # small products: threads would wait for each other
         found = _searched(own, others, progress)
     found = replace(found, tried=sum(n.tried for n in networks))
     return found if found.verdict != "none" else _as_read(found, prepared, own or others)
 
 
-def _lower_layer(prepared: Prepared) -> Explanation | None:
-    """EXPECTED as the output of a layer below the last, if it is that."""
-    last = len(prepared.model.layers) - 1
-    if not all(name.startswith(f"layer{last}") for name in prepared.arrays):
-        return None
-    for n in range(last):
-        held = {name.replace(f"layer{last}", f"layer{n}"): a for name, a in prepared.arrays.items()}
-        lower = replace(prepared, arrays=held, states={})
-        for network in (Network(lower, case) for case in lower.cases()):
-            verdict = network.judge(())
-            if verdict.fits:
-                change = Change("array", f"layer{n}.h")
-                return network.proved((change,), verdict, network.distinct >= ENOUGH)
-    return None
+def _elsewhere(prepared: Prepared) -> list[Network]:
+    """EXPECTED as the output of a layer below the last, or of one direction, in every layout."""
+    parts = [Network(part, case) for part in prepared.elsewhere() for case in part.cases()]
+    return sorted([*parts, *_turned(parts)], key=lambda n: len(n.base))
+
+
+def _fitting(parts: Sequence[Network]) -> list[Network]:
+    """Those of the fewest changes that give EXPECTED as they are."""
+    found: list[Network] = []
+    for part in parts:
+        if found and len(part.base) > len(found[0].base):
+            break
+        found += [part] * part.judge(()).fits
+    return found
 
 
 def _as_read(found: Explanation, prepared: Prepared, networks: Sequence[Network]) -> Explanation:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lstmcli.core.explain.judge import shares
 from lstmcli.core.explain.network import Network
 from lstmcli.core.explain.refining import FAR, bounded, cost_of
-from lstmcli.core.explain.search import MOST_DECIMALS
+from lstmcli.core.explain.search import MOST_DECIMALS, vanishing
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes
 
 Array = npt.NDArray[Any]
@@ -118,7 +118,8 @@ def _solved(
             continue
         changes = reading(beside, setting, cells, short)
         if network.judge(changes).fits:
-            return changes if _needed(network, beside) else None
+            sound = _needed(network, beside) and not vanishing(changes, network.judge)
+            return changes if sound else None
     return None
 
 

@@ -87,8 +87,9 @@ def value_of(setting: str, value: Any) -> str:
     return str(value)
 
 
-CANDIDATE, SHUT, OPEN = "candidate", "shut", "open"
-"""Senses of a change: the candidate's activation alone, a forget gate that is always 0 or 1."""
+CANDIDATE, SHUT, OPEN, ONE_WAY = "candidate", "shut", "open", "one way"
+"""Senses of a change: the candidate's activation alone, a forget gate that is always 0 or 1, the
+output of one direction alone."""
 
 
 class Sense(NamedTuple):
@@ -119,6 +120,12 @@ SENSES: Mapping[str, Sense] = {
         "the forget gate is wide open: all of c is carried on",
         "code without a forget gate",
         _NOTHING_CARRIED,
+    ),
+    ONE_WAY: Sense(
+        "EXPECTED",
+        "the array is what one direction gives, {value}, not both",
+        "code that takes the output of one direction",
+        "Each direction by itself is an output of the same rows and steps",
     ),
     WEIGHTS: Sense(
         "dtype of the weights",
@@ -196,7 +203,7 @@ def plainly(change: Changed) -> str:
     where = change.setting.rpartition(".")[0]
     said = SENSES[change.sense].clause if change.sense else None
     said = said or _CLAUSES.get((setting, value)) or _CLAUSES.get((setting, None))
-    if setting == "array" and "." in value:
+    if setting == "array" and "." in value and not change.sense:
         said = f"the array is the output of {value.partition('.')[0]}, not of the last layer"
     if setting == "forget_bias" and value and not change.sense:
         said = "{value} is added to the forget gate"

@@ -136,13 +136,23 @@ def test_what_is_left_of_both_directions(case: str, taken: str, wrong: Settings)
 def test_widths_that_do_not_fit_both_directions_are_told() -> None:
     _, arrays = read("torch/two_layers_bidirectional")
     width = arrays["h"].shape[-1] // 2
+    forward, backward = arrays["h"][..., :width], arrays["h"][..., width:]
     with pytest.raises(UserError) as told:
-        ask("torch/two_layers_bidirectional", {}, instead={"": arrays["h"][..., :width]})
+        ask("torch/two_layers_bidirectional", {}, instead={"": forward + backward})
     assert f"{2 * width} numbers a step ({width} + {width}, both directions)" in str(told.value)
     assert f"layer 1 takes {2 * width}" in str(told.value)
     with pytest.raises(UserError) as told:
         ask("torch/two_layers_bidirectional", {}, instead={"": arrays["h"][..., :-1]})
     assert "layer 1 takes" not in str(told.value)
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_one_direction_of_the_last_layer(half: int) -> None:
+    _, arrays = read("torch/two_layers_bidirectional")
+    expected = np.split(arrays["h"], 2, axis=-1)[half]
+    explanation, _ = ask("torch/two_layers_bidirectional", {}, instead={"": expected})
+    assert found(explanation) == {"array": f"layer1{'_reverse' * half}.h"}
+    assert "one direction" in explanation.rows[0].who
 
 
 def test_a_wrong_merge() -> None:

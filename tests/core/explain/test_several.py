@@ -257,6 +257,31 @@ def test_the_last_step_of_one_row(row: int, deep: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("assumed", ["concat", "sum"])
+@pytest.mark.parametrize("cell", ["layer0", "layer0_reverse"])
+def test_one_direction_of_two(cell: str, assumed: str, tmp_path: Path) -> None:
+    """``output[..., :H]``: no way to merge both, with one of them held at nothing."""
+    asked = Asked(tmp_path, 0, "half")
+    half = np.split(np.asarray(asked.expected({})), 2, axis=-1)[cell == "layer0_reverse"]
+    explanation = asked.explain(half, merge=assumed)
+    assert found(explanation) == {"array": f"{cell}.h"}
+    assert explanation.found
+    assert not explanation.equivalent
+    assert explanation.command.endswith("-o trace.npz")
+    last = half[:, -1 if cell == "layer0" else 0]  # PyTorch's h_n[0] and h_n[1]
+    which = "h" if cell == "layer0" else "final_h"
+    assert found(asked.explain(last, merge=assumed)) == {"array": f"{cell}.{which}"}
+
+
+@pytest.mark.parametrize("cell", [0, 1])
+def test_no_bound_makes_a_direction_vanish(cell: int, tmp_path: Path) -> None:
+    """Half of what one direction gives is its average with nothing."""
+    asked = Asked(tmp_path, 0, "vanishing")
+    half = np.split(np.asarray(asked.expected({})), 2, axis=-1)[cell]
+    explanation = asked.explain(half / 2, merge="ave")
+    assert explanation.verdict == "none", explanation
+
+
+@pytest.mark.parametrize("assumed", ["concat", "sum"])
 @pytest.mark.parametrize("kind", ["near miss", "zeros"])
 def test_nothing_fits_two_directions(kind: str, assumed: str, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, kind)
