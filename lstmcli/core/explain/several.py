@@ -41,19 +41,21 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     fitting = [n for n in networks if n.judge(()).fits]
     if fitting and not fitting[0].base:
         return fitting[0].explanation("agrees", (), fitting[0].judge(()))
-    if prepared.all_zero and networks:
-        none = networks[0].explanation("none", (), networks[0].judge(()))
-        return replace(none, remarks=(ALL_ZERO,))
+    parts = _elsewhere(prepared)
+    if prepared.all_zero and (networks or parts):
+        first = (networks or parts)[0]
+        return replace(first.explanation("none", (), first.judge(())), remarks=(ALL_ZERO,))
     if fitting:
         return _by_base(fitting, own, progress)
-    parts = _elsewhere(prepared)
     if fitting := _fitting(parts):
         return replace(_by_base(fitting, own, progress), tried=1)
-    if not networks:
-        raise UserError(prepared.no_place())
     with one_thread():  # small products: threads would wait for each other
-        found = _searched(own, others, progress)
-    found = replace(found, tried=sum(n.tried for n in networks))
+        found = _searched(own, others, progress) if networks else None
+        if found is None or found.verdict != "found":
+            found = _of_part(parts, progress) or found
+    if found is None:
+        raise UserError(prepared.no_place())
+    found = replace(found, tried=sum(n.tried for n in (*networks, *parts)))
     return found if found.verdict != "none" else _as_read(found, prepared, own or others)
 
 
@@ -71,6 +73,17 @@ def _fitting(parts: Sequence[Network]) -> list[Network]:
             break
         found += [part] * part.judge(()).fits
     return found
+
+
+def _of_part(parts: Sequence[Network], progress: Progress) -> Explanation | None:
+    """EXPECTED as the output of a part of the net that can be asked by itself, with a mistake."""
+    likely = [_Parts(network) for network in _first_of_each(parts)]
+    likely = sorted((one for one in likely if one.closest < inf), key=lambda one: one.closest)
+    for level, some in ((1, likely), (2, likely[:MOST_DEEP])):
+        for one in some:
+            if (found := one.search(progress, level)).verdict == "found":
+                return found
+    return None
 
 
 def _as_read(found: Explanation, prepared: Prepared, networks: Sequence[Network]) -> Explanation:
@@ -121,15 +134,18 @@ def _searched(own: Sequence[Network], others: Sequence[Network], progress: Progr
     likely = [_Parts(network) for network in _likeliest(own)]
     changed = sorted((_Parts(n) for n in _first_of_each(others)), key=lambda one: one.closest)
     answers: list[Explanation] = []
+    untried: dict[str, None] = {}  # by the deepest searches
     for level, parts in ((1, likely), (1, changed), (LEVELS, likely), (2, changed[:MOST_DEEP])):
         for one in parts:
             answers.append(one.search(progress, level))
+            untried |= dict.fromkeys(answers[-1].untried if level > 1 else ())
             fewest = min(level, 2) + len(one.network.base)
             if answers[-1].verdict != "none" and len(answers[-1].changes) <= fewest:
                 return answers[-1]
         if any(answer.verdict != "none" for answer in answers):
             break
-    return min(answers, key=_order)
+    best = min(answers, key=_order)
+    return best if best.verdict != "none" else replace(best, untried=tuple(untried))
 
 
 class _Parts:

@@ -72,6 +72,8 @@ class Whole:
                 equivalent=tuple(self.network.told(c) for c, _ in others),
                 untried=tuple(untried),
             )
+        if self.network.base and levels < LEVELS:
+            untried = ["two changes beside another layout or merge"]
         near = sorted(results, key=lambda r: r[1].rms)[:NEAREST]
         return self.network.none([(c, self.network.measured(c)) for c, _ in near], untried)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.core.explain import shared, whole
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.run import run
 from lstmcli.explaining import explain
@@ -215,9 +216,11 @@ def test_only_the_top_of_two_layers(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
 
 
-@pytest.mark.parametrize("deep", [True, False])
-@pytest.mark.parametrize("bias", [0.0, 1.0])
-def test_the_last_c_of_every_cell(deep: bool, bias: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("bias", "deep"),
+    [(1.0, True), (1.0, False), (0.0, False), pytest.param(0.0, True, marks=pytest.mark.wide)],
+)
+def test_the_last_c_of_every_cell(bias: float, deep: bool, tmp_path: Path) -> None:
     """PyTorch's c_n, (cells, B, H)."""
     asked = Asked(tmp_path, 0, "c_n", deep=deep)
     truth: Truth = {"forget_bias": bias}
@@ -272,7 +275,49 @@ def test_one_direction_of_two(cell: str, assumed: str, tmp_path: Path) -> None:
     assert found(asked.explain(last, merge=assumed)) == {"array": f"{cell}.{which}"}
 
 
-@pytest.mark.parametrize("cell", [0, 1])
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole net is given up early, as it is not what EXPECTED comes from."""
+    monkeypatch.setattr(whole, "PATIENCE", 0.1)
+    monkeypatch.setattr(shared, "PATIENCE", 0.1)
+
+
+@pytest.mark.parametrize("wrong", [{"forget_bias": 0.3}, {"layer0.gates": "gofi"}], ids=name_of)
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.usefixtures("impatient")
+def test_a_part_of_the_net_beside_a_mistake(wrong: Truth, deep: bool, tmp_path: Path) -> None:
+    """The output of the lower layer, or of the forward direction."""
+    asked = Asked(tmp_path, 0, "part", deep=deep)
+    part = outputs(asked.nets[0], asked.x, of_cell(wrong, "layer0"), dtype=np.float32)["h"]
+    explanation = asked.explain(part)
+    changes = found(explanation)
+    assert changes.pop("array") == "layer0.h"
+    assert same({k.rpartition(".")[2]: v for k, v in changes.items()}, of_cell(wrong, "layer0"), "")
+    assert explanation.found
+
+
+@pytest.mark.parametrize("assumed", ["batch", "time"])
+@pytest.mark.parametrize("deep", [True, False])
+def test_a_part_of_the_net_under_a_layout(deep: bool, assumed: str, tmp_path: Path) -> None:
+    asked = Asked(tmp_path, 0, "part", deep=deep)
+    part = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
+    explanation = explain(asked.weights, asked.x, part, **AS_STORED, layout=assumed)
+    layout = {} if assumed == "batch" else {"layout": "batch"}
+    assert found(explanation) == {"array": "layer0.h", **layout}
+
+
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.usefixtures("impatient")
+def test_no_part_of_the_net_gives_anything(deep: bool, tmp_path: Path) -> None:
+    asked = Asked(tmp_path, 0, "part", deep=deep)
+    part = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
+    wrong = asked.explain(spoiled("near miss", part, asked.x, asked.rng))
+    assert wrong.verdict == "none", wrong
+    assert "two changes at once" not in wrong.untried, "pairs were tried"
+    assert asked.explain(np.zeros_like(part)).verdict == "none"
+
+
+@pytest.mark.parametrize("cell", [0, pytest.param(1, marks=pytest.mark.wide)])
 def test_no_bound_makes_a_direction_vanish(cell: int, tmp_path: Path) -> None:
     """Half of what one direction gives is its average with nothing."""
     asked = Asked(tmp_path, 0, "vanishing")
