@@ -11,6 +11,7 @@ from lstmcli.core.explain import decisions, words
 from lstmcli.core.explain.abbreviated import in_shape, left_out
 from lstmcli.core.explain.question import Prepared, Question, prepare
 from lstmcli.core.explain.result import Explanation
+from lstmcli.core.explain.runs import how_run
 from lstmcli.core.explain.search import LEVELS, Progress, quiet
 from lstmcli.core.explain.several import explain_network
 from lstmcli.core.explain.solver import Solver
@@ -54,7 +55,9 @@ def _in_words(question: Question, told: bool, progress: Progress) -> Explanation
 
 def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
     """What the numbers hint at, what is never searched, and a layout that nobody gave."""
-    hints = [] if explanation.measured is None else decisions.clues(explanation.measured)
+    hints = list(how_run(prepared))
+    if not hints and explanation.measured is not None:
+        hints = decisions.clues(explanation.measured)
     if not hints and explanation.nearest and (near := explanation.nearest[0]).changes:
         read = words.headline(near.changes)
         hints = [f"With {read}: {clue}" for clue in decisions.clues(near.verdict)]

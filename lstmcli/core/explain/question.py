@@ -104,6 +104,8 @@ class Prepared:
             of_run["merge"] = self.merge[0]
         if plain in of_run:
             return of_run[plain]
+        if plain == "masked_output" and self.question.mask is None:
+            return how.past_length
         if plain.endswith("_gates"):
             return how.order_of(plain.removesuffix("_gates"))
         return getattr(how, plain)

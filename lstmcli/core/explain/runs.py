@@ -1,0 +1,221 @@
+"""Why no reading gives EXPECTED although the weights are right: how the other side ran them.
+
+Looked at where the search found nothing. A run in chunks whose state is not carried on, one that
+starts from where another ended, and rows that end early are runs of the weights as read, so each
+is run and held against EXPECTED before it is said. Rows that end in padding are named unproved too:
+the numbers show them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.alignment import ArrayName
+from lstmcli.core.explain.bench import Allowance
+from lstmcli.core.explain.data import Expected, Known
+from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared, judged
+from lstmcli.core.explain.question import Prepared
+from lstmcli.core.explain.space import Change
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+State = Mapping[str, Array]
+
+FEWEST = 8  # numbers past a break or an end, so that chance does not make them
+_CARRIED = {
+    (): "each from a zero state, {all}: the other side does not carry the state on",
+    ("h",): "each from the last h of the one before and a zero c, {all}: the other side carries h "
+    "on and not c",
+    ("c",): "each from the last c of the one before and a zero h, {all}: the other side carries c "
+    "on and not h",
+}
+
+
+def how_run(prepared: Prepared) -> Iterator[str]:
+    """What is to be said of the first way of running that EXPECTED shows; nothing without one."""
+    question, allowance = prepared.question, prepared.allowances[-1]
+    if question.lengths is not None or question.mask is not None:
+        return
+    cases = list(_cases(prepared))
+    for case in cases:
+        said = padded(case, allowance)
+        if not said and not prepared.model.backward:
+            said = in_chunks(case, allowance) or resumed(case, allowance)
+        if said:
+            taken = f" (--layout {case.layout})" if case.layout != prepared.layout else ""
+            yield said + taken + "."
+            return
+    for case in cases[:1]:
+        if said := padded(case, allowance, proved=False):
+            yield said + "."
+
+
+def _cases(prepared: Prepared) -> Iterator[Case]:
+    """EXPECTED with all h of a run, in each layout it can have, the assumed one first."""
+    for case in prepared.cases()[:1]:
+        for layout, expected in case.expected.items():
+            one = replace(case, layout=layout, expected={layout: expected})
+            outputs = _outputs(one).values()
+            if outputs and all(np.isfinite(known.values).all() for known in outputs):
+                yield one
+
+
+def _outputs(case: Case) -> dict[str, Known]:
+    """The h (T, B, P) that EXPECTED holds of each cell."""
+    sequences = case.expected[case.layout].sequences
+    return {name: known for name, known in sequences.items() if ArrayName.of(name).base == "h"}
+
+
+# ---- chunks
+
+
+def in_chunks(case: Case, allowance: Allowance) -> str:
+    """Runs of some steps each, from a state that is not carried on."""
+    for carried, words in _CARRIED.items():
+        starts = _starts(case, allowance, carried)
+        if not starts:
+            continue
+        every = starts[0]
+        regular = all(b - a == every for a, b in pairwise((0, *starts)))
+        chunks = f"of {every} steps" if regular else f"that start at steps {_listed((0, *starts))}"
+        return f"Run in chunks {chunks}, " + words.format(all=_all_agree(case))
+    return ""
+
+
+def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[int]:
+    """The steps at which the state is lost, if EXPECTED is a run that loses it there."""
+    steps = len(next(iter(_outputs(case).values())).values)
+    starts: list[int] = []
+    at, state = 0, case.initial_state
+    while True:
+        given, _ = _run(case, slice(at, None), state)
+        wrong = _held(case, given, at, allowance).first
+        if wrong is None:
+            return starts if starts and _tells(case, starts[0], allowance) else []
+        length = wrong.step or 0
+        if length < 2 or len(starts) >= steps // 2:
+            return []
+        _, last = _run(case, slice(at, at + length), state)
+        state = {k: v if k in carried else np.zeros_like(v) for k, v in last.items()}
+        at += length
+        starts.append(at)
+
+
+def resumed(case: Case, allowance: Allowance) -> str:
+    """A run from the state that a run over the same inputs ended in."""
+    _, last = _run(case, slice(None), case.initial_state)
+    given, _ = _run(case, slice(None), last)
+    if not _held(case, given, 0, allowance).fits or not _tells(case, 0, allowance):
+        return ""
+    return (
+        f"Run from the last state of a run over the same inputs, {_all_agree(case)}: the other "
+        "side keeps its state from run to run (stateful). Reset it there, or give it here with "
+        "--initial-state"
+    )
+
+
+def _run(case: Case, steps: slice, state: State) -> tuple[dict[str, Array], State]:
+    """The arrays (T, B, K) of some steps from a state, and the state after them."""
+    x = case.x[:, steps] if case.layout == "batch" else case.x[steps]
+    part = replace(case, x=x, initial_state=state)
+    trace, model = part.trace({"dtype": "float64"})
+    members = trace.members()
+    last = {k: np.asarray(members[f"final_{k}"]) for k in "hc"}
+    return arrays_of(trace, model, "h"), last
+
+
+def _held(case: Case, given: Mapping[str, Array], at: int, allowance: Allowance) -> Verdict:
+    """h from a step on, held against EXPECTED's."""
+    return compared(given, _part(case, at), allowance)
+
+
+def _part(case: Case, at: int) -> Expected:
+    outputs = _outputs(case).items()
+    return Expected({name: Known(k.values[at:], k.half[at:]) for name, k in outputs}, {})
+
+
+def _tells(case: Case, at: int, allowance: Allowance) -> bool:
+    return _part(case, at).distinct(allowance.of) >= FEWEST
+
+
+def _all_agree(case: Case) -> str:
+    return f"all {_part(case, 0).numbers} values of h agree"
+
+
+# ---- rows that end early
+
+
+def padded(case: Case, allowance: Allowance, proved: bool = True) -> str:
+    """Rows whose outputs end in zeros, or in the last one over and over; or begin with zeros."""
+    values = np.concatenate([k.values for k in _outputs(case).values()], axis=-1)  # (T, B, P)
+    zero = np.any(values, axis=-1)  # (T, B): the steps that count, if zeros stand at the others
+    repeat = np.array(zero)
+    repeat[1:] &= np.any(values[1:] != values[:-1], axis=-1)
+    for valid, ending in ((zero, "zero"), (repeat, "repeat")):
+        few = (~valid).sum() * values.shape[-1] < FEWEST
+        if few or not valid.any(axis=0).all():
+            continue
+        ends = bool((valid[:-1] >= valid[1:]).all())
+        if proved:
+            said = (_ended if ends else _masked)(case, allowance, valid, ending)
+        else:
+            said = _as_padding(valid, ending) if ends else ""
+        if said:
+            return said
+    return ""
+
+
+def _ended(case: Case, allowance: Allowance, valid: Array, ending: str) -> str:
+    beside = _beside(replace(case, lengths=valid.sum(axis=0)), allowance, ending)
+    if beside is None:
+        return ""
+    opening, option = _of_lengths(valid, ending)
+    return f"{opening}: with {option}{beside} all {_numbers(case)} values agree"
+
+
+def _as_padding(valid: Array, ending: str) -> str:
+    opening, option = _of_lengths(valid, ending)
+    return f"{opening}, as padding does: {option} --masked-output {ending} leaves it out"
+
+
+def _of_lengths(valid: Array, ending: str) -> tuple[str, str]:
+    """What the rows end in, and the option that says where."""
+    listed = ",".join(map(str, valid.sum(axis=0).tolist()))
+    ends = "one output over and over" if ending == "repeat" else "zeros"
+    return f"Rows of EXPECTED end in {ends}", f"--lengths {listed}"
+
+
+def _masked(case: Case, allowance: Allowance, valid: Array, ending: str) -> str:
+    mask = valid.T if case.layout == "batch" else valid
+    beside = _beside(replace(case, mask=mask), allowance, ending)
+    if beside is None:
+        return ""
+    what = "are zeros" if ending == "zero" else "repeat the one before"
+    return (
+        f"{(~valid).sum()} steps of EXPECTED {what}: with a --mask that leaves them out{beside} "
+        f"all {_numbers(case)} values agree"
+    )
+
+
+def _beside(case: Case, allowance: Allowance, ending: str) -> str | None:
+    """What has to be said beside the lengths or the mask of a run that fits; None: none does."""
+    ways = {"": (), f" --masked-output {ending}": (Change("masked_output", ending),)}
+    try:
+        return next((way for way, one in ways.items() if judged(case, one, allowance).fits), None)
+    except UserError:  # no lengths for this model
+        return None
+
+
+def _numbers(case: Case) -> int:
+    return case.expected[case.layout].numbers
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}"

@@ -1,0 +1,141 @@
+"""Right weights that the other side ran otherwise: in chunks, from a left-over state, padded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.explain.decisions import NOT_SEARCHED
+from lstmcli.core.explain.result import Explanation
+from lstmcli.explaining import explain
+from tests.core.explain.asking import write
+from tests.core.explain.reference import Net, outputs, random_net
+from tests.core.explain.test_refusals import spoiled
+
+Array = np.ndarray[Any, Any]
+B, T, I, H = 3, 9, 4, 5
+LENGTHS = (9, 4, 6)
+
+
+def _net() -> tuple[Net, Array, Array]:
+    rng = np.random.default_rng(17)
+    net = random_net(rng, I, H)
+    x = rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
+    return net, x, outputs(net, x, {})["h"]
+
+
+def _asked(folder: Path, net: Net, x: Array, expected: Array, **given: Any) -> Explanation:
+    return explain(write(net, folder / "w.npz", I), x, expected.astype(np.float32), **given)
+
+
+def _chunks(net: Net, x: Array, starts: tuple[int, ...], carried: str) -> Array:
+    """Runs from each start to the next; of the state only what is named is carried on."""
+    parts, state = [], {"h": np.zeros((B, H)), "c": np.zeros((B, H))}
+    for start, end in zip((0, *starts), (*starts, T), strict=True):
+        got = outputs(net, x[:, start:end], {}, (state["h"], state["c"]))
+        parts.append(got["h"])
+        last: Mapping[str, Array] = {k: got[k][:, -1] for k in "hc"}
+        state = {k: last[k] if k in carried else np.zeros((B, H)) for k in "hc"}
+    return np.concatenate(parts, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("starts", "carried", "said"),
+    [
+        ((4, 8), "", "Run in chunks of 4 steps, each from a zero state, all 135 values of h agree"),
+        ((3, 6), "h", "chunks of 3 steps, each from the last h of the one before and a zero c"),
+        ((5,), "c", "chunks of 5 steps, each from the last c of the one before and a zero h"),
+        ((2, 7), "", "chunks that start at steps 0, 2 and 7, each from a zero state"),
+    ],
+)
+def test_a_state_that_is_not_carried_from_chunk_to_chunk_is_proved(
+    starts: tuple[int, ...], carried: str, said: str, tmp_path: Path
+) -> None:
+    net, x, _ = _net()
+    found = _asked(tmp_path, net, x, _chunks(net, x, starts, carried))
+    assert not found.found
+    assert said in found.remarks[0]
+
+
+def test_a_run_from_the_state_another_left_is_proved(tmp_path: Path) -> None:
+    net, x, _ = _net()
+    first = outputs(net, x, {})
+    again = outputs(net, x, {}, (first["h"][:, -1], first["c"][:, -1]))["h"]
+    found = _asked(tmp_path, net, x, again)
+    assert found.remarks[0].startswith("Run from the last state of a run over the same inputs, all")
+
+
+def _with_zeros(h: Array) -> Array:
+    return np.where(np.arange(T)[:, None] < np.array(LENGTHS)[:, None, None], h, 0)
+
+
+def _with_the_last(h: Array) -> Array:
+    at = np.minimum(np.arange(T), np.array(LENGTHS)[:, None] - 1)  # (B, T)
+    return np.take_along_axis(h, at[:, :, None], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("padded", "options"),
+    [
+        (_with_zeros, "--lengths 9,4,6"),
+        (_with_the_last, "--lengths 9,4,6 --masked-output repeat"),
+    ],
+)
+def test_rows_that_end_in_padding_have_their_lengths_read_off(
+    padded: Callable[[Array], Array], options: str, tmp_path: Path
+) -> None:
+    net, x, h = _net()
+    remarks = _asked(tmp_path, net, x, padded(h), layout="batch").remarks
+    assert f"with {options} all 135 values agree." in remarks[0]
+    assert len(remarks) == 1  # no dropout, relu or state from row to row is blamed
+    again = _asked(tmp_path, net, x, _with_zeros(h), lengths=LENGTHS)
+    assert again.found
+
+
+def test_what_stands_past_a_length_is_assumed_as_lengths_have_it(tmp_path: Path) -> None:
+    net, x, h = _net()
+    names = {"kernel": net.kernel[:I], "recurrent_kernel": net.kernel[I:], "bias": net.bias}
+    held: dict[str, Any] = {name: array.astype(np.float32) for name, array in names.items()}
+    np.savez(tmp_path / "keras.npz", **held)
+    expected = _with_the_last(h).astype(np.float32)
+    given: dict[str, Any] = {"gates": "igfo", "forget_bias": 1.0, "lengths": LENGTHS}
+    found = explain(str(tmp_path / "keras.npz"), x, expected, **given)
+    (change,) = found.changes  # keras repeats where a mask is given
+    assert (change.setting, change.assumed, change.found) == ("masked_output", "zero", "repeat")
+
+
+def test_lengths_are_those_of_the_layout_that_is_proved(tmp_path: Path) -> None:
+    net, x, h = _net()
+    lengths = np.array([9, 6, 4])  # sorted, so that the other layout has rows that end in zeros too
+    padded = np.where(np.arange(T)[:, None] < lengths[:, None, None], h, 0)
+    remark = _asked(tmp_path, net, x.swapaxes(0, 1), padded.swapaxes(0, 1)).remarks[0]
+    assert "with --lengths 9,6,4 all 135 values agree (--layout time)." in remark
+
+
+def test_padding_is_named_where_a_setting_is_wrong_too(tmp_path: Path) -> None:
+    net, x, _ = _net()
+    h = outputs(net, x, {"forget_bias": 2.5})["h"]
+    remarks = _asked(tmp_path, net, x, _with_zeros(h), layout="batch").remarks
+    assert remarks == (
+        "Rows of EXPECTED end in zeros, as padding does: --lengths 9,4,6 --masked-output "
+        "zero leaves it out.",
+    )
+
+
+def test_steps_that_were_masked_at_the_start_are_proved(tmp_path: Path) -> None:
+    net, x, h = _net()
+    h[1, :4], h[1, 4:] = 0, outputs(net, x[1:2, 4:], {})["h"][0]
+    remark = _asked(tmp_path, net, x, h).remarks[0]
+    assert "4 steps of EXPECTED are zeros: with a --mask that leaves them out all" in remark
+
+
+@pytest.mark.parametrize("kind", ["random", "near miss", "zoneout", "dropout", "other net"])
+def test_what_no_run_gives_has_none_of_these_causes(kind: str, tmp_path: Path) -> None:
+    net, x, h = _net()
+    found = _asked(tmp_path, net, x, spoiled(kind, h, x, np.random.default_rng(5)))
+    assert found.untried[-len(NOT_SEARCHED) :] == NOT_SEARCHED
+    assert not [r for r in found.remarks if "chunks" in r or "--lengths" in r or "Run from" in r]
