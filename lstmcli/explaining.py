@@ -116,9 +116,7 @@ def explain_files(
         ) from None
     if isinstance(job.inputs, StepStream):
         raise UserError("explain needs the whole sequence; give the inputs as a file.")
-    words = list(files)
-    for name, given in beside._asdict().items():
-        words += [] if given is None else [f"--{name.replace('_', '-')}", given]
+    words = [*files, *beside.words()]
     return _explained(job, read_side(expected, stdin), words, settings, progress)
 
 

@@ -39,6 +39,11 @@ class Beside(NamedTuple):
     lengths: str | None = None
     mask: str | None = None
 
+    def words(self) -> list[str]:
+        """Those that are given, as they are typed."""
+        given = {name: value for name, value in self._asdict().items() if value is not None}
+        return [w for name, v in given.items() for w in (f"--{name.replace('_', '-')}", v)]
+
 
 NOTHING = Beside()
 

@@ -12,6 +12,7 @@ from lstmcli.cli import Command, complete
 from lstmcli.cli.console import show, width
 from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
 from lstmcli.cli.reading import beside_from, read_job
+from lstmcli.core.settings import option_words
 from lstmcli.deriving import derive
 from lstmcli.errors import UserError
 from lstmcli.loading import Named, only_one_stdin
@@ -68,7 +69,9 @@ def command(
     else:
         how, given = job.model.convention, bool(job.initial_state)
         header = header_sheet(job.model, x.shape, layout or how.layout, given, width())
-        show([header, derivation_sheet(found, Detail(digits, most, weights), width())])
+        told = [*option_words(settings), *beside_from(options).words()]
+        detail = Detail(digits, most, weights, told)
+        show([header, derivation_sheet(found, detail, width())])
     return 0 if found.first_difference is None else 1
 
 

@@ -30,6 +30,7 @@ class Detail(NamedTuple):
     asked: int | None = None  # digits of every number; None: 8, and all of a line's last number
     most: int | None = MOST  # terms of a sum; None: all
     paths: Sequence[str] = ()  # weights and inputs as typed
+    options: Sequence[str] = ()  # settings, and what comes with the inputs, as typed
 
     @property
     def digits(self) -> int:
@@ -276,7 +277,7 @@ def _closing(d: Derivation, detail: Detail, width: int | None) -> Sheet:
         sheet.extend(labelled("rounded once", text, width, "dim", _INDENT + 3))
     if first is not None:
         name = "EXPECTED" if d.against in (None, STDIN) else str(d.against)
-        command = explain_command(detail.paths, name)
+        command = explain_command(detail.paths, name, detail.options)
         sheet.extend(labelled("next", command, width, indent=_INDENT))
     elif d.gate is None:
         sheet.extend(labelled("next", "--gate f shows every term of a gate", width, indent=_INDENT))

@@ -45,14 +45,15 @@ def unbroken(text: str) -> str:
     return text.replace(" ", _NO_BREAK)
 
 
-def explain_command(paths: Sequence[str], expected: str) -> str:
+def explain_command(paths: Sequence[str], expected: str, options: Sequence[str] = ()) -> str:
     """The command that searches for what gives ``expected``; what is not known stays in capitals.
 
-    ``paths`` are the weights and the inputs.
+    ``paths`` are the weights and the inputs, ``options`` what the run was told beside them.
     """
     from shlex import quote
 
-    return " ".join(["lstm explain", *(map(quote, paths) if paths else PLACES), quote(expected)])
+    places = map(quote, paths) if paths else PLACES
+    return " ".join(["lstm explain", *places, quote(expected), *map(quote, options)])
 
 
 def apart(pieces: Sequence[str]) -> str:

@@ -90,6 +90,16 @@ def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
     assert "the first to differ" not in later.out
 
 
+def test_the_command_to_go_on_with_keeps_what_the_run_was_told(lstm: Lstm) -> None:
+    told = ("--layout", "batch", "--gates", "igfo", "--forget-bias", "-0.5", "--lengths", "4")
+    words = ("--step", 1, "--unit", 0, "--against", SAMPLE / "numpy.txt", *told)
+    said = " ".join(lstm("derive", *FILES, *words).out.split())
+    assert f"{SAMPLE / 'numpy.txt'} " in said
+    closing = said.partition("next lstm explain ")[2]
+    for option in ("--layout batch", "--gates igfo", "--forget-bias=-0.5", "--lengths 4"):
+        assert option in closing
+
+
 def test_digits_that_differ_by_rounding_are_explained(lstm: Lstm) -> None:
     """Of a float32 run, the sum is shown beyond what z holds, and z may be ULPs off."""
     rng = np.random.default_rng(5)
