@@ -12,7 +12,7 @@ from lstmcli import formats
 from lstmcli.core.compare import Difference, compare
 from lstmcli.core.gaps import spread
 from lstmcli.core.model import Trace
-from lstmcli.core.sides import Side
+from lstmcli.core.sides import Side, in_own_names
 from lstmcli.core.tolerance import Numbers
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
@@ -87,7 +87,7 @@ def _side(document: Document) -> Side:
             continue
         numbers = spread(Numbers(arrays[name], units[name]), left_out.before, left_out.shape)
         arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
-    return Side(
+    side = Side(
         document.source,
         arrays,
         layout=document.layout or (meta or {}).get("layout"),
@@ -96,6 +96,7 @@ def _side(document: Document) -> Side:
         settings=meta,
         gaps=gaps,
     )
+    return in_own_names(side)
 
 
 def _as_written(document: Document, name: str) -> Array:

@@ -106,7 +106,7 @@ def compare(
         hints=find_hints(case),
         rtol=None if by_ulp_alone else _shared([x.tolerance.rtol for x in arrays.values()]),
         atol=None if by_ulp_alone else _shared([x.tolerance.atol for x in arrays.values()]),
-        remarks=_remarks(a, b, common),
+        remarks=(*(s.taken for s in (a, b) if s.taken), *_remarks(a, b, common)),
         settings=case.differing_settings,
     )
 

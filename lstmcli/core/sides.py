@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.alignment import WEIGHTS, ArrayName
+from lstmcli.core.fitting import listed
 from lstmcli.core.gaps import Before, said, shapes_like, whole
 from lstmcli.core.tolerance import FLOAT32, Numbers, Precision, precision_of
 from lstmcli.errors import UserError
@@ -17,6 +19,15 @@ Array = npt.NDArray[Any]
 
 LONE = ""
 """What readers call an array that came without a name; here it is `h`."""
+
+TAKEN = {
+    "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
+    "Y": "h", "Y_h": "final_h", "Y_c": "final_c",
+}  # fmt: skip
+"""What the documentation of PyTorch and the operator of ONNX call the results of a run."""
+
+TUPLE = {"0": "h", "1.0": "final_h", "1.1": "final_c"}
+"""The places of (output, (h_n, c_n)), saved as a tuple."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +42,16 @@ class Side:
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
     gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints whose shape nobody told
     format: str = ""  # "npz", "text", ...
+    called: Mapping[str, str] = field(default_factory=dict)  # by its name here: that in its file
+
+    @property
+    def taken(self) -> str:
+        """``output of a.npz is taken as h``, where its file calls arrays by other names."""
+        if not self.called:
+            return ""
+        verb = "is" if len(self.called) == 1 else "are"
+        theirs, own = listed([*self.called.values()]), listed([*self.called])
+        return f"{theirs} of {self.name} {verb} taken as {own}"
 
     def numbers(self, name: str) -> Numbers:
         """One array with the units of its print; bools and whole numbers as float64.
@@ -109,8 +130,26 @@ def _with_name(side: Side, other: Side) -> Side:
     if LONE not in side.arrays or "h" in side.arrays or not {LONE, "h"} & set(other.arrays):
         return side
 
+    return _renamed(side, {LONE: "h"})
+
+
+def in_own_names(side: Side) -> Side:
+    """The results of a run by a framework's names, called as a trace calls them.
+
+    Only if every array is one: of weights none is taken for a result.
+    """
+    for table in (TAKEN, TUPLE):
+        names = [table.get(name, name) for name in side.arrays]
+        known = all(ArrayName.of(name).kind != WEIGHTS for name in names)
+        if known and len({*names}) == len(names) and {*names} != {*side.arrays}:
+            taken = {table[name]: name for name in side.arrays if name in table}
+            return replace(_renamed(side, table), called=taken)
+    return side
+
+
+def _renamed(side: Side, names: Mapping[str, str]) -> Side:
     def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
-        return {"h" if name == LONE else name: value for name, value in mapping.items()}
+        return {names.get(name, name): value for name, value in mapping.items()}
 
     return replace(
         side, arrays=named(side.arrays), units=named(side.units), dtypes=named(side.dtypes),

@@ -144,3 +144,16 @@ def test_the_printed_command_gives_expected(
     assert done.status == 0, done.err
     with np.load(tmp_path / "out.npz") as members:
         np.testing.assert_allclose(members[array], expected, rtol=1e-5, atol=2e-6)
+
+
+def test_what_pytorch_calls_its_results_is_expected(lstm: Lstm, tmp_path: Path) -> None:
+    lstm("run", *FILES, "--forget-bias", 0, "-o", "trace.npz")
+    with np.load(tmp_path / "trace.npz") as trace:
+        h, last = trace["h"], {"hn": trace["final_h"][None], "cn": trace["final_c"][None]}
+    np.savez(tmp_path / "theirs.npz", output=h, **last)
+    done = lstm("explain", *FILES, "theirs.npz")
+    said = " ".join(done.out.split())
+    assert "forget bias: 0, not +1" in said
+    assert "output, hn and cn of theirs.npz are taken as h, final_h and final_c." in said
+    assert "All 27 values agree" in said
+    assert lstm("diff", "trace.npz", "theirs.npz").status == 0

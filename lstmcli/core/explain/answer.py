@@ -48,6 +48,8 @@ def _in_words(question: Question, told: bool, progress: Progress) -> Explanation
         numbers = "number of EXPECTED is" if count == 1 else "numbers of EXPECTED are"
         remark = f"{count} {numbers} NaN or infinite and left out."
         explanation = replace(explanation, remarks=(remark, *explanation.remarks))
+    if taken := question.side.taken:
+        explanation = replace(explanation, remarks=(f"{taken}.", *explanation.remarks))
     if remark := left_out(question, told):
         explanation = replace(explanation, remarks=(remark, *explanation.remarks))
     return explanation

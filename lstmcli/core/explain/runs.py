@@ -8,7 +8,7 @@ the numbers show them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -22,6 +22,7 @@ from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared, judged
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.space import Change
+from lstmcli.core.fitting import listed
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -83,7 +84,11 @@ def in_chunks(case: Case, allowance: Allowance) -> str:
             continue
         every = starts[0]
         regular = all(b - a == every for a, b in pairwise((0, *starts)))
-        chunks = f"of {every} steps" if regular else f"that start at steps {_listed((0, *starts))}"
+        chunks = (
+            f"of {every} steps"
+            if regular
+            else f"that start at steps {listed([*map(str, (0, *starts))])}"
+        )
         return f"Run in chunks {chunks}, " + words.format(all=_all_agree(case))
     return ""
 
@@ -214,8 +219,3 @@ def _beside(case: Case, allowance: Allowance, ending: str) -> str | None:
 
 def _numbers(case: Case) -> int:
     return case.expected[case.layout].numbers
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    *most, last = map(str, numbers)
-    return f"{', '.join(most)} and {last}"
