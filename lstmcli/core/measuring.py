@@ -61,6 +61,7 @@ class ArrayDifference:
     first: Place | None = None  # in the order of computation
     smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
     step_errors: Array | None = None  # (T,) greatest absolute error of each step
+    steps_compared: Mask | None = None  # (T,) false where a print left out all of the step
     step_mismatches: Array | None = None  # (T,) elements out of tolerance
     left_out: int = 0  # elements that a print left out: not compared, and no part of ``total``
 
@@ -107,6 +108,7 @@ def measure(pair: Pair) -> ArrayDifference:
         first=_first(pair),
         smallest_atol=limit if np.isfinite(limit := greatest(beyond)) else None,
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
+        steps_compared=np.any(~unknown, axis=by_step) if by_step else None,
         step_mismatches=np.count_nonzero(~agrees, axis=by_step) if by_step else None,
         left_out=int(np.count_nonzero(unknown)),
     )

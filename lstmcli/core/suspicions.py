@@ -16,11 +16,14 @@ import numpy as np
 from lstmcli.core.alignment import GATES, ArrayName, Pair
 from lstmcli.core.cases import Case, Hint
 from lstmcli.core.rearrangements import ENOUGH, distinct
-from lstmcli.core.tolerance import Array, Mask, widened
+from lstmcli.core.rounding import to_format
+from lstmcli.core.tolerance import Array, Mask, Numbers, Tolerance, widened
 
 # The error that a type predicts, in its eps and relative to the greatest number: measured on
 # random nets, float32 stays within a few dozen and float16, rounded where stored, within a few.
 _ROUNDING = (("float64", 2.0**-52, 64), ("float32", 2.0**-23, 64), ("float16", 2.0**-10, 4))
+_BRAIN = ("bfloat16", 2.0**-7, 4)  # so coarse that size alone does not tell it
+_TELLING = 8  # different numbers that lie on its grid
 
 _STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
 
@@ -214,14 +217,35 @@ def rounding(case: Case) -> Hint | None:
         return None
     size = max(_relative_size(pair) for pair in case.differing)
     name = next((name for name, eps, many in _ROUNDING if size <= many * eps), None)
+    rounded = "" if name in ("float64", "float32") else _in_bfloat16(case, size)
+    name = _BRAIN[0] if rounded else name
     if name is None:
         return None
     return Hint(
         "suspect_rounding",
         f"Everything differs by rounding only, as far as size can tell: at most {size:.1e} of the "
-        f"greatest number, which is what {name} predicts. If one side was computed or stored in "
-        f"{name}, this may be no mistake at all: allow for it with --rtol and --atol.",
+        f"greatest number, which is what {name} predicts{rounded}. If one side was computed or "
+        f"stored in {name}, this may be no mistake at all: allow for it with --rtol and --atol.",
     )
+
+
+def _in_bfloat16(case: Case, size: float) -> str:
+    """Which side bfloat16 holds whole, where the size is that of bfloat16 too."""
+    name, eps, many = _BRAIN
+    if size > many * eps:
+        return ""
+    for side in "ab":
+        pairs = [(getattr(pair, side), pair.tolerance) for pair in case.differing]
+        if all(_is_of(numbers, name, test) for numbers, test in pairs):
+            return case.say(f" and what all numbers of {{{side}}} are")
+    return ""
+
+
+def _is_of(numbers: Numbers, name: str, test: Tolerance) -> bool:
+    """Whether a number type holds all these numbers, of which there are enough to tell."""
+    values = numbers.values
+    enough = distinct(numbers, np.isfinite(values), test) >= _TELLING
+    return numbers.unit is None and enough and np.array_equal(to_format(values, name), values)
 
 
 def _relative_size(pair: Pair) -> float:

@@ -20,6 +20,7 @@ MANY_STEPS = 40  # more are shown by head and tail on a terminal
 MANY_STRIPS = 8
 LABEL = 19  # characters before the strips
 
+_LEFT_OUT = -1.0  # in the place of the error of a step that was not compared
 _BARS = "▁▂▃▄▅▆▇█"
 _FEWEST_BARS = 8
 
@@ -48,8 +49,11 @@ def strips(arrays: Sequence[ArrayDifference], named: bool, width: int) -> Sheet:
 
 
 def _errors(array: ArrayDifference) -> Array:
-    """(T,) absolute errors; none for an array without steps."""
-    return np.zeros(0) if array.step_errors is None else array.step_errors
+    """(T,) absolute errors, below 0 where nothing was compared; none for an array without steps."""
+    if array.step_errors is None or array.steps_compared is None:
+        return np.zeros(0)
+    errors: Array = np.where(array.steps_compared, array.step_errors, _LEFT_OUT)
+    return errors
 
 
 def _greatest(errors: Array) -> float:
@@ -58,12 +62,16 @@ def _greatest(errors: Array) -> float:
 
 def _legend(errors: Array) -> str:
     scale = f"0 .. {compact(f'{_greatest(errors):.2g}')}"
-    return scale if np.isfinite(errors).all() else f"{scale}, ! not finite"
+    scale += "" if np.isfinite(errors).all() else ", ! not finite"
+    return f"{scale}, · not compared" if (errors < 0).any() else scale
 
 
 def _bars(errors: Array, room: int) -> Iterator[str]:
     most = _greatest(errors)
     for error in _pooled(errors, room):
+        if error < 0:
+            yield "·"
+            continue
         level = error / most if most else 0.0
         yield _BARS[round(level * (len(_BARS) - 1))] if math.isfinite(error) else "!"
 
@@ -110,7 +118,8 @@ def _columns(arrays: Sequence[ArrayDifference], chosen: Sequence[int], cut: int)
         Column("differ", _with_gap([str(differ[n]) for n in chosen], cut), DIFFERS),
     ]
     for place, array in enumerate(arrays):
-        cells = [short(float(_errors(array)[n])) for n in chosen]
+        errors = [float(_errors(array)[n]) for n in chosen]
+        cells = ["-" if error < 0 else short(error) for error in errors]
         columns.append(Column(f"max abs {array.name}", _with_gap(cells, cut), rank=place))
     return columns
 

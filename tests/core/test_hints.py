@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli.core.compare import Difference, compare
+from lstmcli.core.rounding import to_bfloat16
 from lstmcli.core.sides import Side
 
 Array = npt.NDArray[Any]
@@ -427,6 +428,18 @@ def test_rounding_is_known_by_its_size(name: str) -> None:
     d = compare(exact, Side("b", rounded, "time"), atol=0.0, rtol=0.0)
     assert only(d) == "suspect_rounding"
     assert f"which is what {name} predicts" in d.hints[0].text
+
+
+def test_bfloat16_is_known_by_its_size_and_its_numbers() -> None:
+    exact = trace(keep="h")
+    h = exact.arrays["h"]
+    rounded = compare(exact, Side("b", {"h": to_bfloat16(h).astype(h.dtype)}, "time"))
+    assert only(rounded) == "suspect_rounding"
+    assert "which is what bfloat16 predicts and what all numbers of b are" in rounded.hints[0].text
+    off = h + 2.0**-6 * np.abs(h).max() * np.sign(normal(*h.shape))
+    assert "suspect_rounding" not in codes(compare(exact, Side("b", {"h": off}, "time")))
+    far = to_bfloat16(trace(keep="h", kernel=lambda K: K[[0, 2, 1, 3]]).arrays["h"])
+    assert "suspect_rounding" not in codes(compare(exact, Side("b", {"h": far}, "time")))
 
 
 def test_rounding_is_not_suspected_where_it_starts_late() -> None:

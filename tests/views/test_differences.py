@@ -300,6 +300,20 @@ def test_a_print_of_any_numbers_has_a_table(text: str, worth: str) -> None:
         assert shown[0].startswith("equal") == compare(a, b).equal
 
 
+def test_steps_that_a_print_left_out_are_drawn_as_such() -> None:
+    h = normal(8, 1, 3)
+    unit = np.full(h.shape, 1e-4)
+    unit[3:5] = np.inf
+    shown = rows(Side("a.npy", {"h": h + 1}), Side("a.txt", {"h": h}, units={"h": unit}))
+    strip = next(line for line in shown if line.startswith("error per step"))
+    assert strip.split()[4] == "███··███"
+    assert strip.endswith("0 .. 1, · not compared")
+    lines = rows(
+        Side("a.npy", {"h": h + 1}), Side("a.txt", {"h": h}, units={"h": unit}), per_step=True
+    )
+    assert ["3", "0", "-"] in [line.split() for line in lines]
+
+
 # ---- settings, and the next thing to type
 
 
