@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lstmcli.core.alignment import SEQUENCE, ArrayName
 from lstmcli.core.blas import one_thread
 from lstmcli.core.explain import decisions, words
 from lstmcli.core.explain.abbreviated import in_shape, left_out
@@ -48,11 +49,24 @@ def _in_words(question: Question, told: bool, progress: Progress) -> Explanation
         numbers = "number of EXPECTED is" if count == 1 else "numbers of EXPECTED are"
         remark = f"{count} {numbers} NaN or infinite and left out."
         explanation = replace(explanation, remarks=(remark, *explanation.remarks))
+    if explanation.verdict != "none" and (remark := _exchanged_axes(question)):
+        explanation = replace(explanation, remarks=(remark, *explanation.remarks))
     if taken := question.side.taken:
         explanation = replace(explanation, remarks=(f"{taken}.", *explanation.remarks))
     if remark := left_out(question, told):
         explanation = replace(explanation, remarks=(remark, *explanation.remarks))
     return explanation
+
+
+def _exchanged_axes(question: Question) -> str:
+    """What to say where EXPECTED has time and batch the other way round than the run."""
+    axes = question.x.shape[:-1]
+    for name, array in question.side.arrays.items():
+        of_steps = ArrayName.of(name or "h").kind == SEQUENCE and len(axes) == 2
+        if of_steps and array.shape[:-1] == axes[::-1] != axes:
+            given = (*axes, array.shape[-1])
+            return f"EXPECTED has the axes {array.shape} where the run gives {given}."
+    return ""
 
 
 def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:

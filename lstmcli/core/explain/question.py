@@ -246,6 +246,11 @@ def prepare(question: Question) -> Prepared:
         raise UserError(
             f"{question.side.name} holds {held}; EXPECTED is h, c, a gate, or final_h of a run."
         )
+    if not any(np.isfinite(n.values).any() for n in arrays.values()):
+        raise UserError(
+            f"{question.side.name}: every number is NaN or infinite, so no reading can be held "
+            "against it; look for the first of them in the other side's weights, inputs or states."
+        )
     allowances, words = allowances_of(question.side, arrays)
     whole = {k: Axes(n) for k, n in arrays.items()}
     apart: dict[str, Axes] = by_cell(whole, model, layout)

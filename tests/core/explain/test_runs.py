@@ -11,6 +11,7 @@ import pytest
 
 from lstmcli.core.explain.decisions import NOT_SEARCHED
 from lstmcli.core.explain.result import Explanation
+from lstmcli.errors import UserError
 from lstmcli.explaining import explain
 from tests.core.explain.asking import write
 from tests.core.explain.reference import Net, outputs, random_net
@@ -124,6 +125,22 @@ def test_padding_is_named_where_a_setting_is_wrong_too(tmp_path: Path) -> None:
         "Rows of EXPECTED end in zeros, as padding does: --lengths 9,4,6 --masked-output "
         "zero leaves it out.",
     )
+
+
+def test_axes_that_are_exchanged_are_said(tmp_path: Path) -> None:
+    net, x, h = _net()
+    assert _asked(tmp_path, net, x, h, layout="batch").remarks == ()
+    for expected in (h, outputs(net, x, {"forget_bias": 0.0})["h"]):
+        found = _asked(tmp_path, net, x, expected.swapaxes(0, 1), layout="batch")
+        assert found.found
+        said = "EXPECTED has the axes (9, 3, 5) where the run gives (3, 9, 5)."
+        assert found.remarks[0] == said
+
+
+def test_nothing_but_nan_is_refused_as_that(tmp_path: Path) -> None:
+    net, x, h = _net()
+    with pytest.raises(UserError, match="every number is NaN or infinite"):
+        _asked(tmp_path, net, x, h * np.nan)
 
 
 def test_steps_that_were_masked_at_the_start_are_proved(tmp_path: Path) -> None:
