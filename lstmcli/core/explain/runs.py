@@ -29,6 +29,7 @@ Array = npt.NDArray[Any]
 State = Mapping[str, Array]
 
 FEWEST = 8  # numbers past a break or an end, so that chance does not make them
+MOST_NAMED = 5  # chunks
 _CARRIED = {
     (): "each from a zero state, {all}: the other side does not carry the state on",
     ("h",): "each from the last h of the one before and a zero c, {all}: the other side carries h "
@@ -82,25 +83,31 @@ def in_chunks(case: Case, allowance: Allowance) -> str:
         starts = _starts(case, allowance, carried)
         if not starts:
             continue
-        every = starts[0]
-        regular = all(b - a == every for a, b in pairwise((0, *starts)))
-        chunks = (
-            f"of {every} steps"
-            if regular
-            else f"that start at steps {listed([*map(str, (0, *starts))])}"
-        )
-        return f"Run in chunks {chunks}, " + words.format(all=_all_agree(case))
+        return f"Run in chunks {_named(starts)}, " + words.format(all=_all_agree(case))
     return ""
+
+
+def _named(starts: list[int]) -> str:
+    """``of 4 steps``, or where they start."""
+    every = starts[0]
+    if all(b - a == every for a, b in pairwise((0, *starts))):
+        return f"of {every} steps"
+    more = [f"{len(starts) - MOST_NAMED} more"] if len(starts) > MOST_NAMED else []
+    return f"that start at steps {listed(['0', *map(str, starts[:MOST_NAMED]), *more])}"
 
 
 def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[int]:
     """The steps at which the state is lost, if EXPECTED is a run that loses it there."""
     steps = len(next(iter(_outputs(case).values())).values)
     starts: list[int] = []
-    at, state = 0, case.initial_state
+    at, state, window = 0, case.initial_state, steps
     while True:
-        given, _ = _run(case, slice(at, None), state)
-        wrong = _held(case, given, at, allowance).first
+        end = min(at + window, steps)
+        given, _ = _run(case, slice(at, end), state)
+        wrong = _held(case, given, slice(at, end), allowance).first
+        if wrong is None and end < steps:
+            window *= 2
+            continue
         if wrong is None:
             return starts if starts and _tells(case, starts[0], allowance) else []
         length = wrong.step or 0
@@ -108,7 +115,7 @@ def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[
             return []
         _, last = _run(case, slice(at, at + length), state)
         state = {k: v if k in carried else np.zeros_like(v) for k, v in last.items()}
-        at += length
+        at, window = at + length, 2 * length  # chunks are mostly of one length
         starts.append(at)
 
 
@@ -116,7 +123,7 @@ def resumed(case: Case, allowance: Allowance) -> str:
     """A run from the state that a run over the same inputs ended in."""
     _, last = _run(case, slice(None), case.initial_state)
     given, _ = _run(case, slice(None), last)
-    if not _held(case, given, 0, allowance).fits or not _tells(case, 0, allowance):
+    if not _held(case, given, slice(None), allowance).fits or not _tells(case, 0, allowance):
         return ""
     return (
         f"Run from the last state of a run over the same inputs, {_all_agree(case)}: the other "
@@ -135,22 +142,22 @@ def _run(case: Case, steps: slice, state: State) -> tuple[dict[str, Array], Stat
     return arrays_of(trace, model, "h"), last
 
 
-def _held(case: Case, given: Mapping[str, Array], at: int, allowance: Allowance) -> Verdict:
-    """h from a step on, held against EXPECTED's."""
+def _held(case: Case, given: Mapping[str, Array], at: slice, allowance: Allowance) -> Verdict:
+    """h of some steps, held against EXPECTED's."""
     return compared(given, _part(case, at), allowance)
 
 
-def _part(case: Case, at: int) -> Expected:
+def _part(case: Case, at: slice) -> Expected:
     outputs = _outputs(case).items()
-    return Expected({name: Known(k.values[at:], k.half[at:]) for name, k in outputs}, {})
+    return Expected({name: Known(k.values[at], k.half[at]) for name, k in outputs}, {})
 
 
 def _tells(case: Case, at: int, allowance: Allowance) -> bool:
-    return _part(case, at).distinct(allowance.of) >= FEWEST
+    return _part(case, slice(at, None)).distinct(allowance.of) >= FEWEST
 
 
 def _all_agree(case: Case) -> str:
-    return f"all {_part(case, 0).numbers} values of h agree"
+    return f"all {_part(case, slice(None)).numbers} values of h agree"
 
 
 # ---- rows that end early
