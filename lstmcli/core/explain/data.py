@@ -126,6 +126,10 @@ def _ways(
     if len(lead) > 2 or kind not in (SEQUENCE, FINAL):
         return
     flat = stacked.reshape(2, *lead, width)
+    finals = list(_finals(name, flat, lead, T, B, kind == SEQUENCE))
+    if lead == [B] and len(shape) == 2 and B < T:  # likelier than so many steps of one row
+        yield from finals
+        finals = []
     if kind == SEQUENCE:
         last: list[Expected] = []
         if "." in name and name.endswith(".h") and len(shape) < 3:
@@ -133,7 +137,7 @@ def _ways(
         yield from last[:1]
         yield from _sequences(name, flat, lead, T, B, layout, shape)
         yield from last[1:]  # as many as rows
-    yield from _finals(name, flat, lead, T, B, kind == SEQUENCE)
+    yield from finals
 
 
 def _sequences(

@@ -21,7 +21,7 @@ from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared, judged
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.space import Change
+from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.fitting import listed
 from lstmcli.errors import UserError
 
@@ -55,6 +55,9 @@ def how_run(prepared: Prepared) -> Iterator[str]:
             return
     for case in cases[:1]:
         if said := padded(case, allowance, proved=False):
+            yield said + "."
+    for case in () if cases or prepared.model.backward else prepared.cases()[:1]:
+        if said := ended_early(case, allowance):
             yield said + "."
 
 
@@ -183,6 +186,23 @@ def padded(case: Case, allowance: Allowance, proved: bool = True) -> str:
     return ""
 
 
+def ended_early(case: Case, allowance: Allowance) -> str:
+    """The last h of rows, met by that of an earlier step: the lengths are read off the run."""
+    expected = case.expected[case.layout]
+    final = expected.finals.get("final_h")
+    if final is None or expected.sequences or not np.isfinite(final.values).all():
+        return ""
+    if final.values.shape[-1] < 2 or expected.distinct(allowance.of) < FEWEST:
+        return ""  # one number a row may be met by chance
+    h = _run(case, slice(None), case.initial_state)[0]["h"]  # (T, B, P)
+    met = np.all(np.abs(h - final.values) <= allowance.of(final), axis=-1)  # (T, B)
+    lengths = len(h) - np.argmax(met[::-1], axis=0)  # (B,)
+    if not met.any(axis=0).all() or _beside(replace(case, lengths=lengths), allowance, "") is None:
+        return ""
+    listed = ",".join(map(str, lengths.tolist()))
+    return f"Rows of EXPECTED end early: with --lengths {listed} all {_numbers(case)} values agree"
+
+
 def _ended(case: Case, allowance: Allowance, valid: Array, ending: str) -> str:
     beside = _beside(replace(case, lengths=valid.sum(axis=0)), allowance, ending)
     if beside is None:
@@ -217,7 +237,9 @@ def _masked(case: Case, allowance: Allowance, valid: Array, ending: str) -> str:
 
 def _beside(case: Case, allowance: Allowance, ending: str) -> str | None:
     """What has to be said beside the lengths or the mask of a run that fits; None: none does."""
-    ways = {"": (), f" --masked-output {ending}": (Change("masked_output", ending),)}
+    ways: dict[str, Changes] = {"": ()}
+    if ending:
+        ways[f" --masked-output {ending}"] = (Change("masked_output", ending),)
     try:
         return next((way for way, one in ways.items() if judged(case, one, allowance).fits), None)
     except UserError:  # no lengths for this model

@@ -27,6 +27,14 @@ def test_all_steps_in_either_layout() -> None:
         assert first.words == ""
 
 
+def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one() -> None:
+    first, *others = placed(WHOLE[-1])
+    assert first.words == "EXPECTED is taken as the last h"
+    np.testing.assert_array_equal(first.finals["final_h"].values, WHOLE[-1])
+    assert "the first 3 of 7 steps" in others[0].words
+    assert "steps" in placed(WHOLE[: B - 1, 0])[0].words
+
+
 def test_a_row_may_be_any_row() -> None:
     found = placed(WHOLE[:, 1])
     assert [one.row for one in found[:3]] == [0, 1, 2]

@@ -97,6 +97,18 @@ def test_rows_that_end_in_padding_have_their_lengths_read_off(
     assert again.found
 
 
+def test_last_states_of_rows_that_end_early_have_their_lengths_read_off(tmp_path: Path) -> None:
+    net, x, h = _net()
+    last = h[np.arange(B), np.array(LENGTHS) - 1]  # (B, H)
+    found = _asked(tmp_path, net, x, last, layout="batch")
+    assert found.laid == "EXPECTED is taken as the last h"
+    said = "Rows of EXPECTED end early: with --lengths 9,4,6 all 15 values agree."
+    assert found.remarks[0] == said
+    last[1] += 0.01  # one row is met by no step
+    found = _asked(tmp_path, net, x, last, layout="batch")
+    assert not [remark for remark in found.remarks if "--lengths" in remark]
+
+
 def test_what_stands_past_a_length_is_assumed_as_lengths_have_it(tmp_path: Path) -> None:
     net, x, h = _net()
     names = {"kernel": net.kernel[:I], "recurrent_kernel": net.kernel[I:], "bias": net.bias}
