@@ -392,3 +392,19 @@ def test_no_false_cause_of_two_directions(
                 wrong = printed(wrong, 4, tmp_path / "expected.txt")
             explanation = asked.explain(wrong, merge=assumed)
             assert not explanation.found, (seed, explanation)
+
+
+def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    held: dict[str, Any] = {
+        f"{name}{way}": rng.normal(0, 0.5, shape).astype(np.float32)
+        for way in ("", "_reverse")
+        for name, shape in zip(names, ((20, 4), (20, 5), (20,), (20,)), strict=True)
+    }
+    np.savez(tmp_path / "w.npz", **held)
+    x = rng.normal(size=(3, 7, 4)).astype(np.float32)
+    trace = run(load(str(tmp_path / "w.npz")), x, layout="batch")
+    explanation = explain(str(tmp_path / "w.npz"), x, trace.final_c, layout="batch")
+    assert explanation.verdict == "found"
+    assert found(explanation) == {"array": "c"}
