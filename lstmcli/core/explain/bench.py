@@ -23,6 +23,7 @@ from lstmcli.core.explain.stepping import Batch, single_unit_steps_alone
 from lstmcli.core.explain.weights import Decoder, Weights
 from lstmcli.core.model import Cell
 from lstmcli.core.names import HOME
+from lstmcli.core.rounding import spacing
 
 Array = npt.NDArray[Any]
 Start = tuple[Array, Array] | None
@@ -41,11 +42,12 @@ class Allowance(NamedTuple):
     absolute: float
     relative: float
     name: str = ""
+    stored: str = ""  # the format in which EXPECTED was stored: half a unit of it more
 
     def of(self, known: Known) -> Array:
         """For each element."""
         allowed: Array = known.half + self.absolute + self.relative * np.abs(known.values)
-        return allowed
+        return allowed + 0.5 * spacing(known.values, self.stored) if self.stored else allowed
 
 
 @dataclass(frozen=True, eq=False)

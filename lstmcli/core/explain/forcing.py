@@ -65,7 +65,8 @@ def _run(
     settings = settings_of(changes)
     if {"array", "layout"} & set(settings):
         return None
-    layout = next(iter(bench.layouts.values()))
+    laid = [layout for layout in bench.layouts.values() if layout.expected is expected]
+    layout = laid[0] if laid else next(iter(bench.layouts.values()))
     how = bench.how.changed(settings)
     turned = bench.backward or how.reverse or how.go_backwards
     flipped = (turned and not how.go_backwards) != how.flip_output

@@ -1,11 +1,13 @@
 """Half precision as a cause: what of a run was kept in float16 or bfloat16, and how sure that is.
 
-A run with rounded weights, inputs or states that meets EXPECTED to its last digits proves it. So do
-numbers that all lie on the format's grid. Where every operation was rounded, no other run gives the
-same digits. Then the error has to have the size that the format predicts, from the first step on
-and in every unit, and to go along with the error of a run with rounded weights far better than
-with that of the same weights rounded up and down by chance: whatever else is behind an error of
-that size knows nothing of how these weights round.
+A run with rounded weights, inputs or states that meets EXPECTED to its last digits proves it.
+Where every operation was rounded, no other run gives the same digits. Then the error has to have
+the size that the format predicts for this net and these inputs. Numbers that all lie on the
+format's grid may hide another mistake of any size: the error has to go along with that of a run
+with rounded weights and inputs, and the rest to be no greater than rounded operations leave it.
+Off the grid it has to be there from the first step on and in every unit, and to go along with the
+error of a run with rounded weights far better than with that of the same weights rounded up and
+down by chance: whatever else is behind an error of that size knows nothing of how these round.
 """
 
 from __future__ import annotations
@@ -21,15 +23,13 @@ from lstmcli.core.explain.bench import Allowance, Bench
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.forcing import rounded_run
 from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared
-from lstmcli.core.explain.space import Changes, settings_of
-from lstmcli.core.loop import is_usual
+from lstmcli.core.explain.operations import every_operation, rounder
+from lstmcli.core.explain.space import Changes, settings_of, spelled_out
 from lstmcli.core.model import Cell, Model, as_time_major
 from lstmcli.core.rounding import ROUNDED, spacing, to_format
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
-
-EPS: Mapping[str, float] = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 RERUN, GRID, SIZE = "re-run", "grid", "size"
 WEIGHTS, INPUTS, STATES, ALL = "weights", "weights and inputs", "states", "weights, inputs, states"
@@ -42,6 +42,13 @@ SPREAD = 0.8  # of the numbers that have to be off, at the first step and in all
 LEAST = 0.5  # times the error of rounded weights: less is not what the format predicts
 PREDICTIONS = 20  # of both formats, of which the best is taken
 LEAST_CORRELATION = 0.2  # with one of them, before it is asked what chance reaches
+MOST_OF_ALL = 2.0  # times the greatest error that a format predicts, for any reading
+MORE, MORE_AT_MOST = 1.25, 2.0  # times the rms and the greatest of a rest as predicted
+OFF_ALONG, UNCERTAIN = 0.4, 3.0  # from 1, of the error of rounded weights in that of EXPECTED
+LITTLE = 0.1  # times the rest: weights and inputs that were of the format already
+ENOUGH_BESIDE_GRID = 2.0  # digits of chance against the pattern, for numbers on the grid
+OTHER_CELLS = 3.0  # times the rounding of the output alone, where operations are not known
+SEVERAL, FEW, MANY = 8, 2, 2000  # runs with every operation rounded, for up to so many numbers
 MOST_DITHERS, FEWEST_DITHERS = 32, 6
 DITHERED = 4e8  # products that the dithered runs of a pattern may take
 
@@ -77,6 +84,12 @@ class Halves:
         ``sure``: only a run that gives the very numbers counts, or the grid.
         """
         name = half.name
+        layout = dict(changes).get("layout", self.case.layout)
+        if layout != self.case.layout:
+            case = replace(self.case, layout=layout)
+            rest = tuple(change for change in changes if change.setting != "layout")
+            other = replace(self, case=case, expected=case.expected[layout])
+            return other.basis(rest, half, sure)
         arrays = self._arrays(changes)
         plain = self._told(arrays)
         if arrays is None or plain is None:
@@ -84,8 +97,8 @@ class Halves:
         runs = list(self._runs(changes, name))
         found = self._rerun(runs, name, plain)
         if found is None and name in self.grids:
-            found = Basis(GRID, ALL, compared(arrays, self.expected, half))
-        if found is None and not sure:
+            found = self._on_grid(changes, half, plain, runs)
+        elif found is None and not sure:
             found = self._pattern(changes, half, plain, runs)
         return found
 
@@ -93,8 +106,6 @@ class Halves:
 
     def _rerun(self, runs: Runs, name: str, plain: Array) -> Basis | None:
         tight = self.tight
-        if name in self.grids:
-            tight = Allowance(tight.absolute, 1.01 * EPS[name], name)
         off = np.abs(plain - self._values) > self._tolerance(tight)
         if off.sum() < max(TELLING, TELLING_SHARE * off.size):
             return None
@@ -119,6 +130,64 @@ class Halves:
             bench = self.bench(weights)
             for dtype in (np.float64, np.float32):  # a state may lie between two of the format's
                 yield what, rounded_run(bench, changes, self.expected, rounded, dtype)
+
+    # ---- numbers on the format's grid
+
+    def allowance(self, half: Allowance) -> Allowance:
+        """The tolerance of a format for this net: twice what it predicts, at most what is given."""
+        plain = self._told(self._arrays(()))
+        rests = [] if plain is None else self._rests((), half.name, plain, None, 1)
+        if not rests:
+            return half
+        greatest = MOST_OF_ALL * max(float(np.abs(rest).max()) for rest in rests)
+        return half._replace(absolute=min(half.absolute, greatest), relative=0.0)
+
+    def _on_grid(self, changes: Changes, half: Allowance, plain: Array, runs: Runs) -> Basis | None:
+        """Whether the error is that of rounded weights and inputs and a rest of the right size.
+
+        What the rest is depends on the order of operations, so only its size can be predicted. A
+        mistake beside half precision adds to it, or does not go along with rounded weights.
+        """
+        error = self._values - plain
+        shared = self._shared(runs, plain)
+        if shared is None:
+            return None
+        rest = error - shared
+        rests = self._rests(
+            changes, half.name, plain, shared, FEW if error.size > MANY else SEVERAL
+        )
+        if not rests or _size(rest) > MORE * max(map(_size, rests)):
+            return None
+        if np.abs(rest).max() > MORE_AT_MOST * max(float(np.abs(r).max()) for r in rests):
+            return None
+        verdict = self._verdict(self._arrays(changes), half)
+        if verdict is None:
+            return None
+        if not _size(shared) < LITTLE * max(map(_size, rests)):  # else tensors are of the format
+            along = float(error @ shared / (shared @ shared))
+            uncertain = _size(rest) / (_size(shared) * np.sqrt(error.size))
+            if abs(along - 1) > max(OFF_ALONG, UNCERTAIN * uncertain):
+                return None
+        rho = max(_correlation(error, shared), _correlation(error, shared + rests[0]))
+        proven = _digits(rho, 1 / np.sqrt(error.size)) >= ENOUGH_BESIDE_GRID
+        return Basis(GRID, ALL, verdict, np.inf if proven else 0.0, rho)
+
+    def _shared(self, runs: Runs, plain: Array) -> Array | None:
+        """What rounded weights and inputs add: all runs in a format have it in common."""
+        told = self._told(dict(runs)[INPUTS])
+        return None if told is None else told - plain
+
+    def _rests(
+        self, changes: Changes, name: str, plain: Array, shared: Array | None, count: int
+    ) -> list[Array]:
+        """What rounding adds beside ``shared`` if every operation is rounded, in several orders."""
+        told = [self._told(self._operations(changes, name, seed)) for seed in range(count)]
+        added = [one - plain for one in told if one is not None]
+        if not added:  # h and c rounded is the most that is known of such a cell
+            rounded = self._told(self._arrays(changes, name))
+            added = [] if rounded is None else [to_format(rounded, name) - plain]
+            return [OTHER_CELLS * (one - (0 if shared is None else shared)) for one in added]
+        return [one - (0 if shared is None else shared) for one in added]
 
     # ---- an error of the format's size
 
@@ -166,37 +235,23 @@ class Halves:
             if arrays is not None:
                 yield what, {k: to_format(a, name) for k, a in arrays.items()}
         if not changes:
-            yield OPERATIONS, self._operations(name)
+            yield OPERATIONS, self._operations((), name)
 
-    def _operations(self, name: str) -> Mapping[str, Array] | None:
-        """The usual cell with each operation of the textbook rounded, as frameworks do them."""
-        case, cell = self.case, self.case.read({ROUNDED: name, "dtype": "float64"}).cell
-        how = cell.convention
-        if not is_usual(cell) or {how.activation, how.output_activation} != {"tanh"}:
-            return None
-        if how.reverse or how.go_backwards or how.flip_output:
-            return None
+    def _operations(self, changes: Changes, name: str, seed: int = 0) -> Mapping[str, Array] | None:
+        """A run with each operation rounded, if the cell is the textbook's."""
+        case, settings = self.case, settings_of(changes)
         if case.initial_state or case.lengths is not None or case.mask is not None:
             return None
-
-        def r(array: Array) -> Array:
-            return to_format(array, name)
-
-        bias = cell.bias.copy()  # (4, H)
-        bias[1] += how.forget_bias
-        x = r(as_time_major(np.asarray(case.x, np.float64), case.layout))  # (T, B, I)
-        h = c = np.zeros((x.shape[1], cell.units))  # (B, H)
-        steps = []
-        for x_t in x:
-            z = r(
-                r(x_t @ cell.kernel.swapaxes(1, 2) + bias[:, None])
-                + r(h @ cell.recurrent_kernel.swapaxes(1, 2))
-            )  # (4, B, H)
-            i, f, o = (r(1 / (1 + np.exp(-z[k]))) for k in (0, 1, 3))
-            c = r(r(f * c) + r(i * r(np.tanh(z[2]))))
-            h = r(o * r(np.tanh(c)))
-            steps.append(h)
-        return {"h": np.array(steps)}  # (T, B, H)
+        if {"array", "layout", "lengths", "masked_output"} & set(settings):
+            return None
+        try:
+            model = case.read(
+                {**spelled_out(settings, case.given), ROUNDED: name, "dtype": "float64"}
+            )
+        except UserError:
+            return None
+        x = as_time_major(np.asarray(case.x, np.float64), case.layout)  # (T, B, I)
+        return every_operation(model.cell, x, rounder(name, seed))
 
     def _by_chance(self, changes: Changes, name: str, plain: Array) -> Iterator[Array]:
         """What rounding adds to a run if weights and inputs go up or down by chance."""

@@ -13,8 +13,9 @@ from lstmcli.core.sides import Side
 from lstmcli.core.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers
 
 EXACT = Allowance(1e-9, 1e-9, "float64")
-HALF = Allowance(8 * 2.0**-11, 8 * 2.0**-11, "float16")
-BRAIN = Allowance(8 * 2.0**-8, 8 * 2.0**-8, "bfloat16")
+EPS: Mapping[str, float] = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+HALF, BRAIN = (Allowance(8 * eps, 8 * eps, name) for name, eps in EPS.items())
+"""The most that half precision is searched at; what a format predicts is less for most nets."""
 GRID_DIGITS = 8.0  # by which printed numbers have to be finer than a grid on which they lie
 
 
@@ -46,9 +47,9 @@ def allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allo
     printed = any(numbers.unit is not None for numbers in arrays.values())
     precisions = {side.precision(name).name for name in names}
     if BFLOAT16.name in precisions:
-        return (BRAIN,), "bfloat16"
+        return (BRAIN,), BRAIN.name
     if FLOAT16.name in precisions:
-        return (HALF,), "float16"
+        return (HALF,), HALF.name
     if printed:
         return (SINGLE,), _printed(arrays)
     if precisions == {FLOAT64.name} and not _all_single(arrays):

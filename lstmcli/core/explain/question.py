@@ -15,8 +15,8 @@ from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.apart import by_cell, states_of
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, placements
-from lstmcli.core.explain.judge import Case, Reader
-from lstmcli.core.explain.precision import BRAIN, HALF, allowances_of, grids_of
+from lstmcli.core.explain.judge import SINGLE, Case, Reader
+from lstmcli.core.explain.precision import BRAIN, EPS, HALF, allowances_of, grids_of
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.run import check_inputs
@@ -257,9 +257,11 @@ def prepare(question: Question) -> Prepared:
     lone = states_of(whole["h"], model) if set(whole) == {"h"} else {}
     states = {name: axes.numbers for name, axes in lone.items()}
     arrays = {name: axes.numbers for name, axes in apart.items()}
-    grids = tuple(grids_of(arrays))
+    grids = (words,) if words in EPS else tuple(grids_of(arrays))
     coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)
-    coarse = () if words in (HALF.name, BRAIN.name) else coarse
+    if grids:
+        stored = SINGLE._replace(name=grids[0], stored=grids[0])
+        allowances = (stored,) if words in EPS else (allowances[0], stored)
     dtype = question.read({}).cell.dtype.name
     return Prepared(
         question, model, layout, arrays, allowances, words, coarse, grids, dtype, states=states

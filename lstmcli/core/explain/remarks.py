@@ -8,9 +8,9 @@ import numpy as np
 
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.decisions import Facts
-from lstmcli.core.explain.halves import EPS
 from lstmcli.core.explain.judge import Verdict, rerun
 from lstmcli.core.explain.one_cell import OneCell
+from lstmcli.core.explain.precision import EPS
 from lstmcli.core.explain.space import Changes, settings_of
 
 ALL_ZERO = (
@@ -32,7 +32,12 @@ def remarks(
             f"In {cell.prepared.dtype}, the number type of the weights, the run is up to "
             f"{again.max_abs:.2g} off; --dtype float64 gives EXPECTED."
         )
-    if allowance in cell.prepared.allowances[1:]:
+    if allowance.stored:
+        yield (
+            f"All of EXPECTED are numbers of {allowance.stored}, each within half a unit of the "
+            "run's: the output alone was stored so, nothing was computed in it."
+        )
+    elif allowance in cell.prepared.allowances[1:]:
         yield "EXPECTED agrees as float32 does; at the precision of float64 it does not."
     if verdict.forced:
         yield (

@@ -6,7 +6,7 @@ EXPECTED; the sieve only chooses what is worth a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from lstmcli.core.explain.bench import Allowance, Bench, with_allowance
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.evidence import neighbours
+from lstmcli.core.explain.halves import RERUN
 from lstmcli.core.explain.judge import Verdict
 from lstmcli.core.explain.ranking import prior, rank
 from lstmcli.core.explain.refining import Task, levenberg_marquardt, residuals, whole_task
@@ -27,10 +28,13 @@ from lstmcli.core.explain.walk import Found
 
 Array = npt.NDArray[Any]
 Judge = Callable[[Changes, Allowance], Verdict]
+Backed = Callable[[Changes, Allowance, bool], str]
+"""By what a reading in half precision is backed: a kind of `Basis`, or nothing."""
 Progress = Callable[[float, str], None]
 
 LEVELS = 3
 BEFORE_ROUNDING = 2  # exact pairs win over a coarser number type
+CLEARLY = 3.0  # times nearer: then one reading in half precision is better than another
 MOST_RANKED = 2000  # readings of a level that are put in order with care
 MOST_RUN = 60  # readings of a level that are run whole
 MOST_DECIMALS = 7  # of a solved constant
@@ -64,8 +68,8 @@ def search(
     allowances: Sequence[Allowance],
     progress: Progress = quiet,
     levels: int = LEVELS,
-    coarse: Sequence[Allowance] = (),
-    backed: Callable[[Changes, Allowance, bool], bool] = lambda changes, allowance, sure: True,
+    coarse: Iterable[Allowance] = (),
+    backed: Backed = lambda changes, allowance, sure: RERUN,
     endings: Sequence[Change] = (),
 ) -> Outcome:
     """The readings of a cell with the fewest changes that give EXPECTED.
@@ -120,19 +124,29 @@ def rounded(
     bench: Bench,
     judge: Judge,
     allowance: Allowance,
-    backed: Callable[[Changes, Allowance, bool], bool],
+    backed: Backed,
 ) -> list[Answer]:
-    """The readings that come from a coarser number type: as read, or with one change."""
+    """The readings that come from a coarser number type: as read, or with one change.
+
+    A change has to make the error clearly smaller, and only those that come about as near as the
+    nearest are left; the nearest of all has to be backed, if it is not a re-run that backs another.
+    """
     dtype = Change("dtype", allowance.name)
-    verdict = judge((dtype,), allowance)
-    if verdict.fits:  # and a change on top of it would have nothing to explain
-        return [Answer((dtype,), verdict)] if backed((), allowance, False) else []
+    alone = Answer((), judge((dtype,), allowance))
     coarse = with_allowance(bench, allowance)
     found = _judged(coarse, judge, Sieve(coarse).level(1), allowance)
+    least = min((a.verdict.rms for a in found), default=np.inf)
+    if alone.verdict.rms <= CLEARLY * least:  # a change has little to explain
+        found = [alone] if alone.verdict.fits else []
+    near = sorted(
+        (a for a in found if a.verdict.rms <= CLEARLY * least or a is alone),
+        key=lambda a: a.verdict.rms,
+    )
+    kinds = [backed(a.changes, allowance, a is not alone) for a in near]
     return [
         Answer((*a.changes, dtype), a.verdict, a.solved)
-        for a in found
-        if backed(a.changes, allowance, True)
+        for a, kind in zip(near, kinds, strict=True)
+        if kind and (kind == RERUN or kinds[0])
     ]
 
 

@@ -44,7 +44,7 @@ class Solver(OneCell):
             self.prepared.allowances,
             progress,
             levels,
-            self.prepared.coarse,
+            map(self.halves.allowance, self.prepared.coarse),
             self._backed,
             self._endings(),
         )
@@ -52,12 +52,12 @@ class Solver(OneCell):
         self.untried, self.depth = outcome.untried, outcome.depth
         return self._explained(outcome) if outcome.answers else None
 
-    def _backed(self, changes: Changes, half: Allowance, sure: bool) -> bool:
-        """Whether more than a loose tolerance speaks for half precision."""
+    def _backed(self, changes: Changes, half: Allowance, sure: bool) -> str:
+        """What speaks for half precision beside a loose tolerance; nothing if nothing does."""
         basis = self.halves.basis(changes, half, sure)
         if basis is not None:
             self._bases[(*changes, Change("dtype", half.name))] = basis
-        return basis is not None
+        return "" if basis is None else basis.kind
 
     def _endings(self) -> list[Change]:
         """What may stand past a row's length, or where a step is masked, if anything is."""
@@ -73,9 +73,9 @@ class Solver(OneCell):
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         if self.expected.distinct(self.tight.of) <= len(answer.changes) + answer.solved + FEWEST:
             return 0.0
-        if basis.kind == GRID and plain:  # the grid says nothing of the other change
+        if basis.kind == GRID:  # it says nothing by itself
             coarse = with_allowance(self.bench, outcome.allowance)
-            return evidence(coarse, plain, answer.solved, outcome.tried)[0]
+            return min(evidence(coarse, plain, answer.solved, outcome.tried)[0], basis.digits)
         near, _ = evidence(self.bench, plain, answer.solved, outcome.tried)
         return min(near, basis.digits)
 
@@ -125,7 +125,9 @@ class Solver(OneCell):
         others = tuple(self.changed(other.changes) for other in outcome.answers[1:])
         whole = (*self.base, *answer.changes)
         changes = self._sensed(answer, allowance)
-        proven = proof >= ENOUGH
+        nearest = self._nearest_but(outcome)
+        nearer = any(n.verdict.rms < answer.verdict.rms for n in nearest)
+        proven = proof >= ENOUGH and not (basis and basis.kind != RERUN and nearer)
         first = None if self.base else self.judge((), allowance).first
         layout = str(settings_of(whole).get("layout", self.case.layout))
         explanation = self._explanation(
@@ -135,7 +137,7 @@ class Solver(OneCell):
             changes=changes,
             equivalent=others,
             tried=outcome.tried,
-            nearest=self._nearest_but(outcome),
+            nearest=nearest,
             rows=tuple(row_of(one, self.how) for one in changes),
             like=tuple(that_do_all(whole, self.how, layout)),
             others=len({s.setting for s in self.bench.space.singles} - {s for s, _ in whole}),
@@ -169,9 +171,12 @@ class Solver(OneCell):
 
     def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
         """The reading that comes nearest without fitting."""
-        fitting = [set(answer.changes) for answer in outcome.answers if answer.changes]
+        halves = {Change("dtype", half.name) for half in self.prepared.coarse}
+        fitting = [set(answer.changes) - halves for answer in outcome.answers if answer.changes]
         rest = [
-            n for n in self.nearest(pairs=False) if not any(f <= set(n.changes) for f in fitting)
+            n
+            for n in self.nearest(pairs=False)
+            if not any(f <= set(n.changes) if f else not n.changes for f in fitting)
         ]
         return tuple(self.near(n) for n in rest if not n.verdict.fits)[:1]
 

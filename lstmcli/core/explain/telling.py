@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lstmcli.core.explain import words
-from lstmcli.core.explain.halves import EPS, GRID, RERUN, SIZE, Basis
+from lstmcli.core.explain.halves import GRID, RERUN, SIZE, Basis
+from lstmcli.core.explain.precision import EPS
 from lstmcli.core.explain.ranking import prior
 from lstmcli.core.explain.result import Changed
 from lstmcli.core.explain.space import Change, Changes
@@ -52,7 +53,9 @@ def rests_on(basis: Basis | None, name: str) -> list[str]:
         return [f"It rests on a re-run: with {basis.what} rounded to {name} the numbers come out."]
     if basis.kind == GRID:
         return [
-            f"It rests on the grid: all of EXPECTED are numbers of {name}; the run is {off} off."
+            f"It rests on the grid and on size: all of EXPECTED are numbers of {name}; the run is "
+            f"{off} off, no more than rounding each operation leaves, and goes along with it "
+            f"(correlation {basis.correlation:.2f})."
         ]
     return [
         f"It rests on size and pattern, no run gives the numbers themselves: the run is {off} off, "

@@ -82,7 +82,7 @@ class Net:
         held |= {"bias_ih_l0": self.b, "bias_hh_l0": self.b_hh}
         arrays: dict[str, Any] = {name: a.astype(np.float32) for name, a in held.items()}
         np.savez(path, **arrays)
-        return explain(str(path), self.x, expected, layout="batch", **assumed)
+        return explain(str(path), self.x, expected, **{"layout": "batch", **assumed})
 
 
 def check(explanation: Explanation, name: str, basis: str, **more: Any) -> None:
@@ -107,6 +107,9 @@ def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
         assert any("the size of half precision" in remark for remark in explanation.remarks)
         return
     basis = {"weights": RERUN, "states": RERUN, "head": SIZE}.get(how, GRID)
+    if how == "bias":
+        check(explanation, name, basis, bias_gates="figo")
+        return
     check(explanation, name, basis)
     (change,) = explanation.changes
     assert change.text == {
@@ -239,6 +242,53 @@ def test_most_networks_of_some_size_show_it(name: str, tmp_path: Path) -> None:
         assert found(explanation) in ({}, {"dtype": name})
         shown += explanation.found
     assert shown >= 3
+
+
+# ---- the grid alone
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_on_the_grid_is_no_cause(seed: int, name: str, tmp_path: Path) -> None:
+    net, r = Net(seed, 2, 12, 4, 8), rounder(name)
+    noise = np.random.default_rng(seed).normal(0, EPS[name], (2, 12, 8))
+    assert net.ask(r(net.run() + noise), tmp_path).verdict == "none"
+    if name == "float16":
+        raw = (net.run() + noise).astype(np.float16)
+        assert net.ask(raw, tmp_path).verdict == "none", "float16's own precision is half a unit"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("by", [1.01, 0.99])
+def test_other_inputs_on_the_grid_are_no_cause(by: float, name: str, tmp_path: Path) -> None:
+    net, r = Net(7, 2, 14, 8, 12), rounder(name)
+    x = net.x
+    net.x = x * (by if name == "bfloat16" else 1 + (by - 1) / 4)
+    made = net.run(weights=r, inputs=r, each=r)
+    net.x = x
+    explanation = net.ask(made, tmp_path)
+    assert not explanation.found, explanation
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("order", ["ifgo", "iofg"])
+def test_an_output_that_was_only_stored_so(order: str, name: str, tmp_path: Path) -> None:
+    net = Net(8, 2, 9, 4, 5)
+    stored = rounder(name)(net.run(order=order))
+    kinds = [stored] if name == "bfloat16" else [stored, stored.astype(np.float16)]
+    for one in kinds:
+        explanation = net.ask(one, tmp_path)
+        assert explanation.found
+        assert found(explanation) == ({} if order == "ifgo" else {"gates": "iofg"})
+        assert any("the output alone was stored" in remark for remark in explanation.remarks)
+
+
+def test_half_precision_under_another_layout(tmp_path: Path) -> None:
+    net, r = Net(9, 4, 4, 5, 8), rounder("bfloat16")
+    net.x = np.random.default_rng(9).normal(0, 1, (4, 9, 5)).astype(np.float32).astype(float)
+    made = net.run(weights=r, inputs=r, each=r)
+    explanation = net.ask(made, tmp_path, layout="time")
+    check(explanation, "bfloat16", GRID, layout="batch")
 
 
 # ---- the formats
