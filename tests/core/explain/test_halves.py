@@ -231,6 +231,19 @@ def test_no_error_of_that_size_is_a_cause(
 
 @pytest.mark.wide
 @pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sizes", [(1, 7, 4, 3), (2, 7, 4, 3), (3, 12, 8, 24)], ids=str)
+def test_the_grid_makes_no_cause_of_it(
+    kind: str, name: str, sizes: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    for seed in range(4):
+        h = rounder(name)(spoiled(kind, Net(seed, *sizes), EPS[name], np.random.default_rng(seed)))
+        explanation = Net(seed, *sizes).ask(h.astype(np.float32), tmp_path)
+        assert not explanation.found or "dtype" not in found(explanation), (seed, explanation)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", FORMATS)
 def test_most_networks_of_some_size_show_it(name: str, tmp_path: Path) -> None:
     """Where errors grow along few directions the pattern proves nothing: none is claimed."""
     r, shown = rounder(name), 0
