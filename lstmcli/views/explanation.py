@@ -212,6 +212,8 @@ def _same(e: Explanation) -> str:
         if shut:
             end = "below" if shut[0].found < 0 else "above"
             return f"any forget bias that holds the gate there, {end} {shut[0].found:+.10g} too"
+        if e.unseen and any(change.setting == "dtype" for change in e.changes):
+            return "no other reading of as few changes"
         return "nothing else: these data single it out"
     listed = [unbroken(wording(c)) for c in e.equivalent[:MOST_LISTED]]
     more = len(e.equivalent) - len(listed)

@@ -15,6 +15,7 @@ import pytest
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.rounding import spacing, to_bfloat16, to_format
 from lstmcli.explaining import explain
+from lstmcli.views.explanation import _same
 from tests.core.explain.asking import found, printed
 
 Array = np.ndarray[Any, Any]
@@ -294,6 +295,15 @@ def test_an_output_that_was_only_stored_so(order: str, name: str, tmp_path: Path
         assert explanation.found
         assert found(explanation) == ({} if order == "ifgo" else {"gates": "iofg"})
         assert any("the output alone was stored" in remark for remark in explanation.remarks)
+
+
+def test_what_half_precision_hides_is_not_singled_out(tmp_path: Path) -> None:
+    net, r = Net(10, 2, 9, 4, 6), rounder("bfloat16")
+    net.b, net.b_hh = net.b / 1000, net.b_hh / 1000
+    explanation = net.ask(net.run(weights=r, inputs=r, each=r), tmp_path)
+    check(explanation, "bfloat16", GRID)
+    assert "bias" in explanation.unseen
+    assert "single it out" not in _same(explanation)
 
 
 def test_half_precision_under_another_layout(tmp_path: Path) -> None:
