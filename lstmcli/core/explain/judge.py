@@ -276,7 +276,7 @@ def _growth(fine: Mapping[str, Array], coarse: Mapping[str, Array], expected: Ex
     """How many times the usual rounding of float32 shows in the arrays of EXPECTED."""
     greatest = 0.0
     for name, known in expected.all():
-        if name in fine and fine[name].shape == coarse[name].shape:
+        if name in fine and fine[name].shape == coarse[name].shape == known.values.shape:
             off = np.abs(fine[name] - coarse[name])[np.isfinite(known.values)]
             greatest = max(greatest, float(np.nan_to_num(off).max(initial=0)))
     return greatest / ROUNDING

@@ -257,12 +257,14 @@ def prepare(question: Question) -> Prepared:
     lone = states_of(whole["h"], model) if set(whole) == {"h"} else {}
     states = {name: axes.numbers for name, axes in lone.items()}
     arrays = {name: axes.numbers for name, axes in apart.items()}
+    dtype = question.read({}).cell.dtype.name
     grids = (words,) if words in EPS else tuple(grids_of(arrays))
     coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)
-    if grids:
+    if dtype in EPS:  # the network as read rounds every operation: nothing finer can be asked
+        coarse = () if words in EPS else coarse
+    elif grids:
         stored = SINGLE._replace(name=grids[0], stored=grids[0])
         allowances = (stored,) if words in EPS else (allowances[0], stored)
-    dtype = question.read({}).cell.dtype.name
     return Prepared(
         question, model, layout, arrays, allowances, words, coarse, grids, dtype, states=states
     )
