@@ -97,7 +97,7 @@ def test_a_scheduler_that_is_not_there(lstm: Lstm, tmp_path: Path) -> None:
 def test_a_killed_worker_loses_nothing(lstm: Lstm, tmp_path: Path, cluster: Any) -> None:
     """It dies in the middle of the run; its blocks are done by the other, or by its successor."""
     network(tmp_path / "w.npz", 64, 256)
-    x = np.random.default_rng(0).normal(size=(1024, 60, 64)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(1024, 200, 64)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     words = ["run", "w.npz", "x.npy", "--layout", "batch", "--only", "h"]
     assert lstm(*words, "-o", "here.npz").status == 0
