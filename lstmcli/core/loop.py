@@ -185,7 +185,7 @@ class Loop:
             self._x[: len(x), :, r : r + tile] = x[:, r : r + tile].transpose(0, 2, 1)
 
     def _run(self, count: int) -> None:
-        """The usual cell, h alone: eight passes a step over flat views."""
+        """The usual cell, for h and what a lone row keeps: eight passes a step over flat views."""
         n, (fio, fi, z_g) = self._c.size, self._flat
         f, i = fi[:n], fi[n:]
         product, z, one = self._product, self._product_out, self._one

@@ -28,6 +28,17 @@ def spaced(order: str) -> str:
     return " ".join(order)
 
 
+TRANSPOSED = (
+    "none", "kernel", "recurrent", "both", "reshaped_kernel", "reshaped_recurrent", "reshaped_both",
+)  # fmt: skip
+"""Which matrices are stored with their axes exchanged, block by block; or reshaped as a whole."""
+
+ONE_OF_TWO = ("input_only", "recurrent_only", "input_twice", "recurrent_twice")
+"""What can be done with one of two biases, the other being forgotten."""
+
+BIASES = ("once", "twice", "none", *ONE_OF_TWO)
+"""How often the bias is added."""
+
 ACTIVATION_NAMES: dict[str, tuple[float, ...]] = {
     # name: its parameters when none are given, by the ONNX specification where ONNX has it
     "sigmoid": (),

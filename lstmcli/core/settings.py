@@ -11,7 +11,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from lstmcli.core.names import ACTIVATION_NAMES, read_activation_name, read_gate_order
+from lstmcli.core.names import (
+    ACTIVATION_NAMES,
+    BIASES,
+    TRANSPOSED,
+    read_activation_name,
+    read_gate_order,
+)
 from lstmcli.errors import UserError, did_you_mean
 
 
@@ -86,29 +92,10 @@ SETTINGS: dict[str, Setting] = {
     "interleaved": Setting(_truth, "Gates alternate unit by unit instead of block by block."),
     "rows": Setting(_one_of("xh", "hx"), "Which comes first in a fused kernel.", "xh or hx"),
     "transposed": Setting(
-        _one_of(
-            "none",
-            "kernel",
-            "recurrent",
-            "both",
-            "reshaped_kernel",
-            "reshaped_recurrent",
-            "reshaped_both",
-        ),
+        _one_of(*TRANSPOSED),
         "Each gate's block of this matrix is stored transposed; or all of it is reshaped.",
     ),
-    "bias": Setting(
-        _one_of(
-            "once",
-            "twice",
-            "none",
-            "input_only",
-            "recurrent_only",
-            "input_twice",
-            "recurrent_twice",
-        ),
-        "How often the bias is added, or which of two.",
-    ),
+    "bias": Setting(_one_of(*BIASES), "How often the bias is added, or which of two."),
     "forget_bias": Setting(_number, "Constant added to the forget gate at run time.", "a number"),
     "activation": Setting(
         read_activation_name, "Activation of the candidate, and of the output.", _ACTIVATION

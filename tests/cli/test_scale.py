@@ -39,6 +39,17 @@ def network(path: Path, I: int, H: int, *, both: bool = False, layers: int = 1) 
     np.savez(path, **{k: a.astype(np.float32) for k, a in tensors.items()})
 
 
+def written(folder: Path, steps: int, options: str, kind: dict[str, Any]) -> list[str]:
+    """Files for a run of 131 rows; gives the words of the command."""
+    rng = np.random.default_rng(5)
+    network(folder / "w.npz", 9, 66, **kind)
+    x = rng.normal(size=(131, steps, 9)).astype(np.float32)
+    np.save(folder / "x.npy", x.swapaxes(0, 1) if "time" in options else x)
+    np.save(folder / "lengths.npy", rng.integers(0, steps + 1, 131))
+    np.savez(folder / "state.npz", h=rng.normal(size=(131, 66)), c=rng.normal(size=(131, 66)))
+    return ["run", "w.npz", "x.npy", *options.split()]
+
+
 @pytest.mark.parametrize("format", ["npy", "npz"])
 @pytest.mark.parametrize(
     ("options", "kind"),
@@ -62,14 +73,8 @@ def test_pieces_make_what_a_whole_run_makes(
     kind: dict[str, Any],
 ) -> None:
     """Bit for bit, whatever the cuts; enough rows for several chunks."""
-    rng = np.random.default_rng(5)
-    network(tmp_path / "w.npz", 9, 66, **kind)
-    x = rng.normal(size=(131, 37, 9)).astype(np.float32)
-    np.save(tmp_path / "x.npy", x.swapaxes(0, 1) if "time" in options else x)
-    np.save(tmp_path / "lengths.npy", rng.integers(0, 38, 131))
-    np.savez(tmp_path / "state.npz", h=rng.normal(size=(131, 66)), c=rng.normal(size=(131, 66)))
+    words = written(tmp_path, 37, options, kind)
     assert len(row_chunks(131, loading.load("w.npz"))) > 1
-    words = ["run", "w.npz", "x.npy", *options.split()]
     assert lstm(*words, "-o", f"whole.{format}").status == 0
     monkeypatch.setattr(saving, "PIECES_FROM", 0)
     monkeypatch.setattr(sweep, "PIECE", 100_000)
@@ -96,9 +101,12 @@ def test_pieces_make_what_a_whole_run_makes(
     [
         ("--layout batch", {}),
         ("--layout time --only final_c,c,h --threads 2", {"layers": 2}),
-        ("--layout batch --lengths lengths.npy --only f,final_h", {"both": True}),
+        pytest.param(
+            "--layout batch --lengths lengths.npy --only f,final_h", {"both": True},
+            marks=pytest.mark.wide,
+        ),
     ],
-)
+)  # fmt: skip
 def test_texts_in_pieces_are_those_of_a_whole_run(
     lstm: Lstm,
     tmp_path: Path,
@@ -108,12 +116,7 @@ def test_texts_in_pieces_are_those_of_a_whole_run(
     kind: dict[str, Any],
 ) -> None:
     """Byte for byte, in a file and on stdout."""
-    rng = np.random.default_rng(5)
-    network(tmp_path / "w.npz", 9, 66, **kind)
-    x = rng.normal(size=(131, 5, 9)).astype(np.float32)
-    np.save(tmp_path / "x.npy", x.swapaxes(0, 1) if "time" in options else x)
-    np.save(tmp_path / "lengths.npy", rng.integers(0, 6, 131))
-    words = ["run", "w.npz", "x.npy", *options.split()]
+    words = written(tmp_path, 5, options, kind)
     if format == "text":
         words = [word for word in words if "," not in word and word != "--only"]
     suffix = {"json": "json", "text": "txt"}[format]
@@ -193,9 +196,11 @@ def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> 
 @pytest.mark.parametrize(
     "output",
     [
-        "out.jsonl",
         "out.npy",
-        *(pytest.param(f"out.{k}", marks=pytest.mark.wide) for k in ("npz", "json", "txt")),
+        *(
+            pytest.param(f"out.{k}", marks=pytest.mark.wide)
+            for k in ("jsonl", "npz", "json", "txt")
+        ),
     ],
 )
 def test_an_interrupted_run_into_a_file_leaves_none(tmp_path: Path, output: str) -> None:

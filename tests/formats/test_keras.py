@@ -512,8 +512,16 @@ ODD: tuple[Any, ...] = (
 
 
 @pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("name", ["keras-3.15.1/nested.keras", "keras-3.15.1/cells.keras",
-                                  "tf_keras-2.21.0/bidirectional.keras"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tf_keras-2.21.0/bidirectional.keras",
+        *(
+            pytest.param(f"keras-3.15.1/{name}.keras", marks=pytest.mark.wide)
+            for name in ("nested", "cells")
+        ),
+    ],
+)
 def test_configs_that_lie(tmp_path: Path, name: str) -> None:
     """Some value anywhere in the config is something else."""
     members, rng = members_of(FILES / name), random.Random(4)

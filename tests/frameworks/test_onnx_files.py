@@ -38,6 +38,7 @@ def test_what_torch_exports(tmp_path: Path, folding: bool, bidirectional: bool) 
     np.testing.assert_allclose(trace.final_c, final_c, rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.wide
 def test_the_backend_node_tests(tmp_path: Path) -> None:
     """Their weights are inputs of the graph: they become its initializers."""
     onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed")

@@ -18,11 +18,11 @@ from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Course, Expected, Known, course
 from lstmcli.core.explain.readings import Readings
-from lstmcli.core.explain.space import COLUMNS, ONE_OF_TWO, Change, Space, distinct
+from lstmcli.core.explain.space import COLUMNS, Change, Space, distinct
 from lstmcli.core.explain.stepping import Batch, single_unit_steps_alone
 from lstmcli.core.explain.weights import Decoder, Weights
 from lstmcli.core.model import Cell
-from lstmcli.core.names import HOME
+from lstmcli.core.names import HOME, ONE_OF_TWO
 from lstmcli.core.rounding import spacing
 
 Array = npt.NDArray[Any]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.names import HOME
+from lstmcli.core.names import BIASES, HOME, TRANSPOSED
 
 Array = npt.NDArray[Any]
 
@@ -29,25 +29,14 @@ CONSTANTS = ("forget_bias", "cell_clip", "gate_clip")
 
 ACTIVATIONS = ("sigmoid", "hard_sigmoid_0.2", "hard_sigmoid_1_6", "tanh", "relu", "identity")
 
-ONE_OF_TWO = ("input_only", "recurrent_only", "input_twice", "recurrent_twice")
-"""What can be done with one of two biases, the other being forgotten."""
-
 COLUMNS: Mapping[str, tuple[Any, ...]] = {
     "kernel_gates": ORDERS,
     "recurrent_gates": ORDERS,
     "bias_gates": ORDERS,
     "interleaved": (False, True),
     "rows": ("xh", "hx"),
-    "transposed": (
-        "none",
-        "kernel",
-        "recurrent",
-        "both",
-        "reshaped_kernel",
-        "reshaped_recurrent",
-        "reshaped_both",
-    ),
-    "bias": ("once", "twice", "none", *ONE_OF_TWO),
+    "transposed": TRANSPOSED,
+    "bias": BIASES,
     "forget_bias": (0.0, 1.0, SOLVE),
     "recurrent_activation": ACTIVATIONS,
     "activation": ACTIVATIONS,

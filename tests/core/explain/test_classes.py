@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.core.explain import shared, whole
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.rounding import to_bfloat16
 from lstmcli.explaining import explain
@@ -289,7 +290,11 @@ def test_float64_outputs_of_a_float32_run_agree_as_float32_does(tmp_path: Path) 
     assert any("as float32 does" in remark for remark in explanation.remarks)
 
 
-def test_the_output_of_a_lower_layer_is_named(tmp_path: Path) -> None:
+def test_the_output_of_a_lower_layer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole, "PATIENCE", 0.1)
+    monkeypatch.setattr(shared, "PATIENCE", 0.1)
     rng = np.random.default_rng(1)
     shapes = {"ih_l0": (12, 4), "hh_l0": (12, 3), "ih_l1": (12, 3), "hh_l1": (12, 3)}
     weights = {f"weight_{name}": rng.normal(0, 0.6, shape) for name, shape in shapes.items()}

@@ -13,12 +13,12 @@ from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import Case
 from lstmcli.core.explain.space import Change
 from lstmcli.loading import load
+from tests.core.explain import test_several
 from tests.core.explain.asking import ask, write
 from tests.core.explain.matrix import PAIRS, SINGLES, Row
 from tests.core.explain.reference import random_net
-from tests.core.explain.test_several import DEEP, test_only_the_top_of_two_layers
 
-ROWS = [row for n, row in enumerate((*SINGLES, *PAIRS)) if n % 7 == 0]
+ROWS = [row for n, row in enumerate((*SINGLES, *PAIRS)) if n % 14 == 0]
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +39,10 @@ def test_one_cell(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert quickly.measured == wholly.measured
 
 
-@pytest.mark.parametrize("truth", DEEP, ids=str)
+@pytest.mark.wide
+@pytest.mark.parametrize("truth", test_several.DEEP, ids=str)
 def test_the_top_of_two_layers(truth: dict[str, Any], tmp_path: Path) -> None:
-    test_only_the_top_of_two_layers(truth, tmp_path)
+    test_several.test_only_the_top_of_two_layers(truth, tmp_path)
 
 
 @pytest.mark.parametrize("layout", ["batch", "time"])

@@ -111,7 +111,7 @@ def test_a_backward_direction_that_was_not_reversed(members: tuple[str, ...]) ->
     assert [row.who for row in explanation.rows] == ["every framework"]
 
 
-@pytest.mark.parametrize("wrong", [{}, {"gates": "iofg"}])
+@pytest.mark.parametrize("wrong", [{}, pytest.param({"gates": "iofg"}, marks=pytest.mark.wide)])
 @pytest.mark.parametrize("taken", ["the last step", "h_n", "both last states joined"])
 @pytest.mark.parametrize(
     "case", ["torch/bidirectional_projection", "torch/two_layers_bidirectional"]

@@ -95,7 +95,10 @@ def check(explanation: Explanation, name: str, basis: str, **more: Any) -> None:
 # ---- real runs
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [case if "tiny" in case else pytest.param(case, marks=pytest.mark.wide) for case in CASES],
+)
 def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
     with np.load(FOLDER / f"{case}.npz") as held:
         arrays = {name: held[name] for name in held.files}
@@ -207,7 +210,7 @@ KINDS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS[::3])
 def test_an_error_of_that_size_alone_is_no_cause(kind: str, tmp_path: Path) -> None:
     net = Net(4, 2, 8, 4, 6)
     h = spoiled(kind, net, EPS["float16"], np.random.default_rng(0)).astype(np.float32)
@@ -262,7 +265,9 @@ def test_most_networks_of_some_size_show_it(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.wide) for seed in (1, 2))]
+)
 def test_noise_on_the_grid_is_no_cause(seed: int, name: str, tmp_path: Path) -> None:
     net, r = Net(seed, 2, 12, 4, 8), rounder(name)
     noise = np.random.default_rng(seed).normal(0, EPS[name], (2, 12, 8))

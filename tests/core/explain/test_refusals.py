@@ -100,7 +100,9 @@ def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
     assert first.verdict.first.step == 0
 
 
-@pytest.mark.parametrize(("units", "steps"), [(1, 1), (1, 2), (2, 1)])
+@pytest.mark.parametrize(
+    ("units", "steps"), [(1, 1), pytest.param(1, 2, marks=pytest.mark.wide), (2, 1)]
+)
 def test_too_few_numbers_prove_nothing(units: int, steps: int, tmp_path: Path) -> None:
     """A solved constant eats one number: what fits then is told as unproven."""
     for kind in ("near miss", "other net"):

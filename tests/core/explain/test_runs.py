@@ -97,6 +97,7 @@ def test_rows_that_end_in_padding_have_their_lengths_read_off(
     assert again.found
 
 
+@pytest.mark.wide
 def test_last_states_of_rows_that_end_early_have_their_lengths_read_off(tmp_path: Path) -> None:
     net, x, h = _net()
     last = h[np.arange(B), np.array(LENGTHS) - 1]  # (B, H)
@@ -162,6 +163,7 @@ def test_steps_that_were_masked_at_the_start_are_proved(tmp_path: Path) -> None:
     assert "4 steps of EXPECTED are zeros: with a --mask that leaves them out all" in remark
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("kind", ["random", "near miss", "zoneout", "dropout", "other net"])
 def test_what_no_run_gives_has_none_of_these_causes(kind: str, tmp_path: Path) -> None:
     net, x, h = _net()

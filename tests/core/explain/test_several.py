@@ -283,7 +283,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"forget_bias": 0.3}, {"layer0.gates": "gofi"}], ids=name_of)
-@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize("deep", [True, pytest.param(False, marks=pytest.mark.wide)])
 @pytest.mark.usefixtures("impatient")
 def test_a_part_of_the_net_beside_a_mistake(wrong: Truth, deep: bool, tmp_path: Path) -> None:
     """The output of the lower layer, or of the forward direction."""
@@ -306,7 +306,7 @@ def test_a_part_of_the_net_under_a_layout(deep: bool, assumed: str, tmp_path: Pa
     assert found(explanation) == {"array": "layer0.h", **layout}
 
 
-@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize("deep", [pytest.param(True, marks=pytest.mark.wide), False])
 @pytest.mark.usefixtures("impatient")
 def test_no_part_of_the_net_gives_anything(deep: bool, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, "part", deep=deep)
@@ -317,7 +317,7 @@ def test_no_part_of_the_net_gives_anything(deep: bool, tmp_path: Path) -> None:
     assert asked.explain(np.zeros_like(part)).verdict == "none"
 
 
-@pytest.mark.parametrize("cell", [0, pytest.param(1, marks=pytest.mark.wide)])
+@pytest.mark.parametrize("cell", [1, pytest.param(0, marks=pytest.mark.wide)])
 def test_no_bound_makes_a_direction_vanish(cell: int, tmp_path: Path) -> None:
     """Half of what one direction gives is its average with nothing."""
     asked = Asked(tmp_path, 0, "vanishing")
@@ -327,7 +327,7 @@ def test_no_bound_makes_a_direction_vanish(cell: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("assumed", ["concat", "sum"])
-@pytest.mark.parametrize("kind", ["near miss", "zeros"])
+@pytest.mark.parametrize("kind", [pytest.param("near miss", marks=pytest.mark.wide), "zeros"])
 def test_nothing_fits_two_directions(kind: str, assumed: str, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, kind)
     h = np.asarray(asked.expected({"merge": "sum"}))
