@@ -24,6 +24,7 @@ from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.forcing import rounded_run
 from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared
 from lstmcli.core.explain.operations import every_operation, rounder
+from lstmcli.core.explain.patterns import correlation, digits, size
 from lstmcli.core.explain.space import Changes, settings_of, spelled_out
 from lstmcli.core.model import Cell, Model, as_time_major
 from lstmcli.core.rounding import ROUNDED, spacing, to_format
@@ -156,20 +157,20 @@ class Halves:
         rests = self._rests(
             changes, half.name, plain, shared, FEW if error.size > MANY else SEVERAL
         )
-        if not rests or _size(rest) > MORE * max(map(_size, rests)):
+        if not rests or size(rest) > MORE * max(map(size, rests)):
             return None
         if np.abs(rest).max() > MORE_AT_MOST * max(float(np.abs(r).max()) for r in rests):
             return None
         verdict = self._verdict(self._arrays(changes), half)
         if verdict is None:
             return None
-        if not _size(shared) < LITTLE * max(map(_size, rests)):  # else tensors are of the format
+        if not size(shared) < LITTLE * max(map(size, rests)):  # else tensors are of the format
             along = float(error @ shared / (shared @ shared))
-            uncertain = _size(rest) / (_size(shared) * np.sqrt(error.size))
+            uncertain = size(rest) / (size(shared) * np.sqrt(error.size))
             if abs(along - 1) > max(OFF_ALONG, UNCERTAIN * uncertain):
                 return None
-        rho = max(_correlation(error, shared), _correlation(error, shared + rests[0]))
-        proven = _digits(rho, 1 / np.sqrt(error.size)) >= ENOUGH_BESIDE_GRID
+        rho = max(correlation(error, shared), correlation(error, shared + rests[0]))
+        proven = digits(rho, 1 / np.sqrt(error.size)) >= ENOUGH_BESIDE_GRID
         return Basis(GRID, ALL, verdict, np.inf if proven else 0.0, rho)
 
     def _shared(self, runs: Runs, plain: Array) -> Array | None:
@@ -203,16 +204,14 @@ class Halves:
         rho, what = 0.0, WEIGHTS
         for one, arrays in self._predictions(changes, name, runs):
             predicted = self._told(arrays)
-            if predicted is not None and _size(error) >= LEAST * _size(predicted - plain):
-                rho, what = max((rho, what), (_correlation(error, predicted - plain), one))
-        if rho < LEAST_CORRELATION or _digits(rho, 1 / np.sqrt(error.size)) < ENOUGH_DIGITS:
+            if predicted is not None and size(error) >= LEAST * size(predicted - plain):
+                rho, what = max((rho, what), (correlation(error, predicted - plain), one))
+        if rho < LEAST_CORRELATION or digits(rho, 1 / np.sqrt(error.size)) < ENOUGH_DIGITS:
             return None
-        chances = [_correlation(error, d) for d in self._by_chance(changes, name, plain)]
+        chances = [correlation(error, d) for d in self._by_chance(changes, name, plain)]
         by_chance = float(np.sqrt(np.mean(np.square(chances)))) if chances else 1.0
-        digits = _digits(rho, by_chance) - np.log10(PREDICTIONS)
-        return (
-            Basis(SIZE, what, verdict, digits, rho, by_chance) if digits >= ENOUGH_DIGITS else None
-        )
+        held = digits(rho, by_chance) - np.log10(PREDICTIONS)
+        return Basis(SIZE, what, verdict, held, rho, by_chance) if held >= ENOUGH_DIGITS else None
 
     def everywhere(self) -> bool:
         """Whether the run as read is off in most numbers, from the first step on."""
@@ -340,24 +339,3 @@ def _with_arrays(model: Model, each: Callable[[Array], Array]) -> Model:
         return replace(cell, **arrays)
 
     return replace(model, layers=tuple(tuple(map(cell_with, layer)) for layer in model.layers))
-
-
-def _size(error: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(error))))
-
-
-def _correlation(one: Array, other: Array) -> float:
-    """Of two errors about zero."""
-    return float((one @ other) / max(np.sqrt((one @ one) * (other @ other)), 1e-300))
-
-
-def _digits(rho: float, by_chance: float) -> float:
-    """Decimal digits of chance against a correlation, if others of mean square 1/K are usual.
-
-    Two directions of K dimensions, drawn at random, are as near as that with a chance of about
-    (1 - rho^2)^((K - 1) / 2).
-    """
-    if rho <= 0:
-        return -np.inf
-    dimensions = 1 / max(by_chance, 1e-6) ** 2
-    return float(-(dimensions - 1) / 2 * np.log10(max(1 - rho * rho, 1e-12)))

@@ -199,8 +199,8 @@ def ended_early(case: Case, allowance: Allowance) -> str:
     lengths = len(h) - np.argmax(met[::-1], axis=0)  # (B,)
     if not met.any(axis=0).all() or _beside(replace(case, lengths=lengths), allowance, "") is None:
         return ""
-    listed = ",".join(map(str, lengths.tolist()))
-    return f"Rows of EXPECTED end early: with --lengths {listed} all {_numbers(case)} values agree"
+    told = ",".join(map(str, lengths.tolist()))
+    return f"Rows of EXPECTED end early: with --lengths {told} all {_numbers(case)} values agree"
 
 
 def _ended(case: Case, allowance: Allowance, valid: Array, ending: str) -> str:
@@ -218,9 +218,9 @@ def _as_padding(valid: Array, ending: str) -> str:
 
 def _of_lengths(valid: Array, ending: str) -> tuple[str, str]:
     """What the rows end in, and the option that says where."""
-    listed = ",".join(map(str, valid.sum(axis=0).tolist()))
+    lengths = ",".join(map(str, valid.sum(axis=0).tolist()))
     ends = "one output over and over" if ending == "repeat" else "zeros"
-    return f"Rows of EXPECTED end in {ends}", f"--lengths {listed}"
+    return f"Rows of EXPECTED end in {ends}", f"--lengths {lengths}"
 
 
 def _masked(case: Case, allowance: Allowance, valid: Array, ending: str) -> str:
