@@ -15,6 +15,7 @@ import numpy.typing as npt
 from lstmcli.core.loop import Loop, Packed
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.names import HOME
+from lstmcli.core.room import room
 from lstmcli.core.steps import FIOG
 
 Array = npt.NDArray[Any]
@@ -118,9 +119,9 @@ class Runner:
         cell, steps, rows = self.cell, len(x), self.rows
 
         def target(wanted: bool, width: int) -> Array | None:
-            return np.empty((steps, width, rows), cell.dtype) if wanted else None
+            return room((steps, width, rows), cell.dtype) if wanted else None
 
-        h = np.empty((steps, cell.outputs, rows), cell.dtype)
+        h = room((steps, cell.outputs, rows), cell.dtype)
         gates = target(any(name in HOME for name in keep), 4 * cell.units)
         c = target("c" in keep, cell.units)
         z = target("z" in keep, 4 * cell.units)

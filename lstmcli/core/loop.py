@@ -25,11 +25,12 @@ from lstmcli.core.activations import activation
 from lstmcli.core.model import Cell
 from lstmcli.core.names import HOME
 from lstmcli.core.product import product, product_of_one
+from lstmcli.core.room import room
 from lstmcli.core.steps import FIOG, Step, usual_cell, whole_cell
 
 Array = npt.NDArray[Any]
 
-BATCH_SLOTS = 16  # steps whose operands are held at once; 8 to 64 are equally quick for a batch,
+BATCH_SLOTS = 8  # steps whose operands are held at once: 4 to 16 are as quick, more take memory,
 LONE_SLOTS = 64  # and a lone row, whose steps cost 2 us, wants fewer refills
 TILE = 16  # rows of inputs copied at a time: a cache line of float32, so lines are used whole;
 WIDE_TILE, NARROW, PAGE = 64, 32, 4096  # more of few inputs, unless rows fall on the same lines
@@ -96,13 +97,13 @@ class Loop:
         self._one = np.ones((), cell.dtype)  # a 0-d array costs a call half of what a scalar does
 
         # V: the operand [x; h; 1] of each step, (S + 1, N, R); step k writes its h into slot k + 1
-        self._V = np.zeros((S + 1, N, R), cell.dtype)
-        self._V[:, -1] = 1
+        self._V = room((S + 1, N, R), cell.dtype)
+        self._V[:, :-1], self._V[:, -1] = 0, 1
         self._x, self._h = self._V[:, :I], self._V[:, I : I + P]  # (S + 1, I, R), (S + 1, P, R)
-        self._z = np.empty((4 * H, R), cell.dtype)
-        self._cg = np.zeros((S + 1 if lone else 1, 2 * H * R), cell.dtype)  # c, and beside it g
+        self._z = room((4 * H, R), cell.dtype)
+        self._cg = room((S + 1 if lone else 1, 2 * H * R), cell.dtype)  # c, and beside it g
         self._c = self._cg[0, : H * R].reshape(H, R)
-        self._gates = np.empty((4 * H, R), cell.dtype)  # where gates go that nobody keeps
+        self._gates = room((4 * H, R), cell.dtype)  # where gates go that nobody keeps
         self._step: Step = (usual_cell if packed.usual else whole_cell)(cell, self._z)
         self._quick = packed.usual
 

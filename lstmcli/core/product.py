@@ -12,64 +12,72 @@ stay equal bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core import blas
+from lstmcli.core.room import room
 
 Array = npt.NDArray[Any]
 Product = Callable[[Array, Any], object]
 
 UNPACKED = 1_000_000  # multiplications of a product that those kernels take
 FEW = 12  # rows of a batch for which a piece of any size pays
-MOST = 64  # rows of a batch from which packing is little beside the product
-LEAST = 48  # rows of K that a piece has at least, where there are more than a few of the batch
-GRAIN = 16  # rows of K that the kernels take at a time
+LARGE = 1 << 16  # bytes of z from which `dot`, which fills it with zeros first, is the slower
+GRAIN = 16  # rows of K that the kernels take at a time, and that a piece has at least otherwise
 
 
-def pieces(shape: tuple[int, ...], rows: int) -> list[slice]:
-    """The rows of K, of shape (4H, N), that are multiplied at a time; all of them in most cases.
+def piece(shape: tuple[int, ...], rows: int) -> int:
+    """How many rows of K, of shape (4H, N), are multiplied at a time; all of them in many cases.
 
-    Measured on AMD Zen 5 with OpenBLAS 0.3.31, the time of a product cut so: a quarter to two
-    thirds for 2 to 13 rows of a batch, 0.65 to 0.95 for up to 64; in float64 0.25 to 0.95.
+    Measured on an Intel Xeon and on AMD Zen 5, both with AVX-512, OpenBLAS 0.3.31: a product cut
+    so takes a quarter to two thirds of the time for 2 to 13 rows of a batch, and 0.65 to 0.95 for
+    more.
     """
     length, width = shape
-    whole = [slice(0, length)]
-    if rows > MOST or length * width * rows <= UNPACKED or not blas.has_unpacked_kernels():
-        return whole
+    if length * width * rows <= UNPACKED or not blas.has_unpacked_kernels():
+        return length
     size = UNPACKED // (rows * width)
     if rows > FEW:
         size -= size % GRAIN
-    if size < (1 if rows <= FEW else LEAST):
-        return whole
-    return [slice(n, min(n + size, length)) for n in range(0, length, size)]
+    return size or length
 
 
 def product(K: Array, z: Array) -> tuple[Product, Any]:
-    """The function of an operand (N, R) and a target; and that target: z (4H, R) or its pieces."""
-    cuts = pieces(K.shape, z.shape[1])
-    if len(cuts) == 1:
+    """The function of an operand (N, R) and a target; and that target, made of z (4H, R)."""
+    length, rows = z.shape
+    if K.dtype.char not in "fd":  # BLAS has no others, and `dot` is what NumPy itself is quick at
         return K.dot, z
-    dots = [K[cut].dot for cut in cuts]
+    size = piece(K.shape, rows)
+    if size == length:
+        return (partial(np.matmul, K) if z.nbytes > LARGE else K.dot), z
+    count, left = divmod(length, size)
+    cut = count * size
+    stack, stacked = K[:cut].reshape(count, size, -1), z[:cut].reshape(count, size, rows)
+    multiply, rest = np.matmul, K[cut:].dot
 
-    def in_pieces(operand: Array, parts: Sequence[Array]) -> None:
-        for dot, part in zip(dots, parts, strict=True):
-            dot(operand, part)
+    def in_pieces(operand: Array, parts: tuple[Array, Array]) -> None:
+        multiply(stack, operand, parts[0])  # all pieces in one call, which holds no lock
+        if left:
+            rest(operand, parts[1])
 
-    return in_pieces, [z[cut] for cut in cuts]
+    return in_pieces, (stacked, z[cut:])
 
 
 def product_of_one(K: Array) -> Product:
     """The function for a lone row: of (N,) and (4H,); quicker through the transposed matrix."""
-    return np.ascontiguousarray(K.T).T.dot
+    turned = room(K.shape[::-1], K.dtype)
+    turned[:] = K.T
+    return turned.T.dot
 
 
 def saves_packing(K: Array, rows: int, blocks: Sequence[slice]) -> bool:
     """Whether one block is quicker than several: unless only they are cut so as to pack nothing."""
     size = blocks[0].stop - blocks[0].start
-    return len(pieces(K.shape, rows)) > 1 or len(pieces(K.shape, size)) == 1
+    return piece(K.shape, rows) < len(K) or piece(K.shape, size) == len(K)
 
 
 def comes_out_whole(K: Array, rows: int, blocks: Sequence[slice]) -> bool:

@@ -161,12 +161,15 @@ class Work:
         return Part(outputs if len(finals) > 1 else [], arrays, finals)
 
     def _blocks(self, packed: Packed, chunk: slice, steps: int) -> list[slice]:
-        """The blocks of a chunk; all rows as one where that is quicker and the same."""
+        """The blocks of a chunk; all rows as one where that is quicker and the same.
+
+        Blocks write what is kept beside h to columns of wide arrays, which takes longer.
+        """
         blocks = blocks_within(chunk, self.rows, packed.cell)
-        alone = chunk.stop - chunk.start == self.rows and len(blocks) > 1
-        if alone and steps >= PAYS_FROM and saves_packing(packed.K, self.rows, blocks):
-            return [chunk] if comes_out_whole(packed.K, self.rows, blocks) else blocks
-        return blocks
+        if chunk.stop - chunk.start < self.rows or len(blocks) == 1 or steps < PAYS_FROM:
+            return blocks
+        quicker = set(self.keep) > {"h"} or saves_packing(packed.K, self.rows, blocks)
+        return [chunk] if quicker and comes_out_whole(packed.K, self.rows, blocks) else blocks
 
 
 def share(

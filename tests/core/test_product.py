@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lstmcli.core import blas
-from lstmcli.core.product import LEAST, UNPACKED, pieces, product, product_of_one, saves_packing
+from lstmcli.core.product import FEW, GRAIN, UNPACKED, piece, product, product_of_one, saves_packing
 
 
 @pytest.fixture(autouse=True)
@@ -20,51 +20,64 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas, "has_unpacked_kernels", lambda: True)
 
 
-@pytest.mark.parametrize("rows", [2, 7, 12, 13, 31, 50, 64])
-@pytest.mark.parametrize("shape", [(512, 257), (1030, 301), (4096, 2049), (8, 3)])
-def test_pieces_are_all_rows_in_order_and_small_enough(shape: tuple[int, int], rows: int) -> None:
-    cuts = pieces(shape, rows)
-    assert [n for cut in cuts for n in range(shape[0])[cut]] == list(range(shape[0]))
-    if len(cuts) > 1:
-        sizes = [cut.stop - cut.start for cut in cuts]
-        assert max(sizes) * shape[1] * rows <= UNPACKED
-        assert rows <= 12 or min(sizes[:-1]) >= LEAST
+@pytest.mark.parametrize("rows", [2, 7, 12, 13, 31, 50, 64, 256, 1000])
+@pytest.mark.parametrize("shape", [(512, 257), (1030, 301), (4096, 2049), (8, 3), (128, 49)])
+def test_pieces_are_small_enough_for_the_kernels(shape: tuple[int, int], rows: int) -> None:
+    size = piece(shape, rows)
+    if size < shape[0]:
+        assert size * shape[1] * rows <= UNPACKED
+        assert rows <= FEW or size % GRAIN == 0
+    else:
+        least = 1 if rows <= FEW else GRAIN
+        whole, smallest = (n * shape[1] * rows for n in (shape[0], least))
+        assert whole <= UNPACKED or smallest > UNPACKED
 
 
 def test_small_products_large_batches_and_other_kernels_stay_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert len(pieces((512, 257), 32)) > 1
-    assert len(pieces((512, 257), 65)) == 1
-    assert len(pieces((64, 20), 32)) == 1
+    assert piece((512, 257), 32) == 112
+    assert piece((512, 257), 300) == 512
+    assert piece((64, 20), 32) == 64
     monkeypatch.setattr(blas, "has_unpacked_kernels", lambda: False)
-    assert len(pieces((512, 257), 32)) == 1
+    assert piece((512, 257), 32) == 512
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rows", [2, 13, 33, 64])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "longdouble"])
+@pytest.mark.parametrize("rows", [2, 13, 33, 64, 256])
 def test_a_product_in_pieces_is_the_product(rows: int, dtype: str) -> None:
     rng = np.random.default_rng(rows)
     K = rng.normal(size=(2500, 211)).astype(dtype)
     operand = rng.normal(size=(211, rows)).astype(dtype)
     z = np.full((2500, rows), np.nan, dtype)
-    assert len(pieces(K.shape, rows)) > 1
+    assert piece(K.shape, rows) < 2500
     function, out = product(K, z)
     function(operand, out)
-    exact = K.astype(np.longdouble) @ operand.astype(np.longdouble)
+    exact = K.astype(np.longdouble).dot(operand.astype(np.longdouble))
     bound: Any = 211 * np.finfo(dtype).eps * (np.abs(K) @ np.abs(operand))
     assert (np.abs(z - exact) <= bound).all()
     product_of_one(K)(operand[:, 0].copy(), alone := np.empty(2500, dtype))
     assert (np.abs(alone - exact[:, 0]) <= bound[:, 0]).all()
 
 
+@pytest.mark.parametrize("rows", [3, 256])
+def test_a_product_that_is_not_cut_is_the_product_too(rows: int) -> None:
+    """Of a target that is small, and of one so large that `dot` would take time to clear it."""
+    rng = np.random.default_rng(rows)
+    K, operand = rng.normal(size=(96, 5)), rng.normal(size=(5, rows))
+    z = np.full((96, rows), np.nan)
+    function, out = product(K, z)
+    function(operand, out)
+    np.testing.assert_allclose(z, K @ operand, rtol=1e-13, atol=1e-13)
+
+
 def test_blocks_are_merged_unless_only_they_pack_nothing() -> None:
-    K = np.empty((1024, 513), np.float32)
-    halves = [slice(0, 32), slice(32, 64)]
-    assert len(pieces(K.shape, 32)) > 1
-    assert len(pieces(K.shape, 64)) == 1
-    assert not saves_packing(K, 64, halves)
-    assert saves_packing(np.empty((4096, 2049), np.float32), 64, halves)
+    K = np.empty((2048, 513), np.float32)
+    halves = [slice(0, 64), slice(64, 128)]
+    assert piece(K.shape, 64) == 16
+    assert piece(K.shape, 128) == 2048
+    assert not saves_packing(K, 128, halves)
+    assert saves_packing(np.empty((4096, 2049), np.float32), 128, halves)
     assert saves_packing(np.empty((512, 257), np.float32), 32, [slice(0, 16), slice(16, 32)])
 
 
