@@ -51,6 +51,25 @@ def test_float64_does_not_count_as_float32() -> None:
     assert document.dtypes == {"single": np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize(
+    ("texts", "single"),
+    [
+        ([str(v) for v in np.random.default_rng(0).normal(size=40).astype(np.float32)], True),
+        ([f"{v:.9g}" for v in np.random.default_rng(0).normal(size=40).astype(np.float32)], True),
+        (["1e-10", "0.15749316", "-3.4028235e+38"], True),
+        (["0.1", "0.25", "-1.5", "0.3333333"], False),
+        ([f"{v:.7f}" for v in np.random.default_rng(0).normal(size=40)], False),
+        ([f"{v:.8f}" for v in np.random.default_rng(0).normal(size=40)], False),
+        (["0.15749316", "0.12345678901"], False),
+    ],
+    ids=["shortest", "nine", "few", "by hand", "7 decimals", "8 decimals", "longer"],
+)
+def test_the_names_of_float32s_count_as_float32(texts: list[str], single: bool) -> None:
+    """Whoever writes the shortest name that is unique (NumPy, Rust, JavaScript) has float32s."""
+    document = piped(f'{{"h": [{", ".join(texts)}]}}'.encode())
+    assert document.dtypes == ({"h": np.dtype(np.float32)} if single else {})
+
+
 def test_a_float32_in_full_counts_as_float32() -> None:
     single = np.float32(0.1)
     assert "h" in piped(f'{{"h": [{float(single)!r}]}}').dtypes
