@@ -18,11 +18,21 @@ Array = np.ndarray[Any, Any]
 FORMS = ("float32", "float64", "8 digits", "4 digits")
 
 
-def ask(row: Row, folder: Path, form: str = "float32", seed: int = 0) -> Explanation:
+SIZES = ((7, 3, 4, 3), (6, 2, 3, 5), (9, 4, 5, 4))  # T, B, I, H
+LARGE = (60, 4, 40, 128)
+
+
+def ask(
+    row: Row,
+    folder: Path,
+    form: str = "float32",
+    seed: int = 0,
+    size: tuple[int, int, int, int] | None = None,
+) -> Explanation:
     """The explanation of a net with the row's mistake; sizes are uneven and vary with the seed."""
     options = row.options
     rng = np.random.default_rng([seed, zlib.crc32(row.name.encode())])
-    T, B, I, H = ((7, 3, 4, 3), (6, 2, 3, 5), (9, 4, 5, 4))[seed % 3]
+    T, B, I, H = size or SIZES[seed % 3]
     if options.get("square"):
         I = H
     if options.get("rows"):
