@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,13 @@ WAVERING = 0.25  # of a unit: what an operation may be off before it is rounded
 
 def rounder(name: str, seed: int = 0) -> Rounded:
     """Rounds to a format; with a seed, after a nudge that another order of operations may give."""
-    rng = np.random.default_rng(seed)
+    if not seed:
+        return partial(to_format, name=name)
+    rng = np.random.default_rng(seed)  # its import takes 10 ms
 
     def rounded(array: Array) -> Array:
-        if seed:
-            nudge = rng.uniform(-WAVERING, WAVERING, array.shape)
-            array = array + nudge * spacing(array, name)
-        return to_format(array, name)
+        nudge = rng.uniform(-WAVERING, WAVERING, array.shape)
+        return to_format(array + nudge * spacing(array, name), name)
 
     return rounded
 
