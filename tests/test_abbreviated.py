@@ -68,6 +68,7 @@ def test_a_factor_holds_for_what_is_there() -> None:
     assert found.arrays["h"].total == 144
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", sorted(GIVEN))
 def test_it_is_explained(name: str) -> None:
     weights, told = net(name)
@@ -83,6 +84,7 @@ def test_it_is_explained(name: str) -> None:
         assert found.found
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", sorted(PLACES))
 def test_a_part_is_put_in_its_place(name: str) -> None:
     weights, told = net(name)

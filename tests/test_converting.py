@@ -109,6 +109,7 @@ def with_axes_of(model: Any, source: Any) -> Any:
     )
 
 
+@pytest.mark.wide
 def test_every_case_goes_somewhere(tmp_path: Path) -> None:
     """A case that a row was recorded for can be written in that row."""
     for case in CASES:

@@ -261,9 +261,8 @@ def test_weights_alone_ask_for_inputs_and_files_without_steps_are_told(lstm: Lst
     assert "no h, c or gates of steps" in lstm("plot", "end.npz").err
 
 
-@pytest.mark.parametrize(
-    "suffix", ["svg", *(pytest.param(k, marks=pytest.mark.wide) for k in ("png", "pdf"))]
-)
+@pytest.mark.wide
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
 def test_a_figure_is_the_same_each_time(lstm: Lstm, suffix: str) -> None:
     pytest.importorskip("matplotlib")
     for name in ("one", "other"):

@@ -95,18 +95,16 @@ def test_pieces_make_what_a_whole_run_makes(
         np.testing.assert_array_equal(end["h"], whole.arrays["final_h"])
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("format", ["json", "text"])
 @pytest.mark.parametrize(
     ("options", "kind"),
     [
         ("--layout batch", {}),
         ("--layout time --only final_c,c,h --threads 2", {"layers": 2}),
-        pytest.param(
-            "--layout batch --lengths lengths.npy --only f,final_h", {"both": True},
-            marks=pytest.mark.wide,
-        ),
+        ("--layout batch --lengths lengths.npy --only f,final_h", {"both": True}),
     ],
-)  # fmt: skip
+)
 def test_texts_in_pieces_are_those_of_a_whole_run(
     lstm: Lstm,
     tmp_path: Path,

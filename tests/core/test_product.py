@@ -47,16 +47,17 @@ def test_small_products_large_batches_and_other_kernels_stay_whole(
 @pytest.mark.parametrize("rows", [2, 13, 33, 64, 256])
 def test_a_product_in_pieces_is_the_product(rows: int, dtype: str) -> None:
     rng = np.random.default_rng(rows)
-    K = rng.normal(size=(2500, 211)).astype(dtype)
+    length = 2500 if rows == 2 else 500
+    K = rng.normal(size=(length, 211)).astype(dtype)
     operand = rng.normal(size=(211, rows)).astype(dtype)
-    z = np.full((2500, rows), np.nan, dtype)
-    assert piece(K.shape, rows) < 2500
+    z = np.full((length, rows), np.nan, dtype)
+    assert piece(K.shape, rows) < length
     function, out = product(K, z)
     function(operand, out)
     exact = K.astype(np.longdouble).dot(operand.astype(np.longdouble))
     bound: Any = 211 * np.finfo(dtype).eps * (np.abs(K) @ np.abs(operand))
     assert (np.abs(z - exact) <= bound).all()
-    product_of_one(K)(operand[:, 0].copy(), alone := np.empty(2500, dtype))
+    product_of_one(K)(operand[:, 0].copy(), alone := np.empty(length, dtype))
     assert (np.abs(alone - exact[:, 0]) <= bound[:, 0]).all()
 
 

@@ -77,6 +77,7 @@ def test_texts_are_those_of_whole_arrays(
         assert pieces_.getvalue() == whole_.getvalue()
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("format", ["json", "text"])
 def test_a_text_holds_a_piece_in_memory(
     tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch

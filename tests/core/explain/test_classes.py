@@ -116,6 +116,7 @@ def test_a_forget_gate_that_is_shut_is_no_measured_constant(tmp_path: Path) -> N
     assert Asked(tmp_path, rows=2)({"forget_bias": -3.0}).changes[0].sense == ""
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("truth", "like"),
     [
@@ -192,6 +193,7 @@ def test_a_part_is_laid_on_the_run_and_said(
     assert explanation.laid == (f"EXPECTED is taken as {words}" if words else "")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("assumed", ["time", "batch"])
 @pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}])
 @pytest.mark.parametrize("part", [lambda h: h[:, -1], lambda h: h[2], lambda h: h[1, -1]])
@@ -210,6 +212,7 @@ def test_a_part_is_found_under_the_other_layout_too(
     assert f"--layout {right}" in explanation.command
 
 
+@pytest.mark.wide
 def test_few_numbers_of_one_step_are_no_long_search(tmp_path: Path) -> None:
     """So many readings fit what is not NaN that only the likeliest are put in order."""
     asked = Asked(tmp_path, units=6, steps=9)
@@ -218,6 +221,7 @@ def test_few_numbers_of_one_step_are_no_long_search(tmp_path: Path) -> None:
     assert explanation.remarks[0] == "1 number of EXPECTED is NaN or infinite and left out."
 
 
+@pytest.mark.wide
 def test_numbers_that_are_not_there_cost_little(tmp_path: Path) -> None:
     """Backwards a cell takes first the steps that EXPECTED lacks: many readings never run them."""
 
@@ -290,6 +294,7 @@ def test_float64_outputs_of_a_float32_run_agree_as_float32_does(tmp_path: Path) 
     assert any("as float32 does" in remark for remark in explanation.remarks)
 
 
+@pytest.mark.wide
 def test_the_output_of_a_lower_layer_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,7 @@ def test_a_part_that_is_rounded_is_run_again(
     assert explanation.rows[0].setting == said
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_operation_rounded(name: str, tmp_path: Path) -> None:
     net, r = Net(2, 3, 14, 8, 28), rounder(name)
@@ -210,6 +211,7 @@ KINDS = (
 )  # fmt: skip
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("kind", KINDS[::3])
 def test_an_error_of_that_size_alone_is_no_cause(kind: str, tmp_path: Path) -> None:
     net = Net(4, 2, 8, 4, 6)
@@ -264,10 +266,9 @@ def test_most_networks_of_some_size_show_it(name: str, tmp_path: Path) -> None:
 # ---- the grid alone
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(seed, marks=pytest.mark.wide) for seed in (1, 2))]
-)
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_noise_on_the_grid_is_no_cause(seed: int, name: str, tmp_path: Path) -> None:
     net, r = Net(seed, 2, 12, 4, 8), rounder(name)
     noise = np.random.default_rng(seed).normal(0, EPS[name], (2, 12, 8))
@@ -277,6 +278,7 @@ def test_noise_on_the_grid_is_no_cause(seed: int, name: str, tmp_path: Path) -> 
         assert net.ask(raw, tmp_path).verdict == "none", "float16's own precision is half a unit"
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("by", [1.01, 0.99])
 def test_other_inputs_on_the_grid_are_no_cause(by: float, name: str, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def _chunks(net: Net, x: Array, starts: tuple[int, ...], carried: str) -> Array:
     return np.concatenate(parts, axis=1)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("starts", "carried", "said"),
     [
@@ -79,6 +80,7 @@ def _with_the_last(h: Array) -> Array:
     return np.take_along_axis(h, at[:, :, None], axis=1)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("padded", "options"),
     [
@@ -122,6 +124,7 @@ def test_what_stands_past_a_length_is_assumed_as_lengths_have_it(tmp_path: Path)
     assert (change.setting, change.assumed, change.found) == ("masked_output", "zero", "repeat")
 
 
+@pytest.mark.wide
 def test_lengths_are_those_of_the_layout_that_is_proved(tmp_path: Path) -> None:
     net, x, h = _net()
     lengths = np.array([9, 6, 4])  # sorted, so that the other layout has rows that end in zeros too
@@ -130,6 +133,7 @@ def test_lengths_are_those_of_the_layout_that_is_proved(tmp_path: Path) -> None:
     assert "with --lengths 9,6,4 all 135 values agree (--layout time)." in remark
 
 
+@pytest.mark.wide
 def test_padding_is_named_where_a_setting_is_wrong_too(tmp_path: Path) -> None:
     net, x, _ = _net()
     h = outputs(net, x, {"forget_bias": 2.5})["h"]

@@ -175,11 +175,13 @@ def test_a_wrong_merge(assumed: str, truth: Truth, tmp_path: Path) -> None:
     assert options.endswith(f"--merge {truth['merge']}")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("assumed", "truth"), PAIRS[:: len(BESIDE) + 1], ids=name_of)
 def test_a_wrong_merge_beside_another_mistake(assumed: str, truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth)).check(truth, merge=assumed)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("assumed", "truth"), BOTH_AND_ONE[::4], ids=name_of)
 def test_a_mistake_of_both_and_one_of_one(assumed: str, truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth)).check(truth, merge=assumed)
@@ -216,9 +218,10 @@ def test_only_the_top_of_two_layers(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("bias", "deep"),
-    [(1.0, True), (1.0, False), (0.0, False), pytest.param(0.0, True, marks=pytest.mark.wide)],
+    [(1.0, True), (1.0, False), (0.0, False), (0.0, True)],
 )
 def test_the_last_c_of_every_cell(bias: float, deep: bool, tmp_path: Path) -> None:
     """PyTorch's c_n, (cells, B, H)."""
@@ -245,6 +248,7 @@ def test_every_c_of_the_last_of_two_layers(tmp_path: Path) -> None:
     assert found(explanation) == {"array": "c"}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("deep", [True, False])
 @pytest.mark.parametrize("row", [0, 2])
 def test_the_last_step_of_one_row(row: int, deep: bool, tmp_path: Path) -> None:
@@ -282,8 +286,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "PATIENCE", 0.1)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("wrong", [{"forget_bias": 0.3}, {"layer0.gates": "gofi"}], ids=name_of)
-@pytest.mark.parametrize("deep", [True, pytest.param(False, marks=pytest.mark.wide)])
+@pytest.mark.parametrize("deep", [True, False])
 @pytest.mark.usefixtures("impatient")
 def test_a_part_of_the_net_beside_a_mistake(wrong: Truth, deep: bool, tmp_path: Path) -> None:
     """The output of the lower layer, or of the forward direction."""
@@ -306,7 +311,8 @@ def test_a_part_of_the_net_under_a_layout(deep: bool, assumed: str, tmp_path: Pa
     assert found(explanation) == {"array": "layer0.h", **layout}
 
 
-@pytest.mark.parametrize("deep", [pytest.param(True, marks=pytest.mark.wide), False])
+@pytest.mark.wide
+@pytest.mark.parametrize("deep", [True, False])
 @pytest.mark.usefixtures("impatient")
 def test_no_part_of_the_net_gives_anything(deep: bool, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, "part", deep=deep)
@@ -317,7 +323,8 @@ def test_no_part_of_the_net_gives_anything(deep: bool, tmp_path: Path) -> None:
     assert asked.explain(np.zeros_like(part)).verdict == "none"
 
 
-@pytest.mark.parametrize("cell", [1, pytest.param(0, marks=pytest.mark.wide)])
+@pytest.mark.wide
+@pytest.mark.parametrize("cell", [1, 0])
 def test_no_bound_makes_a_direction_vanish(cell: int, tmp_path: Path) -> None:
     """Half of what one direction gives is its average with nothing."""
     asked = Asked(tmp_path, 0, "vanishing")
