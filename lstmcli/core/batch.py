@@ -22,10 +22,11 @@ Array = npt.NDArray[Any]
 State = tuple[Array, Array]  # h (R, P), c (R, H)
 Meter = Callable[[int], None]  # is told how many rows x steps of one cell were done
 
-# The work of a block's step, as `step_work` counts it. Measured on two Zen 5 cores, of which one
-# had other things to do now and then: from ENOUGH two threads took 0.5 to 0.7 of the time of one,
-# below it 0.6 to 2, and below LITTLE always more than one.
+# The work of a block's step, as `step_work` counts it. Measured on two Zen 5 and two Xeon cores, of
+# which one had other things to do now and then: from WORTH two threads took 0.5 to 0.95 of the time
+# of one, below LITTLE always more than one. Of large batches a block has ENOUGH.
 ENOUGH = 1.5e7
+WORTH = 1e7
 LITTLE = 3e6
 
 PAYS_FROM = 12  # steps from which two more products are little beside the run
@@ -54,9 +55,7 @@ def row_blocks(rows: int, cell: Cell) -> list[slice]:
 
 def worth_threads(rows: int, model: Model) -> bool:
     """Whether every block of every cell has enough work a step for threads to be quicker."""
-    return all(
-        row_blocks(rows, cell)[0].stop * step_work(cell) >= ENOUGH for _, cell in model.cells
-    )
+    return all(row_blocks(rows, cell)[0].stop * step_work(cell) >= WORTH for _, cell in model.cells)
 
 
 def step_work(cell: Cell) -> int:

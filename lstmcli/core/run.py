@@ -18,6 +18,7 @@ from lstmcli.core.batch import (
     blocks_within,
     row_blocks,
     row_chunks,
+    worth_threads,
 )
 from lstmcli.core.blas import one_thread
 from lstmcli.core.conventions import Convention
@@ -75,7 +76,7 @@ def run(
     executor
         any `concurrent.futures.Executor`: of threads, processes or a cluster. Blocks of rows are
         handed to it. They follow from the shapes alone, so results do not depend on it, bit for
-        bit.
+        bit. Threads are left alone where blocks are so small that they would only be slower.
     meter
         is told how many rows x steps of a cell were done: every few steps, by the threads that do
         them, or as each block of rows comes back from the processes of an executor.
@@ -97,7 +98,7 @@ def run(
     states = split_state(initial_state or {}, model, rows)
     here = executor is None or shares_memory(executor)
     work = Work(model, rows, keep, mask is not None, meter=meter if here else None)
-    if executor is None:
+    if executor is None or (here and not worth_threads(rows, model)):
         return trace_of(model, work(slice(0, rows), major, states, valid), layout)
     chunks, whole = row_chunks(rows, model), Whole(rows)
     shares = zip(*(share(c, major, states, valid) for c in chunks), strict=True)

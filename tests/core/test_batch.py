@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.core import blas
+from lstmcli.core import batch, blas
 from lstmcli.core.batch import Runner, row_blocks, row_chunks, worth_threads
 from lstmcli.core.loop import Packed
 from lstmcli.core.model import Cell, Model, Trace
@@ -25,6 +25,12 @@ from lstmcli.core.workers import workers
 from tests.core.judge import model_of, random_net
 
 TOP = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def any_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads are used for blocks of any size."""
+    monkeypatch.setattr(batch, "WORTH", 0)
 
 
 def network(rng: np.random.Generator, inputs: int, H: int, **how: Any) -> Model:
@@ -47,6 +53,7 @@ def equal(one: Trace, other: Trace) -> None:
         assert array.dtype == other.members()[name].dtype
 
 
+@pytest.mark.usefixtures("any_threads")
 @pytest.mark.parametrize("merge", ["concat", "stack", "sum"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_a_network_in_threads(merge: str, threads: int) -> None:
@@ -91,6 +98,7 @@ def test_other_processes_give_the_same_bits() -> None:
         equal(run(model, x, layout="time", initial_state=state, executor=pool), alone)
 
 
+@pytest.mark.usefixtures("any_threads")
 def test_a_state_that_is_reset_is_never_cut() -> None:
     rng = np.random.default_rng(6)
     model, x = model_of(random_net(rng, 9, 66), state="reset"), rng.normal(size=(131, 11, 9))
@@ -137,12 +145,32 @@ def test_threads_are_worth_it_only_where_every_block_has_enough_to_do() -> None:
     assert not worth_threads(512, Model((*small.layers, *large.layers), small.tensors))
 
 
+def test_small_blocks_are_not_handed_to_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    model, x = model_of(random_net(rng, 5, 66, np.float32)), rng.normal(size=(131, 3, 5))
+    with ThreadPoolExecutor(2) as pool:
+        handed, own = list[Any](), pool.map
+
+        def heard(*given: Any) -> Any:
+            handed.append(given)
+            return own(*given)
+
+        monkeypatch.setattr(pool, "map", heard)
+        alone = run(model, x, executor=pool)
+        assert not handed
+        monkeypatch.setattr(batch, "WORTH", 0)
+        equal(run(model, x, executor=pool), alone)
+        assert handed
+
+
 KERNELS = ("Haswell", "Sandybridge", "SkylakeX", "Zen")
 EVERYWHERE = """
 import numpy as np
 from concurrent.futures import ThreadPoolExecutor
+from lstmcli.core import batch
 from lstmcli.core.run import run
 from tests.core.judge import model_of, random_net
+batch.WORTH = 0
 for dtype in (np.float32, np.float64):
     for B, I, H in [(1, 4, 3), (2, 30, 200), (17, 5, 9), (33, 9, 130), (100, 20, 64), (600, 3, 40)]:
         rng = np.random.default_rng(B)

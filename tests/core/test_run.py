@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lstmcli.core import batch
 from lstmcli.core.batch import row_blocks
 from lstmcli.core.run import NAMES, run
 from lstmcli.errors import UserError
@@ -151,7 +152,8 @@ def test_h_does_not_depend_on_what_is_kept(
 
 
 @pytest.mark.parametrize(("B", "H"), [(33, 6), (70, 64), (131, 66), (300, 40)])
-def test_an_executor_changes_nothing(B: int, H: int) -> None:
+def test_an_executor_changes_nothing(B: int, H: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "WORTH", 0)  # else threads are used for large blocks only
     rng = np.random.default_rng(B)
     model, x = model_of(random_net(rng, 9, H, np.float32)), rng.normal(size=(B, 11, 9))
     alone = run(model, x)
