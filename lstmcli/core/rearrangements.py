@@ -203,7 +203,7 @@ def _candidates(pair: Pair, moved: Array) -> Mask:
     )
     shape = moved.size, moved.size
     possible = np.ones(shape, bool)
-    for row in np.unique(np.linspace(0, len(a.values) - 1, _SAMPLED_ROWS).astype(int)):
+    for row in sorted(set(np.linspace(0, len(a.values) - 1, _SAMPLED_ROWS).astype(int).tolist())):
         across, down = partial(_spread, row, shape), partial(_spread, (row, ..., None), shape)
         possible &= pair.tolerance.agree(a.moved(across), b.moved(down))
     return possible
