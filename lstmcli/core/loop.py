@@ -98,7 +98,7 @@ class Loop:
 
         # V: the operand [x; h; 1] of each step, (S + 1, N, R); step k writes its h into slot k + 1
         self._V = room((S + 1, N, R), cell.dtype)
-        self._V[:, :-1], self._V[:, -1] = 0, 1
+        self._V[:, -1] = 1
         self._x, self._h = self._V[:, :I], self._V[:, I : I + P]  # (S + 1, I, R), (S + 1, P, R)
         self._z = room((4 * H, R), cell.dtype)
         self._cg = room((S + 1 if lone else 1, 2 * H * R), cell.dtype)  # c, and beside it g
