@@ -12,6 +12,8 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.files import HEAD, MOST_TEXT, STDIN, decode, drained
 
+NUMBERS = {float, int}  # and no bool, which numpy would take for one
+
 
 class LineReader:
     """The lines of a stream; tells whether the next one would have to be waited for.
@@ -135,17 +137,33 @@ class StepStream:
     format = "jsonl"
 
     def __init__(self, lines: LineReader, source: str = STDIN) -> None:
+        import json
+
+        from lstmcli.formats.documents import quicker
+
         self.source = source
         self._lines = lines
         self._shape: tuple[int, ...] | None = None
+        self._loads = quick.loads if (quick := quicker()) else json.loads
 
     def __iter__(self) -> Iterator[np.ndarray]:
         while (line := self._lines.next()) is not None:
-            yield self._step(line)
+            plain = self._plain(line)
+            yield self._step(line) if plain is None else plain
 
     def waiting(self) -> bool:
         """Whether a further step is here already; if not, now is the time to flush."""
         return self._lines.waiting()
+
+    def _plain(self, line: bytes) -> np.ndarray | None:
+        """A bare list of as many numbers as the line before; None for any other, to be told of."""
+        try:
+            values = self._loads(line)
+            if type(values) is not list or (len(values),) != self._shape:
+                return None
+            return np.array(values, np.float64) if set(map(type, values)) <= NUMBERS else None
+        except (ValueError, RecursionError, OverflowError):
+            return None
 
     def _step(self, line: bytes) -> np.ndarray:
         from lstmcli.formats.lines import INPUTS, parse_line, step_array
