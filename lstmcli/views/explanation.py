@@ -94,7 +94,7 @@ def details(e: Explanation, expected: str) -> list[str]:
 
 
 def _agreeing(v: Verdict) -> str:
-    if v.total - v.agreeing <= max(3, v.total // 20) and v.agreeing:
+    if v.nearly:
         wrong = v.total - v.agreeing
         return f"all but {wrong} of {v.total} values agree: a wrong number, not a convention"
     return f"{v.agreeing} of {v.total} values agree"

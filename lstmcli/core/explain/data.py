@@ -19,7 +19,8 @@ from lstmcli.core.tolerance import Numbers
 
 Array = npt.NDArray[Any]
 
-_LAST = "EXPECTED is taken as the last step"
+_TAKEN = "EXPECTED is taken as "
+_LAST = f"{_TAKEN}the last step"
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +139,9 @@ def _ways(
         yield from _sequences(name, flat, lead, T, B, layout, shape)
         yield from last[1:]  # as many as rows
     yield from finals
+    if kind == SEQUENCE and "." not in name and lead == [B] and len(shape) == 2 and T > 1:
+        at_once = flat.reshape(2, 1, B, width)
+        yield Expected({name: _spread(at_once, T, B, 0)}, {}, _first(1, B, T, B))
 
 
 def _sequences(
@@ -147,10 +151,14 @@ def _sequences(
     if len(lead) == 2:
         turned = flat.swapaxes(1, 2)
         ways = [turned, flat] if layout == "batch" else [flat, turned]
-        for way in ways if lead[0] != lead[1] else ways[:1]:
+        for way in ways:
             steps, rows = way.shape[1:3]
+            words = _first(steps, rows, T, B)
+            if lead[0] == lead[1] and way is ways[1]:  # nothing in its shape says so
+                axes = "time, batch" if way is flat else "batch, time"
+                words = f"EXPECTED is taken as ({axes}, units)" + words.replace(_TAKEN, ": ")
             if steps <= T and rows <= B:
-                yield Expected({name: _spread(way, T, B, 0)}, {}, _first(steps, rows, T, B))
+                yield Expected({name: _spread(way, T, B, 0)}, {}, words)
         return
     n = lead[0] if lead else 1
     # which axis the one that is left is: a 3-D array still says it by its place
@@ -218,7 +226,7 @@ def _first(steps: int, rows: int, T: int, B: int, row: int = 0) -> str:
         parts.append(f"the first {steps} of {T} steps" if steps > 1 else f"step 0 of {T}")
     if rows < B:
         parts.append(f"row {row} of {B}" if rows == 1 else f"{rows} of {B} rows")
-    return "EXPECTED is taken as " + ", ".join(parts) if parts else ""
+    return _TAKEN + ", ".join(parts) if parts else ""
 
 
 @dataclass(frozen=True, eq=False)

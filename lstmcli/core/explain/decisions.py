@@ -40,12 +40,12 @@ def clues(verdict: Verdict) -> list[str]:
         )
     right = [n for n, agrees in enumerate(verdict.rows) if agrees]
     wrong = [n for n, agrees in enumerate(verdict.rows) if agrees is False]
-    if right and wrong:
+    if right and wrong and not verdict.nearly:
         agree = "agrees" if len(right) == 1 else "agree"
         do = "does" if len(wrong) == 1 else "do"
-        found.append(
-            f"{_rows(right)} {agree}, {_rows(wrong)} {do} not: is a state carried from row to row?"
-        )
+        carried = "is a state carried from row to row?"  # which the first row does not see
+        why = carried if 0 in right else "are the rows in another order?"
+        found.append(f"{_rows(right)} {agree}, {_rows(wrong)} {do} not: {why}")
     return found
 
 
@@ -81,7 +81,7 @@ def decide(
         wishes.append("a second step")
     if {"layout", "state"} & settings and facts.rows == 1 and equivalent:
         wishes.append("a second row in the batch")
-    if facts.units == 1 and settings & {"interleaved", "transposed"}:
+    if facts.units == 1 and settings & {"interleaved", "transposed"} and proven:
         wishes.append("two units")
     if facts.final:
         wishes.append("all steps of h instead of the last")

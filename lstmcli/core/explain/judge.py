@@ -33,6 +33,7 @@ OTHERS = 4.0  # times our own rounding that others may have, who add up in anoth
 CHAOTIC = 1e3  # times the usual rounding
 SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
 SMALL = 1e-2  # a difference that rounding may make without chaos
+FEW, A_FEW = 3, 0.05  # numbers, or a share of all, that may be wrong by themselves
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
 
@@ -100,6 +101,11 @@ class Verdict:
     def fits(self) -> bool:
         """Whether every known number of EXPECTED is met."""
         return self.worst <= 1
+
+    @property
+    def nearly(self) -> bool:
+        """Whether all but a few numbers agree: they are wrong then, and not a convention."""
+        return 0 < self.agreeing >= self.total - max(FEW, int(self.total * A_FEW))
 
 
 NEVER = Verdict(np.inf, np.inf, np.inf, 0, 0, None)

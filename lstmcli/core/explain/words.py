@@ -43,7 +43,7 @@ _IN_WORDS: Mapping[tuple[str, Any], str] = {
     ("bias", "recurrent_twice"): "b_hh twice",
     ("go_backwards", True): "yes",
     ("go_backwards", False): "no",
-    ("coupled", "none"): "not coupled",
+    ("coupled", "none"): "independent",
     ("coupled", "f=1-i"): "f = 1 - i",
     ("coupled", "i=1-f"): "i = 1 - f",
     ("peepholes", "old_c"): "o sees the old c",

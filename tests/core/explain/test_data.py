@@ -35,6 +35,24 @@ def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one() -> Non
     assert "steps" in placed(WHOLE[: B - 1, 0])[0].words
 
 
+def test_a_line_for_each_row_may_be_a_first_step() -> None:
+    *_, last = placed(WHOLE[0])
+    assert last.words == "EXPECTED is taken as step 0 of 7"
+    np.testing.assert_array_equal(last.sequences["h"].values[0], WHOLE[0])
+    assert np.isnan(last.sequences["h"].values[1:]).all()
+
+
+def test_axes_of_one_length_may_be_either() -> None:
+    square = np.arange(4.0 * 4 * H).reshape(4, 4, H) + 1
+    widths = {"h": H, "final_h": H}
+    for layout, axes in (("batch", "time, batch"), ("time", "batch, time")):
+        first, second = placements({"h": Numbers(square)}, widths, 4, 4, layout, None)
+        np.testing.assert_array_equal(
+            first.sequences["h"].values.swapaxes(0, 1), second.sequences["h"].values
+        )
+        assert (first.words, second.words) == ("", f"EXPECTED is taken as ({axes}, units)")
+
+
 def test_a_row_may_be_any_row() -> None:
     found = placed(WHOLE[:, 1])
     assert [one.row for one in found[:3]] == [0, 1, 2]
