@@ -22,6 +22,7 @@ from lstmcli.core.settings import option_words
 from lstmcli.core.sides import Side
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.formats import StepStream
+from lstmcli.formats.files import STDIN
 from lstmcli.jobs import NOTHING, Beside, Job, load_job, read_state
 from lstmcli.loading import Named, checked, only_one_stdin, read_named, reader
 
@@ -139,19 +140,27 @@ def _explained(
     if explanation.verdict != "none":
         return replace(explanation, command=command)
     several = len(job.model.cells) > 1
-    return replace(explanation, next=_next(explanation, words, side.name, settings, several))
+    against = side.name if side.name != STDIN and _lies_as(side, question.x) else None
+    return replace(explanation, next=_next(explanation, words, against, settings, several))
+
+
+def _lies_as(side: Side, inputs: Array) -> bool:
+    """Whether arrays of EXPECTED have the steps and rows of the run, in its axes."""
+    axes = [n for n in inputs.shape[:-1] if n > 1]
+    return all([n for n in a.shape[:-1] if n > 1] == axes for a in side.arrays.values())
 
 
 def _next(
     explanation: Explanation,
     words: Sequence[str],
-    expected: str,
+    against: str | None,
     settings: Mapping[str, Any],
     several: bool,
 ) -> str:
     """The command that shows, term by term, where the run as read leaves EXPECTED.
 
-    Where ``several`` cells are merged in it, none of them is known to be the wrong one.
+    ``against`` is EXPECTED where `derive` can put its numbers beside. Where ``several`` cells are
+    merged in it, none of them is known to be the wrong one.
     """
     first = explanation.measured and explanation.measured.first
     prefix = ArrayName.of(first.array).prefix if first else ""
@@ -160,7 +169,7 @@ def _next(
     place = ["--step", "-1" if first.step is None else str(first.step), "--unit", str(first.unit)]
     place += ["--batch", str(first.row)] if first.row else []
     place += ["--cell", prefix] if prefix else []
-    place += [] if first.step is None or expected == "-" else ["--against", expected]
+    place += [] if first.step is None or against is None else ["--against", against]
     return shlex.join(["lstm", "derive", *words, *option_words(settings), *place])
 
 

@@ -49,6 +49,29 @@ def test_no_cause_is_status_1(lstm: Lstm, tmp_path: Path) -> None:
     assert lstm(*last[2:]).status == 1, "the numbers differ, and are shown"
 
 
+@pytest.mark.parametrize("shape", [(7, 3), (2, 3), (1, 1, 3)], ids=str)
+@pytest.mark.parametrize("piped", [True, False])
+def test_what_is_to_be_typed_next_can_be(
+    shape: tuple[int, ...], piped: bool, lstm: Lstm, tmp_path: Path
+) -> None:
+    """EXPECTED is put beside where `derive` can lay it there: whole, and from a file."""
+    np.save(tmp_path / "e.npy", np.random.default_rng(0).normal(size=shape) * 0.2)
+    stdin = (tmp_path / "e.npy").read_bytes()
+    done = lstm("explain", *FILES, "-" if piped else "e.npy", stdin=stdin)
+    last = shlex.split(done.out.partition("\nnext ")[2])
+    assert ("--against" in last) == (shape == (7, 3) and not piped)
+    assert lstm(*last[1:]).status == ("--against" in last)
+
+
+def test_inputs_that_are_no_numbers_are_said(lstm: Lstm, tmp_path: Path) -> None:
+    x = np.load(FILES[1])
+    x[..., 3, 1] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    done = lstm("explain", FILES[0], "x.npy", SAMPLE / "numpy.txt")
+    assert done.status == 1
+    assert "In x.npy 1 number is NaN or infinite" in done.out
+
+
 def test_too_few_numbers_are_status_1(lstm: Lstm, tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", kernel=np.array([[0.3, -0.8, 0.5, 0.9], [0.2, 0.4, -0.7, 0.6]]),
              bias=np.array([0.1, 0.2, 0.3, 0.4]))  # fmt: skip

@@ -45,6 +45,8 @@ def _in_words(question: Question, told: bool, progress: Progress) -> Explanation
     explanation = _explained(prepared, progress)
     if explanation.verdict == "none" and not prepared.all_zero:
         explanation = _with_hints(explanation, prepared)
+    if remark := _no_numbers(prepared):
+        explanation = replace(explanation, remarks=(remark, *explanation.remarks))
     if count := prepared.not_finite:
         numbers = "number of EXPECTED is" if count == 1 else "numbers of EXPECTED are"
         remark = f"{count} {numbers} NaN or infinite and left out."
@@ -56,6 +58,18 @@ def _in_words(question: Question, told: bool, progress: Progress) -> Explanation
     if remark := left_out(question, told):
         explanation = replace(explanation, remarks=(remark, *explanation.remarks))
     return explanation
+
+
+def _no_numbers(prepared: Prepared) -> str:
+    """What to say where the inputs or the weights hold NaN: no run gives numbers then."""
+    question = prepared.question
+    cells = [cell for _, cell in prepared.model.cells]
+    weights = [a for c in cells for a in (c.kernel, c.recurrent_kernel, c.bias)]
+    for name, arrays in ((question.inputs, [question.x]), ("the weights", weights)):
+        if count := sum(int((~np.isfinite(array)).sum()) for array in arrays):
+            some = "1 number is" if count == 1 else f"{count} numbers are"
+            return f"In {name} {some} NaN or infinite: no run makes others of them."
+    return ""
 
 
 def _exchanged_axes(question: Question) -> str:
