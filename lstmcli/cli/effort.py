@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstmcli import saving
 from lstmcli.core.batch import row_chunks, seconds, worth_threads
@@ -15,6 +15,9 @@ from lstmcli.core.workers import cores, workers
 from lstmcli.errors import UserError
 from lstmcli.formats import StepStream
 from lstmcli.jobs import Job
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 WORTH_THREADS = 0.1  # seconds of work; a pool takes 15 ms to have
 PATIENCE = 1.0  # seconds without a bar
@@ -85,7 +88,22 @@ def _cluster(address: str) -> Iterator[Any]:
 
     with client, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # blocks of inputs are large for Dask's taste, and meant
-        yield client.get_executor()
+        yield _of_client(client)
+
+
+def _of_client(client: Any) -> Executor:
+    """A Dask client as an executor, with Dask's own futures.
+
+    Those of its `get_executor` take a result for an error where the worker that has it dies while
+    the result is under way (distributed 2026.8.0, `cfexecutor._cascade_future`).
+    """
+    from concurrent.futures import Executor
+
+    class Cluster(Executor):
+        def submit(self, function: Any, /, *given: Any, **named: Any) -> Any:
+            return client.submit(function, *given, pure=False, **named)
+
+    return Cluster()
 
 
 class Left(Exception):
