@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.comparing import Result, read_side, side_of
-from lstmcli.core.alignment import ArrayName
+from lstmcli.core.alignment import SEQUENCE, ArrayName
 from lstmcli.core.explain.answer import explain as explain_question
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
@@ -145,9 +145,10 @@ def _explained(
 
 
 def _lies_as(side: Side, inputs: Array) -> bool:
-    """Whether arrays of EXPECTED have the steps and rows of the run, in its axes."""
+    """Whether the sequences of EXPECTED have the steps and rows of the run, in its axes."""
     axes = [n for n in inputs.shape[:-1] if n > 1]
-    return all([n for n in a.shape[:-1] if n > 1] == axes for a in side.arrays.values())
+    held = [a for n, a in side.arrays.items() if ArrayName.of(n or "h").kind == SEQUENCE]
+    return all([n for n in a.shape[:-1] if n > 1] == axes for a in held)
 
 
 def _next(
