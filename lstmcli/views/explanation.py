@@ -214,6 +214,8 @@ def _same(e: Explanation) -> str:
             return f"any forget bias that holds the gate there, {end} {shut[0].found:+.10g} too"
         if e.unseen and any(change.setting == "dtype" for change in e.changes):
             return "no other reading of as few changes"
+        if e.verdict == "unproven":
+            return "no other reading of as few changes, of those tried"
         return "nothing else: these data single it out"
     listed = [unbroken(wording(c)) for c in e.equivalent[:MOST_LISTED]]
     more = len(e.equivalent) - len(listed)

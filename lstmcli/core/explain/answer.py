@@ -10,16 +10,14 @@ from lstmcli.core.alignment import SEQUENCE, ArrayName
 from lstmcli.core.blas import one_thread
 from lstmcli.core.explain import decisions, words
 from lstmcli.core.explain.abbreviated import in_shape, left_out
+from lstmcli.core.explain.places import searched
 from lstmcli.core.explain.question import Prepared, Question, prepare
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.runs import how_run
-from lstmcli.core.explain.search import LEVELS, Progress, quiet
+from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.several import explain_network
 from lstmcli.core.explain.solver import Solver
 from lstmcli.errors import UserError
-
-MOST_PLACES = 8  # in which EXPECTED is searched for, of all in which it can lie
-NEARER = 3.0  # times: then a place is likelier than one that is met more often
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
@@ -107,41 +105,8 @@ def _explained(prepared: Prepared, progress: Progress) -> Explanation:
         raise UserError(prepared.no_place())
     solvers = [Solver(prepared, case, base=prepared.base(case)) for case in cases]
     for solver in solvers:
-        for allowance in prepared.allowances:
-            verdict = solver.judge((), allowance)
-            if verdict.fits:
-                return solver.agrees(verdict, allowance)
+        if not solver.base and (agreed := solver.agreeing()):
+            return agreed
     if prepared.all_zero:
         return solvers[0].nothing_to_tell()
-    return _searched(solvers, progress)
-
-
-def _searched(solvers: list[Solver], progress: Progress) -> Explanation:
-    """The first placement of EXPECTED that a reading fits; else the one that comes nearest."""
-    nearest = solvers
-    if len(solvers) > 1:
-        nearest = sorted(solvers, key=lambda solver: solver.closest)
-        for solver in nearest[:MOST_PLACES]:
-            if (explanation := solver.solve(progress, levels=1)) is not None:
-                return explanation
-    for solver, levels in _worth(nearest, solvers):
-        if (explanation := solver.solve(progress, levels)) is not None:
-            return explanation
-    first = solvers[0]  # the last h of all rows is told from some steps of one by its shape
-    return (nearest[0] if first.expected.sequences or not first.tried else first).none()
-
-
-def _worth(nearest: list[Solver], likeliest: list[Solver]) -> list[tuple[Solver, int]]:
-    """The places that are searched for several changes, and for how many at once.
-
-    Last states take long, so only one such place is: the likeliest, or one that is much nearer.
-    """
-    quick = [solver for solver in nearest if solver.quick]
-    late = [solver for solver in nearest if not solver.quick]
-    if len(late) > 1:
-        first = next(solver for solver in likeliest if not solver.quick)
-        late = [late[0] if late[0].closest * NEARER < first.closest else first]
-    last = [(solver, LEVELS) for solver in late]
-    if not nearest[0].quick:
-        return last + [(solver, 2) for solver in quick[:1]]
-    return [(quick[0], LEVELS), *((solver, 2) for solver in quick[1:2]), *last]
+    return searched(solvers, progress)

@@ -107,6 +107,7 @@ class Bench:
         cell = decoder({})
         first = next(iter(layouts.values()))
         held = (*first.expected.sequences, *first.expected.finals)
+        self.needs = first.expected.needs
         self.names = tuple(dict.fromkeys(name.removeprefix("final_") for name in held))
         idle = (*without, *self._idle(cell, first), *_idle_in_decoding(decoder, cell, how))
         barred = [] if cell.outputs == cell.units else [Change("initial_state", "swapped")]

@@ -39,6 +39,7 @@ class Expected:
     finals: Mapping[str, Known]
     words: str = ""  # how it was laid on the run, where that is not plain
     row: int | None = None  # the row of the batch it is, if it is one of several
+    needs: tuple[str, ...] = ()  # settings without which another place says just the same
 
     def all(self) -> Iterator[tuple[str, Known]]:
         """Every array with its name; last states are ``final_h``, ``final_c``."""
@@ -105,7 +106,8 @@ def _together(a: Expected, b: Expected) -> Expected | None:
     if last and a.sequences and a.words != b.words:
         return None
     words = a.words if a.words == b.words or not b.words else b.words
-    return Expected({**a.sequences, **b.sequences}, {**a.finals, **b.finals}, words, b.row)
+    needs = b.needs if a.needs == b.needs or not a.numbers else ()
+    return Expected({**a.sequences, **b.sequences}, {**a.finals, **b.finals}, words, b.row, needs)
 
 
 def _ways(
@@ -133,12 +135,15 @@ def _ways(
         finals = []
     if kind == SEQUENCE:
         last: list[Expected] = []
-        if "." in name and name.endswith(".h") and len(shape) < 3:
+        if ("." not in name or name.endswith(".h")) and len(shape) < 3:
             last = list(_last_step(name, flat, T, B))
-        yield from last[:1]
+        first = 1 if "." in name else 0  # of one cell, it is its last state as a rule
+        yield from last[:first]
         yield from _sequences(name, flat, lead, T, B, layout, shape)
-        yield from last[1:]  # as many as rows
-    yield from finals
+        yield from finals
+        yield from last[first:]  # as many as rows
+    else:
+        yield from finals
     if kind == SEQUENCE and "." not in name and lead == [B] and len(shape) == 2 and T > 1:
         at_once = flat.reshape(2, 1, B, width)
         yield Expected({name: _spread(at_once, T, B, 0)}, {}, _first(1, B, T, B))
@@ -165,6 +170,8 @@ def _sequences(
     axis = None
     if len(shape) == 3 and lead:
         axis = "time" if (shape[0] != 1) == (layout != "batch") else "batch"
+        if n > (T if axis == "time" else B):  # it lies otherwise than the inputs
+            axis = "batch" if axis == "time" else "time"
     steps = flat.reshape(2, n, 1, width)
     if n <= T and axis != "batch":
         for row in range(B):
@@ -178,7 +185,11 @@ def _sequences(
 
 
 def _last_step(name: str, flat: Array, T: int, B: int) -> Iterator[Expected]:
-    """The outputs of every row, or of one, at the last step, where a backward cell has begun."""
+    """The outputs of every row, or of one, at the last step, where a backward cell has begun.
+
+    Those of a forward cell are its last state.
+    """
+    needs = ("reverse", "array") if name in ("h", "c") else ()
     width = flat.shape[-1]
     rows = flat.size // (2 * width)
     if T == 1 or rows not in (1, B):
@@ -188,7 +199,7 @@ def _last_step(name: str, flat: Array, T: int, B: int) -> Iterator[Expected]:
         whole[:, -1, row : row + rows] = flat.reshape(2, rows, width)
         one = row if rows < B else None
         words = _LAST if one is None else f"{_LAST} of row {row}"
-        yield Expected({name: Known(whole[0], np.nan_to_num(whole[1]))}, {}, words, one)
+        yield Expected({name: Known(whole[0], np.nan_to_num(whole[1]))}, {}, words, one, needs)
 
 
 def _finals(

@@ -67,8 +67,12 @@ def decide(
     unseen: Sequence[str],
     equivalent: Sequence[Sequence[Changed]],
     proven: bool,
+    elsewhere: bool = False,
 ) -> str:
-    """Further data that would tell apart what fits; an empty string if nothing is left open."""
+    """Further data that would tell apart what fits; an empty string if nothing is left open.
+
+    ``elsewhere``: one of those equivalent takes EXPECTED as another part of the run.
+    """
     settings = {*unseen, *(c.setting for changes in equivalent for c in changes)}
     wishes = []
     if not proven:
@@ -81,6 +85,8 @@ def decide(
         wishes.append("a second step")
     if {"layout", "state"} & settings and facts.rows == 1 and equivalent:
         wishes.append("a second row in the batch")
+    if elsewhere and "a second step" not in wishes:
+        wishes.append("all steps and rows of EXPECTED")
     if facts.units == 1 and settings & {"interleaved", "transposed"} and proven:
         wishes.append("two units")
     if facts.final:

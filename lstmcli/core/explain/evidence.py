@@ -116,7 +116,7 @@ def _run(
             constants = Constants(*values[:, part])
             off, given = _stepped(bench, codes[part], constants, view, start, last)
             worst[part] = np.abs(off).max(axis=1, initial=0)
-            rms[part] = np.sqrt((off**2).sum(axis=1) / max(off.shape[1], 1))
+            rms[part] = np.sqrt((off**2).mean(axis=1)) if off.size else FAR  # nothing known yet
             if view is own:
                 spread.append(given)
     return worst, rms, np.concatenate(spread)

@@ -188,7 +188,12 @@ class Prepared:
         taken = "EXPECTED is taken as the last state of each cell"
         states = placements(self.states, widths, T, B, layout, None)
         # likelier than some steps of one row, of which there are as many ways as rows
-        return found[:1] + [replace(one, words=one.words or taken) for one in states] + found[1:]
+        found = found[:1] + [replace(one, words=one.words or taken) for one in states] + found[1:]
+        how = self.model.convention
+        plain = not (how.reverse or how.flip_output or how.go_backwards)
+        if plain and self.question.lengths is None and self.question.mask is None:
+            return found
+        return [replace(one, needs=()) for one in found]  # the last step is no last state
 
     def _widths(self) -> dict[str, int]:
         """The numbers of each array of a run."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -62,17 +63,8 @@ class Outcome:
     depth: int = LEVELS  # changes at once that were tried
 
 
-def search(
-    bench: Bench,
-    judge: Judge,
-    allowances: Sequence[Allowance],
-    progress: Progress = quiet,
-    levels: int = LEVELS,
-    coarse: Iterable[Allowance] = (),
-    backed: Backed = lambda changes, allowance, sure: RERUN,
-    endings: Sequence[Change] = (),
-) -> Outcome:
-    """The readings of a cell with the fewest changes that give EXPECTED.
+class Search:
+    """The readings of a cell with the fewest changes that give EXPECTED, level by level.
 
     ``allowances`` are the tolerance of the data and, after it, a looser one: a reading that meets
     the first wins over one of fewer changes that meets only the second. ``coarse`` are those of
@@ -80,38 +72,66 @@ def search(
     loose a tolerance proves nothing. ``endings`` are
     changes that show only where a row has ended, which the sieve does not look at.
     """
-    sieve = Sieve(bench)
-    looser: list[Answer] = []
-    untried: list[str] = []
-    depth = 0
 
-    def outcome(answers: list[Answer], allowance: Allowance) -> Outcome:
-        untried.extend([PASSED_OVER] * sieve.passed_over)
-        return Outcome(_ranked(answers, bench), sieve.tried, allowance, untried, depth)
+    def __init__(
+        self,
+        bench: Bench,
+        judge: Judge,
+        allowances: Sequence[Allowance],
+        coarse: Iterable[Allowance] = (),
+        backed: Backed = lambda changes, allowance, sure: RERUN,
+        endings: Sequence[Change] = (),
+    ) -> None:
+        self.bench, self.judge, self.allowances = bench, judge, allowances
+        self.coarse, self.backed, self.endings = coarse, backed, endings  # coarse: asked once
+        self._sieve = Sieve(bench)
+        self._looser: list[Answer] = []  # that meet only the last tolerance
+        self._untried: list[str] = []
+        self._asked = self._depth = 0
 
-    for size in range(1, levels + 1):
-        sieve.tick = _ticking(progress, size, levels)
-        sieve.tick(0)
-        if (reason := sieve.left_out(size)) is not None:
-            untried.append(reason)
-        if not sieve.tells(size):
-            break
-        depth = size
-        answers = _judged(bench, judge, sieve.level(size), allowances[-1], endings)
+    @cached_property
+    def scouted(self) -> float:
+        """By how many tolerances any one or two changes miss the first step, constants aside."""
+        return self._sieve.scouted()
+
+    def upto(self, levels: int, progress: Progress = quiet) -> Outcome:
+        """What so many changes at once come to; levels that were asked before are not repeated."""
+        while self._asked < levels:
+            self._asked += 1
+            self._sieve.tick = _ticking(progress, self._asked, levels)
+            self._sieve.tick(0)
+            if (reason := self._sieve.left_out(self._asked)) is not None:
+                self._untried.append(reason)
+            if not self._sieve.tells(self._asked):
+                break
+            self._depth = self._asked
+            if (outcome := self._level(self._asked)) is not None:
+                return outcome
+        return self._outcome(self._looser, self.allowances[-1])
+
+    def _level(self, size: int) -> Outcome | None:
+        """The readings of so many changes that meet the tolerance of the data, if any do."""
+        found = self._sieve.level(size)
+        answers = _judged(self.bench, self.judge, found, self.allowances[-1], self.endings)
         if size == 1:
-            ended = [Answer((e,), judge((e,), allowances[-1])) for e in endings]
+            ended = [Answer((e,), self.judge((e,), self.allowances[-1])) for e in self.endings]
             answers = [*(a for a in ended if a.verdict.fits), *answers]
             answers = [a for a in answers if len(a.changes) == min(len(a.changes) for a in answers)]
-        if len(allowances) == 1 and answers:
-            return outcome(answers, allowances[0])
-        if tight := [a for a in answers if judge(a.changes, allowances[0]).fits]:
-            return outcome(tight, allowances[0])
-        looser = looser or answers
-        if size == BEFORE_ROUNDING and not looser:
-            for allowance in coarse:
-                if answers := rounded(bench, judge, allowance, backed):
-                    return outcome(answers, allowance)
-    return outcome(looser, allowances[-1])
+        if len(self.allowances) == 1 and answers:
+            return self._outcome(answers, self.allowances[0])
+        if tight := [a for a in answers if self.judge(a.changes, self.allowances[0]).fits]:
+            return self._outcome(tight, self.allowances[0])
+        self._looser = self._looser or answers
+        if size == BEFORE_ROUNDING and not self._looser:
+            for allowance in self.coarse:
+                if answers := rounded(self.bench, self.judge, allowance, self.backed):
+                    return self._outcome(answers, allowance)
+        return None
+
+    def _outcome(self, answers: list[Answer], allowance: Allowance) -> Outcome:
+        untried = [*self._untried, *[PASSED_OVER] * self._sieve.passed_over]
+        ranked = _ranked(answers, self.bench)
+        return Outcome(ranked, self._sieve.tried, allowance, untried, self._depth)
 
 
 def _ticking(progress: Progress, size: int, levels: int) -> Callable[[float], None]:

@@ -27,6 +27,7 @@ Array = npt.NDArray[Any]
 
 MANY = 16_000  # readings of a single unit stepped at once
 COMMON = 5.0  # what stands no lower down the list of suspects: such triples are stepped on anyhow
+SCOUTED = 2  # changes by which a place of EXPECTED is tried out
 MOST_BLIND = 2e9  # products of readings before a step is known, half a second or so
 ODD = ("tanh", "identity", "relu")
 """Output activations through which a bound on c brings h nearer to 0."""
@@ -104,6 +105,9 @@ class Sieve:
             parts.append(self.space.joined(visible, hidden))
         sets = np.concatenate(parts)
         codes = self.space.codes(sets)
+        if self.bench.needs:
+            needed = codes[:, [self.space.column(name) for name in self.bench.needs]].any(axis=1)
+            sets, codes = sets[needed], codes[needed]
         if size > 2 and len(codes):
             timely = self._timely(codes)
             sets, codes = sets[timely], codes[timely]
@@ -174,6 +178,37 @@ class Sieve:
         return sets[kept], codes[kept]
 
     # ---- the first step, on a few units
+
+    def scouted(self) -> float:
+        """By how many tolerances the nearest of one or two changes misses the first step.
+
+        Only those without an open constant are looked at. It is infinite where the first step is
+        not known, or does not start from zero.
+        """
+        least = np.inf
+        for size in (1, SCOUTED) if self._dark else ():
+            codes = self._sensible(*self._with_codes(self.space.sets(size, self._visible)))[1]
+            closed = ~np.isnan(np.array(Constants.of(self.space, codes))).any(axis=0)
+            codes = codes[closed]
+            codes = codes[unique_rows(self.bench.keys(codes))]
+            for view, start, which in self.bench.runs(codes):
+                for at in range(0, len(which) if view.first == 0 else 0, CHUNK):
+                    part = codes[which[at : at + CHUNK]]
+                    least = min(least, float(self._first_step(part, view, start).min()))
+        return least
+
+    def _with_codes(self, sets: Array) -> tuple[Array, Array]:
+        return sets, self.space.codes(sets)
+
+    def _first_step(self, codes: Array, view: View, start: Start) -> Array:
+        """(n,) how far off each reading is at the first step, in tolerances."""
+        constants = Constants.of(self.space, codes)
+        batch = self.bench.batch(codes, constants, start, self.bench.sampled())
+        arrays = batch.advance(view.course.x[0])
+        worst = np.zeros(len(codes))
+        for _, given, expected, allowed in self.bench.off(batch, arrays, view, 0, ("f",)):
+            worst = np.fmax(worst, (np.abs(given - expected) / allowed).max(axis=1))
+        return worst
 
     def _pass_first_step(self, codes: Array) -> Array:
         """Which readings (places) agree with the first step as far as it sees."""

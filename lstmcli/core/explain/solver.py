@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from lstmcli.core.explain import decisions, words
@@ -16,9 +17,10 @@ from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.ranking import that_do_all
 from lstmcli.core.explain.remarks import ALL_ZERO, facts, of_half_size, remarks
 from lstmcli.core.explain.result import Answer, Changed, Explanation, Near
-from lstmcli.core.explain.search import Outcome, Progress, search
+from lstmcli.core.explain.search import Outcome, Progress, Search
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes, settings_of
 from lstmcli.core.explain.telling import of_basis, rests_on
+from lstmcli.core.explain.walk import LOOSE
 from lstmcli.core.explain.who import row_of, why_hidden
 
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
@@ -36,18 +38,26 @@ class Solver(OneCell):
         self.tried, self.depth = 0, 3
         self.untried: Sequence[str] = ()
 
-    def solve(self, progress: Progress, levels: int = 3) -> Explanation | None:
-        """The explanation, or None if nothing fits."""
-        outcome = search(
-            self.bench,
-            self.judge,
-            self.prepared.allowances,
-            progress,
-            levels,
-            map(self.halves.allowance, self.prepared.coarse),
-            self._backed,
-            self._endings(),
+    @cached_property
+    def _search(self) -> Search:
+        halves = map(self.halves.allowance, self.prepared.coarse)
+        return Search(
+            self.bench, self.judge, self.prepared.allowances, halves, self._backed, self._endings()
         )
+
+    @property
+    def likely(self) -> bool:
+        """Whether one or two changes give the first step: then EXPECTED lies here, or nearly so."""
+        return self._search.scouted <= LOOSE
+
+    @property
+    def scouted(self) -> float:
+        """How near one or two changes come to the first step, in tolerances."""
+        return self._search.scouted
+
+    def solve(self, progress: Progress, levels: int = 3) -> Explanation | None:
+        """The explanation by so many changes at most, or None if nothing fits."""
+        outcome = self._search.upto(levels, progress)
         self.tried = max(self.tried, outcome.tried)
         self.untried, self.depth = outcome.untried, outcome.depth
         return self._explained(outcome) if outcome.answers else None
@@ -180,8 +190,15 @@ class Solver(OneCell):
         ]
         return tuple(self.near(n) for n in rest if not n.verdict.fits)[:1]
 
-    def agrees(self, verdict: Verdict, allowance: Allowance) -> Explanation:
-        """Nothing has to be changed, or nothing but the layout of the case."""
+    def agreeing(self) -> Explanation | None:
+        """Nothing has to be changed, or nothing but the layout of the case; None if that fails."""
+        for allowance in self.prepared.allowances:
+            verdict = self.judge((), allowance)
+            if verdict.fits:
+                return self._agrees(verdict, allowance)
+        return None
+
+    def _agrees(self, verdict: Verdict, allowance: Allowance) -> Explanation:
         if self.base:
             self.tried = 2
             return self._explained(Outcome([Answer((), verdict)], self.tried, allowance))

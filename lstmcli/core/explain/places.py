@@ -1,0 +1,176 @@
+"""Where EXPECTED lies on the run: its places are asked one by one, and what fits in several joined.
+
+EXPECTED may be a row, a first step, or a last state, and its shape need not say which. A reading
+fits it in one place or another; the fewest changes win over all of them, and readings of as few
+changes that fit elsewhere are equals, since the numbers cannot tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from lstmcli.core.explain import decisions, words
+from lstmcli.core.explain.ranking import prior
+from lstmcli.core.explain.remarks import facts
+from lstmcli.core.explain.result import Changed, Explanation
+from lstmcli.core.explain.search import LEVELS, Progress
+from lstmcli.core.explain.solver import Solver
+from lstmcli.core.explain.space import Change
+
+NEARER = 3.0  # times: then a last state is likelier than one that is met more often
+PLACES = (8, 64)  # in which EXPECTED is searched for, of all in which it can lie: of large nets
+UNITS = 2048  # and of small ones, whose units these are, all together
+TRIPLES = 4  # of these places are searched for three changes
+LATE = 4096  # units and steps of all last states together that are searched for more than one
+
+
+class Fitting(NamedTuple):
+    """A place in which a reading gives EXPECTED."""
+
+    solver: Solver
+    explanation: Explanation
+
+
+def searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
+    """The reading of the fewest changes in any place; else what comes near in the likeliest.
+
+    ``solvers`` stand for the places, the likeliest first; none of them fits without a change.
+    """
+    if len(solvers) == 1:
+        return solvers[0].solve(progress) or solvers[0].none()
+    quick = sorted((s for s in solvers if s.quick), key=lambda solver: solver.scouted)
+    likely = [solver for solver in quick if solver.likely]
+    others = quick[len(likely) : _most(solvers)]
+    found = _by_levels(likely, _laid(solvers), progress)
+    late = _late(solvers, again=any(one.explanation.found for one in found))
+    found = _by_levels([*others, *late], found, progress)
+    if found:
+        return _joined(found, tried=sum(solver.tried for solver in solvers))
+    first = solvers[0]  # the last h of all rows is told from some steps of one by its shape
+    if not first.expected.sequences and first.tried:
+        return first.none()
+    # "as read" has no layout of its own
+    return min(solvers, key=lambda solver: (bool(solver.base), solver.closest)).none()
+
+
+def _by_levels(
+    solvers: Sequence[Solver], found: list[Fitting], progress: Progress
+) -> list[Fitting]:
+    """What was found, and what these places give with no more changes: one, two, three."""
+    for levels in range(1, LEVELS + 1):
+        if found and _fewest(found) < levels:
+            break
+        quick = [solver for solver in solvers if solver.quick]
+        left = quick[TRIPLES:] if levels == LEVELS else []
+        found = _asked([s for s in solvers if s not in left], levels, found, progress)
+    return found
+
+
+def _laid(solvers: Sequence[Solver]) -> list[Fitting]:
+    """Where another layout is all that is needed."""
+    return [Fitting(s, agreed) for s in solvers if s.base and (agreed := s.agreeing())]
+
+
+def _asked(
+    solvers: Sequence[Solver], levels: int, found: list[Fitting], progress: Progress
+) -> list[Fitting]:
+    """What was found, and what up to so many changes give in these places, no more than that.
+
+    Last states take long: once a first step has been found they are asked for fewer changes only.
+    """
+    for solver in solvers:
+        most = levels
+        if found:
+            slow = not solver.quick and not solver.expected.needs
+            fewer = slow and any(one.solver.quick for one in found)
+            most = min(levels, _fewest(found) - len(solver.base) - fewer)
+        if most < 1 or any(_is_another_row(one, solver) for one in found):
+            continue
+        if (explanation := solver.solve(progress, most)) is not None:
+            found = [*found, Fitting(solver, explanation)]
+    return found
+
+
+def _is_another_row(found: Fitting, solver: Solver) -> bool:
+    """Whether EXPECTED is proved to be another row of the batch than this place has it."""
+    own, other = found.solver.expected.row, solver.expected.row
+    alike = found.solver.base == solver.base and found.solver.quick == solver.quick
+    return alike and None not in (own, other) and own != other and found.explanation.found
+
+
+def _most(solvers: Sequence[Solver]) -> int:
+    """The places that are searched for two changes: of small nets, more."""
+    few, many = PLACES
+    return max(few, min(many, UNITS // solvers[0].bench.weights.cell.units))
+
+
+def _late(solvers: Sequence[Solver], again: bool) -> list[Solver]:
+    """The last states that are searched, the likeliest first.
+
+    They take long, so in a large net only one is, unless another reads the same numbers; and if
+    they would be searched ``again`` after a first step was proved to be there, not even that.
+    """
+    late = [solver for solver in solvers if not solver.quick]
+    also = [solver for solver in late if solver.expected.needs]
+    own = [solver for solver in late if not solver.expected.needs]
+    if not late:
+        return []
+    if len(own) > 1:
+        first, *others = own
+        others = sorted(others, key=lambda solver: solver.closest)
+        nearer = others[0].closest * NEARER < first.closest
+        own = [others[0], first, *others[1:]] if nearer else [first, *others]
+    bench = late[0].bench
+    most = max(0 if again else 1, LATE // (bench.weights.cell.units * bench.steps))
+    return [*own[:most], *also[:most]]
+
+
+def _fewest(found: Sequence[Fitting]) -> int:
+    return min(_size(one.explanation) for one in found)
+
+
+def _size(explanation: Explanation) -> int:
+    """Changes as the search counts them: two of them may be told as one."""
+    told = explanation.changes
+    return sum(2 if change.setting == "go_backwards" else len(change.settings) for change in told)
+
+
+def _joined(found: Sequence[Fitting], tried: int) -> Explanation:
+    """The likeliest of those of the fewest changes; the others are its equals."""
+    fewest = _fewest(found)
+    equals = [one for one in found if _size(one.explanation) == fewest]
+    (solver, first), *others = sorted(equals, key=_rank)
+    listed = {_key(changes): changes for changes in first.equivalent}
+    elsewhere: dict[str, None] = {}  # what is to be said of the others' places
+    for _, other in others:
+        for changes in (other.changes, *other.equivalent):
+            listed.setdefault(_key(changes), changes)
+        if other.laid != first.laid and _key(other.changes) != _key(first.changes):
+            where = other.laid or "EXPECTED is taken as the whole run"
+            elsewhere[f"With {words.headline(other.changes)}: {where}."] = None
+    listed.pop(_key(first.changes), None)
+    equivalent = tuple(listed.values())
+    decide = decisions.decide(
+        facts(solver), first.unseen, equivalent, first.verdict == "found", bool(elsewhere)
+    )
+    return replace(
+        first,
+        equivalent=equivalent,
+        decide=decide,
+        remarks=(*first.remarks, *elsewhere),
+        tried=max(tried, first.tried),
+    )
+
+
+def _rank(one: Fitting) -> tuple[bool, bool, float]:
+    """What is proved comes first, then exact numbers, then what people get wrong most."""
+    changes = one.explanation.changes
+    plain = [Change(name, value) for c in changes for name, value in c.settings.items()]
+    coarse = any(change.setting == "dtype" for change in changes)
+    return one.explanation.verdict != "found", coarse, sum(map(prior, plain))
+
+
+def _key(changes: Sequence[Changed]) -> frozenset[tuple[str, object]]:
+    return frozenset((name, value) for c in changes for name, value in c.settings.items())

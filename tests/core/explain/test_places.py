@@ -1,0 +1,204 @@
+"""EXPECTED may be any part of a run: every reading of as few changes that gives it is told.
+
+The oracle tries all: it runs the plain cell of `reference` under every set of up to two changes and
+holds each place of each run against EXPECTED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.explain.result import Changed, Explanation
+from lstmcli.explaining import explain
+from tests.core.explain.asking import found, write
+from tests.core.explain.reference import outputs, random_net
+
+Array = np.ndarray[Any, Any]
+Reading = frozenset[tuple[str, Any]]
+
+SINGLES: list[tuple[str, Any]] = [
+    *(("gates", order) for order in ("ifgo", "iofg", "ifog", "gifo", "figo", "gfoi")),
+    ("kernel_gates", "ifgo"), ("recurrent_gates", "iofg"), ("bias_gates", "ifgo"),
+    ("interleaved", True), ("rows", "hx"),
+    *(("transposed", one) for one in ("kernel", "recurrent", "both")),
+    ("bias", "twice"), ("bias", "none"), ("forget_bias", 0.0),
+    ("recurrent_activation", "hard_sigmoid_0.2"), ("recurrent_activation", "hard_sigmoid_1_6"),
+    ("activation", "relu"), ("output_activation", "identity"),
+    ("coupled", "f=1-i"), ("coupled", "i=1-f"), ("layout", "time"), ("reverse", True),
+    ("flip_output", True), ("state", "reset"), *(("array", name) for name in "cifgo"),
+]  # fmt: skip
+
+
+class Field:
+    """A net and its inputs (B, T, I), run under every set of at most two changes."""
+
+    def __init__(self, folder: Path, size: tuple[int, int, int, int], seed: int) -> None:
+        B, T, I, H = size
+        self.rng = np.random.default_rng([seed, *size])
+        net = random_net(self.rng, I, H)
+        self.x = self.rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
+        self.weights = write(net, folder / "w.npz", I)
+        pairs = ({*both} for both in combinations(SINGLES, 2) if both[0][0] != both[1][0])
+        sets: list[set[tuple[str, Any]]] = [set(), *({one} for one in SINGLES), *pairs]
+        self.runs: dict[Reading, Array] = {}  # the array that is shown, (T, B, H) of the loop
+        for changes in sets:
+            truth = dict(changes)
+            shown = outputs(net, self.x, truth)[truth.pop("array", "h")]
+            timely = truth.get("layout") == "time"
+            self.runs[frozenset(changes)] = shown if timely else shown.swapaxes(0, 1)
+
+    def fewest(self, expected: Array) -> list[Reading]:
+        """The readings of as few changes as possible that give EXPECTED in some place."""
+        slack = 1.3e-6 + 2e-6 * np.abs(expected).max()
+        giving = [
+            reading
+            for reading, run in self.runs.items()
+            if any(np.abs(part - expected).max() <= slack for part in _parts(run, expected.shape))
+        ]
+        least = min(map(len, giving))
+        return [reading for reading in giving if len(reading) == least]
+
+
+def _parts(run: Array, shape: tuple[int, ...]) -> Iterator[Array]:
+    """Every part of a run (T, B, H) that has a shape: a row, the first or last step, the whole."""
+    T, B, _ = run.shape
+    if len(shape) == 3:
+        p, q = shape[:2]
+        if p <= T and q <= B:
+            yield run[:p, :q]
+        if p <= B and q <= T:
+            yield run[:q, :p].swapaxes(0, 1)
+        return
+    n = shape[0] if len(shape) == 2 else 1
+    found = [run[:n, row] for row in range(B)] if n <= T else []
+    found += [run[0]] if n == B else []
+    found += [run[-1, :n]] if n <= B else []
+    found += [run[-1, row : row + 1] for row in range(B)] if n == 1 else []
+    yield from (part if len(shape) == 2 else part[0] for part in found)
+
+
+def _questions(run: Array) -> dict[str, Array]:
+    """Parts of a run (T, B, H) that people save."""
+    last = run.shape[1] - 1
+    return {
+        "a row": run[:, last], "a first row": run[:, 0], "first steps": run[:2], "all": run,
+        "first steps of a row": run[:3, last], "a last step": run[-1], "a first step": run[0],
+        "a last step of a row": run[-1, last], "a first step of a row": run[0, last],
+    }  # fmt: skip
+
+
+def _told(changes: tuple[Changed, ...]) -> Reading:
+    """Changes as single settings: Keras' go_backwards is two of them."""
+    settings = {name: value for change in changes for name, value in change.settings.items()}
+    if settings.pop("go_backwards", False):
+        settings |= {"reverse": True, "flip_output": True}
+    return frozenset(settings.items())
+
+
+def _unlisted(explanation: Explanation, fewest: list[Reading]) -> list[Reading]:
+    """The readings that are neither the answer, nor its equals, nor said not to be seen."""
+    own = _told(explanation.changes)
+    told = {own, *map(_told, explanation.equivalent)}
+    return [
+        reading
+        for reading in fewest
+        if reading not in told and not {name for name, _ in reading - own} & {*explanation.unseen}
+    ]
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("size", [(3, 5, 4, 6), (5, 3, 4, 6), (4, 4, 3, 5), (2, 4, 3, 3)])
+@pytest.mark.parametrize("seed", [7, 8])
+def test_every_reading_of_as_few_changes_is_told(
+    size: tuple[int, int, int, int], seed: int, tmp_path: Path
+) -> None:
+    field = Field(tmp_path, size, seed)
+    readings = sorted(field.runs, key=lambda reading: (len(reading), sorted(map(str, reading))))
+    some = field.rng.choice(len(readings), 8, replace=False)
+    asked = 0
+    for reading in [readings[n] for n in some]:
+        for name, part in _questions(field.runs[reading]).items():
+            expected = part.astype(np.float32)
+            if not expected.any():
+                continue  # any weights would give that, and explain says so
+            fewest = field.fewest(expected)
+            explanation = explain(field.weights, field.x, expected)
+            asked += 1
+            assert explanation.verdict != "none", (reading, name)
+            if explanation.found:
+                assert len(_told(explanation.changes)) == len(fewest[0]), (reading, name)
+            assert not _unlisted(explanation, fewest), (reading, name)
+    assert asked > 60
+
+
+class Asked:
+    """Questions about a net of 6 units, 4 inputs, 3 rows and 5 steps."""
+
+    def __init__(self, folder: Path) -> None:
+        rng = np.random.default_rng(11)
+        self.net = random_net(rng, 4, 6)
+        self.x = rng.normal(size=(3, 5, 4)).astype(np.float32).astype(np.float64)
+        self.weights = write(self.net, folder / "w.npz", 4)
+
+    def run(self, **truth: Any) -> dict[str, Array]:
+        """What the other side gives, each (B, T, H)."""
+        return outputs(self.net, self.x, truth, dtype=np.float32)
+
+    def __call__(self, expected: Array) -> Explanation:
+        return explain(self.weights, self.x, expected)
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Asked:
+    return Asked(tmp_path)
+
+
+def _equals(explanation: Explanation) -> list[dict[str, Any]]:
+    return [{c.setting: c.found for c in other} for other in explanation.equivalent]
+
+
+@pytest.mark.parametrize("truth", [{"layout": "time"}, {"state": "reset"}])
+def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], asked: Asked) -> None:
+    explanation = asked(asked.run(**truth)["h"][0])
+    assert found(explanation) == {"state": "reset"}
+    assert _equals(explanation) == [{"layout": "time"}]
+    assert explanation.laid == "EXPECTED is taken as row 0 of 3"
+    (remark,) = explanation.remarks
+    assert remark.endswith("(batch, time, inputs): EXPECTED is taken as step 0 of 3.")
+    assert explanation.decide == "all steps and rows of EXPECTED"
+
+
+def test_as_few_changes_win_in_every_place(asked: Asked) -> None:
+    explanation = asked(asked.run(state="reset", gates="ifgo")["h"][:, -1])
+    assert found(explanation) == {"gates": "ifgo", "state": "reset"}
+    assert _equals(explanation) == [{"gates": "ifgo", "reverse": True}]
+
+
+@pytest.mark.parametrize("gate", ["i", "f", "g", "o"])
+def test_a_last_step_may_be_a_gate(gate: str, asked: Asked) -> None:
+    explanation = asked(asked.run()[gate][:, -1])
+    assert found(explanation) == {"array": gate}
+    assert explanation.laid == "EXPECTED is taken as the last step"
+
+
+@pytest.mark.parametrize(
+    "truth", [{"gates": "iofg", "rows": "hx"}, {"gates": "iofg", "rows": "hx", "forget_bias": 0.0}]
+)
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_several_changes_of_one_row(row: int, truth: dict[str, Any], asked: Asked) -> None:
+    explanation = asked(asked.run(**truth)["h"][row])
+    assert found(explanation) == truth
+    assert explanation.laid == f"EXPECTED is taken as row {row} of 3"
+
+
+def test_first_steps_may_lie_otherwise_than_one_row_of_inputs(asked: Asked) -> None:
+    asked.x = asked.x[:1]
+    h = asked.run(gates="ifgo")["h"]  # (1, T, H)
+    for part in (h.swapaxes(0, 1), h.swapaxes(0, 1)[:2]):
+        assert found(asked(part)) == {"gates": "ifgo"}
