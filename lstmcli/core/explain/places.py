@@ -23,7 +23,7 @@ NEARER = 3.0  # times: then a last state is likelier than one that is met more o
 PLACES = (8, 64)  # in which EXPECTED is searched for, of all in which it can lie: of large nets
 UNITS = 2048  # and of small ones, whose units these are, all together
 TRIPLES = 4  # of these places are searched for three changes
-LATE = 4096  # units and steps of all last states together that are searched for more than one
+LATE = 250_000  # units² times steps of all last states together that are searched for two changes
 
 
 class Fitting(NamedTuple):
@@ -43,9 +43,9 @@ def searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
     quick = sorted((s for s in solvers if s.quick), key=lambda solver: solver.scouted)
     likely = [solver for solver in quick if solver.likely]
     others = quick[len(likely) : _most(solvers)]
-    found = _by_levels(likely, _laid(solvers), progress)
-    late = _late(solvers, again=any(one.explanation.found for one in found))
-    found = _by_levels([*others, *late], found, progress)
+    found = _by_levels(likely, (), _laid(solvers), progress)
+    late, dear = _late(solvers, again=any(one.explanation.found for one in found))
+    found = _by_levels([*others, *late], dear, found, progress)
     if found:
         return _joined(found, tried=sum(solver.tried for solver in solvers))
     first = solvers[0]  # the last h of all rows is told from some steps of one by its shape
@@ -56,15 +56,19 @@ def searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
 
 
 def _by_levels(
-    solvers: Sequence[Solver], found: list[Fitting], progress: Progress
+    solvers: Sequence[Solver], dear: Sequence[Solver], found: list[Fitting], progress: Progress
 ) -> list[Fitting]:
-    """What was found, and what these places give with no more changes: one, two, three."""
+    """What was found, and what these places give with no more changes: one, two, three.
+
+    What is ``dear`` is asked for one change only.
+    """
+    quick = [solver for solver in solvers if solver.quick]
     for levels in range(1, LEVELS + 1):
         if found and _fewest(found) < levels:
             break
-        quick = [solver for solver in solvers if solver.quick]
         left = quick[TRIPLES:] if levels == LEVELS else []
-        found = _asked([s for s in solvers if s not in left], levels, found, progress)
+        asked = [s for s in solvers if s not in left] if levels > 1 else [*solvers, *dear]
+        found = _asked(asked, levels, found, progress)
     return found
 
 
@@ -106,25 +110,29 @@ def _most(solvers: Sequence[Solver]) -> int:
     return max(few, min(many, UNITS // solvers[0].bench.weights.cell.units))
 
 
-def _late(solvers: Sequence[Solver], again: bool) -> list[Solver]:
-    """The last states that are searched, the likeliest first.
+def _late(solvers: Sequence[Solver], again: bool) -> tuple[list[Solver], list[Solver]]:
+    """The last states that are searched, the likeliest first, and those for one change only.
 
-    They take long, so in a large net only one is, unless another reads the same numbers; and if
-    they would be searched ``again`` after a first step was proved to be there, not even that.
+    They take long, so in a large net only one is searched for more, unless another reads the same
+    numbers; and none if another layout has to be taken for it, or if they would be searched
+    ``again`` after a first step was proved to be there.
     """
     late = [solver for solver in solvers if not solver.quick]
     also = [solver for solver in late if solver.expected.needs]
     own = [solver for solver in late if not solver.expected.needs]
     if not late:
-        return []
+        return [], []
     if len(own) > 1:
         first, *others = own
         others = sorted(others, key=lambda solver: solver.closest)
         nearer = others[0].closest * NEARER < first.closest
         own = [others[0], first, *others[1:]] if nearer else [first, *others]
     bench = late[0].bench
-    most = max(0 if again else 1, LATE // (bench.weights.cell.units * bench.steps))
-    return [*own[:most], *also[:most]]
+    places = _most(solvers)
+    most = min(places, LATE // (bench.weights.cell.units**2 * bench.steps))
+    if not most and not again and not (late[0].base and len(late) < len(solvers)):
+        most = 1
+    return [*own[:most], *also[:most]], [*own[most:places], *also[most:places]]
 
 
 def _fewest(found: Sequence[Fitting]) -> int:
