@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 
 _TAKEN = "EXPECTED is taken as "
 _LAST = f"{_TAKEN}the last step"
+_AT_ONCE = f"{_TAKEN}step 0 of"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +103,8 @@ def _together(a: Expected, b: Expected) -> Expected | None:
     """Both at once, if they speak of the same rows."""
     if (a.sequences or a.finals) and a.row != b.row:
         return None
-    last = any(one.words.startswith(_LAST) for one in (a, b))
-    if last and a.sequences and a.words != b.words:
+    one_step = any(one.words.startswith((_LAST, _AT_ONCE)) for one in (a, b))
+    if one_step and a.sequences and a.words != b.words:
         return None
     words = a.words if a.words == b.words or not b.words else b.words
     needs = b.needs if a.needs == b.needs or not a.numbers else ()
@@ -129,13 +130,14 @@ def _ways(
     if len(lead) > 2 or kind not in (SEQUENCE, FINAL):
         return
     flat = stacked.reshape(2, *lead, width)
+    output = "." not in name or name.endswith(".h")
     finals = list(_finals(name, flat, lead, T, B, kind == SEQUENCE))
     if lead == [B] and len(shape) == 2 and B < T:  # likelier than so many steps of one row
         yield from finals
         finals = []
     if kind == SEQUENCE:
         last: list[Expected] = []
-        if ("." not in name or name.endswith(".h")) and len(shape) < 3:
+        if output and len(shape) < 3:
             last = list(_last_step(name, flat, T, B))
         first = 1 if "." in name else 0  # of one cell, it is its last state as a rule
         yield from last[:first]
@@ -144,7 +146,7 @@ def _ways(
         yield from last[first:]  # as many as rows
     else:
         yield from finals
-    if kind == SEQUENCE and "." not in name and lead == [B] and len(shape) == 2 and T > 1:
+    if kind == SEQUENCE and output and lead == [B] and len(shape) == 2 and T > 1:
         at_once = flat.reshape(2, 1, B, width)
         yield Expected({name: _spread(at_once, T, B, 0)}, {}, _first(1, B, T, B))
 

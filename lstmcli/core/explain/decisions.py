@@ -58,6 +58,7 @@ def _rows(places: Sequence[int]) -> str:
     return f"rows {', '.join(map(str, places))}"
 
 
+WHOLE = "all steps and rows of EXPECTED"
 _BIAS = {"bias", "bias_gates"}
 _SECOND_STEP = {"recurrent_gates", "forget_bias", "coupled", "state", "transposed", "reverse"}
 
@@ -86,7 +87,7 @@ def decide(
     if {"layout", "state"} & settings and facts.rows == 1 and equivalent:
         wishes.append("a second row in the batch")
     if elsewhere and "a second step" not in wishes:
-        wishes.append("all steps and rows of EXPECTED")
+        wishes.append(WHOLE)
     if facts.units == 1 and settings & {"interleaved", "transposed"} and proven:
         wishes.append("two units")
     if facts.final:

@@ -20,8 +20,9 @@ from lstmcli.core.model import Model, as_time_major
 
 Array = npt.NDArray[Any]
 
-QUICK = 0.01  # seconds of a run that need not be spared
+QUICK = 2e-4  # seconds of a run that need not be spared
 ROWS, STEPS = 2, 4
+SHARED = 8  # rows of a batch that are run for all places of EXPECTED together
 NUMBERS = 64  # known ones that the first steps have to hold
 
 OF_ALL = frozenset({"layout", "reverse", "flip_output", "state", "masked_output", "lengths"})
@@ -35,7 +36,7 @@ def few_of(case: Case, model: Model) -> Case | None:
     steps, rows = as_time_major(x, case.layout).shape[:2]
     if seconds(rows, steps, model) < QUICK or case.layout == "steps" or case.initial_state:
         return None
-    chosen = _known_rows(expected, rows)[:ROWS]
+    chosen = np.arange(rows) if case.kept and rows <= SHARED else _known_rows(expected, rows)[:ROWS]
     cut = slice(0, steps if model.backward or expected.finals else STEPS)
     part = _part(expected, cut, chosen)
     if part.numbers < NUMBERS:
@@ -50,6 +51,7 @@ def few_of(case: Case, model: Model) -> Case | None:
         expected={case.layout: part},
         lengths=None if case.lengths is None else np.minimum(case.lengths[chosen], cut.stop),
         mask=None if case.mask is None else np.asarray(case.mask)[own],
+        kept=case.kept and case.kept.of(*chosen, cut.stop),
     )
 
 

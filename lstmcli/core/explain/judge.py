@@ -24,6 +24,8 @@ from lstmcli.core.run import run
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+"""By name."""
 Reader = Callable[[Mapping[str, Any]], Model]
 """From settings, beside those that were given, to the model."""
 
@@ -32,9 +34,34 @@ ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
 OTHERS = 4.0  # times our own rounding that others may have, who add up in another order
 CHAOTIC = 1e3  # times the usual rounding
 SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
+ROOM = 2**26  # bytes of runs that are kept
 SMALL = 1e-2  # a difference that rounding may make without chaos
 FEW, A_FEW = 3, 0.05  # numbers, or a share of all, that may be wrong by themselves
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
+
+
+class Kept:
+    """Arrays of runs, kept as long as they take little room."""
+
+    def __init__(self) -> None:
+        self._runs: dict[tuple[Any, ...], Arrays] = {}
+        self._parts: dict[tuple[Any, ...], Kept] = {}
+        self._room = ROOM
+
+    def arrays(self, key: tuple[Any, ...], run: Callable[[], Arrays]) -> Arrays:
+        """What is kept under a key, or what the run gives."""
+        if (found := self._runs.get(key)) is not None:
+            return found
+        found = run()
+        room = sum(array.nbytes for array in found.values())
+        if room <= self._room:
+            self._room -= room
+            self._runs[key] = found
+        return found
+
+    def of(self, *part: Any) -> Kept:
+        """The runs on a part of the inputs."""
+        return self._parts.setdefault(part, Kept())
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +76,7 @@ class Case:
     lengths: Array | None = None
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
+    kept: Kept | None = None  # runs that other places of EXPECTED are held against too
 
     def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
         """Run under settings; those of the data alone are left out."""
@@ -63,6 +91,13 @@ class Case:
             initial_state=self.initial_state, lengths=self.lengths, mask=self.mask,
         )  # fmt: skip
         return trace, model
+
+    def arrays(self, settings: Mapping[str, Any], array: str) -> Arrays:
+        """What a run gives, as EXPECTED lies; ``array`` is what its h holds."""
+        if self.kept is None:
+            return arrays_of(*self.trace(settings), array)
+        key = (self.layout, self._kept(array), array, *sorted(settings.items()))
+        return self.kept.arrays(key, lambda: arrays_of(*self.trace(settings), array))
 
     def _kept(self, array: str) -> tuple[str, ...]:
         first = next(iter(self.expected.values()))
@@ -133,25 +168,25 @@ def judged(case: Case, changes: Changes, allowance: Allowance, forced: Forced = 
     allows that.
     """
     settings = settings_of(changes)
+    array = settings.get("array", "h")
     expected = _expected(case, settings)
     if expected is None:
         return NEVER
     with np.errstate(all="ignore"):
         try:
-            fine = case.trace({**settings, "dtype": "float64"})
+            fine = case.arrays({**settings, "dtype": "float64"}, array)
         except UserError:
             return NEVER
-        array = settings.get("array", "h")
-        verdict = compared(arrays_of(*fine, array), expected, allowance)
+        verdict = compared(fine, expected, allowance)
         if verdict.fits or allowance.absolute < ROUNDING / 2 or not _may_be_rounding(verdict):
             return verdict
-        coarse = case.trace({**settings, "dtype": "float32"})
-    growth = _growth(arrays_of(*fine, array), arrays_of(*coarse, array), expected)
+        coarse = case.arrays({**settings, "dtype": "float32"}, array)
+    growth = _growth(fine, coarse, expected)
     if OTHERS * growth <= 1:
         return verdict
     if growth <= CHAOTIC:
         growth = min(OTHERS * growth, CHAOTIC)
-        return compared(arrays_of(*fine, array), expected, allowance, growth)
+        return compared(fine, expected, allowance, growth)
     if forced is None:
         return verdict
     arrays = forced(changes)
@@ -170,7 +205,7 @@ def shares(case: Case, changes: Changes, allowance: Allowance) -> Array | None:
     settings = settings_of(changes)
     expected = _expected(case, settings)
     try:
-        given = arrays_of(*case.trace({**settings, "dtype": "float64"}), "h")
+        given = case.arrays({**settings, "dtype": "float64"}, "h")
     except UserError:
         return None
     if expected is None:
@@ -182,14 +217,14 @@ def shares(case: Case, changes: Changes, allowance: Allowance) -> Array | None:
     return np.nan_to_num(off, nan=np.inf)
 
 
-Forced = Callable[[Changes], "Mapping[str, Array] | None"] | None
+Forced = Callable[[Changes], "Arrays | None"] | None
 
 
 def _expected(case: Case, settings: Mapping[str, Any]) -> Expected | None:
     return case.expected.get(settings.get("layout", case.layout))
 
 
-def arrays_of(trace: Trace, model: Model, array: str) -> dict[str, Array]:
+def arrays_of(trace: Trace, model: Model, array: str) -> Arrays:
     """A trace as EXPECTED lies, (T, B, K) and last states (B, K); h is what was asked for."""
     given = by_cell(trace.members(), model, trace.layout)
     for name, values in given.items():

@@ -33,7 +33,7 @@ class Network:
     """A case of several cells."""
 
     def __init__(self, prepared: Prepared, case: Case) -> None:
-        self.prepared, self.case = prepared, case
+        self.prepared, self.case = prepared, replace(case, kept=prepared.kept)
         self.model: Model = prepared.model
         self.allowance: Allowance = prepared.allowances[-1]
         self.expected: Expected = case.expected[case.layout]

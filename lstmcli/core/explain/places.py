@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from lstmcli.core.explain import decisions, words
-from lstmcli.core.explain.ranking import prior
+from lstmcli.core.explain import decisions
+from lstmcli.core.explain.joining import joined, size
 from lstmcli.core.explain.remarks import facts
-from lstmcli.core.explain.result import Changed, Explanation
+from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import LEVELS, Progress
 from lstmcli.core.explain.solver import Solver
-from lstmcli.core.explain.space import Change
 
 NEARER = 3.0  # times: then a last state is likelier than one that is met more often
 PLACES = (8, 64)  # in which EXPECTED is searched for, of all in which it can lie: of large nets
@@ -136,49 +135,17 @@ def _late(solvers: Sequence[Solver], again: bool) -> tuple[list[Solver], list[So
 
 
 def _fewest(found: Sequence[Fitting]) -> int:
-    return min(_size(one.explanation) for one in found)
-
-
-def _size(explanation: Explanation) -> int:
-    """Changes as the search counts them: two of them may be told as one."""
-    told = explanation.changes
-    return sum(2 if change.setting == "go_backwards" else len(change.settings) for change in told)
+    return min(size(one.explanation) for one in found)
 
 
 def _joined(found: Sequence[Fitting], tried: int) -> Explanation:
     """The likeliest of those of the fewest changes; the others are its equals."""
-    fewest = _fewest(found)
-    equals = [one for one in found if _size(one.explanation) == fewest]
-    (solver, first), *others = sorted(equals, key=_rank)
-    listed = {_key(changes): changes for changes in first.equivalent}
-    elsewhere: dict[str, None] = {}  # what is to be said of the others' places
-    for _, other in others:
-        for changes in (other.changes, *other.equivalent):
-            listed.setdefault(_key(changes), changes)
-        if other.laid != first.laid and _key(other.changes) != _key(first.changes):
-            where = other.laid or "EXPECTED is taken as the whole run"
-            elsewhere[f"With {words.headline(other.changes)}: {where}."] = None
-    listed.pop(_key(first.changes), None)
-    equivalent = tuple(listed.values())
+    which, whole, elsewhere = joined([one.explanation for one in found])
     decide = decisions.decide(
-        facts(solver), first.unseen, equivalent, first.verdict == "found", bool(elsewhere)
+        facts(found[which].solver),
+        whole.unseen,
+        whole.equivalent,
+        whole.verdict == "found",
+        elsewhere,
     )
-    return replace(
-        first,
-        equivalent=equivalent,
-        decide=decide,
-        remarks=(*first.remarks, *elsewhere),
-        tried=max(tried, first.tried),
-    )
-
-
-def _rank(one: Fitting) -> tuple[bool, bool, float]:
-    """What is proved comes first, then exact numbers, then what people get wrong most."""
-    changes = one.explanation.changes
-    plain = [Change(name, value) for c in changes for name, value in c.settings.items()]
-    coarse = any(change.setting == "dtype" for change in changes)
-    return one.explanation.verdict != "found", coarse, sum(map(prior, plain))
-
-
-def _key(changes: Sequence[Changed]) -> frozenset[tuple[str, object]]:
-    return frozenset((name, value) for c in changes for name, value in c.settings.items())
+    return replace(whole, decide=decide, tried=max(tried, whole.tried))

@@ -15,7 +15,7 @@ from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.apart import by_cell, states_of
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, placements
-from lstmcli.core.explain.judge import SINGLE, Case, Reader
+from lstmcli.core.explain.judge import SINGLE, Case, Kept, Reader
 from lstmcli.core.explain.precision import BRAIN, EPS, HALF, allowances_of, grids_of
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.model import Cell, Model
@@ -63,6 +63,7 @@ class Prepared:
     states: Mapping[str, Numbers] = field(default_factory=dict)  # h as the last states of cells
     of_cells: dict[Any, dict[tuple[Any, ...], Cell]] = field(default_factory=dict)  # one by one
     given: dict[Any, Any] = field(default_factory=dict)  # what both directions give by themselves
+    kept: Kept = field(default_factory=Kept)  # runs of several cells
     merge: tuple[str, str] | None = None  # as assumed, and as read instead
     array: str = ""  # what EXPECTED is held against, if not the output of the whole
     one_way: bool = False  # that is one of two directions

@@ -135,7 +135,7 @@ def resumed(case: Case, allowance: Allowance) -> str:
     )
 
 
-def _run(case: Case, steps: slice, state: State) -> tuple[dict[str, Array], State]:
+def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], State]:
     """The arrays (T, B, K) of some steps from a state, and the state after them."""
     x = case.x[:, steps] if case.layout == "batch" else case.x[steps]
     part = replace(case, x=x, initial_state=state)

@@ -11,9 +11,12 @@ from dataclasses import replace
 from math import inf
 
 from lstmcli.core.blas import one_thread
+from lstmcli.core.explain import decisions
 from lstmcli.core.explain.cells import by_cells, closest
 from lstmcli.core.explain.directions import directions_of
+from lstmcli.core.explain.joining import joined, size
 from lstmcli.core.explain.network import Network
+from lstmcli.core.explain.places import PLACES, UNITS
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.remarks import ALL_ZERO
 from lstmcli.core.explain.result import Explanation
@@ -22,7 +25,7 @@ from lstmcli.core.explain.space import Changes
 from lstmcli.core.explain.whole import Whole
 from lstmcli.errors import UserError
 
-MOST_PLACES = 2  # the likeliest ones that are searched, beside the one that comes nearest
+MOST_PLACES = 2  # the likeliest ones that are searched for more, beside the one that comes nearest
 MOST_DEEP = 2  # layouts and merges, the nearest ones, that are searched beside two changes
 ENOUGH = 3  # different numbers that prove a layout or a merge: there are few of them to choose from
 
@@ -62,7 +65,8 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
 def _elsewhere(prepared: Prepared) -> list[Network]:
     """EXPECTED as the output of a layer below the last, or of one direction, in every layout."""
     parts = [Network(part, case) for part in prepared.elsewhere() for case in part.cases()]
-    return sorted([*parts, *_turned(parts)], key=lambda n: len(n.base))
+    # a last state is saved more often than one step of all rows
+    return sorted([*parts, *_turned(parts)], key=lambda n: (len(n.base), not n.expected.finals))
 
 
 def _fitting(parts: Sequence[Network]) -> list[Network]:
@@ -130,22 +134,57 @@ def _by_base(fitting: Sequence[Network], own: Sequence[Network], progress: Progr
 
 
 def _searched(own: Sequence[Network], others: Sequence[Network], progress: Progress) -> Explanation:
-    """As assumed first; then under another layout or merge, beside one further change, or two."""
-    likely = [_Parts(network) for network in _likeliest(own)]
+    """As assumed first; then under another layout or merge, beside one further change, or two.
+
+    One change is looked for in every place in which EXPECTED can lie, more of them in a few.
+    """
+    parts = [_Parts(network) for network in _places(own)]
     changed = sorted((_Parts(n) for n in _first_of_each(others)), key=lambda one: one.closest)
     answers: list[Explanation] = []
+    for some in (parts, changed):
+        answers += (single := _by_one_change(some, progress))
+        if fitting := [answer for answer in single if answer.verdict != "none"]:
+            return _joined(fitting)
     untried: dict[str, None] = {}  # by the deepest searches
-    for level, parts in ((1, likely), (1, changed), (LEVELS, likely), (2, changed[:MOST_DEEP])):
-        for one in parts:
+    for level, some in ((LEVELS, _likeliest(parts)), (2, changed[:MOST_DEEP])):
+        for one in some:
             answers.append(one.search(progress, level))
-            untried |= dict.fromkeys(answers[-1].untried if level > 1 else ())
-            fewest = min(level, 2) + len(one.network.base)
-            if answers[-1].verdict != "none" and len(answers[-1].changes) <= fewest:
+            untried |= dict.fromkeys(answers[-1].untried)
+            if answers[-1].verdict != "none" and size(answers[-1]) <= 2 + len(one.network.base):
                 return answers[-1]
         if any(answer.verdict != "none" for answer in answers):
             break
     best = min(answers, key=_order)
     return best if best.verdict != "none" else replace(best, untried=tuple(untried))
+
+
+def _by_one_change(parts: Sequence[_Parts], progress: Progress) -> list[Explanation]:
+    """What one change gives in each place; once a row of the batch is proved, no other is asked."""
+    answers: list[Explanation] = []
+    proved: set[Changes] = set()  # what EXPECTED is one row of the batch with
+    for one in parts:
+        row, base = one.network.expected.row, one.network.base
+        if row is not None and base in proved:
+            continue
+        answers.append(one.search(progress, 1))
+        if row is not None and answers[-1].verdict == "found":
+            proved.add(base)
+    return answers
+
+
+def _joined(fitting: Sequence[Explanation]) -> Explanation:
+    _, whole, elsewhere = joined(fitting)
+    return replace(whole, decide=whole.decide or decisions.WHOLE) if elsewhere else whole
+
+
+def _places(own: Sequence[Network]) -> list[Network]:
+    """Those in which one change is looked for: of small nets, more."""
+    few, many = PLACES
+    units = max((cell.units for n in own for _, cell in n.model.cells), default=1)
+    most = max(few, min(many, UNITS // units))
+    as_laid = [n for n in own if not n.base]
+    turned = [n for n in own if n.base]
+    return [*as_laid[:most], *turned[: most if not as_laid else most // few * MOST_PLACES]]
 
 
 class _Parts:
@@ -160,6 +199,11 @@ class _Parts:
     def closest(self) -> float:
         """How near any single change of a part comes to EXPECTED."""
         return self.directions.closest if self.directions else closest(self.network)
+
+    @property
+    def nearest(self) -> float:
+        """The same, or how near any change of the whole came that was tried."""
+        return min([self.closest, *(verdict.rms for _, verdict in self.whole.results)])
 
     def search(self, progress: Progress, levels: int) -> Explanation:
         """Cell by cell, by directions, or as a whole where no part can be asked by itself."""
@@ -179,12 +223,10 @@ def _first_of_each(networks: Sequence[Network]) -> list[Network]:
     return [network for of_base in by_base.values() for network in of_base[:MOST_PLACES]]
 
 
-def _likeliest(networks: Sequence[Network]) -> list[Network]:
-    """The first ones, and the one that comes nearest."""
-    if not networks:
-        return []
-    nearest = min(networks, key=lambda n: n.judge(()).rms)
-    return list(dict.fromkeys([*networks[:MOST_PLACES], nearest]))
+def _likeliest(parts: Sequence[_Parts]) -> list[_Parts]:
+    """The first ones, and the one that comes nearest with one change."""
+    others = sorted(parts[MOST_PLACES:], key=lambda one: one.nearest)
+    return [*parts[:MOST_PLACES], *others[:1]]
 
 
 def _order(one: Explanation) -> tuple[bool, int, float]:

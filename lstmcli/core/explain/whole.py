@@ -1,7 +1,8 @@
 """Several cells of which only the top is known: readings are run whole, one after the other.
 
 The same change in all cells comes first, then in a layer, a direction, a cell; then pairs of
-changes of all cells, the likeliest first, as long as there is patience.
+changes of all cells, the likeliest first, and what comes nearest beside any other change, as long
+as there is patience.
 """
 
 from __future__ import annotations
@@ -31,7 +32,17 @@ from lstmcli.core.model import Cell
 from lstmcli.core.settings import MERGES
 
 BESIDE = 3  # single changes, the nearest ones, beside which a constant is solved for
+NEAR = 12  # single changes, the nearest ones, that are tried beside every other one
 PATIENCE = 8.0  # seconds that pairs of a whole network may take
+
+
+def _of_every_cell(changes: Changes) -> bool:
+    return len(changes) == 1 and "." not in changes[0].setting
+
+
+def _name(changes: Changes) -> str:
+    """What is changed, of whichever cells."""
+    return changes[0].setting.rpartition(".")[2]
 
 
 class Whole:
@@ -98,25 +109,41 @@ class Whole:
     def _pairs(
         self, results: Sequence[tuple[Changes, Verdict]], progress: Progress
     ) -> tuple[list[tuple[Changes, Verdict]], list[str]]:
-        """Pairs of changes of all cells, the likeliest first, as long as there is patience."""
-        plain = [c for c, v in results if len(c) == 1 and "." not in c[0].setting]
+        """Pairs of changes of all cells, then of some, as long as there is patience."""
+        of_all, of_some = self._of_all(results), self._of_some(results)
+        begun = monotonic()
+        for n, changes in enumerate([*of_all, *of_some]):
+            spent = (monotonic() - begun) / PATIENCE
+            if spent > 1:
+                total = len(of_all) if n < len(of_all) else len(of_all) + len(of_some)
+                return [], [f"pairs of changes beyond the first {n:,} of {total:,}"]
+            progress(0.5 + 0.5 * spent, "two changes at once")
+            verdict = self.network.judge(changes)
+            if verdict.fits:
+                return [(changes, verdict)], []
+        rest = "pairs of changes of single cells, but for those beside the nearest ones"
+        return [], [rest, "three changes at once"]
+
+    def _of_all(self, results: Sequence[tuple[Changes, Verdict]]) -> list[Changes]:
+        """Pairs of changes of all cells, the likeliest first."""
         rms = {c: v.rms for c, v in results}
-        plain.sort(key=lambda c: rms[c] + 0.02 * prior(c[0]))
-        begun, count = monotonic(), 0
-        total = len(plain) * (len(plain) - 1) // 2
-        for j in range(1, len(plain)):
-            for i in range(j):
-                one, other = plain[i], plain[j]
-                if one[0].setting == other[0].setting:
-                    continue
-                count += 1
-                if monotonic() - begun > PATIENCE:
-                    return [], [f"pairs of changes beyond the first {count:,} of {total:,}"]
-                progress(0.5 + 0.5 * (monotonic() - begun) / PATIENCE, "two changes at once")
-                verdict = self.network.judge((*one, *other))
-                if verdict.fits:
-                    return [((*one, *other), verdict)], []
-        return [], ["three changes at once"]
+        plain = sorted(filter(_of_every_cell, rms), key=lambda c: rms[c] + 0.02 * prior(c[0]))
+        pairs = ((plain[i], plain[j]) for j in range(1, len(plain)) for i in range(j))
+        return [(*a, *b) for a, b in pairs if a[0].setting != b[0].setting]
+
+    def _of_some(self, results: Sequence[tuple[Changes, Verdict]]) -> list[Changes]:
+        """The changes that come nearest by themselves, each beside all others.
+
+        At least one of both is of some cells alone.
+        """
+        near = [c for c, _ in sorted(results, key=lambda r: r[1].rms)[:NEAR]]
+        found: dict[frozenset[Change], Changes] = {}
+        for one in near:
+            for other, _ in results:
+                unlike = _name(one) != _name(other)
+                if unlike and not (_of_every_cell(one) and _of_every_cell(other)):
+                    found.setdefault(frozenset((*one, *other)), (*one, *other))
+        return list(found.values())
 
     def _singles(self, cells: Sequence[str]) -> Iterator[Changes]:
         """Single changes of some cells, or of all if none are named; the likeliest first."""

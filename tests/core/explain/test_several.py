@@ -88,6 +88,16 @@ def name_of(value: Any) -> str:
     return str(value)
 
 
+PLACES: dict[str, Callable[[Array], Array]] = {
+    "a row": lambda h: h[2],
+    "first steps of a row": lambda h: h[2, :3],
+    "a first step": lambda h: h[:, 0],
+    "first steps": lambda h: h[:, :3],
+    "time before batch": lambda h: h.swapaxes(0, 1),
+}
+"""What people save of an output (B, T, H)."""
+
+
 def of_cell(truth: Truth, cell: str) -> Truth:
     """What is true of one cell: its own settings, and those of all."""
     general = {k: v for k, v in truth.items() if "." not in k and k not in ("merge", "layout")}
@@ -216,6 +226,34 @@ DEEP: list[Truth] = [
 @pytest.mark.parametrize("truth", DEEP[:5], ids=name_of)
 def test_only_the_top_of_two_layers(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
+
+
+ALONE: list[tuple[bool, Truth]] = [
+    (True, {"gates": "ifgo"}),
+    (True, {"layer0.activation": "relu"}),
+    (True, {"layer1.bias": "none"}),
+    (False, {"gates": "ifog"}),
+    (False, {"layer0.coupled": "i=1-f"}),
+    (False, {"layer0_reverse.gates": "ifgo"}),
+]
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("deep", "truth"), ALONE, ids=name_of)
+def test_one_change_in_every_place(place: str, deep: bool, truth: Truth, tmp_path: Path) -> None:
+    asked = Asked(tmp_path, 0, "places", deep=deep)
+    explanation = asked.explain(PLACES[place](np.asarray(asked.expected(truth))))
+    assert found(explanation) == truth
+    assert explanation.found
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_one_change_of_the_last_row(deep: bool, tmp_path: Path) -> None:
+    asked = Asked(tmp_path, 0, "places", deep=deep)
+    explanation = asked.explain(PLACES["a row"](np.asarray(asked.expected({"gates": "ifgo"}))))
+    assert found(explanation) == {"gates": "ifgo"}
+    assert explanation.laid == "EXPECTED is taken as row 2 of 3"
 
 
 @pytest.mark.wide
