@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
+from time import monotonic
 
 from lstmcli.core.blas import one_thread
 from lstmcli.core.explain import decisions
@@ -26,6 +27,7 @@ from lstmcli.core.explain.whole import Whole
 from lstmcli.errors import UserError
 
 MOST_PLACES = 2  # the likeliest ones that are searched for more, beside the one that comes nearest
+PATIENCE = 15.0  # seconds after which no further place is searched for more than one change
 MOST_DEEP = 2  # layouts and merges, the nearest ones, that are searched beside two changes
 ENOUGH = 3  # different numbers that prove a layout or a merge: there are few of them to choose from
 
@@ -146,8 +148,12 @@ def _searched(own: Sequence[Network], others: Sequence[Network], progress: Progr
         if fitting := [answer for answer in single if answer.verdict != "none"]:
             return _joined(fitting)
     untried: dict[str, None] = {}  # by the deepest searches
-    for level, some in ((LEVELS, _likeliest(parts)), (2, changed[:MOST_DEEP])):
-        for one in some:
+    begun = monotonic()
+    likely = _likeliest_first(parts)
+    for level, some in ((LEVELS, likely), (2, changed[:MOST_DEEP])):
+        for n, one in enumerate(some):
+            if n > MOST_PLACES and monotonic() - begun > PATIENCE:
+                break
             answers.append(one.search(progress, level))
             untried |= dict.fromkeys(answers[-1].untried)
             if answers[-1].verdict != "none" and size(answers[-1]) <= 2 + len(one.network.base):
@@ -223,10 +229,12 @@ def _first_of_each(networks: Sequence[Network]) -> list[Network]:
     return [network for of_base in by_base.values() for network in of_base[:MOST_PLACES]]
 
 
-def _likeliest(parts: Sequence[_Parts]) -> list[_Parts]:
-    """The first ones, and the one that comes nearest with one change."""
-    others = sorted(parts[MOST_PLACES:], key=lambda one: one.nearest)
-    return [*parts[:MOST_PLACES], *others[:1]]
+def _likeliest_first(parts: Sequence[_Parts]) -> list[_Parts]:
+    """The first ones, and then what comes nearer with one change; few under another layout."""
+    nearer = [*parts[:MOST_PLACES], *sorted(parts[MOST_PLACES:], key=lambda one: one.nearest)]
+    as_laid = [one for one in nearer if not one.network.base]
+    turned = [one for one in nearer if one.network.base]
+    return [*as_laid, *turned[:MOST_DEEP]]
 
 
 def _order(one: Explanation) -> tuple[bool, int, float]:

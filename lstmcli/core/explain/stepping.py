@@ -8,7 +8,7 @@ result. This is for the search alone: whatever it finds is run again by the loop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,10 @@ class Batch:
     # ---- a step
 
     def advance(self, x: Array) -> dict[str, Array]:
-        """One step over x (B, I); gives h, c, i, f, g, o, each (n, B, K)."""
+        """One step over x (B, I), or (n, B, I) where each reading has its own.
+
+        Gives h, c, i, f, g, o, each (n, B, K).
+        """
         z = self._inputs(x)
         if self._moving:
             self._add_recurrent(z)
@@ -110,18 +113,21 @@ class Batch:
 
     def _inputs(self, x: Array) -> list[Array]:
         """kernel @ x and what the gate adds, a gate at a time: 4 of (n, B, H)."""
+        readings, norm = self.readings, self.cell.norm_scale is not None
+        z = [np.zeros(self.c.shape, self.dtype) for _ in range(4)]
+        for gate, bias in zip(z, self._bias, strict=True):
+            if not norm:
+                gate += bias
+        if x.ndim == 3:
+            kernels, order = self.weights.kernels, readings.kernel_order
+            self._add_products(z, x, kernels, readings.by_kernel, order)
+            return z
         products = {
             place: _products(self.weights.kernels[place], x, self.units, self.dtype)
-            for place, _ in self.readings.by_kernel
+            for place, _ in readings.by_kernel
         }  # each (4, B, H)
-        norm = self.cell.norm_scale is not None
-        z = []
-        for k in range(4):
-            gate = np.zeros(self.c.shape, self.dtype)
-            if not norm:
-                gate += self._bias[k]
-            self._gather(gate, products, k, self.readings.by_kernel, self.readings.kernel_order)
-            z.append(gate)
+        for k, gate in enumerate(z):
+            self._gather(gate, products, k, readings.by_kernel, readings.kernel_order)
         return z
 
     def _gather(
@@ -149,22 +155,26 @@ class Batch:
         if self.readings.reset is not None:
             self.h = np.where(self.readings.reset, 0, self.h)
             self.c = np.where(self.readings.reset, 0, self.c)
-        for place, which in self.readings.by_recurrent:
-            matrix = self.weights.recurrents[place]  # (4, H, P)
+        recurrents, order = self.weights.recurrents, self.readings.recurrent_order
+        self._add_products(z, self.h, recurrents, self.readings.by_recurrent, order)
+
+    def _add_products(
+        self, z: list[Array], x: Array, matrices: Sequence[Array], groups: Groups,
+        order: Array | None,
+    ) -> None:  # fmt: skip
+        """Add each reading's matrix (4, H, K) @ its x (n, B, K), in its order of gates."""
+        for place, which in groups:
+            matrix = matrices[place]
             matrix = matrix if self.units is None else matrix[:, self.units]
             matrix = matrix.astype(self.dtype, copy=False)
-            h = self.h[which]
-            m = len(h)
-            flat = h.reshape(m * self.rows, -1) @ matrix.reshape(-1, matrix.shape[2]).T
+            own = x[which].astype(self.dtype, copy=False)
+            m = len(own)
+            flat = own.reshape(m * self.rows, -1) @ matrix.reshape(-1, matrix.shape[2]).T
             product = flat.reshape(m, self.rows, 4, -1)
-            order = (
-                None
-                if self.readings.recurrent_order is None
-                else self.readings.recurrent_order[which]
-            )
+            of_group = None if order is None else order[which]
             for k in range(4):
-                block = k if order is None else order[:, k]
-                part = product[:, :, k] if order is None else product[np.arange(m), :, block]
+                block = k if of_group is None else of_group[:, k]
+                part = product[:, :, k] if of_group is None else product[np.arange(m), :, block]
                 if isinstance(which, slice):
                     z[k] += part
                 else:

@@ -17,7 +17,7 @@ from lstmcli.core.explain.judge import Verdict
 from lstmcli.core.explain.network import Network
 from lstmcli.core.explain.ranking import prior
 from lstmcli.core.explain.result import Explanation
-from lstmcli.core.explain.search import LEVELS, NEAREST, Progress
+from lstmcli.core.explain.search import LEVELS, MOST_RUN, NEAREST, Progress
 from lstmcli.core.explain.shared import WholeRuns, with_constants
 from lstmcli.core.explain.space import (
     COLUMNS,
@@ -28,6 +28,7 @@ from lstmcli.core.explain.space import (
     Change,
     Changes,
 )
+from lstmcli.core.explain.stack import stack_of
 from lstmcli.core.model import Cell
 from lstmcli.core.settings import MERGES
 
@@ -110,6 +111,11 @@ class Whole:
         self, results: Sequence[tuple[Changes, Verdict]], progress: Progress
     ) -> tuple[list[tuple[Changes, Verdict]], list[str]]:
         """Pairs of changes of all cells, then of some, as long as there is patience."""
+        if (stack := stack_of(self.network)) is not None:
+            progress(0.6, "two changes at once")
+            near = sorted(stack.pairs(), key=lambda pair: sum(map(prior, pair)))[:MOST_RUN]
+            judged = [(changes, self.network.judge(changes)) for changes in near]
+            return [one for one in judged if one[1].fits], ["three changes at once"]
         of_all, of_some = self._of_all(results), self._of_some(results)
         begun = monotonic()
         for n, changes in enumerate([*of_all, *of_some]):

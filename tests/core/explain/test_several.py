@@ -248,6 +248,32 @@ def test_one_change_in_every_place(place: str, deep: bool, truth: Truth, tmp_pat
     assert explanation.found
 
 
+PAIRS_OF_CELLS: list[Truth] = [
+    {"layer0.bias": "none", "layer0.activation": "relu"},
+    {"layer1.bias": "none", "layer0.gates": "ifgo"},
+    {"layer1.bias": "none", "gates": "iofg"},
+    {"layer1.recurrent_activation": "hard_sigmoid_0.2", "layer0.transposed": "recurrent"},
+]
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("truth", PAIRS_OF_CELLS, ids=name_of)
+def test_pairs_of_single_cells(truth: Truth, tmp_path: Path) -> None:
+    Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("place", [*PLACES, "the last step of a row"])
+@pytest.mark.parametrize("truth", PAIRS_OF_CELLS[:2], ids=name_of)
+def test_pairs_of_single_cells_in_every_place(place: str, truth: Truth, tmp_path: Path) -> None:
+    """Some show nothing at a first step; then as few changes that give the same are found."""
+    asked = Asked(tmp_path, 0, name_of(truth), deep=True)
+    parts = PLACES | {"the last step of a row": lambda h: h[1, -1]}
+    explanation = asked.explain(parts[place](np.asarray(asked.expected(truth))))
+    assert explanation.verdict in ("found", "unproven")
+    assert len(explanation.changes) <= 2
+
+
 @pytest.mark.parametrize("deep", [True, False])
 def test_one_change_of_the_last_row(deep: bool, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, "places", deep=deep)
