@@ -6,7 +6,7 @@ on it alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -40,9 +40,10 @@ def by_cells(network: Network, progress: Progress, levels: int = 3) -> Explanati
             found = way.solved(name, solver, progress, levels)
             if found is None:
                 return way.stuck(name, solver) if way.first or n == 0 else None
-            for each in _scopes(network, plain(found), name, n):
-                if (answer := way.answer((*way.done, *each))) is not None:
-                    return answer
+            scopes = _scopes(network, plain(found), name, n)
+            answers = [way.answer((*way.done, *each)) for each in scopes]
+            if fitting := [answer for answer in answers if answer is not None]:
+                return _with_equals(fitting)
             way.done = (*way.done, *scoped(plain(found), name))
     return way.stuck() if way.first else None
 
@@ -118,13 +119,20 @@ class _Upwards:
         return replace(explanation, tried=network.tried, remarks=tuple(remarks))
 
 
+def _with_equals(fitting: Sequence[Explanation]) -> Explanation:
+    """The first of them; where the same changes of other cells do as well, they are its equals."""
+    first, *others = fitting
+    equal = (other.changes for other in others if len(other.changes) == len(first.changes))
+    return replace(first, equivalent=(*first.equivalent, *equal))
+
+
 def _scopes(network: Network, changes: Changes, name: str, n: int) -> Iterator[Changes]:
     """The changes of a cell, for all cells, itself, its layer, and its direction."""
+    every = [cell for layer in network.names for cell in layer]
     yield changes
     yield scoped(changes, name)
-    if len(network.names[n]) > 1:
+    if 1 < len(network.names[n]) < len(every):
         yield tuple(c for cell in network.names[n] for c in scoped(changes, cell))
-    every = [cell for layer in network.names for cell in layer]
     way = [cell for cell in every if cell.endswith("_reverse") == name.endswith("_reverse")]
     if 1 < len(way) < len(every):
         yield tuple(c for cell in way for c in scoped(changes, cell))

@@ -33,6 +33,7 @@ from lstmcli.core.model import Cell
 from lstmcli.core.settings import MERGES
 
 BESIDE = 3  # single changes, the nearest ones, beside which a constant is solved for
+OF_THE_MODEL = frozenset({"merge", "masked_output", "layout", "initial_state", "array"})
 NEAR = 12  # single changes, the nearest ones, that are tried beside every other one
 PATIENCE = 8.0  # seconds that pairs of a whole network may take
 
@@ -93,8 +94,18 @@ class Whole:
         for k, cells in enumerate(self.groups):
             progress(0.5 * k / len(self.groups), "one change at once")
             self.results += [(c, self.network.judge(c)) for c in self._singles(cells)]
-            if any(verdict.fits for _, verdict in self.results):
+            if fitting := [c for c, verdict in self.results if verdict.fits]:
+                self._run_elsewhere(fitting, self.groups[k + 1 :])
                 return
+
+    def _run_elsewhere(self, fitting: Sequence[Changes], groups: Sequence[Sequence[str]]) -> None:
+        """The same changes of other cells, which may do as well."""
+        for changes in fitting:
+            change = Change(_name(changes), changes[0].value)
+            for cells in groups:
+                if change.setting not in OF_THE_MODEL:
+                    other = tuple(Change(f"{c}.{change.setting}", change.value) for c in cells)
+                    self.results.append((other, self.network.judge(other)))
 
     def _with_constant(
         self, runs: WholeRuns, besides: Sequence[Changes], scopes: Sequence[Sequence[str]]
@@ -157,13 +168,7 @@ class Whole:
         for change in sorted(self._plain_singles(of[cells[0]] if cells else None), key=prior):
             if not cells:
                 yield (change,)
-            elif change.setting not in (
-                "merge",
-                "masked_output",
-                "layout",
-                "initial_state",
-                "array",
-            ):
+            elif change.setting not in OF_THE_MODEL:
                 yield tuple(Change(f"{cell}.{change.setting}", change.value) for cell in cells)
 
     def _groups(self) -> list[list[str]]:
