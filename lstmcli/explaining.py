@@ -14,10 +14,14 @@ from lstmcli import formats
 from lstmcli.comparing import Result, read_side, side_of
 from lstmcli.core.alignment import SEQUENCE, ArrayName
 from lstmcli.core.explain.answer import explain as explain_question
+from lstmcli.core.explain.data import TAKEN_AS
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.space import spelled_out
+from lstmcli.core.model import Model
+from lstmcli.core.parts import at_its_place
+from lstmcli.core.run import check_inputs
 from lstmcli.core.settings import option_words
 from lstmcli.core.sides import Side
 from lstmcli.errors import NoInputs, UserError
@@ -140,15 +144,25 @@ def _explained(
     if explanation.verdict != "none":
         return replace(explanation, command=command)
     several = len(job.model.cells) > 1
-    against = side.name if side.name != STDIN and _lies_as(side, question.x) else None
+    alike = side.name != STDIN and _lies_alike(side, question, job.model, explanation)
+    against = side.name if alike else None
     return replace(explanation, next=_next(explanation, words, against, settings, several))
 
 
-def _lies_as(side: Side, inputs: Array) -> bool:
-    """Whether the sequences of EXPECTED have the steps and rows of the run, in its axes."""
-    axes = [n for n in inputs.shape[:-1] if n > 1]
-    held = [a for n, a in side.arrays.items() if ArrayName.of(n or "h").kind == SEQUENCE]
-    return all([n for n in a.shape[:-1] if n > 1] == axes for a in held)
+def _lies_alike(side: Side, question: Question, model: Model, explanation: Explanation) -> bool:
+    """Whether `derive` takes EXPECTED for the same steps and rows of the run as is taken here."""
+    axes = question.x.shape[:-1]
+    held = {n or "h": a for n, a in side.arrays.items()}
+    held = {n: a for n, a in held.items() if ArrayName.of(n).kind == SEQUENCE}
+    if all([n for n in a.shape[:-1] if n > 1] == [n for n in axes if n > 1] for a in held.values()):
+        return True
+    first = explanation.measured and explanation.measured.first
+    if not first or first.step is None:
+        return False
+    own = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in held.items()}
+    _, layout = check_inputs(model, question.x, question.layout, question.inputs)
+    _, taken = at_its_place(side, own, layout, first.step, first.row)
+    return [TAKEN_AS + one for one in taken] == [explanation.laid]
 
 
 def _next(

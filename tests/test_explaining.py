@@ -49,6 +49,7 @@ def test_the_json_has_the_members_of_the_contract() -> None:
     document = json.loads(as_json(explanation))
     assert list(document) == [
         "found", "settings", "changes", "max_abs", "command", "equivalent", "tried", "nearest",
+        "verdict", "decide",
     ]  # fmt: skip
     assert document["found"] is True
     assert document["settings"]["forget_bias"] == 0.0
@@ -56,6 +57,7 @@ def test_the_json_has_the_members_of_the_contract() -> None:
     assert list(change) == ["setting", "assumed", "found", "text"]
     assert (change["setting"], change["assumed"], change["found"]) == ("forget_bias", 1.0, 0.0)
     assert document["equivalent"] == []
+    assert document["verdict"] == "found"
     assert document["tried"] > 100
     assert document["nearest"][0]["max_abs"] > 0.01
 

@@ -32,7 +32,8 @@ from lstmcli.views.traces import header_sheet
     shell_complete=complete.cells,
     help="Which of several: layer0, layer1_reverse, ...",
 )
-@click.option("--against", metavar="FILE", help="Another's results, beside the lines they have.")
+@click.option("--against", metavar="FILE",
+              help="Another's results, or some of them, beside the lines they have.")  # fmt: skip
 @click.option("--terms", default="20", metavar="N|all", help="The largest terms to show: 20.")
 @click.option("--digits", type=click.IntRange(0, 17), help="Of all numbers.")
 @beside_options

@@ -9,8 +9,10 @@ from lstmcli.core.alignment import Pair
 from lstmcli.core.compare import matched
 from lstmcli.core.derivation import Derivation, Place
 from lstmcli.core.equations import Line
+from lstmcli.core.fitting import listed
 from lstmcli.core.model import Array, Model, Trace
 from lstmcli.core.names import HOME
+from lstmcli.core.parts import at_its_place
 from lstmcli.core.sides import Side
 from lstmcli.errors import UserError
 
@@ -19,7 +21,8 @@ def beside(found: Derivation, trace: Trace, model: Model, other: Side) -> Deriva
     """The derivation with the other side's number at each line that they have one for.
 
     A line agrees as it would for `compare`: within the tolerance of the coarser dtype, and half a
-    unit of the last place of a print.
+    unit of the last place of a print. The first steps of a run will do, or one row of its batch:
+    it is taken for the row of the place, and a single step for its step.
 
     Raises
     ------
@@ -28,6 +31,7 @@ def beside(found: Derivation, trace: Trace, model: Model, other: Side) -> Deriva
     """
     place = found.place
     arrays, first_unit = _comparable(place, trace, model)
+    other, taken = at_its_place(other, arrays, trace.layout, place.step, place.batch)
     pairs = matched(Side("this run", arrays, trace.layout, settings=trace.settings), other)
     units = model.layers[place.layer][place.direction].units
     lines = [_beside(line, place, pairs, units, first_unit, other) for line in found.lines]
@@ -35,12 +39,14 @@ def beside(found: Derivation, trace: Trace, model: Model, other: Side) -> Deriva
         held = ", ".join(name or "an array without a name" for name in other.arrays)
         wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines if line.kept)
         if any(pair.b.left_out is not None for pair in pairs.values()):
-            held += ", abbreviated, and not the numbers of this place"
+            why = f"taken as {listed(taken)}" if taken else "abbreviated"
+            held += f", {why}, and not the numbers of this place"
         raise UserError(f"{other.name} holds {held}; a number for one of {wanted} is needed.")
     return replace(
         found,
         lines=tuple(lines),
         against=other.name,
+        taken=taken,
         differs_before=tuple(_differing_state(place, pairs)),
     )
 

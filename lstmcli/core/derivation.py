@@ -36,6 +36,7 @@ class Derivation:
     lines: tuple[Line, ...]  # in the order of computation
     outputs: int | None = None  # of a projection: how many numbers h has
     against: str | None = None  # the name of the other side
+    taken: tuple[str, ...] = ()  # what of the run the other side was taken as, if not all
     differs_before: tuple[str, ...] = ()  # of h and c of the step before: what they have otherwise
 
     def line(self, name: str) -> Line:

@@ -77,7 +77,8 @@ def _heading(d: Derivation, width: int | None) -> Sheet:
     sheet.extend(labelled("x", f"of step {at.reads} of the {_source(at)}", width, indent=_INDENT))
     sheet.extend(labelled("h, c_prev", _state(at), width, indent=_INDENT))
     if d.against is not None:
-        sheet.extend(labelled("theirs", d.against, width, indent=_INDENT))
+        taken = f", taken as {' and '.join(d.taken)}" if d.taken else ""
+        sheet.extend(labelled("theirs", f"{d.against}{taken}", width, indent=_INDENT))
     return sheet
 
 

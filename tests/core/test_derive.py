@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -259,10 +259,51 @@ def test_the_model_s_output_serves_its_last_layer(cell: str) -> None:
         derive(model, step=2, unit=1, cell="layer0", batch=1, against=side, **given)
 
 
+@pytest.mark.parametrize("layout", ["batch", "time"])
+@pytest.mark.parametrize(
+    ("part", "taken"),
+    [
+        (lambda h: h[2], "row 2 of 5"),
+        (lambda h: h[2:3], "row 2 of 5"),
+        (lambda h: h[2, :3], "the first 3 of 6 steps, row 2 of 5"),
+        (lambda h: h[:, :3], "the first 3 of 6 steps"),
+        (lambda h: h[2, 1], "step 1 of 6, row 2 of 5"),
+    ],
+)
+def test_a_part_of_a_run_stands_at_its_place(
+    part: Callable[[Array], Array], taken: str, layout: str
+) -> None:
+    model, x = small()  # (5, 6, I)
+    h = np.asarray(run(model, x, layout="batch").h)
+    x = x if layout == "batch" else x.swapaxes(0, 1)
+    theirs = part(h)
+    theirs = theirs.swapaxes(0, 1) if theirs.ndim == 3 and layout == "time" else theirs
+    found = derive(model, x, 1, 0, batch=2, against=Side("theirs", {"": theirs}), layout=layout)
+    assert found.taken == (taken,)
+    assert found.line("h").theirs == h[2, 1, 0]
+    assert found.line("h").agrees
+    off = Side("theirs", {"": theirs + 1e-6})  # within the bounds of float32, not of float64
+    assert not derive(model, x, 1, 0, batch=2, against=off, layout=layout).line("h").agrees
+    if "first" in taken:
+        with pytest.raises(UserError, match=r"first 3 of 6 steps.* not the numbers of this place"):
+            derive(model, x, 3, 0, batch=2, against=Side("theirs", {"": theirs}), layout=layout)
+
+
+def test_a_part_of_several_arrays_and_one_of_a_print() -> None:
+    model, x = small()
+    trace = run(model, x, ("h", "c"), layout="batch")
+    row = {name: np.asarray(trace.arrays[name])[1] for name in "hc"}
+    found = derive(model, x, 4, 1, batch=1, against=Side("theirs", row), layout="batch")
+    assert found.line("c").agrees
+    assert found.line("h").agrees
+    printed = Side("theirs", {"": row["h"].round(3)}, units={"": np.full(row["h"].shape, 1e-3)})
+    assert derive(model, x, 4, 1, batch=1, against=printed, layout="batch").line("h").agrees
+
+
 def test_another_shape_is_refused() -> None:
     model, x = small()
-    with pytest.raises(UserError, match=r"theirs: h is \(4, 5, 3\)"):
-        derive(model, x, 0, 0, against=Side("theirs", {"h": np.zeros((5, 4, 3))}, "batch"))
+    with pytest.raises(UserError, match=r"theirs: h is \(7, 5, 3\)"):
+        derive(model, x, 0, 0, against=Side("theirs", {"h": np.zeros((5, 7, 3))}, "batch"))
 
 
 def test_a_row_of_a_large_batch_has_the_bits_that_run_gives_it() -> None:

@@ -19,9 +19,9 @@ from lstmcli.core.tolerance import Numbers
 
 Array = npt.NDArray[Any]
 
-_TAKEN = "EXPECTED is taken as "
-_LAST = f"{_TAKEN}the last step"
-_AT_ONCE = f"{_TAKEN}step 0 of"
+TAKEN_AS = "EXPECTED is taken as "
+_LAST = f"{TAKEN_AS}the last step"
+_AT_ONCE = f"{TAKEN_AS}step 0 of"
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ def _sequences(
             words = _first(steps, rows, T, B)
             if lead[0] == lead[1] and way is ways[1]:  # nothing in its shape says so
                 axes = "time, batch" if way is flat else "batch, time"
-                words = f"EXPECTED is taken as ({axes}, units)" + words.replace(_TAKEN, ": ")
+                words = f"EXPECTED is taken as ({axes}, units)" + words.replace(TAKEN_AS, ": ")
             if steps <= T and rows <= B:
                 yield Expected({name: _spread(way, T, B, 0)}, {}, words)
         return
@@ -239,7 +239,7 @@ def _first(steps: int, rows: int, T: int, B: int, row: int = 0) -> str:
         parts.append(f"the first {steps} of {T} steps" if steps > 1 else f"step 0 of {T}")
     if rows < B:
         parts.append(f"row {row} of {B}" if rows == 1 else f"{rows} of {B} rows")
-    return _TAKEN + ", ".join(parts) if parts else ""
+    return TAKEN_AS + ", ".join(parts) if parts else ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -252,6 +252,9 @@ def prepare(question: Question) -> Prepared:
         raise UserError(
             f"{question.side.name} holds {held}; EXPECTED is h, c, a gate, or final_h of a run."
         )
+    if not any(n.values.size for n in arrays.values()):
+        shapes = ", ".join(f"{name} {n.shape}" for name, n in arrays.items())
+        raise UserError(f"{question.side.name} holds {shapes}: no number to be explained.")
     if not any(np.isfinite(n.values).any() for n in arrays.values()):
         raise UserError(
             f"{question.side.name}: every number is NaN or infinite, so no reading can be held "

@@ -118,7 +118,6 @@ class Explanation:
         """The document of ``-f json``."""
         return {
             "found": self.found,
-            "verdict": self.verdict,
             "settings": dict(self.settings),
             "changes": [change.to_json() for change in self.changes],
             "max_abs": None if self.measured is None else jsonable(self.measured.max_abs),
@@ -126,6 +125,7 @@ class Explanation:
             "equivalent": [[c.to_json() for c in changes] for changes in self.equivalent],
             "tried": self.tried,
             "nearest": [near.to_json() for near in self.nearest],
+            "verdict": self.verdict,
             "decide": self.decide,
         }
 
