@@ -122,8 +122,12 @@ class _Upwards:
 def _with_equals(fitting: Sequence[Explanation]) -> Explanation:
     """The first of them; where the same changes of other cells do as well, they are its equals."""
     first, *others = fitting
-    equal = (other.changes for other in others if len(other.changes) == len(first.changes))
-    return replace(first, equivalent=(*first.equivalent, *equal))
+    listed = {frozenset(plain_of(changes)): changes for changes in first.equivalent}
+    for other in others:
+        if len(other.changes) == len(first.changes):
+            listed.setdefault(frozenset(plain_of(other.changes)), other.changes)
+    listed.pop(frozenset(plain_of(first.changes)), None)
+    return replace(first, equivalent=tuple(listed.values()))
 
 
 def _scopes(network: Network, changes: Changes, name: str, n: int) -> Iterator[Changes]:
