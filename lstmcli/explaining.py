@@ -15,6 +15,7 @@ from lstmcli.comparing import Result, read_side, side_of
 from lstmcli.core.alignment import SEQUENCE, ArrayName
 from lstmcli.core.explain.answer import explain as explain_question
 from lstmcli.core.explain.data import TAKEN_AS
+from lstmcli.core.explain.judge import Verdict
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import Progress, quiet
@@ -32,6 +33,7 @@ from lstmcli.loading import Named, checked, only_one_stdin, read_named, reader
 
 Array = npt.NDArray[Any]
 
+NEARER = 10.0  # times: then not the run as read is looked into, but the one that comes so near
 WHOLE_TRACE = "trace.npz"  # what holds the arrays of each layer
 
 __all__ = ["Explanation", "as_json", "explain", "explain_files"]
@@ -143,20 +145,37 @@ def _explained(
     command = _command(explanation, words, settings, job.model.given)
     if explanation.verdict != "none":
         return replace(explanation, command=command)
+    verdict, beside = _to_be_derived(explanation)
+    alike = side.name != STDIN and _lies_alike(side, question, job.model, explanation, verdict)
+    start = [*words, *option_words({**settings, **spelled_out(beside, job.model.given)})]
     several = len(job.model.cells) > 1
-    alike = side.name != STDIN and _lies_alike(side, question, job.model, explanation)
-    against = side.name if alike else None
-    return replace(explanation, next=_next(explanation, words, against, settings, several))
+    return replace(explanation, next=_next(start, verdict, side.name if alike else None, several))
 
 
-def _lies_alike(side: Side, question: Question, model: Model, explanation: Explanation) -> bool:
+def _to_be_derived(explanation: Explanation) -> tuple[Verdict | None, Mapping[str, Any]]:
+    """The run whose arithmetic is worth looking at: as read, or by changes that come much nearer.
+
+    With the settings that these changes come to.
+    """
+    own = explanation.measured
+    for near in explanation.nearest[:1]:
+        changed = {k: v for c in near.changes for k, v in c.settings.items()}
+        shown = any(name.rpartition(".")[2] in ("array", "merge") for name in changed)
+        if own and changed and not shown and near.verdict.rms * NEARER < own.rms:
+            return near.verdict, changed
+    return own, {}
+
+
+def _lies_alike(
+    side: Side, question: Question, model: Model, explanation: Explanation, verdict: Verdict | None
+) -> bool:
     """Whether `derive` takes EXPECTED for the same steps and rows of the run as is taken here."""
     axes = question.x.shape[:-1]
     held = {n or "h": a for n, a in side.arrays.items()}
     held = {n: a for n, a in held.items() if ArrayName.of(n).kind == SEQUENCE}
     if all([n for n in a.shape[:-1] if n > 1] == [n for n in axes if n > 1] for a in held.values()):
         return True
-    first = explanation.measured and explanation.measured.first
+    first = verdict and verdict.first
     if not first or first.step is None:
         return False
     own = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in held.items()}
@@ -165,19 +184,14 @@ def _lies_alike(side: Side, question: Question, model: Model, explanation: Expla
     return [TAKEN_AS + one for one in taken] == [explanation.laid]
 
 
-def _next(
-    explanation: Explanation,
-    words: Sequence[str],
-    against: str | None,
-    settings: Mapping[str, Any],
-    several: bool,
-) -> str:
-    """The command that shows, term by term, where the run as read leaves EXPECTED.
+def _next(start: Sequence[str], verdict: Verdict | None, against: str | None, several: bool) -> str:
+    """The command that shows, term by term, where a run leaves EXPECTED.
 
-    ``against`` is EXPECTED where `derive` can put its numbers beside. Where ``several`` cells are
-    merged in it, none of them is known to be the wrong one.
+    ``start`` are the files and settings of the run; ``against`` is EXPECTED where `derive` can put
+    its numbers beside. Where ``several`` cells are merged in it, none of them is known to be the
+    wrong one.
     """
-    first = explanation.measured and explanation.measured.first
+    first = verdict and verdict.first
     prefix = ArrayName.of(first.array).prefix if first else ""
     if not first or (several and not prefix):
         return ""
@@ -185,7 +199,7 @@ def _next(
     place += ["--batch", str(first.row)] if first.row else []
     place += ["--cell", prefix] if prefix else []
     place += [] if first.step is None or against is None else ["--against", against]
-    return shlex.join(["lstm", "derive", *words, *option_words(settings), *place])
+    return shlex.join(["lstm", "derive", *start, *place])
 
 
 def _command(

@@ -49,7 +49,7 @@ def test_the_json_has_the_members_of_the_contract() -> None:
     document = json.loads(as_json(explanation))
     assert list(document) == [
         "found", "settings", "changes", "max_abs", "command", "equivalent", "tried", "nearest",
-        "verdict", "decide",
+        "verdict", "taken", "notes", "not_seen", "decide", "not_tried", "next",
     ]  # fmt: skip
     assert document["found"] is True
     assert document["settings"]["forget_bias"] == 0.0

@@ -12,6 +12,7 @@ from lstmcli.cli import Command
 from lstmcli.cli.console import Bar, show, standard_input, width
 from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
 from lstmcli.cli.reading import beside_from
+from lstmcli.errors import UserError
 from lstmcli.views.explanation import explanation_sheet, markdown
 
 
@@ -34,6 +35,8 @@ def command(paths: tuple[str, ...], format: str, as_markdown: bool, **options: A
     Settings say what is assumed; the search changes them one, two, three at a time.
     Exit status: 0 a reading gives EXPECTED, 1 none is proved to, 2 trouble.
     """  # noqa: E501
+    if as_markdown and format == "json":
+        raise UserError("--markdown and -f json are two formats; give one of them.")
     settings = settings_from(options)
     with Bar() as bar:
         found = explaining.explain_files(

@@ -445,7 +445,8 @@ def _wrong_inputs(model: Model, x: Array, name: str) -> str:
     ]
     if cell.inputs in x.shape:
         lines.append("  The inputs of a step come last: the axes of the file look exchanged.")
-    if len(model.tensors) and x.shape[-1] == cell.units:
+    fused = any(cell.inputs + cell.outputs in dims for dims in model.tensors.values())
+    if fused and x.shape[-1] == cell.units and cell.convention.rows == "xh":
         lines.append("  If the fused kernel holds h first, try --rows hx.")
     if x.ndim == 2:
         lines.append("  If it is (batch, steps), it lacks the input axis.")

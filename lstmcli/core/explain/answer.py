@@ -14,7 +14,7 @@ from lstmcli.core.explain.places import searched
 from lstmcli.core.explain.question import Prepared, Question, prepare
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.runs import how_run
-from lstmcli.core.explain.search import Progress, quiet
+from lstmcli.core.explain.search import NEAREST, Progress, quiet
 from lstmcli.core.explain.several import explain_network
 from lstmcli.core.explain.solver import Solver
 from lstmcli.errors import UserError
@@ -84,17 +84,34 @@ def _exchanged_axes(question: Question) -> str:
 def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
     """What the numbers hint at, what is never searched, and a layout that nobody gave."""
     hints = list(how_run(prepared))
+    close = "" if hints or explanation.remarks else _close(explanation)
+    if close:
+        hints = [close]
     if not hints and explanation.measured is not None:
         hints = decisions.clues(explanation.measured)
     if not hints and explanation.nearest and (near := explanation.nearest[0]).changes:
         read = words.headline(near.changes)
         hints = [f"With {read}: {clue}" for clue in decisions.clues(near.verdict)]
-    if prepared.layout != "steps" and prepared.question.layout is None:
+    if prepared.layout != "steps" and prepared.question.layout is None and not close:
         laid = words.value_of("layout", prepared.layout)
-        hints.append(f"Nobody said how the inputs lie; taken as {laid}. --layout says it.")
+        other = "time" if prepared.layout == "batch" else "batch"
+        hints.append(
+            f"Nobody said how the inputs lie; taken as {laid}. If they do not, say --layout "
+            f"{other}: the search is then for what is wrong beside it."
+        )
     untried = dict.fromkeys((*explanation.untried, *decisions.NOT_SEARCHED))
     remarks = (*explanation.remarks, *hints)
     return replace(explanation, remarks=remarks, untried=tuple(untried))
+
+
+def _close(explanation: Explanation) -> str:
+    """Whether one reading comes so near that what is left is no setting."""
+    if explanation.measured is None:
+        return ""
+    near = [
+        (f"With {words.headline(n.changes)}", n.verdict) for n in explanation.nearest if n.changes
+    ]
+    return decisions.close([("As read", explanation.measured), *near])
 
 
 def _explained(prepared: Prepared, progress: Progress) -> Explanation:
@@ -109,4 +126,13 @@ def _explained(prepared: Prepared, progress: Progress) -> Explanation:
             return agreed
     if prepared.all_zero:
         return solvers[0].nothing_to_tell()
-    return searched(solvers, progress)
+    found = searched(solvers, progress)
+    if found.verdict != "none" or not (turned := prepared.turned()):
+        return found
+    # nobody said how the inputs lie, so that another layout is no mistake like the others
+    solvers = [Solver(prepared, case, base=prepared.base(case)) for case in turned]
+    beside = searched(solvers, progress)
+    if beside.verdict != "none":
+        return beside
+    nearest = sorted((*found.nearest, *beside.nearest), key=lambda near: near.verdict.rms)
+    return replace(found, nearest=tuple(nearest[:NEAREST]), tried=found.tried + beside.tried)

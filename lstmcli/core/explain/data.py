@@ -219,7 +219,8 @@ def _finals(
         known = np.full((2, B, width), np.nan)
         known[:, row : row + n] = rows
         final = f"final_{name}" if guessed else name
-        which = f"of row {row}" if n == 1 and B > 1 else f"of {n} of {B} rows" if n < B else ""
+        some = f"of the first {n} of {B} rows" if n < B else ""
+        which = f"of row {row}" if n == 1 and B > 1 else some
         words = " ".join(w for w in (said or final * bool(which), which) if w)
         one = row if n == 1 and B > 1 else None
         yield Expected({}, {final: Known(known[0], np.nan_to_num(known[1]))}, words, one)
@@ -238,7 +239,7 @@ def _first(steps: int, rows: int, T: int, B: int, row: int = 0) -> str:
     if steps < T:
         parts.append(f"the first {steps} of {T} steps" if steps > 1 else f"step 0 of {T}")
     if rows < B:
-        parts.append(f"row {row} of {B}" if rows == 1 else f"{rows} of {B} rows")
+        parts.append(f"row {row} of {B}" if rows == 1 else f"the first {rows} of {B} rows")
     return TAKEN_AS + ", ".join(parts) if parts else ""
 
 

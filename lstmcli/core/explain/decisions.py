@@ -27,6 +27,8 @@ NOT_SEARCHED = (
 )
 
 MANY_ZEROS = 0.05  # of all numbers
+CLOSE = 3e-3  # a difference that an approximated function makes, and few wrong settings
+APART = 30.0  # times further off all others are then
 
 
 def clues(verdict: Verdict) -> list[str]:
@@ -47,6 +49,24 @@ def clues(verdict: Verdict) -> list[str]:
         why = carried if 0 in right else "are the rows in another order?"
         found.append(f"{_rows(right)} {agree}, {_rows(wrong)} {do} not: {why}")
     return found
+
+
+def close(readings: Sequence[tuple[str, Verdict]]) -> str:
+    """What is said where one reading comes near and all others are far: it is no setting, then.
+
+    ``readings`` are some by name, each with how it compares.
+    """
+    ordered = sorted(readings, key=lambda each: each[1].rms)
+    (name, best), *others = ordered
+    # what is as near is the same in other words
+    others = [each for each in others if each[1].rms > 1.01 * best.rms]
+    if best.max_abs > CLOSE or not others or others[0][1].rms < APART * best.rms:
+        return ""
+    return (
+        f"{name}, no number is off by more than {best.max_abs:.2g}, and all other readings are "
+        "much further off. Coarser arithmetic does that rather than a setting: an approximated "
+        "tanh or exp, a table, fewer bits."
+    )
 
 
 def _rows(places: Sequence[int]) -> str:

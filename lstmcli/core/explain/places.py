@@ -22,7 +22,7 @@ NEARER = 3.0  # times: then a last state is likelier than one that is met more o
 PLACES = (8, 64)  # in which EXPECTED is searched for, of all in which it can lie: of large nets
 UNITS = 2048  # and of small ones, whose units these are, all together
 TRIPLES = 4  # of these places are searched for three changes
-LATE = 250_000  # units² times steps of all last states together that are searched for two changes
+LATE = 2_200_000  # units² times steps of all last states together that are searched for two changes
 
 
 class Fitting(NamedTuple):
@@ -47,11 +47,23 @@ def searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
     found = _by_levels([*others, *late], dear, found, progress)
     if found:
         return _joined(found, tried=sum(solver.tried for solver in solvers))
-    first = solvers[0]  # the last h of all rows is told from some steps of one by its shape
-    if not first.expected.sequences and first.tried:
-        return first.none()
+    return _none(solvers, len(dear) + len(quick[max(len(likely), _most(solvers)) :]))
+
+
+def _none(solvers: Sequence[Solver], left: int) -> Explanation:
+    """What comes near in the likeliest place; so many of them were ``left`` after one change."""
+    # the last h of all rows is told from some steps of one by its shape
+    told = [one for one in solvers[:1] if not one.expected.sequences and one.tried]
     # "as read" has no layout of its own
-    return min(solvers, key=lambda solver: (bool(solver.base), solver.closest)).none()
+    nearest = min(told or solvers, key=lambda solver: (bool(solver.base), solver.closest))
+    none = nearest.none()
+    more = f"two changes at once in {left} of the {len(solvers)} places where EXPECTED can lie"
+    return replace(
+        none,
+        tried=sum(solver.tried for solver in solvers),
+        depth=max((solver.depth for solver in solvers if solver.tried), default=none.depth),
+        untried=(*[more] * (left > 0), *none.untried),
+    )
 
 
 def _by_levels(

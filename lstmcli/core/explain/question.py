@@ -83,6 +83,18 @@ class Prepared:
         by_layout = {self.layout: own, **by_layout}
         return [self._case(k, {k: one}) for k, ways in by_layout.items() for one in ways]
 
+    def turned(self) -> list[Case]:
+        """All of a run under another layout as if that were assumed, where nobody said which."""
+        if self.question.layout is not None:
+            return []
+        whole = [case.expected for case in self.cases() if len(case.expected) > 1]
+        return [
+            self._case(layout, {layout: one})
+            for expected in whole
+            for layout, one in expected.items()
+            if layout != self.layout
+        ]
+
     def _case(self, layout: str, expected: Mapping[str, Expected]) -> Case:
         question = self.question
         return Case(
@@ -153,9 +165,10 @@ class Prepared:
         count = self._widths()["h"] if several else last[0].outputs
         joined = count > last[0].outputs
         each = f" ({' + '.join(str(cell.outputs) for cell in last)}, both directions)" * joined
+        axes = self.question.x.shape[:-1]
         text = (
             f"{side.name} holds {shapes}; a run over inputs {self.question.x.shape} gives "
-            f"{count} numbers a step{each}.\n"
+            f"{count} numbers a step{each}: {(*axes, count)}.\n"
             f"  EXPECTED is all steps of it, the first few, one row of the batch, "
             f"{'the last step, ' * joined}or final_h{' of every cell' * several}."
         )

@@ -126,7 +126,12 @@ class Explanation:
             "tried": self.tried,
             "nearest": [near.to_json() for near in self.nearest],
             "verdict": self.verdict,
+            "taken": self.laid,
+            "notes": list(self.remarks),
+            "not_seen": list(self.unseen),
             "decide": self.decide,
+            "not_tried": list(self.untried),
+            "next": self.next,
         }
 
 

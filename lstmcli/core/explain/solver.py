@@ -151,7 +151,7 @@ class Solver(OneCell):
             rows=tuple(row_of(one, self.how) for one in changes),
             like=tuple(that_do_all(whole, self.how, layout)),
             others=len({s.setting for s in self.bench.space.singles} - {s for s, _ in whole}),
-            hidden=why_hidden(changes, first.step if first else None),
+            hidden=why_hidden(changes, first.step if first else None, self.how.reverse),
             unseen=unseen,
             decide=decisions.decide(facts(self), unseen, others, proven),
             remarks=(

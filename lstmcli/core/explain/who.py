@@ -130,10 +130,18 @@ _HIDES: Mapping[str, str] = {
 }
 
 
-def why_hidden(changes: Sequence[Changed], first_step: int | None) -> str:
+def why_hidden(changes: Sequence[Changed], first_step: int | None, backward: bool = False) -> str:
     """Why the mistake did not show at once, and from where on it does."""
-    sentences = [sentence for change in changes if (sentence := _hides(change))]
-    text = ". ".join(dict.fromkeys(sentences))
+    reasons: dict[str, dict[str, None]] = {}  # by what they have in common
+    for change in changes:
+        common, _, reason = _hides(change).partition(": ")
+        reasons.setdefault(common, {})[reason] = None
+    reasons.pop("", None)
+    text = ". ".join(
+        f"{common}: {' and '.join(own)}" if any(own) else common for common, own in reasons.items()
+    )
+    if backward:
+        return text.replace("At step 0", "At the last step, which comes first,") + "." * bool(text)
     text += "." if text else ""
     if first_step:
         text += f" It shows from step {first_step}."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from time import monotonic
 from typing import Any
 
@@ -28,7 +29,7 @@ from lstmcli.core.explain.space import (
     Change,
     Changes,
 )
-from lstmcli.core.explain.stack import stack_of
+from lstmcli.core.explain.stack import Stack, stack_of
 from lstmcli.core.model import Cell
 from lstmcli.core.settings import MERGES
 
@@ -58,18 +59,19 @@ class Whole:
     def search(self, progress: Progress, levels: int) -> Explanation:
         """Single changes of all cells, of each layer, of each direction; then pairs.
 
-        Pairs are dear, and tried only if three ``levels`` are asked for.
+        Pairs that have to be run whole are dear, and tried only if three ``levels`` are asked for.
         """
         if not self.results:
             self._run_singles(progress)
         results, runs = self.results, WholeRuns(self.network)
         fitting = [r for r in results if r[1].fits]
-        untried = ["two changes at once"]
+        untried: list[str] = []  # of as few changes
         solved = 0
         if not fitting and levels == 1:
             fitting = self._with_constant(runs, [()], self.groups)
             solved = len(fitting)
-        if not fitting and levels == LEVELS:
+        deep = levels == LEVELS or (levels > 1 and self.stack is not None)
+        if not fitting and deep:
             top = top_alone(self.network, progress)
             if top is not None:
                 return top
@@ -85,10 +87,16 @@ class Whole:
                 equivalent=tuple(self.network.told(c) for c, _ in others),
                 untried=tuple(untried),
             )
-        if self.network.base and levels < LEVELS:
-            untried = ["two changes beside another layout or merge"]
+        if not deep:
+            more = "two changes beside another layout or merge"
+            untried = [more if self.network.base else "two changes at once"]
         near = sorted(results, key=lambda r: r[1].rms)[:NEAREST]
         return self.network.none([(c, self.network.measured(c)) for c, _ in near], untried)
+
+    @cached_property
+    def stack(self) -> Stack | None:
+        """The layers, if pairs of their changes can be searched side by side."""
+        return stack_of(self.network)
 
     def _run_singles(self, progress: Progress) -> None:
         for k, cells in enumerate(self.groups):
@@ -122,7 +130,7 @@ class Whole:
         self, results: Sequence[tuple[Changes, Verdict]], progress: Progress
     ) -> tuple[list[tuple[Changes, Verdict]], list[str]]:
         """Pairs of changes of all cells, then of some, as long as there is patience."""
-        if (stack := stack_of(self.network)) is not None:
+        if (stack := self.stack) is not None:
             progress(0.6, "two changes at once")
             near = sorted(stack.pairs(), key=lambda pair: sum(map(prior, pair)))[:MOST_RUN]
             judged = [(changes, self.network.judge(changes)) for changes in near]

@@ -179,7 +179,7 @@ def test_a_chaotic_net_is_judged_step_by_step(truth: dict[str, Any], tmp_path: P
     [
         (lambda h: h[1], "row 1 of 3"),
         (lambda h: h[:, :3], "the first 3 of 7 steps"),
-        (lambda h: h[:2], "2 of 3 rows"),
+        (lambda h: h[:2], "the first 2 of 3 rows"),
         (lambda h: h[:, -1], "the last h"),
         (lambda h: h[2, -1], "the last h of row 2"),
         (lambda h: h.swapaxes(0, 1), ""),
@@ -318,3 +318,17 @@ def test_the_output_of_a_lower_layer_is_named(
     assert explanation.found
     assert explanation.command.endswith("-o trace.npz")
     assert not explain(path, x, h[:, ::-1] + 0.01, layout="batch").found
+
+
+def test_a_layout_that_nobody_said_is_none_of_three_mistakes(tmp_path: Path) -> None:
+    """PyTorch's weights are read as batch_first=False; three settings are wrong beside that."""
+    rng = np.random.default_rng(5)
+    net = random_net(rng, 4, 5)
+    net.recurrent_bias = rng.normal(0, 0.5, 20).astype(np.float32).astype(np.float64)
+    x = rng.normal(size=(3, 7, 4)).astype(np.float32).astype(np.float64)
+    weights = write(net, tmp_path / "w.npz", 4)
+    truth = {"gates": "iofg", "bias": "input_only", "forget_bias": 1.0}
+    h = outputs(net, x, truth, dtype=np.float32)["h"]
+    assert found(explain(weights, x, h)) == {**truth, "layout": "batch"}
+    assert found(explain(weights, x, h, layout="batch")) == truth
+    assert explain(weights, x, h, layout="time").verdict == "none", "what is said is not doubted"

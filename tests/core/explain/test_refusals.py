@@ -10,6 +10,7 @@ import pytest
 
 from lstmcli.core.explain.result import Explanation
 from lstmcli.explaining import explain
+from tests.core.explain import reference
 from tests.core.explain.asking import printed, write
 from tests.core.explain.reference import outputs, random_net
 
@@ -79,6 +80,31 @@ def test_zeros_and_rows_hint_at_what_happened(tmp_path: Path) -> None:
     explanation = ask("dropout", tmp_path, 0)
     assert any("exact zeros" in remark for remark in explanation.remarks)
     assert not any("exact zeros" in remark for remark in ask("random", tmp_path, 0).remarks)
+
+
+def lambert(z: Array) -> Array:
+    """tanh as a continued fraction, cut short: 4e-4 off at 3, where the net seldom is."""
+    z = np.clip(z, -4, 4)
+    quotient: Array = z * (945 + 105 * z**2 + z**4) / (945 + 420 * z**2 + 15 * z**4)
+    return quotient
+
+
+@pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}, {"recurrent_gates": "ifgo"}])
+def test_an_approximated_tanh_is_no_setting(
+    truth: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a port to C does often."""
+    monkeypatch.setitem(reference.ACTIVATIONS, "tanh", lambert)
+    rng = np.random.default_rng(3)
+    net = random_net(rng, 4, 5, scale=0.8)
+    x = rng.normal(size=(3, 7, 4)).astype(np.float32).astype(np.float64)
+    explanation = explain(write(net, tmp_path / "w.npz", 4), x, outputs(net, x, truth)["h"])
+    assert explanation.verdict == "none"
+    (remark,) = (one for one in explanation.remarks if "Coarser arithmetic" in one)
+    read = {c.setting: c.found for c in explanation.nearest[0].changes}
+    assert read == truth
+    assert remark.startswith("With" if truth else "As read")
+    assert not any("from row to row" in one for one in explanation.remarks)
 
 
 def test_rows_that_agree_are_named(tmp_path: Path) -> None:
