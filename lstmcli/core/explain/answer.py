@@ -9,13 +9,13 @@ import numpy as np
 from lstmcli.core.alignment import SEQUENCE, ArrayName
 from lstmcli.core.blas import one_thread
 from lstmcli.core.explain import decisions, words
-from lstmcli.core.explain.abbreviated import in_shape, left_out
 from lstmcli.core.explain.places import searched
 from lstmcli.core.explain.question import Prepared, Question, prepare
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.runs import how_run
 from lstmcli.core.explain.search import NEAREST, Progress, quiet
 from lstmcli.core.explain.several import explain_network
+from lstmcli.core.explain.shapeless import in_shape, left_out, unrolled
 from lstmcli.core.explain.solver import Solver
 from lstmcli.errors import UserError
 
@@ -31,10 +31,18 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     told = not question.side.gaps
     # readings that are wrong may overflow, and are meant to; BLAS's threads wait for one another
     with np.errstate(all="ignore"), one_thread():  # more than they help with products so small
-        explanations = (_in_words(one, told, progress) for one in in_shape(question))
+        explanations = (_laid(question, one, told, progress) for one in in_shape(question))
         first = next(explanations)
         others = (one for one in explanations if one.verdict != "none")
         return first if first.verdict != "none" else next(others, first)
+
+
+def _laid(question: Question, laid: Question, told: bool, progress: Progress) -> Explanation:
+    """The explanation of EXPECTED in a shape that it can have, and what is said of that."""
+    explanation = _in_words(laid, told, progress)
+    if remark := unrolled(question, laid):
+        explanation = replace(explanation, remarks=(remark, *explanation.remarks))
+    return explanation
 
 
 def _in_words(question: Question, told: bool, progress: Progress) -> Explanation:

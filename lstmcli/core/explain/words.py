@@ -76,6 +76,8 @@ def value_of(setting: str, value: Any) -> str:
     plain = setting.rpartition(".")[2]
     if value is None:
         return "none"
+    if plain.endswith("activation"):  # the hard sigmoids, whoever has them
+        plain = "recurrent_activation"
     if (plain, value) in _IN_WORDS:
         return _IN_WORDS[plain, value]
     if plain.endswith("gates"):

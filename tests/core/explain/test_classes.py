@@ -332,3 +332,20 @@ def test_a_layout_that_nobody_said_is_none_of_three_mistakes(tmp_path: Path) -> 
     assert found(explain(weights, x, h)) == {**truth, "layout": "batch"}
     assert found(explain(weights, x, h, layout="batch")) == truth
     assert explain(weights, x, h, layout="time").verdict == "none", "what is said is not doubted"
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1), (1, -1), (-1, 5)], ids=str)
+@pytest.mark.parametrize("turned", [False, True])
+def test_numbers_in_a_row_lie_as_the_run_does(
+    shape: tuple[int, ...], turned: bool, tmp_path: Path
+) -> None:
+    """What a port in C writes: no axes, or a line for each step of each row."""
+    asked = Asked(tmp_path, units=5, steps=7, rows=3)
+
+    def flat(h: Array) -> Array:
+        return (h.swapaxes(0, 1) if turned else h).reshape(shape)
+
+    explanation = asked({"forget_bias": 0.0}, flat, layout="batch")
+    assert found(explanation) == {"forget_bias": 0.0}
+    laid = (7, 3, 5) if turned else (3, 7, 5)
+    assert f"its numbers are taken in a row as {laid}." in explanation.remarks[0]

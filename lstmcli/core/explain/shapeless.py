@@ -1,4 +1,7 @@
-"""EXPECTED as an abbreviated print that does not tell its shape: the model and the inputs do."""
+"""EXPECTED whose shape its file does not tell: the model and the inputs do.
+
+An abbreviated print may not, and numbers one after the other do not, as a port in C writes them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from lstmcli.core.alignment import ArrayName
 from lstmcli.core.explain.question import Question
 from lstmcli.core.gaps import fits, said, spread
 from lstmcli.core.model import Model
+from lstmcli.core.sides import Side
 from lstmcli.errors import UserError
 
 MOST_SHAPES = 4  # that are tried for a print
@@ -20,16 +24,16 @@ Shape = tuple[int, ...]
 
 
 def in_shape(question: Question) -> Iterator[Question]:
-    """The question with each abbreviated print in a shape that it can have, the likeliest first.
+    """The question with EXPECTED in a shape that it can have, the likeliest first.
 
     Raises
     ------
     UserError
-        if it can have none.
+        if an abbreviated print can have none.
     """
     side = question.side
     if not side.gaps:
-        yield question
+        yield from _unrolled(question)
         return
     model = question.model()
     possible = [list(_shapes(name, question, model)) for name in side.gaps]
@@ -42,6 +46,40 @@ def in_shape(question: Question) -> Iterator[Question]:
             for (name, before), shape in zip(side.gaps.items(), chosen, strict=True)
         }
         yield replace(question, side=side.with_numbers(filled))
+
+
+def _unrolled(question: Question) -> Iterator[Question]:
+    """The question as it is; or numbers in a row, or rows of all steps, on the axes of the run."""
+    side, axes = question.side, np.shape(question.x)[:-1]
+    steps = int(np.prod(axes))  # of all rows together
+    several = steps not in axes
+    found: list[Question] = []
+    for name, array in side.arrays.items() if len(side.arrays) == 1 else ():
+        dims = [n for n in array.shape if n != 1]
+        for width in _widths(name, question.model()):
+            in_a_row = dims == [steps * width] and min(steps, width) > 1
+            if in_a_row or (several and dims == [steps, width]):
+                for lead in dict.fromkeys([axes, axes[::-1]]):
+                    found.append(replace(question, side=_shaped(side, name, (*lead, width))))
+    yield from found or [question]
+
+
+def _shaped(side: Side, name: str, shape: Shape) -> Side:
+    """A side with its one array in a shape."""
+    numbers = side.numbers(name).moved(lambda array: array.reshape(shape))
+    printed = {} if numbers.unit is None else {name: numbers.unit}
+    return replace(side, arrays={name: numbers.values}, units=printed)
+
+
+def unrolled(question: Question, laid: Question) -> str:
+    """What is said of numbers in a row that were laid on the axes of a run; empty if none were."""
+    for name, array in question.side.arrays.items():
+        shape = laid.side.arrays[name].shape
+        if not question.side.gaps and shape != array.shape:
+            return (
+                f"EXPECTED has the axes {array.shape}; its numbers are taken in a row as {shape}."
+            )
+    return ""
 
 
 def left_out(question: Question, told: bool) -> str:
