@@ -135,11 +135,13 @@ def _explained(prepared: Prepared, progress: Progress) -> Explanation:
     if prepared.all_zero:
         return solvers[0].nothing_to_tell()
     found = searched(solvers, progress)
-    if found.verdict != "none" or not (turned := prepared.turned()):
+    if found.verdict != "none":
         return found
     # nobody said how the inputs lie, so that another layout is no mistake like the others
-    solvers = [Solver(prepared, case, base=prepared.base(case)) for case in turned]
-    beside = searched(solvers, progress)
+    turned = [Solver(prepared, case, base=prepared.base(case)) for case in prepared.turned()]
+    if not (likely := [solver for solver in turned if solver.likely]):
+        return found
+    beside = searched(likely, progress)
     if beside.verdict != "none":
         return beside
     nearest = sorted((*found.nearest, *beside.nearest), key=lambda near: near.verdict.rms)

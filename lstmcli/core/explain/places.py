@@ -23,6 +23,7 @@ PLACES = (8, 64)  # in which EXPECTED is searched for, of all in which it can li
 UNITS = 2048  # and of small ones, whose units these are, all together
 TRIPLES = 4  # of these places are searched for three changes
 LATE = 2_200_000  # units² times steps of all last states together that are searched for two changes
+TURNED = 250_000  # and of those under another layout
 
 
 class Fitting(NamedTuple):
@@ -124,26 +125,27 @@ def _most(solvers: Sequence[Solver]) -> int:
 def _late(solvers: Sequence[Solver], again: bool) -> tuple[list[Solver], list[Solver]]:
     """The last states that are searched, the likeliest first, and those for one change only.
 
-    They take long, so in a large net only one is searched for more, unless another reads the same
-    numbers; and none if another layout has to be taken for it, or if they would be searched
-    ``again`` after a first step was proved to be there.
+    They take long, so in a large net few are searched for more: fewer still if another layout has
+    to be taken for them, and none if they would be searched ``again`` after a first step was
+    proved to be there.
     """
     late = [solver for solver in solvers if not solver.quick]
-    also = [solver for solver in late if solver.expected.needs]
-    own = [solver for solver in late if not solver.expected.needs]
     if not late:
         return [], []
-    if len(own) > 1:
-        first, *others = own
-        others = sorted(others, key=lambda solver: solver.closest)
-        nearer = others[0].closest * NEARER < first.closest
-        own = [others[0], first, *others[1:]] if nearer else [first, *others]
-    bench = late[0].bench
+    also = [solver for solver in late if solver.expected.needs]
+    first, *others = [solver for solver in late if not solver.expected.needs] or also[:1]
+    others = sorted(others, key=lambda solver: solver.closest)
+    nearer = others and others[0].closest * NEARER < first.closest
+    own = [others[0], first, *others[1:]] if nearer else [first, *others]
+    cost = first.bench.weights.cell.units**2 * first.bench.steps
     places = _most(solvers)
-    most = min(places, LATE // (bench.weights.cell.units**2 * bench.steps))
-    if not most and not again and not (late[0].base and len(late) < len(solvers)):
-        most = 1
-    return [*own[:most], *also[:most]], [*own[most:places], *also[most:places]]
+    deep: list[Solver] = []
+    for some in (own, also):
+        as_laid, turned = ([s for s in some if bool(s.base) == base] for base in (False, True))
+        deep += [*as_laid[: min(places, LATE // cost)], *turned[: min(places, TURNED // cost)]]
+    if not deep and not again and (not own[0].base or len(late) == len(solvers)):
+        deep = own[:1]
+    return deep, [s for s in (*own[:places], *also[:places]) if s not in deep]
 
 
 def _fewest(found: Sequence[Fitting]) -> int:

@@ -85,8 +85,8 @@ class Prepared:
 
     def turned(self) -> list[Case]:
         """All of a run under another layout as if that were assumed, where nobody said which."""
-        if self.question.layout is not None:
-            return []
+        if self.question.layout is not None or 1 in self.question.x.shape[:-1]:
+            return []  # said; or rows of one step, which a state that is not carried gives too
         whole = [case.expected for case in self.cases() if len(case.expected) > 1]
         return [
             self._case(layout, {layout: one})
