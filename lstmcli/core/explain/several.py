@@ -153,6 +153,8 @@ def _searched(own: Sequence[Network], others: Sequence[Network], progress: Progr
     for level, some in ((LEVELS, likely), (2, changed[:MOST_DEEP])):
         for n, one in enumerate(some):
             if n > MOST_PLACES and monotonic() - begun > PATIENCE:
+                left = f"two changes at once in {len(some) - n} of the {len(own)} places"
+                untried[f"{left} where EXPECTED can lie"] = None
                 break
             answers.append(one.search(progress, level))
             untried |= dict.fromkeys(answers[-1].untried)
