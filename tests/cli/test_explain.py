@@ -116,6 +116,12 @@ def test_mistakes_are_status_2(lstm: Lstm) -> None:
     assert done.status == 2
     assert "gives 3 numbers a step" in done.err
     assert lstm("explain", *FILES, SAMPLE / "numpy.txt", "--gates", "ifg").status == 2
+    done = lstm("explain", FILES[0], SAMPLE / "numpy.txt", FILES[1])
+    assert done.status == 2
+    assert "look exchanged" in done.err
+    done = lstm("explain", *FILES, SAMPLE / "numpy.txt", "--markdown", "-f", "json")
+    assert done.status == 2
+    assert "give one of them" in done.err
 
 
 REPRODUCED: list[dict[str, Any]] = [

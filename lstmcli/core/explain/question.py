@@ -251,6 +251,8 @@ def prepare(question: Question) -> Prepared:
         if inputs do not fit the model, or EXPECTED holds nothing of a run.
     """
     model = question.model()
+    if exchanged := _exchanged(question, model):
+        raise UserError(exchanged)
     _, layout = check_inputs(model, np.asarray(question.x), question.layout, question.inputs)
     arrays = {
         name or "h": question.side.numbers(name)
@@ -290,6 +292,22 @@ def prepare(question: Question) -> Prepared:
     return Prepared(
         question, model, layout, arrays, allowances, words, coarse, grids, dtype, states=states
     )
+
+
+def _exchanged(question: Question, model: Model) -> str:
+    """What to tell where EXPECTED has the width of inputs, and the inputs that of an output."""
+    takes, shape = model.cell.inputs, np.shape(question.x)
+    if not shape:
+        return ""
+    widths = {sum(cell.outputs for cell in model.layers[-1]), model.layers[-1][0].outputs}
+    for array in question.side.arrays.values():
+        if array.shape[-1:] == (takes,) and takes not in widths and shape[-1] in widths:
+            return (
+                f"the weights take {takes} inputs; {question.inputs} is {shape} and "
+                f"{question.side.name} {array.shape}: they look exchanged.\n"
+                "  lstm explain WEIGHTS... INPUTS EXPECTED"
+            )
+    return ""
 
 
 class Axes:
