@@ -79,11 +79,19 @@ def _part(
             return None
     if steps.stop > T:
         return None
-    count = steps.stop - steps.start
-    one = f"step {step} of {T}"
-    words = [f"the first {count} of {T} steps" if count > 1 else one] * (count < T)
-    words += [f"row {row} of {B}"] * (rows.stop - rows.start < B)
-    return Part(steps, rows, batch_first and len(lead) == 2, ", ".join(words))
+    sizes = steps.stop - steps.start, rows.stop - rows.start
+    words = part_words(*sizes, T, B, steps.start, rows.start)
+    return Part(steps, rows, batch_first and len(lead) == 2, words)
+
+
+def part_words(steps: int, rows: int, T: int, B: int, step: int = 0, row: int = 0) -> str:
+    """``the first 3 of 7 steps, row 2 of 4``; empty for all of them."""
+    parts = []
+    if steps < T:
+        parts.append(f"the first {steps} of {T} steps" if steps > 1 else f"step {step} of {T}")
+    if rows < B:
+        parts.append(f"row {row} of {B}" if rows == 1 else f"the first {rows} of {B} rows")
+    return ", ".join(parts)
 
 
 def _spread(numbers: Numbers, part: Part, whole: tuple[int, ...]) -> Numbers:

@@ -6,11 +6,12 @@ on it alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from math import inf
 
 from lstmcli.core.explain import words
+from lstmcli.core.explain.joining import joined
 from lstmcli.core.explain.judge import Verdict
 from lstmcli.core.explain.network import Network, plain, plain_of, scoped
 from lstmcli.core.explain.result import Explanation
@@ -43,7 +44,7 @@ def by_cells(network: Network, progress: Progress, levels: int = 3) -> Explanati
             scopes = _scopes(network, plain(found), name, n)
             answers = [way.answer((*way.done, *each)) for each in scopes]
             if fitting := [answer for answer in answers if answer is not None]:
-                return _with_equals(fitting)
+                return joined(fitting).explanation  # of other cells they may do as well
             way.done = (*way.done, *scoped(plain(found), name))
     return way.stuck() if way.first else None
 
@@ -117,17 +118,6 @@ class _Upwards:
             nearest = (replace(near, changes=(*base, *near.changes)) for near in of_cell.nearest)
             explanation = replace(explanation, nearest=tuple(nearest), untried=of_cell.untried)
         return replace(explanation, tried=network.tried, remarks=tuple(remarks))
-
-
-def _with_equals(fitting: Sequence[Explanation]) -> Explanation:
-    """The first of them; where the same changes of other cells do as well, they are its equals."""
-    first, *others = fitting
-    listed = {frozenset(plain_of(changes)): changes for changes in first.equivalent}
-    for other in others:
-        if len(other.changes) == len(first.changes):
-            listed.setdefault(frozenset(plain_of(other.changes)), other.changes)
-    listed.pop(frozenset(plain_of(first.changes)), None)
-    return replace(first, equivalent=tuple(listed.values()))
 
 
 def _scopes(network: Network, changes: Changes, name: str, n: int) -> Iterator[Changes]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.alignment import FINAL, SEQUENCE, ArrayName
+from lstmcli.core.parts import part_words
 from lstmcli.core.tolerance import Numbers
 
 Array = npt.NDArray[Any]
@@ -235,12 +236,8 @@ def _spread(part: Array, T: int, B: int, row: int) -> Known:
 
 
 def _first(steps: int, rows: int, T: int, B: int, row: int = 0) -> str:
-    parts = []
-    if steps < T:
-        parts.append(f"the first {steps} of {T} steps" if steps > 1 else f"step 0 of {T}")
-    if rows < B:
-        parts.append(f"row {row} of {B}" if rows == 1 else f"the first {rows} of {B} rows")
-    return TAKEN_AS + ", ".join(parts) if parts else ""
+    words = part_words(steps, rows, T, B, row=row)
+    return TAKEN_AS + words if words else ""
 
 
 @dataclass(frozen=True, eq=False)

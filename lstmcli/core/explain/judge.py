@@ -85,7 +85,7 @@ class Case:
         settings = spelled_out(settings, self.given)
         layout = settings.get("layout", self.layout)
         model = self.read(settings)
-        keep = self._kept(array)
+        keep = self._names(array)
         trace = run(
             model, self.x, keep, layout=None if layout == "steps" else layout,
             initial_state=self.initial_state, lengths=self.lengths, mask=self.mask,
@@ -96,10 +96,10 @@ class Case:
         """What a run gives, as EXPECTED lies; ``array`` is what its h holds."""
         if self.kept is None:
             return arrays_of(*self.trace(settings), array)
-        key = (self.layout, self._kept(array), array, *sorted(settings.items()))
+        key = (self.layout, self._names(array), array, *sorted(settings.items()))
         return self.kept.arrays(key, lambda: arrays_of(*self.trace(settings), array))
 
-    def _kept(self, array: str) -> tuple[str, ...]:
+    def _names(self, array: str) -> tuple[str, ...]:
         first = next(iter(self.expected.values()))
         alone = set(first.sequences) == {"h"} and not first.finals and array == "h"
         return ("h",) if alone else ("h", "c", "i", "f", "g", "o")

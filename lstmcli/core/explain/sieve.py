@@ -8,7 +8,7 @@ Nothing here accepts a reading; it only drops those that leave EXPECTED by many 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -187,28 +187,26 @@ class Sieve:
         """
         least = np.inf
         for size in (1, SCOUTED) if self._dark else ():
-            codes = self._sensible(*self._with_codes(self.space.sets(size, self._visible)))[1]
+            sets = self.space.sets(size, self._visible)
+            _, codes = self._sensible(sets, self.space.codes(sets))
             closed = ~np.isnan(np.array(Constants.of(self.space, codes))).any(axis=0)
             codes = codes[closed]
             codes = codes[unique_rows(self.bench.keys(codes))]
             for view, start, which in self.bench.runs(codes):
                 for at in range(0, len(which) if view.first == 0 else 0, CHUNK):
                     part = codes[which[at : at + CHUNK]]
-                    least = min(least, float(self._first_step(part, view, start).min()))
+                    constants = Constants.of(self.space, part)
+                    seen = self._first_step(part, constants, view, start, self.bench.sampled())
+                    least = min(least, float(_worst(seen, len(part)).min()))
         return least
 
-    def _with_codes(self, sets: Array) -> tuple[Array, Array]:
-        return sets, self.space.codes(sets)
-
-    def _first_step(self, codes: Array, view: View, start: Start) -> Array:
-        """(n,) how far off each reading is at the first step, in tolerances."""
-        constants = Constants.of(self.space, codes)
-        batch = self.bench.batch(codes, constants, start, self.bench.sampled())
+    def _first_step(
+        self, codes: Array, constants: Constants, view: View, start: Start, units: Array | None
+    ) -> list[tuple[str, Array, Array, Array]]:
+        """The arrays that readings give at the first step, as `Bench.off` has them."""
+        batch = self.bench.batch(codes, constants, start, units)
         arrays = batch.advance(view.course.x[0])
-        worst = np.zeros(len(codes))
-        for _, given, expected, allowed in self.bench.off(batch, arrays, view, 0, ("f",)):
-            worst = np.fmax(worst, (np.abs(given - expected) / allowed).max(axis=1))
-        return worst
+        return list(self.bench.off(batch, arrays, view, 0, ("f",)))
 
     def _pass_first_step(self, codes: Array) -> Array:
         """Which readings (places) agree with the first step as far as it sees."""
@@ -242,15 +240,11 @@ class Sieve:
         unknown = {
             name: np.isnan(values) for name, values in zip(CONSTANTS, constants, strict=True)
         }
-        batch = self.bench.batch(codes, constants.settled(), start, units)
-        arrays = batch.advance(view.course.x[0])
-        worst = np.zeros(len(codes))
+        seen = self._first_step(codes, constants.settled(), view, start, units)
         clipped = np.ones(len(codes), bool)
-        for name, given, expected, allowed in self.bench.off(batch, arrays, view, 0, ("f",)):
-            with np.errstate(all="ignore"):
-                worst = np.fmax(worst, (np.abs(given - expected) / allowed).max(axis=1))
+        for name, given, expected, allowed in seen:
             clipped &= fits_clipped(name, given, expected, LOOSE * allowed)
-        passes = worst <= LOOSE
+        passes = _worst(seen, len(codes)) <= LOOSE
         passes |= self._may_be_clipped(codes, unknown, clipped)
         for places in self._to_be_solved(unknown):
             solved = solve(
@@ -281,3 +275,12 @@ class Sieve:
         """Readings (places) whose open constants the first step may show."""
         shown = (unknown["gate_clip"] | unknown["forget_bias"]) & ~unknown["cell_clip"]
         return [np.flatnonzero(shown)] if shown.any() else []
+
+
+def _worst(seen: Sequence[tuple[str, Array, Array, Array]], n: int) -> Array:
+    """(n,) how far off each reading is at most, in tolerances."""
+    worst = np.zeros(n)
+    for _, given, expected, allowed in seen:
+        with np.errstate(all="ignore"):
+            worst = np.fmax(worst, (np.abs(given - expected) / allowed).max(axis=1))
+    return worst

@@ -59,8 +59,14 @@ _IN_WORDS: Mapping[tuple[str, Any], str] = {
     ("layout", "time"): "(time, batch, inputs)",
     ("lengths", "given"): "as given",
     ("merge", "concat_swapped"): "concat with the halves swapped",
-    ("recurrent_activation", "hard_sigmoid_0.2"): "hard sigmoid, 0.2x + 0.5",
-    ("recurrent_activation", "hard_sigmoid_1_6"): "hard sigmoid, x/6 + 0.5",
+    **{
+        (of, value): text
+        for of in ("recurrent_activation", "activation", "output_activation")
+        for value, text in (
+            ("hard_sigmoid_0.2", "hard sigmoid, 0.2x + 0.5"),
+            ("hard_sigmoid_1_6", "hard sigmoid, x/6 + 0.5"),
+        )
+    },
 }
 
 
@@ -76,8 +82,6 @@ def value_of(setting: str, value: Any) -> str:
     plain = setting.rpartition(".")[2]
     if value is None:
         return "none"
-    if plain.endswith("activation"):  # the hard sigmoids, whoever has them
-        plain = "recurrent_activation"
     if (plain, value) in _IN_WORDS:
         return _IN_WORDS[plain, value]
     if plain.endswith("gates"):
