@@ -28,7 +28,8 @@ Array = npt.NDArray[Any]
 MANY = 16_000  # readings of a single unit stepped at once
 COMMON = 5.0  # what stands no lower down the list of suspects: such triples are stepped on anyhow
 SCOUTED = 2  # changes by which a place of EXPECTED is tried out
-MOST_BLIND = 2e9  # products of readings before a step is known, half a second or so
+MOST_BLIND = 2e9  # products of readings before a step is known, half a second or so,
+MOST_LATE = 8e9  # and where no first step is known at all: there are no other triples then
 ODD = ("tanh", "identity", "relu")
 """Output activations through which a bound on c brings h nearer to 0."""
 
@@ -128,7 +129,7 @@ class Sieve:
         keep = np.ones(len(codes), bool)
         for view, of_view in self.bench.views(codes):
             blind = len(of_view) * view.first * 4.0 * cell.units * cell.outputs
-            keep[of_view] = blind <= MOST_BLIND
+            keep[of_view] = blind <= (MOST_LATE if self.bench.late else MOST_BLIND)
         self.passed_over |= not keep.all()
         return np.flatnonzero(keep)
 
