@@ -28,12 +28,18 @@ SECONDS = 5  # of computing that any file may take
 SLOWEST = 20 << 20  # bytes a second, for large files
 PATIENCE = 60  # seconds on the clock beside these: starting from a cold disk takes some
 
+_CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_child.py")
+_PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(_CHILD)))  # where this package stands
+
 _CODE = """
 import json, sys
+from importlib.util import module_from_spec, spec_from_file_location
 told = json.loads(sys.argv[1])
-sys.path[:] = told.pop("path")
-from lstmcli.formats.hdf5_child import main
-main(**told)
+sys.path.append(told.pop("packages"))
+spec = spec_from_file_location("hdf5_child", told.pop("child"))
+module = module_from_spec(spec)
+spec.loader.exec_module(module)
+module.main(**told)
 """
 
 
@@ -65,7 +71,13 @@ def contents(source: Opened, attributes: Collection[str], leave_out: Collection[
 def need_library(where: str, kind: str) -> None:
     """UserError if there is nothing to read a file of this kind with."""
     if find_spec("h5py") is None:
-        raise UserError(f"{where} is {kind}; reading it needs h5py:\n  pip install 'lstmcli[h5]'")
+        raise _without_library(where, kind)
+
+
+def _without_library(where: str, kind: str, reason: str = "") -> UserError:
+    return UserError(
+        f"{where} is {kind}; reading it needs h5py{reason}:\n  pip install 'lstmcli[h5]'"
+    )
 
 
 def understood(answer: IO[bytes], where: str) -> Contents:
@@ -80,6 +92,8 @@ def understood(answer: IO[bytes], where: str) -> Contents:
     """
     found = Contents({}, {})
     while not (told := _line(answer)).get("end"):
+        if "missing" in told:
+            raise _without_library(where, "an HDF5 file", f" ({told['missing']})")
         if "damaged" in told:
             raise damaged(where, f"the HDF5 library: {told['damaged']}")
         if "refused" in told:
@@ -114,7 +128,8 @@ def _array(answer: IO[bytes], told: dict[str, Any], where: str) -> np.ndarray:
 def _answer(source: Opened, told: dict[str, Any]) -> Iterator[IO[bytes]]:
     """What the child says of a file; whatever becomes of the child is told in a line."""
     seconds = SECONDS + source.size // SLOWEST
-    told |= {"most": most(), "seconds": seconds, "size": source.size, "path": sys.path}
+    told |= {"child": _CHILD, "packages": _PACKAGES}
+    told |= {"most": most(), "seconds": seconds, "size": source.size}
     with _started(source, json.dumps(told)) as child:
         alarm = Timer(seconds + PATIENCE, child.kill)
         alarm.start()
@@ -132,10 +147,15 @@ def _answer(source: Opened, told: dict[str, Any]) -> Iterator[IO[bytes]]:
 
 
 def _started(source: Opened, told: str) -> subprocess.Popen[bytes]:
-    """The child, with the file as its standard input, or a pipe where it has none of its own."""
+    """The child, with the file as its standard input, or a pipe where it has none of its own.
+
+    It runs isolated (-I): neither the current folder nor PYTHONPATH nor the user's site-packages
+    can put a module of theirs in place of one that it imports. The folder of this package comes
+    last in its path, since h5py may be installed beside it only (pip install --user, --target).
+    """
     try:
         return subprocess.Popen(
-            [sys.executable, "-c", _CODE, told],
+            [sys.executable, "-I", "-c", _CODE, told],
             stdin=subprocess.PIPE if source.path is None else source.stream,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

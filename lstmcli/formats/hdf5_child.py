@@ -4,9 +4,11 @@ A damaged file can end the HDF5 library in a segmentation fault or an endless lo
 process has limits of time and memory, and its parent survives it. The file is its standard input:
 it opens nothing else, and follows no link that leads out of the file.
 
+It imports nothing of this package: an isolated Python that has h5py is all it needs.
+
 To standard output go lines of JSON. One with ``path`` and ``attributes`` is a group or a dataset;
 one with ``shape`` and ``dtype`` has as many bytes behind it as these tell. ``end`` is the last
-line of a file read whole, ``refused`` and ``damaged`` are the last of another.
+line of a file read whole; ``refused``, ``damaged`` and ``missing`` (h5py) are the last of another.
 """
 
 from __future__ import annotations
@@ -50,6 +52,10 @@ def main(**wanted: Any) -> None:
     out = sys.stdout.buffer
     try:
         library = import_module("h5py")
+    except ImportError as error:
+        out.write(line(missing=str(error)))
+        return
+    try:
         stream: BinaryIO = sys.stdin.buffer
         if not stream.seekable():
             stream = BytesIO(stream.read())

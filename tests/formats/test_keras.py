@@ -454,11 +454,38 @@ def test_the_command_survives_a_crash_and_a_loop_of_the_library(
 LOOPING = """
 import json, sys
 told = json.loads(sys.argv[1])
-sys.path[:] = told.pop("path")
+sys.path.append(told.pop("packages"))
+del told["child"]
 from lstmcli.formats import hdf5_child
 hdf5_child._hold(hdf5_child.Wanted(**told))
 while True: pass
 """
+
+
+@pytest.mark.parametrize("outside", ["current folder", "PYTHONPATH"])
+def test_nothing_in_the_current_folder_or_on_pythonpath_is_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: str
+) -> None:
+    """The process that reads HDF5 takes json, h5py and numpy from where they are installed."""
+    path = made(tmp_path / "w.h5", lstm())
+    ran = tmp_path / "ran"
+    for name in ("json", "h5py", "numpy", "importlib", "sitecustomize", "usercustomize", "lstmcli"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(ran)!r}, 'a').write({name!r})")
+    if outside == "PYTHONPATH":
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    else:
+        monkeypatch.chdir(tmp_path)
+    assert load(str(path)).cell.units > 0
+    assert not ran.exists()
+
+
+def test_an_h5py_that_the_process_does_not_find_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    told = "sys.modules['h5py'] = None\nmodule.main"
+    monkeypatch.setattr(hdf5, "_CODE", hdf5._CODE.replace("module.main", told))
+    refused(path, "reading it needs h5py")
 
 
 @pytest.mark.usefixtures("kept")
