@@ -141,7 +141,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     labels: list[str] = []
     laid: dict[str, Any] = {}  # the axes of the first, if a file tells them; it feeds the others
     for one in chosen:
-        words = {place: [_told(d, one.names(place)) for d in documents] for place in one.cells}
+        words = {place: [_told(d, one, place) for d in documents] for place in one.cells}
         every = [each for own in words.values() for each in own]
         _refuse_unknown(every, given, source)
         settings_of = {place: _settings(own) | laid | given for place, own in words.items()}
@@ -239,10 +239,11 @@ def _layers(
     ]
 
 
-def _told(document: Document, names: Sequence[str]) -> Told:
-    """What a file says of the cell with tensors of these names; its mistakes under its name."""
+def _told(document: Document, found: Found, cell: Place) -> Told:
+    """What a file says of a cell of an LSTM; its mistakes under its name."""
     try:
-        return told(document.format, document.groups, names)
+        settings = told(document.format, document.groups, found.names(cell))
+        return settings.of_convention(found.convention.takes)
     except UserError as error:
         raise UserError(f"{document.source}: {error}") from None
 

@@ -8,7 +8,7 @@ where names alone would not tell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -21,6 +21,16 @@ class Told(NamedTuple):
     assumed: Mapping[str, str] = {}  # setting that the file leaves open -> how it was taken
     unknown: Mapping[str, str] = {}  # setting that a run cannot have as the file says -> message
     last_step: bool = False  # in its network, only the last step goes on to what follows
+
+    def of_convention(self, takes: Collection[str]) -> Told:
+        """Without the assumed values of settings that the convention does not take.
+
+        A version's default gates are those of its LSTM; its CuDNNLSTM has no such setting.
+        """
+        fixed = self.assumed.keys() - set(takes)
+        settings = {name: value for name, value in self.settings.items() if name not in fixed}
+        assumed = {name: text for name, text in self.assumed.items() if name not in fixed}
+        return self._replace(settings=settings, assumed=assumed)
 
 
 Words = Sequence[Mapping[str, Any]]

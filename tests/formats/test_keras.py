@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
+from lstmcli.converting import convert
 from lstmcli.core.run import run
 from lstmcli.errors import UserError
 from lstmcli.formats import Document, hdf5, keras_layers, limits
@@ -219,6 +220,17 @@ def test_weights_alone_have_the_default_of_their_version(
     assert load(path, recurrent_activation="relu").assumed == (f"tanh, forward {NO_CONFIG}",)
     settled = {"recurrent_activation": "relu", "activation": "tanh", "go_backwards": False}
     assert not load(path, **settled).assumed
+
+
+@pytest.mark.usefixtures("kept")
+def test_gates_of_cudnn_weights_alone_are_no_assumption(tmp_path: Path) -> None:
+    path = FILES / "keras-2.2.5" / "cudnn_weights.h5"
+    assert load(str(path)).assumed == (f"forward {NO_CONFIG}",)
+    target = str(tmp_path / "model.safetensors")
+    convert([str(path)], target, "pytorch", {})
+    _, expected = told("keras-2.2.5/cudnn_weights.h5")
+    trace = run(load(target), expected["inputs"], layout="batch")
+    np.testing.assert_allclose(trace.h, expected["h"], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.usefixtures("kept")

@@ -30,7 +30,7 @@ from common import GOLDEN, B, H, I, T, numbers, uneven
 RECORDED = {
     "keras 1.2.2": "stacked.h5 gpu.h5 plain_weights.h5 bidirectional.h5",
     "keras 2.0.8": "stacked.h5",
-    "keras 2.2.5": "cells.h5 plain_weights.h5",
+    "keras 2.2.5": "cells.h5 plain_weights.h5 cudnn_weights.h5",
     "keras 2.3.1": "nested.h5",
     "tf.keras of tensorflow 1.15.5": "stacked.h5 peephole.h5",
     "tf.keras of tensorflow 2.11.1": "stacked.keras plain_weights.h5",
@@ -156,10 +156,19 @@ def peephole():
 
 def cudnn():
     """A layer that needs a GPU to run; the LSTM that its loader makes of it runs in its place."""
-    from tf_keras.src.layers import CuDNNLSTM
+    return sequential(_input(), _cudnn_layer()(H, return_sequences=True, name="zeta"))
 
-    layer = CuDNNLSTM(H, return_sequences=True, name="zeta")
-    return sequential(_input(), layer)
+
+def _cudnn_layer():
+    if FLAVOUR == "tf_keras":
+        from tf_keras.src.layers import CuDNNLSTM
+
+        return CuDNNLSTM
+    import tensorflow as tf
+
+    pruned = tf.GraphOptions(place_pruned_graph=True)  # or its op, never run, needs a GPU
+    keras.backend.set_session(tf.Session(config=tf.ConfigProto(graph_options=pruned)))
+    return from_keras.CuDNNLSTM
 
 
 def options():
@@ -184,14 +193,14 @@ def bfloat16():
 
 # ---- recording
 
-ROWS = {"gpu": "keras1-gpu", "cudnn": "cudnnlstm"}
+ROWS = {"gpu": "keras1-gpu", "cudnn": "cudnnlstm", "cudnn_weights": "cudnnlstm"}
 RUNS = dict.fromkeys(("stacked", "stacked_v3", "plain", "plain_weights", "gpu"), "zeta,alpha")
 RUNS["nested"] = "inner/zeta,alpha"
 
 
 def record(file, seed):
     case, _, kind = file.partition(".")
-    make = {"stacked_v3": stacked, "plain_weights": plain}.get(case) or globals()[case]
+    make = globals()[case.replace("_v3", "").replace("_weights", "")]
     rng, model = numbers(seed), make()
     model.set_weights([uneven(rng, *w.shape) for w in model.get_weights()])
     folder = GOLDEN / "keras_files" / VERSION.replace(" of tensorflow", "").replace(" ", "-")
@@ -237,19 +246,29 @@ def runs(case, kind, model):
 
 
 def run(case, model, path, x):
-    if case == "cudnn":
-        from tf_keras.src.saving.legacy.hdf5_format import preprocess_weights_for_loading
-
-        layer = from_keras.LSTM(H, return_sequences=True)
-        layer.build((B, T, I))
-        layer.set_weights(preprocess_weights_for_loading(layer, model.get_weights()))
-        return np.asarray(layer(x))
+    if case in ("cudnn", "cudnn_weights"):
+        return through_an_lstm(model, path, x)
     if case == "wrapped":
         return np.asarray(model.predict(x[:, None], batch_size=B)[:, 0], np.float32)
     answer = model.predict(x, batch_size=B)
     if case == "apart":  # (B, T, H) of each direction, laid on an axis as lstmcli shows them
         return np.stack(answer, axis=2)
     return np.asarray(answer[0] if isinstance(answer, list) else answer, np.float32)
+
+
+def through_an_lstm(model, path, x):
+    """The LSTM that Keras itself converts the weights of a CuDNNLSTM to, with cuDNN's gates."""
+    if FLAVOUR != "tf_keras":  # its loader converts them; the default gates are hard sigmoids
+        layer = lstm(H, name="zeta", input_shape=(T, I), recurrent_activation="sigmoid")
+        converted = sequential(layer)
+        converted.load_weights(path)
+        return converted.predict(x, batch_size=B)
+    from tf_keras.src.saving.legacy.hdf5_format import preprocess_weights_for_loading
+
+    layer = from_keras.LSTM(H, return_sequences=True)
+    layer.build((B, T, I))
+    layer.set_weights(preprocess_weights_for_loading(layer, model.get_weights()))
+    return np.asarray(layer(x))
 
 
 def layers(model, prefix=""):
