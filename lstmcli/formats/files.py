@@ -45,6 +45,10 @@ BYTE_ORDER_MARKS = {
 }
 
 
+OF_A_PROCESS = ("/dev/fd/", "/proc/self/fd/")  # paths of descriptors that a process was given
+"""What a shell passes for <(command): a pipe without a name, which has somebody who writes."""
+
+
 class Opened(NamedTuple):
     """A seekable source of bytes, at its start."""
 
@@ -112,15 +116,16 @@ def decode(data: bytes, source: str) -> str:
 def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[Opened]:
     """Open a path, or standard input for "-".
 
-    What cannot be sought in (standard input, a named pipe) is read into memory.
+    What cannot be sought in (standard input, the pipe of a shell's <(command)) is read into memory.
 
     Raises
     ------
     UserError
-        No such file, a folder, no permission, an empty file.
+        No such file, a folder, a device, a pipe with a name, no permission, an empty file.
     """
     if source == "-":
         stream = stdin or sys.stdin.buffer
+        refuse_device(stream)
         yield in_memory(STDIN, drained(lambda: stream.read(HEAD), STDIN))
         return
     with _open(source) as file:
@@ -152,8 +157,43 @@ def _refuse_empty(source: str, size: int) -> None:
         raise UserError(f"{source} is empty.")
 
 
+def refuse_device(stream: BinaryIO) -> None:
+    """Refuse a device as standard input, such as /dev/zero, which has no end; a terminal has one.
+
+    Raises
+    ------
+    UserError
+        It is another device than a terminal or /dev/null.
+    """
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, AttributeError):  # in memory
+        return
+    device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
+    if device and not stream.isatty() and not os.path.samestat(status, os.stat(os.devnull)):
+        raise UserError(f"{STDIN} is a device, which has no end; a file or a pipe was expected.")
+
+
+def _refuse_special(path: str) -> None:
+    """Refuse what is neither a file nor a folder, before it is opened: that could wait for ever."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return
+    given = path.startswith(OF_A_PROCESS) or path == "/dev/stdin"
+    number = os.path.basename(path).replace("stdin", "0")
+    if given and (stat.S_ISFIFO(mode) or (number.isdecimal() and os.isatty(int(number)))):
+        return
+    kinds = [
+        (stat.S_ISFIFO, "a named pipe. Give - in its place, and it as standard input."),
+        (stat.S_ISSOCK, "a socket; a file was expected."),
+    ]
+    kind = next((text for of, text in kinds if of(mode)), "a device; a file was expected.")
+    raise UserError(f"{path} cannot be read: it is {kind}")
+
+
 def _open(path: str) -> BinaryIO:
     try:
+        _refuse_special(path)
         return open(path, "rb")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file.{_near(path)}") from None

@@ -7,6 +7,7 @@ import re
 
 from lstmcli.errors import UserError
 from lstmcli.formats.companions import beside
+from lstmcli.formats.files import opened
 
 PART = re.compile(r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL)
 FIRST_SHARD = re.compile(r"-00000-of-\d{5}")
@@ -74,7 +75,8 @@ def _in_folder(folder: str) -> str:
         return found
     if "saved_model.pb" in names:  # a graph without variables
         return os.path.join(folder, "saved_model.pb")
-    if LATEST in names and (noted := _latest(os.path.join(folder, LATEST))):
+    latest = os.path.join(folder, LATEST)
+    if os.path.isfile(latest) and (noted := _latest(latest)):
         return noted
     indexes = sorted(name for name in names if name.endswith(".index"))
     if not indexes:  # opening it says what kind of folder it is
@@ -98,9 +100,9 @@ def _of_saved_model(folder: str) -> str | None:
 def _latest(path: str) -> str | None:
     """The checkpoint that a ``checkpoint`` file names, by its base name: it may have moved."""
     try:
-        with open(path, "rb") as file:
-            text = file.read(MOST_NOTES).decode()
-    except (OSError, UnicodeDecodeError):
+        with opened(path) as file:
+            text = file.stream.read(MOST_NOTES).decode()
+    except (UserError, OSError, UnicodeDecodeError):
         return None
     noted = NOTED.search(text)
     if noted is None:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files import HEAD, MOST_TEXT, STDIN, decode, drained
+from lstmcli.formats.files import HEAD, MOST_TEXT, STDIN, decode, drained, refuse_device
 
 NUMBERS = {float, int}  # and no bool, which numpy would take for one
 
@@ -24,6 +24,7 @@ class LineReader:
 
     def __init__(self, stream: BinaryIO) -> None:
         self.number = 0  # of the line that came last
+        refuse_device(stream)
         self._stream = stream
         self._descriptor = _descriptor(stream)
         self._lines: deque[bytes] = deque()  # complete, without their ends

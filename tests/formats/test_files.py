@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import io
 import os
+import socket
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -246,15 +247,38 @@ def test_a_full_disk_is_told_and_a_closed_pipe_is_not(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_a_named_pipe_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "pipe.npy"
-    os.mkfifo(path)
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="descriptors have no paths here")
+def test_a_pipe_of_the_shell_is_read() -> None:
+    """What <(command) passes."""
+    reading, writing = os.pipe()
     buffer = io.BytesIO()
     np.save(buffer, np.arange(3.0))
-    writer = threading.Thread(target=lambda: path.write_bytes(buffer.getvalue()))
-    writer.start()
-    assert read(str(path)).arrays[""].tolist() == [0, 1, 2]
-    writer.join()
+    with os.fdopen(writing, "wb") as stream:
+        stream.write(buffer.getvalue())
+    assert read(f"/dev/fd/{reading}").arrays[""].tolist() == [0, 1, 2]
+    os.close(reading)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("pipe", "a named pipe"), ("/dev/zero", "a device"), ("socket", "a socket")]
+)
+def test_devices_and_named_pipes_are_refused_unopened(
+    path: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")  # that nobody writes to: opening it would wait for ever
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+        with pytest.raises(UserError, match=f"^{path} cannot be read: it is {kind}"):
+            read(path)
+
+
+@pytest.mark.parametrize("reader", [read, read_or_stream])
+def test_a_device_as_standard_input_is_refused(reader: Callable[..., object]) -> None:
+    with open("/dev/zero", "rb") as zero, pytest.raises(UserError, match="is a device"):
+        reader("-", zero)
+    with open("/dev/null", "rb") as null, pytest.raises(UserError, match="is empty"):
+        reader("-", null)
 
 
 class Pipe:

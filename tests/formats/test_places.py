@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,14 @@ def test_a_note_leads_nowhere_else(noted: str, tmp_path: Path) -> None:
     (folder / "checkpoint").write_text(f'model_checkpoint_path: "{noted}"\n')
     with pytest.raises(UserError, match=r"checkpoint names .*, which is not beside it"):
         place(str(folder))
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "m.index", "saved_model.pb", "m.meta"])
+def test_a_pipe_in_a_folder_is_never_opened(name: str, tmp_path: Path) -> None:
+    """Nobody writes to it: opening it would wait for ever."""
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match=r"is a folder|is no regular file"):
+        formats.read(str(tmp_path))
 
 
 def test_several_checkpoints_are_listed(tmp_path: Path) -> None:
