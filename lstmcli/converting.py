@@ -164,6 +164,7 @@ def convert(
     loading.only_one_stdin(named)
     documents = [loading.read_named(one, stdin) for one in named]
     model = loading.load_model(documents, settings)
+    loading.refuse_unused(documents, model)
     if file.format != "npz" and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize:
         raise UserError(f"{target}: longdouble goes into .npz alone; try --dtype float64")
     if asked and file.convention:

@@ -29,7 +29,7 @@ from lstmcli.errors import NoInputs, UserError
 from lstmcli.formats import StepStream
 from lstmcli.formats.files import STDIN
 from lstmcli.jobs import NOTHING, Beside, Job, load_job, read_state
-from lstmcli.loading import Named, checked, only_one_stdin, read_named, reader
+from lstmcli.loading import Named, checked, only_one_stdin, read_named, reader, refuse_unused
 
 Array = npt.NDArray[Any]
 
@@ -76,8 +76,10 @@ def explain(
         job = load_job([*paths, inputs], given)
         words = [*paths, inputs]
     else:
-        read = reader([read_named(Named.parse(path), None) for path in paths], given)
+        documents = [read_named(Named.parse(path), None) for path in paths]
+        read = reader(documents, given)
         job = Job(read({}), np.asarray(inputs), "the inputs", {}, reread=read)
+        refuse_unused(documents, job.model)
         words = [*paths, "INPUTS"]
     if isinstance(initial_state, str):
         job = job._replace(initial_state=read_state(formats.read(initial_state)))

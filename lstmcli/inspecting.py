@@ -32,6 +32,9 @@ def inspect_files(
     named = [Named.parse(path) for path in paths]
     loading.only_one_stdin(named)
     documents = [loading.read_named(one, stdin) for one in named]
+    if len(documents) > 1:  # one file alone is listed whatever it holds
+        shown = [d.source for d in documents if d.arrays or d.groups or loading.settings_in(d)]
+        loading.refuse_unused(documents, None, shown)
     source = " + ".join(document.source for document in documents)
     held: dict[str, Any] = {}
     for document in documents:

@@ -26,6 +26,7 @@ from lstmcli.loading import (
     only_one_stdin,
     read_named,
     reader,
+    refuse_unused,
     settings_in,
 )
 
@@ -88,11 +89,17 @@ def load_job(
         settings = {**settings_in(holder), **settings}
 
     reread = reader(documents, settings)
+    model = reread({})
+    state, state_from = _initial_state(
+        beside.initial_state, [*documents, *([holder] if holder else [])], stdin
+    )
+    within = [holder.source] if holder and any(holder is one for one in documents) else []
+    refuse_unused(documents, model, [*within, state_from])
     return Job(
-        reread({}),
+        model,
         x,
         name,
-        _initial_state(beside.initial_state, [*documents, *([holder] if holder else [])], stdin),
+        state,
         _lengths(beside.lengths, holder, stdin),
         _beside("mask", beside.mask, holder, stdin),
         reread,
@@ -158,15 +165,15 @@ def _inputs_within(documents: Sequence[Document]) -> tuple[Array, str, Document]
 
 def _initial_state(
     path: str | None, documents: Sequence[Document], stdin: BinaryIO | None
-) -> dict[str, Array]:
-    """h and c from a file, or from the documents already read; empty if nobody gives them."""
+) -> tuple[dict[str, Array], str]:
+    """h and c from a file, or from the documents already read; then their source too."""
     if path is not None:
-        return read_state(formats.read(path, stdin))
+        return read_state(formats.read(path, stdin)), ""
     for document in reversed(documents):
         state = _members(document, (f"{STATE}h", f"{STATE}c"))
         if state:
-            return state
-    return {}
+            return state, document.source
+    return {}, ""
 
 
 def read_state(document: Document) -> dict[str, Array]:

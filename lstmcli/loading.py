@@ -7,7 +7,7 @@ files.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, BinaryIO, NamedTuple
@@ -34,6 +34,7 @@ Settings = dict[str, Any]
 INPUT_NAMES = ("inputs", "x")
 BFLOAT16 = "bfloat16"
 STATE = "initial_state."
+FIRST = 3  # arrays that a message lists of a file
 _OPTIONAL = ("peephole", "projection", "norm_scale", "norm_shift")
 _NOT_WEIGHTS = (*INPUT_NAMES, "lengths", "mask")
 
@@ -65,7 +66,9 @@ def load(*paths: str, **settings: Any) -> Model:
         for whatever is wrong with files, names, shapes or settings.
     """
     documents = [read_named(Named.parse(path), None) for path in paths]
-    return load_model(documents, checked(settings, "load"))
+    model = load_model(documents, checked(settings, "load"))
+    refuse_unused(documents, model)
+    return model
 
 
 def reader(documents: Sequence[Document], settings: Mapping[str, Any]) -> Reader:
@@ -75,6 +78,39 @@ def reader(documents: Sequence[Document], settings: Mapping[str, Any]) -> Reader
         return load_model(documents, {**settings, **further})
 
     return reread
+
+
+def refuse_unused(
+    documents: Sequence[Document], model: Model | None, used: Collection[str] = ()
+) -> None:
+    """Refuse files of which nothing went into the model, or is ``used`` otherwise (by source).
+
+    Raises
+    ------
+    UserError
+        naming them all, with what they contain.
+    """
+    from_files = {*(model.sources if model else ()), *used}
+    unused = [document for document in documents if document.source not in from_files]
+    if not unused:
+        return
+    contents = "; ".join(f"{one.source} contains {_contents(one)}" for one in unused)
+    names = ", ".join(one.source for one in unused)
+    it = "it" if len(unused) == 1 else "them"
+    arrays = [next(iter(one.arrays.values())) for one in unused if len(one.arrays) == 1]
+    hint = f"Leave {it} out"
+    if len(arrays) == len(unused):  # a single array each: it may be inputs, or lack its name
+        takes = None if model is None else model.cell.inputs
+        are_inputs = all(a.ndim > 1 and a.shape[-1] == takes for a in arrays)
+        hint += "; a run takes one file of inputs" if are_inputs else ", or name it: bias=FILE"
+    raise UserError(f"{names}: nothing in {it} is used; {contents}.\n  {hint}.")
+
+
+def _contents(document: Document) -> str:
+    """The arrays of a document with their shapes; of many, the first and how many more."""
+    words = [f"{name} {array.shape}" for name, array in document.arrays.items()]
+    more = f" and {len(words) - FIRST} more" if len(words) > FIRST else ""
+    return (", ".join(words[:FIRST]) or "no array") + more
 
 
 def checked(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -167,7 +203,27 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         given=laid | given,
         remarks=tuple(dict.fromkeys(remarks)),
         labels=tuple(labels) if len(chosen) > 1 else (),
+        sources=tuple(d.source for d in documents if _goes_into(d, chosen, tensors)),
     )
+
+
+def _goes_into(document: Document, chosen: Sequence[Found], tensors: Mapping[str, Array]) -> bool:
+    """Whether a tensor or a setting of a document goes into the model of the chosen LSTMs."""
+    if any(name in SETTINGS or name == "layer" for name in document.attributes):
+        return True
+    used = {name for one in chosen for name in one.tensors}
+    own = set(document.arrays)
+    # weight norm leaves W = g v / |v| under a third name
+    if used & own or (used - own and any(n not in tensors and _is_weight(n) for n in own)):
+        return True
+    cells = [one.names(place) for one in chosen for place in one.cells]
+    return bool(document.groups) and any(
+        _told(document, names) != told(document.format, {}, names) for names in cells
+    )
+
+
+def _is_weight(name: str) -> bool:
+    return name not in _NOT_WEIGHTS and not name.startswith(STATE)
 
 
 def _refuse_unknown(words: Sequence[Told], given: Mapping[str, Any], source: str) -> None:
@@ -308,7 +364,7 @@ def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
     origin: dict[str, str] = {}
     for document in documents:
         for name, array in document.arrays.items():
-            if name in _NOT_WEIGHTS or name.startswith(STATE):
+            if not _is_weight(name):
                 continue
             if name in tensors:
                 raise UserError(f"{name} is in both {origin[name]} and {document.source}.")

@@ -76,6 +76,7 @@ class Model:
     given: Mapping[str, Any] = field(default_factory=dict)  # settings from files and options
     remarks: tuple[str, ...] = ()  # for stderr: what the user should know but need not mend
     labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
+    sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from
 
     @property
     def cells(self) -> list[tuple[str, Cell]]:

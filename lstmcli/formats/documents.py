@@ -118,7 +118,8 @@ def _refuse_index(members: dict[str, Any], source: str) -> None:
     files = dict.fromkeys(_printable(one, source) for one in named if isinstance(one, str))
     shown = " ".join(list(files)[:SHOWN]) + " ..." * (len(files) > SHOWN)
     raise UserError(
-        f"{source} holds no weights, only in which files they are. Give these files: {shown}"
+        f"{source} holds no weights, only in which files they are. "
+        f"Give those that hold the LSTM: {shown}"
     )
 
 

@@ -1,0 +1,98 @@
+"""A path from which nothing is used is an error that names it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lstmcli
+from tests.cli.conftest import SAMPLE, Lstm
+
+WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+
+COMMANDS = {
+    "run": ("run", WEIGHTS, "FURTHER", INPUTS),
+    "run into a file": ("run", WEIGHTS, "FURTHER", INPUTS, "-o", "out.npz"),
+    "explain": ("explain", WEIGHTS, "FURTHER", INPUTS, SAMPLE / "numpy.txt"),
+    "plot": ("plot", WEIGHTS, "FURTHER", INPUTS),
+    "derive": ("derive", WEIGHTS, "FURTHER", INPUTS, "--step", 1, "--unit", 0),
+    "check": ("check", WEIGHTS, "FURTHER", INPUTS),
+    "convert": ("convert", WEIGHTS, "FURTHER", "out.npz", "--to", "keras"),
+}
+
+
+@pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
+def test_further_inputs_are_refused_by_name_and_the_advice_runs(
+    lstm: Lstm, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    shutil.copy(INPUTS, tmp_path / "first.npy")
+    done = lstm(*("first.npy" if word == "FURTHER" else word for word in words))
+    assert (done.status, done.out) == (2, "")
+    assert "first.npy: nothing in it is used; first.npy contains first (1, 7, 4)." in done.err
+    assert "Leave it out; a run takes one file of inputs." in done.err
+    assert not (tmp_path / "out.npz").exists()
+    if words[0] != "check":  # which needs a framework
+        assert lstm(*(word for word in words if word != "FURTHER")).status in (0, 1)
+
+
+def test_all_unused_files_are_named_at_once(lstm: Lstm, tmp_path: Path) -> None:
+    for n in range(3):
+        shutil.copy(INPUTS, tmp_path / f"inputs_{n}.npy")
+    done = lstm("run", WEIGHTS, *sorted(tmp_path.glob("inputs_*.npy")))
+    assert done.status == 2
+    assert "inputs_0.npy, " in done.err
+    assert "inputs_1.npy: nothing in them is used" in done.err
+    assert "inputs_2.npy" not in done.err
+
+
+def test_inspect_refuses_a_file_without_arrays_beside_others(lstm: Lstm, tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text('{"author": "somebody"}')
+    done = lstm("inspect", WEIGHTS, "notes.json")
+    assert done.status == 2
+    assert "notes.json: nothing in it is used" in done.err
+    assert lstm("inspect", WEIGHTS, INPUTS).status == 0  # all that is listed is used
+
+
+def test_load_refuses_what_it_does_not_use() -> None:
+    with pytest.raises(lstmcli.UserError, match=r"inputs\.npy: nothing in it is used"):
+        lstmcli.load(str(WEIGHTS), str(INPUTS))
+
+
+def test_an_array_without_a_name_that_fits_is_to_be_named(tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel.npy"
+    np.save(kernel, np.load(WEIGHTS)["kernel"])
+    np.save(tmp_path / "b.npy", np.load(WEIGHTS)["bias"])
+    with pytest.raises(lstmcli.UserError, match="Leave it out, or name it: bias=FILE"):
+        lstmcli.load(str(kernel), str(tmp_path / "b.npy"))
+    assert lstmcli.load(str(kernel), f"bias={tmp_path / 'b.npy'}").sources
+
+
+def test_a_file_of_settings_and_one_of_a_state_are_used(lstm: Lstm, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"forget_bias": 0.0}')
+    (tmp_path / "state.json").write_text(
+        json.dumps({"initial_state": {"h": [0.1, 0.2, 0.3], "c": [0.1, 0.2, 0.3]}})
+    )
+    done = lstm("run", WEIGHTS, "settings.json", "state.json", INPUTS, "-f", "json")
+    assert done.status == 0, done.err
+    (tmp_path / "other.json").write_text(json.dumps({"h": [0.0] * 3, "c": [0.0] * 3}))
+    done = lstm(
+        "run", WEIGHTS, "settings.json", "state.json", INPUTS, "--initial-state", "other.json"
+    )
+    assert done.status == 2
+    assert "state.json: nothing in it is used" in done.err
+
+
+def test_weight_norm_is_used_under_its_third_name(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    v = rng.normal(size=(12, 3))
+    np.savez(
+        tmp_path / "hh.npz", weight_hh_l0_v=v, weight_hh_l0_g=np.linalg.norm(v, axis=1)[:, None]
+    )
+    np.savez(tmp_path / "rest.npz", weight_ih_l0=rng.normal(size=(12, 4)),
+             bias_ih_l0=np.zeros(12), bias_hh_l0=np.zeros(12))  # fmt: skip
+    model = lstmcli.load(str(tmp_path / "hh.npz"), str(tmp_path / "rest.npz"))
+    assert len(model.sources) == 2
