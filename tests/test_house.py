@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # ring: the rings and outside packages that it may import, beyond itself and the standard library
 MAY = {
     "errors": set(),
-    "core": {"errors", "numpy"},
+    "core": {"errors", "numpy", "threadpoolctl"},
     "formats": {"errors", "numpy"},
     "views": {"errors", "core", "numpy", "rich"},
     "exporting": {"errors", "core", "formats", "numpy"},

@@ -21,6 +21,7 @@ import click
 from lstmcli import __version__
 from lstmcli.cli import letters
 from lstmcli.cli.messages import tell
+from lstmcli.core import blas
 from lstmcli.errors import UserError, did_you_mean
 
 COMMANDS = {
@@ -45,23 +46,15 @@ INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread if numpy is imported within, unless the user has said how many.
+def limit_blas_to_one_thread() -> None:
+    """Have BLAS load with one thread, unless numpy is loaded or the environment gives a number.
 
     OpenBLAS reads the variable when it is loaded: one thread starts quicker, and the products of
-    a step come out the same, bit for bit, on every number of cores. It is taken back at once, so
-    that nothing started later inherits it.
+    a step come out the same, bit for bit, on every number of cores. The variable stays, so that
+    `lstmcli.core.blas.one_thread` need not look for the library.
     """
-    name = "OPENBLAS_NUM_THREADS"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        del os.environ[name]
+    if "numpy" not in sys.modules:
+        os.environ.setdefault(blas.VARIABLE, "1")
 
 
 class LazyGroup(click.Group):
@@ -75,8 +68,8 @@ class LazyGroup(click.Group):
         """The command of that name; its module is imported now."""
         if cmd_name not in COMMANDS:
             return None
-        with one_blas_thread():
-            command: click.Command = import_module(f"lstmcli.cli.{cmd_name}").command
+        limit_blas_to_one_thread()
+        command: click.Command = import_module(f"lstmcli.cli.{cmd_name}").command
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:

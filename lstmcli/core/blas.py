@@ -1,134 +1,66 @@
-"""BLAS: held to one thread while the loop runs; and which kernels it has.
+"""BLAS: limited to one thread while the loop runs; and which kernels it has.
 
 The products of a step are small, so threads of BLAS's own hardly help, and with two of them a
-product can be summed in another order. Rows of the batch are what runs side by side instead.
+product can be summed in another order. Sequences of the batch run side by side instead.
+
+`threadpoolctl` knows how each BLAS counts its threads. Importing it and its first look at the
+loaded libraries take 18 ms, so both happen only where the environment does not set the number.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 VARIABLE = "OPENBLAS_NUM_THREADS"
 
-# What the functions of OpenBLAS are called, by build: NumPy's wheels since 2.0 and before,
-# distributions and conda.
-_NAMES = (
-    "scipy_openblas_{}64_",
-    "scipy_openblas_{}",
-    "openblas_{}64_",
-    "openblas_{}",
-)
-
-# Its AVX-512 kernels, by the names it gives them: these have products that pack nothing.
-_UNPACKED = ("SkylakeX", "Cooperlake", "SapphireRapids")
-
-
-class _Threads(NamedTuple):
-    """The number of threads of the BLAS that NumPy has loaded; it is one for the whole process."""
-
-    get: Callable[[], int]
-    set: Callable[[int], Any]
+# OpenBLAS's names of its AVX-512 kernels, which have products that pack nothing.
+_UNPACKED = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 
 @cache
-def _openblas() -> Callable[[str], Any] | None:
-    """The functions of the OpenBLAS that NumPy has loaded, by their bare names.
+def _libraries() -> Any:
+    """The BLAS libraries of this process, as a `threadpoolctl.ThreadpoolController`."""
+    import numpy  # noqa: F401 (loads its BLAS)
+    from threadpoolctl import ThreadpoolController
 
-    Found through the handle of NumPy's own extension, whose libraries it has linked.
-    """
-    import ctypes
-    from importlib import import_module
-
-    for core in ("numpy._core", "numpy.core"):
-        try:
-            library = ctypes.CDLL(import_module(f"{core}._multiarray_umath").__file__)
-        except (ImportError, OSError):
-            continue
-        for name in _NAMES:
-            if hasattr(library, name.format("set_num_threads")):
-                return partial(_function, library, name)
-    return None
-
-
-def _function(library: Any, name: str, bare: str) -> Any:
-    return getattr(library, name.format(bare), None)
+    return ThreadpoolController().select(user_api="blas")
 
 
 @cache
 def has_unpacked_kernels() -> bool:
     """Whether this BLAS has products of small matrices that pack nothing: see `product`."""
-    import ctypes
-
-    openblas = _openblas()
-    corename = openblas("get_corename") if openblas else None
-    if corename is None:
-        return False
-    corename.argtypes, corename.restype = [], ctypes.c_char_p
-    return corename().decode() in _UNPACKED
-
-
-@cache
-def _threads() -> _Threads | None:
-    """How to count and set them.
-
-    Where it is no OpenBLAS, or one that the handle does not show (on Windows), `threadpoolctl`
-    knows more, if it is installed.
-    """
-    import ctypes
-
-    openblas = _openblas()
-    getter, setter = (
-        (openblas("get_num_threads"), openblas("set_num_threads")) if openblas else (None, None)
-    )
-    if getter is None or setter is None:
-        return _through_threadpoolctl()
-    setter.argtypes, setter.restype = [ctypes.c_int], None
-    getter.argtypes, getter.restype = [], ctypes.c_int
-    return _Threads(getter, setter)
-
-
-def _through_threadpoolctl() -> _Threads | None:
-    from importlib import import_module
-
-    try:
-        controller = import_module("threadpoolctl").ThreadpoolController()
-    except ImportError:
-        return None
-    blas = controller.select(user_api="blas").lib_controllers
-    return _Threads(blas[0].get_num_threads, blas[0].set_num_threads) if blas else None
+    openblas = _libraries().select(internal_api="openblas").lib_controllers
+    return bool(openblas) and all(library.architecture in _UNPACKED for library in openblas)
 
 
 _lock = Lock()
 _running = 0  # runs that need the one thread now
-_before = 1  # how many there were before the first of them
+_limit: Any = None  # what the first of them set, to be undone by the last
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Hold BLAS to one thread within, unless the user has said how many in the environment.
+    """Limit BLAS to one thread within, unless the environment says how many it has.
 
     The number is the process's: of runs that overlap, the first sets it and the last restores it.
     """
-    global _running, _before
-    threads = None if VARIABLE in os.environ else _threads()
-    if threads is None:
+    global _running, _limit
+    if VARIABLE in os.environ:
         yield
         return
     with _lock:
         if _running == 0:
-            _before = threads.get()
-            if _before != 1:
-                threads.set(1)
+            _limit = _libraries().limit(limits=1)
         _running += 1
     try:
         yield
     finally:
         with _lock:
             _running -= 1
-            if _running == 0 and _before != 1:
-                threads.set(_before)
+            if _running == 0:
+                _limit.restore_original_limits()

@@ -66,11 +66,6 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
     """
     import json  # arrays need none
 
-    if text.count('"') <= 2 and (quick := quicker()):  # one name at most: none can be there twice
-        try:
-            return quick.loads(text)
-        except ValueError:  # what it refuses, such as NaN, may still be read; else it is told well
-            pass
     try:
         return _decoder().decode(text)
     except json.JSONDecodeError as error:
@@ -83,17 +78,6 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
         raise UserError(f'{source}{_at(line)} has two members of the name "{error}".') from None
     except ValueError:  # Python's limit on the digits of an integer
         raise UserError(f"{source}{_at(line)} holds an integer of thousands of digits.") from None
-
-
-@cache
-def quicker() -> Any:
-    """The library `orjson`, several times as quick as Python's own; None where it is absent."""
-    from importlib import import_module
-
-    try:
-        return import_module("orjson")
-    except ImportError:
-        return None
 
 
 @cache

@@ -14,7 +14,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.documents import parse, quicker
+from lstmcli.formats.documents import parse
 from lstmcli.formats.files import Opened
 from lstmcli.formats.nested import SPECIAL, to_array
 from lstmcli.formats.numerals import JSON_NAMES, row_texts
@@ -160,11 +160,6 @@ def _is_number(value: Any) -> bool:
     return type(value) in (float, int) or (type(value) is str and value in SPECIAL)
 
 
-def _is_plain(array: np.ndarray) -> bool:
-    """Whether `orjson` writes this as it is: it has no other floats, and null for NaN."""
-    return array.dtype in (np.float32, np.float64) and bool(np.isfinite(array).all())
-
-
 class LineWriter:
     """Writes steps as JSON lines: ``{"step": 0, "h": [...], "c": [...]}``."""
 
@@ -178,9 +173,6 @@ class LineWriter:
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
         chosen = {name: arrays[name] for name in self._keys}
-        if (quick := quicker()) and all(_is_plain(a) for a in chosen.values()):
-            self._write_quickly(quick, first_step, chosen)
-            return
         texts = {key: self._texts(chosen[name]) for name, key in self._keys.items()}
         steps = min((len(array) for array in chosen.values()), default=0)
         lines = []
@@ -188,16 +180,6 @@ class LineWriter:
             members = "".join(f", {key}: {next(rows)}" for key, rows in texts.items())
             lines.append(f'{{"{STEP}": {step}{members}}}\n')
         self._stream.write("".join(lines).encode())
-
-    def _write_quickly(self, quick: Any, first: int, arrays: Mapping[str, np.ndarray]) -> None:
-        option = quick.OPT_SERIALIZE_NUMPY | quick.OPT_APPEND_NEWLINE
-        rows = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        steps = min((len(array) for array in rows.values()), default=0)
-        records = (
-            {STEP: first + n, **{name: array[n] for name, array in rows.items()}}
-            for n in range(steps)
-        )
-        self._stream.write(b"".join([quick.dumps(record, option=option) for record in records]))
 
     def _texts(self, array: np.ndarray) -> Iterator[str]:
         rows = row_texts(array, JSON_NAMES)

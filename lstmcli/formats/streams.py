@@ -140,12 +140,10 @@ class StepStream:
     def __init__(self, lines: LineReader, source: str = STDIN) -> None:
         import json
 
-        from lstmcli.formats.documents import quicker
-
         self.source = source
         self._lines = lines
         self._shape: tuple[int, ...] | None = None
-        self._loads = quick.loads if (quick := quicker()) else json.loads
+        self._loads = json.loads
 
     def __iter__(self) -> Iterator[np.ndarray]:
         while (line := self._lines.next()) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -202,36 +203,46 @@ def test_threads_and_chunks_change_nothing_under_any_kernel(kernel: str) -> None
 # ---- threads
 
 
-def test_blas_has_one_thread_within_runs_that_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+def blas_threads() -> list[int]:
+    return [library["num_threads"] for library in blas._libraries().info()]
+
+
+@pytest.fixture
+def two_blas_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv(blas.VARIABLE, raising=False)
-    numbers = [2]
-    threads = blas._Threads(lambda: numbers[-1], numbers.append)
-    monkeypatch.setattr(blas, "_threads", lambda: threads)
+    with blas._libraries().limit(limits=2):
+        if not blas_threads() or set(blas_threads()) != {2}:
+            pytest.skip("this BLAS takes no number of threads")
+        yield
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_blas_has_one_thread_within_runs_that_overlap() -> None:
     with blas.one_thread():
-        assert numbers[-1] == 1
+        assert set(blas_threads()) == {1}
         with blas.one_thread():
             pass
-        assert numbers[-1] == 1  # the outer one still needs it
-    assert numbers == [2, 1, 2]
+        assert set(blas_threads()) == {1}  # the outer run still needs it
+    assert set(blas_threads()) == {2}
 
 
-def test_the_user_may_say_how_many_threads_blas_has(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("two_blas_threads")
+def test_a_number_in_the_environment_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(blas.VARIABLE, "2")
-    monkeypatch.setattr(blas, "_threads", lambda: pytest.fail("it was asked"))
     with blas.one_thread():
-        pass
+        assert set(blas_threads()) == {2}
 
 
-def test_numpys_own_blas_is_found_and_set() -> None:
-    threads = blas._threads()
-    if threads is None:
-        pytest.skip("this NumPy's BLAS has no setter that is known")
-    before = threads.get()
-    try:
-        threads.set(1)
-        assert threads.get() == 1
-    finally:
-        threads.set(before)
+def test_a_command_loads_numpy_with_one_blas_thread() -> None:
+    code = (
+        "from lstmcli.cli import invoke\n"
+        "invoke(['run', 'samples/forget-bias/weights.npz', 'samples/forget-bias/inputs.npy'])\n"
+        "import sys; assert 'threadpoolctl' not in sys.modules\n"
+        "from threadpoolctl import threadpool_info\n"
+        "assert {b['num_threads'] for b in threadpool_info() if b['user_api'] == 'blas'} <= {1}"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != blas.VARIABLE}
+    subprocess.run([sys.executable, "-c", code], cwd=TOP, env=environment, check=True)
 
 
 def test_workers_have_cores_of_their_own() -> None:

@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 
 from lstmcli.errors import UserError
-from lstmcli.formats import StepStream, documents
+from lstmcli.formats import StepStream
 from lstmcli.formats.streams import LineReader
-
-
-@pytest.fixture(params=["standard library", "orjson"], autouse=True)
-def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "orjson":
-        pytest.importorskip("orjson", reason="needs lstmcli[fast]")
-    else:
-        monkeypatch.setattr(documents, "quicker", lambda: None)
 
 
 def steps(*lines: str) -> list[list[float]]:
