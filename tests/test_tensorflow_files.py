@@ -17,6 +17,7 @@ import lstmcli
 from lstmcli import formats
 from lstmcli.core.dialects import told
 from lstmcli.core.run import run
+from lstmcli.formats.tensorflow import crc32c
 from lstmcli.loading import load
 
 GOLDEN = Path(__file__).parent / "golden" / "tensorflow_files"
@@ -156,3 +157,16 @@ def test_the_config_of_each_keras_layer_is_handed_on(tmp_path: Path) -> None:
     assert settings == {
         "merge": "concat", "activation": "tanh", "recurrent_activation": "sigmoid"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["tf1.0_dtypes_v1", "tf1.0_dtypes_v2"])
+def test_without_the_library_the_index_is_checked_and_tensors_are_said_not_to_be(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crc32c, "library", lambda: None)
+    if name.endswith("v1"):  # its tensors stand in the table itself, as blocks
+        monkeypatch.setattr(crc32c, "LONGEST_IN_LOOP", 64)  # bytes: as if these were large
+    document = formats.read(str(unpacked(name, tmp_path)))
+    said = [remark for remark in document.remarks if "were not checked" in remark]
+    assert len(said) == 1
+    assert "pip install 'lstmcli[crc32c]'" in said[0]

@@ -76,11 +76,7 @@ def _of_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
     keys = bundle.keys()
     arrays = {key: bundle.tensor(key) for key in keys if bundle.readable(key)}
     remarks = _left_out(source, [key for key in keys if not bundle.readable(key) and key != KEY])
-    if bundle.unchecked:
-        remarks.append(
-            f"{source.source} is large: of {len(bundle.unchecked)} tensors the checksums were not "
-            "looked at."
-        )
+    remarks += _unchecked(source, len(bundle.unchecked), "tensors")
     if (graph := bundle.string(KEY)) is None:
         return _in_graph(source, arrays, remarks)
     objects = Objects(graph)
@@ -93,17 +89,31 @@ def _of_first_format(source: Opened) -> Document:
     checkpoint = FirstFormat(Budget(source.size))
     shard = SHARD.fullmatch(os.path.basename(source.path or ""))
     if shard is None or source.path is None:
-        checkpoint.add(Table(source.stream, source.size).entries())
+        tables = [Table(source.stream, source.size)]
+        checkpoint.add(tables[0].entries())
     else:
+        tables = []
         for number in range(int(shard["count"])):
             name = f"{shard['prefix']}-{number:05}-of-{shard['count']}"
             path = beside(source.path, name)
             if path is None:
                 raise UserError(f"{source.source} is one of several shards; {name} is missing.")
             with opened(path) as file:
-                checkpoint.add(Table(file.stream, file.size).entries())
+                tables.append(Table(file.stream, file.size))
+                checkpoint.add(tables[-1].entries())
     arrays = dict(checkpoint.tensors(source.source))
-    return _in_graph(source, arrays, _left_out(source, checkpoint.left_out))
+    remarks = _left_out(source, checkpoint.left_out)
+    remarks += _unchecked(source, sum(table.unchecked for table in tables), "blocks")
+    return _in_graph(source, arrays, remarks)
+
+
+def _unchecked(source: Opened, count: int, what: str) -> list[str]:
+    if not count:
+        return []
+    return [
+        f"{source.source}: the checksums of {count} {what} were not checked; that needs a library: "
+        "pip install 'lstmcli[crc32c]'"
+    ]
 
 
 def _left_out(source: Opened, names: Iterable[str]) -> list[str]:

@@ -1,35 +1,46 @@
-"""The checksum, against the values of RFC 3720 and the plain loop."""
+"""The checksum, against the values of RFC 3720, with the library and without."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from lstmcli.formats.tensorflow.crc32c import FEW, PIECE, _by_bytes, crc32c, unmasked
+from lstmcli.formats.tensorflow import crc32c
+from lstmcli.formats.tensorflow.crc32c import LONGEST_IN_LOOP, is_right
+from tests.formats.tensorflow.forge import masked
+
+VALUES = [
+    (bytes(32), 0x8A9136AA),
+    (b"\xff" * 32, 0x62A8AB43),
+    (bytes(range(32)), 0x46DD794E),
+    (bytes(range(31, -1, -1)), 0x113FDB5C),
+    (b"123456789", 0xE3069283),
+    (b"", 0),
+]
 
 
-@pytest.mark.parametrize(
-    ("data", "value"),
-    [
-        (bytes(32), 0x8A9136AA),
-        (b"\xff" * 32, 0x62A8AB43),
-        (bytes(range(32)), 0x46DD794E),
-        (bytes(range(31, -1, -1)), 0x113FDB5C),
-        (b"123456789", 0xE3069283),
-        (b"", 0),
-    ],
-)
-def test_the_values_of_the_rfc(data: bytes, value: int) -> None:
-    assert crc32c(data) == value
+@pytest.fixture(params=["library", "loop"])
+def _either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "loop":
+        monkeypatch.setattr(crc32c, "library", lambda: None)
+    else:
+        pytest.importorskip("google_crc32c")
 
 
-@pytest.mark.parametrize("length", [FEW, FEW + 1, FEW + 255, 4096, 5000, PIECE, PIECE + 1])
-def test_lanes_give_what_a_loop_gives(length: int) -> None:
-    data = np.random.default_rng(length).integers(0, 256, length, np.uint8).tobytes()
-    assert crc32c(data) == _by_bytes(data)
+@pytest.mark.parametrize(("data", "value"), VALUES)
+def test_the_loop_gives_the_values_of_the_rfc(data: bytes, value: int) -> None:
+    assert crc32c.crc32c(data) == value
 
 
-def test_a_stored_checksum_is_turned_back() -> None:
-    value = 0x12345678
+@pytest.mark.usefixtures("_either")
+@pytest.mark.parametrize(("data", "value"), VALUES)
+def test_a_stored_checksum_is_compared(data: bytes, value: int) -> None:
     stored = ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
-    assert unmasked(stored) == value
+    assert is_right(data, stored) is True
+    assert is_right(memoryview(data), stored ^ 1) is False
+
+
+def test_long_data_takes_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(LONGEST_IN_LOOP + 1)
+    monkeypatch.setattr(crc32c, "library", lambda: None)
+    assert is_right(data, 0) is None
+    assert is_right(data[1:], masked(data[1:])) is True
