@@ -1,7 +1,7 @@
 """JSON lines: one JSON value a line, one line a step.
 
-A line is the inputs of a step (a list, or an object with "x") or one step of a trace (an object
-of several lists). Lists are (K,), or (B, K) for a batch.
+A line is the inputs of a step (a list, or an object with "inputs" or "x") or one step of a trace
+(an object of several lists). Lists are (K,), or (B, K) for a batch.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from lstmcli.formats.numerals import JSON_NAMES, row_texts
 from lstmcli.formats.precision import float32_arrays
 
 STEP = "step"
-INPUTS = "x"
+INPUTS = ("inputs", "x")
 OPENING = re.compile(
-    r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|x)")'
+    r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'
 )  # spares parsing a long document twice
 
 
@@ -120,8 +120,8 @@ def step_array(value: Any, where: str, earlier: Sequence[np.ndarray] = ()) -> np
 def opens(line: str) -> bool:
     """Whether this first line alone says that JSON lines follow.
 
-    That is a list of numbers, an object with "step", or one with "x" that has no other list (with
-    others it is a whole document of weights and inputs).
+    That is a list of numbers, an object with "step", or one with "inputs" or "x" that has no other
+    list (with others it is a whole document of weights and inputs).
     """
     value = _tried(line) if OPENING.match(line) else None
     if isinstance(value, list):
@@ -129,21 +129,28 @@ def opens(line: str) -> bool:
     if not isinstance(value, dict):
         return False
     nested = [name for name, member in value.items() if isinstance(member, (list, dict))]
-    return STEP in value or (nested == [INPUTS] and isinstance(value[INPUTS], list))
+    if STEP in value:
+        return True
+    return len(nested) == 1 and nested[0] in INPUTS and isinstance(value[nested[0]], list)
 
 
 def is_inputs(line: str) -> bool:
     """Whether a line that `opens` JSON lines holds the inputs of a step, not a traced step."""
     value = _tried(line)
-    return isinstance(value, list) or INPUTS in value
+    return isinstance(value, list) or inputs_of(value) is not None
+
+
+def inputs_of(record: Mapping[str, Any]) -> Any:
+    """The inputs of a step among the members of a line; None if there are none."""
+    return next((record[name] for name in INPUTS if name in record), None)
 
 
 def is_document_too(line: str) -> bool:
-    """Whether a lone line could as well be a document: {"x": [[...], ...]} without a step."""
+    """Whether a lone line could as well be a document: {"inputs": [[...], ...]} without a step."""
     value = _tried(line)
     if not isinstance(value, dict) or STEP in value:
         return False
-    inputs = value[INPUTS]
+    inputs = inputs_of(value)
     return bool(inputs) and isinstance(inputs[0], list)
 
 

@@ -132,7 +132,7 @@ class StepStream:
     """The inputs of one step at a time, from JSON lines.
 
     Iteration yields float64 arrays, (I,) or (B, I), all of one shape; a line is a list or an
-    object with "x". Iteration raises a UserError that names the line of whatever is wrong.
+    object with "inputs" or "x". Iteration raises a UserError that names the line of a mistake.
     """
 
     format = "jsonl"
@@ -165,13 +165,14 @@ class StepStream:
             return None
 
     def _step(self, line: bytes) -> np.ndarray:
-        from lstmcli.formats.lines import INPUTS, parse_line, step_array
+        from lstmcli.formats.lines import INPUTS, inputs_of, parse_line, step_array
 
         where = f"{self.source}, line {self._lines.number}"
         record = parse_line(decode(line, where), self.source, self._lines.number)
-        values = record.get(INPUTS, record.get(""))
+        values = record.get("", inputs_of(record))
         if values is None:
-            raise UserError(f'{where} has no member "{INPUTS}"; it has {", ".join(record)}.')
+            names = " or ".join(f'"{name}"' for name in INPUTS)
+            raise UserError(f"{where} has no member {names}; it has {', '.join(record)}.")
         step = step_array(values, where)
         if self._shape not in (None, step.shape):
             raise UserError(f"{where}: the shape is {step.shape}; before it was {self._shape}.")

@@ -182,6 +182,24 @@ def test_inputs_in_every_format_and_from_stdin(lstm: Lstm, suffix: str) -> None:
         np.testing.assert_allclose(h_of(done.out), wanted, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("name", ["inputs", "x"])
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_json_lines_of_inputs_are_recognised_by_content(lstm: Lstm, name: str, batch: int) -> None:
+    x = np.random.default_rng(0).normal(size=(5, max(batch, 1), 4))
+    wanted = run(load(str(WEIGHTS)), x, "h", layout="time").h
+    steps = x if batch else x[:, 0]
+    lines = "".join(json.dumps({"step": n, name: a.tolist()}) + "\n" for n, a in enumerate(steps))
+    plain = "".join(json.dumps({name: a.tolist()}) + "\n" for a in steps)
+    for text in (lines, plain):
+        Path("x.dat").write_text(text)
+        streamed = lstm("run", WEIGHTS, "-", "-f", "jsonl", stdin=text.encode())
+        assert streamed.status == 0, streamed.err
+        from_file = lstm("run", WEIGHTS, "x.dat", "--layout", "time", "-f", "jsonl")
+        assert from_file.out == streamed.out
+        h = np.array([json.loads(line)["h"] for line in streamed.out.splitlines()])
+        np.testing.assert_array_equal(h, wanted if batch else wanted[:, 0])
+
+
 # ---- what is written
 
 

@@ -345,6 +345,10 @@ def test_long_lines_come_in_pieces() -> None:
     [
         '{"kernel": [[1, 2]], "x": [[1]]}\n',
         '{"x": [[1, 2], [3, 4]]}\n',
+        '{"kernel": [[1, 2]], "inputs": [[1]]}\n',
+        '{"inputs": [[1, 2], [3, 4]]}\n',
+        '{"inputs": [1, 2], "initial_state": {"h": [0], "c": [0]}}\n',
+        '{\n "inputs": [[1, 2]]\n}\n',
         '{\n "x": [[1, 2]]\n}\n',
         '{"step": 0, "h": [1]}\n{"step": 1, "h": [2]}\n',
         "[[1, 2], [3, 4]]\n",
@@ -387,7 +391,7 @@ def test_a_path_is_never_streamed(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[1, 2]\n\n[1]\n", r"line 3: the shape is \(1,\); before it was \(2,\)"),
-        ('[1, 2]\n{"h": [1]}\n', 'line 2 has no member "x"; it has h'),
+        ('[1, 2]\n{"h": [1]}\n', 'line 2 has no member "inputs" or "x"; it has h'),
         ("[1, 2]\n[1, 2\n", "broken JSON at line 2"),
         ("[1, 2]\n[1, null]\n", r"line 2: element \[1\] is null"),
         ("[1, 2]\n[[[1, 2]]]\n", "line 2 is 3 lists deep"),
