@@ -216,9 +216,11 @@ def _goes_into(document: Document, chosen: Sequence[Found], tensors: Mapping[str
     # weight norm leaves W = g v / |v| under a third name
     if used & own or (used - own and any(n not in tensors and _is_weight(n) for n in own)):
         return True
-    cells = [one.names(place) for one in chosen for place in one.cells]
+    silent = replace(document, groups={})
     return bool(document.groups) and any(
-        _told(document, names) != told(document.format, {}, names) for names in cells
+        _told(document, one, place) != _told(silent, one, place)
+        for one in chosen
+        for place in one.cells
     )
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli.formats import Document
+from lstmcli.loading import load_model
 from tests.cli.conftest import SAMPLE, Lstm
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
@@ -96,3 +98,14 @@ def test_weight_norm_is_used_under_its_third_name(tmp_path: Path) -> None:
              bias_ih_l0=np.zeros(12), bias_hh_l0=np.zeros(12))  # fmt: skip
     model = lstmcli.load(str(tmp_path / "hh.npz"), str(tmp_path / "rest.npz"))
     assert len(model.sources) == 2
+
+
+def test_a_config_without_tensors_is_used_where_it_is_of_the_layer() -> None:
+    rng = np.random.default_rng(0)
+    tensors = {"weight_ih_l0": rng.normal(size=(12, 4)), "weight_hh_l0": rng.normal(size=(12, 3))}
+    config = {"batch_first": True, "num_layers": 1}
+    weights = Document("w.pt", "torch", tensors)
+    of_it = Document("config.pt", "torch", {}, groups={"": config})
+    of_another = Document("other.pt", "torch", {}, groups={"decoder": config})
+    assert load_model([weights, of_it], {}).sources == ("w.pt", "config.pt")
+    assert load_model([weights, of_another], {}).sources == ("w.pt",)
