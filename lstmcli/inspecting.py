@@ -73,14 +73,8 @@ def _reading(
     settings: Mapping[str, Any],
 ) -> Reading:
     """The model of one LSTM, read from its tensors alone."""
-    own = {name: tensors[name] for name in found.tensors}
-    first, *others = (replace(document, arrays={}) for document in documents)
-    settled = {"convention": found.convention.name} if found.rivals else {}
     try:
-        model = loading.load_model(
-            [replace(first, arrays=own), *others], {**settings, **settled, "layer": "0"}
-        )
+        model = loading.load_one(found, tensors, documents, settings)
     except UserError as error:
-        source = " + ".join(document.source for document in documents)
-        return Reading(found, label, None, str(error).removeprefix(f"{source}: "))
+        return Reading(found, label, None, str(error))
     return Reading(found, label, model)

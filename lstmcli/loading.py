@@ -21,7 +21,7 @@ from lstmcli.core.conventions import Convention
 from lstmcli.core.decode import Tensors, decode, directions, fold_weight_norm, paired
 from lstmcli.core.dialects import DIALECTS, Told, called, told
 from lstmcli.core.model import Cell, Model
-from lstmcli.core.recognise import Found, Place, choose, find_convention, recognise
+from lstmcli.core.recognise import Found, Place, choose, copies, find_convention, recognise
 from lstmcli.core.rounding import ROUNDED, to_format
 from lstmcli.core.settings import SETTINGS, of_cell, read_setting
 from lstmcli.core.spelling import spelled
@@ -166,8 +166,12 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     layer = given.pop("layer", None)
     remarks = [remark for document in documents for remark in document.remarks]
     found = find_lstms(tensors, given.get("convention"), source, documents)
+    candidates = _candidates(found, tensors, documents, settings, asked=layer is not None)
+    if layer is None:
+        remarks += [f"{source}: {reason}" for reason in candidates.left_out.values()]
     try:
-        chosen = choose(found, None if layer is None else str(layer), tensors, source)
+        word = None if layer is None else str(layer)
+        chosen = choose(found, word, tensors, source, *candidates)
     except UserError as error:  # what was left out may be why
         raise UserError("\n  ".join([str(error), *([] if found else remarks)])) from None
     if "convention" in given:
@@ -226,6 +230,91 @@ def _goes_into(document: Document, chosen: Sequence[Found], tensors: Mapping[str
 
 def _is_weight(name: str) -> bool:
     return name not in _NOT_WEIGHTS and not name.startswith(STATE)
+
+
+def load_one(
+    found: Found,
+    tensors: Mapping[str, Array],
+    documents: Sequence[Document],
+    settings: Mapping[str, Any],
+) -> Model:
+    """The model of one LSTM of several, from its tensors alone.
+
+    Names that two conventions share are taken in the first of them.
+
+    Raises
+    ------
+    UserError
+        if it cannot be read; the message starts with what is wrong.
+    """
+    first, *others = (replace(document, arrays={}) for document in documents)
+    first = replace(first, arrays={name: tensors[name] for name in found.tensors})
+    settled = {"convention": found.convention.name} if found.rivals else {}
+    try:
+        return load_model([first, *others], {**settings, **settled, "layer": "0"})
+    except UserError as error:
+        source = " + ".join(document.source for document in documents)
+        raise UserError(str(error).removeprefix(f"{source}: ")) from None
+
+
+class _Candidates(NamedTuple):
+    """Which of several LSTMs count when one is to be chosen."""
+
+    left_out: dict[int, str]  # the numbers of those that do not, and why
+    in_turn: list[int]  # the numbers of the first that can run one after the other
+
+
+def _candidates(
+    found: Sequence[Found],
+    tensors: Mapping[str, Array],
+    documents: Sequence[Document],
+    settings: Mapping[str, Any],
+    asked: bool,
+) -> _Candidates:
+    """Leave out copies that training kept and, unless a layer is ``asked`` for, what is not read.
+
+    If none can be read, all of them count.
+    """
+    if len(found) < 2:
+        return _Candidates({}, [])
+    names = [one.label or f"LSTM {n}" for n, one in enumerate(found)]
+    left_out = {
+        n: f"{names[n]} is a copy of {names[original]} that training kept; --layer {n} runs it."
+        for n, original in copies(found, {k: a.shape for k, a in tensors.items()}).items()
+    }
+    if asked:
+        return _Candidates(left_out, [])
+    unread: dict[int, str] = {}
+    sizes: dict[int, tuple[int, int]] = {}  # inputs and outputs
+    for n, one in enumerate(found):
+        if n in left_out:
+            continue
+        try:
+            model = load_one(one, tensors, documents, settings)
+            sizes[n] = model.cell.inputs, _width(model.layers[-1])
+        except UserError as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
+            unread[n] = f"{names[n]} is not read: {reason}."
+    return _Candidates(left_out | unread if sizes else left_out, _fitting_row(sizes))
+
+
+def _fitting_row(sizes: Mapping[int, tuple[int, int]]) -> list[int]:
+    """The first LSTMs of which each takes what the one before gives, by inputs and outputs."""
+    row: list[int] = []
+    for n, (inputs, _) in sizes.items():
+        if row and inputs != sizes[row[-1]][1]:
+            if len(row) > 1:
+                return row
+            row = []
+        row.append(n)
+    return row if len(row) > 1 else []
+
+
+def _width(layer: Sequence[Cell]) -> int:
+    """How many numbers a step of a layer gives, its directions merged."""
+    if layer[0].convention.merge in ("sum", "mul", "ave"):
+        return layer[0].outputs
+    return sum(cell.outputs for cell in layer)
 
 
 def _refuse_unknown(words: Sequence[Told], given: Mapping[str, Any], source: str) -> None:
@@ -350,9 +439,7 @@ def _check_chain(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], sour
     if len(set(labels)) == len(layers) and all(labels):
         names = list(labels)
     for n, (below, layer) in enumerate(pairwise(layers)):
-        width = sum(cell.outputs for cell in below)
-        if below[0].convention.merge in ("sum", "mul", "ave"):
-            width = below[0].outputs
+        width = _width(below)
         if layer[0].inputs != width:
             raise UserError(
                 f"{source}: {names[n + 1]} takes {layer[0].inputs} inputs, "

@@ -8,9 +8,10 @@ what only looks like an LSTM by its names.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from lstmcli.core.conventions import CONVENTIONS, Convention
@@ -24,6 +25,9 @@ Names = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> ten
 _MATRICES = {"kernel", "recurrent_kernel", "fused"}
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
 FORWARD = ("", "forward", "fw", "l", "0")
+_TRAINING = re.compile(  # where training keeps copies of a model: callbacks, optimizers, averages
+    r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
+)
 _SLOT = re.compile(
     r"(^|_)(n?adam\w*|rmsprop|adagrad|adadelta|adafactor|ftrl|sgd|momentum|optimizer\w*)(_|$)"
     r"|^lion_m_",
@@ -345,10 +349,43 @@ def find_convention(name: str) -> Convention:
         ) from None
 
 
+def copies(found: Sequence[Found], shapes: Shapes) -> dict[int, int]:
+    """The LSTMs that are copies of another in the file, each with the number of the original.
+
+    A copy lies under callbacks, an optimizer or averages, as training keeps them, and has the
+    convention and the shapes of an LSTM that lies elsewhere.
+    """
+    originals: dict[object, int] = {}
+    extents = [
+        (one.convention.name, [[shapes[name] for name in one.names(cell)] for cell in one.cells])
+        for one in found
+    ]
+    for n, one in enumerate(found):
+        if not _TRAINING.search(one.prefix):
+            originals.setdefault(repr(extents[n]), n)
+    return {
+        n: originals[repr(extents[n])]
+        for n, one in enumerate(found)
+        if _TRAINING.search(one.prefix) and repr(extents[n]) in originals
+    }
+
+
 def choose(
-    found: list[Found], layer: str | None, tensors: Collection[str], source: str
+    found: list[Found],
+    layer: str | None,
+    tensors: Collection[str],
+    source: str,
+    left_out: Mapping[int, str] = MappingProxyType({}),
+    in_turn: Sequence[int] = (),
 ) -> list[Found]:
     """The LSTM to run, or several to run one after the other (``--layer 0,1``).
+
+    Parameters
+    ----------
+    left_out
+        the numbers of those that count only if ``layer`` asks for them, and why.
+    in_turn
+        the numbers of those that can run one after the other, for advice.
 
     Raises
     ------
@@ -357,12 +394,19 @@ def choose(
     """
     if not found:
         raise UserError(_nothing_found(tensors, source))
-    if layer is None and len(found) > 1:
-        raise UserError(
-            f"{source} holds {len(found)} LSTMs; choose one with --layer:\n{_list(found)}\n"
-            f"  --layer 0,1 runs them one after the other."
-        )
-    chosen = [_one(found, word, source) for word in layer.split(",")] if layer else found
+    counted = [n for n in range(len(found)) if n not in left_out]
+    if layer is None and len(counted) > 1:
+        lines = [f"{source} holds {len(counted)} LSTMs; choose one with --layer:"]
+        lines.append(_list(found, counted))
+        lines += [f"  {reason}" for reason in left_out.values()]
+        if len(in_turn) > 1:
+            numbers = ",".join(map(str, in_turn))
+            lines.append(f"  --layer {numbers} runs them one after the other.")
+        raise UserError("\n".join(lines))
+    if layer:
+        chosen = [_one(found, word, source, left_out) for word in layer.split(",")]
+    else:
+        chosen = [found[n] for n in counted]
     for one in chosen:
         _check_whole(one, source)
         if one.rivals:
@@ -390,7 +434,7 @@ def _check_whole(found: Found, source: str) -> None:
             raise UserError(f"{source}: layer {layer} has other directions than layer 0.")
 
 
-def _one(found: list[Found], word: str, source: str) -> Found:
+def _one(found: list[Found], word: str, source: str, left_out: Collection[int]) -> Found:
     """The LSTM of this number, of this name, or with this among its name's parts, whole.
 
     A name's last parts go before others: what follows may be a framework's own, as in
@@ -413,6 +457,8 @@ def _one(found: list[Found], word: str, source: str) -> Found:
             f"--layer {word}: {source} holds no LSTM of that name.{near}\n{_list(found)}"
         )
     if len(matches) > 1:
+        matches = [n for n in matches if n not in left_out] or matches
+    if len(matches) > 1:
         raise UserError(
             f"--layer {word}: it is part of the names of {len(matches)} LSTMs of {source}; "
             f"choose one:\n{_list(found, matches)}"
@@ -421,9 +467,11 @@ def _one(found: list[Found], word: str, source: str) -> Found:
 
 
 def _list(found: list[Found], numbers: Collection[int] | None = None) -> str:
+    """A line for each LSTM with what ``--layer`` takes: its number, and its name if unique."""
+    names = [f.label for f in found]
     return "\n".join(
-        f"  --layer {n}" + (f"  or  --layer {f.label}" if f.label else "")
-        for n, f in enumerate(found)
+        f"  --layer {n}" + (f"  or  --layer {name}" if name and names.count(name) == 1 else "")
+        for n, name in enumerate(names)
         if numbers is None or n in numbers
     )
 

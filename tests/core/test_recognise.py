@@ -7,7 +7,14 @@ import re
 import pytest
 
 from lstmcli.core.conventions import CONVENTIONS
-from lstmcli.core.recognise import OTHERWISE_CALLED, choose, find_convention, normalised, recognise
+from lstmcli.core.recognise import (
+    OTHERWISE_CALLED,
+    choose,
+    copies,
+    find_convention,
+    normalised,
+    recognise,
+)
 from lstmcli.errors import UserError
 
 TF1 = {"kernel": (7, 12), "bias": (12,)}
@@ -83,6 +90,38 @@ def test_several_need_a_choice_by_number_name_or_as_a_stack() -> None:
         choose(found, None, tensors, "f.npz")
     assert choose(found, "decoder", tensors, "f.npz") == [found[1]]
     assert choose(found, "1,0", tensors, "f.npz") == [found[1], found[0]]
+
+
+@pytest.mark.parametrize(
+    "prefix", ["callbacks.SWA.average_model_state.lstm.", "ema.lstm.", "averaged_model.lstm."]
+)
+def test_copies_that_training_keeps_are_told_from_the_model(prefix: str) -> None:
+    tensors = named("model.lstm.", TORCH) | named(prefix, TORCH)
+    found = recognise(tensors)
+    assert copies(found, tensors) == {1: 0}
+    assert not copies(recognise(named(prefix, TORCH)), tensors)  # alone it is the model
+    wider = {name: (4 * 9, shape[-1]) if len(shape) > 1 else (4 * 9,) for name, shape in
+             named(prefix, TORCH).items()}  # fmt: skip
+    assert not copies(recognise(named("model.lstm.", TORCH) | wider), tensors | wider)
+
+
+def test_what_is_left_out_is_chosen_by_its_number_only() -> None:
+    tensors = named("ema.lstm.", TORCH) | named("lstm.", TORCH)
+    found = recognise(tensors)
+    left_out = {0: "ema_lstm is a copy."}
+    assert choose(found, None, tensors, "f.pt", left_out) == [found[1]]
+    assert choose(found, "0", tensors, "f.pt", left_out) == [found[0]]
+    tensors |= named("net.lstm.", TORCH)
+    found = recognise(tensors)
+    with pytest.raises(UserError) as error:
+        choose(found, None, tensors, "f.pt", left_out, [1, 2])
+    assert str(error.value).splitlines() == [
+        "f.pt holds 2 LSTMs; choose one with --layer:",
+        "  --layer 1  or  --layer lstm",
+        "  --layer 2  or  --layer net_lstm",
+        "  ema_lstm is a copy.",
+        "  --layer 1,2 runs them one after the other.",
+    ]
 
 
 def refusal(prefixes: str, layer: str) -> str:
