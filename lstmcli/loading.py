@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.core.assumptions import assumptions
+from lstmcli.core.assumptions import assumptions, by_scope
 from lstmcli.core.conventions import Convention
 from lstmcli.core.decode import Tensors, decode, directions, fold_weight_norm, paired
 from lstmcli.core.dialects import DIALECTS, Told, called, told
@@ -184,7 +184,10 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         words = {place: [_told(d, one, place) for d in documents] for place in one.cells}
         every = [each for own in words.values() for each in own]
         _refuse_unknown(every, given, source)
-        settings_of = {place: _settings(own) | laid | given for place, own in words.items()}
+        told_of = {place: _settings(own) for place, own in words.items()}
+        settings_of = {
+            place: _of_direction(one, place, own) | laid | given for place, own in told_of.items()
+        }
         cells = _layers(one, tensors, settings_of, source, len(layers))
         layers += cells
         labels += [one.label] * len(cells)
@@ -192,6 +195,9 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         if one is chosen[0]:
             laid = {name: value for name, value in said.items() if name == "layout"}
         assumed += assumptions(one, cells[0][0], said)
+        assumed += by_scope(
+            one, {place for place, own in told_of.items() if "reverse" in own}, given
+        )
         assumed += [t for each in every for n, t in each.assumed.items() if n not in given]
         remarks += [remark for each in every for remark in each.remarks]
         if one is not chosen[-1] and any(each.last_step for each in every):
@@ -317,6 +323,18 @@ def _width(layer: Sequence[Cell]) -> int:
     return sum(cell.outputs for cell in layer)
 
 
+def _of_direction(found: Found, cell: Place, told: Settings) -> Settings:
+    """What the files say of a cell, with the way it runs where its place alone does not tell.
+
+    A backward cell beside a forward one runs backward by its place, one without has to be told.
+    """
+    layer, direction = cell
+    if (layer, 1 - direction) not in found.cells:
+        return {"reverse": True, **told} if direction else told
+    as_placed = told.get("reverse") is bool(direction)
+    return {name: value for name, value in told.items() if name != "reverse" or not as_placed}
+
+
 def _refuse_unknown(words: Sequence[Told], given: Mapping[str, Any], source: str) -> None:
     """Refuse what a run cannot do as a file says it, unless the caller has settled it."""
     for one in words:
@@ -367,6 +385,8 @@ def _layers(
     origin: dict[int, Tensors] = {}
     for (layer, direction), names in sorted(found.cells.items()):
         how = found.convention.changed(said[layer, direction])
+        if direction and said[layer, direction].get("reverse") is False:
+            how = replace(how, forward=True)
         held = {role: _typed(name, rounded, dtype) for role, name in names.items()}
         for one in directions(held, how):
             cell = decode(one, how, source)

@@ -17,6 +17,7 @@ import lstmcli
 from lstmcli import formats
 from lstmcli.core.dialects import told
 from lstmcli.core.run import run
+from lstmcli.errors import UserError
 from lstmcli.formats.tensorflow import crc32c
 from lstmcli.loading import load
 
@@ -71,6 +72,52 @@ def test_the_outputs_are_tensorflow_s_with_the_settings_found_beside(
         if name in arrays:
             ours = trace[name].reshape(arrays[name].shape)
             np.testing.assert_allclose(ours, arrays[name], rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+BY_NAME = "bw backward (by its name; --set {}=false runs it forward)"
+STACKED = {"layer0.forget_bias": 0.3, "layer1.forget_bias": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("case", "settings", "assumed"),
+    [
+        ("bidirectional_stacks_fw", STACKED, ()),
+        ("bidirectional_stacks_bw", STACKED, ("reverse",)),
+        ("bidirectional_scope", {}, ("layer0_reverse.reverse",)),
+        (
+            "bidirectional_layers",
+            STACKED | {"layer0_reverse.forget_bias": 0.3, "layer1_reverse.forget_bias": 2.0},
+            ("layer0_reverse.reverse",),
+        ),
+        ("bidirectional_not", {"layer0_reverse.reverse": False}, ()),
+    ],
+)
+def test_without_the_graph_the_scope_bw_is_backward_and_said_as_assumed(
+    case: str, settings: dict[str, Any], assumed: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = unpacked(f"tf1.15_{case}", tmp_path)
+    (tmp_path / "model.ckpt.meta").unlink()
+    record, arrays = expected(f"tf1.15_{case}")
+    settings |= {name: record[name] for name in ("layer",) if name in record}
+    model = load(str(path), **settings)
+    said = [text for text in model.assumed if text.startswith("bw ")]
+    assert said == [BY_NAME.format(setting) for setting in assumed]
+    trace = run(model, arrays["inputs"], layout="batch")
+    np.testing.assert_allclose(trace.h, arrays["h"], rtol=1e-6, atol=1e-6)
+
+
+def test_the_graph_goes_before_the_scope(tmp_path: Path) -> None:
+    model = load(str(unpacked("tf1.15_bidirectional_not", tmp_path)))
+    assert any("tells of bw/rnn/lstm_cell" in r and "forward" in r for r in model.remarks)
+    assert not any(text.startswith("bw ") for text in model.assumed)
+
+
+def test_two_stacks_beside_each_other_are_two_lstms(tmp_path: Path) -> None:
+    path = str(unpacked("tf1.15_bidirectional_stacks_bw", tmp_path))
+    with pytest.raises(UserError, match="holds 2 LSTMs") as error:
+        load(path)
+    assert "multi_rnn_cell_lstm_cell_bw" in str(error.value)
+    assert "one after the other" not in str(error.value)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("tf1.15_every")])

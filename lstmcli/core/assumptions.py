@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lstmcli.core.conventions import Convention
 from lstmcli.core.model import Cell
-from lstmcli.core.recognise import Found
+from lstmcli.core.recognise import Found, Place
+from lstmcli.core.settings import of_cell
 
 
 def assumptions(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
@@ -29,6 +30,20 @@ def assumptions(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]
             option = name.replace("_", "-")
             said.append(f"{words} {'none' if bound is None else bound:} (or --{option})")
     return said + ([] if given.get("bias") == "none" else _no_bias(found))
+
+
+def by_scope(found: Found, told: Collection[Place], given: Mapping[str, Any]) -> list[str]:
+    """That a cell runs backward, where only the scope in its name says so.
+
+    ``told``: the cells of which a file says which way they run.
+    """
+    backward = {cell for cell in found.cells if cell[1]}
+    settled = any(of_cell(setting)[1] == "reverse" for setting in given)
+    if settled or not found.convention.scopes or not backward - set(told):
+        return []
+    alone = len(backward) == len(found.cells)
+    name = "reverse" if alone else "layer0_reverse.reverse"
+    return [f"bw backward (by its name; --set {name}=false runs it forward)"]
 
 
 def _in_no_config(found: Found, how: Convention, given: Mapping[str, Any]) -> list[str]:

@@ -36,6 +36,7 @@ KERAS_3 = {  # the second form is that of .weights.h5
     "recurrent_kernel": "recurrent_kernel | vars/1",
     "bias": "bias | vars/2",
 }
+SCOPES = r"(?:(?<![^_])bidirectional_rnn_)?(?<![^_])(?P<direction>fw|bw)(?=_|$)"
 TORCH_CELL = {
     "kernel": "weight_ih",
     "recurrent_kernel": "weight_hh",
@@ -57,6 +58,7 @@ class Convention:
     recurrent_words: Mapping[str, str] = field(default_factory=dict)  # of the recurrent tensors
     marks: tuple[str, str] = ("", "")  # of the forward and the backward direction in a template
     path: str = ""  # a pattern in the prefix that tells layer, direction or both
+    scopes: bool = False  # the path's directions are scopes, which any code may name as it likes
     within: str = ""  # a pattern that the prefix must hold
     under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
     numbered: tuple[str, ...] = ()  # the roles behind {number}, over again for each layer
@@ -347,7 +349,8 @@ _ROWS = (
             "fused": "kernel", "bias": "bias",
             "peephole": "w_{gate}_diag", "projection": "projection/kernel",
         },
-        path=r"cell_(?P<layer>\d+)(?=_)|bidirectional_rnn_(?P<direction>fw|bw)(?=_)",
+        path=rf"cell_(?P<layer>\d+)(?=_)|{SCOPES}",
+        scopes=True,
         telling="lstm|rnn|cell",
         gates="igfo",
         forget_bias=1.0,
@@ -367,7 +370,8 @@ _ROWS = (
             "fused": "weights", "bias": "biases",
             "peephole": "w_{gate}_diag", "projection": "projection/weights",
         },
-        path=r"cell_(?P<layer>\d+)(?=_)|bidirectional_rnn_(?P<direction>fw|bw)(?=_)",
+        path=rf"cell_(?P<layer>\d+)(?=_)|{SCOPES}",
+        scopes=True,
         required=("bias",),
         telling="lstm|rnn|cell",
         gates="igfo",

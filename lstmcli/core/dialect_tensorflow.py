@@ -24,6 +24,7 @@ _CELL_CLIP = re.compile(
     rf"{_PRODUCT}/Split:[{_PLACES['i']}{_PLACES['g']}]/(?:(?!MatMul|Add)\w+/)*Add(?:V2)?/Minimum"
 )
 _PROJECTION_CLIP = re.compile("MatMul/Minimum")
+_DIRECTION = re.compile(r"(^|/)(fw|bw)(/|$)")  # scopes of TensorFlow 1's bidirectional networks
 
 ACTIVATIONS = {
     "Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid", "Elu": "elu", "Softsign": "softsign",
@@ -46,10 +47,16 @@ def _from_graph(group: Mapping[str, Any]) -> Told:
     for variable, fate in group.items():
         if isinstance(fate, dict):
             settings |= _projection(fate) if "projection" in variable else _cell(fate)
-    if not settings:
+    words = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items()]
+    turned = group.get("reversed")
+    if turned is not None and _DIRECTION.search(group["folder"]):
+        settings["reverse"] = turned
+        words.append("backward" if turned else "forward")
+    elif turned:
+        words.append("its inputs come in reverse, which --reverse does here")
+    if not words:
         return Told()
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
-    return Told(settings, (f"{group['graph']} tells of {group['folder']}: {told}.",))
+    return Told(settings, (f"{group['graph']} tells of {group['folder']}: {', '.join(words)}.",))
 
 
 def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:

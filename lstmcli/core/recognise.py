@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -87,7 +87,8 @@ def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> 
         found
         for row in rows
         if row.by_name or convention
-        for found in (_asked(row, names) if convention else _claims(row, names, asked=False))
+        for claim in (_asked(row, names) if convention else _claims(row, names, asked=False))
+        for found in _ways_apart(claim, shapes)
         if _fits(found, shapes)
     ]
     claims.sort(key=_weight, reverse=True)  # stable: of equals, the table's order holds
@@ -303,6 +304,43 @@ def _fits(found: Found, shapes: Shapes) -> bool:
             if width in ((four_h,), (2 * four_h,)) and width != (four_h * row.bias_halves,):
                 return False
     return True
+
+
+def _ways_apart(found: Found, shapes: Shapes) -> list[Found]:
+    """Its directions as an LSTM each, if no layer takes what both directions of the one below give.
+
+    TensorFlow 1's bidirectional_dynamic_rnn runs a MultiRNNCell each way and joins only what the
+    two last layers give; stack_bidirectional_dynamic_rnn joins after each layer.
+    """
+    if not found.convention.scopes or len({direction for _, direction in found.cells}) < 2:
+        return [found]
+    sizes = {cell: _fused_sizes(names, shapes) for cell, names in found.cells.items()}
+    apart = False
+    for (layer, direction), (inputs, _) in sizes.items():
+        other = sizes.get((layer, 1 - direction), (inputs, 0))
+        below = sizes.get((layer - 1, direction), (0, 0))
+        apart |= inputs != other[0] or (layer > 0 and inputs == below[1])
+    if not apart:
+        return [found]
+    return [
+        replace(
+            found,
+            prefix=f"{found.prefix}_{word}".strip("_"),
+            cells={cell: names for cell, names in found.cells.items() if cell[1] == direction},
+            lacking={cell: role for cell, role in found.lacking.items() if cell[1] == direction},
+        )
+        for direction, word in enumerate(("fw", "bw"))
+    ]
+
+
+def _fused_sizes(names: Names, shapes: Shapes) -> tuple[int, int]:
+    """The inputs and the outputs of a cell whose kernel (I + P, 4H) holds both matrices."""
+    fused, projection = names.get("fused"), names.get("projection")
+    if not isinstance(fused, str) or len(shapes[fused]) != 2:
+        return 0, 0
+    rows, width = shapes[fused]
+    outputs = min(shapes[projection]) if isinstance(projection, str) else width // 4
+    return rows - outputs, outputs
 
 
 def _is_another_cell(found: Found, shapes: Shapes) -> bool:

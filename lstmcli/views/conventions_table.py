@@ -183,6 +183,8 @@ def _layer_and_direction(row: Convention) -> str:
         told.append(f"{forward or 'nothing'} marks the forward direction, {backward} the backward")
     elif any(marks := direction_marks(row)):
         told.append(f"{' or '.join(marks)} before the name tells the direction")
+    if row.scopes:
+        told.append("a graph beside the file goes before such a name")
     if row.directions_count:
         told.append("directions are numbered like layers")
     return "; ".join(told)
@@ -377,7 +379,7 @@ def _verified(row: Convention) -> str:
 
 NAMES = (
     Line("tensors", ("tensors", "words", "recurrent_words", "numbered"), _numbered),
-    Line("layers", ("marks", "path", "directions_count"), _layer_and_direction),
+    Line("layers", ("marks", "path", "scopes", "directions_count"), _layer_and_direction),
     Line("recognised", ("by_name", "telling", "within", "required", "shadows"), _recognised),
     Line("written", ("under",), _written),
     Line("", (), lambda row: "/ . : and _ count alike; any prefix may stand before"),

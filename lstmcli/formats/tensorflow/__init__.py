@@ -156,10 +156,13 @@ def _told(graph: Graph, arrays: dict[str, np.ndarray], path: str) -> Groups:
     groups = Groups()
     for name, array in arrays.items():
         if array.ndim > 1 and (fate := graph.fate(name)):
-            folder = os.path.dirname(name)
+            folder, is_reversed = os.path.dirname(name), graph.is_reversed(name)
             for above in {folder, os.path.dirname(folder)}:
                 own = name[len(above) :].lstrip("/")
-                groups.setdefault(above, {"graph": path, "folder": above})[own] = fate
+                group = groups.setdefault(above, {"graph": path, "folder": above})
+                group[own] = fate
+                if is_reversed is not None:
+                    group["reversed"] = is_reversed
     return groups
 
 

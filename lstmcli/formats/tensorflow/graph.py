@@ -26,6 +26,11 @@ CALLING = {  # ops that hand their inputs to a function -> the attribute that na
     "While": "body", "StatelessWhile": "body", "PartitionedCall": "f",
     "StatefulPartitionedCall": "f",
 }  # fmt: skip
+PRODUCTS = ("MatMul", "LSTMBlockCell", "BlockLSTM", "BlockLSTMV2")
+WHOLE_LOOPS = {"BlockLSTM": 1, "BlockLSTMV2": 1}  # ops that run all steps -> their input x
+REVERSING = ("ReverseSequence", "ReverseV2", "Reverse")
+MOVING = ("Identity", "Transpose", "Cast", "ReadVariableOp")  # ops that leave the steps in order
+ENTERING = ("Enter", "RefEnter")  # ops through which values come into a loop
 ENDS = frozenset({"NextIteration", "Assign", "AssignVariableOp"})
 MOST_STEPS = 10  # ops between a variable and what is told of it
 MOST_VISITS = 200_000  # nodes looked at for all variables together
@@ -157,6 +162,95 @@ class Graph:
                     rows.setdefault(longer, self._number(place[0], node, at))
                     waiting.append((after, longer, steps + 1))
         return rows
+
+    def is_reversed(self, variable: str) -> bool | None:
+        """Whether the steps that a cell with this kernel takes are the inputs' in reverse.
+
+        They are if what goes into its loop comes from an op that reverses. None if the graph
+        does not show it: without a loop, or for a variable that is no kernel.
+        """
+        product = self._product(variable)
+        steps = self._steps(product) if product else None
+        while steps is not None and self._visits > 0:
+            self._visits -= 1
+            node = self._nodes.get(steps)
+            if node is None or not node.inputs:
+                return False
+            if node.op in REVERSING:
+                return True
+            if node.op not in MOVING:
+                return False
+            steps = steps[0], _source(node.inputs[0])[0]
+        return None
+
+    def _product(self, variable: str) -> Place | None:
+        """The node that multiplies by a variable, or is a whole cell with it."""
+        waiting = deque(("", name) for name in (variable, *self._parts(variable)))
+        seen = set(waiting)
+        while waiting and self._visits > 0:
+            place = waiting.popleft()
+            for node, _, at in self._consumers.get(place, ()):
+                self._visits -= 1
+                after = self._entered(place[0], node, at)
+                if node.op in PRODUCTS:
+                    return after
+                if after not in seen and (node.op in PASSING or node.op in CALLING):
+                    seen.add(after)
+                    waiting.append(after)
+        return None
+
+    def _steps(self, product: Place) -> Place | None:
+        """The node whose values a loop takes step by step on the way to a product in it."""
+        cell = self._nodes[product]
+        if cell.op in WHOLE_LOOPS:
+            return product[0], _source(cell.inputs[WHOLE_LOOPS[cell.op]])[0]
+        waiting, seen = deque([product]), {product}
+        while waiting and self._visits > 0:
+            function, name = waiting.popleft()
+            node = self._nodes.get((function, name))
+            if node is None or node.op in ENTERING:
+                continue
+            if node.op.startswith("TensorArrayRead"):
+                return self._written(function, node)
+            if node.op == "TensorListGetItem":
+                return self._passed(function, _source(node.inputs[0])[0])
+            for word in node.inputs:
+                self._visits -= 1
+                before = (function, _source(word)[0])
+                if before not in seen and not word.startswith("^"):
+                    seen.add(before)
+                    waiting.append(before)
+        return None
+
+    def _written(self, function: str, read: Node) -> Place | None:
+        """The values that were put into the array that a node reads from."""
+        place = function, _source(read.inputs[-1])[0]
+        while (node := self._nodes.get(place)) is not None and node.inputs:
+            if node.op.startswith("TensorArrayScatter"):
+                return function, _source(node.inputs[2])[0]
+            if node.op not in PASSING:
+                return None
+            place = function, _source(node.inputs[0])[0]
+        return None
+
+    def _passed(self, function: str, argument: str) -> Place | None:
+        """The values of the list that the loop with this body is given as an argument."""
+        arguments = self._arguments.get(function, [])
+        for (caller, _), node in self._nodes.items():
+            body = node.attribute(CALLING[node.op]) if node.op in CALLING else None
+            if body is None or argument not in arguments:
+                continue
+            if str(body.message(10).bytes(1), "utf-8") == function:
+                at = arguments.index(argument)
+                if at >= len(node.inputs):
+                    return None
+                place = caller, _source(node.inputs[at])[0]
+                made = self._nodes.get(place)
+                if made is None:  # handed on to a loop in a function
+                    return self._passed(caller, place[1])
+                is_list = made.op == "TensorListFromTensor"
+                return (caller, _source(made.inputs[0])[0]) if is_list else None
+        return None
 
     def _parts(self, variable: str) -> Iterator[str]:
         """The parts of a partitioned variable."""

@@ -214,6 +214,57 @@ def bidirectional(x):
     return both_ways(lambda: cells.LSTMCell(H, forget_bias=0.0), x)()
 
 
+def stack():
+    return cells.MultiRNNCell([cells.LSTMCell(H, forget_bias=n) for n in (0.3, 2.0)])
+
+
+def one_way(way):
+    """One of the two stacks that run both ways beside each other."""
+
+    def build(x):
+        outputs, states = tf.nn.bidirectional_dynamic_rnn(
+            stack(), stack(), tf.constant(x), [T] * B, dtype=tf.float32
+        )
+        return {
+            "h": outputs[way],
+            "final_h": tf.stack([layer.h for layer in states[way]]),
+            "final_c": tf.stack([layer.c for layer in states[way]]),
+        }
+
+    return build
+
+
+def both_ways_in_each_layer(x):
+    """Layers that each take what both directions of the one below give."""
+    ways = [[cells.LSTMCell(H, forget_bias=n) for n in (0.3, 2.0)] for _ in "fb"]
+    h, forward, backward = tensorflow.contrib.rnn.stack_bidirectional_dynamic_rnn(
+        ways[0], ways[1], tf.constant(x), dtype=tf.float32
+    )
+    states = [state for layer in zip(forward, backward) for state in layer]
+    return {
+        "h": h,
+        "final_h": tf.stack([state.h for state in states]),
+        "final_c": tf.stack([state.c for state in states]),
+    }
+
+
+def scope_of_its_own(x):
+    """Both ways in a scope of another name; without lengths another op reverses."""
+    outputs, _ = tf.nn.bidirectional_dynamic_rnn(
+        cells.LSTMCell(H), cells.LSTMCell(H), tf.constant(x), dtype=tf.float32, scope="BiRNN"
+    )
+    return {"h": tf.concat(outputs, -1)}
+
+
+def forward_in_both_scopes(x):
+    """What is called bw runs forward."""
+    outputs = []
+    for scope in ("fw", "bw"):
+        with tf.variable_scope(scope):
+            outputs.append(tf.nn.dynamic_rnn(cells.LSTMCell(H), tf.constant(x), dtype=tf.float32))
+    return {"h": tf.concat([h for h, _ in outputs], -1)}
+
+
 def block_cell(x):
     make = tensorflow.contrib.rnn.LSTMBlockCell
     return through_dynamic_rnn(lambda: make(H, forget_bias=0.7, cell_clip=0.5), x)()
@@ -295,8 +346,16 @@ if __name__ == "__main__":
             settings={"forget_bias": 0.0},
             convention="tf1-cudnn",
         )
+    if RELEASE >= (1, 15):
+        for way, scope in enumerate(("fw", "bw")):
+            record("bidirectional_stacks_" + scope, 16, one_way(way), layer=scope)
+        record("bidirectional_scope", 17, scope_of_its_own, settings={"forget_bias": 1.0})
+        record("bidirectional_not", 18, forward_in_both_scopes, settings={"forget_bias": 1.0})
+    if RELEASE == (1, 15):
+        record("bidirectional_layers", 19, both_ways_in_each_layer)
     if RELEASE >= (2, 0):  # loops as functions, variables as resources
         tf.enable_control_flow_v2()
         tf.enable_resource_variables()
         record("functional_loop", 14, everything, settings=EVERYTHING)
+        record("functional_loop_backward", 20, one_way(1), layer="bw")
         record_frozen("functional_loop_frozen", 15, everything, settings=EVERYTHING)
