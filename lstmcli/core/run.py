@@ -385,10 +385,8 @@ def merged(directions: list[Array], convention: Convention, layout: str | None) 
         return directions[0]
     forward, backward = directions
     if how == "stack" and layout is not None:
-        both: Array = np.stack(directions, axis=1)  # (T, D, B, H)
-        both = both[:, :, 0] if layout == "steps" else both
-        axes = (2, 1, 0, 3) if convention.states == "batch" else (2, 0, 1, 3)
-        return np.transpose(both, axes) if layout == "batch" else both
+        axis = direction_axis(convention, layout)
+        return np.stack([from_time_major(one, layout) for one in directions], axis=axis)
     if how == "sum":
         return forward + backward
     if how == "mul":
@@ -397,6 +395,14 @@ def merged(directions: list[Array], convention: Convention, layout: str | None) 
         half: Array = (forward + backward) / forward.dtype.type(2)
         return half
     return np.concatenate(directions[::-1] if how == "concat_swapped" else directions, axis=2)
+
+
+def direction_axis(convention: Convention, layout: str) -> int:
+    """The axis of directions where they are stacked: (T, D, B, H), (T, D, H), (B, T, D, H)...
+
+    With the batch first, states that have it first too put the directions next to it: (B, D, T, H).
+    """
+    return 2 if layout == "batch" and convention.states != "batch" else 1
 
 
 def merged_axes(model: Model) -> bool:

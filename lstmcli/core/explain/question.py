@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from lstmcli.core.explain.judge import SINGLE, Case, Kept, Reader
 from lstmcli.core.explain.precision import BRAIN, EPS, HALF, allowances_of, grids_of
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.model import Cell, Model
-from lstmcli.core.run import check_inputs
+from lstmcli.core.run import check_inputs, direction_axis, merged_axes
 from lstmcli.core.settings import MERGES
 from lstmcli.core.sides import LONE, Side
 from lstmcli.core.tolerance import Numbers
@@ -162,10 +162,10 @@ class Prepared:
         side, last = self.question.side, self.model.layers[-1]
         shapes = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())
         several = len(self.model.cells) > 1
-        count = self._widths()["h"] if several else last[0].outputs
+        count = self._widths().get("h", last[0].outputs) if several else last[0].outputs
         joined = count > last[0].outputs
         each = f" ({' + '.join(str(cell.outputs) for cell in last)}, both directions)" * joined
-        axes = self.question.x.shape[:-1]
+        axes = output_axes(self.model, self.layout, self.question.x.shape[:-1])
         text = (
             f"{side.name} holds {shapes}; a run over inputs {self.question.x.shape} gives "
             f"{count} numbers a step{each}: {(*axes, count)}.\n"
@@ -222,12 +222,21 @@ class Prepared:
         if several:
             last = model.layers[-1]
             wide = len(last) == 2 and last[0].convention.merge in ("concat", "concat_swapped")
-            widths["h"] = sum(c.outputs for c in last) if wide else last[0].outputs
+            if not merged_axes(model):  # a stacked h is that of each cell, or no result
+                widths["h"] = sum(c.outputs for c in last) if wide else last[0].outputs
         return widths
 
 
 def _merged_as(read: Reader, merge: str, settings: Mapping[str, Any]) -> Model:
     return read({"merge": merge, **settings})
+
+
+def output_axes(model: Model, layout: str, axes: Sequence[int]) -> tuple[int, ...]:
+    """All axes of h but the last, over inputs of these axes: with one of directions if stacked."""
+    if not merged_axes(model):
+        return tuple(axes)
+    axis = direction_axis(model.convention, layout)
+    return (*axes[:axis], 2, *axes[axis:])
 
 
 def widths_of(cell: Cell) -> dict[str, int]:
@@ -277,7 +286,7 @@ def prepare(question: Question) -> Prepared:
         )
     allowances, words = allowances_of(question.side, arrays)
     whole = {k: Axes(n) for k, n in arrays.items()}
-    apart: dict[str, Axes] = by_cell(whole, model, layout)
+    apart: dict[str, Axes] = by_cell(whole, model, layout, np.shape(question.x)[:-1])
     lone = states_of(whole["h"], model) if set(whole) == {"h"} else {}
     states = {name: axes.numbers for name, axes in lone.items()}
     arrays = {name: axes.numbers for name, axes in apart.items()}

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, product
+from math import prod
 
 import numpy as np
 
 from lstmcli.core.alignment import ArrayName
-from lstmcli.core.explain.question import Question
+from lstmcli.core.explain.question import Question, output_axes
 from lstmcli.core.gaps import fits, said, spread
 from lstmcli.core.model import Model
-from lstmcli.core.sides import Side
+from lstmcli.core.run import merged_axes
+from lstmcli.core.sides import LONE, Side
 from lstmcli.errors import UserError
 
 MOST_SHAPES = 4  # that are tried for a print
@@ -50,18 +52,40 @@ def in_shape(question: Question) -> Iterator[Question]:
 
 def _unrolled(question: Question) -> Iterator[Question]:
     """The question as it is; or numbers in a row, or rows of all steps, on the axes of the run."""
-    side, axes = question.side, np.shape(question.x)[:-1]
-    steps = int(np.prod(axes))  # of all rows together
-    several = steps not in axes
+    side = question.side
     found: list[Question] = []
     for name, array in side.arrays.items() if len(side.arrays) == 1 else ():
         dims = [n for n in array.shape if n != 1]
-        for width in _widths(name, question.model()):
-            in_a_row = dims == [steps * width] and min(steps, width) > 1
-            if in_a_row or (several and dims == [steps, width]):
-                for lead in dict.fromkeys([axes, axes[::-1]]):
-                    found.append(replace(question, side=_shaped(side, name, (*lead, width))))
+        for shape in _whole_shapes(name, question):
+            in_a_row = dims == [prod(shape)] and sum(n != 1 for n in shape) > 1
+            rows = [prod(shape[:-1]), shape[-1]]
+            if in_a_row or (dims == rows and sum(n != 1 for n in shape[:-1]) > 1):
+                found.append(replace(question, side=_shaped(side, name, shape)))
     yield from found or [question]
+
+
+def _whole_shapes(name: str, question: Question) -> Iterator[Shape]:
+    """The shapes of a result of all steps, the likeliest first."""
+    model, axes = question.model(), np.shape(question.x)[:-1]
+    widths = _widths(name, model)
+    units = model.layers[-1][0].outputs
+    yield from ((*lead, units) for lead in _stacked(name, question, model))
+    for width, lead in product(widths, dict.fromkeys([axes, axes[::-1]])):
+        yield (*lead, width)
+
+
+def _stacked(name: str, question: Question, model: Model) -> Iterator[Shape]:
+    """The axes but the last of a stacked h, in the run's layout and in the other one.
+
+    None for another array, or where no axis has the directions.
+    """
+    if name not in (LONE, "h") or not merged_axes(model):
+        return
+    axes = np.shape(question.x)[:-1]
+    layout = "steps" if len(axes) < 2 else question.layout or model.convention.layout
+    yield output_axes(model, layout, axes)
+    if len(axes) == 2:
+        yield output_axes(model, "time" if layout == "batch" else "batch", axes[::-1])
 
 
 def _shaped(side: Side, name: str, shape: Shape) -> Side:
@@ -101,7 +125,8 @@ def _shapes(name: str, question: Question, model: Model) -> Iterator[Shape]:
     """The shapes of results of a run that would be printed so."""
     packed, before = question.side.arrays[name].shape, question.side.gaps[name]
     found: dict[Shape, None] = {}
-    for lead, width in product(_leads(question, model), _widths(name, model)):
+    leads = [*_stacked(name, question, model), *_leads(question, model)]
+    for lead, width in product(leads, _widths(name, model)):
         shape = (*lead, width)
         if fits(packed, before, shape):
             found[shape] = None

@@ -1,0 +1,164 @@
+"""EXPECTED of two directions in any axes; and of whatever shape it is, there is an answer."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.explain.result import Explanation
+from lstmcli.errors import UserError
+from lstmcli.explaining import explain
+from tests.test_golden import GOLDEN, read
+
+Array = np.ndarray[Any, Any]
+Shape = tuple[int, ...]
+
+ONNX = "onnxruntime/bidirectional"
+VERDICTS = ("agrees", "found", "unproven", "none")
+
+
+def of_golden(expected: Any, case: str = ONNX, row: int | None = None) -> Explanation:
+    """The explanation of outputs of onnxruntime, all rows of the batch or one."""
+    _, arrays = read(case)
+    rows = slice(None) if row is None else slice(row, row + 1)
+    return explain(
+        str(GOLDEN / f"{case}.weights.npz"),
+        arrays["inputs"][:, rows],
+        expected,
+        initial_state={k: arrays[f"initial_state.{k}"][:, rows] for k in "hc"},
+        lengths=arrays.get("lengths"),
+    )
+
+
+@pytest.mark.parametrize("case", [ONNX, "onnxruntime/lengths_bidirectional"])
+@pytest.mark.parametrize("axes", ["TDBH", "TBDH", "DTBH", "BTDH", "BDTH"])
+def test_directions_are_found_on_any_axis(axes: str, case: str) -> None:
+    y = read(case)[1]["h"]
+    turned = y.transpose(*("TDBH".index(letter) for letter in axes))
+    assert of_golden(turned, case).verdict == "agrees"
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 3), (-1, 1, 3), (1, -1, 3)])
+def test_a_flat_dump_of_stacked_directions_agrees(shape: Shape) -> None:
+    y = read(ONNX)[1]["h"]
+    explanation = of_golden(y.reshape(shape))
+    assert explanation.verdict == "agrees"
+    assert f"are taken in a row as {y.shape}" in explanation.remarks[0]
+
+
+@pytest.mark.parametrize("shape", [(7, 2, 1, 3), (7, 2, 3), (1, 7, 2, 3), (-1, 3), (-1,)])
+def test_stacked_directions_of_one_sequence_agree(shape: Shape) -> None:
+    y = read(ONNX)[1]["h"][:, :, 2:3]
+    assert of_golden(y.reshape(shape), row=2).verdict == "agrees"
+
+
+@pytest.mark.parametrize("row", [None, 2])
+def test_directions_side_by_side_are_another_merge(row: int | None) -> None:
+    y = read(ONNX)[1]["h"].transpose(0, 2, 1, 3)
+    joined = y.reshape(*y.shape[:2], -1)  # (T, B, 2 H)
+    explanation = of_golden(joined if row is None else joined[:, row : row + 1], row=row)
+    assert explanation.verdict == "found"
+    assert [c.settings for c in explanation.changes] == [{"merge": "concat"}]
+
+
+def test_a_part_of_stacked_directions_agrees() -> None:
+    y = read(ONNX)[1]["h"]
+    assert of_golden(y[:, :, 1]).laid == "EXPECTED is taken as row 1 of 4"
+    assert of_golden(y[:3]).laid == "EXPECTED is taken as the first 3 of 7 steps"
+
+
+def test_last_states_without_an_entry_for_each_cell_are_refused(tmp_path: Path) -> None:
+    final = read(ONNX)[1]["final_h"]
+    with pytest.raises(UserError, match=r"final_h is \(1, 4, 3\); that of 2 cells is \(2, batch"):
+        of_golden(saved(tmp_path / "expected.npz", final_h=final[:1]))
+
+
+def saved(path: Path, **arrays: Any) -> str:
+    """A file of named arrays."""
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def test_last_states_of_different_widths_are_side_by_side(tmp_path: Path) -> None:
+    weights = saved(tmp_path / "w.npz", **torch_net(1, (3, 2)))
+    x = np.random.default_rng(0).normal(size=(4, 2))
+    with pytest.raises(UserError, match=r"final_h is \(2, 3\); that of 2 cells is \(batch, 5\)"):
+        explain(weights, x, saved(tmp_path / "expected.npz", final_h=np.zeros((2, 3))))
+
+
+def torch_net(directions: int, units: tuple[int, ...]) -> dict[str, Array]:
+    """Weights of PyTorch's names that take 2 inputs."""
+    rng, below = np.random.default_rng(1), 2
+    held: dict[str, Array] = {}
+    for layer, n in enumerate(units):
+        for end in ("", "_reverse")[:directions]:
+            shapes = {"weight_ih": (4 * n, below), "weight_hh": (4 * n, n), "bias_ih": (4 * n,)}
+            shapes["bias_hh"] = shapes["bias_ih"]
+            held |= {f"{k}_l{layer}{end}": rng.normal(size=s) for k, s in shapes.items()}
+        below = directions * n
+    return held
+
+
+def onnx_net(directions: int) -> dict[str, Array]:
+    """W, R and B that take 2 inputs and have 2 units."""
+    rng, n = np.random.default_rng(2), 2
+    shapes = {"W": (directions, 4 * n, 2), "R": (directions, 4 * n, n), "B": (directions, 8 * n)}
+    return {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+NETS = {
+    "onnx": onnx_net(1), "onnx both ways": onnx_net(2), "torch": torch_net(1, (2,)),
+    "torch both ways": torch_net(2, (2,)), "stacked": torch_net(1, (2, 2)),
+    "stacked, of two widths": torch_net(1, (3, 2)), "stacked both ways": torch_net(2, (2, 2)),
+}  # fmt: skip
+INPUTS: tuple[Shape, ...] = ((3, 2), (1, 2), (3, 1, 2), (1, 3, 2), (1, 1, 2), (2, 2, 2), (3, 4, 2))
+SHAPES = [shape for rank in range(6) for shape in product((0, 1, 2, 3, 4), repeat=rank)]
+
+
+def answer(weights: str, inputs: Shape, expected: Any) -> str:
+    """The verdict, or that it was refused."""
+    x = np.random.default_rng(3).normal(size=inputs)
+    try:
+        return explain(weights, x, expected).verdict
+    except UserError:
+        return "refused"
+
+
+@pytest.mark.parametrize("name", ["h", "final_h", "layer0.h"])
+@pytest.mark.parametrize("net", NETS)
+def test_every_shape_has_an_answer_or_is_refused(net: str, name: str, tmp_path: Path) -> None:
+    """Zeros, which need no search: they prove nothing."""
+    weights, path = saved(tmp_path / "w.npz", **NETS[net]), tmp_path / "expected.npz"
+    rng = np.random.default_rng([*net.encode(), *name.encode()])
+    given = set()
+    for n in rng.choice(len(SHAPES), 30, replace=False):
+        for inputs in INPUTS[n % 2 :: 2]:
+            given.add(answer(weights, inputs, saved(path, **{name: np.zeros(SHAPES[n])})))
+    for inputs in INPUTS[::2]:  # shapes that collide with those of a run
+        for lead in ((), (2,), (4, 1), inputs[:-1], (inputs[0], 2, *inputs[1:-1])):
+            for width in (2, 4, 5):
+                zeros = np.zeros((*lead, width))
+                given.add(answer(weights, inputs, saved(path, **{name: zeros})))
+    assert "refused" in given
+    assert given <= {"refused", "none"}
+
+
+@pytest.mark.parametrize(
+    ("net", "inputs", "shape"),
+    [
+        ("onnx both ways", (1, 1, 2), (2,)),
+        ("onnx both ways", (3, 1, 2), (3, 1, 2)),
+        ("torch both ways", (1, 2), (1, 2, 1, 2)),
+        ("stacked, of two widths", (1, 2), (5,)),
+    ],
+)
+def test_a_shape_that_collides_is_searched(
+    net: str, inputs: Shape, shape: Shape, tmp_path: Path
+) -> None:
+    weights = saved(tmp_path / "w.npz", **NETS[net])
+    expected = np.random.default_rng(4).normal(size=shape)
+    assert answer(weights, inputs, expected) in (*VERDICTS, "refused")
