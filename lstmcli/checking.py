@@ -157,7 +157,8 @@ def check(
         if lacks:
             refused[engine.name] = lacking(engine, lacks)
     if refused and (ALL not in names or len(refused) == len(engines)):
-        raise UserError("\n  ".join(refused.values()))
+        first, *others = refused.values()
+        raise UserError(first, *(f"  {text}" for text in others))
 
     ours, seconds = _ours(job)
     truth = _truth(job)
@@ -174,7 +175,7 @@ def check(
             try:
                 findings[engine.name] = _finding(job, trace, engine.name)
             except UserError as error:  # it does not take every kind of run
-                notes.append(f"explain has nothing to say: {error}")
+                notes.append(f"explain has nothing to say: {' '.join(error.lines)}")
         rows.append(
             Checked(engine, engine.version, difference, _apart(trace, truth), took, tuple(notes))
         )
@@ -210,7 +211,7 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
         )
     engines = [find_engine(name) for name in dict.fromkeys(names)]
     if missing := [absent(engine) for engine in engines if not engine.installed]:
-        raise UserError("\n  ".join(missing))
+        raise UserError(missing[0], *(f"  {text}" for text in missing[1:]))
     return engines
 
 

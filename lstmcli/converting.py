@@ -24,8 +24,10 @@ from lstmcli.core.proof import Proof, compared_runs, same_weights
 from lstmcli.core.recipe import Step, recipe
 from lstmcli.core.recognise import find_convention, recognise
 from lstmcli.errors import UserError
+from lstmcli.escaping import typed_command
 from lstmcli.exporting import graph_of, rtneural_document
 from lstmcli.formats import Document, onnx_graph
+from lstmcli.formats.overwriting import refuse_overwriting
 from lstmcli.loading import Named
 
 Array = npt.NDArray[Any]
@@ -100,10 +102,10 @@ class Conversion:
             return f"--layer {','.join(map(str, range(len(self.layers))))}"
         if self.file.settings:
             return ""
-        return " ".join(
-            f"--set {name}={value}" if name not in _PLAIN else f"--{name} {value}"
-            for name, value in self.settings.items()
-        )
+        words: list[str] = []
+        for name, value in self.settings.items():
+            words += [f"--{name}", str(value)] if name in _PLAIN else ["--set", f"{name}={value}"]
+        return typed_command(*words)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -160,7 +162,7 @@ def convert(
     row = find_convention(implied(target) if to is None else to)
     file = target_of(target, row)
     named = [Named.parse(path) for path in paths]
-    _refuse_overwriting(target, named)
+    refuse_overwriting([target], [one.path for one in named])
     loading.only_one_stdin(named)
     documents = [loading.read_named(one, stdin) for one in named]
     model = loading.load_model(documents, settings)
@@ -195,8 +197,8 @@ def implied(path: str) -> str:
     target = TARGETS.get(os.path.splitext(path)[1].lower())
     if target is None or target.convention is None:
         raise UserError(
-            f"{path}: --to names the convention it is to be in: {', '.join(COMMON)}, ...\n"
-            f"  lstm conventions lists all {len(CONVENTIONS)}."
+            f"{path}: --to names the convention it is to be in: {', '.join(COMMON)}, ...",
+            f"  lstm conventions lists all {len(CONVENTIONS)}.",
         )
     return target.convention
 
@@ -219,12 +221,6 @@ def target_of(path: str, row: Convention) -> Target:
     if target.convention not in (None, row.name):
         raise UserError(f"{path}: a {suffix} file goes with --to {target.convention}.")
     return target
-
-
-def _refuse_overwriting(target: str, sources: Sequence[Named]) -> None:
-    for named in sources:
-        if named.path != "-" and os.path.realpath(named.path) == os.path.realpath(target):
-            raise UserError(f"{target} would be written over {named.path}; choose another name.")
 
 
 def _told(arrays: Mapping[str, Array], how: Convention, row: Convention) -> dict[str, Any]:

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lstmcli.escaping import one_line
+
 
 class UserError(Exception):
     """A mistake the user can mend; its text says what was expected, what was found, what to type.
 
-    The text is one line, or a few. The command line prints it without a traceback and exits
-    with status 2; in Python it is an ordinary exception.
+    Each argument is one line, in which a newline from a name is escaped like other control
+    characters. The command line prints them without a traceback and exits with status 2; in Python
+    it is an ordinary exception.
     """
+
+    def __init__(self, first: str, *further: str) -> None:
+        super().__init__(*map(one_line, (first, *further)))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines of the message."""
+        return self.args
+
+    def __str__(self) -> str:
+        """The whole message."""
+        return "\n".join(self.lines)
+
+    def within(self, where: str) -> UserError:
+        """The same mistake, its first line begun with where it was found: ``weights.json``."""
+        return UserError(f"{where}: {self.lines[0]}", *self.lines[1:])
 
 
 class NoInputs(UserError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -26,6 +25,7 @@ from lstmcli.core.run import check_inputs
 from lstmcli.core.settings import option_words
 from lstmcli.core.sides import Side
 from lstmcli.errors import NoInputs, UserError
+from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats import StepStream
 from lstmcli.formats.files import STDIN
 from lstmcli.jobs import NOTHING, Beside, Job, load_job, read_state
@@ -74,13 +74,13 @@ def explain(
     side = side_of(expected, "EXPECTED")
     if isinstance(inputs, str):
         job = load_job([*paths, inputs], given)
-        words = [*paths, inputs]
+        words = [*map(file_argument, paths), file_argument(inputs)]
     else:
         documents = [read_named(Named.parse(path), None) for path in paths]
         read = reader(documents, given)
         job = Job(read({}), np.asarray(inputs), "the inputs", {}, reread=read)
         refuse_unused(documents, job.model)
-        words = [*paths, "INPUTS"]
+        words = [*map(file_argument, paths), "INPUTS"]
     if isinstance(initial_state, str):
         job = job._replace(initial_state=read_state(formats.read(initial_state)))
         words += ["--initial-state", initial_state]
@@ -114,18 +114,19 @@ def explain_files(
             "it takes WEIGHTS... INPUTS EXPECTED; one file may hold both weights and inputs."
         )
     *files, expected = paths
+    typed = [file_argument(path) for path in files]
     only_one_stdin([Named.parse(path) for path in files], expected, *beside)
     try:
         job = load_job(files, settings, stdin=stdin, beside=beside)
     except NoInputs:
         raise UserError(
             f"EXPECTED is missing, or the inputs are: {' '.join(files)} holds weights alone, and "
-            f"one path is left, {expected}.\n"
-            f"  lstm explain {shlex.join(files)} INPUTS EXPECTED"
+            f"one path is left, {expected}.",
+            f"  {typed_command('lstm', 'explain', *typed, 'INPUTS', 'EXPECTED')}",
         ) from None
     if isinstance(job.inputs, StepStream):
         raise UserError("explain needs the whole sequence; give the inputs as a file.")
-    words = [*files, *beside.words()]
+    words = [*typed, *beside.words()]
     return _explained(job, read_side(expected, stdin), words, settings, progress)
 
 
@@ -201,7 +202,7 @@ def _next(start: Sequence[str], verdict: Verdict | None, against: str | None, se
     place += ["--batch", str(first.row)] if first.row else []
     place += ["--cell", prefix] if prefix else []
     place += [] if first.step is None or against is None else ["--against", against]
-    return shlex.join(["lstm", "derive", *start, *place])
+    return typed_command("lstm", "derive", *start, *place)
 
 
 def _command(
@@ -218,7 +219,7 @@ def _command(
     options = option_words({**settings, **spelled_out(changed, given)})
     if shown is not None:
         options += ["-o", WHOLE_TRACE] if "." in shown else ["--show", shown]
-    return shlex.join(["lstm", "run", *words, *options])
+    return typed_command("lstm", "run", *words, *options)
 
 
 def as_json(explanation: Explanation) -> str:

@@ -47,7 +47,7 @@ def inspect_files(
     found = loading.find_lstms(tensors, convention, source, documents)
     names = labels(found)
     readings = [
-        _reading(found[n], names[n], documents, tensors, settings)
+        replace(_reading(found[n], names[n], documents, tensors, settings), number=n)
         for n in _chosen(found, layer, tensors, source)
     ]
     remarks = [remark for document in documents for remark in document.remarks]

@@ -17,6 +17,7 @@ from lstmcli import formats
 from lstmcli.core.model import Model
 from lstmcli.core.recognise import recognise
 from lstmcli.errors import NoInputs, UserError
+from lstmcli.escaping import typed_command
 from lstmcli.formats import Document, StepStream
 from lstmcli.loading import (
     INPUT_NAMES,
@@ -82,7 +83,7 @@ def load_job(
     only_one_stdin([*weights, *inputs], *beside)
     documents = [read_named(named, stdin) for named in weights]
     if inputs_needed or inputs or _hold_inputs(documents):
-        x, name, holder = _read_inputs(inputs, documents, stdin)
+        x, name, holder = _read_inputs(weights, inputs, documents, stdin)
     else:
         x, name, holder = np.empty(0), "", None
     if holder is not None and holder not in documents:
@@ -118,11 +119,14 @@ def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:
 
 
 def _read_inputs(
-    inputs: Sequence[Named], documents: Sequence[Document], stdin: BinaryIO | None
+    weights: Sequence[Named],
+    inputs: Sequence[Named],
+    documents: Sequence[Document],
+    stdin: BinaryIO | None,
 ) -> tuple[Array | StepStream, str, Document | None]:
     """The inputs, what messages call them, and the document that holds them."""
     if not inputs:
-        return _inputs_within(documents)
+        return _inputs_within(weights, documents)
     path = inputs[0].path
     source = formats.read_or_stream(path, stdin)
     if isinstance(source, StepStream):
@@ -143,23 +147,25 @@ def _inputs_of(document: Document) -> Array:
     held = ", ".join(document.arrays)
     if not held:
         raise UserError(f"{document.source} holds no array of numbers; inputs are (steps, inputs).")
-    hint = ""
+    lines = [f"{document.source} holds {held}; the inputs are a member named inputs, or x."]
     if recognise({name: array.shape for name, array in document.arrays.items()}):
-        hint = "\n  It holds weights: the last path is the inputs, those before it are the weights."
-    raise UserError(
-        f"{document.source} holds {held}; the inputs are a member named inputs, or x.{hint}"
-    )
+        lines.append(
+            "  It holds weights: the last path is the inputs, those before it are the weights."
+        )
+    raise UserError(*lines)
 
 
-def _inputs_within(documents: Sequence[Document]) -> tuple[Array, str, Document]:
+def _inputs_within(
+    weights: Sequence[Named], documents: Sequence[Document]
+) -> tuple[Array, str, Document]:
     for document in documents:
         for name in INPUT_NAMES:
             if name in document.arrays:
                 return document.arrays[name], f"{document.source}: {name}", document
     source = " + ".join(document.source for document in documents)
     raise NoInputs(
-        f"{source}: no inputs. They come last, or one file alone has a member inputs:\n"
-        f"  lstm run {' '.join(d.source for d in documents)} inputs.npy"
+        f"{source}: no inputs. They come last, or one file alone has a member inputs:",
+        f"  {typed_command('lstm', 'run', *(named.typed for named in weights), 'inputs.npy')}",
     )
 
 

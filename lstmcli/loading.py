@@ -26,6 +26,7 @@ from lstmcli.core.rounding import ROUNDED, to_format
 from lstmcli.core.settings import SETTINGS, of_cell, read_setting
 from lstmcli.core.spelling import spelled
 from lstmcli.errors import UserError, did_you_mean
+from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
 
 Array = npt.NDArray[Any]
@@ -55,6 +56,11 @@ class Named(NamedTuple):
         if equals and re.fullmatch(r"[A-Za-z_][\w.:/]*", name) and not name.startswith("./"):
             return cls(path, name)
         return cls(text)
+
+    @property
+    def typed(self) -> str:
+        """The argument again, which no command takes for an option."""
+        return file_argument(self.path) if self.name is None else f"{self.name}={self.path}"
 
 
 def load(*paths: str, **settings: Any) -> Model:
@@ -103,7 +109,7 @@ def refuse_unused(
         takes = None if model is None else model.cell.inputs
         are_inputs = all(a.ndim > 1 and a.shape[-1] == takes for a in arrays)
         hint += "; a run takes one file of inputs" if are_inputs else ", or name it: bias=FILE"
-    raise UserError(f"{names}: nothing in {it} is used; {contents}.\n  {hint}.")
+    raise UserError(f"{names}: nothing in {it} is used; {contents}.", f"  {hint}.")
 
 
 def _contents(document: Document) -> str:
@@ -173,7 +179,8 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         word = None if layer is None else str(layer)
         chosen = choose(found, word, tensors, source, *candidates)
     except UserError as error:  # what was left out may be why
-        raise UserError("\n  ".join([str(error), *([] if found else remarks)])) from None
+        why = () if found else (f"  {remark}" for remark in remarks)
+        raise UserError(*error.lines, *why) from None
     if "convention" in given:
         _refuse_half(chosen, tensors, given["convention"], source)
     layers: list[tuple[Cell, ...]] = []
@@ -359,7 +366,7 @@ def find_lstms(
     shapes = {name: array.shape for name, array in tensors.items()}
     found = recognise(shapes, convention)
     if not found and convention is not None and (others := recognise(shapes)):
-        raise UserError(_other_names(convention, others, source))
+        raise _other_names(convention, others, source)
     for document in documents:
         layers = [called(document.format, document.groups, one.tensors) for one in found]
         found = [replace(f, name=f.name or layer) for f, layer in zip(found, layers, strict=True)]
@@ -412,7 +419,7 @@ def _told(document: Document, found: Found, cell: Place) -> Told:
         settings = told(document.format, document.groups, found.names(cell))
         return settings.of_convention(found.convention.takes)
     except UserError as error:
-        raise UserError(f"{document.source}: {error}") from None
+        raise error.within(document.source) from None
 
 
 def _settings(words: Sequence[Told]) -> Settings:
@@ -543,16 +550,16 @@ def _refuse_half(
     for one in chosen:
         fuller = [other for other in whole if set(other.tensors) > set(one.tensors)]
         if fuller and not any("recurrent_kernel" in names for names in one.cells.values()):
-            raise UserError(_other_names(convention, fuller, source))
+            raise _other_names(convention, fuller, source)
 
 
-def _other_names(convention: str, found: list[Found], source: str) -> str:
+def _other_names(convention: str, found: list[Found], source: str) -> UserError:
     asked, fits = find_convention(convention), found[0].convention
-    return (
+    return UserError(
         f"{source} has the tensors of the convention {fits.name} ({_names_of(fits)}); "
-        f"{asked.name} has {_names_of(asked)}.\n"
+        f"{asked.name} has {_names_of(asked)}.",
         f"  To read them as {fits.name} with other settings, leave out --convention: "
-        f"--gates {asked.gates} --forget-bias {asked.forget_bias:g}"
+        f"--gates {asked.gates} --forget-bias {asked.forget_bias:g}",
     )
 
 

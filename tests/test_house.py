@@ -40,6 +40,8 @@ def ring(name: str) -> str:
     if parts[0] != "lstmcli":
         return parts[0]
     inner = parts[1] if len(parts) > 1 else "__init__"
+    if inner == "escaping":  # errors escape what they say
+        return "errors"
     return "joints" if inner in JOINTS else inner
 
 
@@ -111,6 +113,16 @@ def test_a_pipe_and_an_error_do_without_rich() -> None:
 def test_a_plot_does_without_what_it_is_not_asked_for() -> None:
     sample = "'samples/forget-bias/weights.npz', 'samples/forget-bias/inputs.npy'"
     assert not loaded_by(f"invoke(['plot', {sample}])") & {"rich", "matplotlib"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_the_lines_of_a_message_are_arguments_of_their_own(path: Path) -> None:
+    """A newline inside of one is taken for a name's, and shown escaped."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("UserError", "NoInputs"):
+            texts = [n.value for a in node.args for n in ast.walk(a) if isinstance(n, ast.Constant)]
+            direct = [text for text in texts if isinstance(text, str) and len(text) > 1]
+            assert not [text for text in direct if "\n" in text], f"{path.name}:{node.lineno}"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

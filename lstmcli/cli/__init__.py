@@ -23,6 +23,7 @@ from lstmcli.cli import letters
 from lstmcli.cli.messages import tell
 from lstmcli.core import blas
 from lstmcli.errors import UserError, did_you_mean
+from lstmcli.escaping import one_line
 
 COMMANDS = {
     "run": "Run saved weights over inputs: h, c and gates of every step.",
@@ -122,6 +123,10 @@ def invoke(args: Sequence[str]) -> int:
         if reconfigure:  # a terminal without Unicode shows what looks alike, instead of an error
             reconfigure(errors=letters.NAME)
     try:
+        if asked := os.environ.get("_LSTM_COMPLETE"):
+            from lstmcli.cli.complete import answer  # needed by a shell alone
+
+            return answer(lstm, asked)
         result = lstm.main(list(args), prog_name="lstm", standalone_mode=False, obj=list(args))
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -134,7 +139,7 @@ def invoke(args: Sequence[str]) -> int:
     except Ended as end:
         return end.status
     except UserError as error:
-        tell(f"lstm {_command(args)}: {error}")
+        tell(f"{f'lstm {_command(args)}'.rstrip()}: {error}")
     return 2
 
 
@@ -146,8 +151,8 @@ def _usage(error: click.UsageError) -> str:
     """What is wrong with a command line; an option that is nearly right is named."""
     if isinstance(error, click.NoSuchOption):
         near = did_you_mean(error.option_name, error.possibilities or ())
-        return f"there is no option {error.option_name}.{near}"
-    return _lower(error.format_message())
+        return one_line(f"there is no option {error.option_name}.{near}")
+    return _lower(one_line(" ".join(error.format_message().split())))
 
 
 def _lower(message: str) -> str:
@@ -195,11 +200,15 @@ def interrupts(stop: Any) -> Iterator[None]:
 class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
-    One that shows a ``screen`` takes the options of `lstmcli.cli.screen.screen_options`.
+    One that shows a ``screen`` takes the options of `lstmcli.cli.screen.screen_options`;
+    ``last_is_output`` says that the last of its paths is written.
     """
 
-    def __init__(self, *args: Any, screen: bool = True, **told: Any) -> None:
+    def __init__(
+        self, *args: Any, screen: bool = True, last_is_output: bool = False, **told: Any
+    ) -> None:
         super().__init__(*args, **told)
+        self.last_is_output = last_is_output
         from lstmcli.cli.complete import FILE
         from lstmcli.cli.screen import screen_options
 
@@ -219,9 +228,10 @@ class Command(click.Command):
             if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
                 signal.signal(getattr(signal, name), _end)
         try:
+            from lstmcli.cli.outputs import guarded
             from lstmcli.cli.screen import recorded
 
-            with recorded(ctx):
+            with guarded(ctx, self.last_is_output), recorded(ctx):
                 return super().invoke(ctx)
         except KeyboardInterrupt:  # click would print an empty line for it
             raise Ended(INTERRUPTED) from None

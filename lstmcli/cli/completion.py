@@ -6,6 +6,9 @@ import click
 
 from lstmcli.cli import Command, lstm
 
+WITH_COMMAS = ('string split "," $completion', 'string split --max 1 "," $completion')
+"""Where click's script for Fish loses what follows a comma in a value, and how it does not."""
+
 
 @click.command(cls=Command, screen=False)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -31,4 +34,5 @@ def command(shell: str) -> None:
     made = get_completion_class(shell)
     assert made is not None  # click has all three
     script = made(lstm, {}, "lstm", "_LSTM_COMPLETE")
-    click.echo(script.source_template % script.source_vars())
+    template = script.source_template.replace(*WITH_COMMAS)
+    click.echo(template % script.source_vars())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lstmcli.cli.messages import tell
 from lstmcli.cli.screen import screen
+from lstmcli.escaping import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -36,7 +37,7 @@ def show(sheets: Iterable[Sheet]) -> None:
     own = screen()
     for sheet in sheets:
         if own.files:
-            own.lines += sheet.lines
+            own.lines += sheet.spans()
         elif own.rich and own.color != "never":
             own.console().print(sheet, end="", soft_wrap=True)
         else:
@@ -62,13 +63,16 @@ class Bar:
 
     def advance(self, share: float, what: str) -> None:
         """Show how much is done, 0 to 1, and what is being done."""
+        what = one_line(what)
         if self._progress is None:
             if monotonic() - self._begun < self.PATIENCE or not sys.stderr.isatty():
                 return
             from rich.console import Console
-            from rich.progress import Progress
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            self._progress = Progress(console=Console(stderr=True), transient=True)
+            text = TextColumn("{task.description}", markup=False)  # a name is no markup
+            columns = text, BarColumn(), TimeRemainingColumn()
+            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
             self._task = self._progress.add_task(what, total=1.0)
             self._progress.start()
         assert self._task is not None
@@ -82,4 +86,4 @@ def standard_input() -> BinaryIO | None:
 
 def remark(text: str) -> None:
     """One line on stderr that the user should know and need not mend."""
-    tell(f"lstm: {text}")
+    tell(f"lstm: {one_line(text)}")

@@ -15,7 +15,7 @@ from lstmcli.saving import standard_output
 from lstmcli.views.conversion import conversion_sheet
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, last_is_output=True)
 @click.argument("paths", nargs=-1, required=True, metavar="SRC... DST")
 @click.option(
     "--to",

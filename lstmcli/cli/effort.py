@@ -79,7 +79,7 @@ def _cluster(address: str) -> Iterator[Any]:
     try:
         library: Any = import_module("distributed")
     except ImportError:
-        raise UserError("--scheduler needs a library:\n  pip install 'lstmcli[dask]'") from None
+        raise UserError("--scheduler needs a library:", "  pip install 'lstmcli[dask]'") from None
     try:
         client = library.Client(address, timeout=5, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from lstmcli import formats
 from lstmcli.cli import Command
+from lstmcli.cli.messages import tell
 from lstmcli.core.initialise import INITIALIZERS, initialise
 from lstmcli.errors import UserError
+from lstmcli.escaping import one_line
 
 
 @click.command(cls=Command, screen=False)
@@ -45,4 +45,4 @@ def command(
     with formats.atomically(output) as stream:
         formats.write(stream, format, members, {"convention": "tf1"})
     shapes = "  ".join(f"{name} {array.shape}" for name, array in members.items())
-    print(f"wrote {output}: {shapes}", file=sys.stderr)
+    tell(f"wrote {one_line(output)}: {shapes}")

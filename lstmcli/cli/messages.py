@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 
+from lstmcli.escaping import one_line
+
 INDENT = 2  # of what follows the first line
 NARROWEST = 20
 COMMANDS = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
 
 
 def tell(text: str) -> None:
-    """Print a message of one line or a few."""
-    print(wrapped(text, _width()), file=sys.stderr)
+    """Print a message of one line or a few, control characters escaped."""
+    shown = "\n".join(map(one_line, text.split("\n")))
+    print(wrapped(shown, _width()), file=sys.stderr)
 
 
 def wrapped(text: str, width: int | None) -> str:

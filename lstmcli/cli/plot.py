@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from lstmcli.cli.reading import beside_from
 from lstmcli.core.saturation import Saturation
 from lstmcli.core.settings import option_words
 from lstmcli.errors import UserError
+from lstmcli.escaping import file_argument, typed_command
 from lstmcli.plotting import Drawable, read_drawable
 from lstmcli.views.figure import draw_figure, suffix_of
 from lstmcli.views.plots import (
@@ -110,7 +110,8 @@ def _next(
 ) -> str:
     """What to type next."""
     if found.differs:
-        return shlex.join(["lstm", "diff", *paths, *option_words(settings)])
+        files = map(file_argument, paths)
+        return typed_command("lstm", "diff", *files, *option_words(settings))
     return "--unit 0 draws one unit as lines; -o plot.png a figure" if unit is None else ""
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import click
@@ -23,7 +22,7 @@ from lstmcli.core.run import run as run_model
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
 from lstmcli.jobs import Job
-from lstmcli.loading import Named, not_finite
+from lstmcli.loading import not_finite
 from lstmcli.views.window import SHOWN, Window
 
 Array = npt.NDArray[Any]
@@ -83,7 +82,6 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     NAME=FILE names the tensor of a lone .npy file; - is standard input.
     """
     output = _output(options)
-    refuse_overwriting([output.file, options["save_state"]], weights, options)
     window = _window(options)
     settings = settings_from(options)
     job = read_job(weights, settings, options)
@@ -125,21 +123,6 @@ def _output(options: dict[str, Any]) -> Output:
         if format not in (None, "table"):
             saving.members_for(format, only)
     return Output(file, file_format, screen, only)
-
-
-def refuse_overwriting(
-    outputs: Sequence[str | None], inputs: Sequence[str], options: Mapping[str, Any]
-) -> None:
-    """Refuse an output that is one of the inputs, or the same file twice."""
-    given = [Named.parse(path).path for path in inputs]
-    given += [p for name in ("initial_state", "lengths", "mask") if (p := options[name])]
-    taken = {os.path.realpath(path): path for path in given if path != "-"}
-    for path in outputs:
-        if path is None:
-            continue
-        if (real := os.path.realpath(path)) in taken:
-            raise UserError(f"{path} would be written over {taken[real]}; choose another name.")
-        taken[real] = f"the other output, {path}"
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -125,8 +125,7 @@ def recorded(ctx: click.Context) -> Iterator[None]:
     if not own.files:
         return
     if not own.lines:
-        option, path = next(iter(own.files.items()))
-        raise UserError(f"--{option} {path}: no screen was shown; leave out -f and -o.")
+        raise _without_screen(own)
     from lstmcli import formats
     from lstmcli.views.pages import WRITTEN, with_prompt
 
@@ -135,6 +134,26 @@ def recorded(ctx: click.Context) -> Iterator[None]:
     for kind, path in own.files.items():
         with formats.atomically(path) as stream:
             stream.write(WRITTEN[kind](lines, command, own.width or 80).encode())
+
+
+def refuse_without_screen(ctx: click.Context) -> None:
+    """Refuse a file for the screen where -f or -o take its place, before anything is written.
+
+    Raises
+    ------
+    UserError
+        naming the file.
+    """
+    own = screen()
+    format = ctx.params.get("screen", ctx.params.get("format"))
+    shown = format == "table" if format else ctx.params.get("output") is None
+    if own.files and not shown:
+        raise _without_screen(own)
+
+
+def _without_screen(own: Screen) -> UserError:
+    option, path = next(iter(own.files.items()))
+    return UserError(f"--{option} {path}: no screen is shown beside -f and -o; leave those out.")
 
 
 def _typed(words: Sequence[str]) -> str:

@@ -149,7 +149,8 @@ def _refuse_print(a: Side, b: Side, common: list[str]) -> None:
         if any(name in side.units for name in common):
             raise UserError(
                 f"{side.name} is printed text, whose hidden digits make a distance in ULPs "
-                "meaningless.\n  Use --atol or --rtol, or compare files that hold every digit."
+                "meaningless.",
+                "  Use --atol or --rtol, or compare files that hold every digit.",
             )
 
 

@@ -234,7 +234,7 @@ class _Decoder:
         """Kernel (4H, I) and recurrent kernel (4H, P) of a fused one."""
         by_rows = self._gates_along_rows(fused)
         if by_rows is None:
-            raise self._error(self._no_fused(fused))
+            raise self._error(*self._no_fused(fused))
         matrix = fused if by_rows else fused.T  # (4H, I + P)
         units = len(matrix) // len(self.how.gates)
         projection = self.tensors.get("projection")
@@ -260,19 +260,20 @@ class _Decoder:
             return self.how.orientation == "rows"
         return fits[0] if fits else None
 
-    def _no_fused(self, fused: Array) -> str:
+    def _no_fused(self, fused: Array) -> tuple[str, ...]:
+        """The lines to say of a fused kernel that is none."""
         (a, b), bias = fused.shape, self.tensors.get("bias")
         text = f"the kernel is {fused.shape}"
         if b % 4 == 0 and a <= b // 4:
             return (
-                f"{text}; with {b // 4} units a fused kernel [x; h] has more than {b // 4} rows.\n"
-                f"  If it holds the inputs' weights alone, name the others: recurrent_kernel=FILE"
+                f"{text}; with {b // 4} units a fused kernel [x; h] has more than {b // 4} rows.",
+                "  If it holds the inputs' weights alone, name the others: recurrent_kernel=FILE",
             )
         if isinstance(bias, np.ndarray) and bias.size not in (a, b):
-            return f"{text} and the bias {bias.shape}; an LSTM's are (I + H, 4H) and (4H,)"
+            return (f"{text} and the bias {bias.shape}; an LSTM's are (I + H, 4H) and (4H,)",)
         if b % 3 == 0 and a > b // 3:
-            return f"{text}; (I + H, 4H) is an LSTM's, (I + H, 3H) a GRU's or coupled gates'"
-        return f"{text}; an LSTM's is (I + H, 4H)"
+            return (f"{text}; (I + H, 4H) is an LSTM's, (I + H, 3H) a GRU's or coupled gates'",)
+        return (f"{text}; an LSTM's is (I + H, 4H)",)
 
     def _flipped(self, name: str, blocks: Array) -> Array:
         """Blocks (4, H, K) that were stored transposed, as Keras' CuDNNLSTM keeps them."""
@@ -388,8 +389,8 @@ class _Decoder:
             if array is not None and array.shape[-1] != H:
                 raise self._error(f"the {_words(name)} is {array.shape}, but there are {H} units")
 
-    def _error(self, text: str) -> UserError:
-        return UserError(f"{self.source}: {text}" + ("" if "\n" in text else "."))
+    def _error(self, text: str, *further: str) -> UserError:
+        return UserError(f"{self.source}: {text}{'' if further else '.'}", *further)
 
 
 def _words(role: str) -> str:

@@ -88,7 +88,7 @@ def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
     listed = ", ".join(names)
     if name is None:
         raise UserError(
-            f"the model has {len(names)} cells: {listed}.\n  Say which: --cell {names[-1]}"
+            f"the model has {len(names)} cells: {listed}.", f"  Say which: --cell {names[-1]}"
         )
     raise UserError(f"there is no cell {name!r}; there is {listed}.{did_you_mean(name, names)}")
 

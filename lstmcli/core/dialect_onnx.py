@@ -60,8 +60,8 @@ def _check_units(words: Mapping[str, Any]) -> None:
         raise UserError(
             f"the node's initial_c has {cell} units and its R {units}. PyTorch's exporter writes "
             "an LSTM with a projection (proj_size) so, which ONNX cannot hold; the weights in the "
-            "file are not whole.\n  Give PyTorch's own state dict: torch.save(model.state_dict(), "
-            '"model.pt")'
+            "file are not whole.",
+            '  Give PyTorch\'s own state dict: torch.save(model.state_dict(), "model.pt")',
         )
     if words.get("hidden_size", units) != units:
         raise UserError(f"the node's hidden_size is {words['hidden_size']}, but R has {units}.")

@@ -56,8 +56,8 @@ def fitted(
     how, lacks = fit(layers, _asked_for(row, asked))
     if lacks:
         raise UserError(
-            f"{row.name} cannot hold {listed(lacks)}.\n"
-            f"  lstm conventions {row.name} lists what it holds; nothing was written."
+            f"{row.name} cannot hold {listed(lacks)}.",
+            f"  lstm conventions {row.name} lists what it holds; nothing was written.",
         )
     return how
 

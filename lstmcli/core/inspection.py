@@ -20,7 +20,7 @@ from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.decode import from_blocks
 from lstmcli.core.model import Cell, Model
 from lstmcli.core.names import HOME
-from lstmcli.core.recognise import Found, Place, Shapes, normalised, recognise
+from lstmcli.core.recognise import Found, Place, Shapes, names_one, normalised, recognise
 from lstmcli.core.spelling import gates_apart, role_in_words, spelled
 
 Array = npt.NDArray[Any]
@@ -69,6 +69,7 @@ class Lstm:
     also: tuple[str, ...]  # conventions that have these names too, and must be asked for
     found: Mapping[str, Any]  # settings that the file holds
     hints: tuple[Hint, ...]
+    number: int = 0  # among the LSTMs of the files
 
     @property
     def parameters(self) -> int:
@@ -166,6 +167,7 @@ class Reading:
     layer: str
     model: Model | None
     problem: str = ""
+    number: int = 0  # among the LSTMs of the files
 
 
 def inspect(
@@ -208,10 +210,7 @@ def inspect(
 def labels(found: Sequence[Found]) -> list[str]:
     """What ``--layer`` takes for each: its label where that is unmistakable, else its number."""
     words = [f.label for f in found]
-    return [
-        word if word and not word.isdigit() and words.count(word) == 1 else str(n)
-        for n, word in enumerate(words)
-    ]
+    return [word if names_one(word, words) else str(n) for n, word in enumerate(words)]
 
 
 def _tensor(array: Array, layer: str | None, role: str) -> Tensor:
@@ -262,6 +261,7 @@ def _lstm(reading: Reading, model: Model, settings: Mapping[str, Any]) -> Lstm:
         tuple(name for name in also if name not in found.rivals),
         settings,
         tuple(hints(model)),
+        reading.number,
     )
 
 

@@ -85,8 +85,8 @@ def read_activation_name(value: object) -> str:
         raise ValueError(f"one of {', '.join(known)}.{did_you_mean(name, known)}")
     if name == "hard_sigmoid" and not rest:
         raise ValueError(
-            "hard_sigmoid_0.2, clip(0.2x + 0.5), as Keras 1 and 2, TF1 and ONNX have it,\n"
-            "  or hard_sigmoid_1_6, clip(x/6 + 0.5), as Keras 3, PyTorch and JAX have it"
+            "hard_sigmoid_0.2, clip(0.2x + 0.5), as Keras 1 and 2, TF1 and ONNX have it,",
+            "  or hard_sigmoid_1_6, clip(x/6 + 0.5), as Keras 3, PyTorch and JAX have it",
         )
     defaults = ACTIVATION_NAMES[name]
     try:

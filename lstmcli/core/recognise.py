@@ -15,7 +15,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from lstmcli.core.conventions import CONVENTIONS, Convention
+from lstmcli.core.settings import option_words
 from lstmcli.errors import UserError, did_you_mean
+from lstmcli.escaping import typed_command
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -383,7 +385,7 @@ def find_convention(name: str) -> Convention:
         meant = [f'"{row}"' for row in OTHERWISE_CALLED.get(name.lower(), ())]
         near = f" Did you mean {' or '.join(meant)}?" if meant else did_you_mean(name, CONVENTIONS)
         raise UserError(
-            f"there is no convention {name!r}.{near}\n  lstm conventions lists them."
+            f"there is no convention {name!r}.{near}", "  lstm conventions lists them."
         ) from None
 
 
@@ -431,16 +433,16 @@ def choose(
         if there is none, if several need ``layer`` to choose, or if two conventions fit the names.
     """
     if not found:
-        raise UserError(_nothing_found(tensors, source))
+        raise UserError(*_nothing_found(tensors, source))
     counted = [n for n in range(len(found)) if n not in left_out]
     if layer is None and len(counted) > 1:
         lines = [f"{source} holds {len(counted)} LSTMs; choose one with --layer:"]
-        lines.append(_list(found, counted))
+        lines += _list(found, counted)
         lines += [f"  {reason}" for reason in left_out.values()]
         if len(in_turn) > 1:
             numbers = ",".join(map(str, in_turn))
             lines.append(f"  --layer {numbers} runs them one after the other.")
-        raise UserError("\n".join(lines))
+        raise UserError(*lines)
     if layer:
         chosen = [_one(found, word, source, left_out) for word in layer.split(",")]
     else:
@@ -450,8 +452,8 @@ def choose(
         if one.rivals:
             names = (one.convention.name, *one.rivals)
             raise UserError(
-                f"{source}: {' and '.join(names)} store the same names; which is it?\n"
-                + "\n".join(f"  --convention {n}  {CONVENTIONS[n].title}" for n in names)
+                f"{source}: {' and '.join(names)} store the same names; which is it?",
+                *(f"  --convention {n}  {CONVENTIONS[n].title}" for n in names),
             )
     return chosen
 
@@ -492,48 +494,61 @@ def _one(found: list[Found], word: str, source: str, left_out: Collection[int]) 
         parts = [label for label in labels if plain and plain in normalised(label)]
         near = f' Did you mean "{parts[0]}"?' if len(parts) == 1 else did_you_mean(word, labels)
         raise UserError(
-            f"--layer {word}: {source} holds no LSTM of that name.{near}\n{_list(found)}"
+            f"--layer {word}: {source} holds no LSTM of that name.{near}", *_list(found)
         )
     if len(matches) > 1:
         matches = [n for n in matches if n not in left_out] or matches
     if len(matches) > 1:
         raise UserError(
             f"--layer {word}: it is part of the names of {len(matches)} LSTMs of {source}; "
-            f"choose one:\n{_list(found, matches)}"
+            "choose one:",
+            *_list(found, matches),
         )
     return found[matches[0]]
 
 
-def _list(found: list[Found], numbers: Collection[int] | None = None) -> str:
-    """A line for each LSTM with what ``--layer`` takes: its number, and its name if unique."""
-    names = [f.label for f in found]
-    return "\n".join(
-        f"  --layer {n}" + (f"  or  --layer {name}" if name and names.count(name) == 1 else "")
-        for n, name in enumerate(names)
+def names_one(label: str, labels: Sequence[str]) -> bool:
+    """Whether ``--layer`` takes a label for one LSTM: not for a number, or several by commas."""
+    return bool(label) and not label.isdigit() and "," not in label and labels.count(label) == 1
+
+
+def _list(found: list[Found], numbers: Collection[int] | None = None) -> list[str]:
+    """A line each with what ``--layer`` takes, as it is typed: its number, its name if unique."""
+    labels = [f.label for f in found]
+
+    def named(label: str) -> str:
+        if not names_one(label, labels):
+            return ""
+        return f"  or  {typed_command(*option_words({'layer': label}))}"
+
+    return [
+        f"  --layer {n}{named(label)}"
+        for n, label in enumerate(labels)
         if numbers is None or n in numbers
-    )
+    ]
 
 
-def _nothing_found(tensors: Collection[str], source: str) -> str:
+def _nothing_found(tensors: Collection[str], source: str) -> tuple[str, ...]:
+    """The lines to say where no LSTM is recognised."""
     if not tensors:
         return (
-            f"{source} holds no tensors of an LSTM.\n"
-            f"  The last path is the inputs, those before it are the weights."
+            f"{source} holds no tensors of an LSTM.",
+            "  The last path is the inputs, those before it are the weights.",
         )
     if opaque := [name for name in tensors if normalised(name).endswith(OPAQUE)]:
         return (
-            f"{source}: {opaque[0]} is all weights of a CudnnLSTM as cuDNN packs them;\n"
-            "  only it can take them apart. On a GPU, build the layer before tf.train.Saver():\n"
-            "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read."
+            f"{source}: {opaque[0]} is all weights of a CudnnLSTM as cuDNN packs them;",
+            "  only it can take them apart. On a GPU, build the layer before tf.train.Saver():",
+            "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read.",
         )
     if missing := _missing(tensors):
-        return f"{source}: {missing}.\n  lstm conventions lists what each framework stores."
+        return f"{source}: {missing}.", "  lstm conventions lists what each framework stores."
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     return (
-        f"{source} holds {shown}; no LSTM is recognised in these names.\n"
-        f"  lstm conventions lists the names that are known: kernel, recurrent_kernel, bias are\n"
-        f"  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.\n"
-        f"  NAME=FILE names the tensor of a lone .npy file: lstm run kernel=k.npy bias=b.npy x.npy"
+        f"{source} holds {shown}; no LSTM is recognised in these names.",
+        "  lstm conventions lists the names that are known: kernel, recurrent_kernel, bias are",
+        "  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.",
+        "  NAME=FILE names the tensor of a lone .npy file: lstm run kernel=k.npy bias=b.npy x.npy",
     )
 
 

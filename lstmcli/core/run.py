@@ -428,21 +428,21 @@ def check_inputs(model: Model, x: Array, layout: str | None, name: str) -> tuple
         if they have another number of axes, of inputs, or no steps.
     """
     if x.ndim not in (2, 3):
+        hint = (f"  One step of {len(x)} inputs is (1, {len(x)}).",) if x.ndim == 1 else ()
         raise UserError(
-            f"{name} is {x.shape}; inputs are (steps, inputs) or (batch, steps, inputs)."
-            + (f"\n  One step of {len(x)} inputs is (1, {len(x)})." if x.ndim == 1 else "")
+            f"{name} is {x.shape}; inputs are (steps, inputs) or (batch, steps, inputs).", *hint
         )
     if x.dtype.kind not in "fiub":
         raise UserError(f"{name} holds {x.dtype}, not numbers.")
     if x.shape[-1] != model.cell.inputs:
-        raise UserError(_wrong_inputs(model, x, name))
+        raise _wrong_inputs(model, x, name)
     layout = "steps" if x.ndim == 2 else layout or model.convention.layout
     if 0 in x.shape:
         raise UserError(f"{name} is {x.shape}: there is nothing to run.")
     return x, layout
 
 
-def _wrong_inputs(model: Model, x: Array, name: str) -> str:
+def _wrong_inputs(model: Model, x: Array, name: str) -> UserError:
     cell = model.cell
     tensor, shape = next(iter(model.tensors.items()))
     lines = [
@@ -456,7 +456,7 @@ def _wrong_inputs(model: Model, x: Array, name: str) -> str:
         lines.append("  If the fused kernel holds h first, try --rows hx.")
     if x.ndim == 2:
         lines.append("  If it is (batch, steps), it lacks the input axis.")
-    return "\n".join(lines)
+    return UserError(*lines)
 
 
 def valid_steps(

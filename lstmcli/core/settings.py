@@ -198,10 +198,11 @@ def read_setting(name: str, value: Any, where: str) -> Any:
         setting = SETTINGS[plain]
     except KeyError:
         raise UserError(
-            f"{where}: there is no setting {name!r}.{did_you_mean(name, SETTINGS)}\n"
-            f"  Settings: {', '.join(SETTINGS)}."
+            f"{where}: there is no setting {name!r}.{did_you_mean(name, SETTINGS)}",
+            f"  Settings: {', '.join(SETTINGS)}.",
         ) from None
     try:
         return setting.read(value)
     except ValueError as wanted:
-        raise UserError(f"{where}: {name} is {value!r}; it takes {wanted}") from None
+        first, *further = wanted.args
+        raise UserError(f"{where}: {name} is {value!r}; it takes {first}", *further) from None

@@ -96,7 +96,7 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     a, b = _with_name(a, b), _with_name(b, a)
     common = [name for name in a.arrays if name in b.arrays]
     if not common:
-        raise UserError(_nothing_shared(a, b))
+        raise _nothing_shared(a, b)
     return _filled(a, b, common), _filled(b, a, common), common
 
 
@@ -157,14 +157,15 @@ def _renamed(side: Side, names: Mapping[str, str]) -> Side:
     )  # fmt: skip
 
 
-def _nothing_shared(a: Side, b: Side) -> str:
+def _nothing_shared(a: Side, b: Side) -> UserError:
     def held(side: Side) -> str:
         names = ", ".join(
             name or "an array without a name, which counts as h" for name in side.arrays
         )
         return f"{side.name} holds {names or 'no arrays'}"
 
-    return (
-        f"no array has the same name on both sides: {held(a)};\n  {held(b)}.\n"
-        "  Only arrays of one name are compared; an array without a name is h."
+    return UserError(
+        f"no array has the same name on both sides: {held(a)};",
+        f"  {held(b)}.",
+        "  Only arrays of one name are compared; an array without a name is h.",
     )

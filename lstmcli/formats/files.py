@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple, cast
 
 from lstmcli.errors import UserError, did_you_mean
+from lstmcli.escaping import file_argument, shell_word
+from lstmcli.formats.overwriting import refuse_to_read_an_output
 
 STDIN = "standard input"
 HEAD = 1 << 16  # enough of a file to tell its format
@@ -194,30 +196,34 @@ def _refuse_special(path: str) -> None:
 def _open(path: str) -> BinaryIO:
     try:
         _refuse_special(path)
+        refuse_to_read_an_output(path)
         return open(path, "rb")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file.{_near(path)}") from None
     except IsADirectoryError:
-        raise UserError(_folder(path)) from None
+        raise UserError(*_folder(path)) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise UserError(f"{path} cannot be read: {_reason(error)}.") from None
 
 
-def _folder(path: str) -> str:
+def _folder(path: str) -> tuple[str, ...]:
+    """The lines to say of a folder where a file is meant."""
     if os.path.exists(os.path.join(path, ".metadata")):
         return (
-            f"{path} is a distributed checkpoint of PyTorch. Make it one file:\n"
-            f"  python -m torch.distributed.checkpoint.format_utils dcp_to_torch {path} weights.pt"
+            f"{path} is a distributed checkpoint of PyTorch. Make it one file:",
+            "  python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
+            f"{shell_word(file_argument(path))} weights.pt",
         )
     if os.path.isdir(os.path.join(path, "Data", "com.apple.CoreML")):
         return (
             f"{path} is a Core ML package; this version does not read it. "
-            "Give the model that it was converted from."
+            "Give the model that it was converted from.",
         )
     models = [name for name in sorted(os.listdir(path)) if name.lower().endswith(MODELS)]
     if len(models) == 1:
-        return f"{path} is a folder; give the file in it:\n  {os.path.join(path, models[0])}"
-    return f"{path} is a folder; name a file in it."
+        inner = shell_word(file_argument(os.path.join(path, models[0])))
+        return f"{path} is a folder; give the file in it:", f"  {inner}"
+    return (f"{path} is a folder; name a file in it.",)
 
 
 def _near(path: str) -> str:

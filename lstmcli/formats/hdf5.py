@@ -76,7 +76,7 @@ def need_library(where: str, kind: str) -> None:
 
 def _without_library(where: str, kind: str, reason: str = "") -> UserError:
     return UserError(
-        f"{where} is {kind}; reading it needs h5py{reason}:\n  pip install 'lstmcli[h5]'"
+        f"{where} is {kind}; reading it needs h5py{reason}:", "  pip install 'lstmcli[h5]'"
     )
 
 

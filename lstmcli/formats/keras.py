@@ -142,7 +142,7 @@ def _read_archive(source: Opened) -> Document:
         archive = Archive(source.stream, source.size)
         members = {member.name: member for member in archive.members}
         if WEIGHTS not in members:
-            raise UserError(_in_pieces(source.source))
+            raise _in_pieces(source.source)
         texts = {name: _text(archive, members.get(name)) for name in (CONFIG, METADATA)}
         data = _bytes(archive, members[WEIGHTS], max(LARGE, MOST_TIMES * source.size))
     except (Damaged, OSError) as error:
@@ -173,8 +173,8 @@ def _bytes(archive: Archive, member: Member, most: int) -> bytes:
         return stream.read()
 
 
-def _in_pieces(where: str) -> str:
-    return (
-        f"{where} has its weights in several files; this version reads models in one.\n"
-        "  Save its weights with Keras in one: model.save_weights('model.weights.h5')"
+def _in_pieces(where: str) -> UserError:
+    return UserError(
+        f"{where} has its weights in several files; this version reads models in one.",
+        "  Save its weights with Keras in one: model.save_weights('model.weights.h5')",
     )

@@ -51,8 +51,8 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
     if count * itemsize > _most.get():
         raise UserError(
             f"{where} would take {count * itemsize:,} bytes {tuple(shape)}; {_most.get():,} are "
-            "allowed.\n  If that is meant: --max-bytes"
-            f" {count * itemsize}"
+            "allowed.",
+            f"  If that is meant: --max-bytes {count * itemsize}",
         )
     return count
 

@@ -89,8 +89,8 @@ def binary_kind(file: Opened) -> str | None:
             )
     if b"\0" in head:
         raise UserError(
-            f"{file.source} is neither text nor of a known kind, or it is damaged. What is read:\n"
-            f"{KNOWN}"
+            f"{file.source} is neither text nor of a known kind, or it is damaged. What is read:",
+            *KNOWN.split("\n"),
         )
     return None
 

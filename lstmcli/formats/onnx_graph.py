@@ -54,7 +54,7 @@ def serialised(graph: Graph, producer: str, version: str) -> bytes:
     try:
         onnx: Any = import_module("onnx")
     except ImportError:
-        raise UserError("writing .onnx needs a library:\n  pip install 'lstmcli[onnx]'") from None
+        raise UserError("writing .onnx needs a library:", "  pip install 'lstmcli[onnx]'") from None
     make = onnx.helper
     made = make.make_graph(
         [make.make_node(n.op, n.inputs, n.outputs, **n.attributes) for n in graph.nodes],

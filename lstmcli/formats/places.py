@@ -6,6 +6,7 @@ import os
 import re
 
 from lstmcli.errors import UserError
+from lstmcli.escaping import file_argument, shell_word
 from lstmcli.formats.companions import beside
 from lstmcli.formats.files import opened
 
@@ -83,8 +84,8 @@ def _in_folder(folder: str) -> str:
         return folder
     if len(indexes) == 1:
         return os.path.join(folder, indexes[0])
-    listed = "\n".join(f"  {os.path.join(folder, name)}" for name in indexes)
-    raise UserError(f"{folder} holds {len(indexes)} checkpoints; name one of them:\n{listed}")
+    listed = (f"  {shell_word(file_argument(os.path.join(folder, name)))}" for name in indexes)
+    raise UserError(f"{folder} holds {len(indexes)} checkpoints; name one of them:", *listed)
 
 
 def _of_saved_model(folder: str) -> str | None:

@@ -77,7 +77,7 @@ def _library(name: str, purpose: str) -> Any:
         return import_module(name)
     except ImportError:
         raise UserError(
-            f"{purpose} needs a library:\n  pip install 'lstmcli[safetensors]'"
+            f"{purpose} needs a library:", "  pip install 'lstmcli[safetensors]'"
         ) from None
 
 

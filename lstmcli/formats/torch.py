@@ -82,8 +82,8 @@ def named(source: Opened, format: str, tree: Tree) -> Document:
         if kind.startswith("torch.distributed.checkpoint."):
             raise UserError(f"{source.source} is part of {DISTRIBUTED}")
         kind = f", but a {kind}" if kind else ""
-        why = "".join(f"\n  {remark}" for remark in tree.remarks)
-        raise UserError(f"{source.source} holds no tensors that can be read{kind}.{why}")
+        why = (f"  {remark}" for remark in tree.remarks)
+        raise UserError(f"{source.source} holds no tensors that can be read{kind}.", *why)
     return document(source.source, source.size, format, tree)
 
 

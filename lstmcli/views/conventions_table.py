@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lstmcli.core.conventions import Convention
 from lstmcli.core.names import spaced
 from lstmcli.core.spelling import direction_marks, gates_apart, role_in_words, spelled
-from lstmcli.views.prose import labelled
+from lstmcli.views.prose import labelled, to_copy
 from lstmcli.views.sheet import AGREES, ASSUMED, Column, Sheet, table
 
 # ---- the table
@@ -138,7 +138,7 @@ def convention_sheet(row: Convention, width: int | None) -> Sheet:
                 sheet.extend(labelled(f"  {line.label}", text, width, _style(line, row), INDENT))
     sheet.add()
     command = f"lstm run weights.npz inputs.npy --convention {row.name}"
-    sheet.add((f"{'next':{INDENT}}", "dim"), command)
+    sheet.extend(to_copy("next", command, INDENT))
     return sheet
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from shlex import quote
 from typing import Any
 
 from lstmcli.core.conventions import CONVENTIONS
 from lstmcli.core.names import spaced
 from lstmcli.core.spelling import gates_apart
-from lstmcli.views.prose import INDENT, apart, labelled, room_of
+from lstmcli.escaping import file_argument, typed_command
+from lstmcli.views.prose import INDENT, apart, labelled, room_of, to_copy
 from lstmcli.views.sheet import AGREES, ASSUMED, Sheet
 
 RECIPE = 14  # the room for what a step is about
@@ -17,11 +17,11 @@ RECIPE = 14  # the room for what a step is about
 
 def conversion_sheet(conversion: Mapping[str, Any], width: int | None) -> Sheet:
     """The lines of a conversion, as `Conversion.to_json` tells it."""
-    source, target = conversion["source"], conversion["target"]
+    source, path = conversion["source"], conversion["target"]
     sheet = labelled("from", _side(source, conversion["from"]), width)
     for text in conversion["assumed"]:
         sheet.extend(labelled("  assumed", text, width, ASSUMED))
-    sheet.extend(labelled("to", _side(target, conversion["to"], conversion["dtype"]), width))
+    sheet.extend(labelled("to", _side(path, conversion["to"], conversion["dtype"]), width))
     tensors = [f"{name} {_shape(shape)}" for name, shape in conversion["tensors"].items()]
     sheet.extend(labelled("  tensors", apart(tensors), width))
     if conversion["settings"]:
@@ -39,9 +39,9 @@ def conversion_sheet(conversion: Mapping[str, Any], width: int | None) -> Sheet:
     sheet.extend(labelled("proof", _proof(conversion["proof"]), width, AGREES))
     for n, text in enumerate(conversion["use"]):
         sheet.extend(labelled("" if n else "use", text, width))
-    # A command is never wrapped: it is there to be copied.
-    words = ["lstm run", quote(target), "inputs.npy", conversion["options"]]
-    sheet.add(("next".ljust(INDENT), "dim"), " ".join(filter(None, words)))
+    command = typed_command("lstm", "run", file_argument(path), "inputs.npy")
+    options = conversion["options"]
+    sheet.extend(to_copy("next", f"{command} {options}" if options else command))
     return sheet
 
 

@@ -12,7 +12,7 @@ from lstmcli.core.equations import Line
 from lstmcli.core.names import HOME
 from lstmcli.core.terms import Exact, Scalar, Sum, as_float
 from lstmcli.views.numbers import number
-from lstmcli.views.prose import STDIN, explain_command, labelled, room_of
+from lstmcli.views.prose import STDIN, explain_command, labelled, room_of, to_copy
 from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet, Span, fit, table
 from lstmcli.views.sizes import short
 
@@ -279,7 +279,7 @@ def _closing(d: Derivation, detail: Detail, width: int | None) -> Sheet:
     if first is not None:
         name = "EXPECTED" if d.against in (None, STDIN) else str(d.against)
         command = explain_command(detail.paths, name, detail.options)
-        sheet.extend(labelled("next", command, width, indent=_INDENT))
+        sheet.extend(to_copy("next", command, _INDENT))
     elif d.gate is None:
         sheet.extend(labelled("next", "--gate f shows every term of a gate", width, indent=_INDENT))
     return sheet

@@ -15,7 +15,7 @@ from lstmcli.core.compare import Difference
 from lstmcli.core.measuring import ArrayDifference, Place
 from lstmcli.core.sides import LONE, Side
 from lstmcli.views.numbers import number, percent
-from lstmcli.views.prose import STDIN, apart, explain_command, labelled, room_of
+from lstmcli.views.prose import STDIN, apart, explain_command, labelled, room_of, to_copy
 from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, table
 from lstmcli.views.sizes import rounded_up, short, whole
 from lstmcli.views.step_errors import LABEL, fitted, step_table, strips
@@ -389,7 +389,7 @@ def _next(d: Difference, a: Side, b: Side, width: int | None) -> Sheet:
     name = "EXPECTED" if expected.name == STDIN else expected.name
     if all(hint.code == "settings_differ" for hint in d.hints):
         sheet.add()
-    sheet.extend(labelled("next", explain_command((), name), width, indent=_INDENT))
+    sheet.extend(to_copy("next", explain_command((), name), _INDENT))
     return sheet
 
 

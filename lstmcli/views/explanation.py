@@ -16,7 +16,8 @@ from lstmcli.core.explain.words import (
     name_of,
     plainly,
 )
-from lstmcli.views.prose import labelled, unbroken
+from lstmcli.escaping import one_line
+from lstmcli.views.prose import labelled, to_copy, unbroken
 from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, fit, table
 from lstmcli.views.sizes import short
 
@@ -43,10 +44,10 @@ def explanation_sheet(e: Explanation, expected: str, *, width: int | None) -> Sh
     for name, text in notes:
         style = ASSUMED if name in ("assumed", "note") else ""
         sheet.extend(labelled(name, text, width, style, indent=INDENT))
-    if e.command:  # never wrapped: it is there to be copied
-        sheet.add((f"{'to get it':{INDENT}}", "dim"), e.command)
+    if e.command:
+        sheet.extend(to_copy("to get it", e.command, INDENT))
     if e.next:
-        sheet.add((f"{'next':{INDENT}}", "dim"), e.next)
+        sheet.extend(to_copy("next", e.next, INDENT))
     return sheet
 
 
@@ -255,4 +256,4 @@ def markdown(e: Explanation, expected: str) -> str:
     lines += [f"- {name}: {text}" for name, text in _notes(e)]
     if command := e.command or e.next:
         lines += ["", "```sh", command, "```"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(one_line, lines)) + "\n"

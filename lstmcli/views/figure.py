@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy.typing as npt
 
 from lstmcli.errors import UserError
+from lstmcli.escaping import one_line
 from lstmcli.views.heat import Grain, pooled
 from lstmcli.views.palette import NOT_A_NUMBER, Rgb, Scale
 from lstmcli.views.plots import CHARTS, DIFFERENCE, Cut, Part, Told, parts, scales
@@ -78,7 +79,7 @@ def _matplotlib() -> Any:
     try:
         return import_module("matplotlib")
     except ImportError:
-        raise UserError("a figure needs a library:\n  pip install 'lstmcli[plot]'") from None
+        raise UserError("a figure needs a library:", "  pip install 'lstmcli[plot]'") from None
 
 
 def _heat(
@@ -120,7 +121,7 @@ def _extent(part: Part) -> tuple[float, float, float, float]:
 
 def _label(part: Part) -> str:
     """``f`` and what it is the number of."""
-    return f"{part.name}\nunit"
+    return f"{one_line(part.name)}\nunit"
 
 
 def _whole_numbers(axis: Any) -> None:
@@ -152,7 +153,7 @@ def _lines(axes: Sequence[Any], own: Sequence[Part], kinds: dict[str, Scale]) ->
             axis.axhline(0, color="0.7", linewidth=0.5, zorder=0)
         room = 0.06 * (scale.high - scale.low)
         axis.set_ylim(scale.low - room, scale.high + room)
-        axis.set_ylabel(f"{part.name}[{part.units[0]}]")
+        axis.set_ylabel(one_line(f"{part.name}[{part.units[0]}]"))
         axis.spines[["top", "right"]].set_visible(False)
         axis.xaxis.set_major_locator(
             import_module("matplotlib.ticker").MaxNLocator(nbins=6, integer=True)

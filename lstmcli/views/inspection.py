@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,8 +11,9 @@ from lstmcli.core.inspection import Inspection, Lstm, Tensor, Unread
 from lstmcli.core.names import spaced
 from lstmcli.core.settings import option_words
 from lstmcli.core.spelling import gates_apart
+from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.numbers import number
-from lstmcli.views.prose import apart, labelled, room_of
+from lstmcli.views.prose import apart, labelled, room_of, to_copy
 from lstmcli.views.sheet import ASSUMED, DIFFERS, Column, Sheet, fit, table
 from lstmcli.views.weights import weights_sheet
 
@@ -51,8 +51,7 @@ def inspection_sheet(
             sheet.extend(_pictures(lstm, width, pictures))
     sheet.extend(_problems(inspection, width))
     sheet.add()
-    # A command is never wrapped: it is there to be copied.
-    sheet.add((f"{'next':10}", "dim"), _next(inspection, paths, settings))
+    sheet.extend(to_copy("next", _next(inspection, paths, settings)))
     return sheet
 
 
@@ -120,6 +119,7 @@ def _in_room(columns: Sequence[Column], width: int | None) -> Sheet:
 
 def _ends(names: Sequence[str], room: int) -> list[str]:
     """Names cut on the left to so many characters: their ends tell more."""
+    names = [one_line(name) for name in names]
     return [name if len(name) <= room else f"…{name[1 - room :]}" for name in names]
 
 
@@ -247,7 +247,7 @@ def _problems(inspection: Inspection, width: int | None) -> Sheet:
     for one, layers in alike.items():
         sheet.add()
         which = "" if layers == ["0"] else f"{_few(layers)}: "
-        text = f"{which}the names are {one.convention}'s, but {one.problem}"
+        text = f"{which}the names are {one.convention}'s, but {' '.join(one.problem.split())}"
         sheet.extend(labelled(label, text, width, ASSUMED))
         sheet.extend(labelled("", _also(one.also), width))
     if not (inspection.lstms or inspection.unread):
@@ -268,7 +268,7 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
     if not inspection.lstms:
         return "lstm conventions   (the names that are known)"
     first = inspection.lstms[0]
-    words = ["lstm", "run", *paths]
+    words = ["lstm", "run", *map(file_argument, paths)]
     if not {"inputs", "x"} & set(inspection.tensors):
         words.append("inputs.npy")
     given = dict(settings)
@@ -276,4 +276,4 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
         given.setdefault("layer", first.layer)
     if first.rivals:
         given.setdefault("convention", first.model.convention.name)
-    return shlex.join([*words, *option_words(given)])
+    return typed_command(*words, *option_words(given))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from lstmcli.escaping import one_line
 from lstmcli.views.sheet import Span
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Lines = Sequence[Sequence[Span]]
 
 def with_prompt(command: str, lines: Lines) -> list[Sequence[Span]]:
     """The lines of a screen under the command that made them."""
-    return [[(PROMPT, "dim"), (command, "bold")], *lines]
+    return [[(PROMPT, "dim"), (one_line(command), "bold")], *lines]
 
 
 # ---- SVG
@@ -42,7 +43,7 @@ def svg(lines: Lines, title: str, width: int) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" '
         f'width="{size[0]}" height="{size[1]}" role="img">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_svg_style()}</style>\n"
+        f"<title>{escape(one_line(title))}</title>\n<style>\n{_svg_style()}</style>\n"
         f'<rect class="ground" width="{size[0]}" height="{size[1]}" rx="6"/>\n{body}\n</svg>\n'
     )
 
@@ -103,7 +104,7 @@ def html(lines: Lines, title: str, width: int) -> str:
     body = "".join(f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in lines)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_html_style()}</style>\n</head>\n"
+        f"<title>{escape(one_line(title))}</title>\n<style>\n{_html_style()}</style>\n</head>\n"
         f"<body>\n<pre>{body}</pre>\n</body>\n</html>\n"
     )
 

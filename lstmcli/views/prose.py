@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.sheet import Sheet
 
 PLAIN_WIDTH = 80  # where sentences are wrapped when there is no terminal to say
@@ -33,9 +34,9 @@ def labelled(
 
     sheet = Sheet()
     room = max(room_of(width) - indent, 20)
-    lines = wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    lines = wrap(one_line(text), room, break_long_words=False, break_on_hyphens=False)
     for n, line in enumerate(lines):
-        start = (label if n == 0 else "").ljust(indent)
+        start = (one_line(label) if n == 0 else "").ljust(indent)
         sheet.add((start, "dim"), (line.replace(_NO_BREAK, " "), style))
     return sheet
 
@@ -45,15 +46,20 @@ def unbroken(text: str) -> str:
     return text.replace(" ", _NO_BREAK)
 
 
+def to_copy(label: str, command: str, indent: int = INDENT) -> Sheet:
+    """A label and a command on one line, however long: wrapped it could not be copied."""
+    sheet = Sheet()
+    sheet.add((label.ljust(indent), "dim"), command)
+    return sheet
+
+
 def explain_command(paths: Sequence[str], expected: str, options: Sequence[str] = ()) -> str:
     """The command that searches for what gives ``expected``; what is not known stays in capitals.
 
     ``paths`` are the weights and the inputs, ``options`` what the run was told beside them.
     """
-    from shlex import quote
-
-    places = map(quote, paths) if paths else PLACES
-    return " ".join(["lstm explain", *places, quote(expected), *map(quote, options)])
+    places = [file_argument(path) for path in (*(paths or PLACES), expected)]
+    return typed_command("lstm", "explain", *places, *options)
 
 
 def apart(pieces: Sequence[str]) -> str:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from lstmcli.escaping import one_line
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
@@ -25,7 +27,11 @@ WITH_SIXTEEN = {ASSUMED: "magenta", DIFFERS: "red", AGREES: "green"}  # yellow i
 
 
 class Sheet:
-    """Lines of spans, top to bottom."""
+    """Lines of spans, top to bottom.
+
+    No control character leaves a sheet: `rows`, `spans` and a console give texts escaped. What lays
+    out texts by their length escapes them before.
+    """
 
     def __init__(self, lines: Iterable[list[Span]] = ()) -> None:
         self.lines = list(lines)
@@ -40,8 +46,13 @@ class Sheet:
 
     def rows(self) -> Iterator[str]:
         """The lines as plain text, without trailing blanks."""
-        for line in self.lines:
+        for line in self.spans():
             yield "".join(text for text, _ in line).rstrip()
+
+    def spans(self) -> Iterator[list[Span]]:
+        """The lines as they may be shown, control characters escaped."""
+        for line in self.lines:
+            yield [(one_line(text), style) for text, style in line]
 
     def plain(self) -> str:
         """The whole sheet as plain text, each line ended by a newline."""
@@ -52,7 +63,7 @@ class Sheet:
         from rich.segment import Segment
 
         told = WITH_SIXTEEN if console.color_system == "standard" else {}
-        for line in self.lines:
+        for line in self.spans():
             for text, style in line:
                 style = told.get(style, style)
                 yield Segment(text, console.get_style(style) if style else None)
@@ -73,7 +84,8 @@ class Column(NamedTuple):
     @property
     def width(self) -> int:
         """Characters of the widest cell, heading included."""
-        return max(self.least, len(self.heading), *(len(cell) for cell in self.cells))
+        texts = (self.heading, *self.cells)
+        return max(self.least, *(len(one_line(text)) for text in texts))
 
 
 def fit(columns: Sequence[Column], width: int | None, gap: int = 2) -> list[Column]:
@@ -106,6 +118,7 @@ def table(
     def line(cells: list[tuple[str, str]]) -> None:
         spans: list[Span] = []
         for n, (column, (text, style)) in enumerate(zip(columns, cells, strict=True)):
+            text = one_line(text)
             padded = text.ljust(widths[n]) if column.left else text.rjust(widths[n])
             if column.styles and n:  # what is between two cells has no colour
                 spans += [(space, ""), (padded, style)]

@@ -217,7 +217,7 @@ def test_names_with_marks_of_their_own_are_no_markup(lstm: Lstm) -> None:
 def test_what_has_no_screen_has_no_picture(lstm: Lstm) -> None:
     done = lstm(*RUN, "-f", "json", "--svg", "s.svg")
     assert done.status == 2
-    assert "no screen was shown" in done.err
+    assert "no screen is shown" in done.err
     assert not Path("s.svg").exists()
     assert lstm(*RUN, "--svg", "nowhere/s.svg").status == 2
     done = lstm(*RUN, "--svg", "s.npy")

@@ -17,7 +17,6 @@ from lstmcli.core.explain.search import NEAREST, Progress, quiet
 from lstmcli.core.explain.several import explain_network
 from lstmcli.core.explain.shapeless import in_shape, left_out, unrolled
 from lstmcli.core.explain.solver import Solver
-from lstmcli.errors import UserError
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
@@ -127,7 +126,7 @@ def _explained(prepared: Prepared, progress: Progress) -> Explanation:
         return explain_network(prepared, progress)
     cases = prepared.cases()
     if not cases:
-        raise UserError(prepared.no_place())
+        raise prepared.no_place()
     solvers = [Solver(prepared, case, base=prepared.base(case)) for case in cases]
     for solver in solvers:
         if not solver.base and (agreed := solver.agreeing()):

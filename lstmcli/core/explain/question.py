@@ -157,8 +157,8 @@ class Prepared:
             int(n.left_out.sum()) for n in self.arrays.values() if n.left_out is not None
         )
 
-    def no_place(self) -> str:
-        """What to tell where EXPECTED cannot be a result of such a run."""
+    def no_place(self) -> UserError:
+        """The mistake where EXPECTED cannot be a result of such a run."""
         side, last = self.question.side, self.model.layers[-1]
         shapes = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())
         several = len(self.model.cells) > 1
@@ -166,19 +166,19 @@ class Prepared:
         joined = count > last[0].outputs
         each = f" ({' + '.join(str(cell.outputs) for cell in last)}, both directions)" * joined
         axes = output_axes(self.model, self.layout, self.question.x.shape[:-1])
-        text = (
+        lines = [
             f"{side.name} holds {shapes}; a run over inputs {self.question.x.shape} gives "
-            f"{count} numbers a step{each}: {(*axes, count)}.\n"
+            f"{count} numbers a step{each}: {(*axes, count)}.",
             f"  EXPECTED is all steps of it, the first few, one row of the batch, "
-            f"{'the last step, ' * joined}or final_h{' of every cell' * several}."
-        )
+            f"{'the last step, ' * joined}or final_h{' of every cell' * several}.",
+        ]
         alone = any(n.shape[-1:] == (last[0].outputs,) for n in self.arrays.values())
         if joined and alone and len(self.model.layers) > 1:
-            text += (
-                f"\n  Added up, both directions would give {last[0].outputs}; but layer 1 takes "
+            lines.append(
+                f"  Added up, both directions would give {last[0].outputs}; but layer 1 takes "
                 f"{self.model.layers[1][0].inputs}, so this model has them side by side."
             )
-        return text
+        return UserError(*lines)
 
     def _layouts(self) -> list[str]:
         if self.layout == "steps":
@@ -261,7 +261,7 @@ def prepare(question: Question) -> Prepared:
     """
     model = question.model()
     if exchanged := _exchanged(question, model):
-        raise UserError(exchanged)
+        raise exchanged
     _, layout = check_inputs(model, np.asarray(question.x), question.layout, question.inputs)
     arrays = {
         name or "h": question.side.numbers(name)
@@ -303,20 +303,20 @@ def prepare(question: Question) -> Prepared:
     )
 
 
-def _exchanged(question: Question, model: Model) -> str:
-    """What to tell where EXPECTED has the width of inputs, and the inputs that of an output."""
+def _exchanged(question: Question, model: Model) -> UserError | None:
+    """The mistake where EXPECTED has the width of inputs, and the inputs that of an output."""
     takes, shape = model.cell.inputs, np.shape(question.x)
     if not shape:
-        return ""
+        return None
     widths = {sum(cell.outputs for cell in model.layers[-1]), model.layers[-1][0].outputs}
     for array in question.side.arrays.values():
         if array.shape[-1:] == (takes,) and takes not in widths and shape[-1] in widths:
-            return (
+            return UserError(
                 f"the weights take {takes} inputs; {question.inputs} is {shape} and "
-                f"{question.side.name} {array.shape}: they look exchanged.\n"
-                "  lstm explain WEIGHTS... INPUTS EXPECTED"
+                f"{question.side.name} {array.shape}: they look exchanged.",
+                "  lstm explain WEIGHTS... INPUTS EXPECTED",
             )
-    return ""
+    return None
 
 
 class Axes:

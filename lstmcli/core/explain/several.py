@@ -24,7 +24,6 @@ from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import LEVELS, Progress
 from lstmcli.core.explain.space import Changes
 from lstmcli.core.explain.whole import Whole
-from lstmcli.errors import UserError
 
 MOST_PLACES = 2  # the likeliest ones that are searched for more, beside the one that comes nearest
 PATIENCE = 15.0  # seconds after which no further place is searched for more than one change
@@ -59,7 +58,7 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
         if found is None or found.verdict != "found":
             found = _of_part(parts, progress) or found
     if found is None:
-        raise UserError(prepared.no_place())
+        raise prepared.no_place()
     found = replace(found, tried=sum(n.tried for n in (*networks, *parts)))
     return found if found.verdict != "none" else _as_read(found, prepared, own or others)
 

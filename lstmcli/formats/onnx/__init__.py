@@ -98,8 +98,8 @@ class _Reader:
             return self._initializers()
         lstms = list(self.lstms.values())
         if not lstms:
-            reasons = "\n  ".join(self.left_out)
-            raise UserError(f"{self.source.source}: none of its LSTMs can be read.\n  {reasons}")
+            reasons = (f"  {reason}" for reason in self.left_out)
+            raise UserError(f"{self.source.source}: none of its LSTMs can be read.", *reasons)
         chain = self._chain(lstms)
         return Document(
             self.source.source,

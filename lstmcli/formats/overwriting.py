@@ -1,0 +1,71 @@
+"""No output is written over a file that the same command reads, or over another of its outputs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from lstmcli.errors import UserError
+
+_outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
+
+
+def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
+    """Refuse an output that is one of the inputs, or the same file as another output.
+
+    Files are the same by their real paths, or by what they are on the disk (a hard link). ``-`` is
+    no file; devices and pipes lose nothing by being written.
+
+    Raises
+    ------
+    UserError
+        naming both.
+    """
+    taken = {key: path for path in inputs for key in _keys(path)}
+    for path in outputs:
+        keys = _keys(path)
+        if found := [taken[key] for key in keys if key in taken]:
+            raise UserError(f"{path} would be written over {found[0]}; choose another name.")
+        taken |= dict.fromkeys(keys, f"the other output, {path}")
+
+
+@contextmanager
+def outputs_kept_apart(outputs: Sequence[str], inputs: Sequence[str]) -> Iterator[None]:
+    """`refuse_overwriting`, now and for every file that is opened within.
+
+    A file may name others that belong to it, such as shards: what they are shows in reading.
+    """
+    refuse_overwriting(outputs, inputs)
+    token = _outputs.set(tuple(outputs))
+    try:
+        yield
+    finally:
+        _outputs.reset(token)
+
+
+def refuse_to_read_an_output(path: str) -> None:
+    """Refuse a file that is about to be read and that the running command will write.
+
+    Raises
+    ------
+    UserError
+        naming both.
+    """
+    if outputs := _outputs.get():
+        refuse_overwriting(outputs, [path])
+
+
+def _keys(path: str) -> tuple[object, ...]:
+    """What tells a file from all others; nothing for what has no contents to lose."""
+    if path in ("", "-") or "\0" in path:
+        return ()
+    try:
+        status = os.stat(path)
+    except OSError:  # not there yet
+        return (os.path.realpath(path),)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        return ()
+    return os.path.realpath(path), (status.st_dev, status.st_ino)

@@ -1,0 +1,83 @@
+"""Text for a terminal and for a shell."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+
+import pytest
+
+from lstmcli.errors import UserError
+from lstmcli.escaping import file_argument, one_line, shell_word, typed_command
+from lstmcli.views.prose import labelled, to_copy
+from lstmcli.views.sheet import Column, Sheet, table
+
+ESCAPED = {
+    "\x00": r"\x00", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\x1b": r"\x1b", "\x1f": r"\x1f",
+    "\x7f": r"\x7f", "\x80": r"\x80", "\x85": r"\x85", "\x9b": r"\x9b", "\x9f": r"\x9f",
+    "\u061c": r"\u061c", "\u200e": r"\u200e", "\u200f": r"\u200f", "\u2028": r"\u2028",
+    "\u2029": r"\u2029", "\u202a": r"\u202a", "\u202e": r"\u202e", "\u2066": r"\u2066",
+    "\u2069": r"\u2069", "\ud800": r"\ud800", chr(0xDCFF): r"\udcff", "\ufffe": r"\ufffe",
+    "\uffff": r"\uffff",
+}  # fmt: skip
+ALL = "".join(ESCAPED)
+
+
+@pytest.mark.parametrize(("character", "escaped"), ESCAPED.items())
+def test_what_a_terminal_would_carry_out_is_escaped(character: str, escaped: str) -> None:
+    assert one_line(f"a{character}b") == f"a{escaped}b"
+    assert one_line(one_line(f"a{character}b")) == f"a{escaped}b"
+
+
+def test_other_text_stays_as_it_is() -> None:
+    text = "größe 层 日本 λ \N{NO-BREAK SPACE}▀⣿ \\x1b e\u0301 \N{GRINNING FACE} שלום"
+    assert one_line(text) == text
+
+
+def test_an_error_has_a_line_an_argument() -> None:
+    error = UserError("a\nb\x1b", "  c\nd")
+    assert str(error) == "a\\nb\\x1b\n  c\\nd"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert error.within("w.json").lines == ("w.json: a\\nb\\x1b", "  c\\nd")
+
+
+@pytest.mark.parametrize("made", [
+    lambda: labelled(ALL, ALL, None),
+    lambda: to_copy("next", ALL),
+    lambda: table([Column(ALL, [ALL, "1"]), Column("b", ["2", "3"])]),
+    lambda: Sheet([[(ALL, "bold")]]),
+])  # fmt: skip
+def test_no_sheet_gives_control_characters(made: object) -> None:
+    sheet = made()  # type: ignore[operator]
+    assert r"\x1b" in sheet.plain()
+    for line in [*sheet.rows(), *("".join(t for t, _ in spans) for spans in sheet.spans())]:
+        assert not set(line) & set(ALL)
+
+
+def test_columns_of_escaped_texts_line_up() -> None:
+    lines = table([Column("a", ["\x1b", "1"], left=True), Column("b", ["2", "3"])]).plain()
+    assert lines == "a     b\n\\x1b  2\n1     3\n"
+
+
+WORDS = ["a b", "$(touch x)", "`touch x`", "it's", '"', "a\\b", "*", "~", "a;b", "-x", "", "#a",
+         "a\nb", "\x1b[31m'", "\udcff", "\u202e$(touch x)", "{a,b}", "!!", "größe"]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_shell_reads_the_word_that_was_meant(word: str, tmp_path: object) -> None:
+    typed = shell_word(word)
+    assert one_line(typed) == typed
+    done = subprocess.run(
+        ["bash", "-c", f"printf %s {typed}" if word != "-x" else f"printf %s -- {typed}"],
+        cwd=str(tmp_path), capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.removeprefix(b"--") == os.fsencode(word)
+    assert not os.listdir(str(tmp_path))
+
+
+def test_a_path_is_never_an_option() -> None:
+    assert file_argument("-x.npz") == "./-x.npz"
+    assert file_argument("-") == "-"
+    assert file_argument("a/-x.npz") == "a/-x.npz"
+    assert typed_command("lstm", "run", file_argument("-a b")) == "lstm run './-a b'"
