@@ -209,10 +209,10 @@ def _members(document: Document, names: tuple[str, str]) -> dict[str, Array]:
 
 def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None) -> Array | None:
     """Lengths as ``N,N,...``, from a file, or from the member beside the inputs."""
-    if given is not None and re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", given):
+    if given is not None and re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given):
         return np.array([int(n) for n in given.split(",")])
-    if given is not None and "," in given:
-        raise UserError(f"--lengths {given}: takes whole numbers from 0 on, one for each row.")
+    if given is not None and ("," in given or given.strip().isdecimal()):
+        raise UserError(f"--lengths {given[:40]}: takes whole numbers from 0 on, one for each row.")
     lengths = _beside("lengths", given, holder, stdin)
     return None if lengths is None else np.ravel(lengths)
 

@@ -28,6 +28,7 @@ from lstmcli.core.spelling import spelled
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
+from lstmcli.formats.limits import raised_to
 
 Array = npt.NDArray[Any]
 Settings = dict[str, Any]
@@ -63,15 +64,19 @@ class Named(NamedTuple):
         return file_argument(self.path) if self.name is None else f"{self.name}={self.path}"
 
 
-def load(*paths: str, **settings: Any) -> Model:
+def load(*paths: str, max_bytes: Any = None, **settings: Any) -> Model:
     """The model in some files, with settings by option name: ``load("w.npz", forget_bias=1.0)``.
+
+    ``max_bytes`` (int) is the most that one tensor may take in memory, a GiB without. It is typed
+    as the settings are, which come as ``**{"layer1.forget_bias": 1.0}``.
 
     Raises
     ------
     UserError
         for whatever is wrong with files, names, shapes or settings.
     """
-    documents = [read_named(Named.parse(path), None) for path in paths]
+    with raised_to(max_bytes):
+        documents = [read_named(Named.parse(path), None) for path in paths]
     model = load_model(documents, checked(settings, "load"))
     refuse_unused(documents, model)
     return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -18,6 +18,7 @@ from lstmcli.core.sweep import PIECE, Stack, plan, sweep
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
 from lstmcli.jobs import Job
+from lstmcli.loading import not_finite
 
 Array = npt.NDArray[Any]
 
@@ -164,10 +165,12 @@ def stream_steps(
     names: Sequence[str],
     meter: Meter | None = None,
     stop: Stop | None = None,
+    remark: Callable[[str], None] | None = None,
 ) -> Stack:
     """Run and write as the inputs come, or block by block; gives the cells with their last state.
 
-    Memory is that of a block of steps, whatever the length.
+    Memory is that of a block of steps, whatever the length. ``remark`` gets a text if a step of a
+    stream holds NaN or infinity: once, at the first.
 
     Raises
     ------
@@ -175,7 +178,7 @@ def stream_steps(
         for inputs of another shape, naming the line.
     """
     stack: Stack | None = None
-    source = _lines(job) if isinstance(job.inputs, StepStream) else _blocks(job)
+    source = _lines(job, remark) if isinstance(job.inputs, StepStream) else _blocks(job)
     for x, batched in source if stop is None else _until(stop, source):
         if stack is None:
             stack = Stack.of_stream(job.model, x.shape[1], job.initial_state, meter)
@@ -314,30 +317,37 @@ def _blocks(job: Job) -> Blocks:
 TOGETHER = 64  # lines that are there already are run together, which changes no bit
 
 
-def _lines(job: Job) -> Blocks:
+def _lines(job: Job, remark: Callable[[str], None] | None = None) -> Blocks:
     """x (s, B, I) of the lines that have arrived, and whether a line has rows.
 
     A line that is wrong is told of once those before it are written.
     """
     assert isinstance(job.inputs, StepStream)
-    lines, held = enumerate(job.inputs), list[Array]()
+    lines, held = iter(job.inputs), list[Array]()
     wrong: UserError | None = None
-    n, step, takes = 0, None, job.model.cell.inputs
+    step, takes = None, job.model.cell.inputs
+    numbers = list[int]()  # of the lines
     while wrong is None:
         try:
-            n, step = next(lines, (n, None))
+            step = next(lines, None)
             if step is not None:
                 if step.shape[-1] != takes:
                     raise UserError(
-                        f"{job.name}, line {n + 1} holds {step.shape[-1]} numbers; "
+                        f"{job.name}, line {job.inputs.line} holds {step.shape[-1]} numbers; "
                         f"the model takes {takes}."
                     )
                 held.append(step)
+                numbers.append(job.inputs.line)
         except UserError as error:
             step, wrong = None, error
         if held and (step is None or len(held) == TOGETHER or not job.inputs.waiting()):
             x = np.stack(held)  # (s, I) or (s, B, I)
+            if remark is not None and not np.isfinite(x).all():
+                n = next(n for n, one in enumerate(held) if not np.isfinite(one).all())
+                remark(not_finite(held[n], f"{job.name}, line {numbers[n]}"))
+                remark = None
             held.clear()
+            numbers.clear()
             yield (x, True) if x.ndim == 3 else (x[:, None], False)
         if step is None:
             break

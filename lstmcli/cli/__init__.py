@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -127,7 +128,10 @@ def invoke(args: Sequence[str]) -> int:
             from lstmcli.cli.complete import answer  # needed by a shell alone
 
             return answer(lstm, asked)
-        result = lstm.main(list(args), prog_name="lstm", standalone_mode=False, obj=list(args))
+        # what an option sets, such as --max-bytes, ends with the command
+        result = copy_context().run(
+            lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args)
+        )
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -79,6 +80,6 @@ def command(
 def _most(text: str) -> int | None:
     if text == "all":
         return None
-    if not text.isdigit() or text == "0":
-        raise UserError(f"--terms {text}: takes a number from 1 on, or all.")
+    if not re.fullmatch(r"0*[1-9]\d{0,17}", text):
+        raise UserError(f"--terms {text[:40]}: takes a number from 1 on, or all.")
     return int(text)

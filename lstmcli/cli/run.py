@@ -173,10 +173,12 @@ def _stream(job: Job, output: Output, window: Window, how: Mapping[str, Any]) ->
     meter, stop = how.get("meter"), saving.Stop()
     if output.file:
         with formats.atomically(output.file) as stream:
-            stack = saving.stream_steps(job, stream, format, names, meter, stop)
+            stack = saving.stream_steps(job, stream, format, names, meter, stop, remark)
     else:
         with interrupts(stop):
-            stack = saving.stream_steps(job, saving.standard_output(), format, names, meter, stop)
+            stack = saving.stream_steps(
+                job, saving.standard_output(), format, names, meter, stop, remark
+            )
     return stack.state("batch"), stack.steps, stop.status
 
 

@@ -47,10 +47,10 @@ class ArrayName:
         return self.prefix.endswith(_BACKWARD)
 
     @property
-    def layer(self) -> tuple[int, str]:
+    def layer(self) -> tuple[int, str, str]:
         """Sorts layer 2 before layer 10, and within a layer forward before backward."""
-        digits = "".join(letter for letter in self.prefix if letter.isdigit())
-        return int(digits) if digits else -1, self.prefix
+        digits = "".join(letter for letter in self.prefix if letter.isdecimal())
+        return len(digits), digits, self.prefix
 
 
 @dataclass(frozen=True, eq=False)

@@ -274,7 +274,7 @@ _ROWS = (
         "tf1-cudnn",
         "TensorFlow 1 CudnnLSTM checkpoint: fused, and no forget bias",
         {"fused": "kernel", "bias": "bias"},
-        path=r"(?:cell_(?P<layer>\d+)_)?(?:bidirectional_rnn_(?P<direction>fw|bw)_)?"
+        path=r"(?:cell_(?P<layer>\d{1,9})_)?(?:bidirectional_rnn_(?P<direction>fw|bw)_)?"
         r"(?=cudnn_compatible_lstm_cell)",
         within="cudnn_compatible_lstm_cell",
         gates="igfo",
@@ -315,7 +315,7 @@ _ROWS = (
             "peephole": "LSTMCell/W_{gate}_diag",
         },
         words={"i": "I", "f": "F", "o": "O"},
-        path=r"RNN_(?P<direction>0|1)_RNN_MultiRNNCell_Cell(?P<layer>\d+)",
+        path=r"RNN_(?P<direction>0|1)_RNN_MultiRNNCell_Cell(?P<layer>\d{1,9})",
         gates="igfo",
         forget_bias=1.0,
         projection_rows=False,
@@ -349,7 +349,7 @@ _ROWS = (
             "fused": "kernel", "bias": "bias",
             "peephole": "w_{gate}_diag", "projection": "projection/kernel",
         },
-        path=rf"cell_(?P<layer>\d+)(?=_)|{SCOPES}",
+        path=rf"cell_(?P<layer>\d{{1,9}})(?=_)|{SCOPES}",
         scopes=True,
         telling="lstm|rnn|cell",
         gates="igfo",
@@ -370,7 +370,7 @@ _ROWS = (
             "fused": "weights", "bias": "biases",
             "peephole": "w_{gate}_diag", "projection": "projection/weights",
         },
-        path=rf"cell_(?P<layer>\d+)(?=_)|{SCOPES}",
+        path=rf"cell_(?P<layer>\d{{1,9}})(?=_)|{SCOPES}",
         scopes=True,
         required=("bias",),
         telling="lstm|rnn|cell",
@@ -494,7 +494,7 @@ _ROWS = (
         "paddle",
         "PaddlePaddle nn.LSTM: 0.cell.weight_ih, ...; projection weight_ho (H, P)",
         TORCH_CELL | {"projection": "weight_ho"},
-        path=r"(?P<layer>\d+)_cell(?:_(?P<direction>fw|bw))?(?=_|$)",
+        path=r"(?P<layer>\d{1,9})_cell(?:_(?P<direction>fw|bw))?(?=_|$)",
         within=r"\d+_cell",
         shadows="pytorch",  # weight_ih_l0, ...: wrong where there is a projection
         orientation="rows",
@@ -714,7 +714,7 @@ _ROWS = (
             "projection": "{direction}{layer}_h2r_weight | h2r_weight",
         },
         marks=("l", "r"),
-        path=r"unfused_(?P<layer>\d+)(?:_(?P<direction>l|r)_cell)?(?=_|$)",  # save_parameters
+        path=r"unfused_(?P<layer>\d{1,9})(?:_(?P<direction>l|r)_cell)?(?=_|$)",  # save_parameters
         orientation="rows",
         layout="time",
         source="python/mxnet/gluon/rnn/rnn_layer.py (1.9.1)",

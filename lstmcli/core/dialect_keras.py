@@ -103,7 +103,7 @@ def _without_config(version: str) -> Told:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    match = re.match(r"\d+(\.\d+)*", version)
+    match = re.match(r"\d{1,9}(\.\d{1,9})*", version)
     return tuple(int(n) for n in match[0].split(".")[:3]) if match else ()
 
 

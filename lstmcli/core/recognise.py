@@ -170,8 +170,8 @@ class _Template:
         forward, backward = (re.escape(mark) for mark in row.marks)
         marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
         places = {
-            "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d+)",
-            "number": r"(?P<number>\d+)", "direction": f"(?P<direction>{marks})",
+            "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d{1,9})",
+            "number": r"(?P<number>\d{1,9})", "direction": f"(?P<direction>{marks})",
         }  # fmt: skip
         end = "".join(places[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces))
         return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
@@ -480,7 +480,7 @@ def _one(found: list[Found], word: str, source: str, left_out: Collection[int]) 
     A name's last parts go before others: what follows may be a framework's own, as in
     ``encoder/lstm_cell``. A part and its number are one: ``lstm`` is no part of ``lstm_4``.
     """
-    if word.isdigit() and int(word) < len(found):
+    if re.fullmatch(r"\d{1,9}", word) and int(word) < len(found):
         return found[int(word)]
     plain = normalised(word)
     labels = [normalised(f.label) for f in found]

@@ -7,31 +7,27 @@ one array. Without any index, all columns are one array without a name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import BinaryIO
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened
+from lstmcli.formats.files import Opened, pieces_of
+from lstmcli.formats.limits import check_size
 from lstmcli.formats.numerals import PLAIN_NAMES, SEMICOLONS, row_texts
 from lstmcli.formats.precision import float32_arrays
 
 STEP, BATCH = "step", "batch"
+KEYS = (STEP, BATCH)
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
-
-@dataclass(frozen=True)
-class Table:
-    """A table as read: names (None without a header), numbers (R, C), the lines of the rows."""
-
-    names: list[str] | None
-    values: np.ndarray
-    lines: list[int]
-    source: str
+Pieces = Callable[[], Iterator[str]]
+"""Gives a text from its start in pieces that end with a line."""
 
 
 def read_text(text: str, file: Opened) -> Document:
@@ -46,17 +42,34 @@ def read_text(text: str, file: Opened) -> Document:
         Cells separated by semicolons, a cell that is no number (line and column are named), rows
         of different lengths, an index or a pair of step and batch that is missing or occurs twice.
     """
-    source = file.source
-    first = text.lstrip("\n").partition("\n")[0]
+    return _read(lambda: pieces_of(text), file.source)
+
+
+def read_pieces(file: Opened) -> Document:
+    """As `read_text`, of a file that is never in memory as a whole."""
+    return _read(file.pieces, file.source)
+
+
+def _read(pieces: Pieces, source: str) -> Document:
+    first = _first_line(pieces())
     _refuse_semicolons(first, source)
-    tab = "\t" in first
-    table = _table(text, DELIMITERS["tsv" if tab else "csv"], source)
-    table, batch = _in_order(table)
-    arrays = _grouped(table) if table.names else {"": table.values}
+    kind = "tsv" if "\t" in first else "csv"
+    rows = Rows(pieces(), DELIMITERS[kind], source)
+    table = Table(rows.header, rows.width, source)
+    for values in rows:
+        table.add(values)
+    if not table.rows:
+        raise UserError(f"{source} holds no row of numbers.")
+    batch = _in_order(table, lambda row: _line_of(row, pieces(), DELIMITERS[kind], source))
+    arrays = table.arrays()
     if batch:
         arrays = {name: a.reshape(-1, batch, *a.shape[1:]) for name, a in arrays.items()}
-    kind, layout = "tsv" if tab else "csv", "time" if batch else "steps"
+    layout = "time" if batch else "steps"
     return Document(source, kind, arrays, {}, layout, dtypes=float32_arrays(arrays))
+
+
+def _first_line(pieces: Iterator[str]) -> str:
+    return next(pieces, "").lstrip("\n").partition("\n")[0]
 
 
 def _refuse_semicolons(first: str, source: str) -> None:
@@ -67,35 +80,127 @@ def _refuse_semicolons(first: str, source: str) -> None:
         raise UserError(f"{source}: {SEMICOLONS}")
 
 
-def _table(text: str, delimiter: str, source: str) -> Table:
-    names: list[str] | None = None
-    rows: list[list[float]] = []
-    lines: list[int] = []
-    for line, cells in _cells(text, delimiter, source):
-        if not lines and names is None and not any(map(_is_number, cells)):
-            names = _checked_names(cells, source)
-            continue
-        width = len(names) if names else len(rows[0]) if rows else len(cells)
-        if len(cells) != width:
-            raise UserError(f"{source}, line {line} has {len(cells)} columns; expected {width}.")
-        rows.append(_numbers(cells, line, source))
-        lines.append(line)
-    if not rows:
-        raise UserError(f"{source} holds no row of numbers.")
-    return Table(names, np.array(rows), lines, source)
+class Lines:
+    """The lines of a text, with their ends: one at a time, or those of a piece together."""
+
+    def __init__(self, pieces: Iterator[str]) -> None:
+        self.taken = 0
+        self._pieces = pieces
+        self._lines: list[str] = []  # of the piece at hand
+        self._next = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while self._next == len(self._lines):
+            self._lines, self._next = next(self._pieces).splitlines(keepends=True), 0
+        self._next += 1
+        self.taken += 1
+        return self._lines[self._next - 1]
+
+    def rest_of_piece(self) -> list[str]:
+        """The lines of this piece that were not taken, else of the next; none at the end."""
+        lines = self._lines[self._next :]
+        if not lines:
+            lines = next(self._pieces, "").splitlines(keepends=True)
+        self._lines, self._next = [], 0
+        self.taken += len(lines)
+        return lines
+
+    def put_back(self, lines: list[str]) -> None:
+        """Let lines that `rest_of_piece` gave come again."""
+        self._lines, self._next = lines, 0
+        self.taken -= len(lines)
 
 
-def _cells(text: str, delimiter: str, source: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with the number of its line."""
+class Rows:
+    """The rows of numbers of a table, as arrays (R, C) of the rows of a piece each.
+
+    Raises
+    ------
+    UserError
+        for a cell that is no number, or a row of another length; they name the line.
+    """
+
+    def __init__(self, pieces: Iterator[str], delimiter: str, source: str) -> None:
+        self.header: list[str] | None = None
+        self.width = 0
+        self._lines, self._delimiter, self._source = Lines(pieces), delimiter, source
+        self._first: list[str] = []
+        self._first_line = 0
+        for line, cells in _cells(self._lines, delimiter, source):
+            self.width = len(cells)
+            if any(map(_is_number, cells)):
+                self._first, self._first_line = cells, line
+            else:
+                self.header = _checked_names(cells, source)
+            break
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        if self._first:
+            yield np.array([_numbers(self._first, self._first_line, self._source)])
+        while lines := self._lines.rest_of_piece():
+            values = self._plain(lines)
+            if values is not None:
+                yield values
+                continue
+            quoted = any('"' in line for line in lines)  # cells may hold ends of lines
+            self._lines.put_back(lines)
+            yield from self._any(None if quoted else len(lines))
+
+    def _plain(self, lines: list[str]) -> np.ndarray | None:
+        """The numbers of lines, several times as quick; None if they have quotes or are wrong."""
+        if "\n" in lines or "\r\n" in lines:
+            lines = [line for line in lines if line.strip()]
+        text = self._delimiter.join(lines)
+        others = self.width - 1
+        if '"' in text or set(map(str.count, lines, repeat(self._delimiter))) - {others}:
+            return None
+        try:
+            return np.array(list(map(float, text.split(self._delimiter)))).reshape(-1, self.width)
+        except ValueError:
+            return None if lines else np.empty((0, self.width))
+
+    def _any(self, lines: int | None) -> Iterator[np.ndarray]:
+        """The numbers of so many lines, or of all that follow."""
+        numbers, some = array("d"), self._lines
+        source = some if lines is None else iter([next(some) for _ in range(lines)])
+        start = some.taken - (lines or 0)
+        for line, cells in _cells(source, self._delimiter, self._source, start):
+            if len(cells) != self.width:
+                raise UserError(
+                    f"{self._source}, line {line} has {len(cells)} columns; expected {self.width}."
+                )
+            numbers.extend(_numbers(cells, line, self._source))
+            if len(numbers) >= PIECE:
+                yield np.array(numbers).reshape(-1, self.width)
+                numbers = array("d")
+        yield np.array(numbers).reshape(-1, self.width)
+
+
+PIECE = 1 << 17  # numbers that are handed on at a time: 1 MB
+
+
+def _cells(
+    lines: Iterator[str], delimiter: str, source: str, start: int = 0
+) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not blank, with the number of its line; ``start`` lines came before."""
     import csv  # other formats need not pay for it
 
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield reader.line_num, [cell.strip() for cell in cells]
+            if cells and (cells[0] or any(cell.strip() for cell in cells)):
+                yield start + reader.line_num, cells
     except csv.Error as error:
-        raise UserError(f"{source}, line {reader.line_num}: {error}.") from None
+        raise UserError(f"{source}, line {start + reader.line_num}: {error}.") from None
+
+
+def _line_of(row: int, pieces: Iterator[str], delimiter: str, source: str) -> int:
+    """The number of the line that a row of numbers stands on; there is a header."""
+    rows = _cells(Lines(pieces), delimiter, source)
+    return next(line for n, (line, _) in enumerate(rows, -1) if n == row)
 
 
 def _is_number(cell: str) -> bool:
@@ -111,47 +216,132 @@ def _numbers(cells: list[str], line: int, source: str) -> list[float]:
         return list(map(float, cells))
     except ValueError:
         column = next(n for n, cell in enumerate(cells) if not _is_number(cell))
-        shown = f'"{cells[column][:40]}"' if cells[column] else "empty"
+        cell = cells[column].strip()
+        shown = f'"{cell[:40]}"' if cell else "empty"
         raise UserError(
             f"{source}, line {line}, column {column + 1} is {shown}; a number was expected."
         ) from None
 
 
 def _checked_names(cells: list[str], source: str) -> list[str]:
-    if len(set(cells)) < len(cells):
-        twice = next(cell for cell in cells if cells.count(cell) > 1)
+    names = [cell.strip() for cell in cells]
+    if len(set(names)) < len(names):
+        found = set[str]()
+        twice = next(name for name in names if name in found or found.add(name))  # type: ignore[func-returns-value]
         raise UserError(f'{source} has two columns of the name "{twice}".')
-    return cells
+    return names
 
 
-def _in_order(table: Table) -> tuple[Table, int]:
-    """The table by step, then batch, without these columns; and the size of the batch (0: none)."""
-    names = table.names or []
-    if STEP not in names:
-        if BATCH in names:
-            raise UserError(f'{table.source} has a column "{BATCH}" but none called "{STEP}".')
-        return table, 0
-    keys = [name for name in (STEP, BATCH) if name in names]
-    places = np.stack([_whole(table, name) for name in keys], axis=1)  # (rows, 1 or 2)
+class Columns(NamedTuple):
+    """Where the numbers of an array stand in a row."""
+
+    at: list[int]
+    single: bool = False  # of a name without an index: one column, and no axis for it
+
+
+def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Columns]:
+    """Columns ``h[0]``, ``h[1]``, ... are array ``h``; a name without index is a lone column.
+
+    Without any index all columns but the step's and the batch's are one array without a name.
+    """
+    indexed: dict[str, dict[str, int]] = {}
+    single: dict[str, Columns] = {}
+    for column, name in enumerate(names or []):
+        if name in KEYS:
+            continue
+        if match := INDEXED.fullmatch(name):
+            indexed.setdefault(match[1], {})[match[2].lstrip("0") or "0"] = column
+        else:
+            single[name] = Columns([column], single=True)
+    if not indexed:
+        return {"": Columns([n for n in range(width) if not names or names[n] not in KEYS])}
+    return {name: Columns(_taken(name, at, source)) for name, at in indexed.items()} | single
+
+
+def _taken(name: str, places: dict[str, int], source: str) -> list[int]:
+    wanted = list(map(str, range(len(places))))  # an index in a file may have thousands of digits
+    if missing := [n for n in wanted if n not in places]:
+        raise UserError(f"{source}: column {name}[{missing[0]}] is missing.")
+    return [places[n] for n in wanted]
+
+
+class Table:
+    """A table as it is read: the numbers of each array, in buffers that grow.
+
+    Raises
+    ------
+    UserError
+        A batch without steps, nothing beside them, an index that is missing.
+    """
+
+    def __init__(self, names: list[str] | None, width: int, source: str) -> None:
+        self.source, self.rows = source, 0
+        self.keys = [name for name in KEYS if names and name in names]
+        if self.keys == [BATCH]:
+            raise UserError(f'{source} has a column "{BATCH}" but none called "{STEP}".')
+        if names and len(names) == len(self.keys):
+            raise UserError(f"{source} has no columns but {' and '.join(self.keys)}.")
+        self._columns = _columns(names, width, source)
+        self._key_columns = {name: names.index(name) for name in self.keys} if names else {}
+        self._numbers = {name: array("d") for name in self._columns}
+        self._key_numbers = {name: array("d") for name in self.keys}
+        self._widest = max(len(columns.at) for columns in self._columns.values())
+
+    def add(self, values: np.ndarray) -> None:
+        """Append rows (R, C).
+
+        Raises
+        ------
+        UserError
+            More bytes than one tensor may take.
+        """
+        self.rows += len(values)
+        check_size((self.rows, self._widest), values.itemsize, f"{self.source}: the table")
+        for name, columns in self._columns.items():
+            part = values if len(columns.at) == values.shape[1] else values[:, columns.at]
+            self._numbers[name].frombytes(part.tobytes())
+        for name, column in self._key_columns.items():
+            self._key_numbers[name].frombytes(values[:, column].tobytes())
+
+    def key(self, name: str) -> np.ndarray:
+        """The numbers (R,) of the column of steps or of the batch."""
+        return np.frombuffer(self._key_numbers[name])
+
+    def reorder(self, order: np.ndarray) -> None:
+        """Sort the rows."""
+        for name, columns in self._columns.items():
+            values = np.frombuffer(self._numbers[name]).reshape(-1, len(columns.at))[order]
+            self._numbers[name] = array("d", values.tobytes())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays (R, K) by name; (R,) of a name without an index."""
+        return {
+            name: flat if columns.single else flat.reshape(-1, len(columns.at))
+            for name, columns in self._columns.items()
+            for flat in [np.frombuffer(self._numbers[name])]
+        }
+
+
+def _in_order(table: Table, line_of: Callable[[int], int]) -> int:
+    """Sort a table by step, then batch; gives the size of the batch (0: none)."""
+    if not table.keys:
+        return 0
+    places = np.stack([_whole(table, name, line_of) for name in table.keys], axis=1)  # (R, 1 or 2)
     order = np.lexsort(places.T[::-1])
-    _check_complete(places[order], [table.lines[n] for n in order], table.source)
-    kept = [n for n, name in enumerate(names) if name not in keys]
-    if not kept:
-        raise UserError(f"{table.source} has no columns but {' and '.join(keys)}.")
-    values = table.values[order][:, kept]
-    ordered = Table([names[n] for n in kept], values, table.lines, table.source)
-    return ordered, _batch(places) if len(keys) == 2 else 0
+    _check_complete(places[order], lambda row: line_of(int(order[row])), table.source)
+    if np.any(order[1:] < order[:-1]):
+        table.reorder(order)
+    return _batch(places) if len(table.keys) == 2 else 0
 
 
-def _whole(table: Table, name: str) -> np.ndarray:
+def _whole(table: Table, name: str, line_of: Callable[[int], int]) -> np.ndarray:
     """A column of counts as integers."""
-    assert table.names is not None
-    column = table.values[:, table.names.index(name)]
+    column = table.key(name)
     wrong = ~((column >= 0) & (column < 2**53) & (column == np.floor(column)))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise UserError(
-            f"{table.source}, line {table.lines[row]}: {name} is {column[row]:g}; "
+            f"{table.source}, line {line_of(row)}: {name} is {column[row]:g}; "
             "a whole number was expected."
         )
     return column.astype(np.int64)
@@ -162,46 +352,26 @@ def _batch(places: np.ndarray) -> int:
     return int(places[:, 1].max()) + 1 if places.shape[1] == 2 else 1
 
 
-def _check_complete(places: np.ndarray, lines: list[int], source: str) -> None:
+def _check_complete(places: np.ndarray, line_of: Callable[[int], int], source: str) -> None:
     """Refuse sorted places with gaps or repetitions."""
     batch = _batch(places)
-    first = int(places[0, 0])
-    for number, (place, line) in enumerate(zip(places.tolist(), lines, strict=True)):
-        expected = [first + number // batch, number % batch][: len(place)]
-        if place == expected:
-            continue
-        if number and place == places[number - 1].tolist():
-            raise UserError(f"{source}, line {line}: {_told(place)} occurs a second time.")
-        raise UserError(f"{source}: {_told(expected)} is missing (before line {line}).")
+    numbers = np.arange(len(places))
+    expected = np.stack([places[0, 0] + numbers // batch, numbers % batch], axis=1)
+    wrong = (places != expected[:, : places.shape[1]]).any(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        place = places[row].tolist()
+        if row and place == places[row - 1].tolist():
+            raise UserError(f"{source}, line {line_of(row)}: {_told(place)} occurs a second time.")
+        missing = expected[row, : len(place)].tolist()
+        raise UserError(f"{source}: {_told(missing)} is missing (before line {line_of(row)}).")
     if len(places) % batch:
         missing = [int(places[-1][0]), len(places) % batch]
         raise UserError(f"{source}: {_told(missing)} is missing.")
 
 
 def _told(place: list[int]) -> str:
-    return ", ".join(f"{name} {n}" for name, n in zip((STEP, BATCH), place, strict=False))
-
-
-def _grouped(table: Table) -> dict[str, np.ndarray]:
-    """Columns ``h[0]``, ``h[1]``, ... as array ``h``; a name without index is a lone column."""
-    columns: dict[str, dict[int, int]] = {}
-    lone: dict[str, np.ndarray] = {}
-    for column, name in enumerate(table.names or []):
-        match = INDEXED.fullmatch(name)
-        if match:
-            columns.setdefault(match[1], {})[int(match[2])] = column
-        else:
-            lone[name] = table.values[:, column]
-    if not columns:
-        return {"": table.values}
-    return {name: _taken(name, places, table) for name, places in columns.items()} | lone
-
-
-def _taken(name: str, places: dict[int, int], table: Table) -> np.ndarray:
-    missing = [n for n in range(len(places)) if n not in places]
-    if missing:
-        raise UserError(f"{table.source}: column {name}[{missing[0]}] is missing.")
-    return table.values[:, [places[n] for n in range(len(places))]]
+    return ", ".join(f"{name} {n}" for name, n in zip(KEYS, place, strict=False))
 
 
 class ColumnWriter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -18,6 +19,9 @@ from lstmcli.formats.overwriting import refuse_to_read_an_output
 STDIN = "standard input"
 HEAD = 1 << 16  # enough of a file to tell its format
 MOST_TEXT = 1 << 31  # a text beyond 2 GiB would take tens of gigabytes as Python objects
+
+PIECE = 1 << 20  # characters that are taken apart at a time: as lists they take 60 times as much
+MOST_LINE = 20_000_000  # bytes of a line of a text that is read in pieces
 
 NEAR = 0.75  # of the letters of a name, before another is suggested
 
@@ -73,6 +77,43 @@ class Opened(NamedTuple):
         self.stream.seek(0)
         return end
 
+    def pieces(self) -> Iterator[str]:
+        """The text in pieces that end with a line, from the start, without a byte-order mark.
+
+        Raises
+        ------
+        UserError
+            Not text, or a line of more than 20 MB.
+        """
+        self.stream.seek(0)
+        start = self.stream.read(4)
+        self.stream.seek(0)
+        decoder = codecs.getincrementaldecoder(_coding(start))()
+        begun: list[str] = []
+        size = 0
+        done = 0
+        while data := self.stream.read(PIECE):
+            try:
+                text = decoder.decode(data)
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{self.source}: byte {done + error.start:,} is not {error.encoding} text."
+                ) from None
+            _refuse_zero_bytes(text, self.source)
+            done += len(data)
+            whole, end, rest = text.rpartition("\n")
+            if end:
+                yield "".join([*begun, whole, end])
+                begun, size = [], 0
+            begun.append(rest)
+            size += len(rest)
+            if size > MOST_LINE:
+                raise UserError(
+                    f"{self.source}: a line of more than {MOST_LINE:,} characters. "
+                    "Save the numbers as .npy or .npz."
+                )
+        yield "".join([*begun, decoder.decode(b"", final=True)])
+
     def text(self) -> str:
         """The whole source as text, without a byte-order mark.
 
@@ -89,6 +130,15 @@ class Opened(NamedTuple):
         return decode(self.stream.read(), self.source)
 
 
+def pieces_of(text: str) -> Iterator[str]:
+    """A text in pieces of about a MiB that end with a line."""
+    start = 0
+    while start < len(text):
+        stop = text.find("\n", start + PIECE) + 1 or len(text)
+        yield text[start:stop]
+        start = stop
+
+
 def decode(data: bytes, source: str) -> str:
     """Bytes as text: UTF-8, or what a byte-order mark says.
 
@@ -97,11 +147,8 @@ def decode(data: bytes, source: str) -> str:
     UserError
         The bytes are no such text; says where.
     """
-    coding = "utf-8"
-    if data.startswith(tuple(BYTE_ORDER_MARKS)):
-        coding = next(name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark))
     try:
-        text = data.decode(coding)
+        text = data.decode(_coding(data))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
@@ -109,9 +156,19 @@ def decode(data: bytes, source: str) -> str:
             f"{source}: line {line}, column {column} is not {error.encoding} text "
             f"(byte 0x{data[error.start]:02x})."
         ) from None
+    _refuse_zero_bytes(text, source)
+    return text
+
+
+def _coding(data: bytes) -> str:
+    """What the byte-order mark at the start of a text says; UTF-8 without."""
+    marks = (name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark))
+    return next(marks, "utf-8")
+
+
+def _refuse_zero_bytes(text: str, source: str) -> None:
     if "\0" in text:
         raise UserError(f"{source}: neither text nor a file of a known kind (it has zero bytes).")
-    return text
 
 
 @contextmanager

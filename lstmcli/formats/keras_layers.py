@@ -155,7 +155,7 @@ def _without_number(weights: list[Weight]) -> list[Weight]:
 def _cells_apart(weights: list[Weight], layer: Layer | None) -> list[Weight]:
     """Keras 2 before 2.4 numbers the weights of the cells of a stack: kernel:0, kernel_1:0."""
     names = {weight.name for weight in weights}
-    split = [re.fullmatch(r"(.*?)(?:_(\d+))?((?::0)?)", weight.name) for weight in weights]
+    split = [re.fullmatch(r"(.*?)(?:_(\d{1,9}))?((?::0)?)", weight.name) for weight in weights]
     firsts = {f"{m[1]}{m[3]}" for m in split if m and m[2] and f"{m[1]}{m[3]}" in names}
     apart = []
     for weight, match in zip(weights, split, strict=True):
@@ -264,4 +264,4 @@ def _prefixes(path: str) -> Iterator[str]:
 def _natural(path: str) -> list[tuple[int, str]]:
     """Sorts lstm_2 before lstm_10, lstm before both, and forward_layer before backward_layer."""
     path = path.replace("backward_layer", "forward_layer_")
-    return [(int(p) if p.isdigit() else 0, p) for p in re.split(r"(\d+)", path) if p]
+    return [(len(p) if p.isdecimal() else 0, p) for p in re.split(r"(\d+)", path) if p]

@@ -18,14 +18,14 @@ _most: ContextVar[int] = ContextVar("most bytes of a tensor", default=USUAL)
 
 
 def allow(most: int) -> None:
-    """Let tensors take so many bytes from here on."""
+    """Let tensors take so many bytes from here on, in the caller's context."""
     _most.set(most)
 
 
 @contextmanager
-def raised_to(most: int) -> Iterator[None]:
-    """Let tensors take so many bytes within a ``with``."""
-    token = _most.set(most)
+def raised_to(most: int | None) -> Iterator[None]:
+    """Let tensors take so many bytes within a ``with``; None leaves it as it is."""
+    token = _most.set(_most.get() if most is None else most)
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.documents import parse
 from lstmcli.formats.files import Opened
+from lstmcli.formats.limits import check_size
 from lstmcli.formats.nested import SPECIAL, to_array
 from lstmcli.formats.numerals import JSON_NAMES, row_texts
 from lstmcli.formats.precision import float32_arrays
@@ -43,6 +44,8 @@ def read_text(text: str, file: Opened) -> Document:
         record = parse_line(line, source, number)
         previous = _next_step(record, previous, f"{source}, line {number}")
         _append(members, record, f"{source}, line {number}")
+    for name, rows in members.items():
+        check_size((len(rows), *rows[0].shape), 8, f"{source}: {name}" if name else source)
     arrays = {name: np.stack(rows) for name, rows in members.items()}
     batched = any(array.ndim == 3 for array in arrays.values())
     layout = "time" if batched else "steps"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError
+from lstmcli.formats.limits import check_size
 
 MOST_AXES = 32  # as many as every numpy can index
 
@@ -37,6 +38,7 @@ def to_array(value: list[Any], where: str) -> np.ndarray:
         "-Infinity" are numbers). It starts with ``where`` and gives the place.
     """
     if value and type(value[0]) is not list:  # a line of a stream: many come, and each is plain
+        check_size([len(value)], 8, where)
         return _floats(value, [len(value)], where)
     shape: list[int] = []
     level: list[Any] = [value]
@@ -48,6 +50,7 @@ def to_array(value: list[Any], where: str) -> np.ndarray:
             break
         if len(shape) == MOST_AXES:
             raise UserError(f"{where} is nested more than {MOST_AXES} lists deep.")
+    check_size(shape, 8, where)
     return _floats(level, shape, where).reshape(shape)
 
 

@@ -15,6 +15,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.bfloat16 import widened
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import HEAD, Opened
+from lstmcli.formats.limits import check_size
 from lstmcli.formats.placed import Placed
 
 MAP_FROM = 64 << 20  # bytes from which a file is mapped: pages are then read as they are used
@@ -139,7 +140,13 @@ def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
     """The array after a header that has been checked, native and in C order.
 
     0-d arrays and strings come as Python values: numbers, str, lists of str.
+
+    Raises
+    ------
+    UserError
+        More bytes than a tensor may take; fewer than the header claims.
     """
+    check_size(header.shape, 4 if header.dtype == BFLOAT16 else header.dtype.itemsize, where)
     data = bytearray(header.nbytes)
     view = memoryview(data)
     filled = 0
@@ -165,10 +172,19 @@ def _plain(array: np.ndarray, where: str) -> Any:
 
 def _strings(array: np.ndarray, where: str) -> Any:
     try:
+        _check_code_points(array)
         text = array if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
         return text.item() if array.ndim == 0 else text.tolist()
     except (UnicodeError, ValueError):
         raise UserError(f"{where} holds strings that are no Unicode text.") from None
+
+
+def _check_code_points(array: np.ndarray) -> None:
+    """ValueError for strings with numbers that no character has, or with halves of characters."""
+    if array.dtype.kind == "U" and array.size:
+        points = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")
+        if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points < 0xE000))):
+            raise ValueError("no code point")
 
 
 def _mapped(path: str, header: Header) -> np.ndarray:

@@ -150,6 +150,11 @@ class StepStream:
             plain = self._plain(line)
             yield self._step(line) if plain is None else plain
 
+    @property
+    def line(self) -> int:
+        """The number of the line that came last, from 1."""
+        return self._lines.number
+
     def waiting(self) -> bool:
         """Whether a further step is here already; if not, now is the time to flush."""
         return self._lines.waiting()

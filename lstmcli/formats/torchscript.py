@@ -24,10 +24,10 @@ FROM_JSON = {
     "BOOL": "bool", "BFLOAT16": "bfloat16",
 }  # fmt: skip
 
-_FINAL = re.compile(r'^  (\w+) : Final\[\w+\] = (True|False|-?\d+|"[^"\n]*")$', re.M)
+_FINAL = re.compile(r'^  (\w+) : Final\[\w+\] = (True|False|-?\d{1,18}|"[^"\n]*")$', re.M)
 _LIST = re.compile(r"^\s*(\w+) = \[(CONSTANTS\.c\d+(?:, CONSTANTS\.c\d+)*)\]$")
 _CALL = re.compile(
-    r"torch\.lstm\(.*, (?:\[([^\[\]]*)\]|([\w.]+)), (True|False), (\d+), [^,]+, [^,]+, "
+    r"torch\.lstm\(.*, (?:\[([^\[\]]*)\]|([\w.]+)), (True|False), (\d{1,18}), [^,]+, [^,]+, "
     r"(True|False), (True|False)\)$"
 )
 _CELL = re.compile(

@@ -491,6 +491,16 @@ def test_a_state_of_a_backward_run_is_remarked_on(lstm: Lstm, net: Path) -> None
     assert "differ from the whole" in done.err
 
 
+def test_numbers_of_a_stream_that_are_not_finite_run_with_a_remark(lstm: Lstm, net: Path) -> None:
+    """Once, at the first of them, by its line: a stream may have no end."""
+    lines = b'[1, 2, 3, 4]\n\n[5, NaN, 7, 8]\n["Infinity", 1, 2, 3]\n'
+    done = lstm("run", net, "-", "-f", "csv", "--only", "h", stdin=lines)
+    assert done.status == 0
+    assert len(done.out.splitlines()) == 4
+    remark = "lstm: standard input, line 3 holds nan at [1]; the run goes on with it."
+    assert done.err.splitlines() == [remark]
+
+
 def test_numbers_that_are_not_finite_run_with_a_remark(lstm: Lstm, net: Path) -> None:
     with np.load(net) as arrays:
         members = dict(arrays)
@@ -614,3 +624,37 @@ def test_a_mistake_ends_in_one_clear_message(
     assert "Traceback" not in done.err
     assert len(done.err.splitlines()) <= 6
     assert set(files.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "net.npz", "--lengths"],
+        ["run", "net.npz", "--layer"],
+        ["run", "net.npz", "--steps"],
+        ["run", "net.npz", "--units"],
+        ["run", "net.npz", "--threads"],
+        ["derive", "net.npz", "--unit", "0", "--step", "0", "--terms"],
+        ["run", "net.npz", "--set"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("number", ["9" * 5000, "²"])
+def test_a_number_that_python_does_not_take_is_a_mistake(
+    lstm: Lstm, files: Path, words: list[str], number: str
+) -> None:
+    """Python makes no integer of more than 4,300 digits, nor of a digit that is an exponent."""
+    last = f"layer{number}.forget_bias=1" if words[-1] == "--set" else number
+    done = lstm(*words, last)
+    assert done.status == 2
+    assert done.err.startswith(f"lstm {words[0]}: ")
+    assert "Traceback" not in done.err
+
+
+def test_a_layer_of_thousands_of_digits_is_no_layer(lstm: Lstm, files: Path) -> None:
+    kernels = {"weight_ih": np.ones((12, 4)), "weight_hh": np.ones((12, 3))}
+    members: dict[str, Any] = {f"{name}_l{'9' * 5000}": k for name, k in kernels.items()}
+    np.savez("deep.npz", **members)
+    done = lstm("run", "deep.npz", "inputs.npy")
+    assert done.status == 2
+    assert "no LSTM is recognised" in done.err

@@ -130,3 +130,9 @@ def test_semicolons_are_named_in_a_pipe() -> None:
 
 def test_a_semicolon_may_be_in_a_name(tmp_path: Path) -> None:
     assert filed(tmp_path, "a.csv", "step,h;x\n0,1\n").arrays[""].tolist() == [[1]]
+
+
+def test_an_index_of_thousands_of_digits_is_a_missing_column() -> None:
+    """Python makes no integer of more than 4,300 digits."""
+    with pytest.raises(UserError, match=r"column h\[0\] is missing"):
+        piped(f"step,h[{'9' * 5000}]\n0,1\n".encode())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
+from lstmcli.errors import UserError
 from lstmcli.formats import npy
 
 
@@ -27,3 +28,14 @@ def test_a_part_of_a_mapped_file_is_taken_out_and_let_go(
     npy.release(array[::-1])  # turned round, it is still the same bytes
     np.testing.assert_array_equal(array, whole)
     assert npy.taken_out(whole) is whole
+
+
+@pytest.mark.parametrize("point", [0x110000, 0xFFFFFFFF, 0xD800])
+@pytest.mark.parametrize("order", "<>")
+def test_strings_of_what_is_no_character_are_refused(
+    tmp_path: Path, point: int, order: str
+) -> None:
+    points = np.array([[0x61, point]], f"{order}u4")
+    np.save(tmp_path / "x.npy", points.view(f"{order}U2"))
+    with pytest.raises(UserError, match="holds strings that are no Unicode text"):
+        formats.read(str(tmp_path / "x.npy"))
