@@ -30,6 +30,15 @@ def _open_what_is_closed() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for the life of the process)
 
 
+def _print_traceback() -> None:
+    import traceback
+
+    try:
+        traceback.print_exc()
+    except OSError:  # a full or closed stderr: the status alone is left to say it
+        pass
+
+
 def main() -> NoReturn:
     """Run the command line and end the process.
 
@@ -44,21 +53,15 @@ def main() -> NoReturn:
     _open_what_is_closed()
     try:
         from lstmcli.cli import invoke
+        from lstmcli.cli.standard_output import name_standard_output
 
+        name_standard_output()
         status = invoke(sys.argv[1:])
-        sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130
-    except BrokenPipeError:  # in the last flush
-        status = 141
-    except OSError as error:  # a full disk behind stdout shows only when the buffer is flushed
-        print(f"lstm: standard output: {error.strerror}", file=sys.stderr)
+    except BaseException:  # a mistake of ours: told whole, and never as "1: different"
         status = 2
-    except Exception:  # a mistake of ours: told whole, and never as "1: different"
-        import traceback
-
-        traceback.print_exc()
-        status = 2
+        _print_traceback()
     try:
         sys.stderr.flush()
     except OSError:

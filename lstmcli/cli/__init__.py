@@ -25,6 +25,7 @@ from lstmcli.cli.messages import tell
 from lstmcli.core import blas
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import one_line
+from lstmcli.outputs import reason
 
 COMMANDS = {
     "run": "Run saved weights over inputs: h, c and gates of every step.",
@@ -124,31 +125,47 @@ def invoke(args: Sequence[str]) -> int:
         if reconfigure:  # a terminal without Unicode shows what looks alike, instead of an error
             reconfigure(errors=letters.NAME)
     try:
-        if asked := os.environ.get("_LSTM_COMPLETE"):
-            from lstmcli.cli.complete import answer  # needed by a shell alone
+        try:
+            if asked := os.environ.get("_LSTM_COMPLETE"):
+                from lstmcli.cli.complete import answer  # needed by a shell alone
 
-            return answer(lstm, asked)
-        # what an option sets, such as --max-bytes, ends with the command
-        result = copy_context().run(
-            lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args)
-        )
+                return answer(lstm, asked)
+            # what an option sets, such as --max-bytes, ends with the command
+            result = copy_context().run(
+                lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args)
+            )
+        finally:
+            sys.stdout.flush()  # a full disk shows only now
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
+        tell(error.format_message())
     except click.UsageError as error:
         name = error.ctx.command_path if error.ctx else "lstm"
         tell(f"{name}: {_usage(error)}\n  {name} --help lists what there is.")
     except MemoryError as error:
-        tell(f"lstm {_command(args)}: not enough memory. {error}")
+        tell(f"{_name(args)}: not enough memory. {error}")
     except Ended as end:
         return end.status
     except UserError as error:
-        tell(f"{f'lstm {_command(args)}'.rstrip()}: {error}")
+        tell(f"{_name(args)}: {error}")
+    except OSError as error:  # of no output: those name themselves
+        tell(f"{_name(args)}: {_refused(error)}")
     return 2
 
 
-def _command(args: Sequence[str]) -> str:
-    return next((word for word in args if word in COMMANDS), "")
+def _name(args: Sequence[str]) -> str:
+    """``lstm run``, or ``lstm`` where no command was typed."""
+    return " ".join(["lstm", *[word for word in args if word in COMMANDS][:1]])
+
+
+def _refused(error: OSError) -> str:
+    """What the system refused to do."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "the current folder is no longer there; change to one that is."
+    file = f"{error.filename}: " if error.filename is not None else "the system refuses: "
+    return f"{file}{reason(error)}."
 
 
 def _usage(error: click.UsageError) -> str:

@@ -13,9 +13,16 @@ COMMANDS = ("lstm ", "pip ", "python ")  # how a line begins that is there to be
 
 
 def tell(text: str) -> None:
-    """Print a message of one line or a few, control characters escaped."""
+    """Print a message of one line or a few, control characters escaped.
+
+    Where stderr is full or closed nobody can be told; the exit status is what remains, and an
+    error on the way must not change it.
+    """
     shown = "\n".join(map(one_line, text.split("\n")))
-    print(wrapped(shown, _width()), file=sys.stderr)
+    try:
+        print(wrapped(shown, _width()), file=sys.stderr, flush=True)
+    except OSError:
+        pass
 
 
 def wrapped(text: str, width: int | None) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import io
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import file_argument, shell_word
 from lstmcli.formats.overwriting import refuse_to_read_an_output
+from lstmcli.outputs import OutputFile, errors_named, reason, unwritable
 
 STDIN = "standard input"
 HEAD = 1 << 16  # enough of a file to tell its format
@@ -260,7 +260,7 @@ def _open(path: str) -> BinaryIO:
     except IsADirectoryError:
         raise UserError(*_folder(path)) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise UserError(f"{path} cannot be read: {_reason(error)}.") from None
+        raise UserError(f"{path} cannot be read: {reason(error)}.") from None
 
 
 def _folder(path: str) -> tuple[str, ...]:
@@ -317,14 +317,6 @@ def drained(take: Callable[[], bytes], source: str) -> bytes:
     return bytes(data)
 
 
-def _reason(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text[:1].lower() + text[1:]
-
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-
-
 @contextmanager
 def atomically(path: str) -> Iterator[BinaryIO]:
     """Write a file whole or not at all.
@@ -336,24 +328,17 @@ def atomically(path: str) -> Iterator[BinaryIO]:
     Raises
     ------
     UserError
-        No such folder, no permission, a folder, a full disk.
+        Whatever the system refuses: no such folder, no permission, a folder, a full disk, ...
     """
     if "\0" in path:
-        raise _unwritable(path, ValueError("zero byte in the name"))
-    target = os.path.realpath(path)
-    if not path or os.path.isdir(target):
-        raise UserError(f'"{path}" is a folder; name a file to write.')
-    try:
-        with _directly(path) if _is_special(path, target) else _replacing(path, target) as stream:
-            yield stream
-    except OSError as error:
-        if error.errno not in _FULL:  # a closed pipe, or another file's trouble
-            raise
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: str, error: Exception) -> UserError:
-    return UserError(f"{path} cannot be written: {_reason(error)}.")
+        raise unwritable(path, ValueError("zero byte in the name"))
+    with errors_named(path):
+        target = os.path.realpath(path)
+        if not path or os.path.isdir(target):
+            raise UserError(f'"{path}" is a folder; name a file to write.')
+        special = _is_special(path, target)
+    with _directly(path) if special else _replacing(path, target) as stream:
+        yield stream
 
 
 def _is_special(path: str, target: str) -> bool:
@@ -361,22 +346,14 @@ def _is_special(path: str, target: str) -> bool:
 
     /dev/stdout leads to a regular file when the shell redirects it: that file is the shell's.
     """
-    if os.path.abspath(path).startswith(("/dev/", "/proc/")):
+    if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
         return True
     return os.path.exists(target) and not os.path.isfile(target)
 
 
-def _created(path: str, mode: str, name: str) -> BinaryIO:
-    """Open for writing; trouble is reported under the name the user typed."""
-    try:
-        return cast(BinaryIO, open(path, mode))
-    except (OSError, ValueError) as error:
-        raise _unwritable(name, error) from None
-
-
 @contextmanager
 def _directly(path: str) -> Iterator[BinaryIO]:
-    with _created(path, "wb", path) as stream:
+    with io.BufferedWriter(OutputFile(path, "wb", path, positioned=False)) as stream:
         yield stream
 
 
@@ -385,29 +362,40 @@ def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
     if not os.path.isdir(folder):
         raise UserError(f"{path} cannot be written: there is no folder {os.path.dirname(path)}.")
-    if os.path.exists(target) and not os.access(target, os.W_OK):
+    with errors_named(path):
+        mode = _mode(target)
+    if mode is not None and not os.access(target, os.W_OK):
         raise UserError(f"{path} cannot be written: permission denied.")
-    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}.part")
+    # The name is cut so that it stays one: file systems take 255 bytes, a character may have four.
+    temporary = os.path.join(folder, f".{name[:50]}.{os.urandom(6).hex()}.part")
     try:
-        with _created(temporary, "xb", path) as stream:
+        with io.BufferedWriter(OutputFile(temporary, "xb", path, positioned=True)) as stream:
             yield stream
-        _keep_mode(target, temporary)
-        os.replace(temporary, target)
+        with errors_named(path):
+            if mode is not None:
+                os.chmod(temporary, mode)
+            os.replace(temporary, target)
     except BaseException:
         _remove(temporary)
         raise
 
 
-def _keep_mode(target: str, temporary: str) -> None:
-    """Give the new file the mode of the one it replaces; a new name has what open() gave it."""
+def _mode(target: str) -> int | None:
+    """The mode of the file that is to be replaced, which the new one gets; None of a new name.
+
+    Raises
+    ------
+    OSError
+        for a name that no file can have: one too long, a link that leads to itself.
+    """
     try:
-        os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+        return stat.S_IMODE(os.stat(target).st_mode)
     except FileNotFoundError:
-        pass
+        return None
 
 
 def _remove(path: str) -> None:
     try:
         os.unlink(path)
-    except FileNotFoundError:
+    except OSError:  # it was never made, or its folder has vanished
         pass

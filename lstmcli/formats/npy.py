@@ -16,7 +16,7 @@ from lstmcli.formats.bfloat16 import widened
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import HEAD, Opened
 from lstmcli.formats.limits import check_size
-from lstmcli.formats.placed import Placed
+from lstmcli.formats.placed import Placed, rows_of, write_header
 
 MAP_FROM = 64 << 20  # bytes from which a file is mapped: pages are then read as they are used
 SLICES = 16  # rows or steps of a mapped file that are in memory at a time
@@ -256,7 +256,12 @@ def write_elements(stream: BinaryIO, array: np.ndarray | Placed) -> None:
     if isinstance(array, Placed):
         array.copy_to(stream)
         return
-    npy_format.write_array(cast(Any, stream), array, allow_pickle=False)
+    write_header(stream, array.shape, array.dtype)
+    if array.ndim == 0:
+        stream.write(array.tobytes())
+        return
+    for rows in rows_of(array):
+        stream.write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
 
 
 def sole(arrays: Mapping[str, np.ndarray | Placed], kind: str) -> np.ndarray | Placed:

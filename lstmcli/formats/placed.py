@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from lstmcli.formats.files import atomically
+from lstmcli.outputs import errors_named
 
 COPIED = 1 << 20  # bytes at a time
 NUMBERS = 1 << 14  # of an array that are turned into text at a time
@@ -26,15 +27,18 @@ class Placed:
     file would end the process.
     """
 
-    def __init__(self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], output: str
+    ) -> None:
         self.shape, self.dtype = shape, dtype
+        self._output = output  # what messages call the file
         self._file, self._lock = file, Lock()
-        told = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        npy_format.write_array_header_1_0(cast(Any, file), told)
-        file.flush()
-        self._start = file.tell()
         self._strides = np.cumprod([dtype.itemsize, *shape[:0:-1]])[::-1].tolist()
-        file.truncate(self._start + shape[0] * self._strides[0])
+        with errors_named(output):
+            write_header(file, shape, dtype)
+            file.flush()
+            self._start = file.tell()
+            file.truncate(self._start + shape[0] * self._strides[0])
 
     def write(self, index: tuple[slice, ...], array: np.ndarray) -> None:
         """Put an array where slices of the first axes say."""
@@ -72,9 +76,16 @@ class Placed:
                 self._file.seek(self._start + at)
                 self._file.write(data)
             return
-        while data:
-            written = os.pwrite(self._file.fileno(), data, self._start + at)
-            data, at = data[written:], at + written
+        with errors_named(self._output):
+            while data:
+                written = os.pwrite(self._file.fileno(), data, self._start + at)
+                data, at = data[written:], at + written
+
+
+def write_header(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Write the header of an array in C order."""
+    header = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy_format.write_array_header_1_0(cast(Any, stream), header)
 
 
 def rows_of(array: np.ndarray | Placed) -> Iterator[np.ndarray]:
@@ -102,6 +113,21 @@ class Pieces:
     order: Sequence[str] = ()  # of both kinds of arrays in the file; as above without
 
 
+def _temporary(beside: str | None, held: ExitStack) -> tuple[BinaryIO, str]:
+    """A nameless file beside another, or where the system has its temporary ones; and its name."""
+    from tempfile import TemporaryFile, gettempdir
+
+    if beside is not None:
+        folder, output = os.path.dirname(os.path.realpath(beside)), beside
+    else:
+        with errors_named("a temporary file"):
+            folder = gettempdir()
+        output = f"a temporary file in {folder}"
+    with errors_named(output):
+        file = held.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115 (``held`` closes it)
+    return cast(BinaryIO, file), output
+
+
 @contextmanager
 def open_pieces(
     target: str | BinaryIO, format: str, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
@@ -111,18 +137,17 @@ def open_pieces(
     Where the file itself takes no pieces (an archive, a text, a pipe), they go to nameless
     temporary files first: beside the target, where there is room for it.
     """
-    from tempfile import TemporaryFile
-
     from lstmcli import formats
 
     with ExitStack() as held:
         stream = held.enter_context(atomically(target)) if isinstance(target, str) else target
-        folder = os.path.dirname(os.path.realpath(target)) if isinstance(target, str) else None
-        direct = format == "npy" and isinstance(target, str) and stream.seekable()
+        # Where devices and pipes are, there may be no room for files.
+        beside = target if isinstance(target, str) and stream.seekable() else None
+        direct = format == "npy" and beside is not None
         pieces = Pieces({})
         for name, shape in shapes.items():
-            file = stream if direct else held.enter_context(TemporaryFile(dir=folder))
-            pieces.placed[name] = Placed(file, shape, dtype)
+            file, output = (stream, str(target)) if direct else _temporary(beside, held)
+            pieces.placed[name] = Placed(file, shape, dtype, output)
         yield pieces
         if not direct:
             arrays: dict[str, np.ndarray | Placed] = {**pieces.placed, **pieces.arrays}

@@ -365,21 +365,6 @@ def test_lines_go_out_as_they_come_in() -> None:
     assert process.returncode == 0
 
 
-def test_a_closed_pipe_ends_silently(net: Path) -> None:
-    rng = np.random.default_rng(0)
-    np.save(net.parent / "long.npy", rng.normal(size=(20000, 4)))
-    process = start(
-        "run", net, f"inputs={net.parent / 'long.npy'}", "-f", "csv", stdout=subprocess.PIPE
-    )
-    assert process.stdout
-    assert process.stdout.readline().startswith(b"step,h[0]")
-    process.stdout.close()
-    assert process.stderr
-    with process.stderr as errors:
-        assert errors.read() == b""
-    assert process.wait() == 141
-
-
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
@@ -417,17 +402,6 @@ def test_an_interrupt_while_numpy_is_imported_is_silent(tmp_path: Path) -> None:
     assert process.communicate()[1] == b""
     assert process.returncode == 130
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_disk_is_told() -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    with open("/dev/full", "wb") as full:
-        process = start("run", WEIGHTS, INPUTS, stdout=full)
-        _, err = process.communicate()
-    assert process.returncode == 2
-    assert b"No space left" in err
-    assert b"Traceback" not in err
 
 
 def test_json_lines_on_stdin_can_be_shown_and_kept(lstm: Lstm) -> None:

@@ -16,6 +16,7 @@ import pytest
 from lstmcli.errors import UserError
 from lstmcli.formats import files, placed, read, write
 from lstmcli.formats.placed import open_pieces
+from lstmcli.outputs import OutputFile, errors_named
 
 SHAPE = (7, 5, 3)
 
@@ -102,14 +103,13 @@ def test_a_text_holds_a_piece_in_memory(
     assert held < 3e5
 
 
-class Full(io.BytesIO):
-    """Takes a few bytes, then no more."""
+class Full(OutputFile):
+    """As a disk that fills up."""
 
-    def write(self, data: Any) -> int:
-        """As a disk that fills up."""
-        if self.tell() > 40:
+    def write(self, data: Any, /) -> int:
+        """Take nothing."""
+        with errors_named(self.output):
             raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write(data)
 
 
 @pytest.mark.parametrize("format", ["npz", "json", "text"])
@@ -123,11 +123,7 @@ def test_nothing_stays_of_a_file_that_fills_the_disk(
         with open_pieces(path, format, {"h": (9, 3)}, np.dtype(float)) as pieces:
             pieces.placed["h"].write((slice(0, 9),), np.ones((9, 3)))
 
-    def created(part: str, mode: str, name: str) -> Full:
-        open(part, mode).close()
-        return Full()
-
-    monkeypatch.setattr(files, "_created", created)
+    monkeypatch.setattr(files, "OutputFile", Full)
     with pytest.raises(UserError, match="cannot be written: no space left"):
         fill()
     assert os.listdir(tmp_path) == []

@@ -1,0 +1,87 @@
+"""Files and streams that are written to: what the system refuses names the output and the reason.
+
+It stands apart from the formats because standard output needs it where numpy is not imported.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lstmcli.errors import UserError
+
+
+def unwritable(output: str, error: Exception) -> UserError:
+    """What is said of an output that the system refuses to write."""
+    return UserError(f"{output} cannot be written: {reason(error)}.")
+
+
+def reason(error: Exception) -> str:
+    """What the system says of an error, as a clause."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text[:1].lower() + text[1:]
+
+
+@contextmanager
+def errors_named(output: str) -> Iterator[None]:
+    """Raise what the system refuses within as a UserError that names the output.
+
+    A closed pipe is no refusal: it ends a command silently, so a BrokenPipeError stays one.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(output, error) from None
+
+
+class OutputFile(io.FileIO):
+    """A raw file to write to, whose errors name the output as the user typed it.
+
+    ``positioned`` is False for devices and pipes: some of them give a position and keep none
+    (/dev/null is at 0 whatever was written), which breaks archives.
+    """
+
+    def __init__(
+        self, file: str | int, mode: str, output: str, *, positioned: bool, closefd: bool = True
+    ) -> None:
+        self.output = output
+        self._positioned = positioned
+        with errors_named(output):
+            super().__init__(file, mode, closefd)
+
+    def write(self, data: Any, /) -> int:
+        """Write some bytes; gives how many."""
+        with errors_named(self.output):
+            return super().write(data)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Set the length."""
+        with errors_named(self.output):
+            return super().truncate(size)
+
+    def close(self) -> None:
+        """Close it; a network's file system may refuse only now."""
+        with errors_named(self.output):
+            super().close()
+
+    def seekable(self) -> bool:
+        """Whether positions mean anything."""
+        return self._positioned and super().seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to a position."""
+        self._check_positioned()
+        return super().seek(offset, whence)
+
+    def tell(self) -> int:
+        """The position."""
+        self._check_positioned()
+        return super().tell()
+
+    def _check_positioned(self) -> None:
+        if not self._positioned:
+            raise io.UnsupportedOperation(f"{self.output} has no positions")

@@ -1,0 +1,249 @@
+"""Outputs that cannot be written: closed pipes, full disks, names that no file can have."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import rmtree
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from lstmcli.saving import BY_STEP
+from tests.cli.conftest import SAMPLE, TOP, Done, Lstm, start
+
+WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+FORMATS = ("table", "json", "jsonl", "csv", "tsv", "text", "npz", "npy")
+SUFFIXES = ("json", "jsonl", "csv", "tsv", "txt", "npz", "npy")
+COMMANDS = [
+    ["--help"], ["--version"], ["run", "--help"], ["help", "run"], ["completion", "bash"],
+    ["conventions"], ["inspect", WEIGHTS], ["inspect", WEIGHTS, "--color", "always"],
+]  # fmt: skip
+
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Inputs whose results are larger than the buffer of a pipe."""
+    path = tmp_path_factory.mktemp("long") / "long.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(20_000, 4)))
+    return path
+
+
+def ended(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
+    """The exit status, and what stderr was given."""
+    err = process.communicate(timeout=60)[1]
+    return process.returncode, err
+
+
+def in_shell(*words: object) -> Done:
+    """A command line with redirections, in a shell."""
+    command = " ".join([sys.executable, "-m", "lstmcli", *map(str, words)])
+    done = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, check=False)
+    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+# ---- standard output
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_pipe_that_closes_within_the_results_ends_the_run_silently(
+    long: Path, format: str
+) -> None:
+    words = ["run", WEIGHTS, long, "-f", format, "--steps", ":"]
+    process = start(*words, stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr
+    with process.stderr as errors:
+        assert errors.read() == b""
+    assert process.wait() == 141
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(map(str, words[:2])))
+def test_a_closed_pipe_is_never_a_difference(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start(*words, stdout=writing)
+    os.close(writing)
+    assert ended(process) == (141, b"")
+
+
+@needs_full
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_full_disk_behind_standard_output(format: str) -> None:
+    with open("/dev/full", "wb") as full:
+        process = start("run", WEIGHTS, INPUTS, "-f", format, stdout=full)
+        text = b"lstm run: standard output cannot be written: no space left on device.\n"
+        assert ended(process) == (2, text)
+
+
+@needs_full
+def test_help_on_a_full_disk() -> None:
+    with open("/dev/full", "wb") as full:
+        text = b"lstm: standard output cannot be written: no space left on device.\n"
+        assert ended(start("--help", stdout=full)) == (2, text)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_standard_output_that_is_closed(format: str) -> None:
+    assert in_shell("run", WEIGHTS, INPUTS, "-f", format, ">&-") == (0, "", "")
+
+
+def test_an_archive_can_be_appended_to_a_file(tmp_path: Path) -> None:
+    """zipfile would go back to fill in a size, and write it at the end."""
+    target = tmp_path / "two.bin"
+    for _ in range(2):
+        assert in_shell("run", WEIGHTS, INPUTS, "-f", "npz", ">>", target).status == 0
+    data = target.read_bytes()
+    (tmp_path / "second.npz").write_bytes(data[len(data) // 2 :])
+    assert data[: len(data) // 2] == data[len(data) // 2 :]
+    assert np.load(tmp_path / "second.npz")["h"].shape == (1, 7, 3)
+
+
+# ---- standard error
+
+
+@needs_full
+@pytest.mark.parametrize(
+    ("words", "shut"),
+    [
+        ("nope", "2>/dev/full"), ("run nowhere.npz", "2>/dev/full"), ("", "2>/dev/full"),
+        ("inspect --nope", "2>&1 >/dev/null | true"), ("run nowhere.npz", "2>&-"),
+    ],
+)  # fmt: skip
+def test_an_error_that_nobody_can_be_told_is_no_difference(words: str, shut: str) -> None:
+    assert in_shell(words, shut, "; exit ${PIPESTATUS[0]}") == (2, "", "")
+
+
+@needs_full
+@pytest.mark.parametrize("shut", ["2>&-", "2>/dev/full"])
+def test_a_remark_that_nobody_can_be_told_ends_nothing(shut: str, tmp_path: Path) -> None:
+    words = ["run", WEIGHTS, INPUTS, "--reverse", "--save-state", tmp_path / "s.npz"]
+    assert in_shell(*words, "-o", tmp_path / "o.npz", shut) == (0, "", "")
+    assert (tmp_path / "o.npz").exists()
+
+
+# ---- files
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file of this process may be larger than 8 KiB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def refusal(path: object, reason: str) -> Done:
+    return Done(2, "", f"lstm run: {path} cannot be written: {reason}.\n")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.usefixtures("small_files")
+def test_a_limit_on_files(lstm: Lstm, tmp_path: Path, long: Path, suffix: str) -> None:
+    done = lstm("run", WEIGHTS, long, "-o", f"out.{suffix}")
+    assert done == refusal(f"out.{suffix}", "file too large")
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_full
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_links_onto_devices(lstm: Lstm, long: Path, suffix: str) -> None:
+    os.symlink("/dev/full", f"full.{suffix}")
+    os.symlink("/dev/null", f"null.{suffix}")
+    done = lstm("run", WEIGHTS, long, "-o", f"full.{suffix}")
+    assert done == refusal(f"full.{suffix}", "no space left on device")
+    assert lstm("run", WEIGHTS, INPUTS, "-o", f"null.{suffix}") == (0, "", "")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_names_that_no_file_can_have(lstm: Lstm, tmp_path: Path, suffix: str) -> None:
+    os.symlink(f"loop.{suffix}", f"loop.{suffix}")
+    name = f"loop.{suffix}"
+    done = lstm("run", WEIGHTS, INPUTS, "-o", name)
+    assert done == refusal(name, "too many levels of symbolic links")
+    name = f"{'n' * 300}.{suffix}"
+    assert lstm("run", WEIGHTS, INPUTS, "-o", name) == refusal(name, "file name too long")
+    name = f"{'字' * 80}.{suffix}"  # 240 bytes, and more with what a temporary name adds
+    assert lstm("run", WEIGHTS, INPUTS, "-o", name) == (0, "", "")
+    assert {path.name for path in tmp_path.iterdir()} == {f"loop.{suffix}", name}
+
+
+@pytest.mark.parametrize("option", ["--save-state", "--svg", "--html"])
+def test_every_output_names_itself(lstm: Lstm, option: str) -> None:
+    suffix = "npz" if option == "--save-state" else option[2:]
+    name = f"{'n' * 300}.{suffix}"
+    done = lstm("run", WEIGHTS, INPUTS, option, name)
+    assert done._replace(out="") == refusal(name, "file name too long")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_named_pipe_takes_what_a_file_does(
+    lstm: Lstm, tmp_path: Path, long: Path, suffix: str
+) -> None:
+    pipe, read = tmp_path / f"pipe.{suffix}", list[bytes]()
+    os.mkfifo(pipe)
+    reader = Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    done = lstm("run", WEIGHTS, long, "-o", pipe)
+    reader.join()
+    assert done == (0, "", "")
+    (tmp_path / f"copy.{suffix}").write_bytes(read[0])
+    lstm("run", WEIGHTS, long, "-o", f"file.{suffix}")
+    same = lstm("diff", f"copy.{suffix}", f"file.{suffix}", "--atol", 0, "--rtol", 0)
+    assert same.status == 0, same.out + same.err
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_named_pipe_that_closes_ends_the_run_silently(
+    lstm: Lstm, tmp_path: Path, long: Path, suffix: str
+) -> None:
+    pipe = tmp_path / f"pipe.{suffix}"
+    os.mkfifo(pipe)
+
+    def read_once() -> None:
+        with pipe.open("rb", buffering=0) as stream:
+            stream.read(1)
+
+    reader = Thread(target=read_once)
+    reader.start()
+    done = lstm("run", WEIGHTS, long, "-o", pipe)
+    reader.join()
+    assert done == (141, "", "")
+
+
+@pytest.mark.parametrize("suffix", BY_STEP)
+def test_a_folder_that_vanishes_during_the_run(tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    target = folder / f"out.{suffix}"
+    process = start("run", WEIGHTS, "-", "-o", target, stdin=subprocess.PIPE)
+    assert process.stdin
+    process.stdin.write(b"[0.1, 0.2, 0.3, 0.4]\n")
+    process.stdin.flush()
+    while not any(folder.iterdir()):
+        assert process.poll() is None
+    rmtree(folder)
+    status, err = ended(process)
+    text = f"lstm run: {target} cannot be written: no such file or directory.\n"
+    assert (status, err.decode()) == (2, text)
+
+
+def test_a_current_folder_that_has_vanished(
+    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    text = "lstm run: the current folder is no longer there; change to one that is.\n"
+    assert lstm("run", WEIGHTS, INPUTS, "-o", "out.npz") == (2, "", text)
