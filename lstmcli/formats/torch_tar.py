@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import tarfile
 from struct import unpack
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from lstmcli.errors import UserError
 from lstmcli.formats import pickles
@@ -49,13 +49,30 @@ def value(source: Opened) -> Any:
 def _members(source: Opened) -> dict[str, bytes]:
     """The three members' bytes: plain files of the archive, no links, nothing sparse."""
     held: dict[str, bytes] = {}
-    with tarfile.open(fileobj=source.stream, mode="r:") as archive:
+    stream = cast(IO[bytes], _WithinFile(source.stream, source.size))
+    with tarfile.open(fileobj=stream, mode="r:") as archive:
         for member in archive:
             name = member.name.removeprefix("./")
             plain = member.isreg() and not member.issparse() and member.size <= source.size
-            if name in MEMBERS and plain and (stream := archive.extractfile(member)):
-                held[name] = stream.read()
+            if name in MEMBERS and plain and (content := archive.extractfile(member)):
+                held[name] = content.read()
     return held
+
+
+class _WithinFile:
+    """A seekable stream whose reads end with the file, whatever length a header claims.
+
+    `tarfile` reads a long name or an extended header at once, and Python allocates all that is
+    asked for before it reads.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream, self._size = stream, size
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, count: int) -> bytes:
+        """Up to ``count`` bytes."""
+        return self._stream.read(max(0, min(count, self._size - self.tell())))
 
 
 def _storages(stream: BinaryIO) -> dict[str, Storage]:

@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,22 @@ def test_a_tar_of_links_and_sparse_files_leads_nowhere(tmp_path: Path) -> None:
             archive.addfile(info)
     with pytest.raises(UserError, match="none of PyTorch"):
         piped(buffer.getvalue())
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_tar_header_that_claims_gigabytes_allocates_none(kind: bytes, tmp_path: Path) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, 1 << 32
+    path = tmp_path / "a.pt"
+    path.write_bytes(header.tobuf() + (FOLDER / "tar-2.13.0.pt").read_bytes())
+    tracemalloc.start()
+    withstand(path, [path.read_bytes()])
+    largest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert largest < 1 << 20
+    with pytest.raises(UserError, match="damaged or cut short") as caught:
+        formats.read(str(path))
+    assert "MemoryError" not in str(caught.value)
 
 
 # ---- named, with the way out
