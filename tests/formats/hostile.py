@@ -45,10 +45,15 @@ def mutations(data: bytes, seed: int, count: int) -> Iterator[bytes]:
     """
     rng = random.Random(seed)
     for _ in range(count):
-        changed = bytearray(data)
-        for _ in range(rng.choice((1, 1, 1, 2, 3))):
-            rng.choice(_CHANGES)(rng, changed)
-        yield bytes(changed)
+        yield changed(rng, data, rng.choice((1, 1, 1, 2, 3)))
+
+
+def changed(rng: random.Random, data: bytes, count: int) -> bytes:
+    """The data with so many random changes; nothing stays nothing."""
+    variant = bytearray(data)
+    for _ in range(count if data else 0):
+        rng.choice(_CHANGES)(rng, variant)
+    return bytes(variant)
 
 
 def _flip(rng: random.Random, data: bytearray) -> None:
@@ -121,7 +126,7 @@ def _bounded() -> Iterator[None]:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     earlier = signal.signal(signal.SIGPROF, stop)
-    resource.setrlimit(resource.RLIMIT_AS, (_in_use() + MEMORY, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (in_use() + MEMORY, hard))
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
@@ -131,7 +136,7 @@ def _bounded() -> Iterator[None]:
         signal.signal(signal.SIGPROF, earlier)
 
 
-def _in_use() -> int:
+def in_use() -> int:
     """Bytes of address space; 1 TiB, which bounds nothing, where the system does not say."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])

@@ -1,0 +1,168 @@
+"""What holds for every variant: bounds of time and memory, nothing opened, nothing on a screen.
+
+`Audit` is an audit hook of Python, which cannot be taken back: it belongs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.formats.hostile import in_use
+
+SECONDS, MEMORY = 10, 1 << 30  # on the clock, and beyond what is in use, for one variant
+
+READS_MODULES = tuple(
+    f"{os.path.realpath(path)}{os.sep}"
+    for path in {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), *sys.path}
+    if path and os.path.isdir(path)
+)
+MODULES = (".py", ".pyc", ".so", ".pyd", ".dylib")
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+MAPS = "/proc/self/maps"  # in which threadpoolctl looks for libraries
+FOLDERS = ("os.listdir", "os.scandir")
+CODE = ("exec", "compile", "marshal.loads", "ctypes.dlopen", "code.__new__")
+REFUSED = (
+    "subprocess.", "socket.", "shutil.", "tempfile.", "urllib.", "http.", "ftplib.",
+    "smtplib.", "webbrowser.", "pty.", "cpython.run_", "pickle.find_class", "os.system", "os.exec",
+    "os.posix_spawn", "os.spawn", "os.fork", "os.remove", "os.rename", "os.mkdir", "os.rmdir",
+    "os.link", "os.symlink", "os.chmod", "os.chown", "os.truncate", "os.utime", "os.startfile",
+    "os.kill", "setopencodehook", "builtins.input",
+)  # fmt: skip
+
+BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+UNPRINTABLE = {chr(n) for n in (*range(32), *range(127, 160), 0x2028, 0x2029)} | set(BIDI)
+SURROGATES = range(0xD800, 0xE000)
+
+
+class Overdue(BaseException):
+    """More time than a file may take; no reader catches it."""
+
+
+class Audit:
+    """What is opened, run or changed while a variant is read, but should not be."""
+
+    def __init__(self) -> None:
+        self.files: frozenset[str] = frozenset()  # that may be opened
+        self.folder = ""  # that may be listed
+        self.allowed: Collection[str] = ()  # events beside
+        self.found: list[str] = []
+        self._armed = False
+        self._process = os.getpid()
+        sys.addaudithook(self._hook)
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Note what happens within a ``with``."""
+        self._armed = True
+        try:
+            yield
+        finally:
+            self._armed = False
+
+    @contextmanager
+    def allowing(self, *events: str) -> Iterator[None]:
+        """Let these events pass within a ``with``."""
+        before, self.allowed = self.allowed, events
+        try:
+            yield
+        finally:
+            self.allowed = before
+
+    def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self._armed or event in self.allowed:
+            return
+        self._armed = False  # what the judging itself does is no matter
+        try:
+            if self._is_wrong(event, arguments):
+                text = f"{event} {', '.join(map(repr, arguments))[:300]}"
+                self.found.append(text)
+                if os.getpid() != self._process:  # a fork, which has no other way to say it
+                    os.write(2, f"{text}\n".encode(errors="replace"))
+                    os._exit(FORBIDDEN)
+        finally:
+            self._armed = True
+
+    def _is_wrong(self, event: str, arguments: tuple[Any, ...]) -> bool:
+        if event == "open":
+            return not self._may_open(*arguments)
+        if event in FOLDERS:
+            path = os.path.realpath(arguments[0] or ".")
+            return not (_within(path, self.folder) or path.startswith(READS_MODULES) or _imports())
+        if event == "ctypes.dlopen" and str(arguments[0]).startswith(READS_MODULES):
+            return False  # numpy's own library, for its threads
+        if event in CODE:
+            return not _imports()
+        return event.startswith(REFUSED)
+
+    def _may_open(self, path: Any, mode: Any, flags: Any) -> bool:
+        if isinstance(path, int):
+            return True
+        if flags & WRITES or any(letter in "wax+" for letter in mode or ""):
+            return False
+        if path == MAPS:
+            return True
+        real = os.path.realpath(os.fsdecode(path))
+        return real in self.files or (real.startswith(READS_MODULES) and real.endswith(MODULES))
+
+
+FORBIDDEN = 70  # status of a fork that did what it should not
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}{os.sep}")
+
+
+def _imports() -> bool:
+    """Whether the import of a module, or the parser of literals, is what is running."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        code = frame.f_code
+        if code.co_filename.startswith("<frozen importlib"):
+            return True
+        if code.co_name == "parse" and code.co_filename.endswith("ast.py"):  # compiles no code
+            return True
+    return False
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Stop what takes more than `SECONDS` or `MEMORY`: `Overdue`, or MemoryError."""
+
+    def stop(*_: object) -> None:
+        raise Overdue(f"more than {SECONDS} s")
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    earlier = signal.signal(signal.SIGALRM, stop)
+    resource.setrlimit(resource.RLIMIT_AS, (in_use() + MEMORY, hard))
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        signal.signal(signal.SIGALRM, earlier)
+
+
+def ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error was raised because of a MemoryError."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def unprintable(text: str) -> str:
+    """The first character that a terminal must not get, with its surroundings; else nothing."""
+    for at, letter in enumerate(text):
+        if letter != "\n" and (letter in UNPRINTABLE or ord(letter) in SURROGATES):
+            return repr(text[max(0, at - 40) : at + 20])
+    return ""

@@ -1,0 +1,259 @@
+"""Reading the variants of a format, one after the other, in one process."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace, TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+import lstmcli
+from lstmcli import cli, formats
+from lstmcli.errors import UserError
+from lstmcli.formats import hdf5, hdf5_child
+from lstmcli.formats.files import Opened
+from tests.fuzz import corpus, guard
+from tests.fuzz.guard import (
+    FORBIDDEN,
+    Audit,
+    Overdue,
+    bounded,
+    ran_out_of_memory,
+    unprintable,
+)
+
+FORK_SECONDS = 0.25  # of computing: a fork needs .01, and in an endless loop a new process takes 5
+CALLED = 8  # variants of which one is read by the functions too, not by commands alone
+COLLECTED = 100  # variants after which garbage is collected: commands put it out of reach
+DIFFERENT = 1  # the status of a command that compares
+
+
+class Session:
+    """A process that reads variants; ``forks`` stands in for the start of a new interpreter.
+
+    What the reader of HDF5 starts anew for each file is then forked off this process, which takes
+    a hundredth of the time.
+    """
+
+    def __init__(self, audit: Audit, format: str, seed: int, forks: bool = True) -> None:
+        self.format, self.seed, self.row = format, seed, corpus.TABLE[format]
+        self.audit = audit
+        self.allowed = () if forks else ("subprocess.Popen", "os.posix_spawn")
+        self.top = Path(os.path.realpath(tempfile.mkdtemp(prefix="lstm-fuzz-")))
+        self.folder = self.top / "files"
+        (self.top / "own").mkdir()
+        self.outside = self.top / "outside.npz"  # which names in files may lead to
+        shutil.copy(corpus.WEIGHTS, self.outside)
+        self.weights = str(shutil.copy(corpus.WEIGHTS, self.top / "own/weights.npz"))
+        self.inputs: dict[str, str] = {}  # by the name of a sample
+        if forks and self.row.hdf5:
+            hdf5._started = self._forked  # type: ignore[assignment]
+            import_module("h5py")  # once, for all forks
+        os.environ |= {"COLUMNS": "100"}
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        os.chdir("/")
+        shutil.rmtree(self.top)
+
+    def _prepare(self, sample: corpus.Sample) -> None:
+        """Read a sample as it is, and write inputs for it: this imports what reading needs."""
+        if sample.name in self.inputs:
+            return
+        path = self._written(sample.files, sample.given)
+        if self.row.inputs:
+            formats.read(path, abbreviated=True)
+            self.inputs[sample.name] = path
+            return
+        try:
+            features = lstmcli.load(path).layers[0][0].inputs
+        except UserError:  # nothing in it is run, or several are
+            features = 4
+        inputs = self.top / f"own/inputs{features}.npy"
+        np.save(inputs, np.linspace(-1, 1, 3 * features).reshape(3, features))
+        self.inputs[sample.name] = str(inputs)
+
+    def _written(self, files: dict[str, bytes], given: str) -> str:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name, data in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        os.chdir(self.folder)
+        return str(self.folder / given)
+
+    def failures(self, number: int) -> Iterator[str]:
+        """What is wrong with how the variant of a number is read; nothing, if all is well."""
+        return self.failures_of(corpus.variant(self.format, self.seed, number), number)
+
+    def failures_of(self, variant: corpus.Variant, number: int) -> Iterator[str]:
+        """As `failures`; the number decides by what the variant is read."""
+        self._prepare(variant.sample)
+        path = self._written(variant.files, variant.sample.given)
+        names = {self.folder / name for name in variant.files} | {
+            self.folder / variant.sample.given
+        }
+        own = {self.weights, self.inputs[variant.sample.name]}
+        self.audit.files = frozenset(map(str, names | own))
+        self.audit.folder = str(self.folder)
+        if not self.row.stdin and number % CALLED < 2:
+            yield from self._bounded("read", lambda: self._read(path, number))
+        command = ["inspect", path]
+        if number % 2:
+            other = self.inputs[variant.sample.name]
+            command = ["run", self.weights, path] if self.row.inputs else ["run", path, other]
+        if self.row.stdin:
+            command = ["run", self.weights, "-"]
+        stdin = io.BytesIO(variant.files[variant.sample.given])
+        yield from self._bounded(command[0], lambda: self._screen(command, stdin))
+        yield from (f"opened or done: {event}" for event in self.audit.found)
+        self.audit.found.clear()
+        found = {one for one in self.folder.rglob("*") if not one.is_dir()}
+        if found != {self.folder / name for name in variant.files}:
+            yield f"the folder holds {sorted(map(str, found))}"
+        if number % COLLECTED == 0:
+            gc.unfreeze()
+            gc.collect()
+
+    def _bounded(self, what: str, act: Callable[[], str]) -> Iterator[str]:
+        start = time.monotonic()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                warnings.filterwarnings(
+                    "ignore", "This process .* is multi-threaded", DeprecationWarning
+                )
+                with bounded(), self.audit.armed(), self.audit.allowing(*self.allowed):
+                    found = act()
+        except (Exception, Overdue, SystemExit):
+            found = traceback.format_exc(limit=-5)
+        if found:
+            yield f"{what}: {found}"
+        elif (seconds := time.monotonic() - start) > guard.SECONDS:
+            yield f"{what}: took {seconds:.1f} s"
+
+    def _read(self, path: str, number: int) -> str:
+        try:
+            if self.row.inputs or number % 2:
+                formats.read(path)
+            else:
+                lstmcli.load(path)
+        except UserError as error:
+            if not str(error).strip():
+                return "an empty message"
+            if ran_out_of_memory(error):
+                return f"more memory than a file may take: {error}"
+        return ""
+
+    def _screen(self, command: list[str], stdin: IO[bytes]) -> str:
+        with _streams(stdin) as (out, err, terminal):
+            status = cli.invoke(command)
+        shown = out.getvalue() + err.getvalue()
+        if letter := unprintable(shown.decode("utf-8", "surrogateescape")):
+            return f"a control character on the screen: {letter}"
+        if status not in (0, 2) or b"Traceback" in shown:
+            return f"status {status}: {shown[-2000:].decode(errors='replace')}"
+        if status and not err.getvalue().strip():
+            return "status 2 without a message"
+        if terminal.starved:
+            return f"more memory than a file may take: {shown[-500:].decode(errors='replace')}"
+        return ""
+
+    def _forked(self, source: Opened, told: str, *_: Any) -> _Fork:
+        return _Fork(self.audit, source, told)
+
+
+class _Terminal(io.TextIOWrapper):
+    """A text stream that notes whether what is written to it is of a MemoryError."""
+
+    starved = False
+
+    def write(self, text: str, /) -> int:
+        """Write; the error that is told of is still being handled then."""
+        self.starved |= ran_out_of_memory(sys.exc_info()[1])
+        return super().write(text)
+
+
+@contextmanager
+def _streams(stdin: IO[bytes]) -> Iterator[tuple[io.BytesIO, io.BytesIO, _Terminal]]:
+    """Standard input as given, standard output and error in memory."""
+    before = sys.stdin, sys.stdout, sys.stderr
+    out, err = io.BytesIO(), io.BytesIO()
+    texts = [_Terminal(one, "utf-8", write_through=True) for one in (out, err)]
+    sys.stdin = SimpleNamespace(buffer=stdin, isatty=lambda: False)
+    sys.stdout, sys.stderr = texts
+    try:
+        yield out, err, texts[1]
+    finally:
+        for one in texts:
+            one.flush()
+            one.detach()  # else it closes what it wrote to
+        sys.stdin, sys.stdout, sys.stderr = before
+
+
+class _Fork:
+    """A fork of this process that reads an HDF5 file, where `lstmcli.formats.hdf5` starts one."""
+
+    stdin = None  # the file needs no handing over: a fork has it
+
+    def __init__(self, audit: Audit, source: Opened, told: str) -> None:
+        wanted = json.loads(told)
+        del wanted["child"], wanted["packages"]  # where a new interpreter would import from
+        self._audit, self._status = audit, -1
+        reading, writing = os.pipe()
+        with audit.allowing("os.fork"):
+            self._pid = os.fork()
+        if self._pid:
+            os.close(writing)
+            self.stdout = os.fdopen(reading, "rb")
+            return
+        status = 1
+        try:
+            signal.signal(signal.SIGPROF, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_PROF, FORK_SECONDS)
+            sys.stdin = SimpleNamespace(buffer=source.stream)
+            sys.stdout = io.TextIOWrapper(os.fdopen(writing, "wb"))
+            hdf5_child.main(**wanted)
+            sys.stdout.flush()
+            status = 0
+        finally:
+            os._exit(status)
+
+    def __enter__(self) -> _Fork:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.stdout.close()
+
+    def kill(self) -> None:
+        """End the fork, if it has not ended."""
+        if self._status < 0:
+            with self._audit.allowing("os.kill"):
+                os.kill(self._pid, signal.SIGKILL)
+            self.wait()
+
+    def wait(self) -> int:
+        """The status of the fork, as subprocess gives it."""
+        if self._status < 0:
+            self._status = 1000 + os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            if self._status == 1000 + FORBIDDEN:
+                self._audit.found.append("something in the process that reads HDF5")
+        return self._status - 1000
