@@ -97,7 +97,8 @@ def test_the_framework_s_files_give_its_tensors_bit_for_bit(case: str) -> None:
 
 
 def test_every_row_has_its_case_or_says_that_it_was_never_run() -> None:
-    paths = [*GOLDEN.glob("tensorflow_files/*.npz"), *GOLDEN.glob("keras_files/*/*.npz")]
+    files = ("tensorflow_files/*.npz", "keras_files/*/*.npz", "pickle_files/madmom_*.npz")
+    paths = [path for pattern in files for path in GOLDEN.glob(pattern)]
     others = [str(path.relative_to(GOLDEN))[:-4] for path in paths]
     ran = {read(case)[0].get("convention", "keras") for case in (*CASES, *FILES, *others)}
     assert ran <= set(CONVENTIONS)

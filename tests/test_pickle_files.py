@@ -6,13 +6,19 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lstmcli import formats
+from lstmcli.core.dialects import told
 from lstmcli.core.run import run
+from lstmcli.errors import UserError
+from lstmcli.formats.files import opened
+from lstmcli.formats.magic import binary_kind
 from lstmcli.loading import load
 
 FOLDER = Path(__file__).parent / "golden" / "pickle_files"
@@ -37,3 +43,111 @@ def test_tensors_bit_for_bit_and_outputs(case: str) -> None:
     for name in ("h", "final_h", "final_c"):
         array = trace.members()[name].reshape(expected[name].shape)
         np.testing.assert_allclose(array, expected[name], rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+MADMOM = sorted(path.stem for path in FOLDER.glob("madmom_*.npz"))
+
+
+def madmom(case: str) -> tuple[str, dict[str, np.ndarray[Any, Any]]]:
+    """The path of a pickled network, and what madmom itself holds and gives."""
+    with np.load(FOLDER / f"{case}.npz") as members:
+        arrays = dict(members)
+    return str(FOLDER / json.loads(str(arrays.pop("case")))["file"]), arrays
+
+
+@pytest.mark.parametrize("case", MADMOM)
+def test_the_arrays_of_a_network_of_madmom(case: str) -> None:
+    path, expected = madmom(case)
+    ours = formats.read(path).arrays
+    theirs = {k.removeprefix("tensors/"): a for k, a in expected.items() if k[:8] == "tensors/"}
+    assert theirs
+    for name, array in theirs.items():
+        assert (ours[name].dtype, ours[name].shape) == (array.dtype, array.shape), name
+        assert ours[name].tobytes() == array.tobytes(), name
+
+
+@pytest.mark.parametrize("case", [case for case in MADMOM if case[7:] not in ("apart", "gru")])
+def test_a_network_of_madmom_runs_its_lstms_in_turn(case: str) -> None:
+    path, expected = madmom(case)
+    model = load(path)
+    assert model.convention.name == "madmom"
+    assert not model.assumed
+    trace = run(model, expected["inputs"])
+    np.testing.assert_allclose(trace.h, expected["h"], rtol=1e-6, atol=1e-6)
+    for name in ("final_h", "final_c"):
+        ours = trace.members()[name].reshape(-1)[-expected[name].size :]  # of the last layer
+        ours = ours.reshape(expected[name].shape)
+        np.testing.assert_allclose(ours, expected[name], rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+def test_one_layer_of_a_network_of_madmom_is_picked() -> None:
+    path, expected = madmom("madmom_protocol2")
+    first, second = load(path, layer=0), load(path, layer="layers.1")
+    assert all(name.startswith("layers.0.") for name in first.tensors)
+    assert all(name.startswith("layers.1.") for name in second.tensors)
+    h = run(second, run(first, expected["inputs"]).h).h
+    np.testing.assert_allclose(h, expected["h"], rtol=1e-6, atol=1e-6)
+    assert any("layers.0 into layers.1" in remark for remark in load(path).remarks)
+
+
+def test_lstms_of_madmom_with_a_layer_between_are_asked_about() -> None:
+    path, _ = madmom("madmom_apart")
+    with pytest.raises(UserError, match="holds 2 LSTMs; choose one with --layer"):
+        load(path)
+    assert load(path, layer="layers.2").cell.inputs == load(path, layer=0).cell.units
+
+
+def test_a_network_of_grus_is_called_one() -> None:
+    path, _ = madmom("madmom_gru")
+    with pytest.raises(UserError, match="a network of madmom with GRUs, and no LSTM"):
+        load(path)
+
+
+def test_activations_of_madmom_that_a_run_has_not_are_named() -> None:
+    words = {"class": "madmom.ml.nn.layers.LSTMLayer", "input_gate": "a.sigmoid"}
+    said = told("pickle", {"layers.0": words | {"forget_gate": "a.relu"}}, ["layers.0.x"])
+    assert "the gates have the functions sigmoid and relu" in said.unknown["recurrent_activation"]
+    said = told("pickle", {"layers.0": words | {"cell": "a.softmax"}}, ["layers.0.x"])
+    assert "the cell has the function 'a.softmax'" in said.unknown["activation"]
+    assert said.settings == {"recurrent_activation": "sigmoid"}
+
+
+# ---- protocols
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2])
+def test_pickles_of_python_2(protocol: int) -> None:
+    document = formats.read(str(FOLDER / f"python2_protocol{protocol}.pkl"))
+    assert document.format == "pickle"
+    with np.load(FOLDER / "python2.npz") as expected:
+        for name in expected:
+            assert document.arrays[name].tobytes() == expected[name].tobytes(), name
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("size", [3, 200])
+def test_pickles_of_every_protocol_are_told_by_their_content(
+    protocol: int, size: int, tmp_path: Path
+) -> None:
+    """Large ones too, whose first array is cut where the first bytes end."""
+    rng = np.random.default_rng(size)
+    kernel = rng.normal(size=(size, 4 * size))
+    values: list[Any] = [{"w": kernel, "b": kernel[0]}, [kernel], (kernel, 1), kernel]
+    for value in values:
+        path = tmp_path / "weights.txt"
+        path.write_bytes(pickle.dumps(value, protocol))
+        document = formats.read(str(path))
+        assert document.format == "pickle"
+        assert any(array.tobytes() == kernel.tobytes() for array in document.arrays.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["c,h\n1,2\n", "cell\nstate\n1.\n", "(0.1, 0.2)", "c0\n0.5\n1.\n", "(1.\n", "cat\nnan\nnan\n.",
+     "}", "]", "(d", "c0\nnan\n."],
+)  # fmt: skip
+def test_texts_that_begin_like_a_pickle(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "numbers.csv"
+    path.write_text(text)
+    with opened(str(path)) as file:
+        assert binary_kind(file) is None

@@ -87,7 +87,7 @@ STACKED = {"layer0.forget_bias": 0.3, "layer1.forget_bias": 2.0}
         (
             "bidirectional_layers",
             STACKED | {"layer0_reverse.forget_bias": 0.3, "layer1_reverse.forget_bias": 2.0},
-            ("layer0_reverse.reverse",),
+            (),
         ),
         ("bidirectional_not", {"layer0_reverse.reverse": False}, ()),
     ],

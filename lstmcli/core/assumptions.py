@@ -8,8 +8,10 @@ from typing import Any
 
 from lstmcli.core.conventions import Convention
 from lstmcli.core.model import Cell
-from lstmcli.core.recognise import Found, Place
+from lstmcli.core.recognise import Found, Place, normalised
 from lstmcli.core.settings import of_cell
+
+_OWN_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
 
 def assumptions(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
@@ -35,6 +37,7 @@ def assumptions(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]
 def by_scope(found: Found, told: Collection[Place], given: Mapping[str, Any]) -> list[str]:
     """That a cell runs backward, where only the scope in its name says so.
 
+    Beside a forward cell in the scope of TensorFlow's own function, nothing is assumed.
     ``told``: the cells of which a file says which way they run.
     """
     backward = {cell for cell in found.cells if cell[1]}
@@ -42,6 +45,9 @@ def by_scope(found: Found, told: Collection[Place], given: Mapping[str, Any]) ->
     if settled or not found.convention.scopes or not backward - set(told):
         return []
     alone = len(backward) == len(found.cells)
+    names = [normalised(name) for cell in backward for name in found.names(cell)]
+    if not alone and all(_OWN_SCOPE.search(name) for name in names):
+        return []
     name = "reverse" if alone else "layer0_reverse.reverse"
     return [f"bw backward (by its name; --set {name}=false runs it forward)"]
 

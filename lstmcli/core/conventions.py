@@ -793,6 +793,25 @@ _ROWS = (
         verified="run: lasagne 0.1, theano 0.8.2",
     ),
     Convention(
+        "madmom",
+        "madmom LSTMLayer: input_gate.weights, ..., peepholes, the state to start from",
+        {
+            "kernel": "{gate}/weights",
+            "recurrent_kernel": "{gate}/recurrent_weights",
+            "bias": "{gate}/bias",
+            "peephole": "{gate}/peephole_weights",
+            "initial_h": "init",
+            "initial_c": "cell_init",
+        },
+        words={"i": "input_gate", "f": "forget_gate", "g": "cell", "o": "output_gate"},
+        path=r"(?P<direction>fwd|bwd)_layer(?=_|$)",
+        within=r"(^|_)layers_\d+(_(fwd|bwd)_layer)?$",  # cell/bias alone is TensorFlow 1's
+        under="layers/{layer}/ | layers/{layer}/{direction}_layer/",
+        takes=THREE_ACTIVATIONS,
+        source="madmom/ml/nn/layers.py (0.16.1)",
+        verified="run: madmom 0.16.1",
+    ),
+    Convention(
         "cntk",
         "CNTK LSTM block: W, H, b, Ci, Cf, Co",
         {"kernel": "W", "recurrent_kernel": "H", "bias": "b", "peephole": "C{gate}"},

@@ -53,6 +53,16 @@ def _torch(around: Words) -> Told:
     return Told()
 
 
+def _pickle(around: Words) -> Told:
+    """Pickles: networks of madmom, and PyTorch's modules."""
+    from lstmcli.core import dialect_madmom
+
+    for words in reversed(around):
+        if words.get("class") == dialect_madmom.LSTM:
+            return dialect_madmom.read(words)
+    return _torch(around)
+
+
 def _of(module: str) -> Callable[[Words], Told]:
     """``read`` of a module beside this one, imported when it is first needed."""
 
@@ -66,7 +76,7 @@ def _of(module: str) -> Callable[[Words], Told]:
 DIALECTS: Mapping[str, Dialect] = {
     "onnx": Dialect(_of("dialect_onnx"), convention="onnx"),
     "torch": Dialect(_torch),
-    "pickle": Dialect(_torch),
+    "pickle": Dialect(_pickle),
     "tensorflow": Dialect(_of("dialect_tensorflow")),
     "tfjs": Dialect(_of("dialect_tfjs"), "tfjs"),
     "tflite": Dialect(_of("dialect_tflite")),

@@ -26,7 +26,7 @@ Names = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> ten
 
 _MATRICES = {"kernel", "recurrent_kernel", "fused"}
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
-FORWARD = ("", "forward", "fw", "l", "0")
+FORWARD = ("", "forward", "fw", "fwd", "l", "0")
 _TRAINING = re.compile(  # where training keeps copies of a model: callbacks, optimizers, averages
     r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
 )
@@ -198,8 +198,15 @@ def _longest_end(name: str) -> int:
     It makes ``recurrent_kernel`` something else than the kernel of a thing called recurrent.
     """
     plain = normalised(name)
-    ends = (template.end(plain) for row in CONVENTIONS for template in _templates(row))
-    return max((end.length for end in ends if end), default=0)
+    return max(
+        (
+            end.length
+            for name_of_row, row in CONVENTIONS.items()
+            for template in _templates(name_of_row)
+            if (end := template.end(plain)) and re.search(row.within, end.prefix)
+        ),
+        default=0,
+    )
 
 
 def _asked(row: Convention, names: list[str]) -> list[Found]:
@@ -210,7 +217,7 @@ def _asked(row: Convention, names: list[str]) -> list[Found]:
 
     def is_own(name: str) -> bool:
         ends = (template.end(normalised(name)) for template in _templates(row.name))
-        return any(end.length == _longest_end(name) for end in ends if end)
+        return any(end.length >= _longest_end(name) for end in ends if end)
 
     return list(_claims(row, list(filter(is_own, names)), True)) or list(_claims(row, names, True))
 

@@ -29,6 +29,12 @@ PATTERNS = {  # what the first bytes match -> format
 
 ENDS = {b"\x57\xfb\x80\x8b\x24\x75\x47\xdb": "tensorflow"}  # last bytes of a table -> format
 
+# a container, or the class of an object
+OLD_PICKLE = re.compile(rb"\(|[}\]]|c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
+IMPORTED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")  # a module and a name in it
+STOP = b"."
+FEWEST = 3  # opcodes before the first that is cut off with the head: an array's bytes may be long
+
 ARCHIVE = b"PK\x03\x04"
 ARCHIVES = {  # ending of a member's name -> format; without any it is npz
     "data.pkl": "torch",
@@ -76,6 +82,8 @@ def binary_kind(file: Opened) -> str | None:
     for pattern, kind in PATTERNS.items():
         if re.match(pattern, head, re.DOTALL):
             return kind
+    if _is_old_pickle(file):
+        return "pickle"
     tail = file.tail()
     for magic, kind in ENDS.items():
         if tail.endswith(magic):
@@ -93,6 +101,33 @@ def binary_kind(file: Opened) -> str | None:
             *KNOWN.split("\n"),
         )
     return None
+
+
+def _is_old_pickle(file: Opened) -> bool:
+    """Whether a file is a pickle of protocol 0 or 1, which begin with no mark of their own.
+
+    Its beginning has to be opcodes one after the other, with names that Python can import, and
+    its end the opcode STOP.
+    """
+    head = file.head()
+    if not OLD_PICKLE.match(head):
+        return False
+    import io
+
+    from lstmcli.formats.pickles import opcodes
+
+    stream, count = io.BytesIO(head), 0
+    try:
+        for name, argument in opcodes(stream):
+            count += 1
+            if name in ("GLOBAL", "INST") and not IMPORTED.fullmatch(argument):
+                return False
+            if name == "STOP":
+                return stream.tell() == file.size
+    except Exception:  # whatever the readers of arguments raise
+        if stream.tell() < len(head):
+            return False
+    return count > FEWEST and len(head) < file.size and file.tail().endswith(STOP)
 
 
 def _archive_kind(file: Opened) -> str:

@@ -1,6 +1,6 @@
 """Pickles as data: a stack machine over parsed opcodes that imports nothing and calls nothing.
 
-`pickletools.genops` only parses. What a pickle asks Python to import becomes a `Global`, a name and
+`pickletools` only parses. What a pickle asks Python to import becomes a `Global`, a name and
 no more; what it asks to call becomes a `Record` of the name and the arguments, unless the name is
 one of the makers given, plain functions of this package that put tensors together.
 Source: Python's Lib/pickletools.py; PEP 307, 3154 and 574.
@@ -8,8 +8,9 @@ Source: Python's Lib/pickletools.py; PEP 307, 3154 and 574.
 
 from __future__ import annotations
 
+import codecs
 import pickletools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -97,6 +98,7 @@ _VALUES = {
     "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
     "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
 }  # fmt: skip
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go into depths
 
@@ -115,6 +117,36 @@ CONTAINERS: dict[str, Maker] = {
     for module in ("builtins", "__builtin__")
     for name in ("set", "frozenset", "list", "tuple", "bytes", "bytearray")
 }
+
+
+def opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
+    """The opcodes of a pickle and their arguments, to the end of the pickle or of the stream.
+
+    As `pickletools.genops`, which takes Python 2's strings in protocol 0 for ASCII; they are bytes.
+
+    Raises
+    ------
+    ValueError and what else the readers of `pickletools` raise
+        for a byte that is no opcode, or an argument that is none.
+    """
+    while code := stream.read(1):
+        opcode = _OPCODES.get(code.decode("latin-1"))
+        if opcode is None:
+            raise ValueError(f"no opcode at byte {stream.tell() - 1:,}")
+        if opcode.name == "STRING":
+            yield opcode.name, _string(stream.readline())
+        else:
+            yield opcode.name, opcode.arg and opcode.arg.reader(stream)
+        if opcode.name == "STOP":
+            return
+
+
+def _string(line: bytes) -> str:
+    """A quoted string of Python 2, its bytes as latin-1."""
+    text = line.rstrip(b"\n")
+    if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
+        raise ValueError("a string without quotes")
+    return codecs.escape_decode(text[1:-1])[0].decode("latin-1")
 
 
 class _Machine:
@@ -136,9 +168,7 @@ class _Machine:
 
     def run(self, stream: BinaryIO) -> Any:
         push, memo, stack = self.stack.append, self.memo, self.stack
-        argument: Any
-        for opcode, argument, _ in pickletools.genops(stream):
-            name = opcode.name
+        for name, argument in opcodes(stream):
             self.left -= 1
             if self.left < 0:
                 raise ValueError(f"more than {MOST_OPCODES:,} opcodes")

@@ -15,7 +15,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.limits import check_size, check_total
-from lstmcli.formats.pickles import Leaf, Record, Unread
+from lstmcli.formats.pickles import Global, Leaf, Record, Unread
 
 MOST_DEPTH = 64
 MOST_NAME = 1000  # characters
@@ -135,13 +135,15 @@ def _held(record: Record) -> Iterator[tuple[Path, Any]]:
 
 
 def _words(record: Record) -> Words:
-    """The class of a record and those of its attributes that are plain values."""
+    """The class of a record, its attributes that are plain values, the names of functions."""
     if not isinstance(record.state, dict):
         return {}
     plain = {
-        name: value
+        name: value.name if isinstance(value, Global) else value
         for name, value in record.state.items()
-        if isinstance(name, str) and isinstance(value, (str, int, float)) and name[:1] != "_"
+        if isinstance(name, str)
+        and isinstance(value, (str, int, float, Global))
+        and name[:1] != "_"
     }
     return {"class": record.name, **plain}
 
