@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
+import numpy as np
 import numpy.typing as npt
 
 from lstmcli import loading
@@ -31,7 +32,7 @@ def inspect_files(
     """
     named = [Named.parse(path) for path in paths]
     loading.only_one_stdin(named)
-    documents = [loading.read_named(one, stdin) for one in named]
+    documents = [loading.read_named(one, stdin, in_blocks=len(named) == 1) for one in named]
     if len(documents) > 1:  # one file alone is listed whatever it holds
         shown = [d.source for d in documents if d.arrays or d.groups or loading.settings_in(d)]
         loading.refuse_unused(documents, None, shown)
@@ -45,6 +46,7 @@ def inspect_files(
     layer = settings.get("layer", own_layer)
     convention = settings.get("convention", held.get("convention"))
     found = loading.find_lstms(tensors, convention, source, documents)
+    tensors |= {name: np.asarray(tensors[name]) for one in found for name in one.tensors}
     names = labels(found)
     readings = [
         replace(_reading(found[n], names[n], documents, tensors, settings), number=n)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.core.model import Model
+from lstmcli.core.model import InBlocks, Model
 from lstmcli.core.recognise import recognise
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import typed_command
@@ -54,12 +54,18 @@ class Job(NamedTuple):
     """All that a run needs, as read."""
 
     model: Model
-    inputs: Array | StepStream
+    inputs: InBlocks | StepStream
     name: str  # what messages call the inputs; "" where there are none
     initial_state: Mapping[str, Array]
     lengths: Array | None = None
     mask: Array | None = None
     reread: Reader | None = None  # the model under further settings
+
+
+def array_of(job: Job) -> InBlocks:
+    """The inputs of a job, which are no stream: in memory, or blocks of a file."""
+    assert not isinstance(job.inputs, StepStream)
+    return job.inputs
 
 
 def load_job(
@@ -123,7 +129,7 @@ def _read_inputs(
     inputs: Sequence[Named],
     documents: Sequence[Document],
     stdin: BinaryIO | None,
-) -> tuple[Array | StepStream, str, Document | None]:
+) -> tuple[InBlocks | StepStream, str, Document | None]:
     """The inputs, what messages call them, and the document that holds them."""
     if not inputs:
         return _inputs_within(weights, documents)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from lstmcli.core.assumptions import assumptions, by_scope
 from lstmcli.core.conventions import Convention
 from lstmcli.core.decode import Tensors, decode, directions, fold_weight_norm, paired
 from lstmcli.core.dialects import DIALECTS, Told, called, told
-from lstmcli.core.model import Cell, Model
+from lstmcli.core.model import Cell, Model, blocks_of
 from lstmcli.core.recognise import Found, Place, choose, copies, find_convention, recognise
 from lstmcli.core.rounding import ROUNDED, to_format
 from lstmcli.core.settings import SETTINGS, of_cell, read_setting
@@ -135,9 +135,9 @@ def only_one_stdin(named: Sequence[Named], *others: str | None) -> None:
         raise UserError("- (standard input) can be read only once; give the others as files.")
 
 
-def read_named(named: Named, stdin: BinaryIO | None) -> Document:
+def read_named(named: Named, stdin: BinaryIO | None, *, in_blocks: bool = False) -> Document:
     """One file; a lone array gets its name from NAME=FILE, else from the file's stem."""
-    document = formats.read(named.path, stdin)
+    document = formats.read(named.path, stdin, in_blocks=in_blocks)
     if named.name is None and "" not in document.arrays:
         return document
     if "" not in document.arrays:
@@ -520,27 +520,20 @@ def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
     return floats[0] if len(floats) == len(tensors) else np.dtype(np.float64)
 
 
-LOOKED_AT = 8 << 20  # numbers at a time, so that a mapped file stays on disk
-
-
-def not_finite(array: Array, name: str) -> str:
+def not_finite(array: Any, name: str) -> str:
     """A remark on the first number that is NaN or infinite, or an empty string."""
-    if array.dtype.kind != "f" or not array.size:
+    if array.dtype.kind != "f":
         return ""
-    array = np.atleast_1d(array)
-    size = max(1, LOOKED_AT // array[0].size)
-    where, count = None, 0
-    for first in range(0, len(array), size):
-        bad = ~np.isfinite(array[first : first + size])
+    found, count = "", 0
+    for start, block in blocks_of(array if array.ndim else np.atleast_1d(array)):
+        bad = ~np.isfinite(block)
         if bad.any():
             count += int(bad.sum())
-            place = [int(n) for n in np.argwhere(bad)[0]]
-            where = where or [first + place[0], *place[1:]]
-        formats.release(array)
-    if where is None:
-        return ""
+            place = np.argwhere(bad)[0].tolist()
+            whole = [n + first for n, first in zip_longest(place, start, fillvalue=0)]
+            found = found or f"{name} holds {block[tuple(place)]} at {whole}"
     others = f", and {count - 1} more" if count > 1 else ""
-    return f"{name} holds {array[tuple(where)]} at {where}{others}; the run goes on with it."
+    return f"{found}{others}; the run goes on with it." if found else ""
 
 
 def _refuse_half(

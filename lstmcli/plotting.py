@@ -17,7 +17,7 @@ from lstmcli.comparing import laid, side_of
 from lstmcli.core.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.compare import compare, matched
 from lstmcli.core.measuring import Place
-from lstmcli.core.model import Model, as_time_major
+from lstmcli.core.model import InBlocks, Model, extent
 from lstmcli.core.names import HOME
 from lstmcli.core.run import check_inputs, merged_axes, run
 from lstmcli.core.sides import LONE, Side
@@ -147,7 +147,7 @@ def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
     }  # fmt: skip
     layout = check_inputs(model, x, how["layout"], job.name)[1]
     if merged_axes(model):
-        trace = run(model, x, keep, **how)
+        trace = run(model, np.asarray(x), keep, **how)
         arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
     else:
         arrays = _of_row(model, x, keep, row, how)
@@ -155,11 +155,11 @@ def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
 
 
 def _of_row(
-    model: Model, x: Array, keep: Sequence[str], row: int, how: Mapping[str, Any]
+    model: Model, x: InBlocks, keep: Sequence[str], row: int, how: Mapping[str, Any]
 ) -> dict[str, Array]:
     """The arrays of a run, of which one row is kept and seen in every row; none if not there."""
     planned = plan(model, x, keep, how["layout"], how["name"])
-    steps, rows = as_time_major(x, planned.layout).shape[:2]
+    steps, rows = extent(x.shape, planned.layout)
     held = {
         name: np.zeros((steps, 1, shape[-1]), planned.dtype)
         for name, shape in planned.shapes.items()

@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.core.batch import Meter
-from lstmcli.core.model import Trace, as_time_major
+from lstmcli.core.model import InBlocks, Trace, block
+from lstmcli.core.model import extent as extent_of
 from lstmcli.core.run import KEPT, NAMES, check_inputs, merged_axes
 from lstmcli.core.states import State
 from lstmcli.core.sweep import PIECE, Stack, plan, sweep
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
-from lstmcli.jobs import Job
+from lstmcli.jobs import Job, array_of
 from lstmcli.loading import not_finite
 
 Array = npt.NDArray[Any]
@@ -205,25 +206,24 @@ def _until(stop: Stop, source: Blocks) -> Blocks:
     while not stop.status:
         stop.waiting = True
         try:
-            block = next(source, None)
+            steps = next(source, None)
         except Stop.Asked:
             return
         finally:
             stop.waiting = False
-        if block is None:
+        if steps is None:
             return
-        yield block
+        yield steps
 
 
 def extent(job: Job) -> tuple[int, int]:
     """T and B of inputs in a file; UserError if they are no inputs of the model."""
     asked = job.model.given.get("layout")
-    x, layout = check_inputs(job.model, np.asarray(job.inputs), asked, job.name)
-    steps, rows = as_time_major(x, layout).shape[:2]
-    return steps, rows
+    x, layout = check_inputs(job.model, array_of(job), asked, job.name)
+    return extent_of(x.shape, layout)
 
 
-RELEASED = 16 << 20  # bytes of a mapped file that are read before its memory is given back
+READ = 8 << 20  # bytes of inputs in a file that are read at a time for steps that go out one by one
 PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
 
 
@@ -235,7 +235,7 @@ def in_pieces(job: Job, format: str, names: Sequence[str]) -> bool:
     if not wanted or any("." in name for name in wanted):
         return False
     layout = job.model.given.get("layout")
-    return plan(job.model, job.inputs, wanted, layout, job.name).nbytes > PIECES_FROM
+    return plan(job.model, array_of(job), wanted, layout, job.name).nbytes > PIECES_FROM
 
 
 def write_pieces(
@@ -255,21 +255,13 @@ def write_pieces(
 
     model, given = job.model, job.model.given
     wanted = [n for n in names if n not in FINAL]
-    shown = plan(model, np.asarray(job.inputs), wanted, given.get("layout"), job.name)
+    x = array_of(job)
+    shown = plan(model, x, wanted, given.get("layout"), job.name)
     shapes = {n: s for name in wanted for n, s in shown.shapes.items() if _is(n, name)}
-
-    x = np.asarray(job.inputs)
-    width = x.shape[-1] * x.itemsize
-    read = 0  # bytes of the inputs since memory was last given back
 
     with open_pieces(target, format, shapes, shown.dtype) as pieces:
 
         def sink(rows: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
-            nonlocal read
-            read += (rows.stop - rows.start) * (steps.stop - steps.start) * width
-            if read > RELEASED:
-                formats.release(x)
-                read = 0
             for name, placed in pieces.placed.items():
                 array = arrays[name]  # (s, R, K)
                 if shown.layout == "steps":
@@ -282,7 +274,7 @@ def write_pieces(
         final = sweep(
             model, x, wanted, sink, layout=given.get("layout"),
             initial_state=job.initial_state, lengths=job.lengths, mask=job.mask,
-            name=job.name, take=formats.taken_out, **how,
+            name=job.name, **how,
         )  # fmt: skip
         pieces.arrays |= {k: a for k, a in zip(FINAL, final, strict=True) if k in names}
         members = (*shapes, *FINAL)
@@ -305,13 +297,15 @@ def _is(member: str, name: str) -> bool:
 def _blocks(job: Job) -> Blocks:
     """x (s, B, I) of some steps of a file's inputs at a time, and whether they have rows."""
     asked = job.model.given.get("layout")
-    x, layout = check_inputs(job.model, np.asarray(job.inputs), asked, job.name)
-    major = as_time_major(x, layout)
-    held = sum(cell.units for _, cell in job.model.cells) * 8 * major.shape[1]  # bytes of a step
+    x, layout = check_inputs(job.model, array_of(job), asked, job.name)
+    steps, rows = extent_of(x.shape, layout)
+    held = sum(cell.units for _, cell in job.model.cells) * 8 * rows  # bytes of a step
     size = max(1, min(BLOCK, PIECE // 4 // held))  # as text it takes several times that
-    for first in range(0, len(major), size):
-        yield major[first : first + size], layout != "steps"
-        formats.release(x)
+    ahead = max(1, READ // (rows * x.shape[-1] * x.dtype.itemsize) // size) * size
+    for start in range(0, steps, ahead):
+        major = block(x, layout, slice(start, start + ahead))
+        for first in range(0, len(major), size):
+            yield major[first : first + size], layout != "steps"
 
 
 TOGETHER = 64  # lines that are there already are run together, which changes no bit
@@ -355,7 +349,7 @@ def _lines(job: Job, remark: Callable[[str], None] | None = None) -> Blocks:
         raise wrong
 
 
-def drained(job: Job) -> Array:
+def drained(job: Job) -> InBlocks:
     """The inputs as one array, a stream read to its end."""
     if not isinstance(job.inputs, StepStream):
         return job.inputs

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import numpy as np
 
 from lstmcli import formats, saving
 from lstmcli.checking import ALL, check
@@ -14,6 +13,7 @@ from lstmcli.cli.console import show, width
 from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
 from lstmcli.cli.reading import read_job
 from lstmcli.engines import NAMES
+from lstmcli.jobs import array_of
 from lstmcli.views.check import check_sheet
 from lstmcli.views.traces import header_sheet
 
@@ -52,7 +52,7 @@ def command(
     if format == "json":
         formats.write(saving.standard_output(), "json", {}, found.to_json())
     else:
-        model, shape = job.model, np.asarray(found.job.inputs).shape
+        model, shape = job.model, array_of(found.job).shape
         layout = model.given.get("layout") or model.convention.layout
         header = header_sheet(model, shape, layout, bool(found.job.initial_state), width())
         show([header, check_sheet(found.to_json(), found.findings, width())])

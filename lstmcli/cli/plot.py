@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
-import numpy as np
 
 from lstmcli import formats
 from lstmcli.cli import Command, complete
@@ -17,6 +16,7 @@ from lstmcli.core.saturation import Saturation
 from lstmcli.core.settings import option_words
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
+from lstmcli.jobs import array_of
 from lstmcli.plotting import Drawable, read_drawable
 from lstmcli.views.figure import draw_figure, suffix_of
 from lstmcli.views.plots import (
@@ -102,7 +102,7 @@ def _header(found: Drawable) -> list[Sheet]:
     from lstmcli.views.traces import header_sheet
 
     job, given = found.job, bool(found.job.initial_state)
-    return [header_sheet(job.model, np.asarray(job.inputs).shape, found.layout, given, width())]
+    return [header_sheet(job.model, array_of(job).shape, found.layout, given, width())]
 
 
 def _next(

@@ -19,9 +19,10 @@ from lstmcli.cli.reading import read_job
 from lstmcli.core.model import Trace
 from lstmcli.core.run import NAMES
 from lstmcli.core.run import run as run_model
+from lstmcli.core.sweep import run_in_blocks
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
-from lstmcli.jobs import Job
+from lstmcli.jobs import Job, array_of
 from lstmcli.loading import not_finite
 from lstmcli.views.window import SHOWN, Window
 
@@ -185,8 +186,7 @@ def _stream(job: Job, output: Output, window: Window, how: Mapping[str, Any]) ->
 def _whole(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Done:
     """Run, then show or write; what is too large for memory goes out in pieces."""
     job = job._replace(inputs=saving.drained(job))
-    x = np.asarray(job.inputs)
-    if text := not_finite(x, job.name):
+    if text := not_finite(job.inputs, job.name):
         remark(text)
     target: str | BinaryIO | None = output.file
     format = output.file_format
@@ -222,17 +222,18 @@ def _run(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Tr
         if format not in (None, "table"):
             members = saving.members_for(str(format), output.only)
             keep |= dict.fromkeys(saving.kept_for(members))
-    return run_model(
-        job.model,
-        np.asarray(job.inputs),
-        tuple(keep),
-        layout=job.model.given.get("layout"),
-        initial_state=job.initial_state,
-        lengths=job.lengths,
-        mask=job.mask,
-        name=job.name,
+    told: dict[str, Any] = {
+        "layout": job.model.given.get("layout"),
+        "initial_state": job.initial_state,
+        "lengths": job.lengths,
+        "mask": job.mask,
+        "name": job.name,
         **how,
-    )
+    }
+    x = array_of(job)
+    if isinstance(x, np.ndarray):
+        return run_model(job.model, x, tuple(keep), **told)
+    return run_in_blocks(job.model, x, tuple(keep), **told)
 
 
 def _write(job: Job, trace: Trace, output: Output, window: Window) -> None:

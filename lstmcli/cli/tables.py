@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli import formats
 from lstmcli.cli.console import show, width
 from lstmcli.core.batch import Meter
-from lstmcli.core.model import Model, Trace, as_time_major
+from lstmcli.core.model import Model, Trace
 from lstmcli.core.run import check_inputs, run
 from lstmcli.core.states import State
-from lstmcli.core.sweep import plan, runs_forward
-from lstmcli.jobs import Job
+from lstmcli.core.sweep import plan, run_in_blocks, runs_forward
+from lstmcli.jobs import Job, array_of
 from lstmcli.saving import extent
 from lstmcli.views.traces import SEEN, OverAll, header_sheet, steps_shown, sums_up, trace_sheets
 from lstmcli.views.window import Window
@@ -42,10 +41,10 @@ def _show_passing(job: Job, window: Window, meter: Meter | None) -> State:
     from lstmcli.core.excerpt import Excerpt, Passing
 
     model = job.model
-    x, layout = check_inputs(model, np.asarray(job.inputs), model.given.get("layout"), job.name)
+    x, layout = check_inputs(model, array_of(job), model.given.get("layout"), job.name)
     seen = {"": OverAll(window)}
-    major = as_time_major(x, layout)
-    passing = Passing(model, major, window.show, job.initial_state, _watch(model, seen), meter)
+    watch = _watch(model, seen)
+    passing = Passing(model, x, layout, window.show, job.initial_state, watch, meter)
     none = np.empty(0)  # its final state is not known yet
     show_trace(job, Excerpt(passing.arrays(), none, none, layout), window, seen)
     return passing.stack.state(layout)
@@ -55,7 +54,7 @@ def show_trace(
     job: Job, trace: Trace, window: Window, seen: Mapping[str, OverAll] | None = None
 ) -> None:
     """Print the header and the table of a trace."""
-    shape, given = np.asarray(job.inputs).shape, bool(job.initial_state)
+    shape, given = array_of(job).shape, bool(job.initial_state)
     engine = trace.settings.get("engine", "")
     header = header_sheet(job.model, shape, trace.layout, given, width(), engine)
     sheets = trace_sheets(trace, window, width(), seen)
@@ -68,7 +67,7 @@ def _traced(
     job: Job, window: Window, how: Mapping[str, Any]
 ) -> tuple[Trace, dict[str, OverAll] | None]:
     """The trace of a run, or of a long one that runs forward the steps that will be shown."""
-    model, x = job.model, np.asarray(job.inputs)
+    model, x = job.model, array_of(job)
     told: dict[str, Any] = {
         "layout": model.given.get("layout"),
         "initial_state": job.initial_state,
@@ -77,13 +76,15 @@ def _traced(
     steps, rows = extent(job)
     if not _is_long(job, window):
         masks: dict[str, Any] = {"lengths": job.lengths, "mask": job.mask, "name": job.name}
-        return run(model, x, tuple(window.show), **told, **masks), None
+        told |= masks
+        if isinstance(x, np.ndarray):
+            return run(model, x, tuple(window.show), **told), None
+        return run_in_blocks(model, x, tuple(window.show), **told), None
     from lstmcli.core.excerpt import excerpt
 
     shown = steps_shown(model, window, steps, rows)
     seen = {_own(model, name): OverAll(window) for name, _ in model.cells}
     see = _watch(model, seen) if sums_up(model, window, steps, rows) else None
-    told["take"] = formats.taken_out
     return excerpt(model, x, tuple(window.show), shown, see, **told), seen
 
 
@@ -92,7 +93,7 @@ def _is_long(job: Job, window: Window) -> bool:
     model, layout = job.model, job.model.given.get("layout")
     if job.lengths is not None or job.mask is not None or not runs_forward(model):
         return False
-    planned = plan(model, np.asarray(job.inputs), window.show, layout, job.name)
+    planned = plan(model, array_of(job), window.show, layout, job.name)
     return planned.nbytes >= LONG and window.rows is None
 
 

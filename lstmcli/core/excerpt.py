@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.batch import Meter
-from lstmcli.core.model import Model, Trace, as_time_major
+from lstmcli.core.model import InBlocks, Model, Trace, block, extent
 from lstmcli.core.run import check_inputs
-from lstmcli.core.sweep import Stack, plan, sweep
+from lstmcli.core.sweep import PIECE, Stack, plan, sweep
 
 Array = npt.NDArray[Any]
 
-PASSING = 1000  # steps that are there at once while a run passes
+PASSING = 1000  # steps that are there at once while a run passes, if their inputs fill no piece
 
 
 class Steps:
@@ -51,18 +51,22 @@ class Passing:
     """A forward run that goes on when somebody asks for a step further on; a piece is held."""
 
     def __init__(
-        self, model: Model, x: Array, keep: Sequence[str], initial_state: Mapping[str, Any],
-        see: Callable[[Mapping[str, Array]], None] | None = None, meter: Meter | None = None,
+        self, model: Model, x: InBlocks, layout: str, keep: Sequence[str],
+        initial_state: Mapping[str, Any], see: Callable[[Mapping[str, Array]], None] | None = None,
+        meter: Meter | None = None,
     ) -> None:  # fmt: skip
-        self._x, self._keep, self._see = x, tuple(keep), see  # x (T, B, I)
-        self.stack = Stack.of_stream(model, x.shape[1], initial_state, meter)
+        self._x, self._layout, self._keep, self._see = x, layout, tuple(keep), see
+        self.steps, rows = extent(x.shape, layout)
+        self.stack = Stack.of_stream(model, rows, initial_state, meter)
+        self._size = max(1, min(PASSING, PIECE // (rows * x.shape[-1] * x.dtype.itemsize)))
         self._first, self.piece = 0, dict[str, Array]()  # each (s, B, K)
         self.go_on()
 
     def go_on(self) -> None:
         """Run the next piece."""
         self._first = self.stack.steps
-        self.piece = self.stack.advance(self._x[self._first : self._first + PASSING], self._keep)
+        steps = slice(self._first, self._first + self._size)
+        self.piece = self.stack.advance(block(self._x, self._layout, steps), self._keep)
         if self._see:
             self._see(self.piece)
 
@@ -76,7 +80,7 @@ class Passing:
 
     def arrays(self) -> dict[str, Any]:
         """Every array by name, as an `Arriving`."""
-        return {name: Arriving(self, len(self._x), name) for name in self.piece}
+        return {name: Arriving(self, self.steps, name) for name in self.piece}
 
 
 class Arriving(Steps):
@@ -119,7 +123,7 @@ class Excerpt(Trace):
 
 def excerpt(
     model: Model,
-    x: Array,
+    x: InBlocks,
     keep: Sequence[str],
     shown: Sequence[range],
     see: Callable[[Mapping[str, Array]], None] | None = None,
@@ -131,25 +135,24 @@ def excerpt(
     threads that made them. ``how`` takes what `lstmcli.core.sweep.sweep` takes.
     """
     layout = check_inputs(model, x, how.get("layout"), how.get("name", "the inputs"))[1]
-    rows = as_time_major(x, layout).shape[1]
+    steps, rows = extent(x.shape, layout)
     planned = plan(model, x, keep, layout)
     parts = {
         name: {r: np.empty((len(r), rows, shape[-1]), planned.dtype) for r in shown}
         for name, shape in planned.shapes.items()
     }
 
-    def sink(own: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
+    def sink(own: slice, cut: slice, arrays: Mapping[str, Array]) -> None:
         if see:
             see(arrays)
         for r in shown:
-            first, last = max(r.start, steps.start), min(r.stop, steps.stop)
+            first, last = max(r.start, cut.start), min(r.stop, cut.stop)
             if first < last:
                 for name, held in parts.items():
-                    piece = arrays[name][first - steps.start : last - steps.start]
+                    piece = arrays[name][first - cut.start : last - cut.start]
                     held[r][first - r.start : last - r.start, own] = piece
 
     final = sweep(model, x, keep, sink, shown=None if see else shown, **how)
-    steps = as_time_major(x, layout).shape[0]
     arrays: dict[str, Any] = {name: Steps(steps, held) for name, held in parts.items()}
     settings = model.settings() | {"layout": layout, "dtype": planned.dtype.name}
     return Excerpt(arrays, *final, layout, settings)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lstmcli.core.cases import Hint
 from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.decode import from_blocks
-from lstmcli.core.model import Cell, Model
+from lstmcli.core.model import Cell, Model, blocks_of
 from lstmcli.core.names import HOME
 from lstmcli.core.recognise import Found, Place, Shapes, names_one, normalised, recognise
 from lstmcli.core.spelling import gates_apart, role_in_words, spelled
@@ -213,8 +213,11 @@ def labels(found: Sequence[Found]) -> list[str]:
     return [word if names_one(word, words) else str(n) for n, word in enumerate(words)]
 
 
-def _tensor(array: Array, layer: str | None, role: str) -> Tensor:
-    bad = int((~np.isfinite(array)).sum()) if array.dtype.kind == "f" else 0
+def _tensor(array: Any, layer: str | None, role: str) -> Tensor:
+    bad = 0
+    if array.dtype.kind == "f":
+        blocks = blocks_of(array if array.ndim else np.atleast_1d(array))
+        bad = sum(int((~np.isfinite(block)).sum()) for _, block in blocks)
     return Tensor(array.shape, array.dtype.name, bad, layer, role)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from lstmcli.core.batch import (
 from lstmcli.core.blas import one_thread
 from lstmcli.core.conventions import Convention
 from lstmcli.core.loop import Packed
-from lstmcli.core.model import Cell, Model, Trace, as_time_major, from_time_major
+from lstmcli.core.model import Cell, InBlocks, Model, Trace, as_time_major, from_time_major
 from lstmcli.core.product import comes_out_whole, saves_packing
 from lstmcli.core.states import State, final_state, split_state
 from lstmcli.core.workers import shares_memory
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 Array = npt.NDArray[Any]
+X = TypeVar("X", bound=InBlocks)
 Advance = Callable[[Array, State, "tuple[str, ...]"], "tuple[dict[str, Array], State]"]
 
 NAMES = ("h", "c", "i", "f", "g", "o", "z")
@@ -89,8 +90,8 @@ def run(
         if shapes do not fit.
     """
     keep = kept_names(keep)
-    x, layout = check_inputs(model, np.asarray(x), layout, name)
-    major = as_time_major(x, layout)  # (T, B, I)
+    array, layout = check_inputs(model, np.asarray(x), layout, name)
+    major = as_time_major(array, layout)  # (T, B, I)
     if model.convention.lengths == "ignored":
         lengths = mask = None
     rows = major.shape[1]
@@ -101,7 +102,7 @@ def run(
     if executor is None or (here and not worth_threads(rows, model)):
         return trace_of(model, work(slice(0, rows), major, states, valid), layout)
     chunks, whole = row_chunks(rows, model), Whole(rows)
-    shares = zip(*(share(c, major, states, valid) for c in chunks), strict=True)
+    shares = zip(*((c, major[:, c], *share(c, states, valid)) for c in chunks), strict=True)
     if here:
         list(executor.map(lambda chunk, *own: whole.put(chunk, work(chunk, *own)), *shares))
     else:
@@ -174,11 +175,11 @@ class Work:
 
 
 def share(
-    chunk: slice, x: Array, states: Sequence[State], valid: Array | None
-) -> tuple[slice, Array, list[State], Array | None]:
-    """A chunk's share of the inputs, the states and the valid steps."""
+    chunk: slice, states: Sequence[State], valid: Array | None
+) -> tuple[list[State], Array | None]:
+    """A chunk's share of the states and the valid steps."""
     own = [(h[chunk], c[chunk]) for h, c in states]
-    return chunk, x[:, chunk], own, None if valid is None else valid[:, chunk]
+    return own, None if valid is None else valid[:, chunk]
 
 
 def heard(
@@ -419,7 +420,7 @@ def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def check_inputs(model: Model, x: Array, layout: str | None, name: str) -> tuple[Array, str]:
+def check_inputs(model: Model, x: X, layout: str | None, name: str) -> tuple[X, str]:
     """The inputs and the layout they are read in: "steps", "batch" or "time".
 
     Raises
@@ -442,7 +443,7 @@ def check_inputs(model: Model, x: Array, layout: str | None, name: str) -> tuple
     return x, layout
 
 
-def _wrong_inputs(model: Model, x: Array, name: str) -> UserError:
+def _wrong_inputs(model: Model, x: InBlocks, name: str) -> UserError:
     cell = model.cell
     tensor, shape = next(iter(model.tensors.items()))
     lines = [

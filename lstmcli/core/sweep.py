@@ -13,7 +13,7 @@ import numpy.typing as npt
 from lstmcli.core.batch import Meter, Runner, blocks_within, row_chunks
 from lstmcli.core.blas import one_thread
 from lstmcli.core.loop import Packed
-from lstmcli.core.model import Model, as_time_major
+from lstmcli.core.model import InBlocks, Model, Trace, as_time_major, block, extent
 from lstmcli.core.run import (
     KEPT,
     Part,
@@ -24,6 +24,7 @@ from lstmcli.core.run import (
     kept_names,
     merged,
     merged_axes,
+    run,
     share,
     valid_steps,
 )
@@ -131,7 +132,7 @@ class Plan(NamedTuple):
 
 
 def plan(
-    model: Model, x: Array, keep: Iterable[str] = KEPT, layout: str | None = None,
+    model: Model, x: InBlocks, keep: Iterable[str] = KEPT, layout: str | None = None,
     name: str = "the inputs",
 ) -> Plan:  # fmt: skip
     """The arrays that a run over these inputs gives, before it is run.
@@ -158,7 +159,7 @@ def plan(
 
 def sweep(
     model: Model,
-    x: Array,
+    x: InBlocks,
     keep: str | Iterable[str],
     sink: Sink,
     *,
@@ -169,16 +170,14 @@ def sweep(
     mask: npt.ArrayLike | None = None,
     executor: Executor | None = None,
     meter: Meter | None = None,
-    take: Callable[[Array], Array] = np.asarray,
     name: str = "the inputs",
 ) -> State:
     """As `lstmcli.core.run.run`, bit for bit, but nothing is kept: ``sink`` gets the pieces.
 
     Gives ``final_h`` and ``final_c``. Where only some steps are ``shown``, in ascending ranges, a
-    model that runs forward takes the quick path over the others, and hands on no more. ``take``
-    fetches the inputs (s, R, I) of a piece, which may lie in a file. Memory is
-    that of a few pieces; where a model needs the whole sequence (backward, masked), that of the
-    sequences of a chunk of rows.
+    model that runs forward takes the quick path over the others, and hands on no more. Memory is
+    that of a few pieces of inputs and results; where a model needs the whole sequence (backward,
+    masked), that of the sequences of a chunk of rows.
 
     Raises
     ------
@@ -189,35 +188,36 @@ def sweep(
     x, layout = check_inputs(model, x, layout, name)
     if merged_axes(model):
         raise UserError("directions on an axis of their own cannot be written in pieces.")
-    major = as_time_major(x, layout)  # (T, B, I)
-    steps, rows = major.shape[:2]
+    steps, rows = extent(x.shape, layout)
     if model.convention.lengths == "ignored":
         lengths = mask = None
-    valid = valid_steps(lengths, mask, major.shape, layout)
+    valid = valid_steps(lengths, mask, (steps, rows), layout)
     states = split_state(initial_state or {}, model, rows)
     work = Work(model, rows, keep, mask is not None, meter=meter)
     chunks = row_chunks(rows, model)
-    shares = (share(chunk, major, states, valid) for chunk in chunks)
+    every = slice(0, steps)
     piece = _piece(model, keep, max(c.stop - c.start for c in chunks))
 
-    def here(chunk: slice, x: Array, own: list[State], valid: Array | None) -> list[State]:
+    def here(chunk: slice) -> list[State]:
+        own, own_valid = share(chunk, states, valid)
         if valid is not None or not runs_forward(model):
-            part = work(chunk, x, own, valid)
+            part = work(chunk, block(x, layout, every, chunk), own, own_valid)
             sink(chunk, slice(0, steps), _arrays(model, part))
             return part.finals
         cells = [cell for _, cell in model.cells]
         blocks = [blocks_within(chunk, rows, cell) for cell in cells]
         stack = Stack(model, work.packed, blocks, own, meter=meter)
         for cut, wanted in _cuts(steps, piece, shown):
-            arrays = stack.advance(take(x[cut]), keep if wanted else ())
+            arrays = stack.advance(block(x, layout, cut, chunk), keep if wanted else ())
             if wanted:
                 sink(chunk, cut, arrays)
         return stack.states
 
     finals = [(h.copy(), c.copy()) for h, c in states]
     if executor is None or shares_memory(executor):
-        found: Iterator[list[State]] = _ahead(executor, here, shares)
+        found: Iterator[list[State]] = _ahead(executor, here, ((chunk,) for chunk in chunks))
     else:
+        shares = ((c, block(x, layout, every, c), *share(c, states, valid)) for c in chunks)
         parts = heard(_ahead(executor, work, shares), chunks, steps, model, meter)
         pairs = zip(chunks, parts, strict=True)
         found = (_handed_on(sink, model, chunk, steps, part) for chunk, part in pairs)
@@ -225,6 +225,31 @@ def sweep(
         for (h, c), (own_h, own_c) in zip(finals, ends, strict=True):
             h[chunk], c[chunk] = own_h, own_c
     return final_state(finals, model.convention.states, layout)
+
+
+def run_in_blocks(model: Model, x: InBlocks, keep: str | Iterable[str] = KEPT, **how: Any) -> Trace:
+    """As `lstmcli.core.run.run`, bit for bit, of inputs that are never in memory as a whole.
+
+    Directions on an axis of their own have no pieces: there they are.
+
+    Raises
+    ------
+    UserError
+        What `sweep` refuses.
+    """
+    if merged_axes(model):
+        return run(model, np.asarray(x), keep, **how)
+    planned = plan(model, x, keep, how.get("layout"), how.get("name", "the inputs"))
+    arrays = {name: np.empty(shape, planned.dtype) for name, shape in planned.shapes.items()}
+    views = {name: as_time_major(array, planned.layout) for name, array in arrays.items()}
+
+    def sink(rows: slice, steps: slice, pieces: Mapping[str, Array]) -> None:
+        for name, view in views.items():
+            view[steps, rows] = pieces[name]
+
+    final = sweep(model, x, keep, sink, **how)
+    settings = model.settings() | {"layout": planned.layout, "dtype": planned.dtype.name}
+    return Trace(arrays, *final, planned.layout, settings)
 
 
 def _cuts(steps: int, piece: int, shown: Sequence[range] | None) -> Iterator[tuple[slice, bool]]:
@@ -239,8 +264,9 @@ def _cuts(steps: int, piece: int, shown: Sequence[range] | None) -> Iterator[tup
 
 
 def _piece(model: Model, keep: tuple[str, ...], rows: int) -> int:
-    """The steps whose arrays fill a piece."""
+    """The steps whose results, or inputs if these are more, fill a piece."""
     numbers = sum(cell.units for _, cell in model.cells) * (len(keep) + 3 * ("z" in keep))
+    numbers = max(numbers, model.cell.inputs)
     return max(16, PIECE // max(1, numbers * rows * model.cell.dtype.itemsize))
 
 

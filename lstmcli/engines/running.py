@@ -41,8 +41,8 @@ def task_of(
     UserError
         if shapes do not fit.
     """
-    x, layout = check_inputs(model, np.asarray(x), layout, name)
-    major = as_time_major(x, layout)  # (T, B, I)
+    array, layout = check_inputs(model, np.asarray(x), layout, name)
+    major = as_time_major(array, layout)  # (T, B, I)
     valid = valid_steps(lengths, mask, major.shape, layout)
     states = split_state(initial_state or {}, model, major.shape[1])
     with np.errstate(all="ignore"):

@@ -32,8 +32,6 @@ __all__ = [
     "open_steps",
     "read",
     "read_or_stream",
-    "release",
-    "taken_out",
     "write",
 ]
 
@@ -67,6 +65,8 @@ READ_ONLY = {
     ".keras": Format("keras", "keras"),
 }
 
+AT_ONCE = 20_000_000  # bytes from which a text is read in pieces where its format can be
+
 _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}
 
 
@@ -77,11 +77,18 @@ class StepWriter(Protocol):
         """Write S steps of arrays (S, K) or, batched, (S, B, K), the first being ``first_step``."""
 
 
-def read(source: str, stdin: BinaryIO | None = None, *, abbreviated: bool = False) -> Document:
+def read(
+    source: str,
+    stdin: BinaryIO | None = None,
+    *,
+    abbreviated: bool = False,
+    in_blocks: bool = False,
+) -> Document:
     """The named arrays of a file, or of standard input for "-".
 
-    The content tells the format, the suffix only which kind of text. A .npy file of 64 MiB and
-    more is mapped, not read. Prints that leave numbers out are taken only if ``abbreviated``.
+    The content tells the format, the suffix only which kind of text. Prints that leave numbers out
+    are taken only if ``abbreviated``. With ``in_blocks`` the array of a .npy file of 64 MiB and
+    more is a `lstmcli.formats.blocks.FileArray`, which `--max-bytes` does not bound.
 
     Raises
     ------
@@ -89,14 +96,14 @@ def read(source: str, stdin: BinaryIO | None = None, *, abbreviated: bool = Fals
         Whatever is wrong with the file; see the module of the format.
     """
     with opened(source if source == "-" else place(source), stdin) as file:
-        document = _read(file)
+        document = _read(file, in_blocks)
     return document if abbreviated else _whole(document)
 
 
 def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | StepStream:
-    """As `read`; but inputs as JSON lines on standard input come step by step, as they arrive."""
+    """As `read`, in blocks; inputs as JSON lines on standard input come step by step."""
     if source != "-":
-        return read(source)
+        return read(source, in_blocks=True)
     import sys
 
     lines = LineReader(stdin or sys.stdin.buffer)
@@ -114,30 +121,26 @@ def _whole(document: Document) -> Document:
     return document
 
 
-def _read(file: Opened) -> Document:
+def _read(file: Opened, in_blocks: bool = False) -> Document:
     if kind := binary_kind(file):
-        return cast(Document, _module(kind).read(file))
+        module = _module(kind)
+        in_blocks = in_blocks and hasattr(module, "read_in_blocks")
+        return cast(Document, (module.read_in_blocks if in_blocks else module.read)(file))
     from lstmcli.formats.sniffing import text_kind  # its patterns take 3 ms to compile
 
+    hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
+    if file.size > AT_ONCE:
+        module = _module(text_kind(next(file.pieces()), hint))
+        if hasattr(module, "read_pieces"):
+            return cast(Document, module.read_pieces(file))
     text = file.text()
     if not text.strip():
         raise UserError(f"{file.source} is empty.")
-    hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
     return cast(Document, _module(text_kind(text, hint)).read_text(text, file))
 
 
 def _module(name: str) -> Any:
     return import_module(f"{__name__}.{_BY_NAME[name].module}")
-
-
-def release(array: np.ndarray) -> None:
-    """Give back the memory of what was read of a mapped file; see `lstmcli.formats.npy`."""
-    _module("npy").release(array)
-
-
-def taken_out(array: np.ndarray) -> np.ndarray:
-    """A copy of a part of a mapped file, without keeping it mapped; see `lstmcli.formats.npy`."""
-    return cast(np.ndarray, _module("npy").taken_out(array))
 
 
 def write(

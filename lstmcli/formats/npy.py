@@ -13,13 +13,13 @@ from numpy.lib import format as npy_format
 
 from lstmcli.errors import UserError
 from lstmcli.formats.bfloat16 import widened
+from lstmcli.formats.blocks import BFLOAT16, FileArray
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import HEAD, Opened
 from lstmcli.formats.limits import check_size
 from lstmcli.formats.placed import Placed, rows_of, write_header
 
-MAP_FROM = 64 << 20  # bytes from which a file is mapped: pages are then read as they are used
-SLICES = 16  # rows or steps of a mapped file that are in memory at a time
+IN_BLOCKS_FROM = 64 << 20  # bytes from which an array stays in its file until it is needed
 MOST_AXES = 32
 MOST_BYTES = 1 << 62
 
@@ -27,8 +27,6 @@ _HEADER_READERS = {
     (1, 0): npy_format.read_array_header_1_0,
     (2, 0): npy_format.read_array_header_2_0,
 }
-
-BFLOAT16 = np.dtype("V2")  # so numpy calls what JAX and ml_dtypes save
 
 _REFUSED = {
     "O": "Python objects, which are never loaded (loading them could run code)",
@@ -59,14 +57,30 @@ class Header(NamedTuple):
 
 
 def read(source: Opened) -> Document:
-    """The array of a .npy file, mapped if it is large; a 0-d one becomes an attribute."""
+    """The array of a .npy file; a 0-d one becomes an attribute."""
+    return _document(source, _checked_header(source))
+
+
+def read_in_blocks(source: Opened) -> Document:
+    """As `read`; but a large array of two or three axes in C order is a `FileArray`."""
+    header = _checked_header(source)
+    stays = source.path is not None and header.nbytes >= IN_BLOCKS_FROM
+    numbers = header.dtype.kind in "fiub" or header.dtype == BFLOAT16
+    if not (stays and numbers and len(header.shape) in (2, 3) and not header.fortran):
+        return _document(source, header)
+    array = FileArray(source.stream, source.source, header.shape, header.dtype, header.offset)
+    return Document(source.source, "npy", {"": cast(np.ndarray, array)})
+
+
+def _checked_header(source: Opened) -> Header:
     header = read_header(source.head(), source.source)
     check(header, source.size, source.source)
-    if source.path and header.nbytes >= MAP_FROM:
-        value: Any = _mapped(source.path, header)
-    else:
-        source.stream.seek(header.offset)
-        value = read_elements(source.stream, header, source.source)
+    return header
+
+
+def _document(source: Opened, header: Header) -> Document:
+    source.stream.seek(header.offset)
+    value = read_elements(source.stream, header, source.source)
     if isinstance(value, np.ndarray):
         return Document(source.source, "npy", {"": value})
     return Document(source.source, "npy", {}, {"": value})
@@ -185,63 +199,6 @@ def _check_code_points(array: np.ndarray) -> None:
         points = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")
         if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points < 0xE000))):
             raise ValueError("no code point")
-
-
-def _mapped(path: str, header: Header) -> np.ndarray:
-    array: np.ndarray = np.memmap(
-        path, header.dtype, "r", header.offset, header.shape, "F" if header.fortran else "C"
-    )
-    if header.dtype == BFLOAT16:
-        return np.ascontiguousarray(widened(array.view("<u2")))
-    if header.dtype.isnative and array.flags.c_contiguous:
-        return array
-    return np.ascontiguousarray(array, dtype=header.dtype.newbyteorder("="))
-
-
-def release(array: np.ndarray) -> None:
-    """Give back the memory of a part of a mapped file; nothing, if it is none.
-
-    The pages stay in the system's cache and come back when they are read again.
-    """
-    file: Any = _file_of(array)
-    if file is None or not array.size:
-        return
-    import mmap
-
-    reach = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
-    at = _address(array) - _address(np.frombuffer(file, np.uint8))
-    first, last = at + sum(min(n, 0) for n in reach), at + sum(max(n, 0) for n in reach)
-    first -= first % mmap.PAGESIZE
-    file.madvise(mmap.MADV_DONTNEED, first, last + array.itemsize - first)
-
-
-def taken_out(array: np.ndarray) -> np.ndarray:
-    """A copy of a part of a mapped file, that never keeps much of it in memory; or the array.
-
-    The system maps more than is read, up to whole rows of a batch, so pages are given back
-    between a few slices and the next.
-    """
-    if _file_of(array) is None:
-        return array
-    copy = np.empty(array.shape, array.dtype)
-    outer = int(np.argmax(array.strides))
-    source, target = np.moveaxis(array, outer, 0), np.moveaxis(copy, outer, 0)
-    for n in range(0, len(source), SLICES):
-        target[n : n + SLICES] = source[n : n + SLICES]
-        release(source[n : n + SLICES])
-    return copy
-
-
-def _file_of(array: np.ndarray) -> Any:
-    """The mapping that an array is a part of, or None."""
-    held: Any = array
-    while isinstance(held, np.ndarray):
-        held = held.base
-    return held if hasattr(held, "madvise") else None
-
-
-def _address(array: np.ndarray) -> int:
-    return int(array.__array_interface__["data"][0])
 
 
 def write(

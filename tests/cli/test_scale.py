@@ -18,6 +18,8 @@ import pytest
 from lstmcli import formats, loading, saving
 from lstmcli.core import sweep
 from lstmcli.core.batch import row_chunks
+from lstmcli.formats import npy
+from lstmcli.formats.blocks import FileArray
 from tests.cli.conftest import Lstm, start
 
 Array = Any
@@ -48,6 +50,72 @@ def written(folder: Path, steps: int, options: str, kind: dict[str, Any]) -> lis
     np.save(folder / "lengths.npy", rng.integers(0, steps + 1, 131))
     np.savez(folder / "state.npz", h=rng.normal(size=(131, 66)), c=rng.normal(size=(131, 66)))
     return ["run", "w.npz", "x.npy", *options.split()]
+
+
+@pytest.fixture
+def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs in .npy files are never read as a whole, whatever their size."""
+    monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
+    monkeypatch.setattr(sweep, "PIECE", 10_000)
+    monkeypatch.setattr(saving, "READ", 5_000)
+
+
+OUTPUTS = ["-f table", "-f csv", "-f jsonl", "-f json", "-f text", "-o o.npz", "-o o.npy"]
+KINDS: list[tuple[str, dict[str, Any]]] = [
+    ("--layout batch", {}),
+    ("--layout time", {"layers": 2}),
+    ("--layout batch --lengths lengths.npy", {"both": True}),
+    ("--layout time --reverse", {}),
+    ("--layout batch --merge stack --only h", {"both": True}),
+]
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize(("options", "kind"), KINDS, ids=[o for o, _ in KINDS])
+def test_inputs_read_in_blocks_give_the_same_bytes(
+    lstm: Lstm,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    output: str,
+    options: str,
+    kind: dict[str, Any],
+) -> None:
+    words = [w for w in written(tmp_path, 5, options, kind) if "-f" not in output or w != "--only"]
+    words = [*[w for w in words if w not in ("h", "--only")], *output.split()]
+    expected = lstm(*words)
+    file = tmp_path / output.split()[1]
+    data = file.read_bytes() if file.exists() else b""
+    request.getfixturevalue("in_blocks")
+    assert lstm(*words) == expected
+    assert (file.read_bytes() if file.exists() else b"") == data
+
+
+@pytest.mark.usefixtures("in_blocks")
+@pytest.mark.parametrize("output", ["o.npy", "o.npz", "o.csv"])
+@pytest.mark.parametrize("layout", ["batch", "time"])
+def test_inputs_that_become_shorter_in_a_run_are_a_message(
+    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, layout: str
+) -> None:
+    """Mapped, they would end the process with SIGBUS, and leave a part of the output."""
+    words = written(tmp_path, 50, f"--layout {layout}", {})
+    before = sorted(os.listdir(tmp_path))
+    monkeypatch.setattr(saving, "PIECES_FROM", 0)
+    read, calls = FileArray._read_once, 0
+
+    def cut_short(array: FileArray, view: memoryview, at: int) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            os.truncate(tmp_path / "x.npy", 100_000)
+        return read(array, view, at)
+
+    monkeypatch.setattr(FileArray, "_read_once", cut_short)
+    monkeypatch.setattr("lstmcli.cli.run.not_finite", lambda array, name: "")  # reads it all
+    done = lstm(*words, "-o", output)
+    assert calls >= 3
+    assert done.status == 2
+    assert "lstm run: x.npy is cut short: it became shorter while it was read" in done.err
+    assert sorted(os.listdir(tmp_path)) == before
 
 
 @pytest.mark.parametrize("format", ["npy", "npz"])

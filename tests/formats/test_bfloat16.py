@@ -33,12 +33,22 @@ def test_bfloat16_is_widened_bit_for_bit(file: str) -> None:
     assert load(str(GOLDEN / file)).convention.name == "keras"
 
 
-@pytest.mark.parametrize("map_from", [npy.MAP_FROM, 0])
-def test_a_lone_array_in_fortran_s_order(map_from: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npy, "MAP_FROM", map_from)
-    (array,) = formats.read(str(GOLDEN / "fortran.npy")).arrays.values()
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_a_lone_array_in_fortran_s_order(in_blocks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
+    (array,) = formats.read(str(GOLDEN / "fortran.npy"), in_blocks=in_blocks).arrays.values()
     with np.load(GOLDEN / "float32.npz") as expected:
         assert bits(array) == bits(expected["kernel"])
+
+
+def test_blocks_are_widened_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
+    halves = np.arange(0x3F80, 0x3F80 + 12, dtype="<u2").reshape(3, 4)  # upper halves of float32
+    np.save(tmp_path / "x.npy", halves.view("V2"))
+    array = formats.read(str(tmp_path / "x.npy"), in_blocks=True).arrays[""]
+    assert array.dtype == np.float32
+    found = array[1:].view(np.uint32)
+    np.testing.assert_array_equal(found, halves[1:].astype(np.uint32) << 16)
 
 
 def test_what_numpy_has_no_type_for_is_left_out_and_named() -> None:

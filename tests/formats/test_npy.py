@@ -1,33 +1,78 @@
-"""A mapped .npy: parts of it are read, and its memory given back."""
+"""Large .npy files, of which blocks are read; strings."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lstmcli import formats
+from lstmcli.core.model import blocks_of
 from lstmcli.errors import UserError
 from lstmcli.formats import npy
+from lstmcli.formats.blocks import FileArray
+from lstmcli.formats.limits import raised_to
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
-def test_a_part_of_a_mapped_file_is_taken_out_and_let_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...]
+def in_blocks(path: Path, array: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> FileArray:
+    monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
+    np.save(path, array)
+    found: object = formats.read(str(path), in_blocks=True).arrays[""]
+    assert isinstance(found, FileArray)
+    return found
+
+
+@pytest.mark.parametrize("preadv", [True, False])
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<f2", "i1", ">i4", "?"])
+def test_slices_of_an_array_in_a_file_are_its_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, preadv: bool
 ) -> None:
-    monkeypatch.setattr(npy, "MAP_FROM", 0)
-    whole = np.random.default_rng(0).normal(size=(70, 400, 9)).astype(np.float32)
-    np.save(tmp_path / "x.npy", whole)
-    array = formats.read(str(tmp_path / "x.npy")).arrays[""]
-    part = (slice(3, 50), slice(20, 390))
-    taken = npy.taken_out(array[part].transpose(order))
-    np.testing.assert_array_equal(taken, whole[part].transpose(order))
-    assert npy._file_of(taken) is None
-    assert npy._file_of(array) is not None
-    npy.release(array[::-1])  # turned round, it is still the same bytes
-    np.testing.assert_array_equal(array, whole)
-    assert npy.taken_out(whole) is whole
+    if not preadv:
+        monkeypatch.delattr("os.preadv")
+    whole = (9 * np.random.default_rng(0).normal(size=(7, 11, 3))).astype(dtype)
+    for array in (whole, whole[0]):
+        found = in_blocks(tmp_path / "x.npy", array, monkeypatch)
+        assert (found.shape, found.dtype) == (array.shape, array.dtype.newbyteorder("="))
+        for index in (slice(2, 5), (slice(None), slice(1, 3)), (slice(1, 99), slice(0, 0))):
+            np.testing.assert_array_equal(found[index], array[index])
+        np.testing.assert_array_equal(np.asarray(found), array)
+
+
+@pytest.mark.parametrize("size", [1, 10, 40, 10_000])
+def test_blocks_are_all_numbers_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    whole = np.arange(7 * 11 * 3.0).reshape(7, 11, 3)
+    found = list(blocks_of(in_blocks(tmp_path / "x.npy", whole, monkeypatch), size))
+    assert np.concatenate([block.ravel() for _, block in found]).tolist() == whole.ravel().tolist()
+    assert all(whole[tuple(start)][0] == block.flat[0] for start, block in found)
+    assert max(block.size for _, block in found) <= max(size, 3)
+
+
+def test_a_file_that_became_shorter_is_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = in_blocks(tmp_path / "x.npy", np.zeros((70, 40, 9)), monkeypatch)
+    os.truncate(tmp_path / "x.npy", 100_000)
+    assert found[:5].shape == (5, 40, 9)
+    with pytest.raises(
+        UserError, match=r"x\.npy is cut short: it became shorter while it was read"
+    ):
+        found[30:40]
+
+
+def test_what_is_read_in_blocks_is_not_bounded_until_it_is_wanted_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with raised_to(100):
+        found = in_blocks(tmp_path / "x.npy", np.zeros((70, 40, 9)), monkeypatch)
+        assert found[3:4].size == 360
+        with pytest.raises(UserError, match="--max-bytes 201600"):
+            np.asarray(found)
+        with pytest.raises(UserError, match="--max-bytes 201600"):
+            formats.read(str(tmp_path / "x.npy"))
 
 
 @pytest.mark.parametrize("point", [0x110000, 0xFFFFFFFF, 0xD800])
