@@ -87,11 +87,14 @@ class _Reader:
         self.read_as: dict[Node, Lstm] = {}
         self.fed: dict[Lstm, Lstm] = {}  # the one whose outputs are the inputs of the other
         self.left_out: list[str] = []
+        self.identities: list[tuple[Node, Scope]] = []
         self.names: dict[str, str] = {}  # in a form that tells what the recogniser tells
 
     def document(self) -> Document:
         for node, scope in self.model.nodes():
             self.scopes.setdefault(scope, Counter())[node.op] += 1
+            if node.op == "Identity" and not node.domain:
+                self.identities.append((node, scope))
             if is_lstm(node):
                 self._add(node, scope)
         if not self.names:
@@ -189,6 +192,7 @@ class _Reader:
             for name, tensor in scope.tensors.items()
             if tensor.number(TYPE) in KINDS
         }
+        held |= {name: held[of] for name, of in self._shared() if of in held}
         size = sum(
             check_size(shape_of(tensor), 4, f"{source}: {name}") for name, tensor in held.items()
         )
@@ -203,6 +207,20 @@ class _Reader:
             remarks=(f"{source} {text}.{way_out}",),
             not_run=f"it {text}." if other else "",
         )
+
+    def _shared(self) -> Iterator[tuple[str, str]]:
+        """Names that an Identity gives to an initializer, each with the initializer's name.
+
+        PyTorch's exporter keeps equal parameters once: the others are copies in the graph.
+        """
+        for node, scope in self.identities:
+            place = scope.place(node.inputs[0])
+            for _ in self.identities:
+                if place.node is None or place.node.op != "Identity":
+                    break
+                place = place.scope.place(place.node.inputs[0])
+            if place.tensor is not None:
+                yield from ((name, place.name) for name in node.outputs)
 
     def _spelled_out(self) -> str:
         """In which words LSTMs are said in basic operations, if any are."""

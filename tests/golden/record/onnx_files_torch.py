@@ -83,6 +83,28 @@ class Cell(torch.nn.Module):
         return torch.stack(out)
 
 
+class EqualBiases(torch.nn.Module):
+    """Two LSTMCells; with equal recurrent biases, the exporter keeps one of these."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.LSTMCell(I, H), torch.nn.LSTMCell(I, H)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """The outputs of the second, then those of the first."""
+        return tuple(
+            torch.stack([h for h, _ in stepped(cell, x)]) for cell in (self.second, self.first)
+        )
+
+
+def stepped(cell: torch.nn.LSTMCell, x: torch.Tensor) -> list[Any]:
+    """The states of a cell after each step."""
+    states = [(torch.zeros(x.shape[1], H), torch.zeros(x.shape[1], H))]
+    for step in range(T):
+        states.append(cell(x[step], states[-1]))
+    return states[1:]
+
+
 class Branch(torch.nn.Module):
     """One half of a voice detector: its state is given, or zero if it is empty."""
 
@@ -175,6 +197,11 @@ def torchscript() -> None:
          remarks=["its lengths come from"])  # fmt: skip
     feeds = export("cell", made(Cell(), 9), x, outputs=1)
     keep("cell", VERSION, SCRIPT, feeds, {"h": "h"}, remarks=["no LSTM node"])
+    module = made(EqualBiases(), 12)
+    module.second.bias_hh.data[:] = module.first.bias_hh.data
+    feeds = export("cells_equal_biases", module, x, outputs=2)
+    keep("cells_equal_biases", VERSION, SCRIPT, feeds, {"h": "h"}, layer="second",
+         remarks=["no LSTM node"])  # fmt: skip
     module = torch.jit.script(made(Detector(), 11))
     rate = torch.tensor(16000)
     feeds = export("detector", module, x, torch.zeros(2, 0, H), rate, names=("x", "state", "rate"),
