@@ -184,7 +184,12 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         word = None if layer is None else str(layer)
         chosen = choose(found, word, tensors, source, *candidates)
     except UserError as error:  # what was left out may be why
-        why = () if found else (f"  {remark}" for remark in remarks)
+        configs = [
+            f"{document.source} has a config alone: give the file of weights with it."
+            for document in documents
+            if document.groups and not document.arrays
+        ]
+        why = () if found else (f"  {remark}" for remark in (*remarks, *configs))
         raise UserError(*error.lines, *why) from None
     if "convention" in given:
         _refuse_half(chosen, tensors, given["convention"], source)
@@ -193,7 +198,9 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     labels: list[str] = []
     laid: dict[str, Any] = {}  # the axes of the first, if a file tells them; it feeds the others
     for one in chosen:
-        words = {place: [_told(d, one, place) for d in documents] for place in one.cells}
+        words = {
+            place: _known_first([_told(d, one, place) for d in documents]) for place in one.cells
+        }
         every = [each for own in words.values() for each in own]
         _refuse_unknown(every, given, source)
         told_of = {place: _settings(own) for place, own in words.items()}
@@ -425,6 +432,19 @@ def _told(document: Document, found: Found, cell: Place) -> Told:
         return settings.of_convention(found.convention.takes)
     except UserError as error:
         raise error.within(document.source) from None
+
+
+def _known_first(words: Sequence[Told]) -> list[Told]:
+    """What each file says of a cell, without what it assumes of a setting that another knows."""
+    known = {name for one in words for name in one.settings.keys() - one.assumed.keys()}
+    replaced = [known & one.assumed.keys() for one in words]
+    return [
+        one._replace(
+            settings={k: v for k, v in one.settings.items() if k not in names},
+            assumed={k: v for k, v in one.assumed.items() if k not in names},
+        )
+        for one, names in zip(words, replaced, strict=True)
+    ]
 
 
 def _settings(words: Sequence[Told]) -> Settings:

@@ -29,6 +29,7 @@ MODELS = {  # what the outermost object of a program's model file has -> the mod
     ("architecture", "config", "weights"): "nam",
     ("model_data", "state_dict"): "guitarml",
     ("in_shape", "layers"): "rtneural",
+    ("class_name", "config"): "keras",
 }
 
 

@@ -52,6 +52,22 @@ def read(source: Opened) -> Document:
     return _document(source.source, found, _config(root.get("model_config"), source.source), {})
 
 
+def read_value(value: Mapping[str, Any], file: Opened) -> Document:
+    """The config of each layer of ``model.to_json()``, or of a layer alone; it has no weights.
+
+    Raises
+    ------
+    UserError
+        A config that is nested too deeply.
+    """
+    where = file.source
+    layers = layers_in(value, where) or layers_in({"config": [value]}, where)
+    versions = {k: value[k] for k in VERSIONS if isinstance(value.get(k), str)}
+    groups: dict[str, dict[str, Any]] = {"": versions}
+    groups |= {layer.path: dict(layer.words) for layer in each(layers)}
+    return Document(where, "keras", {}, groups=groups, remarks=tuple(_masks(where, layers)))
+
+
 def _document(where: str, found: Contents, config: Any, versions: Mapping[str, Any]) -> Document:
     """The arrays by the layers of the config, in their order, and the config by layer."""
     top = OLD if OLD in found.attributes else ""

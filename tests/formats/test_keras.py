@@ -84,7 +84,11 @@ def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_layers_give_what_keras_gives(name: str) -> None:
     record, expected = told(name)
-    model = load(str(FILES / name), **({"layer": record["layer"]} if record["layer"] else {}))
+    paths = [FILES / name]
+    if "config" in record:
+        paths.append(paths[0].with_name(record["config"]))
+    words = {"layer": record["layer"]} if record["layer"] else {}
+    model = load(*map(str, paths), **words)
     assert model.convention.name == record["convention"]
     trace = run(model, expected["inputs"])
     bound = BFLOAT16 if "bfloat16" in name else 1e-6
@@ -117,6 +121,30 @@ def test_hard_sigmoid_is_that_of_the_version(writer: str) -> None:
     form = "hard_sigmoid_1_6" if writer.startswith("keras-3") else "hard_sigmoid_0.2"
     assert model.convention.recurrent_activation == form
     assert not model.assumed
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("first", ["weights", "config"])
+def test_the_config_beside_weights_alone_holds_over_what_they_assume(
+    tmp_path: Path, first: str
+) -> None:
+    """`model.to_json()` of Keras 2 beside `model.save_weights()`, in either order."""
+    weights = str(FILES / "keras-2.2.5" / "plain_weights.h5")
+    assert "hard_sigmoid_0.2" in load(weights, layer="zeta").assumed[-1]
+    config = {"name": "zeta", "units": 3, "activation": "tanh", "recurrent_activation": "sigmoid",
+              "go_backwards": False}  # fmt: skip
+    model = {"name": "sequential_1", "layers": [{"class_name": "LSTM", "config": config}]}
+    architecture = {"class_name": "Sequential", "config": model, "keras_version": "2.2.5"}
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(architecture))
+    both = [weights, str(path)] if first == "weights" else [str(path), weights]
+    loaded = load(*both, layer="zeta")
+    assert loaded.convention.recurrent_activation == "sigmoid"
+    assert loaded.assumed == ()
+    with pytest.raises(
+        UserError, match=r"model\.json has a config alone: give the file of weights"
+    ):
+        load(str(path))
 
 
 @pytest.mark.usefixtures("kept")

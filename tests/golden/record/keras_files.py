@@ -4,7 +4,8 @@ A case is two files in ``tests/golden/keras_files/<writer>/``: what the framewor
 beside it ``<file>.npz`` with ``inputs`` (B, T, I), ``h``, the output of the model that the
 framework's own loader made of the file, every weight of that model as ``weights/<layer>/<n>`` in
 the order of ``layer.get_weights()``, and ``case``, a JSON record: the versions, the layers to run
-in turn, and what the file does not hold.
+in turn, and what the file does not hold. A case of weights alone may have the model's config in
+a ``.json`` beside it, which ``config`` of the record names.
 
 Runs on Python 3.7 and later. The Keras to use is named first, then the cases to record:
 
@@ -36,7 +37,8 @@ RECORDED = {
     "tf.keras of tensorflow 2.11.1": "stacked.keras plain_weights.h5",
     "tf.keras of tensorflow 2.12.1": "stacked_v3.keras",
     "tf_keras 2.21.0": "stacked.h5 bidirectional.keras nested.h5 nested.keras cells.h5 cells.keras"
-    " cudnn.h5 cudnn.keras plain.weights.h5 apart.keras",
+    " cudnn.h5 cudnn.keras plain.weights.h5 apart.keras"
+    " stacked_weights.h5",
     "keras 3.5.0": "stacked.keras plain.weights.h5",
     "keras 3.15.1": "stacked.h5 stacked.keras plain.weights.h5 bidirectional.h5"
     " bidirectional.keras nested.h5 nested.keras cells.keras apart.keras options.keras"
@@ -194,7 +196,9 @@ def bfloat16():
 # ---- recording
 
 ROWS = {"gpu": "keras1-gpu", "cudnn": "cudnnlstm", "cudnn_weights": "cudnnlstm"}
-RUNS = dict.fromkeys(("stacked", "stacked_v3", "plain", "plain_weights", "gpu"), "zeta,alpha")
+RUNS = dict.fromkeys(
+    ("stacked", "stacked_v3", "stacked_weights", "plain", "plain_weights", "gpu"), "zeta,alpha"
+)
 RUNS["nested"] = "inner/zeta,alpha"
 
 
@@ -215,6 +219,9 @@ def record(file, seed):
         model.save_weights(path)
         loaded = make()
         loaded.load_weights(path)
+        if case == "stacked_weights":  # the config in a file beside it
+            with open(path[: -len(kind)] + "json", "w") as file_of_config:
+                file_of_config.write(model.to_json(indent=1))
     elif case == "cudnn":  # load_model knows the class only on a machine with a GPU
         model.save(path)
         loaded = make()
@@ -232,6 +239,8 @@ def record(file, seed):
     told = {"version": VERSION, "script": "keras_files.py", "layer": runs(case, kind, model),
             "convention": ROWS.get(case, "keras1" if FIRST else "keras"),
             "python": "%d.%d" % sys.version_info[:2]}  # fmt: skip
+    if case == "stacked_weights":
+        told["config"] = case + ".json"
     np.savez_compressed(path + ".npz", inputs=x, h=h, case=np.array(json.dumps(told)), **members)
     print(path, os.path.getsize(path), list(members), h.shape)
 
