@@ -151,3 +151,30 @@ def test_texts_that_begin_like_a_pickle(text: str, tmp_path: Path) -> None:
     path.write_text(text)
     with opened(str(path)) as file:
         assert binary_kind(file) is None
+
+
+def test_a_dict_in_an_npy_file_is_read_without_loading_objects(tmp_path: Path) -> None:
+    """`numpy.save` of a dict of arrays, as ports to NumPy keep the weights of a model."""
+    tensors = formats.read(str(FOLDER / "torch.pkl")).arrays
+    with np.load(FOLDER / "torch.npz") as members:
+        expected = dict(members)
+    for wrapped in (tensors, {"state_dict": tensors}, [tensors]):
+        np.save(tmp_path / "weights.npy", np.array(wrapped, dtype=object), allow_pickle=True)
+        document = formats.read(str(tmp_path / "weights.npy"))
+        model = load(str(tmp_path / "weights.npy"))
+        assert [a.tobytes() for a in document.arrays.values()] == [
+            a.tobytes() for a in tensors.values()
+        ]
+        trace = run(model, expected["inputs"], layout="batch")
+        np.testing.assert_allclose(trace.h, expected["h"], rtol=1e-6, atol=1e-6)
+
+
+def test_an_array_of_objects_that_contains_itself_is_refused_in_a_line(tmp_path: Path) -> None:
+    itself = np.empty((), dtype=object)
+    itself[()] = itself
+    first, second = np.empty((), dtype=object), np.empty((), dtype=object)
+    first[()], second[()] = second, first
+    for array in (itself, first):
+        np.save(tmp_path / "weights.npy", array, allow_pickle=True)
+        with pytest.raises(UserError, match=r"weights\.npy"):
+            formats.read(str(tmp_path / "weights.npy"))

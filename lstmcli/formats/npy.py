@@ -57,12 +57,18 @@ class Header(NamedTuple):
 
 
 def read(source: Opened) -> Document:
-    """The array of a .npy file; a 0-d one becomes an attribute."""
-    return _document(source, _checked_header(source))
+    """The array of a .npy file; a 0-d one becomes an attribute.
+
+    Of Python objects, as ``numpy.save`` of a dict writes them, the arrays are read by name; nothing
+    is loaded as an object.
+    """
+    return _of_objects(source) or _document(source, _checked_header(source))
 
 
 def read_in_blocks(source: Opened) -> Document:
     """As `read`; but a large array of two or three axes in C order is a `FileArray`."""
+    if document := _of_objects(source):
+        return document
     header = _checked_header(source)
     stays = source.path is not None and header.nbytes >= IN_BLOCKS_FROM
     numbers = header.dtype.kind in "fiub" or header.dtype == BFLOAT16
@@ -70,6 +76,16 @@ def read_in_blocks(source: Opened) -> Document:
         return _document(source, header)
     array = FileArray(source.stream, source.source, header.shape, header.dtype, header.offset)
     return Document(source.source, "npy", {"": cast(np.ndarray, array)})
+
+
+def _of_objects(source: Opened) -> Document | None:
+    """The arrays in an array of Python objects, which NumPy pickles behind its header."""
+    header = read_header(source.head(), source.source)
+    if not header.holds_objects:
+        return None
+    from lstmcli.formats.torch import read_pickle  # most files need none
+
+    return read_pickle(source, header.offset, "npy")
 
 
 def _checked_header(source: Opened) -> Header:

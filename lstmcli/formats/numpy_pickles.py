@@ -16,6 +16,7 @@ from lstmcli.formats.bfloat16 import widened
 from lstmcli.formats.pickles import Global, Leaf, Maker, Record, Unread
 
 BFLOAT16 = "bfloat16"
+OBJECTS = ("O", "O4", "O8")  # the code of Python objects; some versions add a pointer's bytes
 
 
 class _Dtype(Record):
@@ -25,6 +26,11 @@ class _Dtype(Record):
 
     def build(self, state: Any) -> None:
         self.state = state if isinstance(state, tuple) else None
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it is NumPy's dtype of Python objects."""
+        return bool(self.args) and self.args[0] in OBJECTS
 
     def read(self) -> tuple[np.dtype[Any], bool] | None:
         """The dtype, and whether its bits are bfloat16; None for what holds no numbers."""
@@ -74,28 +80,31 @@ class _Pending(Leaf):
     __slots__ = ("held",)
 
     def __init__(self, *_: Any) -> None:
-        self.held: Leaf = Unread("an array without contents")
+        self.held: Any = Unread("an array without contents")
 
     def build(self, state: Any) -> None:
         _, shape, dtype, fortran, data = state
         self.held = _array(shape, dtype, fortran, data)
 
-    def settled(self) -> Leaf:
-        return self.held
+    def settled(self) -> Any:
+        return Unread("an array that contains itself") if self.held is self else self.held
 
 
-def _array(shape: Any, dtype: Any, fortran: Any, data: Any) -> Leaf:
+def _array(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
+    """The leaf of an array of numbers, or the contents of an array of objects."""
+    if isinstance(data, list) and isinstance(dtype, _Dtype) and dtype.is_object:
+        return data if shape or len(data) != 1 else data[0]
     kind = dtype.read() if isinstance(dtype, _Dtype) else None
     if kind is None:
         return Unread("an array of objects or records")
     return NumpyArray(shape, kind, fortran, data)
 
 
-def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> Leaf:
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> Any:
     return _array(shape, dtype, order == "F", data)
 
 
-def _jax(_: Any, args: Any, state: Any, *others: Any) -> Leaf:
+def _jax(_: Any, args: Any, state: Any, *others: Any) -> Any:
     made = _Pending()
     made.build(state)
     return made.held

@@ -53,7 +53,7 @@ class Leaf:
     def build(self, state: Any) -> None:
         """Take the state that a pickle gives the object."""
 
-    def settled(self) -> Leaf:
+    def settled(self) -> Any:
         """The leaf itself, or what its state made of it."""
         return self
 

@@ -239,8 +239,10 @@ def _from_bytes(data: Any) -> Any:
 # ---- a plain pickle
 
 
-def read_pickle(source: Opened) -> Document:
+def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Document:
     """The arrays and tensors of a plain pickle: Paddle's, Haiku's, a pickled dict of arrays.
+
+    It begins at ``offset``: NumPy puts the pickle of an array of objects behind its own header.
 
     Raises
     ------
@@ -254,5 +256,6 @@ def read_pickle(source: Opened) -> Document:
         )
     with broken_is_told(source.source):
         makers = {**MAKERS, "torch.storage._load_from_bytes": _from_bytes}
+        source.stream.seek(offset)
         tree = flatten(pickles.load(io.BytesIO(source.stream.read()), makers))
-        return named(source, "pickle", tree)
+        return named(source, format, tree)

@@ -49,11 +49,13 @@ def flatten(root: Any) -> Tree:
     groups: dict[Path, Words] = {}
     remarks: list[str] = []
     entered: set[int] = set()
+    root = _settled(root)
     waiting: list[tuple[Path, Any]] = [((), root)]
     while waiting:
         path, value = waiting.pop()
+        value = _settled(value)
         if isinstance(value, Leaf):
-            leaf = value.settled()
+            leaf = value
             if leaves.setdefault(path, leaf) is not leaf:
                 remarks.append(f"a second tensor named {name_of(path)} is left out.")
         elif isinstance(value, (dict, list, tuple, Record)) and id(value) not in entered:
@@ -82,6 +84,15 @@ def flatten(root: Any) -> Tree:
         {name_of(p[cut:]): words for p, words in groups.items() if len(p) >= cut},
         tuple(remarks),
     )
+
+
+def _settled(value: Any) -> Any:
+    """What the state of a leaf made of it: an array, or what an array of one object contains."""
+    for _ in range(MOST_DEPTH):
+        if not isinstance(value, Leaf) or (settled := value.settled()) is value:
+            return value
+        value = settled
+    raise ValueError(f"nested more than {MOST_DEPTH} deep")
 
 
 def document(source: str, size: int, format: str, tree: Tree) -> Document:
