@@ -27,7 +27,7 @@ from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import Engine, Network
 from lstmcli.engines.running import absent, lacking, task_of, timed, warm
 from lstmcli.errors import UserError
-from lstmcli.jobs import Job
+from lstmcli.jobs import Job, with_lengths
 from lstmcli.saving import drained
 
 Array = npt.NDArray[Any]
@@ -186,12 +186,14 @@ def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
     """The job with inputs, and the seed if they and a state had to be drawn."""
     if job.name:
         return job._replace(inputs=drained(job)), None
-    model = job.model
-    x, state = trial(model, ROWS, STEPS, seed)  # (B, T, I)
+    model, counts = job.model, job.model.lengths
+    rows, steps = (len(counts), max(*counts, 1)) if counts else (ROWS, STEPS)
+    x, state = trial(model, rows, steps, seed)  # (B, T, I)
     layout = model.given.get("layout") or model.convention.layout
     x = x.swapaxes(0, 1) if layout == "time" else x
     state = dict(job.initial_state) or state
-    return job._replace(inputs=x, name="the drawn inputs", initial_state=state), seed
+    drawn = job._replace(inputs=x, name="the drawn inputs", initial_state=state)
+    return with_lengths(drawn), seed
 
 
 def _chosen(names: Sequence[str]) -> list[Engine]:

@@ -18,7 +18,7 @@ from lstmcli import __version__, formats, loading
 from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.encode import folded
 from lstmcli.core.fitting import fitted, needed_settings
-from lstmcli.core.model import Cell, Model
+from lstmcli.core.model import Cell, Model, lengths_shown
 from lstmcli.core.naming import named_tensors
 from lstmcli.core.proof import Proof, compared_runs, same_weights
 from lstmcli.core.recipe import Step, recipe
@@ -84,7 +84,7 @@ class Conversion:
                 f"X is (T, B, {self.model.cell.inputs}), time first"
                 + ": transpose inputs (B, T, I), as the source takes them" * batched,
                 "initial_h and initial_c may be left out (onnxruntime warns that they have "
-                "defaults)",
+                "defaults)" + "; so may sequence_lens" * bool(self.model.lengths),
             )
         if self.how.name == "keras":
             one = "each layer" if len(self.layers) > 1 else "the layer"
@@ -171,6 +171,12 @@ def convert(
         raise UserError(f"{target}: longdouble goes into .npz alone; try --dtype float64")
     if asked and file.convention:
         raise UserError(f"{target}: a {file.format} model has one form; leave out --to-set.")
+    if model.lengths and file.format != "onnx":
+        raise UserError(
+            f"{target}: a {file.format} file of {row.name} cannot hold the lengths "
+            f"{lengths_shown(model.lengths)} of its source (sequence_lens).",
+            "  --set lengths=ignored leaves them out; nothing was written.",
+        )
     how = fitted(model.layers, row, asked or {})
     layers = [tuple(folded(cell, how) for cell in layer) for layer in model.layers]
     arrays = named_tensors(layers, how)
@@ -267,7 +273,8 @@ def _proof(
 def _write(conversion: Conversion) -> None:
     format, target = conversion.file.format, conversion.target
     if format == "onnx":
-        data = onnx_graph.serialised(graph_of(conversion.layers), "lstmcli", __version__)
+        graph = graph_of(conversion.layers, lengths=conversion.model.lengths)
+        data = onnx_graph.serialised(graph, "lstmcli", __version__)
         with formats.atomically(target) as stream:
             stream.write(data)
     elif format == "rtneural":

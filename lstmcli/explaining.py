@@ -28,7 +28,7 @@ from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats import StepStream
 from lstmcli.formats.files import STDIN
-from lstmcli.jobs import NOTHING, Beside, Job, load_job, read_state
+from lstmcli.jobs import NOTHING, Beside, Job, load_job, read_state, with_lengths
 from lstmcli.loading import Named, checked, only_one_stdin, read_named, reader, refuse_unused
 
 Array = npt.NDArray[Any]
@@ -91,7 +91,7 @@ def explain(
         words += ["--lengths", ",".join(map(str, np.ravel(lengths)))]
     if mask is not None:
         job = job._replace(mask=np.asarray(mask))
-    return _explained(job, side, words, given, quiet)
+    return _explained(with_lengths(job), side, words, given, quiet)
 
 
 def explain_files(

@@ -21,13 +21,14 @@ Array = npt.NDArray[Any]
 Layers = Sequence[Sequence[Cell]]
 
 
-def graph_of(layers: Layers, *, lengths: bool = False) -> Graph:
+def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = ()) -> Graph:
     """A graph that runs the layers one after the other.
 
     Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (L D, B, H), layer by layer, forward
-    before backward; if they are not given, a learned state or zero; with ``lengths`` the valid
-    steps of each row, ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer,
-    and the last state of every cell, ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
+    before backward; if they are not given, a learned state or zero; where rows are ``padded``, or
+    ``lengths`` are what is taken if none are given, the valid steps of each row, ``sequence_lens``
+    (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer, and the last state of every cell,
+    ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
 
     States of layers of different widths lie side by side, (B, D H + D H' + ...). A state that is
     an input with a default can be left out; onnxruntime warns of each that it is no constant.
@@ -44,9 +45,11 @@ def graph_of(layers: Layers, *, lengths: bool = False) -> Graph:
     )  # fmt: skip
     constants: dict[str, Array] = {name: _default_state(layers, name, uneven) for name in INITIAL}
     nodes = list(_initial_state(layers, uneven, constants))
-    below = "X"
+    below, steps = "X", "sequence_lens" if padded or lengths else ""
+    if lengths:
+        constants[steps] = np.array(lengths, np.int32)
     for n, layer in enumerate(layers):
-        nodes += _lstm(layer, n, below, "sequence_lens" if lengths else "", constants)
+        nodes += _lstm(layer, n, below, steps, constants)
         if n + 1 < len(layers):
             nodes += _joined(n, directions, constants)
         below = f"joined_{n}"
@@ -58,7 +61,7 @@ def graph_of(layers: Layers, *, lengths: bool = False) -> Graph:
         [
             Port("X", cell.dtype, ("T", "B", cell.inputs)),
             *(Port(name, cell.dtype, given) for name in ("initial_h", "initial_c")),
-            *([Port("sequence_lens", np.dtype(np.int32), ("B",))] if lengths else []),
+            *([Port(steps, np.dtype(np.int32), ("B",))] if steps else []),
         ],
         [
             Port("Y", cell.dtype, ("T", directions, "B", last)),

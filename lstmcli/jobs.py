@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.core.model import InBlocks, Model
+from lstmcli.core.model import InBlocks, Model, extent
 from lstmcli.core.recognise import recognise
+from lstmcli.core.run import check_inputs, check_lengths
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document, StepStream
@@ -29,6 +30,7 @@ from lstmcli.loading import (
     reader,
     refuse_unused,
     settings_in,
+    without_lengths,
 )
 
 Array = npt.NDArray[Any]
@@ -102,15 +104,32 @@ def load_job(
     )
     within = [holder.source] if holder and any(holder is one for one in documents) else []
     refuse_unused(documents, model, [*within, state_from])
-    return Job(
-        model,
-        x,
-        name,
-        state,
-        _lengths(beside.lengths, holder, stdin),
-        _beside("mask", beside.mask, holder, stdin),
-        reread,
-    )
+    lengths = _lengths(beside.lengths, holder, stdin)
+    mask = _beside("mask", beside.mask, holder, stdin)
+    return with_lengths(Job(model, x, name, state, lengths, mask, reread))
+
+
+def with_lengths(job: Job) -> Job:
+    """The job with the lengths of the model's file, where neither lengths nor a mask are given.
+
+    Raises
+    ------
+    UserError
+        if the inputs are another number of sequences, or shorter.
+    """
+    model, reread = job.model, job.reread
+    if not model.lengths:
+        return job
+    if job.lengths is not None or job.mask is not None:
+        again = None if reread is None else lambda told: without_lengths(reread(told))
+        return job._replace(model=without_lengths(model), reread=again)
+    if not job.name:
+        return job
+    if not isinstance(job.inputs, StepStream):
+        x, layout = check_inputs(model, job.inputs, model.given.get("layout"), job.name)
+        steps, rows = extent(x.shape, layout)
+        check_lengths(model, rows, steps)
+    return job._replace(lengths=np.array(model.lengths))
 
 
 def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:

@@ -20,7 +20,7 @@ from lstmcli.core.assumptions import assumptions, by_scope
 from lstmcli.core.conventions import Convention
 from lstmcli.core.decode import Tensors, decode, directions, fold_weight_norm, paired
 from lstmcli.core.dialects import DIALECTS, Told, called, told
-from lstmcli.core.model import Cell, Model, blocks_of
+from lstmcli.core.model import Cell, Model, blocks_of, lengths_shown
 from lstmcli.core.recognise import Found, Place, choose, copies, find_convention, recognise
 from lstmcli.core.rounding import ROUNDED, to_format
 from lstmcli.core.settings import SETTINGS, of_cell, read_setting
@@ -197,15 +197,25 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     assumed: list[str] = []
     labels: list[str] = []
     laid: dict[str, Any] = {}  # the axes of the first, if a file tells them; it feeds the others
+    of_cells: dict[str, Any] = {}  # what files say of one of two directions
+    lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file holds them
     for one in chosen:
         words = {
             place: _known_first([_told(d, one, place) for d in documents]) for place in one.cells
         }
         every = [each for own in words.values() for each in own]
         _refuse_unknown(every, given, source)
+        lengths.append(next((each.lengths for each in every if each.lengths), ()))
+        of_cells |= {
+            f"layer{len(layers)}_reverse.{name}": value
+            for each in every
+            for name, value in each.backward.items()
+            if name not in given
+        }
         told_of = {place: _settings(own) for place, own in words.items()}
         settings_of = {
-            place: _of_direction(one, place, own) | laid | given for place, own in told_of.items()
+            place: _of_direction(one, place, own) | laid | of_cells | given
+            for place, own in told_of.items()
         }
         cells = _layers(one, tensors, settings_of, source, len(layers))
         layers += cells
@@ -223,17 +233,43 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
             remarks.append(f"{one.label} gives only its last step in its model; here, every step.")
     _check_chain(layers, labels if len(chosen) > 1 else [], source)
     _check_cells(layers, given)
+    of_file = () if given.get("lengths") == "ignored" else _same_lengths(lengths, source)
+    assumed += [lengths_assumed(of_file)] if of_file else []
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     remarks += [r for name, a in used.items() if (r := not_finite(a, f"{source}: {name}"))]
     return Model(
         tuple(layers),
         {name: array.shape for name, array in used.items()},
         assumed=tuple(dict.fromkeys(assumed)),
-        given=laid | given,
+        given=laid | of_cells | given,
+        lengths=of_file,
         remarks=tuple(dict.fromkeys(remarks)),
         labels=tuple(labels) if len(chosen) > 1 else (),
         sources=tuple(d.source for d in documents if _goes_into(d, chosen, tensors)),
     )
+
+
+def lengths_assumed(lengths: Sequence[int]) -> str:
+    """What is said of lengths that a file holds."""
+    return f"lengths {lengths_shown(lengths)} (sequence_lens of the file; or --lengths)"
+
+
+def without_lengths(model: Model) -> Model:
+    """The model for a run whose lengths, or mask, are given."""
+    line = lengths_assumed(model.lengths)
+    assumed = tuple(text for text in model.assumed if text != line)
+    return replace(model, lengths=(), assumed=assumed)
+
+
+def _same_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int, ...]:
+    """The lengths that the file holds for its LSTMs; refused where they differ from one another."""
+    if len({*lengths}) > 1:
+        each = "; ".join(lengths_shown(one) or "none" for one in lengths)
+        raise UserError(
+            f"{source}: LSTMs that run in turn have different lengths (sequence_lens): {each}.",
+            "  --layer N runs one of them, --set lengths=ignored all steps of each.",
+        )
+    return lengths[0]
 
 
 def _goes_into(document: Document, chosen: Sequence[Found], tensors: Mapping[str, Array]) -> bool:

@@ -153,7 +153,10 @@ def _streams(job: Job, output: Output) -> bool:
     """Whether steps can go out as they are computed."""
     masked = job.lengths is not None or job.mask is not None
     if masked and isinstance(job.inputs, StepStream):
-        raise UserError("--lengths and --mask need the whole sequence; give it as a file.")
+        of_file = " (the weights' file holds lengths)" * bool(job.model.lengths)
+        raise UserError(
+            f"--lengths and --mask need the whole sequence{of_file}; give it as a file."
+        )
     formats_ = {output.file_format, output.screen} - {None}
     if len(formats_) != 1 or not formats_ <= set(saving.BY_STEP):
         return False

@@ -16,11 +16,11 @@ from lstmcli.core.model import Model, Trace, as_time_major
 from lstmcli.core.names import HOME
 from lstmcli.core.run import (
     NAMES,
+    counted_steps,
     hidden_rule,
     merged,
     order_of_steps,
     run,
-    valid_steps,
 )
 from lstmcli.core.sides import Side
 from lstmcli.core.states import split_state
@@ -129,7 +129,7 @@ class _Derived:
                 where, (steps, rows, cell.units), ("step", "batch", "unit"), strict=True
             )
         )
-        valid = valid_steps(self.lengths, self.mask, major.shape, self.trace.layout)
+        valid = counted_steps(self.model, self.lengths, self.mask, major.shape, self.trace.layout)
         of_row = [
             order[:, batch if order.shape[1] > 1 else 0]  # (T,)
             for order in order_of_steps(cell, steps, valid, direction == 1)

@@ -6,7 +6,7 @@ onnxruntime 1.32 does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,6 @@ FIXED = {  # hard sigmoids that have a name, by alpha and beta in float32
 }
 USUAL = ("Sigmoid", "Tanh", "Tanh")
 ROLES = ("recurrent_activation", "activation", "output_activation")  # f, g, h of the operator
-MOST_SHOWN = 32  # lengths
 LAYOUTS = ("time", "batch")
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 
@@ -39,7 +38,8 @@ def read(around: Words) -> Told:
     """
     words = {name: value for group in around for name, value in group.items()}
     _check_units(words)
-    settings: dict[str, Any] = dict(zip(ROLES, _activations(words), strict=True))
+    forward, backward = _activations(words)
+    settings: dict[str, Any] = dict(zip(ROLES, forward, strict=True))
     if _direction(words) == "reverse":
         settings["reverse"] = True
     layout = words.get("layout", 0)
@@ -50,7 +50,12 @@ def read(around: Words) -> Told:
     if words.get("input_forget"):
         settings["coupled"] = "f=1-i"
     settings["gate_clip"] = _clip(words["clip"]) if "clip" in words else None
-    return Told(settings, tuple(_remarks(words)))
+    return Told(
+        settings,
+        tuple(_remarks(words)),
+        lengths=tuple(words.get("sequence_lens", ())),
+        backward=dict(zip(ROLES, backward, strict=True)) if backward != forward else {},
+    )
 
 
 def _check_units(words: Mapping[str, Any]) -> None:
@@ -85,8 +90,8 @@ def _clip(clip: Any) -> float:
     return _shortest(clip)
 
 
-def _activations(words: Mapping[str, Any]) -> tuple[str, ...]:
-    """Those of the gates, the candidate and the output, the same for both directions."""
+def _activations(words: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Those of the gates, the candidate and the output, of the first and of the last direction."""
     names = words.get("activations") or USUAL * words["directions"]
     if len(names) != 3 * words["directions"]:
         raise UserError(
@@ -94,12 +99,7 @@ def _activations(words: Mapping[str, Any]) -> tuple[str, ...]:
         )
     alphas, betas = (iter(words.get(f"activation_{name}", ())) for name in ("alpha", "beta"))
     read = [_activation(str(name), alphas, betas) for name in names]
-    if read[:3] != read[-3:]:
-        raise UserError(
-            f"the node runs forward with {', '.join(read[:3])} and backward with "
-            f"{', '.join(read[3:])}; a run has the same activations both ways."
-        )
-    return tuple(read[:3])
+    return read[:3], read[-3:]
 
 
 def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> str:
@@ -123,10 +123,6 @@ def _shortest(number: float) -> float:
 
 
 def _remarks(words: Mapping[str, Any]) -> Iterator[str]:
-    lengths: Sequence[int] = words.get("sequence_lens", ())
-    if len(lengths):
-        shown = ",".join(map(str, lengths)) if len(lengths) <= MOST_SHOWN else "N,N,..."
-        yield f"the file has a length for each row, used only if asked: --lengths {shown}"
     named = [str(name).lower() for name in words.get("activations", ())]
     wanted = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
     if wanted > len(words.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):

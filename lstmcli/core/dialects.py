@@ -21,6 +21,8 @@ class Told(NamedTuple):
     assumed: Mapping[str, str] = {}  # setting that the file leaves open -> how it was taken
     unknown: Mapping[str, str] = {}  # setting that a run cannot have as the file says -> message
     last_step: bool = False  # in its network, only the last step goes on to what follows
+    lengths: tuple[int, ...] = ()  # valid steps of each sequence, where the file holds them
+    backward: Mapping[str, Any] = {}  # settings of the backward cell of tensors that hold both
 
     def of_convention(self, takes: Collection[str]) -> Told:
         """Without the assumed values of settings that the convention does not take.

@@ -67,7 +67,7 @@ def fit(layers: Sequence[Sequence[Cell]], how: Convention) -> tuple[Convention, 
     cells = [cell for layer in layers for cell in layer]
     changes, lacks = _settings(cells[0].convention, how, both=len(layers[0]) == 2)
     lacks += [
-        f"layers that differ in {_words(name)}"
+        f"{'layers' if len(layers) > 1 else 'directions'} that differ in {_words(name)}"
         for name in (*_RUNNING, "coupled")
         if len({getattr(cell.convention, name) for cell in cells}) > 1
     ]

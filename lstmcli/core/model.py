@@ -15,6 +15,8 @@ from lstmcli.core.settings import of_cell
 
 Array = npt.NDArray[Any]
 
+MOST_SHOWN = 32  # lengths of sequences in a message
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cell:
@@ -77,6 +79,7 @@ class Model:
     given: Mapping[str, Any] = field(default_factory=dict)  # settings from files and options
     remarks: tuple[str, ...] = ()  # for stderr: what the user should know but need not mend
     labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
+    lengths: tuple[int, ...] = ()  # valid steps of each sequence, where a file holds them
     sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from
 
     @property
@@ -218,3 +221,9 @@ def from_time_major(array: Array, layout: str) -> Array:
     if layout == "steps":
         return array[:, 0]
     return array.swapaxes(0, 1) if layout == "batch" else array
+
+
+def lengths_shown(lengths: Sequence[int]) -> str:
+    """``7,3,5,1``, or the first few of many."""
+    shown = ",".join(map(str, lengths[:MOST_SHOWN]))
+    return shown + ",..." * (len(lengths) > MOST_SHOWN)

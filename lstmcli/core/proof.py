@@ -108,7 +108,8 @@ def alike(model: Model) -> Model:
         )
         return replace(cell, convention=how)
 
-    return replace(model, layers=tuple(tuple(map(one, layer)) for layer in model.layers))
+    layers = tuple(tuple(map(one, layer)) for layer in model.layers)
+    return replace(model, layers=layers, lengths=())
 
 
 def _same_arithmetic(a: Cell, b: Cell) -> bool:

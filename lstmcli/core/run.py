@@ -23,7 +23,16 @@ from lstmcli.core.batch import (
 from lstmcli.core.blas import one_thread
 from lstmcli.core.conventions import Convention
 from lstmcli.core.loop import Packed
-from lstmcli.core.model import Cell, InBlocks, Model, Trace, as_time_major, from_time_major
+from lstmcli.core.model import (
+    MOST_SHOWN,
+    Cell,
+    InBlocks,
+    Model,
+    Trace,
+    as_time_major,
+    from_time_major,
+    lengths_shown,
+)
 from lstmcli.core.product import comes_out_whole, saves_packing
 from lstmcli.core.states import State, final_state, split_state
 from lstmcli.core.workers import shares_memory
@@ -71,7 +80,8 @@ def run(
         ``h`` (P,) or (B, P) and ``c`` (H,) or (B, H); zero without. Of a model of several cells
         each has the cells on a first axis, layer by layer, forward before backward.
     lengths
-        (B,) valid steps of each row. Past them every member is 0 and the state is frozen.
+        (B,) valid steps of each row; without them and a mask, those that the file holds. Past them
+        every member is 0 and the state is frozen.
     mask
         (B, T) or (T, B), as the inputs lie: false steps are skipped, wherever they are.
     executor
@@ -92,10 +102,8 @@ def run(
     keep = kept_names(keep)
     array, layout = check_inputs(model, np.asarray(x), layout, name)
     major = as_time_major(array, layout)  # (T, B, I)
-    if model.convention.lengths == "ignored":
-        lengths = mask = None
     rows = major.shape[1]
-    valid = valid_steps(lengths, mask, major.shape, layout)
+    valid = counted_steps(model, lengths, mask, major.shape, layout)
     states = split_state(initial_state or {}, model, rows)
     here = executor is None or shares_memory(executor)
     work = Work(model, rows, keep, mask is not None, meter=meter if here else None)
@@ -458,6 +466,43 @@ def _wrong_inputs(model: Model, x: InBlocks, name: str) -> UserError:
     if x.ndim == 2:
         lines.append("  If it is (batch, steps), it lacks the input axis.")
     return UserError(*lines)
+
+
+def counted_steps(
+    model: Model,
+    lengths: npt.ArrayLike | None,
+    mask: npt.ArrayLike | None,
+    shape: tuple[int, ...],
+    layout: str,
+) -> Array | None:
+    """(T, B) truth of the steps that count, as given or as the model's file has it; None: all.
+
+    ``shape`` is that of the inputs with time first.
+
+    Raises
+    ------
+    UserError
+        as `valid_steps`, and where the lengths of the file do not fit the inputs.
+    """
+    if model.convention.lengths == "ignored":
+        return None
+    if lengths is None and mask is None and model.lengths:
+        steps, rows = shape[:2]
+        check_lengths(model, rows, steps)
+        lengths = np.array(model.lengths)
+    return valid_steps(lengths, mask, shape, layout)
+
+
+def check_lengths(model: Model, rows: int, steps: int) -> None:
+    """Refuse inputs that the lengths in the model's file do not fit."""
+    if len(model.lengths) != rows or max(model.lengths) > steps or min(model.lengths) < 0:
+        given = ",".join(["N"] * rows) if rows <= MOST_SHOWN else "N,N,..."
+        raise UserError(
+            f"the file holds the lengths {lengths_shown(model.lengths)} (sequence_lens), for "
+            f"{len(model.lengths)} sequence{'s' * (len(model.lengths) != 1)} of "
+            f"{max(model.lengths)} steps or more; the inputs have {rows} of {steps}.",
+            f"  --lengths {given} gives others, --set lengths=ignored runs all steps.",
+        )
 
 
 def valid_steps(

@@ -20,13 +20,13 @@ from lstmcli.core.run import (
     Work,
     cell_names,
     check_inputs,
+    counted_steps,
     heard,
     kept_names,
     merged,
     merged_axes,
     run,
     share,
-    valid_steps,
 )
 from lstmcli.core.states import State, final_state, split_state
 from lstmcli.core.workers import shares_memory
@@ -189,9 +189,7 @@ def sweep(
     if merged_axes(model):
         raise UserError("directions on an axis of their own cannot be written in pieces.")
     steps, rows = extent(x.shape, layout)
-    if model.convention.lengths == "ignored":
-        lengths = mask = None
-    valid = valid_steps(lengths, mask, (steps, rows), layout)
+    valid = counted_steps(model, lengths, mask, (steps, rows), layout)
     states = split_state(initial_state or {}, model, rows)
     work = Work(model, rows, keep, mask is not None, meter=meter)
     chunks = row_chunks(rows, model)

@@ -17,7 +17,7 @@ def prepare(network: Network) -> Prepared:
     """A session of the model that `lstm convert` writes, with the lengths where there are any."""
     ort = library("onnxruntime")
     padded = network.lengths is not None
-    graph = graph_of(network.layers, lengths=padded)
+    graph = graph_of(network.layers, padded=padded)
     options = ort.SessionOptions()
     options.log_severity_level = 3  # it warns that an input has a default
     session = ort.InferenceSession(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lstmcli.core.fitting import listed
 from lstmcli.core.model import Model, Trace, as_time_major
-from lstmcli.core.run import Part, check_inputs, trace_of, valid_steps
+from lstmcli.core.run import Part, check_inputs, counted_steps, trace_of
 from lstmcli.core.states import split_state
 from lstmcli.engines.engine import Engine, Network, Result, Task
 from lstmcli.engines.libraries import quiet
@@ -43,7 +43,7 @@ def task_of(
     """
     array, layout = check_inputs(model, np.asarray(x), layout, name)
     major = as_time_major(array, layout)  # (T, B, I)
-    valid = valid_steps(lengths, mask, major.shape, layout)
+    valid = counted_steps(model, lengths, mask, major.shape, layout)
     states = split_state(initial_state or {}, model, major.shape[1])
     with np.errstate(all="ignore"):
         major = major.astype(model.cell.dtype)

@@ -22,7 +22,9 @@ def prepared(network: Network) -> Prepared:
     state = {"h": h, "c": c} if len(network.states) > 1 else {"h": h[0], "c": c[0]}
 
     def go() -> Result:
-        trace = run(model, network.x, ("h",), layout="time", initial_state=state)
+        trace = run(
+            model, network.x, ("h",), layout="time", initial_state=state, lengths=network.lengths
+        )
         cells = len(network.states)
         finals = zip(*(a.reshape(cells, *a.shape[-2:]) for a in (trace.final_h, trace.final_c)),
                      strict=True)  # fmt: skip

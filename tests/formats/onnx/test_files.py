@@ -85,6 +85,7 @@ def test_runs_give_onnxruntime_s_outputs(case: str) -> None:
     model = load(str(GOLDEN / f"{case}.onnx"), **options)
     state = {k: expected[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in expected}
     x = expected["inputs"]
+    assert model.lengths == tuple(record.get("lengths", ()))
     trace = run(model, x, initial_state=state, lengths=expected.get("lengths"),
                 layout=record.get("layout", model.given.get("layout")))  # fmt: skip
     tolerance = record.get("tolerance", 2e-6)

@@ -169,11 +169,29 @@ def test_numbers_of_activations_keep_their_digits() -> None:
     assert settings["activation"] == "scaled_tanh(2,0.3)"
 
 
-def test_directions_that_differ_are_refused() -> None:
-    words = {"directions": 2, "units": 3, "direction": "bidirectional",
-             "activations": ["Sigmoid", "Tanh", "Tanh", "Sigmoid", "Relu", "Tanh"]}  # fmt: skip
-    with pytest.raises(UserError, match="same activations both ways"):
-        told("onnx", {"n": words}, ["n/W"])
+def test_directions_that_differ_are_settings_of_the_backward_cell() -> None:
+    path = str(FILES / "directions_differ.onnx")
+    model = load(path)
+    assert model.settings()["layer0_reverse.activation"] == "relu"
+    assert model.layers[0][1].convention.output_activation == "scaled_tanh(1.7,0.6)"
+    assert model.convention.activation == "leaky_relu(0.2)"
+    asked = load(path, activation="tanh")
+    assert [cell.convention.activation for _, cell in asked.cells] == ["tanh", "tanh"]
+
+
+def test_lstms_in_turn_with_different_lengths_are_refused(tmp_path: Path) -> None:
+    squeeze = node("Squeeze", ["y", "one"], ["x2"])
+    counts = tensor("counts", [2], 6, (5, 3), (5, 2))
+    first = node("LSTM", ["X", "a", "R", "", "counts"], ["y"])
+    path = tmp_path / "m.onnx"
+    read(path, first, squeeze, lstm("x2", "b", "z"), tensors=(numbers("one", 1), counts))
+    with pytest.raises(
+        UserError, match=r"different lengths \(sequence_lens\): 3,2; none.*"
+    ) as refused:
+        load(str(path))
+    assert "--layer N runs one of them" in str(refused.value)
+    assert load(str(path), layer="0").lengths == (3, 2)
+    assert load(str(path), layer="1").lengths == load(str(path), lengths="ignored").lengths == ()
 
 
 def test_core_ml_is_named(tmp_path: Path) -> None:

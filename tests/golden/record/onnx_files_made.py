@@ -112,6 +112,9 @@ def attributes() -> None:
     three = ["Sigmoid", "LeakyRelu", "ThresholdedRelu"]
     node_case("both_ways", 108, directions=2, activations=three * 2,
               activation_alpha=[0.2, 0.05, 0.2, 0.05])  # fmt: skip
+    backward = ["HardSigmoid", "Relu", "ScaledTanh"]
+    node_case("directions_differ", 109, directions=2, activations=[*three, *backward],
+              activation_alpha=[0.2, 0.05, 0.3, 1.7], activation_beta=[0.4, 0.6])  # fmt: skip
     for n, name in enumerate(("LeakyRelu", "Elu")):
         node_case(f"default_{name.lower()}", 110 + n, activations=["Sigmoid", name, "Tanh"])
     zeros = {"ThresholdedRelu": "thresholded_relu(0)", "Affine": "affine(0,0)",
@@ -123,16 +126,12 @@ def attributes() -> None:
                   record=record)  # fmt: skip
     arrays = weights(120) | {"sequence_lens": np.array([7, 3, 5, 1], np.int32)}
     write("constant_lengths", model([lstm(("X", *arrays))], tensors(arrays)))
-    keep(
-        "constant_lengths",
-        VERSION,
-        SCRIPT,
-        [x(120)],
-        OUTPUTS,
-        {"lengths": arrays["sequence_lens"]},
-        inputs="X",
-        remarks=["--lengths 7,3,5,1"],
-    )
+    keep("constant_lengths", VERSION, SCRIPT, [x(120)], OUTPUTS, inputs="X", lengths=[7, 3, 5, 1])
+    arrays = weights(121, 2) | {"sequence_lens": np.array([2, 7, 0, 5], np.int32)}
+    node = lstm(("X", *arrays), direction="bidirectional")
+    write("constant_lengths_both_ways", model([node], tensors(arrays)))
+    keep("constant_lengths_both_ways", VERSION, SCRIPT, [x(121)], OUTPUTS, inputs="X",
+         lengths=[2, 7, 0, 5])  # fmt: skip
 
 
 def encodings() -> None:
