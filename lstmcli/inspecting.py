@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import loading
-from lstmcli.core.inspection import Inspection, Reading, inspect, labels
-from lstmcli.core.recognise import Found, choose
+from lstmcli.core.inspection import Inspection, Reading, inspect
+from lstmcli.core.recognise import Found, choose, layer_words
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from lstmcli.loading import Named
@@ -47,7 +47,7 @@ def inspect_files(
     convention = settings.get("convention", held.get("convention"))
     found = loading.find_lstms(tensors, convention, source, documents)
     tensors |= {name: np.asarray(tensors[name]) for one in found for name in one.tensors}
-    names = labels(found)
+    names = layer_words(found)
     readings = [
         replace(_reading(found[n], names[n], documents, tensors, settings), number=n)
         for n in _chosen(found, layer, tensors, source)

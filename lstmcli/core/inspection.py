@@ -20,7 +20,7 @@ from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.decode import from_blocks
 from lstmcli.core.model import Cell, Model, blocks_of
 from lstmcli.core.names import HOME
-from lstmcli.core.recognise import Found, Place, Shapes, names_one, normalised, recognise
+from lstmcli.core.recognise import Found, Place, Shapes, normalised, recognise
 from lstmcli.core.spelling import gates_apart, role_in_words, spelled
 
 Array = npt.NDArray[Any]
@@ -205,12 +205,6 @@ def inspect(
         () if readings else tuple(missing(tensors)),
         tuple(remarks),
     )
-
-
-def labels(found: Sequence[Found]) -> list[str]:
-    """What ``--layer`` takes for each: its label where that is unmistakable, else its number."""
-    words = [f.label for f in found]
-    return [word if names_one(word, words) else str(n) for n, word in enumerate(words)]
 
 
 def _tensor(array: Any, layer: str | None, role: str) -> Tensor:

@@ -8,6 +8,7 @@ what only looks like an LSTM by its names.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
@@ -514,23 +515,29 @@ def _one(found: list[Found], word: str, source: str, left_out: Collection[int]) 
     return found[matches[0]]
 
 
-def names_one(label: str, labels: Sequence[str]) -> bool:
-    """Whether ``--layer`` takes a label for one LSTM: not for a number, or several by commas."""
-    return bool(label) and not label.isdigit() and "," not in label and labels.count(label) == 1
+def layer_words(found: Sequence[Found]) -> list[str]:
+    """What ``--layer`` takes for each LSTM: its label where that means it alone, else its number.
+
+    A label of digits would be a number, one with a comma several.
+    """
+    labels = [f.label for f in found]
+    plain = [normalised(label) for label in labels]
+    counts = Counter(plain)
+    return [
+        str(n) if label.isdigit() or "," in label or not plain[n] or counts[plain[n]] > 1 else label
+        for n, label in enumerate(labels)
+    ]
 
 
 def _list(found: list[Found], numbers: Collection[int] | None = None) -> list[str]:
     """A line each with what ``--layer`` takes, as it is typed: its number, its name if unique."""
-    labels = [f.label for f in found]
 
-    def named(label: str) -> str:
-        if not names_one(label, labels):
-            return ""
-        return f"  or  {typed_command(*option_words({'layer': label}))}"
+    def named(n: int, word: str) -> str:
+        return f"  or  {typed_command(*option_words({'layer': word}))}" if word != str(n) else ""
 
     return [
-        f"  --layer {n}{named(label)}"
-        for n, label in enumerate(labels)
+        f"  --layer {n}{named(n, word)}"
+        for n, word in enumerate(layer_words(found))
         if numbers is None or n in numbers
     ]
 

@@ -121,7 +121,12 @@ def _extent(part: Part) -> tuple[float, float, float, float]:
 
 def _label(part: Part) -> str:
     """``f`` and what it is the number of."""
-    return f"{one_line(part.name)}\nunit"
+    return f"{_plain(part.name)}\nunit"
+
+
+def _plain(name: str) -> str:
+    """A name as it stands: without control characters, and no formula between dollars."""
+    return one_line(name).replace("$", r"\$")
 
 
 def _whole_numbers(axis: Any) -> None:
@@ -153,7 +158,7 @@ def _lines(axes: Sequence[Any], own: Sequence[Part], kinds: dict[str, Scale]) ->
             axis.axhline(0, color="0.7", linewidth=0.5, zorder=0)
         room = 0.06 * (scale.high - scale.low)
         axis.set_ylim(scale.low - room, scale.high + room)
-        axis.set_ylabel(one_line(f"{part.name}[{part.units[0]}]"))
+        axis.set_ylabel(f"{_plain(part.name)}[{part.units[0]}]")
         axis.spines[["top", "right"]].set_visible(False)
         axis.xaxis.set_major_locator(
             import_module("matplotlib.ticker").MaxNLocator(nbins=6, integer=True)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.shell_completion import BashComplete
 
@@ -122,3 +128,226 @@ def test_every_option_that_names_a_file_is_completed_as_one() -> None:
             if isinstance(parameter, click.Option) and "FILE" in (parameter.metavar or ""):
                 items = parameter.shell_complete(click.Context(command), "")
                 assert [item.type for item in items] == ["file"], (name, parameter.name)
+
+
+# ---- names that a shell would carry out
+
+HOSTILE = {
+    "enc$(touch pwned)": "0", "`touch pwned`": "1", "a;touch pwned": "2", "a\nplain,--svg": "3",
+    "a b": "4", "*": "5", "~": "6", "a'b": "7", 'a"b': "8", "a\x1b[31m": "9", "a,b": "10",
+    "\u202egnp": "11", "{a,b}": "12", "a\\b": "13", "a|b": "14", "a&b": "15", "a>pwned": "16",
+    "!!": "17", "plain/lstm": "plain_lstm", "größe": "größe", "a.b:0": "a_b_0",
+}  # fmt: skip
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """Weights of many LSTMs; most of their names are not to be typed into a shell."""
+    rng = np.random.default_rng(0)
+    shapes = {"kernel": (4, 12), "recurrent_kernel": (3, 12), "bias": (12,)}
+    named: dict[str, Any] = {
+        f"{n}/{k}": rng.normal(size=s) for n in HOSTILE for k, s in shapes.items()
+    }
+    np.savez(tmp_path / "w.npz", **named)
+    return tmp_path / "w.npz"
+
+
+def test_a_name_that_a_shell_could_carry_out_is_offered_as_a_number(hostile: Path) -> None:
+    assert sorted(offered("run", hostile, "--layer", "")) == sorted(HOSTILE.values())
+    assert offered("run", hostile, "--layer", "enc") == []
+
+
+def test_a_number_that_is_offered_chooses_the_layer_of_that_name(lstm: Lstm, hostile: Path) -> None:
+    np.save("x.npy", np.ones((7, 4)))
+    runs = {}
+    for name, word in HOSTILE.items():
+        done = lstm("run", hostile, "x.npy", "--layer", word, "-f", "json", "-o", "-")
+        assert done.status == 0
+        runs[name] = done.out
+    assert len(set(runs.values())) == len(runs)
+    for name in ("enc$(touch pwned)", "`touch pwned`", "a;touch pwned"):
+        done = lstm("run", hostile, "x.npy", "--layer", name, "-f", "json", "-o", "-")
+        assert done.out == runs[name]
+
+
+def process_words(shell: str, *words: object) -> dict[str, str]:
+    """The variables by which a shell asks about the last of some words."""
+    line = " ".join(map(str, ("lstm", *words)))
+    number = str(words[-1]) if shell == "fish" else str(len(words))
+    return {"_LSTM_COMPLETE": f"{shell}_complete", "COMP_WORDS": line, "COMP_CWORD": number}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_no_newline_in_a_name_forges_an_item(
+    lstm: Lstm, hostile: Path, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    for name, value in process_words(shell, "run", hostile, "--layer", "").items():
+        monkeypatch.setenv(name, value)
+    done = lstm()
+    assert (done.status, done.err) == (0, "")
+    kind = [line.split(",")[0] for line in done.out.splitlines()]
+    if shell == "zsh":
+        kind = done.out.splitlines()[::3]
+    assert kind == ["plain"] * len(HOSTILE)
+    assert "--svg" not in done.out
+
+
+@pytest.mark.parametrize("given", [
+    {}, {"COMP_WORDS": "lstm run "}, {"COMP_CWORD": "1"}, {"COMP_WORDS": "lstm", "COMP_CWORD": ""},
+    {"COMP_WORDS": "lstm", "COMP_CWORD": "x"}, {"COMP_WORDS": "lstm", "COMP_CWORD": "1" * 5000},
+])  # fmt: skip
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_without_the_words_there_is_a_message(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], shell: str
+) -> None:
+    for name in ("COMP_WORDS", "COMP_CWORD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("_LSTM_COMPLETE", f"{shell}_complete")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    done = lstm()
+    assert (done.status, done.out) == (2, "")
+    assert "COMP_CWORD" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_another_shell_is_refused(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
+    for asked in ("tcsh_complete", "bash", "bash_nothing"):
+        monkeypatch.setenv("_LSTM_COMPLETE", asked)
+        assert lstm().status == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["fifo", "/dev/zero", "/dev/random", "big.npz", "folder", "a=fifo"]
+)
+@pytest.mark.parametrize("words", [
+    ("run", "--layer"), ("derive", "--cell"), ("run", "--only"), ("plot", "--array"),
+])  # fmt: skip
+def test_nothing_but_small_regular_files_is_opened(
+    hostile: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, str], path: str
+) -> None:
+    monkeypatch.chdir(hostile.parent)
+    os.mkfifo("fifo")
+    os.mkdir("folder")
+    os.mkfifo("folder/checkpoint")
+    with open("big.npz", "wb") as stream:
+        stream.truncate(1 << 40)  # a hole
+
+    def refuse(*given: object, **how: object) -> None:
+        raise AssertionError(f"{given[0]} was opened")
+
+    monkeypatch.setattr("lstmcli.formats.read", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    command, option = words
+    assert not {"layer0", "0"} & set(offered(command, path, option, ""))
+
+
+# ---- real shells
+
+
+@pytest.fixture
+def path_with_lstm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH on which ``lstm`` is this checkout."""
+    folder = tmp_path_factory.mktemp("bin")
+    command = folder / "lstm"
+    command.write_text(f'#!/bin/sh\nPYTHONPATH="{TOP}" exec "{sys.executable}" -m lstmcli "$@"\n')
+    command.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+class Typist:
+    """Somebody at a shell in a terminal."""
+
+    PATIENCE = 60  # seconds for a process to start on a busy machine
+
+    def __init__(self, command: list[str], path: str, folder: Path) -> None:
+        pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
+        self.ours, theirs = pty.openpty()
+        self.seen = ""
+        environment = {**os.environ, "PATH": path, "TERM": "dumb", "HOME": str(folder)}
+        self.process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        os.set_blocking(self.ours, False)
+
+    def type(self, text: str) -> None:
+        os.write(self.ours, text.encode())
+
+    def wait_for(self, word: str) -> str:
+        """Read until a word comes; what came before it."""
+        end = time.monotonic() + self.PATIENCE
+        while word not in self.seen:
+            assert time.monotonic() < end, f"no {word!r} in {self.seen!r}"
+            try:
+                self.seen += os.read(self.ours, 65536).decode(errors="replace")
+            except BlockingIOError:
+                time.sleep(0.02)
+        before, _, self.seen = self.seen.partition(word)
+        return before
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.ours)
+
+
+@pytest.fixture
+def typists() -> Iterator[list[Typist]]:
+    """Those who are to be sent home."""
+    held: list[Typist] = []
+    yield held
+    for typist in held:
+        typist.close()
+
+
+SHELLS = {
+    "bash": ["bash", "--norc", "--noprofile", "-i"],
+    "zsh": ["zsh", "-f", "-i"],
+}
+READY = {
+    "bash": 'eval "$(lstm completion bash)"',
+    "zsh": 'autoload -Uz compinit; compinit -u -D; eval "$(lstm completion zsh)"',
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_name_is_not_carried_out_by_tab_and_enter(
+    hostile: Path, path_with_lstm: str, typists: list[Typist], shell: str
+) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} here")
+    typist = Typist(SHELLS[shell], path_with_lstm, hostile.parent)
+    typists.append(typist)
+    typist.type(f"{READY[shell]}; echo rea''dy\n")
+    typist.wait_for("ready")
+    for start in ("enc", "", "a", "1"):
+        typist.type(f"echo go; lstm inspect w.npz --layer {start}\t\t")
+        time.sleep(1)
+        typist.type("\necho do''ne\n")
+        typist.wait_for("done")
+    assert set(os.listdir(hostile.parent)) - {".zcompdump"} == {"w.npz"}
+    typist.type("lstm inspect w.npz --layer pl\t > shown; echo do''ne\n")
+    typist.wait_for("done")
+    assert Path(hostile.parent, "shown").read_text().count("reading") == 1
+
+
+def test_fish_is_offered_safe_names_and_names_after_commas(
+    hostile: Path, path_with_lstm: str
+) -> None:
+    if not (fish := shutil.which("fish")):
+        pytest.skip("no fish here")
+
+    def complete(line: str) -> list[str]:
+        code = f"lstm completion fish | source; complete --do-complete '{line}'"
+        done = subprocess.run(
+            [fish, "--no-config", "-c", code], cwd=hostile.parent, text=True, capture_output=True,
+            env={**os.environ, "PATH": path_with_lstm, "HOME": str(hostile.parent)}, check=True,
+        )  # fmt: skip
+        return [word.split("\t")[0] for word in done.stdout.splitlines()]
+
+    assert sorted(complete("lstm run w.npz --layer ")) == sorted(HOSTILE.values())
+    assert sorted(complete("lstm run w.npz --show h,")) == [f"h,{name}" for name in "cfgioz"]
+    assert "w.npz" in complete("lstm run ")
+    assert not (hostile.parent / "pwned").exists()
