@@ -54,6 +54,8 @@ def inspect_files(
     ]
     remarks = [remark for document in documents for remark in document.remarks]
     inspection = inspect(source, arrays, readings, held, remarks)
+    if own_layer is None and (row := loading.run_in_turn(found, documents)):
+        own_layer = ",".join(map(str, row))
     return replace(inspection, layer=own_layer)
 
 

@@ -19,7 +19,7 @@ from lstmcli import formats
 from lstmcli.core.assumptions import assumptions, by_scope
 from lstmcli.core.conventions import Convention
 from lstmcli.core.decode import Tensors, decode, directions, fold_weight_norm, paired
-from lstmcli.core.dialects import DIALECTS, Told, called, told
+from lstmcli.core.dialects import DIALECTS, Told, called, lies_below, told
 from lstmcli.core.model import Cell, Model, blocks_of, lengths_shown
 from lstmcli.core.recognise import Found, Place, choose, copies, find_convention, recognise
 from lstmcli.core.rounding import ROUNDED, to_format
@@ -177,6 +177,10 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     layer = given.pop("layer", None)
     remarks = [remark for document in documents for remark in document.remarks]
     found = find_lstms(tensors, given.get("convention"), source, documents)
+    if layer is None and (row := run_in_turn(found, documents)):
+        layer = ",".join(map(str, row))
+        names = " into ".join(found[n].label for n in row)
+        remarks.append(f"{source} runs {names}, as its config says; --layer N picks one.")
     candidates = _candidates(found, tensors, documents, settings, asked=layer is not None)
     if layer is None:
         remarks += [f"{source}: {reason}" for reason in candidates.left_out.values()]
@@ -316,6 +320,23 @@ def load_one(
     except UserError as error:
         source = " + ".join(document.source for document in documents)
         raise UserError(str(error).removeprefix(f"{source}: ")) from None
+
+
+def run_in_turn(found: Sequence[Found], documents: Sequence[Document]) -> list[int]:
+    """The numbers of all LSTMs in the order in which the model of one document runs them.
+
+    Nothing if no document tells of one model that has all of them.
+    """
+    for document in documents:
+        row = [
+            n
+            for group in document.in_turn
+            for n, one in enumerate(found)
+            if all(lies_below(name, group) for name in one.tensors)
+        ]
+        if len(row) > 1 and sorted(row) == list(range(len(found))):
+            return row
+    return []
 
 
 class _Candidates(NamedTuple):

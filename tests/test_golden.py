@@ -34,7 +34,6 @@ ASKED = {  # rows and cases that no name tells apart from another; the user says
 }  # fmt: skip
 SEVERAL = {  # files that hold more than one LSTM: the --layer that runs them in turn
     "haiku/deep": "0,1", "keras/stacked": "0,1",
-    "tfjs_files/cells": "0,1", "tfjs_files/shards": "0,1",
 }  # fmt: skip
 TOLERANCE = {  # frameworks that round every step, to float16 or to int8, as their notes say
     "torch/float16_run": 2e-3, "keras/float16": 4e-3, "tflite_files/keras_hybrid": 2.5e-2,

@@ -101,7 +101,7 @@ def told(format: str, groups: Mapping[str, Mapping[str, Any]], names: Sequence[s
     around = [
         groups[key]
         for key in sorted(groups, key=len)
-        if all(_lies_below(name, key) for name in names)
+        if all(lies_below(name, key) for name in names)
     ]
     return dialect.read(around)
 
@@ -111,9 +111,10 @@ def called(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
     dialect = DIALECTS.get(format)
     if dialect is None or not dialect.layers:
         return ""
-    around = (key for key in groups if all(_lies_below(name, key) for name in names))
+    around = (key for key in groups if all(lies_below(name, key) for name in names))
     return max(around, key=len, default="")
 
 
-def _lies_below(name: str, key: str) -> bool:
+def lies_below(name: str, key: str) -> bool:
+    """Whether a tensor is one of a group's; "" is the group of all."""
     return not key or (name.startswith(key) and name[len(key) : len(key) + 1] in ("", "/", "."))

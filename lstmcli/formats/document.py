@@ -36,6 +36,8 @@ class Document:
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the file says about the tensors whose names lie below a name ("" is all of them), in
     the words of its format: the config of a layer, the attributes of a node."""
+    in_turn: tuple[str, ...] = ()
+    """Names of groups that the model in the file runs one after the other, if it tells."""
     remarks: tuple[str, ...] = ()
     """What the user should know of the file: tensors left out, a graph beside it that was used."""
 

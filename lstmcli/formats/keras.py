@@ -21,6 +21,7 @@ from lstmcli.formats.archive import DEFLATED, ENCRYPTED, STORED, Archive, Damage
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import Opened, damaged
 from lstmcli.formats.hdf5 import Contents, contents, need_library
+from lstmcli.formats.keras_chain import in_turn
 from lstmcli.formats.keras_layers import Layer, by_class, by_name, each, layers_in
 
 ATTRIBUTES = (
@@ -89,7 +90,9 @@ def _document(where: str, found: Contents, config: Any, versions: Mapping[str, A
     arrays = {weight.name: found.arrays[weight.path] for weight in weights}
     if len(arrays) < len(weights):  # no Keras writes two layers of one name
         raise UserError(f"{where} has two weights of one name.")
-    return Document(where, "keras", arrays, groups=groups, remarks=tuple(_masks(where, layers)))
+    remarks = tuple(_masks(where, layers))
+    row = in_turn(config)
+    return Document(where, "keras", arrays, groups=groups, in_turn=row, remarks=remarks)
 
 
 def _masks(where: str, layers: Sequence[Layer]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.companions import companion
 from lstmcli.formats.document import Document
 from lstmcli.formats.files import Opened
+from lstmcli.formats.keras_chain import in_turn
 from lstmcli.formats.limits import check_size
 
 DTYPES = {
@@ -39,7 +40,9 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         for group in value["weightsManifest"]:
             _read_group(group, file, arrays, left_out)
         is_graph = value.get("format") == "graph-model"
-        groups = {} if is_graph else _groups(value.get("modelTopology") or {})
+        topology = {} if is_graph else value.get("modelTopology") or {}
+        groups = _groups(topology)
+        row = in_turn(topology.get("model_config") or topology)
     remarks = []
     if left_out:
         remarks.append(f"{file.source}: {', '.join(left_out)} left out: not real numbers.")
@@ -53,6 +56,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         "tfjs-graph" if is_graph else "tfjs",
         _in_order(arrays, groups),
         groups=groups,
+        in_turn=row,
         remarks=tuple(remarks),
     )
 

@@ -244,12 +244,15 @@ def keras_inputs() -> str:
     return "x.npz"
 
 
-def test_a_stack_of_keras_runs_by_the_names_of_its_layers(lstm: Lstm, keras_inputs: str) -> None:
+def test_a_stack_of_keras_runs_as_its_config_says(lstm: Lstm, keras_inputs: str) -> None:
     model = str(KERAS / "stacked.keras")
-    asked = lstm("run", model, keras_inputs)
-    assert asked.status == 2
-    assert "--layer 0  or  --layer zeta\n  --layer 1  or  --layer alpha" in asked.err
-    assert "--layer 0,1 runs them one after the other" in asked.err
+    done = lstm("run", model, keras_inputs, "-o", "in_turn.npz", "--only", "h,final_h")
+    assert "runs zeta into alpha, as its config says; --layer N picks one" in done.err
+    assert lstm("diff", "in_turn.npz", "theirs.npz").status == 0
+    assert "--layer" not in lstm("inspect", model).out
+    picked = lstm("run", model, keras_inputs, "--layer", "0")
+    assert "5 inputs -> 3 units" in picked.out
+    assert "as its config says" not in picked.err
     done = lstm("run", model, keras_inputs, "--layer", "zeta,alpha", "--steps", "0:1")
     assert re.search(r"^layer0   zeta .*recurrent activation hard_sigmoid_1_6$", done.out, re.M)
     assert re.search(r"^layer1   alpha   activation softsign", done.out, re.M)

@@ -19,6 +19,7 @@ from lstmcli.converting import convert
 from lstmcli.core.run import run
 from lstmcli.errors import UserError
 from lstmcli.formats import Document, hdf5, keras_layers, limits
+from lstmcli.formats.keras_chain import in_turn
 from lstmcli.loading import load
 from tests.formats.hostile import mutations, truncations, withstand
 from tests.formats.kept import Kept
@@ -93,6 +94,113 @@ def test_the_layers_give_what_keras_gives(name: str) -> None:
     trace = run(model, expected["inputs"])
     bound = BFLOAT16 if "bfloat16" in name else 1e-6
     np.testing.assert_allclose(trace.h, expected["h"], rtol=bound, atol=bound)
+
+
+IN_TURN = [
+    name for name in RECORDED
+    if any(case in name for case in ("stacked.", "stacked_v3.", "gpu.", "cells.", "between."))
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", IN_TURN)
+def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> None:
+    record, expected = told(name)
+    model = load(str(FILES / name))
+    assert len(model.layers) == 2
+    np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
+    first, second = record["layer"].split(",")
+    (remark,) = (text for text in model.remarks if "as its config says" in text)
+    assert f"{first} into {second}" in remark
+    single = load(str(FILES / name), layer=second)
+    assert (len(single.layers), single.cell.inputs) == (1, model.layers[1][0].inputs)
+    assert not any("as its config says" in text for text in single.remarks)
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", [n for n in RECORDED if "plain" in n])
+def test_weights_alone_say_nothing_of_what_follows_what(name: str) -> None:
+    with pytest.raises(UserError, match="holds 2 LSTMs; choose one with --layer"):
+        load(str(FILES / name))
+
+
+LSTM_LAYER = {"units": 3, "return_sequences": True}
+
+
+def sequential(*layers: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    listed = [{"class_name": kind, "config": words} for kind, words in layers]
+    return {"class_name": "Sequential", "config": {"name": "m", "layers": listed}}
+
+
+def as_graph(model: dict[str, Any], sources: dict[str, Any]) -> dict[str, Any]:
+    """The layers of a model with where each has its inputs from."""
+    named = {one["config"]["name"]: one for one in model["config"]["layers"]}
+    layers = [
+        one | {"name": name, "inbound_nodes": sources.get(name, [])} for name, one in named.items()
+    ]
+    return {"class_name": "Functional", "config": {"name": "m", "layers": layers}}
+
+
+A, B = ({"name": name, **LSTM_LAYER} for name in "ab")
+NOTHING: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("layers", "row"),
+    [
+        ([("LSTM", A), ("LSTM", B)], ("a", "b")),
+        ([("Masking", {"name": "m"}), ("LSTM", A), ("Dropout", {"name": "d"}), ("LSTM", B)],
+         ("a", "b")),
+        ([("LSTM", A), ("Dense", {"name": "d"}), ("LSTM", B)], NOTHING),
+        ([("LSTM", A), ("GRU", {"name": "d"}), ("LSTM", B)], NOTHING),
+        ([("LSTM", A), ("Masking", {"name": "d"}), ("LSTM", B)], NOTHING),
+        ([("LSTM", A | {"return_sequences": False}), ("LSTM", B)], NOTHING),
+        ([("LSTM", A), ("TimeDistributed", {"name": "t"}), ("LSTM", B)], NOTHING),
+        ([("LSTM", A), ("LSTM", A)], NOTHING),
+        ([("Bidirectional", {"name": "a", "merge_mode": None,
+           "layer": {"class_name": "LSTM", "config": A}}), ("LSTM", B)], ("b",)),
+    ],
+)  # fmt: skip
+def test_what_may_stand_between_two_lstms(
+    layers: list[tuple[str, dict[str, Any]]], row: tuple[str, ...]
+) -> None:
+    assert in_turn(sequential(*layers)) == row
+
+
+def keras_3(layer: str, tensor: int = 0, **kwargs: Any) -> list[Any]:
+    history = {"class_name": "__keras_tensor__", "config": {"keras_history": [layer, 0, tensor]}}
+    return [{"args": [history], "kwargs": kwargs}]
+
+
+@pytest.mark.parametrize(
+    ("source", "row"),
+    [
+        ([[["a", 0, 0]]], ("a", "b")),  # Keras 1
+        ([[["a", 0, 0, {}]]], ("a", "b")),
+        ([["a", 0, 0, {}]], ("a", "b")),  # tf_keras, of some layers
+        (keras_3("a", training=False, mask=None), ("a", "b")),
+        (keras_3("a", initial_state=None), ("a", "b")),
+        ([[["a", 0, 1, {}]]], NOTHING),  # its state, not its steps
+        (keras_3("a", 1), NOTHING),
+        ([[["a", 0, 0, {"initial_state": [["a", 0, 1]]}]]], NOTHING),
+        (keras_3("a", initial_state=[{}]), NOTHING),
+        ([[["a", 0, 0, {}], ["a", 0, 1, {}]]], NOTHING),
+        ([[["a", 0, 0, {}]], [["x", 0, 0, {}]]], NOTHING),  # called twice
+        ([[["x", 0, 0, {}]]], NOTHING),
+        ([], NOTHING), (None, NOTHING), ([[[[]]]], NOTHING), ([{"args": 1}], NOTHING),
+    ],
+)  # fmt: skip
+def test_where_a_graph_has_its_inputs_from(source: Any, row: tuple[str, ...]) -> None:
+    model = as_graph(sequential(("InputLayer", {"name": "x"}), ("LSTM", A), ("LSTM", B)),
+                     {"a": [[["x", 0, 0, {}]]], "b": source})  # fmt: skip
+    assert in_turn(model) == row
+
+
+def test_an_lstm_that_feeds_two_is_no_row() -> None:
+    third = ("LSTM", {"name": "c", **LSTM_LAYER})
+    model = as_graph(sequential(("LSTM", A), ("LSTM", B), third),
+                     {"b": [[["a", 0, 0, {}]]], "c": [[["a", 0, 0, {}]]]})  # fmt: skip
+    assert in_turn(model) == NOTHING
 
 
 def test_a_file_and_its_bytes_are_read_by_a_process_of_their_own() -> None:

@@ -23,7 +23,7 @@ from lstmcli.formats.protobuf import Damaged
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
 from lstmcli.formats.tensorflow.first_format import FirstFormat
 from lstmcli.formats.tensorflow.graph import Graph, graph_in
-from lstmcli.formats.tensorflow.keras_metadata import layers
+from lstmcli.formats.tensorflow.keras_metadata import Layers, layers
 from lstmcli.formats.tensorflow.objects import KEY, Objects, renamed
 from lstmcli.formats.tensorflow.table import MAGIC, Table
 from lstmcli.formats.tensorflow.tensors import Budget
@@ -80,9 +80,11 @@ def _of_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
     if (graph := bundle.string(KEY)) is None:
         return _in_graph(source, arrays, remarks)
     objects = Objects(graph)
-    groups = _keras_layers(source.path, objects, remarks)
+    groups, in_turn = _keras_layers(source.path, objects, remarks)
     arrays = renamed(arrays, objects.variables())
-    return Document(source.source, FORMAT, arrays, groups=groups, remarks=tuple(remarks))
+    return Document(
+        source.source, FORMAT, arrays, groups=groups, in_turn=in_turn, remarks=tuple(remarks)
+    )
 
 
 def _of_first_format(source: Opened) -> Document:
@@ -169,15 +171,15 @@ def _told(graph: Graph, arrays: dict[str, np.ndarray], path: str) -> Groups:
 # ---- SavedModels
 
 
-def _keras_layers(path: str, objects: Objects, remarks: list[str]) -> Groups:
+def _keras_layers(path: str, objects: Objects, remarks: list[str]) -> Layers:
     metadata = _in_saved_model(path, "keras_metadata.pb")
     if metadata is None or (data := _small(metadata, remarks)) is None:
-        return {}
+        return Layers({}, ())
     try:
         return layers(data, objects)
     except Damaged as error:
         remarks.append(f"{metadata} is damaged and was not used: {error}.")
-        return {}
+        return Layers({}, ())
 
 
 def _in_saved_model(path: str, name: str) -> str | None:

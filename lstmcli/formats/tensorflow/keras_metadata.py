@@ -7,20 +7,27 @@ objects by their numbers, each with a JSON text that has the class and the confi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
+from lstmcli.formats.keras_chain import in_turn
 from lstmcli.formats.protobuf import Damaged, Message
 from lstmcli.formats.tensorflow.objects import Objects
 
 WORDS = ("class_name", "config")
+ROOT = "root"  # the path of the model itself
 
 
-def layers(data: memoryview, objects: Objects) -> dict[str, dict[str, Any]]:
-    """The class and config of each layer, by what the names of its variables start with.
+class Layers(NamedTuple):
+    """What Keras wrote of a model."""
 
-    "" has the version of Keras.
+    groups: dict[str, dict[str, Any]]  # of each layer, by what its variables' names start with
+    in_turn: tuple[str, ...]  # the groups of LSTMs that the model runs one after the other
+
+
+def layers(data: memoryview, objects: Objects) -> Layers:
+    """The class and config of each layer; at "" the version of Keras.
 
     Raises
     ------
@@ -28,15 +35,24 @@ def layers(data: memoryview, objects: Objects) -> dict[str, dict[str, Any]]:
         Bytes that are no such message, or a text that is no JSON.
     """
     groups: dict[str, dict[str, Any]] = {}
+    row: tuple[str, ...] = ()
     for node in Message(data).messages(1):
         told = _decoded(node.text(5))
         if "keras_version" in told:
             groups.setdefault("", {})["keras_version"] = str(told["keras_version"])
+        if node.text(3) == ROOT:
+            row = in_turn(told)
         names = objects.names_below(node.number(2))
         folder = _folder(names, str(told.get("name")))
         if folder and isinstance(told.get("config"), dict):
             groups.setdefault(folder, {word: told.get(word) for word in WORDS})
-    return groups
+    return Layers(groups, _folders(row, groups))
+
+
+def _folders(names: Sequence[str], groups: Mapping[str, Any]) -> tuple[str, ...]:
+    """The groups of layers of these names; none of them if one's is not plain."""
+    found = [[key for key in groups if key.rpartition("/")[2] == name] for name in names]
+    return tuple(keys[0] for keys in found) if all(len(keys) == 1 for keys in found) else ()
 
 
 def _decoded(text: str) -> Mapping[str, Any]:

@@ -31,7 +31,7 @@ from common import GOLDEN, B, H, I, T, numbers, uneven
 RECORDED = {
     "keras 1.2.2": "stacked.h5 gpu.h5 plain_weights.h5 bidirectional.h5",
     "keras 2.0.8": "stacked.h5",
-    "keras 2.2.5": "cells.h5 plain_weights.h5 cudnn_weights.h5",
+    "keras 2.2.5": "cells.h5 plain_weights.h5 cudnn_weights.h5 between.h5",
     "keras 2.3.1": "nested.h5",
     "tf.keras of tensorflow 1.15.5": "stacked.h5 peephole.h5",
     "tf.keras of tensorflow 2.11.1": "stacked.keras plain_weights.h5",
@@ -42,7 +42,7 @@ RECORDED = {
     "keras 3.5.0": "stacked.keras plain.weights.h5",
     "keras 3.15.1": "stacked.h5 stacked.keras plain.weights.h5 bidirectional.h5"
     " bidirectional.keras nested.h5 nested.keras cells.keras apart.keras options.keras"
-    " bfloat16.weights.h5 wrapped.h5 wrapped.keras",
+    " bfloat16.weights.h5 wrapped.h5 wrapped.keras between.h5 between.keras",
 }
 K = 2  # units of a second layer
 
@@ -129,6 +129,16 @@ def nested():
     return Model(outer, [h, from_keras.Dense(3, name="head")(h)])
 
 
+def between():
+    """Both directions, layers that do nothing in a run, and a second LSTM, as a graph of layers."""
+    outer = from_keras.Input(shape=(T, I))
+    both = from_keras.Bidirectional(lstm(H, recurrent_activation="sigmoid"), name="zeta")(outer)
+    both = from_keras.Dropout(0.3, name="first")(both)
+    both = from_keras.GaussianNoise(0.1, name="last")(both)
+    h = lstm(K, name="alpha", recurrent_activation="hard_sigmoid")(both)
+    return Model(outer, from_keras.Dense(3, name="head")(h))
+
+
 def apart():
     """One cell in a layer, in both directions, whose outputs are not merged."""
     slope = {"negative_slope": 0.3} if keras.__version__ >= "3" else {"alpha": 0.3}
@@ -200,6 +210,7 @@ RUNS = dict.fromkeys(
     ("stacked", "stacked_v3", "stacked_weights", "plain", "plain_weights", "gpu"), "zeta,alpha"
 )
 RUNS["nested"] = "inner/zeta,alpha"
+RUNS["between"] = "zeta,alpha"
 
 
 def record(file, seed):
@@ -259,6 +270,8 @@ def run(case, model, path, x):
         return through_an_lstm(model, path, x)
     if case == "wrapped":
         return np.asarray(model.predict(x[:, None], batch_size=B)[:, 0], np.float32)
+    if case == "between":
+        model = Model(model.inputs, model.get_layer("alpha").output)
     answer = model.predict(x, batch_size=B)
     if case == "apart":  # (B, T, H) of each direction, laid on an axis as lstmcli shows them
         return np.stack(answer, axis=2)

@@ -1,7 +1,8 @@
 """Checkpoints and SavedModels of objects, written and run by TensorFlow 2 and its Keras.
 
 Recorded with tensorflow 2.11.1 (Python 3.9) and 2.15.1 (Python 3.11, with dm-sonnet 2.0.2), which
-have Keras 2, and with 2.21.0 and keras 3.15.1 (Python 3.11).
+have Keras 2, and with 2.21.0 and keras 3.15.1 (Python 3.11); with 2.21.0 and tf_keras 2.21.0 what
+TF_USE_LEGACY_KERAS=1 records.
 
     pip install tensorflow==2.11.1 "numpy<2"
     pip install tensorflow==2.15.1 dm-sonnet
@@ -21,8 +22,12 @@ from tensorflow_files_common import B, H, I, P, T, keep, uneven
 
 keras, layers = tf.keras, tf.keras.layers
 RELEASE = tuple(int(n) for n in tf.__version__.split(".")[:2])
-KERAS_3 = RELEASE >= (2, 16)
-VERSION = "tensorflow %s, keras %s" % (tf.__version__, version("keras"))
+LEGACY = os.environ.get("TF_USE_LEGACY_KERAS") == "1"
+KERAS_3 = RELEASE >= (2, 16) and not LEGACY
+VERSION = "tensorflow %s, %s" % (
+    tf.__version__,
+    " ".join(("tf_keras", version("tf_keras")) if LEGACY else ("keras", version("keras"))),
+)
 
 
 def loaded(prefix):
@@ -125,6 +130,24 @@ def deep(x):
     return model, outputs
 
 
+def in_turn(x):
+    """Two LSTMs, between them what does nothing in a run; the outputs are those of the second."""
+    model = keras.Sequential(
+        [
+            keras.Input((T, I)),
+            layers.Bidirectional(layers.LSTM(H, return_sequences=True), name="zz"),
+            layers.SpatialDropout1D(0.4, name="bb"),
+            layers.LSTM(P, return_sequences=True, name="aa"),
+            layers.Dense(2, name="mm"),
+        ]
+    )
+
+    def outputs(x):
+        return {"h": model.layers[2](model.layers[0](x))}
+
+    return model, outputs
+
+
 # ---- ways to write
 
 
@@ -208,7 +231,9 @@ def record_sonnet(seed):
     )
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and LEGACY:
+    record("saved_model_in_turn", 10, in_turn, saved_model, "model")
+elif __name__ == "__main__":
     adam = keras.optimizers.Adam
     record("checkpoint", 1, lone(), checkpoint, "ckpt-1")
     record("checkpoint_trained", 2, deep, checkpoint, "ckpt-1", train=adam, layer="0")
