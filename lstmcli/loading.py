@@ -570,6 +570,9 @@ def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
     return fold_weight_norm(tensors)
 
 
+MOST_COMPARED = 1000  # attributes; of each, 0.2 ms go into looking whether it is nearly a setting
+
+
 def settings_in(document: Document) -> dict[str, Any]:
     """The settings among a document's attributes, checked.
 
@@ -578,13 +581,14 @@ def settings_in(document: Document) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if (dialect := DIALECTS.get(document.format)) and dialect.convention:
         settings["convention"] = dialect.convention
+    few = len(document.attributes) <= MOST_COMPARED
     for name, value in document.attributes.items():
         if name in SETTINGS or name == "layer":
             where = document.source
             settings[name] = value if name == "layer" else read_setting(name, value, where)
         elif name in ("kernel", "recurrent_kernel", "bias"):
             raise UserError(f"{document.source}: {name} is {value!r}, not an array of numbers.")
-        elif near := did_you_mean(name, SETTINGS):
+        elif few and (near := did_you_mean(name, SETTINGS)):
             raise UserError(f"{document.source}: {name!r} is no setting.{near}")
     return settings
 

@@ -133,6 +133,11 @@ def _read(file: Opened, in_blocks: bool = False) -> Document:
         module = _module(text_kind(next(file.pieces()), hint))
         if hasattr(module, "read_pieces"):
             return cast(Document, module.read_pieces(file))
+        if module.__name__.endswith(".printed"):
+            raise UserError(
+                f"{file.source}: {file.size:,} bytes are more than are read of a console's print. "
+                "Save the numbers as .npy, .npz or .csv."
+            )
     text = file.text()
     if not text.strip():
         raise UserError(f"{file.source} is empty.")

@@ -26,6 +26,8 @@ KEYS = (STEP, BATCH)
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
+MOST_COLUMNS = 1_000_000  # a row is text by text in memory, 100 bytes each
+
 Pieces = Callable[[], Iterator[str]]
 """Gives a text from its start in pieces that end with a line."""
 
@@ -54,6 +56,11 @@ def _read(pieces: Pieces, source: str) -> Document:
     first = _first_line(pieces())
     _refuse_semicolons(first, source)
     kind = "tsv" if "\t" in first else "csv"
+    if (columns := first.count(DELIMITERS[kind]) + 1) > MOST_COLUMNS:
+        raise UserError(
+            f"{source}: {columns:,} columns are more than the {MOST_COLUMNS:,} that are read. "
+            "Save the numbers as .npy or .npz."
+        )
     rows = Rows(pieces(), DELIMITERS[kind], source)
     table = Table(rows.header, rows.width, source)
     for values in rows:

@@ -31,6 +31,7 @@ INSIDE = re.compile(  # what can stand around numbers inside of brackets
     r"|,\s*(?:dtype|device|grad_fn|requires_grad)=[^,()\[\]]*"
 )
 SHAPE = re.compile(r"\b(?:Size\(\s*|shape\s*[=:]\s*(?:\w+\()?)$")  # before brackets of a shape
+MOST_PRINTS = 100_000  # in a text: for each, 20 us go into looking for its name
 NEAR = 300  # characters before a bracket in which its name is looked for
 WRAPPER = re.compile(r"(?:<tf\.\w+[^\[\]]*\bnumpy=\s*)?(?:[\w.]{0,40}\(\s*)*$")
 FACTOR = re.compile(rf"({NUMBER})\s*\*\s*$")
@@ -143,7 +144,12 @@ def _groups(console: Console) -> Iterator[Group]:
     """The brackets that hold arrays; prose, an index and a shape are passed over."""
     index_end = -1
     text = console.text
-    for start, stop in _brackets(console):
+    for number, (start, stop) in enumerate(_brackets(console)):
+        if number == MOST_PRINTS:
+            raise UserError(
+                f"{console.at(start)}: more than {MOST_PRINTS:,} brackets stand one after the "
+                "other. Print one array, or save the numbers as .npy or .npz."
+            )
         follows_name = start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_")
         if SHAPE.search(text, max(0, start - NEAR), start):
             continue

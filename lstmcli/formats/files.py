@@ -20,7 +20,7 @@ STDIN = "standard input"
 HEAD = 1 << 16  # enough of a file to tell its format
 MOST_TEXT = 1 << 31  # a text beyond 2 GiB would take tens of gigabytes as Python objects
 
-PIECE = 1 << 20  # characters that are taken apart at a time: as lists they take 60 times as much
+PIECE = 1 << 18  # characters that are taken apart at a time: as lists they take 300 times as much
 MOST_LINE = 20_000_000  # bytes of a line of a text that is read in pieces
 
 NEAR = 0.75  # of the letters of a name, before another is suggested
@@ -131,7 +131,7 @@ class Opened(NamedTuple):
 
 
 def pieces_of(text: str) -> Iterator[str]:
-    """A text in pieces of about a MiB that end with a line."""
+    """A text in pieces of about a quarter MiB that end with a line."""
     start = 0
     while start < len(text):
         stop = text.find("\n", start + PIECE) + 1 or len(text)

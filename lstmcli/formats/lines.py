@@ -7,6 +7,7 @@ A line is the inputs of a step (a list, or an object with "inputs" or "x") or on
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -15,7 +16,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.documents import parse
-from lstmcli.formats.files import Opened
+from lstmcli.formats.files import Opened, pieces_of
 from lstmcli.formats.limits import check_size
 from lstmcli.formats.nested import SPECIAL, to_array
 from lstmcli.formats.numerals import JSON_NAMES, row_texts
@@ -37,26 +38,130 @@ def read_text(text: str, file: Opened) -> Document:
         Broken JSON, a line with other members or other shapes than the first, a step that does
         not follow the one before. All name the line.
     """
-    source = file.source
-    members: dict[str, list[np.ndarray]] = {}
-    previous: int | None = None
-    for number, line in numbered(text):
-        record = parse_line(line, source, number)
-        previous = _next_step(record, previous, f"{source}, line {number}")
-        _append(members, record, f"{source}, line {number}")
-    for name, rows in members.items():
-        check_size((len(rows), *rows[0].shape), 8, f"{source}: {name}" if name else source)
-    arrays = {name: np.stack(rows) for name, rows in members.items()}
+    return _read(pieces_of(text), file.source)
+
+
+def read_pieces(file: Opened) -> Document:
+    """As `read_text`, of a file that is never in memory as a whole."""
+    return _read(file.pieces(), file.source)
+
+
+def _read(pieces: Iterator[str], source: str) -> Document:
+    steps, before = Steps(source), 0
+    for piece in pieces:
+        lines = piece.split("\n")
+        if not steps.add_together([line for line in lines if line.strip()]):
+            for number, line in enumerate(lines, before + 1):
+                if line.strip():
+                    steps.add(parse_line(line, source, number), f"{source}, line {number}")
+        before += piece.count("\n")
+    arrays = steps.arrays()
     batched = any(array.ndim == 3 for array in arrays.values())
     layout = "time" if batched else "steps"
     return Document(source, "jsonl", arrays, {}, layout, dtypes=float32_arrays(arrays))
 
 
-def numbered(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, line
+class Steps:
+    """The members of lines as they are read: the numbers in buffers that grow, a shape for each."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._count = 0
+        self._step: int | None = None  # of the last line, where lines tell it
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._numbers: dict[str, array[float]] = {}
+
+    def add(self, record: dict[str, Any], where: str) -> None:
+        """Append a line's members.
+
+        Raises
+        ------
+        UserError
+            for what `read_text` refuses in a line; starts with ``where``.
+        """
+        self._step = _next_step(record, self._step, where)
+        names = [name for name in record if name != STEP]
+        if self._count and self._shapes.keys() != set(names):
+            expected, found = _told(self._shapes), _told(names)
+            raise UserError(f"{where} is {found}; the lines before it are {expected}.")
+        arrays = {
+            name: step_array(
+                record[name], f"{where}: {name}" if name else where, self._shapes.get(name)
+            )
+            for name in names
+        }
+        self._append({name: values[None] for name, values in arrays.items()})
+
+    def add_together(self, lines: list[str]) -> bool:
+        """Append lines that are parsed as one list, many times as quick; False if that cannot be.
+
+        It cannot if anything is out of the ordinary: reading line by line then tells what.
+        """
+        if not all(map(_is_balanced, lines)):
+            return False
+        try:
+            records = parse(f"[{','.join(lines)}]", self._source)
+            if len(records) != len(lines) or len(set(map(type, records))) != 1:
+                return False
+            if type(records[0]) is list:
+                records = [{"": record} for record in records]
+            names = list(records[0])
+            if type(records[0]) is not dict or set(map(tuple, records)) != {tuple(names)}:
+                return False
+            steps = [record[STEP] for record in records] if STEP in names else []
+            first = steps[0] if self._step is None and steps else self._next_step()
+            if set(map(type, steps)) - {int} or steps != list(range(first, first + len(steps))):
+                return False
+            arrays = {
+                name: to_array([record[name] for record in records], self._source)
+                for name in names
+                if name != STEP and type(records[0][name]) is list
+            }
+        except (UserError, TypeError):
+            return False
+        shapes = {name: values.shape[1:] for name, values in arrays.items()}
+        known = self._shapes if self._count else shapes
+        depths = set(map(len, shapes.values()))
+        if (
+            shapes != known
+            or not depths
+            or depths - {1, 2}
+            or len(arrays) != len(names) - (STEP in names)
+        ):
+            return False
+        self._append(arrays)
+        self._step = steps[-1] if steps else None
+        return True
+
+    def _next_step(self) -> int:
+        return 0 if self._step is None else self._step + 1
+
+    def _append(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Append steps (n, K) or (n, B, K) of every member."""
+        for name, values in arrays.items():
+            self._shapes[name] = values.shape[1:]
+            shape = (self._count + len(values), *values.shape[1:])
+            check_size(shape, values.itemsize, f"{self._source}: {name}" if name else self._source)
+            self._numbers.setdefault(name, array("d")).frombytes(values.tobytes())
+        self._count += len(next(iter(arrays.values())))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The members stacked over the lines."""
+        return {
+            name: np.frombuffer(numbers).reshape(self._count, *self._shapes[name])
+            for name, numbers in self._numbers.items()
+        }
+
+
+def _is_balanced(line: str) -> bool:
+    """Whether a line that is joined with others stays a value of its own."""
+    line = line.strip()
+    ends = line[0] + line[-1]
+    return (
+        ends in ("[]", "{}")
+        and line.count("[") == line.count("]")
+        and line.count("{") == line.count("}")
+    )
 
 
 def parse_line(line: str, source: str, number: int) -> dict[str, Any]:
@@ -85,25 +190,13 @@ def _next_step(record: dict[str, Any], previous: int | None, where: str) -> int 
     return step
 
 
-def _append(members: dict[str, list[np.ndarray]], record: dict[str, Any], where: str) -> None:
-    names = [name for name in record if name != STEP]
-    if not members:
-        members.update({name: [] for name in names})
-    if members.keys() != set(names):
-        expected, found = _told(members), _told(names)
-        raise UserError(f"{where} is {found}; the lines before it are {expected}.")
-    for name in names:
-        what = f"{where}: {name}" if name else where
-        members[name].append(step_array(record[name], what, members[name]))
-
-
 def _told(names: Iterable[str]) -> str:
     shown = ", ".join(names)
     return f"an object of {shown}" if shown else "a bare list"
 
 
-def step_array(value: Any, where: str, earlier: Sequence[np.ndarray] = ()) -> np.ndarray:
-    """One step's list as a float64 array (K,) or (B, K), of the shape of the earlier ones.
+def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) -> np.ndarray:
+    """One step's list as a float64 array (K,) or (B, K), of the shape of those before it.
 
     Raises
     ------
@@ -112,12 +205,14 @@ def step_array(value: Any, where: str, earlier: Sequence[np.ndarray] = ()) -> np
     """
     if not isinstance(value, list):
         raise UserError(f"{where} is {str(value)[:40]!a}; a list of numbers was expected.")
-    array = to_array(value, where)
-    if array.ndim > 2:
-        raise UserError(f"{where} is {array.ndim} lists deep; a step is (units) or (batch, units).")
-    if earlier and array.shape != earlier[0].shape:
-        raise UserError(f"{where} has the shape {array.shape}; before it was {earlier[0].shape}.")
-    return array
+    numbers = to_array(value, where)
+    if numbers.ndim > 2:
+        raise UserError(
+            f"{where} is {numbers.ndim} lists deep; a step is (units) or (batch, units)."
+        )
+    if before is not None and numbers.shape != before:
+        raise UserError(f"{where} has the shape {numbers.shape}; before it was {before}.")
+    return numbers
 
 
 def opens(line: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 FLOAT32 = np.dtype(np.float32)
+BLOCK = 1 << 16  # numbers that are objects of Python at a time
 SHORT = 7  # digits of a decimal that nearly always has a float32 of its own
 
 
@@ -20,16 +21,20 @@ def counts_as_float32(values: np.ndarray) -> bool:
     (of those from 0.5 to 1 four in ten have, of smaller ones more).
     """
     flat = values.ravel()
-    with np.errstate(over="ignore", under="ignore"):
-        single = flat.astype(np.float32)
-    unequal = (flat != single) & ~np.isnan(flat)
-    short: list[str] = []
-    for value, rounded in zip(flat[unequal].tolist(), single[unequal], strict=True):
-        if value != float(f"{rounded:.9g}"):
-            short.append(str(rounded))
-            if value != float(short[-1]):
-                return False
-    return 8 * sum(map(_is_long, short)) >= len(short)
+    short = long = 0
+    for first in range(0, len(flat), BLOCK):
+        block = flat[first : first + BLOCK]
+        with np.errstate(over="ignore", under="ignore"):
+            single = block.astype(np.float32)
+        unequal = (block != single) & ~np.isnan(block)
+        for value, rounded in zip(block[unequal].tolist(), single[unequal], strict=True):
+            if value != float(f"{rounded:.9g}"):
+                name = str(rounded)
+                if value != float(name):
+                    return False
+                short += 1
+                long += _is_long(name)
+    return 8 * long >= short
 
 
 def _is_long(name: str) -> bool:

@@ -16,10 +16,13 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.console import Print, find_prints, find_rows
 from lstmcli.formats.document import Document, Gaps
-from lstmcli.formats.files import Opened
+from lstmcli.formats.files import Opened, pieces_of
 from lstmcli.formats.npy import sole
 from lstmcli.formats.placed import Placed, rows_of
 from lstmcli.formats.precision import float32_arrays
+
+# A million numbers take 1.5 s and 190 MB: of each its text is kept, which tells its precision.
+MOST_WORDS = 2_000_000
 
 
 def read_text(text: str, file: Opened) -> Document:
@@ -35,6 +38,7 @@ def read_text(text: str, file: Opened) -> Document:
         What `find_prints` and `find_rows` refuse; prints whose shapes or labels do not stack.
     """
     source = file.source
+    _refuse_many(text, source)
     prints = find_prints(text, source) or [find_rows(text, source)]
     groups = _by_name(prints)
     places = _longest_fractions([token for each in prints for token in each.tokens])
@@ -47,6 +51,16 @@ def read_text(text: str, file: Opened) -> Document:
     dtypes |= float32_arrays(silent)
     gaps = {name: held for name, group in groups.items() if (held := _gaps(group)) is not None}
     return Document(source, "text", arrays, {}, _layout(arrays), units, dtypes, gaps=gaps)
+
+
+def _refuse_many(text: str, source: str) -> None:
+    """Refuse more than a console prints, before it is taken apart word by word."""
+    count = text.count("[") + sum(len(piece.replace(",", " ").split()) for piece in pieces_of(text))
+    if count > MOST_WORDS:
+        raise UserError(
+            f"{source}: {count:,} numbers and brackets; as a console prints them, at most "
+            f"{MOST_WORDS:,} are read. Save the numbers as .npy, .npz or .csv."
+        )
 
 
 def _gaps(group: list[Print]) -> Gaps | None:

@@ -7,6 +7,7 @@ import re
 from lstmcli.formats.console import IS_NUMBER, looks_printed
 from lstmcli.formats.lines import is_document_too, opens
 
+MOST_CELLS = 10_000  # of a line that are looked at: they tell what the others are
 HEADER_CELL = re.compile(r"""["']?[A-Za-z_][\w. /-]*(?:\[\d+\])*["']?""")
 
 
@@ -46,7 +47,7 @@ def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
 def _column_kind(first: str, rest: str, hint: str | None) -> str:
     """A table or a print, for a text that begins with anything else."""
     delimiter, kind = ("\t", "tsv") if "\t" in first else (",", "csv")
-    cells = [cell.strip() for cell in first.split(delimiter)]
+    cells = [cell.strip() for cell in first.split(delimiter, MOST_CELLS)[:MOST_CELLS]]
     if len(cells) == 1:  # a lone column, or words with blanks between them
         return hint if hint in ("csv", "tsv") and len(first.split()) == 1 else "text"
     if all(map(HEADER_CELL.fullmatch, cells)) and IS_NUMBER.match(rest.lstrip('"\r\n ')):
