@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files import BYTE_ORDER_MARKS, Opened
@@ -33,6 +34,7 @@ ENDS = {b"\x57\xfb\x80\x8b\x24\x75\x47\xdb": "tensorflow"}  # last bytes of a ta
 OLD_PICKLE = re.compile(rb"\(|[}\]]|c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
 IMPORTED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")  # a module and a name in it
 STOP = b"."
+MOST_COMPONENTS = 64  # of traineddata: 17 in Tesseract 3, 24 since 4
 FEWEST = 3  # opcodes before the first that is cut off with the head: an array's bytes may be long
 
 ARCHIVE = b"PK\x03\x04"
@@ -47,6 +49,11 @@ ARCHIVES = {  # ending of a member's name -> format; without any it is npz
     "model.weights.json": "keras",  # which says that it is in pieces
 }
 
+TESSERACT = (
+    "Its LSTMs run in Tesseract alone; to run one here, save the arrays of its weights with "
+    "numpy.savez."
+)
+
 UNREAD = {  # first bytes -> what they belong to, and the way out; each is refused by its name
     rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE."),
     rb".{4}ORTM": (
@@ -55,6 +62,12 @@ UNREAD = {  # first bytes -> what they belong to, and the way out; each is refus
     ),
     rb"GGUF.{2}\0\0": ("a GGUF model", ""),
     rb"MATLAB 5\.0": ("a MATLAB file", ""),
+    rb"\x84\xa5nodes[\x90-\x9f\xdc\xdd].{0,4}\x84\xa5index": (  # MessagePack; spaCy's too
+        "a model of thinc, as spaCy keeps them",
+        "Load it with thinc, cut the flat array of its LSTM into kernel, recurrent kernel and "
+        "bias, and save them with numpy.savez; of a PyTorchLSTM, save the state dict.",
+    ),
+    rb"\0\x06\0\0\0Series": ("a network of Tesseract", TESSERACT),
 }
 
 KNOWN = """\
@@ -95,12 +108,30 @@ def binary_kind(file: Opened) -> str | None:
             raise UserError(
                 f"{file.source} is {what}; this version does not read it. {way_out or WAY_OUT}"
             )
+    if _is_traineddata(head):
+        raise UserError(
+            f"{file.source} is traineddata of Tesseract; this version does not read it. {TESSERACT}"
+        )
     if b"\0" in head:
         raise UserError(
             f"{file.source} is neither text nor of a known kind, or it is damaged. What is read:",
             *KNOWN.split("\n"),
         )
     return None
+
+
+def _is_traineddata(head: bytes) -> bool:
+    """Whether a file holds Tesseract's components: how many, and where each begins; -1 if absent.
+
+    The first lies right behind this table. Source: tesseract, ccutil/tessdatamanager.cpp (5.3).
+    """
+    count = int.from_bytes(head[:4], "little")
+    end = 4 + 8 * count
+    if not 1 <= count <= MOST_COMPONENTS or len(head) < end:
+        return False
+    begins = struct.unpack_from(f"<{count}q", head, 4)
+    present = [at for at in begins if at != -1]
+    return bool(present) and present == sorted(present) and present[0] == end
 
 
 def _is_old_pickle(file: Opened) -> bool:

@@ -8,10 +8,12 @@ Source: torch/serialization.py (2.13, and 1.0, 1.4, 1.6 by their files); caffe2/
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 from lstmcli.errors import UserError
@@ -34,6 +36,8 @@ DISTRIBUTED = (
     "a distributed checkpoint. Make it one file: "
     "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pt"
 )
+PACKED = re.compile(r"(?:(.*)\.)?(?:_all_weight_values\.\d+\.param|_packed_weight_[ih]h)(?:\.|$)")
+QUANTISED = re.compile(r"torch\.(?:ao\.)?nn\.quantized\.dynamic\..*LSTM(?:Cell)?")
 MAKERS = {**numpy_pickles.MAKERS, **torch_tensors.MAKERS}
 
 BROKEN = (
@@ -76,7 +80,13 @@ def broken_is_told(source: str) -> Iterator[None]:
 
 
 def named(source: Opened, format: str, tree: Tree) -> Document:
-    """The document of a tree; UserError if it has no tensors, says what it has instead."""
+    """The document of a tree; UserError if it has no tensors, says what it has instead.
+
+    It cannot be run if all that it has of an LSTM is quantised.
+    """
+    quantised = _quantised(tree)
+    if not tree.leaves and quantised:
+        raise UserError(f"{source.source}: {quantised}")
     if not tree.leaves:
         kind = str(next(iter(tree.groups.values()), {}).get("class", ""))
         if kind.startswith("torch.distributed.checkpoint."):
@@ -84,7 +94,36 @@ def named(source: Opened, format: str, tree: Tree) -> Document:
         kind = f", but a {kind}" if kind else ""
         why = (f"  {remark}" for remark in tree.remarks)
         raise UserError(f"{source.source} holds no tensors that can be read{kind}.", *why)
-    return document(source.source, source.size, format, tree)
+    found = document(source.source, source.size, format, tree)
+    if quantised:
+        remark = f"{source.source}: {quantised}"
+        found = replace(found, not_run=quantised, remarks=(*found.remarks, remark))
+    return found
+
+
+def _quantised(tree: Tree) -> str:
+    """What to tell of a file whose LSTM PyTorch has quantised and packed; "" if it is none.
+
+    Source: torch/ao/nn/quantized/dynamic/modules/rnn.py (2.13).
+    """
+    names = [*tree.leaves, *tree.left_out]
+    packed = [match for name in names if (match := PACKED.match(name))]
+    plain = any(re.search("weight_(ih|hh)", name) and not PACKED.match(name) for name in names)
+    held = [match[1] or "" for match in packed]
+    held += [
+        name
+        for name, words in tree.groups.items()
+        if QUANTISED.fullmatch(str(words.get("class", "")))
+    ]
+    if plain or not held:
+        return ""
+    lstm = f"the LSTM {held[0]} is" if held[0] else "its LSTM is"
+    return (
+        f"{lstm} quantised, and its weights are packed for PyTorch's own kernels, which this "
+        "version does not read. Save the model before quantize_dynamic; or, of a module lstm that "
+        "is at hand, what PyTorch unpacks: torch.save({k: w.dequantize() for k, w in "
+        "{**lstm.get_weight(), **lstm.get_bias()}.items()}, 'weights.pt')"
+    )
 
 
 # ---- zip

@@ -35,6 +35,7 @@ class Tree(NamedTuple):
     leaves: dict[str, Leaf]
     groups: dict[str, Words]  # of each module: its class, and its attributes that are plain values
     remarks: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # names of what cannot be read
 
 
 def flatten(root: Any) -> Tree:
@@ -83,6 +84,7 @@ def flatten(root: Any) -> Tree:
         read,
         {name_of(p[cut:]): words for p, words in groups.items() if len(p) >= cut},
         tuple(remarks),
+        tuple(name for name, _ in unread),
     )
 
 

@@ -1,0 +1,76 @@
+"""Files of programs whose LSTMs are not read are named for what they are, with a way out.
+
+``tests/golden/unread_files`` was written by the programs themselves.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstmcli import formats
+from lstmcli.core.run import run
+from lstmcli.errors import UserError
+from lstmcli.loading import load
+from tests.test_golden import GOLDEN
+
+FOLDER = GOLDEN / "unread_files"
+QUANTISED = {"state": "rnn", "float16": "rnn", "cell": "rnn", "module": "0", "script": "rnn"}
+
+
+@pytest.mark.parametrize("kind", QUANTISED)
+def test_a_quantised_lstm_of_pytorch_is_named(kind: str) -> None:
+    with pytest.raises(UserError) as refused:
+        load(str(FOLDER / f"quantised_{kind}.pt"))
+    assert f"the LSTM {QUANTISED[kind]} is quantised" in str(refused.value)
+    assert "Save the model before quantize_dynamic" in str(refused.value)
+
+
+def test_tensors_beside_a_quantised_lstm_are_listed_and_the_lstm_told_of() -> None:
+    document = formats.read(str(FOLDER / "quantised_float16.pt"))
+    assert list(document.arrays) == ["out.weight", "out.bias"]
+    assert any("the LSTM rnn is quantised" in remark for remark in document.remarks)
+
+
+def test_an_lstm_beside_another_quantised_layer_is_read() -> None:
+    assert load(str(FOLDER / "quantised_linear_alone.pt")).cell.units == 3
+
+
+def test_what_pytorch_unpacks_of_a_quantised_lstm_runs() -> None:
+    """The way out that the message names; PyTorch rounds inputs and h to 8 bits as well."""
+    expected = np.load(FOLDER / "unpacked.npz")
+    ours = run(load(str(FOLDER / "unpacked.pt")), expected["inputs"]).h
+    assert np.abs(ours - expected["h"]).max() < 0.01
+    assert np.abs(ours).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "way_out"),
+    [
+        ("thinc.bin", "a model of thinc, as spaCy keeps them", "Load it with thinc"),
+        ("eng.traineddata", "traineddata of Tesseract", "save the arrays of its weights"),
+        ("eng.lstm", "a network of Tesseract", "save the arrays of its weights"),
+    ],
+)
+def test_a_file_of_another_program_is_named_whatever_its_name(
+    name: str, what: str, way_out: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.dat"
+    path.write_bytes((FOLDER / name).read_bytes())
+    with pytest.raises(UserError) as refused:
+        formats.read(str(path))
+    assert f"weights.dat is {what}; this version does not read it." in str(refused.value)
+    assert way_out in str(refused.value)
+
+
+@pytest.mark.parametrize("begins", [[], [-1, -1], [28, 20], [21, 30]])
+def test_a_table_that_does_not_begin_with_its_first_component_is_none(
+    begins: list[int], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(struct.pack(f"<i{len(begins)}q", len(begins), *begins) + bytes(40))
+    with pytest.raises(UserError, match="neither text nor of a known kind"):
+        formats.read(str(path))
