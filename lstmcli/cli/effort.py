@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 WORTH_THREADS = 0.1  # seconds of work; a pool takes 15 ms to have
 PATIENCE = 1.0  # seconds without a bar
 PAUSE = 0.1  # seconds between two looks at how far it is
+CONNECTING = 3  # seconds for a connection to a scheduler; one on the same machine takes 0.05
+GREETING = 4  # seconds until a scheduler has answered too; with 1 to 4 for the import, under 10
 
 
 @contextmanager
@@ -66,42 +68,116 @@ def _unit(rows: int, steps: int, job: Job) -> tuple[str, int]:
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[Any]:
-    """A Dask cluster as an executor.
+def _cluster(address: str) -> Iterator[Executor]:
+    """A Dask cluster as an executor; what Dask logs is not shown, its errors say it already.
 
     Raises
     ------
     UserError
-        without the library, or without a scheduler at that address.
+        without the library, without a scheduler at that address, or when the cluster fails.
     """
+    import logging
+    import warnings
     from importlib import import_module
 
+    logged = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        library: Any = import_module("distributed")
-    except ImportError:
-        raise UserError("--scheduler needs a library:", "  pip install 'lstmcli[dask]'") from None
-    try:
-        client = library.Client(address, timeout=5, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--scheduler {address}: no scheduler answers there ({error}).") from None
-    import warnings
+        try:
+            library: Any = import_module("distributed")
+        except ImportError:
+            lines = "--scheduler needs a library:", "  pip install 'lstmcli[dask]'"
+            raise UserError(*lines) from None
+        with _connected(library, address) as client, warnings.catch_warnings():
+            # Blocks of inputs are large for Dask's taste, and meant.
+            warnings.simplefilter("ignore")
+            yield _of_client(client, address)
+    finally:
+        logging.disable(logged)
 
-    with client, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # blocks of inputs are large for Dask's taste, and meant
-        yield _of_client(client)
+
+def _connected(library: Any, address: str) -> Any:
+    """The client of a cluster.
+
+    It is made in a thread of its own, which is left behind when it does not come back: Dask waits
+    for the greeting of a scheduler without a limit (distributed 2026.8.0, `comm.core.connect`).
+
+    Raises
+    ------
+    UserError
+        when no scheduler answers.
+    """
+    made = list[Any]()
+
+    def connect() -> None:
+        try:
+            made.append(library.Client(address, timeout=CONNECTING, set_as_default=False))
+        except Exception as error:  # whatever somebody else's server or address makes of it
+            made.append(error)
+
+    thread = Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(GREETING)
+    if not made:
+        cause = f"connected, and nothing was said for {GREETING} s"
+    elif isinstance(made[0], TypeError) and address.startswith(("tls:", "wss:")):
+        cause = "TLS needs certificates: distributed.comm.tls in Dask's configuration names them"
+    elif isinstance(made[0], MemoryError):  # its first bytes, as the size of a message
+        cause = "what answers is another kind of server"
+    elif isinstance(made[0], Exception):
+        cause = _first_line(made[0])
+    else:
+        return made[0]
+    raise UserError(f"--scheduler {address}: no scheduler answers there ({cause}).")
 
 
-def _of_client(client: Any) -> Executor:
+def _first_line(error: BaseException) -> str:
+    """What an error of a library says, without its end."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200].rstrip(".") if lines else type(error).__name__
+
+
+def _of_client(client: Any, address: str) -> Executor:
     """A Dask client as an executor, with Dask's own futures.
 
     Those of its `get_executor` take a result for an error where the worker that has it dies while
     the result is under way (distributed 2026.8.0, `cfexecutor._cascade_future`).
     """
-    from concurrent.futures import Executor
+    from concurrent.futures import CancelledError, Executor
+
+    @contextmanager
+    def failures_named() -> Iterator[None]:
+        try:
+            yield
+        except (UserError, MemoryError):  # of the work itself
+            raise
+        except (CancelledError, OSError):  # a connection that is closed is an OSError
+            raise UserError(
+                f"--scheduler {address}: the connection to the scheduler was lost during the run.",
+                "  Start it again, or leave out --scheduler to run here.",
+            ) from None
+        except Exception as error:
+            raise UserError(
+                f"--scheduler {address}: the cluster failed during the run ({_first_line(error)}).",
+                "  Its workers need lstmcli too; without --scheduler the run is here.",
+            ) from None
+
+    class Remote:
+        def __init__(self, future: Any) -> None:
+            self._future = future
+
+        def result(self, timeout: float | None = None) -> Any:
+            with failures_named():
+                return self._future.result(timeout)
+
+        def cancel(self) -> None:
+            with failures_named():
+                self._future.cancel()
 
     class Cluster(Executor):
         def submit(self, function: Any, /, *given: Any, **named: Any) -> Any:
-            return client.submit(function, *given, pure=False, **named)
+            with failures_named():
+                return Remote(client.submit(function, *given, pure=False, **named))
 
     return Cluster()
 

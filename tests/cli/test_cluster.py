@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from subprocess import PIPE, Popen
+from subprocess import DEVNULL, PIPE, Popen
 from threading import Thread
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 
 from lstmcli import formats, saving
 from lstmcli.cli import effort
-from tests.cli.conftest import TOP, Lstm
+from tests.cli.conftest import TOP, Lstm, start
 from tests.cli.test_scale import RUN, network, on_a_terminal
 
 pytestmark = [
@@ -84,14 +86,107 @@ def test_a_bar_counts_what_comes_back(tmp_path: Path, cluster: Any, pieces: int)
     assert on_a_terminal(code, *words, "-q") == ""
 
 
-def test_a_scheduler_that_is_not_there(lstm: Lstm, tmp_path: Path) -> None:
-    pytest.importorskip("distributed", reason="needs lstmcli[dask]")
+def _greet_as_http(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+
+def _say_nothing(connection: socket.socket) -> None:
+    connection.recv(1 << 16)
+
+
+@contextmanager
+def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """The port of a server that is no scheduler."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepted = list[socket.socket]()
+
+        def serve() -> None:
+            while True:
+                try:
+                    accepted.append(server.accept()[0])
+                    answer(accepted[-1])
+                except OSError:
+                    return
+
+        Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        for connection in accepted:
+            connection.close()
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("address", "answer", "cause"),
+    [
+        ("tcp://127.0.0.1:{}", _say_nothing, "nothing was said for 4 s"),
+        ("tcp://127.0.0.1:{}", _greet_as_http, "another kind of server"),
+        ("tls://127.0.0.1:{}", _say_nothing, "TLS needs certificates"),
+        ("tcp://127.0.0.1:9", _say_nothing, "Timed out trying to connect"),
+        ("nonsense", _say_nothing, "missing port number"),
+        ("foo://x", _say_nothing, "unknown address scheme"),
+        ("inproc://x", _say_nothing, "not enough values"),
+    ],
+)
+def test_a_scheduler_that_is_not_there(
+    lstm: Lstm, tmp_path: Path, address: str, answer: Callable[[socket.socket], None], cause: str
+) -> None:
+    pytest.importorskip("distributed", reason="needs lstmcli[dask]")  # takes a second to import
     network(tmp_path / "w.npz", 9, 4)
     np.save(tmp_path / "x.npy", np.zeros((3, 13, 9)))
-    done = lstm("run", "w.npz", "x.npy", "--scheduler", "tcp://127.0.0.1:9")
-    assert done.status == 2
-    assert "no scheduler answers there" in done.err
-    assert "Traceback" not in done.err
+    with listener(answer) as port:
+        address = address.format(port)
+        begun = time.monotonic()
+        done = lstm("run", "w.npz", "x.npy", "--scheduler", address)
+        assert time.monotonic() - begun < 9
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"lstm run: --scheduler {address}: no scheduler answers there (")
+    assert cause in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_scheduler_that_is_killed_during_the_run(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="needs lstmcli[dask]")
+    script = tmp_path / "cluster.py"
+    script.write_text(CLUSTER)
+    network(tmp_path / "w.npz", 64, 256)
+    np.save(tmp_path / "x.npy", np.zeros((2048, 400, 64), np.float32))
+    words = ["run", tmp_path / "w.npz", tmp_path / "x.npy", "--layout", "batch", "--only", "h"]
+    words += ["-o", tmp_path / "out.npz"]
+    with Popen(
+        [sys.executable, script], stdin=PIPE, stdout=PIPE, stderr=DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+    ) as cluster:  # fmt: skip
+        assert cluster.stdout
+        address, *workers = cluster.stdout.read1().decode().split()  # type: ignore[attr-defined]
+        while not workers:
+            workers = cluster.stdout.readline().decode().split()
+        process = start(*words, "--scheduler", address)
+        wait_for_work(int(workers[0]))
+        assert process.poll() is None
+        for number in (cluster.pid, *map(int, workers)):
+            os.kill(number, signal.SIGKILL)
+        err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 2
+    assert err == (
+        f"lstm run: --scheduler {address}: the connection to the scheduler was lost during the "
+        "run.\n  Start it again, or leave out --scheduler to run here.\n"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"cluster.py", "w.npz", "x.npy"}
+
+
+def wait_for_work(worker: int) -> None:
+    """Return once a worker has computed for a second: only a run gives it anything to do."""
+    stat = Path(f"/proc/{worker}/stat")
+    if not stat.exists():
+        pytest.skip("no /proc here to see what a worker does")
+
+    def seconds() -> float:
+        return int(stat.read_text().rpartition(")")[2].split()[11]) / os.sysconf("SC_CLK_TCK")
+
+    before, deadline = seconds(), time.monotonic() + 60
+    while seconds() < before + 1:
+        assert time.monotonic() < deadline, "the worker was given nothing to do"
+        time.sleep(0.05)
 
 
 def test_a_killed_worker_loses_nothing(lstm: Lstm, tmp_path: Path, cluster: Any) -> None:

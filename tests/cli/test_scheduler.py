@@ -1,0 +1,121 @@
+"""What becomes of a run when a scheduler fails, by a stand-in; `test_cluster` has the real one."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from threading import Event
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from lstmcli.cli import effort
+from lstmcli.errors import UserError
+from tests.cli.conftest import SAMPLE, Lstm
+
+RUN = ("run", SAMPLE / "weights.npz", SAMPLE / "inputs.npy", "--scheduler")
+
+
+class Client:
+    """A client of a cluster that runs everything here."""
+
+    def __init__(self, address: str, **options: Any) -> None:
+        logging.getLogger("distributed.core").error("what Dask logs of a connection")
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def submit(self, function: Callable[..., Any], *given: Any, pure: bool) -> Future[Any]:
+        done = Future[Any]()
+        try:
+            done.set_result(function(*given))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> type[Client]:
+    """The client class of a library that stands in for Dask's."""
+
+    class Own(Client):
+        pass
+
+    module: Any = ModuleType("distributed")
+    module.Client = Own
+    monkeypatch.setitem(sys.modules, "distributed", module)
+    return Own
+
+
+def raises(error: Exception) -> Callable[..., Any]:
+    def fail(*given: Any, **named: Any) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "cause"),
+    [
+        ("tcp://x:1", MemoryError("3.01 EiB"), "what answers is another kind of server"),
+        ("tls://x:1", TypeError("ssl_context"),
+         "TLS needs certificates: distributed.comm.tls in Dask's configuration names them"),
+        ("tcp://x:1", OSError("Timed out\nafter"), "Timed out"),
+        ("tcp://x:1", ImportError("other versions."), "other versions"),
+        ("tcp://x:1", RuntimeError(), "RuntimeError"),
+    ],
+)  # fmt: skip
+def test_no_scheduler_answers(
+    lstm: Lstm, library: Any, address: str, error: Exception, cause: str
+) -> None:
+    library.__init__ = raises(error)
+    text = f"lstm run: --scheduler {address}: no scheduler answers there ({cause}).\n"
+    assert lstm(*RUN, address) == (2, "", text)
+
+
+def test_a_scheduler_that_never_answers(
+    lstm: Lstm, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(effort, "GREETING", 0.1)
+    over = Event()
+    library.__init__ = lambda *given, **named: over.wait()
+    done = lstm(*RUN, "tcp://x:1")
+    over.set()
+    text = "no scheduler answers there (connected, and nothing was said for 0.1 s).\n"
+    assert done == (2, "", f"lstm run: --scheduler tcp://x:1: {text}")
+
+
+@pytest.mark.parametrize("error", [CancelledError(), OSError("Stream is closed")])
+def test_a_scheduler_that_is_lost_during_the_run(library: Any, error: Exception) -> None:
+    library.submit = raises(error)
+    text = "--scheduler tcp://x:1: the connection to the scheduler was lost during the run.\n"
+    with (
+        pytest.raises(UserError, match=text),
+        effort._cluster("tcp://x:1") as executor,
+    ):
+        executor.submit(abs, -1)
+
+
+def test_a_cluster_that_fails(library: Any) -> None:
+    with effort._cluster("tcp://x:1") as executor:
+        assert executor.submit(abs, -1).result() == 1
+        for error in (UserError("of the work"), MemoryError("of the work")):
+            with pytest.raises(type(error), match="of the work"):
+                executor.submit(raises(error)).result()
+        text = r"the cluster failed during the run \(No module named 'lstmcli'\)"
+        with pytest.raises(UserError, match=text):
+            executor.submit(raises(ModuleNotFoundError("No module named 'lstmcli'"))).result()
+
+
+def test_what_the_library_logs_is_not_shown(library: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with effort._cluster("tcp://x:1"):
+        logging.getLogger("distributed.client").critical("reconnecting")
+    assert caplog.records == []
+    logging.getLogger("distributed.client").critical("after the run")
+    assert len(caplog.records) == 1
