@@ -10,7 +10,13 @@ from lstmcli import formats, saving
 from lstmcli.checking import ALL, check
 from lstmcli.cli import Command
 from lstmcli.cli.console import show, width
-from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
+from lstmcli.cli.options import (
+    beside_options,
+    listed_names,
+    paths_argument,
+    setting_options,
+    settings_from,
+)
 from lstmcli.cli.reading import read_job
 from lstmcli.engines import NAMES
 from lstmcli.jobs import array_of
@@ -47,7 +53,7 @@ def command(
     Exit status: 0 all agree with us; 1 one differs; 2 trouble.
     """
     job = read_job(weights, settings_from(options), options, inputs_needed=False)
-    names = [name.strip() for name in with_.split(",") if name.strip()]
+    names = listed_names(with_, "--with") or []
     found = check(job, names, seed=seed, rtol=rtol, atol=atol, ulp=ulp)
     if format == "json":
         formats.write(saving.standard_output(), "json", {}, found.to_json())

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO
 
 from lstmcli.cli.messages import tell
-from lstmcli.cli.screen import screen
+from lstmcli.cli.screen import rich_console, screen
 from lstmcli.escaping import one_line
 
 if TYPE_CHECKING:
@@ -67,12 +67,11 @@ class Bar:
         if self._progress is None:
             if monotonic() - self._begun < self.PATIENCE or not sys.stderr.isatty():
                 return
-            from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             text = TextColumn("{task.description}", markup=False)  # a name is no markup
             columns = text, BarColumn(), TimeRemainingColumn()
-            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._progress = Progress(*columns, console=rich_console(sys.stderr), transient=True)
             self._task = self._progress.add_task(what, total=1.0)
             self._progress.start()
         assert self._task is not None

@@ -9,6 +9,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from lstmcli import saving
+from lstmcli.cli.screen import rich_console
 from lstmcli.core.batch import row_chunks, seconds, worth_threads
 from lstmcli.core.model import Model
 from lstmcli.core.workers import cores, workers
@@ -218,12 +219,11 @@ def bar(total: int, unit: tuple[str, int]) -> Iterator[Callable[[int], None]]:
     def show() -> None:
         if ended.wait(PATIENCE):
             return
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         name, size = unit
         columns = BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        with Progress(*columns, console=rich_console(sys.stderr), transient=True) as progress:
             task = progress.add_task(name, total=total or None)
             while not ended.wait(PAUSE):
                 progress.update(task, completed=reached)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TextIO
 
 from lstmcli.escaping import one_line
 
 INDENT = 2  # of what follows the first line
-NARROWEST = 20
 COMMANDS = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
 
 
@@ -32,7 +32,7 @@ def wrapped(text: str, width: int | None) -> str:
     """
     if width is None or all(len(line) <= width for line in text.split("\n")):
         return text
-    return "\n".join(_wrapped(line, max(width, NARROWEST)) for line in text.split("\n"))
+    return "\n".join(_wrapped(line, width) for line in text.split("\n"))
 
 
 def _wrapped(line: str, width: int) -> str:
@@ -51,11 +51,16 @@ def _wrapped(line: str, width: int) -> str:
 
 def _width() -> int | None:
     """The columns of the terminal; None in a pipe."""
-    if not sys.stderr.isatty():
-        return None
-    if (columns := os.environ.get("COLUMNS", "")).isdigit() and int(columns):
-        return int(columns)
+    return columns_of(sys.stderr) if sys.stderr.isatty() else None
+
+
+def columns_of(stream: TextIO) -> int:
+    """The columns laid out for a terminal: what COLUMNS says, else what it has, else 80."""
+    from lstmcli.views.prose import PLAIN_WIDTH, columns_of_environment, laid_out_columns
+
+    if (columns := columns_of_environment()) is not None:
+        return columns
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        return laid_out_columns(os.get_terminal_size(stream.fileno()).columns or PLAIN_WIDTH)
     except (OSError, ValueError):
-        return 80
+        return PLAIN_WIDTH

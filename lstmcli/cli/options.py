@@ -100,3 +100,19 @@ def named_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
 def paths_argument(name: str, minimum: int = 1) -> Decorator:
     """Paths as words: files, NAME=FILE, or ``-``; they are opened further in."""
     return click.argument(name, nargs=-1, required=minimum > 0, metavar=f"{name.upper()}...")
+
+
+def listed_names(text: str | None, option: str) -> list[str] | None:
+    """The names that an option lists between commas; None where it was not given.
+
+    Raises
+    ------
+    UserError
+        for a list that names nothing.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError(f'{option} "{text}": takes one name, or several with commas between.')
+    return names

@@ -10,7 +10,13 @@ import click
 from lstmcli import formats
 from lstmcli.cli import Command, complete
 from lstmcli.cli.console import depth, remark, show, standard_input, width
-from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
+from lstmcli.cli.options import (
+    beside_options,
+    listed_names,
+    paths_argument,
+    setting_options,
+    settings_from,
+)
 from lstmcli.cli.reading import beside_from
 from lstmcli.core.saturation import Saturation
 from lstmcli.core.settings import option_words
@@ -67,7 +73,7 @@ def command(
     if unit is not None and units is not None:
         raise UserError("--unit draws one unit as lines, --units a part of the map: give one.")
     suffix = "" if output is None else suffix_of(output)
-    names = None if array is None else [name.strip() for name in array.split(",") if name.strip()]
+    names = listed_names(array, "--array")
     settings = settings_from(options)
     beside = beside_from(options)
     found = read_drawable(path, settings, standard_input(), names, batch or 0, beside)

@@ -14,7 +14,13 @@ from lstmcli import formats, saving
 from lstmcli.cli import Command, Ended, complete, interrupts
 from lstmcli.cli.console import depth, remark
 from lstmcli.cli.effort import effort
-from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
+from lstmcli.cli.options import (
+    beside_options,
+    listed_names,
+    paths_argument,
+    setting_options,
+    settings_from,
+)
 from lstmcli.cli.reading import read_job
 from lstmcli.core.model import Trace
 from lstmcli.core.run import NAMES
@@ -102,7 +108,11 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
 
 
 def _output(options: dict[str, Any]) -> Output:
-    file, screen, only = options["output"], options["screen"], _names(options["only"])
+    file, screen, only = (
+        options["output"],
+        options["screen"],
+        listed_names(options["only"], "--only"),
+    )
     if file == "-":
         if screen is None:
             raise UserError(f"-o - needs a format: -f {', '.join(SCREEN[1:])}")
@@ -126,12 +136,8 @@ def _output(options: dict[str, Any]) -> Output:
     return Output(file, file_format, screen, only)
 
 
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _window(options: dict[str, Any]) -> Window:
-    show_ = _names(options["show"]) or SHOWN
+    show_ = listed_names(options["show"], "--show") or SHOWN
     for name in show_:
         if name not in NAMES:
             raise UserError(

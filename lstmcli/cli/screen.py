@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from lstmcli.cli.messages import columns_of
 from lstmcli.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from lstmcli.views.sheet import Span
 
+LINES = 25  # what rich is told that a terminal has; nothing here depends on it
 DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
 """What rich calls the colours of a terminal, and what the views call them."""
 
@@ -49,14 +51,7 @@ class Screen:
         """The columns of the terminal; None in a pipe, where nothing need be left out."""
         if not self.rich:
             return None
-        from lstmcli.views.prose import told_columns
-
-        if (columns := told_columns()) is not None:
-            return columns
-        try:
-            return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
+        return columns_of(sys.stdout)
 
     @property
     def depth(self) -> str:
@@ -70,11 +65,21 @@ class Screen:
     def console(self) -> Console:
         """The console that paints it."""
         if self._console is None:
-            from rich.console import Console
-
-            plain = not self.colored
-            self._console = Console(force_terminal=True, highlight=False, no_color=plain)
+            self._console = rich_console(
+                sys.stdout, force_terminal=True, highlight=False, no_color=not self.colored
+            )
         return self._console
+
+
+def rich_console(stream: TextIO, **options: Any) -> Console:
+    """A console of rich on stdout or stderr, as wide as all else is.
+
+    Rich's own reading of COLUMNS and LINES ends in a traceback for some (such as "²").
+    """
+    from rich.console import Console
+
+    stderr = stream is sys.stderr
+    return Console(stderr=stderr, width=columns_of(stream), height=LINES, **options)
 
 
 def screen() -> Screen:

@@ -6,6 +6,7 @@ terminal, which a colour-blind eye tells apart and a grey print keeps in order.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, BinaryIO
@@ -76,10 +77,18 @@ def draw_figure(
 
 
 def _matplotlib() -> Any:
+    """The library, with the backend that writes files: MPLBACKEND may name one that is not here."""
+    named = os.environ.get("MPLBACKEND")
+    os.environ["MPLBACKEND"] = "agg"
     try:
         return import_module("matplotlib")
     except ImportError:
         raise UserError("a figure needs a library:", "  pip install 'lstmcli[plot]'") from None
+    finally:
+        if named is None:
+            del os.environ["MPLBACKEND"]
+        else:
+            os.environ["MPLBACKEND"] = named
 
 
 def _heat(

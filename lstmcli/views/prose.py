@@ -9,6 +9,8 @@ from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.sheet import Sheet
 
 PLAIN_WIDTH = 80  # where sentences are wrapped when there is no terminal to say
+NARROWEST = 20  # columns: below, a label and the numbers of one column of a table have no room
+WIDEST = 2000  # columns: a line of pictures takes memory, and the widest screens have 1,000
 INDENT = 10
 PLACES = ("WEIGHTS", "INPUTS")
 STDIN = "standard input"
@@ -17,13 +19,19 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 def room_of(width: int | None) -> int:
     """The columns at which sentences are wrapped: the terminal's, else COLUMNS, else 80."""
-    return width or told_columns() or PLAIN_WIDTH
+    return width or columns_of_environment() or PLAIN_WIDTH
 
 
-def told_columns() -> int | None:
-    """What COLUMNS says, if it is a number of columns."""
+def columns_of_environment() -> int | None:
+    """What COLUMNS says, as `laid_out_columns`; None if it is no number of columns."""
     columns = os.environ.get("COLUMNS", "")
-    return int(columns) or None if columns.isdigit() else None
+    digits = columns.lstrip("0") if columns.isascii() and columns.isdigit() else ""
+    return laid_out_columns(int(digits[:9])) if digits else None
+
+
+def laid_out_columns(columns: int) -> int:
+    """The columns that a screen of so many is laid out for; the terminal wraps what is longer."""
+    return max(NARROWEST, min(columns, WIDEST))
 
 
 def labelled(
