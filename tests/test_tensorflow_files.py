@@ -19,11 +19,12 @@ from lstmcli.core.dialects import told
 from lstmcli.core.run import run
 from lstmcli.errors import UserError
 from lstmcli.formats.tensorflow import crc32c
+from lstmcli.inspecting import inspect_files
 from lstmcli.loading import load
 
 GOLDEN = Path(__file__).parent / "golden" / "tensorflow_files"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
-RUN = [case for case in CASES if "dtypes" not in case]
+RUN = [case for case in CASES if "dtypes" not in case and "gru" not in case]
 
 Arrays = dict[str, np.ndarray]
 
@@ -118,6 +119,20 @@ def test_two_stacks_beside_each_other_are_two_lstms(tmp_path: Path) -> None:
         load(path)
     assert "multi_rnn_cell_lstm_cell_bw" in str(error.value)
     assert "one after the other" not in str(error.value)
+
+
+@pytest.mark.parametrize("case", ["tf1.15_gru", "tf1.15_gru_frozen"])
+def test_a_gru_is_called_one(case: str, tmp_path: Path) -> None:
+    path = str(unpacked(case, tmp_path))
+    says = "gru_cell/gates/kernel and rnn/gru_cell/candidate/kernel are a GRU of TensorFlow 1"
+    with pytest.raises(UserError, match=says):
+        load(path)
+    with pytest.raises(UserError, match=says):
+        load(path, convention="tf1")
+    inspection = inspect_files([path], {})
+    assert not inspection.lstms
+    assert not inspection.unread
+    assert says in inspection.missing[0]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("tf1.15_every")])

@@ -20,7 +20,14 @@ from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.decode import from_blocks
 from lstmcli.core.model import Cell, Model, blocks_of
 from lstmcli.core.names import HOME
-from lstmcli.core.recognise import Found, Place, Shapes, normalised, recognise
+from lstmcli.core.recognise import (
+    Found,
+    Place,
+    Shapes,
+    gru_in_words,
+    normalised,
+    recognise,
+)
 from lstmcli.core.spelling import gates_apart, role_in_words, spelled
 
 Array = npt.NDArray[Any]
@@ -393,6 +400,8 @@ def _alternates(cell: Cell) -> bool:
 
 def missing(names: Collection[str]) -> list[str]:
     """What tensors that are no LSTM lack to be one, as far as their names tell."""
+    if text := gru_in_words(names):
+        return [f"{text} and is no LSTM"]
     if gru := [name for name in names if "gru" in name.lower()]:
         return [f"{gru[0]} names a GRU, which has three gates and is no LSTM"]
     lacking: dict[tuple[str, str], str] = {}

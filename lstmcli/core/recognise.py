@@ -108,6 +108,8 @@ def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> 
     telling = [f for f in kept if re.search(f.convention.telling, f.prefix, re.I)]
     kept = telling or kept  # a dense layer's kernel and bias beside an LSTM are no second one
     kept = [f for f in kept if not _is_another_cell(f, shapes)] or kept
+    grus = {name for kernels in gru_kernels(shapes) for name in kernels}
+    kept = [f for f in kept if not grus & set(f.tensors)]
     order = {name: n for n, name in enumerate(shapes)}
     return sorted(kept, key=lambda f: min(order[name] for name in f.tensors))
 
@@ -353,6 +355,28 @@ def _fused_sizes(names: Names, shapes: Shapes) -> tuple[int, int]:
     return rows - outputs, outputs
 
 
+def gru_kernels(names: Iterable[str]) -> list[tuple[str, str]]:
+    """The two kernels of each GRU of TensorFlow 1: that of both gates, and the candidate's.
+
+    Each looks like the one kernel of its LSTM.
+    """
+    plain = {normalised(name): name for name in names}
+    pairs = []
+    for form, name in plain.items():
+        match = re.fullmatch(r"((?:.*_)?)gates_(kernel|weights)", form)
+        candidate = plain.get(f"{match[1]}candidate_{match[2]}") if match else None
+        if candidate:
+            pairs.append((name, candidate))
+    return pairs
+
+
+def gru_in_words(names: Iterable[str]) -> str:
+    """What to tell of the first GRU of TensorFlow 1 among tensors of these names, or nothing."""
+    for gates, candidate in gru_kernels(names):
+        return f"{gates} and {candidate} are a GRU of TensorFlow 1, which has three gates"
+    return ""
+
+
 def _is_another_cell(found: Found, shapes: Shapes) -> bool:
     """Whether it is a plain RNN or a GRU, with one gate or three, or a convolution."""
     for names in found.cells.values():
@@ -555,6 +579,8 @@ def _nothing_found(tensors: Collection[str], source: str) -> tuple[str, ...]:
             "  only it can take them apart. On a GPU, build the layer before tf.train.Saver():",
             "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read.",
         )
+    if gru := gru_in_words(tensors):
+        return (f"{source}: {gru}; it is no LSTM, and only LSTMs are run.",)
     if missing := _missing(tensors):
         return f"{source}: {missing}.", "  lstm conventions lists what each framework stores."
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")

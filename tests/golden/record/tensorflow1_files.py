@@ -265,6 +265,11 @@ def forward_in_both_scopes(x):
     return {"h": tf.concat([h for h, _ in outputs], -1)}
 
 
+def gru(x):
+    h, _ = tf.nn.dynamic_rnn(cells.GRUCell(H), tf.constant(x), dtype=tf.float32)
+    return {"h": h}
+
+
 def block_cell(x):
     make = tensorflow.contrib.rnn.LSTMBlockCell
     return through_dynamic_rnn(lambda: make(H, forget_bias=0.7, cell_clip=0.5), x)()
@@ -353,6 +358,8 @@ if __name__ == "__main__":
         record("bidirectional_not", 18, forward_in_both_scopes, settings={"forget_bias": 1.0})
     if RELEASE == (1, 15):
         record("bidirectional_layers", 19, both_ways_in_each_layer)
+        record("gru", 21, gru)
+        record_frozen("gru_frozen", 21, gru, outputs=["h"])
     if RELEASE >= (2, 0):  # loops as functions, variables as resources
         tf.enable_control_flow_v2()
         tf.enable_resource_variables()
