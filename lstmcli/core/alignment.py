@@ -102,12 +102,13 @@ def align(
     ``layouts`` say where time lies on either side: "steps" (T, H), "time" (T, B, H) or "batch"
     (B, T, H). A side that does not say (None) takes the other's; two silent sides are compared as
     they lie, the first axis as time. Axes of length 1 are added and dropped, except the last,
-    which is the units'.
+    which is the units'. Directions on an axis of their own are put side by side, (T, B, 2 H).
     """
     a, b = a.moved(np.atleast_1d), b.moved(np.atleast_1d)
     kind = ArrayName.of(name).kind
     three: tuple[Numbers | None, Numbers | None] = (None, None)
     if kind == SEQUENCE:
+        a, b = _directions_joined(a, b, "batch" in layouts)
         said = layouts[0] or layouts[1] or _as_they_lie(a, b)
         three = _sequence(a, layouts[0] or said), _sequence(b, layouts[1] or said)
     elif kind == FINAL:
@@ -119,6 +120,26 @@ def align(
         a_leads = layouts[0] is not None and (layouts[1] is None or a.values.ndim >= b.values.ndim)
         both = _laid_on(*both, a_leads)
     return Pair(name, *both, tolerance, True, backward)
+
+
+def _directions_joined(a: Numbers, b: Numbers, batch: bool) -> tuple[Numbers, Numbers]:
+    """Both with stacked directions side by side: (T, 2, B, H) and its like become (T, B, 2 H).
+
+    An axis is that of the directions if both sides have it, or the other side is as wide as both
+    directions; of (1, T, 2, H) the first axis may be one too many.
+    """
+
+    def joined(side: Numbers, other: Numbers) -> Numbers:
+        two = [axis for axis in ((2, 1) if batch else (1, 2)) if side.shape[axis:-1][:1] == (2,)]
+        if side.values.ndim != 4 or not two:
+            return side
+        alike = side.shape == other.shape and side.shape[0] != 1
+        if not alike and other.shape[-1] != 2 * side.shape[-1]:
+            return side
+        lead = [n for axis, n in enumerate(side.shape[:-1]) if axis != two[0]]
+        return side.moved(lambda v: np.moveaxis(v, two[0], 2).reshape(*lead, -1))
+
+    return joined(a, b), joined(b, a)
 
 
 def _as_they_lie(*sides: Numbers) -> str:

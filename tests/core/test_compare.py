@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from lstmcli.core.compare import Difference, compare
 from lstmcli.core.sides import Side
 from lstmcli.errors import UserError
+from tests.test_golden import read
 
 Array = npt.NDArray[Any]
 
@@ -225,6 +226,20 @@ def test_different_shapes_differ_without_figures() -> None:
         "max_ulp": None,
         "first": None,
     }
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(None)])
+def test_stacked_directions_are_not_the_batch(rows: slice) -> None:
+    """onnxruntime's Y, (T, 2, B, H), beside itself and beside directions side by side."""
+    y = read("onnxruntime/bidirectional")[1]["h"][:, :, rows]
+    wrong = y.copy()
+    wrong[2, 1, 0, 1] += 1  # of the backward direction
+    joined = wrong.transpose(0, 2, 1, 3).reshape(len(y), -1, 2 * y.shape[3])
+    for a, b in ((wrong, y), (joined, y), (y, joined)):
+        first = compare(Side("a", {"h": a}), Side("b", {"h": b})).first_divergence
+        assert first is not None
+        assert (first.step, first.batch, first.unit) == (2, 0, y.shape[3] + 1)
+    assert compare(Side("a", {"h": joined}), Side("b", {"h": wrong})).equal
 
 
 def test_a_final_state_has_no_step() -> None:
