@@ -47,7 +47,8 @@ def main() -> NoReturn:
     """
     # Until a command runs there is nothing to clean up, and an interrupt inside the import of
     # numpy would come out as an ImportError.
-    signal.signal(signal.SIGINT, _leave_at_once)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell starts a job with "&"
+        signal.signal(signal.SIGINT, _leave_at_once)
     # Imports make many objects and hardly any garbage: looking for it among them takes 5 ms.
     gc.disable()
     _open_what_is_closed()

@@ -125,17 +125,15 @@ def invoke(args: Sequence[str]) -> int:
         if reconfigure:  # a terminal without Unicode shows what looks alike, instead of an error
             reconfigure(errors=letters.NAME)
     try:
-        try:
-            if asked := os.environ.get("_LSTM_COMPLETE"):
-                from lstmcli.cli.complete import answer  # needed by a shell alone
+        if asked := os.environ.get("_LSTM_COMPLETE"):
+            from lstmcli.cli.complete import answer  # needed by a shell alone
 
-                return answer(lstm, asked)
-            # what an option sets, such as --max-bytes, ends with the command
-            result = copy_context().run(
-                lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args)
-            )
-        finally:
-            sys.stdout.flush()  # a full disk shows only now
+            return answer(lstm, asked)
+        # what an option sets, such as --max-bytes, ends with the command
+        result = copy_context().run(
+            lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args)
+        )
+        sys.stdout.flush()  # a full disk shows only now
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         tell(error.format_message())
@@ -150,6 +148,10 @@ def invoke(args: Sequence[str]) -> int:
         tell(f"{_name(args)}: {error}")
     except OSError as error:  # of no output: those name themselves
         tell(f"{_name(args)}: {_refused(error)}")
+    try:
+        sys.stdout.flush()  # what was shown before the error
+    except (Ended, UserError, OSError):
+        pass  # the error that was told first goes before
     return 2
 
 
@@ -243,7 +245,7 @@ class Command(click.Command):
         """Run the body, all imports done."""
         gc.freeze()  # what was imported stays: no need to look through it again and again
         gc.enable()
-        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN):
             signal.signal(signal.SIGINT, signal.default_int_handler)
         for name in _ENDINGS:  # end as an interrupt does: no partial file stays
             if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:

@@ -219,11 +219,13 @@ def _decoded(data: memoryview, most: int) -> np.ndarray:
 
 
 def _unpacked(data: memoryview) -> list[int]:
+    if (
+        np.count_nonzero(np.frombuffer(data, np.uint8) < 128) > MOST_NUMBERS
+    ):  # the last byte of each
+        raise Damaged(f"it lists more than {MOST_NUMBERS:,} numbers")
     numbers: list[int] = []
     at = 0
     while at < len(data):
         number, at = varint(data, at)
-        if len(numbers) == MOST_NUMBERS:
-            raise Damaged(f"it lists more than {MOST_NUMBERS:,} numbers")
         numbers.append(number)
     return numbers

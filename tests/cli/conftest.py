@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,8 +52,24 @@ def lstm(
     return run
 
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def heed_signals() -> None:
+    """Let signals end this process, whatever the tests were started with (nohup, "&")."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def ignore_signals() -> None:
+    """Ignore the signals that end a process, as nohup does with SIGHUP."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def start(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
     """Start ``lstm`` as a process."""
+    options.setdefault("preexec_fn", heed_signals)
     return subprocess.Popen(
         [sys.executable, "-m", "lstmcli", *map(str, words)],
         env={**os.environ, "PYTHONPATH": str(TOP), "PYTHONUNBUFFERED": ""},

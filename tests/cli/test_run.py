@@ -18,7 +18,7 @@ import pytest
 
 from lstmcli.core.run import run
 from lstmcli.loading import load
-from tests.cli.conftest import SAMPLE, TOP, Lstm, start
+from tests.cli.conftest import ENDINGS, SAMPLE, TOP, Lstm, ignore_signals, start
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 
@@ -372,9 +372,10 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def streaming(folder: Path) -> subprocess.Popen[bytes]:
+def streaming(folder: Path, **options: Any) -> subprocess.Popen[bytes]:
     """A run into a file that waits for its second line."""
-    process = start("run", WEIGHTS, "-", "-o", folder / "out.jsonl", stdin=subprocess.PIPE)
+    words = ["run", WEIGHTS, "-", "-o", folder / "out.jsonl"]
+    process = start(*words, stdin=subprocess.PIPE, **options)
     assert process.stdin
     process.stdin.write(b"[0.1, 0.2, 0.3, 0.4]\n")
     process.stdin.flush()
@@ -433,6 +434,42 @@ def test_a_run_that_is_ended_leaves_no_file(name: str, tmp_path: Path) -> None:
     assert process.communicate()[1] == b""
     assert process.returncode == 128 + getattr(signal, name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_signals_that_are_ignored_stay_ignored(tmp_path: Path) -> None:
+    """nohup has SIGHUP ignored, and a shell SIGINT for a job behind its script."""
+    process = streaming(tmp_path, preexec_fn=ignore_signals)
+    wait_until(lambda: any(tmp_path.iterdir()))
+    for number in ENDINGS:
+        process.send_signal(number)
+    assert process.communicate()[1] == b""  # which ends its stdin
+    assert process.returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_a_second_interrupt_ends_a_run_whose_reader_does_not_read(tmp_path: Path) -> None:
+    """The first one waits for the step that is being written; nobody takes it."""
+    fcntl, termios = (pytest.importorskip(name) for name in ("fcntl", "termios"))
+    np.save(tmp_path / "x.npy", np.zeros((100_000, 4)))
+    words = ["run", WEIGHTS, tmp_path / "x.npy", "-f", "csv"]
+    process = start(*words, stdout=subprocess.PIPE)
+    assert process.stdout
+    pipe = process.stdout.fileno()
+
+    def unread() -> int:
+        answer = fcntl.ioctl(pipe, termios.FIONREAD, b"\0\0\0\0")
+        return int.from_bytes(answer, sys.byteorder)
+
+    capacity = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) if hasattr(fcntl, "F_GETPIPE_SZ") else 1 << 16
+    wait_until(lambda: unread() > capacity - 4096)  # the pipe is full to its last page
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert process.stderr
+    with process.stderr as errors, process.stdout:
+        assert errors.read() == b""
 
 
 # ---- lengths, masks, remarks

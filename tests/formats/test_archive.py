@@ -208,6 +208,15 @@ def test_a_bomb_stops_where_its_lie_ends() -> None:
         stream.read()
 
 
+def test_a_member_claims_no_more_than_deflate_can_give() -> None:
+    """A byte gives at most 1,032: what claims one more is refused before it is unpacked."""
+    packed = zipfile.ZipFile(io.BytesIO(SQUEEZED)).getinfo("a.npy").compress_size
+    with pytest.raises(Damaged, match="are missing"):
+        unzipped(patched(SQUEEZED, SIZE, 1032 * packed))
+    with pytest.raises(Damaged, match="cannot unpack to"):
+        unzipped(patched(SQUEEZED, SIZE, 1032 * packed + 1))
+
+
 @pytest.mark.parametrize("kind", ["encrypted", "method 99"])
 def test_what_numpy_never_writes_is_named(kind: str) -> None:
     place, value = (8, 1) if kind == "encrypted" else (10, 99)

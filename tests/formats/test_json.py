@@ -70,6 +70,14 @@ def test_the_names_of_float32s_count_as_float32(texts: list[str], single: bool) 
     assert document.dtypes == ({"h": np.dtype(np.float32)} if single else {})
 
 
+@pytest.mark.parametrize(("others", "single"), [(7, True), (8, False)])
+def test_one_short_name_in_eight_has_to_be_of_a_float32_alone(others: int, single: bool) -> None:
+    """Of decimals made by hand one may have so many digits by chance."""
+    texts = [f"0.{n}" for n in (1, 2, 3, 4, 6, 7, 8, 9)][:others]  # 0.5 is itself in every dtype
+    document = piped(f'{{"h": [{", ".join([*texts, "0.15749316"])}]}}'.encode())
+    assert bool(document.dtypes) == single
+
+
 def test_a_float32_in_full_counts_as_float32() -> None:
     single = np.float32(0.1)
     assert "h" in piped(f'{{"h": [{float(single)!r}]}}').dtypes

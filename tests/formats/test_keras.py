@@ -567,6 +567,26 @@ def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
     refused(path, "too many groups")
 
 
+@pytest.mark.usefixtures("kept")
+def test_what_unpacks_to_more_than_a_hundred_times_its_bytes_is_refused(tmp_path: Path) -> None:
+    """Up to 64 MiB of a dataset and 256 MiB of a file nothing is suspected."""
+    path = made(tmp_path / "dataset.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        zeros = np.zeros(17 << 20, np.float32)
+        file.create_dataset("more", data=zeros, compression="gzip", compression_opts=1)
+    refused(path, "more would unpack to 71,303,168 bytes")
+    path = made(tmp_path / "file.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        zeros = np.zeros(13 << 20, np.float32)
+        for n in range(5):
+            file.create_dataset(f"more{n}", data=zeros, compression="gzip", compression_opts=1)
+    refused(path, "it would unpack to more than")
+    path = tmp_path / "archive.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("model.weights.h5", bytes(257 << 20))
+    refused(path, "would unpack to 269,484,032 bytes")
+
+
 def test_a_tensor_larger_than_allowed_says_which_option_allows_it(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm())
     with limits.raised_to(100):

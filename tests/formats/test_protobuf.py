@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmcli.formats.protobuf import BYTES, FIXED32, VARINT, Damaged, Field, fields, signed
+from lstmcli.formats.protobuf import BYTES, FIXED32, VARINT, Damaged, Field, Message, fields, signed
 
 
 def test_the_examples_of_the_documentation() -> None:
@@ -48,3 +48,20 @@ def test_any_bytes_are_a_message_or_damaged(data: bytes) -> None:
             assert field.number > 0
     except Damaged:
         pass
+
+
+def test_a_message_of_more_fields_or_numbers_than_there_is_memory_for() -> None:
+    """As objects of Python they take up to a hundred times what they take in a file."""
+    assert Message(b"\x08\x01" * 10_000).count == 10_000
+    with pytest.raises(Damaged, match="more than 1,048,576 fields"):
+        Message(b"\x08\x01" * ((1 << 20) + 1))
+    packed = bytes((1 << 22) + 1)
+    message = Message(b"\x0a" + varint(len(packed)) + packed)
+    with pytest.raises(Damaged, match="more than 4,194,304 numbers"):
+        message.numbers(1)
+
+
+def varint(number: int) -> bytes:
+    """A number as protobuf writes it."""
+    low, rest = number & 127, number >> 7
+    return bytes([low | 128]) + varint(rest) if rest else bytes([low])

@@ -11,8 +11,9 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.errors import UserError
+from lstmcli.formats.protobuf import Damaged
 from lstmcli.formats.tensorflow.graph import Graph, graph_in
-from lstmcli.formats.tensorflow.tensors import Budget
+from lstmcli.formats.tensorflow.tensors import Budget, Kind
 from tests.formats.helpers import filed
 from tests.formats.tensorflow.forge import checkpoint, entry, message, shape, varint
 
@@ -130,3 +131,12 @@ def test_a_damaged_graph_beside_a_checkpoint_is_said(tmp_path: Path) -> None:
     document = formats.read(str(path))
     assert list(document.arrays) == ["a"]
     assert "c.meta is damaged and was not used" in document.remarks[0]
+
+
+def test_tensors_take_at_most_a_hundred_times_their_file() -> None:
+    """Up to 256 MiB nothing is suspected, so the file is one of 3 MiB."""
+    budget, part = Budget(3 << 20), Kind(1, (25 << 20,))  # 100 MiB of float32
+    for _ in range(3):
+        budget.take(part, "w")
+    with pytest.raises(Damaged, match="far larger than the file"):
+        budget.take(Kind(1, (1,)), "w")
