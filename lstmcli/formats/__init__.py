@@ -130,7 +130,7 @@ def _read(file: Opened, in_blocks: bool = False) -> Document:
 
     hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
     if file.size > AT_ONCE:
-        module = _module(text_kind(next(file.pieces()), hint))
+        module = _module(text_kind(next(file.pieces(by_lines=False)), hint))
         if hasattr(module, "read_pieces"):
             return cast(Document, module.read_pieces(file))
         if module.__name__.endswith(".printed"):

@@ -42,14 +42,37 @@ def read_text(text: str, file: Opened) -> Document:
         Broken JSON (with line and column), a name that occurs twice, a ragged list, a list of
         something else than numbers or strings; see the modules of `MODELS` too.
     """
-    source = file.source
-    value = parse(text, source)
-    for members, module in MODELS.items():
-        if isinstance(value, dict) and all(name in value for name in members):
-            reader: Any = import_module(f"lstmcli.formats.{module}")
-            return cast(Document, reader.read_value(value, file))
+    value = parse(text, file.source)
+    if module := _model(value):
+        reader: Any = import_module(f"lstmcli.formats.{module}")
+        return cast(Document, reader.read_value(value, file))
+    return _document(value, file.source)
+
+
+def read_pieces(file: Opened) -> Document:
+    """As `read_text`, of a file that is never in memory as a whole, unless it is a model file."""
+    from lstmcli.formats.json_pieces import parse_pieces  # few files are so large
+
+    try:
+        value = parse_pieces(file.pieces(by_lines=False), file.source, _decoder())
+    except _TwiceError as error:
+        raise UserError(f'{file.source} has two members of the name "{error}".') from None
+    except RecursionError:
+        raise UserError(f"{file.source} is nested too deeply.") from None
+    except ValueError:  # Python's limit on the digits of an integer
+        raise UserError(f"{file.source} holds an integer of thousands of digits.") from None
+    return read_text(file.text(), file) if _model(value) else _document(value, file.source)
+
+
+def _model(value: Any) -> str | None:
+    """The module that reads a program's model file; None for any other value."""
+    names = value.keys() if isinstance(value, dict) else ()
+    return next((m for members, m in MODELS.items() if set(members) <= set(names)), None)
+
+
+def _document(value: Any, source: str) -> Document:
     document = Document(source, "json", {})
-    if isinstance(value, list):
+    if isinstance(value, (list, np.ndarray)):
         document.arrays[""] = to_array(value, f"{source}: the list")
     elif isinstance(value, dict):
         _refuse_index(value, source)
@@ -135,7 +158,7 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
 
 
 def _file_under(document: Document, name: str, value: Any) -> None:
-    if isinstance(value, list) and not _are_strings(value):
+    if isinstance(value, np.ndarray) or (isinstance(value, list) and not _are_strings(value)):
         document.arrays[name] = to_array(value, f"{document.source}: {name}")
     elif isinstance(value, str):
         document.attributes[name] = _printable(value, document.source)

@@ -77,8 +77,10 @@ class Opened(NamedTuple):
         self.stream.seek(0)
         return end
 
-    def pieces(self) -> Iterator[str]:
-        """The text in pieces that end with a line, from the start, without a byte-order mark.
+    def pieces(self, *, by_lines: bool = True) -> Iterator[str]:
+        """The text in pieces, from the start, without a byte-order mark.
+
+        They end with a line, unless it does not matter where they end.
 
         Raises
         ------
@@ -90,17 +92,23 @@ class Opened(NamedTuple):
         self.stream.seek(0)
         decoder = codecs.getincrementaldecoder(_coding(start))()
         begun: list[str] = []
-        size = 0
-        done = 0
-        while data := self.stream.read(PIECE):
+        size = done = 0
+        last = False
+        while not last:
+            data = self.stream.read(PIECE)
+            last = not data
             try:
-                text = decoder.decode(data)
+                text = decoder.decode(data, final=last)
             except UnicodeDecodeError as error:
                 raise UserError(
                     f"{self.source}: byte {done + error.start:,} is not {error.encoding} text."
                 ) from None
             _refuse_zero_bytes(text, self.source)
             done += len(data)
+            if not by_lines:
+                if text:
+                    yield text
+                continue
             whole, end, rest = text.rpartition("\n")
             if end:
                 yield "".join([*begun, whole, end])
@@ -112,7 +120,8 @@ class Opened(NamedTuple):
                     f"{self.source}: a line of more than {MOST_LINE:,} characters. "
                     "Save the numbers as .npy or .npz."
                 )
-        yield "".join([*begun, decoder.decode(b"", final=True)])
+        if text := "".join(begun):
+            yield text
 
     def text(self) -> str:
         """The whole source as text, without a byte-order mark.

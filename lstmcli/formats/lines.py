@@ -18,7 +18,7 @@ from lstmcli.formats.document import Document
 from lstmcli.formats.documents import parse
 from lstmcli.formats.files import Opened, pieces_of
 from lstmcli.formats.limits import check_size
-from lstmcli.formats.nested import SPECIAL, to_array
+from lstmcli.formats.nested import SPECIAL, numbers_of, to_array
 from lstmcli.formats.numerals import JSON_NAMES, row_texts
 from lstmcli.formats.precision import float32_arrays
 
@@ -148,7 +148,7 @@ class Steps:
     def arrays(self) -> dict[str, np.ndarray]:
         """The members stacked over the lines."""
         return {
-            name: np.frombuffer(numbers).reshape(self._count, *self._shapes[name])
+            name: numbers_of(numbers).reshape(self._count, *self._shapes[name])
             for name, numbers in self._numbers.items()
         }
 

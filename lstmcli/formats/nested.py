@@ -6,6 +6,7 @@ whatever is wrong follows from its number in the level.
 
 from __future__ import annotations
 
+from array import array
 from itertools import chain
 from math import prod
 from typing import Any
@@ -28,8 +29,8 @@ _KINDS = {
 }
 
 
-def to_array(value: list[Any], where: str) -> np.ndarray:
-    """The float64 array that a nested list spells.
+def to_array(value: list[Any] | np.ndarray, where: str) -> np.ndarray:
+    """The float64 array that a nested list spells; one that is an array already, as it is.
 
     Raises
     ------
@@ -37,6 +38,8 @@ def to_array(value: list[Any], where: str) -> np.ndarray:
         A ragged list, or anything in it but numbers (the strings "NaN", "Infinity" and
         "-Infinity" are numbers). It starts with ``where`` and gives the place.
     """
+    if isinstance(value, np.ndarray):
+        return value
     if value and type(value[0]) is not list:  # a line of a stream: many come, and each is plain
         check_size([len(value)], 8, where)
         return _floats(value, [len(value)], where)
@@ -52,6 +55,11 @@ def to_array(value: list[Any], where: str) -> np.ndarray:
             raise UserError(f"{where} is nested more than {MOST_AXES} lists deep.")
     check_size(shape, 8, where)
     return _floats(level, shape, where).reshape(shape)
+
+
+def numbers_of(buffer: array[float]) -> np.ndarray:
+    """The numbers of a buffer that grew, as an array in the same memory."""
+    return np.frombuffer(buffer) if buffer else np.empty(0)
 
 
 def _even(level: list[Any], shape: list[int], where: str) -> None:

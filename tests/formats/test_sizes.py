@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -44,7 +45,8 @@ TEXTS = [
     ("prose.txt", "", "a ", ""),
 ]
 
-LARGER = [text for text in TEXTS if text[0] in ("column.csv", "quoted.csv", "lists.jsonl")]
+BY_PIECES = ("column.csv", "quoted.csv", "lists.jsonl", "ones.json", "rows_of_one.json")
+LARGER = [text for text in TEXTS if text[0] in BY_PIECES]
 
 
 def inspect(path: Path, size: int, begin: str, repeated: str, end: str) -> tuple[float, int]:
@@ -122,3 +124,70 @@ def test_prints_that_no_console_prints_are_refused(
     monkeypatch.setattr("lstmcli.formats.AT_ONCE", 20)
     with pytest.raises(UserError, match=r"54 bytes are more than .*Save the numbers as"):
         formats.read(str(path))
+
+
+DOCUMENTS: list[object] = [
+    [],
+    [[]],
+    {},
+    {"h": [0.5, -1e-7, "NaN", 12345678]},
+    {"h": [[[1, 2.5], [3, 4]], [[5, 6], [7, 8]]], "meta": {"a": [1]}, "rows": "xh"},
+    {"a]b, [": [[1.25] * 9] * 9, "c": {"d": [[1]], "e": None, "f": True}},
+    [[[[1]]], [[[2]]]],
+    {"long": [0.1 * n for n in range(300)], "deep": [[[n] for n in range(20)] for _ in range(9)]},
+]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 64, 1000])
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
+def test_json_read_in_pieces_is_read_as_it_is_whole(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    piece: int,
+    indent: int | None,
+    document: object,
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(document, indent=indent))
+    whole = formats.read(str(tmp_path / "a.json"))
+    cut(monkeypatch, piece)
+    found = formats.read(str(tmp_path / "a.json"))
+    assert found.arrays.keys() == whole.arrays.keys()
+    for name, values in whole.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], values)
+    assert found.attributes == whole.attributes or piece < 64  # a long "meta" is arrays
+
+
+def cut(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    """Read every text in pieces of so many bytes."""
+    monkeypatch.setattr("lstmcli.formats.AT_ONCE", 0)
+    monkeypatch.setattr("lstmcli.formats.files.PIECE", piece)
+    monkeypatch.setattr("lstmcli.formats.json_pieces.PIECE", piece)
+
+
+BROKEN = [
+    ("[[1, 2], [3]]", "ragged"),
+    ('{"a": [1, 2, 3, 4, 5, 6], "a": [1]}', 'two members of the name "a"'),
+    ("[1, 2, 3, 4, 5, 6, ]", "broken JSON at line 1"),
+    ("[1, 2, 3, 4, 5, 6\n7]", "broken JSON at line 2"),
+    ("[1, 2, 3, 4, 5, 6", "broken JSON at line 1"),
+    ('{"a": [1, 2, 3, 4, 5, 6] "b": 1}', "broken JSON at line 1"),
+    ('{"a" [1, 2, 3, 4, 5, 6]}', "broken JSON at line 1"),
+    ('{"abcdefghijkl', "broken JSON at line 1"),
+    ("[1, 2, 3, 4, 5, 6] 7", "extra data"),
+    ("[1, 2, 3, {}, 5, 6]", "an object; a number was expected"),
+    ("[" * 99 + "]" * 99, "nested"),
+    ("[1, 2, 3, 4, " + "5" * 5000 + "]", "thousands of digits"),
+    ("[1, 2, 3, 4, truth]", "broken JSON at line 1"),
+]
+
+
+@pytest.mark.parametrize("piece", [7, 20])
+@pytest.mark.parametrize(("text", "message"), BROKEN, ids=[text[:20] for text, _ in BROKEN])
+def test_mistakes_in_json_that_is_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, text: str, message: str
+) -> None:
+    (tmp_path / "a.json").write_text(text)
+    cut(monkeypatch, piece)
+    with pytest.raises(UserError, match=message):
+        formats.read(str(tmp_path / "a.json"))
