@@ -19,7 +19,7 @@ from lstmcli import formats
 from lstmcli.core.assumptions import assumptions, by_scope
 from lstmcli.core.conventions import Convention
 from lstmcli.core.decode import Tensors, decode, directions, fold_weight_norm, paired
-from lstmcli.core.dialects import DIALECTS, Told, called, lies_below, told
+from lstmcli.core.dialects import DIALECTS, Told, called, is_dense, lies_below, told
 from lstmcli.core.model import Cell, Model, blocks_of, lengths_shown
 from lstmcli.core.recognise import Found, Place, choose, copies, find_convention, recognise
 from lstmcli.core.rounding import ROUNDED, to_format
@@ -434,6 +434,9 @@ def find_lstms(
     """
     shapes = {name: array.shape for name, array in tensors.items()}
     found = recognise(shapes, convention)
+    if convention is None:
+        groups = [document.groups for document in documents]
+        found = [f for f in found if not any(is_dense(words, f.tensors) for words in groups)]
     if not found and convention is not None and (others := recognise(shapes)):
         raise _other_names(convention, others, source)
     for document in documents:

@@ -115,6 +115,15 @@ def called(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
     return max(around, key=len, default="")
 
 
+def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> bool:
+    """Whether a file says of the layer with tensors of these names that it is Keras' Dense.
+
+    Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1 calls that so too.
+    """
+    around = (key for key in groups if key and all(lies_below(name, key) for name in names))
+    return groups.get(max(around, key=len, default=""), {}).get("class_name") == "Dense"
+
+
 def lies_below(name: str, key: str) -> bool:
     """Whether a tensor is one of a group's; "" is the group of all."""
     return not key or (name.startswith(key) and name[len(key) : len(key) + 1] in ("", "/", "."))

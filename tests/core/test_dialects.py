@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import pytest
 
 from lstmcli.core import dialects
 from lstmcli.core.dialects import Dialect, Told, Words, told
+from lstmcli.errors import UserError
+from lstmcli.formats import Document
+from lstmcli.loading import find_lstms, load_model
 
 
 @pytest.fixture
@@ -40,3 +47,14 @@ def test_pytorch_tells_the_layout(first: bool, layout: str) -> None:
 
 def test_a_format_without_words_tells_nothing() -> None:
     assert told("npy", {"": {"file": 1}}, ["kernel"]) == Told()
+
+
+def test_a_dense_layer_of_the_shape_of_a_fused_kernel_is_no_lstm() -> None:
+    """As in a SavedModel of Keras whose metadata name the classes: (I + H, 4H) and (4H,)."""
+    tensors = {"dense_24/kernel": np.ones((20, 48)), "dense_24/bias": np.ones(48)}
+    groups: dict[str, dict[str, Any]] = {"": {}, "dense_24": {"class_name": "Dense", "config": {}}}
+    document = Document("model", "tensorflow", tensors, groups=groups)
+    with pytest.raises(UserError, match="no LSTM is recognised"):
+        load_model([document], {})
+    assert find_lstms(tensors, "tf1", "model", [document])  # asked for by its convention
+    assert find_lstms(tensors, None, "model", [replace(document, groups={})])
