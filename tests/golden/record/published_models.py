@@ -14,8 +14,8 @@ library gives it.
 
 Models are third-party files. They are parsed by their libraries' own safe loaders: `torch.load`
 with ``weights_only`` (or, of PyTorch Lightning, an unpickler that imports tensors alone), layers of
-Keras from their config alone, no Lambda. `g2pM` is the exception: its library is its own NumPy code,
-which is imported.
+Keras from their config alone, no Lambda. `g2pM` is the exception: its library is its own NumPy
+code, which is imported.
 
 What was run, in two environments: torch 2.13.0, onnx 1.23.2 and onnxruntime 1.32.0; tensorflow and
 tf_keras 2.21.0 and h5py 3.14.0.
