@@ -36,6 +36,7 @@ Settings = dict[str, Any]
 INPUT_NAMES = ("inputs", "x")
 BFLOAT16 = "bfloat16"
 STATE = "initial_state."
+_FORWARD = "forward"  # of a backward cell that a file says runs forward; no setting of all cells
 FIRST = 3  # arrays that a message lists of a file
 _OPTIONAL = ("peephole", "projection", "norm_scale", "norm_shift")
 _NOT_WEIGHTS = (*INPUT_NAMES, "lengths", "mask")
@@ -278,6 +279,8 @@ def _same_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int,
 
 def _goes_into(document: Document, chosen: Sequence[Found], tensors: Mapping[str, Array]) -> bool:
     """Whether a tensor or a setting of a document goes into the model of the chosen LSTMs."""
+    if document.in_turn and len(chosen) > 1:
+        return True
     if any(name in SETTINGS or name == "layer" for name in document.attributes):
         return True
     used = {name for one in chosen for name in one.tensors}
@@ -407,8 +410,11 @@ def _of_direction(found: Found, cell: Place, told: Settings) -> Settings:
     layer, direction = cell
     if (layer, 1 - direction) not in found.cells:
         return {"reverse": True, **told} if direction else told
-    as_placed = told.get("reverse") is bool(direction)
-    return {name: value for name, value in told.items() if name != "reverse" or not as_placed}
+    turned = told.get("reverse")
+    others = {name: value for name, value in told.items() if name != "reverse"}
+    if turned is None or turned is bool(direction):
+        return others
+    return others | ({_FORWARD: True} if direction else {"reverse": True})
 
 
 def _refuse_unknown(words: Sequence[Told], given: Mapping[str, Any], source: str) -> None:
@@ -464,7 +470,7 @@ def _layers(
     origin: dict[int, Tensors] = {}
     for (layer, direction), names in sorted(found.cells.items()):
         how = found.convention.changed(said[layer, direction])
-        if direction and said[layer, direction].get("reverse") is False:
+        if said[layer, direction].get(_FORWARD):
             how = replace(how, forward=True)
         held = {role: _typed(name, rounded, dtype) for role, name in names.items()}
         for one in directions(held, how):

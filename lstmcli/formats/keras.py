@@ -66,7 +66,8 @@ def read_value(value: Mapping[str, Any], file: Opened) -> Document:
     versions = {k: value[k] for k in VERSIONS if isinstance(value.get(k), str)}
     groups: dict[str, dict[str, Any]] = {"": versions}
     groups |= {layer.path: dict(layer.words) for layer in each(layers)}
-    return Document(where, "keras", {}, groups=groups, remarks=tuple(_masks(where, layers)))
+    remarks = tuple(_masks(where, layers))
+    return Document(where, "keras", {}, groups=groups, in_turn=in_turn(value), remarks=remarks)
 
 
 def _document(where: str, found: Contents, config: Any, versions: Mapping[str, Any]) -> Document:

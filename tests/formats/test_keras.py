@@ -124,6 +124,15 @@ def test_weights_alone_say_nothing_of_what_follows_what(name: str) -> None:
         load(str(FILES / name))
 
 
+@pytest.mark.usefixtures("kept")
+def test_a_config_beside_weights_alone_says_what_follows_what() -> None:
+    name = "tf_keras-2.21.0/stacked_weights.h5"
+    _, expected = told(name)
+    model = load(str(FILES / name), str(FILES / name.replace(".h5", ".json")))
+    assert len(model.layers) == 2
+    np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
+
+
 LSTM_LAYER = {"units": 3, "return_sequences": True}
 
 
