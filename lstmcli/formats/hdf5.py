@@ -32,7 +32,7 @@ _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_child.py
 _PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(_CHILD)))  # where this package stands
 
 _CODE = """
-import json, sys
+import json, os, sys
 from importlib.util import module_from_spec, spec_from_file_location
 told = json.loads(sys.argv[1])
 sys.path.append(told.pop("packages"))
@@ -40,6 +40,8 @@ spec = spec_from_file_location("hdf5_child", told.pop("child"))
 module = module_from_spec(spec)
 spec.loader.exec_module(module)
 module.main(**told)
+sys.stdout.flush()
+os._exit(0)  # freeing numpy and h5py piece by piece takes time
 """
 
 
@@ -138,6 +140,7 @@ def _answer(source: Opened, told: dict[str, Any]) -> Iterator[IO[bytes]]:
                 _hand_over(source, child.stdin)
             assert child.stdout is not None
             yield child.stdout
+            child.wait()  # what was read whole has an end, and so has the child
         except EOFError:
             words = f"the HDF5 library cannot read it: {_end(child.wait(), seconds)}"
             raise damaged(source.source, words) from None

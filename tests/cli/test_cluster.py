@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 
 from lstmcli import formats, saving
-from lstmcli.cli import effort
 from tests.cli.conftest import TOP, Lstm, start
 from tests.cli.test_scale import RUN, network, on_a_terminal
 
@@ -210,18 +209,3 @@ def test_a_killed_worker_loses_nothing(lstm: Lstm, tmp_path: Path, cluster: Any)
     assert time.monotonic() > killed[0]
     killer.join()
     np.testing.assert_array_equal(np.load("there.npz")["h"], np.load("here.npz")["h"])
-
-
-def test_without_the_library_the_way_out_is_said(
-    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    network(tmp_path / "w.npz", 9, 4)
-    np.save(tmp_path / "x.npy", np.zeros((3, 13, 9)))
-    done = lstm("run", "w.npz", "x.npy", "--scheduler", "tcp://127.0.0.1:9")
-    assert done == (
-        2,
-        "",
-        "lstm run: --scheduler needs a library:\n  pip install 'lstmcli[dask]'\n",
-    )
-    assert effort.WORTH_THREADS > 0

@@ -119,3 +119,11 @@ def test_what_the_library_logs_is_not_shown(library: Any, caplog: pytest.LogCapt
     assert caplog.records == []
     logging.getLogger("distributed.client").critical("after the run")
     assert len(caplog.records) == 1
+
+
+def test_without_the_library_the_way_out_is_said(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    text = "lstm run: --scheduler needs a library:\n  pip install 'lstmcli[dask]'\n"
+    assert lstm(*RUN, "tcp://127.0.0.1:9") == (2, "", text)

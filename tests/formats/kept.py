@@ -72,7 +72,11 @@ class Kept:
 
     def close(self) -> None:
         """End the process."""
-        if self._child is not None:
+        if self._child is None:
+            return
+        try:
+            self._child.communicate(timeout=SECONDS)  # an end of its input is its own end
+        except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.communicate()
-            self._child = None
+        self._child = None
