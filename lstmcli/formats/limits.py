@@ -11,6 +11,8 @@ from lstmcli.errors import UserError
 
 USUAL = 1 << 30  # bytes: the largest LSTM kernels in use take a tenth of it
 
+MOST_AXES = 32  # the most that every NumPy has
+
 LARGE = 256 << 20  # bytes up to which nothing is suspected of being a bomb
 MOST_TIMES = 100  # how much more than its size a file may unpack to beyond that
 
@@ -43,8 +45,13 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
     Raises
     ------
     UserError
-        A negative length, or more bytes than are allowed; ``where`` starts the message.
+        A negative length, too many axes, or more bytes than are allowed; ``where`` starts the
+        message.
     """
+    if len(shape) > MOST_AXES:  # the product of a million lengths would take minutes
+        raise UserError(
+            f"{where} has {len(shape):,} axes; NumPy's arrays have {MOST_AXES} at most."
+        )
     if any(length < 0 for length in shape):
         raise UserError(f"{where} has the shape {tuple(shape)}; the file is damaged.")
     count = prod(shape)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.formats.bfloat16 import widened
+from lstmcli.formats.limits import MOST_AXES
 from lstmcli.formats.pickles import Global, Leaf, Maker, Record, Unread
 
 BFLOAT16 = "bfloat16"
@@ -51,7 +52,8 @@ class NumpyArray(Leaf):
     __slots__ = ("data", "dtype", "fortran", "shape", "wide")
 
     def __init__(self, shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
-        if not (isinstance(shape, tuple) and all(type(n) is int for n in shape)):
+        few = isinstance(shape, tuple) and len(shape) <= MOST_AXES
+        if not few or any(type(n) is not int for n in shape):
             raise TypeError("a shape that is none")
         if isinstance(data, str):  # Python 2's bytes
             data = data.encode("latin-1")

@@ -17,6 +17,7 @@ import numpy as np
 
 MOST_OPCODES = 3_000_000  # a state dict has about 25 a tensor
 MOST_BYTES = 256 << 20  # of one pickle; tensors lie elsewhere
+MOST_NAME = 1000  # characters of what it would import; one text may be named by many
 
 Maker = Callable[..., Any]
 
@@ -101,6 +102,20 @@ _VALUES = {
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go into depths
+
+
+def identifier(value: Any) -> str:
+    """The name that a pickle gives to a storage or a tensor, as text.
+
+    Raises
+    ------
+    ValueError
+        for what is no text and no whole number: the text of forty tuples, each of which holds the
+        one before twice, would have 2**40 parts.
+    """
+    if type(value) not in (str, int):
+        raise ValueError(f"a name that is a {type(value).__name__}")
+    return str(value)
 
 
 def first(*args: Any) -> Any:
@@ -279,7 +294,9 @@ class _Machine:
 
     def _fill(self, target: Any, items: list[Any]) -> None:
         """Set keys of a dict; those that are no plain values can name no tensor."""
-        pairs = [(k, v) for k, v in zip(items[::2], items[1::2], strict=True)]
+        if len(items) % 2:
+            raise ValueError("a key without a value")
+        pairs = list(zip(items[::2], items[1::2], strict=True))
         if isinstance(target, Record):
             target.items.append(self._made_dict(pairs))
         elif isinstance(target, dict):
@@ -296,6 +313,8 @@ class _Machine:
         module, name = self._few(2)
         if not (isinstance(module, str) and isinstance(name, str)):
             raise TypeError("a name that is no text")
+        if len(module) + len(name) > MOST_NAME:
+            raise ValueError(f"a name of more than {MOST_NAME} characters")
         self.stack.append(Global(f"{module}.{name}"))
 
     def _op_reduce(self, _: Any) -> None:
@@ -310,8 +329,9 @@ class _Machine:
     def call(self, what: Any, args: Any) -> Any:
         """What a maker makes of the arguments, or a record of both."""
         args = self._tuple_of(args)
+        self.left -= len(args)  # a maker gets a copy of them
         if not isinstance(what, Global):
-            return Record(f"{getattr(what, 'name', type(what).__name__)}()", args)
+            return Record("a call of what a call made", args)
         maker = self.makers.get(what.name)
         return Record(what.name, args) if maker is None else maker(*args)
 
@@ -346,7 +366,7 @@ class _Machine:
         """Bytes, as Python 3 writes them for Python 2."""
         self.characters -= len(text)
         if self.characters < 0 or coding not in ("latin1", "latin-1"):
-            raise ValueError(f"text encoded as {coding!s:.20}")
+            raise ValueError("text in an encoding that is not latin1, or too much of it")
         return bytes(text.encode("latin-1"))
 
     def _made_bare(self, kind: Any, *_: Any) -> Any:

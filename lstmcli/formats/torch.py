@@ -76,6 +76,8 @@ def broken_is_told(source: str) -> Iterator[None]:
             yield
     except BROKEN as error:
         reason = str(error).split("\n")[0][:120] or type(error).__name__
+        if isinstance(error, KeyError):  # whose text is the key alone
+            reason = f"it refers to {reason}, which is not in it"
         raise damaged(source, reason) from None
 
 
@@ -215,8 +217,9 @@ def _storage(told: Any, storages: dict[str, Storage]) -> Storage:
     """The storage that a persistent id names; the same one for the same key."""
     word, kind, key, _, count, *_ = told
     if word != "storage":
-        raise ValueError(f"a reference to a {word!s:.20}")
-    return storages.setdefault(str(key), Storage(str(key), kind_of_storage(kind), count))
+        raise ValueError("a reference to something else than a storage")
+    name = pickles.identifier(key)
+    return storages.setdefault(name, Storage(name, kind_of_storage(kind), count))
 
 
 # ---- pickles in a row
@@ -242,7 +245,7 @@ class _Legacy:
         keys = pickles.load(head, {})
         at = start + head.tell()
         for key in keys:
-            storage = self.storages[str(key)]
+            storage = self.storages[pickles.identifier(key)]
             self._place(storage, at)
             at += 8 + storage.nbytes
         return value
@@ -252,7 +255,9 @@ class _Legacy:
             return told[1]
         storage = _storage(told, self.storages)
         view = told[5] if len(told) > 5 else None
-        return storage if view is None else Part(storage, str(view[0]), view[1], view[2])
+        if view is None:
+            return storage
+        return Part(storage, pickles.identifier(view[0]), view[1], view[2])
 
     def _place(self, storage: Storage, at: int) -> None:
         count = struct.unpack("<q", self._bytes(at, 8))[0]

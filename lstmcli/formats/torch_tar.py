@@ -13,6 +13,7 @@ from typing import IO, Any, BinaryIO, cast
 from lstmcli.errors import UserError
 from lstmcli.formats import pickles
 from lstmcli.formats.files import Opened
+from lstmcli.formats.pickles import identifier
 from lstmcli.formats.torch_tensors import MAKERS, Part, Storage, Tensor, kind_of_storage
 
 MEMBERS = ("storages", "tensors", "pickle")
@@ -42,7 +43,7 @@ def value(source: Opened) -> Any:
     tensors = _tensors(io.BytesIO(members["tensors"]), storages)
     body = io.BytesIO(members["pickle"])
     return pickles.load(
-        body, MAKERS, lambda key: key[0] if isinstance(key, tuple) else tensors[str(key)]
+        body, MAKERS, lambda key: key[0] if isinstance(key, tuple) else tensors[identifier(key)]
     )
 
 
@@ -79,12 +80,14 @@ def _storages(stream: BinaryIO) -> dict[str, Storage]:
     storages: dict[str, Storage] = {}
     for _ in range(_count(stream)):
         key, _, kind = pickles.load(stream, {})
-        storage = Storage(str(key), kind_of_storage(kind), _numbers(stream, 1)[0])
+        storage = Storage(identifier(key), kind_of_storage(kind), _numbers(stream, 1)[0])
         data = stream.read(storage.nbytes)
         storage.get = lambda data=data: data
-        storages[str(key)] = storage
+        storages[identifier(key)] = storage
     for target, root, start, count in pickles.load(stream, {}):
-        storages[str(target)] = Part(storages[str(root)], str(target), start, count)
+        storages[identifier(target)] = Part(
+            storages[identifier(root)], identifier(target), start, count
+        )
     return storages
 
 
@@ -97,7 +100,7 @@ def _tensors(stream: BinaryIO, storages: dict[str, Storage]) -> dict[str, Tensor
             raise ValueError(f"a tensor of {axes} axes")
         numbers = _numbers(stream, 2 * axes + 1)
         size, stride = numbers[:axes], numbers[axes : 2 * axes]
-        tensors[str(key)] = Tensor(storages[str(storage)], numbers[-1], size, stride)
+        tensors[identifier(key)] = Tensor(storages[identifier(storage)], numbers[-1], size, stride)
     return tensors
 
 

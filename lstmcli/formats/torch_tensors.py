@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from lstmcli.formats.bfloat16 import widened
+from lstmcli.formats.limits import MOST_AXES
 from lstmcli.formats.pickles import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
 
 KINDS = {  # word before "Storage" -> dtype, and how it is called as torch.NAME
@@ -77,6 +78,8 @@ class Tensor(Leaf):
     __slots__ = ("conjugate", "kind", "negative", "offset", "size", "storage", "stride")
 
     def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, kind: str = "") -> None:
+        if len(size) > MOST_AXES or len(stride) > MOST_AXES:
+            raise ValueError(f"a tensor of more than {MOST_AXES} axes")
         numbers = (offset, *size, *stride)
         if not isinstance(storage, Storage) or any(type(n) is not int for n in numbers):
             raise TypeError("a tensor that is none")
@@ -138,7 +141,9 @@ class Quantised(Leaf):
         if self.axis is None:
             return np.float32(value)
         shape = [1] * axes
-        shape[self.axis] = -1
+        shape[self.axis] = self.tensor.size[self.axis]
+        if value.extent()[0] != (shape[self.axis],):
+            raise ValueError(f"it has {shape[self.axis]} scales and zero points along an axis")
         return np.asarray(value.array()).reshape(shape)
 
 

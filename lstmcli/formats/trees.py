@@ -15,10 +15,11 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.limits import check_size, check_total
-from lstmcli.formats.pickles import Global, Leaf, Record, Unread
+from lstmcli.formats.pickles import MOST_OPCODES, Global, Leaf, Record, Unread
 
 MOST_DEPTH = 64
 MOST_NAME = 1000  # characters
+MOST_ENTRIES = MOST_OPCODES  # of all containers; a state counts for each record that it is given to
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
 OPTIMIZER = ("state", "param_groups")  # the keys of its state dict: averages as large as weights
@@ -50,6 +51,7 @@ def flatten(root: Any) -> Tree:
     groups: dict[Path, Words] = {}
     remarks: list[str] = []
     entered: set[int] = set()
+    left = MOST_ENTRIES
     root = _settled(root)
     waiting: list[tuple[Path, Any]] = [((), root)]
     while waiting:
@@ -63,9 +65,13 @@ def flatten(root: Any) -> Tree:
             entered.add(id(value))
             if len(path) > MOST_DEPTH:
                 raise ValueError(f"nested more than {MOST_DEPTH} deep")
-            if isinstance(value, Record) and (words := _words(value)):
-                groups[path] = words
             children = [(path + step, child) for step, child in _children(value)]
+            left -= 1 + len(children)
+            if isinstance(value, Record) and isinstance(value.state, dict):
+                left -= len(value.state)
+                groups[path] = _words(value.name, value.state)
+            if left < 0:
+                raise ValueError(f"more than {MOST_ENTRIES:,} entries in its containers")
             waiting += reversed(children)
     cut = _wrapping(root, leaves)
     read: dict[str, Leaf] = {}
@@ -136,7 +142,7 @@ def _children(value: Any) -> Iterator[tuple[Path, Any]]:
 def _held(record: Record) -> Iterator[tuple[Path, Any]]:
     state = record.state
     if isinstance(state, dict) and any(isinstance(state.get(part), dict) for part in MODULE):
-        passing = state.get("_non_persistent_buffers_set", [])
+        passing = _texts(state.get("_non_persistent_buffers_set"))
         for part in MODULE:
             held = state.get(part)
             for name, child in held.items() if isinstance(held, dict) else ():
@@ -147,18 +153,19 @@ def _held(record: Record) -> Iterator[tuple[Path, Any]]:
     yield from (((), child) for child in (*lone, *record.items, *record.args))
 
 
-def _words(record: Record) -> Words:
+def _texts(names: Any) -> set[str]:
+    """The texts among the members of a list."""
+    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
+
+
+def _words(name: str, state: Mapping[Any, Any]) -> Words:
     """The class of a record, its attributes that are plain values, the names of functions."""
-    if not isinstance(record.state, dict):
-        return {}
     plain = {
-        name: value.name if isinstance(value, Global) else value
-        for name, value in record.state.items()
-        if isinstance(name, str)
-        and isinstance(value, (str, int, float, Global))
-        and name[:1] != "_"
+        key: value.name if isinstance(value, Global) else value
+        for key, value in state.items()
+        if isinstance(key, str) and isinstance(value, (str, int, float, Global)) and key[:1] != "_"
     }
-    return {"class": record.name, **plain}
+    return {"class": name, **plain}
 
 
 def _wrapping(root: Any, leaves: Mapping[Path, Leaf]) -> int:

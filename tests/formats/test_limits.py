@@ -37,6 +37,12 @@ W = np.random.default_rng(0).normal(size=(6, 4))
 KERNELS = {"kernel": W[:2], "recurrent_kernel": W[2:3], "bias": W[3]}
 
 
+def test_a_shape_of_a_million_axes_is_not_multiplied_out() -> None:
+    assert check_size((1,) * 32, 4, "w.npz: kernel") == 1
+    with pytest.raises(UserError, match=r"^w.onnx: W has 1,000,000 axes; NumPy's arrays have 32"):
+        check_size([1 << 62] * 1_000_000, 4, "w.onnx: W")
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".json", ".npy", ".csv", ".tsv", ".jsonl", ".txt"])
 def test_every_format_asks_before_a_tensor_is_made(tmp_path: Path, suffix: str) -> None:
     path = str(tmp_path / f"w{suffix}")

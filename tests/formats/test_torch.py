@@ -310,6 +310,11 @@ def test_a_tar_header_that_claims_gigabytes_allocates_none(kind: bytes, tmp_path
     assert "MemoryError" not in str(caught.value)
 
 
+def test_a_reference_to_what_is_not_there_is_said_to_be_one() -> None:
+    with pytest.raises(UserError, match=r"cut short \(it refers to 5, which is not in it\)"):
+        piped(b"\x80\x02h\x05.")
+
+
 # ---- named, with the way out
 
 

@@ -98,7 +98,7 @@ def main() -> None:
         with Session(audit, "npy", 1) as session:
             session.inputs[sample.name] = ""  # not read as it is
             npy.read = reader  # type: ignore[assignment]
-            found = [*session.failures_of(corpus.Variant(sample, sample.files), 2)]
+            found = [*session.failures_of(corpus.Variant(sample, sample.files), 6)]
         print(reader.__name__, *map(ascii, found), flush=True)
 
 

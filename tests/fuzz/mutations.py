@@ -312,6 +312,9 @@ OPCODES = (
 )
 
 
+DOUBLED = b"]" + b"2\x86" * 40  # the text of which would have 2**40 parts
+
+
 def opcodes(rng: random.Random, data: bytes) -> bytes:
     """A pickle with opcodes put in, left out, repeated, exchanged, or with other arguments."""
     pieces = _opcode_pieces(data)
@@ -356,7 +359,9 @@ def _change_argument(rng: random.Random, pieces: list[bytes]) -> None:
     """Another number for an integer, or another text for a text."""
     numbers = [n for n, piece in enumerate(pieces) if piece[:1] in (b"K", b"M", b"J")]
     texts = [n for n, piece in enumerate(pieces) if piece[:1] in (b"X", b"U", b"\x8c")]
-    if texts and (not numbers or rng.random() < 0.5):
+    if texts and rng.random() < 0.1:
+        pieces[rng.choice(texts)] = DOUBLED
+    elif texts and (not numbers or rng.random() < 0.5):
         encoded = rng.choice(TEXTS).encode("utf-8", "surrogatepass")
         pieces[rng.choice(texts)] = b"X" + struct.pack("<L", len(encoded)) + encoded
     elif numbers:
@@ -557,7 +562,7 @@ def _change_field(rng: random.Random, tree: list[_Node]) -> None:
         return
     at = rng.randrange(len(nodes))
     node = nodes[at]
-    action = rng.randrange(9)
+    action = rng.randrange(14)  # from 6 on: another value
     if action == 0:
         del nodes[at]
     elif action == 1:

@@ -38,7 +38,7 @@ from tests.fuzz.guard import (
 )
 
 FORK_SECONDS = 0.25  # of computing: a fork needs .01, and in an endless loop a new process takes 5
-CALLED = 8  # variants of which one is read by the functions too, not by commands alone
+CALLED = 8  # variants of which two are read by the functions too, not by commands alone
 COLLECTED = 100  # variants after which garbage is collected: commands put it out of reach
 DIFFERENT = 1  # the status of a command that compares
 
@@ -80,7 +80,7 @@ class Session:
         path = self._written(sample.files, sample.given)
         if self.row.inputs:
             formats.read(path, abbreviated=True)
-            self.inputs[sample.name] = path
+            self.inputs[sample.name] = shutil.copy(path, str(self.top / "own" / sample.given))
             return
         try:
             features = lstmcli.load(path).layers[0][0].inputs
@@ -107,20 +107,13 @@ class Session:
         """As `failures`; the number decides by what the variant is read."""
         self._prepare(variant.sample)
         path = self._written(variant.files, variant.sample.given)
-        names = {self.folder / name for name in variant.files} | {
-            self.folder / variant.sample.given
-        }
+        names = {self.folder / name for name in (*variant.files, variant.sample.given)}
         own = {self.weights, self.inputs[variant.sample.name]}
         self.audit.files = frozenset(map(str, names | own))
         self.audit.folder = str(self.folder)
         if not self.row.stdin and number % CALLED < 2:
             yield from self._bounded("read", lambda: self._read(path, number))
-        command = ["inspect", path]
-        if number % 2:
-            other = self.inputs[variant.sample.name]
-            command = ["run", self.weights, path] if self.row.inputs else ["run", path, other]
-        if self.row.stdin:
-            command = ["run", self.weights, "-"]
+        command = self._command(path, variant.sample, number)
         stdin = io.BytesIO(variant.files[variant.sample.given])
         yield from self._bounded(command[0], lambda: self._screen(command, stdin))
         yield from (f"opened or done: {event}" for event in self.audit.found)
@@ -131,6 +124,19 @@ class Session:
         if number % COLLECTED == 0:
             gc.unfreeze()
             gc.collect()
+
+    def _command(self, path: str, sample: corpus.Sample, number: int) -> list[str]:
+        """A command that reads the variant: as weights or inputs, as a result, from a pipe."""
+        other = self.inputs[sample.name]
+        if self.row.stdin:
+            return ["run", self.weights, "-"]
+        if number % CALLED == 2:
+            return ["inspect", "-"]
+        if self.row.inputs and number % CALLED in (4, 5):
+            return ["diff", path, other]
+        if number % 2:
+            return ["run", self.weights, path] if self.row.inputs else ["run", path, other]
+        return ["inspect", path]
 
     def _bounded(self, what: str, act: Callable[[], str]) -> Iterator[str]:
         start = time.monotonic()
@@ -168,9 +174,9 @@ class Session:
         shown = out.getvalue() + err.getvalue()
         if letter := unprintable(shown.decode("utf-8", "surrogateescape")):
             return f"a control character on the screen: {letter}"
-        if status not in (0, 2) or b"Traceback" in shown:
+        if status not in (0, DIFFERENT * (command[0] == "diff"), 2) or b"Traceback" in shown:
             return f"status {status}: {shown[-2000:].decode(errors='replace')}"
-        if status and not err.getvalue().strip():
+        if status == 2 and not err.getvalue().strip():
             return "status 2 without a message"
         if terminal.starved:
             return f"more memory than a file may take: {shown[-500:].decode(errors='replace')}"
