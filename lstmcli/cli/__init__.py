@@ -128,11 +128,12 @@ def invoke(args: Sequence[str]) -> int:
         if asked := os.environ.get("_LSTM_COMPLETE"):
             from lstmcli.cli.complete import answer  # needed by a shell alone
 
-            return answer(lstm, asked)
-        # what an option sets, such as --max-bytes, ends with the command
-        result = copy_context().run(
-            lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args)
-        )
+            result: Any = answer(lstm, asked)
+        else:
+            # what an option sets, such as --max-bytes, ends with the command
+            result = copy_context().run(
+                lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args)
+            )
         sys.stdout.flush()  # a full disk shows only now
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import rmtree
+from tempfile import gettempdir
 from threading import Thread
 
 import numpy as np
 import pytest
 
+from lstmcli import saving
 from lstmcli.saving import BY_STEP
 from tests.cli.conftest import SAMPLE, TOP, Done, Lstm, start
 
@@ -32,7 +34,7 @@ needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Inputs whose results are larger than the buffer of a pipe."""
     path = tmp_path_factory.mktemp("long") / "long.npy"
-    np.save(path, np.random.default_rng(0).normal(size=(20_000, 4)))
+    np.save(path, np.random.default_rng(0).normal(size=(4_000, 4)))
     return path
 
 
@@ -147,16 +149,34 @@ def refusal(path: object, reason: str) -> Done:
     return Done(2, "", f"lstm run: {path} cannot be written: {reason}.\n")
 
 
+@pytest.fixture(params=[1 << 40, 0], ids=["whole", "in pieces"])
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results that are written whole, and those that are written as they are computed."""
+    monkeypatch.setattr(saving, "PIECES_FROM", request.param)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.usefixtures("small_files")
+@pytest.mark.usefixtures("small_files", "pieces")
 def test_a_limit_on_files(lstm: Lstm, tmp_path: Path, long: Path, suffix: str) -> None:
     done = lstm("run", WEIGHTS, long, "-o", f"out.{suffix}")
     assert done == refusal(f"out.{suffix}", "file too large")
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("format", ["npy", "npz", "json", "text"])
+@pytest.mark.usefixtures("small_files")
+def test_a_limit_on_the_files_behind_standard_output(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, long: Path, format: str
+) -> None:
+    """A pipe takes no pieces: they are in a temporary file until all are there."""
+    monkeypatch.setattr(saving, "PIECES_FROM", 0)
+    done = lstm("run", WEIGHTS, long, "-f", format)
+    assert done == refusal(f"a temporary file in {gettempdir()}", "file too large")
+
+
 @needs_full
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.usefixtures("pieces")
 def test_links_onto_devices(lstm: Lstm, long: Path, suffix: str) -> None:
     os.symlink("/dev/full", f"full.{suffix}")
     os.symlink("/dev/null", f"null.{suffix}")
@@ -187,6 +207,7 @@ def test_every_output_names_itself(lstm: Lstm, option: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.usefixtures("pieces")
 def test_a_named_pipe_takes_what_a_file_does(
     lstm: Lstm, tmp_path: Path, long: Path, suffix: str
 ) -> None:
@@ -204,6 +225,7 @@ def test_a_named_pipe_takes_what_a_file_does(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.usefixtures("pieces")
 def test_a_named_pipe_that_closes_ends_the_run_silently(
     lstm: Lstm, tmp_path: Path, long: Path, suffix: str
 ) -> None:
