@@ -12,6 +12,7 @@ from lstmcli import formats
 from lstmcli.core.compare import Difference, compare
 from lstmcli.core.gaps import spread
 from lstmcli.core.model import Trace
+from lstmcli.core.numbering import NOT_NUMBERED, Numbering
 from lstmcli.core.sides import Side, in_own_names
 from lstmcli.core.tolerance import Numbers
 from lstmcli.errors import UserError
@@ -68,7 +69,12 @@ def read_side(path: str, stdin: BinaryIO | None) -> Side:
 def side_of(result: Result, name: str) -> Side:
     """Whatever `diff` takes, as one side of a comparison."""
     if isinstance(result, Trace):
-        return Side(name, result.members(), layout=result.layout, settings=result.settings)
+        widths = {k: a.shape[-1] for k, a in result.arrays.items()}
+        numbering = Numbering.of_meta(result.settings, widths)
+        return Side(
+            name, result.members(), layout=result.layout, settings=result.settings,
+            numbering=numbering,
+        )  # fmt: skip
     if isinstance(result, str):
         return _side(formats.read(result, abbreviated=True))
     if isinstance(result, Document):
@@ -87,6 +93,9 @@ def _side(document: Document) -> Side:
             continue
         numbers = spread(Numbers(arrays[name], units[name]), left_out.before, left_out.shape)
         arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
+    numbering = Numbering(*document.numbering)
+    if numbering == NOT_NUMBERED:
+        numbering = Numbering.of_meta(meta, {k: a.shape[-1] for k, a in arrays.items() if a.ndim})
     side = Side(
         document.source,
         arrays,
@@ -95,6 +104,7 @@ def _side(document: Document) -> Side:
         dtypes=document.dtypes,
         settings=meta,
         gaps=gaps,
+        numbering=numbering,
     )
     return in_own_names(side)
 

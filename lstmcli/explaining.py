@@ -134,6 +134,7 @@ def _explained(
     job: Job, side: Side, words: Sequence[str], settings: Mapping[str, Any], progress: Progress
 ) -> Explanation:
     assert job.reread is not None
+    side.numbering.refuse_parts(side.name, "explain")
     question = Question(
         job.reread,
         np.asarray(job.inputs),

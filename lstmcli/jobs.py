@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.core.model import InBlocks, Model, extent
+from lstmcli.core.numbering import respelled
 from lstmcli.core.recognise import recognise
 from lstmcli.core.run import check_inputs, check_lengths
 from lstmcli.errors import NoInputs, UserError
@@ -28,6 +29,7 @@ from lstmcli.loading import (
     only_one_stdin,
     read_named,
     reader,
+    refuse_gaps,
     refuse_unused,
     settings_in,
     without_lengths,
@@ -156,6 +158,7 @@ def _read_inputs(
     source = formats.read_or_stream(path, stdin)
     if isinstance(source, StepStream):
         return source, "standard input", None
+    refuse_gaps(source)
     return _inputs_of(source), source.source, source
 
 
@@ -217,11 +220,30 @@ def read_state(document: Document) -> dict[str, Array]:
     """
     for names in ((f"{STATE}h", f"{STATE}c"), ("final_h", "final_c"), ("h", "c")):
         if state := _members(document, names):
+            if names == ("h", "c"):
+                _refuse_selected(document)
             if document.layout is not None:  # a table or JSON lines: the last step of a trace
                 state = {k: a[-1] for k, a in state.items()}
             return state
     held = ", ".join(name or "one array without a name" for name in document.arrays) or "no arrays"
     raise UserError(f"{document.source} holds {held}; a state has h and c, or final_h and final_c.")
+
+
+def _refuse_selected(document: Document) -> None:
+    """Refuse a trace that holds steps before the last of its run alone, or some units."""
+    meta = document.attributes.get("meta")
+    said = meta.get("selected", {}) if isinstance(meta, dict) else {}
+    steps = respelled(said.get("steps")) if isinstance(said, dict) else None
+    lacks_end = bool(steps) and list(steps or ())[-1] + 1 != said.get("of_steps")
+    columns = document.numbering.columns.values()
+    some_units = "units" in said or any(list(c) != list(range(len(c))) for c in columns)
+    if lacks_end or some_units:
+        what = "units" if some_units else "steps"
+        raise UserError(
+            f"{document.source} holds selected {what} of a run; a state is that after the last "
+            "step, of all units.",
+            "  --save-state FILE writes it, whatever is selected.",
+        )
 
 
 def _members(document: Document, names: tuple[str, str]) -> dict[str, Array]:

@@ -139,6 +139,7 @@ def only_one_stdin(named: Sequence[Named], *others: str | None) -> None:
 def read_named(named: Named, stdin: BinaryIO | None, *, in_blocks: bool = False) -> Document:
     """One file; a lone array gets its name from NAME=FILE, else from the file's stem."""
     document = formats.read(named.path, stdin, in_blocks=in_blocks)
+    refuse_gaps(document)
     if named.name is None and "" not in document.arrays:
         return document
     if "" not in document.arrays:
@@ -150,6 +151,23 @@ def read_named(named: Named, stdin: BinaryIO | None, *, in_blocks: bool = False)
         return _renamed(document, next(iter(document.arrays)), str(named.name))
     stem = re.split(r"[/\\]", named.path)[-1].rsplit(".", 1)[0]
     return _renamed(document, "", named.name or stem)
+
+
+def refuse_gaps(document: Document) -> None:
+    """Refuse inputs and weights of which a table or JSON lines leave some out.
+
+    Raises
+    ------
+    UserError
+        naming what is missing.
+    """
+    steps, batch, columns = document.numbering
+    for what, numbers in (("step", steps), ("batch", batch), *columns.items()):
+        first = numbers[0] if numbers and what == "step" else 0
+        for n, number in enumerate(numbers or ()):
+            if number != first + n:
+                lacking = f"{what} {first + n}" if what in ("step", "batch") else f"{what}[{n}]"
+                raise UserError(f"{document.source}: {lacking} is missing.")
 
 
 def _renamed(document: Document, old: str, new: str) -> Document:

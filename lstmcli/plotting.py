@@ -177,6 +177,7 @@ def _of_row(
 
 
 def _of_side(side: Side) -> Drawable:
+    side.numbering.refuse_parts(side.name, "plot")
     arrays: dict[str, Array] = {}
     for name in side.arrays:
         if ArrayName.of(name or "h").kind == SEQUENCE:
@@ -189,6 +190,8 @@ def _of_side(side: Side) -> Drawable:
 
 
 def _of_two(a: Side, b: Side) -> Drawable:
+    for side in (a, b):
+        side.numbering.refuse_parts(side.name, "plot")
     pairs = matched(a, b)
     arrays = {
         name: pair.a.values.astype(np.float64) - pair.b.values

@@ -14,6 +14,17 @@ from lstmcli.core.batch import Meter
 from lstmcli.core.model import InBlocks, Trace, block
 from lstmcli.core.model import extent as extent_of
 from lstmcli.core.run import KEPT, NAMES, check_inputs, merged_axes
+from lstmcli.core.selection import (
+    EVERYTHING,
+    Selected,
+    Selection,
+    chosen,
+    contiguous,
+    final_of,
+    places,
+    rounded,
+    taken,
+)
 from lstmcli.core.states import State
 from lstmcli.core.sweep import PIECE, Stack, plan, sweep
 from lstmcli.errors import UserError, did_you_mean
@@ -87,18 +98,44 @@ def save(trace: Trace, path: str, only: Sequence[str] | None = None) -> None:
         write_trace(trace, stream, format, tuple(dict.fromkeys(names)))
 
 
-def write_trace(trace: Trace, stream: BinaryIO, format: str, names: Sequence[str]) -> None:
-    """Write the named members of a trace to an open stream."""
+def write_trace(
+    trace: Trace,
+    stream: BinaryIO,
+    format: str,
+    names: Sequence[str],
+    selected: Selected | None = None,
+    digits: int | None = None,
+) -> None:
+    """Write the named members of a trace to an open stream.
+
+    ``selected`` are the numbers, in the whole run, of the steps, batch items and units that the
+    trace holds; without it, all. Text has ``digits`` places.
+    """
     members = _chosen(trace, names)
+    digits = None if format in BINARY else digits
     if format in BY_STEP:
         steps = {name: _by_step(trace, name) for name in members}
-        writer = formats.open_steps(stream, format, list(steps), trace.layout != "steps")
-        for first in range(0, trace.steps, BLOCK):
-            writer.write(first, {k: a[first : first + BLOCK] for k, a in steps.items()})
-    elif format in LONE:
-        formats.write(stream, format, {"h": members["h"]}, {})
+        batch, units = (selected.batch, selected.columns) if selected else (None, None)
+        batched = trace.layout != "steps"
+        writer = formats.open_steps(stream, format, list(steps), batched, batch=batch, units=units)
+        at = 0
+        for part in contiguous(selected.steps if selected else range(trace.steps)):
+            for first in range(part.start, part.stop, BLOCK):
+                size = min(BLOCK, part.stop - first)
+                writer.write(
+                    first, {k: rounded(a[at : at + size], digits) for k, a in steps.items()}
+                )
+                at += size
+        return
+    exact = members if digits is None else {k: rounded(a, digits) for k, a in members.items()}
+    if format in LONE:
+        formats.write(stream, format, {"h": exact["h"]}, {})
     else:
-        formats.write(stream, format, members, {"meta": dict(trace.settings)})
+        formats.write(stream, format, exact, {"meta": _meta(trace.settings, digits)})
+
+
+def _meta(settings: Mapping[str, Any], digits: int | None) -> dict[str, Any]:
+    return dict(settings) | ({} if digits is None else {"digits": digits})
 
 
 def _chosen(trace: Trace, names: Sequence[str]) -> dict[str, Array]:
@@ -167,6 +204,7 @@ def stream_steps(
     meter: Meter | None = None,
     stop: Stop | None = None,
     remark: Callable[[str], None] | None = None,
+    selection: Selection = EVERYTHING,
 ) -> Stack:
     """Run and write as the inputs come, or block by block; gives the cells with their last state.
 
@@ -176,9 +214,10 @@ def stream_steps(
     Raises
     ------
     UserError
-        for inputs of another shape, naming the line.
+        for inputs of another shape, naming the line; for steps of a stream that never came.
     """
     stack: Stack | None = None
+    in_file = None if isinstance(job.inputs, StepStream) else extent(job)[0]
     source = _lines(job, remark) if isinstance(job.inputs, StepStream) else _blocks(job)
     for x, batched in source if stop is None else _until(stop, source):
         if stack is None:
@@ -186,16 +225,31 @@ def stream_steps(
         first = stack.steps
         arrays = stack.advance(x, tuple(kept_for(names)))
         if first == 0:
-            members = [m for name in names for m in arrays if _is(m, name)]
-            writer = formats.open_steps(stream, format, members, batched)
-        writer.write(first, {k: arrays[k] if batched else arrays[k][:, 0] for k in members})
+            widths = {k: a.shape[-1] for k, a in arrays.items()}
+            part = selection.of_step(x.shape[1], widths)
+            members = [m for name in names for m in part.columns if _is(m, name)]
+            writer = formats.open_steps(
+                stream, format, members, batched, batch=part.batch, units=part.columns
+            )
+        for steps in contiguous(selection.steps_of(first, stack.steps, in_file)):
+            own = slice(steps.start - first, steps.stop - first)
+            picked = {k: _picked(arrays[k][own], part, k, selection.digits) for k in members}
+            writer.write(steps.start, {k: a if batched else a[:, 0] for k, a in picked.items()})
         if not (isinstance(job.inputs, StepStream) and job.inputs.waiting()):
             stream.flush()
     if stack is None:
         if stop is not None and stop.status:
             return Stack.of_stream(job.model, 1, job.initial_state)
         raise UserError(f"{job.name}: no steps.")
+    if stop is None or not stop.status:
+        chosen(selection.steps, stack.steps)  # a stream may have ended before them
     return stack
+
+
+def _picked(array: Array, part: Selected, name: str, digits: int | None) -> Array:
+    """The batch items and units of (s, B, K) that are selected, rounded."""
+    columns = part.columns[name]
+    return rounded(taken(taken(array, part.batch, 1), columns, 2), digits)
 
 
 Blocks = Iterator[tuple[Array, bool]]
@@ -216,6 +270,12 @@ def _until(stop: Stop, source: Blocks) -> Blocks:
         yield steps
 
 
+def extent_layout(job: Job) -> str:
+    """The layout that inputs in a file are read in: "steps", "batch" or "time"."""
+    asked = job.model.given.get("layout")
+    return check_inputs(job.model, array_of(job), asked, job.name)[1]
+
+
 def extent(job: Job) -> tuple[int, int]:
     """T and B of inputs in a file; UserError if they are no inputs of the model."""
     asked = job.model.given.get("layout")
@@ -227,19 +287,55 @@ READ = 8 << 20  # bytes of inputs in a file that are read at a time for steps th
 PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
 
 
-def in_pieces(job: Job, format: str, names: Sequence[str]) -> bool:
+def select(job: Job, names: Sequence[str], selection: Selection) -> Selected:
+    """The numbers of the steps, batch items and units that are selected of a run over a file.
+
+    Raises
+    ------
+    UserError
+        naming the option that selects nothing of it, or for shapes that do not fit.
+    """
+    keep = kept_for(names) or ["h"]  # of a final state alone the units of h are those to choose of
+    planned = plan(job.model, array_of(job), keep, job.model.given.get("layout"), job.name)
+    widths = {name: shape[-1] for name, shape in planned.shapes.items()}
+    if merged_axes(job.model):
+        widths["h"] = job.model.layers[-1][0].outputs  # directions are on an axis of their own
+    return selection.within(*extent(job), widths)
+
+
+def in_pieces(job: Job, format: str, names: Sequence[str], selected: Selected) -> bool:
     """Whether the results are so large that `write_pieces` is to write them."""
     if format not in PLACED or isinstance(job.inputs, StepStream) or merged_axes(job.model):
         return False
     wanted = [n for n in names if n not in FINAL]
     if not wanted or any("." in name for name in wanted):
         return False
-    layout = job.model.given.get("layout")
-    return plan(job.model, array_of(job), wanted, layout, job.name).nbytes > PIECES_FROM
+    shapes = _shapes(job, wanted, selected)
+    numbers = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
+    return numbers * job.model.cell.dtype.itemsize > PIECES_FROM
+
+
+def _shapes(job: Job, wanted: Sequence[str], selected: Selected) -> dict[str, tuple[int, ...]]:
+    """The shape of what is selected of each array, in the axes of the inputs."""
+    layout = extent_layout(job)
+    steps, batch = len(selected.steps), len(selected.batch)
+    axes = {"steps": (steps,), "time": (steps, batch), "batch": (batch, steps)}[layout]
+    return {
+        k: (*axes, len(own))
+        for name in wanted
+        for k, own in selected.columns.items()
+        if _is(k, name)
+    }
 
 
 def write_pieces(
-    job: Job, target: str | BinaryIO, format: str, names: Sequence[str], **how: Any
+    job: Job,
+    target: str | BinaryIO,
+    format: str,
+    names: Sequence[str],
+    selected: Selected,
+    digits: int | None = None,
+    **how: Any,
 ) -> State:
     """Run and write one of `PLACED` piece by piece, whatever its size; gives the final state.
 
@@ -253,35 +349,94 @@ def write_pieces(
     """
     from lstmcli.formats.placed import open_pieces
 
-    model, given = job.model, job.model.given
-    wanted = [n for n in names if n not in FINAL]
-    x = array_of(job)
-    shown = plan(model, x, wanted, given.get("layout"), job.name)
-    shapes = {n: s for name in wanted for n, s in shown.shapes.items() if _is(n, name)}
+    model, digits = job.model, None if format in BINARY else digits
+    shapes = _shapes(job, [n for n in names if n not in FINAL], selected)
+    dtype = model.cell.dtype if digits is None else np.dtype(np.float64)
+    with open_pieces(target, format, shapes, dtype) as pieces:
 
-    with open_pieces(target, format, shapes, shown.dtype) as pieces:
+        def put(name: str, index: tuple[slice, ...], array: Array) -> None:
+            pieces.placed[name].write(index, rounded(array, digits))
 
-        def sink(rows: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
-            for name, placed in pieces.placed.items():
-                array = arrays[name]  # (s, R, K)
-                if shown.layout == "steps":
-                    placed.write((steps,), array[:, 0])
-                elif shown.layout == "time":
-                    placed.write((steps, rows), array)
-                else:
-                    placed.write((rows, steps), array.swapaxes(0, 1))
-
-        final = sweep(
-            model, x, wanted, sink, layout=given.get("layout"),
-            initial_state=job.initial_state, lengths=job.lengths, mask=job.mask,
-            name=job.name, **how,
-        )  # fmt: skip
-        pieces.arrays |= {k: a for k, a in zip(FINAL, final, strict=True) if k in names}
+        final = _swept(job, list(shapes), selected, put, how)
+        states, layout = model.convention.states, extent_layout(job)
+        for name, array in zip(FINAL, final, strict=True):
+            if name in names:
+                own = final_of(array, selected, layout, states)
+                pieces.arrays[name] = rounded(own, digits)
         members = (*shapes, *FINAL)
         pieces.order = [m for name in dict.fromkeys(names) for m in members if _is(m, name)]
-        settings = {"layout": shown.layout, "dtype": shown.dtype.name}
-        pieces.attributes["meta"] = model.settings() | settings
+        pieces.attributes["meta"] = _meta(_settings(job, selected), digits)
     return final
+
+
+def run_selected(
+    job: Job, names: Sequence[str], selected: Selected, **how: Any
+) -> tuple[Trace, State]:
+    """A trace of what is selected, of which alone memory is taken, and the whole final state.
+
+    Raises
+    ------
+    UserError
+        for inputs of another shape, and directions on an axis of their own (see `sweep`).
+    """
+    layout, states = extent_layout(job), job.model.convention.states
+    shapes = _shapes(job, [n for n in names if n not in FINAL], selected)
+    arrays = {name: np.empty(shape, job.model.cell.dtype) for name, shape in shapes.items()}
+
+    def put(name: str, index: tuple[slice, ...], array: Array) -> None:
+        arrays[name][index] = array
+
+    final = _swept(job, list(shapes), selected, put, how)
+    h, c = (final_of(array, selected, layout, states) for array in final)
+    return Trace(arrays, h, c, layout, _settings(job, selected)), final
+
+
+def _settings(job: Job, selected: Selected) -> dict[str, Any]:
+    own = {"layout": extent_layout(job), "dtype": job.model.cell.dtype.name}
+    return job.model.settings() | own | selected.settings()
+
+
+FEW = 64  # gaps between steps that are worth the quick path, which stops at each of them
+
+
+def _swept(
+    job: Job,
+    members: Sequence[str],
+    selected: Selected,
+    put: Callable[[str, tuple[slice, ...], Array], None],
+    how: Mapping[str, Any],
+) -> State:
+    """Run, and ``put`` what is selected of each member where it stands in the axes of the inputs.
+
+    Gives the whole final state.
+    """
+    layout = extent_layout(job)
+    ranges = contiguous(selected.steps)
+    if len(ranges) > FEW:
+        ranges = [range(ranges[0].start, ranges[-1].stop)]
+
+    def sink(rows: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
+        at = places(selected.steps, steps.start, steps.stop)
+        items = places(selected.batch, rows.start, rows.stop)
+        if at.start == at.stop or items.start == items.stop:
+            return
+        own_steps = [n - steps.start for n in selected.steps[at]]
+        own_items = [n - rows.start for n in selected.batch[items]]
+        for name in members:
+            array = taken(taken(arrays[name], own_steps, 0), own_items, 1)  # (s, R, K)
+            array = taken(array, selected.columns[name], 2)
+            if layout == "steps":
+                put(name, (at,), array[:, 0])
+            elif layout == "time":
+                put(name, (at, items), array)
+            else:
+                put(name, (items, at), array.swapaxes(0, 1))
+
+    return sweep(
+        job.model, array_of(job), kept_for(members) or ["h"], sink, shown=ranges,
+        layout=job.model.given.get("layout"), initial_state=job.initial_state,
+        lengths=job.lengths, mask=job.mask, name=job.name, **how,
+    )  # fmt: skip
 
 
 def held_by(trace: Trace, names: Sequence[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import click
@@ -23,8 +23,9 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.reading import read_job
 from lstmcli.core.model import Trace
-from lstmcli.core.run import NAMES
+from lstmcli.core.run import NAMES, merged_axes
 from lstmcli.core.run import run as run_model
+from lstmcli.core.selection import Selected, Selection, cut
 from lstmcli.core.sweep import run_in_blocks
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
@@ -65,9 +66,9 @@ class Output(NamedTuple):
     shell_complete=complete.columns,
     help="Columns of the table: h,c,i,f,g,o,z.",
 )
-@click.option("--steps", metavar="A:B", help="Steps of the table; : is all.")
-@click.option("--batch", metavar="A:B", help="Rows of the table.")
-@click.option("--units", metavar="A:B", help="Units of the table.")
+@click.option("--steps", metavar="A:B", help="Steps to show and to write; : is all.")
+@click.option("--batch", metavar="A:B", help="Batch items to show and to write.")
+@click.option("--units", metavar="A:B", help="Units to show and to write.")
 @click.option("--heat", is_flag=True, help="Shade the cells of the table.")
 @click.option(
     "--threads",
@@ -77,7 +78,9 @@ class Output(NamedTuple):
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to run on (extra: dask).")
 @click.option("--engine", metavar="NAME", help="A framework that runs it instead: torch, ...")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
-@click.option("--digits", type=click.IntRange(0, 17), help="Digits after the point in the table.")
+@click.option(
+    "--digits", type=click.IntRange(0, 17), help="Digits after the point in tables and text."
+)
 def command(weights: tuple[str, ...], **options: Any) -> int:
     """Run saved weights over inputs: h, c and gates of every step.
 
@@ -89,17 +92,19 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     NAME=FILE names the tensor of a lone .npy file; - is standard input.
     """
     output = _output(options)
-    window = _window(options)
+    selection = Selection.parse(*(options[k] for k in ("steps", "batch", "units", "digits")))
+    window = _window(options, output, selection)
     settings = settings_from(options)
     job = read_job(weights, settings, options)
     if options["save_state"] and job.model.backward:
         remark("a backward cell starts from the last step: runs in chunks differ from the whole.")
     if options["engine"]:
-        final, steps, status = _by_engine(job, output, window, options)
+        final, steps, status = _by_engine(job, output, window, selection, options)
     else:
         way = _stream if _streams(job, output) else _whole
+        job = _checked(job, output, window, selection, streams=way is _stream)
         with effort(job, **{k: options[k] for k in ("threads", "scheduler", "quiet")}) as how:
-            final, steps, status = way(job, output, window, how)
+            final, steps, status = way(job, output, window, selection, how)
     if options["save_state"]:
         saving.save_state(options["save_state"], *final, steps)
     if status:
@@ -136,15 +141,21 @@ def _output(options: dict[str, Any]) -> Output:
     return Output(file, file_format, screen, only)
 
 
-def _window(options: dict[str, Any]) -> Window:
+def _window(options: dict[str, Any], output: Output, selection: Selection) -> Window:
+    if output.screen != "table":
+        if options["show"]:
+            raise UserError("--show is for the table; --only NAME,... names what is written.")
+        if {output.file_format, output.screen} - {None} <= {*saving.BINARY} and (
+            selection.digits is not None
+        ):
+            raise UserError("--digits is for tables and text; .npz and .npy hold every digit.")
     show_ = listed_names(options["show"], "--show") or SHOWN
     for name in show_:
         if name not in NAMES:
             raise UserError(
                 f"--show {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
             )
-    shown = tuple(show_), options["steps"], options["batch"], options["units"], options["digits"]
-    return Window(*shown, _colors() if options["heat"] else "")
+    return Window(tuple(show_), *selection, _colors() if options["heat"] else "")
 
 
 def _colors() -> str:
@@ -163,18 +174,43 @@ def _streams(job: Job, output: Output) -> bool:
         raise UserError(
             f"--lengths and --mask need the whole sequence{of_file}; give it as a file."
         )
-    formats_ = {output.file_format, output.screen} - {None}
-    if len(formats_) != 1 or not formats_ <= set(saving.BY_STEP):
+    one = output.file_format is None or output.screen is None  # a run is streamed to one place
+    if not one or (output.file_format or output.screen) not in saving.BY_STEP:
         return False
     how = job.model.convention
     whole = masked or job.model.backward or how.flip_output or how.state == "reset"
     return isinstance(job.inputs, StepStream) or not whole
 
 
+def _checked(
+    job: Job, output: Output, window: Window, selection: Selection, *, streams: bool
+) -> Job:
+    """The job, its stream read to its end unless results stream; what is not there is refused."""
+    if isinstance(job.inputs, StepStream) and streams:
+        if selection.steps is not None:
+            selection.steps.refuse_from_the_end()
+        return job
+    job = job._replace(inputs=saving.drained(job))
+    for names in _outputs(output, window):
+        saving.select(job, names, selection)
+    return job
+
+
+def _outputs(output: Output, window: Window) -> list[Sequence[str]]:
+    """The names that each output shows or writes."""
+    formats_ = [format for format in (output.file_format, output.screen) if format is not None]
+    return [
+        window.show if format == "table" else saving.members_for(format, output.only)
+        for format in formats_
+    ]
+
+
 Done = tuple[tuple[Array, Array], int, int]  # final h and c, steps done, status if interrupted
 
 
-def _stream(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Done:
+def _stream(
+    job: Job, output: Output, window: Window, selection: Selection, how: Mapping[str, Any]
+) -> Done:
     """Write steps as they are computed; an interrupt ends a stream to stdout between two steps."""
     if not isinstance(job.inputs, StepStream) and (text := not_finite(job.inputs, job.name)):
         remark(text)
@@ -183,45 +219,62 @@ def _stream(job: Job, output: Output, window: Window, how: Mapping[str, Any]) ->
     meter, stop = how.get("meter"), saving.Stop()
     if output.file:
         with formats.atomically(output.file) as stream:
-            stack = saving.stream_steps(job, stream, format, names, meter, stop, remark)
+            stack = saving.stream_steps(job, stream, format, names, meter, stop, remark, selection)
     else:
+        out = saving.standard_output()
         with interrupts(stop):
-            stack = saving.stream_steps(
-                job, saving.standard_output(), format, names, meter, stop, remark
-            )
+            stack = saving.stream_steps(job, out, format, names, meter, stop, remark, selection)
     return stack.state("batch"), stack.steps, stop.status
 
 
-def _whole(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Done:
+def _whole(
+    job: Job, output: Output, window: Window, selection: Selection, how: Mapping[str, Any]
+) -> Done:
     """Run, then show or write; what is too large for memory goes out in pieces."""
-    job = job._replace(inputs=saving.drained(job))
     if text := not_finite(job.inputs, job.name):
         remark(text)
     target: str | BinaryIO | None = output.file
     format = output.file_format
     if target is None and output.screen in saving.PLACED:
         target, format = saving.standard_output(), output.screen
-    if target and {output.file_format, output.screen} <= {format, None}:
+    if target and (output.file is None or output.screen is None):
         names = saving.members_for(str(format), output.only)
-        if saving.in_pieces(job, str(format), names):
-            final = saving.write_pieces(job, target, str(format), names, **how)
+        selected = saving.select(job, names, selection)
+        if saving.in_pieces(job, str(format), names, selected):
+            digits = selection.digits
+            final = saving.write_pieces(job, target, str(format), names, selected, digits, **how)
             return final, saving.extent(job)[0], 0
     if output.screen == "table" and output.file is None:
         from lstmcli.cli.tables import show_run  # views are not for a file or a pipe
 
         return show_run(job, window, how), saving.extent(job)[0], 0
+    steps = saving.extent(job)[0]
+    if selection.selects and output.screen != "table" and not merged_axes(job.model):
+        members = _members(output)
+        selected = saving.select(job, members, selection)
+        trace, final = saving.run_selected(job, members, selected, **how)
+        _write(trace, output, selection, selected)
+        return final, steps, 0
     trace = _run(job, output, window, how)
-    _write(job, trace, output, window)
-    return (trace.final_h, trace.final_c), saving.extent(job)[0], 0
+    _show_and_write(job, trace, output, window, selection)
+    return (trace.final_h, trace.final_c), steps, 0
 
 
-def _by_engine(job: Job, output: Output, window: Window, options: Mapping[str, Any]) -> Done:
+def _members(output: Output) -> list[str]:
+    """The members that a file and stdout hold, together."""
+    written = [f for f in (output.file_format, output.screen) if f not in (None, "table")]
+    return [*dict.fromkeys(m for f in written for m in saving.members_for(str(f), output.only))]
+
+
+def _by_engine(
+    job: Job, output: Output, window: Window, selection: Selection, options: Mapping[str, Any]
+) -> Done:
     """A framework runs; what it gives is shown or written."""
     from lstmcli.cli.by_engine import run_by_engine  # most runs do without
 
-    job = job._replace(inputs=saving.drained(job))
+    job = _checked(job, output, window, selection, streams=False)
     trace, window = run_by_engine(job, options, window, output.only)
-    _write(job, trace, output, window)
+    _show_and_write(job, trace, output, window, selection)
     return (trace.final_h, trace.final_c), trace.steps, 0
 
 
@@ -245,15 +298,39 @@ def _run(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Tr
     return run_in_blocks(job.model, x, tuple(keep), **told)
 
 
-def _write(job: Job, trace: Trace, output: Output, window: Window) -> None:
-    if output.file:
-        saving.save(trace, output.file, output.only)
+def _show_and_write(
+    job: Job, trace: Trace, output: Output, window: Window, selection: Selection
+) -> None:
+    """A whole trace to a file and to stdout, each as is selected."""
     if output.screen == "table":
         from lstmcli.cli.tables import show_trace
 
+        written = output._replace(screen=None)
+        if written.file:
+            _write_whole(job, trace, written, selection)
         show_trace(job, trace, window)
-    elif output.screen:
-        names = saving.members_for(output.screen, output.only)
-        if output.only is None:  # an engine gives fewer
-            names = saving.held_by(trace, names)
-        saving.write_trace(trace, saving.standard_output(), output.screen, names)
+    else:
+        _write_whole(job, trace, output, selection)
+
+
+def _write_whole(job: Job, trace: Trace, output: Output, selection: Selection) -> None:
+    names = [name for name in _members(output) if name not in saving.FINAL]
+    selected = saving.select(job, names, selection)
+    states = job.model.convention.states
+    _write(cut(trace, selected, states), output, selection, selected)
+
+
+def _write(trace: Trace, output: Output, selection: Selection, selected: Selected) -> None:
+    """A trace of what is selected to a file and to stdout."""
+
+    def write(stream: BinaryIO, format: str) -> None:
+        names = saving.members_for(format, output.only)
+        if output.only is None or selection.units is not None:
+            names = saving.held_by(trace, names)  # not what an engine or these units leave out
+        saving.write_trace(trace, stream, format, names, selected, selection.digits)
+
+    if output.file and output.file_format:
+        with formats.atomically(output.file) as stream:
+            write(stream, output.file_format)
+    if output.screen:
+        write(saving.standard_output(), output.screen)

@@ -29,7 +29,8 @@ def show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
     UserError
         for inputs that do not fit, or a window that is not there.
     """
-    if _is_long(job, window) and window.steps == ":" and len(job.model.cells) == 1:
+    every_step = window.steps is not None and window.steps.is_all
+    if _is_long(job, window) and every_step and len(job.model.cells) == 1:
         return _show_passing(job, window, how.get("meter"))
     trace, seen = _traced(job, window, how)
     show_trace(job, trace, window, seen)

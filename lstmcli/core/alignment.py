@@ -8,6 +8,8 @@ from math import prod
 
 import numpy as np
 
+from lstmcli.core.numbering import NOT_NUMBERED, Numbering, on_common
+from lstmcli.core.selection import Indices
 from lstmcli.core.tolerance import Mask, Numbers, Tolerance
 
 SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
@@ -67,6 +69,7 @@ class Pair:
     tolerance: Tolerance
     placed: bool  # axes are step, batch, unit; else a place is an index
     backward: bool = False  # the last step was computed first
+    numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the whole run
 
     @property
     def kind(self) -> str:
@@ -96,13 +99,21 @@ def align(
     tolerance: Tolerance,
     layouts: tuple[str | None, str | None] = (None, None),
     backward: bool = False,
+    numbering: tuple[Numbering, Numbering] = (NOT_NUMBERED, NOT_NUMBERED),
 ) -> Pair:
     """Bring an array of each side into the same axes, as far as their names and layouts allow.
 
     ``layouts`` say where time lies on either side: "steps" (T, H), "time" (T, B, H) or "batch"
     (B, T, H). A side that does not say (None) takes the other's; two silent sides are compared as
     they lie, the first axis as time. Axes of length 1 are added and dropped, except the last,
-    which is the units'. Directions on an axis of their own are put side by side, (T, B, 2 H).
+    which is the units'. Directions on an axis of their own are put side by side, (T, B, 2 H). Where
+    a side holds a part of a run whose ``numbering`` it says, both are cut to the steps, batch items
+    and units that both hold.
+
+    Raises
+    ------
+    UserError
+        where both hold none of an axis in common.
     """
     a, b = a.moved(np.atleast_1d), b.moved(np.atleast_1d)
     kind = ArrayName.of(name).kind
@@ -116,6 +127,11 @@ def align(
     if three[0] is None or three[1] is None:
         return Pair(name, a, b, tolerance, placed=False)
     both = three[0], three[1]
+    if not (numbering[0].from_the_start and numbering[1].from_the_start):
+        shapes = both[0].shape, both[1].shape
+        cut_a, cut_b, numbers = on_common(shapes, numbering, name, kind == FINAL)
+        both = both[0].moved(cut_a), both[1].moved(cut_b)
+        return Pair(name, *both, tolerance, True, backward, numbers)
     if not (None not in layouts and a.values.ndim == b.values.ndim == 3):
         a_leads = layouts[0] is not None and (layouts[1] is None or a.values.ndim >= b.values.ndim)
         both = _laid_on(*both, a_leads)

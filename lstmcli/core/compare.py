@@ -103,10 +103,10 @@ def compare(
         first_divergence=first,
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
-        hints=find_hints(case),
+        hints=[] if _parts(a, b) else find_hints(case),  # a part may lack what they look at
         rtol=None if by_ulp_alone else _shared([x.tolerance.rtol for x in arrays.values()]),
         atol=None if by_ulp_alone else _shared([x.tolerance.atol for x in arrays.values()]),
-        remarks=(*(s.taken for s in (a, b) if s.taken), *_remarks(a, b, common)),
+        remarks=(*(s.taken for s in (a, b) if s.taken), *_remarks(a, b, common), *_parts(a, b)),
         settings=case.differing_settings,
     )
 
@@ -139,7 +139,8 @@ def _aligner(
         test = tolerance(precision, rtol, atol, ulp, equal_nan)
         layouts = a.layout, b.layout
         backward = _computed_backward(a, b, ArrayName.of(of_b))
-        return align(of_b, a.numbers(of_a), b.numbers(of_b), test, layouts, backward)
+        numbering = a.numbering, b.numbering
+        return align(of_b, a.numbers(of_a), b.numbers(of_b), test, layouts, backward, numbering)
 
     return pair
 
@@ -194,6 +195,15 @@ def _remarks(a: Side, b: Side, common: list[str]) -> tuple[str, ...]:
         return ()
     taken = f"the first of {', '.join(unclear)} is taken (or --layout batch)"
     return (f"neither side says which axis is time: {taken}",)
+
+
+def _parts(a: Side, b: Side) -> list[str]:
+    """What each side holds of a run, where it is a part: only what both hold is compared."""
+    return [
+        f"{side.name} holds {side.numbering.words} of a run; what both hold is compared"
+        for side in (a, b)
+        if not side.numbering.from_the_start
+    ]
 
 
 def _axes_assumed(a: Side, b: Side, name: str) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.alignment import FINAL, Pair
+from lstmcli.core.selection import Indices
 from lstmcli.core.tolerance import Mask, Tolerance, excess, greatest, jsonable, ulps, widened
 
 Array = npt.NDArray[Any]
@@ -63,6 +64,7 @@ class ArrayDifference:
     step_errors: Array | None = None  # (T,) greatest absolute error of each step
     steps_compared: Mask | None = None  # (T,) false where a print left out all of the step
     step_mismatches: Array | None = None  # (T,) elements out of tolerance
+    steps: Indices | None = None  # (T,) their numbers in the whole run; None: from 0
     left_out: int = 0  # elements that a print left out: not compared, and no part of ``total``
 
     def to_json(self) -> dict[str, Any]:
@@ -111,6 +113,7 @@ def measure(pair: Pair) -> ArrayDifference:
         steps_compared=np.any(~unknown, axis=by_step) if by_step else None,
         step_mismatches=np.count_nonzero(~agrees, axis=by_step) if by_step else None,
         left_out=int(np.count_nonzero(unknown)),
+        steps=pair.numbers[0],
     )
 
 
@@ -175,5 +178,7 @@ def _place(pair: Pair, flat: int) -> Place:
     values = float(pair.a.values[index]), float(pair.b.values[index])
     if not pair.placed:
         return Place(pair.name, *values, index=index)
-    step, batch, unit = index
+    step, batch, unit = (
+        n if numbers is None else numbers[n] for n, numbers in zip(index, pair.numbers, strict=True)
+    )
     return Place(pair.name, *values, None if pair.kind == FINAL else step, batch, unit)

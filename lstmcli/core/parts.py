@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.alignment import SEQUENCE, ArrayName
+from lstmcli.core.alignment import SEQUENCE, ArrayName, sequence
 from lstmcli.core.model import as_time_major, from_time_major
+from lstmcli.core.numbering import NOT_NUMBERED
 from lstmcli.core.sides import LONE, Side
 from lstmcli.core.tolerance import Numbers
+from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
 
@@ -52,14 +54,44 @@ def at_its_place(
             continue
         shape = as_time_major(whole, layout).shape  # (T, B, K)
         numbers = side.numbers(name)
+        if not side.numbering.from_the_start:
+            placed = _at_its_numbers(side, name, numbers, shape, axes)
+            found[name] = placed.moved(lambda a: from_time_major(a, axes))
+            taken[side.numbering.words] = None
+            continue
         if (part := _part(numbers.shape, shape, axes == "batch", step, row)) is not None:
             found[name] = _spread(numbers, part, shape).moved(lambda a: from_time_major(a, axes))
             taken[part.words] = None
     if not found:
         return side, ()
     own_types = {name: side.arrays[name].dtype for name in found if name not in side.units}
-    whole_side = replace(side.with_numbers(found), gaps=side.gaps, layout=axes)
+    whole_side = replace(
+        side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=NOT_NUMBERED
+    )
     return replace(whole_side, dtypes={**own_types, **side.dtypes}), tuple(taken)
+
+
+def _at_its_numbers(
+    side: Side, name: str, numbers: Numbers, whole: tuple[int, ...], axes: str
+) -> Numbers:
+    """The numbers of a part that says where it lies, within (T, B, K)."""
+    part = sequence(numbers, axes)
+    said = side.numbering.steps, side.numbering.batch, side.numbering.columns.get(name)
+    index = [
+        range(size) if own is None else own
+        for size, own in zip((0, 0, 0) if part is None else part.shape, said, strict=True)
+    ]
+    lengths = tuple(map(len, index))
+    beyond = any(own and own[-1] >= n for own, n in zip(index, whole, strict=True))
+    if part is None or part.shape != lengths or beyond:
+        raise UserError(
+            f"{side.name}: {name or 'the array'} holds {side.numbering.words}; "
+            f"this run is {whole} as (steps, batch, units)."
+        )
+    values, unit = np.full(whole, np.nan), np.full(whole, np.inf)
+    values[np.ix_(*index)] = part.values
+    unit[np.ix_(*index)] = 0.0 if part.unit is None else part.unit
+    return Numbers(values, unit)
 
 
 def _part(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lstmcli.core.alignment import WEIGHTS, ArrayName
 from lstmcli.core.fitting import listed
 from lstmcli.core.gaps import Before, said, shapes_like, whole
+from lstmcli.core.numbering import NOT_NUMBERED, Numbering
 from lstmcli.core.tolerance import FLOAT32, Numbers, Precision, precision_of
 from lstmcli.errors import UserError
 
@@ -42,6 +43,7 @@ class Side:
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
     gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints whose shape nobody told
     format: str = ""  # "npz", "text", ...
+    numbering: Numbering = NOT_NUMBERED  # of its steps, batch items and columns in the whole run
     called: Mapping[str, str] = field(default_factory=dict)  # by its name here: that in its file
 
     @property
@@ -154,6 +156,7 @@ def _renamed(side: Side, names: Mapping[str, str]) -> Side:
     return replace(
         side, arrays=named(side.arrays), units=named(side.units), dtypes=named(side.dtypes),
         gaps=named(side.gaps),
+        numbering=side.numbering._replace(columns=named(side.numbering.columns)),
     )  # fmt: skip
 
 

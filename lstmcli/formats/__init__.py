@@ -172,11 +172,24 @@ def write(
         _module(format).write(target, dict(arrays), dict(attributes or {}))
 
 
-def open_steps(stream: BinaryIO, format: str, names: Sequence[str], batched: bool) -> StepWriter:
-    """A writer of the named arrays, step by step, as "jsonl", "csv" or "tsv"."""
+def open_steps(
+    stream: BinaryIO,
+    format: str,
+    names: Sequence[str],
+    batched: bool,
+    *,
+    batch: Sequence[int] | None = None,
+    units: Mapping[str, Sequence[int]] | None = None,
+) -> StepWriter:
+    """A writer of the named arrays, step by step, as "jsonl", "csv" or "tsv".
+
+    A table names the items of the ``batch`` and the ``units`` of each array by these numbers;
+    without them they are counted from 0.
+    """
     if not _BY_NAME[format].stepwise:
         raise ValueError(f"{format} is written with write")
-    return cast(StepWriter, _module(format).open_steps(stream, format, names, batched))
+    writer = _module(format).open_steps(stream, format, names, batched, batch, units or {})
+    return cast(StepWriter, writer)
 
 
 def format_of(path: str) -> str:

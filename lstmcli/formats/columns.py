@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files import Opened, pieces_of
 from lstmcli.formats.limits import check_size
 from lstmcli.formats.numerals import PLAIN_NAMES, SEMICOLONS, row_texts
@@ -24,6 +24,7 @@ from lstmcli.formats.precision import float32_arrays
 STEP, BATCH = "step", "batch"
 KEYS = (STEP, BATCH)
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
+MOST_DIGITS = 18  # of an index; Python makes no integer of thousands
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 MOST_COLUMNS = 1_000_000  # a row is text by text in memory, 100 bytes each
@@ -42,7 +43,7 @@ def read_text(text: str, file: Opened) -> Document:
     ------
     UserError
         Cells separated by semicolons, a cell that is no number (line and column are named), rows
-        of different lengths, an index or a pair of step and batch that is missing or occurs twice.
+        of different lengths, a pair of step and batch that is missing or occurs twice.
     """
     return _read(lambda: pieces_of(text), file.source)
 
@@ -67,12 +68,14 @@ def _read(pieces: Pieces, source: str) -> Document:
         table.add(values)
     if not table.rows:
         raise UserError(f"{source} holds no row of numbers.")
-    batch = _in_order(table, lambda row: _line_of(row, pieces(), DELIMITERS[kind], source))
+    steps, batch = _in_order(table, lambda row: _line_of(row, pieces(), DELIMITERS[kind], source))
     arrays = table.arrays()
-    if batch:
-        arrays = {name: a.reshape(-1, batch, *a.shape[1:]) for name, a in arrays.items()}
-    layout = "time" if batch else "steps"
-    return Document(source, kind, arrays, {}, layout, dtypes=float32_arrays(arrays))
+    if batch is not None:
+        arrays = {name: a.reshape(-1, len(batch), *a.shape[1:]) for name, a in arrays.items()}
+    return Document(
+        source, kind, arrays, {}, "steps" if batch is None else "time",
+        dtypes=float32_arrays(arrays), numbering=Numbering(steps, batch, table.indexes),
+    )  # fmt: skip
 
 
 def _first_line(pieces: Iterator[str]) -> str:
@@ -243,6 +246,7 @@ class Columns(NamedTuple):
     """Where the numbers of an array stand in a row."""
 
     at: list[int]
+    indexes: Sequence[int] | None = None  # in [], ascending
     single: bool = False  # of a name without an index: one column, and no axis for it
 
 
@@ -251,25 +255,25 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
 
     Without any index all columns but the step's and the batch's are one array without a name.
     """
-    indexed: dict[str, dict[str, int]] = {}
+    indexed: dict[str, dict[int, int]] = {}
     single: dict[str, Columns] = {}
     for column, name in enumerate(names or []):
         if name in KEYS:
             continue
         if match := INDEXED.fullmatch(name):
-            indexed.setdefault(match[1], {})[match[2].lstrip("0") or "0"] = column
+            if len(match[2]) > MOST_DIGITS:
+                raise UserError(
+                    f"{source}: a column of {match[1]} has {len(match[2])} digits in []"
+                )
+            indexed.setdefault(match[1], {})[int(match[2])] = column
         else:
             single[name] = Columns([column], single=True)
     if not indexed:
         return {"": Columns([n for n in range(width) if not names or names[n] not in KEYS])}
-    return {name: Columns(_taken(name, at, source)) for name, at in indexed.items()} | single
-
-
-def _taken(name: str, places: dict[str, int], source: str) -> list[int]:
-    wanted = list(map(str, range(len(places))))  # an index in a file may have thousands of digits
-    if missing := [n for n in wanted if n not in places]:
-        raise UserError(f"{source}: column {name}[{missing[0]}] is missing.")
-    return [places[n] for n in wanted]
+    return {
+        name: Columns([at[n] for n in sorted(at)], compact(sorted(at)))
+        for name, at in indexed.items()
+    } | single
 
 
 class Table:
@@ -278,7 +282,7 @@ class Table:
     Raises
     ------
     UserError
-        A batch without steps, nothing beside them, an index that is missing.
+        A batch without steps, nothing beside them, an index of thousands of digits.
     """
 
     def __init__(self, names: list[str] | None, width: int, source: str) -> None:
@@ -314,6 +318,12 @@ class Table:
         """The numbers (R,) of the column of steps or of the batch."""
         return np.frombuffer(self._key_numbers[name])
 
+    @property
+    def indexes(self) -> dict[str, Sequence[int]]:
+        """The indexes in the names of each array's columns."""
+        columns = self._columns.items()
+        return {name: own.indexes for name, own in columns if own.indexes is not None}
+
     def reorder(self, order: np.ndarray) -> None:
         """Sort the rows."""
         for name, columns in self._columns.items():
@@ -329,16 +339,21 @@ class Table:
         }
 
 
-def _in_order(table: Table, line_of: Callable[[int], int]) -> int:
-    """Sort a table by step, then batch; gives the size of the batch (0: none)."""
+def _in_order(
+    table: Table, line_of: Callable[[int], int]
+) -> tuple[Sequence[int] | None, Sequence[int] | None]:
+    """Sort a table by step, then batch; gives the numbers of the steps and of the batch."""
     if not table.keys:
-        return 0
+        return None, None
     places = np.stack([_whole(table, name, line_of) for name in table.keys], axis=1)  # (R, 1 or 2)
     order = np.lexsort(places.T[::-1])
-    _check_complete(places[order], lambda row: line_of(int(order[row])), table.source)
+    numbers = [np.unique(column) for column in places.T]
+    ordered = places[order]
+    _check_complete(ordered, numbers, lambda row: line_of(int(order[row])), table.source)
     if np.any(order[1:] < order[:-1]):
         table.reorder(order)
-    return _batch(places) if len(table.keys) == 2 else 0
+    steps, *batch = (compact(own) for own in numbers)
+    return steps, batch[0] if batch else None
 
 
 def _whole(table: Table, name: str, line_of: Callable[[int], int]) -> np.ndarray:
@@ -354,27 +369,30 @@ def _whole(table: Table, name: str, line_of: Callable[[int], int]) -> np.ndarray
     return column.astype(np.int64)
 
 
-def _batch(places: np.ndarray) -> int:
-    """How many rows each step must have: one without a batch column, else what the numbers say."""
-    return int(places[:, 1].max()) + 1 if places.shape[1] == 2 else 1
-
-
-def _check_complete(places: np.ndarray, line_of: Callable[[int], int], source: str) -> None:
-    """Refuse sorted places with gaps or repetitions."""
-    batch = _batch(places)
-    numbers = np.arange(len(places))
-    expected = np.stack([places[0, 0] + numbers // batch, numbers % batch], axis=1)
+def _check_complete(
+    places: np.ndarray,
+    numbers: Sequence[np.ndarray],
+    line_of: Callable[[int], int],
+    source: str,
+) -> None:
+    """Refuse sorted places unless each pair of a step and a batch item is there once."""
+    batch = numbers[1] if len(numbers) > 1 else np.zeros(1, np.int64)
+    rows = np.arange(len(places))
+    if np.any(repeated := (places[1:] == places[:-1]).all(axis=1)):
+        row = int(np.argmax(repeated)) + 1
+        place = _told(places[row].tolist())
+        raise UserError(f"{source}, line {line_of(row)}: {place} occurs a second time.")
+    steps = numbers[0]
+    expected = np.stack([steps[rows // len(batch) % len(steps)], batch[rows % len(batch)]], axis=1)
     wrong = (places != expected[:, : places.shape[1]]).any(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
-        place = places[row].tolist()
-        if row and place == places[row - 1].tolist():
-            raise UserError(f"{source}, line {line_of(row)}: {_told(place)} occurs a second time.")
-        missing = expected[row, : len(place)].tolist()
-        raise UserError(f"{source}: {_told(missing)} is missing (before line {line_of(row)}).")
-    if len(places) % batch:
-        missing = [int(places[-1][0]), len(places) % batch]
-        raise UserError(f"{source}: {_told(missing)} is missing.")
+        missing = _told(expected[row, : places.shape[1]].tolist())
+        raise UserError(f"{source}: {missing} is missing (before line {line_of(row)}).")
+    if len(places) < len(steps) * len(batch):
+        n = len(places)
+        missing = _told([int(steps[n // len(batch)]), int(batch[n % len(batch)])])
+        raise UserError(f"{source}: {missing} is missing.")
 
 
 def _told(place: list[int]) -> str:
@@ -385,8 +403,15 @@ class ColumnWriter:
     """Writes steps as rows of a table, under one header."""
 
     def __init__(
-        self, stream: BinaryIO, names: Sequence[str], batched: bool, delimiter: str
+        self,
+        stream: BinaryIO,
+        names: Sequence[str],
+        batched: bool,
+        delimiter: str,
+        batch: Sequence[int] | None = None,
+        units: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
+        self._batch, self._units = batch, units or {}
         self._stream = stream
         self._names = names
         self._batched = batched
@@ -408,13 +433,13 @@ class ColumnWriter:
         if self._batched:
             yield BATCH
         for name, width in zip(self._names, widths, strict=True):
-            yield from (f"{name}[{n}]" for n in range(width))
+            yield from (f"{name}[{n}]" for n in self._units.get(name, range(width)))
 
     def _places(self, first_step: int, shape: tuple[int, ...]) -> Iterator[list[str]]:
         """The leading cells of each row."""
         for step in range(first_step, first_step + shape[0]):
             if self._batched:
-                yield from ([str(step), str(row)] for row in range(shape[1]))
+                yield from ([str(step), str(n)] for n in self._batch or range(shape[1]))
             else:
                 yield [str(step)]
 
@@ -422,6 +447,13 @@ class ColumnWriter:
         self._stream.write(f"{self._delimiter.join(cells)}\n".encode())
 
 
-def open_steps(stream: BinaryIO, format: str, names: Sequence[str], batched: bool) -> ColumnWriter:
+def open_steps(
+    stream: BinaryIO,
+    format: str,
+    names: Sequence[str],
+    batched: bool,
+    batch: Sequence[int] | None,
+    units: Mapping[str, Sequence[int]],
+) -> ColumnWriter:
     """A writer of a table, "csv" or "tsv"."""
-    return ColumnWriter(stream, names, batched, DELIMITERS[format])
+    return ColumnWriter(stream, names, batched, DELIMITERS[format], batch, units)

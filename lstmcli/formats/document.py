@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,28 @@ class Gaps:
     before: tuple[int | None, ...]  # of each axis: items ahead of the ``...``; None: all are there
     shape: tuple[int, ...] | None  # of the whole array, if the print tells
     where: str  # source and line, to start a message with
+
+
+class Numbering(NamedTuple):
+    """The numbers of steps, batch items and columns in a whole run, where a text writes them.
+
+    They ascend; None, or a name that is not there: they are not written.
+    """
+
+    steps: Sequence[int] | None = None
+    batch: Sequence[int] | None = None
+    columns: Mapping[str, Sequence[int]] = {}  # of each array
+
+
+NOT_NUMBERED = Numbering()
+
+
+def compact(numbers: Sequence[int] | np.ndarray) -> Sequence[int]:
+    """Ascending numbers as a range where they have no gaps, else as a list."""
+    first, last = int(numbers[0]), int(numbers[-1])
+    if last - first + 1 == len(numbers):
+        return range(first, last + 1)
+    return [int(number) for number in numbers]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +66,9 @@ class Document:
 
     gaps: dict[str, Gaps] = field(default_factory=dict)
     """Printed text only, and only if `read` is told to take such prints: what was left out."""
+
+    numbering: Numbering = NOT_NUMBERED
+    """Tables and JSON lines only: which steps, batch items and columns of a run they hold."""
 
     not_run: str = ""
     """Why what it holds can be listed and not run, where it is known to be something else."""

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.documents import parse
 from lstmcli.formats.files import Opened, pieces_of
 from lstmcli.formats.limits import check_size
@@ -23,6 +23,7 @@ from lstmcli.formats.numerals import JSON_NAMES, row_texts
 from lstmcli.formats.precision import float32_arrays
 
 STEP = "step"
+MOST_STEPS = 1 << 53  # whole numbers that JSON's readers tell apart
 INPUTS = ("inputs", "x")
 OPENING = re.compile(
     r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'
@@ -36,7 +37,7 @@ def read_text(text: str, file: Opened) -> Document:
     ------
     UserError
         Broken JSON, a line with other members or other shapes than the first, a step that does
-        not follow the one before. All name the line.
+        not come after the one before. All name the line.
     """
     return _read(pieces_of(text), file.source)
 
@@ -58,7 +59,10 @@ def _read(pieces: Iterator[str], source: str) -> Document:
     arrays = steps.arrays()
     batched = any(array.ndim == 3 for array in arrays.values())
     layout = "time" if batched else "steps"
-    return Document(source, "jsonl", arrays, {}, layout, dtypes=float32_arrays(arrays))
+    return Document(
+        source, "jsonl", arrays, {}, layout, dtypes=float32_arrays(arrays),
+        numbering=Numbering(steps.numbers),
+    )  # fmt: skip
 
 
 class Steps:
@@ -67,7 +71,7 @@ class Steps:
     def __init__(self, source: str) -> None:
         self._source = source
         self._count = 0
-        self._step: int | None = None  # of the last line, where lines tell it
+        self._steps = array("q")  # their numbers, of the lines that tell them
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._numbers: dict[str, array[float]] = {}
 
@@ -79,7 +83,7 @@ class Steps:
         UserError
             for what `read_text` refuses in a line; starts with ``where``.
         """
-        self._step = _next_step(record, self._step, where)
+        step = _step_of(record, self._steps, where)
         names = [name for name in record if name != STEP]
         if self._count and self._shapes.keys() != set(names):
             expected, found = _told(self._shapes), _told(names)
@@ -91,6 +95,14 @@ class Steps:
             for name in names
         }
         self._append({name: values[None] for name, values in arrays.items()})
+        if step is not None:
+            self._steps.append(step)
+
+    @property
+    def numbers(self) -> Sequence[int] | None:
+        """The numbers of the steps; None unless every line tells its own."""
+        all_ = self._count and len(self._steps) == self._count
+        return compact(self._steps) if all_ else None
 
     def add_together(self, lines: list[str]) -> bool:
         """Append lines that are parsed as one list, many times as quick; False if that cannot be.
@@ -109,8 +121,12 @@ class Steps:
             if type(records[0]) is not dict or set(map(tuple, records)) != {tuple(names)}:
                 return False
             steps = [record[STEP] for record in records] if STEP in names else []
-            first = steps[0] if self._step is None and steps else self._next_step()
-            if set(map(type, steps)) - {int} or steps != list(range(first, first + len(steps))):
+            if set(map(type, steps)) - {int}:
+                return False
+            first, last = steps[0] if steps else 0, self._steps[-1] if self._steps else -1
+            if steps != list(range(first, first + len(steps))) or first >= MOST_STEPS:
+                return False
+            if steps and first <= last:
                 return False
             arrays = {
                 name: to_array([record[name] for record in records], self._source)
@@ -130,11 +146,8 @@ class Steps:
         ):
             return False
         self._append(arrays)
-        self._step = steps[-1] if steps else None
+        self._steps.extend(steps)
         return True
-
-    def _next_step(self) -> int:
-        return 0 if self._step is None else self._step + 1
 
     def _append(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Append steps (n, K) or (n, B, K) of every member."""
@@ -176,17 +189,15 @@ def parse_line(line: str, source: str, number: int) -> dict[str, Any]:
     )
 
 
-def _next_step(record: dict[str, Any], previous: int | None, where: str) -> int | None:
-    """The record's step, which has to follow the previous one, or None where steps are not told."""
+def _step_of(record: dict[str, Any], before: Sequence[int], where: str) -> int | None:
+    """The record's step, which has to come after those before; None where it says none."""
     if STEP not in record:
         return None
     step = record[STEP]
-    if type(step) is not int:
-        raise UserError(f"{where}: step is {step!r}; an integer was expected.")
-    if previous is not None and step != previous + 1:
-        raise UserError(
-            f"{where}: step {step} follows step {previous}; a step is missing or moved."
-        )
+    if type(step) is not int or not 0 <= step < MOST_STEPS:
+        raise UserError(f"{where}: step is {str(step)[:40]!r}; a whole number was expected.")
+    if len(before) and step <= before[-1]:
+        raise UserError(f"{where}: step {step} follows step {before[-1]}; steps ascend.")
     return step
 
 
@@ -296,6 +307,13 @@ class LineWriter:
         )
 
 
-def open_steps(stream: BinaryIO, format: str, names: Sequence[str], batched: bool) -> LineWriter:
-    """A writer of JSON lines."""
+def open_steps(
+    stream: BinaryIO,
+    format: str,
+    names: Sequence[str],
+    batched: bool,
+    batch: Sequence[int] | None,
+    units: Mapping[str, Sequence[int]],
+) -> LineWriter:
+    """A writer of JSON lines; they number the steps alone."""
     return LineWriter(stream, names, batched)

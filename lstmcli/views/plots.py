@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.measuring import Place
+from lstmcli.core.selection import Choice, chosen
 from lstmcli.views.heat import Grain, Panel, beside, drawn, legend, pooled
 from lstmcli.views.lines import chart
-from lstmcli.views.numbers import number, parse_selection
+from lstmcli.views.numbers import number
 from lstmcli.views.palette import GATE, Scale, around_zero
 from lstmcli.views.prose import labelled, room_of
 from lstmcli.views.sheet import Sheet
@@ -81,7 +82,7 @@ def parts(arrays: Mapping[str, Array], cut: Cut, told: Told) -> list[Part]:
         for steps, units or a row that are not there.
     """
     width = max(array.shape[2] for array in arrays.values())
-    units = parse_selection(cut.units, width, cut.option, "unit") or range(width)
+    units = chosen(Choice.parse(cut.units, cut.option, "unit"), width)
     made = [_part(name, array, units, cut, told) for name, array in arrays.items()]
     return [part for part in made if part is not None]
 
@@ -89,9 +90,9 @@ def parts(arrays: Mapping[str, Array], cut: Cut, told: Told) -> list[Part]:
 def _part(name: str, array: Array, wanted: Sequence[int], cut: Cut, told: Told) -> Part | None:
     """One array cut out; None where it has none of the units, as h of a projection may."""
     length, rows, width = array.shape
-    steps = parse_selection(cut.steps, length, "--steps", "step") or range(length)
+    steps = chosen(Choice.parse(cut.steps, "--steps", "step"), length)
     units = [unit for unit in wanted if unit < width]
-    (row,) = parse_selection(str(cut.row), rows, "--batch", "row") or (0,)
+    (row,) = chosen(Choice.parse(str(cut.row), "--batch", "batch item"), rows)
     if not units:
         return None
     values = array[:, row].astype(np.float64)  # (T, H)

@@ -33,14 +33,18 @@ def strips(arrays: Sequence[ArrayDifference], named: bool, width: int) -> Sheet:
     shown = arrays[:MANY_STRIPS]
     heads = [f"{array.name} " if named else "" for array in shown]
     legends = [_legend(_errors(array)) for array in shown]
-    tails = [f" {len(_errors(array)) - 1}" for array in shown]
-    head, legend, tail = (max(map(len, x), default=0) for x in (heads, legends, tails))
-    room = max(width - LABEL - head - 2 - tail - 3 - legend, _FEWEST_BARS)
+    ends = [_numbers(array) for array in shown]
+    tails = [f" {end[-1]}" for end in ends]
+    firsts = [f"{end[0]} " for end in ends]
+    head, first, legend, tail = (
+        max(map(len, x), default=0) for x in (heads, firsts, legends, tails)
+    )
+    room = max(width - LABEL - head - first - tail - 3 - legend, _FEWEST_BARS)
     sheet = Sheet()
     for n, array in enumerate(shown):
         label = "error per step" if n == 0 else ""
         bars = "".join(_bars(_errors(array), room))
-        start = f"{heads[n]:{head}}0 "
+        start = f"{heads[n]:{head}}{firsts[n]:>{first}}"
         sheet.add((f"{label:{LABEL}}", "dim"), start, (bars, DIFFERS), tails[n] + "   ", legends[n])
     if len(arrays) > len(shown):
         more = f"{'':{LABEL}}and {len(arrays) - len(shown)} arrays more: --per-step"
@@ -54,6 +58,11 @@ def _errors(array: ArrayDifference) -> Array:
         return np.zeros(0)
     errors: Array = np.where(array.steps_compared, array.step_errors, _LEFT_OUT)
     return errors
+
+
+def _numbers(array: ArrayDifference) -> Sequence[int]:
+    """The numbers of the steps in the whole run."""
+    return range(len(_errors(array))) if array.steps is None else array.steps
 
 
 def _greatest(errors: Array) -> float:
@@ -114,7 +123,7 @@ def _columns(arrays: Sequence[ArrayDifference], chosen: Sequence[int], cut: int)
     counts = [array.step_mismatches for array in arrays if array.step_mismatches is not None]
     differ = np.sum(counts, axis=0)  # (T,)
     columns = [
-        Column("step", _with_gap([str(n) for n in chosen], cut, "..."), "dim"),
+        Column("step", _with_gap([str(_numbers(arrays[0])[n]) for n in chosen], cut, "..."), "dim"),
         Column("differ", _with_gap([str(differ[n]) for n in chosen], cut), DIFFERS),
     ]
     for place, array in enumerate(arrays):

@@ -14,7 +14,7 @@ from lstmcli.core.excerpt import Arriving
 from lstmcli.core.model import Model, Trace
 from lstmcli.core.names import HOME, spaced
 from lstmcli.core.saturation import Saturation, is_stuck
-from lstmcli.views.numbers import number, parse_selection, percent
+from lstmcli.views.numbers import number, percent
 from lstmcli.views.prose import apart, labelled, room_of
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import ASSUMED, Column, Sheet, places_that_fit, table
@@ -174,9 +174,9 @@ class Part(NamedTuple):
 
 
 def _part(steps: int, rows: int, units: int, window: Window) -> Part:
-    chosen_rows = parse_selection(window.rows, rows, "--batch", "row")
-    chosen_units = parse_selection(window.units, units, "--units", "unit")
-    chosen_steps = parse_selection(window.steps, steps, "--steps", "step")
+    chosen_rows = None if window.rows is None else window.rows.among(rows)
+    chosen_units = None if window.units is None else window.units.among(units)
+    chosen_steps = None if window.steps is None else window.steps.among(steps)
     r, u = rows if chosen_rows is None else len(chosen_rows), len(chosen_units or range(units))
     opened = chosen_units is not None or r * u <= MANY
     height = 1 if not opened else r * u + (u > 1)

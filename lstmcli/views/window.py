@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lstmcli.core.selection import Choice
+
 SHOWN = ("h", "c", "i", "f", "g", "o")
 
 
 class Window(NamedTuple):
-    """The part of a trace to show, as typed."""
+    """The part of a trace to show."""
 
     show: tuple[str, ...] = SHOWN
-    steps: str | None = None
-    rows: str | None = None
-    units: str | None = None
+    steps: Choice | None = None
+    rows: Choice | None = None
+    units: Choice | None = None
     digits: int | None = None
     heat: str = ""  # how many colours there are to shade cells with; "": they are not shaded

@@ -88,9 +88,7 @@ def test_blanks_between_numbers_are_rows_of_text_under_any_suffix(tmp_path: Path
         ("1,2\n3\n", "line 2 has 1 columns; expected 2"),
         ("a,b\n1,2,3\n", "line 2 has 3 columns; expected 2"),
         ("a,a\n1,2\n", 'two columns of the name "a"'),
-        ("h[0],h[2]\n1,2\n", r"column h\[1\] is missing"),
         ("step,h[0]\n0,1\n0,2\n", "line 3: step 0 occurs a second time"),
-        ("step,h[0]\n0,1\n2,2\n", r"step 1 is missing \(before line 3\)"),
         ("step,batch,h[0]\n0,0,1\n0,1,2\n1,0,3\n", "step 1, batch 1 is missing"),
         ("step,batch,h[0]\n0,0,1\n1,0,2\n1,1,3\n", "step 0, batch 1 is missing"),
         ("step,batch,h[0]\n0,0,1\n0,0,2\n", "step 0, batch 0 occurs a second time"),
@@ -101,7 +99,7 @@ def test_blanks_between_numbers_are_rows_of_text_under_any_suffix(tmp_path: Path
         ("batch,h[0]\n0,1\n", 'a column "batch" but none called "step"'),
         ("step,batch\n0,0\n", "no columns but step and batch"),
         ('1,2\n3,"4\n', "line 2"),
-        ("step,batch,h[0]\n0,900000000000000,1\n", "batch 0 is missing"),
+        ("step,batch,h[0]\n0,900000000000000,1\n1,0,1\n", "step 0, batch 0 is missing"),
     ],
 )
 def test_broken_tables(text: str, message: str) -> None:
@@ -132,7 +130,14 @@ def test_a_semicolon_may_be_in_a_name(tmp_path: Path) -> None:
     assert filed(tmp_path, "a.csv", "step,h;x\n0,1\n").arrays[""].tolist() == [[1]]
 
 
-def test_an_index_of_thousands_of_digits_is_a_missing_column() -> None:
+def test_an_index_of_thousands_of_digits_is_refused() -> None:
     """Python makes no integer of more than 4,300 digits."""
-    with pytest.raises(UserError, match=r"column h\[0\] is missing"):
+    with pytest.raises(UserError, match=r"a column of h has 5000 digits in \[\]"):
         piped(f"step,h[{'9' * 5000}]\n0,1\n".encode())
+
+
+def test_numbers_of_steps_items_and_columns_are_those_of_the_whole_run() -> None:
+    table = piped("step,batch,h[1],h[4],c[0]\n9,3,1,2,3\n2,3,4,5,6\n2,0,7,8,9\n9,0,1,2,3\n")
+    assert table.layout == "time"
+    assert table.numbering == ([2, 9], [0, 3], {"h": [1, 4], "c": range(1)})
+    assert table.arrays["h"].tolist() == [[[7, 8], [4, 5]], [[1, 2], [1, 2]]]

@@ -1,0 +1,533 @@
+"""--steps, --batch, --units and --digits select in every output, as NumPy indexes the whole run."""
+
+from __future__ import annotations
+
+import json
+import re
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lstmcli import saving
+from lstmcli.core.model import Trace, as_time_major
+from lstmcli.core.run import run
+from lstmcli.core.selection import Selection, cut
+from lstmcli.formats import read
+from lstmcli.loading import load
+from tests.cli.conftest import Lstm
+
+T, B, INPUTS, UNITS = 9, 4, 3, 5
+FORMATS = ("npz", "json", "jsonl", "csv", "tsv", "npy", "text")
+MEMBERS = ("h", "c", "i", "f", "g", "o")
+Axis = str | None
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Weights, inputs of a batch and of one sequence, in the folder of the test."""
+    rng = np.random.default_rng(7)
+    kernel = rng.normal(size=(INPUTS + UNITS, 4 * UNITS)).astype(np.float32)
+    np.savez(tmp_path / "w.npz", kernel=kernel, bias=rng.normal(size=4 * UNITS).astype("f4"))
+    np.save(tmp_path / "x.npy", rng.normal(size=(B, T, INPUTS)).astype(np.float32))
+    np.save(tmp_path / "one.npy", rng.normal(size=(T, INPUTS)).astype(np.float32))
+    return tmp_path
+
+
+def picked(size: int, text: Axis) -> np.ndarray[Any, Any]:
+    """What NumPy picks of the numbers from 0 to size for the value of an option."""
+    whole = np.arange(size)
+    if text is None:
+        return whole
+    if ":" in text:
+        return whole[slice(*(int(part) if part else None for part in text.split(":")))]
+    return whole[[int(part) for part in text.split(",")]]
+
+
+def options(steps: Axis, batch: Axis, units: Axis) -> list[str]:
+    chosen = {"--steps": steps, "--batch": batch, "--units": units}
+    return [f"{name}={value}" for name, value in chosen.items() if value is not None]
+
+
+def of_whole(trace: Trace, name: str, steps: Axis, batch: Axis, units: Axis) -> Any:
+    """(T', B', K') of one array of a whole run, by NumPy's own indexing."""
+    array = as_time_major(trace.arrays[name], trace.layout)
+    width = array.shape[2] // 4 if name == "z" else array.shape[2]
+    columns = picked(width, units)
+    if name == "z":
+        columns = np.concatenate([gate * width + columns for gate in range(4)])
+    index = picked(array.shape[0], steps), picked(array.shape[1], batch), columns
+    return array[np.ix_(*index)]
+
+
+def check_file(path: str, trace: Trace, *axes: Axis) -> None:
+    """Every member of what was written equals the part of the whole run."""
+    found = read(path)
+    single = trace.layout == "steps"
+    expected_names = {"h"} if found.format in ("npy", "text") else set(trace.arrays)
+    arrays = {name or "h": array for name, array in found.arrays.items()}
+    assert expected_names <= set(arrays)
+    for name in expected_names:
+        wanted = of_whole(trace, name, *axes)
+        array = arrays[name]
+        if found.format != "text" and found.layout in ("steps", "time"):
+            array = array if array.ndim == 3 else array[:, None]
+        else:
+            array = as_time_major(array, trace.layout)
+        np.testing.assert_array_equal(array.astype(wanted.dtype), wanted)
+    for name in ("final_h", "final_c"):
+        if name in arrays:
+            final = getattr(trace, name)
+            final = final if single else final[picked(B, axes[1])]
+            np.testing.assert_array_equal(arrays[name].astype(np.float32), final)
+
+
+SELECTIONS: list[tuple[Axis, Axis, Axis]] = [
+    ("2:5", None, None),
+    (None, "1", None),
+    (None, None, "0,3"),
+    ("-1", "-2:", "4"),
+    ("0,3,8", "0,2", "1:4"),
+    ("::2", "1::2", "-1"),
+    (":", ":", ":"),
+]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("axes", SELECTIONS)
+@pytest.mark.parametrize("layout", ["batch", "time", "steps"])
+def test_what_is_written_is_that_part_of_the_whole_run(
+    lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis], layout: str
+) -> None:
+    inputs = "one.npy" if layout == "steps" else "x.npy"
+    if layout == "steps" and axes[1] not in (None, ":"):
+        axes = (axes[0], "0", axes[2])
+    x = np.load(files / inputs)
+    x = x.swapaxes(0, 1) if layout == "time" else x
+    np.save(files / "in.npy", x)
+    words = ["run", "w.npz", "in.npy", *options(*axes)]
+    words += [] if layout == "steps" else ["--layout", layout]
+    trace = run(load("w.npz"), x, layout=None if layout == "steps" else layout)
+    suffix = "txt" if format == "text" else format
+    done = lstm(*words, "-o", f"out.{suffix}")
+    assert (done.status, done.out) == (0, ""), done.err
+    check_file(f"out.{suffix}", trace, *axes)
+    if format not in saving.BINARY:
+        assert lstm(*words, "-f", format).out == Path(f"out.{suffix}").read_text()
+
+
+@pytest.mark.parametrize("format", ["npz", "json", "text"])
+def test_a_run_in_pieces_writes_the_same_bytes(
+    lstm: Lstm, files: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suffix = "txt" if format == "text" else format
+    words = ["run", "w.npz", "x.npy", "--layout", "batch", *options("1::3", "0,3", "1:4")]
+    words += ["--digits", "3"] if format != "npz" else []
+    assert lstm(*words, "-o", f"memory.{suffix}").status == 0
+    monkeypatch.setattr(saving, "PIECES_FROM", 0)
+    monkeypatch.setattr("lstmcli.core.sweep.PIECE", 1)
+    monkeypatch.setattr(saving, "run_selected", None)
+    assert lstm(*words, "-o", f"pieces.{suffix}").status == 0
+    assert Path(f"memory.{suffix}").read_bytes() == Path(f"pieces.{suffix}").read_bytes()
+
+
+def axis(size: int) -> st.SearchStrategy[Axis]:
+    """Values of an option that select something of an axis."""
+    number = st.integers(-size, size - 1)
+    several = st.sets(st.integers(0, size - 1), min_size=1).map(
+        lambda numbers: ",".join(map(str, sorted(numbers)))
+    )
+    bound = st.one_of(st.just(""), number.map(str))
+    ranges = st.tuples(bound, bound, st.sampled_from(["", ":1", ":2", ":3"])).map(
+        lambda parts: f"{parts[0]}:{parts[1]}{parts[2]}"
+    )
+    return st.one_of(st.none(), number.map(str), several, ranges).filter(
+        lambda text: len(picked(size, text)) > 0
+    )
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    axes=st.tuples(axis(T), axis(B), axis(UNITS)),
+    format=st.sampled_from(FORMATS),
+    only=st.sampled_from([None, "h", "c,z", "o,final_c"]),
+)
+def test_every_selection_is_numpy_s(
+    lstm: Lstm, files: Path, axes: tuple[Axis, Axis, Axis], format: str, only: str | None
+) -> None:
+    if format in saving.LONE and only != "h":
+        only = None
+    if format in saving.BY_STEP and only == "o,final_c":
+        only = "o"
+    suffix = "txt" if format == "text" else format
+    words = ["run", "w.npz", "x.npy", "--layout", "batch", *options(*axes), "-o", f"o.{suffix}"]
+    done = lstm(*words, *(["--only", only] if only else []))
+    assert done.status == 0, done.err
+    keep = tuple(name for name in (only or ",".join(MEMBERS)).split(",") if name in (*MEMBERS, "z"))
+    check_file(f"o.{suffix}", run(load("w.npz"), np.load("x.npy"), keep, layout="batch"), *axes)
+
+
+NETWORKS = {
+    "a stack": {"layers": 2, "directions": 1},
+    "both directions": {"layers": 1, "directions": 2},
+    "a projection": {"layers": 1, "directions": 1, "projection": 2},
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("format", ["npz", "csv", "jsonl", "json"])
+def test_of_several_cells_each_array_gives_the_units_that_it_has(
+    lstm: Lstm, files: Path, network: dict[str, int], format: str
+) -> None:
+    write_pytorch(files / "net.npz", **network)
+    x = np.load(files / "x.npy")
+    words = ["run", "net.npz", "x.npy", "--layout", "batch", *options("2:5", "1,3", "1,4")]
+    done = lstm(*words, "-o", f"out.{format}")
+    assert done.status == 0, done.err
+    trace = run(load("net.npz"), x, layout="batch")
+    found = read(f"out.{format}")
+    for name, array in trace.arrays.items():
+        columns = [n for n in (1, 4) if n < array.shape[2]]
+        wanted = as_time_major(array, "batch")[2:5][:, [1, 3]][..., columns]
+        own = found.arrays[name]
+        own = own if found.layout == "time" else as_time_major(own, "batch")
+        np.testing.assert_array_equal(own.astype(wanted.dtype), wanted)
+
+
+def write_pytorch(path: Path, layers: int, directions: int, projection: int = 0) -> None:
+    """Weights of a PyTorch LSTM of random numbers."""
+    rng = np.random.default_rng(3)
+    tensors = {}
+    outputs = projection or UNITS
+    for layer in range(layers):
+        inputs = INPUTS if layer == 0 else outputs * directions
+        for direction in range(directions):
+            end = f"l{layer}{'_reverse' * direction}"
+            tensors[f"weight_ih_{end}"] = rng.normal(size=(4 * UNITS, inputs))
+            tensors[f"weight_hh_{end}"] = rng.normal(size=(4 * UNITS, outputs))
+            tensors[f"bias_ih_{end}"] = tensors[f"bias_hh_{end}"] = rng.normal(size=4 * UNITS)
+            if projection:
+                tensors[f"weight_hr_{end}"] = rng.normal(size=(projection, UNITS))
+    np.savez(path, **tensors)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layout", ["batch", "time"])
+def test_directions_on_an_axis_of_their_own_keep_it(lstm: Lstm, files: Path, layout: str) -> None:
+    write_pytorch(files / "net.npz", 1, 2)
+    words = ["run", "net.npz", "x.npy", "--set", "merge=stack", "--layout", layout]
+    words += ["--only", "h,final_c"]
+    if layout == "time":
+        np.save(files / "x.npy", np.load(files / "x.npy").swapaxes(0, 1))
+    assert lstm(*words, "-o", "whole.npz").status == 0
+    assert lstm(*words, *options("2:5", "1,3", "0,4"), "-o", "part.npz").status == 0
+    whole, part = np.load("whole.npz"), np.load("part.npz")
+    check_stacked(part["h"], whole["h"])
+    np.testing.assert_array_equal(part["final_c"], whole["final_c"][:, [1, 3]])
+
+
+def check_stacked(part: np.ndarray[Any, Any], whole: np.ndarray[Any, Any]) -> None:
+    for size, numbers in ((T, [2, 3, 4]), (B, [1, 3]), (UNITS, [0, 4])):
+        whole = np.take(whole, numbers, axis=whole.shape.index(size))
+    np.testing.assert_array_equal(part, whole)
+
+
+@pytest.mark.parametrize("layout", ["batch", "time"])
+@pytest.mark.parametrize("states", ["batch", "cells", "features"])
+def test_states_decide_where_directions_and_batch_items_are(
+    files: Path, layout: str, states: str
+) -> None:
+    write_pytorch(files / "net.npz", 1, 2)
+    model = load(str(files / "net.npz"), merge="stack")
+    cells = tuple(
+        replace(cell, convention=replace(cell.convention, states=states))
+        for cell in model.layers[0]
+    )
+    x = np.load(files / "x.npy")
+    x = x if layout == "batch" else x.swapaxes(0, 1)
+    trace = run(replace(model, layers=(cells,)), x, "h", layout=layout)
+    selected = Selection.parse("2:5", "1,3", "0,4").within(T, B, {"h": UNITS})
+    part = cut(trace, selected, states)
+    check_stacked(part.h, trace.h)
+    batch = trace.final_c.shape.index(B)
+    np.testing.assert_array_equal(part.final_c, np.take(trace.final_c, [1, 3], axis=batch))
+
+
+# ---- numbers, final states, meta
+
+
+def test_columns_lines_and_headers_keep_the_numbers_of_the_whole_run(
+    lstm: Lstm, files: Path
+) -> None:
+    words = ["run", "w.npz", "x.npy", "--layout", "batch", *options("3,7", "1,3", "0,4")]
+    csv = lstm(*words, "-f", "csv", "--only", "h,z").out.splitlines()
+    assert csv[0] == "step,batch,h[0],h[4],z[0],z[4],z[5],z[9],z[10],z[14],z[15],z[19]"
+    assert [line.split(",")[:2] for line in csv[1:]] == [
+        ["3", "1"], ["3", "3"], ["7", "1"], ["7", "3"],
+    ]  # fmt: skip
+    lines = lstm(*words, "-f", "jsonl").out.splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [3, 7]
+
+
+def test_meta_says_what_was_selected_and_final_states_are_whole(lstm: Lstm, files: Path) -> None:
+    words = ["run", "w.npz", "x.npy", "--layout", "batch", *options("2:5", "1,3", "0,4")]
+    assert lstm(*words, "-o", "o.json", "--digits", "3").status == 0
+    assert lstm(*words, "-o", "o.npz", "--save-state", "s.npz").status == 0
+    meta = json.loads(Path("o.json").read_text())["meta"]
+    assert meta["digits"] == 3
+    said = {k: v for k, v in meta["selected"].items() if k != "columns"}
+    assert said == {
+        "steps": "2:5", "of_steps": T, "batch": "1,3", "of_batch": B, "units": "0,4",
+        "of_units": UNITS,
+    }  # fmt: skip
+    trace = run(load("w.npz"), np.load("x.npy"), layout="batch")
+    np.testing.assert_array_equal(np.load("o.npz")["final_h"], trace.final_h[[1, 3]])
+    np.testing.assert_array_equal(np.load("s.npz")["c"], trace.final_c)
+    assert "selected" not in json.loads(lstm("run", "w.npz", "x.npy", "-f", "json").out)["meta"]
+
+
+def test_digits_round_in_every_text_as_in_the_table(lstm: Lstm, files: Path) -> None:
+    words = ["run", "w.npz", "one.npy", "--digits", "2", "--steps", "1"]
+    table = lstm(*words, "--show", "h", "--units", ":").out
+    shown = [float(line.split()[-1]) for line in re.findall(r"^.*\d \s+-?0\.\d\d$", table, re.M)]
+    assert len(shown) == UNITS
+    for format in ("json", "jsonl", "csv", "tsv", "text"):
+        text = lstm(*words, "-f", format, *(["--only", "h"] if format != "text" else [])).out
+        Path("o.x").write_text(text)
+        found = next(iter(read("o.x").arrays.values()))
+        np.testing.assert_array_equal(found.ravel(), shown)
+    final = json.loads(lstm(*words, "-f", "json").out)["final_h"]
+    assert final == [round(value, 2) for value in final]
+
+
+# ---- what is refused
+
+REFUSED = [
+    (["--steps", "zzz"], "--steps zzz"),
+    (["--steps", "9"], "--steps 9"),
+    (["--steps", "20:30"], "--steps 20:30"),
+    (["--steps", "1:2:3:4"], "--steps 1:2:3:4"),
+    (["--steps", "::-1"], "range that ascends"),
+    (["--steps", "1" * 5000], "--steps 1"),
+    (["--batch", "4"], "--batch 4"),
+    (["--batch", "x"], "--batch x"),
+    (["--units", "5"], "--units 5"),
+    (["--units", "3,1"], "numbers ascend, such as --units 1,3"),
+    (["--units", "1,1"], "numbers ascend"),
+    (["--units", "-1,4"], "numbers ascend, such as --units 4"),
+    (["--digits", "99"], "--digits"),
+]
+OUTPUTS: tuple[list[str], ...] = (
+    [], ["-f", "json"], ["-f", "csv"], ["-f", "text"], ["-o", "out.npz"], ["-o", "out.jsonl"],
+    ["-o", "out.npy"], ["-o", "out.npz", "-f", "table"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("output", OUTPUTS, ids=" ".join)
+@pytest.mark.parametrize(("words", "told"), REFUSED)
+def test_a_wrong_value_is_refused_whatever_the_output_before_anything_runs(
+    lstm: Lstm,
+    files: Path,
+    words: list[str],
+    told: str,
+    output: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lstmcli.core.loop.Loop.__init__", None)
+    done = lstm("run", "w.npz", "x.npy", "--layout", "batch", *words, *output)
+    assert (done.status, done.out) == (2, ""), done.err
+    assert told in done.err
+    assert not list(files.glob("out.*"))
+
+
+def test_what_only_a_table_or_only_text_has_is_refused_elsewhere(lstm: Lstm, files: Path) -> None:
+    done = lstm("run", "w.npz", "x.npy", "--digits", "3", "-o", "out.npz")
+    assert done.status == 2
+    assert "--digits is for tables and text" in done.err
+    assert lstm("run", "w.npz", "x.npy", "--digits", "3", "-o", "out.npz", "-f", "csv").status == 0
+    done = lstm("run", "w.npz", "x.npy", "--show", "h", "-f", "json")
+    assert done.status == 2
+    assert "--only NAME,... names what is written" in done.err
+
+
+def test_a_file_and_stdout_of_one_format_both_get_it(lstm: Lstm, files: Path) -> None:
+    for format in ("csv", "jsonl", "json"):
+        done = lstm("run", "w.npz", "x.npy", "-o", f"out.{format}", "-f", format)
+        assert done.out == Path(f"out.{format}").read_text()
+
+
+# ---- streams
+
+
+def lines_of(x: np.ndarray[Any, Any]) -> bytes:
+    return b"".join(json.dumps({"x": step.tolist()}).encode() + b"\n" for step in x)
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+@pytest.mark.parametrize("axes", [("2:5", "1,3", "0,4"), ("0,8", None, "1:"), ("::4", "0", None)])
+def test_a_stream_selects_as_a_file_does(
+    lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis]
+) -> None:
+    x = np.load("x.npy").swapaxes(0, 1)
+    np.save("t.npy", x)
+    words = [*options(*axes), "-f", format]
+    streamed = lstm("run", "w.npz", "-", *words, "--save-state", "s.npz", stdin=lines_of(x))
+    assert streamed.status == 0, streamed.err
+    assert streamed.out == lstm("run", "w.npz", "t.npy", "--layout", "time", *words).out
+    final = run(load("w.npz"), x, "h", layout="time").final_c
+    np.testing.assert_array_equal(np.load("s.npz")["c"], final)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--steps", "-3:"], "the end of a stream is not known"),
+        (["--steps", "0:-1"], "the end of a stream is not known"),
+        (["--steps", "-1"], "the end of a stream is not known"),
+        (["--steps", "20:30"], "--steps 20:30"),
+        (["--steps", "0,20"], "--steps 0,20"),
+        (["--units", "5"], "--units 5"),
+    ],
+)
+def test_a_stream_that_never_reaches_the_steps_ends_with_2(
+    lstm: Lstm, files: Path, words: list[str], told: str
+) -> None:
+    stdin = lines_of(np.load("one.npy"))
+    done = lstm("run", "w.npz", "-", *words, "-f", "jsonl", "--save-state", "s.npz", stdin=stdin)
+    assert done.status == 2
+    assert told in done.err
+    assert not Path("s.npz").exists()
+    done = lstm("run", "w.npz", "-", *words, "-o", "out.csv", stdin=stdin)
+    assert done.status == 2
+    assert not Path("out.csv").exists()
+
+
+# ---- what was written is read with its numbers
+
+
+@pytest.mark.parametrize("format", ["npz", "json", "jsonl", "csv", "tsv"])
+@pytest.mark.parametrize("axes", [("2:5", "1,3", "0,4"), ("-1", None, None), ("::3", "0", "1:")])
+def test_diff_aligns_a_part_with_the_whole_run_by_its_numbers(
+    lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis]
+) -> None:
+    if format == "jsonl":
+        axes = (axes[0], None, None)  # lines number the steps alone
+    words = ["run", "w.npz", "x.npy", "--layout", "batch"]
+    lstm(*words, "-o", "whole.npz")
+    done = lstm(*words, *options(*axes), "--only", "h,c,z", "-o", f"part.{format}")
+    lstm(*words, "--only", "h,c,z", "-o", "whole.npz")
+    for sides in ((f"part.{format}", "whole.npz"), ("whole.npz", f"part.{format}")):
+        done = lstm("diff", *sides, "-f", "json")
+        assert done.status == 0, done.out + done.err
+        arrays = json.loads(done.out)["arrays"]
+        sizes = [len(picked(n, text)) for n, text in zip((T, B, UNITS), axes, strict=True)]
+        assert arrays["h"]["total"] == np.prod(sizes)
+        assert arrays["z"]["total"] == 4 * np.prod(sizes)
+
+
+@pytest.mark.parametrize("format", ["npz", "json", "csv"])
+def test_diff_names_places_by_the_numbers_of_the_whole_run(
+    lstm: Lstm, files: Path, format: str
+) -> None:
+    words = ["run", "w.npz", "x.npy", "--layout", "batch", "--only", "h"]
+    lstm(*words, *options("3,7", "1,3", "2,4"), "-o", f"part.{format}")
+    h = run(load("w.npz"), np.load("x.npy"), "h", layout="batch").h.copy()
+    h[3, 7, 4] += 1  # (batch, step, unit)
+    np.savez("other.npz", h=h, meta=json.dumps({"layout": "batch"}))
+    done = lstm("diff", f"part.{format}", "other.npz", "-f", "json")
+    assert done.status == 1
+    first = json.loads(done.out)["first_divergence"]
+    assert (first["step"], first["batch"], first["unit"]) == (7, 3, 4)
+    table = lstm("diff", f"part.{format}", "other.npz", "--per-step").out
+    assert "steps 3:8:4" in table or "steps 3,7" in table
+    assert re.search(r"^ +7 +1 +1", table, re.M), table
+
+
+def test_two_parts_that_have_no_step_in_common_are_no_equal(lstm: Lstm, files: Path) -> None:
+    words = ["run", "w.npz", "one.npy", "-f", "csv"]
+    for name, steps in (("a.csv", "0:3"), ("b.csv", "3:6")):
+        Path(name).write_text(lstm(*words, "--steps", steps).out)
+    done = lstm("diff", "a.csv", "b.csv")
+    assert done.status == 2
+    assert "one side holds steps 0:3, the other 3:6; they have none in common" in done.err
+
+
+def test_a_part_of_a_run_is_no_state_unless_it_has_the_last_step(lstm: Lstm, files: Path) -> None:
+    words = ["run", "w.npz", "one.npy", "--only", "h,c"]
+    for name, selected, status in (
+        ("a.npz", ("3", None, None), 2),
+        ("a.json", ("3", None, None), 2),
+        ("a.csv", (None, None, "0,2"), 2),
+        ("b.npz", ("-1", None, None), 0),
+        ("b.json", (f"{T - 1}", None, None), 0),
+        ("b.csv", (f"{T - 2}:", None, None), 0),
+    ):
+        assert lstm(*words, *options(*selected), "-o", name).status == 0
+        done = lstm("run", "w.npz", "one.npy", "--initial-state", name, "-f", "json")
+        assert done.status == status, name
+        if status:
+            assert "--save-state FILE writes it" in done.err
+        else:
+            trace = run(load("w.npz"), np.load("one.npy"))
+            state = {"h": trace.final_h, "c": trace.final_c}
+            wanted = run(load("w.npz"), np.load("one.npy"), initial_state=state)
+            h = np.array(json.loads(done.out)["h"], np.float32)
+            np.testing.assert_array_equal(h, wanted.h)
+
+
+def test_inputs_with_a_gap_are_refused(lstm: Lstm, files: Path) -> None:
+    Path("x.csv").write_text("step,x[0],x[1],x[2]\n0,1,2,3\n2,1,2,3\n")
+    Path("x.jsonl").write_text('{"step": 0, "x": [1, 2, 3]}\n{"step": 2, "x": [1, 2, 3]}\n')
+    Path("y.csv").write_text("step,x[0],x[1],x[3]\n0,1,2,3\n")
+    for name, told in (("x.csv", "step 1"), ("x.jsonl", "step 1"), ("y.csv", "x[2]")):
+        done = lstm("run", "w.npz", name)
+        assert done.status == 2
+        assert f"{name}: {told} is missing" in done.err
+
+
+def test_derive_takes_a_part_of_a_run_by_its_numbers(lstm: Lstm, files: Path) -> None:
+    words = ["--layout", "batch"]
+    lstm("run", "w.npz", "x.npy", *words, *options("3,7", "1,3", "2,4"), "-o", "part.csv")
+    at = ["--step", 7, "--batch", 3, "--unit", 4, "--against", "part.csv"]
+    done = lstm("derive", "w.npz", "x.npy", *words, *at, "-f", "json")
+    assert done.status == 0, done.err
+    lines = {line["name"]: line for line in json.loads(done.out)["lines"]}
+    assert lines["h"]["theirs"] == pytest.approx(lines["h"]["value"], abs=1e-7)
+    at[1] = 6
+    done = lstm("derive", "w.npz", "x.npy", *words, *at)
+    assert done.status == 2
+    assert "part.csv" in done.err
+
+
+@pytest.mark.parametrize("command", ["explain", "plot"])
+def test_what_counts_from_0_refuses_a_part(lstm: Lstm, files: Path, command: str) -> None:
+    lstm("run", "w.npz", "one.npy", "--steps", "3:6", "-o", "part.csv")
+    words = ["w.npz", "one.npy"] if command == "explain" else []
+    done = lstm(command, *words, "part.csv")
+    assert done.status == 2
+    assert "part.csv holds steps 3:6 of a run" in done.err
+
+
+def test_only_what_is_selected_is_kept_in_memory(
+    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lstmcli.core.sweep.PIECE", 1 << 18)
+    write_pytorch(tmp_path / "net.npz", 1, 1)
+    steps, batch = 2000, 32
+    np.save(tmp_path / "x.npy", np.zeros((steps, batch, INPUTS), np.float32))
+    words = ["run", "net.npz", "x.npy", "--layout", "time", "-q", "-o", "out.npz"]
+    peaks = []
+    for selected in ([], ["--steps", "-10:"], ["--units", "0", "--batch", "1"]):
+        tracemalloc.start()
+        assert lstm(*words, *selected).status == 0
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    whole = steps * batch * UNITS * len(MEMBERS) * 8
+    assert peaks[0] > whole
+    assert max(peaks[1:]) < whole / 2
