@@ -28,7 +28,6 @@ from lstmcli.engines.engine import Engine, Network
 from lstmcli.engines.running import absent, lacking, task_of, timed, warm
 from lstmcli.errors import UserError
 from lstmcli.jobs import Job, with_lengths
-from lstmcli.saving import drained
 
 Array = npt.NDArray[Any]
 
@@ -185,7 +184,7 @@ def check(
 def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
     """The job with inputs, and the seed if they and a state had to be drawn."""
     if job.name:
-        return job._replace(inputs=drained(job)), None
+        return job.drained(), None
     model, counts = job.model, job.model.lengths
     rows, steps = (len(counts), max(*counts, 1)) if counts else (ROWS, STEPS)
     x, state = trial(model, rows, steps, seed)  # (B, T, I)
@@ -219,7 +218,7 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
 
 def _told(job: Job) -> dict[str, Any]:
     return {
-        "layout": job.model.given.get("layout"),
+        "layout": job.layout,
         "initial_state": job.initial_state,
         "lengths": job.lengths,
         "mask": job.mask,

@@ -77,7 +77,11 @@ class Conversion:
 
     @property
     def use(self) -> tuple[str, ...]:
-        """How what is written is used elsewhere, a line each."""
+        """How what is written is used, elsewhere and here, a line each."""
+        return (*self._elsewhere, *self._one_sequence)
+
+    @property
+    def _elsewhere(self) -> tuple[str, ...]:
         if self.file.format == "onnx":
             batched = self.model.convention.layout == "batch"
             return (
@@ -108,6 +112,26 @@ class Conversion:
         return typed_command(*words)
 
     @property
+    def layout_option(self) -> str:
+        """``--layout batch`` where the target would read the source's inputs otherwise."""
+        given = self.model.given.get("layout")
+        own, target = given or self.model.convention.layout, find_convention(self.how.name).layout
+        # a layout that is only assumed takes (1, T, I) for one sequence, a given one does not
+        one_of_many = given == "time" and self.file.format != "onnx"
+        return f"--layout {own}" if own != target or one_of_many else ""
+
+    @property
+    def _one_sequence(self) -> tuple[str, ...]:
+        """What holds for inputs (1, T, I) alone, which a layout that is assumed takes for one."""
+        if "layout" in self.model.given or self.model.convention.layout == "batch":
+            return ()
+        if self.layout_option:
+            return ("inputs (1, T, I) are one sequence to the source: leave out --layout time",)
+        if self.file.format == "onnx":
+            return ("inputs (1, T, I) are one sequence to the source: add --layout batch",)
+        return ()
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """What the user should know of the file that is written."""
         said = []
@@ -133,7 +157,7 @@ class Conversion:
             "dtype": self.model.cell.dtype.name,
             "tensors": {name: list(array.shape) for name, array in self.arrays.items()},
             "settings": dict(self.settings),
-            "options": self.options,
+            "options": " ".join(filter(None, (self.options, self.layout_option))),
             "use": list(self.use),
             "recipe": [{"what": step.what, "text": step.text} for step in self.steps],
             "proof": self.proof._asdict(),

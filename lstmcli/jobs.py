@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from lstmcli import formats
 from lstmcli.core.model import InBlocks, Model, extent
 from lstmcli.core.numbering import respelled
 from lstmcli.core.recognise import recognise
-from lstmcli.core.run import check_inputs, check_lengths
+from lstmcli.core.run import assumed_layout, check_inputs, check_lengths, layout_words
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document, StepStream
@@ -65,6 +66,56 @@ class Job(NamedTuple):
     mask: Array | None = None
     reread: Reader | None = None  # the model under further settings
 
+    @property
+    def layout(self) -> str | None:
+        """The layout of inputs of three axes: given by a file or an option, or assumed."""
+        given = self.model.given.get("layout")
+        if given is not None or isinstance(self.inputs, StepStream):
+            return None if given is None else str(given)
+        shape = self.inputs.shape
+        if len(shape) != 3:
+            return None
+        return assumed_layout(self.model, shape, self.initial_state, self.lengths)
+
+    @property
+    def layout_assumed(self) -> str:
+        """The words for a layout that was assumed; empty where it was not."""
+        if isinstance(self.inputs, StepStream) or self.model.given.get("layout") is not None:
+            return ""
+        return "" if self.layout is None else layout_words(self.inputs.shape, self.layout)
+
+    @property
+    def assumed(self) -> list[str]:
+        """All that was assumed of the weights and the inputs, and changes numbers."""
+        return [*self.model.assumed, *([self.layout_assumed] if self.layout_assumed else [])]
+
+    def drained(self) -> Job:
+        """The job with its inputs as one array; those of a stream are time first.
+
+        Raises
+        ------
+        UserError
+            for a stream without steps, or with steps of several shapes.
+        """
+        if not isinstance(self.inputs, StepStream):
+            return self
+        x = _stacked(self.inputs, self.name)
+        model = replace(self.model, given={**self.model.given, "layout": "time"})
+        return self._replace(inputs=x, model=model if x.ndim == 3 else self.model)
+
+
+def _stacked(stream: StepStream, name: str) -> Array:
+    """The steps of a stream on a first axis."""
+    steps = list(stream)
+    if not steps:
+        raise UserError(f"{name}: no steps.")
+    if len({step.shape for step in steps}) > 1:
+        odd = next(n for n, step in enumerate(steps) if step.shape != steps[0].shape)
+        raise UserError(
+            f"{name}, line {odd + 1}: {steps[odd].shape} numbers, {steps[0].shape} before."
+        )
+    return np.stack(steps)
+
 
 def array_of(job: Job) -> InBlocks:
     """The inputs of a job, which are no stream: in memory, or blocks of a file."""
@@ -97,7 +148,9 @@ def load_job(
     else:
         x, name, holder = np.empty(0), "", None
     if holder is not None and holder not in documents:
-        settings = {**settings_in(holder), **settings}
+        lines = holder.layout == "time" and isinstance(x, np.ndarray) and x.ndim == 3
+        time_first = {"layout": "time"} if lines else {}  # JSON lines, a table of steps
+        settings = {**time_first, **settings_in(holder), **settings}
 
     reread = reader(documents, settings)
     model = reread({})
@@ -128,7 +181,7 @@ def with_lengths(job: Job) -> Job:
     if not job.name:
         return job
     if not isinstance(job.inputs, StepStream):
-        x, layout = check_inputs(model, job.inputs, model.given.get("layout"), job.name)
+        x, layout = check_inputs(model, job.inputs, job.layout, job.name)
         steps, rows = extent(x.shape, layout)
         check_lengths(model, rows, steps)
     return job._replace(lengths=np.array(model.lengths))

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli import formats, loading, saving
+from lstmcli import formats, loading
 from lstmcli.comparing import laid, side_of
 from lstmcli.core.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.compare import compare, matched
@@ -24,7 +24,7 @@ from lstmcli.core.sides import LONE, Side
 from lstmcli.core.sweep import plan, sweep
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document
-from lstmcli.jobs import NOTHING, Beside, Job, load_job
+from lstmcli.jobs import NOTHING, Beside, Job, array_of, load_job
 
 Array = npt.NDArray[Any]
 
@@ -140,9 +140,10 @@ def _is_result(document: Document) -> bool:
 
 
 def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
-    model, x = job.model, saving.drained(job)
+    job = job.drained()
+    model, x = job.model, array_of(job)
     how: dict[str, Any] = {
-        "layout": model.given.get("layout"), "initial_state": job.initial_state,
+        "layout": job.layout, "initial_state": job.initial_state,
         "lengths": job.lengths, "mask": job.mask, "name": job.name,
     }  # fmt: skip
     layout = check_inputs(model, x, how["layout"], job.name)[1]
@@ -151,7 +152,7 @@ def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
         arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
     else:
         arrays = _of_row(model, x, keep, row, how)
-    return Drawable(_gates_apart(arrays), (job.name,), job._replace(inputs=x), layout)
+    return Drawable(_gates_apart(arrays), (job.name,), job, layout)
 
 
 def _of_row(

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.core.batch import Meter
-from lstmcli.core.model import InBlocks, Trace, block
+from lstmcli.core.model import Trace, block
 from lstmcli.core.model import extent as extent_of
-from lstmcli.core.run import KEPT, NAMES, check_inputs, merged_axes
+from lstmcli.core.run import KEPT, NAMES, check_inputs, merged_axes, run_settings
 from lstmcli.core.selection import (
     EVERYTHING,
     Selected,
@@ -272,13 +272,13 @@ def _until(stop: Stop, source: Blocks) -> Blocks:
 
 def extent_layout(job: Job) -> str:
     """The layout that inputs in a file are read in: "steps", "batch" or "time"."""
-    asked = job.model.given.get("layout")
+    asked = job.layout
     return check_inputs(job.model, array_of(job), asked, job.name)[1]
 
 
 def extent(job: Job) -> tuple[int, int]:
     """T and B of inputs in a file; UserError if they are no inputs of the model."""
-    asked = job.model.given.get("layout")
+    asked = job.layout
     x, layout = check_inputs(job.model, array_of(job), asked, job.name)
     return extent_of(x.shape, layout)
 
@@ -296,7 +296,7 @@ def select(job: Job, names: Sequence[str], selection: Selection) -> Selected:
         naming the option that selects nothing of it, or for shapes that do not fit.
     """
     keep = kept_for(names) or ["h"]  # of a final state alone the units of h are those to choose of
-    planned = plan(job.model, array_of(job), keep, job.model.given.get("layout"), job.name)
+    planned = plan(job.model, array_of(job), keep, job.layout, job.name)
     widths = {name: shape[-1] for name, shape in planned.shapes.items()}
     if merged_axes(job.model):
         widths["h"] = job.model.layers[-1][0].outputs  # directions are on an axis of their own
@@ -392,8 +392,8 @@ def run_selected(
 
 
 def _settings(job: Job, selected: Selected) -> dict[str, Any]:
-    own = {"layout": extent_layout(job), "dtype": job.model.cell.dtype.name}
-    return job.model.settings() | own | selected.settings()
+    settings = run_settings(job.model, extent_layout(job), job.layout_assumed)
+    return settings | selected.settings()
 
 
 FEW = 64  # gaps between steps that are worth the quick path, which stops at each of them
@@ -434,7 +434,7 @@ def _swept(
 
     return sweep(
         job.model, array_of(job), kept_for(members) or ["h"], sink, shown=ranges,
-        layout=job.model.given.get("layout"), initial_state=job.initial_state,
+        layout=job.layout, initial_state=job.initial_state,
         lengths=job.lengths, mask=job.mask, name=job.name, **how,
     )  # fmt: skip
 
@@ -451,7 +451,7 @@ def _is(member: str, name: str) -> bool:
 
 def _blocks(job: Job) -> Blocks:
     """x (s, B, I) of some steps of a file's inputs at a time, and whether they have rows."""
-    asked = job.model.given.get("layout")
+    asked = job.layout
     x, layout = check_inputs(job.model, array_of(job), asked, job.name)
     steps, rows = extent_of(x.shape, layout)
     held = sum(cell.units for _, cell in job.model.cells) * 8 * rows  # bytes of a step
@@ -502,21 +502,6 @@ def _lines(job: Job, remark: Callable[[str], None] | None = None) -> Blocks:
             break
     if wrong:
         raise wrong
-
-
-def drained(job: Job) -> InBlocks:
-    """The inputs as one array, a stream read to its end."""
-    if not isinstance(job.inputs, StepStream):
-        return job.inputs
-    steps = list(job.inputs)
-    if not steps:
-        raise UserError(f"{job.name}: no steps.")
-    if len({step.shape for step in steps}) > 1:
-        odd = next(n for n, step in enumerate(steps) if step.shape != steps[0].shape)
-        raise UserError(
-            f"{job.name}, line {odd + 1}: {steps[odd].shape} numbers, {steps[0].shape} before."
-        )
-    return np.stack(steps)
 
 
 def standard_output() -> BinaryIO:

@@ -41,7 +41,7 @@ def run_by_engine(
     task = task_of(
         job.model,
         np.asarray(job.inputs),
-        layout=job.model.given.get("layout"),
+        layout=job.layout,
         initial_state=job.initial_state,
         lengths=job.lengths,
         mask=job.mask,

@@ -59,7 +59,8 @@ def command(
         formats.write(saving.standard_output(), "json", {}, found.to_json())
     else:
         model, shape = job.model, array_of(found.job).shape
-        layout = model.given.get("layout") or model.convention.layout
-        header = header_sheet(model, shape, layout, bool(found.job.initial_state), width())
+        layout = found.job.layout or model.convention.layout
+        given, assumed = bool(found.job.initial_state), found.job.layout_assumed
+        header = header_sheet(model, shape, layout, given, width(), assumed_layout=assumed)
         show([header, check_sheet(found.to_json(), found.findings, width())])
     return 0 if found.equal else 1

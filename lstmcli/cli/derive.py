@@ -59,9 +59,8 @@ def command(
     most = _most(terms)
     settings = settings_from(options)
     only_one_stdin([Named.parse(w) for w in weights], *beside_from(options), against)
-    job = read_job(weights, settings, options)
-    x = np.asarray(saving.drained(job))
-    layout = job.model.given.get("layout")
+    job = read_job(weights, settings, options).drained()
+    x, layout = np.asarray(job.inputs), job.layout
     found = derive(
         job.model, x, step, unit, gate, batch=batch, cell=cell, against=against, layout=layout,
         initial_state=job.initial_state, lengths=job.lengths, mask=job.mask, name=job.name,
@@ -70,7 +69,10 @@ def command(
         formats.write(saving.standard_output(), "json", {}, found.to_json())
     else:
         how, given = job.model.convention, bool(job.initial_state)
-        header = header_sheet(job.model, x.shape, layout or how.layout, given, width())
+        header = header_sheet(
+            job.model, x.shape, layout or how.layout, given, width(),
+            assumed_layout=job.layout_assumed,
+        )  # fmt: skip
         told = [*option_words(settings), *beside_from(options).words()]
         detail = Detail(digits, most, weights, told)
         show([header, derivation_sheet(found, detail, width())])

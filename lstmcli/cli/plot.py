@@ -108,7 +108,8 @@ def _header(found: Drawable) -> list[Sheet]:
     from lstmcli.views.traces import header_sheet
 
     job, given = found.job, bool(found.job.initial_state)
-    return [header_sheet(job.model, array_of(job).shape, found.layout, given, width())]
+    shape, assumed = array_of(job).shape, job.layout_assumed
+    return [header_sheet(job.model, shape, found.layout, given, width(), assumed_layout=assumed)]
 
 
 def _next(

@@ -14,6 +14,7 @@ from lstmcli import formats, saving
 from lstmcli.cli import Command, Ended, complete, interrupts
 from lstmcli.cli.console import depth, remark
 from lstmcli.cli.effort import effort
+from lstmcli.cli.messages import tell
 from lstmcli.cli.options import (
     beside_options,
     listed_names,
@@ -22,6 +23,7 @@ from lstmcli.cli.options import (
     settings_from,
 )
 from lstmcli.cli.reading import read_job
+from lstmcli.core.assumptions import brief
 from lstmcli.core.model import Trace
 from lstmcli.core.run import NAMES, merged_axes
 from lstmcli.core.run import run as run_model
@@ -77,7 +79,9 @@ class Output(NamedTuple):
 )
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to run on (extra: dask).")
 @click.option("--engine", metavar="NAME", help="A framework that runs it instead: torch, ...")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="No progress bar, and no line of what was assumed."
+)
 @click.option(
     "--digits", type=click.IntRange(0, 17), help="Digits after the point in tables and text."
 )
@@ -109,7 +113,17 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         saving.save_state(options["save_state"], *final, steps)
     if status:
         raise Ended(status)
+    if output.screen:
+        saving.standard_output().flush()  # what fails has its own line alone
+    if output.screen != "table" and not options["quiet"]:
+        _say_assumed(job)
     return 0
+
+
+def _say_assumed(job: Job) -> None:
+    """One line on stderr for what a table's header would say."""
+    if assumed := [brief(text) for text in job.assumed]:
+        tell(f"assumed: {'; '.join(assumed)}")
 
 
 def _output(options: dict[str, Any]) -> Output:
@@ -190,7 +204,7 @@ def _checked(
         if selection.steps is not None:
             selection.steps.refuse_from_the_end()
         return job
-    job = job._replace(inputs=saving.drained(job))
+    job = job.drained()
     for names in _outputs(output, window):
         saving.select(job, names, selection)
     return job

@@ -42,7 +42,7 @@ def _show_passing(job: Job, window: Window, meter: Meter | None) -> State:
     from lstmcli.core.excerpt import Excerpt, Passing
 
     model = job.model
-    x, layout = check_inputs(model, array_of(job), model.given.get("layout"), job.name)
+    x, layout = check_inputs(model, array_of(job), job.layout, job.name)
     seen = {"": OverAll(window)}
     watch = _watch(model, seen)
     passing = Passing(model, x, layout, window.show, job.initial_state, watch, meter)
@@ -57,7 +57,9 @@ def show_trace(
     """Print the header and the table of a trace."""
     shape, given = array_of(job).shape, bool(job.initial_state)
     engine = trace.settings.get("engine", "")
-    header = header_sheet(job.model, shape, trace.layout, given, width(), engine)
+    header = header_sheet(
+        job.model, shape, trace.layout, given, width(), engine, assumed_layout=job.layout_assumed
+    )
     sheets = trace_sheets(trace, window, width(), seen)
     first = next(sheets)  # a mistake in --steps and the like is told before anything is shown
     show([header, first])
@@ -70,7 +72,7 @@ def _traced(
     """The trace of a run, or of a long one that runs forward the steps that will be shown."""
     model, x = job.model, array_of(job)
     told: dict[str, Any] = {
-        "layout": model.given.get("layout"),
+        "layout": job.layout,
         "initial_state": job.initial_state,
         **how,
     }
@@ -91,7 +93,7 @@ def _traced(
 
 def _is_long(job: Job, window: Window) -> bool:
     """Whether a table need not keep all that it shows a part of, and can do so."""
-    model, layout = job.model, job.model.given.get("layout")
+    model, layout = job.model, job.layout
     if job.lengths is not None or job.mask is not None or not runs_forward(model):
         return False
     planned = plan(model, array_of(job), window.show, layout, job.name)

@@ -83,3 +83,10 @@ def _no_bias(found: Found) -> list[str]:
                 gates = set(row.letters) - set(held) - set(row.absent)
                 said += [f"no {role.replace('_', ' ')} of {gate}{where}" for gate in sorted(gates)]
     return said
+
+
+def brief(text: str) -> str:
+    """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
+    option = re.search(r"--[a-z][a-z-]*", text)
+    what = re.split(r"[(:,]", text)[0].strip()
+    return f"{what} ({option[0]})" if option else text

@@ -11,6 +11,10 @@ from lstmcli.core.alignment import Pair
 Settings = Mapping[str, Any]
 
 
+NO_SETTINGS = ("layout", "assumed", "selected", "digits")
+"""What ``meta`` says beside the settings of a run; axes are aligned whatever the layout."""
+
+
 @dataclass(frozen=True)
 class Hint:
     """A code that scripts may rely on, and a sentence or two for a person."""
@@ -46,7 +50,7 @@ class Case:
         a, b = self.settings
         if a is None or b is None:
             return None
-        names = [name for name in dict.fromkeys([*a, *b]) if name != "layout"]
+        names = [name for name in dict.fromkeys([*a, *b]) if name not in NO_SETTINGS]
         return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}
 
     @property

@@ -134,7 +134,10 @@ def excerpt(
     ``see`` is shown all steps, piece by piece, as arrays (s, R, K) of some rows; called from the
     threads that made them. ``how`` takes what `lstmcli.core.sweep.sweep` takes.
     """
-    layout = check_inputs(model, x, how.get("layout"), how.get("name", "the inputs"))[1]
+    layout = check_inputs(
+        model, x, how.get("layout"), how.get("name", "the inputs"), how.get("initial_state"),
+        how.get("lengths"),
+    )[1]  # fmt: skip
     steps, rows = extent(x.shape, layout)
     planned = plan(model, x, keep, layout)
     parts = {

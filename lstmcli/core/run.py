@@ -72,8 +72,8 @@ def run(
     model
         from `lstmcli.load`.
     x
-        (T, I), or a batch: (B, T, I) or (T, B, I) by ``layout`` ("batch" or "time"; default: the
-        model's).
+        (T, I), or a batch: (B, T, I) or (T, B, I) by ``layout`` ("batch" or "time"; default: what
+        the model's file gives, else its convention's, and then (1, T, I) is one sequence).
     keep
         those of h, c, i, f, g, o, z to keep; the final state always is.
     initial_state
@@ -100,7 +100,9 @@ def run(
         if shapes do not fit.
     """
     keep = kept_names(keep)
-    array, layout = check_inputs(model, np.asarray(x), layout, name)
+    said = layout or model.given.get("layout")
+    array, layout = check_inputs(model, np.asarray(x), layout, name, initial_state, lengths)
+    assumed = layout_words(array.shape, layout) if array.ndim == 3 and said is None else ""
     major = as_time_major(array, layout)  # (T, B, I)
     rows = major.shape[1]
     valid = counted_steps(model, lengths, mask, major.shape, layout)
@@ -108,7 +110,7 @@ def run(
     here = executor is None or shares_memory(executor)
     work = Work(model, rows, keep, mask is not None, meter=meter if here else None)
     if executor is None or (here and not worth_threads(rows, model)):
-        return trace_of(model, work(slice(0, rows), major, states, valid), layout)
+        return trace_of(model, work(slice(0, rows), major, states, valid), layout, assumed)
     chunks, whole = row_chunks(rows, model), Whole(rows)
     shares = zip(*((c, major[:, c], *share(c, states, valid)) for c in chunks), strict=True)
     if here:
@@ -117,7 +119,7 @@ def run(
         parts = heard(executor.map(work, *shares), chunks, len(major), model, meter)
         for chunk, part in zip(chunks, parts, strict=True):
             whole.put(chunk, part)
-    return trace_of(model, whole.part, layout)
+    return trace_of(model, whole.part, layout, assumed)
 
 
 class Part(NamedTuple):
@@ -237,8 +239,11 @@ def _wider(array: Array, rows: int) -> Array:
     return np.empty((steps, width, rows), array.dtype).transpose(0, 2, 1)
 
 
-def trace_of(model: Model, part: Part, layout: str) -> Trace:
-    """What a run gave, in the axes of its inputs and of the model's convention."""
+def trace_of(model: Model, part: Part, layout: str, assumed: str = "") -> Trace:
+    """What a run gave, in the axes of its inputs and of the model's convention.
+
+    ``assumed`` are the words for a layout that was.
+    """
     arrays, stacked = part.arrays, merged_axes(model)
     if part.outputs:
         arrays = {"h": merged(part.outputs, model.layers[-1][0].convention, layout)} | arrays
@@ -246,7 +251,7 @@ def trace_of(model: Model, part: Part, layout: str) -> Trace:
         {k: a if k == "h" and stacked else from_time_major(a, layout) for k, a in arrays.items()},
         *final_state(part.finals, model.convention.states, layout),
         layout,
-        model.settings() | {"layout": layout, "dtype": model.cell.dtype.name},
+        run_settings(model, layout, assumed),
     )
 
 
@@ -428,8 +433,62 @@ def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def check_inputs(model: Model, x: X, layout: str | None, name: str) -> tuple[X, str]:
+def assumed_layout(
+    model: Model,
+    shape: Sequence[int],
+    initial_state: Mapping[str, npt.ArrayLike] | None = None,
+    lengths: npt.ArrayLike | None = None,
+) -> str:
+    """The layout of inputs of three axes, where no file and no option says it.
+
+    The convention's, but (1, T, I) is one sequence: time first, it would be T sequences of one
+    step. Lengths, or a state, for as many sequences as the second axis has say time first.
+    """
+    if len(shape) != 3 or shape[0] != 1 or shape[1] == 1:
+        return model.convention.layout
+    many = lengths is not None and np.size(lengths) == shape[1]
+    return "time" if many or _fits_only(initial_state, model, shape[1]) else "batch"
+
+
+def _fits_only(state: Mapping[str, npt.ArrayLike] | None, model: Model, rows: int) -> bool:
+    """Whether a state is one of so many sequences, and none of a single one."""
+
+    def fits(rows: int) -> bool:
+        try:
+            split_state(state or {}, model, rows)
+        except (UserError, ValueError, IndexError):
+            return False
+        return True
+
+    return bool(state) and fits(rows) and not fits(1)
+
+
+def layout_words(shape: Sequence[int], layout: str) -> str:
+    """A layout that was assumed, as it is said."""
+    if layout == "batch" and shape[0] == 1:
+        return f"layout batch: {tuple(shape)} is one sequence (or --layout time)"
+    other = "batch" if layout == "time" else "time"
+    return f"layout {layout} (in no tensor; or --layout {other})"
+
+
+def run_settings(model: Model, layout: str, assumed: str = "") -> dict[str, Any]:
+    """The ``meta`` of a run: its settings, and what was assumed, the layout by its words."""
+    all_ = [*model.assumed, *([assumed] if assumed else [])]
+    own = {"layout": layout, "dtype": model.cell.dtype.name}
+    return model.settings() | own | ({"assumed": all_} if all_ else {})
+
+
+def check_inputs(
+    model: Model,
+    x: X,
+    layout: str | None,
+    name: str,
+    initial_state: Mapping[str, npt.ArrayLike] | None = None,
+    lengths: npt.ArrayLike | None = None,
+) -> tuple[X, str]:
     """The inputs and the layout they are read in: "steps", "batch" or "time".
+
+    Without ``layout`` it is that which the model's file gives, else `assumed_layout`.
 
     Raises
     ------
@@ -445,7 +504,12 @@ def check_inputs(model: Model, x: X, layout: str | None, name: str) -> tuple[X, 
         raise UserError(f"{name} holds {x.dtype}, not numbers.")
     if x.shape[-1] != model.cell.inputs:
         raise _wrong_inputs(model, x, name)
-    layout = "steps" if x.ndim == 2 else layout or model.convention.layout
+    if x.ndim == 2:
+        layout = "steps"
+    elif layout is None:
+        layout = model.convention.layout
+        if "layout" not in model.given:
+            layout = assumed_layout(model, x.shape, initial_state, lengths)
     if 0 in x.shape:
         raise UserError(f"{name} is {x.shape}: there is nothing to run.")
     return x, layout

@@ -23,9 +23,11 @@ from lstmcli.core.run import (
     counted_steps,
     heard,
     kept_names,
+    layout_words,
     merged,
     merged_axes,
     run,
+    run_settings,
     share,
 )
 from lstmcli.core.states import State, final_state, split_state
@@ -185,7 +187,7 @@ def sweep(
         if shapes do not fit; for directions on an axis of their own, which have no piece.
     """
     keep = kept_names(keep)
-    x, layout = check_inputs(model, x, layout, name)
+    x, layout = check_inputs(model, x, layout, name, initial_state, lengths)
     if merged_axes(model):
         raise UserError("directions on an axis of their own cannot be written in pieces.")
     steps, rows = extent(x.shape, layout)
@@ -237,7 +239,11 @@ def run_in_blocks(model: Model, x: InBlocks, keep: str | Iterable[str] = KEPT, *
     """
     if merged_axes(model):
         return run(model, np.asarray(x), keep, **how)
-    planned = plan(model, x, keep, how.get("layout"), how.get("name", "the inputs"))
+    name, layout = how.get("name", "the inputs"), how.get("layout")
+    given = layout or model.given.get("layout")
+    x, layout = check_inputs(model, x, layout, name, how.get("initial_state"), how.get("lengths"))
+    assumed = layout_words(x.shape, layout) if x.ndim == 3 and given is None else ""
+    planned = plan(model, x, keep, layout, name)
     arrays = {name: np.empty(shape, planned.dtype) for name, shape in planned.shapes.items()}
     views = {name: as_time_major(array, planned.layout) for name, array in arrays.items()}
 
@@ -246,8 +252,7 @@ def run_in_blocks(model: Model, x: InBlocks, keep: str | Iterable[str] = KEPT, *
             view[steps, rows] = pieces[name]
 
     final = sweep(model, x, keep, sink, **how)
-    settings = model.settings() | {"layout": planned.layout, "dtype": planned.dtype.name}
-    return Trace(arrays, *final, planned.layout, settings)
+    return Trace(arrays, *final, layout, run_settings(model, layout, assumed))
 
 
 def _cuts(steps: int, piece: int, shown: Sequence[range] | None) -> Iterator[tuple[slice, bool]]:

@@ -41,7 +41,7 @@ def task_of(
     UserError
         if shapes do not fit.
     """
-    array, layout = check_inputs(model, np.asarray(x), layout, name)
+    array, layout = check_inputs(model, np.asarray(x), layout, name, initial_state, lengths)
     major = as_time_major(array, layout)  # (T, B, I)
     valid = counted_steps(model, lengths, mask, major.shape, layout)
     states = split_state(initial_state or {}, model, major.shape[1])

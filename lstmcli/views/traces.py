@@ -38,6 +38,8 @@ def header_sheet(
     given_state: bool,
     width: int | None,
     engine: str = "",
+    *,
+    assumed_layout: str = "",
 ) -> Sheet:
     """How the files were read, and what was assumed rather than found."""
     cell, how = model.cell, model.convention
@@ -62,9 +64,8 @@ def header_sheet(
     learned = all(cell.initial_h is not None for _, cell in model.cells)
     state = [] if given_state or learned else ["zero initial state"]
     assumed = [*model.assumed, *state]
-    if len(shape) == 3 and "layout" in how.hidden and "layout" not in model.given:
-        other = "batch" if layout == "time" else "time"
-        assumed.append(f"layout {layout} (in no tensor; or --layout {other})")
+    if assumed_layout and ("layout" in how.hidden or layout != how.layout):
+        assumed.append(assumed_layout)
     if assumed:
         _wrapped(sheet, "assumed", assumed, ASSUMED, width)
     sheet.add()

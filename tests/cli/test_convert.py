@@ -101,7 +101,7 @@ def test_an_onnx_file_is_in_the_convention_onnx(lstm: Lstm) -> None:
         "X is (T, B, 4), time first: transpose inputs (B, T, I), as the source takes them" in said
     )
     assert "initial_h and initial_c may be left out" in said
-    assert out.splitlines()[-1] == "next      lstm run net.onnx inputs.npy"
+    assert out.splitlines()[-1] == "next      lstm run net.onnx inputs.npy --layout batch"
     assert lstm("run", "net.onnx", SAMPLE / "inputs.npy").status == 0
 
 

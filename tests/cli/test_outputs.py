@@ -96,7 +96,7 @@ def test_help_on_a_full_disk() -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_standard_output_that_is_closed(format: str) -> None:
-    assert in_shell("run", WEIGHTS, INPUTS, "-f", format, ">&-") == (0, "", "")
+    assert in_shell("run", "-q", WEIGHTS, INPUTS, "-f", format, ">&-") == (0, "", "")
 
 
 def test_an_archive_can_be_appended_to_a_file(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_links_onto_devices(lstm: Lstm, long: Path, suffix: str) -> None:
     os.symlink("/dev/null", f"null.{suffix}")
     done = lstm("run", WEIGHTS, long, "-o", f"full.{suffix}")
     assert done == refusal(f"full.{suffix}", "no space left on device")
-    assert lstm("run", WEIGHTS, INPUTS, "-o", f"null.{suffix}") == (0, "", "")
+    assert lstm("run", "-q", WEIGHTS, INPUTS, "-o", f"null.{suffix}") == (0, "", "")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -194,7 +194,7 @@ def test_names_that_no_file_can_have(lstm: Lstm, tmp_path: Path, suffix: str) ->
     name = f"{'n' * 300}.{suffix}"
     assert lstm("run", WEIGHTS, INPUTS, "-o", name) == refusal(name, "file name too long")
     name = f"{'字' * 80}.{suffix}"  # 240 bytes, and more with what a temporary name adds
-    assert lstm("run", WEIGHTS, INPUTS, "-o", name) == (0, "", "")
+    assert lstm("run", "-q", WEIGHTS, INPUTS, "-o", name) == (0, "", "")
     assert {path.name for path in tmp_path.iterdir()} == {f"loop.{suffix}", name}
 
 
@@ -215,7 +215,7 @@ def test_a_named_pipe_takes_what_a_file_does(
     os.mkfifo(pipe)
     reader = Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
-    done = lstm("run", WEIGHTS, long, "-o", pipe)
+    done = lstm("run", "-q", WEIGHTS, long, "-o", pipe)
     reader.join()
     assert done == (0, "", "")
     (tmp_path / f"copy.{suffix}").write_bytes(read[0])

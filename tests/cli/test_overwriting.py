@@ -151,7 +151,7 @@ def test_no_output_is_written_over_a_file_that_an_input_names(lstm: Lstm) -> Non
 def test_devices_lose_nothing(lstm: Lstm, files: dict[str, Path]) -> None:
     Path("null.json").symlink_to(os.devnull)
     words = ["-o", "null.json", "--save-state", "null.json"]
-    assert lstm("run", *given(files, "inputs"), *words) == (0, "", "")
+    assert lstm("run", "-q", *given(files, "inputs"), *words) == (0, "", "")
 
 
 @pytest.mark.parametrize("words", [

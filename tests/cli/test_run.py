@@ -206,7 +206,7 @@ def test_json_lines_of_inputs_are_recognised_by_content(lstm: Lstm, name: str, b
 @pytest.mark.parametrize("suffix", ["npz", "npy", "json", "jsonl", "csv", "tsv", "txt"])
 def test_what_run_writes_diff_reads_back(lstm: Lstm, net: Path, suffix: str) -> None:
     assert lstm("run", net, "-o", "whole.npz").out == ""
-    done = lstm("run", net, "-o", f"out.{suffix}")
+    done = lstm("run", net, "-q", "-o", f"out.{suffix}")
     assert (done.status, done.out, done.err) == (0, "", "")
     for words in (("whole.npz", f"out.{suffix}"), (f"out.{suffix}", "whole.npz")):
         same = lstm("diff", *words, "--atol", 0, "--rtol", 0)
@@ -348,7 +348,7 @@ def test_tiny_numbers_are_not_shown_as_zero(lstm: Lstm) -> None:
 
 def test_lines_go_out_as_they_come_in() -> None:
     process = start(
-        "run", WEIGHTS, "-", "-f", "jsonl", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        "run", WEIGHTS, "-", "-q", "-f", "jsonl", stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdin
     assert process.stdout
@@ -374,7 +374,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def streaming(folder: Path, **options: Any) -> subprocess.Popen[bytes]:
     """A run into a file that waits for its second line."""
-    words = ["run", WEIGHTS, "-", "-o", folder / "out.jsonl"]
+    words = ["run", "-q", WEIGHTS, "-", "-o", folder / "out.jsonl"]
     process = start(*words, stdin=subprocess.PIPE, **options)
     assert process.stdin
     process.stdin.write(b"[0.1, 0.2, 0.3, 0.4]\n")
@@ -417,7 +417,7 @@ def test_json_lines_on_stdin_can_be_shown_and_kept(lstm: Lstm) -> None:
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_is_an_empty_one(closed: str, tmp_path: Path) -> None:
-    command = f"{sys.executable} -m lstmcli run {WEIGHTS} {INPUTS} -o {tmp_path}/o.npz {closed}"
+    command = f"{sys.executable} -m lstmcli run -q {WEIGHTS} {INPUTS} -o {tmp_path}/o.npz {closed}"
     done = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert np.load(tmp_path / "o.npz")["h"].shape == (1, 7, 3)
@@ -505,7 +505,7 @@ def test_a_state_of_a_backward_run_is_remarked_on(lstm: Lstm, net: Path) -> None
 def test_numbers_of_a_stream_that_are_not_finite_run_with_a_remark(lstm: Lstm, net: Path) -> None:
     """Once, at the first of them, by its line: a stream may have no end."""
     lines = b'[1, 2, 3, 4]\n\n[5, NaN, 7, 8]\n["Infinity", 1, 2, 3]\n'
-    done = lstm("run", net, "-", "-f", "csv", "--only", "h", stdin=lines)
+    done = lstm("run", net, "-", "-q", "-f", "csv", "--only", "h", stdin=lines)
     assert done.status == 0
     assert len(done.out.splitlines()) == 4
     remark = "lstm: standard input, line 3 holds nan at [1]; the run goes on with it."
@@ -518,7 +518,7 @@ def test_numbers_that_are_not_finite_run_with_a_remark(lstm: Lstm, net: Path) ->
     members["inputs"][2, 1, 3] = np.nan
     members["kernel"][0, 5] = np.inf
     np.savez("odd.npz", **members)
-    done = lstm("run", "odd.npz", "-f", "json")
+    done = lstm("run", "odd.npz", "-q", "-f", "json")
     assert done.status == 0
     assert len(done.err.splitlines()) == 2
     assert "kernel holds inf at [0, 5]" in done.err

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.alignment import WEIGHTS, ArrayName
+from lstmcli.core.alignment import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.apart import by_cell, states_of
 from lstmcli.core.explain.bench import Allowance
@@ -244,6 +244,17 @@ def widths_of(cell: Cell) -> dict[str, int]:
     return {"h": cell.outputs, **dict.fromkeys("cifgo", cell.units)}
 
 
+def _of_finals(question: Question) -> str | None:
+    """Time first, where (1, N, I) meets last states of N sequences and nothing gives a layout."""
+    axes = np.shape(question.x)
+    if len(axes) != 3 or axes[0] != 1 or axes[1] == 1:
+        return None
+    arrays = question.side.arrays.items()
+    finals = [a for name, a in arrays if ArrayName.of(name).kind == FINAL and a.ndim > 1]
+    many = bool(finals) and all(a.shape[-2] == axes[1] for a in finals)
+    return "time" if many and question.model().given.get("layout") is None else None
+
+
 def shape_of(x: Array, layout: str) -> tuple[int, int]:
     """T and B of inputs."""
     if layout == "steps":
@@ -262,7 +273,10 @@ def prepare(question: Question) -> Prepared:
     model = question.model()
     if exchanged := _exchanged(question, model):
         raise exchanged
-    _, layout = check_inputs(model, np.asarray(question.x), question.layout, question.inputs)
+    _, layout = check_inputs(
+        model, np.asarray(question.x), question.layout or _of_finals(question), question.inputs,
+        question.initial_state, question.lengths,
+    )  # fmt: skip
     arrays = {
         name or "h": question.side.numbers(name)
         for name in question.side.arrays

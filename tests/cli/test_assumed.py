@@ -1,0 +1,207 @@
+"""What was assumed is said, and (1, T, I) is one sequence wherever its layout is assumed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmcli
+from tests.cli.conftest import SAMPLE, Lstm
+
+WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+T, I, H = 7, 4, 3
+
+
+@pytest.fixture
+def pytorch(tmp_path: Path) -> Path:
+    """Weights that say no layout, under PyTorch's names, whose default is time first."""
+    rng = np.random.default_rng(5)
+    path = tmp_path / "pytorch.npz"
+    tensors = {
+        "weight_ih_l0": rng.normal(size=(4 * H, I)),
+        "weight_hh_l0": rng.normal(size=(4 * H, H)),
+        "bias_ih_l0": rng.normal(size=4 * H),
+        "bias_hh_l0": np.zeros(4 * H),
+    }
+    np.savez(path, **tensors)  # type: ignore[arg-type]
+    return path
+
+
+def h_of(done: Any) -> np.ndarray[Any, Any]:
+    assert done.status == 0, done.err
+    return np.array(json.loads(done.out)["h"])
+
+
+# ---- the line on stderr, and meta
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv", "text", "npy", "npz"])
+def test_what_was_assumed_is_one_line_on_stderr(lstm: Lstm, format: str) -> None:
+    line = "assumed: tf1 (--convention); forget bias +1.0 (--forget-bias); layout batch (--layout)"
+    suffix = "txt" if format == "text" else format
+    assert lstm("run", WEIGHTS, INPUTS, "-o", f"out.{suffix}").err == f"{line}\n"
+    assert lstm("run", WEIGHTS, INPUTS, "-o", f"out.{suffix}", "-q").err == ""
+    if format not in ("npy", "npz"):
+        assert lstm("run", WEIGHTS, INPUTS, "-f", format).err == f"{line}\n"
+    assert "assumed:" not in lstm("run", WEIGHTS, INPUTS).err  # the header of a table says it
+    given = ("--convention", "tf1", "--forget-bias", "1", "--layout", "batch")
+    assert lstm("run", WEIGHTS, INPUTS, "-o", f"out.{suffix}", *given).err == ""
+
+
+def test_meta_says_what_was_assumed(lstm: Lstm, tmp_path: Path) -> None:
+    meta = json.loads(lstm("run", WEIGHTS, INPUTS, "-f", "json").out)["meta"]
+    convention, forget_bias, layout = meta["assumed"]
+    assert convention.startswith("tf1")
+    assert forget_bias.startswith("forget bias +1.0")
+    assert layout == "layout batch: (1, 7, 4) is one sequence (or --layout time)"
+    lstm("run", WEIGHTS, INPUTS, "--units", "0", "-o", "part.npz")
+    part = json.loads(str(np.load("part.npz")["meta"]))
+    assert part["assumed"] == meta["assumed"]
+    trace = lstmcli.run(lstmcli.load(str(WEIGHTS)), np.load(INPUTS))
+    assert trace.settings["assumed"] == meta["assumed"]
+    single = lstmcli.run(
+        lstmcli.load(str(WEIGHTS), convention="tf1", forget_bias=1.0), np.load(INPUTS)[0]
+    )
+    assert "assumed" not in single.settings
+
+
+def test_what_was_assumed_is_no_setting_in_which_results_differ(lstm: Lstm, pytorch: Path) -> None:
+    np.save("x.npy", np.load(INPUTS))
+    lstm("run", pytorch, "x.npy", "-o", "a.npz")
+    lstm("run", pytorch, "x.npy", "--layout", "batch", "-o", "b.npz")
+    done = lstm("diff", "a.npz", "b.npz", "-f", "json")
+    assert (done.status, json.loads(done.out)["settings"]) == (0, {})
+
+
+# ---- (1, T, I)
+
+
+def test_one_sequence_under_an_assumed_layout(lstm: Lstm, pytorch: Path) -> None:
+    x = np.load(INPUTS)
+    model = lstmcli.load(str(pytorch))
+    wanted = lstmcli.run(model, x[0]).h
+    np.testing.assert_array_equal(h_of(lstm("run", pytorch, INPUTS, "-f", "json"))[0], wanted)
+    np.testing.assert_array_equal(lstmcli.run(model, x).h[0], wanted)
+    table = lstm("run", pytorch, INPUTS).out
+    assert "1 row x 7 steps x 4 inputs" in table
+    assert "layout batch: (1, 7, 4) is one sequence (or --layout time)" in table
+    time = h_of(lstm("run", pytorch, INPUTS, "--layout", "time", "-f", "json"))
+    assert np.abs(time[0, 1:] - wanted[1:]).max() > 0.01
+    np.save("many.npy", np.concatenate([x, x]))  # (2, T, I) stays time first
+    assert "7 rows x 2 steps" in lstm("run", pytorch, "many.npy").out
+    np.save("step.npy", x[:, :1])
+    assert "layout time" in lstm("run", pytorch, "step.npy").out
+
+
+def test_every_command_takes_it_for_one_sequence(lstm: Lstm, pytorch: Path) -> None:
+    lstm("run", pytorch, INPUTS, "--only", "h", "-o", "h.npz")
+    h = np.load("h.npz")["h"]
+    np.save("h.npy", h)
+    derived = json.loads(
+        lstm("derive", pytorch, INPUTS, "--step", 5, "--unit", 1, "-f", "json").out
+    )
+    assert derived["lines"][-1]["value"] == h[0, 5, 1]
+    explained = lstm("explain", pytorch, INPUTS, "h.npy", "-f", "json")
+    assert explained.status == 0
+    assert json.loads(explained.out)["changes"] == []
+    drawn = lstm("plot", pytorch, INPUTS, "--array", "h").out
+    assert drawn.splitlines()[-3:] == lstm("plot", "h.npz", "--array", "h").out.splitlines()[-3:]
+    found = lstmcli.derive(lstmcli.load(str(pytorch)), np.load(INPUTS), 5, 1)
+    assert found.line("h").value == h[0, 5, 1]
+    reading = lstmcli.explain(str(pytorch), np.load(INPUTS), h)
+    assert reading.found
+    assert reading.changes == ()
+
+
+def test_a_layout_that_a_file_gives_holds(lstm: Lstm, pytorch: Path) -> None:
+    x = np.load(INPUTS)
+    member: dict[str, Any] = {**np.load(pytorch), "layout": "time"}
+    np.savez("member.npz", **member)
+    wanted = lstmcli.run(lstmcli.load(str(pytorch)), x, layout="time").h
+    np.testing.assert_array_equal(h_of(lstm("run", "member.npz", INPUTS, "-f", "json")), wanted)
+    np.testing.assert_array_equal(lstmcli.run(lstmcli.load("member.npz"), x).h, wanted)
+    two = np.concatenate([x, x])
+    lines = "".join(json.dumps({"x": step.tolist()}) + "\n" for step in two)
+    Path("x.jsonl").write_text(lines)  # a line a step
+    wanted = lstmcli.run(lstmcli.load(str(pytorch)), two, layout="time").h
+    np.testing.assert_array_equal(h_of(lstm("run", pytorch, "x.jsonl", "-f", "json")), wanted)
+    for weights in (pytorch, WEIGHTS):
+        file = lstm("run", weights, "x.jsonl", "-f", "json").out
+        assert lstm("run", weights, "-", "-f", "json", stdin=lines.encode()).out == file
+
+
+@pytest.mark.parametrize("given", ["state", "lengths"])
+@pytest.mark.parametrize("source", ["pytorch", "tf1"])
+def test_what_has_as_many_items_as_the_second_axis_says_time_first(
+    lstm: Lstm, pytorch: Path, given: str, source: str
+) -> None:
+    weights = pytorch if source == "pytorch" else WEIGHTS
+    rng = np.random.default_rng(0)
+    state = {name: rng.normal(size=(T, H)) for name in "hc"}
+    np.savez("state.npz", **state)  # type: ignore[arg-type]
+    x = np.load(INPUTS)
+    model = lstmcli.load(str(weights))
+    told: dict[str, Any] = (
+        {"initial_state": state} if given == "state" else {"lengths": [1, 0] + [1] * (T - 2)}
+    )
+    words = ["--initial-state", "state.npz"] if given == "state" else ["--lengths", "1,0,1,1,1,1,1"]
+    wanted = lstmcli.run(model, x, layout="time", **told).h
+    np.testing.assert_array_equal(lstmcli.run(model, x, **told).h, wanted)
+    done = lstm("run", weights, INPUTS, *words, "-f", "json")
+    np.testing.assert_array_equal(h_of(done), wanted)
+    assert "layout time (--layout)" in done.err
+    assert lstm("run", weights, INPUTS, *words).status == 0
+    single = lstm("run", weights, INPUTS, "--lengths", "3", "-f", "json")
+    assert "layout batch (--layout)" in single.err
+
+
+def test_last_states_of_many_sequences_say_time_first(lstm: Lstm, pytorch: Path) -> None:
+    lstm("run", pytorch, INPUTS, "--layout", "time", "--only", "final_h", "-o", "final.npz")
+    done = lstm("explain", pytorch, INPUTS, "final.npz", "-f", "json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["changes"] == []
+
+
+# ---- what convert prints next
+
+
+TARGETS = [
+    *(
+        (f"out.{suffix}", to)
+        for suffix in ("npz", "json", "safetensors")
+        for to in ("pytorch", "keras")
+    ),
+    ("out.onnx", "onnx"),
+]
+
+
+@pytest.mark.parametrize("layout", [None, "batch", "time"])
+@pytest.mark.parametrize(("target", "to"), TARGETS)
+@pytest.mark.parametrize("source", ["pytorch", "tf1"])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_command_that_convert_prints_gives_the_same_numbers(
+    lstm: Lstm, pytorch: Path, source: str, target: str, to: str, layout: str | None, batch: int
+) -> None:
+    pytest.importorskip("safetensors" if target.endswith("safetensors") else "numpy")
+    weights = pytorch if source == "pytorch" else WEIGHTS
+    np.save("inputs.npy", np.concatenate([np.load(INPUTS)] * batch))
+    words = ["--layout", layout] if layout else []
+    done = lstm("convert", weights, target, "--to", to, *words)
+    assert done.status == 0, done.err
+    assert "equal, bit for bit" in " ".join(done.out.split())
+    *_, last = done.out.splitlines()
+    assert last.startswith("next")
+    command = shlex.split(last.removeprefix("next"))
+    text = " ".join(done.out.split())
+    if batch == 1 and "leave out --layout time" in text:
+        command = command[: command.index("--layout")]
+    if batch == 1 and "add --layout batch" in text:
+        command += ["--layout", "batch"]
+    wanted = h_of(lstm("run", weights, "inputs.npy", *words, "-f", "json"))
+    h = h_of(lstm(*command[1:], "-f", "json"))
+    np.testing.assert_array_equal(h.reshape(wanted.shape), wanted)
