@@ -110,14 +110,16 @@ def test_arrays_of_every_kind_come_back(protocol: int) -> None:
     arrays["fortran"] = np.asfortranarray(rng.normal(size=(3, 4)))
     arrays["strided"] = rng.normal(size=(6, 8))[::2, ::3]
     arrays["empty"] = np.empty((0, 3), np.float32)
-    tree = {"lstm": {"deep": [arrays, (1, "text", None)]}, "objects": np.array([{}], object)}
+    records = np.zeros(2, [("a", "<f8")])
+    objects = np.array([{"w": np.ones(2)}, None], object)  # a container, as a list is
+    tree = {"lstm": {"deep": [arrays, (1, "text", None)]}, "records": records, "objects": objects}
     document = piped(pickle.dumps(tree, protocol))
     assert document.format == "pickle"
-    assert set(document.arrays) == {f"lstm.deep.0.{name}" for name in arrays}
+    assert set(document.arrays) == {f"lstm.deep.0.{name}" for name in arrays} | {"objects.0.w"}
     for name, array in arrays.items():
         np.testing.assert_array_equal(document.arrays[f"lstm.deep.0.{name}"], array)
         assert document.arrays[f"lstm.deep.0.{name}"].dtype == array.dtype.newbyteorder("=")
-    assert "objects is an array of objects or records" in document.remarks[0]
+    assert "records is an array of objects or records" in document.remarks[0]
 
 
 def test_a_list_that_holds_itself_and_lists_that_hold_each_other_twice() -> None:
