@@ -24,17 +24,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from lstmcli.comparing import diff
-    from lstmcli.core.model import Model, Trace
-    from lstmcli.core.run import run
-    from lstmcli.deriving import derive
-    from lstmcli.errors import UserError
-    from lstmcli.explaining import explain
-    from lstmcli.loading import load
-    from lstmcli.saving import save
+from lstmcli._version import __version__
 
-__version__ = "0.1.0"  # a string: reading it from the installed metadata would take 25 ms
+if TYPE_CHECKING:
+    from lstmcli.api.derive import derive
+    from lstmcli.api.diff import diff
+    from lstmcli.api.explain import explain
+    from lstmcli.api.load import load
+    from lstmcli.api.save import save
+    from lstmcli.core.forward.run import run
+    from lstmcli.core.model.model import Model, Trace
+    from lstmcli.errors import UserError
+
 
 __all__ = [
     "Model", "Trace", "UserError", "__version__", "derive", "diff", "explain", "load", "run",
@@ -42,15 +43,15 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "Model": "core.model",
-    "Trace": "core.model",
+    "Model": "core.model.model",
+    "Trace": "core.model.model",
     "UserError": "errors",
-    "derive": "deriving",
-    "diff": "comparing",
-    "explain": "explaining",
-    "load": "loading",
-    "run": "core.run",
-    "save": "saving",
+    "derive": "api.derive",
+    "diff": "api.diff",
+    "explain": "api.explain",
+    "load": "api.load",
+    "run": "core.forward.run",
+    "save": "api.save",
 }
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.comparing import diff
+from lstmcli.api.diff import diff
+from lstmcli.api.explain import explain
 from lstmcli.errors import UserError
-from lstmcli.explaining import explain
+from tests.paths import TESTS
 
-FOLDER = Path(__file__).parent / "golden" / "prints"
+FOLDER = TESTS / "golden" / "prints"
 WHOLE = {"numpy", "numpy-repr", "tensorflow", "tensorflow-repr", "torch", "torch-named"}
 SMALL = {"numpy-small", "numpy-batches-small"}
 # of 4 x 40 x 8, by the axes that are longer than both edges together

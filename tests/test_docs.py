@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parent.parent
+from tests.paths import TOP
+
 DOCUMENTS = ("README.md", "samples/README.md")
 CELL = "samples/forget-bias"
 PICTURES = {  # of screens, drawn by the tool itself

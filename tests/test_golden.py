@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.core.conventions import CONVENTIONS
-from lstmcli.core.run import run
-from lstmcli.loading import load
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.conventions import CONVENTIONS
+from tests.paths import TESTS
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = TESTS / "golden"
 
 
 def cases(ending: str) -> list[str]:

@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.core.dialects import told
-from lstmcli.core.run import run
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
+from lstmcli.core.weights.metadata import told
 from lstmcli.errors import UserError
-from lstmcli.formats.files import opened
-from lstmcli.formats.magic import binary_kind
-from lstmcli.loading import load
+from lstmcli.formats.detect import binary_kind
+from lstmcli.formats.files.source import opened
+from tests.paths import TESTS
 
-FOLDER = Path(__file__).parent / "golden" / "pickle_files"
+FOLDER = TESTS / "golden" / "pickle_files"
 CONVENTIONS = {"paddle": "paddle", "haiku": "haiku", "torch": "pytorch"}
 
 

@@ -15,14 +15,15 @@ import pytest
 
 import lstmcli
 from lstmcli import formats
-from lstmcli.core.dialects import told
-from lstmcli.core.run import run
+from lstmcli.api.inspect import inspect_files
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
+from lstmcli.core.weights.metadata import told
 from lstmcli.errors import UserError
 from lstmcli.formats.tensorflow import crc32c
-from lstmcli.inspecting import inspect_files
-from lstmcli.loading import load
+from tests.paths import TESTS
 
-GOLDEN = Path(__file__).parent / "golden" / "tensorflow_files"
+GOLDEN = TESTS / "golden" / "tensorflow_files"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
 RUN = [case for case in CASES if "dtypes" not in case and "gru" not in case]
 

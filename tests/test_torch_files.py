@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.core.run import run
-from lstmcli.loading import load
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
+from tests.paths import TESTS
 
-FOLDER = Path(__file__).parent / "golden" / "torch_files"
+FOLDER = TESTS / "golden" / "torch_files"
 CASES = sorted(path.stem for path in FOLDER.glob("*.npz"))
 
 

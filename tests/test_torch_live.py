@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.core.run import run
-from lstmcli.loading import load
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.filterwarnings("default")]
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import click
 
-from lstmcli import __version__
+from lstmcli._version import __version__
 from lstmcli.cli import letters
 from lstmcli.cli.messages import tell
-from lstmcli.core import blas
+from lstmcli.core.forward import blas
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import one_line
 from lstmcli.outputs import reason
@@ -54,7 +54,7 @@ def limit_blas_to_one_thread() -> None:
 
     OpenBLAS reads the variable when it is loaded: one thread starts quicker, and the products of
     a step come out the same, bit for bit, on every number of cores. The variable stays, so that
-    `lstmcli.core.blas.one_thread` need not look for the library.
+    `lstmcli.core.forward.blas.one_thread` need not look for the library.
     """
     if "numpy" not in sys.modules:
         os.environ.setdefault(blas.VARIABLE, "1")
@@ -200,7 +200,7 @@ def _end(signum: int, frame: FrameType | None) -> None:
 def interrupts(stop: Any) -> Iterator[None]:
     """Let a signal ask a stream to stop between two steps; a second one ends it at once.
 
-    ``stop`` is a `lstmcli.saving.Stop`.
+    ``stop`` is a `lstmcli.api.save.Stop`.
     """
 
     def ask(signum: int, frame: FrameType | None) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli import saving
-from lstmcli.core.model import Trace
+from lstmcli.api import save
+from lstmcli.api.job import Job
+from lstmcli.core.model.model import Trace
 from lstmcli.engines import find_engine
 from lstmcli.engines.engine import Engine
 from lstmcli.engines.running import run_with, task_of
 from lstmcli.errors import UserError
-from lstmcli.jobs import Job
 from lstmcli.views.window import Window
 
 
@@ -37,7 +37,7 @@ def run_by_engine(
     gives = engine.gives if len(job.model.cells) == 1 else ("h",)
     if options["show"]:
         _refuse(engine, "--show", window.show, gives)
-    _refuse(engine, "--only", only or (), (*gives, *saving.FINAL))
+    _refuse(engine, "--only", only or (), (*gives, *save.FINAL))
     task = task_of(
         job.model,
         np.asarray(job.inputs),

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from lstmcli import formats, saving
-from lstmcli.checking import ALL, check
+from lstmcli import formats
+from lstmcli.api import save
+from lstmcli.api.check import ALL, check
+from lstmcli.api.job import array_of
 from lstmcli.cli import Command
 from lstmcli.cli.console import show, width
 from lstmcli.cli.options import (
@@ -19,9 +21,8 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.reading import read_job
 from lstmcli.engines import NAMES
-from lstmcli.jobs import array_of
 from lstmcli.views.check import check_sheet
-from lstmcli.views.traces import header_sheet
+from lstmcli.views.run import header_sheet
 
 
 @click.command(cls=Command)
@@ -56,7 +57,7 @@ def command(
     names = listed_names(with_, "--with") or []
     found = check(job, names, seed=seed, rtol=rtol, atol=atol, ulp=ulp)
     if format == "json":
-        formats.write(saving.standard_output(), "json", {}, found.to_json())
+        formats.write(save.standard_output(), "json", {}, found.to_json())
     else:
         model, shape = job.model, array_of(found.job).shape
         layout = found.job.layout or model.convention.layout

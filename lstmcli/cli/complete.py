@@ -54,14 +54,18 @@ def values_of(name: str) -> Completer:
 
 
 def _values(name: str) -> Iterable[str]:
-    from lstmcli.core.names import ACTIVATION_NAMES, read_activation_name, read_gate_order
-    from lstmcli.core.settings import SETTINGS, OneOf
+    from lstmcli.core.model.settings import SETTINGS, OneOf
+    from lstmcli.core.model.vocabulary import (
+        ACTIVATION_NAMES,
+        read_activation_name,
+        read_gate_order,
+    )
 
     read = SETTINGS[name].read
     if isinstance(read, OneOf):
         return read.values
     if name == "convention" or read is read_gate_order:
-        from lstmcli.core.conventions import CONVENTIONS
+        from lstmcli.core.model.conventions import CONVENTIONS
 
         orders = dict.fromkeys(row.gates for row in CONVENTIONS.values() if len(row.gates) == 4)
         return CONVENTIONS if name == "convention" else orders
@@ -72,7 +76,7 @@ def _values(name: str) -> Iterable[str]:
 
 def settings(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """``NAME=``, and after it the values."""
-    from lstmcli.core.settings import SETTINGS
+    from lstmcli.core.model.settings import SETTINGS
 
     name, equals, _ = incomplete.partition("=")
     if equals and name in SETTINGS:
@@ -111,7 +115,7 @@ def arrays(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> I
     held: list[str] = []
     for path in _paths(ctx)[:1]:
         try:
-            from lstmcli.plotting import read_drawable
+            from lstmcli.api.plot import read_drawable
 
             drawable = read_drawable([path], {}, None)
             held = [*drawable.arrays, *drawable.cells]
@@ -143,7 +147,7 @@ def _is_safe(name: str) -> bool:
 
 def _paths(ctx: click.Context) -> list[str]:
     """The files before the cursor; click leaves them in ``args`` if an option lacks its value."""
-    from lstmcli.loading import Named
+    from lstmcli.api.load import Named
 
     given = next((ctx.params[name] for name in PATHS if ctx.params.get(name)), ctx.args)
     return [path for path in given if _is_quick(Named.parse(path).path)]
@@ -160,7 +164,7 @@ def _is_quick(path: str) -> bool:
 
 def _lstms(ctx: click.Context) -> Sequence[Any]:
     """The LSTMs in all files before the cursor together, or in the first that has any."""
-    from lstmcli.inspecting import inspect_files
+    from lstmcli.api.inspect import inspect_files
 
     paths = _paths(ctx)
     for some in ([paths] if paths else []) + [[path] for path in paths]:

@@ -9,9 +9,9 @@ import click
 
 from lstmcli.cli import Command, complete
 from lstmcli.cli.console import show, width
-from lstmcli.core.conventions import CONVENTIONS
-from lstmcli.core.recognise import find_convention
-from lstmcli.views.conventions_table import convention_sheet, conventions_sheet
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.weights.recognise import find_convention
+from lstmcli.views.conventions import convention_sheet, conventions_sheet
 
 
 @click.command(cls=Command)

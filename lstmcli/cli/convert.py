@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
+from lstmcli.api.convert import convert
+from lstmcli.api.save import standard_output
 from lstmcli.cli import Command, complete
 from lstmcli.cli.console import remark, show, standard_input, width
 from lstmcli.cli.options import named_settings, setting_options, settings_from
-from lstmcli.converting import convert
 from lstmcli.errors import UserError
-from lstmcli.saving import standard_output
-from lstmcli.views.conversion import conversion_sheet
+from lstmcli.views.convert import conversion_sheet
 
 
 @click.command(cls=Command, last_is_output=True)

@@ -8,17 +8,18 @@ from typing import Any
 import click
 import numpy as np
 
-from lstmcli import formats, saving
+from lstmcli import formats
+from lstmcli.api import save
+from lstmcli.api.derive import derive
+from lstmcli.api.load import Named, only_one_stdin
 from lstmcli.cli import Command, complete
 from lstmcli.cli.console import show, width
 from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
 from lstmcli.cli.reading import beside_from, read_job
-from lstmcli.core.settings import option_words
-from lstmcli.deriving import derive
+from lstmcli.core.model.settings import option_words
 from lstmcli.errors import UserError
-from lstmcli.loading import Named, only_one_stdin
-from lstmcli.views.derivation import Detail, derivation_sheet
-from lstmcli.views.traces import header_sheet
+from lstmcli.views.derive import Detail, derivation_sheet
+from lstmcli.views.run import header_sheet
 
 
 @click.command(cls=Command)
@@ -66,7 +67,7 @@ def command(
         initial_state=job.initial_state, lengths=job.lengths, mask=job.mask, name=job.name,
     )  # fmt: skip
     if format == "json":
-        formats.write(saving.standard_output(), "json", {}, found.to_json())
+        formats.write(save.standard_output(), "json", {}, found.to_json())
     else:
         how, given = job.model.convention, bool(job.initial_state)
         header = header_sheet(

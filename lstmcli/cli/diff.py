@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from lstmcli import comparing
+from lstmcli.api import diff
 from lstmcli.cli import Command
 from lstmcli.cli.console import show, standard_input, width
 from lstmcli.cli.options import reading_options
-from lstmcli.views.differences import difference_sheet
+from lstmcli.views.diff import difference_sheet
 
 
 @click.command(cls=Command)
@@ -42,10 +42,10 @@ def command(
     console; - is standard input. Tolerances follow the coarser dtype, and printed digits.
     Exit status: 0 same, 1 different, 2 trouble.
     """
-    one, other = comparing.read_sides(a, b, standard_input(), layout)
-    found = comparing.compare(one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
+    one, other = diff.read_sides(a, b, standard_input(), layout)
+    found = diff.compare(one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     if format == "json" and not quiet:
-        click.echo(comparing.as_json(found))
+        click.echo(diff.as_json(found))
     elif not quiet:
         show([difference_sheet(found, one, other, width=width(), per_step=per_step)])
     return 0 if found.equal else 1

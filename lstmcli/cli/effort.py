@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from lstmcli import saving
+from lstmcli.api import save
+from lstmcli.api.job import Job
 from lstmcli.cli.screen import rich_console
-from lstmcli.core.batch import row_chunks, seconds, worth_threads
-from lstmcli.core.model import Model
-from lstmcli.core.workers import cores, workers
+from lstmcli.core.forward.batch import row_chunks, seconds, worth_threads
+from lstmcli.core.forward.threads import cores, workers
+from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 from lstmcli.formats import StepStream
-from lstmcli.jobs import Job
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -58,7 +58,7 @@ def _extent(job: Job) -> tuple[int, int]:
     """Rows and steps; of inputs that arrive, none that are known."""
     if isinstance(job.inputs, StepStream):
         return 1, 0
-    steps, rows = saving.extent(job)
+    steps, rows = save.extent(job)
     return rows, steps
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from lstmcli import explaining
+from lstmcli.api import explain
 from lstmcli.cli import Command
 from lstmcli.cli.console import Bar, show, standard_input, width
 from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
 from lstmcli.cli.reading import beside_from
 from lstmcli.errors import UserError
-from lstmcli.views.explanation import explanation_sheet, markdown
+from lstmcli.views.explain import explanation_sheet, markdown
 
 
 @click.command(cls=Command)
@@ -39,7 +39,7 @@ def command(paths: tuple[str, ...], format: str, as_markdown: bool, **options: A
         raise UserError("--markdown and -f json are two formats; give one of them.")
     settings = settings_from(options)
     with Bar() as bar:
-        found = explaining.explain_files(
+        found = explain.explain_files(
             paths,
             settings,
             stdin=standard_input(),
@@ -48,7 +48,7 @@ def command(paths: tuple[str, ...], format: str, as_markdown: bool, **options: A
         )
     expected = paths[-1] if paths[-1] != "-" else "standard input"
     if format == "json":
-        click.echo(explaining.as_json(found))
+        click.echo(explain.as_json(found))
     elif as_markdown:
         sys.stdout.write(markdown(found, expected))
     else:

@@ -7,7 +7,7 @@ import click
 from lstmcli import formats
 from lstmcli.cli import Command
 from lstmcli.cli.messages import tell
-from lstmcli.core.initialise import INITIALIZERS, initialise
+from lstmcli.core.weights.initializers import INITIALIZERS, initialise
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
+from lstmcli.api.inspect import inspect_files
+from lstmcli.api.save import standard_output
 from lstmcli.cli import Command
 from lstmcli.cli.console import depth, is_rich, remark, show, standard_input, width
 from lstmcli.cli.options import paths_argument, setting_options, settings_from
-from lstmcli.inspecting import inspect_files
-from lstmcli.saving import standard_output
-from lstmcli.views.inspection import inspection_sheet
+from lstmcli.views.inspect import inspection_sheet
 
 
 @click.command(cls=Command)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lstmcli.cli import complete
-from lstmcli.core.settings import FLAGS, SETTINGS, WITH_OPTION, read_setting
+from lstmcli.core.model.settings import FLAGS, SETTINGS, WITH_OPTION, read_setting
 from lstmcli.errors import UserError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -19,7 +19,7 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def allow(context: click.Context, parameter: click.Parameter, most: int | None) -> None:
         if most is not None:
-            from lstmcli.formats import limits  # formats bring numpy, which help does without
+            from lstmcli.formats.files import limits  # formats bring numpy, which help does without
 
             limits.allow(most)
 

@@ -36,8 +36,8 @@ def guarded(ctx: click.Context, last_is_output: bool) -> Iterator[None]:
     if not outputs:
         yield
         return
-    from lstmcli.formats.overwriting import outputs_kept_apart  # numpy's cost
-    from lstmcli.loading import Named
+    from lstmcli.api.load import Named
+    from lstmcli.formats.files.overwriting import outputs_kept_apart  # numpy's cost
 
     inputs += [Named.parse(word).path for word in inputs]
     with outputs_kept_apart(outputs, inputs):

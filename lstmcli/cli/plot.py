@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from lstmcli import formats
+from lstmcli.api.job import array_of
+from lstmcli.api.plot import Drawable, read_drawable
 from lstmcli.cli import Command, complete
 from lstmcli.cli.console import depth, remark, show, standard_input, width
 from lstmcli.cli.options import (
@@ -18,14 +20,12 @@ from lstmcli.cli.options import (
     settings_from,
 )
 from lstmcli.cli.reading import beside_from
-from lstmcli.core.saturation import Saturation
-from lstmcli.core.settings import option_words
+from lstmcli.core.forward.saturation import Saturation
+from lstmcli.core.model.settings import option_words
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
-from lstmcli.jobs import array_of
-from lstmcli.plotting import Drawable, read_drawable
 from lstmcli.views.figure import draw_figure, suffix_of
-from lstmcli.views.plots import (
+from lstmcli.views.plot import (
     LABEL,
     Cut,
     Told,
@@ -105,7 +105,7 @@ def _header(found: Drawable) -> list[Sheet]:
     """How files were read: of a run as run says it, else each file with its arrays."""
     if found.job is None:
         return [sources_sheet(found.sources, found.arrays, width())]
-    from lstmcli.views.traces import header_sheet
+    from lstmcli.views.run import header_sheet
 
     job, given = found.job, bool(found.job.initial_state)
     shape, assumed = array_of(job).shape, job.layout_assumed

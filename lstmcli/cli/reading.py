@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lstmcli.api.job import Beside, Job, load_job
 from lstmcli.cli.console import remark, standard_input
-from lstmcli.jobs import Beside, Job, load_job
 
 
 def beside_from(options: Mapping[str, Any]) -> Beside:

@@ -10,7 +10,10 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli import formats, saving
+from lstmcli import formats
+from lstmcli.api import save
+from lstmcli.api.job import Job, array_of
+from lstmcli.api.load import not_finite
 from lstmcli.cli import Command, Ended, complete, interrupts
 from lstmcli.cli.console import depth, remark
 from lstmcli.cli.effort import effort
@@ -23,21 +26,19 @@ from lstmcli.cli.options import (
     settings_from,
 )
 from lstmcli.cli.reading import read_job
-from lstmcli.core.assumptions import brief
-from lstmcli.core.model import Trace
-from lstmcli.core.run import NAMES, merged_axes
-from lstmcli.core.run import run as run_model
-from lstmcli.core.selection import Selected, Selection, cut
-from lstmcli.core.sweep import run_in_blocks
+from lstmcli.core.forward.run import NAMES, merged_axes
+from lstmcli.core.forward.run import run as run_model
+from lstmcli.core.forward.streaming import run_in_blocks
+from lstmcli.core.model.model import Trace
+from lstmcli.core.model.selection import Selected, Selection, cut
+from lstmcli.core.weights.assumptions import brief
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
-from lstmcli.jobs import Job, array_of
-from lstmcli.loading import not_finite
 from lstmcli.views.window import SHOWN, Window
 
 Array = npt.NDArray[Any]
 
-SCREEN = ("table", "json", "jsonl", "csv", "tsv", "text", *saving.BINARY)
+SCREEN = ("table", "json", "jsonl", "csv", "tsv", "text", *save.BINARY)
 
 
 class Output(NamedTuple):
@@ -110,11 +111,11 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         with effort(job, **{k: options[k] for k in ("threads", "scheduler", "quiet")}) as how:
             final, steps, status = way(job, output, window, selection, how)
     if options["save_state"]:
-        saving.save_state(options["save_state"], *final, steps)
+        save.save_state(options["save_state"], *final, steps)
     if status:
         raise Ended(status)
     if output.screen:
-        saving.standard_output().flush()  # what fails has its own line alone
+        save.standard_output().flush()  # what fails has its own line alone
     if output.screen != "table" and not options["quiet"]:
         _say_assumed(job)
     return 0
@@ -136,7 +137,7 @@ def _output(options: dict[str, Any]) -> Output:
         if screen is None:
             raise UserError(f"-o - needs a format: -f {', '.join(SCREEN[1:])}")
         file = None
-    elif screen in saving.BINARY and sys.stdout.isatty():
+    elif screen in save.BINARY and sys.stdout.isatty():
         raise UserError(
             f"-f {screen} is for a pipe: add -o -, or write a file with -o out.{screen}"
         )
@@ -145,13 +146,13 @@ def _output(options: dict[str, Any]) -> Output:
     if file == "":
         raise UserError("-o needs the name of a file, such as -o out.npz")
     if options["save_state"]:
-        saving.check_state_path(options["save_state"])
+        save.check_state_path(options["save_state"])
     if only is not None and file is None and screen == "table":
         raise UserError("--only chooses what is written; the table takes --show.")
     file_format = None if file is None else formats.format_of(file)
     for format in (file_format, screen):
         if format not in (None, "table"):
-            saving.members_for(format, only)
+            save.members_for(format, only)
     return Output(file, file_format, screen, only)
 
 
@@ -159,7 +160,7 @@ def _window(options: dict[str, Any], output: Output, selection: Selection) -> Wi
     if output.screen != "table":
         if options["show"]:
             raise UserError("--show is for the table; --only NAME,... names what is written.")
-        if {output.file_format, output.screen} - {None} <= {*saving.BINARY} and (
+        if {output.file_format, output.screen} - {None} <= {*save.BINARY} and (
             selection.digits is not None
         ):
             raise UserError("--digits is for tables and text; .npz and .npy hold every digit.")
@@ -189,7 +190,7 @@ def _streams(job: Job, output: Output) -> bool:
             f"--lengths and --mask need the whole sequence{of_file}; give it as a file."
         )
     one = output.file_format is None or output.screen is None  # a run is streamed to one place
-    if not one or (output.file_format or output.screen) not in saving.BY_STEP:
+    if not one or (output.file_format or output.screen) not in save.BY_STEP:
         return False
     how = job.model.convention
     whole = masked or job.model.backward or how.flip_output or how.state == "reset"
@@ -206,7 +207,7 @@ def _checked(
         return job
     job = job.drained()
     for names in _outputs(output, window):
-        saving.select(job, names, selection)
+        save.select(job, names, selection)
     return job
 
 
@@ -214,7 +215,7 @@ def _outputs(output: Output, window: Window) -> list[Sequence[str]]:
     """The names that each output shows or writes."""
     formats_ = [format for format in (output.file_format, output.screen) if format is not None]
     return [
-        window.show if format == "table" else saving.members_for(format, output.only)
+        window.show if format == "table" else save.members_for(format, output.only)
         for format in formats_
     ]
 
@@ -229,15 +230,15 @@ def _stream(
     if not isinstance(job.inputs, StepStream) and (text := not_finite(job.inputs, job.name)):
         remark(text)
     format = str(output.file_format or output.screen)
-    names = saving.members_for(format, output.only)
-    meter, stop = how.get("meter"), saving.Stop()
+    names = save.members_for(format, output.only)
+    meter, stop = how.get("meter"), save.Stop()
     if output.file:
         with formats.atomically(output.file) as stream:
-            stack = saving.stream_steps(job, stream, format, names, meter, stop, remark, selection)
+            stack = save.stream_steps(job, stream, format, names, meter, stop, remark, selection)
     else:
-        out = saving.standard_output()
+        out = save.standard_output()
         with interrupts(stop):
-            stack = saving.stream_steps(job, out, format, names, meter, stop, remark, selection)
+            stack = save.stream_steps(job, out, format, names, meter, stop, remark, selection)
     return stack.state("batch"), stack.steps, stop.status
 
 
@@ -249,24 +250,24 @@ def _whole(
         remark(text)
     target: str | BinaryIO | None = output.file
     format = output.file_format
-    if target is None and output.screen in saving.PLACED:
-        target, format = saving.standard_output(), output.screen
+    if target is None and output.screen in save.PLACED:
+        target, format = save.standard_output(), output.screen
     if target and (output.file is None or output.screen is None):
-        names = saving.members_for(str(format), output.only)
-        selected = saving.select(job, names, selection)
-        if saving.in_pieces(job, str(format), names, selected):
+        names = save.members_for(str(format), output.only)
+        selected = save.select(job, names, selection)
+        if save.in_pieces(job, str(format), names, selected):
             digits = selection.digits
-            final = saving.write_pieces(job, target, str(format), names, selected, digits, **how)
-            return final, saving.extent(job)[0], 0
+            final = save.write_pieces(job, target, str(format), names, selected, digits, **how)
+            return final, save.extent(job)[0], 0
     if output.screen == "table" and output.file is None:
         from lstmcli.cli.tables import show_run  # views are not for a file or a pipe
 
-        return show_run(job, window, how), saving.extent(job)[0], 0
-    steps = saving.extent(job)[0]
+        return show_run(job, window, how), save.extent(job)[0], 0
+    steps = save.extent(job)[0]
     if selection.selects and output.screen != "table" and not merged_axes(job.model):
         members = _members(output)
-        selected = saving.select(job, members, selection)
-        trace, final = saving.run_selected(job, members, selected, **how)
+        selected = save.select(job, members, selection)
+        trace, final = save.run_selected(job, members, selected, **how)
         _write(trace, output, selection, selected)
         return final, steps, 0
     trace = _run(job, output, window, how)
@@ -277,7 +278,7 @@ def _whole(
 def _members(output: Output) -> list[str]:
     """The members that a file and stdout hold, together."""
     written = [f for f in (output.file_format, output.screen) if f not in (None, "table")]
-    return [*dict.fromkeys(m for f in written for m in saving.members_for(str(f), output.only))]
+    return [*dict.fromkeys(m for f in written for m in save.members_for(str(f), output.only))]
 
 
 def _by_engine(
@@ -296,8 +297,8 @@ def _run(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Tr
     keep = dict.fromkeys(window.show if output.screen == "table" else ())
     for format in (output.file_format, output.screen):
         if format not in (None, "table"):
-            members = saving.members_for(str(format), output.only)
-            keep |= dict.fromkeys(saving.kept_for(members))
+            members = save.members_for(str(format), output.only)
+            keep |= dict.fromkeys(save.kept_for(members))
     told: dict[str, Any] = {
         "layout": job.model.given.get("layout"),
         "initial_state": job.initial_state,
@@ -328,8 +329,8 @@ def _show_and_write(
 
 
 def _write_whole(job: Job, trace: Trace, output: Output, selection: Selection) -> None:
-    names = [name for name in _members(output) if name not in saving.FINAL]
-    selected = saving.select(job, names, selection)
+    names = [name for name in _members(output) if name not in save.FINAL]
+    selected = save.select(job, names, selection)
     states = job.model.convention.states
     _write(cut(trace, selected, states), output, selection, selected)
 
@@ -338,13 +339,13 @@ def _write(trace: Trace, output: Output, selection: Selection, selected: Selecte
     """A trace of what is selected to a file and to stdout."""
 
     def write(stream: BinaryIO, format: str) -> None:
-        names = saving.members_for(format, output.only)
+        names = save.members_for(format, output.only)
         if output.only is None or selection.units is not None:
-            names = saving.held_by(trace, names)  # not what an engine or these units leave out
-        saving.write_trace(trace, stream, format, names, selected, selection.digits)
+            names = save.held_by(trace, names)  # not what an engine or these units leave out
+        save.write_trace(trace, stream, format, names, selected, selection.digits)
 
     if output.file and output.file_format:
         with formats.atomically(output.file) as stream:
             write(stream, output.file_format)
     if output.screen:
-        write(saving.standard_output(), output.screen)
+        write(save.standard_output(), output.screen)

@@ -132,7 +132,7 @@ def recorded(ctx: click.Context) -> Iterator[None]:
     if not own.lines:
         raise _without_screen(own)
     from lstmcli import formats
-    from lstmcli.views.pages import WRITTEN, with_prompt
+    from lstmcli.views.export import WRITTEN, with_prompt
 
     command = _typed(ctx.obj or [])
     lines = with_prompt(command, own.lines)

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.api.job import Job, array_of
+from lstmcli.api.save import extent
 from lstmcli.cli.console import show, width
-from lstmcli.core.batch import Meter
-from lstmcli.core.model import Model, Trace
-from lstmcli.core.run import check_inputs, run
-from lstmcli.core.states import State
-from lstmcli.core.sweep import plan, run_in_blocks, runs_forward
-from lstmcli.jobs import Job, array_of
-from lstmcli.saving import extent
-from lstmcli.views.traces import SEEN, OverAll, header_sheet, steps_shown, sums_up, trace_sheets
+from lstmcli.core.forward.batch import Meter
+from lstmcli.core.forward.run import check_inputs, run
+from lstmcli.core.forward.streaming import plan, run_in_blocks, runs_forward
+from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.states import State
+from lstmcli.views.run import SEEN, OverAll, header_sheet, steps_shown, sums_up, trace_sheets
 from lstmcli.views.window import Window
 
 LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
@@ -39,7 +39,7 @@ def show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
 
 def _show_passing(job: Job, window: Window, meter: Meter | None) -> State:
     """Print steps as they are computed."""
-    from lstmcli.core.excerpt import Excerpt, Passing
+    from lstmcli.core.forward.excerpt import Excerpt, Passing
 
     model = job.model
     x, layout = check_inputs(model, array_of(job), job.layout, job.name)
@@ -83,7 +83,7 @@ def _traced(
         if isinstance(x, np.ndarray):
             return run(model, x, tuple(window.show), **told), None
         return run_in_blocks(model, x, tuple(window.show), **told), None
-    from lstmcli.core.excerpt import excerpt
+    from lstmcli.core.forward.excerpt import excerpt
 
     shown = steps_shown(model, window, steps, rows)
     seen = {_own(model, name): OverAll(window) for name, _ in model.cells}

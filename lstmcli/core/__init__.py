@@ -1,1 +1,1 @@
-"""The cell, the conventions, the comparison: numpy only, no files, no terminal, no frameworks."""
+"""The calculations: NumPy only, no files, no terminal, no frameworks."""

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.conventions import CONVENTIONS, Convention
-from lstmcli.core.encode import folded
-from lstmcli.core.fitting import fit
-from lstmcli.core.model import Cell, Model
-from lstmcli.core.run import hidden_rule
-from lstmcli.core.states import State
+from lstmcli.core.forward.run import hidden_rule
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.states import State
+from lstmcli.core.weights.compatibility import fit
+from lstmcli.core.weights.encode import folded
 
 Array = npt.NDArray[Any]
 Layers = tuple[tuple[Cell, ...], ...]

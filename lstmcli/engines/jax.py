@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model import Cell
-from lstmcli.core.naming import named_tensors
-from lstmcli.core.states import State
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.states import State
+from lstmcli.core.weights.naming import named_tensors
 from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.libraries import activation, library
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.encode import encode
-from lstmcli.core.model import Cell
+from lstmcli.core.model.model import Cell
+from lstmcli.core.weights.encode import encode
 from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.libraries import activation, library
 

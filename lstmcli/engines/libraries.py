@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from typing import Any
 
-from lstmcli.core.onnx_words import parted
+from lstmcli.core.weights.metadata.onnx_activations import parted
 from lstmcli.errors import UserError
 
 Function = Callable[[Any], Any]

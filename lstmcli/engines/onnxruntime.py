@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lstmcli import __version__
+from lstmcli._version import __version__
 from lstmcli.engines.engine import Engine, Network, Prepared, Result, same_sizes
+from lstmcli.engines.export import graph_of
 from lstmcli.engines.libraries import library
-from lstmcli.exporting import graph_of
-from lstmcli.formats import onnx_graph
+from lstmcli.formats.onnx import writer
 
 
 def prepare(network: Network) -> Prepared:
@@ -21,7 +21,7 @@ def prepare(network: Network) -> Prepared:
     options = ort.SessionOptions()
     options.log_severity_level = 3  # it warns that an input has a default
     session = ort.InferenceSession(
-        onnx_graph.serialised(graph, "lstmcli", __version__),
+        writer.serialised(graph, "lstmcli", __version__),
         options,
         providers=["CPUExecutionProvider"],
     )

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.fitting import listed
-from lstmcli.core.model import Model, Trace, as_time_major
-from lstmcli.core.run import Part, check_inputs, counted_steps, trace_of
-from lstmcli.core.states import split_state
+from lstmcli.core.forward.run import Part, check_inputs, counted_steps, trace_of
+from lstmcli.core.model.hint import listed
+from lstmcli.core.model.model import Model, Trace, as_time_major
+from lstmcli.core.model.states import split_state
 from lstmcli.engines.engine import Engine, Network, Result, Task
 from lstmcli.engines.libraries import quiet
 from lstmcli.errors import UserError

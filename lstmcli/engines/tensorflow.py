@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from lstmcli.core.model import Cell
-from lstmcli.core.naming import named_tensors
+from lstmcli.core.model.model import Cell
+from lstmcli.core.weights.naming import named_tensors
 from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.libraries import activation, library
 

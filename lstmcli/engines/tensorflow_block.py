@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.encode import encode
-from lstmcli.core.model import Cell
-from lstmcli.core.states import State
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.states import State
+from lstmcli.core.weights.encode import encode
 from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.tensorflow import tensorflow
 

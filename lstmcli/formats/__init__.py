@@ -14,12 +14,12 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 import numpy as np
 
 from lstmcli.errors import UserError
+from lstmcli.formats.arrays.pieces import Placed
+from lstmcli.formats.detect import binary_kind
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import STDIN, Opened, atomically, in_memory, opened
-from lstmcli.formats.magic import binary_kind
-from lstmcli.formats.placed import Placed
-from lstmcli.formats.places import place
-from lstmcli.formats.streams import LineReader, StepStream
+from lstmcli.formats.files.sidecars import place
+from lstmcli.formats.files.source import STDIN, Opened, atomically, in_memory, opened
+from lstmcli.formats.text.stdin_steps import LineReader, StepStream
 
 __all__ = [
     "FORMATS",
@@ -45,13 +45,13 @@ class Format(NamedTuple):
 
 
 FORMATS: dict[str, Format] = {
-    ".npy": Format("npy", "npy"),
-    ".npz": Format("npz", "npz"),
-    ".json": Format("json", "documents"),
-    ".jsonl": Format("jsonl", "lines", stepwise=True),
-    ".csv": Format("csv", "columns", stepwise=True),
-    ".tsv": Format("tsv", "columns", stepwise=True),
-    ".txt": Format("text", "printed"),
+    ".npy": Format("npy", "arrays.npy"),
+    ".npz": Format("npz", "arrays.npz"),
+    ".json": Format("json", "text.json"),
+    ".jsonl": Format("jsonl", "text.jsonl", stepwise=True),
+    ".csv": Format("csv", "text.csv", stepwise=True),
+    ".tsv": Format("tsv", "text.csv", stepwise=True),
+    ".txt": Format("text", "text.printed"),
 }
 
 # no suffixes of traces: .safetensors is written too, but holds weights alone
@@ -88,7 +88,7 @@ def read(
 
     The content tells the format, the suffix only which kind of text. Prints that leave numbers out
     are taken only if ``abbreviated``. With ``in_blocks`` the array of a .npy file of 64 MiB and
-    more is a `lstmcli.formats.blocks.FileArray`, which `--max-bytes` does not bound.
+    more is a `lstmcli.formats.arrays.blocks.FileArray`, which `--max-bytes` does not bound.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | Ste
 def _whole(document: Document) -> Document:
     """A document, unless a print in it leaves numbers out."""
     for gaps in document.gaps.values():
-        from lstmcli.formats.omissions import ABBREVIATED
+        from lstmcli.formats.text.omissions import ABBREVIATED
 
         raise UserError(f"{gaps.where}: {ABBREVIATED}")
     return document
@@ -126,7 +126,7 @@ def _read(file: Opened, in_blocks: bool = False) -> Document:
         module = _module(kind)
         in_blocks = in_blocks and hasattr(module, "read_in_blocks")
         return cast(Document, (module.read_in_blocks if in_blocks else module.read)(file))
-    from lstmcli.formats.sniffing import text_kind  # its patterns take 3 ms to compile
+    from lstmcli.formats.text.sniffing import text_kind  # its patterns take 3 ms to compile
 
     hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
     if file.size > AT_ONCE:

@@ -8,7 +8,7 @@ Read like PyTorch's files, whose tensors they may hold too; nothing is imported 
 from __future__ import annotations
 
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened
+from lstmcli.formats.files.source import Opened
 from lstmcli.formats.madmom import described
 from lstmcli.formats.torch import read_pickle
 

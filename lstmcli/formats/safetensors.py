@@ -11,10 +11,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.bfloat16 import widened
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened, damaged
-from lstmcli.formats.limits import check_size
+from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.source import Opened, damaged
+from lstmcli.formats.wire.bfloat16 import widened
 
 DTYPES = {  # the format's names -> little-endian NumPy dtypes
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2",

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.companions import companion
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened
-from lstmcli.formats.keras_chain import in_turn
-from lstmcli.formats.limits import check_size
+from lstmcli.formats.files.companions import companion
+from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.source import Opened
+from lstmcli.formats.keras.chain import in_turn
 
 DTYPES = {
     "float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?",

@@ -14,9 +14,9 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened, damaged
-from lstmcli.formats.flatbuffer import Damaged, Table, root
-from lstmcli.formats.limits import check_size
+from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.source import Opened, damaged
+from lstmcli.formats.wire.flatbuffer import Damaged, Table, root
 
 GATES = ("input", "forget", "cell", "output")
 WEIGHTS = (  # from input 1 on

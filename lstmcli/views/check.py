@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lstmcli.core.explain.result import Explanation
-from lstmcli.views.explanation import title
+from lstmcli.views.explain import title
 from lstmcli.views.prose import labelled
 from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet
 from lstmcli.views.sizes import short, whole

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line
-from lstmcli.views.heat import Grain, pooled
-from lstmcli.views.palette import NOT_A_NUMBER, Rgb, Scale
-from lstmcli.views.plots import CHARTS, DIFFERENCE, Cut, Part, Told, parts, scales
+from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
+from lstmcli.views.heatmap import Grain, pooled
+from lstmcli.views.plot import CHARTS, DIFFERENCE, Cut, Part, Told, parts, scales
 
 Array = npt.NDArray[Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lstmcli.core.selection import number
+from lstmcli.core.model.selection import number
 
 __all__ = ["number", "percent"]
 

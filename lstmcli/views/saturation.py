@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lstmcli.core.saturation import DEAD, STUCK, Saturation, Stuck
+from lstmcli.core.forward.saturation import DEAD, STUCK, Saturation, Stuck
 from lstmcli.views.numbers import percent
 from lstmcli.views.prose import labelled, unbroken
 from lstmcli.views.sheet import Sheet

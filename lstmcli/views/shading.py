@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lstmcli.views.heat import legend
-from lstmcli.views.palette import GATE, SIGNED, Scale, shaded
+from lstmcli.views.colors import GATE, SIGNED, Scale, shaded
+from lstmcli.views.heatmap import legend
 from lstmcli.views.sheet import Column, Sheet
 
 UNIT = Scale(-1.0, 1.0, SIGNED)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.measuring import ArrayDifference
+from lstmcli.core.diff.metrics import ArrayDifference
 from lstmcli.views.sheet import DIFFERS, Column, Sheet, fit, table
 from lstmcli.views.sizes import compact, short
 

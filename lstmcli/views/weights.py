@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lstmcli.core.model import Cell
-from lstmcli.core.names import HOME
-from lstmcli.views.heat import Grain, beside, legend, painted_cells, pooled
-from lstmcli.views.palette import Scale, around_zero
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.vocabulary import HOME
+from lstmcli.views.colors import Scale, around_zero
+from lstmcli.views.heatmap import Grain, beside, legend, painted_cells, pooled
 from lstmcli.views.prose import labelled, unbroken
 from lstmcli.views.sheet import Sheet, Span
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lstmcli.core.selection import Choice
+from lstmcli.core.model.selection import Choice
 
 SHOWN = ("h", "c", "i", "f", "g", "o")
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import lstmcli
-from lstmcli.core.conventions import CONVENTIONS
-from lstmcli.core.model import Cell, Model
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.model import Cell, Model
 
 Array = Any
 Call = Callable[[], Any]
@@ -61,7 +61,7 @@ def ours(given: Case, keep: Any = "h") -> Call:
     model = model_of(given)
     if given.threads == 1:
         return lambda: lstmcli.run(model, given.x, keep).arrays["h"]
-    from lstmcli.core.workers import workers
+    from lstmcli.core.forward.threads import workers
 
     held = workers(given.threads)
     pool = held.__enter__()  # as the command does: made once

@@ -15,8 +15,8 @@ import numpy as np
 
 from tests.benchmarks import contenders
 from tests.benchmarks.contenders import Call, Shape
+from tests.paths import TOP
 
-TOP = Path(__file__).parent.parent.parent
 SHORTEST = 0.02  # seconds that a timing lasts at least; short calls are repeated
 PAUSE = 0.2  # seconds before a turn of threads: those of OpenBLAS go on spinning for 0.1
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from lstmcli.cli import invoke
+from tests.paths import TOP
 
-TOP = Path(__file__).parent.parent.parent
 SAMPLE = TOP / "samples" / "forget-bias"
 
 

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import formats, saving
-from tests.cli.conftest import TOP, Lstm, start
+from lstmcli import formats
+from lstmcli.api import save
+from tests.cli.conftest import Lstm, start
 from tests.cli.test_scale import RUN, network, on_a_terminal
+from tests.paths import TOP
 
 pytestmark = [
     pytest.mark.frameworks,
@@ -62,7 +64,7 @@ def test_a_cluster_gives_the_same_bits(
     words = ["run", "w.npz", "x.npy", "--layout", "batch"]
     assert lstm(*words, "-o", f"here-{output}", "--threads", 1).status == 0
     for pieces in (0, 1 << 40):
-        monkeypatch.setattr(saving, "PIECES_FROM", pieces)
+        monkeypatch.setattr(save, "PIECES_FROM", pieces)
         assert lstm(*words, "-o", f"there-{output}", "--scheduler", cluster[0]).status == 0
         here, there = (formats.read(f"{where}-{output}").arrays for where in ("here", "there"))
         assert here.keys() == there.keys()

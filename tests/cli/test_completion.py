@@ -18,8 +18,9 @@ from click.shell_completion import BashComplete
 
 from lstmcli.cli import COMMANDS
 from lstmcli.cli import lstm as group
-from lstmcli.core.conventions import CONVENTIONS
-from tests.cli.conftest import SAMPLE, TOP, Lstm
+from lstmcli.core.model.conventions import CONVENTIONS
+from tests.cli.conftest import SAMPLE, Lstm
+from tests.paths import TOP
 
 GOLDEN = TOP / "tests" / "golden"
 TWO = GOLDEN / "torch" / "two_layers.weights.npz"

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstmcli.converting import COMMON
-from lstmcli.core.conventions import CONVENTIONS
-from tests.cli.conftest import SAMPLE, TOP, Lstm
+from lstmcli.api.convert import COMMON
+from lstmcli.core.model.conventions import CONVENTIONS
+from tests.cli.conftest import SAMPLE, Lstm
+from tests.paths import TOP
 
 WEIGHTS = SAMPLE / "weights.npz"
 GOLDEN = TOP / "tests" / "golden"

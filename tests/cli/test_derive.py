@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cli.conftest import SAMPLE, TOP, Lstm
+from tests.cli.conftest import SAMPLE, Lstm
+from tests.paths import TOP
 
 FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
 GOLDEN = TOP / "tests" / "golden"

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.conftest import TOP, Lstm
+from tests.cli.conftest import Lstm
+from tests.paths import TOP
 
 QUESTION, ANSWER = TOP / "samples" / "question", TOP / "samples" / "answer"
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from lstmcli.cli import COMMANDS
 from lstmcli.cli import lstm as group
-from tests.cli.conftest import SAMPLE, TOP, Lstm
+from tests.cli.conftest import SAMPLE, Lstm
+from tests.paths import TOP
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 
@@ -88,3 +90,20 @@ def test_a_word_that_is_nearly_right_is_named(
     assert done.out == ""
     assert "Did you mean" in done.err
     assert near in done.err.partition("Did you mean")[2]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_opens_with_its_line_and_examples(name: str) -> None:
+    command = group.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    text = command.help or ""
+    assert text.splitlines()[0] == COMMANDS[name]
+    lines = [line.strip() for line in text.splitlines()]
+    examples = [line for line in lines if line.startswith("lstm ")]
+    assert len(examples) == 2, "two examples"
+    assert all(
+        example.startswith(f"lstm {name} ") or example == f"lstm {name}" for example in examples
+    )
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.name} has no help"

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from lstmcli.cli import COMMANDS
-from lstmcli.core.conventions import CONVENTIONS
-from tests.cli.conftest import SAMPLE, TOP, Done, Lstm
+from lstmcli.core.model.conventions import CONVENTIONS
+from tests.cli.conftest import SAMPLE, Done, Lstm
+from tests.paths import TOP
 
 Typed = Callable[..., Done]
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from lstmcli import UserError, load, run
-from lstmcli.explaining import explain
-from lstmcli.formats import onnx_graph
-from tests.cli.conftest import TOP, Lstm
+from lstmcli.api.explain import explain
+from lstmcli.formats.onnx import writer
+from tests.cli.conftest import Lstm
 from tests.engines.fake import fake, install
+from tests.paths import TOP
 
 FOLDER = TOP / "tests" / "golden" / "onnx_files"
 MODEL = FOLDER / "constant_lengths.onnx"
@@ -93,13 +94,13 @@ def test_an_exported_model_has_them(lstm: Lstm, inputs: Path) -> None:
 def test_the_written_graph_has_them_as_the_default_of_an_input(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graphs: list[onnx_graph.Graph] = []
+    graphs: list[writer.Graph] = []
 
-    def kept(graph: onnx_graph.Graph, *_: str) -> bytes:
+    def kept(graph: writer.Graph, *_: str) -> bytes:
         graphs.append(graph)
         return b""
 
-    monkeypatch.setattr(onnx_graph, "serialised", kept)
+    monkeypatch.setattr(writer, "serialised", kept)
     assert lstm("convert", MODEL, "out.onnx").status == 0
     assert graphs[0].constants["sequence_lens"].tolist() == [7, 3, 5, 1]
     assert "sequence_lens" in [port.name for port in graphs[0].inputs]

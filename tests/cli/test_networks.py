@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.core.run import run
-from lstmcli.loading import load
-from tests.cli.conftest import TOP, Lstm
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
+from tests.cli.conftest import Lstm
+from tests.paths import TOP
 
 GOLDEN = TOP / "tests" / "golden"
 TORCH = GOLDEN / "torch" / "two_layers_bidirectional"

@@ -15,9 +15,10 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from lstmcli import saving
-from lstmcli.saving import BY_STEP
-from tests.cli.conftest import SAMPLE, TOP, Done, Lstm, start
+from lstmcli.api import save
+from lstmcli.api.save import BY_STEP
+from tests.cli.conftest import SAMPLE, Done, Lstm, start
+from tests.paths import TOP
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 FORMATS = ("table", "json", "jsonl", "csv", "tsv", "text", "npz", "npy")
@@ -152,7 +153,7 @@ def refusal(path: object, reason: str) -> Done:
 @pytest.fixture(params=[1 << 40, 0], ids=["whole", "in pieces"])
 def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results that are written whole, and those that are written as they are computed."""
-    monkeypatch.setattr(saving, "PIECES_FROM", request.param)
+    monkeypatch.setattr(save, "PIECES_FROM", request.param)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -169,7 +170,7 @@ def test_a_limit_on_the_files_behind_standard_output(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, long: Path, format: str
 ) -> None:
     """A pipe takes no pieces: they are in a temporary file until all are there."""
-    monkeypatch.setattr(saving, "PIECES_FROM", 0)
+    monkeypatch.setattr(save, "PIECES_FROM", 0)
     done = lstm("run", WEIGHTS, long, "-f", format)
     assert done == refusal(f"a temporary file in {gettempdir()}", "file too large")
 

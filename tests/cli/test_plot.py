@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstmcli.core.run import run
-from lstmcli.jobs import Beside
-from lstmcli.loading import load
-from lstmcli.plotting import read_drawable
-from tests.cli.conftest import SAMPLE, TOP, Lstm
+from lstmcli.api.job import Beside
+from lstmcli.api.load import load
+from lstmcli.api.plot import read_drawable
+from lstmcli.core.forward.run import run
+from tests.cli.conftest import SAMPLE, Lstm
 from tests.cli.test_scale import network
+from tests.paths import TOP
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 QUESTION = TOP / "samples" / "question"

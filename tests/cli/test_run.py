@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.core.run import run
-from lstmcli.loading import load
-from tests.cli.conftest import ENDINGS, SAMPLE, TOP, Lstm, ignore_signals, start
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
+from tests.cli.conftest import ENDINGS, SAMPLE, Lstm, ignore_signals, start
+from tests.paths import TOP
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import formats, loading, saving
-from lstmcli.core import sweep
-from lstmcli.core.batch import row_chunks
-from lstmcli.formats import npy
-from lstmcli.formats.blocks import FileArray
+from lstmcli import formats
+from lstmcli.api import load, save
+from lstmcli.core.forward import streaming
+from lstmcli.core.forward.batch import row_chunks
+from lstmcli.formats.arrays import npy
+from lstmcli.formats.arrays.blocks import FileArray
 from tests.cli.conftest import Lstm, start
 
 Array = Any
@@ -56,8 +57,8 @@ def written(folder: Path, steps: int, options: str, kind: dict[str, Any]) -> lis
 def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inputs in .npy files are never read as a whole, whatever their size."""
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
-    monkeypatch.setattr(sweep, "PIECE", 10_000)
-    monkeypatch.setattr(saving, "READ", 5_000)
+    monkeypatch.setattr(streaming, "PIECE", 10_000)
+    monkeypatch.setattr(save, "READ", 5_000)
 
 
 OUTPUTS = ["-f table", "-f csv", "-f jsonl", "-f json", "-f text", "-o o.npz", "-o o.npy"]
@@ -99,7 +100,7 @@ def test_inputs_that_become_shorter_in_a_run_are_a_message(
     """Mapped, they would end the process with SIGBUS, and leave a part of the output."""
     words = written(tmp_path, 50, f"--layout {layout}", {})
     before = sorted(os.listdir(tmp_path))
-    monkeypatch.setattr(saving, "PIECES_FROM", 0)
+    monkeypatch.setattr(save, "PIECES_FROM", 0)
     read, calls = FileArray._read_once, 0
 
     def cut_short(array: FileArray, view: memoryview, at: int) -> int:
@@ -142,10 +143,10 @@ def test_pieces_make_what_a_whole_run_makes(
 ) -> None:
     """Bit for bit, whatever the cuts; enough rows for several chunks."""
     words = written(tmp_path, 37, options, kind)
-    assert len(row_chunks(131, loading.load("w.npz"))) > 1
+    assert len(row_chunks(131, load.load("w.npz"))) > 1
     assert lstm(*words, "-o", f"whole.{format}").status == 0
-    monkeypatch.setattr(saving, "PIECES_FROM", 0)
-    monkeypatch.setattr(sweep, "PIECE", 100_000)
+    monkeypatch.setattr(save, "PIECES_FROM", 0)
+    monkeypatch.setattr(streaming, "PIECE", 100_000)
     monkeypatch.setattr("lstmcli.cli.effort.WORTH_THREADS", 0)
     done = lstm(*words, "-o", f"pieces.{format}", "--save-state", "end.npz")
     assert (done.status, done.err if "reverse" not in options and "both" not in kind else "") == (
@@ -188,8 +189,8 @@ def test_texts_in_pieces_are_those_of_a_whole_run(
     suffix = {"json": "json", "text": "txt"}[format]
     whole = lstm(*words, "-f", format)
     assert whole.status == 0
-    monkeypatch.setattr(saving, "PIECES_FROM", 0)
-    monkeypatch.setattr(sweep, "PIECE", 10_000)
+    monkeypatch.setattr(save, "PIECES_FROM", 0)
+    monkeypatch.setattr(streaming, "PIECE", 10_000)
     monkeypatch.setattr("lstmcli.cli.effort.WORTH_THREADS", 0)
     monkeypatch.setattr("lstmcli.cli.run.run_model", None)  # the run of all in memory
     assert lstm(*words, "-f", format) == whole
@@ -246,14 +247,14 @@ def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> 
     done = subprocess.run(
         [sys.executable, "-m", "lstmcli", *words, "--initial-state", "s.npz"],
         input=b"".join(lines[5:]), capture_output=True, cwd=tmp_path, check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(saving.__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(save.__file__).parent.parent)},
     )  # fmt: skip
     rest = [json.loads(line) for line in done.stdout.splitlines()]
     (tmp_path / "x.jsonl").write_bytes(b"".join(lines))
     whole = subprocess.run(
         [sys.executable, "-m", "lstmcli", "run", "w.npz", "x.jsonl", *words[3:]],
         capture_output=True, cwd=tmp_path, check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(saving.__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(save.__file__).parent.parent)},
     )  # fmt: skip
     expected = [json.loads(line)["h"] for line in whole.stdout.splitlines()]
     assert [step["h"] for step in first + rest] == expected
@@ -303,7 +304,7 @@ def on_a_terminal(code: str, *words: str) -> str:
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words],
         stderr=theirs, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"},
-        cwd=Path(saving.__file__).parent.parent,
+        cwd=Path(save.__file__).parent.parent,
     )  # fmt: skip
     os.close(theirs)
     shown = b""
@@ -372,5 +373,5 @@ def test_a_table_that_keeps_only_what_it_shows_is_the_table(
     whole = lstm(*words)
     assert whole.status == 0
     monkeypatch.setattr("lstmcli.cli.tables.LONG", 0)
-    monkeypatch.setattr(sweep, "PIECE", 50_000)
+    monkeypatch.setattr(streaming, "PIECE", 50_000)
     assert lstm(*words) == whole

@@ -15,8 +15,9 @@ import pytest
 
 from lstmcli.cli import COMMANDS, letters
 from lstmcli.cli import lstm as group
-from lstmcli.views.palette import ABOVE, BELOW, SHADES
-from tests.cli.conftest import SAMPLE, TOP, Lstm
+from lstmcli.views.colors import ABOVE, BELOW, SHADES
+from tests.cli.conftest import SAMPLE, Lstm
+from tests.paths import TOP
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 QUESTION = TOP / "samples" / "question"

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lstmcli import saving
-from lstmcli.core.model import Trace, as_time_major
-from lstmcli.core.run import run
-from lstmcli.core.selection import Selection, cut
+from lstmcli.api import save
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.model import Trace, as_time_major
+from lstmcli.core.model.selection import Selection, cut
 from lstmcli.formats import read
-from lstmcli.loading import load
 from tests.cli.conftest import Lstm
 
 T, B, INPUTS, UNITS = 9, 4, 3, 5
@@ -117,7 +117,7 @@ def test_what_is_written_is_that_part_of_the_whole_run(
     done = lstm(*words, "-o", f"out.{suffix}")
     assert (done.status, done.out) == (0, ""), done.err
     check_file(f"out.{suffix}", trace, *axes)
-    if format not in saving.BINARY:
+    if format not in save.BINARY:
         assert lstm(*words, "-f", format).out == Path(f"out.{suffix}").read_text()
 
 
@@ -129,9 +129,9 @@ def test_a_run_in_pieces_writes_the_same_bytes(
     words = ["run", "w.npz", "x.npy", "--layout", "batch", *options("1::3", "0,3", "1:4")]
     words += ["--digits", "3"] if format != "npz" else []
     assert lstm(*words, "-o", f"memory.{suffix}").status == 0
-    monkeypatch.setattr(saving, "PIECES_FROM", 0)
-    monkeypatch.setattr("lstmcli.core.sweep.PIECE", 1)
-    monkeypatch.setattr(saving, "run_selected", None)
+    monkeypatch.setattr(save, "PIECES_FROM", 0)
+    monkeypatch.setattr("lstmcli.core.forward.streaming.PIECE", 1)
+    monkeypatch.setattr(save, "run_selected", None)
     assert lstm(*words, "-o", f"pieces.{suffix}").status == 0
     assert Path(f"memory.{suffix}").read_bytes() == Path(f"pieces.{suffix}").read_bytes()
 
@@ -162,9 +162,9 @@ def axis(size: int) -> st.SearchStrategy[Axis]:
 def test_every_selection_is_numpy_s(
     lstm: Lstm, files: Path, axes: tuple[Axis, Axis, Axis], format: str, only: str | None
 ) -> None:
-    if format in saving.LONE and only != "h":
+    if format in save.LONE and only != "h":
         only = None
-    if format in saving.BY_STEP and only == "o,final_c":
+    if format in save.BY_STEP and only == "o,final_c":
         only = "o"
     suffix = "txt" if format == "text" else format
     words = ["run", "w.npz", "x.npy", "--layout", "batch", *options(*axes), "-o", f"o.{suffix}"]
@@ -339,7 +339,7 @@ def test_a_wrong_value_is_refused_whatever_the_output_before_anything_runs(
     output: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lstmcli.core.loop.Loop.__init__", None)
+    monkeypatch.setattr("lstmcli.core.forward.loop.Loop.__init__", None)
     done = lstm("run", "w.npz", "x.npy", "--layout", "batch", *words, *output)
     assert (done.status, done.out) == (2, ""), done.err
     assert told in done.err
@@ -517,7 +517,7 @@ def test_what_counts_from_0_refuses_a_part(lstm: Lstm, files: Path, command: str
 def test_only_what_is_selected_is_kept_in_memory(
     lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstmcli.core.sweep.PIECE", 1 << 18)
+    monkeypatch.setattr("lstmcli.core.forward.streaming.PIECE", 1 << 18)
     write_pytorch(tmp_path / "net.npz", 1, 1)
     steps, batch = 2000, 32
     np.save(tmp_path / "x.npy", np.zeros((steps, batch, INPUTS), np.float32))

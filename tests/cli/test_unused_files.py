@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli.api.load import load_model
 from lstmcli.formats import Document
-from lstmcli.loading import load_model
 from tests.cli.conftest import SAMPLE, Lstm
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from lstmcli.cli import COMMANDS
-from tests.cli.conftest import SAMPLE, TOP, Lstm
+from tests.cli.conftest import SAMPLE, Lstm
 from tests.cli.test_messages import Terminal
+from tests.paths import TOP
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 THEIRS, OURS = (TOP / "samples" / "question" / f"{name}.txt" for name in ("tensorflow", "numpy"))

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.conventions import CONVENTIONS, Convention
-from lstmcli.core.initialise import trial
-from lstmcli.core.model import Cell, Model
-from lstmcli.core.run import run
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.weights.initializers import trial
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.keras import backend
 from lstmcli.engines.running import task_of, timed

@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lstmcli.core.run import run
+from lstmcli.core.forward.run import run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.running import task_of
 from tests.conformance.grid import (
@@ -27,8 +26,9 @@ from tests.conformance.grid import (
     known,
     refusal,
 )
+from tests.paths import TOP
 
-README = Path(__file__).parents[2] / "README.md"
+README = TOP / "README.md"
 CELLS = list(product(KINDS, NAMES))
 
 REFUSALS = {  # kind: what the message names, for each engine that refuses it

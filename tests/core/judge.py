@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.conventions import CONVENTIONS
-from lstmcli.core.decode import decode
-from lstmcli.core.model import Model
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.model import Model
+from lstmcli.core.weights.decode import decode
 
 Array = np.ndarray[Any, Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lstmcli.core.model import Model
-from lstmcli.core.run import run
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.model import Model
 from lstmcli.engines.engine import Engine, Network, Prepared, Result, nothing
 
 Fault = Callable[[Network], Network]

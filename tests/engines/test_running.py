@@ -6,22 +6,20 @@ import os
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lstmcli.core.activations import activation as ours
-from lstmcli.core.run import run
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.activations import activation as ours
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.libraries import activation, library, quiet
 from lstmcli.engines.running import run_with, task_of, timed
 from lstmcli.errors import UserError
 from tests.conformance.grid import KINDS
 from tests.engines.fake import broken, fake
-
-TOP = Path(__file__).parents[2]
+from tests.paths import TOP
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files import Opened
+from lstmcli.formats.files.source import Opened
 
 SECONDS = 4  # of processor time for a file
 
@@ -24,13 +24,13 @@ import io, json, signal, sys
 told = json.loads(sys.argv[1])
 sys.path[:] = told.pop("path")
 import h5py
-from lstmcli.formats import hdf5_child
-wanted = hdf5_child.Wanted(**told)
-hdf5_child._hold(wanted._replace(seconds=1 << 30))
+from lstmcli.formats.wire import hdf5_process as hdf5_child
+wanted = hdf5_process.Wanted(**told)
+hdf5_process._hold(wanted._replace(seconds=1 << 30))
 while size := int.from_bytes(sys.stdin.buffer.read(8), "little"):
     stream = io.BytesIO(sys.stdin.buffer.read(size))
     signal.setitimer(signal.ITIMER_PROF, {SECONDS})
-    answer = b"".join(hdf5_child.pieces(h5py, stream, wanted._replace(size=size)))
+    answer = b"".join(hdf5_process.pieces(h5py, stream, wanted._replace(size=size)))
     signal.setitimer(signal.ITIMER_PROF, 0)
     sys.stdout.buffer.write(len(answer).to_bytes(8, "little") + answer)
     sys.stdout.buffer.flush()

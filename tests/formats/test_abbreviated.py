@@ -11,8 +11,8 @@ import pytest
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from lstmcli.formats.document import Gaps
-from lstmcli.formats.files import in_memory
-from lstmcli.formats.printed import read_text
+from lstmcli.formats.files.source import in_memory
+from lstmcli.formats.text.printed import read_text
 from tests.formats.helpers import filed, piped
 
 

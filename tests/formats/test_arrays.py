@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
-from lstmcli.formats import npy, read, write
+from lstmcli.formats import read, write
+from lstmcli.formats.arrays import npy
 from tests.formats.helpers import NAMES, arrays, filed, piped, same, zipped
 
 

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.core.run import run
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
 from lstmcli.errors import UserError
-from lstmcli.loading import load
 from tests.formats.helpers import filed
 from tests.formats.hostile import mutations, truncations, withstand
+from tests.paths import TESTS
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = TESTS / "golden"
 NAM = json.loads((GOLDEN / "nam/one_layer.nam").read_text())
 
 Json = dict[str, Any]

@@ -14,7 +14,7 @@ import pytest
 from lstmcli import formats
 from lstmcli.errors import UserError
 from lstmcli.formats import AT_ONCE
-from tests.cli.conftest import TOP
+from tests.paths import TOP
 
 SECONDS, MEMORY = 10, 1_000_000_000  # for 20 MB
 STARTED = 80_000_000  # bytes that Python, NumPy and the libraries take
@@ -115,7 +115,7 @@ def test_a_file_read_in_pieces_is_read_as_it_is_whole(
         writer = formats.open_steps(stream, formats.format_of(path), ["h", "\u00e9"], batched=True)
         h = np.random.default_rng(0).normal(size=(50, 3, 4))
         writer.write(3, {"h": h, "\u00e9": -h})
-    monkeypatch.setattr("lstmcli.formats.files.PIECE", 7)
+    monkeypatch.setattr("lstmcli.formats.files.source.PIECE", 7)
     for limit in (AT_ONCE, 0):
         monkeypatch.setattr("lstmcli.formats.AT_ONCE", limit)
         found = formats.read(path)
@@ -129,7 +129,7 @@ def test_prints_that_no_console_prints_are_refused(
 ) -> None:
     path = tmp_path / "a.txt"
     path.write_text("1 2 3\n" * 9)
-    monkeypatch.setattr("lstmcli.formats.printed.MOST_WORDS", 26)
+    monkeypatch.setattr("lstmcli.formats.text.printed.MOST_WORDS", 26)
     with pytest.raises(UserError, match=r"27 numbers and brackets.*Save the numbers as"):
         formats.read(str(path))
     monkeypatch.setattr("lstmcli.formats.AT_ONCE", 20)
@@ -172,8 +172,8 @@ def test_json_read_in_pieces_is_read_as_it_is_whole(
 def cut(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
     """Read every text in pieces of so many bytes."""
     monkeypatch.setattr("lstmcli.formats.AT_ONCE", 0)
-    monkeypatch.setattr("lstmcli.formats.files.PIECE", piece)
-    monkeypatch.setattr("lstmcli.formats.json_pieces.PIECE", piece)
+    monkeypatch.setattr("lstmcli.formats.files.source.PIECE", piece)
+    monkeypatch.setattr("lstmcli.formats.text.json_pieces.PIECE", piece)
 
 
 BROKEN = [

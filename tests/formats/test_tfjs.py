@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
+from lstmcli.api.load import load
 from lstmcli.errors import UserError
-from lstmcli.formats import limits
-from lstmcli.loading import load
+from lstmcli.formats.files import limits
 from tests.formats.helpers import piped
 from tests.formats.hostile import mutations, truncations, withstand
+from tests.paths import TESTS
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "tfjs_files"
+GOLDEN = TESTS / "golden" / "tfjs_files"
 
 Json = dict[str, Any]
 

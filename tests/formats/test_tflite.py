@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.core.dialects import told
+from lstmcli.api.load import load
+from lstmcli.core.weights.metadata import told
 from lstmcli.errors import UserError
-from lstmcli.formats import limits
-from lstmcli.formats.flatbuffer import Damaged, root
-from lstmcli.loading import load
+from lstmcli.formats.files import limits
+from lstmcli.formats.wire.flatbuffer import Damaged, root
 from tests.formats.helpers import piped
 from tests.formats.hostile import mutations, truncations, withstand
+from tests.paths import TESTS
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "tflite_files"
+GOLDEN = TESTS / "golden" / "tflite_files"
 CASES = ["peepholes_clips_projection", "bidirectional", "keras_float16", "basic"]
 
 

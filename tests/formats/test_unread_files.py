@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.core.run import run
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
 from lstmcli.errors import UserError
-from lstmcli.loading import load
 from tests.test_golden import GOLDEN
 
 FOLDER = GOLDEN / "unread_files"

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import loading
-from lstmcli.converting import convert
-from lstmcli.core.model import Model, Trace
-from lstmcli.core.run import run
+from lstmcli.api import load
+from lstmcli.api.convert import convert
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.model import Model, Trace
 from lstmcli.errors import UserError
-from tests.test_converting import settings_of
-from tests.test_exporting import STACK, uneven
+from tests.api.test_convert import settings_of
+from tests.engines.test_export import STACK, uneven
 from tests.test_golden import CASES, GOLDEN, TOLERANCE, read
 
 pytestmark = [
@@ -45,7 +45,7 @@ class Case:
         self.case, self.record, self.recorded = case, *read(case)
         source, settings = str(GOLDEN / f"{case}.weights.npz"), settings_of(case)
         settings["dtype"] = "float32"  # onnxruntime runs no other, Keras and torch by default
-        self.model: Model = loading.load(source, **settings)
+        self.model: Model = load.load(source, **settings)
         convert([source], str(target), to, settings)
         layout, x = self.record["layout"], self.recorded["inputs"]
         x = x[:, None] if layout == "steps" else x
@@ -59,7 +59,7 @@ class Case:
 
     def ours(self, given: bool = True) -> Trace:
         """Our run of the source, its states in the axes (cells, B, H)."""
-        from lstmcli.core.proof import alike
+        from lstmcli.core.forward.equivalence import alike
 
         state = {"h": self.h, "c": self.c} if given else {}
         return run(alike(self.model), self.x, ("h",), layout="time", initial_state=state)
@@ -199,7 +199,7 @@ def test_onnxruntime_runs_layers_of_different_widths(tmp_path: Path) -> None:
     session = ort.InferenceSession(target, options, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(2)
     x, h, c = (rng.normal(size=shape).astype("f4") for shape in ((7, 3, 5), (3, 20), (3, 20)))
-    model = loading.load(source, **STACK)
+    model = load.load(source, **STACK)
     for given in ({}, {"h": h, "c": c}):
         state = {f"initial_{name}": array for name, array in given.items()}
         y, y_h, y_c = session.run(None, {"X": x, **state})

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from tests.fuzz.guard import SECONDS
+from tests.paths import TOP
 
 WORKER = [sys.executable, "-m", "tests.fuzz"]
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = TOP
 SILENT = 6 * SECONDS  # s without a word from a worker, after which it hangs
 SHOWN = 5  # failures in a message
 

@@ -17,8 +17,9 @@ from lstmcli import formats
 from tests.formats.test_json_models import guitarml, rtneural
 from tests.fuzz import containers, mutations
 from tests.fuzz.mutations import Mutator, one_of, splice
+from tests.paths import TESTS
 
-TESTS = Path(__file__).parent.parent
+TESTS = TESTS
 GOLDEN, SAMPLES = TESTS / "golden", TESTS.parent / "samples"
 WEIGHTS, INPUTS = SAMPLES / "forget-bias/weights.npz", SAMPLES / "forget-bias/inputs.npy"
 

@@ -11,16 +11,16 @@ import signal
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from tests.formats.hostile import in_use
+from tests.paths import TOP
 
 SECONDS, MEMORY = 10, 1 << 30  # on the clock, and beyond what is in use, for one variant
 
 READS_MODULES = tuple(
     f"{os.path.realpath(path)}{os.sep}"
-    for path in {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), *sys.path}
+    for path in {sys.prefix, sys.base_prefix, str(TOP), *sys.path}
     if path and os.path.isdir(path)
 )
 MODULES = (".py", ".pyc", ".so", ".pyd", ".dylib")

@@ -25,8 +25,8 @@ import numpy as np
 import lstmcli
 from lstmcli import cli, formats
 from lstmcli.errors import UserError
-from lstmcli.formats import hdf5, hdf5_child
-from lstmcli.formats.files import Opened
+from lstmcli.formats.files.source import Opened
+from lstmcli.formats.wire import hdf5, hdf5_process
 from tests.fuzz import corpus, guard
 from tests.fuzz.guard import (
     FORBIDDEN,
@@ -215,7 +215,7 @@ def _streams(stdin: IO[bytes]) -> Iterator[tuple[io.BytesIO, io.BytesIO, _Termin
 
 
 class _Fork:
-    """A fork of this process that reads an HDF5 file, where `lstmcli.formats.hdf5` starts one."""
+    """A fork of this process that reads an HDF5 file, where `wire.hdf5` starts one."""
 
     stdin = None  # the file needs no handing over: a fork has it
 
@@ -236,7 +236,7 @@ class _Fork:
             signal.setitimer(signal.ITIMER_PROF, FORK_SECONDS)
             sys.stdin = SimpleNamespace(buffer=source.stream)
             sys.stdout = io.TextIOWrapper(os.fdopen(writing, "wb"))
-            hdf5_child.main(**wanted)
+            hdf5_process.main(**wanted)
             sys.stdout.flush()
             status = 0
         finally:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstmcli.core.model import Trace
-from lstmcli.views.palette import GATE, shaded
+from lstmcli.core.model.model import Trace
+from lstmcli.views.colors import GATE, shaded
+from lstmcli.views.run import trace_sheets
 from lstmcli.views.shading import UNIT, shade
 from lstmcli.views.sheet import Column
-from lstmcli.views.traces import trace_sheets
 from lstmcli.views.window import Window
 
 GATES = Column("f", ["0.000000", "", "1.000000"])

@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from lstmcli.core.conventions import CONVENTIONS
-from lstmcli.core.model import Cell
-from lstmcli.views.palette import around_zero, character
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.model import Cell
+from lstmcli.views.colors import around_zero, character
 from lstmcli.views.weights import weights_sheet
 
 

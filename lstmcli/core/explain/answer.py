@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstmcli.core.alignment import SEQUENCE, ArrayName
-from lstmcli.core.blas import one_thread
+from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.explain import decisions, words
 from lstmcli.core.explain.places import searched
 from lstmcli.core.explain.question import Prepared, Question, prepare
@@ -17,6 +16,7 @@ from lstmcli.core.explain.search import NEAREST, Progress, quiet
 from lstmcli.core.explain.several import explain_network
 from lstmcli.core.explain.shapeless import in_shape, left_out, unrolled
 from lstmcli.core.explain.solver import Solver
+from lstmcli.core.forward.blas import one_thread
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:

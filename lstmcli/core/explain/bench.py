@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Course, Expected, Known, course
 from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import COLUMNS, Change, Space, distinct
 from lstmcli.core.explain.stepping import Batch, single_unit_steps_alone
 from lstmcli.core.explain.weights import Decoder, Weights
-from lstmcli.core.model import Cell
-from lstmcli.core.names import HOME, ONE_OF_TWO
-from lstmcli.core.rounding import spacing
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.half_precision import spacing
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.vocabulary import HOME, ONE_OF_TWO
 
 Array = npt.NDArray[Any]
 Start = tuple[Array, Array] | None

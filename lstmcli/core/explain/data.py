@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.alignment import FINAL, SEQUENCE, ArrayName
-from lstmcli.core.parts import part_words
-from lstmcli.core.tolerance import Numbers
+from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
+from lstmcli.core.diff.partial import part_words
+from lstmcli.core.diff.tolerance import Numbers
 
 Array = npt.NDArray[Any]
 

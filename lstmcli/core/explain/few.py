@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.batch import seconds
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import Case
 from lstmcli.core.explain.space import Changes
-from lstmcli.core.model import Model, as_time_major
+from lstmcli.core.forward.batch import seconds
+from lstmcli.core.model.model import Model, as_time_major
 
 Array = npt.NDArray[Any]
 

@@ -26,8 +26,8 @@ from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared
 from lstmcli.core.explain.operations import every_operation, rounder
 from lstmcli.core.explain.patterns import correlation, digits, size
 from lstmcli.core.explain.space import Changes, settings_of, spelled_out
-from lstmcli.core.model import Cell, Model, as_time_major
-from lstmcli.core.rounding import ROUNDED, spacing, to_format
+from lstmcli.core.model.half_precision import ROUNDED, spacing, to_format
+from lstmcli.core.model.model import Cell, Model, as_time_major
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.alignment import FINAL, STEP_ORDER, ArrayName
+from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
 from lstmcli.core.explain.apart import by_cell
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.space import Changes, settings_of, spelled_out
-from lstmcli.core.model import Model, Trace, as_time_major
-from lstmcli.core.run import run
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.model import Model, Trace, as_time_major
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]

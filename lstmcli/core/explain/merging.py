@@ -22,7 +22,7 @@ from lstmcli.core.explain.refining import bounded, cost_of
 from lstmcli.core.explain.shared import STARTS, Cells
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import SOLVE, Changes
-from lstmcli.core.run import merged
+from lstmcli.core.forward.run import merged
 
 Array = npt.NDArray[Any]
 

@@ -21,10 +21,10 @@ from lstmcli.core.explain.space import Change, Changes, settings_of
 from lstmcli.core.explain.telling import told
 from lstmcli.core.explain.who import row_of
 from lstmcli.core.explain.words import ONE_WAY
-from lstmcli.core.model import Model, as_time_major
-from lstmcli.core.rounding import ROUNDED
-from lstmcli.core.run import merged, valid_steps
-from lstmcli.core.states import split_state
+from lstmcli.core.forward.run import merged, valid_steps
+from lstmcli.core.model.half_precision import ROUNDED
+from lstmcli.core.model.model import Model, as_time_major
+from lstmcli.core.model.states import split_state
 
 Array = npt.NDArray[Any]
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.conventions import Convention
 from lstmcli.core.explain.bench import Allowance, Bench, Layout
 from lstmcli.core.explain.data import Expected
 from lstmcli.core.explain.few import few_of, tells
@@ -22,10 +21,11 @@ from lstmcli.core.explain.result import Answer, Changed, Near
 from lstmcli.core.explain.search import closest, nearest
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.explain.telling import told
-from lstmcli.core.model import Cell, Model, as_time_major
-from lstmcli.core.rounding import ROUNDED, to_format
-from lstmcli.core.run import valid_steps
-from lstmcli.core.states import split_state
+from lstmcli.core.forward.run import valid_steps
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.half_precision import ROUNDED, to_format
+from lstmcli.core.model.model import Cell, Model, as_time_major
+from lstmcli.core.model.states import split_state
 
 Array = npt.NDArray[Any]
 

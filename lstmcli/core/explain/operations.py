@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.activations import activation
-from lstmcli.core.loop import is_usual
-from lstmcli.core.model import Cell
-from lstmcli.core.rounding import spacing, to_format
+from lstmcli.core.forward.loop import is_usual
+from lstmcli.core.model.activations import activation
+from lstmcli.core.model.half_precision import spacing, to_format
+from lstmcli.core.model.model import Cell
 
 Array = npt.NDArray[Any]
 Rounded = Callable[[Array], Array]

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.judge import SINGLE
-from lstmcli.core.rounding import spacing, to_format
-from lstmcli.core.sides import Side
-from lstmcli.core.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers
+from lstmcli.core.model.half_precision import spacing, to_format
 
 EXACT = Allowance(1e-9, 1e-9, "float64")
 EPS: Mapping[str, float] = {"float16": 2.0**-11, "bfloat16": 2.0**-8}

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.alignment import FINAL, WEIGHTS, ArrayName
-from lstmcli.core.conventions import Convention
+from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
+from lstmcli.core.diff.operand import LONE, Side
+from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.apart import by_cell, states_of
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, placements
 from lstmcli.core.explain.judge import SINGLE, Case, Kept, Reader
 from lstmcli.core.explain.precision import BRAIN, EPS, HALF, allowances_of, grids_of
 from lstmcli.core.explain.space import Change, Changes
-from lstmcli.core.model import Cell, Model
-from lstmcli.core.run import check_inputs, direction_axis, merged_axes
-from lstmcli.core.settings import MERGES
-from lstmcli.core.sides import LONE, Side
-from lstmcli.core.tolerance import Numbers
+from lstmcli.core.forward.run import check_inputs, direction_axis, merged_axes
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.settings import MERGES
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.explain.space import CONSTANTS, KNOWN_ORDERS, SPREADS, Change, Changes
-from lstmcli.core.settings import SETTINGS
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.settings import SETTINGS
 
 PLAIN = (0.0, 1.0)
 """Forget biases that frameworks add."""

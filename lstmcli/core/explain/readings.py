@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.activations import activation
 from lstmcli.core.explain.space import distinct
 from lstmcli.core.explain.weights import Weights
+from lstmcli.core.model.activations import activation
 
 Array = npt.NDArray[Any]
 Groups = list[tuple[Any, Any]]

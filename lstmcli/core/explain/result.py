@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.judge import Place, Verdict
 from lstmcli.core.explain.space import Changes
-from lstmcli.core.tolerance import jsonable
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.alignment import ArrayName
+from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared, judged
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.space import Change, Changes
-from lstmcli.core.fitting import listed
+from lstmcli.core.model.hint import listed
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]

@@ -11,7 +11,6 @@ from dataclasses import replace
 from math import inf
 from time import monotonic
 
-from lstmcli.core.blas import one_thread
 from lstmcli.core.explain import decisions
 from lstmcli.core.explain.cells import by_cells, closest
 from lstmcli.core.explain.directions import directions_of
@@ -24,6 +23,7 @@ from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import LEVELS, Progress
 from lstmcli.core.explain.space import Changes
 from lstmcli.core.explain.whole import Whole
+from lstmcli.core.forward.blas import one_thread
 
 MOST_PLACES = 2  # the likeliest ones that are searched for more, beside the one that comes nearest
 PATIENCE = 15.0  # seconds after which no further place is searched for more than one change

@@ -12,12 +12,12 @@ from math import prod
 
 import numpy as np
 
-from lstmcli.core.alignment import ArrayName
+from lstmcli.core.diff.abbreviated import fits, said, spread
+from lstmcli.core.diff.alignment import ArrayName
+from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.explain.question import Question, output_axes
-from lstmcli.core.gaps import fits, said, spread
-from lstmcli.core.model import Model
-from lstmcli.core.run import merged_axes
-from lstmcli.core.sides import LONE, Side
+from lstmcli.core.forward.run import merged_axes
+from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 
 MOST_SHAPES = 4  # that are tried for a print

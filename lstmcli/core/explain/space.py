@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.names import BIASES, HOME, TRANSPOSED
+from lstmcli.core.model.vocabulary import BIASES, HOME, TRANSPOSED
 
 Array = npt.NDArray[Any]
 

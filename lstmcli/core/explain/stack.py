@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.alignment import ArrayName
+from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.explain.bench import Bench
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Known

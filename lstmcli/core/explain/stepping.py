@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.readings import Groups, Readings
-from lstmcli.core.model import Cell
+from lstmcli.core.model.model import Cell
 
 Array = npt.NDArray[Any]
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.explain.space import Space
-from lstmcli.core.model import Cell
-from lstmcli.core.names import HOME
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.vocabulary import HOME
 
 Array = npt.NDArray[Any]
 Decoder = Callable[[Mapping[str, Any]], Cell]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lstmcli.core.conventions import CONVENTIONS, Convention
 from lstmcli.core.explain.ranking import lies_so, rows_that
 from lstmcli.core.explain.result import Changed, Row
 from lstmcli.core.explain.words import SENSES, assumed_of, found_of, label
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
 
 WELL_KNOWN = (
     "keras", "pytorch", "tf1", "onnx", "flax", "haiku", "openvino", "coreml", "chainer", "mxnet",

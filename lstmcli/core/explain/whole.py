@@ -30,8 +30,8 @@ from lstmcli.core.explain.space import (
     Changes,
 )
 from lstmcli.core.explain.stack import Stack, stack_of
-from lstmcli.core.model import Cell
-from lstmcli.core.settings import MERGES
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.settings import MERGES
 
 BESIDE = 3  # single changes, the nearest ones, beside which a constant is solved for
 OF_THE_MODEL = frozenset({"merge", "masked_output", "layout", "initial_state", "array"})

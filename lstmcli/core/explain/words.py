@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lstmcli.core.explain.halves import ALL, INPUTS, SIZE, STATES, WEIGHTS
 from lstmcli.core.explain.result import Changed
 from lstmcli.core.explain.space import SOLVE, Change, Changes
-from lstmcli.core.names import ONE_OF_TWO, spaced
+from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced
 
 _NAMES = {
     "gates": "gates",

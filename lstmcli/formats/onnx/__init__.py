@@ -15,16 +15,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.companions import contents
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened
-from lstmcli.formats.limits import check_size
+from lstmcli.formats.files.companions import contents
+from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.chain import feeder, inputs_of
 from lstmcli.formats.onnx.folding import Constants
 from lstmcli.formats.onnx.graph import MODEL_GRAPH, Model, Node, Scope
 from lstmcli.formats.onnx.lstm import Lstm, NotRead, is_lstm, read_node
 from lstmcli.formats.onnx.tensors import KINDS, TYPE, decode, shape_of
-from lstmcli.formats.protobuf import Damaged
+from lstmcli.formats.wire.protobuf import Damaged
 
 MOST_BYTES = 1 << 31  # that a protocol buffer may have
 CORE_ML = (303, 403, 500, 502)  # fields of a Core ML model, which begins alike

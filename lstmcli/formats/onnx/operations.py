@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.formats.onnx.tensors import KINDS
-from lstmcli.formats.protobuf import Message
+from lstmcli.formats.wire.protobuf import Message
 
 MOST_NUMBERS = 1000  # of axes, bounds, lengths
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.bfloat16 import widened
-from lstmcli.formats.companions import beside
-from lstmcli.formats.files import Opened, opened
-from lstmcli.formats.limits import check_size
-from lstmcli.formats.protobuf import Damaged, Message, signed
+from lstmcli.formats.files.companions import beside
+from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.source import Opened, opened
+from lstmcli.formats.wire.bfloat16 import widened
+from lstmcli.formats.wire.protobuf import Damaged, Message, signed
 
 # fields of a TensorProto
 DIMS, TYPE, FLOATS, INT32S, INT64S, NAME, RAW = 1, 2, 4, 5, 7, 8, 9

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.companions import beside, contents
 from lstmcli.formats.document import Document
-from lstmcli.formats.files import Opened, damaged, opened
-from lstmcli.formats.protobuf import Damaged
+from lstmcli.formats.files.companions import beside, contents
+from lstmcli.formats.files.source import Opened, damaged, opened
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
 from lstmcli.formats.tensorflow.first_format import FirstFormat
 from lstmcli.formats.tensorflow.graph import Graph, graph_in
@@ -27,6 +26,7 @@ from lstmcli.formats.tensorflow.keras_metadata import Layers, layers
 from lstmcli.formats.tensorflow.objects import KEY, Objects, renamed
 from lstmcli.formats.tensorflow.table import MAGIC, Table
 from lstmcli.formats.tensorflow.tensors import Budget
+from lstmcli.formats.wire.protobuf import Damaged
 
 FORMAT = "tensorflow"
 SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)

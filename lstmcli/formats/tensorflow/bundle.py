@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.companions import beside, contents
-from lstmcli.formats.files import opened
-from lstmcli.formats.limits import check_size
-from lstmcli.formats.protobuf import Damaged, Message, varint
+from lstmcli.formats.files.companions import beside, contents
+from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.source import opened
 from lstmcli.formats.tensorflow import crc32c
 from lstmcli.formats.tensorflow.slices import Slice, joined, key_of, part_shape, slice_of
 from lstmcli.formats.tensorflow.tensors import KINDS, STRING, Kind, finished, shape_of
+from lstmcli.formats.wire.protobuf import Damaged, Message, varint
 
 INDEX = ".index"
 MOST_SHARDS = 100_000  # five digits

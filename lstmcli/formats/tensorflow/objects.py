@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from lstmcli.formats.protobuf import Message
+from lstmcli.formats.wire.protobuf import Message
 
 KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 MOST_VISITS = 1_000_000  # of objects, for all questions together

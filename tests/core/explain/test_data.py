@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.data import Expected, course, placements
-from lstmcli.core.tolerance import Numbers
 
 Array = np.ndarray[Any, Any]
 

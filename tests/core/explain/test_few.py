@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.api.load import load
 from lstmcli.core.explain import few
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import Case
 from lstmcli.core.explain.space import Change
-from lstmcli.loading import load
 from tests.core.explain import test_several
 from tests.core.explain.asking import ask, write
 from tests.core.explain.matrix import PAIRS, SINGLES, Row

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.api.load import Named, read_named, reader
+from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.answer import explain
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
-from lstmcli.core.model import Model
-from lstmcli.core.sides import Side
+from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
-from lstmcli.loading import Named, read_named, reader
 from tests.core.explain.asking import found
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.api.explain import explain
 from lstmcli.core.explain.decisions import NOT_SEARCHED
 from lstmcli.core.explain.result import Explanation
 from lstmcli.errors import UserError
-from lstmcli.explaining import explain
 from tests.core.explain.asking import write
 from tests.core.explain.reference import Net, outputs, random_net
 from tests.core.explain.test_refusals import spoiled

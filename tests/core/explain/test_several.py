@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.api.explain import explain
+from lstmcli.api.load import load
 from lstmcli.core.explain import shared, whole
 from lstmcli.core.explain.result import Explanation
-from lstmcli.core.run import run
-from lstmcli.explaining import explain
-from lstmcli.loading import load
+from lstmcli.core.forward.run import run
 from tests.core.explain.asking import FORMS, found, printed, same
 from tests.core.explain.reference import Net, outputs, random_net
 from tests.core.explain.test_refusals import spoiled

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.api.explain import explain
 from lstmcli.core.explain.result import Explanation
 from lstmcli.errors import UserError
-from lstmcli.explaining import explain
 from tests.test_golden import GOLDEN, read
 
 Array = np.ndarray[Any, Any]

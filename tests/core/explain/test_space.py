@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.conventions import CONVENTIONS
-from lstmcli.core.decode import to_blocks
 from lstmcli.core.explain.ranking import rank, rows_with
 from lstmcli.core.explain.space import (
     COLUMNS,
@@ -19,7 +17,9 @@ from lstmcli.core.explain.space import (
     unique_rows,
 )
 from lstmcli.core.explain.weights import permutation
-from lstmcli.core.settings import SETTINGS, read_setting
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.settings import SETTINGS, read_setting
+from lstmcli.core.weights.decode import to_blocks
 
 
 def assumed(**other: Any) -> dict[str, Any]:

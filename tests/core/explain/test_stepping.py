@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.api.explain import explain
+from lstmcli.api.load import load
 from lstmcli.core.explain.bench import Bench, Layout
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Expected, Known
@@ -16,11 +18,9 @@ from lstmcli.core.explain.judge import SINGLE
 from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import spelled_out
 from lstmcli.core.explain.stepping import Batch
-from lstmcli.core.model import Model, as_time_major
-from lstmcli.core.run import run
-from lstmcli.core.states import split_state
-from lstmcli.explaining import explain
-from lstmcli.loading import load
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.model import Model, as_time_major
+from lstmcli.core.model.states import split_state
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
 
 QUICK = (

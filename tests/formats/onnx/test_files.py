@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.core.run import run
+from lstmcli.api.inspect import inspect_files
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
 from lstmcli.errors import UserError
-from lstmcli.inspecting import inspect_files
-from lstmcli.loading import load
+from tests.paths import TESTS
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "onnx_files"
+GOLDEN = TESTS / "golden" / "onnx_files"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
 REFUSED = {
     "refused_no_weights": "its W comes from the input 'onnx::LSTM",

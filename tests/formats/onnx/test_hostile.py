@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from lstmcli import formats
+from lstmcli.api.inspect import inspect_files
+from lstmcli.api.load import load
 from lstmcli.errors import UserError
-from lstmcli.formats.limits import raised_to
-from lstmcli.inspecting import inspect_files
-from lstmcli.loading import load
+from lstmcli.formats.files.limits import raised_to
 from tests.formats.hostile import mutations, truncations, withstand
 from tests.formats.onnx.helpers import (
     LSTM,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.core.dialects import told
-from lstmcli.core.run import run
+from lstmcli.api.inspect import inspect_files
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
+from lstmcli.core.weights.metadata import told
 from lstmcli.errors import UserError
-from lstmcli.inspecting import inspect_files
-from lstmcli.loading import load
 from tests.formats.onnx.helpers import LSTM, REST, attribute, message, model, node, numbers, tensor
 from tests.test_golden import GOLDEN
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from lstmcli import formats
+from lstmcli.api.load import load
 from lstmcli.errors import UserError
-from lstmcli.loading import load
 from tests.formats.hostile import mutations, truncations, withstand
 from tests.formats.tensorflow.forge import entries_of, message, shape, table
 from tests.test_tensorflow_files import GOLDEN

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lstmcli.errors import UserError
-from lstmcli.formats.protobuf import Damaged, Message
 from lstmcli.formats.tensorflow.slices import WHOLE, joined, key_of, slice_of, within
+from lstmcli.formats.wire.protobuf import Damaged, Message
 from tests.formats.tensorflow.forge import message
 
 

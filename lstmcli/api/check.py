@@ -1,0 +1,282 @@
+"""The same weights through the real frameworks: which agree with us, and who is nearest to truth.
+
+Everything that an engine cannot do is known before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli._version import __version__
+from lstmcli.api.diff import compare, side_of
+from lstmcli.api.job import Job, with_lengths
+from lstmcli.core.diff.compare import Difference
+from lstmcli.core.diff.metrics import Place
+from lstmcli.core.diff.tolerance import jsonable
+from lstmcli.core.explain.answer import explain
+from lstmcli.core.explain.question import Question
+from lstmcli.core.explain.result import Explanation
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.model import Cell, Model, Trace
+from lstmcli.core.weights.initializers import trial
+from lstmcli.engines import NAMES, find_engine
+from lstmcli.engines.engine import Engine, Network
+from lstmcli.engines.running import absent, lacking, task_of, timed, warm
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+
+ROWS, STEPS = 3, 20  # of inputs that are drawn
+ALL = "all"
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """One engine's run beside ours."""
+
+    engine: Engine
+    version: str
+    difference: Difference  # the engine's arrays against ours
+    truth_abs: float | None  # the greatest distance from an evaluation in longdouble
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether it agrees with us within the tolerance."""
+        return self.difference.equal
+
+    @property
+    def first(self) -> Place | None:
+        """Where it parts from us first."""
+        return self.difference.first_divergence
+
+    @property
+    def ulp(self) -> int | None:
+        """The tolerance in ULPs, if one was asked for."""
+        return next(iter(self.difference.arrays.values())).tolerance.ulp
+
+    def worst(self, figure: str) -> float | int | None:
+        """The greatest ``max_abs``, ``max_rel`` or ``max_ulp`` of all arrays; NaN if one is."""
+        figures = [getattr(array, figure) for array in self.difference.arrays.values()]
+        known = [value for value in figures if value is not None]
+        return next((v for v in known if v != v), max(known, default=None))
+
+    def to_json(self) -> dict[str, Any]:
+        """The row of ``-f json``."""
+        return {
+            "name": self.engine.name,
+            "version": self.version,
+            "equal": self.equal,
+            **{name: jsonable(self.worst(name)) for name in ("max_abs", "max_rel", "max_ulp")},
+            "truth_abs": jsonable(self.truth_abs),
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """All engines that ran, those that could not, and our own figures."""
+
+    job: Job  # with the inputs and the state of the runs
+    rows: tuple[Checked, ...]
+    refused: Mapping[str, str]  # of those that were taken because they are installed
+    truth_abs: float | None  # ours
+    seconds: float  # ours
+    drawn: int | None = None  # the seed of inputs and state that nobody gave
+    findings: Mapping[str, Explanation] = field(default_factory=dict)  # of those that differ
+
+    @property
+    def equal(self) -> bool:
+        """Whether all agree."""
+        return all(row.equal for row in self.rows)
+
+    @property
+    def nearest(self) -> list[str]:
+        """Who is nearest to the truth: names of engines, ``ours`` among them."""
+        far = {"ours": self.truth_abs} | {row.engine.name: row.truth_abs for row in self.rows}
+        known = {name: value for name, value in far.items() if value is not None}
+        return [name for name, value in known.items() if value == min(known.values())]
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole check as one document."""
+        parted = {row.engine.name: row.first for row in self.rows if row.first is not None}
+        return {
+            "equal": self.equal,
+            "engines": [row.to_json() for row in self.rows],
+            "ours": {
+                "version": __version__,
+                "truth_abs": jsonable(self.truth_abs),
+                "seconds": self.seconds,
+            },
+            "nearest": self.nearest,
+            "rtol": jsonable(self.rows[0].difference.rtol),
+            "atol": jsonable(self.rows[0].difference.atol),
+            "ulp": self.rows[0].ulp,
+            "seed": self.drawn,
+            "refused": dict(self.refused),
+            "first_divergence": {
+                name: {"array": place.array} | place.to_json() for name, place in parted.items()
+            },
+            "findings": {name: found.to_json() for name, found in self.findings.items()},
+            "notes": {row.engine.name: list(row.notes) for row in self.rows if row.notes},
+        }
+
+
+def check(
+    job: Job,
+    names: Sequence[str],
+    *,
+    seed: int = 0,
+    rtol: float | None = None,
+    atol: float | None = None,
+    ulp: int | None = None,
+) -> Check:
+    """Run a model by ourselves and by the engines of these names; ``all`` takes the installed.
+
+    Where the job has no inputs, they are drawn from ``seed``, and a state that is not zero.
+
+    Raises
+    ------
+    UserError
+        before anything runs: for an engine that is not there, and naming what one cannot do.
+        With ``all``, such an engine is left out and named in ``refused``.
+    """
+    job, drawn = _with_inputs(job, seed)
+    task = task_of(job.model, np.asarray(job.inputs), name=job.name, **_told(job))
+    engines, refused = _chosen(names), {}
+    networks: dict[str, Network] = {}
+    for engine in engines:
+        networks[engine.name], lacks = engine.network(task)
+        if lacks:
+            refused[engine.name] = lacking(engine, lacks)
+    if refused and (ALL not in names or len(refused) == len(engines)):
+        first, *others = refused.values()
+        raise UserError(first, *(f"  {text}" for text in others))
+
+    ours, seconds = _ours(job)
+    truth = _truth(job)
+    rows, findings = [], {}
+    for engine in engines:
+        if engine.name in refused:
+            continue
+        network = networks[engine.name]
+        trace, took = timed(engine, network, task)
+        sides = side_of(trace, engine.name), side_of(ours, "ours")
+        difference = compare(*sides, rtol=rtol, atol=atol, ulp=ulp, equal_nan=True)
+        notes = list(engine.notes(network))
+        if not difference.equal and job.reread is not None:
+            try:
+                findings[engine.name] = _finding(job, trace, engine.name)
+            except UserError as error:  # it does not take every kind of run
+                notes.append(f"explain has nothing to say: {' '.join(error.lines)}")
+        rows.append(
+            Checked(engine, engine.version, difference, _apart(trace, truth), took, tuple(notes))
+        )
+    return Check(job, tuple(rows), refused, _apart(ours, truth), seconds, drawn, findings)
+
+
+def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
+    """The job with inputs, and the seed if they and a state had to be drawn."""
+    if job.name:
+        return job.drained(), None
+    model, counts = job.model, job.model.lengths
+    rows, steps = (len(counts), max(*counts, 1)) if counts else (ROWS, STEPS)
+    x, state = trial(model, rows, steps, seed)  # (B, T, I)
+    layout = model.given.get("layout") or model.convention.layout
+    x = x.swapaxes(0, 1) if layout == "time" else x
+    state = dict(job.initial_state) or state
+    drawn = job._replace(inputs=x, name="the drawn inputs", initial_state=state)
+    return with_lengths(drawn), seed
+
+
+def _chosen(names: Sequence[str]) -> list[Engine]:
+    """The engines asked for.
+
+    Raises
+    ------
+    UserError
+        naming those that are not installed.
+    """
+    if ALL in names:
+        engines = [find_engine(name) for name in NAMES]
+        if there := [engine for engine in engines if engine.installed]:
+            return there
+        raise UserError(
+            "no engine is installed: " + ", ".join(dict.fromkeys(e.install for e in engines))
+        )
+    engines = [find_engine(name) for name in dict.fromkeys(names)]
+    if missing := [absent(engine) for engine in engines if not engine.installed]:
+        raise UserError(missing[0], *(f"  {text}" for text in missing[1:]))
+    return engines
+
+
+def _told(job: Job) -> dict[str, Any]:
+    return {
+        "layout": job.layout,
+        "initial_state": job.initial_state,
+        "lengths": job.lengths,
+        "mask": job.mask,
+    }
+
+
+def _ours(job: Job) -> tuple[Trace, float]:
+    """Our run, and the seconds it took."""
+    x = np.asarray(job.inputs)
+    return warm(lambda: run(job.model, x, **_told(job), name=job.name))
+
+
+def _finding(job: Job, trace: Trace, name: str) -> Explanation:
+    """Which reading of the weights gives what an engine gave."""
+    assert job.reread is not None
+    told = _told(job)
+    return explain(
+        Question(
+            job.reread, np.asarray(job.inputs), side_of(trace, name), told["layout"],
+            job.initial_state, job.lengths, job.mask, job.name,
+        )
+    )  # fmt: skip
+
+
+# ---- the truth
+
+
+def _truth(job: Job) -> Trace | None:
+    """The same run in longdouble, of the same numbers; None where that is float64 again."""
+    dtype = job.model.cell.dtype
+    if np.finfo(np.longdouble).eps >= np.finfo(dtype).eps:
+        return None
+    with np.errstate(all="ignore"):
+        x = np.asarray(job.inputs).astype(dtype)
+        state = {k: np.asarray(a).astype(dtype) for k, a in job.initial_state.items()}
+    told = _told(job) | {"initial_state": state}
+    return run(_widened(job.model), x, "h", **told, name=job.name)
+
+
+def _widened(model: Model) -> Model:
+    """The model with the same numbers in longdouble."""
+
+    def wide(cell: Cell) -> Cell:
+        arrays = {name: a for name, a in vars(cell).items() if isinstance(a, np.ndarray)}
+        widened: dict[str, Any] = {name: a.astype(np.longdouble) for name, a in arrays.items()}
+        return replace(cell, **widened)
+
+    return replace(model, layers=tuple(tuple(map(wide, layer)) for layer in model.layers))
+
+
+def _apart(trace: Trace, truth: Trace | None) -> float | None:
+    """The greatest distance of h and the last state from the truth."""
+    if truth is None:
+        return None
+    distances = []
+    for name, exact in truth.members().items():
+        with np.errstate(all="ignore"):
+            distance = np.abs(trace.members()[name] - exact)
+        same = (trace.members()[name] == exact) | np.isnan(exact) & np.isnan(trace.members()[name])
+        distances.append(float(np.where(same, 0, distance).max()))
+    return max(distances, key=lambda d: (d != d, d))

@@ -1,0 +1,310 @@
+"""From one framework's weights to another's: read, encode, prove, write.
+
+Nothing is written that has not been read back, from the very tensors that go into the file, and
+run against the source.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli._version import __version__
+from lstmcli.api import load
+from lstmcli.api.load import Named
+from lstmcli.core.forward.equivalence import Proof, compared_runs, same_weights
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.model import Cell, Model, lengths_shown
+from lstmcli.core.weights.compatibility import fitted, needed_settings
+from lstmcli.core.weights.encode import folded
+from lstmcli.core.weights.naming import named_tensors
+from lstmcli.core.weights.recipe import Step, recipe
+from lstmcli.core.weights.recognise import find_convention, recognise
+from lstmcli.engines.export import graph_of, rtneural_document
+from lstmcli.errors import UserError
+from lstmcli.escaping import typed_command
+from lstmcli.formats import Document
+from lstmcli.formats.files.overwriting import refuse_overwriting
+from lstmcli.formats.onnx import writer
+
+Array = npt.NDArray[Any]
+Layers = Sequence[Sequence[Cell]]
+
+
+_KERAS_ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's get_weights
+_PLAIN = ("convention", "layer")  # the settings that --set does not take
+
+
+class Target(NamedTuple):
+    """A row of the table below: a kind of file that can be written."""
+
+    format: str
+    convention: str | None = None  # the one that its files follow, of which they hold a model
+    settings: bool = True  # whether the file holds what no tensor says
+
+
+TARGETS = {
+    ".npz": Target("npz"),
+    ".json": Target("json"),
+    ".safetensors": Target("safetensors", settings=False),
+    ".onnx": Target("onnx", "onnx"),
+}
+COMMON = ("keras", "pytorch", "pytorch-cell", "tf1", "onnx", "flax", "rtneural")
+RTNEURAL = Target("rtneural", "rtneural")  # a .json of its own kind
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Conversion:
+    """A network in the tensors of another convention."""
+
+    source: str
+    target: str
+    model: Model
+    layers: Layers  # as the target has them
+    file: Target
+    arrays: Mapping[str, Array]
+    settings: Mapping[str, Any]  # what a reader must be told beside the tensors
+    steps: tuple[Step, ...]
+    proof: Proof
+
+    @property
+    def how(self) -> Convention:
+        """The target's convention, with its settings."""
+        return self.layers[0][0].convention
+
+    @property
+    def use(self) -> tuple[str, ...]:
+        """How what is written is used, elsewhere and here, a line each."""
+        return (*self._elsewhere, *self._one_sequence)
+
+    @property
+    def _elsewhere(self) -> tuple[str, ...]:
+        if self.file.format == "onnx":
+            batched = self.model.convention.layout == "batch"
+            return (
+                f"X is (T, B, {self.model.cell.inputs}), time first"
+                + ": transpose inputs (B, T, I), as the source takes them" * batched,
+                "initial_h and initial_c may be left out (onnxruntime warns that they have "
+                "defaults)" + "; so may sequence_lens" * bool(self.model.lengths),
+            )
+        if self.how.name == "keras":
+            one = "each layer" if len(self.layers) > 1 else "the layer"
+            both = "; Bidirectional takes the forward three, then the backward three"
+            return (
+                f"in Keras, build {one}, then layer.set_weights([{', '.join(_KERAS_ORDER)}])"
+                + both * (len(self.layers[0]) > 1),
+            )
+        return ()
+
+    @property
+    def options(self) -> str:
+        """What `lstm run` must be told beside the file, as it is typed."""
+        if self.file is RTNEURAL and len(self.layers) > 1:
+            return f"--layer {','.join(map(str, range(len(self.layers))))}"
+        if self.file.settings:
+            return ""
+        words: list[str] = []
+        for name, value in self.settings.items():
+            words += [f"--{name}", str(value)] if name in _PLAIN else ["--set", f"{name}={value}"]
+        return typed_command(*words)
+
+    @property
+    def layout_option(self) -> str:
+        """``--layout batch`` where the target would read the source's inputs otherwise."""
+        given = self.model.given.get("layout")
+        own, target = given or self.model.convention.layout, find_convention(self.how.name).layout
+        # a layout that is only assumed takes (1, T, I) for one sequence, a given one does not
+        one_of_many = given == "time" and self.file.format != "onnx"
+        return f"--layout {own}" if own != target or one_of_many else ""
+
+    @property
+    def _one_sequence(self) -> tuple[str, ...]:
+        """What holds for inputs (1, T, I) alone, which a layout that is assumed takes for one."""
+        if "layout" in self.model.given or self.model.convention.layout == "batch":
+            return ()
+        if self.layout_option:
+            return ("inputs (1, T, I) are one sequence to the source: leave out --layout time",)
+        if self.file.format == "onnx":
+            return ("inputs (1, T, I) are one sequence to the source: add --layout batch",)
+        return ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know of the file that is written."""
+        said = []
+        if self.options and not self.file.settings:
+            said.append(f"{self.target} holds tensors alone; what no tensor says: {self.options}")
+        if self.file.format == "onnx" and self.model.cell.dtype != np.float32:
+            name = self.model.cell.dtype.name
+            said.append(
+                f"{self.target} holds {name}; onnxruntime's LSTM takes float32 alone "
+                "(--dtype float32 rounds to it)."
+            )
+        return tuple(said)
+
+    def to_json(self) -> dict[str, Any]:
+        """The conversion as a document: both sides, the tensors, the recipe, the proof."""
+        return {
+            "source": self.source,
+            "target": self.target,
+            "from": self.model.settings(),
+            "to": {"convention": self.how.name, "forget_bias": self.how.forget_bias}
+            | self.how.settings(),
+            "assumed": list(self.model.assumed),
+            "dtype": self.model.cell.dtype.name,
+            "tensors": {name: list(array.shape) for name, array in self.arrays.items()},
+            "settings": dict(self.settings),
+            "options": " ".join(filter(None, (self.options, self.layout_option))),
+            "use": list(self.use),
+            "recipe": [{"what": step.what, "text": step.text} for step in self.steps],
+            "proof": self.proof._asdict(),
+        }
+
+
+def convert(
+    paths: Sequence[str],
+    target: str,
+    to: str | None,
+    settings: Mapping[str, Any],
+    asked: Mapping[str, Any] | None = None,
+    stdin: BinaryIO | None = None,
+) -> Conversion:
+    """Write the LSTM in some files to another, in the convention ``to``.
+
+    A file that holds models of one convention alone needs no ``to``.
+    ``settings`` change how the source is read, as for a run; ``asked`` are those of the target.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with files and names, or naming what the target cannot hold. Nothing
+        is written then.
+    """
+    row = find_convention(implied(target) if to is None else to)
+    file = target_of(target, row)
+    named = [Named.parse(path) for path in paths]
+    refuse_overwriting([target], [one.path for one in named])
+    load.only_one_stdin(named)
+    documents = [load.read_named(one, stdin) for one in named]
+    model = load.load_model(documents, settings)
+    load.refuse_unused(documents, model)
+    if file.format != "npz" and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize:
+        raise UserError(f"{target}: longdouble goes into .npz alone; try --dtype float64")
+    if asked and file.convention:
+        raise UserError(f"{target}: a {file.format} model has one form; leave out --to-set.")
+    if model.lengths and file.format != "onnx":
+        raise UserError(
+            f"{target}: a {file.format} file of {row.name} cannot hold the lengths "
+            f"{lengths_shown(model.lengths)} of its source (sequence_lens).",
+            "  --set lengths=ignored leaves them out; nothing was written.",
+        )
+    how = fitted(model.layers, row, asked or {})
+    layers = [tuple(folded(cell, how) for cell in layer) for layer in model.layers]
+    arrays = named_tensors(layers, how)
+    told = _told(arrays, how, row) | _dtype(file, model)
+    if file.settings and not file.convention:  # room for what the source's config told
+        told = {n: getattr(how, n) for n in row.config(model.bidirectional)} | told
+    source = " + ".join(document.source for document in documents)
+    conversion = Conversion(
+        source, target, model, layers, file, arrays, told,
+        tuple(recipe(model.layers, how)), _proof(model, layers, arrays, told, target),
+    )  # fmt: skip
+    _write(conversion)
+    return conversion
+
+
+def implied(path: str) -> str:
+    """The convention of a file whose suffix leaves no choice: ``onnx`` of an .onnx file.
+
+    Raises
+    ------
+    UserError
+        naming some choices, if it leaves one.
+    """
+    target = TARGETS.get(os.path.splitext(path)[1].lower())
+    if target is None or target.convention is None:
+        raise UserError(
+            f"{path}: --to names the convention it is to be in: {', '.join(COMMON)}, ...",
+            f"  lstm conventions lists all {len(CONVENTIONS)}.",
+        )
+    return target.convention
+
+
+def target_of(path: str, row: Convention) -> Target:
+    """The kind of file that the suffix and the convention ask for.
+
+    Raises
+    ------
+    UserError
+        for a suffix that none has, or a convention that such files do not follow.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".json" and row.name == RTNEURAL.convention:
+        return RTNEURAL
+    if suffix not in TARGETS:
+        found = f'"{suffix}" is no suffix of weights' if suffix else "there is no suffix"
+        raise UserError(f"{path}: {found} that can be written: {', '.join(TARGETS)}.")
+    target = TARGETS[suffix]
+    if target.convention not in (None, row.name):
+        raise UserError(f"{path}: a {suffix} file goes with --to {target.convention}.")
+    return target
+
+
+def _told(arrays: Mapping[str, Array], how: Convention, row: Convention) -> dict[str, Any]:
+    """What a reader of these tensors must be told, so that nothing is left to be assumed."""
+    told = needed_settings(how, row)
+    found = recognise({name: a.shape for name, a in arrays.items()})
+    if any(one.rivals or one.convention.name != row.name for one in found) or not found:
+        told = {"convention": row.name} | told
+        found = recognise({name: a.shape for name, a in arrays.items()}, row.name)
+    if len(found) > 1:
+        told["layer"] = ",".join(str(n) for n in range(len(found)))
+    return told
+
+
+def _dtype(file: Target, model: Model) -> dict[str, Any]:
+    """JSON has one kind of number: what kind these were is told beside them."""
+    name = model.cell.dtype.name
+    return {"dtype": name} if file.format == "json" and name != "float64" else {}
+
+
+def _proof(
+    model: Model, layers: Layers, arrays: dict[str, Array], told: Mapping[str, Any], target: str
+) -> Proof:
+    """Read the tensors back as a file of them would be read, and run both sides."""
+    again = load.load_model([Document(target, "npz", arrays, dict(told))], {})
+    name = layers[0][0].convention.name
+    if again.convention.name != name or not same_weights(layers, again.layers):
+        raise UserError(
+            f"{target}: in the names of {name}, these tensors would be read as another network; "
+            "nothing was written."
+        )
+    proof = compared_runs(model, again)
+    if not proof.holds:
+        raise UserError(
+            f"{target}: in the names of {name}, these weights would give other outputs: off by "
+            f"{proof.difference:.2g}, where {proof.allowed:.2g} is rounding. Nothing was written."
+        )
+    return proof
+
+
+# ---- the file
+
+
+def _write(conversion: Conversion) -> None:
+    format, target = conversion.file.format, conversion.target
+    if format == "onnx":
+        graph = graph_of(conversion.layers, lengths=conversion.model.lengths)
+        data = writer.serialised(graph, "lstmcli", __version__)
+        with formats.atomically(target) as stream:
+            stream.write(data)
+    elif format == "rtneural":
+        formats.write(target, "json", {}, rtneural_document(conversion.layers))
+    else:
+        formats.write(target, format, conversion.arrays, conversion.settings)

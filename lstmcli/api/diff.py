@@ -1,0 +1,123 @@
+"""From two results, in files or in memory, to their difference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli.core.diff.abbreviated import spread
+from lstmcli.core.diff.compare import Difference, compare
+from lstmcli.core.diff.operand import Side, in_own_names
+from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.model.model import Trace
+from lstmcli.core.model.numbering import NOT_NUMBERED, Numbering
+from lstmcli.errors import UserError
+from lstmcli.formats import Document
+
+__all__ = ["as_json", "compare", "diff", "laid", "read_side", "read_sides", "side_of"]
+
+Array = npt.NDArray[Any]
+Result = str | Trace | Array | Document
+
+
+def diff(
+    a: Result,
+    b: Result,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    ulp: int | None = None,
+    equal_nan: bool = False,
+    layout: str | None = None,
+) -> Difference:
+    """Compare two results: traces, arrays, or files that hold either.
+
+    ``layout``, "batch" or "time", is that of a side that does not say which axis is time.
+
+    Raises
+    ------
+    UserError
+        for a file that cannot be read, or if the two have no array in common.
+    """
+    one, other = (laid(side_of(side, name), layout) for side, name in ((a, "a"), (b, "b")))
+    return compare(one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
+
+
+def laid(side: Side, layout: str | None) -> Side:
+    """A side with a layout, if it does not tell its own."""
+    return side if side.layout else replace(side, layout=layout)
+
+
+def read_sides(
+    a: str, b: str, stdin: BinaryIO | None, layout: str | None = None
+) -> tuple[Side, Side]:
+    """Two files, or standard input for one of them; ``layout`` is that of one that tells none."""
+    if a == b == "-":
+        raise UserError("- (standard input) can be read only once; give the other as a file.")
+    return laid(read_side(a, stdin), layout), laid(read_side(b, stdin), layout)
+
+
+def read_side(path: str, stdin: BinaryIO | None) -> Side:
+    """One file, or standard input."""
+    return _side(formats.read(path, stdin, abbreviated=True))
+
+
+def side_of(result: Result, name: str) -> Side:
+    """Whatever `diff` takes, as one side of a comparison."""
+    if isinstance(result, Trace):
+        widths = {k: a.shape[-1] for k, a in result.arrays.items()}
+        numbering = Numbering.of_meta(result.settings, widths)
+        return Side(
+            name, result.members(), layout=result.layout, settings=result.settings,
+            numbering=numbering,
+        )  # fmt: skip
+    if isinstance(result, str):
+        return _side(formats.read(result, abbreviated=True))
+    if isinstance(result, Document):
+        return _side(result)
+    return Side(name, {"": np.asarray(result)})
+
+
+def _side(document: Document) -> Side:
+    meta = document.attributes.get("meta")
+    meta = meta if isinstance(meta, dict) else None
+    arrays = {name: _as_written(document, name) for name in document.arrays}
+    units, gaps = dict(document.units), {}
+    for name, left_out in document.gaps.items():
+        if left_out.shape is None:
+            gaps[name] = left_out.before
+            continue
+        numbers = spread(Numbers(arrays[name], units[name]), left_out.before, left_out.shape)
+        arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
+    numbering = Numbering(*document.numbering)
+    if numbering == NOT_NUMBERED:
+        numbering = Numbering.of_meta(meta, {k: a.shape[-1] for k, a in arrays.items() if a.ndim})
+    side = Side(
+        document.source,
+        arrays,
+        layout=document.layout or (meta or {}).get("layout"),
+        units=units,
+        dtypes=document.dtypes,
+        settings=meta,
+        gaps=gaps,
+        numbering=numbering,
+    )
+    return in_own_names(side)
+
+
+def _as_written(document: Document, name: str) -> Array:
+    """An array as it was before each float32 was written with nine digits; prints stay as is."""
+    array = document.arrays[name]
+    exact = name in document.dtypes and name not in document.units
+    return array.astype(document.dtypes[name]) if exact else array
+
+
+def as_json(difference: Difference) -> str:
+    """The difference as one JSON document; numbers that are not finite as strings."""
+    from json import dumps
+
+    return dumps(difference.to_json(), indent=2, allow_nan=False)

@@ -1,0 +1,230 @@
+"""From weights, inputs and EXPECTED, in files or in memory, to an explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli.api.diff import Result, read_side, side_of
+from lstmcli.api.job import NOTHING, Beside, Job, load_job, read_state, with_lengths
+from lstmcli.api.load import Named, checked, only_one_stdin, read_named, reader, refuse_unused
+from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.partial import at_its_place
+from lstmcli.core.explain.answer import explain as explain_question
+from lstmcli.core.explain.data import TAKEN_AS
+from lstmcli.core.explain.judge import Verdict
+from lstmcli.core.explain.question import Question
+from lstmcli.core.explain.result import Explanation
+from lstmcli.core.explain.search import Progress, quiet
+from lstmcli.core.explain.space import spelled_out
+from lstmcli.core.forward.run import check_inputs
+from lstmcli.core.model.model import Model
+from lstmcli.core.model.settings import option_words
+from lstmcli.errors import NoInputs, UserError
+from lstmcli.escaping import file_argument, typed_command
+from lstmcli.formats import StepStream
+from lstmcli.formats.files.source import STDIN
+
+Array = npt.NDArray[Any]
+
+NEARER = 10.0  # times: then not the run as read is looked into, but the one that comes so near
+WHOLE_TRACE = "trace.npz"  # what holds the arrays of each layer
+
+__all__ = ["Explanation", "as_json", "explain", "explain_files"]
+
+
+def explain(
+    weights: str | Sequence[str],
+    inputs: npt.ArrayLike | str,
+    expected: Result,
+    *,
+    initial_state: Mapping[str, npt.ArrayLike] | str | None = None,
+    lengths: npt.ArrayLike | None = None,
+    mask: npt.ArrayLike | None = None,
+    **settings: Any,
+) -> Explanation:
+    """Find the reading of these weights that gives what was expected.
+
+    Parameters
+    ----------
+    weights
+        a path, or several, as for `lstmcli.load`.
+    inputs
+        (T, I), (B, T, I) or (T, B, I), or a path.
+    expected
+        whatever `lstmcli.diff` takes: an array, which is h, a trace, or a path.
+    initial_state, lengths, mask
+        as for `lstmcli.run`.
+    settings
+        what is assumed, by option name.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with files, names or shapes.
+    """
+    paths = [weights] if isinstance(weights, str) else list(weights)
+    given = checked(settings, "explain")
+    side = side_of(expected, "EXPECTED")
+    if isinstance(inputs, str):
+        job = load_job([*paths, inputs], given)
+        words = [*map(file_argument, paths), file_argument(inputs)]
+    else:
+        documents = [read_named(Named.parse(path), None) for path in paths]
+        read = reader(documents, given)
+        job = Job(read({}), np.asarray(inputs), "the inputs", {}, reread=read)
+        refuse_unused(documents, job.model)
+        words = [*map(file_argument, paths), "INPUTS"]
+    if isinstance(initial_state, str):
+        job = job._replace(initial_state=read_state(formats.read(initial_state)))
+        words += ["--initial-state", initial_state]
+    elif initial_state is not None:
+        job = job._replace(initial_state={k: np.asarray(a) for k, a in initial_state.items()})
+    if lengths is not None:
+        job = job._replace(lengths=np.asarray(lengths))
+        words += ["--lengths", ",".join(map(str, np.ravel(lengths)))]
+    if mask is not None:
+        job = job._replace(mask=np.asarray(mask))
+    return _explained(with_lengths(job), side, words, given, quiet)
+
+
+def explain_files(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    *,
+    stdin: BinaryIO | None = None,
+    beside: Beside = NOTHING,
+    progress: Progress = quiet,
+) -> Explanation:
+    """The same for a command line: weights, then inputs, then EXPECTED.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with paths, files, names or shapes.
+    """
+    if len(paths) < 2:
+        raise UserError(
+            "it takes WEIGHTS... INPUTS EXPECTED; one file may hold both weights and inputs."
+        )
+    *files, expected = paths
+    typed = [file_argument(path) for path in files]
+    only_one_stdin([Named.parse(path) for path in files], expected, *beside)
+    try:
+        job = load_job(files, settings, stdin=stdin, beside=beside)
+    except NoInputs:
+        raise UserError(
+            f"EXPECTED is missing, or the inputs are: {' '.join(files)} holds weights alone, and "
+            f"one path is left, {expected}.",
+            f"  {typed_command('lstm', 'explain', *typed, 'INPUTS', 'EXPECTED')}",
+        ) from None
+    if isinstance(job.inputs, StepStream):
+        raise UserError("explain needs the whole sequence; give the inputs as a file.")
+    words = [*typed, *beside.words()]
+    return _explained(job, read_side(expected, stdin), words, settings, progress)
+
+
+def _explained(
+    job: Job, side: Side, words: Sequence[str], settings: Mapping[str, Any], progress: Progress
+) -> Explanation:
+    assert job.reread is not None
+    side.numbering.refuse_parts(side.name, "explain")
+    question = Question(
+        job.reread,
+        np.asarray(job.inputs),
+        side,
+        job.model.given.get("layout"),
+        job.initial_state,
+        job.lengths,
+        job.mask,
+        job.name,
+    )
+    explanation = explain_question(question, progress)
+    command = _command(explanation, words, settings, job.model.given)
+    if explanation.verdict != "none":
+        return replace(explanation, command=command)
+    verdict, beside = _to_be_derived(explanation)
+    alike = side.name != STDIN and _lies_alike(side, question, job.model, explanation, verdict)
+    start = [*words, *option_words({**settings, **spelled_out(beside, job.model.given)})]
+    several = len(job.model.cells) > 1
+    return replace(explanation, next=_next(start, verdict, side.name if alike else None, several))
+
+
+def _to_be_derived(explanation: Explanation) -> tuple[Verdict | None, Mapping[str, Any]]:
+    """The run whose arithmetic is worth looking at: as read, or by changes that come much nearer.
+
+    With the settings that these changes come to.
+    """
+    own = explanation.measured
+    for near in explanation.nearest[:1]:
+        changed = {k: v for c in near.changes for k, v in c.settings.items()}
+        shown = any(name.rpartition(".")[2] in ("array", "merge") for name in changed)
+        if own and changed and not shown and near.verdict.rms * NEARER < own.rms:
+            return near.verdict, changed
+    return own, {}
+
+
+def _lies_alike(
+    side: Side, question: Question, model: Model, explanation: Explanation, verdict: Verdict | None
+) -> bool:
+    """Whether `derive` takes EXPECTED for the same steps and rows of the run as is taken here."""
+    axes = question.x.shape[:-1]
+    held = {n or "h": a for n, a in side.arrays.items()}
+    held = {n: a for n, a in held.items() if ArrayName.of(n).kind == SEQUENCE}
+    if all([n for n in a.shape[:-1] if n > 1] == [n for n in axes if n > 1] for a in held.values()):
+        return True
+    first = verdict and verdict.first
+    if not first or first.step is None:
+        return False
+    own = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in held.items()}
+    _, layout = check_inputs(model, question.x, question.layout, question.inputs)
+    _, taken = at_its_place(side, own, layout, first.step, first.row)
+    return [TAKEN_AS + one for one in taken] == [explanation.laid]
+
+
+def _next(start: Sequence[str], verdict: Verdict | None, against: str | None, several: bool) -> str:
+    """The command that shows, term by term, where a run leaves EXPECTED.
+
+    ``start`` are the files and settings of the run; ``against`` is EXPECTED where `derive` can put
+    its numbers beside. Where ``several`` cells are merged in it, none of them is known to be the
+    wrong one.
+    """
+    first = verdict and verdict.first
+    prefix = ArrayName.of(first.array).prefix if first else ""
+    if not first or (several and not prefix):
+        return ""
+    place = ["--step", "-1" if first.step is None else str(first.step), "--unit", str(first.unit)]
+    place += ["--batch", str(first.row)] if first.row else []
+    place += ["--cell", prefix] if prefix else []
+    place += [] if first.step is None or against is None else ["--against", against]
+    return typed_command("lstm", "derive", *start, *place)
+
+
+def _command(
+    explanation: Explanation,
+    words: Sequence[str],
+    settings: Mapping[str, Any],
+    given: Mapping[str, Any],
+) -> str:
+    """The command line that gives EXPECTED; empty if none does."""
+    if explanation.verdict not in ("agrees", "found", "unproven"):
+        return ""
+    changed = {k: v for c in explanation.changes for k, v in c.settings.items()}
+    shown = changed.pop("array", None)
+    options = option_words({**settings, **spelled_out(changed, given)})
+    if shown is not None:
+        options += ["-o", WHOLE_TRACE] if "." in shown else ["--show", shown]
+    return typed_command("lstm", "run", *words, *options)
+
+
+def as_json(explanation: Explanation) -> str:
+    """The explanation as one JSON document."""
+    from json import dumps
+
+    return dumps(explanation.to_json(), indent=2, allow_nan=False)

@@ -1,0 +1,84 @@
+"""From files to what they hold: the joint between formats and `core.inspection`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.api import load
+from lstmcli.api.load import Named
+from lstmcli.core.weights.inspection import Inspection, Reading, inspect
+from lstmcli.core.weights.recognise import Found, choose, layer_words
+from lstmcli.errors import UserError
+from lstmcli.formats import Document
+
+Array = npt.NDArray[Any]
+
+
+def inspect_files(
+    paths: Sequence[str], settings: Mapping[str, Any], stdin: BinaryIO | None = None
+) -> Inspection:
+    """Describe the tensors of some files and every LSTM among them, or those of ``layer``.
+
+    Raises
+    ------
+    UserError
+        for a file that cannot be read, a setting that is none, a layer that is not there. A file
+        without an LSTM is no mistake, nor is one whose shapes do not fit.
+    """
+    named = [Named.parse(path) for path in paths]
+    load.only_one_stdin(named)
+    documents = [load.read_named(one, stdin, in_blocks=len(named) == 1) for one in named]
+    if len(documents) > 1:  # one file alone is listed whatever it holds
+        shown = [d.source for d in documents if d.arrays or d.groups or load.settings_in(d)]
+        load.refuse_unused(documents, None, shown)
+    source = " + ".join(document.source for document in documents)
+    held: dict[str, Any] = {}
+    for document in documents:
+        held |= load.settings_in(document)
+    arrays = {name: array for document in documents for name, array in document.arrays.items()}
+    tensors = load.tensors_in(documents)
+    own_layer = held.pop("layer", None)
+    layer = settings.get("layer", own_layer)
+    convention = settings.get("convention", held.get("convention"))
+    found = load.find_lstms(tensors, convention, source, documents)
+    tensors |= {name: np.asarray(tensors[name]) for one in found for name in one.tensors}
+    names = layer_words(found)
+    readings = [
+        replace(_reading(found[n], names[n], documents, tensors, settings), number=n)
+        for n in _chosen(found, layer, tensors, source)
+    ]
+    remarks = [remark for document in documents for remark in document.remarks]
+    inspection = inspect(source, arrays, readings, held, remarks)
+    if own_layer is None and (row := load.run_in_turn(found, documents)):
+        own_layer = ",".join(map(str, row))
+    return replace(inspection, layer=own_layer)
+
+
+def _chosen(
+    found: Sequence[Found], layer: str | None, tensors: Mapping[str, Array], source: str
+) -> list[int]:
+    """The places of the LSTMs to show; a convention still to be asked for hides none."""
+    if layer is None:
+        return list(range(len(found)))
+    settled = [replace(one, rivals=[]) for one in found]
+    return [settled.index(one) for one in choose(settled, str(layer), tensors, source)]
+
+
+def _reading(
+    found: Found,
+    label: str,
+    documents: Sequence[Document],
+    tensors: Mapping[str, Array],
+    settings: Mapping[str, Any],
+) -> Reading:
+    """The model of one LSTM, read from its tensors alone."""
+    try:
+        model = load.load_one(found, tensors, documents, settings)
+    except UserError as error:
+        return Reading(found, label, None, str(error))
+    return Reading(found, label, model)

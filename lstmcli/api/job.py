@@ -1,0 +1,330 @@
+"""From a command line's paths to all that a run needs: a model, its inputs and its state.
+
+The last path is the inputs, those before it are weights; the model itself comes from
+`lstmcli.api.load`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli.api.load import (
+    INPUT_NAMES,
+    STATE,
+    Named,
+    Reader,
+    only_one_stdin,
+    read_named,
+    reader,
+    refuse_gaps,
+    refuse_unused,
+    settings_in,
+    without_lengths,
+)
+from lstmcli.core.forward.run import assumed_layout, check_inputs, check_lengths, layout_words
+from lstmcli.core.model.model import InBlocks, Model, extent
+from lstmcli.core.model.numbering import respelled
+from lstmcli.core.weights.recognise import recognise
+from lstmcli.errors import NoInputs, UserError
+from lstmcli.escaping import typed_command
+from lstmcli.formats import Document, StepStream
+
+Array = npt.NDArray[Any]
+
+
+class Beside(NamedTuple):
+    """Files that come with the inputs, by path; lengths may be the numbers themselves."""
+
+    initial_state: str | None = None
+    lengths: str | None = None
+    mask: str | None = None
+
+    def words(self) -> list[str]:
+        """Those that are given, as they are typed."""
+        given = {name: value for name, value in self._asdict().items() if value is not None}
+        return [w for name, v in given.items() for w in (f"--{name.replace('_', '-')}", v)]
+
+
+NOTHING = Beside()
+
+
+class Job(NamedTuple):
+    """All that a run needs, as read."""
+
+    model: Model
+    inputs: InBlocks | StepStream
+    name: str  # what messages call the inputs; "" where there are none
+    initial_state: Mapping[str, Array]
+    lengths: Array | None = None
+    mask: Array | None = None
+    reread: Reader | None = None  # the model under further settings
+
+    @property
+    def layout(self) -> str | None:
+        """The layout of inputs of three axes: given by a file or an option, or assumed."""
+        given = self.model.given.get("layout")
+        if given is not None or isinstance(self.inputs, StepStream):
+            return None if given is None else str(given)
+        shape = self.inputs.shape
+        if len(shape) != 3:
+            return None
+        return assumed_layout(self.model, shape, self.initial_state, self.lengths)
+
+    @property
+    def layout_assumed(self) -> str:
+        """The words for a layout that was assumed; empty where it was not."""
+        if isinstance(self.inputs, StepStream) or self.model.given.get("layout") is not None:
+            return ""
+        return "" if self.layout is None else layout_words(self.inputs.shape, self.layout)
+
+    @property
+    def assumed(self) -> list[str]:
+        """All that was assumed of the weights and the inputs, and changes numbers."""
+        return [*self.model.assumed, *([self.layout_assumed] if self.layout_assumed else [])]
+
+    def drained(self) -> Job:
+        """The job with its inputs as one array; those of a stream are time first.
+
+        Raises
+        ------
+        UserError
+            for a stream without steps, or with steps of several shapes.
+        """
+        if not isinstance(self.inputs, StepStream):
+            return self
+        x = _stacked(self.inputs, self.name)
+        model = replace(self.model, given={**self.model.given, "layout": "time"})
+        return self._replace(inputs=x, model=model if x.ndim == 3 else self.model)
+
+
+def _stacked(stream: StepStream, name: str) -> Array:
+    """The steps of a stream on a first axis."""
+    steps = list(stream)
+    if not steps:
+        raise UserError(f"{name}: no steps.")
+    if len({step.shape for step in steps}) > 1:
+        odd = next(n for n, step in enumerate(steps) if step.shape != steps[0].shape)
+        raise UserError(
+            f"{name}, line {odd + 1}: {steps[odd].shape} numbers, {steps[0].shape} before."
+        )
+    return np.stack(steps)
+
+
+def array_of(job: Job) -> InBlocks:
+    """The inputs of a job, which are no stream: in memory, or blocks of a file."""
+    assert not isinstance(job.inputs, StepStream)
+    return job.inputs
+
+
+def load_job(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    *,
+    stdin: BinaryIO | None = None,
+    beside: Beside = NOTHING,
+    inputs_needed: bool = True,
+) -> Job:
+    """Read a model and its inputs: like ``cp``, the last path is the inputs.
+
+    Where they are not needed and nobody gives them, they are an empty array without a name.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with paths, files, names or shapes.
+    """
+    weights, inputs = split_paths(paths)
+    only_one_stdin([*weights, *inputs], *beside)
+    documents = [read_named(named, stdin) for named in weights]
+    if inputs_needed or inputs or _hold_inputs(documents):
+        x, name, holder = _read_inputs(weights, inputs, documents, stdin)
+    else:
+        x, name, holder = np.empty(0), "", None
+    if holder is not None and holder not in documents:
+        lines = holder.layout == "time" and isinstance(x, np.ndarray) and x.ndim == 3
+        time_first = {"layout": "time"} if lines else {}  # JSON lines, a table of steps
+        settings = {**time_first, **settings_in(holder), **settings}
+
+    reread = reader(documents, settings)
+    model = reread({})
+    state, state_from = _initial_state(
+        beside.initial_state, [*documents, *([holder] if holder else [])], stdin
+    )
+    within = [holder.source] if holder and any(holder is one for one in documents) else []
+    refuse_unused(documents, model, [*within, state_from])
+    lengths = _lengths(beside.lengths, holder, stdin)
+    mask = _beside("mask", beside.mask, holder, stdin)
+    return with_lengths(Job(model, x, name, state, lengths, mask, reread))
+
+
+def with_lengths(job: Job) -> Job:
+    """The job with the lengths of the model's file, where neither lengths nor a mask are given.
+
+    Raises
+    ------
+    UserError
+        if the inputs are another number of sequences, or shorter.
+    """
+    model, reread = job.model, job.reread
+    if not model.lengths:
+        return job
+    if job.lengths is not None or job.mask is not None:
+        again = None if reread is None else lambda told: without_lengths(reread(told))
+        return job._replace(model=without_lengths(model), reread=again)
+    if not job.name:
+        return job
+    if not isinstance(job.inputs, StepStream):
+        x, layout = check_inputs(model, job.inputs, job.layout, job.name)
+        steps, rows = extent(x.shape, layout)
+        check_lengths(model, rows, steps)
+    return job._replace(lengths=np.array(model.lengths))
+
+
+def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:
+    """The weights, and the inputs if a path of their own names them."""
+    named = [Named.parse(path) for path in paths]
+    inputs = [n for n in named if n.name in INPUT_NAMES]
+    if len(inputs) > 1:
+        raise UserError(f"inputs are named twice: {inputs[0].path} and {inputs[1].path}.")
+    if not inputs and len(named) > 1 and named[-1].name is None:
+        inputs = [named[-1]]
+    return [n for n in named if all(n is not i for i in inputs)], inputs
+
+
+def _read_inputs(
+    weights: Sequence[Named],
+    inputs: Sequence[Named],
+    documents: Sequence[Document],
+    stdin: BinaryIO | None,
+) -> tuple[InBlocks | StepStream, str, Document | None]:
+    """The inputs, what messages call them, and the document that holds them."""
+    if not inputs:
+        return _inputs_within(weights, documents)
+    path = inputs[0].path
+    source = formats.read_or_stream(path, stdin)
+    if isinstance(source, StepStream):
+        return source, "standard input", None
+    refuse_gaps(source)
+    return _inputs_of(source), source.source, source
+
+
+def _hold_inputs(documents: Sequence[Document]) -> bool:
+    return any(name in document.arrays for document in documents for name in INPUT_NAMES)
+
+
+def _inputs_of(document: Document) -> Array:
+    for name in (*INPUT_NAMES, ""):
+        if name in document.arrays:
+            return document.arrays[name]
+    if len(document.arrays) == 1:
+        return next(iter(document.arrays.values()))
+    held = ", ".join(document.arrays)
+    if not held:
+        raise UserError(f"{document.source} holds no array of numbers; inputs are (steps, inputs).")
+    lines = [f"{document.source} holds {held}; the inputs are a member named inputs, or x."]
+    if recognise({name: array.shape for name, array in document.arrays.items()}):
+        lines.append(
+            "  It holds weights: the last path is the inputs, those before it are the weights."
+        )
+    raise UserError(*lines)
+
+
+def _inputs_within(
+    weights: Sequence[Named], documents: Sequence[Document]
+) -> tuple[Array, str, Document]:
+    for document in documents:
+        for name in INPUT_NAMES:
+            if name in document.arrays:
+                return document.arrays[name], f"{document.source}: {name}", document
+    source = " + ".join(document.source for document in documents)
+    raise NoInputs(
+        f"{source}: no inputs. They come last, or one file alone has a member inputs:",
+        f"  {typed_command('lstm', 'run', *(named.typed for named in weights), 'inputs.npy')}",
+    )
+
+
+def _initial_state(
+    path: str | None, documents: Sequence[Document], stdin: BinaryIO | None
+) -> tuple[dict[str, Array], str]:
+    """h and c from a file, or from the documents already read; then their source too."""
+    if path is not None:
+        return read_state(formats.read(path, stdin)), ""
+    for document in reversed(documents):
+        state = _members(document, (f"{STATE}h", f"{STATE}c"))
+        if state:
+            return state, document.source
+    return {}, ""
+
+
+def read_state(document: Document) -> dict[str, Array]:
+    """The state that a file holds: h and c, final_h and final_c, or a trace's last step.
+
+    Raises
+    ------
+    UserError
+        if either is missing.
+    """
+    for names in ((f"{STATE}h", f"{STATE}c"), ("final_h", "final_c"), ("h", "c")):
+        if state := _members(document, names):
+            if names == ("h", "c"):
+                _refuse_selected(document)
+            if document.layout is not None:  # a table or JSON lines: the last step of a trace
+                state = {k: a[-1] for k, a in state.items()}
+            return state
+    held = ", ".join(name or "one array without a name" for name in document.arrays) or "no arrays"
+    raise UserError(f"{document.source} holds {held}; a state has h and c, or final_h and final_c.")
+
+
+def _refuse_selected(document: Document) -> None:
+    """Refuse a trace that holds steps before the last of its run alone, or some units."""
+    meta = document.attributes.get("meta")
+    said = meta.get("selected", {}) if isinstance(meta, dict) else {}
+    steps = respelled(said.get("steps")) if isinstance(said, dict) else None
+    lacks_end = bool(steps) and list(steps or ())[-1] + 1 != said.get("of_steps")
+    columns = document.numbering.columns.values()
+    some_units = "units" in said or any(list(c) != list(range(len(c))) for c in columns)
+    if lacks_end or some_units:
+        what = "units" if some_units else "steps"
+        raise UserError(
+            f"{document.source} holds selected {what} of a run; a state is that after the last "
+            "step, of all units.",
+            "  --save-state FILE writes it, whatever is selected.",
+        )
+
+
+def _members(document: Document, names: tuple[str, str]) -> dict[str, Array]:
+    held = [name for name in names if name in document.arrays]
+    if len(held) == 1:
+        lacking = next(name for name in names if name not in held)
+        raise UserError(f"{document.source} holds {held[0]} and lacks {lacking}; a state has both.")
+    return {k: document.arrays[name] for k, name in zip("hc", held, strict=False)}
+
+
+def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None) -> Array | None:
+    """Lengths as ``N,N,...``, from a file, or from the member beside the inputs."""
+    if given is not None and re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given):
+        return np.array([int(n) for n in given.split(",")])
+    if given is not None and ("," in given or given.strip().isdecimal()):
+        raise UserError(f"--lengths {given[:40]}: takes whole numbers from 0 on, one for each row.")
+    lengths = _beside("lengths", given, holder, stdin)
+    return None if lengths is None else np.ravel(lengths)
+
+
+def _beside(
+    name: str, path: str | None, holder: Document | None, stdin: BinaryIO | None
+) -> Array | None:
+    """An array from a file of its own, or from the member of that name beside the inputs."""
+    if path is None:
+        return None if holder is None else holder.arrays.get(name)
+    arrays = formats.read(path, stdin).arrays
+    array = arrays.get(name, next(iter(arrays.values()), None))
+    if array is None:
+        raise UserError(f"--{name} {path}: the file holds no array.")
+    return array

@@ -1,0 +1,675 @@
+"""From files to a model.
+
+The joint between formats, which know files and no LSTM, and core, which knows an LSTM and no
+files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise, zip_longest
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.half_precision import ROUNDED, to_format
+from lstmcli.core.model.model import Cell, Model, blocks_of, lengths_shown
+from lstmcli.core.model.settings import SETTINGS, of_cell, read_setting
+from lstmcli.core.weights.assumptions import assumptions, by_scope
+from lstmcli.core.weights.decode import Tensors, decode, directions, fold_weight_norm, paired
+from lstmcli.core.weights.metadata import DIALECTS, Told, called, is_dense, lies_below, told
+from lstmcli.core.weights.recognise import Found, Place, choose, copies, find_convention, recognise
+from lstmcli.core.weights.templates import spelled
+from lstmcli.errors import UserError, did_you_mean
+from lstmcli.escaping import file_argument
+from lstmcli.formats import Document
+from lstmcli.formats.files.limits import raised_to
+
+Array = npt.NDArray[Any]
+Settings = dict[str, Any]
+
+INPUT_NAMES = ("inputs", "x")
+BFLOAT16 = "bfloat16"
+STATE = "initial_state."
+_FORWARD = "forward"  # of a backward cell that a file says runs forward; no setting of all cells
+FIRST = 3  # arrays that a message lists of a file
+_OPTIONAL = ("peephole", "projection", "norm_scale", "norm_shift")
+_NOT_WEIGHTS = (*INPUT_NAMES, "lengths", "mask")
+
+
+Reader = Callable[[Mapping[str, Any]], Model]
+
+
+class Named(NamedTuple):
+    """A path as it was typed: ``kernel=k.npy``, or a path alone."""
+
+    path: str
+    name: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Named:
+        """Split NAME=FILE; a word before ``=`` is always a name, so ``./a=b.npy`` is a file."""
+        name, equals, path = text.partition("=")
+        if equals and re.fullmatch(r"[A-Za-z_][\w.:/]*", name) and not name.startswith("./"):
+            return cls(path, name)
+        return cls(text)
+
+    @property
+    def typed(self) -> str:
+        """The argument again, which no command takes for an option."""
+        return file_argument(self.path) if self.name is None else f"{self.name}={self.path}"
+
+
+def load(*paths: str, max_bytes: Any = None, **settings: Any) -> Model:
+    """The model in some files, with settings by option name: ``load("w.npz", forget_bias=1.0)``.
+
+    ``max_bytes`` (int) is the most that one tensor may take in memory, a GiB without. It is typed
+    as the settings are, which come as ``**{"layer1.forget_bias": 1.0}``.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with files, names, shapes or settings.
+    """
+    with raised_to(max_bytes):
+        documents = [read_named(Named.parse(path), None) for path in paths]
+    model = load_model(documents, checked(settings, "load"))
+    refuse_unused(documents, model)
+    return model
+
+
+def reader(documents: Sequence[Document], settings: Mapping[str, Any]) -> Reader:
+    """From further settings to the model in some documents: files are read once."""
+
+    def reread(further: Mapping[str, Any]) -> Model:
+        return load_model(documents, {**settings, **further})
+
+    return reread
+
+
+def refuse_unused(
+    documents: Sequence[Document], model: Model | None, used: Collection[str] = ()
+) -> None:
+    """Refuse files of which nothing went into the model, or is ``used`` otherwise (by source).
+
+    Raises
+    ------
+    UserError
+        naming them all, with what they contain.
+    """
+    from_files = {*(model.sources if model else ()), *used}
+    unused = [document for document in documents if document.source not in from_files]
+    if not unused:
+        return
+    contents = "; ".join(f"{one.source} contains {_contents(one)}" for one in unused)
+    names = ", ".join(one.source for one in unused)
+    it = "it" if len(unused) == 1 else "them"
+    arrays = [next(iter(one.arrays.values())) for one in unused if len(one.arrays) == 1]
+    hint = f"Leave {it} out"
+    if len(arrays) == len(unused):  # a single array each: it may be inputs, or lack its name
+        takes = None if model is None else model.cell.inputs
+        are_inputs = all(a.ndim > 1 and a.shape[-1] == takes for a in arrays)
+        hint += "; a run takes one file of inputs" if are_inputs else ", or name it: bias=FILE"
+    raise UserError(f"{names}: nothing in {it} is used; {contents}.", f"  {hint}.")
+
+
+def _contents(document: Document) -> str:
+    """The arrays of a document with their shapes; of many, the first and how many more."""
+    words = [f"{name} {array.shape}" for name, array in document.arrays.items()]
+    more = f" and {len(words) - FIRST} more" if len(words) > FIRST else ""
+    return (", ".join(words[:FIRST]) or "no array") + more
+
+
+def checked(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Settings as keywords of a function, read and checked."""
+    return {k: v if k == "layer" else read_setting(k, v, where) for k, v in settings.items()}
+
+
+def only_one_stdin(named: Sequence[Named], *others: str | None) -> None:
+    """Refuse a second ``-`` among paths and options."""
+    if [*(n.path for n in named), *others].count("-") > 1:
+        raise UserError("- (standard input) can be read only once; give the others as files.")
+
+
+def read_named(named: Named, stdin: BinaryIO | None, *, in_blocks: bool = False) -> Document:
+    """One file; a lone array gets its name from NAME=FILE, else from the file's stem."""
+    document = formats.read(named.path, stdin, in_blocks=in_blocks)
+    refuse_gaps(document)
+    if named.name is None and "" not in document.arrays:
+        return document
+    if "" not in document.arrays:
+        if len(document.arrays) != 1:
+            held = ", ".join(document.arrays) or "no arrays"
+            raise UserError(
+                f"{named.name}={named.path}: a name goes with one array; this file holds {held}."
+            )
+        return _renamed(document, next(iter(document.arrays)), str(named.name))
+    stem = re.split(r"[/\\]", named.path)[-1].rsplit(".", 1)[0]
+    return _renamed(document, "", named.name or stem)
+
+
+def refuse_gaps(document: Document) -> None:
+    """Refuse inputs and weights of which a table or JSON lines leave some out.
+
+    Raises
+    ------
+    UserError
+        naming what is missing.
+    """
+    steps, batch, columns = document.numbering
+    for what, numbers in (("step", steps), ("batch", batch), *columns.items()):
+        first = numbers[0] if numbers and what == "step" else 0
+        for n, number in enumerate(numbers or ()):
+            if number != first + n:
+                lacking = f"{what} {first + n}" if what in ("step", "batch") else f"{what}[{n}]"
+                raise UserError(f"{document.source}: {lacking} is missing.")
+
+
+def _renamed(document: Document, old: str, new: str) -> Document:
+    return replace(document, arrays={new if k == old else k: a for k, a in document.arrays.items()})
+
+
+# ---- the model
+
+
+def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Model:
+    """The LSTM in some documents, under the settings that they and the caller give.
+
+    Raises
+    ------
+    UserError
+        if there is none, several without ``layer``, or shapes do not fit.
+    """
+    source = " + ".join(document.source for document in documents)
+    tensors = tensors_in(documents)
+    given: dict[str, Any] = {}
+    for document in documents:
+        if document.not_run:
+            raise UserError(f"{document.source}: {document.not_run}")
+        given |= settings_in(document)
+    given |= settings
+    layer = given.pop("layer", None)
+    remarks = [remark for document in documents for remark in document.remarks]
+    found = find_lstms(tensors, given.get("convention"), source, documents)
+    if layer is None and (row := run_in_turn(found, documents)):
+        layer = ",".join(map(str, row))
+        names = " into ".join(found[n].label for n in row)
+        remarks.append(f"{source} runs {names}, as its config says; --layer N picks one.")
+    candidates = _candidates(found, tensors, documents, settings, asked=layer is not None)
+    if layer is None:
+        remarks += [f"{source}: {reason}" for reason in candidates.left_out.values()]
+    try:
+        word = None if layer is None else str(layer)
+        chosen = choose(found, word, tensors, source, *candidates)
+    except UserError as error:  # what was left out may be why
+        configs = [
+            f"{document.source} has a config alone: give the file of weights with it."
+            for document in documents
+            if document.groups and not document.arrays
+        ]
+        why = () if found else (f"  {remark}" for remark in (*remarks, *configs))
+        raise UserError(*error.lines, *why) from None
+    if "convention" in given:
+        _refuse_half(chosen, tensors, given["convention"], source)
+    layers: list[tuple[Cell, ...]] = []
+    assumed: list[str] = []
+    labels: list[str] = []
+    laid: dict[str, Any] = {}  # the axes of the first, if a file tells them; it feeds the others
+    of_cells: dict[str, Any] = {}  # what files say of one of two directions
+    lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file holds them
+    for one in chosen:
+        words = {
+            place: _known_first([_told(d, one, place) for d in documents]) for place in one.cells
+        }
+        every = [each for own in words.values() for each in own]
+        _refuse_unknown(every, given, source)
+        lengths.append(next((each.lengths for each in every if each.lengths), ()))
+        of_cells |= {
+            f"layer{len(layers)}_reverse.{name}": value
+            for each in every
+            for name, value in each.backward.items()
+            if name not in given
+        }
+        told_of = {place: _settings(own) for place, own in words.items()}
+        settings_of = {
+            place: _of_direction(one, place, own) | laid | of_cells | given
+            for place, own in told_of.items()
+        }
+        cells = _layers(one, tensors, settings_of, source, len(layers))
+        layers += cells
+        labels += [one.label] * len(cells)
+        said = next(iter(settings_of.values()))
+        if one is chosen[0]:
+            laid = {name: value for name, value in said.items() if name == "layout"}
+        assumed += assumptions(one, cells[0][0], said)
+        assumed += by_scope(
+            one, {place for place, own in told_of.items() if "reverse" in own}, given
+        )
+        assumed += [t for each in every for n, t in each.assumed.items() if n not in given]
+        remarks += [remark for each in every for remark in each.remarks]
+        if one is not chosen[-1] and any(each.last_step for each in every):
+            remarks.append(f"{one.label} gives only its last step in its model; here, every step.")
+    _check_chain(layers, labels if len(chosen) > 1 else [], source)
+    _check_cells(layers, given)
+    of_file = () if given.get("lengths") == "ignored" else _same_lengths(lengths, source)
+    assumed += [lengths_assumed(of_file)] if of_file else []
+    used = {name: tensors[name] for one in chosen for name in one.tensors}
+    remarks += [r for name, a in used.items() if (r := not_finite(a, f"{source}: {name}"))]
+    return Model(
+        tuple(layers),
+        {name: array.shape for name, array in used.items()},
+        assumed=tuple(dict.fromkeys(assumed)),
+        given=laid | of_cells | given,
+        lengths=of_file,
+        remarks=tuple(dict.fromkeys(remarks)),
+        labels=tuple(labels) if len(chosen) > 1 else (),
+        sources=tuple(d.source for d in documents if _goes_into(d, chosen, tensors)),
+    )
+
+
+def lengths_assumed(lengths: Sequence[int]) -> str:
+    """What is said of lengths that a file holds."""
+    return f"lengths {lengths_shown(lengths)} (sequence_lens of the file; or --lengths)"
+
+
+def without_lengths(model: Model) -> Model:
+    """The model for a run whose lengths, or mask, are given."""
+    line = lengths_assumed(model.lengths)
+    assumed = tuple(text for text in model.assumed if text != line)
+    return replace(model, lengths=(), assumed=assumed)
+
+
+def _same_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int, ...]:
+    """The lengths that the file holds for its LSTMs; refused where they differ from one another."""
+    if len({*lengths}) > 1:
+        each = "; ".join(lengths_shown(one) or "none" for one in lengths)
+        raise UserError(
+            f"{source}: LSTMs that run in turn have different lengths (sequence_lens): {each}.",
+            "  --layer N runs one of them, --set lengths=ignored all steps of each.",
+        )
+    return lengths[0]
+
+
+def _goes_into(document: Document, chosen: Sequence[Found], tensors: Mapping[str, Array]) -> bool:
+    """Whether a tensor or a setting of a document goes into the model of the chosen LSTMs."""
+    if document.in_turn and len(chosen) > 1:
+        return True
+    if any(name in SETTINGS or name == "layer" for name in document.attributes):
+        return True
+    used = {name for one in chosen for name in one.tensors}
+    own = set(document.arrays)
+    # weight norm leaves W = g v / |v| under a third name
+    if used & own or (used - own and any(n not in tensors and _is_weight(n) for n in own)):
+        return True
+    silent = replace(document, groups={})
+    return bool(document.groups) and any(
+        _told(document, one, place) != _told(silent, one, place)
+        for one in chosen
+        for place in one.cells
+    )
+
+
+def _is_weight(name: str) -> bool:
+    return name not in _NOT_WEIGHTS and not name.startswith(STATE)
+
+
+def load_one(
+    found: Found,
+    tensors: Mapping[str, Array],
+    documents: Sequence[Document],
+    settings: Mapping[str, Any],
+) -> Model:
+    """The model of one LSTM of several, from its tensors alone.
+
+    Names that two conventions share are taken in the first of them.
+
+    Raises
+    ------
+    UserError
+        if it cannot be read; the message starts with what is wrong.
+    """
+    first, *others = (replace(document, arrays={}) for document in documents)
+    first = replace(first, arrays={name: tensors[name] for name in found.tensors})
+    settled = {"convention": found.convention.name} if found.rivals else {}
+    try:
+        return load_model([first, *others], {**settings, **settled, "layer": "0"})
+    except UserError as error:
+        source = " + ".join(document.source for document in documents)
+        raise UserError(str(error).removeprefix(f"{source}: ")) from None
+
+
+def run_in_turn(found: Sequence[Found], documents: Sequence[Document]) -> list[int]:
+    """The numbers of all LSTMs in the order in which the model of one document runs them.
+
+    Nothing if no document tells of one model that has all of them.
+    """
+    for document in documents:
+        row = [
+            n
+            for group in document.in_turn
+            for n, one in enumerate(found)
+            if all(lies_below(name, group) for name in one.tensors)
+        ]
+        if len(row) > 1 and sorted(row) == list(range(len(found))):
+            return row
+    return []
+
+
+class _Candidates(NamedTuple):
+    """Which of several LSTMs count when one is to be chosen."""
+
+    left_out: dict[int, str]  # the numbers of those that do not, and why
+    in_turn: list[int]  # the numbers of the first that can run one after the other
+
+
+def _candidates(
+    found: Sequence[Found],
+    tensors: Mapping[str, Array],
+    documents: Sequence[Document],
+    settings: Mapping[str, Any],
+    asked: bool,
+) -> _Candidates:
+    """Leave out copies that training kept and, unless a layer is ``asked`` for, what is not read.
+
+    If none can be read, all of them count.
+    """
+    if len(found) < 2:
+        return _Candidates({}, [])
+    names = [one.label or f"LSTM {n}" for n, one in enumerate(found)]
+    left_out = {
+        n: f"{names[n]} is a copy of {names[original]} that training kept; --layer {n} runs it."
+        for n, original in copies(found, {k: a.shape for k, a in tensors.items()}).items()
+    }
+    if asked:
+        return _Candidates(left_out, [])
+    unread: dict[int, str] = {}
+    sizes: dict[int, tuple[int, int]] = {}  # inputs and outputs
+    for n, one in enumerate(found):
+        if n in left_out:
+            continue
+        try:
+            model = load_one(one, tensors, documents, settings)
+            sizes[n] = model.cell.inputs, _width(model.layers[-1])
+        except UserError as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
+            unread[n] = f"{names[n]} is not read: {reason}."
+    return _Candidates(left_out | unread if sizes else left_out, _fitting_row(sizes))
+
+
+def _fitting_row(sizes: Mapping[int, tuple[int, int]]) -> list[int]:
+    """The first LSTMs of which each takes what the one before gives, by inputs and outputs."""
+    row: list[int] = []
+    for n, (inputs, _) in sizes.items():
+        if row and inputs != sizes[row[-1]][1]:
+            if len(row) > 1:
+                return row
+            row = []
+        row.append(n)
+    return row if len(row) > 1 else []
+
+
+def _width(layer: Sequence[Cell]) -> int:
+    """How many numbers a step of a layer gives, its directions merged."""
+    if layer[0].convention.merge in ("sum", "mul", "ave"):
+        return layer[0].outputs
+    return sum(cell.outputs for cell in layer)
+
+
+def _of_direction(found: Found, cell: Place, told: Settings) -> Settings:
+    """What the files say of a cell, with the way it runs where its place alone does not tell.
+
+    A backward cell beside a forward one runs backward by its place, one without has to be told.
+    """
+    layer, direction = cell
+    if (layer, 1 - direction) not in found.cells:
+        return {"reverse": True, **told} if direction else told
+    turned = told.get("reverse")
+    others = {name: value for name, value in told.items() if name != "reverse"}
+    if turned is None or turned is bool(direction):
+        return others
+    return others | ({_FORWARD: True} if direction else {"reverse": True})
+
+
+def _refuse_unknown(words: Sequence[Told], given: Mapping[str, Any], source: str) -> None:
+    """Refuse what a run cannot do as a file says it, unless the caller has settled it."""
+    for one in words:
+        for setting, message in one.unknown.items():
+            if setting not in given:
+                raise UserError(f"{source}: {message}")
+
+
+def find_lstms(
+    tensors: Mapping[str, Array],
+    convention: str | None,
+    source: str,
+    documents: Sequence[Document] = (),
+) -> list[Found]:
+    """Every LSTM among the tensors, by the names of its documents; of one convention if given.
+
+    Raises
+    ------
+    UserError
+        for an unknown convention, or one whose names these are not.
+    """
+    shapes = {name: array.shape for name, array in tensors.items()}
+    found = recognise(shapes, convention)
+    if convention is None:
+        groups = [document.groups for document in documents]
+        found = [f for f in found if not any(is_dense(words, f.tensors) for words in groups)]
+    if not found and convention is not None and (others := recognise(shapes)):
+        raise _other_names(convention, others, source)
+    for document in documents:
+        layers = [called(document.format, document.groups, one.tensors) for one in found]
+        found = [replace(f, name=f.name or layer) for f, layer in zip(found, layers, strict=True)]
+    return found
+
+
+def _layers(
+    found: Found,
+    tensors: Mapping[str, Array],
+    said: Mapping[Place, Mapping[str, Any]],
+    source: str,
+    first: int,
+) -> list[tuple[Cell, ...]]:
+    """The cells of one LSTM, layer by layer, forward before backward, each as is said of it.
+
+    ``first`` is the number of its first layer in the model.
+    """
+    given = next(iter(said.values()))
+    dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
+    to = given.get(ROUNDED) or (given.get("dtype") == BFLOAT16 and BFLOAT16)
+    rounded = {k: to_format(tensors[k], to) for k in found.tensors} if to else tensors
+    layers: dict[int, list[Cell]] = {}
+    origin: dict[int, Tensors] = {}
+    for (layer, direction), names in sorted(found.cells.items()):
+        how = found.convention.changed(said[layer, direction])
+        if said[layer, direction].get(_FORWARD):
+            how = replace(how, forward=True)
+        held = {role: _typed(name, rounded, dtype) for role, name in names.items()}
+        for one in directions(held, how):
+            cell = decode(one, how, source)
+            layers.setdefault(layer, []).append(cell)
+            origin[id(cell)] = one
+    cells = [tuple(layer) for layer in layers.values()]
+    cells = paired(cells) if found.convention.directions_count else cells
+    apart = _apart(given)
+    return [
+        tuple(
+            decode(origin[id(cell)], _alone(cell.convention, own, d == 1), source)
+            if (own := apart.get(f"layer{n}{'_reverse' * d}"))
+            else cell
+            for d, cell in enumerate(layer)
+        )
+        for n, layer in enumerate(cells, first)
+    ]
+
+
+def _told(document: Document, found: Found, cell: Place) -> Told:
+    """What a file says of a cell of an LSTM; its mistakes under its name."""
+    try:
+        settings = told(document.format, document.groups, found.names(cell))
+        return settings.of_convention(found.convention.takes)
+    except UserError as error:
+        raise error.within(document.source) from None
+
+
+def _known_first(words: Sequence[Told]) -> list[Told]:
+    """What each file says of a cell, without what it assumes of a setting that another knows."""
+    known = {name for one in words for name in one.settings.keys() - one.assumed.keys()}
+    replaced = [known & one.assumed.keys() for one in words]
+    return [
+        one._replace(
+            settings={k: v for k, v in one.settings.items() if k not in names},
+            assumed={k: v for k, v in one.assumed.items() if k not in names},
+        )
+        for one, names in zip(words, replaced, strict=True)
+    ]
+
+
+def _settings(words: Sequence[Told]) -> Settings:
+    """What the files say of one cell, together."""
+    return {name: value for said in words for name, value in said.settings.items()}
+
+
+def _apart(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of one cell alone: ``layer1_reverse.forget_bias``."""
+    apart: dict[str, dict[str, Any]] = {}
+    for name, value in given.items():
+        cell, setting = of_cell(name)
+        if cell:
+            apart.setdefault(cell, {})[setting] = value
+    return apart
+
+
+def _alone(how: Convention, own: Mapping[str, Any], backward: bool) -> Convention:
+    """The convention of a cell with settings of its own; one may be told to run forward."""
+    return replace(how.changed(own), forward=backward and own.get("reverse") is False)
+
+
+def _typed(
+    name: str | Mapping[str, str], tensors: Mapping[str, Array], dtype: np.dtype[Any]
+) -> Array | dict[str, Array]:
+    """A tensor, or the tensors of the gates, in the number type of the computation."""
+    if isinstance(name, str):
+        with np.errstate(all="ignore"):
+            return tensors[name].astype(dtype)
+    return {gate: tensors[one].astype(dtype) for gate, one in name.items()}
+
+
+def _check_cells(layers: Sequence[tuple[Cell, ...]], given: Mapping[str, Any]) -> None:
+    """Refuse a setting of a cell that is not there."""
+    cells = [f"layer{n}{'_reverse' * d}" for n, la in enumerate(layers) for d in range(len(la))]
+    for name in given:
+        if (cell := of_cell(name)[0]) and cell not in cells:
+            raise UserError(f"{name}: there is no cell {cell}; there is {', '.join(cells)}.")
+
+
+def _check_chain(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], source: str) -> None:
+    """Refuse a layer that does not take what the one below gives; they go by their names."""
+    names = [f"layer {n}" for n in range(len(layers))]
+    if len(set(labels)) == len(layers) and all(labels):
+        names = list(labels)
+    for n, (below, layer) in enumerate(pairwise(layers)):
+        width = _width(below)
+        if layer[0].inputs != width:
+            raise UserError(
+                f"{source}: {names[n + 1]} takes {layer[0].inputs} inputs, "
+                f"but {names[n]} gives {width}."
+            )
+
+
+def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
+    """The tensors of all documents by name, without those that are inputs or state."""
+    tensors: dict[str, Array] = {}
+    origin: dict[str, str] = {}
+    for document in documents:
+        for name, array in document.arrays.items():
+            if not _is_weight(name):
+                continue
+            if name in tensors:
+                raise UserError(f"{name} is in both {origin[name]} and {document.source}.")
+            tensors[name], origin[name] = array, document.source
+    return fold_weight_norm(tensors)
+
+
+MOST_COMPARED = 1000  # attributes; of each, 0.2 ms go into looking whether it is nearly a setting
+
+
+def settings_in(document: Document) -> dict[str, Any]:
+    """The settings among a document's attributes, checked.
+
+    A name that is nearly a setting's is a mistake; any other attribute is the file's own affair.
+    """
+    settings: dict[str, Any] = {}
+    if (dialect := DIALECTS.get(document.format)) and dialect.convention:
+        settings["convention"] = dialect.convention
+    few = len(document.attributes) <= MOST_COMPARED
+    for name, value in document.attributes.items():
+        if name in SETTINGS or name == "layer":
+            where = document.source
+            settings[name] = value if name == "layer" else read_setting(name, value, where)
+        elif name in ("kernel", "recurrent_kernel", "bias"):
+            raise UserError(f"{document.source}: {name} is {value!r}, not an array of numbers.")
+        elif few and (near := did_you_mean(name, SETTINGS)):
+            raise UserError(f"{document.source}: {name!r} is no setting.{near}")
+    return settings
+
+
+def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
+    """The number type of the computation: the weights', unless another is asked for."""
+    if asked is not None:
+        return np.dtype("float32" if asked == BFLOAT16 else asked)
+    floats = [a.dtype for a in tensors if a.dtype.kind == "f"]
+    return floats[0] if len(floats) == len(tensors) else np.dtype(np.float64)
+
+
+def not_finite(array: Any, name: str) -> str:
+    """A remark on the first number that is NaN or infinite, or an empty string."""
+    if array.dtype.kind != "f":
+        return ""
+    found, count = "", 0
+    for start, block in blocks_of(array if array.ndim else np.atleast_1d(array)):
+        bad = ~np.isfinite(block)
+        if bad.any():
+            count += int(bad.sum())
+            place = np.argwhere(bad)[0].tolist()
+            whole = [n + first for n, first in zip_longest(place, start, fillvalue=0)]
+            found = found or f"{name} holds {block[tuple(place)]} at {whole}"
+    others = f", and {count - 1} more" if count > 1 else ""
+    return f"{found}{others}; the run goes on with it." if found else ""
+
+
+def _refuse_half(
+    chosen: Sequence[Found], tensors: Mapping[str, Array], convention: str, source: str
+) -> None:
+    """Refuse a convention that takes a kernel for all of the weights, the recurrent one beside it.
+
+    Where there are many inputs, TensorFlow 1's fused kernel would be read from Keras' kernel.
+    """
+    others = recognise({name: array.shape for name, array in tensors.items()})
+    whole = [other for other in others if "recurrent_kernel" in next(iter(other.cells.values()))]
+    for one in chosen:
+        fuller = [other for other in whole if set(other.tensors) > set(one.tensors)]
+        if fuller and not any("recurrent_kernel" in names for names in one.cells.values()):
+            raise _other_names(convention, fuller, source)
+
+
+def _other_names(convention: str, found: list[Found], source: str) -> UserError:
+    asked, fits = find_convention(convention), found[0].convention
+    return UserError(
+        f"{source} has the tensors of the convention {fits.name} ({_names_of(fits)}); "
+        f"{asked.name} has {_names_of(asked)}.",
+        f"  To read them as {fits.name} with other settings, leave out --convention: "
+        f"--gates {asked.gates} --forget-bias {asked.forget_bias:g}",
+    )
+
+
+def _names_of(row: Convention) -> str:
+    """A name of each role that nearly every LSTM has, as it stands in a file."""
+    roles = [role for role in row.tensors if role not in _OPTIONAL]
+    return ", ".join(spelled(row, role, "0")[0] for role in roles)

@@ -1,0 +1,218 @@
+"""From files to what a plot shows: a trace, a run, or the difference of two results.
+
+The joint between files, the loop and the pictures of `lstmcli.views`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli.api import load
+from lstmcli.api.diff import laid, side_of
+from lstmcli.api.job import NOTHING, Beside, Job, array_of, load_job
+from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
+from lstmcli.core.diff.compare import compare, matched
+from lstmcli.core.diff.metrics import Place
+from lstmcli.core.diff.operand import LONE, Side
+from lstmcli.core.forward.run import check_inputs, merged_axes, run
+from lstmcli.core.forward.streaming import plan, sweep
+from lstmcli.core.model.model import InBlocks, Model, extent
+from lstmcli.core.model.vocabulary import HOME
+from lstmcli.errors import UserError, did_you_mean
+from lstmcli.formats import Document
+
+Array = npt.NDArray[Any]
+
+DRAWN = ("h", "c", "i", "f", "g", "o")
+
+
+class Drawable(NamedTuple):
+    """What there is to draw.
+
+    Of a run only the row that was asked for is held: its arrays are views that show it in every
+    row.
+    """
+
+    arrays: Mapping[str, Array]  # (T, B, H) each
+    sources: tuple[str, ...]  # one file, or the two whose difference it is
+    job: Job | None = None  # of a run
+    layout: str = "steps"  # of the run's inputs
+    first: Place | None = None  # where two results part
+
+    @property
+    def differs(self) -> bool:
+        """Whether the numbers are differences."""
+        return len(self.sources) == 2
+
+    @property
+    def rows(self) -> int:
+        """B, of the array that has most."""
+        return max(int(array.shape[1]) for array in self.arrays.values())
+
+    @property
+    def units(self) -> int:
+        """H, of the array that has most."""
+        return max(int(array.shape[2]) for array in self.arrays.values())
+
+    def chosen(self, names: Sequence[str] | None) -> dict[str, Array]:
+        """The arrays of these names: ``f`` is that of every cell, ``layer0`` all of one.
+
+        Without names, h and the gates of a single cell; of several cells the output h alone.
+
+        Raises
+        ------
+        UserError
+            for a name that is not there.
+        """
+        if names is None:
+            plain = {k: self.arrays[k] for k in DRAWN if k in self.arrays}
+            return plain or dict(self.arrays)
+        chosen: dict[str, Array] = {}
+        for name in names:
+            found = {
+                k: a
+                for k, a in self.arrays.items()
+                if name in (k, *k.rpartition(".")[::2], k.rpartition("_")[0] or k)
+            }
+            if not found:
+                near = did_you_mean(name, self.arrays)
+                held = ", ".join(self.arrays)
+                raise UserError(f"--array {name}: there is {held}.{near}")
+            chosen |= found
+        return chosen
+
+    @property
+    def cells(self) -> list[str]:
+        """The cells that have arrays of their own: ``layer0``, ..."""
+        return list(dict.fromkeys(p for k in self.arrays if (p := k.rpartition(".")[0])))
+
+
+def read_drawable(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    stdin: BinaryIO | None,
+    names: Sequence[str] | None = None,
+    row: int = 0,
+    beside: Beside = NOTHING,
+) -> Drawable:
+    """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
+
+    What the first file holds decides: h, c, gates or a lone array are results, anything else is
+    weights. ``names`` are the arrays that will be drawn: a run keeps z only for them, and of its
+    batch ``row`` alone.
+
+    Raises
+    ------
+    UserError
+        for what cannot be read, run or compared, or has no steps to draw.
+    """
+    if "-" in paths and stdin is not None:
+        stdin = io.BytesIO(stdin.read())  # it may have to be read again, as weights
+    first = None if "=" in paths[0] else formats.read(paths[0], stdin)
+    if first is not None and _is_result(first):
+        if len(paths) > 2:
+            raise UserError(f"{paths[0]} holds results; plot takes one such file, or two.")
+        if set(settings) - {"layout"} or any(beside):
+            raise UserError(f"{paths[0]} holds results: there is nothing left to run or set.")
+        layout = settings.get("layout")  # of results that do not tell
+        if len(paths) == 1:
+            return _of_side(laid(side_of(first, paths[0]), layout))
+        if paths == ("-", "-"):
+            raise UserError("- (standard input) can be read only once; give the other as a file.")
+        sides = ((first, paths[0]), (formats.read(paths[1], stdin), paths[1]))
+        return _of_two(*(laid(side_of(document, path), layout) for document, path in sides))
+    if isinstance(stdin, io.BytesIO):
+        stdin.seek(0)
+    job = load_job(paths, settings, stdin=stdin, beside=beside)
+    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), row)
+
+
+def _is_result(document: Document) -> bool:
+    """Whether a file holds what a run gives; a state to start from is nothing of the kind."""
+    names = [name for name in document.arrays if not name.startswith(load.STATE)]
+    bases = {name.rpartition(".")[2] for name in names}
+    return LONE in bases or bool(bases & {*STEP_ORDER, *FINALS})
+
+
+def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
+    job = job.drained()
+    model, x = job.model, array_of(job)
+    how: dict[str, Any] = {
+        "layout": job.layout, "initial_state": job.initial_state,
+        "lengths": job.lengths, "mask": job.mask, "name": job.name,
+    }  # fmt: skip
+    layout = check_inputs(model, x, how["layout"], job.name)[1]
+    if merged_axes(model):
+        trace = run(model, np.asarray(x), keep, **how)
+        arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
+    else:
+        arrays = _of_row(model, x, keep, row, how)
+    return Drawable(_gates_apart(arrays), (job.name,), job, layout)
+
+
+def _of_row(
+    model: Model, x: InBlocks, keep: Sequence[str], row: int, how: Mapping[str, Any]
+) -> dict[str, Array]:
+    """The arrays of a run, of which one row is kept and seen in every row; none if not there."""
+    planned = plan(model, x, keep, how["layout"], how["name"])
+    steps, rows = extent(x.shape, planned.layout)
+    held = {
+        name: np.zeros((steps, 1, shape[-1]), planned.dtype)
+        for name, shape in planned.shapes.items()
+    }
+
+    row = row + rows if row < 0 else row
+
+    def sink(own: slice, part: slice, arrays: Mapping[str, Array]) -> None:
+        if own.start <= row < own.stop:
+            for name, array in held.items():
+                array[part, 0] = arrays[name][:, row - own.start]
+
+    sweep(model, x, keep, sink, **how)
+    return {k: np.broadcast_to(a, (steps, rows, a.shape[2])) for k, a in held.items()}
+
+
+def _of_side(side: Side) -> Drawable:
+    side.numbering.refuse_parts(side.name, "plot")
+    arrays: dict[str, Array] = {}
+    for name in side.arrays:
+        if ArrayName.of(name or "h").kind == SEQUENCE:
+            placed = sequence(side.numbers(name), side.layout)
+            if placed is not None and placed.values.size:
+                arrays[name or "h"] = placed.values
+    if not arrays:
+        raise UserError(f"{side.name}: no h, c or gates of steps to draw.")
+    return Drawable(_gates_apart(arrays), (side.name,))
+
+
+def _of_two(a: Side, b: Side) -> Drawable:
+    for side in (a, b):
+        side.numbering.refuse_parts(side.name, "plot")
+    pairs = matched(a, b)
+    arrays = {
+        name: pair.a.values.astype(np.float64) - pair.b.values
+        for name, pair in pairs.items()
+        if pair.stepwise and pair.a.shape == pair.b.shape and pair.a.values.size
+    }
+    if not arrays:
+        raise UserError(f"{a.name} and {b.name} have no steps of the same shape in common.")
+    return Drawable(_gates_apart(arrays), (a.name, b.name), first=compare(a, b).first_divergence)
+
+
+def _gates_apart(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """z as the pre-activations of the four gates: ``z_i``, ...; the rest as it is."""
+    apart: dict[str, Array] = {}
+    for name, array in arrays.items():
+        if ArrayName.of(name).base != "z":
+            apart[name] = array
+            continue
+        units = array.shape[2] // len(HOME)
+        for n, gate in enumerate(HOME):
+            apart[f"{name}_{gate}"] = array[:, :, n * units : (n + 1) * units]
+    return apart

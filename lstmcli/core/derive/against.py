@@ -1,0 +1,102 @@
+"""Another implementation's numbers beside the lines of a derivation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from lstmcli.core.derive.derivation import Derivation, Place
+from lstmcli.core.derive.formulas import Line
+from lstmcli.core.diff.alignment import Pair
+from lstmcli.core.diff.compare import matched
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.partial import at_its_place
+from lstmcli.core.model.hint import listed
+from lstmcli.core.model.model import Array, Model, Trace
+from lstmcli.core.model.vocabulary import HOME
+from lstmcli.errors import UserError
+
+
+def beside(found: Derivation, trace: Trace, model: Model, other: Side) -> Derivation:
+    """The derivation with the other side's number at each line that they have one for.
+
+    A line agrees as it would for `compare`: within the tolerance of the coarser dtype, and half a
+    unit of the last place of a print. The first steps of a run will do, or one row of its batch:
+    it is taken for the row of the place, and a single step for its step.
+
+    Raises
+    ------
+    UserError
+        if there is no number for any line, or an array has another shape than the run's.
+    """
+    place = found.place
+    arrays, first_unit = _comparable(place, trace, model)
+    other, taken = at_its_place(other, arrays, trace.layout, place.step, place.batch)
+    pairs = matched(Side("this run", arrays, trace.layout, settings=trace.settings), other)
+    units = model.layers[place.layer][place.direction].units
+    lines = [_beside(line, place, pairs, units, first_unit, other) for line in found.lines]
+    if all(line.theirs is None for line in lines):
+        held = ", ".join(name or "an array without a name" for name in other.arrays)
+        wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines if line.kept)
+        if any(pair.b.left_out is not None for pair in pairs.values()):
+            why = f"taken as {listed(taken)}" if taken else "abbreviated"
+            held += f", {why}, and not the numbers of this place"
+        raise UserError(f"{other.name} holds {held}; a number for one of {wanted} is needed.")
+    return replace(
+        found,
+        lines=tuple(lines),
+        against=other.name,
+        taken=taken,
+        differs_before=tuple(_differing_state(place, pairs)),
+    )
+
+
+_FIRST_HALF = {"concat": 0, "concat_swapped": 1}
+"""The direction whose units come first, where both stand side by side."""
+
+
+def _comparable(place: Place, trace: Trace, model: Model) -> tuple[dict[str, Array], int]:
+    """The arrays of the cell, and the model's h if the cell's stands in it, from which unit on."""
+    arrays = {k: a for k, a in trace.arrays.items() if k.rpartition(".")[0] == place.prefix[:-1]}
+    last = place.layer == len(model.layers) - 1
+    layer = model.layers[place.layer]
+    first = _FIRST_HALF.get(model.convention.merge, -1) if len(layer) == 2 else 0
+    if place.prefix and last and first >= 0:
+        arrays["h"] = trace.arrays["h"]
+        return arrays, 0 if place.direction == first else layer[first].outputs
+    if place.prefix:
+        arrays.pop("h", None)
+    return arrays, 0
+
+
+def _beside(
+    line: Line, place: Place, pairs: Mapping[str, Pair], units: int, first_unit: int, other: Side
+) -> Line:
+    base, unit = line.name, place.unit
+    if base.startswith("z_"):  # the gates i, f, g, o side by side
+        base, unit = "z", HOME.index(base[-1]) * units + unit
+    name = f"{place.prefix}{base}"
+    if base == "h" and name not in pairs:
+        name, unit = "h", unit + first_unit
+    if name not in pairs or not line.kept:
+        return line
+    pair = pairs[name]
+    if pair.agrees is None or not pair.placed:
+        raise UserError(
+            f"{other.name}: {name} is {pair.b.shape} as (steps, batch, units), but this run's is "
+            f"{pair.a.shape}."
+        )
+    where = place.step, place.batch, unit
+    if pair.b.left_out is not None and pair.b.left_out[where]:
+        return line
+    return replace(line, theirs=pair.b.values[where], agrees=bool(pair.agrees[where]))
+
+
+def _differing_state(place: Place, pairs: Mapping[str, Pair]) -> Iterator[str]:
+    """h and c, where those that the step before left differ already."""
+    for base in "hc":
+        pair = pairs.get(f"{place.prefix}{base}")
+        if pair is None or pair.agrees is None or place.before is None:
+            continue
+        if not pair.agrees[place.before, place.batch].all():
+            yield base

@@ -1,0 +1,102 @@
+"""What a derivation is: a place in a run, the sums and lines that lead to its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lstmcli.core.derive.exact_sum import Scalar, Sum, as_float, rounded
+from lstmcli.core.derive.formulas import Line
+from lstmcli.core.diff.tolerance import jsonable
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a run a number stands, and what its step starts from."""
+
+    layer: int
+    direction: int
+    prefix: str  # of the names in the trace: "layer1_reverse."; "" of a lone cell
+    step: int  # in the trace
+    batch: int
+    unit: int
+    reads: int  # the step of the inputs that the cell takes
+    before: int | None  # the step of the trace that left h and c; None: no step did
+    carried: bool = True  # False: h and c are zero at every step
+
+
+@dataclass(frozen=True, eq=False)
+class Derivation:
+    """The arithmetic of a unit at a step."""
+
+    place: Place
+    gate: str | None  # None: all gates
+    sums: Mapping[str, Sum]  # by gate; "h" of a projection
+    lines: tuple[Line, ...]  # in the order of computation
+    outputs: int | None = None  # of a projection: how many numbers h has
+    against: str | None = None  # the name of the other side
+    taken: tuple[str, ...] = ()  # what of the run the other side was taken as, if not all
+    differs_before: tuple[str, ...] = ()  # of h and c of the step before: what they have otherwise
+
+    def line(self, name: str) -> Line:
+        """The line of a name: ``z_f``, ``f``, ``c``, ``h``."""
+        return next(line for line in self.lines if line.name == name)
+
+    @property
+    def first_difference(self) -> Line | None:
+        """The first line of which the other side has another number."""
+        return next((line for line in self.lines if line.agrees is False), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """All terms and lines as JSON can hold them."""
+        at, first = self.place, self.first_difference
+        return {
+            "cell": at.prefix[:-1] or None,
+            "step": at.step,
+            "batch": at.batch,
+            "unit": at.unit,
+            "gate": self.gate,
+            "input_step": at.reads,
+            "previous_step": at.before,
+            "sums": {name: _sum_json(one) for name, one in self.sums.items()},
+            "lines": [_line_json(line) for line in self.lines],
+            "against": self.against,
+            "first_difference": first.name if first else None,
+            "differs_before": list(self.differs_before),
+        }
+
+
+def _sum_json(one: Sum) -> dict[str, Any]:
+    dtype = one.terms[0].weight.dtype
+    terms = [
+        {
+            "name": term.name,
+            "matrix": term.matrix or None,
+            "value": None if term.factor is None else _plain(term.factor),
+            "weight": _plain(term.weight),
+            "term": jsonable(as_float(term.product)),
+            "running_sum": jsonable(as_float(running)),
+        }
+        for term, running in zip(one.terms, one.running, strict=True)
+    ]
+    return {"sum": _plain(rounded(one.total, dtype)), "terms": terms}
+
+
+def _line_json(line: Line) -> dict[str, Any]:
+    return {
+        "name": line.name,
+        "formula": line.formula,
+        "numbers": {name: _plain(number) for name, number in line.numbers.items()},
+        "value": _plain(line.value),
+        "rounded_once": _plain(line.once),
+        "ulps": line.ulps,
+        "in_trace": line.kept,
+        "theirs": None if line.theirs is None else _plain(line.theirs),
+        "agrees": line.agrees,
+    }
+
+
+def _plain(number: Scalar) -> float | int | str | None:
+    """The shortest decimals that are this number in its own type."""
+    return jsonable(float(str(number)))

@@ -1,0 +1,186 @@
+"""How one number of a run comes about: its place in the run, what went in, and its equations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.derive.against import beside
+from lstmcli.core.derive.derivation import Derivation, Place
+from lstmcli.core.derive.formulas import Moment
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.forward.run import NAMES, counted_steps, hidden_rule, merged, order_of_steps, run
+from lstmcli.core.model.model import Model, Trace, as_time_major
+from lstmcli.core.model.states import split_state
+from lstmcli.core.model.vocabulary import HOME
+from lstmcli.errors import UserError, did_you_mean
+
+Array = npt.NDArray[Any]
+
+
+def derive(
+    model: Model,
+    x: npt.ArrayLike,
+    step: int,
+    unit: int,
+    gate: str | None = None,
+    *,
+    batch: int = 0,
+    cell: str | None = None,
+    against: Side | None = None,
+    layout: str | None = None,
+    initial_state: Mapping[str, npt.ArrayLike] | None = None,
+    lengths: npt.ArrayLike | None = None,
+    mask: npt.ArrayLike | None = None,
+    name: str = "the inputs",
+) -> Derivation:
+    """The arithmetic of one unit at one step of a run.
+
+    Parameters
+    ----------
+    model, x, layout, initial_state, lengths, mask, name
+        as `run` takes them; the whole batch is run, since the bits of a row may depend on it.
+    step, batch, unit
+        places in the trace, from 0; a negative one counts from the end.
+    gate
+        ``i``, ``f``, ``g`` or ``o``: this gate, then c and h; without it all gates.
+    cell
+        of several cells, the name of one: ``layer0``, ``layer1_reverse``.
+    against
+        another implementation's results; each line that they have a number for gets it.
+
+    Raises
+    ------
+    UserError
+        for a place that is not there, or that lengths or a mask leave out; and as `run`.
+    """
+    if gate is not None and gate not in HOME:
+        raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(HOME)}.")
+    layer, direction = _chosen_cell(model, cell)
+    trace = run(
+        model, x, NAMES, layout=layout, initial_state=initial_state,
+        lengths=lengths, mask=mask, name=name,
+    )  # fmt: skip
+    return _Derived(model, trace, np.asarray(x), initial_state or {}, lengths, mask).at(
+        layer, direction, (step, batch, unit), gate, against
+    )
+
+
+def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
+    """Layer and direction of the cell of a name, or of the only one."""
+    places = [(n, d) for n, layer in enumerate(model.layers) for d in range(len(layer))]
+    names = [known for known, _ in model.cells]
+    if name is None and len(names) == 1:
+        return places[0]
+    if name in names:
+        return places[names.index(name)]
+    listed = ", ".join(names)
+    if name is None:
+        raise UserError(
+            f"the model has {len(names)} cells: {listed}.", f"  Say which: --cell {names[-1]}"
+        )
+    raise UserError(f"there is no cell {name!r}; there is {listed}.{did_you_mean(name, names)}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Derived:
+    """A run, looked into at one place."""
+
+    model: Model
+    trace: Trace
+    x: Array
+    initial_state: Mapping[str, npt.ArrayLike]
+    lengths: npt.ArrayLike | None
+    mask: npt.ArrayLike | None
+
+    def at(
+        self, layer: int, direction: int, where: tuple[int, int, int], gate: str | None,
+        against: Side | None,
+    ) -> Derivation:  # fmt: skip
+        cell = self.model.layers[layer][direction]
+        place = self._place(layer, direction, where)
+        moment = Moment(cell, place.unit, *self._entering(place), self._made(place))
+        with np.errstate(all="ignore"):
+            moment.derive(gate)
+        outputs = None if cell.projection is None else cell.outputs
+        found = Derivation(place, gate, moment.sums, tuple(moment.lines), outputs)
+        return found if against is None else beside(found, self.trace, self.model, against)
+
+    # ---- the place
+
+    def _place(self, layer: int, direction: int, where: tuple[int, int, int]) -> Place:
+        """The place of a number, checked; which step came before, and which inputs it read."""
+        cell, major = self.model.layers[layer][direction], self._major
+        steps, rows = major.shape[:2]
+        step, batch, unit = (
+            _counted(at, size, noun)
+            for at, size, noun in zip(
+                where, (steps, rows, cell.units), ("step", "batch", "unit"), strict=True
+            )
+        )
+        valid = counted_steps(self.model, self.lengths, self.mask, major.shape, self.trace.layout)
+        of_row = [
+            order[:, batch if order.shape[1] > 1 else 0]  # (T,)
+            for order in order_of_steps(cell, steps, valid, direction == 1)
+        ]
+        reads, shown = of_row
+        at = int(np.flatnonzero(shown == step)[0])  # in the order of the loop
+        rule = hidden_rule(cell, self.mask is not None, len(self.model.layers[layer]) == 2)
+        if valid is not None and not valid[reads[at], batch] and rule != "run":
+            by = "its length" if self.mask is None else "the mask"
+            raise UserError(
+                f"step {step} of batch {batch} is left out by {by}: nothing is computed there."
+            )
+        several = len(self.model.cells) > 1
+        prefix = f"layer{layer}{'_reverse' * direction}." if several else ""
+        carried = at == 0 or cell.convention.state != "reset"
+        before = int(shown[at - 1]) if at and carried else None
+        return Place(layer, direction, prefix, step, batch, unit, int(reads[at]), before, carried)
+
+    @property
+    def _major(self) -> Array:
+        return as_time_major(self.x, self.trace.layout)  # (T, B, I)
+
+    def _entering(self, place: Place) -> tuple[Array, Array, Array]:
+        """x (I,), h (P,) and c (H,) that the step takes."""
+        cell = self.model.layers[place.layer][place.direction]
+        x = self._inputs(place.layer)[place.reads, place.batch]
+        with np.errstate(all="ignore"):
+            x = x.astype(cell.dtype)
+        if place.before is not None:
+            names = (f"{place.prefix}{k}" for k in "hc")
+            h, c = (self.trace.time_major(n)[place.before, place.batch] for n in names)
+        else:
+            number = sum(map(len, self.model.layers[: place.layer])) + place.direction
+            states = split_state(self.initial_state, self.model, self._major.shape[1])[number]
+            h, c = (a[place.batch] for a in states)
+            if not place.carried:
+                h, c = np.zeros_like(h), np.zeros_like(c)
+        return x, h, c
+
+    def _inputs(self, layer: int) -> Array:
+        """(T, B, I) of a layer: the model's, or what the layer below gives."""
+        if layer == 0:
+            return self._major
+        below = self.model.layers[layer - 1]
+        names = (f"layer{layer - 1}{'_reverse' * d}.h" for d in range(len(below)))
+        return merged([self.trace.time_major(n) for n in names], below[0].convention, None)
+
+    def _made(self, place: Place) -> dict[str, Array]:
+        """What the loop made of it, by name."""
+        return {
+            k: self.trace.time_major(f"{place.prefix}{k}")[place.step, place.batch] for k in NAMES
+        }
+
+
+def _counted(at: int, size: int, noun: str) -> int:
+    """A place from 0 to size - 1; a negative one counts from the end."""
+    if -size <= at < size:
+        return at % size
+    plural = "batches" if noun == "batch" else f"{noun}s"
+    what = f"there is one {noun}, {noun} 0" if size == 1 else f"{plural} are 0 to {size - 1}"
+    raise UserError(f"there is no {noun} {at}; {what}.")

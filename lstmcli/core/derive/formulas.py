@@ -1,0 +1,299 @@
+"""The equations of one step for one unit, every line with the numbers that went in.
+
+The numbers that a trace holds (z, gates, c, h) are those of the loop, bit for bit. Beside each
+stands what its line gives when it is worked out from the line's own numbers beyond the precision
+of the run and rounded once: where the two are not the same, the loop has rounded more than once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.derive.exact_sum import Scalar, Sum, Term, rounded, ulps_between
+from lstmcli.core.model.activations import activation
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.vocabulary import HOME
+
+Array = npt.NDArray[Any]
+Numbers = dict[str, Scalar]
+
+KINDS = ("kernel", "recurrent", "peephole", "projection")
+"""Where a term's weight stands."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One number, its formula, and the numbers that the formula's names stand for."""
+
+    name: str  # "z_f", "f", "c", "h"; "m" where h is projected from it
+    formula: str  # "f * c_prev + i * g"
+    numbers: Mapping[str, Scalar]
+    value: Scalar  # of the loop
+    once: Scalar  # the formula of these numbers, rounded once
+    kept: bool = True  # whether a trace holds it; else the value was worked out here
+    theirs: Scalar | None = None  # of the other implementation
+    agrees: bool | None = None
+
+    @property
+    def ulps(self) -> int | None:
+        """How far the loop's number is from the one rounded once; None if either is no number."""
+        return ulps_between(self.value, self.once)
+
+
+@dataclass(eq=False)
+class Moment:
+    """A cell at one step of one row: what goes in, and what the loop made of it."""
+
+    cell: Cell
+    unit: int
+    x: Array  # (I,)
+    h_prev: Array  # (P,)
+    c_prev: Array  # (H,)
+    made: Mapping[str, Array]  # i, f, g, o, c (H,), h (P,), z (4H,): the loop's, by name
+    sums: dict[str, Sum] = field(default_factory=dict)  # by gate; "h" of a projection
+    lines: list[Line] = field(default_factory=list)  # in the order of computation
+
+    def derive(self, gate: str | None) -> None:
+        """Work out the lines of a gate, or of all, then those of c and h."""
+        wanted = set(HOME if gate is None else gate)
+        coupled = _COUPLED.get(self.cell.convention.coupled, "")
+        if coupled and coupled[0] in wanted:  # it is made of the other
+            wanted.add(coupled[1])
+        for letter in sorted(wanted & set("ifg"), key=lambda g: (g in coupled[:1], HOME.index(g))):
+            if letter in coupled[:1]:
+                self._coupled(*coupled)
+            else:
+                self._gate(letter)
+        late = self.cell.peephole is not None  # o may look at the new c
+        if "o" in wanted and not late:
+            self._gate("o")
+        self._c()
+        if "o" in wanted and late:
+            self._gate("o")
+        self._h()
+
+    # ---- gates
+
+    def _gate(self, gate: str) -> None:
+        """The terms of a gate's sum, its pre-activation, and the gate."""
+        self.sums[gate] = Sum.of(self._terms(gate))
+        self._pre_activation(gate)
+        how, z, z_name = self.cell.convention, self._z(gate), f"z_{gate}"
+        name = how.activation if gate == "g" else how.recurrent_activation
+        formula, numbers = _applied(name, z_name), {z_name: z}
+        value = _wide(name, z)
+        if gate == "o" and self._looks("after_sigmoid"):
+            look, symbols = self._look()
+            formula, numbers, value = f"{formula} + {look}", numbers | symbols, value + self._seen()
+        self._add(gate, formula, numbers, self.made[gate][self.unit], value)
+
+    def _terms(self, gate: str) -> list[Term]:
+        cell, u, k = self.cell, self.unit, HOME.index(gate)
+        kernel, recurrent = cell.kernel[k, u], cell.recurrent_kernel[k, u]
+        terms = [Term(f"x[{n}]", w, self.x[n], "kernel") for n, w in enumerate(kernel)]
+        terms += [Term(f"h[{n}]", w, self.h_prev[n], "recurrent") for n, w in enumerate(recurrent)]
+        terms += self._peephole_terms(gate)
+        if cell.norm_scale is None:  # otherwise they are added after the normalisation
+            terms.append(Term("bias", cell.bias[k, u]))
+            if gate == "f" and cell.convention.forget_bias:
+                terms.append(Term("forget bias", self._constant(cell.convention.forget_bias)))
+        return terms
+
+    def _peephole_terms(self, gate: str) -> list[Term]:
+        """Of c before the step; of the new c where o looks at that."""
+        where = self.cell.convention.output_peephole
+        if self.cell.peephole is None or gate == "g":
+            return []
+        if gate == "o" and where not in ("new_c", "old_c"):
+            return []
+        new = gate == "o" and where == "new_c"
+        name, c = ("c", self.made["c"]) if new else ("c_prev", self.c_prev)
+        weights = self.cell.peephole["ifo".index(gate), self.unit]
+        if np.ndim(weights) == 0:
+            return [Term(f"{name}[{self.unit}]", weights, c[self.unit], "peephole")]
+        return [Term(f"{name}[{n}]", w, c[n], "peephole") for n, w in enumerate(weights)]
+
+    def _pre_activation(self, gate: str) -> None:
+        """z: the sum, normalised and bounded where the cell does that."""
+        total, limit = self.sums[gate].total, self.cell.convention.gate_clip
+        name = f"sum_{gate}"
+        formula, numbers = name, {name: rounded(total, self.cell.dtype)}
+        value: Any = numbers[name]
+        if self.cell.norm_scale is not None:
+            formula, more, value = self._normalised(gate, name)
+            numbers |= more
+        if limit is not None:
+            formula = f"clip({formula}, -{limit:g}, {limit:g})"
+            value = np.clip(value, -self._constant(limit), self._constant(limit))
+        self._add(f"z_{gate}", formula, numbers, self._z(gate), value)
+
+    def _normalised(self, gate: str, name: str) -> tuple[str, Numbers, Any]:
+        """Layer normalisation of a gate's sums over the units."""
+        cell, k = self.cell, HOME.index(gate)
+        assert cell.norm_scale is not None
+        assert cell.norm_shift is not None
+        formula, numbers, value = self._standard(
+            self._all_sums(gate), name, cell.norm_scale[k], cell.norm_shift[k]
+        )
+        if gate == "f" and cell.convention.forget_bias:
+            constant = self._constant(cell.convention.forget_bias)
+            return f"{formula} + forget_bias", numbers | {"forget_bias": constant}, value + constant
+        return formula, numbers, value
+
+    def _standard(
+        self, values: Array, name: str, scale: Array, shift: Array
+    ) -> tuple[str, Numbers, Any]:
+        """(value - mean) / deviation * scale + shift, over the units (H,)."""
+        mean = values.mean()
+        deviation = np.sqrt(((values - mean) ** 2).mean() + self.cell.convention.norm_epsilon)
+        of_unit = scale[self.unit], shift[self.unit]
+        value = (values[self.unit] - mean) / deviation * of_unit[0] + of_unit[1]
+        kind = self.cell.dtype.type
+        numbers = dict(
+            zip(
+                ("mean", "deviation", "scale", "shift"),
+                (kind(mean), kind(deviation), *of_unit),
+                strict=True,
+            )
+        )
+        return f"({name} - mean) / deviation * scale + shift", numbers, value
+
+    def _all_sums(self, gate: str) -> Array:
+        """(H,) the sum of a gate in every unit, at more digits than the run has."""
+        cell, k = self.cell, HOME.index(gate)
+        total: Array = _up(cell.kernel[k]) @ _up(self.x)
+        total = total + _up(cell.recurrent_kernel[k]) @ _up(self.h_prev)
+        if cell.peephole is not None and gate != "g":
+            new = gate == "o" and self._looks("new_c")
+            if gate != "o" or new or self._looks("old_c"):
+                weights = _up(cell.peephole["ifo".index(gate)])
+                total = total + _times(weights, _up(self.made["c"] if new else self.c_prev))
+        return total
+
+    def _coupled(self, gate: str, other: str) -> None:
+        """A gate that is what the other leaves."""
+        value = self.made[other][self.unit]
+        self._add(gate, f"1 - {other}", {other: value}, self.made[gate][self.unit], 1 - _up(value))
+
+    # ---- c and h
+
+    def _c(self) -> None:
+        cell, u, limit = self.cell, self.unit, self.cell.convention.cell_clip
+        names = {k: self.made[k] for k in "ifg"} | {"c_prev": self.c_prev}
+        formula = "f * c_prev + i * g"
+        f, c_prev, i, g = (_up(names[k]) for k in ("f", "c_prev", "i", "g"))
+        value = f * c_prev + i * g  # (H,)
+        numbers = {k: a[u] for k, a in names.items()}
+        if limit is not None:
+            formula = f"clip({formula}, -{limit:g}, {limit:g})"
+            value = np.clip(value, -self._constant(limit), self._constant(limit))
+        if cell.state_scale is None or cell.state_shift is None:
+            self._add("c", formula, numbers, self.made["c"][u], value[u])
+            return
+        self._add("c_new", formula, numbers, value[u].astype(cell.dtype), value[u], kept=False)
+        formula, numbers, value = self._standard(value, "c_new", cell.state_scale, cell.state_shift)
+        numbers = {"c_new": self.lines[-1].value} | numbers
+        self._add("c", formula, numbers, self.made["c"][u], value)
+
+    def _h(self) -> None:
+        cell, u, how = self.cell, self.unit, self.cell.convention
+        name, inner = how.output_activation, "c"
+        numbers = {"o": self.made["o"][u], "c": self.made["c"][u]}
+        seen = _up(self.made["c"])
+        if self._looks("in_tanh"):
+            look, symbols = self._look()
+            inner, numbers, seen = f"c + {look}", numbers | symbols, seen + self._all_seen()
+        formula = f"o * {_applied(name, inner)}"
+        value = _up(self.made["o"]) * _wide(name, seen)  # (H,)
+        if cell.projection is None:
+            self._bounded_h(formula, numbers, value[u])
+            return
+        m = value.astype(cell.dtype)
+        self._add("m", formula, numbers, m[u], value[u], kept=False)
+        if u < cell.outputs:
+            self._projected(m)
+
+    def _projected(self, m: Array) -> None:
+        """h, of which there are fewer than units."""
+        cell, u = self.cell, self.unit
+        assert cell.projection is not None
+        row = cell.projection[u]
+        terms = [Term(f"m[{n}]", w, m[n], "projection") for n, w in enumerate(row)]
+        if cell.projection_bias is not None:
+            terms.append(Term("projection bias", cell.projection_bias[u]))
+        self.sums["h"] = Sum.of(terms)
+        total = rounded(self.sums["h"].total, cell.dtype)
+        self._bounded_h("sum_h", {"sum_h": total}, total)
+
+    def _bounded_h(self, formula: str, numbers: Numbers, value: Any) -> None:
+        limit = self.cell.convention.projection_clip
+        if limit is not None:
+            formula = f"clip({formula}, -{limit:g}, {limit:g})"
+            value = np.clip(value, -self._constant(limit), self._constant(limit))
+        self._add("h", formula, numbers, self.made["h"][self.unit], value)
+
+    # ---- the odd places of o's peephole
+
+    def _looks(self, where: str) -> bool:
+        return self.cell.peephole is not None and self.cell.convention.output_peephole == where
+
+    def _look(self) -> tuple[str, Numbers]:
+        """What o's peephole adds after the gate, as a formula with its numbers."""
+        assert self.cell.peephole is not None
+        weight = self.cell.peephole[2, self.unit]
+        if np.ndim(weight):  # a matrix: a sum of its own
+            return "look", {"look": self._seen().astype(self.cell.dtype)}
+        return "p_o * c", {"p_o": weight, "c": self.made["c"][self.unit]}
+
+    def _seen(self) -> Any:
+        return self._all_seen()[self.unit]
+
+    def _all_seen(self) -> Array:
+        assert self.cell.peephole is not None
+        return _times(_up(self.cell.peephole[2]), _up(self.made["c"]))
+
+    # ---- small things
+
+    def _z(self, gate: str) -> Scalar:
+        number: Scalar = self.made["z"].reshape(4, -1)[HOME.index(gate), self.unit]
+        return number
+
+    def _constant(self, number: float) -> Scalar:
+        constant: Scalar = self.cell.dtype.type(number)
+        return constant
+
+    def _add(
+        self, name: str, formula: str, numbers: Numbers, value: Scalar, wide: Any, kept: bool = True
+    ) -> None:
+        self.lines.append(Line(name, formula, numbers, value, self.cell.dtype.type(wide), kept))
+
+
+_COUPLED = {"f=1-i": "fi", "i=1-f": "if"}
+
+
+def _up(array: Any) -> Any:
+    """In the widest type there is."""
+    return np.asarray(array, np.longdouble)
+
+
+def _times(weights: Array, c: Array) -> Array:
+    """Peepholes, (H,) or (H, H), times c (H,)."""
+    product: Array = weights @ c if weights.ndim == 2 else weights * c
+    return product
+
+
+def _wide(name: str, values: Any) -> Any:
+    """An activation of some numbers, in the widest type there is."""
+    wide = np.atleast_1d(_up(values))
+    out = np.empty_like(wide)
+    activation(name)(wide, out)
+    return out if np.ndim(values) else out[0]
+
+
+def _applied(name: str, inner: str) -> str:
+    return inner if name == "identity" and " " not in inner else f"{name}({inner})"

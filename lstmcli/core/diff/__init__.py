@@ -1,0 +1,1 @@
+"""Two results -> their difference: alignment, tolerance, metrics, hints."""

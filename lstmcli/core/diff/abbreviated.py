@@ -1,0 +1,65 @@
+"""Arrays of which a print left numbers out: put back at their places, what is missing unknown.
+
+NumPy, PyTorch and TensorFlow print the first and last few items of a long axis and ``...`` between
+them. How long the axis is, the print may tell; if not, the array that it is held against does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from lstmcli.core.diff.tolerance import Numbers
+
+Before = tuple[int | None, ...]
+"""Of each axis: how many items are printed ahead of ``...``; None: all of them are."""
+
+
+def fits(packed: tuple[int, ...], before: Before, shape: tuple[int, ...]) -> bool:
+    """Whether a whole array of ``shape`` would have been printed as these packed numbers."""
+    return len(shape) == len(packed) and all(
+        n == m if ahead is None else n < m
+        for n, ahead, m in zip(packed, before, shape, strict=True)
+    )
+
+
+def spread(numbers: Numbers, before: Before, shape: tuple[int, ...]) -> Numbers:
+    """Packed numbers at their places in a whole array; the others are NaN, their unit infinite."""
+    at = [
+        np.arange(m) if ahead is None else np.r_[:ahead, m - (n - ahead) : m]
+        for n, ahead, m in zip(numbers.shape, before, shape, strict=True)
+    ]
+    values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
+    values[np.ix_(*at)] = numbers.values
+    unit[np.ix_(*at)] = 0.0 if numbers.unit is None else numbers.unit
+    return Numbers(values, unit)
+
+
+def whole(numbers: Numbers, before: Before, shapes: Iterable[tuple[int, ...]]) -> Numbers | None:
+    """Packed numbers in the first of some shapes that they can have; None if they have none."""
+    found = next((shape for shape in shapes if fits(numbers.shape, before, shape)), None)
+    return None if found is None else spread(numbers, before, found)
+
+
+def shapes_like(shape: tuple[int, ...], turned: bool) -> Iterator[tuple[int, ...]]:
+    """The shapes that an array may have beside one of ``shape``, the likeliest first.
+
+    ``turned``: the two say of themselves that their first axes are exchanged.
+    """
+    ways = [shape] if len(shape) < 3 else [shape, (shape[1], shape[0], *shape[2:])]
+    for way in ways[::-1] if turned else ways:
+        yield way
+        slim = tuple(n for n in way[:-1] if n != 1) + way[-1:]
+        yield slim
+        for axis in range(len(slim)):
+            yield (*slim[:axis], 1, *slim[axis:])
+
+
+def said(before: Before, packed: tuple[int, ...]) -> str:
+    """What a print shows of the shape of the whole array: ``(4, more than 6, 8)``."""
+    parts = [
+        f"{n}" if ahead is None else f"more than {n}"
+        for n, ahead in zip(packed, before, strict=True)
+    ]
+    return f"({', '.join(parts)}{',' * (len(parts) == 1)})"

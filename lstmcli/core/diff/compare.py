@@ -1,0 +1,239 @@
+"""Two sides of named arrays -> how they differ, and where first in the order of computation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy.typing as npt
+
+from lstmcli.core.diff.alignment import FINALS, STEP_ORDER, WEIGHTS, ArrayName, Pair, align
+from lstmcli.core.diff.cases import Case
+from lstmcli.core.diff.hints import find_hints
+from lstmcli.core.diff.metrics import ArrayDifference, Place, measure
+from lstmcli.core.diff.operand import Side, named_alike
+from lstmcli.core.diff.tolerance import coarser, jsonable, tolerance
+from lstmcli.core.model.hint import Hint
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """The arrays that two sides share, compared."""
+
+    arrays: dict[str, ArrayDifference]
+    first_divergence: Place | None
+    only_in_a: list[str]
+    only_in_b: list[str]
+    hints: list[Hint]
+    rtol: float | None  # None: arrays of several precisions were each given their own, or --ulp
+    atol: float | None
+    remarks: tuple[str, ...] = ()  # what no file said and had to be assumed
+    settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
+
+    @property
+    def equal(self) -> bool:
+        """Whether every shared array agrees."""
+        return all(array.equal for array in self.arrays.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole comparison as JSON can hold it; non-finite numbers are words.
+
+        ``settings`` is there only where both sides say how they were made: name to [of a, of b].
+        """
+        first = self.first_divergence
+        return {
+            "equal": self.equal,
+            "rtol": jsonable(self.rtol),
+            "atol": jsonable(self.atol),
+            "arrays": {name: array.to_json() for name, array in self.arrays.items()},
+            "first_divergence": {"array": first.array} | first.to_json() if first else None,
+            "only_in_a": self.only_in_a,
+            "only_in_b": self.only_in_b,
+            "hints": [{"code": hint.code, "text": hint.text} for hint in self.hints],
+        } | ({} if self.settings is None else {"settings": dict(self.settings)})
+
+
+def compare(
+    a: Side,
+    b: Side,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    ulp: int | None = None,
+    equal_nan: bool = False,
+) -> Difference:
+    """Compare the arrays that two sides share by name.
+
+    ``|a - b| <= atol + rtol |b|`` must hold; b is the one that is expected. Without ``rtol``,
+    ``atol`` and ``ulp`` the coarser dtype of an array decides, as in torch.testing.assert_close;
+    one of rtol and atol alone leaves the other at 0. Each printed side adds half a unit of its
+    last printed place, whatever is asked for.
+
+    Raises
+    ------
+    UserError
+        if no name is shared, a tolerance makes no sense, or ``ulp`` alone meets printed text.
+    """
+    by_ulp_alone = ulp is not None and rtol is None and atol is None
+    a, b, common = named_alike(a, b)
+    if by_ulp_alone:
+        _refuse_print(a, b, common)
+    pair = _aligner(a, b, rtol, atol, ulp, equal_nan)
+    pairs = {name: pair(name, name) for name in common}
+    arrays = {
+        name: replace(measure(pairs[name]), shapes=(a.arrays[name].shape, b.arrays[name].shape))
+        for name in common
+    }
+    first = _first_divergence(arrays, pairs)
+    case = Case(
+        pairs=pairs,
+        cross=pair,
+        arrays=(list(a.arrays), list(b.arrays)),
+        names=_called(a, b),
+        settings=(a.settings, b.settings),
+        first_array=first.array if first else None,
+        first_step=first.step if first else None,
+        axes_assumed=first is not None and _axes_assumed(a, b, first.array),
+    )
+    return Difference(
+        arrays=arrays,
+        first_divergence=first,
+        only_in_a=[name for name in a.arrays if name not in b.arrays],
+        only_in_b=[name for name in b.arrays if name not in a.arrays],
+        hints=[] if _parts(a, b) else find_hints(case),  # a part may lack what they look at
+        rtol=None if by_ulp_alone else _shared([x.tolerance.rtol for x in arrays.values()]),
+        atol=None if by_ulp_alone else _shared([x.tolerance.atol for x in arrays.values()]),
+        remarks=(*(s.taken for s in (a, b) if s.taken), *_remarks(a, b, common), *_parts(a, b)),
+        settings=case.differing_settings,
+    )
+
+
+def matched(a: Side, b: Side) -> dict[str, Pair]:
+    """The arrays that two sides share by name, laid on each other, with the tolerance of each.
+
+    Raises
+    ------
+    UserError
+        if no name is shared.
+    """
+    a, b, common = named_alike(a, b)
+    pair = _aligner(a, b)
+    return {name: pair(name, name) for name in common}
+
+
+def _aligner(
+    a: Side,
+    b: Side,
+    rtol: float | None = None,
+    atol: float | None = None,
+    ulp: int | None = None,
+    equal_nan: bool = False,
+) -> Callable[[str, str], Pair]:
+    """What lays an array of a on one of b and gives the pair its tolerance."""
+
+    def pair(of_a: str, of_b: str) -> Pair:
+        precision = coarser(a.precision(of_a), b.precision(of_b))
+        test = tolerance(precision, rtol, atol, ulp, equal_nan)
+        layouts = a.layout, b.layout
+        backward = _computed_backward(a, b, ArrayName.of(of_b))
+        numbering = a.numbering, b.numbering
+        return align(of_b, a.numbers(of_a), b.numbers(of_b), test, layouts, backward, numbering)
+
+    return pair
+
+
+def _refuse_print(a: Side, b: Side, common: list[str]) -> None:
+    for side in (a, b):
+        if any(name in side.units for name in common):
+            raise UserError(
+                f"{side.name} is printed text, whose hidden digits make a distance in ULPs "
+                "meaningless.",
+                "  Use --atol or --rtol, or compare files that hold every digit.",
+            )
+
+
+def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
+    """Whether an array's last step was computed first, on all sides that say how they ran."""
+    told = [side.settings for side in (a, b) if side.settings is not None]
+    return all(_lies_backward(settings, name) for settings in told) if told else name.backward
+
+
+def _lies_backward(settings: Mapping[str, Any], name: ArrayName) -> bool:
+    """The same of one side; a backward cell runs backward unless its own ``reverse`` is false."""
+
+    def own(setting: str, otherwise: Any) -> bool:
+        return bool(settings.get(f"{name.prefix}.{setting}", otherwise))
+
+    turned = own("reverse", name.backward or settings.get("reverse"))
+    turned = turned and not own("go_backwards", settings.get("go_backwards"))
+    return turned != own("flip_output", settings.get("flip_output"))
+
+
+def _called(a: Side, b: Side) -> tuple[str, str]:
+    return (a.name, b.name) if a.name != b.name else ("a", "b")
+
+
+def _shared(values: list[float]) -> float | None:
+    """The tolerance that all arrays were given, if it was one."""
+    return values[0] if len(set(values)) == 1 else None
+
+
+def _remarks(a: Side, b: Side, common: list[str]) -> tuple[str, ...]:
+    """What the reader has to know about axes that neither side explains."""
+    if a.layout or b.layout:
+        return ()
+    unclear = [
+        name
+        for name in common
+        if ArrayName.of(name).base in STEP_ORDER
+        and any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
+    ]
+    if not unclear:
+        return ()
+    taken = f"the first of {', '.join(unclear)} is taken (or --layout batch)"
+    return (f"neither side says which axis is time: {taken}",)
+
+
+def _parts(a: Side, b: Side) -> list[str]:
+    """What each side holds of a run, where it is a part: only what both hold is compared."""
+    return [
+        f"{side.name} holds {side.numbering.words} of a run; what both hold is compared"
+        for side in (a, b)
+        if not side.numbering.from_the_start
+    ]
+
+
+def _axes_assumed(a: Side, b: Side, name: str) -> bool:
+    """Whether the axes of an array may as well be batch and time: no side says, neither is 1."""
+    if a.layout or b.layout or ArrayName.of(name).base not in STEP_ORDER:
+        return False
+    return any(
+        array.ndim == 3 and min(array.shape[:2]) > 1 for array in (a.arrays[name], b.arrays[name])
+    )
+
+
+def _first_divergence(
+    arrays: Mapping[str, ArrayDifference], pairs: Mapping[str, Pair]
+) -> Place | None:
+    """The earliest of the arrays' first places: layer by layer, step by step, z to h.
+
+    Final states come after all steps. Weights are not computed and have no part in it.
+    """
+    firsts = [
+        array.first
+        for name, array in arrays.items()
+        if array.first is not None and pairs[name].placed and pairs[name].kind != WEIGHTS
+    ]
+
+    def when(place: Place) -> tuple[Any, ...]:
+        name, pair = ArrayName.of(place.array), pairs[place.array]
+        step = -1 if place.step is None else place.step
+        step = len(pair.a.values) - 1 - step if pair.backward else step
+        rank = (STEP_ORDER + FINALS).index(name.base)
+        return name.base in FINALS, name.layer, step, rank, place.batch, place.unit
+
+    return min(firsts, key=when, default=None)

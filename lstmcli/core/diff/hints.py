@@ -1,0 +1,206 @@
+"""What a difference may come from: what was proved first, then at most one suspicion.
+
+A hint is earned. Either the data were rearranged and turned out equal, or two files say
+themselves that they were made differently; only when neither explains the difference is a
+pattern named, and then as a suspicion whose code starts with ``suspect_``: several mistakes look
+alike from outside, and only running the alternatives can tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from lstmcli.core.diff.alignment import SEQUENCE, WEIGHTS, ArrayName, Pair
+from lstmcli.core.diff.cases import Case
+from lstmcli.core.diff.patterns import suspicion
+from lstmcli.core.diff.rearrangements import Finding, proves, rearranged
+from lstmcli.core.diff.tolerance import Array, Numbers
+from lstmcli.core.model.hint import Hint
+
+
+def find_hints(case: Case) -> list[Hint]:
+    """The hints of a comparison, the surest first; none where nothing differs."""
+    if not case.differing:
+        return []
+    proofs, explained = _proofs(case)
+    hints = [*settings_differ(case), *proofs]
+    if explained < {pair.name for pair in case.differing} and not _left_out(case):
+        guess = suspicion(case, {hint.code for hint in proofs})
+        hints += [guess] if guess else []
+    return hints
+
+
+def _left_out(case: Case) -> bool:
+    """Whether a print left numbers out: a pattern may then be that of what was printed."""
+    pairs = case.pairs.values()
+    return any(n.left_out is not None for pair in pairs for n in (pair.a, pair.b))
+
+
+def settings_differ(case: Case) -> list[Hint]:
+    """The settings that two traces say they were made with, where they are not the same."""
+    settings = case.differing_settings
+    if not settings:
+        return []
+    said = {name: ["not set" if v is None else v for v in both] for name, both in settings.items()}
+    listed = "; ".join(f"{name} {a} / {b}" for name, (a, b) in said.items())
+    text = f"The two were made with different settings ({{a}} / {{b}}): {listed}."
+    return [Hint("settings_differ", case.say(text))]
+
+
+def _proofs(case: Case) -> tuple[list[Hint], set[str]]:
+    """What rearranging proves, and the arrays that are explained by it."""
+    findings = {pair.name: finding for pair, finding in _rearrangements(case)}
+    hints = [
+        Hint(finding.code, case.say(_agree(names) + " " + finding.text))
+        for finding, names in _grouped(findings).items()
+    ]
+    exchanged = _exchanged_names(case, [p for p in case.differing if p.name not in findings])
+    hints += exchanged_hint(case, exchanged)
+    hints += [hint for pair in case.differing for hint in forget_bias(case, pair)]
+    return hints, {*findings, *exchanged}
+
+
+def _rearrangements(case: Case) -> Iterator[tuple[Pair, Finding]]:
+    for pair in case.differing:
+        finding = nan_in_both(pair) or rearranged(pair)
+        if finding:
+            yield pair, finding
+
+
+def _grouped(findings: Mapping[str, Finding]) -> dict[Finding, list[str]]:
+    """Arrays by what holds for them: one hint for h, c and all gates, not seven."""
+    groups: dict[Finding, list[str]] = {}
+    for name, finding in findings.items():
+        groups.setdefault(finding, []).append(name)
+    return groups
+
+
+def _agree(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} agrees"
+    return f"{', '.join(names[:-1])} and {names[-1]} agree"
+
+
+def nan_in_both(pair: Pair) -> Finding | None:
+    """All that differs is NaN on both sides."""
+    if pair.agrees is None:
+        return None
+    both = np.isnan(pair.a.values) & np.isnan(pair.b.values)
+    if not (both | pair.agrees).all():
+        return None
+    return Finding(
+        "nan_in_both", "but for places where both sides are NaN; --equal-nan allows them."
+    )
+
+
+def _exchanged_names(case: Case, pairs: Sequence[Pair]) -> dict[str, str]:
+    """For arrays of b that a has under another name: that name."""
+    found = {}
+    for pair in pairs:
+        other = next((n for n in _namesakes(case, pair.name) if _same(case, n, pair.name)), None)
+        if other is not None:
+            found[pair.name] = other
+    return found
+
+
+def _namesakes(case: Case, name: str) -> list[str]:
+    """Arrays of a that might have been given this name: of its layer, or of the other direction."""
+    part = ArrayName.of(name)
+    if part.kind == WEIGHTS:
+        return []
+    twins = {part.prefix, f"{part.prefix}_reverse", part.prefix.removesuffix("_reverse")}
+    others = [ArrayName.of(n) for n in case.arrays[0]]
+    return [
+        n
+        for n, other in zip(case.arrays[0], others, strict=True)
+        if n != name
+        and other.kind == part.kind
+        and other.prefix in twins
+        and (other.prefix == part.prefix or other.base == part.base)
+    ]
+
+
+def _same(case: Case, of_a: str, of_b: str) -> bool:
+    pair, agrees = case.cross(of_a, of_b), case.pairs[of_b].agrees
+    wrong = None if agrees is None or agrees.shape != pair.b.shape else ~agrees
+    return proves(pair, pair.a, pair.b, wrong)
+
+
+_STATES = ({"h", "c"}, {"final_h", "final_c"})
+
+
+def exchanged_hint(case: Case, exchanged: Mapping[str, str]) -> list[Hint]:
+    """One hint for h and c mistaken for each other, one for all other names."""
+    states = {
+        of_b: of_a
+        for of_b, of_a in exchanged.items()
+        if {ArrayName.of(of_a).base, ArrayName.of(of_b).base} in _STATES
+    }
+    others = {of_b: of_a for of_b, of_a in exchanged.items() if of_b not in states}
+    hints = []
+    if states:
+        advice = "One side returns or reads (c, h), the other (h, c)."
+        hints.append(Hint("h_is_c", case.say(f"{_mapping(states)}. {advice}")))
+    if others:
+        advice = "The two sides give the same numbers different names."
+        hints.append(Hint("names_exchanged", case.say(f"{_mapping(others)}. {advice}")))
+    return hints
+
+
+def _mapping(exchanged: Mapping[str, str]) -> str:
+    return ", ".join(f"{of_b} of {{b}} is {of_a} of {{a}}" for of_b, of_a in exchanged.items())
+
+
+def forget_bias(case: Case, pair: Pair) -> list[Hint]:
+    """f of the first divergence is the same but for a constant before its sigmoid.
+
+    At the first step that differs, and only there: later gates have seen other states.
+    """
+    if pair.name != case.first_array or not _is_forget_gate(pair) or case.first_step is None:
+        return []
+    step = case.first_step
+    a, b = (side.moved(lambda v: v[step : step + 1]) for side in (pair.a, pair.b))
+    constant = _logit_shift(a.values, b.values)
+    if constant is None:
+        return []
+    moved = Numbers(_sigmoid(_logit(b.values) + constant), b.unit)
+    wrong = None if pair.agrees is None else ~pair.agrees[step : step + 1]
+    if not proves(pair, a, moved, wrong):
+        return []
+    more, less = ("{a}", "{b}") if constant > 0 else ("{b}", "{a}")
+    text = (
+        f"{pair.name} of step {step} is the same on both sides but for a constant inside its "
+        f"sigmoid: {more} adds {abs(constant):g} more to the forget gate than {less}. That is the "
+        "forget bias; TF1 adds 1 at run time and stores it in no tensor."
+    )
+    return [Hint("forget_bias", case.say(text))]
+
+
+def _is_forget_gate(pair: Pair) -> bool:
+    return pair.kind == SEQUENCE and pair.placed and ArrayName.of(pair.name).base == "f"
+
+
+def _logit_shift(a: Array, b: Array) -> float | None:
+    """The constant between the pre-activations of two arrays of gates, or None."""
+    inside = (a > 0.001) & (a < 0.999) & (b > 0.001) & (b < 0.999)
+    if not inside.any():
+        return None
+    constant = float(np.median(_logit(a[inside]) - _logit(b[inside])))
+    rounded = round(constant, 2)  # it was typed by a person
+    constant = rounded if abs(rounded - constant) < 1e-3 else constant
+    return constant or None
+
+
+def _logit(gate: Array) -> Array:
+    with np.errstate(all="ignore"):
+        gate = gate.astype(np.float64)
+        value: Array = np.log(gate) - np.log1p(-gate)
+        return value
+
+
+def _sigmoid(value: Array) -> Array:
+    with np.errstate(all="ignore"):
+        gate: Array = 1 / (1 + np.exp(-value))
+        return gate

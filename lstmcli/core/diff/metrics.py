@@ -1,0 +1,184 @@
+"""How two arrays laid on each other differ: what is off, by how much, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.diff.alignment import FINAL, Pair
+from lstmcli.core.diff.tolerance import Mask, Tolerance, excess, greatest, jsonable, ulps, widened
+from lstmcli.core.model.selection import Indices
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """An element and its two values.
+
+    ``index`` is that of weights, which have no steps; final states have a row and a unit only.
+    """
+
+    array: str
+    a: float
+    b: float
+    step: int | None = None
+    batch: int | None = None
+    unit: int | None = None
+    index: tuple[int, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The place without the name of its array."""
+        values = {"a": jsonable(self.a), "b": jsonable(self.b)}
+        if self.index is not None:
+            return {"index": list(self.index)} | values
+        return {"step": self.step, "batch": self.batch, "unit": self.unit} | values
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayDifference:
+    """How one array of a differs from the one of the same name in b.
+
+    With different shapes nothing can be counted: ``mismatched`` and all figures are None.
+    """
+
+    name: str
+    equal: bool
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]  # as in the files
+    aligned: tuple[tuple[int, ...], tuple[int, ...]]
+    placed: bool  # aligned to (T, B, H), or (1, B, H) for a final state
+    tolerance: Tolerance
+    mismatched: int | None = None
+    total: int | None = None
+    max_abs: float | None = None
+    max_rel: float | None = None
+    max_ulp: float | int | None = None  # None as well for printed text
+    abs_at: Place | None = None
+    rel_at: Place | None = None
+    ulp_at: Place | None = None
+    first: Place | None = None  # in the order of computation
+    smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
+    step_errors: Array | None = None  # (T,) greatest absolute error of each step
+    steps_compared: Mask | None = None  # (T,) false where a print left out all of the step
+    step_mismatches: Array | None = None  # (T,) elements out of tolerance
+    steps: Indices | None = None  # (T,) their numbers in the whole run; None: from 0
+    left_out: int = 0  # elements that a print left out: not compared, and no part of ``total``
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
+        one, other = (list(shape) for shape in self.shapes)
+        return {
+            "equal": self.equal,
+            "shape": [one, other] if self.mismatched is None else one,
+            "mismatched": self.mismatched,
+            "total": self.total,
+            "max_abs": jsonable(self.max_abs),
+            "max_rel": jsonable(self.max_rel),
+            "max_ulp": jsonable(self.max_ulp),
+            "first": self.first.to_json() if self.first else None,
+        } | ({"left_out": self.left_out} if self.left_out else {})
+
+
+def measure(pair: Pair) -> ArrayDifference:
+    """Count and measure what differs in one array."""
+    shapes = pair.a.shape, pair.b.shape
+    agrees = pair.agrees
+    if agrees is None:
+        return ArrayDifference(pair.name, False, shapes, shapes, pair.placed, pair.tolerance)
+    absolute, relative, beyond = _errors(pair)
+    unknown = _left_out(pair)
+    apart = _ulp_errors(pair, absolute)
+    by_step = (1, 2) if pair.stepwise else None
+    return ArrayDifference(
+        name=pair.name,
+        equal=pair.equal,
+        shapes=shapes,
+        aligned=shapes,
+        placed=pair.placed,
+        tolerance=pair.tolerance,
+        mismatched=int(agrees.size - np.count_nonzero(agrees)),
+        total=int(agrees.size - np.count_nonzero(unknown)),
+        max_abs=greatest(absolute),
+        max_rel=greatest(relative),
+        max_ulp=None if apart is None else _greatest_ulp(apart, absolute),
+        abs_at=_place_of_greatest(pair, absolute),
+        rel_at=_place_of_greatest(pair, relative),
+        ulp_at=None if apart is None else _place_of_greatest(pair, apart),
+        first=_first(pair),
+        smallest_atol=limit if np.isfinite(limit := greatest(beyond)) else None,
+        step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
+        steps_compared=np.any(~unknown, axis=by_step) if by_step else None,
+        step_mismatches=np.count_nonzero(~agrees, axis=by_step) if by_step else None,
+        left_out=int(np.count_nonzero(unknown)),
+        steps=pair.numbers[0],
+    )
+
+
+def _left_out(pair: Pair) -> Mask:
+    """True where a print left the element out."""
+    unknown: Mask = np.zeros(pair.a.shape, bool)
+    for side in (pair.a, pair.b):
+        if (mask := side.left_out) is not None:
+            unknown = unknown | mask
+    return unknown
+
+
+def _errors(pair: Pair) -> tuple[Array, Array, Array]:
+    """Absolute and relative error of each element, and what a tolerance has to cover of it."""
+    with np.errstate(all="ignore"):
+        x, y = widened(pair.a.values, pair.b.values)
+        same = (x == y) | _left_out(pair)
+        if pair.tolerance.equal_nan:
+            same |= np.isnan(x) & np.isnan(y)
+        absolute = np.where(same, 0.0, np.abs(x - y))
+        relative = np.where(same, 0.0, absolute / np.abs(y))
+        relative = np.where(np.isinf(absolute), np.inf, relative)
+        return absolute, relative, np.where(same, 0.0, excess(pair.a, pair.b))
+
+
+def _ulp_errors(pair: Pair, absolute: Array) -> npt.NDArray[np.uint64] | None:
+    """The distance of each element in ULPs, or None for printed text.
+
+    A NaN that counts is put above all others, so that it is the place of the greatest.
+    """
+    if pair.a.unit is not None or pair.b.unit is not None:
+        return None
+    apart = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
+    apart[absolute == 0] = 0  # two NaNs that count as equal may differ in their bits
+    apart[np.isnan(absolute)] = np.iinfo(np.uint64).max
+    return apart
+
+
+def _greatest_ulp(apart: npt.NDArray[np.uint64], absolute: Array) -> float | int:
+    if np.isnan(absolute).any():
+        return float("nan")
+    return int(apart.max(initial=0))
+
+
+def _place_of_greatest(pair: Pair, errors: Array) -> Place | None:
+    return _place(pair, int(np.argmax(errors))) if errors.size else None
+
+
+def _first(pair: Pair) -> Place | None:
+    """The first element out of tolerance, in the order in which the array was computed."""
+    if pair.agrees is None or pair.equal:
+        return None
+    wrong = ~pair.agrees
+    if not (pair.stepwise and pair.backward):
+        return _place(pair, int(np.argmax(wrong)))
+    last = int(np.flatnonzero(wrong.any(axis=(1, 2)))[-1])
+    return _place(pair, last * wrong[last].size + int(np.argmax(wrong[last])))
+
+
+def _place(pair: Pair, flat: int) -> Place:
+    index = tuple(int(n) for n in np.unravel_index(flat, pair.a.shape))
+    values = float(pair.a.values[index]), float(pair.b.values[index])
+    if not pair.placed:
+        return Place(pair.name, *values, index=index)
+    step, batch, unit = (
+        n if numbers is None else numbers[n] for n, numbers in zip(index, pair.numbers, strict=True)
+    )
+    return Place(pair.name, *values, None if pair.kind == FINAL else step, batch, unit)

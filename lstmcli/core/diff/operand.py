@@ -1,0 +1,174 @@
+"""The two sides of a comparison: named arrays, called alike, and given the shapes they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.diff.abbreviated import Before, said, shapes_like, whole
+from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
+from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_of
+from lstmcli.core.model.hint import listed
+from lstmcli.core.model.numbering import NOT_NUMBERED, Numbering
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+
+LONE = ""
+"""What readers call an array that came without a name; here it is `h`."""
+
+TAKEN = {
+    "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
+    "Y": "h", "Y_h": "final_h", "Y_c": "final_c",
+}  # fmt: skip
+"""What the documentation of PyTorch and the operator of ONNX call the results of a run."""
+
+TUPLE = {"0": "h", "1.0": "final_h", "1.1": "final_c"}
+"""The places of (output, (h_n, c_n)), saved as a tuple."""
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side of a comparison: named arrays, and what its file said about them."""
+
+    name: str  # how messages call it
+    arrays: Mapping[str, Array]  # a lone one may be called ""
+    layout: str | None = None  # "steps" (T, H), "time" (T, B, H), "batch" (B, T, H); None: not said
+    units: Mapping[str, Array] = field(default_factory=dict)  # of printed text: the last place
+    dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not the array's own
+    settings: Mapping[str, Any] | None = None  # a trace's ``meta``
+    gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints whose shape nobody told
+    format: str = ""  # "npz", "text", ...
+    numbering: Numbering = NOT_NUMBERED  # of its steps, batch items and columns in the whole run
+    called: Mapping[str, str] = field(default_factory=dict)  # by its name here: that in its file
+
+    @property
+    def taken(self) -> str:
+        """``output of a.npz is taken as h``, where its file calls arrays by other names."""
+        if not self.called:
+            return ""
+        verb = "is" if len(self.called) == 1 else "are"
+        theirs, own = listed([*self.called.values()]), listed([*self.called])
+        return f"{theirs} of {self.name} {verb} taken as {own}"
+
+    def numbers(self, name: str) -> Numbers:
+        """One array with the units of its print; bools and whole numbers as float64.
+
+        Raises
+        ------
+        UserError
+            if it holds something else.
+        """
+        array = self.arrays[name]
+        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+            raise UserError(
+                f"{self.name}: {name or 'the array'} holds {array.dtype}, not numbers to compare."
+            )
+        if array.dtype.kind in "biu":
+            array = array.astype(np.float64)
+        return Numbers(array, self.units.get(name))
+
+    def with_numbers(self, numbers: Mapping[str, Numbers]) -> Side:
+        """The side with abbreviated prints in their whole shapes."""
+        arrays = {name: whole.values for name, whole in numbers.items()}
+        units = {name: np.asarray(whole.unit) for name, whole in numbers.items()}
+        return replace(
+            self, arrays={**self.arrays, **arrays}, units={**self.units, **units}, gaps={}
+        )
+
+    def precision(self, name: str) -> Precision:
+        """The precision in which an array counts; a print that does not say counts as float32."""
+        if name in self.dtypes:
+            return precision_of(self.dtypes[name])
+        return FLOAT32 if name in self.units else precision_of(self.arrays[name].dtype)
+
+
+def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
+    """Both sides, a lone array called h, and the names that they share.
+
+    Raises
+    ------
+    UserError
+        if no name is shared, or an abbreviated print cannot have the other side's shape.
+    """
+    a, b = _with_name(a, b), _with_name(b, a)
+    common = [name for name in a.arrays if name in b.arrays]
+    if not common:
+        raise _nothing_shared(a, b)
+    return _filled(a, b, common), _filled(b, a, common), common
+
+
+def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
+    """A side whose abbreviated prints have the shapes of the other side's arrays."""
+    turned = {side.layout, other.layout} == {"batch", "time"}
+    found: dict[str, Numbers] = {}
+    for name in names:
+        if (before := side.gaps.get(name)) is None:
+            continue
+        shape = other.arrays[name].shape
+        numbers = whole(side.numbers(name), before, shapes_like(shape, turned))
+        if name in other.gaps or numbers is None:
+            raise UserError(_no_shape(side, other, name))
+        found[name] = numbers
+    return side.with_numbers(found)
+
+
+def _no_shape(side: Side, other: Side, name: str) -> str:
+    """What to tell where nothing gives an abbreviated print its shape."""
+    array = f"{name} " if name else "the array "
+    shape = said(side.gaps[name], side.arrays[name].shape)
+    start = f"{side.name}: {array}is abbreviated; its shape is {shape}"
+    if name in other.gaps:
+        return f"{start}, and {other.name} is abbreviated too: nothing tells the rest."
+    return f"{start}, which {other.arrays[name].shape} of {other.name} is not."
+
+
+def _with_name(side: Side, other: Side) -> Side:
+    """A lone array is h, if the other side has h or a lone array too."""
+    if LONE not in side.arrays or "h" in side.arrays or not {LONE, "h"} & set(other.arrays):
+        return side
+
+    return _renamed(side, {LONE: "h"})
+
+
+def in_own_names(side: Side) -> Side:
+    """The results of a run by a framework's names, called as a trace calls them.
+
+    Only if every array is one: of weights none is taken for a result.
+    """
+    for table in (TAKEN, TUPLE):
+        names = [table.get(name, name) for name in side.arrays]
+        known = all(ArrayName.of(name).kind != WEIGHTS for name in names)
+        if known and len({*names}) == len(names) and {*names} != {*side.arrays}:
+            taken = {table[name]: name for name in side.arrays if name in table}
+            return replace(_renamed(side, table), called=taken)
+    return side
+
+
+def _renamed(side: Side, names: Mapping[str, str]) -> Side:
+    def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
+        return {names.get(name, name): value for name, value in mapping.items()}
+
+    return replace(
+        side, arrays=named(side.arrays), units=named(side.units), dtypes=named(side.dtypes),
+        gaps=named(side.gaps),
+        numbering=side.numbering._replace(columns=named(side.numbering.columns)),
+    )  # fmt: skip
+
+
+def _nothing_shared(a: Side, b: Side) -> UserError:
+    def held(side: Side) -> str:
+        names = ", ".join(
+            name or "an array without a name, which counts as h" for name in side.arrays
+        )
+        return f"{side.name} holds {names or 'no arrays'}"
+
+    return UserError(
+        f"no array has the same name on both sides: {held(a)};",
+        f"  {held(b)}.",
+        "  Only arrays of one name are compared; an array without a name is h.",
+    )

@@ -1,0 +1,472 @@
+"""Patterns in a difference, each worded as a suspicion: what may cause it, and what cannot.
+
+Measured on random nets, a forgotten forget bias, a transposed recurrent kernel, recurrent weights
+in another gate order and coupled gates all look the same: step 0 agrees, then the two drift
+apart. So no pattern here names a cause; each names the suspects and clears the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from lstmcli.core.diff.alignment import GATES, ArrayName, Pair
+from lstmcli.core.diff.cases import Case
+from lstmcli.core.diff.rearrangements import ENOUGH, distinct
+from lstmcli.core.diff.tolerance import Array, Mask, Numbers, Tolerance, widened
+from lstmcli.core.model.half_precision import to_format
+from lstmcli.core.model.hint import Hint
+
+# The error that a type predicts, in its eps and relative to the greatest number: measured on
+# random nets, float32 stays within a few dozen and float16, rounded where stored, within a few.
+_ROUNDING = (("float64", 2.0**-52, 64), ("float32", 2.0**-23, 64), ("float16", 2.0**-10, 4))
+_BRAIN = ("bfloat16", 2.0**-7, 4)  # so coarse that size alone does not tell it
+_TELLING = 8  # different numbers that lie on its grid
+
+_STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
+
+_FEW = 3  # numbers that can be named one by one
+_FEW_SHARE = 0.1  # and are so small a part of all that no convention of the cell is behind them
+_STANDS_OUT = 10  # times the error of every number that agrees, else the tolerance made it odd
+_NEARLY_ALL = 0.8  # of the steps, where an error is carried on
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """The arrays of the layer that differs first, by gate or state, in the order of computation."""
+
+    pairs: Mapping[str, Pair]
+    first: str  # the array of the first divergence: z, a gate, c or h
+    at: int  # its step, counted in the order of computation
+
+    @classmethod
+    def of(cls, case: Case) -> Layer | None:
+        """The layer of the first divergence, if that has a step."""
+        if case.first_array is None or case.first_step is None:
+            return None
+        prefix = ArrayName.of(case.first_array).prefix
+        first = case.pairs[case.first_array]
+        steps = len(first.a.values)
+        pairs = {
+            ArrayName.of(pair.name).base: pair
+            for pair in case.pairs.values()
+            if pair.stepwise
+            and pair.agrees is not None
+            and len(pair.agrees) == steps
+            and ArrayName.of(pair.name).prefix == prefix
+        }
+        at = steps - 1 - case.first_step if first.backward else case.first_step
+        return cls(pairs, ArrayName.of(case.first_array).base, at)
+
+    @property
+    def pair(self) -> Pair:
+        """The pair of the first divergence."""
+        return self.pairs[self.first]
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.pair.a.values)
+
+    @cached_property
+    def wrong(self) -> dict[str, Mask]:
+        """(T,) for each array: the steps that differ, in the order of computation."""
+        return {
+            base: self.in_order(np.count_nonzero(~pair.agrees, axis=(1, 2)) > 0, pair)
+            for base, pair in self.pairs.items()
+            if pair.agrees is not None
+        }
+
+    @property
+    def dense(self) -> bool:
+        """Whether most units differ in the rows that do: what acts in the cell reaches them all."""
+        return _dense(self.pair)
+
+    def in_order(self, by_step: Array, pair: Pair) -> Array:
+        """Steps as computed, not as stored."""
+        return by_step[::-1] if pair.backward else by_step
+
+    def agree(self, *bases: str) -> bool:
+        """Whether these are all there and agree at the step where others differ first."""
+        return all(base in self.wrong and not self.wrong[base][self.at] for base in bases)
+
+    def differ(self, *bases: str) -> list[str]:
+        """Those of them that differ at that step."""
+        return [base for base in bases if base in self.wrong and self.wrong[base][self.at]]
+
+    def name(self, at: int) -> str:
+        """``step 3``, as the files count, of a step in the order of computation."""
+        if not self.pair.backward:
+            return f"step {at}"
+        return f"step {self.steps - 1 - at}" + (" (computed first)" if at == 0 else "")
+
+
+def suspicion(case: Case, proved: set[str]) -> Hint | None:
+    """The first pattern that fits, or None. What was proved already is not suspected again."""
+    early = odd_numbers(case) or not_a_number(case) or rounding(case)
+    layer = Layer.of(case)
+    if early or layer is None or "forget_bias" in proved or not layer.dense:
+        return early
+    found = next((hint for test in _PATTERNS if (hint := test(case, layer))), None)
+    return found and (_with_reservation(found) if case.axes_assumed else _with_cleared(found))
+
+
+def _with_cleared(hint: Hint) -> Hint:
+    return replace(hint, text=f"{hint.text} {hint.cleared}".rstrip())
+
+
+def _with_reservation(hint: Hint) -> Hint:
+    """A pattern of steps that may be rows of the batch: it clears nothing."""
+    return replace(
+        hint,
+        text=f"If the first axis is time, which neither side says: {hint.text} If it is the batch, "
+        "this clears nothing, and any setting may be behind it: --layout batch looks again.",
+    )
+
+
+def _dense(pair: Pair) -> bool:
+    assert pair.agrees is not None
+    wrong = ~pair.agrees
+    return bool(wrong[wrong.any(axis=-1)].mean() > 0.5)
+
+
+def odd_numbers(case: Case) -> Hint | None:
+    """One number differs, or a few that are no row: named, since nothing in a cell does that."""
+    pairs = case.differing
+    if not all(_stand_out(pair) for pair in pairs):
+        return None
+    places = [place for pair in pairs for place in _odd_places(case, pair)]
+    total = sum(pair.a.values.size for pair in pairs)
+    if len(places) > min(_FEW, _FEW_SHARE * total):
+        return None
+    if len(places) > 1 and any(_dense(pair) for pair in pairs):
+        return None
+    count = "One number" if len(places) == 1 else f"{len(places)} numbers"
+    verb = "differs" if len(places) == 1 else "differ"
+    return Hint(
+        "suspect_single",
+        f"{count} of {total} {verb}: {'; '.join(places)}. A convention would change nearly all "
+        "of them. Suspects: an overflow, or a number that was changed after it was computed.",
+    )
+
+
+def _stand_out(pair: Pair) -> bool:
+    """Whether few numbers differ, and by far more than those that agree."""
+    if pair.agrees is None or np.count_nonzero(~pair.agrees) > _FEW:
+        return False
+    with np.errstate(all="ignore"):
+        a, b = widened(pair.a.values, pair.b.values)
+        errors = np.where(pair.agrees & ~np.isfinite(a), 0, np.abs(a - b))
+    hidden = errors[pair.agrees].max(initial=0) * _STANDS_OUT
+    odd = errors[~pair.agrees]
+    return bool((np.isnan(odd) | (odd >= hidden)).all())
+
+
+def _odd_places(case: Case, pair: Pair) -> list[str]:
+    """``h at step 3, unit 0 is 0.5 in a.npz and inf in b.npz``, for each number that differs."""
+    assert pair.agrees is not None
+    return [
+        case.say(
+            f"{pair.name} at {_place(pair, index)} is {float(pair.a.values[index])} in {{a}} "
+            f"and {float(pair.b.values[index])} in {{b}}"
+        )
+        for index in map(tuple, np.argwhere(~pair.agrees).tolist())
+    ]
+
+
+def _place(pair: Pair, index: tuple[int, ...]) -> str:
+    if not pair.placed:
+        return str(list(index))
+    parts = list(zip(("step", "batch", "unit"), index, pair.a.shape, strict=True))
+    kept = [f"{word} {n}" for word, n, size in parts if size > 1 or word == "unit"]
+    return ", ".join(kept)
+
+
+def not_a_number(case: Case) -> Hint | None:
+    """NaN on one side only."""
+    for pair in case.differing:
+        if not pair.stepwise or pair.agrees is None:
+            continue
+        alone = np.isnan(pair.a.values) != np.isnan(pair.b.values)
+        if alone.any():
+            return _first_nan(case, pair, alone)
+    return None
+
+
+def _first_nan(case: Case, pair: Pair, alone: Mask) -> Hint:
+    steps = np.flatnonzero(alone.any(axis=(1, 2)))
+    step = int(steps[-1] if pair.backward else steps[0])
+    which = "{a}" if np.isnan(pair.a.values[step][alone[step]]).any() else "{b}"
+    return Hint(
+        "suspect_nan",
+        case.say(
+            f"{pair.name} of {which} is NaN from step {step} on, where the other side has numbers. "
+            "Once in the state, a NaN stays. Suspects: inputs or weights that are not finite, an "
+            f"overflow at or before step {step} (float16 ends at 65504)."
+        ),
+    )
+
+
+def rounding(case: Case) -> Hint | None:
+    """All that differs is of the size that rounding to some type predicts, from the start."""
+    if any(pair.agrees is None for pair in case.differing):
+        return None
+    if not all(_from_the_start(pair) for pair in case.differing):
+        return None
+    size = max(_relative_size(pair) for pair in case.differing)
+    name = next((name for name, eps, many in _ROUNDING if size <= many * eps), None)
+    rounded = "" if name in ("float64", "float32") else _in_bfloat16(case, size)
+    name = _BRAIN[0] if rounded else name
+    if name is None:
+        return None
+    return Hint(
+        "suspect_rounding",
+        f"Everything differs by rounding only, as far as size can tell: at most {size:.1e} of the "
+        f"greatest number, which is what {name} predicts{rounded}. If one side was computed or "
+        f"stored in {name}, this may be no mistake at all: allow for it with --rtol and --atol.",
+    )
+
+
+def _in_bfloat16(case: Case, size: float) -> str:
+    """Which side bfloat16 holds whole, where the size is that of bfloat16 too."""
+    name, eps, many = _BRAIN
+    if size > many * eps:
+        return ""
+    for side in "ab":
+        pairs = [(getattr(pair, side), pair.tolerance) for pair in case.differing]
+        if all(_is_of(numbers, name, test) for numbers, test in pairs):
+            return case.say(f" and what all numbers of {{{side}}} are")
+    return ""
+
+
+def _is_of(numbers: Numbers, name: str, test: Tolerance) -> bool:
+    """Whether a number type holds all these numbers, of which there are enough to tell."""
+    values = numbers.values
+    enough = distinct(numbers, np.isfinite(values), test) >= _TELLING
+    return numbers.unit is None and enough and np.array_equal(to_format(values, name), values)
+
+
+def _relative_size(pair: Pair) -> float:
+    with np.errstate(all="ignore"):
+        a, b = widened(pair.a.values, pair.b.values)
+        size = np.abs(a - b).max() / np.abs(b).max()
+    return float(size) if np.isfinite(size) else np.inf
+
+
+def _from_the_start(pair: Pair) -> bool:
+    """Whether the first step is off by as much as the others, nearly: so it is with rounding."""
+    if not pair.stepwise or len(pair.a.values) == 1:
+        return True
+    errors = _step_errors(pair)
+    return bool(errors[0] >= errors.max() / 100)
+
+
+def _step_errors(pair: Pair) -> Array:
+    """(T,) in the order of computation."""
+    with np.errstate(all="ignore"):
+        a, b = widened(pair.a.values, pair.b.values)
+        errors: Array = np.abs(a - b).max(axis=(1, 2))
+    return errors[::-1] if pair.backward else errors
+
+
+def gate_order(case: Case, layer: Layer) -> Hint | None:
+    """At the first step the gates of one side are those of the other under other names."""
+    sigmoids = [gate for gate in ("i", "f", "o") if gate in layer.pairs]
+    if layer.at != 0:
+        return None
+    step = -1 if layer.pair.backward else 0
+    taken = {x: y for x in layer.differ(*sigmoids) for y in sigmoids if _is(layer, x, y, step)}
+    if not taken:
+        return None
+    listed = ", ".join(f"{of_b} is {of_a}" for of_b, of_a in taken.items())
+    return Hint(
+        "suspect_gate_order",
+        case.say(
+            f"At {layer.name(0)} gates agree under other names ({{b}} / {{a}}): {listed}. "
+            "Suspect: one side reads the gates of the weights in another order."
+        ),
+    )
+
+
+def _is(layer: Layer, of_b: str, of_a: str, step: int) -> bool:
+    """Whether a gate of b is another gate of a at a step."""
+    a = layer.pairs[of_a].a.moved(lambda v: v[step])
+    b = layer.pairs[of_b].b.moved(lambda v: v[step])
+    if of_a == of_b or a.shape != b.shape:
+        return False
+    test = layer.pairs[of_b].tolerance
+    enough = distinct(b, np.ones(b.shape, bool), test) >= ENOUGH
+    return enough and bool(test.agree(a, b).all())
+
+
+def forget_gate(case: Case, layer: Layer) -> Hint | None:
+    """Of the gates only f differs."""
+    if layer.first != "f" or not layer.agree("i", "g") or layer.differ("o"):
+        return None
+    return Hint(
+        "suspect_forget_gate",
+        f"At {layer.name(layer.at)} the forget gate differs and the other gates agree. Suspects: "
+        "forget bias (TF1 cells add 1 and store it in no tensor), the activation or bias of f, "
+        "coupled gates (f = 1 - i).",
+        "Cleared: inputs, kernel and state, which all gates share.",
+    )
+
+
+def cell_update(case: Case, layer: Layer) -> Hint | None:
+    """The gates agree, c does not."""
+    if layer.first != "c" or not layer.agree("i", "f", "g"):
+        return None
+    carried = "the initial c" if layer.at == 0 else "a c that is not carried on, or carried wrongly"
+    return Hint(
+        "suspect_cell_update",
+        f"At {layer.name(layer.at)} the gates agree and c does not: c = f*c + i*g is made "
+        f"differently. Suspects: {carried}, a clip on c, coupled gates.",
+        "Cleared: all weights, their gate order, forget bias.",
+    )
+
+
+def output(case: Case, layer: Layer) -> Hint | None:
+    """`c` agrees, h does not."""
+    if layer.first != "h" or not layer.agree("c"):
+        return None
+    gates = [gate for gate in GATES if gate in layer.pairs]
+    seen = "c and the gates agree" if gates else "c agrees"
+    gate = "" if "o" in gates else "the output gate, "
+    return Hint(
+        "suspect_output",
+        f"At {layer.name(layer.at)} {seen}, h does not: they part between c and h, in "
+        f"h = o*tanh(c). Suspects: {gate}the activation of the output, a projection or its clip, "
+        "a peephole of o.",
+        "Cleared: all that makes c.",
+    )
+
+
+def after_first_step(case: Case, layer: Layer) -> Hint | None:
+    """The first step agrees, the second does not."""
+    if layer.at != 1 or not _tells(layer):
+        return None
+    carried = [
+        wrong[1:].mean() for base, wrong in layer.wrong.items() if base in ("h", layer.first)
+    ]
+    if min(carried) < _NEARLY_ALL:
+        return None
+    later = "every later step differs" if min(carried) == 1 else "nearly every later step differs"
+    opening = (
+        f"{_capital(layer.name(0))} agrees, {later}. From a zero state the first step cannot see "
+        "the forget gate or the recurrent weights."
+    )
+    cleared = "Cleared by the first step: kernel, bias, the order of i, g and o, activations."
+    recurrent = (
+        "the recurrent weights (their gate order, the forget gate's place in it, a transpose)"
+    )
+    closing = "a state that is not carried on."
+    others = layer.differ("i", "g", "o")
+    if others:
+        seen = f"{_listed(others)} of {layer.name(1)} differ too, which forget bias alone cannot do"
+        text = f"{opening} {seen}. Suspects: {recurrent}, {closing}"
+        return Hint("suspect_recurrent_weights", text, cleared)
+    forget = "forget bias (TF1 cells add 1 and store it in no tensor), coupled gates"
+    text = f"{opening} Suspects: {forget}, {recurrent}, {closing}"
+    return Hint("suspect_recurrence", text, cleared)
+
+
+def after_some_steps(case: Case, layer: Layer) -> Hint | None:
+    """Several steps agree, then they part."""
+    if layer.at < 2 or not _tells(layer):
+        return None
+    here = layer.name(layer.at)
+    return Hint(
+        "suspect_later_step",
+        f"{_capital(layer.name(0))} to {layer.name(layer.at - 1)} agree, {here} is the first to "
+        f"differ. Suspects: inputs that differ from {here} on, a sequence length or a mask, "
+        "a clip, a state reset between chunks.",
+        "Cleared: weights, gate order and forget bias, which have shown by then, unless they "
+        "hardly matter here.",
+    )
+
+
+def initial_state(case: Case, layer: Layer) -> Hint | None:
+    """The error is greatest at the first step and dies out."""
+    if layer.at != 0 or layer.steps < 4:
+        return None
+    with np.errstate(all="ignore"):
+        scale = np.abs(layer.pair.b.values.astype(np.float64)).max(axis=(1, 2))
+        errors = _step_errors(layer.pair) / layer.in_order(scale, layer.pair)  # (T,)
+    if not np.isfinite(errors).all() or errors.argmax() or errors[-1] > _STATE_GONE * errors[0]:
+        return None
+    return Hint(
+        "suspect_initial_state",
+        f"{_capital(layer.name(0))} is furthest off, and the difference dies out towards the end. "
+        "Suspects: another initial state, one left over from the run before, or h and c of it "
+        "exchanged.",
+        "Cleared: what acts at every step, such as weights, gate order, activations.",
+    )
+
+
+# Which gates differ at the first step while all others agree: what does that.
+_ACTIVATIONS = {
+    ("g",): "the activation of the candidate (tanh, relu, ...)",
+    ("i", "f", "o"): "the activation of the gates (sigmoid, or one of two hard sigmoids)",
+}
+
+
+def activation(case: Case, layer: Layer) -> Hint | None:
+    """Only the gates of one activation differ."""
+    differ = tuple(layer.differ("i", "f", "g", "o"))
+    if differ not in _ACTIVATIONS or not layer.agree(*(g for g in GATES if g not in differ)):
+        return None
+    verb = "differs" if len(differ) == 1 else "differ"
+    return Hint(
+        "suspect_activation",
+        f"At {layer.name(layer.at)} {_listed(differ)} {verb} and the other gates agree. "
+        f"Suspect: {_ACTIVATIONS[differ]}.",
+        "Cleared: inputs and state, which all gates share.",
+    )
+
+
+def at_once(case: Case, layer: Layer) -> Hint | None:
+    """The first step differs already, and not in its forget gate only."""
+    if layer.at != 0 or layer.steps < 2 or not layer.differ("i", "g", "o", "c", "h"):
+        return None
+    return Hint(
+        "suspect_first_step",
+        f"{_capital(layer.name(0))} differs already. Suspects: gate order, kernel (transposed, "
+        "h before x), bias (missing, doubled), activations, the direction of time, the initial "
+        "state.",
+        f"From a zero state {layer.name(0)} cannot see the forget bias or the recurrent weights, "
+        "so these are not all of it.",
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _tells(layer: Layer) -> bool:
+    """Whether what agrees before is more than zeros."""
+    before = slice(0, layer.at)
+    pair = layer.pair
+    b = pair.b.moved(lambda v: layer.in_order(v, pair)[before])
+    zero = b.moved(np.zeros_like)
+    return not pair.tolerance.agree(zero, b).all()
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+_PATTERNS: tuple[Callable[[Case, Layer], Hint | None], ...] = (
+    gate_order,
+    forget_gate,
+    activation,
+    cell_update,
+    output,
+    after_first_step,
+    after_some_steps,
+    initial_state,
+    at_once,
+)

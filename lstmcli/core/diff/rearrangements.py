@@ -1,0 +1,348 @@
+"""Rearrangements of one array under which it equals the other: each is a proof, not a guess.
+
+A rearrangement proves nothing about numbers that are all alike, so each has to put right at
+least a few elements that disagreed before and that can be told apart under the tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.diff.alignment import WEIGHTS, Pair
+from lstmcli.core.diff.tolerance import Array, Mask, Numbers, Tolerance
+
+ENOUGH = 3
+"""Distinct numbers that a rearrangement has to put right."""
+
+_SAMPLED_ROWS = 48  # of a search for a permutation; what is found is then held to every row
+_WIDEST_SEARCH = 2048  # units; the search takes memory with their square
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rearrangement that holds: its code, and what it does in the words of a hint.
+
+    ``text`` goes on after "agrees with" or "agree with"; {a} and {b} stand for the sides.
+    """
+
+    code: str
+    text: str
+
+
+def proves(pair: Pair, a: Numbers, b: Numbers, was_wrong: Mask | None) -> bool:
+    """Whether a and b, as rearranged, agree, and tell enough.
+
+    ``was_wrong`` marks the elements of b that disagreed as they lay; None: all, as their shapes
+    were different.
+    """
+    if a.shape != b.shape or not _head_agrees(a, b, pair.tolerance):
+        return False
+    if not pair.tolerance.agree(a, b).all():
+        return False
+    if was_wrong is None:
+        was_wrong = np.ones(b.shape, bool)
+    for unknown in (a.left_out, b.left_out):  # that agrees with anything, and tells nothing
+        was_wrong = was_wrong if unknown is None else was_wrong & ~unknown
+    return distinct(b, was_wrong, pair.tolerance) >= ENOUGH
+
+
+def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
+    """How many of the chosen finite numbers the tolerance can tell apart."""
+    chosen = chosen & np.isfinite(numbers.values)
+    values = np.sort(numbers.values[chosen].astype(np.float64))
+    if not values.size:
+        return 0
+    unit = 0.0 if numbers.unit is None else float(numbers.unit[chosen].max())
+    with np.errstate(over="ignore"):
+        apart = 2 * (tolerance.atol + tolerance.rtol * np.abs(values[1:]) + unit)
+        return 1 + int(np.count_nonzero(np.diff(values) > apart))
+
+
+def _head_agrees(a: Numbers, b: Numbers, tolerance: Tolerance) -> bool:
+    """A quick no: most rearrangements fail within the first few thousand numbers."""
+    rows = 1 + 4096 // max(1, int(np.prod(a.shape[1:])))
+    agrees = tolerance.agree(a.moved(lambda v: v[:rows]), b.moved(lambda v: v[:rows]))
+    return bool(agrees.all())
+
+
+def _wrong(pair: Pair) -> Mask | None:
+    return None if pair.agrees is None else ~pair.agrees
+
+
+def time_flipped(pair: Pair) -> Finding | None:
+    """a's steps in reverse order are b's."""
+    if not proves(pair, pair.a.moved(lambda v: v[::-1]), pair.b, _wrong(pair)):
+        return None
+    return Finding(
+        "time_flipped",
+        "once time is turned round: the first step of {a} is the last of {b}. One side ran "
+        "backwards over the sequence, or did not turn its outputs back.",
+    )
+
+
+def axes_swapped(pair: Pair) -> Finding | None:
+    """a's step and batch axes, exchanged, are b's."""
+    if not proves(pair, pair.a.moved(lambda v: v.swapaxes(0, 1)), pair.b, _wrong(pair)):
+        return None
+    return Finding(
+        "axes_swapped",
+        "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
+        "units), the other (batch, steps, units). Look for batch_first, time_major or --layout.",
+    )
+
+
+def reshaped(pair: Pair) -> Finding | None:
+    """One side was reshaped where its axes had to be transposed."""
+    steps, rows, units = pair.a.shape
+    swapped = pair.a.moved(lambda v: v.swapaxes(0, 1))  # (B, T, H)
+    candidates = [
+        swapped.moved(lambda v: v.reshape(steps, rows, units)),
+        pair.a.moved(lambda v: v.reshape(rows, steps, units).swapaxes(0, 1)),
+        pair.a.moved(lambda v: v.reshape(rows, steps, units)),
+    ]
+    if not any(proves(pair, a, pair.b, _wrong(pair)) for a in candidates):
+        return None
+    return Finding(
+        "reshaped",
+        "number by number in the order of memory, not of the axes: one side was reshaped "
+        "where the step and batch axes had to be transposed.",
+    )
+
+
+def halves_exchanged(pair: Pair) -> Finding | None:
+    """The halves of the units have changed places, as of a forward and a backward direction."""
+    units = pair.a.shape[-1]
+    if (
+        units < 4
+        or units % 2
+        or not proves(
+            pair, pair.a.moved(lambda v: np.roll(v, units // 2, axis=-1)), pair.b, _wrong(pair)
+        )
+    ):
+        return None
+    return Finding(
+        "halves_exchanged",
+        "once the first and the second half of the units change places: the forward and the "
+        "backward direction were joined in the other order.",
+    )
+
+
+def half_flipped(pair: Pair) -> Finding | None:
+    """One half of the units runs the other way in time, as a backward direction may."""
+    half = pair.a.shape[-1] // 2
+    if pair.a.shape[-1] % 2:
+        return None
+
+    def first_turned(v: Array) -> Array:
+        return np.concatenate([v[::-1, :, :half], v[..., half:]], axis=-1)
+
+    def second_turned(v: Array) -> Array:
+        return np.concatenate([v[..., :half], v[::-1, :, half:]], axis=-1)
+
+    for which, turn in (("second", second_turned), ("first", first_turned)):
+        if proves(pair, pair.a.moved(turn), pair.b, _wrong(pair)):
+            return Finding(
+                "half_flipped",
+                f"once the {which} half of the units is turned round in time: it holds the "
+                "backward direction, whose outputs only one side has turned back.",
+            )
+    return None
+
+
+def units_permuted(pair: Pair) -> Finding | None:
+    """The units of a, in another order, are those of b."""
+    order = _unit_order(pair)
+    if order is None or not proves(
+        pair, pair.a.moved(lambda v: v[..., order]), pair.b, _wrong(pair)
+    ):
+        return None
+    moved = np.flatnonzero(order != np.arange(order.size))
+    listed = ", ".join(str(n) for n in order) if order.size <= 16 else f"{moved.size} have moved"
+    return Finding(
+        "units_permuted",
+        f"once the units of {{a}} are put in another order ({listed}): the rows or columns of "
+        "the weights were permuted on one side.",
+    )
+
+
+def _unit_order(pair: Pair) -> Array | None:
+    """The unit of a that each unit of b is, (H,), judged by some rows; None if there is none.
+
+    Units that agree as they lie stay. Of the others most must have one candidate only: among
+    numbers so crowded that any order would do, an order found means nothing.
+    """
+    if pair.agrees is None or not 1 < pair.a.shape[-1] <= _WIDEST_SEARCH:
+        return None
+    units = pair.a.shape[-1]
+    order = np.where(pair.agrees.all(axis=(0, 1)), np.arange(units), -1)  # (H,)
+    moved = np.flatnonzero(order < 0)
+    candidates = _candidates(pair, moved)  # (M, M)
+    if np.mean(candidates.sum(axis=1) == 1) <= 0.5:
+        return None
+    free = set(range(moved.size))
+    for of_b in np.argsort(candidates.sum(axis=1), kind="stable"):  # the surest choose first
+        choice = next((n for n in np.flatnonzero(candidates[of_b]).tolist() if n in free), None)
+        if choice is None:
+            return None
+        free.remove(choice)
+        order[moved[of_b]] = moved[choice]
+    return order
+
+
+def _candidates(pair: Pair, moved: Array) -> Mask:
+    """(M, M): which of the moved units of a, across, may be which of b, down."""
+    a, b = (
+        side.moved(lambda v: v.reshape(-1, v.shape[-1])[:, moved])  # (T B, M)
+        for side in (pair.a, pair.b)
+    )
+    shape = moved.size, moved.size
+    possible = np.ones(shape, bool)
+    for row in sorted(set(np.linspace(0, len(a.values) - 1, _SAMPLED_ROWS).astype(int).tolist())):
+        across, down = partial(_spread, row, shape), partial(_spread, (row, ..., None), shape)
+        possible &= pair.tolerance.agree(a.moved(across), b.moved(down))
+    return possible
+
+
+def _spread(index: Any, shape: tuple[int, int], values: Array) -> Array:
+    return np.broadcast_to(values[index], shape)
+
+
+def units_negated(pair: Pair) -> Finding | None:
+    """Some units of a have the other sign in b."""
+    if pair.agrees is None:
+        return None
+    as_is = pair.agrees.all(axis=(0, 1))  # (H,)
+    negative = Numbers(-pair.a.values, pair.a.unit)
+    negated = ~as_is & pair.tolerance.agree(negative, pair.b).all(axis=(0, 1))
+    sign = np.where(negated, -1, 1)
+    turned = Numbers(pair.a.values * sign, pair.a.unit)
+    if not proves(pair, turned, pair.b, ~pair.agrees):
+        return None
+    which = np.flatnonzero(negated)
+    listed = ", ".join(str(n) for n in which) if which.size <= 16 else str(which.size) + " of them"
+    units = "every unit" if negated.all() else f"unit{'s' * (which.size > 1)} {listed}"
+    return Finding("units_negated", f"once the sign of {units} is changed.")
+
+
+def shifted_by_one(pair: Pair) -> Finding | None:
+    """The steps of one side come one step later in the other."""
+    if pair.agrees is None or len(pair.a.values) < 2:
+        return None
+    wrong = ~pair.agrees
+    head, tail = pair.a.moved(lambda v: v[:-1]), pair.a.moved(lambda v: v[1:])
+    late = proves(pair, tail, pair.b.moved(lambda v: v[:-1]), wrong[:-1])
+    early = not late and proves(pair, head, pair.b.moved(lambda v: v[1:]), wrong[1:])
+    if not (late or early):
+        return None
+    behind, ahead = ("{a}", "{b}") if late else ("{b}", "{a}")
+    return Finding(
+        "shifted_by_one",
+        f"once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. {behind} "
+        "starts with the state before the first step, or was fed its inputs one step later.",
+    )
+
+
+def part_of_steps(pair: Pair) -> Finding | None:
+    """One side holds some successive steps of the other."""
+    steps, more = len(pair.a.values), len(pair.b.values)
+    if steps == more or pair.a.shape[1:] != pair.b.shape[1:]:
+        return None
+    short, long = min(steps, more), max(steps, more)
+    for start in range(long - short + 1):
+        window = partial(_steps, start, short)
+        a, b = (s.moved(window) if len(s.values) == long else s for s in (pair.a, pair.b))
+        if proves(pair, a, b, None):
+            return _part(start, short, long, a_is_part=steps < more)
+    return None
+
+
+def _steps(start: int, count: int, values: Array) -> Array:
+    return values[start : start + count]
+
+
+def _part(start: int, short: int, long: int, a_is_part: bool) -> Finding:
+    part, whole = ("{a}", "{b}") if a_is_part else ("{b}", "{a}")
+    if start == 1 and long == short + 1 and short > 1:
+        return Finding(
+            "shifted_by_one",
+            f"once the first step of {whole} is left out: it may be the initial state.",
+        )
+    held = f"steps {start} to {start + short - 1}"
+    if short == 1:
+        held = "the last step" if start == long - 1 else f"step {start}"
+    return Finding("part_of_steps", f"as far as it goes: {part} holds only {held} of {whole}.")
+
+
+def transposed(pair: Pair) -> Finding | None:
+    """A matrix of weights is stored the other way round."""
+    if pair.a.values.ndim != 2 or not proves(
+        pair, pair.a.moved(np.transpose), pair.b, _wrong(pair)
+    ):
+        return None
+    return Finding("transposed", "once one of them is transposed.")
+
+
+def gates_permuted(pair: Pair) -> Finding | None:
+    """The four blocks of gates in the weights stand in another order."""
+    for axis in range(pair.a.values.ndim):
+        if pair.agrees is None or pair.a.shape[axis] % 4 or not pair.a.shape[axis]:
+            continue
+        for order, moved in _block_orders(pair.a, axis):
+            if proves(pair, moved, pair.b, ~pair.agrees):
+                blocks = ", ".join(str(n) for n in order)
+                return Finding(
+                    "gates_permuted",
+                    f"once the four blocks of {{a}} along axis {axis} are put in the order "
+                    f"{blocks}: the sides store the gates in different orders.",
+                )
+    return None
+
+
+def _block_orders(numbers: Numbers, axis: int) -> Iterator[tuple[tuple[int, ...], Numbers]]:
+    """The quarters of an axis in every order but the one they have."""
+    quarter = numbers.shape[axis] // 4
+    for order in list(permutations(range(4)))[1:]:
+        index = np.concatenate([np.arange(n * quarter, (n + 1) * quarter) for n in order])
+        yield (
+            order,
+            Numbers(
+                numbers.values.take(index, axis),
+                None if numbers.unit is None else numbers.unit.take(index, axis),
+            ),
+        )
+
+
+# Tried from top to bottom; the first that holds is told. Simple before general: a whole turn
+# before half of one, exchanged halves before any order of the units.
+OF_PLACED: tuple[Callable[[Pair], Finding | None], ...] = (
+    units_negated,
+    halves_exchanged,
+    units_permuted,
+)
+OF_STEPS: tuple[Callable[[Pair], Finding | None], ...] = (
+    time_flipped,
+    axes_swapped,
+    reshaped,
+    shifted_by_one,
+    part_of_steps,
+    half_flipped,
+    *OF_PLACED,
+)
+OF_WEIGHTS: tuple[Callable[[Pair], Finding | None], ...] = (transposed, gates_permuted)
+
+
+def rearranged(pair: Pair) -> Finding | None:
+    """The first rearrangement under which a pair that differs is equal."""
+    if pair.equal or not pair.a.values.size or not pair.b.values.size:
+        return None
+    if not pair.placed:
+        table = OF_WEIGHTS if pair.kind == WEIGHTS else ()
+    else:
+        table = OF_STEPS if pair.stepwise else OF_PLACED
+    return next((finding for test in table if (finding := test(pair))), None)

@@ -1,0 +1,1 @@
+"""Model and inputs -> trace: the equations, the loop, batches, sequences, streaming."""

@@ -1,0 +1,142 @@
+"""A batch in pieces: which rows run together, and a run of some of them.
+
+Rows are independent, so blocks of them may run one after the other, in threads, in processes or
+on other machines. The blocks follow from shapes alone, and with them every bit of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.forward.equations import FIOG
+from lstmcli.core.forward.loop import Loop, Packed
+from lstmcli.core.forward.room import room
+from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.vocabulary import HOME
+
+Array = npt.NDArray[Any]
+State = tuple[Array, Array]  # h (R, P), c (R, H)
+Meter = Callable[[int], None]  # is told how many rows x steps of one cell were done
+
+# The work of a block's step, as `step_work` counts it. Measured on two Zen 5 and two Xeon cores, of
+# which one had other things to do now and then: from WORTH two threads took 0.5 to 0.95 of the time
+# of one, below LITTLE always more than one. Of large batches a block has ENOUGH.
+ENOUGH = 1.5e7
+WORTH = 1e7
+LITTLE = 3e6
+
+PAYS_FROM = 12  # steps from which two more products are little beside the run
+
+
+def row_blocks(rows: int, cell: Cell) -> list[slice]:
+    """The blocks of rows that run by themselves: a function of shapes, never of the machine.
+
+    A batch whose halves would have little work a step stays whole: threads that hand each other
+    the interpreter's lock so often only get slower. Large batches are cut where a step of a block
+    has enough.
+    """
+    work = step_work(cell)
+    if rows < 32 or rows * work < 2 * LITTLE:
+        return [slice(0, rows)]
+    size = 64
+    while size * work < ENOUGH:
+        size *= 2
+    if 2 * size > rows:
+        size = -(-rows // 32) * 16  # half the rows, rounded up to 16
+    starts = list(range(0, rows, size))
+    if rows - starts[-1] == 1:  # a lone row would be summed in another order than its neighbours
+        starts.pop()
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], rows], strict=True)]
+
+
+def worth_threads(rows: int, model: Model) -> bool:
+    """Whether every block of every cell has enough work a step for threads to be quicker."""
+    return all(row_blocks(rows, cell)[0].stop * step_work(cell) >= WORTH for _, cell in model.cells)
+
+
+def step_work(cell: Cell) -> int:
+    """The work of one row and step, in additions and multiplications' worth."""
+    return cell.units * (8 * (cell.inputs + cell.outputs + 1) + 280)
+
+
+def seconds(rows: int, steps: int, model: Model) -> float:
+    """About how long a run takes on one core: to decide what is worth preparing for it."""
+    return 1e-11 * rows * steps * sum(step_work(cell) for _, cell in model.cells)
+
+
+def row_chunks(rows: int, model: Model) -> list[slice]:
+    """The smallest groups of rows that are whole blocks in every cell of a model.
+
+    Where the state is reset at every step, steps are rows too, and the batch is one group.
+    """
+    if model.convention.state == "reset":
+        return [slice(0, rows)]
+    starts = set.intersection(*({b.start for b in row_blocks(rows, c)} for _, c in model.cells))
+    ordered = sorted(starts)
+    return [slice(a, b) for a, b in zip(ordered, [*ordered[1:], rows], strict=True)]
+
+
+def blocks_within(chunk: slice, rows: int, cell: Cell) -> list[slice]:
+    """The blocks of a cell that lie in a group of rows, counted from its first row."""
+    blocks = row_blocks(rows, cell)
+    start, stop = chunk.start, chunk.stop
+    return [slice(b.start - start, b.stop - start) for b in blocks if start <= b.start < stop]
+
+
+class Runner:
+    """A cell, some rows in blocks, and the state that each block carries on."""
+
+    def __init__(
+        self,
+        packed: Packed,
+        blocks: Sequence[slice],
+        state: State,
+        meter: Meter | None = None,
+    ) -> None:
+        self.cell = packed.cell
+        self.rows = blocks[-1].stop
+        self._blocks = blocks
+        self._loops = [Loop(packed, b.stop - b.start, meter) for b in blocks]
+        h, c = state
+        for block, loop in zip(blocks, self._loops, strict=True):
+            loop.start(h[block], c[block])
+
+    @property
+    def state(self) -> State:
+        """h (R, P) and c (R, H) after the steps so far."""
+        states = [loop.state for loop in self._loops]
+        if len(states) == 1:
+            return states[0]
+        return np.concatenate([h for h, _ in states]), np.concatenate([c for _, c in states])
+
+    def advance(self, x: Array, keep: tuple[str, ...] = ("h",)) -> dict[str, Array]:
+        """Run the steps of x (s, R, I); gives the kept arrays, each an (s, R, K) view."""
+        cell, steps, rows = self.cell, len(x), self.rows
+
+        def target(wanted: bool, width: int) -> Array | None:
+            return room((steps, width, rows), cell.dtype) if wanted else None
+
+        h = room((steps, cell.outputs, rows), cell.dtype)
+        gates = target(any(name in HOME for name in keep), 4 * cell.units)
+        c = target("c" in keep, cell.units)
+        z = target("z" in keep, 4 * cell.units)
+        with np.errstate(all="ignore"):  # exp may overflow, and is meant to
+            for block, loop in zip(self._blocks, self._loops, strict=True):
+                parts = (None if a is None else a[:, :, block] for a in (gates, c, z))
+                loop.advance(x[:, block], h[:, :, block], *parts)
+        arrays = {"h": h, "c": c, "z": z} | _by_gate(gates, cell.units)
+        if z is not None:
+            arrays["z"] = np.concatenate(list(_by_gate(z, cell.units).values()), axis=1)
+        return {k: a.transpose(0, 2, 1) for k in keep if (a := arrays[k]) is not None}
+
+
+def _by_gate(stacked: Array | None, units: int) -> dict[str, Array | None]:
+    """The gates i, f, g, o of an (s, 4H, R) array in the loop's order, as (s, H, R) views."""
+    if stacked is None:
+        return dict.fromkeys(HOME)
+    places = {gate: FIOG.index(gate) * units for gate in HOME}
+    return {gate: stacked[:, at : at + units] for gate, at in places.items()}

@@ -1,0 +1,130 @@
+"""Whether two networks are one: the same weights, and the same outputs of random inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.forward.loop import is_usual
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.weights.encode import present_gates
+from lstmcli.core.weights.initializers import trial
+
+Array = npt.NDArray[Any]
+Layers = Sequence[Sequence[Cell]]
+
+ROWS, STEPS, SEED = 3, 6, 0
+ROUNDING = 64
+"""Units of rounding that a forget constant in the bias, or another path of the loop, may come to
+by the last step; of the greatest number, and of 1 at least."""
+
+
+class Proof(NamedTuple):
+    """What the runs of two networks gave, over rows of steps from states that are not zero."""
+
+    rows: int
+    steps: int
+    difference: float  # the greatest of h and c, every cell and step
+    allowed: float  # 0: they had to be equal bit for bit
+
+    @property
+    def holds(self) -> bool:
+        """Whether the networks agree."""
+        return self.difference <= self.allowed
+
+
+def same_weights(ours: Layers, theirs: Layers) -> bool:
+    """Whether all weights are equal bit for bit, but for those that nothing is computed from.
+
+    These are the weights of a gate that is made of another, and a bias before a normalisation;
+    peepholes of zero are none.
+    """
+    if [len(layer) for layer in ours] != [len(layer) for layer in theirs]:
+        return False
+    pairs = zip(chain(*ours), chain(*theirs), strict=True)
+    return all(_equal(_used(a, b), _used(b, b)) for a, b in pairs)
+
+
+def _equal(ours: dict[str, Array], theirs: dict[str, Array]) -> bool:
+    return set(ours) == set(theirs) and all(
+        np.array_equal(array, theirs[name], equal_nan=True) for name, array in ours.items()
+    )
+
+
+def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
+    """The weights of a cell that count where it is stored as another."""
+    gates = [HOME.index(gate) for gate in present_gates(stored.convention)]
+    looking = ["ifo".index(gate) for gate in present_gates(stored.convention) if gate != "g"]
+    used: dict[str, Array] = {}
+    for name in (field.name for field in fields(Cell) if field.name != "convention"):
+        array = getattr(cell, name)
+        if array is None or (name == "bias" and cell.norm_scale is not None):
+            continue
+        if name in ("kernel", "recurrent_kernel", "bias", "norm_scale", "norm_shift"):
+            array = array[gates]
+        elif name == "peephole":
+            array = array[looking]
+        if name in ("kernel", "recurrent_kernel") or np.any(array):
+            used[name] = array
+    return used
+
+
+def compared_runs(ours: Model, theirs: Model) -> Proof:
+    """Run two networks over the same random inputs, from the same random states.
+
+    Where their arithmetic is the same, they must agree bit for bit: the bias is rounded once, with
+    the forget constant in it, so a constant that went into the bias changes nothing. One that is
+    taken out of it is rounded twice.
+    """
+    one, other = (alike(model) for model in (ours, theirs))
+    cells = [cell for _, cell in one.cells]
+    x, state = trial(one, ROWS, STEPS, SEED)
+    traces = [run(model, x, ("h", "c"), initial_state=state).members() for model in (one, other)]
+    exact = all(_same_arithmetic(a, b) for a, b in zip(cells, chain(*other.layers), strict=True))
+    scale = max(1.0, *(_greatest(array) for array in traces[0].values()))
+    allowed = 0.0 if exact else ROUNDING * float(np.finfo(one.cell.dtype).eps) * scale
+    difference = max(_apart(array, traces[1][name]) for name, array in traces[0].items())
+    return Proof(ROWS, STEPS, difference, allowed)
+
+
+def alike(model: Model) -> Model:
+    """The model with inputs, outputs and states in the same axes, whatever its convention."""
+
+    def one(cell: Cell) -> Cell:
+        how = cell.convention
+        how = replace(
+            how,
+            merge="concat" if how.merge == "stack" else how.merge,
+            layout="batch",
+            states="cells",
+            initial_state="given",
+        )
+        return replace(cell, convention=how)
+
+    layers = tuple(tuple(map(one, layer)) for layer in model.layers)
+    return replace(model, layers=layers, lengths=())
+
+
+def _same_arithmetic(a: Cell, b: Cell) -> bool:
+    constant, kept = a.convention.forget_bias, b.convention.forget_bias
+    return kept in (0, constant) and is_usual(a) == is_usual(b)
+
+
+def _greatest(array: Array) -> float:
+    finite = np.abs(array[np.isfinite(array)])
+    return float(finite.max()) if finite.size else 0.0
+
+
+def _apart(a: Array, b: Array) -> float:
+    """The greatest difference; 0 where both are the same infinity, or no number."""
+    with np.errstate(all="ignore"):
+        difference = np.abs(a.astype(np.longdouble) - b)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    return float(np.where(same, 0, difference).max())

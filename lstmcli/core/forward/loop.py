@@ -1,0 +1,230 @@
+"""The step loop: packed weights, kept buffers, one matrix product and a few passes a step.
+
+How the weights lie. The gates are stacked in the order f, i, o, g, and input, recurrent kernel and
+bias side by side, so that one product of ``K`` (4H, N) with ``[x; h; 1]`` (N, R) gives all
+pre-activations of R rows of a batch. In the usual cell the rows of f, i and o are negated, so that
+``q = 1 + exp(K v)`` is the reciprocal of a gate: dividing by q does the sigmoid and the product
+with it in one pass, rounds once less, and lets the lower tail of the sigmoid fade to the smallest
+number there is.
+
+What it promises, bit for bit: a run cut into chunks of steps equals the whole run; what is kept
+does not change h; blocks of rows follow from the shapes alone. For that the product of a step is
+never merged over steps, and h and c are handed on in the working dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.forward.equations import FIOG, Step, usual_cell, whole_cell
+from lstmcli.core.forward.matmul import product, product_of_one
+from lstmcli.core.forward.room import room
+from lstmcli.core.model.activations import activation
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.vocabulary import HOME
+
+Array = npt.NDArray[Any]
+
+BATCH_SLOTS = 8  # steps whose operands are held at once: 4 to 16 are as quick, more take memory,
+LONE_SLOTS = 64  # and a lone row, whose steps cost 2 us, wants fewer refills
+TILE = 16  # rows of inputs copied at a time: a cache line of float32, so lines are used whole;
+WIDE_TILE, NARROW, PAGE = 64, 32, 4096  # more of few inputs, unless rows fall on the same lines
+
+
+class Packed:
+    """A cell's weights as the loop wants them; made once per model, shared by all blocks."""
+
+    def __init__(self, cell: Cell) -> None:
+        I, P = cell.inputs, cell.outputs
+        self.cell = cell
+        self.usual = is_usual(cell)
+        self.width = I + P + 1  # N
+        K = np.empty((4, cell.units, self.width), cell.dtype)  # written once: it may be large
+        for rows, letter in zip(K, FIOG, strict=True):
+            gate = HOME.index(letter)
+            lay = np.negative if self.usual and letter != "g" else np.positive
+            lay(cell.kernel[gate], rows[:, :I])
+            lay(cell.recurrent_kernel[gate], rows[:, I:-1])
+            lay(_bias(cell, gate), rows[:, -1])
+        self.K = K.reshape(-1, self.width)  # (4H, N)
+
+
+def _bias(cell: Cell, gate: int) -> Array:
+    """What is added to a gate's products (H,); none where the normalisation adds it instead."""
+    if cell.norm_scale is not None:
+        return np.zeros_like(cell.bias[gate])
+    constant = cell.convention.forget_bias if HOME[gate] == "f" else 0
+    whole: Array = cell.bias[gate] + cell.dtype.type(constant)
+    return whole
+
+
+def is_usual(cell: Cell) -> bool:
+    """Whether the gates are sigmoids of the product alone: no peephole, clip, norm, projection."""
+    convention = cell.convention
+    return (
+        convention.recurrent_activation == "sigmoid"
+        and convention.coupled == "none"
+        and convention.cell_clip is None
+        and convention.gate_clip is None
+        and convention.projection_clip is None
+        and cell.peephole is None
+        and cell.projection is None
+        and cell.norm_scale is None
+    )
+
+
+class Loop:
+    """The loop over the steps of a block of R rows; owns its buffers and the carried state."""
+
+    def __init__(
+        self,
+        packed: Packed,
+        rows: int,
+        meter: Callable[[int], None] | None = None,
+    ) -> None:
+        cell = packed.cell
+        H, I, P, N, R = cell.units, cell.inputs, cell.outputs, packed.width, rows
+        lone = R == 1
+        S = LONE_SLOTS if lone else BATCH_SLOTS
+        self.cell, self.rows, self.slots, self._meter = cell, R, S, meter
+        self._candidate = activation(cell.convention.activation)
+        self._output = activation(cell.convention.output_activation)
+        self._one = np.ones((), cell.dtype)  # a 0-d array costs a call half of what a scalar does
+
+        # V: the operand [x; h; 1] of each step, (S + 1, N, R); step k writes its h into slot k + 1
+        self._V = room((S + 1, N, R), cell.dtype)
+        self._V[:, -1] = 1
+        self._x, self._h = self._V[:, :I], self._V[:, I : I + P]  # (S + 1, I, R), (S + 1, P, R)
+        self._z = room((4 * H, R), cell.dtype)
+        self._cg = room((S + 1 if lone else 1, 2 * H * R), cell.dtype)  # c, and beside it g
+        self._c = self._cg[0, : H * R].reshape(H, R)
+        self._gates = room((4 * H, R), cell.dtype)  # where gates go that nobody keeps
+        self._step: Step = (usual_cell if packed.usual else whole_cell)(cell, self._z)
+        self._quick = packed.usual
+
+        if R > 1:
+            self._product, self._product_out = product(packed.K, self._z)
+            self._operands = [(self._V[k], self._h[k + 1]) for k in range(S)]
+        else:
+            self._product = product_of_one(packed.K)
+            self._operands = [(self._V[k, :, 0], self._h[k + 1]) for k in range(S)]
+            self._product_out = self._z.reshape(-1)
+
+        self._flat = (
+            self._z[: 3 * H].reshape(-1),
+            self._z[: 2 * H].reshape(-1),
+            self._z[3 * H :].reshape(-1),
+        )
+        self._q = np.empty((S * lone, 3 * H), cell.dtype)  # 1 / gate of a lone row's steps
+        steps = zip(self._operands, self._places(), strict=True)
+        self._steps = [(operand, h.reshape(-1), *place) for (operand, h), place in steps]
+
+    def _places(self) -> list[tuple[Array, ...]]:
+        """What each step works on: 1 / (f, i, o), (f, i) and o; (c, g) and g; the next c; t(c).
+
+        All steps of a batch work in one place, which stays in the cache. A lone row has a place
+        for each step: NumPy's calls then cost no more, and what is kept is there already.
+        """
+        n, (fio, fi, z_g) = self._c.size, self._flat
+        if self.rows > 1:
+            cg = self._cg[0]
+            c, g = cg[:n], cg[n:]
+            return [(fio, fi, fio[2 * n :], cg, g, c, g)] * self.slots
+        return [
+            (q, q[: 2 * n], q[2 * n :], cg, cg[n:], after[:n], z_g)
+            for q, cg, after in zip(self._q, self._cg[:-1], self._cg[1:], strict=True)
+        ]
+
+    @property
+    def state(self) -> tuple[Array, Array]:
+        """Copies of h (R, P) and c (R, H) as they are now."""
+        return self._h[0].T.copy(), self._c.T.copy()
+
+    def start(self, h: Array, c: Array) -> None:
+        """Begin from h (R, P) and c (R, H)."""
+        self._h[0], self._c[:] = h.T, c.T
+
+    def advance(
+        self,
+        x: Array,
+        h: Array,
+        gates: Array | None = None,
+        c: Array | None = None,
+        z: Array | None = None,
+    ) -> None:
+        """Run the steps of x (s, R, I), writing h (s, P, R) and whatever else is to be kept.
+
+        ``gates`` and ``z`` are (s, 4H, R) in the order f, i, o, g; ``c`` is (s, H, R).
+        """
+        h_only = gates is None and c is None and z is None
+        quick = self._quick and (h_only or (z is None and self.rows == 1))
+        for first in range(0, len(x), self.slots):
+            part = slice(first, min(first + self.slots, len(x)))
+            count = part.stop - first
+            self._fill(x[part])
+            if quick:
+                self._run(count)
+                if not h_only:
+                    self._hand_on(count, *(a if a is None else a[part] for a in (gates, c)))
+            else:
+                self._run_keeping(count, *(a if a is None else a[part] for a in (gates, c, z)))
+            h[part] = self._h[1 : count + 1]
+            self._h[0] = self._h[count]
+            if self._meter:
+                self._meter(count * self.rows)
+
+    def _fill(self, x: Array) -> None:
+        """Copy inputs (s, R, I) into the operands, some rows at a time."""
+        apart = x.strides[1] % PAGE != 0
+        tile = WIDE_TILE if x.shape[2] <= NARROW and apart else TILE
+        for r in range(0, self.rows, tile):
+            self._x[: len(x), :, r : r + tile] = x[:, r : r + tile].transpose(0, 2, 1)
+
+    def _run(self, count: int) -> None:
+        """The usual cell, for h and what a lone row keeps: eight passes a step over flat views."""
+        n, (fio, fi, z_g) = self._c.size, self._flat
+        f, i = fi[:n], fi[n:]
+        product, z, one = self._product, self._product_out, self._one
+        candidate, output = self._candidate, self._output
+        exp, add, divide = np.exp, np.add, np.divide
+        for operand, h, q, q_fi, q_o, cg, g, c, m in self._steps[:count]:
+            product(operand, z)
+            exp(fio, q)
+            add(q, one, q)  # 1 / gate
+            candidate(z_g, g)
+            divide(cg, q_fi, fi)  # f * c and i * g in one call
+            add(f, i, c)
+            output(c, m)
+            divide(m, q_o, h)  # straight into the next operand
+        if self.rows == 1:
+            self._cg[0, :n] = self._cg[count, :n]
+
+    def _hand_on(self, count: int, gates: Array | None, c: Array | None) -> None:
+        """Write what the steps of a lone row left behind where it is kept."""
+        n = self._c.size
+        if gates is not None:
+            np.divide(self._one, self._q[:count], gates[:, : 3 * n, 0])
+            gates[:, 3 * n :, 0] = self._cg[:count, n:]
+        if c is not None:
+            c[:, :, 0] = self._cg[1 : count + 1, :n]
+
+    def _run_keeping(
+        self, count: int, gates: Array | None, c: Array | None, z: Array | None
+    ) -> None:
+        """Any cell, with its gates, cells and pre-activations written where they are kept."""
+        before, step, product, out = self._c, self._step, self._product, self._product_out
+        kept = (
+            repeat(self._gates, count) if gates is None else gates,
+            repeat(self._c, count) if c is None else c,
+            repeat(None, count) if z is None else z,
+        )
+        for (operand, h), gates_k, after, z_k in zip(self._operands, *kept, strict=False):
+            product(operand, out)
+            step(before, gates_k, after, h, z_k)
+            before = after
+        self._c[:] = before

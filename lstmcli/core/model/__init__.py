@@ -1,0 +1,1 @@
+"""What there is: conventions, settings, cells, models, traces, activations and states."""

@@ -1,0 +1,879 @@
+"""The table of conventions: how each framework names, lays out and runs an LSTM.
+
+A convention is a value. Recognising a file picks a row; the settings that files and options give
+replace some of its fields (`Convention.changed`); decoding, encoding and every search for a cause
+are functions of the result. No other place knows a gate order.
+
+A template names a tensor by the end of its name. ``{gate}`` stands for the row's word for a gate,
+``{layer}`` for a number, ``{direction}`` for the row's mark of a direction, ``{number}`` for a
+running number that tells role and layer; `` | `` parts two forms, of which the first is written.
+``/``, ``.``, ``:0`` and ``_`` count alike when names are read, and any prefix may stand before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from lstmcli.core.model.settings import SETTINGS
+from lstmcli.core.model.vocabulary import HOME
+
+KERNELS = {"kernel": "kernel", "recurrent_kernel": "recurrent_kernel", "bias": "bias"}
+ANY = ""
+KERAS_TAKES = {
+    "activation": ANY, "recurrent_activation": ANY, "go_backwards": ANY,
+    "merge": "concat sum mul ave",
+}  # fmt: skip
+FLAX_TAKES = {
+    "activation": ANY, "recurrent_activation": ANY, "reverse": ANY, "go_backwards": ANY,
+}  # fmt: skip
+THREE_ACTIVATIONS = {
+    "activation": ANY, "recurrent_activation": ANY, "output_activation": ANY,
+}  # fmt: skip
+KERAS_3 = {  # the second form is that of .weights.h5
+    "kernel": "kernel | vars/0",
+    "recurrent_kernel": "recurrent_kernel | vars/1",
+    "bias": "bias | vars/2",
+}
+SCOPES = r"(?:(?<![^_])bidirectional_rnn_)?(?<![^_])(?P<direction>fw|bw)(?=_|$)"
+TORCH_CELL = {
+    "kernel": "weight_ih",
+    "recurrent_kernel": "weight_hh",
+    "bias": "bias_ih",
+    "recurrent_bias": "bias_hh",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Convention:
+    """One row, or a row with settings changed; the names of settings are those of `SETTINGS`."""
+
+    name: str
+    title: str
+
+    # how the tensors are named
+    tensors: Mapping[str, str] = field(default_factory=dict)  # role -> template
+    words: Mapping[str, str] = field(default_factory=dict)  # gate -> word, if not its letter
+    recurrent_words: Mapping[str, str] = field(default_factory=dict)  # of the recurrent tensors
+    marks: tuple[str, str] = ("", "")  # of the forward and the backward direction in a template
+    path: str = ""  # a pattern in the prefix that tells layer, direction or both
+    scopes: bool = False  # the path's directions are scopes, which any code may name as it likes
+    within: str = ""  # a pattern that the prefix must hold
+    under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
+    numbered: tuple[str, ...] = ()  # the roles behind {number}, over again for each layer
+    required: tuple[str, ...] = ()  # roles without which it is another row
+    shadows: str = ""  # a row whose names are aliases beside this row's
+    telling: str = ""  # a pattern of prefixes; without it, it yields to other LSTMs in the file
+    by_name: bool = True  # False: other rows have these names; this one must be asked for
+
+    # how they lie
+    orientation: str = "cols"  # gates along the last axis: (I, 4H); "rows": (4H, I)
+    direction_axis: bool = False  # a first axis holds the directions
+    directions_count: bool = False  # layers and directions are numbered in one row
+    bias_halves: int = 1  # 2: one bias (8H,) holds the input's and the recurrent one
+    peephole_gates: str = "ifo"  # of one tensor (3H,)
+    projection_rows: bool = True  # (P, H); False: (H, P). Asked only where P = H
+    gates: str = "ifgo"
+    kernel_gates: str | None = None  # None: as gates
+    recurrent_gates: str | None = None
+    bias_gates: str | None = None
+    interleaved: bool = False
+    rows: str = "xh"  # of a fused kernel
+    transposed: str = "none"
+    bias: str = "once"
+    absent: Mapping[str, str] = field(default_factory=dict)  # gate that may be absent -> coupled
+
+    # how it runs
+    forget_bias: float = 0.0
+    activation: str = "tanh"
+    recurrent_activation: str = "sigmoid"
+    output_activation: str = "tanh"
+    coupled: str = "none"
+    cell_clip: float | None = None
+    gate_clip: float | None = None
+    projection_clip: float | None = None
+    peepholes: str = "used"
+    output_peephole: str = "new_c"  # what o's peephole sees, or where it acts
+    norm_epsilon: float = 0.0
+    layout: str = "batch"
+    reverse: bool = False
+    forward: bool = False  # of a backward cell that was told reverse=false
+    flip_output: bool = False
+    go_backwards: bool = False
+    merge: str = "concat"
+    masked_output: str = "zero"
+    masked_output_merged: str = "zero"  # the same inside a bidirectional layer
+    past_length: str = "zero"  # outputs past a row's length, where lengths are given
+    states: str = "cells"  # of several: (cells, B, H); "batch": (B, D, H); "features": (B, D H)
+    empty_rows: str = "initial"  # final state of a row of length 0; or "zero"
+    state: str = "carried"
+    initial_state: str = "given"
+    lengths: str = "given"
+
+    # what its framework can be told, beside the tensors: setting -> its values; "" is any
+    takes: Mapping[str, str] = field(default_factory=dict)
+
+    # how it is known
+    source: str = ""
+    verified: str = ""  # what was run; a row without says why not
+    hidden: tuple[str, ...] = ()  # settings that matter here and are in no tensor
+
+    def changed(self, settings: Mapping[str, Any]) -> Convention:
+        """Replace some settings; unknown names are ignored.
+
+        ``activation`` sets the candidate's and, unless ``output_activation`` is given too, the
+        output's, as every framework with one option for both has it.
+        """
+        known = {f.name for f in fields(self)}
+        changes = {k: v for k, v in settings.items() if k in known and k in SETTINGS}
+        if "activation" in changes:
+            changes.setdefault("output_activation", changes["activation"])
+        if changes.get("peepholes") == "old_c":
+            changes["output_peephole"] = "old_c"
+        if "masked_output" in changes:
+            both = dict.fromkeys(("masked_output_merged", "past_length"), changes["masked_output"])
+            changes |= both
+        return replace(self, **changes)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of a run, by option name; those that are off are left out."""
+        off = {
+            "bias": "once", "peepholes": "used", "state": "carried", "initial_state": "given",
+            "lengths": "given", "merge": "concat", "masked_output": "zero", "rows": "xh",
+        }  # fmt: skip
+        values = {name: getattr(self, name) for name in SETTINGS if hasattr(self, name)}
+        return {
+            name: value
+            for name, value in values.items()
+            if value not in (None, False, "none") and off.get(name) != value
+        }
+
+    def config(self, both: bool) -> tuple[str, ...]:
+        """The settings of a layer that its config tells, of rows whose files may be without one.
+
+        ``both``: a layer of two directions.
+        """
+        if "recurrent_activation" not in self.hidden and "merge" not in self.takes:
+            return ()
+        names = ("recurrent_activation", "activation", "merge" if both else "go_backwards")
+        return tuple(name for name in names if name in self.takes)
+
+    def order_of(self, tensor: str) -> str:
+        """The gate order in ``kernel``, ``recurrent`` or ``bias``."""
+        order: str = getattr(self, f"{tensor}_gates") or self.gates
+        return order
+
+    def word(self, gate: str, role: str = "kernel") -> str:
+        """The row's word for a gate in the names of the tensors of a role."""
+        if role.startswith("recurrent") and self.recurrent_words:
+            return self.recurrent_words[gate]
+        return self.words.get(gate, gate)
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """What the row has tensors for: ``kernel``, ``bias``, ``projection``, ..."""
+        numbered = {role.partition(".")[0] for role in self.numbered}
+        columns = {"peephole"} if self.peephole_columns else set()
+        return frozenset({*self.tensors, *numbered, *columns} - {"numbered"})
+
+    @property
+    def peephole_columns(self) -> bool:
+        """Whether peepholes are columns of the recurrent kernel, as DL4J keeps them."""
+        return self.peephole_gates == "foi"
+
+    @property
+    def peephole_matrices(self) -> bool:
+        """Whether peepholes are whole matrices (H, H), as DyNet's coupled cell has them."""
+        return any(role.startswith("peephole.") for role in self.numbered)
+
+    @property
+    def letters(self) -> str:
+        """The gates that the tensors hold: all four, or three of a coupled cell."""
+        return "".join(gate for gate in HOME if gate in self.gates)
+
+
+_ROWS = (
+    # ---- Keras and its kin
+    Convention(
+        "keras",
+        "Keras 2 and 3, tf.keras: kernel, recurrent_kernel, bias",
+        {
+            # the third form is that of frozen graphs
+            "kernel": f"{KERAS_3['kernel']} | Read/ReadVariableOp",
+            "recurrent_kernel": f"{KERAS_3['recurrent_kernel']} | Read_1/ReadVariableOp",
+            "bias": f"{KERAS_3['bias']} | Read_2/ReadVariableOp",
+            "peephole": "{gate}_gate_peephole_weights",
+        },
+        words={"i": "input", "f": "forget", "o": "output"},
+        # TensorFlow 2 before 2.13 counts the cells of both directions on
+        path=r"(?P<direction>forward|backward)(?:_(?:(?!stacked)\w)*lstm_cell_\d+$|(?=_))",
+        masked_output="repeat",
+        under=" | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
+        takes=KERAS_TAKES,
+        source="keras/src/layers/rnn/lstm.py (Keras 3.15.1); tf_keras/layers/rnn (2.21)",
+        verified="run: Keras 3.15.1, tf_keras 2.21",
+        hidden=("recurrent_activation",),
+    ),
+    Convention(
+        "cudnnlstm",
+        "Keras 2 CuDNNLSTM: each block scrambled, two biases in one of 8H",
+        KERAS_3,
+        path=r"(?P<direction>forward|backward)(?=_)",
+        transposed="both",
+        bias_halves=2,
+        under=" | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
+        takes={"go_backwards": ANY, "merge": "concat sum mul ave"},
+        source="tf_keras/saving/legacy/hdf5_format.py (2.21)",
+        verified="run: tf_keras 2.21, through its own loader",
+    ),
+    Convention(
+        "tfjs",
+        "TensorFlow.js layers: Keras' names, hard sigmoid by default",
+        KERNELS,
+        path=r"(?P<direction>forward|backward)(?=_)",
+        by_name=False,
+        masked_output="repeat",
+        recurrent_activation="hard_sigmoid_0.2",
+        under=" | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
+        takes=KERAS_TAKES,
+        source="tfjs-layers/src/layers/recurrent.ts (4.22)",
+        verified="run: @tensorflow/tfjs 4.22",
+        hidden=("recurrent_activation",),
+    ),
+    Convention(
+        "keras1",
+        "Keras 1: twelve arrays W_i, U_i, b_i, ...",
+        {"kernel": "W_{gate}", "recurrent_kernel": "U_{gate}", "bias": "b_{gate}"},
+        words={"g": "c"},
+        path=r"(?P<direction>forward|backward)(?=_)",
+        recurrent_activation="hard_sigmoid_0.2",
+        masked_output="repeat",
+        under="lstm{nth}_ | bidirectional{nth}/{direction}_lstm_",
+        takes=KERAS_TAKES,
+        source="keras/layers/recurrent.py (1.2); tf_keras/saving/legacy/hdf5_format.py",
+        verified="run: Keras 1.2.2; tf_keras 2.21, through its Keras 1 loader",
+        hidden=("recurrent_activation",),
+    ),
+    Convention(
+        "keras1-gpu",
+        "Keras 1 with consume_less='gpu': W, U, b of all gates",
+        {"kernel": "W", "recurrent_kernel": "U", "bias": "b"},
+        path=r"(?P<direction>forward|backward)(?=_)",
+        within=r"(^|_)(.+)_\2$|(for|back)ward_.",  # such short names: under the layer's, twice
+        recurrent_activation="hard_sigmoid_0.2",
+        masked_output="repeat",
+        under="lstm{nth}/lstm{nth}_ | bidirectional{nth}/{direction}_lstm_",
+        takes=KERAS_TAKES,
+        source="keras/layers/recurrent.py (1.2)",
+        verified="run: Keras 1.2.2",
+        hidden=("recurrent_activation",),
+    ),
+    # ---- TensorFlow 1 and its kin
+    Convention(
+        "tf1-cudnn",
+        "TensorFlow 1 CudnnLSTM checkpoint: fused, and no forget bias",
+        {"fused": "kernel", "bias": "bias"},
+        path=r"(?:cell_(?P<layer>\d{1,9})_)?(?:bidirectional_rnn_(?P<direction>fw|bw)_)?"
+        r"(?=cudnn_compatible_lstm_cell)",
+        within="cudnn_compatible_lstm_cell",
+        gates="igfo",
+        layout="time",
+        under="rnn/cudnn_compatible_lstm_cell/"
+        " | rnn/multi_rnn_cell/cell_{layer}/cudnn_compatible_lstm_cell/"
+        " | bidirectional_rnn/{direction}/cudnn_compatible_lstm_cell/"
+        " | stack_bidirectional_rnn/cell_{layer}/bidirectional_rnn/{direction}"
+        "/cudnn_compatible_lstm_cell/",
+        source="tensorflow/contrib/cudnn_rnn/python/ops/cudnn_rnn_ops.py (1.15)",
+        verified="run: its CudnnCompatibleLSTMCell in TensorFlow 1.15.5; cuDNN itself needs a GPU",
+    ),
+    Convention(
+        "tf1-layernorm",
+        "TensorFlow 1 LayerNormBasicLSTMCell: each gate and c layer-normed, +1.0",
+        {
+            "fused": "kernel", "bias": "bias",
+            "norm_scale": "{gate}/gamma", "norm_shift": "{gate}/beta",
+            "state_scale": "state/gamma", "state_shift": "state/beta",
+        },
+        words={"i": "input", "f": "forget", "g": "transform", "o": "output"},
+        within="layer_norm_basic_lstm_cell",
+        required=("norm_scale",),
+        gates="igfo",
+        forget_bias=1.0,
+        norm_epsilon=1e-12,
+        under="rnn{nth}/layer_norm_basic_lstm_cell/",
+        takes={"forget_bias": ANY, "activation": ANY},
+        source="tensorflow/contrib/rnn/python/ops/rnn_cell.py (1.15)",
+        verified="run: TensorFlow 1.15.5",
+        hidden=("forget_bias",),
+    ),
+    Convention(
+        "elmo",
+        "ELMo, TensorFlow 0.x LSTMCell: W_0, B, W_P_0; +1.0",
+        {
+            "fused": "LSTMCell/W_0", "bias": "LSTMCell/B", "projection": "LSTMCell/W_P_0",
+            "peephole": "LSTMCell/W_{gate}_diag",
+        },
+        words={"i": "I", "f": "F", "o": "O"},
+        path=r"RNN_(?P<direction>0|1)_RNN_MultiRNNCell_Cell(?P<layer>\d{1,9})",
+        gates="igfo",
+        forget_bias=1.0,
+        projection_rows=False,
+        under="RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/",
+        takes={"forget_bias": ANY, "cell_clip": ANY, "projection_clip": ANY},
+        source="allenai/allennlp allennlp/modules/elmo_lstm.py (2.10)",
+        verified="",
+        hidden=("forget_bias", "cell_clip", "projection_clip"),
+    ),
+    Convention(
+        "tf1-coupled",
+        "TensorFlow 1 CoupledInputForgetGateLSTMCell: three gates, i = 1 - f",
+        {
+            "fused": "W_0", "bias": "B", "projection": "W_P_0", "peephole": "W_{gate}_diag",
+        },
+        words={"f": "F", "o": "O"},
+        gates="gfo",
+        coupled="i=1-f",
+        forget_bias=1.0,
+        projection_rows=False,
+        under="rnn{nth}/coupled_input_forget_gate_lstm_cell/",
+        takes={"forget_bias": ANY, "activation": ANY, "projection_clip": ANY},
+        source="tensorflow/contrib/rnn/python/ops/rnn_cell.py (1.15)",
+        verified="run: TensorFlow 1.15.5",
+        hidden=("forget_bias", "projection_clip"),
+    ),
+    Convention(
+        "tf1",
+        "TensorFlow 1 LSTMCell, BasicLSTMCell, LSTMBlockCell: one kernel [x; h], +1.0",
+        {
+            "fused": "kernel", "bias": "bias",
+            "peephole": "w_{gate}_diag", "projection": "projection/kernel",
+        },
+        path=rf"cell_(?P<layer>\d{{1,9}})(?=_)|{SCOPES}",
+        scopes=True,
+        telling="lstm|rnn|cell",
+        gates="igfo",
+        forget_bias=1.0,
+        projection_rows=False,
+        under="rnn/lstm_cell/ | rnn/multi_rnn_cell/cell_{layer}/lstm_cell/"
+        " | bidirectional_rnn/{direction}/lstm_cell/"
+        " | stack_bidirectional_rnn/cell_{layer}/bidirectional_rnn/{direction}/lstm_cell/",
+        takes={"forget_bias": ANY, "activation": ANY, "cell_clip": ANY, "projection_clip": ANY},
+        source="tensorflow/python/keras/layers/legacy_rnn/rnn_cell_impl.py (2.21)",
+        verified="run: TensorFlow 2.21 compat.v1; its block cells in TensorFlow 1.15.5",
+        hidden=("forget_bias",),
+    ),
+    Convention(
+        "tf1-old",
+        "TensorFlow 1.0 and 1.1 LSTMCell, BasicLSTMCell: weights, biases",
+        {
+            "fused": "weights", "bias": "biases",
+            "peephole": "w_{gate}_diag", "projection": "projection/weights",
+        },
+        path=rf"cell_(?P<layer>\d{{1,9}})(?=_)|{SCOPES}",
+        scopes=True,
+        required=("bias",),
+        telling="lstm|rnn|cell",
+        gates="igfo",
+        forget_bias=1.0,
+        projection_rows=False,
+        under="rnn/lstm_cell/ | rnn/multi_rnn_cell/cell_{layer}/lstm_cell/"
+        " | bidirectional_rnn/{direction}/lstm_cell/",
+        takes={"forget_bias": ANY, "activation": ANY, "cell_clip": ANY, "projection_clip": ANY},
+        source="tensorflow/contrib/rnn/python/ops/core_rnn_cell_impl.py (1.0)",
+        verified="run: TensorFlow 1.0.1",
+        hidden=("forget_bias",),
+    ),
+    Convention(
+        "tf-block",
+        "TensorFlow raw op BlockLSTM: w, b; +1.0, and |c| clipped at 3",
+        {"fused": "w", "bias": "b", "peephole": "wc{gate}"},
+        required=("bias",),
+        telling="lstm|rnn|cell",
+        gates="igfo",
+        forget_bias=1.0,
+        cell_clip=3.0,
+        layout="time",
+        under="lstm{nth}/",
+        takes={"forget_bias": ANY, "cell_clip": ANY},
+        source="tensorflow/core/ops/rnn_ops.cc (2.21)",
+        verified="run: TensorFlow 2.21",
+        hidden=("forget_bias", "cell_clip"),
+    ),
+    Convention(
+        "tf-block-v2",
+        "TensorFlow raw op BlockLSTMV2: the same names, another order, no forget bias",
+        {"fused": "w", "bias": "b", "peephole": "wc{gate}"},
+        required=("bias",),
+        telling="lstm|rnn|cell",
+        gates="ifgo",
+        layout="time",
+        under="lstm{nth}/",
+        takes={"cell_clip": ANY},
+        source="tensorflow/core/ops/rnn_ops.cc (2.21)",
+        verified="run: TensorFlow 2.21",
+    ),
+    Convention(
+        "tflite",
+        "TFLite UNIDIRECTIONAL_ and BIDIRECTIONAL_SEQUENCE_LSTM: a tensor a gate",
+        {
+            "kernel": "input_to_{gate}_weights",
+            "recurrent_kernel": "recurrent_to_{gate}_weights",
+            "bias": "{gate}_gate_bias",
+            "peephole": "cell_to_{gate}_weights",
+            "projection": "projection_weights",
+            "projection_bias": "projection_bias",
+            "norm_scale": "{gate}_layer_norm_coefficients",
+        },
+        words={"i": "input", "f": "forget", "g": "cell", "o": "output"},
+        path=r"(?P<direction>fw|bw)(?=_|$)",
+        orientation="rows",
+        absent={"i": "i=1-f"},
+        norm_epsilon=1e-8,
+        layout="batch",
+        under=" | lstm{nth}/ | {direction}_ | lstm{nth}/{direction}_",
+        takes={
+            "activation": "tanh relu sigmoid identity", "cell_clip": ANY, "projection_clip": ANY,
+        },
+        source="tensorflow/lite/kernels/lstm_eval.cc (2.21)",
+        verified="run: TensorFlow Lite of TensorFlow 2.21",
+        hidden=("cell_clip",),
+    ),
+    Convention(
+        "tflite-basic",
+        "TFLite basic LSTM: one fused matrix of rows",
+        {"fused": "weights", "bias": "bias"},
+        telling="lstm|rnn|cell",
+        orientation="rows",
+        gates="igfo",
+        layout="time",
+        under="lstm{nth}/",
+        source="tensorflow/lite/kernels/lstm.cc (2.21)",
+        verified="run: TensorFlow Lite of TensorFlow 2.21",
+    ),
+    # ---- PyTorch and its kin
+    Convention(
+        "pytorch",
+        "PyTorch nn.LSTM: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
+        {
+            "kernel": "weight_ih_l{layer}{direction}",
+            "recurrent_kernel": "weight_hh_l{layer}{direction}",
+            "bias": "bias_ih_l{layer}{direction}",
+            "recurrent_bias": "bias_hh_l{layer}{direction}",
+            "projection": "weight_hr_l{layer}{direction}",
+        },
+        marks=("", "_reverse"),
+        orientation="rows",
+        layout="time",
+        source="torch/nn/modules/rnn.py (2.13)",
+        verified="run: torch 2.13",
+        hidden=("layout",),
+    ),
+    Convention(
+        "pytorch-cell",
+        "PyTorch nn.LSTMCell: weight_ih, weight_hh, bias_ih, bias_hh",
+        TORCH_CELL,
+        orientation="rows",
+        under=" | lstm{nth}.",
+        layout="time",
+        source="torch/nn/modules/rnn.py (2.13)",
+        verified="run: torch 2.13",
+    ),
+    Convention(
+        "tinygrad",
+        "tinygrad nn.LSTMCell: PyTorch's names",
+        TORCH_CELL,
+        by_name=False,
+        orientation="rows",
+        under=" | lstm{nth}.",
+        layout="time",
+        source="tinygrad/nn/__init__.py (0.14)",
+        verified="run: tinygrad 0.14",
+    ),
+    Convention(
+        "paddle",
+        "PaddlePaddle nn.LSTM: 0.cell.weight_ih, ...; projection weight_ho (H, P)",
+        TORCH_CELL | {"projection": "weight_ho"},
+        path=r"(?P<layer>\d{1,9})_cell(?:_(?P<direction>fw|bw))?(?=_|$)",
+        within=r"\d+_cell",
+        shadows="pytorch",  # weight_ih_l0, ...: wrong where there is a projection
+        orientation="rows",
+        projection_rows=False,
+        under="{layer}.cell. | {layer}.cell_{direction}.",
+        source="python/paddle/nn/layer/rnn.py (3.3.1)",
+        verified="run: paddlepaddle 3.3.1",
+    ),
+    Convention(
+        "candle",
+        "candle LSTM: PyTorch's names",
+        {
+            "kernel": "weight_ih_l{layer}{direction}",
+            "recurrent_kernel": "weight_hh_l{layer}{direction}",
+            "bias": "bias_ih_l{layer}{direction}",
+            "recurrent_bias": "bias_hh_l{layer}{direction}",
+        },
+        marks=("", "_reverse"),
+        by_name=False,
+        orientation="rows",
+        source="huggingface/candle candle-nn/src/rnn.rs",
+    ),
+    Convention(
+        "torch7",
+        "Torch7 nn.FastLSTM of Element-Research: i2g, o2g",
+        {"kernel": "i2g.weight", "bias": "i2g.bias", "recurrent_kernel": "o2g.weight"},
+        orientation="rows",
+        gates="igfo",
+        layout="time",
+        under=" | lstm{nth}.",
+        source="Element-Research/rnn FastLSTM.lua",
+    ),
+    # ---- ONNX and runtimes
+    Convention(
+        "onnx",
+        "ONNX LSTM: W, R, B (8H), P; directions on a first axis",
+        {
+            "kernel": "W", "recurrent_kernel": "R", "bias": "B", "peephole": "P",
+            "initial_h": "initial_h", "initial_c": "initial_c",
+        },
+        orientation="rows",
+        direction_axis=True,
+        bias_halves=2,
+        peephole_gates="iof",
+        gates="iofg",
+        layout="time",
+        merge="stack",
+        empty_rows="zero",
+        takes=THREE_ACTIVATIONS | {"gate_clip": ANY, "coupled": "f=1-i", "reverse": ANY},
+        source="ONNX specification, LSTM-22",
+        verified="run: onnxruntime 1.32",
+        hidden=("gate_clip",),
+    ),
+    Convention(
+        "openvino",
+        "OpenVINO LSTMSequence: W, R, B (4H); directions on a first axis",
+        {"kernel": "W", "recurrent_kernel": "R", "bias": "B"},
+        orientation="rows",
+        direction_axis=True,
+        gates="figo",
+        states="batch",
+        merge="stack",
+        empty_rows="zero",
+        takes=dict.fromkeys(THREE_ACTIVATIONS, "sigmoid tanh relu")
+        | {"gate_clip": ANY, "reverse": ANY},
+        source="openvino/core/reference (2026.4)",
+        verified="run: openvino 2026.4, with f32 precision",
+    ),
+    Convention(
+        "coreml",
+        "Core ML MIL lstm: weight_ih, weight_hh, bias; i f o g",
+        {
+            "kernel": "weight_ih{direction}",
+            "recurrent_kernel": "weight_hh{direction}",
+            "bias": "bias{direction}",
+        },
+        marks=("", "_back"),
+        by_name=False,
+        orientation="rows",
+        gates="ifog",
+        layout="time",
+        states="features",
+        takes={"reverse": ANY},
+        source="coremltools/converters/mil/mil/ops/defs/iOS15/recurrent.py (9.0)",
+        verified="weights converted by coremltools 9.0, outputs from torch; Core ML itself "
+        "runs on macOS only",
+    ),
+    Convention(
+        "coreml-nn",
+        "Core ML NeuralNetwork uniDirectionalLSTM: a tensor a gate",
+        {
+            "kernel": "{gate}WeightMatrix",
+            "recurrent_kernel": "{gate}RecursionMatrix",
+            "bias": "{gate}BiasVector",
+            "peephole": "{gate}PeepholeVector",
+        },
+        words={"i": "inputGate", "f": "forgetGate", "g": "blockInput", "o": "outputGate"},
+        orientation="rows",
+        layout="time",
+        takes={"forget_bias": "0 1", "cell_clip": ANY, "coupled": "f=1-i", "reverse": ANY},
+        source="apple/coremltools mlmodel/format/NeuralNetwork.proto",
+        hidden=("forget_bias", "cell_clip"),
+    ),
+    # ---- JAX
+    Convention(
+        "flax",
+        "flax.linen LSTMCell and OptimizedLSTMCell: ii, if, ig, io, hi, ...",
+        {
+            "kernel": "i{gate}/kernel",
+            "recurrent_kernel": "h{gate}/kernel",
+            "recurrent_bias": "h{gate}/bias",
+        },
+        path=r"(?P<direction>forward|backward)(?=_rnn)",
+        past_length="run",
+        under=" | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
+        takes=FLAX_TAKES,
+        source="flax/linen/recurrent.py (0.12.8)",
+        verified="run: flax 0.12.8",
+    ),
+    Convention(
+        "flax-nnx",
+        "flax.nnx LSTMCell: the same, with if_",
+        {
+            "kernel": "i{gate}/kernel",
+            "recurrent_kernel": "h{gate}/kernel",
+            "recurrent_bias": "h{gate}/bias",
+        },
+        words={"f": "f_"},
+        recurrent_words={"i": "i", "f": "f", "g": "g", "o": "o"},
+        by_name=False,
+        path=r"(?P<direction>forward|backward)(?=_rnn)",
+        past_length="run",
+        under=" | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
+        takes=FLAX_TAKES,
+        source="flax/nnx/nn/recurrent.py (0.12.8)",
+        verified="run: flax 0.12.8",
+    ),
+    Convention(
+        "flax-optimized",
+        "flax.nnx OptimizedLSTMCell: dense_i, dense_h",
+        {
+            "kernel": "dense_i/kernel",
+            "recurrent_kernel": "dense_h/kernel",
+            "recurrent_bias": "dense_h/bias",
+        },
+        path=r"(?P<direction>forward|backward)(?=_rnn)",
+        past_length="run",
+        under=" | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
+        takes=FLAX_TAKES,
+        source="flax/nnx/nn/recurrent.py (0.12.8)",
+        verified="run: flax 0.12.8",
+    ),
+    Convention(
+        "haiku",
+        "Haiku hk.LSTM: linear/w [x; h], linear/b; +1.0 in the code",
+        {"fused": "linear/w", "bias": "linear/b"},
+        gates="igfo",
+        forget_bias=1.0,
+        layout="time",
+        under="lstm{nth}/",
+        source="haiku/_src/recurrent.py (0.0.17)",
+        verified="run: dm-haiku 0.0.17",
+    ),
+    Convention(
+        "equinox",
+        "Equinox nn.LSTMCell: weight_ih, weight_hh, one bias",
+        {"kernel": "weight_ih", "recurrent_kernel": "weight_hh", "bias": "bias"},
+        orientation="rows",
+        source="equinox/nn/_rnn.py (0.13.8)",
+        verified="run: equinox 0.13.8",
+    ),
+    # ---- Sonnet
+    Convention(
+        "sonnet2",
+        "Sonnet 2 snt.LSTM: w_i, w_h, b, projection",
+        {"kernel": "w_i", "recurrent_kernel": "w_h", "bias": "b", "projection": "projection"},
+        projection_rows=False,
+        layout="time",
+        past_length="repeat",
+        under="lstm{nth}/",
+        source="sonnet/src/recurrent.py (2.0.2)",
+        verified="run: dm-sonnet 2.0.2",
+    ),
+    Convention(
+        "sonnet1",
+        "Sonnet 1 snt.LSTM: w_gates [x; h], b_gates; +1.0; o's peephole inside the tanh",
+        {
+            "fused": "w_gates", "bias": "b_gates",
+            "peephole": "w_{gate}_diag", "projection": "w_h_projection",
+        },
+        gates="igfo",
+        forget_bias=1.0,
+        output_peephole="in_tanh",
+        projection_rows=False,
+        under="lstm{nth}/",
+        takes={"forget_bias": ANY},
+        source="google-deepmind/sonnet (v1) sonnet/python/modules/gated_rnn.py",
+        hidden=("forget_bias",),
+    ),
+    # ---- others
+    Convention(
+        "mlx",
+        "MLX nn.LSTM: Wx, Wh, bias",
+        {"kernel": "Wx", "recurrent_kernel": "Wh", "bias": "bias"},
+        orientation="rows",
+        source="mlx/nn/layers/recurrent.py (0.32.4)",
+        verified="run: mlx 0.32.4",
+    ),
+    Convention(
+        "mxnet",
+        "MXNet gluon rnn.LSTM: l0_i2h_weight, ..., or _unfused.0.i2h_weight, ...",
+        {
+            "kernel": "{direction}{layer}_i2h_weight | i2h_weight",
+            "recurrent_kernel": "{direction}{layer}_h2h_weight | h2h_weight",
+            "bias": "{direction}{layer}_i2h_bias | i2h_bias",
+            "recurrent_bias": "{direction}{layer}_h2h_bias | h2h_bias",
+            "projection": "{direction}{layer}_h2r_weight | h2r_weight",
+        },
+        marks=("l", "r"),
+        path=r"unfused_(?P<layer>\d{1,9})(?:_(?P<direction>l|r)_cell)?(?=_|$)",  # save_parameters
+        orientation="rows",
+        layout="time",
+        source="python/mxnet/gluon/rnn/rnn_layer.py (1.9.1)",
+        verified="run: mxnet 1.9.1",
+    ),
+    Convention(
+        "chainer",
+        "Chainer L.LSTM, StatelessLSTM: upward, lateral; gates alternate unit by unit",
+        {"kernel": "upward/W", "recurrent_kernel": "lateral/W", "bias": "upward/b"},
+        orientation="rows",
+        gates="gifo",
+        interleaved=True,
+        layout="time",
+        source="chainer/functions/rnn/lstm.py (7.8.1)",
+        verified="run: chainer 7.8.1",
+    ),
+    Convention(
+        "nstep",
+        "Chainer NStepLSTM and NStepBiLSTM: 0/w0 .. 0/w7, 0/b0 .. 0/b7",
+        {
+            "kernel": "{layer}/w{gate}",
+            "recurrent_kernel": "{layer}/w{gate}",
+            "bias": "{layer}/b{gate}",
+            "recurrent_bias": "{layer}/b{gate}",
+        },
+        words={"i": "0", "f": "1", "g": "2", "o": "3"},
+        recurrent_words={"i": "4", "f": "5", "g": "6", "o": "7"},
+        directions_count=True,
+        orientation="rows",
+        source="chainer/links/rnn/n_step_rnn.py (7.8.1)",
+        verified="run: chainer 7.8.1",
+    ),
+    Convention(
+        "dynet",
+        "DyNet VanillaLSTMBuilder: _0, _1, _2; i f o g, +1.0",
+        {"numbered": "vanilla-lstm-builder/_{number}"},
+        numbered=("kernel", "recurrent_kernel", "bias"),
+        orientation="rows",
+        gates="ifog",
+        forget_bias=1.0,
+        takes={"forget_bias": ANY},
+        source="dynet/lstm.cc (2.2)",
+        verified="run: dyNET38 2.2",
+        hidden=("forget_bias",),
+    ),
+    Convention(
+        "dynet-coupled",
+        "DyNet CoupledLSTMBuilder: f = 1 - i, peepholes as whole matrices",
+        {"numbered": "lstm-builder/_{number}"},
+        numbered=(
+            "kernel.i", "recurrent_kernel.i", "peephole.i", "bias.i",
+            "kernel.o", "recurrent_kernel.o", "peephole.o", "bias.o",
+            "kernel.g", "recurrent_kernel.g", "bias.g",
+        ),
+        orientation="rows",
+        absent={"f": "f=1-i"},
+        source="dynet/lstm.cc (2.2)",
+        verified="run: dyNET38 2.2",
+    ),
+    Convention(
+        "lasagne",
+        "Lasagne LSTMLayer: W_in_to_ingate, ...; o's peephole outside the sigmoid",
+        {
+            "kernel": "W_in_to_{gate}",
+            "recurrent_kernel": "W_hid_to_{gate}",
+            "bias": "b_{gate}",
+            "peephole": "W_cell_to_{gate}",
+            "initial_h": "hid_init",
+            "initial_c": "cell_init",
+        },
+        words={"i": "ingate", "f": "forgetgate", "g": "cell", "o": "outgate"},
+        output_peephole="after_sigmoid",
+        masked_output="repeat",
+        takes=THREE_ACTIVATIONS | {"reverse": ANY},
+        source="lasagne/layers/recurrent.py (0.1)",
+        verified="run: lasagne 0.1, theano 0.8.2",
+    ),
+    Convention(
+        "madmom",
+        "madmom LSTMLayer: input_gate.weights, ..., peepholes, the state to start from",
+        {
+            "kernel": "{gate}/weights",
+            "recurrent_kernel": "{gate}/recurrent_weights",
+            "bias": "{gate}/bias",
+            "peephole": "{gate}/peephole_weights",
+            "initial_h": "init",
+            "initial_c": "cell_init",
+        },
+        words={"i": "input_gate", "f": "forget_gate", "g": "cell", "o": "output_gate"},
+        path=r"(?P<direction>fwd|bwd)_layer(?=_|$)",
+        within=r"(^|_)layers_\d+(_(fwd|bwd)_layer)?$",  # cell/bias alone is TensorFlow 1's
+        under="layers/{layer}/ | layers/{layer}/{direction}_layer/",
+        takes=THREE_ACTIVATIONS,
+        source="madmom/ml/nn/layers.py (0.16.1)",
+        verified="run: madmom 0.16.1",
+    ),
+    Convention(
+        "cntk",
+        "CNTK LSTM block: W, H, b, Ci, Cf, Co",
+        {"kernel": "W", "recurrent_kernel": "H", "bias": "b", "peephole": "C{gate}"},
+        gates="igfo",
+        takes={"activation": ANY},
+        source="microsoft/CNTK bindings/python/cntk/layers/blocks.py",
+    ),
+    Convention(
+        "caffe",
+        "Caffe LSTM: W_xc, b_c, W_hc; i f o g",
+        {"kernel": "W_xc", "recurrent_kernel": "W_hc", "bias": "b_c"},
+        orientation="rows",
+        gates="ifog",
+        layout="time",
+        source="BVLC/caffe src/caffe/layers/lstm_layer.cpp",
+    ),
+    Convention(
+        "dl4j",
+        "DL4J LSTM, GravesLSTM: W, RW, b; g f o i",
+        {"kernel": "W", "recurrent_kernel": "RW", "bias": "b"},
+        gates="gfoi",
+        peephole_gates="foi",
+        takes={"activation": ANY, "recurrent_activation": ANY},
+        source="deeplearning4j LSTMHelpers.java, KerasLSTM.java",
+        hidden=("recurrent_activation",),
+    ),
+    Convention(
+        "matlab",
+        "MATLAB lstmLayer: InputWeights, RecurrentWeights, Bias",
+        {"kernel": "InputWeights", "recurrent_kernel": "RecurrentWeights", "bias": "Bias"},
+        orientation="rows",
+        takes={
+            "activation": "tanh softsign relu", "recurrent_activation": "sigmoid hard_sigmoid_0.2",
+        },
+        source="MathWorks Keras importer TranslatorForLSTMLayer.m",
+    ),
+    Convention(
+        "rtneural",
+        "RTNeural JSON: weights = [kernel, recurrent kernel, bias]",
+        {"numbered": "weights_{number}"},
+        numbered=("kernel", "recurrent_kernel", "bias"),
+        source="jatinchowdhury18/RTNeural RTNeural/lstm/lstm.tpp, model_loader.h",
+    ),
+    Convention(
+        "nam",
+        "Neural Amp Modeler .nam: of each cell [x; h], one bias, and the state to start from",
+        {
+            "fused": "nam.{layer}.weight", "bias": "nam.{layer}.bias",
+            "initial_h": "nam.{layer}.hidden", "initial_c": "nam.{layer}.cell",
+        },
+        orientation="rows",
+        source="sdatkinson/neural-amp-modeler nam/models/recurrent.py (0.13.0)",
+        verified="run: neural-amp-modeler 0.13.0",
+    ),
+    Convention(
+        "flux",
+        "Flux.jl LSTMCell: Wi, Wh, bias",
+        {"kernel": "Wi", "recurrent_kernel": "Wh", "bias": "bias"},
+        orientation="rows",
+        source="FluxML/Flux.jl src/layers/recurrent.jl",
+    ),
+)  # fmt: skip
+
+CONVENTIONS: Mapping[str, Convention] = {row.name: row for row in _ROWS}
+"""Every row by name, in the order in which recognition prefers them."""

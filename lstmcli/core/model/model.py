@@ -1,0 +1,229 @@
+"""The home form: what a cell, a model and a trace are once no framework is left in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.settings import of_cell
+
+Array = npt.NDArray[Any]
+
+MOST_SHOWN = 32  # lengths of sequences in a message
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cell:
+    """The weights of one layer in one direction: gates i, f, g, o on an axis of their own.
+
+    ::
+
+        i = s(W_i x + U_i h + b_i + p_i c)      f = s(W_f x + U_f h + b_f + p_f c)
+        g = t(W_g x + U_g h + b_g)              c' = clip(f c + i g)
+        o = s(W_o x + U_o h + b_o + p_o c')     h' = o t(c'), then h' = clip(P h' + b_p)
+
+    Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 for f; Gers, Schraudolph &
+    Schmidhuber 2002 for the peepholes p; Sak, Senior & Beaufays 2014 for the projection P.
+    ``convention`` says what is in no tensor: the activations, clips, and the constant that some
+    frameworks add to the forget gate.
+    """
+
+    kernel: Array  # (4, H, I)
+    recurrent_kernel: Array  # (4, H, P); P = H without a projection
+    bias: Array  # (4, H)
+    convention: Convention
+    peephole: Array | None = None  # (3, H): i, f, o
+    projection: Array | None = None  # (P, H)
+    projection_bias: Array | None = None  # (P,)
+    norm_scale: Array | None = None  # (4, H): layer normalisation of each pre-activation
+    norm_shift: Array | None = None  # (4, H)
+    state_scale: Array | None = None  # (H,): layer normalisation of c
+    state_shift: Array | None = None  # (H,)
+    initial_h: Array | None = None  # (P,): a learned initial state; or (B, P)
+    initial_c: Array | None = None  # (H,) or (B, H)
+
+    @property
+    def inputs(self) -> int:
+        """I, the numbers that enter at a step."""
+        return int(self.kernel.shape[2])
+
+    @property
+    def units(self) -> int:
+        """H, the cells."""
+        return int(self.kernel.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        """P, the numbers of h: the units, or fewer with a projection."""
+        return int(self.recurrent_kernel.shape[2])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The number type of the computation."""
+        return self.kernel.dtype
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """The cells of a network as found in files, with what was read and what had to be assumed."""
+
+    layers: tuple[tuple[Cell, ...], ...]  # each layer's forward cell, then its backward one
+    tensors: Mapping[str, tuple[int, ...]]  # the tensors used, by their names in the file
+    assumed: tuple[str, ...] = ()  # what no file and no option said
+    given: Mapping[str, Any] = field(default_factory=dict)  # settings from files and options
+    remarks: tuple[str, ...] = ()  # for stderr: what the user should know but need not mend
+    labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
+    lengths: tuple[int, ...] = ()  # valid steps of each sequence, where a file holds them
+    sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from
+
+    @property
+    def cells(self) -> list[tuple[str, Cell]]:
+        """Every cell with its name: ``layer0``, ``layer0_reverse``, ``layer1``, ..."""
+        return [
+            (f"layer{n}{'_reverse' * d}", cell)
+            for n, layer in enumerate(self.layers)
+            for d, cell in enumerate(layer)
+        ]
+
+    @property
+    def cell(self) -> Cell:
+        """The first cell: the only one of most models."""
+        return self.layers[0][0]
+
+    @property
+    def convention(self) -> Convention:
+        """The convention as recognised, with the settings given."""
+        return self.cell.convention
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether any layer runs in both directions."""
+        return any(len(layer) > 1 for layer in self.layers)
+
+    @property
+    def backward(self) -> bool:
+        """Whether any cell runs from the last step to the first."""
+        how = self.convention
+        return self.bidirectional or how.reverse or how.go_backwards
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting of the run, by option name: the ``meta`` of what `run` writes."""
+        how = self.convention
+        own = {name: value for name, value in self.given.items() if of_cell(name)[0]}
+        return {"convention": how.name, "forget_bias": how.forget_bias} | how.settings() | own
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace:
+    """What a run computed, in the axes of its inputs.
+
+    ``arrays`` holds those of h, c, i, f, g, o and z that were kept: (T, H) for one sequence, else
+    (B, T, H) or (T, B, H) by ``layout``; z, the pre-activations, has the four gates i, f, g, o
+    side by side: (..., 4 H). Each is an attribute too: ``trace.h``. ``final_h`` (P,) or (B, P) and
+    ``final_c`` (H,) or (B, H) are the state after the last step of each row. With several cells,
+    h is the model's output, those of each cell are ``layer0.h``, ``layer0_reverse.f``, ..., and
+    the final states have the cells on a first axis: layer by layer, forward before backward;
+    of cells that differ in width they are side by side on the last axis.
+    """
+
+    arrays: Mapping[str, Array]
+    final_h: Array
+    final_c: Array
+    layout: str  # "steps", "batch" or "time"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Array:
+        """``trace.h`` for ``trace.arrays["h"]``."""
+        if not name.startswith("_"):
+            arrays: Mapping[str, Array] = self.__dict__["arrays"]
+            if name in arrays:
+                return arrays[name]
+        raise AttributeError(f"this trace holds no {name!r}")
+
+    def members(self) -> dict[str, Array]:
+        """The arrays and the final state, by name."""
+        return {**self.arrays, "final_h": self.final_h, "final_c": self.final_c}
+
+    def time_major(self, name: str) -> Array:
+        """One array as a (T, B, H) view, whatever the layout."""
+        return as_time_major(self.arrays[name], self.layout)
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        first = next(iter(self.arrays.values()))
+        return int(first.shape[1 if self.layout == "batch" else 0])
+
+
+def as_time_major(array: Array, layout: str) -> Array:
+    """A (T, B, K) view of a (T, K), (B, T, K) or (T, B, K) array."""
+    if layout == "steps":
+        return array[:, np.newaxis]
+    return array.swapaxes(0, 1) if layout == "batch" else array
+
+
+class InBlocks(Protocol):
+    """An array, in memory or in a file, of which blocks are taken by slices of the first axes."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of all axes."""
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the numbers."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+def extent(shape: Sequence[int], layout: str) -> tuple[int, int]:
+    """T and B of inputs of this shape."""
+    if layout == "steps":
+        return shape[0], 1
+    return (shape[1], shape[0]) if layout == "batch" else (shape[0], shape[1])
+
+
+def block(x: InBlocks, layout: str, steps: slice, rows: slice = slice(None)) -> Array:
+    """Some steps of some sequences as (s, R, K), of inputs in memory (a view) or in a file."""
+    if layout == "steps":
+        return as_time_major(x[steps], layout)
+    return as_time_major(x[rows, steps] if layout == "batch" else x[steps, rows], layout)
+
+
+def blocks_of(x: InBlocks, numbers: int = 1 << 20) -> Iterator[tuple[list[int], Array]]:
+    """An array in blocks of about so many numbers, in C order, and at which index each starts."""
+    if x.ndim < 2:
+        for first in range(0, len(x), numbers):
+            yield [first], x[first : first + numbers]
+        return
+    inner = max(1, prod(x.shape[2:]))
+    columns = max(1, min(x.shape[1], numbers // inner))
+    rows = max(1, numbers // (columns * inner)) if columns == x.shape[1] else 1
+    for first in range(0, x.shape[0], rows):
+        for at in range(0, x.shape[1], columns):
+            yield [first, at], x[first : first + rows, at : at + columns]
+
+
+def from_time_major(array: Array, layout: str) -> Array:
+    """The inverse of `as_time_major`."""
+    if layout == "steps":
+        return array[:, 0]
+    return array.swapaxes(0, 1) if layout == "batch" else array
+
+
+def lengths_shown(lengths: Sequence[int]) -> str:
+    """``7,3,5,1``, or the first few of many."""
+    shown = ",".join(map(str, lengths[:MOST_SHOWN]))
+    return shown + ",..." * (len(lengths) > MOST_SHOWN)

@@ -1,0 +1,321 @@
+"""Which steps, batch items and units of a run are shown or written, and with how many digits."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isfinite
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.model.model import Trace
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+Indices = Sequence[int]  # numbers of steps, batch items or units in the whole run, ascending
+
+ALL = ":"
+MOST_DIGITS = 18  # of a number of a step; more name nothing, and Python refuses thousands
+NUMBER = rf"-?\d{{1,{MOST_DIGITS}}}"
+RANGE = re.compile(rf"\s*({NUMBER})?\s*:\s*({NUMBER})?\s*(?::\s*({NUMBER})?\s*)?")
+LIST = re.compile(rf"\s*{NUMBER}\s*(,\s*{NUMBER}\s*)*")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The value of one option: ``0:10``, ``:``, ``3``, ``0,2,5`` or ``-1``."""
+
+    option: str
+    noun: str
+    text: str
+    bounds: slice | None  # of a range
+    numbers: tuple[int, ...] = ()  # of a list
+
+    @classmethod
+    def parse(cls, text: str | None, option: str, noun: str) -> Choice | None:
+        """The value as typed; None stays None.
+
+        Raises
+        ------
+        UserError
+            if it is neither a number, nor several, nor a range that ascends.
+        """
+        if text is None:
+            return None
+        if match := RANGE.fullmatch(text):
+            bounds = slice(*(None if part is None else int(part) for part in match.groups()))
+            if bounds.step is None or bounds.step > 0:
+                return cls(option, noun, text, bounds)
+        elif LIST.fullmatch(text):
+            numbers = tuple(map(int, text.split(",")))
+            choice = cls(option, noun, text, None, numbers)
+            choice.refuse_descent([n for n in numbers if n >= 0])
+            choice.refuse_descent([n for n in numbers if n < 0])
+            return choice
+        raise UserError(
+            f"{option} {text}: takes one {noun} (3), several (0,2), or a range that ascends (0:10)."
+        )
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it is the range of all."""
+        return self.text == ALL
+
+    def among(self, size: int) -> Indices:
+        """The numbers from 0 that are chosen among ``size``, as NumPy takes them.
+
+        Raises
+        ------
+        UserError
+            if one is not there, none is left, or they do not ascend.
+        """
+        try:
+            numbers: Indices = (
+                range(size)[self.bounds]
+                if self.bounds is not None
+                else [range(size)[one] for one in self.numbers]
+            )
+        except IndexError:
+            numbers = ()
+        if not numbers:
+            raise UserError(
+                f"{self.option} {self.text}: takes one {self.noun} of 0 to {size - 1}, "
+                "several (0,2), a range (0:10)."
+            )
+        self.refuse_descent(numbers)
+        return numbers
+
+    def refuse_descent(self, numbers: Indices) -> None:
+        """Refuse numbers that do not ascend: what is written keeps the order of the run."""
+        if isinstance(numbers, range) or all(a < b for a, b in pairwise(numbers)):
+            return
+        ascending = ",".join(map(str, sorted(set(numbers))))
+        raise UserError(
+            f"{self.option} {self.text}: numbers ascend, such as {self.option} {ascending}"
+        )
+
+    def refuse_from_the_end(self) -> None:
+        """Refuse numbers that are counted from an end which is not known yet.
+
+        Raises
+        ------
+        UserError
+            naming the option.
+        """
+        given = self.numbers or (self.bounds and (self.bounds.start, self.bounds.stop)) or ()
+        if any(one is not None and one < 0 for one in given):
+            raise UserError(
+                f"{self.option} {self.text}: the end of a stream is not known; "
+                "numbers are 0 or more, or give the inputs as a file."
+            )
+
+    def first_of(self, start: int, stop: int) -> Indices:
+        """Those of ``start`` to ``stop`` that are chosen, whatever comes after."""
+        if self.bounds is None:
+            return [one for one in self.numbers if start <= one < stop]
+        numbers = range(stop)[self.bounds]
+        return numbers[bisect_left(numbers, start) :]
+
+
+def chosen(choice: Choice | None, size: int) -> Indices:
+    """The numbers that are chosen among ``size``: all where nothing is said."""
+    return range(size) if choice is None else choice.among(size)
+
+
+class Selection(NamedTuple):
+    """What a run shows and writes, as typed; None is all of it, or the digits of each output."""
+
+    steps: Choice | None = None
+    batch: Choice | None = None
+    units: Choice | None = None
+    digits: int | None = None
+
+    @classmethod
+    def parse(
+        cls, steps: str | None, batch: str | None, units: str | None, digits: int | None = None
+    ) -> Selection:
+        """From the values of ``--steps --batch --units --digits``.
+
+        Raises
+        ------
+        UserError
+            naming the option whose value is malformed.
+        """
+        return cls(
+            Choice.parse(steps, "--steps", "step"),
+            Choice.parse(batch, "--batch", "batch item"),
+            Choice.parse(units, "--units", "unit"),
+            digits,
+        )
+
+    @property
+    def selects(self) -> bool:
+        """Whether anything may be left out."""
+        return any(c is not None and not c.is_all for c in (self.steps, self.batch, self.units))
+
+    def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> Selected:
+        """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays.
+
+        Raises
+        ------
+        UserError
+            naming the option that selects nothing of it.
+        """
+        width = max((_units(name, w) for name, w in widths.items()), default=0)
+        units = chosen(self.units, width)
+        columns = {k: own for k, w in widths.items() if len(own := _columns(k, w, units))}
+        sizes = Sizes(steps, batch, width)
+        return Selected(chosen(self.steps, steps), chosen(self.batch, batch), columns, sizes, units)
+
+    def of_step(self, batch: int, widths: Mapping[str, int]) -> Selected:
+        """The same of each step of a stream, whose end is not known."""
+        return self._replace(steps=None).within(1, batch, widths)
+
+    def steps_of(self, start: int, stop: int, size: int | None) -> Indices:
+        """The steps selected from ``start`` to ``stop`` of so many, None: of a stream."""
+        if self.steps is None:
+            return range(start, stop)
+        if size is None:
+            return self.steps.first_of(start, stop)
+        numbers = self.steps.among(size)
+        return numbers[places(numbers, start, stop)]
+
+
+EVERYTHING = Selection()
+
+
+def _units(name: str, width: int) -> int:
+    """The units of an array: z has those of four gates side by side."""
+    return width // 4 if name.rpartition(".")[2] == "z" else width
+
+
+def _columns(name: str, width: int, units: Indices) -> Indices:
+    """Where an array has some units: those that it has, of z in each gate."""
+    own = _units(name, width)
+    units = units[: bisect_left(units, own)]
+    return units if own == width else [gate + u for gate in range(0, width, own) for u in units]
+
+
+class Sizes(NamedTuple):
+    """The sizes of a whole run."""
+
+    steps: int
+    batch: int
+    units: int  # of the widest array
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The numbers of the steps, batch items and units that are selected of a whole run."""
+
+    steps: Indices
+    batch: Indices
+    columns: Mapping[str, Indices]  # of each array along its last axis; not of one without any
+    whole: Sizes
+    units: Indices
+
+    def settings(self) -> dict[str, Any]:
+        """What a trace's ``meta`` says of the selection; empty where all was selected.
+
+        ``{"selected": {"steps": "2:5", "of_steps": 7}}`` for each axis that is not whole.
+        """
+        said: dict[str, Any] = {}
+        for name in Sizes._fields:
+            numbers, size = getattr(self, name), getattr(self.whole, name)
+            if len(numbers) < size:
+                said |= {name: spelled(numbers), f"of_{name}": size}
+        gates = {k: spelled(n) for k, n in self.columns.items() if k.rpartition(".")[2] == "z"}
+        if "units" in said and gates:
+            said["columns"] = gates  # of z, the four gates side by side
+        return {"selected": said} if said else {}
+
+
+def spelled(numbers: Indices) -> str:
+    """Ascending numbers as a selection: ``2:5``, ``0:8:2`` or ``0,2,7``."""
+    strides = set(np.diff(np.asarray(numbers)).tolist()) or {1}
+    if len(strides) > 1 or (len(numbers) < 3 and strides != {1}):
+        return ",".join(map(str, numbers))
+    (stride,) = strides
+    ends = f"{numbers[0]}:{numbers[-1] + 1}"
+    return ends if stride == 1 else f"{ends}:{stride}"
+
+
+def places(numbers: Indices, start: int, stop: int) -> slice:
+    """Where those of ``start`` to ``stop`` stand among ascending numbers."""
+    return slice(bisect_left(numbers, start), bisect_left(numbers, stop))
+
+
+def taken(array: Array, numbers: Indices, axis: int) -> Array:
+    """What numbers along an axis pick; the array itself where they are all."""
+    if len(numbers) == array.shape[axis]:
+        return array
+    return np.take(array, np.asarray(numbers, dtype=np.intp), axis=axis)
+
+
+def contiguous(numbers: Indices) -> list[range]:
+    """Ascending numbers as ranges without gaps."""
+    if isinstance(numbers, range) and numbers.step == 1:
+        return [numbers] if len(numbers) else []
+    marks = np.asarray(numbers)
+    ends = [0, *(np.flatnonzero(np.diff(marks) > 1) + 1).tolist(), len(marks)]
+    return [range(int(marks[a]), int(marks[b - 1]) + 1) for a, b in pairwise(ends) if b > a]
+
+
+def rounded(array: Array, digits: int | None) -> Array:
+    """Indices as a table rounds them, see `number`; the array itself without ``digits``."""
+    if digits is None:
+        return array
+    values = [float(number(value, digits)) for value in array.astype(np.float64).ravel().tolist()]
+    return np.array(values, np.float64).reshape(array.shape)
+
+
+def number(value: float, digits: int) -> str:
+    """``digits`` places after the point; with an exponent below 1e-4 and from 1e8 on.
+
+    So a printed column can be held against NumPy's, and 5.4e-14 does not read 0.00000000.
+    """
+    size = abs(value)
+    if not isfinite(value):
+        return str(value)
+    if size != 0 and (size < 1e-4 or size >= 1e8):
+        return f"{value:.{digits}e}"
+    return f"{value:.{digits}f}"
+
+
+def cut(trace: Trace, selected: Selected, states: str) -> Trace:
+    """What is selected of a whole trace; final states keep all units of the selected batch items.
+
+    ``states`` is the convention's, which says where states and directions have their axes.
+    """
+    arrays: dict[str, Array] = {}
+    for name, array in trace.arrays.items():
+        if name not in selected.columns:
+            continue
+        steps, batch = _axes(array.ndim, trace.layout, states)
+        array = taken(array, selected.steps, steps)
+        array = array if batch is None else taken(array, selected.batch, batch)
+        arrays[name] = taken(array, selected.columns[name], array.ndim - 1)
+    h, c = (final_of(a, selected, trace.layout, states) for a in (trace.final_h, trace.final_c))
+    return Trace(arrays, h, c, trace.layout, {**trace.settings, **selected.settings()})
+
+
+def final_of(array: Array, selected: Selected, layout: str, states: str) -> Array:
+    """The selected batch items of a final state."""
+    if layout == "steps":
+        return array
+    return taken(array, selected.batch, int(array.ndim == 3 and states != "batch"))
+
+
+def _axes(ndim: int, layout: str, states: str) -> tuple[int, int | None]:
+    """The axes of steps and of batch items; directions may have one between them and the units."""
+    if layout == "steps":
+        return 0, None
+    stacked = ndim > 3
+    if layout == "time":
+        return 0, 2 if stacked else 1
+    return 2 if stacked and states == "batch" else 1, 0  # (B, T, D, H), or (B, D, T, H)

@@ -1,0 +1,208 @@
+"""Every setting that is in no tensor: its name, its values, and how it is read.
+
+One table serves the options of the command line, ``--set NAME=VALUE``, the members of a JSON or
+npz file, the keywords of `lstmcli.load` and the changes that a search for a cause reports. No
+numpy here: ``lstm run --help`` lists these too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from lstmcli.core.model.vocabulary import (
+    ACTIVATION_NAMES,
+    BIASES,
+    TRANSPOSED,
+    read_activation_name,
+    read_gate_order,
+)
+from lstmcli.errors import UserError, did_you_mean
+
+
+class Setting(NamedTuple):
+    """One row: how a value is read, and what it means in a line of help."""
+
+    read: Callable[[Any], Any]
+    help: str
+    values: str = ""  # the values in words, for messages and help
+
+
+MERGES = ("concat", "concat_swapped", "sum", "mul", "ave")
+"""How forward and backward h become one output of (B, T, K)."""
+
+
+class OneOf:
+    """Reads one of some words."""
+
+    def __init__(self, values: tuple[str, ...]) -> None:
+        self.values = values
+
+    def __call__(self, value: Any) -> str:
+        """The word; ValueError with all of them for another."""
+        text = str(value)
+        if text not in self.values:
+            raise ValueError(f"{' or '.join(self.values)}.{did_you_mean(text, self.values)}")
+        return text
+
+
+def _one_of(*values: str) -> OneOf:
+    return OneOf(values)
+
+
+def _number(value: Any) -> float:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError("a number") from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError("a finite number")
+    return number
+
+
+def _bound(value: Any) -> float | None:
+    if value is None or value == "none":  # TensorFlow's BlockLSTM has one unless told not to
+        return None
+    number = _number(value)
+    if number <= 0:
+        raise ValueError("a number above 0, or none")
+    return number
+
+
+def _truth(value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    try:
+        return words[str(value).lower()]
+    except KeyError:
+        raise ValueError("true or false") from None
+
+
+_ACTIVATION = ", ".join(ACTIVATION_NAMES)
+_GATES = "the letters i f o and one of g j c z"
+
+SETTINGS: dict[str, Setting] = {
+    "convention": Setting(str, "The framework that stored the weights."),
+    "gates": Setting(read_gate_order, "Order of the gate blocks: ifgo, igfo, iofg, ...", _GATES),
+    "kernel_gates": Setting(read_gate_order, "Order in the kernel alone.", _GATES),
+    "recurrent_gates": Setting(read_gate_order, "Order in the recurrent kernel alone.", _GATES),
+    "bias_gates": Setting(read_gate_order, "Order in the bias alone.", _GATES),
+    "interleaved": Setting(_truth, "Gates alternate unit by unit instead of block by block."),
+    "rows": Setting(_one_of("xh", "hx"), "Which comes first in a fused kernel.", "xh or hx"),
+    "transposed": Setting(
+        _one_of(*TRANSPOSED),
+        "Each gate's block of this matrix is stored transposed; or all of it is reshaped.",
+    ),
+    "bias": Setting(_one_of(*BIASES), "How often the bias is added, or which of two."),
+    "forget_bias": Setting(_number, "Constant added to the forget gate at run time.", "a number"),
+    "activation": Setting(
+        read_activation_name, "Activation of the candidate, and of the output.", _ACTIVATION
+    ),
+    "recurrent_activation": Setting(
+        read_activation_name, "Activation of the gates i, f, o.", _ACTIVATION
+    ),
+    "output_activation": Setting(
+        read_activation_name, "Activation of the cell on its way out.", _ACTIVATION
+    ),
+    "coupled": Setting(_one_of("none", "f=1-i", "i=1-f"), "One gate is 1 minus the other."),
+    "cell_clip": Setting(_bound, "Bound on |c|.", "a number above 0, or none"),
+    "gate_clip": Setting(_bound, "Bound on every pre-activation (ONNX's clip).", "above 0"),
+    "projection_clip": Setting(_bound, "Bound on |h| after the projection.", "above 0"),
+    "peepholes": Setting(
+        _one_of("used", "ignored", "old_c"), "Peepholes: used, ignored, or o sees the old c."
+    ),
+    "layout": Setting(_one_of("batch", "time"), "Inputs are (B, T, I) or (T, B, I)."),
+    "reverse": Setting(
+        _truth,
+        "Run from the last step to the first; layer0_reverse.reverse=false runs a backward cell "
+        "from the first to the last, and its outputs stay in that order.",
+    ),
+    "go_backwards": Setting(_truth, "Keras: run reversed, outputs in the order of processing."),
+    "merge": Setting(
+        _one_of(*MERGES, "stack"),
+        "How two directions become one output; concat_swapped has the backward half first.",
+    ),
+    "masked_output": Setting(
+        _one_of("zero", "repeat", "run"), "Outputs past a row's length, or where masked."
+    ),
+    "flip_output": Setting(_truth, "Outputs in the other order of time."),
+    "state": Setting(_one_of("carried", "reset"), "Whether a step starts from the last state."),
+    "initial_state": Setting(
+        _one_of("given", "zero", "swapped"), "What becomes of a given initial state."
+    ),
+    "lengths": Setting(_one_of("given", "ignored"), "What becomes of given lengths, or of a mask."),
+    "dtype": Setting(
+        _one_of("float16", "bfloat16", "float32", "float64", "longdouble"),
+        "Number type of the computation; bfloat16 rounds the weights and runs in float32.",
+    ),
+}
+
+
+FLAGS = ("reverse", "go_backwards")
+"""Settings whose option is a flag."""
+
+WITH_OPTION = (
+    "convention", "gates", "forget_bias", "activation", "recurrent_activation",
+    "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
+    "layout", "dtype", "merge", "masked_output",
+)  # fmt: skip
+"""Settings with an option of their own that takes a value; ``--set`` takes every setting."""
+
+
+def option_words(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as they are typed: ``--forget-bias 0 --set recurrent_gates=ifgo``."""
+    words: list[str] = []
+    for name, value in settings.items():
+        text = _typed(value)
+        option = f"--{name.replace('_', '-')}"
+        if name in FLAGS and value is True:
+            words.append(option)
+        elif name == "layer" or name in WITH_OPTION:
+            words += [f"{option}={text}"] if text.startswith("-") else [option, text]
+        else:
+            words += ["--set", f"{name}={text}"]
+    return words
+
+
+def _typed(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return (
+        f"{value:.17g}"
+        if isinstance(value, float) and value != round(value, 12)
+        else (f"{value:.12g}" if isinstance(value, float) else str(value))
+    )
+
+
+_CELL = re.compile(r"(layer\d+(?:_reverse)?)\.(\w+)")
+
+
+WHOLE = ("convention", "layout", "initial_state", "lengths", "merge", "dtype")
+"""Settings that no cell can have by itself."""
+
+
+def of_cell(name: str) -> tuple[str, str]:
+    """``layer1_reverse.forget_bias`` as the cell and its setting; the cell is "" for all cells."""
+    match = _CELL.fullmatch(name)
+    return (match[1], match[2]) if match else ("", name)
+
+
+def read_setting(name: str, value: Any, where: str) -> Any:
+    """One value, checked; ``where`` starts the message: ``--gates``, ``weights.json``, ..."""
+    cell, plain = of_cell(name)
+    if cell and plain in WHOLE:
+        raise UserError(f"{where}: {plain} is of the whole model, not of {cell} alone.")
+    try:
+        setting = SETTINGS[plain]
+    except KeyError:
+        raise UserError(
+            f"{where}: there is no setting {name!r}.{did_you_mean(name, SETTINGS)}",
+            f"  Settings: {', '.join(SETTINGS)}.",
+        ) from None
+    try:
+        return setting.read(value)
+    except ValueError as wanted:
+        first, *further = wanted.args
+        raise UserError(f"{where}: {name} is {value!r}; it takes {first}", *further) from None

@@ -1,0 +1,99 @@
+"""States in the axes that a convention gives them, and of each cell by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.model.model import Cell, Model
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+State = tuple[Array, Array]  # h (B, P), c (B, H)
+
+
+def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> list[State]:
+    """h (B, P) and c (B, H) for each cell, in the cells' dtype.
+
+    One cell takes (P,), (1, P), (B, P) or (1, B, P); several have the cells on a first axis, or,
+    where their widths differ, side by side on the last one. Without a state it is the one that
+    the weights hold (Lasagne learns it), or zero.
+
+    Raises
+    ------
+    UserError
+        if one of the two is missing, or shapes do not fit.
+    """
+    missing = {"h", "c"} - set(given)
+    if given and missing:
+        raise UserError(f"the initial state lacks {missing.pop()}; it needs both h and c.")
+    cells = [cell for _, cell in model.cells]
+    how = model.convention.initial_state
+    if not given or how == "zero":
+        return [_own_state(cell, rows, how) for cell in cells]
+    if how == "swapped":
+        given = {"h": given["c"], "c": given["h"]}
+    states = model.convention.states
+    widths = {"h": [cell.outputs for cell in cells], "c": [cell.units for cell in cells]}
+    h, c = (_by_cell(np.asarray(given[name]), widths[name], states) for name in "hc")
+    if not len(h) == len(c) == len(cells):
+        shapes = " and c ".join(str(np.shape(given[name])) for name in "hc")
+        raise UserError(
+            f"the initial h is {shapes}; this model has {len(cells)} cells, "
+            f"so each needs an axis of {len(cells)}."
+        )
+    return [
+        (_state("h", a, cell.outputs, rows, cell), _state("c", b, cell.units, rows, cell))
+        for a, b, cell in zip(h, c, cells, strict=True)
+    ]
+
+
+def _by_cell(array: Array, widths: Sequence[int], states: str) -> list[Array]:
+    """A state by cells, from the axes that the convention gives it."""
+    cells = len(widths)
+    if cells == 1:
+        return [array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array]
+    if len(set(widths)) > 1 and array.ndim and array.shape[-1] == sum(widths):
+        return np.split(array, np.cumsum(widths)[:-1], axis=-1)
+    if states == "features":
+        array = array.reshape(*array.shape[:-1], cells, -1)
+    return list(np.moveaxis(array, -2, 0) if states != "cells" and array.ndim > 1 else array)
+
+
+def _own_state(cell: Cell, rows: int, how: str) -> State:
+    zero = np.zeros(cell.outputs), np.zeros(cell.units)
+    h, c = cell.initial_h, cell.initial_c
+    if h is None or c is None or how == "zero":
+        h, c = zero
+    return _state("h", h, cell.outputs, rows, cell), _state("c", c, cell.units, rows, cell)
+
+
+def _state(name: str, array: Array, width: int, rows: int, cell: Cell) -> Array:
+    if array.shape not in ((width,), (1, width), (rows, width)):
+        raise UserError(
+            f"the initial {name} is {array.shape}; {rows} row{'s' * (rows > 1)} and {width} units "
+            f"need ({width},) or ({rows}, {width})."
+        )
+    with np.errstate(all="ignore"):
+        return np.array(np.broadcast_to(array, (rows, width)), cell.dtype)
+
+
+def final_state(finals: Sequence[State], states: str, layout: str) -> State:
+    """The last h and c: (B, H) of one cell, of several in the convention's own axes.
+
+    Those of different widths lie side by side, (B, H + H' + ...).
+    """
+
+    def joined(arrays: tuple[Array, ...]) -> Array:
+        rows = [array[0] for array in arrays] if layout == "steps" else arrays
+        if len(arrays) == 1:
+            return rows[0]
+        if states == "features" or len({array.shape[-1] for array in arrays}) > 1:
+            return np.concatenate(rows, axis=-1)
+        return np.stack(rows, axis=-2 if states == "batch" else 0)
+
+    h, c = (joined(arrays) for arrays in zip(*finals, strict=True))
+    return h, c

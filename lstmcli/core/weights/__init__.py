@@ -1,0 +1,1 @@
+"""Named tensors <-> model: recognise, decode, encode, inspect, initialise."""

@@ -1,0 +1,92 @@
+"""What had to be assumed of an LSTM, because neither a file nor an option says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.settings import of_cell
+from lstmcli.core.weights.recognise import Found, Place, normalised
+
+_OWN_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
+
+
+def assumptions(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
+    """What neither a tensor nor a setting said."""
+    said = []
+    row = found.convention
+    if "convention" not in given and row.telling and not re.search(row.telling, found.prefix):
+        said.append(f"{row.name}, for want of a telling name (or --convention)")
+    hidden = [name for name in row.hidden if name not in given]
+    if "forget_bias" in hidden:
+        amount = f"{cell.convention.forget_bias:+}"
+        said.append(f"forget bias {amount} (in no tensor; --forget-bias sets it)")
+    said += _in_no_config(found, cell.convention, given)
+    for name in ("cell_clip", "gate_clip", "projection_clip"):
+        if name in hidden:
+            bound = getattr(cell.convention, name)
+            words = name.replace("_", " ")
+            option = name.replace("_", "-")
+            said.append(f"{words} {'none' if bound is None else bound:} (or --{option})")
+    return said + ([] if given.get("bias") == "none" else _no_bias(found))
+
+
+def by_scope(found: Found, told: Collection[Place], given: Mapping[str, Any]) -> list[str]:
+    """That a cell runs backward, where only the scope in its name says so.
+
+    Beside a forward cell in the scope of TensorFlow's own function, nothing is assumed.
+    ``told``: the cells of which a file says which way they run.
+    """
+    backward = {cell for cell in found.cells if cell[1]}
+    settled = any(of_cell(setting)[1] == "reverse" for setting in given)
+    if settled or not found.convention.scopes or not backward - set(told):
+        return []
+    alone = len(backward) == len(found.cells)
+    names = [normalised(name) for cell in backward for name in found.names(cell)]
+    if not alone and all(_OWN_SCOPE.search(name) for name in names):
+        return []
+    name = "reverse" if alone else "layer0_reverse.reverse"
+    return [f"bw backward (by its name; --set {name}=false runs it forward)"]
+
+
+def _in_no_config(found: Found, how: Convention, given: Mapping[str, Any]) -> list[str]:
+    """What a layer's config would tell, of rows whose files may be without it: one line."""
+    both = any(direction for _, direction in found.cells)
+    words = {
+        "recurrent_activation": f"{how.recurrent_activation} gates",
+        "activation": how.activation,
+        "merge": f"merge {how.merge}",
+        "go_backwards": "forward",
+    }
+    open_ = [words[name] for name in found.convention.config(both) if name not in given]
+    return [f"{', '.join(open_)} (its config is not in the file)"] if open_ else []
+
+
+def _no_bias(found: Found) -> list[str]:
+    """The biases that the row has names for and the file does not hold."""
+    row = found.convention
+    roles = {role.partition(".")[0] for role in (*row.tensors, *row.numbered)}
+    roles &= {"bias", "recurrent_bias"}
+    if not any(role in names for names in found.cells.values() for role in roles):
+        return ["no bias (none in the file)"]
+    said = []
+    for (layer, direction), names in found.cells.items():
+        where = f" in layer{layer}{'_reverse' * direction}" if len(found.cells) > 1 else ""
+        for role in sorted(roles):
+            held = names.get(role)
+            if held is None:
+                said.append(f"no {role.replace('_', ' ')}{where}")
+            elif not isinstance(held, str):
+                gates = set(row.letters) - set(held) - set(row.absent)
+                said += [f"no {role.replace('_', ' ')} of {gate}{where}" for gate in sorted(gates)]
+    return said
+
+
+def brief(text: str) -> str:
+    """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
+    option = re.search(r"--[a-z][a-z-]*", text)
+    what = re.split(r"[(:,]", text)[0].strip()
+    return f"{what} ({option[0]})" if option else text

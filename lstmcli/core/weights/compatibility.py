@@ -1,0 +1,218 @@
+"""What of a network a convention can hold, and what its framework must be told beside the tensors.
+
+The roles of a row's tensors say which parts it has, its ``takes`` which settings. What fits
+neither is refused by name: a conversion that dropped it would give another network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.hint import listed
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.settings import SETTINGS
+from lstmcli.core.weights.naming import prefix_form
+from lstmcli.core.weights.templates import gates_apart
+from lstmcli.errors import UserError, did_you_mean
+
+FORM = (
+    "forget_bias", "gates", "kernel_gates", "recurrent_gates", "bias_gates", "interleaved",
+    "rows", "transposed",
+)  # fmt: skip
+"""The settings of a target that change how a network is stored, and not what it computes."""
+
+_RUNNING = (
+    "activation", "recurrent_activation", "output_activation", "cell_clip", "gate_clip",
+    "projection_clip", "reverse", "go_backwards", "flip_output", "state",
+)  # fmt: skip
+_PARTS = {
+    "peephole": "peepholes",
+    "projection": "a projection",
+    "projection_bias": "a projection bias",
+    "norm_scale": "layer normalisation",
+    "state_scale": "layer normalisation of c",
+    "initial_h": "a learned initial state",
+}
+_LEAVES_OUT = " (--set initial_state=zero leaves it out)"
+_ALIKE = {"stack": "concat"}  # side by side, whether on an axis of their own or not
+
+
+def fitted(
+    layers: Sequence[Sequence[Cell]], row: Convention, asked: Mapping[str, Any]
+) -> Convention:
+    """The row, with the settings under which it runs as these layers do.
+
+    ``asked`` are settings of the target that change its form alone (`FORM`).
+
+    Raises
+    ------
+    UserError
+        naming everything that the row cannot hold.
+    """
+    how, lacks = fit(layers, _asked_for(row, asked))
+    if lacks:
+        raise UserError(
+            f"{row.name} cannot hold {listed(lacks)}.",
+            f"  lstm conventions {row.name} lists what it holds; nothing was written.",
+        )
+    return how
+
+
+def fit(layers: Sequence[Sequence[Cell]], how: Convention) -> tuple[Convention, list[str]]:
+    """The convention with the settings that these layers need, and what it cannot hold of them."""
+    cells = [cell for layer in layers for cell in layer]
+    changes, lacks = _settings(cells[0].convention, how, both=len(layers[0]) == 2)
+    lacks += [
+        f"{'layers' if len(layers) > 1 else 'directions'} that differ in {_words(name)}"
+        for name in (*_RUNNING, "coupled")
+        if len({getattr(cell.convention, name) for cell in cells}) > 1
+    ]
+    if any(cell.convention.forward for cell in cells):
+        lacks.append("a backward cell that runs forward")
+    for cell in cells:
+        lacks += list(_lacking_parts(cell, how))
+    if prefix_form(how, len(layers), len(layers[0]) == 2) is None:
+        lacks.append("two directions")
+    return replace(how, **changes), list(dict.fromkeys(lacks))
+
+
+def _asked_for(row: Convention, asked: Mapping[str, Any]) -> Convention:
+    for name, value in asked.items():
+        if name not in FORM:
+            near = did_you_mean(name, FORM)
+            raise UserError(
+                f"--to-set {name}: a target's settings are those that store the same network in "
+                f"another form: {', '.join(FORM)}.{near}"
+            )
+        if name == "forget_bias" and value != row.forget_bias and not _takes(row, name, value):
+            raise UserError(
+                f"--to-set forget_bias={value:g}: {row.name} always adds {row.forget_bias:g} to "
+                f"the forget gate; the rest of the constant goes into the bias."
+            )
+        if name.endswith("gates") and gates_apart(row):
+            raise UserError(f"--to-set {name}: {row.name} keeps a tensor a gate, in no order.")
+    return row.changed(asked)
+
+
+def needed_settings(how: Convention, row: Convention) -> dict[str, Any]:
+    """What a reader of the tensors must be told: what no tensor says, and what differs.
+
+    A setting that is off where the row has it on is the word "none".
+    """
+    names = [*row.hidden, *(name for name in SETTINGS if name != "convention")]
+    needed: dict[str, Any] = {}
+    for name in dict.fromkeys(names):
+        value, usual = getattr(how, name, None), getattr(row, name, None)
+        if name == "coupled" and value in row.absent.values():
+            continue  # the absent tensors tell
+        if name == "layout" and value == usual:
+            continue  # a matter of the inputs, which the weights do not settle
+        if name == "output_activation" and "activation" in needed:
+            usual = needed["activation"]  # which sets both
+        if value != usual or (name in row.hidden and value is not None):
+            needed[name] = "none" if value is None else value
+    return needed
+
+
+def _settings(own: Convention, how: Convention, *, both: bool) -> tuple[dict[str, Any], list[str]]:
+    """The changes that make ``how`` run as ``own`` does, and what it has no option for."""
+    changes: dict[str, Any] = {}
+    lacks = []
+    wanted = {name: getattr(own, name) for name in _RUNNING}
+    if both:
+        merge = _ALIKE.get(own.merge, own.merge)
+        if merge != _ALIKE.get(how.merge, how.merge):
+            wanted["merge"] = merge
+    for name, value in wanted.items():
+        usual = getattr(how, name)
+        if name == "output_activation" and name not in how.takes and "activation" in changes:
+            usual = changes["output_activation"] = changes["activation"]
+        if value == usual:
+            continue
+        if _takes(how, name, value):
+            changes[name] = value
+        elif not (name == "output_activation" and value == own.activation):  # named already
+            lacks.append(_named(name, value, usual))
+    if own.coupled != how.coupled:
+        if own.coupled in how.absent.values() or _takes(how, "coupled", own.coupled):
+            changes["coupled"] = own.coupled
+        else:
+            lacks.append(_coupling(own.coupled))
+    elif own.coupled == "none" and _always_coupled(how):
+        lacks.append(_coupling("none"))
+    if own.initial_state == "swapped":
+        lacks.append("a state that is taken as (c, h)")
+    return changes, lacks
+
+
+def _takes(how: Convention, name: str, value: Any) -> bool:
+    if name not in how.takes:
+        return False
+    words = how.takes[name].split()
+    return not words or (f"{value:g}" if isinstance(value, float) else value) in words
+
+
+def _always_coupled(how: Convention) -> bool:
+    """Whether one gate never has tensors."""
+    numbered = {role.partition(".")[2] for role in how.numbered}
+    return bool(how.absent) and any(numbered) and not set(how.absent) <= numbered
+
+
+def _coupling(coupled: str) -> str:
+    return "a gate that is made of another (" + coupled + ")" if coupled != "none" else (
+        "input and forget gates that are independent"
+    )  # fmt: skip
+
+
+def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
+    """The parts of a cell that the row has no tensors for, or that would act otherwise in it."""
+    own, roles = cell.convention, how.roles
+    for role, words in _PARTS.items():
+        array = getattr(cell, role)
+        if array is None or role in roles or not np.any(array):
+            continue
+        if role == "initial_h" and own.initial_state == "zero":
+            continue
+        hint = _LEAVES_OUT if role == "initial_h" else ""
+        yield words + hint
+    rows = 0 if cell.initial_h is None or own.initial_state == "zero" else cell.initial_h.ndim - 1
+    if rows and _one_state(how):
+        yield f"an initial state that differs from row to row{_LEAVES_OUT}"
+    if cell.peephole is not None and "peephole" in roles:
+        if (cell.peephole.ndim == 3) != how.peephole_matrices:
+            yield "peepholes that are whole matrices" if cell.peephole.ndim == 3 else (
+                "peepholes of one number a unit"
+            )  # fmt: skip
+        elif own.output_peephole != how.output_peephole and np.any(cell.peephole[2]):
+            yield f"an output peephole that acts as in {own.name} ({_words(own.output_peephole)})"
+    if own.peepholes == "old_c":
+        yield "an output peephole that sees the old c"
+    if cell.norm_scale is not None and "norm_scale" in roles:
+        if own.norm_epsilon != how.norm_epsilon:
+            yield f"an epsilon of {own.norm_epsilon:g} in the layer normalisation"
+    elif cell.norm_scale is None and "norm_scale" in how.required:
+        yield "a cell without layer normalisation"
+
+
+def _one_state(how: Convention) -> bool:
+    """Whether a learned state is one for all rows; a node of ONNX has a row for each."""
+    return "initial_h" in how.roles and not how.direction_axis
+
+
+def _named(name: str, value: Any, usual: Any) -> str:
+    """``a cell clip of 3``, ``activation relu (it has tanh)``."""
+    words = _words(name)
+    if isinstance(value, bool):
+        return f"{words} {str(value).lower()}"
+    if name.endswith("clip"):
+        return f"a {words} of {value:g}" if value is not None else f"a cell without {words}"
+    return f"{words} {value} (it has {usual})"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

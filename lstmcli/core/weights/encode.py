@@ -1,0 +1,175 @@
+"""From the home form to the tensors of any convention: the inverse of `decode`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.weights.decode import Tensors, from_blocks
+from lstmcli.core.weights.templates import gates_apart, reshaped
+
+Array = npt.NDArray[Any]
+Held = dict[str, "Array | Mapping[str, Array]"]
+
+LONE = ("projection_bias", "state_scale", "state_shift")  # vectors without gates
+INITIAL = ("initial_h", "initial_c")
+
+
+def encode(cell: Cell, how: Convention) -> Tensors:
+    """The tensors of a cell under a convention, by role; by role and gate where it has one a gate.
+
+    A function of the row alone. The cell must be one that the row can hold (`fitting.fitted`) and
+    have its forget constant in it (`folded`). The home form has one bias: of two, the first gets
+    it and the other is zero. What the row has no role for is left out.
+    """
+    return _Encoder(cell, how).tensors()
+
+
+def folded(cell: Cell, how: Convention) -> Cell:
+    """The cell under another convention, with what differs in the forget constant in its bias.
+
+    The sum is rounded to the cell's dtype. A forget gate that is made of the input gate has no
+    use for either. A learned initial state that the reading sets to zero is gone.
+    """
+    own = cell.convention
+    if own.initial_state == "zero":
+        cell = replace(cell, initial_h=None, initial_c=None)
+    more = cell.dtype.type(own.forget_bias - how.forget_bias)
+    if more == 0 or how.coupled == "f=1-i":
+        return replace(cell, convention=how)
+    bias, shift = cell.bias, cell.norm_shift
+    if shift is None or "norm_shift" not in how.roles:
+        bias = bias.copy()  # (4, H)
+        bias[HOME.index("f")] += more
+    if shift is not None:
+        shift = shift.copy()  # (4, H)
+        shift[HOME.index("f")] += more
+    return replace(cell, convention=how, bias=bias, norm_shift=shift)
+
+
+def present_gates(how: Convention) -> str:
+    """The gates that have tensors: not one that the coupling makes of another."""
+    missing = {gate for gate, coupled in how.absent.items() if coupled == how.coupled}
+    return "".join(gate for gate in how.letters if gate not in missing)
+
+
+def along_directions(cells: list[Tensors]) -> Tensors:
+    """The tensors of a layer's directions, on a first axis."""
+    roles = cells[0]
+    return {role: np.stack([np.asarray(one[role]) for one in cells]) for role in roles}
+
+
+class _Encoder:
+    def __init__(self, cell: Cell, how: Convention) -> None:
+        self.cell, self.how = cell, how
+        self.gates = present_gates(how)
+
+    def tensors(self) -> Tensors:
+        held: Held = dict(self._kernels())
+        held |= self._biases()
+        held |= self._peepholes()
+        if (projection := self.cell.projection) is not None:
+            held["projection"] = projection if self.how.projection_rows else projection.T
+        for role in ("norm_scale", "norm_shift"):
+            if (array := getattr(self.cell, role)) is not None:
+                held[role] = self._by_gate(role, array)
+        held |= {role: a for role in LONE if (a := getattr(self.cell, role)) is not None}
+        states = {role: a for role in INITIAL if (a := getattr(self.cell, role)) is not None}
+        held |= {role: np.atleast_2d(a) for role, a in states.items()}  # (1, H) or (B, H)
+        for role, a in held.items():
+            if isinstance(a, np.ndarray) and reshaped(self.how, role):
+                held[role] = a.T.reshape(a.shape)
+        return {role: _contiguous(a) for role, a in held.items() if role in self.how.roles}
+
+    # ---- kernels
+
+    def _kernels(self) -> Iterator[tuple[str, Array | Mapping[str, Array]]]:
+        how = self.how
+        kernel = self._flipped("kernel", self.cell.kernel)  # (4, H, I)
+        recurrent = self._flipped("recurrent", self.cell.recurrent_kernel)  # (4, H, P)
+        if gates_apart(how):
+            yield "kernel", self._apart(kernel)
+            yield "recurrent_kernel", self._apart(recurrent)
+            return
+        kernel, recurrent = (
+            from_blocks(blocks, how.order_of(name), how.interleaved)  # (4H, I), (4H, P)
+            for name, blocks in (("kernel", kernel), ("recurrent", recurrent))
+        )
+        if "fused" in how.tensors:
+            pair = (kernel, recurrent) if how.rows == "xh" else (recurrent, kernel)
+            yield "fused", self._oriented(np.concatenate(pair, axis=1))
+            return
+        yield "kernel", self._oriented(kernel)
+        recurrent = self._oriented(recurrent)
+        if how.peephole_columns and self.cell.peephole is not None:
+            recurrent = np.concatenate([recurrent, self._peephole_rows().T], axis=1)
+        yield "recurrent_kernel", recurrent
+
+    def _flipped(self, name: str, blocks: Array) -> Array:
+        """Blocks (4, H, K) as they lie where each is stored transposed."""
+        if self.how.transposed not in (name, "both"):
+            return blocks
+        _, units, width = blocks.shape
+        return blocks.reshape(4, width, units).swapaxes(1, 2)
+
+    def _apart(self, blocks: Array) -> Mapping[str, Array]:
+        return {gate: self._oriented(blocks[HOME.index(gate)]) for gate in self.gates}
+
+    def _oriented(self, matrix: Array) -> Array:
+        """A matrix with the gates along its rows, as the row of the table has it."""
+        return matrix if self.how.orientation == "rows" else matrix.T
+
+    # ---- vectors
+
+    def _by_gate(self, role: str, array: Array) -> Array | Mapping[str, Array]:
+        """(4, H) in the order of the bias, or a vector a gate."""
+        how = self.how
+        template = how.tensors.get(role, "")
+        if "{gate}" in template or any(r.startswith(f"{role}.") for r in how.numbered):
+            return {gate: array[HOME.index(gate)] for gate in self.gates}
+        flat: Array = from_blocks(array[:, :, None], how.order_of("bias"), how.interleaved)[:, 0]
+        return flat
+
+    def _biases(self) -> Held:
+        """The bias where the row keeps it, and zero where it keeps a second one."""
+        how, bias = self.how, self.cell.bias
+        if self.cell.norm_scale is not None:
+            if "norm_shift" in how.roles:  # it has taken the bias' place
+                return {}
+            bias = bias if self.cell.norm_shift is None else self.cell.norm_shift
+        places = [role for role in ("bias", "recurrent_bias") if role in how.roles]
+        held: Held = {role: self._by_gate(role, np.zeros_like(bias)) for role in places}
+        held[places[0]] = self._by_gate(places[0], bias)
+        if how.bias_halves == 2:
+            flat = held["bias"]
+            assert isinstance(flat, np.ndarray)
+            held["bias"] = np.concatenate([flat, np.zeros_like(flat)])
+        return held
+
+    def _peepholes(self) -> Held:
+        peephole, how = self.cell.peephole, self.how
+        if peephole is None and how.peephole_matrices:  # its cells always have them
+            peephole = np.zeros((3, self.cell.units, self.cell.units), self.cell.dtype)
+        if peephole is None or how.peephole_columns:
+            return {}
+        if "{gate}" in how.tensors.get("peephole", "") or how.peephole_matrices:
+            return {"peephole": {g: peephole["ifo".index(g)] for g in self.gates if g != "g"}}
+        return {"peephole": self._peephole_rows().reshape(-1)}
+
+    def _peephole_rows(self) -> Array:
+        """(3, H) in the row's order."""
+        assert self.cell.peephole is not None
+        return self.cell.peephole[["ifo".index(gate) for gate in self.how.peephole_gates]]
+
+
+def _contiguous(held: Array | Mapping[str, Array]) -> Array | Mapping[str, Array]:
+    if isinstance(held, Mapping):
+        return {gate: np.ascontiguousarray(a) for gate, a in held.items()}
+    return np.ascontiguousarray(held)

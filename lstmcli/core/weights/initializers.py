@@ -1,0 +1,84 @@
+"""Reproducible weights and inputs, from NumPy's legacy generator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.model.model import Model
+from lstmcli.core.model.states import final_state
+from lstmcli.errors import UserError
+
+Array = npt.NDArray[Any]
+
+INITIALIZERS = ("glorot_uniform", "glorot_normal", "orthogonal", "uniform", "normal", "zeros")
+
+
+def initialise(
+    inputs: int,
+    units: int,
+    seed: int,
+    *,
+    steps: int | None = None,
+    batch: int = 1,
+    initializer: str = "glorot_uniform",
+) -> dict[str, Array]:
+    """A fused TF1 kernel (I + H, 4H), a zero bias (4H,) and, with ``steps``, inputs (B, T, I).
+
+    Drawn from ``numpy.random.RandomState(seed)``: first the inputs, standard normal, then the
+    kernel. Seed 0 with 4 inputs, 3 units and 7 steps gives the numbers of the thread that this
+    project began with.
+
+    Raises
+    ------
+    UserError
+        for a size below 1 or an unknown initializer.
+    """
+    for name, size in (("inputs", inputs), ("units", units), ("steps", steps), ("batch", batch)):
+        if size is not None and size < 1:
+            raise UserError(f"--{name} is {size}; it takes a number from 1 on.")
+    random = np.random.RandomState(seed)
+    x = None if steps is None else random.normal(size=(batch, steps, inputs))  # (B, T, I)
+    kernel = _draw(random, initializer, inputs + units, 4 * units)
+    members = {"kernel": kernel, "bias": np.zeros(4 * units)}
+    return members if x is None else {**members, "inputs": x}
+
+
+def trial(model: Model, rows: int, steps: int, seed: int) -> tuple[Array, dict[str, Array]]:
+    """Inputs (B, T, I), and h and c that are not zero, in the axes of the model's convention.
+
+    Standard normal, from ``RandomState(seed)``: the inputs, then h (B, P) of every cell, then c
+    (B, H).
+    """
+    random = np.random.RandomState(seed)
+    cells = [cell for _, cell in model.cells]
+    x = random.normal(size=(rows, steps, model.cell.inputs)).astype(model.cell.dtype)
+    each_h = [random.normal(size=(rows, cell.outputs)) for cell in cells]
+    each_c = [random.normal(size=(rows, cell.units)) for cell in cells]
+    states = list(zip(each_h, each_c, strict=True))
+    h, c = final_state(states, model.convention.states, "batch")
+    return x, {"h": h, "c": c}
+
+
+def _draw(random: np.random.RandomState, initializer: str, rows: int, columns: int) -> Array:
+    """A (rows, columns) kernel. Glorot & Bengio 2010; limits as in Keras' initializers."""
+    shape = (rows, columns)
+    if initializer == "glorot_uniform":
+        limit = np.sqrt(6 / (rows + columns))
+        return random.uniform(-limit, limit, shape)
+    if initializer == "glorot_normal":
+        return random.normal(0, np.sqrt(2 / (rows + columns)), shape)
+    if initializer == "uniform":  # PyTorch's: 1 / sqrt(H)
+        limit = 1 / np.sqrt(columns / 4)
+        return random.uniform(-limit, limit, shape)
+    if initializer == "normal":
+        return random.normal(0, 0.05, shape)
+    if initializer == "orthogonal":
+        q, r = np.linalg.qr(random.normal(size=(max(shape), min(shape))))
+        q = q * np.sign(np.diagonal(r))
+        return np.ascontiguousarray(q if rows >= columns else q.T)
+    if initializer == "zeros":
+        return np.zeros(shape)
+    raise UserError(f"--initializer {initializer}: one of {', '.join(INITIALIZERS)}.")

@@ -1,0 +1,231 @@
+"""What the config of a Keras layer means for a run.
+
+A group is a layer as Keras serialises it: ``class_name`` and ``config``. The group of the whole
+file has ``keras_version``. Source: the layers' ``get_config`` in Keras 1.2.2, 2.2.5, tf_keras
+2.21 and Keras 3.15; the defaults by version are those of their ``recurrent.py`` and ``lstm.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lstmcli.core.model.vocabulary import read_activation_name
+from lstmcli.core.weights.metadata import Told, Words
+from lstmcli.errors import UserError
+
+Config = Mapping[str, Any]
+
+OLD_FORM, NEW_FORM = "hard_sigmoid_0.2", "hard_sigmoid_1_6"
+LEAKY = "leaky_relu(0.2)"  # the slope of Keras' activation of that name
+SLOPES = ("negative_slope", "alpha")  # of a LeakyReLU layer: Keras 3, Keras 2
+MERGED = {"concat": "concat", "sum": "sum", "mul": "mul", "ave": "ave"}
+ACTIVATIONS = {  # words -> settings; the last one is Keras 1's
+    "activation": "activation",
+    "recurrent_activation": "recurrent_activation",
+    "inner_activation": "recurrent_activation",
+}
+RECURRENT = ("recurrent_activation", "inner_activation")  # words that every config of an LSTM has
+MODELS = ("Sequential", "Functional", "Model")  # whose own config says nothing of a layer in them
+MOST_DEPTH = 32  # of a config within a config
+RUN_LEVEL = {  # words of a layer that runs a cell -> settings
+    "go_backwards": ("go_backwards", True),
+    "time_major": ("layout", "time"),
+    "zero_output_for_mask": ("masked_output", "zero"),
+}
+
+
+def read(around: Words) -> Told:
+    """The settings of one LSTM, and what the user should know of its layer.
+
+    Raises
+    ------
+    UserError
+        for a layer that a run cannot do as Keras does.
+    """
+    version = next((str(g["keras_version"]) for g in around if g.get("keras_version")), "")
+    layers = [group for group in around if _config(group)]
+    if not layers:
+        return _without_config(version)
+    notes = _Notes(version)
+    for layer in layers:
+        notes.layer(_kind(layer), _config(layer))
+    notes.held(_kind(layers[-1]), _config(layers[-1]))
+    return notes.told()
+
+
+def _kind(group: Config) -> str:
+    return str(group.get("class_name"))
+
+
+def _config(group: Config) -> Config:
+    config = group.get("config")
+    return config if isinstance(config, dict) else {}
+
+
+def _inner(part: Any) -> Config:
+    """The config of a part: a wrapped layer, a cell."""
+    return _config(part) if isinstance(part, dict) else {}
+
+
+def _runs_a_cell(kind: str, config: Config) -> bool:
+    """Whether a config is that of an LSTM, of a cell, or of a layer that runs one."""
+    words = (*RECURRENT, "cell")
+    return "LSTM" in kind or kind == "Bidirectional" or any(word in config for word in words)
+
+
+def _within(part: Any, depth: int = 0) -> Iterator[Config]:
+    """The layers in a config that run a cell of an LSTM; a GRU has the same words."""
+    if isinstance(part, dict):
+        kind, config = _kind(part), _config(part)
+        if kind == "Bidirectional" and not any(_within(config)):
+            return
+        if _runs_a_cell(kind, config) and "GRU" not in kind:
+            yield part
+            return
+    parts = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    for one in parts if depth < MOST_DEPTH else ():
+        yield from _within(one, depth + 1)
+
+
+def _without_config(version: str) -> Told:
+    """The default of the version that wrote weights alone."""
+    numbers, form = _numbers(version), OLD_FORM
+    of = f"the default of Keras {version}"
+    if version == "2.2.4-tf":
+        form = "sigmoid"
+        of = f"the default of TensorFlow 2.0 and 2.1; of 1.13 to 1.15 it is {OLD_FORM}"
+    elif not numbers or numbers >= (2, 3):
+        return Told()
+    text = f"{form} gates, {of} (or --recurrent-activation)"
+    return Told({"recurrent_activation": form}, assumed={"recurrent_activation": text})
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    match = re.match(r"\d{1,9}(\.\d{1,9})*", version)
+    return tuple(int(n) for n in match[0].split(".")[:3]) if match else ()
+
+
+class _Notes:
+    """What the layers around an LSTM say of it, gathered from the outermost inwards."""
+
+    def __init__(self, version: str) -> None:
+        self.version, self.name = version, ""
+        self.settings: dict[str, Any] = {}
+        self.unknown: dict[str, str] = {}
+        self.remarks: list[str] = []
+        self.assumed: dict[str, str] = {}
+        self.last_step = False
+        self.wrapped = False  # in a Bidirectional, which turns and masks by itself
+
+    def told(self) -> Told:
+        """All of it."""
+        return Told(self.settings, tuple(self.remarks), self.assumed, self.unknown, self.last_step)
+
+    def layer(self, kind: str, config: Config) -> None:
+        """A layer, a wrapper with the layer in it, or a cell; models around them say nothing."""
+        self.name = str(config.get("name", self.name))
+        if kind == "Bidirectional":
+            self._bidirectional(config)
+        elif _runs_a_cell(kind, config):
+            self._runs(config)
+            self._activations(config)
+
+    def held(self, kind: str, config: Config) -> None:
+        """The one LSTM in the config of the innermost layer, if that is a wrapper."""
+        if kind in MODELS or _runs_a_cell(kind, config):
+            return
+        name, within = self.name, [*_within(config)]
+        if len(within) == 1:
+            self.layer(_kind(within[0]), _config(within[0]))
+            self.name = name
+        if kind == "TimeDistributed":
+            self.remarks.append(
+                f"{name} (TimeDistributed) runs its LSTM along each entry of another axis in the "
+                "model; here each row of the inputs is one entry."
+            )
+
+    def _bidirectional(self, config: Config) -> None:
+        forward = _inner(config.get("layer"))
+        backward = _inner(config.get("backward_layer")) or forward
+        if "cells" in _inner(forward.get("cell")):
+            raise self._cannot("runs a stack of cells in both directions")
+        if forward.get("go_backwards"):
+            raise self._cannot("wraps a layer that runs backwards itself")
+        for word in ("activation", "inner_activation", "recurrent_activation", "use_bias"):
+            if forward.get(word) != backward.get(word):
+                raise self._cannot(f"has another {word} in each direction")
+        mode = config.get("merge_mode", "concat")
+        if mode is not None and str(mode) not in MERGED:
+            raise self._cannot(f"merges by {mode!r}")
+        self.settings["merge"] = "stack" if mode is None else MERGED[str(mode)]
+        self.wrapped = True
+        self._runs(forward)
+        self._activations(forward)
+
+    def _runs(self, config: Config) -> None:
+        """How a layer steps its cell."""
+        for word, (setting, value) in RUN_LEVEL.items():
+            if config.get(word) is True and (setting == "layout" or not self.wrapped):
+                self.settings[setting] = value
+        if config.get("go_backwards") is False and not self.wrapped:
+            self.settings["go_backwards"] = False
+        if config.get("stateful") is True:
+            self.remarks.append(
+                f"{self.name} is stateful: Keras goes on from the last batch's state; "
+                "here a run starts from --initial-state, or zero."
+            )
+        if "return_sequences" in config:
+            self.last_step = config["return_sequences"] is False
+        cell = _inner(config.get("cell"))
+        cells = cell.get("cells")
+        if config.get("go_backwards") and isinstance(cells, list) and len(cells) > 1:
+            raise self._cannot(f"runs {len(cells)} cells backwards at once")
+        self._activations(cell)
+
+    def _activations(self, config: Config) -> None:
+        for word, setting in ACTIVATIONS.items():
+            if word in config:
+                self._activation(setting, config[word])
+        if config.get("use_bias") is False:
+            self.settings["bias"] = "none"
+
+    def _activation(self, setting: str, value: Any) -> None:
+        """One activation, by the version that wrote the file."""
+        name = _activation_name(value)
+        if name == "hard_sigmoid":
+            name = self._hard_sigmoid(setting)
+        try:
+            self.settings[setting] = read_activation_name(name)
+        except ValueError:
+            option = setting.replace("_", "-")
+            self.unknown[setting] = (
+                f"{self.name} has the {setting.replace('_', ' ')} {name!a}, which a run has not. "
+                f"--{option} takes another in its place."
+            )
+
+    def _hard_sigmoid(self, setting: str) -> str:
+        """Keras 3 gave the name to another function."""
+        numbers = _numbers(self.version)
+        form = NEW_FORM if numbers >= (3,) else OLD_FORM
+        if not numbers:
+            other = f"--{setting.replace('_', '-')} {NEW_FORM} is Keras 3's"
+            self.assumed[setting] = f"{form}, that of Keras 1 and 2 ({other})"
+        return form
+
+    def _cannot(self, what: str) -> UserError:
+        return UserError(f"{self.name} {what}; a run cannot do that.")
+
+
+def _activation_name(value: Any) -> str:
+    """The name of an activation, which may be serialised as an object."""
+    if value is None:
+        return "linear"
+    if isinstance(value, dict):
+        config, kind = _config(value), str(value.get("class_name"))
+        if kind == "LeakyReLU":
+            slope = next((config[word] for word in SLOPES if word in config), 0.3)
+            return f"leaky_relu({slope})"
+        return str(value["config"]) if isinstance(value.get("config"), str) else kind
+    return LEAKY if value == "leaky_relu" else str(value)

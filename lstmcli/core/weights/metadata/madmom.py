@@ -1,0 +1,42 @@
+"""What the functions of a layer of madmom mean for a run.
+
+Every gate has a function of its own (madmom/ml/nn/layers.py, activations.py; 0.16.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lstmcli.core.weights.metadata import Told
+
+LSTM = "madmom.ml.nn.layers.LSTMLayer"
+SETTINGS = {  # words of a layer -> settings
+    "input_gate": "recurrent_activation", "forget_gate": "recurrent_activation",
+    "output_gate": "recurrent_activation", "cell": "activation",
+    "activation_fn": "output_activation",
+}  # fmt: skip
+NAMES = {"linear": "identity"} | {name: name for name in ("tanh", "sigmoid", "relu", "elu")}
+
+
+def read(words: Mapping[str, Any]) -> Told:
+    """The activations of a layer; those that a run has not are unknown."""
+    settings: dict[str, Any] = {}
+    unknown: dict[str, str] = {}
+    for word, setting in SETTINGS.items():
+        function = words.get(word)
+        if not isinstance(function, str):
+            continue
+        name = NAMES.get(function.rpartition(".")[2], "")
+        option = f"--{setting.replace('_', '-')}"
+        if not name:
+            unknown[setting] = (
+                f"the {word} has the function {function!a}, which a run has not. "
+                f"{option} takes another in its place."
+            )
+        elif settings.setdefault(setting, name) != name:
+            unknown[setting] = (
+                f"the gates have the functions {settings[setting]} and {name}; a run has one. "
+                f"{option} takes one for all of them."
+            )
+    return Told(settings, unknown=unknown)

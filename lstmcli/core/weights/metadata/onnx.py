@@ -1,0 +1,130 @@
+"""What the attributes of an ONNX node LSTM mean for a run.
+
+github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM; where it leaves something open, what
+onnxruntime 1.32 does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, short
+from lstmcli.core.weights.metadata import Told, Words
+from lstmcli.core.weights.metadata.onnx_activations import ONNX_NAMES
+from lstmcli.errors import UserError
+
+ACTIVATIONS = {name.lower(): ours for ours, name in ONNX_NAMES.items() if ours != "identity"}
+DISPUTED = {"affine", "thresholdedrelu", "scaledtanh"}  # onnxruntime's defaults are 0
+FIXED = {  # hard sigmoids that have a name, by alpha and beta in float32
+    (np.float32(0.2), 0.5): "hard_sigmoid_0.2",
+    (np.float32(1 / 6), 0.5): "hard_sigmoid_1_6",
+}
+USUAL = ("Sigmoid", "Tanh", "Tanh")
+ROLES = ("recurrent_activation", "activation", "output_activation")  # f, g, h of the operator
+LAYOUTS = ("time", "batch")
+DIRECTIONS = ("forward", "reverse", "bidirectional")
+
+
+def read(around: Words) -> Told:
+    """The settings in the attributes of a node.
+
+    Raises
+    ------
+    UserError
+        for attributes that contradict each other, or that the run cannot follow.
+    """
+    words = {name: value for group in around for name, value in group.items()}
+    _check_units(words)
+    forward, backward = _activations(words)
+    settings: dict[str, Any] = dict(zip(ROLES, forward, strict=True))
+    if _direction(words) == "reverse":
+        settings["reverse"] = True
+    layout = words.get("layout", 0)
+    if layout not in (0, 1):
+        raise UserError(f"the node's layout is {layout}; ONNX has 0 and 1.")
+    as_fed = layout ^ words.get("transposed", False)
+    settings["layout"] = LAYOUTS[as_fed]
+    if words.get("input_forget"):
+        settings["coupled"] = "f=1-i"
+    settings["gate_clip"] = _clip(words["clip"]) if "clip" in words else None
+    return Told(
+        settings,
+        tuple(_remarks(words)),
+        lengths=tuple(words.get("sequence_lens", ())),
+        backward=dict(zip(ROLES, backward, strict=True)) if backward != forward else {},
+    )
+
+
+def _check_units(words: Mapping[str, Any]) -> None:
+    """Refuse a node that says another number of units than its recurrent kernel has."""
+    units, cell = words["units"], words.get("cell_width", words["units"])
+    if cell != units:
+        raise UserError(
+            f"the node's initial_c has {cell} units and its R {units}. PyTorch's exporter writes "
+            "an LSTM with a projection (proj_size) so, which ONNX cannot hold; the weights in the "
+            "file are not whole.",
+            '  Give PyTorch\'s own state dict: torch.save(model.state_dict(), "model.pt")',
+        )
+    if words.get("hidden_size", units) != units:
+        raise UserError(f"the node's hidden_size is {words['hidden_size']}, but R has {units}.")
+
+
+def _direction(words: Mapping[str, Any]) -> str:
+    direction = words.get("direction", "forward")
+    if direction not in DIRECTIONS:
+        raise UserError(f"the node's direction is {direction!a}; ONNX has {', '.join(DIRECTIONS)}.")
+    wanted = 1 + (direction == "bidirectional")
+    if words["directions"] != wanted:
+        raise UserError(
+            f"the node's direction is {direction}, but W, R have {words['directions']} of {wanted}."
+        )
+    return str(direction)
+
+
+def _clip(clip: Any) -> float:
+    if not isinstance(clip, float) or not clip > 0 or clip == float("inf"):
+        raise UserError(f"the node's clip is {clip}; a finite number above 0 is needed.")
+    return _shortest(clip)
+
+
+def _activations(words: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Those of the gates, the candidate and the output, of the first and of the last direction."""
+    names = words.get("activations") or USUAL * words["directions"]
+    if len(names) != 3 * words["directions"]:
+        raise UserError(
+            f"the node's activations are {', '.join(map(str, names))}; each direction has three."
+        )
+    alphas, betas = (iter(words.get(f"activation_{name}", ())) for name in ("alpha", "beta"))
+    read = [_activation(str(name), alphas, betas) for name in names]
+    return read[:3], read[-3:]
+
+
+def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> str:
+    """Ours for the operator's; each takes as many of alpha and beta as it has, in their order."""
+    low = name.lower()
+    if low not in ACTIVATIONS:
+        raise UserError(f"the node's activation {name!a} is none that ONNX lists.")
+    ours = ACTIVATIONS[low]
+    usual = ACTIVATION_NAMES[ours]
+    given = [float(next(n, default)) for n, default in zip((alphas, betas), usual, strict=False)]
+    if not given:
+        return ours
+    if ours == "hard_sigmoid" and (fixed := FIXED.get((np.float32(given[0]), given[1]))):
+        return fixed
+    return f"{ours}({','.join(short(_shortest(number)) for number in given)})"
+
+
+def _shortest(number: float) -> float:
+    """The shortest decimal number that is this one in float32, as attributes are."""
+    return float(str(np.float32(number)))
+
+
+def _remarks(words: Mapping[str, Any]) -> Iterator[str]:
+    named = [str(name).lower() for name in words.get("activations", ())]
+    wanted = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
+    if wanted > len(words.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):
+        taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in sorted(odd))
+        yield f"the node lacks numbers of its activations: {taken} here; onnxruntime takes 0."

@@ -1,0 +1,94 @@
+"""What a TensorFlow graph does to a cell's kernel, and what Keras wrote beside it, as settings.
+
+The words of a graph are rows of ops that a variable's values go through, with a number where an
+op takes one: in TensorFlow 1's cells the product is split into gates, the forget bias is added to
+one of them, and the new c is kept between two bounds. The ops are those of
+tensorflow/python/ops/rnn_cell_impl.py and contrib/rnn/python/ops/lstm_ops.py (1.0 to 1.15).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.weights.metadata import Told, Words, keras
+
+_PLACES = {gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].gates)}
+_PRODUCT = "MatMul/(?:BiasAdd|Add(?:V2)?)"
+_FORGET_BIAS = re.compile(f"{_PRODUCT}/Split:{_PLACES['f']}/Add(?:V2)?")
+_ACTIVATION = re.compile(rf"{_PRODUCT}/Split:{_PLACES['g']}/(\w+)")
+_CELL_CLIP = re.compile(
+    rf"{_PRODUCT}/Split:[{_PLACES['i']}{_PLACES['g']}]/(?:(?!MatMul|Add)\w+/)*Add(?:V2)?/Minimum"
+)
+_PROJECTION_CLIP = re.compile("MatMul/Minimum")
+_DIRECTION = re.compile(r"(^|/)(fw|bw)(/|$)")  # scopes of TensorFlow 1's bidirectional networks
+
+ACTIVATIONS = {
+    "Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid", "Elu": "elu", "Softsign": "softsign",
+    "Softplus": "softplus", "Mul": "identity",
+}  # fmt: skip
+BLOCKS = ("LSTMBlockCell", "BlockLSTM")  # ops that are a whole cell
+BLOCK_DEFAULTS = {"forget_bias": 1.0, "cell_clip": 3.0}  # of tensorflow/core/ops/rnn_ops.cc
+
+
+def read(words: Words) -> Told:
+    """The settings that a graph or Keras' metadata tell of one cell, and which file told them."""
+    graphs = [group for group in words if "graph" in group]
+    if graphs:
+        return _from_graph(graphs[-1])
+    return keras.read(words)
+
+
+def _from_graph(group: Mapping[str, Any]) -> Told:
+    settings: dict[str, Any] = {}
+    for variable, fate in group.items():
+        if isinstance(fate, dict):
+            settings |= _projection(fate) if "projection" in variable else _cell(fate)
+    words = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items()]
+    turned = group.get("reversed")
+    if turned is not None and _DIRECTION.search(group["folder"]):
+        settings["reverse"] = turned
+        words.append("backward" if turned else "forward")
+    elif turned:
+        words.append("its inputs come in reverse, which --reverse does here")
+    if not words:
+        return Told()
+    return Told(settings, (f"{group['graph']} tells of {group['folder']}: {', '.join(words)}.",))
+
+
+def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:
+    for block in BLOCKS:
+        if block in fate:
+            return _block(BLOCK_DEFAULTS | (fate[block] or {}))
+    forget_bias = _number(fate, _FORGET_BIAS)
+    if forget_bias is None:  # none of the cells that are known
+        return {}
+    settings: dict[str, Any] = {"forget_bias": forget_bias}
+    if (clip := _number(fate, _CELL_CLIP)) is not None:
+        settings["cell_clip"] = clip
+    ops = [match[1] for row in fate if (match := _ACTIVATION.fullmatch(row))]
+    names = {ACTIVATIONS.get(op, "") for op in ops}
+    if len(names) == 1 and (name := names.pop()) not in ("", "tanh"):
+        settings["activation"] = name
+    return settings
+
+
+def _block(numbers: Mapping[str, float]) -> dict[str, Any]:
+    settings = {"forget_bias": numbers["forget_bias"]}
+    if numbers["cell_clip"] > 0:  # -1 turns it off
+        settings["cell_clip"] = numbers["cell_clip"]
+    return settings
+
+
+def _projection(fate: Mapping[str, Any]) -> dict[str, Any]:
+    clip = _number(fate, _PROJECTION_CLIP)
+    return {} if clip is None else {"projection_clip": clip}
+
+
+def _number(fate: Mapping[str, Any], row: re.Pattern[str]) -> float | None:
+    for ops, value in fate.items():
+        if isinstance(value, float) and row.fullmatch(ops):
+            return value
+    return None

@@ -1,0 +1,54 @@
+"""The options of a TensorFlow Lite LSTM operator as settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lstmcli.core.weights.metadata import Told, Words
+from lstmcli.errors import UserError
+
+ACTIVATIONS = {"NONE": "identity", "RELU": "relu", "TANH": "tanh"}
+CONVERTERS_CLIP = 10.0  # tensorflow/compiler/mlir/lite/utils/lstm_utils.cc
+
+
+def read(words: Words) -> Told:
+    """Activation, clips, layout and merge; the operator's own words are the last group.
+
+    Raises
+    ------
+    UserError
+        An activation or a form of the operator that cannot be run.
+    """
+    said = dict(words[-1]) if words else {}
+    if "operator" not in said:
+        return Told()
+    _refuse(said)
+    name = said["fused_activation_function"]
+    clip = float(said["cell_clip"])
+    settings: dict[str, Any] = {
+        "layout": "time" if said.get("time_major", True) else "batch",
+        "activation": ACTIVATIONS[name],
+        "cell_clip": clip if clip > 0 else None,
+    }
+    if said["projected"] and said["proj_clip"] > 0:
+        settings["projection_clip"] = float(said["proj_clip"])
+    if said.get("merge_outputs") is False:
+        settings["merge"] = "stack"
+    if clip == CONVERTERS_CLIP:
+        return Told(
+            settings, ("TensorFlow Lite clips |c| at 10 here; Keras, if converted, did not.",)
+        )
+    return Told(settings)
+
+
+def _refuse(said: dict[str, Any]) -> None:
+    operator, name = said["operator"], said["fused_activation_function"]
+    if name not in ACTIVATIONS:
+        raise UserError(f"{operator} has the activation {name}, which this version does not run.")
+    if said.get("diagonal_recurrent_tensors"):
+        raise UserError(f"{operator} has diagonal recurrent weights, which are not run.")
+    if said["auxiliary"]:
+        raise UserError(f"{operator} has an auxiliary input, which is not run.")
+    for clip in ("cell_clip", "proj_clip"):
+        if not abs(said[clip]) < float("inf"):
+            raise UserError(f"{operator} has the {clip} {said[clip]}; a finite number is needed.")

@@ -1,0 +1,628 @@
+"""Which tensors of a file are an LSTM, and in whose convention.
+
+Names come first: every row of the table claims the tensors whose names end in its templates, and
+the row that claims most of a group has it. Shapes decide between rows of the same names, and drop
+what only looks like an LSTM by its names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.settings import option_words
+from lstmcli.errors import UserError, did_you_mean
+from lstmcli.escaping import typed_command
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+Place = tuple[int, int]  # layer, direction (0 forward, 1 backward)
+Names = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
+
+_MATRICES = {"kernel", "recurrent_kernel", "fused"}
+OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
+FORWARD = ("", "forward", "fw", "fwd", "l", "0")
+_TRAINING = re.compile(  # where training keeps copies of a model: callbacks, optimizers, averages
+    r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
+)
+_SLOT = re.compile(
+    r"(^|_)(n?adam\w*|rmsprop|adagrad|adadelta|adafactor|ftrl|sgd|momentum|optimizer\w*)(_|$)"
+    r"|^lion_m_",
+    re.I,
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Found:
+    """One LSTM in a file: the row that fits, and the tensors of each of its cells."""
+
+    convention: Convention
+    prefix: str  # what its names have before the row's templates, normalised
+    cells: Mapping[Place, Names]
+    lacking: Mapping[Place, str] = field(default_factory=dict)  # cells in part, and what they lack
+    rivals: list[str] = field(default_factory=list)  # rows that fit these names as well
+    name: str = ""  # of its layer, if the file tells
+
+    @property
+    def label(self) -> str:
+        """What ``--layer`` calls it."""
+        return self.name or self.prefix
+
+    @property
+    def tensors(self) -> list[str]:
+        """The names of its tensors in the file."""
+        return [name for place in self.cells for name in self.names(place)]
+
+    def names(self, place: Place) -> list[str]:
+        """The names of one cell's tensors in the file."""
+        names: list[str] = []
+        for name in self.cells[place].values():
+            names += [name] if isinstance(name, str) else name.values()
+        return names
+
+
+@cache
+def normalised(name: str) -> str:
+    """The name with ``/``, ``.``, ``:`` and ``_`` alike, and without TensorFlow's ``:0``."""
+    return re.sub(r"[/.:_]+", "_", name.removesuffix(":0")).strip("_")
+
+
+def recognise(shapes: Shapes, convention: str | None = None) -> list[Found]:
+    """Every LSTM among tensors of these names and shapes; ``convention`` asks for one row.
+
+    No tensor belongs to two: the row that claims most goes first.
+    """
+    return list(_recognised(tuple(shapes.items()), convention))
+
+
+@lru_cache(maxsize=8)  # a search reads one file again and again
+def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> list[Found]:
+    shapes = dict(held)
+    rows = [find_convention(convention)] if convention else list(CONVENTIONS.values())
+    names = [n for n in shapes if not _SLOT.search(normalised(n))] or list(shapes)
+    claims = [
+        found
+        for row in rows
+        if row.by_name or convention
+        for claim in (_asked(row, names) if convention else _claims(row, names, asked=False))
+        for found in _ways_apart(claim, shapes)
+        if _fits(found, shapes)
+    ]
+    claims.sort(key=_weight, reverse=True)  # stable: of equals, the table's order holds
+    taken: dict[str, Found] = {}
+    for found in claims:
+        owners = [taken[name] for name in found.tensors if name in taken]
+        if not owners:
+            taken |= dict.fromkeys(found.tensors, found)
+        elif _weight(found) == _weight(owners[0]) and _reads_otherwise(found, owners[0]):
+            owners[0].rivals.append(found.convention.name)
+    kept = list(dict.fromkeys(taken.values()))
+    shadowed = {(f.convention.shadows, f.prefix) for f in kept if f.convention.shadows}
+    kept = [f for f in kept if (f.convention.name, f.prefix) not in shadowed]
+    telling = [f for f in kept if re.search(f.convention.telling, f.prefix, re.I)]
+    kept = telling or kept  # a dense layer's kernel and bias beside an LSTM are no second one
+    kept = [f for f in kept if not _is_another_cell(f, shapes)] or kept
+    grus = {name for kernels in gru_kernels(shapes) for name in kernels}
+    kept = [f for f in kept if not grus & set(f.tensors)]
+    order = {name: n for n, name in enumerate(shapes)}
+    return sorted(kept, key=lambda f: min(order[name] for name in f.tensors))
+
+
+def _weight(found: Found) -> tuple[int, bool]:
+    return len(found.tensors), bool(found.convention.within)
+
+
+def _reads_otherwise(one: Found, other: Found) -> bool:
+    def reading(row: Convention) -> tuple[object, ...]:
+        return row.gates, row.forget_bias, row.cell_clip, row.interleaved, row.recurrent_activation
+
+    return reading(one.convention) != reading(other.convention)
+
+
+# ---- names
+
+
+class End(NamedTuple):
+    """What a template finds at the end of a normalised name."""
+
+    prefix: str
+    length: int  # characters of the name that the template accounts for
+    told: Mapping[str, str]  # gate, layer, number and direction, where the template has them
+
+
+class _Template:
+    """A template of a row: a text, or a text with places in it."""
+
+    def __init__(self, row: Convention, role: str, form: str) -> None:
+        self.row, self.role = row, role
+        plain = (
+            form.replace("/_", "_").replace("/", "_").replace(".", "_")
+        )  # as `normalised` has it
+        self._pieces = re.split(r"\{(\w+)\}", plain) if "{" in plain else [plain]
+
+    def end(self, plain: str) -> End | None:
+        """Match a normalised name.
+
+        Most templates are ruled out, and those without places decided, by their text alone:
+        compiling the patterns of the whole table would be the better part of a small run.
+        """
+        text = self._pieces[0]
+        if len(self._pieces) == 1:
+            prefix = plain[: -len(text)]
+            if plain.endswith(text) and (not prefix or prefix[-1] in "_-"):
+                return End(prefix[:-1], len(text), {})
+            return None
+        if not all(text in plain for text in self._pieces[::2]):
+            return None
+        match = self._pattern.fullmatch(plain)
+        if not match:
+            return None
+        told = {k: v for k, v in match.groupdict().items() if v is not None}
+        return End(told.pop("prefix", ""), len(told.pop("end")), told)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        row, gates = self.row, _gates_of(self.row, self.role)
+        words = "|".join(re.escape(normalised(row.word(gate, self.role))) for gate in gates)
+        forward, backward = (re.escape(mark) for mark in row.marks)
+        marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
+        places = {
+            "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d{1,9})",
+            "number": r"(?P<number>\d{1,9})", "direction": f"(?P<direction>{marks})",
+        }  # fmt: skip
+        end = "".join(places[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces))
+        return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
+
+
+@cache
+def _templates(row_name: str) -> tuple[_Template, ...]:
+    row = CONVENTIONS[row_name]
+    return tuple(
+        _Template(row, role, form)
+        for role, forms in row.tensors.items()
+        for form in forms.split(" | ")
+    )
+
+
+def _gates_of(row: Convention, role: str) -> str:
+    return "ifo" if role == "peephole" else row.letters
+
+
+@cache
+def _longest_end(name: str) -> int:
+    """Characters of the longest template of any row that the name ends in; 0 if in none.
+
+    It makes ``recurrent_kernel`` something else than the kernel of a thing called recurrent.
+    """
+    plain = normalised(name)
+    return max(
+        (
+            end.length
+            for name_of_row, row in CONVENTIONS.items()
+            for template in _templates(name_of_row)
+            if (end := template.end(plain)) and re.search(row.within, end.prefix)
+        ),
+        default=0,
+    )
+
+
+def _asked(row: Convention, names: list[str]) -> list[Found]:
+    """The groups of a row that is asked for; of names that are more of another row's if it must.
+
+    TensorFlow 1's kernel would else be found a second time, in Keras' ``recurrent_kernel``.
+    """
+
+    def is_own(name: str) -> bool:
+        ends = (template.end(normalised(name)) for template in _templates(row.name))
+        return any(end.length >= _longest_end(name) for end in ends if end)
+
+    return list(_claims(row, list(filter(is_own, names)), True)) or list(_claims(row, names, True))
+
+
+def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Found]:
+    """The groups of tensors that have all that the row needs; ``asked`` for, in any place."""
+    for prefix, cells in _groups(row, names, asked).items():
+        places = sorted(cells)
+        lacking = {place: role for place in places if (role := _lacking(row, cells[place]))}
+        whole = {place: cells[place] for place in places if place not in lacking}
+        if whole:
+            yield Found(row, prefix, whole, lacking)
+
+
+def _groups(row: Convention, names: Iterable[str], asked: bool) -> dict[str, dict[Place, Names]]:
+    """The tensors whose names end in the row's templates: by prefix, place and role."""
+    groups: dict[str, dict[Place, Names]] = {}
+    for name in names:
+        plain = normalised(name)
+        for template in _templates(row.name):
+            end = template.end(plain)
+            if not end or (end.length != _longest_end(name) and not asked):
+                continue
+            if not asked and not re.search(row.within, end.prefix):
+                continue
+            prefix, place, role = _placed(row, template.role, end)
+            held = groups.setdefault(prefix, {}).setdefault(place, {})
+            role, _, gate = role.partition(".")
+            if gate:
+                gates = held.setdefault(role, {})
+                if isinstance(gates, dict):
+                    gates[gate] = name
+            else:
+                held[role] = name
+    return groups
+
+
+def _placed(row: Convention, role: str, end: End) -> tuple[str, Place, str]:
+    """The group of a tensor, its layer and direction there, and its role or ``role.gate``."""
+    prefix, told = _split_path(row, end.prefix)
+    told |= end.told
+    layer, direction = int(told.get("layer") or 0), told.get("direction") or ""
+    if "number" in told:
+        layer, n = divmod(int(told["number"]), len(row.numbered))
+        role = row.numbered[n]
+    if word := told.get("gate"):
+        gates = _gates_of(row, role)
+        role += "." + next(g for g in gates if normalised(row.word(g, role)) == word)
+    return prefix, (layer, 0 if direction in FORWARD else 1), role
+
+
+def _split_path(row: Convention, prefix: str) -> tuple[str, dict[str, str]]:
+    """The prefix without what the row's path tells, and what it tells."""
+    if not row.path:
+        return prefix, {}
+    told: dict[str, str] = {}
+    for match in re.finditer(row.path, prefix):
+        told |= {k: v for k, v in match.groupdict().items() if v is not None}
+    return normalised(re.sub(row.path, "", prefix)), told
+
+
+def _lacking(row: Convention, names: Names) -> str:
+    """A role, perhaps with its gate, that a cell cannot do without and lacks; or nothing."""
+    roles = {role.partition(".")[0] for role in row.numbered} | set(row.tensors)
+    for role in sorted(roles & _MATRICES | set(row.required)):
+        held = names.get(role)
+        if held is None:
+            return role
+        if isinstance(held, dict) and (gates := set(row.letters) - set(held) - set(row.absent)):
+            return f"{role} of {min(gates)}"
+    return ""
+
+
+# ---- shapes
+
+
+def _fits(found: Found, shapes: Shapes) -> bool:
+    """Whether the shapes can be this row's, so far as rows of the same names differ in them."""
+    row = found.convention
+    for names in found.cells.values():
+        recurrent, bias = names.get("recurrent_kernel"), names.get("bias")
+        if not isinstance(recurrent, str):
+            fused = names.get("fused")
+            if isinstance(fused, str) and len(shapes[fused]) != 2:
+                return False
+            continue
+        sides = shapes[recurrent][-2:]
+        if len(sides) < 2:
+            return False
+        if isinstance(bias, str):
+            width = shapes[bias][-1:]
+            four_h = max(sides)
+            if width in ((four_h,), (2 * four_h,)) and width != (four_h * row.bias_halves,):
+                return False
+    return True
+
+
+def _ways_apart(found: Found, shapes: Shapes) -> list[Found]:
+    """Its directions as an LSTM each, if no layer takes what both directions of the one below give.
+
+    TensorFlow 1's bidirectional_dynamic_rnn runs a MultiRNNCell each way and joins only what the
+    two last layers give; stack_bidirectional_dynamic_rnn joins after each layer.
+    """
+    if not found.convention.scopes or len({direction for _, direction in found.cells}) < 2:
+        return [found]
+    sizes = {cell: _fused_sizes(names, shapes) for cell, names in found.cells.items()}
+    apart = False
+    for (layer, direction), (inputs, _) in sizes.items():
+        other = sizes.get((layer, 1 - direction), (inputs, 0))
+        below = sizes.get((layer - 1, direction), (0, 0))
+        apart |= inputs != other[0] or (layer > 0 and inputs == below[1])
+    if not apart:
+        return [found]
+    return [
+        replace(
+            found,
+            prefix=f"{found.prefix}_{word}".strip("_"),
+            cells={cell: names for cell, names in found.cells.items() if cell[1] == direction},
+            lacking={cell: role for cell, role in found.lacking.items() if cell[1] == direction},
+        )
+        for direction, word in enumerate(("fw", "bw"))
+    ]
+
+
+def _fused_sizes(names: Names, shapes: Shapes) -> tuple[int, int]:
+    """The inputs and the outputs of a cell whose kernel (I + P, 4H) holds both matrices."""
+    fused, projection = names.get("fused"), names.get("projection")
+    if not isinstance(fused, str) or len(shapes[fused]) != 2:
+        return 0, 0
+    rows, width = shapes[fused]
+    outputs = min(shapes[projection]) if isinstance(projection, str) else width // 4
+    return rows - outputs, outputs
+
+
+def gru_kernels(names: Iterable[str]) -> list[tuple[str, str]]:
+    """The two kernels of each GRU of TensorFlow 1: that of both gates, and the candidate's.
+
+    Each looks like the one kernel of its LSTM.
+    """
+    plain = {normalised(name): name for name in names}
+    pairs = []
+    for form, name in plain.items():
+        match = re.fullmatch(r"((?:.*_)?)gates_(kernel|weights)", form)
+        candidate = plain.get(f"{match[1]}candidate_{match[2]}") if match else None
+        if candidate:
+            pairs.append((name, candidate))
+    return pairs
+
+
+def gru_in_words(names: Iterable[str]) -> str:
+    """What to tell of the first GRU of TensorFlow 1 among tensors of these names, or nothing."""
+    for gates, candidate in gru_kernels(names):
+        return f"{gates} and {candidate} are a GRU of TensorFlow 1, which has three gates"
+    return ""
+
+
+def _is_another_cell(found: Found, shapes: Shapes) -> bool:
+    """Whether it is a plain RNN or a GRU, with one gate or three, or a convolution."""
+    for names in found.cells.values():
+        if isinstance(recurrent := names.get("recurrent_kernel"), str):
+            *others, a, b = shapes[recurrent]
+            if len(others) > 1 or max(a, b) in (min(a, b), 3 * min(a, b)):
+                return True
+    return False
+
+
+# ---- choosing
+
+
+OTHERWISE_CALLED = {  # what people call things, and the rows that may be meant; for advice alone
+    "torch": ("pytorch", "pytorch-cell"), "libtorch": ("pytorch",), "torchscript": ("pytorch",),
+    "pt": ("pytorch",), "lua": ("torch7",), "tensorflow": ("tf1", "keras"), "tf": ("tf1", "keras"),
+    "tensorflow1": ("tf1",), "tf2": ("keras",), "tensorflow2": ("keras",), "tf.keras": ("keras",),
+    "tfkeras": ("keras",), "keras2": ("keras",), "keras3": ("keras",),
+    "tensorflow.js": ("tfjs",), "tensorflowjs": ("tfjs",), "tensorflow-lite": ("tflite",),
+    "jax": ("flax", "haiku", "equinox"), "nnx": ("flax-nnx",), "linen": ("flax",),
+    "sonnet": ("sonnet2", "sonnet1"), "cudnn": ("cudnnlstm", "tf1-cudnn"),
+    "ort": ("onnx",), "onnxruntime": ("onnx",), "gluon": ("mxnet",), "paddlepaddle": ("paddle",),
+    "mil": ("coreml",), "element-research": ("torch7",), "deeplearning4j": ("dl4j",),
+}  # fmt: skip
+
+
+def find_convention(name: str) -> Convention:
+    """The row of this name.
+
+    Raises
+    ------
+    UserError
+        listing the table if there is none.
+    """
+    try:
+        return CONVENTIONS[name.lower()]
+    except KeyError:
+        meant = [f'"{row}"' for row in OTHERWISE_CALLED.get(name.lower(), ())]
+        near = f" Did you mean {' or '.join(meant)}?" if meant else did_you_mean(name, CONVENTIONS)
+        raise UserError(
+            f"there is no convention {name!r}.{near}", "  lstm conventions lists them."
+        ) from None
+
+
+def copies(found: Sequence[Found], shapes: Shapes) -> dict[int, int]:
+    """The LSTMs that are copies of another in the file, each with the number of the original.
+
+    A copy lies under callbacks, an optimizer or averages, as training keeps them, and has the
+    convention and the shapes of an LSTM that lies elsewhere.
+    """
+    originals: dict[object, int] = {}
+    extents = [
+        (one.convention.name, [[shapes[name] for name in one.names(cell)] for cell in one.cells])
+        for one in found
+    ]
+    for n, one in enumerate(found):
+        if not _TRAINING.search(one.prefix):
+            originals.setdefault(repr(extents[n]), n)
+    return {
+        n: originals[repr(extents[n])]
+        for n, one in enumerate(found)
+        if _TRAINING.search(one.prefix) and repr(extents[n]) in originals
+    }
+
+
+def choose(
+    found: list[Found],
+    layer: str | None,
+    tensors: Collection[str],
+    source: str,
+    left_out: Mapping[int, str] = MappingProxyType({}),
+    in_turn: Sequence[int] = (),
+) -> list[Found]:
+    """The LSTM to run, or several to run one after the other (``--layer 0,1``).
+
+    Parameters
+    ----------
+    left_out
+        the numbers of those that count only if ``layer`` asks for them, and why.
+    in_turn
+        the numbers of those that can run one after the other, for advice.
+
+    Raises
+    ------
+    UserError
+        if there is none, if several need ``layer`` to choose, or if two conventions fit the names.
+    """
+    if not found:
+        raise UserError(*_nothing_found(tensors, source))
+    counted = [n for n in range(len(found)) if n not in left_out]
+    if layer is None and len(counted) > 1:
+        lines = [f"{source} holds {len(counted)} LSTMs; choose one with --layer:"]
+        lines += _list(found, counted)
+        lines += [f"  {reason}" for reason in left_out.values()]
+        if len(in_turn) > 1:
+            numbers = ",".join(map(str, in_turn))
+            lines.append(f"  --layer {numbers} runs them one after the other.")
+        raise UserError(*lines)
+    if layer:
+        chosen = [_one(found, word, source, left_out) for word in layer.split(",")]
+    else:
+        chosen = [found[n] for n in counted]
+    for one in chosen:
+        _check_whole(one, source)
+        if one.rivals:
+            names = (one.convention.name, *one.rivals)
+            raise UserError(
+                f"{source}: {' and '.join(names)} store the same names; which is it?",
+                *(f"  --convention {n}  {CONVENTIONS[n].title}" for n in names),
+            )
+    return chosen
+
+
+def _check_whole(found: Found, source: str) -> None:
+    """Refuse a network of which only some layers or directions are in the file."""
+    for (layer, direction), role in found.lacking.items():
+        where = f"layer {layer}" + ", backward" * direction
+        what = role.replace("_", " ")
+        raise UserError(f"{source}: {where} lacks its {what}; its other tensors are there.")
+    layers = sorted({layer for layer, _ in found.cells})
+    for n, layer in enumerate(layers):
+        if n != layer:
+            raise UserError(f"{source}: there is a layer {layer} but no layer {n}.")
+    ways = {layer: [d for n, d in found.cells if n == layer] for layer in layers}
+    for layer in layers:
+        if ways[layer] != ways[layers[0]]:
+            raise UserError(f"{source}: layer {layer} has other directions than layer 0.")
+
+
+def _one(found: list[Found], word: str, source: str, left_out: Collection[int]) -> Found:
+    """The LSTM of this number, of this name, or with this among its name's parts, whole.
+
+    A name's last parts go before others: what follows may be a framework's own, as in
+    ``encoder/lstm_cell``. A part and its number are one: ``lstm`` is no part of ``lstm_4``.
+    """
+    if re.fullmatch(r"\d{1,9}", word) and int(word) < len(found):
+        return found[int(word)]
+    plain = normalised(word)
+    labels = [normalised(f.label) for f in found]
+    whole = f"(?:.*_)?{re.escape(plain)}" if plain else "(?!)"
+    forms = (re.escape(plain), whole, rf"{whole}_(?!\d).*")
+    matches: list[int] = []
+    for form in forms:
+        matches = matches or [n for n, label in enumerate(labels) if re.fullmatch(form, label)]
+    if not matches:
+        labels = [f.label for f in found]
+        parts = [label for label in labels if plain and plain in normalised(label)]
+        near = f' Did you mean "{parts[0]}"?' if len(parts) == 1 else did_you_mean(word, labels)
+        raise UserError(
+            f"--layer {word}: {source} holds no LSTM of that name.{near}", *_list(found)
+        )
+    if len(matches) > 1:
+        matches = [n for n in matches if n not in left_out] or matches
+    if len(matches) > 1:
+        raise UserError(
+            f"--layer {word}: it is part of the names of {len(matches)} LSTMs of {source}; "
+            "choose one:",
+            *_list(found, matches),
+        )
+    return found[matches[0]]
+
+
+def layer_words(found: Sequence[Found]) -> list[str]:
+    """What ``--layer`` takes for each LSTM: its label where that means it alone, else its number.
+
+    A label of digits would be a number, one with a comma several.
+    """
+    labels = [f.label for f in found]
+    plain = [normalised(label) for label in labels]
+    counts = Counter(plain)
+    return [
+        str(n) if label.isdigit() or "," in label or not plain[n] or counts[plain[n]] > 1 else label
+        for n, label in enumerate(labels)
+    ]
+
+
+def _list(found: list[Found], numbers: Collection[int] | None = None) -> list[str]:
+    """A line each with what ``--layer`` takes, as it is typed: its number, its name if unique."""
+
+    def named(n: int, word: str) -> str:
+        return f"  or  {typed_command(*option_words({'layer': word}))}" if word != str(n) else ""
+
+    return [
+        f"  --layer {n}{named(n, word)}"
+        for n, word in enumerate(layer_words(found))
+        if numbers is None or n in numbers
+    ]
+
+
+def _nothing_found(tensors: Collection[str], source: str) -> tuple[str, ...]:
+    """The lines to say where no LSTM is recognised."""
+    if not tensors:
+        return (
+            f"{source} holds no tensors of an LSTM.",
+            "  The last path is the inputs, those before it are the weights.",
+        )
+    if opaque := [name for name in tensors if normalised(name).endswith(OPAQUE)]:
+        return (
+            f"{source}: {opaque[0]} is all weights of a CudnnLSTM as cuDNN packs them;",
+            "  only it can take them apart. On a GPU, build the layer before tf.train.Saver():",
+            "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read.",
+        )
+    if gru := gru_in_words(tensors):
+        return (f"{source}: {gru}; it is no LSTM, and only LSTMs are run.",)
+    if missing := _missing(tensors):
+        return f"{source}: {missing}.", "  lstm conventions lists what each framework stores."
+    shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
+    return (
+        f"{source} holds {shown}; no LSTM is recognised in these names.",
+        "  lstm conventions lists the names that are known: kernel, recurrent_kernel, bias are",
+        "  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.",
+        "  NAME=FILE names the tensor of a lone .npy file: lstm run kernel=k.npy bias=b.npy x.npy",
+    )
+
+
+def _missing(tensors: Collection[str]) -> str:
+    """What is lacking where the names of some row are there but for one; or nothing.
+
+    ``pytorch: weight_hh_l0 is missing beside weight_ih_l0``, of the cell that holds most.
+    A dense layer's kernel and bias, whose names are all of a row's, lack nothing.
+    """
+    names = [name for name in tensors if not _SLOT.search(normalised(name))]
+    rows = [row for row in CONVENTIONS.values() if row.by_name]
+    whole = {name for row in rows for found in _claims(row, names, False) for name in found.tensors}
+    parts = [
+        (len(held), -n, row, place, held)
+        for n, row in enumerate(rows)
+        for cells in _groups(row, names, asked=False).values()
+        for place, held in cells.items()
+        if len(held) > 1 and set(held) & _MATRICES  # a lone matrix, or bias, is anybody's
+        if _lacking(row, held) and not whole & set(Found(row, "", {place: held}).tensors)
+    ]
+    if not parts:
+        return ""
+    _, _, row, place, held = max(parts, key=lambda part: part[:2])
+    role, _, gate = _lacking(row, held).partition(" of ")
+    there = held.get(role) or next(held[r] for r in held if r in _MATRICES)
+    beside = there if isinstance(there, str) else next(iter(there.values()))
+    return f"{row.name}: {_spelled(row, role, gate, place)} is missing beside {beside}"
+
+
+def _spelled(row: Convention, role: str, gate: str, place: Place) -> str:
+    """The name of a tensor without what stands before it; the role, where it has a number."""
+    form = row.tensors.get(role, "").split(" | ")[0]
+    if not form or "{number}" in form:
+        return f"the {role.replace('_', ' ')}{f' of {gate}' * bool(gate)}"
+    gate = gate or next(iter(row.letters))
+    layer, direction = place
+    return form.format(gate=row.word(gate, role), layer=layer, direction=row.marks[direction])

@@ -1,0 +1,53 @@
+"""A row's templates as a person reads them: ``weight_ih_l{layer}`` is ``weight_ih_lN``."""
+
+from __future__ import annotations
+
+import re
+
+from lstmcli.core.model.conventions import Convention
+
+
+def spelled(row: Convention, role: str, number: str = "N") -> list[str]:
+    """The names that tensors of a role end in: one, one a gate, or one for each form.
+
+    ``number`` stands for that of a layer.
+    """
+    forms = row.tensors[role].split(" | ")
+    return [name for form in forms for name in _spelled(row, role, form, number)]
+
+
+def _spelled(row: Convention, role: str, form: str, number: str) -> list[str]:
+    plain = form.replace("{layer}", number).replace("{number}", number)
+    plain = plain.replace("{direction}", row.marks[0])
+    if "{gate}" not in plain:
+        return [plain]
+    gates = [g for g in row.letters if role != "peephole" or g != "g"]
+    return [plain.replace("{gate}", row.word(gate, role)) for gate in gates]
+
+
+def role_in_words(role: str) -> str:
+    """``recurrent kernel``; a fused kernel says what it holds."""
+    return "kernel [x; h]" if role == "fused" else role.replace("_", " ")
+
+
+def reshaped(how: Convention, role: str) -> bool:
+    """Whether a whole matrix was reshaped to its axes exchanged, where it had to be transposed."""
+    roles = {
+        "reshaped_kernel": ("kernel",),
+        "reshaped_recurrent": ("recurrent_kernel",),
+        "reshaped_both": ("kernel", "recurrent_kernel", "fused"),
+    }
+    return role in roles.get(how.transposed, ())
+
+
+def gates_apart(row: Convention) -> bool:
+    """Whether each gate has tensors of its own, so that there is no order of gates."""
+    return "{gate}" in row.tensors.get("kernel", "") or any("." in role for role in row.numbered)
+
+
+def direction_marks(row: Convention) -> tuple[str, str]:
+    """The row's marks of the forward and the backward direction, in a template or before it."""
+    if any(row.marks):
+        return row.marks
+    match = re.search(r"\?P<direction>(\w+)\|(\w+)\)", row.path)
+    return (match[1], match[2]) if match else ("", "")

@@ -1,0 +1,208 @@
+"""From a network to the files of other runtimes: an ONNX graph, a model of RTNeural.
+
+The joint between the core, which knows an LSTM, and formats, which know graphs and documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.model import Cell
+from lstmcli.core.weights.encode import INITIAL, along_directions, encode
+from lstmcli.core.weights.metadata.onnx_activations import activation_attributes
+from lstmcli.formats.onnx.writer import Graph, Node, Port
+
+Array = npt.NDArray[Any]
+Layers = Sequence[Sequence[Cell]]
+
+
+def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = ()) -> Graph:
+    """A graph that runs the layers one after the other.
+
+    Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (L D, B, H), layer by layer, forward
+    before backward; if they are not given, a learned state or zero; where rows are ``padded``, or
+    ``lengths`` are what is taken if none are given, the valid steps of each row, ``sequence_lens``
+    (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer, and the last state of every cell,
+    ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
+
+    States of layers of different widths lie side by side, (B, D H + D H' + ...). A state that is
+    an input with a default can be left out; onnxruntime warns of each that it is no constant.
+
+    The cells are those of the ``onnx`` row.
+    """
+    cell, directions = layers[0][0], len(layers[0])
+    cells = len(layers) * directions
+    uneven = len({layer[0].units for layer in layers}) > 1
+    state, given = (
+        (rows, sum(cell.units for layer in layers for cell in layer)) if uneven
+        else (cells, rows, cell.units)
+        for rows in ("B", "B_or_1")
+    )  # fmt: skip
+    constants: dict[str, Array] = {name: _default_state(layers, name, uneven) for name in INITIAL}
+    nodes = list(_initial_state(layers, uneven, constants))
+    below, steps = "X", "sequence_lens" if padded or lengths else ""
+    if lengths:
+        constants[steps] = np.array(lengths, np.int32)
+    for n, layer in enumerate(layers):
+        nodes += _lstm(layer, n, below, steps, constants)
+        if n + 1 < len(layers):
+            nodes += _joined(n, directions, constants)
+        below = f"joined_{n}"
+    last = layers[-1][0].units
+    nodes.append(Node("Identity", [f"Y_{len(layers) - 1}"], ["Y"]))
+    nodes += _last_state(len(layers), uneven, constants)
+    return Graph(
+        "lstm",
+        [
+            Port("X", cell.dtype, ("T", "B", cell.inputs)),
+            *(Port(name, cell.dtype, given) for name in ("initial_h", "initial_c")),
+            *([Port(steps, np.dtype(np.int32), ("B",))] if steps else []),
+        ],
+        [
+            Port("Y", cell.dtype, ("T", directions, "B", last)),
+            *(Port(name, cell.dtype, state) for name in ("Y_h", "Y_c")),
+        ],
+        nodes,
+        constants,
+    )
+
+
+def _default_state(layers: Layers, name: str, uneven: bool) -> Array:
+    """Of every cell the state that its weights hold, or zero; a single row where all are alike.
+
+    (L D, B, H), or side by side (B, sum of H).
+    """
+    held = []
+    for cell in (cell for layer in layers for cell in layer):
+        own = getattr(cell, name)
+        held.append(np.atleast_2d(np.zeros(cell.units, cell.dtype) if own is None else own))
+    most = max(map(len, held))
+    rows = [np.broadcast_to(one, (most, one.shape[1])) for one in held]
+    return np.concatenate(rows, axis=1) if uneven else np.stack(rows)
+
+
+def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) -> Iterator[Node]:
+    """h_n and c_n (D, B, H) of each layer n, as many rows as X has."""
+    constants |= {"one": np.array([1], np.int64), "two": np.array([2], np.int64)}
+    yield Node("Shape", ["X"], ["X_shape"])
+    yield Node("Slice", ["X_shape", "one", "two"], ["rows"])
+    yield from (_states_side_by_side if uneven else _states_by_cells)(layers, constants)
+
+
+def _states_by_cells(layers: Layers, constants: dict[str, Array]) -> Iterator[Node]:
+    """From (L D, B, H)."""
+    cells, units = len(layers) * len(layers[0]), layers[0][0].units
+    constants |= {"cells": np.array([cells], np.int64), "units": np.array([units], np.int64)}
+    yield Node("Concat", ["cells", "rows", "units"], ["state_shape"], {"axis": 0})
+    for letter in "hc":
+        parts = [f"{letter}_{n}" for n in range(len(layers))]
+        whole = parts[0] if len(layers) == 1 else f"{letter}_all"
+        yield Node("Expand", [f"initial_{letter}", "state_shape"], [whole])
+        if len(layers) > 1:
+            yield Node("Split", [whole], parts, {"axis": 0})
+
+
+def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterator[Node]:
+    """From (B, D H + D H' + ...)."""
+    ways = len(layers[0])
+    units = [layer[0].units for layer in layers]
+    constants |= {"ways": np.array([ways], np.int64), "widths": ways * np.array(units, np.int64)}
+    for n, width in enumerate(units):
+        constants |= {
+            f"units_{n}": np.array([width], np.int64),
+            f"apart_{n}": np.array([0, ways, width], np.int64),  # 0: an axis stays as it is
+        }
+        yield Node("Concat", ["ways", "rows", f"units_{n}"], [f"state_shape_{n}"], {"axis": 0})
+    for letter in "hc":
+        cut = [f"{letter}_{n}_cut" for n in range(len(layers))]  # (B, D H)
+        yield Node("Split", [f"initial_{letter}", "widths"], cut, {"axis": 1})
+        for n, part in enumerate(cut):
+            own = f"{letter}_{n}"
+            yield Node("Reshape", [part, f"apart_{n}"], [f"{own}_apart"])  # (B, D, H)
+            yield Node("Transpose", [f"{own}_apart"], [f"{own}_given"], {"perm": [1, 0, 2]})
+            yield Node("Expand", [f"{own}_given", f"state_shape_{n}"], [own])
+
+
+def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Iterator[Node]:
+    """Y_h and Y_c of all layers, in the axes of the initial state."""
+    if uneven:
+        constants["one_row"] = np.array([0, -1], np.int64)
+    for name in ("Y_h", "Y_c"):
+        ends = [f"{name}_{n}" for n in range(layers)]  # (D, B, H)
+        if uneven:
+            for end in ends:
+                yield Node("Transpose", [end], [f"{end}_turned"], {"perm": [1, 0, 2]})
+                yield Node("Reshape", [f"{end}_turned", "one_row"], [f"{end}_row"])
+            ends = [f"{end}_row" for end in ends]  # (B, D H)
+        yield Node("Concat", ends, [name], {"axis": 1 if uneven else 0})
+
+
+def _lstm(
+    layer: Sequence[Cell], n: int, below: str, lengths: str, constants: dict[str, Array]
+) -> list[Node]:
+    how = layer[0].convention
+    tensors = along_directions([encode(cell, how) for cell in layer])
+    names = {role: f"{how.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
+    constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
+    inputs = [
+        below, names["kernel"], names["recurrent_kernel"], names["bias"],
+        lengths, f"h_{n}", f"c_{n}",
+    ]  # fmt: skip
+    if "peephole" in names:
+        inputs.append(names["peephole"])
+    outputs = [f"Y_{n}", f"Y_h_{n}", f"Y_c_{n}"]
+    return [Node("LSTM", inputs, outputs, _attributes(how, layer[0].units, len(layer)))]
+
+
+def _attributes(how: Convention, units: int, directions: int) -> dict[str, Any]:
+    """The attributes of a node; those that are as the specification has them are left out."""
+    direction = "bidirectional" if directions == 2 else "reverse" if how.reverse else "forward"
+    attributes: dict[str, Any] = {"hidden_size": units, "direction": direction}
+    three = (how.recurrent_activation, how.activation, how.output_activation)
+    if three != ("sigmoid", "tanh", "tanh"):
+        attributes |= activation_attributes(three * directions)
+    if how.gate_clip is not None:
+        attributes["clip"] = how.gate_clip
+    if how.coupled == "f=1-i":
+        attributes["input_forget"] = 1
+    return attributes
+
+
+def _joined(n: int, directions: int, constants: dict[str, Array]) -> Iterator[Node]:
+    """Y_n (T, D, B, H) as the next layer takes it, (T, B, D H)."""
+    if directions == 1:
+        yield Node("Squeeze", [f"Y_{n}", "one"], [f"joined_{n}"])
+        return
+    constants["side_by_side"] = np.array([0, 0, -1], np.int64)  # 0: an axis stays as it is
+    yield Node("Transpose", [f"Y_{n}"], [f"turned_{n}"], {"perm": [0, 2, 1, 3]})
+    yield Node("Reshape", [f"turned_{n}", "side_by_side"], [f"joined_{n}"])
+
+
+def rtneural_document(layers: Layers) -> dict[str, Any]:
+    """A model file of RTNeural: the LSTMs alone, one after the other.
+
+    What its ``model_loader.h`` reads: the last number of a shape, the type, and a list of arrays
+    for the weights. The cells are those of the ``rtneural`` row, which knows their order.
+    """
+    return {
+        "in_shape": [None, None, layers[0][0].inputs],
+        "layers": [
+            {
+                "type": "lstm",
+                "activation": cell.convention.activation,
+                "shape": [None, None, cell.units],
+                "weights": _listed(cell),
+            }
+            for (cell,) in layers
+        ],
+    }
+
+
+def _listed(cell: Cell) -> list[Any]:
+    tensors = encode(cell, cell.convention)
+    return [np.asarray(tensors[role]).tolist() for role in cell.convention.numbered]

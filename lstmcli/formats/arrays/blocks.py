@@ -1,0 +1,106 @@
+"""Large arrays that stay in their file: blocks of them are read as they are needed."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from math import prod
+from threading import Lock
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.wire.bfloat16 import widened
+
+BFLOAT16 = np.dtype("V2")  # so numpy calls what JAX and ml_dtypes save
+
+
+class FileArray:
+    """An array (N, K) or (N, M, K) in a file, in C order.
+
+    Slices of its first two axes are arrays in memory, read from the file then and there, from any
+    thread. Nothing is mapped: a file that became shorter is an error where it is read, and not the
+    end of the process.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        source: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        start: int,
+    ) -> None:
+        self.source, self.shape, self.ndim = source, shape, len(shape)
+        self.dtype = np.dtype(np.float32) if dtype == BFLOAT16 else dtype.newbyteorder("=")
+        self._stored, self._start, self._lock = dtype, start, Lock()
+        self._descriptor = os.dup(stream.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | tuple[slice, ...]) -> np.ndarray:
+        """The numbers between the bounds of one or two slices without a step.
+
+        Raises
+        ------
+        UserError
+            The file has become shorter.
+        """
+        slices = index if isinstance(index, tuple) else (index,)
+        bounds = [one.indices(n)[:2] for one, n in zip(slices, self.shape, strict=False)]
+        first, last = bounds[0]
+        inner_first, inner_last = bounds[1] if len(bounds) > 1 else (0, self.shape[1])
+        counts = max(0, last - first), max(0, inner_last - inner_first)
+        array = np.empty((*counts, *self.shape[2:]), self._stored)
+        inner = prod(self.shape[2:]) * self._stored.itemsize  # bytes
+        outer = self.shape[1] * inner
+        at = self._start + first * outer + inner_first * inner
+        if counts[1] == self.shape[1]:
+            self._read(array, at)
+        else:
+            for n, part in enumerate(array):
+                self._read(part, at + n * outer)
+        if self._stored == BFLOAT16:
+            return widened(array.view("<u2"))
+        return array.astype(self.dtype, copy=False)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The whole array in memory.
+
+        Raises
+        ------
+        UserError
+            More bytes than a tensor may take; the file has become shorter.
+        """
+        check_size(self.shape, self.dtype.itemsize, self.source)
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def _read(self, array: np.ndarray, at: int) -> None:
+        """Fill an array from a place in the file."""
+        view = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
+        while view:
+            count = self._read_once(view, at)
+            if not count:
+                raise UserError(
+                    f"{self.source} is cut short: it became shorter while it was read "
+                    f"({len(view):,} bytes are missing at byte {at:,}). Run again when it is whole."
+                )
+            view, at = view[count:], at + count
+
+    def _read_once(self, view: memoryview, at: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._descriptor, [view], at)
+        with self._lock:  # Windows and old systems: the place is the descriptor's own
+            os.lseek(self._descriptor, at, os.SEEK_SET)
+            data = os.read(self._descriptor, len(view))
+        view[: len(data)] = data
+        return len(data)

@@ -1,0 +1,245 @@
+"""`.npy`: one array. The header is read and held against the file before anything is allocated."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping
+from math import prod
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from lstmcli.errors import UserError
+from lstmcli.formats.arrays.blocks import BFLOAT16, FileArray
+from lstmcli.formats.arrays.pieces import Placed, rows_of, write_header
+from lstmcli.formats.document import Document
+from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.source import HEAD, Opened
+from lstmcli.formats.wire.bfloat16 import widened
+
+IN_BLOCKS_FROM = 64 << 20  # bytes from which an array stays in its file until it is needed
+MOST_AXES = 32
+MOST_BYTES = 1 << 62
+
+_HEADER_READERS = {
+    (1, 0): npy_format.read_array_header_1_0,
+    (2, 0): npy_format.read_array_header_2_0,
+}
+
+_REFUSED = {
+    "O": "Python objects, which are never loaded (loading them could run code)",
+    "c": "complex numbers; real ones are needed",
+    "M": "dates; numbers are needed",
+    "m": "time spans; numbers are needed",
+    "V": "records (a structured dtype); plain numbers are needed",
+}
+
+
+class Header(NamedTuple):
+    """What the head of a .npy file claims."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+    offset: int  # of the first element, in bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def holds_objects(self) -> bool:
+        """Whether elements are Python objects."""
+        return self.dtype.hasobject
+
+
+def read(source: Opened) -> Document:
+    """The array of a .npy file; a 0-d one becomes an attribute.
+
+    Of Python objects, as ``numpy.save`` of a dict writes them, the arrays are read by name; nothing
+    is loaded as an object.
+    """
+    return _of_objects(source) or _document(source, _checked_header(source))
+
+
+def read_in_blocks(source: Opened) -> Document:
+    """As `read`; but a large array of two or three axes in C order is a `FileArray`."""
+    if document := _of_objects(source):
+        return document
+    header = _checked_header(source)
+    stays = source.path is not None and header.nbytes >= IN_BLOCKS_FROM
+    numbers = header.dtype.kind in "fiub" or header.dtype == BFLOAT16
+    if not (stays and numbers and len(header.shape) in (2, 3) and not header.fortran):
+        return _document(source, header)
+    array = FileArray(source.stream, source.source, header.shape, header.dtype, header.offset)
+    return Document(source.source, "npy", {"": cast(np.ndarray, array)})
+
+
+def _of_objects(source: Opened) -> Document | None:
+    """The arrays in an array of Python objects, which NumPy pickles behind its header."""
+    header = read_header(source.head(), source.source)
+    if not header.holds_objects:
+        return None
+    from lstmcli.formats.torch import read_pickle  # most files need none
+
+    return read_pickle(source, header.offset, "npy")
+
+
+def _checked_header(source: Opened) -> Header:
+    header = read_header(source.head(), source.source)
+    check(header, source.size, source.source)
+    return header
+
+
+def _document(source: Opened, header: Header) -> Document:
+    source.stream.seek(header.offset)
+    value = read_elements(source.stream, header, source.source)
+    if isinstance(value, np.ndarray):
+        return Document(source.source, "npy", {"": value})
+    return Document(source.source, "npy", {}, {"": value})
+
+
+def read_header(head: bytes, where: str) -> Header:
+    """Parse the head of a .npy file (64 KiB of it are enough).
+
+    Raises
+    ------
+    UserError
+        It is no header; starts with ``where``.
+    """
+    stream = io.BytesIO(head)
+    try:
+        shape, fortran, dtype = _parsed(stream)
+    except Exception as error:  # a header is Python text: broken, it can raise nearly anything
+        reason = str(error).split("\n")[0] or type(error).__name__
+        if "malformed node" in reason:  # more than the literals that numpy writes: an expression
+            raise UserError(f"{where}: its header is not one that numpy writes.") from None
+        raise UserError(f"{where}: the .npy header is broken ({reason[:120]}).") from None
+    return Header(shape, dtype, fortran, stream.tell())
+
+
+def _parsed(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = npy_format.read_magic(stream)
+    if version not in _HEADER_READERS:  # version 3 exists for field names beyond Latin-1
+        raise ValueError(f"version {version[0]}.{version[1]}; 1.0 and 2.0 hold plain arrays")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # headers written by Python 2 are fine
+        return _HEADER_READERS[version](stream)
+
+
+def check(header: Header, size: int, where: str) -> None:
+    """Hold a header against the bytes that are there.
+
+    Raises
+    ------
+    UserError
+        A dtype that is not read, an impossible shape, a file shorter or longer than claimed.
+    """
+    _check_dtype(header.dtype, where)
+    if not all(type(n) is int and n >= 0 for n in header.shape):
+        raise UserError(f"{where}: the header claims the impossible shape {header.shape}.")
+    if len(header.shape) > MOST_AXES or _reach(header) > MOST_BYTES:
+        raise UserError(f"{where}: the header claims the shape {header.shape}, too large to be.")
+    found = size - header.offset
+    if found != header.nbytes:
+        trouble = "is cut short" if found < header.nbytes else "holds more than one array"
+        raise UserError(
+            f"{where} {trouble}: the header claims {header.shape} {header.dtype.name}, "
+            f"that is {header.nbytes:,} bytes, but {found:,} are there."
+        )
+
+
+def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
+    if dtype == BFLOAT16:
+        return
+    if dtype.hasobject or dtype.kind in _REFUSED:
+        raise UserError(f"{where} holds {_REFUSED['O' if dtype.hasobject else dtype.kind]}.")
+    if dtype.itemsize == 0:  # any number of these would fit into no bytes
+        raise UserError(f"{where} holds strings of length 0.")
+
+
+def _reach(header: Header) -> int:
+    """Bytes with axes of length 0 left out, which numpy limits as well."""
+    return prod(max(n, 1) for n in header.shape) * header.dtype.itemsize
+
+
+def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
+    """The array after a header that has been checked, native and in C order.
+
+    0-d arrays and strings come as Python values: numbers, str, lists of str.
+
+    Raises
+    ------
+    UserError
+        More bytes than a tensor may take; fewer than the header claims.
+    """
+    check_size(header.shape, 4 if header.dtype == BFLOAT16 else header.dtype.itemsize, where)
+    data = bytearray(header.nbytes)
+    view = memoryview(data)
+    filled = 0
+    while filled < len(data):
+        count = cast(io.BufferedIOBase, stream).readinto(view[filled : filled + (HEAD << 4)])
+        if not count:
+            raise UserError(f"{where} is cut short: {len(data) - filled:,} bytes are missing.")
+        filled += count
+    order = "F" if header.fortran else "C"
+    array = np.frombuffer(data, header.dtype).reshape(header.shape, order=order)  # type: ignore[call-overload]
+    return _plain(array, where)
+
+
+def _plain(array: np.ndarray, where: str) -> Any:
+    if array.dtype.kind in "US":
+        return _strings(array, where)
+    if array.dtype == BFLOAT16:
+        array = widened(array.view("<u2"))
+    if array.ndim == 0:
+        return array.item()
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def _strings(array: np.ndarray, where: str) -> Any:
+    try:
+        _check_code_points(array)
+        text = array if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
+        return text.item() if array.ndim == 0 else text.tolist()
+    except (UnicodeError, ValueError):
+        raise UserError(f"{where} holds strings that are no Unicode text.") from None
+
+
+def _check_code_points(array: np.ndarray) -> None:
+    """ValueError for strings with numbers that no character has, or with halves of characters."""
+    if array.dtype.kind == "U" and array.size:
+        points = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")
+        if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points < 0xE000))):
+            raise ValueError("no code point")
+
+
+def write(
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]
+) -> None:
+    """Write the one array; .npy has no place for names or attributes."""
+    write_elements(stream, sole(arrays, ".npy"))
+
+
+def write_elements(stream: BinaryIO, array: np.ndarray | Placed) -> None:
+    """Header and elements in C order, in pieces."""
+    if isinstance(array, Placed):
+        array.copy_to(stream)
+        return
+    write_header(stream, array.shape, array.dtype)
+    if array.ndim == 0:
+        stream.write(array.tobytes())
+        return
+    for rows in rows_of(array):
+        stream.write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
+
+
+def sole(arrays: Mapping[str, np.ndarray | Placed], kind: str) -> np.ndarray | Placed:
+    """The only array; UserError if there are several, which ``kind`` cannot hold."""
+    if len(arrays) != 1:
+        names = ", ".join(arrays) or "none"
+        raise UserError(f"{kind} holds one array; there are {len(arrays)}: {names}.")
+    return next(iter(arrays.values()))

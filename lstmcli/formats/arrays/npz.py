@@ -1,0 +1,158 @@
+"""`.npz`: a zip archive of .npy members.
+
+The archive is checked by what it declares before any member is unpacked: a member that unpacks to
+more than its header needs, or to a thousand times the archive, is refused unread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.arrays.npy import check, read_elements, read_header, write_elements
+from lstmcli.formats.arrays.pieces import Placed
+from lstmcli.formats.document import Document
+from lstmcli.formats.files.limits import check_total
+from lstmcli.formats.files.source import HEAD, Opened, damaged
+from lstmcli.formats.wire.zip import DEFLATED, ENCRYPTED, STORED, Archive, Damaged, Member
+
+SUFFIX = ".npy"
+METHODS = (STORED, DEFLATED)  # what numpy writes
+DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day
+
+OTHERS = {
+    "coefficients.bin": "a DL4J model",
+}
+
+
+def read(source: Opened) -> Document:
+    """All members; 0-d arrays and strings become attributes, ``meta`` is decoded.
+
+    Raises
+    ------
+    UserError
+        A broken, encrypted or exploding archive, one without arrays, a member that is not numeric.
+    """
+    document = Document(source.source, "npz", {})
+    left_out = []
+    with _broken_is_told(source.source):
+        archive = Archive(source.stream, source.size)
+    for name, member in _members(archive, source).items():
+        where = f'{source.source}, member "{name}"'
+        with _broken_is_told(where):
+            value = _value(archive, member, where)
+        if value is None:
+            left_out.append(name)
+        else:
+            _file_under(document, name, value)
+    if not document.arrays and not document.attributes:
+        raise UserError(
+            f"{source.source} holds nothing but Python objects, which are never loaded."
+        )
+    if left_out:
+        remark = (
+            f"{source.source}: {', '.join(left_out)} left out: Python objects are never loaded."
+        )
+        document = replace(document, remarks=(remark,))
+    return document
+
+
+@contextmanager
+def _broken_is_told(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (Damaged, OSError) as error:
+        raise damaged(where, error) from None
+
+
+def _members(archive: Archive, source: Opened) -> dict[str, Member]:
+    """The .npy members by name, once the archive's directory has been found harmless."""
+    members: dict[str, Member] = {}
+    for member in archive.members:
+        if not member.name.endswith(SUFFIX):
+            continue
+        name = member.name[: -len(SUFFIX)]
+        _check_member(member, name, members, source.source)
+        members[name] = member
+    if not members:
+        raise UserError(f"{source.source} is {_kind(archive)}. Save the tensors with numpy.savez.")
+    check_total(sum(member.size for member in members.values()), source.size, source.source)
+    return members
+
+
+def _check_member(member: Member, name: str, earlier: dict[str, Member], source: str) -> None:
+    if name in earlier:
+        raise UserError(f'{source} has two members of the name "{name}".')
+    if member.flags & ENCRYPTED:
+        raise UserError(f'{source}, member "{name}" is encrypted; unpack it first.')
+    if member.method not in METHODS:
+        raise UserError(
+            f'{source}, member "{name}" is compressed by method {member.method}; '
+            "save it with numpy.savez or numpy.savez_compressed."
+        )
+
+
+def _kind(archive: Archive) -> str:
+    names = [member.name for member in archive.members]
+    for ending, kind in OTHERS.items():
+        if any(name == ending or name.endswith(f"/{ending}") for name in names):
+            return f"{kind}, which this version does not read yet"
+    return "a zip archive without .npy members"
+
+
+def _value(archive: Archive, member: Member, where: str) -> Any:
+    """The value of a member; None for Python objects, which are left out unread."""
+    with archive.open(member) as stream:
+        header = read_header(stream.read(HEAD), where)
+    if header.holds_objects:
+        return None
+    check(header, member.size, where)
+    with archive.open(member) as stream:
+        stream.read(header.offset)
+        return read_elements(stream, header, where)
+
+
+def _file_under(document: Document, name: str, value: Any) -> None:
+    if isinstance(value, np.ndarray):
+        document.arrays[name] = value
+    else:
+        document.attributes[name] = _decoded(value) if name == "meta" else value
+
+
+def _decoded(value: Any) -> Any:
+    """``meta`` as a dict if it is JSON, else as it is."""
+    import json  # the weights of most have no meta
+
+    try:
+        decoded = json.loads(value)
+    except (TypeError, ValueError, RecursionError):
+        return value
+    return decoded if isinstance(decoded, dict) else value
+
+
+def write(
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]
+) -> None:
+    """Arrays as members, attributes as 0-d ones, ``meta`` as JSON; None is left out.
+
+    Nothing is compressed (a gigabyte would take half a minute), and nothing depends on the day.
+    """
+    import zipfile  # takes 7 ms, and reading does without
+
+    extras = {name: _as_array(value) for name, value in attributes.items() if value is not None}
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in {**arrays, **extras}.items():
+            info = zipfile.ZipInfo(name + SUFFIX, DATE)
+            with archive.open(info, "w", force_zip64=True) as member:
+                write_elements(cast(BinaryIO, member), array)
+
+
+def _as_array(value: Any) -> np.ndarray:
+    import json
+
+    return np.asarray(json.dumps(value) if isinstance(value, dict) else value)

@@ -1,0 +1,155 @@
+"""Files filled piece by piece, in any order and from any thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from threading import Lock
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from lstmcli.formats.files.source import atomically
+from lstmcli.outputs import errors_named
+
+COPIED = 1 << 20  # bytes at a time
+NUMBERS = 1 << 14  # of an array that are turned into text at a time
+
+
+class Placed:
+    """An array (n, m, ...) or (n, K) on disk, of which pieces along the first axes are written.
+
+    Writing past what memory holds, with `pwrite`: a full disk is then an error, where a mapped
+    file would end the process.
+    """
+
+    def __init__(
+        self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], output: str
+    ) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._output = output  # what messages call the file
+        self._file, self._lock = file, Lock()
+        self._strides = np.cumprod([dtype.itemsize, *shape[:0:-1]])[::-1].tolist()
+        with errors_named(output):
+            write_header(file, shape, dtype)
+            file.flush()
+            self._start = file.tell()
+            file.truncate(self._start + shape[0] * self._strides[0])
+
+    def write(self, index: tuple[slice, ...], array: np.ndarray) -> None:
+        """Put an array where slices of the first axes say."""
+        array = np.ascontiguousarray(array, self.dtype)
+        along = index[-1]
+        if len(index) == 1 or along.stop - along.start == self.shape[1]:
+            self._put(index[0].start * self._strides[0], array)
+            return
+        first, inner = index[0].start, along.start * self._strides[1]
+        for n, row in enumerate(array):
+            self._put((first + n) * self._strides[0] + inner, row)
+
+    def copy_to(self, stream: BinaryIO) -> None:
+        """Write the whole file, header and all, to a stream."""
+        import shutil
+
+        self._file.seek(0)
+        shutil.copyfileobj(self._file, stream, COPIED)
+
+    def rows(self) -> Iterator[np.ndarray]:
+        """All that was written, as `rows_of` gives it."""
+        self._file.seek(self._start)
+        width, left = self.shape[-1], prod(self.shape[:-1])
+        most = max(1, NUMBERS // width)
+        while left > 0:
+            count = min(most, left)
+            data = self._file.read(count * width * self.dtype.itemsize)
+            yield np.frombuffer(data, self.dtype).reshape(count, width)
+            left -= count
+
+    def _put(self, at: int, array: np.ndarray) -> None:
+        data = array.reshape(-1).view(np.uint8).data
+        if not hasattr(os, "pwrite"):  # Windows
+            with self._lock:
+                self._file.seek(self._start + at)
+                self._file.write(data)
+            return
+        with errors_named(self._output):
+            while data:
+                written = os.pwrite(self._file.fileno(), data, self._start + at)
+                data, at = data[written:], at + written
+
+
+def write_header(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Write the header of an array in C order."""
+    header = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy_format.write_array_header_1_0(cast(Any, stream), header)
+
+
+def rows_of(array: np.ndarray | Placed) -> Iterator[np.ndarray]:
+    """The rows along the last of one or more axes, in C order: (n, K) some at a time."""
+    if isinstance(array, Placed):
+        yield from array.rows()
+    elif array.ndim > 2 and prod(array.shape[1:]) > NUMBERS:
+        for part in array:
+            yield from rows_of(part)
+    else:
+        array = np.atleast_2d(array)
+        size = max(1, NUMBERS // max(1, prod(array.shape[1:])))
+        for first in range(0, len(array), size):
+            some = array[first : first + size]
+            yield some.reshape(prod(some.shape[:-1]), some.shape[-1])
+
+
+@dataclass
+class Pieces:
+    """What is written: placed arrays by name, and what goes beside them in the end."""
+
+    placed: dict[str, Placed]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    order: Sequence[str] = ()  # of both kinds of arrays in the file; as above without
+
+
+def _temporary(beside: str | None, held: ExitStack) -> tuple[BinaryIO, str]:
+    """A nameless file beside another, or where the system has its temporary ones; and its name."""
+    from tempfile import TemporaryFile, gettempdir
+
+    if beside is not None:
+        folder, output = os.path.dirname(os.path.realpath(beside)), beside
+    else:
+        with errors_named("a temporary file"):
+            folder = gettempdir()
+        output = f"a temporary file in {folder}"
+    with errors_named(output):
+        file = held.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115 (``held`` closes it)
+    return cast(BinaryIO, file), output
+
+
+@contextmanager
+def open_pieces(
+    target: str | BinaryIO, format: str, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
+) -> Iterator[Pieces]:
+    """Write "npy", "npz", "json" or "text" in pieces; a path appears whole or not at all.
+
+    Where the file itself takes no pieces (an archive, a text, a pipe), they go to nameless
+    temporary files first: beside the target, where there is room for it.
+    """
+    from lstmcli import formats
+
+    with ExitStack() as held:
+        stream = held.enter_context(atomically(target)) if isinstance(target, str) else target
+        # Where devices and pipes are, there may be no room for files.
+        beside = target if isinstance(target, str) and stream.seekable() else None
+        direct = format == "npy" and beside is not None
+        pieces = Pieces({})
+        for name, shape in shapes.items():
+            file, output = (stream, str(target)) if direct else _temporary(beside, held)
+            pieces.placed[name] = Placed(file, shape, dtype, output)
+        yield pieces
+        if not direct:
+            arrays: dict[str, np.ndarray | Placed] = {**pieces.placed, **pieces.arrays}
+            ordered = {name: arrays[name] for name in pieces.order or arrays}
+            formats.write(stream, format, ordered, pieces.attributes)

@@ -1,0 +1,1 @@
+"""Models of audio programs: RTNeural, GuitarML and Neural Amp Modeler."""

@@ -1,0 +1,177 @@
+"""Telling binary formats, and files of other programs, by their content; suffixes lie."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from lstmcli.errors import UserError
+from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened
+
+BINARY = {  # first bytes -> format
+    b"\x93NUMPY": "npy",
+    b"PK\x05\x06": "npz",  # an archive without members
+    b"\x89HDF\r\n\x1a\n": "keras",  # HDF5, of other programs too
+}
+
+PATTERNS = {  # what the first bytes match -> format
+    # the magic number of PyTorch before 1.6; protocols 4 and 5 have a frame around it
+    rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19": "torch",
+    rb"\x80[\x02-\x05]": "pickle",
+    rb".{257}ustar": "torch",  # a tar, as PyTorch 0.1 wrote it
+    rb".{4}TFL3": "tflite",
+    rb"\x08[\x02-\x1f][\x12\x1a\x22\x28\x32\x3a]": "onnx",  # a version, then another field
+    rb".{5}\0\0\0\{": "safetensors",  # the upper bytes of the header's length, and its start
+    rb"\x08\x01\x12": "tensorflow",  # a SavedModel: its version, its first graph
+    rb"\n[\x80-\xff]{0,4}[\0-\x7f]\n[\x80-\xff]?[\0-\x7f][\w.][\w./>\\-]*\x12": "tensorflow",
+    # a graph: its first node, with a name and an op; and one behind a list of ops
+    rb"\n[\x80-\xff]{0,4}[\0-\x7f]\x12[\x80-\xff]{0,4}[\0-\x7f]\n": "tensorflow",
+}
+
+ENDS = {b"\x57\xfb\x80\x8b\x24\x75\x47\xdb": "tensorflow"}  # last bytes of a table -> format
+
+# a container, or the class of an object
+OLD_PICKLE = re.compile(rb"\(|[}\]]|c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
+IMPORTED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")  # a module and a name in it
+STOP = b"."
+MOST_COMPONENTS = 64  # of traineddata: 17 in Tesseract 3, 24 since 4
+FEWEST = 3  # opcodes before the first that is cut off with the head: an array's bytes may be long
+
+ARCHIVE = b"PK\x03\x04"
+ARCHIVES = {  # ending of a member's name -> format; without any it is npz
+    "data.pkl": "torch",
+    "model.json": "torch",  # TorchScript of 1.0
+    "model_weights_config.json": "torch",  # from here on, what its reader only names
+    "serialized_exported_program.json": "torch",
+    "MAR-INF/MANIFEST.json": "torch",
+    ".data/extern_modules": "torch",
+    "model.weights.h5": "keras",
+    "model.weights.json": "keras",  # which says that it is in pieces
+}
+
+TESSERACT = (
+    "Its LSTMs run in Tesseract alone; to run one here, save the arrays of its weights with "
+    "numpy.savez."
+)
+
+UNREAD = {  # first bytes -> what they belong to, and the way out; each is refused by its name
+    rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE."),
+    rb".{4}ORTM": (
+        "a model in onnxruntime's own format",
+        "Give the .onnx file that it was made from.",
+    ),
+    rb"GGUF.{2}\0\0": ("a GGUF model", ""),
+    rb"MATLAB 5\.0": ("a MATLAB file", ""),
+    rb"\x84\xa5nodes[\x90-\x9f\xdc\xdd].{0,4}\x84\xa5index": (  # MessagePack; spaCy's too
+        "a model of thinc, as spaCy keeps them",
+        "Load it with thinc, cut the flat array of its LSTM into kernel, recurrent kernel and "
+        "bias, and save them with numpy.savez; of a PyTorchLSTM, save the state dict.",
+    ),
+    rb"\0\x06\0\0\0Series": ("a network of Tesseract", TESSERACT),
+}
+
+KNOWN = """\
+  PyTorch .pt, .pth, .ckpt; Keras .keras, .h5; .onnx, .safetensors, .tflite, .pkl, .nam;
+  TensorFlow checkpoints and SavedModels; model.json of TensorFlow.js;
+  arrays in .npy, .npz, .json, .jsonl, .csv, .tsv, or text as it was printed."""
+
+WAY_OUT = "Save its arrays with numpy.savez."
+
+
+def binary_kind(file: Opened) -> str | None:
+    """The binary format of a file by its content, a row of the table; None for text.
+
+    Raises
+    ------
+    UserError
+        A file of another program, or bytes that are no text.
+    """
+    head = file.head()
+    for magic, kind in BINARY.items():
+        if head.startswith(magic):
+            return kind
+    if head.startswith(ARCHIVE):
+        return _archive_kind(file)
+    for pattern, kind in PATTERNS.items():
+        if re.match(pattern, head, re.DOTALL):
+            return kind
+    if _is_old_pickle(file):
+        return "pickle"
+    tail = file.tail()
+    for magic, kind in ENDS.items():
+        if tail.endswith(magic):
+            return kind
+    if head.startswith(tuple(BYTE_ORDER_MARKS)):
+        return None
+    for pattern, (what, way_out) in UNREAD.items():
+        if re.match(pattern, head, re.DOTALL):
+            raise UserError(
+                f"{file.source} is {what}; this version does not read it. {way_out or WAY_OUT}"
+            )
+    if _is_traineddata(head):
+        raise UserError(
+            f"{file.source} is traineddata of Tesseract; this version does not read it. {TESSERACT}"
+        )
+    if b"\0" in head:
+        raise UserError(
+            f"{file.source} is neither text nor of a known kind, or it is damaged. What is read:",
+            *KNOWN.split("\n"),
+        )
+    return None
+
+
+def _is_traineddata(head: bytes) -> bool:
+    """Whether a file holds Tesseract's components: how many, and where each begins; -1 if absent.
+
+    The first lies right behind this table. Source: tesseract, ccutil/tessdatamanager.cpp (5.3).
+    """
+    count = int.from_bytes(head[:4], "little")
+    end = 4 + 8 * count
+    if not 1 <= count <= MOST_COMPONENTS or len(head) < end:
+        return False
+    begins = struct.unpack_from(f"<{count}q", head, 4)
+    present = [at for at in begins if at != -1]
+    return bool(present) and present == sorted(present) and present[0] == end
+
+
+def _is_old_pickle(file: Opened) -> bool:
+    """Whether a file is a pickle of protocol 0 or 1, which begin with no mark of their own.
+
+    Its beginning has to be opcodes one after the other, with names that Python can import, and
+    its end the opcode STOP.
+    """
+    head = file.head()
+    if not OLD_PICKLE.match(head):
+        return False
+    import io
+
+    from lstmcli.formats.wire.pickle import opcodes
+
+    stream, count = io.BytesIO(head), 0
+    try:
+        for name, argument in opcodes(stream):
+            count += 1
+            if name in ("GLOBAL", "INST") and not IMPORTED.fullmatch(argument):
+                return False
+            if name == "STOP":
+                return stream.tell() == file.size
+    except Exception:  # whatever the readers of arguments raise
+        if stream.tell() < len(head):
+            return False
+    return count > FEWEST and len(head) < file.size and file.tail().endswith(STOP)
+
+
+def _archive_kind(file: Opened) -> str:
+    """The format of a zip archive, by the names of its members."""
+    from lstmcli.formats.wire.zip import Archive, Damaged
+
+    try:
+        names = [member.name for member in Archive(file.stream, file.size).members]
+    except Damaged:  # the reader of npz says what is wrong with it
+        names = []
+    finally:
+        file.stream.seek(0)
+    for ending, kind in ARCHIVES.items():
+        if any(name == ending or name.endswith(f"/{ending}") for name in names):
+            return kind
+    return "npz"

@@ -1,0 +1,1 @@
+"""Files themselves: opening, limits, companions, and writing whole or not at all."""

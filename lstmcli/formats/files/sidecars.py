@@ -1,0 +1,123 @@
+"""Which file a path means that is a prefix, a folder, or a part of a checkpoint."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from lstmcli.errors import UserError
+from lstmcli.escaping import file_argument, shell_word
+from lstmcli.formats.files.companions import beside
+from lstmcli.formats.files.source import opened
+
+PART = re.compile(r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL)
+FIRST_SHARD = re.compile(r"-00000-of-\d{5}")
+TFJS_SHARD = re.compile(r".*shard\d+of\d+(\.bin)?", re.DOTALL)
+LATEST = "checkpoint"  # the file in which TensorFlow notes what it saved last
+NOTED = re.compile(r'^\s*model_checkpoint_path\s*:\s*"([^"\n]*)"', re.MULTILINE)
+SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb")
+MOST_NOTES = 1 << 16
+
+
+def place(path: str) -> str:
+    """The file to open: the index of what a path is a part of, else the path.
+
+    A checkpoint can be named by its prefix, by any of its files or by its folder, a SavedModel by
+    its folder or ``saved_model.pb``, a model of TensorFlow.js by any of its shards.
+
+    Raises
+    ------
+    UserError
+        A folder that holds several checkpoints; a shard without its index; a link out of
+        the folder.
+    """
+    found = _meant(path)
+    if found != path:
+        beside(found, os.path.basename(found))
+    return found
+
+
+def _meant(path: str) -> str:
+    if os.path.isdir(path):
+        return _in_folder(path)
+    folder, name = os.path.split(path)
+    if name in SAVED_MODEL:
+        return _of_saved_model(folder) or path
+    if name == LATEST and os.path.isfile(path):
+        return _latest(path) or path
+    if TFJS_SHARD.fullmatch(name):
+        model = os.path.join(folder, "model.json")
+        return model if os.path.isfile(model) else path
+    if part := PART.fullmatch(path):
+        prefix = part["prefix"]
+        if found := _of_prefix(prefix) or (prefix if os.path.isfile(prefix) else None):
+            return found
+        if os.path.isfile(path) and not path.endswith(".meta"):
+            raise UserError(
+                f"{path} holds tensors of a TensorFlow checkpoint; {prefix}.index, which tells "
+                "which, is not beside it."
+            )
+        return path
+    return path if os.path.lexists(path) else _of_prefix(path) or path
+
+
+def _of_prefix(prefix: str) -> str | None:
+    """The index of a checkpoint of this prefix, or the first of its shards if it has none."""
+    if os.path.isfile(f"{prefix}.index"):
+        return f"{prefix}.index"
+    folder, name = os.path.split(prefix)
+    shards = [one for one in _names(folder) if FIRST_SHARD.fullmatch(one.removeprefix(name))]
+    return os.path.join(folder, shards[0]) if name and len(shards) == 1 else None
+
+
+def _in_folder(folder: str) -> str:
+    names = _names(folder)
+    if found := _of_saved_model(folder):
+        return found
+    if "saved_model.pb" in names:  # a graph without variables
+        return os.path.join(folder, "saved_model.pb")
+    latest = os.path.join(folder, LATEST)
+    if os.path.isfile(latest) and (noted := _latest(latest)):
+        return noted
+    indexes = sorted(name for name in names if name.endswith(".index"))
+    if not indexes:  # opening it says what kind of folder it is
+        return folder
+    if len(indexes) == 1:
+        return os.path.join(folder, indexes[0])
+    listed = (f"  {shell_word(file_argument(os.path.join(folder, name)))}" for name in indexes)
+    raise UserError(f"{folder} holds {len(indexes)} checkpoints; name one of them:", *listed)
+
+
+def _of_saved_model(folder: str) -> str | None:
+    index = os.path.join(folder, "variables", "variables.index")
+    if not os.path.isfile(index):
+        return None
+    variables = os.path.dirname(index)
+    if os.path.realpath(variables) != os.path.join(os.path.realpath(folder), "variables"):
+        raise UserError(f"{variables} is a link out of its folder; it is not followed.")
+    return index
+
+
+def _latest(path: str) -> str | None:
+    """The checkpoint that a ``checkpoint`` file names, by its base name: it may have moved."""
+    try:
+        with opened(path) as file:
+            text = file.stream.read(MOST_NOTES).decode()
+    except (UserError, OSError, UnicodeDecodeError):
+        return None
+    noted = NOTED.search(text)
+    if noted is None:
+        return None
+    name = re.split(r"[/\\]", noted[1])[-1]
+    prefix = os.path.join(os.path.dirname(path), name)
+    found = _of_prefix(prefix) or (prefix if os.path.isfile(prefix) else None)
+    if found is None:
+        raise UserError(f"{path} names {name}, which is not beside it.")
+    return found
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder or ".")
+    except OSError:
+        return []

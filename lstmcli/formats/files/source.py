@@ -1,0 +1,410 @@
+"""Opening files and standard input, decoding text, and writing files whole or not at all."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple
+
+from lstmcli.errors import UserError, did_you_mean
+from lstmcli.escaping import file_argument, shell_word
+from lstmcli.formats.files.overwriting import refuse_to_read_an_output
+from lstmcli.outputs import OutputFile, errors_named, reason, unwritable
+
+STDIN = "standard input"
+HEAD = 1 << 16  # enough of a file to tell its format
+MOST_TEXT = 1 << 31  # a text beyond 2 GiB would take tens of gigabytes as Python objects
+
+PIECE = 1 << 18  # characters that are taken apart at a time: as lists they take 300 times as much
+MOST_LINE = 20_000_000  # bytes of a line of a text that is read in pieces
+
+NEAR = 0.75  # of the letters of a name, before another is suggested
+
+ARRAYS = (b"\x93NUMPY", b"PK")  # how files begin that are large for a reason
+
+MODELS = (
+    ".npz",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".safetensors",
+    ".onnx",
+    ".keras",
+    ".h5",
+    ".hdf5",
+    ".tflite",
+    ".nam",
+    "model.json",
+    "pytorch_model.bin",
+)  # ends of the names of files that hold models
+"""Of these one alone in a folder is likely the one that is meant."""
+
+BYTE_ORDER_MARKS = {
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe": "utf-16",  # what Windows PowerShell writes with ">"
+    b"\xfe\xff": "utf-16",
+}
+
+
+OF_A_PROCESS = ("/dev/fd/", "/proc/self/fd/")  # paths of descriptors that a process was given
+"""What a shell passes for <(command): a pipe without a name, which has somebody who writes."""
+
+
+class Opened(NamedTuple):
+    """A seekable source of bytes, at its start."""
+
+    source: str  # what messages call it
+    stream: BinaryIO
+    size: int  # in bytes
+    path: str | None = None  # of a regular file, which can be mapped
+    suffix: str = ""
+
+    def head(self) -> bytes:
+        """The first 64 KiB, without moving."""
+        start = self.stream.read(HEAD)
+        self.stream.seek(0)
+        return start
+
+    def tail(self) -> bytes:
+        """The last 8 bytes, or fewer, without moving."""
+        self.stream.seek(max(0, self.size - 8))
+        end = self.stream.read(8)
+        self.stream.seek(0)
+        return end
+
+    def pieces(self, *, by_lines: bool = True) -> Iterator[str]:
+        """The text in pieces, from the start, without a byte-order mark.
+
+        They end with a line, unless it does not matter where they end.
+
+        Raises
+        ------
+        UserError
+            Not text, or a line of more than 20 MB.
+        """
+        self.stream.seek(0)
+        start = self.stream.read(4)
+        self.stream.seek(0)
+        decoder = codecs.getincrementaldecoder(_coding(start))()
+        begun: list[str] = []
+        size = done = 0
+        last = False
+        while not last:
+            data = self.stream.read(PIECE)
+            last = not data
+            try:
+                text = decoder.decode(data, final=last)
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{self.source}: byte {done + error.start:,} is not {error.encoding} text."
+                ) from None
+            _refuse_zero_bytes(text, self.source)
+            done += len(data)
+            if not by_lines:
+                if text:
+                    yield text
+                continue
+            whole, end, rest = text.rpartition("\n")
+            if end:
+                yield "".join([*begun, whole, end])
+                begun, size = [], 0
+            begun.append(rest)
+            size += len(rest)
+            if size > MOST_LINE:
+                raise UserError(
+                    f"{self.source}: a line of more than {MOST_LINE:,} characters. "
+                    "Save the numbers as .npy or .npz."
+                )
+        if text := "".join(begun):
+            yield text
+
+    def text(self) -> str:
+        """The whole source as text, without a byte-order mark.
+
+        Raises
+        ------
+        UserError
+            Not text, or more than 2 GiB of it.
+        """
+        if self.size > MOST_TEXT:
+            raise UserError(
+                f"{self.source}: {self.size:,} bytes of text are more than are read at once. "
+                "Save the numbers as .npy or .npz."
+            )
+        return decode(self.stream.read(), self.source)
+
+
+def pieces_of(text: str) -> Iterator[str]:
+    """A text in pieces of about a quarter MiB that end with a line."""
+    start = 0
+    while start < len(text):
+        stop = text.find("\n", start + PIECE) + 1 or len(text)
+        yield text[start:stop]
+        start = stop
+
+
+def decode(data: bytes, source: str) -> str:
+    """Bytes as text: UTF-8, or what a byte-order mark says.
+
+    Raises
+    ------
+    UserError
+        The bytes are no such text; says where.
+    """
+    try:
+        text = data.decode(_coding(data))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise UserError(
+            f"{source}: line {line}, column {column} is not {error.encoding} text "
+            f"(byte 0x{data[error.start]:02x})."
+        ) from None
+    _refuse_zero_bytes(text, source)
+    return text
+
+
+def _coding(data: bytes) -> str:
+    """What the byte-order mark at the start of a text says; UTF-8 without."""
+    marks = (name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark))
+    return next(marks, "utf-8")
+
+
+def _refuse_zero_bytes(text: str, source: str) -> None:
+    if "\0" in text:
+        raise UserError(f"{source}: neither text nor a file of a known kind (it has zero bytes).")
+
+
+@contextmanager
+def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[Opened]:
+    """Open a path, or standard input for "-".
+
+    What cannot be sought in (standard input, the pipe of a shell's <(command)) is read into memory.
+
+    Raises
+    ------
+    UserError
+        No such file, a folder, a device, a pipe with a name, no permission, an empty file.
+    """
+    if source == "-":
+        stream = stdin or sys.stdin.buffer
+        refuse_device(stream)
+        yield in_memory(STDIN, drained(lambda: stream.read(HEAD), STDIN))
+        return
+    with _open(source) as file:
+        status = os.fstat(file.fileno())
+        suffix = os.path.splitext(source)[1].lower()
+        if stat.S_ISREG(status.st_mode):
+            _refuse_empty(source, status.st_size)
+            yield Opened(source, file, status.st_size, source, suffix)
+        else:
+            yield in_memory(source, drained(lambda: file.read(HEAD), source), suffix)
+
+
+def in_memory(source: str, data: bytes, suffix: str = "") -> Opened:
+    """Bytes at hand, as something opened; UserError if there are none."""
+    _refuse_empty(source, len(data))
+    return Opened(source, io.BytesIO(data), len(data), suffix=suffix)
+
+
+def damaged(source: str, reason: object) -> UserError:
+    """What is said of a file that broke on its way; ``reason`` may be a library's own words."""
+    text = str(reason).rstrip(". ")
+    return UserError(
+        f"{source} is damaged or cut short ({text}). Copy or download it again, or save it anew."
+    )
+
+
+def _refuse_empty(source: str, size: int) -> None:
+    if size == 0:
+        raise UserError(f"{source} is empty.")
+
+
+def refuse_device(stream: BinaryIO) -> None:
+    """Refuse a device as standard input, such as /dev/zero, which has no end; a terminal has one.
+
+    Raises
+    ------
+    UserError
+        It is another device than a terminal or /dev/null.
+    """
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, AttributeError):  # in memory
+        return
+    device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
+    if device and not stream.isatty() and not os.path.samestat(status, os.stat(os.devnull)):
+        raise UserError(f"{STDIN} is a device, which has no end; a file or a pipe was expected.")
+
+
+def _refuse_special(path: str) -> None:
+    """Refuse what is neither a file nor a folder, before it is opened: that could wait for ever."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return
+    given = path.startswith(OF_A_PROCESS) or path == "/dev/stdin"
+    number = os.path.basename(path).replace("stdin", "0")
+    if given and (stat.S_ISFIFO(mode) or (number.isdecimal() and os.isatty(int(number)))):
+        return
+    kinds = [
+        (stat.S_ISFIFO, "a named pipe. Give - in its place, and it as standard input."),
+        (stat.S_ISSOCK, "a socket; a file was expected."),
+    ]
+    kind = next((text for of, text in kinds if of(mode)), "a device; a file was expected.")
+    raise UserError(f"{path} cannot be read: it is {kind}")
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        _refuse_special(path)
+        refuse_to_read_an_output(path)
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file.{_near(path)}") from None
+    except IsADirectoryError:
+        raise UserError(*_folder(path)) from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise UserError(f"{path} cannot be read: {reason(error)}.") from None
+
+
+def _folder(path: str) -> tuple[str, ...]:
+    """The lines to say of a folder where a file is meant."""
+    if os.path.exists(os.path.join(path, ".metadata")):
+        return (
+            f"{path} is a distributed checkpoint of PyTorch. Make it one file:",
+            "  python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
+            f"{shell_word(file_argument(path))} weights.pt",
+        )
+    if os.path.isdir(os.path.join(path, "Data", "com.apple.CoreML")):
+        return (
+            f"{path} is a Core ML package; this version does not read it. "
+            "Give the model that it was converted from.",
+        )
+    models = [name for name in sorted(os.listdir(path)) if name.lower().endswith(MODELS)]
+    if len(models) == 1:
+        inner = shell_word(file_argument(os.path.join(path, models[0])))
+        return f"{path} is a folder; give the file in it:", f"  {inner}"
+    return (f"{path} is a folder; name a file in it.",)
+
+
+def _near(path: str) -> str:
+    """A hint at a file of nearly that name in the same folder."""
+    folder, name = os.path.split(path)
+    try:
+        names = os.listdir(folder or ".")
+    except OSError:
+        return f" There is no folder {folder} either." if folder else ""
+    return did_you_mean(name, [one for one in names if _alike(one, name)])
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether names are near without what they end in, which many files share."""
+    from difflib import SequenceMatcher
+
+    a, b = (os.path.splitext(name)[0] for name in (one, other))
+    return SequenceMatcher(None, a, b).ratio() >= NEAR
+
+
+def drained(take: Callable[[], bytes], source: str) -> bytes:
+    """All bytes that ``take`` gives, piece by piece, until it gives none.
+
+    Raises
+    ------
+    UserError
+        More than 2 GiB of anything but arrays: some sources, such as /dev/zero, have no end.
+    """
+    data = bytearray()
+    while piece := take():
+        data += piece
+        if len(data) > MOST_TEXT and not data.startswith(ARRAYS):
+            raise UserError(f"{source} gives more than {MOST_TEXT:,} bytes that are no arrays.")
+    return bytes(data)
+
+
+@contextmanager
+def atomically(path: str) -> Iterator[BinaryIO]:
+    """Write a file whole or not at all.
+
+    The bytes go to a temporary file beside the target, which takes the target's name in the end;
+    on any exception, Ctrl-C included, it is removed and an earlier file stays untouched. Links are
+    followed. Devices and pipes have no name to take and are written directly.
+
+    Raises
+    ------
+    UserError
+        Whatever the system refuses: no such folder, no permission, a folder, a full disk, ...
+    """
+    if "\0" in path:
+        raise unwritable(path, ValueError("zero byte in the name"))
+    with errors_named(path):
+        target = os.path.realpath(path)
+        if not path or os.path.isdir(target):
+            raise UserError(f'"{path}" is a folder; name a file to write.')
+        special = _is_special(path, target)
+    with _directly(path) if special else _replacing(path, target) as stream:
+        yield stream
+
+
+def _is_special(path: str, target: str) -> bool:
+    """Whether the target is a device or a pipe.
+
+    /dev/stdout leads to a regular file when the shell redirects it: that file is the shell's.
+    """
+    if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+        return True
+    return os.path.exists(target) and not os.path.isfile(target)
+
+
+@contextmanager
+def _directly(path: str) -> Iterator[BinaryIO]:
+    with io.BufferedWriter(OutputFile(path, "wb", path, positioned=False)) as stream:
+        yield stream
+
+
+@contextmanager
+def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
+    folder, name = os.path.split(target)
+    if not os.path.isdir(folder):
+        raise UserError(f"{path} cannot be written: there is no folder {os.path.dirname(path)}.")
+    with errors_named(path):
+        mode = _mode(target)
+    if mode is not None and not os.access(target, os.W_OK):
+        raise UserError(f"{path} cannot be written: permission denied.")
+    # The name is cut so that it stays one: file systems take 255 bytes, a character may have four.
+    temporary = os.path.join(folder, f".{name[:50]}.{os.urandom(6).hex()}.part")
+    try:
+        with io.BufferedWriter(OutputFile(temporary, "xb", path, positioned=True)) as stream:
+            yield stream
+        with errors_named(path):
+            if mode is not None:
+                os.chmod(temporary, mode)
+            os.replace(temporary, target)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _mode(target: str) -> int | None:
+    """The mode of the file that is to be replaced, which the new one gets; None of a new name.
+
+    Raises
+    ------
+    OSError
+        for a name that no file can have: one too long, a link that leads to itself.
+    """
+    try:
+        return stat.S_IMODE(os.stat(target).st_mode)
+    except FileNotFoundError:
+        return None
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:  # it was never made, or its folder has vanished
+        pass

@@ -1,0 +1,200 @@
+"""Files of Keras 1, 2 and 3: ``.h5``, ``.weights.h5`` and ``.keras``; and HDF5 of other programs.
+
+Arrays come in the order of the model's layers, named by the layer's path in the model and what the
+file calls them below it: ``encoder/zeta/lstm_cell/kernel:0`` is a weight of the layer zeta of the
+model encoder in the model. `Document.groups` has the config of each layer by that path, and at ""
+the versions that the file tells.
+
+Two layouts (Keras 3.15, ``legacy_h5_format.py`` and ``saving_lib.py``): the old one has a group
+for each layer of the model, with attributes that list the layers and their weights; the new one
+has groups by class, ``layers/lstm_1/cell/vars/0``, which the config puts in order.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lstmcli.errors import UserError
+from lstmcli.formats.document import Document
+from lstmcli.formats.files.source import Opened, damaged
+from lstmcli.formats.keras.chain import in_turn
+from lstmcli.formats.keras.layers import Layer, by_class, by_name, each, layers_in
+from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
+from lstmcli.formats.wire.zip import DEFLATED, ENCRYPTED, STORED, Archive, Damaged, Member
+
+ATTRIBUTES = (
+    "layer_names", "weight_names", "model_config", "keras_version", "backend", "name",
+)  # fmt: skip
+LEAVE_OUT = ("optimizer", "optimizer_weights")
+OLD = "model_weights"  # the group that holds the layers in a file of a whole model
+VERSIONS = ("keras_version", "backend")
+ZIP, HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  # in an archive
+MOST_CONFIG = 64 << 20  # bytes of a config
+MOST_TIMES = 100  # how much more than its packed bytes a member may be
+LARGE = 256 << 20  # bytes up to which none is suspected of being a bomb
+
+
+def read(source: Opened) -> Document:
+    """The weights of a model, by layer.
+
+    Raises
+    ------
+    UserError
+        Whatever `hdf5.contents` refuses, a broken archive or config, weights in several files.
+    """
+    if source.head().startswith(ZIP):
+        need_library(source.source, "a Keras file")
+        return _read_archive(source)
+    found = contents(source, ATTRIBUTES, LEAVE_OUT)
+    root = found.attributes.get("", {})
+    return _document(source.source, found, _config(root.get("model_config"), source.source), {})
+
+
+def read_value(value: Mapping[str, Any], file: Opened) -> Document:
+    """The config of each layer of ``model.to_json()``, or of a layer alone; it has no weights.
+
+    Raises
+    ------
+    UserError
+        A config that is nested too deeply.
+    """
+    where = file.source
+    layers = layers_in(value, where) or layers_in({"config": [value]}, where)
+    versions = {k: value[k] for k in VERSIONS if isinstance(value.get(k), str)}
+    groups: dict[str, dict[str, Any]] = {"": versions}
+    groups |= {layer.path: dict(layer.words) for layer in each(layers)}
+    remarks = tuple(_masks(where, layers))
+    return Document(where, "keras", {}, groups=groups, in_turn=in_turn(value), remarks=remarks)
+
+
+def _document(where: str, found: Contents, config: Any, versions: Mapping[str, Any]) -> Document:
+    """The arrays by the layers of the config, in their order, and the config by layer."""
+    top = OLD if OLD in found.attributes else ""
+    names = _listed(found.attributes.get(top, {}), "layer_names")
+    if names is None and not any("/vars/" in f"/{path}" for path in found.arrays):
+        return Document(where, "hdf5", found.arrays)  # of another program
+    layers = layers_in(config, where)
+    if names is None:
+        weights = by_class(found.arrays, found.attributes, layers)
+    else:
+        weights = by_name(_weights(found, top, names, where), layers)
+    groups: dict[str, dict[str, Any]] = {
+        "": {k: found.attributes[at][k]
+             for at in ("", top) for k in VERSIONS if k in found.attributes.get(at, {})}
+    }  # fmt: skip
+    groups[""] |= versions
+    groups |= {weight.layer: {} for weight in weights}
+    groups |= {layer.path: dict(layer.words) for layer in each(layers)}
+    arrays = {weight.name: found.arrays[weight.path] for weight in weights}
+    if len(arrays) < len(weights):  # no Keras writes two layers of one name
+        raise UserError(f"{where} has two weights of one name.")
+    remarks = tuple(_masks(where, layers))
+    row = in_turn(config)
+    return Document(where, "keras", arrays, groups=groups, in_turn=row, remarks=remarks)
+
+
+def _masks(where: str, layers: Sequence[Layer]) -> Iterator[str]:
+    """Say which layers hide steps in the model."""
+    for layer in each(layers):
+        if layer.class_name == "Masking" or layer.words["config"].get("mask_zero") is True:
+            yield (
+                f"{where}: in the model, {layer.path} ({layer.class_name}) masks steps; "
+                "here --mask says which count."
+            )
+
+
+def _weights(
+    found: Contents, top: str, layers: Sequence[str], where: str
+) -> dict[str, dict[str, str]]:
+    """The names of each layer's weights with their paths in the file."""
+    weights: dict[str, dict[str, str]] = {}
+    for layer in layers:
+        group = _joined(top, layer)
+        if group not in found.attributes:
+            raise UserError(f"{where} is damaged: it lists the layer {layer} and lacks it.")
+        names = _listed(found.attributes[group], "weight_names") or []
+        weights[layer] = {name: _joined(group, name) for name in names}
+        for path in weights[layer].values():
+            if path not in found.arrays:
+                raise UserError(f"{where} is damaged: it lists {path} and does not hold it.")
+    return weights
+
+
+def _joined(group: str, name: str) -> str:
+    """A path in HDF5, where several / count as one and a name may start at the root."""
+    path = name if name.startswith("/") else f"{group}/{name}"
+    return "/".join(part for part in path.split("/") if part)
+
+
+def _listed(attributes: Mapping[str, Any], name: str) -> list[str] | None:
+    """A list, whole or cut into ``name0``, ``name1``, ...; None if there is none."""
+    pieces = [attributes[name]] if name in attributes else []
+    while f"{name}{len(pieces)}" in attributes:
+        pieces.append(attributes[f"{name}{len(pieces)}"])
+    if not pieces:
+        return None
+    return [text for piece in pieces for text in ([piece] if isinstance(piece, str) else piece)]
+
+
+def _config(text: str | None, where: str) -> Any:
+    """The config of a model; None if the file holds none."""
+    if text is None:
+        return None
+    import json
+
+    try:
+        value = json.loads(text)
+        if "\\ud" in text.lower():  # halves of characters, which no terminal can show
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        return value
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: its config is broken JSON ({error}).") from None
+
+
+# ---- .keras: an archive
+
+
+def _read_archive(source: Opened) -> Document:
+    try:
+        archive = Archive(source.stream, source.size)
+        members = {member.name: member for member in archive.members}
+        if WEIGHTS not in members:
+            raise _in_pieces(source.source)
+        texts = {name: _text(archive, members.get(name)) for name in (CONFIG, METADATA)}
+        data = _bytes(archive, members[WEIGHTS], max(LARGE, MOST_TIMES * source.size))
+    except (Damaged, OSError) as error:
+        raise damaged(source.source, error) from None
+    where = source.source
+    told = _config(texts[METADATA], where)
+    versions = {k: told[k] for k in VERSIONS if isinstance(told, dict) and k in told}
+    inner = Opened(where, io.BytesIO(data), len(data))
+    if not data.startswith(HDF5):
+        raise UserError(f"{where}: its member {WEIGHTS} is no HDF5 file.")
+    found = contents(inner, ATTRIBUTES, LEAVE_OUT)
+    return _document(where, found, _config(texts[CONFIG], where), versions)
+
+
+def _text(archive: Archive, member: Member | None) -> str | None:
+    return (
+        None if member is None else _bytes(archive, member, MOST_CONFIG).decode("utf-8", "replace")
+    )
+
+
+def _bytes(archive: Archive, member: Member, most: int) -> bytes:
+    """A member whole, if it is no larger than that."""
+    if member.flags & ENCRYPTED or member.method not in (STORED, DEFLATED):
+        raise Damaged(f"its member {member.name} is encrypted, or packed as Keras never does")
+    if member.size > most:
+        raise Damaged(f"its member {member.name} would unpack to {member.size:,} bytes")
+    with archive.open(member) as stream:
+        return stream.read()
+
+
+def _in_pieces(where: str) -> UserError:
+    return UserError(
+        f"{where} has its weights in several files; this version reads models in one.",
+        "  Save its weights with Keras in one: model.save_weights('model.weights.h5')",
+    )

@@ -1,0 +1,1 @@
+"""Numbers as text: JSON, JSON lines, CSV, prints of a console."""

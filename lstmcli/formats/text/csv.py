@@ -1,0 +1,459 @@
+"""CSV and TSV: a trace under a header of names, or the numbers of inputs.
+
+A trace's header is ``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
+one array. Without any index, all columns are one array without a name.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.document import Document, Numbering, compact
+from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.source import Opened, pieces_of
+from lstmcli.formats.text.as_float32 import float32_arrays
+from lstmcli.formats.text.number_text import PLAIN_NAMES, SEMICOLONS, row_texts
+
+STEP, BATCH = "step", "batch"
+KEYS = (STEP, BATCH)
+INDEXED = re.compile(r"(.+)\[(\d+)\]")
+MOST_DIGITS = 18  # of an index; Python makes no integer of thousands
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+MOST_COLUMNS = 1_000_000  # a row is text by text in memory, 100 bytes each
+
+Pieces = Callable[[], Iterator[str]]
+"""Gives a text from its start in pieces that end with a line."""
+
+
+def read_text(text: str, file: Opened) -> Document:
+    """A trace: arrays (T, K), layout "steps", or with a batch column (T, B, K), layout "time".
+
+    Rows may come in any order if every pair of step and batch is there once. Anything else is one
+    array "" (T, K), layout "steps".
+
+    Raises
+    ------
+    UserError
+        Cells separated by semicolons, a cell that is no number (line and column are named), rows
+        of different lengths, a pair of step and batch that is missing or occurs twice.
+    """
+    return _read(lambda: pieces_of(text), file.source)
+
+
+def read_pieces(file: Opened) -> Document:
+    """As `read_text`, of a file that is never in memory as a whole."""
+    return _read(file.pieces, file.source)
+
+
+def _read(pieces: Pieces, source: str) -> Document:
+    first = _first_line(pieces())
+    _refuse_semicolons(first, source)
+    kind = "tsv" if "\t" in first else "csv"
+    if (columns := first.count(DELIMITERS[kind]) + 1) > MOST_COLUMNS:
+        raise UserError(
+            f"{source}: {columns:,} columns are more than the {MOST_COLUMNS:,} that are read. "
+            "Save the numbers as .npy or .npz."
+        )
+    rows = Rows(pieces(), DELIMITERS[kind], source)
+    table = Table(rows.header, rows.width, source)
+    for values in rows:
+        table.add(values)
+    if not table.rows:
+        raise UserError(f"{source} holds no row of numbers.")
+    steps, batch = _in_order(table, lambda row: _line_of(row, pieces(), DELIMITERS[kind], source))
+    arrays = table.arrays()
+    if batch is not None:
+        arrays = {name: a.reshape(-1, len(batch), *a.shape[1:]) for name, a in arrays.items()}
+    return Document(
+        source, kind, arrays, {}, "steps" if batch is None else "time",
+        dtypes=float32_arrays(arrays), numbering=Numbering(steps, batch, table.indexes),
+    )  # fmt: skip
+
+
+def _first_line(pieces: Iterator[str]) -> str:
+    return next(pieces, "").lstrip("\n").partition("\n")[0]
+
+
+def _refuse_semicolons(first: str, source: str) -> None:
+    """Refuse a first line whose only separator is ;, or whose commas are those of decimals."""
+    cells = first.replace('"', "").split(";")
+    decimals = all(_is_number(cell.replace(",", ".")) for cell in cells)
+    if len(cells) > 1 and (decimals or not {",", "\t"} & set(first)):
+        raise UserError(f"{source}: {SEMICOLONS}")
+
+
+class Lines:
+    """The lines of a text, with their ends: one at a time, or those of a piece together."""
+
+    def __init__(self, pieces: Iterator[str]) -> None:
+        self.taken = 0
+        self._pieces = pieces
+        self._lines: list[str] = []  # of the piece at hand
+        self._next = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while self._next == len(self._lines):
+            self._lines, self._next = next(self._pieces).splitlines(keepends=True), 0
+        self._next += 1
+        self.taken += 1
+        return self._lines[self._next - 1]
+
+    def rest_of_piece(self) -> list[str]:
+        """The lines of this piece that were not taken, else of the next; none at the end."""
+        lines = self._lines[self._next :]
+        if not lines:
+            lines = next(self._pieces, "").splitlines(keepends=True)
+        self._lines, self._next = [], 0
+        self.taken += len(lines)
+        return lines
+
+    def put_back(self, lines: list[str]) -> None:
+        """Let lines that `rest_of_piece` gave come again."""
+        self._lines, self._next = lines, 0
+        self.taken -= len(lines)
+
+
+class Rows:
+    """The rows of numbers of a table, as arrays (R, C) of the rows of a piece each.
+
+    Raises
+    ------
+    UserError
+        for a cell that is no number, or a row of another length; they name the line.
+    """
+
+    def __init__(self, pieces: Iterator[str], delimiter: str, source: str) -> None:
+        self.header: list[str] | None = None
+        self.width = 0
+        self._lines, self._delimiter, self._source = Lines(pieces), delimiter, source
+        self._first: list[str] = []
+        self._first_line = 0
+        for line, cells in _cells(self._lines, delimiter, source):
+            self.width = len(cells)
+            if any(map(_is_number, cells)):
+                self._first, self._first_line = cells, line
+            else:
+                self.header = _checked_names(cells, source)
+            break
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        if self._first:
+            yield np.array([_numbers(self._first, self._first_line, self._source)])
+        while lines := self._lines.rest_of_piece():
+            values = self._plain(lines)
+            if values is not None:
+                yield values
+                continue
+            quoted = any('"' in line for line in lines)  # cells may hold ends of lines
+            self._lines.put_back(lines)
+            yield from self._any(None if quoted else len(lines))
+
+    def _plain(self, lines: list[str]) -> np.ndarray | None:
+        """The numbers of lines, several times as quick; None if they have quotes or are wrong."""
+        if "\n" in lines or "\r\n" in lines:
+            lines = [line for line in lines if line.strip()]
+        text = self._delimiter.join(lines)
+        others = self.width - 1
+        if '"' in text or set(map(str.count, lines, repeat(self._delimiter))) - {others}:
+            return None
+        try:
+            return np.array(list(map(float, text.split(self._delimiter)))).reshape(-1, self.width)
+        except ValueError:
+            return None if lines else np.empty((0, self.width))
+
+    def _any(self, lines: int | None) -> Iterator[np.ndarray]:
+        """The numbers of so many lines, or of all that follow."""
+        numbers, some = array("d"), self._lines
+        source = some if lines is None else iter([next(some) for _ in range(lines)])
+        start = some.taken - (lines or 0)
+        for line, cells in _cells(source, self._delimiter, self._source, start):
+            if len(cells) != self.width:
+                raise UserError(
+                    f"{self._source}, line {line} has {len(cells)} columns; expected {self.width}."
+                )
+            numbers.extend(_numbers(cells, line, self._source))
+            if len(numbers) >= PIECE:
+                yield np.array(numbers).reshape(-1, self.width)
+                numbers = array("d")
+        yield np.array(numbers).reshape(-1, self.width)
+
+
+PIECE = 1 << 17  # numbers that are handed on at a time: 1 MB
+
+
+def _cells(
+    lines: Iterator[str], delimiter: str, source: str, start: int = 0
+) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not blank, with the number of its line; ``start`` lines came before."""
+    import csv  # other formats need not pay for it
+
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        for cells in reader:
+            if cells and (cells[0] or any(cell.strip() for cell in cells)):
+                yield start + reader.line_num, cells
+    except csv.Error as error:
+        raise UserError(f"{source}, line {start + reader.line_num}: {error}.") from None
+
+
+def _line_of(row: int, pieces: Iterator[str], delimiter: str, source: str) -> int:
+    """The number of the line that a row of numbers stands on; there is a header."""
+    rows = _cells(Lines(pieces), delimiter, source)
+    return next(line for n, (line, _) in enumerate(rows, -1) if n == row)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(cells: list[str], line: int, source: str) -> list[float]:
+    try:
+        return list(map(float, cells))
+    except ValueError:
+        column = next(n for n, cell in enumerate(cells) if not _is_number(cell))
+        cell = cells[column].strip()
+        shown = f'"{cell[:40]}"' if cell else "empty"
+        raise UserError(
+            f"{source}, line {line}, column {column + 1} is {shown}; a number was expected."
+        ) from None
+
+
+def _checked_names(cells: list[str], source: str) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    if len(set(names)) < len(names):
+        found = set[str]()
+        twice = next(name for name in names if name in found or found.add(name))  # type: ignore[func-returns-value]
+        raise UserError(f'{source} has two columns of the name "{twice}".')
+    return names
+
+
+class Columns(NamedTuple):
+    """Where the numbers of an array stand in a row."""
+
+    at: list[int]
+    indexes: Sequence[int] | None = None  # in [], ascending
+    single: bool = False  # of a name without an index: one column, and no axis for it
+
+
+def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Columns]:
+    """Columns ``h[0]``, ``h[1]``, ... are array ``h``; a name without index is a lone column.
+
+    Without any index all columns but the step's and the batch's are one array without a name.
+    """
+    indexed: dict[str, dict[int, int]] = {}
+    single: dict[str, Columns] = {}
+    for column, name in enumerate(names or []):
+        if name in KEYS:
+            continue
+        if match := INDEXED.fullmatch(name):
+            if len(match[2]) > MOST_DIGITS:
+                raise UserError(
+                    f"{source}: a column of {match[1]} has {len(match[2])} digits in []"
+                )
+            indexed.setdefault(match[1], {})[int(match[2])] = column
+        else:
+            single[name] = Columns([column], single=True)
+    if not indexed:
+        return {"": Columns([n for n in range(width) if not names or names[n] not in KEYS])}
+    return {
+        name: Columns([at[n] for n in sorted(at)], compact(sorted(at)))
+        for name, at in indexed.items()
+    } | single
+
+
+class Table:
+    """A table as it is read: the numbers of each array, in buffers that grow.
+
+    Raises
+    ------
+    UserError
+        A batch without steps, nothing beside them, an index of thousands of digits.
+    """
+
+    def __init__(self, names: list[str] | None, width: int, source: str) -> None:
+        self.source, self.rows = source, 0
+        self.keys = [name for name in KEYS if names and name in names]
+        if self.keys == [BATCH]:
+            raise UserError(f'{source} has a column "{BATCH}" but none called "{STEP}".')
+        if names and len(names) == len(self.keys):
+            raise UserError(f"{source} has no columns but {' and '.join(self.keys)}.")
+        self._columns = _columns(names, width, source)
+        self._key_columns = {name: names.index(name) for name in self.keys} if names else {}
+        self._numbers = {name: array("d") for name in self._columns}
+        self._key_numbers = {name: array("d") for name in self.keys}
+        self._widest = max(len(columns.at) for columns in self._columns.values())
+
+    def add(self, values: np.ndarray) -> None:
+        """Append rows (R, C).
+
+        Raises
+        ------
+        UserError
+            More bytes than one tensor may take.
+        """
+        self.rows += len(values)
+        check_size((self.rows, self._widest), values.itemsize, f"{self.source}: the table")
+        for name, columns in self._columns.items():
+            part = values if len(columns.at) == values.shape[1] else values[:, columns.at]
+            self._numbers[name].frombytes(part.tobytes())
+        for name, column in self._key_columns.items():
+            self._key_numbers[name].frombytes(values[:, column].tobytes())
+
+    def key(self, name: str) -> np.ndarray:
+        """The numbers (R,) of the column of steps or of the batch."""
+        return np.frombuffer(self._key_numbers[name])
+
+    @property
+    def indexes(self) -> dict[str, Sequence[int]]:
+        """The indexes in the names of each array's columns."""
+        columns = self._columns.items()
+        return {name: own.indexes for name, own in columns if own.indexes is not None}
+
+    def reorder(self, order: np.ndarray) -> None:
+        """Sort the rows."""
+        for name, columns in self._columns.items():
+            values = np.frombuffer(self._numbers[name]).reshape(-1, len(columns.at))[order]
+            self._numbers[name] = array("d", values.tobytes())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays (R, K) by name; (R,) of a name without an index."""
+        return {
+            name: flat if columns.single else flat.reshape(-1, len(columns.at))
+            for name, columns in self._columns.items()
+            for flat in [np.frombuffer(self._numbers[name])]
+        }
+
+
+def _in_order(
+    table: Table, line_of: Callable[[int], int]
+) -> tuple[Sequence[int] | None, Sequence[int] | None]:
+    """Sort a table by step, then batch; gives the numbers of the steps and of the batch."""
+    if not table.keys:
+        return None, None
+    places = np.stack([_whole(table, name, line_of) for name in table.keys], axis=1)  # (R, 1 or 2)
+    order = np.lexsort(places.T[::-1])
+    numbers = [np.unique(column) for column in places.T]
+    ordered = places[order]
+    _check_complete(ordered, numbers, lambda row: line_of(int(order[row])), table.source)
+    if np.any(order[1:] < order[:-1]):
+        table.reorder(order)
+    steps, *batch = (compact(own) for own in numbers)
+    return steps, batch[0] if batch else None
+
+
+def _whole(table: Table, name: str, line_of: Callable[[int], int]) -> np.ndarray:
+    """A column of counts as integers."""
+    column = table.key(name)
+    wrong = ~((column >= 0) & (column < 2**53) & (column == np.floor(column)))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise UserError(
+            f"{table.source}, line {line_of(row)}: {name} is {column[row]:g}; "
+            "a whole number was expected."
+        )
+    return column.astype(np.int64)
+
+
+def _check_complete(
+    places: np.ndarray,
+    numbers: Sequence[np.ndarray],
+    line_of: Callable[[int], int],
+    source: str,
+) -> None:
+    """Refuse sorted places unless each pair of a step and a batch item is there once."""
+    batch = numbers[1] if len(numbers) > 1 else np.zeros(1, np.int64)
+    rows = np.arange(len(places))
+    if np.any(repeated := (places[1:] == places[:-1]).all(axis=1)):
+        row = int(np.argmax(repeated)) + 1
+        place = _told(places[row].tolist())
+        raise UserError(f"{source}, line {line_of(row)}: {place} occurs a second time.")
+    steps = numbers[0]
+    expected = np.stack([steps[rows // len(batch) % len(steps)], batch[rows % len(batch)]], axis=1)
+    wrong = (places != expected[:, : places.shape[1]]).any(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        missing = _told(expected[row, : places.shape[1]].tolist())
+        raise UserError(f"{source}: {missing} is missing (before line {line_of(row)}).")
+    if len(places) < len(steps) * len(batch):
+        n = len(places)
+        missing = _told([int(steps[n // len(batch)]), int(batch[n % len(batch)])])
+        raise UserError(f"{source}: {missing} is missing.")
+
+
+def _told(place: list[int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in zip(KEYS, place, strict=False))
+
+
+class ColumnWriter:
+    """Writes steps as rows of a table, under one header."""
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        names: Sequence[str],
+        batched: bool,
+        delimiter: str,
+        batch: Sequence[int] | None = None,
+        units: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        self._batch, self._units = batch, units or {}
+        self._stream = stream
+        self._names = names
+        self._batched = batched
+        self._delimiter = delimiter
+        self._headed = False
+
+    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
+        chosen = [arrays[name] for name in self._names]
+        if not self._headed:
+            self._line(self._header([array.shape[-1] for array in chosen]))
+            self._headed = True
+        rows = [row_texts(array, PLAIN_NAMES, self._delimiter) for array in chosen]
+        for place in self._places(first_step, chosen[0].shape):
+            self._line([*place, *(next(texts) for texts in rows)])
+
+    def _header(self, widths: list[int]) -> Iterable[str]:
+        yield STEP
+        if self._batched:
+            yield BATCH
+        for name, width in zip(self._names, widths, strict=True):
+            yield from (f"{name}[{n}]" for n in self._units.get(name, range(width)))
+
+    def _places(self, first_step: int, shape: tuple[int, ...]) -> Iterator[list[str]]:
+        """The leading cells of each row."""
+        for step in range(first_step, first_step + shape[0]):
+            if self._batched:
+                yield from ([str(step), str(n)] for n in self._batch or range(shape[1]))
+            else:
+                yield [str(step)]
+
+    def _line(self, cells: Iterable[str]) -> None:
+        self._stream.write(f"{self._delimiter.join(cells)}\n".encode())
+
+
+def open_steps(
+    stream: BinaryIO,
+    format: str,
+    names: Sequence[str],
+    batched: bool,
+    batch: Sequence[int] | None,
+    units: Mapping[str, Sequence[int]],
+) -> ColumnWriter:
+    """A writer of a table, "csv" or "tsv"."""
+    return ColumnWriter(stream, names, batched, DELIMITERS[format], batch, units)

@@ -1,0 +1,242 @@
+"""JSON: numbers in nested lists, by name. Objects in objects have their names joined with a dot.
+
+Model files of some programs are JSON of a form of their own; they are told by their members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from math import isfinite
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.arrays.pieces import Placed
+from lstmcli.formats.document import Document
+from lstmcli.formats.files.source import Opened
+from lstmcli.formats.text.as_float32 import float32_arrays
+from lstmcli.formats.text.nested_lists import SPECIAL, to_array
+from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
+
+MOST_LEVELS = 64  # of objects within objects
+SHOWN = 8  # names of files
+
+MODELS = {  # what the outermost object of a program's model file has -> the module that reads it
+    ("weightsManifest",): "tfjs",
+    ("architecture", "config", "weights"): "audio.nam",
+    ("model_data", "state_dict"): "audio.guitarml",
+    ("in_shape", "layers"): "audio.rtneural",
+    ("class_name", "config"): "keras",
+}
+
+
+def read_text(text: str, file: Opened) -> Document:
+    """All lists of numbers as float64 arrays, everything else as attributes; or a model file.
+
+    Raises
+    ------
+    UserError
+        Broken JSON (with line and column), a name that occurs twice, a ragged list, a list of
+        something else than numbers or strings; see the modules of `MODELS` too.
+    """
+    value = parse(text, file.source)
+    if module := _model(value):
+        reader: Any = import_module(f"lstmcli.formats.{module}")
+        return cast(Document, reader.read_value(value, file))
+    return _document(value, file.source)
+
+
+def read_pieces(file: Opened) -> Document:
+    """As `read_text`, of a file that is never in memory as a whole, unless it is a model file."""
+    from lstmcli.formats.text.json_pieces import parse_pieces  # few files are so large
+
+    try:
+        value = parse_pieces(file.pieces(by_lines=False), file.source, _decoder())
+    except _TwiceError as error:
+        raise UserError(f'{file.source} has two members of the name "{error}".') from None
+    except RecursionError:
+        raise UserError(f"{file.source} is nested too deeply.") from None
+    except ValueError:  # Python's limit on the digits of an integer
+        raise UserError(f"{file.source} holds an integer of thousands of digits.") from None
+    return read_text(file.text(), file) if _model(value) else _document(value, file.source)
+
+
+def _model(value: Any) -> str | None:
+    """The module that reads a program's model file; None for any other value."""
+    names = value.keys() if isinstance(value, dict) else ()
+    return next((m for members, m in MODELS.items() if set(members) <= set(names)), None)
+
+
+def _document(value: Any, source: str) -> Document:
+    document = Document(source, "json", {})
+    if isinstance(value, (list, np.ndarray)):
+        document.arrays[""] = to_array(value, f"{source}: the list")
+    elif isinstance(value, dict):
+        _refuse_index(value, source)
+        _collect(value, "", document)
+    else:
+        raise UserError(f"{source} holds a single value; an object or a list was expected.")
+    document.dtypes.update(float32_arrays(document.arrays))
+    return document
+
+
+def parse(text: str, source: str, line: int | None = None) -> Any:
+    """`json.loads` with its errors told in a line, and no name allowed twice.
+
+    ``line`` is the number of the line that ``text`` is, when it is one of many.
+    """
+    import json  # arrays need none
+
+    try:
+        return _decoder().decode(text)
+    except json.JSONDecodeError as error:
+        what = error.msg[:1].lower() + error.msg[1:]
+        where = f"line {line or error.lineno}, column {error.colno}"
+        raise UserError(f"{source}: broken JSON at {where}: {what}.") from None
+    except RecursionError:
+        raise UserError(f"{source}{_at(line)} is nested too deeply.") from None
+    except _TwiceError as error:
+        raise UserError(f'{source}{_at(line)} has two members of the name "{error}".') from None
+    except ValueError:  # Python's limit on the digits of an integer
+        raise UserError(f"{source}{_at(line)} holds an integer of thousands of digits.") from None
+
+
+@cache
+def _decoder() -> Any:
+    import json
+
+    return json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def _at(line: int | None) -> str:
+    return "" if line is None else f", line {line}"
+
+
+def _refuse_index(members: dict[str, Any], source: str) -> None:
+    """Name the files that an index, as Keras and Hugging Face write it, sends its reader to."""
+    places = members.get("weight_map")
+    if not isinstance(places, dict) or "metadata" not in members:
+        return
+    named = [
+        one for held in places.values() for one in (held if isinstance(held, list) else [held])
+    ]
+    files = dict.fromkeys(_printable(one, source) for one in named if isinstance(one, str))
+    shown = " ".join(list(files)[:SHOWN]) + " ..." * (len(files) > SHOWN)
+    raise UserError(
+        f"{source} holds no weights, only in which files they are. "
+        f"Give those that hold the LSTM: {shown}"
+    )
+
+
+class _TwiceError(Exception):
+    """A name occurs twice in one object."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in names if names.count(name) > 1))
+    return members
+
+
+def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
+    """Sort an object's members into arrays and attributes."""
+    if prefix.count(".") > MOST_LEVELS:
+        raise UserError(f"{document.source} is nested too deeply.")
+    for name, value in members.items():
+        full = _printable(prefix + name, document.source)
+        if isinstance(value, dict) and full != "meta":
+            _collect(value, f"{full}.", document)
+            continue
+        if full in document.arrays or full in document.attributes:
+            raise UserError(f'{document.source} has two members of the name "{full}".')
+        _file_under(document, full, value)
+
+
+def _file_under(document: Document, name: str, value: Any) -> None:
+    if isinstance(value, np.ndarray) or (isinstance(value, list) and not _are_strings(value)):
+        document.arrays[name] = to_array(value, f"{document.source}: {name}")
+    elif isinstance(value, str):
+        document.attributes[name] = _printable(value, document.source)
+    else:
+        document.attributes[name] = value
+
+
+def _are_strings(value: list[Any]) -> bool:
+    """Whether this is a list of words, not of numbers such as "NaN"."""
+    return set(map(type, value)) == {str} and not set(value) <= set(SPECIAL)
+
+
+def _printable(text: str, source: str) -> str:
+    r"""The text, unless it holds half a character (``\ud800``), which no terminal can show."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{source}: {text!a} is no valid text.") from None
+    return text
+
+
+def write(
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]
+) -> None:
+    """One object, a member per name, an innermost row of numbers per line.
+
+    A lone array without a name is written as a bare list. Non-finite numbers become the strings
+    "NaN", "Infinity" and "-Infinity".
+    """
+    if set(arrays) == {""} and not attributes:
+        for piece in _list(arrays[""], ""):
+            stream.write(piece.encode())
+    else:
+        for piece in _object(arrays, attributes):
+            stream.write(piece.encode())
+    stream.write(b"\n")
+
+
+def _object(arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]) -> Iterator[str]:
+    import json
+
+    opening = "{\n  "
+    for name, array in arrays.items():
+        yield f"{opening}{json.dumps(name)}: "
+        yield from _list(array, "  ")
+        opening = ",\n  "
+    for name, value in attributes.items():
+        yield f"{opening}{json.dumps(name)}: {json.dumps(_finite(value), allow_nan=False)}"
+        opening = ",\n  "
+    yield "\n}" if arrays or attributes else "{}"
+
+
+def _list(array: np.ndarray | Placed, indent: str) -> Iterator[str]:
+    """The nested list of an array of any shape; a 0-d one is a bare number."""
+    if isinstance(array, np.ndarray) and array.ndim == 0:
+        return row_texts(np.atleast_1d(array), JSON_NAMES)
+    return _nest(array.shape, row_texts(array, JSON_NAMES), indent)
+
+
+def _nest(shape: tuple[int, ...], rows: Iterator[str], indent: str) -> Iterator[str]:
+    if len(shape) == 1:
+        yield f"[{next(rows)}]"
+        return
+    yield "["
+    for number in range(shape[0]):
+        yield f"{',' if number else ''}\n{indent}  "
+        yield from _nest(shape[1:], rows, f"{indent}  ")
+    yield f"\n{indent}]" if shape[0] else "]"
+
+
+def _finite(value: Any) -> Any:
+    """The value with non-finite numbers as their strings and numpy scalars as Python's."""
+    if isinstance(value, dict):
+        return {name: _finite(member) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(member) for member in value]
+    if isinstance(value, np.generic):
+        return _finite(value.item())
+    if isinstance(value, float) and not isfinite(value):
+        return JSON_NAMES[repr(value)].strip('"')
+    return value

@@ -1,0 +1,178 @@
+"""JSON that is parsed as it is read: large lists of numbers become arrays piece by piece."""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.source import MOST_LINE, PIECE
+from lstmcli.formats.text.nested_lists import numbers_of, to_array
+
+MOST_DEPTH = 64  # of lists and objects in each other that are larger than a piece
+LONGEST_NUMBER = 10_000  # characters; a literal that is not complete by then is broken
+AFTER_VALUE = " \t\n\r,:]}"
+BLANK = re.compile(r"[ \t\n\r]*")
+OPENING = re.compile(r"(?:\[[ \t\n\r]*)+")
+COMMA = re.compile(r"[ \t\n\r]*,")
+
+
+def parse_pieces(pieces: Iterator[str], source: str, decoder: json.JSONDecoder) -> Any:
+    """The value of a JSON text, as `json.loads` gives it; lists larger than a piece are arrays.
+
+    Raises
+    ------
+    UserError
+        Broken JSON, a name that occurs twice, a large list that is ragged or not of numbers, more
+        bytes than a tensor may take.
+    """
+    parser = _Parser(pieces, source, decoder)
+    value = parser.value("the list", 0)
+    if parser.peek():
+        raise parser.broken("extra data")
+    return value
+
+
+class _Parser:
+    """A text, of which the part that is being parsed is in memory."""
+
+    def __init__(self, pieces: Iterator[str], source: str, decoder: json.JSONDecoder) -> None:
+        self._pieces, self._source, self._decoder = pieces, source, decoder
+        self._text, self._at = "", 0
+        self._line = 1  # where the text in memory begins
+
+    def value(self, name: str, depth: int) -> Any:
+        """The value that comes next; ``name`` is what messages call a list."""
+        first = self.peek()
+        if not first:
+            raise self.broken("expecting value")
+        if depth > MOST_DEPTH:
+            raise UserError(f"{self._source} is nested too deeply.")
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if first == "[":
+                    return self._list(name, depth)
+                if first == "{":
+                    return self._object(name, depth)
+                most = MOST_LINE if first == '"' else LONGEST_NUMBER
+                if len(self._text) - self._at > most or not self._more():
+                    raise self.broken(error.msg) from None
+                continue
+            ended = end < len(self._text) and self._text[end] in AFTER_VALUE
+            if ended or not self._more():  # a number may go on in the next piece: 1, then .5
+                self._at = end
+                return value
+
+    def peek(self) -> str:
+        """The next character that is not blank; empty at the end."""
+        while True:
+            match = BLANK.match(self._text, self._at)
+            self._at = match.end() if match else self._at
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                return ""
+
+    def broken(self, what: str) -> UserError:
+        """What is said of a text that is no JSON here."""
+        line = self._line + self._text.count("\n", 0, self._at)
+        reason = what[:1].lower() + what[1:]
+        return UserError(f"{self._source}: broken JSON at line {line}: {reason}.")
+
+    def _more(self) -> bool:
+        """Take the next piece into memory, and forget what was parsed; False at the end."""
+        piece = next(self._pieces, "")
+        if piece:
+            self._line += self._text.count("\n", 0, self._at)
+            self._text, self._at = self._text[self._at :] + piece, 0
+        return bool(piece)
+
+    def _after(self, ends: str) -> bool:
+        """Whether another element follows the one that was read, or the list or object ends."""
+        found = self.peek()
+        if found not in (",", ends):
+            raise self.broken(f"expecting ',' or '{ends}'")
+        self._at += 1
+        return found == ","
+
+    def _object(self, name: str, depth: int) -> dict[str, Any]:
+        self._at += 1
+        members: dict[str, Any] = {}
+        if self.peek() == "}":
+            self._at += 1
+            return members
+        while True:
+            if self.peek() != '"':
+                raise self.broken("expecting property name enclosed in double quotes")
+            key = self.value(name, depth + 1)
+            if self.peek() != ":":
+                raise self.broken("expecting ':' delimiter")
+            self._at += 1
+            if key in members:
+                raise UserError(f'{self._source} has two members of the name "{key}".')
+            members[key] = self.value(key, depth + 1)
+            if not self._after("}"):
+                return members
+
+    def _list(self, name: str, depth: int) -> np.ndarray | list[Any]:
+        """The array of a list of numbers, or of lists of them."""
+        self._at += 1
+        if self.peek() == "]":
+            self._at += 1
+            return []
+        numbers, inner, count = array("d"), None, 0
+        while True:
+            if len(self._text) - self._at < PIECE // 2:
+                self._more()
+            if not self.peek():
+                raise self.broken("expecting value")
+            where = f"{self._source}: {name}" + (f", from element [{count}]" if count else "")
+            values = self._elements(where, name, depth)
+            if inner is not None and values.shape[1:] != inner:
+                raise UserError(
+                    f"{where} is ragged: an element is {values.shape[1:]}, those before it {inner}."
+                )
+            inner, count = values.shape[1:], count + len(values)
+            check_size((count, *inner), values.itemsize, f"{self._source}: {name}")
+            numbers.frombytes(values.tobytes())
+            if not self._after("]"):
+                return numbers_of(numbers).reshape(count, *inner)
+
+    def _elements(self, where: str, name: str, depth: int) -> np.ndarray:
+        """The elements of a list that are complete in memory, or the next one alone: (n, ...)."""
+        end = self._end_of_elements()
+        if end > self._at:
+            try:
+                elements = self._decoder.decode(f"[{self._text[self._at : end]}]")
+            except ValueError:  # the end was that of another list: one by one
+                elements = None
+            if elements:
+                self._at = end
+                return to_array(elements, where)
+        value = self.value(name, depth + 1)
+        return value[None] if isinstance(value, np.ndarray) else to_array([value], where)
+
+    def _end_of_elements(self) -> int:
+        """Where the last element ends that is complete in memory; -1 if that cannot be told."""
+        text, at = self._text, self._at
+        if text[at] != "[":
+            opening, closing = text.find("[", at), text.find("]", at)
+            if closing >= 0 and (opening < 0 or closing < opening):
+                return closing
+            return text.rfind(",", at, opening if opening >= 0 else len(text))
+        opened = OPENING.match(text, at)
+        depth = opened[0].count("[") if opened else 1
+        end = len(text)
+        while (end := text.rfind("]", at, end)) >= 0:
+            closed = re.search(r"(?:\][ \t\n\r]*)+$", text[max(at, end - 8 * MOST_DEPTH) : end + 1])
+            if closed and closed[0].count("]") == depth and COMMA.match(text, end + 1):
+                return end + 1
+        return -1

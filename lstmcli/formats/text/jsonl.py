@@ -1,0 +1,319 @@
+"""JSON lines: one JSON value a line, one line a step.
+
+A line is the inputs of a step (a list, or an object with "inputs" or "x") or one step of a trace
+(an object of several lists). Lists are (K,), or (B, K) for a batch.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.document import Document, Numbering, compact
+from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.source import Opened, pieces_of
+from lstmcli.formats.text.as_float32 import float32_arrays
+from lstmcli.formats.text.json import parse
+from lstmcli.formats.text.nested_lists import SPECIAL, numbers_of, to_array
+from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
+
+STEP = "step"
+MOST_STEPS = 1 << 53  # whole numbers that JSON's readers tell apart
+INPUTS = ("inputs", "x")
+OPENING = re.compile(
+    r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'
+)  # spares parsing a long document twice
+
+
+def read_text(text: str, file: Opened) -> Document:
+    """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time".
+
+    Raises
+    ------
+    UserError
+        Broken JSON, a line with other members or other shapes than the first, a step that does
+        not come after the one before. All name the line.
+    """
+    return _read(pieces_of(text), file.source)
+
+
+def read_pieces(file: Opened) -> Document:
+    """As `read_text`, of a file that is never in memory as a whole."""
+    return _read(file.pieces(), file.source)
+
+
+def _read(pieces: Iterator[str], source: str) -> Document:
+    steps, before = Steps(source), 0
+    for piece in pieces:
+        lines = piece.split("\n")
+        if not steps.add_together([line for line in lines if line.strip()]):
+            for number, line in enumerate(lines, before + 1):
+                if line.strip():
+                    steps.add(parse_line(line, source, number), f"{source}, line {number}")
+        before += piece.count("\n")
+    arrays = steps.arrays()
+    batched = any(array.ndim == 3 for array in arrays.values())
+    layout = "time" if batched else "steps"
+    return Document(
+        source, "jsonl", arrays, {}, layout, dtypes=float32_arrays(arrays),
+        numbering=Numbering(steps.numbers),
+    )  # fmt: skip
+
+
+class Steps:
+    """The members of lines as they are read: the numbers in buffers that grow, a shape for each."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._count = 0
+        self._steps = array("q")  # their numbers, of the lines that tell them
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._numbers: dict[str, array[float]] = {}
+
+    def add(self, record: dict[str, Any], where: str) -> None:
+        """Append a line's members.
+
+        Raises
+        ------
+        UserError
+            for what `read_text` refuses in a line; starts with ``where``.
+        """
+        step = _step_of(record, self._steps, where)
+        names = [name for name in record if name != STEP]
+        if self._count and self._shapes.keys() != set(names):
+            expected, found = _told(self._shapes), _told(names)
+            raise UserError(f"{where} is {found}; the lines before it are {expected}.")
+        arrays = {
+            name: step_array(
+                record[name], f"{where}: {name}" if name else where, self._shapes.get(name)
+            )
+            for name in names
+        }
+        self._append({name: values[None] for name, values in arrays.items()})
+        if step is not None:
+            self._steps.append(step)
+
+    @property
+    def numbers(self) -> Sequence[int] | None:
+        """The numbers of the steps; None unless every line tells its own."""
+        all_ = self._count and len(self._steps) == self._count
+        return compact(self._steps) if all_ else None
+
+    def add_together(self, lines: list[str]) -> bool:
+        """Append lines that are parsed as one list, many times as quick; False if that cannot be.
+
+        It cannot if anything is out of the ordinary: reading line by line then tells what.
+        """
+        if not all(map(_is_balanced, lines)):
+            return False
+        try:
+            records = parse(f"[{','.join(lines)}]", self._source)
+            if len(records) != len(lines) or len(set(map(type, records))) != 1:
+                return False
+            if type(records[0]) is list:
+                records = [{"": record} for record in records]
+            names = list(records[0])
+            if type(records[0]) is not dict or set(map(tuple, records)) != {tuple(names)}:
+                return False
+            steps = [record[STEP] for record in records] if STEP in names else []
+            if set(map(type, steps)) - {int}:
+                return False
+            first, last = steps[0] if steps else 0, self._steps[-1] if self._steps else -1
+            if steps != list(range(first, first + len(steps))) or first >= MOST_STEPS:
+                return False
+            if steps and first <= last:
+                return False
+            arrays = {
+                name: to_array([record[name] for record in records], self._source)
+                for name in names
+                if name != STEP and type(records[0][name]) is list
+            }
+        except (UserError, TypeError):
+            return False
+        shapes = {name: values.shape[1:] for name, values in arrays.items()}
+        known = self._shapes if self._count else shapes
+        depths = set(map(len, shapes.values()))
+        if (
+            shapes != known
+            or not depths
+            or depths - {1, 2}
+            or len(arrays) != len(names) - (STEP in names)
+        ):
+            return False
+        self._append(arrays)
+        self._steps.extend(steps)
+        return True
+
+    def _append(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Append steps (n, K) or (n, B, K) of every member."""
+        for name, values in arrays.items():
+            self._shapes[name] = values.shape[1:]
+            shape = (self._count + len(values), *values.shape[1:])
+            check_size(shape, values.itemsize, f"{self._source}: {name}" if name else self._source)
+            self._numbers.setdefault(name, array("d")).frombytes(values.tobytes())
+        self._count += len(next(iter(arrays.values())))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The members stacked over the lines."""
+        return {
+            name: numbers_of(numbers).reshape(self._count, *self._shapes[name])
+            for name, numbers in self._numbers.items()
+        }
+
+
+def _is_balanced(line: str) -> bool:
+    """Whether a line that is joined with others stays a value of its own."""
+    line = line.strip()
+    ends = line[0] + line[-1]
+    return (
+        ends in ("[]", "{}")
+        and line.count("[") == line.count("]")
+        and line.count("{") == line.count("}")
+    )
+
+
+def parse_line(line: str, source: str, number: int) -> dict[str, Any]:
+    """A line's members; a bare list has no name."""
+    value = parse(line, source, number)
+    if isinstance(value, list):
+        return {"": value}
+    if isinstance(value, dict) and len(value.keys() - {STEP}) > 0:
+        return value
+    raise UserError(
+        f"{source}, line {number}: a list of numbers or an object of such lists was expected."
+    )
+
+
+def _step_of(record: dict[str, Any], before: Sequence[int], where: str) -> int | None:
+    """The record's step, which has to come after those before; None where it says none."""
+    if STEP not in record:
+        return None
+    step = record[STEP]
+    if type(step) is not int or not 0 <= step < MOST_STEPS:
+        raise UserError(f"{where}: step is {str(step)[:40]!r}; a whole number was expected.")
+    if len(before) and step <= before[-1]:
+        raise UserError(f"{where}: step {step} follows step {before[-1]}; steps ascend.")
+    return step
+
+
+def _told(names: Iterable[str]) -> str:
+    shown = ", ".join(names)
+    return f"an object of {shown}" if shown else "a bare list"
+
+
+def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) -> np.ndarray:
+    """One step's list as a float64 array (K,) or (B, K), of the shape of those before it.
+
+    Raises
+    ------
+    UserError
+        No list of numbers, deeper than two, or another shape; starts with ``where``.
+    """
+    if not isinstance(value, list):
+        raise UserError(f"{where} is {str(value)[:40]!a}; a list of numbers was expected.")
+    numbers = to_array(value, where)
+    if numbers.ndim > 2:
+        raise UserError(
+            f"{where} is {numbers.ndim} lists deep; a step is (units) or (batch, units)."
+        )
+    if before is not None and numbers.shape != before:
+        raise UserError(f"{where} has the shape {numbers.shape}; before it was {before}.")
+    return numbers
+
+
+def opens(line: str) -> bool:
+    """Whether this first line alone says that JSON lines follow.
+
+    That is a list of numbers, an object with "step", or one with "inputs" or "x" that has no other
+    list (with others it is a whole document of weights and inputs).
+    """
+    value = _tried(line) if OPENING.match(line) else None
+    if isinstance(value, list):
+        return bool(value) and all(_is_number(x) for x in value)
+    if not isinstance(value, dict):
+        return False
+    nested = [name for name, member in value.items() if isinstance(member, (list, dict))]
+    if STEP in value:
+        return True
+    return len(nested) == 1 and nested[0] in INPUTS and isinstance(value[nested[0]], list)
+
+
+def is_inputs(line: str) -> bool:
+    """Whether a line that `opens` JSON lines holds the inputs of a step, not a traced step."""
+    value = _tried(line)
+    return isinstance(value, list) or inputs_of(value) is not None
+
+
+def inputs_of(record: Mapping[str, Any]) -> Any:
+    """The inputs of a step among the members of a line; None if there are none."""
+    return next((record[name] for name in INPUTS if name in record), None)
+
+
+def is_document_too(line: str) -> bool:
+    """Whether a lone line could as well be a document: {"inputs": [[...], ...]} without a step."""
+    value = _tried(line)
+    if not isinstance(value, dict) or STEP in value:
+        return False
+    inputs = inputs_of(value)
+    return bool(inputs) and isinstance(inputs[0], list)
+
+
+def _tried(line: str) -> Any:
+    import json  # arrays need none
+
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (float, int) or (type(value) is str and value in SPECIAL)
+
+
+class LineWriter:
+    """Writes steps as JSON lines: ``{"step": 0, "h": [...], "c": [...]}``."""
+
+    def __init__(self, stream: BinaryIO, names: Sequence[str], batched: bool) -> None:
+        import json
+
+        self._stream = stream
+        self._keys = {name: json.dumps(name) for name in names}
+        self._batched = batched
+
+    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
+        chosen = {name: arrays[name] for name in self._keys}
+        texts = {key: self._texts(chosen[name]) for name, key in self._keys.items()}
+        steps = min((len(array) for array in chosen.values()), default=0)
+        lines = []
+        for step in range(first_step, first_step + steps):
+            members = "".join(f", {key}: {next(rows)}" for key, rows in texts.items())
+            lines.append(f'{{"{STEP}": {step}{members}}}\n')
+        self._stream.write("".join(lines).encode())
+
+    def _texts(self, array: np.ndarray) -> Iterator[str]:
+        rows = row_texts(array, JSON_NAMES)
+        if not self._batched:
+            return (f"[{row}]" for row in rows)
+        steps, batch = array.shape[:2]
+        return (
+            "[" + ", ".join(f"[{next(rows)}]" for _ in range(batch)) + "]" for _ in range(steps)
+        )
+
+
+def open_steps(
+    stream: BinaryIO,
+    format: str,
+    names: Sequence[str],
+    batched: bool,
+    batch: Sequence[int] | None,
+    units: Mapping[str, Sequence[int]],
+) -> LineWriter:
+    """A writer of JSON lines; they number the steps alone."""
+    return LineWriter(stream, names, batched)

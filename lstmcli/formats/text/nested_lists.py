@@ -1,0 +1,113 @@
+"""Nested lists of numbers, as JSON and Python have them, become arrays.
+
+The lists are taken apart level by level, not by recursion: depth costs nothing, and the place of
+whatever is wrong follows from its number in the level.
+"""
+
+from __future__ import annotations
+
+from array import array
+from itertools import chain
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.files.limits import check_size
+
+MOST_AXES = 32  # as many as every numpy can index
+
+SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+_KINDS = {
+    str: "a string",
+    type(None): "null",
+    bool: "a truth value",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def to_array(value: list[Any] | np.ndarray, where: str) -> np.ndarray:
+    """The float64 array that a nested list spells; one that is an array already, as it is.
+
+    Raises
+    ------
+    UserError
+        A ragged list, or anything in it but numbers (the strings "NaN", "Infinity" and
+        "-Infinity" are numbers). It starts with ``where`` and gives the place.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    if value and type(value[0]) is not list:  # a line of a stream: many come, and each is plain
+        check_size([len(value)], 8, where)
+        return _floats(value, [len(value)], where)
+    shape: list[int] = []
+    level: list[Any] = [value]
+    while True:
+        _even(level, shape, where)
+        shape.append(len(level[0]))
+        level = list(chain.from_iterable(level))
+        if not level or type(level[0]) is not list:
+            break
+        if len(shape) == MOST_AXES:
+            raise UserError(f"{where} is nested more than {MOST_AXES} lists deep.")
+    check_size(shape, 8, where)
+    return _floats(level, shape, where).reshape(shape)
+
+
+def numbers_of(buffer: array[float]) -> np.ndarray:
+    """The numbers of a buffer that grew, as an array in the same memory."""
+    return np.frombuffer(buffer) if buffer else np.empty(0)
+
+
+def _even(level: list[Any], shape: list[int], where: str) -> None:
+    """Refuse a level that holds something else than lists of one length."""
+    expected = len(level[0])
+    for number, row in enumerate(level):
+        if type(row) is not list:
+            raise UserError(
+                f"{where}: element {place(number, shape)} is {_kind(row)}; "
+                f"a list of {expected} was expected there."
+            )
+        if len(row) != expected:
+            raise UserError(
+                f"{where} is ragged: element {place(number, shape)} has length {len(row)}, "
+                f"element {place(0, shape)} has length {expected}."
+            )
+
+
+def _floats(numbers: list[Any], shape: list[int], where: str) -> np.ndarray:
+    if not set(map(type, numbers)) <= {float, int}:
+        numbers = [
+            SPECIAL[x] if type(x) is str and x in SPECIAL else _number(x, n, shape, where)
+            for n, x in enumerate(numbers)
+        ]
+    try:
+        return np.array(numbers, dtype=np.float64)
+    except OverflowError:
+        raise UserError(f"{where} holds an integer too large for float64.") from None
+
+
+def _number(value: Any, number: int, shape: list[int], where: str) -> float:
+    if type(value) in (float, int):
+        return value  # type: ignore[no-any-return]
+    shown = f' "{value[:20]}"' if type(value) is str else ""
+    raise UserError(
+        f"{where}: element {place(number, shape)} is {_kind(value)}{shown}; "
+        "a number was expected there."
+    )
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), "a number")
+
+
+def place(number: int, shape: list[int]) -> str:
+    """``[2][0]``: the index of the element that has this number in C order of the shape."""
+    indices = []
+    for axis in range(len(shape)):
+        below = prod(shape[axis + 1 :])
+        indices.append(number // below % shape[axis])
+    return "".join(f"[{index}]" for index in indices)

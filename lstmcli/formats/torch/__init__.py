@@ -1,0 +1,310 @@
+"""PyTorch's files: state dicts, checkpoints and whole modules, in each layout since 0.1.
+
+Zip (since 1.6; TorchScript since 1.4), a row of pickles followed by raw storages (before), tar
+(0.1). Nothing is imported and nothing executed: see `pickles`.
+Source: torch/serialization.py (2.13, and 1.0, 1.4, 1.6 by their files); caffe2/serialize.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, BinaryIO, Literal
+
+from lstmcli.errors import UserError
+from lstmcli.formats.detect import ARCHIVE
+from lstmcli.formats.document import Document
+from lstmcli.formats.files.limits import check_size, check_total
+from lstmcli.formats.files.source import Opened, damaged
+from lstmcli.formats.torch import numpy_arrays, tensors
+from lstmcli.formats.torch.state_dict import Tree, document, flatten
+from lstmcli.formats.torch.tensors import Part, Storage, kind_of_storage
+from lstmcli.formats.wire import pickle as pickles
+from lstmcli.formats.wire.zip import ENCRYPTED, Archive, Damaged, Member
+
+MAGIC = 0x1950A86A20F9469CFC6C
+PICKLE = "data.pkl"
+EXPORTED = (
+    "a program of torch.export",
+    "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')",
+)
+DISTRIBUTED = (
+    "a distributed checkpoint. Make it one file: "
+    "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pt"
+)
+PACKED = re.compile(r"(?:(.*)\.)?(?:_all_weight_values\.\d+\.param|_packed_weight_[ih]h)(?:\.|$)")
+QUANTISED = re.compile(r"torch\.(?:ao\.)?nn\.quantized\.dynamic\..*LSTM(?:Cell)?")
+MAKERS = {**numpy_arrays.MAKERS, **tensors.MAKERS}
+
+BROKEN = (
+    Damaged, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+    EOFError, MemoryError, RecursionError, struct.error, AssertionError,
+)  # fmt: skip
+
+
+def read(source: Opened) -> Document:
+    """All tensors under their names in the state dict.
+
+    Raises
+    ------
+    UserError
+        A broken file, one of another program, one without tensors.
+    """
+    head = source.head()
+    with broken_is_told(source.source):
+        if head.startswith(ARCHIVE):
+            tree = _Zip(source).tree()
+        elif head[257:262] == b"ustar":
+            from lstmcli.formats.torch.legacy_tar import value  # no version since 0.2 writes it
+
+            tree = flatten(value(source))
+        else:
+            tree = flatten(_Legacy(source.stream, source.size).value())
+        return named(source, "torch", tree)
+
+
+@contextmanager
+def broken_is_told(source: str) -> Iterator[None]:
+    """Whatever a damaged pickle or archive makes Python raise, in one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd escapes in the text of an old pickle
+            yield
+    except BROKEN as error:
+        reason = str(error).split("\n")[0][:120] or type(error).__name__
+        if isinstance(error, KeyError):  # whose text is the key alone
+            reason = f"it refers to {reason}, which is not in it"
+        raise damaged(source, reason) from None
+
+
+def named(source: Opened, format: str, tree: Tree) -> Document:
+    """The document of a tree; UserError if it has no tensors, says what it has instead.
+
+    It cannot be run if all that it has of an LSTM is quantised.
+    """
+    quantised = _quantised(tree)
+    if not tree.leaves and quantised:
+        raise UserError(f"{source.source}: {quantised}")
+    if not tree.leaves:
+        kind = str(next(iter(tree.groups.values()), {}).get("class", ""))
+        if kind.startswith("torch.distributed.checkpoint."):
+            raise UserError(f"{source.source} is part of {DISTRIBUTED}")
+        kind = f", but a {kind}" if kind else ""
+        why = (f"  {remark}" for remark in tree.remarks)
+        raise UserError(f"{source.source} holds no tensors that can be read{kind}.", *why)
+    found = document(source.source, source.size, format, tree)
+    if quantised:
+        remark = f"{source.source}: {quantised}"
+        found = replace(found, not_run=quantised, remarks=(*found.remarks, remark))
+    return found
+
+
+def _quantised(tree: Tree) -> str:
+    """What to tell of a file whose LSTM PyTorch has quantised and packed; "" if it is none.
+
+    Source: torch/ao/nn/quantized/dynamic/modules/rnn.py (2.13).
+    """
+    names = [*tree.leaves, *tree.left_out]
+    packed = [match for name in names if (match := PACKED.match(name))]
+    plain = any(re.search("weight_(ih|hh)", name) and not PACKED.match(name) for name in names)
+    held = [match[1] or "" for match in packed]
+    held += [
+        name
+        for name, words in tree.groups.items()
+        if QUANTISED.fullmatch(str(words.get("class", "")))
+    ]
+    if plain or not held:
+        return ""
+    lstm = f"the LSTM {held[0]} is" if held[0] else "its LSTM is"
+    return (
+        f"{lstm} quantised, and its weights are packed for PyTorch's own kernels, which this "
+        "version does not read. Save the model before quantize_dynamic; or, of a module lstm that "
+        "is at hand, what PyTorch unpacks: torch.save({k: w.dequantize() for k, w in "
+        "{**lstm.get_weight(), **lstm.get_bias()}.items()}, 'weights.pt')"
+    )
+
+
+# ---- zip
+
+
+OTHERS = {  # endings of members -> what an archive is, and the way out
+    "model_weights_config.json": EXPORTED, "serialized_exported_program.json": EXPORTED,
+    "MAR-INF/MANIFEST.json": ("an archive of TorchServe", "Unzip it, and give the .pt in it."),
+    ".data/extern_modules": ("a torch.package", "Unzip it, and give the .pt or .pkl in it."),
+}  # fmt: skip
+
+
+class _Zip:
+    """An archive of a pickle and a member for each storage."""
+
+    def __init__(self, source: Opened) -> None:
+        self.source = source
+        self.archive = Archive(source.stream, source.size)
+        self._refuse_others()
+        unchecked = not any(member.crc for member in self.archive.members)
+        self.members = {
+            member.name: member._replace(crc=None) if unchecked else member
+            for member in self.archive.members
+        }
+        self.prefix = self._prefix()
+        self.unpacked = 0
+        self.order: Literal["<", ">"] = ">" if self._text("byteorder") == "big" else "<"
+
+    def _refuse_others(self) -> None:
+        for ending, (what, way_out) in OTHERS.items():
+            if any(m.name.endswith(ending) for m in self.archive.members):
+                raise UserError(f"{self.source.source} is {what}. {way_out}")
+
+    def _prefix(self) -> str:
+        """The folder that everything lies in; "" if in none."""
+        for ending in (PICKLE, "model.json"):
+            fits = [name for name in self.members if f"/{name}".endswith(f"/{ending}")]
+            fits = [name for name in fits if name.count("/") < 2]
+            if fits:
+                return min(fits, key=len).removesuffix(ending)
+        raise UserError(f"{self.source.source} is an archive with a {PICKLE} in an odd place.")
+
+    def tree(self) -> Tree:
+        from lstmcli.formats.torch.torchscript import (  # most files are none
+            CONSTANTS,
+            MODEL,
+            Script,
+        )
+
+        names = [name.removeprefix(self.prefix) for name in self.members]
+        if CONSTANTS in names or MODEL in names:
+            return Script(names, self.bytes_of, self.pickle).tree()
+        return flatten(self.pickle(PICKLE, "data", "tensors"))
+
+    def pickle(self, name: str, *folders: str) -> Any:
+        """The value of a pickle whose storages lie in one of the folders."""
+        storages: dict[str, Storage] = {}
+
+        def persistent(told: Any) -> Any:
+            storage = _storage(told, storages)
+            storage.order = self.order
+            storage.get = lambda: self._storage_bytes(storage, folders)
+            return storage
+
+        data = self.bytes_of(name)
+        return pickles.load(io.BytesIO(data), MAKERS, persistent)
+
+    def _storage_bytes(self, storage: Storage, folders: tuple[str, ...]) -> bytes:
+        names = [f"{folder}/{storage.name}" for folder in folders]
+        name = next((n for n in names if self.prefix + n in self.members), names[0])
+        return self.bytes_of(
+            name, check_size((storage.nbytes,), 1, f"{self.source.source}: {name}")
+        )
+
+    def bytes_of(self, name: str, most: int = pickles.MOST_BYTES) -> bytes:
+        """A member's bytes; ValueError if there are more than expected."""
+        member: Member | None = self.members.get(self.prefix + name)
+        if member is None:
+            raise ValueError(f"its member {name} is missing")
+        if member.flags & ENCRYPTED or member.size > most:
+            raise ValueError(f"its member {name} is encrypted or larger than {most:,} bytes")
+        self.unpacked += member.size
+        check_total(self.unpacked, self.source.size, self.source.source)
+        with self.archive.open(member) as stream:
+            return stream.read()
+
+    def _text(self, name: str) -> str:
+        known = self.prefix + name in self.members
+        return self.bytes_of(name, 64).decode("ascii", "replace") if known else ""
+
+
+def _storage(told: Any, storages: dict[str, Storage]) -> Storage:
+    """The storage that a persistent id names; the same one for the same key."""
+    word, kind, key, _, count, *_ = told
+    if word != "storage":
+        raise ValueError("a reference to something else than a storage")
+    name = pickles.identifier(key)
+    return storages.setdefault(name, Storage(name, kind_of_storage(kind), count))
+
+
+# ---- pickles in a row
+
+
+class _Legacy:
+    """Magic number, protocol, system, the object, keys of the storages; then each one's bytes."""
+
+    def __init__(self, stream: BinaryIO, size: int, nested: bool = False) -> None:
+        self.stream, self.size = stream, size
+        self.storages: dict[str, Storage] = {}
+        own = {} if nested else {"torch.storage._load_from_bytes": _from_bytes}
+        self.makers = {**MAKERS, **own}
+
+    def value(self) -> Any:
+        start = self.stream.tell()
+        head = io.BytesIO(self.stream.read(pickles.MOST_BYTES))
+        if pickles.load(head, {}) != MAGIC:
+            raise ValueError("it does not open with PyTorch's magic number")
+        pickles.load(head, {})  # protocol
+        pickles.load(head, {})  # of the machine that wrote it; the storages are little-endian
+        value = pickles.load(head, self.makers, self._persistent)
+        keys = pickles.load(head, {})
+        at = start + head.tell()
+        for key in keys:
+            storage = self.storages[pickles.identifier(key)]
+            self._place(storage, at)
+            at += 8 + storage.nbytes
+        return value
+
+    def _persistent(self, told: Any) -> Any:
+        if told[0] == "module":  # a class with the text of its source
+            return told[1]
+        storage = _storage(told, self.storages)
+        view = told[5] if len(told) > 5 else None
+        if view is None:
+            return storage
+        return Part(storage, pickles.identifier(view[0]), view[1], view[2])
+
+    def _place(self, storage: Storage, at: int) -> None:
+        count = struct.unpack("<q", self._bytes(at, 8))[0]
+        if count != storage.count:
+            raise ValueError(f"storage {storage.name} has {count:,} numbers, not {storage.count:,}")
+        if at + 8 + storage.nbytes > self.size:
+            raise ValueError(f"it ends within the storage {storage.name}")
+        storage.get = lambda: self._bytes(at + 8, storage.nbytes)
+
+    def _bytes(self, at: int, count: int) -> bytes:
+        self.stream.seek(at)
+        data = self.stream.read(count)
+        if len(data) < count:
+            raise ValueError("it ends too early")
+        return data
+
+
+def _from_bytes(data: Any) -> Any:
+    """A storage within a plain pickle: a whole file of its own, in bytes."""
+    return _Legacy(io.BytesIO(data), len(data), nested=True).value()
+
+
+# ---- a plain pickle
+
+
+def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Document:
+    """The arrays and tensors of a plain pickle: Paddle's, Haiku's, a pickled dict of arrays.
+
+    It begins at ``offset``: NumPy puts the pickle of an array of objects behind its own header.
+
+    Raises
+    ------
+    UserError
+        A broken file, one that needs code to be run, one without arrays.
+    """
+    if b"joblib.numpy_pickle" in source.head():
+        raise UserError(
+            f"{source.source} is a dump of joblib, whose arrays lie between parts of a pickle. "
+            "Load it with joblib and save its arrays with numpy.savez."
+        )
+    with broken_is_told(source.source):
+        makers = {**MAKERS, "torch.storage._load_from_bytes": _from_bytes}
+        source.stream.seek(offset)
+        tree = flatten(pickles.load(io.BytesIO(source.stream.read()), makers))
+        return named(source, format, tree)

@@ -1,0 +1,190 @@
+"""What a pickle holds -> named tensors: nested dicts, lists and whole modules, flattened.
+
+The names are those of a state dict: keys joined with ".". Every container is entered once, however
+often it is referred to, and nothing recurses: sixty lists that hold each other twice would have
+2^60 leaves, and a list may hold itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.document import Document
+from lstmcli.formats.files.limits import check_size, check_total
+from lstmcli.formats.wire.pickle import MOST_OPCODES, Global, Leaf, Record, Unread
+
+MOST_DEPTH = 64
+MOST_NAME = 1000  # characters
+MOST_ENTRIES = MOST_OPCODES  # of all containers; a state counts for each record that it is given to
+
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
+OPTIMIZER = ("state", "param_groups")  # the keys of its state dict: averages as large as weights
+MODULE = ("_parameters", "_buffers", "_modules")  # where nn.Module keeps what is in a state dict
+REPEATED = "_flat_weights"  # the parameters of an nn.LSTM once more
+
+Path = tuple[str, ...]
+Words = dict[str, Any]
+
+
+class Tree(NamedTuple):
+    """The leaves of a value and what it says of them, by name."""
+
+    leaves: dict[str, Leaf]
+    groups: dict[str, Words]  # of each module: its class, and its attributes that are plain values
+    remarks: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # names of what cannot be read
+
+
+def flatten(root: Any) -> Tree:
+    """All leaves by name, in the order of the file.
+
+    Raises
+    ------
+    ValueError
+        for what no checkpoint is: nested beyond measure.
+    """
+    leaves: dict[Path, Leaf] = {}
+    groups: dict[Path, Words] = {}
+    remarks: list[str] = []
+    entered: set[int] = set()
+    left = MOST_ENTRIES
+    root = _settled(root)
+    waiting: list[tuple[Path, Any]] = [((), root)]
+    while waiting:
+        path, value = waiting.pop()
+        value = _settled(value)
+        if isinstance(value, Leaf):
+            leaf = value
+            if leaves.setdefault(path, leaf) is not leaf:
+                remarks.append(f"a second tensor named {name_of(path)} is left out.")
+        elif isinstance(value, (dict, list, tuple, Record)) and id(value) not in entered:
+            entered.add(id(value))
+            if len(path) > MOST_DEPTH:
+                raise ValueError(f"nested more than {MOST_DEPTH} deep")
+            children = [(path + step, child) for step, child in _children(value)]
+            left -= 1 + len(children)
+            if isinstance(value, Record) and isinstance(value.state, dict):
+                left -= len(value.state)
+                groups[path] = _words(value.name, value.state)
+            if left < 0:
+                raise ValueError(f"more than {MOST_ENTRIES:,} entries in its containers")
+            waiting += reversed(children)
+    cut = _wrapping(root, leaves)
+    read: dict[str, Leaf] = {}
+    unread: list[tuple[str, Unread]] = []
+    for path, leaf in leaves.items():
+        name = name_of(path[cut:])
+        if isinstance(leaf, Unread):
+            unread.append((name, leaf))
+        elif read.setdefault(name, leaf) is not leaf:
+            remarks.append(f"a second tensor named {name} is left out.")
+    if unread:
+        name, lacking = unread[0]
+        more = f", and {len(unread) - 1} more" if len(unread) > 1 else ""
+        remarks.append(f"left out: {name or 'a tensor'} is {lacking.kind}{more}.")
+    return Tree(
+        read,
+        {name_of(p[cut:]): words for p, words in groups.items() if len(p) >= cut},
+        tuple(remarks),
+        tuple(name for name, _ in unread),
+    )
+
+
+def _settled(value: Any) -> Any:
+    """What the state of a leaf made of it: an array, or what an array of one object contains."""
+    for _ in range(MOST_DEPTH):
+        if not isinstance(value, Leaf) or (settled := value.settled()) is value:
+            return value
+        value = settled
+    raise ValueError(f"nested more than {MOST_DEPTH} deep")
+
+
+def document(source: str, size: int, format: str, tree: Tree) -> Document:
+    """The arrays of a tree from a file of so many bytes, once their sizes are found harmless.
+
+    Raises
+    ------
+    UserError
+        for a tensor that is too large, or all of them together.
+    ValueError
+        for a tensor that is not what it is said to be.
+    """
+    declared = 0
+    for name, leaf in tree.leaves.items():
+        shape, itemsize = leaf.extent()
+        declared += check_size(shape, itemsize, f"{source}: {name}") * itemsize
+    check_total(declared, size, source)
+    arrays: dict[str, np.ndarray] = {}
+    for name, leaf in tree.leaves.items():
+        try:
+            arrays[name] = leaf.array()
+        except ValueError as error:
+            raise UserError(f"{source}: {name or 'the tensor'} is damaged ({error}).") from None
+    remarks = tuple(f"{source}: {remark}" for remark in tree.remarks)
+    return Document(source, format, arrays, groups=tree.groups, remarks=remarks)
+
+
+def _children(value: Any) -> Iterator[tuple[Path, Any]]:
+    """What a container holds, each with the step to it; some steps have no name."""
+    if isinstance(value, dict):
+        if not all(key in value for key in OPTIMIZER):
+            yield from (((str(key),), child) for key, child in value.items() if key != REPEATED)
+    elif isinstance(value, Record):
+        yield from _held(value)
+    else:
+        yield from (((str(n),), child) for n, child in enumerate(value))
+
+
+def _held(record: Record) -> Iterator[tuple[Path, Any]]:
+    state = record.state
+    if isinstance(state, dict) and any(isinstance(state.get(part), dict) for part in MODULE):
+        passing = _texts(state.get("_non_persistent_buffers_set"))
+        for part in MODULE:
+            held = state.get(part)
+            for name, child in held.items() if isinstance(held, dict) else ():
+                if not (part == "_buffers" and name in passing):
+                    yield (str(name),), child
+        return
+    lone: tuple[Any, ...] = state if isinstance(state, tuple) else (state,)
+    yield from (((), child) for child in (*lone, *record.items, *record.args))
+
+
+def _texts(names: Any) -> set[str]:
+    """The texts among the members of a list."""
+    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
+
+
+def _words(name: str, state: Mapping[Any, Any]) -> Words:
+    """The class of a record, its attributes that are plain values, the names of functions."""
+    plain = {
+        key: value.name if isinstance(value, Global) else value
+        for key, value in state.items()
+        if isinstance(key, str) and isinstance(value, (str, int, float, Global)) and key[:1] != "_"
+    }
+    return {"class": name, **plain}
+
+
+def _wrapping(root: Any, leaves: Mapping[Path, Leaf]) -> int:
+    """How many first steps are no part of a name: ``state_dict`` and its like, around them all."""
+    cut = 0
+    paths = list(leaves)
+    while paths and isinstance(root, dict):
+        first = {path[cut : cut + 1] for path in paths}
+        step = min(first)
+        if len(first) > 1 or step[:1] not in {(word,) for word in WRAPPERS}:
+            break
+        if isinstance(root[step[0]], Leaf):
+            break
+        root, cut = root[step[0]], cut + 1
+    return cut
+
+
+def name_of(path: Path) -> str:
+    """The steps joined with "."; ValueError for a name beyond measure."""
+    if sum(map(len, path)) > MOST_NAME:
+        raise ValueError(f"a name of more than {MOST_NAME} characters")
+    return ".".join(path).encode("utf-8", "backslashreplace").decode()

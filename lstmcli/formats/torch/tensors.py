@@ -1,0 +1,230 @@
+"""PyTorch's storages and tensors as its pickles describe them.
+
+A tensor is a window on a storage: offset, sizes and strides in elements. Storages come later than
+the pickle, or lie beside it: a container hands each a function that gets its bytes.
+Source: torch/_utils.py, torch/serialization.py and torch/storage.py (2.13); the names of older
+versions as files of 1.0, 1.4 and 1.6 have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from lstmcli.formats.files.limits import MOST_AXES
+from lstmcli.formats.wire.bfloat16 import widened
+from lstmcli.formats.wire.pickle import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
+
+KINDS = {  # word before "Storage" -> dtype, and how it is called as torch.NAME
+    "Float": ("f4", "float32"), "Double": ("f8", "float64"), "Half": ("f2", "float16"),
+    "BFloat16": ("u2", "bfloat16"), "Byte": ("u1", "uint8"), "Char": ("i1", "int8"),
+    "Short": ("i2", "int16"), "Int": ("i4", "int32"), "Long": ("i8", "int64"),
+    "Bool": ("?", "bool"), "ComplexFloat": ("c8", "complex64"),
+    "ComplexDouble": ("c16", "complex128"), "QInt8": ("i1", "qint8"), "QUInt8": ("u1", "quint8"),
+    "QInt32": ("i4", "qint32"), "UInt16": ("u2", "uint16"), "UInt32": ("u4", "uint32"),
+    "UInt64": ("u8", "uint64"), "Untyped": ("u1", "bytes"),
+}  # fmt: skip
+CODES = {name: code for code, name in KINDS.values()}
+PICKLED = ("torch._utils", "torch._tensor", "torch.jit._pickle")
+
+
+class Storage:
+    """Numbers in a row, ``count`` of them; their bytes are got when first asked for."""
+
+    def __init__(self, name: str, kind: str, count: Any) -> None:
+        if type(count) is not int or count < 0:
+            raise ValueError("a storage without a size")
+        self.name, self.kind, self.count = name, kind, count
+        self.order: Literal["<", ">"] = "<"  # of the bytes
+        self.get: Callable[[], bytes] | None = None
+        self._bytes: bytes | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the count stands for."""
+        return self.count * itemsize(self.kind)
+
+    def elements(self, kind: str) -> np.ndarray:
+        """All of it as numbers of a kind: its own, or any for an untyped one."""
+        if self._bytes is None:
+            if self.count and self.get is None:
+                raise ValueError(f"its storage {self.name} is missing")
+            self._bytes = self.get() if self.get and self.count else b""
+        if len(self._bytes) != self.nbytes:
+            raise ValueError(f"{len(self._bytes):,} bytes are stored, {self.nbytes:,} are needed")
+        return np.frombuffer(self._bytes, np.dtype(CODES[kind]).newbyteorder(self.order))
+
+
+class Part(Storage):
+    """A stretch of another storage, as PyTorch kept views of storages before 0.4."""
+
+    def __init__(self, whole: Storage, name: str, start: Any, count: Any) -> None:
+        super().__init__(name, whole.kind, count)
+        if type(start) is not int or start < 0 or start + self.count > whole.count:
+            raise ValueError("a view that is not inside its storage")
+        self.whole, self.start = whole, start
+
+    def elements(self, kind: str) -> np.ndarray:
+        """Its stretch of the whole one's."""
+        return self.whole.elements(kind)[self.start : self.start + self.count]
+
+
+class Tensor(Leaf):
+    """A tensor as pickled."""
+
+    __slots__ = ("conjugate", "kind", "negative", "offset", "size", "storage", "stride")
+
+    def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, kind: str = "") -> None:
+        if len(size) > MOST_AXES or len(stride) > MOST_AXES:
+            raise ValueError(f"a tensor of more than {MOST_AXES} axes")
+        numbers = (offset, *size, *stride)
+        if not isinstance(storage, Storage) or any(type(n) is not int for n in numbers):
+            raise TypeError("a tensor that is none")
+        self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
+        self.kind = kind or storage.kind
+        self.conjugate = self.negative = False
+
+    def extent(self) -> tuple[tuple[int, ...], int]:
+        """The shape, and the bytes of an element."""
+        return tuple(self.size), itemsize(self.kind) * (2 if self.kind == "bfloat16" else 1)
+
+    def array(self) -> np.ndarray:
+        """The numbers, native and in C order."""
+        array = self.stored()
+        if self.kind == "bfloat16":
+            return widened(array)
+        array = np.array(array, array.dtype.newbyteorder("="), order="C")
+        array = array.conj() if self.conjugate else array
+        return -array if self.negative else array
+
+    def stored(self) -> np.ndarray:
+        """The window on the storage, nothing copied."""
+        if len(self.size) != len(self.stride) or min((self.offset, *self.size, *self.stride)) < 0:
+            raise ValueError(f"the sizes {self.size} and strides {self.stride}")
+        elements = self.storage.elements(self.kind)
+        last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
+        if 0 in self.size:
+            return np.empty(self.size, elements.dtype)
+        if last >= len(elements):
+            raise ValueError(f"it reaches element {last}, its storage has {len(elements)}")
+        steps = [s * elements.itemsize for s in self.stride]
+        return as_strided(elements[self.offset :], self.size, steps, writeable=False)
+
+
+class Quantised(Leaf):
+    """A quantised tensor; its values are (q - zero point) scale, rounded to float32.
+
+    One scale for all is a float32 to torch, those of an axis are float64.
+    """
+
+    __slots__ = ("axis", "scale", "tensor", "zero")
+
+    def __init__(self, tensor: Tensor, scale: Any, zero: Any, axis: int | None) -> None:
+        self.tensor, self.scale, self.zero, self.axis = tensor, scale, zero, axis
+
+    def extent(self) -> tuple[tuple[int, ...], int]:
+        """The shape, and the bytes of an element."""
+        return tuple(self.tensor.size), 8
+
+    def array(self) -> np.ndarray:
+        """The numbers, native and in C order."""
+        stored = self.tensor.stored()
+        scale, zero = self._along(self.scale, stored.ndim), self._along(self.zero, stored.ndim)
+        whole = stored.astype(np.int64) - zero.astype(np.int64)
+        return np.asarray(whole.astype(np.float32) * scale, np.float32)
+
+    def _along(self, value: Any, axes: int) -> Any:
+        """One number, or one for each place of the axis, where broadcasting meets them."""
+        if self.axis is None:
+            return np.float32(value)
+        shape = [1] * axes
+        shape[self.axis] = self.tensor.size[self.axis]
+        if value.extent()[0] != (shape[self.axis],):
+            raise ValueError(f"it has {shape[self.axis]} scales and zero points along an axis")
+        return np.asarray(value.array()).reshape(shape)
+
+
+def itemsize(kind: str) -> int:
+    """The bytes of an element."""
+    return np.dtype(CODES[kind]).itemsize
+
+
+def kind_of_storage(what: Any) -> str:
+    """``float32`` for the global ``torch.FloatStorage``; only the last part of a name counts."""
+    word = what.name.rpartition(".")[2].removesuffix("Storage") if isinstance(what, Global) else ""
+    if word not in KINDS:
+        raise ValueError(f"a storage of the unknown kind {word!r}")
+    return KINDS[word][1]
+
+
+# ---- what the globals of a pickle make
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> Leaf:
+    if isinstance(storage, Leaf):  # one of a kind that is not read
+        return storage
+    tensor = Tensor(storage, offset, size, stride)
+    metadata = others[2] if len(others) > 2 else None
+    if isinstance(metadata, dict):
+        tensor.conjugate, tensor.negative = bool(metadata.get("conj")), bool(metadata.get("neg"))
+    return tensor
+
+
+def _tensor_of_dtype(
+    storage: Any, offset: Any, size: Any, stride: Any, _: Any, __: Any, dtype: Any, *others: Any
+) -> Leaf:
+    kind = dtype.name.rpartition(".")[2]
+    return Tensor(storage, offset, size, stride, kind) if kind in CODES else Unread(kind)
+
+
+def _quantised(storage: Any, offset: Any, size: Any, stride: Any, how: Any, *_: Any) -> Leaf:
+    tensor = Tensor(storage, offset, size, stride)
+    scheme = how[0].name.rpartition(".")[2]
+    if scheme == "per_tensor_affine" and all(isinstance(n, (int, float)) for n in how[1:3]):
+        return Quantised(tensor, how[1], how[2], None)
+    if scheme == "per_channel_affine" and 0 <= how[3] < len(size):
+        return Quantised(tensor, how[1], how[2], how[3])
+    return Unread(f"quantised {scheme}")
+
+
+def _unread(kind: str) -> Maker:
+    return lambda *_: Unread(kind)
+
+
+def _subclass(function: Any, _: Any, args: Any, *others: Any) -> Any:
+    """A tensor of a subclass: the function that rebuilds a plain one, and its arguments."""
+    maker = MAKERS.get(function.name) if isinstance(function, Global) else None
+    return maker(*args) if maker and maker is not _subclass else Record("tensor", args)
+
+
+MAKERS: dict[str, Maker] = {
+    **CONTAINERS,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor_of_dtype,
+    "torch._utils._rebuild_parameter": first,
+    "torch._utils._rebuild_parameter_with_state": first,
+    "torch._utils._rebuild_device_tensor_from_numpy": first,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": first,
+    "torch._utils._rebuild_qtensor": _quantised,
+    "torch._utils._rebuild_sparse_tensor": _unread("sparse"),
+    "torch._utils._rebuild_sparse_csr_tensor": _unread("sparse"),
+    "torch._utils._rebuild_meta_tensor_no_storage": _unread("on the device meta, without numbers"),
+    "torch._utils._rebuild_nested_tensor": _unread("nested"),
+    "torch.ScriptObject": _unread(
+        "packed, as dynamic quantisation keeps weights (save the model before quantize_dynamic)"
+    ),
+    "torch._tensor._rebuild_from_type_v2": _subclass,
+    "torch.nn.parameter.Parameter": first,
+    "torch.Size": first,
+    **{
+        f"torch.jit._pickle.{name}": first
+        for name in (
+            "build_intlist", "build_doublelist", "build_boollist", "build_tensorlist",
+            "restore_type_tag",
+        )
+    },
+}  # fmt: skip

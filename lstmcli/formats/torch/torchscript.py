@@ -1,0 +1,202 @@
+"""TorchScript: tensors are attributes of modules, and settings stand in the text of the code.
+
+The code is text that `torch.jit` wrote; it is searched, never run. A scripted module lists its
+constants (``batch_first : Final[bool] = True``); a traced or frozen one has only the call
+``torch.lstm(x, [h, c], weights, bias, layers, dropout, train, bidirectional, batch_first)``.
+Source: torch/csrc/jit/serialization/python_print.cpp (2.13); files of 1.0, 1.4 and 1.6.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple
+
+from lstmcli.formats.torch.state_dict import Path, Tree, Words, flatten, name_of
+from lstmcli.formats.torch.tensors import Storage, Tensor, itemsize
+from lstmcli.formats.wire.pickle import Leaf
+
+CONSTANTS = "constants.pkl"
+MODEL = "model.json"  # of torch 1.0 to 1.3, in place of a pickle
+FROM_JSON = {
+    "FLOAT": "float32", "DOUBLE": "float64", "FLOAT16": "float16", "HALF": "float16",
+    "INT8": "int8", "UINT8": "uint8", "INT16": "int16", "INT32": "int32", "INT64": "int64",
+    "BOOL": "bool", "BFLOAT16": "bfloat16",
+}  # fmt: skip
+
+_FINAL = re.compile(r'^  (\w+) : Final\[\w+\] = (True|False|-?\d{1,18}|"[^"\n]*")$', re.M)
+_LIST = re.compile(r"^\s*(\w+) = \[(CONSTANTS\.c\d+(?:, CONSTANTS\.c\d+)*)\]$")
+_CALL = re.compile(
+    r"torch\.lstm\(.*, (?:\[([^\[\]]*)\]|([\w.]+)), (True|False), (\d{1,18}), [^,]+, [^,]+, "
+    r"(True|False), (True|False)\)$"
+)
+_CELL = re.compile(
+    r"torch\.lstm_cell\([^,]+, \[[^\[\]]*\], (CONSTANTS\.c\d+(?:, CONSTANTS\.c\d+)*)\)$"
+)
+MOST_LINE = 1 << 13  # characters; a call with a hundred weights has half of them
+MOST_TEXT = 16 << 20  # bytes of a member that is text
+
+
+class Call(NamedTuple):
+    """A call of ``torch.lstm`` or ``torch.lstm_cell`` in the code."""
+
+    weights: list[str]  # the names of the constants it takes, if it takes any
+    bias: bool
+    words: Words  # its settings as nn.LSTM calls them; empty for a cell
+
+
+class Script:
+    """What an archive of TorchScript holds beside its storages."""
+
+    def __init__(
+        self,
+        names: Collection[str],
+        bytes_of: Callable[..., bytes],
+        pickle: Callable[..., Any],
+    ) -> None:
+        self.names, self.bytes_of, self.pickle = names, bytes_of, pickle
+        self.texts: dict[str, str] = {}
+        self.classes: dict[str, dict[str, Words]] = {}  # of each module that was searched
+
+    def tree(self) -> Tree:
+        """The tensors by the names of their attributes, and the settings of the modules."""
+        if MODEL in self.names and "data.pkl" not in self.names:
+            return Tree(self._of_json(), self._words_of_calls())
+        tree = flatten(self.pickle("data.pkl", "data", "tensors"))
+        if not tree.leaves:
+            return self._frozen()
+        for words in tree.groups.values():
+            words.update(self._words_of_class(words["class"]))
+        return tree
+
+    # ---- the code
+
+    def _code(self) -> Iterator[str]:
+        yield from (self._text(n) for n in self.names if re.fullmatch(r"code/.*\.py", n))
+
+    def _text(self, name: str) -> str:
+        if name not in self.texts:
+            data = self.bytes_of(name, MOST_TEXT) if name in self.names else b""
+            self.texts[name] = data.decode("utf-8", "replace")
+        return self.texts[name]
+
+    def _words_of_class(self, path: str) -> Words:
+        """What the code says of a class ``__torch__.a.b.Name``."""
+        module, _, name = path.rpartition(".")
+        if module not in self.classes:
+            self.classes[module] = _classes(self._text(f"code/{module.replace('.', '/')}.py"))
+        return self.classes[module].get(name, {})
+
+    def _words_of_calls(self) -> dict[str, Words]:
+        """What all calls of torch.lstm agree on, for all tensors."""
+        said = [call.words for text in self._code() for call in _calls(text) if call.words]
+        return {"": said[0]} if said and all(words == said[0] for words in said) else {}
+
+    # ---- frozen: no names are left
+
+    def _frozen(self) -> Tree:
+        """The constants, named as nn.LSTM names them where a call takes them as its weights."""
+        constants = self.pickle(CONSTANTS, CONSTANTS.partition(".")[0])
+        held = {f"CONSTANTS.c{n}": leaf for n, leaf in enumerate(constants)}
+        leaves: dict[str, Leaf] = {}
+        groups: dict[str, Words] = {}
+        calls = [call for text in self._code() for call in _calls(text) if call.weights]
+        for n, call in enumerate(calls):
+            prefix = f"lstm{n}" if len(calls) > 1 else "lstm"
+            names = _names(call)
+            for name, constant in zip(names, call.weights, strict=True):
+                leaves[f"{prefix}.{name}"] = held[constant]
+            groups[prefix] = call.words
+        used = {id(leaf) for leaf in leaves.values()}
+        others = {
+            k.lower(): v for k, v in held.items() if isinstance(v, Leaf) and id(v) not in used
+        }
+        how = "those of calls of torch.lstm are named by their order" if calls else "none is known"
+        remark = f"frozen TorchScript keeps no names of tensors; {how}."
+        return Tree(leaves | others, groups, (remark,) if leaves or others else ())
+
+    # ---- torch 1.0 to 1.3
+
+    def _of_json(self) -> dict[str, Leaf]:
+        """The parameters of ``model.json``, a tree of modules and a list of tensors."""
+        import json
+
+        model = json.loads(self.bytes_of(MODEL, MOST_TEXT))
+        tensors = [self._tensor(told) for told in model["tensors"]]
+        leaves: dict[Path, Leaf] = {}
+        waiting: list[tuple[Path, Any]] = [((), model["mainModule"])]
+        while waiting:
+            path, module = waiting.pop()
+            for told in module.get("parameters", ()):
+                leaves[(*path, told["name"])] = tensors[int(told["tensorId"])]
+            below = [((*path, told["name"]), told) for told in module.get("submodules", ())]
+            waiting += reversed(below)
+        return {name_of(path): leaf for path, leaf in leaves.items()}
+
+    def _tensor(self, told: dict[str, Any]) -> Leaf:
+        kind = FROM_JSON[told["dataType"]]
+        size, stride = ([int(n) for n in told.get(key, ())] for key in ("dims", "strides"))
+        key = told["data"]["key"]
+        data = self.bytes_of(key)
+        storage = Storage(key, kind, len(data) // itemsize(kind))
+        storage.get = lambda: data
+        return Tensor(storage, int(told.get("offset", 0)), size, stride)
+
+
+def _classes(text: str) -> dict[str, Words]:
+    """The constants of each class in some code, and what its call of torch.lstm says."""
+    parts = re.split(r"^class (\w+)\(Module\):\n", text, flags=re.M)
+    classes: dict[str, Words] = {}
+    for name, body in zip(parts[1::2], parts[2::2], strict=True):
+        said: Words = next((call.words for call in _calls(body) if call.words), {})
+        classes[name] = said | {key: _plain(value) for key, value in _FINAL.findall(body)}
+    return classes
+
+
+def _calls(text: str) -> Iterator[Call]:
+    """The calls in some code, line by line; a name of a list stands for its last value."""
+    lists: dict[str, str] = {}
+    for line in text.splitlines():
+        at = line.rfind("torch.lstm")
+        if len(line) > MOST_LINE or (at < 0 and "CONSTANTS" not in line):
+            continue
+        if match := _LIST.match(line):
+            lists[match[1]] = match[2]
+        elif at >= 0 and (match := _CALL.match(line, at)):
+            written, name, bias, layers, both, first = match.groups()
+            words = {
+                "num_layers": int(layers), "bidirectional": both == "True",
+                "batch_first": first == "True",
+            }  # fmt: skip
+            weights = written if written is not None else lists.get(name, "")
+            yield Call(_constants(weights), bias == "True", {"class": "torch.lstm", **words})
+        elif at >= 0 and (match := _CELL.match(line, at)):
+            yield Call(_constants(match[1]), True, {})
+
+
+def _constants(text: str) -> list[str]:
+    return re.findall(r"CONSTANTS\.c\d+", text)
+
+
+def _names(call: Call) -> list[str]:
+    """nn.LSTM's names of the weights of a call, in the order in which it takes them."""
+    if not call.words:
+        return ["weight_ih", "weight_hh", "bias_ih", "bias_hh"][: len(call.weights)]
+    marks = ["", "_reverse"] if call.words["bidirectional"] else [""]
+    places = [
+        f"_l{n}{mark}"
+        for n in range(min(call.words["num_layers"], len(call.weights)))
+        for mark in marks
+    ]
+    roles = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if call.bias else [])]
+    if len(call.weights) == len(places) * (len(roles) + 1):
+        roles.append("weight_hr")
+    if len(call.weights) != len(places) * len(roles):
+        raise ValueError(f"torch.lstm is called with {len(call.weights)} weights")
+    return [role + place for place in places for role in roles]
+
+
+def _plain(text: str) -> Any:
+    if text in ("True", "False"):
+        return text == "True"
+    return text[1:-1] if text.startswith('"') else int(text)

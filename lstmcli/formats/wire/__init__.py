@@ -1,0 +1,1 @@
+"""Encodings that several formats are built on: zip, protobuf, flatbuffer, pickle, HDF5."""

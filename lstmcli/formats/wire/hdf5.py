@@ -1,0 +1,190 @@
+"""HDF5 files, read with h5py in a process of its own (`formats.wire.hdf5_process`).
+
+h5py is the library that writes these files. On damaged ones it can crash or loop for ever, and no
+check beforehand keeps it from that: only another process does. That costs a fifth of a second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from signal import Signals
+from threading import Timer
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.files.limits import check_size, most
+from lstmcli.formats.files.source import Opened, damaged
+from lstmcli.formats.wire.bfloat16 import widened
+
+SECONDS = 5  # of computing that any file may take
+SLOWEST = 20 << 20  # bytes a second, for large files
+PATIENCE = 60  # seconds on the clock beside these: starting from a cold disk takes some
+
+_CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_process.py")
+# the folder that holds the package
+_PACKAGES = os.path.abspath(os.path.join(os.path.dirname(_CHILD), *[os.pardir] * 3))
+
+_CODE = """
+import json, os, sys
+from importlib.util import module_from_spec, spec_from_file_location
+told = json.loads(sys.argv[1])
+sys.path.append(told.pop("packages"))
+spec = spec_from_file_location("hdf5_process", told.pop("child"))
+module = module_from_spec(spec)
+spec.loader.exec_module(module)
+module.main(**told)
+sys.stdout.flush()
+os._exit(0)  # freeing numpy and h5py piece by piece takes time
+"""
+
+
+class Contents(NamedTuple):
+    """What a file holds, by path, in the library's order: that of the alphabet."""
+
+    attributes: dict[str, dict[str, Any]]  # of every group and dataset; "" is the root
+    arrays: dict[str, np.ndarray]
+
+
+def contents(source: Opened, attributes: Collection[str], leave_out: Collection[str]) -> Contents:
+    """All datasets of numbers, and the attributes of these names, perhaps with a number behind.
+
+    ``leave_out`` names groups at the root. bfloat16, which NumPy does not have, is widened to
+    float32.
+
+    Raises
+    ------
+    UserError
+        A damaged file, one that leads out of itself or unpacks to far more than it is, a tensor
+        larger than allowed, or no library to read it with.
+    """
+    need_library(source.source, "an HDF5 file")
+    told = {"attributes": list(attributes), "leave_out": list(leave_out)}
+    with _answer(source, told) as answer:
+        return understood(answer, source.source)
+
+
+def need_library(where: str, kind: str) -> None:
+    """UserError if there is nothing to read a file of this kind with."""
+    if find_spec("h5py") is None:
+        raise _without_library(where, kind)
+
+
+def _without_library(where: str, kind: str, reason: str = "") -> UserError:
+    return UserError(
+        f"{where} is {kind}; reading it needs h5py{reason}:", "  pip install 'lstmcli[h5]'"
+    )
+
+
+def understood(answer: IO[bytes], where: str) -> Contents:
+    """What the child's answer says.
+
+    Raises
+    ------
+    UserError
+        for what it says is wrong.
+    EOFError
+        for one that breaks off.
+    """
+    found = Contents({}, {})
+    while not (told := _line(answer)).get("end"):
+        if "missing" in told:
+            raise _without_library(where, "an HDF5 file", f" ({told['missing']})")
+        if "damaged" in told:
+            raise damaged(where, f"the HDF5 library: {told['damaged']}")
+        if "refused" in told:
+            raise UserError(f"{where} is refused: {told['refused']}.")
+        path = told["path"]
+        found.attributes[path] = told["attributes"]
+        if "shape" in told:
+            found.arrays[path] = _array(answer, told, f"{where}: {path}")
+    return found
+
+
+def _line(answer: IO[bytes]) -> dict[str, Any]:
+    text = answer.readline()
+    if not text.endswith(b"\n"):
+        raise EOFError
+    line: dict[str, Any] = json.loads(text)
+    return line
+
+
+def _array(answer: IO[bytes], told: dict[str, Any], where: str) -> np.ndarray:
+    kind = np.dtype(told["dtype"])
+    count = check_size(told["shape"], kind.itemsize, where) * kind.itemsize
+    data = answer.read(count)
+    if len(data) != count:
+        raise EOFError
+    if kind == np.dtype("V2"):
+        return widened(np.frombuffer(data, "<u2")).reshape(told["shape"])
+    return np.frombuffer(data, kind).reshape(told["shape"]).astype(kind.newbyteorder("="))
+
+
+@contextmanager
+def _answer(source: Opened, told: dict[str, Any]) -> Iterator[IO[bytes]]:
+    """What the child says of a file; whatever becomes of the child is told in a line."""
+    seconds = SECONDS + source.size // SLOWEST
+    told |= {"child": _CHILD, "packages": _PACKAGES}
+    told |= {"most": most(), "seconds": seconds, "size": source.size}
+    with _started(source, json.dumps(told)) as child:
+        alarm = Timer(seconds + PATIENCE, child.kill)
+        alarm.start()
+        try:
+            if child.stdin is not None:
+                _hand_over(source, child.stdin)
+            assert child.stdout is not None
+            yield child.stdout
+            child.wait()  # what was read whole has an end, and so has the child
+        except EOFError:
+            words = f"the HDF5 library cannot read it: {_end(child.wait(), seconds)}"
+            raise damaged(source.source, words) from None
+        finally:
+            alarm.cancel()
+            child.kill()
+
+
+def _started(source: Opened, told: str) -> subprocess.Popen[bytes]:
+    """The child, with the file as its standard input, or a pipe where it has none of its own.
+
+    It runs isolated (-I): neither the current folder nor PYTHONPATH nor the user's site-packages
+    can put a module of theirs in place of one that it imports. The folder of this package comes
+    last in its path, since h5py may be installed beside it only (pip install --user, --target).
+    """
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-c", _CODE, told],
+            stdin=subprocess.PIPE if source.path is None else source.stream,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1"},
+        )
+    except OSError as error:
+        raise UserError(
+            f"{source.source}: no process could be started to read it: {error}."
+        ) from None
+
+
+def _hand_over(source: Opened, pipe: IO[bytes]) -> None:
+    """Write the whole file to the child, which reads it whole before it says anything."""
+    try:
+        with pipe:
+            while piece := source.stream.read(1 << 20):
+                pipe.write(piece)
+    except BrokenPipeError:  # the child has ended; what it said tells why
+        pass
+
+
+def _end(status: int, seconds: int) -> str:
+    if status >= 0:
+        return f"the process that reads it ended with status {status}"
+    name = Signals(-status).name
+    if name in ("SIGXCPU", "SIGKILL"):
+        return f"stopped after {seconds} s"
+    return f"the library crashed, {name}"

@@ -1,0 +1,96 @@
+"""A line chart of text: braille dots, two across and four down in each character."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.views.colors import Scale
+from lstmcli.views.numbers import number
+from lstmcli.views.sheet import DIFFERS, Span
+
+Array = npt.NDArray[Any]
+
+TALL = 4  # lines of a chart
+WIDEST = 8  # characters from one step to the next
+GUTTER = 6  # room for the numbers of the scale
+LINE = "color(32)"  # a blue that is seen on light and on dark
+BRAILLE = 0x2800
+DOTS = np.array([[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]])  # Unicode 16.0, 21.1
+
+
+def chart(
+    values: Array, steps: Sequence[int], scale: Scale, width: int, marked: int | None, colors: bool
+) -> Iterator[list[Span]]:
+    """(T,) numbers over their steps, with the ends of the scale and the steps beneath.
+
+    Where a column of dots stands for several steps it spans the least and greatest of them.
+    """
+    room = max(width - GUTTER - 1, 8)
+    apart = max(
+        1, min(WIDEST, (room - 1) // max(len(values) - 1, 1))
+    )  # characters from step to step
+    across = min(room, (len(values) - 1) * apart + 1)
+    dots = _dots(scale.levels(values), across * 2, TALL * 4)
+    style = LINE if colors else ""
+    labels = {0: scale.high, TALL - 1: scale.low} | ({TALL // 2: 0.0} if scale.signed else {})
+    for line, row in enumerate(_characters(dots)):
+        label = _label(labels[line]) if line in labels else ""
+        yield [(f"{label:>{GUTTER - 1}}", "dim"), ("┤", "dim"), (row, style)]
+    yield from _axis(steps, across, marked)
+
+
+def _label(value: float) -> str:
+    """A number in five characters."""
+    text = f"{value:.3g}"
+    return text if len(text) < GUTTER else number(value, 0)[: GUTTER - 1]
+
+
+def _dots(levels: Array, across: int, down: int) -> Array:
+    """(across, down) truth of the dots: each column filled from one height to the next."""
+    dots = np.zeros((across, down), bool)
+    at = np.linspace(0, across - 1, len(levels)) if len(levels) > 1 else np.zeros(1)
+    known = np.isfinite(levels)
+    if not known.any():
+        return dots
+    heights = (1 - levels) * (down - 1)
+    low, high = np.full(across, np.inf), np.full(across, -np.inf)
+    columns = np.rint(at).astype(int)
+    np.minimum.at(low, columns[known], heights[known])
+    np.maximum.at(high, columns[known], heights[known])
+    between = np.interp(np.arange(across), at, np.where(known, heights, np.nan))
+    low, high = np.fmin(low, between), np.fmax(high, between)
+    for column in range(across):
+        if not np.isfinite(low[column]):
+            continue  # not a number: a gap
+        top, bottom = low[column], high[column]
+        if column and np.isfinite(between[column - 1]):  # joined half way to the one before
+            half = (between[column - 1] + between[column]) / 2
+            top, bottom = min(top, half), max(bottom, half)
+        dots[column, round(float(top)) : round(float(bottom)) + 1] = True
+    return dots
+
+
+def _characters(dots: Array) -> Iterator[str]:
+    """Dots (2 W, 4 L) as L lines of W characters."""
+    cells = dots.reshape(dots.shape[0] // 2, 2, -1, 4)  # (W, 2, L, 4)
+    codes = BRAILLE + (cells * DOTS[None, :, None, :]).sum(axis=(1, 3))  # (W, L)
+    for line in codes.T:
+        yield "".join(map(chr, line.tolist()))
+
+
+def _axis(steps: Sequence[int], across: int, marked: int | None) -> Iterator[list[Span]]:
+    """The numbers of some steps beneath their dots."""
+    last = max(len(steps) - 1, 1)
+    text = ""
+    every = max(1, -(-(len(str(steps[-1])) + 3) * last // max(across - 1, 1)))
+    for n in range(0, len(steps), every):
+        at = round(n / last * (across - 1))
+        text = text.ljust(at) + str(steps[n])
+    if marked is not None:
+        at = round(marked / last * (across - 1))
+        yield [(" " * (GUTTER + at), ""), ("▲", DIFFERS)]
+    yield [(" " * GUTTER + text, "dim")]

@@ -1,0 +1,188 @@
+"""`lstm check` without a framework: engines that are our own loop, right or wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.api.check import ROWS, STEPS, check
+from lstmcli.api.job import Job
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.model import Cell, Model
+from lstmcli.engines import find_engine
+from lstmcli.engines.engine import Network, Task
+from lstmcli.errors import UserError
+from tests.conformance.grid import KINDS
+from tests.engines.fake import broken, fake, forgetful, install
+
+
+def job(kind: str = "initial state", **changes: Any) -> Job:
+    one = KINDS[kind]
+    model = one.model()
+    given = one.run_of(model)
+    return Job(model, given["x"], "x.npy", given.get("initial_state", {}))._replace(**changes)
+
+
+def refusing(network: Network) -> Iterator[str]:
+    yield "a thing"
+
+
+def test_a_right_engine_agrees_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake())
+    found = check(job(), ["torch"])
+    assert found.equal
+    told = found.to_json()
+    (row,) = told["engines"]
+    assert list(row) == [
+        "name", "version", "equal", "max_abs", "max_rel", "max_ulp", "truth_abs", "seconds",
+    ]  # fmt: skip
+    assert (row["name"], row["equal"]) == ("torch", True)
+    assert row["max_abs"] == row["max_rel"] == row["max_ulp"] == 0
+    assert row["truth_abs"] == told["ours"]["truth_abs"] > 0
+    assert row["seconds"] > 0
+    assert told["nearest"] == ["ours", "torch"]
+    assert told["seed"] is None
+
+
+def test_a_wrong_engine_differs_where_it_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake(fault=forgetful), fake("jax"))
+    found = check(job(), ["torch", "jax"])
+    told = found.to_json()
+    assert [row["equal"] for row in told["engines"]] == [False, True]
+    assert told["first_divergence"]["torch"]["step"] == 0
+    assert told["engines"][0]["max_abs"] > 1e-2
+    assert told["nearest"] == ["ours", "jax"]
+
+
+def test_where_explain_does_not_take_a_run_the_check_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def explain(*given: Any) -> Any:
+        raise UserError("not of this kind")
+
+    monkeypatch.setattr("lstmcli.api.check.explain", explain)
+    install(monkeypatch, fake(fault=forgetful))
+    one = job()
+    found = check(one._replace(reread=lambda settings: one.model), ["torch"])
+    assert found.findings == {}
+    assert found.rows[0].notes == ("explain has nothing to say: not of this kind",)
+
+
+def test_the_truth_is_the_same_run_in_longdouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake())
+    one = job()
+    cell = one.model.cell
+    wide = {
+        name: getattr(cell, name).astype(np.longdouble)
+        for name in ("kernel", "recurrent_kernel", "bias")
+    }
+    model = replace(one.model, layers=((replace(cell, **wide),),))
+    state = {k: np.asarray(a).astype(np.float32) for k, a in one.initial_state.items()}
+    exact = run(model, one.inputs, layout="time", initial_state=state)  # type: ignore[arg-type]
+    ours = run(one.model, one.inputs, layout="time", initial_state=state)  # type: ignore[arg-type]
+    assert exact.h.dtype == np.longdouble
+    expected = max(
+        float(np.abs(getattr(ours, k) - getattr(exact, k)).max())
+        for k in ("h", "final_h", "final_c")
+    )
+    assert check(one, ["torch"]).truth_abs == expected
+
+
+def test_where_longdouble_is_no_wider_the_truth_is_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lstmcli.api.check.np.longdouble", np.float32)
+    install(monkeypatch, fake())
+    told = check(job(), ["torch"]).to_json()
+    assert told["engines"][0]["truth_abs"] is None
+    assert told["nearest"] == []
+
+
+@pytest.mark.parametrize("kind", ["initial state", "2 layers, 2 directions", "directions stacked"])
+def test_inputs_and_a_state_are_drawn_from_the_seed(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    install(monkeypatch, fake())
+    bare = job(kind, inputs=np.empty(0), name="", initial_state={})
+    first, again, other = (check(bare, ["torch"], seed=seed) for seed in (3, 3, 4))
+    x, more = (np.asarray(one.job.inputs) for one in (first, other))
+    assert x.shape == (STEPS, ROWS, bare.model.cell.inputs)
+    np.testing.assert_array_equal(x, np.asarray(again.job.inputs))
+    assert (x != more).all()
+    assert all(np.all(a != 0) for a in first.job.initial_state.values())
+    assert first.equal
+    assert first.to_json()["seed"] == 3
+
+
+def test_states_lie_as_the_convention_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake())
+    cell = KINDS["initial state"].model().cell
+    for name in ("openvino", "coreml"):  # states (B, D, H), and (B, D H)
+        ways = tuple(replace(cell, convention=CONVENTIONS[name]) for _ in "fb")
+        model = Model((ways,), {})
+        assert check(Job(model, np.empty(0), "", {}), ["torch"]).equal
+
+
+def test_nothing_runs_before_all_engines_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake(fault=broken), fake("jax", lacks=refusing))
+    with pytest.raises(UserError, match=r"^jax \(a loop\) cannot run a thing\.$"):
+        check(job(), ["torch", "jax"])
+    with pytest.raises(UserError, match=r"^keras is not installed: pip install 'lstmcli\[keras\]'"):
+        check(job(), ["torch", "keras"])
+
+
+def test_all_takes_the_installed_and_leaves_out_those_that_cannot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install(monkeypatch, fake(), fake("jax", lacks=refusing))
+    found = check(job(), ["all"])
+    assert [row.engine.name for row in found.rows] == ["torch"]
+    assert found.refused == {"jax": "jax (a loop) cannot run a thing."}
+    install(monkeypatch, fake("jax", lacks=refusing))
+    with pytest.raises(UserError, match="cannot run a thing"):
+        check(job(), ["all"])
+    install(monkeypatch)
+    with pytest.raises(UserError, match="no engine is installed: pip install 'lstmcli"):
+        check(job(), ["all"])
+
+
+def test_the_tolerance_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    def a_little_off(network: Network) -> Network:
+        return replace(network, x=network.x * np.float32(1 + 1e-6))
+
+    install(monkeypatch, fake(fault=a_little_off))
+    assert check(job(), ["torch"]).equal
+    assert not check(job(), ["torch"], rtol=0, atol=0).equal
+    assert not check(job(), ["torch"], ulp=0).equal
+    assert check(job(), ["torch"], atol=1e-3).equal
+
+
+def test_the_same_nan_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake())
+    x = np.array(job().inputs)
+    x[2, 1, 0] = np.nan
+    found = check(job(inputs=x), ["torch"])
+    assert found.equal
+    assert found.truth_abs is not None
+    assert np.isfinite(found.truth_abs)
+
+
+def test_layers_of_different_sizes_are_refused_where_a_framework_has_one_size() -> None:
+    def of(units: int, width: int) -> Cell:
+        zeros = np.zeros
+        return Cell(
+            zeros((4, units, width), np.float32), zeros((4, units, units), np.float32),
+            zeros((4, units), np.float32), CONVENTIONS["pytorch"],
+        )  # fmt: skip
+
+    model = Model(((of(3, 5),), (of(2, 3),)), {})
+    states = [(np.zeros((1, n)), np.zeros((1, n))) for n in (3, 2)]
+    x = np.zeros((4, 1, 5), np.float32)
+    for name in ("torch", "onnxruntime"):
+        _, lacks = find_engine(name).network(Task(model, x, "time", states, None, False))
+        assert lacks == ["layers of different sizes"]

@@ -1,0 +1,101 @@
+"""From files to an explanation, and from an explanation to the command that gives EXPECTED."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli.api.explain import as_json, explain_files
+from tests.core.explain.asking import found
+from tests.paths import TOP
+
+SAMPLE = TOP / "samples" / "forget-bias"
+WEIGHTS, INPUTS = str(SAMPLE / "weights.npz"), str(SAMPLE / "inputs.npy")
+
+
+def test_the_question_that_this_project_began_with() -> None:
+    explanation = explain_files([WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt")], {})
+    assert explanation.verdict == "found"
+    assert found(explanation) == {"forget_bias": 0.0}
+    assert explanation.measured is not None
+    assert explanation.measured.max_abs < 5e-9
+    assert "the forget gate multiplies nothing" in explanation.hidden
+    assert "step 1" in explanation.hidden
+    assert explanation.command.endswith("--forget-bias 0")
+
+
+def test_in_python() -> None:
+    x = np.load(INPUTS)
+    reading = lstmcli.explain(WEIGHTS, x, str(SAMPLE / "numpy.txt"))
+    assert reading.found
+    assert reading.settings["forget_bias"] == 0.0
+    assert reading.changes[0].setting == "forget_bias"
+    same = lstmcli.explain([WEIGHTS], INPUTS, str(SAMPLE / "tensorflow.txt"))
+    assert same.verdict == "agrees"
+
+
+def test_a_trace_of_run_is_expected_too() -> None:
+    model = lstmcli.load(WEIGHTS, gates="ifgo")
+    trace = lstmcli.run(model, np.load(INPUTS))
+    assert found(lstmcli.explain(WEIGHTS, np.load(INPUTS), trace)) == {"gates": "ifgo"}
+
+
+def test_the_json_has_the_members_of_the_contract() -> None:
+    explanation = explain_files([WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt")], {})
+    document = json.loads(as_json(explanation))
+    assert list(document) == [
+        "found", "settings", "changes", "max_abs", "command", "equivalent", "tried", "nearest",
+        "verdict", "taken", "notes", "not_seen", "decide", "not_tried", "next",
+    ]  # fmt: skip
+    assert document["found"] is True
+    assert document["settings"]["forget_bias"] == 0.0
+    (change,) = document["changes"]
+    assert list(change) == ["setting", "assumed", "found", "text"]
+    assert (change["setting"], change["assumed"], change["found"]) == ("forget_bias", 1.0, 0.0)
+    assert document["equivalent"] == []
+    assert document["verdict"] == "found"
+    assert document["tried"] > 100
+    assert document["nearest"][0]["max_abs"] > 0.01
+
+
+def test_settings_that_were_given_stay_in_the_command(tmp_path: Path) -> None:
+    model = lstmcli.load(WEIGHTS, gates="iofg", activation="relu")
+    trace = lstmcli.run(model, np.load(INPUTS))
+    np.save(tmp_path / "e.npy", trace.h)
+    given = {"gates": "ifgo", "output_activation": "tanh"}
+    explanation = explain_files([WEIGHTS, INPUTS, str(tmp_path / "e.npy")], given)
+    assert found(explanation) == {"gates": "iofg", "activation": "relu"}
+    for words in ("--gates iofg", "--activation relu", "--output-activation relu"):
+        assert words in explanation.command
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (8, 3), (2, 7, 3), (3, 3, 3, 3)])
+def test_what_is_no_result_of_such_a_run_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(lstmcli.UserError, match="gives 3 numbers a step"):
+        lstmcli.explain(WEIGHTS, np.load(INPUTS), np.ones(shape))
+
+
+def test_numbers_that_are_not_finite_are_left_out_and_said() -> None:
+    model = lstmcli.load(WEIGHTS, gates="ifgo")
+    expected = lstmcli.run(model, np.load(INPUTS)).h.copy()
+    expected[0, 3, 1], expected[0, 5, 2] = np.nan, np.inf
+    explanation = lstmcli.explain(WEIGHTS, np.load(INPUTS), expected)
+    assert found(explanation) == {"gates": "ifgo"}
+    assert explanation.remarks[0] == "2 numbers of EXPECTED are NaN or infinite and left out."
+
+
+def test_a_setting_of_one_cell(tmp_path: Path) -> None:
+    weights = str(TOP / "tests/golden/torch/two_layers.weights.npz")
+    model = lstmcli.load(weights, **{"layer1.forget_bias": 2.0})
+    assert [cell.convention.forget_bias for _, cell in model.cells] == [0.0, 2.0]
+    assert model.settings()["layer1.forget_bias"] == 2.0
+    with pytest.raises(lstmcli.UserError, match="there is no cell layer2; there is layer0, layer1"):
+        lstmcli.load(weights, **{"layer2.forget_bias": 2.0})
+    with pytest.raises(lstmcli.UserError, match="layout is of the whole model"):
+        lstmcli.load(weights, **{"layer1.layout": "time"})
+    with pytest.raises(lstmcli.UserError, match="no setting"):
+        lstmcli.load(weights, **{"layer1.forgetbias": 1.0})

@@ -1,0 +1,77 @@
+"""Which LSTM of a file is run, and what is said of those that are not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstmcli.api.load import load
+from lstmcli.errors import UserError
+from tests.test_torch_files import FOLDER
+
+KERAS = {"kernel": (4, 12), "recurrent_kernel": (3, 12), "bias": (12,)}
+FUSED = {"kernel": (7, 12), "bias": (12,)}
+
+
+def saved(path: Path, **shapes: dict[str, tuple[int, ...]]) -> str:
+    """A file with the tensors of layers by their names: uneven numbers of these shapes."""
+    rng = np.random.default_rng(16)
+    arrays = {
+        f"{layer}/{name}": rng.normal(0.07, 0.6, shape).astype(np.float32)
+        for layer, tensors in shapes.items()
+        for name, shape in tensors.items()
+    }
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return str(path)
+
+
+def test_a_layer_that_is_not_read_is_no_choice(tmp_path: Path) -> None:
+    dense = {"kernel": (3, 5), "bias": (5,)}
+    path = saved(tmp_path / "w.npz", encoder=FUSED, head=dense)
+    model = load(path)
+    assert list(model.tensors) == ["encoder/kernel", "encoder/bias"]
+    assert [text for text in model.remarks if "head is not read: the kernel is (3, 5)" in text]
+    with pytest.raises(UserError, match=r"the kernel is \(3, 5\)"):
+        load(path, layer="head")
+
+
+def test_if_nothing_can_be_read_all_are_listed(tmp_path: Path) -> None:
+    dense = {"kernel": (3, 5), "bias": (5,)}
+    with pytest.raises(UserError, match="--layer 1  or  --layer head"):
+        load(saved(tmp_path / "w.npz", encoder=dense, head=dense))
+
+
+def test_the_average_that_training_kept_is_no_choice() -> None:
+    path = str(FOLDER / "lightning_swa-2.13.0.pt")
+    model = load(path)
+    assert all(name.startswith("state_dict.rnn.") for name in model.tensors)
+    (text,) = (text for text in model.remarks if "is a copy of" in text)
+    advised = re.search(r"--layer (\S+) runs it", text)
+    assert advised
+    average = load(path, layer=advised[1])
+    assert all(name.startswith("callbacks.") for name in average.tensors)
+    assert load(path, layer="rnn").tensors == model.tensors
+
+
+@pytest.mark.parametrize(
+    ("inputs", "advice"), [((4, 3, 3), "0,1,2"), ((4, 4, 3), "1,2"), ((4, 3, 5), "0,1")]
+)
+def test_layers_are_advised_in_a_row_that_runs(
+    tmp_path: Path, inputs: tuple[int, ...], advice: str
+) -> None:
+    layers = {f"part{n}": KERAS | {"kernel": (i, 12)} for n, i in enumerate(inputs)}
+    path = saved(tmp_path / "w.npz", **layers)
+    with pytest.raises(UserError, match=f"--layer {advice} runs them one after the other") as error:
+        load(path)
+    for word in re.findall(r"--layer (\S+)", str(error.value).partition("\n")[2]):
+        load(path, layer=word)
+
+
+def test_layers_that_do_not_fit_are_not_advised_in_a_row(tmp_path: Path) -> None:
+    path = saved(tmp_path / "w.npz", one=KERAS, two=KERAS)
+    with pytest.raises(UserError, match="holds 2 LSTMs") as error:
+        load(path)
+    assert "one after the other" not in str(error.value)

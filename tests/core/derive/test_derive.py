@@ -1,0 +1,319 @@
+"""A derivation's numbers are the loop's, its formulas the cell's: on every recorded case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli.api.load import load
+from lstmcli.core.derive.derivation import Derivation
+from lstmcli.core.derive.derive import derive
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.forward.run import NAMES, run
+from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.vocabulary import HOME
+from lstmcli.errors import UserError
+from tests.core.judge import model_of, random_net
+from tests.paths import TOP
+from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
+
+SAMPLE = TOP / "samples" / "forget-bias"
+Array = np.ndarray[Any, Any]
+
+
+def case_of(case: str) -> tuple[Model, dict[str, Any], dict[str, Array]]:
+    """A recorded case: its model, what else `run` takes, and the arrays."""
+    record, arrays = read(case)
+    settings = dict(record["settings"])
+    if {record["convention"], case} & ASKED:
+        settings["convention"] = record["convention"]
+    if case in SEVERAL:
+        settings["layer"] = SEVERAL[case]
+    state = {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays}
+    given = {
+        "x": arrays["inputs"],
+        "layout": None if record["layout"] == "steps" else record["layout"],
+        "initial_state": state,
+        "lengths": arrays.get("lengths"),
+        "mask": arrays.get("mask"),
+    }
+    return load(str(GOLDEN / f"{case}.weights.npz"), **settings), given, arrays
+
+
+def check(found: Derivation, trace: Trace, units: int) -> None:
+    """Every kept number is the trace's, bit for bit; every formula gives it but for rounding."""
+    at = found.place
+    for line in found.lines:
+        if line.kept:
+            base, unit = line.name, at.unit
+            if base[0] == "z":
+                base, unit = "z", HOME.index(base[-1]) * units + unit
+            of_trace = trace.time_major(f"{at.prefix}{base}")[at.step, at.batch, unit]
+            assert line.value.dtype == of_trace.dtype
+            assert line.value == of_trace, line.name
+            assert np.signbit(line.value) == np.signbit(of_trace), line.name
+        eps = float(np.finfo(line.value.dtype).eps)
+        largest = max(1.0, *(abs(float(n)) for n in line.numbers.values()))
+        name = line.name.removeprefix("z_")
+        if line.name.startswith("z_") or name == "h":
+            terms = found.sums[name].terms if name in found.sums else ()
+            largest = max([largest, *(abs(float(t.product)) for t in terms)])
+            if "deviation" in line.numbers:
+                largest *= 1 + abs(float(line.numbers["scale"] / line.numbers["deviation"]))
+        if "deviation" in line.numbers:
+            largest *= 4
+        assert abs(float(line.value) - float(line.once)) <= 8 * eps * largest, line
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_recorded_case(case: str) -> None:
+    """Every convention and every part of a cell, at random places of each of its cells."""
+    model, given, _ = case_of(case)
+    trace = run(model, keep=NAMES, **given)
+    rng = np.random.default_rng(len(case))
+    for name, cell in model.cells:
+        steps, rows = trace.time_major(next(iter(trace.arrays)))[..., 0].shape[:2]
+        done = 0
+        while done < 2:
+            step, batch, unit = (int(rng.integers(n)) for n in (steps, rows, cell.units))
+            with suppress_left_out():
+                check(derive(model, step=step, unit=unit, batch=batch, cell=name, **given), trace,
+                      cell.units)  # fmt: skip
+                done += 1
+
+
+@contextmanager
+def suppress_left_out() -> Iterator[None]:
+    """Lengths and masks leave steps out; nothing else may be refused."""
+    try:
+        yield
+    except UserError as error:
+        if "left out by" not in str(error):
+            raise
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"forget_bias": -0.75},
+    {"reverse": True},
+    {"go_backwards": True},
+    {"flip_output": True},
+    {"reverse": True, "flip_output": True},
+    {"state": "reset"},
+    {"coupled": "f=1-i"},
+    {"coupled": "i=1-f"},
+    {"cell_clip": 0.3, "gate_clip": 0.7, "projection_clip": 0.05},
+    {"activation": "softsign", "recurrent_activation": "hard_sigmoid_0.2"},
+    {"activation": "identity", "output_activation": "identity"},
+    {"activation": "leaky_relu(0.3)", "recurrent_activation": "affine(0.4,0.1)"},
+]
+
+
+def small(dtype: Any = np.float64, **settings: Any) -> tuple[Model, Array]:
+    """3 units, 4 inputs, 5 rows of 6 steps."""
+    rng = np.random.default_rng(3)
+    model = model_of(random_net(rng, 4, 3, dtype), **settings)
+    return model, rng.normal(size=(5, 6, 4)).astype(dtype)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
+def test_every_setting_and_number_type(settings: dict[str, Any], dtype: str) -> None:
+    model, x = small(dtype, **settings)
+    trace = run(model, x, NAMES)
+    for step in (0, 2, 5):
+        for gate in (None, *HOME):
+            check(derive(model, x, step, 1, gate, batch=2), trace, 3)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("masked_output", ["zero", "run"])
+def test_lengths_and_masks_at_every_step(reverse: bool, masked_output: str) -> None:
+    model, x = small(reverse=reverse, masked_output=masked_output)
+    for given in ({"lengths": [6, 4, 1, 0, 3]}, {"mask": np.arange(30).reshape(5, 6) % 4 > 0}):
+        trace = run(model, x, NAMES, **given)
+        for step in range(6):
+            for batch in range(5):
+                with suppress_left_out():
+                    found = derive(model, x, step, 0, batch=batch, **given)
+                    check(found, trace, 3)
+
+
+def test_the_last_line_is_what_run_gives() -> None:
+    """The contract, through the public names and in the axes of the inputs."""
+    model = lstmcli.load(str(SAMPLE / "weights.npz"))
+    x = np.load(SAMPLE / "inputs.npy")
+    trace = lstmcli.run(model, x)
+    for step in range(7):
+        for unit in range(3):
+            found = lstmcli.derive(model, x, step, unit)
+            assert found.lines[-1].name == "h"
+            assert found.lines[-1].value == trace.h[0, step, unit]
+            assert found.line("c").value == trace.c[0, step, unit]
+            assert found.line("f").value == trace.f[0, step, unit]
+
+
+def test_terms_are_the_largest_first_and_add_up_exactly() -> None:
+    model, x = small(np.float32)
+    found = derive(model, x, 2, 1, "f", batch=3)
+    terms = found.sums["f"].terms
+    sizes = [abs(float(term.product)) for term in terms]
+    assert sizes == sorted(sizes, reverse=True)
+    names = {*(f"x[{n}]" for n in range(4)), *(f"h[{n}]" for n in range(3)), "bias", "forget bias"}
+    assert {term.name for term in terms} == names
+    with mpmath.workdps(60):
+        exact = mpmath.fsum(
+            mpmath.mpf(float(t.weight)) * (1 if t.factor is None else mpmath.mpf(float(t.factor)))
+            for t in terms
+        )
+        total = found.sums["f"].total
+        assert isinstance(total, Fraction)
+        assert exact == mpmath.mpf(total.numerator) / total.denominator
+    assert found.line("z_f").once == np.float32(float(exact))
+
+
+def test_a_place_is_counted_from_the_end_too() -> None:
+    model, x = small()
+    found = derive(model, x, -1, -1, batch=-2)
+    assert (found.place.step, found.place.unit, found.place.batch) == (5, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ({"step": 6}, "no step 6; steps are 0 to 5"),
+        ({"unit": 3}, "no unit 3; units are 0 to 2"),
+        ({"batch": 5}, "no batch 5; batches are 0 to 4"),
+        ({"cell": "layer1"}, "no cell 'layer1'; there is layer0"),
+        ({"gate": "q"}, "no gate 'q'; the gates are i, f, g, o"),
+        ({"step": 4, "batch": 1, "lengths": [6, 4, 1, 0, 3]}, "step 4 of batch 1 is left out"),
+    ],
+)
+def test_a_place_that_is_not_there(where: dict[str, Any], words: str) -> None:
+    model, x = small()
+    with pytest.raises(UserError, match=words):
+        derive(model, x, **{"step": 0, "unit": 0, **where})
+
+
+def test_numbers_that_are_none_go_through() -> None:
+    model, x = small()
+    x[0, 1, 2] = np.nan
+    x[1, 1, 2] = np.inf
+    for batch in (0, 1):
+        found = derive(model, x, 1, 0, "i", batch=batch)
+        assert found.sums["i"].terms[0].name == "x[2]"
+        trace = run(model, x, NAMES)
+        np.testing.assert_equal(found.line("h").value, trace.h[batch, 1, 0])
+    assert "NaN" in str(derive(model, x, 1, 0).to_json())
+
+
+@pytest.mark.parametrize(
+    ("case", "names"),
+    [
+        ("tensorflow1/block_lstm_peepholes", ["i", "f", "g", "c", "o", "h"]),
+        ("tensorflow1/block_lstm_v2_clip", ["i", "f", "g", "o", "c", "h"]),
+        ("equinox/batch", ["c", "h"]),
+        ("torch/projection", ["h"]),
+    ],
+)
+def test_a_framework_s_numbers_stand_beside(case: str, names: list[str]) -> None:
+    model, given, arrays = case_of(case)
+    theirs = Side("theirs", {k: arrays[k] for k in "hcifgo" if k in arrays}, given["layout"])
+    found = derive(model, step=3, unit=1, batch=2, against=theirs, **given)
+    assert [line.name for line in found.lines if line.theirs is not None] == names
+    assert found.first_difference is None
+    assert all(line.agrees for line in found.lines if line.theirs is not None)
+
+
+def test_the_first_line_that_differs_is_named() -> None:
+    model, given, arrays = case_of("tensorflow1/block_lstm_v2_clip")
+    theirs = {k: arrays[k].copy() for k in "hcifgo"}
+    theirs["g"][3, 2, 1] += 1e-3
+    theirs["h"][3, 2, 1] += 1e-3
+    side = Side("theirs", theirs, given["layout"])
+    found = derive(model, step=3, unit=1, batch=2, against=side, **given)
+    assert found.first_difference is not None
+    assert found.first_difference.name == "g"
+    assert found.differs_before == ()
+    later = derive(model, step=4, unit=1, batch=2, against=side, **given)
+    assert later.differs_before == ("h",)
+    assert later.to_json()["differs_before"] == ["h"]
+
+
+@pytest.mark.parametrize("cell", ["layer1", "layer1_reverse"])
+def test_the_model_s_output_serves_its_last_layer(cell: str) -> None:
+    model, given, arrays = case_of("torch/two_layers_bidirectional")
+    side = Side("theirs", {"": arrays["h"]}, given["layout"])
+    found = derive(model, step=2, unit=1, cell=cell, batch=1, against=side, **given)
+    column = 1 + 3 * (cell == "layer1_reverse")
+    assert found.line("h").theirs == arrays["h"][1, 2, column]
+    assert found.line("h").agrees
+    with pytest.raises(UserError, match="no array has the same name"):
+        derive(model, step=2, unit=1, cell="layer0", batch=1, against=side, **given)
+
+
+@pytest.mark.parametrize("layout", ["batch", "time"])
+@pytest.mark.parametrize(
+    ("part", "taken"),
+    [
+        (lambda h: h[2], "row 2 of 5"),
+        (lambda h: h[2:3], "row 2 of 5"),
+        (lambda h: h[2, :3], "the first 3 of 6 steps, row 2 of 5"),
+        (lambda h: h[:, :3], "the first 3 of 6 steps"),
+        (lambda h: h[2, 1], "step 1 of 6, row 2 of 5"),
+    ],
+)
+def test_a_part_of_a_run_stands_at_its_place(
+    part: Callable[[Array], Array], taken: str, layout: str
+) -> None:
+    model, x = small()  # (5, 6, I)
+    h = np.asarray(run(model, x, layout="batch").h)
+    x = x if layout == "batch" else x.swapaxes(0, 1)
+    theirs = part(h)
+    theirs = theirs.swapaxes(0, 1) if theirs.ndim == 3 and layout == "time" else theirs
+    found = derive(model, x, 1, 0, batch=2, against=Side("theirs", {"": theirs}), layout=layout)
+    assert found.taken == (taken,)
+    assert found.line("h").theirs == h[2, 1, 0]
+    assert found.line("h").agrees
+    off = Side("theirs", {"": theirs + 1e-6})  # within the bounds of float32, not of float64
+    assert not derive(model, x, 1, 0, batch=2, against=off, layout=layout).line("h").agrees
+    if "first" in taken:
+        with pytest.raises(UserError, match=r"first 3 of 6 steps.* not the numbers of this place"):
+            derive(model, x, 3, 0, batch=2, against=Side("theirs", {"": theirs}), layout=layout)
+
+
+def test_a_part_of_several_arrays_and_one_of_a_print() -> None:
+    model, x = small()
+    trace = run(model, x, ("h", "c"), layout="batch")
+    row = {name: np.asarray(trace.arrays[name])[1] for name in "hc"}
+    found = derive(model, x, 4, 1, batch=1, against=Side("theirs", row), layout="batch")
+    assert found.line("c").agrees
+    assert found.line("h").agrees
+    printed = Side("theirs", {"": row["h"].round(3)}, units={"": np.full(row["h"].shape, 1e-3)})
+    assert derive(model, x, 4, 1, batch=1, against=printed, layout="batch").line("h").agrees
+
+
+def test_another_shape_is_refused() -> None:
+    model, x = small()
+    with pytest.raises(UserError, match=r"theirs: h is \(7, 5, 3\)"):
+        derive(model, x, 0, 0, against=Side("theirs", {"h": np.zeros((5, 7, 3))}, "batch"))
+
+
+def test_a_row_of_a_large_batch_has_the_bits_that_run_gives_it() -> None:
+    """Rows run in blocks, and what is kept must not matter."""
+    rng = np.random.default_rng(8)
+    model = model_of(random_net(rng, 40, 96, np.float32, 0.1))
+    x = rng.normal(size=(150, 5, 40)).astype(np.float32)
+    alone = run(model, x, keep="h")
+    whole = run(model, x)
+    for batch in (0, 63, 64, 149):
+        found = derive(model, x, 4, 50, "i", batch=batch)
+        assert found.line("h").value == alone.h[batch, 4, 50]
+        assert found.line("i").value == whole.i[batch, 4, 50]

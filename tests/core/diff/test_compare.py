@@ -1,0 +1,467 @@
+"""Comparing: what is counted, what is measured, and which divergence is the first."""
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from lstmcli.core.diff.compare import Difference, compare
+from lstmcli.core.diff.operand import Side
+from lstmcli.errors import UserError
+from tests.test_golden import read
+
+Array = npt.NDArray[Any]
+
+# The question's two printed outputs, then those of its first answer.
+QUESTION_TF = """-0.13285545 -0.13569424 -0.23993783 -0.04818152 0.05927373 0.2558436 -0.13818116
+-0.13837864 -0.15348436 -0.232219 0.08512601 0.05254192 -0.20371495 -0.14795329 -0.2261929
+-0.10371902 -0.0263292 -0.0914975 0.00286371 0.16377522 0.059478"""
+QUESTION_NP = """-0.13285543 -0.13569425 -0.23993781 -0.01461723 0.08060743 0.30876374 -0.13142865
+-0.14921292 -0.16898363 -0.09892188 0.11739943 0.08772941 -0.15569218 -0.15165766 -0.21918869
+-0.0480604 -0.00918626 -0.06084118 0.0963612 0.1876516 0.11888081"""
+ANSWER_TF = """0.06964055 -0.06541953 -0.00682676 0.005264 -0.03234607 0.00014838 1.617855e-04
+-1.316892e-02 8.596722e-06 3.9425286e-06 -5.1347450e-03 7.5078127e-08 8.7508155e-08 -1.9560163e-03
+6.3853928e-10 1.8867894e-09 -7.3784427e-04 5.8551406e-12 4.0385355e-11 -2.7728223e-04
+5.3957669e-14"""
+ANSWER_NP = """0.06964057 -0.06541953 -0.00682676 0.005264 -0.03234607 0.00014838 1.61785520e-04
+-1.31689185e-02 8.59672610e-06 3.94252745e-06 -5.13474567e-03 7.50781122e-08 8.75080644e-08
+-1.95601574e-03 6.38539112e-10 1.88678843e-09 -7.37844070e-04 5.85513438e-12 4.03853841e-11
+-2.77282006e-04 5.39576024e-14"""
+
+
+def printed(name: str, text: str, shape: tuple[int, ...], layout: str) -> Side:
+    """A print as the reader gives it: values, and the unit of the longest fraction."""
+    words = text.split()
+    mantissas = [word.partition("e") for word in words]
+    places = max(len(m.partition(".")[2]) for m, _, _ in mantissas)
+    units = [10.0 ** (int(exponent or 0) - places) for _, _, exponent in mantissas]
+    values = np.array(words, float).reshape(shape)
+    return Side(name, {"": values}, layout, {"": np.reshape(units, shape)})
+
+
+def question() -> tuple[Side, Side]:
+    return (
+        printed("tensorflow.txt", QUESTION_TF, (7, 1, 3), "time"),
+        printed("numpy.txt", QUESTION_NP, (7, 3), "steps"),
+    )
+
+
+def of(layout: str | None = None, name: str = "x", **named: Array) -> Side:
+    return Side(name, {key.replace("__", "."): value for key, value in named.items()}, layout)
+
+
+def normal(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+# ---- the question that started it
+
+
+def test_the_question_agrees_at_step_0_and_parts_at_step_1() -> None:
+    d = compare(*question())
+    h = d.arrays["h"]
+    assert (d.equal, h.mismatched, h.total) == (False, 18, 21)
+    assert h.step_mismatches is not None
+    assert h.step_mismatches.tolist() == [0, 3, 3, 3, 3, 3, 3]
+    first = d.first_divergence
+    assert first is not None
+    assert (first.array, first.step, first.batch, first.unit) == ("h", 1, 0, 0)
+    assert (first.a, first.b) == (-0.04818152, -0.01461723)
+    assert h.max_abs == pytest.approx(0.232219 - 0.09892188)
+    assert h.abs_at is not None
+    assert (h.abs_at.step, h.abs_at.unit) == (3, 0)
+    assert h.smallest_atol is not None
+    assert compare(*question(), atol=h.smallest_atol).equal
+    assert not compare(*question(), atol=0.999 * h.smallest_atol).equal
+
+
+def test_the_json_of_the_question_is_that_of_the_contract() -> None:
+    assert compare(*question()).to_json() == {
+        "equal": False,
+        "rtol": 1.3e-6,
+        "atol": 1e-5,
+        "arrays": {
+            "h": {
+                "equal": False,
+                "shape": [7, 1, 3],
+                "mismatched": 18,
+                "total": 21,
+                "max_abs": pytest.approx(0.13329712),
+                "max_rel": pytest.approx(2.2962141),
+                "max_ulp": None,
+                "first": {"step": 1, "batch": 0, "unit": 0, "a": -0.04818152, "b": -0.01461723},
+            }
+        },
+        "first_divergence": {
+            "array": "h",
+            "step": 1,
+            "batch": 0,
+            "unit": 0,
+            "a": -0.04818152,
+            "b": -0.01461723,
+        },
+        "only_in_a": [],
+        "only_in_b": [],
+        "hints": [{"code": "suspect_recurrence", "text": compare(*question()).hints[0].text}],
+    }
+
+
+def test_the_first_answer_agrees_down_to_its_tiniest_numbers() -> None:
+    pair = (
+        printed("tensorflow.txt", ANSWER_TF, (7, 1, 3), "time"),
+        printed("numpy.txt", ANSWER_NP, (7, 1, 3), "time"),
+    )
+    assert compare(*pair).equal
+    assert compare(*pair, atol=0.0, rtol=2e-6).equal
+    assert not compare(*pair, atol=0.0, rtol=0.0).equal
+
+
+# ---- names
+
+
+def test_a_lone_array_is_h() -> None:
+    h = normal(4, 3)
+    assert list(compare(Side("a", {"": h}), of(h=h, c=h + 1)).arrays) == ["h"]
+    assert list(compare(of(h=h, c=h + 1), Side("b", {"": h})).arrays) == ["h"]
+    assert list(compare(Side("a", {"": h}), Side("b", {"": h})).arrays) == ["h"]
+
+
+def test_what_only_one_side_has_is_listed_and_does_not_differ() -> None:
+    h = normal(4, 3)
+    d = compare(of(h=h, c=h), of(h=h, f=h, g=h))
+    assert d.equal
+    assert (d.only_in_a, d.only_in_b) == (["c"], ["f", "g"])
+
+
+def test_no_shared_name_is_an_error_that_lists_both_sides() -> None:
+    with pytest.raises(UserError, match=r"(?s)kernel, bias.*without a name") as error:
+        compare(of(name="w.npz", kernel=normal(2), bias=normal(2)), Side("b.npy", {"": normal(2)}))
+    assert "w.npz" in str(error.value)
+    assert "b.npy" in str(error.value)
+
+
+@pytest.mark.parametrize("other", [np.array([[1j]]), np.array([["word"]]), np.array([[None]])])
+def test_what_is_no_number_is_refused(other: Array) -> None:
+    with pytest.raises(UserError, match=r"b\.npy: h holds .*, not numbers"):
+        compare(of(h=np.ones((1, 1))), Side("b.npy", {"": other}))
+
+
+# ---- how arrays are laid on each other
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "shape"),
+    [
+        (("time", (7, 1, 3)), ("steps", (7, 3)), (7, 1, 3)),
+        (("batch", (1, 7, 3)), ("steps", (7, 3)), (7, 1, 3)),
+        (("batch", (1, 7, 3)), ("time", (7, 1, 3)), (7, 1, 3)),
+        (("time", (7, 1, 3)), (None, (1, 7, 3)), (7, 1, 3)),
+        (("batch", (1, 7, 3)), (None, (7, 1, 3)), (7, 1, 3)),
+        (("steps", (7, 3)), (None, (1, 7, 3)), (7, 1, 3)),
+        ((None, (1, 7, 3)), (None, (1, 7, 3)), (7, 1, 3)),
+        ((None, (1, 7, 3)), (None, (7, 3)), (7, 1, 3)),
+        ((None, (7, 1, 3)), (None, (7, 3)), (7, 1, 3)),
+        ((None, (7, 1, 1, 3)), ("steps", (7, 3)), (7, 1, 3)),
+        (("batch", (5, 1, 3)), (None, (5, 3)), (1, 5, 3)),  # one step of five rows
+        ((None, (3,)), ("steps", (1, 3)), (1, 1, 3)),
+        (("steps", (7, 1)), (None, (7, 1)), (7, 1, 1)),  # one unit: the last axis stays
+    ],
+)
+def test_axes_of_length_1_are_aligned(
+    a: tuple[str | None, tuple[int, ...]],
+    b: tuple[str | None, tuple[int, ...]],
+    shape: tuple[int, ...],
+) -> None:
+    values = normal(int(np.prod(shape)))
+    one, other = of(a[0], h=values.reshape(a[1])), of(b[0], h=values.reshape(b[1]))
+    for d in (compare(one, other), compare(other, one)):
+        assert d.equal
+        assert d.arrays["h"].aligned == (shape, shape)
+
+
+def test_a_silent_side_takes_the_layout_of_the_other() -> None:
+    h = normal(5, 2, 3)  # (B, T, H)
+    other = h.copy()
+    other[4, 1, 2] += 1
+    for layouts in (("batch", None), (None, "batch"), ("batch", "batch")):
+        first = compare(of(layouts[0], h=h), of(layouts[1], h=other)).first_divergence
+        assert first is not None
+        assert (first.step, first.batch, first.unit) == (1, 4, 2)
+
+
+def test_two_silent_sides_are_compared_as_they_lie_and_that_is_said() -> None:
+    h = normal(5, 2, 3)
+    other = h.copy()
+    other[4, 1, 2] += 1
+    d = compare(of(h=h), of(h=other))
+    assert d.first_divergence is not None
+    assert (d.first_divergence.step, d.first_divergence.batch) == (4, 1)
+    assert "time" in d.remarks[0]
+    assert not compare(of(h=h[0]), of(h=other[0])).remarks
+
+
+def test_two_layouts_that_are_both_known_are_brought_together() -> None:
+    h = normal(5, 2, 3)
+    assert compare(of("batch", h=h), of("time", h=h.swapaxes(0, 1))).equal
+    assert not compare(of("batch", h=h), of("time", h=h)).equal
+    assert not compare(of("batch", h=h[:, :1]), of("time", h=h[:, :1])).equal  # 5 rows, 5 steps
+
+
+def test_different_shapes_differ_without_figures() -> None:
+    d = compare(of(h=normal(7, 3)), of(h=normal(7, 4)))
+    assert not d.equal
+    assert d.first_divergence is None
+    assert d.to_json()["arrays"]["h"] == {
+        "equal": False,
+        "shape": [[7, 3], [7, 4]],
+        "mismatched": None,
+        "total": None,
+        "max_abs": None,
+        "max_rel": None,
+        "max_ulp": None,
+        "first": None,
+    }
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(None)])
+def test_stacked_directions_are_not_the_batch(rows: slice) -> None:
+    """onnxruntime's Y, (T, 2, B, H), beside itself and beside directions side by side."""
+    y = read("onnxruntime/bidirectional")[1]["h"][:, :, rows]
+    wrong = y.copy()
+    wrong[2, 1, 0, 1] += 1  # of the backward direction
+    joined = wrong.transpose(0, 2, 1, 3).reshape(len(y), -1, 2 * y.shape[3])
+    for a, b in ((wrong, y), (joined, y), (y, joined)):
+        first = compare(Side("a", {"h": a}), Side("b", {"h": b})).first_divergence
+        assert first is not None
+        assert (first.step, first.batch, first.unit) == (2, 0, y.shape[3] + 1)
+    assert compare(Side("a", {"h": joined}), Side("b", {"h": wrong})).equal
+
+
+def test_a_final_state_has_no_step() -> None:
+    a, b = normal(4, 3), normal(4, 3, seed=1)
+    b[:2] = a[:2]
+    d = compare(of(final_h=a), of(final_h=b[None]))
+    assert d.first_divergence is not None
+    assert d.first_divergence.to_json()["step"] is None
+    assert (d.first_divergence.batch, d.first_divergence.unit) == (2, 0)
+
+
+def test_weights_have_an_index() -> None:
+    kernel = normal(7, 12)
+    other = kernel.copy()
+    other[3, 5] = 0
+    d = compare(of(kernel=kernel), of(kernel=other))
+    first = d.arrays["kernel"].to_json()["first"]
+    assert first == {"index": [3, 5], "a": kernel[3, 5], "b": 0.0}
+    assert d.first_divergence is None
+    assert not compare(of(bias=normal(3, 1)), of(bias=normal(3))).equal
+
+
+# ---- the order of computation
+
+
+def parted(*places: tuple[str, tuple[int, ...]], steps: int = 5) -> Difference:
+    """Traces that differ in these places only."""
+    a = {name: normal(steps, 2, 3, seed=n) for n, (name, _) in enumerate(places)}
+    b = {name: values.copy() for name, values in a.items()}
+    for name, place in places:
+        b[name][place] += 1
+    return compare(Side("a", a, "time"), Side("b", b, "time"))
+
+
+@pytest.mark.parametrize(
+    ("places", "first"),
+    [
+        ([("h", (2, 0, 0)), ("c", (2, 1, 2)), ("f", (3, 0, 0))], "c"),
+        ([("h", (2, 0, 0)), ("c", (2, 0, 0)), ("o", (2, 1, 1))], "o"),
+        ([("o", (2, 0, 0)), ("g", (2, 0, 0)), ("f", (2, 0, 0)), ("i", (2, 1, 2))], "i"),
+        ([("h", (1, 1, 2)), ("i", (2, 0, 0))], "h"),
+        ([("i", (2, 0, 0)), ("z", (2, 1, 2))], "z"),
+        ([("layer10.h", (0, 0, 0)), ("layer2.h", (4, 1, 2))], "layer2.h"),
+        ([("layer1.i", (0, 0, 0)), ("layer0_reverse.h", (2, 0, 0))], "layer0_reverse.h"),
+    ],
+)
+def test_the_first_divergence_is_first_computed(
+    places: list[tuple[str, tuple[int, ...]]], first: str
+) -> None:
+    d = parted(*places)
+    assert d.first_divergence is not None
+    place = dict(places)[first]
+    found = d.first_divergence
+    assert (found.array, found.step, found.batch, found.unit) == (first, *place)
+
+
+def test_a_backward_layer_starts_at_the_last_step() -> None:
+    d = parted(("layer0_reverse.h", (1, 0, 0)), ("layer0_reverse.c", (3, 1, 2)))
+    assert d.first_divergence is not None
+    assert (d.first_divergence.array, d.first_divergence.step) == ("layer0_reverse.c", 3)
+
+
+@pytest.mark.parametrize(("flip", "step"), [(False, 3), (True, 1)])
+def test_a_reversed_run_starts_at_the_last_step(flip: bool, step: int) -> None:
+    a = normal(5, 3)
+    b = a.copy()
+    b[[1, 3]] += 1
+    meta = {"reverse": True, "flip_output": flip}
+    d = compare(Side("a", {"h": a}, settings=meta), Side("b", {"h": b}))
+    assert d.first_divergence is not None
+    assert d.first_divergence.step == step
+
+
+def test_a_final_state_comes_after_all_steps() -> None:
+    h, c = normal(5, 3), normal(3)
+    d = compare(of(final_c=c, h=h), of(final_c=c + 1, h=np.vstack([h[:4], h[4:] + 1])))
+    assert d.first_divergence is not None
+    assert d.first_divergence.array == "h"
+
+
+# ---- what is measured
+
+
+def test_the_greatest_differences_have_their_own_places() -> None:
+    a = np.array([[1.0, 1e-3, 1e30]])
+    b = np.array([[1.5, 2e-3, 1.0001e30]])
+    h = compare(of(h=a), of(h=b), rtol=0.0).arrays["h"]
+    assert h.abs_at is not None
+    assert h.rel_at is not None
+    assert (h.abs_at.unit, h.rel_at.unit) == (2, 1)
+    assert h.max_rel == pytest.approx(0.5)
+
+
+def test_float32_against_float64_counts_as_float32() -> None:
+    h = normal(7, 3)
+    d = compare(of(h=h), of(h=h.astype(np.float32)))
+    assert d.equal
+    assert (d.rtol, d.atol) == (1.3e-6, 1e-5)
+    assert d.arrays["h"].max_ulp == 0
+
+
+def test_numbers_may_count_in_another_dtype_than_they_have() -> None:
+    h = normal(7, 3)
+    shown = Side("a.json", {"h": h * (1 + 1e-6)}, dtypes={"h": np.dtype("float32")})
+    assert compare(shown, of(h=h)).equal
+    assert not compare(of(h=h * (1 + 1e-6)), of(h=h)).equal
+
+
+def test_text_that_says_its_dtype_is_held_to_it() -> None:
+    h = normal(7, 3)
+    units = {"h": np.full(h.shape, 1e-12)}
+    off = h + 1e-6
+    assert compare(Side("a", {"h": off}, units=units), of(h=h)).equal
+    told = Side("a", {"h": off}, units=units, dtypes={"h": np.dtype("float64")})
+    assert not compare(told, of(h=h)).equal
+
+
+def test_arrays_of_several_precisions_have_no_one_tolerance() -> None:
+    h = normal(7, 3)
+    d = compare(of(h=h, c=h.astype(np.float32)), of(h=h, c=h))
+    assert d.rtol is None
+    assert d.atol is None
+    assert compare(of(h=h, c=h.astype(np.float32)), of(h=h, c=h), atol=1e-3).rtol == 0
+
+
+def test_whole_numbers_and_bools_are_compared_as_numbers() -> None:
+    whole = np.array([[1, 2, 3]])
+    assert compare(of(h=whole), of(h=whole.astype(float))).equal
+    assert compare(of(h=whole > 2), of(h=np.array([[0.0, 0.0, 1.0]]))).equal
+    assert not compare(of(h=whole), of(h=whole + 1)).equal
+    unsigned = compare(of(h=np.array([[1]], np.uint8)), of(h=np.array([[2]], np.uint8)))
+    assert unsigned.arrays["h"].max_abs == 1
+
+
+@pytest.mark.parametrize("ulp", [0, 3])
+def test_ulps_are_counted_and_can_decide(ulp: int) -> None:
+    a = normal(7, 3).astype(np.float32)
+    b = (a.view(np.int32) + np.int32(3)).view(np.float32)
+    d = compare(of(h=a), of(h=b), ulp=ulp)
+    assert d.equal == (ulp == 3)
+    assert d.arrays["h"].max_ulp == 3
+    assert d.rtol is None
+
+
+def test_ulp_alone_cannot_judge_a_print() -> None:
+    with pytest.raises(UserError, match=r"numpy\.txt is printed"):
+        compare(of(h=normal(7, 3)), question()[1], ulp=3)
+
+
+def test_nan_is_a_mismatch_that_shows_in_every_figure() -> None:
+    a, b = normal(4, 3), normal(4, 3)
+    b[2, 1] = np.nan
+    h = compare(of(h=a), of(h=b)).arrays["h"]
+    assert h.mismatched == 1
+    figures = h.to_json()
+    assert figures["max_abs"] == figures["max_rel"] == figures["max_ulp"] == "NaN"
+    assert h.smallest_atol is None
+    assert compare(of(h=a), of(h=a)).arrays["h"].smallest_atol == 0
+    assert h.abs_at is not None
+    assert h.ulp_at is not None
+    assert h.abs_at.step == h.ulp_at.step == 2
+    assert figures["first"]["b"] == "NaN"
+
+
+def test_nan_equals_nan_when_asked() -> None:
+    a = normal(4, 3)
+    a[2, 1] = np.nan
+    assert not compare(of(h=a), of(h=a)).equal
+    other = a.copy()
+    other[2, 1] = -np.nan  # other bits, and NaN all the same
+    d = compare(of(h=a), of(h=other), equal_nan=True)
+    assert d.equal
+    assert d.arrays["h"].max_abs == d.arrays["h"].max_ulp == 0
+
+
+def test_infinities_equal_only_their_like() -> None:
+    a = np.array([[np.inf, -np.inf, 1.0]])
+    assert compare(of(h=a), of(h=a)).equal
+    assert compare(of(h=a), of(h=a)).arrays["h"].max_abs == 0
+    h = compare(of(h=a), of(h=-a)).arrays["h"].to_json()
+    assert (h["max_abs"], h["max_rel"]) == ("Infinity", "Infinity")
+    assert h["mismatched"] == 3
+
+
+def test_nothing_equals_nothing() -> None:
+    d = compare(of(h=np.zeros((0, 3))), of(h=np.zeros((0, 3))))
+    assert d.equal
+    assert d.arrays["h"].total == d.arrays["h"].max_abs == 0
+
+
+# ---- properties
+
+FLOATS = st.floats(allow_nan=False, width=32)
+
+
+@given(arrays(np.float32, array_shapes(max_dims=4, max_side=4), elements=FLOATS))
+@settings(deadline=None, max_examples=60)
+def test_an_array_equals_itself(h: Array) -> None:
+    for asked in ({}, {"atol": 0.0}, {"ulp": 0}):
+        d = compare(of(h=h, kernel=h), of(h=h.copy(), kernel=h.copy()), **asked)
+        assert d.equal
+        assert d.hints == []
+        assert [a.mismatched for a in d.arrays.values()] == [0, 0]
+
+
+@given(
+    arrays(np.float64, (4, 2, 3), elements=st.floats(-1e6, 1e6)),
+    arrays(np.float64, (4, 2, 3), elements=st.floats(-1e6, 1e6)),
+    st.floats(0, 1e6),
+)
+@settings(deadline=None, max_examples=60)
+def test_an_absolute_tolerance_is_symmetric(a: Array, b: Array, atol: float) -> None:
+    there, back = compare(of(h=a), of(h=b), atol=atol), compare(of(h=b), of(h=a), atol=atol)
+    one, other = there.arrays["h"], back.arrays["h"]
+    assert one.mismatched == other.mismatched == np.count_nonzero(np.abs(a - b) > atol)
+    assert one.smallest_atol is not None
+    assert compare(of(h=a), of(h=b), atol=one.smallest_atol).equal
+
+
+@given(st.lists(st.floats(), min_size=1, max_size=6), st.lists(st.floats(), min_size=6, max_size=6))
+@settings(deadline=None, max_examples=100)
+def test_any_numbers_give_json_and_no_warning(a: list[float], b: list[float]) -> None:
+    d = compare(of(h=np.array([a])), of(h=np.array([b[: len(a)]])))
+    json.dumps(d.to_json(), allow_nan=False)
+    assert d.equal == (d.first_divergence is None)

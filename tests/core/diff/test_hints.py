@@ -1,0 +1,562 @@
+"""Hints: every proof is found for its rearrangement, and for nothing else."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstmcli.core.diff.compare import Difference, compare
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.model.half_precision import to_bfloat16
+
+Array = npt.NDArray[Any]
+
+T, B, H = 7, 3, 6
+
+
+def normal(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def of(layout: str | None = "time", name: str = "x.npz", **named: Array) -> Side:
+    return Side(name, named, layout)
+
+
+def codes(d: Difference) -> list[str]:
+    return [hint.code for hint in d.hints]
+
+
+def h_codes(a: Array, b: Array, **asked: float) -> list[str]:
+    return codes(compare(of(h=a), of(h=b), **asked))  # type: ignore[arg-type]
+
+
+def is_proof(code: str) -> bool:
+    return not code.startswith("suspect_")
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def second_half_turned(h: Array) -> Array:
+    return np.concatenate([h[..., : H // 2], h[::-1, :, H // 2 :]], axis=-1)
+
+
+def first_half_turned(h: Array) -> Array:
+    return second_half_turned(h)[::-1]
+
+
+# ---- rearrangements
+
+PROOFS: list[tuple[str, Callable[[Array], Array]]] = [
+    ("time_flipped", lambda h: h[::-1]),
+    ("axes_swapped", lambda h: h.swapaxes(0, 1)),
+    ("reshaped", lambda h: h.reshape(B, T, H)),
+    ("reshaped", lambda h: h.swapaxes(0, 1).reshape(T, B, H)),
+    ("reshaped", lambda h: h.reshape(B, T, H).swapaxes(0, 1)),
+    ("units_permuted", lambda h: h[..., [1, 0, 2, 3, 4, 5]]),
+    ("units_permuted", lambda h: h[..., [3, 5, 1, 0, 2, 4]]),
+    ("units_negated", lambda h: -h),
+    ("units_negated", lambda h: h * [1, 1, 1, 1, -1, 1]),
+    ("halves_exchanged", lambda h: np.roll(h, H // 2, axis=-1)),
+    ("half_flipped", first_half_turned),
+    ("half_flipped", second_half_turned),
+    ("shifted_by_one", lambda h: np.concatenate([np.zeros_like(h[:1]), h[:-1]])),
+    ("shifted_by_one", lambda h: np.concatenate([h[1:], np.zeros_like(h[:1])])),
+    ("shifted_by_one", lambda h: h[1:]),
+    ("part_of_steps", lambda h: h[2:5]),
+    ("part_of_steps", lambda h: h[-1:]),
+]
+
+
+@pytest.mark.parametrize(("code", "how"), PROOFS)
+@given(seed=st.integers(0, 10**6), single=st.booleans(), flipped=st.booleans())
+@settings(deadline=None, max_examples=8)
+def test_a_rearrangement_is_found_on_either_side(
+    code: str, how: Callable[[Array], Array], seed: int, single: bool, flipped: bool
+) -> None:
+    h = normal(T, B, H, seed=seed).astype("f4" if single else "f8")
+    pair = (h, how(h)) if flipped else (how(h), h)
+    assert h_codes(*pair) == [code]
+
+
+@given(
+    st.integers(0, 10**6), st.sampled_from([(1, 1, 3), (7, 1, 3), (5, 5, 4), (7, 3, 6), (2, 1, 40)])
+)
+@settings(deadline=None, max_examples=60)
+def test_nothing_is_proved_of_unrelated_numbers(seed: int, shape: tuple[int, int, int]) -> None:
+    a, b = normal(2, *shape, seed=seed)
+    names = {"h": a, "c": a**3, "i": sigmoid(a), "f": sigmoid(a + 1)}
+    others = {"h": b, "c": b**3, "i": sigmoid(b), "f": sigmoid(b + 1)}
+    for asked in ({}, {"atol": 1e-3}):
+        found = codes(compare(Side("a", names, "time"), Side("b", others, "time"), **asked))  # type: ignore[arg-type]
+        assert not any(map(is_proof, found)), found
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_constant_arrays_prove_nothing(value: float) -> None:
+    still = np.full((T, B, H), value)
+    for other in (-still - 1e-3, still + 1, -still + 2e-5, normal(T, B, H)):
+        assert not any(map(is_proof, h_codes(still, other)))
+
+
+def test_one_number_among_zeros_proves_nothing() -> None:
+    a, b = np.zeros((2, T, B, H))
+    a[2, 0, 1] = b[T - 3, 0, 1] = 1.5
+    assert not any(map(is_proof, h_codes(a, b)))
+
+
+def test_the_greatest_numbers_there_are_give_no_warning() -> None:
+    h = normal(T, B, H) * (np.finfo(float).max / 9)
+    assert h_codes(h[::-1], h) == ["time_flipped"]
+
+
+def test_what_is_equal_as_it_lies_gets_no_hint() -> None:
+    h = normal(1, B, H).repeat(T, axis=0)  # also equal when flipped, and when shifted
+    assert h_codes(h, h.copy()) == []
+
+
+def test_crowded_numbers_do_not_prove_a_permutation() -> None:
+    """Each number of one side is near a few of the other, so that some order has to fit."""
+    rng = np.random.default_rng(0)
+    levels = np.repeat(np.arange(6.0), 20)  # six values, far apart, each twenty times
+    a, b = (rng.permutation(levels) + rng.uniform(-0.05, 0.05, 120) for _ in range(2))
+    assert np.abs(np.sort(a) - np.sort(b)).max() < 0.1
+    assert "units_permuted" not in h_codes(a[None, None], b[None, None], atol=0.1)
+
+
+def test_a_permutation_is_found_among_many_units() -> None:
+    h = normal(3, 1, 300).astype(np.float32)
+    order = np.random.default_rng(1).permutation(300)
+    d = compare(of(h=h[..., order]), of(h=h))
+    assert codes(d) == ["units_permuted"]
+    assert f"({np.count_nonzero(order != np.arange(300))} have moved)" in d.hints[0].text
+
+
+def test_a_permutation_survives_dead_units() -> None:
+    h = normal(T, B, H)
+    h[..., [1, 4]] = 0
+    assert h_codes(h[..., [2, 1, 0, 5, 4, 3]], h) == ["units_permuted"]
+
+
+def test_the_permutation_shown_is_the_one_that_repairs() -> None:
+    h = normal(T, B, H)
+    d = compare(of(h=h[..., [3, 5, 1, 0, 2, 4]]), of(h=h))
+    assert f"({', '.join(map(str, np.argsort([3, 5, 1, 0, 2, 4])))})" in d.hints[0].text
+
+
+def test_the_digits_of_a_print_are_moved_with_its_numbers() -> None:
+    """An element printed to few digits may be off by more than the others, wherever it goes."""
+    h = normal(T, 1, H)
+    units = np.where(np.arange(T)[:, None, None] < 2, 1e-2, 1e-9) * np.ones(h.shape)
+    rough = np.round(h / units) * units
+    print_ = Side("a.txt", {"h": rough[::-1]}, "time", {"h": units[::-1]})
+    assert codes(compare(print_, of(h=h), atol=0.0)) == ["time_flipped"]
+
+
+def test_arrays_that_are_alike_share_one_hint() -> None:
+    h, c = normal(T, B, H), normal(T, B, H, seed=1)
+    d = compare(of(h=h[::-1], c=c[::-1]), of(h=h, c=c))
+    assert codes(d) == ["time_flipped"]
+    assert d.hints[0].text.startswith("h and c agree once")
+
+
+def test_the_names_of_the_sides_are_used() -> None:
+    h = normal(T, B, H)
+    d = compare(of(name="one.npz", h=h[::-1]), of(name="other.npz", h=h))
+    assert "the first step of one.npz is the last of other.npz" in d.hints[0].text
+    same = compare(of(h=h[::-1]), of(h=h))
+    assert "the first step of a is the last of b" in same.hints[0].text
+
+
+def test_final_states_are_rearranged_too() -> None:
+    h = normal(B, H)
+    for moved in (-h, h[..., ::-1]):
+        assert any(map(is_proof, codes(compare(of(final_h=moved), of(final_h=h)))))
+
+
+def test_weights_may_be_transposed_or_have_their_gates_in_another_order() -> None:
+    kernel, bias = normal(5, 12), normal(12)
+    assert codes(compare(of(kernel=kernel.T), of(kernel=kernel))) == ["transposed"]
+    blocks = np.arange(12).reshape(4, 3)[[0, 2, 1, 3]].ravel()
+    d = compare(of(kernel=kernel[:, blocks], bias=bias[blocks]), of(kernel=kernel, bias=bias))
+    assert codes(d) == ["gates_permuted", "gates_permuted"]
+    assert "0, 2, 1, 3" in d.hints[0].text
+
+
+# ---- names
+
+
+def test_h_may_be_what_the_other_calls_c() -> None:
+    h, c = normal(2, T, B, H)
+    assert codes(compare(of(h=h, c=c), Side("b", {"": c}))) == ["h_is_c"]
+    d = compare(of(name="a", h=h, c=c), of(name="b", h=c, c=h))
+    assert codes(d) == ["h_is_c"]
+    assert "h of b is c of a, c of b is h of a" in d.hints[0].text
+    final = compare(of(final_h=h[0], final_c=c[0]), of(final_h=c[0], final_c=h[0]))
+    assert codes(final) == ["h_is_c"]
+
+
+def test_gates_may_go_under_other_names() -> None:
+    i, f, o = sigmoid(normal(3, T, B, H))
+    d = compare(of(i=i, f=f, o=o), of(i=o, f=f, o=i))
+    assert codes(d) == ["names_exchanged"]
+    assert "i of b is o of a, o of b is i of a" in d.hints[0].text
+
+
+def test_directions_may_go_under_each_others_names() -> None:
+    h, back = normal(2, T, B, H)
+    one = Side("a", {"layer0.h": h, "layer0_reverse.h": back}, "time")
+    other = Side("b", {"layer0.h": back, "layer0_reverse.h": h}, "time")
+    assert codes(compare(one, other)) == ["names_exchanged"]
+
+
+def test_names_of_other_layers_are_not_searched() -> None:
+    h, other = normal(2, T, B, H)
+    one = Side("a", {"layer0.h": h, "layer1.c": other}, "time")
+    two = Side("b", {"layer0.h": other, "layer1.c": h}, "time")
+    assert not any(map(is_proof, codes(compare(one, two))))
+    three = Side("b", {"layer0.h": other, "layer1.h": h}, "time")
+    assert not any(map(is_proof, codes(compare(Side("a", {"layer0.h": h}, "time"), three))))
+    four = Side("a", {"layer0.h": h, "layer1.h": other}, "time")
+    assert not any(map(is_proof, codes(compare(four, Side("b", {"layer0.h": other}, "time")))))
+
+
+# ---- settings, and the forget bias as the gates show it
+
+
+def test_settings_that_differ_are_said_first() -> None:
+    h = normal(T, B, H)
+    meta = {"forget_bias": 1.0, "gates": "igfo", "layout": "time"}
+    one = Side("a", {"h": h[::-1]}, "time", settings=meta)
+    others = {**meta, "layout": "batch", "forget_bias": 0.0, "cell_clip": 3.0}
+    other = Side("b", {"h": h}, "time", settings=others)
+    d = compare(one, other)
+    assert codes(d) == ["settings_differ", "time_flipped"]
+    assert d.hints[0].text.endswith("forget_bias 1.0 / 0.0; cell_clip not set / 3.0.")
+    assert codes(compare(one, one)) == []
+    assert codes(compare(one, Side("b", {"h": h}, "time"))) == ["time_flipped"]
+
+
+@pytest.mark.parametrize("constant", [1.0, -2.5, 0.3333])
+def test_the_forget_bias_is_solved_from_the_gates(constant: float) -> None:
+    z = normal(T, B, H)
+    drift = np.vstack([np.zeros((1, B, H)), normal(T - 1, B, H, seed=1)])
+    a = of(name="a", f=sigmoid(z + constant).astype("f4"), h=z + drift)
+    d = compare(a, of(name="b", f=sigmoid(z + drift).astype("f4"), h=z))
+    assert codes(d) == ["forget_bias"]
+    more, less = ("a", "b") if constant > 0 else ("b", "a")
+    expected = f"{more} adds {abs(constant):g} more to the forget gate than {less}"
+    assert expected in d.hints[0].text
+
+
+def test_the_forget_bias_of_a_print_is_the_number_that_was_typed() -> None:
+    z = normal(T, B, H)
+
+    def print_(f: Array) -> Side:
+        return Side("a.txt", {"f": np.round(f, 4)}, "time", {"f": np.full(f.shape, 1e-4)})
+
+    d = compare(print_(sigmoid(z + 1)), print_(sigmoid(z)))
+    assert codes(d) == ["forget_bias"]
+    assert "adds 1 more" in d.hints[0].text
+
+
+def test_another_forget_gate_is_only_suspected() -> None:
+    z = normal(T, B, H)
+    i, g = sigmoid(z), np.tanh(z)
+    d = compare(of(f=sigmoid(z), i=i, g=g), of(f=1 - sigmoid(z + 0.3 * z**2), i=i, g=g))
+    assert codes(d) == ["suspect_forget_gate"]
+
+
+# ---- NaN
+
+
+def test_nan_on_both_sides_is_told() -> None:
+    h = normal(T, B, H)
+    h[3:, 1] = np.nan
+    d = compare(of(h=h), of(h=h.copy()))
+    assert codes(d) == ["nan_in_both"]
+    assert "--equal-nan" in d.hints[0].text
+
+
+def test_nan_on_one_side_is_suspected_from_its_first_step_on() -> None:
+    h = normal(T, B, H)
+    other = h.copy()
+    other[3:, 1] = np.nan
+    d = compare(of(name="a", h=h), of(name="b", h=other))
+    assert codes(d) == ["suspect_nan"]
+    assert "h of b is NaN from step 3 on" in d.hints[0].text
+
+
+# ---- patterns: a small cell to make mistakes with
+
+
+def trace(
+    *,
+    forget_bias: float = 1.0,
+    recurrent: Callable[[Array], Array] = lambda R: R,
+    kernel: Callable[[Array], Array] = lambda K: K,
+    candidate: Callable[[Array], Array] = np.tanh,
+    gate: Callable[[Array], Array] = sigmoid,
+    output: Callable[[Array], Array] = np.tanh,
+    clip: float = np.inf,
+    start: float = 0.0,
+    carried: float = 1.0,
+    steps: int = 12,
+    late: float = 0.0,
+    seed: int = 0,
+    keep: str = "hcifgo",
+) -> Side:
+    """A plain cell with one thing or another done wrongly; ``late`` is added to x from step 5."""
+    rng = np.random.default_rng(seed)
+    x, K, R = (rng.normal(size=s) for s in ((steps, 2, 4), (4, 4, 3), (4, 3, 3)))
+    x[5:] += late
+    h, c = np.full((2, 2, 3), start)
+    kept: dict[str, list[Array]] = {name: [] for name in "hcifgo"}
+    for row in x:
+        z = np.einsum("bi,gih->gbh", row, kernel(K))
+        z += np.einsum("bi,gih->gbh", h * carried, recurrent(R))
+        i, f, g, o = gate(z[0]), gate(z[1] + forget_bias), candidate(z[2]), gate(z[3])
+        c = np.clip(f * c * carried + i * g, -clip, clip)
+        h = o * output(c)
+        for name, value in zip("hcifgo", (h, c, i, f, g, o), strict=True):
+            kept[name].append(value)
+    return Side("x", {name: np.array(kept[name]) for name in keep}, "time")
+
+
+def only(d: Difference) -> str:
+    assert len(d.hints) == 1, codes(d)
+    return d.hints[0].code
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"forget_bias": 0.0},
+        {"recurrent": lambda R: R.swapaxes(1, 2)},
+        {"recurrent": lambda R: R[[0, 2, 1, 3]]},
+        {"carried": 0.0},
+    ],
+)
+@pytest.mark.parametrize("seed", range(5))
+def test_what_step_0_cannot_see_is_suspected_alike(mistake: dict[str, Any], seed: int) -> None:
+    d = compare(trace(keep="h", seed=seed), trace(keep="h", seed=seed, **mistake))
+    assert only(d) == "suspect_recurrence"
+    text = d.hints[0].text
+    for word in ("Step 0 agrees", "forget bias", "recurrent weights", "coupled", "not carried"):
+        assert word in text.partition("Cleared")[0]
+    for word in ("kernel", "bias", "activations"):
+        assert word in text.partition("Cleared")[2]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"forget_bias": 0.0},
+        {"recurrent": lambda R: R.swapaxes(1, 2)},
+        {"kernel": lambda K: K[[0, 2, 1, 3]]},
+        {"output": lambda c: c},
+    ],
+)
+def test_no_setting_is_cleared_by_axes_that_were_only_assumed(mistake: dict[str, Any]) -> None:
+    """The two are (B, T, H), and neither says so."""
+    sides = [trace(keep="h"), trace(keep="h", **mistake)]
+    laid = [{"h": side.arrays["h"].swapaxes(0, 1)} for side in sides]
+    text = only_text(compare(*(of(None, n, **h) for n, h in zip("ab", laid, strict=True))))
+    assert text.startswith("If the first axis is time")
+    assert "--layout batch" in text
+    assert "Cleared" not in text
+    assert "not all of it" not in text
+    told = [of("batch", n, **h) for n, h in zip("ab", laid, strict=True)]
+    assert only_text(compare(*told)) == only_text(compare(*sides))
+    alone = [of(None, n, h=side.arrays["h"][:, 0]) for n, side in zip("ab", sides, strict=True)]
+    assert not only_text(compare(*alone)).startswith("If")
+
+
+def only_text(d: Difference) -> str:
+    only(d)
+    return d.hints[0].text
+
+
+@pytest.mark.parametrize(
+    ("mistake", "code"),
+    [
+        ({"forget_bias": 0.0}, "forget_bias"),
+        ({"recurrent": lambda R: R.swapaxes(1, 2)}, "suspect_recurrent_weights"),
+        ({"kernel": lambda K: K[[0, 2, 1, 3]]}, "suspect_first_step"),
+        ({"kernel": lambda K: K[[1, 0, 2, 3]], "forget_bias": 0.0}, "suspect_gate_order"),
+        ({"kernel": lambda K: K[[3, 1, 2, 0]]}, "suspect_gate_order"),
+        ({"candidate": lambda z: np.maximum(z, 0)}, "suspect_activation"),
+        ({"gate": lambda z: np.clip(0.2 * z + 0.5, 0, 1)}, "suspect_activation"),
+        ({"output": lambda c: c}, "suspect_output"),
+        ({"clip": 0.05}, "suspect_cell_update"),
+        ({"start": 2.0}, "suspect_initial_state"),
+    ],
+)
+def test_the_gates_tell_more(mistake: dict[str, Any], code: str) -> None:
+    usual: dict[str, Any] = {"forget_bias": 0.0} if code == "suspect_gate_order" else {}
+    d = compare(trace(**usual, steps=40), trace(**{**usual, **mistake}, steps=40))
+    assert only(d) == code
+
+
+def test_h_alone_and_off_at_once_clears_what_step_0_cannot_see() -> None:
+    d = compare(trace(keep="h"), trace(keep="h", kernel=lambda K: K[[0, 2, 1, 3]]))
+    assert only(d) == "suspect_first_step"
+    assert "forget bias or the recurrent weights, so these are not all of it" in d.hints[0].text
+
+
+def test_an_output_that_differs_while_c_agrees() -> None:
+    d = compare(trace(keep="hc"), trace(keep="hc", output=lambda c: c))
+    assert only(d) == "suspect_output"
+    assert "the output gate" in d.hints[0].text
+
+
+def test_steps_that_part_late_are_no_matter_of_weights() -> None:
+    d = compare(trace(keep="h"), trace(keep="h", late=0.5))
+    assert only(d) == "suspect_later_step"
+    assert "step 5 is the first to differ" in d.hints[0].text
+
+
+@pytest.mark.parametrize("name", ["float32", "float16"])
+def test_rounding_is_known_by_its_size(name: str) -> None:
+    exact = trace()
+    rounded = {k: v.astype(name).astype(float) for k, v in exact.arrays.items()}
+    d = compare(exact, Side("b", rounded, "time"), atol=0.0, rtol=0.0)
+    assert only(d) == "suspect_rounding"
+    assert f"which is what {name} predicts" in d.hints[0].text
+
+
+def test_bfloat16_is_known_by_its_size_and_its_numbers() -> None:
+    exact = trace(keep="h")
+    h = exact.arrays["h"]
+    rounded = compare(exact, Side("b", {"h": to_bfloat16(h).astype(h.dtype)}, "time"))
+    assert only(rounded) == "suspect_rounding"
+    assert "which is what bfloat16 predicts and what all numbers of b are" in rounded.hints[0].text
+    off = h + 2.0**-6 * np.abs(h).max() * np.sign(normal(*h.shape))
+    assert "suspect_rounding" not in codes(compare(exact, Side("b", {"h": off}, "time")))
+    far = to_bfloat16(trace(keep="h", kernel=lambda K: K[[0, 2, 1, 3]]).arrays["h"])
+    assert "suspect_rounding" not in codes(compare(exact, Side("b", {"h": far}, "time")))
+
+
+def test_rounding_is_not_suspected_where_it_starts_late() -> None:
+    h = normal(T, B, H)
+    drift = h.copy()
+    drift[3:] += 1e-3
+    assert "suspect_rounding" not in h_codes(h, drift)
+
+
+def test_a_backward_layer_is_told_in_its_own_order() -> None:
+    forward = trace(keep="h").arrays["h"], trace(keep="h", forget_bias=0.0).arrays["h"]
+    a, b = (
+        Side(n, {"layer0_reverse.h": h[::-1]}, "time") for n, h in zip("ab", forward, strict=True)
+    )
+    d = compare(a, b)
+    assert only(d) == "suspect_recurrence"
+    start = "Step 11 (computed first) agrees, every later step differs."
+    assert d.hints[0].text.startswith(start)
+
+
+@pytest.mark.parametrize("of", ["a", "b", "both"])
+def test_a_backward_cell_that_ran_forward_is_told_in_that_order(of: str) -> None:
+    """``layer0_reverse.reverse=false``: its first step was computed first."""
+    forward = trace(keep="h").arrays["h"], trace(keep="h", forget_bias=0.0).arrays["h"]
+    meta = {"layer0_reverse.reverse": False}
+    a, b = (
+        Side(n, {"layer0_reverse.h": h}, "time", settings=meta if of in (n, "both") else None)
+        for n, h in zip("ab", forward, strict=True)
+    )
+    d = compare(a, b)
+    assert d.first_divergence is not None
+    assert d.first_divergence.step == 1
+    assert d.hints[0].text.startswith("Step 0 agrees, every later step differs.")
+    assert not any("computed first" in hint.text for hint in d.hints)
+
+
+def test_zeros_that_agree_tell_nothing() -> None:
+    """A first step of zeros has cleared neither the kernel nor anything else."""
+    a, b = normal(T, B, H), normal(T, B, H, seed=1)
+    for zeros in (1, 3):
+        a[:zeros] = b[:zeros] = 0
+        assert h_codes(a, b) == []
+
+
+def test_an_error_that_stays_is_not_laid_on_the_initial_state() -> None:
+    h = normal(T, B, H)
+    h[:, 0, 0] = 5  # the scale of every step
+    error = np.linspace(1, 0.3, T)[:, None, None]
+    assert h_codes(h + error * np.sign(h), h) == ["suspect_first_step"]
+    gone = np.geomspace(1, 1e-3, T)[:, None, None]
+    assert h_codes(h + gone * np.sign(h), h) == ["suspect_initial_state"]
+
+
+def test_different_shapes_are_no_pattern() -> None:
+    assert h_codes(normal(T, B, H), normal(T, B, H + 1)) == []
+
+
+# ---- a number or two that no convention explains
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 0.5, np.nan])
+@pytest.mark.parametrize("step", [0, 1, 5, 11])
+def test_one_odd_number_is_named_and_no_cell_suspected(step: int, value: float) -> None:
+    h = normal(12, 3)
+    odd = h.copy()
+    odd[step, 1] = value
+    d = compare(of("steps", "a.npy", h=odd), of("steps", "b.npy", h=h))
+    assert only(d) == "suspect_single"
+    named = f"h at step {step}, unit 1 is {value} in a.npy and {h[step, 1]} in b.npy"
+    assert d.hints[0].text.startswith(f"One number of 36 differs: {named}.")
+
+
+@pytest.mark.parametrize("step", [0, 1, 5])
+def test_one_number_hardly_off_is_named(step: int) -> None:
+    h = normal(12, 3)
+    odd = h.copy()
+    odd[step, 2] += 1e-9
+    assert only(compare(of("steps", h=odd), of("steps", h=h), ulp=4)) == "suspect_single"
+
+
+def test_a_few_odd_numbers_are_named_all() -> None:
+    h = normal(12, 3)
+    odd = h.copy()
+    odd[[1, 4, 7], [0, 1, 2]] += 1
+    d = compare(of("steps", h=odd), of("steps", h=h))
+    assert only(d) == "suspect_single"
+    assert d.hints[0].text.startswith("3 numbers of 36 differ: h at step 1, unit 0 is ")
+    assert d.hints[0].text.count(" at step ") == 3
+
+
+@pytest.mark.parametrize("first", [0, 1, 5])
+def test_scattered_numbers_are_no_pattern_of_a_cell(first: int) -> None:
+    h = normal(12, 3)
+    odd = h.copy()
+    odd[first::2, 1] += 1
+    assert h_codes(odd[:, None], h[:, None]) == []
+
+
+def test_one_step_that_differs_is_no_matter_of_recurrence() -> None:
+    h = normal(12, 3)
+    odd = h.copy()
+    odd[1] += 1
+    assert "suspect_recurrence" not in h_codes(odd[:, None], h[:, None])
+
+
+def test_an_odd_weight_is_named_by_its_index() -> None:
+    kernel = normal(3, 12)
+    odd = kernel.copy()
+    odd[2, 5] = np.inf
+    d = compare(of(kernel=odd), of(kernel=kernel))
+    assert only(d) == "suspect_single"
+    assert "kernel at [2, 5] is inf in a" in d.hints[0].text
+
+
+def test_one_number_just_out_of_tolerance_is_rounding() -> None:
+    exact = trace(keep="h").arrays["h"]
+    rounded = exact.astype(np.float32).astype(float)
+    limit = float(np.sort(np.abs(exact - rounded), axis=None)[-2])
+    found = h_codes(rounded, exact, atol=limit)
+    assert "suspect_single" not in found

@@ -1,0 +1,54 @@
+"""Results that are called as frameworks call them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lstmcli.core.diff.compare import compare
+from lstmcli.core.diff.operand import Side, in_own_names
+
+
+def _side(*names: str) -> Side:
+    return Side("b.npz", {name: np.full((2, 3), n, np.float32) for n, name in enumerate(names)})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("output", "hn", "cn"),
+        ("out", "h_n", "c_n"),
+        ("output", "final_h", "c_n"),
+        ("Y", "Y_h", "Y_c"),
+        ("0", "1.0", "1.1"),
+    ],
+)
+def test_results_by_a_frameworks_names_are_called_as_in_a_trace(names: tuple[str, ...]) -> None:
+    side = in_own_names(_side(*names))
+    assert list(side.arrays) == ["h", "final_h", "final_c"]
+    assert [int(array[0, 0]) for array in side.arrays.values()] == [0, 1, 2]
+    assert side.called["h"] == names[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("output", "kernel"),  # one is no result: weights may be called so too
+        ("h", "output"),  # two that would have one name
+        ("0", "1"),
+        ("weight_ih_l0", "weight_hh_l0"),
+        ("h", "final_h"),
+        ("",),
+    ],
+)
+def test_other_arrays_keep_their_names(names: tuple[str, ...]) -> None:
+    side = in_own_names(_side(*names))
+    assert list(side.arrays) == list(names)
+    assert side.taken == ""
+
+
+def test_what_is_taken_for_what_is_said() -> None:
+    ours = Side("a.npz", {"h": np.zeros((2, 3), np.float32), "final_h": np.zeros(3, np.float32)})
+    found = compare(ours, in_own_names(_side("output", "cn")))
+    assert found.remarks == ("output and cn of b.npz are taken as h and final_c",)
+    assert list(found.arrays) == ["h"]

@@ -1,0 +1,133 @@
+"""What counts as the same number."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lstmcli.core.diff.tolerance import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    Numbers,
+    Precision,
+    coarser,
+    precision_of,
+    tolerance,
+    ulps,
+)
+from lstmcli.errors import UserError
+
+EVERY = {"float16": FLOAT16, "float32": FLOAT32, "float64": FLOAT64}
+
+
+def one(value: float, unit: float | None = None) -> Numbers:
+    return Numbers(np.array([value]), None if unit is None else np.array([unit]))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rtol", "atol"),
+    [("float64", 1e-7, 1e-7), ("float32", 1.3e-6, 1e-5), ("float16", 1e-3, 1e-5)],
+)
+def test_a_dtype_has_the_tolerance_of_assert_close(dtype: str, rtol: float, atol: float) -> None:
+    found = tolerance(precision_of(np.dtype(dtype)))
+    assert (found.rtol, found.atol) == (rtol, atol)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "bool", "longdouble", "uint8"])
+def test_other_numbers_count_as_float64(dtype: str) -> None:
+    assert precision_of(np.dtype(dtype)) is FLOAT64
+
+
+def test_the_coarser_of_two_decides() -> None:
+    assert coarser(FLOAT64, FLOAT32) is coarser(FLOAT32, FLOAT64) is FLOAT32
+    assert coarser(BFLOAT16, FLOAT16) is BFLOAT16
+
+
+def test_one_of_rtol_and_atol_leaves_the_other_at_zero() -> None:
+    assert tolerance(FLOAT32, rtol=1e-3).atol == 0
+    assert tolerance(FLOAT32, atol=1e-3).rtol == 0
+    assert tolerance(FLOAT32, ulp=3).rtol == tolerance(FLOAT32, ulp=3).atol == 0
+
+
+@pytest.mark.parametrize("asked", [{"rtol": -1.0}, {"atol": float("nan")}, {"ulp": -2}])
+def test_a_tolerance_that_is_none_is_refused(asked: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=next(iter(asked))):
+        tolerance(FLOAT32, **asked)  # type: ignore[arg-type]
+
+
+def test_the_relative_part_is_of_b() -> None:
+    test = tolerance(FLOAT64, rtol=0.1)
+    assert test.agree(one(9.0), one(10.0)).all()
+    assert not test.agree(one(10.0), one(9.0)).all()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        (np.inf, np.inf, True),
+        (np.inf, -np.inf, False),
+        (np.inf, 1e308, False),
+        (1.0, np.inf, False),
+        (np.nan, np.nan, False),
+        (np.nan, 1.0, False),
+    ],
+)
+def test_what_is_not_finite_equals_only_itself(a: float, b: float, same: bool) -> None:
+    for test in (tolerance(FLOAT64, rtol=10.0), tolerance(FLOAT64, atol=1e300), tolerance(FLOAT32)):
+        assert test.agree(one(a), one(b)).all() == same
+
+
+def test_nan_equals_nan_when_asked() -> None:
+    test = tolerance(FLOAT64, equal_nan=True)
+    assert test.agree(one(np.nan), one(np.nan)).all()
+    assert not test.agree(one(np.nan), one(0.0)).all()
+
+
+@given(st.integers(-(10**8), 10**8), st.integers(-3, 3), st.booleans())
+@example(2227295, 1, True)  # whose difference, as read, is a little more than a unit
+@settings(deadline=None)
+def test_each_printed_side_allows_half_a_unit(n: int, apart: int, both: bool) -> None:
+    """In whole units there is no doubt what half of one allows: 1 if both were printed, else 0."""
+    unit = 1e-8
+    a = one(float(f"{n}e-8"), unit)
+    b = one(float(f"{n + apart}e-8"), unit if both else None)
+    exact = tolerance(FLOAT32, rtol=0.0)
+    assert exact.agree(a, b).all() == (abs(apart) <= both)
+
+
+@pytest.mark.parametrize(("units", "same"), [(0.49, True), (0.51, False)])
+def test_no_more_than_half_a_unit_is_allowed(units: float, same: bool) -> None:
+    exact = tolerance(FLOAT32, rtol=0.0)
+    assert exact.agree(one(0.25, 1e-4), one(0.25 + units * 1e-4)).all() == same
+    assert exact.agree(one(0.25 + units * 1e-4), one(0.25, 1e-4)).all() == same
+
+
+@pytest.mark.parametrize("name", EVERY)
+@given(st.floats(width=16, allow_nan=False, allow_infinity=False), st.integers(0, 5))
+@settings(deadline=None, max_examples=60)
+def test_an_ulp_is_a_step_to_the_next_number(name: str, value: float, steps: int) -> None:
+    here = there = np.array([value], name)
+    for _ in range(steps):
+        there = np.nextafter(there, np.array([np.inf], name))
+    if np.isfinite(there).all():
+        assert ulps(here, there, EVERY[name])[0] == steps == ulps(there, here, EVERY[name])[0]
+
+
+def test_ulps_across_all_numbers_do_not_overflow() -> None:
+    top = np.array([np.finfo(np.float64).max])
+    assert int(ulps(top, -top, FLOAT64)[0]) == 2 * int(top.view(np.int64)[0])
+    assert ulps(np.array([-0.0]), np.array([0.0]), FLOAT64)[0] == 0
+
+
+@pytest.mark.parametrize(("precision", "apart"), [(BFLOAT16, 1), (FLOAT32, 2**16)])
+def test_bfloat16_counts_the_upper_half_of_float32(precision: Precision, apart: int) -> None:
+    assert ulps(np.array([1.0]), np.array([1.0 + 2**-7]), precision)[0] == apart
+
+
+def test_ulp_and_atol_are_alternatives() -> None:
+    test = tolerance(FLOAT64, ulp=2, atol=1e-3)
+    assert test.agree(one(1e9), one(np.nextafter(1e9, 2e9))).all()
+    assert test.agree(one(1e-4), one(-1e-4)).all()
+    assert not test.agree(one(1.0), one(1.1)).all()

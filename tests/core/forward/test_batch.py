@@ -1,0 +1,283 @@
+"""A batch in pieces is the whole, bit for bit: threads, processes, blocks, several cells."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.forward import batch, blas
+from lstmcli.core.forward.batch import Runner, row_blocks, row_chunks, worth_threads
+from lstmcli.core.forward.loop import Packed
+from lstmcli.core.forward.matmul import comes_out_whole
+from lstmcli.core.forward.run import run
+from lstmcli.core.forward.streaming import sweep
+from lstmcli.core.forward.threads import workers
+from lstmcli.core.model.model import Cell, Model, Trace
+from tests.core.judge import model_of, random_net
+from tests.paths import TOP
+
+
+@pytest.fixture
+def any_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads are used for blocks of any size."""
+    monkeypatch.setattr(batch, "WORTH", 0)
+
+
+def network(rng: np.random.Generator, inputs: int, H: int, **how: Any) -> Model:
+    """Two layers in both directions."""
+    layers = []
+    for _ in range(2):
+        cells: list[Cell] = []
+        for _ in range(2):
+            cell = model_of(random_net(rng, inputs, H, np.float32)).cell
+            cells.append(replace(cell, convention=replace(cell.convention, **how)))
+        layers.append(tuple(cells))
+        inputs = H if how.get("merge") == "sum" else 2 * H
+    return Model(tuple(layers), {})
+
+
+def equal(one: Trace, other: Trace) -> None:
+    assert one.members().keys() == other.members().keys()
+    for name, array in one.members().items():
+        np.testing.assert_array_equal(array, other.members()[name], err_msg=name)
+        assert array.dtype == other.members()[name].dtype
+
+
+@pytest.mark.usefixtures("any_threads")
+@pytest.mark.parametrize("merge", ["concat", "stack", "sum"])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_network_in_threads(merge: str, threads: int) -> None:
+    rng = np.random.default_rng(threads)
+    model = network(rng, 7, 66, merge=merge)
+    x, lengths = rng.normal(size=(131, 13, 7)), rng.integers(0, 14, 131)
+    assert len(row_chunks(131, model)) > 1
+    alone = run(model, x, lengths=lengths)
+    with ThreadPoolExecutor(threads) as pool:
+        equal(run(model, x, lengths=lengths, executor=pool), alone)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_runner_may_keep_something_else_at_every_turn(rows: int, dtype: Any) -> None:
+    """Over pieces of all lengths around the slots; a lone row leaves its gates in slots."""
+    rng = np.random.default_rng(8)
+    net = random_net(rng, 9, 5, dtype)
+    packed, x = Packed(model_of(net).cell), rng.normal(size=(200, rows, 9)).astype(dtype)
+    state = rng.normal(size=(rows, 5)).astype(dtype), rng.normal(size=(rows, 5)).astype(dtype)
+    every = ("h", "c", "i", "f", "g", "o", "z")
+    whole = Runner(packed, [slice(0, rows)], state).advance(x, every)
+    pieces = Runner(packed, [slice(0, rows)], state)
+    keeps = [("h",), ("h", "c"), ("i", "g"), ("h", "c", "i", "f", "g", "o"), every, ("o",)]
+    first = 0
+    for keep, steps in zip(keeps * 2, (1, 2, 63, 20, 3, 5, 64, 7, 1, 30, 3, 1), strict=True):
+        for name, array in pieces.advance(x[first : first + steps], keep).items():
+            np.testing.assert_array_equal(array, whole[name][first : first + steps], name)
+        first += steps
+    assert first == len(x)
+    h, c = pieces.state
+    np.testing.assert_array_equal(h, whole["h"][-1])
+    np.testing.assert_array_equal(c, whole["c"][-1])
+
+
+def test_other_processes_give_the_same_bits() -> None:
+    rng = np.random.default_rng(5)
+    model = model_of(random_net(rng, 9, 66, np.float32), cell_clip=0.7)
+    x, state = rng.normal(size=(11, 131, 9)), {k: rng.normal(size=(131, 66)) for k in "hc"}
+    alone = run(model, x, layout="time", initial_state=state)
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        equal(run(model, x, layout="time", initial_state=state, executor=pool), alone)
+
+
+@pytest.mark.usefixtures("any_threads")
+def test_a_state_that_is_reset_is_never_cut() -> None:
+    rng = np.random.default_rng(6)
+    model, x = model_of(random_net(rng, 9, 66), state="reset"), rng.normal(size=(131, 11, 9))
+    with ThreadPoolExecutor(2) as pool:
+        equal(run(model, x, executor=pool), run(model, x))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("B", "I", "H"), [(100, 20, 64), (131, 9, 66), (70, 40, 128), (48, 150, 128)]
+)
+def test_one_block_is_taken_only_where_it_changes_nothing(
+    B: int, I: int, H: int, dtype: Any
+) -> None:
+    """What the probe says is what a run shows: whole and in blocks, all bits alike, or not."""
+    rng = np.random.default_rng(B)
+    model, x = model_of(random_net(rng, I, H, dtype)), rng.normal(size=(B, 20, I)).astype(dtype)
+    packed, blocks = Packed(model.cell), row_blocks(B, model.cell)
+    assert len(blocks) > 1
+    zero = np.zeros((B, H), dtype), np.zeros((B, H), dtype)
+    with blas.one_thread():
+        whole, cut = (
+            Runner(packed, b, zero).advance(x.swapaxes(0, 1))["h"] for b in ([slice(0, B)], blocks)
+        )
+        assert np.array_equal(whole, cut) == comes_out_whole(packed.K, B, blocks)
+    np.testing.assert_array_equal(run(model, x, "h", layout="batch").h.swapaxes(0, 1), cut)
+
+
+@pytest.mark.parametrize("rows", [1, 31, 32, 100, 129, 300, 1024, 5000])
+@pytest.mark.parametrize("H", [4, 64, 300])
+def test_blocks_are_all_rows_in_order_and_of_a_size(rows: int, H: int) -> None:
+    cell = model_of(random_net(np.random.default_rng(0), 5, H, np.float32)).cell
+    blocks = row_blocks(rows, cell)
+    assert [n for block in blocks for n in range(rows)[block]] == list(range(rows))
+    sizes = [block.stop - block.start for block in blocks]
+    assert len(blocks) == 1 or (sizes[0] % 16 == 0 and 1 < sizes[-1] <= sizes[0] + 1)
+
+
+def test_threads_are_worth_it_only_where_every_block_has_enough_to_do() -> None:
+    rng = np.random.default_rng(0)
+    small, large = (model_of(random_net(rng, 5, H, np.float32)) for H in (8, 256))
+    assert not worth_threads(512, small)
+    assert worth_threads(512, large)
+    assert not worth_threads(512, Model((*small.layers, *large.layers), small.tensors))
+
+
+def test_small_blocks_are_not_handed_to_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    model, x = model_of(random_net(rng, 5, 66, np.float32)), rng.normal(size=(131, 3, 5))
+    with ThreadPoolExecutor(2) as pool:
+        handed, own = list[Any](), pool.map
+
+        def heard(*given: Any) -> Any:
+            handed.append(given)
+            return own(*given)
+
+        monkeypatch.setattr(pool, "map", heard)
+        alone = run(model, x, executor=pool)
+        assert not handed
+        monkeypatch.setattr(batch, "WORTH", 0)
+        equal(run(model, x, executor=pool), alone)
+        assert handed
+
+
+KERNELS = ("Haswell", "Sandybridge", "SkylakeX", "Zen")
+EVERYWHERE = """
+import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from lstmcli.core.forward import batch
+from lstmcli.core.forward.run import run
+from tests.core.judge import model_of, random_net
+batch.WORTH = 0
+for dtype in (np.float32, np.float64):
+    for B, I, H in [(1, 4, 3), (2, 30, 200), (17, 5, 9), (33, 9, 130), (100, 20, 64), (600, 3, 40)]:
+        rng = np.random.default_rng(B)
+        model, x = model_of(random_net(rng, I, H, dtype)), rng.normal(size=(B, 18, I))
+        whole = run(model, x, "h")
+        for threads in (1, 2, 3):
+            with ThreadPoolExecutor(threads) as pool:
+                assert np.array_equal(run(model, x, executor=pool).h, whole.h), (B, threads)
+        state = None
+        for cut in (slice(0, 1), slice(1, 8), slice(8, 18)):
+            part = run(model, x[:, cut], ("h", "f"), initial_state=state)
+            assert np.array_equal(part.h, whole.h[:, cut]), (B, cut)
+            state = {"h": part.final_h, "c": part.final_c}
+"""
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_threads_and_chunks_change_nothing_under_any_kernel(kernel: str) -> None:
+    environment = {**os.environ, "OPENBLAS_CORETYPE": kernel}
+    done = subprocess.run(
+        [sys.executable, "-c", EVERYWHERE], cwd=TOP, env=environment, capture_output=True, text=True
+    )
+    if done.returncode < 0:
+        pytest.skip(f"this processor does not run OpenBLAS' kernel {kernel}")
+    assert done.returncode == 0, done.stderr
+
+
+# ---- threads
+
+
+def blas_threads() -> list[int]:
+    return [library["num_threads"] for library in blas._libraries().info()]
+
+
+@pytest.fixture
+def two_blas_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv(blas.VARIABLE, raising=False)
+    with blas._libraries().limit(limits=2):
+        if not blas_threads() or set(blas_threads()) != {2}:
+            pytest.skip("this BLAS takes no number of threads")
+        yield
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_blas_has_one_thread_within_runs_that_overlap() -> None:
+    with blas.one_thread():
+        assert set(blas_threads()) == {1}
+        with blas.one_thread():
+            pass
+        assert set(blas_threads()) == {1}  # the outer run still needs it
+    assert set(blas_threads()) == {2}
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_a_number_in_the_environment_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(blas.VARIABLE, "2")
+    with blas.one_thread():
+        assert set(blas_threads()) == {2}
+
+
+def test_a_command_loads_numpy_with_one_blas_thread() -> None:
+    code = (
+        "from lstmcli.cli import invoke\n"
+        "invoke(['run', 'samples/forget-bias/weights.npz', 'samples/forget-bias/inputs.npy'])\n"
+        "import sys; assert 'threadpoolctl' not in sys.modules\n"
+        "from threadpoolctl import threadpool_info\n"
+        "assert {b['num_threads'] for b in threadpool_info() if b['user_api'] == 'blas'} <= {1}"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != blas.VARIABLE}
+    subprocess.run([sys.executable, "-c", code], cwd=TOP, env=environment, check=True)
+
+
+def test_workers_have_cores_of_their_own() -> None:
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("only Linux tells the cores of a thread")
+    own = os.sched_getaffinity(0)
+    with workers(len(own)) as pool:
+        from threading import Barrier
+
+        together = Barrier(len(own))
+
+        def seen(_: int) -> frozenset[int]:
+            together.wait(10)
+            return frozenset(os.sched_getaffinity(0))
+
+        held = list(pool.map(seen, range(len(own))))
+    assert len(set(held)) == len(own)
+    assert all(len(cores) == 1 for cores in held)
+    assert os.sched_getaffinity(0) == own
+
+
+def test_a_meter_hears_of_every_block_that_comes_back() -> None:
+    """From other processes, in a run and in a sweep."""
+    rng = np.random.default_rng(7)
+    model, x = network(rng, 7, 66), rng.normal(size=(131, 11, 7))
+    told: list[list[int]] = [[], []]
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        run(model, x, executor=pool, meter=told[0].append)
+        sweep(model, x, "h", lambda *piece: None, executor=pool, meter=told[1].append)
+    blocks = [(chunk.stop - chunk.start) * 11 * 4 for chunk in row_chunks(131, model)]
+    assert len(blocks) > 1
+    assert told == [blocks, blocks]
+
+
+def test_a_meter_hears_of_every_row_and_step() -> None:
+    rng = np.random.default_rng(0)
+    model, heard = network(rng, 7, 5), list[int]()
+    run(model, rng.normal(size=(3, 100, 7)), "h", meter=heard.append)
+    assert sum(heard) == 4 * 3 * 100
+    assert len(heard) > 4

@@ -1,0 +1,123 @@
+"""The whole cell: each part alone against its equation, and all of them off against the usual."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.core.forward.run import NAMES, run
+from lstmcli.core.model.model import Model
+from tests.core.judge import Array, model_of, random_net, sigmoid
+
+T, B, I, H, P = 5, 4, 6, 3, 2
+
+
+def clip(v: Array, bound: float | None) -> Array:
+    return v if bound is None else np.clip(v, -bound, bound)
+
+
+def whole_loop(model: Model, x: Array, **parts: Any) -> dict[str, Array]:
+    """The equations with every part as a plain expression, x (T, B, I)."""
+    cell = model.cell
+    s = parts.get("gate", sigmoid)
+    a = parts.get("candidate", np.tanh)
+    a2 = parts.get("output", np.tanh)
+    how = model.convention
+    p_i, p_f, p_o = cell.peephole if cell.peephole is not None else np.zeros((3, H))
+    h, c = np.zeros((x.shape[1], cell.outputs)), np.zeros((x.shape[1], H))
+    kept: dict[str, list[Array]] = {k: [] for k in "hcifgo"}
+    for x_t in x:
+        z = [
+            x_t @ cell.kernel[k].T + h @ cell.recurrent_kernel[k].T + cell.bias[k] for k in range(4)
+        ]
+        z_i, z_f, z_g, z_o = z
+        i = s(clip(z_i + p_i * c, how.gate_clip))
+        f = s(clip(z_f + how.forget_bias + p_f * c, how.gate_clip))
+        g = a(clip(z_g, how.gate_clip))
+        if how.coupled == "f=1-i":
+            f = 1 - i
+        if how.coupled == "i=1-f":
+            i = 1 - f
+        before, c = c, clip(f * c + i * g, how.cell_clip)
+        o = s(clip(z_o + p_o * (before if how.output_peephole == "old_c" else c), how.gate_clip))
+        h = o * a2(c)
+        if cell.projection is not None:
+            h = h @ cell.projection.T
+        if cell.projection_bias is not None:
+            h = h + cell.projection_bias
+        h = clip(h, how.projection_clip)
+        for k, v in zip("hcifgo", (h, c, i, f, g, o), strict=True):
+            kept[k].append(v)
+    return {k: np.array(v) for k, v in kept.items()}
+
+
+def hard(slope: float) -> Any:
+    return lambda z: np.clip(slope * z + 0.5, 0, 1)
+
+
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "gate clip": ({"gate_clip": 0.3}, {}),
+    "cell clip": ({"cell_clip": 0.2}, {}),
+    "projection clip": ({"projection_clip": 0.1}, {}),
+    "f=1-i": ({"coupled": "f=1-i"}, {}),
+    "i=1-f": ({"coupled": "i=1-f"}, {}),
+    "hard sigmoid 0.2": ({"recurrent_activation": "hard_sigmoid_0.2"}, {"gate": hard(0.2)}),
+    "hard sigmoid 1/6": ({"recurrent_activation": "hard_sigmoid_1_6"}, {"gate": hard(1 / 6)}),
+    "tanh gates": ({"recurrent_activation": "tanh"}, {"gate": np.tanh}),
+    "relu": (
+        {"activation": "relu"},
+        {"candidate": lambda z: np.maximum(z, 0), "output": lambda z: np.maximum(z, 0)},
+    ),
+    "output identity": ({"output_activation": "identity"}, {"output": lambda c: c}),
+    "softsign and elu": (
+        {"activation": "softsign", "output_activation": "elu(0.7)", "cell_clip": 9.0},
+        {
+            "candidate": lambda z: z / (1 + np.abs(z)),
+            "output": lambda c: np.where(c < 0, 0.7 * (np.exp(c) - 1), c),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_part_is_its_equation(case: str) -> None:
+    setting, functions = CASES[case]
+    rng = np.random.default_rng(5)
+    model = model_of(random_net(rng, I, H), **setting)
+    x = rng.normal(size=(T, B, I))
+    trace = run(model, x, layout="time")
+    for name, expected in whole_loop(model, x, **functions).items():
+        np.testing.assert_allclose(trace.arrays[name], expected, atol=1e-14, err_msg=name)
+    plain = run(model_of(random_net(np.random.default_rng(5), I, H)), x, layout="time")
+    assert np.abs(plain.h - trace.h).max() > 1e-4, "the part must change something"
+
+
+@pytest.mark.parametrize("old", ["new_c", "old_c"])
+def test_peepholes_and_projection_together(old: str) -> None:
+    rng = np.random.default_rng(6)
+    model = model_of(random_net(rng, I, H), cell_clip=0.5)
+    cell = replace(
+        model.cell,
+        recurrent_kernel=rng.normal(size=(4, H, P)),
+        peephole=rng.normal(size=(3, H)),
+        projection=rng.normal(size=(P, H)),
+        projection_bias=rng.normal(size=P),
+        convention=replace(model.convention, output_peephole=old, projection_clip=0.9),
+    )
+    model = replace(model, layers=((cell,),))
+    x = rng.normal(size=(T, B, I))
+    trace = run(model, x, layout="time")
+    assert trace.h.shape == (T, B, P)
+    for name, expected in whole_loop(model, x).items():
+        np.testing.assert_allclose(trace.arrays[name], expected, atol=1e-14, err_msg=name)
+
+
+def test_with_every_part_idle_the_whole_cell_is_the_usual_one() -> None:
+    rng = np.random.default_rng(7)
+    net, x = random_net(rng, I, H), rng.normal(size=(B, T, I))
+    usual, whole = run(model_of(net), x, NAMES), run(model_of(net, cell_clip=1e6), x, NAMES)
+    for name in NAMES:
+        np.testing.assert_allclose(usual.arrays[name], whole.arrays[name], atol=1e-15)

@@ -1,0 +1,73 @@
+"""Stuck gates and dead units, counted from steps as they come."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lstmcli.core.forward.saturation import Saturation, Stuck
+
+
+def arrays() -> dict[str, np.ndarray]:
+    """Ten steps of two rows of three units, gates at 0.5 but for what is set here."""
+    rng = np.random.default_rng(0)
+    made = {name: rng.uniform(0.1, 0.9, (10, 2, 3)) for name in ("i", "f", "o")}
+    made["h"] = rng.uniform(0.1, 0.9, (10, 2, 3))
+    made["f"][:, :, 1] = 0.999
+    made["i"][:7, :, 2] = 1e-4
+    made["o"][:4, :, 0] = 1e-4  # less than half of the steps
+    made["h"][:9, :, 2] = -1e-5
+    return made
+
+
+def test_what_is_at_one_end_in_most_steps_is_named_with_its_share() -> None:
+    counts = Saturation()
+    counts.see(arrays())
+    assert counts.stuck() == [Stuck("f", 1, 1, 1.0), Stuck("i", 2, 0, 0.7)]
+    assert counts.quiet() == [(2, 0.9)]
+    assert counts.anything
+    shares = counts.shares()
+    assert shares["f"] == (0.0, 20 / 60)
+    assert shares["i"] == (14 / 60, 0.0)
+    assert shares["o"] == (8 / 60, 0.0)
+
+
+def test_pieces_count_as_the_whole() -> None:
+    whole, pieces = Saturation(), Saturation()
+    whole.see(arrays())
+    for steps, rows in ((slice(0, 3), slice(0, 2)), (slice(3, 10), slice(0, 1)),
+                        (slice(3, 10), slice(1, 2))):  # fmt: skip
+        pieces.see({k: a[steps, rows] for k, a in arrays().items()})
+    assert pieces.stuck() == whole.stuck()
+    assert pieces.quiet() == whole.quiet()
+    assert pieces.shares() == whole.shares()
+
+
+def test_steps_past_a_row_s_length_do_not_count() -> None:
+    padded = arrays()
+    for array in padded.values():
+        array[4:, 1] = 0  # the second row has four steps
+    counts, expected = Saturation(), Saturation()
+    counts.see(padded)
+    expected.see({k: a[:, :1] for k, a in arrays().items()})
+    expected.see({k: a[:4, 1:] for k, a in arrays().items()})
+    assert counts.stuck() == expected.stuck()
+    assert counts.quiet() == expected.quiet()
+    nothing = Saturation()
+    nothing.see({k: np.zeros((3, 2, 1)) for k in ("i", "f", "o", "h")})
+    assert not nothing.anything
+
+
+def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
+    counts = Saturation()
+    gate = np.full((4, 1, 1), 0.0)
+    gate[2:] = 1.0
+    counts.see({"f": gate, "i": np.full((4, 1, 1), np.nan), "h": np.full((4, 1, 1), np.nan)})
+    assert counts.stuck() == [Stuck("f", 0, 0, 0.5), Stuck("f", 0, 1, 0.5)]
+    assert counts.quiet() == []
+
+
+def test_nothing_seen_is_nothing_to_name() -> None:
+    counts = Saturation()
+    counts.see({"z_i": np.zeros((3, 1, 2))})
+    assert not counts.anything
+    assert counts.shares() == {}

@@ -1,0 +1,97 @@
+"""Keras' configs as settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lstmcli.core.weights.metadata import keras
+from lstmcli.errors import UserError
+
+
+def layer(kind: str = "LSTM", **config: Any) -> dict[str, Any]:
+    return {"class_name": kind, "config": config}
+
+
+@pytest.mark.parametrize(
+    ("words", "settings"),
+    [
+        ([layer(activation="relu")], {"activation": "relu"}),
+        ([layer(activation="linear")], {"activation": "identity"}),
+        ([layer(activation=None)], {"activation": "identity"}),
+        (
+            [layer(recurrent_activation="hard_sigmoid")],
+            {"recurrent_activation": "hard_sigmoid_0.2"},
+        ),
+        (
+            [{"keras_version": "3.5.0"}, layer(recurrent_activation="hard_sigmoid")],
+            {"recurrent_activation": "hard_sigmoid_1_6"},
+        ),
+        ([layer(go_backwards=True, time_major=True)], {"go_backwards": True, "layout": "time"}),
+        ([layer(zero_output_for_mask=True)], {"masked_output": "zero"}),
+        ([layer("Bidirectional", merge_mode="ave"), layer(go_backwards=True)], {"merge": "ave"}),
+        ([layer("Bidirectional", merge_mode=None)], {"merge": "stack"}),
+        ([layer("Sequential", activation="relu"), {"config": 5}], {}),
+    ],
+)  # fmt: skip
+def test_configs(words: list[dict[str, Any]], settings: dict[str, Any]) -> None:
+    assert keras.read(words).settings == settings
+
+
+LSTM = layer(name="lstm", activation="relu", recurrent_activation="sigmoid", go_backwards=True)
+BOTH = layer("Bidirectional", layer=layer(recurrent_activation="relu"), merge_mode="sum")
+GRU = layer("GRU", activation="elu", recurrent_activation="relu")
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "settings"),
+    [
+        (layer("TimeDistributed", layer=LSTM),
+         {"activation": "relu", "recurrent_activation": "sigmoid", "go_backwards": True}),
+        (layer("TimeDistributed", layer=BOTH), {"recurrent_activation": "relu", "merge": "sum"}),
+        (layer("TimeDistributed", layer=layer("Sequential", layers=[GRU, LSTM])),
+         {"activation": "relu", "recurrent_activation": "sigmoid", "go_backwards": True}),
+        (layer("Attended", activation="elu", parts={"rnn": LSTM}),
+         {"activation": "relu", "recurrent_activation": "sigmoid", "go_backwards": True}),
+        (layer("Attended", first=LSTM, second=BOTH), {}),
+        (layer("Attended", activation="elu", layer=GRU), {}),
+        (layer("Attended", layer=layer("Bidirectional", layer=GRU)), {}),
+    ],
+)  # fmt: skip
+def test_the_one_lstm_that_a_wrapper_holds_is_the_one_meant(
+    wrapper: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    assert keras.read([layer("Sequential", layers=[wrapper]), wrapper]).settings == settings
+
+
+def test_an_lstm_along_another_axis_is_said() -> None:
+    told = keras.read([layer("TimeDistributed", name="each", layer=LSTM)])
+    assert any("each (TimeDistributed) runs its LSTM along" in remark for remark in told.remarks)
+
+
+def test_a_config_in_a_config_ends() -> None:
+    config: Any = LSTM
+    for _ in range(5000):
+        config = [config]
+    assert keras.read([layer("Attended", deep=config)]).settings == {}
+
+
+@pytest.mark.parametrize("name", ["swish", {"class_name": "Custom"}, ["tanh"], "scaled"])
+def test_an_activation_that_cannot_be_run_is_named(name: Any) -> None:
+    told = keras.read([layer(activation=name, name="zeta")])
+    assert told.unknown["activation"].startswith("zeta has the activation")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"layer": layer(go_backwards=True)}, "runs backwards itself"),
+        ({"layer": layer("RNN", cell=layer("StackedRNNCells", cells=[]))}, "a stack of cells"),
+        ({"layer": layer(use_bias=True), "backward_layer": layer(use_bias=False)}, "use_bias"),
+        ({"merge_mode": "max"}, "merges by 'max'"),
+    ],
+)
+def test_both_directions_that_a_run_has_not(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=f"^both .*{message}"):
+        keras.read([layer("Bidirectional", name="both", **config)])

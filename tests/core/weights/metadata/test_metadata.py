@@ -1,0 +1,60 @@
+"""Words of a file become settings; groups apply to the tensors that lie in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.api.load import find_lstms, load_model
+from lstmcli.core.weights import metadata
+from lstmcli.core.weights.metadata import Dialect, Told, Words, told
+from lstmcli.errors import UserError
+from lstmcli.formats import Document
+
+
+@pytest.fixture
+def groups_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(around: Words) -> Told:
+        return Told({str(n): word for n, group in enumerate(around) for word in group})
+
+    monkeypatch.setattr(metadata, "DIALECTS", {"any": Dialect(read)})
+
+
+@pytest.mark.usefixtures("groups_seen")
+def test_groups_apply_from_the_outermost_to_the_own() -> None:
+    groups = {"a/b": {"inner": 1}, "a": {"outer": 1}, "": {"file": 1}, "a/bc": {"another": 1}}
+    said = told("any", groups, ["a/b/kernel", "a/b/bias"]).settings
+    assert list(said.values()) == ["file", "outer", "inner"]
+
+
+@pytest.mark.usefixtures("groups_seen")
+def test_a_group_of_some_of_the_tensors_does_not_apply() -> None:
+    assert told("any", {"a": {"half": 1}}, ["a/kernel", "b/kernel"]).settings == {}
+
+
+@pytest.mark.parametrize(("first", "layout"), [(True, "batch"), (False, "time")])
+def test_pytorch_tells_the_layout(first: bool, layout: str) -> None:
+    groups = {
+        "": {"class": "Net", "batch_first": not first},  # an attribute of its own
+        "rnn": {"class": "torch.nn.modules.rnn.LSTM", "num_layers": 1, "batch_first": first},
+    }
+    assert told("torch", groups, ["rnn.weight_ih_l0"]).settings == {"layout": layout}
+    assert told("torch", groups, ["cell.weight_ih"]).settings == {}
+
+
+def test_a_format_without_words_tells_nothing() -> None:
+    assert told("npy", {"": {"file": 1}}, ["kernel"]) == Told()
+
+
+def test_a_dense_layer_of_the_shape_of_a_fused_kernel_is_no_lstm() -> None:
+    """As in a SavedModel of Keras whose metadata name the classes: (I + H, 4H) and (4H,)."""
+    tensors = {"dense_24/kernel": np.ones((20, 48)), "dense_24/bias": np.ones(48)}
+    groups: dict[str, dict[str, Any]] = {"": {}, "dense_24": {"class_name": "Dense", "config": {}}}
+    document = Document("model", "tensorflow", tensors, groups=groups)
+    with pytest.raises(UserError, match="no LSTM is recognised"):
+        load_model([document], {})
+    assert find_lstms(tensors, "tf1", "model", [document])  # asked for by its convention
+    assert find_lstms(tensors, None, "model", [replace(document, groups={})])

@@ -1,0 +1,121 @@
+"""Gate orders, orientations and blocks: permutations, inverses, and shapes that do not fit."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.weights.decode import decode, fold_weight_norm, from_blocks, to_blocks
+from lstmcli.errors import UserError
+from tests.core.judge import Array, model_of, random_net
+
+ORDERS = ["".join(p) for p in permutations("ifgo")]
+
+
+@given(st.sampled_from(ORDERS), st.integers(1, 6), st.integers(1, 6), st.booleans())
+def test_a_permutation_and_its_inverse_are_the_identity(
+    order: str, units: int, width: int, interleaved: bool
+) -> None:
+    matrix = np.arange(4.0 * units * width).reshape(4 * units, width)
+    blocks = to_blocks(matrix, order, interleaved)
+    assert blocks.shape == (4, units, width)
+    np.testing.assert_array_equal(from_blocks(blocks, order, interleaved), matrix)
+    np.testing.assert_array_equal(to_blocks(from_blocks(blocks, order), order), blocks)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_kernel_in_another_order_is_the_same_cell(order: str) -> None:
+    rng = np.random.default_rng(0)
+    net, x = random_net(rng, 4, 3), rng.normal(size=(7, 4))
+    cell = model_of(net).cell
+    blocks = np.concatenate([cell.kernel, cell.recurrent_kernel], axis=2)
+    moved = {
+        "kernel": from_blocks(blocks, order).T,
+        "bias": from_blocks(cell.bias[:, :, None], order)[:, 0],
+    }
+    np.testing.assert_array_equal(run(model_of(moved, gates=order), x).h, run(model_of(net), x).h)
+    if order != "igfo":
+        assert np.abs(run(model_of(moved), x).h - run(model_of(net), x).h).max() > 1e-3
+
+
+def decoded(row: str = "keras", **tensors: Array) -> None:
+    decode(tensors, CONVENTIONS[row], "f.npz")
+
+
+@pytest.mark.parametrize(
+    ("row", "shapes", "message"),
+    [
+        ("keras", {"kernel": (4, 9), "recurrent_kernel": (3, 9)}, "three gates, a GRU"),
+        ("keras", {"kernel": (4, 12), "recurrent_kernel": (3, 11)}, r"\(H, 4H\) or \(4H, H\)"),
+        ("keras", {"kernel": (4, 8), "recurrent_kernel": (3, 12)}, r"should be \(I, 12\)"),
+        ("keras", {"kernel": (4, 12), "recurrent_kernel": (3, 12), "bias": (16,)}, "12 .4 gates"),
+        ("keras", {"kernel": (4, 12), "recurrent_kernel": (3,)}, "two axes"),
+        ("keras", {"kernel": (4, 12), "recurrent_kernel": (0, 12)}, "none empty"),
+        ("keras", {"kernel": (4, 12), "recurrent_kernel": (2, 12)}, "projection .2, 3. is missing"),
+        ("tf1", {"fused": (3, 12), "bias": (12,)}, "more than 3 rows"),
+        ("tf1", {"fused": (7, 9), "bias": (9,)}, "GRU's or coupled"),
+        ("tf1", {"fused": (7, 12), "bias": (13,)}, r"\(I \+ H, 4H\) and \(4H,\)"),
+        ("tf1", {"fused": (7, 12), "bias": (12,), "peephole": (8,)}, "three gates"),
+        (
+            "pytorch",
+            {"kernel": (12, 4), "recurrent_kernel": (12, 2), "projection": (5, 3)},
+            r"projection is \(5, 3\)",
+        ),
+    ],
+)  # fmt: skip
+def test_shapes_that_cannot_be_are_named(
+    row: str, shapes: dict[str, tuple[int, ...]], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        decoded(row, **{role: np.zeros(shape) for role, shape in shapes.items()})
+
+
+@pytest.mark.parametrize("gates_last", [True, False])
+def test_the_recurrent_matrix_decides_the_orientation(gates_last: bool) -> None:
+    rng = np.random.default_rng(3)
+    kernel, recurrent = (
+        rng.normal(size=(12, 12)),
+        rng.normal(size=(3, 12)),
+    )  # I = 4H: it alone tells
+    tensors = {"kernel": kernel, "recurrent_kernel": recurrent}
+    if not gates_last:
+        tensors = {role: a.T for role, a in tensors.items()}
+    cell = decode(tensors, CONVENTIONS["keras"], "f.npz")
+    np.testing.assert_array_equal(cell.kernel.reshape(12, 12), kernel.T)
+
+
+def test_settings_of_one_tensor_and_of_the_bias(tmp_path: object) -> None:
+    rng = np.random.default_rng(4)
+    net = random_net(rng, 4, 3)
+    plain = model_of(net).cell
+    for name, field in (("kernel", "kernel"), ("recurrent", "recurrent_kernel"), ("bias", "bias")):
+        cell = model_of(net, **{f"{name}_gates": "ifgo"}).cell
+        moved = {f for f in ("kernel", "recurrent_kernel", "bias")
+                 if not np.array_equal(getattr(cell, f), getattr(plain, f))}  # fmt: skip
+        assert moved == {field}
+    np.testing.assert_array_equal(model_of(net, bias="twice").cell.bias, 2 * plain.bias)
+    assert not model_of(net, bias="none").cell.bias.any()
+    flipped = model_of(net, transposed="recurrent").cell
+    np.testing.assert_array_equal(flipped.recurrent_kernel, plain.recurrent_kernel.swapaxes(1, 2))
+    swapped = model_of(net, rows="hx").cell
+    assert swapped.kernel.shape == plain.kernel.shape
+    assert not np.array_equal(swapped.kernel, plain.kernel)
+
+
+def test_weight_norm_needs_both_of_its_tensors() -> None:
+    g, v = np.full((12, 1), 2.0), np.random.default_rng(0).normal(size=(12, 3))
+    folded = fold_weight_norm({"weight_hh_l0_g": g, "weight_hh_l0_v": v, "odd_g": g})
+    assert sorted(folded) == ["odd_g", "weight_hh_l0"]
+    np.testing.assert_allclose(np.linalg.norm(folded["weight_hh_l0"], axis=1), 2)
+
+
+def test_load_checks_its_keywords() -> None:
+    with pytest.raises(UserError, match='Did you mean "forget_bias"'):
+        load("samples/forget-bias/weights.npz", forget_bais=0)

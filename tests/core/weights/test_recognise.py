@@ -1,0 +1,217 @@
+"""Names first, then shapes, then a question: which tensors are an LSTM, and whose."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.weights.recognise import (
+    OTHERWISE_CALLED,
+    choose,
+    copies,
+    find_convention,
+    normalised,
+    recognise,
+)
+from lstmcli.errors import UserError
+
+TF1 = {"kernel": (7, 12), "bias": (12,)}
+KERAS = {"kernel": (4, 12), "recurrent_kernel": (3, 12), "bias": (12,)}
+TORCH = {"weight_ih": (12, 4), "weight_hh": (12, 3), "bias_ih": (12,), "bias_hh": (12,)}
+
+
+def named(prefix: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    return {prefix + name: shape for name, shape in shapes.items()}
+
+
+def rows(shapes: dict[str, tuple[int, ...]]) -> list[tuple[str, str]]:
+    return [(f.convention.name, f.prefix) for f in recognise(shapes)]
+
+
+@pytest.mark.parametrize("prefix", ["", "lstm/", "model.encoder.", "a_", "x/y.z_"])
+def test_any_prefix_may_stand_before(prefix: str) -> None:
+    assert rows(named(prefix, KERAS)) == [("keras", normalised(prefix))]
+    assert rows(named(prefix, TF1)) == [("tf1", normalised(prefix))]
+
+
+def test_a_row_that_is_asked_for_finds_no_second_lstm_in_the_names_of_another() -> None:
+    (found,) = recognise(named("lstm/", KERAS), "tf1")
+    assert (found.prefix, found.tensors) == ("lstm", ["lstm/kernel", "lstm/bias"])
+    (found,) = recognise({"recurrent_kernel": (7, 12)}, "tf1")  # it may be called recurrent
+    assert found.prefix == "recurrent"
+
+
+def test_slashes_dots_zeros_and_underscores_count_alike() -> None:
+    for name in ("rnn/lstm_cell/kernel:0", "rnn.lstm_cell.kernel", "rnn_lstm_cell_kernel"):
+        assert rows({name: (7, 12)}) == [("tf1", "rnn_lstm_cell")]
+
+
+def test_optimizer_slots_and_other_layers_are_no_lstm() -> None:
+    tensors = named("lstm/lstm_cell/", KERAS)
+    tensors |= named("Adam/lstm/lstm_cell/", KERAS) | named(
+        "dense/", {"kernel": (3, 8), "bias": (8,)}
+    )
+    tensors |= {"global_step": (), "lstm/lstm_cell/kernel/Adam": (4, 12)}
+    assert rows(tensors) == [("keras", "lstm_lstm_cell")]
+
+
+def test_the_length_of_the_bias_tells_rows_of_the_same_names_apart() -> None:
+    assert rows(KERAS | {"bias": (24,)})[0][0] == "cudnnlstm"
+    onnx = {"W": (1, 12, 4), "R": (1, 12, 3)}
+    assert rows(onnx | {"B": (1, 24)})[0][0] == "onnx"
+    assert rows(onnx | {"B": (1, 12)})[0][0] == "openvino"
+
+
+def test_names_that_two_rows_share_are_asked_about() -> None:
+    found = recognise({"w": (7, 12), "b": (12,)})
+    with pytest.raises(UserError, match="--convention tf-block-v2"):
+        choose(found, None, ["w", "b"], "f.npz")
+    assert [f.convention.name for f in recognise({"w": (7, 12), "b": (12,)}, "tf-block-v2")] == [
+        "tf-block-v2"
+    ]
+
+
+def test_layers_and_directions_are_one_lstm() -> None:
+    tensors: dict[str, tuple[int, ...]] = {}
+    for layer in (0, 1):
+        for mark in ("", "_reverse"):
+            tensors |= {f"rnn.{k}_l{layer}{mark}": shape for k, shape in TORCH.items()}
+    (found,) = recognise(tensors)
+    assert list(found.cells) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert sorted(found.tensors) == sorted(tensors)
+
+
+def test_several_need_a_choice_by_number_name_or_as_a_stack() -> None:
+    tensors = named("encoder.", TORCH) | named("decoder.", TORCH)
+    found = recognise(tensors)
+    with pytest.raises(UserError, match=r"--layer 1  or  --layer decoder"):
+        choose(found, None, tensors, "f.npz")
+    assert choose(found, "decoder", tensors, "f.npz") == [found[1]]
+    assert choose(found, "1,0", tensors, "f.npz") == [found[1], found[0]]
+
+
+@pytest.mark.parametrize(
+    "prefix", ["callbacks.SWA.average_model_state.lstm.", "ema.lstm.", "averaged_model.lstm."]
+)
+def test_copies_that_training_keeps_are_told_from_the_model(prefix: str) -> None:
+    tensors = named("model.lstm.", TORCH) | named(prefix, TORCH)
+    found = recognise(tensors)
+    assert copies(found, tensors) == {1: 0}
+    assert not copies(recognise(named(prefix, TORCH)), tensors)  # alone it is the model
+    wider = {name: (4 * 9, shape[-1]) if len(shape) > 1 else (4 * 9,) for name, shape in
+             named(prefix, TORCH).items()}  # fmt: skip
+    assert not copies(recognise(named("model.lstm.", TORCH) | wider), tensors | wider)
+
+
+def test_what_is_left_out_is_chosen_by_its_number_only() -> None:
+    tensors = named("ema.lstm.", TORCH) | named("lstm.", TORCH)
+    found = recognise(tensors)
+    left_out = {0: "ema_lstm is a copy."}
+    assert choose(found, None, tensors, "f.pt", left_out) == [found[1]]
+    assert choose(found, "0", tensors, "f.pt", left_out) == [found[0]]
+    tensors |= named("net.lstm.", TORCH)
+    found = recognise(tensors)
+    with pytest.raises(UserError) as error:
+        choose(found, None, tensors, "f.pt", left_out, [1, 2])
+    assert str(error.value).splitlines() == [
+        "f.pt holds 2 LSTMs; choose one with --layer:",
+        "  --layer 1  or  --layer lstm",
+        "  --layer 2  or  --layer net_lstm",
+        "  ema_lstm is a copy.",
+        "  --layer 1,2 runs them one after the other.",
+    ]
+
+
+def refusal(prefixes: str, layer: str) -> str:
+    tensors: dict[str, tuple[int, ...]] = {}
+    for prefix in prefixes.split():
+        tensors |= named(prefix, TORCH)
+    with pytest.raises(UserError) as error:
+        choose(recognise(tensors), layer, tensors, "f.npz")
+    return str(error.value)
+
+
+def test_whole_parts_of_a_name_choose() -> None:
+    tensors = named("net.enc.rnn.", TORCH) | named("net.decoder.", TORCH)
+    found = recognise(tensors)
+    for layer in ("rnn", "enc.rnn", "enc/rnn", "net.enc.rnn", "enc"):
+        assert choose(found, layer, tensors, "f.npz") == [found[0]]
+    for layer in ("dec", "coder", "nn", ".", "enc.rn"):
+        assert "f.npz holds no LSTM of that name" in refusal("net.enc.rnn. net.decoder.", layer)
+    assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lst")
+    assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lstm")
+    assert 'Did you mean "net_decoder"?' in refusal("net.enc. net.decoder.", "dec")
+
+
+def test_last_parts_go_before_others() -> None:
+    tensors = named("rnn.enc.", TORCH) | named("net.rnn.", TORCH)
+    found = recognise(tensors)
+    assert choose(found, "rnn", tensors, "f.npz") == [found[1]]
+
+
+def test_a_part_of_several_names_lists_those() -> None:
+    said = refusal("a.rnn. b.rnn. c.cell.", "rnn")
+    assert "it is part of the names of 2 LSTMs of f.npz" in said
+    assert said.splitlines()[1:] == [
+        "  --layer 0  or  --layer a_rnn",
+        "  --layer 1  or  --layer b_rnn",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("torch", '"pytorch" or "pytorch-cell"'), ("TensorFlow", '"tf1" or "keras"'),
+        ("tf", '"tf1" or "keras"'), ("tf.keras", '"keras"'), ("ort", '"onnx"'),
+        ("kears", '"keras"'),
+    ],
+)  # fmt: skip
+def test_what_people_call_a_framework_is_advice(name: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"Did you mean {meant}"):
+        find_convention(name)
+
+
+def test_other_names_are_none_of_the_table_and_mean_rows_of_it() -> None:
+    assert not set(OTHERWISE_CALLED) & set(CONVENTIONS)
+    assert {row for rows in OTHERWISE_CALLED.values() for row in rows} <= set(CONVENTIONS)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            "weight_ih_l0 bias_ih_l0 bias_hh_l0",
+            "pytorch: weight_hh_l0 is missing beside weight_ih_l0",
+        ),
+        ("m.weight_hh_l0 m.bias_hh_l0", "pytorch: weight_ih_l0 is missing beside m.weight_hh_l0"),
+        ("weight_hh_l0_reverse bias_hh_l0_reverse", "weight_ih_l0_reverse is missing"),
+        (
+            "lstm/recurrent_kernel lstm/bias",
+            "keras: kernel is missing beside lstm/recurrent_kernel",
+        ),
+        ("W_i U_i b_i W_f U_f b_f W_c U_c b_c W_o b_o", "keras1: U_o is missing beside U_i"),
+        ("0/w0 0/w1 0/w2 0/w4 0/w5 0/w6 0/w7", "nstep: 0/w3 is missing beside 0/w0"),
+        ("W B", "onnx: R is missing beside W"),
+        ("fc.weight fc.bias", "no LSTM is recognised"),
+        ("conv/kernel conv/bias", "no LSTM is recognised"),
+        ("x.bias_ih_l0", "no LSTM is recognised"),
+    ],
+)
+def test_the_tensor_that_is_missing_is_named(names: str, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        choose([], None, names.split(), "f.npz")
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_templates_end_no_name_in_tensorflow_s_0(name: str) -> None:
+    for forms in CONVENTIONS[name].tensors.values():
+        for form in forms.split(" | "):
+            assert not re.search(r":|__|^[/.]|[/.]$", form)
+
+
+def test_the_packing_of_cudnn_is_named() -> None:
+    with pytest.raises(UserError, match="cudnn_lstm/opaque_kernel is all weights of a CudnnLSTM"):
+        choose([], None, ["cudnn_lstm/opaque_kernel"], "model.ckpt")

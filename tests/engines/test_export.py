@@ -1,0 +1,182 @@
+"""The ONNX graph as data: what is in it, and that the library takes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.api.convert import convert
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.weights.compatibility import fitted
+from lstmcli.core.weights.encode import folded
+from lstmcli.core.weights.metadata.onnx_activations import activation_attributes
+from lstmcli.engines.export import graph_of
+from lstmcli.errors import UserError
+from lstmcli.formats.onnx.writer import Graph
+from tests.test_golden import GOLDEN
+
+
+def graph(case: str, **settings: Any) -> Graph:
+    model = load(str(GOLDEN / f"{case}.weights.npz"), **settings)
+    how = fitted(model.layers, CONVENTIONS["onnx"], {})
+    return graph_of([tuple(folded(cell, how) for cell in layer) for layer in model.layers])
+
+
+def nodes(made: Graph, op: str) -> list[Any]:
+    return [node for node in made.nodes if node.op == op]
+
+
+def test_an_onnx_file_s_tensors_and_attributes_come_back() -> None:
+    made = graph("onnxruntime/everything", coupled="f=1-i", gate_clip=0.6, activation="softsign",
+                 recurrent_activation="hard_sigmoid_0.2", output_activation="tanh")  # fmt: skip
+    (node,) = nodes(made, "LSTM")
+    assert node.attributes == {
+        "hidden_size": 3, "direction": "bidirectional", "clip": 0.6, "input_forget": 1,
+        "activations": ["HardSigmoid", "Softsign", "Tanh"] * 2,
+        "activation_alpha": [0.2, 0.2], "activation_beta": [0.5, 0.5],
+    }  # fmt: skip
+    assert node.inputs == ["X", "W_0", "R_0", "B_0", "", "h_0", "c_0", "P_0"]
+    with np.load(GOLDEN / "onnxruntime" / "everything.weights.npz") as own:
+        for name in "WRP":
+            np.testing.assert_array_equal(made.constants[f"{name}_0"], own[name])
+
+
+def test_layers_are_chained() -> None:
+    made = graph("torch/two_layers_bidirectional")
+    first, second = nodes(made, "LSTM")
+    assert first.attributes == {"hidden_size": 3, "direction": "bidirectional"}
+    assert second.inputs[0] == "joined_0"
+    assert made.constants["W_1"].shape == (2, 12, 6)
+    assert [port.shape for port in made.outputs] == [
+        ("T", 2, "B", 3), (4, "B", 3), (4, "B", 3),
+    ]  # fmt: skip
+
+
+def uneven(folder: Path, dtype: str) -> str:
+    """Two LSTMs of PyTorch, 5 -> 6 and 12 -> 4 units, each in two directions."""
+    rng = np.random.default_rng(3)
+    tensors: dict[str, Any] = {
+        f"{name}.{role}_l0{mark}": rng.normal(size=shape).astype(dtype)
+        for name, inputs, units in (("enc", 5, 6), ("dec", 12, 4))
+        for mark in ("", "_reverse")
+        for role, shape in (
+            ("weight_ih", (4 * units, inputs)),
+            ("weight_hh", (4 * units, units)),
+            ("bias_ih", (4 * units,)),
+        )
+    }
+    np.savez(folder / "uneven.npz", **tensors)
+    return str(folder / "uneven.npz")
+
+
+STACK = {"layer": "enc,dec"}
+
+
+def joined(h: Any) -> Any:
+    """(T, D, B, H) of ONNX as (T, B, D H)."""
+    if h.ndim == 3:
+        return h
+    steps, ways, rows, units = h.shape
+    return h.transpose(0, 2, 1, 3).reshape(steps, rows, ways * units)
+
+
+@pytest.mark.parametrize(
+    ("to", "name"), [("keras", "n.npz"), ("pytorch", "n.json"), ("onnx", "n.npz")]
+)
+def test_layers_of_different_widths_are_converted(tmp_path: Path, to: str, name: str) -> None:
+    source, target = uneven(tmp_path, "f8"), str(tmp_path / name)
+    assert convert([source], target, to, STACK).proof.difference == 0
+    x = np.random.default_rng(1).normal(size=(7, 2, 5))
+    theirs, ours = (
+        run(load(path, **more), x, layout="time").h
+        for path, more in ((source, STACK), (target, {}))
+    )
+    np.testing.assert_array_equal(joined(ours), theirs)
+
+
+def test_states_of_layers_of_different_widths_lie_side_by_side(tmp_path: Path) -> None:
+    onnx: Any = pytest.importorskip("onnx")
+    source, target = uneven(tmp_path, "f4"), tmp_path / "net.onnx"
+    convert([source], str(target), "onnx", STACK)
+    ports = onnx.load(str(target)).graph
+    shapes = {
+        port.name: [d.dim_param or d.dim_value for d in port.type.tensor_type.shape.dim]
+        for port in (*ports.input, *ports.output)
+    }
+    assert shapes["initial_h"] == ["B_or_1", 20]
+    assert shapes["Y"] == ["T", 2, "B", 4]
+    assert shapes["Y_c"] == ["B", 20]
+    x = np.random.default_rng(1).normal(size=(7, 3, 5)).astype(np.float32)
+    theirs, ours = (
+        run(load(path, **more), x, layout="time")
+        for path, more in ((source, STACK), (str(target), {}))
+    )
+    np.testing.assert_array_equal(joined(ours.h), theirs.h)
+
+
+def test_a_state_a_row_goes_into_onnx_and_nowhere_else(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    rng = np.random.default_rng(0)
+    source = tmp_path / "rows.npz"
+    shapes = {"W": (1, 12, 4), "R": (1, 12, 3), "B": (1, 24),
+              "initial_h": (1, 2, 3), "initial_c": (1, 2, 3)}  # fmt: skip
+    arrays: dict[str, Any] = {n: rng.normal(size=shape).astype("f4") for n, shape in shapes.items()}
+    np.savez(source, **arrays)
+    x = rng.normal(size=(5, 2, 4)).astype(np.float32)
+    theirs = run(load(str(source)), x, layout="time").h
+    for name in ("net.onnx", "net.npz"):
+        convert([str(source)], str(tmp_path / name), "onnx", {})
+        np.testing.assert_array_equal(run(load(str(tmp_path / name)), x, layout="time").h, theirs)
+    with pytest.raises(UserError, match="lasagne cannot hold an initial state that differs"):
+        convert([str(source)], str(tmp_path / "other.npz"), "lasagne", {})
+    convert([str(source)], str(tmp_path / "zero.npz"), "lasagne", {"initial_state": "zero"})
+
+
+def test_a_backward_cell() -> None:
+    (node,) = nodes(graph("onnxruntime/reverse", reverse=True), "LSTM")
+    assert node.attributes["direction"] == "reverse"
+
+
+def test_numbers_of_activations_are_in_the_order_of_the_activations() -> None:
+    assert activation_attributes(["elu(0.8)", "tanh", "scaled_tanh(1.5,0.5)"]) == {
+        "activations": ["Elu", "Tanh", "ScaledTanh"],
+        "activation_alpha": [0.8, 1.5], "activation_beta": [0.5],
+    }  # fmt: skip
+    assert activation_attributes(["identity", "leaky_relu", "hard_sigmoid_1_6"]) == {
+        "activations": ["Affine", "LeakyRelu", "HardSigmoid"],
+        "activation_alpha": [1.0, 0.01, 1 / 6], "activation_beta": [0.0, 0.5],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_library_takes_the_graph(tmp_path: Path, dtype: str) -> None:
+    onnx: Any = pytest.importorskip("onnx")
+    source = str(GOLDEN / "torch" / "two_layers_bidirectional.weights.npz")
+    target = tmp_path / "net.onnx"
+    conversion = convert([source], str(target), "onnx", {"dtype": dtype})
+    model = onnx.load(str(target))
+    onnx.checker.check_model(model, full_check=True)
+    assert model.producer_name == "lstmcli"
+    assert [port.name for port in model.graph.input] == ["X", "initial_h", "initial_c"]
+    (said,) = conversion.remarks if dtype != "float32" else ("",)
+    assert bool(said) == (dtype != "float32")
+
+
+@pytest.mark.parametrize(
+    "case", ["learned_state", "stacked", "clip_input_forget", "hard_sigmoid_1_6"]
+)
+def test_what_is_written_is_read_again(tmp_path: Path, case: str) -> None:
+    """A model of another's making, written as ours by the onnx package, read without it."""
+    pytest.importorskip("onnx", reason="needs lstmcli[onnx]")
+    source, target = GOLDEN / "onnx_files" / f"{case}.onnx", tmp_path / "out.onnx"
+    convert([str(source)], str(target), "onnx", {})
+    with np.load(source.with_suffix(".npz")) as recorded:
+        x = recorded["inputs"]
+    theirs, ours = (run(load(str(path)), x, layout="time") for path in (source, target))
+    for name in ("h", "final_h", "final_c"):
+        np.testing.assert_array_equal(ours.members()[name], theirs.members()[name])

@@ -1,0 +1,72 @@
+"""What a file may ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli import formats
+from lstmcli.cli import invoke
+from lstmcli.errors import UserError
+from lstmcli.formats.files.limits import USUAL, check_size, most, raised_to
+
+
+def test_a_tensor_within_the_limit_is_counted() -> None:
+    assert check_size((3, 5), 4, "w") == 15
+    assert check_size((USUAL // 4,), 4, "w") == USUAL // 4
+
+
+def test_beyond_the_limit_the_way_out_is_said_and_works() -> None:
+    with pytest.raises(UserError, match=r"(?s)w would take 1,099,511,627,776 .*--max-bytes 10995"):
+        check_size((1 << 40,), 1, "w")
+    with raised_to(1 << 40):
+        assert check_size((1 << 40,), 1, "w") == 1 << 40
+    with pytest.raises(UserError):
+        check_size((1 << 40,), 1, "w")
+
+
+def test_a_negative_length_is_damage() -> None:
+    with pytest.raises(UserError, match="damaged"):
+        check_size((-3, 5), 4, "w")
+
+
+W = np.random.default_rng(0).normal(size=(6, 4))
+KERNELS = {"kernel": W[:2], "recurrent_kernel": W[2:3], "bias": W[3]}
+
+
+def test_a_shape_of_a_million_axes_is_not_multiplied_out() -> None:
+    assert check_size((1,) * 32, 4, "w.npz: kernel") == 1
+    with pytest.raises(UserError, match=r"^w.onnx: W has 1,000,000 axes; NumPy's arrays have 32"):
+        check_size([1 << 62] * 1_000_000, 4, "w.onnx: W")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".json", ".npy", ".csv", ".tsv", ".jsonl", ".txt"])
+def test_every_format_asks_before_a_tensor_is_made(tmp_path: Path, suffix: str) -> None:
+    path = str(tmp_path / f"w{suffix}")
+    format = formats.format_of(path)
+    if format in ("jsonl", "csv", "tsv"):
+        with open(path, "wb") as stream:
+            formats.open_steps(stream, format, ["h"], batched=False).write(0, {"h": W})
+    else:
+        formats.write(path, format, {"": W})
+    with raised_to(W.nbytes - 1), pytest.raises(UserError, match=f"--max-bytes {W.nbytes}"):
+        formats.read(path)
+    with raised_to(W.nbytes):
+        assert formats.read(path).arrays
+
+
+def test_a_limit_belongs_to_one_command_and_one_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "w.npz")
+    np.savez(path, **KERNELS)
+    assert invoke(["inspect", path, "--max-bytes", "63"]) == 2
+    assert "--max-bytes 64" in capsys.readouterr().err
+    assert most() == USUAL
+    assert invoke(["inspect", path]) == 0
+    with pytest.raises(UserError, match="--max-bytes 64"):
+        lstmcli.load(path, max_bytes=63)
+    assert lstmcli.load(path).cell.units == 1

@@ -1,0 +1,759 @@
+"""Files of real Keras, every weight bit for bit; and files that no Keras would write."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import random
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli import formats
+from lstmcli.api.convert import convert
+from lstmcli.api.load import load
+from lstmcli.core.forward.run import run
+from lstmcli.errors import UserError
+from lstmcli.formats import Document
+from lstmcli.formats.files import limits
+from lstmcli.formats.keras import layers as keras_layers
+from lstmcli.formats.keras.chain import in_turn
+from lstmcli.formats.wire import hdf5
+from tests.formats.hostile import mutations, truncations, withstand
+from tests.formats.kept import Kept
+from tests.paths import TESTS
+
+h5py = pytest.importorskip("h5py", reason="needs lstmcli[h5]")
+
+FILES = TESTS / "golden" / "keras_files"
+RECORDED = sorted(str(path.relative_to(FILES))[:-4] for path in FILES.glob("*/*.npz"))
+NO_CONFIG = "(its config is not in the file)"
+BFLOAT16 = 1e-2  # that layer computes in it throughout
+NAMELESS = [name for name in RECORDED if name.endswith("plain.weights.h5") and "3.15" not in name]
+
+
+def told(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    with np.load(FILES / f"{name}.npz") as members:
+        arrays = dict(members)
+    return json.loads(str(arrays.pop("case"))), arrays
+
+
+def read(path: Path) -> Document:
+    return formats.read(str(path))
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Kept]:
+    kept = Kept()
+    yield kept
+    kept.close()
+
+
+@pytest.fixture
+def kept(process: Kept, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    monkeypatch.setattr(hdf5, "_answer", process.answer)
+    return process
+
+
+# ---- what Keras wrote
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
+    _, expected = told(name)
+    arrays = read(FILES / name).arrays
+    theirs: dict[str, list[np.ndarray]] = {}
+    for key, array in expected.items():
+        if key.startswith("weights/"):
+            layer = key.removeprefix("weights/").rpartition("/")[0]
+            theirs.setdefault(layer, []).append(array)
+    if name in NAMELESS:  # neither the file nor its path tells what the layers are called
+        theirs = dict(zip(("lstm", "lstm_1"), theirs.values(), strict=True))
+    assert sum(map(len, theirs.values())) == len(arrays)
+    for layer, wanted in theirs.items():
+        own = [array for key, array in arrays.items() if key.startswith(f"{layer}/")]
+        assert len(own) == len(wanted), layer
+        for ours, their in zip(own, wanted, strict=True):
+            assert ours.shape == their.shape
+            assert ours.dtype == np.float32
+            assert ours.tobytes() == their.tobytes(), layer
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_layers_give_what_keras_gives(name: str) -> None:
+    record, expected = told(name)
+    paths = [FILES / name]
+    if "config" in record:
+        paths.append(paths[0].with_name(record["config"]))
+    words = {"layer": record["layer"]} if record["layer"] else {}
+    model = load(*map(str, paths), **words)
+    assert model.convention.name == record["convention"]
+    trace = run(model, expected["inputs"])
+    bound = BFLOAT16 if "bfloat16" in name else 1e-6
+    np.testing.assert_allclose(trace.h, expected["h"], rtol=bound, atol=bound)
+
+
+IN_TURN = [
+    name for name in RECORDED
+    if any(case in name for case in ("stacked.", "stacked_v3.", "gpu.", "cells.", "between."))
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", IN_TURN)
+def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> None:
+    record, expected = told(name)
+    model = load(str(FILES / name))
+    assert len(model.layers) == 2
+    np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
+    first, second = record["layer"].split(",")
+    (remark,) = (text for text in model.remarks if "as its config says" in text)
+    assert f"{first} into {second}" in remark
+    single = load(str(FILES / name), layer=second)
+    assert (len(single.layers), single.cell.inputs) == (1, model.layers[1][0].inputs)
+    assert not any("as its config says" in text for text in single.remarks)
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", [n for n in RECORDED if "plain" in n])
+def test_weights_alone_say_nothing_of_what_follows_what(name: str) -> None:
+    with pytest.raises(UserError, match="holds 2 LSTMs; choose one with --layer"):
+        load(str(FILES / name))
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_config_beside_weights_alone_says_what_follows_what() -> None:
+    name = "tf_keras-2.21.0/stacked_weights.h5"
+    _, expected = told(name)
+    model = load(str(FILES / name), str(FILES / name.replace(".h5", ".json")))
+    assert len(model.layers) == 2
+    np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
+
+
+LSTM_LAYER = {"units": 3, "return_sequences": True}
+
+
+def sequential(*layers: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    listed = [{"class_name": kind, "config": words} for kind, words in layers]
+    return {"class_name": "Sequential", "config": {"name": "m", "layers": listed}}
+
+
+def as_graph(model: dict[str, Any], sources: dict[str, Any]) -> dict[str, Any]:
+    """The layers of a model with where each has its inputs from."""
+    named = {one["config"]["name"]: one for one in model["config"]["layers"]}
+    layers = [
+        one | {"name": name, "inbound_nodes": sources.get(name, [])} for name, one in named.items()
+    ]
+    return {"class_name": "Functional", "config": {"name": "m", "layers": layers}}
+
+
+A, B = ({"name": name, **LSTM_LAYER} for name in "ab")
+NOTHING: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("layers", "row"),
+    [
+        ([("LSTM", A), ("LSTM", B)], ("a", "b")),
+        ([("Masking", {"name": "m"}), ("LSTM", A), ("Dropout", {"name": "d"}), ("LSTM", B)],
+         ("a", "b")),
+        ([("LSTM", A), ("Dense", {"name": "d"}), ("LSTM", B)], NOTHING),
+        ([("LSTM", A), ("GRU", {"name": "d"}), ("LSTM", B)], NOTHING),
+        ([("LSTM", A), ("Masking", {"name": "d"}), ("LSTM", B)], NOTHING),
+        ([("LSTM", A | {"return_sequences": False}), ("LSTM", B)], NOTHING),
+        ([("LSTM", A), ("TimeDistributed", {"name": "t"}), ("LSTM", B)], NOTHING),
+        ([("LSTM", A), ("LSTM", A)], NOTHING),
+        ([("Bidirectional", {"name": "a", "merge_mode": None,
+           "layer": {"class_name": "LSTM", "config": A}}), ("LSTM", B)], ("b",)),
+    ],
+)  # fmt: skip
+def test_what_may_stand_between_two_lstms(
+    layers: list[tuple[str, dict[str, Any]]], row: tuple[str, ...]
+) -> None:
+    assert in_turn(sequential(*layers)) == row
+
+
+def keras_3(layer: str, tensor: int = 0, **kwargs: Any) -> list[Any]:
+    history = {"class_name": "__keras_tensor__", "config": {"keras_history": [layer, 0, tensor]}}
+    return [{"args": [history], "kwargs": kwargs}]
+
+
+@pytest.mark.parametrize(
+    ("source", "row"),
+    [
+        ([[["a", 0, 0]]], ("a", "b")),  # Keras 1
+        ([[["a", 0, 0, {}]]], ("a", "b")),
+        ([["a", 0, 0, {}]], ("a", "b")),  # tf_keras, of some layers
+        (keras_3("a", training=False, mask=None), ("a", "b")),
+        (keras_3("a", initial_state=None), ("a", "b")),
+        ([[["a", 0, 1, {}]]], NOTHING),  # its state, not its steps
+        (keras_3("a", 1), NOTHING),
+        ([[["a", 0, 0, {"initial_state": [["a", 0, 1]]}]]], NOTHING),
+        (keras_3("a", initial_state=[{}]), NOTHING),
+        ([[["a", 0, 0, {}], ["a", 0, 1, {}]]], NOTHING),
+        ([[["a", 0, 0, {}]], [["x", 0, 0, {}]]], NOTHING),  # called twice
+        ([[["x", 0, 0, {}]]], NOTHING),
+        ([], NOTHING), (None, NOTHING), ([[[[]]]], NOTHING), ([{"args": 1}], NOTHING),
+    ],
+)  # fmt: skip
+def test_where_a_graph_has_its_inputs_from(source: Any, row: tuple[str, ...]) -> None:
+    model = as_graph(sequential(("InputLayer", {"name": "x"}), ("LSTM", A), ("LSTM", B)),
+                     {"a": [[["x", 0, 0, {}]]], "b": source})  # fmt: skip
+    assert in_turn(model) == row
+
+
+def test_an_lstm_that_feeds_two_is_no_row() -> None:
+    third = ("LSTM", {"name": "c", **LSTM_LAYER})
+    model = as_graph(sequential(("LSTM", A), ("LSTM", B), third),
+                     {"b": [[["a", 0, 0, {}]]], "c": [[["a", 0, 0, {}]]]})  # fmt: skip
+    assert in_turn(model) == NOTHING
+
+
+def test_a_file_and_its_bytes_are_read_by_a_process_of_their_own() -> None:
+    """As a command does it: the file itself is handed on, or its bytes where it has none."""
+    path = FILES / "keras-3.15.1" / "stacked.h5"
+    piped = formats.read("-", io.BytesIO(path.read_bytes()))
+    for name, array in read(path).arrays.items():
+        np.testing.assert_array_equal(piped.arrays[name], array)
+    assert len(piped.arrays) == 6
+
+
+@pytest.mark.usefixtures("kept")
+def test_layers_come_in_the_order_of_the_model_not_of_the_alphabet() -> None:
+    for name in ("keras-3.15.1/nested.keras", "tf_keras-2.21.0/nested.h5"):
+        layers = list(dict.fromkeys(key.rpartition("/")[0] for key in read(FILES / name).arrays))
+        assert [layer.split("/")[0] for layer in layers] == ["inner", "alpha", "head"]
+
+
+# ---- settings
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("writer", ["keras-1.2.2", "tf_keras-2.21.0", "keras-3.15.1"])
+def test_hard_sigmoid_is_that_of_the_version(writer: str) -> None:
+    model = load(str(FILES / writer / "stacked.h5"), layer="zeta")
+    form = "hard_sigmoid_1_6" if writer.startswith("keras-3") else "hard_sigmoid_0.2"
+    assert model.convention.recurrent_activation == form
+    assert not model.assumed
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("first", ["weights", "config"])
+def test_the_config_beside_weights_alone_holds_over_what_they_assume(
+    tmp_path: Path, first: str
+) -> None:
+    """`model.to_json()` of Keras 2 beside `model.save_weights()`, in either order."""
+    weights = str(FILES / "keras-2.2.5" / "plain_weights.h5")
+    assert "hard_sigmoid_0.2" in load(weights, layer="zeta").assumed[-1]
+    config = {"name": "zeta", "units": 3, "activation": "tanh", "recurrent_activation": "sigmoid",
+              "go_backwards": False}  # fmt: skip
+    model = {"name": "sequential_1", "layers": [{"class_name": "LSTM", "config": config}]}
+    architecture = {"class_name": "Sequential", "config": model, "keras_version": "2.2.5"}
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(architecture))
+    both = [weights, str(path)] if first == "weights" else [str(path), weights]
+    loaded = load(*both, layer="zeta")
+    assert loaded.convention.recurrent_activation == "sigmoid"
+    assert loaded.assumed == ()
+    with pytest.raises(
+        UserError, match=r"model\.json has a config alone: give the file of weights"
+    ):
+        load(str(path))
+
+
+@pytest.mark.usefixtures("kept")
+def test_each_layer_of_a_stack_has_its_own_settings() -> None:
+    model = load(str(FILES / "keras-3.15.1" / "stacked.keras"), layer="0,1")
+    first, second = (layer[0].convention for layer in model.layers)
+    assert (first.activation, first.recurrent_activation) == ("tanh", "hard_sigmoid_1_6")
+    assert (second.activation, second.recurrent_activation) == ("softsign", "sigmoid")
+    state = run(model, np.ones((2, 5)))
+    assert state.final_h.shape == (3 + 2,)  # of different sizes: side by side
+    whole = run(model, np.ones((4, 5)))
+    chunk = run(model, np.ones((2, 5)), initial_state={"h": state.final_h, "c": state.final_c})
+    np.testing.assert_array_equal(chunk.h, whole.h[2:])
+
+
+@pytest.mark.usefixtures("kept")
+def test_several_lstms_are_listed_by_the_names_of_their_layers() -> None:
+    with pytest.raises(UserError, match=r"--layer inner/zeta\n.*--layer alpha"):
+        load(str(FILES / "keras-3.15.1" / "nested.keras"))
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_the_config_says_beside_settings() -> None:
+    model = load(str(FILES / "keras-3.15.1" / "options.keras"))
+    assert model.convention.go_backwards
+    assert not model.assumed  # that there is no bias is in the config
+    masking, stateful = model.remarks
+    assert "hide (Masking) masks steps" in masking
+    assert "zeta is stateful" in stateful
+
+
+# ---- files made by hand
+
+
+def made(path: Path, weights: dict[str, np.ndarray], **attributes: Any) -> Path:
+    """A file of the old layout with one layer, zeta."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = ["zeta"]
+        file.attrs.update(attributes)
+        group = file.create_group("zeta")
+        group.attrs["weight_names"] = list(weights)
+        for name, array in weights.items():
+            group[name] = array
+    return path
+
+
+def lstm(names: str = "zeta/{}:0", units: int = 3) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(units)
+    shapes: dict[str, tuple[int, ...]] = {
+        "kernel": (5, 4 * units), "recurrent_kernel": (units, 4 * units), "bias": (4 * units,)
+    }  # fmt: skip
+    return {names.format(k): rng.normal(size=s).astype(np.float32) for k, s in shapes.items()}
+
+
+def config(**words: Any) -> str:
+    layer = {"name": "zeta", "activation": "tanh", "recurrent_activation": "sigmoid", **words}
+    off = {"return_sequences": False, "go_backwards": False}
+    layers = [{"class_name": "LSTM", "config": {**off, **layer}}]
+    return json.dumps({"class_name": "Sequential", "config": {"name": "m", "layers": layers}})
+
+
+@pytest.mark.usefixtures("kept")
+def test_lists_of_names_that_are_cut_into_pieces(tmp_path: Path) -> None:
+    """Keras cuts what is longer than an attribute of HDF5 may be."""
+    path = made(tmp_path / "w.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        names = list(lstm())
+        del file["zeta"].attrs["weight_names"], file.attrs["layer_names"]
+        file.attrs["layer_names0"] = ["zeta"]
+        file["zeta"].attrs["weight_names0"] = names[:2]
+        file["zeta"].attrs["weight_names1"] = names[2:]
+    assert list(read(path).arrays) == list(lstm())
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_hard_sigmoid_without_a_version_is_said_as_assumed(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm(), model_config=config(recurrent_activation="hard_sigmoid"))
+    (text,) = load(str(path)).assumed
+    assert "hard_sigmoid_0.2, that of Keras 1 and 2" in text
+    assert "--recurrent-activation hard_sigmoid_1_6" in text
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(
+    ("version", "form", "told"),
+    [
+        ("2.2.4", "hard_sigmoid_0.2", "the default of Keras 2.2.4"),
+        ("2.1.6-tf", "hard_sigmoid_0.2", "the default of Keras 2.1.6-tf"),
+        ("2.2.4-tf", "sigmoid", "of 1.13 to 1.15 it is hard_sigmoid_0.2"),
+        ("2.3.1", "sigmoid", "sigmoid gates"),
+        ("3.15.1", "sigmoid", "sigmoid gates"),
+    ],
+)
+def test_weights_alone_have_the_default_of_their_version(
+    tmp_path: Path, version: str, form: str, told: str
+) -> None:
+    path = str(made(tmp_path / "w.h5", lstm(), keras_version=version))
+    model = load(path)
+    assert model.convention.recurrent_activation == form
+    assert any(told in text for text in model.assumed)
+    assert load(path, recurrent_activation="relu").assumed == (f"tanh, forward {NO_CONFIG}",)
+    settled = {"recurrent_activation": "relu", "activation": "tanh", "go_backwards": False}
+    assert not load(path, **settled).assumed
+
+
+@pytest.mark.usefixtures("kept")
+def test_gates_of_cudnn_weights_alone_are_no_assumption(tmp_path: Path) -> None:
+    path = FILES / "keras-2.2.5" / "cudnn_weights.h5"
+    assert load(str(path)).assumed == (f"forward {NO_CONFIG}",)
+    target = str(tmp_path / "model.safetensors")
+    convert([str(path)], target, "pytorch", {})
+    _, expected = told("keras-2.2.5/cudnn_weights.h5")
+    trace = run(load(target), expected["inputs"], layout="batch")
+    np.testing.assert_allclose(trace.h, expected["h"], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("kept")
+def test_weights_alone_of_both_directions_leave_the_merge_open(tmp_path: Path) -> None:
+    weights = lstm("zeta/forward_lstm/{}:0") | lstm("zeta/backward_lstm/{}:0")
+    path = made(tmp_path / "w.h5", weights, keras_version="3.15.1")
+    (text,) = load(str(path)).assumed
+    assert text == f"sigmoid gates, tanh, merge concat {NO_CONFIG}"
+    (text,) = load(str(path), merge="sum").assumed
+    assert text == f"sigmoid gates, tanh {NO_CONFIG}"
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_custom_layer_without_the_config_of_its_lstm_has_its_settings_assumed(
+    tmp_path: Path,
+) -> None:
+    custom = {"class_name": "Mine", "config": {"name": "zeta", "activation": "relu"}}
+    words = {"class_name": "Sequential", "config": {"name": "m", "layers": [custom]}}
+    path = made(tmp_path / "w.h5", lstm(), model_config=json.dumps(words))
+    model = load(str(path))
+    assert model.convention.activation == "tanh"
+    assert model.assumed == (f"sigmoid gates, tanh, forward {NO_CONFIG}",)
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_layer_whose_name_starts_at_the_root(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", {}, keras_version="2.3.1")
+    with h5py.File(path, "r+") as file:
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = ["/a/b"]
+        for name, array in lstm("/a/b/{}:0").items():
+            weights[name] = array
+        file["a/b"].attrs["weight_names"] = list(lstm("/a/b/{}:0"))
+    assert load(str(path), layer="a/b").cell.units == 3
+
+
+@pytest.mark.usefixtures("kept")
+def test_an_activation_that_a_run_has_not_is_named_and_can_be_replaced(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm(), model_config=config(activation="selu"))
+    with pytest.raises(UserError, match="zeta has the activation 'selu'") as error:
+        load(str(path))
+    assert "--activation" in str(error.value)
+    assert load(str(path), activation="relu").convention.activation == "relu"
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_layer_between_that_gives_its_last_step_is_told(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm(), model_config=config())
+    with h5py.File(path, "r+") as file:
+        file.attrs["layer_names"] = ["zeta", "next"]
+        file["next/next/kernel:0"] = np.ones((3, 8), "f4")
+        file["next/next/recurrent_kernel:0"] = np.ones((2, 8), "f4")
+        file["next"].attrs["weight_names"] = ["next/kernel:0", "next/recurrent_kernel:0"]
+    assert load(str(path), layer="zeta,next").remarks == (
+        "zeta gives only its last step in its model; here, every step.",
+    )
+    assert not load(str(path), layer="zeta").remarks
+
+
+@pytest.mark.usefixtures("kept")
+def test_hdf5_of_another_program_gives_its_arrays_by_their_paths(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["lstm/kernel"] = np.ones((5, 12), ">f8")
+        file["lstm/recurrent_kernel"] = np.ones((3, 12))
+        file["words"] = "text"
+    document = read(tmp_path / "w.h5")
+    assert document.format == "hdf5"
+    assert list(document.arrays) == ["lstm/kernel", "lstm/recurrent_kernel"]
+    assert document.arrays["lstm/kernel"].dtype == np.float64
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_gru_beside_an_lstm_is_no_choice(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        file.attrs["layer_names"] = ["gru", "zeta"]
+        file["gru/gru/kernel:0"] = np.ones((5, 24), "f4")
+        file["gru/gru/recurrent_kernel:0"] = np.ones((8, 24), "f4")
+        file["gru"].attrs["weight_names"] = ["gru/kernel:0", "gru/recurrent_kernel:0"]
+    assert load(str(path)).cell.units == 3
+
+
+def keras_archive(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def members_of(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_weights_in_several_files_are_named_with_the_way_out(tmp_path: Path) -> None:
+    path = keras_archive(tmp_path / "m.keras", {"config.json": b"{}", "model.weights.json": b"{}"})
+    with pytest.raises(UserError, match=r"several files.*\n.*model\.save_weights"):
+        read(path)
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(
+    ("member", "data", "message"),
+    [
+        ("model.weights.h5", b"no", "is no HDF5 file"),
+        ("config.json", b"{", "config is broken JSON"),
+        ("config.json", b"[" * 100_000, "config is broken JSON"),
+        ("metadata.json", b'"3', "broken JSON"),
+    ],
+)
+def test_archives_that_are_refused(tmp_path: Path, member: str, data: bytes, message: str) -> None:
+    members = members_of(FILES / "keras-3.15.1" / "stacked.keras")
+    path = keras_archive(tmp_path / "m.keras", {**members, member: data})
+    with pytest.raises(UserError, match=message):
+        read(path)
+
+
+def test_without_the_library_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hdf5, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"pip install 'lstmcli\[h5\]'"):
+        read(FILES / "keras-3.15.1" / "stacked.h5")
+    with pytest.raises(UserError, match=r"stacked\.keras is a Keras file; reading it needs h5py:"):
+        read(FILES / "keras-3.15.1" / "stacked.keras")
+
+
+@pytest.mark.parametrize("name", ["stacked.h5", "stacked.keras"])
+def test_a_file_cut_short_is_told_in_plain_words(name: str, tmp_path: Path) -> None:
+    data = (FILES / "keras-3.15.1" / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: len(data) // 2])
+    plain = r"^\S+ is damaged or cut short \(.*\)\. Copy or download it again, or save it anew\.$"
+    with pytest.raises(UserError, match=plain):
+        read(tmp_path / name)
+
+
+# ---- files that lead out of themselves, or lie
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        read(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.usefixtures("kept")
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["kernel"] = np.ones((5, 12))
+    links = {
+        "external": (h5py.ExternalLink("secret.h5", "/kernel"), "another file, secret.h5"),
+        "soft": (h5py.SoftLink("/zeta"), "link to another place"),
+    }
+    for name, (link, message) in links.items():
+        path = made(tmp_path / f"{name}.h5", lstm())
+        with h5py.File(path, "r+") as file:
+            file["more"] = link
+        refused(path, message)
+
+
+@pytest.mark.usefixtures("kept")
+def test_groups_in_a_circle_are_refused(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        file["zeta/again"] = file["zeta"]
+    refused(path, "another name of what has a name")
+
+
+@pytest.mark.usefixtures("kept")
+def test_numbers_in_other_files_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(240))
+    path = made(tmp_path / "raw.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        external = [(str(tmp_path / "secret"), 0, 240)]
+        file.create_dataset("more", (5, 12), "f4", external=external)
+    refused(path, "keeps its numbers in another file")
+    path = made(tmp_path / "virtual.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        layout = h5py.VirtualLayout((5, 12), "f4")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "raw.h5"), "zeta/zeta/kernel:0", (5, 12))
+        file.create_virtual_dataset("more", layout)
+    refused(path, "keeps its numbers in another file")
+
+
+@pytest.mark.usefixtures("kept")
+def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
+    path = made(tmp_path / "gzip.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("more", (1 << 28,), "f4", compression="gzip")
+    refused(path, "would unpack to 1,073,741,824 bytes")
+    path = made(tmp_path / "shape.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("more", (1 << 40,), "f4", chunks=(1 << 10,))
+    refused(path, "would unpack to")
+    path = made(tmp_path / "deep.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        file.create_group("/".join("g" * 40))
+    refused(path, "too many groups")
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_unpacks_to_more_than_a_hundred_times_its_bytes_is_refused(tmp_path: Path) -> None:
+    """Up to 64 MiB of a dataset and 256 MiB of a file nothing is suspected."""
+    path = made(tmp_path / "dataset.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        zeros = np.zeros(17 << 20, np.float32)
+        file.create_dataset("more", data=zeros, compression="gzip", compression_opts=1)
+    refused(path, "more would unpack to 71,303,168 bytes")
+    path = made(tmp_path / "file.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        zeros = np.zeros(13 << 20, np.float32)
+        for n in range(5):
+            file.create_dataset(f"more{n}", data=zeros, compression="gzip", compression_opts=1)
+    refused(path, "it would unpack to more than")
+    path = tmp_path / "archive.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("model.weights.h5", bytes(257 << 20))
+    refused(path, "would unpack to 269,484,032 bytes")
+
+
+def test_a_tensor_larger_than_allowed_says_which_option_allows_it(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    with limits.raised_to(100):
+        refused(path, "--max-bytes 240")
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_weight_that_is_listed_and_not_there(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        del file["zeta/zeta/bias:0"]
+    refused(path, "lists zeta/zeta/bias:0 and does not hold it")
+
+
+# ---- damaged files
+
+
+SMALL = "keras-3.15.1/bidirectional.keras", "tf_keras-2.21.0/stacked.h5", "keras-1.2.2/stacked.h5"
+
+
+def test_the_command_survives_a_crash_and_a_loop_of_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the library does on some damaged files, done here by hand in the child."""
+    path = made(tmp_path / "w.h5", lstm())
+    monkeypatch.setattr(hdf5, "_CODE", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    refused(path, "library crashed, SIGSEGV")
+    monkeypatch.setattr(hdf5, "SECONDS", 1)
+    monkeypatch.setattr(hdf5, "_CODE", LOOPING)
+    refused(path, "stopped after 1 s")
+
+
+LOOPING = """
+import json, sys
+told = json.loads(sys.argv[1])
+sys.path.append(told.pop("packages"))
+del told["child"]
+from lstmcli.formats.wire import hdf5_process as hdf5_process
+hdf5_process._hold(hdf5_process.Wanted(**told))
+while True: pass
+"""
+
+
+@pytest.mark.parametrize("outside", ["current folder", "PYTHONPATH"])
+def test_nothing_in_the_current_folder_or_on_pythonpath_is_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: str
+) -> None:
+    """The process that reads HDF5 takes json, h5py and numpy from where they are installed."""
+    path = made(tmp_path / "w.h5", lstm())
+    ran = tmp_path / "ran"
+    for name in ("json", "h5py", "numpy", "importlib", "sitecustomize", "usercustomize", "lstmcli"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(ran)!r}, 'a').write({name!r})")
+    if outside == "PYTHONPATH":
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    else:
+        monkeypatch.chdir(tmp_path)
+    assert load(str(path)).cell.units > 0
+    assert not ran.exists()
+
+
+def test_an_h5py_that_the_process_does_not_find_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    told = "sys.modules['h5py'] = None\nmodule.main"
+    monkeypatch.setattr(hdf5, "_CODE", hdf5._CODE.replace("module.main", told))
+    refused(path, "reading it needs h5py")
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", SMALL)
+def test_damaged_files_end_in_a_line(tmp_path: Path, name: str) -> None:
+    data = (FILES / name).read_bytes()
+    withstand(tmp_path / "m", truncations(data, most=20), lambda path: load(path, layer="0"))
+    withstand(tmp_path / "m", mutations(data, 1, 60), lambda path: load(path, layer="0"))
+
+
+DAMAGED = (
+    "keras-1.2.2/bidirectional.h5", "keras-2.2.5/cells.h5", "tf.keras-2.11.1/plain_weights.h5",
+    "tf_keras-2.21.0/nested.h5", "tf_keras-2.21.0/cudnn.keras", "keras-3.15.1/nested.keras",
+    "keras-3.15.1/bfloat16.weights.h5", "keras-3.15.1/stacked.h5",
+)  # fmt: skip
+
+
+@pytest.mark.wide
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("name", DAMAGED)
+def test_thousands_of_damaged_files_end_in_a_line(tmp_path: Path, name: str) -> None:
+    """Files of every layout; of an archive its HDF5 file, which has no checksum."""
+    data = (FILES / name).read_bytes()
+    if data.startswith(b"PK"):
+        data = members_of(FILES / name)["model.weights.h5"]
+    withstand(tmp_path / "m", truncations(data, most=100), lambda path: load(path, layer="0"))
+    withstand(tmp_path / "m", mutations(data, 2, 400), lambda path: load(path, layer="0"))
+
+
+@pytest.mark.wide
+def test_damaged_files_are_read_as_the_command_reads_them(tmp_path: Path) -> None:
+    data = (FILES / "tf_keras-2.21.0" / "stacked.h5").read_bytes()
+    withstand(tmp_path / "m", mutations(data, 3, 30), lambda path: load(path, layer="0"))
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    [],
+    {},
+    "",
+    "zeta",
+    0,
+    -1,
+    1e308,
+    True,
+    [[]],
+    {"config": None},
+    {"name": []},
+    "x/y",
+)
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tf_keras-2.21.0/bidirectional.keras",
+        *(
+            pytest.param(f"keras-3.15.1/{name}.keras", marks=pytest.mark.wide)
+            for name in ("nested", "cells")
+        ),
+    ],
+)
+def test_configs_that_lie(tmp_path: Path, name: str) -> None:
+    """Some value anywhere in the config is something else."""
+    members, rng = members_of(FILES / name), random.Random(4)
+    told = json.loads(members["config.json"])
+    for _ in range(150):
+        changed = copy.deepcopy(told)
+        places = list(_places(changed))
+        holder, key = places[rng.randrange(len(places))]
+        holder[key] = rng.choice(ODD)
+        path = tmp_path / "m.keras"
+        keras_archive(path, {**members, "config.json": json.dumps(changed).encode()})
+        withstand(path, [path.read_bytes()], lambda path: load(path, layer="0"))
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    keys = value if isinstance(value, dict) else range(len(value))
+    for key in list(keys):
+        yield value, key
+        if isinstance(value[key], (dict, list)):
+            yield from _places(value[key])
+
+
+def test_classes_as_the_new_layout_spells_them() -> None:
+    spelled = {"LSTM": "lstm", "CuDNNLSTM": "cu_dnnlstm", "StackedRNNCells": "stacked_rnn_cells",
+               "Bidirectional": "bidirectional", "MyLSTM2": "my_lstm2"}  # fmt: skip
+    for name, kind in spelled.items():
+        assert keras_layers.Layer("x", {"class_name": name}).kind == kind

@@ -1,0 +1,388 @@
+"""PyTorch's files and plain pickles: what is read, what is refused, and that nothing is run."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import tarfile
+import tracemalloc
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli import formats
+from lstmcli.errors import UserError
+from lstmcli.formats.files import limits
+from lstmcli.formats.wire import pickle as pickles
+from tests.formats.helpers import piped, zipped
+from tests.formats.hostile import mutations, truncations, withstand
+from tests.paths import TESTS
+
+FOLDER = TESTS / "golden" / "torch_files"
+FILES = {
+    "zip": "module_zip-2.13.0.pt",
+    "legacy": "module-1.0.0.pt",
+    "tar": "tar-2.13.0.pt",
+    "script": "traced-2.13.0.pt",
+    "json": "traced-1.0.0.pt",
+    "frozen": "frozen_traced-2.13.0.pt",
+}
+UNSAFE = [os.system, eval, exec, os.remove, os.posix_spawn, getattr, open, Path.touch]
+
+
+def pickled(text: bytes) -> bytes:
+    """A pickle of protocol 2 by its opcodes."""
+    return b"\x80\x02" + text + b"."
+
+
+def with_pickle(data: bytes, name: str = "module_zip-2.13.0.pt") -> bytes:
+    """A good file with another data.pkl."""
+    with zipfile.ZipFile(FOLDER / name) as archive:
+        members = {n: archive.read(n) for n in archive.namelist()}
+    return zipped({n: data if n.endswith("/data.pkl") else old for n, old in members.items()})
+
+
+# ---- nothing is run
+
+
+class Trap:
+    """Calls a function when it is unpickled."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self.call = function, args
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("function", UNSAFE, ids=lambda f: f.__name__)
+def test_nothing_is_run(tmp_path: Path, function: Any, protocol: int) -> None:
+    mark = tmp_path / "sprung"
+    args: Any = {
+        os.system: (f"touch {mark}",),
+        open: (str(mark), "w"),
+        os.remove: (str(tmp_path / "kept"),),
+        os.posix_spawn: ("/bin/touch", ["touch", str(mark)], {}),
+        getattr: (mark, "touch"),
+        Path.touch: (mark,),
+    }.get(function, (f"open({str(mark)!r}, 'w')",))
+    (tmp_path / "kept").touch()
+    state = {"trap": Trap(function, *args), "w": np.ones((2, 3), np.float32)}
+    data = pickle.dumps(state, protocol)
+    assert list(piped(data).arrays) == ["w"]
+    assert list(piped(with_pickle(data)).arrays) == ["w"]
+    assert sorted(os.listdir(tmp_path)) == ["kept"]
+
+
+def test_the_trap_would_have_sprung(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Trap(Path.touch, tmp_path / "sprung")))
+    assert (tmp_path / "sprung").exists()
+
+
+def test_states_build_items_and_calls_of_results_are_inert() -> None:
+    """BUILD on a name, items of a call, a call of what a call made: all become records."""
+    text = b"cos\nsystem\n}X\x04\x00\x00\x00nameK\x01sb0"
+    text += b"cposix\nsystem\nX\x02\x00\x00\x00ls\x85R]K\x01aa0"
+    text += b"cbuiltins\ngetattr\n)R)R0"
+    with pytest.raises(UserError, match="holds no tensors that can be read"):
+        piped(pickled(text + b"}"))
+
+
+@pytest.mark.parametrize("opcode", [b"(ios\nsystem\n", b"(cos\nsystem\no", b"\x82\x01"])
+def test_opcodes_that_no_checkpoint_has_are_refused(opcode: bytes) -> None:
+    with pytest.raises(UserError, match="which no checkpoint has"):
+        piped(pickled(opcode))
+
+
+# ---- plain pickles
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_arrays_of_every_kind_come_back(protocol: int) -> None:
+    rng = np.random.default_rng(3)
+    arrays = {
+        kind: rng.integers(0, 2, (3, 4)).astype(kind)
+        for kind in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1", "u4", "?", ">f4", ">i2", "c8")
+    }
+    arrays["fortran"] = np.asfortranarray(rng.normal(size=(3, 4)))
+    arrays["strided"] = rng.normal(size=(6, 8))[::2, ::3]
+    arrays["empty"] = np.empty((0, 3), np.float32)
+    records = np.zeros(2, [("a", "<f8")])
+    objects = np.array([{"w": np.ones(2)}, None], object)  # a container, as a list is
+    tree = {"lstm": {"deep": [arrays, (1, "text", None)]}, "records": records, "objects": objects}
+    document = piped(pickle.dumps(tree, protocol))
+    assert document.format == "pickle"
+    assert set(document.arrays) == {f"lstm.deep.0.{name}" for name in arrays} | {"objects.0.w"}
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(document.arrays[f"lstm.deep.0.{name}"], array)
+        assert document.arrays[f"lstm.deep.0.{name}"].dtype == array.dtype.newbyteorder("=")
+    assert "records is an array of objects or records" in document.remarks[0]
+
+
+def test_a_list_that_holds_itself_and_lists_that_hold_each_other_twice() -> None:
+    looped: list[Any] = [np.ones(2)]
+    looped.append(looped)
+    assert list(piped(pickle.dumps(looped)).arrays) == ["0"]
+    deep: list[Any] = [np.ones(2)]
+    for _ in range(60):
+        deep = [deep, deep]
+    assert len(piped(pickle.dumps(deep)).arrays) == 1
+
+
+def test_an_optimizer_is_skipped_by_its_shape() -> None:
+    optimizer = {"state": {0: {"exp_avg": np.ones(2)}}, "param_groups": [{"lr": 0.1}]}
+    tree = {"any_name": [optimizer], "w": np.ones(2)}
+    assert list(piped(pickle.dumps(tree)).arrays) == ["w"]
+
+
+def test_two_tensors_of_one_name_are_said() -> None:
+    for tree in ({"a": {1: np.ones(2)}, "a.1": np.zeros(2)}, {1: np.ones(2), "1": np.zeros(2)}):
+        document = piped(pickle.dumps(tree))
+        assert next(iter(document.arrays.values())).tolist() == [1, 1]
+        assert "a second tensor named" in document.remarks[0]
+
+
+# ---- bombs
+
+
+def storage_pickle(size: bytes, stride: bytes, numel: bytes = b"K\x04") -> bytes:
+    """A tensor over a storage named 0."""
+    persistent = (
+        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+    )
+    body = b"ctorch._utils\n_rebuild_tensor_v2\n((" + persistent[1:] + numel + b"tQK\x00"
+    return pickled(
+        b"}X\x01\x00\x00\x00w" + body + size + stride + b"\x89ccollections\nOrderedDict\n)RtRs"
+    )
+
+
+def zip_of(data: bytes, **members: bytes) -> bytes:
+    return zipped(
+        {"a/data.pkl": data, **{f"a/data/{k.lstrip('_')}": v for k, v in members.items()}}
+    )
+
+
+def test_the_tensor_of_these_tests_is_read() -> None:
+    data = zip_of(
+        storage_pickle(b"K\x02K\x02\x86", b"K\x02K\x01\x86"),
+        _0=np.arange(4.0, dtype="f4").tobytes(),
+    )
+    assert piped(data).arrays["w"].tolist() == [[0, 1], [2, 3]]
+
+
+BILLION = b"\x8a\x05\x00\x00\x00\x00\x01"  # 2**32
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "numel", "message"),
+    [
+        (BILLION + b"\x85", b"K\x00\x85", b"K\x04", "would take 17,179,869,184 bytes"),
+        (b"J\xff\xff\xff\x0f\x85", b"K\x00\x85", b"K\x04", "would take 1,073,741,820|unpack to"),
+        (b"K\x05\x85", b"K\x01\x85", b"K\x04", "it reaches element 4"),
+        (b"K\x02\x85", b"J\xff\xff\xff\xff\x85", b"K\x04", "strides"),
+        (b"J\xff\xff\xff\xff\x85", b"K\x01\x85", b"K\x04", "the file is damaged"),
+        (b"K\x02\x85", b"K\x01K\x01\x86", b"K\x04", "strides"),
+        (b"K\x02\x85", b"K\x01\x85", b"K\x05", "16 bytes are stored, 20 are needed"),
+        (b"K\x02\x85", b"K\x01\x85", BILLION, "would take 17,179,869,184 bytes"),
+        (b"K\x02\x85", b"K\x01\x85", b"J\xff\xff\xff\xff", "a storage without a size"),
+        (b"G\x7f\xf0\x00\x00\x00\x00\x00\x00\x85", b"K\x01\x85", b"K\x04", "a tensor that is none"),
+    ],
+)  # fmt: skip
+def test_lying_tensors_are_refused(size: bytes, stride: bytes, numel: bytes, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        piped(zip_of(storage_pickle(size, stride, numel), _0=bytes(16)))
+
+
+def test_a_storage_that_unpacks_to_much_more_than_the_file_is_refused() -> None:
+    count = (300 << 20) // 4
+    data = storage_pickle(b"K\x02\x85", b"K\x01\x85", b"J" + count.to_bytes(4, "little"))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", data)
+        archive.writestr("a/data/0", bytes(4 * count))
+    with pytest.raises(UserError, match="claim to unpack to"):
+        piped(buffer.getvalue())
+
+
+def test_the_limit_can_be_raised() -> None:
+    data = zip_of(storage_pickle(b"K\x02K\x02\x86", b"K\x02K\x01\x86"), _0=bytes(16))
+    with limits.raised_to(8), pytest.raises(UserError, match="--max-bytes 16"):
+        piped(data)
+
+
+def deep_keys() -> bytes:
+    """A dict whose key is a tuple in a tuple in ... : hashing it would overflow the stack."""
+    return pickled(b"})" + b"\x85" * 300_000 + b"K\x01s")
+
+
+def copies() -> bytes:
+    """A list of 100 000 pairs, and 20 000 ordered dicts to be made of it."""
+    pairs = b"](" + b"K\x01K\x02\x86" * 100_000 + b"eq\x00"
+    return pickled(pairs + b"ccollections\nOrderedDict\nq\x010" + b"h\x01h\x00\x85R0" * 20_000)
+
+
+def long_names() -> bytes:
+    """A key of a megabyte, above ten thousand arrays."""
+    key = b"X\x40\x42\x0f\x00" + b"k" * 1_000_000
+    one = pickle.dumps(np.ones(1, "f4"), 2)[2:-1]
+    items = b"".join(b"M" + n.to_bytes(2, "little") + b"h\x09" for n in range(10_000))
+    return pickled(one + b"q\x090}" + key + b"}(" + items + b"us")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (deep_keys(), "holds no tensors"),
+        (copies(), "opcodes|list|damaged"),
+        (long_names(), "a name of more than 1000 characters"),
+        (pickled(b"]" * 300_000 + b"a" * 299_999), "nested more than 64 deep"),
+        (pickled(b"\x8d\xff\xff\xff\xff\xff\xff\xff\x0f"), "damaged or cut short"),
+        (pickled(b"\x8b\xff\xff\xff\x7f"), "damaged or cut short"),
+        (pickled(b"h\x05"), "damaged or cut short"),
+        (
+            b"\x80\x02" + b"N0" * (pickles.MOST_OPCODES // 2 + 1) + b"N.",
+            "more than 3,000,000 opcodes",
+        ),
+    ],
+    ids=[
+        "deep keys",
+        "copies",
+        "long names",
+        "deep",
+        "long text",
+        "long number",
+        "memo",
+        "opcodes",
+    ],
+)
+def test_pickle_bombs_end_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:
+
+    def refused(path: str) -> None:
+        with pytest.raises(UserError, match=message):
+            formats.read(path)
+
+    withstand(tmp_path / "bomb.pkl", [data], act=refused)
+
+
+def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
+    line = b"    x = " + b"torch.lstm(a, [b, " * 450 + b"\n"
+    names = [f"C{n}" for n in range(3000)]
+    code = b"".join(f"class {name}(Module):\n".encode() + line for name in names)
+    records = b"".join(b"c__torch__\n%s\n)\x81}K\x01K\x02sb" % name.encode() for name in names)
+    tensor = storage_pickle(b"K\x02\x85", b"K\x01\x85")[2:-1]
+    members = {
+        "a/data.pkl": pickled(b"](" + records + tensor + b"e"),
+        "a/data/0": bytes(16),
+        "a/constants.pkl": pickled(b")"),
+        "a/code/__torch__.py": code[: (16 << 20) - 1],
+    }
+    data = zipped(members, zipfile.ZIP_DEFLATED)
+    assert len(piped(data).arrays) == 1
+    withstand(tmp_path / "a.pt", [data])
+
+
+def test_a_tar_of_links_and_sparse_files_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in ("storages", "tensors", "pickle"):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, str(tmp_path / "secret")
+            archive.addfile(info)
+    with pytest.raises(UserError, match="none of PyTorch"):
+        piped(buffer.getvalue())
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_tar_header_that_claims_gigabytes_allocates_none(kind: bytes, tmp_path: Path) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, 1 << 32
+    path = tmp_path / "a.pt"
+    path.write_bytes(header.tobuf() + (FOLDER / "tar-2.13.0.pt").read_bytes())
+    tracemalloc.start()
+    withstand(path, [path.read_bytes()])
+    largest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert largest < 1 << 20
+    with pytest.raises(UserError, match="damaged or cut short") as caught:
+        formats.read(str(path))
+    assert "MemoryError" not in str(caught.value)
+
+
+def test_a_reference_to_what_is_not_there_is_said_to_be_one() -> None:
+    with pytest.raises(UserError, match=r"cut short \(it refers to 5, which is not in it\)"):
+        piped(b"\x80\x02h\x05.")
+
+
+# ---- named, with the way out
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((FOLDER / "exported-2.13.0.pt2").read_bytes(), r"torch\.export\.load\(FILE\)"),
+        ((FOLDER / "sparse-2.13.0.pt").read_bytes(), "a tensor is sparse"),
+        (zipped({"a/serialized_exported_program.json": b"{}"}), "a program of torch.export"),
+        (zipped({"MAR-INF/MANIFEST.json": b"{}", "m.pt": b""}), "an archive of TorchServe"),
+        (zipped({"p/.data/extern_modules": b"", "p/m/m.pkl": b""}), "a torch.package"),
+        (zipped({"a/b/c/data.pkl": b""}), "a data.pkl in an odd place"),
+        (pickled(b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81"), "a dump of joblib"),
+        (pickled(b"ctorch.distributed.checkpoint.metadata\nMetadata\n)\x81}X\x01\x00\x00\x00aK\x01sb"),
+         "dcp_to_torch"),
+        (pickled(b"cm\nNet\n)\x81}X\x01\x00\x00\x00aK\x01sb"), r"no tensors .*, but a m\.Net"),
+    ],
+)  # fmt: skip
+def test_what_is_not_read_is_named(data: bytes, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        piped(data)
+
+
+def test_a_folder_of_a_distributed_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".metadata").touch()
+    with pytest.raises(UserError, match=f"dcp_to_torch {tmp_path} weights.pt"):
+        formats.read(str(tmp_path))
+
+
+# ---- damage
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_damage_ends_in_one_line(tmp_path: Path, kind: str) -> None:
+    data = (FOLDER / FILES[kind]).read_bytes()
+    withstand(tmp_path / "a.pt", truncations(data, most=60))
+    withstand(tmp_path / "a.pt", mutations(data, seed=1, count=60))
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("kind", FILES)
+def test_much_damage_ends_in_one_line(tmp_path: Path, kind: str) -> None:
+    data = (FOLDER / FILES[kind]).read_bytes()
+    withstand(tmp_path / "a.pt", truncations(data, most=len(data)))
+    withstand(tmp_path / "a.pt", mutations(data, seed=2, count=3000))
+
+
+@pytest.mark.parametrize("kind", ["zip", "script", "frozen"])
+def test_a_damaged_pickle_in_a_sound_archive(tmp_path: Path, kind: str) -> None:
+    """Damage that a checksum would find: the archive is made anew around it."""
+    with zipfile.ZipFile(FOLDER / FILES[kind]) as archive:
+        name = next(
+            n
+            for n in archive.namelist()
+            if n.endswith("constants.pkl" if kind == "frozen" else "data.pkl")
+        )
+        whole = {n: archive.read(n) for n in archive.namelist()}
+    variants = (zipped({**whole, name: one}) for one in mutations(whole[name], seed=3, count=150))
+    withstand(tmp_path / "a.pt", variants)
+
+
+def test_a_missing_storage_and_a_missing_folder() -> None:
+    data = storage_pickle(b"K\x02\x85", b"K\x01\x85")
+    with pytest.raises(UserError, match="its member data/0 is missing"):
+        piped(zip_of(data))
+    with pytest.raises(UserError, match="outside of itself"):
+        piped(data)

@@ -1,0 +1,118 @@
+"""Pickles of a few kilobytes that would take minutes or gigabytes: each is refused at once.
+
+A pickle names a part as often as it likes: what is done with a part is done for every mention.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lstmcli import formats
+from lstmcli.errors import UserError
+from lstmcli.formats.torch import state_dict
+from tests.formats import hostile
+from tests.formats.helpers import zipped
+from tests.formats.hostile import withstand
+
+START = b"\x80\x02"
+DOUBLED = b"]" + b"2\x86" * 40  # a list; then 40 times a tuple of the one before, twice
+NAME = b"X\x01\x00\x00\x000"
+
+
+def many(pieces: str, count: int) -> bytes:
+    """So many texts of six digits, each with what comes behind it."""
+    behind = pieces.encode("latin-1")
+    return b"".join(b"X\x06\x00\x00\x00%06d" % n + behind for n in range(count))
+
+
+def storage(key: bytes, word: bytes = b"X\x07\x00\x00\x00storage") -> bytes:
+    return b"(" + word + b"ctorch\nFloatStorage\n" + key + b"X\x03\x00\x00\x00cpuK\x04tQ"
+
+
+def tensor(of: bytes, size: bytes, stride: bytes) -> bytes:
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + of + b"K\x00" + size + stride + b"\x89NtR"
+
+
+ENDLESS = b"(\x8a\x05\x00\x00\x00\x00\x10t"  # one axis of 2**36
+AXES = b"(" + b"J\xff\xff\xff\x7f" * 400_000 + b"t"
+SHARED = b"(" + b"N" * 100_000 + b"tq\x01("
+
+PICKLES = {
+    "the text of a storage's name": (
+        tensor(storage(DOUBLED), b"(K\x04t", b"(K\x01t"),
+        "a name that is a tuple",
+    ),
+    "the text of what is referred to": (storage(NAME, DOUBLED), "something else than a storage"),
+    "the text of an encoding": (
+        b"c_codecs\nencode\nX\x01\x00\x00\x00a" + DOUBLED + b"\x86R",
+        "an encoding that is not latin1",
+    ),
+    "a product of many axes": (tensor(storage(NAME), AXES, AXES), "32 axes"),
+    "a product of many axes of NumPy": (
+        b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01" + AXES
+        + b"cnumpy\ndtype\nX\x02\x00\x00\x00f4\x85R\x89C\x01atb",
+        "a shape that is none",
+    ),
+    "a size that many tensors share": (
+        b"(" + b"K\x01" * 100_000 + b"tq\x01("
+        + tensor(storage(NAME), b"h\x01", b"h\x01") * 20_000 + b"l",
+        "32 axes",
+    ),
+    "a call of what a call made": (b"ca\nb\n" + b")R" * 800_000, "no tensors"),
+    "arguments that many calls share": (
+        SHARED + b"ccollections\ndefaultdict\nh\x01R" * 100_000 + b"l",
+        "opcodes",
+    ),
+    "arguments that many objects keep": (SHARED + b"ca\nb\nh\x01}\x92" * 100_000 + b"l", "opcodes"),
+    "a state that many objects share": (
+        b"(" + many("K\x01", 20_000) + b"dq\x02(" + b"cd\ne\n)Rh\x02b" * 20_000 + b"l",
+        "entries in its containers",
+    ),
+    "parameters that many modules share": (
+        b"(X\x0b\x00\x00\x00_parameters(" + many("K\x01", 20_000) + b"ddq\x02("
+        + b"cd\ne\n)Rh\x02b" * 20_000 + b"l",
+        "entries in its containers",
+    ),
+    "buffers that do not persist": (
+        b"cd\ne\n)R(X\x08\x00\x00\x00_buffers(" + many("K\x01", 100_000)
+        + b"dX\x1b\x00\x00\x00_non_persistent_buffers_set(" + many("", 100_000) + b"ldb",
+        "no tensors",
+    ),
+    "a name of a megabyte, over and over": (
+        b"X\x00\x00\x10\x00" + b"a" * (1 << 20) + b"q\x01(" + b"h\x01h\x01\x93" * 3000 + b"l",
+        "a name of more than 1000 characters",
+    ),
+    "scales of another size than the tensor": (
+        b"ctorch._utils\n_rebuild_qtensor\n(" + storage(NAME) + b"K\x00(K\x04t(K\x01t"
+        b"(ctorch\nper_channel_affine\n" + tensor(storage(NAME), ENDLESS, b"(K\x00t") * 2
+        + b"K\x00tNNtR",
+        "4 scales and zero points",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", PICKLES)
+def test_what_is_repeated_without_end_is_refused(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hostile, "SECONDS", 5)  # none takes one
+    monkeypatch.setattr(state_dict, "MOST_ENTRIES", 300_000)
+    body, message = PICKLES[what]
+    path = tmp_path / "a.pt"
+
+    def refused(path: str) -> None:
+        with pytest.raises(UserError, match=message) as caught:
+            formats.read(path)
+        assert "MemoryError" not in str(caught.value)
+
+    variant = zipped({"a/data.pkl": START + body + b".", "a/data/0": bytes(16)})
+    withstand(path, [variant], refused)
+
+
+def test_a_key_without_a_value_is_said_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.pkl"
+    path.write_bytes(START + b"}(K\x01K\x02K\x03u.")
+    with pytest.raises(UserError, match="a key without a value"):
+        formats.read(str(path))

@@ -1,0 +1,239 @@
+"""Zip archives: what zipfile writes is read, and what lies is refused."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstmcli.errors import UserError
+from lstmcli.formats import write
+from lstmcli.formats.wire import zip
+from lstmcli.formats.wire.zip import Archive, Damaged
+from tests.formats.helpers import piped
+
+STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+ENTRY, END = b"PK\x01\x02", b"PK\x05\x06"
+PACKED, SIZE, OFFSET = 20, 24, 42  # places in a directory's entry
+TWO = {"h": np.arange(6.0).reshape(2, 3), "c": np.arange(3.0)}
+
+
+def zipped(
+    members: dict[str, bytes], method: int = STORED, *, zip64: bool = False, comment: bytes = b""
+) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as target:
+        target.comment = comment
+        for name, data in members.items():
+            with target.open(name, "w", force_zip64=zip64) as member:
+                member.write(data)
+    return buffer.getvalue()
+
+
+def unzipped(data: bytes) -> dict[str, bytes]:
+    source = Archive(io.BytesIO(data), len(data))
+    return {member.name: source.open(member).read() for member in source.members}
+
+
+def patched(data: bytes, place: int, value: int, width: int = 4, entry: int = 0) -> bytes:
+    """The archive with a number of one of its directory's entries replaced."""
+    at = -1
+    for _ in range(entry + 1):
+        at = data.index(ENTRY, at + 1)
+    at += place
+    return data[:at] + value.to_bytes(width, "little") + data[at + width :]
+
+
+def arrays_of(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    if kind == "ours":
+        write(buffer, "npz", TWO, {})
+    elif kind == "stored":
+        np.savez(buffer, **TWO)  # type: ignore[arg-type]
+    else:
+        np.savez_compressed(buffer, **TWO)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.dictionaries(
+        st.text("ab/é日.", min_size=1, max_size=8), st.binary(max_size=3000), max_size=5
+    ),
+    st.sampled_from([STORED, DEFLATED]),
+    st.booleans(),
+    st.binary(max_size=40) | st.just(END + b"\1" * 18) | st.just(END * 99),
+)
+def test_what_zipfile_writes_is_read(
+    members: dict[str, bytes], method: int, zip64: bool, comment: bytes
+) -> None:
+    assert unzipped(zipped(members, method, zip64=zip64, comment=comment)) == members
+
+
+@pytest.mark.parametrize("method", [STORED, DEFLATED])
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 3_000_000])
+def test_members_of_any_length(method: int, size: int) -> None:
+    noise = np.random.default_rng(7).integers(0, 256, size, np.uint8).tobytes()
+    for data in (noise, bytes(size), noise[: size // 2] + bytes(size - size // 2)):
+        assert unzipped(zipped({"a": data, "b": b"end"}, method)) == {"a": data, "b": b"end"}
+
+
+@pytest.mark.parametrize("comment", [b"", b"x" * 65535])
+def test_empty_archives_and_the_longest_comment(comment: bytes) -> None:
+    assert unzipped(zipped({}, comment=comment)) == {}
+    assert unzipped(zipped({"a": b"1"}, comment=comment)) == {"a": b"1"}
+
+
+def test_the_end_record_of_zip64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
+    members = {f"m{i}": bytes(i) for i in range(9)}
+    data = zipped(members, comment=b"nine")
+    assert b"PK\x06\x06" in data
+    assert unzipped(data) == members
+
+
+def test_numbers_in_the_zip64_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 40)
+    members = {"small": b"1", "large": b"2" * 300, "later": b"3" * 30}
+    data = zipped(members, zip64=True)
+    at = data.index(ENTRY, data.index(ENTRY) + 1)
+    assert struct.unpack_from("<LL", data, at + PACKED) == (0xFFFFFFFF, 0xFFFFFFFF)
+    assert unzipped(data) == members
+
+
+def test_too_many_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = {f"m{i}": b"" for i in range(2000)}
+    data = zipped(members)
+    assert unzipped(data) == members
+    monkeypatch.setattr(zip, "MOST_MEMBERS", 1999)
+    with pytest.raises(Damaged, match="2,000 members"):
+        unzipped(data)
+
+
+def test_names_of_old_archives() -> None:
+    data = zipped({"abc": b"1"})
+    assert list(unzipped(data.replace(b"abc", b"a\x82c"))) == ["aéc"]
+    with pytest.raises(Damaged, match="no text"):
+        unzipped(zipped({"aéc": b"1"}).replace("é".encode(), b"\xff\xff"))
+
+
+@pytest.mark.parametrize("kind", ["ours", "stored", "deflated"])
+def test_cut_at_any_length_or_followed_by_more(kind: str) -> None:
+    whole = arrays_of(kind)
+    for length in range(1, len(whole)):
+        with pytest.raises(UserError):
+            piped(whole[:length])
+    with pytest.raises(UserError, match="its directory is missing"):
+        piped(whole + b"x")
+
+
+@pytest.mark.parametrize("kind", ["ours", "stored", "deflated"])
+@pytest.mark.parametrize("flip", [0x01, 0x80, 0x15, 0xFF])
+def test_any_flipped_byte_is_an_error_or_changes_nothing(kind: str, flip: int) -> None:
+    whole = arrays_of(kind)
+    refused = 0
+    for place in range(len(whole)):
+        broken = bytearray(whole)
+        broken[place] ^= flip
+        try:
+            document = piped(bytes(broken))
+        except UserError:
+            refused += 1
+            continue
+        assert list(document.arrays) == list(TWO), place
+        for name, array in TWO.items():
+            np.testing.assert_array_equal(document.arrays[name], array)
+    assert refused > len(whole) / 2
+
+
+TWINS = zipped({"a.npy": bytes(100), "b.npy": bytes(100)})
+SQUEEZED = zipped({"a.npy": bytes(5000), "b.npy": bytes(100)}, DEFLATED)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (patched(TWINS, OFFSET, 0, entry=1), "two names"),
+        (patched(TWINS.replace(b"b.npy", b"a.npy"), OFFSET, 0, entry=1), "reaches into"),
+        (patched(TWINS, PACKED, 101), "reaches into"),
+        (patched(TWINS, PACKED, 101, entry=1), "reaches into"),
+        (patched(TWINS, PACKED, 0xFFFFFFFF), "reaches into"),
+        (patched(TWINS, OFFSET, 0xFFFFFFFF), "ends before"),
+        (patched(TWINS, OFFSET, 1), "does not start the record"),
+        (patched(TWINS, SIZE, 101), "100 bytes cannot unpack to 101"),
+        (patched(TWINS, SIZE, 99), "100 bytes cannot unpack to 99"),
+        (patched(SQUEEZED, SIZE, 5001), "1 bytes are missing"),
+        (patched(SQUEEZED, SIZE, 4999), "checksum"),
+        (patched(SQUEEZED, SIZE, 1 << 31), "cannot unpack to 2,147,483,648"),
+        (patched(SQUEEZED, PACKED, 7), "cannot unpack|are missing"),
+        (patched(TWINS, 16, 1), "checksum"),
+        (TWINS[: TWINS.index(END)], "directory is missing"),
+    ],
+)
+def test_archives_that_lie(data: bytes, message: str) -> None:
+    with pytest.raises(Damaged, match=message):
+        unzipped(data)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 65535])
+def test_a_directory_of_another_length(count: int) -> None:
+    at = TWINS.index(END) + 10
+    with pytest.raises(Damaged):
+        unzipped(TWINS[:at] + count.to_bytes(2, "little") + TWINS[at + 2 :])
+
+
+def test_offsets_beyond_63_bits() -> None:
+    extra = struct.pack("<HHQ", 1, 8, (1 << 64) - 1)
+    info = zipfile.ZipInfo("a.npy")
+    info.extra = extra
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as target:
+        target.writestr(info, b"1")
+    with pytest.raises(Damaged, match="ends before byte 18,446,744,073,709,551"):
+        unzipped(patched(buffer.getvalue(), OFFSET, 0xFFFFFFFF))
+
+
+def test_a_bomb_stops_where_its_lie_ends() -> None:
+    """A member of 40 MB that claims 100 bytes is unpacked no further than those."""
+    data = patched(zipped({"a": bytes(40 << 20)}, DEFLATED), SIZE, 100)
+    source = Archive(io.BytesIO(data), len(data))
+    with source.open(source.members[0]) as stream, pytest.raises(Damaged, match="checksum"):
+        stream.read()
+
+
+def test_a_member_claims_no_more_than_deflate_can_give() -> None:
+    """A byte gives at most 1,032: what claims one more is refused before it is unpacked."""
+    packed = zipfile.ZipFile(io.BytesIO(SQUEEZED)).getinfo("a.npy").compress_size
+    with pytest.raises(Damaged, match="are missing"):
+        unzipped(patched(SQUEEZED, SIZE, 1032 * packed))
+    with pytest.raises(Damaged, match="cannot unpack to"):
+        unzipped(patched(SQUEEZED, SIZE, 1032 * packed + 1))
+
+
+@pytest.mark.parametrize("kind", ["encrypted", "method 99"])
+def test_what_numpy_never_writes_is_named(kind: str) -> None:
+    place, value = (8, 1) if kind == "encrypted" else (10, 99)
+    with pytest.raises(UserError, match=f'member "h" is .*{kind}'):
+        piped(patched(arrays_of("stored"), place, value, 2))
+
+
+def test_reading_does_without_zipfile(tmp_path: Path) -> None:
+    for kind in ("ours", "stored", "deflated"):
+        (tmp_path / f"{kind}.npz").write_bytes(arrays_of(kind))
+    code = (
+        "import sys, numpy; before = set(sys.modules); from lstmcli.formats import read\n"
+        "for path in sys.argv[1:]: assert list(read(path).arrays) == ['h', 'c']\n"
+        "print(*set(sys.modules) - before)"
+    )
+    paths = [str(path) for path in sorted(tmp_path.iterdir())]
+    ran = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, check=True)
+    loaded = {name.split(".")[0] for name in ran.stdout.decode().split()}
+    assert loaded.isdisjoint({"zipfile", "shutil", "bz2", "lzma", "urllib", "json"})

@@ -1,0 +1,103 @@
+"""The packages: which may import which, which outside library each may use; every module alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.paths import TESTS, TOP
+
+MODULES = sorted((TOP / "lstmcli").rglob("*.py"))
+CORE_TESTS = sorted((TESTS / "core").rglob("*.py"))
+
+BASE = {"_version", "errors", "escaping", "outputs"}  # these import the standard library alone
+MODEL = "core/model"
+CORE = [MODEL, "core/weights", "core/forward", "core/diff", "core/derive", "core/explain"]
+
+# package: the packages and outside libraries that it may import, inside functions too, beyond
+# itself, the modules of BASE and the standard library. Libraries imported by name (import_module)
+# are not seen.
+MAY_IMPORT = {
+    MODEL: ["numpy"],
+    "core/weights": ["numpy", MODEL],
+    "core/forward": ["numpy", "threadpoolctl", MODEL, "core/weights"],
+    "core/diff": ["numpy", MODEL, "core/weights"],
+    "core/derive": ["numpy", MODEL, "core/forward", "core/diff"],
+    "core/explain": ["numpy", MODEL, "core/weights", "core/forward", "core/diff"],
+    "formats": ["numpy"],
+    "engines": ["numpy", MODEL, "core/weights", "core/forward", "formats"],
+    "api": ["numpy", *CORE, "formats", "engines"],
+    "views": ["numpy", "rich", *CORE],
+    "cli": ["numpy", "click", "rich", *CORE, "formats", "engines", "api", "views"],
+    "__init__": [*CORE, "api"],
+    "__main__": ["cli"],
+}
+
+
+def package_of(name: str) -> str:
+    """The package of a dotted module name: "core/model", "formats", "numpy", ..."""
+    first, *rest = name.split(".")
+    if first != "lstmcli":
+        return first
+    if rest[:1] == ["core"] and len(rest) > 1:
+        return "/".join(rest[:2])
+    return rest[0] if rest else "__init__"
+
+
+def imports(path: Path) -> set[str]:
+    """The dotted names of the modules that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module in ("lstmcli", "lstmcli.core"):
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    return {name for name in found if name.split(".")[0] not in sys.stdlib_module_names}
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(TOP).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_a_package_imports_only_what_the_table_allows(path: Path) -> None:
+    package = package_of(dotted(path))
+    allowed = {package, *BASE, *MAY_IMPORT.get(package, [])}
+    for name in imports(path):
+        assert package_of(name) in allowed, f"{dotted(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", CORE_TESTS, ids=lambda path: path.stem)
+def test_a_test_of_core_needs_neither_views_nor_cli(path: Path) -> None:
+    assert not {package_of(name) for name in imports(path)} & {"views", "cli"}
+
+
+def test_every_module_imports_alone() -> None:
+    """Each after the others are forgotten, so that none relies on an import elsewhere."""
+    names = [dotted(path) for path in MODULES if path.stem != "__main__"]
+    code = (
+        "import sys, importlib\n"
+        f"for name in {names!r}:\n"
+        "    for known in [m for m in sys.modules if m.split('.')[0] == 'lstmcli']:\n"
+        "        del sys.modules[known]\n"
+        "    importlib.import_module(name)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=TOP)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_the_lines_of_a_message_are_arguments_of_their_own(path: Path) -> None:
+    """A newline inside of one is taken for a name's, and shown escaped."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("UserError", "NoInputs"):
+            texts = [n.value for a in node.args for n in ast.walk(a) if isinstance(n, ast.Constant)]
+            direct = [text for text in texts if isinstance(text, str) and len(text) > 1]
+            assert not [text for text in direct if "\n" in text], f"{path.name}:{node.lineno}"

@@ -1,0 +1,85 @@
+"""The table of conventions as people see it: every field in words, and 80 columns."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.views.conventions import SECTIONS, convention_sheet, conventions_sheet
+
+ROWS = list(CONVENTIONS.values())
+
+
+def page(name: str, width: int | None = 80) -> str:
+    return convention_sheet(CONVENTIONS[name], width).plain()
+
+
+def test_every_field_of_a_convention_has_its_words() -> None:
+    told = [name for lines in SECTIONS.values() for line in lines for name in line.fields]
+    assert sorted([*told, "name", "title"]) == sorted(f.name for f in fields(Convention))
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_page_fits_80_columns(name: str) -> None:
+    text = page(name)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "{" not in text
+    assert CONVENTIONS[name].source.split()[0] in text
+
+
+def test_the_table_fits_80_columns_and_is_a_line_a_row_in_a_pipe() -> None:
+    assert all(len(row) <= 80 for row in conventions_sheet(ROWS, 80).rows())
+    piped = list(conventions_sheet(ROWS, None).rows())
+    assert [row.split()[0] for row in piped[1 : len(ROWS) + 1]] == list(CONVENTIONS)
+
+
+@pytest.mark.parametrize("width", [50, 60, 79])
+def test_in_a_narrow_window_what_a_row_is_stands_below_it(width: int) -> None:
+    rows = list(conventions_sheet(ROWS, width).rows())
+    assert all(len(row) <= width for row in rows)
+    at = next(n for n, row in enumerate(rows) if row.startswith("tf1-coupled "))
+    assert rows[at + 1] == "  TensorFlow 1 CoupledInputForgetGateLSTMCell"
+
+
+def test_rows_of_the_table() -> None:
+    rows = {row.split("  ")[0]: row.split() for row in conventions_sheet(ROWS, None).rows() if row}
+    assert rows["haiku"][:7] == ["haiku", "igfo", "cols", "x;h", "1", "+1", "yes"]
+    assert rows["onnx"][:6] == ["onnx", "iofg", "rows", "8H", "0", "yes"]
+    assert rows["keras1"][:3] == ["keras1", "apart", "cols"]
+    assert rows["caffe"][:6] == ["caffe", "ifog", "rows", "1", "0", "no"]
+
+
+def test_a_row_that_was_not_run_says_so() -> None:
+    for name, row in CONVENTIONS.items():
+        assert ("not run: read in the named source only" in page(name)) == (not row.verified)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("chainer", "g i f o, alternating unit by unit"),
+        ("haiku", "+1 is added to f at every step"),
+        ("tf-block", "|c| at 3"),
+        ("cudnnlstm", "each gate's block of both kernels is stored transposed"),
+        ("cudnnlstm", "(8H,): the input's 4H, then the recurrent one's"),
+        ("pytorch", "_reverse the backward"),
+        ("pytorch", "weight_ih_lN"),
+        ("keras1", "W_i, W_f, W_c, W_o"),
+        ("keras1", "hard_sigmoid_0.2 for i f o"),
+        ("paddle", "fw or bw before"),
+        ("tflite", "without i, i=1-f"),
+        ("sonnet1", "acts inside the output's tanh"),
+        ("lasagne", "added after the sigmoid"),
+        ("dl4j", "three more columns of the recurrent kernel, f o i"),
+        ("onnx", "in the order i o f"),
+        ("tf1-layernorm", "epsilon 1e-12"),
+        ("tf1", "so assumed unless set: --forget-bias"),
+        ("rtneural", "N: 0 kernel, 1 recurrent kernel, 2 bias"),
+        ("equinox", "(4H, I), recurrent (4H, H)"),
+        ("tinygrad", "only if asked for"),
+    ],
+)
+def test_a_page_says(name: str, words: str) -> None:
+    assert words in " ".join(page(name).split())

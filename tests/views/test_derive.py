@@ -1,0 +1,78 @@
+"""The sheet of a derivation: what each kind of cell shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lstmcli.core.derive.derive import derive
+from lstmcli.views.derive import Detail, derivation_sheet
+from tests.core.derive.test_derive import case_of
+
+
+def shown(case: str, width: int | None = None, **where: Any) -> str:
+    model, given, _ = case_of(case)
+    found = derive(model, **{"step": 2, "unit": 1, "batch": 1, **where}, **given)
+    return derivation_sheet(found, Detail(), width).plain()
+
+
+def test_a_coupled_gate_is_made_of_the_other() -> None:
+    text = shown("dynet/coupled", gate="f")
+    assert text.index("\nsum_i") < text.index("\nz_i ") < text.index("\ni     = sigmoid(z_i)")
+    assert "\nf     = 1 - i\n" in text
+    assert "sum_f" not in text
+    assert "1 - i" in shown("dynet/coupled")
+
+
+def test_a_unit_that_the_projection_leaves_without_h_says_so() -> None:
+    assert "\nh     = sum_h\n" in shown("torch/projection", unit=1)
+    text = shown("torch/projection", unit=2)
+    assert "\nm     = o * tanh(c)\n" in text
+    assert "the projection gives 2 numbers: unit 2 has no h of its own" in text
+    assert "sum_h" not in text
+
+
+def test_a_projection_has_terms_of_its_own() -> None:
+    text = shown("tensorflow1/peepholes_clips_projection")
+    assert "\nsum_h" in text
+    assert "m[2]" in text
+    assert "\nh     = clip(sum_h, -0.2, 0.2)\n" in text
+    assert "\nc     = clip(f * c_prev + i * g, -0.5, 0.5)\n" in text
+
+
+def test_a_normalisation_is_put_in_numbers() -> None:
+    text = shown("tensorflow1/layernorm")
+    assert "\nz_f   = (sum_f - mean) / deviation * scale + shift + forget_bias\n" in text
+    assert "\nc     = (c_new - mean) / deviation * scale + shift\n" in text
+    assert "\nbias" not in text
+
+
+@pytest.mark.parametrize(
+    ("case", "formula"),
+    [
+        ("lasagne/peepholes", "o     = sigmoid(z_o) + p_o * c"),
+        ("onnxruntime/clip", "z_i   = clip(sum_i, -0.5, 0.5)"),
+        ("keras/hard_sigmoid", "f     = hard_sigmoid_1_6(z_f)"),
+        ("onnxruntime/affine", "g     = affine(1.5,0.2)(z_g)"),
+    ],
+)
+def test_odd_cells_have_their_own_formulas(case: str, formula: str) -> None:
+    letter = formula[0] if formula[1] == " " else formula[2]
+    assert f"\n{formula}\n" in shown(case, gate=letter)
+
+
+def test_the_state_of_the_first_step_is_named() -> None:
+    assert "h, c_prev  the initial state" in shown("torch/projection", step=0)
+    text = shown("flax/linen_reverse_keep_order", step=3)
+    assert "h, c_prev  as step 4 left them" in text
+    turned = shown("keras/go_backwards", step=2)
+    assert "x          of step 4 of the inputs" in turned
+    assert "h, c_prev  as step 1 left them" in turned
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_lines_keep_to_the_width(width: int) -> None:
+    text = shown("tensorflow1/layernorm", width, gate="f")
+    assert max(map(len, text.splitlines())) <= max(width, 62)
+    assert "…" not in text

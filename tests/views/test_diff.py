@@ -1,0 +1,371 @@
+"""The sheet of a difference: every figure whole, in any width."""
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstmcli.core.diff.compare import compare
+from lstmcli.core.diff.operand import Side
+from lstmcli.formats.files.source import in_memory
+from lstmcli.formats.text.printed import read_text
+from lstmcli.views.diff import difference_sheet
+from lstmcli.views.sheet import AGREES, Sheet
+from lstmcli.views.sizes import rounded_up, short, whole
+from tests.core.diff.test_compare import question
+
+Array = npt.NDArray[Any]
+
+
+def normal(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def of(layout: str | None = "time", name: str = "x.npz", **named: Array) -> Side:
+    return Side(name, named, layout)
+
+
+def sheet(a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: Any) -> Sheet:
+    return difference_sheet(compare(a, b, **(asked or {})), a, b, width=width, **shown)
+
+
+def rows(a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: Any) -> list[str]:
+    return list(sheet(a, b, width, asked, **shown).rows())
+
+
+QUESTION = """\
+a  tensorflow.txt   h (7, 1, 3)   printed, 8 digits
+b  numpy.txt        h (7, 3)      printed, 8 digits
+
+array    differ   %  max abs  at                      a          b  passes at
+h      18 of 21  86  1.33e-1  step 3, unit 0  -0.232219  -0.098922  atol 0.134
+no room for max rel: a wider window, or a pipe
+
+error per step     0 ▁▄▂█▄▄▆ 6   0 .. 0.13
+first divergence   step 1, unit 0:   -0.04818152 / -0.01461723
+
+suspicion  Step 0 agrees, every later step differs. From a zero state the first
+           step cannot see the forget gate or the recurrent weights. Suspects:
+           forget bias (TF1 cells add 1 and store it in no tensor), coupled
+           gates, the recurrent weights (their gate order, the forget gate's
+           place in it, a transpose), a state that is not carried on. Cleared by
+           the first step: kernel, bias, the order of i, g and o, activations.
+next       lstm explain WEIGHTS INPUTS numpy.txt
+"""
+
+
+def test_the_question_at_80_columns() -> None:
+    assert sheet(*question()).plain() == QUESTION
+
+
+def test_a_pipe_leaves_out_nothing() -> None:
+    table = rows(*question(), width=None)[3:5]
+    assert "max rel" in table[0]
+    assert "2.30e0  step 1, unit 0" in table[1]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 200, None])
+def test_no_number_is_cut_in_any_width(width: int | None) -> None:
+    """What a narrow table shows, the widest shows in the same words."""
+    a = of(h=normal(50, 4, 6), c=normal(50, 4, 6), kernel=normal(3, 4))
+    b = of(h=normal(50, 4, 6, seed=1), c=normal(50, 4, 6), kernel=normal(3, 4, seed=2))
+    whole_text = set(re.findall(r"[\d.e-]+\d", sheet(a, b, None).plain()))
+    text = sheet(a, b, width).plain()
+    assert set(re.findall(r"[\d.e-]+\d", text)) <= whole_text
+    assert "…" not in text
+    if width is not None and width >= 80:
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_narrow_tables_leave_out_whole_columns() -> None:
+    shown = rows(*question(), width=50)
+    at = next(n for n, row in enumerate(shown) if row.startswith("array"))
+    assert shown[at].split() == ["array", "differ", "max", "abs", "at"]
+    assert shown[at + 2] == "no room for %, a b, passes at, max rel: a wider window, or a pipe"
+
+
+def test_equal_is_one_green_line() -> None:
+    h = normal(7, 3).astype("f4")
+    shown = sheet(of(h=h), of(h=h + np.float32(1e-6)))
+    assert len(shown.lines) == 1
+    [(text, style)] = shown.lines[0]
+    assert style == AGREES
+    assert text.startswith("equal: 21 values within rtol 1.3e-06, atol 1e-05; greatest")
+
+
+def test_equal_says_which_tolerance_was_used() -> None:
+    h = normal(7, 3)
+    unit = {"h": np.full(h.shape, 1e-8)}
+    print_ = Side("a.txt", {"h": h}, units=unit)
+    assert "and half a printed digit" in rows(print_, of(h=h))[0]
+    assert "within 4 ULP; " in rows(of(h=h), of(h=h), asked={"ulp": 4})[0]
+    assert (
+        "within 4 ULP or rtol 0, atol 0.1; "
+        in rows(of(h=h), of(h=h), asked={"ulp": 4, "atol": 0.1})[0]
+    )
+    mixed = rows(of(h=h, c=h.astype("f4")), of(h=h, c=h))
+    assert "42 values of h and c within the tolerances of their dtypes" in mixed[0]
+
+
+def test_what_is_not_compared_is_said_even_when_equal() -> None:
+    h = normal(7, 3)
+    shown = rows(of(h=h, c=h, f=h), of(h=h, o=h))
+    assert shown[1:] == ["only in a   c, f (not compared)", "only in b   o (not compared)"]
+
+
+def test_of_many_arrays_on_one_side_a_few_are_named() -> None:
+    h = normal(7, 3)
+    six: dict[str, Any] = dict.fromkeys("abdejk", h)
+    assert rows(of(h=h), of(h=h, **six))[1:] == ["only in b   a, b, d, e, j, k (not compared)"]
+    more: dict[str, Any] = {f"z{n}": h for n in range(1200)}
+    many = of(h=h, **six, **more)
+    told = "only in b   a, b, d, e, j, k and 1,200 more (not compared)"
+    assert rows(of(h=h), many)[1:] == [told]
+    assert len(compare(of(h=h), many).to_json()["only_in_b"]) == 1206
+
+
+def test_sides_show_arrays_of_one_shape_together() -> None:
+    h = normal(7, 1, 3)
+    a = of(name="a.npz", h=h, c=h, final_h=h[0])
+    shown = rows(a, Side("long name.npy", {"": (h + 1).astype("f4")}, "time"))
+    assert shown[0] == "a  a.npz           h c (7, 1, 3)   final_h (1, 3)   float64"
+    assert shown[1] == "b  long name.npy   h (7, 1, 3)                      float32"
+
+
+def test_sides_that_need_room_are_wrapped() -> None:
+    many = {f"weights_of_layer_{n}": normal(n + 1) for n in range(9)}
+    others = {name: values + 1 for name, values in many.items()}
+    shown = rows(Side("a.npz", many), Side("b.npz", others))
+    assert max(map(len, shown)) <= 80
+    text = "\n".join(shown)
+    assert all(f"weights_of_layer_{n} ({n + 1},)" in text for n in range(9))
+
+
+def test_numbers_that_count_in_another_dtype_say_so() -> None:
+    a = Side("a.json", {"h": normal(7, 3)}, dtypes={"h": np.dtype("float32")})
+    assert rows(a, of(h=normal(7, 3, seed=1)))[0].endswith("float64, counts as float32")
+
+
+def test_digits_of_a_print_with_exponents() -> None:
+    values = np.array([[1.617855e-04, -1.316892e-02, 8.596722e-06]])
+    print_ = Side("a.txt", {"h": values}, units={"h": np.array([[1e-10, 1e-8, 1e-12]])})
+    assert rows(print_, of(h=values + 1))[0].endswith("printed, 7 digits")
+
+
+def test_values_get_the_digits_that_tell_them_apart() -> None:
+    a, b = np.array([[1.0]]), np.array([[1.0 + 1e-12]])
+    shown = "\n".join(rows(of(h=a), of(h=b), asked={"atol": 0.0}))
+    assert "1.000000000000 / 1.000000000001" in shown
+    assert "1.00 / 1.00" in "\n".join(rows(of(h=a), of(h=b), asked={"atol": 0.0}, digits=2))
+
+
+def test_the_gate_and_the_row_of_the_first_divergence_are_named() -> None:
+    h, f = normal(5, 2, 3), normal(5, 2, 3, seed=1)
+    other = f.copy()
+    other[1, 1, 2] += 0.5
+    line = next(r for r in rows(of(h=h, f=f), of(h=h, f=other)) if r.startswith("first"))
+    assert line.startswith("first divergence   step 1, gate f, batch 1, unit 2:   ")
+
+
+def test_a_final_state_is_named_without_a_step() -> None:
+    a = of(h=normal(5, 2, 3), final_h=normal(2, 3))
+    b = of(h=normal(5, 2, 3), final_h=normal(2, 3, seed=1))
+    line = next(r for r in rows(a, b) if r.startswith("first"))
+    assert line.startswith("first divergence   final_h, batch 0, unit 0:   ")
+
+
+def test_different_shapes_are_put_in_words() -> None:
+    shown = rows(of("steps", h=normal(7, 3)), of("steps", h=normal(8, 4)))
+    assert "h          a has 7 steps x 1 row x 3 units; b has 8 steps x 1 row x 4 units" in shown
+    weights = rows(of(kernel=normal(7, 3)), of(kernel=normal(8, 4)))
+    assert "kernel     a has (7, 3); b has (8, 4)" in weights
+
+
+def test_nan_has_no_passing_tolerance() -> None:
+    a, b = normal(7, 3), normal(7, 3)
+    b[3, 1] = np.nan
+    shown = "\n".join(rows(of(h=a), of(h=b)))
+    assert "no tolerance" in shown
+    assert "0 ▁▁▁!▁▁▁ 6   0 .. 0, ! not finite" in shown
+
+
+def test_the_passing_ulp_is_shown_when_ulps_decide() -> None:
+    a = normal(7, 3)
+    b = (a.view(np.int64) + 5).view(np.float64)
+    assert any(row.endswith("ulp 5") for row in rows(of(h=a), of(h=b), asked={"ulp": 1}))
+
+
+def test_long_sequences_are_pooled_into_the_width() -> None:
+    a, b = normal(1000, 1, 2), normal(1000, 1, 2)
+    b[777] += 1
+    line = next(r for r in rows(of(h=a), of(h=b)) if r.startswith("error per step"))
+    assert len(line) <= 80
+    bars = re.findall("[▁█]+", line)[0]
+    assert bars.count("█") == 1
+    assert bars.index("█") == pytest.approx(0.777 * len(bars), abs=1)
+
+
+def test_a_layout_that_nobody_said_is_shown_as_assumed() -> None:
+    h = normal(5, 2, 3)
+    shown = rows(of(None, h=h), of(None, h=h))
+    assert shown[1].startswith("assumed    neither side says which axis is time")
+
+
+# ---- the table of steps
+
+
+def steps_of(shown: list[str]) -> list[str]:
+    start = next(n for n, row in enumerate(shown) if row.startswith("step "))
+    return [
+        row.split()[0] for row in shown[start + 1 :] if row.strip()[:1].isdigit() or "..." in row
+    ]
+
+
+def test_the_error_of_each_step() -> None:
+    shown = rows(*question(), per_step=True)
+    assert "   0       0    2.00e-8" in shown
+    assert "   1       3    5.29e-2" in shown
+    assert steps_of(shown) == list("0123456")
+    assert not any("▁" in row for row in shown)
+
+
+def test_many_steps_are_shown_by_head_and_tail_on_a_terminal_only() -> None:
+    a, b = of(h=normal(60, 1, 2)), of(h=normal(60, 1, 2, seed=1))
+    shown = rows(a, b, per_step=True)
+    assert steps_of(shown)[:42] == [*map(str, range(20)), "...", *map(str, range(40, 60)), "20"]
+    assert any(row.startswith("20 steps left out") for row in shown)
+    assert steps_of(rows(a, b, None, per_step=True)) == [*map(str, range(60))]
+
+
+def test_steps_of_many_arrays_leave_out_whole_columns() -> None:
+    a = Side("a", {name: normal(5, 1, 2) for name in "hcifgoz"})
+    b = Side("b", {name: normal(5, 1, 2, seed=1) for name in "hcifgoz"})
+    shown = rows(a, b, 50, per_step=True)
+    assert "no room for max abs f, max abs g, max abs o, max abs z" in "\n".join(shown)
+
+
+def test_what_has_no_steps_says_so() -> None:
+    shown = rows(of(bias=normal(3)), of(bias=normal(3)), per_step=True)
+    assert shown[-1] == "no array has steps that could be compared"
+
+
+# ---- sizes
+
+
+@given(st.floats(1e-300, 1e300))
+@settings(deadline=None)
+def test_a_passing_tolerance_is_never_rounded_down(value: float) -> None:
+    shown = float(rounded_up(value))
+    assert value <= shown <= 1.011 * value
+
+
+def test_sizes_are_short() -> None:
+    assert [short(x) for x in (None, 0.0, 0.1333, 2.5e-12)] == ["", "0", "1.33e-1", "2.50e-12"]
+    assert [whole(x) for x in (None, 7, 10**7)] == ["", "7", "1.00e7"]
+
+
+def test_the_sheet_renders_with_rich() -> None:
+    from io import StringIO
+
+    from rich.console import Console
+
+    target = StringIO()
+    Console(file=target, width=80).print(sheet(*question()), end="", soft_wrap=True)
+    assert "first divergence   step 1, unit 0" in target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "worth"),
+    [
+        ("[[0. 0. 0.]\n [0. 0. 0.]]", "printed"),
+        ("[[0 0 0]\n [1 1 1]]", "printed"),
+        ("tensor([[0., 0., 0.],\n        [0., 0., 0.]])", "printed"),
+        ("[[nan nan nan]\n [nan nan nan]]", "printed"),
+        ("[[nan 1. 2.]\n [3. 4. 5.]]", "printed"),
+        ("[[1.e-5 0.1 nan]\n [nan nan nan]]", "printed, 1 digit"),
+        ("[[1.25e-05 0.00e+00 nan]\n [3.50e+02 nan inf]]", "printed, 3 digits"),
+        ("[[0.25 nan inf]\n [nan nan nan]]", "printed, 2 digits"),
+    ],
+)
+def test_a_print_of_any_numbers_has_a_table(text: str, worth: str) -> None:
+    document = read_text(text, in_memory("a.txt", text.encode()))
+    a = Side("a.txt", document.arrays, "steps", document.units)
+    for b in (a, of("steps", "b.npy", **{"": np.full((2, 3), 7.0)})):
+        shown = rows(a, b, width=None)
+        assert shown[0].split("   ")[-1].strip() == worth or shown[0].startswith("equal")
+        assert shown[0].startswith("equal") == compare(a, b).equal
+
+
+def test_steps_that_a_print_left_out_are_drawn_as_such() -> None:
+    h = normal(8, 1, 3)
+    unit = np.full(h.shape, 1e-4)
+    unit[3:5] = np.inf
+    shown = rows(Side("a.npy", {"h": h + 1}), Side("a.txt", {"h": h}, units={"h": unit}))
+    strip = next(line for line in shown if line.startswith("error per step"))
+    assert strip.split()[4] == "███··███"
+    assert strip.endswith("0 .. 1, · not compared")
+    lines = rows(
+        Side("a.npy", {"h": h + 1}), Side("a.txt", {"h": h}, units={"h": unit}), per_step=True
+    )
+    assert ["3", "0", "-"] in [line.split() for line in lines]
+
+
+# ---- settings, and the next thing to type
+
+
+def made(name: str, meta: dict[str, Any] | None, **named: Array) -> Side:
+    return Side(name, named, "time", settings=meta)
+
+
+def test_differing_settings_are_said_first() -> None:
+    h = normal(4, 1, 3)
+    a = made("a.npz", {"gates": "igfo", "forget_bias": 1.0, "layout": "time"}, h=h)
+    b = made("b.npz", {"gates": "igfo", "forget_bias": 0.0, "coupled": "f=1-i"}, h=h + 1)
+    shown = rows(a, b)
+    assert shown[:4] == [
+        "settings     a    b",
+        "forget_bias  1.0  0.0",
+        "coupled      -    f=1-i",
+        "",
+    ]
+    assert sum("forget_bias" in row for row in shown) == 1
+    assert rows(a, made("b.npz", b.settings, h=h))[4].startswith("equal: ")  # type: ignore[arg-type]
+    assert rows(a, made("b.npz", a.settings, h=h + 1))[0].startswith("a  a.npz")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "expected"),
+    [
+        (None, None, "their output.txt"),
+        ({}, None, "their output.txt"),
+        (None, {}, "ours.npz"),
+        ({}, {}, "their output.txt"),
+    ],
+)
+def test_what_is_to_be_explained_is_the_side_that_has_no_settings(
+    of_a: dict[str, Any] | None, of_b: dict[str, Any] | None, expected: str
+) -> None:
+    a = made("ours.npz", of_a, h=normal(4, 1, 3))
+    b = made("their output.txt", of_b, h=normal(4, 1, 3, seed=1))
+    quoted = f"'{expected}'" if " " in expected else expected
+    assert rows(a, b)[-1] == f"next       lstm explain WEIGHTS INPUTS {quoted}"
+
+
+def test_standard_input_is_a_word_in_capitals() -> None:
+    a, b = of(h=normal(4, 1, 3)), of(name="standard input", h=normal(4, 1, 3, seed=1))
+    assert rows(a, b)[-1] == "next       lstm explain WEIGHTS INPUTS EXPECTED"
+
+
+def test_no_search_where_no_reading_could_be_behind_it() -> None:
+    h = normal(20, 1, 30)
+    one, unlike = h.copy(), h.copy()
+    one[7, 0, 3], unlike[7, 0, 3] = 9.0, np.nan
+    for other in (one, unlike):
+        assert not any("explain" in row for row in rows(of(h=h), of(h=other)))
+    kernel = normal(3, 8)
+    assert not any("explain" in row for row in rows(of(kernel=kernel), of(kernel=kernel + 1)))
+    assert not any("explain" in row for row in rows(of(h=h), of(h=h[:9, :, :4])))

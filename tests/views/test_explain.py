@@ -1,0 +1,125 @@
+"""What an explanation looks like: nothing cut, whole columns left out, every finding in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli.core.explain.result import Changed, Explanation
+from lstmcli.core.explain.space import COLUMNS
+from lstmcli.core.explain.words import plainly, value_of
+from lstmcli.views.explain import explanation_sheet, markdown
+from tests.paths import TOP
+
+SAMPLE = TOP / "samples" / "forget-bias"
+
+
+def asked(expected: Any, **settings: Any) -> Explanation:
+    return lstmcli.explain(
+        str(SAMPLE / "weights.npz"), np.load(SAMPLE / "inputs.npy"), expected, **settings
+    )
+
+
+def lines(explanation: Explanation, width: int | None = 80) -> list[str]:
+    return list(explanation_sheet(explanation, "e.npy", width=width).rows())
+
+
+def test_found() -> None:
+    shown = lines(asked(str(SAMPLE / "numpy.txt")))
+    assert shown[0] == "✔ One change explains it: forget bias: 0, not +1"
+    assert (
+        shown[1] == "  e.npy is what these weights give when nothing is added to the forget gate."
+    )
+    labels = [line[:13].strip() for line in shown if line[:1].isalpha()]
+    for label in ("why it hid", "ruled out", "same as", "not seen", "to get it"):
+        assert label in labels
+
+
+def test_nothing_is_said_of_other_readings_where_none_was_run() -> None:
+    """The output of a lower layer is known by itself."""
+    folder = TOP / "tests" / "golden" / "torch"
+    weights = str(folder / "two_layers_bidirectional.weights.npz")
+    model = lstmcli.load(weights)
+    x = np.random.default_rng(0).normal(size=(6, model.cell.inputs))
+    trace = lstmcli.run(model, x, keep=("h", "c"))
+    expected = np.concatenate([trace.arrays[f"layer0{d}.h"] for d in ("", "_reverse")], axis=-1)
+    explanation = lstmcli.explain(weights, x, expected)
+    assert [c.found for c in explanation.changes] == ["layer0.h"]
+    assert not any(line.startswith("ruled out") for line in lines(explanation))
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_nothing_is_wider_than_the_terminal_but_the_command(width: int) -> None:
+    for expected in (str(SAMPLE / "numpy.txt"), np.linspace(-0.5, 0.5, 21).reshape(7, 3)):
+        for line in lines(asked(expected), width):
+            if not line.startswith(("to get it", "next")) and "nearest readings" not in line:
+                assert len(line) <= max(width, 62), line
+
+
+def test_who_does_it_is_never_dropped() -> None:
+    explanation = asked(str(SAMPLE / "numpy.txt"))
+    who = explanation.rows[0].who
+    for width in (40, 60, 80):
+        assert who in " ".join(" ".join(lines(explanation, width)).split())
+
+
+def test_two_changes_are_two_lines() -> None:
+    model = lstmcli.load(str(SAMPLE / "weights.npz"), gates="ifgo", forget_bias=0.0)
+    explanation = asked(lstmcli.run(model, np.load(SAMPLE / "inputs.npy")).h)
+    shown = lines(explanation, None)
+    assert shown[0].startswith(
+        "✔ Two changes explain it: gates: i f g o, not i g f o; forget bias: 0"
+    )
+    assert any(line.startswith("gates         i g f o (tf1)") for line in shown)
+    assert "keras" in " ".join(shown)
+    text = markdown(explanation, "e.npy")
+    assert "| gates | i g f o (tf1) | i f g o |" in text
+    assert text.count("```") == 2
+
+
+def test_none_says_what_was_tried_and_what_not() -> None:
+    shown = " ".join(lines(asked(np.linspace(-0.5, 0.5, 21).reshape(7, 3))))
+    assert "✘ No reading of these weights gives e.npy." in shown
+    assert "one, two or three changes at once" in shown
+    assert "dropout and zoneout" in shown
+
+
+def test_all_zero() -> None:
+    shown = " ".join(lines(asked(np.zeros((7, 3)))))
+    assert "zero throughout" in shown
+
+
+@pytest.mark.parametrize("setting", COLUMNS)
+def test_every_value_has_words(setting: str) -> None:
+    for value in COLUMNS[setting]:
+        shown = 0.5 if value == "solve" else value
+        sentence = plainly(Changed(setting, None, shown, ""))
+        assert "{" not in sentence
+        assert value_of(setting, shown) != ""
+
+
+def same_as(explanation: Explanation) -> str:
+    """What the screen says of configurations that fit as well, on one line."""
+    text = " ".join(line.strip() for line in lines(explanation, None))
+    return text.partition("same as")[2]
+
+
+def test_a_gate_that_is_shut_has_any_forget_bias_below() -> None:
+    explanation = asked(str(SAMPLE / "numpy.txt"))
+    (change,) = explanation.changes
+    shut = replace(change, found=-40.0, sense="shut")
+    assert "any forget bias" in same_as(replace(explanation, changes=(shut,)))
+    assert "any forget bias" not in same_as(explanation)
+
+
+def test_what_half_precision_hides_is_not_singled_out() -> None:
+    explanation = asked(str(SAMPLE / "numpy.txt"))
+    (change,) = explanation.changes
+    assert "single it out" in same_as(explanation)
+    half = replace(change, setting="dtype", found="bfloat16")
+    hidden = replace(explanation, changes=(half,), unseen=("bias",))
+    assert "single it out" not in same_as(hidden)

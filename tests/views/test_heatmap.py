@@ -1,0 +1,125 @@
+"""Cells, colours and characters of heat maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lstmcli.views.colors import GATE, around_zero, character, color, ink, shaded
+from lstmcli.views.heatmap import Grain, Panel, drawn, pooled
+
+
+def text(lines: list[list[tuple[str, str]]]) -> list[str]:
+    return ["".join(part for part, _ in line).rstrip() for line in lines]
+
+
+def test_a_cell_is_the_mean_of_its_numbers_the_last_one_of_those_left() -> None:
+    values = np.arange(35.0).reshape(7, 5)
+    cells = pooled(values, Grain(3, 2, 1, False), "mean")
+    assert cells.shape == (3, 3)
+    assert cells[0, 0] == values[:3, :2].mean()
+    assert cells[2, 2] == values[6:, 4:].mean()
+
+
+def test_the_extreme_of_a_cell_keeps_its_sign() -> None:
+    values = np.array([[0.1, -0.9], [0.5, 0.2], [0.3, 0.1], [-0.2, 0.0]])
+    cells = pooled(values, Grain(2, 2, 1, False), "extreme")
+    assert cells.tolist() == [[-0.9], [0.3]]
+
+
+def test_without_pooling_the_numbers_are_the_cells() -> None:
+    values = np.array([[0.1, np.nan]])
+    np.testing.assert_array_equal(pooled(values, Grain(1, 1, 4, False), "mean"), values)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 73, 74, 75, 1000, 12345])
+@pytest.mark.parametrize("units", [1, 3, 8, 9, 64, 257])
+@pytest.mark.parametrize("depth", ["none", "16", "256", "truecolor"])
+def test_a_map_of_any_size_fits(steps: int, units: int, depth: str) -> None:
+    grain = Grain.of((steps, units), 74, 8, depth)
+    cells = pooled(np.zeros((steps, units)), grain, "mean")
+    panel = Panel("f", "", cells, grain, range(steps), range(units), GATE)
+    lines = drawn(panel, depth)
+    assert all(len(line) <= 80 for line in text(lines))
+    assert len(lines) <= 8 + 3
+    assert len({sum(len(part) for part, _ in line) for line in lines}) == 1
+
+
+def test_half_blocks_hold_two_units_in_a_line() -> None:
+    values = np.zeros((2, 9))
+    values[1, 3] = 1.0
+    grain = Grain.of(values.shape, 8, 8, "truecolor")
+    assert grain.halves
+    assert grain.units == 1
+    panel = Panel("f", "", values, grain, range(2), range(9), GATE)
+    line = drawn(panel, "truecolor")[2]  # units 2 and 3
+    low, high = color(0.0, GATE, "truecolor"), color(1.0, GATE, "truecolor")
+    assert (f"{'▀' * 4}", f"{low} on {low}") in line
+    assert (f"{'▀' * 4}", f"{low} on {high}") in line
+
+
+def test_a_scale_reaches_as_far_as_the_farthest_finite_number() -> None:
+    scale = around_zero([np.array([0.25, np.inf]), np.array([-0.5, np.nan])])
+    assert (scale.low, scale.high) == (-0.5, 0.5)
+    assert around_zero([np.zeros(3)]).high == 1.0
+
+
+def test_signs_have_characters_of_their_own_and_zero_is_blank() -> None:
+    scale = around_zero([np.array([1.0])])
+    told = [character(float(v), scale) for v in scale.levels(np.array([-1, -0.3, 0, 0.3, 1]))]
+    assert told == ["≡", "·", " ", "░", "█"]
+    assert character(float("nan"), scale) == "!"
+
+
+def lightness(style: str) -> float:
+    r, g, b = (int(style[n : n + 2], 16) for n in (1, 3, 5))
+    return 0.299 * r + 0.587 * g + 0.114 * b
+
+
+def test_gates_go_from_dark_to_light_so_that_grey_prints_keep_the_order() -> None:
+    levels = [lightness(color(n / 20, GATE, "truecolor")) for n in range(21)]
+    assert levels == sorted(levels)
+    assert levels[0] > 20  # seen on black
+    assert levels[-1] < 240  # seen on white
+
+
+def test_a_signed_scale_is_lightest_in_the_middle() -> None:
+    scale = around_zero([np.array([1.0])])
+    levels = [lightness(color(n / 20, scale, "truecolor")) for n in range(21)]
+    assert levels[:11] == sorted(levels[:11])
+    assert levels[10:] == sorted(levels[10:], reverse=True)
+    assert max(levels) < 240
+
+
+def test_numbers_on_a_colour_are_black_on_light_and_white_on_dark() -> None:
+    assert ink(0.0, GATE) == "#ffffff"
+    assert ink(1.0, GATE) == "#000000"
+    assert shaded(0.5, GATE, "none") == ""
+    assert shaded(0.5, GATE, "16") == ""
+    assert shaded(1.0, GATE, "truecolor").startswith("#000000 on #")
+
+
+# Cone responses without red, green or blue: Vienot, Brettel & Mollon 1999; Brettel et al. 1997.
+TO_CONES = np.array([[17.8824, 43.5161, 4.1194], [3.4557, 27.1554, 3.8671], [0.03, 0.1843, 1.467]])
+BLIND = {
+    "protan": [[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]],
+    "deutan": [[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]],
+    "tritan": [[1, 0, 0], [0, 1, 0], [-0.395913, 0.801109, 0]],
+}
+
+
+def seen(style: str, blindness: str) -> np.ndarray:
+    rgb = np.array([int(style[n : n + 2], 16) for n in (1, 3, 5)]) / 255
+    linear = rgb**2.2
+    less = np.linalg.inv(TO_CONES) @ np.array(BLIND[blindness]) @ TO_CONES @ linear
+    return np.asarray(np.clip(less, 0, 1) ** (1 / 2.2) * 255)
+
+
+@pytest.mark.parametrize("blindness", BLIND)
+def test_signs_are_told_apart_with_every_colour_blindness(blindness: str) -> None:
+    scale = around_zero([np.array([1.0])])
+    for size in (0.25, 0.5, 1.0):
+        below, above = (
+            seen(color(0.5 + sign * size / 2, scale, "truecolor"), blindness) for sign in (-1, 1)
+        )
+        assert np.abs(below - above).max() > 45, size
