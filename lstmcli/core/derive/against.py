@@ -11,8 +11,9 @@ from lstmcli.core.diff.alignment import Pair
 from lstmcli.core.diff.compare import matched
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import listed
-from lstmcli.core.model.model import Array, Model, Trace
+from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.vocabulary import HOME
 from lstmcli.errors import UserError
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 
-Array = npt.NDArray[Any]
 Activation = Callable[[Array, Array], Any]
 """Takes the pre-activation and where the result goes; the two may be the same array."""
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 ROUNDED = "rounded"
 """What a reader is told beside settings: a format to which it rounds the tensors."""

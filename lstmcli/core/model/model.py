@@ -8,12 +8,10 @@ from math import prod
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.settings import of_cell
-
-Array = npt.NDArray[Any]
 
 MOST_SHOWN = 32  # lengths of sequences in a message
 

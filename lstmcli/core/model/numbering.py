@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import Choice, Indices, Sizes, spelled, taken
 from lstmcli.errors import UserError
 
-Array = npt.NDArray[Any]
 AXES = ("steps", "batch items", "units")
 
 

@@ -11,12 +11,11 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
 from lstmcli.errors import UserError
 
-Array = npt.NDArray[Any]
 Indices = Sequence[int]  # numbers of steps, batch items or units in the whole run, ascending
 
 ALL = ":"

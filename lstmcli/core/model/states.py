@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.errors import UserError
 
-Array = npt.NDArray[Any]
 State = tuple[Array, Array]  # h (B, P), c (B, H)
 
 

@@ -7,15 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import HOME
 from lstmcli.core.weights.templates import reshaped
 from lstmcli.errors import UserError
 
-Array = npt.NDArray[Any]
 Tensors = Mapping[str, "Array | Mapping[str, Array]"]
 """Role -> tensor, or gate -> tensor where the convention keeps one a gate."""
 

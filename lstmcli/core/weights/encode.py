@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import HOME
 from lstmcli.core.weights.decode import Tensors, from_blocks
 from lstmcli.core.weights.templates import gates_apart, reshaped
 
-Array = npt.NDArray[Any]
 Held = dict[str, "Array | Mapping[str, Array]"]
 
 LONE = ("projection_bias", "state_scale", "state_shift")  # vectors without gates

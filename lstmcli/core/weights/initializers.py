@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.states import final_state
 from lstmcli.errors import UserError
-
-Array = npt.NDArray[Any]
 
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "orthogonal", "uniform", "normal", "zeros")
 

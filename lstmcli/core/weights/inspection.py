@@ -13,8 +13,8 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.model import Cell, Model, blocks_of
@@ -22,8 +22,6 @@ from lstmcli.core.model.vocabulary import HOME
 from lstmcli.core.weights.decode import from_blocks
 from lstmcli.core.weights.recognise import Found, Place, Shapes, gru_in_words, normalised, recognise
 from lstmcli.core.weights.templates import gates_apart, role_in_words, spelled
-
-Array = npt.NDArray[Any]
 
 NEAR_ONE = 0.25  # how near 1 the mean of a bias block has to be to be told
 NEARER_ZERO = 0.5  # and how small all the others

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-import numpy.typing as npt
-
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.decode import Tensors
 from lstmcli.core.weights.encode import along_directions, encode
 from lstmcli.core.weights.templates import direction_marks
-
-Array = npt.NDArray[Any]
 
 
 def named_tensors(layers: Sequence[Sequence[Cell]], how: Convention) -> dict[str, Array]:
