@@ -22,8 +22,7 @@ from lstmcli.core.forward.equivalence import Proof, compared_runs, same_weights
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model, lengths_shown
 from lstmcli.core.weights.compatibility import fitted, needed_settings
-from lstmcli.core.weights.encode import folded
-from lstmcli.core.weights.naming import named_tensors
+from lstmcli.core.weights.encode import folded, named_tensors
 from lstmcli.core.weights.recipe import Step, recipe
 from lstmcli.core.weights.recognise import find_convention, recognise
 from lstmcli.engines.export import graph_of, rtneural_document

@@ -9,7 +9,7 @@ import numpy as np
 
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.states import State
-from lstmcli.core.weights.naming import named_tensors
+from lstmcli.core.weights.encode import named_tensors
 from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.libraries import activation, library
 

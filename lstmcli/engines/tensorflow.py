@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from lstmcli.core.model.model import Cell
-from lstmcli.core.weights.naming import named_tensors
+from lstmcli.core.weights.encode import named_tensors
 from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.libraries import activation, library
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.weights.naming import named_tensors
+from lstmcli.core.weights.encode import named_tensors
 from lstmcli.engines.engine import Engine, Network, Prepared, Result, same_sizes
 from lstmcli.engines.libraries import library
 

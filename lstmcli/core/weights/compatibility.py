@@ -16,7 +16,7 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.hint import listed
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import SETTINGS
-from lstmcli.core.weights.naming import prefix_form
+from lstmcli.core.weights.encode import prefix_form
 from lstmcli.core.weights.templates import gates_apart
 from lstmcli.errors import UserError, did_you_mean
 

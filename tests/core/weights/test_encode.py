@@ -14,8 +14,7 @@ from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.weights.compatibility import fitted, needed_settings
 from lstmcli.core.weights.decode import decode, fold_weight_norm
-from lstmcli.core.weights.encode import encode, folded
-from lstmcli.core.weights.naming import named_tensors, prefix_form
+from lstmcli.core.weights.encode import encode, folded, named_tensors, prefix_form
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError
 from lstmcli.formats import Document

@@ -65,11 +65,11 @@ def _pickle(around: Words) -> Told:
     return _torch(around)
 
 
-def _of(module: str) -> Callable[[Words], Told]:
-    """``read`` of a module beside this one, imported when it is first needed."""
+def _of(module: str, function: str = "read") -> Callable[[Words], Told]:
+    """A function of a module of this package, imported when it is first needed."""
 
     def read(words: Words) -> Told:
-        told: Told = import_module(f"{__name__}.{module}").read(words)
+        told: Told = getattr(import_module(f"{__name__}.{module}"), function)(words)
         return told
 
     return read
@@ -80,7 +80,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "torch": Dialect(_torch),
     "pickle": Dialect(_pickle),
     "tensorflow": Dialect(_of("tensorflow")),
-    "tfjs": Dialect(_of("tfjs"), "tfjs"),
+    "tfjs": Dialect(_of("keras", "read_tensorflow_js"), "tfjs"),
     "tflite": Dialect(_of("tflite")),
     "keras": Dialect(_of("keras"), layers=True),
 }

@@ -55,6 +55,15 @@ def read(around: Words) -> Told:
     return notes.told()
 
 
+def read_tensorflow_js(groups: Words) -> Told:
+    """As `read`, of a layer of TensorFlow.js.
+
+    Its hard sigmoid is clip(0.2 x + 0.5), whichever version of Keras wrote the config.
+    """
+    unversioned = [{k: v for k, v in g.items() if k != "keras_version"} for g in groups]
+    return read(unversioned)._replace(assumed={})
+
+
 def _kind(group: Config) -> str:
     return str(group.get("class_name"))
 
