@@ -24,7 +24,7 @@ import io, json, signal, sys
 told = json.loads(sys.argv[1])
 sys.path[:] = told.pop("path")
 import h5py
-from lstmcli.formats.wire import hdf5_process as hdf5_child
+from lstmcli.formats.wire import hdf5_process
 wanted = hdf5_process.Wanted(**told)
 hdf5_process._hold(wanted._replace(seconds=1 << 30))
 while size := int.from_bytes(sys.stdin.buffer.read(8), "little"):
