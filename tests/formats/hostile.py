@@ -112,17 +112,32 @@ def withstand(
         except UserError as error:
             message = str(error)
             assert message.strip(), f"variant {number}: an empty message"
+            if ran_out_of_memory(error):
+                raise AssertionError(f"variant {number}: MemoryError, told as {message}") from error
             message.encode()  # what no terminal can show would end in a traceback after all
-        except Exception as error:
+        except (Exception, Overdue) as error:
             raise AssertionError(f"variant {number}, kept in {path}: {error!r}") from error
+
+
+class Overdue(BaseException):
+    """More time than a file may take; a reader that catches every Exception does not catch it."""
+
+
+def ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error was raised because of a MemoryError, whatever it says."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """Stop whatever takes more than `SECONDS` or `MEMORY`: TimeoutError, or MemoryError."""
+    """Stop whatever takes more than `SECONDS` or `MEMORY`: `Overdue`, or MemoryError."""
 
     def stop(*_: object) -> None:
-        raise TimeoutError(f"more than {SECONDS} seconds")
+        raise Overdue(f"more than {SECONDS} s")
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     earlier = signal.signal(signal.SIGPROF, stop)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.formats.hostile import in_use
+from tests.formats.hostile import Overdue, in_use
 from tests.paths import TOP
 
 SECONDS, MEMORY = 10, 1 << 30  # on the clock, and beyond what is in use, for one variant
@@ -39,10 +39,6 @@ REFUSED = (
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 UNPRINTABLE = {chr(n) for n in (*range(32), *range(127, 160), 0x2028, 0x2029)} | set(BIDI)
 SURROGATES = range(0xD800, 0xE000)
-
-
-class Overdue(BaseException):
-    """More time than a file may take; no reader catches it."""
 
 
 class Audit:
@@ -149,15 +145,6 @@ def bounded() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         signal.signal(signal.SIGALRM, earlier)
-
-
-def ran_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error was raised because of a MemoryError."""
-    while error is not None:
-        if isinstance(error, MemoryError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def unprintable(text: str) -> str:

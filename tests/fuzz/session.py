@@ -27,15 +27,9 @@ from lstmcli import cli, formats
 from lstmcli.errors import UserError
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.wire import hdf5, hdf5_process
+from tests.formats.hostile import Overdue, ran_out_of_memory
 from tests.fuzz import corpus, guard
-from tests.fuzz.guard import (
-    FORBIDDEN,
-    Audit,
-    Overdue,
-    bounded,
-    ran_out_of_memory,
-    unprintable,
-)
+from tests.fuzz.guard import FORBIDDEN, Audit, bounded, unprintable
 
 FORK_SECONDS = 0.25  # of computing: a fork needs .01, and in an endless loop a new process takes 5
 CALLED = 8  # variants of which two are read by the functions too, not by commands alone
