@@ -34,6 +34,8 @@ Array = npt.NDArray[Any]
 Settings = dict[str, Any]
 
 INPUT_NAMES = ("inputs", "x")
+MOST_TENSORS = 1 << 15  # of all files together; to recognise and show each takes up to .2 ms
+MOST_NAME = 1000  # characters: patterns of names are tried at every one
 BFLOAT16 = "bfloat16"
 STATE = "initial_state."
 _FORWARD = "forward"  # of a backward cell that a file says runs forward; no setting of all cells
@@ -574,6 +576,8 @@ def _check_chain(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], sour
     names = [f"layer {n}" for n in range(len(layers))]
     if len(set(labels)) == len(layers) and all(labels):
         names = list(labels)
+    for name, layer in zip(names, layers, strict=True):
+        _check_directions(layer, f"{source}: {name}")
     for n, (below, layer) in enumerate(pairwise(layers)):
         width = _width(below)
         if layer[0].inputs != width:
@@ -581,6 +585,23 @@ def _check_chain(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], sour
                 f"{source}: {names[n + 1]} takes {layer[0].inputs} inputs, "
                 f"but {names[n]} gives {width}."
             )
+
+
+def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
+    """Refuse two directions that take other inputs, or whose outputs cannot be merged."""
+    if len({cell.inputs for cell in layer}) > 1:
+        forward, backward = (cell.inputs for cell in layer)
+        raise UserError(
+            f"{where} takes {forward} inputs forward and {backward} backward; both directions "
+            "read the same."
+        )
+    merge = layer[0].convention.merge
+    if merge in ("sum", "mul", "ave") and len({cell.outputs for cell in layer}) > 1:
+        forward, backward = (cell.outputs for cell in layer)
+        raise UserError(
+            f"{where} gives {forward} outputs forward and {backward} backward; merge {merge} needs "
+            "as many of both. --merge concat puts them side by side."
+        )
 
 
 def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
@@ -593,11 +614,20 @@ def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
                 continue
             if name in tensors:
                 raise UserError(f"{name} is in both {origin[name]} and {document.source}.")
+            if len(name) > MOST_NAME or len(tensors) == MOST_TENSORS:
+                raise UserError(_beyond_measure(name, document.source))
             tensors[name], origin[name] = array, document.source
     return fold_weight_norm(tensors)
 
 
 MOST_COMPARED = 1000  # attributes; of each, 0.2 ms go into looking whether it is nearly a setting
+
+
+def _beyond_measure(name: str, source: str) -> str:
+    if len(name) > MOST_NAME:
+        length = f"{len(name):,} characters; names have {MOST_NAME:,} at most"
+        return f"{source}: the name of a tensor, {name[:20]!a}..., has {length}."
+    return f"{source} has more than {MOST_TENSORS:,} tensors. Save those of the LSTM alone."
 
 
 def settings_in(document: Document) -> dict[str, Any]:

@@ -6,6 +6,7 @@ bits than they count in: tfjs-core/src/io/types.ts and io_utils.ts (4.22) have t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,7 @@ DTYPES = {
     "float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?",
 }  # fmt: skip
 LEFT_OUT = {"complex64": 8}  # bytes of an element
+LISTED = 4  # paths in a message
 MOST_LEVELS = 32  # of models within models
 
 
@@ -37,7 +39,9 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     with _broken_is_told(file.source):
         arrays: dict[str, np.ndarray] = {}
         left_out: list[str] = []
+        parts: set[str] = set()
         for group in value["weightsManifest"]:
+            _refuse_twice(group["paths"], parts)
             _read_group(group, file, arrays, left_out)
         is_graph = value.get("format") == "graph-model"
         topology = {} if is_graph else value.get("modelTopology") or {}
@@ -97,6 +101,15 @@ def _read_group(
             arrays[name] = _array(spec, piece)
 
 
+def _refuse_twice(paths: list[str], parts: set[str]) -> None:
+    """Note the parts of a group; ValueError for one read before: it could be read without end."""
+    for path in paths:
+        base = os.path.basename(str(path).replace("\\", "/"))  # as a companion is looked for
+        if base in parts:
+            raise ValueError(f"the part {base!a:.100} is named twice")
+        parts.add(base)
+
+
 def _bytes_of(spec: dict[str, Any], source: str) -> int:
     """The bytes of a tensor in the shards."""
     kind = _stored(spec)
@@ -129,10 +142,16 @@ def _shards(file: Opened, paths: list[str], size: int) -> memoryview:
             pieces.append(part.stream.read())
     if left:
         raise UserError(
-            f"{file.source} needs {size:,} bytes of {', '.join(map(ascii, paths))}; there are "
+            f"{file.source} needs {size:,} bytes of {_listed(paths)}; there are "
             f"{'more' if left < 0 else f'{size - left:,}'}. A part is damaged or of another model."
         )
     return memoryview(b"".join(pieces))
+
+
+def _listed(paths: list[str]) -> str:
+    """The first paths, and how many more."""
+    more = f" and {len(paths) - LISTED} more" if len(paths) > LISTED else ""
+    return ", ".join(map(ascii, paths[:LISTED])) + more
 
 
 def _array(spec: dict[str, Any], data: memoryview) -> np.ndarray:

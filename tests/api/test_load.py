@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
 from lstmcli.errors import UserError
+from tests.formats.hostile import withstand
 from tests.test_torch_files import FOLDER
 
 KERAS = {"kernel": (4, 12), "recurrent_kernel": (3, 12), "bias": (12,)}
@@ -75,3 +79,38 @@ def test_layers_that_do_not_fit_are_not_advised_in_a_row(tmp_path: Path) -> None
     with pytest.raises(UserError, match="holds 2 LSTMs") as error:
         load(path)
     assert "one after the other" not in str(error.value)
+
+
+def test_directions_of_other_sizes_are_refused(tmp_path: Path) -> None:
+    def cell(inputs: int, units: int, suffix: str) -> dict[str, np.ndarray[Any, Any]]:
+        shapes = {"weight_ih_l0": (4 * units, inputs), "weight_hh_l0": (4 * units, units)}
+        return {name + suffix: np.ones(shape) for name, shape in shapes.items()}
+
+    path = str(tmp_path / "w.npz")
+    np.savez(path, **cell(5, 3, ""), **cell(3, 3, "_reverse"))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="layer 0 takes 5 inputs forward and 3 backward"):
+        load(path)
+    np.savez(path, **cell(5, 3, ""), **cell(5, 2, "_reverse"))  # type: ignore[arg-type]
+    assert load(path).layers[0][1].units == 2
+    with pytest.raises(
+        UserError, match=r"3 outputs forward and 2 backward; merge sum(?s:.*)concat"
+    ):
+        load(path, merge="sum")
+
+
+def test_names_beyond_measure_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps({"a_" * 500_000: [1.0]}))
+    with pytest.raises(UserError, match="has 1,000,000 characters; names have 1,000 at most"):
+        load(str(path))
+    path.write_text(json.dumps({f"a{n}": [1.0] for n in range(40_000)}))
+    with pytest.raises(UserError, match=r"has more than 32,768 tensors"):
+        load(str(path))
+
+
+def test_thirty_thousand_tensors_are_looked_through_within_seconds(tmp_path: Path) -> None:
+    names = [f"rnn{n}.{role}" for n in range(7_500) for role in ("weight_ih_l0", "weight_hh_l0")]
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps({name: [1.0] for name in [*names, *(f"x{n}" for n in names)]}))
+    for act in (load, lambda path: inspect_files([path], {})):
+        withstand(path, [path.read_bytes()], act)

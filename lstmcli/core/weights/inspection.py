@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import permutations
 from typing import Any
 
@@ -284,7 +285,9 @@ def _why(found: Found, model: Model, settings: Mapping[str, Any]) -> str:
 
 def _fitting(row: Convention, role: str, found: Found) -> list[str]:
     """The row's names of a role, as far as these tensors have them."""
-    return [end for end in spelled(row, role) if any(_ends_in(t, [end]) for t in found.tensors)]
+    names = {_numbered(normalised(name)) for name in found.tensors}
+    ends = ((end, _numbered(normalised(end))) for end in spelled(row, role))
+    return [end for end, plain in ends if any(_ends_in(name, plain) for name in names)]
 
 
 # ---- gates
@@ -395,25 +398,53 @@ def missing(names: Collection[str]) -> list[str]:
         return [f"{text} and is no LSTM"]
     if gru := [name for name in names if "gru" in name.lower()]:
         return [f"{gru[0]} names a GRU, which has three gates and is no LSTM"]
+    first: dict[tuple[str, str], str] = {}  # by row and role, the first name that ends as it does
+    for name in names:
+        for place in _spelled_as(name):
+            first.setdefault(place, name)
     lacking: dict[tuple[str, str], str] = {}
     for row in CONVENTIONS.values():
         for role, other in permutations(("kernel", "recurrent_kernel")):
-            if not row.by_name or not {role, other} <= set(row.tensors):
+            if (row.name, role) not in first or (row.name, other) in first:
+                continue
+            if not row.by_name or other not in row.tensors:
                 continue
             if len(spelled(row, role)[0]) < SHORTEST:
                 continue
-            held = [name for name in names if _ends_in(name, spelled(row, role))]
-            if held and not any(_ends_in(name, spelled(row, other)) for name in names):
-                wanted = ", ".join(spelled(row, other))
-                lacking.setdefault(
-                    (held[0], wanted),
-                    f"{held[0]} may be the {role_in_words(role)} of {row.name}; "
-                    f"its {role_in_words(other)} is not there: {wanted}",
-                )
+            held, wanted = first[row.name, role], ", ".join(spelled(row, other))
+            lacking.setdefault(
+                (held, wanted),
+                f"{held} may be the {role_in_words(role)} of {row.name}; "
+                f"its {role_in_words(other)} is not there: {wanted}",
+            )
     return list(lacking.values())
 
 
-def _ends_in(name: str, ends: Sequence[str]) -> bool:
-    """Whether a name ends in one of these; N stands for a number."""
-    patterns = (re.escape(normalised(end)).replace("N", r"\d+") for end in ends)
-    return any(re.search(f"(^|[_-]){pattern}$", normalised(name)) for pattern in patterns)
+def _spelled_as(name: str) -> Iterator[tuple[str, str]]:
+    """The rows, each with a role, whose names a name ends in."""
+    plain, (by_text, lengths) = _numbered(normalised(name)), _spelled_ends()
+    for length in lengths:
+        end = plain[-length:]
+        if _ends_in(plain, end):
+            yield from by_text.get(end, ())
+
+
+def _ends_in(plain: str, end: str) -> bool:
+    """Whether a name ends in a text that stands apart in it."""
+    return plain.endswith(end) and plain[: -len(end)][-1:] in ("", "_", "-")
+
+
+@cache
+def _spelled_ends() -> tuple[Mapping[str, list[tuple[str, str]]], tuple[int, ...]]:
+    """Rows and roles by what names of their kernels end in, and the lengths of these ends."""
+    by_text: dict[str, list[tuple[str, str]]] = {}
+    for row in CONVENTIONS.values():
+        for role in ("kernel", "recurrent_kernel"):
+            for end in spelled(row, role) if role in row.tensors else ():
+                by_text.setdefault(_numbered(normalised(end)), []).append((row.name, role))
+    return by_text, tuple(sorted({len(text) for text in by_text}))
+
+
+def _numbered(plain: str) -> str:
+    """A name with N in place of each number."""
+    return re.sub(r"\d+", "N", plain)

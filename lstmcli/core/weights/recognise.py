@@ -86,11 +86,17 @@ def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> 
     shapes = dict(held)
     rows = [find_convention(convention)] if convention else list(CONVENTIONS.values())
     names = [n for n in shapes if not _SLOT.search(normalised(n))] or list(shapes)
+    ending: dict[str, list[str]] = {}  # by row, the names that end in one of its templates
+    for name in names:
+        for known in _ends(name):
+            ending.setdefault(known, []).append(name)
     claims = [
         found
         for row in rows
         if row.by_name or convention
-        for claim in (_asked(row, names) if convention else _claims(row, names, asked=False))
+        for claim in (
+            _asked(row, names) if convention else _claims(row, ending.get(row.name, []), False)
+        )
         for found in _ways_apart(claim, shapes)
         if _fits(found, shapes)
     ]
@@ -145,6 +151,7 @@ class _Template:
             form.replace("/_", "_").replace("/", "_").replace(".", "_")
         )  # as `normalised` has it
         self._pieces = re.split(r"\{(\w+)\}", plain) if "{" in plain else [plain]
+        self.texts, self.has_places = tuple(self._pieces[::2]), len(self._pieces) > 1
 
     def end(self, plain: str) -> End | None:
         """Match a normalised name.
@@ -194,19 +201,63 @@ def _gates_of(row: Convention, role: str) -> str:
     return "ifo" if role == "peephole" else row.letters
 
 
+class _Index(NamedTuple):
+    """The templates of all rows by what a name must have for them to match.
+
+    A file may have a hundred thousand names, and the table five hundred templates.
+    """
+
+    by_text: Mapping[str, list[tuple[str, int]]]  # row and number of those without places
+    lengths: tuple[int, ...]  # of these texts
+    by_pieces: Mapping[tuple[str, ...], list[tuple[str, int]]]  # of the others, by their texts
+
+
+@cache
+def _index() -> _Index:
+    by_text: dict[str, list[tuple[str, int]]] = {}
+    by_pieces: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+    for row in CONVENTIONS:
+        for number, template in enumerate(_templates(row)):
+            if not template.has_places:
+                by_text.setdefault(template.texts[0], []).append((row, number))
+            else:
+                by_pieces.setdefault(template.texts, []).append((row, number))
+    return _Index(by_text, tuple(sorted({len(text) for text in by_text})), by_pieces)
+
+
+_Ends = Mapping[str, list[tuple[_Template, End]]]
+
+
+@cache
+def _ends(name: str) -> _Ends:
+    """What the templates of each row find at the end of a name, in the row's order."""
+    plain, index = normalised(name), _index()
+    near: list[tuple[str, int]] = []
+    for length in index.lengths:
+        near += index.by_text.get(plain[-length:], ())
+    for texts, templates in index.by_pieces.items():
+        if all(text in plain for text in texts):
+            near += templates
+    found: dict[str, list[tuple[_Template, End]]] = {}
+    for row, number in sorted(near):
+        template = _templates(row)[number]
+        if end := template.end(plain):
+            found.setdefault(row, []).append((template, end))
+    return found
+
+
 @cache
 def _longest_end(name: str) -> int:
     """Characters of the longest template of any row that the name ends in; 0 if in none.
 
     It makes ``recurrent_kernel`` something else than the kernel of a thing called recurrent.
     """
-    plain = normalised(name)
     return max(
         (
             end.length
-            for name_of_row, row in CONVENTIONS.items()
-            for template in _templates(name_of_row)
-            if (end := template.end(plain)) and re.search(row.within, end.prefix)
+            for row, ends in _ends(name).items()
+            for _, end in ends
+            if re.search(CONVENTIONS[row].within, end.prefix)
         ),
         default=0,
     )
@@ -219,8 +270,8 @@ def _asked(row: Convention, names: list[str]) -> list[Found]:
     """
 
     def is_own(name: str) -> bool:
-        ends = (template.end(normalised(name)) for template in _templates(row.name))
-        return any(end.length >= _longest_end(name) for end in ends if end)
+        ends = _ends(name).get(row.name, ())
+        return any(end.length >= _longest_end(name) for _, end in ends)
 
     return list(_claims(row, list(filter(is_own, names)), True)) or list(_claims(row, names, True))
 
@@ -239,10 +290,8 @@ def _groups(row: Convention, names: Iterable[str], asked: bool) -> dict[str, dic
     """The tensors whose names end in the row's templates: by prefix, place and role."""
     groups: dict[str, dict[Place, Names]] = {}
     for name in names:
-        plain = normalised(name)
-        for template in _templates(row.name):
-            end = template.end(plain)
-            if not end or (end.length != _longest_end(name) and not asked):
+        for template, end in _ends(name).get(row.name, ()):
+            if end.length != _longest_end(name) and not asked:
                 continue
             if not asked and not re.search(row.within, end.prefix):
                 continue
@@ -496,11 +545,13 @@ def _check_whole(found: Found, source: str) -> None:
         where = f"layer {layer}" + ", backward" * direction
         what = role.replace("_", " ")
         raise UserError(f"{source}: {where} lacks its {what}; its other tensors are there.")
-    layers = sorted({layer for layer, _ in found.cells})
+    ways: dict[int, list[int]] = {}  # the directions of each layer
+    for layer, direction in found.cells:
+        ways.setdefault(layer, []).append(direction)
+    layers = sorted(ways)
     for n, layer in enumerate(layers):
         if n != layer:
             raise UserError(f"{source}: there is a layer {layer} but no layer {n}.")
-    ways = {layer: [d for n, d in found.cells if n == layer] for layer in layers}
     for layer in layers:
         if ways[layer] != ways[layers[0]]:
             raise UserError(f"{source}: layer {layer} has other directions than layer 0.")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import check_size, check_total
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.graph import Node, Place, Scope
 from lstmcli.formats.onnx.operations import MOVING, OPERATIONS, Call, Operation, fill, numbers_of
@@ -41,6 +41,7 @@ class Constants:
         self._source = source
         self._known: dict[tuple[Scope, str], Value] = {}
         self._bytes = 0
+        self._stored = self._made = 0  # bytes read of tensors, and bytes computed from them
 
     def value(self, scope: Scope, name: str) -> Value:
         """The value of a name in a graph.
@@ -91,7 +92,9 @@ class Constants:
 
     def _of(self, place: Place, needed: Sequence[Place]) -> Value:
         if place.tensor is not None:
-            return self._counted(decode(place.tensor, self._source, place.name))
+            stored = decode(place.tensor, self._source, place.name)
+            self._stored += stored.nbytes
+            return self._counted(stored)
         if place.node is None or (operation := _operation(place.node)) is None:
             return None
         node, values = place.node, iter([self._known[p.scope, p.name] for p in needed])
@@ -110,13 +113,18 @@ class Constants:
             raise Damaged(f"a {node.op} in its graph gives more than it can")
         made = outputs[place_of]
         shared = any(a is not None and np.may_share_memory(made, a) for a in arrays)
-        return made if shared else self._counted(made)
+        if shared:
+            return made
+        self._made += made.nbytes
+        return self._counted(made)
 
     def _read(self, tensor: Message) -> np.ndarray:
         return decode(tensor, self._source, "value")
 
     def _room(self, shape: Sequence[int], itemsize: int) -> None:
-        check_size(shape, itemsize, f"{self._source.source}: a constant of its graph")
+        size = check_size(shape, itemsize, f"{self._source.source}: a constant of its graph")
+        total = self._made + size * itemsize
+        check_total(total, self._source.size + self._stored, self._source.source)
 
     def _counted(self, array: np.ndarray) -> np.ndarray:
         self.count(array.nbytes)

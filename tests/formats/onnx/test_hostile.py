@@ -103,6 +103,11 @@ def test_no_file_makes_more_of_itself_than_is_allowed(tmp_path: Path, bomb: str)
     assert "--max-bytes" in text or "damaged" in text
 
 
+def test_a_small_file_computes_no_gigabyte(tmp_path: Path) -> None:
+    data = model(*BOMBS["doubled again and again"])
+    assert "bytes claim to unpack to" in refusal(tmp_path / "m.onnx", data)
+
+
 @pytest.mark.wide
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_nor_at_the_usual_limit(tmp_path: Path, bomb: str) -> None:
