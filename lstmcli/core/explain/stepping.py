@@ -1,24 +1,33 @@
 """Many readings of one cell stepped side by side.
 
-The equations are those of `core.steps`, once for a whole batch of readings: arrays are
-(n, B, H) for n readings, B rows of inputs and H units, the gates i, f, g, o in a list. One matrix
-product serves all readings that share a recurrent kernel; their gate orders are gathers of its
-result. This is for the search alone: whatever it finds is run again by the loop itself.
+The equations are `forward.equations.step`, on arrays (n, B, H) for n readings, B rows of inputs and
+H units, the gates i, f, g, o in a list. One matrix product serves all readings that share a
+recurrent kernel; their gate orders are gathers of its result. This is for the search only:
+whatever it finds is run again by the loop itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.readings import Groups, Readings
+from lstmcli.core.forward.equations import (
+    NO_PEEPHOLES,
+    Change,
+    Parts,
+    Peepholes,
+    clip_to,
+    layer_norm,
+    no_change,
+    step,
+)
+from lstmcli.core.model.activations import Activation
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
-
-Array = npt.NDArray[Any]
 
 
 class Batch:
@@ -51,8 +60,7 @@ class Batch:
         each = Constants(*(c.astype(self.dtype)[:, None, None] for c in constants))
         self._bias = list(readings.bias)  # each (n, 1, H)
         self._bias[1] = self._bias[1] + each.forget_bias
-        self._gate_clip = _clip(each.gate_clip)
-        self._cell_clip = _clip(each.cell_clip)
+        self._parts = self._make_parts(each)
         width = cell.units if self.units is None else len(self.units)
         self.h = np.zeros((n, rows, cell.outputs), self.dtype)
         self.c = np.zeros((n, rows, width), self.dtype)
@@ -84,32 +92,9 @@ class Batch:
         if self._moving:
             self._add_recurrent(z)
         self._moving = True
+        self.h, self.c = step(z, self.c, self._parts)
         i, f, g, o = z
-        c = self.c
-        if self.readings.peepholes is not None:
-            self._look(z, c, (0, 1))
-        self._normalise(z, (0, 1, 2))
-        _bound(self._gate_clip, i, f, g)
-        self._apply(self.readings.gates, i, f)
-        self._apply(self.readings.candidate, g)
-        for value, which in self.readings.coupled:
-            one, other = (f, i) if value == "f=1-i" else (i, f)
-            one[which] = 1 - other[which]
-        new = f * c
-        new += i * g
-        _bound(self._cell_clip, new)
-        self._normalise_cell(new)
-        if self.readings.peepholes is not None:
-            self._look_after(z, c, new)
-        self._normalise(z, (3,))
-        _bound(self._gate_clip, o)
-        self._apply(self.readings.gates, o)
-        m = self._look_late(o, new)
-        self._apply(self.readings.output, m)
-        m *= o
-        h = self._project(m)
-        self.h, self.c = h, new
-        return {"h": h, "c": new, "i": i, "f": f, "g": g, "o": o}
+        return {"h": self.h, "c": self.c, "i": i, "f": f, "g": g, "o": o}
 
     def _inputs(self, x: Array) -> list[Array]:
         """kernel @ x and what the gate adds, a gate at a time: 4 of (n, B, H)."""
@@ -180,75 +165,44 @@ class Batch:
                 else:
                     z[k][which] += part
 
-    def _apply(self, groups: list[tuple[Callable[[Array, Array], Any], Any]], *zs: Array) -> None:
-        for function, which in groups:
-            for z in zs:
-                if isinstance(which, slice):
-                    function(z, z)
-                else:
-                    part = z[which]
-                    function(part, part)
-                    z[which] = part
+    # ---- the parts of a step
 
-    # ---- parts that few cells have
+    def _make_parts(self, each: Constants) -> Parts:
+        """The parts of the equations, for arrays (n, B, H)."""
+        readings, cell, how = self.readings, self.cell, self.cell.convention
+        peepholes, normalize, normalize_c = NO_PEEPHOLES, no_change, no_change
+        if readings.peepholes is not None:
+            _, _, old, output = readings.peepholes
+            peepholes = Peepholes(self._times, output, old)
+        if readings.scale is not None:  # the shift is what the gate adds
+            normalize = layer_norm(readings.scale, self._bias, how.norm_epsilon, axis=-1)
+        if cell.state_scale is not None and cell.state_shift is not None:
+            scale, shift = cell.state_scale, cell.state_shift
+            normalize_c = layer_norm([scale], [shift], how.norm_epsilon, axis=-1)
+        return Parts(
+            _activate(readings.gates), _activate(readings.candidate), _activate(readings.output),
+            _clip(each.gate_clip), _clip(each.cell_clip), clip_to(how.projection_clip),
+            self._couple, normalize, normalize_c, peepholes, self._project,
+        )  # fmt: skip
 
     def _times(self, k: int, c: Array) -> Array:
-        """A peephole's share, 0 where it is ignored."""
+        """The product of a peephole and c, 0 where the peephole is ignored."""
         assert self.readings.peepholes is not None
         peephole, ignored, _, _ = self.readings.peepholes
-        share: Array = c @ peephole[k].T if peephole.ndim == 3 else c * peephole[k]
-        return share if ignored is None else np.where(ignored, 0, share)
+        product: Array = c @ peephole[k].T if peephole.ndim == 3 else c * peephole[k]
+        return product if ignored is None else np.where(ignored, 0, product)
 
-    def _look(self, z: list[Array], c: Array, gates: tuple[int, ...]) -> None:
-        for k in gates:
-            z[k] += self._times(k, c)
+    def _couple(self, i: Array, f: Array) -> None:
+        for value, which in self.readings.coupled:
+            one, other = (f, i) if value == "f=1-i" else (i, f)
+            one[which] = 1 - other[which]
 
-    def _look_after(self, z: list[Array], c: Array, new: Array) -> None:
-        assert self.readings.peepholes is not None
-        _, _, old, where = self.readings.peepholes
-        if where == "old_c":
-            z[3] += self._times(2, c)
-        elif where == "new_c":
-            z[3] += self._times(2, new if old is None else np.where(old, c, new))
-        elif old is not None:
-            z[3] += np.where(old, self._times(2, c), 0)
-
-    def _look_late(self, o: Array, new: Array) -> Array:
-        if self.readings.peepholes is None:
-            return new.copy()
-        _, _, old, where = self.readings.peepholes
-        share = self._times(2, new)
-        share = share if old is None else np.where(old, 0, share)
-        if where == "after_sigmoid":
-            o += share
-        return new + share if where == "in_tanh" else new.copy()
-
-    def _normalise(self, z: list[Array], gates: tuple[int, ...]) -> None:
-        """Layer norm of a gate's pre-activation; its shift is what the gate adds."""
-        if self.readings.scale is None:
-            return
-        for k in gates:
-            _standardise(z[k], self.cell.convention.norm_epsilon)
-            z[k] *= self.readings.scale[k]
-            z[k] += self._bias[k]
-
-    def _normalise_cell(self, c: Array) -> None:
-        scale, shift = self.cell.state_scale, self.cell.state_shift
-        if scale is None or shift is None:
-            return
-        _standardise(c, self.cell.convention.norm_epsilon)
-        c *= scale
-        c += shift
-
-    def _project(self, m: Array) -> Array:
+    def _project(self, h: Array) -> Array:
         cell = self.cell
         if cell.projection is None:
-            h = m
-        else:
-            h = m @ cell.projection.T.astype(self.dtype)
-            h = h if cell.projection_bias is None else h + cell.projection_bias
-        limit = cell.convention.projection_clip
-        return h if limit is None else np.clip(h, -limit, limit)
+            return h
+        h = h @ cell.projection.T.astype(self.dtype)
+        return h if cell.projection_bias is None else h + cell.projection_bias
 
     def kept(self, which: Array) -> Batch:
         """A batch of some of the readings, from where they are."""
@@ -270,16 +224,20 @@ def single_unit_steps_alone(cell: Cell) -> bool:
     return cell.norm_scale is None and cell.projection is None and not whole
 
 
-def _clip(limits: Array) -> Array | None:
-    return limits if np.isfinite(limits).any() else None
+def _activate(groups: list[tuple[Activation, Any]]) -> Activation:
+    """The activation of each hypothesis, as one function that may write over its argument."""
+
+    def activate(z: Array, out: Array) -> None:
+        for function, which in groups:
+            if isinstance(which, slice):
+                function(z, out)
+            else:
+                part = z[which]
+                function(part, part)
+                out[which] = part
+
+    return activate
 
 
-def _bound(limit: Array | None, *arrays: Array) -> None:
-    if limit is not None:
-        for array in arrays:
-            np.clip(array, -limit, limit, out=array)
-
-
-def _standardise(z: Array, epsilon: float) -> None:
-    z -= z.mean(axis=-1, keepdims=True)
-    z /= np.sqrt((z * z).mean(axis=-1, keepdims=True) + epsilon)
+def _clip(limits: Array) -> Change:
+    return clip_to(limits if np.isfinite(limits).any() else None)

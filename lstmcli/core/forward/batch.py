@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.forward.equations import FIOG
-from lstmcli.core.forward.loop import Loop, Packed
+from lstmcli.core.forward.loop import FIOG, Loop, Packed
 from lstmcli.core.forward.room import room
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.vocabulary import HOME

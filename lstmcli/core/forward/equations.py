@@ -1,210 +1,234 @@
-"""From pre-activations to gates, c and h: the equations of one step.
+"""The equations of one step of an LSTM cell.
 
-Both steps here work on a block of R rows, in the gate order f, i, o, g of the loop. They read z
-(4H, R), the same buffer at every step, and c (H, R); they write gates (4H, R), c_new (H, R), which
-may be c itself, h (P, R) and, where somebody keeps it, the pre-activations z_kept (4H, R). z is
-scratch afterwards.
+::
+
+    z = K x + R h + b           the pre-activations z_i, z_f, z_g, z_o
+    i = s(z_i + p_i c)
+    f = s(z_f + p_f c)
+    g = t(z_g)
+    c' = f c + i g
+    o = s(z_o + p_o c')
+    h' = o t(c')                or P h' + b_P with a projection
+
+Hochreiter & Schmidhuber 1997 for i, g, o, c and h; Gers, Schmidhuber & Cummins 2000 for f; Gers,
+Schraudolph & Schmidhuber 2002 for the peepholes p; Sak, Senior & Beaufays 2014 for the projection
+P. What frameworks add to these (clips, coupled gates, layer norm, other places of the output
+peephole) are the `Parts` of a cell. The products in z come from `core.forward.matmul`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from lstmcli.core.model.activations import activation
+from lstmcli.core.model.activations import Activation, activation
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
-from lstmcli.core.model.vocabulary import HOME
 
-Array = npt.NDArray[Any]
-Step = Callable[[Array, Array, Array, Array, "Array | None"], None]
+Gates = Sequence[Array] | Array
+"""An array for each of i, f, g and o."""
 
-FIOG = "fiog"
-"""The order of gates inside the loop: what shares an operation stands together."""
+Change = Callable[..., None]
+"""A function that changes the arrays it takes."""
+
+I, F, G, O = range(4)  # the gates in the order of `vocabulary.HOME`
 
 
-def usual_cell(cell: Cell, z: Array) -> Step:
-    """The step of sigmoid gates, for a z of which f, i and o are negated.
+def step(z: Gates, c: Array, parts: Parts, gates: Gates | None = None) -> tuple[Array, Array]:
+    """The next h and c, from the pre-activations z of i, f, g, o and from c.
 
-    Its quotients are those of the loop's quick path, so that h does not depend on what is kept.
+    The arrays have any axes: (H, R) for H units of R sequences in the loop, (N, B, H) for N
+    hypotheses in `explain`; only parts that combine units know where these are. The values of the
+    gates are written to ``gates``, or over z. Otherwise z ends as what the activations took.
     """
-    n = 3 * cell.units
-    H = cell.units
-    candidate = activation(cell.convention.activation)
-    output = activation(cell.convention.output_activation)
-    one = np.ones((), cell.dtype)
-    q, q_f, q_i, q_o, z_g = z[:n], z[:H], z[H : 2 * H], z[2 * H : n], z[n:]
-    exp, add, divide = np.exp, np.add, np.divide
-
-    def step(c: Array, gates: Array, c_new: Array, h: Array, z_kept: Array | None) -> None:
-        if z_kept is not None:
-            np.negative(q, z_kept[:n])
-            np.copyto(z_kept[n:], z_g)
-        g = gates[n:]
-        exp(q, q)
-        add(q, one, q)  # 1 / gate
-        divide(one, q, gates[:n])
-        candidate(z_g, g)
-        divide(c, q_f, q_f)  # f * c
-        divide(g, q_i, q_i)  # i * g
-        add(q_f, q_i, c_new)
-        output(c_new, z_g)
-        divide(z_g, q_o, h)  # o * t(c)
-
-    return step
-
-
-def whole_cell(cell: Cell, z: Array) -> Step:
-    """The step of any cell: the equations with every part that a framework may add to them."""
-    H, how = cell.units, cell.convention
-    gate = activation(how.recurrent_activation)
-    candidate, output = activation(how.activation), activation(how.output_activation)
-    bound = _bound(how.gate_clip, cell.dtype)
-    bound_cell, bound_h = (_bound(b, cell.dtype) for b in (how.cell_clip, how.projection_clip))
-    couple = _COUPLED[how.coupled]
-    normalise, normalise_cell = _layer_norm(cell), _cell_norm(cell)
-    look_before, look_after, look_late = _peepholes(cell)
-    project = _projection(cell)
-
-    z_f, z_i, z_o, z_g = (z[k * H : (k + 1) * H] for k in range(4))
-
-    def step(c: Array, gates: Array, c_new: Array, h: Array, z_kept: Array | None) -> None:
-        f, i, o, g = (gates[k * H : (k + 1) * H] for k in range(4))
-        look_before(z_f, z_i, c)
-        normalise(z_f, 0), normalise(z_i, 1), normalise(z_g, 3)
-        bound(z_f), bound(z_i), bound(z_g)
-        gate(z_f, f)
-        gate(z_i, i)
-        candidate(z_g, g)
-        couple(f, i)
-        new = f * c + i * g  # (H, R)
-        bound_cell(new)
-        normalise_cell(new)
-        look_after(z_o, c, new)
-        normalise(z_o, 2)
-        bound(z_o)
-        gate(z_o, o)
-        m = look_late(o, new)
-        output(m, m)
-        m *= o
-        np.copyto(c_new, new)
-        np.copyto(h, project(m))
-        bound_h(h)
-        if z_kept is not None:
-            np.copyto(z_kept, z)
-
-    return step
+    z_i, z_f, z_g, z_o = z
+    i, f, g, o = z if gates is None else gates
+    parts.peepholes.add_c(z_i, z_f, c)
+    parts.normalize(z_i, I)
+    parts.normalize(z_f, F)
+    parts.normalize(z_g, G)
+    parts.clip(z_i, z_f, z_g)
+    parts.s(z_i, i)
+    parts.s(z_f, f)
+    parts.t(z_g, g)
+    parts.couple(i, f)
+    c_new = f * c + i * g
+    parts.clip_c(c_new)
+    parts.normalize_c(c_new, 0)
+    parts.peepholes.add_c_new(z_o, c, c_new)
+    parts.normalize(z_o, O)
+    parts.clip(z_o)
+    parts.s(z_o, o)
+    h = parts.peepholes.output_argument(o, c_new)
+    parts.t_c(h, h)
+    h *= o
+    h = parts.project(h)
+    parts.clip_h(h)
+    return h, c_new
 
 
-def _nothing(*arrays: Any) -> None:
+def no_change(*arrays: Any) -> None:
     """What a part does that the cell does not have."""
 
 
-def _bound(limit: float | None, dtype: np.dtype[Any]) -> Callable[[Array], Any]:
+def no_projection(h: Array) -> Array:
+    """h itself."""
+    return h
+
+
+class NoPeepholes:
+    """The peepholes of a cell without any."""
+
+    def add_c(self, z_i: Array, z_f: Array, c: Array) -> None:
+        """Add p_i c to z_i and p_f c to z_f."""
+
+    def add_c_new(self, z_o: Array, c: Array, c_new: Array) -> None:
+        """Add p_o c' to z_o; p_o c where the output peephole takes the old c."""
+
+    def output_argument(self, o: Array, c_new: Array) -> Array:
+        """A new array of what the output activation takes: c', in most cells."""
+        return c_new.copy()
+
+
+NO_PEEPHOLES = NoPeepholes()
+
+
+@dataclass(frozen=True)
+class Peepholes(NoPeepholes):
+    """Peepholes of a convention's ``output_peephole``.
+
+    ``times(k, c)`` is the product of the peephole of i, f or o (k = 0, 1, 2) and c. ``old`` is
+    true where the output peephole takes the old c instead, and broadcasts with c.
+    """
+
+    times: Callable[[int, Array], Array]
+    output: str
+    old: Array | None = None
+
+    def add_c(self, z_i: Array, z_f: Array, c: Array) -> None:
+        """Add p_i c to z_i and p_f c to z_f."""
+        z_i += self.times(0, c)
+        z_f += self.times(1, c)
+
+    def add_c_new(self, z_o: Array, c: Array, c_new: Array) -> None:
+        """Add p_o c' or p_o c to z_o, unless the output peephole acts after the gate."""
+        if self.output == "old_c":
+            z_o += self.times(2, c)
+        elif self.output == "new_c":
+            z_o += self.times(2, c_new if self.old is None else np.where(self.old, c, c_new))
+        elif self.old is not None:
+            z_o += np.where(self.old, self.times(2, c), 0)
+
+    def output_argument(self, o: Array, c_new: Array) -> Array:
+        """A new array: c', or c' + p_o c' as in Sonnet 1; Lasagne 0.1 adds p_o c' to o instead."""
+        if self.output not in ("after_sigmoid", "in_tanh"):
+            return c_new.copy()
+        product = self.times(2, c_new)
+        if self.old is not None:
+            product = np.where(self.old, 0, product)
+        if self.output == "in_tanh":
+            return c_new + product
+        o += product
+        return c_new.copy()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The functions of a cell's step; a part that the cell does not have does nothing.
+
+    Activations take an array and the array for the result. The others change their arrays in
+    place, except for ``project``. ``normalize`` takes the number of the gate too.
+    """
+
+    s: Activation  # of i, f and o
+    t: Activation  # of g
+    t_c: Activation  # of c'
+    clip: Change = no_change  # of pre-activations
+    clip_c: Change = no_change
+    clip_h: Change = no_change
+    couple: Callable[[Array, Array], None] = no_change  # one of i and f from the other
+    normalize: Callable[[Array, int], None] = no_change  # layer norm
+    normalize_c: Callable[[Array, int], None] = no_change
+    peepholes: NoPeepholes = NO_PEEPHOLES
+    project: Callable[[Array], Array] = no_projection
+
+
+def parts_of(cell: Cell) -> Parts:
+    """The parts of a cell, for arrays (H, R)."""
+    how, number = cell.convention, cell.dtype.type
+    peepholes = NO_PEEPHOLES
+    if cell.peephole is not None:
+        full = cell.peephole.ndim == 3  # matrices (3, H, H), as in DyNet
+        p = cell.peephole if full else cell.peephole[:, :, None]
+        multiply: Callable[[Array, Array], Array] = np.dot if full else np.multiply
+        peepholes = Peepholes(lambda k, c: multiply(p[k], c), how.output_peephole)
+    epsilon = number(how.norm_epsilon)
+    normalize = normalize_c = no_change
+    if cell.norm_scale is not None and cell.norm_shift is not None:
+        shift = cell.norm_shift.copy()
+        shift[F] += number(how.forget_bias)
+        normalize = layer_norm(cell.norm_scale[:, :, None], shift[:, :, None], epsilon, axis=0)
+    if cell.state_scale is not None and cell.state_shift is not None:
+        scale, shift = cell.state_scale[None, :, None], cell.state_shift[None, :, None]
+        normalize_c = layer_norm(scale, shift, epsilon, axis=0)
+    project: Callable[[Array], Array] = no_projection
+    if cell.projection is not None:
+        project = _projection(cell.projection, cell.projection_bias)
+    limits = (how.gate_clip, how.cell_clip, how.projection_clip)
+    clip, clip_c, clip_h = (clip_to(None if a is None else number(a)) for a in limits)
+    return Parts(
+        activation(how.recurrent_activation), activation(how.activation),
+        activation(how.output_activation), clip, clip_c, clip_h, _COUPLED[how.coupled],
+        normalize, normalize_c, peepholes, project,
+    )  # fmt: skip
+
+
+def _projection(P: Array, b: Array | None) -> Callable[[Array], Array]:
+    return P.dot if b is None else lambda h: P.dot(h) + b[:, None]
+
+
+def clip_to(limit: Any) -> Change:
+    """The function that bounds arrays to -limit .. limit; a limit broadcasts with them."""
     if limit is None:
-        return _nothing
-    high = dtype.type(limit)
-    return lambda array: np.clip(array, -high, high, array)
+        return no_change
+
+    def clip(*arrays: Array) -> None:
+        for array in arrays:
+            np.clip(array, -limit, limit, array)
+
+    return clip
 
 
-def _f_from_i(f: Array, i: Array) -> None:
-    np.subtract(f.dtype.type(1), i, f)  # onnxruntime, Core ML, DyNet
+def layer_norm(scale: Gates, shift: Gates, epsilon: Any, axis: int) -> Callable[[Array, int], None]:
+    """The function (z - mean) / deviation * scale + shift over the units, on this axis.
 
-
-def _i_from_f(f: Array, i: Array) -> None:
-    np.subtract(f.dtype.type(1), f, i)  # TFLite, TF1's CoupledInputForgetGateLSTMCell
-
-
-_COUPLED: dict[str, Callable[[Array, Array], None]] = {
-    "none": _nothing,
-    "f=1-i": _f_from_i,
-    "i=1-f": _i_from_f,
-}
-
-
-def _peepholes(
-    cell: Cell,
-) -> tuple[
-    Callable[[Array, Array, Array], None],
-    Callable[[Array, Array, Array], None],
-    Callable[[Array, Array], Array],
-]:
-    """What i and f see before the cell moves, what o sees after, and the odd places of o's look.
-
-    The last gives a copy of what the output activation is to see.
+    ``scale`` and ``shift`` have an item for each gate.
     """
-    if cell.peephole is None:
-        return _nothing, _nothing, lambda o, new: new.copy()
-    whole = cell.peephole.ndim == 3  # matrices (3, H, H), as DyNet has them
-    p_i, p_f, p_o = cell.peephole if whole else cell.peephole[:, :, None]  # (H, H) or (H, 1)
-    times: Callable[[Array, Array], Array] = np.dot if whole else np.multiply
-    where = cell.convention.output_peephole
 
-    def before(z_f: Array, z_i: Array, c: Array) -> None:
-        z_f += times(p_f, c)
-        z_i += times(p_i, c)
-
-    def after(z_o: Array, c: Array, new: Array) -> None:
-        if where in ("new_c", "old_c"):
-            z_o += times(p_o, new if where == "new_c" else c)
-
-    def late(o: Array, new: Array) -> Array:
-        if where == "after_sigmoid":  # Lasagne 0.1
-            o += times(p_o, new)
-        if where == "in_tanh":  # Sonnet 1
-            return new + times(p_o, new)
-        return new.copy()
-
-    return before, after, late
-
-
-def _layer_norm(cell: Cell) -> Callable[[Array, int], None]:
-    """One gate's pre-activations over its units: (z - mean) / deviation * scale + shift.
-
-    The number says which gate, in the loop's order.
-    """
-    if cell.norm_scale is None or cell.norm_shift is None:
-        return _nothing
-    order = [HOME.index(letter) for letter in FIOG]
-    shift = cell.norm_shift.copy()  # (4, H)
-    shift[1] += cell.dtype.type(cell.convention.forget_bias)
-    scale, shift = cell.norm_scale[order, :, None], shift[order, :, None]  # (4, H, 1)
-    epsilon = cell.dtype.type(cell.convention.norm_epsilon)
-
-    def normalise(z: Array, gate: int) -> None:
-        _standardise(z, epsilon)
+    def normalize(z: Array, gate: int) -> None:
+        z -= z.mean(axis=axis, keepdims=True)
+        z /= np.sqrt((z * z).mean(axis=axis, keepdims=True) + epsilon)
         z *= scale[gate]
         z += shift[gate]
 
-    return normalise
+    return normalize
 
 
-def _standardise(z: Array, epsilon: Any) -> None:
-    """Bring z (H, R) to mean 0 and deviation 1 over its units."""
-    z -= z.mean(axis=0)
-    z /= np.sqrt((z * z).mean(axis=0) + epsilon)
+def f_from_i(i: Array, f: Array) -> None:
+    """f = 1 - i, as in onnxruntime, Core ML and DyNet."""
+    np.subtract(f.dtype.type(1), i, f)
 
 
-def _cell_norm(cell: Cell) -> Callable[[Array], None]:
-    if cell.state_scale is None or cell.state_shift is None:
-        return _nothing
-    scale, shift = cell.state_scale[:, None], cell.state_shift[:, None]  # (H, 1)
-    epsilon = cell.dtype.type(cell.convention.norm_epsilon)
-
-    def normalise(c: Array) -> None:
-        _standardise(c, epsilon)
-        c *= scale
-        c += shift
-
-    return normalise
+def i_from_f(i: Array, f: Array) -> None:
+    """i = 1 - f, as in TFLite and TF1's CoupledInputForgetGateLSTMCell."""
+    np.subtract(f.dtype.type(1), f, i)
 
 
-def _projection(cell: Cell) -> Callable[[Array], Array]:
-    if cell.projection is None:
-        return lambda m: m
-    P, b = cell.projection, cell.projection_bias
-    if b is None:
-        return lambda m: P.dot(m)
-    return lambda m: P.dot(m) + b[:, None]
+_COUPLED: dict[str, Callable[[Array, Array], None]] = {
+    "none": no_change,
+    "f=1-i": f_from_i,
+    "i=1-f": i_from_f,
+}

@@ -1,34 +1,42 @@
-"""The step loop: packed weights, kept buffers, one matrix product and a few passes a step.
+"""The loop over the steps: packed weights, reused buffers, one matrix product a step.
 
-How the weights lie. The gates are stacked in the order f, i, o, g, and input, recurrent kernel and
-bias side by side, so that one product of ``K`` (4H, N) with ``[x; h; 1]`` (N, R) gives all
-pre-activations of R rows of a batch. In the usual cell the rows of f, i and o are negated, so that
-``q = 1 + exp(K v)`` is the reciprocal of a gate: dividing by q does the sigmoid and the product
-with it in one pass, rounds once less, and lets the lower tail of the sigmoid fade to the smallest
-number there is.
+The weights. Gates are stacked in the order f, i, o, g, and kernel, recurrent kernel and bias are
+the columns of one matrix, so that one product of ``K`` (4H, N) and ``[x; h; 1]`` (N, R) gives all
+pre-activations of R sequences.
 
-What it promises, bit for bit: a run cut into chunks of steps equals the whole run; what is kept
-does not change h; blocks of rows follow from the shapes alone. For that the product of a step is
-never merged over steps, and h and c are handed on in the working dtype.
+Two ways through a step. Most cells are plain: sigmoid gates, and none of the parts that frameworks
+add. Their steps take `_run` and `plain_step`, which have equations of their own because a step of
+a small network costs as many microseconds as NumPy is called: eight calls in place of the twenty
+of `equations.step`. K has the rows of f, i and o negated there, so that ``q = 1 + exp(K v)`` is
+the reciprocal of a gate: division by q does the sigmoid and the product with it in one pass,
+rounds once less, and lets the lower tail of the sigmoid fade to the smallest number there is. All
+other cells take `equations.step`.
+
+Guaranteed bit for bit: a run in chunks of steps equals the full run; h does not depend on which
+arrays are returned; blocks of sequences follow from the shapes only. So the product of a step is
+never merged over steps, and h and c are passed on in the working dtype.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import repeat
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from lstmcli.core.forward.equations import FIOG, Step, usual_cell, whole_cell
+from lstmcli.core.forward.equations import parts_of, step
 from lstmcli.core.forward.matmul import product, product_of_one
 from lstmcli.core.forward.room import room
 from lstmcli.core.model.activations import activation
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import HOME
 
-Array = npt.NDArray[Any]
+Step = Callable[[Array, Array, Array, Array, "Array | None"], None]
+"""Takes c (H, R); writes gates (4H, R), c_new (H, R), which may be c, h (P, R) and perhaps z."""
+
+FIOG = "fiog"
+"""The order of gates in the loop: those that share an operation stand together."""
 
 BATCH_SLOTS = 8  # steps whose operands are held at once: 4 to 16 are as quick, more take memory,
 LONE_SLOTS = 64  # and a lone row, whose steps cost 2 us, wants fewer refills
@@ -104,7 +112,7 @@ class Loop:
         self._cg = room((S + 1 if lone else 1, 2 * H * R), cell.dtype)  # c, and beside it g
         self._c = self._cg[0, : H * R].reshape(H, R)
         self._gates = room((4 * H, R), cell.dtype)  # where gates go that nobody keeps
-        self._step: Step = (usual_cell if packed.usual else whole_cell)(cell, self._z)
+        self._step: Step = (plain_step if packed.usual else full_step)(cell, self._z)
         self._quick = packed.usual
 
         if R > 1:
@@ -228,3 +236,50 @@ class Loop:
             step(before, gates_k, after, h, z_k)
             before = after
         self._c[:] = before
+
+
+def plain_step(cell: Cell, z: Array) -> Step:
+    """The step of a plain cell from z (4H, R), in which f, i and o are negated.
+
+    Its quotients are those of `Loop._run`, so that h does not depend on what is returned.
+    """
+    n = 3 * cell.units
+    H = cell.units
+    candidate = activation(cell.convention.activation)
+    output = activation(cell.convention.output_activation)
+    one = np.ones((), cell.dtype)
+    q, q_f, q_i, q_o, z_g = z[:n], z[:H], z[H : 2 * H], z[2 * H : n], z[n:]
+    exp, add, divide = np.exp, np.add, np.divide
+
+    def advance(c: Array, gates: Array, c_new: Array, h: Array, z_out: Array | None) -> None:
+        if z_out is not None:
+            np.negative(q, z_out[:n])
+            np.copyto(z_out[n:], z_g)
+        g = gates[n:]
+        exp(q, q)
+        add(q, one, q)  # 1 / gate
+        divide(one, q, gates[:n])
+        candidate(z_g, g)
+        divide(c, q_f, q_f)  # f * c
+        divide(g, q_i, q_i)  # i * g
+        add(q_f, q_i, c_new)
+        output(c_new, z_g)
+        divide(z_g, q_o, h)  # o * t(c)
+
+    return advance
+
+
+def full_step(cell: Cell, z: Array) -> Step:
+    """The step of any cell from z (4H, R)."""
+    H, parts = cell.units, parts_of(cell)
+    rows = [slice(k * H, (k + 1) * H) for k in map(FIOG.index, HOME)]
+    z_by_gate = [z[r] for r in rows]
+
+    def advance(c: Array, gates: Array, c_new: Array, h: Array, z_out: Array | None) -> None:
+        new = step(z_by_gate, c, parts, [gates[r] for r in rows])
+        np.copyto(h, new[0])
+        np.copyto(c_new, new[1])
+        if z_out is not None:
+            np.copyto(z_out, z)
+
+    return advance

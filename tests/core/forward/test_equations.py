@@ -1,4 +1,4 @@
-"""The whole cell: each part alone against its equation, and all of them off against the usual."""
+"""The step of any cell: each part against its equation, and none of them against the plain step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.core.forward.equations import Parts, Peepholes, clip_to, step
 from lstmcli.core.forward.run import NAMES, run
+from lstmcli.core.model.activations import sigmoid as s
 from lstmcli.core.model.model import Model
 from tests.core.judge import Array, model_of, random_net, sigmoid
 
@@ -19,7 +21,7 @@ def clip(v: Array, bound: float | None) -> Array:
     return v if bound is None else np.clip(v, -bound, bound)
 
 
-def whole_loop(model: Model, x: Array, **parts: Any) -> dict[str, Array]:
+def simple_loop(model: Model, x: Array, **parts: Any) -> dict[str, Array]:
     """The equations with every part as a plain expression, x (T, B, I)."""
     cell = model.cell
     s = parts.get("gate", sigmoid)
@@ -89,7 +91,7 @@ def test_each_part_is_its_equation(case: str) -> None:
     model = model_of(random_net(rng, I, H), **setting)
     x = rng.normal(size=(T, B, I))
     trace = run(model, x, layout="time")
-    for name, expected in whole_loop(model, x, **functions).items():
+    for name, expected in simple_loop(model, x, **functions).items():
         np.testing.assert_allclose(trace.arrays[name], expected, atol=1e-14, err_msg=name)
     plain = run(model_of(random_net(np.random.default_rng(5), I, H)), x, layout="time")
     assert np.abs(plain.h - trace.h).max() > 1e-4, "the part must change something"
@@ -111,13 +113,34 @@ def test_peepholes_and_projection_together(old: str) -> None:
     x = rng.normal(size=(T, B, I))
     trace = run(model, x, layout="time")
     assert trace.h.shape == (T, B, P)
-    for name, expected in whole_loop(model, x).items():
+    for name, expected in simple_loop(model, x).items():
         np.testing.assert_allclose(trace.arrays[name], expected, atol=1e-14, err_msg=name)
 
 
-def test_with_every_part_idle_the_whole_cell_is_the_usual_one() -> None:
+def test_parts_that_change_nothing_give_what_the_plain_step_gives() -> None:
     rng = np.random.default_rng(7)
     net, x = random_net(rng, I, H), rng.normal(size=(B, T, I))
-    usual, whole = run(model_of(net), x, NAMES), run(model_of(net, cell_clip=1e6), x, NAMES)
+    plain, full = run(model_of(net), x, NAMES), run(model_of(net, cell_clip=1e6), x, NAMES)
     for name in NAMES:
-        np.testing.assert_allclose(usual.arrays[name], whole.arrays[name], atol=1e-15)
+        np.testing.assert_allclose(plain.arrays[name], full.arrays[name], atol=1e-15)
+
+
+def test_limits_and_flags_may_differ_from_column_to_column() -> None:
+    """A column is a sequence in a run, a hypothesis in a search."""
+    rng = np.random.default_rng(8)
+    R = 4
+    z, c, p = rng.normal(size=(4, H, R)) * 3, rng.normal(size=(H, R)), rng.normal(size=(3, H, 1))
+    limits, old = np.array([0.2, np.inf, 0.7, np.inf]), np.array([True, False, False, True])
+
+    def parts(limit: Any, old: Any) -> Parts:
+        peepholes = Peepholes(lambda k, c: p[k] * c, "new_c", old)
+        return Parts(s, np.tanh, np.tanh, clip_to(limit), clip_to(limit), peepholes=peepholes)
+
+    gates = z.copy()
+    h, c_new = step(gates, c, parts(limits, old))
+    for r in range(R):
+        one = z[:, :, [r]].copy()
+        one_h, one_c = step(one, c[:, [r]], parts(limits[r], old[[r]]))
+        np.testing.assert_array_equal(one_h, h[:, [r]])
+        np.testing.assert_array_equal(one_c, c_new[:, [r]])
+        np.testing.assert_array_equal(one, gates[:, :, [r]])
