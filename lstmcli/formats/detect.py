@@ -163,7 +163,8 @@ def _is_old_pickle(file: Opened) -> bool:
 
 def _archive_kind(file: Opened) -> str:
     """The format of a zip archive, by the names of its members."""
-    from lstmcli.formats.wire.zip import Archive, Damaged
+    from lstmcli.formats.files.errors import Damaged
+    from lstmcli.formats.wire.zip import Archive
 
     try:
         names = [member.name for member in Archive(file.stream, file.size).members]

@@ -12,8 +12,9 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
+from lstmcli.formats.files.errors import damaged
 from lstmcli.formats.files.limits import check_size
-from lstmcli.formats.files.source import Opened, damaged
+from lstmcli.formats.files.source import Opened
 from lstmcli.formats.wire.bfloat16 import widened
 
 DTYPES = {  # the format's names -> little-endian NumPy dtypes

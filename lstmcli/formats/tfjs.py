@@ -7,8 +7,6 @@ bits than they count in: tfjs-core/src/io/types.ts and io_utils.ts (4.22) have t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.companions import companion
+from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.keras.chain import in_turn
@@ -36,7 +35,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     UserError
         A description that is none, shards that are not beside the file, or of another size.
     """
-    with _broken_is_told(file.source):
+    with damage_reported(f"{file.source}, taken for a model.json of TensorFlow.js,"):
         arrays: dict[str, np.ndarray] = {}
         left_out: list[str] = []
         parts: set[str] = set()
@@ -63,20 +62,6 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         in_turn=row,
         remarks=tuple(remarks),
     )
-
-
-@contextmanager
-def _broken_is_told(source: str) -> Iterator[None]:
-    """Whatever Python says of a description of another form is told in one line."""
-    try:
-        yield
-    except KeyError as error:
-        lacking = f"it lacks {error}"
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        lacking = str(error).split("\n")[0]
-    else:
-        return
-    raise UserError(f"{source} is no model.json of TensorFlow.js: {lacking!s:.120}.")
 
 
 # ---- tensors

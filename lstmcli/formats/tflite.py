@@ -14,9 +14,10 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
+from lstmcli.formats.files.errors import Damaged, damage_reported
 from lstmcli.formats.files.limits import check_size
-from lstmcli.formats.files.source import Opened, damaged
-from lstmcli.formats.wire.flatbuffer import Damaged, Table, root
+from lstmcli.formats.files.source import Opened
+from lstmcli.formats.wire.flatbuffer import Table, root
 
 GATES = ("input", "forget", "cell", "output")
 WEIGHTS = (  # from input 1 on
@@ -67,10 +68,8 @@ def read(source: Opened) -> Document:
     UserError
         A broken file, one without an LSTM operator, one with weights of a kind that is not read.
     """
-    try:
+    with damage_reported(f"{source.source}, a TensorFlow Lite model,"):
         return _Model(source).document()
-    except Damaged as error:
-        raise damaged(f"{source.source}, a TensorFlow Lite model,", error) from None
 
 
 class _Graph(NamedTuple):

@@ -105,7 +105,7 @@ def _weights(value: Json) -> list[Json]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v.update(weightsManifest=3), "is no model.json"),
+        (lambda v: v.update(weightsManifest=3), "taken for a model.json"),
         (lambda v: v["weightsManifest"][0].pop("paths"), "it lacks 'paths'"),
         (lambda v: _weights(v)[0].pop("dtype"), "it lacks 'dtype'|needs"),
         (lambda v: _weights(v)[0].update(name="\ud800"), "surrogates"),

@@ -6,8 +6,7 @@ more than its header needs, or to a thousand times the archive, is refused unrea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
@@ -17,9 +16,10 @@ from lstmcli.errors import UserError
 from lstmcli.formats.arrays.npy import check, read_elements, read_header, write_elements
 from lstmcli.formats.arrays.pieces import Placed
 from lstmcli.formats.document import Document
+from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_total
-from lstmcli.formats.files.source import HEAD, Opened, damaged
-from lstmcli.formats.wire.zip import DEFLATED, ENCRYPTED, STORED, Archive, Damaged, Member
+from lstmcli.formats.files.source import HEAD, Opened
+from lstmcli.formats.wire.zip import DEFLATED, ENCRYPTED, STORED, Archive, Member
 
 SUFFIX = ".npy"
 METHODS = (STORED, DEFLATED)  # what numpy writes
@@ -40,11 +40,11 @@ def read(source: Opened) -> Document:
     """
     document = Document(source.source, "npz", {})
     left_out = []
-    with _broken_is_told(source.source):
+    with damage_reported(source.source):
         archive = Archive(source.stream, source.size)
     for name, member in _members(archive, source).items():
         where = f'{source.source}, member "{name}"'
-        with _broken_is_told(where):
+        with damage_reported(where):
             value = _value(archive, member, where)
         if value is None:
             left_out.append(name)
@@ -60,14 +60,6 @@ def read(source: Opened) -> Document:
         )
         document = replace(document, remarks=(remark,))
     return document
-
-
-@contextmanager
-def _broken_is_told(where: str) -> Iterator[None]:
-    try:
-        yield
-    except (Damaged, OSError) as error:
-        raise damaged(where, error) from None
 
 
 def _members(archive: Archive, source: Opened) -> dict[str, Member]:

@@ -212,14 +212,6 @@ def in_memory(source: str, data: bytes, suffix: str = "") -> Opened:
     return Opened(source, io.BytesIO(data), len(data), suffix=suffix)
 
 
-def damaged(source: str, reason: object) -> UserError:
-    """What is said of a file that broke on its way; ``reason`` may be a library's own words."""
-    text = str(reason).rstrip(". ")
-    return UserError(
-        f"{source} is damaged or cut short ({text}). Copy or download it again, or save it anew."
-    )
-
-
 def _refuse_empty(source: str, size: int) -> None:
     if size == 0:
         raise UserError(f"{source} is empty.")

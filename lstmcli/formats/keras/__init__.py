@@ -18,11 +18,12 @@ from typing import Any
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.source import Opened, damaged
+from lstmcli.formats.files.errors import Damaged, damage_reported
+from lstmcli.formats.files.source import Opened
 from lstmcli.formats.keras.chain import in_turn
 from lstmcli.formats.keras.layers import Layer, by_class, by_name, each, layers_in
 from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
-from lstmcli.formats.wire.zip import DEFLATED, ENCRYPTED, STORED, Archive, Damaged, Member
+from lstmcli.formats.wire.zip import DEFLATED, ENCRYPTED, STORED, Archive, Member
 
 ATTRIBUTES = (
     "layer_names", "weight_names", "model_config", "keras_version", "backend", "name",
@@ -158,15 +159,13 @@ def _config(text: str | None, where: str) -> Any:
 
 
 def _read_archive(source: Opened) -> Document:
-    try:
+    with damage_reported(source.source):
         archive = Archive(source.stream, source.size)
         members = {member.name: member for member in archive.members}
         if WEIGHTS not in members:
             raise _in_pieces(source.source)
         texts = {name: _text(archive, members.get(name)) for name in (CONFIG, METADATA)}
         data = _bytes(archive, members[WEIGHTS], max(LARGE, MOST_TIMES * source.size))
-    except (Damaged, OSError) as error:
-        raise damaged(source.source, error) from None
     where = source.source
     told = _config(texts[METADATA], where)
     versions = {k: told[k] for k in VERSIONS if isinstance(told, dict) and k in told}

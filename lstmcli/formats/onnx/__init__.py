@@ -17,6 +17,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.companions import contents
+from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.chain import feeder, inputs_of
@@ -24,7 +25,6 @@ from lstmcli.formats.onnx.folding import Constants
 from lstmcli.formats.onnx.graph import MODEL_GRAPH, Model, Node, Scope
 from lstmcli.formats.onnx.lstm import Lstm, NotRead, is_lstm, read_node
 from lstmcli.formats.onnx.tensors import KINDS, TYPE, decode, shape_of
-from lstmcli.formats.wire.protobuf import Damaged
 
 MOST_BYTES = 1 << 31  # that a protocol buffer may have
 CORE_ML = (303, 403, 500, 502)  # fields of a Core ML model, which begins alike
@@ -53,20 +53,12 @@ def read(source: Opened) -> Document:
     """
     if source.size > MOST_BYTES:
         raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")
-    try:
+    with damage_reported(f"{source.source}, taken for an ONNX model,"):
         model = Model(contents(source))
         if MODEL_GRAPH not in model.message:
             raise UserError(_other(source, model))
         with np.errstate(all="ignore"):  # numbers that are not finite are the user's affair
             return _Reader(source, model).document()
-    except (
-        Damaged, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError,
-        RecursionError, OSError,
-    ) as error:  # fmt: skip
-        raise UserError(
-            f"{source.source} is no readable ONNX model: {error}. If it was one, it is damaged or "
-            "cut short: copy or download it again."
-        ) from None
 
 
 def _other(source: Opened, model: Model) -> str:

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.limits import check_size, check_total
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.graph import Node, Place, Scope
 from lstmcli.formats.onnx.operations import MOVING, OPERATIONS, Call, Operation, fill, numbers_of
 from lstmcli.formats.onnx.tensors import decode
-from lstmcli.formats.wire.protobuf import Damaged, Message
+from lstmcli.formats.wire.protobuf import Message
 
 MOST_HOPS = 1000  # from a name to the input that it depends on
 

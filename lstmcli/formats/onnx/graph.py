@@ -14,8 +14,9 @@ from functools import cached_property
 from struct import unpack
 from typing import Any, NamedTuple
 
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.onnx.tensors import NAME
-from lstmcli.formats.wire.protobuf import Damaged, Message, signed, text
+from lstmcli.formats.wire.protobuf import Message, signed, text
 
 MOST_DEPTH = 32  # graphs within graphs and functions within functions
 MOST_NODES = 1 << 17  # in all, those of a function at every call

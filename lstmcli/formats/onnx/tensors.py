@@ -13,10 +13,11 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.companions import beside
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.wire.bfloat16 import widened
-from lstmcli.formats.wire.protobuf import Damaged, Message, signed
+from lstmcli.formats.wire.protobuf import Message, signed
 
 # fields of a TensorProto
 DIMS, TYPE, FLOATS, INT32S, INT64S, NAME, RAW = 1, 2, 4, 5, 7, 8, 9

@@ -18,7 +18,8 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.companions import beside, contents
-from lstmcli.formats.files.source import Opened, damaged, opened
+from lstmcli.formats.files.errors import Damaged, damage_reported
+from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
 from lstmcli.formats.tensorflow.first_format import FirstFormat
 from lstmcli.formats.tensorflow.graph import Graph, graph_in
@@ -26,7 +27,6 @@ from lstmcli.formats.tensorflow.keras_metadata import Layers, layers
 from lstmcli.formats.tensorflow.objects import KEY, Objects, renamed
 from lstmcli.formats.tensorflow.table import MAGIC, Table
 from lstmcli.formats.tensorflow.tensors import Budget
-from lstmcli.formats.wire.protobuf import Damaged
 
 FORMAT = "tensorflow"
 SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
@@ -45,12 +45,8 @@ def read(source: Opened) -> Document:
     UserError
         A damaged file, a missing or misleading shard, more than may be allocated.
     """
-    try:
+    with damage_reported(source.source):
         return _read(source)
-    except (Damaged, OSError, ValueError, OverflowError) as error:
-        raise damaged(source.source, error) from None
-    except MemoryError:
-        raise UserError(f"{source.source} needs more memory than there is.") from None
 
 
 def _read(source: Opened) -> Document:

@@ -14,12 +14,13 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.companions import beside, contents
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.source import opened
 from lstmcli.formats.tensorflow import crc32c
 from lstmcli.formats.tensorflow.slices import Slice, joined, key_of, part_shape, slice_of
 from lstmcli.formats.tensorflow.tensors import KINDS, STRING, Kind, finished, shape_of
-from lstmcli.formats.wire.protobuf import Damaged, Message, varint
+from lstmcli.formats.wire.protobuf import Message, varint
 
 INDEX = ".index"
 MOST_SHARDS = 100_000  # five digits

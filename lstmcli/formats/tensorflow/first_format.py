@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.tensorflow.slices import Slice, joined, part_shape, slice_of
 from lstmcli.formats.tensorflow.tensors import KINDS, Budget, Kind, shape_of, tensor
-from lstmcli.formats.wire.protobuf import Damaged, Message
+from lstmcli.formats.wire.protobuf import Message
 
 Entries = Iterable[tuple[bytes, memoryview]]
 

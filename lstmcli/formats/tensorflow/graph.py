@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.tensorflow.tensors import KINDS, Budget, Kind, shape_of, tensor
-from lstmcli.formats.wire.protobuf import Damaged, Message, fields, text
+from lstmcli.formats.wire.protobuf import Message, fields, text
 
 PASSING = frozenset({  # ops that hand on the values that they take
     "Identity", "Enter", "RefEnter", "RefIdentity", "ReadVariableOp", "Switch", "RefSwitch",

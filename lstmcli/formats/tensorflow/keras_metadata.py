@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.keras.chain import in_turn
 from lstmcli.formats.tensorflow.objects import Objects
-from lstmcli.formats.wire.protobuf import Damaged, Message
+from lstmcli.formats.wire.protobuf import Message
 
 WORDS = ("class_name", "config")
 ROOT = "root"  # the path of the model itself

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.limits import check_size
-from lstmcli.formats.wire.protobuf import Damaged, Message, signed
+from lstmcli.formats.wire.protobuf import Message, signed
 
 Extent = tuple[int, int]  # start and length; a length of -1 is the whole axis
 Slice = tuple[Extent, ...]

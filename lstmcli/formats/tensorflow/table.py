@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.tensorflow import crc32c
-from lstmcli.formats.wire.protobuf import Damaged, varint
+from lstmcli.formats.wire.protobuf import varint
 
 MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")  # the last bytes of a table
 FOOTER = 48

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.wire.bfloat16 import widened
-from lstmcli.formats.wire.protobuf import Damaged, Message, signed
+from lstmcli.formats.wire.protobuf import Message, signed
 
 KINDS = {  # DataType of tensorflow/core/framework/types.proto -> little-endian NumPy dtypes
     1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 8: "<c8", 9: "<i8", 10: "?",

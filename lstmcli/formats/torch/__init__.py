@@ -19,13 +19,14 @@ from typing import Any, BinaryIO, Literal
 from lstmcli.errors import UserError
 from lstmcli.formats.detect import ARCHIVE
 from lstmcli.formats.document import Document
+from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_size, check_total
-from lstmcli.formats.files.source import Opened, damaged
+from lstmcli.formats.files.source import Opened
 from lstmcli.formats.torch import numpy_arrays, tensors
 from lstmcli.formats.torch.state_dict import Tree, document, flatten
 from lstmcli.formats.torch.tensors import Part, Storage, kind_of_storage
 from lstmcli.formats.wire import pickle as pickles
-from lstmcli.formats.wire.zip import ENCRYPTED, Archive, Damaged, Member
+from lstmcli.formats.wire.zip import ENCRYPTED, Archive, Member
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
@@ -41,11 +42,6 @@ PACKED = re.compile(r"(?:(.*)\.)?(?:_all_weight_values\.\d+\.param|_packed_weigh
 QUANTISED = re.compile(r"torch\.(?:ao\.)?nn\.quantized\.dynamic\..*LSTM(?:Cell)?")
 MAKERS = {**numpy_arrays.MAKERS, **tensors.MAKERS}
 
-BROKEN = (
-    Damaged, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
-    EOFError, MemoryError, RecursionError, struct.error, AssertionError,
-)  # fmt: skip
-
 
 def read(source: Opened) -> Document:
     """All tensors under their names in the state dict.
@@ -56,7 +52,7 @@ def read(source: Opened) -> Document:
         A broken file, one of another program, one without tensors.
     """
     head = source.head()
-    with broken_is_told(source.source):
+    with _pickle_errors_reported(source.source):
         if head.startswith(ARCHIVE):
             tree = _Zip(source).tree()
         elif head[257:262] == b"ustar":
@@ -69,17 +65,11 @@ def read(source: Opened) -> Document:
 
 
 @contextmanager
-def broken_is_told(source: str) -> Iterator[None]:
-    """Whatever a damaged pickle or archive makes Python raise, in one line."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd escapes in the text of an old pickle
-            yield
-    except BROKEN as error:
-        reason = str(error).split("\n")[0][:120] or type(error).__name__
-        if isinstance(error, KeyError):  # whose text is the key alone
-            reason = f"it refers to {reason}, which is not in it"
-        raise damaged(source, reason) from None
+def _pickle_errors_reported(source: str) -> Iterator[None]:
+    """`damage_reported`, without the warnings that odd escapes in an old pickle's text cause."""
+    with damage_reported(source), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def named(source: Opened, format: str, tree: Tree) -> Document:
@@ -303,7 +293,7 @@ def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Docu
             f"{source.source} is a dump of joblib, whose arrays lie between parts of a pickle. "
             "Load it with joblib and save its arrays with numpy.savez."
         )
-    with broken_is_told(source.source):
+    with _pickle_errors_reported(source.source):
         makers = {**MAKERS, "torch.storage._load_from_bytes": _from_bytes}
         source.stream.seek(offset)
         tree = flatten(pickles.load(io.BytesIO(source.stream.read()), makers))

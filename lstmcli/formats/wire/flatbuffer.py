@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.formats.files.errors import Damaged
+
 _LAYOUTS = {kind: Struct(f"<{kind}") for kind in "bBhHiIqQf?"}  # letters of the struct module
-
-
-class Damaged(Exception):
-    """The bytes are no such buffer; the text says how."""
 
 
 class Table(NamedTuple):

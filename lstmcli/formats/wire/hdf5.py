@@ -20,8 +20,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
+from lstmcli.formats.files.errors import damaged
 from lstmcli.formats.files.limits import check_size, most
-from lstmcli.formats.files.source import Opened, damaged
+from lstmcli.formats.files.source import Opened
 from lstmcli.formats.wire.bfloat16 import widened
 
 SECONDS = 5  # of computing that any file may take

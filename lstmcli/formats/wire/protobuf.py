@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.formats.files.errors import Damaged
+
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 LONGEST_VARINT = 10  # bytes
 MOST_DEPTH = 100  # messages within messages, as the library of protobuf itself allows
@@ -19,10 +21,6 @@ MOST_FIELDS, MOST_NUMBERS = 1 << 20, 1 << 22  # of one message; each takes a hun
 
 _FIXED_WIRES = {4: FIXED32, 8: FIXED64}
 _FIXED = {FIXED64: Struct("<Q"), FIXED32: Struct("<L")}
-
-
-class Damaged(Exception):
-    """The bytes are no message; the text says how."""
 
 
 class Field(NamedTuple):

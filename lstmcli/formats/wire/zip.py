@@ -11,6 +11,8 @@ import zlib
 from struct import Struct
 from typing import Any, BinaryIO, NamedTuple
 
+from lstmcli.formats.files.errors import Damaged
+
 STORED, DEFLATED = 0, 8  # methods
 ENCRYPTED, UTF8 = 1, 1 << 11  # flag bits
 MOST_MEMBERS = 1 << 16
@@ -34,10 +36,6 @@ _SIGNATURES = {
     _LOCATOR64: b"PK\x06\x07",
     _END64: b"PK\x06\x06",
 }
-
-
-class Damaged(Exception):
-    """The bytes contradict the format or each other; the text says how."""
 
 
 class Member(NamedTuple):

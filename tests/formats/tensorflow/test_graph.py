@@ -11,9 +11,9 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.errors import UserError
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.tensorflow.graph import Graph, graph_in
 from lstmcli.formats.tensorflow.tensors import Budget, Kind
-from lstmcli.formats.wire.protobuf import Damaged
 from tests.formats.helpers import filed
 from tests.formats.tensorflow.forge import checkpoint, entry, message, shape, varint
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lstmcli.errors import UserError
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.tensorflow.slices import WHOLE, joined, key_of, slice_of, within
-from lstmcli.formats.wire.protobuf import Damaged, Message
+from lstmcli.formats.wire.protobuf import Message
 from tests.formats.tensorflow.forge import message
 
 

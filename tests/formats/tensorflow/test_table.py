@@ -6,8 +6,8 @@ import io
 
 import pytest
 
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.tensorflow.table import LONGEST_KEY, MOST_NAMES, Table
-from lstmcli.formats.wire.protobuf import Damaged
 from tests.formats.tensorflow import forge
 from tests.formats.tensorflow.forge import block, content, footer, handle, table, varint
 

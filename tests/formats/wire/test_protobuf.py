@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.wire.protobuf import (
     BYTES,
     FIXED32,
     VARINT,
-    Damaged,
     Field,
     Message,
     fields,

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import write
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.wire import zip
-from lstmcli.formats.wire.zip import Archive, Damaged
+from lstmcli.formats.wire.zip import Archive
 from tests.formats.helpers import piped
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
