@@ -93,7 +93,7 @@ def test_a_part_is_put_in_its_place(name: str) -> None:
     text = str(FOLDER / f"{name}.txt")
     right = explain(weights, inputs(name), text, **told)
     assert right.verdict == "agrees"
-    assert place in right.laid
+    assert place in right.placement
     assert f"The print gives {given} of {of_all} numbers" in right.remarks[0]
     found = explain(weights, inputs(name), text, **told, gates="ifog")
     assert [(c.setting, c.found) for c in found.changes] == [("gates", "ifgo")]

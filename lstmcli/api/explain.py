@@ -185,7 +185,7 @@ def _lies_alike(
     own = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in held.items()}
     _, layout = check_inputs(model, question.x, question.layout, question.inputs)
     _, taken = at_its_place(side, own, layout, first.step, first.row)
-    return [TAKEN_AS + one for one in taken] == [explanation.laid]
+    return [TAKEN_AS + one for one in taken] == [explanation.placement]
 
 
 def _next(start: Sequence[str], verdict: Verdict | None, against: str | None, several: bool) -> str:

@@ -161,8 +161,8 @@ def place(first: Place | None) -> str:
 
 def _notes(e: Explanation) -> list[tuple[str, str]]:
     notes = []
-    if e.laid:
-        notes.append(("assumed", f"{e.laid}."))
+    if e.placement:
+        notes.append(("assumed", f"{e.placement}."))
     notes += [("note", remark) for remark in e.remarks]
     if e.hidden:
         notes.append(("why it hid", e.hidden))

@@ -27,24 +27,26 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     UserError
         if EXPECTED is no array of a run over these inputs.
     """
-    told = not question.side.gaps
+    has_shape = not question.side.gaps
     # readings that are wrong may overflow, and are meant to; BLAS's threads wait for one another
     with np.errstate(all="ignore"), one_thread():  # more than they help with products so small
-        explanations = (_laid(question, one, told, progress) for one in in_shape(question))
+        explanations = (_of_shape(question, one, has_shape, progress) for one in in_shape(question))
         first = next(explanations)
         others = (one for one in explanations if one.verdict != "none")
         return first if first.verdict != "none" else next(others, first)
 
 
-def _laid(question: Question, laid: Question, told: bool, progress: Progress) -> Explanation:
+def _of_shape(
+    question: Question, shaped: Question, has_shape: bool, progress: Progress
+) -> Explanation:
     """The explanation of EXPECTED in a shape that it can have, and what is said of that."""
-    explanation = _in_words(laid, told, progress)
-    if remark := unrolled(question, laid):
+    explanation = _in_words(shaped, has_shape, progress)
+    if remark := unrolled(question, shaped):
         explanation = replace(explanation, remarks=(remark, *explanation.remarks))
     return explanation
 
 
-def _in_words(question: Question, told: bool, progress: Progress) -> Explanation:
+def _in_words(question: Question, has_shape: bool, progress: Progress) -> Explanation:
     """The explanation, with what is to be said of EXPECTED and of what comes near."""
     prepared = prepare(question)
     explanation = _explained(prepared, progress)
@@ -60,7 +62,7 @@ def _in_words(question: Question, told: bool, progress: Progress) -> Explanation
         explanation = replace(explanation, remarks=(remark, *explanation.remarks))
     if taken := question.side.taken:
         explanation = replace(explanation, remarks=(f"{taken}.", *explanation.remarks))
-    if remark := left_out(question, told):
+    if remark := left_out(question, has_shape):
         explanation = replace(explanation, remarks=(remark, *explanation.remarks))
     return explanation
 
@@ -100,11 +102,11 @@ def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
         read = words.headline(near.changes)
         hints = [f"With {read}: {clue}" for clue in decisions.clues(near.verdict)]
     if prepared.layout != "steps" and prepared.question.layout is None and not close:
-        laid = words.value_of("layout", prepared.layout)
+        assumed = words.value_of("layout", prepared.layout)
         other = "time" if prepared.layout == "batch" else "batch"
         hints.append(
-            f"Nobody said how the inputs lie; taken as {laid}. If they do not, say --layout "
-            f"{other}: the search is then for what is wrong beside it."
+            f"Nobody said how the inputs lie; taken as {assumed}. If they do not, say --layout "
+            f"{other}: the search is then for what is wrong besides."
         )
     untried = dict.fromkeys((*explanation.untried, *decisions.NOT_SEARCHED))
     remarks = (*explanation.remarks, *hints)
@@ -140,8 +142,8 @@ def _explained(prepared: Prepared, progress: Progress) -> Explanation:
     turned = [Solver(prepared, case, base=prepared.base(case)) for case in prepared.turned()]
     if not (likely := [solver for solver in turned if solver.likely]):
         return found
-    beside = searched(likely, progress)
-    if beside.verdict != "none":
-        return beside
-    nearest = sorted((*found.nearest, *beside.nearest), key=lambda near: near.verdict.rms)
-    return replace(found, nearest=tuple(nearest[:NEAREST]), tried=found.tried + beside.tried)
+    alternative = searched(likely, progress)
+    if alternative.verdict != "none":
+        return alternative
+    nearest = sorted((*found.nearest, *alternative.nearest), key=lambda near: near.verdict.rms)
+    return replace(found, nearest=tuple(nearest[:NEAREST]), tried=found.tried + alternative.tried)

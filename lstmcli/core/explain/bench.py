@@ -29,7 +29,7 @@ Array = npt.NDArray[Any]
 Start = tuple[Array, Array] | None
 """h (1, P) and c (1, H) before the first step, or of each reading; None if they are zero."""
 
-UNITS = 12  # of a first step: enough to tell any two readings apart
+UNITS = 12  # of a first step: enough to distinguish any two readings
 FEW = 500  # readings that are kept as made ready,
 KEPT = 50  # and so many of such sets
 
@@ -106,9 +106,9 @@ class Bench:
         self.state, self.backward = state, backward
         cell = decoder({})
         first = next(iter(layouts.values()))
-        held = (*first.expected.sequences, *first.expected.finals)
+        names = (*first.expected.sequences, *first.expected.finals)
         self.needs = first.expected.needs
-        self.names = tuple(dict.fromkeys(name.removeprefix("final_") for name in held))
+        self.names = tuple(dict.fromkeys(name.removeprefix("final_") for name in names))
         idle = (*without, *self._idle(cell, first), *_idle_in_decoding(decoder, cell, how))
         barred = [] if cell.outputs == cell.units else [Change("initial_state", "swapped")]
         if np.array_equal(decoder({"bias": "input_only"}).bias, decoder({"bias": "once"}).bias):
@@ -169,18 +169,20 @@ class Bench:
         if key not in self._views:
             values = (self.space.values[n][c] for n, c in zip(_VIEW, key, strict=True))
             layout, reverse, flip, lengths = values
-            held = self.layouts[layout]
+            given = self.layouts[layout]
             turned = self.backward or reverse or self.how.go_backwards
             flipped = (turned and not self.how.go_backwards) != flip
-            valid = held.valid if lengths == "given" else None
-            self._views[key] = self._on_a_row(course(held.x, held.expected, turned, flipped, valid))
+            valid = given.valid if lengths == "given" else None
+            self._views[key] = self._on_a_row(
+                course(given.x, given.expected, turned, flipped, valid)
+            )
         return self._views[key]
 
     def _on_a_row(self, whole: Course) -> View:
         """The row that is known from the earliest step on, and of those the one known best."""
-        told = sum(np.isfinite(k.values).sum(axis=2) for k in whole.known.values())  # (T, B)
-        early = (np.cumsum(np.asarray(told) > 0, axis=0) > 0).sum(axis=0)
-        row = int(np.lexsort((np.asarray(told).sum(axis=0), early))[-1])
+        is_known = sum(np.isfinite(k.values).sum(axis=2) for k in whole.known.values())  # (T, B)
+        early = (np.cumsum(np.asarray(is_known) > 0, axis=0) > 0).sum(axis=0)
+        row = int(np.lexsort((np.asarray(is_known).sum(axis=0), early))[-1])
         one = slice(row, row + 1)
         known = {name: Known(k.values[:, one], k.half[:, one]) for name, k in whole.known.items()}
         view = Course(whole.x[:, one], known)
@@ -197,8 +199,8 @@ class Bench:
         cell = self.weights.cell
         if cell.initial_h is None or cell.initial_c is None:
             return None
-        held = [np.atleast_2d(state) for state in (cell.initial_h, cell.initial_c)]
-        h, c = (state if len(state) == 1 else state[rows] for state in held)
+        states = [np.atleast_2d(state) for state in (cell.initial_h, cell.initial_c)]
+        h, c = (state if len(state) == 1 else state[rows] for state in states)
         return h, c
 
     def starts(self, codes: Array, row: int) -> Iterator[tuple[Start, Array]]:
@@ -273,8 +275,8 @@ class Bench:
             expected, allowed = known.values[step, 0], view.allowed[name][step, 0]
             if batch.units is not None:
                 expected, allowed = expected[batch.units], allowed[batch.units]
-            told = np.flatnonzero(np.isfinite(expected))
-            if not told.size:
+            is_known = np.flatnonzero(np.isfinite(expected))
+            if not is_known.size:
                 continue
             given = arrays[name][:, 0]
             if codes.any():
@@ -282,7 +284,7 @@ class Bench:
                 for code in distinct(codes[codes > 0]):
                     which = codes == code
                     given[which] = arrays[self.space.values["array"][code]][which, 0]
-            yield name, given[:, told], expected[told], allowed[told]
+            yield name, given[:, is_known], expected[is_known], allowed[is_known]
 
 
 def _idle_in_decoding(decoder: Decoder, cell: Cell, how: Convention) -> Iterator[str]:

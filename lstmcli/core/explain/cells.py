@@ -114,7 +114,7 @@ class _Upwards:
             )
         if solver is not None:
             remarks.append(f"The figures below are of {name}, with its inputs as recorded.")
-            of_cell, base = solver.none(), network.told(())
+            of_cell, base = solver.none(), network.worded(())
             nearest = (replace(near, changes=(*base, *near.changes)) for near in of_cell.nearest)
             explanation = replace(explanation, nearest=tuple(nearest), untried=of_cell.untried)
         return replace(explanation, tried=network.tried, remarks=tuple(remarks))
@@ -148,7 +148,7 @@ def found_for(
     equivalent = map(plain_of, of_cell.equivalent)
     return replace(
         network.explanation(of_cell.verdict, changes, verdict),
-        equivalent=tuple(network.told(scoped(e, name) if several else e) for e in equivalent),
+        equivalent=tuple(network.worded(scoped(e, name) if several else e) for e in equivalent),
         nearest=of_cell.nearest,
         hidden=of_cell.hidden,
         unseen=of_cell.unseen,

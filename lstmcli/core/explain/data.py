@@ -39,7 +39,7 @@ class Expected:
 
     sequences: Mapping[str, Known]
     finals: Mapping[str, Known]
-    words: str = ""  # how it was laid on the run, where that is not plain
+    words: str = ""  # its placement on the run, where that is not plain
     row: int | None = None  # the row of the batch it is, if it is one of several
     needs: tuple[str, ...] = ()  # settings without which another place says just the same
 
@@ -48,7 +48,7 @@ class Expected:
         yield from self.sequences.items()
         yield from self.finals.items()
 
-    def told(self, of: Callable[[str, Known], Array]) -> Array:
+    def at_known(self, of: Callable[[str, Known], Array]) -> Array:
         """What there is of each known number, by arrays of the same shapes; one after another."""
         parts = [of(name, known)[np.isfinite(known.values)] for name, known in self.all()]
         return np.concatenate(parts) if parts else np.zeros(0)
@@ -59,8 +59,11 @@ class Expected:
         return sum(int(np.isfinite(known.values).sum()) for _, known in self.all())
 
     def distinct(self, tolerance: Callable[[Known], Array]) -> int:
-        """How many different numbers there are, as far as a tolerance tells them apart."""
-        values, slack = self.told(lambda _, k: k.values), self.told(lambda _, k: tolerance(k))
+        """How many different numbers there are, as far as a tolerance distinguishes them."""
+        values, slack = (
+            self.at_known(lambda _, k: k.values),
+            self.at_known(lambda _, k: tolerance(k)),
+        )
         order = np.argsort(values)
         values, slack = values[order], slack[order]
         return 1 + int((np.diff(values) > 2 * slack[1:]).sum()) if values.size else 0
@@ -252,8 +255,8 @@ class Course:
         steps = len(self.x)
         for name in names:
             if name in self.known:
-                told = np.isfinite(self.known[name].values).any(axis=(1, 2))
-                steps = min(steps, int(np.argmax(told)) if told.any() else steps)
+                is_known = np.isfinite(self.known[name].values).any(axis=(1, 2))
+                steps = min(steps, int(np.argmax(is_known)) if is_known.any() else steps)
         return steps
 
 

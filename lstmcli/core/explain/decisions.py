@@ -90,7 +90,7 @@ def decide(
     proven: bool,
     elsewhere: bool = False,
 ) -> str:
-    """Further data that would tell apart what fits; an empty string if nothing is left open.
+    """Further data that would decide between what fits; an empty string if nothing is left open.
 
     ``elsewhere``: one of those equivalent takes EXPECTED as another part of the run.
     """

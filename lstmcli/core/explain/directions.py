@@ -1,6 +1,6 @@
 """Two directions of which only the sum, the product or the average is known.
 
-All pairs of single changes are merged and held against some numbers of EXPECTED. Constants and
+All pairs of single changes are merged and compared with some numbers of EXPECTED. Constants and
 pairs of one direction: what the other gives is taken out of EXPECTED, and what is left is a
 question of one cell. Nothing here accepts a reading: a run of the whole network does.
 """
@@ -29,8 +29,8 @@ from lstmcli.core.explain.walk import CHUNK, LOOSE
 
 Array = npt.NDArray[Any]
 
-MOST_CHANGES = 2  # at once, beside the merge itself
-BESIDE = 40  # runs that a constant is worth beside a single change, of the nearest ones
+MOST_CHANGES = 2  # at once, besides the merge itself
+BESIDE = 40  # runs that a constant is worth with a single change, of the nearest ones
 PATIENCE = 2.0  # seconds that pairs of changes of both directions may take
 
 
@@ -84,7 +84,7 @@ class Directions:
         enough = network.distinct > len(changes) + solved
         return replace(
             network.proved(changes, verdict, enough and proof >= ENOUGH),
-            equivalent=tuple(network.told(c) for c, _ in others if len(c) == len(changes)),
+            equivalent=tuple(network.worded(c) for c, _ in others if len(c) == len(changes)),
             evidence=proof,
             untried=self.untried,
         )
@@ -130,7 +130,7 @@ class Directions:
             yield from self._one_more(1, to_other[part], backward)
 
     def _near_unlike(self) -> Iterator[Changes]:
-        """A change of both directions beside one that only a single direction can have."""
+        """A change of both directions with one that only a single direction can have."""
         for d, bench in enumerate(self.both.benches):
             singles, other = bench.space.singles, self.both.places[1 - d]
             own = [n for n in self.both.plain[d] if (singles[n],) not in other]
@@ -173,7 +173,7 @@ class Directions:
         return None
 
     def _of_constants(self, level: int) -> Explanation | None:
-        """A constant that both directions share, alone or beside a single change."""
+        """A constant that both directions share, alone or with a single change."""
         both = self.both
         whole = [c for c in both.rms if all(c in places for places in both.places)]
         besides = [()] if level == 1 else [c for c in whole if c][: both.at_once(CHUNK) // BESIDE]

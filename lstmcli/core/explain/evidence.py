@@ -2,7 +2,7 @@
 
 The neighbours of an answer are the readings that change one setting more, or another. What they
 would give, centred and counted in tolerances, is a matrix whose singular values say in how many
-directions EXPECTED can tell readings apart, and how well: repeated steps, saturated gates and zeros
+directions EXPECTED distinguishes readings, and how well: repeated steps, saturated gates and zeros
 count for nothing by themselves. Each solved constant used up one direction.
 """
 

@@ -63,19 +63,19 @@ def tells(changes: Changes) -> bool:
 def _known_rows(expected: Expected, rows: int) -> Array:
     """The rows of which EXPECTED knows anything, in order."""
     known = np.zeros(rows, bool)
-    for _, held in expected.all():
-        known |= np.isfinite(held.values).any(axis=(*range(held.values.ndim - 2), -1))
+    for _, one in expected.all():
+        known |= np.isfinite(one.values).any(axis=(*range(one.values.ndim - 2), -1))
     return np.flatnonzero(known)
 
 
 def _part(expected: Expected, steps: slice, rows: Array) -> Expected:
-    def held(known: Known) -> Known:
+    def sampled(known: Known) -> Known:
         if known.values.ndim == 2:  # a last state, (B, K)
             return Known(known.values[rows], known.half[rows])
         return Known(known.values[steps][:, rows], known.half[steps][:, rows])
 
     return replace(
         expected,
-        sequences={name: held(known) for name, known in expected.sequences.items()},
-        finals={name: held(known) for name, known in expected.finals.items()},
+        sequences={name: sampled(known) for name, known in expected.sequences.items()},
+        finals={name: sampled(known) for name, known in expected.finals.items()},
     )

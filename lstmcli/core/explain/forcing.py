@@ -27,8 +27,8 @@ def forced_run(bench: Bench, changes: Changes, expected: Expected) -> Mapping[st
 
     None unless EXPECTED holds h at every step of every row.
     """
-    held = expected.sequences.get("h")
-    if held is None or not np.isfinite(held.values).all() or expected.finals:
+    h = expected.sequences.get("h")
+    if h is None or not np.isfinite(h.values).all() or expected.finals:
         return None
 
     def from_expected(batch: Batch, way: Course, step: int) -> None:
@@ -65,8 +65,8 @@ def _run(
     settings = settings_of(changes)
     if {"array", "layout"} & set(settings):
         return None
-    laid = [layout for layout in bench.layouts.values() if layout.expected is expected]
-    layout = laid[0] if laid else next(iter(bench.layouts.values()))
+    matching = [layout for layout in bench.layouts.values() if layout.expected is expected]
+    layout = matching[0] if matching else next(iter(bench.layouts.values()))
     how = bench.how.changed(settings)
     turned = bench.backward or how.reverse or how.go_backwards
     flipped = (turned and not how.go_backwards) != how.flip_output

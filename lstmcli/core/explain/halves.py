@@ -71,7 +71,7 @@ class Basis(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Halves:
-    """A case held against runs in half precision."""
+    """A case compared with runs in half precision."""
 
     case: Case
     expected: Expected
@@ -92,7 +92,7 @@ class Halves:
             other = replace(self, case=case, expected=case.expected[layout])
             return other.basis(rest, half, sure)
         arrays = self._arrays(changes)
-        plain = self._told(arrays)
+        plain = self._at_known(arrays)
         if arrays is None or plain is None:
             return None
         runs = list(self._runs(changes, name))
@@ -136,7 +136,7 @@ class Halves:
 
     def allowance(self, half: Allowance) -> Allowance:
         """The tolerance of a format for this net: twice what it predicts, at most what is given."""
-        plain = self._told(self._arrays(()))
+        plain = self._at_known(self._arrays(()))
         rests = [] if plain is None else self._rests((), half.name, plain, None, 1)
         if not rests:
             return half
@@ -147,7 +147,7 @@ class Halves:
         """Whether the error is that of rounded weights and inputs and a rest of the right size.
 
         What the rest is depends on the order of operations, so only its size can be predicted. A
-        mistake beside half precision adds to it, or does not go along with rounded weights.
+        mistake next to half precision adds to it, or does not go along with rounded weights.
         """
         error = self._values - plain
         shared = self._shared(runs, plain)
@@ -175,17 +175,17 @@ class Halves:
 
     def _shared(self, runs: Runs, plain: Array) -> Array | None:
         """What rounded weights and inputs add: all runs in a format have it in common."""
-        told = self._told(dict(runs)[INPUTS])
-        return None if told is None else told - plain
+        values = self._at_known(dict(runs)[INPUTS])
+        return None if values is None else values - plain
 
     def _rests(
         self, changes: Changes, name: str, plain: Array, shared: Array | None, count: int
     ) -> list[Array]:
         """What rounding adds beside ``shared`` if every operation is rounded, in several orders."""
-        told = [self._told(self._operations(changes, name, seed)) for seed in range(count)]
-        added = [one - plain for one in told if one is not None]
+        values = [self._at_known(self._operations(changes, name, seed)) for seed in range(count)]
+        added = [one - plain for one in values if one is not None]
         if not added:  # h and c rounded is the most that is known of such a cell
-            rounded = self._told(self._arrays(changes, name))
+            rounded = self._at_known(self._arrays(changes, name))
             added = [] if rounded is None else [to_format(rounded, name) - plain]
             return [OTHER_CELLS * (one - (0 if shared is None else shared)) for one in added]
         return [one - (0 if shared is None else shared) for one in added]
@@ -203,19 +203,19 @@ class Halves:
             return None
         rho, what = 0.0, WEIGHTS
         for one, arrays in self._predictions(changes, name, runs):
-            predicted = self._told(arrays)
+            predicted = self._at_known(arrays)
             if predicted is not None and size(error) >= LEAST * size(predicted - plain):
                 rho, what = max((rho, what), (correlation(error, predicted - plain), one))
         if rho < LEAST_CORRELATION or digits(rho, 1 / np.sqrt(error.size)) < ENOUGH_DIGITS:
             return None
         chances = [correlation(error, d) for d in self._by_chance(changes, name, plain)]
         by_chance = float(np.sqrt(np.mean(np.square(chances)))) if chances else 1.0
-        held = digits(rho, by_chance) - np.log10(PREDICTIONS)
-        return Basis(SIZE, what, verdict, held, rho, by_chance) if held >= ENOUGH_DIGITS else None
+        found = digits(rho, by_chance) - np.log10(PREDICTIONS)
+        return Basis(SIZE, what, verdict, found, rho, by_chance) if found >= ENOUGH_DIGITS else None
 
     def everywhere(self) -> bool:
         """Whether the run as read is off in most numbers, from the first step on."""
-        plain = self._told(self._arrays(()))
+        plain = self._at_known(self._arrays(()))
         return plain is not None and self._spread(
             np.abs(self._values - plain) > self._tolerance(self.tight)
         )
@@ -262,9 +262,9 @@ class Halves:
                 return to_format(array + dither, name)
 
             x = rounded(np.asarray(self.case.x, np.float64))
-            told = self._told(self._arrays(changes, None, x, rounded))
-            if told is not None:
-                yield told - plain
+            values = self._at_known(self._arrays(changes, None, x, rounded))
+            if values is not None:
+                yield values - plain
 
     def _first(self, off: Array) -> Array:
         """Of the first step known, or of the last if fewer are off there: either may be first."""
@@ -274,7 +274,7 @@ class Halves:
             steps = np.arange(shape[0])[:, None, None] if len(shape) == 3 else np.array(-1)
             return np.broadcast_to(steps, shape)
 
-        steps = self.expected.told(steps_of)
+        steps = self.expected.at_known(steps_of)
         known = steps[steps >= 0]
         ends = [off[steps == known.min()], off[steps == known.max()]]
         return min(ends, key=lambda end: float(end.mean()))
@@ -286,7 +286,7 @@ class Halves:
         products = steps * 4 * cell.units * (cell.inputs + cell.outputs)
         return int(np.clip(DITHERED / products, FEWEST_DITHERS, MOST_DITHERS))
 
-    # ---- runs, held against EXPECTED
+    # ---- runs, compared with EXPECTED
 
     def _arrays(
         self,
@@ -313,29 +313,31 @@ class Halves:
     def _verdict(self, arrays: Mapping[str, Array] | None, allowance: Allowance) -> Verdict | None:
         return None if arrays is None else compared(arrays, self.expected, allowance)
 
-    def _told(self, arrays: Mapping[str, Array] | None) -> Array | None:
+    def _at_known(self, arrays: Mapping[str, Array] | None) -> Array | None:
         """The numbers of a run that EXPECTED knows, one after the other."""
         if arrays is None:
             return None
         for name, known in self.expected.all():
             if name not in arrays or arrays[name].shape != known.values.shape:
                 return None
-        return self.expected.told(lambda name, _: arrays[name]).astype(np.float64)
+        return self.expected.at_known(lambda name, _: arrays[name]).astype(np.float64)
 
     @property
     def _values(self) -> Array:
-        return self.expected.told(lambda _, known: known.values)
+        return self.expected.at_known(lambda _, known: known.values)
 
     def _tolerance(self, allowance: Allowance) -> Array:
-        return self.expected.told(lambda _, known: allowance.of(known))
+        return self.expected.at_known(lambda _, known: allowance.of(known))
 
 
 def _with_arrays(model: Model, each: Callable[[Array], Array]) -> Model:
     """A model with every array of its cells put through a function."""
 
     def cell_with(cell: Cell) -> Cell:
-        held = {f.name: getattr(cell, f.name) for f in fields(cell)}
-        arrays: dict[str, Any] = {k: each(v) for k, v in held.items() if isinstance(v, np.ndarray)}
+        tensors = {f.name: getattr(cell, f.name) for f in fields(cell)}
+        arrays: dict[str, Any] = {
+            k: each(v) for k, v in tensors.items() if isinstance(v, np.ndarray)
+        }
         return replace(cell, **arrays)
 
     return replace(model, layers=tuple(tuple(map(cell_with, layer)) for layer in model.layers))

@@ -34,8 +34,8 @@ def joined(found: Sequence[Explanation]) -> Joined:
     for other in (found[n] for n in others):
         for changes in (other.changes, *other.equivalent):
             listed.setdefault(_key(changes), changes)
-        if other.laid != first.laid and _key(other.changes) != _key(first.changes):
-            where = other.laid or "EXPECTED is taken as the whole run"
+        if other.placement != first.placement and _key(other.changes) != _key(first.changes):
+            where = other.placement or "EXPECTED is taken as the whole run"
             elsewhere[f"With {words.headline(other.changes)}: {where}."] = None
     listed.pop(_key(first.changes), None)
     whole = replace(first, equivalent=tuple(listed.values()), remarks=(*first.remarks, *elsewhere))
@@ -44,8 +44,10 @@ def joined(found: Sequence[Explanation]) -> Joined:
 
 def size(explanation: Explanation) -> int:
     """Changes as the search counts them: two of them may be told as one."""
-    told = explanation.changes
-    return sum(2 if change.setting == "go_backwards" else len(change.settings) for change in told)
+    changes = explanation.changes
+    return sum(
+        2 if change.setting == "go_backwards" else len(change.settings) for change in changes
+    )
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:

@@ -1,6 +1,6 @@
 """Whether a reading gives EXPECTED: it is run as `lstm run` runs it, and compared.
 
-Rounding grows where a net is chaotic, so a run in float32 beside the one in float64 says how much.
+Rounding grows where a net is chaotic, so a run in float32 next to the one in float64 says how much.
 Where it grows a thousandfold, a free run proves nothing any more: each step is then started from
 EXPECTED's own h, with c carried on.
 """
@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
-from lstmcli.core.explain.apart import by_cell
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
+from lstmcli.core.explain.per_cell import by_cell
 from lstmcli.core.explain.space import Changes, settings_of, spelled_out
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Model, Trace, as_time_major
@@ -76,7 +76,7 @@ class Case:
     lengths: Array | None = None
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
-    kept: Kept | None = None  # runs that other places of EXPECTED are held against too
+    kept: Kept | None = None  # runs that other places of EXPECTED are compared with too
 
     def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
         """Run under settings; those of the data alone are left out."""
@@ -213,7 +213,7 @@ def shares(case: Case, changes: Changes, allowance: Allowance) -> Array | None:
     for name, known in expected.all():
         if name not in given or given[name].shape != known.values.shape:
             return None
-    off = expected.told(lambda name, known: (given[name] - known.values) / allowance.of(known))
+    off = expected.at_known(lambda name, known: (given[name] - known.values) / allowance.of(known))
     return np.nan_to_num(off, nan=np.inf)
 
 
@@ -268,17 +268,17 @@ def compared(
         values = given.get(name)
         if values is None or values.shape != known.values.shape:
             return NEVER
-        told = np.isfinite(known.values)
-        off = np.where(told, np.abs(values - np.where(told, known.values, 0)), 0)
+        is_known = np.isfinite(known.values)
+        off = np.where(is_known, np.abs(values - np.where(is_known, known.values, 0)), 0)
         off = np.where(np.isfinite(off), off, np.inf)
-        share = off / np.where(told, allowance.of(known), 1)
+        share = off / np.where(is_known, allowance.of(known), 1)
         worst = max(worst, float(share.max(initial=0)))
         greatest = max(greatest, float(off.max(initial=0)))
         squares += float((np.minimum(off, 1e6) ** 2).sum())
-        total += int(told.sum())
-        agreeing += int((told & (share <= 1)).sum())
+        total += int(is_known.sum())
+        agreeing += int((is_known & (share <= 1)).sum())
         zeros += int(((known.values == 0) & (share > 1)).sum())
-        rows = _rows(rows or [None] * known.values.shape[-2], told, share <= 1)
+        rows = _rows(rows or [None] * known.values.shape[-2], is_known, share <= 1)
         if (share > 1).any():
             first = _earlier(first, _first_place(name, share > 1, values, known.values))
     rms = float(np.sqrt(squares / max(total, 1)))
@@ -287,10 +287,10 @@ def compared(
     )  # fmt: skip
 
 
-def _rows(before: list[bool | None], told: Array, right: Array) -> list[bool | None]:
+def _rows(before: list[bool | None], is_known: Array, right: Array) -> list[bool | None]:
     """Whether each row of the batch agrees, with one more array (..., B, K) looked at."""
-    axes = tuple(n for n in range(told.ndim) if n != told.ndim - 2)
-    now, known = np.all(right | ~told, axis=axes), np.any(told, axis=axes)  # (B,)
+    axes = tuple(n for n in range(is_known.ndim) if n != is_known.ndim - 2)
+    now, known = np.all(right | ~is_known, axis=axes), np.any(is_known, axis=axes)  # (B,)
     return [bool(now[n]) and was is not False if known[n] else was for n, was in enumerate(before)]
 
 

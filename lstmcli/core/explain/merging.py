@@ -1,4 +1,4 @@
-"""Two cells side by side: what readings of both give, merged and held against EXPECTED.
+"""Two cells side by side: what readings of both give, merged and codes against EXPECTED.
 
 What a cell gives under every single change is stepped once for each direction, over one row of the
 batch, and kept for all pairs of the two and for all ways to merge them.
@@ -27,7 +27,7 @@ from lstmcli.core.forward.run import merged
 Array = npt.NDArray[Any]
 
 NUMBERS = 600  # of EXPECTED, on which readings are weighed
-FEW = 24  # of those, which tell readings apart before they are run
+FEW = 24  # of those, which distinguish readings before they are run
 WORK = 8_000_000  # gate values of a chunk of readings
 SMALL = 1e-2  # a factor that is not divided by: it would blow rounding up
 AT_ONCE = 64  # single changes with all starting values of a constant
@@ -56,10 +56,10 @@ class Merged:
         assert inputs is not None  # of the lowest layer they are given
         self.inputs = inputs
         self.solvers = [self.solver(d, network.expected) for d in (0, 1)]
-        told = np.isfinite(self.known.values)  # (T, B, H)
-        self.row = int(np.argmax(told.sum(axis=(0, 2))))
+        is_known = np.isfinite(self.known.values)  # (T, B, H)
+        self.row = int(np.argmax(is_known.sum(axis=(0, 2))))
         self.times, self.units = (
-            _spread(places, NUMBERS) for places in np.nonzero(told[:, self.row])
+            _spread(places, NUMBERS) for places in np.nonzero(is_known[:, self.row])
         )
         at = self.times, self.row, self.units
         self.values = self.known.values[at]  # (E,)
@@ -185,32 +185,32 @@ class Merged:
 
     # ---- a constant of both
 
-    def off(self, beside: Changes, setting: str, cells: Cells, values: Array) -> Array:
+    def off(self, base: Changes, setting: str, cells: Cells, values: Array) -> Array:
         """How far off readings of both directions are for values of a constant, (n, E)."""
-        return self._with_constants([beside], setting, values, self.every)
+        return self._with_constants([base], setting, values, self.every)
 
-    def costs(self, besides: Sequence[Changes], setting: str, cells: Cells) -> Array:
+    def costs(self, bases: Sequence[Changes], setting: str, cells: Cells) -> Array:
         """The sums of squares for all starting values, on some numbers, (m, s)."""
         costs = []
-        for at in range(0, len(besides), AT_ONCE):
-            part = besides[at : at + AT_ONCE]
+        for at in range(0, len(bases), AT_ONCE):
+            part = bases[at : at + AT_ONCE]
             off = self._with_constants(part, setting, STARTS[setting], self.few, np.float32)
             costs.append(cost_of(off))
-        return np.concatenate(costs).reshape(len(besides), -1)
+        return np.concatenate(costs).reshape(len(bases), -1)
 
     def _with_constants(
         self,
-        besides: Sequence[Changes],
+        bases: Sequence[Changes],
         setting: str,
         values: Array,
         which: Array,
         dtype: Any = np.float64,
     ) -> Array:
         given = []
-        for bench, places, held in zip(self.benches, self.places, self.codes, strict=True):
-            codes = np.repeat(held[[places[beside] for beside in besides]], len(values), axis=0)
+        for bench, places, codes in zip(self.benches, self.places, self.codes, strict=True):
+            codes = np.repeat(codes[[places[base] for base in bases]], len(values), axis=0)
             constants = Constants.of(bench.space, codes)
-            changed = {setting: np.tile(values, len(besides))}
+            changed = {setting: np.tile(values, len(bases))}
             given.append(self._outputs(bench, codes, which, constants._replace(**changed), dtype))
         return self._shares(given[0], given[1], which)
 

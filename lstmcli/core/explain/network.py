@@ -18,7 +18,7 @@ from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.result import Changed, Explanation, Near
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import Change, Changes, settings_of
-from lstmcli.core.explain.telling import told
+from lstmcli.core.explain.telling import worded
 from lstmcli.core.explain.who import row_of
 from lstmcli.core.explain.words import ONE_WAY
 from lstmcli.core.forward.run import merged, valid_steps
@@ -80,9 +80,9 @@ class Network:
             return major
         below = self.model.layers[n - 1]
         names = [f"{name}.h" for name in self.names[n - 1]]
-        held = [self.expected.sequences.get(name) for name in names]
-        if all(k is not None and np.isfinite(k.values).all() for k in held):
-            outputs = [k.values for k in held if k is not None]
+        sequences = [self.expected.sequences.get(name) for name in names]
+        if all(k is not None and np.isfinite(k.values).all() for k in sequences):
+            outputs = [k.values for k in sequences if k is not None]
             return merged(outputs, below[0].convention, None)
         if not settled.issuperset(name.removesuffix(".h") for name in names):
             return None
@@ -135,7 +135,7 @@ class Network:
             tried=self.tried,
             depth=2,
             rows=tuple(row_of(one, self.model.convention) for one in changed),
-            laid=self.expected.words,
+            placement=self.expected.words,
             numbers=self.expected.numbers,
             precision=self.prepared.precision,
         )
@@ -150,17 +150,17 @@ class Network:
         """Nothing fits: what comes near."""
         return replace(
             self.explanation("none", (), self.judge(())),
-            nearest=tuple(Near(self.told(changes), verdict) for changes, verdict in nearest),
+            nearest=tuple(Near(self.worded(changes), verdict) for changes, verdict in nearest),
             untried=tuple(untried),
         )
 
-    def told(self, changes: Changes) -> tuple[Changed, ...]:
+    def worded(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes beside those of all readings here, in words."""
         return self.changed((*self.base, *changes))
 
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes with what was assumed, and in words."""
-        found = told(changes, self._assumed)
+        found = worded(changes, self._assumed)
         if not self.prepared.one_way:
             return found
         return tuple(replace(c, sense=ONE_WAY) if c.setting == "array" else c for c in found)
@@ -197,11 +197,11 @@ def _valid_only(own: Expected, case: Case) -> Expected:
     valid = valid_steps(case.lengths, case.mask, shape, case.layout)
     if valid is None:
         return own
-    held = {
+    sequences = {
         name: Known(np.where(valid[:, :, None], known.values, np.nan), known.half)
         for name, known in own.sequences.items()
     }
-    return replace(own, sequences=held)
+    return replace(own, sequences=sequences)
 
 
 def _turned(case: Case) -> Array | None:

@@ -20,7 +20,7 @@ from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.result import Answer, Changed, Near
 from lstmcli.core.explain.search import closest, nearest
 from lstmcli.core.explain.space import Change, Changes
-from lstmcli.core.explain.telling import told
+from lstmcli.core.explain.telling import worded
 from lstmcli.core.forward.run import valid_steps
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.half_precision import ROUNDED, to_format
@@ -120,7 +120,7 @@ class OneCell:
 
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes beside those of all readings here, with what was assumed, in words."""
-        return told((*self.base, *changes), self._assumed)
+        return worded((*self.base, *changes), self._assumed)
 
     def _assumed(self, change: Change) -> Any:
         return self.prepared.assumed(change.setting, self.how)

@@ -2,7 +2,7 @@
 
 EXPECTED may be a row, a first step, or a last state, and its shape need not say which. A reading
 fits it in one place or another; the fewest changes win over all of them, and readings of as few
-changes that fit elsewhere are equals, since the numbers cannot tell them apart.
+changes that fit elsewhere are equals, since the numbers cannot distinguish them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
     quick = sorted((s for s in solvers if s.quick), key=lambda solver: solver.scouted)
     likely = [solver for solver in quick if solver.likely]
     others = quick[len(likely) : _most(solvers)]
-    found = _by_levels(likely, (), _laid(solvers), progress)
+    found = _by_levels(likely, (), _layout_alone(solvers), progress)
     late, dear = _late(solvers, again=any(one.explanation.found for one in found))
     found = _by_levels([*others, *late], dear, found, progress)
     if found:
@@ -53,10 +53,10 @@ def searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
 
 def _none(solvers: Sequence[Solver], left: int) -> Explanation:
     """What comes near in the likeliest place; so many of them were ``left`` after one change."""
-    # the last h of all rows is told from some steps of one by its shape
-    told = [one for one in solvers[:1] if not one.expected.sequences and one.tried]
+    # the last h of all rows is last_states from some steps of one by its shape
+    last_states = [one for one in solvers[:1] if not one.expected.sequences and one.tried]
     # "as read" has no layout of its own
-    nearest = min(told or solvers, key=lambda solver: (bool(solver.base), solver.closest))
+    nearest = min(last_states or solvers, key=lambda solver: (bool(solver.base), solver.closest))
     none = nearest.none()
     more = f"two changes at once in {left} of the {len(solvers)} places where EXPECTED can lie"
     return replace(
@@ -84,7 +84,7 @@ def _by_levels(
     return found
 
 
-def _laid(solvers: Sequence[Solver]) -> list[Fitting]:
+def _layout_alone(solvers: Sequence[Solver]) -> list[Fitting]:
     """Where another layout is all that is needed."""
     return [Fitting(s, agreed) for s in solvers if s.base and (agreed := s.agreeing())]
 
@@ -141,8 +141,8 @@ def _late(solvers: Sequence[Solver], again: bool) -> tuple[list[Solver], list[So
     places = _most(solvers)
     deep: list[Solver] = []
     for some in (own, also):
-        as_laid, turned = ([s for s in some if bool(s.base) == base] for base in (False, True))
-        deep += [*as_laid[: min(places, LATE // cost)], *turned[: min(places, TURNED // cost)]]
+        as_given, turned = ([s for s in some if bool(s.base) == base] for base in (False, True))
+        deep += [*as_given[: min(places, LATE // cost)], *turned[: min(places, TURNED // cost)]]
     if not deep and not again and (not own[0].base or len(late) == len(solvers)):
         deep = own[:1]
     return deep, [s for s in (*own[:places], *also[:places]) if s not in deep]

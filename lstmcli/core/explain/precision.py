@@ -29,12 +29,12 @@ def grids_of(arrays: Mapping[str, Numbers]) -> Iterator[str]:
 
 def _on_grid(numbers: Numbers, name: str) -> bool:
     """Whether a number type holds all these numbers, and their digits are too many for chance."""
-    told = np.isfinite(numbers.values)
-    values = numbers.values[told].astype(np.float64)
+    is_known = np.isfinite(numbers.values)
+    values = numbers.values[is_known].astype(np.float64)
     off = np.abs(to_format(values, name) - values)
     if numbers.unit is None:
         return not off.any()
-    unit = numbers.unit[told]
+    unit = numbers.unit[is_known]
     # the shortest digits that tell a float32 from the next lie within half of its spacing
     slack = 0.5 * unit + 0.5 * np.spacing(np.abs(values).astype(np.float32))
     finer = np.log10(np.maximum(spacing(values, name) / np.where(unit > 0, unit, np.inf), 1))

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.apart import by_cell, states_of
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, placements
 from lstmcli.core.explain.judge import SINGLE, Case, Kept, Reader
+from lstmcli.core.explain.per_cell import by_cell, states_of
 from lstmcli.core.explain.precision import BRAIN, EPS, HALF, allowances_of, grids_of
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.forward.run import check_inputs, direction_axis, merged_axes
@@ -300,10 +300,10 @@ def prepare(question: Question) -> Prepared:
         )
     allowances, words = allowances_of(question.side, arrays)
     whole = {k: Axes(n) for k, n in arrays.items()}
-    apart: dict[str, Axes] = by_cell(whole, model, layout, np.shape(question.x)[:-1])
+    per_cell: dict[str, Axes] = by_cell(whole, model, layout, np.shape(question.x)[:-1])
     lone = states_of(whole["h"], model) if set(whole) == {"h"} else {}
     states = {name: axes.numbers for name, axes in lone.items()}
-    arrays = {name: axes.numbers for name, axes in apart.items()}
+    arrays = {name: axes.numbers for name, axes in per_cell.items()}
     dtype = question.read({}).cell.dtype.name
     grids = (words,) if words in EPS else tuple(grids_of(arrays))
     coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)

@@ -80,7 +80,7 @@ def that_do_all(changes: Changes, assumed: Convention, layout: str) -> list[str]
     if changed is None:
         return []
     compared = {*_OF_A_RUN, *(c.setting for c in changes if not c.setting.endswith("gates"))}
-    told = [
+    names = [
         lies_so(name, layout)
         for name in rows_with(changes, assumed)
         if all(
@@ -88,7 +88,7 @@ def that_do_all(changes: Changes, assumed: Convention, layout: str) -> list[str]
             for setting in compared - {"layout"}
         )
     ]
-    return [name for name in told if name]
+    return [name for name in names if name]
 
 
 def changed_convention(assumed: Convention, changes: Changes) -> Convention | None:

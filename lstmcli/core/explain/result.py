@@ -20,12 +20,12 @@ class Changed:
     found: Any
     text: str
     sense: str = ""  # more than the setting says: whose activation, or what a constant comes to
-    beside: Mapping[str, Any] = field(default_factory=dict)  # to be told along with it
+    implied: Mapping[str, Any] = field(default_factory=dict)  # settings that go with it
 
     @property
     def settings(self) -> dict[str, Any]:
         """What has to be set to have the change."""
-        return {**self.beside, self.setting: self.found}
+        return {**self.implied, self.setting: self.found}
 
     def to_json(self) -> dict[str, Any]:
         """As DESIGN has it."""
@@ -102,7 +102,7 @@ class Explanation:
     hidden: str = ""  # why the change did not show at once
     unseen: tuple[str, ...] = ()  # settings that these data do not show
     decide: str = ""  # what further data would decide between those that fit
-    laid: str = ""  # how EXPECTED was laid on the run
+    placement: str = ""  # where EXPECTED lies on the run
     remarks: tuple[str, ...] = ()
     untried: tuple[str, ...] = ()
     evidence: float | None = None
@@ -126,7 +126,7 @@ class Explanation:
             "tried": self.tried,
             "nearest": [near.to_json() for near in self.nearest],
             "verdict": self.verdict,
-            "taken": self.laid,
+            "taken": self.placement,
             "notes": list(self.remarks),
             "not_seen": list(self.unseen),
             "decide": self.decide,

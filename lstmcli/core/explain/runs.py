@@ -2,8 +2,8 @@
 
 Looked at where the search found nothing. A run in chunks whose state is not carried on, one that
 starts from where another ended, and rows that end early are runs of the weights as read, so each
-is run and held against EXPECTED before it is said. Rows that end in padding are named unproved too:
-the numbers show them.
+is run and compared with EXPECTED before it is said. Rows that end in padding are named unproved
+too: the numbers show them.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[
     while True:
         end = min(at + window, steps)
         given, _ = _run(case, slice(at, end), state)
-        wrong = _held(case, given, slice(at, end), allowance).first
+        wrong = _compared(case, given, slice(at, end), allowance).first
         if wrong is None and end < steps:
             window *= 2
             continue
@@ -126,7 +126,7 @@ def resumed(case: Case, allowance: Allowance) -> str:
     """A run from the state that a run over the same inputs ended in."""
     _, last = _run(case, slice(None), case.initial_state)
     given, _ = _run(case, slice(None), last)
-    if not _held(case, given, slice(None), allowance).fits or not _tells(case, 0, allowance):
+    if not _compared(case, given, slice(None), allowance).fits or not _tells(case, 0, allowance):
         return ""
     return (
         f"Run from the last state of a run over the same inputs, {_all_agree(case)}: the other "
@@ -145,8 +145,8 @@ def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], S
     return arrays_of(trace, model, "h"), last
 
 
-def _held(case: Case, given: Mapping[str, Array], at: slice, allowance: Allowance) -> Verdict:
-    """h of some steps, held against EXPECTED's."""
+def _compared(case: Case, given: Mapping[str, Array], at: slice, allowance: Allowance) -> Verdict:
+    """h of some steps, compared with EXPECTED's."""
     return compared(given, _part(case, at), allowance)
 
 
@@ -197,18 +197,21 @@ def ended_early(case: Case, allowance: Allowance) -> str:
     h = _run(case, slice(None), case.initial_state)[0]["h"]  # (T, B, P)
     met = np.all(np.abs(h - final.values) <= allowance.of(final), axis=-1)  # (T, B)
     lengths = len(h) - np.argmax(met[::-1], axis=0)  # (B,)
-    if not met.any(axis=0).all() or _beside(replace(case, lengths=lengths), allowance, "") is None:
+    if (
+        not met.any(axis=0).all()
+        or _further_option(replace(case, lengths=lengths), allowance, "") is None
+    ):
         return ""
-    told = ",".join(map(str, lengths.tolist()))
-    return f"Rows of EXPECTED end early: with --lengths {told} all {_numbers(case)} values agree"
+    joined = ",".join(map(str, lengths.tolist()))
+    return f"Rows of EXPECTED end early: with --lengths {joined} all {_numbers(case)} values agree"
 
 
 def _ended(case: Case, allowance: Allowance, valid: Array, ending: str) -> str:
-    beside = _beside(replace(case, lengths=valid.sum(axis=0)), allowance, ending)
-    if beside is None:
+    further = _further_option(replace(case, lengths=valid.sum(axis=0)), allowance, ending)
+    if further is None:
         return ""
     opening, option = _of_lengths(valid, ending)
-    return f"{opening}: with {option}{beside} all {_numbers(case)} values agree"
+    return f"{opening}: with {option}{further} all {_numbers(case)} values agree"
 
 
 def _as_padding(valid: Array, ending: str) -> str:
@@ -225,18 +228,18 @@ def _of_lengths(valid: Array, ending: str) -> tuple[str, str]:
 
 def _masked(case: Case, allowance: Allowance, valid: Array, ending: str) -> str:
     mask = valid.T if case.layout == "batch" else valid
-    beside = _beside(replace(case, mask=mask), allowance, ending)
-    if beside is None:
+    further = _further_option(replace(case, mask=mask), allowance, ending)
+    if further is None:
         return ""
     what = "are zeros" if ending == "zero" else "repeat the one before"
     return (
-        f"{(~valid).sum()} steps of EXPECTED {what}: with a --mask that leaves them out{beside} "
+        f"{(~valid).sum()} steps of EXPECTED {what}: with a --mask that leaves them out{further} "
         f"all {_numbers(case)} values agree"
     )
 
 
-def _beside(case: Case, allowance: Allowance, ending: str) -> str | None:
-    """What has to be said beside the lengths or the mask of a run that fits; None: none does."""
+def _further_option(case: Case, allowance: Allowance, ending: str) -> str | None:
+    """What has to be said besides the lengths or the mask of a run that fits; None: none does."""
     ways: dict[str, Changes] = {"": ()}
     if ending:
         ways[f" --masked-output {ending}"] = (Change("masked_output", ending),)

@@ -174,8 +174,8 @@ def _ranked(answers: list[Answer], bench: Bench) -> list[Answer]:
     def key(answer: Answer) -> tuple[float, ...]:
         return (*rank(answer.changes, bench.how), answer.verdict.worst)
 
-    apart = {frozenset(answer.changes): answer for answer in reversed(answers)}
-    return sorted(apart.values(), key=key)
+    distinct = {frozenset(answer.changes): answer for answer in reversed(answers)}
+    return sorted(distinct.values(), key=key)
 
 
 def _judged(

@@ -25,9 +25,9 @@ from lstmcli.core.explain.space import Changes
 from lstmcli.core.explain.whole import Whole
 from lstmcli.core.forward.blas import one_thread
 
-MOST_PLACES = 2  # the likeliest ones that are searched for more, beside the one that comes nearest
+MOST_PLACES = 2  # the likeliest ones that are searched for more, and the one that comes nearest
 PATIENCE = 15.0  # seconds after which no further place is searched for more than one change
-MOST_DEEP = 2  # layouts and merges, the nearest ones, that are searched beside two changes
+MOST_DEEP = 2  # layouts and merges, the nearest ones, that are searched with two changes
 ENOUGH = 3  # different numbers that prove a layout or a merge: there are few of them to choose from
 
 
@@ -98,9 +98,11 @@ def _as_read(found: Explanation, prepared: Prepared, networks: Sequence[Network]
     if first.prepared.merge:
         assumed, merge = first.prepared.merge
         words = (
-            f"EXPECTED is no {assumed} of both directions by its width; it is held against {merge}"
+            f"EXPECTED is no {assumed} of both directions by its width; it is compared with {merge}"
         )
-    return replace(found, settings=prepared.model.settings(), measured=first.judge(()), laid=words)
+    return replace(
+        found, settings=prepared.model.settings(), measured=first.judge(()), placement=words
+    )
 
 
 def _others(prepared: Prepared, own: Sequence[Network]) -> Iterator[Network]:
@@ -189,9 +191,9 @@ def _places(own: Sequence[Network]) -> list[Network]:
     few, many = PLACES
     units = max((cell.units for n in own for _, cell in n.model.cells), default=1)
     most = max(few, min(many, UNITS // units))
-    as_laid = [n for n in own if not n.base]
+    as_given = [n for n in own if not n.base]
     turned = [n for n in own if n.base]
-    return [*as_laid[:most], *turned[: most if not as_laid else most // few * MOST_PLACES]]
+    return [*as_given[:most], *turned[: most if not as_given else most // few * MOST_PLACES]]
 
 
 class _Parts:
@@ -233,9 +235,9 @@ def _first_of_each(networks: Sequence[Network]) -> list[Network]:
 def _likeliest_first(parts: Sequence[_Parts]) -> list[_Parts]:
     """The first ones, and then what comes nearer with one change; few under another layout."""
     nearer = [*parts[:MOST_PLACES], *sorted(parts[MOST_PLACES:], key=lambda one: one.nearest)]
-    as_laid = [one for one in nearer if not one.network.base]
+    as_given = [one for one in nearer if not one.network.base]
     turned = [one for one in nearer if one.network.base]
-    return [*as_laid, *turned[:MOST_DEEP]]
+    return [*as_given, *turned[:MOST_DEEP]]
 
 
 def _order(one: Explanation) -> tuple[bool, int, float]:

@@ -95,10 +95,10 @@ def _shaped(side: Side, name: str, shape: Shape) -> Side:
     return replace(side, arrays={name: numbers.values}, units=printed)
 
 
-def unrolled(question: Question, laid: Question) -> str:
+def unrolled(question: Question, shaped: Question) -> str:
     """What is said of numbers in a row that were laid on the axes of a run; empty if none were."""
     for name, array in question.side.arrays.items():
-        shape = laid.side.arrays[name].shape
+        shape = shaped.side.arrays[name].shape
         if not question.side.gaps and shape != array.shape:
             return (
                 f"EXPECTED has the axes {array.shape}; its numbers are taken in a row as {shape}."
@@ -106,10 +106,10 @@ def unrolled(question: Question, laid: Question) -> str:
     return ""
 
 
-def left_out(question: Question, told: bool) -> str:
+def left_out(question: Question, has_shape: bool) -> str:
     """What is said of a print that left numbers out; empty if none did.
 
-    ``told``: whether the print tells its shape itself.
+    ``has_shape``: whether the print tells its shape itself.
     """
     side = question.side
     units = [unit for unit in side.units.values() if np.isinf(unit).any()]
@@ -117,7 +117,7 @@ def left_out(question: Question, told: bool) -> str:
         return ""
     given, total = sum(int(np.isfinite(u).sum()) for u in units), sum(u.size for u in units)
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
-    taken = "" if told else f", taken as {shapes} as the inputs have it"
+    taken = "" if has_shape else f", taken as {shapes} as the inputs have it"
     return f"The print gives {given:,} of {total:,} numbers{taken}; the others are not compared."
 
 

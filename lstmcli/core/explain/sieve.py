@@ -43,7 +43,7 @@ class Sieve:
         self.bench, self.space = bench, bench.space
         self.tried = 0
         self.passed_over = False  # whether readings were left out that would have taken too long
-        self.tick: Callable[[float], None] = lambda share: None  # told the share of a level done
+        self.tick: Callable[[float], None] = lambda share: None  # takes the share of a level done
         self._known = bench.keys(np.zeros((1, len(self.space.columns)), np.int8))
         self._survivors: dict[int, Array] = {}  # size of the visible part -> sets
         self._tried_visible: dict[int, int] = {}
@@ -86,7 +86,7 @@ class Sieve:
         rare = "" if self.tells(size) else ", even the common ones"
         return (
             f"three changes at once{rare or ' but the common ones'}: EXPECTED does not hold the "
-            f"first step, which tells most apart"
+            f"first step, which distinguishes most"
         )
 
     def tells(self, size: int) -> bool:
@@ -123,7 +123,7 @@ class Sieve:
         """The readings (places) but those that run long before a step that EXPECTED holds.
 
         It may lack the steps that a reversed cell takes first, and with them all that tells three
-        changes apart before they are run.
+        changes separately before they are run.
         """
         cell = self.bench.weights.cell
         keep = np.ones(len(codes), bool)

@@ -166,17 +166,17 @@ class Solver(OneCell):
         return replace(explanation, precision=f"as {allowance.name} does")
 
     def _explanation(
-        self, verdict: str, measured: Verdict, of: Changes = (), **told: Any
+        self, verdict: str, measured: Verdict, of: Changes = (), **how: Any
     ) -> Explanation:
         """An explanation with the settings of a run and what EXPECTED is."""
         return Explanation(
             verdict,
             {**self.prepared.model.settings(), **settings_of(of)},
             measured=measured,
-            laid=self.expected.words,
+            placement=self.expected.words,
             numbers=self.expected.numbers,
             precision=self.prepared.precision,
-            **told,
+            **how,
         )
 
     def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:

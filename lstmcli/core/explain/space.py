@@ -135,8 +135,8 @@ class Space:
             values = dict.fromkeys([*known, *COLUMNS[column]])
             for value in values:
                 # the assumed output activation is a change beside a changed activation
-                beside = setting == "output_activation" and "activation" not in without
-                if beside or any(assumed[name] != value for name in columns):
+                is_change = setting == "output_activation" and "activation" not in without
+                if is_change or any(assumed[name] != value for name in columns):
                     found.append(Change(setting, value))
         return found
 
@@ -170,8 +170,8 @@ class Space:
         grown = grown[grown[:, -1] > grown[:, -2]]
         kinds = self._settings[grown]
         alike = (kinds[:, :-1] == kinds[:, -1:]).any(axis=1)
-        apart: Array = grown[~alike]
-        return apart
+        distinct: Array = grown[~alike]
+        return distinct
 
     def joined(self, visible: Array, hidden: Array) -> Array:
         """Every set of one kind with every set of the other, no two changes of one setting."""

@@ -1,7 +1,7 @@
 """Layers one above the other of which only the top is known: pairs of changes, many at once.
 
 All readings of a layer are run on all outputs of the readings below it: what a layer gives are the
-rows that the next one takes. The first few steps tell nearly all of them apart. Nothing here
+rows that the next one takes. The first few steps distinguish nearly all of them. Nothing here
 accepts a reading: a run of the whole network does.
 """
 
@@ -59,11 +59,11 @@ class Stack:
         self.names = [layer[0] for layer in network.names]
         inputs = network.inputs_of(0, (), set())
         assert inputs is not None  # of the lowest layer they are given
-        told = np.asarray(np.isfinite(known.values).any(axis=2))  # (T, B)
-        first = int(np.argmax(told.any(axis=1)))
-        row = int(np.argmax(told[first : first + STEPS].sum(axis=0)))
+        is_known = np.asarray(np.isfinite(known.values).any(axis=2))  # (T, B)
+        first = int(np.argmax(is_known.any(axis=1)))
+        row = int(np.argmax(is_known[first : first + STEPS].sum(axis=0)))
         last = first + STEPS
-        self.tells = bool(told.any()) and first * network.model.cell.units**2 <= LATE
+        self.tells = bool(is_known.any()) and first * network.model.cell.units**2 <= LATE
         self.x = inputs[:last, row : row + 1]  # (t, 1, I)
         self.values = known.values[:last, row]  # (t, H)
         self.allowed = network.allowance.of(known)[:last, row]
@@ -169,8 +169,8 @@ class Stack:
                 h = batch.advance(h)["h"]  # (n, rows, K)
                 h = h if alike else h.reshape(-1, h.shape[-1])
             h = h.reshape(len(worst), -1)
-            told = np.isfinite(values)
-            off = np.abs(h[:, told] - values[told]) / allowed[told]
+            is_known = np.isfinite(values)
+            off = np.abs(h[:, is_known] - values[is_known]) / allowed[is_known]
             worst = np.fmax(worst, np.nan_to_num(off, nan=np.inf).max(axis=1, initial=0))
         return worst
 

@@ -1,7 +1,7 @@
 """Changes of a search as one tells them to somebody.
 
 The search knows a candidate through another activation as two settings, and Keras' go_backwards as
-two others; told, each is one change.
+two others; worded, each is one change.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lstmcli.core.explain.result import Changed
 from lstmcli.core.explain.space import Change, Changes
 
 
-def told(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
+def worded(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
     """Changes with what was assumed and in words, the likelier ones first."""
     left = {c.setting: c for c in sorted(changes, key=prior)}
     found = []
@@ -28,16 +28,16 @@ def told(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, .
     candidate, output = left.get("activation"), left.get("output_activation")
     if candidate and output:
         del left["activation"]
-        beside = {}
+        implied = {}
         if output.value == assumed(output):
             del left["output_activation"]
-            beside = {"output_activation": output.value}
-        found.append(words.changed(candidate, assumed(candidate), words.CANDIDATE, beside))
+            implied = {"output_activation": output.value}
+        found.append(words.changed(candidate, assumed(candidate), words.CANDIDATE, implied))
     return (*found, *(words.changed(change, assumed(change)) for change in left.values()))
 
 
 def of_basis(change: Changed, basis: Basis) -> Changed:
-    """A change of dtype, told by what it rests on."""
+    """A change of dtype, worded by what it rests on."""
     if basis.kind == GRID:
         return change
     sense = basis.what if basis.kind == RERUN else SIZE

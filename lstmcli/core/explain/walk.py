@@ -21,7 +21,7 @@ LONGEST = 12  # steps after which what is left is run as a whole
 """Rounding grows from step to step; dropping readings late could drop the true one."""
 
 LATE = 8  # unknown first steps from which on readings are stepped in float32, twice as quick,
-LATE_SLACK = 1e-5  # and held to this, times LOOSE
+LATE_SLACK = 1e-5  # and at most this, times LOOSE
 
 
 class Found(NamedTuple):

@@ -93,8 +93,8 @@ class Weights:
         key = ("bias", interleaved, order, times)
         if key not in self._found:
             cell = self._changed(interleaved=interleaved, bias=times)
-            held = cell.bias if cell.norm_shift is None else cell.norm_shift
-            vector = held[list(permutation(self.space.values["bias_gates"][0], order))]
+            bias = cell.bias if cell.norm_shift is None else cell.norm_shift
+            vector = bias[list(permutation(self.space.values["bias_gates"][0], order))]
             known = self._biases.setdefault(vector.tobytes(), len(self.biases))
             if known == len(self.biases):
                 self.biases.append(vector)

@@ -41,11 +41,11 @@ def _is_own(assumed: Convention, setting: str, value: Any) -> bool:
 
 
 _HAVE_ACTIVATION = {
-    "hard_sigmoid_0.2": "Keras 1 and 2, TF1 and ONNX, if told hard_sigmoid",
-    "hard_sigmoid_1_6": "Keras 3, PyTorch and JAX, if told hard_sigmoid",
-    "relu": "Keras and ONNX, if told relu",
+    "hard_sigmoid_0.2": "Keras 1 and 2, TF1 and ONNX, if set to hard_sigmoid",
+    "hard_sigmoid_1_6": "Keras 3, PyTorch and JAX, if set to hard_sigmoid",
+    "relu": "Keras and ONNX, if set to relu",
 }
-"""Who has an activation where no row runs it unless it is told to."""
+"""Who has an activation where no row runs it by default."""
 
 
 _WHO = {
@@ -122,7 +122,7 @@ _HIDES: Mapping[str, str] = {
     "reverse": "The direction is in no tensor",
     "flip_output": "Outputs turned round in time have the same shape",
     "initial_state": "h and c have the same shape",
-    "peepholes": "Peepholes are small beside the kernels",
+    "peepholes": "Peepholes are small next to the kernels",
     "lengths": "Padding has the shape of data",
     "dtype": "Rounding is in no tensor",
     "masked_output": "It shows only past a row's length",

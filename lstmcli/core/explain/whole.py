@@ -1,7 +1,7 @@
 """Several cells of which only the top is known: readings are run whole, one after the other.
 
 The same change in all cells comes first, then in a layer, a direction, a cell; then pairs of
-changes of all cells, the likeliest first, and what comes nearest beside any other change, as long
+changes of all cells, the likeliest first, and what comes nearest with any other change, as long
 as there is patience.
 """
 
@@ -33,9 +33,9 @@ from lstmcli.core.explain.stack import Stack, stack_of
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import MERGES
 
-BESIDE = 3  # single changes, the nearest ones, beside which a constant is solved for
+BESIDE = 3  # single changes, the nearest ones, with which a constant is solved for
 OF_THE_MODEL = frozenset({"merge", "masked_output", "layout", "initial_state", "array"})
-NEAR = 12  # single changes, the nearest ones, that are tried beside every other one
+NEAR = 12  # single changes, the nearest ones, that are tried with every other one
 PATIENCE = 8.0  # seconds that pairs of a whole network may take
 
 
@@ -84,11 +84,11 @@ class Whole:
             (changes, verdict), *others = fitting
             return replace(
                 self.network.proved(changes, verdict, self._proves(results, solved)),
-                equivalent=tuple(self.network.told(c) for c, _ in others),
+                equivalent=tuple(self.network.worded(c) for c, _ in others),
                 untried=tuple(untried),
             )
         if not deep:
-            more = "two changes beside another layout or merge"
+            more = "two changes with another layout or merge"
             untried = [more if self.network.base else "two changes at once"]
         near = sorted(results, key=lambda r: r[1].rms)[:NEAREST]
         return self.network.none([(c, self.network.measured(c)) for c, _ in near], untried)
@@ -146,7 +146,7 @@ class Whole:
             verdict = self.network.judge(changes)
             if verdict.fits:
                 return [(changes, verdict)], []
-        rest = "pairs of changes of single cells, but for those beside the nearest ones"
+        rest = "pairs of changes of single cells, but for those with the nearest ones"
         return [], [rest, "three changes at once"]
 
     def _of_all(self, results: Sequence[tuple[Changes, Verdict]]) -> list[Changes]:

@@ -180,10 +180,10 @@ def assumed_of(change: Changed) -> str:
 
 
 def changed(
-    change: Change, assumed: Any, sense: str = "", beside: Mapping[str, Any] | None = None
+    change: Change, assumed: Any, sense: str = "", implied: Mapping[str, Any] | None = None
 ) -> Changed:
     """A change with its sentence."""
-    one = Changed(change.setting, assumed, change.value, "", sense, beside or {})
+    one = Changed(change.setting, assumed, change.value, "", sense, implied or {})
     return replace(one, text=_headed(one))
 
 
@@ -250,8 +250,8 @@ _CLAUSES: Mapping[tuple[str, Any], str] = {
     ("coupled", "f=1-i"): "the forget gate is 1 - i",
     ("coupled", "i=1-f"): "the input gate is 1 - f",
     ("coupled", "none"): "the gates are not coupled",
-    ("cell_clip", None): "|c| is held at {value}",
-    ("gate_clip", None): "each pre-activation is held at {value}",
+    ("cell_clip", None): "|c| is clipped at {value}",
+    ("gate_clip", None): "each pre-activation is clipped at {value}",
     ("peepholes", "ignored"): "the peepholes are left out",
     ("go_backwards", True): "the last step is run first and the outputs are left in that order",
     ("peepholes", "old_c"): "the output gate's peephole sees the old c",

@@ -188,7 +188,7 @@ def test_a_part_is_laid_on_the_run_and_said(
 ) -> None:
     explanation = Asked(tmp_path, rows=3)({"forget_bias": 0.0}, part)
     assert found(explanation) == {"forget_bias": 0.0}
-    assert explanation.laid == (f"EXPECTED is taken as {words}" if words else "")
+    assert explanation.placement == (f"EXPECTED is taken as {words}" if words else "")
 
 
 @pytest.mark.wide

@@ -130,7 +130,7 @@ def test_what_is_left_of_both_directions(case: str, taken: str, wrong: Settings)
     assert explanation.verdict == ("found" if wrong else "agrees")
     assert found(explanation) == ({"gates": "ifgo"} if wrong else {})
     said = "the last step" if taken == "the last step" else "the last state of each cell"
-    assert explanation.laid == f"EXPECTED is taken as {said}"
+    assert explanation.placement == f"EXPECTED is taken as {said}"
 
 
 def test_widths_that_do_not_fit_both_directions_are_told() -> None:

@@ -168,7 +168,7 @@ def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], as
     explanation = asked(asked.run(**truth)["h"][0])
     assert found(explanation) == {"state": "reset"}
     assert _equals(explanation) == [{"layout": "time"}]
-    assert explanation.laid == "EXPECTED is taken as row 0 of 3"
+    assert explanation.placement == "EXPECTED is taken as row 0 of 3"
     (remark,) = explanation.remarks
     assert remark.endswith("(batch, time, inputs): EXPECTED is taken as step 0 of 3.")
     assert explanation.decide == "all steps and rows of EXPECTED"
@@ -184,7 +184,7 @@ def test_as_few_changes_win_in_every_place(asked: Asked) -> None:
 def test_a_last_step_may_be_a_gate(gate: str, asked: Asked) -> None:
     explanation = asked(asked.run()[gate][:, -1])
     assert found(explanation) == {"array": gate}
-    assert explanation.laid == "EXPECTED is taken as the last step"
+    assert explanation.placement == "EXPECTED is taken as the last step"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_last_step_may_be_a_gate(gate: str, asked: Asked) -> None:
 def test_several_changes_of_one_row(row: int, truth: dict[str, Any], asked: Asked) -> None:
     explanation = asked(asked.run(**truth)["h"][row])
     assert found(explanation) == truth
-    assert explanation.laid == f"EXPECTED is taken as row {row} of 3"
+    assert explanation.placement == f"EXPECTED is taken as row {row} of 3"
 
 
 def test_first_steps_may_lie_otherwise_than_one_row_of_inputs(asked: Asked) -> None:

@@ -104,7 +104,7 @@ def test_last_states_of_rows_that_end_early_have_their_lengths_read_off(tmp_path
     net, x, h = _net()
     last = h[np.arange(B), np.array(LENGTHS) - 1]  # (B, H)
     found = _asked(tmp_path, net, x, last, layout="batch")
-    assert found.laid == "EXPECTED is taken as the last h"
+    assert found.placement == "EXPECTED is taken as the last h"
     said = "Rows of EXPECTED end early: with --lengths 9,4,6 all 15 values agree."
     assert found.remarks[0] == said
     last[1] += 0.01  # one row is met by no step
@@ -196,4 +196,4 @@ def test_axes_of_one_length_that_are_exchanged(tmp_path: Path) -> None:
     explanation = explain(write(net, tmp_path / "w.npz", x.shape[2]), square, h)
     assert explanation.found
     assert not explanation.changes
-    assert explanation.laid == "EXPECTED is taken as (time, batch, units)"
+    assert explanation.placement == "EXPECTED is taken as (time, batch, units)"

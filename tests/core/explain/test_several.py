@@ -279,7 +279,7 @@ def test_one_change_of_the_last_row(deep: bool, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, "places", deep=deep)
     explanation = asked.explain(PLACES["a row"](np.asarray(asked.expected({"gates": "ifgo"}))))
     assert found(explanation) == {"gates": "ifgo"}
-    assert explanation.laid == "EXPECTED is taken as row 2 of 3"
+    assert explanation.placement == "EXPECTED is taken as row 2 of 3"
 
 
 @pytest.mark.wide
@@ -321,7 +321,7 @@ def test_the_last_step_of_one_row(row: int, deep: bool, tmp_path: Path) -> None:
     last = np.asarray(asked.expected({}))[row, -1]
     explanation = asked.explain(last)
     assert explanation.verdict == "agrees", explanation
-    assert explanation.laid == f"EXPECTED is taken as the last step of row {row}"
+    assert explanation.placement == f"EXPECTED is taken as the last step of row {row}"
     if row == 0:
         wrong = asked.explain(np.asarray(asked.expected({"forget_bias": 0.0}))[row, -1])
         assert found(wrong) == {"forget_bias": 0.0}

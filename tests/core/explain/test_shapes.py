@@ -67,8 +67,8 @@ def test_directions_side_by_side_are_another_merge(row: int | None) -> None:
 
 def test_a_part_of_stacked_directions_agrees() -> None:
     y = read(ONNX)[1]["h"]
-    assert of_golden(y[:, :, 1]).laid == "EXPECTED is taken as row 1 of 4"
-    assert of_golden(y[:3]).laid == "EXPECTED is taken as the first 3 of 7 steps"
+    assert of_golden(y[:, :, 1]).placement == "EXPECTED is taken as row 1 of 4"
+    assert of_golden(y[:3]).placement == "EXPECTED is taken as the first 3 of 7 steps"
 
 
 def test_last_states_without_an_entry_for_each_cell_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Arrays that several cells share, taken apart cell by cell: last states, and a merged h."""
+"""Arrays that several cells share, split by cell: last states, and a merged h."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lstmcli.errors import UserError
 def by_cell(
     arrays: Mapping[str, Any], model: Model, layout: str, axes: Sequence[int] | None = None
 ) -> dict[str, Any]:
-    """Arrays with those that several cells share taken apart: the last states, and a merged h.
+    """Arrays with those that several cells share taken per_cell: the last states, and a merged h.
 
     Parameters
     ----------
@@ -31,18 +31,18 @@ def by_cell(
     """
     if len(model.cells) < 2:
         return dict(arrays)
-    apart: dict[str, Any] = {}
+    per_cell: dict[str, Any] = {}
     for name, array in arrays.items():
         if name in ("final_h", "final_c"):
             if (states := _states(name, array, model)) is None:
                 raise UserError(_not_every_state(name, array, model))
-            apart |= states
+            per_cell |= states
         elif name == "h" and (parts := _parts(array, model, layout, axes)) is not None:
             last = f"layer{len(model.layers) - 1}"
-            apart |= dict(zip((f"{last}.h", f"{last}_reverse.h"), parts, strict=False))
+            per_cell |= dict(zip((f"{last}.h", f"{last}_reverse.h"), parts, strict=False))
         else:
-            apart[name] = array
-    return apart
+            per_cell[name] = array
+    return per_cell
 
 
 def states_of(array: Any, model: Model) -> dict[str, Any]:
