@@ -44,7 +44,7 @@ def _reason(error: Exception) -> str:
         return str(error)
     text = str(error).split("\n")[0][:LONGEST_REASON] or type(error).__name__
     # the text of a KeyError is only the key
-    return f"it refers to {text}, which is not in it" if isinstance(error, KeyError) else text
+    return f"it lacks {text}" if isinstance(error, KeyError) else text
 
 
 def _broken_file_errors() -> tuple[type[Exception], ...]:

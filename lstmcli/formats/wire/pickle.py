@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lstmcli.formats.files.errors import Damaged
+
 MOST_OPCODES = 3_000_000  # a state dict has about 25 a tensor
 MOST_BYTES = 256 << 20  # of one pickle; tensors lie elsewhere
 MOST_NAME = 1000  # characters of what it would import; one text may be named by many
@@ -196,6 +198,8 @@ class _Machine:
             elif name == "MEMOIZE":
                 memo[len(memo)] = stack[-1]
             elif name in ("BINGET", "LONG_BINGET", "GET"):
+                if argument not in memo:
+                    raise Damaged(f"it refers to {argument}, which is not in it")
                 push(memo[argument])
             elif name == "STOP":
                 return stack.pop()
