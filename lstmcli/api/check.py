@@ -16,7 +16,7 @@ from lstmcli._version import __version__
 from lstmcli.api.diff import compare, side_of
 from lstmcli.api.job import Job, with_lengths
 from lstmcli.core.diff.compare import Difference
-from lstmcli.core.diff.metrics import Place
+from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.answer import explain
 from lstmcli.core.explain.question import Question
@@ -52,7 +52,7 @@ class Checked:
         return self.difference.equal
 
     @property
-    def first(self) -> Place | None:
+    def first(self) -> Position | None:
         """Where it parts from us first."""
         return self.difference.first_divergence
 

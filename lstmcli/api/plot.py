@@ -18,7 +18,7 @@ from lstmcli.api.diff import laid, side_of
 from lstmcli.api.job import NOTHING, Beside, Job, array_of, load_job
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.compare import compare, matched
-from lstmcli.core.diff.metrics import Place
+from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.forward.run import check_inputs, merged_axes, run
 from lstmcli.core.forward.streaming import plan, sweep
@@ -43,7 +43,7 @@ class Drawable(NamedTuple):
     sources: tuple[str, ...]  # one file, or the two whose difference it is
     job: Job | None = None  # of a run
     layout: str = "steps"  # of the run's inputs
-    first: Place | None = None  # where two results part
+    first: Position | None = None  # where two results part
 
     @property
     def differs(self) -> bool:

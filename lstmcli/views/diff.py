@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lstmcli.core.diff.alignment import GATES, WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference
-from lstmcli.core.diff.metrics import ArrayDifference, Place
+from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.model.hint import Hint
 from lstmcli.views.numbers import number, percent
@@ -256,7 +256,7 @@ def _size(shape: tuple[int, ...], placed: bool) -> str:
 
 
 def _place_column(
-    arrays: Sequence[ArrayDifference], places: Sequence[Place | None], rank: int = 0
+    arrays: Sequence[ArrayDifference], places: Sequence[Position | None], rank: int = 0
 ) -> Column:
     cells = [_at(array, place) for array, place in zip(arrays, places, strict=True)]
     return Column("at", cells, "dim", left=True, rank=rank)
@@ -270,7 +270,7 @@ def _value_column(arrays: Sequence[ArrayDifference], digits: int | None) -> Colu
     return Column(f"{'a':>{one}}  {'b':>{other}}", cells, rank=2)
 
 
-def _at(array: ArrayDifference, place: Place | None) -> str:
+def _at(array: ArrayDifference, place: Position | None) -> str:
     """``step 3, batch 1, unit 0``; the batch only if there is more than one row."""
     if place is None:
         return ""
@@ -282,7 +282,7 @@ def _at(array: ArrayDifference, place: Place | None) -> str:
     return ", ".join(named)
 
 
-def _values(place: Place | None, digits: int | None, fewest: int = DIGITS) -> tuple[str, str]:
+def _values(place: Position | None, digits: int | None, fewest: int = DIGITS) -> tuple[str, str]:
     """Both values, at as many digits as it takes to tell them apart."""
     if place is None:
         return "", ""
@@ -345,7 +345,7 @@ def _where(d: Difference, width: int | None, digits: int | None, with_strips: bo
     return sheet
 
 
-def _first_place(d: Difference, place: Place) -> str:
+def _first_place(d: Difference, place: Position) -> str:
     """``step 1, gate f, batch 0, unit 2``; the array only if there are several."""
     where = _at(d.arrays[place.array], place)
     if len(d.arrays) == 1:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.diff.metrics import Place
+from lstmcli.core.diff.metrics import Position
 from lstmcli.core.model.selection import Choice, chosen
 from lstmcli.views.chart import chart
 from lstmcli.views.colors import GATE, Scale, around_zero
@@ -47,7 +47,7 @@ class Told(NamedTuple):
     """What a plot says beside its pictures."""
 
     differs: bool = False  # the numbers are differences, a - b
-    first: Place | None = None
+    first: Position | None = None
     rows: int = 1
     hidden: Sequence[str] = ()  # cells that are not drawn
 
@@ -229,7 +229,7 @@ def closing_sheet(told: Told, cut: Cut, note: str, width: int | None) -> Sheet:
     return sheet
 
 
-def _first(first: Place | None, rows: int) -> str:
+def _first(first: Position | None, rows: int) -> str:
     """Where two results part, in the words of diff."""
     if first is None:
         return "no divergence: every number agrees within the tolerance of its dtype"

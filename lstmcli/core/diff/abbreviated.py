@@ -1,7 +1,7 @@
 """Arrays of which a print left numbers out: put back at their places, what is missing unknown.
 
 NumPy, PyTorch and TensorFlow print the first and last few items of a long axis and ``...`` between
-them. How long the axis is, the print may tell; if not, the array that it is held against does.
+them. How long the axis is, the print may tell; if not, the array that it is compared with does.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def spread(numbers: Numbers, before: Before, shape: tuple[int, ...]) -> Numbers:
     return Numbers(values, unit)
 
 
-def whole(numbers: Numbers, before: Before, shapes: Iterable[tuple[int, ...]]) -> Numbers | None:
+def filled(numbers: Numbers, before: Before, shapes: Iterable[tuple[int, ...]]) -> Numbers | None:
     """Packed numbers in the first of some shapes that they can have; None if they have none."""
     found = next((shape for shape in shapes if fits(numbers.shape, before, shape)), None)
     return None if found is None else spread(numbers, before, found)
 
 
 def shapes_like(shape: tuple[int, ...], turned: bool) -> Iterator[tuple[int, ...]]:
-    """The shapes that an array may have beside one of ``shape``, the likeliest first.
+    """The shapes that an array may have where the other has ``shape``, the likeliest first.
 
     ``turned``: the two say of themselves that their first axes are exchanged.
     """
@@ -56,7 +56,7 @@ def shapes_like(shape: tuple[int, ...], turned: bool) -> Iterator[tuple[int, ...
             yield (*slim[:axis], 1, *slim[axis:])
 
 
-def said(before: Before, packed: tuple[int, ...]) -> str:
+def shape_text(before: Before, packed: tuple[int, ...]) -> str:
     """What a print shows of the shape of the whole array: ``(4, more than 6, 8)``."""
     parts = [
         f"{n}" if ahead is None else f"more than {n}"

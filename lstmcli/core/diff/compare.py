@@ -9,10 +9,10 @@ from typing import Any
 import numpy.typing as npt
 
 from lstmcli.core.diff.alignment import FINALS, STEP_ORDER, WEIGHTS, ArrayName, Pair, align
-from lstmcli.core.diff.cases import Case
 from lstmcli.core.diff.hints import find_hints
-from lstmcli.core.diff.metrics import ArrayDifference, Place, measure
+from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
+from lstmcli.core.diff.patterns import Comparison
 from lstmcli.core.diff.tolerance import coarser, jsonable, tolerance
 from lstmcli.core.model.hint import Hint
 from lstmcli.errors import UserError
@@ -25,7 +25,7 @@ class Difference:
     """The arrays that two sides share, compared."""
 
     arrays: dict[str, ArrayDifference]
-    first_divergence: Place | None
+    first_divergence: Position | None
     only_in_a: list[str]
     only_in_b: list[str]
     hints: list[Hint]
@@ -89,7 +89,7 @@ def compare(
         for name in common
     }
     first = _first_divergence(arrays, pairs)
-    case = Case(
+    compared = Comparison(
         pairs=pairs,
         cross=pair,
         arrays=(list(a.arrays), list(b.arrays)),
@@ -104,16 +104,16 @@ def compare(
         first_divergence=first,
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
-        hints=[] if _parts(a, b) else find_hints(case),  # a part may lack what they look at
+        hints=[] if _parts(a, b) else find_hints(compared),  # a part may lack what they look at
         rtol=None if by_ulp_alone else _shared([x.tolerance.rtol for x in arrays.values()]),
         atol=None if by_ulp_alone else _shared([x.tolerance.atol for x in arrays.values()]),
         remarks=(*(s.taken for s in (a, b) if s.taken), *_remarks(a, b, common), *_parts(a, b)),
-        settings=case.differing_settings,
+        settings=compared.differing_settings,
     )
 
 
 def matched(a: Side, b: Side) -> dict[str, Pair]:
-    """The arrays that two sides share by name, laid on each other, with the tolerance of each.
+    """The arrays that two sides share by name, aligned, with the tolerance of each.
 
     Raises
     ------
@@ -158,8 +158,12 @@ def _refuse_print(a: Side, b: Side, common: list[str]) -> None:
 
 def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
     """Whether an array's last step was computed first, on all sides that say how they ran."""
-    told = [side.settings for side in (a, b) if side.settings is not None]
-    return all(_lies_backward(settings, name) for settings in told) if told else name.backward
+    known_settings = [side.settings for side in (a, b) if side.settings is not None]
+    return (
+        all(_lies_backward(settings, name) for settings in known_settings)
+        if known_settings
+        else name.backward
+    )
 
 
 def _lies_backward(settings: Mapping[str, Any], name: ArrayName) -> bool:
@@ -218,7 +222,7 @@ def _axes_assumed(a: Side, b: Side, name: str) -> bool:
 
 def _first_divergence(
     arrays: Mapping[str, ArrayDifference], pairs: Mapping[str, Pair]
-) -> Place | None:
+) -> Position | None:
     """The earliest of the arrays' first places: layer by layer, step by step, z to h.
 
     Final states come after all steps. Weights are not computed and have no part in it.
@@ -229,7 +233,7 @@ def _first_divergence(
         if array.first is not None and pairs[name].placed and pairs[name].kind != WEIGHTS
     ]
 
-    def when(place: Place) -> tuple[Any, ...]:
+    def when(place: Position) -> tuple[Any, ...]:
         name, pair = ArrayName.of(place.array), pairs[place.array]
         step = -1 if place.step is None else place.step
         step = len(pair.a.values) - 1 - step if pair.backward else step

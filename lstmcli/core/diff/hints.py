@@ -3,7 +3,7 @@
 A hint is earned. Either the data were rearranged and turned out equal, or two files say
 themselves that they were made differently; only when neither explains the difference is a
 pattern named, and then as a suspicion whose code starts with ``suspect_``: several mistakes look
-alike from outside, and only running the alternatives can tell them apart.
+alike from outside, and only running the alternatives can distinguish them.
 """
 
 from __future__ import annotations
@@ -13,57 +13,58 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from lstmcli.core.diff.alignment import SEQUENCE, WEIGHTS, ArrayName, Pair
-from lstmcli.core.diff.cases import Case
-from lstmcli.core.diff.patterns import suspicion
+from lstmcli.core.diff.patterns import Comparison, suspicion
 from lstmcli.core.diff.rearrangements import Finding, proves, rearranged
 from lstmcli.core.diff.tolerance import Array, Numbers
 from lstmcli.core.model.hint import Hint
 
 
-def find_hints(case: Case) -> list[Hint]:
+def find_hints(compared: Comparison) -> list[Hint]:
     """The hints of a comparison, the surest first; none where nothing differs."""
-    if not case.differing:
+    if not compared.differing:
         return []
-    proofs, explained = _proofs(case)
-    hints = [*settings_differ(case), *proofs]
-    if explained < {pair.name for pair in case.differing} and not _left_out(case):
-        guess = suspicion(case, {hint.code for hint in proofs})
+    proofs, explained = _proofs(compared)
+    hints = [*settings_differ(compared), *proofs]
+    if explained < {pair.name for pair in compared.differing} and not _left_out(compared):
+        guess = suspicion(compared, {hint.code for hint in proofs})
         hints += [guess] if guess else []
     return hints
 
 
-def _left_out(case: Case) -> bool:
+def _left_out(compared: Comparison) -> bool:
     """Whether a print left numbers out: a pattern may then be that of what was printed."""
-    pairs = case.pairs.values()
+    pairs = compared.pairs.values()
     return any(n.left_out is not None for pair in pairs for n in (pair.a, pair.b))
 
 
-def settings_differ(case: Case) -> list[Hint]:
+def settings_differ(compared: Comparison) -> list[Hint]:
     """The settings that two traces say they were made with, where they are not the same."""
-    settings = case.differing_settings
+    settings = compared.differing_settings
     if not settings:
         return []
     said = {name: ["not set" if v is None else v for v in both] for name, both in settings.items()}
     listed = "; ".join(f"{name} {a} / {b}" for name, (a, b) in said.items())
     text = f"The two were made with different settings ({{a}} / {{b}}): {listed}."
-    return [Hint("settings_differ", case.say(text))]
+    return [Hint("settings_differ", compared.say(text))]
 
 
-def _proofs(case: Case) -> tuple[list[Hint], set[str]]:
+def _proofs(compared: Comparison) -> tuple[list[Hint], set[str]]:
     """What rearranging proves, and the arrays that are explained by it."""
-    findings = {pair.name: finding for pair, finding in _rearrangements(case)}
+    findings = {pair.name: finding for pair, finding in _rearrangements(compared)}
     hints = [
-        Hint(finding.code, case.say(_agree(names) + " " + finding.text))
+        Hint(finding.code, compared.say(_agree(names) + " " + finding.text))
         for finding, names in _grouped(findings).items()
     ]
-    exchanged = _exchanged_names(case, [p for p in case.differing if p.name not in findings])
-    hints += exchanged_hint(case, exchanged)
-    hints += [hint for pair in case.differing for hint in forget_bias(case, pair)]
+    exchanged = _exchanged_names(
+        compared, [p for p in compared.differing if p.name not in findings]
+    )
+    hints += exchanged_hint(compared, exchanged)
+    hints += [hint for pair in compared.differing for hint in forget_bias(compared, pair)]
     return hints, {*findings, *exchanged}
 
 
-def _rearrangements(case: Case) -> Iterator[tuple[Pair, Finding]]:
-    for pair in case.differing:
+def _rearrangements(compared: Comparison) -> Iterator[tuple[Pair, Finding]]:
+    for pair in compared.differing:
         finding = nan_in_both(pair) or rearranged(pair)
         if finding:
             yield pair, finding
@@ -95,26 +96,28 @@ def nan_in_both(pair: Pair) -> Finding | None:
     )
 
 
-def _exchanged_names(case: Case, pairs: Sequence[Pair]) -> dict[str, str]:
+def _exchanged_names(compared: Comparison, pairs: Sequence[Pair]) -> dict[str, str]:
     """For arrays of b that a has under another name: that name."""
     found = {}
     for pair in pairs:
-        other = next((n for n in _namesakes(case, pair.name) if _same(case, n, pair.name)), None)
+        other = next(
+            (n for n in _namesakes(compared, pair.name) if _same(compared, n, pair.name)), None
+        )
         if other is not None:
             found[pair.name] = other
     return found
 
 
-def _namesakes(case: Case, name: str) -> list[str]:
+def _namesakes(compared: Comparison, name: str) -> list[str]:
     """Arrays of a that might have been given this name: of its layer, or of the other direction."""
     part = ArrayName.of(name)
     if part.kind == WEIGHTS:
         return []
     twins = {part.prefix, f"{part.prefix}_reverse", part.prefix.removesuffix("_reverse")}
-    others = [ArrayName.of(n) for n in case.arrays[0]]
+    others = [ArrayName.of(n) for n in compared.arrays[0]]
     return [
         n
-        for n, other in zip(case.arrays[0], others, strict=True)
+        for n, other in zip(compared.arrays[0], others, strict=True)
         if n != name
         and other.kind == part.kind
         and other.prefix in twins
@@ -122,8 +125,8 @@ def _namesakes(case: Case, name: str) -> list[str]:
     ]
 
 
-def _same(case: Case, of_a: str, of_b: str) -> bool:
-    pair, agrees = case.cross(of_a, of_b), case.pairs[of_b].agrees
+def _same(compared: Comparison, of_a: str, of_b: str) -> bool:
+    pair, agrees = compared.cross(of_a, of_b), compared.pairs[of_b].agrees
     wrong = None if agrees is None or agrees.shape != pair.b.shape else ~agrees
     return proves(pair, pair.a, pair.b, wrong)
 
@@ -131,7 +134,7 @@ def _same(case: Case, of_a: str, of_b: str) -> bool:
 _STATES = ({"h", "c"}, {"final_h", "final_c"})
 
 
-def exchanged_hint(case: Case, exchanged: Mapping[str, str]) -> list[Hint]:
+def exchanged_hint(compared: Comparison, exchanged: Mapping[str, str]) -> list[Hint]:
     """One hint for h and c mistaken for each other, one for all other names."""
     states = {
         of_b: of_a
@@ -142,10 +145,10 @@ def exchanged_hint(case: Case, exchanged: Mapping[str, str]) -> list[Hint]:
     hints = []
     if states:
         advice = "One side returns or reads (c, h), the other (h, c)."
-        hints.append(Hint("h_is_c", case.say(f"{_mapping(states)}. {advice}")))
+        hints.append(Hint("h_is_c", compared.say(f"{_mapping(states)}. {advice}")))
     if others:
         advice = "The two sides give the same numbers different names."
-        hints.append(Hint("names_exchanged", case.say(f"{_mapping(others)}. {advice}")))
+        hints.append(Hint("names_exchanged", compared.say(f"{_mapping(others)}. {advice}")))
     return hints
 
 
@@ -153,14 +156,18 @@ def _mapping(exchanged: Mapping[str, str]) -> str:
     return ", ".join(f"{of_b} of {{b}} is {of_a} of {{a}}" for of_b, of_a in exchanged.items())
 
 
-def forget_bias(case: Case, pair: Pair) -> list[Hint]:
+def forget_bias(compared: Comparison, pair: Pair) -> list[Hint]:
     """f of the first divergence is the same but for a constant before its sigmoid.
 
     At the first step that differs, and only there: later gates have seen other states.
     """
-    if pair.name != case.first_array or not _is_forget_gate(pair) or case.first_step is None:
+    if (
+        pair.name != compared.first_array
+        or not _is_forget_gate(pair)
+        or compared.first_step is None
+    ):
         return []
-    step = case.first_step
+    step = compared.first_step
     a, b = (side.moved(lambda v: v[step : step + 1]) for side in (pair.a, pair.b))
     constant = _logit_shift(a.values, b.values)
     if constant is None:
@@ -175,7 +182,7 @@ def forget_bias(case: Case, pair: Pair) -> list[Hint]:
         f"sigmoid: {more} adds {abs(constant):g} more to the forget gate than {less}. That is the "
         "forget bias; TF1 adds 1 at run time and stores it in no tensor."
     )
-    return [Hint("forget_bias", case.say(text))]
+    return [Hint("forget_bias", compared.say(text))]
 
 
 def _is_forget_gate(pair: Pair) -> bool:

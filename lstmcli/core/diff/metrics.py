@@ -1,4 +1,4 @@
-"""How two arrays laid on each other differ: what is off, by how much, and where."""
+"""How two arrays that are aligned differ: what is off, by how much, and where."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """An element and its two values.
 
     ``index`` is that of weights, which have no steps; final states have a row and a unit only.
@@ -56,10 +56,10 @@ class ArrayDifference:
     max_abs: float | None = None
     max_rel: float | None = None
     max_ulp: float | int | None = None  # None as well for printed text
-    abs_at: Place | None = None
-    rel_at: Place | None = None
-    ulp_at: Place | None = None
-    first: Place | None = None  # in the order of computation
+    abs_at: Position | None = None
+    rel_at: Position | None = None
+    ulp_at: Position | None = None
+    first: Position | None = None  # in the order of computation
     smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
     step_errors: Array | None = None  # (T,) greatest absolute error of each step
     steps_compared: Mask | None = None  # (T,) false where a print left out all of the step
@@ -90,7 +90,7 @@ def measure(pair: Pair) -> ArrayDifference:
         return ArrayDifference(pair.name, False, shapes, shapes, pair.placed, pair.tolerance)
     absolute, relative, beyond = _errors(pair)
     unknown = _left_out(pair)
-    apart = _ulp_errors(pair, absolute)
+    ulp_errors = _ulp_errors(pair, absolute)
     by_step = (1, 2) if pair.stepwise else None
     return ArrayDifference(
         name=pair.name,
@@ -103,10 +103,10 @@ def measure(pair: Pair) -> ArrayDifference:
         total=int(agrees.size - np.count_nonzero(unknown)),
         max_abs=greatest(absolute),
         max_rel=greatest(relative),
-        max_ulp=None if apart is None else _greatest_ulp(apart, absolute),
+        max_ulp=None if ulp_errors is None else _greatest_ulp(ulp_errors, absolute),
         abs_at=_place_of_greatest(pair, absolute),
         rel_at=_place_of_greatest(pair, relative),
-        ulp_at=None if apart is None else _place_of_greatest(pair, apart),
+        ulp_at=None if ulp_errors is None else _place_of_greatest(pair, ulp_errors),
         first=_first(pair),
         smallest_atol=limit if np.isfinite(limit := greatest(beyond)) else None,
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
@@ -146,23 +146,23 @@ def _ulp_errors(pair: Pair, absolute: Array) -> npt.NDArray[np.uint64] | None:
     """
     if pair.a.unit is not None or pair.b.unit is not None:
         return None
-    apart = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
-    apart[absolute == 0] = 0  # two NaNs that count as equal may differ in their bits
-    apart[np.isnan(absolute)] = np.iinfo(np.uint64).max
-    return apart
+    ulp_errors = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
+    ulp_errors[absolute == 0] = 0  # two NaNs that count as equal may differ in their bits
+    ulp_errors[np.isnan(absolute)] = np.iinfo(np.uint64).max
+    return ulp_errors
 
 
-def _greatest_ulp(apart: npt.NDArray[np.uint64], absolute: Array) -> float | int:
+def _greatest_ulp(ulp_errors: npt.NDArray[np.uint64], absolute: Array) -> float | int:
     if np.isnan(absolute).any():
         return float("nan")
-    return int(apart.max(initial=0))
+    return int(ulp_errors.max(initial=0))
 
 
-def _place_of_greatest(pair: Pair, errors: Array) -> Place | None:
+def _place_of_greatest(pair: Pair, errors: Array) -> Position | None:
     return _place(pair, int(np.argmax(errors))) if errors.size else None
 
 
-def _first(pair: Pair) -> Place | None:
+def _first(pair: Pair) -> Position | None:
     """The first element out of tolerance, in the order in which the array was computed."""
     if pair.agrees is None or pair.equal:
         return None
@@ -173,12 +173,12 @@ def _first(pair: Pair) -> Place | None:
     return _place(pair, last * wrong[last].size + int(np.argmax(wrong[last])))
 
 
-def _place(pair: Pair, flat: int) -> Place:
+def _place(pair: Pair, flat: int) -> Position:
     index = tuple(int(n) for n in np.unravel_index(flat, pair.a.shape))
     values = float(pair.a.values[index]), float(pair.b.values[index])
     if not pair.placed:
-        return Place(pair.name, *values, index=index)
+        return Position(pair.name, *values, index=index)
     step, batch, unit = (
         n if numbers is None else numbers[n] for n, numbers in zip(index, pair.numbers, strict=True)
     )
-    return Place(pair.name, *values, None if pair.kind == FINAL else step, batch, unit)
+    return Position(pair.name, *values, None if pair.kind == FINAL else step, batch, unit)

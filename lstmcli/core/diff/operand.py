@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.diff.abbreviated import Before, said, shapes_like, whole
+from lstmcli.core.diff.abbreviated import Before, filled, shape_text, shapes_like
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
 from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_of
 from lstmcli.core.model.hint import listed
@@ -41,7 +41,7 @@ class Side:
     units: Mapping[str, Array] = field(default_factory=dict)  # of printed text: the last place
     dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not the array's own
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
-    gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints whose shape nobody told
+    gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints without their shape
     format: str = ""  # "npz", "text", ...
     numbering: Numbering = NOT_NUMBERED  # of its steps, batch items and columns in the whole run
     called: Mapping[str, str] = field(default_factory=dict)  # by its name here: that in its file
@@ -110,7 +110,7 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
         if (before := side.gaps.get(name)) is None:
             continue
         shape = other.arrays[name].shape
-        numbers = whole(side.numbers(name), before, shapes_like(shape, turned))
+        numbers = filled(side.numbers(name), before, shapes_like(shape, turned))
         if name in other.gaps or numbers is None:
             raise UserError(_no_shape(side, other, name))
         found[name] = numbers
@@ -120,7 +120,7 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
 def _no_shape(side: Side, other: Side, name: str) -> str:
     """What to tell where nothing gives an abbreviated print its shape."""
     array = f"{name} " if name else "the array "
-    shape = said(side.gaps[name], side.arrays[name].shape)
+    shape = shape_text(side.gaps[name], side.arrays[name].shape)
     start = f"{side.name}: {array}is abbreviated; its shape is {shape}"
     if name in other.gaps:
         return f"{start}, and {other.name} is abbreviated too: nothing tells the rest."
@@ -161,14 +161,14 @@ def _renamed(side: Side, names: Mapping[str, str]) -> Side:
 
 
 def _nothing_shared(a: Side, b: Side) -> UserError:
-    def held(side: Side) -> str:
+    def names_in(side: Side) -> str:
         names = ", ".join(
             name or "an array without a name, which counts as h" for name in side.arrays
         )
         return f"{side.name} holds {names or 'no arrays'}"
 
     return UserError(
-        f"no array has the same name on both sides: {held(a)};",
-        f"  {held(b)}.",
+        f"no array has the same name on both sides: {names_in(a)};",
+        f"  {names_in(b)}.",
         "  Only arrays of one name are compared; an array without a name is h.",
     )

@@ -19,7 +19,7 @@ from lstmcli.errors import UserError
 Array = npt.NDArray[Any]
 
 
-class Part(NamedTuple):
+class PartOfRun(NamedTuple):
     """Which steps and rows of a run an array holds: the first ones or one, and all rows or one."""
 
     steps: slice
@@ -96,7 +96,7 @@ def _at_its_numbers(
 
 def _part(
     shape: tuple[int, ...], whole: tuple[int, ...], batch_first: bool, step: int, row: int
-) -> Part | None:
+) -> PartOfRun | None:
     """What of a run (T, B, K) an array of a shape is; None if it is all of it, or none."""
     T, B, K = whole
     lead = [n for n in shape[:-1] if n != 1]
@@ -113,7 +113,7 @@ def _part(
         return None
     sizes = steps.stop - steps.start, rows.stop - rows.start
     words = part_words(*sizes, T, B, steps.start, rows.start)
-    return Part(steps, rows, batch_first and len(lead) == 2, words)
+    return PartOfRun(steps, rows, batch_first and len(lead) == 2, words)
 
 
 def part_words(steps: int, rows: int, T: int, B: int, step: int = 0, row: int = 0) -> str:
@@ -126,16 +126,16 @@ def part_words(steps: int, rows: int, T: int, B: int, step: int = 0, row: int = 
     return ", ".join(parts)
 
 
-def _spread(numbers: Numbers, part: Part, whole: tuple[int, ...]) -> Numbers:
+def _spread(numbers: Numbers, part: PartOfRun, whole: tuple[int, ...]) -> Numbers:
     """The numbers of a part within (T, B, K); the others are NaN, their unit infinite."""
     steps, rows = (each.stop - each.start for each in (part.steps, part.rows))
 
-    def laid(array: Array) -> Array:
+    def at_its_axes(array: Array) -> Array:
         if part.batch_first:
             return array.reshape(rows, steps, -1).swapaxes(0, 1)
         return array.reshape(steps, rows, -1)
 
     values, unit = np.full(whole, np.nan), np.full(whole, np.inf)
-    values[part.steps, part.rows] = laid(numbers.values)
-    unit[part.steps, part.rows] = 0.0 if numbers.unit is None else laid(numbers.unit)
+    values[part.steps, part.rows] = at_its_axes(numbers.values)
+    unit[part.steps, part.rows] = 0.0 if numbers.unit is None else at_its_axes(numbers.unit)
     return Numbers(values, unit)

@@ -1,8 +1,8 @@
 """Patterns in a difference, each worded as a suspicion: what may cause it, and what cannot.
 
 Measured on random nets, a forgotten forget bias, a transposed recurrent kernel, recurrent weights
-in another gate order and coupled gates all look the same: step 0 agrees, then the two drift
-apart. So no pattern here names a cause; each names the suspects and clears the others.
+in another gate order and coupled gates all look the same: step 0 agrees, then the two
+diverge. So no pattern here names a cause; each names the suspects and clears the others.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from lstmcli.core.diff.alignment import GATES, ArrayName, Pair
-from lstmcli.core.diff.cases import Case
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct
 from lstmcli.core.diff.tolerance import Array, Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.half_precision import to_format
@@ -34,8 +34,50 @@ _STANDS_OUT = 10  # times the error of every number that agrees, else the tolera
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
 
 
+Settings = Mapping[str, Any]
+
+
+NO_SETTINGS = ("layout", "assumed", "selected", "digits")
+"""What ``meta`` says beside the settings of a run; axes are aligned whatever the layout."""
+
+
 @dataclass(frozen=True, eq=False)
-class Layer:
+class Comparison:
+    """A comparison as the search for hints needs it."""
+
+    pairs: Mapping[str, Pair]  # of the names both sides have
+    cross: Callable[[str, str], Pair]  # an array of a aligned with one of b of another name
+    arrays: tuple[Sequence[str], Sequence[str]]  # all names of a, of b
+    names: tuple[str, str] = ("a", "b")  # what messages call the sides
+    settings: tuple[Settings | None, Settings | None] = (None, None)
+    first_array: str | None = None  # of the first divergence
+    first_step: int | None = None
+    axes_assumed: bool = False  # the first axis is taken as time, and may be the batch
+
+    def say(self, text: str) -> str:
+        """A text with {a} and {b} put in."""
+        return text.replace("{a}", self.names[0]).replace("{b}", self.names[1])
+
+    @property
+    def differing_settings(self) -> dict[str, tuple[Any, Any]] | None:
+        """The settings in which the sides differ, where both say how they were made.
+
+        None stands for a setting that is off. The layout is no part of it: axes are aligned.
+        """
+        a, b = self.settings
+        if a is None or b is None:
+            return None
+        names = [name for name in dict.fromkeys([*a, *b]) if name not in NO_SETTINGS]
+        return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}
+
+    @property
+    def differing(self) -> list[Pair]:
+        """The pairs that are not equal."""
+        return [pair for pair in self.pairs.values() if not pair.equal]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPairs:
     """The arrays of the layer that differs first, by gate or state, in the order of computation."""
 
     pairs: Mapping[str, Pair]
@@ -43,23 +85,23 @@ class Layer:
     at: int  # its step, counted in the order of computation
 
     @classmethod
-    def of(cls, case: Case) -> Layer | None:
+    def of(cls, compared: Comparison) -> LayerPairs | None:
         """The layer of the first divergence, if that has a step."""
-        if case.first_array is None or case.first_step is None:
+        if compared.first_array is None or compared.first_step is None:
             return None
-        prefix = ArrayName.of(case.first_array).prefix
-        first = case.pairs[case.first_array]
+        prefix = ArrayName.of(compared.first_array).prefix
+        first = compared.pairs[compared.first_array]
         steps = len(first.a.values)
         pairs = {
             ArrayName.of(pair.name).base: pair
-            for pair in case.pairs.values()
+            for pair in compared.pairs.values()
             if pair.stepwise
             and pair.agrees is not None
             and len(pair.agrees) == steps
             and ArrayName.of(pair.name).prefix == prefix
         }
-        at = steps - 1 - case.first_step if first.backward else case.first_step
-        return cls(pairs, ArrayName.of(case.first_array).base, at)
+        at = steps - 1 - compared.first_step if first.backward else compared.first_step
+        return cls(pairs, ArrayName.of(compared.first_array).base, at)
 
     @property
     def pair(self) -> Pair:
@@ -104,14 +146,14 @@ class Layer:
         return f"step {self.steps - 1 - at}" + (" (computed first)" if at == 0 else "")
 
 
-def suspicion(case: Case, proved: set[str]) -> Hint | None:
+def suspicion(compared: Comparison, proved: set[str]) -> Hint | None:
     """The first pattern that fits, or None. What was proved already is not suspected again."""
-    early = odd_numbers(case) or not_a_number(case) or rounding(case)
-    layer = Layer.of(case)
+    early = odd_numbers(compared) or not_a_number(compared) or rounding(compared)
+    layer = LayerPairs.of(compared)
     if early or layer is None or "forget_bias" in proved or not layer.dense:
         return early
-    found = next((hint for test in _PATTERNS if (hint := test(case, layer))), None)
-    return found and (_with_reservation(found) if case.axes_assumed else _with_cleared(found))
+    found = next((hint for test in _PATTERNS if (hint := test(compared, layer))), None)
+    return found and (_with_reservation(found) if compared.axes_assumed else _with_cleared(found))
 
 
 def _with_cleared(hint: Hint) -> Hint:
@@ -133,12 +175,12 @@ def _dense(pair: Pair) -> bool:
     return bool(wrong[wrong.any(axis=-1)].mean() > 0.5)
 
 
-def odd_numbers(case: Case) -> Hint | None:
+def odd_numbers(compared: Comparison) -> Hint | None:
     """One number differs, or a few that are no row: named, since nothing in a cell does that."""
-    pairs = case.differing
+    pairs = compared.differing
     if not all(_stand_out(pair) for pair in pairs):
         return None
-    places = [place for pair in pairs for place in _odd_places(case, pair)]
+    places = [place for pair in pairs for place in _odd_places(compared, pair)]
     total = sum(pair.a.values.size for pair in pairs)
     if len(places) > min(_FEW, _FEW_SHARE * total):
         return None
@@ -165,11 +207,11 @@ def _stand_out(pair: Pair) -> bool:
     return bool((np.isnan(odd) | (odd >= hidden)).all())
 
 
-def _odd_places(case: Case, pair: Pair) -> list[str]:
+def _odd_places(compared: Comparison, pair: Pair) -> list[str]:
     """``h at step 3, unit 0 is 0.5 in a.npz and inf in b.npz``, for each number that differs."""
     assert pair.agrees is not None
     return [
-        case.say(
+        compared.say(
             f"{pair.name} at {_place(pair, index)} is {float(pair.a.values[index])} in {{a}} "
             f"and {float(pair.b.values[index])} in {{b}}"
         )
@@ -185,24 +227,24 @@ def _place(pair: Pair, index: tuple[int, ...]) -> str:
     return ", ".join(kept)
 
 
-def not_a_number(case: Case) -> Hint | None:
+def not_a_number(compared: Comparison) -> Hint | None:
     """NaN on one side only."""
-    for pair in case.differing:
+    for pair in compared.differing:
         if not pair.stepwise or pair.agrees is None:
             continue
         alone = np.isnan(pair.a.values) != np.isnan(pair.b.values)
         if alone.any():
-            return _first_nan(case, pair, alone)
+            return _first_nan(compared, pair, alone)
     return None
 
 
-def _first_nan(case: Case, pair: Pair, alone: Mask) -> Hint:
+def _first_nan(compared: Comparison, pair: Pair, alone: Mask) -> Hint:
     steps = np.flatnonzero(alone.any(axis=(1, 2)))
     step = int(steps[-1] if pair.backward else steps[0])
     which = "{a}" if np.isnan(pair.a.values[step][alone[step]]).any() else "{b}"
     return Hint(
         "suspect_nan",
-        case.say(
+        compared.say(
             f"{pair.name} of {which} is NaN from step {step} on, where the other side has numbers. "
             "Once in the state, a NaN stays. Suspects: inputs or weights that are not finite, an "
             f"overflow at or before step {step} (float16 ends at 65504)."
@@ -210,15 +252,15 @@ def _first_nan(case: Case, pair: Pair, alone: Mask) -> Hint:
     )
 
 
-def rounding(case: Case) -> Hint | None:
+def rounding(compared: Comparison) -> Hint | None:
     """All that differs is of the size that rounding to some type predicts, from the start."""
-    if any(pair.agrees is None for pair in case.differing):
+    if any(pair.agrees is None for pair in compared.differing):
         return None
-    if not all(_from_the_start(pair) for pair in case.differing):
+    if not all(_from_the_start(pair) for pair in compared.differing):
         return None
-    size = max(_relative_size(pair) for pair in case.differing)
+    size = max(_relative_size(pair) for pair in compared.differing)
     name = next((name for name, eps, many in _ROUNDING if size <= many * eps), None)
-    rounded = "" if name in ("float64", "float32") else _in_bfloat16(case, size)
+    rounded = "" if name in ("float64", "float32") else _in_bfloat16(compared, size)
     name = _BRAIN[0] if rounded else name
     if name is None:
         return None
@@ -230,15 +272,15 @@ def rounding(case: Case) -> Hint | None:
     )
 
 
-def _in_bfloat16(case: Case, size: float) -> str:
+def _in_bfloat16(compared: Comparison, size: float) -> str:
     """Which side bfloat16 holds whole, where the size is that of bfloat16 too."""
     name, eps, many = _BRAIN
     if size > many * eps:
         return ""
     for side in "ab":
-        pairs = [(getattr(pair, side), pair.tolerance) for pair in case.differing]
+        pairs = [(getattr(pair, side), pair.tolerance) for pair in compared.differing]
         if all(_is_of(numbers, name, test) for numbers, test in pairs):
-            return case.say(f" and what all numbers of {{{side}}} are")
+            return compared.say(f" and what all numbers of {{{side}}} are")
     return ""
 
 
@@ -272,7 +314,7 @@ def _step_errors(pair: Pair) -> Array:
     return errors[::-1] if pair.backward else errors
 
 
-def gate_order(case: Case, layer: Layer) -> Hint | None:
+def gate_order(compared: Comparison, layer: LayerPairs) -> Hint | None:
     """At the first step the gates of one side are those of the other under other names."""
     sigmoids = [gate for gate in ("i", "f", "o") if gate in layer.pairs]
     if layer.at != 0:
@@ -284,14 +326,14 @@ def gate_order(case: Case, layer: Layer) -> Hint | None:
     listed = ", ".join(f"{of_b} is {of_a}" for of_b, of_a in taken.items())
     return Hint(
         "suspect_gate_order",
-        case.say(
+        compared.say(
             f"At {layer.name(0)} gates agree under other names ({{b}} / {{a}}): {listed}. "
             "Suspect: one side reads the gates of the weights in another order."
         ),
     )
 
 
-def _is(layer: Layer, of_b: str, of_a: str, step: int) -> bool:
+def _is(layer: LayerPairs, of_b: str, of_a: str, step: int) -> bool:
     """Whether a gate of b is another gate of a at a step."""
     a = layer.pairs[of_a].a.moved(lambda v: v[step])
     b = layer.pairs[of_b].b.moved(lambda v: v[step])
@@ -302,7 +344,7 @@ def _is(layer: Layer, of_b: str, of_a: str, step: int) -> bool:
     return enough and bool(test.agree(a, b).all())
 
 
-def forget_gate(case: Case, layer: Layer) -> Hint | None:
+def forget_gate(compared: Comparison, layer: LayerPairs) -> Hint | None:
     """Of the gates only f differs."""
     if layer.first != "f" or not layer.agree("i", "g") or layer.differ("o"):
         return None
@@ -315,7 +357,7 @@ def forget_gate(case: Case, layer: Layer) -> Hint | None:
     )
 
 
-def cell_update(case: Case, layer: Layer) -> Hint | None:
+def cell_update(compared: Comparison, layer: LayerPairs) -> Hint | None:
     """The gates agree, c does not."""
     if layer.first != "c" or not layer.agree("i", "f", "g"):
         return None
@@ -328,7 +370,7 @@ def cell_update(case: Case, layer: Layer) -> Hint | None:
     )
 
 
-def output(case: Case, layer: Layer) -> Hint | None:
+def output(compared: Comparison, layer: LayerPairs) -> Hint | None:
     """`c` agrees, h does not."""
     if layer.first != "h" or not layer.agree("c"):
         return None
@@ -344,7 +386,7 @@ def output(case: Case, layer: Layer) -> Hint | None:
     )
 
 
-def after_first_step(case: Case, layer: Layer) -> Hint | None:
+def after_first_step(compared: Comparison, layer: LayerPairs) -> Hint | None:
     """The first step agrees, the second does not."""
     if layer.at != 1 or not _tells(layer):
         return None
@@ -373,7 +415,7 @@ def after_first_step(case: Case, layer: Layer) -> Hint | None:
     return Hint("suspect_recurrence", text, cleared)
 
 
-def after_some_steps(case: Case, layer: Layer) -> Hint | None:
+def after_some_steps(compared: Comparison, layer: LayerPairs) -> Hint | None:
     """Several steps agree, then they part."""
     if layer.at < 2 or not _tells(layer):
         return None
@@ -388,7 +430,7 @@ def after_some_steps(case: Case, layer: Layer) -> Hint | None:
     )
 
 
-def initial_state(case: Case, layer: Layer) -> Hint | None:
+def initial_state(compared: Comparison, layer: LayerPairs) -> Hint | None:
     """The error is greatest at the first step and dies out."""
     if layer.at != 0 or layer.steps < 4:
         return None
@@ -413,7 +455,7 @@ _ACTIVATIONS = {
 }
 
 
-def activation(case: Case, layer: Layer) -> Hint | None:
+def activation(compared: Comparison, layer: LayerPairs) -> Hint | None:
     """Only the gates of one activation differ."""
     differ = tuple(layer.differ("i", "f", "g", "o"))
     if differ not in _ACTIVATIONS or not layer.agree(*(g for g in GATES if g not in differ)):
@@ -427,7 +469,7 @@ def activation(case: Case, layer: Layer) -> Hint | None:
     )
 
 
-def at_once(case: Case, layer: Layer) -> Hint | None:
+def at_once(compared: Comparison, layer: LayerPairs) -> Hint | None:
     """The first step differs already, and not in its forget gate only."""
     if layer.at != 0 or layer.steps < 2 or not layer.differ("i", "g", "o", "c", "h"):
         return None
@@ -446,7 +488,7 @@ def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _tells(layer: Layer) -> bool:
+def _tells(layer: LayerPairs) -> bool:
     """Whether what agrees before is more than zeros."""
     before = slice(0, layer.at)
     pair = layer.pair
@@ -459,7 +501,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-_PATTERNS: tuple[Callable[[Case, Layer], Hint | None], ...] = (
+_PATTERNS: tuple[Callable[[Comparison, LayerPairs], Hint | None], ...] = (
     gate_order,
     forget_gate,
     activation,

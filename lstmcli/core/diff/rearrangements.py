@@ -1,7 +1,7 @@
 """Rearrangements of one array under which it equals the other: each is a proof, not a guess.
 
 A rearrangement proves nothing about numbers that are all alike, so each has to put right at
-least a few elements that disagreed before and that can be told apart under the tolerance.
+least a few elements that disagreed before and that are distinguished by the tolerance.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lstmcli.core.diff.tolerance import Array, Mask, Numbers, Tolerance
 ENOUGH = 3
 """Distinct numbers that a rearrangement has to put right."""
 
-_SAMPLED_ROWS = 48  # of a search for a permutation; what is found is then held to every row
+_SAMPLED_ROWS = 48  # of a search for a permutation; what is found is then checked on every row
 _WIDEST_SEARCH = 2048  # units; the search takes memory with their square
 
 
@@ -53,15 +53,15 @@ def proves(pair: Pair, a: Numbers, b: Numbers, was_wrong: Mask | None) -> bool:
 
 
 def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
-    """How many of the chosen finite numbers the tolerance can tell apart."""
+    """How many of the chosen finite numbers the tolerance distinguishes."""
     chosen = chosen & np.isfinite(numbers.values)
     values = np.sort(numbers.values[chosen].astype(np.float64))
     if not values.size:
         return 0
     unit = 0.0 if numbers.unit is None else float(numbers.unit[chosen].max())
     with np.errstate(over="ignore"):
-        apart = 2 * (tolerance.atol + tolerance.rtol * np.abs(values[1:]) + unit)
-        return 1 + int(np.count_nonzero(np.diff(values) > apart))
+        gap = 2 * (tolerance.atol + tolerance.rtol * np.abs(values[1:]) + unit)
+        return 1 + int(np.count_nonzero(np.diff(values) > gap))
 
 
 def _head_agrees(a: Numbers, b: Numbers, tolerance: Tolerance) -> bool:
@@ -273,10 +273,10 @@ def _part(start: int, short: int, long: int, a_is_part: bool) -> Finding:
             "shifted_by_one",
             f"once the first step of {whole} is left out: it may be the initial state.",
         )
-    held = f"steps {start} to {start + short - 1}"
+    steps = f"steps {start} to {start + short - 1}"
     if short == 1:
-        held = "the last step" if start == long - 1 else f"step {start}"
-    return Finding("part_of_steps", f"as far as it goes: {part} holds only {held} of {whole}.")
+        steps = "the last step" if start == long - 1 else f"step {start}"
+    return Finding("part_of_steps", f"as far as it goes: {part} holds only {steps} of {whole}.")
 
 
 def transposed(pair: Pair) -> Finding | None:
@@ -318,7 +318,7 @@ def _block_orders(numbers: Numbers, axis: int) -> Iterator[tuple[tuple[int, ...]
         )
 
 
-# Tried from top to bottom; the first that holds is told. Simple before general: a whole turn
+# Tried from top to bottom; the first that holds is reported. Simple before general: a whole turn
 # before half of one, exchanged halves before any order of the units.
 OF_PLACED: tuple[Callable[[Pair], Finding | None], ...] = (
     units_negated,

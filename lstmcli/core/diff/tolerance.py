@@ -43,7 +43,7 @@ def precision_of(dtype: np.dtype[Any]) -> Precision:
 
 
 def coarser(a: Precision, b: Precision) -> Precision:
-    """The one of two precisions that tells fewer numbers apart."""
+    """The one of two precisions that distinguishes fewer numbers."""
     return max(a, b, key=_PRECISIONS.index)
 
 
@@ -81,8 +81,8 @@ class Tolerance:
     """The test that one element of a has to pass against its element of b.
 
     ``|a - b| <= atol + rtol |b|``, and half a unit more for each side that was printed; or, with
-    ``ulp``, at most that many numbers of the coarser type apart. An infinity equals only itself,
-    a NaN nothing, unless ``equal_nan``. What a print left out agrees with anything.
+    ``ulp``, a distance of at most that many numbers of the coarser type. An infinity equals only
+    itself, a NaN nothing, unless ``equal_nan``. What a print left out agrees with anything.
     """
 
     precision: Precision
@@ -166,7 +166,7 @@ def ulps(a: Array, b: Array, precision: Precision) -> npt.NDArray[np.uint64]:
 
 
 def _ordered(values: Array, precision: Precision) -> npt.NDArray[np.int64]:
-    """Whole numbers in the order of the floats, neighbours one apart."""
+    """Whole numbers in the order of the floats, neighbours differ by one."""
     with np.errstate(all="ignore"):
         bits = values.astype(precision.floats).view(precision.bits).astype(np.int64)
     sign = bits < 0

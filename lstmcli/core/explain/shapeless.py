@@ -12,7 +12,7 @@ from math import prod
 
 import numpy as np
 
-from lstmcli.core.diff.abbreviated import fits, said, spread
+from lstmcli.core.diff.abbreviated import fits, shape_text, spread
 from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.explain.question import Question, output_axes
@@ -157,7 +157,7 @@ def _widths(name: str, model: Model) -> list[int]:
 
 def _no_shape(name: str, question: Question, model: Model) -> str:
     side = question.side
-    shape = said(side.gaps[name], side.arrays[name].shape)
+    shape = shape_text(side.gaps[name], side.arrays[name].shape)
     return (
         f"{side.name}: {name or 'the array'} is abbreviated, of a shape {shape}; no result of a "
         f"run over inputs {np.shape(question.x)} with {_widths(name, model)[0]} numbers a step is "
