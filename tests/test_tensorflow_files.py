@@ -68,7 +68,7 @@ def test_the_outputs_are_tensorflow_s_with_the_settings_found_beside(
     model = load(str(unpacked(case, tmp_path)), **chosen)
     assert model.convention.name == record["convention"]
     for name, value in record.get("settings", {}).items():
-        assert getattr(model.convention, name) == value
+        assert model.convention.setting(name) == value
     trace = run(model, arrays["inputs"], layout=record.get("layout", "batch")).members()
     for name in ("h", "final_h", "final_c"):
         if name in arrays:
@@ -142,7 +142,7 @@ def test_a_checkpoint_goes_by_its_folder_and_by_any_of_its_files(
     case: str, given: str, tmp_path: Path
 ) -> None:
     model = load(str(unpacked(case, tmp_path).parent / given))
-    assert model.convention.cell_clip == 0.5
+    assert model.convention.behaviour.cell_clip == 0.5
 
 
 @pytest.mark.parametrize("given", ["model.ckpt.index", "model.ckpt.data-00000-of-00002"])
@@ -162,7 +162,7 @@ def test_the_shards_of_the_first_format_belong_together(given: str, tmp_path: Pa
 @pytest.mark.parametrize("given", ["", "saved_model.pb", "variables", "variables/variables"])
 def test_a_saved_model_goes_by_its_folder(given: str, tmp_path: Path) -> None:
     path = unpacked("tf1.15_saved_model", tmp_path)
-    assert load(str(path / given)).convention.forget_bias == 0.6
+    assert load(str(path / given)).convention.behaviour.forget_bias == 0.6
 
 
 def test_the_file_that_told_a_setting_is_said(tmp_path: Path) -> None:
@@ -177,21 +177,21 @@ def test_the_file_that_told_a_setting_is_said(tmp_path: Path) -> None:
 
 def test_a_setting_that_is_given_goes_before_the_graph_s(tmp_path: Path) -> None:
     path = unpacked("tf1.15_everything_v2", tmp_path)
-    assert lstmcli.load(str(path), forget_bias=-2).convention.forget_bias == -2
+    assert lstmcli.load(str(path), forget_bias=-2).convention.behaviour.forget_bias == -2
 
 
 def test_without_the_graph_the_forget_bias_is_assumed_and_said(tmp_path: Path) -> None:
     path = unpacked("tf1.15_everything_v2", tmp_path)
     (tmp_path / "model.ckpt.meta").unlink()
     model = load(str(path))
-    assert model.convention.forget_bias == 1
+    assert model.convention.behaviour.forget_bias == 1
     assert any("forget bias" in one for one in model.assumed)
     assert not model.remarks
 
 
 def test_each_cell_has_the_forget_bias_of_its_own_place_in_the_graph(tmp_path: Path) -> None:
     model = load(str(unpacked("tf1.15_two_layers_trained", tmp_path)))
-    assert [layer[0].convention.forget_bias for layer in model.layers] == [0.3, 2.0]
+    assert [layer[0].convention.behaviour.forget_bias for layer in model.layers] == [0.3, 2.0]
 
 
 def test_variables_come_in_the_order_in_which_the_graph_made_them(tmp_path: Path) -> None:

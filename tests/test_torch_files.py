@@ -46,7 +46,7 @@ def test_the_outputs(case: str) -> None:
     settings = {} if record["told"] else {"layout": "batch"}
     model = load(str(FOLDER / record["file"]), **settings)
     assert model.convention.name == "pytorch"
-    assert model.convention.layout == ("time" if "time_major" in case else "batch")
+    assert model.convention.behaviour.layout == ("time" if "time_major" in case else "batch")
     trace = run(model, expected["inputs"])
     for name in ("h", "final_h", "final_c"):
         ours = trace.members()[name].reshape(expected[name].shape)

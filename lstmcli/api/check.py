@@ -188,7 +188,7 @@ def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
     model, counts = job.model, job.model.lengths
     rows, steps = (len(counts), max(*counts, 1)) if counts else (ROWS, STEPS)
     x, state = trial(model, rows, steps, seed)  # (B, T, I)
-    layout = model.given.get("layout") or model.convention.layout
+    layout = model.given.get("layout") or model.convention.behaviour.layout
     x = x.swapaxes(0, 1) if layout == "time" else x
     state = dict(job.initial_state) or state
     drawn = job._replace(inputs=x, name="the drawn inputs", initial_state=state)

@@ -85,7 +85,7 @@ class Conversion:
     @property
     def _elsewhere(self) -> tuple[str, ...]:
         if self.file.format == "onnx":
-            batched = self.model.convention.layout == "batch"
+            batched = self.model.convention.behaviour.layout == "batch"
             return (
                 f"X is (T, B, {self.model.cell.inputs}), time first"
                 + ": transpose inputs (B, T, I), as the source takes them" * batched,
@@ -117,7 +117,10 @@ class Conversion:
     def layout_option(self) -> str:
         """``--layout batch`` where the target would read the source's inputs otherwise."""
         given = self.model.given.get("layout")
-        own, target = given or self.model.convention.layout, find_convention(self.how.name).layout
+        own, target = (
+            given or self.model.convention.behaviour.layout,
+            find_convention(self.how.name).behaviour.layout,
+        )
         # a layout that is only assumed takes (1, T, I) for one sequence, a given one does not
         one_of_many = given == "time" and self.file.format != "onnx"
         return f"--layout {own}" if own != target or one_of_many else ""
@@ -125,7 +128,7 @@ class Conversion:
     @property
     def _one_sequence(self) -> tuple[str, ...]:
         """What holds for inputs (1, T, I) alone, which a layout that is assumed takes for one."""
-        if "layout" in self.model.given or self.model.convention.layout == "batch":
+        if "layout" in self.model.given or self.model.convention.behaviour.layout == "batch":
             return ()
         if self.layout_option:
             return ("inputs (1, T, I) are one sequence to the source: leave out --layout time",)
@@ -153,7 +156,7 @@ class Conversion:
             "source": self.source,
             "target": self.target,
             "from": self.model.settings(),
-            "to": {"convention": self.how.name, "forget_bias": self.how.forget_bias}
+            "to": {"convention": self.how.name, "forget_bias": self.how.behaviour.forget_bias}
             | self.how.settings(),
             "assumed": list(self.model.assumed),
             "dtype": self.model.cell.dtype.name,
@@ -208,7 +211,7 @@ def convert(
     arrays = named_tensors(layers, how)
     told = _told(arrays, how, row) | _dtype(file, model)
     if file.settings and not file.convention:  # room for what the source's config told
-        told = {n: getattr(how, n) for n in row.config(model.bidirectional)} | told
+        told = {n: how.setting(n) for n in row.config(model.bidirectional)} | told
     source = " + ".join(document.source for document in documents)
     conversion = Conversion(
         source, target, model, layers, file, arrays, told,

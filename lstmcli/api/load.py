@@ -417,7 +417,7 @@ def _fitting_row(sizes: Mapping[int, tuple[int, int]]) -> list[int]:
 
 def _width(layer: Sequence[Cell]) -> int:
     """How many numbers a step of a layer gives, its directions merged."""
-    if layer[0].convention.merge in ("sum", "mul", "ave"):
+    if layer[0].convention.behaviour.merge in ("sum", "mul", "ave"):
         return layer[0].outputs
     return sum(cell.outputs for cell in layer)
 
@@ -491,14 +491,14 @@ def _layers(
     for (layer, direction), names in sorted(found.cells.items()):
         how = found.convention.changed(said[layer, direction])
         if said[layer, direction].get(_FORWARD):
-            how = replace(how, forward=True)
+            how = how.with_behaviour(forward=True)
         held = {role: _typed(name, rounded, dtype) for role, name in names.items()}
         for one in directions(held, how):
             cell = decode(one, how, source)
             layers.setdefault(layer, []).append(cell)
             origin[id(cell)] = one
     cells = [tuple(layer) for layer in layers.values()]
-    cells = paired(cells) if found.convention.directions_count else cells
+    cells = paired(cells) if found.convention.storage.directions_count else cells
     apart = _apart(given)
     return [
         tuple(
@@ -550,7 +550,8 @@ def _apart(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _alone(how: Convention, own: Mapping[str, Any], backward: bool) -> Convention:
     """The convention of a cell with settings of its own; one may be told to run forward."""
-    return replace(how.changed(own), forward=backward and own.get("reverse") is False)
+    forward = backward and own.get("reverse") is False
+    return how.changed(own).with_behaviour(forward=forward)
 
 
 def _typed(
@@ -595,7 +596,7 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
             f"{where} takes {forward} inputs forward and {backward} backward; both directions "
             "read the same."
         )
-    merge = layer[0].convention.merge
+    merge = layer[0].convention.behaviour.merge
     if merge in ("sum", "mul", "ave") and len({cell.outputs for cell in layer}) > 1:
         forward, backward = (cell.outputs for cell in layer)
         raise UserError(
@@ -695,11 +696,11 @@ def _other_names(convention: str, found: list[Found], source: str) -> UserError:
         f"{source} has the tensors of the convention {fits.name} ({_names_of(fits)}); "
         f"{asked.name} has {_names_of(asked)}.",
         f"  To read them as {fits.name} with other settings, leave out --convention: "
-        f"--gates {asked.gates} --forget-bias {asked.forget_bias:g}",
+        f"--gates {asked.storage.gates} --forget-bias {asked.behaviour.forget_bias:g}",
     )
 
 
 def _names_of(row: Convention) -> str:
     """A name of each role that nearly every LSTM has, as it stands in a file."""
-    roles = [role for role in row.tensors if role not in _OPTIONAL]
+    roles = [role for role in row.names.tensors if role not in _OPTIONAL]
     return ", ".join(spelled(row, role, "0")[0] for role in roles)

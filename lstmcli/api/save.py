@@ -358,7 +358,7 @@ def write_pieces(
             pieces.placed[name].write(index, rounded(array, digits))
 
         final = _swept(job, list(shapes), selected, put, how)
-        states, layout = model.convention.states, extent_layout(job)
+        states, layout = model.convention.behaviour.states, extent_layout(job)
         for name, array in zip(FINAL, final, strict=True):
             if name in names:
                 own = final_of(array, selected, layout, states)
@@ -379,7 +379,7 @@ def run_selected(
     UserError
         for inputs of another shape, and directions on an axis of their own (see `sweep`).
     """
-    layout, states = extent_layout(job), job.model.convention.states
+    layout, states = extent_layout(job), job.model.convention.behaviour.states
     shapes = _shapes(job, [n for n in names if n not in FINAL], selected)
     arrays = {name: np.empty(shape, job.model.cell.dtype) for name, shape in shapes.items()}
 

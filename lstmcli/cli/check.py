@@ -60,7 +60,7 @@ def command(
         formats.write(save.standard_output(), "json", {}, found.to_json())
     else:
         model, shape = job.model, array_of(found.job).shape
-        layout = found.job.layout or model.convention.layout
+        layout = found.job.layout or model.convention.behaviour.layout
         given, assumed = bool(found.job.initial_state), found.job.layout_assumed
         header = header_sheet(model, shape, layout, given, width(), assumed_layout=assumed)
         show([header, check_sheet(found.to_json(), found.findings, width())])

@@ -67,7 +67,9 @@ def _values(name: str) -> Iterable[str]:
     if name == "convention" or read is read_gate_order:
         from lstmcli.core.model.conventions import CONVENTIONS
 
-        orders = dict.fromkeys(row.gates for row in CONVENTIONS.values() if len(row.gates) == 4)
+        orders = dict.fromkeys(
+            row.storage.gates for row in CONVENTIONS.values() if len(row.storage.gates) == 4
+        )
         return CONVENTIONS if name == "convention" else orders
     if read is read_activation_name:
         return (activation for activation in ACTIVATION_NAMES if activation != "hard_sigmoid")

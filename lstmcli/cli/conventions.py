@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import click
 
@@ -30,8 +29,8 @@ def command(name: str | None, format: str) -> int:
     """
     row = None if name is None else find_convention(name)
     if format == "json":
-        table = [asdict(one) for one in CONVENTIONS.values()]
-        click.echo(json.dumps({"conventions": table} if row is None else asdict(row), indent=2))
+        table = [one.to_json() for one in CONVENTIONS.values()]
+        click.echo(json.dumps({"conventions": table} if row is None else row.to_json(), indent=2))
     elif row is None:
         show([conventions_sheet(list(CONVENTIONS.values()), width())])
     else:

@@ -71,7 +71,7 @@ def command(
     else:
         how, given = job.model.convention, bool(job.initial_state)
         header = header_sheet(
-            job.model, x.shape, layout or how.layout, given, width(),
+            job.model, x.shape, layout or how.behaviour.layout, given, width(),
             assumed_layout=job.layout_assumed,
         )  # fmt: skip
         told = [*option_words(settings), *beside_from(options).words()]

@@ -193,7 +193,9 @@ def _streams(job: Job, output: Output) -> bool:
     if not one or (output.file_format or output.screen) not in save.BY_STEP:
         return False
     how = job.model.convention
-    whole = masked or job.model.backward or how.flip_output or how.state == "reset"
+    whole = (
+        masked or job.model.backward or how.behaviour.flip_output or how.behaviour.state == "reset"
+    )
     return isinstance(job.inputs, StepStream) or not whole
 
 
@@ -331,7 +333,7 @@ def _show_and_write(
 def _write_whole(job: Job, trace: Trace, output: Output, selection: Selection) -> None:
     names = [name for name in _members(output) if name not in save.FINAL]
     selected = save.select(job, names, selection)
-    states = job.model.convention.states
+    states = job.model.convention.behaviour.states
     _write(cut(trace, selected, states), output, selection, selected)
 
 

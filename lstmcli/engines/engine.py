@@ -189,7 +189,7 @@ _PAST = {"zero": "zero", "repeat": "the last one again", "run": "run on"}
 
 def _stateless(cell: Cell) -> Cell:
     """The cell without a state of its own: an engine is told every state."""
-    how = replace(cell.convention, initial_state="given")
+    how = cell.convention.with_behaviour(initial_state="given")
     return replace(cell, convention=how, initial_h=None, initial_c=None)
 
 

@@ -147,7 +147,7 @@ def _lstm(
 ) -> list[Node]:
     how = layer[0].convention
     tensors = along_directions([encode(cell, how) for cell in layer])
-    names = {role: f"{how.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
+    names = {role: f"{how.names.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
     constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
     inputs = [
         below, names["kernel"], names["recurrent_kernel"], names["bias"],
@@ -161,14 +161,20 @@ def _lstm(
 
 def _attributes(how: Convention, units: int, directions: int) -> dict[str, Any]:
     """The attributes of a node; those that are as the specification has them are left out."""
-    direction = "bidirectional" if directions == 2 else "reverse" if how.reverse else "forward"
+    direction = (
+        "bidirectional" if directions == 2 else "reverse" if how.behaviour.reverse else "forward"
+    )
     attributes: dict[str, Any] = {"hidden_size": units, "direction": direction}
-    three = (how.recurrent_activation, how.activation, how.output_activation)
+    three = (
+        how.behaviour.recurrent_activation,
+        how.behaviour.activation,
+        how.behaviour.output_activation,
+    )
     if three != ("sigmoid", "tanh", "tanh"):
         attributes |= activation_attributes(three * directions)
-    if how.gate_clip is not None:
-        attributes["clip"] = how.gate_clip
-    if how.coupled == "f=1-i":
+    if how.behaviour.gate_clip is not None:
+        attributes["clip"] = how.behaviour.gate_clip
+    if how.behaviour.coupled == "f=1-i":
         attributes["input_forget"] = 1
     return attributes
 
@@ -194,7 +200,7 @@ def rtneural_document(layers: Layers) -> dict[str, Any]:
         "layers": [
             {
                 "type": "lstm",
-                "activation": cell.convention.activation,
+                "activation": cell.convention.behaviour.activation,
                 "shape": [None, None, cell.units],
                 "weights": _listed(cell),
             }
@@ -205,4 +211,4 @@ def rtneural_document(layers: Layers) -> dict[str, Any]:
 
 def _listed(cell: Cell) -> list[Any]:
     tensors = encode(cell, cell.convention)
-    return [np.asarray(tensors[role]).tolist() for role in cell.convention.numbered]
+    return [np.asarray(tensors[role]).tolist() for role in cell.convention.names.numbered]

@@ -56,14 +56,14 @@ def _layer(jax: Any, linen: Any, cells: Sequence[Cell]) -> Any:
         return linen.RNN(
             linen.LSTMCell(
                 cell.units,
-                gate_fn=activation(how.recurrent_activation, own),
-                activation_fn=activation(how.activation, own),
+                gate_fn=activation(how.behaviour.recurrent_activation, own),
+                activation_fn=activation(how.behaviour.activation, own),
                 dtype=cell.dtype,
                 param_dtype=cell.dtype,
             ),
             time_major=True,
-            reverse=how.reverse or how.go_backwards,
-            keep_order=how.reverse,
+            reverse=how.behaviour.reverse or how.behaviour.go_backwards,
+            keep_order=how.behaviour.reverse,
         )
 
     if len(cells) == 1:

@@ -70,16 +70,16 @@ def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
     cell, how, dtype = layer[0], network.how, layer[0].dtype.name
     lstm = keras.layers.LSTM(
         cell.units,
-        activation=_activation(keras, how.activation),
-        recurrent_activation=_activation(keras, how.recurrent_activation),
-        go_backwards=how.go_backwards,
+        activation=_activation(keras, how.behaviour.activation),
+        recurrent_activation=_activation(keras, how.behaviour.recurrent_activation),
+        go_backwards=how.behaviour.go_backwards,
         return_sequences=True,
         return_state=True,
         zero_output_for_mask=network.past == "zero",
         dtype=dtype,
     )
     if network.ways == 2:
-        lstm = keras.layers.Bidirectional(lstm, merge_mode=_merge(how.merge), dtype=dtype)
+        lstm = keras.layers.Bidirectional(lstm, merge_mode=_merge(how.behaviour.merge), dtype=dtype)
     lstm.build((None, None, cell.inputs))
     tensors = [encode(one, one.convention) for one in layer]
     lstm.set_weights([one[role] for one in tensors for role in ORDER])

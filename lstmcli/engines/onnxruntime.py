@@ -41,7 +41,7 @@ def prepare(network: Network) -> Prepared:
 
 def notes(network: Network) -> Iterator[str]:
     """Where onnxruntime, the text of ONNX and the other frameworks part."""
-    if network.how.gate_clip is not None:
+    if network.how.behaviour.gate_clip is not None:
         yield (
             "the text of ONNX bounds every input of an activation by clip, and c is one on its "
             "way out; onnxruntime bounds the pre-activations of the gates alone, as our "

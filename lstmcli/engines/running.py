@@ -118,6 +118,6 @@ def _part(model: Model, result: Result) -> Part:
     """A result as a run of ours has it."""
     if len(model.cells) == 1:
         return Part([], {"h": result.h, **result.gates}, list(result.finals))
-    apart = model.bidirectional and model.convention.merge in ("concat", "stack")
+    apart = model.bidirectional and model.convention.behaviour.merge in ("concat", "stack")
     outputs = np.split(result.h, 2, axis=2) if apart else [result.h]
     return Part(list(outputs), {}, list(result.finals))

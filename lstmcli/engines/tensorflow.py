@@ -68,11 +68,11 @@ def _cell(tf: Any, cell: Cell) -> Any:
     return tf.compat.v1.nn.rnn_cell.LSTMCell(
         cell.units,
         use_peepholes=cell.peephole is not None,
-        cell_clip=how.cell_clip,
+        cell_clip=how.behaviour.cell_clip,
         num_proj=None if cell.projection is None else cell.outputs,
-        proj_clip=how.projection_clip,
-        forget_bias=how.forget_bias,
-        activation=activation(how.activation, own),
+        proj_clip=how.behaviour.projection_clip,
+        forget_bias=how.behaviour.forget_bias,
+        activation=activation(how.behaviour.activation, own),
         dtype=cell.dtype.name,
     )
 

@@ -46,8 +46,8 @@ def _call(tf: Any, cell: Cell, states: Sequence[State]) -> dict[str, Any]:
     operands |= {f"wc{gate}": peephole[gate] for gate in LOOKING}
     return {name: tf.constant(a) for name, a in operands.items()} | {
         "use_peephole": cell.peephole is not None,
-        "forget_bias": how.forget_bias,
-        "cell_clip": OFF if how.cell_clip is None else how.cell_clip,
+        "forget_bias": how.behaviour.forget_bias,
+        "cell_clip": OFF if how.behaviour.cell_clip is None else how.behaviour.cell_clip,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.conventions import Convention, Storage
 from lstmcli.core.model.vocabulary import spaced
 from lstmcli.core.weights.templates import direction_marks, gates_apart, role_in_words, spelled
 from lstmcli.views.prose import labelled, to_copy
@@ -17,25 +17,25 @@ Cells = Mapping[str, Callable[[Convention], str]]
 
 
 def _is_fused(row: Convention) -> bool:
-    return "fused" in row.tensors
+    return "fused" in row.names.tensors
 
 
 def _order(row: Convention) -> str:
-    return "apart" if gates_apart(row) else row.gates
+    return "apart" if gates_apart(row) else row.storage.gates
 
 
 def _kernel(row: Convention) -> str:
-    return f"{row.orientation} x;h" if _is_fused(row) else row.orientation
+    return f"{row.storage.orientation} x;h" if _is_fused(row) else row.storage.orientation
 
 
 def _biases(row: Convention) -> str:
-    if row.bias_halves == 2:
+    if row.storage.bias_halves == 2:
         return "8H"
-    return "2" if {"bias", "recurrent_bias"} <= set(row.tensors) else "1"
+    return "2" if {"bias", "recurrent_bias"} <= set(row.names.tensors) else "1"
 
 
 def _forget_bias(row: Convention) -> str:
-    return f"{row.forget_bias:+g}" if row.forget_bias else "0"
+    return f"{row.behaviour.forget_bias:+g}" if row.behaviour.forget_bias else "0"
 
 
 def _run(row: Convention) -> str:
@@ -46,7 +46,7 @@ def _run(row: Convention) -> str:
 
 def what(row: Convention) -> str:
     """What the row is, without the names of its tensors."""
-    return row.title.split(": ")[0] + (", gates alternate" if row.interleaved else "")
+    return row.title.split(": ")[0] + (", gates alternate" if row.storage.interleaved else "")
 
 
 _COLUMNS: Cells = {
@@ -153,9 +153,9 @@ def _style(line: Line, row: Convention) -> str:
 
 def _tensors(row: Convention, width: int | None) -> Sheet:
     sheet = Sheet()
-    for role in row.tensors:
+    for role in row.names.tensors:
         if role != "numbered":
-            names = (" or " if " | " in row.tensors[role] else ", ").join(spelled(row, role))
+            names = (" or " if " | " in row.names.tensors[role] else ", ").join(spelled(row, role))
             sheet.extend(labelled(f"  {role_in_words(role)}", names, width, "", INDENT))
     return sheet
 
@@ -164,50 +164,54 @@ def _tensors(row: Convention, width: int | None) -> Sheet:
 
 
 def _numbered(row: Convention) -> str:
-    if not row.numbered:
+    if not row.names.numbered:
         return ""
     roles = ", ".join(
-        f"{n} {role_in_words(r).replace('.', ' ')}" for n, r in enumerate(row.numbered)
+        f"{n} {role_in_words(r).replace('.', ' ')}" for n, r in enumerate(row.names.numbered)
     )
     return f"{spelled(row, 'numbered')[0]}, N: {roles}; then the next layer's"
 
 
 def _layer_and_direction(row: Convention) -> str:
     told = []
-    if "{layer}" in "".join(row.tensors.values()):
+    if "{layer}" in "".join(row.names.tensors.values()):
         told.append("N is the layer's number")
-    elif "?P<layer>" in row.path:
+    elif "?P<layer>" in row.names.path:
         told.append("a number before the name tells the layer")
-    if any(row.marks):
-        forward, backward = row.marks
+    if any(row.names.marks):
+        forward, backward = row.names.marks
         told.append(f"{forward or 'nothing'} marks the forward direction, {backward} the backward")
     elif any(marks := direction_marks(row)):
         told.append(f"{' or '.join(marks)} before the name tells the direction")
-    if row.scopes:
+    if row.names.scopes:
         told.append("a graph beside the file goes before such a name")
-    if row.directions_count:
+    if row.storage.directions_count:
         told.append("directions are numbered like layers")
     return "; ".join(told)
 
 
 def _recognised(row: Convention) -> str:
-    told = [] if row.by_name else ["only if asked for (--convention): other rows have these names"]
-    if row.within:
-        told.append(f"where {row.within.replace(chr(92) + 'd+', 'N')} is in the name")
-    if row.telling:
+    told = (
+        []
+        if row.names.by_name
+        else ["only if asked for (--convention): other rows have these names"]
+    )
+    if row.names.within:
+        told.append(f"where {row.names.within.replace(chr(92) + 'd+', 'N')} is in the name")
+    if row.names.telling:
         told.append(
-            f"beside other LSTMs only under a name with {' or '.join(row.telling.split('|'))}"
+            f"beside other LSTMs only under a name with {' or '.join(row.names.telling.split('|'))}"
         )
-    told += [f"with its {role_in_words(role)}" for role in row.required]
-    if row.shadows:
-        told.append(f"beside it, names of {row.shadows} are aliases and not read")
+    told += [f"with its {role_in_words(role)}" for role in row.names.required]
+    if row.names.shadows:
+        told.append(f"beside it, names of {row.names.shadows} are aliases and not read")
     return "; ".join(told) or "by these names"
 
 
 def _written(row: Convention) -> str:
     """What convert writes before the names of a lone cell."""
     forward = direction_marks(row)[0]
-    plain = row.under.split(" | ")[0].format(layer="N", nth="", direction=forward)
+    plain = row.names.under.split(" | ")[0].format(layer="N", nth="", direction=forward)
     return f"lstm convert writes {plain} before them" if plain else ""
 
 
@@ -216,61 +220,74 @@ def _written(row: Convention) -> str:
 
 def _gates(row: Convention) -> str:
     if gates_apart(row):
-        text = f"a tensor each, above in the order {spaced(row.letters)}"
-        return text + "".join(f"; without {gate}, {how}" for gate, how in row.absent.items())
-    text = f"{spaced(row.gates)}, " + (
-        "alternating unit by unit" if row.interleaved else "one block after the other"
+        text = f"a tensor each, above in the order {spaced(row.storage.letters)}"
+        return text + "".join(
+            f"; without {gate}, {how}" for gate, how in row.storage.absent.items()
+        )
+    text = f"{spaced(row.storage.gates)}, " + (
+        "alternating unit by unit" if row.storage.interleaved else "one block after the other"
     )
-    own = {name: row.order_of(name) for name in ("kernel", "recurrent", "bias")}
-    return text + "".join(f"; in the {n} {spaced(o)}" for n, o in own.items() if o != row.gates)
+    own = {name: row.storage.order_of(name) for name in ("kernel", "recurrent", "bias")}
+    return text + "".join(
+        f"; in the {n} {spaced(o)}" for n, o in own.items() if o != row.storage.gates
+    )
 
 
 def _shapes(row: Convention) -> str:
-    by_rows, width = row.orientation == "rows", "H" if gates_apart(row) else f"{len(row.gates)}H"
+    by_rows, width = (
+        row.storage.orientation == "rows",
+        "H" if gates_apart(row) else f"{len(row.storage.gates)}H",
+    )
     if _is_fused(row):
-        depth = "I + H" if row.rows == "xh" else "H + I"
+        depth = "I + H" if row.storage.rows == "xh" else "H + I"
         shapes = f"({width}, {depth})" if by_rows else f"({depth}, {width})"
     elif by_rows:
         shapes = f"({width}, I), recurrent ({width}, H)"
     else:
         shapes = f"(I, {width}), recurrent (H, {width})"
-    return f"{shapes}{', after an axis of directions' if row.direction_axis else ''}"
+    return f"{shapes}{', after an axis of directions' if row.storage.direction_axis else ''}"
 
 
 def _bias(row: Convention) -> str:
-    if row.bias_halves == 2:
+    if row.storage.bias_halves == 2:
         return "(8H,): the input's 4H, then the recurrent one's; both are added"
-    both = {"bias", "recurrent_bias"} <= set(row.tensors)
+    both = {"bias", "recurrent_bias"} <= set(row.names.tensors)
     times = {"once": "", "twice": ", added twice", "none": ", not added"}
-    return ("two, both added" if both else "one") + times.get(row.bias, f", {row.bias}")
+    return ("two, both added" if both else "one") + times.get(
+        row.storage.bias, f", {row.storage.bias}"
+    )
 
 
 def _transposed(row: Convention) -> str:
     which = {"kernel": "the kernel", "recurrent": "the recurrent kernel", "both": "both kernels"}
-    if row.transposed not in which:
+    if row.storage.transposed not in which:
         return ""
-    return f"each gate's block of {which[row.transposed]} is stored transposed"
+    return f"each gate's block of {which[row.storage.transposed]} is stored transposed"
 
 
 def _projection(row: Convention) -> str:
-    if "projection" not in row.tensors:
+    if "projection" not in row.names.tensors:
         return ""
-    return "(P, H)" if row.projection_rows else "(H, P)"
+    return "(P, H)" if row.storage.projection_rows else "(H, P)"
 
 
 def _peepholes(row: Convention) -> str:
-    if not any("peephole" in role for role in (*row.tensors, *row.numbered)):
-        if row.peephole_gates == Convention.peephole_gates:
+    if not any("peephole" in role for role in (*row.names.tensors, *row.names.numbered)):
+        if row.storage.peephole_gates == Storage().peephole_gates:
             return ""
-        return f"three more columns of the recurrent kernel, {spaced(row.peephole_gates)}"
-    order = "" if gates_apart(row) or "{gate}" in row.tensors["peephole"] else row.peephole_gates
+        return f"three more columns of the recurrent kernel, {spaced(row.storage.peephole_gates)}"
+    order = (
+        ""
+        if gates_apart(row) or "{gate}" in row.names.tensors["peephole"]
+        else row.storage.peephole_gates
+    )
     sees = {
         "new_c": "that of o sees the new c",
         "after_sigmoid": "that of o is added after the sigmoid",
         "in_tanh": "that of o acts inside the output's tanh",
     }
     in_order = f"in the order {spaced(order)}; " if order else ""
-    return in_order + sees[row.output_peephole]
+    return in_order + sees[row.behaviour.output_peephole]
 
 
 # ---- run
@@ -278,46 +295,52 @@ def _peepholes(row: Convention) -> str:
 
 def _activations(row: Convention) -> str:
     return (
-        f"{row.recurrent_activation} for i f o, {row.activation} for g, "
-        f"{row.output_activation} for c on its way out"
+        f"{row.behaviour.recurrent_activation} for i f o, {row.behaviour.activation} for g, "
+        f"{row.behaviour.output_activation} for c on its way out"
     )
 
 
 def _forget(row: Convention) -> str:
-    if not row.forget_bias:
+    if not row.behaviour.forget_bias:
         return "nothing is added to f at run time"
-    return f"{row.forget_bias:+g} is added to f at every step; it is in no tensor"
+    return f"{row.behaviour.forget_bias:+g} is added to f at every step; it is in no tensor"
 
 
 def _coupled(row: Convention) -> str:
-    return "" if row.coupled == "none" else f"{row.coupled}: that gate has no weights of its own"
+    return (
+        ""
+        if row.behaviour.coupled == "none"
+        else f"{row.behaviour.coupled}: that gate has no weights of its own"
+    )
 
 
 def _clips(row: Convention) -> str:
     bounds = {
-        "|c|": row.cell_clip, "every pre-activation": row.gate_clip,
-        "|h| after the projection": row.projection_clip,
+        "|c|": row.behaviour.cell_clip, "every pre-activation": row.behaviour.gate_clip,
+        "|h| after the projection": row.behaviour.projection_clip,
     }  # fmt: skip
     told = [f"{what} at {bound:g}" for what, bound in bounds.items() if bound is not None]
     return ", ".join(told) or "none unless asked for"
 
 
 def _norm(row: Convention) -> str:
-    if not row.norm_epsilon:
+    if not row.behaviour.norm_epsilon:
         return ""
-    state = ", and c, which is carried normalised" if "state_scale" in row.tensors else ""
-    return f"each gate's pre-activation over its units{state}; epsilon {row.norm_epsilon:g}"
+    state = ", and c, which is carried normalised" if "state_scale" in row.names.tensors else ""
+    return (
+        f"each gate's pre-activation over its units{state}; epsilon {row.behaviour.norm_epsilon:g}"
+    )
 
 
 def _inputs(row: Convention) -> str:
-    return "(B, T, I)" if row.layout == "batch" else "(T, B, I)"
+    return "(B, T, I)" if row.behaviour.layout == "batch" else "(T, B, I)"
 
 
 def _order_of_time(row: Convention) -> str:
     told = {
-        "from the last step to the first": row.reverse or row.go_backwards,
-        "outputs in the order of processing": row.go_backwards,
-        "outputs in the other order of time": row.flip_output,
+        "from the last step to the first": row.behaviour.reverse or row.behaviour.go_backwards,
+        "outputs in the order of processing": row.behaviour.go_backwards,
+        "outputs in the other order of time": row.behaviour.flip_output,
     }
     return ", ".join(text for text, holds in told.items() if holds)
 
@@ -327,17 +350,17 @@ def _merged(row: Convention) -> str:
         "concat": "side by side", "sum": "added", "mul": "multiplied", "ave": "averaged",
         "stack": "on an axis of their own",
     }  # fmt: skip
-    return f"two directions' outputs {words[row.merge]}"
+    return f"two directions' outputs {words[row.behaviour.merge]}"
 
 
 _MASKED = {"zero": "0", "repeat": "the last output again", "run": "computed on, over the padding"}
 
 
 def _masked(row: Convention) -> str:
-    text = _MASKED[row.masked_output]
-    if row.masked_output_merged == row.masked_output:
+    text = _MASKED[row.behaviour.masked_output]
+    if row.behaviour.masked_output_merged == row.behaviour.masked_output:
         return text
-    return f"{text}; inside a bidirectional layer {_MASKED[row.masked_output_merged]}"
+    return f"{text}; inside a bidirectional layer {_MASKED[row.behaviour.masked_output_merged]}"
 
 
 def _states(row: Convention) -> str:
@@ -346,15 +369,16 @@ def _states(row: Convention) -> str:
         "batch": "(B, directions, H)",
         "features": "(B, directions H)",
     }
-    empty = "zero" if row.empty_rows == "zero" else "the initial one"
+    runs = row.behaviour
+    empty = "zero" if runs.empty_rows == "zero" else "the initial one"
     given = {
         "given": "",
         "zero": "; a given one is ignored",
         "swapped": "; a given h and c swapped",
     }
-    reset = "; every step starts from the first state" if row.state == "reset" else ""
+    reset = "; every step starts from the first state" if runs.state == "reset" else ""
     of_empty = f"; of a row of length 0, {empty}"
-    return f"final ones {axes[row.states]}{of_empty}{given[row.initial_state]}{reset}"
+    return f"final ones {axes[runs.states]}{of_empty}{given[runs.initial_state]}{reset}"
 
 
 def _takes(row: Convention) -> str:
@@ -409,11 +433,13 @@ _RUNNING = (
     Line("inputs", ("layout",), _inputs),
     Line("time", ("reverse", "forward", "flip_output", "go_backwards"), _order_of_time),
     Line("directions", ("merge",), _merged),
-    Line("past a row's end", ("past_length",), lambda row: _MASKED[row.past_length]),
+    Line("past a row's end", ("past_length",), lambda row: _MASKED[row.behaviour.past_length]),
     Line("masked steps", ("masked_output", "masked_output_merged"), _masked),
     Line("states", ("states", "empty_rows", "state", "initial_state"), _states),
     Line(
-        "lengths", ("lengths",), lambda row: f"as {row.lengths}" if row.lengths != "given" else ""
+        "lengths",
+        ("lengths",),
+        lambda row: f"as {row.behaviour.lengths}" if row.behaviour.lengths != "given" else "",
     ),
     Line("options", ("takes",), _takes),
     Line("assumed", ("hidden",), _hidden),

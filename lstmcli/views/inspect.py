@@ -183,7 +183,7 @@ def _settings(lstm: Lstm) -> Iterator[str]:
     """The settings of the run, those of a plain cell left out but the order of its gates."""
     how = lstm.model.convention
     plain = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
-    yield "a tensor a gate" if gates_apart(how) else f"gates {spaced(how.gates)}"
+    yield "a tensor a gate" if gates_apart(how) else f"gates {spaced(how.storage.gates)}"
     for name, value in how.settings().items():
         if name == "forget_bias":
             if value:

@@ -52,7 +52,7 @@ def header_sheet(
     sizes = f"{_count(rows, 'row')} x {_count(steps, 'step')} x {_count(cell.inputs, 'input')}"
     _line(sheet, "inputs", read, sizes, width)
     alike = all(layer[0].convention == how for layer in model.layers)
-    reading = [how.name, f"gates {spaced(how.gates)}", cell.dtype.name]
+    reading = [how.name, f"gates {spaced(how.storage.gates)}", cell.dtype.name]
     reading += _unusual(how, model.given) if alike else []
     reading += [f"run by {engine}"] if engine else []
     _wrapped(sheet, "reading", reading, "", width)
@@ -64,7 +64,7 @@ def header_sheet(
     learned = all(cell.initial_h is not None for _, cell in model.cells)
     state = [] if given_state or learned else ["zero initial state"]
     assumed = [*model.assumed, *state]
-    if assumed_layout and ("layout" in how.hidden or layout != how.layout):
+    if assumed_layout and ("layout" in how.hidden or layout != how.behaviour.layout):
         assumed.append(assumed_layout)
     if assumed:
         _wrapped(sheet, "assumed", assumed, ASSUMED, width)
@@ -97,7 +97,7 @@ def _count(n: int, noun: str) -> str:
 
 def _unusual(how: Convention, given: Mapping[str, Any]) -> list[str]:
     """The forget bias, and the settings that are not the plain cell's, in words."""
-    bias = how.forget_bias
+    bias = how.behaviour.forget_bias
     words = [f"forget bias {bias:+}" if bias else "forget bias 0"]
     usual = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
     said = {"gates", "layout", "forget_bias"} | ({"masked_output"} - set(given))

@@ -21,7 +21,7 @@ LINES = 5  # of one picture
 
 def weights_sheet(name: str, cell: Cell, width: int, depth: str) -> Sheet:
     """The kernel and the recurrent kernel of each gate of a cell, on one scale."""
-    gates = [n for n, gate in enumerate(HOME) if gate != cell.convention.coupled[0]]
+    gates = [n for n, gate in enumerate(HOME) if gate != cell.convention.behaviour.coupled[0]]
     room = (width - LABEL) // len(gates) - GAP
     kinds = {"kernel": cell.kernel, "recurrent": cell.recurrent_kernel}  # (4, H, I), (4, H, P)
     grains = {k: Grain.of(a.shape[:0:-1], room, LINES, depth) for k, a in kinds.items()}

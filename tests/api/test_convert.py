@@ -99,11 +99,13 @@ def keeps_its_outputs_or_is_refused(case: str, to: str, folder: Path) -> bool:
 def with_axes_of(model: Any, source: Any) -> Any:
     """The model with the source's axes and its rule for what lies past a row's end."""
     how = source.convention
-    axes = {name: getattr(how, name) for name in SETTINGS_OF_AXES}
+    axes = {name: how.setting(name) for name in SETTINGS_OF_AXES}
     return replace(
         model,
         layers=tuple(
-            tuple(replace(cell, convention=replace(cell.convention, **axes)) for cell in layer)
+            tuple(
+                replace(cell, convention=cell.convention.with_behaviour(**axes)) for cell in layer
+            )
             for layer in model.layers
         ),
     )
@@ -162,7 +164,7 @@ def test_a_target_s_own_constant(tmp_path: Path) -> None:
     target = str(tmp_path / "net.npz")
     convert([SOURCE], target, "tf1", {}, {"forget_bias": 0.25})
     model = load.load(target)
-    assert model.convention.forget_bias == 0.25
+    assert model.convention.behaviour.forget_bias == 0.25
     source = load.load(SOURCE)
     np.testing.assert_allclose(model.cell.bias[1] + 0.25, source.cell.bias[1] + 1, atol=2e-7)
 
@@ -202,7 +204,7 @@ def test_the_proof_sees_a_wrong_number() -> None:
 
 
 def test_the_proof_sees_another_constant() -> None:
-    how = replace(CONVENTIONS["tf1"], forget_bias=1.001)
+    how = CONVENTIONS["tf1"].changed({"forget_bias": 1.001})
     model = load.load(SOURCE)
     other = replace(model, layers=((replace(model.cell, convention=how),),))
     proof = compared_runs(model, other)

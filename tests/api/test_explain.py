@@ -91,7 +91,7 @@ def test_numbers_that_are_not_finite_are_left_out_and_said() -> None:
 def test_a_setting_of_one_cell(tmp_path: Path) -> None:
     weights = str(TOP / "tests/golden/torch/two_layers.weights.npz")
     model = lstmcli.load(weights, **{"layer1.forget_bias": 2.0})
-    assert [cell.convention.forget_bias for _, cell in model.cells] == [0.0, 2.0]
+    assert [cell.convention.behaviour.forget_bias for _, cell in model.cells] == [0.0, 2.0]
     assert model.settings()["layer1.forget_bias"] == 2.0
     with pytest.raises(lstmcli.UserError, match="there is no cell layer2; there is layer0, layer1"):
         lstmcli.load(weights, **{"layer2.forget_bias": 2.0})

@@ -69,7 +69,9 @@ def test_conventions_are_those_of_the_table() -> None:
 
 def test_orders_of_gates_are_those_that_some_convention_has() -> None:
     found = offered("run", "w.npz", "--gates", "")
-    assert set(found) == {row.gates for row in CONVENTIONS.values() if len(row.gates) == 4}
+    assert set(found) == {
+        row.storage.gates for row in CONVENTIONS.values() if len(row.storage.gates) == 4
+    }
     assert "ifgo" in found
 
 

@@ -246,7 +246,7 @@ def test_states_decide_where_directions_and_batch_items_are(
     write_pytorch(files / "net.npz", 1, 2)
     model = load(str(files / "net.npz"), merge="stack")
     cells = tuple(
-        replace(cell, convention=replace(cell.convention, states=states))
+        replace(cell, convention=cell.convention.with_behaviour(states=states))
         for cell in model.layers[0]
     )
     x = np.load(files / "x.npy")

@@ -57,7 +57,7 @@ class Kind:
         for units in self.units[: self.layers]:
             cells = tuple(self._cell(rng, how, width, units) for _ in range(self.ways))
             width = sum(cell.outputs for cell in cells)
-            width = cells[0].outputs if how.merge in ("sum", "mul", "ave") else width
+            width = cells[0].outputs if how.behaviour.merge in ("sum", "mul", "ave") else width
             layers.append(cells)
         return Model(tuple(layers), {"kernel": (4, H, I)})
 

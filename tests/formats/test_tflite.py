@@ -29,18 +29,18 @@ def path(case: str) -> str:
 
 def test_the_operator_s_options_are_used_and_not_assumed() -> None:
     how = load(path("peepholes_clips_projection"))
-    assert how.convention.cell_clip == 0.5
-    assert how.convention.projection_clip == pytest.approx(0.3)
+    assert how.convention.behaviour.cell_clip == 0.5
+    assert how.convention.behaviour.projection_clip == pytest.approx(0.3)
     assert how.assumed == ()
     assert load(path("plain")).assumed == ()
-    assert load(path("relu")).convention.activation == "relu"
-    assert load(path("time_major")).convention.layout == "time"
-    assert load(path("plain")).convention.layout == "batch"
+    assert load(path("relu")).convention.behaviour.activation == "relu"
+    assert load(path("time_major")).convention.behaviour.layout == "time"
+    assert load(path("plain")).convention.behaviour.layout == "batch"
 
 
 def test_the_clip_of_the_converter_is_named() -> None:
     model = load(path("keras"))
-    assert model.convention.cell_clip == 10
+    assert model.convention.behaviour.cell_clip == 10
     assert any("clips |c| at 10" in remark for remark in model.remarks)
 
 

@@ -88,7 +88,7 @@ class Case:
         if set(LENGTHS) & set(self.recorded) or "initial_state.h" not in self.recorded:
             return None
         h, c = (self.recorded[f"initial_state.{k}"] for k in "hc")
-        if len(self.model.cells) > 1 and self.model.convention.states != "cells":
+        if len(self.model.cells) > 1 and self.model.convention.behaviour.states != "cells":
             return None
         shapes = self.h.shape, self.c.shape
         return tuple(a.reshape(s).astype(np.float32) for a, s in zip((h, c), shapes, strict=True))
@@ -138,7 +138,7 @@ def runs_as_ours(one: Case, framework_run: Any) -> None:
     initial = one.initial()
     if initial is not None:
         theirs, h = one.recorded["h"], framework_run(one.x, *initial)[0]
-        if theirs.ndim < 4 and not one.model.convention.flip_output:
+        if theirs.ndim < 4 and not one.model.convention.behaviour.flip_output:
             h = h.swapaxes(0, 1) if one.record["layout"] == "batch" else h
             close(one.case, h.reshape(theirs.shape), theirs)
     else:

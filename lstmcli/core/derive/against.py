@@ -61,7 +61,7 @@ def _comparable(place: Place, trace: Trace, model: Model) -> tuple[dict[str, Arr
     arrays = {k: a for k, a in trace.arrays.items() if k.rpartition(".")[0] == place.prefix[:-1]}
     last = place.layer == len(model.layers) - 1
     layer = model.layers[place.layer]
-    first = _FIRST_HALF.get(model.convention.merge, -1) if len(layer) == 2 else 0
+    first = _FIRST_HALF.get(model.convention.behaviour.merge, -1) if len(layer) == 2 else 0
     if place.prefix and last and first >= 0:
         arrays["h"] = trace.arrays["h"]
         return arrays, 0 if place.direction == first else layer[first].outputs

@@ -137,7 +137,7 @@ class _Derived:
             )
         several = len(self.model.cells) > 1
         prefix = f"layer{layer}{'_reverse' * direction}." if several else ""
-        carried = at == 0 or cell.convention.state != "reset"
+        carried = at == 0 or cell.convention.behaviour.state != "reset"
         before = int(shown[at - 1]) if at and carried else None
         return Place(layer, direction, prefix, step, batch, unit, int(reads[at]), before, carried)
 

@@ -61,7 +61,7 @@ class Moment:
     def derive(self, gate: str | None) -> None:
         """Work out the lines of a gate, or of all, then those of c and h."""
         wanted = set(HOME if gate is None else gate)
-        coupled = _COUPLED.get(self.cell.convention.coupled, "")
+        coupled = _COUPLED.get(self.cell.convention.behaviour.coupled, "")
         if coupled and coupled[0] in wanted:  # it is made of the other
             wanted.add(coupled[1])
         for letter in sorted(wanted & set("ifg"), key=lambda g: (g in coupled[:1], HOME.index(g))):
@@ -84,7 +84,7 @@ class Moment:
         self.sums[gate] = Sum.of(self._terms(gate))
         self._pre_activation(gate)
         how, z, z_name = self.cell.convention, self._z(gate), f"z_{gate}"
-        name = how.activation if gate == "g" else how.recurrent_activation
+        name = how.behaviour.activation if gate == "g" else how.behaviour.recurrent_activation
         formula, numbers = _applied(name, z_name), {z_name: z}
         value = _wide(name, z)
         if gate == "o" and self._looks("after_sigmoid"):
@@ -100,13 +100,15 @@ class Moment:
         terms += self._peephole_terms(gate)
         if cell.norm_scale is None:  # otherwise they are added after the normalisation
             terms.append(Term("bias", cell.bias[k, u]))
-            if gate == "f" and cell.convention.forget_bias:
-                terms.append(Term("forget bias", self._constant(cell.convention.forget_bias)))
+            if gate == "f" and cell.convention.behaviour.forget_bias:
+                terms.append(
+                    Term("forget bias", self._constant(cell.convention.behaviour.forget_bias))
+                )
         return terms
 
     def _peephole_terms(self, gate: str) -> list[Term]:
         """Of c before the step; of the new c where o looks at that."""
-        where = self.cell.convention.output_peephole
+        where = self.cell.convention.behaviour.output_peephole
         if self.cell.peephole is None or gate == "g":
             return []
         if gate == "o" and where not in ("new_c", "old_c"):
@@ -120,7 +122,7 @@ class Moment:
 
     def _pre_activation(self, gate: str) -> None:
         """z: the sum, normalised and bounded where the cell does that."""
-        total, limit = self.sums[gate].total, self.cell.convention.gate_clip
+        total, limit = self.sums[gate].total, self.cell.convention.behaviour.gate_clip
         name = f"sum_{gate}"
         formula, numbers = name, {name: rounded(total, self.cell.dtype)}
         value: Any = numbers[name]
@@ -140,8 +142,8 @@ class Moment:
         formula, numbers, value = self._standard(
             self._all_sums(gate), name, cell.norm_scale[k], cell.norm_shift[k]
         )
-        if gate == "f" and cell.convention.forget_bias:
-            constant = self._constant(cell.convention.forget_bias)
+        if gate == "f" and cell.convention.behaviour.forget_bias:
+            constant = self._constant(cell.convention.behaviour.forget_bias)
             return f"{formula} + forget_bias", numbers | {"forget_bias": constant}, value + constant
         return formula, numbers, value
 
@@ -150,7 +152,9 @@ class Moment:
     ) -> tuple[str, Numbers, Any]:
         """(value - mean) / deviation * scale + shift, over the units (H,)."""
         mean = values.mean()
-        deviation = np.sqrt(((values - mean) ** 2).mean() + self.cell.convention.norm_epsilon)
+        deviation = np.sqrt(
+            ((values - mean) ** 2).mean() + self.cell.convention.behaviour.norm_epsilon
+        )
         of_unit = scale[self.unit], shift[self.unit]
         value = (values[self.unit] - mean) / deviation * of_unit[0] + of_unit[1]
         kind = self.cell.dtype.type
@@ -183,7 +187,7 @@ class Moment:
     # ---- c and h
 
     def _c(self) -> None:
-        cell, u, limit = self.cell, self.unit, self.cell.convention.cell_clip
+        cell, u, limit = self.cell, self.unit, self.cell.convention.behaviour.cell_clip
         names = {k: self.made[k] for k in "ifg"} | {"c_prev": self.c_prev}
         formula = "f * c_prev + i * g"
         f, c_prev, i, g = (_up(names[k]) for k in ("f", "c_prev", "i", "g"))
@@ -202,7 +206,7 @@ class Moment:
 
     def _h(self) -> None:
         cell, u, how = self.cell, self.unit, self.cell.convention
-        name, inner = how.output_activation, "c"
+        name, inner = how.behaviour.output_activation, "c"
         numbers = {"o": self.made["o"][u], "c": self.made["c"][u]}
         seen = _up(self.made["c"])
         if self._looks("in_tanh"):
@@ -231,7 +235,7 @@ class Moment:
         self._bounded_h("sum_h", {"sum_h": total}, total)
 
     def _bounded_h(self, formula: str, numbers: Numbers, value: Any) -> None:
-        limit = self.cell.convention.projection_clip
+        limit = self.cell.convention.behaviour.projection_clip
         if limit is not None:
             formula = f"clip({formula}, -{limit:g}, {limit:g})"
             value = np.clip(value, -self._constant(limit), self._constant(limit))
@@ -240,7 +244,10 @@ class Moment:
     # ---- the odd places of o's peephole
 
     def _looks(self, where: str) -> bool:
-        return self.cell.peephole is not None and self.cell.convention.output_peephole == where
+        return (
+            self.cell.peephole is not None
+            and self.cell.convention.behaviour.output_peephole == where
+        )
 
     def _look(self) -> tuple[str, Numbers]:
         """What o's peephole adds after the gate, as a formula with its numbers."""

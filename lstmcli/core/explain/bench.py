@@ -133,11 +133,11 @@ class Bench:
             yield "layout"
         if self.names != ("h",):
             yield "array"
-        if len(self.how.gates) < 4:
+        if len(self.how.storage.gates) < 4:
             yield from ("kernel_gates", "recurrent_gates", "bias_gates")
         if cell.outputs != cell.units:
             yield "array"
-        if len(first.x) == 1 or self.how.go_backwards:
+        if len(first.x) == 1 or self.how.behaviour.go_backwards:
             yield "reverse"
         if len(first.x) == 1 or not first.expected.sequences:
             yield "flip_output"
@@ -170,8 +170,8 @@ class Bench:
             values = (self.space.values[n][c] for n, c in zip(_VIEW, key, strict=True))
             layout, reverse, flip, lengths = values
             given = self.layouts[layout]
-            turned = self.backward or reverse or self.how.go_backwards
-            flipped = (turned and not self.how.go_backwards) != flip
+            turned = self.backward or reverse or self.how.behaviour.go_backwards
+            flipped = (turned and not self.how.behaviour.go_backwards) != flip
             valid = given.valid if lengths == "given" else None
             self._views[key] = self._on_a_row(
                 course(given.x, given.expected, turned, flipped, valid)
@@ -289,20 +289,22 @@ class Bench:
 
 def _idle_in_decoding(decoder: Decoder, cell: Cell, how: Convention) -> Iterator[str]:
     """Settings of a fused kernel where there is none, or of one tensor where each gate has its."""
-    other = decoder({"rows": "hx" if how.rows == "xh" else "xh"})
+    other = decoder({"rows": "hx" if how.storage.rows == "xh" else "xh"})
     if np.array_equal(other.kernel, cell.kernel):
         yield "rows"
-    other = decoder({"interleaved": not how.interleaved})
+    other = decoder({"interleaved": not how.storage.interleaved})
     if cell.units > 1 and np.array_equal(other.kernel, cell.kernel):
         yield "interleaved"
 
 
 def _assumed(how: Convention, layout: str) -> dict[str, Any]:
     """The value of each column in a convention."""
-    assumed = {name: getattr(how, name, None) for name in COLUMNS}
+    assumed = {name: how.setting(name) for name in COLUMNS}
     for tensor in ("kernel", "recurrent", "bias"):
-        assumed[f"{tensor}_gates"] = how.order_of(tensor)
-    if len(how.gates) < len(HOME):  # coupled gates of three blocks are searched in no other order
+        assumed[f"{tensor}_gates"] = how.storage.order_of(tensor)
+    if len(how.storage.gates) < len(
+        HOME
+    ):  # coupled gates of three blocks are searched in no other order
         assumed |= dict.fromkeys(("kernel_gates", "recurrent_gates", "bias_gates"), "ifgo")
     return assumed | {"layout": layout, "array": "h", "lengths": "given"}
 

@@ -68,15 +68,15 @@ def _run(
     matching = [layout for layout in bench.layouts.values() if layout.expected is expected]
     layout = matching[0] if matching else next(iter(bench.layouts.values()))
     how = bench.how.changed(settings)
-    turned = bench.backward or how.reverse or how.go_backwards
-    flipped = (turned and not how.go_backwards) != how.flip_output
+    turned = bench.backward or how.behaviour.reverse or how.behaviour.go_backwards
+    flipped = (turned and not how.behaviour.go_backwards) != how.behaviour.flip_output
     if layout.valid is not None:
         return None
     way = course(layout.x, expected, turned, flipped, None)
     rows = layout.x.shape[1]
     codes = codes_of(bench, settings)[None]
     constants = Constants(*constants_of(bench, settings)[:, None])
-    start = bench.start(how.initial_state, slice(None))
+    start = bench.start(how.behaviour.initial_state, slice(None))
     batch = Batch(Readings(bench.weights, codes, dtype=dtype), constants, start, rows)
     kept: dict[str, list[Array]] = {name: [] for name in expected.sequences}
     for step in range(len(way.x)):

@@ -96,10 +96,10 @@ class Merged:
         trace, _ = self.solvers[d].case.trace({"dtype": "float64"})
         other = trace.time_major("h")  # (T, B, H)
         values, half = self.known.values, self.network.allowance.of(self.known)
-        if self.how.merge == "mul":
+        if self.how.behaviour.merge == "mul":
             other = np.where(np.abs(other) < SMALL, np.nan, other)
             return Known(values / other, np.nan_to_num(half / np.abs(other)))
-        times = 2 if self.how.merge == "ave" else 1
+        times = 2 if self.how.behaviour.merge == "ave" else 1
         return Known(times * values - other, times * half)
 
     # ---- what readings give
@@ -136,9 +136,9 @@ class Merged:
         steps, space = len(self.inputs), bench.space
         times, units = self.times[which], self.units[which]
         constants = constants or Constants.of(space, codes)
-        turned = np.array(space.take(codes, "reverse"), bool) | bench.how.go_backwards
+        turned = np.array(space.take(codes, "reverse"), bool) | bench.how.behaviour.go_backwards
         flipped = np.array(space.take(codes, "flip_output"), bool)
-        flipped ^= turned & (not bench.how.go_backwards)
+        flipped ^= turned & (not bench.how.behaviour.go_backwards)
         found = np.empty((len(codes), len(which)))
         for way in {*zip(turned, flipped, strict=True)}:
             of_way = np.flatnonzero((turned == way[0]) & (flipped == way[1]))

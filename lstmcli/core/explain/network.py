@@ -101,8 +101,9 @@ class Network:
             dtype = {k: settings[k] for k in numbers if k in settings}
             model = self.case.read({**settings_of(done), **further, **dtype})
             one = model.layers[n][d]
-            how = replace(one.convention, merge="concat", states="cells", layout="time")
-            how = replace(how, reverse=not how.forward, forward=False) if d == 1 else how
+            how = one.convention.with_behaviour(merge="concat", states="cells", layout="time")
+            if d == 1:
+                how = how.with_behaviour(reverse=not how.behaviour.forward, forward=False)
             return replace(model, layers=((replace(one, convention=how),),))
 
         state: dict[str, Array] = {}
@@ -169,7 +170,7 @@ class Network:
         cell, _, setting = change.setting.rpartition(".")
         how = dict(self.model.cells)[cell].convention if cell else self.model.convention
         if setting == "reverse" and cell.endswith("_reverse"):
-            return not how.forward
+            return not how.behaviour.forward
         return self.prepared.assumed(setting, how)
 
 

@@ -41,12 +41,12 @@ def every_operation(cell: Cell, x: Array, r: Rounded) -> Mapping[str, Array] | N
     """
     how = cell.convention
     plain = replace(cell, convention=how.changed({"recurrent_activation": "sigmoid"}))
-    if not is_usual(plain) or cell.initial_h is not None or how.state != "carried":
+    if not is_usual(plain) or cell.initial_h is not None or how.behaviour.state != "carried":
         return None
-    if how.reverse or how.go_backwards or how.flip_output:
+    if how.behaviour.reverse or how.behaviour.go_backwards or how.behaviour.flip_output:
         return None
     bias = cell.bias.copy()  # (4, H)
-    bias[1] += how.forget_bias
+    bias[1] += how.behaviour.forget_bias
     h = c = np.zeros((x.shape[1], cell.units))  # (B, H)
     kept: dict[str, list[Array]] = {"h": [], "c": []}
     for x_t in r(x):
@@ -54,9 +54,9 @@ def every_operation(cell: Cell, x: Array, r: Rounded) -> Mapping[str, Array] | N
             r(x_t @ cell.kernel.swapaxes(1, 2) + bias[:, None])
             + r(h @ cell.recurrent_kernel.swapaxes(1, 2))
         )  # (4, B, H)
-        i, f, o = (r(_through(how.recurrent_activation, z[k])) for k in (0, 1, 3))
-        c = r(r(f * c) + r(i * r(_through(how.activation, z[2]))))
-        h = r(o * r(_through(how.output_activation, c)))
+        i, f, o = (r(_through(how.behaviour.recurrent_activation, z[k])) for k in (0, 1, 3))
+        c = r(r(f * c) + r(i * r(_through(how.behaviour.activation, z[2]))))
+        h = r(o * r(_through(how.behaviour.output_activation, c)))
         kept["h"].append(h)
         kept["c"].append(c)
     arrays = {name: np.array(steps) for name, steps in kept.items()}

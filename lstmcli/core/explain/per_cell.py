@@ -67,7 +67,7 @@ def states_of(array: Any, model: Model) -> dict[str, Any]:
 
 def _states(name: str, array: Any, model: Model) -> dict[str, Any] | None:
     """The last state of each cell, from the axes that a run has; None if they are other ones."""
-    names, how = [f"{cell}.{name}" for cell, _ in model.cells], model.convention.states
+    names, how = [f"{cell}.{name}" for cell, _ in model.cells], model.convention.behaviour.states
     widths = _widths(name, model)
     if how == "features" or len({*widths}) > 1:  # side by side
         if array.shape[-1:] != (sum(widths),):
@@ -88,9 +88,9 @@ def _widths(name: str, model: Model) -> list[int]:
 def _not_every_state(name: str, array: Any, model: Model) -> str:
     count, widths = len(model.cells), _widths(name, model)
     wanted = f"({count}, batch, {widths[0]})"
-    if model.convention.states == "batch":
+    if model.convention.behaviour.states == "batch":
         wanted = f"(batch, {count}, {widths[0]})"
-    if model.convention.states == "features" or len({*widths}) > 1:
+    if model.convention.behaviour.states == "features" or len({*widths}) > 1:
         wanted = f"(batch, {sum(widths)})"
     return f"EXPECTED's {name} is {array.shape}; that of {count} cells is {wanted}."
 
@@ -101,15 +101,15 @@ def _parts(array: Any, model: Model, layout: str, axes: Sequence[int] | None) ->
     if len(last) == 1:
         return [array]
     how = last[0].convention
-    if how.merge == "stack":
+    if how.behaviour.merge == "stack":
         own = direction_axis(how, layout)
         axis = own if axes is None else _direction_axis(array.shape, own, axes)
         return None if axis is None else [array[(slice(None),) * axis + (d,)] for d in (0, 1)]
     if array.shape[-1:] != (sum(c.outputs for c in last),):
         return None
-    if how.merge == "concat":
+    if how.behaviour.merge == "concat":
         return [array[..., : last[0].outputs], array[..., last[0].outputs :]]
-    if how.merge == "concat_swapped":
+    if how.behaviour.merge == "concat_swapped":
         return [array[..., last[1].outputs :], array[..., : last[1].outputs]]
     return None
 

@@ -118,14 +118,14 @@ class Prepared:
         if plain in of_run:
             return of_run[plain]
         if plain == "masked_output" and self.question.mask is None:
-            return how.past_length
+            return how.behaviour.past_length
         if plain.endswith("_gates"):
-            return how.order_of(plain.removesuffix("_gates"))
-        return getattr(how, plain)
+            return how.storage.order_of(plain.removesuffix("_gates"))
+        return how.setting(plain)
 
     def merged_otherwise(self) -> Iterator[Prepared]:
         """The same question with the two directions merged in each other way that can be run."""
-        assumed = self.model.convention.merge
+        assumed = self.model.convention.behaviour.merge
         for merge in MERGES if self.model.bidirectional else ():
             if merge == assumed:
                 continue
@@ -204,7 +204,9 @@ class Prepared:
         # likelier than some steps of one row, of which there are as many ways as rows
         found = found[:1] + [replace(one, words=one.words or taken) for one in states] + found[1:]
         how = self.model.convention
-        plain = not (how.reverse or how.flip_output or how.go_backwards)
+        plain = not (
+            how.behaviour.reverse or how.behaviour.flip_output or how.behaviour.go_backwards
+        )
         if plain and self.question.lengths is None and self.question.mask is None:
             return found
         return [replace(one, needs=()) for one in found]  # the last step is no last state
@@ -221,7 +223,10 @@ class Prepared:
             widths |= {f"{start}{k}": n for k, n in own.items()}
         if several:
             last = model.layers[-1]
-            wide = len(last) == 2 and last[0].convention.merge in ("concat", "concat_swapped")
+            wide = len(last) == 2 and last[0].convention.behaviour.merge in (
+                "concat",
+                "concat_swapped",
+            )
             if not merged_axes(model):  # a stacked h is that of each cell, or no result
                 widths["h"] = sum(c.outputs for c in last) if wide else last[0].outputs
         return widths

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from lstmcli.core.explain.space import CONSTANTS, KNOWN_ORDERS, SPREADS, Change, Changes
-from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.conventions import CONVENTIONS, Convention, has_setting
 from lstmcli.core.model.settings import SETTINGS
 
 PLAIN = (0.0, 1.0)
@@ -66,7 +65,7 @@ _TOLD = {
 
 def lies_so(name: str, layout: str) -> str:
     """A row with what it has to be told to take inputs in a layout; empty if it cannot."""
-    if layout in ("steps", CONVENTIONS[name].layout):
+    if layout in ("steps", CONVENTIONS[name].behaviour.layout):
         return name
     return _TOLD.get((name, layout), "")
 
@@ -84,7 +83,7 @@ def that_do_all(changes: Changes, assumed: Convention, layout: str) -> list[str]
         lies_so(name, layout)
         for name in rows_with(changes, assumed)
         if all(
-            getattr(CONVENTIONS[name], setting) == getattr(changed, setting)
+            CONVENTIONS[name].setting(setting) == changed.setting(setting)
             for setting in compared - {"layout"}
         )
     ]
@@ -93,8 +92,7 @@ def that_do_all(changes: Changes, assumed: Convention, layout: str) -> list[str]
 
 def changed_convention(assumed: Convention, changes: Changes) -> Convention | None:
     """The convention with the changes, if all of them are settings of one."""
-    known = {f.name for f in fields(Convention)}
-    if any(change.setting not in known for change in changes):
+    if any(not has_setting(change.setting) for change in changes):
         return None
     return assumed.changed({change.setting: change.value for change in changes})
 
@@ -108,8 +106,10 @@ _OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state",
 
 
 def _runs_as(row: Convention, how: Convention) -> bool:
-    orders = all(row.order_of(t) == how.order_of(t) for t in ("kernel", "recurrent", "bias"))
-    return orders and all(getattr(row, n) == getattr(how, n) for n in _COMPARED)
+    orders = all(
+        row.storage.order_of(t) == how.storage.order_of(t) for t in ("kernel", "recurrent", "bias")
+    )
+    return orders and all(row.setting(n) == how.setting(n) for n in _COMPARED)
 
 
 def rows_that(setting: str, value: Any) -> list[str]:
@@ -118,10 +118,10 @@ def rows_that(setting: str, value: Any) -> list[str]:
         return [
             name
             for name, row in CONVENTIONS.items()
-            if row.order_of("kernel") == row.order_of("recurrent") == value
+            if row.storage.order_of("kernel") == row.storage.order_of("recurrent") == value
         ]
-    if setting not in SETTINGS or setting not in {f.name for f in fields(Convention)}:
+    if setting not in SETTINGS or not has_setting(setting):
         return []
     if setting.endswith("_gates"):
         return []
-    return [name for name, row in CONVENTIONS.items() if getattr(row, setting) == value]
+    return [name for name, row in CONVENTIONS.items() if row.setting(setting) == value]

@@ -86,7 +86,7 @@ class Readings:
         peephole = self.cell.peephole.astype(self.dtype)
         if self.units is not None and peephole.ndim == 2:
             peephole = peephole[:, self.units]
-        where = self.cell.convention.output_peephole
+        where = self.cell.convention.behaviour.output_peephole
         return peephole, self._mask("peepholes", "ignored"), self._mask("peepholes", "old_c"), where
 
     def _prepare_scale(self) -> list[Array] | None:

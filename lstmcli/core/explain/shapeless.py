@@ -82,7 +82,7 @@ def _stacked(name: str, question: Question, model: Model) -> Iterator[Shape]:
     if name not in (LONE, "h") or not merged_axes(model):
         return
     axes = np.shape(question.x)[:-1]
-    layout = "steps" if len(axes) < 2 else question.layout or model.convention.layout
+    layout = "steps" if len(axes) < 2 else question.layout or model.convention.behaviour.layout
     yield output_axes(model, layout, axes)
     if len(axes) == 2:
         yield output_axes(model, "time" if layout == "batch" else "batch", axes[::-1])

@@ -73,7 +73,11 @@ class Solver(OneCell):
         """What may stand past a row's length, or where a step is masked, if anything is."""
         if self.case.lengths is None and self.case.mask is None:
             return []
-        own = self.how.masked_output if self.case.lengths is None else self.how.past_length
+        own = (
+            self.how.behaviour.masked_output
+            if self.case.lengths is None
+            else self.how.behaviour.past_length
+        )
         return [Change("masked_output", v) for v in ("zero", "repeat", "run") if v != own]
 
     # ---- proof
@@ -151,7 +155,7 @@ class Solver(OneCell):
             rows=tuple(row_of(one, self.how) for one in changes),
             like=tuple(that_do_all(whole, self.how, layout)),
             others=len({s.setting for s in self.bench.space.singles} - {s for s, _ in whole}),
-            hidden=why_hidden(changes, first.step if first else None, self.how.reverse),
+            hidden=why_hidden(changes, first.step if first else None, self.how.behaviour.reverse),
             unseen=unseen,
             decide=decisions.decide(facts(self), unseen, others, proven),
             remarks=(

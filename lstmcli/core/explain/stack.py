@@ -42,7 +42,10 @@ def stack_of(network: Network) -> Stack | None:
         return None
     cells = [cell for _, cell in network.model.cells]
     hows = [cell.convention for cell in cells]
-    if any(how.reverse or how.go_backwards or how.flip_output for how in hows):
+    if any(
+        how.behaviour.reverse or how.behaviour.go_backwards or how.behaviour.flip_output
+        for how in hows
+    ):
         return None  # the first steps of EXPECTED are not the first that are run
     if any(cell.initial_h is not None for cell in cells):
         return None

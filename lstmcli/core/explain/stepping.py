@@ -175,13 +175,13 @@ class Batch:
             _, _, old, output = readings.peepholes
             peepholes = Peepholes(self._times, output, old)
         if readings.scale is not None:  # the shift is what the gate adds
-            normalize = layer_norm(readings.scale, self._bias, how.norm_epsilon, axis=-1)
+            normalize = layer_norm(readings.scale, self._bias, how.behaviour.norm_epsilon, axis=-1)
         if cell.state_scale is not None and cell.state_shift is not None:
             scale, shift = cell.state_scale, cell.state_shift
-            normalize_c = layer_norm([scale], [shift], how.norm_epsilon, axis=-1)
+            normalize_c = layer_norm([scale], [shift], how.behaviour.norm_epsilon, axis=-1)
         return Parts(
             _activate(readings.gates), _activate(readings.candidate), _activate(readings.output),
-            _clip(each.gate_clip), _clip(each.cell_clip), clip_to(how.projection_clip),
+            _clip(each.gate_clip), _clip(each.cell_clip), clip_to(how.behaviour.projection_clip),
             self._couple, normalize, normalize_c, peepholes, self._project,
         )  # fmt: skip
 

@@ -36,7 +36,7 @@ def row_of(one: Changed, assumed: Convention) -> Row:
 
 def _is_own(assumed: Convention, setting: str, value: Any) -> bool:
     row = CONVENTIONS.get(assumed.name)
-    own = getattr(row, setting, None)
+    own = None if row is None else row.setting(setting)
     return own == value and value not in (None, False, "none")
 
 

@@ -198,7 +198,11 @@ class Whole:
                 yield Change("array", "c")  # of every cell; a gate is nobody's output
                 continue
             column = SPREADS.get(setting, (setting,))[0]
-            own = how.order_of(column[:-6]) if column.endswith("_gates") else getattr(how, column)
+            own = (
+                how.storage.order_of(column[:-6])
+                if column.endswith("_gates")
+                else how.setting(column)
+            )
             if setting.endswith("_gates"):
                 values = KNOWN_ORDERS
             for value in values:
@@ -218,5 +222,5 @@ class Whole:
         if setting == "peepholes":
             return all(cell.peephole is None for _, cell in self.network.model.cells)
         if setting.endswith("gates"):
-            return len(self.network.model.convention.gates) < 4
+            return len(self.network.model.convention.storage.gates) < 4
         return False

@@ -72,7 +72,7 @@ def row_chunks(rows: int, model: Model) -> list[slice]:
 
     Where the state is reset at every step, steps are rows too, and the batch is one group.
     """
-    if model.convention.state == "reset":
+    if model.convention.behaviour.state == "reset":
         return [slice(0, rows)]
     starts = set.intersection(*({b.start for b in row_blocks(rows, c)} for _, c in model.cells))
     ordered = sorted(starts)

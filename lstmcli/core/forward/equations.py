@@ -158,18 +158,18 @@ class Parts:
 
 def parts_of(cell: Cell) -> Parts:
     """The parts of a cell, for arrays (H, R)."""
-    how, number = cell.convention, cell.dtype.type
+    behaviour, number = cell.convention.behaviour, cell.dtype.type
     peepholes = NO_PEEPHOLES
     if cell.peephole is not None:
         full = cell.peephole.ndim == 3  # matrices (3, H, H), as in DyNet
         p = cell.peephole if full else cell.peephole[:, :, None]
         multiply: Callable[[Array, Array], Array] = np.dot if full else np.multiply
-        peepholes = Peepholes(lambda k, c: multiply(p[k], c), how.output_peephole)
-    epsilon = number(how.norm_epsilon)
+        peepholes = Peepholes(lambda k, c: multiply(p[k], c), behaviour.output_peephole)
+    epsilon = number(behaviour.norm_epsilon)
     normalize = normalize_c = no_change
     if cell.norm_scale is not None and cell.norm_shift is not None:
         shift = cell.norm_shift.copy()
-        shift[F] += number(how.forget_bias)
+        shift[F] += number(behaviour.forget_bias)
         normalize = layer_norm(cell.norm_scale[:, :, None], shift[:, :, None], epsilon, axis=0)
     if cell.state_scale is not None and cell.state_shift is not None:
         scale, shift = cell.state_scale[None, :, None], cell.state_shift[None, :, None]
@@ -177,11 +177,11 @@ def parts_of(cell: Cell) -> Parts:
     project: Callable[[Array], Array] = no_projection
     if cell.projection is not None:
         project = _projection(cell.projection, cell.projection_bias)
-    limits = (how.gate_clip, how.cell_clip, how.projection_clip)
+    limits = (behaviour.gate_clip, behaviour.cell_clip, behaviour.projection_clip)
     clip, clip_c, clip_h = (clip_to(None if a is None else number(a)) for a in limits)
     return Parts(
-        activation(how.recurrent_activation), activation(how.activation),
-        activation(how.output_activation), clip, clip_c, clip_h, _COUPLED[how.coupled],
+        activation(behaviour.recurrent_activation), activation(behaviour.activation),
+        activation(behaviour.output_activation), clip, clip_c, clip_h, _COUPLED[behaviour.coupled],
         normalize, normalize_c, peepholes, project,
     )  # fmt: skip
 

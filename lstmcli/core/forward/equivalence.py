@@ -99,9 +99,8 @@ def alike(model: Model) -> Model:
 
     def one(cell: Cell) -> Cell:
         how = cell.convention
-        how = replace(
-            how,
-            merge="concat" if how.merge == "stack" else how.merge,
+        how = how.with_behaviour(
+            merge="concat" if how.behaviour.merge == "stack" else how.behaviour.merge,
             layout="batch",
             states="cells",
             initial_state="given",
@@ -113,7 +112,7 @@ def alike(model: Model) -> Model:
 
 
 def _same_arithmetic(a: Cell, b: Cell) -> bool:
-    constant, kept = a.convention.forget_bias, b.convention.forget_bias
+    constant, kept = a.convention.behaviour.forget_bias, b.convention.behaviour.forget_bias
     return kept in (0, constant) and is_usual(a) == is_usual(b)
 
 

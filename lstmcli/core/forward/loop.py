@@ -66,7 +66,7 @@ def _bias(cell: Cell, gate: int) -> Array:
     """What is added to a gate's products (H,); none where the normalisation adds it instead."""
     if cell.norm_scale is not None:
         return np.zeros_like(cell.bias[gate])
-    constant = cell.convention.forget_bias if HOME[gate] == "f" else 0
+    constant = cell.convention.behaviour.forget_bias if HOME[gate] == "f" else 0
     whole: Array = cell.bias[gate] + cell.dtype.type(constant)
     return whole
 
@@ -75,11 +75,11 @@ def is_usual(cell: Cell) -> bool:
     """Whether the gates are sigmoids of the product alone: no peephole, clip, norm, projection."""
     convention = cell.convention
     return (
-        convention.recurrent_activation == "sigmoid"
-        and convention.coupled == "none"
-        and convention.cell_clip is None
-        and convention.gate_clip is None
-        and convention.projection_clip is None
+        convention.behaviour.recurrent_activation == "sigmoid"
+        and convention.behaviour.coupled == "none"
+        and convention.behaviour.cell_clip is None
+        and convention.behaviour.gate_clip is None
+        and convention.behaviour.projection_clip is None
         and cell.peephole is None
         and cell.projection is None
         and cell.norm_scale is None
@@ -100,8 +100,8 @@ class Loop:
         lone = R == 1
         S = LONE_SLOTS if lone else BATCH_SLOTS
         self.cell, self.rows, self.slots, self._meter = cell, R, S, meter
-        self._candidate = activation(cell.convention.activation)
-        self._output = activation(cell.convention.output_activation)
+        self._candidate = activation(cell.convention.behaviour.activation)
+        self._output = activation(cell.convention.behaviour.output_activation)
         self._one = np.ones((), cell.dtype)  # a 0-d array costs a call half of what a scalar does
 
         # V: the operand [x; h; 1] of each step, (S + 1, N, R); step k writes its h into slot k + 1
@@ -245,8 +245,8 @@ def plain_step(cell: Cell, z: Array) -> Step:
     """
     n = 3 * cell.units
     H = cell.units
-    candidate = activation(cell.convention.activation)
-    output = activation(cell.convention.output_activation)
+    candidate = activation(cell.convention.behaviour.activation)
+    output = activation(cell.convention.behaviour.output_activation)
     one = np.ones((), cell.dtype)
     q, q_f, q_i, q_o, z_g = z[:n], z[:H], z[H : 2 * H], z[2 * H : n], z[n:]
     exp, add, divide = np.exp, np.add, np.divide

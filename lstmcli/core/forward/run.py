@@ -159,7 +159,9 @@ class Work:
                 for d, cell in enumerate(layer):
                     packed = self.packed[len(finals)]
                     blocks = self._blocks(packed, chunk, len(x))
-                    advance = _advance_reset if cell.convention.state == "reset" else _advance
+                    advance = (
+                        _advance_reset if cell.convention.behaviour.state == "reset" else _advance
+                    )
                     one, final = _run_cell(
                         partial(advance, packed, blocks, self.meter),
                         cell, x, states[len(finals)], valid, self.keep,
@@ -249,7 +251,7 @@ def trace_of(model: Model, part: Part, layout: str, assumed: str = "") -> Trace:
         arrays = {"h": merged(part.outputs, model.layers[-1][0].convention, layout)} | arrays
     return Trace(
         {k: a if k == "h" and stacked else from_time_major(a, layout) for k, a in arrays.items()},
-        *final_state(part.finals, model.convention.states, layout),
+        *final_state(part.finals, model.convention.behaviour.states, layout),
         layout,
         run_settings(model, layout, assumed),
     )
@@ -281,7 +283,7 @@ def _run_cell(
     names = tuple(dict.fromkeys((*keep, "h") if valid is None else (*keep, "h", "c")))
     arrays, final = advance(x, state, names)
     if valid is not None and order is not None:
-        final = _state_at(valid.sum(axis=0), arrays, state, how.empty_rows)
+        final = _state_at(valid.sum(axis=0), arrays, state, how.behaviour.empty_rows)
         back = np.argsort(order, axis=0)[:, :, None]
         arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
         _mask(arrays, valid, hidden)
@@ -293,13 +295,17 @@ def _run_cell(
 def _turned(cell: Cell, backward: bool) -> bool:
     """Whether the cell runs from the last step to the first."""
     how = cell.convention
-    return (backward and not how.forward) or how.reverse or how.go_backwards
+    return (
+        (backward and not how.behaviour.forward)
+        or how.behaviour.reverse
+        or how.behaviour.go_backwards
+    )
 
 
 def _flipped(cell: Cell, backward: bool) -> bool:
     """Whether its arrays lie in the other order than it ran."""
     how = cell.convention
-    return (_turned(cell, backward) and not how.go_backwards) != how.flip_output
+    return (_turned(cell, backward) and not how.behaviour.go_backwards) != how.behaviour.flip_output
 
 
 def order_of_steps(
@@ -324,8 +330,8 @@ def hidden_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
     """What stands where no step is valid: zero, the last output again, or what runs on."""
     how = cell.convention
     if not masked:
-        return how.past_length
-    return how.masked_output_merged if both_directions else how.masked_output
+        return how.behaviour.past_length
+    return how.behaviour.masked_output_merged if both_directions else how.behaviour.masked_output
 
 
 def _advance(
@@ -394,7 +400,7 @@ def merged(directions: list[Array], convention: Convention, layout: str | None) 
     (B, T, D, H), OpenVINO (B, D, T, H); between layers (``layout`` None) it concatenates.
     ``concat_swapped`` has the backward half first, between layers too.
     """
-    how = convention.merge
+    how = convention.behaviour.merge
     if len(directions) == 1:
         return directions[0]
     forward, backward = directions
@@ -416,12 +422,12 @@ def direction_axis(convention: Convention, layout: str) -> int:
 
     With the batch first, states that have it first too put the directions next to it: (B, D, T, H).
     """
-    return 2 if layout == "batch" and convention.states != "batch" else 1
+    return 2 if layout == "batch" and convention.behaviour.states != "batch" else 1
 
 
 def merged_axes(model: Model) -> bool:
     """Whether h has an axis of directions, and is in its own axes already."""
-    return len(model.layers[-1]) == 2 and model.convention.merge == "stack"
+    return len(model.layers[-1]) == 2 and model.convention.behaviour.merge == "stack"
 
 
 def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
@@ -445,7 +451,7 @@ def assumed_layout(
     step. Lengths, or a state, for as many sequences as the second axis has say time first.
     """
     if len(shape) != 3 or shape[0] != 1 or shape[1] == 1:
-        return model.convention.layout
+        return model.convention.behaviour.layout
     many = lengths is not None and np.size(lengths) == shape[1]
     return "time" if many or _fits_only(initial_state, model, shape[1]) else "batch"
 
@@ -507,7 +513,7 @@ def check_inputs(
     if x.ndim == 2:
         layout = "steps"
     elif layout is None:
-        layout = model.convention.layout
+        layout = model.convention.behaviour.layout
         if "layout" not in model.given:
             layout = assumed_layout(model, x.shape, initial_state, lengths)
     if 0 in x.shape:
@@ -525,7 +531,7 @@ def _wrong_inputs(model: Model, x: InBlocks, name: str) -> UserError:
     if cell.inputs in x.shape:
         lines.append("  The inputs of a step come last: the axes of the file look exchanged.")
     fused = any(cell.inputs + cell.outputs in dims for dims in model.tensors.values())
-    if fused and x.shape[-1] == cell.units and cell.convention.rows == "xh":
+    if fused and x.shape[-1] == cell.units and cell.convention.storage.rows == "xh":
         lines.append("  If the fused kernel holds h first, try --rows hx.")
     if x.ndim == 2:
         lines.append("  If it is (batch, steps), it lacks the input axis.")
@@ -548,7 +554,7 @@ def counted_steps(
     UserError
         as `valid_steps`, and where the lengths of the file do not fit the inputs.
     """
-    if model.convention.lengths == "ignored":
+    if model.convention.behaviour.lengths == "ignored":
         return None
     if lengths is None and mask is None and model.lengths:
         steps, rows = shape[:2]

@@ -78,9 +78,9 @@ class Stack:
             for a model that needs the whole sequence, or a state that does not fit.
         """
         how = model.convention
-        if model.backward or how.flip_output:
+        if model.backward or how.behaviour.flip_output:
             raise UserError("a backward run starts from the last step; give the inputs as a file.")
-        if how.state == "reset":
+        if how.behaviour.state == "reset":
             raise UserError("state=reset is for inputs in a file.")
         cells = [cell for _, cell in model.cells]
         every = slice(0, rows)
@@ -110,13 +110,13 @@ class Stack:
 
     def state(self, layout: str) -> State:
         """The state as a trace has it: ``final_h``, ``final_c``."""
-        return final_state(self.states, self.model.convention.states, layout)
+        return final_state(self.states, self.model.convention.behaviour.states, layout)
 
 
 def runs_forward(model: Model) -> bool:
     """Whether a step needs nothing but those before it."""
     how = model.convention
-    return not (model.backward or how.flip_output or how.state == "reset")
+    return not (model.backward or how.behaviour.flip_output or how.behaviour.state == "reset")
 
 
 class Plan(NamedTuple):
@@ -146,7 +146,7 @@ def plan(
     """
     x, layout = check_inputs(model, x, layout, name)
     outputs = sum(cell.outputs for cell in model.layers[-1])
-    if model.convention.merge in ("sum", "mul", "ave"):
+    if model.convention.behaviour.merge in ("sum", "mul", "ave"):
         outputs = model.cell.outputs
     widths: dict[str, int] = {}
     for name, cell in model.cells:
@@ -224,7 +224,7 @@ def sweep(
     for chunk, ends in zip(chunks, found, strict=True):
         for (h, c), (own_h, own_c) in zip(finals, ends, strict=True):
             h[chunk], c[chunk] = own_h, own_c
-    return final_state(finals, model.convention.states, layout)
+    return final_state(finals, model.convention.behaviour.states, layout)
 
 
 def run_in_blocks(model: Model, x: InBlocks, keep: str | Iterable[str] = KEPT, **how: Any) -> Trace:

@@ -13,7 +13,8 @@ running number that tells role and layer; `` | `` parts two forms, of which the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any
 
 from lstmcli.core.model.settings import SETTINGS
@@ -46,34 +47,45 @@ TORCH_CELL = {
 
 
 @dataclass(frozen=True, repr=False)
-class Convention:
-    """One row, or a row with settings changed; the names of settings are those of `SETTINGS`."""
+class Names:
+    """How a convention names its tensors; a role is ``kernel``, ``bias``, ``peephole``, ..."""
 
-    name: str
-    title: str
-
-    # how the tensors are named
     tensors: Mapping[str, str] = field(default_factory=dict)  # role -> template
     words: Mapping[str, str] = field(default_factory=dict)  # gate -> word, if not its letter
-    recurrent_words: Mapping[str, str] = field(default_factory=dict)  # of the recurrent tensors
+    recurrent_words: Mapping[str, str] = field(default_factory=dict)  # in recurrent tensors
     marks: tuple[str, str] = ("", "")  # of the forward and the backward direction in a template
-    path: str = ""  # a pattern in the prefix that tells layer, direction or both
-    scopes: bool = False  # the path's directions are scopes, which any code may name as it likes
-    within: str = ""  # a pattern that the prefix must hold
+    path: str = ""  # a pattern in the prefix that gives layer, direction or both
+    scopes: bool = False  # the path's directions are scopes, which code may name as it likes
+    within: str = ""  # a pattern that the prefix must match
     under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
-    numbered: tuple[str, ...] = ()  # the roles behind {number}, over again for each layer
-    required: tuple[str, ...] = ()  # roles without which it is another row
-    shadows: str = ""  # a row whose names are aliases beside this row's
-    telling: str = ""  # a pattern of prefixes; without it, it yields to other LSTMs in the file
-    by_name: bool = True  # False: other rows have these names; this one must be asked for
+    numbered: tuple[str, ...] = ()  # the roles behind {number}, repeated for each layer
+    required: tuple[str, ...] = ()  # roles without which it is another convention
+    shadows: str = ""  # a convention whose names are aliases of these in the same file
+    telling: str = ""  # a pattern of prefixes; without a match, other LSTMs of the file go first
+    by_name: bool = True  # False: other conventions have these names; only on request
 
-    # how they lie
+    def word(self, gate: str, role: str = "kernel") -> str:
+        """The word for a gate in the names of the tensors of a role."""
+        if role.startswith("recurrent") and self.recurrent_words:
+            return self.recurrent_words[gate]
+        return self.words.get(gate, gate)
+
+    @property
+    def peephole_matrices(self) -> bool:
+        """Whether peepholes are matrices (H, H), as in DyNet's coupled cell."""
+        return any(role.startswith("peephole.") for role in self.numbered)
+
+
+@dataclass(frozen=True, repr=False)
+class Storage:
+    """How a convention arranges the numbers in its tensors."""
+
     orientation: str = "cols"  # gates along the last axis: (I, 4H); "rows": (4H, I)
-    direction_axis: bool = False  # a first axis holds the directions
-    directions_count: bool = False  # layers and directions are numbered in one row
-    bias_halves: int = 1  # 2: one bias (8H,) holds the input's and the recurrent one
+    direction_axis: bool = False  # the first axis is the direction
+    directions_count: bool = False  # layers and directions share one running number
+    bias_halves: int = 1  # 2: one bias (8H,) is the input's and the recurrent one
     peephole_gates: str = "ifo"  # of one tensor (3H,)
-    projection_rows: bool = True  # (P, H); False: (H, P). Asked only where P = H
+    projection_rows: bool = True  # (P, H); False: (H, P). Matters only where P = H
     gates: str = "ifgo"
     kernel_gates: str | None = None  # None: as gates
     recurrent_gates: str | None = None
@@ -84,7 +96,26 @@ class Convention:
     bias: str = "once"
     absent: Mapping[str, str] = field(default_factory=dict)  # gate that may be absent -> coupled
 
-    # how it runs
+    def order_of(self, tensor: str) -> str:
+        """The gate order in ``kernel``, ``recurrent`` or ``bias``."""
+        order: str = getattr(self, f"{tensor}_gates") or self.gates
+        return order
+
+    @property
+    def peephole_columns(self) -> bool:
+        """Whether peepholes are columns of the recurrent kernel, as in DL4J."""
+        return self.peephole_gates == "foi"
+
+    @property
+    def letters(self) -> str:
+        """The gates that have weights: all four, or three of a coupled cell."""
+        return "".join(gate for gate in HOME if gate in self.gates)
+
+
+@dataclass(frozen=True, repr=False)
+class Behaviour:
+    """How a convention runs its cells."""
+
     forget_bias: float = 0.0
     activation: str = "tanh"
     recurrent_activation: str = "sigmoid"
@@ -94,24 +125,39 @@ class Convention:
     gate_clip: float | None = None
     projection_clip: float | None = None
     peepholes: str = "used"
-    output_peephole: str = "new_c"  # what o's peephole sees, or where it acts
+    output_peephole: str = "new_c"  # the input of o's peephole, or where it acts
     norm_epsilon: float = 0.0
     layout: str = "batch"
     reverse: bool = False
-    forward: bool = False  # of a backward cell that was told reverse=false
+    forward: bool = False  # of a backward cell with the setting reverse=false
     flip_output: bool = False
     go_backwards: bool = False
     merge: str = "concat"
     masked_output: str = "zero"
     masked_output_merged: str = "zero"  # the same inside a bidirectional layer
-    past_length: str = "zero"  # outputs past a row's length, where lengths are given
+    past_length: str = "zero"  # outputs past a sequence's length, where lengths are given
     states: str = "cells"  # of several: (cells, B, H); "batch": (B, D, H); "features": (B, D H)
-    empty_rows: str = "initial"  # final state of a row of length 0; or "zero"
+    empty_rows: str = "initial"  # final state of a sequence of length 0; or "zero"
     state: str = "carried"
     initial_state: str = "given"
     lengths: str = "given"
 
-    # what its framework can be told, beside the tensors: setting -> its values; "" is any
+
+_GROUPS = {"names": Names, "storage": Storage, "behaviour": Behaviour}
+_GROUP_OF = {f.name: group for group, kind in _GROUPS.items() for f in fields(kind)}
+
+
+@dataclass(frozen=True, repr=False)
+class Convention:
+    """One row, or a row with settings changed; the names of settings are those of `SETTINGS`."""
+
+    name: str
+    title: str
+    names: Names
+    storage: Storage
+    behaviour: Behaviour
+
+    # settings that its framework has: setting -> its values; "" is any
     takes: Mapping[str, str] = field(default_factory=dict)
 
     # how it is known
@@ -119,14 +165,25 @@ class Convention:
     verified: str = ""  # what was run; a row without says why not
     hidden: tuple[str, ...] = ()  # settings that matter here and are in no tensor
 
+    @classmethod
+    def row(
+        cls, name: str, title: str, tensors: Mapping[str, str] = MappingProxyType({}), **values: Any
+    ) -> Convention:
+        """A row of the table from the fields of `Names`, `Storage` and `Behaviour` together."""
+        values["tensors"] = tensors
+        grouped: dict[str, dict[str, Any]] = {group: {} for group in _GROUPS}
+        for field_name in [*values]:
+            if group := _GROUP_OF.get(field_name):
+                grouped[group][field_name] = values.pop(field_name)
+        return cls(name, title, **{g: kind(**grouped[g]) for g, kind in _GROUPS.items()}, **values)
+
     def changed(self, settings: Mapping[str, Any]) -> Convention:
         """Replace some settings; unknown names are ignored.
 
         ``activation`` sets the candidate's and, unless ``output_activation`` is given too, the
         output's, as every framework with one option for both has it.
         """
-        known = {f.name for f in fields(self)}
-        changes = {k: v for k, v in settings.items() if k in known and k in SETTINGS}
+        changes = {k: v for k, v in settings.items() if k in _GROUP_OF and k in SETTINGS}
         if "activation" in changes:
             changes.setdefault("output_activation", changes["activation"])
         if changes.get("peepholes") == "old_c":
@@ -134,7 +191,22 @@ class Convention:
         if "masked_output" in changes:
             both = dict.fromkeys(("masked_output_merged", "past_length"), changes["masked_output"])
             changes |= both
-        return replace(self, **changes)
+        groups = {
+            group: replace(
+                getattr(self, group), **{k: v for k, v in changes.items() if _GROUP_OF[k] == group}
+            )
+            for group in {_GROUP_OF[k] for k in changes}
+        }
+        return replace(self, **groups)
+
+    def with_behaviour(self, **values: Any) -> Convention:
+        """The convention with exactly these fields of its behaviour replaced."""
+        return replace(self, behaviour=replace(self.behaviour, **values))
+
+    def setting(self, name: str) -> Any:
+        """The value of a setting by its name; None for one that is of no convention."""
+        group = _GROUP_OF.get(name)
+        return None if group is None else getattr(getattr(self, group), name)
 
     def settings(self) -> dict[str, Any]:
         """The settings of a run, by option name; those that are off are left out."""
@@ -142,15 +214,23 @@ class Convention:
             "bias": "once", "peepholes": "used", "state": "carried", "initial_state": "given",
             "lengths": "given", "merge": "concat", "masked_output": "zero", "rows": "xh",
         }  # fmt: skip
-        values = {name: getattr(self, name) for name in SETTINGS if hasattr(self, name)}
+        values = {name: self.setting(name) for name in SETTINGS}
         return {
             name: value
             for name, value in values.items()
             if value not in (None, False, "none") and off.get(name) != value
         }
 
+    def to_json(self) -> dict[str, Any]:
+        """Every column of the row, by name."""
+        members = asdict(self)
+        flat = {name: members.pop(name) for name in ("name", "title")}
+        for group in _GROUPS:
+            flat |= members.pop(group)
+        return flat | members
+
     def config(self, both: bool) -> tuple[str, ...]:
-        """The settings of a layer that its config tells, of rows whose files may be without one.
+        """The settings in a layer's config, of rows whose files may be without a config.
 
         ``both``: a layer of two directions.
         """
@@ -159,43 +239,22 @@ class Convention:
         names = ("recurrent_activation", "activation", "merge" if both else "go_backwards")
         return tuple(name for name in names if name in self.takes)
 
-    def order_of(self, tensor: str) -> str:
-        """The gate order in ``kernel``, ``recurrent`` or ``bias``."""
-        order: str = getattr(self, f"{tensor}_gates") or self.gates
-        return order
-
-    def word(self, gate: str, role: str = "kernel") -> str:
-        """The row's word for a gate in the names of the tensors of a role."""
-        if role.startswith("recurrent") and self.recurrent_words:
-            return self.recurrent_words[gate]
-        return self.words.get(gate, gate)
-
     @property
     def roles(self) -> frozenset[str]:
         """What the row has tensors for: ``kernel``, ``bias``, ``projection``, ..."""
-        numbered = {role.partition(".")[0] for role in self.numbered}
-        columns = {"peephole"} if self.peephole_columns else set()
-        return frozenset({*self.tensors, *numbered, *columns} - {"numbered"})
+        numbered = {role.partition(".")[0] for role in self.names.numbered}
+        columns = {"peephole"} if self.storage.peephole_columns else set()
+        return frozenset({*self.names.tensors, *numbered, *columns} - {"numbered"})
 
-    @property
-    def peephole_columns(self) -> bool:
-        """Whether peepholes are columns of the recurrent kernel, as DL4J keeps them."""
-        return self.peephole_gates == "foi"
 
-    @property
-    def peephole_matrices(self) -> bool:
-        """Whether peepholes are whole matrices (H, H), as DyNet's coupled cell has them."""
-        return any(role.startswith("peephole.") for role in self.numbered)
-
-    @property
-    def letters(self) -> str:
-        """The gates that the tensors hold: all four, or three of a coupled cell."""
-        return "".join(gate for gate in HOME if gate in self.gates)
+def has_setting(name: str) -> bool:
+    """Whether a convention has a setting of this name."""
+    return name in _GROUP_OF
 
 
 _ROWS = (
     # ---- Keras and its kin
-    Convention(
+    Convention.row(
         "keras",
         "Keras 2 and 3, tf.keras: kernel, recurrent_kernel, bias",
         {
@@ -215,7 +274,7 @@ _ROWS = (
         verified="run: Keras 3.15.1, tf_keras 2.21",
         hidden=("recurrent_activation",),
     ),
-    Convention(
+    Convention.row(
         "cudnnlstm",
         "Keras 2 CuDNNLSTM: each block scrambled, two biases in one of 8H",
         KERAS_3,
@@ -227,7 +286,7 @@ _ROWS = (
         source="tf_keras/saving/legacy/hdf5_format.py (2.21)",
         verified="run: tf_keras 2.21, through its own loader",
     ),
-    Convention(
+    Convention.row(
         "tfjs",
         "TensorFlow.js layers: Keras' names, hard sigmoid by default",
         KERNELS,
@@ -241,7 +300,7 @@ _ROWS = (
         verified="run: @tensorflow/tfjs 4.22",
         hidden=("recurrent_activation",),
     ),
-    Convention(
+    Convention.row(
         "keras1",
         "Keras 1: twelve arrays W_i, U_i, b_i, ...",
         {"kernel": "W_{gate}", "recurrent_kernel": "U_{gate}", "bias": "b_{gate}"},
@@ -255,7 +314,7 @@ _ROWS = (
         verified="run: Keras 1.2.2; tf_keras 2.21, through its Keras 1 loader",
         hidden=("recurrent_activation",),
     ),
-    Convention(
+    Convention.row(
         "keras1-gpu",
         "Keras 1 with consume_less='gpu': W, U, b of all gates",
         {"kernel": "W", "recurrent_kernel": "U", "bias": "b"},
@@ -270,7 +329,7 @@ _ROWS = (
         hidden=("recurrent_activation",),
     ),
     # ---- TensorFlow 1 and its kin
-    Convention(
+    Convention.row(
         "tf1-cudnn",
         "TensorFlow 1 CudnnLSTM checkpoint: fused, and no forget bias",
         {"fused": "kernel", "bias": "bias"},
@@ -287,7 +346,7 @@ _ROWS = (
         source="tensorflow/contrib/cudnn_rnn/python/ops/cudnn_rnn_ops.py (1.15)",
         verified="run: its CudnnCompatibleLSTMCell in TensorFlow 1.15.5; cuDNN itself needs a GPU",
     ),
-    Convention(
+    Convention.row(
         "tf1-layernorm",
         "TensorFlow 1 LayerNormBasicLSTMCell: each gate and c layer-normed, +1.0",
         {
@@ -307,7 +366,7 @@ _ROWS = (
         verified="run: TensorFlow 1.15.5",
         hidden=("forget_bias",),
     ),
-    Convention(
+    Convention.row(
         "elmo",
         "ELMo, TensorFlow 0.x LSTMCell: W_0, B, W_P_0; +1.0",
         {
@@ -325,7 +384,7 @@ _ROWS = (
         verified="",
         hidden=("forget_bias", "cell_clip", "projection_clip"),
     ),
-    Convention(
+    Convention.row(
         "tf1-coupled",
         "TensorFlow 1 CoupledInputForgetGateLSTMCell: three gates, i = 1 - f",
         {
@@ -342,7 +401,7 @@ _ROWS = (
         verified="run: TensorFlow 1.15.5",
         hidden=("forget_bias", "projection_clip"),
     ),
-    Convention(
+    Convention.row(
         "tf1",
         "TensorFlow 1 LSTMCell, BasicLSTMCell, LSTMBlockCell: one kernel [x; h], +1.0",
         {
@@ -363,7 +422,7 @@ _ROWS = (
         verified="run: TensorFlow 2.21 compat.v1; its block cells in TensorFlow 1.15.5",
         hidden=("forget_bias",),
     ),
-    Convention(
+    Convention.row(
         "tf1-old",
         "TensorFlow 1.0 and 1.1 LSTMCell, BasicLSTMCell: weights, biases",
         {
@@ -384,7 +443,7 @@ _ROWS = (
         verified="run: TensorFlow 1.0.1",
         hidden=("forget_bias",),
     ),
-    Convention(
+    Convention.row(
         "tf-block",
         "TensorFlow raw op BlockLSTM: w, b; +1.0, and |c| clipped at 3",
         {"fused": "w", "bias": "b", "peephole": "wc{gate}"},
@@ -400,7 +459,7 @@ _ROWS = (
         verified="run: TensorFlow 2.21",
         hidden=("forget_bias", "cell_clip"),
     ),
-    Convention(
+    Convention.row(
         "tf-block-v2",
         "TensorFlow raw op BlockLSTMV2: the same names, another order, no forget bias",
         {"fused": "w", "bias": "b", "peephole": "wc{gate}"},
@@ -413,7 +472,7 @@ _ROWS = (
         source="tensorflow/core/ops/rnn_ops.cc (2.21)",
         verified="run: TensorFlow 2.21",
     ),
-    Convention(
+    Convention.row(
         "tflite",
         "TFLite UNIDIRECTIONAL_ and BIDIRECTIONAL_SEQUENCE_LSTM: a tensor a gate",
         {
@@ -439,7 +498,7 @@ _ROWS = (
         verified="run: TensorFlow Lite of TensorFlow 2.21",
         hidden=("cell_clip",),
     ),
-    Convention(
+    Convention.row(
         "tflite-basic",
         "TFLite basic LSTM: one fused matrix of rows",
         {"fused": "weights", "bias": "bias"},
@@ -452,7 +511,7 @@ _ROWS = (
         verified="run: TensorFlow Lite of TensorFlow 2.21",
     ),
     # ---- PyTorch and its kin
-    Convention(
+    Convention.row(
         "pytorch",
         "PyTorch nn.LSTM: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
         {
@@ -469,7 +528,7 @@ _ROWS = (
         verified="run: torch 2.13",
         hidden=("layout",),
     ),
-    Convention(
+    Convention.row(
         "pytorch-cell",
         "PyTorch nn.LSTMCell: weight_ih, weight_hh, bias_ih, bias_hh",
         TORCH_CELL,
@@ -479,7 +538,7 @@ _ROWS = (
         source="torch/nn/modules/rnn.py (2.13)",
         verified="run: torch 2.13",
     ),
-    Convention(
+    Convention.row(
         "tinygrad",
         "tinygrad nn.LSTMCell: PyTorch's names",
         TORCH_CELL,
@@ -490,7 +549,7 @@ _ROWS = (
         source="tinygrad/nn/__init__.py (0.14)",
         verified="run: tinygrad 0.14",
     ),
-    Convention(
+    Convention.row(
         "paddle",
         "PaddlePaddle nn.LSTM: 0.cell.weight_ih, ...; projection weight_ho (H, P)",
         TORCH_CELL | {"projection": "weight_ho"},
@@ -503,7 +562,7 @@ _ROWS = (
         source="python/paddle/nn/layer/rnn.py (3.3.1)",
         verified="run: paddlepaddle 3.3.1",
     ),
-    Convention(
+    Convention.row(
         "candle",
         "candle LSTM: PyTorch's names",
         {
@@ -517,7 +576,7 @@ _ROWS = (
         orientation="rows",
         source="huggingface/candle candle-nn/src/rnn.rs",
     ),
-    Convention(
+    Convention.row(
         "torch7",
         "Torch7 nn.FastLSTM of Element-Research: i2g, o2g",
         {"kernel": "i2g.weight", "bias": "i2g.bias", "recurrent_kernel": "o2g.weight"},
@@ -528,7 +587,7 @@ _ROWS = (
         source="Element-Research/rnn FastLSTM.lua",
     ),
     # ---- ONNX and runtimes
-    Convention(
+    Convention.row(
         "onnx",
         "ONNX LSTM: W, R, B (8H), P; directions on a first axis",
         {
@@ -548,7 +607,7 @@ _ROWS = (
         verified="run: onnxruntime 1.32",
         hidden=("gate_clip",),
     ),
-    Convention(
+    Convention.row(
         "openvino",
         "OpenVINO LSTMSequence: W, R, B (4H); directions on a first axis",
         {"kernel": "W", "recurrent_kernel": "R", "bias": "B"},
@@ -563,7 +622,7 @@ _ROWS = (
         source="openvino/core/reference (2026.4)",
         verified="run: openvino 2026.4, with f32 precision",
     ),
-    Convention(
+    Convention.row(
         "coreml",
         "Core ML MIL lstm: weight_ih, weight_hh, bias; i f o g",
         {
@@ -582,7 +641,7 @@ _ROWS = (
         verified="weights converted by coremltools 9.0, outputs from torch; Core ML itself "
         "runs on macOS only",
     ),
-    Convention(
+    Convention.row(
         "coreml-nn",
         "Core ML NeuralNetwork uniDirectionalLSTM: a tensor a gate",
         {
@@ -599,7 +658,7 @@ _ROWS = (
         hidden=("forget_bias", "cell_clip"),
     ),
     # ---- JAX
-    Convention(
+    Convention.row(
         "flax",
         "flax.linen LSTMCell and OptimizedLSTMCell: ii, if, ig, io, hi, ...",
         {
@@ -614,7 +673,7 @@ _ROWS = (
         source="flax/linen/recurrent.py (0.12.8)",
         verified="run: flax 0.12.8",
     ),
-    Convention(
+    Convention.row(
         "flax-nnx",
         "flax.nnx LSTMCell: the same, with if_",
         {
@@ -632,7 +691,7 @@ _ROWS = (
         source="flax/nnx/nn/recurrent.py (0.12.8)",
         verified="run: flax 0.12.8",
     ),
-    Convention(
+    Convention.row(
         "flax-optimized",
         "flax.nnx OptimizedLSTMCell: dense_i, dense_h",
         {
@@ -647,7 +706,7 @@ _ROWS = (
         source="flax/nnx/nn/recurrent.py (0.12.8)",
         verified="run: flax 0.12.8",
     ),
-    Convention(
+    Convention.row(
         "haiku",
         "Haiku hk.LSTM: linear/w [x; h], linear/b; +1.0 in the code",
         {"fused": "linear/w", "bias": "linear/b"},
@@ -658,7 +717,7 @@ _ROWS = (
         source="haiku/_src/recurrent.py (0.0.17)",
         verified="run: dm-haiku 0.0.17",
     ),
-    Convention(
+    Convention.row(
         "equinox",
         "Equinox nn.LSTMCell: weight_ih, weight_hh, one bias",
         {"kernel": "weight_ih", "recurrent_kernel": "weight_hh", "bias": "bias"},
@@ -667,7 +726,7 @@ _ROWS = (
         verified="run: equinox 0.13.8",
     ),
     # ---- Sonnet
-    Convention(
+    Convention.row(
         "sonnet2",
         "Sonnet 2 snt.LSTM: w_i, w_h, b, projection",
         {"kernel": "w_i", "recurrent_kernel": "w_h", "bias": "b", "projection": "projection"},
@@ -678,7 +737,7 @@ _ROWS = (
         source="sonnet/src/recurrent.py (2.0.2)",
         verified="run: dm-sonnet 2.0.2",
     ),
-    Convention(
+    Convention.row(
         "sonnet1",
         "Sonnet 1 snt.LSTM: w_gates [x; h], b_gates; +1.0; o's peephole inside the tanh",
         {
@@ -695,7 +754,7 @@ _ROWS = (
         hidden=("forget_bias",),
     ),
     # ---- others
-    Convention(
+    Convention.row(
         "mlx",
         "MLX nn.LSTM: Wx, Wh, bias",
         {"kernel": "Wx", "recurrent_kernel": "Wh", "bias": "bias"},
@@ -703,7 +762,7 @@ _ROWS = (
         source="mlx/nn/layers/recurrent.py (0.32.4)",
         verified="run: mlx 0.32.4",
     ),
-    Convention(
+    Convention.row(
         "mxnet",
         "MXNet gluon rnn.LSTM: l0_i2h_weight, ..., or _unfused.0.i2h_weight, ...",
         {
@@ -720,7 +779,7 @@ _ROWS = (
         source="python/mxnet/gluon/rnn/rnn_layer.py (1.9.1)",
         verified="run: mxnet 1.9.1",
     ),
-    Convention(
+    Convention.row(
         "chainer",
         "Chainer L.LSTM, StatelessLSTM: upward, lateral; gates alternate unit by unit",
         {"kernel": "upward/W", "recurrent_kernel": "lateral/W", "bias": "upward/b"},
@@ -731,7 +790,7 @@ _ROWS = (
         source="chainer/functions/rnn/lstm.py (7.8.1)",
         verified="run: chainer 7.8.1",
     ),
-    Convention(
+    Convention.row(
         "nstep",
         "Chainer NStepLSTM and NStepBiLSTM: 0/w0 .. 0/w7, 0/b0 .. 0/b7",
         {
@@ -747,7 +806,7 @@ _ROWS = (
         source="chainer/links/rnn/n_step_rnn.py (7.8.1)",
         verified="run: chainer 7.8.1",
     ),
-    Convention(
+    Convention.row(
         "dynet",
         "DyNet VanillaLSTMBuilder: _0, _1, _2; i f o g, +1.0",
         {"numbered": "vanilla-lstm-builder/_{number}"},
@@ -760,7 +819,7 @@ _ROWS = (
         verified="run: dyNET38 2.2",
         hidden=("forget_bias",),
     ),
-    Convention(
+    Convention.row(
         "dynet-coupled",
         "DyNet CoupledLSTMBuilder: f = 1 - i, peepholes as whole matrices",
         {"numbered": "lstm-builder/_{number}"},
@@ -774,7 +833,7 @@ _ROWS = (
         source="dynet/lstm.cc (2.2)",
         verified="run: dyNET38 2.2",
     ),
-    Convention(
+    Convention.row(
         "lasagne",
         "Lasagne LSTMLayer: W_in_to_ingate, ...; o's peephole outside the sigmoid",
         {
@@ -792,7 +851,7 @@ _ROWS = (
         source="lasagne/layers/recurrent.py (0.1)",
         verified="run: lasagne 0.1, theano 0.8.2",
     ),
-    Convention(
+    Convention.row(
         "madmom",
         "madmom LSTMLayer: input_gate.weights, ..., peepholes, the state to start from",
         {
@@ -811,7 +870,7 @@ _ROWS = (
         source="madmom/ml/nn/layers.py (0.16.1)",
         verified="run: madmom 0.16.1",
     ),
-    Convention(
+    Convention.row(
         "cntk",
         "CNTK LSTM block: W, H, b, Ci, Cf, Co",
         {"kernel": "W", "recurrent_kernel": "H", "bias": "b", "peephole": "C{gate}"},
@@ -819,7 +878,7 @@ _ROWS = (
         takes={"activation": ANY},
         source="microsoft/CNTK bindings/python/cntk/layers/blocks.py",
     ),
-    Convention(
+    Convention.row(
         "caffe",
         "Caffe LSTM: W_xc, b_c, W_hc; i f o g",
         {"kernel": "W_xc", "recurrent_kernel": "W_hc", "bias": "b_c"},
@@ -828,7 +887,7 @@ _ROWS = (
         layout="time",
         source="BVLC/caffe src/caffe/layers/lstm_layer.cpp",
     ),
-    Convention(
+    Convention.row(
         "dl4j",
         "DL4J LSTM, GravesLSTM: W, RW, b; g f o i",
         {"kernel": "W", "recurrent_kernel": "RW", "bias": "b"},
@@ -838,7 +897,7 @@ _ROWS = (
         source="deeplearning4j LSTMHelpers.java, KerasLSTM.java",
         hidden=("recurrent_activation",),
     ),
-    Convention(
+    Convention.row(
         "matlab",
         "MATLAB lstmLayer: InputWeights, RecurrentWeights, Bias",
         {"kernel": "InputWeights", "recurrent_kernel": "RecurrentWeights", "bias": "Bias"},
@@ -848,14 +907,14 @@ _ROWS = (
         },
         source="MathWorks Keras importer TranslatorForLSTMLayer.m",
     ),
-    Convention(
+    Convention.row(
         "rtneural",
         "RTNeural JSON: weights = [kernel, recurrent kernel, bias]",
         {"numbered": "weights_{number}"},
         numbered=("kernel", "recurrent_kernel", "bias"),
         source="jatinchowdhury18/RTNeural RTNeural/lstm/lstm.tpp, model_loader.h",
     ),
-    Convention(
+    Convention.row(
         "nam",
         "Neural Amp Modeler .nam: of each cell [x; h], one bias, and the state to start from",
         {
@@ -866,7 +925,7 @@ _ROWS = (
         source="sdatkinson/neural-amp-modeler nam/models/recurrent.py (0.13.0)",
         verified="run: neural-amp-modeler 0.13.0",
     ),
-    Convention(
+    Convention.row(
         "flux",
         "Flux.jl LSTMCell: Wi, Wh, bias",
         {"kernel": "Wi", "recurrent_kernel": "Wh", "bias": "bias"},

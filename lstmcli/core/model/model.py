@@ -108,13 +108,17 @@ class Model:
     def backward(self) -> bool:
         """Whether any cell runs from the last step to the first."""
         how = self.convention
-        return self.bidirectional or how.reverse or how.go_backwards
+        return self.bidirectional or how.behaviour.reverse or how.behaviour.go_backwards
 
     def settings(self) -> dict[str, Any]:
         """Every setting of the run, by option name: the ``meta`` of what `run` writes."""
         how = self.convention
         own = {name: value for name, value in self.given.items() if of_cell(name)[0]}
-        return {"convention": how.name, "forget_bias": how.forget_bias} | how.settings() | own
+        return (
+            {"convention": how.name, "forget_bias": how.behaviour.forget_bias}
+            | how.settings()
+            | own
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -30,12 +30,12 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> 
     if given and missing:
         raise UserError(f"the initial state lacks {missing.pop()}; it needs both h and c.")
     cells = [cell for _, cell in model.cells]
-    how = model.convention.initial_state
+    how = model.convention.behaviour.initial_state
     if not given or how == "zero":
         return [_own_state(cell, rows, how) for cell in cells]
     if how == "swapped":
         given = {"h": given["c"], "c": given["h"]}
-    states = model.convention.states
+    states = model.convention.behaviour.states
     widths = {"h": [cell.outputs for cell in cells], "c": [cell.units for cell in cells]}
     h, c = (_by_cell(np.asarray(given[name]), widths[name], states) for name in "hc")
     if not len(h) == len(c) == len(cells):

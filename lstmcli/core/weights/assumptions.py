@@ -18,16 +18,20 @@ def assumptions(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]
     """What neither a tensor nor a setting said."""
     said = []
     row = found.convention
-    if "convention" not in given and row.telling and not re.search(row.telling, found.prefix):
+    if (
+        "convention" not in given
+        and row.names.telling
+        and not re.search(row.names.telling, found.prefix)
+    ):
         said.append(f"{row.name}, for want of a telling name (or --convention)")
     hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:
-        amount = f"{cell.convention.forget_bias:+}"
+        amount = f"{cell.convention.behaviour.forget_bias:+}"
         said.append(f"forget bias {amount} (in no tensor; --forget-bias sets it)")
     said += _in_no_config(found, cell.convention, given)
     for name in ("cell_clip", "gate_clip", "projection_clip"):
         if name in hidden:
-            bound = getattr(cell.convention, name)
+            bound = cell.convention.setting(name)
             words = name.replace("_", " ")
             option = name.replace("_", "-")
             said.append(f"{words} {'none' if bound is None else bound:} (or --{option})")
@@ -42,7 +46,7 @@ def by_scope(found: Found, told: Collection[Place], given: Mapping[str, Any]) ->
     """
     backward = {cell for cell in found.cells if cell[1]}
     settled = any(of_cell(setting)[1] == "reverse" for setting in given)
-    if settled or not found.convention.scopes or not backward - set(told):
+    if settled or not found.convention.names.scopes or not backward - set(told):
         return []
     alone = len(backward) == len(found.cells)
     names = [normalised(name) for cell in backward for name in found.names(cell)]
@@ -56,9 +60,9 @@ def _in_no_config(found: Found, how: Convention, given: Mapping[str, Any]) -> li
     """What a layer's config would tell, of rows whose files may be without it: one line."""
     both = any(direction for _, direction in found.cells)
     words = {
-        "recurrent_activation": f"{how.recurrent_activation} gates",
-        "activation": how.activation,
-        "merge": f"merge {how.merge}",
+        "recurrent_activation": f"{how.behaviour.recurrent_activation} gates",
+        "activation": how.behaviour.activation,
+        "merge": f"merge {how.behaviour.merge}",
         "go_backwards": "forward",
     }
     open_ = [words[name] for name in found.convention.config(both) if name not in given]
@@ -68,7 +72,7 @@ def _in_no_config(found: Found, how: Convention, given: Mapping[str, Any]) -> li
 def _no_bias(found: Found) -> list[str]:
     """The biases that the row has names for and the file does not hold."""
     row = found.convention
-    roles = {role.partition(".")[0] for role in (*row.tensors, *row.numbered)}
+    roles = {role.partition(".")[0] for role in (*row.names.tensors, *row.names.numbered)}
     roles &= {"bias", "recurrent_bias"}
     if not any(role in names for names in found.cells.values() for role in roles):
         return ["no bias (none in the file)"]
@@ -80,7 +84,7 @@ def _no_bias(found: Found) -> list[str]:
             if held is None:
                 said.append(f"no {role.replace('_', ' ')}{where}")
             elif not isinstance(held, str):
-                gates = set(row.letters) - set(held) - set(row.absent)
+                gates = set(row.storage.letters) - set(held) - set(row.storage.absent)
                 said += [f"no {role.replace('_', ' ')} of {gate}{where}" for gate in sorted(gates)]
     return said
 

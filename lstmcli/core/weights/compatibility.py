@@ -7,7 +7,6 @@ neither is refused by name: a conversion that dropped it would give another netw
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,15 +69,15 @@ def fit(layers: Sequence[Sequence[Cell]], how: Convention) -> tuple[Convention, 
     lacks += [
         f"{'layers' if len(layers) > 1 else 'directions'} that differ in {_words(name)}"
         for name in (*_RUNNING, "coupled")
-        if len({getattr(cell.convention, name) for cell in cells}) > 1
+        if len({cell.convention.setting(name) for cell in cells}) > 1
     ]
-    if any(cell.convention.forward for cell in cells):
+    if any(cell.convention.behaviour.forward for cell in cells):
         lacks.append("a backward cell that runs forward")
     for cell in cells:
         lacks += list(_lacking_parts(cell, how))
     if prefix_form(how, len(layers), len(layers[0]) == 2) is None:
         lacks.append("two directions")
-    return replace(how, **changes), list(dict.fromkeys(lacks))
+    return how.with_behaviour(**changes), list(dict.fromkeys(lacks))
 
 
 def _asked_for(row: Convention, asked: Mapping[str, Any]) -> Convention:
@@ -89,9 +88,10 @@ def _asked_for(row: Convention, asked: Mapping[str, Any]) -> Convention:
                 f"--to-set {name}: a target's settings are those that store the same network in "
                 f"another form: {', '.join(FORM)}.{near}"
             )
-        if name == "forget_bias" and value != row.forget_bias and not _takes(row, name, value):
+        constant = row.behaviour.forget_bias
+        if name == "forget_bias" and value != constant and not _takes(row, name, value):
             raise UserError(
-                f"--to-set forget_bias={value:g}: {row.name} always adds {row.forget_bias:g} to "
+                f"--to-set forget_bias={value:g}: {row.name} always adds {constant:g} to "
                 f"the forget gate; the rest of the constant goes into the bias."
             )
         if name.endswith("gates") and gates_apart(row):
@@ -107,8 +107,8 @@ def needed_settings(how: Convention, row: Convention) -> dict[str, Any]:
     names = [*row.hidden, *(name for name in SETTINGS if name != "convention")]
     needed: dict[str, Any] = {}
     for name in dict.fromkeys(names):
-        value, usual = getattr(how, name, None), getattr(row, name, None)
-        if name == "coupled" and value in row.absent.values():
+        value, usual = how.setting(name), row.setting(name)
+        if name == "coupled" and value in row.storage.absent.values():
             continue  # the absent tensors tell
         if name == "layout" and value == usual:
             continue  # a matter of the inputs, which the weights do not settle
@@ -123,29 +123,33 @@ def _settings(own: Convention, how: Convention, *, both: bool) -> tuple[dict[str
     """The changes that make ``how`` run as ``own`` does, and what it has no option for."""
     changes: dict[str, Any] = {}
     lacks = []
-    wanted = {name: getattr(own, name) for name in _RUNNING}
+    wanted = {name: own.setting(name) for name in _RUNNING}
     if both:
-        merge = _ALIKE.get(own.merge, own.merge)
-        if merge != _ALIKE.get(how.merge, how.merge):
+        merge = _ALIKE.get(own.behaviour.merge, own.behaviour.merge)
+        if merge != _ALIKE.get(how.behaviour.merge, how.behaviour.merge):
             wanted["merge"] = merge
     for name, value in wanted.items():
-        usual = getattr(how, name)
+        usual = how.setting(name)
         if name == "output_activation" and name not in how.takes and "activation" in changes:
             usual = changes["output_activation"] = changes["activation"]
         if value == usual:
             continue
         if _takes(how, name, value):
             changes[name] = value
-        elif not (name == "output_activation" and value == own.activation):  # named already
+        elif not (
+            name == "output_activation" and value == own.behaviour.activation
+        ):  # named already
             lacks.append(_named(name, value, usual))
-    if own.coupled != how.coupled:
-        if own.coupled in how.absent.values() or _takes(how, "coupled", own.coupled):
-            changes["coupled"] = own.coupled
+    if own.behaviour.coupled != how.behaviour.coupled:
+        if own.behaviour.coupled in how.storage.absent.values() or _takes(
+            how, "coupled", own.behaviour.coupled
+        ):
+            changes["coupled"] = own.behaviour.coupled
         else:
-            lacks.append(_coupling(own.coupled))
-    elif own.coupled == "none" and _always_coupled(how):
+            lacks.append(_coupling(own.behaviour.coupled))
+    elif own.behaviour.coupled == "none" and _always_coupled(how):
         lacks.append(_coupling("none"))
-    if own.initial_state == "swapped":
+    if own.behaviour.initial_state == "swapped":
         lacks.append("a state that is taken as (c, h)")
     return changes, lacks
 
@@ -159,8 +163,8 @@ def _takes(how: Convention, name: str, value: Any) -> bool:
 
 def _always_coupled(how: Convention) -> bool:
     """Whether one gate never has tensors."""
-    numbered = {role.partition(".")[2] for role in how.numbered}
-    return bool(how.absent) and any(numbered) and not set(how.absent) <= numbered
+    numbered = {role.partition(".")[2] for role in how.names.numbered}
+    return bool(how.storage.absent) and any(numbered) and not set(how.storage.absent) <= numbered
 
 
 def _coupling(coupled: str) -> str:
@@ -172,36 +176,37 @@ def _coupling(coupled: str) -> str:
 def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
     """The parts of a cell that the row has no tensors for, or that would act otherwise in it."""
     own, roles = cell.convention, how.roles
+    runs, target = own.behaviour, how.behaviour
     for role, words in _PARTS.items():
         array = getattr(cell, role)
         if array is None or role in roles or not np.any(array):
             continue
-        if role == "initial_h" and own.initial_state == "zero":
+        if role == "initial_h" and runs.initial_state == "zero":
             continue
         hint = _LEAVES_OUT if role == "initial_h" else ""
         yield words + hint
-    rows = 0 if cell.initial_h is None or own.initial_state == "zero" else cell.initial_h.ndim - 1
-    if rows and _one_state(how):
+    state = None if runs.initial_state == "zero" else cell.initial_h
+    if state is not None and state.ndim > 1 and _one_state(how):
         yield f"an initial state that differs from row to row{_LEAVES_OUT}"
     if cell.peephole is not None and "peephole" in roles:
-        if (cell.peephole.ndim == 3) != how.peephole_matrices:
+        if (cell.peephole.ndim == 3) != how.names.peephole_matrices:
             yield "peepholes that are whole matrices" if cell.peephole.ndim == 3 else (
                 "peepholes of one number a unit"
             )  # fmt: skip
-        elif own.output_peephole != how.output_peephole and np.any(cell.peephole[2]):
-            yield f"an output peephole that acts as in {own.name} ({_words(own.output_peephole)})"
-    if own.peepholes == "old_c":
+        elif runs.output_peephole != target.output_peephole and np.any(cell.peephole[2]):
+            yield f"an output peephole that acts as in {own.name} ({_words(runs.output_peephole)})"
+    if runs.peepholes == "old_c":
         yield "an output peephole that sees the old c"
     if cell.norm_scale is not None and "norm_scale" in roles:
-        if own.norm_epsilon != how.norm_epsilon:
-            yield f"an epsilon of {own.norm_epsilon:g} in the layer normalisation"
-    elif cell.norm_scale is None and "norm_scale" in how.required:
+        if runs.norm_epsilon != target.norm_epsilon:
+            yield f"an epsilon of {runs.norm_epsilon:g} in the layer normalisation"
+    elif cell.norm_scale is None and "norm_scale" in how.names.required:
         yield "a cell without layer normalisation"
 
 
 def _one_state(how: Convention) -> bool:
     """Whether a learned state is one for all rows; a node of ONNX has a row for each."""
-    return "initial_h" in how.roles and not how.direction_axis
+    return "initial_h" in how.roles and not how.storage.direction_axis
 
 
 def _named(name: str, value: Any, usual: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +66,7 @@ def decode(tensors: Tensors, how: Convention, source: str) -> Cell:
 
 def directions(tensors: Tensors, how: Convention) -> list[Tensors]:
     """The tensors of each direction, where a first axis holds them."""
-    if not how.direction_axis or all(_rank(t) < 3 for t in tensors.values()):
+    if not how.storage.direction_axis or all(_rank(t) < 3 for t in tensors.values()):
         return [tensors]
     arrays = {role: t for role, t in tensors.items() if not isinstance(t, Mapping)}
     return [{role: a[d] for role, a in arrays.items()} for d in range(len(arrays["kernel"]))]
@@ -130,7 +129,7 @@ class _Decoder:
             recurrent_kernel=self._flipped("recurrent", recurrent),
             bias=bias,
             convention=how,
-            peephole=None if how.peepholes == "ignored" else peephole,
+            peephole=None if how.behaviour.peepholes == "ignored" else peephole,
             projection=projection,
             projection_bias=self._lone("projection_bias"),
             norm_scale=norm,
@@ -148,9 +147,9 @@ class _Decoder:
         """The convention, with its gates coupled if the tensors of one gate are absent."""
         kernel = self.tensors.get("kernel")
         if isinstance(kernel, Mapping):
-            for gate, coupled in self.how.absent.items():
+            for gate, coupled in self.how.storage.absent.items():
                 if gate not in kernel:
-                    return replace(self.how, coupled=coupled)
+                    return self.how.with_behaviour(coupled=coupled)
         return self.how
 
     # ---- kernels
@@ -165,7 +164,7 @@ class _Decoder:
         else:
             matrices = self._oriented(self._matrix("kernel"), self._matrix("recurrent_kernel"))
         kernel, recurrent = (
-            to_blocks(m, how.order_of(name), how.interleaved)
+            to_blocks(m, how.storage.order_of(name), how.storage.interleaved)
             for name, m in zip(("kernel", "recurrent"), matrices, strict=False)
         )
         peephole = matrices[2] if len(matrices) == 3 else None
@@ -185,7 +184,7 @@ class _Decoder:
         shapes = {a.shape for a in held.values()}
         if len(shapes) != 1 or len(next(iter(shapes))) != 2:
             raise self._error(f"the {_words(role)}s of its gates are {sorted(shapes)}; all alike")
-        by_rows = self.how.orientation == "rows"
+        by_rows = self.how.storage.orientation == "rows"
         blocks = {gate: a if by_rows else a.T for gate, a in held.items()}
         home = np.zeros((4, *next(iter(blocks.values())).shape), next(iter(held.values())).dtype)
         for gate, block in blocks.items():
@@ -194,9 +193,9 @@ class _Decoder:
 
     def _place(self, gate: str, role: str) -> int:
         """Where the tensor that is called a gate's belongs: a changed order exchanges names."""
-        own = CONVENTIONS[self.how.name].gates
+        own = CONVENTIONS[self.how.name].storage.gates
         tensor = role.split("_")[0] if role.endswith("kernel") else "bias"
-        order = self.how.order_of(tensor)
+        order = self.how.storage.order_of(tensor)
         changed = len(order) == len(own) and gate in own
         return HOME.index(order[own.index(gate)] if changed else gate)
 
@@ -205,11 +204,11 @@ class _Decoder:
 
         The recurrent matrix alone tells how both lie: P is at most H.
         """
-        gates = len(self.how.gates)
+        gates = len(self.how.storage.gates)
         a, b = recurrent.shape
-        if self.how.peephole_columns and b == 4 * a + 3:
+        if self.how.storage.peephole_columns and b == 4 * a + 3:
             kernel, bare = self._oriented(kernel, recurrent[:, :-3])
-            order = [self.how.peephole_gates.index(gate) for gate in "ifo"]
+            order = [self.how.storage.peephole_gates.index(gate) for gate in "ifo"]
             return kernel, bare, recurrent[:, -3:].T[order]
         if a % gates == 0 and b <= a // gates:
             rows = True
@@ -235,19 +234,19 @@ class _Decoder:
         if by_rows is None:
             raise self._error(*self._no_fused(fused))
         matrix = fused if by_rows else fused.T  # (4H, I + P)
-        units = len(matrix) // len(self.how.gates)
+        units = len(matrix) // len(self.how.storage.gates)
         projection = self.tensors.get("projection")
         outputs = units
         if projection is not None and not isinstance(projection, Mapping):
             outputs = min(projection.shape)
         inputs = matrix.shape[1] - outputs
-        if self.how.rows == "xh":
+        if self.how.storage.rows == "xh":
             return matrix[:, :inputs], matrix[:, inputs:]
         return matrix[:, outputs:], matrix[:, :outputs]
 
     def _gates_along_rows(self, fused: Array) -> bool | None:
         """Whether a fused kernel is (4H, I + H), not (I + H, 4H); None if it can be neither."""
-        gates, bias = len(self.how.gates), self.tensors.get("bias")
+        gates, bias = len(self.how.storage.gates), self.tensors.get("bias")
         smallest = 1 if "projection" in self.tensors else 0
         fits = []
         for along_rows, (length, width) in ((False, fused.shape[::-1]), (True, fused.shape)):
@@ -256,7 +255,7 @@ class _Decoder:
             if length % gates == 0 and enough and right_bias:
                 fits.append(along_rows)
         if len(fits) == 2:  # both axes could hold the gates: the row of the table decides
-            return self.how.orientation == "rows"
+            return self.how.storage.orientation == "rows"
         return fits[0] if fits else None
 
     def _no_fused(self, fused: Array) -> tuple[str, ...]:
@@ -276,16 +275,18 @@ class _Decoder:
 
     def _flipped(self, name: str, blocks: Array) -> Array:
         """Blocks (4, H, K) that were stored transposed, as Keras' CuDNNLSTM keeps them."""
-        if self.how.transposed in (name, "both"):
+        if self.how.storage.transposed in (name, "both"):
             blocks = blocks.swapaxes(1, 2).reshape(blocks.shape)
         return np.ascontiguousarray(blocks)
 
     # ---- the rest
 
     def _bias(self, units: int) -> Array:
-        """(4, H): of one bias or two, as often as ``how.bias`` says."""
+        """(4, H): of one bias or two, as often as ``how.storage.bias`` says."""
         own, recurrent = self._gates_of("bias"), self._gates_of("recurrent_bias")
-        if self.how.bias_halves == 2 and isinstance(bias := self.tensors.get("bias"), np.ndarray):
+        if self.how.storage.bias_halves == 2 and isinstance(
+            bias := self.tensors.get("bias"), np.ndarray
+        ):
             flat = bias.reshape(-1)
             if flat.size == 8 * units:
                 own, recurrent = (self._in_order(half) for half in np.split(flat, 2))
@@ -305,7 +306,7 @@ class _Decoder:
                 "recurrent_only": recurrent,
                 "input_twice": 2 * own,
                 "recurrent_twice": 2 * recurrent,
-            }[self.how.bias]
+            }[self.how.storage.bias]
 
     def _dtype(self) -> np.dtype[Any]:
         first = next(iter(self.tensors.values()))
@@ -313,10 +314,12 @@ class _Decoder:
 
     def _in_order(self, flat: Array) -> Array:
         """(4H,) in the bias' order -> (4, H)."""
-        gates = len(self.how.order_of("bias"))
+        gates = len(self.how.storage.order_of("bias"))
         if flat.size % gates:
             raise self._error(f"the bias has {flat.size} numbers, no multiple of {gates} gates")
-        return to_blocks(flat[:, None], self.how.order_of("bias"), self.how.interleaved)[:, :, 0]
+        return to_blocks(
+            flat[:, None], self.how.storage.order_of("bias"), self.how.storage.interleaved
+        )[:, :, 0]
 
     def _gates_of(self, role: str, otherwise: Array | None = None) -> Array | None:
         """(4, H) of a role that has a vector a gate, in one tensor or several."""
@@ -347,14 +350,16 @@ class _Decoder:
         if held.size % 3:
             raise self._error(f"the peepholes are {held.shape}; three gates' are (3H,)")
         blocks = held.reshape(3, -1)
-        return blocks[[self.how.peephole_gates.index(gate) for gate in "ifo"]]
+        return blocks[[self.how.storage.peephole_gates.index(gate) for gate in "ifo"]]
 
     def _projection(self, units: int, outputs: int) -> Array | None:
         """(P, H). The shape tells how it lies unless P = H."""
         held = self._lone("projection", axes=2)
         if held is None:
             return None
-        if held.shape == (outputs, units) and (outputs != units or self.how.projection_rows):
+        if held.shape == (outputs, units) and (
+            outputs != units or self.how.storage.projection_rows
+        ):
             return held
         if held.shape == (units, outputs):
             return np.ascontiguousarray(held.T)

@@ -37,10 +37,10 @@ def folded(cell: Cell, how: Convention) -> Cell:
     use for either. A learned initial state that the reading sets to zero is gone.
     """
     own = cell.convention
-    if own.initial_state == "zero":
+    if own.behaviour.initial_state == "zero":
         cell = replace(cell, initial_h=None, initial_c=None)
-    more = cell.dtype.type(own.forget_bias - how.forget_bias)
-    if more == 0 or how.coupled == "f=1-i":
+    more = cell.dtype.type(own.behaviour.forget_bias - how.behaviour.forget_bias)
+    if more == 0 or how.behaviour.coupled == "f=1-i":
         return replace(cell, convention=how)
     bias, shift = cell.bias, cell.norm_shift
     if shift is None or "norm_shift" not in how.roles:
@@ -54,8 +54,10 @@ def folded(cell: Cell, how: Convention) -> Cell:
 
 def present_gates(how: Convention) -> str:
     """The gates that have tensors: not one that the coupling makes of another."""
-    missing = {gate for gate, coupled in how.absent.items() if coupled == how.coupled}
-    return "".join(gate for gate in how.letters if gate not in missing)
+    missing = {
+        gate for gate, coupled in how.storage.absent.items() if coupled == how.behaviour.coupled
+    }
+    return "".join(gate for gate in how.storage.letters if gate not in missing)
 
 
 def along_directions(cells: list[Tensors]) -> Tensors:
@@ -74,7 +76,7 @@ class _Encoder:
         held |= self._biases()
         held |= self._peepholes()
         if (projection := self.cell.projection) is not None:
-            held["projection"] = projection if self.how.projection_rows else projection.T
+            held["projection"] = projection if self.how.storage.projection_rows else projection.T
         for role in ("norm_scale", "norm_shift"):
             if (array := getattr(self.cell, role)) is not None:
                 held[role] = self._by_gate(role, array)
@@ -97,22 +99,24 @@ class _Encoder:
             yield "recurrent_kernel", self._apart(recurrent)
             return
         kernel, recurrent = (
-            from_blocks(blocks, how.order_of(name), how.interleaved)  # (4H, I), (4H, P)
+            from_blocks(
+                blocks, how.storage.order_of(name), how.storage.interleaved
+            )  # (4H, I), (4H, P)
             for name, blocks in (("kernel", kernel), ("recurrent", recurrent))
         )
-        if "fused" in how.tensors:
-            pair = (kernel, recurrent) if how.rows == "xh" else (recurrent, kernel)
+        if "fused" in how.names.tensors:
+            pair = (kernel, recurrent) if how.storage.rows == "xh" else (recurrent, kernel)
             yield "fused", self._oriented(np.concatenate(pair, axis=1))
             return
         yield "kernel", self._oriented(kernel)
         recurrent = self._oriented(recurrent)
-        if how.peephole_columns and self.cell.peephole is not None:
+        if how.storage.peephole_columns and self.cell.peephole is not None:
             recurrent = np.concatenate([recurrent, self._peephole_rows().T], axis=1)
         yield "recurrent_kernel", recurrent
 
     def _flipped(self, name: str, blocks: Array) -> Array:
         """Blocks (4, H, K) as they lie where each is stored transposed."""
-        if self.how.transposed not in (name, "both"):
+        if self.how.storage.transposed not in (name, "both"):
             return blocks
         _, units, width = blocks.shape
         return blocks.reshape(4, width, units).swapaxes(1, 2)
@@ -122,17 +126,19 @@ class _Encoder:
 
     def _oriented(self, matrix: Array) -> Array:
         """A matrix with the gates along its rows, as the row of the table has it."""
-        return matrix if self.how.orientation == "rows" else matrix.T
+        return matrix if self.how.storage.orientation == "rows" else matrix.T
 
     # ---- vectors
 
     def _by_gate(self, role: str, array: Array) -> Array | Mapping[str, Array]:
         """(4, H) in the order of the bias, or a vector a gate."""
         how = self.how
-        template = how.tensors.get(role, "")
-        if "{gate}" in template or any(r.startswith(f"{role}.") for r in how.numbered):
+        template = how.names.tensors.get(role, "")
+        if "{gate}" in template or any(r.startswith(f"{role}.") for r in how.names.numbered):
             return {gate: array[HOME.index(gate)] for gate in self.gates}
-        flat: Array = from_blocks(array[:, :, None], how.order_of("bias"), how.interleaved)[:, 0]
+        flat: Array = from_blocks(
+            array[:, :, None], how.storage.order_of("bias"), how.storage.interleaved
+        )[:, 0]
         return flat
 
     def _biases(self) -> Held:
@@ -145,7 +151,7 @@ class _Encoder:
         places = [role for role in ("bias", "recurrent_bias") if role in how.roles]
         held: Held = {role: self._by_gate(role, np.zeros_like(bias)) for role in places}
         held[places[0]] = self._by_gate(places[0], bias)
-        if how.bias_halves == 2:
+        if how.storage.bias_halves == 2:
             flat = held["bias"]
             assert isinstance(flat, np.ndarray)
             held["bias"] = np.concatenate([flat, np.zeros_like(flat)])
@@ -153,18 +159,18 @@ class _Encoder:
 
     def _peepholes(self) -> Held:
         peephole, how = self.cell.peephole, self.how
-        if peephole is None and how.peephole_matrices:  # its cells always have them
+        if peephole is None and how.names.peephole_matrices:  # its cells always have them
             peephole = np.zeros((3, self.cell.units, self.cell.units), self.cell.dtype)
-        if peephole is None or how.peephole_columns:
+        if peephole is None or how.storage.peephole_columns:
             return {}
-        if "{gate}" in how.tensors.get("peephole", "") or how.peephole_matrices:
+        if "{gate}" in how.names.tensors.get("peephole", "") or how.names.peephole_matrices:
             return {"peephole": {g: peephole["ifo".index(g)] for g in self.gates if g != "g"}}
         return {"peephole": self._peephole_rows().reshape(-1)}
 
     def _peephole_rows(self) -> Array:
         """(3, H) in the row's order."""
         assert self.cell.peephole is not None
-        return self.cell.peephole[["ifo".index(gate) for gate in self.how.peephole_gates]]
+        return self.cell.peephole[["ifo".index(gate) for gate in self.how.storage.peephole_gates]]
 
 
 def _contiguous(held: Array | Mapping[str, Array]) -> Array | Mapping[str, Array]:
@@ -184,10 +190,10 @@ def named_tensors(layers: Sequence[Sequence[Cell]], how: Convention) -> dict[str
     named: dict[str, Array] = {}
     for n, layer in enumerate(layers):
         cells = [encode(cell, how) for cell in layer]
-        if how.direction_axis:
+        if how.storage.direction_axis:
             cells = [along_directions(cells)]
         for d, tensors in enumerate(cells):
-            number = n * len(layer) + d if how.directions_count else n
+            number = n * len(layer) + d if how.storage.directions_count else n
             for role, gate, array in _each(tensors):
                 form = before + _template(how, role, gate, n)
                 named[_filled(form, how, role, gate, number, d)] = array
@@ -200,13 +206,15 @@ def prefix_form(how: Convention, layers: int, both: bool) -> str | None:
     The first form of ``under`` will do that tells of layers and directions what the templates
     leave open.
     """
-    told = "".join(how.tensors.values())
+    told = "".join(how.names.tensors.values())
     needs = set()
     if layers > 1 and "{layer}" not in told and "{number}" not in told:
         needs.add("layer")
-    if both and not ("{direction}" in told or how.direction_axis or how.directions_count):
+    if both and not (
+        "{direction}" in told or how.storage.direction_axis or how.storage.directions_count
+    ):
         needs.add("direction")
-    for form in how.under.split(" | "):
+    for form in how.names.under.split(" | "):
         tells = {"layer"} if "{layer}" in form or "{nth}" in form else set()
         tells |= {"direction"} if "{direction}" in form else set()
         if needs <= tells:
@@ -225,16 +233,16 @@ def _each(tensors: Tensors) -> Iterator[tuple[str, str, Array]]:
 
 
 def _template(how: Convention, role: str, gate: str, layer: int) -> str:
-    if role in how.tensors:
-        return how.tensors[role].split(" | ")[0]
-    place = how.numbered.index(f"{role}.{gate}" if gate else role)
-    number = layer * len(how.numbered) + place
-    return how.tensors["numbered"].replace("{number}", str(number))
+    if role in how.names.tensors:
+        return how.names.tensors[role].split(" | ")[0]
+    place = how.names.numbered.index(f"{role}.{gate}" if gate else role)
+    number = layer * len(how.names.numbered) + place
+    return how.names.tensors["numbered"].replace("{number}", str(number))
 
 
 def _filled(form: str, how: Convention, role: str, gate: str, layer: int, direction: int) -> str:
     return form.format(
-        gate=how.word(gate, role) if gate else "",
+        gate=how.names.word(gate, role) if gate else "",
         layer=layer,
         nth=f"_{layer}" if layer else "",
         direction=direction_marks(how)[direction],

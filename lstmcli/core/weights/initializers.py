@@ -54,7 +54,7 @@ def trial(model: Model, rows: int, steps: int, seed: int) -> tuple[Array, dict[s
     each_h = [random.normal(size=(rows, cell.outputs)) for cell in cells]
     each_c = [random.normal(size=(rows, cell.units)) for cell in cells]
     states = list(zip(each_h, each_c, strict=True))
-    h, c = final_state(states, model.convention.states, "batch")
+    h, c = final_state(states, model.convention.behaviour.states, "batch")
     return x, {"h": h, "c": c}
 
 

@@ -274,9 +274,13 @@ def other_claims(found: Found, shapes: Shapes) -> Iterator[tuple[str, set[str]]]
 def _why(found: Found, model: Model, settings: Mapping[str, Any]) -> str:
     row = found.convention
     roles = {role for names in found.cells.values() for role in names}
-    told = ["numbered"] if row.numbered else [role for role in row.tensors if role in roles]
+    told = (
+        ["numbered"]
+        if row.names.numbered
+        else [role for role in row.names.tensors if role in roles]
+    )
     text = f"names {', '.join(end for role in told for end in _fitting(row, role, found))}"
-    if row.bias_halves == 2 and "bias" in roles:
+    if row.storage.bias_halves == 2 and "bias" in roles:
         text += "; the bias is 8H, two in one"
     if "convention" in settings:
         return f"the file says {row.name}; {text}"
@@ -295,7 +299,7 @@ def _fitting(row: Convention, role: str, found: Found) -> list[str]:
 
 def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
     """Mean and spread of each gate that has weights; a coupled gate is made of another."""
-    made = cell.convention.coupled[0]  # the i of "i=1-f"
+    made = cell.convention.behaviour.coupled[0]  # the i of "i=1-f"
     return {gate: _numbers(cell, n) for n, gate in enumerate(HOME) if gate != made}
 
 
@@ -326,7 +330,7 @@ def hints(model: Model) -> list[Hint]:
 
 def _bias_hints(cell: Cell) -> Iterator[Hint]:
     how = cell.convention
-    made = how.coupled[0]
+    made, constant = how.behaviour.coupled[0], how.behaviour.forget_bias
     gate = near_one({gate: cell.bias[n] for n, gate in enumerate(HOME) if gate != made})
     if gate == "f":
         yield Hint(
@@ -334,20 +338,21 @@ def _bias_hints(cell: Cell) -> Iterator[Hint]:
             "the bias of f is near 1, as Keras, Sonnet 2 and Chainer start it: a weak sign that "
             "f is where this reading has it.",
         )
-        if how.forget_bias:
+        if constant:
             yield Hint(
                 "forget_bias_twice",
-                f"{how.forget_bias:+g} is added to f at run time as well; if the stored bias "
+                f"{constant:+g} is added to f at run time as well; if the stored bias "
                 f"already holds it, it counts twice. --forget-bias 0 leaves it out.",
             )
     elif gate is not None:
         yield Hint("other_bias_near_1", _other_block(gate, how))
     elif _alternates(cell):
+        interleaved = how.storage.interleaved
         yield Hint(
             "alternating_bias_near_1",
-            f"read the other way, {'block by block' if how.interleaved else 'unit by unit'}, one "
+            f"read the other way, {'block by block' if interleaved else 'unit by unit'}, one "
             f"gate's bias is near 1, as if it were f's. A weak sign; "
-            f"--set interleaved={str(not how.interleaved).lower()} reads the gates so.",
+            f"--set interleaved={str(not interleaved).lower()} reads the gates so.",
         )
 
 
@@ -370,7 +375,7 @@ def _other_block(gate: str, how: Convention) -> str:
     )
     if gates_apart(how):
         return f"{text}, and the names may be mixed up."
-    order = how.order_of("bias").translate(str.maketrans(f"{gate}f", f"f{gate}"))
+    order = how.storage.order_of("bias").translate(str.maketrans(f"{gate}f", f"f{gate}"))
     return f"{text}. --gates {order} is the order with the two exchanged."
 
 
@@ -380,11 +385,11 @@ def _alternates(cell: Cell) -> bool:
     Every number has to fit here, because there is a second reading to be right by chance.
     """
     how = cell.convention
-    order = how.order_of("bias")
+    order = how.storage.order_of("bias")
     if gates_apart(how) or len(order) != len(HOME):
         return False
-    stored = from_blocks(cell.bias[:, :, None], order, how.interleaved)
-    blocks = stored.reshape(4, -1) if how.interleaved else stored.reshape(-1, 4).T
+    stored = from_blocks(cell.bias[:, :, None], order, how.storage.interleaved)
+    blocks = stored.reshape(4, -1) if how.storage.interleaved else stored.reshape(-1, 4).T
     near = (abs(blocks - 1) <= NEAR_ONE).all(axis=1)
     return bool(near.sum() == 1 and (abs(blocks[~near]) < NEARER_ZERO).all())
 
@@ -407,7 +412,7 @@ def missing(names: Collection[str]) -> list[str]:
         for role, other in permutations(("kernel", "recurrent_kernel")):
             if (row.name, role) not in first or (row.name, other) in first:
                 continue
-            if not row.by_name or other not in row.tensors:
+            if not row.names.by_name or other not in row.names.tensors:
                 continue
             if len(spelled(row, role)[0]) < SHORTEST:
                 continue
@@ -440,7 +445,7 @@ def _spelled_ends() -> tuple[Mapping[str, list[tuple[str, str]]], tuple[int, ...
     by_text: dict[str, list[tuple[str, str]]] = {}
     for row in CONVENTIONS.values():
         for role in ("kernel", "recurrent_kernel"):
-            for end in spelled(row, role) if role in row.tensors else ():
+            for end in spelled(row, role) if role in row.names.tensors else ():
                 by_text.setdefault(_numbered(normalised(end)), []).append((row.name, role))
     return by_text, tuple(sorted({len(text) for text in by_text}))
 

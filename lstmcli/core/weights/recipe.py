@@ -25,13 +25,13 @@ def recipe(layers: Sequence[Sequence[Cell]], how: Convention) -> list[Step]:
     own = cell.convention
     steps = [*_gates(own, how), *_kernels(own, how, cell), *_biases(own, how, cell)]
     steps += _forget_bias(own, how)
-    if cell.peephole is not None or how.peephole_matrices:
+    if cell.peephole is not None or how.names.peephole_matrices:
         steps += _peepholes(own, how, cell)
     if cell.projection is not None:
-        lies = ["(P, H)" if row.projection_rows else "(H, P)" for row in (own, how)]
+        lies = ["(P, H)" if row.storage.projection_rows else "(H, P)" for row in (own, how)]
         steps.append(Step("projection", _turned(*lies)))
-    if how.direction_axis != own.direction_axis:
-        put = "put on a first axis" if how.direction_axis else "taken apart"
+    if how.storage.direction_axis != own.storage.direction_axis:
+        put = "put on a first axis" if how.storage.direction_axis else "taken apart"
         steps.append(Step("directions", put))
     return steps
 
@@ -45,15 +45,20 @@ def _gates(own: Convention, how: Convention) -> Iterator[Step]:
     else:
         for kind, pair in zip(kinds, orders, strict=True):
             yield Step(f"gates of {kind}", _moved(*pair))
-    left_out = set(own.letters) - set(present_gates(how))
+    left_out = set(own.storage.letters) - set(present_gates(how))
     for gate in sorted(left_out & set(present_gates(own))):
-        yield Step("gates", f"{gate} is made of another ({how.coupled}): its weights are left out")
+        yield Step(
+            "gates",
+            f"{gate} is made of another ({how.behaviour.coupled}): its weights are left out",
+        )
 
 
 def _order(row: Convention, kind: str) -> str:
     if gates_apart(row):
         return "a tensor a gate"
-    return spaced(row.order_of(kind)) + (", alternating unit by unit" if row.interleaved else "")
+    return spaced(row.storage.order_of(kind)) + (
+        ", alternating unit by unit" if row.storage.interleaved else ""
+    )
 
 
 def _moved(before: str, after: str) -> str:
@@ -68,7 +73,11 @@ def _kernels(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
     """What is cut, joined and transposed."""
     outputs = "H" if cell.projection is None else "P"
     before, after = (_matrices(row, outputs) for row in (own, how))
-    if own.orientation == how.orientation and own.rows == how.rows and len(before) == len(after):
+    if (
+        own.storage.orientation == how.storage.orientation
+        and own.storage.rows == how.storage.rows
+        and len(before) == len(after)
+    ):
         verb = ""
     elif len(before) < len(after):
         verb = ": cut" + _transposed(own, how)
@@ -77,23 +86,25 @@ def _kernels(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
     else:
         verb = _transposed(own, how).replace(" and", ":") or ": the two parts change places"
     yield Step("kernels", f"{' and '.join(before)} -> {' and '.join(after)}{verb}")
-    if own.transposed != how.transposed:
+    if own.storage.transposed != how.storage.transposed:
         done = (
-            "stored transposed" if "reshaped" not in own.transposed + how.transposed else "reshaped"
+            "stored transposed"
+            if "reshaped" not in own.storage.transposed + how.storage.transposed
+            else "reshaped"
         )
         what = "a matrix" if done == "reshaped" else "each gate's block of a matrix"
         yield Step("blocks", f"{what} is {done} on one side")
 
 
 def _transposed(own: Convention, how: Convention) -> str:
-    return " and transposed" if own.orientation != how.orientation else ""
+    return " and transposed" if own.storage.orientation != how.storage.orientation else ""
 
 
 def _matrices(row: Convention, outputs: str) -> list[str]:
     """``kernel (I + H, 4H)``, or the two matrices."""
-    gates = "H" if gates_apart(row) else f"{len(row.gates)}H"
-    if "fused" in row.tensors:
-        inside = f"I + {outputs}" if row.rows == "xh" else f"{outputs} + I"
+    gates = "H" if gates_apart(row) else f"{len(row.storage.gates)}H"
+    if "fused" in row.names.tensors:
+        inside = f"I + {outputs}" if row.storage.rows == "xh" else f"{outputs} + I"
         return [f"{_name(row, 'fused')} {_shape(row, inside, gates)}"]
     return [
         f"{_name(row, 'kernel')} {_shape(row, 'I', gates)}",
@@ -102,21 +113,21 @@ def _matrices(row: Convention, outputs: str) -> list[str]:
 
 
 def _shape(row: Convention, inputs: str, gates: str) -> str:
-    return f"({gates}, {inputs})" if row.orientation == "rows" else f"({inputs}, {gates})"
+    return f"({gates}, {inputs})" if row.storage.orientation == "rows" else f"({inputs}, {gates})"
 
 
 def _name(row: Convention, role: str) -> str:
     """The tensor of a role in the row's own words; the first of a tensor a gate."""
-    if role not in row.tensors:
+    if role not in row.names.tensors:
         return role_in_words(role)
     names = spelled(row, role)
-    return f"{names[0]}, ..." if "{gate}" in row.tensors[role] else names[0]
+    return f"{names[0]}, ..." if "{gate}" in row.names.tensors[role] else names[0]
 
 
 def _biases(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
     before, after = (_bias_names(row) for row in (own, how))
-    if own.bias != "once":
-        text = f"{own.bias.replace('_', ' ')} of {' + '.join(before)}"
+    if own.storage.bias != "once":
+        text = f"{own.storage.bias.replace('_', ' ')} of {' + '.join(before)}"
     else:
         text = " + ".join(before)
     text += f" -> {after[0]}"
@@ -128,23 +139,23 @@ def _biases(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
 
 
 def _bias_names(row: Convention) -> list[str]:
-    if row.bias_halves == 2:
+    if row.storage.bias_halves == 2:
         name = _name(row, "bias")
         return [f"{name}[:4H]", f"{name}[4H:]"]
     return [_name(row, role) for role in ("bias", "recurrent_bias") if role in row.roles]
 
 
 def _forget_bias(own: Convention, how: Convention) -> Iterator[Step]:
-    constant, kept = own.forget_bias, how.forget_bias
-    if how.coupled == "f=1-i" or not (constant or kept):
+    constant, kept = own.behaviour.forget_bias, how.behaviour.forget_bias
+    if how.behaviour.coupled == "f=1-i" or not (constant or kept):
         return
     more = constant - kept
     if more == 0:
         yield Step("forget bias", f"{kept:+g} at run time in both: not in the bias")
         return
     goes = f"{more:+g} into the bias of f" if more > 0 else f"{-more:g} out of the bias of f"
-    adds = [f"{row.name} adds {row.forget_bias:+g} at run time" for row in (own, how)
-            if row.forget_bias]  # fmt: skip
+    adds = [f"{row.name} adds {row.behaviour.forget_bias:+g} at run time" for row in (own, how)
+            if row.behaviour.forget_bias]  # fmt: skip
     yield Step("forget bias", "; ".join([goes, *adds]))
 
 
@@ -157,12 +168,12 @@ def _peepholes(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
 
 
 def _peephole_form(row: Convention) -> str:
-    if row.peephole_columns:
-        return f"columns of the recurrent kernel, {spaced(row.peephole_gates)}"
-    template = row.tensors.get("peephole", "")
-    if "{gate}" in template or row.peephole_matrices:
+    if row.storage.peephole_columns:
+        return f"columns of the recurrent kernel, {spaced(row.storage.peephole_gates)}"
+    template = row.names.tensors.get("peephole", "")
+    if "{gate}" in template or row.names.peephole_matrices:
         return "tensors, one a gate"
-    return f"tensor {template} (3H,), {spaced(row.peephole_gates)}"
+    return f"tensor {template} (3H,), {spaced(row.storage.peephole_gates)}"
 
 
 def _turned(before: str, after: str) -> str:

@@ -93,7 +93,7 @@ def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> 
     claims = [
         found
         for row in rows
-        if row.by_name or convention
+        if row.names.by_name or convention
         for claim in (
             _asked(row, names) if convention else _claims(row, ending.get(row.name, []), False)
         )
@@ -109,9 +109,9 @@ def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> 
         elif _weight(found) == _weight(owners[0]) and _reads_otherwise(found, owners[0]):
             owners[0].rivals.append(found.convention.name)
     kept = list(dict.fromkeys(taken.values()))
-    shadowed = {(f.convention.shadows, f.prefix) for f in kept if f.convention.shadows}
+    shadowed = {(f.convention.names.shadows, f.prefix) for f in kept if f.convention.names.shadows}
     kept = [f for f in kept if (f.convention.name, f.prefix) not in shadowed]
-    telling = [f for f in kept if re.search(f.convention.telling, f.prefix, re.I)]
+    telling = [f for f in kept if re.search(f.convention.names.telling, f.prefix, re.I)]
     kept = telling or kept  # a dense layer's kernel and bias beside an LSTM are no second one
     kept = [f for f in kept if not _is_another_cell(f, shapes)] or kept
     grus = {name for kernels in gru_kernels(shapes) for name in kernels}
@@ -121,12 +121,18 @@ def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> 
 
 
 def _weight(found: Found) -> tuple[int, bool]:
-    return len(found.tensors), bool(found.convention.within)
+    return len(found.tensors), bool(found.convention.names.within)
 
 
 def _reads_otherwise(one: Found, other: Found) -> bool:
     def reading(row: Convention) -> tuple[object, ...]:
-        return row.gates, row.forget_bias, row.cell_clip, row.interleaved, row.recurrent_activation
+        return (
+            row.storage.gates,
+            row.behaviour.forget_bias,
+            row.behaviour.cell_clip,
+            row.storage.interleaved,
+            row.behaviour.recurrent_activation,
+        )
 
     return reading(one.convention) != reading(other.convention)
 
@@ -176,8 +182,8 @@ class _Template:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         row, gates = self.row, _gates_of(self.row, self.role)
-        words = "|".join(re.escape(normalised(row.word(gate, self.role))) for gate in gates)
-        forward, backward = (re.escape(mark) for mark in row.marks)
+        words = "|".join(re.escape(normalised(row.names.word(gate, self.role))) for gate in gates)
+        forward, backward = (re.escape(mark) for mark in row.names.marks)
         marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
         places = {
             "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d{1,9})",
@@ -192,13 +198,13 @@ def _templates(row_name: str) -> tuple[_Template, ...]:
     row = CONVENTIONS[row_name]
     return tuple(
         _Template(row, role, form)
-        for role, forms in row.tensors.items()
+        for role, forms in row.names.tensors.items()
         for form in forms.split(" | ")
     )
 
 
 def _gates_of(row: Convention, role: str) -> str:
-    return "ifo" if role == "peephole" else row.letters
+    return "ifo" if role == "peephole" else row.storage.letters
 
 
 class _Index(NamedTuple):
@@ -257,7 +263,7 @@ def _longest_end(name: str) -> int:
             end.length
             for row, ends in _ends(name).items()
             for _, end in ends
-            if re.search(CONVENTIONS[row].within, end.prefix)
+            if re.search(CONVENTIONS[row].names.within, end.prefix)
         ),
         default=0,
     )
@@ -293,7 +299,7 @@ def _groups(row: Convention, names: Iterable[str], asked: bool) -> dict[str, dic
         for template, end in _ends(name).get(row.name, ()):
             if end.length != _longest_end(name) and not asked:
                 continue
-            if not asked and not re.search(row.within, end.prefix):
+            if not asked and not re.search(row.names.within, end.prefix):
                 continue
             prefix, place, role = _placed(row, template.role, end)
             held = groups.setdefault(prefix, {}).setdefault(place, {})
@@ -313,32 +319,34 @@ def _placed(row: Convention, role: str, end: End) -> tuple[str, Place, str]:
     told |= end.told
     layer, direction = int(told.get("layer") or 0), told.get("direction") or ""
     if "number" in told:
-        layer, n = divmod(int(told["number"]), len(row.numbered))
-        role = row.numbered[n]
+        layer, n = divmod(int(told["number"]), len(row.names.numbered))
+        role = row.names.numbered[n]
     if word := told.get("gate"):
         gates = _gates_of(row, role)
-        role += "." + next(g for g in gates if normalised(row.word(g, role)) == word)
+        role += "." + next(g for g in gates if normalised(row.names.word(g, role)) == word)
     return prefix, (layer, 0 if direction in FORWARD else 1), role
 
 
 def _split_path(row: Convention, prefix: str) -> tuple[str, dict[str, str]]:
     """The prefix without what the row's path tells, and what it tells."""
-    if not row.path:
+    if not row.names.path:
         return prefix, {}
     told: dict[str, str] = {}
-    for match in re.finditer(row.path, prefix):
+    for match in re.finditer(row.names.path, prefix):
         told |= {k: v for k, v in match.groupdict().items() if v is not None}
-    return normalised(re.sub(row.path, "", prefix)), told
+    return normalised(re.sub(row.names.path, "", prefix)), told
 
 
 def _lacking(row: Convention, names: Names) -> str:
     """A role, perhaps with its gate, that a cell cannot do without and lacks; or nothing."""
-    roles = {role.partition(".")[0] for role in row.numbered} | set(row.tensors)
-    for role in sorted(roles & _MATRICES | set(row.required)):
+    roles = {role.partition(".")[0] for role in row.names.numbered} | set(row.names.tensors)
+    for role in sorted(roles & _MATRICES | set(row.names.required)):
         held = names.get(role)
         if held is None:
             return role
-        if isinstance(held, dict) and (gates := set(row.letters) - set(held) - set(row.absent)):
+        if isinstance(held, dict) and (
+            gates := set(row.storage.letters) - set(held) - set(row.storage.absent)
+        ):
             return f"{role} of {min(gates)}"
     return ""
 
@@ -362,7 +370,7 @@ def _fits(found: Found, shapes: Shapes) -> bool:
         if isinstance(bias, str):
             width = shapes[bias][-1:]
             four_h = max(sides)
-            if width in ((four_h,), (2 * four_h,)) and width != (four_h * row.bias_halves,):
+            if width in ((four_h,), (2 * four_h,)) and width != (four_h * row.storage.bias_halves,):
                 return False
     return True
 
@@ -373,7 +381,7 @@ def _ways_apart(found: Found, shapes: Shapes) -> list[Found]:
     TensorFlow 1's bidirectional_dynamic_rnn runs a MultiRNNCell each way and joins only what the
     two last layers give; stack_bidirectional_dynamic_rnn joins after each layer.
     """
-    if not found.convention.scopes or len({direction for _, direction in found.cells}) < 2:
+    if not found.convention.names.scopes or len({direction for _, direction in found.cells}) < 2:
         return [found]
     sizes = {cell: _fused_sizes(names, shapes) for cell, names in found.cells.items()}
     apart = False
@@ -650,7 +658,7 @@ def _missing(tensors: Collection[str]) -> str:
     A dense layer's kernel and bias, whose names are all of a row's, lack nothing.
     """
     names = [name for name in tensors if not _SLOT.search(normalised(name))]
-    rows = [row for row in CONVENTIONS.values() if row.by_name]
+    rows = [row for row in CONVENTIONS.values() if row.names.by_name]
     whole = {name for row in rows for found in _claims(row, names, False) for name in found.tensors}
     parts = [
         (len(held), -n, row, place, held)
@@ -671,9 +679,11 @@ def _missing(tensors: Collection[str]) -> str:
 
 def _spelled(row: Convention, role: str, gate: str, place: Place) -> str:
     """The name of a tensor without what stands before it; the role, where it has a number."""
-    form = row.tensors.get(role, "").split(" | ")[0]
+    form = row.names.tensors.get(role, "").split(" | ")[0]
     if not form or "{number}" in form:
         return f"the {role.replace('_', ' ')}{f' of {gate}' * bool(gate)}"
-    gate = gate or next(iter(row.letters))
+    gate = gate or next(iter(row.storage.letters))
     layer, direction = place
-    return form.format(gate=row.word(gate, role), layer=layer, direction=row.marks[direction])
+    return form.format(
+        gate=row.names.word(gate, role), layer=layer, direction=row.names.marks[direction]
+    )

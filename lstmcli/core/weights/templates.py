@@ -12,17 +12,17 @@ def spelled(row: Convention, role: str, number: str = "N") -> list[str]:
 
     ``number`` stands for that of a layer.
     """
-    forms = row.tensors[role].split(" | ")
+    forms = row.names.tensors[role].split(" | ")
     return [name for form in forms for name in _spelled(row, role, form, number)]
 
 
 def _spelled(row: Convention, role: str, form: str, number: str) -> list[str]:
     plain = form.replace("{layer}", number).replace("{number}", number)
-    plain = plain.replace("{direction}", row.marks[0])
+    plain = plain.replace("{direction}", row.names.marks[0])
     if "{gate}" not in plain:
         return [plain]
-    gates = [g for g in row.letters if role != "peephole" or g != "g"]
-    return [plain.replace("{gate}", row.word(gate, role)) for gate in gates]
+    gates = [g for g in row.storage.letters if role != "peephole" or g != "g"]
+    return [plain.replace("{gate}", row.names.word(gate, role)) for gate in gates]
 
 
 def role_in_words(role: str) -> str:
@@ -37,17 +37,19 @@ def reshaped(how: Convention, role: str) -> bool:
         "reshaped_recurrent": ("recurrent_kernel",),
         "reshaped_both": ("kernel", "recurrent_kernel", "fused"),
     }
-    return role in roles.get(how.transposed, ())
+    return role in roles.get(how.storage.transposed, ())
 
 
 def gates_apart(row: Convention) -> bool:
     """Whether each gate has tensors of its own, so that there is no order of gates."""
-    return "{gate}" in row.tensors.get("kernel", "") or any("." in role for role in row.numbered)
+    return "{gate}" in row.names.tensors.get("kernel", "") or any(
+        "." in role for role in row.names.numbered
+    )
 
 
 def direction_marks(row: Convention) -> tuple[str, str]:
     """The row's marks of the forward and the backward direction, in a template or before it."""
-    if any(row.marks):
-        return row.marks
-    match = re.search(r"\?P<direction>(\w+)\|(\w+)\)", row.path)
+    if any(row.names.marks):
+        return row.names.marks
+    match = re.search(r"\?P<direction>(\w+)\|(\w+)\)", row.names.path)
     return (match[1], match[2]) if match else ("", "")

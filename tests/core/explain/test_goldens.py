@@ -60,13 +60,13 @@ def ask(
 
 def mistakes(model: Model) -> list[Settings]:
     how = model.convention
-    soft = how.recurrent_activation == "sigmoid"
+    soft = how.behaviour.recurrent_activation == "sigmoid"
     wrong: list[Settings] = [
-        {"forget_bias": how.forget_bias + 1},
+        {"forget_bias": how.behaviour.forget_bias + 1},
         {"recurrent_activation": "hard_sigmoid_0.2" if soft else "sigmoid"},
     ]
-    if len(how.gates) == 4:
-        wrong.append({"gates": "figo" if how.gates != "figo" else "iofg"})
+    if len(how.storage.gates) == 4:
+        wrong.append({"gates": "figo" if how.storage.gates != "figo" else "iofg"})
     return wrong
 
 
@@ -85,7 +85,7 @@ def test_what_was_recorded_agrees_as_read(case: str) -> None:
 @pytest.mark.parametrize("case", QUICK)
 def test_the_right_setting_is_found(case: str) -> None:
     explanation, model = ask(case, mistakes(ask(case, {})[1])[0])
-    assert found(explanation) == {"forget_bias": model.convention.forget_bias}
+    assert found(explanation) == {"forget_bias": model.convention.behaviour.forget_bias}
 
 
 def test_only_the_top_of_two_bidirectional_layers() -> None:
@@ -218,4 +218,4 @@ def test_every_case_under_every_mistake(case: str, only: tuple[str, ...]) -> Non
             continue
         explanation, model = ask(case, wrong, only)
         assert explanation.found, (wrong, explanation)
-        assert found(explanation) == {setting: getattr(model.convention, setting)}
+        assert found(explanation) == {setting: model.convention.setting(setting)}

@@ -95,7 +95,7 @@ def check(case: str) -> None:
     wanted = []
     changes = []
     for settings in CHANGES.values():
-        if "gates" in settings and len(model.convention.gates) < 4:
+        if "gates" in settings and len(model.convention.storage.gates) < 4:
             continue
         reading = model_of(case, **settings)
         trace = run(
@@ -118,8 +118,10 @@ def check(case: str) -> None:
             np.copyto(row, space.table[change], where=space.table[change] >= 0)
     constants = Constants.of(space, codes).settled()
     batch = Batch(Readings(bench.weights, codes), constants, (h, c), rows)
-    backwards = model.convention.reverse or model.convention.go_backwards
-    flipped = (backwards and not model.convention.go_backwards) != model.convention.flip_output
+    backwards = model.convention.behaviour.reverse or model.convention.behaviour.go_backwards
+    flipped = (
+        backwards and not model.convention.behaviour.go_backwards
+    ) != model.convention.behaviour.flip_output
     steps = major[::-1] if backwards else major
     for step, x_t in enumerate(steps):
         given_arrays = batch.advance(x_t)

@@ -36,21 +36,26 @@ def simple_loop(model: Model, x: Array, **parts: Any) -> dict[str, Array]:
             x_t @ cell.kernel[k].T + h @ cell.recurrent_kernel[k].T + cell.bias[k] for k in range(4)
         ]
         z_i, z_f, z_g, z_o = z
-        i = s(clip(z_i + p_i * c, how.gate_clip))
-        f = s(clip(z_f + how.forget_bias + p_f * c, how.gate_clip))
-        g = a(clip(z_g, how.gate_clip))
-        if how.coupled == "f=1-i":
+        i = s(clip(z_i + p_i * c, how.behaviour.gate_clip))
+        f = s(clip(z_f + how.behaviour.forget_bias + p_f * c, how.behaviour.gate_clip))
+        g = a(clip(z_g, how.behaviour.gate_clip))
+        if how.behaviour.coupled == "f=1-i":
             f = 1 - i
-        if how.coupled == "i=1-f":
+        if how.behaviour.coupled == "i=1-f":
             i = 1 - f
-        before, c = c, clip(f * c + i * g, how.cell_clip)
-        o = s(clip(z_o + p_o * (before if how.output_peephole == "old_c" else c), how.gate_clip))
+        before, c = c, clip(f * c + i * g, how.behaviour.cell_clip)
+        o = s(
+            clip(
+                z_o + p_o * (before if how.behaviour.output_peephole == "old_c" else c),
+                how.behaviour.gate_clip,
+            )
+        )
         h = o * a2(c)
         if cell.projection is not None:
             h = h @ cell.projection.T
         if cell.projection_bias is not None:
             h = h + cell.projection_bias
-        h = clip(h, how.projection_clip)
+        h = clip(h, how.behaviour.projection_clip)
         for k, v in zip("hcifgo", (h, c, i, f, g, o), strict=True):
             kept[k].append(v)
     return {k: np.array(v) for k, v in kept.items()}
@@ -107,7 +112,7 @@ def test_peepholes_and_projection_together(old: str) -> None:
         peephole=rng.normal(size=(3, H)),
         projection=rng.normal(size=(P, H)),
         projection_bias=rng.normal(size=P),
-        convention=replace(model.convention, output_peephole=old, projection_clip=0.9),
+        convention=model.convention.with_behaviour(output_peephole=old, projection_clip=0.9),
     )
     model = replace(model, layers=((cell,),))
     x = rng.normal(size=(T, B, I))

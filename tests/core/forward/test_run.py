@@ -275,7 +275,7 @@ def test_past_a_length_is_zero_where_a_mask_repeats() -> None:
     rng = np.random.default_rng(9)
     net, x = random_net(rng, 4, 3), rng.normal(size=(1, 5, 4))
     keras = model_of(net)
-    how = replace(keras.convention, masked_output="repeat")
+    how = keras.convention.with_behaviour(masked_output="repeat")
     keras = replace(keras, layers=((replace(keras.cell, convention=how),),))
     assert not run(keras, x, lengths=[2]).h[0, 2:].any()
     masked = run(keras, x, mask=np.array([[1, 1, 0, 0, 0]])).h[0]

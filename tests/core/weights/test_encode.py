@@ -34,13 +34,13 @@ PARTS = ("bias", "peephole", "projection", "projection_bias", "norm_scale", "ini
 
 def coupling(how: Convention) -> str:
     """The coupling that the row's cells cannot do without."""
-    return "f=1-i" if how.name == "dynet-coupled" else how.coupled
+    return "f=1-i" if how.name == "dynet-coupled" else how.behaviour.coupled
 
 
 def cell_for(how: Convention, parts: tuple[str, ...], inputs: int = I, seed: int = 0) -> Cell:
     """A random cell of these parts, as the row runs it."""
     rng = np.random.default_rng(seed)
-    how = replace(how, coupled=coupling(how))
+    how = how.with_behaviour(coupled=coupling(how))
 
     def draw(*shape: int) -> Array:
         return rng.normal(0.07, 0.6, shape).astype(np.float32)
@@ -49,7 +49,7 @@ def cell_for(how: Convention, parts: tuple[str, ...], inputs: int = I, seed: int
     norm = "norm_scale" in parts
     peephole = None
     if "peephole" in parts:
-        peephole = draw(3, H, H) if how.peephole_matrices else draw(3, H)
+        peephole = draw(3, H, H) if how.names.peephole_matrices else draw(3, H)
     cell = Cell(
         draw(4, H, inputs), draw(4, H, outputs),
         draw(4, H) if "bias" in parts else np.zeros((4, H), np.float32), how, peephole,
@@ -70,8 +70,10 @@ def cell_for(how: Convention, parts: tuple[str, ...], inputs: int = I, seed: int
 def _without_absent_gates(cell: Cell) -> Cell:
     """A gate that the coupling makes of another has no weights in the tensors: zeros here."""
     how = cell.convention
-    gone = {"i=1-f": "i", "f=1-i": "f"}.get(how.coupled)
-    if gone is None or (gone in how.gates and how.coupled not in how.absent.values()):
+    gone = {"i=1-f": "i", "f=1-i": "f"}.get(how.behaviour.coupled)
+    if gone is None or (
+        gone in how.storage.gates and how.behaviour.coupled not in how.storage.absent.values()
+    ):
         return cell
     changes: dict[str, Any] = {}
     for name in ("kernel", "recurrent_kernel", "bias", "norm_scale", "norm_shift"):
@@ -237,7 +239,7 @@ def with_one_bias(roles: dict[str, Array], row: Convention) -> dict[str, Array]:
     for role in list(roles):
         if role.startswith("recurrent_bias") and (first := role[len("recurrent_") :]) in roles:
             summed[first] = roles[first] + summed.pop(role)
-    if row.bias_halves == 2 and "bias" in roles:
+    if row.storage.bias_halves == 2 and "bias" in roles:
         summed["bias"] = np.add(*np.split(roles["bias"], 2, axis=-1))
     return summed
 
@@ -347,7 +349,7 @@ def test_what_no_tensor_says_is_told(name: str, layers: Layers, needed: dict[str
     how = fitted(layers, row, {})
     assert needed_settings(how, row) == needed
     again = reread([(folded(layers[0][0], how),)], how, row).convention
-    assert {k: getattr(again, k) for k in RUN} == {k: getattr(how, k) for k in RUN}
+    assert {k: again.setting(k) for k in RUN} == {k: how.setting(k) for k in RUN}
 
 
 RUN = ("activation", "recurrent_activation", "output_activation", "coupled", "cell_clip",
@@ -358,7 +360,7 @@ RUN = ("activation", "recurrent_activation", "output_activation", "coupled", "ce
 def test_a_reshaped_matrix_comes_back(which: str) -> None:
     rng = np.random.default_rng(3)
     for name in ("tf1", "pytorch"):
-        how = replace(CONVENTIONS[name], transposed=which)
+        how = CONVENTIONS[name].changed({"transposed": which})
         kernel, recurrent = rng.normal(size=(4, 3, 5)), rng.normal(size=(4, 3, 3))
         cell = Cell(kernel, recurrent, rng.normal(size=(4, 3)), convention=how)
         tensors = encode(cell, how)

@@ -207,7 +207,7 @@ def test_the_tensor_that_is_missing_is_named(names: str, said: str) -> None:
 
 @pytest.mark.parametrize("name", CONVENTIONS)
 def test_templates_end_no_name_in_tensorflow_s_0(name: str) -> None:
-    for forms in CONVENTIONS[name].tensors.values():
+    for forms in CONVENTIONS[name].names.tensors.values():
         for form in forms.split(" | "):
             assert not re.search(r":|__|^[/.]|[/.]$", form)
 

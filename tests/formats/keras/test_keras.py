@@ -240,7 +240,7 @@ def test_layers_come_in_the_order_of_the_model_not_of_the_alphabet() -> None:
 def test_hard_sigmoid_is_that_of_the_version(writer: str) -> None:
     model = load(str(FILES / writer / "stacked.h5"), layer="zeta")
     form = "hard_sigmoid_1_6" if writer.startswith("keras-3") else "hard_sigmoid_0.2"
-    assert model.convention.recurrent_activation == form
+    assert model.convention.behaviour.recurrent_activation == form
     assert not model.assumed
 
 
@@ -260,7 +260,7 @@ def test_the_config_beside_weights_alone_holds_over_what_they_assume(
     path.write_text(json.dumps(architecture))
     both = [weights, str(path)] if first == "weights" else [str(path), weights]
     loaded = load(*both, layer="zeta")
-    assert loaded.convention.recurrent_activation == "sigmoid"
+    assert loaded.convention.behaviour.recurrent_activation == "sigmoid"
     assert loaded.assumed == ()
     with pytest.raises(
         UserError, match=r"model\.json has a config alone: give the file of weights"
@@ -272,8 +272,14 @@ def test_the_config_beside_weights_alone_holds_over_what_they_assume(
 def test_each_layer_of_a_stack_has_its_own_settings() -> None:
     model = load(str(FILES / "keras-3.15.1" / "stacked.keras"), layer="0,1")
     first, second = (layer[0].convention for layer in model.layers)
-    assert (first.activation, first.recurrent_activation) == ("tanh", "hard_sigmoid_1_6")
-    assert (second.activation, second.recurrent_activation) == ("softsign", "sigmoid")
+    assert (first.behaviour.activation, first.behaviour.recurrent_activation) == (
+        "tanh",
+        "hard_sigmoid_1_6",
+    )
+    assert (second.behaviour.activation, second.behaviour.recurrent_activation) == (
+        "softsign",
+        "sigmoid",
+    )
     state = run(model, np.ones((2, 5)))
     assert state.final_h.shape == (3 + 2,)  # of different sizes: side by side
     whole = run(model, np.ones((4, 5)))
@@ -290,7 +296,7 @@ def test_several_lstms_are_listed_by_the_names_of_their_layers() -> None:
 @pytest.mark.usefixtures("kept")
 def test_what_the_config_says_beside_settings() -> None:
     model = load(str(FILES / "keras-3.15.1" / "options.keras"))
-    assert model.convention.go_backwards
+    assert model.convention.behaviour.go_backwards
     assert not model.assumed  # that there is no bias is in the config
     masking, stateful = model.remarks
     assert "hide (Masking) masks steps" in masking
@@ -364,7 +370,7 @@ def test_weights_alone_have_the_default_of_their_version(
 ) -> None:
     path = str(made(tmp_path / "w.h5", lstm(), keras_version=version))
     model = load(path)
-    assert model.convention.recurrent_activation == form
+    assert model.convention.behaviour.recurrent_activation == form
     assert any(told in text for text in model.assumed)
     assert load(path, recurrent_activation="relu").assumed == (f"tanh, forward {NO_CONFIG}",)
     settled = {"recurrent_activation": "relu", "activation": "tanh", "go_backwards": False}
@@ -400,7 +406,7 @@ def test_a_custom_layer_without_the_config_of_its_lstm_has_its_settings_assumed(
     words = {"class_name": "Sequential", "config": {"name": "m", "layers": [custom]}}
     path = made(tmp_path / "w.h5", lstm(), model_config=json.dumps(words))
     model = load(str(path))
-    assert model.convention.activation == "tanh"
+    assert model.convention.behaviour.activation == "tanh"
     assert model.assumed == (f"sigmoid gates, tanh, forward {NO_CONFIG}",)
 
 
@@ -422,7 +428,7 @@ def test_an_activation_that_a_run_has_not_is_named_and_can_be_replaced(tmp_path:
     with pytest.raises(UserError, match="zeta has the activation 'selu'") as error:
         load(str(path))
     assert "--activation" in str(error.value)
-    assert load(str(path), activation="relu").convention.activation == "relu"
+    assert load(str(path), activation="relu").convention.behaviour.activation == "relu"
 
 
 @pytest.mark.usefixtures("kept")

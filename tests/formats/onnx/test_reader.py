@@ -137,7 +137,7 @@ def test_inspect_tells_of_the_chain_and_of_a_command_that_runs_it() -> None:
 def test_inputs_lie_as_the_model_takes_them(case: str, layout: str) -> None:
     model = load(str(FILES / f"{case}.onnx"))
     assert model.given["layout"] == layout
-    assert {cell.convention.layout for _, cell in model.cells} == {layout}
+    assert {cell.convention.behaviour.layout for _, cell in model.cells} == {layout}
 
 
 def test_an_lstm_cell_gives_its_tensors_by_their_names() -> None:
@@ -173,10 +173,10 @@ def test_directions_that_differ_are_settings_of_the_backward_cell() -> None:
     path = str(FILES / "directions_differ.onnx")
     model = load(path)
     assert model.settings()["layer0_reverse.activation"] == "relu"
-    assert model.layers[0][1].convention.output_activation == "scaled_tanh(1.7,0.6)"
-    assert model.convention.activation == "leaky_relu(0.2)"
+    assert model.layers[0][1].convention.behaviour.output_activation == "scaled_tanh(1.7,0.6)"
+    assert model.convention.behaviour.activation == "leaky_relu(0.2)"
     asked = load(path, activation="tanh")
-    assert [cell.convention.activation for _, cell in asked.cells] == ["tanh", "tanh"]
+    assert [cell.convention.behaviour.activation for _, cell in asked.cells] == ["tanh", "tanh"]
 
 
 def test_lstms_in_turn_with_different_lengths_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.metadata import Told, Words, keras
 
-_PLACES = {gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].gates)}
+_PLACES = {gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].storage.gates)}
 _PRODUCT = "MatMul/(?:BiasAdd|Add(?:V2)?)"
 _FORGET_BIAS = re.compile(f"{_PRODUCT}/Split:{_PLACES['f']}/Add(?:V2)?")
 _ACTIVATION = re.compile(rf"{_PRODUCT}/Split:{_PLACES['g']}/(\w+)")
