@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy.typing as npt
-
 from lstmcli.core.diff.alignment import FINALS, STEP_ORDER, WEIGHTS, ArrayName, Pair, align
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
@@ -16,8 +14,6 @@ from lstmcli.core.diff.patterns import Comparison
 from lstmcli.core.diff.tolerance import coarser, jsonable, tolerance
 from lstmcli.core.model.hint import Hint
 from lstmcli.errors import UserError
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

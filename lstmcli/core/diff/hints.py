@@ -15,7 +15,8 @@ import numpy as np
 from lstmcli.core.diff.alignment import SEQUENCE, WEIGHTS, ArrayName, Pair
 from lstmcli.core.diff.patterns import Comparison, suspicion
 from lstmcli.core.diff.rearrangements import Finding, proves, rearranged
-from lstmcli.core.diff.tolerance import Array, Numbers
+from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 
 

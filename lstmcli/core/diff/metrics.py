@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from lstmcli.core.diff.alignment import FINAL, Pair
 from lstmcli.core.diff.tolerance import Mask, Tolerance, excess, greatest, jsonable, ulps, widened
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import Indices
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.diff.abbreviated import Before, filled, shape_text, shapes_like
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
 from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_of
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import listed
 from lstmcli.core.model.numbering import NOT_NUMBERED, Numbering
 from lstmcli.errors import UserError
-
-Array = npt.NDArray[Any]
 
 LONE = ""
 """What readers call an array that came without a name; here it is `h`."""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName, sequence
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major, from_time_major
 from lstmcli.core.model.numbering import NOT_NUMBERED
 from lstmcli.errors import UserError
-
-Array = npt.NDArray[Any]
 
 
 class PartOfRun(NamedTuple):

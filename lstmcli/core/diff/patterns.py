@@ -16,7 +16,8 @@ import numpy as np
 
 from lstmcli.core.diff.alignment import GATES, ArrayName, Pair
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct
-from lstmcli.core.diff.tolerance import Array, Mask, Numbers, Tolerance, widened
+from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import to_format
 from lstmcli.core.model.hint import Hint
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.alignment import WEIGHTS, Pair
-from lstmcli.core.diff.tolerance import Array, Mask, Numbers, Tolerance
+from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
+from lstmcli.core.model.arrays import Array
 
 ENOUGH = 3
 """Distinct numbers that a rearrangement has to put right."""

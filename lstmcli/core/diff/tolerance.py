@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.errors import UserError
 
-Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 

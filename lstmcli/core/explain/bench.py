@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.data import Course, Expected, Known, course
@@ -20,12 +19,12 @@ from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import COLUMNS, Change, Space, distinct
 from lstmcli.core.explain.stepping import Batch, single_unit_steps_alone
 from lstmcli.core.explain.weights import Decoder, Weights
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.half_precision import spacing
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import HOME, ONE_OF_TWO
 
-Array = npt.NDArray[Any]
 Start = tuple[Array, Array] | None
 """h (1, P) and c (1, H) before the first step, or of each reading; None if they are zero."""
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, Space
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 OFF = np.inf  # a clip that never acts
 

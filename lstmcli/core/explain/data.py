@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.partial import part_words
 from lstmcli.core.diff.tolerance import Numbers
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 TAKEN_AS = "EXPECTED is taken as "
 _LAST = f"{TAKEN_AS}the last step"

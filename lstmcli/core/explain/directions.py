@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from time import monotonic
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.cells import found_for
 from lstmcli.core.explain.data import Expected
@@ -26,8 +24,7 @@ from lstmcli.core.explain.search import MOST_RUN, NEAREST, Progress
 from lstmcli.core.explain.shared import with_constants
 from lstmcli.core.explain.space import Changes
 from lstmcli.core.explain.walk import CHUNK, LOOSE
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 MOST_CHANGES = 2  # at once, besides the merge itself
 BESIDE = 40  # runs that a constant is worth with a single change, of the nearest ones

@@ -9,17 +9,15 @@ count for nothing by themselves. Each solved constant used up one direction.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench, Start, View
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.refining import bounded
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, Changes
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 ENOUGH = 2.0
 """Decimal digits that have to be left after as many as it takes to number the readings tried."""

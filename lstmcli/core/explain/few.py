@@ -7,18 +7,15 @@ which two rows and the first steps show as well as all of them.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import Case
 from lstmcli.core.explain.space import Changes
 from lstmcli.core.forward.batch import seconds
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model, as_time_major
-
-Array = npt.NDArray[Any]
 
 QUICK = 2e-4  # seconds of a run that need not be spared
 ROWS, STEPS = 2, 4

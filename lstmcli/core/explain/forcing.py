@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench
 from lstmcli.core.explain.constants import Constants
@@ -18,8 +17,7 @@ from lstmcli.core.explain.evidence import codes_of, constants_of
 from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import Changes, settings_of
 from lstmcli.core.explain.stepping import Batch
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 
 def forced_run(bench: Bench, changes: Changes, expected: Expected) -> Mapping[str, Array] | None:

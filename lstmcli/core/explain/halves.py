@@ -17,7 +17,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Allowance, Bench
 from lstmcli.core.explain.data import Expected, Known
@@ -26,11 +25,10 @@ from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared
 from lstmcli.core.explain.operations import every_operation, rounder
 from lstmcli.core.explain.patterns import correlation, digits, size
 from lstmcli.core.explain.space import Changes, settings_of, spelled_out
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import ROUNDED, spacing, to_format
 from lstmcli.core.model.model import Cell, Model, as_time_major
 from lstmcli.errors import UserError
-
-Array = npt.NDArray[Any]
 
 RERUN, GRID, SIZE = "re-run", "grid", "size"
 WEIGHTS, INPUTS, STATES, ALL = "weights", "weights and inputs", "states", "weights, inputs, states"

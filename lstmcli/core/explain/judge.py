@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
 from lstmcli.core.explain.bench import Allowance
@@ -20,10 +19,10 @@ from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.per_cell import by_cell
 from lstmcli.core.explain.space import Changes, settings_of, spelled_out
 from lstmcli.core.forward.run import run
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model, Trace, as_time_major
 from lstmcli.errors import UserError
 
-Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 """By name."""
 Reader = Callable[[Mapping[str, Any]], Model]

@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench
 from lstmcli.core.explain.constants import Constants
@@ -23,8 +22,7 @@ from lstmcli.core.explain.shared import STARTS, Cells
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import SOLVE, Changes
 from lstmcli.core.forward.run import merged
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 NUMBERS = 600  # of EXPECTED, on which readings are weighed
 FEW = 24  # of those, which distinguish readings before they are run

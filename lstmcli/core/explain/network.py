@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.data import Expected, Known
@@ -22,11 +21,10 @@ from lstmcli.core.explain.telling import worded
 from lstmcli.core.explain.who import row_of
 from lstmcli.core.explain.words import ONE_WAY
 from lstmcli.core.forward.run import merged, valid_steps
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import ROUNDED
 from lstmcli.core.model.model import Model, as_time_major
 from lstmcli.core.model.states import split_state
-
-Array = npt.NDArray[Any]
 
 
 class Network:

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Allowance, Bench, Layout
 from lstmcli.core.explain.data import Expected
@@ -22,12 +21,11 @@ from lstmcli.core.explain.search import closest, nearest
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.explain.telling import worded
 from lstmcli.core.forward.run import valid_steps
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.half_precision import ROUNDED, to_format
 from lstmcli.core.model.model import Cell, Model, as_time_major
 from lstmcli.core.model.states import split_state
-
-Array = npt.NDArray[Any]
 
 
 class OneCell:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.forward.loop import is_usual
 from lstmcli.core.model.activations import activation
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import spacing, to_format
 from lstmcli.core.model.model import Cell
 
-Array = npt.NDArray[Any]
 Rounded = Callable[[Array], Array]
 
 WAVERING = 0.25  # of a unit: what an operation may be off before it is rounded

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import LONE, Side
@@ -20,12 +19,11 @@ from lstmcli.core.explain.per_cell import by_cell, states_of
 from lstmcli.core.explain.precision import BRAIN, EPS, HALF, allowances_of, grids_of
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.forward.run import check_inputs, direction_axis, merged_axes
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.settings import MERGES
 from lstmcli.errors import UserError
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

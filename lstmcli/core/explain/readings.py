@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.space import distinct
 from lstmcli.core.explain.weights import Weights
 from lstmcli.core.model.activations import activation
+from lstmcli.core.model.arrays import Array
 
-Array = npt.NDArray[Any]
 Groups = list[tuple[Any, Any]]
 """Values of a column, each with the readings (a slice if all) that have it."""
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench, Start, View
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.space import CONSTANTS
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 FAR = 1e6  # tolerances beyond which it does not matter how far off a number is
 ROUNDS = 12

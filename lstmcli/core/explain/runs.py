@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.explain.bench import Allowance
@@ -22,10 +20,10 @@ from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared, judged
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.space import Change, Changes
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import listed
 from lstmcli.errors import UserError
 
-Array = npt.NDArray[Any]
 State = Mapping[str, Array]
 
 FEWEST = 8  # numbers past a break or an end, so that chance does not make them

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Allowance, Bench, with_allowance
 from lstmcli.core.explain.constants import Constants
@@ -26,8 +24,8 @@ from lstmcli.core.explain.result import Answer
 from lstmcli.core.explain.sieve import Sieve
 from lstmcli.core.explain.space import CONSTANTS, SOLVE, Change, Changes
 from lstmcli.core.explain.walk import Found
+from lstmcli.core.model.arrays import Array
 
-Array = npt.NDArray[Any]
 Judge = Callable[[Changes, Allowance], Verdict]
 Backed = Callable[[Changes, Allowance, bool], str]
 """By what a reading in half precision is backed: a kind of `Basis`, or nothing."""

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.judge import shares
 from lstmcli.core.explain.network import Network
 from lstmcli.core.explain.refining import FAR, bounded, cost_of
 from lstmcli.core.explain.search import MOST_DECIMALS, vanishing
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes
+from lstmcli.core.model.arrays import Array
 
-Array = npt.NDArray[Any]
 Cells = Sequence[str]
 """Names of cells; none for all of them."""
 

@@ -9,10 +9,8 @@ Nothing here accepts a reading; it only drops those that leave EXPECTED by many 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench, Start, View
 from lstmcli.core.explain.constants import Constants
@@ -22,8 +20,7 @@ from lstmcli.core.explain.space import CONSTANTS, SOLVE, unique_rows
 from lstmcli.core.explain.stepping import single_unit_steps_alone
 from lstmcli.core.explain.walk import CHUNK, LOOSE, Found, walk
 from lstmcli.core.explain.weights import turned
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 MANY = 16_000  # readings of a single unit stepped at once
 COMMON = 5.0  # what stands no lower down the list of suspects: such triples are stepped on anyhow

@@ -9,10 +9,9 @@ some steps and all units.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.bench import UNITS, Bench, Start, View
 from lstmcli.core.explain.constants import Constants
@@ -25,8 +24,7 @@ from lstmcli.core.explain.refining import (
     residuals,
 )  # fmt: skip
 from lstmcli.core.explain.space import CONSTANTS, distinct
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 LEFT = 20.0  # tolerances off: a run has left EXPECTED
 CLOSE = 20.0  # tolerances within which a solved constant has to bring it back

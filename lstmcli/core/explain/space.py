@@ -12,11 +12,9 @@ from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.vocabulary import BIASES, HOME, TRANSPOSED
-
-Array = npt.NDArray[Any]
 
 SOLVE = "solve"
 """The value of a constant that is to be found."""

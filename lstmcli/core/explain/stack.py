@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.explain.bench import Bench
@@ -23,8 +21,7 @@ from lstmcli.core.explain.readings import Readings
 from lstmcli.core.explain.space import SOLVE, Change, Changes
 from lstmcli.core.explain.stepping import Batch
 from lstmcli.core.explain.walk import LOOSE
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 STEPS = 3  # of EXPECTED that are looked at: the second is the first to see a state
 LATE = 10_000  # units² times steps before the first that is known

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.bench import Bench, Start, View
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.solving import Solved, solve
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
 LOOSE = 20.0  # tolerances by which a reading may be off while it is still searched
 CHUNK = 1000  # readings stepped at once: more leave the cache

@@ -12,13 +12,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.explain.space import Space
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import HOME
 
-Array = npt.NDArray[Any]
 Decoder = Callable[[Mapping[str, Any]], Cell]
 """From settings that change what was assumed to the cell."""
 
