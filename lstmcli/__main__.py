@@ -53,8 +53,7 @@ def main() -> NoReturn:
     gc.disable()
     _open_what_is_closed()
     try:
-        from lstmcli.cli import invoke
-        from lstmcli.cli.standard_output import name_standard_output
+        from lstmcli.cli.process import invoke, name_standard_output
 
         name_standard_output()
         status = invoke(sys.argv[1:])

@@ -18,7 +18,7 @@ from lstmcli.core.model.numbering import NOT_NUMBERED, Numbering
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
-__all__ = ["as_json", "compare", "diff", "laid", "read_side", "read_sides", "side_of"]
+__all__ = ["compare", "diff", "laid", "read_side", "read_sides", "side_of"]
 
 Array = npt.NDArray[Any]
 Result = str | Trace | Array | Document
@@ -114,10 +114,3 @@ def _as_written(document: Document, name: str) -> Array:
     array = document.arrays[name]
     exact = name in document.dtypes and name not in document.units
     return array.astype(document.dtypes[name]) if exact else array
-
-
-def as_json(difference: Difference) -> str:
-    """The difference as one JSON document; numbers that are not finite as strings."""
-    from json import dumps
-
-    return dumps(difference.to_json(), indent=2, allow_nan=False)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.diff import Result, read_side, side_of
-from lstmcli.api.job import NOTHING, Beside, Job, load_job, read_state, with_lengths
+from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job, read_state, with_lengths
 from lstmcli.api.load import Named, checked, only_one_stdin, read_named, reader, refuse_unused
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
@@ -36,7 +36,7 @@ Array = npt.NDArray[Any]
 NEARER = 10.0  # times: then not the run as read is looked into, but the one that comes so near
 WHOLE_TRACE = "trace.npz"  # what holds the arrays of each layer
 
-__all__ = ["Explanation", "as_json", "explain", "explain_files"]
+__all__ = ["Explanation", "explain", "explain_files"]
 
 
 def explain(
@@ -99,7 +99,7 @@ def explain_files(
     settings: Mapping[str, Any],
     *,
     stdin: BinaryIO | None = None,
-    beside: Beside = NOTHING,
+    files: InputFiles = NO_FILES,
     progress: Progress = quiet,
 ) -> Explanation:
     """The same for a command line: weights, then inputs, then EXPECTED.
@@ -113,20 +113,20 @@ def explain_files(
         raise UserError(
             "it takes WEIGHTS... INPUTS EXPECTED; one file may hold both weights and inputs."
         )
-    *files, expected = paths
-    typed = [file_argument(path) for path in files]
-    only_one_stdin([Named.parse(path) for path in files], expected, *beside)
+    *run_paths, expected = paths
+    typed = [file_argument(path) for path in run_paths]
+    only_one_stdin([Named.parse(path) for path in run_paths], expected, *files)
     try:
-        job = load_job(files, settings, stdin=stdin, beside=beside)
+        job = load_job(run_paths, settings, stdin=stdin, files=files)
     except NoInputs:
         raise UserError(
-            f"EXPECTED is missing, or the inputs are: {' '.join(files)} holds weights alone, and "
-            f"one path is left, {expected}.",
+            f"EXPECTED is missing, or the inputs are: {' '.join(run_paths)} contains only weights, "
+            f"and one path is left, {expected}.",
             f"  {typed_command('lstm', 'explain', *typed, 'INPUTS', 'EXPECTED')}",
         ) from None
     if isinstance(job.inputs, StepStream):
         raise UserError("explain needs the whole sequence; give the inputs as a file.")
-    words = [*typed, *beside.words()]
+    words = [*typed, *files.words()]
     return _explained(job, read_side(expected, stdin), words, settings, progress)
 
 
@@ -221,10 +221,3 @@ def _command(
     if shown is not None:
         options += ["-o", WHOLE_TRACE] if "." in shown else ["--show", shown]
     return typed_command("lstm", "run", *words, *options)
-
-
-def as_json(explanation: Explanation) -> str:
-    """The explanation as one JSON document."""
-    from json import dumps
-
-    return dumps(explanation.to_json(), indent=2, allow_nan=False)

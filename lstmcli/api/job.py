@@ -39,7 +39,7 @@ from lstmcli.formats import Document, StepStream
 Array = npt.NDArray[Any]
 
 
-class Beside(NamedTuple):
+class InputFiles(NamedTuple):
     """Files that come with the inputs, by path; lengths may be the numbers themselves."""
 
     initial_state: str | None = None
@@ -52,7 +52,7 @@ class Beside(NamedTuple):
         return [w for name, v in given.items() for w in (f"--{name.replace('_', '-')}", v)]
 
 
-NOTHING = Beside()
+NO_FILES = InputFiles()
 
 
 class Job(NamedTuple):
@@ -128,7 +128,7 @@ def load_job(
     settings: Mapping[str, Any],
     *,
     stdin: BinaryIO | None = None,
-    beside: Beside = NOTHING,
+    files: InputFiles = NO_FILES,
     inputs_needed: bool = True,
 ) -> Job:
     """Read a model and its inputs: like ``cp``, the last path is the inputs.
@@ -141,7 +141,7 @@ def load_job(
         for whatever is wrong with paths, files, names or shapes.
     """
     weights, inputs = split_paths(paths)
-    only_one_stdin([*weights, *inputs], *beside)
+    only_one_stdin([*weights, *inputs], *files)
     documents = [read_named(named, stdin) for named in weights]
     if inputs_needed or inputs or _hold_inputs(documents):
         x, name, holder = _read_inputs(weights, inputs, documents, stdin)
@@ -155,12 +155,12 @@ def load_job(
     reread = reader(documents, settings)
     model = reread({})
     state, state_from = _initial_state(
-        beside.initial_state, [*documents, *([holder] if holder else [])], stdin
+        files.initial_state, [*documents, *([holder] if holder else [])], stdin
     )
     within = [holder.source] if holder and any(holder is one for one in documents) else []
     refuse_unused(documents, model, [*within, state_from])
-    lengths = _lengths(beside.lengths, holder, stdin)
-    mask = _beside("mask", beside.mask, holder, stdin)
+    lengths = _lengths(files.lengths, holder, stdin)
+    mask = _array_with_inputs("mask", files.mask, holder, stdin)
     return with_lengths(Job(model, x, name, state, lengths, mask, reread))
 
 
@@ -313,11 +313,11 @@ def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None)
         return np.array([int(n) for n in given.split(",")])
     if given is not None and ("," in given or given.strip().isdecimal()):
         raise UserError(f"--lengths {given[:40]}: takes whole numbers from 0 on, one for each row.")
-    lengths = _beside("lengths", given, holder, stdin)
+    lengths = _array_with_inputs("lengths", given, holder, stdin)
     return None if lengths is None else np.ravel(lengths)
 
 
-def _beside(
+def _array_with_inputs(
     name: str, path: str | None, holder: Document | None, stdin: BinaryIO | None
 ) -> Array | None:
     """An array from a file of its own, or from the member of that name beside the inputs."""

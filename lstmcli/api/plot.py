@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lstmcli import formats
 from lstmcli.api import load
 from lstmcli.api.diff import laid, side_of
-from lstmcli.api.job import NOTHING, Beside, Job, array_of, load_job
+from lstmcli.api.job import NO_FILES, InputFiles, Job, array_of, load_job
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.compare import compare, matched
 from lstmcli.core.diff.metrics import Position
@@ -99,7 +99,7 @@ def read_drawable(
     stdin: BinaryIO | None,
     names: Sequence[str] | None = None,
     row: int = 0,
-    beside: Beside = NOTHING,
+    files: InputFiles = NO_FILES,
 ) -> Drawable:
     """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
 
@@ -118,7 +118,7 @@ def read_drawable(
     if first is not None and _is_result(first):
         if len(paths) > 2:
             raise UserError(f"{paths[0]} holds results; plot takes one such file, or two.")
-        if set(settings) - {"layout"} or any(beside):
+        if set(settings) - {"layout"} or any(files):
             raise UserError(f"{paths[0]} holds results: there is nothing left to run or set.")
         layout = settings.get("layout")  # of results that do not tell
         if len(paths) == 1:
@@ -129,7 +129,7 @@ def read_drawable(
         return _of_two(*(laid(side_of(document, path), layout) for document, path in sides))
     if isinstance(stdin, io.BytesIO):
         stdin.seek(0)
-    job = load_job(paths, settings, stdin=stdin, beside=beside)
+    job = load_job(paths, settings, stdin=stdin, files=files)
     return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), row)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -502,9 +501,3 @@ def _lines(job: Job, remark: Callable[[str], None] | None = None) -> Blocks:
             break
     if wrong:
         raise wrong
-
-
-def standard_output() -> BinaryIO:
-    """The bytes of stdout; text already written to it goes first."""
-    sys.stdout.flush()
-    return sys.stdout.buffer

@@ -7,19 +7,21 @@ from typing import Any
 import click
 
 from lstmcli import formats
-from lstmcli.api import save
 from lstmcli.api.check import ALL, check
 from lstmcli.api.job import array_of
-from lstmcli.cli import Command
-from lstmcli.cli.console import show, width
 from lstmcli.cli.options import (
-    beside_options,
+    format_option,
+    input_files,
+    input_options,
     listed_names,
     paths_argument,
+    read_job,
     setting_options,
     settings_from,
+    tolerance_options,
 )
-from lstmcli.cli.reading import read_job
+from lstmcli.cli.process import Command
+from lstmcli.cli.terminal import show, standard_output, width
 from lstmcli.engines import NAMES
 from lstmcli.views.check import check_sheet
 from lstmcli.views.run import header_sheet
@@ -31,12 +33,9 @@ from lstmcli.views.run import header_sheet
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
               help="Of inputs and state, where no inputs are given.")  # fmt: skip
-@beside_options
-@click.option("--rtol", type=click.FloatRange(min=0), help="Relative tolerance, of ours.")
-@click.option("--atol", type=click.FloatRange(min=0), help="Absolute tolerance.")
-@click.option("--ulp", type=click.IntRange(min=0), help="Units in the last place instead.")
-@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
-              help="What stdout gets.")  # fmt: skip
+@input_options
+@tolerance_options
+@format_option
 @setting_options
 def command(
     weights: tuple[str, ...], with_: str, seed: int, rtol: float | None, atol: float | None,
@@ -53,11 +52,11 @@ def command(
     anything runs; with all, that one is left out.
     Exit status: 0 all agree with us; 1 one differs; 2 trouble.
     """
-    job = read_job(weights, settings_from(options), options, inputs_needed=False)
+    job = read_job(weights, settings_from(options), input_files(options), inputs_needed=False)
     names = listed_names(with_, "--with") or []
     found = check(job, names, seed=seed, rtol=rtol, atol=atol, ulp=ulp)
     if format == "json":
-        formats.write(save.standard_output(), "json", {}, found.to_json())
+        formats.write(standard_output(), "json", {}, found.to_json())
     else:
         model, shape = job.model, array_of(found.job).shape
         layout = found.job.layout or model.convention.behaviour.layout

@@ -1,13 +1,207 @@
-"""``lstm completion``: the script that teaches a shell to complete ``lstm``."""
+"""``lstm completion``, and what a shell is offered for the word under the cursor.
+
+The shell starts ``lstm`` for each word, so nothing is imported, and no file read, that the word
+does not need. A file that cannot be read offers nothing. A shell puts an offered name into the
+command line as it is: only names in which no shell finds anything to expand are offered.
+"""
 
 from __future__ import annotations
 
-import click
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from lstmcli.cli import Command, lstm
+import click
+from click.shell_completion import CompletionItem, get_completion_class, shell_complete
+
+from lstmcli.cli.group import lstm
+from lstmcli.cli.process import COMPLETION_VARIABLE, Command
+from lstmcli.core.model.settings import SETTINGS, OneOf
+from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, read_activation_name, read_gate_order
+from lstmcli.errors import UserError
+
+Items = list[CompletionItem]
+Completer = Callable[[click.Context, click.Parameter, str], Items]
+
+RESULTS = ("h", "c", "i", "f", "g", "o", "z")
+PATHS = ("weights", "file", "path", "paths")  # the names of the arguments that are files
+MAX_BYTES = 32 << 20  # of a file that is read for names: 1.3 s of JSON, 0.1 s of .npz
+SAFE = re.compile(r"[\w./+-][\w./:@=,+-]*")  # letters of any script; nothing that a shell expands
+
+
+# ---- completers
+
+
+def values_of(name: str) -> Completer:
+    """A completer for the values of a setting: conventions, gate orders, activations, choices."""
+
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+        return _starting(_values(name), incomplete)
+
+    return complete
+
+
+def _values(name: str) -> Iterable[str]:
+    read = SETTINGS[name].read
+    if isinstance(read, OneOf):
+        return read.values
+    if name == "convention" or read is read_gate_order:
+        from lstmcli.core.model.conventions import CONVENTIONS
+
+        orders = dict.fromkeys(
+            row.storage.gates for row in CONVENTIONS.values() if len(row.storage.gates) == 4
+        )
+        return CONVENTIONS if name == "convention" else orders
+    if read is read_activation_name:
+        return (activation for activation in ACTIVATION_NAMES if activation != "hard_sigmoid")
+    return ()
+
+
+def settings(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """``NAME=``, and after it the values."""
+    name, equals, _ = incomplete.partition("=")
+    if equals and name in SETTINGS:
+        return _starting((f"{name}={value}" for value in _values(name)), incomplete)
+    return _starting((f"{name}=" for name in SETTINGS), incomplete)
+
+
+def layers(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """The LSTMs of the files before the cursor, as ``--layer`` calls them.
+
+    One whose name is not safe is offered by its number.
+    """
+    words = (one.layer if _is_safe(one.layer) else str(one.number) for one in _lstms(ctx))
+    return _starting(words, incomplete)
+
+
+def cells(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """The cells of those files' first LSTM: ``layer0``, ``layer0_reverse``, ..."""
+    return _starting(_cells(ctx), incomplete)
+
+
+def members(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """The members that a run can write, of each cell where there are several."""
+    names = _cells(ctx)
+    of_cells = [f"{cell}.{name}" for cell in names for name in RESULTS] if len(names) > 1 else []
+    return _next([*RESULTS, "final_h", "final_c", *of_cells], incomplete)
+
+
+def columns(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """The columns of a table."""
+    return _next(RESULTS, incomplete)
+
+
+def arrays(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """The arrays of a trace before the cursor, or those that a run of the weights there gives."""
+    names: list[str] = []
+    for path in _paths(ctx)[:1]:
+        try:
+            from lstmcli.api.plot import read_drawable
+
+            drawable = read_drawable([path], {}, None)
+            names = [*drawable.arrays, *drawable.cells]
+        except UserError:  # weights, whose inputs are still to be typed
+            names = []
+    return _next(names or [*RESULTS, *_cells(ctx)], incomplete)
+
+
+def _next(names: Iterable[str], incomplete: str) -> Items:
+    """Completions of the name after the last comma; those before it are not offered again."""
+    before, comma, last = incomplete.rpartition(",")
+    listed = before.split(",")
+    return _starting(
+        (f"{before}{comma}{n}" for n in names if n not in listed), f"{before}{comma}{last}"
+    )
+
+
+def _starting(names: Iterable[str], incomplete: str) -> Items:
+    return [
+        CompletionItem(name) for name in names if name.startswith(incomplete) and _is_safe(name)
+    ]
+
+
+def _is_safe(name: str) -> bool:
+    return SAFE.fullmatch(name) is not None
+
+
+def _paths(ctx: click.Context) -> list[str]:
+    """The files before the cursor; click leaves them in ``args`` if an option lacks its value."""
+    from lstmcli.api.load import Named
+
+    given = next((ctx.params[name] for name in PATHS if ctx.params.get(name)), ctx.args)
+    return [path for path in given if _is_quick(Named.parse(path).path)]
+
+
+def _is_quick(path: str) -> bool:
+    """Whether a path is a regular file that is small enough to be read while the user types."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a zero byte in the path
+        return False
+    return path != "-" and stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES
+
+
+def _lstms(ctx: click.Context) -> Sequence[Any]:
+    """The LSTMs in all files before the cursor together, or in the first that has any."""
+    from lstmcli.api.inspect import inspect_files
+
+    paths = _paths(ctx)
+    for subset in ([paths] if paths else []) + [[path] for path in paths]:
+        try:
+            if found := inspect_files(subset, {}).lstms:
+                return found
+        except UserError:
+            continue
+    return ()
+
+
+def _cells(ctx: click.Context) -> list[str]:
+    found = _lstms(ctx)
+    return [name for name, _ in found[0].model.cells] if found else []
+
+
+def print_completions(group: click.Group, instruction: str) -> int:
+    """Print the completions that a shell asks for, as by ``bash_complete``; return the status.
+
+    Raises
+    ------
+    UserError
+        for an unknown shell, or if the words to complete are not there.
+    """
+    shell, _, request = instruction.partition("_")
+    if request == "complete" and not _are_words_given(shell):
+        raise UserError(
+            f"{COMPLETION_VARIABLE}={instruction}: the words to complete are in COMP_WORDS and "
+            "COMP_CWORD, which a shell sets.",
+            "  lstm completion bash",
+        )
+    try:
+        status = shell_complete(group, {}, "lstm", COMPLETION_VARIABLE, instruction)
+    except UserError:  # of an option before the cursor: reported when the command is run
+        return 0
+    if status:
+        raise UserError(
+            f"{COMPLETION_VARIABLE}={instruction}: takes bash_complete, zsh_complete or "
+            "fish_complete."
+        )
+    return 0
+
+
+def _are_words_given(shell: str) -> bool:
+    """Whether the variables with the words are there; Fish's second one is a word itself."""
+    number = os.environ.get("COMP_CWORD")
+    if "COMP_WORDS" not in os.environ or number is None:
+        return False
+    return shell == "fish" or bool(re.fullmatch("[0-9]{1,6}", number))
+
+
+# ---- the command
 
 WITH_COMMAS = ('string split "," $completion', 'string split --max 1 "," $completion')
-"""Where click's script for Fish loses what follows a comma in a value, and how it does not."""
+"""A command in click's script for Fish that loses what follows a comma in a value, and its
+replacement."""
 
 
 @click.command(cls=Command, screen=False)
@@ -29,10 +223,8 @@ def command(shell: str) -> None:
     Conventions, gate orders and activations are completed, and the names of layers, cells and
     members from the file that stands before the cursor.
     """
-    from click.shell_completion import get_completion_class
-
     made = get_completion_class(shell)
     assert made is not None  # click has all three
-    script = made(lstm, {}, "lstm", "_LSTM_COMPLETE")
+    script = made(lstm, {}, "lstm", COMPLETION_VARIABLE)
     template = script.source_template.replace(*WITH_COMMAS)
     click.echo(template % script.source_vars())

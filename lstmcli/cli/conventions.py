@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from lstmcli.cli import Command, complete
-from lstmcli.cli.console import show, width
+from lstmcli.cli import completion
+from lstmcli.cli.options import format_option
+from lstmcli.cli.process import Command
+from lstmcli.cli.terminal import print_json, show, width
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.recognise import find_convention
 from lstmcli.views.conventions import convention_sheet, conventions_sheet
 
 
 @click.command(cls=Command)
-@click.argument("name", required=False, shell_complete=complete.values_of("convention"))
-@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
-              help="For people, or for programs.")  # fmt: skip
+@click.argument("name", required=False, shell_complete=completion.values_of("convention"))
+@format_option
 def command(name: str | None, format: str) -> int:
     """List how each framework names, lays out and runs an LSTM.
 
@@ -30,7 +29,7 @@ def command(name: str | None, format: str) -> int:
     row = None if name is None else find_convention(name)
     if format == "json":
         table = [one.to_json() for one in CONVENTIONS.values()]
-        click.echo(json.dumps({"conventions": table} if row is None else row.to_json(), indent=2))
+        print_json({"conventions": table} if row is None else row.to_json())
     elif row is None:
         show([conventions_sheet(list(CONVENTIONS.values()), width())])
     else:

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from lstmcli import formats
 from lstmcli.api.convert import convert
-from lstmcli.api.save import standard_output
-from lstmcli.cli import Command, complete
-from lstmcli.cli.console import remark, show, standard_input, width
-from lstmcli.cli.options import named_settings, setting_options, settings_from
+from lstmcli.cli import completion
+from lstmcli.cli.options import format_option, named_settings, setting_options, settings_from
+from lstmcli.cli.process import Command
+from lstmcli.cli.terminal import remark, show, standard_input, standard_output, width
 from lstmcli.errors import UserError
 from lstmcli.views.convert import conversion_sheet
 
@@ -20,14 +21,13 @@ from lstmcli.views.convert import conversion_sheet
 @click.option(
     "--to",
     metavar="NAME",
-    shell_complete=complete.values_of("convention"),
+    shell_complete=completion.values_of("convention"),
     help="The convention of DST; see conventions.",
 )
-@click.option("--to-set", multiple=True, metavar="NAME=VALUE", shell_complete=complete.settings,
+@click.option("--to-set", multiple=True, metavar="NAME=VALUE", shell_complete=completion.settings,
               help="Store it in another form: forget_bias, gates, rows, ...")  # fmt: skip
 @setting_options
-@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
-              help="For people, or for programs.")  # fmt: skip
+@format_option
 def command(
     paths: tuple[str, ...], to: str | None, to_set: tuple[str, ...], format: str, **options: Any
 ) -> None:
@@ -50,8 +50,6 @@ def command(
     for text in (*conversion.model.remarks, *conversion.remarks):
         remark(text)
     if format == "json":
-        from lstmcli import formats
-
         formats.write(standard_output(), "json", {}, conversion.to_json())
     else:
         show([conversion_sheet(conversion.to_json(), width())])

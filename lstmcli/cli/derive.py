@@ -9,13 +9,20 @@ import click
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.api import save
 from lstmcli.api.derive import derive
 from lstmcli.api.load import Named, only_one_stdin
-from lstmcli.cli import Command, complete
-from lstmcli.cli.console import show, width
-from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
-from lstmcli.cli.reading import beside_from, read_job
+from lstmcli.cli import completion
+from lstmcli.cli.options import (
+    format_option,
+    input_files,
+    input_options,
+    paths_argument,
+    read_job,
+    setting_options,
+    settings_from,
+)
+from lstmcli.cli.process import Command
+from lstmcli.cli.terminal import show, standard_output, width
 from lstmcli.core.model.settings import option_words
 from lstmcli.errors import UserError
 from lstmcli.views.derive import Detail, derivation_sheet
@@ -31,16 +38,15 @@ from lstmcli.views.run import header_sheet
 @click.option(
     "--cell",
     metavar="NAME",
-    shell_complete=complete.cells,
+    shell_complete=completion.cells,
     help="Which of several: layer0, layer1_reverse, ...",
 )
 @click.option("--against", metavar="FILE",
               help="Another's results, or some of them, beside the lines they have.")  # fmt: skip
 @click.option("--terms", default="20", metavar="N|all", help="The largest terms to show: 20.")
 @click.option("--digits", type=click.IntRange(0, 17), help="Of all numbers.")
-@beside_options
-@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
-              help="What stdout gets.")  # fmt: skip
+@input_options
+@format_option
 @setting_options
 def command(
     weights: tuple[str, ...], step: int, unit: int, gate: str | None, batch: int,
@@ -57,30 +63,31 @@ def command(
     gives, bit for bit. FILE is anything that diff reads.
     Exit status: 0 shown, and FILE agrees; 1 FILE has another number; 2 trouble.
     """  # noqa: E501
-    most = _most(terms)
-    settings = settings_from(options)
-    only_one_stdin([Named.parse(w) for w in weights], *beside_from(options), against)
-    job = read_job(weights, settings, options).drained()
+    count = _term_count(terms)
+    settings, files = settings_from(options), input_files(options)
+    only_one_stdin([Named.parse(w) for w in weights], *files, against)
+    job = read_job(weights, settings, files).drained()
     x, layout = np.asarray(job.inputs), job.layout
     found = derive(
         job.model, x, step, unit, gate, batch=batch, cell=cell, against=against, layout=layout,
         initial_state=job.initial_state, lengths=job.lengths, mask=job.mask, name=job.name,
     )  # fmt: skip
     if format == "json":
-        formats.write(save.standard_output(), "json", {}, found.to_json())
+        formats.write(standard_output(), "json", {}, found.to_json())
     else:
         how, given = job.model.convention, bool(job.initial_state)
         header = header_sheet(
             job.model, x.shape, layout or how.behaviour.layout, given, width(),
             assumed_layout=job.layout_assumed,
         )  # fmt: skip
-        told = [*option_words(settings), *beside_from(options).words()]
-        detail = Detail(digits, most, weights, told)
+        words = [*option_words(settings), *files.words()]
+        detail = Detail(digits, count, weights, words)
         show([header, derivation_sheet(found, detail, width())])
     return 0 if found.first_difference is None else 1
 
 
-def _most(text: str) -> int | None:
+def _term_count(text: str) -> int | None:
+    """The number of terms to show; None for all."""
     if text == "all":
         return None
     if not re.fullmatch(r"0*[1-9]\d{0,17}", text):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import click
 
 from lstmcli.api import diff
-from lstmcli.cli import Command
-from lstmcli.cli.console import show, standard_input, width
-from lstmcli.cli.options import reading_options
+from lstmcli.cli.options import format_option, limit_options, tolerance_options
+from lstmcli.cli.process import Command
+from lstmcli.cli.terminal import print_json, show, standard_input, width
 from lstmcli.views.diff import difference_sheet
 
 
 @click.command(cls=Command)
 @click.argument("a")
 @click.argument("b")
-@click.option("--rtol", type=click.FloatRange(min=0), help="Relative tolerance, of b.")
-@click.option("--atol", type=click.FloatRange(min=0), help="Absolute tolerance.")
-@click.option("--ulp", type=click.IntRange(min=0), help="Units in the last place instead.")
+@tolerance_options
 @click.option("--equal-nan", is_flag=True, help="NaN equals NaN.")
 @click.option("--per-step", is_flag=True, help="The error of each step.")
 @click.option(
@@ -24,10 +22,9 @@ from lstmcli.views.diff import difference_sheet
     type=click.Choice(["batch", "time"]),
     help="Which axis comes first where a side does not tell; time without.",
 )
-@reading_options
+@limit_options
 @click.option("-q", "--quiet", is_flag=True, help="The exit status only.")
-@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
-              help="What stdout gets.")  # fmt: skip
+@format_option
 def command(
     a: str, b: str, rtol: float | None, atol: float | None, ulp: int | None,
     equal_nan: bool, per_step: bool, layout: str | None, quiet: bool, format: str,
@@ -45,7 +42,7 @@ def command(
     one, other = diff.read_sides(a, b, standard_input(), layout)
     found = diff.compare(one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     if format == "json" and not quiet:
-        click.echo(diff.as_json(found))
+        print_json(found.to_json())
     elif not quiet:
         show([difference_sheet(found, one, other, width=width(), per_step=per_step)])
     return 0 if found.equal else 1

@@ -8,10 +8,17 @@ from typing import Any
 import click
 
 from lstmcli.api import explain
-from lstmcli.cli import Command
-from lstmcli.cli.console import Bar, show, standard_input, width
-from lstmcli.cli.options import beside_options, paths_argument, setting_options, settings_from
-from lstmcli.cli.reading import beside_from
+from lstmcli.cli.options import (
+    format_option,
+    input_files,
+    input_options,
+    paths_argument,
+    setting_options,
+    settings_from,
+)
+from lstmcli.cli.process import Command
+from lstmcli.cli.progress import ProgressBar
+from lstmcli.cli.terminal import print_json, show, standard_input, width
 from lstmcli.errors import UserError
 from lstmcli.views.explain import explanation_sheet, markdown
 
@@ -19,9 +26,8 @@ from lstmcli.views.explain import explanation_sheet, markdown
 @click.command(cls=Command)
 @paths_argument("paths")
 @setting_options
-@beside_options
-@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
-              help="What stdout gets.")  # fmt: skip
+@input_options
+@format_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="For a bug report.")
 def command(paths: tuple[str, ...], format: str, as_markdown: bool, **options: Any) -> int:
     """Find the assumption that is wrong: which reading of the weights gives EXPECTED.
@@ -38,17 +44,17 @@ def command(paths: tuple[str, ...], format: str, as_markdown: bool, **options: A
     if as_markdown and format == "json":
         raise UserError("--markdown and -f json are two formats; give one of them.")
     settings = settings_from(options)
-    with Bar() as bar:
+    with ProgressBar(1.0) as bar:
         found = explain.explain_files(
             paths,
             settings,
             stdin=standard_input(),
-            beside=beside_from(options),
+            files=input_files(options),
             progress=bar.advance,
         )
     expected = paths[-1] if paths[-1] != "-" else "standard input"
     if format == "json":
-        click.echo(explain.as_json(found))
+        print_json(found.to_json())
     elif as_markdown:
         sys.stdout.write(markdown(found, expected))
     else:

@@ -1,10 +1,11 @@
-"""``lstm help``: the help of a command, for those who look for it there."""
+"""``lstm help``: the help of a command."""
 
 from __future__ import annotations
 
 import click
 
-from lstmcli.cli import COMMANDS, Command
+from lstmcli.cli.group import COMMANDS
+from lstmcli.cli.process import Command
 from lstmcli.errors import UserError, did_you_mean
 
 
@@ -22,7 +23,7 @@ def command(ctx: click.Context, name: str | None) -> None:
     lstm help run
     lstm help diff
 
-    Without a command, what commands there are.
+    Without a command, the list of commands.
     """
     group = ctx.find_root()
     if name is None:
@@ -31,7 +32,7 @@ def command(ctx: click.Context, name: str | None) -> None:
     if name not in COMMANDS:
         raise UserError(f"there is no command {name!r}.{did_you_mean(name, COMMANDS)}")
     assert isinstance(group.command, click.Group)
-    asked = group.command.get_command(group, name)
-    assert asked is not None
-    with click.Context(asked, info_name=name, parent=group) as own:
-        click.echo(asked.get_help(own))
+    found = group.command.get_command(group, name)
+    assert found is not None
+    with click.Context(found, info_name=name, parent=group) as context:
+        click.echo(found.get_help(context))

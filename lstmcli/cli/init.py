@@ -5,24 +5,24 @@ from __future__ import annotations
 import click
 
 from lstmcli import formats
-from lstmcli.cli import Command
-from lstmcli.cli.messages import tell
+from lstmcli.cli.process import Command
+from lstmcli.cli.terminal import tell
 from lstmcli.core.weights.initializers import INITIALIZERS, initialise
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line
 
 
 @click.command(cls=Command, screen=False)
-@click.option("--inputs", type=int, required=True, help="Numbers that enter at a step.")
-@click.option("--units", type=int, required=True, help="Cells.")
+@click.option("--inputs", type=int, required=True, help="Input size.")
+@click.option("--units", type=int, required=True, help="Hidden size (units).")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
-              help="Of the generator.")  # fmt: skip
-@click.option("--steps", type=int, help="Draw inputs of so many steps too.")
-@click.option("--batch", type=int, default=1, show_default=True, help="Rows of those inputs.")
+              help="Seed of the generator.")  # fmt: skip
+@click.option("--steps", type=int, help="Also generate inputs with this many steps.")
+@click.option("--batch", type=int, default=1, show_default=True, help="Batch size of those inputs.")
 @click.option("--initializer", default="glorot_uniform", show_default=True,
               help=f"How the kernel is drawn: {', '.join(INITIALIZERS)}.")  # fmt: skip
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64",
-              show_default=True, help="Number type of what is written.")  # fmt: skip
+              show_default=True, help="Number type of the tensors.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", required=True, help="A .npz or .json file.")
 def command(
     inputs: int, units: int, seed: int, steps: int | None, batch: int,

@@ -6,11 +6,19 @@ from typing import Any
 
 import click
 
+from lstmcli import formats
 from lstmcli.api.inspect import inspect_files
-from lstmcli.api.save import standard_output
-from lstmcli.cli import Command
-from lstmcli.cli.console import depth, is_rich, remark, show, standard_input, width
-from lstmcli.cli.options import paths_argument, setting_options, settings_from
+from lstmcli.cli.options import format_option, paths_argument, setting_options, settings_from
+from lstmcli.cli.process import Command
+from lstmcli.cli.terminal import (
+    depth,
+    is_rich,
+    remark,
+    show,
+    standard_input,
+    standard_output,
+    width,
+)
 from lstmcli.views.inspect import inspection_sheet
 
 
@@ -18,8 +26,7 @@ from lstmcli.views.inspect import inspection_sheet
 @paths_argument("file")
 @setting_options
 @click.option("--all", "all_", is_flag=True, help="Every tensor, however many there are.")
-@click.option("-f", "--format", type=click.Choice(["table", "json"]), default="table",
-              help="For people, or for programs.")  # fmt: skip
+@format_option
 @click.option("--heat/--no-heat", default=None, help="Draw the weights; a terminal does.")
 def command(
     file: tuple[str, ...], all_: bool, format: str, heat: bool | None, **options: Any
@@ -38,11 +45,9 @@ def command(
     for text in inspection.remarks:
         remark(text)
     if format == "json":
-        from lstmcli import formats
-
         formats.write(standard_output(), "json", {}, inspection.to_json())
     else:
         pictures = depth() if (is_rich() if heat is None else heat) else None
-        told: dict[str, Any] = {"width": width(), "show_all": all_, "pictures": pictures}
-        show([inspection_sheet(inspection, file, settings, **told)])
+        how: dict[str, Any] = {"width": width(), "show_all": all_, "pictures": pictures}
+        show([inspection_sheet(inspection, file, settings, **how)])
     return 0

@@ -1,86 +1,103 @@
-"""Options that several commands share."""
+"""Options and arguments that several commands share, and the job that they describe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
-from lstmcli.cli import complete
+from lstmcli.api.job import InputFiles, Job, load_job
+from lstmcli.cli import completion
+from lstmcli.cli.terminal import remark, standard_input
 from lstmcli.core.model.settings import FLAGS, SETTINGS, WITH_OPTION, read_setting
 from lstmcli.errors import UserError
+from lstmcli.formats.files import limits
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+FORMAT_HELP = "Output format (default: table)"
 
-def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what concerns the reading of files, whatever is done with them."""
 
-    def allow(context: click.Context, parameter: click.Parameter, most: int | None) -> None:
-        if most is not None:
-            from lstmcli.formats.files import limits  # formats bring numpy, which help does without
+def paths_argument(name: str) -> Decorator:
+    """An argument of one path or more: files, NAME=FILE, or ``-``."""
+    return click.argument(name, nargs=-1, required=True, metavar=f"{name.upper()}...")
 
-            limits.allow(most)
+
+def format_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``-f``, for commands that show a table or a JSON document."""
+    kinds = click.Choice(["table", "json"])
+    return click.option("-f", "--format", type=kinds, default="table", help=FORMAT_HELP)(function)
+
+
+def tolerance_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the tolerances of a comparison."""
+    for option, kind, text in (
+        ("--ulp", click.IntRange(min=0), "Units in the last place instead."),
+        ("--atol", click.FloatRange(min=0), "Absolute tolerance."),
+        ("--rtol", click.FloatRange(min=0), "Relative tolerance, of the second."),
+    ):
+        function = click.option(option, type=kind, help=text)(function)
+    return function
+
+
+def limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the limits on what is read from files."""
+
+    def allow(context: click.Context, parameter: click.Parameter, size: int | None) -> None:
+        if size is not None:
+            limits.allow(size)
 
     return click.option(
         "--max-bytes", metavar="N", type=click.IntRange(min=1), callback=allow, expose_value=False,
-        help="The most that one tensor of a file may take; a GiB without.",
+        help="Maximum size of a tensor in bytes (default 1 GiB)",
     )(function)  # fmt: skip
 
 
 def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for each setting, and ``--set``; `settings_from` collects them."""
-    function = reading_options(function)
+    function = limit_options(function)
     function = click.option(
-        "--set", "set_", multiple=True, metavar="NAME=VALUE", shell_complete=complete.settings,
+        "--set", "set_", multiple=True, metavar="NAME=VALUE", shell_complete=completion.settings,
         help=f"Any setting by name: {', '.join(n for n in SETTINGS if n not in WITH_OPTION)}.",
     )(function)  # fmt: skip
     function = click.option(
-        "--layer", metavar="NAME|N", help="Which LSTM of several.", shell_complete=complete.layers
+        "--layer", metavar="NAME|N", help="Which LSTM of several.", shell_complete=completion.layers
     )(function)
     for name in reversed((*WITH_OPTION, *FLAGS)):
-        setting, option = SETTINGS[name], f"--{name.replace('_', '-')}"
-        if name in FLAGS:
-            function = click.option(option, is_flag=True, default=None, help=setting.help)(function)
-        else:
-            function = click.option(
-                option, metavar="X", help=setting.help, shell_complete=complete.values_of(name)
-            )(function)
+        text = SETTINGS[name].help
+        how: dict[str, Any] = {"is_flag": True, "default": None}
+        if name not in FLAGS:
+            how = {"metavar": "X", "shell_complete": completion.values_of(name)}
+        function = click.option(_option_of(name), help=text, **how)(function)
     return function
 
 
-def beside_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for files that come with the inputs."""
-    for option, metavar, told in (
-        ("--initial-state", "FILE", "h and c to start from."),
-        ("--mask", "FILE", "Which steps count, in the axes of the inputs."),
-        ("--lengths", "FILE|N,N,...", "Valid steps of each row."),
-    ):
-        function = click.option(option, metavar=metavar, help=told)(function)
-    return function
-
-
-def settings_from(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the settings out of a command's options, read and checked.
+def settings_from(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among a command's options, parsed and checked.
 
     Raises
     ------
     UserError
         naming the option, for a value that it does not take.
     """
-    settings = {}
-    for name in (*WITH_OPTION, *FLAGS):
-        if (value := options.pop(name)) is not None:
-            settings[name] = read_setting(name, value, f"--{name.replace('_', '-')}")
-    settings |= named_settings(options.pop("set_"), "--set")
-    if (layer := options.pop("layer")) is not None:
-        settings["layer"] = layer
+    settings = {
+        name: read_setting(name, options[name], _option_of(name))
+        for name in (*WITH_OPTION, *FLAGS)
+        if options[name] is not None
+    }
+    settings |= named_settings(options["set_"], "--set")
+    if options["layer"] is not None:
+        settings["layer"] = options["layer"]
     return settings
 
 
+def _option_of(setting: str) -> str:
+    return f"--{setting.replace('_', '-')}"
+
+
 def named_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
-    """Settings given as NAME=VALUE, read and checked.
+    """Settings given as NAME=VALUE, parsed and checked.
 
     Raises
     ------
@@ -97,9 +114,20 @@ def named_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
     return settings
 
 
-def paths_argument(name: str, minimum: int = 1) -> Decorator:
-    """Paths as words: files, NAME=FILE, or ``-``; they are opened further in."""
-    return click.argument(name, nargs=-1, required=minimum > 0, metavar=f"{name.upper()}...")
+def input_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for files that come with the inputs; `input_files` collects them."""
+    for option, metavar, text in (
+        ("--initial-state", "FILE", "h and c to start from."),
+        ("--mask", "FILE", "Which steps count, in the axes of the inputs."),
+        ("--lengths", "FILE|N,N,...", "Valid steps of each sequence."),
+    ):
+        function = click.option(option, metavar=metavar, help=text)(function)
+    return function
+
+
+def input_files(options: Mapping[str, Any]) -> InputFiles:
+    """The files that come with the inputs, by the options for them."""
+    return InputFiles(**{name: options[name] for name in InputFiles._fields})
 
 
 def listed_names(text: str | None, option: str) -> list[str] | None:
@@ -116,3 +144,24 @@ def listed_names(text: str | None, option: str) -> list[str] | None:
     if not names:
         raise UserError(f'{option} "{text}": takes one name, or several with commas between.')
     return names
+
+
+def read_job(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    files: InputFiles,
+    *,
+    inputs_needed: bool = True,
+) -> Job:
+    """The model and inputs that a command line names; remarks about them go to stderr.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with paths, files, names or shapes.
+    """
+    stdin = standard_input()
+    job = load_job(paths, settings, stdin=stdin, files=files, inputs_needed=inputs_needed)
+    for text in job.model.remarks:
+        remark(text)
+    return job

@@ -10,16 +10,17 @@ import click
 from lstmcli import formats
 from lstmcli.api.job import array_of
 from lstmcli.api.plot import Drawable, read_drawable
-from lstmcli.cli import Command, complete
-from lstmcli.cli.console import depth, remark, show, standard_input, width
+from lstmcli.cli import completion
 from lstmcli.cli.options import (
-    beside_options,
+    input_files,
+    input_options,
     listed_names,
     paths_argument,
     setting_options,
     settings_from,
 )
-from lstmcli.cli.reading import beside_from
+from lstmcli.cli.process import Command
+from lstmcli.cli.terminal import depth, remark, show, standard_input, width
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.settings import option_words
 from lstmcli.errors import UserError
@@ -44,7 +45,7 @@ from lstmcli.views.sheet import Sheet
 @click.option(
     "--array",
     metavar="NAME,...",
-    shell_complete=complete.arrays,
+    shell_complete=completion.arrays,
     help="What to draw: h, c, i, f, g, o, z, layer0, ...",
 )
 @click.option("--unit", type=int, metavar="U", help="One unit, as lines over the steps.")
@@ -54,7 +55,7 @@ from lstmcli.views.sheet import Sheet
 @click.option("--pool", type=click.Choice(["mean", "extreme"]), default="mean",
               help="What a cell of many numbers shows: mean, or the farthest from 0.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="A figure: .png, .svg, .pdf (extra: plot).")
-@beside_options
+@input_options
 @setting_options
 def command(
     path: tuple[str, ...], array: str | None, unit: int | None, steps: str | None,
@@ -75,8 +76,8 @@ def command(
     suffix = "" if output is None else suffix_of(output)
     names = listed_names(array, "--array")
     settings = settings_from(options)
-    beside = beside_from(options)
-    found = read_drawable(path, settings, standard_input(), names, batch or 0, beside)
+    files = input_files(options)
+    found = read_drawable(path, settings, standard_input(), names, batch or 0, files)
     if found.job is not None:
         for text in found.job.model.remarks:
             remark(text)

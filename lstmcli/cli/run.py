@@ -14,18 +14,20 @@ from lstmcli import formats
 from lstmcli.api import save
 from lstmcli.api.job import Job, array_of
 from lstmcli.api.load import not_finite
-from lstmcli.cli import Command, Ended, complete, interrupts
-from lstmcli.cli.console import depth, remark
-from lstmcli.cli.effort import effort
-from lstmcli.cli.messages import tell
+from lstmcli.cli import completion
+from lstmcli.cli.executors import execution
 from lstmcli.cli.options import (
-    beside_options,
+    FORMAT_HELP,
+    input_files,
+    input_options,
     listed_names,
     paths_argument,
+    read_job,
     setting_options,
     settings_from,
 )
-from lstmcli.cli.reading import read_job
+from lstmcli.cli.process import Command, Ended, stopped_by_signals
+from lstmcli.cli.terminal import depth, remark, standard_output, tell
 from lstmcli.core.forward.run import NAMES, merged_axes
 from lstmcli.core.forward.run import run as run_model
 from lstmcli.core.forward.streaming import run_in_blocks
@@ -53,20 +55,20 @@ class Output(NamedTuple):
 @click.command(cls=Command)
 @paths_argument("weights")
 @setting_options
-@beside_options
+@input_options
 @click.option("--save-state", metavar="FILE", help="Write the last h and c (.npz, .json).")
-@click.option("-f", "--format", "screen", type=click.Choice(SCREEN), help="What stdout gets.")
+@click.option("-f", "--format", "screen", type=click.Choice(SCREEN), help=FORMAT_HELP)
 @click.option("-o", "--output", metavar="FILE", help="Write by suffix; - is stdout, with -f.")
 @click.option(
     "--only",
     metavar="NAME,...",
-    shell_complete=complete.members,
+    shell_complete=completion.members,
     help="Members to write: h, c, ..., final_h, z.",
 )
 @click.option(
     "--show",
     metavar="NAME,...",
-    shell_complete=complete.columns,
+    shell_complete=completion.columns,
     help="Columns of the table: h,c,i,f,g,o,z.",
 )
 @click.option("--steps", metavar="A:B", help="Steps to show and to write; : is all.")
@@ -100,7 +102,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     selection = Selection.parse(*(options[k] for k in ("steps", "batch", "units", "digits")))
     window = _window(options, output, selection)
     settings = settings_from(options)
-    job = read_job(weights, settings, options)
+    job = read_job(weights, settings, input_files(options))
     if options["save_state"] and job.model.backward:
         remark("a backward cell starts from the last step: runs in chunks differ from the whole.")
     if options["engine"]:
@@ -108,14 +110,14 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     else:
         way = _stream if _streams(job, output) else _whole
         job = _checked(job, output, window, selection, streams=way is _stream)
-        with effort(job, **{k: options[k] for k in ("threads", "scheduler", "quiet")}) as how:
+        with execution(job, **{k: options[k] for k in ("threads", "scheduler", "quiet")}) as how:
             final, steps, status = way(job, output, window, selection, how)
     if options["save_state"]:
         save.save_state(options["save_state"], *final, steps)
     if status:
         raise Ended(status)
     if output.screen:
-        save.standard_output().flush()  # what fails has its own line alone
+        standard_output().flush()  # what fails has its own line alone
     if output.screen != "table" and not options["quiet"]:
         _say_assumed(job)
     return 0
@@ -238,8 +240,8 @@ def _stream(
         with formats.atomically(output.file) as stream:
             stack = save.stream_steps(job, stream, format, names, meter, stop, remark, selection)
     else:
-        out = save.standard_output()
-        with interrupts(stop):
+        out = standard_output()
+        with stopped_by_signals(stop):
             stack = save.stream_steps(job, out, format, names, meter, stop, remark, selection)
     return stack.state("batch"), stack.steps, stop.status
 
@@ -253,7 +255,7 @@ def _whole(
     target: str | BinaryIO | None = output.file
     format = output.file_format
     if target is None and output.screen in save.PLACED:
-        target, format = save.standard_output(), output.screen
+        target, format = standard_output(), output.screen
     if target and (output.file is None or output.screen is None):
         names = save.members_for(str(format), output.only)
         selected = save.select(job, names, selection)
@@ -350,4 +352,4 @@ def _write(trace: Trace, output: Output, selection: Selection, selected: Selecte
         with formats.atomically(output.file) as stream:
             write(stream, output.file_format)
     if output.screen:
-        write(save.standard_output(), output.screen)
+        write(standard_output(), output.screen)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lstmcli.api.job import Job, array_of
 from lstmcli.api.save import extent
-from lstmcli.cli.console import show, width
+from lstmcli.cli.terminal import show, width
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.run import check_inputs, run
 from lstmcli.core.forward.streaming import plan, run_in_blocks, runs_forward

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.api.explain import as_json, explain_files
+from lstmcli.api.explain import explain_files
 from tests.core.explain.asking import found
 from tests.paths import TOP
 
@@ -46,7 +46,7 @@ def test_a_trace_of_run_is_expected_too() -> None:
 
 def test_the_json_has_the_members_of_the_contract() -> None:
     explanation = explain_files([WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt")], {})
-    document = json.loads(as_json(explanation))
+    document = json.loads(json.dumps(explanation.to_json(), allow_nan=False))
     assert list(document) == [
         "found", "settings", "changes", "max_abs", "command", "equivalent", "tried", "nearest",
         "verdict", "taken", "notes", "not_seen", "decide", "not_tried", "next",

@@ -79,7 +79,7 @@ def test_a_bar_counts_what_comes_back(tmp_path: Path, cluster: Any, pieces: int)
     np.save(tmp_path / "x.npy", np.zeros((1024, 60, 64), np.float32))
     words = ["run", f"{tmp_path}/w.npz", f"{tmp_path}/x.npy", "--layout", "batch"]
     words += ["--only", "h", "-o", f"{tmp_path}/out.npz", "--scheduler", cluster[0]]
-    code = RUN.replace("effort.PAUSE", f"effort.saving.PIECES_FROM = {pieces}; effort.PAUSE")
+    code = RUN.replace("progress.PAUSE", f"save.PIECES_FROM = {pieces}; progress.PAUSE")
     shown = on_a_terminal(code, *words)
     counts = {int(n.replace(",", "")) for n in re.findall(r"([\d,]+) rows  ", shown)}
     assert len(counts - {0}) > 1  # it moves

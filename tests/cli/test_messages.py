@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from lstmcli.cli.console import remark
-from lstmcli.cli.messages import wrapped
+from lstmcli.cli.terminal import remark, wrapped
 from tests.cli.conftest import Lstm
 
 PATH = "/a/folder-with-a-long-name/and-another-one/weights-of-a-model.safetensors"

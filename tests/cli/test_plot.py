@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstmcli.api.job import Beside
+from lstmcli.api.job import InputFiles
 from lstmcli.api.load import load
 from lstmcli.api.plot import read_drawable
 from lstmcli.core.forward.run import run
@@ -109,7 +109,9 @@ def test_a_run_holds_the_row_that_is_drawn_with_the_bits_of_the_whole(
     np.save(tmp_path / "x.npy", x)
     paths = (str(tmp_path / "w.npz"), str(tmp_path / "x.npy"))
     lengths = "2," + "7," * 129 + "5"
-    found = read_drawable(paths, {"layout": "batch"}, None, row=row, beside=Beside(lengths=lengths))
+    found = read_drawable(
+        paths, {"layout": "batch"}, None, row=row, files=InputFiles(lengths=lengths)
+    )
     whole = run(load(paths[0]), x, layout="batch", lengths=np.array(lengths.split(","), int))
     assert found.rows == 131
     assert found.arrays.keys() == whole.arrays.keys()

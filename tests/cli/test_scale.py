@@ -147,7 +147,7 @@ def test_pieces_make_what_a_whole_run_makes(
     assert lstm(*words, "-o", f"whole.{format}").status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     monkeypatch.setattr(streaming, "PIECE", 100_000)
-    monkeypatch.setattr("lstmcli.cli.effort.WORTH_THREADS", 0)
+    monkeypatch.setattr("lstmcli.cli.executors.WORTH_THREADS", 0)
     done = lstm(*words, "-o", f"pieces.{format}", "--save-state", "end.npz")
     assert (done.status, done.err if "reverse" not in options and "both" not in kind else "") == (
         0, "",
@@ -191,7 +191,7 @@ def test_texts_in_pieces_are_those_of_a_whole_run(
     assert whole.status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     monkeypatch.setattr(streaming, "PIECE", 10_000)
-    monkeypatch.setattr("lstmcli.cli.effort.WORTH_THREADS", 0)
+    monkeypatch.setattr("lstmcli.cli.executors.WORTH_THREADS", 0)
     monkeypatch.setattr("lstmcli.cli.run.run_model", None)  # the run of all in memory
     assert lstm(*words, "-f", format) == whole
     assert lstm(*words, "-o", f"pieces.{suffix}").status == 0
@@ -288,9 +288,9 @@ def test_an_interrupted_run_into_a_file_leaves_none(tmp_path: Path, output: str)
 
 BAR = """
 import sys, time
-from lstmcli.cli import effort
-effort.PATIENCE = float(sys.argv[1])
-with effort.bar(3000, ("rows", 100)) as meter:
+from lstmcli.cli import executors, progress
+progress.PATIENCE = float(sys.argv[1])
+with progress.ProgressBar(3000, ("rows", 100)) as bar, executors.metered(bar) as meter:
     for _ in range(10):
         meter(300)
         time.sleep(0.05)
@@ -330,9 +330,10 @@ def test_a_bar_shows_what_lasts(tmp_path: Path) -> None:
 
 RUN = """
 import sys
-from lstmcli.cli import effort, invoke
-effort.PATIENCE = 0
-effort.PAUSE = 0.001
+from lstmcli.api import save
+from lstmcli.cli import invoke, progress
+progress.PATIENCE = 0
+progress.PAUSE = 0.001
 sys.exit(invoke(sys.argv[1:]))
 """
 
@@ -369,7 +370,7 @@ def test_a_table_that_keeps_only_what_it_shows_is_the_table(
     network(tmp_path / "w.npz", 9, H, layers=layers)
     np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=shape).astype(np.float32))
     words = ["run", "w.npz", "x.npy", *options.split()]
-    monkeypatch.setattr("lstmcli.cli.effort.WORTH_THREADS", 0)
+    monkeypatch.setattr("lstmcli.cli.executors.WORTH_THREADS", 0)
     whole = lstm(*words)
     assert whole.status == 0
     monkeypatch.setattr("lstmcli.cli.tables.LONG", 0)

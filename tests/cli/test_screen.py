@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lstmcli.cli import COMMANDS, letters
+from lstmcli.cli import COMMANDS
 from lstmcli.cli import lstm as group
+from lstmcli.cli.terminal import SUBSTITUTES
 from lstmcli.views.colors import ABOVE, BELOW, SHADES
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.paths import TOP
@@ -143,7 +144,7 @@ def test_an_encoding_without_blocks_shows_letters_that_look_alike(lstm: Lstm) ->
 
 def test_letters_tell_signs_and_sizes_apart() -> None:
     for characters in (f" {BELOW[::-1]}{ABOVE}", SHADES):
-        alike = [one.encode("ascii", letters.NAME) for one in characters]
+        alike = [one.encode("ascii", SUBSTITUTES) for one in characters]
         assert len(set(alike)) == len(characters)
 
 

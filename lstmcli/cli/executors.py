@@ -1,16 +1,18 @@
-"""What a run gets beside its inputs: threads or a cluster, and a bar that shows how far it is."""
+"""How a run is executed: by threads or on a cluster, with a meter for the progress bar."""
 
 from __future__ import annotations
 
-import sys
+import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Event, Lock, Thread
+from importlib import import_module
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from lstmcli.api import save
 from lstmcli.api.job import Job
-from lstmcli.cli.screen import rich_console
+from lstmcli.cli.progress import ProgressBar
 from lstmcli.core.forward.batch import row_chunks, seconds, worth_threads
 from lstmcli.core.forward.threads import cores, workers
 from lstmcli.core.model.model import Model
@@ -20,42 +22,39 @@ from lstmcli.formats import StepStream
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-WORTH_THREADS = 0.1  # seconds of work; a pool takes 15 ms to have
-PATIENCE = 1.0  # seconds without a bar
-PAUSE = 0.1  # seconds between two looks at how far it is
+WORTH_THREADS = 0.1  # seconds of work; a pool of threads takes 15 ms to make
 CONNECTING = 3  # seconds for a connection to a scheduler; one on the same machine takes 0.05
 GREETING = 4  # seconds until a scheduler has answered too; with 1 to 4 for the import, under 10
 
 
 @contextmanager
-def effort(
+def execution(
     job: Job, *, threads: int | None, scheduler: str | None, quiet: bool
 ) -> Iterator[dict[str, Any]]:
-    """The ``executor`` and the ``meter`` of a run, where it is large enough to want them."""
-    with ExitStack() as held:
+    """The ``executor`` of a run, if it is large enough for one, and its ``meter``."""
+    with ExitStack() as stack:
         rows, steps = _extent(job)
         how: dict[str, Any] = {}
         if scheduler is not None:
-            how["executor"] = held.enter_context(_cluster(scheduler))
+            how["executor"] = stack.enter_context(_cluster(scheduler))
         elif seconds(rows, steps, job.model) > WORTH_THREADS:
-            most = _threads(threads, rows, job.model)
-            if most > 1:
-                how["executor"] = held.enter_context(workers(most))
+            count = _threads(threads, rows, job.model)
+            if count > 1:
+                how["executor"] = stack.enter_context(workers(count))
         total = rows * steps * len(job.model.cells)
-        shown = not quiet and sys.stderr.isatty()
-        count = bar(total, _unit(rows, steps, job)) if shown else counted(lambda done: None)
-        how["meter"] = held.enter_context(count)
+        bar = stack.enter_context(ProgressBar(total, _unit(rows, steps, job), quiet=quiet))
+        how["meter"] = stack.enter_context(metered(bar))
         yield how
 
 
-def _threads(asked: int | None, rows: int, model: Model) -> int:
-    """As many as were asked for; else all cores, if there is enough for each to do."""
-    most = len(cores()) if worth_threads(rows, model) else 1
-    return min(asked or most, len(row_chunks(rows, model)))
+def _threads(requested: int | None, rows: int, model: Model) -> int:
+    """The number of threads: as requested, else all cores if each has enough work."""
+    default = len(cores()) if worth_threads(rows, model) else 1
+    return min(requested or default, len(row_chunks(rows, model)))
 
 
 def _extent(job: Job) -> tuple[int, int]:
-    """Rows and steps; of inputs that arrive, none that are known."""
+    """Rows and steps; a stream has one row, and no steps that are known."""
     if isinstance(job.inputs, StepStream):
         return 1, 0
     steps, rows = save.extent(job)
@@ -63,24 +62,20 @@ def _extent(job: Job) -> tuple[int, int]:
 
 
 def _unit(rows: int, steps: int, job: Job) -> tuple[str, int]:
-    """What the bar counts, and how many rows x steps of a cell are one of it."""
+    """The unit that the bar counts, and how many rows x steps of a cell make one."""
     cells = len(job.model.cells)
     return ("rows", steps * cells) if rows > steps else ("steps", rows * cells)
 
 
 @contextmanager
 def _cluster(address: str) -> Iterator[Executor]:
-    """A Dask cluster as an executor; what Dask logs is not shown, its errors say it already.
+    """A Dask cluster as an executor; Dask's log is not shown, because its errors say the same.
 
     Raises
     ------
     UserError
         without the library, without a scheduler at that address, or when the cluster fails.
     """
-    import logging
-    import warnings
-    from importlib import import_module
-
     logged = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -100,8 +95,8 @@ def _cluster(address: str) -> Iterator[Executor]:
 def _connected(library: Any, address: str) -> Any:
     """The client of a cluster.
 
-    It is made in a thread of its own, which is left behind when it does not come back: Dask waits
-    for the greeting of a scheduler without a limit (distributed 2026.8.0, `comm.core.connect`).
+    It is made in a thread, which is abandoned when it does not return: Dask waits for the greeting
+    of a scheduler without a limit (distributed 2026.8.0, `comm.core.connect`).
 
     Raises
     ------
@@ -113,7 +108,7 @@ def _connected(library: Any, address: str) -> Any:
     def connect() -> None:
         try:
             made.append(library.Client(address, timeout=CONNECTING, set_as_default=False))
-        except Exception as error:  # whatever somebody else's server or address makes of it
+        except Exception as error:  # of any kind: another kind of server, a wrong address
             made.append(error)
 
     thread = Thread(target=connect, daemon=True)
@@ -133,7 +128,7 @@ def _connected(library: Any, address: str) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
-    """What an error of a library says, without its end."""
+    """The first line of a library's error message, without its full stop."""
     lines = str(error).strip().splitlines()
     return lines[0][:200].rstrip(".") if lines else type(error).__name__
 
@@ -183,59 +178,24 @@ def _of_client(client: Any, address: str) -> Executor:
     return Cluster()
 
 
-class Left(Exception):
-    """Ends the work of a thread that nobody waits for any more."""
+class Abandoned(Exception):
+    """Ends the work of a thread whose run has ended."""
 
 
 @contextmanager
-def counted(hear: Callable[[int], None]) -> Iterator[Callable[[int], None]]:
-    """A meter that tells how much was done so far; once left, it ends the threads that use it."""
+def metered(bar: ProgressBar) -> Iterator[Callable[[int], None]]:
+    """A meter that advances a bar; once left, it ends the threads that use it."""
     lock, left, done = Lock(), False, 0
 
     def meter(count: int) -> None:
         nonlocal done
         if left:
-            raise Left
+            raise Abandoned
         with lock:
             done += count
-        hear(done)
+        bar.advance(done)
 
     try:
         yield meter
     finally:
         left = True
-
-
-@contextmanager
-def bar(total: int, unit: tuple[str, int]) -> Iterator[Callable[[int], None]]:
-    """As `counted`, with a progress bar on stderr once the work has lasted a second."""
-    ended = Event()
-    reached = 0
-
-    def hear(done: int) -> None:
-        nonlocal reached
-        reached = done
-
-    def show() -> None:
-        if ended.wait(PATIENCE):
-            return
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        name, size = unit
-        columns = BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
-        with Progress(*columns, console=rich_console(sys.stderr), transient=True) as progress:
-            task = progress.add_task(name, total=total or None)
-            while not ended.wait(PAUSE):
-                progress.update(task, completed=reached)
-                speed = (progress.tasks[0].speed or 0) / size
-                told = f"{reached // size:,} {name}  {speed:,.0f} {name}/s"
-                progress.update(task, description=told)
-
-    thread = Thread(target=show, daemon=True)
-    thread.start()
-    try:
-        with counted(hear) as meter:
-            yield meter
-    finally:
-        ended.set()
-        thread.join()

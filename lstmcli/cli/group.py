@@ -1,0 +1,96 @@
+"""The table of commands, and the group ``lstm`` that imports a command's module when it is called.
+
+``lstm --help`` imports click and no numpy.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+from click.shell_completion import CompletionItem
+
+from lstmcli._version import __version__
+from lstmcli.core.forward import blas
+from lstmcli.errors import did_you_mean
+
+COMMANDS = {
+    "run": "Run saved weights over inputs: h, c and gates of every step.",
+    "diff": "Compare two results: how far apart, and where they part first.",
+    "explain": "Find the assumption that is wrong: which reading of the weights gives EXPECTED.",
+    "plot": "Draw h, c and gates over steps and units, or where two results differ.",
+    "derive": "Show how one number comes about: every term, the gates, c and h.",
+    "inspect": "Show what a file holds: tensors, LSTMs, and how each would be read.",
+    "check": "Run the same weights through real frameworks, and compare.",
+    "convert": "Write the same network in the tensors of another framework.",
+    "conventions": "List how each framework names, lays out and runs an LSTM.",
+    "help": "Show the help of a command.",
+    "completion": "Complete commands, options, files and names in your shell.",
+    "init": "Make reproducible weights, and inputs to go with them.",
+}
+"""Each command and its line of help, which is the first line of its docstring: a test compares."""
+
+
+def limit_blas_to_one_thread() -> None:
+    """Have BLAS load with one thread, unless numpy is loaded or the environment gives a number.
+
+    OpenBLAS reads the variable when it is loaded: one thread starts quicker, and the products of
+    a step come out the same, bit for bit, on every number of cores. The variable stays, so that
+    `lstmcli.core.forward.blas.one_thread` need not look for the library.
+    """
+    if "numpy" not in sys.modules:
+        os.environ.setdefault(blas.VARIABLE, "1")
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; its module is imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        limit_blas_to_one_thread()
+        command: click.Command = import_module(f"lstmcli.cli.{cmd_name}").command
+        return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands by the table, without importing any."""
+        commands = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with a suggestion for a word that is nearly a command."""
+        word = args[0]
+        if word not in COMMANDS and not word.startswith("-"):
+            ctx.fail(f"there is no command {word!r}.{did_you_mean(word, COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of commands, from `COMMANDS`, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lstm", message="%(prog)s %(version)s")
+def lstm() -> None:
+    """A calculator for LSTM forward passes: every gate of every step.
+
+    \b
+    lstm run samples/forget-bias/weights.npz samples/forget-bias/inputs.npy
+    lstm diff samples/question/tensorflow.txt samples/question/numpy.txt
+
+    Exit status: 0 done, or same; 1 compared, and different; 2 bad usage or input.
+    """

@@ -1,0 +1,66 @@
+"""The progress bar on stderr."""
+
+from __future__ import annotations
+
+import sys
+from threading import Event, Thread
+
+from lstmcli.cli.terminal import rich_console
+from lstmcli.escaping import one_line
+
+PATIENCE = 1.0  # seconds of work without a bar
+PAUSE = 0.1  # seconds between two updates of the bar
+
+
+class ProgressBar:
+    """A bar that is shown once the work has taken `PATIENCE`, if stderr is a terminal.
+
+    ``total`` is the amount of work, 0 if it is not known. With a ``unit``, its name and the amount
+    of work that makes one, the bar counts units and says how many are done in a second; without,
+    it shows what is being done.
+    """
+
+    def __init__(
+        self, total: float, unit: tuple[str, int] | None = None, *, quiet: bool = False
+    ) -> None:
+        self._total, self._unit = total, unit
+        self._done, self._what = 0.0, ""
+        self._ended = Event()
+        shown = sys.stderr.isatty() and not quiet
+        self._thread = Thread(target=self._show, daemon=True) if shown else None
+
+    def __enter__(self) -> ProgressBar:
+        if self._thread is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def advance(self, done: float, what: str = "") -> None:
+        """Set how much of the work is done, and what is being done."""
+        self._done, self._what = done, what
+
+    def _show(self) -> None:
+        """Draw the bar until the work has ended."""
+        if self._ended.wait(PATIENCE):
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        text = TextColumn("{task.description}", markup=False)  # a file's name is no markup
+        columns = BarColumn(), text, TimeRemainingColumn()
+        with Progress(*columns, console=rich_console(sys.stderr), transient=True) as progress:
+            task = progress.add_task("", total=self._total or None)
+            while not self._ended.wait(PAUSE):
+                progress.update(task, completed=self._done)
+                speed = progress.tasks[0].speed or 0
+                progress.update(task, description=self._description(speed))
+
+    def _description(self, speed: float) -> str:
+        """The text of the bar, for a speed in work per second."""
+        if self._unit is None:
+            return one_line(self._what)
+        name, size = self._unit
+        return f"{int(self._done) // size:,} {name}  {speed / size:,.0f} {name}/s"

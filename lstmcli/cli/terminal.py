@@ -1,0 +1,302 @@
+"""Where results and messages go: a terminal gets colour and its width, a pipe gets plain text.
+
+Results go to stdout, or to the files of ``--svg`` and ``--html``; messages go to stderr.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from shlex import join
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+
+import click
+
+from lstmcli.errors import UserError
+from lstmcli.escaping import one_line
+from lstmcli.views.prose import PLAIN_WIDTH, columns_of_environment, laid_out_columns
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lstmcli.views.sheet import Sheet, Span
+
+INDENT = 2  # columns, of what follows the first line of a message
+COPIED = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
+TERMINAL_LINES = 25  # the height that rich is given; nothing here depends on it
+DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
+"""The names that rich has for the colours of a terminal, and those of the views."""
+
+
+def columns_of(stream: TextIO) -> int:
+    """The width of stdout or stderr as a terminal: COLUMNS, else its own, else 80."""
+    if (columns := columns_of_environment()) is not None:
+        return columns
+    try:
+        return laid_out_columns(os.get_terminal_size(stream.fileno()).columns or PLAIN_WIDTH)
+    except (OSError, ValueError):
+        return PLAIN_WIDTH
+
+
+def rich_console(stream: TextIO, **options: Any) -> Console:
+    """A console of rich on stdout or stderr, with the width of `columns_of`.
+
+    Rich itself fails with a traceback for some values of COLUMNS and LINES (such as "²").
+    """
+    from rich.console import Console
+
+    is_stderr, width = stream is sys.stderr, columns_of(stream)
+    return Console(stderr=is_stderr, width=width, height=TERMINAL_LINES, **options)
+
+
+# ---- the screen
+
+
+class Screen:
+    """The options of one command line for its screen, and what has been shown."""
+
+    def __init__(self) -> None:
+        self.color = "auto"  # --color
+        self.files: dict[str, str] = {}  # "svg" or "html": the file that the screen goes to
+        self.lines: list[Sequence[Span]] = []  # of those files
+        self._console: Console | None = None
+
+    @property
+    def rich(self) -> bool:
+        """Whether the screen has a width: a terminal, what is made one, or a file of a screen."""
+        if self.files or self.color == "always":
+            return True
+        return sys.stdout.isatty() or (self.color == "auto" and bool(os.environ.get("FORCE_COLOR")))
+
+    @property
+    def colored(self) -> bool:
+        """Whether it has colours; --color goes before NO_COLOR, and that before FORCE_COLOR."""
+        if self.color != "auto":
+            return self.color == "always"
+        return self.rich and not os.environ.get("NO_COLOR")
+
+    @property
+    def width(self) -> int | None:
+        """The columns of the terminal; None in a pipe, where nothing need be left out."""
+        return columns_of(sys.stdout) if self.rich else None
+
+    @property
+    def depth(self) -> str:
+        """How many colours there are: "truecolor", "256", "16", or "none"."""
+        if not (self.rich and self.colored):
+            return "none"
+        if self.files:
+            return "truecolor"
+        return DEPTHS.get(self.console().color_system or "", "none")
+
+    def console(self) -> Console:
+        """The console that prints it."""
+        if self._console is None:
+            self._console = rich_console(
+                sys.stdout, force_terminal=True, highlight=False, no_color=not self.colored
+            )
+        return self._console
+
+
+def screen() -> Screen:
+    """The screen of the command line that is running."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return Screen()
+    found: Screen = context.meta.setdefault("lstmcli.screen", Screen())
+    return found
+
+
+def is_rich() -> bool:
+    """Whether stdout has a width and styles: a terminal, or a pipe that is treated as one."""
+    return screen().rich
+
+
+def depth() -> str:
+    """How many colours there are: "truecolor", "256", "16", or "none"."""
+    return screen().depth
+
+
+def width() -> int | None:
+    """The columns of the terminal; None in a pipe, where nothing need be left out."""
+    return screen().width
+
+
+def show(sheets: Iterable[Sheet]) -> None:
+    """Print sheets to stdout, or keep their lines for the files of --svg and --html."""
+    current = screen()
+    for sheet in sheets:
+        if current.files:
+            current.lines += sheet.spans()
+        elif current.rich and current.color != "never":
+            current.console().print(sheet, end="", soft_wrap=True)
+        else:
+            sys.stdout.write(sheet.plain())
+
+
+def print_json(document: Any) -> None:
+    """Print a JSON document, indented; a number that is not finite has to be a string in it."""
+    import json  # 3 ms that --help does without
+
+    click.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def screen_options() -> list[click.Parameter]:
+    """The options of every command with a screen: colours, and files for the screen."""
+
+    def color(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            screen().color = value
+
+    def file(ctx: click.Context, parameter: click.Parameter, path: str | None) -> None:
+        kind = str(parameter.name)
+        if path is not None:
+            if not path.lower().endswith(f".{kind}"):
+                raise UserError(f"--{kind} {path}: takes a name that ends in .{kind}")
+            screen().files[kind] = path
+
+    eager: dict[str, Any] = {"expose_value": False, "is_eager": True}
+    return [
+        click.Option(["--color"], type=click.Choice(["auto", "always", "never"]), callback=color,
+                     help="When to use colour: auto, always or never.", **eager),
+        click.Option(["--svg"], metavar="FILE", callback=file,
+                     help="Save the output as SVG instead of printing it.", **eager),
+        click.Option(["--html"], metavar="FILE", callback=file,
+                     help="Save the output as HTML instead of printing it.", **eager),
+    ]  # fmt: skip
+
+
+def write_screen_files(ctx: click.Context) -> None:
+    """Write the files of --svg and --html, once the command is done.
+
+    Raises
+    ------
+    UserError
+        if the command showed no screen, or a file cannot be written.
+    """
+    current = screen()
+    if not current.files:
+        return
+    if not current.lines:
+        raise _no_screen(current)
+    from lstmcli import formats
+    from lstmcli.views.export import WRITTEN, with_prompt
+
+    command = _command_line(ctx.obj or [])
+    lines = with_prompt(command, current.lines)
+    for kind, path in current.files.items():
+        with formats.atomically(path) as stream:
+            stream.write(WRITTEN[kind](lines, command, current.width or PLAIN_WIDTH).encode())
+
+
+def refuse_without_screen(ctx: click.Context) -> None:
+    """Refuse --svg and --html where -f or -o replace the screen, before anything is written.
+
+    Raises
+    ------
+    UserError
+        naming the file.
+    """
+    format = ctx.params.get("screen", ctx.params.get("format"))
+    shown = format == "table" if format else ctx.params.get("output") is None
+    if screen().files and not shown:
+        raise _no_screen(screen())
+
+
+def _no_screen(current: Screen) -> UserError:
+    option, path = next(iter(current.files.items()))
+    return UserError(f"--{option} {path}: no screen is shown with -f or -o; leave those out.")
+
+
+def _command_line(words: Sequence[str]) -> str:
+    """The command line, without the options for its screen."""
+    typed, options = ["lstm"], {"--svg", "--html", "--color"}
+    for n, word in enumerate(words):
+        if word.partition("=")[0] not in options and (not n or words[n - 1] not in options):
+            typed.append(word)
+    return join(typed)
+
+
+# ---- messages
+
+
+def remark(text: str) -> None:
+    """Print one line on stderr that the user should know, and that is no error."""
+    tell(f"lstm: {one_line(text)}")
+
+
+def tell(text: str) -> None:
+    """Print a message of some lines on stderr, control characters escaped.
+
+    Where stderr is full or closed only the exit status remains, and an error here must not
+    change it.
+    """
+    shown = "\n".join(map(one_line, text.split("\n")))
+    width = columns_of(sys.stderr) if sys.stderr.isatty() else None
+    try:
+        print(wrapped(shown, width), file=sys.stderr, flush=True)
+    except OSError:
+        pass
+
+
+def wrapped(text: str, width: int | None) -> str:
+    """A message wrapped at a width (None: not at all): lines keep their indentation.
+
+    A command on a line by itself is never wrapped: it is there to be copied.
+    """
+    if width is None or all(len(line) <= width for line in text.split("\n")):
+        return text
+    return "\n".join(_wrapped_line(line, width) for line in text.split("\n"))
+
+
+def _wrapped_line(line: str, width: int) -> str:
+    words = line.lstrip(" ")
+    indent = len(line) - len(words)
+    if indent and words.startswith(COPIED):
+        return line
+    following = " " * max(indent, INDENT)
+    lines = wrap(
+        line, width, subsequent_indent=following, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines)
+
+
+# ---- streams
+
+
+def standard_input() -> BinaryIO | None:
+    """The bytes of stdin; None where there is none."""
+    return sys.stdin.buffer if sys.stdin else None
+
+
+def standard_output() -> BinaryIO:
+    """The bytes of stdout; text already written to it goes first."""
+    sys.stdout.flush()
+    return sys.stdout.buffer
+
+
+# ---- characters that the terminal's encoding does not have
+
+SUBSTITUTES = "lstmcli.substitutes"  # the name of the error handler below
+SIMILAR = str.maketrans("░▒▓█·≡▁▂▃▄▅▆▇▀▼▲▶┤╵─✔×−…", "+*#@.%_.-=+*#\"v^>|'-+x-~")
+EMPTY, BRAILLE = 0x2800, range(0x2800, 0x2900)
+
+
+def substitute(error: UnicodeError) -> tuple[str, int]:
+    """An error handler of codecs: similar ASCII of the same width."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_similar, error.object[error.start : error.end])), error.end
+
+
+def _similar(letter: str) -> str:
+    if ord(letter) in BRAILLE:
+        return " " if ord(letter) == EMPTY else "*"
+    similar = letter.translate(SIMILAR)
+    return similar if similar.isascii() else "?"
+
+
+codecs.register_error(SUBSTITUTES, substitute)
