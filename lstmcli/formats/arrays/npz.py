@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
@@ -19,10 +20,9 @@ from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_total
 from lstmcli.formats.files.source import HEAD, Opened
-from lstmcli.formats.wire.zip import DEFLATED, ENCRYPTED, STORED, Archive, Member
+from lstmcli.formats.wire.zip import ENCRYPTED, METHODS, Archive
 
 SUFFIX = ".npy"
-METHODS = (STORED, DEFLATED)  # what numpy writes
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day
 
 OTHERS = {
@@ -62,51 +62,51 @@ def read(source: Opened) -> Document:
     return document
 
 
-def _members(archive: Archive, source: Opened) -> dict[str, Member]:
+def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
     """The .npy members by name, once the archive's directory has been found harmless."""
-    members: dict[str, Member] = {}
+    members: dict[str, ZipInfo] = {}
     for member in archive.members:
-        if not member.name.endswith(SUFFIX):
+        if not member.filename.endswith(SUFFIX):
             continue
-        name = member.name[: -len(SUFFIX)]
+        name = member.filename[: -len(SUFFIX)]
         _check_member(member, name, members, source.source)
         members[name] = member
     if not members:
         raise UserError(f"{source.source} is {_kind(archive)}. Save the tensors with numpy.savez.")
-    check_total(sum(member.size for member in members.values()), source.size, source.source)
+    check_total(sum(member.file_size for member in members.values()), source.size, source.source)
     return members
 
 
-def _check_member(member: Member, name: str, earlier: dict[str, Member], source: str) -> None:
+def _check_member(member: ZipInfo, name: str, earlier: dict[str, ZipInfo], source: str) -> None:
     if name in earlier:
         raise UserError(f'{source} has two members of the name "{name}".')
-    if member.flags & ENCRYPTED:
+    if member.flag_bits & ENCRYPTED:
         raise UserError(f'{source}, member "{name}" is encrypted; unpack it first.')
-    if member.method not in METHODS:
+    if member.compress_type not in METHODS:
         raise UserError(
-            f'{source}, member "{name}" is compressed by method {member.method}; '
+            f'{source}, member "{name}" is compressed by method {member.compress_type}; '
             "save it with numpy.savez or numpy.savez_compressed."
         )
 
 
 def _kind(archive: Archive) -> str:
-    names = [member.name for member in archive.members]
+    names = [member.filename for member in archive.members]
     for ending, kind in OTHERS.items():
         if any(name == ending or name.endswith(f"/{ending}") for name in names):
             return f"{kind}, which this version does not read yet"
     return "a zip archive without .npy members"
 
 
-def _value(archive: Archive, member: Member, where: str) -> Any:
+def _value(archive: Archive, member: ZipInfo, where: str) -> Any:
     """The value of a member; None for Python objects, which are left out unread."""
     with archive.open(member) as stream:
         header = read_header(stream.read(HEAD), where)
     if header.holds_objects:
         return None
-    check(header, member.size, where)
+    check(header, member.file_size, where)
     with archive.open(member) as stream:
         stream.read(header.offset)
-        return read_elements(stream, header, where)
+        return read_elements(cast(BinaryIO, stream), header, where)
 
 
 def _file_under(document: Document, name: str, value: Any) -> None:
@@ -134,12 +134,10 @@ def write(
 
     Nothing is compressed (a gigabyte would take half a minute), and nothing depends on the day.
     """
-    import zipfile  # takes 7 ms, and reading does without
-
     extras = {name: _as_array(value) for name, value in attributes.items() if value is not None}
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+    with ZipFile(stream, "w", ZIP_STORED) as archive:
         for name, array in {**arrays, **extras}.items():
-            info = zipfile.ZipInfo(name + SUFFIX, DATE)
+            info = ZipInfo(name + SUFFIX, DATE)
             with archive.open(info, "w", force_zip64=True) as member:
                 write_elements(cast(BinaryIO, member), array)
 

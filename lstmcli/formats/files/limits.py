@@ -15,6 +15,9 @@ MOST_AXES = 32  # the most that every NumPy has
 
 LARGE = 256 << 20  # bytes up to which nothing is suspected of being a bomb
 MOST_TIMES = 100  # how much more than its size a file may unpack to beyond that
+MOST_MEMBERS = 1 << 16  # of an archive: each takes 4 us and 475 bytes to list
+MOST_DIRECTORY = 256 * MOST_MEMBERS  # bytes of an archive's list of members: 46 and a name for each
+MOST_COMPRESSION = 1032  # bytes that deflate makes of one at most
 
 _most: ContextVar[int] = ContextVar("most bytes of a tensor", default=USUAL)
 

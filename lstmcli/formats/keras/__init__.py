@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from zipfile import ZipInfo
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
@@ -23,7 +24,7 @@ from lstmcli.formats.files.source import Opened
 from lstmcli.formats.keras.chain import in_turn
 from lstmcli.formats.keras.layers import Layer, by_class, by_name, each, layers_in
 from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
-from lstmcli.formats.wire.zip import DEFLATED, ENCRYPTED, STORED, Archive, Member
+from lstmcli.formats.wire.zip import ENCRYPTED, METHODS, Archive
 
 ATTRIBUTES = (
     "layer_names", "weight_names", "model_config", "keras_version", "backend", "name",
@@ -161,7 +162,7 @@ def _config(text: str | None, where: str) -> Any:
 def _read_archive(source: Opened) -> Document:
     with damage_reported(source.source):
         archive = Archive(source.stream, source.size)
-        members = {member.name: member for member in archive.members}
+        members = {member.filename: member for member in archive.members}
         if WEIGHTS not in members:
             raise _in_pieces(source.source)
         texts = {name: _text(archive, members.get(name)) for name in (CONFIG, METADATA)}
@@ -176,20 +177,19 @@ def _read_archive(source: Opened) -> Document:
     return _document(where, found, _config(texts[CONFIG], where), versions)
 
 
-def _text(archive: Archive, member: Member | None) -> str | None:
+def _text(archive: Archive, member: ZipInfo | None) -> str | None:
     return (
         None if member is None else _bytes(archive, member, MOST_CONFIG).decode("utf-8", "replace")
     )
 
 
-def _bytes(archive: Archive, member: Member, most: int) -> bytes:
+def _bytes(archive: Archive, member: ZipInfo, most: int) -> bytes:
     """A member whole, if it is no larger than that."""
-    if member.flags & ENCRYPTED or member.method not in (STORED, DEFLATED):
-        raise Damaged(f"its member {member.name} is encrypted, or packed as Keras never does")
-    if member.size > most:
-        raise Damaged(f"its member {member.name} would unpack to {member.size:,} bytes")
-    with archive.open(member) as stream:
-        return stream.read()
+    if member.flag_bits & ENCRYPTED or member.compress_type not in METHODS:
+        raise Damaged(f"its member {member.filename} is encrypted, or packed as Keras never does")
+    if member.file_size > most:
+        raise Damaged(f"its member {member.filename} would unpack to {member.file_size:,} bytes")
+    return archive.read(member)
 
 
 def _in_pieces(where: str) -> UserError:

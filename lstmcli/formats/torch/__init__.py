@@ -26,7 +26,7 @@ from lstmcli.formats.torch import numpy_arrays, tensors
 from lstmcli.formats.torch.state_dict import Tree, document, flatten
 from lstmcli.formats.torch.tensors import Part, Storage, kind_of_storage
 from lstmcli.formats.wire import pickle as pickles
-from lstmcli.formats.wire.zip import ENCRYPTED, Archive, Member
+from lstmcli.formats.wire.zip import ENCRYPTED, Archive
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
@@ -136,18 +136,17 @@ class _Zip:
         self.source = source
         self.archive = Archive(source.stream, source.size)
         self._refuse_others()
-        unchecked = not any(member.crc for member in self.archive.members)
-        self.members = {
-            member.name: member._replace(crc=None) if unchecked else member
-            for member in self.archive.members
-        }
+        self.members = {member.filename: member for member in self.archive.members}
+        if not any(member.CRC for member in self.archive.members):
+            for member in self.archive.members:
+                del member.CRC  # PyTorch can leave checksums out; zipfile then checks none
         self.prefix = self._prefix()
         self.unpacked = 0
         self.order: Literal["<", ">"] = ">" if self._text("byteorder") == "big" else "<"
 
     def _refuse_others(self) -> None:
         for ending, (what, way_out) in OTHERS.items():
-            if any(m.name.endswith(ending) for m in self.archive.members):
+            if any(m.filename.endswith(ending) for m in self.archive.members):
                 raise UserError(f"{self.source.source} is {what}. {way_out}")
 
     def _prefix(self) -> str:
@@ -193,15 +192,14 @@ class _Zip:
 
     def bytes_of(self, name: str, most: int = pickles.MOST_BYTES) -> bytes:
         """A member's bytes; ValueError if there are more than expected."""
-        member: Member | None = self.members.get(self.prefix + name)
+        member = self.members.get(self.prefix + name)
         if member is None:
             raise ValueError(f"its member {name} is missing")
-        if member.flags & ENCRYPTED or member.size > most:
+        if member.flag_bits & ENCRYPTED or member.file_size > most:
             raise ValueError(f"its member {name} is encrypted or larger than {most:,} bytes")
-        self.unpacked += member.size
+        self.unpacked += member.file_size
         check_total(self.unpacked, self.source.size, self.source.source)
-        with self.archive.open(member) as stream:
-            return stream.read()
+        return self.archive.read(member)
 
     def _text(self, name: str) -> str:
         known = self.prefix + name in self.members

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
-import subprocess
-import sys
+import tracemalloc
 import zipfile
-from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import write
-from lstmcli.formats.files.errors import Damaged
+from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.wire import zip
 from lstmcli.formats.wire.zip import Archive
 from tests.formats.helpers import piped
@@ -40,8 +39,9 @@ def zipped(
 
 
 def unzipped(data: bytes) -> dict[str, bytes]:
-    source = Archive(io.BytesIO(data), len(data))
-    return {member.name: source.open(member).read() for member in source.members}
+    with damage_reported("it"):
+        source = Archive(io.BytesIO(data), len(data))
+        return {member.filename: source.read(member) for member in source.members}
 
 
 def patched(data: bytes, place: int, value: int, width: int = 4, entry: int = 0) -> bytes:
@@ -71,7 +71,7 @@ def arrays_of(kind: str) -> bytes:
     ),
     st.sampled_from([STORED, DEFLATED]),
     st.booleans(),
-    st.binary(max_size=40) | st.just(END + b"\1" * 18) | st.just(END * 99),
+    st.binary(max_size=40),
 )
 def test_what_zipfile_writes_is_read(
     members: dict[str, bytes], method: int, zip64: bool, comment: bytes
@@ -115,14 +115,14 @@ def test_too_many_members(monkeypatch: pytest.MonkeyPatch) -> None:
     data = zipped(members)
     assert unzipped(data) == members
     monkeypatch.setattr(zip, "MOST_MEMBERS", 1999)
-    with pytest.raises(Damaged, match="2,000 members"):
+    with pytest.raises(UserError, match="more than 1,999 members"):
         unzipped(data)
 
 
 def test_names_of_old_archives() -> None:
     data = zipped({"abc": b"1"})
     assert list(unzipped(data.replace(b"abc", b"a\x82c"))) == ["aéc"]
-    with pytest.raises(Damaged, match="no text"):
+    with pytest.raises(UserError, match="decode"):
         unzipped(zipped({"aéc": b"1"}).replace("é".encode(), b"\xff\xff"))
 
 
@@ -168,26 +168,26 @@ SQUEEZED = zipped({"a.npy": bytes(5000), "b.npy": bytes(100)}, DEFLATED)
         (patched(TWINS, PACKED, 101, entry=1), "reaches into"),
         (patched(TWINS, PACKED, 0xFFFFFFFF), "reaches into"),
         (patched(TWINS, OFFSET, 0xFFFFFFFF), "ends before"),
-        (patched(TWINS, OFFSET, 1), "does not start the record"),
+        (patched(TWINS, OFFSET, 1), "not where it should be"),
         (patched(TWINS, SIZE, 101), "100 bytes cannot unpack to 101"),
         (patched(TWINS, SIZE, 99), "100 bytes cannot unpack to 99"),
         (patched(SQUEEZED, SIZE, 5001), "1 bytes are missing"),
-        (patched(SQUEEZED, SIZE, 4999), "checksum"),
+        (patched(SQUEEZED, SIZE, 4999), "CRC"),
         (patched(SQUEEZED, SIZE, 1 << 31), "cannot unpack to 2,147,483,648"),
-        (patched(SQUEEZED, PACKED, 7), "cannot unpack|are missing"),
-        (patched(TWINS, 16, 1), "checksum"),
+        (patched(SQUEEZED, PACKED, 7), "CRC"),
+        (patched(TWINS, 16, 1), "CRC"),
         (TWINS[: TWINS.index(END)], "directory is missing"),
     ],
 )
 def test_archives_that_lie(data: bytes, message: str) -> None:
-    with pytest.raises(Damaged, match=message):
+    with pytest.raises(UserError, match=message):
         unzipped(data)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 65535])
 def test_a_directory_of_another_length(count: int) -> None:
     at = TWINS.index(END) + 10
-    with pytest.raises(Damaged):
+    with pytest.raises(UserError):
         unzipped(TWINS[:at] + count.to_bytes(2, "little") + TWINS[at + 2 :])
 
 
@@ -198,7 +198,7 @@ def test_offsets_beyond_63_bits() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as target:
         target.writestr(info, b"1")
-    with pytest.raises(Damaged, match="ends before byte 18,446,744,073,709,551"):
+    with pytest.raises(UserError, match="ends before byte 18,446,744,073,709,551"):
         unzipped(patched(buffer.getvalue(), OFFSET, 0xFFFFFFFF))
 
 
@@ -206,16 +206,19 @@ def test_a_bomb_stops_where_its_lie_ends() -> None:
     """A member of 40 MB that claims 100 bytes is unpacked no further than those."""
     data = patched(zipped({"a": bytes(40 << 20)}, DEFLATED), SIZE, 100)
     source = Archive(io.BytesIO(data), len(data))
-    with source.open(source.members[0]) as stream, pytest.raises(Damaged, match="checksum"):
-        stream.read()
+    tracemalloc.start()
+    with pytest.raises(BadZipFile, match="CRC"):
+        source.read(source.members[0])
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_a_member_claims_no_more_than_deflate_can_give() -> None:
     """A byte gives at most 1,032: what claims one more is refused before it is unpacked."""
     packed = zipfile.ZipFile(io.BytesIO(SQUEEZED)).getinfo("a.npy").compress_size
-    with pytest.raises(Damaged, match="are missing"):
+    with pytest.raises(UserError, match="are missing"):
         unzipped(patched(SQUEEZED, SIZE, 1032 * packed))
-    with pytest.raises(Damaged, match="cannot unpack to"):
+    with pytest.raises(UserError, match="cannot unpack to"):
         unzipped(patched(SQUEEZED, SIZE, 1032 * packed + 1))
 
 
@@ -226,15 +229,25 @@ def test_what_numpy_never_writes_is_named(kind: str) -> None:
         piped(patched(arrays_of("stored"), place, value, 2))
 
 
-def test_reading_does_without_zipfile(tmp_path: Path) -> None:
-    for kind in ("ours", "stored", "deflated"):
-        (tmp_path / f"{kind}.npz").write_bytes(arrays_of(kind))
-    code = (
-        "import sys, numpy; before = set(sys.modules); from lstmcli.formats import read\n"
-        "for path in sys.argv[1:]: assert list(read(path).arrays) == ['h', 'c']\n"
-        "print(*set(sys.modules) - before)"
-    )
-    paths = [str(path) for path in sorted(tmp_path.iterdir())]
-    ran = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, check=True)
-    loaded = {name.split(".")[0] for name in ran.stdout.decode().split()}
-    assert loaded.isdisjoint({"zipfile", "shutil", "bz2", "lzma", "urllib", "json"})
+@pytest.mark.parametrize("count", [200_000, 1_000_000])
+@pytest.mark.parametrize("claimed", [3, 65535])
+def test_a_directory_of_many_entries_is_refused_before_zipfile_lists_them(
+    count: int, claimed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = (ENTRY + bytes(24) + b"\1" + bytes(17) + b"a") * count
+    end = struct.pack("<4s4xHHLLH", END, claimed, claimed, len(directory), 0, 0)
+    monkeypatch.setattr(zip, "ZipFile", None)
+    with pytest.raises(UserError, match="more than 65,536 members"):
+        unzipped(directory + end)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_refused(method: int) -> None:
+    with pytest.raises(UserError, match=f"packed by {method}"):
+        unzipped(zipped({"a": bytes(100)}, method))
+
+
+def test_bytes_before_an_archive_and_a_comment_with_an_end_record_are_refused() -> None:
+    for data in (b"x" + TWINS, zipped({"a": b"1"}, comment=END * 99)):
+        with pytest.raises(UserError, match="its directory is"):
+            unzipped(data)
