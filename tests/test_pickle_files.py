@@ -16,7 +16,7 @@ import pytest
 from lstmcli import formats
 from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
-from lstmcli.core.weights.metadata import told
+from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats.detect import binary_kind
 from lstmcli.formats.files.source import opened
@@ -106,9 +106,9 @@ def test_a_network_of_grus_is_called_one() -> None:
 
 def test_activations_of_madmom_that_a_run_has_not_are_named() -> None:
     words = {"class": "madmom.ml.nn.layers.LSTMLayer", "input_gate": "a.sigmoid"}
-    said = told("pickle", {"layers.0": words | {"forget_gate": "a.relu"}}, ["layers.0.x"])
+    said = read_metadata("pickle", {"layers.0": words | {"forget_gate": "a.relu"}}, ["layers.0.x"])
     assert "the gates have the functions sigmoid and relu" in said.unknown["recurrent_activation"]
-    said = told("pickle", {"layers.0": words | {"cell": "a.softmax"}}, ["layers.0.x"])
+    said = read_metadata("pickle", {"layers.0": words | {"cell": "a.softmax"}}, ["layers.0.x"])
     assert "the cell has the function 'a.softmax'" in said.unknown["activation"]
     assert said.settings == {"recurrent_activation": "sigmoid"}
 

@@ -18,7 +18,7 @@ from lstmcli import formats
 from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
-from lstmcli.core.weights.metadata import told
+from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats.tensorflow import crc32c
 from tests.paths import TESTS
@@ -216,7 +216,7 @@ def test_the_config_of_each_keras_layer_is_handed_on(tmp_path: Path) -> None:
     assert document.groups["zz"]["class_name"] == "Bidirectional"
     assert document.groups["zz/backward_lstm"]["config"]["go_backwards"] is True
     names = [f"zz/backward_lstm/lstm_cell/{part}" for part in ("kernel", "bias")]
-    settings = told("tensorflow", document.groups, names).settings
+    settings = read_metadata("tensorflow", document.groups, names).settings
     assert settings == {
         "merge": "concat", "activation": "tanh", "recurrent_activation": "sigmoid"
     }  # fmt: skip

@@ -23,7 +23,7 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Cell, Model, Trace
-from lstmcli.core.weights.initializers import trial
+from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import Engine, Network
 from lstmcli.engines.running import absent, lacking, task_of, timed, warm
@@ -187,7 +187,7 @@ def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
         return job.drained(), None
     model, counts = job.model, job.model.lengths
     rows, steps = (len(counts), max(*counts, 1)) if counts else (ROWS, STEPS)
-    x, state = trial(model, rows, steps, seed)  # (B, T, I)
+    x, state = draw_run(model, rows, steps, seed)  # (B, T, I)
     layout = model.given.get("layout") or model.convention.behaviour.layout
     x = x.swapaxes(0, 1) if layout == "time" else x
     state = dict(job.initial_state) or state

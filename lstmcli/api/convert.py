@@ -21,8 +21,8 @@ from lstmcli.api.load import Named
 from lstmcli.core.forward.equivalence import Proof, compared_runs, same_weights
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model, lengths_shown
-from lstmcli.core.weights.compatibility import fitted, needed_settings
-from lstmcli.core.weights.encode import folded, named_tensors
+from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
+from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
 from lstmcli.core.weights.recipe import Step, recipe
 from lstmcli.core.weights.recognise import find_convention, recognise
 from lstmcli.engines.export import graph_of, rtneural_document
@@ -206,8 +206,8 @@ def convert(
             f"{lengths_shown(model.lengths)} of its source (sequence_lens).",
             "  --set lengths=ignored leaves them out; nothing was written.",
         )
-    how = fitted(model.layers, row, asked or {})
-    layers = [tuple(folded(cell, how) for cell in layer) for layer in model.layers]
+    how = fit_or_refuse(model.layers, row, asked or {})
+    layers = [tuple(fold_forget_bias(cell, how) for cell in layer) for layer in model.layers]
     arrays = named_tensors(layers, how)
     told = _told(arrays, how, row) | _dtype(file, model)
     if file.settings and not file.convention:  # room for what the source's config told

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from lstmcli.api import load
 from lstmcli.api.load import Named
-from lstmcli.core.weights.inspection import Inspection, Reading, inspect
-from lstmcli.core.weights.recognise import Found, choose, layer_words
+from lstmcli.core.weights.inspection import Inspection, LoadResult, inspect
+from lstmcli.core.weights.recognise import RecognisedLstm, choose_lstms, layer_options
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
@@ -47,7 +47,7 @@ def inspect_files(
     convention = settings.get("convention", held.get("convention"))
     found = load.find_lstms(tensors, convention, source, documents)
     tensors |= {name: np.asarray(tensors[name]) for one in found for name in one.tensors}
-    names = layer_words(found)
+    names = layer_options(found)
     readings = [
         replace(_reading(found[n], names[n], documents, tensors, settings), number=n)
         for n in _chosen(found, layer, tensors, source)
@@ -60,25 +60,25 @@ def inspect_files(
 
 
 def _chosen(
-    found: Sequence[Found], layer: str | None, tensors: Mapping[str, Array], source: str
+    found: Sequence[RecognisedLstm], layer: str | None, tensors: Mapping[str, Array], source: str
 ) -> list[int]:
     """The places of the LSTMs to show; a convention still to be asked for hides none."""
     if layer is None:
         return list(range(len(found)))
     settled = [replace(one, rivals=[]) for one in found]
-    return [settled.index(one) for one in choose(settled, str(layer), tensors, source)]
+    return [settled.index(one) for one in choose_lstms(settled, str(layer), tensors, source)]
 
 
 def _reading(
-    found: Found,
+    found: RecognisedLstm,
     label: str,
     documents: Sequence[Document],
     tensors: Mapping[str, Array],
     settings: Mapping[str, Any],
-) -> Reading:
+) -> LoadResult:
     """The model of one LSTM, read from its tensors alone."""
     try:
         model = load.load_one(found, tensors, documents, settings)
     except UserError as error:
-        return Reading(found, label, None, str(error))
-    return Reading(found, label, model)
+        return LoadResult(found, label, None, str(error))
+    return LoadResult(found, label, model)

@@ -20,11 +20,31 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.half_precision import ROUNDED, to_format
 from lstmcli.core.model.model import Cell, Model, blocks_of, lengths_shown
 from lstmcli.core.model.settings import SETTINGS, of_cell, read_setting
-from lstmcli.core.weights.assumptions import assumptions, by_scope
-from lstmcli.core.weights.decode import Tensors, decode, directions, fold_weight_norm, paired
-from lstmcli.core.weights.metadata import DIALECTS, Told, called, is_dense, lies_below, told
-from lstmcli.core.weights.recognise import Found, Place, choose, copies, find_convention, recognise
-from lstmcli.core.weights.templates import spelled
+from lstmcli.core.weights.assumptions import assumptions, direction_assumptions
+from lstmcli.core.weights.decode import (
+    Tensors,
+    decode,
+    fold_weight_norm,
+    pair_directions,
+    split_directions,
+)
+from lstmcli.core.weights.metadata import (
+    METADATA_FORMATS,
+    MetadataSettings,
+    is_dense,
+    is_in_group,
+    layer_name,
+    read_metadata,
+)
+from lstmcli.core.weights.recognise import (
+    CellIndex,
+    RecognisedLstm,
+    choose_lstms,
+    find_convention,
+    recognise,
+    training_copies,
+)
+from lstmcli.core.weights.templates import tensor_names
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
@@ -207,7 +227,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         remarks += [f"{source}: {reason}" for reason in candidates.left_out.values()]
     try:
         word = None if layer is None else str(layer)
-        chosen = choose(found, word, tensors, source, *candidates)
+        chosen = choose_lstms(found, word, tensors, source, *candidates)
     except UserError as error:  # what was left out may be why
         configs = [
             f"{document.source} has a config alone: give the file of weights with it."
@@ -249,7 +269,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         if one is chosen[0]:
             laid = {name: value for name, value in said.items() if name == "layout"}
         assumed += assumptions(one, cells[0][0], said)
-        assumed += by_scope(
+        assumed += direction_assumptions(
             one, {place for place, own in told_of.items() if "reverse" in own}, given
         )
         assumed += [t for each in every for n, t in each.assumed.items() if n not in given]
@@ -297,7 +317,9 @@ def _same_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int,
     return lengths[0]
 
 
-def _goes_into(document: Document, chosen: Sequence[Found], tensors: Mapping[str, Array]) -> bool:
+def _goes_into(
+    document: Document, chosen: Sequence[RecognisedLstm], tensors: Mapping[str, Array]
+) -> bool:
     """Whether a tensor or a setting of a document goes into the model of the chosen LSTMs."""
     if document.in_turn and len(chosen) > 1:
         return True
@@ -321,7 +343,7 @@ def _is_weight(name: str) -> bool:
 
 
 def load_one(
-    found: Found,
+    found: RecognisedLstm,
     tensors: Mapping[str, Array],
     documents: Sequence[Document],
     settings: Mapping[str, Any],
@@ -345,7 +367,7 @@ def load_one(
         raise UserError(str(error).removeprefix(f"{source}: ")) from None
 
 
-def run_in_turn(found: Sequence[Found], documents: Sequence[Document]) -> list[int]:
+def run_in_turn(found: Sequence[RecognisedLstm], documents: Sequence[Document]) -> list[int]:
     """The numbers of all LSTMs in the order in which the model of one document runs them.
 
     Nothing if no document tells of one model that has all of them.
@@ -355,7 +377,7 @@ def run_in_turn(found: Sequence[Found], documents: Sequence[Document]) -> list[i
             n
             for group in document.in_turn
             for n, one in enumerate(found)
-            if all(lies_below(name, group) for name in one.tensors)
+            if all(is_in_group(name, group) for name in one.tensors)
         ]
         if len(row) > 1 and sorted(row) == list(range(len(found))):
             return row
@@ -370,7 +392,7 @@ class _Candidates(NamedTuple):
 
 
 def _candidates(
-    found: Sequence[Found],
+    found: Sequence[RecognisedLstm],
     tensors: Mapping[str, Array],
     documents: Sequence[Document],
     settings: Mapping[str, Any],
@@ -385,7 +407,7 @@ def _candidates(
     names = [one.label or f"LSTM {n}" for n, one in enumerate(found)]
     left_out = {
         n: f"{names[n]} is a copy of {names[original]} that training kept; --layer {n} runs it."
-        for n, original in copies(found, {k: a.shape for k, a in tensors.items()}).items()
+        for n, original in training_copies(found, {k: a.shape for k, a in tensors.items()}).items()
     }
     if asked:
         return _Candidates(left_out, [])
@@ -422,7 +444,7 @@ def _width(layer: Sequence[Cell]) -> int:
     return sum(cell.outputs for cell in layer)
 
 
-def _of_direction(found: Found, cell: Place, told: Settings) -> Settings:
+def _of_direction(found: RecognisedLstm, cell: CellIndex, told: Settings) -> Settings:
     """What the files say of a cell, with the way it runs where its place alone does not tell.
 
     A backward cell beside a forward one runs backward by its place, one without has to be told.
@@ -437,7 +459,9 @@ def _of_direction(found: Found, cell: Place, told: Settings) -> Settings:
     return others | ({_FORWARD: True} if direction else {"reverse": True})
 
 
-def _refuse_unknown(words: Sequence[Told], given: Mapping[str, Any], source: str) -> None:
+def _refuse_unknown(
+    words: Sequence[MetadataSettings], given: Mapping[str, Any], source: str
+) -> None:
     """Refuse what a run cannot do as a file says it, unless the caller has settled it."""
     for one in words:
         for setting, message in one.unknown.items():
@@ -450,7 +474,7 @@ def find_lstms(
     convention: str | None,
     source: str,
     documents: Sequence[Document] = (),
-) -> list[Found]:
+) -> list[RecognisedLstm]:
     """Every LSTM among the tensors, by the names of its documents; of one convention if given.
 
     Raises
@@ -466,15 +490,15 @@ def find_lstms(
     if not found and convention is not None and (others := recognise(shapes)):
         raise _other_names(convention, others, source)
     for document in documents:
-        layers = [called(document.format, document.groups, one.tensors) for one in found]
+        layers = [layer_name(document.format, document.groups, one.tensors) for one in found]
         found = [replace(f, name=f.name or layer) for f, layer in zip(found, layers, strict=True)]
     return found
 
 
 def _layers(
-    found: Found,
+    found: RecognisedLstm,
     tensors: Mapping[str, Array],
-    said: Mapping[Place, Mapping[str, Any]],
+    said: Mapping[CellIndex, Mapping[str, Any]],
     source: str,
     first: int,
 ) -> list[tuple[Cell, ...]]:
@@ -493,12 +517,12 @@ def _layers(
         if said[layer, direction].get(_FORWARD):
             how = how.with_behaviour(forward=True)
         held = {role: _typed(name, rounded, dtype) for role, name in names.items()}
-        for one in directions(held, how):
+        for one in split_directions(held, how):
             cell = decode(one, how, source)
             layers.setdefault(layer, []).append(cell)
             origin[id(cell)] = one
     cells = [tuple(layer) for layer in layers.values()]
-    cells = paired(cells) if found.convention.storage.directions_count else cells
+    cells = pair_directions(cells) if found.convention.storage.directions_count else cells
     apart = _apart(given)
     return [
         tuple(
@@ -511,16 +535,16 @@ def _layers(
     ]
 
 
-def _told(document: Document, found: Found, cell: Place) -> Told:
+def _told(document: Document, found: RecognisedLstm, cell: CellIndex) -> MetadataSettings:
     """What a file says of a cell of an LSTM; its mistakes under its name."""
     try:
-        settings = told(document.format, document.groups, found.names(cell))
+        settings = read_metadata(document.format, document.groups, found.names(cell))
         return settings.of_convention(found.convention.takes)
     except UserError as error:
         raise error.within(document.source) from None
 
 
-def _known_first(words: Sequence[Told]) -> list[Told]:
+def _known_first(words: Sequence[MetadataSettings]) -> list[MetadataSettings]:
     """What each file says of a cell, without what it assumes of a setting that another knows."""
     known = {name for one in words for name in one.settings.keys() - one.assumed.keys()}
     replaced = [known & one.assumed.keys() for one in words]
@@ -533,7 +557,7 @@ def _known_first(words: Sequence[Told]) -> list[Told]:
     ]
 
 
-def _settings(words: Sequence[Told]) -> Settings:
+def _settings(words: Sequence[MetadataSettings]) -> Settings:
     """What the files say of one cell, together."""
     return {name: value for said in words for name, value in said.settings.items()}
 
@@ -637,7 +661,7 @@ def settings_in(document: Document) -> dict[str, Any]:
     A name that is nearly a setting's is a mistake; any other attribute is the file's own affair.
     """
     settings: dict[str, Any] = {}
-    if (dialect := DIALECTS.get(document.format)) and dialect.convention:
+    if (dialect := METADATA_FORMATS.get(document.format)) and dialect.convention:
         settings["convention"] = dialect.convention
     few = len(document.attributes) <= MOST_COMPARED
     for name, value in document.attributes.items():
@@ -676,7 +700,7 @@ def not_finite(array: Any, name: str) -> str:
 
 
 def _refuse_half(
-    chosen: Sequence[Found], tensors: Mapping[str, Array], convention: str, source: str
+    chosen: Sequence[RecognisedLstm], tensors: Mapping[str, Array], convention: str, source: str
 ) -> None:
     """Refuse a convention that takes a kernel for all of the weights, the recurrent one beside it.
 
@@ -690,7 +714,7 @@ def _refuse_half(
             raise _other_names(convention, fuller, source)
 
 
-def _other_names(convention: str, found: list[Found], source: str) -> UserError:
+def _other_names(convention: str, found: list[RecognisedLstm], source: str) -> UserError:
     asked, fits = find_convention(convention), found[0].convention
     return UserError(
         f"{source} has the tensors of the convention {fits.name} ({_names_of(fits)}); "
@@ -703,4 +727,4 @@ def _other_names(convention: str, found: list[Found], source: str) -> UserError:
 def _names_of(row: Convention) -> str:
     """A name of each role that nearly every LSTM has, as it stands in a file."""
     roles = [role for role in row.names.tensors if role not in _OPTIONAL]
-    return ", ".join(spelled(row, role, "0")[0] for role in roles)
+    return ", ".join(tensor_names(row, role, "0")[0] for role in roles)

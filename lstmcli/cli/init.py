@@ -7,7 +7,7 @@ import click
 from lstmcli import formats
 from lstmcli.cli.process import Command
 from lstmcli.cli.terminal import tell
-from lstmcli.core.weights.initializers import INITIALIZERS, initialise
+from lstmcli.core.weights.initializers import INITIALIZERS, draw_weights
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line
 
@@ -40,7 +40,7 @@ def command(
     format = formats.format_of(output)
     if format not in ("npz", "json"):
         raise UserError(f"-o {output}: several arrays need a .npz or a .json file.")
-    members = initialise(inputs, units, seed, steps=steps, batch=batch, initializer=initializer)
+    members = draw_weights(inputs, units, seed, steps=steps, batch=batch, initializer=initializer)
     members = {name: array.astype(dtype) for name, array in members.items()}
     with formats.atomically(output) as stream:
         formats.write(stream, format, members, {"convention": "tf1"})

@@ -33,7 +33,7 @@ from lstmcli.core.forward.run import run as run_model
 from lstmcli.core.forward.streaming import run_in_blocks
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import Selected, Selection, cut
-from lstmcli.core.weights.assumptions import brief
+from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
 from lstmcli.views.window import SHOWN, Window
@@ -125,7 +125,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
 
 def _say_assumed(job: Job) -> None:
     """One line on stderr for what a table's header would say."""
-    if assumed := [brief(text) for text in job.assumed]:
+    if assumed := [shorten_assumption(text) for text in job.assumed]:
         tell(f"assumed: {'; '.join(assumed)}")
 
 

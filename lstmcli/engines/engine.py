@@ -17,7 +17,7 @@ from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.states import State
 from lstmcli.core.weights.compatibility import fit
-from lstmcli.core.weights.encode import folded
+from lstmcli.core.weights.encode import fold_forget_bias
 
 Array = npt.NDArray[Any]
 Layers = tuple[tuple[Cell, ...], ...]
@@ -148,7 +148,7 @@ class Engine:
         how, lacks = fit(layers, CONVENTIONS[self.convention])
         valid = None if task.valid is None or task.valid.all() else task.valid
         network = Network(
-            tuple(tuple(folded(cell, how) for cell in layer) for layer in layers),
+            tuple(tuple(fold_forget_bias(cell, how) for cell in layer) for layer in layers),
             task.x,
             task.states,
             None if valid is None or task.masked else valid.sum(axis=0),

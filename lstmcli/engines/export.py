@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
-from lstmcli.core.weights.encode import INITIAL, along_directions, encode
+from lstmcli.core.weights.encode import INITIAL, encode, stack_directions
 from lstmcli.core.weights.metadata.onnx_activations import activation_attributes
 from lstmcli.formats.onnx.writer import Graph, Node, Port
 
@@ -146,7 +146,7 @@ def _lstm(
     layer: Sequence[Cell], n: int, below: str, lengths: str, constants: dict[str, Array]
 ) -> list[Node]:
     how = layer[0].convention
-    tensors = along_directions([encode(cell, how) for cell in layer])
+    tensors = stack_directions([encode(cell, how) for cell in layer])
     names = {role: f"{how.names.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
     constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
     inputs = [

@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from typing import Any
 
-from lstmcli.core.weights.metadata.onnx_activations import parted
+from lstmcli.core.weights.metadata.onnx_activations import split_activation
 from lstmcli.errors import UserError
 
 Function = Callable[[Any], Any]
@@ -56,7 +56,7 @@ def activation(name: str, own: Mapping[str, Callable[..., Any]]) -> Function:
     ``own`` has the framework's functions by family, those of a family with parameters taking them
     after x, and ``clip`` (x, low, high), of which the families without one are made.
     """
-    family, numbers = parted(name)
+    family, numbers = split_activation(name)
     made: dict[str, Callable[..., Any]] = {
         "identity": lambda x, *_: x,
         "affine": lambda x, alpha, beta: alpha * x + beta,

@@ -7,7 +7,12 @@ from typing import NamedTuple
 
 from lstmcli.core.model.conventions import Convention, Storage
 from lstmcli.core.model.vocabulary import spaced
-from lstmcli.core.weights.templates import direction_marks, gates_apart, role_in_words, spelled
+from lstmcli.core.weights.templates import (
+    describe_role,
+    direction_marks,
+    has_tensor_per_gate,
+    tensor_names,
+)
 from lstmcli.views.prose import labelled, to_copy
 from lstmcli.views.sheet import AGREES, ASSUMED, Column, Sheet, table
 
@@ -21,7 +26,7 @@ def _is_fused(row: Convention) -> bool:
 
 
 def _order(row: Convention) -> str:
-    return "apart" if gates_apart(row) else row.storage.gates
+    return "apart" if has_tensor_per_gate(row) else row.storage.gates
 
 
 def _kernel(row: Convention) -> str:
@@ -155,8 +160,10 @@ def _tensors(row: Convention, width: int | None) -> Sheet:
     sheet = Sheet()
     for role in row.names.tensors:
         if role != "numbered":
-            names = (" or " if " | " in row.names.tensors[role] else ", ").join(spelled(row, role))
-            sheet.extend(labelled(f"  {role_in_words(role)}", names, width, "", INDENT))
+            names = (" or " if " | " in row.names.tensors[role] else ", ").join(
+                tensor_names(row, role)
+            )
+            sheet.extend(labelled(f"  {describe_role(role)}", names, width, "", INDENT))
     return sheet
 
 
@@ -167,9 +174,9 @@ def _numbered(row: Convention) -> str:
     if not row.names.numbered:
         return ""
     roles = ", ".join(
-        f"{n} {role_in_words(r).replace('.', ' ')}" for n, r in enumerate(row.names.numbered)
+        f"{n} {describe_role(r).replace('.', ' ')}" for n, r in enumerate(row.names.numbered)
     )
-    return f"{spelled(row, 'numbered')[0]}, N: {roles}; then the next layer's"
+    return f"{tensor_names(row, 'numbered')[0]}, N: {roles}; then the next layer's"
 
 
 def _layer_and_direction(row: Convention) -> str:
@@ -202,7 +209,7 @@ def _recognised(row: Convention) -> str:
         told.append(
             f"beside other LSTMs only under a name with {' or '.join(row.names.telling.split('|'))}"
         )
-    told += [f"with its {role_in_words(role)}" for role in row.names.required]
+    told += [f"with its {describe_role(role)}" for role in row.names.required]
     if row.names.shadows:
         told.append(f"beside it, names of {row.names.shadows} are aliases and not read")
     return "; ".join(told) or "by these names"
@@ -219,7 +226,7 @@ def _written(row: Convention) -> str:
 
 
 def _gates(row: Convention) -> str:
-    if gates_apart(row):
+    if has_tensor_per_gate(row):
         text = f"a tensor each, above in the order {spaced(row.storage.letters)}"
         return text + "".join(
             f"; without {gate}, {how}" for gate, how in row.storage.absent.items()
@@ -236,7 +243,7 @@ def _gates(row: Convention) -> str:
 def _shapes(row: Convention) -> str:
     by_rows, width = (
         row.storage.orientation == "rows",
-        "H" if gates_apart(row) else f"{len(row.storage.gates)}H",
+        "H" if has_tensor_per_gate(row) else f"{len(row.storage.gates)}H",
     )
     if _is_fused(row):
         depth = "I + H" if row.storage.rows == "xh" else "H + I"
@@ -278,7 +285,7 @@ def _peepholes(row: Convention) -> str:
         return f"three more columns of the recurrent kernel, {spaced(row.storage.peephole_gates)}"
     order = (
         ""
-        if gates_apart(row) or "{gate}" in row.names.tensors["peephole"]
+        if has_tensor_per_gate(row) or "{gate}" in row.names.tensors["peephole"]
         else row.storage.peephole_gates
     )
     sees = {

@@ -9,8 +9,8 @@ from typing import Any
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import option_words
 from lstmcli.core.model.vocabulary import spaced
-from lstmcli.core.weights.inspection import Inspection, Lstm, Tensor, Unread
-from lstmcli.core.weights.templates import gates_apart
+from lstmcli.core.weights.inspection import InspectedLstm, Inspection, TensorInfo, UnreadableLstm
+from lstmcli.core.weights.templates import has_tensor_per_gate
 from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.numbers import number
 from lstmcli.views.prose import apart, labelled, room_of, to_copy
@@ -24,7 +24,7 @@ SHORTEST = 12  # characters that are left of a name
 GAP = 2  # between the columns of a table
 PICTURES = 4  # cells of one LSTM whose weights are drawn
 
-Named = list[tuple[str, Tensor]]
+Named = list[tuple[str, TensorInfo]]
 
 
 def inspection_sheet(
@@ -138,7 +138,7 @@ def _rest(rest: Named) -> str:
 # ---- one LSTM
 
 
-def _lstm(lstm: Lstm, width: int | None) -> Sheet:
+def _lstm(lstm: InspectedLstm, width: int | None) -> Sheet:
     how = lstm.model.convention
     sheet = Sheet()
     names = [how.name] if lstm.layer == "0" else [lstm.layer, how.name]
@@ -167,7 +167,7 @@ def _also(names: Sequence[str]) -> str:
     return f"{', '.join(names)} {verb} such names too (--convention)" if names else ""
 
 
-def _sizes(lstm: Lstm) -> Iterator[str]:
+def _sizes(lstm: InspectedLstm) -> Iterator[str]:
     first = lstm.model.cell
     units = list(dict.fromkeys(cell.units for _, cell in lstm.model.cells))
     text = f"{count(first.inputs, 'input')} -> {', then '.join(map(str, units))} unit"
@@ -179,11 +179,11 @@ def _sizes(lstm: Lstm) -> Iterator[str]:
     yield count(lstm.parameters, "parameter")
 
 
-def _settings(lstm: Lstm) -> Iterator[str]:
+def _settings(lstm: InspectedLstm) -> Iterator[str]:
     """The settings of the run, those of a plain cell left out but the order of its gates."""
     how = lstm.model.convention
     plain = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
-    yield "a tensor a gate" if gates_apart(how) else f"gates {spaced(how.storage.gates)}"
+    yield "a tensor a gate" if has_tensor_per_gate(how) else f"gates {spaced(how.storage.gates)}"
     for name, value in how.settings().items():
         if name == "forget_bias":
             if value:
@@ -194,7 +194,7 @@ def _settings(lstm: Lstm) -> Iterator[str]:
     yield lstm.model.cell.dtype.name
 
 
-def _gates(lstm: Lstm, width: int | None) -> Sheet:
+def _gates(lstm: InspectedLstm, width: int | None) -> Sheet:
     """A line a gate of each cell."""
     rows = [
         (cell if n == 0 else "", gate, numbers)
@@ -218,7 +218,7 @@ def _gates(lstm: Lstm, width: int | None) -> Sheet:
     return sheet
 
 
-def _pictures(lstm: Lstm, width: int | None, depth: str) -> Sheet:
+def _pictures(lstm: InspectedLstm, width: int | None, depth: str) -> Sheet:
     """The weights of the first cells, to be looked at."""
     sheet = Sheet()
     cells = lstm.model.cells
@@ -240,7 +240,7 @@ def _column(heading: str, values: Sequence[float], rank: int = 0) -> Column:
 def _problems(inspection: Inspection, width: int | None) -> Sheet:
     """What has names of an LSTM and cannot be read, or what there is instead of one."""
     sheet = Sheet()
-    alike: dict[Unread, list[str]] = {}
+    alike: dict[UnreadableLstm, list[str]] = {}
     for unread in inspection.unread:
         alike.setdefault(replace(unread, layer=""), []).append(unread.layer)
     label = "not read" if inspection.lstms else "no lstm"

@@ -16,7 +16,7 @@ import numpy as np
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model
-from lstmcli.core.weights.initializers import trial
+from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.keras import backend
 from lstmcli.engines.running import task_of, timed
@@ -83,7 +83,7 @@ class Kind:
         if self.mask:
             given["mask"] = np.arange(T)[:, None] % (np.arange(B) + 2) > 0
         if self.state:
-            given["initial_state"] = trial(model, B, 1, seed=9)[1]
+            given["initial_state"] = draw_run(model, B, 1, seed=9)[1]
         return given
 
 

@@ -12,8 +12,8 @@ from lstmcli.api.convert import convert
 from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.weights.compatibility import fitted
-from lstmcli.core.weights.encode import folded
+from lstmcli.core.weights.compatibility import fit_or_refuse
+from lstmcli.core.weights.encode import fold_forget_bias
 from lstmcli.core.weights.metadata.onnx_activations import activation_attributes
 from lstmcli.engines.export import graph_of
 from lstmcli.errors import UserError
@@ -23,8 +23,10 @@ from tests.test_golden import GOLDEN
 
 def graph(case: str, **settings: Any) -> Graph:
     model = load(str(GOLDEN / f"{case}.weights.npz"), **settings)
-    how = fitted(model.layers, CONVENTIONS["onnx"], {})
-    return graph_of([tuple(folded(cell, how) for cell in layer) for layer in model.layers])
+    how = fit_or_refuse(model.layers, CONVENTIONS["onnx"], {})
+    return graph_of(
+        [tuple(fold_forget_bias(cell, how) for cell in layer) for layer in model.layers]
+    )
 
 
 def nodes(made: Graph, op: str) -> list[Any]:

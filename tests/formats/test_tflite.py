@@ -10,7 +10,7 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.api.load import load
-from lstmcli.core.weights.metadata import told
+from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
 from lstmcli.formats.files.errors import Damaged
@@ -90,9 +90,9 @@ OPERATOR = {
 
 def test_a_clip_of_no_projection_is_none() -> None:
     words = {"lstm_0": OPERATOR | {"time_major": False}}
-    settings = told("tflite", words, ["lstm_0/x"]).settings
+    settings = read_metadata("tflite", words, ["lstm_0/x"]).settings
     assert settings == {"layout": "batch", "activation": "tanh", "cell_clip": None}
-    assert told("tflite", {}, ["x"]).settings == {}
+    assert read_metadata("tflite", {}, ["x"]).settings == {}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_clip_of_no_projection_is_none() -> None:
 )
 def test_what_cannot_be_run_is_named(word: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        told("tflite", {"lstm_0": OPERATOR | word}, ["lstm_0/x"])
+        read_metadata("tflite", {"lstm_0": OPERATOR | word}, ["lstm_0/x"])
 
 
 def test_a_flatbuffer_s_offsets_are_not_believed() -> None:

@@ -15,7 +15,7 @@ from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.vocabulary import HOME
 from lstmcli.core.weights.encode import present_gates
-from lstmcli.core.weights.initializers import trial
+from lstmcli.core.weights.initializers import draw_run
 
 Array = npt.NDArray[Any]
 Layers = Sequence[Sequence[Cell]]
@@ -85,7 +85,7 @@ def compared_runs(ours: Model, theirs: Model) -> Proof:
     """
     one, other = (alike(model) for model in (ours, theirs))
     cells = [cell for _, cell in one.cells]
-    x, state = trial(one, ROWS, STEPS, SEED)
+    x, state = draw_run(one, ROWS, STEPS, SEED)
     traces = [run(model, x, ("h", "c"), initial_state=state).members() for model in (one, other)]
     exact = all(_same_arithmetic(a, b) for a, b in zip(cells, chain(*other.layers), strict=True))
     scale = max(1.0, *(_greatest(array) for array in traces[0].values()))

@@ -9,12 +9,12 @@ from typing import Any
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import of_cell
-from lstmcli.core.weights.recognise import Found, Place, normalised
+from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
 
-_OWN_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
+_TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
 
-def assumptions(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]:
+def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> list[str]:
     """What neither a tensor nor a setting said."""
     said = []
     row = found.convention
@@ -28,17 +28,19 @@ def assumptions(found: Found, cell: Cell, given: Mapping[str, Any]) -> list[str]
     if "forget_bias" in hidden:
         amount = f"{cell.convention.behaviour.forget_bias:+}"
         said.append(f"forget bias {amount} (in no tensor; --forget-bias sets it)")
-    said += _in_no_config(found, cell.convention, given)
+    said += _config_assumptions(found, cell.convention, given)
     for name in ("cell_clip", "gate_clip", "projection_clip"):
         if name in hidden:
             bound = cell.convention.setting(name)
             words = name.replace("_", " ")
             option = name.replace("_", "-")
             said.append(f"{words} {'none' if bound is None else bound:} (or --{option})")
-    return said + ([] if given.get("bias") == "none" else _no_bias(found))
+    return said + ([] if given.get("bias") == "none" else _bias_assumptions(found))
 
 
-def by_scope(found: Found, told: Collection[Place], given: Mapping[str, Any]) -> list[str]:
+def direction_assumptions(
+    found: RecognisedLstm, told: Collection[CellIndex], given: Mapping[str, Any]
+) -> list[str]:
     """That a cell runs backward, where only the scope in its name says so.
 
     Beside a forward cell in the scope of TensorFlow's own function, nothing is assumed.
@@ -49,14 +51,16 @@ def by_scope(found: Found, told: Collection[Place], given: Mapping[str, Any]) ->
     if settled or not found.convention.names.scopes or not backward - set(told):
         return []
     alone = len(backward) == len(found.cells)
-    names = [normalised(name) for cell in backward for name in found.names(cell)]
-    if not alone and all(_OWN_SCOPE.search(name) for name in names):
+    names = [normalise(name) for cell in backward for name in found.names(cell)]
+    if not alone and all(_TENSORFLOW_SCOPE.search(name) for name in names):
         return []
     name = "reverse" if alone else "layer0_reverse.reverse"
     return [f"bw backward (by its name; --set {name}=false runs it forward)"]
 
 
-def _in_no_config(found: Found, how: Convention, given: Mapping[str, Any]) -> list[str]:
+def _config_assumptions(
+    found: RecognisedLstm, how: Convention, given: Mapping[str, Any]
+) -> list[str]:
     """What a layer's config would tell, of rows whose files may be without it: one line."""
     both = any(direction for _, direction in found.cells)
     words = {
@@ -69,7 +73,7 @@ def _in_no_config(found: Found, how: Convention, given: Mapping[str, Any]) -> li
     return [f"{', '.join(open_)} (its config is not in the file)"] if open_ else []
 
 
-def _no_bias(found: Found) -> list[str]:
+def _bias_assumptions(found: RecognisedLstm) -> list[str]:
     """The biases that the row has names for and the file does not hold."""
     row = found.convention
     roles = {role.partition(".")[0] for role in (*row.names.tensors, *row.names.numbered)}
@@ -89,7 +93,7 @@ def _no_bias(found: Found) -> list[str]:
     return said
 
 
-def brief(text: str) -> str:
+def shorten_assumption(text: str) -> str:
     """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
     option = re.search(r"--[a-z][a-z-]*", text)
     what = re.split(r"[(:,]", text)[0].strip()

@@ -16,7 +16,7 @@ from lstmcli.core.model.hint import listed
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.weights.encode import prefix_form
-from lstmcli.core.weights.templates import gates_apart
+from lstmcli.core.weights.templates import has_tensor_per_gate
 from lstmcli.errors import UserError, did_you_mean
 
 FORM = (
@@ -41,7 +41,7 @@ _LEAVES_OUT = " (--set initial_state=zero leaves it out)"
 _ALIKE = {"stack": "concat"}  # side by side, whether on an axis of their own or not
 
 
-def fitted(
+def fit_or_refuse(
     layers: Sequence[Sequence[Cell]], row: Convention, asked: Mapping[str, Any]
 ) -> Convention:
     """The row, with the settings under which it runs as these layers do.
@@ -53,7 +53,7 @@ def fitted(
     UserError
         naming everything that the row cannot hold.
     """
-    how, lacks = fit(layers, _asked_for(row, asked))
+    how, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:
         raise UserError(
             f"{row.name} cannot hold {listed(lacks)}.",
@@ -80,7 +80,7 @@ def fit(layers: Sequence[Sequence[Cell]], how: Convention) -> tuple[Convention, 
     return how.with_behaviour(**changes), list(dict.fromkeys(lacks))
 
 
-def _asked_for(row: Convention, asked: Mapping[str, Any]) -> Convention:
+def _with_requested_form(row: Convention, asked: Mapping[str, Any]) -> Convention:
     for name, value in asked.items():
         if name not in FORM:
             near = did_you_mean(name, FORM)
@@ -94,7 +94,7 @@ def _asked_for(row: Convention, asked: Mapping[str, Any]) -> Convention:
                 f"--to-set forget_bias={value:g}: {row.name} always adds {constant:g} to "
                 f"the forget gate; the rest of the constant goes into the bias."
             )
-        if name.endswith("gates") and gates_apart(row):
+        if name.endswith("gates") and has_tensor_per_gate(row):
             raise UserError(f"--to-set {name}: {row.name} keeps a tensor a gate, in no order.")
     return row.changed(asked)
 
@@ -139,7 +139,7 @@ def _settings(own: Convention, how: Convention, *, both: bool) -> tuple[dict[str
         elif not (
             name == "output_activation" and value == own.behaviour.activation
         ):  # named already
-            lacks.append(_named(name, value, usual))
+            lacks.append(_describe(name, value, usual))
     if own.behaviour.coupled != how.behaviour.coupled:
         if own.behaviour.coupled in how.storage.absent.values() or _takes(
             how, "coupled", own.behaviour.coupled
@@ -209,7 +209,7 @@ def _one_state(how: Convention) -> bool:
     return "initial_h" in how.roles and not how.storage.direction_axis
 
 
-def _named(name: str, value: Any, usual: Any) -> str:
+def _describe(name: str, value: Any, usual: Any) -> str:
     """``a cell clip of 3``, ``activation relu (it has tanh)``."""
     words = _words(name)
     if isinstance(value, bool):

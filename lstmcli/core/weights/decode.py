@@ -11,7 +11,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import HOME
-from lstmcli.core.weights.templates import reshaped
+from lstmcli.core.weights.templates import is_reshaped
 from lstmcli.errors import UserError
 
 Tensors = Mapping[str, "Array | Mapping[str, Array]"]
@@ -64,7 +64,7 @@ def decode(tensors: Tensors, how: Convention, source: str) -> Cell:
         return _Decoder(tensors, how, source).cell()
 
 
-def directions(tensors: Tensors, how: Convention) -> list[Tensors]:
+def split_directions(tensors: Tensors, how: Convention) -> list[Tensors]:
     """The tensors of each direction, where a first axis holds them."""
     if not how.storage.direction_axis or all(_rank(t) < 3 for t in tensors.values()):
         return [tensors]
@@ -72,7 +72,7 @@ def directions(tensors: Tensors, how: Convention) -> list[Tensors]:
     return [{role: a[d] for role, a in arrays.items()} for d in range(len(arrays["kernel"]))]
 
 
-def paired(cells: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
+def pair_directions(cells: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
     """Cells numbered in one row, as Chainer's NStepBiLSTM numbers layers and directions.
 
     Two directions of a layer take the same inputs; a second layer takes the first one's outputs.
@@ -175,7 +175,7 @@ class _Decoder:
         if isinstance(matrix, Mapping) or matrix.ndim != 2 or 0 in matrix.shape:
             shape = "in pieces" if isinstance(matrix, Mapping) else matrix.shape
             raise self._error(f"the {_words(role)} is {shape}; an LSTM's has two axes, none empty")
-        return matrix.reshape(matrix.shape[::-1]).T if reshaped(self.how, role) else matrix
+        return matrix.reshape(matrix.shape[::-1]).T if is_reshaped(self.how, role) else matrix
 
     def _per_gate(self, role: str) -> Array:
         """(4, H, K) of one tensor a gate; they lie as the row says, or as a width P < H shows."""

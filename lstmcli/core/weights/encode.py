@@ -12,29 +12,29 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import HOME
 from lstmcli.core.weights.decode import Tensors, from_blocks
-from lstmcli.core.weights.templates import direction_marks, gates_apart, reshaped
+from lstmcli.core.weights.templates import direction_marks, has_tensor_per_gate, is_reshaped
 
-Held = dict[str, "Array | Mapping[str, Array]"]
+EncodedTensors = dict[str, "Array | Mapping[str, Array]"]
 
-LONE = ("projection_bias", "state_scale", "state_shift")  # vectors without gates
+UNGATED = ("projection_bias", "state_scale", "state_shift")  # vectors without gates
 INITIAL = ("initial_h", "initial_c")
 
 
 def encode(cell: Cell, how: Convention) -> Tensors:
-    """The tensors of a cell under a convention, by role; by role and gate where it has one a gate.
+    """The tensors of a cell under a convention, by role, or by role and gate.
 
-    A function of the row alone. The cell must be one that the row can hold (`fitting.fitted`) and
-    have its forget constant in it (`folded`). The home form has one bias: of two, the first gets
-    it and the other is zero. What the row has no role for is left out.
+    The cell must fit the row (`compatibility.fit_or_refuse`) and have its forget bias folded into
+    its bias (`fold_forget_bias`). A `Cell` has one bias: of a row's two, the first takes it and the
+    other is zero. What the row has no role for is left out.
     """
     return _Encoder(cell, how).tensors()
 
 
-def folded(cell: Cell, how: Convention) -> Cell:
-    """The cell under another convention, with what differs in the forget constant in its bias.
+def fold_forget_bias(cell: Cell, how: Convention) -> Cell:
+    """The cell under another convention; the difference in forget bias is added to its bias.
 
-    The sum is rounded to the cell's dtype. A forget gate that is made of the input gate has no
-    use for either. A learned initial state that the reading sets to zero is gone.
+    The sum is rounded to the cell's dtype. A forget gate that is 1 - i has neither. A learned
+    initial state is dropped where ``initial_state`` is "zero".
     """
     own = cell.convention
     if own.behaviour.initial_state == "zero":
@@ -60,7 +60,7 @@ def present_gates(how: Convention) -> str:
     return "".join(gate for gate in how.storage.letters if gate not in missing)
 
 
-def along_directions(cells: list[Tensors]) -> Tensors:
+def stack_directions(cells: list[Tensors]) -> Tensors:
     """The tensors of a layer's directions, on a first axis."""
     roles = cells[0]
     return {role: np.stack([np.asarray(one[role]) for one in cells]) for role in roles}
@@ -72,7 +72,7 @@ class _Encoder:
         self.gates = present_gates(how)
 
     def tensors(self) -> Tensors:
-        held: Held = dict(self._kernels())
+        held: EncodedTensors = dict(self._kernels())
         held |= self._biases()
         held |= self._peepholes()
         if (projection := self.cell.projection) is not None:
@@ -80,11 +80,11 @@ class _Encoder:
         for role in ("norm_scale", "norm_shift"):
             if (array := getattr(self.cell, role)) is not None:
                 held[role] = self._by_gate(role, array)
-        held |= {role: a for role in LONE if (a := getattr(self.cell, role)) is not None}
+        held |= {role: a for role in UNGATED if (a := getattr(self.cell, role)) is not None}
         states = {role: a for role in INITIAL if (a := getattr(self.cell, role)) is not None}
         held |= {role: np.atleast_2d(a) for role, a in states.items()}  # (1, H) or (B, H)
         for role, a in held.items():
-            if isinstance(a, np.ndarray) and reshaped(self.how, role):
+            if isinstance(a, np.ndarray) and is_reshaped(self.how, role):
                 held[role] = a.T.reshape(a.shape)
         return {role: _contiguous(a) for role, a in held.items() if role in self.how.roles}
 
@@ -94,7 +94,7 @@ class _Encoder:
         how = self.how
         kernel = self._flipped("kernel", self.cell.kernel)  # (4, H, I)
         recurrent = self._flipped("recurrent", self.cell.recurrent_kernel)  # (4, H, P)
-        if gates_apart(how):
+        if has_tensor_per_gate(how):
             yield "kernel", self._apart(kernel)
             yield "recurrent_kernel", self._apart(recurrent)
             return
@@ -141,7 +141,7 @@ class _Encoder:
         )[:, 0]
         return flat
 
-    def _biases(self) -> Held:
+    def _biases(self) -> EncodedTensors:
         """The bias where the row keeps it, and zero where it keeps a second one."""
         how, bias = self.how, self.cell.bias
         if self.cell.norm_scale is not None:
@@ -149,7 +149,7 @@ class _Encoder:
                 return {}
             bias = bias if self.cell.norm_shift is None else self.cell.norm_shift
         places = [role for role in ("bias", "recurrent_bias") if role in how.roles]
-        held: Held = {role: self._by_gate(role, np.zeros_like(bias)) for role in places}
+        held: EncodedTensors = {role: self._by_gate(role, np.zeros_like(bias)) for role in places}
         held[places[0]] = self._by_gate(places[0], bias)
         if how.storage.bias_halves == 2:
             flat = held["bias"]
@@ -157,7 +157,7 @@ class _Encoder:
             held["bias"] = np.concatenate([flat, np.zeros_like(flat)])
         return held
 
-    def _peepholes(self) -> Held:
+    def _peepholes(self) -> EncodedTensors:
         peephole, how = self.cell.peephole, self.how
         if peephole is None and how.names.peephole_matrices:  # its cells always have them
             peephole = np.zeros((3, self.cell.units, self.cell.units), self.cell.dtype)
@@ -191,12 +191,12 @@ def named_tensors(layers: Sequence[Sequence[Cell]], how: Convention) -> dict[str
     for n, layer in enumerate(layers):
         cells = [encode(cell, how) for cell in layer]
         if how.storage.direction_axis:
-            cells = [along_directions(cells)]
+            cells = [stack_directions(cells)]
         for d, tensors in enumerate(cells):
             number = n * len(layer) + d if how.storage.directions_count else n
-            for role, gate, array in _each(tensors):
+            for role, gate, array in _each_tensor(tensors):
                 form = before + _template(how, role, gate, n)
-                named[_filled(form, how, role, gate, number, d)] = array
+                named[_fill_template(form, how, role, gate, number, d)] = array
     return named
 
 
@@ -222,7 +222,7 @@ def prefix_form(how: Convention, layers: int, both: bool) -> str | None:
     return None
 
 
-def _each(tensors: Tensors) -> Iterator[tuple[str, str, Array]]:
+def _each_tensor(tensors: Tensors) -> Iterator[tuple[str, str, Array]]:
     """Role, gate (or nothing) and array of every tensor."""
     for role, held in tensors.items():
         if isinstance(held, Mapping):
@@ -240,7 +240,9 @@ def _template(how: Convention, role: str, gate: str, layer: int) -> str:
     return how.names.tensors["numbered"].replace("{number}", str(number))
 
 
-def _filled(form: str, how: Convention, role: str, gate: str, layer: int, direction: int) -> str:
+def _fill_template(
+    form: str, how: Convention, role: str, gate: str, layer: int, direction: int
+) -> str:
     return form.format(
         gate=how.names.word(gate, role) if gate else "",
         layer=layer,

@@ -12,7 +12,7 @@ from lstmcli.errors import UserError
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "orthogonal", "uniform", "normal", "zeros")
 
 
-def initialise(
+def draw_weights(
     inputs: int,
     units: int,
     seed: int,
@@ -42,7 +42,7 @@ def initialise(
     return members if x is None else {**members, "inputs": x}
 
 
-def trial(model: Model, rows: int, steps: int, seed: int) -> tuple[Array, dict[str, Array]]:
+def draw_run(model: Model, rows: int, steps: int, seed: int) -> tuple[Array, dict[str, Array]]:
     """Inputs (B, T, I), and h and c that are not zero, in the axes of the model's convention.
 
     Standard normal, from ``RandomState(seed)``: the inputs, then h (B, P) of every cell, then c

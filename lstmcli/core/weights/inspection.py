@@ -21,8 +21,15 @@ from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.model import Cell, Model, blocks_of
 from lstmcli.core.model.vocabulary import HOME
 from lstmcli.core.weights.decode import from_blocks
-from lstmcli.core.weights.recognise import Found, Place, Shapes, gru_in_words, normalised, recognise
-from lstmcli.core.weights.templates import gates_apart, role_in_words, spelled
+from lstmcli.core.weights.recognise import (
+    CellIndex,
+    RecognisedLstm,
+    Shapes,
+    describe_gru,
+    normalise,
+    recognise,
+)
+from lstmcli.core.weights.templates import describe_role, has_tensor_per_gate, tensor_names
 
 NEAR_ONE = 0.25  # how near 1 the mean of a bias block has to be to be told
 NEARER_ZERO = 0.5  # and how small all the others
@@ -31,7 +38,7 @@ SHORTEST = 3  # letters of a name that tells something: W alone may be anything
 
 
 @dataclass(frozen=True)
-class Tensor:
+class TensorInfo:
     """A tensor of a file, and what it is to an LSTM, if anything."""
 
     shape: tuple[int, ...]
@@ -58,7 +65,7 @@ class GateNumbers:
 
 
 @dataclass(frozen=True, eq=False)
-class Lstm:
+class InspectedLstm:
     """One LSTM of a file, read."""
 
     layer: str  # what --layer calls it
@@ -111,7 +118,7 @@ class Lstm:
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnreadableLstm:
     """What has the names of an LSTM and is none, or not a whole one."""
 
     layer: str
@@ -134,9 +141,9 @@ class Inspection:
     """All that a file holds."""
 
     file: str
-    tensors: Mapping[str, Tensor]
-    lstms: tuple[Lstm, ...]
-    unread: tuple[Unread, ...] = ()
+    tensors: Mapping[str, TensorInfo]
+    lstms: tuple[InspectedLstm, ...]
+    unread: tuple[UnreadableLstm, ...] = ()
     missing: tuple[str, ...] = ()  # without an LSTM: what the names lack to be one
     remarks: tuple[str, ...] = ()  # for stderr: what the files' formats say of them
     layer: str | None = None  # the --layer that the file itself asks for
@@ -153,16 +160,16 @@ class Inspection:
         }
 
 
-def _tensor_json(tensor: Tensor) -> dict[str, Any]:
+def _tensor_json(tensor: TensorInfo) -> dict[str, Any]:
     members: dict[str, Any] = {"shape": list(tensor.shape), "dtype": tensor.dtype}
     return members | ({"not_finite": tensor.not_finite} if tensor.not_finite else {})
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class LoadResult:
     """An LSTM that names tell of, and the model it gives, or why it gives none."""
 
-    found: Found
+    found: RecognisedLstm
     layer: str
     model: Model | None
     problem: str = ""
@@ -172,7 +179,7 @@ class Reading:
 def inspect(
     file: str,
     tensors: Mapping[str, Array],
-    readings: Sequence[Reading],
+    readings: Sequence[LoadResult],
     settings: Mapping[str, Any],
     remarks: Sequence[str] = (),
 ) -> Inspection:
@@ -195,61 +202,61 @@ def inspect(
     roles = {name: told for r in read for name, told in _roles(r).items()}
     lstms = tuple(_lstm(r, r.model, settings) for r in readings if r.model is not None)
     shapes = {name: array.shape for name, array in tensors.items()}
-    unread = tuple(_unread(r, shapes) for r in readings if r.model is None)
+    unread = tuple(_unreadable(r, shapes) for r in readings if r.model is None)
     return Inspection(
         file,
         {name: _tensor(array, *roles.get(name, (None, ""))) for name, array in tensors.items()},
         lstms,
         unread,
-        () if readings else tuple(missing(tensors)),
+        () if readings else tuple(missing_parts(tensors)),
         tuple(remarks),
     )
 
 
-def _tensor(array: Any, layer: str | None, role: str) -> Tensor:
+def _tensor(array: Any, layer: str | None, role: str) -> TensorInfo:
     bad = 0
     if array.dtype.kind == "f":
         blocks = blocks_of(array if array.ndim else np.atleast_1d(array))
         bad = sum(int((~np.isfinite(block)).sum()) for _, block in blocks)
-    return Tensor(array.shape, array.dtype.name, bad, layer, role)
+    return TensorInfo(array.shape, array.dtype.name, bad, layer, role)
 
 
-def _roles(reading: Reading) -> dict[str, tuple[str, str]]:
+def _roles(reading: LoadResult) -> dict[str, tuple[str, str]]:
     """Each tensor of an LSTM with the LSTM's label and what it is there."""
     cells = reading.found.cells
     return {
         name: (reading.layer, f"{_cell_word(place, cells)}{words}")
         for place, names in cells.items()
         for role, held in names.items()
-        for name, words in _told(role, held)
+        for name, words in _role_descriptions(role, held)
     }
 
 
-def _told(role: str, held: str | Mapping[str, str]) -> list[tuple[str, str]]:
-    words = role_in_words(role)
+def _role_descriptions(role: str, held: str | Mapping[str, str]) -> list[tuple[str, str]]:
+    words = describe_role(role)
     if isinstance(held, str):
         return [(held, words)]
     return [(name, f"{words} {gate}") for gate, name in held.items()]
 
 
-def _cell_word(place: Place, cells: Mapping[Place, Any]) -> str:
+def _cell_word(place: CellIndex, cells: Mapping[CellIndex, Any]) -> str:
     """``layer1_reverse `` where there are several cells."""
     return f"layer{place[0]}{'_reverse' * place[1]} " if len(cells) > 1 else ""
 
 
-def _unread(reading: Reading, shapes: Shapes) -> Unread:
+def _unreadable(reading: LoadResult, shapes: Shapes) -> UnreadableLstm:
     found = reading.found
     more = [n for n, claimed in other_claims(found, shapes) if claimed > set(found.tensors)]
-    return Unread(reading.layer, found.convention.name, reading.problem, tuple(more))
+    return UnreadableLstm(reading.layer, found.convention.name, reading.problem, tuple(more))
 
 
 # ---- one LSTM
 
 
-def _lstm(reading: Reading, model: Model, settings: Mapping[str, Any]) -> Lstm:
+def _lstm(reading: LoadResult, model: Model, settings: Mapping[str, Any]) -> InspectedLstm:
     found = reading.found
     also = [name for name, _ in other_claims(found, model.tensors)]
-    return Lstm(
+    return InspectedLstm(
         reading.layer,
         model,
         _why(found, model, settings),
@@ -261,7 +268,7 @@ def _lstm(reading: Reading, model: Model, settings: Mapping[str, Any]) -> Lstm:
     )
 
 
-def other_claims(found: Found, shapes: Shapes) -> Iterator[tuple[str, set[str]]]:
+def other_claims(found: RecognisedLstm, shapes: Shapes) -> Iterator[tuple[str, set[str]]]:
     """Other conventions with names for all of an LSTM's tensors, and the tensors they claim."""
     tensors = set(found.tensors)
     for name in CONVENTIONS:
@@ -271,7 +278,7 @@ def other_claims(found: Found, shapes: Shapes) -> Iterator[tuple[str, set[str]]]
                     yield name, set(other.tensors)
 
 
-def _why(found: Found, model: Model, settings: Mapping[str, Any]) -> str:
+def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> str:
     row = found.convention
     roles = {role for names in found.cells.values() for role in names}
     told = (
@@ -287,10 +294,10 @@ def _why(found: Found, model: Model, settings: Mapping[str, Any]) -> str:
     return f"asked for; {text}" if "convention" in model.given and not found.rivals else text
 
 
-def _fitting(row: Convention, role: str, found: Found) -> list[str]:
+def _fitting(row: Convention, role: str, found: RecognisedLstm) -> list[str]:
     """The row's names of a role, as far as these tensors have them."""
-    names = {_numbered(normalised(name)) for name in found.tensors}
-    ends = ((end, _numbered(normalised(end))) for end in spelled(row, role))
+    names = {_numbered(normalise(name)) for name in found.tensors}
+    ends = ((end, _numbered(normalise(end))) for end in tensor_names(row, role))
     return [end for end, plain in ends if any(_ends_in(name, plain) for name in names)]
 
 
@@ -331,7 +338,7 @@ def hints(model: Model) -> list[Hint]:
 def _bias_hints(cell: Cell) -> Iterator[Hint]:
     how = cell.convention
     made, constant = how.behaviour.coupled[0], how.behaviour.forget_bias
-    gate = near_one({gate: cell.bias[n] for n, gate in enumerate(HOME) if gate != made})
+    gate = gate_near_one({gate: cell.bias[n] for n, gate in enumerate(HOME) if gate != made})
     if gate == "f":
         yield Hint(
             "forget_bias_near_1",
@@ -356,7 +363,7 @@ def _bias_hints(cell: Cell) -> Iterator[Hint]:
         )
 
 
-def near_one(biases: Mapping[str, Array]) -> str | None:
+def gate_near_one(biases: Mapping[str, Array]) -> str | None:
     """The one gate whose bias (H,) lies near 1 while those of all others are nearer 0."""
     with np.errstate(all="ignore"):
         blocks = {gate: bias.astype(np.float64) for gate, bias in biases.items()}
@@ -373,7 +380,7 @@ def _other_block(gate: str, how: Convention) -> str:
         f"the bias of {gate} is near 1, and that of f is not. Keras, Sonnet 2 and Chainer start "
         f"f's bias at 1, so that block is likely f's and the gate order another one: a weak sign"
     )
-    if gates_apart(how):
+    if has_tensor_per_gate(how):
         return f"{text}, and the names may be mixed up."
     order = how.storage.order_of("bias").translate(str.maketrans(f"{gate}f", f"f{gate}"))
     return f"{text}. --gates {order} is the order with the two exchanged."
@@ -386,7 +393,7 @@ def _alternates(cell: Cell) -> bool:
     """
     how = cell.convention
     order = how.storage.order_of("bias")
-    if gates_apart(how) or len(order) != len(HOME):
+    if has_tensor_per_gate(how) or len(order) != len(HOME):
         return False
     stored = from_blocks(cell.bias[:, :, None], order, how.storage.interleaved)
     blocks = stored.reshape(4, -1) if how.storage.interleaved else stored.reshape(-1, 4).T
@@ -397,9 +404,9 @@ def _alternates(cell: Cell) -> bool:
 # ---- no LSTM at all
 
 
-def missing(names: Collection[str]) -> list[str]:
+def missing_parts(names: Collection[str]) -> list[str]:
     """What tensors that are no LSTM lack to be one, as far as their names tell."""
-    if text := gru_in_words(names):
+    if text := describe_gru(names):
         return [f"{text} and is no LSTM"]
     if gru := [name for name in names if "gru" in name.lower()]:
         return [f"{gru[0]} names a GRU, which has three gates and is no LSTM"]
@@ -414,20 +421,20 @@ def missing(names: Collection[str]) -> list[str]:
                 continue
             if not row.names.by_name or other not in row.names.tensors:
                 continue
-            if len(spelled(row, role)[0]) < SHORTEST:
+            if len(tensor_names(row, role)[0]) < SHORTEST:
                 continue
-            held, wanted = first[row.name, role], ", ".join(spelled(row, other))
+            held, wanted = first[row.name, role], ", ".join(tensor_names(row, other))
             lacking.setdefault(
                 (held, wanted),
-                f"{held} may be the {role_in_words(role)} of {row.name}; "
-                f"its {role_in_words(other)} is not there: {wanted}",
+                f"{held} may be the {describe_role(role)} of {row.name}; "
+                f"its {describe_role(other)} is not there: {wanted}",
             )
     return list(lacking.values())
 
 
 def _spelled_as(name: str) -> Iterator[tuple[str, str]]:
     """The rows, each with a role, whose names a name ends in."""
-    plain, (by_text, lengths) = _numbered(normalised(name)), _spelled_ends()
+    plain, (by_text, lengths) = _numbered(normalise(name)), _spelled_ends()
     for length in lengths:
         end = plain[-length:]
         if _ends_in(plain, end):
@@ -445,8 +452,8 @@ def _spelled_ends() -> tuple[Mapping[str, list[tuple[str, str]]], tuple[int, ...
     by_text: dict[str, list[tuple[str, str]]] = {}
     for row in CONVENTIONS.values():
         for role in ("kernel", "recurrent_kernel"):
-            for end in spelled(row, role) if role in row.names.tensors else ():
-                by_text.setdefault(_numbered(normalised(end)), []).append((row.name, role))
+            for end in tensor_names(row, role) if role in row.names.tensors else ():
+                by_text.setdefault(_numbered(normalise(end)), []).append((row.name, role))
     return by_text, tuple(sorted({len(text) for text in by_text}))
 
 

@@ -9,7 +9,7 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import spaced
 from lstmcli.core.weights.encode import present_gates
-from lstmcli.core.weights.templates import gates_apart, role_in_words, spelled
+from lstmcli.core.weights.templates import describe_role, has_tensor_per_gate, tensor_names
 
 
 class Step(NamedTuple):
@@ -29,7 +29,7 @@ def recipe(layers: Sequence[Sequence[Cell]], how: Convention) -> list[Step]:
         steps += _peepholes(own, how, cell)
     if cell.projection is not None:
         lies = ["(P, H)" if row.storage.projection_rows else "(H, P)" for row in (own, how)]
-        steps.append(Step("projection", _turned(*lies)))
+        steps.append(Step("projection", _describe_change(*lies)))
     if how.storage.direction_axis != own.storage.direction_axis:
         put = "put on a first axis" if how.storage.direction_axis else "taken apart"
         steps.append(Step("directions", put))
@@ -41,10 +41,10 @@ def _gates(own: Convention, how: Convention) -> Iterator[Step]:
     kinds = ("kernel", "recurrent", "bias")
     orders = [tuple(_order(row, kind) for row in (own, how)) for kind in kinds]
     if len(set(orders)) == 1:
-        yield Step("gates", _moved(*orders[0]))
+        yield Step("gates", _describe_order_change(*orders[0]))
     else:
         for kind, pair in zip(kinds, orders, strict=True):
-            yield Step(f"gates of {kind}", _moved(*pair))
+            yield Step(f"gates of {kind}", _describe_order_change(*pair))
     left_out = set(own.storage.letters) - set(present_gates(how))
     for gate in sorted(left_out & set(present_gates(own))):
         yield Step(
@@ -54,14 +54,14 @@ def _gates(own: Convention, how: Convention) -> Iterator[Step]:
 
 
 def _order(row: Convention, kind: str) -> str:
-    if gates_apart(row):
+    if has_tensor_per_gate(row):
         return "a tensor a gate"
     return spaced(row.storage.order_of(kind)) + (
         ", alternating unit by unit" if row.storage.interleaved else ""
     )
 
 
-def _moved(before: str, after: str) -> str:
+def _describe_order_change(before: str, after: str) -> str:
     if before == after:
         return f"{before}: as they are"
     if "tensor" in before + after:
@@ -80,11 +80,14 @@ def _kernels(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
     ):
         verb = ""
     elif len(before) < len(after):
-        verb = ": cut" + _transposed(own, how)
+        verb = ": cut" + _describe_transposition(own, how)
     elif len(before) > len(after):
-        verb = ": joined" + _transposed(own, how)
+        verb = ": joined" + _describe_transposition(own, how)
     else:
-        verb = _transposed(own, how).replace(" and", ":") or ": the two parts change places"
+        verb = (
+            _describe_transposition(own, how).replace(" and", ":")
+            or ": the two parts change places"
+        )
     yield Step("kernels", f"{' and '.join(before)} -> {' and '.join(after)}{verb}")
     if own.storage.transposed != how.storage.transposed:
         done = (
@@ -96,13 +99,13 @@ def _kernels(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
         yield Step("blocks", f"{what} is {done} on one side")
 
 
-def _transposed(own: Convention, how: Convention) -> str:
+def _describe_transposition(own: Convention, how: Convention) -> str:
     return " and transposed" if own.storage.orientation != how.storage.orientation else ""
 
 
 def _matrices(row: Convention, outputs: str) -> list[str]:
     """``kernel (I + H, 4H)``, or the two matrices."""
-    gates = "H" if gates_apart(row) else f"{len(row.storage.gates)}H"
+    gates = "H" if has_tensor_per_gate(row) else f"{len(row.storage.gates)}H"
     if "fused" in row.names.tensors:
         inside = f"I + {outputs}" if row.storage.rows == "xh" else f"{outputs} + I"
         return [f"{_name(row, 'fused')} {_shape(row, inside, gates)}"]
@@ -119,8 +122,8 @@ def _shape(row: Convention, inputs: str, gates: str) -> str:
 def _name(row: Convention, role: str) -> str:
     """The tensor of a role in the row's own words; the first of a tensor a gate."""
     if role not in row.names.tensors:
-        return role_in_words(role)
-    names = spelled(row, role)
+        return describe_role(role)
+    names = tensor_names(row, role)
     return f"{names[0]}, ..." if "{gate}" in row.names.tensors[role] else names[0]
 
 
@@ -164,7 +167,7 @@ def _peepholes(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
         yield Step("peepholes", f"zero, as {how.name} always has them")
         return
     forms = ["peephole " + _peephole_form(row) for row in (own, how)]
-    yield Step("peepholes", _turned(*forms))
+    yield Step("peepholes", _describe_change(*forms))
 
 
 def _peephole_form(row: Convention) -> str:
@@ -176,5 +179,5 @@ def _peephole_form(row: Convention) -> str:
     return f"tensor {template} (3H,), {spaced(row.storage.peephole_gates)}"
 
 
-def _turned(before: str, after: str) -> str:
+def _describe_change(before: str, after: str) -> str:
     return f"{before}: as it is" if before == after else f"{before} -> {after}"

@@ -22,8 +22,8 @@ from lstmcli.escaping import typed_command
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
-Place = tuple[int, int]  # layer, direction (0 forward, 1 backward)
-Names = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
+CellIndex = tuple[int, int]  # layer, direction (0 forward, 1 backward)
+TensorNames = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
 
 _MATRICES = {"kernel", "recurrent_kernel", "fused"}
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
@@ -39,13 +39,15 @@ _SLOT = re.compile(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Found:
+class RecognisedLstm:
     """One LSTM in a file: the row that fits, and the tensors of each of its cells."""
 
     convention: Convention
     prefix: str  # what its names have before the row's templates, normalised
-    cells: Mapping[Place, Names]
-    lacking: Mapping[Place, str] = field(default_factory=dict)  # cells in part, and what they lack
+    cells: Mapping[CellIndex, TensorNames]
+    lacking: Mapping[CellIndex, str] = field(
+        default_factory=dict
+    )  # cells in part, and what they lack
     rivals: list[str] = field(default_factory=list)  # rows that fit these names as well
     name: str = ""  # of its layer, if the file tells
 
@@ -59,7 +61,7 @@ class Found:
         """The names of its tensors in the file."""
         return [name for place in self.cells for name in self.names(place)]
 
-    def names(self, place: Place) -> list[str]:
+    def names(self, place: CellIndex) -> list[str]:
         """The names of one cell's tensors in the file."""
         names: list[str] = []
         for name in self.cells[place].values():
@@ -68,12 +70,12 @@ class Found:
 
 
 @cache
-def normalised(name: str) -> str:
+def normalise(name: str) -> str:
     """The name with ``/``, ``.``, ``:`` and ``_`` alike, and without TensorFlow's ``:0``."""
     return re.sub(r"[/.:_]+", "_", name.removesuffix(":0")).strip("_")
 
 
-def recognise(shapes: Shapes, convention: str | None = None) -> list[Found]:
+def recognise(shapes: Shapes, convention: str | None = None) -> list[RecognisedLstm]:
     """Every LSTM among tensors of these names and shapes; ``convention`` asks for one row.
 
     No tensor belongs to two: the row that claims most goes first.
@@ -82,10 +84,12 @@ def recognise(shapes: Shapes, convention: str | None = None) -> list[Found]:
 
 
 @lru_cache(maxsize=8)  # a search reads one file again and again
-def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> list[Found]:
+def _recognised(
+    held: tuple[tuple[str, Shape], ...], convention: str | None
+) -> list[RecognisedLstm]:
     shapes = dict(held)
     rows = [find_convention(convention)] if convention else list(CONVENTIONS.values())
-    names = [n for n in shapes if not _SLOT.search(normalised(n))] or list(shapes)
+    names = [n for n in shapes if not _SLOT.search(normalise(n))] or list(shapes)
     ending: dict[str, list[str]] = {}  # by row, the names that end in one of its templates
     for name in names:
         for known in _ends(name):
@@ -95,18 +99,20 @@ def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> 
         for row in rows
         if row.names.by_name or convention
         for claim in (
-            _asked(row, names) if convention else _claims(row, ending.get(row.name, []), False)
+            _requested_claims(row, names)
+            if convention
+            else _claims(row, ending.get(row.name, []), False)
         )
-        for found in _ways_apart(claim, shapes)
+        for found in _split_directions(claim, shapes)
         if _fits(found, shapes)
     ]
     claims.sort(key=_weight, reverse=True)  # stable: of equals, the table's order holds
-    taken: dict[str, Found] = {}
+    taken: dict[str, RecognisedLstm] = {}
     for found in claims:
         owners = [taken[name] for name in found.tensors if name in taken]
         if not owners:
             taken |= dict.fromkeys(found.tensors, found)
-        elif _weight(found) == _weight(owners[0]) and _reads_otherwise(found, owners[0]):
+        elif _weight(found) == _weight(owners[0]) and _differs_in_settings(found, owners[0]):
             owners[0].rivals.append(found.convention.name)
     kept = list(dict.fromkeys(taken.values()))
     shadowed = {(f.convention.names.shadows, f.prefix) for f in kept if f.convention.names.shadows}
@@ -120,11 +126,11 @@ def _recognised(held: tuple[tuple[str, Shape], ...], convention: str | None) -> 
     return sorted(kept, key=lambda f: min(order[name] for name in f.tensors))
 
 
-def _weight(found: Found) -> tuple[int, bool]:
+def _weight(found: RecognisedLstm) -> tuple[int, bool]:
     return len(found.tensors), bool(found.convention.names.within)
 
 
-def _reads_otherwise(one: Found, other: Found) -> bool:
+def _differs_in_settings(one: RecognisedLstm, other: RecognisedLstm) -> bool:
     def reading(row: Convention) -> tuple[object, ...]:
         return (
             row.storage.gates,
@@ -140,7 +146,7 @@ def _reads_otherwise(one: Found, other: Found) -> bool:
 # ---- names
 
 
-class End(NamedTuple):
+class NameEnd(NamedTuple):
     """What a template finds at the end of a normalised name."""
 
     prefix: str
@@ -153,13 +159,11 @@ class _Template:
 
     def __init__(self, row: Convention, role: str, form: str) -> None:
         self.row, self.role = row, role
-        plain = (
-            form.replace("/_", "_").replace("/", "_").replace(".", "_")
-        )  # as `normalised` has it
+        plain = form.replace("/_", "_").replace("/", "_").replace(".", "_")  # as `normalise` has it
         self._pieces = re.split(r"\{(\w+)\}", plain) if "{" in plain else [plain]
         self.texts, self.has_places = tuple(self._pieces[::2]), len(self._pieces) > 1
 
-    def end(self, plain: str) -> End | None:
+    def end(self, plain: str) -> NameEnd | None:
         """Match a normalised name.
 
         Most templates are ruled out, and those without places decided, by their text alone:
@@ -169,7 +173,7 @@ class _Template:
         if len(self._pieces) == 1:
             prefix = plain[: -len(text)]
             if plain.endswith(text) and (not prefix or prefix[-1] in "_-"):
-                return End(prefix[:-1], len(text), {})
+                return NameEnd(prefix[:-1], len(text), {})
             return None
         if not all(text in plain for text in self._pieces[::2]):
             return None
@@ -177,12 +181,12 @@ class _Template:
         if not match:
             return None
         told = {k: v for k, v in match.groupdict().items() if v is not None}
-        return End(told.pop("prefix", ""), len(told.pop("end")), told)
+        return NameEnd(told.pop("prefix", ""), len(told.pop("end")), told)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         row, gates = self.row, _gates_of(self.row, self.role)
-        words = "|".join(re.escape(normalised(row.names.word(gate, self.role))) for gate in gates)
+        words = "|".join(re.escape(normalise(row.names.word(gate, self.role))) for gate in gates)
         forward, backward = (re.escape(mark) for mark in row.names.marks)
         marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
         places = {
@@ -231,20 +235,20 @@ def _index() -> _Index:
     return _Index(by_text, tuple(sorted({len(text) for text in by_text})), by_pieces)
 
 
-_Ends = Mapping[str, list[tuple[_Template, End]]]
+_Ends = Mapping[str, list[tuple[_Template, NameEnd]]]
 
 
 @cache
 def _ends(name: str) -> _Ends:
     """What the templates of each row find at the end of a name, in the row's order."""
-    plain, index = normalised(name), _index()
+    plain, index = normalise(name), _index()
     near: list[tuple[str, int]] = []
     for length in index.lengths:
         near += index.by_text.get(plain[-length:], ())
     for texts, templates in index.by_pieces.items():
         if all(text in plain for text in texts):
             near += templates
-    found: dict[str, list[tuple[_Template, End]]] = {}
+    found: dict[str, list[tuple[_Template, NameEnd]]] = {}
     for row, number in sorted(near):
         template = _templates(row)[number]
         if end := template.end(plain):
@@ -269,7 +273,7 @@ def _longest_end(name: str) -> int:
     )
 
 
-def _asked(row: Convention, names: list[str]) -> list[Found]:
+def _requested_claims(row: Convention, names: list[str]) -> list[RecognisedLstm]:
     """The groups of a row that is asked for; of names that are more of another row's if it must.
 
     TensorFlow 1's kernel would else be found a second time, in Keras' ``recurrent_kernel``.
@@ -282,26 +286,28 @@ def _asked(row: Convention, names: list[str]) -> list[Found]:
     return list(_claims(row, list(filter(is_own, names)), True)) or list(_claims(row, names, True))
 
 
-def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Found]:
+def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[RecognisedLstm]:
     """The groups of tensors that have all that the row needs; ``asked`` for, in any place."""
     for prefix, cells in _groups(row, names, asked).items():
         places = sorted(cells)
-        lacking = {place: role for place in places if (role := _lacking(row, cells[place]))}
+        lacking = {place: role for place in places if (role := _missing_role(row, cells[place]))}
         whole = {place: cells[place] for place in places if place not in lacking}
         if whole:
-            yield Found(row, prefix, whole, lacking)
+            yield RecognisedLstm(row, prefix, whole, lacking)
 
 
-def _groups(row: Convention, names: Iterable[str], asked: bool) -> dict[str, dict[Place, Names]]:
+def _groups(
+    row: Convention, names: Iterable[str], asked: bool
+) -> dict[str, dict[CellIndex, TensorNames]]:
     """The tensors whose names end in the row's templates: by prefix, place and role."""
-    groups: dict[str, dict[Place, Names]] = {}
+    groups: dict[str, dict[CellIndex, TensorNames]] = {}
     for name in names:
         for template, end in _ends(name).get(row.name, ()):
             if end.length != _longest_end(name) and not asked:
                 continue
             if not asked and not re.search(row.names.within, end.prefix):
                 continue
-            prefix, place, role = _placed(row, template.role, end)
+            prefix, place, role = _locate(row, template.role, end)
             held = groups.setdefault(prefix, {}).setdefault(place, {})
             role, _, gate = role.partition(".")
             if gate:
@@ -313,7 +319,7 @@ def _groups(row: Convention, names: Iterable[str], asked: bool) -> dict[str, dic
     return groups
 
 
-def _placed(row: Convention, role: str, end: End) -> tuple[str, Place, str]:
+def _locate(row: Convention, role: str, end: NameEnd) -> tuple[str, CellIndex, str]:
     """The group of a tensor, its layer and direction there, and its role or ``role.gate``."""
     prefix, told = _split_path(row, end.prefix)
     told |= end.told
@@ -323,7 +329,7 @@ def _placed(row: Convention, role: str, end: End) -> tuple[str, Place, str]:
         role = row.names.numbered[n]
     if word := told.get("gate"):
         gates = _gates_of(row, role)
-        role += "." + next(g for g in gates if normalised(row.names.word(g, role)) == word)
+        role += "." + next(g for g in gates if normalise(row.names.word(g, role)) == word)
     return prefix, (layer, 0 if direction in FORWARD else 1), role
 
 
@@ -334,10 +340,10 @@ def _split_path(row: Convention, prefix: str) -> tuple[str, dict[str, str]]:
     told: dict[str, str] = {}
     for match in re.finditer(row.names.path, prefix):
         told |= {k: v for k, v in match.groupdict().items() if v is not None}
-    return normalised(re.sub(row.names.path, "", prefix)), told
+    return normalise(re.sub(row.names.path, "", prefix)), told
 
 
-def _lacking(row: Convention, names: Names) -> str:
+def _missing_role(row: Convention, names: TensorNames) -> str:
     """A role, perhaps with its gate, that a cell cannot do without and lacks; or nothing."""
     roles = {role.partition(".")[0] for role in row.names.numbered} | set(row.names.tensors)
     for role in sorted(roles & _MATRICES | set(row.names.required)):
@@ -354,7 +360,7 @@ def _lacking(row: Convention, names: Names) -> str:
 # ---- shapes
 
 
-def _fits(found: Found, shapes: Shapes) -> bool:
+def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
     """Whether the shapes can be this row's, so far as rows of the same names differ in them."""
     row = found.convention
     for names in found.cells.values():
@@ -375,7 +381,7 @@ def _fits(found: Found, shapes: Shapes) -> bool:
     return True
 
 
-def _ways_apart(found: Found, shapes: Shapes) -> list[Found]:
+def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedLstm]:
     """Its directions as an LSTM each, if no layer takes what both directions of the one below give.
 
     TensorFlow 1's bidirectional_dynamic_rnn runs a MultiRNNCell each way and joins only what the
@@ -402,7 +408,7 @@ def _ways_apart(found: Found, shapes: Shapes) -> list[Found]:
     ]
 
 
-def _fused_sizes(names: Names, shapes: Shapes) -> tuple[int, int]:
+def _fused_sizes(names: TensorNames, shapes: Shapes) -> tuple[int, int]:
     """The inputs and the outputs of a cell whose kernel (I + P, 4H) holds both matrices."""
     fused, projection = names.get("fused"), names.get("projection")
     if not isinstance(fused, str) or len(shapes[fused]) != 2:
@@ -417,7 +423,7 @@ def gru_kernels(names: Iterable[str]) -> list[tuple[str, str]]:
 
     Each looks like the one kernel of its LSTM.
     """
-    plain = {normalised(name): name for name in names}
+    plain = {normalise(name): name for name in names}
     pairs = []
     for form, name in plain.items():
         match = re.fullmatch(r"((?:.*_)?)gates_(kernel|weights)", form)
@@ -427,14 +433,14 @@ def gru_kernels(names: Iterable[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def gru_in_words(names: Iterable[str]) -> str:
+def describe_gru(names: Iterable[str]) -> str:
     """What to tell of the first GRU of TensorFlow 1 among tensors of these names, or nothing."""
     for gates, candidate in gru_kernels(names):
         return f"{gates} and {candidate} are a GRU of TensorFlow 1, which has three gates"
     return ""
 
 
-def _is_another_cell(found: Found, shapes: Shapes) -> bool:
+def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
     """Whether it is a plain RNN or a GRU, with one gate or three, or a convolution."""
     for names in found.cells.values():
         if isinstance(recurrent := names.get("recurrent_kernel"), str):
@@ -447,7 +453,7 @@ def _is_another_cell(found: Found, shapes: Shapes) -> bool:
 # ---- choosing
 
 
-OTHERWISE_CALLED = {  # what people call things, and the rows that may be meant; for advice alone
+FRAMEWORK_ALIASES = {  # what people call things, and the rows that may be meant; for advice alone
     "torch": ("pytorch", "pytorch-cell"), "libtorch": ("pytorch",), "torchscript": ("pytorch",),
     "pt": ("pytorch",), "lua": ("torch7",), "tensorflow": ("tf1", "keras"), "tf": ("tf1", "keras"),
     "tensorflow1": ("tf1",), "tf2": ("keras",), "tensorflow2": ("keras",), "tf.keras": ("keras",),
@@ -471,14 +477,14 @@ def find_convention(name: str) -> Convention:
     try:
         return CONVENTIONS[name.lower()]
     except KeyError:
-        meant = [f'"{row}"' for row in OTHERWISE_CALLED.get(name.lower(), ())]
+        meant = [f'"{row}"' for row in FRAMEWORK_ALIASES.get(name.lower(), ())]
         near = f" Did you mean {' or '.join(meant)}?" if meant else did_you_mean(name, CONVENTIONS)
         raise UserError(
             f"there is no convention {name!r}.{near}", "  lstm conventions lists them."
         ) from None
 
 
-def copies(found: Sequence[Found], shapes: Shapes) -> dict[int, int]:
+def training_copies(found: Sequence[RecognisedLstm], shapes: Shapes) -> dict[int, int]:
     """The LSTMs that are copies of another in the file, each with the number of the original.
 
     A copy lies under callbacks, an optimizer or averages, as training keeps them, and has the
@@ -499,14 +505,14 @@ def copies(found: Sequence[Found], shapes: Shapes) -> dict[int, int]:
     }
 
 
-def choose(
-    found: list[Found],
+def choose_lstms(
+    found: list[RecognisedLstm],
     layer: str | None,
     tensors: Collection[str],
     source: str,
     left_out: Mapping[int, str] = MappingProxyType({}),
     in_turn: Sequence[int] = (),
-) -> list[Found]:
+) -> list[RecognisedLstm]:
     """The LSTM to run, or several to run one after the other (``--layer 0,1``).
 
     Parameters
@@ -526,18 +532,18 @@ def choose(
     counted = [n for n in range(len(found)) if n not in left_out]
     if layer is None and len(counted) > 1:
         lines = [f"{source} holds {len(counted)} LSTMs; choose one with --layer:"]
-        lines += _list(found, counted)
+        lines += _option_lines(found, counted)
         lines += [f"  {reason}" for reason in left_out.values()]
         if len(in_turn) > 1:
             numbers = ",".join(map(str, in_turn))
             lines.append(f"  --layer {numbers} runs them one after the other.")
         raise UserError(*lines)
     if layer:
-        chosen = [_one(found, word, source, left_out) for word in layer.split(",")]
+        chosen = [_select_one(found, word, source, left_out) for word in layer.split(",")]
     else:
         chosen = [found[n] for n in counted]
     for one in chosen:
-        _check_whole(one, source)
+        _check_complete(one, source)
         if one.rivals:
             names = (one.convention.name, *one.rivals)
             raise UserError(
@@ -547,7 +553,7 @@ def choose(
     return chosen
 
 
-def _check_whole(found: Found, source: str) -> None:
+def _check_complete(found: RecognisedLstm, source: str) -> None:
     """Refuse a network of which only some layers or directions are in the file."""
     for (layer, direction), role in found.lacking.items():
         where = f"layer {layer}" + ", backward" * direction
@@ -565,7 +571,9 @@ def _check_whole(found: Found, source: str) -> None:
             raise UserError(f"{source}: layer {layer} has other directions than layer 0.")
 
 
-def _one(found: list[Found], word: str, source: str, left_out: Collection[int]) -> Found:
+def _select_one(
+    found: list[RecognisedLstm], word: str, source: str, left_out: Collection[int]
+) -> RecognisedLstm:
     """The LSTM of this number, of this name, or with this among its name's parts, whole.
 
     A name's last parts go before others: what follows may be a framework's own, as in
@@ -573,8 +581,8 @@ def _one(found: list[Found], word: str, source: str, left_out: Collection[int]) 
     """
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(found):
         return found[int(word)]
-    plain = normalised(word)
-    labels = [normalised(f.label) for f in found]
+    plain = normalise(word)
+    labels = [normalise(f.label) for f in found]
     whole = f"(?:.*_)?{re.escape(plain)}" if plain else "(?!)"
     forms = (re.escape(plain), whole, rf"{whole}_(?!\d).*")
     matches: list[int] = []
@@ -582,10 +590,10 @@ def _one(found: list[Found], word: str, source: str, left_out: Collection[int]) 
         matches = matches or [n for n, label in enumerate(labels) if re.fullmatch(form, label)]
     if not matches:
         labels = [f.label for f in found]
-        parts = [label for label in labels if plain and plain in normalised(label)]
+        parts = [label for label in labels if plain and plain in normalise(label)]
         near = f' Did you mean "{parts[0]}"?' if len(parts) == 1 else did_you_mean(word, labels)
         raise UserError(
-            f"--layer {word}: {source} holds no LSTM of that name.{near}", *_list(found)
+            f"--layer {word}: {source} holds no LSTM of that name.{near}", *_option_lines(found)
         )
     if len(matches) > 1:
         matches = [n for n in matches if n not in left_out] or matches
@@ -593,18 +601,18 @@ def _one(found: list[Found], word: str, source: str, left_out: Collection[int]) 
         raise UserError(
             f"--layer {word}: it is part of the names of {len(matches)} LSTMs of {source}; "
             "choose one:",
-            *_list(found, matches),
+            *_option_lines(found, matches),
         )
     return found[matches[0]]
 
 
-def layer_words(found: Sequence[Found]) -> list[str]:
+def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
     """What ``--layer`` takes for each LSTM: its label where that means it alone, else its number.
 
     A label of digits would be a number, one with a comma several.
     """
     labels = [f.label for f in found]
-    plain = [normalised(label) for label in labels]
+    plain = [normalise(label) for label in labels]
     counts = Counter(plain)
     return [
         str(n) if label.isdigit() or "," in label or not plain[n] or counts[plain[n]] > 1 else label
@@ -612,7 +620,7 @@ def layer_words(found: Sequence[Found]) -> list[str]:
     ]
 
 
-def _list(found: list[Found], numbers: Collection[int] | None = None) -> list[str]:
+def _option_lines(found: list[RecognisedLstm], numbers: Collection[int] | None = None) -> list[str]:
     """A line each with what ``--layer`` takes, as it is typed: its number, its name if unique."""
 
     def named(n: int, word: str) -> str:
@@ -620,7 +628,7 @@ def _list(found: list[Found], numbers: Collection[int] | None = None) -> list[st
 
     return [
         f"  --layer {n}{named(n, word)}"
-        for n, word in enumerate(layer_words(found))
+        for n, word in enumerate(layer_options(found))
         if numbers is None or n in numbers
     ]
 
@@ -632,15 +640,15 @@ def _nothing_found(tensors: Collection[str], source: str) -> tuple[str, ...]:
             f"{source} holds no tensors of an LSTM.",
             "  The last path is the inputs, those before it are the weights.",
         )
-    if opaque := [name for name in tensors if normalised(name).endswith(OPAQUE)]:
+    if opaque := [name for name in tensors if normalise(name).endswith(OPAQUE)]:
         return (
             f"{source}: {opaque[0]} is all weights of a CudnnLSTM as cuDNN packs them;",
             "  only it can take them apart. On a GPU, build the layer before tf.train.Saver():",
             "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read.",
         )
-    if gru := gru_in_words(tensors):
+    if gru := describe_gru(tensors):
         return (f"{source}: {gru}; it is no LSTM, and only LSTMs are run.",)
-    if missing := _missing(tensors):
+    if missing := _describe_missing(tensors):
         return f"{source}: {missing}.", "  lstm conventions lists what each framework stores."
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     return (
@@ -651,13 +659,13 @@ def _nothing_found(tensors: Collection[str], source: str) -> tuple[str, ...]:
     )
 
 
-def _missing(tensors: Collection[str]) -> str:
+def _describe_missing(tensors: Collection[str]) -> str:
     """What is lacking where the names of some row are there but for one; or nothing.
 
     ``pytorch: weight_hh_l0 is missing beside weight_ih_l0``, of the cell that holds most.
     A dense layer's kernel and bias, whose names are all of a row's, lack nothing.
     """
-    names = [name for name in tensors if not _SLOT.search(normalised(name))]
+    names = [name for name in tensors if not _SLOT.search(normalise(name))]
     rows = [row for row in CONVENTIONS.values() if row.names.by_name]
     whole = {name for row in rows for found in _claims(row, names, False) for name in found.tensors}
     parts = [
@@ -666,18 +674,19 @@ def _missing(tensors: Collection[str]) -> str:
         for cells in _groups(row, names, asked=False).values()
         for place, held in cells.items()
         if len(held) > 1 and set(held) & _MATRICES  # a lone matrix, or bias, is anybody's
-        if _lacking(row, held) and not whole & set(Found(row, "", {place: held}).tensors)
+        if _missing_role(row, held)
+        and not whole & set(RecognisedLstm(row, "", {place: held}).tensors)
     ]
     if not parts:
         return ""
     _, _, row, place, held = max(parts, key=lambda part: part[:2])
-    role, _, gate = _lacking(row, held).partition(" of ")
+    role, _, gate = _missing_role(row, held).partition(" of ")
     there = held.get(role) or next(held[r] for r in held if r in _MATRICES)
     beside = there if isinstance(there, str) else next(iter(there.values()))
-    return f"{row.name}: {_spelled(row, role, gate, place)} is missing beside {beside}"
+    return f"{row.name}: {_expected_name(row, role, gate, place)} is missing beside {beside}"
 
 
-def _spelled(row: Convention, role: str, gate: str, place: Place) -> str:
+def _expected_name(row: Convention, role: str, gate: str, place: CellIndex) -> str:
     """The name of a tensor without what stands before it; the role, where it has a number."""
     form = row.names.tensors.get(role, "").split(" | ")[0]
     if not form or "{number}" in form:

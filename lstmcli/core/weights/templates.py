@@ -7,16 +7,16 @@ import re
 from lstmcli.core.model.conventions import Convention
 
 
-def spelled(row: Convention, role: str, number: str = "N") -> list[str]:
+def tensor_names(row: Convention, role: str, number: str = "N") -> list[str]:
     """The names that tensors of a role end in: one, one a gate, or one for each form.
 
     ``number`` stands for that of a layer.
     """
     forms = row.names.tensors[role].split(" | ")
-    return [name for form in forms for name in _spelled(row, role, form, number)]
+    return [name for form in forms for name in _names_of_form(row, role, form, number)]
 
 
-def _spelled(row: Convention, role: str, form: str, number: str) -> list[str]:
+def _names_of_form(row: Convention, role: str, form: str, number: str) -> list[str]:
     plain = form.replace("{layer}", number).replace("{number}", number)
     plain = plain.replace("{direction}", row.names.marks[0])
     if "{gate}" not in plain:
@@ -25,12 +25,12 @@ def _spelled(row: Convention, role: str, form: str, number: str) -> list[str]:
     return [plain.replace("{gate}", row.names.word(gate, role)) for gate in gates]
 
 
-def role_in_words(role: str) -> str:
+def describe_role(role: str) -> str:
     """``recurrent kernel``; a fused kernel says what it holds."""
     return "kernel [x; h]" if role == "fused" else role.replace("_", " ")
 
 
-def reshaped(how: Convention, role: str) -> bool:
+def is_reshaped(how: Convention, role: str) -> bool:
     """Whether a whole matrix was reshaped to its axes exchanged, where it had to be transposed."""
     roles = {
         "reshaped_kernel": ("kernel",),
@@ -40,7 +40,7 @@ def reshaped(how: Convention, role: str) -> bool:
     return role in roles.get(how.storage.transposed, ())
 
 
-def gates_apart(row: Convention) -> bool:
+def has_tensor_per_gate(row: Convention) -> bool:
     """Whether each gate has tensors of its own, so that there is no order of gates."""
     return "{gate}" in row.names.tensors.get("kernel", "") or any(
         "." in role for role in row.names.numbered

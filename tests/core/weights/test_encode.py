@@ -12,9 +12,9 @@ import pytest
 from lstmcli.api.load import load_model
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model
-from lstmcli.core.weights.compatibility import fitted, needed_settings
+from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
 from lstmcli.core.weights.decode import decode, fold_weight_norm
-from lstmcli.core.weights.encode import encode, folded, named_tensors, prefix_form
+from lstmcli.core.weights.encode import encode, fold_forget_bias, named_tensors, prefix_form
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
@@ -129,7 +129,7 @@ LAID_OUT = [(name, parts) for name, row in CONVENTIONS.items() for parts in ever
 def test_a_cell_comes_back_bit_for_bit(name: str, parts: tuple[str, ...]) -> None:
     row = CONVENTIONS[name]
     layers = [(cell_for(row, parts),)]
-    assert_same(layers, reread(layers, fitted(layers, row, {}), row))
+    assert_same(layers, reread(layers, fit_or_refuse(layers, row, {}), row))
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["forward", "both"])
@@ -145,9 +145,9 @@ def test_two_layers_come_back_bit_for_bit(name: str, both: bool) -> None:
     ]
     if both and prefix_form(row, 2, True) is None:
         with pytest.raises(UserError, match="two directions"):
-            fitted(layers, row, {})
+            fit_or_refuse(layers, row, {})
         return
-    assert_same(layers, reread(layers, fitted(layers, row, {}), row))
+    assert_same(layers, reread(layers, fit_or_refuse(layers, row, {}), row))
 
 
 @pytest.mark.parametrize("square", [True, False])
@@ -162,7 +162,7 @@ def test_a_square_projection_lies_as_the_row_says(name: str, square: bool) -> No
         more: dict[str, Any] = {n: rng.normal(size=s).astype(np.float32)
                 for n, s in (("recurrent_kernel", (4, H, H)), ("projection", (H, H)))}  # fmt: skip
         cell = _without_absent_gates(replace(cell, **more))
-    assert_same([(cell,)], reread([(cell,)], fitted([(cell,)], row, {}), row))
+    assert_same([(cell,)], reread([(cell,)], fit_or_refuse([(cell,)], row, {}), row))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_square_projection_lies_as_the_row_says(name: str, square: bool) -> No
 def test_another_form_of_a_row(name: str, asked: dict[str, Any]) -> None:
     row = CONVENTIONS[name]
     layers = [(cell_for(row, ("bias",)),)]
-    how = fitted(layers, row, asked)
+    how = fit_or_refuse(layers, row, asked)
     assert needed_settings(how, row).items() >= asked.items()
     assert_same(layers, reread(layers, how, row))
 
@@ -200,7 +200,7 @@ def test_a_framework_s_own_file_is_written_as_it_is(case: str) -> None:
     layers = ",".join(map(str, range(len(recognise(shapes(own), row.name)))))
     asked = {**record["settings"], "convention": row.name, "layer": layers}
     model = load_model([Document("f.npz", "npz", own)], asked)
-    written = named_tensors(model.layers, fitted(model.layers, row, {}))
+    written = named_tensors(model.layers, fit_or_refuse(model.layers, row, {}))
     ours = by_place(written, row)
     assert len(written) >= len(model.tensors)
     assert set(places) == set(ours)
@@ -254,7 +254,7 @@ def test_the_forget_constant_goes_into_the_bias_and_out_of_it(
     source: str, target: str, amount: float
 ) -> None:
     cell = cell_for(CONVENTIONS[source], ("bias",))
-    moved = folded(cell, CONVENTIONS[target])
+    moved = fold_forget_bias(cell, CONVENTIONS[target])
     np.testing.assert_array_equal(moved.bias[1], cell.bias[1] + np.float32(amount))
     np.testing.assert_array_equal(moved.bias[[0, 2, 3]], cell.bias[[0, 2, 3]])
     assert moved.convention.name == target
@@ -264,7 +264,7 @@ def test_a_layer_norm_takes_the_forget_constant_after_it() -> None:
     parts = (*ALWAYS["tf1-layernorm"],)
     row = CONVENTIONS["tf1-layernorm"]
     cell = cell_for(row, parts)
-    moved = folded(cell, fitted([(cell,)], row, {"forget_bias": 0.0}))
+    moved = fold_forget_bias(cell, fit_or_refuse([(cell,)], row, {"forget_bias": 0.0}))
     assert moved.norm_shift is not None
     assert cell.norm_shift is not None
     np.testing.assert_array_equal(moved.norm_shift[1], cell.norm_shift[1] + np.float32(1))
@@ -273,7 +273,7 @@ def test_a_layer_norm_takes_the_forget_constant_after_it() -> None:
 
 def test_a_gate_that_is_made_of_another_needs_no_constant() -> None:
     cell = cell_for(CONVENTIONS["dynet-coupled"], ("bias", "peephole"))
-    assert folded(cell, CONVENTIONS["dynet-coupled"]).bias is cell.bias
+    assert fold_forget_bias(cell, CONVENTIONS["dynet-coupled"]).bias is cell.bias
 
 
 def with_settings(name: str, parts: tuple[str, ...] = ("bias",), **settings: Any) -> Layers:
@@ -312,7 +312,7 @@ CANNOT = [
 @pytest.mark.parametrize(("name", "layers", "words"), CANNOT)
 def test_what_a_row_cannot_hold_is_refused_by_name(name: str, layers: Layers, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        fitted(layers, CONVENTIONS[name], {})
+        fit_or_refuse(layers, CONVENTIONS[name], {})
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_what_a_row_cannot_hold_is_refused_by_name(name: str, layers: Layers, wo
 )
 def test_what_a_target_cannot_be_asked_for(name: str, asked: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        fitted(with_settings("keras"), CONVENTIONS[name], asked)
+        fit_or_refuse(with_settings("keras"), CONVENTIONS[name], asked)
 
 
 @pytest.mark.parametrize(
@@ -346,9 +346,9 @@ def test_what_a_target_cannot_be_asked_for(name: str, asked: dict[str, Any], wor
 )  # fmt: skip
 def test_what_no_tensor_says_is_told(name: str, layers: Layers, needed: dict[str, Any]) -> None:
     row = CONVENTIONS[name]
-    how = fitted(layers, row, {})
+    how = fit_or_refuse(layers, row, {})
     assert needed_settings(how, row) == needed
-    again = reread([(folded(layers[0][0], how),)], how, row).convention
+    again = reread([(fold_forget_bias(layers[0][0], how),)], how, row).convention
     assert {k: again.setting(k) for k in RUN} == {k: how.setting(k) for k in RUN}
 
 

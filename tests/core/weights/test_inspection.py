@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli.api.inspect import inspect_files
-from lstmcli.core.weights.inspection import Inspection, missing, near_one
+from lstmcli.core.weights.inspection import Inspection, gate_near_one, missing_parts
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden"
@@ -195,15 +195,18 @@ def test_a_hint_names_the_cells_that_show_it() -> None:
 def test_the_gate_near_1_is_found_in_any_place(order: list[str], noise: list[float]) -> None:
     blocks = np.array(noise).reshape(4, 5)
     biases = dict(zip(order, blocks, strict=True))
-    assert near_one(biases) is None
+    assert gate_near_one(biases) is None
     for gate in order:
-        assert near_one(biases | {gate: biases[gate] + 1}) == gate
-        assert near_one(biases | {gate: biases[gate] - 1}) is None
+        assert gate_near_one(biases | {gate: biases[gate] + 1}) == gate
+        assert gate_near_one(biases | {gate: biases[gate] - 1}) is None
 
 
 def test_scattered_numbers_with_a_mean_of_1_are_no_sign() -> None:
     zero = np.zeros(4)
-    assert near_one({"i": zero, "f": np.array([-1.0, 3.0, 2.0, 0.0]), "g": zero, "o": zero}) is None
+    assert (
+        gate_near_one({"i": zero, "f": np.array([-1.0, 3.0, 2.0, 0.0]), "g": zero, "o": zero})
+        is None
+    )
 
 
 # ---- what is no LSTM
@@ -226,8 +229,8 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     inspection = inspect_arrays(tmp_path, {"enc.weight_ih_l0": np.ones((20, 3))})
     assert inspection.missing[0].startswith("enc.weight_ih_l0 may be the kernel of pytorch")
     assert "weight_hh_lN" in inspection.missing[0]
-    assert missing(["foo", "conv/w"]) == []
-    assert "GRU" in missing(["rnn/GRUCell_0/hr/kernel"])[0]
+    assert missing_parts(["foo", "conv/w"]) == []
+    assert "GRU" in missing_parts(["rnn/GRUCell_0/hr/kernel"])[0]
 
 
 def test_a_convention_that_takes_more_of_the_tensors_is_named() -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.recognise import (
-    OTHERWISE_CALLED,
-    choose,
-    copies,
+    FRAMEWORK_ALIASES,
+    choose_lstms,
     find_convention,
-    normalised,
+    normalise,
     recognise,
+    training_copies,
 )
 from lstmcli.errors import UserError
 
@@ -32,8 +32,8 @@ def rows(shapes: dict[str, tuple[int, ...]]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("prefix", ["", "lstm/", "model.encoder.", "a_", "x/y.z_"])
 def test_any_prefix_may_stand_before(prefix: str) -> None:
-    assert rows(named(prefix, KERAS)) == [("keras", normalised(prefix))]
-    assert rows(named(prefix, TF1)) == [("tf1", normalised(prefix))]
+    assert rows(named(prefix, KERAS)) == [("keras", normalise(prefix))]
+    assert rows(named(prefix, TF1)) == [("tf1", normalise(prefix))]
 
 
 def test_a_row_that_is_asked_for_finds_no_second_lstm_in_the_names_of_another() -> None:
@@ -67,7 +67,7 @@ def test_the_length_of_the_bias_tells_rows_of_the_same_names_apart() -> None:
 def test_names_that_two_rows_share_are_asked_about() -> None:
     found = recognise({"w": (7, 12), "b": (12,)})
     with pytest.raises(UserError, match="--convention tf-block-v2"):
-        choose(found, None, ["w", "b"], "f.npz")
+        choose_lstms(found, None, ["w", "b"], "f.npz")
     assert [f.convention.name for f in recognise({"w": (7, 12), "b": (12,)}, "tf-block-v2")] == [
         "tf-block-v2"
     ]
@@ -87,9 +87,9 @@ def test_several_need_a_choice_by_number_name_or_as_a_stack() -> None:
     tensors = named("encoder.", TORCH) | named("decoder.", TORCH)
     found = recognise(tensors)
     with pytest.raises(UserError, match=r"--layer 1  or  --layer decoder"):
-        choose(found, None, tensors, "f.npz")
-    assert choose(found, "decoder", tensors, "f.npz") == [found[1]]
-    assert choose(found, "1,0", tensors, "f.npz") == [found[1], found[0]]
+        choose_lstms(found, None, tensors, "f.npz")
+    assert choose_lstms(found, "decoder", tensors, "f.npz") == [found[1]]
+    assert choose_lstms(found, "1,0", tensors, "f.npz") == [found[1], found[0]]
 
 
 @pytest.mark.parametrize(
@@ -98,23 +98,23 @@ def test_several_need_a_choice_by_number_name_or_as_a_stack() -> None:
 def test_copies_that_training_keeps_are_told_from_the_model(prefix: str) -> None:
     tensors = named("model.lstm.", TORCH) | named(prefix, TORCH)
     found = recognise(tensors)
-    assert copies(found, tensors) == {1: 0}
-    assert not copies(recognise(named(prefix, TORCH)), tensors)  # alone it is the model
+    assert training_copies(found, tensors) == {1: 0}
+    assert not training_copies(recognise(named(prefix, TORCH)), tensors)  # alone it is the model
     wider = {name: (4 * 9, shape[-1]) if len(shape) > 1 else (4 * 9,) for name, shape in
              named(prefix, TORCH).items()}  # fmt: skip
-    assert not copies(recognise(named("model.lstm.", TORCH) | wider), tensors | wider)
+    assert not training_copies(recognise(named("model.lstm.", TORCH) | wider), tensors | wider)
 
 
 def test_what_is_left_out_is_chosen_by_its_number_only() -> None:
     tensors = named("ema.lstm.", TORCH) | named("lstm.", TORCH)
     found = recognise(tensors)
     left_out = {0: "ema_lstm is a copy."}
-    assert choose(found, None, tensors, "f.pt", left_out) == [found[1]]
-    assert choose(found, "0", tensors, "f.pt", left_out) == [found[0]]
+    assert choose_lstms(found, None, tensors, "f.pt", left_out) == [found[1]]
+    assert choose_lstms(found, "0", tensors, "f.pt", left_out) == [found[0]]
     tensors |= named("net.lstm.", TORCH)
     found = recognise(tensors)
     with pytest.raises(UserError) as error:
-        choose(found, None, tensors, "f.pt", left_out, [1, 2])
+        choose_lstms(found, None, tensors, "f.pt", left_out, [1, 2])
     assert str(error.value).splitlines() == [
         "f.pt holds 2 LSTMs; choose one with --layer:",
         "  --layer 1  or  --layer lstm",
@@ -129,7 +129,7 @@ def refusal(prefixes: str, layer: str) -> str:
     for prefix in prefixes.split():
         tensors |= named(prefix, TORCH)
     with pytest.raises(UserError) as error:
-        choose(recognise(tensors), layer, tensors, "f.npz")
+        choose_lstms(recognise(tensors), layer, tensors, "f.npz")
     return str(error.value)
 
 
@@ -137,7 +137,7 @@ def test_whole_parts_of_a_name_choose() -> None:
     tensors = named("net.enc.rnn.", TORCH) | named("net.decoder.", TORCH)
     found = recognise(tensors)
     for layer in ("rnn", "enc.rnn", "enc/rnn", "net.enc.rnn", "enc"):
-        assert choose(found, layer, tensors, "f.npz") == [found[0]]
+        assert choose_lstms(found, layer, tensors, "f.npz") == [found[0]]
     for layer in ("dec", "coder", "nn", ".", "enc.rn"):
         assert "f.npz holds no LSTM of that name" in refusal("net.enc.rnn. net.decoder.", layer)
     assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lst")
@@ -148,7 +148,7 @@ def test_whole_parts_of_a_name_choose() -> None:
 def test_last_parts_go_before_others() -> None:
     tensors = named("rnn.enc.", TORCH) | named("net.rnn.", TORCH)
     found = recognise(tensors)
-    assert choose(found, "rnn", tensors, "f.npz") == [found[1]]
+    assert choose_lstms(found, "rnn", tensors, "f.npz") == [found[1]]
 
 
 def test_a_part_of_several_names_lists_those() -> None:
@@ -174,8 +174,8 @@ def test_what_people_call_a_framework_is_advice(name: str, meant: str) -> None:
 
 
 def test_other_names_are_none_of_the_table_and_mean_rows_of_it() -> None:
-    assert not set(OTHERWISE_CALLED) & set(CONVENTIONS)
-    assert {row for rows in OTHERWISE_CALLED.values() for row in rows} <= set(CONVENTIONS)
+    assert not set(FRAMEWORK_ALIASES) & set(CONVENTIONS)
+    assert {row for rows in FRAMEWORK_ALIASES.values() for row in rows} <= set(CONVENTIONS)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_other_names_are_none_of_the_table_and_mean_rows_of_it() -> None:
 )
 def test_the_tensor_that_is_missing_is_named(names: str, said: str) -> None:
     with pytest.raises(UserError) as error:
-        choose([], None, names.split(), "f.npz")
+        choose_lstms([], None, names.split(), "f.npz")
     assert said in str(error.value)
 
 
@@ -214,4 +214,4 @@ def test_templates_end_no_name_in_tensorflow_s_0(name: str) -> None:
 
 def test_the_packing_of_cudnn_is_named() -> None:
     with pytest.raises(UserError, match="cudnn_lstm/opaque_kernel is all weights of a CudnnLSTM"):
-        choose([], None, ["cudnn_lstm/opaque_kernel"], "model.ckpt")
+        choose_lstms([], None, ["cudnn_lstm/opaque_kernel"], "model.ckpt")

@@ -11,7 +11,7 @@ from lstmcli import formats
 from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
-from lstmcli.core.weights.metadata import told
+from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from tests.formats.onnx.helpers import LSTM, REST, attribute, message, model, node, numbers, tensor
 from tests.test_golden import GOLDEN
@@ -164,7 +164,7 @@ def test_numbers_of_activations_keep_their_digits() -> None:
     words = {"directions": 1, "units": 3, "activations": ["HardSigmoid", "ScaledTanh", "Tanh"],
              "activation_alpha": [float(np.float32(0.123456789)), 2.0],
              "activation_beta": [0.5, float(np.float32(0.3))]}  # fmt: skip
-    settings = told("onnx", {"n": words}, ["n/W"]).settings
+    settings = read_metadata("onnx", {"n": words}, ["n/W"]).settings
     assert settings["recurrent_activation"] == "hard_sigmoid(0.12345679,0.5)"
     assert settings["activation"] == "scaled_tanh(2,0.3)"
 

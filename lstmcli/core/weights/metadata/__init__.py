@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 
-class Told(NamedTuple):
+class MetadataSettings(NamedTuple):
     """What a file says about one LSTM."""
 
     settings: Mapping[str, Any] = {}
@@ -24,7 +24,7 @@ class Told(NamedTuple):
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, where the file holds them
     backward: Mapping[str, Any] = {}  # settings of the backward cell of tensors that hold both
 
-    def of_convention(self, takes: Collection[str]) -> Told:
+    def of_convention(self, takes: Collection[str]) -> MetadataSettings:
         """Without the assumed values of settings that the convention does not take.
 
         A version's default gates are those of its LSTM; its CuDNNLSTM has no such setting.
@@ -35,27 +35,27 @@ class Told(NamedTuple):
         return self._replace(settings=settings, assumed=assumed)
 
 
-Words = Sequence[Mapping[str, Any]]
+Groups = Sequence[Mapping[str, Any]]
 """The groups that a cell's tensors lie in, from the outermost to its own."""
 
 
-class Dialect(NamedTuple):
+class MetadataFormat(NamedTuple):
     """One row: how the words of a format are read, and the convention that goes with it."""
 
-    read: Callable[[Words], Told]
+    read: Callable[[Groups], MetadataSettings]
     convention: str | None = None  # None: the names of the tensors tell
     layers: bool = False  # groups are layers, and LSTMs go by their names
 
 
-def _torch(around: Words) -> Told:
+def _torch(around: Groups) -> MetadataSettings:
     """PyTorch: of the attributes of nn.LSTM only ``batch_first`` is in no tensor."""
     for words in reversed(around):
         if isinstance(words.get("batch_first"), bool) and "num_layers" in words:
-            return Told({"layout": "batch" if words["batch_first"] else "time"})
-    return Told()
+            return MetadataSettings({"layout": "batch" if words["batch_first"] else "time"})
+    return MetadataSettings()
 
 
-def _pickle(around: Words) -> Told:
+def _pickle(around: Groups) -> MetadataSettings:
     """Pickles: networks of madmom, and PyTorch's modules."""
     from lstmcli.core.weights.metadata import madmom
 
@@ -65,29 +65,31 @@ def _pickle(around: Words) -> Told:
     return _torch(around)
 
 
-def _of(module: str, function: str = "read") -> Callable[[Words], Told]:
+def _of(module: str, function: str = "read") -> Callable[[Groups], MetadataSettings]:
     """A function of a module of this package, imported when it is first needed."""
 
-    def read(words: Words) -> Told:
-        told: Told = getattr(import_module(f"{__name__}.{module}"), function)(words)
+    def read(words: Groups) -> MetadataSettings:
+        told: MetadataSettings = getattr(import_module(f"{__name__}.{module}"), function)(words)
         return told
 
     return read
 
 
-DIALECTS: Mapping[str, Dialect] = {
-    "onnx": Dialect(_of("onnx"), convention="onnx"),
-    "torch": Dialect(_torch),
-    "pickle": Dialect(_pickle),
-    "tensorflow": Dialect(_of("tensorflow")),
-    "tfjs": Dialect(_of("keras", "read_tensorflow_js"), "tfjs"),
-    "tflite": Dialect(_of("tflite")),
-    "keras": Dialect(_of("keras"), layers=True),
+METADATA_FORMATS: Mapping[str, MetadataFormat] = {
+    "onnx": MetadataFormat(_of("onnx"), convention="onnx"),
+    "torch": MetadataFormat(_torch),
+    "pickle": MetadataFormat(_pickle),
+    "tensorflow": MetadataFormat(_of("tensorflow")),
+    "tfjs": MetadataFormat(_of("keras", "read_tensorflow_js"), "tfjs"),
+    "tflite": MetadataFormat(_of("tflite")),
+    "keras": MetadataFormat(_of("keras"), layers=True),
 }
 """The rows by the name of the format."""
 
 
-def told(format: str, groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Told:
+def read_metadata(
+    format: str, groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]
+) -> MetadataSettings:
     """What a file says about the cell with tensors of these names.
 
     Raises
@@ -95,23 +97,23 @@ def told(format: str, groups: Mapping[str, Mapping[str, Any]], names: Sequence[s
     UserError
         for what the run cannot do as the file says it.
     """
-    dialect = DIALECTS.get(format)
+    dialect = METADATA_FORMATS.get(format)
     if dialect is None:
-        return Told()
+        return MetadataSettings()
     around = [
         groups[key]
         for key in sorted(groups, key=len)
-        if all(lies_below(name, key) for name in names)
+        if all(is_in_group(name, key) for name in names)
     ]
     return dialect.read(around)
 
 
-def called(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
+def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
     """The innermost layer that an LSTM with tensors of these names lies in; "" where none is."""
-    dialect = DIALECTS.get(format)
+    dialect = METADATA_FORMATS.get(format)
     if dialect is None or not dialect.layers:
         return ""
-    around = (key for key in groups if all(lies_below(name, key) for name in names))
+    around = (key for key in groups if all(is_in_group(name, key) for name in names))
     return max(around, key=len, default="")
 
 
@@ -120,10 +122,10 @@ def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> b
 
     Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1 calls that so too.
     """
-    around = (key for key in groups if key and all(lies_below(name, key) for name in names))
+    around = (key for key in groups if key and all(is_in_group(name, key) for name in names))
     return groups.get(max(around, key=len, default=""), {}).get("class_name") == "Dense"
 
 
-def lies_below(name: str, key: str) -> bool:
+def is_in_group(name: str, key: str) -> bool:
     """Whether a tensor is one of a group's; "" is the group of all."""
     return not key or (name.startswith(key) and name[len(key) : len(key) + 1] in ("", "/", "."))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lstmcli.core.model.vocabulary import read_activation_name
-from lstmcli.core.weights.metadata import Told, Words
+from lstmcli.core.weights.metadata import Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 Config = Mapping[str, Any]
@@ -36,7 +36,7 @@ RUN_LEVEL = {  # words of a layer that runs a cell -> settings
 }
 
 
-def read(around: Words) -> Told:
+def read(around: Groups) -> MetadataSettings:
     """The settings of one LSTM, and what the user should know of its layer.
 
     Raises
@@ -48,14 +48,14 @@ def read(around: Words) -> Told:
     layers = [group for group in around if _config(group)]
     if not layers:
         return _without_config(version)
-    notes = _Notes(version)
+    notes = _LayerSettings(version)
     for layer in layers:
         notes.layer(_kind(layer), _config(layer))
     notes.held(_kind(layers[-1]), _config(layers[-1]))
     return notes.told()
 
 
-def read_tensorflow_js(groups: Words) -> Told:
+def read_tensorflow_js(groups: Groups) -> MetadataSettings:
     """As `read`, of a layer of TensorFlow.js.
 
     Its hard sigmoid is clip(0.2 x + 0.5), whichever version of Keras wrote the config.
@@ -73,7 +73,7 @@ def _config(group: Config) -> Config:
     return config if isinstance(config, dict) else {}
 
 
-def _inner(part: Any) -> Config:
+def _config_of_part(part: Any) -> Config:
     """The config of a part: a wrapped layer, a cell."""
     return _config(part) if isinstance(part, dict) else {}
 
@@ -84,21 +84,21 @@ def _runs_a_cell(kind: str, config: Config) -> bool:
     return "LSTM" in kind or kind == "Bidirectional" or any(word in config for word in words)
 
 
-def _within(part: Any, depth: int = 0) -> Iterator[Config]:
+def _inner_layers(part: Any, depth: int = 0) -> Iterator[Config]:
     """The layers in a config that run a cell of an LSTM; a GRU has the same words."""
     if isinstance(part, dict):
         kind, config = _kind(part), _config(part)
-        if kind == "Bidirectional" and not any(_within(config)):
+        if kind == "Bidirectional" and not any(_inner_layers(config)):
             return
         if _runs_a_cell(kind, config) and "GRU" not in kind:
             yield part
             return
     parts = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
     for one in parts if depth < MOST_DEPTH else ():
-        yield from _within(one, depth + 1)
+        yield from _inner_layers(one, depth + 1)
 
 
-def _without_config(version: str) -> Told:
+def _without_config(version: str) -> MetadataSettings:
     """The default of the version that wrote weights alone."""
     numbers, form = _numbers(version), OLD_FORM
     of = f"the default of Keras {version}"
@@ -106,9 +106,9 @@ def _without_config(version: str) -> Told:
         form = "sigmoid"
         of = f"the default of TensorFlow 2.0 and 2.1; of 1.13 to 1.15 it is {OLD_FORM}"
     elif not numbers or numbers >= (2, 3):
-        return Told()
+        return MetadataSettings()
     text = f"{form} gates, {of} (or --recurrent-activation)"
-    return Told({"recurrent_activation": form}, assumed={"recurrent_activation": text})
+    return MetadataSettings({"recurrent_activation": form}, assumed={"recurrent_activation": text})
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -116,7 +116,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(n) for n in match[0].split(".")[:3]) if match else ()
 
 
-class _Notes:
+class _LayerSettings:
     """What the layers around an LSTM say of it, gathered from the outermost inwards."""
 
     def __init__(self, version: str) -> None:
@@ -128,9 +128,11 @@ class _Notes:
         self.last_step = False
         self.wrapped = False  # in a Bidirectional, which turns and masks by itself
 
-    def told(self) -> Told:
+    def told(self) -> MetadataSettings:
         """All of it."""
-        return Told(self.settings, tuple(self.remarks), self.assumed, self.unknown, self.last_step)
+        return MetadataSettings(
+            self.settings, tuple(self.remarks), self.assumed, self.unknown, self.last_step
+        )
 
     def layer(self, kind: str, config: Config) -> None:
         """A layer, a wrapper with the layer in it, or a cell; models around them say nothing."""
@@ -145,7 +147,7 @@ class _Notes:
         """The one LSTM in the config of the innermost layer, if that is a wrapper."""
         if kind in MODELS or _runs_a_cell(kind, config):
             return
-        name, within = self.name, [*_within(config)]
+        name, within = self.name, [*_inner_layers(config)]
         if len(within) == 1:
             self.layer(_kind(within[0]), _config(within[0]))
             self.name = name
@@ -156,9 +158,9 @@ class _Notes:
             )
 
     def _bidirectional(self, config: Config) -> None:
-        forward = _inner(config.get("layer"))
-        backward = _inner(config.get("backward_layer")) or forward
-        if "cells" in _inner(forward.get("cell")):
+        forward = _config_of_part(config.get("layer"))
+        backward = _config_of_part(config.get("backward_layer")) or forward
+        if "cells" in _config_of_part(forward.get("cell")):
             raise self._cannot("runs a stack of cells in both directions")
         if forward.get("go_backwards"):
             raise self._cannot("wraps a layer that runs backwards itself")
@@ -187,7 +189,7 @@ class _Notes:
             )
         if "return_sequences" in config:
             self.last_step = config["return_sequences"] is False
-        cell = _inner(config.get("cell"))
+        cell = _config_of_part(config.get("cell"))
         cells = cell.get("cells")
         if config.get("go_backwards") and isinstance(cells, list) and len(cells) > 1:
             raise self._cannot(f"runs {len(cells)} cells backwards at once")

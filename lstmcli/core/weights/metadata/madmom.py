@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lstmcli.core.weights.metadata import Told
+from lstmcli.core.weights.metadata import MetadataSettings
 
 LSTM = "madmom.ml.nn.layers.LSTMLayer"
 SETTINGS = {  # words of a layer -> settings
@@ -19,7 +19,7 @@ SETTINGS = {  # words of a layer -> settings
 NAMES = {"linear": "identity"} | {name: name for name in ("tanh", "sigmoid", "relu", "elu")}
 
 
-def read(words: Mapping[str, Any]) -> Told:
+def read(words: Mapping[str, Any]) -> MetadataSettings:
     """The activations of a layer; those that a run has not are unknown."""
     settings: dict[str, Any] = {}
     unknown: dict[str, str] = {}
@@ -39,4 +39,4 @@ def read(words: Mapping[str, Any]) -> Told:
                 f"the gates have the functions {settings[setting]} and {name}; a run has one. "
                 f"{option} takes one for all of them."
             )
-    return Told(settings, unknown=unknown)
+    return MetadataSettings(settings, unknown=unknown)

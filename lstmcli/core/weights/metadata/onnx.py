@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, short
-from lstmcli.core.weights.metadata import Told, Words
+from lstmcli.core.weights.metadata import Groups, MetadataSettings
 from lstmcli.core.weights.metadata.onnx_activations import ONNX_NAMES
 from lstmcli.errors import UserError
 
@@ -28,7 +28,7 @@ LAYOUTS = ("time", "batch")
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 
 
-def read(around: Words) -> Told:
+def read(around: Groups) -> MetadataSettings:
     """The settings in the attributes of a node.
 
     Raises
@@ -50,7 +50,7 @@ def read(around: Words) -> Told:
     if words.get("input_forget"):
         settings["coupled"] = "f=1-i"
     settings["gate_clip"] = _clip(words["clip"]) if "clip" in words else None
-    return Told(
+    return MetadataSettings(
         settings,
         tuple(_remarks(words)),
         lengths=tuple(words.get("sequence_lens", ())),

@@ -26,7 +26,7 @@ def activation_attributes(names: Sequence[str]) -> dict[str, Any]:
     An operator takes a number from a list only for an activation that has one, in the order of
     the activations.
     """
-    parts = [parted(name) for name in names]
+    parts = [split_activation(name) for name in names]
     attributes: dict[str, Any] = {"activations": [ONNX_NAMES[family] for family, _ in parts]}
     for place, attribute in enumerate(("activation_alpha", "activation_beta")):
         if values := [numbers[place] for _, numbers in parts if len(numbers) > place]:
@@ -34,7 +34,7 @@ def activation_attributes(names: Sequence[str]) -> dict[str, Any]:
     return attributes
 
 
-def parted(name: str) -> tuple[str, tuple[float, ...]]:
+def split_activation(name: str) -> tuple[str, tuple[float, ...]]:
     """An activation's family and its numbers: ``elu(0.8)`` is ``elu``, (0.8,)."""
     if name in _SAME_AS:
         return _SAME_AS[name]

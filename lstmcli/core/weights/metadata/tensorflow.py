@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.weights.metadata import Told, Words, keras
+from lstmcli.core.weights.metadata import Groups, MetadataSettings, keras
 
 _PLACES = {gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].storage.gates)}
 _PRODUCT = "MatMul/(?:BiasAdd|Add(?:V2)?)"
@@ -33,7 +33,7 @@ BLOCKS = ("LSTMBlockCell", "BlockLSTM")  # ops that are a whole cell
 BLOCK_DEFAULTS = {"forget_bias": 1.0, "cell_clip": 3.0}  # of tensorflow/core/ops/rnn_ops.cc
 
 
-def read(words: Words) -> Told:
+def read(words: Groups) -> MetadataSettings:
     """The settings that a graph or Keras' metadata tell of one cell, and which file told them."""
     graphs = [group for group in words if "graph" in group]
     if graphs:
@@ -41,7 +41,7 @@ def read(words: Words) -> Told:
     return keras.read(words)
 
 
-def _from_graph(group: Mapping[str, Any]) -> Told:
+def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
     settings: dict[str, Any] = {}
     for variable, fate in group.items():
         if isinstance(fate, dict):
@@ -54,8 +54,10 @@ def _from_graph(group: Mapping[str, Any]) -> Told:
     elif turned:
         words.append("its inputs come in reverse, which --reverse does here")
     if not words:
-        return Told()
-    return Told(settings, (f"{group['graph']} tells of {group['folder']}: {', '.join(words)}.",))
+        return MetadataSettings()
+    return MetadataSettings(
+        settings, (f"{group['graph']} tells of {group['folder']}: {', '.join(words)}.",)
+    )
 
 
 def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lstmcli.core.weights.metadata import Told, Words
+from lstmcli.core.weights.metadata import Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 ACTIVATIONS = {"NONE": "identity", "RELU": "relu", "TANH": "tanh"}
 CONVERTERS_CLIP = 10.0  # tensorflow/compiler/mlir/lite/utils/lstm_utils.cc
 
 
-def read(words: Words) -> Told:
+def read(words: Groups) -> MetadataSettings:
     """Activation, clips, layout and merge; the operator's own words are the last group.
 
     Raises
@@ -21,7 +21,7 @@ def read(words: Words) -> Told:
     """
     said = dict(words[-1]) if words else {}
     if "operator" not in said:
-        return Told()
+        return MetadataSettings()
     _refuse(said)
     name = said["fused_activation_function"]
     clip = float(said["cell_clip"])
@@ -35,10 +35,10 @@ def read(words: Words) -> Told:
     if said.get("merge_outputs") is False:
         settings["merge"] = "stack"
     if clip == CONVERTERS_CLIP:
-        return Told(
+        return MetadataSettings(
             settings, ("TensorFlow Lite clips |c| at 10 here; Keras, if converted, did not.",)
         )
-    return Told(settings)
+    return MetadataSettings(settings)
 
 
 def _refuse(said: dict[str, Any]) -> None:

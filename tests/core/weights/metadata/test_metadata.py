@@ -10,29 +10,29 @@ import pytest
 
 from lstmcli.api.load import find_lstms, load_model
 from lstmcli.core.weights import metadata
-from lstmcli.core.weights.metadata import Dialect, Told, Words, told
+from lstmcli.core.weights.metadata import Groups, MetadataFormat, MetadataSettings, read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
 
 @pytest.fixture
 def groups_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(around: Words) -> Told:
-        return Told({str(n): word for n, group in enumerate(around) for word in group})
+    def read(around: Groups) -> MetadataSettings:
+        return MetadataSettings({str(n): word for n, group in enumerate(around) for word in group})
 
-    monkeypatch.setattr(metadata, "DIALECTS", {"any": Dialect(read)})
+    monkeypatch.setattr(metadata, "DIALECTS", {"any": MetadataFormat(read)})
 
 
 @pytest.mark.usefixtures("groups_seen")
 def test_groups_apply_from_the_outermost_to_the_own() -> None:
     groups = {"a/b": {"inner": 1}, "a": {"outer": 1}, "": {"file": 1}, "a/bc": {"another": 1}}
-    said = told("any", groups, ["a/b/kernel", "a/b/bias"]).settings
+    said = read_metadata("any", groups, ["a/b/kernel", "a/b/bias"]).settings
     assert list(said.values()) == ["file", "outer", "inner"]
 
 
 @pytest.mark.usefixtures("groups_seen")
 def test_a_group_of_some_of_the_tensors_does_not_apply() -> None:
-    assert told("any", {"a": {"half": 1}}, ["a/kernel", "b/kernel"]).settings == {}
+    assert read_metadata("any", {"a": {"half": 1}}, ["a/kernel", "b/kernel"]).settings == {}
 
 
 @pytest.mark.parametrize(("first", "layout"), [(True, "batch"), (False, "time")])
@@ -41,12 +41,12 @@ def test_pytorch_tells_the_layout(first: bool, layout: str) -> None:
         "": {"class": "Net", "batch_first": not first},  # an attribute of its own
         "rnn": {"class": "torch.nn.modules.rnn.LSTM", "num_layers": 1, "batch_first": first},
     }
-    assert told("torch", groups, ["rnn.weight_ih_l0"]).settings == {"layout": layout}
-    assert told("torch", groups, ["cell.weight_ih"]).settings == {}
+    assert read_metadata("torch", groups, ["rnn.weight_ih_l0"]).settings == {"layout": layout}
+    assert read_metadata("torch", groups, ["cell.weight_ih"]).settings == {}
 
 
 def test_a_format_without_words_tells_nothing() -> None:
-    assert told("npy", {"": {"file": 1}}, ["kernel"]) == Told()
+    assert read_metadata("npy", {"": {"file": 1}}, ["kernel"]) == MetadataSettings()
 
 
 def test_a_dense_layer_of_the_shape_of_a_fused_kernel_is_no_lstm() -> None:

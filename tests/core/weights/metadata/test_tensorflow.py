@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lstmcli.core.weights.metadata import Told, told
+from lstmcli.core.weights.metadata import MetadataSettings, read_metadata
 
 SPLIT = "MatMul/BiasAdd/Split"
 FORGET = {f"{SPLIT}:2/Add": 0.6}
@@ -14,7 +14,9 @@ FORGET = {f"{SPLIT}:2/Add": 0.6}
 
 def settings(fate: dict[str, Any], variable: str = "kernel") -> dict[str, Any]:
     group = {"graph": "m.meta", "folder": "rnn/lstm_cell", variable: fate}
-    return dict(told("tensorflow", {"rnn/lstm_cell": group}, ["rnn/lstm_cell/kernel"]).settings)
+    return dict(
+        read_metadata("tensorflow", {"rnn/lstm_cell": group}, ["rnn/lstm_cell/kernel"]).settings
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,8 @@ def test_what_a_graph_tells_of_a_projection() -> None:
 
 def test_the_file_and_the_cell_are_said() -> None:
     group = {"graph": "m.meta", "folder": "rnn/lstm_cell", "kernel": FORGET}
-    assert told("tensorflow", {"rnn/lstm_cell": group}, ["rnn/lstm_cell/kernel"]) == Told(
+    assert read_metadata(
+        "tensorflow", {"rnn/lstm_cell": group}, ["rnn/lstm_cell/kernel"]
+    ) == MetadataSettings(
         {"forget_bias": 0.6}, ("m.meta tells of rnn/lstm_cell: forget bias 0.6.",)
     )
