@@ -1,4 +1,4 @@
-"""A calculator for LSTM forward passes: every gate of every step, and where two results part.
+"""A calculator for LSTM forward passes: every gate of every step.
 
 ::
 
@@ -6,16 +6,16 @@
     trace = lstmcli.run(model, x)                       # trace.h, .c, .i, .f, .g, .o, .final_h
     difference = lstmcli.diff(trace, "expected.txt")    # .equal, .first_divergence, .arrays
     derivation = lstmcli.derive(model, x, 1, 0, "f")    # .sums, .lines, .line("h").value
-    reading = lstmcli.explain("weights.npz", x, expected)   # .found, .settings, .changes
+    found = lstmcli.explain("weights.npz", x, expected)     # .found, .settings, .changes
     lstmcli.save(trace, "out.npz")
 
-The rings; imports point inwards only::
+The packages; each imports only those below it::
 
-    cli        one file per command; may use everything, nothing uses it
-    loading, saving, comparing, ...   join files and the core
-    engines    real frameworks: a model in, what the framework computes out
-    formats    files <-> named arrays; knows no LSTM          views   results -> sheets
-    core       the cell, the loop, the conventions, the comparison; numpy only
+    cli        the command line, one module a command
+    api        one module a use case: files and core joined;  views   results -> sheets of text
+    engines    real frameworks that run a model
+    formats    files <-> named arrays; knows no LSTM
+    core       the cell, the loop, conventions, diff, derive, explain; numpy only
     errors     UserError
 """
 
@@ -42,7 +42,7 @@ __all__ = [
     "save",
 ]  # fmt: skip
 
-_HOMES = {
+_MODULES = {
     "Model": "core.model.model",
     "Trace": "core.model.model",
     "UserError": "errors",
@@ -56,7 +56,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for, so that ``import lstmcli`` costs nothing."""
-    if name not in _HOMES:
+    """Import a public name when it is used, so that ``import lstmcli`` is quick."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'lstmcli' has no attribute {name!r}")
-    return getattr(import_module(f"lstmcli.{_HOMES[name]}"), name)
+    return getattr(import_module(f"lstmcli.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,6 @@
-"""The process around the commands: exit status, signals, closed pipes.
+"""The process of ``lstm``: it starts, runs one command line, and ends with its status.
 
-Kept apart from the commands so that they can be called, and tested, without ending a process.
+`lstmcli.cli.process.invoke` does the work, and can be called without ending a process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _leave_at_once(signum: int, frame: FrameType | None) -> NoReturn:
     os._exit(130)
 
 
-def _open_what_is_closed() -> None:
+def _open_closed_streams() -> None:
     """Give a process that was started without stdin, stdout or stderr an empty one.
 
     Else the next file that is opened takes the number, and what is printed lands in it.
@@ -35,7 +35,7 @@ def _print_traceback() -> None:
 
     try:
         traceback.print_exc()
-    except OSError:  # a full or closed stderr: the status alone is left to say it
+    except OSError:  # a full or closed stderr: only the status is left
         pass
 
 
@@ -51,7 +51,7 @@ def main() -> NoReturn:
         signal.signal(signal.SIGINT, _leave_at_once)
     # Imports make many objects and hardly any garbage: looking for it among them takes 5 ms.
     gc.disable()
-    _open_what_is_closed()
+    _open_closed_streams()
     try:
         from lstmcli.cli.process import invoke, name_standard_output
 
@@ -59,7 +59,7 @@ def main() -> NoReturn:
         status = invoke(sys.argv[1:])
     except KeyboardInterrupt:
         status = 130
-    except BaseException:  # a mistake of ours: told whole, and never as "1: different"
+    except BaseException:  # a fault of this program: a traceback, and never status 1
         status = 2
         _print_traceback()
     try:

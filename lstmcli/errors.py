@@ -1,4 +1,4 @@
-"""UserError: a mistake the user can mend."""
+"""UserError: a mistake that the user can correct."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from lstmcli.escaping import one_line
 
 
 class UserError(Exception):
-    """A mistake the user can mend; its text says what was expected, what was found, what to type.
+    """A mistake that the user can correct.
+
+    The message says what was expected, what was found, and what to type.
 
     Each argument is one line, in which a newline from a name is escaped like other control
     characters. The command line prints them without a traceback and exits with status 2; in Python
@@ -24,7 +26,7 @@ class UserError(Exception):
         return self.args
 
     def __str__(self) -> str:
-        """The whole message."""
+        """The message, its lines joined."""
         return "\n".join(self.lines)
 
     def within(self, where: str) -> UserError:
@@ -33,7 +35,7 @@ class UserError(Exception):
 
 
 class NoInputs(UserError):
-    """No path is left for the inputs, and no file holds them."""
+    """No path is left for the inputs, and no file contains them."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -41,7 +43,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     Meant for the end of a message, so it starts with a space.
     """
-    from difflib import get_close_matches  # 8 ms that only a mistake has to pay
+    from difflib import get_close_matches  # 3 ms that only a mistake needs
 
     near = get_close_matches(word, list(known), n=1)
     return f' Did you mean "{near[0]}"?' if near else ""

@@ -6,8 +6,8 @@ import os
 import re
 from shlex import quote
 
-# C0, DEL, C1; marks and overrides of direction; separators of lines and paragraphs; lone
-# surrogates (bytes of a file name that are no text); two code points that XML forbids.
+# C0, DEL, C1; marks and overrides of direction; separators of lines and paragraphs;
+# unpaired surrogates (bytes of a file name that are no text); two code points that XML forbids.
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )

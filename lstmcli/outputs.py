@@ -1,6 +1,6 @@
 """Files and streams that are written to: what the system refuses names the output and the reason.
 
-It stands apart from the formats because standard output needs it where numpy is not imported.
+It is no part of `formats` because standard output needs it where numpy is not imported.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from lstmcli.errors import UserError
 
 
 def unwritable(output: str, error: Exception) -> UserError:
-    """What is said of an output that the system refuses to write."""
+    """The error for an output that the system refuses to write."""
     return UserError(f"{output} cannot be written: {reason(error)}.")
 
 
 def reason(error: Exception) -> str:
-    """What the system says of an error, as a clause."""
+    """The system's message of an error, as a clause."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text[:1].lower() + text[1:]
 

@@ -1,8 +1,8 @@
-"""Real frameworks as engines: a model of the house in, what the framework computes out.
+"""Real frameworks as engines: each runs a `Model` over inputs and returns a `Trace`.
 
-One file an engine, named as `NAMES` has it. An engine builds its framework's own layer from the
-tensors that the table of conventions gives it, so no gate order is known here; the framework is
-imported when it is asked for, and not before.
+One module an engine, by the names of `NAMES`. An engine builds the layer of its framework from the
+tensors that the table of conventions gives, so no gate order is known here; a framework is imported
+when its engine is used.
 """
 
 from __future__ import annotations

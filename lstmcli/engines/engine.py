@@ -1,4 +1,4 @@
-"""What an engine is, what it is given, and what it gives back."""
+"""`Engine`, the `Task` and `Network` that it is given, and the `Result` that it returns."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ Layers = tuple[tuple[Cell, ...], ...]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A run as it was asked for, whoever does it."""
+    """A run, before an engine is chosen."""
 
     model: Model
     x: Array  # (T, B, I), in the model's dtype
     layout: str  # of the inputs, and of the trace
     states: Sequence[State]  # h (B, P) and c (B, H) of each cell
     valid: Array | None  # (T, B), the steps that count
-    masked: bool  # told by a mask, not by lengths
+    masked: bool  # the steps that count are given by a mask, not by lengths
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """What an engine runs: cells in its own convention, inputs, and a state of every cell."""
+    """Cells in the convention of an engine, inputs, and a state of every cell."""
 
     layers: Layers
     x: Array  # (T, B, I)
     states: Sequence[State]  # h (B, P) and c (B, H) of each cell, forward before backward
     lengths: Array | None = None  # (B,) valid steps, where a row has fewer than T
-    mask: Array | None = None  # (T, B), where the steps that count are told one by one
-    past: str = "zero"  # what the reading shows where no step counts: zero, repeat or run
+    mask: Array | None = None  # (T, B), where each step that counts is given
+    past: str = "zero"  # the output at padded or masked steps: zero, repeat or run
 
     @property
     def cell(self) -> Cell:
@@ -84,32 +84,32 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a framework computed."""
+    """The arrays that a framework computed."""
 
     h: Array  # (T, B, K) of the last layer: two directions side by side, or merged
     finals: Sequence[State]  # of each cell, (B, P) and (B, H)
-    gates: Mapping[str, Array]  # of a lone cell, (T, B, H): what it gives beside h
+    gates: Mapping[str, Array]  # of a single cell, (T, B, H), without h
 
 
 Prepared = Callable[[], Result]
 
 
 def nothing(network: Network) -> Iterator[str]:
-    """An engine that refuses nothing of its own, or has nothing to say."""
+    """No refusals, or no notes."""
     return iter(())
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A row of engines: what it builds, from which tensors, and how it is had.
+    """An engine: the layer that it builds, from which tensors, and how it is installed.
 
     ``prepare`` builds the layer, and what it returns runs it. ``lacks`` names what the engine
     cannot do of a network that its convention can hold; ``notes`` says where the framework and
-    its documentation, or it and its peers, are known to part.
+    its documentation, or it and other frameworks, are known to differ.
     """
 
     name: str
-    layer: str  # what is built, in the framework's own words
+    layer: str  # the class that is built, as the framework names it
     convention: str
     packages: tuple[str, ...]  # the first one's version is the engine's
     prepare: Callable[[Network], Prepared]
@@ -118,14 +118,14 @@ class Engine:
     extra: str = ""  # of `pip install 'lstmcli[...]'`; "" is the name
     dtypes: tuple[str, ...] = ("float32", "float64")
     gives: tuple[str, ...] = ("h",)
-    past: tuple[str, ...] = ("zero",)  # what it can show past a row's length; () takes no lengths
+    past: tuple[str, ...] = ("zero",)  # outputs at padded steps that it has; () takes no lengths
     masks: bool = False
     lacks: Callable[[Network], Iterator[str]] = nothing
     notes: Callable[[Network], Iterator[str]] = nothing
 
     @property
     def install(self) -> str:
-        """What to type to have it."""
+        """The command that installs it."""
         return f"pip install 'lstmcli[{self.extra or self.name}]'"
 
     @property
@@ -180,7 +180,7 @@ class Engine:
 def _version(package: str) -> str:
     try:
         return version(package).partition("+")[0]  # without the build: 2.13.0+cpu
-    except PackageNotFoundError:  # found all the same: one that nobody installed
+    except PackageNotFoundError:  # importable, but not installed as a package
         return "?"
 
 
@@ -188,7 +188,7 @@ _PAST = {"zero": "zero", "repeat": "the last one again", "run": "run on"}
 
 
 def _stateless(cell: Cell) -> Cell:
-    """The cell without a state of its own: an engine is told every state."""
+    """The cell without its initial state: an engine is given every state."""
     how = cell.convention.with_behaviour(initial_state="given")
     return replace(cell, convention=how, initial_h=None, initial_c=None)
 

@@ -1,6 +1,6 @@
-"""From a network to the files of other runtimes: an ONNX graph, a model of RTNeural.
+"""Export of a network to the files of other runtimes: an ONNX graph, a model of RTNeural.
 
-The joint between the core, which knows an LSTM, and formats, which know graphs and documents.
+The cells come from core, which knows LSTMs; the graph goes to formats, which know files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (
     (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer, and the last state of every cell,
     ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
 
-    States of layers of different widths lie side by side, (B, D H + D H' + ...). A state that is
+    States of layers of different widths are side by side, (B, D H + D H' + ...). A state that is
     an input with a default can be left out; onnxruntime warns of each that it is no constant.
 
     The cells are those of the ``onnx`` row.
@@ -73,16 +73,17 @@ def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (
 
 
 def _default_state(layers: Layers, name: str, uneven: bool) -> Array:
-    """Of every cell the state that its weights hold, or zero; a single row where all are alike.
+    """The learned initial state of every cell, or zero; B is 1 unless a learned one has a batch.
 
     (L D, B, H), or side by side (B, sum of H).
     """
-    held = []
+    states = []
     for cell in (cell for layer in layers for cell in layer):
-        own = getattr(cell, name)
-        held.append(np.atleast_2d(np.zeros(cell.units, cell.dtype) if own is None else own))
-    most = max(map(len, held))
-    rows = [np.broadcast_to(one, (most, one.shape[1])) for one in held]
+        learned = getattr(cell, name)
+        zero = np.zeros(cell.units, cell.dtype)
+        states.append(np.atleast_2d(zero if learned is None else learned))
+    batch = max(map(len, states))
+    rows = [np.broadcast_to(state, (batch, state.shape[1])) for state in states]
     return np.concatenate(rows, axis=1) if uneven else np.stack(rows)
 
 
@@ -101,10 +102,10 @@ def _states_by_cells(layers: Layers, constants: dict[str, Array]) -> Iterator[No
     yield Node("Concat", ["cells", "rows", "units"], ["state_shape"], {"axis": 0})
     for letter in "hc":
         parts = [f"{letter}_{n}" for n in range(len(layers))]
-        whole = parts[0] if len(layers) == 1 else f"{letter}_all"
-        yield Node("Expand", [f"initial_{letter}", "state_shape"], [whole])
+        stacked = parts[0] if len(layers) == 1 else f"{letter}_all"
+        yield Node("Expand", [f"initial_{letter}", "state_shape"], [stacked])
         if len(layers) > 1:
-            yield Node("Split", [whole], parts, {"axis": 0})
+            yield Node("Split", [stacked], parts, {"axis": 0})
 
 
 def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterator[Node]:
@@ -115,17 +116,17 @@ def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterato
     for n, width in enumerate(units):
         constants |= {
             f"units_{n}": np.array([width], np.int64),
-            f"apart_{n}": np.array([0, ways, width], np.int64),  # 0: an axis stays as it is
+            f"split_{n}": np.array([0, ways, width], np.int64),  # 0: an axis stays as it is
         }
         yield Node("Concat", ["ways", "rows", f"units_{n}"], [f"state_shape_{n}"], {"axis": 0})
     for letter in "hc":
         cut = [f"{letter}_{n}_cut" for n in range(len(layers))]  # (B, D H)
         yield Node("Split", [f"initial_{letter}", "widths"], cut, {"axis": 1})
         for n, part in enumerate(cut):
-            own = f"{letter}_{n}"
-            yield Node("Reshape", [part, f"apart_{n}"], [f"{own}_apart"])  # (B, D, H)
-            yield Node("Transpose", [f"{own}_apart"], [f"{own}_given"], {"perm": [1, 0, 2]})
-            yield Node("Expand", [f"{own}_given", f"state_shape_{n}"], [own])
+            state = f"{letter}_{n}"
+            yield Node("Reshape", [part, f"split_{n}"], [f"{state}_split"])  # (B, D, H)
+            yield Node("Transpose", [f"{state}_split"], [f"{state}_given"], {"perm": [1, 0, 2]})
+            yield Node("Expand", [f"{state}_given", f"state_shape_{n}"], [state])
 
 
 def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Iterator[Node]:
@@ -190,7 +191,7 @@ def _joined(n: int, directions: int, constants: dict[str, Array]) -> Iterator[No
 
 
 def rtneural_document(layers: Layers) -> dict[str, Any]:
-    """A model file of RTNeural: the LSTMs alone, one after the other.
+    """A model file of RTNeural with the LSTMs, one after the other.
 
     What its ``model_loader.h`` reads: the last number of a shape, the type, and a list of arrays
     for the weights. The cells are those of the ``rtneural`` row, which knows their order.

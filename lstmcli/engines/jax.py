@@ -18,14 +18,14 @@ def prepare(network: Network) -> Prepared:
     """The layers with our parameters, compiled for these shapes."""
     jax, linen = library("jax"), library("flax.linen")
     layers = [_layer(jax, linen, cells) for cells in network.layers]
-    told = {"time_major": True} if network.ways == 1 else {}
+    options = {"time_major": True} if network.ways == 1 else {}
     lengths = None if network.lengths is None else np.asarray(network.lengths, np.int32)
 
     def forward(parameters: Any, carries: Any, x: Any) -> Any:
         y, finals = x, list[Any]()
-        for layer, own, carry in zip(layers, parameters, carries, strict=True):
+        for layer, variables, carry in zip(layers, parameters, carries, strict=True):
             last, y = layer.apply(
-                own, y, initial_carry=carry, seq_lengths=lengths, return_carry=True, **told
+                variables, y, initial_carry=carry, seq_lengths=lengths, return_carry=True, **options
             )
             finals += [last] if network.ways == 1 else last
         return y, finals
@@ -52,12 +52,12 @@ def _layer(jax: Any, linen: Any, cells: Sequence[Cell]) -> Any:
     how = cells[0].convention
 
     def rnn(cell: Cell) -> Any:
-        own = _activations(jax)
+        functions = _activations(jax)
         return linen.RNN(
             linen.LSTMCell(
                 cell.units,
-                gate_fn=activation(how.behaviour.recurrent_activation, own),
-                activation_fn=activation(how.behaviour.activation, own),
+                gate_fn=activation(how.behaviour.recurrent_activation, functions),
+                activation_fn=activation(how.behaviour.activation, functions),
                 dtype=cell.dtype,
                 param_dtype=cell.dtype,
             ),
@@ -90,11 +90,11 @@ def _carry(states: Sequence[State]) -> Any:
 
 
 def _activations(jax: Any) -> dict[str, Any]:
-    own = {
+    functions = {
         name: getattr(jax.nn, name)
         for name in ("sigmoid", "tanh", "relu", "softplus", "elu", "leaky_relu")
     }
-    return own | {
+    return functions | {
         "softsign": jax.nn.soft_sign, "hard_sigmoid_1_6": jax.nn.hard_sigmoid,
         "clip": jax.numpy.clip, "where": jax.numpy.where, "zeros_like": jax.numpy.zeros_like,
     }  # fmt: skip

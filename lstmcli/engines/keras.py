@@ -37,8 +37,8 @@ def prepare(network: Network) -> Prepared:
         layers = [_layer(keras, network, layer) for layer in network.layers]
         x = keras.ops.convert_to_tensor(np.ascontiguousarray(network.x.swapaxes(0, 1)))
         states = [
-            [keras.ops.convert_to_tensor(a) for state in own for a in state]  # h, c of each way
-            for _, own in network.by_layer
+            [keras.ops.convert_to_tensor(a) for state in states for a in state]  # h, c of each way
+            for _, states in network.by_layer
         ]
         mask = _mask(network)
         masked = {} if mask is None else {"mask": keras.ops.convert_to_tensor(mask)}
@@ -101,7 +101,7 @@ def _mask(network: Network) -> Array | None:
 
 
 def _activation(keras: Any, name: str) -> Any:
-    """Keras' own by its name, or one made of its operations under ours."""
+    """An activation of Keras by its name, or one made of its operations."""
     if name in NAMED:
         return NAMED[name]
     made = activation(
@@ -125,7 +125,7 @@ def backend() -> str:
 
 
 def _configured() -> str:
-    """The backend that Keras' own settings name."""
+    """The backend that the configuration file of Keras names."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
         named = json.loads((home / "keras.json").read_text())["backend"]

@@ -18,7 +18,7 @@ Function = Callable[[Any], Any]
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what libraries say of themselves off stderr, from C++ too; exceptions still tell."""
+    """Keep the messages of libraries off stderr, those of C++ too; exceptions still pass."""
     sys.stderr.flush()
     with (
         warnings.catch_warnings(),
@@ -26,13 +26,13 @@ def quiet() -> Iterator[None]:
         redirect_stderr(nowhere),
     ):
         warnings.simplefilter("ignore")
-        kept = os.dup(2)
+        stderr = os.dup(2)
         os.dup2(nowhere.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def library(name: str) -> Any:
@@ -50,21 +50,23 @@ def library(name: str) -> Any:
         raise UserError(f"{name} is installed and cannot be imported: {reason}") from None
 
 
-def activation(name: str, own: Mapping[str, Callable[..., Any]]) -> Function:
-    """The function behind one of our names, made of a framework's own.
+def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Function:
+    """The activation function of one of our names, made of a framework's functions.
 
-    ``own`` has the framework's functions by family, those of a family with parameters taking them
-    after x, and ``clip`` (x, low, high), of which the families without one are made.
+    ``functions`` are those of the framework by family, a family with parameters taking them after
+    x, and ``clip`` (x, low, high), of which the families without one are made.
     """
     family, numbers = split_activation(name)
     made: dict[str, Callable[..., Any]] = {
         "identity": lambda x, *_: x,
         "affine": lambda x, alpha, beta: alpha * x + beta,
-        "hard_sigmoid": lambda x, slope, offset: own["clip"](slope * x + offset, 0, 1),
-        "scaled_tanh": lambda x, alpha, beta: alpha * own["tanh"](beta * x),
-        "thresholded_relu": lambda x, alpha: own["where"](x > alpha, x, own["zeros_like"](x)),
+        "hard_sigmoid": lambda x, slope, offset: functions["clip"](slope * x + offset, 0, 1),
+        "scaled_tanh": lambda x, alpha, beta: alpha * functions["tanh"](beta * x),
+        "thresholded_relu": lambda x, alpha: functions["where"](
+            x > alpha, x, functions["zeros_like"](x)
+        ),
     }
-    if name != family and name in own:  # a framework's own hard sigmoid has one slope
-        return own[name]
-    function = own[family] if family in own else made[family]
+    if name != family and name in functions:  # the hard sigmoid of a framework has one slope
+        return functions[name]
+    function = functions[family] if family in functions else made[family]
     return lambda x: function(x, *numbers)

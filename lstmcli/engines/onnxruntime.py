@@ -44,7 +44,7 @@ def notes(network: Network) -> Iterator[str]:
     if network.how.behaviour.gate_clip is not None:
         yield (
             "the text of ONNX bounds every input of an activation by clip, and c is one on its "
-            "way out; onnxruntime bounds the pre-activations of the gates alone, as our "
+            "way out; onnxruntime bounds only the pre-activations of the gates, as our "
             "gate_clip does (measured with 1.32)"
         )
     if network.lengths is not None and (network.lengths == 0).any():

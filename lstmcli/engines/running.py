@@ -1,4 +1,4 @@
-"""A run by an engine: asked for as one of ours, and its result in the same axes."""
+"""A run by an engine, its result in the axes of a `Trace`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def lacking(engine: Engine, lacks: list[str]) -> str:
 
 
 def absent(engine: Engine) -> str:
-    """One line that says how an engine is had."""
+    """One line that says how an engine is installed."""
     lacks = "is not installed" if engine.stands() else "is not installed, or has no backend"
     return f"{engine.name} {lacks}: {engine.install}"
 
@@ -83,7 +83,7 @@ def timed(engine: Engine, network: Network, task: Task) -> tuple[Trace, float]:
     Raises
     ------
     UserError
-        if the framework ends the run with an error, which is handed on in a line.
+        if the framework ends the run with an error, with its first line.
     """
     try:
         with quiet():
@@ -91,9 +91,9 @@ def timed(engine: Engine, network: Network, task: Task) -> tuple[Trace, float]:
             result, seconds = warm(prepared)
     except (UserError, MemoryError):
         raise
-    except Exception as error:  # frameworks raise whatever they like
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{engine.name} {engine.version} ended with an error: {told}") from error
+    except Exception as error:  # frameworks raise exceptions of every kind
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{engine.name} {engine.version} ended with an error: {message}") from error
     trace = trace_of(task.model, _part(task.model, result), task.layout)
     return replace(
         trace, settings={**trace.settings, "engine": f"{engine.name} {engine.version}"}
@@ -101,9 +101,9 @@ def timed(engine: Engine, network: Network, task: Task) -> tuple[Trace, float]:
 
 
 def warm(run: Callable[[], T]) -> tuple[T, float]:
-    """What a run gives, and its seconds.
+    """The result of a run, and its seconds.
 
-    A short one is done again, since the first one of a process prepares what all later ones share.
+    A short run is repeated: the first run of a process includes preparations.
     """
     for _ in range(2):
         start = perf_counter()
@@ -115,9 +115,9 @@ def warm(run: Callable[[], T]) -> tuple[T, float]:
 
 
 def _part(model: Model, result: Result) -> Part:
-    """A result as a run of ours has it."""
+    """A result in the form of our runs."""
     if len(model.cells) == 1:
         return Part([], {"h": result.h, **result.gates}, list(result.finals))
-    apart = model.bidirectional and model.convention.behaviour.merge in ("concat", "stack")
-    outputs = np.split(result.h, 2, axis=2) if apart else [result.h]
+    separate = model.bidirectional and model.convention.behaviour.merge in ("concat", "stack")
+    outputs = np.split(result.h, 2, axis=2) if separate else [result.h]
     return Part(list(outputs), {}, list(result.finals))

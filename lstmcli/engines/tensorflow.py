@@ -12,7 +12,7 @@ from lstmcli.engines.libraries import activation, library
 
 
 def tensorflow() -> Any:
-    """The library, with the Keras that holds the old cells."""
+    """The library, with the Keras that has the old cells."""
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # Keras 3 has no rnn_cell
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return library("tensorflow")
@@ -43,14 +43,14 @@ def _layers(tf: Any, network: Network) -> tuple[Any, list[Any]]:
     for n, (layer, states) in enumerate(network.by_layer):
         cells = [_cell(tf, cell) for cell in layer]
         starts = [v1.nn.rnn_cell.LSTMStateTuple(tf.constant(c), tf.constant(h)) for h, c in states]
-        told = {"sequence_length": network.lengths, "time_major": True}
+        options = {"sequence_length": network.lengths, "time_major": True}
         with v1.variable_scope(f"layer{n}"):
             if network.ways == 1:
-                y, final = v1.nn.dynamic_rnn(cells[0], y, initial_state=starts[0], **told)
+                y, final = v1.nn.dynamic_rnn(cells[0], y, initial_state=starts[0], **options)
                 finals.append(final)
                 continue
             outputs, last = v1.nn.bidirectional_dynamic_rnn(
-                *cells, y, initial_state_fw=starts[0], initial_state_bw=starts[1], **told
+                *cells, y, initial_state_fw=starts[0], initial_state_bw=starts[1], **options
             )
             y = tf.concat(outputs, -1)
             finals += last
@@ -59,8 +59,8 @@ def _layers(tf: Any, network: Network) -> tuple[Any, list[Any]]:
 
 def _cell(tf: Any, cell: Cell) -> Any:
     how = cell.convention
-    own = {name: getattr(tf.nn, name) for name in ("sigmoid", "tanh", "relu", "softsign")}
-    own |= {
+    functions = {name: getattr(tf.nn, name) for name in ("sigmoid", "tanh", "relu", "softsign")}
+    functions |= {
         "softplus": tf.nn.softplus, "clip": tf.clip_by_value, "where": tf.where,
         "leaky_relu": tf.nn.leaky_relu, "zeros_like": tf.zeros_like,
         "elu": lambda x, alpha: tf.where(x > 0, x, alpha * tf.math.expm1(tf.minimum(x, 0))),
@@ -72,7 +72,7 @@ def _cell(tf: Any, cell: Cell) -> Any:
         num_proj=None if cell.projection is None else cell.outputs,
         proj_clip=how.behaviour.projection_clip,
         forget_bias=how.behaviour.forget_bias,
-        activation=activation(how.behaviour.activation, own),
+        activation=activation(how.behaviour.activation, functions),
         dtype=cell.dtype.name,
     )
 
