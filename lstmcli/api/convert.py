@@ -20,7 +20,7 @@ from lstmcli.api import load
 from lstmcli.api.load import Named
 from lstmcli.core.forward.equivalence import Proof, compared_runs, same_weights
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.model.model import Cell, Model, lengths_shown
+from lstmcli.core.model.model import Cell, Model, format_lengths
 from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
 from lstmcli.core.weights.recipe import Step, recipe
@@ -203,7 +203,7 @@ def convert(
     if model.lengths and file.format != "onnx":
         raise UserError(
             f"{target}: a {file.format} file of {row.name} cannot hold the lengths "
-            f"{lengths_shown(model.lengths)} of its source (sequence_lens).",
+            f"{format_lengths(model.lengths)} of its source (sequence_lens).",
             "  --set lengths=ignored leaves them out; nothing was written.",
         )
     how = fit_or_refuse(model.layers, row, asked or {})

@@ -13,8 +13,8 @@ from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side, in_own_names
 from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import Trace
-from lstmcli.core.model.numbering import NOT_NUMBERED, Numbering
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
@@ -70,7 +70,7 @@ def side_of(result: Result, name: str) -> Side:
     """Whatever `diff` takes, as one side of a comparison."""
     if isinstance(result, Trace):
         widths = {k: a.shape[-1] for k, a in result.arrays.items()}
-        numbering = Numbering.of_meta(result.settings, widths)
+        numbering = AxisNumbers.of_meta(result.settings, widths)
         return Side(
             name, result.members(), layout=result.layout, settings=result.settings,
             numbering=numbering,
@@ -93,9 +93,9 @@ def _side(document: Document) -> Side:
             continue
         numbers = spread(Numbers(arrays[name], units[name]), left_out.before, left_out.shape)
         arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
-    numbering = Numbering(*document.numbering)
-    if numbering == NOT_NUMBERED:
-        numbering = Numbering.of_meta(meta, {k: a.shape[-1] for k, a in arrays.items() if a.ndim})
+    numbering = AxisNumbers(*document.numbering)
+    if numbering == UNNUMBERED:
+        numbering = AxisNumbers.of_meta(meta, {k: a.shape[-1] for k, a in arrays.items() if a.ndim})
     side = Side(
         document.source,
         arrays,

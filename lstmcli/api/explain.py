@@ -25,7 +25,7 @@ from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.space import spelled_out
 from lstmcli.core.forward.run import check_inputs
 from lstmcli.core.model.model import Model
-from lstmcli.core.model.settings import option_words
+from lstmcli.core.model.settings import as_options
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats import StepStream
@@ -151,7 +151,7 @@ def _explained(
         return replace(explanation, command=command)
     verdict, beside = _to_be_derived(explanation)
     alike = side.name != STDIN and _lies_alike(side, question, job.model, explanation, verdict)
-    start = [*words, *option_words({**settings, **spelled_out(beside, job.model.given)})]
+    start = [*words, *as_options({**settings, **spelled_out(beside, job.model.given)})]
     several = len(job.model.cells) > 1
     return replace(explanation, next=_next(start, verdict, side.name if alike else None, several))
 
@@ -217,7 +217,7 @@ def _command(
         return ""
     changed = {k: v for c in explanation.changes for k, v in c.settings.items()}
     shown = changed.pop("array", None)
-    options = option_words({**settings, **spelled_out(changed, given)})
+    options = as_options({**settings, **spelled_out(changed, given)})
     if shown is not None:
         options += ["-o", WHOLE_TRACE] if "." in shown else ["--show", shown]
     return typed_command("lstm", "run", *words, *options)

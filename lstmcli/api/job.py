@@ -29,8 +29,8 @@ from lstmcli.api.load import (
     without_lengths,
 )
 from lstmcli.core.forward.run import assumed_layout, check_inputs, check_lengths, layout_words
-from lstmcli.core.model.model import InBlocks, Model, extent
-from lstmcli.core.model.numbering import respelled
+from lstmcli.core.model.axis_numbers import parse_indices
+from lstmcli.core.model.model import Model, SliceableArray, steps_and_batch
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import typed_command
@@ -59,7 +59,7 @@ class Job(NamedTuple):
     """All that a run needs, as read."""
 
     model: Model
-    inputs: InBlocks | StepStream
+    inputs: SliceableArray | StepStream
     name: str  # what messages call the inputs; "" where there are none
     initial_state: Mapping[str, Array]
     lengths: Array | None = None
@@ -117,7 +117,7 @@ def _stacked(stream: StepStream, name: str) -> Array:
     return np.stack(steps)
 
 
-def array_of(job: Job) -> InBlocks:
+def array_of(job: Job) -> SliceableArray:
     """The inputs of a job, which are no stream: in memory, or blocks of a file."""
     assert not isinstance(job.inputs, StepStream)
     return job.inputs
@@ -182,7 +182,7 @@ def with_lengths(job: Job) -> Job:
         return job
     if not isinstance(job.inputs, StepStream):
         x, layout = check_inputs(model, job.inputs, job.layout, job.name)
-        steps, rows = extent(x.shape, layout)
+        steps, rows = steps_and_batch(x.shape, layout)
         check_lengths(model, rows, steps)
     return job._replace(lengths=np.array(model.lengths))
 
@@ -203,7 +203,7 @@ def _read_inputs(
     inputs: Sequence[Named],
     documents: Sequence[Document],
     stdin: BinaryIO | None,
-) -> tuple[InBlocks | StepStream, str, Document | None]:
+) -> tuple[SliceableArray | StepStream, str, Document | None]:
     """The inputs, what messages call them, and the document that holds them."""
     if not inputs:
         return _inputs_within(weights, documents)
@@ -286,7 +286,7 @@ def _refuse_selected(document: Document) -> None:
     """Refuse a trace that holds steps before the last of its run alone, or some units."""
     meta = document.attributes.get("meta")
     said = meta.get("selected", {}) if isinstance(meta, dict) else {}
-    steps = respelled(said.get("steps")) if isinstance(said, dict) else None
+    steps = parse_indices(said.get("steps")) if isinstance(said, dict) else None
     lacks_end = bool(steps) and list(steps or ())[-1] + 1 != said.get("of_steps")
     columns = document.numbering.columns.values()
     some_units = "units" in said or any(list(c) != list(range(len(c))) for c in columns)

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.half_precision import ROUNDED, to_format
-from lstmcli.core.model.model import Cell, Model, blocks_of, lengths_shown
-from lstmcli.core.model.settings import SETTINGS, of_cell, read_setting
+from lstmcli.core.model.half_precision import ROUNDED, round_to_format
+from lstmcli.core.model.model import Cell, Model, format_lengths, iterate_blocks
+from lstmcli.core.model.settings import SETTINGS, read_setting, split_cell
 from lstmcli.core.weights.assumptions import assumptions, direction_assumptions
 from lstmcli.core.weights.decode import (
     Tensors,
@@ -296,7 +296,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
 
 def lengths_assumed(lengths: Sequence[int]) -> str:
     """What is said of lengths that a file holds."""
-    return f"lengths {lengths_shown(lengths)} (sequence_lens of the file; or --lengths)"
+    return f"lengths {format_lengths(lengths)} (sequence_lens of the file; or --lengths)"
 
 
 def without_lengths(model: Model) -> Model:
@@ -309,7 +309,7 @@ def without_lengths(model: Model) -> Model:
 def _same_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int, ...]:
     """The lengths that the file holds for its LSTMs; refused where they differ from one another."""
     if len({*lengths}) > 1:
-        each = "; ".join(lengths_shown(one) or "none" for one in lengths)
+        each = "; ".join(format_lengths(one) or "none" for one in lengths)
         raise UserError(
             f"{source}: LSTMs that run in turn have different lengths (sequence_lens): {each}.",
             "  --layer N runs one of them, --set lengths=ignored all steps of each.",
@@ -509,7 +509,7 @@ def _layers(
     given = next(iter(said.values()))
     dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
     to = given.get(ROUNDED) or (given.get("dtype") == BFLOAT16 and BFLOAT16)
-    rounded = {k: to_format(tensors[k], to) for k in found.tensors} if to else tensors
+    rounded = {k: round_to_format(tensors[k], to) for k in found.tensors} if to else tensors
     layers: dict[int, list[Cell]] = {}
     origin: dict[int, Tensors] = {}
     for (layer, direction), names in sorted(found.cells.items()):
@@ -566,7 +566,7 @@ def _apart(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The settings of one cell alone: ``layer1_reverse.forget_bias``."""
     apart: dict[str, dict[str, Any]] = {}
     for name, value in given.items():
-        cell, setting = of_cell(name)
+        cell, setting = split_cell(name)
         if cell:
             apart.setdefault(cell, {})[setting] = value
     return apart
@@ -592,7 +592,7 @@ def _check_cells(layers: Sequence[tuple[Cell, ...]], given: Mapping[str, Any]) -
     """Refuse a setting of a cell that is not there."""
     cells = [f"layer{n}{'_reverse' * d}" for n, la in enumerate(layers) for d in range(len(la))]
     for name in given:
-        if (cell := of_cell(name)[0]) and cell not in cells:
+        if (cell := split_cell(name)[0]) and cell not in cells:
             raise UserError(f"{name}: there is no cell {cell}; there is {', '.join(cells)}.")
 
 
@@ -688,7 +688,7 @@ def not_finite(array: Any, name: str) -> str:
     if array.dtype.kind != "f":
         return ""
     found, count = "", 0
-    for start, block in blocks_of(array if array.ndim else np.atleast_1d(array)):
+    for start, block in iterate_blocks(array if array.ndim else np.atleast_1d(array)):
         bad = ~np.isfinite(block)
         if bad.any():
             count += int(bad.sum())

@@ -22,8 +22,8 @@ from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.forward.run import check_inputs, merged_axes, run
 from lstmcli.core.forward.streaming import plan, sweep
-from lstmcli.core.model.model import InBlocks, Model, extent
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.model import Model, SliceableArray, steps_and_batch
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document
 
@@ -157,11 +157,11 @@ def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
 
 
 def _of_row(
-    model: Model, x: InBlocks, keep: Sequence[str], row: int, how: Mapping[str, Any]
+    model: Model, x: SliceableArray, keep: Sequence[str], row: int, how: Mapping[str, Any]
 ) -> dict[str, Array]:
     """The arrays of a run, of which one row is kept and seen in every row; none if not there."""
     planned = plan(model, x, keep, how["layout"], how["name"])
-    steps, rows = extent(x.shape, planned.layout)
+    steps, rows = steps_and_batch(x.shape, planned.layout)
     held = {
         name: np.zeros((steps, 1, shape[-1]), planned.dtype)
         for name, shape in planned.shapes.items()
@@ -212,7 +212,7 @@ def _gates_apart(arrays: Mapping[str, Array]) -> dict[str, Array]:
         if ArrayName.of(name).base != "z":
             apart[name] = array
             continue
-        units = array.shape[2] // len(HOME)
-        for n, gate in enumerate(HOME):
+        units = array.shape[2] // len(GATES)
+        for n, gate in enumerate(GATES):
             apart[f"{name}_{gate}"] = array[:, :, n * units : (n + 1) * units]
     return apart

@@ -15,17 +15,17 @@ from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.run import KEPT, NAMES, check_inputs, merged_axes, run_settings
 from lstmcli.core.forward.streaming import PIECE, Stack, plan, sweep
 from lstmcli.core.model.model import Trace, block
-from lstmcli.core.model.model import extent as extent_of
+from lstmcli.core.model.model import steps_and_batch as extent_of
 from lstmcli.core.model.selection import (
     EVERYTHING,
     Selected,
     Selection,
-    chosen,
-    contiguous,
-    final_of,
-    places,
-    rounded,
-    taken,
+    contiguous_ranges,
+    cut_final_state,
+    indices_of,
+    positions_between,
+    round_to_digits,
+    take,
 )
 from lstmcli.core.model.states import State
 from lstmcli.errors import UserError, did_you_mean
@@ -118,15 +118,17 @@ def write_trace(
         batched = trace.layout != "steps"
         writer = formats.open_steps(stream, format, list(steps), batched, batch=batch, units=units)
         at = 0
-        for part in contiguous(selected.steps if selected else range(trace.steps)):
+        for part in contiguous_ranges(selected.steps if selected else range(trace.steps)):
             for first in range(part.start, part.stop, BLOCK):
                 size = min(BLOCK, part.stop - first)
                 writer.write(
-                    first, {k: rounded(a[at : at + size], digits) for k, a in steps.items()}
+                    first, {k: round_to_digits(a[at : at + size], digits) for k, a in steps.items()}
                 )
                 at += size
         return
-    exact = members if digits is None else {k: rounded(a, digits) for k, a in members.items()}
+    exact = (
+        members if digits is None else {k: round_to_digits(a, digits) for k, a in members.items()}
+    )
     if format in LONE:
         formats.write(stream, format, {"h": exact["h"]}, {})
     else:
@@ -230,7 +232,7 @@ def stream_steps(
             writer = formats.open_steps(
                 stream, format, members, batched, batch=part.batch, units=part.columns
             )
-        for steps in contiguous(selection.steps_of(first, stack.steps, in_file)):
+        for steps in contiguous_ranges(selection.steps_of(first, stack.steps, in_file)):
             own = slice(steps.start - first, steps.stop - first)
             picked = {k: _picked(arrays[k][own], part, k, selection.digits) for k in members}
             writer.write(steps.start, {k: a if batched else a[:, 0] for k, a in picked.items()})
@@ -241,14 +243,14 @@ def stream_steps(
             return Stack.of_stream(job.model, 1, job.initial_state)
         raise UserError(f"{job.name}: no steps.")
     if stop is None or not stop.status:
-        chosen(selection.steps, stack.steps)  # a stream may have ended before them
+        indices_of(selection.steps, stack.steps)  # a stream may have ended before them
     return stack
 
 
 def _picked(array: Array, part: Selected, name: str, digits: int | None) -> Array:
     """The batch items and units of (s, B, K) that are selected, rounded."""
     columns = part.columns[name]
-    return rounded(taken(taken(array, part.batch, 1), columns, 2), digits)
+    return round_to_digits(take(take(array, part.batch, 1), columns, 2), digits)
 
 
 Blocks = Iterator[tuple[Array, bool]]
@@ -354,14 +356,14 @@ def write_pieces(
     with open_pieces(target, format, shapes, dtype) as pieces:
 
         def put(name: str, index: tuple[slice, ...], array: Array) -> None:
-            pieces.placed[name].write(index, rounded(array, digits))
+            pieces.placed[name].write(index, round_to_digits(array, digits))
 
         final = _swept(job, list(shapes), selected, put, how)
         states, layout = model.convention.behaviour.states, extent_layout(job)
         for name, array in zip(FINAL, final, strict=True):
             if name in names:
-                own = final_of(array, selected, layout, states)
-                pieces.arrays[name] = rounded(own, digits)
+                own = cut_final_state(array, selected, layout, states)
+                pieces.arrays[name] = round_to_digits(own, digits)
         members = (*shapes, *FINAL)
         pieces.order = [m for name in dict.fromkeys(names) for m in members if _is(m, name)]
         pieces.attributes["meta"] = _meta(_settings(job, selected), digits)
@@ -386,7 +388,7 @@ def run_selected(
         arrays[name][index] = array
 
     final = _swept(job, list(shapes), selected, put, how)
-    h, c = (final_of(array, selected, layout, states) for array in final)
+    h, c = (cut_final_state(array, selected, layout, states) for array in final)
     return Trace(arrays, h, c, layout, _settings(job, selected)), final
 
 
@@ -410,20 +412,20 @@ def _swept(
     Gives the whole final state.
     """
     layout = extent_layout(job)
-    ranges = contiguous(selected.steps)
+    ranges = contiguous_ranges(selected.steps)
     if len(ranges) > FEW:
         ranges = [range(ranges[0].start, ranges[-1].stop)]
 
     def sink(rows: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
-        at = places(selected.steps, steps.start, steps.stop)
-        items = places(selected.batch, rows.start, rows.stop)
+        at = positions_between(selected.steps, steps.start, steps.stop)
+        items = positions_between(selected.batch, rows.start, rows.stop)
         if at.start == at.stop or items.start == items.stop:
             return
         own_steps = [n - steps.start for n in selected.steps[at]]
         own_items = [n - rows.start for n in selected.batch[items]]
         for name in members:
-            array = taken(taken(arrays[name], own_steps, 0), own_items, 1)  # (s, R, K)
-            array = taken(array, selected.columns[name], 2)
+            array = take(take(arrays[name], own_steps, 0), own_items, 1)  # (s, R, K)
+            array = take(array, selected.columns[name], 2)
             if layout == "steps":
                 put(name, (at,), array[:, 0])
             elif layout == "time":

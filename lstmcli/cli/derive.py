@@ -23,7 +23,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.process import Command
 from lstmcli.cli.terminal import show, standard_output, width
-from lstmcli.core.model.settings import option_words
+from lstmcli.core.model.settings import as_options
 from lstmcli.errors import UserError
 from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.run import header_sheet
@@ -80,7 +80,7 @@ def command(
             job.model, x.shape, layout or how.behaviour.layout, given, width(),
             assumed_layout=job.layout_assumed,
         )  # fmt: skip
-        words = [*option_words(settings), *files.words()]
+        words = [*as_options(settings), *files.words()]
         detail = Detail(digits, count, weights, words)
         show([header, derivation_sheet(found, detail, width())])
     return 0 if found.first_difference is None else 1

@@ -22,7 +22,7 @@ from lstmcli.cli.options import (
 from lstmcli.cli.process import Command
 from lstmcli.cli.terminal import depth, remark, show, standard_input, width
 from lstmcli.core.forward.saturation import Saturation
-from lstmcli.core.model.settings import option_words
+from lstmcli.core.model.settings import as_options
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.figure import draw_figure, suffix_of
@@ -119,7 +119,7 @@ def _next(
     """What to type next."""
     if found.differs:
         files = map(file_argument, paths)
-        return typed_command("lstm", "diff", *files, *option_words(settings))
+        return typed_command("lstm", "diff", *files, *as_options(settings))
     return "--unit 0 draws one unit as lines; -o plot.png a figure" if unit is None else ""
 
 

@@ -32,7 +32,7 @@ from lstmcli.core.forward.run import NAMES, merged_axes
 from lstmcli.core.forward.run import run as run_model
 from lstmcli.core.forward.streaming import run_in_blocks
 from lstmcli.core.model.model import Trace
-from lstmcli.core.model.selection import Selected, Selection, cut
+from lstmcli.core.model.selection import Selected, Selection, cut_trace
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
@@ -336,7 +336,7 @@ def _write_whole(job: Job, trace: Trace, output: Output, selection: Selection) -
     names = [name for name in _members(output) if name not in save.FINAL]
     selected = save.select(job, names, selection)
     states = job.model.convention.behaviour.states
-    _write(cut(trace, selected, states), output, selection, selected)
+    _write(cut_trace(trace, selected, states), output, selection, selected)
 
 
 def _write(trace: Trace, output: Output, selection: Selection, selected: Selected) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.forward.run import Part, check_inputs, counted_steps, trace_of
-from lstmcli.core.model.hint import listed
+from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.model import Model, Trace, as_time_major
 from lstmcli.core.model.states import split_state
 from lstmcli.engines.engine import Engine, Network, Result, Task
@@ -52,7 +52,7 @@ def task_of(
 
 def lacking(engine: Engine, lacks: list[str]) -> str:
     """One line that refuses a run by name."""
-    return f"{engine.name} ({engine.layer}) cannot run {listed(lacks)}."
+    return f"{engine.name} ({engine.layer}) cannot run {join_with_and(lacks)}."
 
 
 def absent(engine: Engine) -> str:

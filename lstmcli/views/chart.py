@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.views.colors import Scale
-from lstmcli.views.numbers import number
+from lstmcli.views.numbers import format_number
 from lstmcli.views.sheet import DIFFERS, Span
 
 Array = npt.NDArray[Any]
@@ -46,7 +46,7 @@ def chart(
 def _label(value: float) -> str:
     """A number in five characters."""
     text = f"{value:.3g}"
-    return text if len(text) < GUTTER else number(value, 0)[: GUTTER - 1]
+    return text if len(text) < GUTTER else format_number(value, 0)[: GUTTER - 1]
 
 
 def _dots(levels: Array, across: int, down: int) -> Array:

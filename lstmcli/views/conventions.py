@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import Convention, Storage
-from lstmcli.core.model.vocabulary import spaced
+from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.templates import (
     describe_role,
     direction_marks,
@@ -227,16 +227,16 @@ def _written(row: Convention) -> str:
 
 def _gates(row: Convention) -> str:
     if has_tensor_per_gate(row):
-        text = f"a tensor each, above in the order {spaced(row.storage.letters)}"
+        text = f"a tensor each, above in the order {spaced_order(row.storage.letters)}"
         return text + "".join(
             f"; without {gate}, {how}" for gate, how in row.storage.absent.items()
         )
-    text = f"{spaced(row.storage.gates)}, " + (
+    text = f"{spaced_order(row.storage.gates)}, " + (
         "alternating unit by unit" if row.storage.interleaved else "one block after the other"
     )
     own = {name: row.storage.order_of(name) for name in ("kernel", "recurrent", "bias")}
     return text + "".join(
-        f"; in the {n} {spaced(o)}" for n, o in own.items() if o != row.storage.gates
+        f"; in the {n} {spaced_order(o)}" for n, o in own.items() if o != row.storage.gates
     )
 
 
@@ -282,7 +282,8 @@ def _peepholes(row: Convention) -> str:
     if not any("peephole" in role for role in (*row.names.tensors, *row.names.numbered)):
         if row.storage.peephole_gates == Storage().peephole_gates:
             return ""
-        return f"three more columns of the recurrent kernel, {spaced(row.storage.peephole_gates)}"
+        order = spaced_order(row.storage.peephole_gates)
+        return f"three more columns of the recurrent kernel, {order}"
     order = (
         ""
         if has_tensor_per_gate(row) or "{gate}" in row.names.tensors["peephole"]
@@ -293,7 +294,7 @@ def _peepholes(row: Convention) -> str:
         "after_sigmoid": "that of o is added after the sigmoid",
         "in_tanh": "that of o acts inside the output's tanh",
     }
-    in_order = f"in the order {spaced(order)}; " if order else ""
+    in_order = f"in the order {spaced_order(order)}; " if order else ""
     return in_order + sees[row.behaviour.output_peephole]
 
 

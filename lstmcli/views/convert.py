@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.model.vocabulary import spaced
+from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.templates import has_tensor_per_gate
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.prose import INDENT, apart, labelled, room_of, to_copy
@@ -48,7 +48,9 @@ def conversion_sheet(conversion: Mapping[str, Any], width: int | None) -> Sheet:
 def _side(path: str, settings: Mapping[str, Any], dtype: str = "") -> str:
     """The file, its convention, its order of gates, and what is added to the forget gate."""
     name = settings["convention"]
-    order = "" if has_tensor_per_gate(CONVENTIONS[name]) else f"gates {spaced(settings['gates'])}"
+    order = (
+        "" if has_tensor_per_gate(CONVENTIONS[name]) else f"gates {spaced_order(settings['gates'])}"
+    )
     added = settings["forget_bias"]
     words = [path, name, order, dtype, f"forget bias {added:+g}" if added else ""]
     return apart([word for word in words if word])

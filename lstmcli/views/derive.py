@@ -10,8 +10,8 @@ from typing import NamedTuple
 from lstmcli.core.derive.derivation import Derivation, Place
 from lstmcli.core.derive.exact_sum import Exact, Scalar, Sum, as_float
 from lstmcli.core.derive.formulas import Line
-from lstmcli.core.model.vocabulary import HOME
-from lstmcli.views.numbers import number
+from lstmcli.core.model.vocabulary import GATES
+from lstmcli.views.numbers import format_number
 from lstmcli.views.prose import STDIN, explain_command, labelled, room_of, to_copy
 from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet, Span, fit, table
 from lstmcli.views.sizes import short
@@ -39,7 +39,7 @@ class Detail(NamedTuple):
 
     def last(self, value: Scalar) -> str:
         """The number that a line comes to."""
-        return str(value) if self.asked is None else number(float(value), self.asked)
+        return str(value) if self.asked is None else format_number(float(value), self.asked)
 
 
 def derivation_sheet(d: Derivation, detail: Detail, width: int | None) -> Sheet:
@@ -124,11 +124,11 @@ def _terms(name: str, one: Sum, detail: Detail, width: int | None) -> Sheet:
 
 
 def _scalar(value: Scalar | None, digits: int) -> str:
-    return "" if value is None else number(float(value), digits)
+    return "" if value is None else format_number(float(value), digits)
 
 
 def _exact(value: Exact, digits: int) -> str:
-    return number(as_float(value), digits)
+    return format_number(as_float(value), digits)
 
 
 # ---- all gates, side by side
@@ -149,10 +149,10 @@ def _gates(d: Derivation, detail: Detail) -> Sheet:
     for name in ("bias", "forget bias"):
         rows.append((name, _parts(d.sums, "", name, detail.digits), ""))
     for label, prefix in (("z", "z_"), ("gate", "")):
-        of_gate = {gate: lines[f"{prefix}{gate}"] for gate in HOME if f"{prefix}{gate}" in lines}
+        of_gate = {gate: lines[f"{prefix}{gate}"] for gate in GATES if f"{prefix}{gate}" in lines}
         if label == "gate":
             rows.append(("", {gate: _function(line) for gate, line in of_gate.items()}, "dim"))
-        values = {gate: number(float(x.value), detail.digits) for gate, x in of_gate.items()}
+        values = {gate: format_number(float(x.value), detail.digits) for gate, x in of_gate.items()}
         rows.append((label, values, "bold"))
         if detail.asked is None:
             off = {gate: str(line.ulps) for gate, line in of_gate.items() if line.ulps}
@@ -162,11 +162,11 @@ def _gates(d: Derivation, detail: Detail) -> Sheet:
         shown = {g: _scalar(x.theirs, detail.digits) for g, x in theirs.items()}
         rows.append((" theirs", shown, style))
     rows = [row for row in rows if row[1]]
-    widths = {g: max(len(cells.get(g, "")) for _, cells, _ in rows) for g in HOME}
+    widths = {g: max(len(cells.get(g, "")) for _, cells, _ in rows) for g in GATES}
     sheet = Sheet()
-    sheet.add((" " * 13 + "".join(f"  {gate:>{widths[gate]}}" for gate in HOME), "dim"))
+    sheet.add((" " * 13 + "".join(f"  {gate:>{widths[gate]}}" for gate in GATES), "dim"))
     for label, cells, style in rows:
-        text = "".join(f"  {cells.get(gate, ''):>{widths[gate]}}" for gate in HOME)
+        text = "".join(f"  {cells.get(gate, ''):>{widths[gate]}}" for gate in GATES)
         sheet.add((f"{label:13}", "dim"), (text, style))
     return sheet
 
@@ -175,7 +175,7 @@ def _parts(sums: Mapping[str, Sum], matrix: str, name: str | None, digits: int) 
     """What a part of each sum comes to, where the sum has it."""
     return {
         gate: _exact(sums[gate].part(matrix, name), digits)
-        for gate in HOME
+        for gate in GATES
         if gate in sums
         and any(t.matrix == matrix and name in (None, t.name) for t in sums[gate].terms)
     }
@@ -232,7 +232,7 @@ def _put_in(formula: str, numbers: Mapping[str, Scalar], digits: int) -> str:
 
     def value(match: re.Match[str]) -> str:
         word = match[0]
-        return number(float(numbers[word]), digits) if word in numbers else word
+        return format_number(float(numbers[word]), digits) if word in numbers else word
 
     return _NAMES.sub(value, formula)
 

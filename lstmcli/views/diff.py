@@ -14,7 +14,7 @@ from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.model.hint import Hint
-from lstmcli.views.numbers import number, percent
+from lstmcli.views.numbers import format_number, percent
 from lstmcli.views.prose import STDIN, apart, explain_command, labelled, room_of, to_copy
 from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, table
 from lstmcli.views.sizes import rounded_up, short, whole
@@ -287,7 +287,7 @@ def _values(place: Position | None, digits: int | None, fewest: int = DIGITS) ->
     if place is None:
         return "", ""
     enough = range(fewest, MOST_DIGITS + 1) if digits is None else range(digits, digits + 1)
-    texts = [(number(place.a, n), number(place.b, n)) for n in enough]
+    texts = [(format_number(place.a, n), format_number(place.b, n)) for n in enough]
     return texts[0] if place.a == place.b else next((t for t in texts if t[0] != t[1]), texts[-1])
 
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.model.settings import option_words
-from lstmcli.core.model.vocabulary import spaced
+from lstmcli.core.model.settings import as_options
+from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.inspection import InspectedLstm, Inspection, TensorInfo, UnreadableLstm
 from lstmcli.core.weights.templates import has_tensor_per_gate
 from lstmcli.escaping import file_argument, one_line, typed_command
-from lstmcli.views.numbers import number
+from lstmcli.views.numbers import format_number
 from lstmcli.views.prose import apart, labelled, room_of, to_copy
 from lstmcli.views.sheet import ASSUMED, DIFFERS, Column, Sheet, fit, table
 from lstmcli.views.weights import weights_sheet
@@ -183,7 +183,11 @@ def _settings(lstm: InspectedLstm) -> Iterator[str]:
     """The settings of the run, those of a plain cell left out but the order of its gates."""
     how = lstm.model.convention
     plain = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
-    yield "a tensor a gate" if has_tensor_per_gate(how) else f"gates {spaced(how.storage.gates)}"
+    yield (
+        "a tensor a gate"
+        if has_tensor_per_gate(how)
+        else f"gates {spaced_order(how.storage.gates)}"
+    )
     for name, value in how.settings().items():
         if name == "forget_bias":
             if value:
@@ -231,7 +235,7 @@ def _pictures(lstm: InspectedLstm, width: int | None, depth: str) -> Sheet:
 
 
 def _column(heading: str, values: Sequence[float], rank: int = 0) -> Column:
-    return Column(heading, [number(value, DIGITS) for value in values], rank=rank)
+    return Column(heading, [format_number(value, DIGITS) for value in values], rank=rank)
 
 
 # ---- the end
@@ -276,4 +280,4 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
         given.setdefault("layer", first.layer)
     if first.rivals:
         given.setdefault("convention", first.model.convention.name)
-    return typed_command(*words, *option_words(given))
+    return typed_command(*words, *as_options(given))

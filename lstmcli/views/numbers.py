@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lstmcli.core.model.selection import number
+from lstmcli.core.model.selection import format_number
 
-__all__ = ["number", "percent"]
+__all__ = ["format_number", "percent"]
 
 
 def percent(share: float) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.model.selection import Choice, chosen
+from lstmcli.core.model.selection import Choice, indices_of
 from lstmcli.views.chart import chart
 from lstmcli.views.colors import GATE, Scale, around_zero
 from lstmcli.views.heatmap import Grain, Panel, beside, drawn, legend, pooled
-from lstmcli.views.numbers import number
+from lstmcli.views.numbers import format_number
 from lstmcli.views.prose import labelled, room_of
 from lstmcli.views.sheet import Sheet
 
@@ -82,7 +82,7 @@ def parts(arrays: Mapping[str, Array], cut: Cut, told: Told) -> list[Part]:
         for steps, units or a row that are not there.
     """
     width = max(array.shape[2] for array in arrays.values())
-    units = chosen(Choice.parse(cut.units, cut.option, "unit"), width)
+    units = indices_of(Choice.parse(cut.units, cut.option, "unit"), width)
     made = [_part(name, array, units, cut, told) for name, array in arrays.items()]
     return [part for part in made if part is not None]
 
@@ -90,9 +90,9 @@ def parts(arrays: Mapping[str, Array], cut: Cut, told: Told) -> list[Part]:
 def _part(name: str, array: Array, wanted: Sequence[int], cut: Cut, told: Told) -> Part | None:
     """One array cut out; None where it has none of the units, as h of a projection may."""
     length, rows, width = array.shape
-    steps = chosen(Choice.parse(cut.steps, "--steps", "step"), length)
+    steps = indices_of(Choice.parse(cut.steps, "--steps", "step"), length)
     units = [unit for unit in wanted if unit < width]
-    (row,) = chosen(Choice.parse(str(cut.row), "--batch", "batch item"), rows)
+    (row,) = indices_of(Choice.parse(str(cut.row), "--batch", "batch item"), rows)
     if not units:
         return None
     values = array[:, row].astype(np.float64)  # (T, H)
@@ -235,5 +235,5 @@ def _first(first: Position | None, rows: int) -> str:
         return "no divergence: every number agrees within the tolerance of its dtype"
     places = [("step", first.step), ("batch", first.batch if rows > 1 else None)]
     where = [f"{word} {n}" for word, n in [*places, ("unit", first.unit)] if n is not None]
-    values = f"{number(first.a, 8)} / {number(first.b, 8)}"
+    values = f"{format_number(first.a, 8)} / {format_number(first.b, 8)}"
     return f"{first.array} differs at {', '.join(where)}:   {values}"

@@ -13,8 +13,8 @@ from lstmcli.core.forward.excerpt import Arriving
 from lstmcli.core.forward.saturation import Saturation, is_stuck
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Model, Trace
-from lstmcli.core.model.vocabulary import HOME, spaced
-from lstmcli.views.numbers import number, percent
+from lstmcli.core.model.vocabulary import GATES, spaced_order
+from lstmcli.views.numbers import format_number, percent
 from lstmcli.views.prose import apart, labelled, room_of
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import ASSUMED, Column, Sheet, places_that_fit, table
@@ -52,7 +52,7 @@ def header_sheet(
     sizes = f"{_count(rows, 'row')} x {_count(steps, 'step')} x {_count(cell.inputs, 'input')}"
     _line(sheet, "inputs", read, sizes, width)
     alike = all(layer[0].convention == how for layer in model.layers)
-    reading = [how.name, f"gates {spaced(how.storage.gates)}", cell.dtype.name]
+    reading = [how.name, f"gates {spaced_order(how.storage.gates)}", cell.dtype.name]
     reading += _unusual(how, model.given) if alike else []
     reading += [f"run by {engine}"] if engine else []
     _wrapped(sheet, "reading", reading, "", width)
@@ -239,7 +239,7 @@ def _shown(trace: Trace, show: Sequence[str], cell: str) -> dict[str, Array]:
         array = trace.time_major(f"{cell}.{name}" if cell else name)
         if name == "z":
             units = array.shape[2] // 4
-            for n, gate in enumerate(HOME):
+            for n, gate in enumerate(GATES):
                 arrays[f"z_{gate}"] = array[:, :, n * units : (n + 1) * units]
         else:
             arrays[name] = array
@@ -421,7 +421,7 @@ def _digits(name: str, window: Window) -> int:
 
 def _numbers(values: Array, name: str, window: Window) -> list[str]:
     digits = _digits(name, window)
-    return [number(float(v), digits) for v in values.ravel()]
+    return [format_number(float(v), digits) for v in values.ravel()]
 
 
 def _left_out(parts: Sequence[Sequence[int]], blank: bool) -> Sheet:
@@ -463,7 +463,7 @@ def _summary_columns(
 
 
 def _column(heading: str, values: Array, digits: int, rank: int, style: str = "") -> Column:
-    return Column(heading, [number(float(v), digits) for v in values], style, rank=rank)
+    return Column(heading, [format_number(float(v), digits) for v in values], style, rank=rank)
 
 
 class OverAll:
@@ -493,7 +493,10 @@ class OverAll:
     def sheet(self, units: Sequence[int], width: int | None) -> Sheet:
         """What was seen, in words."""
         sheet = Sheet()
-        ranges = [f"{k} {number(a, 3)} .. {number(b, 3)}" for k, (a, b) in self._ranges.items()]
+        ranges = [
+            f"{k} {format_number(a, 3)} .. {format_number(b, 3)}"
+            for k, (a, b) in self._ranges.items()
+        ]
         sheet.extend(labelled("over all", apart(ranges), width))
         sheet.extend(saturation_sheet(self.counts, units, width))
         text = "--units 0:4 opens units, --batch 0 a row; -o out.npz keeps everything"

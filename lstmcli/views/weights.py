@@ -7,7 +7,7 @@ from typing import Any
 import numpy.typing as npt
 
 from lstmcli.core.model.model import Cell
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.views.colors import Scale, around_zero
 from lstmcli.views.heatmap import Grain, beside, legend, painted_cells, pooled
 from lstmcli.views.prose import labelled, unbroken
@@ -21,7 +21,7 @@ LINES = 5  # of one picture
 
 def weights_sheet(name: str, cell: Cell, width: int, depth: str) -> Sheet:
     """The kernel and the recurrent kernel of each gate of a cell, on one scale."""
-    gates = [n for n, gate in enumerate(HOME) if gate != cell.convention.behaviour.coupled[0]]
+    gates = [n for n, gate in enumerate(GATES) if gate != cell.convention.behaviour.coupled[0]]
     room = (width - LABEL) // len(gates) - GAP
     kinds = {"kernel": cell.kernel, "recurrent": cell.recurrent_kernel}  # (4, H, I), (4, H, P)
     grains = {k: Grain.of(a.shape[:0:-1], room, LINES, depth) for k, a in kinds.items()}
@@ -31,7 +31,7 @@ def weights_sheet(name: str, cell: Cell, width: int, depth: str) -> Sheet:
     if name:
         sheet.add((name, "dim"))
     for kind, own in cells.items():
-        titles = [HOME[n] for n in gates] if kind == "kernel" else [""] * len(gates)
+        titles = [GATES[n] for n in gates] if kind == "kernel" else [""] * len(gates)
         tall = -(-own[0].shape[1] // (2 if grains[kind].halves else 1))
         label: list[list[Span]] = [[(" " * LABEL, "")]]
         label += [[(f"{kind if n == 0 else '':{LABEL}}", "dim")] for n in range(tall)]

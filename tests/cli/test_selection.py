@@ -18,7 +18,7 @@ from lstmcli.api import save
 from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Trace, as_time_major
-from lstmcli.core.model.selection import Selection, cut
+from lstmcli.core.model.selection import Selection, cut_trace
 from lstmcli.formats import read
 from tests.cli.conftest import Lstm
 
@@ -253,7 +253,7 @@ def test_states_decide_where_directions_and_batch_items_are(
     x = x if layout == "batch" else x.swapaxes(0, 1)
     trace = run(replace(model, layers=(cells,)), x, "h", layout=layout)
     selected = Selection.parse("2:5", "1,3", "0,4").within(T, B, {"h": UNITS})
-    part = cut(trace, selected, states)
+    part = cut_trace(trace, selected, states)
     check_stacked(part.h, trace.h)
     batch = trace.final_c.shape.index(B)
     np.testing.assert_array_equal(part.final_c, np.take(trace.final_c, [1, 3], axis=batch))

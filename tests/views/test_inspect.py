@@ -12,7 +12,7 @@ import pytest
 from lstmcli.api.inspect import inspect_files
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.views.inspect import inspection_sheet
-from lstmcli.views.numbers import number
+from lstmcli.views.numbers import format_number
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden"
@@ -50,7 +50,7 @@ def test_no_number_is_cut(width: int | None) -> None:
             shown = (numbers.kernel_mean, numbers.recurrent_mean, numbers.bias_mean)
             spreads = (numbers.kernel_std, numbers.recurrent_std) if width != 50 else ()
             for value in (*shown, *spreads):
-                assert re.search(rf"(?<![\d.-]){re.escape(number(value, 4))}(?!\d)", text)
+                assert re.search(rf"(?<![\d.-]){re.escape(format_number(value, 4))}(?!\d)", text)
     assert ("no room for the spread" in text) == (width == 50)
 
 

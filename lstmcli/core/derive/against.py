@@ -12,9 +12,9 @@ from lstmcli.core.diff.compare import matched
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.hint import listed
+from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.model import Model, Trace
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
 
@@ -40,7 +40,7 @@ def beside(found: Derivation, trace: Trace, model: Model, other: Side) -> Deriva
         held = ", ".join(name or "an array without a name" for name in other.arrays)
         wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines if line.kept)
         if any(pair.b.left_out is not None for pair in pairs.values()):
-            why = f"taken as {listed(taken)}" if taken else "abbreviated"
+            why = f"taken as {join_with_and(taken)}" if taken else "abbreviated"
             held += f", {why}, and not the numbers of this place"
         raise UserError(f"{other.name} holds {held}; a number for one of {wanted} is needed.")
     return replace(
@@ -75,7 +75,7 @@ def _beside(
 ) -> Line:
     base, unit = line.name, place.unit
     if base.startswith("z_"):  # the gates i, f, g, o side by side
-        base, unit = "z", HOME.index(base[-1]) * units + unit
+        base, unit = "z", GATES.index(base[-1]) * units + unit
     name = f"{place.prefix}{base}"
     if base == "h" and name not in pairs:
         name, unit = "h", unit + first_unit

@@ -16,7 +16,7 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.forward.run import NAMES, counted_steps, hidden_rule, merged, order_of_steps, run
 from lstmcli.core.model.model import Model, Trace, as_time_major
 from lstmcli.core.model.states import split_state
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
 
 Array = npt.NDArray[Any]
@@ -58,8 +58,8 @@ def derive(
     UserError
         for a place that is not there, or that lengths or a mask leave out; and as `run`.
     """
-    if gate is not None and gate not in HOME:
-        raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(HOME)}.")
+    if gate is not None and gate not in GATES:
+        raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
     layer, direction = _chosen_cell(model, cell)
     trace = run(
         model, x, NAMES, layout=layout, initial_state=initial_state,

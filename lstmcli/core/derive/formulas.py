@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lstmcli.core.derive.exact_sum import Scalar, Sum, Term, rounded, ulps_between
 from lstmcli.core.model.activations import activation
 from lstmcli.core.model.model import Cell
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 
 Array = npt.NDArray[Any]
 Numbers = dict[str, Scalar]
@@ -60,11 +60,11 @@ class Moment:
 
     def derive(self, gate: str | None) -> None:
         """Work out the lines of a gate, or of all, then those of c and h."""
-        wanted = set(HOME if gate is None else gate)
+        wanted = set(GATES if gate is None else gate)
         coupled = _COUPLED.get(self.cell.convention.behaviour.coupled, "")
         if coupled and coupled[0] in wanted:  # it is made of the other
             wanted.add(coupled[1])
-        for letter in sorted(wanted & set("ifg"), key=lambda g: (g in coupled[:1], HOME.index(g))):
+        for letter in sorted(wanted & set("ifg"), key=lambda g: (g in coupled[:1], GATES.index(g))):
             if letter in coupled[:1]:
                 self._coupled(*coupled)
             else:
@@ -93,7 +93,7 @@ class Moment:
         self._add(gate, formula, numbers, self.made[gate][self.unit], value)
 
     def _terms(self, gate: str) -> list[Term]:
-        cell, u, k = self.cell, self.unit, HOME.index(gate)
+        cell, u, k = self.cell, self.unit, GATES.index(gate)
         kernel, recurrent = cell.kernel[k, u], cell.recurrent_kernel[k, u]
         terms = [Term(f"x[{n}]", w, self.x[n], "kernel") for n, w in enumerate(kernel)]
         terms += [Term(f"h[{n}]", w, self.h_prev[n], "recurrent") for n, w in enumerate(recurrent)]
@@ -136,7 +136,7 @@ class Moment:
 
     def _normalised(self, gate: str, name: str) -> tuple[str, Numbers, Any]:
         """Layer normalisation of a gate's sums over the units."""
-        cell, k = self.cell, HOME.index(gate)
+        cell, k = self.cell, GATES.index(gate)
         assert cell.norm_scale is not None
         assert cell.norm_shift is not None
         formula, numbers, value = self._standard(
@@ -169,7 +169,7 @@ class Moment:
 
     def _all_sums(self, gate: str) -> Array:
         """(H,) the sum of a gate in every unit, at more digits than the run has."""
-        cell, k = self.cell, HOME.index(gate)
+        cell, k = self.cell, GATES.index(gate)
         total: Array = _up(cell.kernel[k]) @ _up(self.x)
         total = total + _up(cell.recurrent_kernel[k]) @ _up(self.h_prev)
         if cell.peephole is not None and gate != "g":
@@ -267,7 +267,7 @@ class Moment:
     # ---- small things
 
     def _z(self, gate: str) -> Scalar:
-        number: Scalar = self.made["z"].reshape(4, -1)[HOME.index(gate), self.unit]
+        number: Scalar = self.made["z"].reshape(4, -1)[GATES.index(gate), self.unit]
         return number
 
     def _constant(self, number: float) -> Scalar:

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
-from lstmcli.core.model.numbering import NOT_NUMBERED, Numbering, on_common
+from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers, cut_to_common
 from lstmcli.core.model.selection import Indices
 
 SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
@@ -99,7 +99,7 @@ def align(
     tolerance: Tolerance,
     layouts: tuple[str | None, str | None] = (None, None),
     backward: bool = False,
-    numbering: tuple[Numbering, Numbering] = (NOT_NUMBERED, NOT_NUMBERED),
+    numbering: tuple[AxisNumbers, AxisNumbers] = (UNNUMBERED, UNNUMBERED),
 ) -> Pair:
     """Bring an array of each side into the same axes, as far as their names and layouts allow.
 
@@ -129,7 +129,7 @@ def align(
     both = three[0], three[1]
     if not (numbering[0].from_the_start and numbering[1].from_the_start):
         shapes = both[0].shape, both[1].shape
-        cut_a, cut_b, numbers = on_common(shapes, numbering, name, kind == FINAL)
+        cut_a, cut_b, numbers = cut_to_common(shapes, numbering, name, kind == FINAL)
         both = both[0].moved(cut_a), both[1].moved(cut_b)
         return Pair(name, *both, tolerance, True, backward, numbers)
     if not (None not in layouts and a.values.ndim == b.values.ndim == 3):

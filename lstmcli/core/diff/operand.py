@@ -12,8 +12,8 @@ from lstmcli.core.diff.abbreviated import Before, filled, shape_text, shapes_lik
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
 from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_of
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.hint import listed
-from lstmcli.core.model.numbering import NOT_NUMBERED, Numbering
+from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
+from lstmcli.core.model.hint import join_with_and
 from lstmcli.errors import UserError
 
 LONE = ""
@@ -41,7 +41,7 @@ class Side:
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
     gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints without their shape
     format: str = ""  # "npz", "text", ...
-    numbering: Numbering = NOT_NUMBERED  # of its steps, batch items and columns in the whole run
+    numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the whole run
     called: Mapping[str, str] = field(default_factory=dict)  # by its name here: that in its file
 
     @property
@@ -50,7 +50,7 @@ class Side:
         if not self.called:
             return ""
         verb = "is" if len(self.called) == 1 else "are"
-        theirs, own = listed([*self.called.values()]), listed([*self.called])
+        theirs, own = join_with_and([*self.called.values()]), join_with_and([*self.called])
         return f"{theirs} of {self.name} {verb} taken as {own}"
 
     def numbers(self, name: str) -> Numbers:

@@ -12,8 +12,8 @@ from lstmcli.core.diff.alignment import SEQUENCE, ArrayName, sequence
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.axis_numbers import UNNUMBERED
 from lstmcli.core.model.model import as_time_major, from_time_major
-from lstmcli.core.model.numbering import NOT_NUMBERED
 from lstmcli.errors import UserError
 
 
@@ -64,7 +64,7 @@ def at_its_place(
         return side, ()
     own_types = {name: side.arrays[name].dtype for name in found if name not in side.units}
     whole_side = replace(
-        side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=NOT_NUMBERED
+        side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=UNNUMBERED
     )
     return replace(whole_side, dtypes={**own_types, **side.dtypes}), tuple(taken)
 

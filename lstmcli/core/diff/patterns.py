@@ -18,7 +18,7 @@ from lstmcli.core.diff.alignment import GATES, ArrayName, Pair
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.half_precision import to_format
+from lstmcli.core.model.half_precision import round_to_format
 from lstmcli.core.model.hint import Hint
 
 # The error that a type predicts, in its eps and relative to the greatest number: measured on
@@ -289,7 +289,7 @@ def _is_of(numbers: Numbers, name: str, test: Tolerance) -> bool:
     """Whether a number type holds all these numbers, of which there are enough to tell."""
     values = numbers.values
     enough = distinct(numbers, np.isfinite(values), test) >= _TELLING
-    return numbers.unit is None and enough and np.array_equal(to_format(values, name), values)
+    return numbers.unit is None and enough and np.array_equal(round_to_format(values, name), values)
 
 
 def _relative_size(pair: Pair) -> float:

@@ -23,7 +23,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.half_precision import spacing
 from lstmcli.core.model.model import Cell
-from lstmcli.core.model.vocabulary import HOME, ONE_OF_TWO
+from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO
 
 Start = tuple[Array, Array] | None
 """h (1, P) and c (1, H) before the first step, or of each reading; None if they are zero."""
@@ -302,7 +302,7 @@ def _assumed(how: Convention, layout: str) -> dict[str, Any]:
     for tensor in ("kernel", "recurrent", "bias"):
         assumed[f"{tensor}_gates"] = how.storage.order_of(tensor)
     if len(how.storage.gates) < len(
-        HOME
+        GATES
     ):  # coupled gates of three blocks are searched in no other order
         assumed |= dict.fromkeys(("kernel_gates", "recurrent_gates", "bias_gates"), "ifgo")
     return assumed | {"layout": layout, "array": "h", "lengths": "given"}

@@ -26,7 +26,7 @@ from lstmcli.core.explain.operations import every_operation, rounder
 from lstmcli.core.explain.patterns import correlation, digits, size
 from lstmcli.core.explain.space import Changes, settings_of, spelled_out
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.half_precision import ROUNDED, spacing, to_format
+from lstmcli.core.model.half_precision import ROUNDED, round_to_format, spacing
 from lstmcli.core.model.model import Cell, Model, as_time_major
 from lstmcli.errors import UserError
 
@@ -118,12 +118,12 @@ class Halves:
         self, changes: Changes, name: str
     ) -> Iterator[tuple[str, Mapping[str, Array] | None]]:
         """Runs of which a part was rounded to a format."""
-        x = to_format(np.asarray(self.case.x, np.float64), name)
+        x = round_to_format(np.asarray(self.case.x, np.float64), name)
         yield WEIGHTS, self._arrays(changes, name)
         yield INPUTS, self._arrays(changes, name, x)
 
         def rounded(state: Array) -> Array:
-            return to_format(state, name).astype(state.dtype)
+            return round_to_format(state, name).astype(state.dtype)
 
         for what, weights in ((STATES, None), (ALL, name)):
             bench = self.bench(weights)
@@ -184,7 +184,7 @@ class Halves:
         added = [one - plain for one in values if one is not None]
         if not added:  # h and c rounded is the most that is known of such a cell
             rounded = self._at_known(self._arrays(changes, name))
-            added = [] if rounded is None else [to_format(rounded, name) - plain]
+            added = [] if rounded is None else [round_to_format(rounded, name) - plain]
             return [OTHER_CELLS * (one - (0 if shared is None else shared)) for one in added]
         return [one - (0 if shared is None else shared) for one in added]
 
@@ -230,7 +230,7 @@ class Halves:
         for what, arrays in runs:
             yield what, arrays
             if arrays is not None:
-                yield what, {k: to_format(a, name) for k, a in arrays.items()}
+                yield what, {k: round_to_format(a, name) for k, a in arrays.items()}
         if not changes:
             yield OPERATIONS, self._operations((), name)
 
@@ -257,7 +257,7 @@ class Halves:
 
             def rounded(array: Array, rng: np.random.Generator = rng) -> Array:
                 dither = rng.uniform(-0.5, 0.5, array.shape) * spacing(array, name)
-                return to_format(array + dither, name)
+                return round_to_format(array + dither, name)
 
             x = rounded(np.asarray(self.case.x, np.float64))
             values = self._at_known(self._arrays(changes, None, x, rounded))

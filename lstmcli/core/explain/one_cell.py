@@ -23,7 +23,7 @@ from lstmcli.core.explain.telling import worded
 from lstmcli.core.forward.run import valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.half_precision import ROUNDED, to_format
+from lstmcli.core.model.half_precision import ROUNDED, round_to_format
 from lstmcli.core.model.model import Cell, Model, as_time_major
 from lstmcli.core.model.states import split_state
 
@@ -64,7 +64,7 @@ class OneCell:
         layouts = {}
         for layout, expected in case.expected.items():
             major = as_time_major(np.asarray(case.x, np.float64), layout)
-            major = major if weights is None else to_format(major, weights)
+            major = major if weights is None else round_to_format(major, weights)
             valid = valid_steps(case.lengths, case.mask, major.shape, layout)
             layouts[layout] = Layout(major, expected, valid)
 

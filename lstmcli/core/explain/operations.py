@@ -11,7 +11,7 @@ import numpy as np
 from lstmcli.core.forward.loop import is_usual
 from lstmcli.core.model.activations import activation
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.half_precision import spacing, to_format
+from lstmcli.core.model.half_precision import round_to_format, spacing
 from lstmcli.core.model.model import Cell
 
 Rounded = Callable[[Array], Array]
@@ -22,12 +22,12 @@ WAVERING = 0.25  # of a unit: what an operation may be off before it is rounded
 def rounder(name: str, seed: int = 0) -> Rounded:
     """Rounds to a format; with a seed, after a nudge that another order of operations may give."""
     if not seed:
-        return partial(to_format, name=name)
+        return partial(round_to_format, name=name)
     rng = np.random.default_rng(seed)  # its import takes 10 ms
 
     def rounded(array: Array) -> Array:
         nudge = rng.uniform(-WAVERING, WAVERING, array.shape)
-        return to_format(array + nudge * spacing(array, name), name)
+        return round_to_format(array + nudge * spacing(array, name), name)
 
     return rounded
 

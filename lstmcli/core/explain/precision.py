@@ -10,7 +10,7 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers
 from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.judge import SINGLE
-from lstmcli.core.model.half_precision import spacing, to_format
+from lstmcli.core.model.half_precision import round_to_format, spacing
 
 EXACT = Allowance(1e-9, 1e-9, "float64")
 EPS: Mapping[str, float] = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -31,7 +31,7 @@ def _on_grid(numbers: Numbers, name: str) -> bool:
     """Whether a number type holds all these numbers, and their digits are too many for chance."""
     is_known = np.isfinite(numbers.values)
     values = numbers.values[is_known].astype(np.float64)
-    off = np.abs(to_format(values, name) - values)
+    off = np.abs(round_to_format(values, name) - values)
     if numbers.unit is None:
         return not off.any()
     unit = numbers.unit[is_known]

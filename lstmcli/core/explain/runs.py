@@ -21,7 +21,7 @@ from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared, judge
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.hint import listed
+from lstmcli.core.model.hint import join_with_and
 from lstmcli.errors import UserError
 
 State = Mapping[str, Array]
@@ -94,7 +94,7 @@ def _named(starts: list[int]) -> str:
     if all(b - a == every for a, b in pairwise((0, *starts))):
         return f"of {every} steps"
     more = [f"{len(starts) - MOST_NAMED} more"] if len(starts) > MOST_NAMED else []
-    return f"that start at steps {listed(['0', *map(str, starts[:MOST_NAMED]), *more])}"
+    return f"that start at steps {join_with_and(['0', *map(str, starts[:MOST_NAMED]), *more])}"
 
 
 def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[int]:

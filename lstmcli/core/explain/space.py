@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.vocabulary import BIASES, HOME, TRANSPOSED
+from lstmcli.core.model.vocabulary import BIASES, GATES, TRANSPOSED
 
 SOLVE = "solve"
 """The value of a constant that is to be found."""
 
-ORDERS = tuple("".join(order) for order in permutations(HOME))
+ORDERS = tuple("".join(order) for order in permutations(GATES))
 KNOWN_ORDERS = ("ifgo", "igfo", "iofg", "ifog", "gifo", "figo", "gfoi")
 """Orders that some framework uses, the frequent ones first."""
 

@@ -16,7 +16,7 @@ import numpy as np
 from lstmcli.core.explain.space import Space
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 
 Decoder = Callable[[Mapping[str, Any]], Cell]
 """From settings that change what was assumed to the cell."""
@@ -39,8 +39,8 @@ def permutation(assumed: str, order: str) -> tuple[int, ...]:
     Blocks lie in the file one after the other; the k-th is gate ``assumed[k]`` of one reading and
     gate ``order[k]`` of the other.
     """
-    place = {gate: HOME.index(was) for was, gate in zip(assumed, order, strict=True)}
-    return tuple(place[gate] for gate in HOME)
+    place = {gate: GATES.index(was) for was, gate in zip(assumed, order, strict=True)}
+    return tuple(place[gate] for gate in GATES)
 
 
 class Weights:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lstmcli.core.explain.halves import ALL, INPUTS, SIZE, STATES, WEIGHTS
 from lstmcli.core.explain.result import Changed
 from lstmcli.core.explain.space import SOLVE, Change, Changes
-from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced
+from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced_order
 
 _NAMES = {
     "gates": "gates",
@@ -85,7 +85,7 @@ def value_of(setting: str, value: Any) -> str:
     if (plain, value) in _IN_WORDS:
         return _IN_WORDS[plain, value]
     if plain.endswith("gates"):
-        return spaced(value)
+        return spaced_order(value)
     if plain == "forget_bias":
         return f"{value:+.10g}" if value else "0"
     if isinstance(value, float):

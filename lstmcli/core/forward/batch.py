@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lstmcli.core.forward.loop import FIOG, Loop, Packed
 from lstmcli.core.forward.room import room
 from lstmcli.core.model.model import Cell, Model
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 
 Array = npt.NDArray[Any]
 State = tuple[Array, Array]  # h (R, P), c (R, H)
@@ -120,7 +120,7 @@ class Runner:
             return room((steps, width, rows), cell.dtype) if wanted else None
 
         h = room((steps, cell.outputs, rows), cell.dtype)
-        gates = target(any(name in HOME for name in keep), 4 * cell.units)
+        gates = target(any(name in GATES for name in keep), 4 * cell.units)
         c = target("c" in keep, cell.units)
         z = target("z" in keep, 4 * cell.units)
         with np.errstate(all="ignore"):  # exp may overflow, and is meant to
@@ -136,6 +136,6 @@ class Runner:
 def _by_gate(stacked: Array | None, units: int) -> dict[str, Array | None]:
     """The gates i, f, g, o of an (s, 4H, R) array in the loop's order, as (s, H, R) views."""
     if stacked is None:
-        return dict.fromkeys(HOME)
-    places = {gate: FIOG.index(gate) * units for gate in HOME}
+        return dict.fromkeys(GATES)
+    places = {gate: FIOG.index(gate) * units for gate in GATES}
     return {gate: stacked[:, at : at + units] for gate, at in places.items()}

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from lstmcli.core.forward.loop import is_usual
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Cell, Model
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.encode import present_gates
 from lstmcli.core.weights.initializers import draw_run
 
@@ -60,7 +60,7 @@ def _equal(ours: dict[str, Array], theirs: dict[str, Array]) -> bool:
 
 def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
     """The weights of a cell that count where it is stored as another."""
-    gates = [HOME.index(gate) for gate in present_gates(stored.convention)]
+    gates = [GATES.index(gate) for gate in present_gates(stored.convention)]
     looking = ["ifo".index(gate) for gate in present_gates(stored.convention) if gate != "g"]
     used: dict[str, Array] = {}
     for name in (field.name for field in fields(Cell) if field.name != "convention"):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.run import check_inputs
 from lstmcli.core.forward.streaming import PIECE, Stack, plan, sweep
-from lstmcli.core.model.model import InBlocks, Model, Trace, block, extent
+from lstmcli.core.model.model import Model, SliceableArray, Trace, block, steps_and_batch
 
 Array = npt.NDArray[Any]
 
@@ -51,12 +51,12 @@ class Passing:
     """A forward run that goes on when somebody asks for a step further on; a piece is held."""
 
     def __init__(
-        self, model: Model, x: InBlocks, layout: str, keep: Sequence[str],
+        self, model: Model, x: SliceableArray, layout: str, keep: Sequence[str],
         initial_state: Mapping[str, Any], see: Callable[[Mapping[str, Array]], None] | None = None,
         meter: Meter | None = None,
     ) -> None:  # fmt: skip
         self._x, self._layout, self._keep, self._see = x, layout, tuple(keep), see
-        self.steps, rows = extent(x.shape, layout)
+        self.steps, rows = steps_and_batch(x.shape, layout)
         self.stack = Stack.of_stream(model, rows, initial_state, meter)
         self._size = max(1, min(PASSING, PIECE // (rows * x.shape[-1] * x.dtype.itemsize)))
         self._first, self.piece = 0, dict[str, Array]()  # each (s, B, K)
@@ -123,7 +123,7 @@ class Excerpt(Trace):
 
 def excerpt(
     model: Model,
-    x: InBlocks,
+    x: SliceableArray,
     keep: Sequence[str],
     shown: Sequence[range],
     see: Callable[[Mapping[str, Array]], None] | None = None,
@@ -138,7 +138,7 @@ def excerpt(
         model, x, how.get("layout"), how.get("name", "the inputs"), how.get("initial_state"),
         how.get("lengths"),
     )[1]  # fmt: skip
-    steps, rows = extent(x.shape, layout)
+    steps, rows = steps_and_batch(x.shape, layout)
     planned = plan(model, x, keep, layout)
     parts = {
         name: {r: np.empty((len(r), rows, shape[-1]), planned.dtype) for r in shown}

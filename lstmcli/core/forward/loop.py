@@ -30,7 +30,7 @@ from lstmcli.core.forward.room import room
 from lstmcli.core.model.activations import activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 
 Step = Callable[[Array, Array, Array, Array, "Array | None"], None]
 """Takes c (H, R); writes gates (4H, R), c_new (H, R), which may be c, h (P, R) and perhaps z."""
@@ -54,7 +54,7 @@ class Packed:
         self.width = I + P + 1  # N
         K = np.empty((4, cell.units, self.width), cell.dtype)  # written once: it may be large
         for rows, letter in zip(K, FIOG, strict=True):
-            gate = HOME.index(letter)
+            gate = GATES.index(letter)
             lay = np.negative if self.usual and letter != "g" else np.positive
             lay(cell.kernel[gate], rows[:, :I])
             lay(cell.recurrent_kernel[gate], rows[:, I:-1])
@@ -66,7 +66,7 @@ def _bias(cell: Cell, gate: int) -> Array:
     """What is added to a gate's products (H,); none where the normalisation adds it instead."""
     if cell.norm_scale is not None:
         return np.zeros_like(cell.bias[gate])
-    constant = cell.convention.behaviour.forget_bias if HOME[gate] == "f" else 0
+    constant = cell.convention.behaviour.forget_bias if GATES[gate] == "f" else 0
     whole: Array = cell.bias[gate] + cell.dtype.type(constant)
     return whole
 
@@ -272,7 +272,7 @@ def plain_step(cell: Cell, z: Array) -> Step:
 def full_step(cell: Cell, z: Array) -> Step:
     """The step of any cell from z (4H, R)."""
     H, parts = cell.units, parts_of(cell)
-    rows = [slice(k * H, (k + 1) * H) for k in map(FIOG.index, HOME)]
+    rows = [slice(k * H, (k + 1) * H) for k in map(FIOG.index, GATES)]
     z_by_gate = [z[r] for r in rows]
 
     def advance(c: Array, gates: Array, c_new: Array, h: Array, z_out: Array | None) -> None:

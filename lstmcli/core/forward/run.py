@@ -26,23 +26,23 @@ from lstmcli.core.forward.matmul import comes_out_whole, saves_packing
 from lstmcli.core.forward.threads import shares_memory
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import (
-    MOST_SHOWN,
+    MAX_LENGTHS_SHOWN,
     Cell,
-    InBlocks,
     Model,
+    SliceableArray,
     Trace,
     as_time_major,
+    format_lengths,
     from_time_major,
-    lengths_shown,
 )
-from lstmcli.core.model.states import State, final_state, split_state
+from lstmcli.core.model.states import State, join_states, split_state
 from lstmcli.errors import UserError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 Array = npt.NDArray[Any]
-X = TypeVar("X", bound=InBlocks)
+X = TypeVar("X", bound=SliceableArray)
 Advance = Callable[[Array, State, "tuple[str, ...]"], "tuple[dict[str, Array], State]"]
 
 NAMES = ("h", "c", "i", "f", "g", "o", "z")
@@ -251,7 +251,7 @@ def trace_of(model: Model, part: Part, layout: str, assumed: str = "") -> Trace:
         arrays = {"h": merged(part.outputs, model.layers[-1][0].convention, layout)} | arrays
     return Trace(
         {k: a if k == "h" and stacked else from_time_major(a, layout) for k, a in arrays.items()},
-        *final_state(part.finals, model.convention.behaviour.states, layout),
+        *join_states(part.finals, model.convention.behaviour.states, layout),
         layout,
         run_settings(model, layout, assumed),
     )
@@ -521,7 +521,7 @@ def check_inputs(
     return x, layout
 
 
-def _wrong_inputs(model: Model, x: InBlocks, name: str) -> UserError:
+def _wrong_inputs(model: Model, x: SliceableArray, name: str) -> UserError:
     cell = model.cell
     tensor, shape = next(iter(model.tensors.items()))
     lines = [
@@ -566,9 +566,9 @@ def counted_steps(
 def check_lengths(model: Model, rows: int, steps: int) -> None:
     """Refuse inputs that the lengths in the model's file do not fit."""
     if len(model.lengths) != rows or max(model.lengths) > steps or min(model.lengths) < 0:
-        given = ",".join(["N"] * rows) if rows <= MOST_SHOWN else "N,N,..."
+        given = ",".join(["N"] * rows) if rows <= MAX_LENGTHS_SHOWN else "N,N,..."
         raise UserError(
-            f"the file holds the lengths {lengths_shown(model.lengths)} (sequence_lens), for "
+            f"the file holds the lengths {format_lengths(model.lengths)} (sequence_lens), for "
             f"{len(model.lengths)} sequence{'s' * (len(model.lengths) != 1)} of "
             f"{max(model.lengths)} steps or more; the inputs have {rows} of {steps}.",
             f"  --lengths {given} gives others, --set lengths=ignored runs all steps.",

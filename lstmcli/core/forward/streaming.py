@@ -30,8 +30,15 @@ from lstmcli.core.forward.run import (
     share,
 )
 from lstmcli.core.forward.threads import shares_memory
-from lstmcli.core.model.model import InBlocks, Model, Trace, as_time_major, block, extent
-from lstmcli.core.model.states import State, final_state, split_state
+from lstmcli.core.model.model import (
+    Model,
+    SliceableArray,
+    Trace,
+    as_time_major,
+    block,
+    steps_and_batch,
+)
+from lstmcli.core.model.states import State, join_states, split_state
 from lstmcli.errors import UserError
 
 if TYPE_CHECKING:
@@ -110,7 +117,7 @@ class Stack:
 
     def state(self, layout: str) -> State:
         """The state as a trace has it: ``final_h``, ``final_c``."""
-        return final_state(self.states, self.model.convention.behaviour.states, layout)
+        return join_states(self.states, self.model.convention.behaviour.states, layout)
 
 
 def runs_forward(model: Model) -> bool:
@@ -134,7 +141,7 @@ class Plan(NamedTuple):
 
 
 def plan(
-    model: Model, x: InBlocks, keep: Iterable[str] = KEPT, layout: str | None = None,
+    model: Model, x: SliceableArray, keep: Iterable[str] = KEPT, layout: str | None = None,
     name: str = "the inputs",
 ) -> Plan:  # fmt: skip
     """The arrays that a run over these inputs gives, before it is run.
@@ -161,7 +168,7 @@ def plan(
 
 def sweep(
     model: Model,
-    x: InBlocks,
+    x: SliceableArray,
     keep: str | Iterable[str],
     sink: Sink,
     *,
@@ -190,7 +197,7 @@ def sweep(
     x, layout = check_inputs(model, x, layout, name, initial_state, lengths)
     if merged_axes(model):
         raise UserError("directions on an axis of their own cannot be written in pieces.")
-    steps, rows = extent(x.shape, layout)
+    steps, rows = steps_and_batch(x.shape, layout)
     valid = counted_steps(model, lengths, mask, (steps, rows), layout)
     states = split_state(initial_state or {}, model, rows)
     work = Work(model, rows, keep, mask is not None, meter=meter)
@@ -224,10 +231,12 @@ def sweep(
     for chunk, ends in zip(chunks, found, strict=True):
         for (h, c), (own_h, own_c) in zip(finals, ends, strict=True):
             h[chunk], c[chunk] = own_h, own_c
-    return final_state(finals, model.convention.behaviour.states, layout)
+    return join_states(finals, model.convention.behaviour.states, layout)
 
 
-def run_in_blocks(model: Model, x: InBlocks, keep: str | Iterable[str] = KEPT, **how: Any) -> Trace:
+def run_in_blocks(
+    model: Model, x: SliceableArray, keep: str | Iterable[str] = KEPT, **how: Any
+) -> Trace:
     """As `forward.run.run`, bit for bit, of inputs that are never in memory as a whole.
 
     Directions on an axis of their own have no pieces: there they are.

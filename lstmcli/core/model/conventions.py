@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lstmcli.core.model.settings import SETTINGS
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 
 KERNELS = {"kernel": "kernel", "recurrent_kernel": "recurrent_kernel", "bias": "bias"}
 ANY = ""
@@ -109,7 +109,7 @@ class Storage:
     @property
     def letters(self) -> str:
         """The gates that have weights: all four, or three of a coupled cell."""
-        return "".join(gate for gate in HOME if gate in self.gates)
+        return "".join(gate for gate in GATES if gate in self.gates)
 
 
 @dataclass(frozen=True, repr=False)

@@ -22,7 +22,7 @@ def to_bfloat16(values: npt.ArrayLike) -> Array:
     return rounded
 
 
-def to_format(values: npt.ArrayLike, name: str) -> Array:
+def round_to_format(values: npt.ArrayLike, name: str) -> Array:
     """The nearest float16 or bfloat16 of each number, as float32 or the wider type they came in."""
     array = np.asarray(values)
     with np.errstate(all="ignore"):

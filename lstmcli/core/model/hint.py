@@ -15,6 +15,6 @@ class Hint:
     cleared: str = ""  # what a pattern lets off; said only where the steps are known as steps
 
 
-def listed(words: Sequence[str]) -> str:
+def join_with_and(words: Sequence[str]) -> str:
     """``a, b and c``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -11,9 +11,9 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.settings import of_cell
+from lstmcli.core.model.settings import split_cell
 
-MOST_SHOWN = 32  # lengths of sequences in a message
+MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,7 +113,7 @@ class Model:
     def settings(self) -> dict[str, Any]:
         """Every setting of the run, by option name: the ``meta`` of what `run` writes."""
         how = self.convention
-        own = {name: value for name, value in self.given.items() if of_cell(name)[0]}
+        own = {name: value for name, value in self.given.items() if split_cell(name)[0]}
         return (
             {"convention": how.name, "forget_bias": how.behaviour.forget_bias}
             | how.settings()
@@ -170,7 +170,7 @@ def as_time_major(array: Array, layout: str) -> Array:
     return array.swapaxes(0, 1) if layout == "batch" else array
 
 
-class InBlocks(Protocol):
+class SliceableArray(Protocol):
     """An array, in memory or in a file, of which blocks are taken by slices of the first axes."""
 
     @property
@@ -190,21 +190,21 @@ class InBlocks(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
-def extent(shape: Sequence[int], layout: str) -> tuple[int, int]:
+def steps_and_batch(shape: Sequence[int], layout: str) -> tuple[int, int]:
     """T and B of inputs of this shape."""
     if layout == "steps":
         return shape[0], 1
     return (shape[1], shape[0]) if layout == "batch" else (shape[0], shape[1])
 
 
-def block(x: InBlocks, layout: str, steps: slice, rows: slice = slice(None)) -> Array:
+def block(x: SliceableArray, layout: str, steps: slice, rows: slice = slice(None)) -> Array:
     """Some steps of some sequences as (s, R, K), of inputs in memory (a view) or in a file."""
     if layout == "steps":
         return as_time_major(x[steps], layout)
     return as_time_major(x[rows, steps] if layout == "batch" else x[steps, rows], layout)
 
 
-def blocks_of(x: InBlocks, numbers: int = 1 << 20) -> Iterator[tuple[list[int], Array]]:
+def iterate_blocks(x: SliceableArray, numbers: int = 1 << 20) -> Iterator[tuple[list[int], Array]]:
     """An array in blocks of about so many numbers, in C order, and at which index each starts."""
     if x.ndim < 2:
         for first in range(0, len(x), numbers):
@@ -225,7 +225,7 @@ def from_time_major(array: Array, layout: str) -> Array:
     return array.swapaxes(0, 1) if layout == "batch" else array
 
 
-def lengths_shown(lengths: Sequence[int]) -> str:
+def format_lengths(lengths: Sequence[int]) -> str:
     """``7,3,5,1``, or the first few of many."""
-    shown = ",".join(map(str, lengths[:MOST_SHOWN]))
-    return shown + ",..." * (len(lengths) > MOST_SHOWN)
+    shown = ",".join(map(str, lengths[:MAX_LENGTHS_SHOWN]))
+    return shown + ",..." * (len(lengths) > MAX_LENGTHS_SHOWN)

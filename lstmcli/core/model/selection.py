@@ -19,8 +19,8 @@ from lstmcli.errors import UserError
 Indices = Sequence[int]  # numbers of steps, batch items or units in the whole run, ascending
 
 ALL = ":"
-MOST_DIGITS = 18  # of a number of a step; more name nothing, and Python refuses thousands
-NUMBER = rf"-?\d{{1,{MOST_DIGITS}}}"
+MAX_DIGITS = 18  # of a number of a step; more name nothing, and Python refuses thousands
+NUMBER = rf"-?\d{{1,{MAX_DIGITS}}}"
 RANGE = re.compile(rf"\s*({NUMBER})?\s*:\s*({NUMBER})?\s*(?::\s*({NUMBER})?\s*)?")
 LIST = re.compile(rf"\s*{NUMBER}\s*(,\s*{NUMBER}\s*)*")
 
@@ -121,7 +121,7 @@ class Choice:
         return numbers[bisect_left(numbers, start) :]
 
 
-def chosen(choice: Choice | None, size: int) -> Indices:
+def indices_of(choice: Choice | None, size: int) -> Indices:
     """The numbers that are chosen among ``size``: all where nothing is said."""
     return range(size) if choice is None else choice.among(size)
 
@@ -166,10 +166,12 @@ class Selection(NamedTuple):
             naming the option that selects nothing of it.
         """
         width = max((_units(name, w) for name, w in widths.items()), default=0)
-        units = chosen(self.units, width)
+        units = indices_of(self.units, width)
         columns = {k: own for k, w in widths.items() if len(own := _columns(k, w, units))}
         sizes = Sizes(steps, batch, width)
-        return Selected(chosen(self.steps, steps), chosen(self.batch, batch), columns, sizes, units)
+        return Selected(
+            indices_of(self.steps, steps), indices_of(self.batch, batch), columns, sizes, units
+        )
 
     def of_step(self, batch: int, widths: Mapping[str, int]) -> Selected:
         """The same of each step of a stream, whose end is not known."""
@@ -182,7 +184,7 @@ class Selection(NamedTuple):
         if size is None:
             return self.steps.first_of(start, stop)
         numbers = self.steps.among(size)
-        return numbers[places(numbers, start, stop)]
+        return numbers[positions_between(numbers, start, stop)]
 
 
 EVERYTHING = Selection()
@@ -227,14 +229,16 @@ class Selected:
         for name in Sizes._fields:
             numbers, size = getattr(self, name), getattr(self.whole, name)
             if len(numbers) < size:
-                said |= {name: spelled(numbers), f"of_{name}": size}
-        gates = {k: spelled(n) for k, n in self.columns.items() if k.rpartition(".")[2] == "z"}
+                said |= {name: format_indices(numbers), f"of_{name}": size}
+        gates = {
+            k: format_indices(n) for k, n in self.columns.items() if k.rpartition(".")[2] == "z"
+        }
         if "units" in said and gates:
             said["columns"] = gates  # of z, the four gates side by side
         return {"selected": said} if said else {}
 
 
-def spelled(numbers: Indices) -> str:
+def format_indices(numbers: Indices) -> str:
     """Ascending numbers as a selection: ``2:5``, ``0:8:2`` or ``0,2,7``."""
     strides = set(np.diff(np.asarray(numbers)).tolist()) or {1}
     if len(strides) > 1 or (len(numbers) < 3 and strides != {1}):
@@ -244,19 +248,19 @@ def spelled(numbers: Indices) -> str:
     return ends if stride == 1 else f"{ends}:{stride}"
 
 
-def places(numbers: Indices, start: int, stop: int) -> slice:
+def positions_between(numbers: Indices, start: int, stop: int) -> slice:
     """Where those of ``start`` to ``stop`` stand among ascending numbers."""
     return slice(bisect_left(numbers, start), bisect_left(numbers, stop))
 
 
-def taken(array: Array, numbers: Indices, axis: int) -> Array:
+def take(array: Array, numbers: Indices, axis: int) -> Array:
     """What numbers along an axis pick; the array itself where they are all."""
     if len(numbers) == array.shape[axis]:
         return array
     return np.take(array, np.asarray(numbers, dtype=np.intp), axis=axis)
 
 
-def contiguous(numbers: Indices) -> list[range]:
+def contiguous_ranges(numbers: Indices) -> list[range]:
     """Ascending numbers as ranges without gaps."""
     if isinstance(numbers, range) and numbers.step == 1:
         return [numbers] if len(numbers) else []
@@ -265,15 +269,17 @@ def contiguous(numbers: Indices) -> list[range]:
     return [range(int(marks[a]), int(marks[b - 1]) + 1) for a, b in pairwise(ends) if b > a]
 
 
-def rounded(array: Array, digits: int | None) -> Array:
-    """Indices as a table rounds them, see `number`; the array itself without ``digits``."""
+def round_to_digits(array: Array, digits: int | None) -> Array:
+    """Indices as a table rounds them, see `format_number`; the array itself without ``digits``."""
     if digits is None:
         return array
-    values = [float(number(value, digits)) for value in array.astype(np.float64).ravel().tolist()]
+    values = [
+        float(format_number(value, digits)) for value in array.astype(np.float64).ravel().tolist()
+    ]
     return np.array(values, np.float64).reshape(array.shape)
 
 
-def number(value: float, digits: int) -> str:
+def format_number(value: float, digits: int) -> str:
     """``digits`` places after the point; with an exponent below 1e-4 and from 1e8 on.
 
     So a printed column can be held against NumPy's, and 5.4e-14 does not read 0.00000000.
@@ -286,7 +292,7 @@ def number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}"
 
 
-def cut(trace: Trace, selected: Selected, states: str) -> Trace:
+def cut_trace(trace: Trace, selected: Selected, states: str) -> Trace:
     """What is selected of a whole trace; final states keep all units of the selected batch items.
 
     ``states`` is the convention's, which says where states and directions have their axes.
@@ -296,18 +302,20 @@ def cut(trace: Trace, selected: Selected, states: str) -> Trace:
         if name not in selected.columns:
             continue
         steps, batch = _axes(array.ndim, trace.layout, states)
-        array = taken(array, selected.steps, steps)
-        array = array if batch is None else taken(array, selected.batch, batch)
-        arrays[name] = taken(array, selected.columns[name], array.ndim - 1)
-    h, c = (final_of(a, selected, trace.layout, states) for a in (trace.final_h, trace.final_c))
+        array = take(array, selected.steps, steps)
+        array = array if batch is None else take(array, selected.batch, batch)
+        arrays[name] = take(array, selected.columns[name], array.ndim - 1)
+    h, c = (
+        cut_final_state(a, selected, trace.layout, states) for a in (trace.final_h, trace.final_c)
+    )
     return Trace(arrays, h, c, trace.layout, {**trace.settings, **selected.settings()})
 
 
-def final_of(array: Array, selected: Selected, layout: str, states: str) -> Array:
+def cut_final_state(array: Array, selected: Selected, layout: str, states: str) -> Array:
     """The selected batch items of a final state."""
     if layout == "steps":
         return array
-    return taken(array, selected.batch, int(array.ndim == 3 and states != "batch"))
+    return take(array, selected.batch, int(array.ndim == 3 and states != "batch"))
 
 
 def _axes(ndim: int, layout: str, states: str) -> tuple[int, int | None]:

@@ -72,7 +72,7 @@ def _bound(value: Any) -> float | None:
     return number
 
 
-def _truth(value: Any) -> bool:
+def _boolean(value: Any) -> bool:
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     try:
         return words[str(value).lower()]
@@ -89,7 +89,7 @@ SETTINGS: dict[str, Setting] = {
     "kernel_gates": Setting(read_gate_order, "Order in the kernel alone.", _GATES),
     "recurrent_gates": Setting(read_gate_order, "Order in the recurrent kernel alone.", _GATES),
     "bias_gates": Setting(read_gate_order, "Order in the bias alone.", _GATES),
-    "interleaved": Setting(_truth, "Gates alternate unit by unit instead of block by block."),
+    "interleaved": Setting(_boolean, "Gates alternate unit by unit instead of block by block."),
     "rows": Setting(_one_of("xh", "hx"), "Which comes first in a fused kernel.", "xh or hx"),
     "transposed": Setting(
         _one_of(*TRANSPOSED),
@@ -115,11 +115,11 @@ SETTINGS: dict[str, Setting] = {
     ),
     "layout": Setting(_one_of("batch", "time"), "Inputs are (B, T, I) or (T, B, I)."),
     "reverse": Setting(
-        _truth,
+        _boolean,
         "Run from the last step to the first; layer0_reverse.reverse=false runs a backward cell "
         "from the first to the last, and its outputs stay in that order.",
     ),
-    "go_backwards": Setting(_truth, "Keras: run reversed, outputs in the order of processing."),
+    "go_backwards": Setting(_boolean, "Keras: run reversed, outputs in the order of processing."),
     "merge": Setting(
         _one_of(*MERGES, "stack"),
         "How two directions become one output; concat_swapped has the backward half first.",
@@ -127,7 +127,7 @@ SETTINGS: dict[str, Setting] = {
     "masked_output": Setting(
         _one_of("zero", "repeat", "run"), "Outputs past a row's length, or where masked."
     ),
-    "flip_output": Setting(_truth, "Outputs in the other order of time."),
+    "flip_output": Setting(_boolean, "Outputs in the other order of time."),
     "state": Setting(_one_of("carried", "reset"), "Whether a step starts from the last state."),
     "initial_state": Setting(
         _one_of("given", "zero", "swapped"), "What becomes of a given initial state."
@@ -151,11 +151,11 @@ WITH_OPTION = (
 """Settings with an option of their own that takes a value; ``--set`` takes every setting."""
 
 
-def option_words(settings: Mapping[str, Any]) -> list[str]:
+def as_options(settings: Mapping[str, Any]) -> list[str]:
     """Settings as they are typed: ``--forget-bias 0 --set recurrent_gates=ifgo``."""
     words: list[str] = []
     for name, value in settings.items():
-        text = _typed(value)
+        text = _format_value(value)
         option = f"--{name.replace('_', '-')}"
         if name in FLAGS and value is True:
             words.append(option)
@@ -166,7 +166,7 @@ def option_words(settings: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _typed(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return (
@@ -179,11 +179,11 @@ def _typed(value: Any) -> str:
 _CELL = re.compile(r"(layer\d+(?:_reverse)?)\.(\w+)")
 
 
-WHOLE = ("convention", "layout", "initial_state", "lengths", "merge", "dtype")
+MODEL_SETTINGS = ("convention", "layout", "initial_state", "lengths", "merge", "dtype")
 """Settings that no cell can have by itself."""
 
 
-def of_cell(name: str) -> tuple[str, str]:
+def split_cell(name: str) -> tuple[str, str]:
     """``layer1_reverse.forget_bias`` as the cell and its setting; the cell is "" for all cells."""
     match = _CELL.fullmatch(name)
     return (match[1], match[2]) if match else ("", name)
@@ -191,8 +191,8 @@ def of_cell(name: str) -> tuple[str, str]:
 
 def read_setting(name: str, value: Any, where: str) -> Any:
     """One value, checked; ``where`` starts the message: ``--gates``, ``weights.json``, ..."""
-    cell, plain = of_cell(name)
-    if cell and plain in WHOLE:
+    cell, plain = split_cell(name)
+    if cell and plain in MODEL_SETTINGS:
         raise UserError(f"{where}: {plain} is of the whole model, not of {cell} alone.")
     try:
         setting = SETTINGS[plain]

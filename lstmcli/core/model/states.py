@@ -32,12 +32,12 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> 
     cells = [cell for _, cell in model.cells]
     how = model.convention.behaviour.initial_state
     if not given or how == "zero":
-        return [_own_state(cell, rows, how) for cell in cells]
+        return [_stored_state(cell, rows, how) for cell in cells]
     if how == "swapped":
         given = {"h": given["c"], "c": given["h"]}
     states = model.convention.behaviour.states
     widths = {"h": [cell.outputs for cell in cells], "c": [cell.units for cell in cells]}
-    h, c = (_by_cell(np.asarray(given[name]), widths[name], states) for name in "hc")
+    h, c = (_split_by_cell(np.asarray(given[name]), widths[name], states) for name in "hc")
     if not len(h) == len(c) == len(cells):
         shapes = " and c ".join(str(np.shape(given[name])) for name in "hc")
         raise UserError(
@@ -50,7 +50,7 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> 
     ]
 
 
-def _by_cell(array: Array, widths: Sequence[int], states: str) -> list[Array]:
+def _split_by_cell(array: Array, widths: Sequence[int], states: str) -> list[Array]:
     """A state by cells, from the axes that the convention gives it."""
     cells = len(widths)
     if cells == 1:
@@ -62,7 +62,7 @@ def _by_cell(array: Array, widths: Sequence[int], states: str) -> list[Array]:
     return list(np.moveaxis(array, -2, 0) if states != "cells" and array.ndim > 1 else array)
 
 
-def _own_state(cell: Cell, rows: int, how: str) -> State:
+def _stored_state(cell: Cell, rows: int, how: str) -> State:
     zero = np.zeros(cell.outputs), np.zeros(cell.units)
     h, c = cell.initial_h, cell.initial_c
     if h is None or c is None or how == "zero":
@@ -80,7 +80,7 @@ def _state(name: str, array: Array, width: int, rows: int, cell: Cell) -> Array:
         return np.array(np.broadcast_to(array, (rows, width)), cell.dtype)
 
 
-def final_state(finals: Sequence[State], states: str, layout: str) -> State:
+def join_states(finals: Sequence[State], states: str, layout: str) -> State:
     """The last h and c: (B, H) of one cell, of several in the convention's own axes.
 
     Those of different widths lie side by side, (B, H + H' + ...).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-HOME = "ifgo"
+GATES = "ifgo"
 """The order of gates inside the house: input, forget, candidate, output."""
 
 _CANDIDATE = "gjcz"  # flax and torch say g, TF1 j, Keras and ONNX c, Core ML z
@@ -18,12 +18,12 @@ def read_gate_order(value: object) -> str:
     """
     text = str(value).lower()
     order = "".join("g" if letter in _CANDIDATE else letter for letter in text)
-    if sorted(order) != sorted(HOME):
+    if sorted(order) != sorted(GATES):
         raise ValueError("each of i, f, o and one of g j c z once, such as ifgo, ijfo or iofc")
     return order
 
 
-def spaced(order: str) -> str:
+def spaced_order(order: str) -> str:
     """``i g f o``, as headers show an order."""
     return " ".join(order)
 
@@ -97,10 +97,10 @@ def read_activation_name(value: object) -> str:
         raise ValueError(f"at most {len(defaults)} numbers for {name}")
     if not given:
         return name
-    return f"{name}({','.join(map(short, given + defaults[len(given) :]))})"
+    return f"{name}({','.join(map(shortest_decimal, given + defaults[len(given) :]))})"
 
 
-def short(number: float) -> str:
+def shortest_decimal(number: float) -> str:
     """The shortest text that reads back as this number: ``0.3``, ``1``, ``0.123456789``."""
     text = f"{number:g}"
     return text if float(text) == number else repr(number)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
-from lstmcli.core.model.settings import of_cell
+from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
 
 _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
@@ -47,7 +47,7 @@ def direction_assumptions(
     ``told``: the cells of which a file says which way they run.
     """
     backward = {cell for cell in found.cells if cell[1]}
-    settled = any(of_cell(setting)[1] == "reverse" for setting in given)
+    settled = any(split_cell(setting)[1] == "reverse" for setting in given)
     if settled or not found.convention.names.scopes or not backward - set(told):
         return []
     alone = len(backward) == len(found.cells)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.hint import listed
+from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.weights.encode import prefix_form
@@ -56,7 +56,7 @@ def fit_or_refuse(
     how, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:
         raise UserError(
-            f"{row.name} cannot hold {listed(lacks)}.",
+            f"{row.name} cannot hold {join_with_and(lacks)}.",
             f"  lstm conventions {row.name} lists what it holds; nothing was written.",
         )
     return how

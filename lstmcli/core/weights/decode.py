@@ -10,7 +10,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.templates import is_reshaped
 from lstmcli.errors import UserError
 
@@ -30,13 +30,13 @@ def to_blocks(matrix: Array, order: str, interleaved: bool = False) -> Array:
         blocks = matrix.reshape(gates, -1, width)
     home = np.zeros((4, *blocks.shape[1:]), matrix.dtype)
     for block, gate in zip(blocks, order, strict=True):
-        home[HOME.index(gate)] = block
+        home[GATES.index(gate)] = block
     return home
 
 
 def from_blocks(blocks: Array, order: str, interleaved: bool = False) -> Array:
     """The inverse of `to_blocks`: (4, H, K) -> (4H, K)."""
-    blocks = blocks[[HOME.index(gate) for gate in order]]
+    blocks = blocks[[GATES.index(gate) for gate in order]]
     if interleaved:
         blocks = blocks.swapaxes(0, 1)
     return blocks.reshape(-1, blocks.shape[2])
@@ -197,7 +197,7 @@ class _Decoder:
         tensor = role.split("_")[0] if role.endswith("kernel") else "bias"
         order = self.how.storage.order_of(tensor)
         changed = len(order) == len(own) and gate in own
-        return HOME.index(order[own.index(gate)] if changed else gate)
+        return GATES.index(order[own.index(gate)] if changed else gate)
 
     def _oriented(self, kernel: Array, recurrent: Array) -> tuple[Array, ...]:
         """Kernel (4H, I), recurrent kernel (4H, P) and perhaps peepholes (3, H).

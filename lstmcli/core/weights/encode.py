@@ -10,7 +10,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.decode import Tensors, from_blocks
 from lstmcli.core.weights.templates import direction_marks, has_tensor_per_gate, is_reshaped
 
@@ -45,10 +45,10 @@ def fold_forget_bias(cell: Cell, how: Convention) -> Cell:
     bias, shift = cell.bias, cell.norm_shift
     if shift is None or "norm_shift" not in how.roles:
         bias = bias.copy()  # (4, H)
-        bias[HOME.index("f")] += more
+        bias[GATES.index("f")] += more
     if shift is not None:
         shift = shift.copy()  # (4, H)
-        shift[HOME.index("f")] += more
+        shift[GATES.index("f")] += more
     return replace(cell, convention=how, bias=bias, norm_shift=shift)
 
 
@@ -122,7 +122,7 @@ class _Encoder:
         return blocks.reshape(4, width, units).swapaxes(1, 2)
 
     def _apart(self, blocks: Array) -> Mapping[str, Array]:
-        return {gate: self._oriented(blocks[HOME.index(gate)]) for gate in self.gates}
+        return {gate: self._oriented(blocks[GATES.index(gate)]) for gate in self.gates}
 
     def _oriented(self, matrix: Array) -> Array:
         """A matrix with the gates along its rows, as the row of the table has it."""
@@ -135,7 +135,7 @@ class _Encoder:
         how = self.how
         template = how.names.tensors.get(role, "")
         if "{gate}" in template or any(r.startswith(f"{role}.") for r in how.names.numbered):
-            return {gate: array[HOME.index(gate)] for gate in self.gates}
+            return {gate: array[GATES.index(gate)] for gate in self.gates}
         flat: Array = from_blocks(
             array[:, :, None], how.storage.order_of("bias"), how.storage.interleaved
         )[:, 0]

@@ -6,7 +6,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
-from lstmcli.core.model.states import final_state
+from lstmcli.core.model.states import join_states
 from lstmcli.errors import UserError
 
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "orthogonal", "uniform", "normal", "zeros")
@@ -54,7 +54,7 @@ def draw_run(model: Model, rows: int, steps: int, seed: int) -> tuple[Array, dic
     each_h = [random.normal(size=(rows, cell.outputs)) for cell in cells]
     each_c = [random.normal(size=(rows, cell.units)) for cell in cells]
     states = list(zip(each_h, each_c, strict=True))
-    h, c = final_state(states, model.convention.behaviour.states, "batch")
+    h, c = join_states(states, model.convention.behaviour.states, "batch")
     return x, {"h": h, "c": c}
 
 

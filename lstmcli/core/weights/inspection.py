@@ -18,8 +18,8 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.hint import Hint
-from lstmcli.core.model.model import Cell, Model, blocks_of
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.model import Cell, Model, iterate_blocks
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.decode import from_blocks
 from lstmcli.core.weights.recognise import (
     CellIndex,
@@ -216,7 +216,7 @@ def inspect(
 def _tensor(array: Any, layer: str | None, role: str) -> TensorInfo:
     bad = 0
     if array.dtype.kind == "f":
-        blocks = blocks_of(array if array.ndim else np.atleast_1d(array))
+        blocks = iterate_blocks(array if array.ndim else np.atleast_1d(array))
         bad = sum(int((~np.isfinite(block)).sum()) for _, block in blocks)
     return TensorInfo(array.shape, array.dtype.name, bad, layer, role)
 
@@ -307,7 +307,7 @@ def _fitting(row: Convention, role: str, found: RecognisedLstm) -> list[str]:
 def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
     """Mean and spread of each gate that has weights; a coupled gate is made of another."""
     made = cell.convention.behaviour.coupled[0]  # the i of "i=1-f"
-    return {gate: _numbers(cell, n) for n, gate in enumerate(HOME) if gate != made}
+    return {gate: _numbers(cell, n) for n, gate in enumerate(GATES) if gate != made}
 
 
 def _numbers(cell: Cell, n: int) -> GateNumbers:
@@ -338,7 +338,7 @@ def hints(model: Model) -> list[Hint]:
 def _bias_hints(cell: Cell) -> Iterator[Hint]:
     how = cell.convention
     made, constant = how.behaviour.coupled[0], how.behaviour.forget_bias
-    gate = gate_near_one({gate: cell.bias[n] for n, gate in enumerate(HOME) if gate != made})
+    gate = gate_near_one({gate: cell.bias[n] for n, gate in enumerate(GATES) if gate != made})
     if gate == "f":
         yield Hint(
             "forget_bias_near_1",
@@ -393,7 +393,7 @@ def _alternates(cell: Cell) -> bool:
     """
     how = cell.convention
     order = how.storage.order_of("bias")
-    if has_tensor_per_gate(how) or len(order) != len(HOME):
+    if has_tensor_per_gate(how) or len(order) != len(GATES):
         return False
     stored = from_blocks(cell.bias[:, :, None], order, how.storage.interleaved)
     blocks = stored.reshape(4, -1) if how.storage.interleaved else stored.reshape(-1, 4).T

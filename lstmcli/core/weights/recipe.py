@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
-from lstmcli.core.model.vocabulary import spaced
+from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.encode import present_gates
 from lstmcli.core.weights.templates import describe_role, has_tensor_per_gate, tensor_names
 
@@ -56,7 +56,7 @@ def _gates(own: Convention, how: Convention) -> Iterator[Step]:
 def _order(row: Convention, kind: str) -> str:
     if has_tensor_per_gate(row):
         return "a tensor a gate"
-    return spaced(row.storage.order_of(kind)) + (
+    return spaced_order(row.storage.order_of(kind)) + (
         ", alternating unit by unit" if row.storage.interleaved else ""
     )
 
@@ -172,11 +172,11 @@ def _peepholes(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
 
 def _peephole_form(row: Convention) -> str:
     if row.storage.peephole_columns:
-        return f"columns of the recurrent kernel, {spaced(row.storage.peephole_gates)}"
+        return f"columns of the recurrent kernel, {spaced_order(row.storage.peephole_gates)}"
     template = row.names.tensors.get("peephole", "")
     if "{gate}" in template or row.names.peephole_matrices:
         return "tensors, one a gate"
-    return f"tensor {template} (3H,), {spaced(row.storage.peephole_gates)}"
+    return f"tensor {template} (3H,), {spaced_order(row.storage.peephole_gates)}"
 
 
 def _describe_change(before: str, after: str) -> str:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.model.settings import option_words
+from lstmcli.core.model.settings import as_options
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import typed_command
 
@@ -624,7 +624,7 @@ def _option_lines(found: list[RecognisedLstm], numbers: Collection[int] | None =
     """A line each with what ``--layer`` takes, as it is typed: its number, its name if unique."""
 
     def named(n: int, word: str) -> str:
-        return f"  or  {typed_command(*option_words({'layer': word}))}" if word != str(n) else ""
+        return f"  or  {typed_command(*as_options({'layer': word}))}" if word != str(n) else ""
 
     return [
         f"  --layer {n}{named(n, word)}"

@@ -18,7 +18,7 @@ from lstmcli.core.derive.derive import derive
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.forward.run import NAMES, run
 from lstmcli.core.model.model import Model, Trace
-from lstmcli.core.model.vocabulary import HOME
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 from tests.core.judge import model_of, random_net
 from tests.paths import TOP
@@ -54,7 +54,7 @@ def check(found: Derivation, trace: Trace, units: int) -> None:
         if line.kept:
             base, unit = line.name, at.unit
             if base[0] == "z":
-                base, unit = "z", HOME.index(base[-1]) * units + unit
+                base, unit = "z", GATES.index(base[-1]) * units + unit
             of_trace = trace.time_major(f"{at.prefix}{base}")[at.step, at.batch, unit]
             assert line.value.dtype == of_trace.dtype
             assert line.value == of_trace, line.name
@@ -129,7 +129,7 @@ def test_every_setting_and_number_type(settings: dict[str, Any], dtype: str) -> 
     model, x = small(dtype, **settings)
     trace = run(model, x, NAMES)
     for step in (0, 2, 5):
-        for gate in (None, *HOME):
+        for gate in (None, *GATES):
             check(derive(model, x, step, 1, gate, batch=2), trace, 3)
 
 

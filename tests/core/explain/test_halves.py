@@ -14,7 +14,7 @@ import pytest
 
 from lstmcli.api.explain import explain
 from lstmcli.core.explain.result import Explanation
-from lstmcli.core.model.half_precision import spacing, to_bfloat16, to_format
+from lstmcli.core.model.half_precision import round_to_format, spacing, to_bfloat16
 from tests.core.explain.asking import found, printed
 from tests.paths import TESTS
 
@@ -327,8 +327,8 @@ def test_half_precision_under_another_layout(tmp_path: Path) -> None:
 def test_spacing_is_the_distance_to_the_next_number(name: str) -> None:
     values = np.array([1.0, 1.5, 2.0, 0.3, -0.3, 100.0, 2.0**-14, 2.0**-16, 0.0])
     gap = spacing(values, name)
-    on_grid = to_format(values, name)
-    assert (to_format(on_grid + np.sign(values + 1e-9) * gap, name) != on_grid).all()
-    assert (to_format(on_grid + np.sign(values + 1e-9) * gap * 0.49, name) == on_grid).all()
+    on_grid = round_to_format(values, name)
+    assert (round_to_format(on_grid + np.sign(values + 1e-9) * gap, name) != on_grid).all()
+    assert (round_to_format(on_grid + np.sign(values + 1e-9) * gap * 0.49, name) == on_grid).all()
     if name == "float16":
         np.testing.assert_array_equal(gap, np.spacing(np.abs(values).astype(np.float16)))

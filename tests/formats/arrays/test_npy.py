@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.core.model.model import blocks_of
+from lstmcli.core.model.model import iterate_blocks
 from lstmcli.errors import UserError
 from lstmcli.formats.arrays import npy
 from lstmcli.formats.arrays.blocks import FileArray
@@ -45,7 +45,7 @@ def test_blocks_are_all_numbers_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     whole = np.arange(7 * 11 * 3.0).reshape(7, 11, 3)
-    found = list(blocks_of(in_blocks(tmp_path / "x.npy", whole, monkeypatch), size))
+    found = list(iterate_blocks(in_blocks(tmp_path / "x.npy", whole, monkeypatch), size))
     assert np.concatenate([block.ravel() for _, block in found]).tolist() == whole.ravel().tolist()
     assert all(whole[tuple(start)][0] == block.flat[0] for start, block in found)
     assert max(block.size for _, block in found) <= max(size, 3)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, short
+from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, shortest_decimal
 from lstmcli.core.weights.metadata import Groups, MetadataSettings
 from lstmcli.core.weights.metadata.onnx_activations import ONNX_NAMES
 from lstmcli.errors import UserError
@@ -114,7 +114,7 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> s
         return ours
     if ours == "hard_sigmoid" and (fixed := FIXED.get((np.float32(given[0]), given[1]))):
         return fixed
-    return f"{ours}({','.join(short(_shortest(number)) for number in given)})"
+    return f"{ours}({','.join(shortest_decimal(_shortest(number)) for number in given)})"
 
 
 def _shortest(number: float) -> float:

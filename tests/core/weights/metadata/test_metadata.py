@@ -20,7 +20,7 @@ def groups_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(around: Groups) -> MetadataSettings:
         return MetadataSettings({str(n): word for n, group in enumerate(around) for word in group})
 
-    monkeypatch.setattr(metadata, "DIALECTS", {"any": MetadataFormat(read)})
+    monkeypatch.setattr(metadata, "METADATA_FORMATS", {"any": MetadataFormat(read)})
 
 
 @pytest.mark.usefixtures("groups_seen")

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.selection import Choice, Indices, Sizes, spelled, taken
+from lstmcli.core.model.selection import Choice, Indices, Sizes, format_indices, take
 from lstmcli.errors import UserError
 
 AXES = ("steps", "batch items", "units")
 
 
-class Numbering(NamedTuple):
+class AxisNumbers(NamedTuple):
     """The numbers, in the whole run, of what arrays of results hold along their axes.
 
     None, or a name that is not there: nothing says them.
@@ -28,7 +28,7 @@ class Numbering(NamedTuple):
     def from_the_start(self) -> bool:
         """Whether they count from 0 without gaps, or nothing says them."""
         axes = (self.steps, self.batch, *self.columns.values())
-        return all(axis is None or _from_0(axis) for axis in axes)
+        return all(axis is None or _counts_from_0(axis) for axis in axes)
 
     @property
     def words(self) -> str:
@@ -36,9 +36,9 @@ class Numbering(NamedTuple):
         axes = {"steps": self.steps, "batch items": self.batch}
         axes |= {f"units of {name}": own for name, own in self.columns.items()}
         said = (
-            f"{name} {spelled(own)}"
+            f"{name} {format_indices(own)}"
             for name, own in axes.items()
-            if own is not None and not _from_0(own)
+            if own is not None and not _counts_from_0(own)
         )
         return ", ".join(said)
 
@@ -57,29 +57,29 @@ class Numbering(NamedTuple):
             )
 
     @classmethod
-    def of_meta(cls, meta: Mapping[str, Any] | None, widths: Mapping[str, int]) -> Numbering:
+    def of_meta(cls, meta: Mapping[str, Any] | None, widths: Mapping[str, int]) -> AxisNumbers:
         """What a trace's ``meta`` says of its arrays, of these widths; see `Selected.settings`."""
         said = (meta or {}).get("selected")
         if not isinstance(said, dict):
-            return NOT_NUMBERED
-        steps, batch, units = (respelled(said.get(name)) for name in Sizes._fields)
+            return UNNUMBERED
+        steps, batch, units = (parse_indices(said.get(name)) for name in Sizes._fields)
         columns = {} if units is None else {k: units[:w] for k, w in widths.items()}
         if isinstance(own := said.get("columns"), dict):
-            columns |= {k: numbers for k, v in own.items() if (numbers := respelled(v))}
+            columns |= {k: numbers for k, v in own.items() if (numbers := parse_indices(v))}
         columns = {k: v for k, v in columns.items() if len(v) == widths.get(k)}
         return cls(steps, batch, columns)
 
 
-NOT_NUMBERED = Numbering()
+UNNUMBERED = AxisNumbers()
 
 
-def _from_0(numbers: Indices) -> bool:
+def _counts_from_0(numbers: Indices) -> bool:
     """Whether ascending numbers are 0, 1, 2, ..."""
     return not len(numbers) or (numbers[0] == 0 and numbers[-1] == len(numbers) - 1)
 
 
-def respelled(text: Any) -> Indices | None:
-    """The inverse of `spelled`; None for anything else."""
+def parse_indices(text: Any) -> Indices | None:
+    """The inverse of `format_indices`; None for anything else."""
     try:
         choice = Choice.parse(text, "meta.selected", "number") if isinstance(text, str) else None
     except UserError:
@@ -92,9 +92,9 @@ def respelled(text: Any) -> Indices | None:
     return None if start is None or stop is None else range(start, stop, stride)
 
 
-def on_common(
+def cut_to_common(
     shapes: tuple[Sequence[int], Sequence[int]],
-    sides: tuple[Numbering, Numbering],
+    sides: tuple[AxisNumbers, AxisNumbers],
     name: str,
     final: bool,
 ) -> tuple[Callable[[Array], Array], Callable[[Array], Array], tuple[Indices | None, ...]]:
@@ -119,12 +119,12 @@ def on_common(
             picks.append((range(n), range(m)))
             numbers.append(None)
             continue
-        a, b = _taken_for(n, a, b), _taken_for(m, b, a)
+        a, b = _numbers_or_default(n, a, b), _numbers_or_default(m, b, a)
         common = np.intersect1d(a, b)
         if not common.size:
             raise UserError(
-                f"{name}: one side holds {AXES[axis]} {spelled(a)}, the other {spelled(b)}; "
-                "they have none in common."
+                f"{name}: one side holds {AXES[axis]} {format_indices(a)}, "
+                f"the other {format_indices(b)}; they have none in common."
             )
         picks.append((np.searchsorted(a, common).tolist(), np.searchsorted(b, common).tolist()))
         numbers.append(common.tolist())
@@ -132,7 +132,7 @@ def on_common(
     def cut(side: int) -> Callable[[Array], Array]:
         def of(array: Array) -> Array:
             for axis, pick in enumerate(picks):
-                array = taken(array, pick[side], axis)
+                array = take(array, pick[side], axis)
             return array
 
         return of
@@ -140,11 +140,11 @@ def on_common(
     return cut(0), cut(1), tuple(numbers)
 
 
-def _axes(side: Numbering, name: str, final: bool) -> tuple[Indices | None, ...]:
+def _axes(side: AxisNumbers, name: str, final: bool) -> tuple[Indices | None, ...]:
     return None if final else side.steps, side.batch, None if final else side.columns.get(name)
 
 
-def _taken_for(size: int, own: Indices | None, other: Indices | None) -> Indices:
+def _numbers_or_default(size: int, own: Indices | None, other: Indices | None) -> Indices:
     """The numbers of an axis of a size: its own, from 0 on, or the other side's."""
     if own is not None:
         return own
