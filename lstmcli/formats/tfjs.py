@@ -17,7 +17,7 @@ from lstmcli.formats.files.companions import companion
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.keras.chain import in_turn
+from lstmcli.formats.keras.chain import lstm_chain
 
 DTYPES = {
     "float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?",
@@ -45,7 +45,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         is_graph = value.get("format") == "graph-model"
         topology = {} if is_graph else value.get("modelTopology") or {}
         groups = _groups(topology)
-        row = in_turn(topology.get("model_config") or topology)
+        row = lstm_chain(topology.get("model_config") or topology)
     remarks = []
     if left_out:
         remarks.append(f"{file.source}: {', '.join(left_out)} left out: not real numbers.")

@@ -21,7 +21,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import Damaged, damage_reported
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.keras.chain import in_turn
+from lstmcli.formats.keras.chain import lstm_chain
 from lstmcli.formats.keras.layers import Layer, by_class, by_name, each, layers_in
 from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
 from lstmcli.formats.wire.zip import ENCRYPTED, METHODS, Archive
@@ -69,7 +69,7 @@ def read_value(value: Mapping[str, Any], file: Opened) -> Document:
     groups: dict[str, dict[str, Any]] = {"": versions}
     groups |= {layer.path: dict(layer.words) for layer in each(layers)}
     remarks = tuple(_masks(where, layers))
-    return Document(where, "keras", {}, groups=groups, in_turn=in_turn(value), remarks=remarks)
+    return Document(where, "keras", {}, groups=groups, in_turn=lstm_chain(value), remarks=remarks)
 
 
 def _document(where: str, found: Contents, config: Any, versions: Mapping[str, Any]) -> Document:
@@ -94,7 +94,7 @@ def _document(where: str, found: Contents, config: Any, versions: Mapping[str, A
     if len(arrays) < len(weights):  # no Keras writes two layers of one name
         raise UserError(f"{where} has two weights of one name.")
     remarks = tuple(_masks(where, layers))
-    row = in_turn(config)
+    row = lstm_chain(config)
     return Document(where, "keras", arrays, groups=groups, in_turn=row, remarks=remarks)
 
 

@@ -21,7 +21,7 @@ MOST_HOPS = 64  # layers between two LSTMs
 Config = Mapping[str, Any]
 
 
-def in_turn(model: Any) -> tuple[str, ...]:
+def lstm_chain(model: Any) -> tuple[str, ...]:
     """The names of all layers of a model that run an LSTM, if each feeds the next; else nothing.
 
     One layer is a row too: it may run a stack of cells.

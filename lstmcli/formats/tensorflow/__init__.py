@@ -1,9 +1,9 @@
 """TensorFlow's files: checkpoints of both formats, SavedModels, graphs with their constants.
 
-A checkpoint's names are those of its graph or, if it was made of objects, of its variables. What
-lies beside it is used: the graph in ``PREFIX.meta`` or ``saved_model.pb``, and the settings of
-Keras' layers in ``keras_metadata.pb``. `Document.groups` has what they say: of a variable, the
-row of ops that its values go through; of a layer, its class and config.
+A checkpoint's names are those of its graph or, if it was made of objects, of its variables. Other
+files of its folder are read too: the graph in ``PREFIX.meta`` or ``saved_model.pb``, and the
+configs of Keras' layers in ``keras_metadata.pb``. `Document.groups` has what they contain: the
+operations applied to each variable (`TensorFlowGraph.applied_to`), the class and config of a layer.
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ from lstmcli.formats.files.companions import beside, contents
 from lstmcli.formats.files.errors import Damaged, damage_reported
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
-from lstmcli.formats.tensorflow.first_format import FirstFormat
-from lstmcli.formats.tensorflow.graph import Graph, graph_in
-from lstmcli.formats.tensorflow.keras_metadata import Layers, layers
-from lstmcli.formats.tensorflow.objects import KEY, Objects, renamed
-from lstmcli.formats.tensorflow.table import MAGIC, Table
-from lstmcli.formats.tensorflow.tensors import Budget
+from lstmcli.formats.tensorflow.checkpoint_v1 import CheckpointV1
+from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
+from lstmcli.formats.tensorflow.keras_metadata import KerasLayers, parse_layers
+from lstmcli.formats.tensorflow.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, rename
+from lstmcli.formats.tensorflow.table import MAGIC, SortedTable
 
 FORMAT = "tensorflow"
 SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
-LIST = 0x0A  # how the first entry of a checkpoint of the first format begins
-IN_SAVED_MODEL = os.path.join("variables", "variables.index")
-LARGEST = 512 << 20  # bytes of a file beside a checkpoint that is looked into
+V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint of the first format
+INDEX_IN_SAVED_MODEL = os.path.join("variables", "variables.index")
+LARGEST_COMPANION = 512 << 20  # bytes of a graph or of Keras' metadata
 
 Groups = dict[str, dict[str, Any]]
 
@@ -52,42 +51,48 @@ def read(source: Opened) -> Document:
 def _read(source: Opened) -> Document:
     source.stream.seek(max(0, source.size - len(MAGIC)))
     if source.stream.read() != MAGIC:
-        return _of_graph(source)
-    entries = Table(source.stream, source.size).entries()
+        return _read_graph(source)
+    entries = SortedTable(source.stream, source.size).entries()
     key, first = next(entries, (b"?", memoryview(b"")))
     if key or not len(first):
         raise Damaged("its first entry does not describe it")
-    if first[0] == LIST:
-        return _of_first_format(source)
-    return _of_bundle(source, {key: first, **dict(entries)})
+    if first[0] == V1_LIST:
+        return _read_v1(source)
+    return _read_bundle(source, {key: first, **dict(entries)})
 
 
-def _of_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
+def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
     if source.path is None:
         raise UserError(
-            f"{source.source} is the index of a TensorFlow checkpoint; its tensors lie in files "
-            "beside it. Give its path."
+            f"{source.source} is the index of a TensorFlow checkpoint; its tensors are in other "
+            "files of its folder. Give its path."
         )
     bundle = Bundle(entries, source.path)
     keys = bundle.keys()
-    arrays = {key: bundle.tensor(key) for key in keys if bundle.readable(key)}
-    remarks = _left_out(source, [key for key in keys if not bundle.readable(key) and key != KEY])
+    arrays = {key: bundle.tensor(key) for key in keys if bundle.is_numeric(key)}
+    remarks = _left_out(
+        source, [key for key in keys if key not in arrays and key != OBJECT_GRAPH_KEY]
+    )
     remarks += _unchecked(source, len(bundle.unchecked), "tensors")
-    if (graph := bundle.string(KEY)) is None:
-        return _in_graph(source, arrays, remarks)
-    objects = Objects(graph)
-    groups, in_turn = _keras_layers(source.path, objects, remarks)
-    arrays = renamed(arrays, objects.variables())
+    if (graph := bundle.string(OBJECT_GRAPH_KEY)) is None:
+        return _with_graph(source, arrays, remarks)
+    objects = ObjectGraph(graph)
+    layers = _keras_layers(source.path, objects, remarks)
     return Document(
-        source.source, FORMAT, arrays, groups=groups, in_turn=in_turn, remarks=tuple(remarks)
+        source.source,
+        FORMAT,
+        rename(arrays, objects.variables()),
+        groups=layers.groups,
+        in_turn=layers.in_turn,
+        remarks=tuple(remarks),
     )
 
 
-def _of_first_format(source: Opened) -> Document:
-    checkpoint = FirstFormat(Budget(source.size))
+def _read_v1(source: Opened) -> Document:
+    checkpoint = CheckpointV1(source.source, source.size)
     shard = SHARD.fullmatch(os.path.basename(source.path or ""))
     if shard is None or source.path is None:
-        tables = [Table(source.stream, source.size)]
+        tables = [SortedTable(source.stream, source.size)]
         checkpoint.add(tables[0].entries())
     else:
         tables = []
@@ -97,12 +102,12 @@ def _of_first_format(source: Opened) -> Document:
             if path is None:
                 raise UserError(f"{source.source} is one of several shards; {name} is missing.")
             with opened(path) as file:
-                tables.append(Table(file.stream, file.size))
+                tables.append(SortedTable(file.stream, file.size))
                 checkpoint.add(tables[-1].entries())
-    arrays = dict(checkpoint.tensors(source.source))
-    remarks = _left_out(source, checkpoint.left_out)
+    arrays = dict(checkpoint.tensors())
+    remarks = _left_out(source, checkpoint.unsupported)
     remarks += _unchecked(source, sum(table.unchecked for table in tables), "blocks")
-    return _in_graph(source, arrays, remarks)
+    return _with_graph(source, arrays, remarks)
 
 
 def _unchecked(source: Opened, count: int, what: str) -> list[str]:
@@ -121,27 +126,30 @@ def _left_out(source: Opened, names: Iterable[str]) -> list[str]:
 # ---- graphs
 
 
-def _of_graph(source: Opened) -> Document:
-    graph = Graph(graph_in(contents(source)))
-    arrays = dict(graph.constants(Budget(source.size), source.source))
-    return Document(source.source, FORMAT, arrays, groups=_told(graph, arrays, source.source))
+def _read_graph(source: Opened) -> Document:
+    graph = TensorFlowGraph(find_graph(contents(source)))
+    arrays = dict(graph.constants(source.source, source.size))
+    groups = _operations(graph, arrays, source.source)
+    return Document(source.source, FORMAT, arrays, groups=groups)
 
 
-def _in_graph(source: Opened, arrays: dict[str, np.ndarray], remarks: list[str]) -> Document:
-    """The variables in the order of the graph beside them, with what it says of them."""
-    path, groups = _graph_beside(source.path), Groups()
-    if path is not None and (data := _small(path, remarks)) is not None:
+def _with_graph(source: Opened, arrays: dict[str, np.ndarray], remarks: list[str]) -> Document:
+    """The variables in the order of the graph in their folder, with their operations in it."""
+    path, groups = _graph_path(source.path), Groups()
+    if path is not None and (data := _companion_bytes(path, remarks)) is not None:
         try:
-            graph = Graph(graph_in(data))
-            order = {name: place for place, name in enumerate(graph.variables)}
-            arrays = dict(sorted(arrays.items(), key=lambda one: order.get(one[0], len(order))))
-            groups = _told(graph, arrays, path)
+            graph = TensorFlowGraph(find_graph(data))
+            order = {name: n for n, name in enumerate(graph.variables)}
+            names = sorted(arrays, key=lambda name: order.get(name, len(order)))
+            arrays = {name: arrays[name] for name in names}
+            groups = _operations(graph, arrays, path)
         except Damaged as error:
             remarks.append(f"{path} is damaged and was not used: {error}.")
     return Document(source.source, FORMAT, arrays, groups=groups, remarks=tuple(remarks))
 
 
-def _graph_beside(path: str | None) -> str | None:
+def _graph_path(path: str | None) -> str | None:
+    """The file with the graph of a checkpoint."""
     if path is None:
         return None
     name = os.path.basename(path).removesuffix(INDEX)
@@ -149,16 +157,15 @@ def _graph_beside(path: str | None) -> str | None:
     return beside(path, f"{prefix}.meta") or _in_saved_model(path, "saved_model.pb")
 
 
-def _told(graph: Graph, arrays: dict[str, np.ndarray], path: str) -> Groups:
-    """What becomes of each variable in a graph, by the folder of its name and the one above."""
+def _operations(graph: TensorFlowGraph, arrays: dict[str, np.ndarray], path: str) -> Groups:
+    """The operations applied to each variable, by the folder of its name and the one above."""
     groups = Groups()
     for name, array in arrays.items():
-        if array.ndim > 1 and (fate := graph.fate(name)):
+        if array.ndim > 1 and (operations := graph.applied_to(name)):
             folder, is_reversed = os.path.dirname(name), graph.is_reversed(name)
             for above in {folder, os.path.dirname(folder)}:
-                own = name[len(above) :].lstrip("/")
                 group = groups.setdefault(above, {"graph": path, "folder": above})
-                group[own] = fate
+                group[name[len(above) :].lstrip("/")] = operations
                 if is_reversed is not None:
                     group["reversed"] = is_reversed
     return groups
@@ -167,29 +174,28 @@ def _told(graph: Graph, arrays: dict[str, np.ndarray], path: str) -> Groups:
 # ---- SavedModels
 
 
-def _keras_layers(path: str, objects: Objects, remarks: list[str]) -> Layers:
+def _keras_layers(path: str, objects: ObjectGraph, remarks: list[str]) -> KerasLayers:
     metadata = _in_saved_model(path, "keras_metadata.pb")
-    if metadata is None or (data := _small(metadata, remarks)) is None:
-        return Layers({}, ())
+    if metadata is None or (data := _companion_bytes(metadata, remarks)) is None:
+        return KerasLayers({}, ())
     try:
-        return layers(data, objects)
+        return parse_layers(data, objects)
     except Damaged as error:
         remarks.append(f"{metadata} is damaged and was not used: {error}.")
-        return Layers({}, ())
+        return KerasLayers({}, ())
 
 
 def _in_saved_model(path: str, name: str) -> str | None:
-    """A file of the SavedModel whose variables the path is the index of."""
+    """The path of another file of the SavedModel, if ``path`` is the index of its variables."""
     folder = os.path.dirname(path)
-    return (
-        beside(folder, name) if os.path.dirname(folder) and path.endswith(IN_SAVED_MODEL) else None
-    )
+    is_index = os.path.dirname(folder) and path.endswith(INDEX_IN_SAVED_MODEL)
+    return beside(folder, name) if is_index else None
 
 
-def _small(path: str, remarks: list[str]) -> memoryview | None:
-    """The bytes of a file beside a checkpoint, unless they are too many."""
+def _companion_bytes(path: str, remarks: list[str]) -> memoryview | None:
+    """The bytes of another file of the checkpoint's folder, unless they are too many."""
     with opened(path) as file:
-        if file.size <= LARGEST:
+        if file.size <= LARGEST_COMPANION:
             return contents(file)
-    remarks.append(f"{path} was not used: it is larger than {LARGEST:,} bytes.")
+    remarks.append(f"{path} was not used: it is larger than {LARGEST_COMPANION:,} bytes.")
     return None

@@ -1,8 +1,6 @@
 """Checkpoints of TensorFlow's second format: an index, and the tensors end to end in shards.
 
-``PREFIX.index`` is a table of entries that tell where each tensor lies in
-``PREFIX.data-0000K-of-0000N``. The messages are those of
-tensorflow/core/protobuf/tensor_bundle.proto.
+``PREFIX.index`` is a table with the position of each tensor in ``PREFIX.data-0000K-of-0000N``.
 """
 
 from __future__ import annotations
@@ -18,99 +16,118 @@ from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.source import opened
 from lstmcli.formats.tensorflow import crc32c
-from lstmcli.formats.tensorflow.slices import Slice, joined, key_of, part_shape, slice_of
-from lstmcli.formats.tensorflow.tensors import KINDS, STRING, Kind, finished, shape_of
+from lstmcli.formats.tensorflow.schema import BundleEntryProto, BundleHeaderProto
+from lstmcli.formats.tensorflow.slices import Slice, join, parse_slice, slice_key, slice_shape
+from lstmcli.formats.tensorflow.tensors import DTYPES, STRING, TensorSpec, parse_shape, to_native
 from lstmcli.formats.wire.protobuf import Message, varint
 
 INDEX = ".index"
 MOST_SHARDS = 100_000  # five digits
 
 
-class Entry(NamedTuple):
-    """Where a tensor, or a part of one, lies: a BundleEntryProto."""
+class BundleEntry(NamedTuple):
+    """The position of a tensor, or of a slice of one, in the shards."""
 
-    kind: Kind
+    spec: TensorSpec
     shard: int
     offset: int
     size: int
     checksum: int
-    parts: tuple[Slice, ...]
+    slices: tuple[Slice, ...]
+
+    @classmethod
+    def parse(cls, message: Message) -> BundleEntry:
+        """The entry in a BundleEntryProto."""
+        fields = BundleEntryProto
+        return cls(
+            TensorSpec(message.number(fields.dtype), parse_shape(message.message(fields.shape))),
+            message.number(fields.shard_id),
+            message.number(fields.offset),
+            message.number(fields.size),
+            message.number(fields.crc32c),
+            tuple(parse_slice(extents) for extents in message.messages(fields.slices)),
+        )
 
 
 class Bundle:
-    """The tensors behind an index, by their keys.
+    """The tensors of a checkpoint, by their keys in its index.
 
     Raises
     ------
     Damaged
         An index that contradicts itself or its shards.
     UserError
-        A shard that is missing or leads elsewhere; big-endian numbers.
+        A shard that is missing or outside the folder; big-endian numbers.
     """
 
     def __init__(self, entries: Mapping[bytes, memoryview], path: str) -> None:
         self._path = path
         header = Message(entries[b""])
-        self._count = header.number(1)
-        if header.number(2):
+        self._count = header.number(BundleHeaderProto.num_shards)
+        if header.number(BundleHeaderProto.endianness):
             raise UserError(
                 f"{path} was written on a big-endian machine, and TensorFlow itself reads such a "
                 "checkpoint there only. Save its arrays there with numpy.savez."
             )
         if not 0 < self._count < MOST_SHARDS:
             raise Damaged(f"it has {self._count:,} shards")
-        self._entries = {key: _entry(Message(value)) for key, value in entries.items() if key}
+        self._entries = {
+            key: BundleEntry.parse(Message(value)) for key, value in entries.items() if key
+        }
         self._shards: dict[int, np.ndarray] = {}
         self._refuse_overlaps()
-        self.unchecked: list[str] = []  # keys of tensors whose checksum takes the library
+        self.unchecked: list[str] = []  # keys of tensors whose checksum needs the library
 
     def keys(self) -> list[str]:
-        """The names of all tensors, in the order of the index; parts have none."""
+        """The names of all tensors, in the order of the index; slices have none."""
         return [str(key, "utf-8") for key in self._entries if not key.startswith(b"\0")]
 
-    def readable(self, key: str) -> bool:
-        """Whether NumPy has the kind of a tensor."""
-        return self._entries[key.encode()].kind.number in KINDS
+    def is_numeric(self, key: str) -> bool:
+        """Whether NumPy has the data type of a tensor."""
+        return self._entries[key.encode()].spec.data_type in DTYPES
 
     def tensor(self, key: str) -> np.ndarray:
-        """A tensor of numbers, joined from its parts if it was saved in parts."""
+        """A tensor of numbers, joined from its slices if it was saved in slices."""
         entry, where = self._entries[key.encode()], f"{self._path}: {key}"
-        if not entry.parts:
+        if not entry.slices:
             return self._numbers(entry, key, where)
-        parts = []
-        for part in entry.parts:
-            held = self._entries.get(key_of(key, part))
-            if held is None or held.kind.number != entry.kind.number:
+        slices = []
+        for extents in entry.slices:
+            found = self._entries.get(slice_key(key, extents))
+            if found is None or found.spec.data_type != entry.spec.data_type:
                 raise Damaged(f"a part of {key} is missing")
-            if held.kind.shape != part_shape(part, entry.kind.shape):
+            if found.spec.shape != slice_shape(extents, entry.spec.shape):
                 raise Damaged(f"a part of {key} has another shape than it should")
-            parts.append((part, self._numbers(held, key, where)))
-        return joined(parts, entry.kind.shape, where)
+            slices.append((extents, self._numbers(found, key, where)))
+        return join(slices, entry.spec.shape, where)
 
     def string(self, key: str) -> memoryview | None:
-        """The bytes of a scalar string, or None: its length, four bytes for that, itself."""
+        """The bytes of a scalar string, or None.
+
+        A string is stored as its length, a checksum of that in four bytes, and its bytes.
+        """
         entry = self._entries.get(key.encode())
-        if entry is None or entry.kind != (STRING, ()):
+        if entry is None or entry.spec != (STRING, ()):
             return None
         check_size((entry.size,), 1, f"{self._path}: {key}")
         data = self._bytes(entry).data
         length, at = varint(data, 0)
         if len(data) - at - 4 != length:
-            raise Damaged(f"{key} has not the length that it says")
+            raise Damaged(f"{key} does not have the length that it declares")
         return data[at + 4 :]
 
-    def _numbers(self, entry: Entry, key: str, where: str) -> np.ndarray:
-        dtype = entry.kind.dtype
-        if check_size(entry.kind.shape, dtype.itemsize, where) * dtype.itemsize != entry.size:
-            raise Damaged(f"{key} has {entry.size:,} bytes for the shape {entry.kind.shape}")
+    def _numbers(self, entry: BundleEntry, key: str, where: str) -> np.ndarray:
+        shape, dtype = entry.spec.shape, entry.spec.dtype
+        if check_size(shape, dtype.itemsize, where) * dtype.itemsize != entry.size:
+            raise Damaged(f"{key} has {entry.size:,} bytes for the shape {shape}")
         data = self._bytes(entry)  # (size,)
         if crc32c.library() is None:
             self.unchecked.append(key)
         elif not crc32c.is_right(data.data, entry.checksum):
             raise Damaged(f"the checksum of {key} is wrong")
-        return finished(data.view(dtype).reshape(entry.kind.shape), entry.kind.number)
+        return to_native(data.view(dtype).reshape(shape), entry.spec.data_type)
 
-    def _bytes(self, entry: Entry) -> np.ndarray:
+    def _bytes(self, entry: BundleEntry) -> np.ndarray:
         """The bytes of an entry, a view of its shard."""
         shard = self._shard(entry.shard)
         if entry.offset + entry.size > len(shard):
@@ -122,7 +139,9 @@ class Bundle:
             name = f"{self._prefix}.data-{number:05}-of-{self._count:05}"
             path = beside(self._path, name)
             if path is None:
-                raise UserError(f"{self._path} has its tensors in {name}, which is not beside it.")
+                raise UserError(
+                    f"{self._path} has its tensors in {name}, which is not in the same folder."
+                )
             with opened(path) as file:
                 self._shards[number] = np.frombuffer(contents(file), np.uint8)
         return self._shards[number]
@@ -133,7 +152,7 @@ class Bundle:
         return name.removesuffix(INDEX)
 
     def _refuse_overlaps(self) -> None:
-        """No two tensors share bytes, so that together they are no larger than their shards."""
+        """Raise Damaged if two tensors share bytes; together they may not exceed the shards."""
         ends: dict[int, int] = {}
         for entry in sorted(self._entries.values(), key=lambda entry: entry.offset):
             if not 0 <= entry.shard < self._count:
@@ -141,14 +160,3 @@ class Bundle:
             if entry.offset < ends.get(entry.shard, 0) and entry.size:
                 raise Damaged("two of its tensors overlap")
             ends[entry.shard] = max(ends.get(entry.shard, 0), entry.offset + entry.size)
-
-
-def _entry(message: Message) -> Entry:
-    return Entry(
-        Kind(message.number(1), shape_of(message.message(2))),
-        message.number(3),
-        message.number(4),
-        message.number(5),
-        message.number(6),
-        tuple(slice_of(part) for part in message.messages(7)),
-    )

@@ -1,6 +1,6 @@
 """CRC-32C, the checksum of TensorFlow's files: by google-crc32c, or a plain loop without it.
 
-The loop takes 0.1 s a MiB (measured on CPython 3.11), which is quick enough for the index of a
+The loop takes 0.1 s a MiB (measured on CPython 3.11), which is fast enough for the index of a
 checkpoint and too slow for its tensors. RFC 3720, appendix B.4 has values to test it by.
 """
 
@@ -18,7 +18,7 @@ LONGEST_IN_LOOP = 1 << 20  # bytes: 0.1 s; an index has blocks of a quarter of i
 
 
 def is_right(data: bytes | memoryview, stored: int) -> bool | None:
-    """Whether data has the checksum stored beside it; None if that takes the library."""
+    """Whether data has the stored checksum; None if finding out needs the library."""
     if extend := library():
         value = 0
         for start in range(0, len(data), PIECE):
@@ -56,7 +56,7 @@ def unmasked(stored: int) -> int:
 
 @cache
 def _table() -> list[int]:
-    """What one byte does to the checksum, for each of the 256."""
+    """The change that each of the 256 bytes makes to the checksum."""
     values = []
     for value in range(256):
         for _ in range(8):

@@ -1,4 +1,4 @@
-"""The table of names and values that TensorFlow's checkpoints are kept in: LevelDB's layout.
+"""The sorted table of names and values that a TensorFlow checkpoint is: LevelDB's layout.
 
 Blocks of sorted entries, an index of the blocks, a footer. Every block has a checksum. The layout
 is that of tensorflow/core/lib/io/table_builder.cc and format.h.
@@ -14,20 +14,20 @@ from lstmcli.formats.tensorflow import crc32c
 from lstmcli.formats.wire.protobuf import varint
 
 MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")  # the last bytes of a table
-FOOTER = 48
+FOOTER = 48  # bytes
 TRAILER = 5  # bytes after a block: how it is compressed, its checksum
 COMPRESSIONS = {1: "Snappy", 2: "Zstandard"}
-MOST_NAMES = 64 << 20  # bytes of all keys; each may share the start of the one before
-LONGEST_KEY = 1 << 13
+MOST_KEYS = 64 << 20  # bytes of all keys; each may share the start of the one before
+LONGEST_KEY = 1 << 13  # bytes
 
 
-class Table:
+class SortedTable:
     """The entries of a table in a seekable stream of ``size`` bytes."""
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream = stream
         self._size = size
-        self.unchecked = 0  # blocks whose checksum takes the library
+        self.unchecked = 0  # blocks whose checksum needs the library
 
     def entries(self) -> Iterator[tuple[bytes, memoryview]]:
         """Every key with its value, in the order of the keys.
@@ -37,7 +37,7 @@ class Table:
         Damaged
             The file ends early, a checksum is wrong, blocks or keys are out of order.
         """
-        budget, last, end = MOST_NAMES, None, 0
+        left, last, end = MOST_KEYS, None, 0
         for _, handle in _entries(self._index()):
             start, length, _ = _handle(handle)
             if start < end:
@@ -46,14 +46,14 @@ class Table:
             for key, value in _entries(self._block(start, length)):
                 if last is not None and key <= last:
                     raise Damaged("its keys are out of order")
-                budget -= len(key) + 16
-                if budget < 0:
-                    raise Damaged(f"its names take more than {MOST_NAMES:,} bytes")
+                left -= len(key) + 16
+                if left < 0:
+                    raise Damaged(f"its names take more than {MOST_KEYS:,} bytes")
                 last = key
                 yield key, value
 
     def _index(self) -> memoryview:
-        """The block that tells where the others lie."""
+        """The block with the positions of the others."""
         footer = memoryview(self._bytes(self._size - FOOTER, FOOTER))
         if footer[-len(MAGIC) :] != MAGIC:
             raise Damaged("it does not end as a table does")
@@ -85,31 +85,31 @@ class Table:
 
 
 def _handle(data: memoryview, at: int = 0) -> tuple[int, int, int]:
-    """Where a block starts, its length, and the place after these two numbers."""
+    """The start of a block, its length, and the position after these two numbers."""
     start, at = varint(data, at)
     length, at = varint(data, at)
     return start, length, at
 
 
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """The entries of a block; each key tells how much of the one before it starts with."""
+    """The entries of a block; each key is stored without what it shares with the one before."""
     at, end, key = 0, _end_of_entries(block), b""
     while at < end:
         shared, at = varint(block, at)
-        own, at = varint(block, at)
+        unshared, at = varint(block, at)
         length, at = varint(block, at)
-        if shared > len(key) or shared + own > LONGEST_KEY or own + length > end - at:
+        if shared > len(key) or shared + unshared > LONGEST_KEY or unshared + length > end - at:
             raise Damaged("an entry of a block reaches past its end")
-        key = key[:shared] + bytes(block[at : at + own])
-        at += own
+        key = key[:shared] + bytes(block[at : at + unshared])
+        at += unshared
         yield key, block[at : at + length]
         at += length
 
 
 def _end_of_entries(block: memoryview) -> int:
-    """Behind the entries lie places to start from, which only a search needs, and their count."""
+    """The end of a block's entries: positions for binary search and their count follow them."""
     count = int.from_bytes(block[-4:], "little")
     end = len(block) - 4 * (count + 1)
     if end < 0:
-        raise Damaged("a block is shorter than it says")
+        raise Damaged("a block is shorter than it declares")
     return end

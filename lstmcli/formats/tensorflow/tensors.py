@@ -1,4 +1,7 @@
-"""TensorFlow's tensors: their kinds, shapes, and the messages that hold their elements."""
+"""TensorFlow's tensors: their data types and shapes, and the messages that contain their elements.
+
+Data types are numbered as in tensorflow/core/framework/types.proto.
+"""
 
 from __future__ import annotations
 
@@ -7,113 +10,95 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import MOST_AXES, check_size
+from lstmcli.formats.tensorflow.schema import Dim, TensorProto, TensorShapeProto
 from lstmcli.formats.wire.bfloat16 import widened
 from lstmcli.formats.wire.protobuf import Message, signed
 
-KINDS = {  # DataType of tensorflow/core/framework/types.proto -> little-endian NumPy dtypes
+STRING, BFLOAT16, HALF = 7, 14, 19
+
+DTYPES = {  # data type -> little-endian NumPy dtype
     1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 8: "<c8", 9: "<i8", 10: "?",
     11: "i1", 12: "u1", 13: "<i4", 14: "<u2", 15: "<i2", 16: "<u2", 17: "<u2", 18: "<c16",
     19: "<f2", 22: "<u4", 23: "<u8",
 }  # fmt: skip
-STRING, BFLOAT16 = 7, 14
 
-LARGE = 256 << 20  # bytes up to which no file is suspected of being a bomb
-MOST_TIMES = 100
-
-LISTS = {  # the field of TensorProto that keeps the elements of a kind
-    1: 5, 2: 6, 3: 7, 4: 7, 5: 7, 6: 7, 8: 9, 9: 10, 10: 11, 11: 7, 12: 7, 13: 7, 14: 13, 15: 7,
-    16: 7, 17: 7, 18: 12, 19: 13, 22: 16, 23: 17,
+VALUE_FIELDS = {  # data type -> the list of its elements in a TensorProto; others: int_val
+    1: TensorProto.float_val, 2: TensorProto.double_val, 8: TensorProto.scomplex_val,
+    9: TensorProto.int64_val, 10: TensorProto.bool_val, 14: TensorProto.half_val,
+    18: TensorProto.dcomplex_val, 19: TensorProto.half_val, 22: TensorProto.uint32_val,
+    23: TensorProto.uint64_val,
 }  # fmt: skip
-AS_THEY_ARE = {1: 4, 2: 8, 8: 4, 18: 8}  # kinds kept as fixed numbers of so many bytes
-BITS = 19  # float16 is kept as the number that its bits are
+FIXED_SIZES = {1: 4, 2: 8, 8: 4, 18: 8}  # data types listed as fixed-size numbers -> their bytes
 
 
-class Kind(NamedTuple):
-    """The dtype and shape of a tensor as a message declares them."""
+class TensorSpec(NamedTuple):
+    """The data type and shape that a message declares for a tensor."""
 
-    number: int
+    data_type: int
     shape: tuple[int, ...]
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """How the elements lie in a file; Damaged for a kind that NumPy lacks."""
-        if self.number not in KINDS:
-            raise Damaged(f"a tensor is of the unknown kind {self.number}")
-        return np.dtype(KINDS[self.number])
+        """The NumPy dtype of the elements in a file; Damaged for a type that NumPy lacks."""
+        if self.data_type not in DTYPES:
+            raise Damaged(f"a tensor is of the unknown kind {self.data_type}")
+        return np.dtype(DTYPES[self.data_type])
 
 
-class Budget:
-    """How many bytes the tensors of a file may take together, for messages can repeat an element.
-
-    No more than a hundred times the file, if that is much.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._left = max(LARGE, MOST_TIMES * size)
-
-    def take(self, kind: Kind, where: str) -> None:
-        """Take a tensor's bytes from it.
-
-        Raises
-        ------
-        Damaged
-            There are not enough left.
-        UserError
-            The tensor alone is larger than is allowed; ``where`` starts the message.
-        """
-        size = kind.dtype.itemsize
-        self._left -= check_size(kind.shape, size, where) * size
-        if self._left < 0:
-            raise Damaged("its tensors claim to be far larger than the file")
+def declared_spec(tensor: Message) -> TensorSpec:
+    """The data type and shape that a TensorProto declares."""
+    shape = parse_shape(tensor.message(TensorProto.tensor_shape))
+    return TensorSpec(tensor.number(TensorProto.dtype), shape)
 
 
-def shape_of(message: Message) -> tuple[int, ...]:
+def parse_shape(message: Message) -> tuple[int, ...]:
     """A TensorShapeProto as a tuple; Damaged for an unknown length."""
-    sizes = tuple(signed(dim.number(1)) for dim in message.messages(2))
-    if message.number(3) or any(size < 0 for size in sizes):
-        raise Damaged(f"a tensor has the shape {sizes}")
-    if len(sizes) > 32:  # the most that every NumPy has
-        raise Damaged(f"a tensor has {len(sizes)} axes")
-    return sizes
+    dims = message.messages(TensorShapeProto.dim)
+    shape = tuple(signed(dim.number(Dim.size)) for dim in dims)
+    if message.number(TensorShapeProto.unknown_rank) or any(size < 0 for size in shape):
+        raise Damaged(f"a tensor has the shape {shape}")
+    if len(shape) > MOST_AXES:
+        raise Damaged(f"a tensor has {len(shape)} axes")
+    return shape
 
 
-def finished(values: np.ndarray, kind: int) -> np.ndarray:
-    """Elements as they lay in a file in this machine's order; bfloat16 widened to float32."""
-    if kind == BFLOAT16:
+def to_native(values: np.ndarray, data_type: int) -> np.ndarray:
+    """Elements from a file in this machine's byte order; bfloat16 widened to float32."""
+    if data_type == BFLOAT16:
         return np.asarray(widened(values))  # of a scalar NumPy makes no array
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def tensor(message: Message, kind: Kind, where: str) -> np.ndarray:
-    """The elements of a TensorProto, whose own dtype and shape may be missing.
+def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
+    """The elements of a TensorProto, which may declare no data type and shape itself.
 
     Its list may be shorter than the tensor: the last element then fills the rest.
     """
-    count = check_size(kind.shape, kind.dtype.itemsize, where)
-    raw: np.ndarray = np.frombuffer(message.bytes(4), np.uint8)
+    count = check_size(spec.shape, spec.dtype.itemsize, where)
+    raw: np.ndarray = np.frombuffer(message.bytes(TensorProto.tensor_content), np.uint8)
     if len(raw):
-        if len(raw) != count * kind.dtype.itemsize:
-            raise Damaged(f"{where} has {len(raw):,} bytes for the shape {kind.shape}")
-        return finished(raw.view(kind.dtype).reshape(kind.shape), kind.number)
-    listed = _listed(message, kind)
+        if len(raw) != count * spec.dtype.itemsize:
+            raise Damaged(f"{where} has {len(raw):,} bytes for the shape {spec.shape}")
+        return to_native(raw.view(spec.dtype).reshape(spec.shape), spec.data_type)
+    listed = _listed(message, spec)
     if len(listed) > count:
-        raise Damaged(f"{where} has {len(listed):,} elements for the shape {kind.shape}")
-    values = np.zeros(count, kind.dtype)  # (count,)
+        raise Damaged(f"{where} has {len(listed):,} elements for the shape {spec.shape}")
+    values = np.zeros(count, spec.dtype)  # (count,)
     values[: len(listed)] = listed
     if len(listed):
         values[len(listed) :] = listed[-1]
-    return finished(values.reshape(kind.shape), kind.number)
+    return to_native(values.reshape(spec.shape), spec.data_type)
 
 
-def _listed(message: Message, kind: Kind) -> np.ndarray:
-    field = LISTS[kind.number]
-    if size := AS_THEY_ARE.get(kind.number):
+def _listed(message: Message, spec: TensorSpec) -> np.ndarray:
+    field = VALUE_FIELDS.get(spec.data_type, TensorProto.int_val)
+    if size := FIXED_SIZES.get(spec.data_type):
         packed = message.fixed(field, size)
-        if len(packed) % kind.dtype.itemsize:
+        if len(packed) % spec.dtype.itemsize:
             raise Damaged("a list of numbers ends within one")
-        return np.frombuffer(packed, kind.dtype)
+        return np.frombuffer(packed, spec.dtype)
     numbers = np.array(message.numbers(field), np.uint64)
-    if kind.number == BITS:
+    if spec.data_type == HALF:  # stored as the integer with the same bits
         return numbers.astype(np.uint16).view(np.float16)
-    return numbers.astype(kind.dtype)  # a negative number keeps its low bits
+    return numbers.astype(spec.dtype)  # a negative number keeps its low bits

@@ -22,7 +22,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from lstmcli.formats.files import limits
 from lstmcli.formats.keras import layers as keras_layers
-from lstmcli.formats.keras.chain import in_turn
+from lstmcli.formats.keras.chain import lstm_chain
 from lstmcli.formats.wire import hdf5
 from tests.formats.hostile import mutations, truncations, withstand
 from tests.formats.kept import Kept
@@ -177,7 +177,7 @@ NOTHING: tuple[str, ...] = ()
 def test_what_may_stand_between_two_lstms(
     layers: list[tuple[str, dict[str, Any]]], row: tuple[str, ...]
 ) -> None:
-    assert in_turn(sequential(*layers)) == row
+    assert lstm_chain(sequential(*layers)) == row
 
 
 def keras_3(layer: str, tensor: int = 0, **kwargs: Any) -> list[Any]:
@@ -206,14 +206,14 @@ def keras_3(layer: str, tensor: int = 0, **kwargs: Any) -> list[Any]:
 def test_where_a_graph_has_its_inputs_from(source: Any, row: tuple[str, ...]) -> None:
     model = as_graph(sequential(("InputLayer", {"name": "x"}), ("LSTM", A), ("LSTM", B)),
                      {"a": [[["x", 0, 0, {}]]], "b": source})  # fmt: skip
-    assert in_turn(model) == row
+    assert lstm_chain(model) == row
 
 
 def test_an_lstm_that_feeds_two_is_no_row() -> None:
     third = ("LSTM", {"name": "c", **LSTM_LAYER})
     model = as_graph(sequential(("LSTM", A), ("LSTM", B), third),
                      {"b": [[["a", 0, 0, {}]]], "c": [[["a", 0, 0, {}]]]})  # fmt: skip
-    assert in_turn(model) == NOTHING
+    assert lstm_chain(model) == NOTHING
 
 
 def test_a_file_and_its_bytes_are_read_by_a_process_of_their_own() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.formats.tensorflow.crc32c import ONES, crc32c
-from lstmcli.formats.tensorflow.table import FOOTER, MAGIC, Table
+from lstmcli.formats.tensorflow.table import FOOTER, MAGIC, SortedTable
 
 Fields = Sequence[tuple[int, "int | bytes"]]
 
@@ -77,7 +77,7 @@ def table(entries: Mapping[bytes, bytes], kind: int = 0) -> bytes:
 def entries_of(data: bytes) -> dict[bytes, bytes]:
     import io
 
-    return {key: bytes(value) for key, value in Table(io.BytesIO(data), len(data)).entries()}
+    return {key: bytes(value) for key, value in SortedTable(io.BytesIO(data), len(data)).entries()}
 
 
 def shape(*lengths: int) -> bytes:

@@ -88,7 +88,7 @@ def test_headers(header: bytes, words: str, tmp_path: Path) -> None:
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, {b"a": entry(ONE, 0)}, DATA)
     (tmp_path / "c.data-00000-of-00001").unlink()
-    with pytest.raises(UserError, match=r"c\.data-00000-of-00001, which is not beside it"):
+    with pytest.raises(UserError, match=r"c\.data-00000-of-00001, which is not in the same folder"):
         formats.read(str(path))
 
 
@@ -142,5 +142,5 @@ def test_a_graph_of_objects_of_another_length_than_it_says(tmp_path: Path) -> No
     entries = objects(b"")
     data = bytearray(DATA + entries.pop(b"graph"))
     data[len(DATA)] = 9
-    with pytest.raises(UserError, match="has not the length"):
+    with pytest.raises(UserError, match="does not have the length"):
         formats.read(str(checkpoint(tmp_path, entries, bytes(data))))

@@ -11,9 +11,7 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.errors import UserError
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.tensorflow.graph import Graph, graph_in
-from lstmcli.formats.tensorflow.tensors import Budget, Kind
+from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 from tests.formats.helpers import filed
 from tests.formats.tensorflow.forge import checkpoint, entry, message, shape, varint
 
@@ -33,7 +31,7 @@ def constant(name: str, *values: float, lengths: tuple[int, ...] = ()) -> tuple[
 
 
 def fate(*nodes: tuple[int, bytes], variable: str = "v") -> dict[str, Any]:
-    return Graph(memoryview(message(*nodes))).fate(variable)
+    return TensorFlowGraph(memoryview(message(*nodes))).applied_to(variable)
 
 
 def test_the_row_of_ops_with_their_numbers() -> None:
@@ -83,8 +81,8 @@ def test_circles_end() -> None:
 
 
 def test_the_last_element_fills_the_rest() -> None:
-    graph = Graph(memoryview(message(constant("c", 1, 2, lengths=(2, 2)))))
-    ((name, array),) = graph.constants(Budget(100), "g.pb")
+    graph = TensorFlowGraph(memoryview(message(constant("c", 1, 2, lengths=(2, 2)))))
+    ((name, array),) = graph.constants("g.pb", 100)
     assert (name, array.tolist()) == ("c", [[1, 2], [2, 2]])
 
 
@@ -93,7 +91,7 @@ def test_the_last_element_fills_the_rest() -> None:
     [
         ([constant("c", 1, lengths=(1 << 40,))], "--max-bytes"),
         ([constant("c", 1, lengths=(2, 1 << 62))], "--max-bytes"),
-        ([constant(f"c{n}", lengths=(1 << 26,)) for n in range(3)], "far larger than the file"),
+        ([constant(f"c{n}", lengths=(1 << 26,)) for n in range(3)], "claim to unpack to"),
         ([constant("c", 1, 2, 3, lengths=(2,))], "3 elements for the shape"),
         ([constant("c", 1, lengths=(-1,))], "has the shape"),
     ],
@@ -108,7 +106,7 @@ def test_where_a_graph_lies() -> None:
     meta = message((1, message((2, message((1, b"x"))))), (2, graph))
     saved = message((1, 1), (2, meta))
     for data in (graph, meta, saved):
-        assert bytes(graph_in(memoryview(data))) == graph
+        assert bytes(find_graph(memoryview(data))) == graph
 
 
 def test_a_graph_is_told_by_its_content(tmp_path: Path) -> None:
@@ -133,10 +131,10 @@ def test_a_damaged_graph_beside_a_checkpoint_is_said(tmp_path: Path) -> None:
     assert "c.meta is damaged and was not used" in document.remarks[0]
 
 
-def test_tensors_take_at_most_a_hundred_times_their_file() -> None:
-    """Up to 256 MiB nothing is suspected, so the file is one of 3 MiB."""
-    budget, part = Budget(3 << 20), Kind(1, (25 << 20,))  # 100 MiB of float32
-    for _ in range(3):
-        budget.take(part, "w")
-    with pytest.raises(Damaged, match="far larger than the file"):
-        budget.take(Kind(1, (1,)), "w")
+def test_constants_take_at_most_a_hundred_times_their_file() -> None:
+    """Up to 256 MiB nothing is suspected, so the file is said to have 3 MiB."""
+    constants = [constant(f"c{n}", lengths=(25 << 20,)) for n in range(4)]  # of 100 MiB each
+    found = TensorFlowGraph(memoryview(message(*constants))).constants("g.pb", 3 << 20)
+    assert [next(found)[0] for _ in range(3)] == ["c0", "c1", "c2"]
+    with pytest.raises(UserError, match="claim to unpack to"):
+        next(found)

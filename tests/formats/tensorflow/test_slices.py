@@ -7,20 +7,20 @@ import pytest
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.tensorflow.slices import WHOLE, joined, key_of, slice_of, within
+from lstmcli.formats.tensorflow.slices import FULL_AXIS, index_of, join, parse_slice, slice_key
 from lstmcli.formats.wire.protobuf import Message
 from tests.formats.tensorflow.forge import message
 
 
 def test_an_absent_length_is_the_whole_axis() -> None:
     extents = [message((1, 2), (2, 3)), message()]
-    assert slice_of(Message(message(*((1, one) for one in extents)))) == ((2, 3), (0, WHOLE))
+    assert parse_slice(Message(message(*((1, one) for one in extents)))) == ((2, 3), (0, FULL_AXIS))
 
 
 @pytest.mark.parametrize(
     ("extent", "code"),
     [  # by hand from the comments of ordered_code.cc
-        ((0, WHOLE), "80 7f"),
+        ((0, FULL_AXIS), "80 7f"),
         ((63, 64), "bf c040"),
         ((8191, 8192), "dfff e02000"),
         ((-64, -65), "40 3fbf"),
@@ -28,17 +28,17 @@ def test_an_absent_length_is_the_whole_axis() -> None:
 )
 def test_keys(extent: tuple[int, int], code: str) -> None:
     name = "00 61 00ff 62 0001"  # zero bytes are marked
-    assert key_of("a\0b", (extent,)) == bytes.fromhex(f"{name} 0101 {code}")
+    assert slice_key("a\0b", (extent,)) == bytes.fromhex(f"{name} 0101 {code}")
 
 
 def test_parts_make_up_a_tensor() -> None:
     whole = np.arange(12.0).reshape(3, 4)
     parts = [
-        (((0, 1), (0, WHOLE)), whole[:1]),
+        (((0, 1), (0, FULL_AXIS)), whole[:1]),
         (((1, 2), (0, 1)), whole[1:, :1]),
         (((1, 2), (1, 3)), whole[1:, 1:]),
     ]
-    np.testing.assert_array_equal(joined(parts, (3, 4), "t"), whole)
+    np.testing.assert_array_equal(join(parts, (3, 4), "t"), whole)
 
 
 @pytest.mark.parametrize(
@@ -48,15 +48,15 @@ def test_parts_make_up_a_tensor() -> None:
 def test_parts_that_do_not(starts: list[int], words: str) -> None:
     parts = [(((start, 1),), np.ones(1)) for start in starts]
     with pytest.raises(Damaged, match=words):
-        joined(parts, (2,), "t")
+        join(parts, (2,), "t")
 
 
-@pytest.mark.parametrize("part", [((1, 2),), ((-1, 1),), ((0, -2),), ((3, WHOLE),), ()])
+@pytest.mark.parametrize("part", [((1, 2),), ((-1, 1),), ((0, -2),), ((3, FULL_AXIS),), ()])
 def test_parts_that_reach_out(part: tuple[tuple[int, int], ...]) -> None:
     with pytest.raises(Damaged, match="part"):
-        within(part, (2,))
+        index_of(part, (2,))
 
 
 def test_a_tensor_of_parts_is_not_made_before_its_size_is_known() -> None:
     with pytest.raises(UserError, match="--max-bytes"):
-        joined([(((0, 1),), np.ones(1))], (1 << 50,), "t")
+        join([(((0, 1),), np.ones(1))], (1 << 50,), "t")

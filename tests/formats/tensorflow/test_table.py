@@ -7,13 +7,15 @@ import io
 import pytest
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.tensorflow.table import LONGEST_KEY, MOST_NAMES, Table
+from lstmcli.formats.tensorflow.table import LONGEST_KEY, MOST_KEYS, SortedTable
 from tests.formats.tensorflow import forge
 from tests.formats.tensorflow.forge import block, content, footer, handle, table, varint
 
 
 def entries(data: bytes) -> list[tuple[bytes, bytes]]:
-    return [(key, bytes(value)) for key, value in Table(io.BytesIO(data), len(data)).entries()]
+    return [
+        (key, bytes(value)) for key, value in SortedTable(io.BytesIO(data), len(data)).entries()
+    ]
 
 
 def of_blocks(*contents: bytes, index: bytes | None = None) -> bytes:
@@ -53,7 +55,7 @@ def test_several_blocks() -> None:
         (table({b"a": b"1"}).replace(b"a", b"b"), "checksum of the block at byte 0 is wrong"),
         (of_blocks(content([(b"b", b""), (b"a", b"")])), "out of order"),
         (of_blocks(content([(b"b", b"")]), content([(b"b", b"")])), "out of order"),
-        (of_blocks(b"\7\0\0\0"), "shorter than it says"),
+        (of_blocks(b"\7\0\0\0"), "shorter than it declares"),
         (of_blocks(varint(1) + varint(1) + varint(0) + b"a" + bytes(4) + b"\1\0\0\0"), "reaches"),
         (of_blocks(varint(0) + varint(9) + varint(0) + b"a" + bytes(4) + b"\1\0\0\0"), "reaches"),
         (of_blocks(index=content([(b"z", handle(1 << 50, 8))])), "ends before byte"),
@@ -79,7 +81,7 @@ def test_keys_that_grow_are_bounded() -> None:
     grown = b"".join(varint(n) + varint(1) + varint(0) + b"a" for n in range(LONGEST_KEY + 1))
     with pytest.raises(Damaged, match="reaches past"):
         entries(of_blocks(grown + bytes(4) + b"\1\0\0\0"))
-    count = MOST_NAMES // LONGEST_KEY
+    count = MOST_KEYS // LONGEST_KEY
     many = varint(0) + varint(LONGEST_KEY - 2) + varint(0) + b"a" * (LONGEST_KEY - 2)
     many += b"".join(
         varint(LONGEST_KEY - 2) + varint(2) + varint(0) + n.to_bytes(2, "big") for n in range(count)
