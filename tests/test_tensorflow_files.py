@@ -76,7 +76,7 @@ def test_the_outputs_are_tensorflow_s_with_the_settings_found_beside(
             np.testing.assert_allclose(ours, arrays[name], rtol=1e-6, atol=1e-6, err_msg=name)
 
 
-BY_NAME = "bw backward (by its name; --set {}=false runs it forward)"
+BY_NAME = "bw backward (from the tensor names; --set {}=false)"
 STACKED = {"layer0.forget_bias": 0.3, "layer1.forget_bias": 2.0}
 
 

@@ -296,7 +296,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
 
 def lengths_assumed(lengths: Sequence[int]) -> str:
     """What is said of lengths that a file holds."""
-    return f"lengths {format_lengths(lengths)} (sequence_lens of the file; or --lengths)"
+    return f"lengths {format_lengths(lengths)} (sequence_lens of the file; --lengths)"
 
 
 def without_lengths(model: Model) -> Model:

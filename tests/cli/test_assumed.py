@@ -42,7 +42,7 @@ def h_of(done: Any) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("format", ["json", "jsonl", "csv", "text", "npy", "npz"])
 def test_what_was_assumed_is_one_line_on_stderr(lstm: Lstm, format: str) -> None:
-    line = "assumed: tf1 (--convention); forget bias +1.0 (--forget-bias); layout batch (--layout)"
+    line = "assumed: convention tf1 (--convention); forget bias +1.0 (--forget-bias); layout batch (--layout)"
     suffix = "txt" if format == "text" else format
     assert lstm("run", WEIGHTS, INPUTS, "-o", f"out.{suffix}").err == f"{line}\n"
     assert lstm("run", WEIGHTS, INPUTS, "-o", f"out.{suffix}", "-q").err == ""
@@ -56,9 +56,9 @@ def test_what_was_assumed_is_one_line_on_stderr(lstm: Lstm, format: str) -> None
 def test_meta_says_what_was_assumed(lstm: Lstm, tmp_path: Path) -> None:
     meta = json.loads(lstm("run", WEIGHTS, INPUTS, "-f", "json").out)["meta"]
     convention, forget_bias, layout = meta["assumed"]
-    assert convention.startswith("tf1")
+    assert convention.startswith("convention tf1")
     assert forget_bias.startswith("forget bias +1.0")
-    assert layout == "layout batch: (1, 7, 4) is one sequence (or --layout time)"
+    assert layout == "layout batch ((1, 7, 4) is one sequence; --layout time)"
     lstm("run", WEIGHTS, INPUTS, "--units", "0", "-o", "part.npz")
     part = json.loads(str(np.load("part.npz")["meta"]))
     assert part["assumed"] == meta["assumed"]
@@ -89,7 +89,7 @@ def test_one_sequence_under_an_assumed_layout(lstm: Lstm, pytorch: Path) -> None
     np.testing.assert_array_equal(lstmcli.run(model, x).h[0], wanted)
     table = lstm("run", pytorch, INPUTS).out
     assert "1 row x 7 steps x 4 inputs" in table
-    assert "layout batch: (1, 7, 4) is one sequence (or --layout time)" in table
+    assert "layout batch ((1, 7, 4) is one sequence; --layout time)" in table
     time = h_of(lstm("run", pytorch, INPUTS, "--layout", "time", "-f", "json"))
     assert np.abs(time[0, 1:] - wanted[1:]).max() > 0.01
     np.save("many.npy", np.concatenate([x, x]))  # (2, T, I) stays time first

@@ -16,7 +16,7 @@ from tests.paths import TOP
 
 FOLDER = TOP / "tests" / "golden" / "onnx_files"
 MODEL = FOLDER / "constant_lengths.onnx"
-LINE = "lengths 7,3,5,1 (sequence_lens of the file; or --lengths)"
+LINE = "lengths 7,3,5,1 (sequence_lens of the file; --lengths)"
 
 
 @pytest.fixture

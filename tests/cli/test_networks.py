@@ -225,10 +225,10 @@ def test_where_the_batch_lies_is_said_to_be_assumed_of_a_state_dict(
     np.savez(tmp_path / "net.npz", **tensors)  # type: ignore[arg-type]
     np.save(tmp_path / "x.npy", rng.normal(size=(5, 7, 4)))
     np.save(tmp_path / "one.npy", rng.normal(size=(7, 4)))
-    words = "layout time (in no tensor; or --layout batch)"
+    words = "layout time (not stored in the weights; --layout batch)"
     assert words in lstm("run", "net.npz", "x.npy").out
     assert words not in lstm("run", "net.npz", "x.npy", "--layout", "time").out
-    assert "in no tensor" not in lstm("run", "net.npz", "one.npy").out
+    assert "not stored" not in lstm("run", "net.npz", "one.npy").out
 
 
 # ---- a model of Keras: layers by their names, each with its settings

@@ -11,7 +11,7 @@ TOLD: dict[str, Any] = {
     "target": "b c.npz",
     "from": {"convention": "tf1", "gates": "igfo", "forget_bias": 1.0},
     "to": {"convention": "flax", "gates": "ifgo", "forget_bias": 0.0},
-    "assumed": ["forget bias +1.0 (in no tensor; --forget-bias sets it)"],
+    "assumed": ["forget bias +1.0 (not stored in the weights; --forget-bias)"],
     "dtype": "float32",
     "tensors": {f"h{gate}/kernel": [3, 3] for gate in "ifgo"},
     "settings": {"activation": "relu", "convention": "flax-nnx"},

@@ -59,7 +59,7 @@ def test_a_cell_of_tensorflow_1() -> None:
     assert "(8, 12)  float32  rnn/lstm_cell/kernel  kernel [x; h]" in rows
     assert f"lstm      rnn_lstm_cell   tf1   {CONVENTIONS['tf1'].title}"[:60] in "\n".join(rows)
     assert "sizes     5 inputs -> 3 units   1 layer   1 direction   108 parameters" in rows
-    assert "assumed   forget bias +1.0 (in no tensor; --forget-bias sets it)" in rows
+    assert "assumed   forget bias +1.0 (not stored in the weights; --forget-bias)" in rows
 
 
 def test_the_last_line_is_what_to_type_next(tmp_path: Path) -> None:

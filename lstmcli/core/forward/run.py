@@ -472,9 +472,9 @@ def _fits_only(state: Mapping[str, npt.ArrayLike] | None, model: Model, rows: in
 def layout_words(shape: Sequence[int], layout: str) -> str:
     """A layout that was assumed, as it is said."""
     if layout == "batch" and shape[0] == 1:
-        return f"layout batch: {tuple(shape)} is one sequence (or --layout time)"
+        return f"layout batch ({tuple(shape)} is one sequence; --layout time)"
     other = "batch" if layout == "time" else "time"
-    return f"layout {layout} (in no tensor; or --layout {other})"
+    return f"layout {layout} (not stored in the weights; --layout {other})"
 
 
 def run_settings(model: Model, layout: str, assumed: str = "") -> dict[str, Any]:

@@ -23,18 +23,17 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
         and row.names.telling
         and not re.search(row.names.telling, found.prefix)
     ):
-        said.append(f"{row.name}, for want of a telling name (or --convention)")
+        said.append(f"convention {row.name} (names are ambiguous; --convention)")
     hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:
         amount = f"{cell.convention.behaviour.forget_bias:+}"
-        said.append(f"forget bias {amount} (in no tensor; --forget-bias sets it)")
+        said.append(f"forget bias {amount} (not stored in the weights; --forget-bias)")
     said += _config_assumptions(found, cell.convention, given)
     for name in ("cell_clip", "gate_clip", "projection_clip"):
         if name in hidden:
-            bound = cell.convention.setting(name)
-            words = name.replace("_", " ")
-            option = name.replace("_", "-")
-            said.append(f"{words} {'none' if bound is None else bound:} (or --{option})")
+            bound = cell.convention.setting(name) or "none"
+            noun, option = name.replace("_", " "), name.replace("_", "-")
+            said.append(f"{noun} {bound} (not stored in the weights; --{option})")
     return said + ([] if given.get("bias") == "none" else _bias_assumptions(found))
 
 
@@ -55,7 +54,7 @@ def direction_assumptions(
     if not alone and all(_TENSORFLOW_SCOPE.search(name) for name in names):
         return []
     name = "reverse" if alone else "layer0_reverse.reverse"
-    return [f"bw backward (by its name; --set {name}=false runs it forward)"]
+    return [f"bw backward (from the tensor names; --set {name}=false)"]
 
 
 def _config_assumptions(

@@ -358,9 +358,9 @@ def test_a_hard_sigmoid_without_a_version_is_said_as_assumed(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("version", "form", "told"),
     [
-        ("2.2.4", "hard_sigmoid_0.2", "the default of Keras 2.2.4"),
-        ("2.1.6-tf", "hard_sigmoid_0.2", "the default of Keras 2.1.6-tf"),
-        ("2.2.4-tf", "sigmoid", "of 1.13 to 1.15 it is hard_sigmoid_0.2"),
+        ("2.2.4", "hard_sigmoid_0.2", "default of Keras 2.2.4"),
+        ("2.1.6-tf", "hard_sigmoid_0.2", "default of Keras 2.1.6-tf"),
+        ("2.2.4-tf", "sigmoid", "hard_sigmoid_0.2 of 1.13 to 1.15"),
         ("2.3.1", "sigmoid", "sigmoid gates"),
         ("3.15.1", "sigmoid", "sigmoid gates"),
     ],

@@ -101,13 +101,13 @@ def _inner_layers(part: Any, depth: int = 0) -> Iterator[Config]:
 def _without_config(version: str) -> MetadataSettings:
     """The default of the version that wrote weights alone."""
     numbers, form = _numbers(version), OLD_FORM
-    of = f"the default of Keras {version}"
+    of = f"default of Keras {version}"
     if version == "2.2.4-tf":
         form = "sigmoid"
-        of = f"the default of TensorFlow 2.0 and 2.1; of 1.13 to 1.15 it is {OLD_FORM}"
+        of = f"default of TensorFlow 2.0 and 2.1, {OLD_FORM} of 1.13 to 1.15"
     elif not numbers or numbers >= (2, 3):
         return MetadataSettings()
-    text = f"{form} gates, {of} (or --recurrent-activation)"
+    text = f"{form} gates ({of}; --recurrent-activation)"
     return MetadataSettings({"recurrent_activation": form}, assumed={"recurrent_activation": text})
 
 
