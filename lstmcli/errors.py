@@ -34,6 +34,23 @@ class UserError(Exception):
         return UserError(f"{where}: {self.lines[0]}", *self.lines[1:])
 
 
+class MissingExtra(UserError):
+    """What was asked for needs a package that an extra of this one installs."""
+
+    def __init__(self, purpose: str, package: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs {package}:", f"  {install_command(extra)}")
+        self._arguments = purpose, package, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
+        """For pickle, which would call the class with the lines of the message."""
+        return MissingExtra, self._arguments
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra of this package."""
+    return f"pip install 'lstmcli[{extra}]'"
+
+
 class NoInputs(UserError):
     """No path is left for the inputs, and no file contains them."""
 

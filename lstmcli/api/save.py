@@ -348,12 +348,12 @@ def write_pieces(
     UserError
         for inputs of another shape, a full disk.
     """
-    from lstmcli.formats.arrays.pieces import open_pieces
+    from lstmcli.formats.arrays.block_writer import open_block_writers
 
     model, digits = job.model, None if format in BINARY else digits
     shapes = _shapes(job, [n for n in names if n not in FINAL], selected)
     dtype = model.cell.dtype if digits is None else np.dtype(np.float64)
-    with open_pieces(target, format, shapes, dtype) as pieces:
+    with open_block_writers(target, format, shapes, dtype) as pieces:
 
         def put(name: str, index: tuple[slice, ...], array: Array) -> None:
             pieces.placed[name].write(index, round_to_digits(array, digits))

@@ -16,7 +16,7 @@ from lstmcli.cli.progress import ProgressBar
 from lstmcli.core.forward.batch import row_chunks, seconds, worth_threads
 from lstmcli.core.forward.threads import cores, workers
 from lstmcli.core.model.model import Model
-from lstmcli.errors import UserError
+from lstmcli.errors import MissingExtra, UserError
 from lstmcli.formats import StepStream
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def _cluster(address: str) -> Iterator[Executor]:
         try:
             library: Any = import_module("distributed")
         except ImportError:
-            lines = "--scheduler needs a library:", "  pip install 'lstmcli[dask]'"
-            raise UserError(*lines) from None
+            raise MissingExtra("--scheduler", "distributed", "dask") from None
         with _connected(library, address) as client, warnings.catch_warnings():
             # Blocks of inputs are large for Dask's taste, and meant.
             warnings.simplefilter("ignore")

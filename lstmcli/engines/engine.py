@@ -18,6 +18,7 @@ from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.states import State
 from lstmcli.core.weights.compatibility import fit
 from lstmcli.core.weights.encode import fold_forget_bias
+from lstmcli.errors import install_command
 
 Array = npt.NDArray[Any]
 Layers = tuple[tuple[Cell, ...], ...]
@@ -126,7 +127,7 @@ class Engine:
     @property
     def install(self) -> str:
         """The command that installs it."""
-        return f"pip install 'lstmcli[{self.extra or self.name}]'"
+        return install_command(self.extra or self.name)
 
     @property
     def installed(self) -> bool:

@@ -14,11 +14,12 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.pieces import Placed
-from lstmcli.formats.detect import binary_kind
+from lstmcli.formats.arrays.block_writer import BlockWriter
+from lstmcli.formats.detect import binary_kind, text_kind
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.sidecars import place
-from lstmcli.formats.files.source import STDIN, Opened, atomically, in_memory, opened
+from lstmcli.formats.files.atomic import atomically
+from lstmcli.formats.files.sidecars import main_file
+from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened
 from lstmcli.formats.text.stdin_steps import LineReader, StepStream
 
 __all__ = [
@@ -37,10 +38,11 @@ __all__ = [
 
 
 class Format(NamedTuple):
-    """A row of the table: the name of a format and the module beside this one that knows it."""
+    """A row of the table: the name of a format, and the module of this package that reads it."""
 
     name: str
     module: str
+    function: str = "read"  # of the module, for binary formats
     stepwise: bool = False  # written step by step (`open_steps`), not whole (`write`)
 
 
@@ -51,7 +53,7 @@ FORMATS: dict[str, Format] = {
     ".jsonl": Format("jsonl", "text.jsonl", stepwise=True),
     ".csv": Format("csv", "text.csv", stepwise=True),
     ".tsv": Format("tsv", "text.csv", stepwise=True),
-    ".txt": Format("text", "text.printed"),
+    ".txt": Format("text", "text.console_print"),
 }
 
 # no suffixes of traces: .safetensors is written too, but holds weights alone
@@ -59,7 +61,7 @@ READ_ONLY = {
     ".onnx": Format("onnx", "onnx"),
     ".safetensors": Format("safetensors", "safetensors"),
     ".pt": Format("torch", "torch"),
-    ".pkl": Format("pickle", "pickled"),
+    ".pkl": Format("pickle", "torch", "read_pickle"),
     ".index": Format("tensorflow", "tensorflow"),
     ".tflite": Format("tflite", "tflite"),
     ".keras": Format("keras", "keras"),
@@ -88,14 +90,14 @@ def read(
 
     The content tells the format, the suffix only which kind of text. Prints that leave numbers out
     are taken only if ``abbreviated``. With ``in_blocks`` the array of a .npy file of 64 MiB and
-    more is a `lstmcli.formats.arrays.blocks.FileArray`, which `--max-bytes` does not bound.
+    more is a `lstmcli.formats.arrays.block_reader.FileArray`, which `--max-bytes` does not bound.
 
     Raises
     ------
     UserError
         Whatever is wrong with the file; see the module of the format.
     """
-    with opened(source if source == "-" else place(source), stdin) as file:
+    with opened(source if source == "-" else main_file(source), stdin) as file:
         document = _read(file, in_blocks)
     return document if abbreviated else _whole(document)
 
@@ -115,7 +117,7 @@ def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | Ste
 def _whole(document: Document) -> Document:
     """A document, unless a print in it leaves numbers out."""
     for gaps in document.gaps.values():
-        from lstmcli.formats.text.omissions import ABBREVIATED
+        from lstmcli.formats.text.console_print import ABBREVIATED
 
         raise UserError(f"{gaps.where}: {ABBREVIATED}")
     return document
@@ -123,17 +125,16 @@ def _whole(document: Document) -> Document:
 
 def _read(file: Opened, in_blocks: bool = False) -> Document:
     if kind := binary_kind(file):
-        module = _module(kind)
-        in_blocks = in_blocks and hasattr(module, "read_in_blocks")
-        return cast(Document, (module.read_in_blocks if in_blocks else module.read)(file))
-    from lstmcli.formats.text.sniffing import text_kind  # its patterns take 3 ms to compile
-
+        module, function = _module(kind), _BY_NAME[kind].function
+        if in_blocks and hasattr(module, "read_in_blocks"):
+            function = "read_in_blocks"
+        return cast(Document, getattr(module, function)(file))
     hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
     if file.size > AT_ONCE:
         module = _module(text_kind(next(file.pieces(by_lines=False)), hint))
         if hasattr(module, "read_pieces"):
             return cast(Document, module.read_pieces(file))
-        if module.__name__.endswith(".printed"):
+        if module.__name__.endswith(".console_print"):
             raise UserError(
                 f"{file.source}: {file.size:,} bytes are more than are read of a console's print. "
                 "Save the numbers as .npy, .npz or .csv."
@@ -151,7 +152,7 @@ def _module(name: str) -> Any:
 def write(
     target: str | BinaryIO,
     format: str,
-    arrays: Mapping[str, np.ndarray | Placed],
+    arrays: Mapping[str, np.ndarray | BlockWriter],
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write arrays and attributes as "npy", "npz", "json" or "text", to a path atomically.

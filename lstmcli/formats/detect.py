@@ -1,4 +1,7 @@
-"""Telling binary formats, and files of other programs, by their content; suffixes lie."""
+"""The format of a file by its content: magic bytes, kinds of text, files of other programs.
+
+A suffix only decides between kinds of text that the content leaves open.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import struct
 from lstmcli.errors import UserError
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened
+from lstmcli.formats.text.jsonl import is_document_too, opens
+from lstmcli.formats.text.number_text import IS_NUMBER
 
 BINARY = {  # first bytes -> format
     b"\x93NUMPY": "npy",
@@ -177,3 +182,68 @@ def _archive_kind(file: Opened) -> str:
         if any(name == ending or name.endswith(f"/{ending}") for name in names):
             return kind
     return "npz"
+
+
+# ---- kinds of text
+
+
+MOST_CELLS = 10_000  # of a line that are looked at: they tell what the others are
+HEADER_CELL = re.compile(r"""["']?[A-Za-z_][\w. /-]*(?:\[\d+\])*["']?""")
+
+
+def text_kind(text: str, hint: str | None) -> str:
+    """The kind of text, by its content; ``hint``, the kind its suffix tells, breaks ties."""
+    start = text.lstrip()
+    first, _, rest = start.partition("\n")
+    if start[:1] == "{" and not re.match(r"\{\s*'", start):
+        return _json_kind(first, rest, hint)
+    if start[:1] == "[":
+        return _list_kind(start, first, rest, hint)
+    if hint in ("json", "jsonl") and not IS_NUMBER.match(start):
+        return hint
+    return _column_kind(first, rest, hint)
+
+
+def _looks_printed(text: str) -> bool:
+    """Whether a text that starts with a bracket is a console's, not JSON.
+
+    JSON has commas between numbers and between lists, digits after a point, and no nan.
+    """
+    start = text.lstrip("[ \t\r\n")[:200]
+    number = IS_NUMBER.match(start)
+    if number and re.match(r"\s+[-+.\dni]", start[number.end() :]):
+        return True
+    return bool(re.search(r"\d\.(?!\d)|\b(?:nan|inf)\b|\]\s+\[|\w\(|\.\.\.|…", text))
+
+
+def _json_kind(first: str, rest: str, hint: str | None) -> str:
+    """A document or its lines, for a text that begins with an object."""
+    if not opens(first):
+        return "jsonl" if hint == "jsonl" else "json"
+    if rest.strip() or hint == "jsonl":
+        return "jsonl"
+    return "json" if hint == "json" or is_document_too(first) else "jsonl"
+
+
+def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
+    """JSON, its lines, or a print, for a text that begins with a list."""
+    if hint in ("text", "jsonl"):
+        return hint
+    if opens(first) and (rest.strip() or hint != "json"):
+        return "jsonl"
+    if hint != "json" and _looks_printed(start):
+        return "text"
+    return "json"
+
+
+def _column_kind(first: str, rest: str, hint: str | None) -> str:
+    """A table or a print, for a text that begins with anything else."""
+    delimiter, kind = ("\t", "tsv") if "\t" in first else (",", "csv")
+    cells = [cell.strip() for cell in first.split(delimiter, MOST_CELLS)[:MOST_CELLS]]
+    if len(cells) == 1:  # a lone column, or words with blanks between them
+        return hint if hint in ("csv", "tsv") and len(first.split()) == 1 else "text"
+    if all(map(HEADER_CELL.fullmatch, cells)) and IS_NUMBER.match(rest.lstrip('"\r\n ')):
+        return kind
+    numbers = all(not cell or IS_NUMBER.fullmatch(cell) for cell in cells)
+    table = hint in ("csv", "tsv") or (numbers and hint != "text")
+    return kind if table else "text"

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lstmcli.errors import UserError
+from lstmcli.errors import MissingExtra, UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damaged
 from lstmcli.formats.files.limits import check_size
@@ -77,9 +77,7 @@ def _library(name: str, purpose: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise UserError(
-            f"{purpose} needs a library:", "  pip install 'lstmcli[safetensors]'"
-        ) from None
+        raise MissingExtra(purpose, "safetensors", "safetensors") from None
 
 
 def _array(data: bytes, kind: str, shape: list[int]) -> np.ndarray:

@@ -13,9 +13,9 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.companions import companion
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.sidecars import open_sidecar
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.keras.chain import lstm_chain
 
@@ -120,7 +120,7 @@ def _shards(file: Opened, paths: list[str], size: int) -> memoryview:
     """The bytes of all shards together, once they have been found to be as many as needed."""
     pieces, left = [], size
     for path in paths:
-        with companion(file, str(path)) as part:
+        with open_sidecar(file, str(path)) as part:
             left -= part.size
             if left < 0:
                 break

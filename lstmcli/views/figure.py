@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy.typing as npt
 
-from lstmcli.errors import UserError
+from lstmcli.errors import MissingExtra, UserError
 from lstmcli.escaping import one_line
 from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
 from lstmcli.views.heatmap import Grain, pooled
@@ -83,7 +83,7 @@ def _matplotlib() -> Any:
     try:
         return import_module("matplotlib")
     except ImportError:
-        raise UserError("a figure needs a library:", "  pip install 'lstmcli[plot]'") from None
+        raise MissingExtra("a figure", "matplotlib", "plot") from None
     finally:
         if named is None:
             del os.environ["MPLBACKEND"]

@@ -20,7 +20,7 @@ from lstmcli.api import load, save
 from lstmcli.core.forward import streaming
 from lstmcli.core.forward.batch import row_chunks
 from lstmcli.formats.arrays import npy
-from lstmcli.formats.arrays.blocks import FileArray
+from lstmcli.formats.arrays.block_reader import FileArray
 from tests.cli.conftest import Lstm, start
 
 Array = Any

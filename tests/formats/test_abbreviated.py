@@ -12,7 +12,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from lstmcli.formats.document import Gaps
 from lstmcli.formats.files.source import in_memory
-from lstmcli.formats.text.printed import read_text
+from lstmcli.formats.text.console_print import read_text
 from tests.formats.helpers import filed, piped
 
 

@@ -131,7 +131,7 @@ def test_prints_that_no_console_prints_are_refused(
 ) -> None:
     path = tmp_path / "a.txt"
     path.write_text("1 2 3\n" * 9)
-    monkeypatch.setattr("lstmcli.formats.text.printed.MOST_WORDS", 26)
+    monkeypatch.setattr("lstmcli.formats.text.console_print.MOST_PRINTED", 26)
     with pytest.raises(UserError, match=r"27 numbers and brackets.*Save the numbers as"):
         formats.read(str(path))
     monkeypatch.setattr("lstmcli.formats.AT_ONCE", 20)
@@ -175,7 +175,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
     """Read every text in pieces of so many bytes."""
     monkeypatch.setattr("lstmcli.formats.AT_ONCE", 0)
     monkeypatch.setattr("lstmcli.formats.files.source.PIECE", piece)
-    monkeypatch.setattr("lstmcli.formats.text.json_pieces.PIECE", piece)
+    monkeypatch.setattr("lstmcli.formats.text.incremental_json.PIECE", piece)
 
 
 BROKEN = [

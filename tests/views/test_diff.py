@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.formats.files.source import in_memory
-from lstmcli.formats.text.printed import read_text
+from lstmcli.formats.text.console_print import read_text
 from lstmcli.views.diff import difference_sheet
 from lstmcli.views.sheet import AGREES, Sheet
 from lstmcli.views.sizes import rounded_up, short, whole

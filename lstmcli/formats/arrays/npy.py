@@ -12,8 +12,8 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.blocks import BFLOAT16, FileArray
-from lstmcli.formats.arrays.pieces import Placed, rows_of, write_header
+from lstmcli.formats.arrays.block_reader import BFLOAT16, FileArray
+from lstmcli.formats.arrays.block_writer import BlockWriter, rows_of, write_header
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.source import HEAD, Opened
@@ -218,15 +218,15 @@ def _check_code_points(array: np.ndarray) -> None:
 
 
 def write(
-    stream: BinaryIO, arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
 ) -> None:
     """Write the one array; .npy has no place for names or attributes."""
     write_elements(stream, sole(arrays, ".npy"))
 
 
-def write_elements(stream: BinaryIO, array: np.ndarray | Placed) -> None:
+def write_elements(stream: BinaryIO, array: np.ndarray | BlockWriter) -> None:
     """Header and elements in C order, in pieces."""
-    if isinstance(array, Placed):
+    if isinstance(array, BlockWriter):
         array.copy_to(stream)
         return
     write_header(stream, array.shape, array.dtype)
@@ -237,7 +237,7 @@ def write_elements(stream: BinaryIO, array: np.ndarray | Placed) -> None:
         stream.write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
 
 
-def sole(arrays: Mapping[str, np.ndarray | Placed], kind: str) -> np.ndarray | Placed:
+def sole(arrays: Mapping[str, np.ndarray | BlockWriter], kind: str) -> np.ndarray | BlockWriter:
     """The only array; UserError if there are several, which ``kind`` cannot hold."""
     if len(arrays) != 1:
         names = ", ".join(arrays) or "none"

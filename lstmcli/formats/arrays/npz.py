@@ -14,8 +14,8 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 
 from lstmcli.errors import UserError
+from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.arrays.npy import check, read_elements, read_header, write_elements
-from lstmcli.formats.arrays.pieces import Placed
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_total
@@ -128,7 +128,7 @@ def _decoded(value: Any) -> Any:
 
 
 def write(
-    stream: BinaryIO, arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
 ) -> None:
     """Arrays as members, attributes as 0-d ones, ``meta`` as JSON; None is left out.
 

@@ -17,6 +17,8 @@ LARGE = 256 << 20  # bytes up to which nothing is suspected of being a bomb
 MOST_TIMES = 100  # how much more than its size a file may unpack to beyond that
 MOST_MEMBERS = 1 << 16  # of an archive: each takes 4 us and 475 bytes to list
 MOST_DIRECTORY = 256 * MOST_MEMBERS  # bytes of an archive's list of members: 46 and a name for each
+MOST_PRINTED = 2_000_000  # numbers of a console's print: a million take 1.5 s and 190 MB to read,
+# since the text of each tells its precision, and 20 s and 500 MB to print with NumPy
 MOST_COMPRESSION = 1032  # bytes that deflate makes of one at most
 
 _most: ContextVar[int] = ContextVar("most bytes of a tensor", default=USUAL)

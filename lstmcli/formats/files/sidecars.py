@@ -1,14 +1,22 @@
-"""Which file a path means that is a prefix, a folder, or a part of a checkpoint."""
+"""Models in several files: which file a path means, and the files that belong to it.
+
+A path may be a prefix, a folder, or any file of a checkpoint. Sidecars are opened from the folder
+of the file that names them only, by base name, and never by link.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, shell_word
-from lstmcli.formats.files.companions import beside
-from lstmcli.formats.files.source import opened
+from lstmcli.formats.files.source import Opened, opened
 
 PART = re.compile(r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL)
 FIRST_SHARD = re.compile(r"-00000-of-\d{5}")
@@ -17,9 +25,10 @@ LATEST = "checkpoint"  # the file in which TensorFlow notes what it saved last
 NOTED = re.compile(r'^\s*model_checkpoint_path\s*:\s*"([^"\n]*)"', re.MULTILINE)
 SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb")
 MOST_NOTES = 1 << 16
+MAPPED = 64 << 20  # bytes from which on a file is mapped, not read
 
 
-def place(path: str) -> str:
+def main_file(path: str) -> str:
     """The file to open: the index of what a path is a part of, else the path.
 
     A checkpoint can be named by its prefix, by any of its files or by its folder, a SavedModel by
@@ -33,7 +42,7 @@ def place(path: str) -> str:
     """
     found = _meant(path)
     if found != path:
-        beside(found, os.path.basename(found))
+        sidecar_path(found, os.path.basename(found))
     return found
 
 
@@ -121,3 +130,55 @@ def _names(folder: str) -> list[str]:
         return os.listdir(folder or ".")
     except OSError:
         return []
+
+
+def sidecar_path(path: str, name: str) -> str | None:
+    """The path of the file ``name`` in the folder of ``path``; None if it is not there.
+
+    Raises
+    ------
+    UserError
+        A name that leads elsewhere, a link out of the folder, something that is no file.
+    """
+    folder = os.path.dirname(path)
+    full = os.path.join(folder, name)
+    if os.path.basename(name) != name or name in ("", ".", ".."):
+        raise UserError(f"{path} names {name!r}, which is not in its folder; it is not opened.")
+    if not os.path.lexists(full):
+        return None
+    real = os.path.realpath(full)
+    if os.path.dirname(real) != os.path.realpath(folder or "."):
+        raise UserError(f"{full} is a link out of its folder; copy the file there to have it read.")
+    if not os.path.exists(real) or not stat.S_ISREG(os.stat(real).st_mode):
+        raise UserError(f"{full} is no regular file.")
+    return full
+
+
+@contextmanager
+def open_sidecar(file: Opened, name: str) -> Iterator[Opened]:
+    """Open the part that ``file`` calls ``name``; folders in the name are left out.
+
+    Raises
+    ------
+    UserError
+        ``file`` came from standard input; the part is missing or empty; what
+        `sidecar_path` refuses.
+    """
+    base = os.path.basename(name.replace("\\", "/"))
+    if file.path is None:
+        raise UserError(
+            f"{file.source} names a part, {base!a}, that lies beside it: give the path of the file."
+        )
+    path = None if "\0" in base else sidecar_path(file.path, base)
+    if path is None:
+        raise UserError(f"{file.source} names a part, {base!a}, that is not beside it.")
+    with opened(path) as part:
+        yield part
+
+
+def file_bytes(file: Opened) -> memoryview:
+    """All bytes of a file; a large one is mapped and takes no memory."""
+    if file.path is not None and file.size >= MAPPED:
+        return np.memmap(file.path, np.uint8, mode="r", shape=(file.size,)).data
+    file.stream.seek(0)
+    return memoryview(file.stream.read())

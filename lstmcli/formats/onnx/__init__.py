@@ -16,9 +16,9 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.companions import contents
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.sidecars import file_bytes
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.chain import feeder, inputs_of
 from lstmcli.formats.onnx.folding import Constants
@@ -54,7 +54,7 @@ def read(source: Opened) -> Document:
     if source.size > MOST_BYTES:
         raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")
     with damage_reported(f"{source.source}, taken for an ONNX model,"):
-        model = Model(contents(source))
+        model = Model(file_bytes(source))
         if MODEL_GRAPH not in model.message:
             raise UserError(_other(source, model))
         with np.errstate(all="ignore"):  # numbers that are not finite are the user's affair

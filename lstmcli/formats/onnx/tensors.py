@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files.companions import beside
 from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.wire.bfloat16 import widened
 from lstmcli.formats.wire.protobuf import Message, signed
@@ -158,7 +158,7 @@ def _external(tensor: Message, source: Opened, size: int, where: str) -> bytes:
     name = told.get("location", "").removeprefix("./")
     if source.path is None:
         raise UserError(f"{where} lies in {name!a} beside the model: give the path of the model.")
-    path = beside(source.path, name)
+    path = sidecar_path(source.path, name)
     if path is None:
         raise UserError(f"{where} lies in {name!a}, which is not beside the model.")
     offset, length = (_digits(told.get(key), key) for key in ("offset", "length"))

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from lstmcli.errors import UserError
+from lstmcli.errors import MissingExtra
 
 OPSET = 17  # of early 2022: what has run LSTMs since runs these files
 IR_VERSION = 8  # the file format that goes with it
@@ -54,7 +54,7 @@ def serialised(graph: Graph, producer: str, version: str) -> bytes:
     try:
         onnx: Any = import_module("onnx")
     except ImportError:
-        raise UserError("writing .onnx needs a library:", "  pip install 'lstmcli[onnx]'") from None
+        raise MissingExtra("writing .onnx", "onnx", "onnx") from None
     make = onnx.helper
     made = make.make_graph(
         [make.make_node(n.op, n.inputs, n.outputs, **n.attributes) for n in graph.nodes],

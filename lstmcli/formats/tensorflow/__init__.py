@@ -17,8 +17,8 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.companions import beside, contents
 from lstmcli.formats.files.errors import Damaged, damage_reported
+from lstmcli.formats.files.sidecars import file_bytes, sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
 from lstmcli.formats.tensorflow.checkpoint_v1 import CheckpointV1
@@ -98,7 +98,7 @@ def _read_v1(source: Opened) -> Document:
         tables = []
         for number in range(int(shard["count"])):
             name = f"{shard['prefix']}-{number:05}-of-{shard['count']}"
-            path = beside(source.path, name)
+            path = sidecar_path(source.path, name)
             if path is None:
                 raise UserError(f"{source.source} is one of several shards; {name} is missing.")
             with opened(path) as file:
@@ -127,7 +127,7 @@ def _left_out(source: Opened, names: Iterable[str]) -> list[str]:
 
 
 def _read_graph(source: Opened) -> Document:
-    graph = TensorFlowGraph(find_graph(contents(source)))
+    graph = TensorFlowGraph(find_graph(file_bytes(source)))
     arrays = dict(graph.constants(source.source, source.size))
     groups = _operations(graph, arrays, source.source)
     return Document(source.source, FORMAT, arrays, groups=groups)
@@ -154,7 +154,7 @@ def _graph_path(path: str | None) -> str | None:
         return None
     name = os.path.basename(path).removesuffix(INDEX)
     prefix = shard["prefix"] if (shard := SHARD.fullmatch(name)) else name
-    return beside(path, f"{prefix}.meta") or _in_saved_model(path, "saved_model.pb")
+    return sidecar_path(path, f"{prefix}.meta") or _in_saved_model(path, "saved_model.pb")
 
 
 def _operations(graph: TensorFlowGraph, arrays: dict[str, np.ndarray], path: str) -> Groups:
@@ -189,13 +189,13 @@ def _in_saved_model(path: str, name: str) -> str | None:
     """The path of another file of the SavedModel, if ``path`` is the index of its variables."""
     folder = os.path.dirname(path)
     is_index = os.path.dirname(folder) and path.endswith(INDEX_IN_SAVED_MODEL)
-    return beside(folder, name) if is_index else None
+    return sidecar_path(folder, name) if is_index else None
 
 
 def _companion_bytes(path: str, remarks: list[str]) -> memoryview | None:
     """The bytes of another file of the checkpoint's folder, unless they are too many."""
     with opened(path) as file:
         if file.size <= LARGEST_COMPANION:
-            return contents(file)
+            return file_bytes(file)
     remarks.append(f"{path} was not used: it is larger than {LARGEST_COMPANION:,} bytes.")
     return None

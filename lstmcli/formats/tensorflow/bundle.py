@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files.companions import beside, contents
 from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.sidecars import file_bytes, sidecar_path
 from lstmcli.formats.files.source import opened
 from lstmcli.formats.tensorflow import crc32c
 from lstmcli.formats.tensorflow.schema import BundleEntryProto, BundleHeaderProto
@@ -137,13 +137,13 @@ class Bundle:
     def _shard(self, number: int) -> np.ndarray:
         if number not in self._shards:
             name = f"{self._prefix}.data-{number:05}-of-{self._count:05}"
-            path = beside(self._path, name)
+            path = sidecar_path(self._path, name)
             if path is None:
                 raise UserError(
                     f"{self._path} has its tensors in {name}, which is not in the same folder."
                 )
             with opened(path) as file:
-                self._shards[number] = np.frombuffer(contents(file), np.uint8)
+                self._shards[number] = np.frombuffer(file_bytes(file), np.uint8)
         return self._shards[number]
 
     @property

@@ -1,29 +1,37 @@
-"""Finding the printed arrays in a text from a console.
+"""Arrays as a console prints them, with the precision they were printed in.
 
 A print is brackets full of numbers in the middle of anything. What stands around them is looked at
 for a name (``h = [[...]]``, ``h: tensor(...)``), a dtype (``dtype=float32``) and a factor
 (``1.00000e-02 *``). Prose, prompts and indices (``h[0]``) are passed over; brackets that could be
-either are refused.
+either are refused. Arrays of one name, or without one, that follow each other are steps of one
+array.
+
+`read_text` first, then how prints are found in a text, what an abbreviated print leaves out, and
+the unit of each printed number.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from bisect import bisect_left
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Gaps
+from lstmcli.formats.arrays.block_writer import BlockWriter
+from lstmcli.formats.arrays.npy import sole
+from lstmcli.formats.document import Document, Gaps
+from lstmcli.formats.files.limits import MOST_PRINTED, check_size
+from lstmcli.formats.files.source import Opened, pieces_of
+from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.nested_lists import MOST_AXES, to_array
-from lstmcli.formats.text.number_text import SEMICOLONS
-from lstmcli.formats.text.omissions import ABBREVIATED, ABBREVIATIONS, GAP, gaps_of, told_shape
+from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER, SEMICOLONS
 
-NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"
-IS_NUMBER = re.compile(NUMBER)
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
 PROMPT = re.compile(r"\bIn \[\d*\]:")
 INSIDE = re.compile(  # what can stand around numbers inside of brackets
@@ -50,6 +58,119 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "float128": np.dtype(np.longdouble),
     "longdouble": np.dtype(np.longdouble),
 }
+GAP = "..."
+ABBREVIATIONS = {GAP, "…", "⋮", "⋱"}
+ABBREVIATED = (
+    "the print is abbreviated, so numbers are missing. Print it whole: "
+    "np.set_printoptions(threshold=sys.maxsize) or torch.set_printoptions(profile='full')."
+)
+
+TOLD_SHAPE = re.compile(r"\bshape\s*=\s*\(\s*(\d{1,18}(?:\s*,\s*\d{1,18})*)\s*,?\s*\)")
+
+
+def read_text(text: str, file: Opened) -> Document:
+    """Arrays in float64, with the unit of each element's last printed place.
+
+    Several prints of one name are stacked along a new first axis. The layout is told if every
+    array's is: 2-D is (steps, units), (n, 1, units) is n prints of one row. An abbreviated print
+    gives the numbers it has, packed, and `Gaps`.
+
+    Raises
+    ------
+    UserError
+        What `find_prints` and `find_rows` refuse; prints whose shapes or labels do not stack.
+    """
+    source = file.source
+    _refuse_many(text, source)
+    prints = find_prints(text, source) or [find_rows(text, source)]
+    groups = _by_name(prints)
+    places = _longest_fractions([token for each in prints for token in each.tokens])
+    arrays = {name: _stacked([_values(each) for each in group]) for name, group in groups.items()}
+    units = {
+        name: _stacked([_units(each, places) for each in group]) for name, group in groups.items()
+    }
+    dtypes = {name: group[0].dtype for name, group in groups.items() if group[0].dtype is not None}
+    silent = {name: array for name, array in arrays.items() if name not in dtypes}
+    dtypes |= float32_arrays(silent)
+    gaps = {name: held for name, group in groups.items() if (held := _gaps(group)) is not None}
+    return Document(source, "text", arrays, {}, _layout(arrays), units, dtypes, gaps=gaps)
+
+
+def _refuse_many(text: str, source: str) -> None:
+    """Refuse more than a console prints, before it is taken apart word by word."""
+    count = text.count("[") + sum(len(piece.replace(",", " ").split()) for piece in pieces_of(text))
+    if count > MOST_PRINTED:
+        raise UserError(
+            f"{source}: {count:,} numbers and brackets; as a console prints them, at most "
+            f"{MOST_PRINTED:,} are read. Save the numbers as .npy, .npz or .csv."
+        )
+
+
+def _gaps(group: list[Print]) -> Gaps | None:
+    """What prints of one name leave out, with the axis along which they are stacked."""
+    gaps = group[0].gaps
+    if gaps is None or len(group) == 1:
+        return gaps
+    shape = None if gaps.shape is None else (len(group), *gaps.shape)
+    return replace(gaps, before=(None, *gaps.before), shape=shape)
+
+
+def _by_name(prints: list[Print]) -> dict[str, list[Print]]:
+    groups: dict[str, list[Print]] = {}
+    for each in prints:
+        groups.setdefault(each.name, []).append(each)
+    for group in groups.values():
+        _check_alike(group)
+    return groups
+
+
+def _check_alike(group: list[Print]) -> None:
+    """Refuse to stack prints that differ in shape, dtype or label."""
+    first = group[0]
+    label = next((each.label for each in group if each.label), "")
+    for each in group:
+        _refuse_other(each, "shape", each.shape, first.shape)
+        _refuse_other(each, "gaps", _left_out(each), _left_out(first))
+        _refuse_other(each, "dtype", each.dtype or "(none)", first.dtype or "(none)")
+        _refuse_other(each, "label", each.label or label, label)
+
+
+def _left_out(each: Print) -> object:
+    return "(none)" if each.gaps is None else (each.gaps.before, each.gaps.shape)
+
+
+def _refuse_other(each: Print, what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise UserError(
+            f"{each.where}: this array has the {what} {found}, an earlier one has {expected}. "
+            "Steps of one array must be alike; give different arrays names: h = [[...]]."
+        )
+
+
+def write(
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
+) -> None:
+    """NumPy's print of the one array, unabbreviated, with all the digits that tell it exactly.
+
+    Raises
+    ------
+    UserError
+        Several arrays, or more numbers than are printed as text.
+    """
+    array = sole(arrays, "text")
+    count = prod(array.shape)
+    if count > MOST_PRINTED:
+        raise UserError(
+            f"{count:,} numbers are too many to print as text; at most {MOST_PRINTED:,} are. "
+            "Write them as .npy, .npz or .csv."
+        )
+    if isinstance(array, BlockWriter):
+        array = np.concatenate([*array.rows()]).reshape(array.shape)
+    text = np.array2string(array, threshold=sys.maxsize, floatmode="unique")
+    stream.write(f"{text}\n".encode())
+
+
+# ---- prints in a text
 
 
 @dataclass(frozen=True)
@@ -86,18 +207,6 @@ class Console:
     def at(self, position: int) -> str:
         """How a message about this place starts."""
         return f"{self._source}, line {bisect_left(self._newlines, position) + 1}"
-
-
-def looks_printed(text: str) -> bool:
-    """Whether a text that starts with a bracket is a console's, not JSON.
-
-    JSON has commas between numbers and between lists, digits after a point, and no nan.
-    """
-    start = text.lstrip("[ \t\r\n")[:200]
-    number = IS_NUMBER.match(start)
-    if number and re.match(r"\s+[-+.\dni]", start[number.end() :]):
-        return True
-    return bool(re.search(r"\d\.(?!\d)|\b(?:nan|inf)\b|\]\s+\[|\w\(|\.\.\.|…", text))
 
 
 def find_prints(text: str, source: str) -> list[Print]:
@@ -319,3 +428,96 @@ def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
             )
     if rows and len(words) != len(rows[0]):
         raise UserError(f"{where} has {len(words)} numbers; rows before it have {len(rows[0])}.")
+
+
+# ---- abbreviated prints
+
+
+def told_shape(before: str, after: str) -> tuple[int, ...] | None:
+    """The shape that is printed with an array: after it, or before it in ``<tf.Tensor: ...>``."""
+    match = TOLD_SHAPE.search(before, before.rindex("<tf.")) if "<tf." in before else None
+    match = match or TOLD_SHAPE.match(after.lstrip(" ,\n"))
+    return tuple(int(n) for n in match[1].split(",")) if match else None
+
+
+def gaps_of(
+    shape: tuple[int, ...],
+    ahead: dict[int, set[int | None]],
+    told: tuple[int, ...] | None,
+    where: str,
+) -> Gaps | None:
+    """What an abbreviated print leaves out; None if that is nothing."""
+    before: list[int | None] = []
+    for axis in range(len(shape)):
+        places = ahead[axis]
+        if len(places) > 1:
+            raise UserError(
+                f'{where}: "{GAP}" does not stand at one place in all lists of a depth.'
+            )
+        before += places
+    if before == [None] * len(shape):
+        return None
+    given = zip(shape, before, told or shape, strict=False)
+    if told and not (
+        len(told) == len(shape) and all(n == m if b is None else n < m for n, b, m in given)
+    ):
+        raise UserError(f"{where}: the shape is told as {told}, which these brackets do not have.")
+    check_size(told or shape, np.dtype(np.float64).itemsize, where)
+    return Gaps(tuple(before), told, where)
+
+
+# ---- the unit of a printed number
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.stack(arrays)
+
+
+def _values(each: Print) -> np.ndarray:
+    return _scaled([float(token) for token in each.tokens], each.factor, each.shape)
+
+
+def _scaled(numbers: list[float], factor: float, shape: tuple[int, ...]) -> np.ndarray:
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return (np.array(numbers, dtype=np.float64) * factor).reshape(shape)
+
+
+def _split(token: str) -> tuple[int, int | None]:
+    """Digits after the point, and the exponent (None if there is none)."""
+    mantissa, _, exponent = token.lower().partition("e")
+    return len(mantissa.partition(".")[2]), int(exponent) if exponent else None
+
+
+def _longest_fractions(tokens: list[str]) -> tuple[int, int]:
+    """The longest fraction of all numbers without an exponent, and of all with one."""
+    splits = set(map(_split, tokens))
+    fixed = max((digits for digits, exponent in splits if exponent is None), default=0)
+    scientific = max((digits for digits, exponent in splits if exponent is not None), default=0)
+    return fixed, scientific
+
+
+def _units(each: Print, places: tuple[int, int]) -> np.ndarray:
+    """The unit of the last printed place: that of the longest fraction in the whole text.
+
+    NumPy strips zeros, so one number alone does not show its precision.
+    """
+    exponents = [_split(token)[1] for token in each.tokens]
+    unit_of = {exponent: _unit(exponent, *places) for exponent in set(exponents)}
+    return _scaled([unit_of[x] for x in exponents], abs(each.factor), each.shape)
+
+
+def _unit(exponent: int | None, fixed: int, scientific: int) -> float:
+    """10 to the place of the last digit of a number with this exponent.
+
+    Where no number has a fraction (``[0. 1. 1.]``), the printer had none to round: 0, exact.
+    """
+    digits = fixed if exponent is None else scientific
+    return float(f"1e{(exponent or 0) - digits}") if digits else 0.0
+
+
+def _layout(arrays: dict[str, np.ndarray]) -> str | None:
+    """Where time lies: 2-D arrays are (steps, units), 3-D ones tell it with one row a step."""
+    deeper = [array.shape for array in arrays.values() if array.ndim > 2]
+    if deeper:
+        return "time" if all(len(shape) == 3 and shape[1] == 1 for shape in deeper) else None
+    return "steps" if any(array.ndim == 2 for array in arrays.values()) else None

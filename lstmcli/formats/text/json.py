@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.pieces import Placed
+from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.as_float32 import float32_arrays
@@ -51,10 +51,10 @@ def read_text(text: str, file: Opened) -> Document:
 
 def read_pieces(file: Opened) -> Document:
     """As `read_text`, of a file that is never in memory as a whole, unless it is a model file."""
-    from lstmcli.formats.text.json_pieces import parse_pieces  # few files are so large
+    from lstmcli.formats.text.incremental_json import parse_incrementally  # few files are so large
 
     try:
-        value = parse_pieces(file.pieces(by_lines=False), file.source, _decoder())
+        value = parse_incrementally(file.pieces(by_lines=False), file.source, _decoder())
     except _TwiceError as error:
         raise UserError(f'{file.source} has two members of the name "{error}".') from None
     except RecursionError:
@@ -181,7 +181,7 @@ def _printable(text: str, source: str) -> str:
 
 
 def write(
-    stream: BinaryIO, arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
 ) -> None:
     """One object, a member per name, an innermost row of numbers per line.
 
@@ -197,7 +197,9 @@ def write(
     stream.write(b"\n")
 
 
-def _object(arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any]) -> Iterator[str]:
+def _object(
+    arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
+) -> Iterator[str]:
     import json
 
     opening = "{\n  "
@@ -211,7 +213,7 @@ def _object(arrays: Mapping[str, np.ndarray | Placed], attributes: dict[str, Any
     yield "\n}" if arrays or attributes else "{}"
 
 
-def _list(array: np.ndarray | Placed, indent: str) -> Iterator[str]:
+def _list(array: np.ndarray | BlockWriter, indent: str) -> Iterator[str]:
     """The nested list of an array of any shape; a 0-d one is a bare number."""
     if isinstance(array, np.ndarray) and array.ndim == 0:
         return row_texts(np.atleast_1d(array), JSON_NAMES)

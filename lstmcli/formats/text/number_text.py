@@ -7,13 +7,18 @@ keeps all its digits; a reader that has only float64 rounds them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from lstmcli.formats.arrays.pieces import Placed, rows_of
+from lstmcli.formats.arrays.block_writer import BlockWriter, rows_of
+
+NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"
+IS_NUMBER = re.compile(NUMBER)
+"""A decimal as programs print it, without thousands separators."""
 
 JSON_NAMES = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"', "-0": "-0.0"}
 """JSON has no literal for these but strings, which the readers accept; and -0 is an integer, 0."""
@@ -26,7 +31,7 @@ PLAIN_NAMES: dict[str, str] = {}
 
 
 def row_texts(
-    values: np.ndarray | Placed, names: Mapping[str, str], separator: str = ", "
+    values: np.ndarray | BlockWriter, names: Mapping[str, str], separator: str = ", "
 ) -> Iterator[str]:
     """Text of each row along the last axis, the numbers joined by ``separator``.
 

@@ -22,6 +22,7 @@ from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_size, check_total
 from lstmcli.formats.files.source import Opened
+from lstmcli.formats.madmom import described
 from lstmcli.formats.torch import numpy_arrays, tensors
 from lstmcli.formats.torch.state_dict import Tree, document, flatten
 from lstmcli.formats.torch.tensors import Part, Storage, kind_of_storage
@@ -277,7 +278,7 @@ def _from_bytes(data: Any) -> Any:
 
 
 def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Document:
-    """The arrays and tensors of a plain pickle: Paddle's, Haiku's, a pickled dict of arrays.
+    """The arrays and tensors of a plain pickle: Paddle's, Haiku's, madmom's, a dict of arrays.
 
     It begins at ``offset``: NumPy puts the pickle of an array of objects behind its own header.
 
@@ -295,4 +296,4 @@ def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Docu
         makers = {**MAKERS, "torch.storage._load_from_bytes": _from_bytes}
         source.stream.seek(offset)
         tree = flatten(pickles.load(io.BytesIO(source.stream.read()), makers))
-        return named(source, format, tree)
+        return described(named(source, format, tree))

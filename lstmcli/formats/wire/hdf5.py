@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.errors import UserError
+from lstmcli.errors import MissingExtra, UserError
 from lstmcli.formats.files.errors import damaged
 from lstmcli.formats.files.limits import check_size, most
 from lstmcli.formats.files.source import Opened
@@ -78,10 +78,8 @@ def need_library(where: str, kind: str) -> None:
         raise _without_library(where, kind)
 
 
-def _without_library(where: str, kind: str, reason: str = "") -> UserError:
-    return UserError(
-        f"{where} is {kind}; reading it needs h5py{reason}:", "  pip install 'lstmcli[h5]'"
-    )
+def _without_library(where: str, kind: str, reason: str = "") -> MissingExtra:
+    return MissingExtra(f"{where} is {kind}; reading it", f"h5py{reason}", "h5")
 
 
 def understood(answer: IO[bytes], where: str) -> Contents:

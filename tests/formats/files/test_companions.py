@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files.companions import companion
+from lstmcli.formats.files.sidecars import open_sidecar
 from lstmcli.formats.files.source import Opened, in_memory, opened
 
 
@@ -23,7 +23,7 @@ def whole(tmp_path: Path) -> Path:
 
 
 def read(path: Path, name: str) -> bytes:
-    with opened(str(path)) as file, companion(file, name) as part:
+    with opened(str(path)) as file, open_sidecar(file, name) as part:
         return part.stream.read()
 
 
@@ -56,5 +56,5 @@ def test_folders_and_pipes_are_refused(whole: Path) -> None:
 
 def test_standard_input_has_no_folder() -> None:
     file: Opened = in_memory("standard input", b"{}")
-    with pytest.raises(UserError, match="give the path"), companion(file, "part.bin"):
+    with pytest.raises(UserError, match="give the path"), open_sidecar(file, "part.bin"):
         pass

@@ -9,7 +9,7 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.errors import UserError
-from lstmcli.formats.files.sidecars import place
+from lstmcli.formats.files.sidecars import main_file
 
 
 def made(folder: Path, *names: str) -> None:
@@ -43,7 +43,7 @@ def made(folder: Path, *names: str) -> None:
 )
 def test_places(there: list[str], given: str, meant: str, tmp_path: Path) -> None:
     made(tmp_path, *there)
-    assert place(str(tmp_path / given)) == str(tmp_path / meant)
+    assert main_file(str(tmp_path / given)) == str(tmp_path / meant)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_last_checkpoint_is_looked_for_beside_the_note(noted: str, tmp_path:
     note = f'model_checkpoint_path: "{noted}"\nall_model_checkpoint_paths: "m-1"\n'
     (tmp_path / "checkpoint").write_text(note)
     for given in (tmp_path, tmp_path / "checkpoint"):
-        assert place(str(given)) == str(tmp_path / "m-2.index")
+        assert main_file(str(given)) == str(tmp_path / "m-2.index")
 
 
 @pytest.mark.parametrize("noted", ["/etc/passwd", "..", "", "../f", "m-9"])
@@ -63,7 +63,7 @@ def test_a_note_leads_nowhere_else(noted: str, tmp_path: Path) -> None:
     made(folder, "m.index")
     (folder / "checkpoint").write_text(f'model_checkpoint_path: "{noted}"\n')
     with pytest.raises(UserError, match=r"checkpoint names .*, which is not beside it"):
-        place(str(folder))
+        main_file(str(folder))
 
 
 @pytest.mark.parametrize("name", ["checkpoint", "m.index", "saved_model.pb", "m.meta"])
@@ -77,7 +77,7 @@ def test_a_pipe_in_a_folder_is_never_opened(name: str, tmp_path: Path) -> None:
 def test_several_checkpoints_are_listed(tmp_path: Path) -> None:
     made(tmp_path, "a.index", "b.index")
     with pytest.raises(UserError) as caught:
-        place(str(tmp_path))
+        main_file(str(tmp_path))
     assert str(caught.value) == (
         f"{tmp_path} holds 2 checkpoints; name one of them:\n"
         f"  {tmp_path / 'a.index'}\n  {tmp_path / 'b.index'}"
@@ -85,7 +85,7 @@ def test_several_checkpoints_are_listed(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
-    assert place(str(tmp_path)) == str(tmp_path)
+    assert main_file(str(tmp_path)) == str(tmp_path)
     with pytest.raises(UserError, match="is a folder; name a file in it"):
         formats.read(str(tmp_path))
 
@@ -93,7 +93,7 @@ def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
 def test_a_shard_without_its_index(tmp_path: Path) -> None:
     made(tmp_path, "m.data-00000-of-00001")
     with pytest.raises(UserError, match=r"m\.index, which tells which, is not beside it"):
-        place(str(tmp_path / "m.data-00000-of-00001"))
+        main_file(str(tmp_path / "m.data-00000-of-00001"))
 
 
 def test_the_variables_of_a_saved_model_are_not_sought_by_a_link(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_variables_of_a_saved_model_are_not_sought_by_a_link(tmp_path: Path)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "variables").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="is a link out of its folder"):
-        place(str(tmp_path / "model"))
+        main_file(str(tmp_path / "model"))
 
 
 @pytest.mark.parametrize("given", ["", "checkpoint", "m"])
@@ -112,7 +112,7 @@ def test_a_checkpoint_is_not_sought_by_a_link(given: str, tmp_path: Path) -> Non
     (folder / "checkpoint").write_text('model_checkpoint_path: "m"\n')
     (folder / "m.index").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"m\.index is a link out of its folder"):
-        place(str(folder / given))
+        main_file(str(folder / given))
 
 
 def test_a_missing_file_has_its_message(tmp_path: Path) -> None:

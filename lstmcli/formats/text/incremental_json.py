@@ -23,7 +23,7 @@ OPENING = re.compile(r"(?:\[[ \t\n\r]*)+")
 COMMA = re.compile(r"[ \t\n\r]*,")
 
 
-def parse_pieces(pieces: Iterator[str], source: str, decoder: json.JSONDecoder) -> Any:
+def parse_incrementally(pieces: Iterator[str], source: str, decoder: json.JSONDecoder) -> Any:
     """The value of a JSON text, as `json.loads` gives it; lists larger than a piece are arrays.
 
     Raises

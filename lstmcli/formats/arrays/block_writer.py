@@ -13,14 +13,14 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.lib import format as npy_format
 
-from lstmcli.formats.files.source import atomically
+from lstmcli.formats.files.atomic import atomically
 from lstmcli.outputs import errors_named
 
 COPIED = 1 << 20  # bytes at a time
 NUMBERS = 1 << 14  # of an array that are turned into text at a time
 
 
-class Placed:
+class BlockWriter:
     """An array (n, m, ...) or (n, K) on disk, of which pieces along the first axes are written.
 
     Writing past what memory holds, with `pwrite`: a full disk is then an error, where a mapped
@@ -88,9 +88,9 @@ def write_header(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any])
     npy_format.write_array_header_1_0(cast(Any, stream), header)
 
 
-def rows_of(array: np.ndarray | Placed) -> Iterator[np.ndarray]:
+def rows_of(array: np.ndarray | BlockWriter) -> Iterator[np.ndarray]:
     """The rows along the last of one or more axes, in C order: (n, K) some at a time."""
-    if isinstance(array, Placed):
+    if isinstance(array, BlockWriter):
         yield from array.rows()
     elif array.ndim > 2 and prod(array.shape[1:]) > NUMBERS:
         for part in array:
@@ -107,7 +107,7 @@ def rows_of(array: np.ndarray | Placed) -> Iterator[np.ndarray]:
 class Pieces:
     """What is written: placed arrays by name, and what goes beside them in the end."""
 
-    placed: dict[str, Placed]
+    placed: dict[str, BlockWriter]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     order: Sequence[str] = ()  # of both kinds of arrays in the file; as above without
@@ -129,7 +129,7 @@ def _temporary(beside: str | None, held: ExitStack) -> tuple[BinaryIO, str]:
 
 
 @contextmanager
-def open_pieces(
+def open_block_writers(
     target: str | BinaryIO, format: str, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
 ) -> Iterator[Pieces]:
     """Write "npy", "npz", "json" or "text" in pieces; a path appears whole or not at all.
@@ -147,9 +147,9 @@ def open_pieces(
         pieces = Pieces({})
         for name, shape in shapes.items():
             file, output = (stream, str(target)) if direct else _temporary(beside, held)
-            pieces.placed[name] = Placed(file, shape, dtype, output)
+            pieces.placed[name] = BlockWriter(file, shape, dtype, output)
         yield pieces
         if not direct:
-            arrays: dict[str, np.ndarray | Placed] = {**pieces.placed, **pieces.arrays}
+            arrays: dict[str, np.ndarray | BlockWriter] = {**pieces.placed, **pieces.arrays}
             ordered = {name: arrays[name] for name in pieces.order or arrays}
             formats.write(stream, format, ordered, pieces.attributes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as npst
 
 from lstmcli.errors import UserError
 from lstmcli.formats import Document, write
-from lstmcli.formats.arrays import pieces
+from lstmcli.formats.arrays.block_writer import open_block_writers
 from lstmcli.formats.files.source import in_memory
-from lstmcli.formats.text.printed import read_text
+from lstmcli.formats.text import console_print
+from lstmcli.formats.text.console_print import read_text
 from tests.formats.helpers import arrays, filed, piped, same
 
 
@@ -43,21 +42,21 @@ def test_writing_keeps_every_bit(array: np.ndarray) -> None:
     same(document.arrays[""].astype(array.dtype), array)
 
 
-@settings(deadline=None, max_examples=80)
-@given(
-    npst.arrays(
-        st.sampled_from([np.float16, np.float32, np.float64, np.longdouble]),
-        npst.array_shapes(min_dims=2, max_dims=4, max_side=9),
-    ),
-    st.sampled_from([1, 7, 100]),
-)
-def test_pieces_are_printed_as_numpy_prints_the_whole(array: np.ndarray, numbers: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pieces, "NUMBERS", numbers)
-        stream = io.BytesIO()
-        write(stream, "text", {"": array})
-    whole = np.array2string(array, threshold=sys.maxsize, floatmode="unique")
-    assert stream.getvalue().decode() == f"{whole}\n"
+def test_an_array_on_disk_is_printed_as_numpy_prints_it() -> None:
+    array = np.random.default_rng(3).normal(size=(2, 3, 4)).astype(np.float32)
+    stream = io.BytesIO()
+    with open_block_writers(stream, "text", {"h": array.shape}, array.dtype) as output:
+        output.placed["h"].write((slice(0, 2),), array)
+    assert stream.getvalue().decode() == np.array2string(array, floatmode="unique") + "\n"
+
+
+def test_more_numbers_than_a_console_prints_are_refused_with_the_format_to_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(console_print, "MOST_PRINTED", 5)
+    write(io.BytesIO(), "text", {"h": np.arange(5.0)})
+    with pytest.raises(UserError, match=r"6 numbers are too many to print as text.*\.npy"):
+        write(io.BytesIO(), "text", {"h": np.arange(6.0)})
 
 
 def test_long_arrays_are_not_abbreviated() -> None:

@@ -15,9 +15,9 @@ import pytest
 
 from lstmcli.errors import UserError
 from lstmcli.formats import read, write
-from lstmcli.formats.arrays import pieces as placed
-from lstmcli.formats.arrays.pieces import open_pieces
-from lstmcli.formats.files import source
+from lstmcli.formats.arrays import block_writer
+from lstmcli.formats.arrays.block_writer import open_block_writers
+from lstmcli.formats.files import atomic
 from lstmcli.outputs import OutputFile, errors_named
 
 SHAPE = (7, 5, 3)
@@ -31,7 +31,7 @@ def test_pieces_in_any_order(tmp_path: Path, dtype: type) -> None:
         (slice(a, a + 2), slice(b, b + 3)) for a in (0, 2, 4) for b in (0,)
     ] + [(slice(0, 6), slice(3, 5)), (slice(6, 7), slice(0, 5))]  # fmt: skip
     random.Random(1).shuffle(cuts)
-    with open_pieces(path, "npy", {"h": SHAPE}, whole.dtype) as pieces:
+    with open_block_writers(path, "npy", {"h": SHAPE}, whole.dtype) as pieces:
         for cut in cuts:
             pieces.placed["h"].write(cut, whole[cut])
     np.save(tmp_path / "b.npy", whole)
@@ -41,7 +41,7 @@ def test_pieces_in_any_order(tmp_path: Path, dtype: type) -> None:
 def test_an_archive_of_several(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {"h": rng.normal(size=(6, 3)), "c": rng.normal(size=(6, 4))}
-    with open_pieces(
+    with open_block_writers(
         str(tmp_path / "a.npz"), "npz", {k: a.shape for k, a in arrays.items()}, np.dtype(float)
     ) as pieces:
         for steps in (slice(3, 6), slice(0, 3)):
@@ -58,7 +58,7 @@ def test_an_archive_of_several(tmp_path: Path) -> None:
 
 def test_a_stream_that_takes_no_pieces() -> None:
     whole, stream = np.arange(6.0).reshape(2, 3), io.BytesIO()
-    with open_pieces(stream, "npy", {"h": (2, 3)}, whole.dtype) as pieces:
+    with open_block_writers(stream, "npy", {"h": (2, 3)}, whole.dtype) as pieces:
         pieces.placed["h"].write((slice(1, 2),), whole[1:])
         pieces.placed["h"].write((slice(0, 1),), whole[:1])
     np.testing.assert_array_equal(np.load(io.BytesIO(stream.getvalue())), whole)
@@ -69,12 +69,12 @@ def test_a_stream_that_takes_no_pieces() -> None:
 def test_texts_are_those_of_whole_arrays(
     format: str, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(placed, "NUMBERS", numbers)
+    monkeypatch.setattr(block_writer, "NUMBERS", numbers)
     rng = np.random.default_rng(0)
     for shape in [(4, 3), (2, 1, 3), (3, 4, 25), (5, 1, 1)]:
         whole = rng.normal(size=shape).astype(np.float32)
         pieces_, whole_ = io.BytesIO(), io.BytesIO()
-        with open_pieces(pieces_, format, {"h": shape}, whole.dtype) as pieces:
+        with open_block_writers(pieces_, format, {"h": shape}, whole.dtype) as pieces:
             pieces.placed["h"].write((slice(0, shape[0]),), whole)
         write(whole_, format, {"h": whole})
         assert pieces_.getvalue() == whole_.getvalue()
@@ -86,13 +86,13 @@ def test_a_text_holds_a_piece_in_memory(
     tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Less than the numbers themselves, and less than half of their text."""
-    monkeypatch.setattr(placed, "NUMBERS", 1 << 8)
+    monkeypatch.setattr(block_writer, "NUMBERS", 1 << 8)
     numbers = np.random.default_rng(0).normal(size=(600, 64))
     path = str(tmp_path / f"a.{format}")
 
     def written(rows: int) -> None:
         shape = {"h": (rows, 64)}
-        with open_pieces(path, format, shape, numbers.dtype) as pieces:
+        with open_block_writers(path, format, shape, numbers.dtype) as pieces:
             pieces.placed["h"].write((slice(0, rows),), numbers[:rows])
             tracemalloc.start()
 
@@ -122,10 +122,10 @@ def test_nothing_stays_of_a_file_that_fills_the_disk(
     path = str(tmp_path / f"a.{format}")
 
     def fill() -> None:
-        with open_pieces(path, format, {"h": (9, 3)}, np.dtype(float)) as pieces:
+        with open_block_writers(path, format, {"h": (9, 3)}, np.dtype(float)) as pieces:
             pieces.placed["h"].write((slice(0, 9),), np.ones((9, 3)))
 
-    monkeypatch.setattr(source, "OutputFile", Full)
+    monkeypatch.setattr(atomic, "OutputFile", Full)
     with pytest.raises(UserError, match="cannot be written: no space left"):
         fill()
     assert os.listdir(tmp_path) == []
@@ -135,7 +135,7 @@ def test_nothing_stays_of_a_file_that_fills_the_disk(
 def test_nothing_stays_of_a_run_that_fails(tmp_path: Path, format: str) -> None:
     def fail() -> None:
         path = str(tmp_path / f"a.{format}")
-        with open_pieces(path, format, {"h": (4, 3)}, np.dtype(float)) as pieces:
+        with open_block_writers(path, format, {"h": (4, 3)}, np.dtype(float)) as pieces:
             pieces.placed["h"].write((slice(0, 4),), np.ones((4, 3)))
             raise UserError("on the way")
 
