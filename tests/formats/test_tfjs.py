@@ -109,8 +109,8 @@ def _weights(value: Json) -> list[Json]:
     ("change", "message"),
     [
         (lambda v: v.update(weightsManifest=3), "taken for a model.json"),
-        (lambda v: v["weightsManifest"][0].pop("paths"), "refers to 'paths'"),
-        (lambda v: _weights(v)[0].pop("dtype"), "refers to 'dtype'|needs"),
+        (lambda v: v["weightsManifest"][0].pop("paths"), "it lacks 'paths'"),
+        (lambda v: _weights(v)[0].pop("dtype"), "it lacks 'dtype'|needs"),
         (lambda v: _weights(v)[0].update(name="\ud800"), "surrogates"),
         (lambda v: _weights(v)[1].update(name=_weights(v)[0]["name"]), "two tensors have the name"),
         (lambda v: _weights(v)[0].update(shape=[-1]), "damaged"),
