@@ -44,8 +44,8 @@ class Target(NamedTuple):
     """A row of the table below: a kind of file that can be written."""
 
     format: str
-    convention: str | None = None  # the one that its files follow, of which they hold a model
-    settings: bool = True  # whether the file holds what no tensor says
+    convention: str | None = None  # of the files of this kind, if they have one
+    settings: bool = True  # whether the file can have settings
 
 
 TARGETS = {
@@ -55,7 +55,7 @@ TARGETS = {
     ".onnx": Target("onnx", "onnx"),
 }
 COMMON = ("keras", "pytorch", "pytorch-cell", "tf1", "onnx", "flax", "rtneural")
-RTNEURAL = Target("rtneural", "rtneural")  # a .json of its own kind
+RTNEURAL = Target("rtneural", "rtneural")  # a .json too
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,7 +68,7 @@ class Conversion:
     layers: Layers  # as the target has them
     file: Target
     arrays: Mapping[str, Array]
-    settings: Mapping[str, Any]  # what a reader must be told beside the tensors
+    settings: Mapping[str, Any]  # that a reader needs with the tensors
     steps: tuple[Step, ...]
     proof: Proof
 
@@ -103,7 +103,7 @@ class Conversion:
 
     @property
     def options(self) -> str:
-        """What `lstm run` must be told beside the file, as it is typed."""
+        """The options that `lstm run` needs with the file, as they are typed."""
         if self.file is RTNEURAL and len(self.layers) > 1:
             return f"--layer {','.join(map(str, range(len(self.layers))))}"
         if self.file.settings:
@@ -117,17 +117,17 @@ class Conversion:
     def layout_option(self) -> str:
         """``--layout batch`` where the target would read the source's inputs otherwise."""
         given = self.model.given.get("layout")
-        own, target = (
+        source, target = (
             given or self.model.convention.behaviour.layout,
             find_convention(self.how.name).behaviour.layout,
         )
         # a layout that is only assumed takes (1, T, I) for one sequence, a given one does not
         one_of_many = given == "time" and self.file.format != "onnx"
-        return f"--layout {own}" if own != target or one_of_many else ""
+        return f"--layout {source}" if source != target or one_of_many else ""
 
     @property
     def _one_sequence(self) -> tuple[str, ...]:
-        """What holds for inputs (1, T, I) alone, which a layout that is assumed takes for one."""
+        """A line on inputs (1, T, I): an assumed layout takes them for one sequence."""
         if "layout" in self.model.given or self.model.convention.behaviour.layout == "batch":
             return ()
         if self.layout_option:
@@ -139,16 +139,16 @@ class Conversion:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the user should know of the file that is written."""
-        said = []
+        lines = []
         if self.options and not self.file.settings:
-            said.append(f"{self.target} holds tensors alone; what no tensor says: {self.options}")
+            lines.append(f"{self.target} has only tensors; run it with {self.options}")
         if self.file.format == "onnx" and self.model.cell.dtype != np.float32:
             name = self.model.cell.dtype.name
-            said.append(
-                f"{self.target} holds {name}; onnxruntime's LSTM takes float32 alone "
+            lines.append(
+                f"{self.target} is {name}; onnxruntime's LSTM takes only float32 "
                 "(--dtype float32 rounds to it)."
             )
-        return tuple(said)
+        return tuple(lines)
 
     def to_json(self) -> dict[str, Any]:
         """The conversion as a document: both sides, the tensors, the recipe, the proof."""
@@ -179,7 +179,7 @@ def convert(
 ) -> Conversion:
     """Write the LSTM in some files to another, in the convention ``to``.
 
-    A file that holds models of one convention alone needs no ``to``.
+    A kind of file that has one convention needs no ``to``.
     ``settings`` change how the source is read, as for a run; ``asked`` are those of the target.
 
     Raises
@@ -197,7 +197,7 @@ def convert(
     model = load.load_model(documents, settings)
     load.refuse_unused(documents, model)
     if file.format != "npz" and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize:
-        raise UserError(f"{target}: longdouble goes into .npz alone; try --dtype float64")
+        raise UserError(f"{target}: longdouble needs an .npz file; try --dtype float64")
     if asked and file.convention:
         raise UserError(f"{target}: a {file.format} model has one form; leave out --to-set.")
     if model.lengths and file.format != "onnx":
@@ -209,13 +209,13 @@ def convert(
     how = fit_or_refuse(model.layers, row, asked or {})
     layers = [tuple(fold_forget_bias(cell, how) for cell in layer) for layer in model.layers]
     arrays = named_tensors(layers, how)
-    told = _told(arrays, how, row) | _dtype(file, model)
-    if file.settings and not file.convention:  # room for what the source's config told
-        told = {n: how.setting(n) for n in row.config(model.bidirectional)} | told
+    stored = _settings(arrays, how, row) | _dtype(file, model)
+    if file.settings and not file.convention:  # the settings of the source's config too
+        stored = {n: how.setting(n) for n in row.config(model.bidirectional)} | stored
     source = " + ".join(document.source for document in documents)
     conversion = Conversion(
-        source, target, model, layers, file, arrays, told,
-        tuple(recipe(model.layers, how)), _proof(model, layers, arrays, told, target),
+        source, target, model, layers, file, arrays, stored,
+        tuple(recipe(model.layers, how)), _proof(model, layers, arrays, stored, target),
     )  # fmt: skip
     _write(conversion)
     return conversion
@@ -258,29 +258,29 @@ def target_of(path: str, row: Convention) -> Target:
     return target
 
 
-def _told(arrays: Mapping[str, Array], how: Convention, row: Convention) -> dict[str, Any]:
-    """What a reader of these tensors must be told, so that nothing is left to be assumed."""
-    told = needed_settings(how, row)
+def _settings(arrays: Mapping[str, Array], how: Convention, row: Convention) -> dict[str, Any]:
+    """The settings with which a reader of these tensors assumes nothing."""
+    settings = needed_settings(how, row)
     found = recognise({name: a.shape for name, a in arrays.items()})
     if any(one.rivals or one.convention.name != row.name for one in found) or not found:
-        told = {"convention": row.name} | told
+        settings = {"convention": row.name} | settings
         found = recognise({name: a.shape for name, a in arrays.items()}, row.name)
     if len(found) > 1:
-        told["layer"] = ",".join(str(n) for n in range(len(found)))
-    return told
+        settings["layer"] = ",".join(str(n) for n in range(len(found)))
+    return settings
 
 
 def _dtype(file: Target, model: Model) -> dict[str, Any]:
-    """JSON has one kind of number: what kind these were is told beside them."""
+    """The dtype as a setting, for JSON, which has one kind of number."""
     name = model.cell.dtype.name
     return {"dtype": name} if file.format == "json" and name != "float64" else {}
 
 
 def _proof(
-    model: Model, layers: Layers, arrays: dict[str, Array], told: Mapping[str, Any], target: str
+    model: Model, layers: Layers, arrays: dict[str, Array], settings: Mapping[str, Any], target: str
 ) -> Proof:
     """Read the tensors back as a file of them would be read, and run both sides."""
-    again = load.load_model([Document(target, "npz", arrays, dict(told))], {})
+    again = load.load_model([Document(target, "npz", arrays, dict(settings))], {})
     name = layers[0][0].convention.name
     if again.convention.name != name or not same_weights(layers, again.layers):
         raise UserError(

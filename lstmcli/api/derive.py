@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from lstmcli.api.diff import Result, side_of
 from lstmcli.core.derive.derivation import Derivation
-from lstmcli.core.derive.derive import derive as derive_beside
+from lstmcli.core.derive.derive import derive as derive_unit
 from lstmcli.core.model.model import Model
 
 __all__ = ["Derivation", "derive"]
@@ -26,7 +26,7 @@ def derive(
 ) -> Derivation:
     """The arithmetic of one unit at one step of a run: ``derive(model, x, 1, 0).line("h").value``.
 
-    ``against`` is whatever `diff` takes: a trace, an array, or a file that holds either. All else
+    ``against`` is whatever `diff` takes: a trace, an array, or a file of either. All else
     is as `lstmcli.core.derive.derive.derive` has it.
 
     Raises
@@ -35,4 +35,4 @@ def derive(
         for a place that is not there, or a file that cannot be read.
     """
     side = None if against is None else side_of(against, "the other side")
-    return derive_beside(model, x, step, unit, gate, against=side, **given)
+    return derive_unit(model, x, step, unit, gate, against=side, **given)

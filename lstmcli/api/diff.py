@@ -18,7 +18,7 @@ from lstmcli.core.model.model import Trace
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
-__all__ = ["compare", "diff", "laid", "read_side", "read_sides", "side_of"]
+__all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout"]
 
 Array = npt.NDArray[Any]
 Result = str | Trace | Array | Document
@@ -34,7 +34,7 @@ def diff(
     equal_nan: bool = False,
     layout: str | None = None,
 ) -> Difference:
-    """Compare two results: traces, arrays, or files that hold either.
+    """Compare two results: traces, arrays, or files of either.
 
     ``layout``, "batch" or "time", is that of a side that does not say which axis is time.
 
@@ -43,12 +43,12 @@ def diff(
     UserError
         for a file that cannot be read, or if the two have no array in common.
     """
-    one, other = (laid(side_of(side, name), layout) for side, name in ((a, "a"), (b, "b")))
+    one, other = (with_layout(side_of(side, name), layout) for side, name in ((a, "a"), (b, "b")))
     return compare(one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
 
 
-def laid(side: Side, layout: str | None) -> Side:
-    """A side with a layout, if it does not tell its own."""
+def with_layout(side: Side, layout: str | None) -> Side:
+    """A side with this layout, if it has none."""
     return side if side.layout else replace(side, layout=layout)
 
 
@@ -58,7 +58,7 @@ def read_sides(
     """Two files, or standard input for one of them; ``layout`` is that of one that tells none."""
     if a == b == "-":
         raise UserError("- (standard input) can be read only once; give the other as a file.")
-    return laid(read_side(a, stdin), layout), laid(read_side(b, stdin), layout)
+    return with_layout(read_side(a, stdin), layout), with_layout(read_side(b, stdin), layout)
 
 
 def read_side(path: str, stdin: BinaryIO | None) -> Side:

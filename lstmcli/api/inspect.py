@@ -1,4 +1,4 @@
-"""From files to what they hold: the joint between formats and `core.inspection`."""
+"""Inspect files: their tensors, and every LSTM among them."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ def inspect_files(
     named = [Named.parse(path) for path in paths]
     load.only_one_stdin(named)
     documents = [load.read_named(one, stdin, in_blocks=len(named) == 1) for one in named]
-    if len(documents) > 1:  # one file alone is listed whatever it holds
+    if len(documents) > 1:  # a single file is listed whatever it contains
         shown = [d.source for d in documents if d.arrays or d.groups or load.settings_in(d)]
         load.refuse_unused(documents, None, shown)
     source = " + ".join(document.source for document in documents)
-    held: dict[str, Any] = {}
+    in_files: dict[str, Any] = {}
     for document in documents:
-        held |= load.settings_in(document)
+        in_files |= load.settings_in(document)
     arrays = {name: array for document in documents for name, array in document.arrays.items()}
     tensors = load.tensors_in(documents)
-    own_layer = held.pop("layer", None)
-    layer = settings.get("layer", own_layer)
-    convention = settings.get("convention", held.get("convention"))
+    layer_in_file = in_files.pop("layer", None)
+    layer = settings.get("layer", layer_in_file)
+    convention = settings.get("convention", in_files.get("convention"))
     found = load.find_lstms(tensors, convention, source, documents)
     tensors |= {name: np.asarray(tensors[name]) for one in found for name in one.tensors}
     names = layer_options(found)
-    readings = [
-        replace(_reading(found[n], names[n], documents, tensors, settings), number=n)
+    models = [
+        replace(_model_of(found[n], names[n], documents, tensors, settings), number=n)
         for n in _chosen(found, layer, tensors, source)
     ]
     remarks = [remark for document in documents for remark in document.remarks]
-    inspection = inspect(source, arrays, readings, held, remarks)
-    if own_layer is None and (row := load.run_in_turn(found, documents)):
-        own_layer = ",".join(map(str, row))
-    return replace(inspection, layer=own_layer)
+    inspection = inspect(source, arrays, models, in_files, remarks)
+    if layer_in_file is None and (row := load.run_in_turn(found, documents)):
+        layer_in_file = ",".join(map(str, row))
+    return replace(inspection, layer=layer_in_file)
 
 
 def _chosen(
@@ -69,14 +69,14 @@ def _chosen(
     return [settled.index(one) for one in choose_lstms(settled, str(layer), tensors, source)]
 
 
-def _reading(
+def _model_of(
     found: RecognisedLstm,
     label: str,
     documents: Sequence[Document],
     tensors: Mapping[str, Array],
     settings: Mapping[str, Any],
 ) -> LoadResult:
-    """The model of one LSTM, read from its tensors alone."""
+    """The model of one LSTM, read from its tensors only."""
     try:
         model = load.load_one(found, tensors, documents, settings)
     except UserError as error:

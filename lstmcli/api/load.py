@@ -1,8 +1,4 @@
-"""From files to a model.
-
-The joint between formats, which know files and no LSTM, and core, which knows an LSTM and no
-files.
-"""
+"""Load a model from files: `formats` reads the files, `core` knows what an LSTM is."""
 
 from __future__ import annotations
 
@@ -68,7 +64,7 @@ Reader = Callable[[Mapping[str, Any]], Model]
 
 
 class Named(NamedTuple):
-    """A path as it was typed: ``kernel=k.npy``, or a path alone."""
+    """A path as it was typed: ``kernel=k.npy``, or a path without a name."""
 
     path: str
     name: str | None = None
@@ -159,16 +155,17 @@ def only_one_stdin(named: Sequence[Named], *others: str | None) -> None:
 
 
 def read_named(named: Named, stdin: BinaryIO | None, *, in_blocks: bool = False) -> Document:
-    """One file; a lone array gets its name from NAME=FILE, else from the file's stem."""
+    """One file; a single array is named by NAME=FILE, else by the file's stem."""
     document = formats.read(named.path, stdin, in_blocks=in_blocks)
     refuse_gaps(document)
     if named.name is None and "" not in document.arrays:
         return document
     if "" not in document.arrays:
         if len(document.arrays) != 1:
-            held = ", ".join(document.arrays) or "no arrays"
+            names = ", ".join(document.arrays) or "no arrays"
             raise UserError(
-                f"{named.name}={named.path}: a name goes with one array; this file holds {held}."
+                f"{named.name}={named.path}: NAME=FILE needs a file with one array; "
+                f"{named.path} has {names}."
             )
         return _renamed(document, next(iter(document.arrays)), str(named.name))
     stem = re.split(r"[/\\]", named.path)[-1].rsplit(".", 1)[0]
@@ -230,7 +227,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         chosen = choose_lstms(found, word, tensors, source, *candidates)
     except UserError as error:  # what was left out may be why
         configs = [
-            f"{document.source} has a config alone: give the file of weights with it."
+            f"{document.source} has only a config: give the file of weights with it."
             for document in documents
             if document.groups and not document.arrays
         ]
@@ -241,14 +238,15 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     layers: list[tuple[Cell, ...]] = []
     assumed: list[str] = []
     labels: list[str] = []
-    laid: dict[str, Any] = {}  # the axes of the first, if a file tells them; it feeds the others
-    of_cells: dict[str, Any] = {}  # what files say of one of two directions
-    lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file holds them
+    layout: dict[str, Any] = {}  # of the first LSTM, if a file has it; it feeds the others
+    of_cells: dict[str, Any] = {}  # settings in files of one of two directions
+    lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file has them
     for one in chosen:
-        words = {
-            place: _known_first([_told(d, one, place) for d in documents]) for place in one.cells
+        metadata = {
+            index: _known_first([_metadata(d, one, index) for d in documents])
+            for index in one.cells
         }
-        every = [each for own in words.values() for each in own]
+        every = [each for per_file in metadata.values() for each in per_file]
         _refuse_unknown(every, given, source)
         lengths.append(next((each.lengths for each in every if each.lengths), ()))
         of_cells |= {
@@ -257,20 +255,20 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
             for name, value in each.backward.items()
             if name not in given
         }
-        told_of = {place: _settings(own) for place, own in words.items()}
+        in_files = {index: _settings(per_file) for index, per_file in metadata.items()}
         settings_of = {
-            place: _of_direction(one, place, own) | laid | of_cells | given
-            for place, own in told_of.items()
+            index: _of_direction(one, index, settings) | layout | of_cells | given
+            for index, settings in in_files.items()
         }
         cells = _layers(one, tensors, settings_of, source, len(layers))
         layers += cells
         labels += [one.label] * len(cells)
-        said = next(iter(settings_of.values()))
+        of_first = next(iter(settings_of.values()))
         if one is chosen[0]:
-            laid = {name: value for name, value in said.items() if name == "layout"}
-        assumed += assumptions(one, cells[0][0], said)
+            layout = {name: value for name, value in of_first.items() if name == "layout"}
+        assumed += assumptions(one, cells[0][0], of_first)
         assumed += direction_assumptions(
-            one, {place for place, own in told_of.items() if "reverse" in own}, given
+            one, {index for index, settings in in_files.items() if "reverse" in settings}, given
         )
         assumed += [t for each in every for n, t in each.assumed.items() if n not in given]
         remarks += [remark for each in every for remark in each.remarks]
@@ -286,7 +284,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         tuple(layers),
         {name: array.shape for name, array in used.items()},
         assumed=tuple(dict.fromkeys(assumed)),
-        given=laid | of_cells | given,
+        given=layout | of_cells | given,
         lengths=of_file,
         remarks=tuple(dict.fromkeys(remarks)),
         labels=tuple(labels) if len(chosen) > 1 else (),
@@ -295,7 +293,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
 
 
 def lengths_assumed(lengths: Sequence[int]) -> str:
-    """What is said of lengths that a file holds."""
+    """The line of ``assumed`` for lengths in a file."""
     return f"lengths {format_lengths(lengths)} (sequence_lens of the file; --lengths)"
 
 
@@ -307,7 +305,7 @@ def without_lengths(model: Model) -> Model:
 
 
 def _same_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int, ...]:
-    """The lengths that the file holds for its LSTMs; refused where they differ from one another."""
+    """The lengths in the file for its LSTMs; refused where they differ from one another."""
     if len({*lengths}) > 1:
         each = "; ".join(format_lengths(one) or "none" for one in lengths)
         raise UserError(
@@ -326,15 +324,15 @@ def _goes_into(
     if any(name in SETTINGS or name == "layer" for name in document.attributes):
         return True
     used = {name for one in chosen for name in one.tensors}
-    own = set(document.arrays)
+    names = set(document.arrays)
     # weight norm leaves W = g v / |v| under a third name
-    if used & own or (used - own and any(n not in tensors and _is_weight(n) for n in own)):
+    if used & names or (used - names and any(n not in tensors and _is_weight(n) for n in names)):
         return True
-    silent = replace(document, groups={})
+    without_metadata = replace(document, groups={})
     return bool(document.groups) and any(
-        _told(document, one, place) != _told(silent, one, place)
+        _metadata(document, one, index) != _metadata(without_metadata, one, index)
         for one in chosen
-        for place in one.cells
+        for index in one.cells
     )
 
 
@@ -348,7 +346,7 @@ def load_one(
     documents: Sequence[Document],
     settings: Mapping[str, Any],
 ) -> Model:
-    """The model of one LSTM of several, from its tensors alone.
+    """The model of one LSTM of several, from no other tensors.
 
     Names that two conventions share are taken in the first of them.
 
@@ -398,7 +396,7 @@ def _candidates(
     settings: Mapping[str, Any],
     asked: bool,
 ) -> _Candidates:
-    """Leave out copies that training kept and, unless a layer is ``asked`` for, what is not read.
+    """Leave out copies that training saved and, without ``asked`` (--layer), what cannot be read.
 
     If none can be read, all of them count.
     """
@@ -406,7 +404,7 @@ def _candidates(
         return _Candidates({}, [])
     names = [one.label or f"LSTM {n}" for n, one in enumerate(found)]
     left_out = {
-        n: f"{names[n]} is a copy of {names[original]} that training kept; --layer {n} runs it."
+        n: f"{names[n]} is a copy of {names[original]} that training saved; --layer {n} runs it."
         for n, original in training_copies(found, {k: a.shape for k, a in tensors.items()}).items()
     }
     if asked:
@@ -444,17 +442,17 @@ def _width(layer: Sequence[Cell]) -> int:
     return sum(cell.outputs for cell in layer)
 
 
-def _of_direction(found: RecognisedLstm, cell: CellIndex, told: Settings) -> Settings:
-    """What the files say of a cell, with the way it runs where its place alone does not tell.
+def _of_direction(found: RecognisedLstm, cell: CellIndex, settings: Settings) -> Settings:
+    """The settings of a cell in files, with ``reverse`` where its index does not imply it.
 
-    A backward cell beside a forward one runs backward by its place, one without has to be told.
+    A backward cell runs backward by its index if there is a forward one; without, by ``reverse``.
     """
     layer, direction = cell
     if (layer, 1 - direction) not in found.cells:
-        return {"reverse": True, **told} if direction else told
-    turned = told.get("reverse")
-    others = {name: value for name, value in told.items() if name != "reverse"}
-    if turned is None or turned is bool(direction):
+        return {"reverse": True, **settings} if direction else settings
+    reverse = settings.get("reverse")
+    others = {name: value for name, value in settings.items() if name != "reverse"}
+    if reverse is None or reverse is bool(direction):
         return others
     return others | ({_FORWARD: True} if direction else {"reverse": True})
 
@@ -498,36 +496,36 @@ def find_lstms(
 def _layers(
     found: RecognisedLstm,
     tensors: Mapping[str, Array],
-    said: Mapping[CellIndex, Mapping[str, Any]],
+    settings: Mapping[CellIndex, Mapping[str, Any]],
     source: str,
     first: int,
 ) -> list[tuple[Cell, ...]]:
-    """The cells of one LSTM, layer by layer, forward before backward, each as is said of it.
+    """The cells of one LSTM, layer by layer, forward before backward, each by its settings.
 
     ``first`` is the number of its first layer in the model.
     """
-    given = next(iter(said.values()))
+    given = next(iter(settings.values()))
     dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
     to = given.get(ROUNDED) or (given.get("dtype") == BFLOAT16 and BFLOAT16)
     rounded = {k: round_to_format(tensors[k], to) for k in found.tensors} if to else tensors
     layers: dict[int, list[Cell]] = {}
     origin: dict[int, Tensors] = {}
     for (layer, direction), names in sorted(found.cells.items()):
-        how = found.convention.changed(said[layer, direction])
-        if said[layer, direction].get(_FORWARD):
+        how = found.convention.changed(settings[layer, direction])
+        if settings[layer, direction].get(_FORWARD):
             how = how.with_behaviour(forward=True)
-        held = {role: _typed(name, rounded, dtype) for role, name in names.items()}
-        for one in split_directions(held, how):
+        by_role = {role: _typed(name, rounded, dtype) for role, name in names.items()}
+        for one in split_directions(by_role, how):
             cell = decode(one, how, source)
             layers.setdefault(layer, []).append(cell)
             origin[id(cell)] = one
     cells = [tuple(layer) for layer in layers.values()]
     cells = pair_directions(cells) if found.convention.storage.directions_count else cells
-    apart = _apart(given)
+    by_cell = _cell_settings(given)
     return [
         tuple(
-            decode(origin[id(cell)], _alone(cell.convention, own, d == 1), source)
-            if (own := apart.get(f"layer{n}{'_reverse' * d}"))
+            decode(origin[id(cell)], _changed(cell.convention, changes, d == 1), source)
+            if (changes := by_cell.get(f"layer{n}{'_reverse' * d}"))
             else cell
             for d, cell in enumerate(layer)
         )
@@ -535,7 +533,7 @@ def _layers(
     ]
 
 
-def _told(document: Document, found: RecognisedLstm, cell: CellIndex) -> MetadataSettings:
+def _metadata(document: Document, found: RecognisedLstm, cell: CellIndex) -> MetadataSettings:
     """What a file says of a cell of an LSTM; its mistakes under its name."""
     try:
         settings = read_metadata(document.format, document.groups, found.names(cell))
@@ -544,38 +542,38 @@ def _told(document: Document, found: RecognisedLstm, cell: CellIndex) -> Metadat
         raise error.within(document.source) from None
 
 
-def _known_first(words: Sequence[MetadataSettings]) -> list[MetadataSettings]:
-    """What each file says of a cell, without what it assumes of a setting that another knows."""
-    known = {name for one in words for name in one.settings.keys() - one.assumed.keys()}
-    replaced = [known & one.assumed.keys() for one in words]
+def _known_first(metadata: Sequence[MetadataSettings]) -> list[MetadataSettings]:
+    """The metadata of each file on a cell, without assumptions on settings that another has."""
+    known = {name for one in metadata for name in one.settings.keys() - one.assumed.keys()}
+    replaced = [known & one.assumed.keys() for one in metadata]
     return [
         one._replace(
             settings={k: v for k, v in one.settings.items() if k not in names},
             assumed={k: v for k, v in one.assumed.items() if k not in names},
         )
-        for one, names in zip(words, replaced, strict=True)
+        for one, names in zip(metadata, replaced, strict=True)
     ]
 
 
-def _settings(words: Sequence[MetadataSettings]) -> Settings:
-    """What the files say of one cell, together."""
-    return {name: value for said in words for name, value in said.settings.items()}
+def _settings(metadata: Sequence[MetadataSettings]) -> Settings:
+    """The settings of all files for one cell."""
+    return {name: value for one in metadata for name, value in one.settings.items()}
 
 
-def _apart(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The settings of one cell alone: ``layer1_reverse.forget_bias``."""
-    apart: dict[str, dict[str, Any]] = {}
+def _cell_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of single cells by cell: ``layer1_reverse.forget_bias``."""
+    by_cell: dict[str, dict[str, Any]] = {}
     for name, value in given.items():
         cell, setting = split_cell(name)
         if cell:
-            apart.setdefault(cell, {})[setting] = value
-    return apart
+            by_cell.setdefault(cell, {})[setting] = value
+    return by_cell
 
 
-def _alone(how: Convention, own: Mapping[str, Any], backward: bool) -> Convention:
-    """The convention of a cell with settings of its own; one may be told to run forward."""
-    forward = backward and own.get("reverse") is False
-    return how.changed(own).with_behaviour(forward=forward)
+def _changed(how: Convention, changes: Mapping[str, Any], backward: bool) -> Convention:
+    """The convention of a cell with changed settings; a backward cell may be set to run forward."""
+    forward = backward and changes.get("reverse") is False
+    return how.changed(changes).with_behaviour(forward=forward)
 
 
 def _typed(
@@ -652,25 +650,25 @@ def _beyond_measure(name: str, source: str) -> str:
     if len(name) > MOST_NAME:
         length = f"{len(name):,} characters; names have {MOST_NAME:,} at most"
         return f"{source}: the name of a tensor, {name[:20]!a}..., has {length}."
-    return f"{source} has more than {MOST_TENSORS:,} tensors. Save those of the LSTM alone."
+    return f"{source} has more than {MOST_TENSORS:,} tensors. Save only those of the LSTM."
 
 
 def settings_in(document: Document) -> dict[str, Any]:
     """The settings among a document's attributes, checked.
 
-    A name that is nearly a setting's is a mistake; any other attribute is the file's own affair.
+    A name that is nearly a setting's is a mistake; any other attribute is ignored.
     """
     settings: dict[str, Any] = {}
     if (dialect := METADATA_FORMATS.get(document.format)) and dialect.convention:
         settings["convention"] = dialect.convention
-    few = len(document.attributes) <= MOST_COMPARED
+    compared = len(document.attributes) <= MOST_COMPARED
     for name, value in document.attributes.items():
         if name in SETTINGS or name == "layer":
             where = document.source
             settings[name] = value if name == "layer" else read_setting(name, value, where)
         elif name in ("kernel", "recurrent_kernel", "bias"):
             raise UserError(f"{document.source}: {name} is {value!r}, not an array of numbers.")
-        elif few and (near := did_you_mean(name, SETTINGS)):
+        elif compared and (near := did_you_mean(name, SETTINGS)):
             raise UserError(f"{document.source}: {name!r} is no setting.{near}")
     return settings
 
@@ -693,8 +691,8 @@ def not_finite(array: Any, name: str) -> str:
         if bad.any():
             count += int(bad.sum())
             place = np.argwhere(bad)[0].tolist()
-            whole = [n + first for n, first in zip_longest(place, start, fillvalue=0)]
-            found = found or f"{name} holds {block[tuple(place)]} at {whole}"
+            index = [n + first for n, first in zip_longest(place, start, fillvalue=0)]
+            found = found or f"{name} has {block[tuple(place)]} at {index}"
     others = f", and {count - 1} more" if count > 1 else ""
     return f"{found}{others}; the run goes on with it." if found else ""
 
@@ -702,14 +700,14 @@ def not_finite(array: Any, name: str) -> str:
 def _refuse_half(
     chosen: Sequence[RecognisedLstm], tensors: Mapping[str, Array], convention: str, source: str
 ) -> None:
-    """Refuse a convention that takes a kernel for all of the weights, the recurrent one beside it.
+    """Refuse a convention that takes the kernel of another for all of the weights.
 
     Where there are many inputs, TensorFlow 1's fused kernel would be read from Keras' kernel.
     """
     others = recognise({name: array.shape for name, array in tensors.items()})
-    whole = [other for other in others if "recurrent_kernel" in next(iter(other.cells.values()))]
+    split = [other for other in others if "recurrent_kernel" in next(iter(other.cells.values()))]
     for one in chosen:
-        fuller = [other for other in whole if set(other.tensors) > set(one.tensors)]
+        fuller = [other for other in split if set(other.tensors) > set(one.tensors)]
         if fuller and not any("recurrent_kernel" in names for names in one.cells.values()):
             raise _other_names(convention, fuller, source)
 

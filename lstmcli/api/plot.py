@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api import load
-from lstmcli.api.diff import laid, side_of
+from lstmcli.api.diff import side_of, with_layout
 from lstmcli.api.job import NO_FILES, InputFiles, Job, array_of, load_job
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.compare import compare, matched
@@ -122,11 +122,11 @@ def read_drawable(
             raise UserError(f"{paths[0]} holds results: there is nothing left to run or set.")
         layout = settings.get("layout")  # of results that do not tell
         if len(paths) == 1:
-            return _of_side(laid(side_of(first, paths[0]), layout))
+            return _of_side(with_layout(side_of(first, paths[0]), layout))
         if paths == ("-", "-"):
             raise UserError("- (standard input) can be read only once; give the other as a file.")
         sides = ((first, paths[0]), (formats.read(paths[1], stdin), paths[1]))
-        return _of_two(*(laid(side_of(document, path), layout) for document, path in sides))
+        return _of_two(*(with_layout(side_of(document, path), layout) for document, path in sides))
     if isinstance(stdin, io.BytesIO):
         stdin.seek(0)
     job = load_job(paths, settings, stdin=stdin, files=files)

@@ -229,7 +229,7 @@ def test_files_that_are_not_written(path: str, to: str, words: str) -> None:
 @pytest.mark.parametrize("name", ["net.json", "net.safetensors", "net.onnx"])
 def test_numbers_too_long_for_a_file_are_refused(name: str, tmp_path: Path) -> None:
     to = "onnx" if name.endswith("onnx") else "keras"
-    with pytest.raises(UserError, match=r"longdouble goes into \.npz alone"):
+    with pytest.raises(UserError, match=r"longdouble needs an \.npz file"):
         convert([SOURCE], str(tmp_path / name), to, {"dtype": "longdouble", "peepholes": "ignored"})
     assert list(tmp_path.iterdir()) == []
 

@@ -509,7 +509,7 @@ def test_numbers_of_a_stream_that_are_not_finite_run_with_a_remark(lstm: Lstm, n
     done = lstm("run", net, "-", "-q", "-f", "csv", "--only", "h", stdin=lines)
     assert done.status == 0
     assert len(done.out.splitlines()) == 4
-    remark = "lstm: standard input, line 3 holds nan at [1]; the run goes on with it."
+    remark = "lstm: standard input, line 3 has nan at [1]; the run goes on with it."
     assert done.err.splitlines() == [remark]
 
 
@@ -522,8 +522,8 @@ def test_numbers_that_are_not_finite_run_with_a_remark(lstm: Lstm, net: Path) ->
     done = lstm("run", "odd.npz", "-q", "-f", "json")
     assert done.status == 0
     assert len(done.err.splitlines()) == 2
-    assert "kernel holds inf at [0, 5]" in done.err
-    assert "inputs holds nan at [2, 1, 3]" in done.err
+    assert "kernel has inf at [0, 5]" in done.err
+    assert "inputs has nan at [2, 1, 3]" in done.err
     assert '"NaN"' in done.out
 
 
@@ -663,10 +663,10 @@ def test_a_number_that_python_does_not_take_is_a_mistake(
     assert "Traceback" not in done.err
 
 
-def test_a_layer_of_thousands_of_digits_is_no_layer(lstm: Lstm, files: Path) -> None:
+def test_a_layer_number_of_thousands_of_digits_is_refused(lstm: Lstm, files: Path) -> None:
     kernels = {"weight_ih": np.ones((12, 4)), "weight_hh": np.ones((12, 3))}
     members: dict[str, Any] = {f"{name}_l{'9' * 5000}": k for name, k in kernels.items()}
     np.savez("deep.npz", **members)
     done = lstm("run", "deep.npz", "inputs.npy")
     assert done.status == 2
-    assert "no LSTM is recognised" in done.err
+    assert "has 5,011 characters; names have 1,000 at most" in done.err

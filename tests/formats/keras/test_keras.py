@@ -262,9 +262,7 @@ def test_the_config_beside_weights_alone_holds_over_what_they_assume(
     loaded = load(*both, layer="zeta")
     assert loaded.convention.behaviour.recurrent_activation == "sigmoid"
     assert loaded.assumed == ()
-    with pytest.raises(
-        UserError, match=r"model\.json has a config alone: give the file of weights"
-    ):
+    with pytest.raises(UserError, match=r"model\.json has only a config: give the file of weights"):
         load(str(path))
 
 
