@@ -21,7 +21,8 @@ from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.answer import explain
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
-from lstmcli.core.forward.run import run
+from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.model import Cell, Model, Trace
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
@@ -148,7 +149,7 @@ def check(
         With ``all``, such an engine is left out and named in ``refused``.
     """
     job, drawn = _with_inputs(job, seed)
-    task = task_of(job.model, np.asarray(job.inputs), name=job.name, **_told(job))
+    task = task_of(job.model, job.as_inputs())
     engines, refused = _chosen(names), {}
     networks: dict[str, Network] = {}
     for engine in engines:
@@ -216,28 +217,18 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
     return engines
 
 
-def _told(job: Job) -> dict[str, Any]:
-    return {
-        "layout": job.layout,
-        "initial_state": job.initial_state,
-        "lengths": job.lengths,
-        "mask": job.mask,
-    }
-
-
 def _ours(job: Job) -> tuple[Trace, float]:
     """Our run, and the seconds it took."""
-    x = np.asarray(job.inputs)
-    return warm(lambda: run(job.model, x, **_told(job), name=job.name))
+    inputs = replace(job.as_inputs(), x=np.asarray(job.inputs))
+    return warm(lambda: run_plan(prepare(job.model, inputs)))
 
 
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:
     """Which reading of the weights gives what an engine gave."""
     assert job.reread is not None
-    told = _told(job)
     return explain(
         Question(
-            job.reread, np.asarray(job.inputs), side_of(trace, name), told["layout"],
+            job.reread, np.asarray(job.inputs), side_of(trace, name), job.layout,
             job.initial_state, job.lengths, job.mask, job.name,
         )
     )  # fmt: skip
@@ -254,8 +245,8 @@ def _truth(job: Job) -> Trace | None:
     with np.errstate(all="ignore"):
         x = np.asarray(job.inputs).astype(dtype)
         state = {k: np.asarray(a).astype(dtype) for k, a in job.initial_state.items()}
-    told = _told(job) | {"initial_state": state}
-    return run(_widened(job.model), x, "h", **told, name=job.name)
+    inputs = replace(job.as_inputs(), x=x, initial_state=state)
+    return run_plan(prepare(_widened(job.model), inputs, "h"))
 
 
 def _widened(model: Model) -> Model:

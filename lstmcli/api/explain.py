@@ -23,7 +23,8 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.space import spelled_out
-from lstmcli.core.forward.run import check_inputs
+from lstmcli.core.forward.plan import check_axes
+from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import as_options
 from lstmcli.errors import NoInputs, UserError
@@ -183,7 +184,7 @@ def _lies_alike(
     if not first or first.step is None:
         return False
     own = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in held.items()}
-    _, layout = check_inputs(model, question.x, question.layout, question.inputs)
+    layout = check_axes(model, Inputs(question.x, question.layout, name=question.inputs))
     _, taken = at_its_place(side, own, layout, first.step, first.row)
     return [TAKEN_AS + one for one in taken] == [explanation.placement]
 

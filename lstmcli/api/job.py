@@ -28,8 +28,10 @@ from lstmcli.api.load import (
     settings_in,
     without_lengths,
 )
-from lstmcli.core.forward.run import assumed_layout, check_inputs, check_lengths, layout_words
+from lstmcli.core.forward.plan import assumed_layout, check_axes, layout_words
+from lstmcli.core.forward.sequence import check_lengths
 from lstmcli.core.model.axis_numbers import parse_indices
+from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Model, SliceableArray, steps_and_batch
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError
@@ -65,6 +67,12 @@ class Job(NamedTuple):
     lengths: Array | None = None
     mask: Array | None = None
     reread: Reader | None = None  # the model under further settings
+
+    def as_inputs(self) -> Inputs:
+        """The inputs in memory or in a file, and what comes with them, for `prepare`."""
+        layout = self.model.given.get("layout")
+        x, name = array_of(self), self.name
+        return Inputs(x, layout, self.initial_state, self.lengths, self.mask, name)
 
     @property
     def layout(self) -> str | None:
@@ -181,9 +189,9 @@ def with_lengths(job: Job) -> Job:
     if not job.name:
         return job
     if not isinstance(job.inputs, StepStream):
-        x, layout = check_inputs(model, job.inputs, job.layout, job.name)
-        steps, rows = steps_and_batch(x.shape, layout)
-        check_lengths(model, rows, steps)
+        layout = check_axes(model, job.as_inputs())
+        steps, batch = steps_and_batch(job.inputs.shape, layout)
+        check_lengths(model, batch, steps)
     return job._replace(lengths=np.array(model.lengths))
 
 

@@ -15,14 +15,15 @@ import numpy.typing as npt
 from lstmcli import formats
 from lstmcli.api import load
 from lstmcli.api.diff import side_of, with_layout
-from lstmcli.api.job import NO_FILES, InputFiles, Job, array_of, load_job
+from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.compare import compare, matched
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.operand import LONE, Side
-from lstmcli.core.forward.run import check_inputs, merged_axes, run
-from lstmcli.core.forward.streaming import plan, sweep
-from lstmcli.core.model.model import Model, SliceableArray, steps_and_batch
+from lstmcli.core.forward.plan import Plan, prepare
+from lstmcli.core.forward.run import run_plan
+from lstmcli.core.forward.sequence import merged_axes
+from lstmcli.core.forward.streaming import sweep
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document
@@ -142,31 +143,21 @@ def _is_result(document: Document) -> bool:
 
 def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
     job = job.drained()
-    model, x = job.model, array_of(job)
-    how: dict[str, Any] = {
-        "layout": job.layout, "initial_state": job.initial_state,
-        "lengths": job.lengths, "mask": job.mask, "name": job.name,
-    }  # fmt: skip
-    layout = check_inputs(model, x, how["layout"], job.name)[1]
-    if merged_axes(model):
-        trace = run(model, np.asarray(x), keep, **how)
+    plan = prepare(job.model, job.as_inputs(), keep)
+    if merged_axes(job.model):
+        trace = run_plan(plan)
         arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
     else:
-        arrays = _of_row(model, x, keep, row, how)
-    return Drawable(_gates_apart(arrays), (job.name,), job, layout)
+        arrays = _of_row(plan, row)
+    return Drawable(_gates_apart(arrays), (job.name,), job, plan.layout)
 
 
-def _of_row(
-    model: Model, x: SliceableArray, keep: Sequence[str], row: int, how: Mapping[str, Any]
-) -> dict[str, Array]:
-    """The arrays of a run, of which one row is kept and seen in every row; none if not there."""
-    planned = plan(model, x, keep, how["layout"], how["name"])
-    steps, rows = steps_and_batch(x.shape, planned.layout)
+def _of_row(plan: Plan, row: int) -> dict[str, Array]:
+    """The arrays of a run with one sequence in the place of all; zeros if it is not there."""
+    steps, rows = plan.steps, plan.batch
     held = {
-        name: np.zeros((steps, 1, shape[-1]), planned.dtype)
-        for name, shape in planned.shapes.items()
+        name: np.zeros((steps, 1, shape[-1]), plan.dtype) for name, shape in plan.shapes.items()
     }
-
     row = row + rows if row < 0 else row
 
     def sink(own: slice, part: slice, arrays: Mapping[str, Array]) -> None:
@@ -174,7 +165,7 @@ def _of_row(
             for name, array in held.items():
                 array[part, 0] = arrays[name][:, row - own.start]
 
-    sweep(model, x, keep, sink, **how)
+    sweep(plan, sink)
     return {k: np.broadcast_to(a, (steps, rows, a.shape[2])) for k, a in held.items()}
 
 

@@ -12,9 +12,10 @@ from lstmcli import formats
 from lstmcli.api.job import Job, array_of
 from lstmcli.api.load import not_finite
 from lstmcli.core.forward.batch import Meter
-from lstmcli.core.forward.run import KEPT, NAMES, check_inputs, merged_axes, run_settings
-from lstmcli.core.forward.streaming import PIECE, Stack, plan, sweep
-from lstmcli.core.model.model import Trace, block
+from lstmcli.core.forward.plan import KEPT, NAMES, check_axes, prepare, run_settings
+from lstmcli.core.forward.sequence import merged_axes
+from lstmcli.core.forward.streaming import PIECE, Stack, sweep
+from lstmcli.core.model.model import Trace
 from lstmcli.core.model.model import steps_and_batch as extent_of
 from lstmcli.core.model.selection import (
     EVERYTHING,
@@ -273,15 +274,12 @@ def _until(stop: Stop, source: Blocks) -> Blocks:
 
 def extent_layout(job: Job) -> str:
     """The layout that inputs in a file are read in: "steps", "batch" or "time"."""
-    asked = job.layout
-    return check_inputs(job.model, array_of(job), asked, job.name)[1]
+    return check_axes(job.model, job.as_inputs())
 
 
 def extent(job: Job) -> tuple[int, int]:
     """T and B of inputs in a file; UserError if they are no inputs of the model."""
-    asked = job.layout
-    x, layout = check_inputs(job.model, array_of(job), asked, job.name)
-    return extent_of(x.shape, layout)
+    return extent_of(array_of(job).shape, extent_layout(job))
 
 
 READ = 8 << 20  # bytes of inputs in a file that are read at a time for steps that go out one by one
@@ -297,8 +295,8 @@ def select(job: Job, names: Sequence[str], selection: Selection) -> Selected:
         naming the option that selects nothing of it, or for shapes that do not fit.
     """
     keep = kept_for(names) or ["h"]  # of a final state alone the units of h are those to choose of
-    planned = plan(job.model, array_of(job), keep, job.layout, job.name)
-    widths = {name: shape[-1] for name, shape in planned.shapes.items()}
+    plan = prepare(job.model, job.as_inputs(), keep)
+    widths = {name: shape[-1] for name, shape in plan.shapes.items()}
     if merged_axes(job.model):
         widths["h"] = job.model.layers[-1][0].outputs  # directions are on an axis of their own
     return selection.within(*extent(job), widths)
@@ -433,11 +431,8 @@ def _swept(
             else:
                 put(name, (items, at), array.swapaxes(0, 1))
 
-    return sweep(
-        job.model, array_of(job), kept_for(members) or ["h"], sink, shown=ranges,
-        layout=job.layout, initial_state=job.initial_state,
-        lengths=job.lengths, mask=job.mask, name=job.name, **how,
-    )  # fmt: skip
+    plan = prepare(job.model, job.as_inputs(), kept_for(members) or ["h"])
+    return sweep(plan, sink, shown=ranges, **how)
 
 
 def held_by(trace: Trace, names: Sequence[str]) -> tuple[str, ...]:
@@ -452,16 +447,15 @@ def _is(member: str, name: str) -> bool:
 
 def _blocks(job: Job) -> Blocks:
     """x (s, B, I) of some steps of a file's inputs at a time, and whether they have rows."""
-    asked = job.layout
-    x, layout = check_inputs(job.model, array_of(job), asked, job.name)
-    steps, rows = extent_of(x.shape, layout)
-    held = sum(cell.units for _, cell in job.model.cells) * 8 * rows  # bytes of a step
-    size = max(1, min(BLOCK, PIECE // 4 // held))  # as text it takes several times that
-    ahead = max(1, READ // (rows * x.shape[-1] * x.dtype.itemsize) // size) * size
-    for start in range(0, steps, ahead):
-        major = block(x, layout, slice(start, start + ahead))
+    plan = prepare(job.model, job.as_inputs())
+    x = plan.inputs.x
+    step = sum(cell.units for _, cell in job.model.cells) * 8 * plan.batch  # bytes
+    size = max(1, min(BLOCK, PIECE // 4 // step))  # as text it takes several times that
+    ahead = max(1, READ // (plan.batch * x.shape[-1] * x.dtype.itemsize) // size) * size
+    for start in range(0, plan.steps, ahead):
+        major = plan.block(slice(start, start + ahead))
         for first in range(0, len(major), size):
-            yield major[first : first + size], layout != "steps"
+            yield major[first : first + size], plan.layout != "steps"
 
 
 TOGETHER = 64  # lines that are there already are run together, which changes no bit

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from lstmcli.api import save
 from lstmcli.api.job import Job
 from lstmcli.core.model.model import Trace
@@ -38,15 +36,7 @@ def run_by_engine(
     if options["show"]:
         _refuse(engine, "--show", window.show, gives)
     _refuse(engine, "--only", only or (), (*gives, *save.FINAL))
-    task = task_of(
-        job.model,
-        np.asarray(job.inputs),
-        layout=job.layout,
-        initial_state=job.initial_state,
-        lengths=job.lengths,
-        mask=job.mask,
-        name=job.name,
-    )
+    task = task_of(job.model, job.as_inputs())
     shown = tuple(name for name in window.show if name in gives)
     return run_with(engine, task), window._replace(show=shown)
 

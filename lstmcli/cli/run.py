@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import click
-import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api import save
-from lstmcli.api.job import Job, array_of
+from lstmcli.api.job import Job
 from lstmcli.api.load import not_finite
 from lstmcli.cli import completion
 from lstmcli.cli.executors import execution
@@ -28,8 +27,8 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.process import Command, Ended, stopped_by_signals
 from lstmcli.cli.terminal import depth, remark, standard_output, tell
-from lstmcli.core.forward.run import NAMES, merged_axes
-from lstmcli.core.forward.run import run as run_model
+from lstmcli.core.forward.plan import NAMES, prepare
+from lstmcli.core.forward.sequence import merged_axes
 from lstmcli.core.forward.streaming import run_in_blocks
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import Selected, Selection, cut_trace
@@ -303,18 +302,7 @@ def _run(job: Job, output: Output, window: Window, how: Mapping[str, Any]) -> Tr
         if format not in (None, "table"):
             members = save.members_for(str(format), output.only)
             keep |= dict.fromkeys(save.kept_for(members))
-    told: dict[str, Any] = {
-        "layout": job.model.given.get("layout"),
-        "initial_state": job.initial_state,
-        "lengths": job.lengths,
-        "mask": job.mask,
-        "name": job.name,
-        **how,
-    }
-    x = array_of(job)
-    if isinstance(x, np.ndarray):
-        return run_model(job.model, x, tuple(keep), **told)
-    return run_in_blocks(job.model, x, tuple(keep), **told)
+    return run_in_blocks(prepare(job.model, job.as_inputs(), keep), **how)
 
 
 def _show_and_write(

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from lstmcli.api.job import Job, array_of
-from lstmcli.api.save import extent
 from lstmcli.cli.terminal import show, width
 from lstmcli.core.forward.batch import Meter
-from lstmcli.core.forward.run import check_inputs, run
-from lstmcli.core.forward.streaming import plan, run_in_blocks, runs_forward
-from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.forward.plan import Plan, prepare
+from lstmcli.core.forward.streaming import Stack, run_in_blocks, runs_forward, step_pieces, sweep
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import Trace
+from lstmcli.core.model.selection import positions_between, take
 from lstmcli.core.model.states import State
-from lstmcli.views.run import SEEN, OverAll, header_sheet, steps_shown, sums_up, trace_sheets
+from lstmcli.views.run import (
+    CHUNK,
+    SEEN,
+    Excerpt,
+    OverAll,
+    Sizes,
+    excerpt_sheets,
+    header_sheet,
+    piece_sheets,
+    steps_shown,
+    sums_up,
+    trace_sheets,
+)
+from lstmcli.views.sheet import Sheet
 from lstmcli.views.window import Window
 
 LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
@@ -24,94 +38,100 @@ LONG = 1 << 20  # bytes of results from which a table keeps no more than it show
 def show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
     """Run and print the table; gives the final state.
 
+    ``how`` has the executor and the meter of a run.
+
     Raises
     ------
     UserError
         for inputs that do not fit, or a window that is not there.
     """
+    plan = prepare(job.model, job.as_inputs(), window.show)
+    if not _is_long(plan, window):
+        trace = run_in_blocks(plan, **how)
+        show_trace(job, trace, window)
+        return trace.final_h, trace.final_c
     every_step = window.steps is not None and window.steps.is_all
-    if _is_long(job, window) and every_step and len(job.model.cells) == 1:
-        return _show_passing(job, window, how.get("meter"))
-    trace, seen = _traced(job, window, how)
-    show_trace(job, trace, window, seen)
-    return trace.final_h, trace.final_c
+    if every_step and len(job.model.cells) == 1:
+        return _show_as_computed(job, plan, window, how.get("meter"))
+    excerpt, final = _excerpt(plan, window, how)
+    _show(job, plan.layout, excerpt_sheets(excerpt, window, width()))
+    return final
 
 
-def _show_passing(job: Job, window: Window, meter: Meter | None) -> State:
-    """Print steps as they are computed."""
-    from lstmcli.core.forward.excerpt import Excerpt, Passing
-
-    model = job.model
-    x, layout = check_inputs(model, array_of(job), job.layout, job.name)
-    seen = {"": OverAll(window)}
-    watch = _watch(model, seen)
-    passing = Passing(model, x, layout, window.show, job.initial_state, watch, meter)
-    none = np.empty(0)  # its final state is not known yet
-    show_trace(job, Excerpt(passing.arrays(), none, none, layout), window, seen)
-    return passing.stack.state(layout)
-
-
-def show_trace(
-    job: Job, trace: Trace, window: Window, seen: Mapping[str, OverAll] | None = None
-) -> None:
+def show_trace(job: Job, trace: Trace, window: Window) -> None:
     """Print the header and the table of a trace."""
-    shape, given = array_of(job).shape, bool(job.initial_state)
     engine = trace.settings.get("engine", "")
+    _show(job, trace.layout, trace_sheets(trace, window, width()), engine)
+
+
+def _show(job: Job, layout: str, sheets: Iterator[Sheet], engine: str = "") -> None:
+    """Print the header and a table."""
+    shape, given = array_of(job).shape, bool(job.initial_state)
     header = header_sheet(
-        job.model, shape, trace.layout, given, width(), engine, assumed_layout=job.layout_assumed
+        job.model, shape, layout, given, width(), engine, assumed_layout=job.layout_assumed
     )
-    sheets = trace_sheets(trace, window, width(), seen)
-    first = next(sheets)  # a mistake in --steps and the like is told before anything is shown
+    first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
     show([header, first])
     show(sheets)
 
 
-def _traced(
-    job: Job, window: Window, how: Mapping[str, Any]
-) -> tuple[Trace, dict[str, OverAll] | None]:
-    """The trace of a run, or of a long one that runs forward the steps that will be shown."""
-    model, x = job.model, array_of(job)
-    told: dict[str, Any] = {
-        "layout": job.layout,
-        "initial_state": job.initial_state,
-        **how,
-    }
-    steps, rows = extent(job)
-    if not _is_long(job, window):
-        masks: dict[str, Any] = {"lengths": job.lengths, "mask": job.mask, "name": job.name}
-        told |= masks
-        if isinstance(x, np.ndarray):
-            return run(model, x, tuple(window.show), **told), None
-        return run_in_blocks(model, x, tuple(window.show), **told), None
-    from lstmcli.core.forward.excerpt import excerpt
-
-    shown = steps_shown(model, window, steps, rows)
-    seen = {_own(model, name): OverAll(window) for name, _ in model.cells}
-    see = _watch(model, seen) if sums_up(model, window, steps, rows) else None
-    return excerpt(model, x, tuple(window.show), shown, see, **told), seen
-
-
-def _is_long(job: Job, window: Window) -> bool:
+def _is_long(plan: Plan, window: Window) -> bool:
     """Whether a table need not keep all that it shows a part of, and can do so."""
-    model, layout = job.model, job.layout
-    if job.lengths is not None or job.mask is not None or not runs_forward(model):
-        return False
-    planned = plan(model, array_of(job), window.show, layout, job.name)
-    return planned.nbytes >= LONG and window.rows is None
+    in_order = plan.valid is None and runs_forward(plan.model)
+    return in_order and plan.nbytes >= LONG and window.rows is None
 
 
-def _own(model: Model, cell: str) -> str:
-    """What the arrays of a cell begin with."""
-    return cell if len(model.cells) > 1 else ""
+def _show_as_computed(job: Job, plan: Plan, window: Window, meter: Meter | None) -> State:
+    """Print all steps as they are computed; gives the final state."""
+    stack = Stack.of_stream(plan.model, plan.batch, plan.inputs.initial_state, meter)
+    over_all = OverAll(window)
+    pieces = step_pieces(plan, stack, CHUNK, _watch({"": over_all}))
+    _show(job, plan.layout, piece_sheets(pieces, _sizes(plan)[""], window, width(), over_all))
+    return stack.state(plan.layout)
 
 
-def _watch(model: Model, seen: Mapping[str, OverAll]) -> Callable[[Mapping[str, Any]], None]:
+def _excerpt(plan: Plan, window: Window, how: Mapping[str, Any]) -> tuple[Excerpt, State]:
+    """The steps that a table shows of a run, and its final state."""
+    sizes = _sizes(plan)
+    shown = steps_shown(sizes.values(), window)
+    numbers = [step for part in shown for step in part]
+    over_all = {cell: OverAll(window) for cell in sizes}
+    watch = _watch(over_all)
+    every_step = sums_up(sizes.values(), window)
+    arrays = {
+        name: np.empty((len(numbers), plan.batch, shape[-1]), plan.dtype)
+        for name, shape in plan.shapes.items()
+    }
+
+    def sink(batch: slice, steps: slice, pieces: Mapping[str, Array]) -> None:
+        if every_step:
+            watch(pieces)
+        at = positions_between(numbers, steps.start, steps.stop)
+        of_piece = [step - steps.start for step in numbers[at]]
+        for name, array in arrays.items():
+            array[at, batch] = take(pieces[name], of_piece, 0)
+
+    final = sweep(plan, sink, shown=None if every_step else shown, **how)
+    return Excerpt(numbers, plan.steps, arrays, over_all), final
+
+
+def _sizes(plan: Plan) -> dict[str, Sizes]:
+    """T, B and the units that a table shows, by cell; "" for the output of the model."""
+    widths: dict[str, int] = {}
+    for name, shape in plan.shapes.items():
+        cell, _, base = name.rpartition(".")
+        widths[cell] = max(widths.get(cell, 0), shape[-1] // (4 if base == "z" else 1))
+    cells = [cell for cell in widths if cell] or [""]
+    return {cell: (plan.steps, plan.batch, widths[cell]) for cell in cells}
+
+
+def _watch(over_all: Mapping[str, OverAll]) -> Callable[[Mapping[str, Any]], None]:
     """Show each cell's pieces to what sums them up."""
 
     def see(arrays: Mapping[str, Any]) -> None:
-        for cell, over_all in seen.items():
+        for cell, of_cell in over_all.items():
             prefix = f"{cell}." if cell else ""
-            own = {k[len(prefix) :]: a for k, a in arrays.items() if k.startswith(prefix)}
-            over_all.see({k: a for k, a in own.items() if k in SEEN})
+            by_name = {k[len(prefix) :]: a for k, a in arrays.items() if k.startswith(prefix)}
+            of_cell.see({k: a for k, a in by_name.items() if k in SEEN})
 
     return see

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.forward.run import hidden_rule
+from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.states import State
@@ -154,7 +154,7 @@ class Engine:
             task.states,
             None if valid is None or task.masked else valid.sum(axis=0),
             valid if task.masked else None,
-            hidden_rule(cell, task.masked, task.model.bidirectional),
+            padding_rule(cell, task.masked, task.model.bidirectional),
         )
         if cell.dtype.name not in self.dtypes:
             lacks.append(self._other_dtype(cell.dtype.name))

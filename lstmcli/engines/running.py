@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, TypeVar
@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.forward.run import Part, check_inputs, counted_steps, trace_of
+from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.run import Part, trace_of
 from lstmcli.core.model.hint import join_with_and
-from lstmcli.core.model.model import Model, Trace, as_time_major
-from lstmcli.core.model.states import split_state
+from lstmcli.core.model.inputs import Inputs
+from lstmcli.core.model.model import Model, Trace
 from lstmcli.engines.engine import Engine, Network, Result, Task
 from lstmcli.engines.libraries import quiet
 from lstmcli.errors import UserError
@@ -24,30 +25,18 @@ T = TypeVar("T")
 SHORT = 1.0  # seconds
 
 
-def task_of(
-    model: Model,
-    x: npt.ArrayLike,
-    *,
-    layout: str | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | None = None,
-    lengths: npt.ArrayLike | None = None,
-    mask: npt.ArrayLike | None = None,
-    name: str = "the inputs",
-) -> Task:
-    """A run, checked as `lstmcli.run` checks it; all parameters are as there.
+def task_of(model: Model, inputs: Inputs) -> Task:
+    """A run, checked as `lstmcli.run` checks it.
 
     Raises
     ------
     UserError
         if shapes do not fit.
     """
-    array, layout = check_inputs(model, np.asarray(x), layout, name, initial_state, lengths)
-    major = as_time_major(array, layout)  # (T, B, I)
-    valid = counted_steps(model, lengths, mask, major.shape, layout)
-    states = split_state(initial_state or {}, model, major.shape[1])
+    plan = prepare(model, inputs)
     with np.errstate(all="ignore"):
-        major = major.astype(model.cell.dtype)
-    return Task(model, major, layout, states, valid, mask is not None)
+        x = plan.block().astype(plan.dtype)
+    return Task(model, x, plan.layout, plan.states, plan.valid, plan.masked)
 
 
 def lacking(engine: Engine, lacks: list[str]) -> str:

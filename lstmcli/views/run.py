@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from lstmcli.core.forward.excerpt import Arriving
 from lstmcli.core.forward.saturation import Saturation, is_stuck
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.selection import contiguous_ranges, take
 from lstmcli.core.model.vocabulary import GATES, spaced_order
 from lstmcli.views.numbers import format_number, percent
 from lstmcli.views.prose import apart, labelled, room_of
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import ASSUMED, Column, Sheet, places_that_fit, table
 from lstmcli.views.window import Window
-
-Array = npt.NDArray[Any]
 
 STATE_DIGITS = 8  # h and c as NumPy prints them, to be held against a print by eye
 GATE_DIGITS = 6
@@ -131,15 +132,39 @@ def _wrapped(sheet: Sheet, label: str, words: Sequence[str], style: str, width: 
 # ---- the steps
 
 
-def trace_sheets(
-    trace: Trace, window: Window, width: int | None, seen: Mapping[str, OverAll] | None = None
-) -> Iterator[Sheet]:
-    """The table of a trace, piece by piece: each step's units, or each step summed up.
+Sizes = tuple[int, int, int]
+"""T, B and H of a cell of a run."""
 
-    A trace of several cells has a table for each. ``seen`` sums up the steps of each cell, where
-    the trace holds only some of them.
+
+class Block(NamedTuple):
+    """Steps of one cell, by their numbers in the run."""
+
+    steps: Sequence[int]
+    arrays: Mapping[str, Array]  # (s, B, K)
+
+
+@dataclass(frozen=True, eq=False)
+class Excerpt:
+    """Some steps of a run, and what all its steps sum up to."""
+
+    steps: Sequence[int]  # their numbers in the run, ascending
+    of_steps: int  # T of the run
+    arrays: Mapping[str, Array]  # (s, B, K)
+    over_all: Mapping[str, OverAll]  # by cell; of a single cell, ""
+
+
+def trace_sheets(trace: Trace, window: Window, width: int | None) -> Iterator[Sheet]:
+    """The table of a trace, in pieces: each step's units, or each step summed up.
+
+    A trace of several cells has a table for each.
     """
-    cells = dict.fromkeys(name.rpartition(".")[0] for name in trace.arrays if "." in name)
+    arrays = {name: trace.time_major(name) for name in trace.arrays}
+    yield from excerpt_sheets(Excerpt(range(trace.steps), trace.steps, arrays, {}), window, width)
+
+
+def excerpt_sheets(excerpt: Excerpt, window: Window, width: int | None) -> Iterator[Sheet]:
+    """The table of a run of which only some steps are there, as `trace_sheets`."""
+    cells = dict.fromkeys(name.rpartition(".")[0] for name in excerpt.arrays if "." in name)
     for n, cell in enumerate(cells or [""]):
         if cell:
             heading = Sheet()
@@ -147,8 +172,43 @@ def trace_sheets(
                 heading.add()
             heading.add((cell, "bold"))
             yield heading
-        own = _shown(trace, window.show, cell)
-        yield from _cell_sheets(own, window, width, (seen or {}).get(cell))
+        arrays = _shown(excerpt.arrays, window.show, cell)
+        rows, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
+        part = _part(excerpt.of_steps, rows, units, window)
+        chunks = [p[n : n + CHUNK] for p in part.steps for n in range(0, len(p), CHUNK)]
+        blocks = (_block(excerpt.steps, chunk, arrays) for chunk in chunks)
+        last = _block(excerpt.steps, chunks[-1], arrays)
+        over_all = excerpt.over_all.get(cell)
+        if over_all is None and (window.steps is None or not part.opened):
+            over_all = _summed_up(arrays, window)
+        yield from _cell_sheets(part, (rows, units), blocks, window, width, over_all, last)
+    yield from _legend(window)
+
+
+def piece_sheets(
+    pieces: Iterable[tuple[Sequence[int], Mapping[str, Array]]],
+    sizes: Sizes,
+    window: Window,
+    width: int | None,
+    over_all: OverAll,
+) -> Iterator[Sheet]:
+    """The table of all steps of a single cell, from pieces that are still to be computed.
+
+    ``over_all`` is complete after the last piece.
+    """
+    part = _part(*sizes, window)
+    blocks = (Block(steps, _shown(arrays, window.show, "")) for steps, arrays in pieces)
+    yield from _cell_sheets(part, sizes[1:], blocks, window, width, over_all)
+    yield from _legend(window)
+
+
+def _block(numbers: Sequence[int], steps: Sequence[int], arrays: Mapping[str, Array]) -> Block:
+    """Some steps, out of arrays of the steps of these numbers."""
+    positions = [bisect_left(numbers, step) for step in steps]
+    return Block(steps, {name: take(array, positions, 0) for name, array in arrays.items()})
+
+
+def _legend(window: Window) -> Iterator[Sheet]:
     if window.heat:
         from lstmcli.views.shading import shading_legend
 
@@ -184,59 +244,73 @@ def _part(steps: int, rows: int, units: int, window: Window) -> Part:
     return Part(chosen_rows, chosen_units, opened, _parts(steps, chosen_steps, height))
 
 
-def steps_shown(model: Model, window: Window, steps: int, rows: int) -> list[range]:
-    """The steps that a table will show, in ascending ranges."""
+def steps_shown(sizes: Iterable[Sizes], window: Window) -> list[range]:
+    """The steps that the tables of cells of these sizes will show, in ascending ranges."""
     shown: set[int] = set()
-    for _, cell in model.cells:
-        for part in _part(steps, rows, cell.units, window).steps:
+    for of_cell in sizes:
+        for part in _part(*of_cell, window).steps:
             shown.update(part)
-    ordered = sorted(shown)
-    starts = [s for s in ordered if s - 1 not in shown]
-    ends = [s + 1 for s in ordered if s + 1 not in shown]
-    return [range(a, b) for a, b in zip(starts, ends, strict=True)]
+    return contiguous_ranges(sorted(shown))
 
 
-def sums_up(model: Model, window: Window, steps: int, rows: int) -> bool:
-    """Whether a table will sum up all steps, so that it has to see them.
+def sums_up(sizes: Iterable[Sizes], window: Window) -> bool:
+    """Whether a table will sum up all steps of a run.
 
-    Where it opens units it still names those that are stuck or dead, unless steps were chosen.
+    Where it has a line for each unit it still names those that are stuck or dead, unless steps
+    were chosen.
     """
-    if window.steps is None:
-        return True
-    cells = [cell for _, cell in model.cells]
-    return not all(_part(steps, rows, cell.units, window).opened for cell in cells)
+    return window.steps is None or not all(_part(*of_cell, window).opened for of_cell in sizes)
 
 
 def _cell_sheets(
-    arrays: Mapping[str, Array], window: Window, width: int | None, seen: OverAll | None
+    part: Part,
+    sizes: tuple[int, int],
+    blocks: Iterable[Block],
+    window: Window,
+    width: int | None,
+    over_all: OverAll | None,
+    last: Block | None = None,
 ) -> Iterator[Sheet]:
-    """The table of one cell's arrays, each (T, B, H)."""
-    steps, rows, units = (max(n) for n in zip(*(a.shape for a in arrays.values()), strict=True))
-    part = _part(steps, rows, units, window)
-    picked = {k: part.picked(a) for k, a in arrays.items()}
-    picked_rows = range(rows) if part.rows is None else part.rows
-    picked_units = range(units) if part.units is None else part.units
+    """The table of one cell of B sequences and H units, block by block, and what it sums up to.
+
+    Columns are wide enough for the last block too, where it is there already.
+    """
+    batch, _ = sizes
+    rows, units = (
+        range(size) if chosen is None else chosen
+        for chosen, size in zip((part.rows, part.units), sizes, strict=True)
+    )
+    blank = False
+    gap = 2
+    build: Callable[[Block], list[Column]] = partial(_summary_columns, window=window)
     if part.opened:
-        yield from _opened(picked, picked_rows, picked_units, rows, part.steps, window, width)
-        if seen is None and window.steps is None and _lasting(arrays):
-            seen = _seen(arrays, window)
-        if seen is not None and seen.counts.anything:
-            yield saturation_sheet(seen.counts, picked_units, width, shares=False)
-        return
+        wide = width is not None and _fits_wide(window, rows, units, width)
+        gap, blank = (1, False) if wide else (2, len(rows) * len(units) > 1)
+        build = partial(
+            _wide if wide else _tall, rows=rows, units=units, batch=batch, window=window
+        )
 
-    def columns(steps: Sequence[int]) -> list[Column]:
-        built = _summary_columns(picked, steps, window)
-        return _heated(built, window)
+    def columns(block: Block) -> list[Column]:
+        return _heated(build(_picked(block, part)), window)
 
-    yield from _pieces(columns, part.steps, width, peek=_lasting(picked))
-    yield (seen or _seen(arrays, window)).sheet(picked_units, width)
+    yield from _table_sheets(columns, blocks, part.steps, width, gap, blank, last)
+    if over_all is not None:
+        if not part.opened:
+            yield over_all.sheet(units, width)
+        elif over_all.counts.anything:
+            yield saturation_sheet(over_all.counts, units, width, shares=False)
 
 
-def _shown(trace: Trace, show: Sequence[str], cell: str) -> dict[str, Array]:
-    """One cell's arrays to show, each (T, B, H); z as the four of its gates."""
+def _picked(block: Block, part: Part) -> Block:
+    """The sequences and units of a block that are shown."""
+    return Block(block.steps, {name: part.picked(a) for name, a in block.arrays.items()})
+
+
+def _shown(held: Mapping[str, Array], show: Sequence[str], cell: str) -> dict[str, Array]:
+    """One cell's arrays to show, each (s, B, H); z as the four of its gates."""
     arrays: dict[str, Array] = {}
     for name in show:
-        array = trace.time_major(f"{cell}.{name}" if cell else name)
+        array = held[f"{cell}.{name}" if cell else name]
         if name == "z":
             units = array.shape[2] // 4
             for n, gate in enumerate(GATES):
@@ -258,28 +332,7 @@ def _parts(steps: int, chosen: Sequence[int] | None, height: int) -> list[Sequen
     return [range(edge), range(steps - edge, steps)]
 
 
-CHUNK = 1000  # steps laid out at a time, so that a table of any length needs little memory
-
-
-def _opened(
-    arrays: Mapping[str, Array],
-    rows: Sequence[int],
-    units: Sequence[int],
-    batch: int,
-    parts: Sequence[Sequence[int]],
-    window: Window,
-    width: int | None,
-) -> Iterator[Sheet]:
-    """A line a unit; side by side where the width has room for all units of a step."""
-    wide = width is not None and _fits_wide(arrays, rows, units, window, width)
-    build, gap = (_wide, 1) if wide else (_tall, 2)
-    blank = not wide and len(rows) * len(units) > 1
-
-    def columns(steps: Sequence[int]) -> list[Column]:
-        built = build(arrays, steps, rows, units, batch, window)
-        return _heated(built, window)
-
-    yield from _pieces(columns, parts, width, gap, blank, _lasting(arrays))
+CHUNK = 1000  # steps of a table that are made at a time: one of any length needs little memory
 
 
 def _heated(columns: list[Column], window: Window) -> list[Column]:
@@ -291,42 +344,38 @@ def _heated(columns: list[Column], window: Window) -> list[Column]:
     return shade(columns, window.heat)
 
 
-def _lasting(arrays: Mapping[str, Array]) -> bool:
-    """Whether later steps can be looked at before earlier ones."""
-    return not any(isinstance(array, Arriving) for array in arrays.values())
-
-
-def _pieces(
-    build: Callable[[Sequence[int]], list[Column]],
+def _table_sheets(
+    build: Callable[[Block], list[Column]],
+    blocks: Iterable[Block],
     parts: Sequence[Sequence[int]],
     width: int | None,
-    gap: int = 2,
-    blank: bool = False,
-    peek: bool = True,
+    gap: int,
+    blank: bool,
+    last: Block | None,
 ) -> Iterator[Sheet]:
     """A table in pieces with the same columns, and a line for the steps between two parts.
 
-    Columns are as wide as the first and the last steps need, where one can ``peek`` at the last.
+    Columns are as wide as the first block needs, and the ``last`` one.
     """
-    chunks = [[p[n : n + CHUNK] for n in range(0, len(p), CHUNK)] for p in parts]
-    least = [column.width for column in build(chunks[0][0])]
-    if peek:
-        last = build(chunks[-1][-1])
-        least = [max(w, column.width) for w, column in zip(least, last, strict=True)]
     kept: list[int] | None = None
-    for n, part in enumerate(chunks):
-        for steps in part:
-            columns = [c._replace(least=w) for c, w in zip(build(steps), least, strict=True)]
-            sheet = Sheet()
-            if kept is None:
-                kept = places_that_fit(columns, width, gap)
-                sheet = _no_room([c.heading for i, c in enumerate(columns) if i not in kept], width)
-                sheet.extend(table([columns[i] for i in kept], gap=gap, rule=width is not None))
-            else:
-                sheet.extend(table([columns[i] for i in kept], gap=gap, headings=False))
-            yield sheet
-        if n + 1 < len(chunks):
+    least: list[int] = []
+    for block in blocks:
+        columns = build(block)
+        if kept is None:
+            least = [column.width for column in columns]
+            if last is not None and last.steps[0] != block.steps[0]:
+                least = [max(w, c.width) for w, c in zip(least, build(last), strict=True)]
+        elif len(parts) > 1 and block.steps[0] == parts[1][0]:
             yield _left_out(parts, blank)
+        columns = [c._replace(least=w) for c, w in zip(columns, least, strict=True)]
+        sheet = Sheet()
+        if kept is None:
+            kept = places_that_fit(columns, width, gap)
+            sheet = _no_room([c.heading for i, c in enumerate(columns) if i not in kept], width)
+            sheet.extend(table([columns[i] for i in kept], gap=gap, rule=width is not None))
+        else:
+            sheet.extend(table([columns[i] for i in kept], gap=gap, headings=False))
+        yield sheet
 
 
 def _no_room(headings: Sequence[str], width: int | None) -> Sheet:
@@ -340,17 +389,12 @@ def _no_room(headings: Sequence[str], width: int | None) -> Sheet:
 
 
 def _tall(
-    arrays: Mapping[str, Array],
-    steps: Sequence[int],
-    rows: Sequence[int],
-    units: Sequence[int],
-    batch: int,
-    window: Window,
+    block: Block, rows: Sequence[int], units: Sequence[int], batch: int, window: Window
 ) -> list[Column]:
     """Columns step, row, unit and one per quantity; a blank line after each step of several."""
     spaced_out = len(rows) * len(units) > 1
     labels: list[tuple[str, str, str]] = []
-    for step in steps:
+    for step in block.steps:
         for r, row in enumerate(rows):
             for u, unit in enumerate(units):
                 labels.append(
@@ -362,11 +406,11 @@ def _tall(
     if batch > 1:
         columns.append(Column("row", [b for _, b, _ in labels], "dim"))
     columns.append(Column("unit", [c for _, _, c in labels], "dim"))
-    for rank, (name, array) in enumerate(arrays.items()):
+    for rank, (name, array) in enumerate(block.arrays.items()):
         cells = []
         absent = [""] * (len(units) - array.shape[2])
-        for step in steps:
-            for row in array[step]:
+        for step in array:
+            for row in step:
                 cells += _numbers(row, name, window) + absent
             if spaced_out:
                 cells.append("")
@@ -375,36 +419,27 @@ def _tall(
 
 
 def _wide(
-    arrays: Mapping[str, Array],
-    steps: Sequence[int],
-    rows: Sequence[int],
-    units: Sequence[int],
-    batch: int,
-    window: Window,
+    block: Block, rows: Sequence[int], units: Sequence[int], batch: int, window: Window
 ) -> list[Column]:
     """A line a step and row; the quantities of each unit side by side."""
+    steps = block.steps
     columns = [
         Column("step", [str(s) if r == 0 else "" for s in steps for r in range(len(rows))], "dim")
     ]
     if batch > 1:
         columns.append(Column("row", [str(row) for _ in steps for row in rows], "dim"))
     for u, unit in enumerate(units):
-        for name, array in arrays.items():
+        for name, array in block.arrays.items():
             if u >= array.shape[2]:
                 continue
-            cells = [cell for s in steps for cell in _numbers(array[s][:, u], name, window)]
+            cells = [cell for step in array for cell in _numbers(step[:, u], name, window)]
             columns.append(Column(f"{name}[{unit}]", cells, "bold" if name == "h" else ""))
     return columns
 
 
-def _fits_wide(
-    arrays: Mapping[str, Array],
-    rows: Sequence[int],
-    units: Sequence[int],
-    window: Window,
-    width: int,
-) -> bool:
-    one = sum(_digits(name, window) + 4 for name in arrays)  # sign, digit, point and a gap
+def _fits_wide(window: Window, rows: Sequence[int], units: Sequence[int], width: int) -> bool:
+    columns = [name for name in window.show for _ in range(4 if name == "z" else 1)]
+    one = sum(_digits(name, window) + 4 for name in columns)  # sign, digit, point and a gap
     return len(units) > 1 and (8 if len(rows) > 1 else 4) + one * len(units) <= width
 
 
@@ -439,15 +474,13 @@ def _left_out(parts: Sequence[Sequence[int]], blank: bool) -> Sheet:
 # ---- summed up
 
 
-def _summary_columns(
-    arrays: Mapping[str, Array], steps: Sequence[int], window: Window
-) -> list[Column]:
-    """A line a step: the range of h and c over rows and units, the mean of each gate."""
+def _summary_columns(block: Block, window: Window) -> list[Column]:
+    """A line a step: the range of h and c over sequences and units, the mean of each gate."""
     digits = 3 if window.digits is None else window.digits
-    columns = [Column("step", [str(step) for step in steps], "dim")]
-    gates = [name for name in arrays if name in "ifo"]
-    for name, array in arrays.items():
-        part = array[list(steps)].reshape(len(steps), -1).astype(float)  # (s, B H)
+    columns = [Column("step", [str(step) for step in block.steps], "dim")]
+    gates = [array for name, array in block.arrays.items() if name in "ifo"]
+    for name, array in block.arrays.items():
+        part = array.reshape(len(block.steps), -1).astype(float)  # (s, B H)
         if name not in ("h", "c"):
             columns.append(_column(name, part.mean(axis=1), digits, 2))
             continue
@@ -456,7 +489,7 @@ def _summary_columns(
         columns.append(_column(f"{name} mean", part.mean(axis=1), digits, rank and 3, style))
         columns.append(_column(f"{name} max", part.max(axis=1), digits, rank, style))
     if gates:
-        shares = [is_stuck(arrays[name][list(steps)]).mean(axis=(1, 2)) for name in gates]
+        shares = [is_stuck(gate).mean(axis=(1, 2)) for gate in gates]
         stuck = [percent(float(share)) for share in np.mean(shares, axis=0)]
         columns.append(Column("stuck", stuck, rank=1))
     return columns
@@ -504,7 +537,7 @@ class OverAll:
         return sheet
 
 
-def _seen(arrays: Mapping[str, Array], window: Window) -> OverAll:
+def _summed_up(arrays: Mapping[str, Array], window: Window) -> OverAll:
     over_all = OverAll(window)
     over_all.see({name: array for name, array in arrays.items() if name in SEEN})
     return over_all

@@ -15,6 +15,7 @@ import numpy as np
 
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
@@ -157,7 +158,7 @@ def known(kind: str, name: str) -> set[str]:
 def refusal(kind: Kind, name: str) -> list[str]:
     """What the engine cannot do of a kind of network; no framework is imported."""
     model = kind.model()
-    return find_engine(name).network(task_of(model, **kind.run_of(model)))[1]
+    return find_engine(name).network(task_of(model, Inputs(**kind.run_of(model))))[1]
 
 
 def distances(kind: Kind, name: str) -> dict[str, float]:
@@ -165,7 +166,7 @@ def distances(kind: Kind, name: str) -> dict[str, float]:
     model = kind.model()
     given = kind.run_of(model)
     engine = find_engine(name)
-    task = task_of(model, **given)
+    task = task_of(model, Inputs(**given))
     network, lacks = engine.network(task)
     assert not lacks
     theirs, _ = timed(engine, network, task)

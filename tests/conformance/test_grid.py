@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from lstmcli.core.forward.run import run
+from lstmcli.core.model.inputs import Inputs
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.running import task_of
 from tests.conformance.grid import (
@@ -123,7 +124,7 @@ def test_a_known_difference_is_in_the_engine_s_notes(
     one = KINDS[kind]
     model = one.model()
     engine = find_engine(name)
-    network, _ = engine.network(task_of(model, **one.run_of(model)))
+    network, _ = engine.network(task_of(model, Inputs(**one.run_of(model))))
     assert any("measured with" in note for note in engine.notes(network))
 
 

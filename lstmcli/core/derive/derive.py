@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +12,14 @@ from lstmcli.core.derive.against import beside
 from lstmcli.core.derive.derivation import Derivation, Place
 from lstmcli.core.derive.formulas import Moment
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.forward.run import NAMES, counted_steps, hidden_rule, merged, order_of_steps, run
-from lstmcli.core.model.model import Model, Trace, as_time_major
-from lstmcli.core.model.states import split_state
+from lstmcli.core.forward.plan import NAMES, Plan, prepare
+from lstmcli.core.forward.run import run_plan
+from lstmcli.core.forward.sequence import merged, order_of_steps, padding_rule
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.inputs import Inputs
+from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
-
-Array = npt.NDArray[Any]
 
 
 def derive(
@@ -61,13 +61,9 @@ def derive(
     if gate is not None and gate not in GATES:
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
     layer, direction = _chosen_cell(model, cell)
-    trace = run(
-        model, x, NAMES, layout=layout, initial_state=initial_state,
-        lengths=lengths, mask=mask, name=name,
-    )  # fmt: skip
-    return _Derived(model, trace, np.asarray(x), initial_state or {}, lengths, mask).at(
-        layer, direction, (step, batch, unit), gate, against
-    )
+    inputs = Inputs(np.asarray(x), layout, initial_state or {}, lengths, mask, name)
+    plan = prepare(model, inputs, NAMES)
+    return _Run(plan, run_plan(plan)).derive(layer, direction, (step, batch, unit), gate, against)
 
 
 def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
@@ -87,20 +83,21 @@ def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Derived:
-    """A run, looked into at one place."""
+class _Run:
+    """A run, of which numbers are derived."""
 
-    model: Model
+    plan: Plan
     trace: Trace
-    x: Array
-    initial_state: Mapping[str, npt.ArrayLike]
-    lengths: npt.ArrayLike | None
-    mask: npt.ArrayLike | None
 
-    def at(
+    @property
+    def model(self) -> Model:
+        return self.plan.model
+
+    def derive(
         self, layer: int, direction: int, where: tuple[int, int, int], gate: str | None,
         against: Side | None,
     ) -> Derivation:  # fmt: skip
+        """The derivation of a step, batch item and unit of one cell."""
         cell = self.model.layers[layer][direction]
         place = self._place(layer, direction, where)
         moment = Moment(cell, place.unit, *self._entering(place), self._made(place))
@@ -114,24 +111,17 @@ class _Derived:
 
     def _place(self, layer: int, direction: int, where: tuple[int, int, int]) -> Place:
         """The place of a number, checked; which step came before, and which inputs it read."""
-        cell, major = self.model.layers[layer][direction], self._major
-        steps, rows = major.shape[:2]
-        step, batch, unit = (
-            _counted(at, size, noun)
-            for at, size, noun in zip(
-                where, (steps, rows, cell.units), ("step", "batch", "unit"), strict=True
-            )
-        )
-        valid = counted_steps(self.model, self.lengths, self.mask, major.shape, self.trace.layout)
-        of_row = [
+        plan, cell = self.plan, self.model.layers[layer][direction]
+        sizes, nouns = (plan.steps, plan.batch, cell.units), ("step", "batch", "unit")
+        step, batch, unit = map(_number, where, sizes, nouns)
+        reads, shown = (
             order[:, batch if order.shape[1] > 1 else 0]  # (T,)
-            for order in order_of_steps(cell, steps, valid, direction == 1)
-        ]
-        reads, shown = of_row
+            for order in order_of_steps(cell, plan.steps, plan.valid, direction == 1)
+        )
         at = int(np.flatnonzero(shown == step)[0])  # in the order of the loop
-        rule = hidden_rule(cell, self.mask is not None, len(self.model.layers[layer]) == 2)
-        if valid is not None and not valid[reads[at], batch] and rule != "run":
-            by = "its length" if self.mask is None else "the mask"
+        rule = padding_rule(cell, plan.masked, len(self.model.layers[layer]) == 2)
+        if plan.valid is not None and not plan.valid[reads[at], batch] and rule != "run":
+            by = "the mask" if plan.masked else "its length"
             raise UserError(
                 f"step {step} of batch {batch} is left out by {by}: nothing is computed there."
             )
@@ -140,10 +130,6 @@ class _Derived:
         carried = at == 0 or cell.convention.behaviour.state != "reset"
         before = int(shown[at - 1]) if at and carried else None
         return Place(layer, direction, prefix, step, batch, unit, int(reads[at]), before, carried)
-
-    @property
-    def _major(self) -> Array:
-        return as_time_major(self.x, self.trace.layout)  # (T, B, I)
 
     def _entering(self, place: Place) -> tuple[Array, Array, Array]:
         """x (I,), h (P,) and c (H,) that the step takes."""
@@ -156,8 +142,7 @@ class _Derived:
             h, c = (self.trace.time_major(n)[place.before, place.batch] for n in names)
         else:
             number = sum(map(len, self.model.layers[: place.layer])) + place.direction
-            states = split_state(self.initial_state, self.model, self._major.shape[1])[number]
-            h, c = (a[place.batch] for a in states)
+            h, c = (a[place.batch] for a in self.plan.states[number])
             if not place.carried:
                 h, c = np.zeros_like(h), np.zeros_like(c)
         return x, h, c
@@ -165,20 +150,20 @@ class _Derived:
     def _inputs(self, layer: int) -> Array:
         """(T, B, I) of a layer: the model's, or what the layer below gives."""
         if layer == 0:
-            return self._major
+            return self.plan.block()
         below = self.model.layers[layer - 1]
         names = (f"layer{layer - 1}{'_reverse' * d}.h" for d in range(len(below)))
         return merged([self.trace.time_major(n) for n in names], below[0].convention, None)
 
     def _made(self, place: Place) -> dict[str, Array]:
-        """What the loop made of it, by name."""
+        """What the loop computed there, by name."""
         return {
             k: self.trace.time_major(f"{place.prefix}{k}")[place.step, place.batch] for k in NAMES
         }
 
 
-def _counted(at: int, size: int, noun: str) -> int:
-    """A place from 0 to size - 1; a negative one counts from the end."""
+def _number(at: int, size: int, noun: str) -> int:
+    """A number from 0 to size - 1; a negative one counts from the end."""
     if -size <= at < size:
         return at % size
     plural = "batches" if noun == "batch" else f"{noun}s"

@@ -21,7 +21,7 @@ from lstmcli.core.explain.refining import bounded, cost_of
 from lstmcli.core.explain.shared import STARTS, Cells
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import SOLVE, Changes
-from lstmcli.core.forward.run import merged
+from lstmcli.core.forward.sequence import merged
 from lstmcli.core.model.arrays import Array
 
 NUMBERS = 600  # of EXPECTED, on which readings are weighed

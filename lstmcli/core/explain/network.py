@@ -20,7 +20,7 @@ from lstmcli.core.explain.space import Change, Changes, settings_of
 from lstmcli.core.explain.telling import worded
 from lstmcli.core.explain.who import row_of
 from lstmcli.core.explain.words import ONE_WAY
-from lstmcli.core.forward.run import merged, valid_steps
+from lstmcli.core.forward.sequence import merged, valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import ROUNDED
 from lstmcli.core.model.model import Model, as_time_major

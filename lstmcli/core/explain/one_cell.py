@@ -20,7 +20,7 @@ from lstmcli.core.explain.result import Answer, Changed, Near
 from lstmcli.core.explain.search import closest, nearest
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.explain.telling import worded
-from lstmcli.core.forward.run import valid_steps
+from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.half_precision import ROUNDED, round_to_format

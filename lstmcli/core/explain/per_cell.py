@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-from lstmcli.core.forward.run import direction_axis
+from lstmcli.core.forward.sequence import direction_axis
 from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 

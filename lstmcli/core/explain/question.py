@@ -18,9 +18,11 @@ from lstmcli.core.explain.judge import SINGLE, Case, Kept, Reader
 from lstmcli.core.explain.per_cell import by_cell, states_of
 from lstmcli.core.explain.precision import BRAIN, EPS, HALF, allowances_of, grids_of
 from lstmcli.core.explain.space import Change, Changes
-from lstmcli.core.forward.run import check_inputs, direction_axis, merged_axes
+from lstmcli.core.forward.plan import check_axes
+from lstmcli.core.forward.sequence import direction_axis, merged_axes
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.settings import MERGES
 from lstmcli.errors import UserError
@@ -276,10 +278,10 @@ def prepare(question: Question) -> Prepared:
     model = question.model()
     if exchanged := _exchanged(question, model):
         raise exchanged
-    _, layout = check_inputs(
-        model, np.asarray(question.x), question.layout or _of_finals(question), question.inputs,
-        question.initial_state, question.lengths,
-    )  # fmt: skip
+    given = question.layout or _of_finals(question)
+    state, lengths = question.initial_state, question.lengths
+    x = np.asarray(question.x)
+    layout = check_axes(model, Inputs(x, given, state, lengths, name=question.inputs))
     arrays = {
         name or "h": question.side.numbers(name)
         for name in question.side.arrays

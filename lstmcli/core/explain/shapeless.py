@@ -16,7 +16,7 @@ from lstmcli.core.diff.abbreviated import fits, shape_text, spread
 from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.explain.question import Question, output_axes
-from lstmcli.core.forward.run import merged_axes
+from lstmcli.core.forward.sequence import merged_axes
 from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.forward.loop import FIOG, Loop, Packed
-from lstmcli.core.forward.room import room
+from lstmcli.core.forward.matmul import aligned_empty
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.vocabulary import GATES
 
@@ -117,9 +117,9 @@ class Runner:
         cell, steps, rows = self.cell, len(x), self.rows
 
         def target(wanted: bool, width: int) -> Array | None:
-            return room((steps, width, rows), cell.dtype) if wanted else None
+            return aligned_empty((steps, width, rows), cell.dtype) if wanted else None
 
-        h = room((steps, cell.outputs, rows), cell.dtype)
+        h = aligned_empty((steps, cell.outputs, rows), cell.dtype)
         gates = target(any(name in GATES for name in keep), 4 * cell.units)
         c = target("c" in keep, cell.units)
         z = target("z" in keep, 4 * cell.units)

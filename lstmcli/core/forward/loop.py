@@ -25,8 +25,7 @@ from itertools import repeat
 import numpy as np
 
 from lstmcli.core.forward.equations import parts_of, step
-from lstmcli.core.forward.matmul import product, product_of_one
-from lstmcli.core.forward.room import room
+from lstmcli.core.forward.matmul import aligned_empty, product, product_of_one
 from lstmcli.core.model.activations import activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
@@ -105,13 +104,15 @@ class Loop:
         self._one = np.ones((), cell.dtype)  # a 0-d array costs a call half of what a scalar does
 
         # V: the operand [x; h; 1] of each step, (S + 1, N, R); step k writes its h into slot k + 1
-        self._V = room((S + 1, N, R), cell.dtype)
+        self._V = aligned_empty((S + 1, N, R), cell.dtype)
         self._V[:, -1] = 1
         self._x, self._h = self._V[:, :I], self._V[:, I : I + P]  # (S + 1, I, R), (S + 1, P, R)
-        self._z = room((4 * H, R), cell.dtype)
-        self._cg = room((S + 1 if lone else 1, 2 * H * R), cell.dtype)  # c, and beside it g
+        self._z = aligned_empty((4 * H, R), cell.dtype)
+        self._cg = aligned_empty(
+            (S + 1 if lone else 1, 2 * H * R), cell.dtype
+        )  # c, and beside it g
         self._c = self._cg[0, : H * R].reshape(H, R)
-        self._gates = room((4 * H, R), cell.dtype)  # where gates go that nobody keeps
+        self._gates = aligned_empty((4 * H, R), cell.dtype)  # where gates go that nobody keeps
         self._step: Step = (plain_step if packed.usual else full_step)(cell, self._z)
         self._quick = packed.usual
 

@@ -16,7 +16,8 @@ from lstmcli.api.load import load
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.forward.run import NAMES, run
+from lstmcli.core.forward.plan import NAMES
+from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError

@@ -17,10 +17,12 @@ import pytest
 from lstmcli.core.forward import batch, blas
 from lstmcli.core.forward.batch import Runner, row_blocks, row_chunks, worth_threads
 from lstmcli.core.forward.loop import Packed
-from lstmcli.core.forward.matmul import comes_out_whole
+from lstmcli.core.forward.matmul import is_same_in_one_block
+from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import run
 from lstmcli.core.forward.streaming import sweep
 from lstmcli.core.forward.threads import workers
+from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Cell, Model, Trace
 from tests.core.judge import model_of, random_net
 from tests.paths import TOP
@@ -39,7 +41,7 @@ def network(rng: np.random.Generator, inputs: int, H: int, **how: Any) -> Model:
         cells: list[Cell] = []
         for _ in range(2):
             cell = model_of(random_net(rng, inputs, H, np.float32)).cell
-            cells.append(replace(cell, convention=replace(cell.convention, **how)))
+            cells.append(replace(cell, convention=cell.convention.with_behaviour(**how)))
         layers.append(tuple(cells))
         inputs = H if how.get("merge") == "sum" else 2 * H
     return Model(tuple(layers), {})
@@ -122,7 +124,7 @@ def test_one_block_is_taken_only_where_it_changes_nothing(
         whole, cut = (
             Runner(packed, b, zero).advance(x.swapaxes(0, 1))["h"] for b in ([slice(0, B)], blocks)
         )
-        assert np.array_equal(whole, cut) == comes_out_whole(packed.K, B, blocks)
+        assert np.array_equal(whole, cut) == is_same_in_one_block(packed.K, B, blocks)
     np.testing.assert_array_equal(run(model, x, "h", layout="batch").h.swapaxes(0, 1), cut)
 
 
@@ -269,7 +271,8 @@ def test_a_meter_hears_of_every_block_that_comes_back() -> None:
     told: list[list[int]] = [[], []]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         run(model, x, executor=pool, meter=told[0].append)
-        sweep(model, x, "h", lambda *piece: None, executor=pool, meter=told[1].append)
+        plan = prepare(model, Inputs(x), "h")
+        sweep(plan, lambda *piece: None, executor=pool, meter=told[1].append)
     blocks = [(chunk.stop - chunk.start) * 11 * 4 for chunk in row_chunks(131, model)]
     assert len(blocks) > 1
     assert told == [blocks, blocks]

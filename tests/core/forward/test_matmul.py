@@ -14,7 +14,9 @@ from lstmcli.core.forward import blas
 from lstmcli.core.forward.matmul import (
     FEW,
     GRAIN,
+    LINE,
     UNPACKED,
+    aligned_empty,
     piece,
     product,
     product_of_one,
@@ -97,3 +99,15 @@ def test_older_kernels_are_told_by_their_names() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert told.stdout == "False\n"
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("shape", [(0, 3), (1,), (7, 5, 3), (300, 1000)])
+def test_an_aligned_array_is_contiguous_and_writable(shape: tuple[int, ...], dtype: Any) -> None:
+    array = aligned_empty(shape, dtype)
+    assert array.shape == shape
+    assert array.dtype == dtype
+    assert array.flags.c_contiguous
+    assert array.size == 0 or array.__array_interface__["data"][0] % LINE == 0
+    array[...] = 3
+    np.testing.assert_array_equal(array, np.full(shape, 3, dtype))

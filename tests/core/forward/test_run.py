@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from lstmcli.core.forward import batch
 from lstmcli.core.forward.batch import row_blocks
-from lstmcli.core.forward.run import NAMES, run
+from lstmcli.core.forward.plan import NAMES
+from lstmcli.core.forward.run import run
 from lstmcli.errors import UserError
 from tests.core.judge import Array, model_of, random_net, simple_loop
 

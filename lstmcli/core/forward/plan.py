@@ -1,0 +1,240 @@
+"""The plan of a run: its inputs checked against the model, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.forward.sequence import check_lengths, valid_steps
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.inputs import Inputs
+from lstmcli.core.model.model import Model, SliceableArray, block, steps_and_batch
+from lstmcli.core.model.states import State, split_state
+from lstmcli.errors import UserError
+
+T = TypeVar("T")
+
+NAMES = ("h", "c", "i", "f", "g", "o", "z")
+"""The arrays that a trace may have, of each cell."""
+
+KEPT = NAMES[:-1]
+"""Those that it has by default: z, the pre-activations, only on request."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A run that can be computed: in memory, in pieces or step by step, with the same bits."""
+
+    model: Model
+    inputs: Inputs
+    keep: tuple[str, ...]  # of `NAMES`
+    layout: str  # "steps", "batch" or "time"
+    assumed_layout: str  # the words for a layout that was assumed, or ""
+    steps: int  # T
+    batch: int  # B
+    valid: Array | None  # (T, B): true where a step counts; None: all do
+    states: list[State]  # of each cell, h (B, P) and c (B, H)
+
+    @property
+    def masked(self) -> bool:
+        """Whether a mask, not lengths, tells which steps count."""
+        return self.inputs.mask is not None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the results."""
+        return self.model.cell.dtype
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each array of the trace, in the axes of the inputs.
+
+        Stacked directions add an axis to h that is not in it.
+        """
+        axes = self.inputs.x.shape[:-1]
+        return {name: (*axes, width) for name, width in self._widths().items()}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        counts = (np.prod(s, dtype=np.int64) for s in self.shapes.values())
+        return int(sum(counts)) * self.dtype.itemsize
+
+    def block(self, steps: slice = slice(None), batch: slice = slice(None)) -> Array:
+        """The inputs (s, R, I) of some steps and sequences."""
+        return block(self.inputs.x, self.layout, steps, batch)
+
+    def states_of(self, batch: slice) -> list[State]:
+        """The first states of some sequences."""
+        return [(h[batch], c[batch]) for h, c in self.states]
+
+    def valid_of(self, batch: slice) -> Array | None:
+        """The steps that count of some sequences."""
+        return None if self.valid is None else self.valid[:, batch]
+
+    def settings(self) -> dict[str, Any]:
+        """The ``meta`` of the run: its settings, and what was assumed."""
+        return run_settings(self.model, self.layout, self.assumed_layout)
+
+    def _widths(self) -> dict[str, int]:
+        """The size of the last axis of each array."""
+        model = self.model
+        outputs = sum(cell.outputs for cell in model.layers[-1])
+        if model.convention.behaviour.merge in ("sum", "mul", "ave"):
+            outputs = model.cell.outputs
+        widths = {} if len(model.cells) == 1 else {"h": outputs}
+        for n, layer in enumerate(model.layers):
+            for d, cell in enumerate(layer):
+                all_ = dict.fromkeys(NAMES, cell.units) | {"h": cell.outputs, "z": 4 * cell.units}
+                widths |= cell_names(model, n, d, {k: all_[k] for k in self.keep})
+        return widths
+
+
+def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = KEPT) -> Plan:
+    """The plan of a run over these inputs that keeps these arrays.
+
+    Raises
+    ------
+    UserError
+        if the inputs, their state, lengths or mask do not fit the model, or for an array that no
+        trace has.
+    """
+    names = kept_names(keep)
+    given = inputs.layout or model.given.get("layout")
+    layout = check_axes(model, inputs)
+    shape = inputs.x.shape
+    assumed = layout_words(shape, layout) if len(shape) == 3 and given is None else ""
+    steps, batch = steps_and_batch(shape, layout)
+    valid = _valid_steps(model, inputs, layout, steps, batch)
+    states = split_state(inputs.initial_state, model, batch)
+    return Plan(model, inputs, names, layout, assumed, steps, batch, valid, states)
+
+
+def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
+    """The names of the arrays to keep; UserError for one that no trace has."""
+    names = (keep,) if isinstance(keep, str) else tuple(keep)
+    for name in names:
+        if name not in NAMES:
+            raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")
+    return names
+
+
+def cell_names(model: Model, layer: int, direction: int, arrays: dict[str, T]) -> dict[str, T]:
+    """The arrays of one cell under the names that a trace gives them."""
+    if len(model.layers) == 1 and not model.bidirectional:
+        return arrays
+    if set(arrays) <= {"h"}:  # only the output of the model is wanted
+        return {}
+    return {f"layer{layer}{'_reverse' * direction}.{k}": a for k, a in arrays.items()}
+
+
+def run_settings(model: Model, layout: str, assumed_layout: str = "") -> dict[str, Any]:
+    """The ``meta`` of a run: its settings, and what was assumed, the layout by its words."""
+    assumed = [*model.assumed, *([assumed_layout] if assumed_layout else [])]
+    of_run = {"layout": layout, "dtype": model.cell.dtype.name}
+    return model.settings() | of_run | ({"assumed": assumed} if assumed else {})
+
+
+# ---- the layout
+
+
+def check_axes(model: Model, inputs: Inputs) -> str:
+    """The layout of the inputs: "steps", "batch" or "time".
+
+    One that is not given is that of the model's file, else `assumed_layout`.
+
+    Raises
+    ------
+    UserError
+        if they have another number of axes or of features, or no steps.
+    """
+    x, name = inputs.x, inputs.name
+    if x.ndim not in (2, 3):
+        hint = (f"  One step of {len(x)} inputs is (1, {len(x)}).",) if x.ndim == 1 else ()
+        raise UserError(
+            f"{name} is {x.shape}; inputs are (steps, inputs) or (batch, steps, inputs).", *hint
+        )
+    if x.dtype.kind not in "fiub":
+        raise UserError(f"{name} holds {x.dtype}, not numbers.")
+    if x.shape[-1] != model.cell.inputs:
+        raise _wrong_features(model, x, name)
+    layout = inputs.layout
+    if x.ndim == 2:
+        layout = "steps"
+    elif layout is None:
+        layout = model.convention.behaviour.layout
+        if "layout" not in model.given:
+            layout = assumed_layout(model, x.shape, inputs.initial_state, inputs.lengths)
+    if 0 in x.shape:
+        raise UserError(f"{name} is {x.shape}: there is nothing to run.")
+    return layout
+
+
+def assumed_layout(
+    model: Model,
+    shape: Sequence[int],
+    initial_state: Mapping[str, npt.ArrayLike] | None = None,
+    lengths: npt.ArrayLike | None = None,
+) -> str:
+    """The layout of inputs of three axes that no file and no option gives.
+
+    It is the convention's, but (1, T, I) is one sequence: time first, it would be T sequences of
+    one step. Lengths, or a state, of as many sequences as the second axis has mean time first.
+    """
+    if len(shape) != 3 or shape[0] != 1 or shape[1] == 1:
+        return model.convention.behaviour.layout
+    many = lengths is not None and np.size(lengths) == shape[1]
+    return "time" if many or _fits_only(initial_state, model, shape[1]) else "batch"
+
+
+def _fits_only(state: Mapping[str, npt.ArrayLike] | None, model: Model, batch: int) -> bool:
+    """Whether a state is one of so many sequences, and not one of a single sequence."""
+
+    def fits(batch: int) -> bool:
+        try:
+            split_state(state or {}, model, batch)
+        except (UserError, ValueError, IndexError):
+            return False
+        return True
+
+    return bool(state) and fits(batch) and not fits(1)
+
+
+def layout_words(shape: Sequence[int], layout: str) -> str:
+    """The words for a layout that was assumed."""
+    if layout == "batch" and shape[0] == 1:
+        return f"layout batch ({tuple(shape)} is one sequence; --layout time)"
+    other = "batch" if layout == "time" else "time"
+    return f"layout {layout} (not stored in the weights; --layout {other})"
+
+
+def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
+    cell = model.cell
+    tensor, shape = next(iter(model.tensors.items()))
+    lines = [
+        f"{name} is {x.shape}, but the {tensor} {shape} with {cell.units} units "
+        f"takes {cell.inputs} inputs."
+    ]
+    if cell.inputs in x.shape:
+        lines.append("  The inputs of a step come last: the axes of the file look exchanged.")
+    fused = any(cell.inputs + cell.outputs in dims for dims in model.tensors.values())
+    if fused and x.shape[-1] == cell.units and cell.convention.storage.rows == "xh":
+        lines.append("  If the fused kernel holds h first, try --rows hx.")
+    if x.ndim == 2:
+        lines.append("  If it is (batch, steps), it lacks the input axis.")
+    return UserError(*lines)
+
+
+def _valid_steps(model: Model, inputs: Inputs, layout: str, steps: int, batch: int) -> Array | None:
+    """(T, B) truth of the steps that count, as given or as in the model's file; None: all."""
+    if model.convention.behaviour.lengths == "ignored":
+        return None
+    lengths = inputs.lengths
+    if lengths is None and inputs.mask is None and model.lengths:
+        check_lengths(model, batch, steps)
+        lengths = np.array(model.lengths)
+    return valid_steps(lengths, inputs.mask, (steps, batch), layout)

@@ -1,0 +1,196 @@
+"""The order of the steps: directions, lengths and masks; and how directions are merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.model import MAX_LENGTHS_SHOWN, Cell, Model, format_lengths, from_time_major
+from lstmcli.core.model.states import State
+from lstmcli.errors import UserError
+
+Advance = Callable[[Array, State, "tuple[str, ...]"], "tuple[dict[str, Array], State]"]
+"""Steps a cell over x (T, R, I) from a state: arrays (T, R, K) by name, and the last state."""
+
+
+def run_in_order(
+    advance: Advance,
+    cell: Cell,
+    x: Array,
+    state: State,
+    valid: Array | None,
+    keep: tuple[str, ...],
+    *,
+    backward: bool,
+    padding: str,
+) -> tuple[dict[str, Array], State]:
+    """The arrays (T, R, K) of one cell over x (T, R, I), in the order of time, and its last state.
+
+    The loop itself knows neither lengths nor masks: the valid steps of each sequence are moved to
+    the front, the loop runs over all, and the results are moved back. What comes out where no step
+    is valid is then replaced, as ``padding`` (see `padding_rule`) says.
+    """
+    how = cell.convention.behaviour
+    if _runs_back(cell, backward):
+        x, valid = x[::-1], None if valid is None else valid[::-1]
+    order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, R)
+    if order is not None:
+        x = np.take_along_axis(x, order[:, :, None], axis=0)
+    names = tuple(dict.fromkeys((*keep, "h") if valid is None else (*keep, "h", "c")))
+    arrays, final = advance(x, state, names)
+    if valid is not None and order is not None:
+        final = _state_at(valid.sum(axis=0), arrays, state, how.empty_rows)
+        back = np.argsort(order, axis=0)[:, :, None]
+        arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
+        _pad(arrays, valid, padding)
+    if _is_reversed(cell, backward):
+        arrays = {k: a[::-1] for k, a in arrays.items()}
+    return arrays, final
+
+
+def _runs_back(cell: Cell, backward: bool) -> bool:
+    """Whether the cell runs from the last step to the first."""
+    how = cell.convention.behaviour
+    return (backward and not how.forward) or how.reverse or how.go_backwards
+
+
+def _is_reversed(cell: Cell, backward: bool) -> bool:
+    """Whether its arrays are in another order than the one in which it ran."""
+    how = cell.convention.behaviour
+    return (_runs_back(cell, backward) and not how.go_backwards) != how.flip_output
+
+
+def order_of_steps(
+    cell: Cell, steps: int, valid: Array | None, backward: bool
+) -> tuple[Array, Array]:
+    """For each step of the loop, the step of the inputs that it takes, and that of the trace.
+
+    Both are (T, B), or (T, 1) where they are the same for all sequences (``valid`` is None).
+    """
+    order: Array = np.arange(steps)[:, None]  # (T, B) from here on
+    if valid is not None:
+        skipped = ~(valid[::-1] if _runs_back(cell, backward) else valid)
+        order = np.argsort(skipped, axis=0, kind="stable")
+    other = steps - 1 - order
+    return (
+        other if _runs_back(cell, backward) else order,
+        other if _is_reversed(cell, backward) else order,
+    )
+
+
+def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
+    """What the outputs are where no step is valid.
+
+    ``zero``; ``repeat``: the last valid one again; ``run``: computed as if the step were valid.
+    """
+    how = cell.convention.behaviour
+    if not masked:
+        return how.past_length
+    return how.masked_output_merged if both_directions else how.masked_output
+
+
+def _state_at(
+    lengths: Array, arrays: Mapping[str, Array], first: tuple[Array, Array], empty_rows: str
+) -> tuple[Array, Array]:
+    """The state (B, P), (B, H) after the last valid step of each sequence."""
+    last, item = np.maximum(lengths - 1, 0), np.arange(len(lengths))
+    empty = (lengths == 0)[:, None]
+    h, c = (np.zeros_like(a) for a in first) if empty_rows == "zero" else first
+    return np.where(empty, h, arrays["h"][last, item]), np.where(empty, c, arrays["c"][last, item])
+
+
+def _pad(arrays: dict[str, Array], valid: Array, output: str) -> None:
+    """Replace what is not valid by zeros, and h by the last valid h where output is ``repeat``."""
+    if output == "run":  # flax: the outputs run on over the padding
+        return
+    for array in arrays.values():
+        array[~valid] = 0
+    if output == "repeat":
+        step = np.where(valid, np.arange(len(valid))[:, None], 0)
+        last = np.maximum.accumulate(step, axis=0)  # (T, B): the last valid step so far
+        arrays["h"][:] = np.take_along_axis(arrays["h"], last[:, :, None], axis=0)
+
+
+def merged(directions: list[Array], convention: Convention, layout: str | None) -> Array:
+    """Forward and backward h (T, B, H) as one output.
+
+    ``stack`` gives the directions an axis: ONNX (T, D, B, H) or (B, T, D, H), OpenVINO
+    (B, D, T, H); between layers (``layout`` None) it concatenates. ``concat_swapped`` has the
+    backward half first, between layers too.
+    """
+    how = convention.behaviour.merge
+    if len(directions) == 1:
+        return directions[0]
+    forward, backward = directions
+    if how == "stack" and layout is not None:
+        axis = direction_axis(convention, layout)
+        return np.stack([from_time_major(one, layout) for one in directions], axis=axis)
+    if how == "sum":
+        return forward + backward
+    if how == "mul":
+        return forward * backward
+    if how == "ave":
+        half: Array = (forward + backward) / forward.dtype.type(2)
+        return half
+    return np.concatenate(directions[::-1] if how == "concat_swapped" else directions, axis=2)
+
+
+def direction_axis(convention: Convention, layout: str) -> int:
+    """The axis of directions where they are stacked: (T, D, B, H), (T, D, H), (B, T, D, H)...
+
+    With the batch first, states that have it first too put the directions next to it: (B, D, T, H).
+    """
+    return 2 if layout == "batch" and convention.behaviour.states != "batch" else 1
+
+
+def merged_axes(model: Model) -> bool:
+    """Whether h has an axis of directions."""
+    return len(model.layers[-1]) == 2 and model.convention.behaviour.merge == "stack"
+
+
+def check_lengths(model: Model, batch: int, steps: int) -> None:
+    """Refuse inputs that the lengths in the model's file do not fit."""
+    if len(model.lengths) != batch or max(model.lengths) > steps or min(model.lengths) < 0:
+        example = ",".join(["N"] * batch) if batch <= MAX_LENGTHS_SHOWN else "N,N,..."
+        raise UserError(
+            f"the file holds the lengths {format_lengths(model.lengths)} (sequence_lens), for "
+            f"{len(model.lengths)} sequence{'s' * (len(model.lengths) != 1)} of "
+            f"{max(model.lengths)} steps or more; the inputs have {batch} of {steps}.",
+            f"  --lengths {example} gives others, --set lengths=ignored runs all steps.",
+        )
+
+
+def valid_steps(
+    lengths: npt.ArrayLike | None, mask: npt.ArrayLike | None, shape: tuple[int, ...], layout: str
+) -> Array | None:
+    """(T, B) truth of the steps that count, from lengths (B,) or a mask in the axes of the inputs.
+
+    Raises
+    ------
+    UserError
+        for both at once, other shapes, or lengths that are not whole numbers of 0 to T.
+    """
+    steps, batch = shape[:2]
+    if mask is not None:
+        if lengths is not None:
+            raise UserError("lengths and a mask say the same thing; give one of them.")
+        array: Array = np.asarray(mask).astype(bool)
+        wanted = {"steps": (steps,), "batch": (batch, steps), "time": (steps, batch)}[layout]
+        if array.shape != wanted:
+            raise UserError(f"the mask is {array.shape}; these inputs need {wanted}.")
+        return array.T if layout == "batch" else array.reshape(steps, batch)
+    if lengths is None:
+        return None
+    array = np.atleast_1d(np.asarray(lengths))
+    if array.shape != (batch,) or array.dtype.kind not in "iuf" or (array % 1 != 0).any():
+        raise UserError(
+            f"lengths are {array.tolist()}; a whole number for each of {batch} rows is needed."
+        )
+    if array.min() < 0 or array.max() > steps:
+        raise UserError(f"lengths are {array.tolist()}, but the inputs have {steps} steps.")
+    valid: Array = np.arange(steps)[:, None] < array
+    return valid
