@@ -15,13 +15,13 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import INITIAL, encode, stack_directions
 from lstmcli.core.weights.metadata.onnx_activations import activation_attributes
-from lstmcli.formats.onnx.writer import Graph, Node, Port
+from lstmcli.formats.onnx.writer import OnnxGraph, Operator, ValueInfo
 
 Array = npt.NDArray[Any]
 Layers = Sequence[Sequence[Cell]]
 
 
-def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = ()) -> Graph:
+def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = ()) -> OnnxGraph:
     """A graph that runs the layers one after the other.
 
     Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (L D, B, H), layer by layer, forward
@@ -54,18 +54,18 @@ def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (
             nodes += _joined(n, directions, constants)
         below = f"joined_{n}"
     last = layers[-1][0].units
-    nodes.append(Node("Identity", [f"Y_{len(layers) - 1}"], ["Y"]))
+    nodes.append(Operator("Identity", [f"Y_{len(layers) - 1}"], ["Y"]))
     nodes += _last_state(len(layers), uneven, constants)
-    return Graph(
+    return OnnxGraph(
         "lstm",
         [
-            Port("X", cell.dtype, ("T", "B", cell.inputs)),
-            *(Port(name, cell.dtype, given) for name in ("initial_h", "initial_c")),
-            *([Port(steps, np.dtype(np.int32), ("B",))] if steps else []),
+            ValueInfo("X", cell.dtype, ("T", "B", cell.inputs)),
+            *(ValueInfo(name, cell.dtype, given) for name in ("initial_h", "initial_c")),
+            *([ValueInfo(steps, np.dtype(np.int32), ("B",))] if steps else []),
         ],
         [
-            Port("Y", cell.dtype, ("T", directions, "B", last)),
-            *(Port(name, cell.dtype, state) for name in ("Y_h", "Y_c")),
+            ValueInfo("Y", cell.dtype, ("T", directions, "B", last)),
+            *(ValueInfo(name, cell.dtype, state) for name in ("Y_h", "Y_c")),
         ],
         nodes,
         constants,
@@ -87,28 +87,28 @@ def _default_state(layers: Layers, name: str, uneven: bool) -> Array:
     return np.concatenate(rows, axis=1) if uneven else np.stack(rows)
 
 
-def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) -> Iterator[Node]:
+def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) -> Iterator[Operator]:
     """h_n and c_n (D, B, H) of each layer n, as many rows as X has."""
     constants |= {"one": np.array([1], np.int64), "two": np.array([2], np.int64)}
-    yield Node("Shape", ["X"], ["X_shape"])
-    yield Node("Slice", ["X_shape", "one", "two"], ["rows"])
+    yield Operator("Shape", ["X"], ["X_shape"])
+    yield Operator("Slice", ["X_shape", "one", "two"], ["rows"])
     yield from (_states_side_by_side if uneven else _states_by_cells)(layers, constants)
 
 
-def _states_by_cells(layers: Layers, constants: dict[str, Array]) -> Iterator[Node]:
+def _states_by_cells(layers: Layers, constants: dict[str, Array]) -> Iterator[Operator]:
     """From (L D, B, H)."""
     cells, units = len(layers) * len(layers[0]), layers[0][0].units
     constants |= {"cells": np.array([cells], np.int64), "units": np.array([units], np.int64)}
-    yield Node("Concat", ["cells", "rows", "units"], ["state_shape"], {"axis": 0})
+    yield Operator("Concat", ["cells", "rows", "units"], ["state_shape"], {"axis": 0})
     for letter in "hc":
         parts = [f"{letter}_{n}" for n in range(len(layers))]
         stacked = parts[0] if len(layers) == 1 else f"{letter}_all"
-        yield Node("Expand", [f"initial_{letter}", "state_shape"], [stacked])
+        yield Operator("Expand", [f"initial_{letter}", "state_shape"], [stacked])
         if len(layers) > 1:
-            yield Node("Split", [stacked], parts, {"axis": 0})
+            yield Operator("Split", [stacked], parts, {"axis": 0})
 
 
-def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterator[Node]:
+def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterator[Operator]:
     """From (B, D H + D H' + ...)."""
     ways = len(layers[0])
     units = [layer[0].units for layer in layers]
@@ -118,18 +118,18 @@ def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterato
             f"units_{n}": np.array([width], np.int64),
             f"split_{n}": np.array([0, ways, width], np.int64),  # 0: an axis stays as it is
         }
-        yield Node("Concat", ["ways", "rows", f"units_{n}"], [f"state_shape_{n}"], {"axis": 0})
+        yield Operator("Concat", ["ways", "rows", f"units_{n}"], [f"state_shape_{n}"], {"axis": 0})
     for letter in "hc":
         cut = [f"{letter}_{n}_cut" for n in range(len(layers))]  # (B, D H)
-        yield Node("Split", [f"initial_{letter}", "widths"], cut, {"axis": 1})
+        yield Operator("Split", [f"initial_{letter}", "widths"], cut, {"axis": 1})
         for n, part in enumerate(cut):
             state = f"{letter}_{n}"
-            yield Node("Reshape", [part, f"split_{n}"], [f"{state}_split"])  # (B, D, H)
-            yield Node("Transpose", [f"{state}_split"], [f"{state}_given"], {"perm": [1, 0, 2]})
-            yield Node("Expand", [f"{state}_given", f"state_shape_{n}"], [state])
+            yield Operator("Reshape", [part, f"split_{n}"], [f"{state}_split"])  # (B, D, H)
+            yield Operator("Transpose", [f"{state}_split"], [f"{state}_given"], {"perm": [1, 0, 2]})
+            yield Operator("Expand", [f"{state}_given", f"state_shape_{n}"], [state])
 
 
-def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Iterator[Node]:
+def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Iterator[Operator]:
     """Y_h and Y_c of all layers, in the axes of the initial state."""
     if uneven:
         constants["one_row"] = np.array([0, -1], np.int64)
@@ -137,15 +137,15 @@ def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Itera
         ends = [f"{name}_{n}" for n in range(layers)]  # (D, B, H)
         if uneven:
             for end in ends:
-                yield Node("Transpose", [end], [f"{end}_turned"], {"perm": [1, 0, 2]})
-                yield Node("Reshape", [f"{end}_turned", "one_row"], [f"{end}_row"])
+                yield Operator("Transpose", [end], [f"{end}_turned"], {"perm": [1, 0, 2]})
+                yield Operator("Reshape", [f"{end}_turned", "one_row"], [f"{end}_row"])
             ends = [f"{end}_row" for end in ends]  # (B, D H)
-        yield Node("Concat", ends, [name], {"axis": 1 if uneven else 0})
+        yield Operator("Concat", ends, [name], {"axis": 1 if uneven else 0})
 
 
 def _lstm(
     layer: Sequence[Cell], n: int, below: str, lengths: str, constants: dict[str, Array]
-) -> list[Node]:
+) -> list[Operator]:
     how = layer[0].convention
     tensors = stack_directions([encode(cell, how) for cell in layer])
     names = {role: f"{how.names.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
@@ -157,7 +157,7 @@ def _lstm(
     if "peephole" in names:
         inputs.append(names["peephole"])
     outputs = [f"Y_{n}", f"Y_h_{n}", f"Y_c_{n}"]
-    return [Node("LSTM", inputs, outputs, _attributes(how, layer[0].units, len(layer)))]
+    return [Operator("LSTM", inputs, outputs, _attributes(how, layer[0].units, len(layer)))]
 
 
 def _attributes(how: Convention, units: int, directions: int) -> dict[str, Any]:
@@ -180,14 +180,14 @@ def _attributes(how: Convention, units: int, directions: int) -> dict[str, Any]:
     return attributes
 
 
-def _joined(n: int, directions: int, constants: dict[str, Array]) -> Iterator[Node]:
+def _joined(n: int, directions: int, constants: dict[str, Array]) -> Iterator[Operator]:
     """Y_n (T, D, B, H) as the next layer takes it, (T, B, D H)."""
     if directions == 1:
-        yield Node("Squeeze", [f"Y_{n}", "one"], [f"joined_{n}"])
+        yield Operator("Squeeze", [f"Y_{n}", "one"], [f"joined_{n}"])
         return
     constants["side_by_side"] = np.array([0, 0, -1], np.int64)  # 0: an axis stays as it is
-    yield Node("Transpose", [f"Y_{n}"], [f"turned_{n}"], {"perm": [0, 2, 1, 3]})
-    yield Node("Reshape", [f"turned_{n}", "side_by_side"], [f"joined_{n}"])
+    yield Operator("Transpose", [f"Y_{n}"], [f"turned_{n}"], {"perm": [0, 2, 1, 3]})
+    yield Operator("Reshape", [f"turned_{n}", "side_by_side"], [f"joined_{n}"])
 
 
 def rtneural_document(layers: Layers) -> dict[str, Any]:

@@ -94,9 +94,9 @@ def test_an_exported_model_has_them(lstm: Lstm, inputs: Path) -> None:
 def test_the_written_graph_has_them_as_the_default_of_an_input(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graphs: list[writer.Graph] = []
+    graphs: list[writer.OnnxGraph] = []
 
-    def kept(graph: writer.Graph, *_: str) -> bytes:
+    def kept(graph: writer.OnnxGraph, *_: str) -> bytes:
         graphs.append(graph)
         return b""
 

@@ -17,11 +17,11 @@ from lstmcli.core.weights.encode import fold_forget_bias
 from lstmcli.core.weights.metadata.onnx_activations import activation_attributes
 from lstmcli.engines.export import graph_of
 from lstmcli.errors import UserError
-from lstmcli.formats.onnx.writer import Graph
+from lstmcli.formats.onnx.writer import OnnxGraph
 from tests.test_golden import GOLDEN
 
 
-def graph(case: str, **settings: Any) -> Graph:
+def graph(case: str, **settings: Any) -> OnnxGraph:
     model = load(str(GOLDEN / f"{case}.weights.npz"), **settings)
     how = fit_or_refuse(model.layers, CONVENTIONS["onnx"], {})
     return graph_of(
@@ -29,7 +29,7 @@ def graph(case: str, **settings: Any) -> Graph:
     )
 
 
-def nodes(made: Graph, op: str) -> list[Any]:
+def nodes(made: OnnxGraph, op: str) -> list[Any]:
     return [node for node in made.nodes if node.op == op]
 
 

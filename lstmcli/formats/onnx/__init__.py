@@ -1,9 +1,9 @@
-"""`.onnx`: the tensors and attributes of every LSTM node, whatever graph it lies in.
+"""`.onnx`: the tensors and attributes of every LSTM node, in whatever graph of the file.
 
-Read without the onnx package: `protobuf` opens messages, `graph` finds nodes, `folding`
-computes what exporters left for the runtime to compute, `lstm` reads a node. A model without
-such nodes gives its initializers by name: a cell that an exporter spelled out in basic operations
-may still have the names of its framework.
+Read without the onnx package: `graph` finds nodes, `folding` computes constants that exporters left
+for the runtime to compute, `lstm` reads a node, `connections` finds which feeds which. A model
+without such nodes gives its initializers by name: a cell that was exported as basic operators may
+still have the names of its framework.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.sidecars import file_bytes
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.onnx.chain import feeder, inputs_of
+from lstmcli.formats.onnx.connections import feeding_lstm, input_source
 from lstmcli.formats.onnx.folding import Constants
-from lstmcli.formats.onnx.graph import MODEL_GRAPH, Model, Node, Scope
-from lstmcli.formats.onnx.lstm import Lstm, NotRead, is_lstm, read_node
-from lstmcli.formats.onnx.tensors import KINDS, TYPE, decode, shape_of
+from lstmcli.formats.onnx.graph import Node, OnnxModel, Scope
+from lstmcli.formats.onnx.lstm import LstmNode, UnreadableNode, is_lstm, read_node
+from lstmcli.formats.onnx.schema import ModelProto
+from lstmcli.formats.onnx.tensors import decode, is_numeric, shape_of
 
-MOST_BYTES = 1 << 31  # that a protocol buffer may have
-CORE_ML = (303, 403, 500, 502)  # fields of a Core ML model, which begins alike
-SIGMOIDS, TANHS = 3, 2  # of each cell that is spelled out in basic operations
+MOST_BYTES = 1 << 31  # the limit of a protocol buffer
+CORE_ML_FIELDS = (303, 403, 500, 502)  # of a Core ML model, whose first fields are the same
+CELL_SIGMOIDS, CELL_TANHS = 3, 2  # in a cell that was exported as basic operators
 PRODUCTS = ("MatMul", "Gemm")
-WAY_OUT = (
+USE_ORIGINAL = (
     "Its tensors are taken by their names; if these tell nothing, give the file that it was "
     "exported from."
 )
@@ -54,15 +55,15 @@ def read(source: Opened) -> Document:
     if source.size > MOST_BYTES:
         raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")
     with damage_reported(f"{source.source}, taken for an ONNX model,"):
-        model = Model(file_bytes(source))
-        if MODEL_GRAPH not in model.message:
+        model = OnnxModel(file_bytes(source))
+        if ModelProto.graph not in model.message:
             raise UserError(_other(source, model))
-        with np.errstate(all="ignore"):  # numbers that are not finite are the user's affair
+        with np.errstate(all="ignore"):  # weights may have infinities and NaN
             return _Reader(source, model).document()
 
 
-def _other(source: Opened, model: Model) -> str:
-    if any(number in model.message for number in CORE_ML):
+def _other(source: Opened, model: OnnxModel) -> str:
+    if any(number in model.message for number in CORE_ML_FIELDS):
         return (
             f"{source.source} is a Core ML model; this version does not read it. "
             "Give the model that it was converted from."
@@ -71,16 +72,16 @@ def _other(source: Opened, model: Model) -> str:
 
 
 class _Reader:
-    def __init__(self, source: Opened, model: Model) -> None:
+    def __init__(self, source: Opened, model: OnnxModel) -> None:
         self.source, self.model = source, model
         self.constants = Constants(source)
-        self.scopes: dict[Scope, Counter[str]] = {}  # every graph, and how often it does what
-        self.lstms: dict[tuple[object, ...], Lstm] = {}  # by their content
-        self.read_as: dict[Node, Lstm] = {}
-        self.fed: dict[Lstm, Lstm] = {}  # the one whose outputs are the inputs of the other
+        self.scopes: dict[Scope, Counter[str]] = {}  # every graph: its operators, counted
+        self.lstms: dict[tuple[object, ...], LstmNode] = {}  # by their content
+        self.read_as: dict[Node, LstmNode] = {}
+        self.fed_by: dict[LstmNode, LstmNode] = {}  # LSTM -> the one whose outputs it takes
         self.left_out: list[str] = []
         self.identities: list[tuple[Node, Scope]] = []
-        self.names: dict[str, str] = {}  # in a form that tells what the recogniser tells
+        self.names: dict[str, str] = {}  # by `_normalised` name
 
     def document(self) -> Document:
         for node, scope in self.model.nodes():
@@ -99,59 +100,59 @@ class _Reader:
         return Document(
             self.source.source,
             "onnx",
-            {f"{one.name}/{key}": a for one in lstms for key, a in one.arrays.items()},
+            {f"{lstm.name}/{key}": a for lstm in lstms for key, a in lstm.arrays.items()},
             {"layer": ",".join(map(str, chain))} if len(chain) == len(lstms) > 1 else {},
-            groups={one.name: one.words for one in lstms},
+            groups={lstm.name: lstm.attributes for lstm in lstms},
             remarks=tuple(self._remarks(lstms, chain)),
         )
 
     def _add(self, node: Node, scope: Scope) -> None:
         name = self._name(node)
         try:
-            one = read_node(node, scope, self.constants, name)
-            inputs = inputs_of(node, scope)
+            lstm = read_node(node, scope, self.constants, name)
+            inputs = input_source(node, scope)
             if inputs.transposed:
-                one.words["transposed"] = True
-        except NotRead as why:
-            self.left_out.append(f"{name} is left out: {why}.")
+                lstm.attributes["transposed"] = True
+        except UnreadableNode as reason:
+            self.left_out.append(f"{name} is left out: {reason}.")
             return
-        known = self.lstms.setdefault(one.key(), one)
-        if known is not one:  # of an equal node's, what it says of its own state counts as well
-            known.remarks += one.remarks
+        known = self.lstms.setdefault(lstm.key(), lstm)
+        if known is not lstm:  # the remarks on an equal node's state count as well
+            known.remarks += lstm.remarks
         self.read_as[node] = known
-        if (below := feeder(node, scope, self.constants)) in self.read_as:
-            self.fed[known] = self.read_as[below]
-        elif inputs.operation:
+        if (below := feeding_lstm(node, scope, self.constants)) in self.read_as:
+            self.fed_by[known] = self.read_as[below]
+        elif inputs.operator:
             known.remarks.append(
-                f"{name}: its inputs are what the model's {inputs.operation} gives, "
+                f"{name}: its inputs are what the model's {inputs.operator} gives, "
                 "not the model's own."
             )
 
     def _name(self, node: Node) -> str:
-        """The node's name, or a number; no two alike, whatever signs part their words."""
-        base = node.name if _plain(node.name) else f"lstm_{len(self.names)}"
+        """The node's name, or a number; unique whatever characters separate its words."""
+        base = node.name if _normalised(node.name) else f"lstm_{len(self.names)}"
         name, n = base, 1
-        while _plain(name) in self.names:
+        while _normalised(name) in self.names:
             n += 1
             name = f"{base}_{n}"
-        self.names[_plain(name)] = name
+        self.names[_normalised(name)] = name
         return name
 
-    def _chain(self, lstms: list[Lstm]) -> list[int]:
-        """The places of LSTMs that feed each other in turn; the longest such row."""
-        places = {one: n for n, one in enumerate(lstms)}
-        next_to = {below: one for one, below in self.fed.items()}
+    def _chain(self, lstms: list[LstmNode]) -> list[int]:
+        """The positions of LSTMs that feed each other in turn; the longest such chain."""
+        positions = {lstm: n for n, lstm in enumerate(lstms)}
+        feeds = {below: lstm for lstm, below in self.fed_by.items()}
         longest: list[int] = []
-        for one in lstms:
-            row: list[int] = []
-            following: Lstm | None = None if one in self.fed else one
+        for lstm in lstms:
+            chain: list[int] = []
+            following: LstmNode | None = None if lstm in self.fed_by else lstm
             while following is not None:
-                row.append(places[following])
-                following = next_to.get(following)
-            longest = max(longest, row, key=len)
+                chain.append(positions[following])
+                following = feeds.get(following)
+            longest = max(longest, chain, key=len)
         return longest
 
-    def _remarks(self, lstms: list[Lstm], chain: list[int]) -> Iterator[str]:
+    def _remarks(self, lstms: list[LstmNode], chain: list[int]) -> Iterator[str]:
         source = self.source.source
         yield from self.left_out
         if len(self.read_as) > len(lstms):
@@ -162,72 +163,69 @@ class _Reader:
             yield f"{source} feeds {names}: --layer {layer}" + (
                 " is meant where no other is given." if len(chain) == len(lstms) else " runs them."
             )
-        for one in lstms:
-            yield from one.remarks
-        if loops := self._spelled_out():
-            yield f"{source}: another LSTM is spelled out as {loops}; it is not read."
+        for lstm in lstms:
+            yield from lstm.remarks
+        if form := self._basic_operators():
+            yield f"{source}: another LSTM is spelled out as {form}; it is not read."
 
     def _initializers(self) -> Document:
-        """A model without LSTM nodes: its tensors by name, and what it has instead."""
+        """A model without LSTM nodes: its tensors by name; what it has instead is a remark."""
         source = self.source.source
-        cells = [
-            f"{n} {op}" for op in OTHER_CELLS if (n := sum(o[op] for o in self.scopes.values()))
-        ]
+        counts = {op: sum(made[op] for made in self.scopes.values()) for op in OTHER_CELLS}
+        other_cells = " and ".join(f"{count} {op}" for op, count in counts.items() if count)
         text = "has no LSTM node"
-        if spelled := self._spelled_out():
-            text += f"; an LSTM is spelled out as {spelled}"
-        elif cells:
-            text += f"; it has {' and '.join(cells)}"
-        held = {
+        if form := self._basic_operators():
+            text += f"; an LSTM is spelled out as {form}"
+        elif other_cells:
+            text += f"; it has {other_cells}"
+        tensors = {
             name: tensor
             for scope in self.scopes
             for name, tensor in scope.tensors.items()
-            if tensor.number(TYPE) in KINDS
+            if is_numeric(tensor)
         }
-        held |= {name: held[of] for name, of in self._shared() if of in held}
+        tensors |= {name: tensors[of] for name, of in self._shared() if of in tensors}
         size = sum(
-            check_size(shape_of(tensor), 4, f"{source}: {name}") for name, tensor in held.items()
+            check_size(shape_of(tensor), 4, f"{source}: {name}") for name, tensor in tensors.items()
         )
         check_size((size,), 4, f"{source} {text}; its tensors")
-        other = cells and not spelled
-        way_out = "" if other else f" {WAY_OUT}"
-        arrays = {name: decode(tensor, self.source, name) for name, tensor in held.items()}
+        only_others = other_cells and not form
         return Document(
             source,
             "onnx initializers",
-            arrays,
-            remarks=(f"{source} {text}.{way_out}",),
-            not_run=f"it {text}." if other else "",
+            {name: decode(tensor, self.source, name) for name, tensor in tensors.items()},
+            remarks=(f"{source} {text}." + ("" if only_others else f" {USE_ORIGINAL}"),),
+            not_run=f"it {text}." if only_others else "",
         )
 
     def _shared(self) -> Iterator[tuple[str, str]]:
         """Names that an Identity gives to an initializer, each with the initializer's name.
 
-        PyTorch's exporter keeps equal parameters once: the others are copies in the graph.
+        PyTorch's exporter writes equal parameters once: the others are copies in the graph.
         """
         for node, scope in self.identities:
-            place = scope.place(node.inputs[0])
+            source = scope.definition(node.inputs[0])
             for _ in self.identities:
-                if place.node is None or place.node.op != "Identity":
+                if source.node is None or source.node.op != "Identity":
                     break
-                place = place.scope.place(place.node.inputs[0])
-            if place.tensor is not None:
-                yield from ((name, place.name) for name in node.outputs)
+                source = source.scope.definition(source.node.inputs[0])
+            if source.tensor is not None:
+                yield from ((name, source.name) for name in node.outputs)
 
-    def _spelled_out(self) -> str:
-        """In which words LSTMs are said in basic operations, if any are."""
+    def _basic_operators(self) -> str:
+        """The form in which LSTMs were exported as basic operators; "" if none were."""
         within = {scope.within for scope, made in self.scopes.items() if _is_cell(made)}
         if loops := sorted(within - {""}):
             return " and ".join(f"a {loop} of basic operations" for loop in loops)
         return "basic operations" if within else ""
 
 
-def _is_cell(operations: Counter[str]) -> bool:
-    """Whether a graph has what a cell in basic operations has, with sigmoids of either kind."""
-    gates = operations["Sigmoid"] >= SIGMOIDS or operations["Split"]
-    return bool(gates and operations["Tanh"] >= TANHS and any(operations[p] for p in PRODUCTS))
+def _is_cell(operators: Counter[str]) -> bool:
+    """Whether a graph has the operators of a cell: sigmoids one by one, or split afterwards."""
+    gates = operators["Sigmoid"] >= CELL_SIGMOIDS or operators["Split"]
+    return bool(gates and operators["Tanh"] >= CELL_TANHS and any(operators[p] for p in PRODUCTS))
 
 
-def _plain(name: str) -> str:
-    """A name as the recogniser of LSTMs sees it: signs between words alike."""
+def _normalised(name: str) -> str:
+    """A name with one kind of separator, as the recogniser of LSTMs compares names."""
     return re.sub(r"[/.:_]+", "_", name).strip("_")

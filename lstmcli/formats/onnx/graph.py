@@ -1,9 +1,8 @@
-"""The graphs of an ONNX file: nodes at any depth, and where each name they take comes from.
+"""The graphs of an ONNX file: nodes at any depth, and the definition of each name they take.
 
-A graph lies in a model, in an attribute of a node (If, Loop, Scan) or is the body of a function;
-a name that a graph does not give comes from the graph around it, that of a function's input from
-the node that calls it. The fields are those of
-github.com/onnx/onnx/blob/v1.23.2/onnx/onnx.proto.
+A graph is part of a model, of an attribute of a node (If, Loop, Scan) or the body of a function. A
+name that a graph does not define comes from the graph around it, that of a function's input from
+the node that calls it.
 """
 
 from __future__ import annotations
@@ -15,26 +14,29 @@ from struct import unpack
 from typing import Any, NamedTuple
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.onnx.tensors import NAME
+from lstmcli.formats.onnx.schema import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    OnnxTensorProto,
+    OperatorSetIdProto,
+    SparseTensorProto,
+    ValueInfoProto,
+)
 from lstmcli.formats.wire.protobuf import Message, signed, text
 
 MOST_DEPTH = 32  # graphs within graphs and functions within functions
-MOST_NODES = 1 << 17  # in all, those of a function at every call
-MOST_FIELDS = 1 << 21  # of all messages; a few seconds' work
+MOST_NODES = 1 << 17  # in all; those of a function count at every call
+MOST_FIELDS = 1 << 21  # of all messages; they take a few seconds
 
-MODEL_GRAPH, MODEL_OPSETS, MODEL_FUNCTIONS = 7, 8, 25
-OPSET_DOMAIN, OPSET_VERSION = 1, 2
-GRAPH_NODES, GRAPH_TENSORS, GRAPH_INPUTS, GRAPH_SPARSE = 1, 5, 11, 15
-NODE_INPUTS, NODE_OUTPUTS, NODE_NAME, NODE_OP, NODE_ATTRIBUTES, NODE_DOMAIN = 1, 2, 3, 4, 5, 7
-FUNCTION_NAME, FUNCTION_INPUTS, FUNCTION_NODES = 1, 4, 7
-FUNCTION_OPSETS, FUNCTION_DOMAIN, FUNCTION_ATTRIBUTES = 9, 10, 11
-ATTRIBUTE_NAME, ATTRIBUTE_TYPE, ATTRIBUTE_REFERENCE = 1, 20, 21
 STANDARD = ("", "ai.onnx")
-NESTING = ("If", "Loop", "Scan", "SequenceMap")  # operations with graphs in their attributes
+NESTING = ("If", "Loop", "Scan", "SequenceMap")  # operators with graphs in their attributes
 
 
-class Budget:
-    """Opens messages until they hold more fields than any model has."""
+class ParseBudget:
+    """Parses messages until they have more fields and nodes together than any model has."""
 
     def __init__(self) -> None:
         self._fields, self._nodes = MOST_FIELDS, MOST_NODES
@@ -48,7 +50,7 @@ class Budget:
         return message
 
     def visit(self) -> None:
-        """Count a node that is looked at."""
+        """Count a node; Damaged if there are too many."""
         self._nodes -= 1
         if self._nodes < 0:
             raise Damaged(f"it has more than {MOST_NODES:,} nodes")
@@ -56,80 +58,82 @@ class Budget:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Node:
-    """A node: an operation, the names it takes and the names it gives."""
+    """A NodeProto: an operator, the names of its inputs and outputs, its attributes."""
 
     message: Message
-    budget: Budget
-    attributes_given: Mapping[str, Any]  # those of the function's call that it lies in
+    budget: ParseBudget
+    call_attributes: Mapping[str, Any]  # of the call of the function that contains it
 
     @cached_property
     def op(self) -> str:
-        """The operation."""
-        return self.message.text(NODE_OP)
+        """The name of the operator."""
+        return self.message.text(NodeProto.op_type)
 
     @cached_property
     def domain(self) -> str:
-        """Whose operation it is; "" is ONNX itself."""
-        domain = self.message.text(NODE_DOMAIN)
-        return "" if domain in STANDARD else domain
+        """The domain of the operator; "" is ONNX itself."""
+        return _domain(self.message, NodeProto.domain)
 
     @cached_property
     def name(self) -> str:
         """Its name, often empty."""
-        return self.message.text(NODE_NAME)
+        return self.message.text(NodeProto.name)
 
     @cached_property
     def inputs(self) -> list[str]:
-        """The names it takes; "" is an optional one left out."""
-        return [text(one) for one in self.message.each(NODE_INPUTS)]
+        """The names of its inputs; "" is an optional one left out."""
+        return [text(name) for name in self.message.each(NodeProto.input)]
 
     @cached_property
     def outputs(self) -> list[str]:
-        """The names it gives."""
-        return [text(one) for one in self.message.each(NODE_OUTPUTS)]
+        """The names of its outputs."""
+        return [text(name) for name in self.message.each(NodeProto.output)]
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
         """Numbers, bytes, lists of both, tensors as messages, graphs as bytes."""
-        return _attributes(self.message.each(NODE_ATTRIBUTES), self.budget, self.attributes_given)
+        raw = self.message.each(NodeProto.attribute)
+        return _attributes(raw, self.budget, self.call_attributes)
 
 
 def _attributes(
-    raw: Sequence[memoryview], budget: Budget, given: Mapping[str, Any]
+    raw: Sequence[memoryview], budget: ParseBudget, call_attributes: Mapping[str, Any]
 ) -> dict[str, Any]:
     found = {}
     for data in raw:
         message = budget.message(data)
-        name = message.text(ATTRIBUTE_NAME)
-        if reference := message.text(ATTRIBUTE_REFERENCE):
-            if reference in given:
-                found[name] = given[reference]
+        name = message.text(AttributeProto.name)
+        if reference := message.text(AttributeProto.ref_attr_name):
+            if reference in call_attributes:
+                found[name] = call_attributes[reference]
         else:
             found[name] = _value(message)
     return found
 
 
-_READERS: dict[
-    int, tuple[int, Callable[[Message], Any]]
-] = {  # type of an attribute -> its field and how it is read
-    1: (2, lambda m: (_floats(m, 2) or [0.0])[-1]),
-    2: (3, lambda m: signed(m.number(3))),
-    3: (4, lambda m: bytes(m.bytes(4))),
-    4: (5, lambda m: m.message(5)),
-    5: (6, lambda m: m.bytes(6)),
-    6: (7, lambda m: _floats(m, 7)),
-    7: (8, lambda m: [signed(n) for n in m.numbers(8)]),
-    8: (9, lambda m: [bytes(one) for one in m.each(9)]),
-    10: (11, lambda m: m.each(11)),
+_READERS: dict[int, tuple[int, Callable[[Message, int], Any]]] = {
+    # AttributeProto.AttributeType -> the field of the value and a function that reads it
+    1: (AttributeProto.f, lambda m, field: (_floats(m, field) or [0.0])[-1]),
+    2: (AttributeProto.i, lambda m, field: signed(m.number(field))),
+    3: (AttributeProto.s, lambda m, field: bytes(m.bytes(field))),
+    4: (AttributeProto.t, lambda m, field: m.message(field)),
+    5: (AttributeProto.g, lambda m, field: m.bytes(field)),
+    6: (AttributeProto.floats, lambda m, field: _floats(m, field)),
+    7: (AttributeProto.ints, lambda m, field: [signed(n) for n in m.numbers(field)]),
+    8: (AttributeProto.strings, lambda m, field: [bytes(text) for text in m.each(field)]),
+    10: (AttributeProto.graphs, lambda m, field: m.each(field)),
 }
 
 
 def _value(message: Message) -> Any:
-    """An attribute's value; by the field that is there, where the file does not say its type."""
-    kind = message.number(ATTRIBUTE_TYPE)
-    if kind in _READERS:
-        return _READERS[kind][1](message)
-    return next((read(message) for field, read in _READERS.values() if field in message), None)
+    """An attribute's value; by the first field that is there, if the file declares no type."""
+    attribute_type = message.number(AttributeProto.type)
+    if attribute_type in _READERS:
+        field, read = _READERS[attribute_type]
+        return read(message, field)
+    return next(
+        (read(message, field) for field, read in _READERS.values() if field in message), None
+    )
 
 
 def _floats(message: Message, number: int) -> list[float]:
@@ -142,8 +146,8 @@ def _floats(message: Message, number: int) -> list[float]:
 # ---- scopes
 
 
-class Place(NamedTuple):
-    """Where a name comes from: a node, a tensor of the file, or an input that the file lacks."""
+class Definition(NamedTuple):
+    """What defines a name: a node, a tensor of the file, or an input that the file lacks."""
 
     scope: Scope
     name: str
@@ -155,7 +159,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scope:
-    """One graph, or one call of a function, with what surrounds it."""
+    """One graph, or one call of a function, with the graph around it."""
 
     nodes: Sequence[Node]
     opset: int
@@ -164,62 +168,64 @@ class Scope:
     inputs: frozenset[str] = frozenset()
     outer: Scope | None = None  # of a graph in an attribute
     bound: Mapping[str, tuple[Scope, str]] = field(default_factory=dict)  # of a function's inputs
-    within: str = ""  # the operation whose attribute it is
+    within: str = ""  # the operator whose attribute it is
 
     @cached_property
-    def makers(self) -> dict[str, Node]:
-        """The node that gives each name."""
+    def producers(self) -> dict[str, Node]:
+        """The node that has each name as an output."""
         return {output: node for node in self.nodes for output in node.outputs if output}
 
-    def place(self, name: str) -> Place:
-        """Where a name comes from, here or in the graphs around."""
+    def definition(self, name: str) -> Definition:
+        """The definition of a name, here or in the graphs around."""
         scope: Scope | None = self
         while scope is not None:
             if name in scope.tensors:
-                return Place(scope, name, tensor=scope.tensors[name])
+                return Definition(scope, name, tensor=scope.tensors[name])
             if name in scope.sparse:
-                return Place(scope, name, sparse=True)
-            if name in scope.makers:
-                return Place(scope, name, node=scope.makers[name])
+                return Definition(scope, name, sparse=True)
+            if name in scope.producers:
+                return Definition(scope, name, node=scope.producers[name])
             if name in scope.bound:
                 scope, name = scope.bound[name]
             elif name in scope.inputs:
-                return Place(scope, name, input=True)
+                return Definition(scope, name, input=True)
             else:
                 scope = scope.outer
-        return Place(self, name)
+        return Definition(self, name)
 
 
 class Function(NamedTuple):
-    """A function of a model: a graph that nodes call by its name."""
+    """A FunctionProto: a graph that nodes call by its name."""
 
     nodes: Sequence[Message]
     inputs: Sequence[str]
-    attributes: Mapping[str, Any]  # those that a call may leave out
+    attributes: Mapping[str, Any]  # the defaults of those that a call may leave out
     opset: int
 
 
-class Model:
-    """A model: its graph, the functions it calls, and the version of the operations."""
+class OnnxModel:
+    """A ModelProto: its graph, the functions it calls, and the version of the operators."""
 
     def __init__(self, data: memoryview) -> None:
-        self.budget = Budget()
+        self.budget = ParseBudget()
         self.message = self.budget.message(data)
         self._functions: dict[tuple[str, str], Function] = {}
-        for raw in self.message.each(MODEL_FUNCTIONS):
+        for raw in self.message.each(ModelProto.functions):
             message = self.budget.message(raw)
-            key = (_domain(message, FUNCTION_DOMAIN), message.text(FUNCTION_NAME))
+            key = (_domain(message, FunctionProto.domain), message.text(FunctionProto.name))
             self._functions[key] = Function(
-                self._messages(message.each(FUNCTION_NODES)),
-                [text(one) for one in message.each(FUNCTION_INPUTS)],
-                _attributes(message.each(FUNCTION_ATTRIBUTES), self.budget, {}),
-                _opset(message, FUNCTION_OPSETS),
+                self._messages(message.each(FunctionProto.node)),
+                [text(name) for name in message.each(FunctionProto.input)],
+                _attributes(message.each(FunctionProto.attribute_proto), self.budget, {}),
+                _opset(message, FunctionProto.opset_import),
             )
 
     def nodes(self) -> Iterator[tuple[Node, Scope]]:
-        """Every node with the graph it lies in, in their order; those within a node follow it."""
-        graph = self.budget.message(self.message.bytes(MODEL_GRAPH))
-        yield from self._within(self._scope(graph, _opset(self.message, MODEL_OPSETS)), 0)
+        """Every node with its graph, in their order; those within a node follow it."""
+        graph = self.budget.message(self.message.bytes(ModelProto.graph))
+        yield from self._within(
+            self._scope(graph, _opset(self.message, ModelProto.opset_import)), 0
+        )
 
     def _within(self, scope: Scope, depth: int) -> Iterator[tuple[Node, Scope]]:
         if depth > MOST_DEPTH:
@@ -248,28 +254,29 @@ class Model:
         outer: Scope | None = None,
         node: Node | None = None,
     ) -> Scope:
+        """The scope of a GraphProto; ``node`` is the one that it is an attribute of."""
         tensors = {}
-        for raw in graph.each(GRAPH_TENSORS):
-            tensor = self.budget.message(raw)
-            tensors[tensor.text(NAME)] = tensor
-        sparse = (self.budget.message(raw).message(1) for raw in graph.each(GRAPH_SPARSE))
+        for tensor in self._messages(graph.each(GraphProto.initializer)):
+            tensors[tensor.text(OnnxTensorProto.name)] = tensor
+        sparse = self._messages(graph.each(GraphProto.sparse_initializer))
+        values = [tensor.message(SparseTensorProto.values) for tensor in sparse]
+        inputs = self._messages(graph.each(GraphProto.input))
+        nodes = self._messages(graph.each(GraphProto.node))
         return Scope(
-            self._nodes(
-                self._messages(graph.each(GRAPH_NODES)), node.attributes_given if node else {}
-            ),
+            self._nodes(nodes, node.call_attributes if node else {}),
             opset,
             tensors,
-            frozenset(values.text(NAME) for values in sparse),
-            frozenset(self.budget.message(raw).text(1) for raw in graph.each(GRAPH_INPUTS)),
+            frozenset(tensor.text(OnnxTensorProto.name) for tensor in values),
+            frozenset(value.text(ValueInfoProto.name) for value in inputs),
             outer,
             within=node.op if node else "",
         )
 
     def _messages(self, raw: Sequence[memoryview]) -> list[Message]:
-        return [self.budget.message(one) for one in raw]
+        return [self.budget.message(data) for data in raw]
 
-    def _nodes(self, messages: Sequence[Message], given: Mapping[str, Any]) -> list[Node]:
-        return [Node(message, self.budget, given) for message in messages]
+    def _nodes(self, messages: Sequence[Message], call_attributes: Mapping[str, Any]) -> list[Node]:
+        return [Node(message, self.budget, call_attributes) for message in messages]
 
     def _call(self, function: Function, node: Node, scope: Scope) -> Scope:
         """The body of a function as one node calls it."""
@@ -287,8 +294,8 @@ def _domain(message: Message, number: int) -> str:
 
 
 def _opset(message: Message, number: int) -> int:
-    """The version of ONNX's own operations that a model or function asks for."""
+    """The version of ONNX's operators that a model or function asks for."""
     for opset in message.messages(number):
-        if _domain(opset, OPSET_DOMAIN) == "":
-            return opset.number(OPSET_VERSION)
+        if _domain(opset, OperatorSetIdProto.domain) == "":
+            return opset.number(OperatorSetIdProto.version)
     return 1

@@ -1,8 +1,7 @@
-"""The tensors of an ONNX file: inside it, or as a slice of a file beside it.
+"""The tensors of an ONNX file: inside it, or as a slice of another file of its folder.
 
-A TensorProto keeps its numbers as raw little-endian bytes, in a field a kind of number, or in
-another file (github.com/onnx/onnx/blob/v1.23.2/onnx/onnx.proto). Kinds that NumPy lacks are
-widened to float32.
+A TensorProto has its numbers as raw little-endian bytes, in a field by their data type, or in
+another file. Data types that NumPy lacks are widened to float32.
 """
 
 from __future__ import annotations
@@ -16,130 +15,145 @@ from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
+from lstmcli.formats.onnx.schema import OnnxTensorProto as Fields
+from lstmcli.formats.onnx.schema import StringStringEntryProto
 from lstmcli.formats.wire.bfloat16 import widened
 from lstmcli.formats.wire.protobuf import Message, signed
 
-# fields of a TensorProto
-DIMS, TYPE, FLOATS, INT32S, INT64S, NAME, RAW = 1, 2, 4, 5, 7, 8, 9
-DOUBLES, UINT64S, EXTERNAL, LOCATION = 10, 11, 13, 14
-ELSEWHERE = 1  # the location that says: in another file
+EXTERNAL = 1  # a data_location: in another file
 
 
-class Kind(NamedTuple):
-    """How numbers of one kind are stored, and in which field if not as raw bytes."""
+class ElementType(NamedTuple):
+    """How the elements of a data type are stored."""
 
-    stored: str  # dtype of the bytes
-    field: int = INT32S
+    stored: str  # dtype of raw bytes
+    field: int = Fields.int32_data  # where they are listed, if not as raw bytes
     wide: str = ""  # the dtype they become, if another
     bits: int = 0  # of each, where several share a byte
 
 
-KINDS = {
-    1: Kind("<f4", FLOATS), 2: Kind("u1"), 3: Kind("i1"), 4: Kind("<u2"), 5: Kind("<i2"),
-    6: Kind("<i4"), 7: Kind("<i8", INT64S), 9: Kind("?"), 10: Kind("<f2"),
-    11: Kind("<f8", DOUBLES), 12: Kind("<u4", UINT64S), 13: Kind("<u8", UINT64S),
-    16: Kind("<u2", wide="<f4"), 17: Kind("u1", wide="<f4"), 18: Kind("u1", wide="<f4"),
-    19: Kind("u1", wide="<f4"), 20: Kind("u1", wide="<f4"),
-    21: Kind("u1", bits=4), 22: Kind("i1", bits=4),
-}  # fmt: skip
+ELEMENT_TYPES = {  # by TensorProto.DataType
+    1: ElementType("<f4", Fields.float_data),
+    2: ElementType("u1"),
+    3: ElementType("i1"),
+    4: ElementType("<u2"),
+    5: ElementType("<i2"),
+    6: ElementType("<i4"),
+    7: ElementType("<i8", Fields.int64_data),
+    9: ElementType("?"),
+    10: ElementType("<f2"),
+    11: ElementType("<f8", Fields.double_data),
+    12: ElementType("<u4", Fields.uint64_data),
+    13: ElementType("<u8", Fields.uint64_data),
+    16: ElementType("<u2", wide="<f4"),
+    **{n: ElementType("u1", wide="<f4") for n in (17, 18, 19, 20)},  # float8
+    21: ElementType("u1", bits=4),
+    22: ElementType("i1", bits=4),
+}
 BFLOAT16 = 16
-FLOAT8 = {  # bits of the mantissa, bias of the exponent, and which codes are no numbers
+FLOAT8 = {  # data type -> bits of the mantissa, bias of the exponent, which codes are no numbers
     17: (3, 7, "last"), 18: (3, 8, "minus zero"), 19: (2, 15, "IEEE"), 20: (2, 16, "minus zero"),
 }  # fmt: skip
-OTHERS = {
+UNSUPPORTED = {
     8: "strings", 14: "complex64", 15: "complex128", 23: "float4e2m1", 24: "float8e8m0",
     25: "uint2", 26: "int2",
 }  # fmt: skip
 
 
 def shape_of(tensor: Message) -> tuple[int, ...]:
-    """The lengths of its axes, as the file says."""
-    return tuple(signed(n) for n in tensor.numbers(DIMS))
+    """The shape that a TensorProto declares."""
+    return tuple(signed(n) for n in tensor.numbers(Fields.dims))
+
+
+def is_numeric(tensor: Message) -> bool:
+    """Whether `decode` reads the data type of a TensorProto."""
+    return tensor.number(Fields.data_type) in ELEMENT_TYPES
 
 
 def decode(tensor: Message, source: Opened, name: str) -> np.ndarray:
-    """The array of a TensorProto, in a memory of its own.
+    """The array of a TensorProto, as a copy.
 
     Raises
     ------
     UserError
-        Numbers of a kind that is not read, too many of them, or a file beside it that is missing.
+        A data type that is not read, too many numbers, or another file that is missing.
     Damaged
-        Bytes that are not as many as the shape asks for.
+        More or fewer bytes than the shape needs.
     """
     where = f"{source.source}: the tensor {name!a}"
-    number = tensor.number(TYPE)
-    if number not in KINDS:
-        raise UserError(f"{where} holds {OTHERS.get(number, f'numbers of kind {number}')}.")
-    kind, shape = KINDS[number], shape_of(tensor)
-    itemsize = np.dtype(kind.wide or kind.stored).itemsize
+    data_type = tensor.number(Fields.data_type)
+    if data_type not in ELEMENT_TYPES:
+        raise UserError(
+            f"{where} holds {UNSUPPORTED.get(data_type, f'numbers of kind {data_type}')}."
+        )
+    element, shape = ELEMENT_TYPES[data_type], shape_of(tensor)
+    itemsize = np.dtype(element.wide or element.stored).itemsize
     count = check_size(shape, itemsize, where)
-    if tensor.number(LOCATION) == ELSEWHERE:
-        flat = _from_bytes(_external(tensor, source, _bytes(kind, count), where), kind, count)
-    elif RAW in tensor:
-        data = tensor.bytes(RAW)
-        if len(data) != _bytes(kind, count):
+    if tensor.number(Fields.data_location) == EXTERNAL:
+        external = _external(tensor, source, _stored_bytes(element, count), where)
+        flat = _from_bytes(external, element, count)
+    elif Fields.raw_data in tensor:
+        data = tensor.bytes(Fields.raw_data)
+        if len(data) != _stored_bytes(element, count):
             raise Damaged(f"the tensor {name!a} {shape} has {len(data):,} bytes")
-        flat = _from_bytes(data, kind, count)
+        flat = _from_bytes(data, element, count)
     else:
-        flat = _from_field(tensor, kind, count)
+        flat = _from_field(tensor, element, count)
     if flat.size != count:
         raise Damaged(f"the tensor {name!a} {shape} has {flat.size:,} numbers")
-    return _widened(flat, number).reshape(shape)
+    return _widened(flat, data_type).reshape(shape)
 
 
-def _bytes(kind: Kind, count: int) -> int:
-    return -(-count * kind.bits // 8) if kind.bits else count * np.dtype(kind.stored).itemsize
+def _stored_bytes(element: ElementType, count: int) -> int:
+    if element.bits:
+        return -(-count * element.bits // 8)
+    return count * np.dtype(element.stored).itemsize
 
 
-def _from_bytes(data: bytes | memoryview, kind: Kind, count: int) -> np.ndarray:
-    if not kind.bits:
-        return np.frombuffer(data, kind.stored).copy()
+def _from_bytes(data: bytes | memoryview, element: ElementType, count: int) -> np.ndarray:
+    if not element.bits:
+        return np.frombuffer(data, element.stored).copy()
     packed = np.frombuffer(data, "u1")
-    halves = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1)[:count]
-    return _four_bits(halves, kind)
-
-
-def _four_bits(codes: np.ndarray, kind: Kind) -> np.ndarray:
-    """Numbers 0 to 15; of a signed kind those from 8 on stand for -8 to -1."""
+    codes = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1)[:count]
     signed_codes = codes.astype(np.int8)
-    if kind.stored == "i1":
+    if element.stored == "i1":  # codes from 8 on stand for -8 to -1
         signed_codes[codes > 7] -= 16
-    return signed_codes.astype(kind.stored)
+    return signed_codes.astype(element.stored)
 
 
-def _from_field(tensor: Message, kind: Kind, count: int) -> np.ndarray:
-    if kind.field in (FLOATS, DOUBLES):
-        return np.frombuffer(tensor.fixed(kind.field, int(kind.stored[-1])), kind.stored).copy()
-    if kind.bits:  # two numbers in each
-        bytes_ = tensor.varints(kind.field, -(-count // 2)).astype("u1").tobytes()
-        return _from_bytes(bytes_, kind, count)
-    numbers = tensor.varints(kind.field, count)
-    if kind.stored == "<f2":
+def _from_field(tensor: Message, element: ElementType, count: int) -> np.ndarray:
+    if element.field in (Fields.float_data, Fields.double_data):
+        itemsize = np.dtype(element.stored).itemsize
+        return np.frombuffer(tensor.fixed(element.field, itemsize), element.stored).copy()
+    if element.bits:  # two numbers in each
+        packed = tensor.varints(element.field, -(-count // 2)).astype("u1").tobytes()
+        return _from_bytes(packed, element, count)
+    numbers = tensor.varints(element.field, count)
+    if element.stored == "<f2":
         return numbers.astype("<u2").view("<f2")
-    return numbers.view(np.int64).astype(kind.stored)
+    return numbers.view(np.int64).astype(element.stored)
 
 
-def _widened(flat: np.ndarray, number: int) -> np.ndarray:
+def _widened(flat: np.ndarray, data_type: int) -> np.ndarray:
     """The numbers in a dtype of this machine that NumPy has."""
-    if number == BFLOAT16:
+    if data_type == BFLOAT16:
         flat = widened(flat)
-    elif number in FLOAT8:
-        flat = _float8(*FLOAT8[number])[flat]
+    elif data_type in FLOAT8:
+        flat = _float8(*FLOAT8[data_type])[flat]
     return np.asarray(flat.astype(flat.dtype.newbyteorder("="), copy=False))
 
 
 def _float8(mantissa: int, bias: int, special: str) -> np.ndarray:
-    """What each of the 256 codes means (arxiv.org/abs/2209.05433 and 2206.02915), (256,) float32.
+    """The value of each of the 256 codes (arxiv.org/abs/2209.05433 and 2206.02915), (256,) float32.
 
-    ``special``: "last" is NaN alone where all bits are set; "minus zero" NaN in the place of -0;
-    "IEEE" infinity and NaN where the exponent is largest.
+    ``special``: "last" has NaN where all bits are set; "minus zero" has NaN instead of -0; "IEEE"
+    has infinity and NaN where the exponent is largest.
     """
     code = np.arange(256)
     exponent, fraction = (code & 127) >> mantissa, code & (1 << mantissa) - 1
-    whole = np.where(exponent > 0, fraction + (1 << mantissa), fraction)
+    significand = np.where(exponent > 0, fraction + (1 << mantissa), fraction)
     value: np.ndarray = np.ldexp(
-        whole.astype(np.float32), np.maximum(exponent, 1) - bias - mantissa
+        significand.astype(np.float32), np.maximum(exponent, 1) - bias - mantissa
     )
     if special == "last":
         value[127::128] = np.nan
@@ -154,16 +168,19 @@ def _float8(mantissa: int, bias: int, special: str) -> np.ndarray:
 
 def _external(tensor: Message, source: Opened, size: int, where: str) -> bytes:
     """The bytes of a tensor in another file of the same folder."""
-    told = {entry.text(1): entry.text(2) for entry in tensor.messages(EXTERNAL)}
-    name = told.get("location", "").removeprefix("./")
+    entries = {
+        entry.text(StringStringEntryProto.key): entry.text(StringStringEntryProto.value)
+        for entry in tensor.messages(Fields.external_data)
+    }
+    name = entries.get("location", "").removeprefix("./")
     if source.path is None:
-        raise UserError(f"{where} lies in {name!a} beside the model: give the path of the model.")
+        raise UserError(f"{where} is in another file, {name!a}: give the path of the model.")
     path = sidecar_path(source.path, name)
     if path is None:
-        raise UserError(f"{where} lies in {name!a}, which is not beside the model.")
-    offset, length = (_digits(told.get(key), key) for key in ("offset", "length"))
+        raise UserError(f"{where} is in {name!a}, which is not in the folder of the model.")
+    offset, length = (_digits(entries.get(key), key) for key in ("offset", "length"))
     if length not in (None, size):
-        raise Damaged(f"{where} needs {size:,} bytes and says {length:,}")
+        raise Damaged(f"{where} needs {size:,} bytes and declares {length:,}")
     with opened(path) as part:
         if (offset or 0) + size > part.size:
             raise UserError(f"{where} reaches past the end of {part.source}.")

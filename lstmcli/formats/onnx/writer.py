@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.errors import MissingExtra
 
-OPSET = 17  # of early 2022: what has run LSTMs since runs these files
+OPSET = 17  # of early 2022: runtimes since then read it
 IR_VERSION = 8  # the file format that goes with it
 
 
-class Node(NamedTuple):
-    """One operator: "" is an input that is left out."""
+class Operator(NamedTuple):
+    """A node: its operator, inputs, outputs and attributes; "" is an input that is left out."""
 
     op: str
     inputs: Sequence[str]
@@ -23,28 +23,28 @@ class Node(NamedTuple):
     attributes: Mapping[str, Any] = {}
 
 
-class Port(NamedTuple):
-    """An input or an output: a name for an axis of any length."""
+class ValueInfo(NamedTuple):
+    """An input or an output; an axis of any length has a name."""
 
     name: str
     dtype: np.dtype[Any]
     shape: Sequence[int | str]
 
 
-class Graph(NamedTuple):
+class OnnxGraph(NamedTuple):
     """Nodes in the order of computation, and the constants that they take."""
 
     name: str
-    inputs: Sequence[Port]
-    outputs: Sequence[Port]
-    nodes: Sequence[Node]
+    inputs: Sequence[ValueInfo]
+    outputs: Sequence[ValueInfo]
+    nodes: Sequence[Operator]
     constants: Mapping[str, np.ndarray]
 
 
-def serialised(graph: Graph, producer: str, version: str) -> bytes:
+def serialised(graph: OnnxGraph, producer: str, version: str) -> bytes:
     """The bytes of the model, checked by the library: types and shapes are inferred throughout.
 
-    A constant of an input's name is what that input is when nobody gives it.
+    A constant of an input's name is that input's default.
 
     Raises
     ------
@@ -59,8 +59,8 @@ def serialised(graph: Graph, producer: str, version: str) -> bytes:
     made = make.make_graph(
         [make.make_node(n.op, n.inputs, n.outputs, **n.attributes) for n in graph.nodes],
         graph.name,
-        [_port(onnx, port) for port in graph.inputs],
-        [_port(onnx, port) for port in graph.outputs],
+        [_value_info(onnx, value) for value in graph.inputs],
+        [_value_info(onnx, value) for value in graph.outputs],
         [onnx.numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
     )
     model = make.make_model(
@@ -75,11 +75,6 @@ def serialised(graph: Graph, producer: str, version: str) -> bytes:
     return data
 
 
-def write(stream: BinaryIO, graph: Graph, producer: str, version: str) -> None:
-    """Write the model to an open stream."""
-    stream.write(serialised(graph, producer, version))
-
-
-def _port(onnx: Any, port: Port) -> Any:
-    kind = onnx.helper.np_dtype_to_tensor_dtype(port.dtype)
-    return onnx.helper.make_tensor_value_info(port.name, kind, port.shape)
+def _value_info(onnx: Any, value: ValueInfo) -> Any:
+    data_type = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+    return onnx.helper.make_tensor_value_info(value.name, data_type, value.shape)
