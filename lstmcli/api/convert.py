@@ -250,8 +250,8 @@ def target_of(path: str, row: Convention) -> Target:
     if suffix == ".json" and row.name == RTNEURAL.convention:
         return RTNEURAL
     if suffix not in TARGETS:
-        found = f'"{suffix}" is no suffix of weights' if suffix else "there is no suffix"
-        raise UserError(f"{path}: {found} that can be written: {', '.join(TARGETS)}.")
+        found = f'unsupported extension "{suffix}"' if suffix else "no extension"
+        raise UserError(f"{path}: {found}; weights are written as {', '.join(TARGETS)}.")
     target = TARGETS[suffix]
     if target.convention not in (None, row.name):
         raise UserError(f"{path}: a {suffix} file goes with --to {target.convention}.")

@@ -1,4 +1,4 @@
-"""``lstm check``: the same weights through real frameworks; status 1 where one differs."""
+"""``lstm check``: run the same weights through real frameworks; status 1 if one differs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from lstmcli.views.run import header_sheet
 @click.option("--with", "with_", metavar="NAME,...", default=ALL, show_default=True,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
-              help="Of inputs and state, where no inputs are given.")  # fmt: skip
+              help="Seed of inputs and state, where no inputs are given.")  # fmt: skip
 @input_options
 @tolerance_options
 @format_option
@@ -48,7 +48,7 @@ def command(
     lstm check samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --with all
 
     Weights and inputs are given as for run; without inputs, they and a state are drawn from the
-    seed. Each framework builds its own layer. What one cannot do is refused by name before
+    seed. Each framework builds its layer. What one cannot do is refused by name before
     anything runs; with all, that one is left out.
     Exit status: 0 all agree with us; 1 one differs; 2 trouble.
     """

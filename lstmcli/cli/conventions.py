@@ -1,4 +1,4 @@
-"""``lstm conventions``: the table of conventions, or one row of it in words."""
+"""``lstm conventions``: the table of conventions, or one of them in detail."""
 
 from __future__ import annotations
 

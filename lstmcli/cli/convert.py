@@ -25,7 +25,7 @@ from lstmcli.views.convert import conversion_sheet
     help="The convention of DST; see conventions.",
 )
 @click.option("--to-set", multiple=True, metavar="NAME=VALUE", shell_complete=completion.settings,
-              help="Store it in another form: forget_bias, gates, rows, ...")  # fmt: skip
+              help="Settings of DST: forget_bias, gates, rows, ...")  # fmt: skip
 @setting_options
 @format_option
 def command(
@@ -38,12 +38,12 @@ def command(
     lstm convert samples/forget-bias/weights.npz net.onnx --dtype float32
 
     DST is .npz or .json in any convention's names, .safetensors, .onnx (a model that runs, without
-    --to), or a model of RTNeural (.json, --to rtneural). What the target cannot hold is refused by
-    name. Before anything is written, the tensors are read back and run beside the source. Settings
+    --to), or a model of RTNeural (.json, --to rtneural). What the target cannot store is refused by
+    name. Before anything is written, the tensors are read back and run next to the source. Settings
     change how SRC is read, as for run; --to-set is for the target.
     """
     if len(paths) < 2:
-        raise UserError(f"{paths[0]} alone: the last path is what is written, such as out.npz")
+        raise UserError(f"{paths[0]}: the file to write is missing; it comes last, such as out.npz")
     settings = settings_from(options)
     asked = named_settings(to_set, "--to-set")
     conversion = convert(paths[:-1], paths[-1], to, settings, asked, standard_input())

@@ -1,4 +1,4 @@
-"""``lstm derive``: read as for run, work out one number, show; status 1 where another's differs."""
+"""``lstm derive``: how one value is computed; status 1 where a reference value differs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from lstmcli.views.run import header_sheet
 @click.option("--step", type=int, required=True, metavar="T", help="From 0; -1 is the last.")
 @click.option("--unit", type=int, required=True, metavar="U", help="From 0; -1 is the last.")
 @click.option("--gate", type=click.Choice(list("ifgo")), help="This gate, term by term.")
-@click.option("--batch", type=int, default=0, metavar="N", help="Row of the batch, from 0.")
+@click.option("--batch", type=int, default=0, metavar="N", help="Sequence of the batch, from 0.")
 @click.option(
     "--cell",
     metavar="NAME",
@@ -42,9 +42,14 @@ from lstmcli.views.run import header_sheet
     help="Which of several: layer0, layer1_reverse, ...",
 )
 @click.option("--against", metavar="FILE",
-              help="Another's results, or some of them, beside the lines they have.")  # fmt: skip
-@click.option("--terms", default="20", metavar="N|all", help="The largest terms to show: 20.")
-@click.option("--digits", type=click.IntRange(0, 17), help="Of all numbers.")
+              help="Reference values to show next to ours.")  # fmt: skip
+@click.option(
+    "--terms",
+    default="20",
+    metavar="N|all",
+    help="How many of the largest terms to show (default 20).",
+)
+@click.option("--digits", type=click.IntRange(0, 17), help="Digits after the point.")
 @input_options
 @format_option
 @setting_options
@@ -53,7 +58,7 @@ def command(
     cell: str | None, against: str | None, terms: str, digits: int | None, format: str,
     **options: Any,
 ) -> int:  # fmt: skip
-    """Show how one number comes about: every term, the gates, c and h.
+    """Trace how one value is computed, term by term.
 
     \b
     lstm derive samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --step 1 --unit 0

@@ -1,4 +1,4 @@
-"""``lstm diff``: read two results, compare, show; status 0 for same, 1 for different."""
+"""``lstm diff``: compare two results; status 0 if they agree, 1 if they differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lstmcli.views.diff import difference_sheet
 @click.option(
     "--layout",
     type=click.Choice(["batch", "time"]),
-    help="Which axis comes first where a side does not tell; time without.",
+    help="Layout of a side that has none (default: time).",
 )
 @limit_options
 @click.option("-q", "--quiet", is_flag=True, help="The exit status only.")
@@ -29,7 +29,7 @@ def command(
     a: str, b: str, rtol: float | None, atol: float | None, ulp: int | None,
     equal_nan: bool, per_step: bool, layout: str | None, quiet: bool, format: str,
 ) -> int:  # fmt: skip
-    """Compare two results: how far apart, and where they part first.
+    """Compare two results: where they first differ, and by how much.
 
     \b
     lstm diff samples/question/tensorflow.txt samples/question/numpy.txt

@@ -1,4 +1,4 @@
-"""``lstm explain``: which reading of some weights gives what was expected."""
+"""``lstm explain``: which configuration of the weights gives the expected outputs."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from lstmcli.views.explain import explanation_sheet, markdown
 @setting_options
 @input_options
 @format_option
-@click.option("--markdown", "as_markdown", is_flag=True, help="For a bug report.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Markdown for a bug report.")
 def command(paths: tuple[str, ...], format: str, as_markdown: bool, **options: Any) -> int:
-    """Find the assumption that is wrong: which reading of the weights gives EXPECTED.
+    """Find which configuration of the weights gives the expected outputs.
 
     \b
     lstm explain samples/forget-bias/weights.npz samples/forget-bias/inputs.npy samples/forget-bias/numpy.txt
     lstm explain samples/forget-bias/weights.npz samples/forget-bias/inputs.npy samples/forget-bias/tensorflow.txt --forget-bias 0
 
     WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff
-    reads: h of all steps or of the first few, one row of a batch, final_h, a whole trace, a print.
+    reads: h of all steps or of the first ones, one sequence of a batch, final_h, a trace, a print.
     Settings say what is assumed; the search changes them one, two, three at a time.
-    Exit status: 0 a reading gives EXPECTED, 1 none is proved to, 2 trouble.
+    Exit status: 0 a configuration gives EXPECTED, 1 none is proved to, 2 trouble.
     """  # noqa: E501
     if as_markdown and format == "json":
         raise UserError("--markdown and -f json are two formats; give one of them.")

@@ -1,4 +1,4 @@
-"""The table of commands, and the group ``lstm`` that imports a command's module when it is called.
+"""The table of commands, and the group ``lstm``, which imports the module of a called command.
 
 ``lstm --help`` imports click and no numpy.
 """
@@ -18,11 +18,11 @@ from lstmcli.errors import did_you_mean
 
 COMMANDS = {
     "run": "Run saved weights over inputs: h, c and gates of every step.",
-    "diff": "Compare two results: how far apart, and where they part first.",
-    "explain": "Find the assumption that is wrong: which reading of the weights gives EXPECTED.",
-    "plot": "Draw h, c and gates over steps and units, or where two results differ.",
-    "derive": "Show how one number comes about: every term, the gates, c and h.",
-    "inspect": "Show what a file holds: tensors, LSTMs, and how each would be read.",
+    "diff": "Compare two results: where they first differ, and by how much.",
+    "explain": "Find which configuration of the weights gives the expected outputs.",
+    "plot": "Draw h, c and gates over steps and units, or the difference of two results.",
+    "derive": "Trace how one value is computed, term by term.",
+    "inspect": "Show the tensors and LSTMs in a file, and the configuration of each.",
     "check": "Run the same weights through real frameworks, and compare.",
     "convert": "Write the same network in the tensors of another framework.",
     "conventions": "List how each framework names, lays out and runs an LSTM.",

@@ -1,4 +1,4 @@
-"""``lstm inspect``: what a file holds, and how it would be read."""
+"""``lstm inspect``: the tensors and LSTMs in a file."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from lstmcli.views.inspect import inspection_sheet
 @setting_options
 @click.option("--all", "all_", is_flag=True, help="Every tensor, however many there are.")
 @format_option
-@click.option("--heat/--no-heat", default=None, help="Draw the weights; a terminal does.")
+@click.option("--heat/--no-heat", default=None, help="Draw the weights (default: in a terminal).")
 def command(
     file: tuple[str, ...], all_: bool, format: str, heat: bool | None, **options: Any
 ) -> int:
-    """Show what a file holds: tensors, LSTMs, and how each would be read.
+    """Show the tensors and LSTMs in a file, and the configuration of each.
 
     \b
     lstm inspect samples/forget-bias/weights.npz
     lstm inspect samples/forget-bias/weights.npz --gates ifgo -f json
 
     Files are given as for run: several, NAME=FILE, or - for standard input. A file without an
-    LSTM is listed all the same. Settings change the reading, as for run.
+    LSTM is listed too. Settings change the configuration, as for run.
     """
     settings = settings_from(options)
     inspection = inspect_files(file, settings, standard_input())

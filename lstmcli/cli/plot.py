@@ -46,14 +46,14 @@ from lstmcli.views.sheet import Sheet
     "--array",
     metavar="NAME,...",
     shell_complete=completion.arrays,
-    help="What to draw: h, c, i, f, g, o, z, layer0, ...",
+    help="Arrays to draw: h, c, i, f, g, o, z, layer0, ...",
 )
 @click.option("--unit", type=int, metavar="U", help="One unit, as lines over the steps.")
 @click.option("--steps", metavar="A:B", help="Steps to draw.")
 @click.option("--units", metavar="A:B", help="Units to draw.")
-@click.option("--batch", type=int, metavar="N", help="Row of the batch, from 0.")
+@click.option("--batch", type=int, metavar="N", help="Sequence of the batch, from 0.")
 @click.option("--pool", type=click.Choice(["mean", "extreme"]), default="mean",
-              help="What a cell of many numbers shows: mean, or the farthest from 0.")  # fmt: skip
+              help="Pooling of many numbers: the mean, or the one farthest from 0.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="A figure: .png, .svg, .pdf (extra: plot).")
 @input_options
 @setting_options
@@ -61,14 +61,14 @@ def command(
     path: tuple[str, ...], array: str | None, unit: int | None, steps: str | None,
     units: str | None, batch: int | None, pool: str, output: str | None, **options: Any,
 ) -> None:  # fmt: skip
-    """Draw h, c and gates over steps and units, or where two results differ.
+    """Draw h, c and gates over steps and units, or the difference of two results.
 
     \b
     lstm plot samples/forget-bias/weights.npz samples/forget-bias/inputs.npy
     lstm plot samples/question/tensorflow.txt samples/question/numpy.txt
 
     PATH is a trace, whatever run writes; or WEIGHTS... INPUTS as for run; or two results, of
-    which the difference a - b is drawn and the first divergence marked. Steps go across, units
+    which the difference a - b is drawn and the first difference marked. Steps go across, units
     down. Exit status: 0 drawn, 2 trouble.
     """
     if unit is not None and units is not None:

@@ -203,6 +203,6 @@ def format_of(path: str) -> str:
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in FORMATS:
-        found = f'"{suffix}" is no suffix that can be written' if suffix else "there is no suffix"
-        raise UserError(f"{path}: {found}; the suffix tells the format: {', '.join(FORMATS)}.")
+        found = f'unsupported extension "{suffix}"' if suffix else "no extension"
+        raise UserError(f"{path}: {found}; use {', '.join(FORMATS)}.")
     return FORMATS[suffix].name

@@ -215,9 +215,13 @@ def test_the_proof_sees_another_constant() -> None:
 @pytest.mark.parametrize(
     ("path", "to", "words"),
     [
-        ("net.pt", "pytorch", r'"\.pt" is no suffix of weights that can be written: \.npz, \.json'),
-        ("net", "pytorch", "there is no suffix"),
-        ("net.csv", "keras", "is no suffix of weights"),
+        (
+            "net.pt",
+            "pytorch",
+            r'unsupported extension "\.pt"; weights are written as \.npz',
+        ),
+        ("net", "pytorch", "no extension"),
+        ("net.csv", "keras", "unsupported extension"),
         ("net.onnx", "pytorch", r"a \.onnx file goes with --to onnx"),
     ],
 )

@@ -42,7 +42,10 @@ def h_of(done: Any) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("format", ["json", "jsonl", "csv", "text", "npy", "npz"])
 def test_what_was_assumed_is_one_line_on_stderr(lstm: Lstm, format: str) -> None:
-    line = "assumed: convention tf1 (--convention); forget bias +1.0 (--forget-bias); layout batch (--layout)"
+    line = (
+        "assumed: convention tf1 (--convention); forget bias +1.0 (--forget-bias); "
+        "layout batch (--layout)"
+    )
     suffix = "txt" if format == "text" else format
     assert lstm("run", WEIGHTS, INPUTS, "-o", f"out.{suffix}").err == f"{line}\n"
     assert lstm("run", WEIGHTS, INPUTS, "-o", f"out.{suffix}", "-q").err == ""

@@ -90,7 +90,7 @@ SETTINGS: dict[str, Setting] = {
     "recurrent_gates": Setting(read_gate_order, "Order in the recurrent kernel alone.", _GATES),
     "bias_gates": Setting(read_gate_order, "Order in the bias alone.", _GATES),
     "interleaved": Setting(_boolean, "Gates alternate unit by unit instead of block by block."),
-    "rows": Setting(_one_of("xh", "hx"), "Which comes first in a fused kernel.", "xh or hx"),
+    "rows": Setting(_one_of("xh", "hx"), "Row order of a fused kernel: xh or hx.", "xh or hx"),
     "transposed": Setting(
         _one_of(*TRANSPOSED),
         "Each gate's block of this matrix is stored transposed; or all of it is reshaped.",
@@ -104,7 +104,7 @@ SETTINGS: dict[str, Setting] = {
         read_activation_name, "Activation of the gates i, f, o.", _ACTIVATION
     ),
     "output_activation": Setting(
-        read_activation_name, "Activation of the cell on its way out.", _ACTIVATION
+        read_activation_name, "Activation applied to c in h = o * act(c).", _ACTIVATION
     ),
     "coupled": Setting(_one_of("none", "f=1-i", "i=1-f"), "One gate is 1 minus the other."),
     "cell_clip": Setting(_bound, "Bound on |c|.", "a number above 0, or none"),
@@ -124,9 +124,7 @@ SETTINGS: dict[str, Setting] = {
         _one_of(*MERGES, "stack"),
         "How two directions become one output; concat_swapped has the backward half first.",
     ),
-    "masked_output": Setting(
-        _one_of("zero", "repeat", "run"), "Outputs past a row's length, or where masked."
-    ),
+    "masked_output": Setting(_one_of("zero", "repeat", "run"), "Output at padded or masked steps."),
     "flip_output": Setting(_boolean, "Outputs in the other order of time."),
     "state": Setting(_one_of("carried", "reset"), "Whether a step starts from the last state."),
     "initial_state": Setting(

@@ -50,7 +50,7 @@ def test_every_row_of_the_table_writes_and_reads_back(tmp_path: Path) -> None:
         assert [array.tolist() for array in document.arrays.values()] == [h.tolist()]
 
 
-@pytest.mark.parametrize(("path", "found"), [("a.xyz", '".xyz"'), ("a", "no suffix")])
+@pytest.mark.parametrize(("path", "found"), [("a.xyz", '".xyz"'), ("a", "no extension")])
 def test_unknown_suffixes_list_the_known_ones(path: str, found: str) -> None:
     with pytest.raises(UserError, match=rf"{found}.*\.npy, \.npz, \.json, \.jsonl, \.csv, \.tsv"):
         format_of(path)
