@@ -61,6 +61,21 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(save, "READ", 5_000)
 
 
+def test_a_table_of_every_step_is_printed_from_pieces_of_any_size(
+    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network(tmp_path / "w.npz", 4, 3)
+    np.save(tmp_path / "x.npy", np.random.default_rng(6).normal(size=(2500, 4)))
+    monkeypatch.setattr("lstmcli.cli.tables.LONG", 0)
+    words = ("run", "w.npz", "x.npy", "--digits", "9", "--steps", ":")
+    expected = lstm(*words)
+    assert expected.status == 0
+    monkeypatch.setattr(streaming, "PIECE", 10_000)  # fewer steps than a table takes at a time
+    done = lstm(*words)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.split() == expected.out.split()  # columns are as wide as the first piece needs
+
+
 OUTPUTS = ["-f table", "-f csv", "-f jsonl", "-f json", "-f text", "-o o.npz", "-o o.npy"]
 KINDS: list[tuple[str, dict[str, Any]]] = [
     ("--layout batch", {}),
@@ -192,7 +207,7 @@ def test_texts_in_pieces_are_those_of_a_whole_run(
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     monkeypatch.setattr(streaming, "PIECE", 10_000)
     monkeypatch.setattr("lstmcli.cli.executors.WORTH_THREADS", 0)
-    monkeypatch.setattr("lstmcli.cli.run.run_model", None)  # the run of all in memory
+    monkeypatch.setattr("lstmcli.cli.run.run_in_blocks", None)  # it returns all arrays
     assert lstm(*words, "-f", format) == whole
     assert lstm(*words, "-o", f"pieces.{suffix}").status == 0
     assert (tmp_path / f"pieces.{suffix}").read_text() == whole.out
