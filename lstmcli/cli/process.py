@@ -179,10 +179,10 @@ class Command(click.Command):
         if not outputs:
             return
         from lstmcli.api.load import Named  # these bring numpy, which help does without
-        from lstmcli.formats.files.overwriting import outputs_kept_apart
+        from lstmcli.formats.files.overwriting import outputs_protected
 
         inputs += [Named.parse(word).path for word in inputs]
-        stack.enter_context(outputs_kept_apart(outputs, inputs))
+        stack.enter_context(outputs_protected(outputs, inputs))
         refuse_without_screen(ctx)
 
 

@@ -1,6 +1,6 @@
 """Files <-> named arrays. Formats know nothing of LSTMs.
 
-A format is a row of the table below and a file beside this one. `read` goes by the content of a
+A format is a row of the table below and a module of this package. `read` goes by the content of a
 file, `write` by the name of a format, `format_of` tells it from a suffix.
 """
 
@@ -43,7 +43,7 @@ class Format(NamedTuple):
     name: str
     module: str
     function: str = "read"  # of the module, for binary formats
-    stepwise: bool = False  # written step by step (`open_steps`), not whole (`write`)
+    stepwise: bool = False  # written step by step (`open_steps`), not at once (`write`)
 
 
 FORMATS: dict[str, Format] = {
@@ -56,7 +56,7 @@ FORMATS: dict[str, Format] = {
     ".txt": Format("text", "text.console_print"),
 }
 
-# no suffixes of traces: .safetensors is written too, but holds weights alone
+# no suffixes of traces: .safetensors is written too, but only for weights
 READ_ONLY = {
     ".onnx": Format("onnx", "onnx"),
     ".safetensors": Format("safetensors", "safetensors"),

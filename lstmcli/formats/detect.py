@@ -56,14 +56,14 @@ ARCHIVES = {  # ending of a member's name -> format; without any it is npz
 }
 
 TESSERACT = (
-    "Its LSTMs run in Tesseract alone; to run one here, save the arrays of its weights with "
+    "Its LSTMs run only in Tesseract; to run one here, save the arrays of its weights with "
     "numpy.savez."
 )
 
 UNREAD = {  # first bytes -> what they belong to, and the way out; each is refused by its name
     rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE."),
     rb".{4}ORTM": (
-        "a model in onnxruntime's own format",
+        "a model in onnxruntime's format",
         "Give the .onnx file that it was made from.",
     ),
     rb"GGUF.{2}\0\0": ("a GGUF model", ""),
@@ -141,7 +141,7 @@ def _is_traineddata(head: bytes) -> bool:
 
 
 def _is_old_pickle(file: Opened) -> bool:
-    """Whether a file is a pickle of protocol 0 or 1, which begin with no mark of their own.
+    """Whether a file is a pickle of protocol 0 or 1, which begin with no magic number.
 
     Its beginning has to be opcodes one after the other, with names that Python can import, and
     its end the opcode STOP.
@@ -240,7 +240,7 @@ def _column_kind(first: str, rest: str, hint: str | None) -> str:
     """A table or a print, for a text that begins with anything else."""
     delimiter, kind = ("\t", "tsv") if "\t" in first else (",", "csv")
     cells = [cell.strip() for cell in first.split(delimiter, MOST_CELLS)[:MOST_CELLS]]
-    if len(cells) == 1:  # a lone column, or words with blanks between them
+    if len(cells) == 1:  # a single column, or words with blanks between them
         return hint if hint in ("csv", "tsv") and len(first.split()) == 1 else "text"
     if all(map(HEADER_CELL.fullmatch, cells)) and IS_NUMBER.match(rest.lstrip('"\r\n ')):
         return kind

@@ -14,12 +14,12 @@ class Gaps:
     """Where a printer left numbers out of an array, as ``...``; what it did print lies packed."""
 
     before: tuple[int | None, ...]  # of each axis: items ahead of the ``...``; None: all are there
-    shape: tuple[int, ...] | None  # of the whole array, if the print tells
+    shape: tuple[int, ...] | None  # of the full array, if it is printed
     where: str  # source and line, to start a message with
 
 
 class Numbering(NamedTuple):
-    """The numbers of steps, batch items and columns in a whole run, where a text writes them.
+    """The numbers of steps, batch items and columns in a run, where a text writes them.
 
     They ascend; None, or a name that is not there: they are not written.
     """
@@ -46,26 +46,26 @@ class Document:
 
     source: str  # what messages call it: the path as typed, or "standard input"
     format: str  # the row of the table it was read by: "npy", "npz", "json", ...
-    arrays: dict[str, np.ndarray]  # "" is a lone array without a name
+    arrays: dict[str, np.ndarray]  # "" is a single array without a name
     attributes: dict[str, Any] = field(default_factory=dict)
-    """Scalars, strings, None, lists of strings; nested names are joined with "."; "" is a lone
-    scalar without a name; ``meta`` is decoded JSON, kept whole as one dict."""
+    """Scalars, strings, None, lists of strings; nested names are joined with "."; "" is a single
+    scalar without a name; ``meta`` is decoded JSON, one dict."""
     layout: str | None = None
     """Where time lies, if the format tells: "steps" (T, K), "time" (T, B, K), "batch" (B, T, K)."""
     units: dict[str, np.ndarray] = field(default_factory=dict)
     """Printed text only: the unit of the last printed place of each element (0: exact)."""
     dtypes: dict[str, np.dtype[Any]] = field(default_factory=dict)
-    """The dtype in which an array's numbers count, where that is not the array's own."""
+    """The dtype in which an array's numbers count, where the array has another."""
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the file says about the tensors whose names lie below a name ("" is all of them), in
     the words of its format: the config of a layer, the attributes of a node."""
     in_turn: tuple[str, ...] = ()
     """Names of groups that the model in the file runs one after the other, if it tells."""
     remarks: tuple[str, ...] = ()
-    """What the user should know of the file: tensors left out, a graph beside it that was used."""
+    """What the user should know of the file: tensors left out, a graph that was used with it."""
 
     gaps: dict[str, Gaps] = field(default_factory=dict)
-    """Printed text only, and only if `read` is told to take such prints: what was left out."""
+    """Printed text only, and only with `read(abbreviated=True)`: what was left out."""
 
     numbering: Numbering = NOT_NUMBERED
     """Tables and JSON lines only: which steps, batch items and columns of a run they hold."""

@@ -40,12 +40,12 @@ def read(source: Opened) -> Document:
         raise damaged(f"{source.source}, a safetensors file,", words) from None
     arrays: dict[str, np.ndarray] = {}
     left_out: list[str] = []
-    for name, told in tensors:
-        kind, shape = told["dtype"], told["shape"]
+    for name, entry in tensors:
+        kind, shape = entry["dtype"], entry["shape"]
         if kind in DTYPES:
             itemsize = 4 if kind == "BF16" else np.dtype(DTYPES[kind]).itemsize
             check_size(shape, itemsize, f"{source.source}: {name}")
-            arrays[name] = _array(told["data"], kind, shape)
+            arrays[name] = _array(entry["data"], kind, shape)
         else:
             left_out.append(f"{name} ({kind})")
     remark = f"{source.source}: left out, of kinds that NumPy does not have: {', '.join(left_out)}."

@@ -117,7 +117,10 @@ def _weights(value: Json) -> list[Json]:
         (lambda v: _weights(v)[0].update(shape=[1 << 40, 1 << 40]), "--max-bytes"),
         (lambda v: _weights(v)[0].update(shape=[1.5]), "a shape is"),
         (lambda v: _weights(v)[0].update(shape=[1]), "needs .* there are more"),
-        (lambda v: v["weightsManifest"][0]["paths"].append("../../w.bin"), "not beside it|more"),
+        (
+            lambda v: v["weightsManifest"][0]["paths"].append("../../w.bin"),
+            "not in its folder|more",
+        ),
         (lambda v: v["weightsManifest"][0].update(paths=["/etc/passwd"]), "'passwd'"),
         (lambda v: v["weightsManifest"].append(v["weightsManifest"][0]), "is named twice"),
         (lambda v: v["weightsManifest"][0].update(paths=["x.bin", "a/x.bin"]), "is named twice"),

@@ -1,1 +1,1 @@
-"""NumPy's own files: .npy and .npz, and arrays read and written in blocks."""
+"""NumPy's files: .npy and .npz, and arrays read and written in blocks."""

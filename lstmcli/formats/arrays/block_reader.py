@@ -74,7 +74,7 @@ class FileArray:
         return array.astype(self.dtype, copy=False)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """The whole array in memory.
+        """The array in memory.
 
         Raises
         ------
@@ -92,14 +92,15 @@ class FileArray:
             if not count:
                 raise UserError(
                     f"{self.source} is cut short: it became shorter while it was read "
-                    f"({len(view):,} bytes are missing at byte {at:,}). Run again when it is whole."
+                    f"({len(view):,} bytes are missing at byte {at:,}). "
+                    "Run again when it is complete."
                 )
             view, at = view[count:], at + count
 
     def _read_once(self, view: memoryview, at: int) -> int:
         if hasattr(os, "preadv"):
             return os.preadv(self._descriptor, [view], at)
-        with self._lock:  # Windows and old systems: the place is the descriptor's own
+        with self._lock:  # Windows and old systems: the position belongs to the descriptor
             os.lseek(self._descriptor, at, os.SEEK_SET)
             data = os.read(self._descriptor, len(view))
         view[: len(data)] = data

@@ -52,7 +52,7 @@ class BlockWriter:
             self._put((first + n) * self._strides[0] + inner, row)
 
     def copy_to(self, stream: BinaryIO) -> None:
-        """Write the whole file, header and all, to a stream."""
+        """Write the file with its header to a stream."""
         import shutil
 
         self._file.seek(0)
@@ -105,7 +105,7 @@ def rows_of(array: np.ndarray | BlockWriter) -> Iterator[np.ndarray]:
 
 @dataclass
 class Pieces:
-    """What is written: placed arrays by name, and what goes beside them in the end."""
+    """What is written: placed arrays by name, and what is added at the end."""
 
     placed: dict[str, BlockWriter]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
@@ -113,18 +113,18 @@ class Pieces:
     order: Sequence[str] = ()  # of both kinds of arrays in the file; as above without
 
 
-def _temporary(beside: str | None, held: ExitStack) -> tuple[BinaryIO, str]:
-    """A nameless file beside another, or where the system has its temporary ones; and its name."""
+def _temporary(target_path: str | None, stack: ExitStack) -> tuple[BinaryIO, str]:
+    """A nameless file in the folder of a path, or in the temporary folder, and its name."""
     from tempfile import TemporaryFile, gettempdir
 
-    if beside is not None:
-        folder, output = os.path.dirname(os.path.realpath(beside)), beside
+    if target_path is not None:
+        folder, output = os.path.dirname(os.path.realpath(target_path)), target_path
     else:
         with errors_named("a temporary file"):
             folder = gettempdir()
         output = f"a temporary file in {folder}"
     with errors_named(output):
-        file = held.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115 (``held`` closes it)
+        file = stack.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115 (``stack`` closes it)
     return cast(BinaryIO, file), output
 
 
@@ -132,21 +132,21 @@ def _temporary(beside: str | None, held: ExitStack) -> tuple[BinaryIO, str]:
 def open_block_writers(
     target: str | BinaryIO, format: str, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
 ) -> Iterator[Pieces]:
-    """Write "npy", "npz", "json" or "text" in pieces; a path appears whole or not at all.
+    """Write "npy", "npz", "json" or "text" in pieces; a file appears complete or not at all.
 
     Where the file itself takes no pieces (an archive, a text, a pipe), they go to nameless
-    temporary files first: beside the target, where there is room for it.
+    temporary files first: in the folder of the target, on the same disk.
     """
     from lstmcli import formats
 
-    with ExitStack() as held:
-        stream = held.enter_context(atomically(target)) if isinstance(target, str) else target
-        # Where devices and pipes are, there may be no room for files.
-        beside = target if isinstance(target, str) and stream.seekable() else None
-        direct = format == "npy" and beside is not None
+    with ExitStack() as stack:
+        stream = stack.enter_context(atomically(target)) if isinstance(target, str) else target
+        # Where devices and pipes are, files may not be allowed.
+        target_path = target if isinstance(target, str) and stream.seekable() else None
+        direct = format == "npy" and target_path is not None
         pieces = Pieces({})
         for name, shape in shapes.items():
-            file, output = (stream, str(target)) if direct else _temporary(beside, held)
+            file, output = (stream, str(target)) if direct else _temporary(target_path, stack)
             pieces.placed[name] = BlockWriter(file, shape, dtype, output)
         yield pieces
         if not direct:

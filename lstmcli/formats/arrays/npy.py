@@ -1,4 +1,4 @@
-"""`.npy`: one array. The header is read and held against the file before anything is allocated."""
+"""`.npy`: one array. The header is checked against the file size before anything is allocated."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Files themselves: opening, limits, companions, and writing whole or not at all."""
+"""Files: opening them and their sidecars, limits, errors, and writing completely or not at all."""

@@ -15,9 +15,9 @@ from lstmcli.outputs import OutputFile, errors_named, unwritable
 
 @contextmanager
 def atomically(path: str) -> Iterator[BinaryIO]:
-    """Write a file whole or not at all.
+    """Write a file completely or not at all.
 
-    The bytes go to a temporary file beside the target, which takes the target's name in the end;
+    The bytes go to a temporary file in the target's folder, which takes its name in the end;
     on any exception, Ctrl-C included, it is removed and an earlier file stays untouched. Links are
     followed. Devices and pipes have no name to take and are written directly.
 

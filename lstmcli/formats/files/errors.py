@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from lstmcli.errors import UserError
 
-LONGEST_REASON = 120  # characters: a library's text may quote the whole file
+LONGEST_REASON = 120  # characters: a library's text may quote all of the file
 
 
 class Damaged(Exception):
@@ -17,7 +17,7 @@ class Damaged(Exception):
 
 
 def damaged(source: str, reason: object) -> UserError:
-    """The error for a file that is broken; ``reason`` may be a library's own text."""
+    """The error for a file that is broken; ``reason`` may be a library's text."""
     text = str(reason).rstrip(". ")
     return UserError(
         f"{source} is damaged or cut short ({text}). Copy or download it again, or save it anew."

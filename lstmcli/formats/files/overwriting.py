@@ -33,7 +33,7 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
 
 
 @contextmanager
-def outputs_kept_apart(outputs: Sequence[str], inputs: Sequence[str]) -> Iterator[None]:
+def outputs_protected(outputs: Sequence[str], inputs: Sequence[str]) -> Iterator[None]:
     """`refuse_overwriting`, now and for every file that is opened within.
 
     A file may name others that belong to it, such as shards: what they are shows in reading.

@@ -64,7 +64,7 @@ def _meant(path: str) -> str:
         if os.path.isfile(path) and not path.endswith(".meta"):
             raise UserError(
                 f"{path} holds tensors of a TensorFlow checkpoint; {prefix}.index, which tells "
-                "which, is not beside it."
+                "which, is not in its folder."
             )
         return path
     return path if os.path.lexists(path) else _of_prefix(path) or path
@@ -121,7 +121,7 @@ def _latest(path: str) -> str | None:
     prefix = os.path.join(os.path.dirname(path), name)
     found = _of_prefix(prefix) or (prefix if os.path.isfile(prefix) else None)
     if found is None:
-        raise UserError(f"{path} names {name}, which is not beside it.")
+        raise UserError(f"{path} names {name}, which is not in its folder.")
     return found
 
 
@@ -167,11 +167,11 @@ def open_sidecar(file: Opened, name: str) -> Iterator[Opened]:
     base = os.path.basename(name.replace("\\", "/"))
     if file.path is None:
         raise UserError(
-            f"{file.source} names a part, {base!a}, that lies beside it: give the path of the file."
+            f"{file.source} names a part, {base!a}, in its folder: give the path of the file."
         )
     path = None if "\0" in base else sidecar_path(file.path, base)
     if path is None:
-        raise UserError(f"{file.source} names a part, {base!a}, that is not beside it.")
+        raise UserError(f"{file.source} names a part, {base!a}, that is not in its folder.")
     with opened(path) as part:
         yield part
 

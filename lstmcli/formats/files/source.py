@@ -20,7 +20,7 @@ STDIN = "standard input"
 HEAD = 1 << 16  # enough of a file to tell its format
 MOST_TEXT = 1 << 31  # a text beyond 2 GiB would take tens of gigabytes as Python objects
 
-PIECE = 1 << 18  # characters that are taken apart at a time: as lists they take 300 times as much
+PIECE = 1 << 18  # characters that are parsed at a time: as lists they take 300 times as much
 MOST_LINE = 20_000_000  # bytes of a line of a text that is read in pieces
 
 NEAR = 0.75  # of the letters of a name, before another is suggested
@@ -42,7 +42,7 @@ MODELS = (
     "model.json",
     "pytorch_model.bin",
 )  # ends of the names of files that hold models
-"""Of these one alone in a folder is likely the one that is meant."""
+"""A single one of these in a folder is likely the one that is meant."""
 
 BYTE_ORDER_MARKS = {
     b"\xef\xbb\xbf": "utf-8-sig",
@@ -52,7 +52,7 @@ BYTE_ORDER_MARKS = {
 
 
 OF_A_PROCESS = ("/dev/fd/", "/proc/self/fd/")  # paths of descriptors that a process was given
-"""What a shell passes for <(command): a pipe without a name, which has somebody who writes."""
+"""What a shell passes for <(command): a pipe without a name, which has a writer."""
 
 
 class Opened(NamedTuple):
@@ -109,9 +109,9 @@ class Opened(NamedTuple):
                 if text:
                     yield text
                 continue
-            whole, end, rest = text.rpartition("\n")
+            lines, end, rest = text.rpartition("\n")
             if end:
-                yield "".join([*begun, whole, end])
+                yield "".join([*begun, lines, end])
                 begun, size = [], 0
             begun.append(rest)
             size += len(rest)
@@ -124,7 +124,7 @@ class Opened(NamedTuple):
             yield text
 
     def text(self) -> str:
-        """The whole source as text, without a byte-order mark.
+        """The text, without a byte-order mark.
 
         Raises
         ------

@@ -8,7 +8,7 @@ import numpy as np
 
 FLOAT32 = np.dtype(np.float32)
 BLOCK = 1 << 16  # numbers that are objects of Python at a time
-SHORT = 7  # digits of a decimal that nearly always has a float32 of its own
+SHORT = 7  # digits of a decimal that nearly always names one float32
 
 
 def counts_as_float32(values: np.ndarray) -> bool:

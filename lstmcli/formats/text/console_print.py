@@ -65,13 +65,13 @@ ABBREVIATED = (
     "np.set_printoptions(threshold=sys.maxsize) or torch.set_printoptions(profile='full')."
 )
 
-TOLD_SHAPE = re.compile(r"\bshape\s*=\s*\(\s*(\d{1,18}(?:\s*,\s*\d{1,18})*)\s*,?\s*\)")
+PRINTED_SHAPE = re.compile(r"\bshape\s*=\s*\(\s*(\d{1,18}(?:\s*,\s*\d{1,18})*)\s*,?\s*\)")
 
 
 def read_text(text: str, file: Opened) -> Document:
     """Arrays in float64, with the unit of each element's last printed place.
 
-    Several prints of one name are stacked along a new first axis. The layout is told if every
+    Several prints of one name are stacked along a new first axis. The layout is set if every
     array's is: 2-D is (steps, units), (n, 1, units) is n prints of one row. An abbreviated print
     gives the numbers it has, packed, and `Gaps`.
 
@@ -92,12 +92,14 @@ def read_text(text: str, file: Opened) -> Document:
     dtypes = {name: group[0].dtype for name, group in groups.items() if group[0].dtype is not None}
     silent = {name: array for name, array in arrays.items() if name not in dtypes}
     dtypes |= float32_arrays(silent)
-    gaps = {name: held for name, group in groups.items() if (held := _gaps(group)) is not None}
+    gaps = {
+        name: left_out for name, group in groups.items() if (left_out := _gaps(group)) is not None
+    }
     return Document(source, "text", arrays, {}, _layout(arrays), units, dtypes, gaps=gaps)
 
 
 def _refuse_many(text: str, source: str) -> None:
-    """Refuse more than a console prints, before it is taken apart word by word."""
+    """Refuse more than a console prints, before it is split word by word."""
     count = text.count("[") + sum(len(piece.replace(",", " ").split()) for piece in pieces_of(text))
     if count > MOST_PRINTED:
         raise UserError(
@@ -236,15 +238,15 @@ def _described(
 ) -> tuple[Print, str]:
     """The print of a group, and the heading that holds for those after it."""
     where = console.at(group.start)
-    tokens, shape, ahead = _taken_apart(group.content, where)
+    tokens, shape, ahead = _parsed(group.content, where)
     after = console.text[group.stop : end]
     dtype = _dtype(before, after)
-    gaps = gaps_of(shape, ahead, told_shape(before, after), where)
+    gaps = gaps_of(shape, ahead, printed_shape(before, after), where)
     before, factor = _cut_factor(before)
     before = WRAPPER.sub("", before)
-    name, own_line = _name(before)
+    name, separate_line = _name(before)
     label = "" if name else _label(before)
-    if own_line or label:
+    if separate_line or label:
         heading = name
     return Print(name or heading, label, tokens, shape, factor, dtype, where, gaps), heading
 
@@ -304,12 +306,12 @@ def _is_array(content: str, where: str) -> bool:
     raise UserError(f'{where}: "{strange[0][:40]}" in the brackets is no number.')
 
 
-def _taken_apart(
+def _parsed(
     content: str, where: str
 ) -> tuple[list[str], tuple[int, ...], dict[int, set[int | None]]]:
     """The numbers of nested brackets as text, the shape the brackets give, and their gaps.
 
-    The gaps are told by depth: how many items stand ahead of ``...`` in the lists of that depth.
+    The gaps are given by depth: how many items stand ahead of ``...`` in the lists of that depth.
     """
     levels: list[list[Any]] = [[]]
     tokens: list[str] = []
@@ -342,7 +344,7 @@ def _cut_factor(before: str) -> tuple[str, float]:
 
 
 def _name(before: str) -> tuple[str, bool]:
-    """The name that ends a text, and whether it has a line of its own.
+    """The name that ends a text, and whether it has a separate line.
 
     A capitalised word with a colon ("TensorFlow:") is a heading, not the name of a variable.
     """
@@ -370,7 +372,7 @@ def _dtype(before: str, after: str) -> np.dtype[Any] | None:
 
 
 def _refuse_loose_rows(console: Console, groups: list[Group]) -> None:
-    """Refuse rows of numbers beside arrays: nobody can say what they belong to."""
+    """Refuse rows of numbers next to arrays in brackets: what they belong to is unknown."""
     if not groups:
         return
     edges = [0, *(edge for group in groups for edge in (group.start, group.stop))]
@@ -380,7 +382,7 @@ def _refuse_loose_rows(console: Console, groups: list[Group]) -> None:
             words = match[0].replace(",", " ").split()
             if len(words) > 1 and all(map(IS_NUMBER.fullmatch, words)):
                 raise UserError(
-                    f"{console.at(start + match.start())}: numbers outside of brackets, beside "
+                    f"{console.at(start + match.start())}: numbers outside of brackets, next to "
                     "arrays in brackets. Keep one of the two."
                 )
 
@@ -433,17 +435,17 @@ def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
 # ---- abbreviated prints
 
 
-def told_shape(before: str, after: str) -> tuple[int, ...] | None:
+def printed_shape(before: str, after: str) -> tuple[int, ...] | None:
     """The shape that is printed with an array: after it, or before it in ``<tf.Tensor: ...>``."""
-    match = TOLD_SHAPE.search(before, before.rindex("<tf.")) if "<tf." in before else None
-    match = match or TOLD_SHAPE.match(after.lstrip(" ,\n"))
+    match = PRINTED_SHAPE.search(before, before.rindex("<tf.")) if "<tf." in before else None
+    match = match or PRINTED_SHAPE.match(after.lstrip(" ,\n"))
     return tuple(int(n) for n in match[1].split(",")) if match else None
 
 
 def gaps_of(
     shape: tuple[int, ...],
     ahead: dict[int, set[int | None]],
-    told: tuple[int, ...] | None,
+    printed: tuple[int, ...] | None,
     where: str,
 ) -> Gaps | None:
     """What an abbreviated print leaves out; None if that is nothing."""
@@ -457,13 +459,15 @@ def gaps_of(
         before += places
     if before == [None] * len(shape):
         return None
-    given = zip(shape, before, told or shape, strict=False)
-    if told and not (
-        len(told) == len(shape) and all(n == m if b is None else n < m for n, b, m in given)
+    given = zip(shape, before, printed or shape, strict=False)
+    if printed and not (
+        len(printed) == len(shape) and all(n == m if b is None else n < m for n, b, m in given)
     ):
-        raise UserError(f"{where}: the shape is told as {told}, which these brackets do not have.")
-    check_size(told or shape, np.dtype(np.float64).itemsize, where)
-    return Gaps(tuple(before), told, where)
+        raise UserError(
+            f"{where}: the printed shape is {printed}, which these brackets do not have."
+        )
+    check_size(printed or shape, np.dtype(np.float64).itemsize, where)
+    return Gaps(tuple(before), printed, where)
 
 
 # ---- the unit of a printed number
@@ -497,9 +501,9 @@ def _longest_fractions(tokens: list[str]) -> tuple[int, int]:
 
 
 def _units(each: Print, places: tuple[int, int]) -> np.ndarray:
-    """The unit of the last printed place: that of the longest fraction in the whole text.
+    """The unit of the last printed place: that of the longest fraction in the text.
 
-    NumPy strips zeros, so one number alone does not show its precision.
+    NumPy strips zeros, so a single number does not show its precision.
     """
     exponents = [_split(token)[1] for token in each.tokens]
     unit_of = {exponent: _unit(exponent, *places) for exponent in set(exponents)}

@@ -49,7 +49,7 @@ def read_text(text: str, file: Opened) -> Document:
 
 
 def read_pieces(file: Opened) -> Document:
-    """As `read_text`, of a file that is never in memory as a whole."""
+    """As `read_text`, of a file that is never completely in memory."""
     return _read(file.pieces, file.source)
 
 
@@ -251,7 +251,7 @@ class Columns(NamedTuple):
 
 
 def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Columns]:
-    """Columns ``h[0]``, ``h[1]``, ... are array ``h``; a name without index is a lone column.
+    """Columns ``h[0]``, ``h[1]``, ... are array ``h``; a name without index is a single column.
 
     Without any index all columns but the step's and the batch's are one array without a name.
     """
@@ -282,7 +282,7 @@ class Table:
     Raises
     ------
     UserError
-        A batch without steps, nothing beside them, an index of thousands of digits.
+        A batch without steps, no other column, an index of thousands of digits.
     """
 
     def __init__(self, names: list[str] | None, width: int, source: str) -> None:
@@ -322,7 +322,7 @@ class Table:
     def indexes(self) -> dict[str, Sequence[int]]:
         """The indexes in the names of each array's columns."""
         columns = self._columns.items()
-        return {name: own.indexes for name, own in columns if own.indexes is not None}
+        return {name: column.indexes for name, column in columns if column.indexes is not None}
 
     def reorder(self, order: np.ndarray) -> None:
         """Sort the rows."""
@@ -352,7 +352,7 @@ def _in_order(
     _check_complete(ordered, numbers, lambda row: line_of(int(order[row])), table.source)
     if np.any(order[1:] < order[:-1]):
         table.reorder(order)
-    steps, *batch = (compact(own) for own in numbers)
+    steps, *batch = (compact(each) for each in numbers)
     return steps, batch[0] if batch else None
 
 
@@ -380,22 +380,22 @@ def _check_complete(
     rows = np.arange(len(places))
     if np.any(repeated := (places[1:] == places[:-1]).all(axis=1)):
         row = int(np.argmax(repeated)) + 1
-        place = _told(places[row].tolist())
+        place = _cell_name(places[row].tolist())
         raise UserError(f"{source}, line {line_of(row)}: {place} occurs a second time.")
     steps = numbers[0]
     expected = np.stack([steps[rows // len(batch) % len(steps)], batch[rows % len(batch)]], axis=1)
     wrong = (places != expected[:, : places.shape[1]]).any(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
-        missing = _told(expected[row, : places.shape[1]].tolist())
+        missing = _cell_name(expected[row, : places.shape[1]].tolist())
         raise UserError(f"{source}: {missing} is missing (before line {line_of(row)}).")
     if len(places) < len(steps) * len(batch):
         n = len(places)
-        missing = _told([int(steps[n // len(batch)]), int(batch[n % len(batch)])])
+        missing = _cell_name([int(steps[n // len(batch)]), int(batch[n % len(batch)])])
         raise UserError(f"{source}: {missing} is missing.")
 
 
-def _told(place: list[int]) -> str:
+def _cell_name(place: list[int]) -> str:
     return ", ".join(f"{name} {n}" for name, n in zip(KEYS, place, strict=False))
 
 

@@ -147,7 +147,7 @@ class _Parser:
                 return numbers_of(numbers).reshape(count, *inner)
 
     def _elements(self, where: str, name: str, depth: int) -> np.ndarray:
-        """The elements of a list that are complete in memory, or the next one alone: (n, ...)."""
+        """The elements of a list that are complete in memory, or only the next one: (n, ...)."""
         end = self._end_of_elements()
         if end > self._at:
             try:
@@ -161,7 +161,7 @@ class _Parser:
         return value[None] if isinstance(value, np.ndarray) else to_array([value], where)
 
     def _end_of_elements(self) -> int:
-        """Where the last element ends that is complete in memory; -1 if that cannot be told."""
+        """Where the last element ends that is complete in memory; -1 if that is unknown."""
         text, at = self._text, self._at
         if text[at] != "[":
             opening, closing = text.find("[", at), text.find("]", at)

@@ -1,6 +1,6 @@
 """JSON: numbers in nested lists, by name. Objects in objects have their names joined with a dot.
 
-Model files of some programs are JSON of a form of their own; they are told by their members.
+Model files of some programs are JSON too; they are recognised by their members.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_text(text: str, file: Opened) -> Document:
 
 
 def read_pieces(file: Opened) -> Document:
-    """As `read_text`, of a file that is never in memory as a whole, unless it is a model file."""
+    """As `read_text`, of a file that is never completely in memory, unless it is a model file."""
     from lstmcli.formats.text.incremental_json import parse_incrementally  # few files are so large
 
     try:
@@ -84,7 +84,7 @@ def _document(value: Any, source: str) -> Document:
 
 
 def parse(text: str, source: str, line: int | None = None) -> Any:
-    """`json.loads` with its errors told in a line, and no name allowed twice.
+    """`json.loads` with its errors as a UserError, and no name allowed twice.
 
     ``line`` is the number of the line that ``text`` is, when it is one of many.
     """
@@ -121,7 +121,7 @@ def _refuse_index(members: dict[str, Any], source: str) -> None:
     if not isinstance(places, dict) or "metadata" not in members:
         return
     named = [
-        one for held in places.values() for one in (held if isinstance(held, list) else [held])
+        one for files in places.values() for one in (files if isinstance(files, list) else [files])
     ]
     files = dict.fromkeys(_printable(one, source) for one in named if isinstance(one, str))
     shown = " ".join(list(files)[:SHOWN]) + " ..." * (len(files) > SHOWN)
@@ -185,7 +185,7 @@ def write(
 ) -> None:
     """One object, a member per name, an innermost row of numbers per line.
 
-    A lone array without a name is written as a bare list. Non-finite numbers become the strings
+    A single array without a name is written as a bare list. Non-finite numbers become the strings
     "NaN", "Infinity" and "-Infinity".
     """
     if set(arrays) == {""} and not attributes:

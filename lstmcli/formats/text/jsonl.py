@@ -23,7 +23,7 @@ from lstmcli.formats.text.nested_lists import SPECIAL, numbers_of, to_array
 from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
 
 STEP = "step"
-MOST_STEPS = 1 << 53  # whole numbers that JSON's readers tell apart
+MOST_STEPS = 1 << 53  # integers that are exact in a JSON reader's float64
 INPUTS = ("inputs", "x")
 OPENING = re.compile(
     r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'
@@ -43,7 +43,7 @@ def read_text(text: str, file: Opened) -> Document:
 
 
 def read_pieces(file: Opened) -> Document:
-    """As `read_text`, of a file that is never in memory as a whole."""
+    """As `read_text`, of a file that is never completely in memory."""
     return _read(file.pieces(), file.source)
 
 
@@ -86,7 +86,7 @@ class Steps:
         step = _step_of(record, self._steps, where)
         names = [name for name in record if name != STEP]
         if self._count and self._shapes.keys() != set(names):
-            expected, found = _told(self._shapes), _told(names)
+            expected, found = _members(self._shapes), _members(names)
             raise UserError(f"{where} is {found}; the lines before it are {expected}.")
         arrays = {
             name: step_array(
@@ -100,7 +100,7 @@ class Steps:
 
     @property
     def numbers(self) -> Sequence[int] | None:
-        """The numbers of the steps; None unless every line tells its own."""
+        """The numbers of the steps; None unless every line has one."""
         all_ = self._count and len(self._steps) == self._count
         return compact(self._steps) if all_ else None
 
@@ -167,7 +167,7 @@ class Steps:
 
 
 def _is_balanced(line: str) -> bool:
-    """Whether a line that is joined with others stays a value of its own."""
+    """Whether a line that is joined with others stays a separate value."""
     line = line.strip()
     ends = line[0] + line[-1]
     return (
@@ -201,7 +201,7 @@ def _step_of(record: dict[str, Any], before: Sequence[int], where: str) -> int |
     return step
 
 
-def _told(names: Iterable[str]) -> str:
+def _members(names: Iterable[str]) -> str:
     shown = ", ".join(names)
     return f"an object of {shown}" if shown else "a bare list"
 
@@ -227,10 +227,10 @@ def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) ->
 
 
 def opens(line: str) -> bool:
-    """Whether this first line alone says that JSON lines follow.
+    """Whether a first line says that JSON lines follow.
 
     That is a list of numbers, an object with "step", or one with "inputs" or "x" that has no other
-    list (with others it is a whole document of weights and inputs).
+    list (with others it is a document of weights and inputs).
     """
     value = _tried(line) if OPENING.match(line) else None
     if isinstance(value, list):
@@ -255,7 +255,7 @@ def inputs_of(record: Mapping[str, Any]) -> Any:
 
 
 def is_document_too(line: str) -> bool:
-    """Whether a lone line could as well be a document: {"inputs": [[...], ...]} without a step."""
+    """Whether a single line could be a document: {"inputs": [[...], ...]} without a step."""
     value = _tried(line)
     if not isinstance(value, dict) or STEP in value:
         return False
@@ -315,5 +315,5 @@ def open_steps(
     batch: Sequence[int] | None,
     units: Mapping[str, Sequence[int]],
 ) -> LineWriter:
-    """A writer of JSON lines; they number the steps alone."""
+    """A writer of JSON lines; they number the steps and nothing else."""
     return LineWriter(stream, names, batched)

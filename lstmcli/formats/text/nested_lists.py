@@ -1,6 +1,6 @@
 """Nested lists of numbers, as JSON and Python have them, become arrays.
 
-The lists are taken apart level by level, not by recursion: depth costs nothing, and the place of
+The lists are flattened level by level, not by recursion: depth costs nothing, and the place of
 whatever is wrong follows from its number in the level.
 """
 

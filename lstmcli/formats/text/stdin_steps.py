@@ -56,7 +56,7 @@ class LineReader:
     def hold_inputs(self) -> bool:
         """Whether the first line says that these lines are inputs, one step each.
 
-        Nothing is consumed. Only where a lone line would be a document does it take a second one.
+        Nothing is consumed. Only where a single line would be a document does it take a second one.
         """
         from lstmcli.formats.text.jsonl import (  # JSON's cost, 4 ms
             is_document_too,
@@ -72,8 +72,8 @@ class LineReader:
 
     def rest(self) -> bytes:
         """Everything that has not come as a line, as it was."""
-        held = [b"".join(self._begun)] if not self._ended else []
-        pieces = iter([b"\n".join([*self._lines, *held])])
+        begun = [b"".join(self._begun)] if not self._ended else []
+        pieces = iter([b"\n".join([*self._lines, *begun])])
         self._lines.clear()
         return drained(lambda: next(pieces, b"") or self._read(), STDIN)
 
@@ -164,7 +164,7 @@ class StepStream:
         return self._lines.waiting()
 
     def _plain(self, line: bytes) -> np.ndarray | None:
-        """A bare list of as many numbers as the line before; None for any other, to be told of."""
+        """A bare list of as many numbers as the line before; None for any other line."""
         try:
             values = self._loads(line)
             if type(values) is not list or (len(values),) != self._shape:

@@ -1,7 +1,7 @@
-"""PyTorch's files: state dicts, checkpoints and whole modules, in each layout since 0.1.
+"""PyTorch's files: state dicts, checkpoints and modules, in each layout since 0.1.
 
 Zip (since 1.6; TorchScript since 1.4), a row of pickles followed by raw storages (before), tar
-(0.1). Nothing is imported and nothing executed: see `pickles`.
+(0.1). Nothing is imported and nothing executed: see `wire.pickle`.
 Source: torch/serialization.py (2.13, and 1.0, 1.4, 1.6 by their files); caffe2/serialize.
 """
 
@@ -25,7 +25,7 @@ from lstmcli.formats.files.source import Opened
 from lstmcli.formats.madmom import described
 from lstmcli.formats.torch import numpy_arrays, tensors
 from lstmcli.formats.torch.state_dict import Tree, document, flatten
-from lstmcli.formats.torch.tensors import Part, Storage, kind_of_storage
+from lstmcli.formats.torch.tensors import Storage, StorageView, kind_of_storage
 from lstmcli.formats.wire import pickle as pickles
 from lstmcli.formats.wire.zip import ENCRYPTED, Archive
 
@@ -103,17 +103,17 @@ def _quantised(tree: Tree) -> str:
     names = [*tree.leaves, *tree.left_out]
     packed = [match for name in names if (match := PACKED.match(name))]
     plain = any(re.search("weight_(ih|hh)", name) and not PACKED.match(name) for name in names)
-    held = [match[1] or "" for match in packed]
-    held += [
+    quantised = [match[1] or "" for match in packed]
+    quantised += [
         name
         for name, words in tree.groups.items()
         if QUANTISED.fullmatch(str(words.get("class", "")))
     ]
-    if plain or not held:
+    if plain or not quantised:
         return ""
-    lstm = f"the LSTM {held[0]} is" if held[0] else "its LSTM is"
+    lstm = f"the LSTM {quantised[0]} is" if quantised[0] else "its LSTM is"
     return (
-        f"{lstm} quantised, and its weights are packed for PyTorch's own kernels, which this "
+        f"{lstm} quantised, and its weights are packed for PyTorch's kernels, which this "
         "version does not read. Save the model before quantize_dynamic; or, of a module lstm that "
         "is at hand, what PyTorch unpacks: torch.save({k: w.dequantize() for k, w in "
         "{**lstm.get_weight(), **lstm.get_bias()}.items()}, 'weights.pt')"
@@ -175,8 +175,8 @@ class _Zip:
         """The value of a pickle whose storages lie in one of the folders."""
         storages: dict[str, Storage] = {}
 
-        def persistent(told: Any) -> Any:
-            storage = _storage(told, storages)
+        def persistent(reference: Any) -> Any:
+            storage = _storage(reference, storages)
             storage.order = self.order
             storage.get = lambda: self._storage_bytes(storage, folders)
             return storage
@@ -207,9 +207,9 @@ class _Zip:
         return self.bytes_of(name, 64).decode("ascii", "replace") if known else ""
 
 
-def _storage(told: Any, storages: dict[str, Storage]) -> Storage:
+def _storage(reference: Any, storages: dict[str, Storage]) -> Storage:
     """The storage that a persistent id names; the same one for the same key."""
-    word, kind, key, _, count, *_ = told
+    word, kind, key, _, count, *_ = reference
     if word != "storage":
         raise ValueError("a reference to something else than a storage")
     name = pickles.identifier(key)
@@ -225,8 +225,8 @@ class _Legacy:
     def __init__(self, stream: BinaryIO, size: int, nested: bool = False) -> None:
         self.stream, self.size = stream, size
         self.storages: dict[str, Storage] = {}
-        own = {} if nested else {"torch.storage._load_from_bytes": _from_bytes}
-        self.makers = {**MAKERS, **own}
+        storages_in_bytes = {} if nested else {"torch.storage._load_from_bytes": _from_bytes}
+        self.makers = {**MAKERS, **storages_in_bytes}
 
     def value(self) -> Any:
         start = self.stream.tell()
@@ -244,14 +244,14 @@ class _Legacy:
             at += 8 + storage.nbytes
         return value
 
-    def _persistent(self, told: Any) -> Any:
-        if told[0] == "module":  # a class with the text of its source
-            return told[1]
-        storage = _storage(told, self.storages)
-        view = told[5] if len(told) > 5 else None
+    def _persistent(self, reference: Any) -> Any:
+        if reference[0] == "module":  # a class with the text of its source
+            return reference[1]
+        storage = _storage(reference, self.storages)
+        view = reference[5] if len(reference) > 5 else None
         if view is None:
             return storage
-        return Part(storage, pickles.identifier(view[0]), view[1], view[2])
+        return StorageView(storage, pickles.identifier(view[0]), view[1], view[2])
 
     def _place(self, storage: Storage, at: int) -> None:
         count = struct.unpack("<q", self._bytes(at, 8))[0]
@@ -270,7 +270,7 @@ class _Legacy:
 
 
 def _from_bytes(data: Any) -> Any:
-    """A storage within a plain pickle: a whole file of its own, in bytes."""
+    """A storage within a plain pickle: in bytes, a complete file."""
     return _Legacy(io.BytesIO(data), len(data), nested=True).value()
 
 
@@ -280,7 +280,7 @@ def _from_bytes(data: Any) -> Any:
 def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Document:
     """The arrays and tensors of a plain pickle: Paddle's, Haiku's, madmom's, a dict of arrays.
 
-    It begins at ``offset``: NumPy puts the pickle of an array of objects behind its own header.
+    It begins at ``offset``: NumPy puts the pickle of an array of objects behind the .npy header.
 
     Raises
     ------

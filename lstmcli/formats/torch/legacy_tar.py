@@ -12,7 +12,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.torch.tensors import MAKERS, Part, Storage, Tensor, kind_of_storage
+from lstmcli.formats.torch.tensors import MAKERS, Storage, StorageView, Tensor, kind_of_storage
 from lstmcli.formats.wire import pickle
 from lstmcli.formats.wire.pickle import identifier
 
@@ -49,15 +49,15 @@ def value(source: Opened) -> Any:
 
 def _members(source: Opened) -> dict[str, bytes]:
     """The three members' bytes: plain files of the archive, no links, nothing sparse."""
-    held: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     stream = cast(IO[bytes], _WithinFile(source.stream, source.size))
     with tarfile.open(fileobj=stream, mode="r:") as archive:
         for member in archive:
             name = member.name.removeprefix("./")
             plain = member.isreg() and not member.issparse() and member.size <= source.size
             if name in MEMBERS and plain and (content := archive.extractfile(member)):
-                held[name] = content.read()
-    return held
+                contents[name] = content.read()
+    return contents
 
 
 class _WithinFile:
@@ -85,7 +85,7 @@ def _storages(stream: BinaryIO) -> dict[str, Storage]:
         storage.get = lambda data=data: data
         storages[identifier(key)] = storage
     for target, root, start, count in pickle.load(stream, {}):
-        storages[identifier(target)] = Part(
+        storages[identifier(target)] = StorageView(
             storages[identifier(root)], identifier(target), start, count
         )
     return storages

@@ -79,17 +79,17 @@ class NumpyArray(Leaf):
 class _Pending(Leaf):
     """An array of which only the call has come; the state turns it into the array."""
 
-    __slots__ = ("held",)
+    __slots__ = ("value",)
 
     def __init__(self, *_: Any) -> None:
-        self.held: Any = Unread("an array without contents")
+        self.value: Any = Unread("an array without contents")
 
     def build(self, state: Any) -> None:
         _, shape, dtype, fortran, data = state
-        self.held = _array(shape, dtype, fortran, data)
+        self.value = _array(shape, dtype, fortran, data)
 
     def settled(self) -> Any:
-        return Unread("an array that contains itself") if self.held is self else self.held
+        return Unread("an array that contains itself") if self.value is self else self.value
 
 
 def _array(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
@@ -109,7 +109,7 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> Any:
 def _jax(_: Any, args: Any, state: Any, *others: Any) -> Any:
     made = _Pending()
     made.build(state)
-    return made.held
+    return made.value
 
 
 def _dtype(*args: Any) -> _Dtype:

@@ -1,4 +1,4 @@
-"""What a pickle holds -> named tensors: nested dicts, lists and whole modules, flattened.
+"""What a pickle holds -> named tensors: nested dicts, lists and modules, flattened.
 
 The names are those of a state dict: keys joined with ".". Every container is entered once, however
 often it is referred to, and nothing recurses: sixty lists that hold each other twice would have
@@ -134,23 +134,23 @@ def _children(value: Any) -> Iterator[tuple[Path, Any]]:
         if not all(key in value for key in OPTIMIZER):
             yield from (((str(key),), child) for key, child in value.items() if key != REPEATED)
     elif isinstance(value, Record):
-        yield from _held(value)
+        yield from _record_children(value)
     else:
         yield from (((str(n),), child) for n, child in enumerate(value))
 
 
-def _held(record: Record) -> Iterator[tuple[Path, Any]]:
+def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
     state = record.state
     if isinstance(state, dict) and any(isinstance(state.get(part), dict) for part in MODULE):
         passing = _texts(state.get("_non_persistent_buffers_set"))
         for part in MODULE:
-            held = state.get(part)
-            for name, child in held.items() if isinstance(held, dict) else ():
+            members = state.get(part)
+            for name, child in members.items() if isinstance(members, dict) else ():
                 if not (part == "_buffers" and name in passing):
                     yield (str(name),), child
         return
-    lone: tuple[Any, ...] = state if isinstance(state, tuple) else (state,)
-    yield from (((), child) for child in (*lone, *record.items, *record.args))
+    states: tuple[Any, ...] = state if isinstance(state, tuple) else (state,)
+    yield from (((), child) for child in (*states, *record.items, *record.args))
 
 
 def _texts(names: Any) -> set[str]:

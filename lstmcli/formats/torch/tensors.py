@@ -1,7 +1,7 @@
 """PyTorch's storages and tensors as its pickles describe them.
 
 A tensor is a window on a storage: offset, sizes and strides in elements. Storages come later than
-the pickle, or lie beside it: a container hands each a function that gets its bytes.
+the pickle, or are separate: a container hands each a function that gets its bytes.
 Source: torch/_utils.py, torch/serialization.py and torch/storage.py (2.13); the names of older
 versions as files of 1.0, 1.4 and 1.6 have them.
 """
@@ -48,7 +48,7 @@ class Storage:
         return self.count * itemsize(self.kind)
 
     def elements(self, kind: str) -> np.ndarray:
-        """All of it as numbers of a kind: its own, or any for an untyped one."""
+        """All numbers, of the given kind; an untyped storage takes any."""
         if self._bytes is None:
             if self.count and self.get is None:
                 raise ValueError(f"its storage {self.name} is missing")
@@ -58,18 +58,18 @@ class Storage:
         return np.frombuffer(self._bytes, np.dtype(CODES[kind]).newbyteorder(self.order))
 
 
-class Part(Storage):
-    """A stretch of another storage, as PyTorch kept views of storages before 0.4."""
+class StorageView(Storage):
+    """A range of another storage: PyTorch saved views of storages so before 0.4."""
 
-    def __init__(self, whole: Storage, name: str, start: Any, count: Any) -> None:
-        super().__init__(name, whole.kind, count)
-        if type(start) is not int or start < 0 or start + self.count > whole.count:
+    def __init__(self, storage: Storage, name: str, start: Any, count: Any) -> None:
+        super().__init__(name, storage.kind, count)
+        if type(start) is not int or start < 0 or start + self.count > storage.count:
             raise ValueError("a view that is not inside its storage")
-        self.whole, self.start = whole, start
+        self.storage, self.start = storage, start
 
     def elements(self, kind: str) -> np.ndarray:
-        """Its stretch of the whole one's."""
-        return self.whole.elements(kind)[self.start : self.start + self.count]
+        """The numbers of its range."""
+        return self.storage.elements(kind)[self.start : self.start + self.count]
 
 
 class Tensor(Leaf):
@@ -133,8 +133,8 @@ class Quantised(Leaf):
         """The numbers, native and in C order."""
         stored = self.tensor.stored()
         scale, zero = self._along(self.scale, stored.ndim), self._along(self.zero, stored.ndim)
-        whole = stored.astype(np.int64) - zero.astype(np.int64)
-        return np.asarray(whole.astype(np.float32) * scale, np.float32)
+        centred = stored.astype(np.int64) - zero.astype(np.int64)
+        return np.asarray(centred.astype(np.float32) * scale, np.float32)
 
     def _along(self, value: Any, axes: int) -> Any:
         """One number, or one for each place of the axis, where broadcasting meets them."""

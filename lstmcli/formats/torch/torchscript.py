@@ -46,7 +46,7 @@ class Call(NamedTuple):
 
 
 class Script:
-    """What an archive of TorchScript holds beside its storages."""
+    """The members of a TorchScript archive other than its storages."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Script:
     def _frozen(self) -> Tree:
         """The constants, named as nn.LSTM names them where a call takes them as its weights."""
         constants = self.pickle(CONSTANTS, CONSTANTS.partition(".")[0])
-        held = {f"CONSTANTS.c{n}": leaf for n, leaf in enumerate(constants)}
+        by_name = {f"CONSTANTS.c{n}": leaf for n, leaf in enumerate(constants)}
         leaves: dict[str, Leaf] = {}
         groups: dict[str, Words] = {}
         calls = [call for text in self._code() for call in _calls(text) if call.weights]
@@ -105,11 +105,11 @@ class Script:
             prefix = f"lstm{n}" if len(calls) > 1 else "lstm"
             names = _names(call)
             for name, constant in zip(names, call.weights, strict=True):
-                leaves[f"{prefix}.{name}"] = held[constant]
+                leaves[f"{prefix}.{name}"] = by_name[constant]
             groups[prefix] = call.words
         used = {id(leaf) for leaf in leaves.values()}
         others = {
-            k.lower(): v for k, v in held.items() if isinstance(v, Leaf) and id(v) not in used
+            k.lower(): v for k, v in by_name.items() if isinstance(v, Leaf) and id(v) not in used
         }
         how = "those of calls of torch.lstm are named by their order" if calls else "none is known"
         remark = f"frozen TorchScript keeps no names of tensors; {how}."
@@ -122,25 +122,25 @@ class Script:
         import json
 
         model = json.loads(self.bytes_of(MODEL, MOST_TEXT))
-        tensors = [self._tensor(told) for told in model["tensors"]]
+        tensors = [self._tensor(entry) for entry in model["tensors"]]
         leaves: dict[Path, Leaf] = {}
         waiting: list[tuple[Path, Any]] = [((), model["mainModule"])]
         while waiting:
             path, module = waiting.pop()
-            for told in module.get("parameters", ()):
-                leaves[(*path, told["name"])] = tensors[int(told["tensorId"])]
-            below = [((*path, told["name"]), told) for told in module.get("submodules", ())]
+            for entry in module.get("parameters", ()):
+                leaves[(*path, entry["name"])] = tensors[int(entry["tensorId"])]
+            below = [((*path, entry["name"]), entry) for entry in module.get("submodules", ())]
             waiting += reversed(below)
         return {name_of(path): leaf for path, leaf in leaves.items()}
 
-    def _tensor(self, told: dict[str, Any]) -> Leaf:
-        kind = FROM_JSON[told["dataType"]]
-        size, stride = ([int(n) for n in told.get(key, ())] for key in ("dims", "strides"))
-        key = told["data"]["key"]
+    def _tensor(self, entry: dict[str, Any]) -> Leaf:
+        kind = FROM_JSON[entry["dataType"]]
+        size, stride = ([int(n) for n in entry.get(key, ())] for key in ("dims", "strides"))
+        key = entry["data"]["key"]
         data = self.bytes_of(key)
         storage = Storage(key, kind, len(data) // itemsize(kind))
         storage.get = lambda: data
-        return Tensor(storage, int(told.get("offset", 0)), size, stride)
+        return Tensor(storage, int(entry.get("offset", 0)), size, stride)
 
 
 def _classes(text: str) -> dict[str, Words]:

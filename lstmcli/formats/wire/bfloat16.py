@@ -6,5 +6,5 @@ import numpy as np
 
 
 def widened(bits: np.ndarray) -> np.ndarray:
-    """The float32 numbers (native) of bfloat16 ones that are kept as uint16 in any byte order."""
+    """The float32 numbers (native) of bfloat16 ones stored as uint16 in any byte order."""
     return (bits.astype(np.uint32) << 16).view(np.float32)

@@ -1,4 +1,4 @@
-"""HDF5 files, read with h5py in a process of its own (`formats.wire.hdf5_process`).
+"""HDF5 files, read with h5py in a child process (`formats.wire.hdf5_process`).
 
 h5py is the library that writes these files. On damaged ones it can crash or loop for ever, and no
 check beforehand keeps it from that: only another process does. That costs a fifth of a second.
@@ -27,7 +27,7 @@ from lstmcli.formats.wire.bfloat16 import widened
 
 SECONDS = 5  # of computing that any file may take
 SLOWEST = 20 << 20  # bytes a second, for large files
-PATIENCE = 60  # seconds on the clock beside these: starting from a cold disk takes some
+PATIENCE = 60  # seconds of wall time on top of SECONDS: a cold disk delays the start
 
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_process.py")
 # the folder that holds the package
@@ -36,19 +36,19 @@ _PACKAGES = os.path.abspath(os.path.join(os.path.dirname(_CHILD), *[os.pardir] *
 _CODE = """
 import json, os, sys
 from importlib.util import module_from_spec, spec_from_file_location
-told = json.loads(sys.argv[1])
-sys.path.append(told.pop("packages"))
-spec = spec_from_file_location("hdf5_process", told.pop("child"))
+options = json.loads(sys.argv[1])
+sys.path.append(options.pop("packages"))
+spec = spec_from_file_location("hdf5_process", options.pop("child"))
 module = module_from_spec(spec)
 spec.loader.exec_module(module)
-module.main(**told)
+module.main(**options)
 sys.stdout.flush()
 os._exit(0)  # freeing numpy and h5py piece by piece takes time
 """
 
 
 class Contents(NamedTuple):
-    """What a file holds, by path, in the library's order: that of the alphabet."""
+    """Attributes and datasets of a file by path, in alphabetical order."""
 
     attributes: dict[str, dict[str, Any]]  # of every group and dataset; "" is the root
     arrays: dict[str, np.ndarray]
@@ -67,8 +67,8 @@ def contents(source: Opened, attributes: Collection[str], leave_out: Collection[
         larger than allowed, or no library to read it with.
     """
     need_library(source.source, "an HDF5 file")
-    told = {"attributes": list(attributes), "leave_out": list(leave_out)}
-    with _answer(source, told) as answer:
+    request = {"attributes": list(attributes), "leave_out": list(leave_out)}
+    with _answer(source, request) as answer:
         return understood(answer, source.source)
 
 
@@ -93,17 +93,17 @@ def understood(answer: IO[bytes], where: str) -> Contents:
         for one that breaks off.
     """
     found = Contents({}, {})
-    while not (told := _line(answer)).get("end"):
-        if "missing" in told:
-            raise _without_library(where, "an HDF5 file", f" ({told['missing']})")
-        if "damaged" in told:
-            raise damaged(where, f"the HDF5 library: {told['damaged']}")
-        if "refused" in told:
-            raise UserError(f"{where} is refused: {told['refused']}.")
-        path = told["path"]
-        found.attributes[path] = told["attributes"]
-        if "shape" in told:
-            found.arrays[path] = _array(answer, told, f"{where}: {path}")
+    while not (entry := _line(answer)).get("end"):
+        if "missing" in entry:
+            raise _without_library(where, "an HDF5 file", f" ({entry['missing']})")
+        if "damaged" in entry:
+            raise damaged(where, f"the HDF5 library: {entry['damaged']}")
+        if "refused" in entry:
+            raise UserError(f"{where} is refused: {entry['refused']}.")
+        path = entry["path"]
+        found.attributes[path] = entry["attributes"]
+        if "shape" in entry:
+            found.arrays[path] = _array(answer, entry, f"{where}: {path}")
     return found
 
 
@@ -115,24 +115,24 @@ def _line(answer: IO[bytes]) -> dict[str, Any]:
     return line
 
 
-def _array(answer: IO[bytes], told: dict[str, Any], where: str) -> np.ndarray:
-    kind = np.dtype(told["dtype"])
-    count = check_size(told["shape"], kind.itemsize, where) * kind.itemsize
+def _array(answer: IO[bytes], entry: dict[str, Any], where: str) -> np.ndarray:
+    kind = np.dtype(entry["dtype"])
+    count = check_size(entry["shape"], kind.itemsize, where) * kind.itemsize
     data = answer.read(count)
     if len(data) != count:
         raise EOFError
     if kind == np.dtype("V2"):
-        return widened(np.frombuffer(data, "<u2")).reshape(told["shape"])
-    return np.frombuffer(data, kind).reshape(told["shape"]).astype(kind.newbyteorder("="))
+        return widened(np.frombuffer(data, "<u2")).reshape(entry["shape"])
+    return np.frombuffer(data, kind).reshape(entry["shape"]).astype(kind.newbyteorder("="))
 
 
 @contextmanager
-def _answer(source: Opened, told: dict[str, Any]) -> Iterator[IO[bytes]]:
-    """What the child says of a file; whatever becomes of the child is told in a line."""
+def _answer(source: Opened, request: dict[str, Any]) -> Iterator[IO[bytes]]:
+    """What the child says of a file; UserError if the child ends early."""
     seconds = SECONDS + source.size // SLOWEST
-    told |= {"child": _CHILD, "packages": _PACKAGES}
-    told |= {"most": most(), "seconds": seconds, "size": source.size}
-    with _started(source, json.dumps(told)) as child:
+    request |= {"child": _CHILD, "packages": _PACKAGES}
+    request |= {"most": most(), "seconds": seconds, "size": source.size}
+    with _started(source, json.dumps(request)) as child:
         alarm = Timer(seconds + PATIENCE, child.kill)
         alarm.start()
         try:
@@ -140,7 +140,7 @@ def _answer(source: Opened, told: dict[str, Any]) -> Iterator[IO[bytes]]:
                 _hand_over(source, child.stdin)
             assert child.stdout is not None
             yield child.stdout
-            child.wait()  # what was read whole has an end, and so has the child
+            child.wait()  # its answer was read to the end
         except EOFError:
             words = f"the HDF5 library cannot read it: {_end(child.wait(), seconds)}"
             raise damaged(source.source, words) from None
@@ -149,16 +149,16 @@ def _answer(source: Opened, told: dict[str, Any]) -> Iterator[IO[bytes]]:
             child.kill()
 
 
-def _started(source: Opened, told: str) -> subprocess.Popen[bytes]:
-    """The child, with the file as its standard input, or a pipe where it has none of its own.
+def _started(source: Opened, request: str) -> subprocess.Popen[bytes]:
+    """The child, with the file as its standard input, or a pipe where it is in memory.
 
     It runs isolated (-I): neither the current folder nor PYTHONPATH nor the user's site-packages
     can put a module of theirs in place of one that it imports. The folder of this package comes
-    last in its path, since h5py may be installed beside it only (pip install --user, --target).
+    last in its path, since h5py may be installed there only (pip install --user, --target).
     """
     try:
         return subprocess.Popen(
-            [sys.executable, "-I", "-c", _CODE, told],
+            [sys.executable, "-I", "-c", _CODE, request],
             stdin=subprocess.PIPE if source.path is None else source.stream,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -171,12 +171,12 @@ def _started(source: Opened, told: str) -> subprocess.Popen[bytes]:
 
 
 def _hand_over(source: Opened, pipe: IO[bytes]) -> None:
-    """Write the whole file to the child, which reads it whole before it says anything."""
+    """Write the file to the child, which reads all of it before it answers."""
     try:
         with pipe:
             while piece := source.stream.read(1 << 20):
                 pipe.write(piece)
-    except BrokenPipeError:  # the child has ended; what it said tells why
+    except BrokenPipeError:  # the child has ended; its answer says why
         pass
 
 

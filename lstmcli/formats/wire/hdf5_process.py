@@ -1,4 +1,4 @@
-"""The process that reads an HDF5 file for `formats.hdf5`: its own, for the library can crash.
+"""The process that reads an HDF5 file for `formats.wire.hdf5`, because the library can crash.
 
 A damaged file can end the HDF5 library in a segmentation fault or an endless loop. So this
 process has limits of time and memory, and its parent survives it. The file is its standard input:
@@ -8,7 +8,7 @@ It imports nothing of this package: an isolated Python that has h5py is all it n
 
 To standard output go lines of JSON. One with ``path`` and ``attributes`` is a group or a dataset;
 one with ``shape`` and ``dtype`` has as many bytes behind it as these tell. ``end`` is the last
-line of a file read whole; ``refused``, ``damaged`` and ``missing`` (h5py) are the last of another.
+line of a complete answer; ``refused``, ``damaged`` and ``missing`` (h5py) end any other.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_ATTRIBUTE = 64 << 20  # bytes
 MOST_TIMES = 100  # how much more than its bytes in the file a large dataset may hold
 LARGE = 64 << 20  # bytes up to which no dataset is suspected of being a bomb
 LARGE_FILE = 256 << 20  # and no file
-ELBOW_ROOM = 1 << 30  # bytes of address space beside the file and its largest tensor
+SPARE_MEMORY = 1 << 30  # bytes of address space on top of the file and its largest tensor
 KINDS = "fiub"  # of numbers
 
 
@@ -75,7 +75,7 @@ def _hold(wanted: Wanted) -> None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no file behind
     tensor = min(wanted.most, max(LARGE, MOST_TIMES * wanted.size))
-    memory = ELBOW_ROOM + 2 * tensor + wanted.size
+    memory = SPARE_MEMORY + 2 * tensor + wanted.size
     for kind, value in ((resource.RLIMIT_CPU, wanted.seconds), (resource.RLIMIT_AS, memory)):
         _, most = resource.getrlimit(kind)
         if most == resource.RLIM_INFINITY or most > value:
@@ -83,13 +83,13 @@ def _hold(wanted: Wanted) -> None:
 
 
 def pieces(library: Any, stream: BinaryIO, wanted: Wanted) -> Iterator[bytes]:
-    """What is to be told of a file, in pieces; whatever is wrong with it is the last of them."""
+    """The answer about a file, line by line; an error is the last of them."""
     try:
         with library.File(stream, "r") as file:
             walk = _Walk(library, wanted)
             walk.describe(file, "", 0)
-            for told, dataset in walk.found:
-                yield line(**told)
+            for entry, dataset in walk.found:
+                yield line(**entry)
                 if dataset is not None:
                     yield dataset[()].tobytes()
         yield line(end=True)
@@ -117,11 +117,11 @@ class _Walk:
     def describe(self, item: Any, path: str, level: int) -> None:
         """Note down a group with all that is below it, or a dataset."""
         self._refuse_loops(item, path, level)
-        told = {"path": path, "attributes": self._attributes(item)}
+        entry = {"path": path, "attributes": self._attributes(item)}
         if isinstance(item, self.library.Dataset):
-            self._note(item, told)
+            self._note(item, entry)
         elif isinstance(item, self.library.Group):
-            self.found.append((told, None))
+            self.found.append((entry, None))
             for name in item:
                 if path or name not in self.wanted.leave_out:
                     self._refuse_links(item, name, path)
@@ -147,16 +147,16 @@ class _Walk:
         for name in item.attrs:
             if name.rstrip("0123456789") not in self.wanted.attributes:
                 continue
-            told = item.attrs.get_id(name)
-            size = prod(told.shape) * told.dtype.itemsize
+            entry = item.attrs.get_id(name)
+            size = prod(entry.shape) * entry.dtype.itemsize
             if size > MOST_ATTRIBUTE:
                 raise Refused(f"its attribute {name} takes {size:,} bytes")
             values[name] = _texts(item.attrs[name])
         return values
 
-    def _note(self, dataset: Any, told: dict[str, Any]) -> None:
-        """Note down a dataset of numbers, whose own bytes are in the file."""
-        path, kind = told["path"], dataset.dtype
+    def _note(self, dataset: Any, entry: dict[str, Any]) -> None:
+        """Note down a dataset of numbers, whose bytes are in this file."""
+        path, kind = entry["path"], dataset.dtype
         if dataset.shape is None or (kind.kind not in KINDS and kind != np.dtype("V2")):
             return
         if dataset.external or dataset.is_virtual:
@@ -167,8 +167,8 @@ class _Walk:
         self._bytes += count
         if self._bytes > max(LARGE_FILE, MOST_TIMES * self.wanted.size):
             raise Refused(f"it would unpack to more than {self._bytes:,} bytes")
-        told |= {"shape": dataset.shape, "dtype": kind.str}
-        self.found.append((told, None if count > self.wanted.most else dataset))
+        entry |= {"shape": dataset.shape, "dtype": kind.str}
+        self.found.append((entry, None if count > self.wanted.most else dataset))
 
 
 def _texts(value: Any) -> Any:

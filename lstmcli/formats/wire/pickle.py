@@ -34,7 +34,7 @@ class Global:
 
 
 class Record:
-    """What a call would have made, had anything been called: inert, but its contents are kept."""
+    """What a call would have made, had anything been called: its contents can be read."""
 
     __slots__ = ("args", "items", "name", "state")
 
@@ -168,14 +168,14 @@ def _string(line: bytes) -> str:
 
 class _Machine:
     def __init__(self, makers: Mapping[str, Maker], persistent: Maker | None) -> None:
-        own: dict[str, Maker] = {
+        standard: dict[str, Maker] = {
             "collections.OrderedDict": self._made_dict, "collections.Counter": self._made_dict,
             "builtins.dict": self._made_dict, "__builtin__.dict": self._made_dict,
             "collections.defaultdict": lambda *_: {}, "_codecs.encode": self._made_bytes,
             "copyreg._reconstructor": self._made_bare, "copy_reg._reconstructor": self._made_bare,
             "copyreg.__newobj__": self._made_bare, "copy_reg.__newobj__": self._made_bare,
         }  # fmt: skip
-        self.makers = {**CONTAINERS, **makers, **own}
+        self.makers = {**CONTAINERS, **makers, **standard}
         self.persistent = persistent
         self.stack: list[Any] = []
         self.marks: list[int] = []

@@ -111,13 +111,13 @@ class Message:
 
     def first(self, number: int) -> int | memoryview:
         """The first field of a number, as it lies there; nothing is no bytes."""
-        held = self._fields.get(number)
-        return held[0].value if held else memoryview(b"")
+        found = self._fields.get(number)
+        return found[0].value if found else memoryview(b"")
 
     def first_bytes(self, number: int) -> memoryview:
         """The bytes of the first field of a number."""
-        held = self._fields.get(number)
-        return self._bytes(held[0]) if held else memoryview(b"")
+        found = self._fields.get(number)
+        return self._bytes(found[0]) if found else memoryview(b"")
 
     def number(self, number: int) -> int:
         """An unsigned number; of several the last, as protobuf has it."""
@@ -142,8 +142,8 @@ class Message:
             when there are more or fewer.
         """
         found = self._fields.get(number, [])
-        alone = [field.value for field in found if isinstance(field.value, int)]
-        parts = [np.array(alone, np.uint64)]
+        unpacked = [field.value for field in found if isinstance(field.value, int)]
+        parts = [np.array(unpacked, np.uint64)]
         parts += [
             _decoded(field.value, count) for field in found if isinstance(field.value, memoryview)
         ]

@@ -62,7 +62,7 @@ def test_a_note_leads_nowhere_else(noted: str, tmp_path: Path) -> None:
     folder = tmp_path / "f"
     made(folder, "m.index")
     (folder / "checkpoint").write_text(f'model_checkpoint_path: "{noted}"\n')
-    with pytest.raises(UserError, match=r"checkpoint names .*, which is not beside it"):
+    with pytest.raises(UserError, match=r"checkpoint names .*, which is not in its folder"):
         main_file(str(folder))
 
 
@@ -92,7 +92,7 @@ def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
 
 def test_a_shard_without_its_index(tmp_path: Path) -> None:
     made(tmp_path, "m.data-00000-of-00001")
-    with pytest.raises(UserError, match=r"m\.index, which tells which, is not beside it"):
+    with pytest.raises(UserError, match=r"m\.index, which tells which, is not in its folder"):
         main_file(str(tmp_path / "m.data-00000-of-00001"))
 
 
