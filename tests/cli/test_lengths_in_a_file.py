@@ -74,7 +74,7 @@ def test_other_inputs_are_refused_and_lengths_named(
 def test_a_stream_is_refused(lstm: Lstm) -> None:
     status, _, err = lstm("run", MODEL, "-", stdin=b'{"x": [1, 2, 3, 4, 5]}\n')
     assert status == 2
-    assert "need the whole sequence (the weights' file holds lengths)" in err
+    assert "need all steps of a sequence (the weights' file has lengths)" in err
 
 
 def test_an_exported_model_has_them(lstm: Lstm, inputs: Path) -> None:

@@ -207,7 +207,7 @@ def test_texts_in_pieces_are_those_of_a_whole_run(
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     monkeypatch.setattr(streaming, "PIECE", 10_000)
     monkeypatch.setattr("lstmcli.cli.executors.WORTH_THREADS", 0)
-    monkeypatch.setattr("lstmcli.cli.run.run_in_blocks", None)  # it returns all arrays
+    monkeypatch.setattr("lstmcli.cli.run.run_job", None)  # the run of all in memory
     assert lstm(*words, "-f", format) == whole
     assert lstm(*words, "-o", f"pieces.{suffix}").status == 0
     assert (tmp_path / f"pieces.{suffix}").read_text() == whole.out
