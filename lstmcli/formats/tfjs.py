@@ -1,7 +1,7 @@
 """TensorFlow.js: model.json, which describes the tensors, and the shards that hold their bytes.
 
-The shards of a group are one after another, the tensors in them without a gap, perhaps in fewer
-bits than they count in: tfjs-core/src/io/types.ts and io_utils.ts (4.22) have the form.
+The tensors of a group are one after another in its shards, without gaps, and may be quantized:
+tfjs-core/src/io/types.ts and io_utils.ts (4.22) define the format.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ DTYPES = {
     "float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?",
 }  # fmt: skip
 LEFT_OUT = {"complex64": 8}  # bytes of an element
-LISTED = 4  # paths in a message
-MOST_LEVELS = 32  # of models within models
+MOST_LISTED = 4  # paths in a message
+MOST_DEPTH = 32  # of models within models
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
@@ -33,19 +33,19 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     Raises
     ------
     UserError
-        A description that is none, shards that are not beside the file, or of another size.
+        A description that is none, shards that are not in its folder, or of another size.
     """
     with damage_reported(f"{file.source}, taken for a model.json of TensorFlow.js,"):
         arrays: dict[str, np.ndarray] = {}
         left_out: list[str] = []
-        parts: set[str] = set()
+        seen: set[str] = set()
         for group in value["weightsManifest"]:
-            _refuse_twice(group["paths"], parts)
+            _refuse_repeated(group["paths"], seen)
             _read_group(group, file, arrays, left_out)
         is_graph = value.get("format") == "graph-model"
         topology = {} if is_graph else value.get("modelTopology") or {}
         groups = _groups(topology)
-        row = lstm_chain(topology.get("model_config") or topology)
+        chain = lstm_chain(topology.get("model_config") or topology)
     remarks = []
     if left_out:
         remarks.append(f"{file.source}: {', '.join(left_out)} left out: not real numbers.")
@@ -59,7 +59,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         "tfjs-graph" if is_graph else "tfjs",
         _in_order(arrays, groups),
         groups=groups,
-        in_turn=row,
+        in_turn=chain,
         remarks=tuple(remarks),
     )
 
@@ -71,53 +71,56 @@ def _read_group(
     group: dict[str, Any], file: Opened, arrays: dict[str, np.ndarray], left_out: list[str]
 ) -> None:
     specs = group["weights"]
-    lengths = [_bytes_of(spec, file.source) for spec in specs]
-    data = _shards(file, group["paths"], sum(lengths))
-    at = 0
-    for spec, length in zip(specs, lengths, strict=True):
-        name, piece = spec["name"], data[at : at + length]
-        at += length
-        name.encode()  # half a character could not be shown
+    sizes = [_stored_bytes(spec, file.source) for spec in specs]
+    data = _shards(file, group["paths"], sum(sizes))
+    start = 0
+    for spec, size in zip(specs, sizes, strict=True):
+        name, stored = spec["name"], data[start : start + size]
+        start += size
+        name.encode()  # raises for a surrogate, which could not be shown
         if name in arrays or name in left_out:
             raise ValueError(f"two tensors have the name {name!a}")
         if spec["dtype"] in LEFT_OUT:
             left_out.append(name)
         else:
-            arrays[name] = _array(spec, piece)
+            arrays[name] = _array(spec, stored)
 
 
-def _refuse_twice(paths: list[str], parts: set[str]) -> None:
-    """Note the parts of a group; ValueError for one read before: it could be read without end."""
+def _refuse_repeated(paths: list[str], seen: set[str]) -> None:
+    """Add the shards of a group to those seen; ValueError for a repeated one.
+
+    A file that names one shard a million times would be read a million times.
+    """
     for path in paths:
-        base = os.path.basename(str(path).replace("\\", "/"))  # as a companion is looked for
-        if base in parts:
+        base = os.path.basename(str(path).replace("\\", "/"))  # as `open_sidecar` looks for it
+        if base in seen:
             raise ValueError(f"the part {base!a:.100} is named twice")
-        parts.add(base)
+        seen.add(base)
 
 
-def _bytes_of(spec: dict[str, Any], source: str) -> int:
+def _stored_bytes(spec: dict[str, Any], source: str) -> int:
     """The bytes of a tensor in the shards."""
-    kind = _stored(spec)
-    itemsize = LEFT_OUT.get(kind) or np.dtype(DTYPES[_known(kind)]).itemsize
+    stored = _stored_dtype(spec)
+    itemsize = LEFT_OUT.get(stored) or np.dtype(DTYPES[_known_dtype(stored)]).itemsize
     if not all(type(n) is int for n in spec["shape"]):
         raise ValueError(f"a shape is {spec['shape']!a}")
-    widest = max(itemsize, 4)  # quantised ones are widened
+    widest = max(itemsize, 4)  # quantized ones are widened
     where = f"{source}: the tensor {spec['name']!a}"
     return check_size(spec["shape"], widest, where) * itemsize
 
 
-def _stored(spec: dict[str, Any]) -> str:
+def _stored_dtype(spec: dict[str, Any]) -> str:
     return str((spec.get("quantization") or spec)["dtype"])
 
 
-def _known(kind: str) -> str:
-    if kind not in DTYPES:
-        raise ValueError(f"a tensor holds {kind!a}, not numbers")
-    return kind
+def _known_dtype(name: str) -> str:
+    if name not in DTYPES:
+        raise ValueError(f"a tensor holds {name!a}, not numbers")
+    return name
 
 
 def _shards(file: Opened, paths: list[str], size: int) -> memoryview:
-    """The bytes of all shards together, once they have been found to be as many as needed."""
+    """The bytes of all shards of a group; UserError unless they are as many as needed."""
     pieces, left = [], size
     for path in paths:
         with open_sidecar(file, str(path)) as part:
@@ -135,34 +138,34 @@ def _shards(file: Opened, paths: list[str], size: int) -> memoryview:
 
 def _listed(paths: list[str]) -> str:
     """The first paths, and how many more."""
-    more = f" and {len(paths) - LISTED} more" if len(paths) > LISTED else ""
-    return ", ".join(map(ascii, paths[:LISTED])) + more
+    more = f" and {len(paths) - MOST_LISTED} more" if len(paths) > MOST_LISTED else ""
+    return ", ".join(map(ascii, paths[:MOST_LISTED])) + more
 
 
 def _array(spec: dict[str, Any], data: memoryview) -> np.ndarray:
-    array = np.frombuffer(data, DTYPES[_stored(spec)]).reshape(spec["shape"])
-    if quantised := spec.get("quantization"):
-        array = _widened(array, quantised, _known(spec["dtype"]))
+    array = np.frombuffer(data, DTYPES[_stored_dtype(spec)]).reshape(spec["shape"])
+    if quantization := spec.get("quantization"):
+        array = _widened(array, quantization, _known_dtype(spec["dtype"]))
     return array.astype(array.dtype.newbyteorder("="))
 
 
-def _widened(array: np.ndarray, quantised: dict[str, Any], kind: str) -> np.ndarray:
-    """The numbers that few bits stand for, computed in float64 as JavaScript does."""
-    if "scale" not in quantised:
-        return array.astype(DTYPES[kind])  # float16
-    scale, least = float(quantised["scale"]), float(quantised["min"])
+def _widened(array: np.ndarray, quantization: dict[str, Any], dtype: str) -> np.ndarray:
+    """The values of a quantized tensor, computed in float64 as JavaScript does."""
+    if "scale" not in quantization:
+        return array.astype(DTYPES[dtype])  # float16
+    scale, minimum = float(quantization["scale"]), float(quantization["min"])
     with np.errstate(all="ignore"):
-        values = array * scale + least
-        if kind == "int32":
+        values = array * scale + minimum
+        if dtype == "int32":
             values = np.floor(values + 0.5)  # Math.round
-        return values.astype(DTYPES[kind])
+        return values.astype(DTYPES[dtype])
 
 
 # ---- the configs of layers
 
 
 def _groups(topology: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Each layer's class and config under the name that its tensors' names begin with."""
+    """Each layer's class and config by the start of its tensors' names."""
     groups: dict[str, dict[str, Any]] = {}
     if "keras_version" in topology:
         groups[""] = {"keras_version": topology["keras_version"]}
@@ -174,29 +177,29 @@ def _in_order(
     arrays: dict[str, np.ndarray], groups: dict[str, dict[str, Any]]
 ) -> dict[str, np.ndarray]:
     """The tensors in the order of the layers; Python's converter sorts them by name."""
-    place = {name: n for n, name in enumerate(groups)}
-    names = sorted(arrays, key=lambda name: place.get(name.split("/")[0], len(place)))
+    order = {name: n for n, name in enumerate(groups)}
+    names = sorted(arrays, key=lambda name: order.get(name.split("/")[0], len(order)))
     return {name: arrays[name] for name in names}
 
 
 def _add_layer(layer: Any, groups: dict[str, dict[str, Any]], depth: int) -> None:
-    if depth > MOST_LEVELS:
+    if depth > MOST_DEPTH:
         raise ValueError("its models are nested too deeply")
     if not isinstance(layer, dict) or "class_name" not in layer:
         return
     config = layer.get("config")
     inner = config.get("layers") if isinstance(config, dict) else config
     if isinstance(inner, list):  # a model; early Keras had a list for the config of Sequential
-        for one in inner:
-            _add_layer(one, groups, depth + 1)
+        for child in inner:
+            _add_layer(child, groups, depth + 1)
     elif isinstance(config, dict) and isinstance(config.get("name"), str):
         name = config["name"]
         groups[name] = {"class_name": layer["class_name"], "config": config}
         for n, cell in enumerate(_cells(config)):
-            words = {"class_name": cell.get("class_name"), "config": cell.get("config")}
-            own = (cell.get("config") or {}).get("name")
-            for path in (f"RNNCell_{n}", f"{own}", f"stacked_rnn_cells/{own}"):
-                groups[f"{name}/{path}"] = words
+            group = {"class_name": cell.get("class_name"), "config": cell.get("config")}
+            cell_name = (cell.get("config") or {}).get("name")
+            for path in (f"RNNCell_{n}", f"{cell_name}", f"stacked_rnn_cells/{cell_name}"):
+                groups[f"{name}/{path}"] = group
 
 
 def _cells(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -205,4 +208,4 @@ def _cells(config: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(cell, dict):
         return []
     stacked = (cell.get("config") or {}).get("cells")
-    return [one for one in stacked or [cell] if isinstance(one, dict)]
+    return [member for member in stacked or [cell] if isinstance(member, dict)]

@@ -1,7 +1,7 @@
 """JSON of GuitarML (Proteus, NeuralPi) and CoreAudioML: a PyTorch state dict in nested lists.
 
 Alec-Wright/CoreAudioML networks.py writes ``model_data`` and ``state_dict``; GuitarML's plugins
-and trainers keep to its form.
+and trainers use the same form.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from lstmcli.formats.text.nested_lists import to_array
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
-    """The tensors of the state dict by name; what surrounds the LSTM is a remark.
+    """The tensors of the state dict by name, with remarks on the rest of the network.
 
     Raises
     ------
     UserError
         A network of other cells, or a member that is no list of numbers.
     """
-    told, tensors = value["model_data"], value["state_dict"]
-    if not isinstance(told, dict) or not isinstance(tensors, dict):
+    config, tensors = value["model_data"], value["state_dict"]
+    if not isinstance(config, dict) or not isinstance(tensors, dict):
         raise UserError(f"{file.source}: model_data and state_dict are not both objects.")
-    cells = told.get("unit_type", "LSTM")
+    cells = config.get("unit_type", "LSTM")
     if cells != "LSTM":
         raise UserError(f"{file.source} is a GuitarML model of {cells!a} cells, not an LSTM.")
     arrays = {}
@@ -40,14 +40,14 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         "guitarml",
         arrays,
         dtypes=float32_arrays(arrays),
-        remarks=tuple(_remarks(told, arrays, file.source)),
+        remarks=tuple(_remarks(config, arrays, file.source)),
     )
 
 
-def _remarks(told: dict[str, Any], arrays: dict[str, Any], source: str) -> list[str]:
-    said = []
+def _remarks(config: dict[str, Any], arrays: dict[str, Any], source: str) -> list[str]:
+    left_out = []
     if "lin.weight" in arrays:
-        said.append("its linear layer lin is not run")
-    if told.get("skip"):
-        said.append("the input that it adds to its output (skip) is not added")
-    return [f"{source}: {'; '.join(said)}."] if said else []
+        left_out.append("its linear layer lin is not run")
+    if config.get("skip"):
+        left_out.append("the input that it adds to its output (skip) is not added")
+    return [f"{source}: {'; '.join(left_out)}."] if left_out else []

@@ -1,8 +1,9 @@
 """`.nam` of Neural Amp Modeler: an LSTM's numbers in one list, cell by cell, then its head.
 
-Of each cell, in this order: the weights of inputs and state side by side (4H, I + H), the sum of
-both biases (4H,), the state to start from (H,), (H,); of the head, weights (O, H) and bias (O,).
-nam/models/recurrent.py (0.13.0) writes and reads them so.
+Of each cell, in this order: the weights of inputs and state concatenated (4H, I + H), the sum of
+both biases (4H,), the initial h (H,) and c (H,); of the head, weights (O, H) and bias (O,).
+nam/models/recurrent.py (0.13.0) writes and reads them so. This reader knows the shapes of an LSTM:
+without them the list cannot be split.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     Raises
     ------
     UserError
-        Another architecture, sizes that are none, more or fewer numbers than they need.
+        Another architecture, sizes that are no positive integers, a list of another length.
     """
     architecture = value["architecture"]
     if architecture != "LSTM":
@@ -40,7 +41,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     if not isinstance(numbers, list):
         raise UserError(f"{file.source}: weights is no list of numbers.")
     flat = to_array(numbers, f"{file.source}: weights").ravel()
-    arrays = _cut(flat, _shapes(inputs, units, layers, flat.size, file.source))
+    arrays = _split(flat, _shapes(inputs, units, layers, flat.size, file.source))
     remark = f"{file.source}: its head, {units} units to an output, is not run."
     return Document(file.source, "nam", arrays, dtypes=float32_arrays(arrays), remarks=(remark,))
 
@@ -72,7 +73,7 @@ def _shapes(
     return shapes | {"head.weight": (outputs, units), "head.bias": (outputs,)}
 
 
-def _cut(flat: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def _split(flat: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     arrays, at = {}, 0
     for name, shape in shapes.items():
         arrays[name] = flat[at : at + prod(shape)].reshape(shape)

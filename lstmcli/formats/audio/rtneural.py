@@ -1,7 +1,8 @@
 """JSON of RTNeural: the layers of a network in order, each with its weights in nested lists.
 
 python/model_utils.py of jatinchowdhury18/RTNeural writes a Keras model so, and
-RTNeural/model_loader.h reads it. Early writers called an LSTM "unknown".
+RTNeural/model_loader.h reads it. Early writers called an LSTM "unknown": this
+reader recognises it by the shapes of its weights.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     Raises
     ------
     UserError
-        A layer that is none, weights that are no numbers, a network of GRUs only.
+        A layer that is no object, weights that are no numbers, a network with GRUs and no LSTM.
     """
     layers = value["layers"]
     if not isinstance(layers, list):
         raise UserError(f"{file.source}: layers is no list.")
     arrays: dict[str, np.ndarray] = {}
-    kinds = []
+    types = []
     for n, layer in enumerate(layers):
         where = f"{file.source}: layers[{n}]"
         weights = _weights(layer, where)
-        kinds.append(_kind(layer, weights))
-        member = "weights" if kinds[-1] == "lstm" else kinds[-1]
+        types.append(_layer_type(layer, weights))
+        member = "weights" if types[-1] == "lstm" else types[-1]
         arrays |= {f"layers.{n}.{member}.{k}": array for k, array in enumerate(weights)}
-    if "gru" in kinds and "lstm" not in kinds:
+    if "gru" in types and "lstm" not in types:
         raise UserError(f"{file.source} is an RTNeural model with a GRU and no LSTM.")
-    remarks = [f"{file.source}: only its LSTM is run, of the layers {', '.join(kinds)}."]
+    remarks = [f"{file.source}: only its LSTM is run, of the layers {', '.join(types)}."]
     if value.get("in_skip"):
         remarks.append(f"{file.source}: the input that it adds to its output is not added.")
     return Document(
@@ -46,7 +47,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         "rtneural",
         arrays,
         dtypes=float32_arrays(arrays),
-        remarks=tuple(remarks if len(kinds) > 1 else remarks[1:]),
+        remarks=tuple(remarks if len(types) > 1 else remarks[1:]),
     )
 
 
@@ -62,12 +63,12 @@ def _weights(layer: Any, where: str) -> list[np.ndarray]:
     return arrays
 
 
-def _kind(layer: dict[str, Any], weights: list[np.ndarray]) -> str:
-    """The type that a layer says it has, in letters; of "unknown", what its shapes say."""
-    kind = str(layer.get("type", "unknown")).lower()
-    kind = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in kind)
-    if kind == "unknown" and [array.ndim for array in weights] == [2, 2, 1]:
+def _layer_type(layer: dict[str, Any], weights: list[np.ndarray]) -> str:
+    """The type that a layer declares, in letters; for "unknown", by the shapes of its weights."""
+    declared = str(layer.get("type", "unknown")).lower()
+    layer_type = "".join(c if c.isalnum() and c.isascii() else "_" for c in declared)
+    if layer_type == "unknown" and [array.ndim for array in weights] == [2, 2, 1]:
         units = weights[1].shape[0]
         if weights[1].shape[1] == weights[2].shape[0] == 4 * units:
             return "lstm"
-    return kind
+    return layer_type

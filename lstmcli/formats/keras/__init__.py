@@ -1,9 +1,9 @@
 """Files of Keras 1, 2 and 3: ``.h5``, ``.weights.h5`` and ``.keras``; and HDF5 of other programs.
 
-Arrays come in the order of the model's layers, named by the layer's path in the model and what the
-file calls them below it: ``encoder/zeta/lstm_cell/kernel:0`` is a weight of the layer zeta of the
+Arrays come in the order of the model's layers, named by the layer's path in the model and their
+name in the file below it: ``encoder/zeta/lstm_cell/kernel:0`` is a weight of the layer zeta of the
 model encoder in the model. `Document.groups` has the config of each layer by that path, and at ""
-the versions that the file tells.
+the versions in the file.
 
 Two layouts (Keras 3.15, ``legacy_h5_format.py`` and ``saving_lib.py``): the old one has a group
 for each layer of the model, with attributes that list the layers and their weights; the new one
@@ -13,6 +13,7 @@ has groups by class, ``layers/lstm_1/cell/vars/0``, which the config puts in ord
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from zipfile import ZipInfo
@@ -20,9 +21,16 @@ from zipfile import ZipInfo
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import Damaged, damage_reported
+from lstmcli.formats.files.limits import LARGE, MOST_TIMES
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.keras.chain import lstm_chain
-from lstmcli.formats.keras.layers import Layer, by_class, by_name, each, layers_in
+from lstmcli.formats.keras.layers import (
+    LayerConfig,
+    all_layers,
+    parse_layers,
+    weights_by_class,
+    weights_by_name,
+)
 from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
 from lstmcli.formats.wire.zip import ENCRYPTED, METHODS, Archive
 
@@ -30,13 +38,11 @@ ATTRIBUTES = (
     "layer_names", "weight_names", "model_config", "keras_version", "backend", "name",
 )  # fmt: skip
 LEAVE_OUT = ("optimizer", "optimizer_weights")
-OLD = "model_weights"  # the group that holds the layers in a file of a whole model
+FULL_MODEL = "model_weights"  # the group with the layers in a file of weights and config
 VERSIONS = ("keras_version", "backend")
 ZIP, HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  # in an archive
 MOST_CONFIG = 64 << 20  # bytes of a config
-MOST_TIMES = 100  # how much more than its packed bytes a member may be
-LARGE = 256 << 20  # bytes up to which none is suspected of being a bomb
 
 
 def read(source: Opened) -> Document:
@@ -56,7 +62,7 @@ def read(source: Opened) -> Document:
 
 
 def read_value(value: Mapping[str, Any], file: Opened) -> Document:
-    """The config of each layer of ``model.to_json()``, or of a layer alone; it has no weights.
+    """The config of each layer of ``model.to_json()``, or of a single layer; it has no weights.
 
     Raises
     ------
@@ -64,44 +70,42 @@ def read_value(value: Mapping[str, Any], file: Opened) -> Document:
         A config that is nested too deeply.
     """
     where = file.source
-    layers = layers_in(value, where) or layers_in({"config": [value]}, where)
+    layers = parse_layers(value, where) or parse_layers({"config": [value]}, where)
     versions = {k: value[k] for k in VERSIONS if isinstance(value.get(k), str)}
     groups: dict[str, dict[str, Any]] = {"": versions}
-    groups |= {layer.path: dict(layer.words) for layer in each(layers)}
+    groups |= {layer.path: dict(layer.serialized) for layer in all_layers(layers)}
     remarks = tuple(_masks(where, layers))
     return Document(where, "keras", {}, groups=groups, in_turn=lstm_chain(value), remarks=remarks)
 
 
 def _document(where: str, found: Contents, config: Any, versions: Mapping[str, Any]) -> Document:
     """The arrays by the layers of the config, in their order, and the config by layer."""
-    top = OLD if OLD in found.attributes else ""
+    top = FULL_MODEL if FULL_MODEL in found.attributes else ""
     names = _listed(found.attributes.get(top, {}), "layer_names")
     if names is None and not any("/vars/" in f"/{path}" for path in found.arrays):
         return Document(where, "hdf5", found.arrays)  # of another program
-    layers = layers_in(config, where)
+    layers = parse_layers(config, where)
     if names is None:
-        weights = by_class(found.arrays, found.attributes, layers)
+        weights = weights_by_class(found.arrays, found.attributes, layers)
     else:
-        weights = by_name(_weights(found, top, names, where), layers)
-    groups: dict[str, dict[str, Any]] = {
-        "": {k: found.attributes[at][k]
-             for at in ("", top) for k in VERSIONS if k in found.attributes.get(at, {})}
-    }  # fmt: skip
-    groups[""] |= versions
+        weights = weights_by_name(_weights(found, top, names, where), layers)
+    attributes = found.attributes.get("", {}) | found.attributes.get(top, {})
+    stored = {key: attributes[key] for key in VERSIONS if key in attributes}
+    groups: dict[str, dict[str, Any]] = {"": {**stored, **versions}}
     groups |= {weight.layer: {} for weight in weights}
-    groups |= {layer.path: dict(layer.words) for layer in each(layers)}
+    groups |= {layer.path: dict(layer.serialized) for layer in all_layers(layers)}
     arrays = {weight.name: found.arrays[weight.path] for weight in weights}
     if len(arrays) < len(weights):  # no Keras writes two layers of one name
         raise UserError(f"{where} has two weights of one name.")
     remarks = tuple(_masks(where, layers))
-    row = lstm_chain(config)
-    return Document(where, "keras", arrays, groups=groups, in_turn=row, remarks=remarks)
+    chain = lstm_chain(config)
+    return Document(where, "keras", arrays, groups=groups, in_turn=chain, remarks=remarks)
 
 
-def _masks(where: str, layers: Sequence[Layer]) -> Iterator[str]:
-    """Say which layers hide steps in the model."""
-    for layer in each(layers):
-        if layer.class_name == "Masking" or layer.words["config"].get("mask_zero") is True:
+def _masks(where: str, layers: Sequence[LayerConfig]) -> Iterator[str]:
+    """Remarks on the layers that mask steps in the model."""
+    for layer in all_layers(layers):
+        if layer.class_name == "Masking" or layer.serialized["config"].get("mask_zero") is True:
             yield (
                 f"{where}: in the model, {layer.path} ({layer.class_name}) masks steps; "
                 "here --mask says which count."
@@ -121,18 +125,18 @@ def _weights(
         weights[layer] = {name: _joined(group, name) for name in names}
         for path in weights[layer].values():
             if path not in found.arrays:
-                raise UserError(f"{where} is damaged: it lists {path} and does not hold it.")
+                raise UserError(f"{where} is damaged: it lists {path} and lacks it.")
     return weights
 
 
 def _joined(group: str, name: str) -> str:
-    """A path in HDF5, where several / count as one and a name may start at the root."""
+    """A path in HDF5: several / count as one, and a name may start at the root."""
     path = name if name.startswith("/") else f"{group}/{name}"
     return "/".join(part for part in path.split("/") if part)
 
 
 def _listed(attributes: Mapping[str, Any], name: str) -> list[str] | None:
-    """A list, whole or cut into ``name0``, ``name1``, ...; None if there is none."""
+    """A list, in one attribute or in ``name0``, ``name1``, ...; None if there is none."""
     pieces = [attributes[name]] if name in attributes else []
     while f"{name}{len(pieces)}" in attributes:
         pieces.append(attributes[f"{name}{len(pieces)}"])
@@ -142,14 +146,12 @@ def _listed(attributes: Mapping[str, Any], name: str) -> list[str] | None:
 
 
 def _config(text: str | None, where: str) -> Any:
-    """The config of a model; None if the file holds none."""
+    """The config of a model; None if the file has none."""
     if text is None:
         return None
-    import json
-
     try:
         value = json.loads(text)
-        if "\\ud" in text.lower():  # halves of characters, which no terminal can show
+        if "\\ud" in text.lower():  # surrogates, which no terminal can show
             value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
         return value
     except (ValueError, RecursionError) as error:
@@ -164,12 +166,12 @@ def _read_archive(source: Opened) -> Document:
         archive = Archive(source.stream, source.size)
         members = {member.filename: member for member in archive.members}
         if WEIGHTS not in members:
-            raise _in_pieces(source.source)
+            raise _several_files(source.source)
         texts = {name: _text(archive, members.get(name)) for name in (CONFIG, METADATA)}
         data = _bytes(archive, members[WEIGHTS], max(LARGE, MOST_TIMES * source.size))
     where = source.source
-    told = _config(texts[METADATA], where)
-    versions = {k: told[k] for k in VERSIONS if isinstance(told, dict) and k in told}
+    metadata = _config(texts[METADATA], where)
+    versions = {k: metadata[k] for k in VERSIONS if isinstance(metadata, dict) and k in metadata}
     inner = Opened(where, io.BytesIO(data), len(data))
     if not data.startswith(HDF5):
         raise UserError(f"{where}: its member {WEIGHTS} is no HDF5 file.")
@@ -178,13 +180,13 @@ def _read_archive(source: Opened) -> Document:
 
 
 def _text(archive: Archive, member: ZipInfo | None) -> str | None:
-    return (
-        None if member is None else _bytes(archive, member, MOST_CONFIG).decode("utf-8", "replace")
-    )
+    if member is None:
+        return None
+    return _bytes(archive, member, MOST_CONFIG).decode("utf-8", "replace")
 
 
 def _bytes(archive: Archive, member: ZipInfo, most: int) -> bytes:
-    """A member whole, if it is no larger than that."""
+    """The bytes of a member; Damaged if there are more than ``most``."""
     if member.flag_bits & ENCRYPTED or member.compress_type not in METHODS:
         raise Damaged(f"its member {member.filename} is encrypted, or packed as Keras never does")
     if member.file_size > most:
@@ -192,7 +194,7 @@ def _bytes(archive: Archive, member: ZipInfo, most: int) -> bytes:
     return archive.read(member)
 
 
-def _in_pieces(where: str) -> UserError:
+def _several_files(where: str) -> UserError:
     return UserError(
         f"{where} has its weights in several files; this version reads models in one.",
         "  Save its weights with Keras in one: model.save_weights('model.weights.h5')",

@@ -1,8 +1,8 @@
-"""Which LSTMs of a Keras model follow each other, as the model's config says.
+"""The chain of LSTMs in a Keras model's config, each of which takes the outputs of the one before.
 
-A Sequential lists its layers in their order. A functional model says of each layer where its
-inputs come from: as lists ``[layer, node, tensor, kwargs]`` before Keras 3, as arguments that
-hold ``keras_history`` since (Keras 2.2.5, tf_keras 2.21, keras/src/models/functional.py 3.15).
+A Sequential lists its layers in their order. A functional model has the sources of each layer's
+inputs: as lists ``[layer, node, tensor, kwargs]`` before Keras 3, as arguments with a
+``keras_history`` since (Keras 2.2.5, tf_keras 2.21, keras/src/models/functional.py 3.15).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-PASSING = {  # layers that hand on what they take when a model is run, not trained
+PASSING = {  # layers that return their inputs unchanged when a model is run, not trained
     "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
     "ActivityRegularization", "Identity",
 }  # fmt: skip
@@ -24,34 +24,33 @@ Config = Mapping[str, Any]
 def lstm_chain(model: Any) -> tuple[str, ...]:
     """The names of all layers of a model that run an LSTM, if each feeds the next; else nothing.
 
-    One layer is a row too: it may run a stack of cells.
+    One layer is a chain too: it may run a stack of cells.
 
-    Only layers that hand on what they take may stand between two of them. A model in the model,
-    an LSTM that gives its last step alone or starts from another's state is no part of a row.
+    Only layers of `PASSING` may be between two of them. A model in the model, an LSTM that returns
+    only its last step or starts from another's state cannot be part of a chain.
     """
     if not isinstance(model, dict):
         return ()
-    layers = [one for one in _layers(model) if isinstance(one, dict)]
-    names = [_name(one) for one in layers]
+    layers = [layer for layer in _layers(model) if isinstance(layer, dict)]
+    names = [_name(layer) for layer in layers]
     if len({*names}) < len(names):
         return ()
     by_name = dict(zip(names, layers, strict=True))
     lstms = [name for name in names if _runs_an_lstm(by_name[name])]
     sources = _sources(model, layers)
     fed_by = {name: _lstm_before(name, by_name, sources) for name in lstms}
-    firsts = [name for name in lstms if fed_by[name] not in lstms]
-    if len(firsts) != 1:
+    chain = [name for name in lstms if fed_by[name] not in lstms]
+    if len(chain) != 1:
         return ()
-    row = firsts
-    while following := [name for name in lstms if fed_by[name] == row[-1]]:
-        if len(following) > 1 or following[0] in row:
+    while following := [name for name in lstms if fed_by[name] == chain[-1]]:
+        if len(following) > 1 or following[0] in chain:
             return ()
-        row += following
-    return tuple(row) if len(row) == len(lstms) else ()
+        chain += following
+    return tuple(chain) if len(chain) == len(lstms) else ()
 
 
-def _config(part: Any) -> Config:
-    config = part.get("config") if isinstance(part, dict) else None
+def _config(layer: Any) -> Config:
+    config = layer.get("config") if isinstance(layer, dict) else None
     return config if isinstance(config, dict) else {}
 
 
@@ -62,7 +61,7 @@ def _layers(model: Config) -> Sequence[Any]:
     return config if isinstance(config, list) else []
 
 
-def _kind(layer: Config) -> str:
+def _class_name(layer: Config) -> str:
     return str(layer.get("class_name"))
 
 
@@ -71,22 +70,22 @@ def _name(layer: Config) -> str:
 
 
 def _runs_an_lstm(layer: Config) -> bool:
-    """Whether it gives what an LSTM gives at each step, both directions in one array."""
-    kind, config = _kind(layer), _config(layer)
-    if kind == "Bidirectional":
+    """Whether a layer returns the outputs of an LSTM, both directions in one array."""
+    class_name, config = _class_name(layer), _config(layer)
+    if class_name == "Bidirectional":
         inner = config.get("layer")
         merged = config.get("merge_mode", "concat") is not None
         return merged and isinstance(inner, dict) and _runs_an_lstm(inner)
-    if kind == "RNN":
+    if class_name == "RNN":
         cell = config.get("cell")
         cells = _config(cell).get("cells", [cell])
         return isinstance(cells, list) and all(
-            isinstance(one, dict) and _kind(one) in CELLS for one in cells
+            isinstance(cell, dict) and _class_name(cell) in CELLS for cell in cells
         )
-    return kind in LSTMS
+    return class_name in LSTMS
 
 
-def _gives_every_step(layer: Config) -> bool:
+def _returns_sequences(layer: Config) -> bool:
     inner = _config(layer).get("layer")
     config = _config(inner) if isinstance(inner, dict) else _config(layer)
     return config.get("return_sequences") is True
@@ -95,41 +94,41 @@ def _gives_every_step(layer: Config) -> bool:
 def _lstm_before(
     name: str, layers: Mapping[str, Config], sources: Mapping[str, str | None]
 ) -> str | None:
-    """The LSTM whose steps are the inputs of this layer; None if another layer gives them."""
+    """The LSTM whose steps are the inputs of this layer; None if they come from another layer."""
     for _ in range(MOST_HOPS):
         before = sources.get(name)
         if before is None or before not in layers:
             return None
         layer = layers[before]
         if _runs_an_lstm(layer):
-            return before if _gives_every_step(layer) else None
-        if _kind(layer) not in PASSING:
+            return before if _returns_sequences(layer) else None
+        if _class_name(layer) not in PASSING:
             return None
         name = before
     return None
 
 
-# ---- where the inputs of a layer come from
+# ---- the source of a layer's inputs
 
 
 def _sources(model: Config, layers: Sequence[Config]) -> dict[str, str | None]:
-    names = [_name(one) for one in layers]
-    if _kind(model) == "Sequential":
+    names = [_name(layer) for layer in layers]
+    if _class_name(model) == "Sequential":
         return dict(zip(names[1:], names, strict=False))
-    return {name: _source(one) for name, one in zip(names, layers, strict=True)}
+    return {name: _source(layer) for name, layer in zip(names, layers, strict=True)}
 
 
 def _source(layer: Config) -> str | None:
-    """The one layer whose first output a layer takes, called once and with nothing else."""
+    """The layer whose first output is the only input of a layer that is called once; or None."""
     nodes = layer.get("inbound_nodes")
     if not isinstance(nodes, list) or len(nodes) != 1:
         return None
     node = nodes[0]
     if isinstance(node, dict):
-        history, words = _history(node.get("args")), node.get("kwargs")
+        history, arguments = _history(node.get("args")), node.get("kwargs")
     else:
-        history, words = _listed(node)
-    if not isinstance(words, dict) or words.get("initial_state") is not None:
+        history, arguments = _listed(node)
+    if not isinstance(arguments, dict) or arguments.get("initial_state") is not None:
         return None
     if not isinstance(history, list) or len(history) < 3 or history[2] != 0:
         return None
@@ -144,7 +143,7 @@ def _history(args: Any) -> Any:
 
 
 def _listed(node: Any) -> tuple[Any, Any]:
-    """The same of Keras 1 and 2, and the other arguments: Keras 1 has none in its lists."""
+    """The same for Keras 1 and 2, and the other arguments: Keras 1 has none in its lists."""
     while isinstance(node, list) and len(node) == 1 and isinstance(node[0], list):
         node = node[0]
     if not isinstance(node, list) or not node or not isinstance(node[0], str):

@@ -1,7 +1,7 @@
 """Layers of a Keras model: from its config to their paths, and from these to names of weights.
 
-A path is the names of the models that a layer lies in, and its own: ``encoder/zeta``. The cells
-of a stack lie in their layer: ``stack/lstm_cell_1``.
+A path is the names of the models that contain a layer, and its name: ``encoder/zeta``. The path of
+a cell of a stack starts with that of its layer: ``stack/lstm_cell_1``.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from typing import Any, NamedTuple
 
 from lstmcli.errors import UserError
 
-HOLDERS = ("layers", "_layer_checkpoint_dependencies", "cell/cells")
-"""Where the new layout has the layers of a model (the second in TensorFlow 2.12 and 2.13), and
-the cells of a stack."""
+CONTAINERS = ("layers", "_layer_checkpoint_dependencies", "cell/cells")
+"""Groups of the new layout with the layers of a model (the second in TensorFlow 2.12 and 2.13), and
+with the cells of a stack."""
 
-Words = Mapping[str, Any]
+Config = Mapping[str, Any]
 Attributes = Mapping[str, Mapping[str, Any]]  # of groups, by path
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A layer, a model in the model, or a cell of a stack."""
+class LayerConfig:
+    """The config of a layer, a model in the model, or a cell of a stack."""
 
     path: str
-    words: Words  # class_name and config, as Keras has them
-    within: list[Layer] = field(default_factory=list)
+    serialized: Config  # class_name and config, as Keras writes them
+    children: list[LayerConfig] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        """Its own name, which may have a / in it."""
-        return str(self.words["config"]["name"])
+        """The last name of the path; it may have a / in it."""
+        return str(self.serialized["config"]["name"])
 
     @property
-    def kind(self) -> str:
+    def group_name(self) -> str:
         """The class as the new layout spells it: ``cu_dnnlstm`` for CuDNNLSTM."""
         spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", self.class_name))
         return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
@@ -44,11 +44,11 @@ class Layer:
     @property
     def class_name(self) -> str:
         """The name of its class."""
-        return str(self.words.get("class_name"))
+        return str(self.serialized.get("class_name"))
 
 
 class Weight(NamedTuple):
-    """Where a weight is in the file, the path of its layer, and what it is called below that."""
+    """A weight: its path in the file, the path of its layer, and its name below the layer."""
 
     path: str
     layer: str
@@ -56,11 +56,11 @@ class Weight(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the document calls it."""
+        """The name of the array in the document."""
         return f"{self.layer}/{self.rest}" if self.layer else self.rest
 
 
-def layers_in(words: Any, where: str) -> list[Layer]:
+def parse_layers(model: Any, where: str) -> list[LayerConfig]:
     """The layers of a model by its config, in its order; none for a config without layers.
 
     Raises
@@ -69,51 +69,53 @@ def layers_in(words: Any, where: str) -> list[Layer]:
         for one that is nested too deeply.
     """
     try:
-        return _within(words, "")
+        return _layers(model, "")
     except RecursionError:
         raise UserError(f"{where}: its config is nested too deeply.") from None
 
 
-def _within(words: Any, above: str) -> list[Layer]:
+def _layers(model: Any, above: str) -> list[LayerConfig]:
     layers = []
-    for one in _parts(words):
-        if isinstance(one, dict) and isinstance(name := _name(one), str) and name:
+    for entry in _children(model):
+        if isinstance(entry, dict) and isinstance(name := _name(entry), str) and name:
             path = f"{above}/{name}" if above else name
-            own = {**one, "config": {**_mapping(one.get("config")), "name": name}}
-            layers.append(Layer(path, own, _within(one, path)))
+            serialized = {**entry, "config": {**_mapping(entry.get("config")), "name": name}}
+            layers.append(LayerConfig(path, serialized, _layers(entry, path)))
     return layers
 
 
-def _parts(words: Any) -> Sequence[Any]:
-    """The layers of a model, or the cells of a stack."""
-    config = _mapping(words).get("config")
+def _children(model: Any) -> Sequence[Any]:
+    """The serialized layers of a model, or the cells of a stack."""
+    config = _mapping(model).get("config")
     if isinstance(config, list):  # a Sequential of Keras 1 and of 2 before 2.2.3
         return config
     stack = _mapping(_mapping(_mapping(config).get("cell")).get("config")).get("cells")
-    parts = _mapping(config).get("layers", stack)
-    return parts if isinstance(parts, list) else []
+    children = _mapping(config).get("layers", stack)
+    return children if isinstance(children, list) else []
 
 
-def _name(words: Words) -> Any:
-    return _mapping(words.get("config")).get("name", words.get("name"))
+def _name(layer: Config) -> Any:
+    return _mapping(layer.get("config")).get("name", layer.get("name"))
 
 
-def _mapping(value: Any) -> Words:
+def _mapping(value: Any) -> Config:
     return value if isinstance(value, dict) else {}
 
 
-def each(layers: Sequence[Layer]) -> Iterator[Layer]:
-    """Every layer, before those within it."""
+def all_layers(layers: Sequence[LayerConfig]) -> Iterator[LayerConfig]:
+    """Every layer, before its children."""
     for layer in layers:
         yield layer
-        yield from each(layer.within)
+        yield from all_layers(layer.children)
 
 
 # ---- the old layout: a group a layer, which lists the names of its weights
 
 
-def by_name(weights: Mapping[str, Mapping[str, str]], layers: Sequence[Layer]) -> list[Weight]:
-    """Place weights by their names.
+def weights_by_name(
+    weights: Mapping[str, Mapping[str, str]], layers: Sequence[LayerConfig]
+) -> list[Weight]:
+    """The weights of the old layout with their layers, which their names contain.
 
     Parameters
     ----------
@@ -122,21 +124,22 @@ def by_name(weights: Mapping[str, Mapping[str, str]], layers: Sequence[Layer]) -
     layers
         the config, or nothing.
     """
-    tops = {layer.name: layer for layer in layers}
-    placed = []
+    top_layers = {layer.name: layer for layer in layers}
+    found = []
     for top, names in weights.items():
-        found = [_descended(name, path, top, tops.get(top)) for name, path in names.items()]
-        placed += _cells_apart(_without_number(found), tops.get(top))
-    return placed
+        layer = top_layers.get(top)
+        of_layer = [_innermost(name, path, top, layer) for name, path in names.items()]
+        found += _split_cells(_without_number(of_layer), layer)
+    return found
 
 
-def _descended(name: str, path: str, top: str, layer: Layer | None) -> Weight:
-    """Cut from a name the layers that it goes through, from the outermost to the last."""
-    rest, below = _after(f"/{name}", top), top
-    within = layer.within if layer else []
-    while inner := next((one for one in within if f"/{one.name}/" in rest), None):
-        rest, below, within = _after(rest, inner.name), inner.path, inner.within
-    return Weight(path, below, rest.strip("/"))
+def _innermost(name: str, path: str, top: str, layer: LayerConfig | None) -> Weight:
+    """A weight of the innermost layer in its name; the layers before it are cut from the name."""
+    rest, layer_path = _after(f"/{name}", top), top
+    children = layer.children if layer else []
+    while inner := next((child for child in children if f"/{child.name}/" in rest), None):
+        rest, layer_path, children = _after(rest, inner.name), inner.path, inner.children
+    return Weight(path, layer_path, rest.strip("/"))
 
 
 def _after(text: str, name: str) -> str:
@@ -152,32 +155,32 @@ def _without_number(weights: list[Weight]) -> list[Weight]:
     return [w._replace(rest=m[1] + m[3]) for w, m in zip(weights, matches, strict=True) if m]
 
 
-def _cells_apart(weights: list[Weight], layer: Layer | None) -> list[Weight]:
+def _split_cells(weights: list[Weight], layer: LayerConfig | None) -> list[Weight]:
     """Keras 2 before 2.4 numbers the weights of the cells of a stack: kernel:0, kernel_1:0."""
     names = {weight.name for weight in weights}
-    split = [re.fullmatch(r"(.*?)(?:_(\d{1,9}))?((?::0)?)", weight.name) for weight in weights]
-    firsts = {f"{m[1]}{m[3]}" for m in split if m and m[2] and f"{m[1]}{m[3]}" in names}
-    apart = []
-    for weight, match in zip(weights, split, strict=True):
+    matches = [re.fullmatch(r"(.*?)(?:_(\d{1,9}))?((?::0)?)", weight.name) for weight in weights]
+    firsts = {f"{m[1]}{m[3]}" for m in matches if m and m[2] and f"{m[1]}{m[3]}" in names}
+    split = []
+    for weight, match in zip(weights, matches, strict=True):
         if match and f"{match[1]}{match[3]}" in firsts:
             number, leaf = int(match[2] or 0), match[1].rpartition("/")[2] + match[3]
-            cells = layer.within if layer else []
+            cells = layer.children if layer else []
             cell = cells[number].path if number < len(cells) else f"{weight.layer}/{number}"
             weight = Weight(weight.path, cell, leaf)
-        apart.append(weight)
-    return apart
+        split.append(weight)
+    return split
 
 
 # ---- the new layout: groups by class
 
 
-def by_class(
-    arrays: Collection[str], attributes: Attributes, layers: Sequence[Layer]
+def weights_by_class(
+    arrays: Collection[str], attributes: Attributes, layers: Sequence[LayerConfig]
 ) -> list[Weight]:
-    """Place weights by the classes of their layers, in the order of the config.
+    """The weights of the new layout with their layers, in the order of the config.
 
-    Without a config, the order is that of the numbers within a class; names are told by an
-    attribute (Keras 3.8 and later), else they are the class with its number.
+    Without a config, the order is that of the numbers within a class; a name comes from an
+    attribute (Keras 3.8 and later), else it is the class with its number.
 
     Parameters
     ----------
@@ -192,76 +195,77 @@ def by_class(
     for path in attributes:
         above, _, name = path.rpartition("/")
         below.setdefault(above, []).append(name)
-    groups = _matched("", layers, below)
+    groups = _layer_groups("", layers, below)
     order = {group: n for n, group in enumerate(groups)}
     weights = []
     for path in arrays:
-        holder = next((g for g in _prefixes(path) if g in groups), None)
-        if holder is None:
+        group = next((g for g in _parents(path) if g in groups), None)
+        if group is None:
             weights.append((len(order), Weight(path, *_by_attribute(path, attributes))))
         else:
-            rest = path[len(holder) + 1 :]
-            weights.append((order[holder], Weight(path, groups[holder], rest)))
+            rest = path[len(group) + 1 :]
+            weights.append((order[group], Weight(path, groups[group], rest)))
     weights.sort(key=lambda pair: (pair[0], _natural(pair[1].path)))
     return [weight for _, weight in weights]
 
 
-def _matched(
-    group: str, layers: Sequence[Layer], below: Mapping[str, Sequence[str]]
+def _layer_groups(
+    group: str, layers: Sequence[LayerConfig], below: Mapping[str, Sequence[str]]
 ) -> dict[str, str]:
     """The groups of these layers, in their order, with the layers' paths.
 
-    The k-th group of a class, by its number, is the k-th layer of that class. Where some layers
-    have none, the number itself counts them.
+    The k-th group of a class, by its number, is the k-th layer of that class. If some layers have
+    no group, the number of a group counts the layers.
     """
-    holder = next((h for h in (f"{group}/{h}".strip("/") for h in HOLDERS) if h in below), None)
-    if holder is None:
+    containers = (f"{group}/{container}".strip("/") for container in CONTAINERS)
+    container = next((path for path in containers if path in below), None)
+    if container is None:
         return {}
-    counts = Counter(layer.kind for layer in layers)
+    counts = Counter(layer.group_name for layer in layers)
     seen: Counter[str] = Counter()
     groups: dict[str, str] = {}
     for layer in layers:
-        kind, k = layer.kind, seen[layer.kind]
-        seen[kind] += 1
-        held = sorted(n for name in below[holder] if (n := _number(name, kind)) is not None)
-        number = held[k] if len(held) == counts[kind] else k
-        if number in held:
-            own = f"{holder}/{kind}_{number}" if number else f"{holder}/{kind}"
-            groups[own] = layer.path
-            groups |= _matched(own, layer.within, below)
+        base, k = layer.group_name, seen[layer.group_name]
+        seen[base] += 1
+        numbers = sorted(n for name in below[container] if (n := _number(name, base)) is not None)
+        number = numbers[k] if len(numbers) == counts[base] else k
+        if number in numbers:
+            path = f"{container}/{base}_{number}" if number else f"{container}/{base}"
+            groups[path] = layer.path
+            groups |= _layer_groups(path, layer.children, below)
     return groups
 
 
-def _number(name: str, kind: str) -> int | None:
-    """N of ``kind_N``, 0 of ``kind``; None for another name."""
-    rest = name.removeprefix(kind)
+def _number(name: str, base: str) -> int | None:
+    """N of ``base_N``, 0 of ``base``; None for another name."""
+    rest = name.removeprefix(base)
     if rest == name or not re.fullmatch(r"(_[1-9]\d{0,8})?", rest):
         return None
     return int(rest[1:] or 0)
 
 
 def _by_attribute(path: str, attributes: Attributes) -> tuple[str, str]:
-    """The layer and the rest of a path, by what the file itself tells of the groups in it."""
+    """The layer and the rest of a path, by the attribute ``name`` of the groups in it."""
     parts, layer, rest = path.split("/"), list[str](), list[str]()
     for n, part in enumerate(parts):
-        here = "/".join(parts[: n + 1])
-        if here.endswith(HOLDERS[:2]):
+        group = "/".join(parts[: n + 1])
+        if group.endswith(CONTAINERS[:2]):
             rest.clear()
-        elif here.rpartition("/")[0].endswith(HOLDERS):
+        elif group.rpartition("/")[0].endswith(CONTAINERS):
             rest.clear()
-            layer.append(str(attributes.get(f"{here}/vars", {}).get("name", part)))
+            layer.append(str(attributes.get(f"{group}/vars", {}).get("name", part)))
         else:
             rest.append(part)
     return "/".join(layer), "/".join(rest)
 
 
-def _prefixes(path: str) -> Iterator[str]:
-    """The groups that a path lies in, from the innermost."""
+def _parents(path: str) -> Iterator[str]:
+    """The groups that contain a path, from the innermost."""
     while path := path.rpartition("/")[0]:
         yield path
 
 
 def _natural(path: str) -> list[tuple[int, str]]:
-    """Sorts lstm_2 before lstm_10, lstm before both, and forward_layer before backward_layer."""
+    """A sort key: lstm, lstm_2, lstm_10; forward_layer before backward_layer."""
     path = path.replace("backward_layer", "forward_layer_")
     return [(len(p) if p.isdecimal() else 0, p) for p in re.split(r"(\d+)", path) if p]

@@ -615,7 +615,7 @@ def test_a_weight_that_is_listed_and_not_there(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm())
     with h5py.File(path, "r+") as file:
         del file["zeta/zeta/bias:0"]
-    refused(path, "lists zeta/zeta/bias:0 and does not hold it")
+    refused(path, "lists zeta/zeta/bias:0 and lacks it")
 
 
 # ---- damaged files
@@ -760,4 +760,4 @@ def test_classes_as_the_new_layout_spells_them() -> None:
     spelled = {"LSTM": "lstm", "CuDNNLSTM": "cu_dnnlstm", "StackedRNNCells": "stacked_rnn_cells",
                "Bidirectional": "bidirectional", "MyLSTM2": "my_lstm2"}  # fmt: skip
     for name, kind in spelled.items():
-        assert keras_layers.Layer("x", {"class_name": name}).kind == kind
+        assert keras_layers.LayerConfig("x", {"class_name": name}).group_name == kind
