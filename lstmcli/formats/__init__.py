@@ -18,6 +18,7 @@ from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.detect import binary_kind, text_kind
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.atomic import atomically
+from lstmcli.formats.files.limits import AT_ONCE
 from lstmcli.formats.files.sidecars import main_file
 from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened
 from lstmcli.formats.text.stdin_steps import LineReader, StepStream
@@ -67,7 +68,6 @@ READ_ONLY = {
     ".keras": Format("keras", "keras"),
 }
 
-AT_ONCE = 20_000_000  # bytes from which a text is read in pieces where its format can be
 
 _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}
 

@@ -10,6 +10,7 @@ import struct
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.errors import damage_reported
+from lstmcli.formats.files.limits import MOST_CELLS
 from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened
 from lstmcli.formats.text.jsonl import is_document_too, opens
 from lstmcli.formats.text.number_text import IS_NUMBER
@@ -187,7 +188,6 @@ def _archive_kind(file: Opened) -> str:
 # ---- kinds of text
 
 
-MOST_CELLS = 10_000  # of a line that are looked at: they tell what the others are
 HEADER_CELL = re.compile(r"""["']?[A-Za-z_][\w. /-]*(?:\[\d+\])*["']?""")
 
 

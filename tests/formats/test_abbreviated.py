@@ -77,7 +77,10 @@ def test_numpys_own(shape: tuple[int, ...], edge: int, threshold: int, printer: 
         ("\n[[0.1 ... 0.2]\n [0.3 0.4 ...]]", 'line 2: "..." does not stand at one place'),
         ("[[0.1 ... 0.2]\n [0.3 0.4]]", "does not stand at one place in all lists of a depth"),
         ("array([0.1, ..., 0.2], shape=(2,))", "the printed shape is (2,), which these brackets"),
-        ("tf.Tensor([[0.1 ... 0.2]], shape=(2, 7))", "printed shape is (2, 7), which these brackets"),
+        (
+            "tf.Tensor([[0.1 ... 0.2]], shape=(2, 7))",
+            "printed shape is (2, 7), which these brackets",
+        ),
         ("tf.Tensor([[0.1 ... 0.2]], shape=(7,))", "printed shape is (7,), which these brackets"),
         ("array([0.1, ..., 0.2], shape=(999999999999999999,))", "bytes|GB|large"),
         ("[0.1 ... 0.2]\n[0.3 0.4 ... 0.5]", "this array has the shape (3,), an earlier one"),

@@ -13,7 +13,7 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.errors import UserError
-from lstmcli.formats import AT_ONCE
+from lstmcli.formats.files.limits import AT_ONCE
 from tests.paths import TOP
 
 SECONDS, MEMORY = 10, 1_000_000_000  # for 20 MB

@@ -15,13 +15,9 @@ from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_reader import BFLOAT16, FileArray
 from lstmcli.formats.arrays.block_writer import BlockWriter, rows_of, write_header
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_ADDRESSED, MOST_AXES, check_size
 from lstmcli.formats.files.source import HEAD, Opened
 from lstmcli.formats.wire.bfloat16 import widened
-
-IN_BLOCKS_FROM = 64 << 20  # bytes from which an array stays in its file until it is needed
-MOST_AXES = 32
-MOST_BYTES = 1 << 62
 
 _HEADER_READERS = {
     (1, 0): npy_format.read_array_header_1_0,
@@ -141,7 +137,7 @@ def check(header: Header, size: int, where: str) -> None:
     _check_dtype(header.dtype, where)
     if not all(type(n) is int and n >= 0 for n in header.shape):
         raise UserError(f"{where}: the header claims the impossible shape {header.shape}.")
-    if len(header.shape) > MOST_AXES or _reach(header) > MOST_BYTES:
+    if len(header.shape) > MOST_AXES or _reach(header) > MOST_ADDRESSED:
         raise UserError(f"{where}: the header claims the shape {header.shape}, too large to be.")
     found = size - header.offset
     if found != header.nbytes:

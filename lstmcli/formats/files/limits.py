@@ -1,4 +1,8 @@
-"""How much memory one tensor may take, so that no file can ask for all of it."""
+"""What a file may ask for: the limits of all readers, and the one of a tensor that users can set.
+
+A limit names its unit, why it is there, and what was measured. Those of the process that reads
+HDF5 stand in `wire.hdf5_process`, which imports nothing of this package.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,50 @@ from math import prod
 
 from lstmcli.errors import UserError
 
-USUAL = 1 << 30  # bytes: the largest LSTM kernels in use take a tenth of it
+# Tensors
+USUAL = 1 << 30  # bytes of one: the largest LSTM kernels in use take a tenth of it
+MOST_AXES = 32  # what every NumPy can index
+MOST_ADDRESSED = 1 << 62  # bytes that a .npy header may claim: NumPy counts them in 63 bits
+IN_BLOCKS_FROM = 64 << 20  # bytes from which an array stays in its file and is read in blocks
+MAPPED_FROM = 64 << 20  # bytes from which a file of tensors is mapped, not read
 
-MOST_AXES = 32  # the most that every NumPy has
-
+# Archives: what is unpacked may be large, but not out of proportion
 LARGE = 256 << 20  # bytes up to which nothing is suspected of being a bomb
-MOST_TIMES = 100  # how much more than its size a file may unpack to beyond that
-MOST_MEMBERS = 1 << 16  # of an archive: each takes 4 us and 475 bytes to list
-MOST_DIRECTORY = 256 * MOST_MEMBERS  # bytes of an archive's list of members: 46 and a name for each
-MOST_PRINTED = 2_000_000  # numbers of a console's print: a million take 1.5 s and 190 MB to read,
-# since the text of each tells its precision, and 20 s and 500 MB to print with NumPy
+MOST_TIMES = 100  # times its size that a larger file may unpack to
 MOST_COMPRESSION = 1032  # bytes that deflate makes of one at most
+MOST_MEMBERS = 1 << 16  # each takes 4 us and 475 bytes to list
+MOST_DIRECTORY = 256 * MOST_MEMBERS  # bytes of the list of members: 46 and a name for each
+
+# Text: as Python objects it takes tens of times its size
+MOST_TEXT = 1 << 31  # bytes that are read into memory
+AT_ONCE = 20_000_000  # bytes from which a text is parsed in pieces, where its format can be
+MOST_LINE = 20_000_000  # characters of a line of a text that is parsed in pieces
+MOST_LEVELS = 64  # of objects, lists and modules within each other; Python recurses 1,000 times
+LONGEST_NUMBER = 10_000  # characters; a literal that is not complete by then is broken
+MOST_STEPS = 1 << 53  # integers that are exact in the float64 of a JSON reader
+MOST_DIGITS = 18  # of an index in a table: fits 63 bits; Python converts no thousands of digits
+MOST_COLUMNS = 1_000_000  # of a table: a row is in memory cell by cell, 100 bytes each
+MOST_CELLS = 10_000  # of a first line that are parsed to recognise a table
+MOST_PRINTS = 100_000  # in a text from a console: looking for the name of each takes 20 us
+MOST_PRINTED = 2_000_000
+"""Numbers of a console print: a million take 1.5 s and 190 MB to read, since the text of each
+shows its precision, and 20 s and 500 MB to print with NumPy."""
+
+# Pickles and protocol buffers: small pieces that become Python objects
+MOST_PICKLE = 256 << 20  # bytes of one pickle; its tensors are stored outside of it
+MOST_OPCODES = 3_000_000  # a state dict has about 25 a tensor; these take some seconds
+MOST_NAME = 1000  # characters of a name; one text may be referred to many times
+MOST_SCRIPT = 16 << 20  # bytes of a member of TorchScript that is text
+MOST_SCRIPT_LINE = 1 << 13  # characters; a call with a hundred weights has half of them
+MOST_MESSAGES = 100  # messages within messages, as the protobuf library allows
+MOST_FIELDS = 1 << 20  # of one message; each takes a hundred bytes and more
+MOST_NUMBERS = 1 << 22  # of one packed field
+MOST_NOTES = 1 << 16  # bytes of the file in which TensorFlow notes its last checkpoint
+
+# The process that reads HDF5
+SECONDS = 5  # of computing, for any file
+SLOWEST = 20 << 20  # bytes a second, added for large files
+PATIENCE = 60  # seconds of wall time on top: a cold disk delays the start
 
 _most: ContextVar[int] = ContextVar("most bytes of a tensor", default=USUAL)
 

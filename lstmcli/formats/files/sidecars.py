@@ -16,6 +16,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, shell_word
+from lstmcli.formats.files.limits import MAPPED_FROM, MOST_NOTES
 from lstmcli.formats.files.source import Opened, opened
 
 PART = re.compile(r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL)
@@ -24,8 +25,6 @@ TFJS_SHARD = re.compile(r".*shard\d+of\d+(\.bin)?", re.DOTALL)
 LATEST = "checkpoint"  # the file in which TensorFlow notes what it saved last
 NOTED = re.compile(r'^\s*model_checkpoint_path\s*:\s*"([^"\n]*)"', re.MULTILINE)
 SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb")
-MOST_NOTES = 1 << 16
-MAPPED = 64 << 20  # bytes from which on a file is mapped, not read
 
 
 def main_file(path: str) -> str:
@@ -178,7 +177,7 @@ def open_sidecar(file: Opened, name: str) -> Iterator[Opened]:
 
 def file_bytes(file: Opened) -> memoryview:
     """All bytes of a file; a large one is mapped and takes no memory."""
-    if file.path is not None and file.size >= MAPPED:
+    if file.path is not None and file.size >= MAPPED_FROM:
         return np.memmap(file.path, np.uint8, mode="r", shape=(file.size,)).data
     file.stream.seek(0)
     return memoryview(file.stream.read())

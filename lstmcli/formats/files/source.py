@@ -13,15 +13,14 @@ from typing import BinaryIO, NamedTuple
 
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import file_argument, shell_word
+from lstmcli.formats.files.limits import MOST_LINE, MOST_TEXT
 from lstmcli.formats.files.overwriting import refuse_to_read_an_output
 from lstmcli.outputs import reason
 
 STDIN = "standard input"
 HEAD = 1 << 16  # enough of a file to tell its format
-MOST_TEXT = 1 << 31  # a text beyond 2 GiB would take tens of gigabytes as Python objects
 
 PIECE = 1 << 18  # characters that are parsed at a time: as lists they take 300 times as much
-MOST_LINE = 20_000_000  # bytes of a line of a text that is read in pieces
 
 NEAR = 0.75  # of the letters of a name, before another is suggested
 

@@ -26,10 +26,10 @@ from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.arrays.npy import sole
 from lstmcli.formats.document import Document, Gaps
-from lstmcli.formats.files.limits import MOST_PRINTED, check_size
+from lstmcli.formats.files.limits import MOST_AXES, MOST_PRINTED, MOST_PRINTS, check_size
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
-from lstmcli.formats.text.nested_lists import MOST_AXES, to_array
+from lstmcli.formats.text.nested_lists import to_array
 from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER, SEMICOLONS
 
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
@@ -39,7 +39,6 @@ INSIDE = re.compile(  # what can stand around numbers inside of brackets
     r"|,\s*(?:dtype|device|grad_fn|requires_grad)=[^,()\[\]]*"
 )
 SHAPE = re.compile(r"\b(?:Size\(\s*|shape\s*[=:]\s*(?:\w+\()?)$")  # before brackets of a shape
-MOST_PRINTS = 100_000  # in a text: for each, 20 us go into looking for its name
 NEAR = 300  # characters before a bracket in which its name is looked for
 WRAPPER = re.compile(r"(?:<tf\.\w+[^\[\]]*\bnumpy=\s*)?(?:[\w.]{0,40}\(\s*)*$")
 FACTOR = re.compile(rf"({NUMBER})\s*\*\s*$")

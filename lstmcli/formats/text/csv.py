@@ -16,7 +16,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import MOST_COLUMNS, MOST_DIGITS, check_size
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.number_text import PLAIN_NAMES, SEMICOLONS, row_texts
@@ -24,10 +24,8 @@ from lstmcli.formats.text.number_text import PLAIN_NAMES, SEMICOLONS, row_texts
 STEP, BATCH = "step", "batch"
 KEYS = (STEP, BATCH)
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
-MOST_DIGITS = 18  # of an index; Python makes no integer of thousands
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
-MOST_COLUMNS = 1_000_000  # a row is text by text in memory, 100 bytes each
 
 Pieces = Callable[[], Iterator[str]]
 """Gives a text from its start in pieces that end with a line."""

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files.limits import check_size
-from lstmcli.formats.files.source import MOST_LINE, PIECE
+from lstmcli.formats.files.limits import LONGEST_NUMBER, MOST_LEVELS, MOST_LINE, check_size
+from lstmcli.formats.files.source import PIECE
 from lstmcli.formats.text.nested_lists import numbers_of, to_array
 
-MOST_DEPTH = 64  # of lists and objects in each other that are larger than a piece
-LONGEST_NUMBER = 10_000  # characters; a literal that is not complete by then is broken
 AFTER_VALUE = " \t\n\r,:]}"
 BLANK = re.compile(r"[ \t\n\r]*")
 OPENING = re.compile(r"(?:\[[ \t\n\r]*)+")
@@ -52,7 +50,7 @@ class _Parser:
         first = self.peek()
         if not first:
             raise self.broken("expecting value")
-        if depth > MOST_DEPTH:
+        if depth > MOST_LEVELS:
             raise UserError(f"{self._source} is nested too deeply.")
         while True:
             try:
@@ -172,7 +170,9 @@ class _Parser:
         depth = opened[0].count("[") if opened else 1
         end = len(text)
         while (end := text.rfind("]", at, end)) >= 0:
-            closed = re.search(r"(?:\][ \t\n\r]*)+$", text[max(at, end - 8 * MOST_DEPTH) : end + 1])
+            closed = re.search(
+                r"(?:\][ \t\n\r]*)+$", text[max(at, end - 8 * MOST_LEVELS) : end + 1]
+            )
             if closed and closed[0].count("]") == depth and COMMA.match(text, end + 1):
                 return end + 1
         return -1

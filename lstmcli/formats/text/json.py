@@ -16,12 +16,12 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.document import Document
+from lstmcli.formats.files.limits import MOST_LEVELS
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.nested_lists import SPECIAL, to_array
 from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
 
-MOST_LEVELS = 64  # of objects within objects
 SHOWN = 8  # names of files
 
 MODELS = {  # what the outermost object of a program's model file has -> the module that reads it

@@ -15,7 +15,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import MOST_STEPS, check_size
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.json import parse
@@ -23,7 +23,6 @@ from lstmcli.formats.text.nested_lists import SPECIAL, numbers_of, to_array
 from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
 
 STEP = "step"
-MOST_STEPS = 1 << 53  # integers that are exact in a JSON reader's float64
 INPUTS = ("inputs", "x")
 OPENING = re.compile(
     r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'

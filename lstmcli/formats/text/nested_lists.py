@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files.limits import check_size
-
-MOST_AXES = 32  # as many as every numpy can index
+from lstmcli.formats.files.limits import MOST_AXES, check_size
 
 SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 

@@ -10,7 +10,8 @@ from typing import BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files.source import HEAD, MOST_TEXT, STDIN, decode, drained, refuse_device
+from lstmcli.formats.files.limits import MOST_TEXT
+from lstmcli.formats.files.source import HEAD, STDIN, decode, drained, refuse_device
 
 NUMBERS = {float, int}  # and no bool, which numpy would take for one
 

@@ -11,13 +11,13 @@ from struct import unpack
 from typing import IO, Any, BinaryIO, cast
 
 from lstmcli.errors import UserError
+from lstmcli.formats.files.limits import MOST_AXES, MOST_OPCODES
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.torch.tensors import MAKERS, Storage, StorageView, Tensor, kind_of_storage
 from lstmcli.formats.wire import pickle
 from lstmcli.formats.wire.pickle import identifier
 
 MEMBERS = ("storages", "tensors", "pickle")
-MOST_AXES = 64
 
 
 def value(source: Opened) -> Any:
@@ -106,7 +106,7 @@ def _tensors(stream: BinaryIO, storages: dict[str, Storage]) -> dict[str, Tensor
 
 def _count(stream: BinaryIO) -> int:
     count = pickle.load(stream, {})
-    if type(count) is not int or not 0 <= count <= pickle.MOST_OPCODES:
+    if type(count) is not int or not 0 <= count <= MOST_OPCODES:
         raise ValueError("a count that is none")
     return count
 

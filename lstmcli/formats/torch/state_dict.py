@@ -14,11 +14,15 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.limits import check_size, check_total
-from lstmcli.formats.wire.pickle import MOST_OPCODES, Global, Leaf, Record, Unread
+from lstmcli.formats.files.limits import (
+    MOST_LEVELS,
+    MOST_NAME,
+    MOST_OPCODES,
+    check_size,
+    check_total,
+)
+from lstmcli.formats.wire.pickle import Global, Leaf, Record, Unread
 
-MOST_DEPTH = 64
-MOST_NAME = 1000  # characters
 MOST_ENTRIES = MOST_OPCODES  # of all containers; a state counts for each record that it is given to
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
@@ -63,8 +67,8 @@ def flatten(root: Any) -> Tree:
                 remarks.append(f"a second tensor named {name_of(path)} is left out.")
         elif isinstance(value, (dict, list, tuple, Record)) and id(value) not in entered:
             entered.add(id(value))
-            if len(path) > MOST_DEPTH:
-                raise ValueError(f"nested more than {MOST_DEPTH} deep")
+            if len(path) > MOST_LEVELS:
+                raise ValueError(f"nested more than {MOST_LEVELS} deep")
             children = [(path + step, child) for step, child in _children(value)]
             left -= 1 + len(children)
             if isinstance(value, Record) and isinstance(value.state, dict):
@@ -96,11 +100,11 @@ def flatten(root: Any) -> Tree:
 
 def _settled(value: Any) -> Any:
     """What the state of a leaf made of it: an array, or what an array of one object contains."""
-    for _ in range(MOST_DEPTH):
+    for _ in range(MOST_LEVELS):
         if not isinstance(value, Leaf) or (settled := value.settled()) is value:
             return value
         value = settled
-    raise ValueError(f"nested more than {MOST_DEPTH} deep")
+    raise ValueError(f"nested more than {MOST_LEVELS} deep")
 
 
 def document(source: str, size: int, format: str, tree: Tree) -> Document:

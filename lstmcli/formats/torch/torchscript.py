@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
+from lstmcli.formats.files.limits import MOST_SCRIPT, MOST_SCRIPT_LINE
 from lstmcli.formats.torch.state_dict import Path, Tree, Words, flatten, name_of
 from lstmcli.formats.torch.tensors import Storage, Tensor, itemsize
 from lstmcli.formats.wire.pickle import Leaf
@@ -33,8 +34,6 @@ _CALL = re.compile(
 _CELL = re.compile(
     r"torch\.lstm_cell\([^,]+, \[[^\[\]]*\], (CONSTANTS\.c\d+(?:, CONSTANTS\.c\d+)*)\)$"
 )
-MOST_LINE = 1 << 13  # characters; a call with a hundred weights has half of them
-MOST_TEXT = 16 << 20  # bytes of a member that is text
 
 
 class Call(NamedTuple):
@@ -76,7 +75,7 @@ class Script:
 
     def _text(self, name: str) -> str:
         if name not in self.texts:
-            data = self.bytes_of(name, MOST_TEXT) if name in self.names else b""
+            data = self.bytes_of(name, MOST_SCRIPT) if name in self.names else b""
             self.texts[name] = data.decode("utf-8", "replace")
         return self.texts[name]
 
@@ -121,7 +120,7 @@ class Script:
         """The parameters of ``model.json``, a tree of modules and a list of tensors."""
         import json
 
-        model = json.loads(self.bytes_of(MODEL, MOST_TEXT))
+        model = json.loads(self.bytes_of(MODEL, MOST_SCRIPT))
         tensors = [self._tensor(entry) for entry in model["tensors"]]
         leaves: dict[Path, Leaf] = {}
         waiting: list[tuple[Path, Any]] = [((), model["mainModule"])]
@@ -158,7 +157,7 @@ def _calls(text: str) -> Iterator[Call]:
     lists: dict[str, str] = {}
     for line in text.splitlines():
         at = line.rfind("torch.lstm")
-        if len(line) > MOST_LINE or (at < 0 and "CONSTANTS" not in line):
+        if len(line) > MOST_SCRIPT_LINE or (at < 0 and "CONSTANTS" not in line):
             continue
         if match := _LIST.match(line):
             lists[match[1]] = match[2]

@@ -21,13 +21,9 @@ import numpy as np
 
 from lstmcli.errors import MissingExtra, UserError
 from lstmcli.formats.files.errors import damaged
-from lstmcli.formats.files.limits import check_size, most
+from lstmcli.formats.files.limits import PATIENCE, SECONDS, SLOWEST, check_size, most
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.wire.bfloat16 import widened
-
-SECONDS = 5  # of computing that any file may take
-SLOWEST = 20 << 20  # bytes a second, for large files
-PATIENCE = 60  # seconds of wall time on top of SECONDS: a cold disk delays the start
 
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_process.py")
 # the folder that holds the package

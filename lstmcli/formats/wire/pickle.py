@@ -16,10 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
-
-MOST_OPCODES = 3_000_000  # a state dict has about 25 a tensor
-MOST_BYTES = 256 << 20  # of one pickle; tensors lie elsewhere
-MOST_NAME = 1000  # characters of what it would import; one text may be named by many
+from lstmcli.formats.files.limits import MOST_NAME, MOST_OPCODES, MOST_PICKLE
 
 Maker = Callable[..., Any]
 
@@ -181,7 +178,7 @@ class _Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.left = MOST_OPCODES
-        self.characters = MOST_BYTES  # that may still be encoded
+        self.characters = MOST_PICKLE  # that may still be encoded
 
     def run(self, stream: BinaryIO) -> Any:
         push, memo, stack = self.stack.append, self.memo, self.stack

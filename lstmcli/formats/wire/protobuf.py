@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
+from lstmcli.formats.files.limits import MOST_FIELDS, MOST_NUMBERS
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 LONGEST_VARINT = 10  # bytes
-MOST_DEPTH = 100  # messages within messages, as the library of protobuf itself allows
-MOST_FIELDS, MOST_NUMBERS = 1 << 20, 1 << 22  # of one message; each takes a hundred bytes and more
 
 _FIXED_WIRES = {4: FIXED32, 8: FIXED64}
 _FIXED = {FIXED64: Struct("<Q"), FIXED32: Struct("<L")}

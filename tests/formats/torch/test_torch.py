@@ -17,7 +17,7 @@ import pytest
 from lstmcli import formats
 from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
-from lstmcli.formats.wire import pickle as pickles
+from lstmcli.formats.files.limits import MOST_OPCODES
 from tests.formats.helpers import piped, zipped
 from tests.formats.hostile import mutations, truncations, withstand
 from tests.paths import TESTS
@@ -245,7 +245,7 @@ def long_names() -> bytes:
         (pickled(b"\x8b\xff\xff\xff\x7f"), "damaged or cut short"),
         (pickled(b"h\x05"), "damaged or cut short"),
         (
-            b"\x80\x02" + b"N0" * (pickles.MOST_OPCODES // 2 + 1) + b"N.",
+            b"\x80\x02" + b"N0" * (MOST_OPCODES // 2 + 1) + b"N.",
             "more than 3,000,000 opcodes",
         ),
     ],
