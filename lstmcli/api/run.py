@@ -64,9 +64,10 @@ def run_by_engine(
     engine = find_engine(name)
     arrays = engine.gives if len(job.model.cells) == 1 else ("h",)
     for option, names in requested.items():
-        for missing in (n for n in names if n not in (*arrays, *FINAL)):
+        given = arrays if option == "--show" else (*arrays, *FINAL)
+        for missing in (name for name in names if name not in given):
             raise UserError(
-                f"{option} {missing}: {engine.name} ({engine.layer}) gives {', '.join(arrays)} "
+                f"{option} {missing}: {engine.name} ({engine.layer}) gives {', '.join(given)} "
                 "here; without --engine every gate is there."
             )
     return run_with(engine, task_of(job.model, job.as_inputs())), arrays

@@ -53,10 +53,12 @@ class ProgressBar:
         columns = BarColumn(), text, TimeRemainingColumn()
         with Progress(*columns, console=rich_console(sys.stderr), transient=True) as progress:
             task = progress.add_task("", total=self._total or None)
-            while not self._ended.wait(PAUSE):
+            while True:
                 progress.update(task, completed=self._done)
                 speed = progress.tasks[0].speed or 0
                 progress.update(task, description=self._description(speed))
+                if self._ended.wait(PAUSE):
+                    return
 
     def _description(self, speed: float) -> str:
         """The text of the bar, for a speed in work per second."""
