@@ -22,7 +22,7 @@ from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.forward.plan import Plan, prepare
 from lstmcli.core.forward.run import run_plan
-from lstmcli.core.forward.sequence import merged_axes
+from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import sweep
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
@@ -144,7 +144,7 @@ def _is_result(document: Document) -> bool:
 def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
     job = job.drained()
     plan = prepare(job.model, job.as_inputs(), keep)
-    if merged_axes(job.model):
+    if has_direction_axis(job.model):
         trace = run_plan(plan)
         arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
     else:

@@ -13,7 +13,7 @@ from lstmcli.api.job import Job, array_of
 from lstmcli.api.load import not_finite
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import KEPT, NAMES, check_axes, prepare, run_settings
-from lstmcli.core.forward.sequence import merged_axes
+from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import PIECE, Stack, sweep
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.model import steps_and_batch as extent_of
@@ -297,14 +297,14 @@ def select(job: Job, names: Sequence[str], selection: Selection) -> Selected:
     keep = kept_for(names) or ["h"]  # of a final state alone the units of h are those to choose of
     plan = prepare(job.model, job.as_inputs(), keep)
     widths = {name: shape[-1] for name, shape in plan.shapes.items()}
-    if merged_axes(job.model):
+    if has_direction_axis(job.model):
         widths["h"] = job.model.layers[-1][0].outputs  # directions are on an axis of their own
     return selection.within(*extent(job), widths)
 
 
 def in_pieces(job: Job, format: str, names: Sequence[str], selected: Selected) -> bool:
     """Whether the results are so large that `write_pieces` is to write them."""
-    if format not in PLACED or isinstance(job.inputs, StepStream) or merged_axes(job.model):
+    if format not in PLACED or isinstance(job.inputs, StepStream) or has_direction_axis(job.model):
         return False
     wanted = [n for n in names if n not in FINAL]
     if not wanted or any("." in name for name in wanted):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lstmcli.api import save
 from lstmcli.api.job import Job
 from lstmcli.cli.progress import ProgressBar
-from lstmcli.core.forward.batch import row_chunks, seconds, worth_threads
+from lstmcli.core.forward.batch import batch_chunks, seconds, worth_threads
 from lstmcli.core.forward.threads import cores, workers
 from lstmcli.core.model.model import Model
 from lstmcli.errors import MissingExtra, UserError
@@ -50,7 +50,7 @@ def execution(
 def _threads(requested: int | None, rows: int, model: Model) -> int:
     """The number of threads: as requested, else all cores if each has enough work."""
     default = len(cores()) if worth_threads(rows, model) else 1
-    return min(requested or default, len(row_chunks(rows, model)))
+    return min(requested or default, len(batch_chunks(rows, model)))
 
 
 def _extent(job: Job) -> tuple[int, int]:

@@ -31,7 +31,7 @@ from lstmcli.cli.process import Command, Ended, stopped_by_signals
 from lstmcli.cli.tables import show_run, show_trace
 from lstmcli.cli.terminal import depth, remark, standard_output, tell
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.forward.sequence import merged_axes
+from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import Selected, Selection, cut_trace
 from lstmcli.core.model.states import State
@@ -164,7 +164,10 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     asked = RunOptions.parse(options)
     job = read_job(weights, asked.settings, asked.files)
     if asked.save_state and job.model.backward:
-        remark("a backward cell starts from the last step: runs in chunks differ from a run of all steps.")
+        remark(
+            "a backward cell starts from the last step: "
+            "runs in chunks differ from a run of all steps."
+        )
     streams = not asked.engine and _streams(job, asked.outputs)
     job = _checked(job, asked, streams=streams)
     if asked.engine:
@@ -300,7 +303,7 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> Result:
             return Result(state, steps)
     if outputs.screen == "table" and outputs.file is None:
         return Result(show_run(job, asked.window, how), steps)
-    if selection.selects and outputs.screen != "table" and not merged_axes(job.model):
+    if selection.selects and outputs.screen != "table" and not has_direction_axis(job.model):
         selected = save.select(job, outputs.members, selection)
         trace, state = save.run_selected(job, outputs.members, selected, **how)
         _write(trace, asked, selected)

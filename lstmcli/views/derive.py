@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import NamedTuple
 
-from lstmcli.core.derive.derivation import Derivation, Place
+from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.exact_sum import Exact, Scalar, Sum, as_float
 from lstmcli.core.derive.formulas import Line
 from lstmcli.core.model.vocabulary import GATES
@@ -82,11 +82,11 @@ def _heading(d: Derivation, width: int | None) -> Sheet:
     return sheet
 
 
-def _source(at: Place) -> str:
+def _source(at: StepPosition) -> str:
     return "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
 
 
-def _state(at: Place) -> str:
+def _state(at: StepPosition) -> str:
     if at.before is not None:
         return f"as step {at.before} left them"
     return "the initial state" if at.carried else "zero at every step (state=reset)"
@@ -202,12 +202,12 @@ def _equation(line: Line, d: Derivation, detail: Detail, width: int | None) -> S
     spans: list[Span] = [("      = ", ""), (detail.last(line.value), "bold")]
     if _rounding_shows(line, detail):
         plural = "s" if line.ulps != 1 else ""
-        once = f"{detail.last(line.once)}, {line.ulps} ULP{plural} away"
+        once = f"{detail.last(line.rounded_once)}, {line.ulps} ULP{plural} away"
         spans.append((f"   rounded once: {once}", "dim"))
     elif _sum_is_longer(line, d, detail):
         spans.append(("   the sum, rounded once", "dim"))
     elif line.ulps is None:
-        spans.append((f"   worked out here: {detail.last(line.once)}", "dim"))
+        spans.append((f"   worked out here: {detail.last(line.rounded_once)}", "dim"))
     sheet.add(*spans)
     if line.theirs is not None:
         first = _FIRST[bool(d.differs_before)] if line is d.first_difference else ""
@@ -217,7 +217,7 @@ def _equation(line: Line, d: Derivation, detail: Detail, width: int | None) -> S
 
 def _rounding_shows(line: Line, detail: Detail) -> bool:
     """Whether a single rounding gives other digits, of those that are shown."""
-    return bool(line.ulps) and detail.last(line.value) != detail.last(line.once)
+    return bool(line.ulps) and detail.last(line.value) != detail.last(line.rounded_once)
 
 
 def _sum_is_longer(line: Line, d: Derivation, detail: Detail) -> bool:

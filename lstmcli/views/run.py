@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.forward.saturation import Saturation, is_stuck
+from lstmcli.core.forward.saturation import Saturation, is_saturated
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Model, Trace
@@ -489,7 +489,7 @@ def _summary_columns(block: Block, window: Window) -> list[Column]:
         columns.append(_column(f"{name} mean", part.mean(axis=1), digits, rank and 3, style))
         columns.append(_column(f"{name} max", part.max(axis=1), digits, rank, style))
     if gates:
-        shares = [is_stuck(gate).mean(axis=(1, 2)) for gate in gates]
+        shares = [is_saturated(gate).mean(axis=(1, 2)) for gate in gates]
         stuck = [percent(float(share)) for share in np.mean(shares, axis=0)]
         columns.append(Column("stuck", stuck, rank=1))
     return columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lstmcli.core.forward.saturation import DEAD, STUCK, Saturation, Stuck
+from lstmcli.core.forward.saturation import DEAD, NEAR, SaturatedGate, Saturation
 from lstmcli.views.numbers import percent
 from lstmcli.views.prose import labelled, unbroken
 from lstmcli.views.sheet import Sheet
@@ -24,13 +24,13 @@ def saturation_sheet(
     told = list(_gates(counts)) if shares else []
     named = [_stuck(gate, end, own, units) for (gate, end), own in _ends(counts).items()]
     if told:
-        text = f"gates within {STUCK:g} of 0 or 1:  {'   '.join(map(unbroken, told))}"
+        text = f"gates within {NEAR:g} of 0 or 1:  {'   '.join(map(unbroken, told))}"
         sheet.extend(labelled("stuck", text.replace("  ", "\N{NO-BREAK SPACE} "), width))
     elif named:
-        named[0] = f"within {STUCK:g} of 0 or 1, share of steps: {named[0]}"
+        named[0] = f"within {NEAR:g} of 0 or 1, share of steps: {named[0]}"
     for n, text in enumerate(named):
         sheet.extend(labelled("stuck" if n == 0 and not told else "", text, width))
-    if quiet := counts.quiet():
+    if quiet := counts.quiet_units():
         listed = _listed([(units[place], share) for place, share in quiet])
         text = f"|h| below {DEAD:g}, share of steps: {_unit(len(quiet))} {listed}"
         sheet.extend(labelled("dead", text, width))
@@ -42,15 +42,15 @@ def _gates(counts: Saturation) -> Iterator[str]:
         yield f"{gate} {percent(zero + one)}"
 
 
-def _ends(counts: Saturation) -> dict[tuple[str, int], list[Stuck]]:
+def _ends(counts: Saturation) -> dict[tuple[str, int], list[SaturatedGate]]:
     """The stuck units of each gate at each end."""
-    ends: dict[tuple[str, int], list[Stuck]] = {}
-    for one in counts.stuck():
+    ends: dict[tuple[str, int], list[SaturatedGate]] = {}
+    for one in counts.saturated_gates():
         ends.setdefault((one.gate, one.end), []).append(one)
     return dict(sorted(ends.items(), key=lambda item: ("ifo".find(item[0][0]), item[0][1])))
 
 
-def _stuck(gate: str, end: int, own: Sequence[Stuck], units: Sequence[int]) -> str:
+def _stuck(gate: str, end: int, own: Sequence[SaturatedGate], units: Sequence[int]) -> str:
     listed = _listed([(units[one.unit], one.share) for one in own])
     return f"{gate} near {end} in {_unit(len(own))} {listed}"
 

@@ -18,7 +18,7 @@ import pytest
 from lstmcli import formats
 from lstmcli.api import load, save
 from lstmcli.core.forward import streaming
-from lstmcli.core.forward.batch import row_chunks
+from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats.arrays import npy
 from lstmcli.formats.arrays.block_reader import FileArray
 from tests.cli.conftest import Lstm, start
@@ -158,7 +158,7 @@ def test_pieces_make_what_a_whole_run_makes(
 ) -> None:
     """Bit for bit, whatever the cuts; enough rows for several chunks."""
     words = written(tmp_path, 37, options, kind)
-    assert len(row_chunks(131, load.load("w.npz"))) > 1
+    assert len(batch_chunks(131, load.load("w.npz"))) > 1
     assert lstm(*words, "-o", f"whole.{format}").status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     monkeypatch.setattr(streaming, "PIECE", 100_000)

@@ -1,11 +1,11 @@
-"""Another implementation's numbers beside the lines of a derivation."""
+"""The numbers of another implementation for the lines of a derivation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from lstmcli.core.derive.derivation import Derivation, Place
+from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.formulas import Line
 from lstmcli.core.diff.alignment import Pair
 from lstmcli.core.diff.compare import matched
@@ -18,12 +18,12 @@ from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
 
-def beside(found: Derivation, trace: Trace, model: Model, other: Side) -> Derivation:
-    """The derivation with the other side's number at each line that they have one for.
+def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -> Derivation:
+    """The derivation with the reference's number at each line for which it has one.
 
     A line agrees as it would for `compare`: within the tolerance of the coarser dtype, and half a
-    unit of the last place of a print. The first steps of a run will do, or one row of its batch:
-    it is taken for the row of the place, and a single step for its step.
+    unit of the last place of a print. The reference may have only the first steps of a run, or one
+    sequence, which is taken for that of the derivation, or one step, taken for its step.
 
     Raises
     ------
@@ -35,14 +35,14 @@ def beside(found: Derivation, trace: Trace, model: Model, other: Side) -> Deriva
     other, taken = at_its_place(other, arrays, trace.layout, place.step, place.batch)
     pairs = matched(Side("this run", arrays, trace.layout, settings=trace.settings), other)
     units = model.layers[place.layer][place.direction].units
-    lines = [_beside(line, place, pairs, units, first_unit, other) for line in found.lines]
+    lines = [_with_number(line, place, pairs, units, first_unit, other) for line in found.lines]
     if all(line.theirs is None for line in lines):
-        held = ", ".join(name or "an array without a name" for name in other.arrays)
-        wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines if line.kept)
+        names = ", ".join(name or "an array without a name" for name in other.arrays)
+        wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines if line.in_trace)
         if any(pair.b.left_out is not None for pair in pairs.values()):
             why = f"taken as {join_with_and(taken)}" if taken else "abbreviated"
-            held += f", {why}, and not the numbers of this place"
-        raise UserError(f"{other.name} holds {held}; a number for one of {wanted} is needed.")
+            names += f", {why}, and not the numbers of this place"
+        raise UserError(f"{other.name} holds {names}; a number for one of {wanted} is needed.")
     return replace(
         found,
         lines=tuple(lines),
@@ -53,11 +53,11 @@ def beside(found: Derivation, trace: Trace, model: Model, other: Side) -> Deriva
 
 
 _FIRST_HALF = {"concat": 0, "concat_swapped": 1}
-"""The direction whose units come first, where both stand side by side."""
+"""The direction whose units come first, where both are concatenated."""
 
 
-def _comparable(place: Place, trace: Trace, model: Model) -> tuple[dict[str, Array], int]:
-    """The arrays of the cell, and the model's h if the cell's stands in it, from which unit on."""
+def _comparable(place: StepPosition, trace: Trace, model: Model) -> tuple[dict[str, Array], int]:
+    """The arrays of the cell, and the first unit of its h in the model's h, if it is there."""
     arrays = {k: a for k, a in trace.arrays.items() if k.rpartition(".")[0] == place.prefix[:-1]}
     last = place.layer == len(model.layers) - 1
     layer = model.layers[place.layer]
@@ -70,16 +70,21 @@ def _comparable(place: Place, trace: Trace, model: Model) -> tuple[dict[str, Arr
     return arrays, 0
 
 
-def _beside(
-    line: Line, place: Place, pairs: Mapping[str, Pair], units: int, first_unit: int, other: Side
+def _with_number(
+    line: Line,
+    place: StepPosition,
+    pairs: Mapping[str, Pair],
+    units: int,
+    first_unit: int,
+    other: Side,
 ) -> Line:
     base, unit = line.name, place.unit
-    if base.startswith("z_"):  # the gates i, f, g, o side by side
+    if base.startswith("z_"):  # the gates i, f, g, o in a row
         base, unit = "z", GATES.index(base[-1]) * units + unit
     name = f"{place.prefix}{base}"
     if base == "h" and name not in pairs:
         name, unit = "h", unit + first_unit
-    if name not in pairs or not line.kept:
+    if name not in pairs or not line.in_trace:
         return line
     pair = pairs[name]
     if pair.agrees is None or not pair.placed:
@@ -93,8 +98,8 @@ def _beside(
     return replace(line, theirs=pair.b.values[where], agrees=bool(pair.agrees[where]))
 
 
-def _differing_state(place: Place, pairs: Mapping[str, Pair]) -> Iterator[str]:
-    """h and c, where those that the step before left differ already."""
+def _differing_state(place: StepPosition, pairs: Mapping[str, Pair]) -> Iterator[str]:
+    """Those of h and c that differ at the step before already."""
     for base in "hc":
         pair = pairs.get(f"{place.prefix}{base}")
         if pair is None or pair.agrees is None or place.before is None:

@@ -1,4 +1,4 @@
-"""What a derivation is: a place in a run, the sums and lines that lead to its numbers."""
+"""A derivation: a position in a run, and the sums and lines that lead to its numbers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lstmcli.core.diff.tolerance import jsonable
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where in a run a number stands, and what its step starts from."""
+class StepPosition:
+    """The position of a number in a run, and what its step starts from."""
 
     layer: int
     direction: int
-    prefix: str  # of the names in the trace: "layer1_reverse."; "" of a lone cell
+    prefix: str  # of the names in the trace: "layer1_reverse."; "" of a single cell
     step: int  # in the trace
     batch: int
     unit: int
@@ -30,14 +30,14 @@ class Place:
 class Derivation:
     """The arithmetic of a unit at a step."""
 
-    place: Place
+    place: StepPosition
     gate: str | None  # None: all gates
     sums: Mapping[str, Sum]  # by gate; "h" of a projection
     lines: tuple[Line, ...]  # in the order of computation
     outputs: int | None = None  # of a projection: how many numbers h has
     against: str | None = None  # the name of the other side
     taken: tuple[str, ...] = ()  # what of the run the other side was taken as, if not all
-    differs_before: tuple[str, ...] = ()  # of h and c of the step before: what they have otherwise
+    differs_before: tuple[str, ...] = ()  # those of h and c of the step before that differ
 
     def line(self, name: str) -> Line:
         """The line of a name: ``z_f``, ``f``, ``c``, ``h``."""
@@ -49,7 +49,7 @@ class Derivation:
         return next((line for line in self.lines if line.agrees is False), None)
 
     def to_json(self) -> dict[str, Any]:
-        """All terms and lines as JSON can hold them."""
+        """All terms and lines as JSON values."""
         at, first = self.place, self.first_difference
         return {
             "cell": at.prefix[:-1] or None,
@@ -89,14 +89,14 @@ def _line_json(line: Line) -> dict[str, Any]:
         "formula": line.formula,
         "numbers": {name: _plain(number) for name, number in line.numbers.items()},
         "value": _plain(line.value),
-        "rounded_once": _plain(line.once),
+        "rounded_once": _plain(line.rounded_once),
         "ulps": line.ulps,
-        "in_trace": line.kept,
+        "in_trace": line.in_trace,
         "theirs": None if line.theirs is None else _plain(line.theirs),
         "agrees": line.agrees,
     }
 
 
 def _plain(number: Scalar) -> float | int | str | None:
-    """The shortest decimals that are this number in its own type."""
+    """The shortest decimals that are this number in its type."""
     return jsonable(float(str(number)))

@@ -1,4 +1,4 @@
-"""How one number of a run comes about: its place in the run, what went in, and its equations."""
+"""The derivation of one number of a run: its position, its operands and its equations."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.derive.against import beside
-from lstmcli.core.derive.derivation import Derivation, Place
-from lstmcli.core.derive.formulas import Moment
+from lstmcli.core.derive.against import with_reference
+from lstmcli.core.derive.derivation import Derivation, StepPosition
+from lstmcli.core.derive.formulas import UnitAtStep
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.forward.plan import NAMES, Plan, prepare
 from lstmcli.core.forward.run import run_plan
-from lstmcli.core.forward.sequence import merged, order_of_steps, padding_rule
+from lstmcli.core.forward.sequence import merge_directions, order_of_steps, padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Model, Trace
@@ -43,20 +43,20 @@ def derive(
     Parameters
     ----------
     model, x, layout, initial_state, lengths, mask, name
-        as `run` takes them; the whole batch is run, since the bits of a row may depend on it.
+        as `run` takes them; all of the batch is run, since the bits of a sequence may depend on it.
     step, batch, unit
-        places in the trace, from 0; a negative one counts from the end.
+        indices in the trace, from 0; a negative one counts from the end.
     gate
         ``i``, ``f``, ``g`` or ``o``: this gate, then c and h; without it all gates.
     cell
         of several cells, the name of one: ``layer0``, ``layer1_reverse``.
     against
-        another implementation's results; each line that they have a number for gets it.
+        another implementation's results; each line for which they have a number gets it.
 
     Raises
     ------
     UserError
-        for a place that is not there, or that lengths or a mask leave out; and as `run`.
+        for an index out of range, or a step that lengths or a mask leave out; and as `run`.
     """
     if gate is not None and gate not in GATES:
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
@@ -100,17 +100,17 @@ class _Run:
         """The derivation of a step, batch item and unit of one cell."""
         cell = self.model.layers[layer][direction]
         place = self._place(layer, direction, where)
-        moment = Moment(cell, place.unit, *self._entering(place), self._made(place))
+        moment = UnitAtStep(cell, place.unit, *self._entering(place), self._made(place))
         with np.errstate(all="ignore"):
             moment.derive(gate)
         outputs = None if cell.projection is None else cell.outputs
         found = Derivation(place, gate, moment.sums, tuple(moment.lines), outputs)
-        return found if against is None else beside(found, self.trace, self.model, against)
+        return found if against is None else with_reference(found, self.trace, self.model, against)
 
     # ---- the place
 
-    def _place(self, layer: int, direction: int, where: tuple[int, int, int]) -> Place:
-        """The place of a number, checked; which step came before, and which inputs it read."""
+    def _place(self, layer: int, direction: int, where: tuple[int, int, int]) -> StepPosition:
+        """The position of a number, checked, with the step before it and the step of its inputs."""
         plan, cell = self.plan, self.model.layers[layer][direction]
         sizes, nouns = (plan.steps, plan.batch, cell.units), ("step", "batch", "unit")
         step, batch, unit = map(_number, where, sizes, nouns)
@@ -129,9 +129,11 @@ class _Run:
         prefix = f"layer{layer}{'_reverse' * direction}." if several else ""
         carried = at == 0 or cell.convention.behaviour.state != "reset"
         before = int(shown[at - 1]) if at and carried else None
-        return Place(layer, direction, prefix, step, batch, unit, int(reads[at]), before, carried)
+        return StepPosition(
+            layer, direction, prefix, step, batch, unit, int(reads[at]), before, carried
+        )
 
-    def _entering(self, place: Place) -> tuple[Array, Array, Array]:
+    def _entering(self, place: StepPosition) -> tuple[Array, Array, Array]:
         """x (I,), h (P,) and c (H,) that the step takes."""
         cell = self.model.layers[place.layer][place.direction]
         x = self._inputs(place.layer)[place.reads, place.batch]
@@ -153,9 +155,11 @@ class _Run:
             return self.plan.block()
         below = self.model.layers[layer - 1]
         names = (f"layer{layer - 1}{'_reverse' * d}.h" for d in range(len(below)))
-        return merged([self.trace.time_major(n) for n in names], below[0].convention, None)
+        return merge_directions(
+            [self.trace.time_major(n) for n in names], below[0].convention, None
+        )
 
-    def _made(self, place: Place) -> dict[str, Array]:
+    def _made(self, place: StepPosition) -> dict[str, Array]:
         """What the loop computed there, by name."""
         return {
             k: self.trace.time_major(f"{place.prefix}{k}")[place.step, place.batch] for k in NAMES

@@ -1,4 +1,4 @@
-"""A sum of products, term by term, worked out exactly: nothing is rounded until it is shown."""
+"""A sum of products, term by term and exact: nothing is rounded until it is shown."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Exact = Fraction | float
 
 @dataclass(frozen=True)
 class Term:
-    """One product, such as ``x[2]`` times its weight in the kernel, or a lone number, a bias."""
+    """One product, such as ``x[2]`` times its weight in the kernel, or a single number, a bias."""
 
     name: str  # "x[2]", "h_prev[0]", "c_prev[1]", "bias", "forget bias"
     weight: Scalar
     factor: Scalar | None = None  # what is weighted; None: the weight is added as it is
-    matrix: str = ""  # where the weight stands: "kernel", "recurrent", "peephole", "projection"
+    matrix: str = ""  # of the weight: "kernel", "recurrent", "peephole", "projection"
 
     @cached_property
     def product(self) -> Exact:
@@ -40,7 +40,7 @@ class Sum:
 
     @classmethod
     def of(cls, terms: list[Term]) -> Sum:
-        """Bring terms in the order of their size."""
+        """The sum of these terms, sorted by size."""
         return cls(tuple(sorted(terms, key=lambda term: _size(term.product), reverse=True)))
 
     @cached_property
@@ -50,7 +50,7 @@ class Sum:
 
     @property
     def total(self) -> Exact:
-        """The whole sum."""
+        """The sum of all terms."""
         return self.running[-1]
 
     def rest(self, count: int) -> Exact:
@@ -58,7 +58,7 @@ class Sum:
         return sum((term.product for term in self.terms[count:]), Fraction(0))
 
     def part(self, matrix: str, name: str | None = None) -> Exact:
-        """The sum of the terms with their weights in one matrix; of the lone number of a name."""
+        """The sum of the terms with their weights in one matrix; of the single number of a name."""
         chosen = [t for t in self.terms if t.matrix == matrix and name in (None, t.name)]
         return sum((term.product for term in chosen), Fraction(0))
 
@@ -79,7 +79,7 @@ def as_float(exact: Exact) -> float:
 
 
 def rounded(exact: Exact, dtype: np.dtype[Any]) -> Scalar:
-    """The number of a type that lies nearest."""
+    """The nearest number of a type."""
     kind: type[Scalar] = dtype.type
     if isinstance(exact, float):
         return kind(exact)
@@ -88,15 +88,15 @@ def rounded(exact: Exact, dtype: np.dtype[Any]) -> Scalar:
         if not np.isfinite(near):
             return near
         near = near + kind(float(exact - exactly(near)))  # of a type wider than float64
-        beside = [np.nextafter(near, kind(towards)) for towards in (-np.inf, np.inf)]
-    finite = [number for number in (near, *beside) if np.isfinite(number)]
+        neighbours = [np.nextafter(near, kind(towards)) for towards in (-np.inf, np.inf)]
+    finite = [number for number in (near, *neighbours) if np.isfinite(number)]
     distances = [abs(Fraction(*number.as_integer_ratio()) - exact) for number in finite]
     nearest: Scalar = finite[distances.index(min(distances))]
     return nearest
 
 
 def ulps_between(a: Scalar, b: Scalar) -> int | None:
-    """How many numbers of their type lie between, counting one end; None where one has no place.
+    """The distance in units of the last place; None where one is NaN or infinite.
 
     0 only if they are the same.
     """
@@ -104,8 +104,8 @@ def ulps_between(a: Scalar, b: Scalar) -> int | None:
         return 0
     with np.errstate(all="ignore"):
         spacing = np.spacing(min(abs(a), abs(b)))
-        apart = float(abs(a.astype(np.longdouble) - b) / spacing)
-    return max(1, round(apart)) if isfinite(apart) else None
+        distance = float(abs(a.astype(np.longdouble) - b) / spacing)
+    return max(1, round(distance)) if isfinite(distance) else None
 
 
 def _size(exact: Exact) -> float:

@@ -1,8 +1,10 @@
 """The equations of one step for one unit, every line with the numbers that went in.
 
-The numbers that a trace holds (z, gates, c, h) are those of the loop, bit for bit. Beside each
-stands what its line gives when it is worked out from the line's own numbers beyond the precision
-of the run and rounded once: where the two are not the same, the loop has rounded more than once.
+The numbers of a trace (z, gates, c, h) are those of the loop, bit for bit. Each line also has
+its formula's value, computed from the line's numbers in the widest type and rounded once: where
+the two differ, the loop has rounded more than once. These formulas are a second form of
+`core.forward.equations`, since they are text with a number for each name, of one unit, and since a
+derivation that called the loop's step could not show a mistake in it.
 """
 
 from __future__ import annotations
@@ -12,18 +14,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.derive.exact_sum import Scalar, Sum, Term, rounded, ulps_between
 from lstmcli.core.model.activations import activation
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
 
-Array = npt.NDArray[Any]
 Numbers = dict[str, Scalar]
 
 KINDS = ("kernel", "recurrent", "peephole", "projection")
-"""Where a term's weight stands."""
+"""The matrix of a term's weight."""
 
 
 @dataclass(frozen=True)
@@ -34,42 +35,42 @@ class Line:
     formula: str  # "f * c_prev + i * g"
     numbers: Mapping[str, Scalar]
     value: Scalar  # of the loop
-    once: Scalar  # the formula of these numbers, rounded once
-    kept: bool = True  # whether a trace holds it; else the value was worked out here
+    rounded_once: Scalar  # the formula of these numbers, rounded once
+    in_trace: bool = True  # whether a trace has it; else the value was computed here
     theirs: Scalar | None = None  # of the other implementation
     agrees: bool | None = None
 
     @property
     def ulps(self) -> int | None:
-        """How far the loop's number is from the one rounded once; None if either is no number."""
-        return ulps_between(self.value, self.once)
+        """ULPs between the loop's number and the one rounded once; None if either is NaN."""
+        return ulps_between(self.value, self.rounded_once)
 
 
 @dataclass(eq=False)
-class Moment:
-    """A cell at one step of one row: what goes in, and what the loop made of it."""
+class UnitAtStep:
+    """A cell at one step of one sequence: its operands, and what the loop computed."""
 
     cell: Cell
     unit: int
     x: Array  # (I,)
     h_prev: Array  # (P,)
     c_prev: Array  # (H,)
-    made: Mapping[str, Array]  # i, f, g, o, c (H,), h (P,), z (4H,): the loop's, by name
+    computed: Mapping[str, Array]  # i, f, g, o, c (H,), h (P,), z (4H,): the loop's, by name
     sums: dict[str, Sum] = field(default_factory=dict)  # by gate; "h" of a projection
     lines: list[Line] = field(default_factory=list)  # in the order of computation
 
     def derive(self, gate: str | None) -> None:
-        """Work out the lines of a gate, or of all, then those of c and h."""
+        """Add the lines of a gate, or of all, then those of c and h."""
         wanted = set(GATES if gate is None else gate)
         coupled = _COUPLED.get(self.cell.convention.behaviour.coupled, "")
-        if coupled and coupled[0] in wanted:  # it is made of the other
+        if coupled and coupled[0] in wanted:  # it is computed from the other
             wanted.add(coupled[1])
         for letter in sorted(wanted & set("ifg"), key=lambda g: (g in coupled[:1], GATES.index(g))):
             if letter in coupled[:1]:
                 self._coupled(*coupled)
             else:
                 self._gate(letter)
-        late = self.cell.peephole is not None  # o may look at the new c
+        late = self.cell.peephole is not None  # o may take the new c
         if "o" in wanted and not late:
             self._gate("o")
         self._c()
@@ -87,10 +88,14 @@ class Moment:
         name = how.behaviour.activation if gate == "g" else how.behaviour.recurrent_activation
         formula, numbers = _applied(name, z_name), {z_name: z}
         value = _wide(name, z)
-        if gate == "o" and self._looks("after_sigmoid"):
-            look, symbols = self._look()
-            formula, numbers, value = f"{formula} + {look}", numbers | symbols, value + self._seen()
-        self._add(gate, formula, numbers, self.made[gate][self.unit], value)
+        if gate == "o" and self._output_peephole_is("after_sigmoid"):
+            added, symbols = self._peephole_formula()
+            formula, numbers, value = (
+                f"{formula} + {added}",
+                numbers | symbols,
+                value + self._peephole_product(),
+            )
+        self._add(gate, formula, numbers, self.computed[gate][self.unit], value)
 
     def _terms(self, gate: str) -> list[Term]:
         cell, u, k = self.cell, self.unit, GATES.index(gate)
@@ -107,14 +112,14 @@ class Moment:
         return terms
 
     def _peephole_terms(self, gate: str) -> list[Term]:
-        """Of c before the step; of the new c where o looks at that."""
+        """The terms of c before the step; of the new c where the output peephole takes that."""
         where = self.cell.convention.behaviour.output_peephole
         if self.cell.peephole is None or gate == "g":
             return []
         if gate == "o" and where not in ("new_c", "old_c"):
             return []
         new = gate == "o" and where == "new_c"
-        name, c = ("c", self.made["c"]) if new else ("c_prev", self.c_prev)
+        name, c = ("c", self.computed["c"]) if new else ("c_prev", self.c_prev)
         weights = self.cell.peephole["ifo".index(gate), self.unit]
         if np.ndim(weights) == 0:
             return [Term(f"{name}[{self.unit}]", weights, c[self.unit], "peephole")]
@@ -173,22 +178,24 @@ class Moment:
         total: Array = _up(cell.kernel[k]) @ _up(self.x)
         total = total + _up(cell.recurrent_kernel[k]) @ _up(self.h_prev)
         if cell.peephole is not None and gate != "g":
-            new = gate == "o" and self._looks("new_c")
-            if gate != "o" or new or self._looks("old_c"):
+            new = gate == "o" and self._output_peephole_is("new_c")
+            if gate != "o" or new or self._output_peephole_is("old_c"):
                 weights = _up(cell.peephole["ifo".index(gate)])
-                total = total + _times(weights, _up(self.made["c"] if new else self.c_prev))
+                total = total + _times(weights, _up(self.computed["c"] if new else self.c_prev))
         return total
 
     def _coupled(self, gate: str, other: str) -> None:
-        """A gate that is what the other leaves."""
-        value = self.made[other][self.unit]
-        self._add(gate, f"1 - {other}", {other: value}, self.made[gate][self.unit], 1 - _up(value))
+        """A gate that is 1 minus the other."""
+        value = self.computed[other][self.unit]
+        self._add(
+            gate, f"1 - {other}", {other: value}, self.computed[gate][self.unit], 1 - _up(value)
+        )
 
     # ---- c and h
 
     def _c(self) -> None:
         cell, u, limit = self.cell, self.unit, self.cell.convention.behaviour.cell_clip
-        names = {k: self.made[k] for k in "ifg"} | {"c_prev": self.c_prev}
+        names = {k: self.computed[k] for k in "ifg"} | {"c_prev": self.c_prev}
         formula = "f * c_prev + i * g"
         f, c_prev, i, g = (_up(names[k]) for k in ("f", "c_prev", "i", "g"))
         value = f * c_prev + i * g  # (H,)
@@ -197,33 +204,37 @@ class Moment:
             formula = f"clip({formula}, -{limit:g}, {limit:g})"
             value = np.clip(value, -self._constant(limit), self._constant(limit))
         if cell.state_scale is None or cell.state_shift is None:
-            self._add("c", formula, numbers, self.made["c"][u], value[u])
+            self._add("c", formula, numbers, self.computed["c"][u], value[u])
             return
-        self._add("c_new", formula, numbers, value[u].astype(cell.dtype), value[u], kept=False)
+        self._add("c_new", formula, numbers, value[u].astype(cell.dtype), value[u], in_trace=False)
         formula, numbers, value = self._standard(value, "c_new", cell.state_scale, cell.state_shift)
         numbers = {"c_new": self.lines[-1].value} | numbers
-        self._add("c", formula, numbers, self.made["c"][u], value)
+        self._add("c", formula, numbers, self.computed["c"][u], value)
 
     def _h(self) -> None:
         cell, u, how = self.cell, self.unit, self.cell.convention
         name, inner = how.behaviour.output_activation, "c"
-        numbers = {"o": self.made["o"][u], "c": self.made["c"][u]}
-        seen = _up(self.made["c"])
-        if self._looks("in_tanh"):
-            look, symbols = self._look()
-            inner, numbers, seen = f"c + {look}", numbers | symbols, seen + self._all_seen()
+        numbers = {"o": self.computed["o"][u], "c": self.computed["c"][u]}
+        argument = _up(self.computed["c"])
+        if self._output_peephole_is("in_tanh"):
+            added, symbols = self._peephole_formula()
+            inner, numbers, argument = (
+                f"c + {added}",
+                numbers | symbols,
+                argument + self._peephole_products(),
+            )
         formula = f"o * {_applied(name, inner)}"
-        value = _up(self.made["o"]) * _wide(name, seen)  # (H,)
+        value = _up(self.computed["o"]) * _wide(name, argument)  # (H,)
         if cell.projection is None:
             self._bounded_h(formula, numbers, value[u])
             return
         m = value.astype(cell.dtype)
-        self._add("m", formula, numbers, m[u], value[u], kept=False)
+        self._add("m", formula, numbers, m[u], value[u], in_trace=False)
         if u < cell.outputs:
             self._projected(m)
 
     def _projected(self, m: Array) -> None:
-        """h, of which there are fewer than units."""
+        """h of a projection, which has fewer units."""
         cell, u = self.cell, self.unit
         assert cell.projection is not None
         row = cell.projection[u]
@@ -239,35 +250,35 @@ class Moment:
         if limit is not None:
             formula = f"clip({formula}, -{limit:g}, {limit:g})"
             value = np.clip(value, -self._constant(limit), self._constant(limit))
-        self._add("h", formula, numbers, self.made["h"][self.unit], value)
+        self._add("h", formula, numbers, self.computed["h"][self.unit], value)
 
-    # ---- the odd places of o's peephole
+    # ---- output peepholes after the gate
 
-    def _looks(self, where: str) -> bool:
+    def _output_peephole_is(self, where: str) -> bool:
         return (
             self.cell.peephole is not None
             and self.cell.convention.behaviour.output_peephole == where
         )
 
-    def _look(self) -> tuple[str, Numbers]:
-        """What o's peephole adds after the gate, as a formula with its numbers."""
+    def _peephole_formula(self) -> tuple[str, Numbers]:
+        """What the output peephole adds after the gate, as a formula with its numbers."""
         assert self.cell.peephole is not None
         weight = self.cell.peephole[2, self.unit]
-        if np.ndim(weight):  # a matrix: a sum of its own
-            return "look", {"look": self._seen().astype(self.cell.dtype)}
-        return "p_o * c", {"p_o": weight, "c": self.made["c"][self.unit]}
+        if np.ndim(weight):  # a matrix: a sum
+            return "look", {"look": self._peephole_product().astype(self.cell.dtype)}
+        return "p_o * c", {"p_o": weight, "c": self.computed["c"][self.unit]}
 
-    def _seen(self) -> Any:
-        return self._all_seen()[self.unit]
+    def _peephole_product(self) -> Any:
+        return self._peephole_products()[self.unit]
 
-    def _all_seen(self) -> Array:
+    def _peephole_products(self) -> Array:
         assert self.cell.peephole is not None
-        return _times(_up(self.cell.peephole[2]), _up(self.made["c"]))
+        return _times(_up(self.cell.peephole[2]), _up(self.computed["c"]))
 
-    # ---- small things
+    # ---- helpers
 
     def _z(self, gate: str) -> Scalar:
-        number: Scalar = self.made["z"].reshape(4, -1)[GATES.index(gate), self.unit]
+        number: Scalar = self.computed["z"].reshape(4, -1)[GATES.index(gate), self.unit]
         return number
 
     def _constant(self, number: float) -> Scalar:
@@ -275,16 +286,22 @@ class Moment:
         return constant
 
     def _add(
-        self, name: str, formula: str, numbers: Numbers, value: Scalar, wide: Any, kept: bool = True
+        self,
+        name: str,
+        formula: str,
+        numbers: Numbers,
+        value: Scalar,
+        wide: Any,
+        in_trace: bool = True,
     ) -> None:
-        self.lines.append(Line(name, formula, numbers, value, self.cell.dtype.type(wide), kept))
+        self.lines.append(Line(name, formula, numbers, value, self.cell.dtype.type(wide), in_trace))
 
 
 _COUPLED = {"f=1-i": "fi", "i=1-f": "if"}
 
 
 def _up(array: Any) -> Any:
-    """In the widest type there is."""
+    """The array in the widest type."""
     return np.asarray(array, np.longdouble)
 
 
@@ -295,7 +312,7 @@ def _times(weights: Array, c: Array) -> Array:
 
 
 def _wide(name: str, values: Any) -> Any:
-    """An activation of some numbers, in the widest type there is."""
+    """An activation of some numbers, in the widest type."""
     wide = np.atleast_1d(_up(values))
     out = np.empty_like(wide)
     activation(name)(wide, out)

@@ -21,7 +21,7 @@ from lstmcli.core.explain.refining import bounded, cost_of
 from lstmcli.core.explain.shared import STARTS, Cells
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import SOLVE, Changes
-from lstmcli.core.forward.sequence import merged
+from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 
 NUMBERS = 600  # of EXPECTED, on which readings are weighed
@@ -104,7 +104,7 @@ class Merged:
 
     def _shares(self, forward: Array, backward: Array, which: Array) -> Array:
         """How far the merged outputs are from EXPECTED, in tolerances."""
-        given = merged([forward, backward], self.how, None)
+        given = merge_directions([forward, backward], self.how, None)
         return bounded((given - self.values[which]) / self.allowed[which], FAR)
 
     def worst(self, forward: Array, backward: Array) -> Array:
@@ -163,12 +163,18 @@ class Merged:
         place = self.places[1]
         for j, changes in enumerate(ours):
             if changes in place:  # the cells as read among them
-                yield changes, merged([forward[j], backward[place[changes]]], self.how, None)
+                yield (
+                    changes,
+                    merge_directions([forward[j], backward[place[changes]]], self.how, None),
+                )
             if changes:
-                one = merged([forward[j], backward[0]], self.how, None)
+                one = merge_directions([forward[j], backward[0]], self.how, None)
                 yield scoped(changes, self.names[0]), one
         for k, changes in enumerate(theirs[1:], start=1):
-            yield scoped(changes, self.names[1]), merged([forward[0], backward[k]], self.how, None)
+            yield (
+                scoped(changes, self.names[1]),
+                merge_directions([forward[0], backward[k]], self.how, None),
+            )
 
     def spread(self) -> Array:
         """What the neighbours give, in tolerances, for the evidence."""

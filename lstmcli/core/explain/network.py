@@ -20,7 +20,7 @@ from lstmcli.core.explain.space import Change, Changes, settings_of
 from lstmcli.core.explain.telling import worded
 from lstmcli.core.explain.who import row_of
 from lstmcli.core.explain.words import ONE_WAY
-from lstmcli.core.forward.sequence import merged, valid_steps
+from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import ROUNDED
 from lstmcli.core.model.model import Model, as_time_major
@@ -81,11 +81,13 @@ class Network:
         sequences = [self.expected.sequences.get(name) for name in names]
         if all(k is not None and np.isfinite(k.values).all() for k in sequences):
             outputs = [k.values for k in sequences if k is not None]
-            return merged(outputs, below[0].convention, None)
+            return merge_directions(outputs, below[0].convention, None)
         if not settled.issuperset(name.removesuffix(".h") for name in names):
             return None
         trace, _ = self.case.trace({**settings_of(done), "dtype": "float64"})
-        return merged([trace.time_major(name) for name in names], below[0].convention, None)
+        return merge_directions(
+            [trace.time_major(name) for name in names], below[0].convention, None
+        )
 
     def solver_of(self, at: tuple[int, int], inputs: Array, own: Expected, done: Changes) -> Solver:
         """A cell, by layer and direction, as a question of its own."""

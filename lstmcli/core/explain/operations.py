@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from lstmcli.core.forward.loop import is_usual
+from lstmcli.core.forward.loop import is_plain
 from lstmcli.core.model.activations import activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import round_to_format, spacing
@@ -39,7 +39,7 @@ def every_operation(cell: Cell, x: Array, r: Rounded) -> Mapping[str, Array] | N
     """
     how = cell.convention
     plain = replace(cell, convention=how.changed({"recurrent_activation": "sigmoid"}))
-    if not is_usual(plain) or cell.initial_h is not None or how.behaviour.state != "carried":
+    if not is_plain(plain) or cell.initial_h is not None or how.behaviour.state != "carried":
         return None
     if how.behaviour.reverse or how.behaviour.go_backwards or how.behaviour.flip_output:
         return None

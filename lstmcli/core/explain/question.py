@@ -19,7 +19,7 @@ from lstmcli.core.explain.per_cell import by_cell, states_of
 from lstmcli.core.explain.precision import BRAIN, EPS, HALF, allowances_of, grids_of
 from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.forward.plan import check_axes
-from lstmcli.core.forward.sequence import direction_axis, merged_axes
+from lstmcli.core.forward.sequence import direction_axis, has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.inputs import Inputs
@@ -227,7 +227,7 @@ class Prepared:
                 "concat",
                 "concat_swapped",
             )
-            if not merged_axes(model):  # a stacked h is that of each cell, or no result
+            if not has_direction_axis(model):  # a stacked h is that of each cell, or no result
                 widths["h"] = sum(c.outputs for c in last) if wide else last[0].outputs
         return widths
 
@@ -238,7 +238,7 @@ def _merged_as(read: Reader, merge: str, settings: Mapping[str, Any]) -> Model:
 
 def output_axes(model: Model, layout: str, axes: Sequence[int]) -> tuple[int, ...]:
     """All axes of h but the last, over inputs of these axes: with one of directions if stacked."""
-    if not merged_axes(model):
+    if not has_direction_axis(model):
         return tuple(axes)
     axis = direction_axis(model.convention, layout)
     return (*axes[:axis], 2, *axes[axis:])

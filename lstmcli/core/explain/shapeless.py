@@ -16,7 +16,7 @@ from lstmcli.core.diff.abbreviated import fits, shape_text, spread
 from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.explain.question import Question, output_axes
-from lstmcli.core.forward.sequence import merged_axes
+from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 
@@ -79,7 +79,7 @@ def _stacked(name: str, question: Question, model: Model) -> Iterator[Shape]:
 
     None for another array, or where no axis has the directions.
     """
-    if name not in (LONE, "h") or not merged_axes(model):
+    if name not in (LONE, "h") or not has_direction_axis(model):
         return
     axes = np.shape(question.x)[:-1]
     layout = "steps" if len(axes) < 2 else question.layout or model.convention.behaviour.layout

@@ -1,7 +1,7 @@
-"""A batch in pieces: which rows run together, and a run of some of them.
+"""Blocks of a batch: which sequences run together, and a run of some of them.
 
-Rows are independent, so blocks of them may run one after the other, in threads, in processes or
-on other machines. The blocks follow from shapes alone, and with them every bit of the result.
+Sequences are independent, so blocks of them may run one after the other, in threads, in processes
+or on other machines. The blocks follow from shapes only, and with them every bit of the result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from lstmcli.core.model.vocabulary import GATES
 
 Array = npt.NDArray[Any]
 State = tuple[Array, Array]  # h (R, P), c (R, H)
-Meter = Callable[[int], None]  # is told how many rows x steps of one cell were done
+Meter = Callable[
+    [int], None
+]  # takes the number of sequences x steps of one cell that were computed
 
 # The work of a block's step, as `step_work` counts it. Measured on two Zen 5 and two Xeon cores, of
 # which one had other things to do now and then: from WORTH two threads took 0.5 to 0.95 of the time
@@ -28,13 +30,13 @@ ENOUGH = 1.5e7
 WORTH = 1e7
 LITTLE = 3e6
 
-PAYS_FROM = 12  # steps from which two more products are little beside the run
+PAYS_FROM = 12  # steps from which two more products take a small share of the run
 
 
-def row_blocks(rows: int, cell: Cell) -> list[slice]:
-    """The blocks of rows that run by themselves: a function of shapes, never of the machine.
+def batch_blocks(rows: int, cell: Cell) -> list[slice]:
+    """The blocks of sequences that run separately: a function of shapes, never of the machine.
 
-    A batch whose halves would have little work a step stays whole: threads that hand each other
+    A batch whose halves would have little work a step is one block: threads that pass each other
     the interpreter's lock so often only get slower. Large batches are cut where a step of a block
     has enough.
     """
@@ -45,20 +47,22 @@ def row_blocks(rows: int, cell: Cell) -> list[slice]:
     while size * work < ENOUGH:
         size *= 2
     if 2 * size > rows:
-        size = -(-rows // 32) * 16  # half the rows, rounded up to 16
+        size = -(-rows // 32) * 16  # half the sequences, rounded up to 16
     starts = list(range(0, rows, size))
-    if rows - starts[-1] == 1:  # a lone row would be summed in another order than its neighbours
+    if rows - starts[-1] == 1:  # BLAS sums a single sequence in another order
         starts.pop()
     return [slice(a, b) for a, b in zip(starts, [*starts[1:], rows], strict=True)]
 
 
 def worth_threads(rows: int, model: Model) -> bool:
     """Whether every block of every cell has enough work a step for threads to be quicker."""
-    return all(row_blocks(rows, cell)[0].stop * step_work(cell) >= WORTH for _, cell in model.cells)
+    return all(
+        batch_blocks(rows, cell)[0].stop * step_work(cell) >= WORTH for _, cell in model.cells
+    )
 
 
 def step_work(cell: Cell) -> int:
-    """The work of one row and step, in additions and multiplications' worth."""
+    """The work of one sequence and step, in units of an addition or multiplication."""
     return cell.units * (8 * (cell.inputs + cell.outputs + 1) + 280)
 
 
@@ -67,27 +71,27 @@ def seconds(rows: int, steps: int, model: Model) -> float:
     return 1e-11 * rows * steps * sum(step_work(cell) for _, cell in model.cells)
 
 
-def row_chunks(rows: int, model: Model) -> list[slice]:
-    """The smallest groups of rows that are whole blocks in every cell of a model.
+def batch_chunks(rows: int, model: Model) -> list[slice]:
+    """The smallest chunks of sequences that consist of full blocks in every cell of a model.
 
-    Where the state is reset at every step, steps are rows too, and the batch is one group.
+    Where the state is reset at every step, steps are sequences too, and the batch is one chunk.
     """
     if model.convention.behaviour.state == "reset":
         return [slice(0, rows)]
-    starts = set.intersection(*({b.start for b in row_blocks(rows, c)} for _, c in model.cells))
+    starts = set.intersection(*({b.start for b in batch_blocks(rows, c)} for _, c in model.cells))
     ordered = sorted(starts)
     return [slice(a, b) for a, b in zip(ordered, [*ordered[1:], rows], strict=True)]
 
 
 def blocks_within(chunk: slice, rows: int, cell: Cell) -> list[slice]:
-    """The blocks of a cell that lie in a group of rows, counted from its first row."""
-    blocks = row_blocks(rows, cell)
+    """The blocks of a cell in a chunk of sequences, counted from its first sequence."""
+    blocks = batch_blocks(rows, cell)
     start, stop = chunk.start, chunk.stop
     return [slice(b.start - start, b.stop - start) for b in blocks if start <= b.start < stop]
 
 
 class Runner:
-    """A cell, some rows in blocks, and the state that each block carries on."""
+    """A cell that steps over some sequences, in blocks that carry on their state."""
 
     def __init__(
         self,
@@ -113,7 +117,7 @@ class Runner:
         return np.concatenate([h for h, _ in states]), np.concatenate([c for _, c in states])
 
     def advance(self, x: Array, keep: tuple[str, ...] = ("h",)) -> dict[str, Array]:
-        """Run the steps of x (s, R, I); gives the kept arrays, each an (s, R, K) view."""
+        """Run the steps of x (s, R, I); gives the arrays of these names, each an (s, R, K) view."""
         cell, steps, rows = self.cell, len(x), self.rows
 
         def target(wanted: bool, width: int) -> Array | None:

@@ -1,7 +1,7 @@
-"""BLAS: limited to one thread while the loop runs; and which kernels it has.
+"""BLAS: limited to one thread during a run; and which kernels it has.
 
-The products of a step are small, so threads of BLAS's own hardly help, and with two of them a
-product can be summed in another order. Sequences of the batch run side by side instead.
+The products of a step are small, so BLAS threads hardly help, and with two of them a product can
+be summed in another order. Sequences of a batch run in parallel instead, see `threads`.
 
 `threadpoolctl` knows how each BLAS counts its threads. Importing it and its first look at the
 loaded libraries take 18 ms, so both happen only where the environment does not set the number.
@@ -18,7 +18,7 @@ from typing import Any
 
 VARIABLE = "OPENBLAS_NUM_THREADS"
 
-# OpenBLAS's names of its AVX-512 kernels, which have products that pack nothing.
+# OpenBLAS's names of its AVX-512 kernels, which multiply small matrices without packing.
 _UNPACKED = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 
@@ -33,7 +33,7 @@ def _libraries() -> Any:
 
 @cache
 def has_unpacked_kernels() -> bool:
-    """Whether this BLAS has products of small matrices that pack nothing: see `product`."""
+    """Whether this BLAS multiplies small matrices without packing them: see `matmul.product`."""
     openblas = _libraries().select(internal_api="openblas").lib_controllers
     return bool(openblas) and all(library.architecture in _UNPACKED for library in openblas)
 

@@ -1,23 +1,22 @@
-"""Whether two networks are one: the same weights, and the same outputs of random inputs."""
+"""Whether two networks are equivalent: the same weights, the same outputs of random inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from lstmcli.core.forward.loop import is_usual
+from lstmcli.core.forward.loop import is_plain
 from lstmcli.core.forward.run import run
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.encode import present_gates
 from lstmcli.core.weights.initializers import draw_run
 
-Array = npt.NDArray[Any]
 Layers = Sequence[Sequence[Cell]]
 
 ROWS, STEPS, SEED = 3, 6, 0
@@ -27,7 +26,7 @@ by the last step; of the greatest number, and of 1 at least."""
 
 
 class Proof(NamedTuple):
-    """What the runs of two networks gave, over rows of steps from states that are not zero."""
+    """How far the runs of two networks are from each other, from states that are not zero."""
 
     rows: int
     steps: int
@@ -90,7 +89,9 @@ def compared_runs(ours: Model, theirs: Model) -> Proof:
     exact = all(_same_arithmetic(a, b) for a, b in zip(cells, chain(*other.layers), strict=True))
     scale = max(1.0, *(_greatest(array) for array in traces[0].values()))
     allowed = 0.0 if exact else ROUNDING * float(np.finfo(one.cell.dtype).eps) * scale
-    difference = max(_apart(array, traces[1][name]) for name, array in traces[0].items())
+    difference = max(
+        _greatest_difference(array, traces[1][name]) for name, array in traces[0].items()
+    )
     return Proof(ROWS, STEPS, difference, allowed)
 
 
@@ -112,8 +113,8 @@ def alike(model: Model) -> Model:
 
 
 def _same_arithmetic(a: Cell, b: Cell) -> bool:
-    constant, kept = a.convention.behaviour.forget_bias, b.convention.behaviour.forget_bias
-    return kept in (0, constant) and is_usual(a) == is_usual(b)
+    constant, other = a.convention.behaviour.forget_bias, b.convention.behaviour.forget_bias
+    return other in (0, constant) and is_plain(a) == is_plain(b)
 
 
 def _greatest(array: Array) -> float:
@@ -121,7 +122,7 @@ def _greatest(array: Array) -> float:
     return float(finite.max()) if finite.size else 0.0
 
 
-def _apart(a: Array, b: Array) -> float:
+def _greatest_difference(a: Array, b: Array) -> float:
     """The greatest difference; 0 where both are the same infinity, or no number."""
     with np.errstate(all="ignore"):
         difference = np.abs(a.astype(np.longdouble) - b)

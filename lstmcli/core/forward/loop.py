@@ -5,7 +5,7 @@ the columns of one matrix, so that one product of ``K`` (4H, N) and ``[x; h; 1]`
 pre-activations of R sequences.
 
 Two ways through a step. Most cells are plain: sigmoid gates, and none of the parts that frameworks
-add. Their steps take `_run` and `plain_step`, which have equations of their own because a step of
+add. Their steps take `_run` and `plain_step`, which have separate equations because a step of
 a small network costs as many microseconds as NumPy is called: eight calls in place of the twenty
 of `equations.step`. K has the rows of f, i and o negated there, so that ``q = 1 + exp(K v)`` is
 the reciprocal of a gate: division by q does the sigmoid and the product with it in one pass,
@@ -37,41 +37,43 @@ Step = Callable[[Array, Array, Array, Array, "Array | None"], None]
 FIOG = "fiog"
 """The order of gates in the loop: those that share an operation stand together."""
 
-BATCH_SLOTS = 8  # steps whose operands are held at once: 4 to 16 are as quick, more take memory,
-LONE_SLOTS = 64  # and a lone row, whose steps cost 2 us, wants fewer refills
-TILE = 16  # rows of inputs copied at a time: a cache line of float32, so lines are used whole;
-WIDE_TILE, NARROW, PAGE = 64, 32, 4096  # more of few inputs, unless rows fall on the same lines
+BATCH_SLOTS = 8  # steps whose operands are in memory at once: 4 to 16 take the same time
+SINGLE_SLOTS = 64  # of a single sequence, whose steps take 2 us: fewer refills
+TILE = 16  # sequences whose inputs are copied at a time: a cache line of float32
+WIDE_TILE = 64  # the same for at most NARROW inputs, unless sequences start on the same cache lines
+NARROW = 32  # inputs
+PAGE = 4096  # bytes: sequences so far from each other share cache lines
 
 
 class Packed:
-    """A cell's weights as the loop wants them; made once per model, shared by all blocks."""
+    """A cell's weights as the loop takes them; made once per model, shared by all blocks."""
 
     def __init__(self, cell: Cell) -> None:
         I, P = cell.inputs, cell.outputs
         self.cell = cell
-        self.usual = is_usual(cell)
+        self.plain = is_plain(cell)
         self.width = I + P + 1  # N
         K = np.empty((4, cell.units, self.width), cell.dtype)  # written once: it may be large
         for rows, letter in zip(K, FIOG, strict=True):
             gate = GATES.index(letter)
-            lay = np.negative if self.usual and letter != "g" else np.positive
-            lay(cell.kernel[gate], rows[:, :I])
-            lay(cell.recurrent_kernel[gate], rows[:, I:-1])
-            lay(_bias(cell, gate), rows[:, -1])
+            put = np.negative if self.plain and letter != "g" else np.positive
+            put(cell.kernel[gate], rows[:, :I])
+            put(cell.recurrent_kernel[gate], rows[:, I:-1])
+            put(_bias(cell, gate), rows[:, -1])
         self.K = K.reshape(-1, self.width)  # (4H, N)
 
 
 def _bias(cell: Cell, gate: int) -> Array:
-    """What is added to a gate's products (H,); none where the normalisation adds it instead."""
+    """What is added to a gate's products (H,); zero where the normalisation adds it instead."""
     if cell.norm_scale is not None:
         return np.zeros_like(cell.bias[gate])
     constant = cell.convention.behaviour.forget_bias if GATES[gate] == "f" else 0
-    whole: Array = cell.bias[gate] + cell.dtype.type(constant)
-    return whole
+    bias: Array = cell.bias[gate] + cell.dtype.type(constant)
+    return bias
 
 
-def is_usual(cell: Cell) -> bool:
-    """Whether the gates are sigmoids of the product alone: no peephole, clip, norm, projection."""
+def is_plain(cell: Cell) -> bool:
+    """Whether the gates are sigmoids of the products: no peephole, clip, norm, projection."""
     convention = cell.convention
     return (
         convention.behaviour.recurrent_activation == "sigmoid"
@@ -86,7 +88,7 @@ def is_usual(cell: Cell) -> bool:
 
 
 class Loop:
-    """The loop over the steps of a block of R rows; owns its buffers and the carried state."""
+    """The loop over the steps of a block of R sequences, with its buffers and the carried state."""
 
     def __init__(
         self,
@@ -96,8 +98,8 @@ class Loop:
     ) -> None:
         cell = packed.cell
         H, I, P, N, R = cell.units, cell.inputs, cell.outputs, packed.width, rows
-        lone = R == 1
-        S = LONE_SLOTS if lone else BATCH_SLOTS
+        single = R == 1
+        S = SINGLE_SLOTS if single else BATCH_SLOTS
         self.cell, self.rows, self.slots, self._meter = cell, R, S, meter
         self._candidate = activation(cell.convention.behaviour.activation)
         self._output = activation(cell.convention.behaviour.output_activation)
@@ -108,13 +110,11 @@ class Loop:
         self._V[:, -1] = 1
         self._x, self._h = self._V[:, :I], self._V[:, I : I + P]  # (S + 1, I, R), (S + 1, P, R)
         self._z = aligned_empty((4 * H, R), cell.dtype)
-        self._cg = aligned_empty(
-            (S + 1 if lone else 1, 2 * H * R), cell.dtype
-        )  # c, and beside it g
+        self._cg = aligned_empty((S + 1 if single else 1, 2 * H * R), cell.dtype)  # c and g
         self._c = self._cg[0, : H * R].reshape(H, R)
-        self._gates = aligned_empty((4 * H, R), cell.dtype)  # where gates go that nobody keeps
-        self._step: Step = (plain_step if packed.usual else full_step)(cell, self._z)
-        self._quick = packed.usual
+        self._gates = aligned_empty((4 * H, R), cell.dtype)  # of steps whose gates are not returned
+        self._step: Step = (plain_step if packed.plain else full_step)(cell, self._z)
+        self._quick = packed.plain
 
         if R > 1:
             self._product, self._product_out = product(packed.K, self._z)
@@ -129,15 +129,17 @@ class Loop:
             self._z[: 2 * H].reshape(-1),
             self._z[3 * H :].reshape(-1),
         )
-        self._q = np.empty((S * lone, 3 * H), cell.dtype)  # 1 / gate of a lone row's steps
-        steps = zip(self._operands, self._places(), strict=True)
+        self._q = np.empty(
+            (S * single, 3 * H), cell.dtype
+        )  # 1 / gate of the steps of a single sequence
+        steps = zip(self._operands, self._step_arrays(), strict=True)
         self._steps = [(operand, h.reshape(-1), *place) for (operand, h), place in steps]
 
-    def _places(self) -> list[tuple[Array, ...]]:
-        """What each step works on: 1 / (f, i, o), (f, i) and o; (c, g) and g; the next c; t(c).
+    def _step_arrays(self) -> list[tuple[Array, ...]]:
+        """The arrays of each step: 1 / (f, i, o), (f, i) and o; (c, g) and g; the next c; t(c).
 
-        All steps of a batch work in one place, which stays in the cache. A lone row has a place
-        for each step: NumPy's calls then cost no more, and what is kept is there already.
+        All steps of a batch share them, so that they stay in the cache. A single sequence has
+        some for each step: NumPy's calls take no longer, and results need no copy.
         """
         n, (fio, fi, z_g) = self._c.size, self._flat
         if self.rows > 1:
@@ -166,7 +168,7 @@ class Loop:
         c: Array | None = None,
         z: Array | None = None,
     ) -> None:
-        """Run the steps of x (s, R, I), writing h (s, P, R) and whatever else is to be kept.
+        """Run the steps of x (s, R, I), writing h (s, P, R) and the other arrays given.
 
         ``gates`` and ``z`` are (s, 4H, R) in the order f, i, o, g; ``c`` is (s, H, R).
         """
@@ -179,23 +181,23 @@ class Loop:
             if quick:
                 self._run(count)
                 if not h_only:
-                    self._hand_on(count, *(a if a is None else a[part] for a in (gates, c)))
+                    self._copy_results(count, *(a if a is None else a[part] for a in (gates, c)))
             else:
-                self._run_keeping(count, *(a if a is None else a[part] for a in (gates, c, z)))
+                self._run_in_full(count, *(a if a is None else a[part] for a in (gates, c, z)))
             h[part] = self._h[1 : count + 1]
             self._h[0] = self._h[count]
             if self._meter:
                 self._meter(count * self.rows)
 
     def _fill(self, x: Array) -> None:
-        """Copy inputs (s, R, I) into the operands, some rows at a time."""
-        apart = x.strides[1] % PAGE != 0
-        tile = WIDE_TILE if x.shape[2] <= NARROW and apart else TILE
+        """Copy inputs (s, R, I) into the operands, some sequences at a time."""
+        spread = x.strides[1] % PAGE != 0
+        tile = WIDE_TILE if x.shape[2] <= NARROW and spread else TILE
         for r in range(0, self.rows, tile):
             self._x[: len(x), :, r : r + tile] = x[:, r : r + tile].transpose(0, 2, 1)
 
     def _run(self, count: int) -> None:
-        """The usual cell, for h and what a lone row keeps: eight passes a step over flat views."""
+        """Step a plain cell, for h, or for all of a single sequence: eight calls a step."""
         n, (fio, fi, z_g) = self._c.size, self._flat
         f, i = fi[:n], fi[n:]
         product, z, one = self._product, self._product_out, self._one
@@ -213,8 +215,8 @@ class Loop:
         if self.rows == 1:
             self._cg[0, :n] = self._cg[count, :n]
 
-    def _hand_on(self, count: int, gates: Array | None, c: Array | None) -> None:
-        """Write what the steps of a lone row left behind where it is kept."""
+    def _copy_results(self, count: int, gates: Array | None, c: Array | None) -> None:
+        """Write the gates and c of the steps of a single sequence."""
         n = self._c.size
         if gates is not None:
             np.divide(self._one, self._q[:count], gates[:, : 3 * n, 0])
@@ -222,17 +224,17 @@ class Loop:
         if c is not None:
             c[:, :, 0] = self._cg[1 : count + 1, :n]
 
-    def _run_keeping(
+    def _run_in_full(
         self, count: int, gates: Array | None, c: Array | None, z: Array | None
     ) -> None:
-        """Any cell, with its gates, cells and pre-activations written where they are kept."""
+        """Step any cell, writing its gates, c and pre-activations where these are given."""
         before, step, product, out = self._c, self._step, self._product, self._product_out
-        kept = (
+        targets = (
             repeat(self._gates, count) if gates is None else gates,
             repeat(self._c, count) if c is None else c,
             repeat(None, count) if z is None else z,
         )
-        for (operand, h), gates_k, after, z_k in zip(self._operands, *kept, strict=False):
+        for (operand, h), gates_k, after, z_k in zip(self._operands, *targets, strict=False):
             product(operand, out)
             step(before, gates_k, after, h, z_k)
             before = after

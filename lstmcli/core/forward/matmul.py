@@ -36,9 +36,9 @@ LINE = 64  # bytes of a cache line
 def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An array as `numpy.empty`, but from the start of a cache line.
 
-    NumPy's own start at any multiple of 16 bytes. A vector of 64 bytes is then on two lines, and
-    its every load and store costs two: on an Intel Xeon with AVX-512 an addition took twice the
-    time, a division a seventh more, and a product that packs nothing up to half as much again.
+    Arrays of NumPy start at any multiple of 16 bytes. A vector of 64 bytes is then on two lines,
+    and its every load and store costs two: on an Intel Xeon with AVX-512 an addition took twice
+    the time, a division a seventh more, and a product that packs nothing up to half as much again.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
@@ -92,13 +92,13 @@ def product_of_one(K: Array) -> Product:
 
 
 def saves_packing(K: Array, rows: int, blocks: Sequence[slice]) -> bool:
-    """Whether one block is quicker than several: unless only they are cut so as to pack nothing."""
+    """Whether one block is quicker than several: unless only these are multiplied unpacked."""
     size = blocks[0].stop - blocks[0].start
     return piece(K.shape, rows) < len(K) or piece(K.shape, size) == len(K)
 
 
 def is_same_in_one_block(K: Array, rows: int, blocks: Sequence[slice]) -> bool:
-    """Whether blocks of a batch may run as one: whether all get the same bits so.
+    """Whether one block of all sequences gives the same bits as these blocks.
 
     That is a property of the kernels that BLAS chooses for these shapes, not of the numbers, so
     one product of random ones shows it, once.
@@ -106,9 +106,9 @@ def is_same_in_one_block(K: Array, rows: int, blocks: Sequence[slice]) -> bool:
     shapes = K.shape, K.dtype, rows, tuple(block.start for block in blocks)
     if shapes not in _tried:
         operand = np.random.RandomState(0).standard_normal((K.shape[1], rows)).astype(K.dtype)
-        whole = _multiplied(K, operand)
+        full = _multiply(K, operand)
         _tried[shapes] = all(
-            np.array_equal(_multiplied(K, operand[:, b].copy()), whole[:, b]) for b in blocks
+            np.array_equal(_multiply(K, operand[:, b].copy()), full[:, b]) for b in blocks
         )
     return _tried[shapes]
 
@@ -116,7 +116,7 @@ def is_same_in_one_block(K: Array, rows: int, blocks: Sequence[slice]) -> bool:
 _tried: dict[tuple[Any, ...], bool] = {}
 
 
-def _multiplied(K: Array, operand: Array) -> Array:
+def _multiply(K: Array, operand: Array) -> Array:
     z = np.empty((len(K), operand.shape[1]), K.dtype)
     function, out = product(K, z)
     function(operand, out)

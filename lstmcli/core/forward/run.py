@@ -15,16 +15,21 @@ from lstmcli.core.forward.batch import (
     PAYS_FROM,
     Meter,
     Runner,
+    batch_blocks,
+    batch_chunks,
     blocks_within,
-    row_blocks,
-    row_chunks,
     worth_threads,
 )
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.plan import KEPT, Plan, cell_names, prepare, run_settings
-from lstmcli.core.forward.sequence import merged, merged_axes, padding_rule, run_in_order
+from lstmcli.core.forward.sequence import (
+    has_direction_axis,
+    merge_directions,
+    padding_rule,
+    run_in_order,
+)
 from lstmcli.core.forward.threads import shares_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.inputs import Inputs
@@ -94,7 +99,7 @@ def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None =
     if executor is None or (here and not worth_threads(plan.batch, model)):
         part = work(slice(0, plan.batch), plan.block(), plan.states, plan.valid)
         return trace_of(model, part, plan.layout, plan.assumed_layout)
-    chunks, assembly = row_chunks(plan.batch, model), Assembly(plan.batch)
+    chunks, assembly = batch_chunks(plan.batch, model), Assembly(plan.batch)
     tasks = zip(*(task_of_chunk(plan, chunk) for chunk in chunks), strict=True)
     if here:
         list(executor.map(lambda chunk, *of: assembly.put(chunk, work(chunk, *of)), *tasks))
@@ -159,7 +164,7 @@ class Work:
                     outputs.append(of_cell["h"])
                     arrays |= cell_names(self.model, n, d, {k: of_cell[k] for k in self.keep})
                 if n + 1 < len(self.model.layers):
-                    x = merged(outputs, layer[0].convention, None)
+                    x = merge_directions(outputs, layer[0].convention, None)
         return Part(outputs if len(finals) > 1 else [], arrays, finals)
 
     def _blocks(self, packed: Packed, chunk: slice, steps: int) -> list[slice]:
@@ -223,9 +228,11 @@ def _empty(array: Array, batch: int) -> Array:
 
 def trace_of(model: Model, part: Part, layout: str, assumed_layout: str = "") -> Trace:
     """The trace of all results, in the axes of the inputs and of the model's convention."""
-    arrays, stacked = part.arrays, merged_axes(model)
+    arrays, stacked = part.arrays, has_direction_axis(model)
     if part.outputs:
-        arrays = {"h": merged(part.outputs, model.layers[-1][0].convention, layout)} | arrays
+        arrays = {
+            "h": merge_directions(part.outputs, model.layers[-1][0].convention, layout)
+        } | arrays
     return Trace(
         {k: a if k == "h" and stacked else from_time_major(a, layout) for k, a in arrays.items()},
         *join_states(part.finals, model.convention.behaviour.states, layout),
@@ -252,7 +259,7 @@ def _advance_reset(
     h, c = (np.concatenate([a, np.zeros(((steps - 1) * rows, a.shape[1]), a.dtype)]) for a in state)
     flat = x.reshape(1, steps * rows, -1)
     arrays, (h, c) = _advance(
-        packed, row_blocks(steps * rows, packed.cell), meter, flat, (h, c), names
+        packed, batch_blocks(steps * rows, packed.cell), meter, flat, (h, c), names
     )
     return (
         {k: a.reshape(steps, rows, -1) for k, a in arrays.items()},

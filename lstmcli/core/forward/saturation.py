@@ -1,32 +1,31 @@
-"""Gates that are stuck near 0 or 1, and units that say nothing: in what share of the steps."""
+"""Saturated gates and quiet units: in what share of the steps a gate is near 0 or 1, h near 0."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
 
-STUCK = 0.01  # a gate nearer than this to 0 or 1 hardly moves any more
-DEAD = 1e-3  # a unit whose |h| stays below this says nothing
-MOSTLY = 0.5  # of the steps: from here on a unit is named
+NEAR = 0.01  # a gate nearer than this to 0 or 1 is saturated
+DEAD = 1e-3  # a unit whose |h| stays below this is quiet
+MOSTLY = 0.5  # of the steps: from this share a unit is named
 GATES = ("i", "f", "o")
 
 
-def is_stuck(gate: Array) -> Array:
-    """Where a gate is within `STUCK` of 0 or 1."""
-    return (gate < STUCK) | (gate > 1 - STUCK)
+def is_saturated(gate: Array) -> Array:
+    """True where a gate is within `NEAR` of 0 or 1."""
+    return (gate < NEAR) | (gate > 1 - NEAR)
 
 
 def _counts(where: Array) -> Array:
     """How often (s, B, K) is true, of each of the K: (K,).
 
     A product with ones takes a third of the time of a sum over the first axes, and is as exact:
-    float32 holds every whole number up to 2^24.
+    float32 has every integer up to 2^24.
     """
     length = where.shape[0] * where.shape[1]
     dtype = np.float32 if length <= 1 << 24 else np.float64
@@ -34,8 +33,8 @@ def _counts(where: Array) -> Array:
     return counts.astype(np.int64)
 
 
-class Stuck(NamedTuple):
-    """One gate of one unit at one end, in a share of steps x rows."""
+class SaturatedGate(NamedTuple):
+    """A gate of a unit that is near 0 or 1 in this share of steps x sequences."""
 
     gate: str
     unit: int
@@ -44,28 +43,26 @@ class Stuck(NamedTuple):
 
 
 class Saturation:
-    """Counts of a cell's gates and outputs, taken as its steps are seen; from any thread."""
+    """Counts of a cell's gates and outputs, added up over its steps; from any thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._near: dict[str, Array] = {}  # gate: (2, H) steps x rows within STUCK of 0, of 1
-        self._quiet: Array | None = None  # (P,) steps x rows with |h| below DEAD
-        self._seen: dict[str, int] = {}  # steps x rows
+        self._near: dict[str, Array] = {}  # gate: (2, H) steps x sequences within NEAR of 0, of 1
+        self._quiet: Array | None = None  # (P,) steps x sequences with |h| below DEAD
+        self._seen: dict[str, int] = {}  # steps x sequences
 
     def see(self, arrays: Mapping[str, Array]) -> None:
         """Take some steps into account: i, f, o and h among arrays (s, B, K).
 
-        Steps past a row's length, where every gate is exactly 0, do not count.
+        Steps past the length of a sequence, where every gate is exactly 0, do not count.
         """
-        own = {name: arrays[name] for name in (*GATES, "h") if name in arrays}
-        telling = [own[name] for name in GATES if name in own] or list(own.values())
-        if not any(
-            array.all() for array in telling
-        ):  # most have no 0 at all, which is quick to say
-            valid = np.any([(array != 0).any(axis=2) for array in telling], axis=0)  # (s, B)
-            own = {name: array[valid][:, None] for name, array in own.items()}
+        counted = {name: arrays[name] for name in (*GATES, "h") if name in arrays}
+        gates = [counted[name] for name in GATES if name in counted] or list(counted.values())
+        if not any(array.all() for array in gates):  # most have no 0, which is quick to find out
+            valid = np.any([(array != 0).any(axis=2) for array in gates], axis=0)  # (s, B)
+            counted = {name: array[valid][:, None] for name, array in counted.items()}
         with self._lock:
-            for name, array in own.items():
+            for name, array in counted.items():
                 self._see(name, array)
 
     def _see(self, name: str, array: Array) -> None:
@@ -74,7 +71,7 @@ class Saturation:
             quiet = _counts(np.abs(array) < DEAD)
             self._quiet = quiet if self._quiet is None else self._quiet + quiet
             return
-        near = np.stack([_counts(array < STUCK), _counts(array > 1 - STUCK)])
+        near = np.stack([_counts(array < NEAR), _counts(array > 1 - NEAR)])
         self._near[name] = near + self._near[name] if name in self._near else near
 
     def shares(self) -> dict[str, tuple[float, float]]:
@@ -86,17 +83,17 @@ class Saturation:
             for zero, one in [near.sum(axis=1)]
         }
 
-    def stuck(self) -> list[Stuck]:
-        """Gates of single units that are at one end in most of the steps, the most stuck first."""
-        return sorted(self._stuck(), key=lambda one: -one.share)
+    def saturated_gates(self) -> list[SaturatedGate]:
+        """Gates of single units that are near 0 or 1 in most of the steps, largest share first."""
+        return sorted(self._find_saturated(), key=lambda one: -one.share)
 
-    def _stuck(self) -> Iterator[Stuck]:
+    def _find_saturated(self) -> Iterator[SaturatedGate]:
         for gate, near in self._near.items():
             shares = near / max(self._seen[gate], 1)
             for end, unit in zip(*np.nonzero(shares >= MOSTLY), strict=True):
-                yield Stuck(gate, int(unit), int(end), float(shares[end, unit]))
+                yield SaturatedGate(gate, int(unit), int(end), float(shares[end, unit]))
 
-    def quiet(self) -> list[tuple[int, float]]:
+    def quiet_units(self) -> list[tuple[int, float]]:
         """Units whose |h| is below `DEAD` in most of the steps, with the share of the steps."""
         if self._quiet is None:
             return []
@@ -107,4 +104,4 @@ class Saturation:
     @property
     def anything(self) -> bool:
         """Whether a gate or a unit has to be named."""
-        return bool(self.stuck() or self.quiet())
+        return bool(self.saturated_gates() or self.quiet_units())

@@ -115,7 +115,7 @@ def _pad(arrays: dict[str, Array], valid: Array, output: str) -> None:
         arrays["h"][:] = np.take_along_axis(arrays["h"], last[:, :, None], axis=0)
 
 
-def merged(directions: list[Array], convention: Convention, layout: str | None) -> Array:
+def merge_directions(directions: list[Array], convention: Convention, layout: str | None) -> Array:
     """Forward and backward h (T, B, H) as one output.
 
     ``stack`` gives the directions an axis: ONNX (T, D, B, H) or (B, T, D, H), OpenVINO
@@ -147,7 +147,7 @@ def direction_axis(convention: Convention, layout: str) -> int:
     return 2 if layout == "batch" and convention.behaviour.states != "batch" else 1
 
 
-def merged_axes(model: Model) -> bool:
+def has_direction_axis(model: Model) -> bool:
     """Whether h has an axis of directions."""
     return len(model.layers[-1]) == 2 and model.convention.behaviour.merge == "stack"
 
@@ -172,7 +172,7 @@ def valid_steps(
     Raises
     ------
     UserError
-        for both at once, other shapes, or lengths that are not whole numbers of 0 to T.
+        for both at once, other shapes, or lengths that are not integers of 0 to T.
     """
     steps, batch = shape[:2]
     if mask is not None:

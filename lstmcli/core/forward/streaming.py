@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.forward.batch import Meter, Runner, blocks_within, row_chunks
+from lstmcli.core.forward.batch import Meter, Runner, batch_chunks, blocks_within
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.plan import Plan, cell_names
 from lstmcli.core.forward.run import Part, Work, metered, run_plan, task_of_chunk
-from lstmcli.core.forward.sequence import merged, merged_axes
+from lstmcli.core.forward.sequence import has_direction_axis, merge_directions
 from lstmcli.core.forward.threads import shares_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model, Trace, as_time_major
@@ -135,10 +135,10 @@ def sweep(
         for directions on an axis, which cannot be cut into pieces.
     """
     model = plan.model
-    if merged_axes(model):
+    if has_direction_axis(model):
         raise UserError("directions on an axis of their own cannot be written in pieces.")
     work = Work(model, plan.batch, plan.keep, plan.masked, meter=meter)
-    chunks = row_chunks(plan.batch, model)
+    chunks = batch_chunks(plan.batch, model)
     size = _steps_of_piece(plan, max(c.stop - c.start for c in chunks))
 
     def pass_on(chunk: slice, part: Part) -> list[State]:
@@ -193,7 +193,7 @@ def run_in_blocks(
 
     They are where directions are on an axis, which cannot be cut into pieces.
     """
-    if merged_axes(plan.model) or isinstance(plan.inputs.x, np.ndarray):
+    if has_direction_axis(plan.model) or isinstance(plan.inputs.x, np.ndarray):
         return run_plan(plan, executor, meter)
     arrays = {name: np.empty(shape, plan.dtype) for name, shape in plan.shapes.items()}
     views = {name: as_time_major(array, plan.layout) for name, array in arrays.items()}
@@ -244,4 +244,4 @@ def _ahead(
 def _arrays(model: Model, part: Part) -> dict[str, Array]:
     if not part.outputs:
         return part.arrays
-    return {"h": merged(part.outputs, model.layers[-1][0].convention, None)} | part.arrays
+    return {"h": merge_directions(part.outputs, model.layers[-1][0].convention, None)} | part.arrays

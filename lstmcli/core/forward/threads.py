@@ -1,4 +1,4 @@
-"""Threads for the rows of a batch, each kept on a core of its own."""
+"""Threads for the sequences of a batch, each bound to one core."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def shares_memory(executor: Executor) -> bool:
 def workers(threads: int) -> Iterator[Executor]:
     """An executor of so many threads.
 
-    On Linux each has a core to itself: two threads that hand the interpreter's lock to each other
-    every few microseconds are often put on one core, and stay there.
+    On Linux each is bound to one core: two threads that pass the interpreter's lock to each other
+    every microsecond are often scheduled on one core, and stay there.
     """
     from concurrent.futures import ThreadPoolExecutor  # takes 15 ms to import
 
-    own, number = cores(), count()
+    available, number = cores(), count()
 
-    def settle() -> None:
-        if threads <= len(own) and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {own[next(number)]})  # 0 is the calling thread alone
+    def bind_to_core() -> None:
+        if threads <= len(available) and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {available[next(number)]})  # 0 is the calling thread
 
-    pool = ThreadPoolExecutor(threads, "lstm", initializer=settle)
+    pool = ThreadPoolExecutor(threads, "lstm", initializer=bind_to_core)
     try:
         yield pool
     finally:

@@ -52,7 +52,7 @@ def check(found: Derivation, trace: Trace, units: int) -> None:
     """Every kept number is the trace's, bit for bit; every formula gives it but for rounding."""
     at = found.place
     for line in found.lines:
-        if line.kept:
+        if line.in_trace:
             base, unit = line.name, at.unit
             if base[0] == "z":
                 base, unit = "z", GATES.index(base[-1]) * units + unit
@@ -70,7 +70,7 @@ def check(found: Derivation, trace: Trace, units: int) -> None:
                 largest *= 1 + abs(float(line.numbers["scale"] / line.numbers["deviation"]))
         if "deviation" in line.numbers:
             largest *= 4
-        assert abs(float(line.value) - float(line.once)) <= 8 * eps * largest, line
+        assert abs(float(line.value) - float(line.rounded_once)) <= 8 * eps * largest, line
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -177,7 +177,7 @@ def test_terms_are_the_largest_first_and_add_up_exactly() -> None:
         total = found.sums["f"].total
         assert isinstance(total, Fraction)
         assert exact == mpmath.mpf(total.numerator) / total.denominator
-    assert found.line("z_f").once == np.float32(float(exact))
+    assert found.line("z_f").rounded_once == np.float32(float(exact))
 
 
 def test_a_place_is_counted_from_the_end_too() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from lstmcli.core.forward import batch, blas
-from lstmcli.core.forward.batch import Runner, row_blocks, row_chunks, worth_threads
+from lstmcli.core.forward.batch import Runner, batch_blocks, batch_chunks, worth_threads
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block
 from lstmcli.core.forward.plan import prepare
@@ -61,7 +61,7 @@ def test_a_network_in_threads(merge: str, threads: int) -> None:
     rng = np.random.default_rng(threads)
     model = network(rng, 7, 66, merge=merge)
     x, lengths = rng.normal(size=(131, 13, 7)), rng.integers(0, 14, 131)
-    assert len(row_chunks(131, model)) > 1
+    assert len(batch_chunks(131, model)) > 1
     alone = run(model, x, lengths=lengths)
     with ThreadPoolExecutor(threads) as pool:
         equal(run(model, x, lengths=lengths, executor=pool), alone)
@@ -117,7 +117,7 @@ def test_one_block_is_taken_only_where_it_changes_nothing(
     """What the probe says is what a run shows: whole and in blocks, all bits alike, or not."""
     rng = np.random.default_rng(B)
     model, x = model_of(random_net(rng, I, H, dtype)), rng.normal(size=(B, 20, I)).astype(dtype)
-    packed, blocks = Packed(model.cell), row_blocks(B, model.cell)
+    packed, blocks = Packed(model.cell), batch_blocks(B, model.cell)
     assert len(blocks) > 1
     zero = np.zeros((B, H), dtype), np.zeros((B, H), dtype)
     with blas.one_thread():
@@ -132,7 +132,7 @@ def test_one_block_is_taken_only_where_it_changes_nothing(
 @pytest.mark.parametrize("H", [4, 64, 300])
 def test_blocks_are_all_rows_in_order_and_of_a_size(rows: int, H: int) -> None:
     cell = model_of(random_net(np.random.default_rng(0), 5, H, np.float32)).cell
-    blocks = row_blocks(rows, cell)
+    blocks = batch_blocks(rows, cell)
     assert [n for block in blocks for n in range(rows)[block]] == list(range(rows))
     sizes = [block.stop - block.start for block in blocks]
     assert len(blocks) == 1 or (sizes[0] % 16 == 0 and 1 < sizes[-1] <= sizes[0] + 1)
@@ -273,7 +273,7 @@ def test_a_meter_hears_of_every_block_that_comes_back() -> None:
         run(model, x, executor=pool, meter=told[0].append)
         plan = prepare(model, Inputs(x), "h")
         sweep(plan, lambda *piece: None, executor=pool, meter=told[1].append)
-    blocks = [(chunk.stop - chunk.start) * 11 * 4 for chunk in row_chunks(131, model)]
+    blocks = [(chunk.stop - chunk.start) * 11 * 4 for chunk in batch_chunks(131, model)]
     assert len(blocks) > 1
     assert told == [blocks, blocks]
 

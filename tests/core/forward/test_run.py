@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli.core.forward import batch
-from lstmcli.core.forward.batch import row_blocks
+from lstmcli.core.forward.batch import batch_blocks
 from lstmcli.core.forward.plan import NAMES
 from lstmcli.core.forward.run import run
 from lstmcli.errors import UserError
@@ -179,7 +179,9 @@ def test_blocks_cover_the_rows_and_leave_none_alone() -> None:
     for B in (*range(1, 300), 512, 1024, 8192):
         for I, H in ((4, 3), (64, 32), (128, 128), (1024, 1024)):
             net = {"kernel": np.zeros((I + H, 4 * H)), "bias": np.zeros(4 * H)}
-            blocks = row_blocks(B, model_of(net).cell) if H < 1000 or B % 64 == 0 else [slice(0, B)]
+            blocks = (
+                batch_blocks(B, model_of(net).cell) if H < 1000 or B % 64 == 0 else [slice(0, B)]
+            )
             assert [b.start for b in blocks] == [0, *(b.stop for b in blocks[:-1])]
             assert blocks[-1].stop == B
             assert B == 1 or min(b.stop - b.start for b in blocks) > 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstmcli.core.forward.saturation import Saturation, Stuck
+from lstmcli.core.forward.saturation import SaturatedGate, Saturation
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -22,8 +22,11 @@ def arrays() -> dict[str, np.ndarray]:
 def test_what_is_at_one_end_in_most_steps_is_named_with_its_share() -> None:
     counts = Saturation()
     counts.see(arrays())
-    assert counts.stuck() == [Stuck("f", 1, 1, 1.0), Stuck("i", 2, 0, 0.7)]
-    assert counts.quiet() == [(2, 0.9)]
+    assert counts.saturated_gates() == [
+        SaturatedGate("f", 1, 1, 1.0),
+        SaturatedGate("i", 2, 0, 0.7),
+    ]
+    assert counts.quiet_units() == [(2, 0.9)]
     assert counts.anything
     shares = counts.shares()
     assert shares["f"] == (0.0, 20 / 60)
@@ -37,8 +40,8 @@ def test_pieces_count_as_the_whole() -> None:
     for steps, rows in ((slice(0, 3), slice(0, 2)), (slice(3, 10), slice(0, 1)),
                         (slice(3, 10), slice(1, 2))):  # fmt: skip
         pieces.see({k: a[steps, rows] for k, a in arrays().items()})
-    assert pieces.stuck() == whole.stuck()
-    assert pieces.quiet() == whole.quiet()
+    assert pieces.saturated_gates() == whole.saturated_gates()
+    assert pieces.quiet_units() == whole.quiet_units()
     assert pieces.shares() == whole.shares()
 
 
@@ -50,8 +53,8 @@ def test_steps_past_a_row_s_length_do_not_count() -> None:
     counts.see(padded)
     expected.see({k: a[:, :1] for k, a in arrays().items()})
     expected.see({k: a[:4, 1:] for k, a in arrays().items()})
-    assert counts.stuck() == expected.stuck()
-    assert counts.quiet() == expected.quiet()
+    assert counts.saturated_gates() == expected.saturated_gates()
+    assert counts.quiet_units() == expected.quiet_units()
     nothing = Saturation()
     nothing.see({k: np.zeros((3, 2, 1)) for k in ("i", "f", "o", "h")})
     assert not nothing.anything
@@ -62,8 +65,11 @@ def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
     gate = np.full((4, 1, 1), 0.0)
     gate[2:] = 1.0
     counts.see({"f": gate, "i": np.full((4, 1, 1), np.nan), "h": np.full((4, 1, 1), np.nan)})
-    assert counts.stuck() == [Stuck("f", 0, 0, 0.5), Stuck("f", 0, 1, 0.5)]
-    assert counts.quiet() == []
+    assert counts.saturated_gates() == [
+        SaturatedGate("f", 0, 0, 0.5),
+        SaturatedGate("f", 0, 1, 0.5),
+    ]
+    assert counts.quiet_units() == []
 
 
 def test_nothing_seen_is_nothing_to_name() -> None:
