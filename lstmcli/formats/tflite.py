@@ -9,6 +9,7 @@ are widened to float32.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace as Fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,54 +23,14 @@ from lstmcli.formats.wire.flatbuffer import Table, root
 
 # ---- field numbers of the schema's tables; only those that are read
 
-
-class ModelTable:
-    """Fields of Model."""
-
-    operator_codes, subgraphs, buffers = 1, 2, 4
-
-
-class OperatorCodeTable:
-    """Fields of OperatorCode."""
-
-    deprecated_builtin_code, builtin_code = 0, 3
-
-
-class SubGraphTable:
-    """Fields of SubGraph."""
-
-    tensors, operators = 0, 3
-
-
-class OperatorTable:
-    """Fields of Operator."""
-
-    opcode_index, inputs, outputs, builtin_options = 0, 1, 2, 4
-
-
-class LstmOptionsTable:
-    """Fields that the options of all LSTM operators share."""
-
-    fused_activation_function, cell_clip, proj_clip = 0, 1, 2
-
-
-class TensorTable:
-    """Fields of Tensor."""
-
-    shape, type, buffer, quantization, sparsity = 0, 1, 2, 4, 6
-
-
-class QuantizationTable:
-    """Fields of QuantizationParameters."""
-
-    scale, zero_point, quantized_dimension = 2, 3, 6
-
-
-class BufferTable:
-    """Fields of Buffer."""
-
-    data, offset, size = 0, 1, 2
-
+ModelTable = Fields(operator_codes=1, subgraphs=2, buffers=4)
+OperatorCodeTable = Fields(deprecated_builtin_code=0, builtin_code=3)
+SubGraphTable = Fields(tensors=0, operators=3)
+OperatorTable = Fields(opcode_index=0, inputs=1, outputs=2, builtin_options=4)
+LstmOptionsTable = Fields(fused_activation_function=0, cell_clip=1, proj_clip=2)
+TensorTable = Fields(shape=0, type=1, buffer=2, quantization=4, sparsity=6)
+QuantizationTable = Fields(scale=2, zero_point=3, quantized_dimension=6)
+BufferTable = Fields(data=0, offset=1, size=2)
 
 # ---- operators and their inputs
 

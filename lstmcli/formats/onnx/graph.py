@@ -20,9 +20,9 @@ from lstmcli.formats.onnx.schema import (
     GraphProto,
     ModelProto,
     NodeProto,
-    OnnxTensorProto,
     OperatorSetIdProto,
     SparseTensorProto,
+    TensorProto,
     ValueInfoProto,
 )
 from lstmcli.formats.wire.protobuf import Message, signed, text
@@ -257,7 +257,7 @@ class OnnxModel:
         """The scope of a GraphProto; ``node`` is the one that it is an attribute of."""
         tensors = {}
         for tensor in self._messages(graph.each(GraphProto.initializer)):
-            tensors[tensor.text(OnnxTensorProto.name)] = tensor
+            tensors[tensor.text(TensorProto.name)] = tensor
         sparse = self._messages(graph.each(GraphProto.sparse_initializer))
         values = [tensor.message(SparseTensorProto.values) for tensor in sparse]
         inputs = self._messages(graph.each(GraphProto.input))
@@ -266,7 +266,7 @@ class OnnxModel:
             self._nodes(nodes, node.call_attributes if node else {}),
             opset,
             tensors,
-            frozenset(tensor.text(OnnxTensorProto.name) for tensor in values),
+            frozenset(tensor.text(TensorProto.name) for tensor in values),
             frozenset(value.text(ValueInfoProto.name) for value in inputs),
             outer,
             within=node.op if node else "",

@@ -15,8 +15,7 @@ from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
-from lstmcli.formats.onnx.schema import OnnxTensorProto as Fields
-from lstmcli.formats.onnx.schema import StringStringEntryProto
+from lstmcli.formats.onnx.schema import StringStringEntryProto, TensorProto
 from lstmcli.formats.wire.bfloat16 import widened
 from lstmcli.formats.wire.protobuf import Message, signed
 
@@ -27,24 +26,24 @@ class ElementType(NamedTuple):
     """How the elements of a data type are stored."""
 
     stored: str  # dtype of raw bytes
-    field: int = Fields.int32_data  # where they are listed, if not as raw bytes
+    field: int = TensorProto.int32_data  # where they are listed, if not as raw bytes
     wide: str = ""  # the dtype they become, if another
     bits: int = 0  # of each, where several share a byte
 
 
 ELEMENT_TYPES = {  # by TensorProto.DataType
-    1: ElementType("<f4", Fields.float_data),
+    1: ElementType("<f4", TensorProto.float_data),
     2: ElementType("u1"),
     3: ElementType("i1"),
     4: ElementType("<u2"),
     5: ElementType("<i2"),
     6: ElementType("<i4"),
-    7: ElementType("<i8", Fields.int64_data),
+    7: ElementType("<i8", TensorProto.int64_data),
     9: ElementType("?"),
     10: ElementType("<f2"),
-    11: ElementType("<f8", Fields.double_data),
-    12: ElementType("<u4", Fields.uint64_data),
-    13: ElementType("<u8", Fields.uint64_data),
+    11: ElementType("<f8", TensorProto.double_data),
+    12: ElementType("<u4", TensorProto.uint64_data),
+    13: ElementType("<u8", TensorProto.uint64_data),
     16: ElementType("<u2", wide="<f4"),
     **{n: ElementType("u1", wide="<f4") for n in (17, 18, 19, 20)},  # float8
     21: ElementType("u1", bits=4),
@@ -62,12 +61,12 @@ UNSUPPORTED = {
 
 def shape_of(tensor: Message) -> tuple[int, ...]:
     """The shape that a TensorProto declares."""
-    return tuple(signed(n) for n in tensor.numbers(Fields.dims))
+    return tuple(signed(n) for n in tensor.numbers(TensorProto.dims))
 
 
 def is_numeric(tensor: Message) -> bool:
     """Whether `decode` reads the data type of a TensorProto."""
-    return tensor.number(Fields.data_type) in ELEMENT_TYPES
+    return tensor.number(TensorProto.data_type) in ELEMENT_TYPES
 
 
 def decode(tensor: Message, source: Opened, name: str) -> np.ndarray:
@@ -81,7 +80,7 @@ def decode(tensor: Message, source: Opened, name: str) -> np.ndarray:
         More or fewer bytes than the shape needs.
     """
     where = f"{source.source}: the tensor {name!a}"
-    data_type = tensor.number(Fields.data_type)
+    data_type = tensor.number(TensorProto.data_type)
     if data_type not in ELEMENT_TYPES:
         raise UserError(
             f"{where} holds {UNSUPPORTED.get(data_type, f'numbers of kind {data_type}')}."
@@ -89,11 +88,11 @@ def decode(tensor: Message, source: Opened, name: str) -> np.ndarray:
     element, shape = ELEMENT_TYPES[data_type], shape_of(tensor)
     itemsize = np.dtype(element.wide or element.stored).itemsize
     count = check_size(shape, itemsize, where)
-    if tensor.number(Fields.data_location) == EXTERNAL:
+    if tensor.number(TensorProto.data_location) == EXTERNAL:
         external = _external(tensor, source, _stored_bytes(element, count), where)
         flat = _from_bytes(external, element, count)
-    elif Fields.raw_data in tensor:
-        data = tensor.bytes(Fields.raw_data)
+    elif TensorProto.raw_data in tensor:
+        data = tensor.bytes(TensorProto.raw_data)
         if len(data) != _stored_bytes(element, count):
             raise Damaged(f"the tensor {name!a} {shape} has {len(data):,} bytes")
         flat = _from_bytes(data, element, count)
@@ -122,7 +121,7 @@ def _from_bytes(data: bytes | memoryview, element: ElementType, count: int) -> n
 
 
 def _from_field(tensor: Message, element: ElementType, count: int) -> np.ndarray:
-    if element.field in (Fields.float_data, Fields.double_data):
+    if element.field in (TensorProto.float_data, TensorProto.double_data):
         itemsize = np.dtype(element.stored).itemsize
         return np.frombuffer(tensor.fixed(element.field, itemsize), element.stored).copy()
     if element.bits:  # two numbers in each
@@ -170,7 +169,7 @@ def _external(tensor: Message, source: Opened, size: int, where: str) -> bytes:
     """The bytes of a tensor in another file of the same folder."""
     entries = {
         entry.text(StringStringEntryProto.key): entry.text(StringStringEntryProto.value)
-        for entry in tensor.messages(Fields.external_data)
+        for entry in tensor.messages(TensorProto.external_data)
     }
     name = entries.get("location", "").removeprefix("./")
     if source.path is None:

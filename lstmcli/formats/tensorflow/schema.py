@@ -1,4 +1,4 @@
-"""Field numbers of TensorFlow's protocol buffers, a class for each message, under their names.
+"""Field numbers of TensorFlow's protocol buffers, a row for each message, under their names.
 
 Sources, of TensorFlow 2.21: tensorflow/core/framework/{graph, node_def, function, op_def,
 attr_value, tensor, tensor_shape, tensor_slice}.proto; tensorflow/core/protobuf/{meta_graph,
@@ -9,124 +9,45 @@ Only fields that are read are listed.
 
 from __future__ import annotations
 
+from types import SimpleNamespace as Fields
+
 # ---- graphs
 
-
-class SavedModel:
-    schema_version, meta_graphs = 1, 2
-
-
-class MetaGraphDef:
-    meta_info_def, graph_def = 1, 2
-
-
-class GraphDef:
-    node, library = 1, 2
-
-
-class FunctionDefLibrary:
-    function = 1
-
-
-class FunctionDef:
-    signature, node_def = 1, 3
-
-
-class OpDef:
-    name, input_arg = 1, 2
-
-
-class ArgDef:
-    name = 1
-
-
-class NodeDef:
-    name, op, input, attr = 1, 2, 3, 5
-
-
-class AttrEntry:  # of the map NodeDef.attr
-    key, value = 1, 2
-
-
-class AttrValue:
-    f, tensor, func = 4, 8, 10
-
-
-class NameAttrList:
-    name = 1
-
+SavedModel = Fields(schema_version=1, meta_graphs=2)
+MetaGraphDef = Fields(meta_info_def=1, graph_def=2)
+GraphDef = Fields(node=1, library=2)
+FunctionDefLibrary = Fields(function=1)
+FunctionDef = Fields(signature=1, node_def=3)
+OpDef = Fields(name=1, input_arg=2)
+ArgDef = Fields(name=1)
+NodeDef = Fields(name=1, op=2, input=3, attr=5)
+AttrEntry = Fields(key=1, value=2)
+AttrValue = Fields(f=4, tensor=8, func=10)
+NameAttrList = Fields(name=1)
 
 # ---- tensors
 
-
-class TensorProto:
-    dtype, tensor_shape, tensor_content = 1, 2, 4
-    float_val, double_val, int_val, scomplex_val, int64_val, bool_val = 5, 6, 7, 9, 10, 11
-    dcomplex_val, half_val, uint32_val, uint64_val = 12, 13, 16, 17
-
-
-class TensorShapeProto:
-    dim, unknown_rank = 2, 3
-
-
-class Dim:
-    size = 1
-
-
-class TensorSliceProto:
-    extent = 1
-
-
-class Extent:
-    start, length = 1, 2
-
+TensorProto = Fields(
+    dtype=1, tensor_shape=2, tensor_content=4, float_val=5, double_val=6, int_val=7,
+    scomplex_val=9, int64_val=10, bool_val=11, dcomplex_val=12, half_val=13, uint32_val=16,
+    uint64_val=17,
+)  # fmt: skip
+TensorShapeProto = Fields(dim=2, unknown_rank=3)
+Dim = Fields(size=1)
+TensorSliceProto = Fields(extent=1)
+Extent = Fields(start=1, length=2)
 
 # ---- checkpoints
 
-
-class BundleHeaderProto:
-    num_shards, endianness = 1, 2
-
-
-class BundleEntryProto:
-    dtype, shape, shard_id, offset, size, crc32c, slices = 1, 2, 3, 4, 5, 6, 7
-
-
-class SavedTensorSlices:
-    meta, data = 1, 2
-
-
-class SavedTensorSliceMeta:
-    tensor = 1
-
-
-class SavedSliceMeta:
-    name, shape, type = 1, 2, 3
-
-
-class SavedSlice:
-    name, slice, data = 1, 2, 3
-
-
-class TrackableObjectGraph:
-    nodes = 1
-
-
-class TrackableObject:
-    children, attributes = 1, 2
-
-
-class ObjectReference:
-    node_id = 1
-
-
-class SerializedTensor:
-    full_name, checkpoint_key = 2, 3
-
-
-class SavedMetadata:
-    nodes = 1
-
-
-class SavedObject:
-    node_id, node_path, metadata = 2, 3, 5
+BundleHeaderProto = Fields(num_shards=1, endianness=2)
+BundleEntryProto = Fields(dtype=1, shape=2, shard_id=3, offset=4, size=5, crc32c=6, slices=7)
+SavedTensorSlices = Fields(meta=1, data=2)
+SavedTensorSliceMeta = Fields(tensor=1)
+SavedSliceMeta = Fields(name=1, shape=2, type=3)
+SavedSlice = Fields(name=1, slice=2, data=3)
+TrackableObjectGraph = Fields(nodes=1)
+TrackableObject = Fields(children=1, attributes=2)
+ObjectReference = Fields(node_id=1)
+SerializedTensor = Fields(full_name=2, checkpoint_key=3)
+SavedMetadata = Fields(nodes=1)
+SavedObject = Fields(node_id=2, node_path=3, metadata=5)
