@@ -10,8 +10,7 @@ import pytest
 
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, one_line, shell_word, typed_command
-from lstmcli.views.prose import labelled, to_copy
-from lstmcli.views.sheet import Column, Sheet, table
+from lstmcli.views.sheet import Column, Sheet, Width, labelled, labelled_command, table
 
 ESCAPED = {
     "\x00": r"\x00", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\x1b": r"\x1b", "\x1f": r"\x1f",
@@ -43,8 +42,8 @@ def test_an_error_has_a_line_an_argument() -> None:
 
 
 @pytest.mark.parametrize("made", [
-    lambda: labelled(ALL, ALL, None),
-    lambda: to_copy("next", ALL),
+    lambda: labelled(ALL, ALL, Width()),
+    lambda: labelled_command("next", ALL),
     lambda: table([Column(ALL, [ALL, "1"]), Column("b", ["2", "3"])]),
     lambda: Sheet([[(ALL, "bold")]]),
 ])  # fmt: skip

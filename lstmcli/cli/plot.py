@@ -27,17 +27,15 @@ from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.figure import draw_figure, suffix_of
 from lstmcli.views.plot import (
-    LABEL,
-    Cut,
-    Told,
+    Annotations,
+    PlotWindow,
     closing_sheet,
     heat_sheet,
     lines_sheet,
     sources_sheet,
 )
-from lstmcli.views.prose import labelled
-from lstmcli.views.saturation import saturation_sheet
-from lstmcli.views.sheet import Sheet
+from lstmcli.views.run import saturation_sheet
+from lstmcli.views.sheet import Sheet, labelled
 
 
 @click.command(cls=Command)
@@ -83,10 +81,10 @@ def command(
             remark(text)
     row = batch if batch is not None else _row_of_first(found)
     chosen = (units, "--units") if unit is None else (str(unit), "--unit")
-    cut = Cut(steps, chosen[0], row, pool, chosen[1])
+    cut = PlotWindow(steps, chosen[0], row, pool, chosen[1])
     arrays = found.chosen(names)
     hidden = found.cells if names is None and "h" in found.arrays else []
-    told = Told(found.differs, found.first, found.rows, hidden)
+    told = Annotations(found.differs, found.first, found.rows, hidden)
     if output is not None:
         with formats.atomically(output) as stream:
             draw_figure(stream, suffix, arrays, cut, told, unit is not None)
@@ -134,5 +132,5 @@ def _saturation(found: Drawable, row: int) -> Iterator[Sheet]:
         counts = Saturation()
         counts.see(own)
         if counts.anything and cell:
-            yield labelled("cell", cell, width(), indent=LABEL)
+            yield labelled("cell", cell, width())
         yield saturation_sheet(counts, range(found.units), width(), shares=False)

@@ -38,7 +38,7 @@ from lstmcli.core.model.states import State
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
-from lstmcli.views.window import SHOWN, Window
+from lstmcli.views.run import SHOWN, Window
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv", "text", *save.BINARY)
 

@@ -18,19 +18,19 @@ from lstmcli.core.model.selection import positions_between, take
 from lstmcli.core.model.states import State
 from lstmcli.views.run import (
     CHUNK,
-    SEEN,
+    SHOWN,
+    CellSummary,
     Excerpt,
-    OverAll,
     Sizes,
+    Window,
     excerpt_sheets,
     header_sheet,
+    needs_every_step,
     piece_sheets,
     steps_shown,
-    sums_up,
     trace_sheets,
 )
 from lstmcli.views.sheet import Sheet
-from lstmcli.views.window import Window
 
 LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
 
@@ -84,9 +84,9 @@ def _is_long(plan: Plan, window: Window) -> bool:
 def _show_as_computed(job: Job, plan: Plan, window: Window, meter: Meter | None) -> State:
     """Print all steps as they are computed; gives the final state."""
     stack = Stack.of_stream(plan.model, plan.batch, plan.inputs.initial_state, meter)
-    over_all = OverAll(window)
-    pieces = step_pieces(plan, stack, CHUNK, _watch({"": over_all}))
-    _show(job, plan.layout, piece_sheets(pieces, _sizes(plan)[""], window, width(), over_all))
+    summary = CellSummary(window)
+    pieces = step_pieces(plan, stack, CHUNK, _watch({"": summary}))
+    _show(job, plan.layout, piece_sheets(pieces, _sizes(plan)[""], window, width(), summary))
     return stack.state(plan.layout)
 
 
@@ -95,9 +95,9 @@ def _excerpt(plan: Plan, window: Window, how: Mapping[str, Any]) -> tuple[Excerp
     sizes = _sizes(plan)
     shown = steps_shown(sizes.values(), window)
     numbers = [step for part in shown for step in part]
-    over_all = {cell: OverAll(window) for cell in sizes}
-    watch = _watch(over_all)
-    every_step = sums_up(sizes.values(), window)
+    summaries = {cell: CellSummary(window) for cell in sizes}
+    watch = _watch(summaries)
+    every_step = needs_every_step(sizes.values(), window)
     arrays = {
         name: np.empty((len(numbers), plan.batch, shape[-1]), plan.dtype)
         for name, shape in plan.shapes.items()
@@ -112,7 +112,7 @@ def _excerpt(plan: Plan, window: Window, how: Mapping[str, Any]) -> tuple[Excerp
             array[at, batch] = take(pieces[name], of_piece, 0)
 
     final = sweep(plan, sink, shown=None if every_step else shown, **how)
-    return Excerpt(numbers, plan.steps, arrays, over_all), final
+    return Excerpt(numbers, plan.steps, arrays, summaries), final
 
 
 def _sizes(plan: Plan) -> dict[str, Sizes]:
@@ -125,13 +125,13 @@ def _sizes(plan: Plan) -> dict[str, Sizes]:
     return {cell: (plan.steps, plan.batch, widths[cell]) for cell in cells}
 
 
-def _watch(over_all: Mapping[str, OverAll]) -> Callable[[Mapping[str, Any]], None]:
-    """Show each cell's pieces to what sums them up."""
+def _watch(summaries: Mapping[str, CellSummary]) -> Callable[[Mapping[str, Any]], None]:
+    """A function that adds pieces of a run to the summary of each cell."""
 
-    def see(arrays: Mapping[str, Any]) -> None:
-        for cell, of_cell in over_all.items():
+    def add(arrays: Mapping[str, Any]) -> None:
+        for cell, summary in summaries.items():
             prefix = f"{cell}." if cell else ""
             by_name = {k[len(prefix) :]: a for k, a in arrays.items() if k.startswith(prefix)}
-            of_cell.see({k: a for k, a in by_name.items() if k in SEEN})
+            summary.add({k: a for k, a in by_name.items() if k in SHOWN})
 
-    return see
+    return add

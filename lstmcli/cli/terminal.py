@@ -17,15 +17,15 @@ import click
 
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line
-from lstmcli.views.prose import PLAIN_WIDTH, columns_of_environment, laid_out_columns
+from lstmcli.views.sheet import PLAIN_WIDTH, Sheet, Span, Width
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lstmcli.views.sheet import Sheet, Span
-
 INDENT = 2  # columns, of what follows the first line of a message
 COPIED = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
+NARROWEST = 20  # columns: below, a label and one column of numbers do not fit
+WIDEST = 2000  # columns: a line of a picture takes memory, and the widest screens have 1,000
 TERMINAL_LINES = 25  # the height that rich is given; nothing here depends on it
 DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
 """The names that rich has for the colours of a terminal, and those of the views."""
@@ -33,12 +33,24 @@ DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "
 
 def columns_of(stream: TextIO) -> int:
     """The width of stdout or stderr as a terminal: COLUMNS, else its own, else 80."""
-    if (columns := columns_of_environment()) is not None:
+    if (columns := _columns_of_environment()) is not None:
         return columns
     try:
-        return laid_out_columns(os.get_terminal_size(stream.fileno()).columns or PLAIN_WIDTH)
+        return _usable(os.get_terminal_size(stream.fileno()).columns or PLAIN_WIDTH)
     except (OSError, ValueError):
         return PLAIN_WIDTH
+
+
+def _columns_of_environment() -> int | None:
+    """The value of COLUMNS; None if it is no number of columns."""
+    columns = os.environ.get("COLUMNS", "")
+    digits = columns.lstrip("0") if columns.isascii() and columns.isdigit() else ""
+    return _usable(int(digits[:9])) if digits else None
+
+
+def _usable(columns: int) -> int:
+    """The width that output is formatted to; a terminal wraps what is longer."""
+    return max(NARROWEST, min(columns, WIDEST))
 
 
 def rich_console(stream: TextIO, **options: Any) -> Console:
@@ -120,9 +132,11 @@ def depth() -> str:
     return screen().depth
 
 
-def width() -> int | None:
-    """The columns of the terminal; None in a pipe, where nothing need be left out."""
-    return screen().width
+def width() -> Width:
+    """The columns that a view may fill; in a pipe COLUMNS is where sentences are wrapped."""
+    if (columns := screen().width) is not None:
+        return Width.of(columns)
+    return Width(_columns_of_environment() or PLAIN_WIDTH)
 
 
 def show(sheets: Iterable[Sheet]) -> None:

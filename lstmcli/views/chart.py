@@ -1,23 +1,20 @@
-"""A line chart of text: braille dots, two across and four down in each character."""
+"""A line chart in text: braille dots, two across and four down in each character."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.selection import format_number
 from lstmcli.views.colors import Scale
-from lstmcli.views.numbers import format_number
 from lstmcli.views.sheet import DIFFERS, Span
-
-Array = npt.NDArray[Any]
 
 TALL = 4  # lines of a chart
 WIDEST = 8  # characters from one step to the next
-GUTTER = 6  # room for the numbers of the scale
-LINE = "color(32)"  # a blue that is seen on light and on dark
+GUTTER = 6  # columns for the numbers of the scale
+LINE = "color(32)"  # a blue that is visible on light and on dark
 BRAILLE = 0x2800
 DOTS = np.array([[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]])  # Unicode 16.0, 21.1
 
@@ -25,15 +22,14 @@ DOTS = np.array([[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]])  # Unicode
 def chart(
     values: Array, steps: Sequence[int], scale: Scale, width: int, marked: int | None, colors: bool
 ) -> Iterator[list[Span]]:
-    """(T,) numbers over their steps, with the ends of the scale and the steps beneath.
+    """The lines of (T,) numbers over their steps, with the ends of the scale, and the steps below.
 
     Where a column of dots stands for several steps it spans the least and greatest of them.
     """
-    room = max(width - GUTTER - 1, 8)
-    apart = max(
-        1, min(WIDEST, (room - 1) // max(len(values) - 1, 1))
-    )  # characters from step to step
-    across = min(room, (len(values) - 1) * apart + 1)
+    columns = max(width - GUTTER - 1, 8)
+    gaps = max(len(values) - 1, 1)
+    per_step = max(1, min(WIDEST, (columns - 1) // gaps))  # characters
+    across = min(columns, (len(values) - 1) * per_step + 1)
     dots = _dots(scale.levels(values), across * 2, TALL * 4)
     style = LINE if colors else ""
     labels = {0: scale.high, TALL - 1: scale.low} | ({TALL // 2: 0.0} if scale.signed else {})
@@ -50,7 +46,7 @@ def _label(value: float) -> str:
 
 
 def _dots(levels: Array, across: int, down: int) -> Array:
-    """(across, down) truth of the dots: each column filled from one height to the next."""
+    """(across, down) booleans: each column filled from one height to the next."""
     dots = np.zeros((across, down), bool)
     at = np.linspace(0, across - 1, len(levels)) if len(levels) > 1 else np.zeros(1)
     known = np.isfinite(levels)
@@ -65,9 +61,9 @@ def _dots(levels: Array, across: int, down: int) -> Array:
     low, high = np.fmin(low, between), np.fmax(high, between)
     for column in range(across):
         if not np.isfinite(low[column]):
-            continue  # not a number: a gap
+            continue  # NaN: a gap
         top, bottom = low[column], high[column]
-        if column and np.isfinite(between[column - 1]):  # joined half way to the one before
+        if column and np.isfinite(between[column - 1]):  # connected to the column before, half way
             half = (between[column - 1] + between[column]) / 2
             top, bottom = min(top, half), max(bottom, half)
         dots[column, round(float(top)) : round(float(bottom)) + 1] = True
@@ -83,7 +79,7 @@ def _characters(dots: Array) -> Iterator[str]:
 
 
 def _axis(steps: Sequence[int], across: int, marked: int | None) -> Iterator[list[Span]]:
-    """The numbers of some steps beneath their dots."""
+    """The numbers of some steps below their dots."""
     last = max(len(steps) - 1, 1)
     text = ""
     every = max(1, -(-(len(str(steps[-1])) + 3) * last // max(across - 1, 1)))

@@ -1,4 +1,4 @@
-"""A check as a sheet: a row an engine, who is nearest to the truth, where somebody parts."""
+"""A check: a line for each engine, the most accurate ones, and where one first differs from us."""
 
 from __future__ import annotations
 
@@ -7,105 +7,93 @@ from typing import Any
 
 from lstmcli.core.explain.result import Explanation
 from lstmcli.views.explain import title
-from lstmcli.views.prose import labelled
-from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet
-from lstmcli.views.sizes import short, whole
-from lstmcli.views.step_errors import fitted
+from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet, Width, fitting_table, labelled
+from lstmcli.views.text import error_size, ulp_count
 
 OURS = "ours"
-_INDENT = 11
+INDENT = 16  # columns of the labels
 
 
 def check_sheet(
-    check: Mapping[str, Any], findings: Mapping[str, Explanation], width: int | None
+    check: Mapping[str, Any], findings: Mapping[str, Explanation], width: Width
 ) -> Sheet:
-    """The lines of a check, as `Check.to_json` tells it; findings are those of `explain`."""
+    """The lines of a check, given as JSON; ``findings`` are the explanations of engines."""
     sheet = Sheet()
+
+    def add(label: str, text: str, style: str = "") -> None:
+        sheet.extend(labelled(label, text, width, style, INDENT))
+
     if check["seed"] is not None:
-        text = f"inputs and the initial state, from seed {check['seed']}: none were given"
-        sheet.extend(labelled("drawn", text, width, indent=_INDENT))
+        add("drawn", f"inputs and the initial state, from seed {check['seed']}: none were given")
         sheet.add()
-    sheet.extend(_rows(check, width))
+    sheet.extend(_engines(check, width))
     sheet.add()
-    sheet.extend(_verdict(check, width))
+    add(*_agreement(check))
     for name, place in check["first_divergence"].items():
-        sheet.extend(labelled("parts", f"{name}: {_place(place)}", width, DIFFERS, _INDENT))
+        add("first mismatch", f"{name}: {_position(place)}", DIFFERS)
         if name in findings:
-            sheet.extend(labelled("finding", title(findings[name], name), width, indent=_INDENT))
-    sheet.extend(_truth(check, width))
+            add("finding", title(findings[name], name))
+    if check["nearest"]:
+        add("most accurate", f"{', '.join(check['nearest'])} (vs. the same run in long double)")
     for name, notes in check["notes"].items():
         for note in notes:
-            sheet.extend(labelled("known", f"{name}: {note}", width, indent=_INDENT))
+            add("known", f"{name}: {note}")
     for text in check["refused"].values():
-        sheet.extend(labelled("left out", text, width, indent=_INDENT))
+        add("left out", text)
     return sheet
 
 
-def _rows(check: Mapping[str, Any], width: int | None) -> Sheet:
-    engines, ours = check["engines"], check["ours"]
-    nothing = dict.fromkeys(("max_abs", "max_rel", "max_ulp"))
-    rows = [{"name": OURS, **nothing, **ours}, *engines]
+def _engines(check: Mapping[str, Any], width: Width) -> Sheet:
+    """The errors of each engine against ours, and of all against the run in long double."""
+    engines = check["engines"]
+    rows = [{"name": OURS, "max_abs": None, "max_rel": None, "max_ulp": None, **check["ours"]}]
+    rows += engines
+    agreement = ["agrees" if row["equal"] else "differs" for row in engines]
     columns = [
         Column("engine", [row["name"] for row in rows], "bold", left=True),
         Column("version", [_version(row["version"]) for row in rows], left=True, rank=1),
-        Column("", ["", *(_word(row["equal"]) for row in engines)], left=True),
-        Column("max abs", [_figure(row["max_abs"]) for row in rows]),
-        Column("max rel", [_figure(row["max_rel"]) for row in rows], rank=3),
-        Column("max ulp", [_count(row["max_ulp"]) for row in rows], rank=2),
-        Column("truth", [_figure(row["truth_abs"]) for row in rows]),
+        Column("", ["", *agreement], left=True),
+        Column("max abs", [_error(row["max_abs"]) for row in rows]),
+        Column("max rel", [_error(row["max_rel"]) for row in rows], rank=3),
+        Column("max ulp", [_ulps(row["max_ulp"]) for row in rows], rank=2),
+        Column("long double", [_error(row["truth_abs"]) for row in rows]),
         Column("ms", [f"{1000 * row['seconds']:.3g}" for row in rows], "dim", rank=4),
     ]
-    return fitted([column for column in columns if any(column.cells)], width)
+    return fitting_table([column for column in columns if any(column.cells)], width)
 
 
 def _version(version: str) -> str:
-    """``3.15.1 torch`` for ``3.15.1 on torch 2.13.0``: there are many columns."""
-    own, _, beneath = version.partition(" on ")
-    return f"{own} {beneath.partition(' ')[0]}".rstrip()
+    """``3.15.1 torch`` for ``3.15.1 on torch 2.13.0``, for the sake of the other columns."""
+    engine, _, backend = version.partition(" on ")
+    return f"{engine} {backend.partition(' ')[0]}".rstrip()
 
 
-def _word(equal: bool) -> str:
-    return "agrees" if equal else "differs"
+def _error(value: float | str | None) -> str:
+    """An error; NaN and infinities are texts in JSON."""
+    return value if isinstance(value, str) else error_size(value)
 
 
-def _figure(value: Any) -> str:
-    return value if isinstance(value, str) else short(value)
+def _ulps(value: float | str | None) -> str:
+    return value if isinstance(value, str) else ulp_count(value)
 
 
-def _count(value: Any) -> str:
-    return value if isinstance(value, str) else whole(value)
-
-
-def _verdict(check: Mapping[str, Any], width: int | None) -> Sheet:
-    """One line on all engines."""
+def _agreement(check: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Label, text and style of the line about all engines."""
     count = len(check["engines"])
-    apart = [row["name"] for row in check["engines"] if not row["equal"]]
-    within = _within(check)
-    if apart:
-        text = f"{', '.join(apart)}; {count - len(apart)} of {count} agree within {within}"
-        sheet = labelled("differs", text, width, DIFFERS, _INDENT)
-    else:
-        text = f"{count} engine{'s' * (count > 1)} within {within}"
-        sheet = labelled("agree", text, width, AGREES, _INDENT)
-    return sheet
-
-
-def _truth(check: Mapping[str, Any], width: int | None) -> Sheet:
-    if not check["nearest"]:
-        return Sheet()
-    text = f"{', '.join(check['nearest'])}; the truth is the same run in longdouble"
-    return labelled("nearest", text, width, indent=_INDENT)
-
-
-def _within(check: Mapping[str, Any]) -> str:
+    differing = [row["name"] for row in check["engines"] if not row["equal"]]
     if check["ulp"] is not None and check["rtol"] is None:
-        return f"{check['ulp']} ULP"
-    return f"rtol {check['rtol']:g}, atol {check['atol']:g}"
+        tolerance = f"{check['ulp']} ULP"
+    else:
+        tolerance = f"rtol {check['rtol']:g}, atol {check['atol']:g}"
+    if differing:
+        agreeing = f"{count - len(differing)} of {count} agree within {tolerance}"
+        return "differs", f"{', '.join(differing)}; {agreeing}", DIFFERS
+    return "agree", f"{count} engine{'s' * (count > 1)} within {tolerance}", AGREES
 
 
-def _place(place: Mapping[str, Any]) -> str:
-    """``h, step 3, batch 1, unit 0: 0.5 / 0.4``: theirs, ours."""
-    words = [
-        f"{word} {place[word]}" for word in ("step", "batch", "unit") if place[word] is not None
+def _position(place: Mapping[str, Any]) -> str:
+    """``h, step 3, batch 1, unit 0: 0.5, ours 0.4``."""
+    axes = [
+        f"{axis} {place[axis]}" for axis in ("step", "batch", "unit") if place[axis] is not None
     ]
-    return f"{place['array']}, {', '.join(words)}: {place['a']}, ours {place['b']}"
+    return f"{place['array']}, {', '.join(axes)}: {place['a']}, ours {place['b']}"

@@ -1,4 +1,4 @@
-"""Colours for numbers: two scales that a colour-blind eye tells apart, on light and on dark.
+"""Colours for numbers: two colour-blind safe scales, readable on light and on dark.
 
 Both stay off pure black and white, so that no cell vanishes into a background.
 """
@@ -6,31 +6,31 @@ Both stay off pure black and white, so that no cell vanishes into a background.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from lstmcli.core.model.arrays import Array
+
 Rgb = tuple[int, int, int]
 
-# blue - grey - orange: told apart with every common colour blindness
+# blue - grey - orange: distinct with every common colour blindness
 SIGNED = ((16, 78, 160), (98, 160, 214), (212, 212, 212), (240, 157, 74), (178, 72, 0))
 # dark blue to light yellow: lightness alone gives the order
 SHARE = ((26, 44, 102), (84, 92, 122), (138, 134, 124), (196, 176, 98), (252, 230, 84))
 NOT_A_NUMBER = (208, 28, 139)
-# the same where a terminal has 256 colours, by number: mixing would come out in bands of green
+# the same by number where a terminal has 256 colours: interpolated ones give bands of green
 SIGNED_256 = (25, 32, 74, 110, 153, 252, 223, 215, 208, 166, 130)
 SHARE_256 = (17, 60, 102, 144, 186, 227)
 NOT_A_NUMBER_256 = 162
 
 BELOW, ABOVE = "·-=≡", "░▒▓█"  # without colours: less than zero, more than zero
 SHADES = f" {ABOVE}"
-LEVELS = 256  # of each scale; what the eye tells apart is fewer
+LEVELS = 256  # of each scale; the eye distinguishes fewer
 
 
 class Scale(NamedTuple):
-    """The numbers that a picture's colours stand for."""
+    """The numbers at both ends of a scale of colours, and the colours."""
 
     low: float
     high: float
@@ -38,11 +38,11 @@ class Scale(NamedTuple):
 
     @property
     def signed(self) -> bool:
-        """Whether zero is in the middle."""
+        """Whether zero is the middle of the scale."""
         return self.stops is SIGNED
 
     def levels(self, values: Array) -> Array:
-        """Each number as 0 (low) to 1 (high); NaN stays NaN."""
+        """Each number on the scale, from 0 (low) to 1 (high); NaN stays NaN."""
         span = (self.high - self.low) or 1.0
         with np.errstate(invalid="ignore"):
             levels: Array = np.clip((values.astype(np.float64) - self.low) / span, 0, 1)
@@ -53,55 +53,55 @@ GATE = Scale(0.0, 1.0, SHARE)
 
 
 def around_zero(arrays: Iterable[Array]) -> Scale:
-    """A scale with zero in the middle that reaches as far as the farthest finite number."""
-    far = 0.0
+    """A scale with zero in the middle, up to the greatest finite magnitude (two digits)."""
+    greatest = 0.0
     for array in arrays:
         finite = array[np.isfinite(array)]
-        far = max(far, float(np.abs(finite).max(initial=0)))
-    far = float(f"{far:.2g}") if far else 1.0
-    return Scale(-far, far, SIGNED)
+        greatest = max(greatest, float(np.abs(finite).max(initial=0)))
+    greatest = float(f"{greatest:.2g}") if greatest else 1.0
+    return Scale(-greatest, greatest, SIGNED)
 
 
 def color(level: float, scale: Scale, depth: str) -> str:
-    """The colour at a level of 0 to 1, as a style; NaN has one of its own."""
+    """The colour of a level, 0 to 1, as a style; NaN has a colour that no number has."""
     if depth == "256":
-        few = SIGNED_256 if scale.signed else SHARE_256
-        known = level == level
-        return f"color({few[round(level * (len(few) - 1))] if known else NOT_A_NUMBER_256})"
-    return "#" + "".join(f"{part:02x}" for part in mixed(level, scale.stops))
+        if level != level:
+            return f"color({NOT_A_NUMBER_256})"
+        colors = SIGNED_256 if scale.signed else SHARE_256
+        return f"color({colors[round(level * (len(colors) - 1))]})"
+    return "#" + "".join(f"{part:02x}" for part in interpolated(level, scale.stops))
 
 
-def mixed(level: float, stops: Sequence[Rgb]) -> Rgb:
-    """The colour between the two stops around a level of 0 to 1."""
+def interpolated(level: float, stops: Sequence[Rgb]) -> Rgb:
+    """The colour between the two stops next to a level, 0 to 1."""
     if level != level:
         return NOT_A_NUMBER
-    place = round(level * (LEVELS - 1)) / (LEVELS - 1) * (len(stops) - 1)
-    n = min(int(place), len(stops) - 2)
-    r, g, b = (round(p + (q - p) * (place - n)) for p, q in zip(*stops[n : n + 2], strict=True))
+    position = round(level * (LEVELS - 1)) / (LEVELS - 1) * (len(stops) - 1)
+    n = min(int(position), len(stops) - 2)
+    r, g, b = (round(p + (q - p) * (position - n)) for p, q in zip(*stops[n : n + 2], strict=True))
     return r, g, b
 
 
-def ink(level: float, scale: Scale) -> str:
-    """Black or white, whichever reads better on the colour of a level."""
-    r, g, b = mixed(level, scale.stops)
+def text_color(level: float, scale: Scale) -> str:
+    """Black or white, whichever is better to read on the colour of a level."""
+    r, g, b = interpolated(level, scale.stops)
     return "#000000" if 0.299 * r + 0.587 * g + 0.114 * b > 140 else "#ffffff"
 
 
 def character(level: float, scale: Scale) -> str:
-    """A level as a character, for a screen without colours or with few."""
+    """A level as a character, for a screen with at most sixteen colours."""
     if level != level:
         return "!"
     if not scale.signed:
         return SHADES[min(int(level * len(SHADES)), len(SHADES) - 1)]
-    size = abs(level - 0.5) * 2
-    place = round(size * len(ABOVE))
-    if not place:
+    size = round(abs(level - 0.5) * 2 * len(ABOVE))
+    if not size:
         return " "
-    return (ABOVE if level > 0.5 else BELOW)[place - 1]
+    return (ABOVE if level > 0.5 else BELOW)[size - 1]
 
 
-def few_colors(level: float, scale: Scale) -> str:
-    """The style of a character where there are sixteen colours: a sign has a colour."""
+def character_style(level: float, scale: Scale) -> str:
+    """The style of a character where there are sixteen colours: the sign gives the colour."""
     if level != level:
         return "magenta"
     if not scale.signed:
@@ -109,17 +109,12 @@ def few_colors(level: float, scale: Scale) -> str:
     return "red" if level > 0.5 else "bright_blue"
 
 
-def shaded(level: float, scale: Scale, depth: str) -> str:
-    """The style of a number in a shaded cell of a table."""
+def background_style(level: float, scale: Scale, depth: str) -> str:
+    """The style of a number in a shaded table; with sixteen colours only the ends have one."""
     if depth == "none":
         return ""
-    if depth == "16":
-        return _shaded_with_few(level, scale)
-    return f"{ink(level, scale)} on {color(level, scale, depth)}"
-
-
-def _shaded_with_few(level: float, scale: Scale) -> str:
-    """Only what is far out: the ends of the scale."""
+    if depth != "16":
+        return f"{text_color(level, scale)} on {color(level, scale, depth)}"
     if level != level:
         return "white on magenta"
     if level < 0.2:

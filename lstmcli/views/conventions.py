@@ -1,8 +1,9 @@
-"""The table of conventions, and one row of it in words. No numpy here."""
+"""The table of conventions, and one convention in words. Nothing here imports numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from textwrap import wrap
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import Convention, Storage
@@ -13,24 +14,23 @@ from lstmcli.core.weights.templates import (
     has_tensor_per_gate,
     tensor_names,
 )
-from lstmcli.views.prose import labelled, to_copy
-from lstmcli.views.sheet import AGREES, ASSUMED, Column, Sheet, table
+from lstmcli.views.sheet import (
+    AGREES,
+    ASSUMED,
+    Column,
+    Sheet,
+    Width,
+    labelled,
+    labelled_command,
+    table,
+)
 
 # ---- the table
 
-Cells = Mapping[str, Callable[[Convention], str]]
-
-
-def _is_fused(row: Convention) -> bool:
-    return "fused" in row.names.tensors
-
-
-def _order(row: Convention) -> str:
-    return "apart" if has_tensor_per_gate(row) else row.storage.gates
-
 
 def _kernel(row: Convention) -> str:
-    return f"{row.storage.orientation} x;h" if _is_fused(row) else row.storage.orientation
+    storage = row.storage
+    return f"{storage.orientation} x;h" if "fused" in row.names.tensors else storage.orientation
 
 
 def _biases(row: Convention) -> str:
@@ -39,31 +39,33 @@ def _biases(row: Convention) -> str:
     return "2" if {"bias", "recurrent_bias"} <= set(row.names.tensors) else "1"
 
 
-def _forget_bias(row: Convention) -> str:
-    return f"{row.behaviour.forget_bias:+g}" if row.behaviour.forget_bias else "0"
+def _added_bias(row: Convention) -> str:
+    bias = row.behaviour.forget_bias
+    return f"{bias:+g}" if bias else "0"
 
 
-def _run(row: Convention) -> str:
+def _was_run(row: Convention) -> str:
     if row.verified.startswith("run"):
         return "yes"
     return "part" if row.verified else "no"
 
 
-def what(row: Convention) -> str:
-    """What the row is, without the names of its tensors."""
-    return row.title.split(": ")[0] + (", gates alternate" if row.storage.interleaved else "")
+def description(row: Convention) -> str:
+    """What the convention is of, without the names of its tensors."""
+    alternate = ", gates alternate" if row.storage.interleaved else ""
+    return row.title.split(": ")[0] + alternate
 
 
-_COLUMNS: Cells = {
+COLUMNS: Mapping[str, Callable[[Convention], str]] = {
     "name": lambda row: row.name,
-    "gates": _order,
+    "gates": lambda row: "apart" if has_tensor_per_gate(row) else row.storage.gates,
     "kernel": _kernel,
     "bias": _biases,
-    "f +": _forget_bias,
-    "run": _run,
+    "f +": _added_bias,
+    "run": _was_run,
 }
 
-_LEGEND = (
+LEGEND = (
     "gates: their order in a matrix; apart: each gate has tensors of its own. kernel: gates along "
     "cols (I, 4H) or rows (4H, I); x;h: one kernel (I + H, 4H) holds both. bias: how many; 8H: "
     "two in one. f +: added to the forget gate at run time and in no tensor. run: whether the "
@@ -72,151 +74,167 @@ _LEGEND = (
 )
 
 
-def conventions_sheet(rows: Sequence[Convention], width: int | None) -> Sheet:
-    """A line a row; in a terminal, what a row is goes on where it lacks room, or below the row."""
-    facts = [
-        Column(name, [cell(row) for row in rows], left=True) for name, cell in _COLUMNS.items()
+def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
+    """A line for each convention; descriptions wrap in their column, or below the line."""
+    columns = [
+        Column(name, [cell(row) for row in rows], left=True) for name, cell in COLUMNS.items()
     ]
-    room = None if width is None else width - sum(column.width + 2 for column in facts)
-    longest = max(len(word) for row in rows for word in what(row).split())
-    if room is not None and room < longest:
-        sheet = _two_lines_a_row(facts, [what(row) for row in rows], width)
+    texts = [description(row) for row in rows]
+    left = None if width.table is None else width.table - sum(c.width + 2 for c in columns)
+    if left is None:
+        sheet = table([*columns, Column("what", texts, left=True)])
+    elif left < max(len(word) for text in texts for word in text.split()):
+        sheet = _with_texts_below(columns, texts, width)
     else:
-        lines = [_wrapped(what(row), room) for row in rows]
-        columns = [Column(c.heading, _spread(c.cells, lines), left=True) for c in facts]
-        columns.append(Column("what", [piece for pieces in lines for piece in pieces], left=True))
-        sheet = table(columns)
+        sheet = _with_text_column(columns, texts, left)
     sheet.add()
-    sheet.extend(labelled("", _LEGEND, width, "dim", indent=0))
+    sheet.extend(labelled("", LEGEND, width, "dim", indent=0))
     sheet.add()
-    sheet.extend(labelled("next", f"lstm conventions {rows[0].name}   (all of one row)", width))
+    text = f"lstm conventions {rows[0].name}   (all of one convention)"
+    sheet.extend(labelled("next", text, width))
     return sheet
 
 
-def _two_lines_a_row(facts: Sequence[Column], texts: Sequence[str], width: int | None) -> Sheet:
-    heading, *rows = table(facts).lines
+def _with_texts_below(columns: Sequence[Column], texts: Sequence[str], width: Width) -> Sheet:
+    """The table with each text below its line."""
+    heading, *lines = table(columns).lines
     sheet = Sheet([heading])
-    for row, text in zip(rows, texts, strict=True):
-        sheet.lines.append(row)
+    for line, text in zip(lines, texts, strict=True):
+        sheet.lines.append(line)
         sheet.extend(labelled("", text, width, "dim", indent=2))
     return sheet
 
 
-def _wrapped(text: str, room: int | None) -> list[str]:
-    from textwrap import wrap
+def _with_text_column(columns: Sequence[Column], texts: Sequence[str], width: int) -> Sheet:
+    """The table with texts wrapped in a last column of a width."""
+    pieces = [wrap(text, width, break_long_words=False, break_on_hyphens=False) for text in texts]
+    blanks = [[""] * (len(lines) - 1) for lines in pieces]
+    return table(
+        [
+            *(
+                column._replace(
+                    cells=[
+                        cell
+                        for first, below in zip(column.cells, blanks, strict=True)
+                        for cell in (first, *below)
+                    ]
+                )
+                for column in columns
+            ),
+            Column("what", [line for lines in pieces for line in lines], left=True),
+        ]
+    )
 
-    if room is None:
-        return [text]
-    return wrap(text, room, break_long_words=False, break_on_hyphens=False)
 
+# ---- one convention
 
-def _spread(cells: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    """Cells with blanks below them where the last column has more lines than one."""
-    return [
-        cell if n == 0 else "" for cell, pieces in zip(cells, lines, strict=True)
-        for n in range(len(pieces))
-    ]  # fmt: skip
-
-
-# ---- one row
+INDENT = 20  # columns of the labels
 
 
 class Line(NamedTuple):
-    """What a row's fields come to in words; no words, no line."""
+    """One line of a convention's page: its fields in words; an empty text is no line."""
 
     label: str
     fields: tuple[str, ...]
-    words: Callable[[Convention], str]
+    text: Callable[[Convention], str]
 
 
-def convention_sheet(row: Convention, width: int | None) -> Sheet:
-    """Every field of a row in words: names, layout, how it runs, how it is known."""
-    sheet = Sheet()
-    sheet.extend(labelled(row.name, row.title, width, "bold", indent=max(len(row.name) + 3, 12)))
+def convention_sheet(row: Convention, width: Width) -> Sheet:
+    """All fields of a convention in words: names, layout, run, source."""
+    sheet = labelled(row.name, row.title, width, "bold", indent=max(len(row.name) + 3, 12))
     for heading, lines in SECTIONS.items():
         sheet.add()
         sheet.add((heading, "dim"))
-        if lines is NAMES:
+        if heading == "names":
             sheet.extend(_tensors(row, width))
         for line in lines:
-            if text := line.words(row):
+            if text := line.text(row):
                 sheet.extend(labelled(f"  {line.label}", text, width, _style(line, row), INDENT))
     sheet.add()
     command = f"lstm run weights.npz inputs.npy --convention {row.name}"
-    sheet.extend(to_copy("next", command, INDENT))
+    sheet.extend(labelled_command("next", command, INDENT))
     return sheet
-
-
-INDENT = 20
 
 
 def _style(line: Line, row: Convention) -> str:
     if line.label == "assumed":
         return ASSUMED
-    return AGREES if line.label == "verified" and _run(row) == "yes" else ""
+    return AGREES if line.label == "verified" and _was_run(row) == "yes" else ""
 
 
-def _tensors(row: Convention, width: int | None) -> Sheet:
+def _tensors(row: Convention, width: Width) -> Sheet:
+    """The names of each role."""
     sheet = Sheet()
-    for role in row.names.tensors:
+    for role, template in row.names.tensors.items():
         if role != "numbered":
-            names = (" or " if " | " in row.names.tensors[role] else ", ").join(
-                tensor_names(row, role)
-            )
+            names = (" or " if " | " in template else ", ").join(tensor_names(row, role))
             sheet.extend(labelled(f"  {describe_role(role)}", names, width, "", INDENT))
     return sheet
+
+
+def unusual_settings(convention: Convention, excluded: Container[str]) -> list[str]:
+    """The settings that a plain cell does not have, in words, the forget bias first."""
+    plain = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
+    bias = convention.behaviour.forget_bias
+    texts = [f"forget bias {bias:+}"] if bias else []
+    for name, value in convention.settings().items():
+        if name != "forget_bias" and name not in excluded and plain.get(name) != value:
+            words = name.replace("_", " ")
+            texts.append(words if value is True else f"{words} {value}")
+    return texts
 
 
 # ---- names
 
 
 def _numbered(row: Convention) -> str:
-    if not row.names.numbered:
+    names = row.names
+    if not names.numbered:
         return ""
     roles = ", ".join(
-        f"{n} {describe_role(r).replace('.', ' ')}" for n, r in enumerate(row.names.numbered)
+        f"{n} {describe_role(r).replace('.', ' ')}" for n, r in enumerate(names.numbered)
     )
     return f"{tensor_names(row, 'numbered')[0]}, N: {roles}; then the next layer's"
 
 
 def _layer_and_direction(row: Convention) -> str:
-    told = []
-    if "{layer}" in "".join(row.names.tensors.values()):
-        told.append("N is the layer's number")
-    elif "?P<layer>" in row.names.path:
-        told.append("a number before the name tells the layer")
-    if any(row.names.marks):
-        forward, backward = row.names.marks
-        told.append(f"{forward or 'nothing'} marks the forward direction, {backward} the backward")
+    names = row.names
+    texts = []
+    if "{layer}" in "".join(names.tensors.values()):
+        texts.append("N is the layer's number")
+    elif "?P<layer>" in names.path:
+        texts.append("a number before the name is that of the layer")
+    if any(names.marks):
+        forward, backward = names.marks
+        texts.append(f"{forward or 'nothing'} marks the forward direction, {backward} the backward")
     elif any(marks := direction_marks(row)):
-        told.append(f"{' or '.join(marks)} before the name tells the direction")
-    if row.names.scopes:
-        told.append("a graph beside the file goes before such a name")
+        texts.append(f"{' or '.join(marks)} before the name gives the direction")
+    if names.scopes:
+        texts.append("a graph in another file goes before such a name")
     if row.storage.directions_count:
-        told.append("directions are numbered like layers")
-    return "; ".join(told)
+        texts.append("directions are numbered like layers")
+    return "; ".join(texts)
 
 
 def _recognised(row: Convention) -> str:
-    told = (
-        []
-        if row.names.by_name
-        else ["only if asked for (--convention): other rows have these names"]
-    )
-    if row.names.within:
-        told.append(f"where {row.names.within.replace(chr(92) + 'd+', 'N')} is in the name")
-    if row.names.telling:
-        told.append(
-            f"beside other LSTMs only under a name with {' or '.join(row.names.telling.split('|'))}"
+    names = row.names
+    texts = []
+    if not names.by_name:
+        texts.append("only if asked for (--convention): other rows have these names")
+    if names.within:
+        texts.append(f"where {names.within.replace(chr(92) + 'd+', 'N')} is in the name")
+    if names.telling:
+        texts.append(
+            f"next to other LSTMs only under a name with {' or '.join(names.telling.split('|'))}"
         )
-    told += [f"with its {describe_role(role)}" for role in row.names.required]
-    if row.names.shadows:
-        told.append(f"beside it, names of {row.names.shadows} are aliases and not read")
-    return "; ".join(told) or "by these names"
+    texts += [f"with its {describe_role(role)}" for role in names.required]
+    if names.shadows:
+        texts.append(f"next to it, names of {names.shadows} are aliases and not read")
+    return "; ".join(texts) or "by these names"
 
 
 def _written(row: Convention) -> str:
-    """What convert writes before the names of a lone cell."""
+    """What convert writes before the names of a single cell."""
     forward = direction_marks(row)[0]
     plain = row.names.under.split(" | ")[0].format(layer="N", nth="", direction=forward)
     return f"lstm convert writes {plain} before them" if plain else ""
@@ -226,50 +244,48 @@ def _written(row: Convention) -> str:
 
 
 def _gates(row: Convention) -> str:
+    storage = row.storage
     if has_tensor_per_gate(row):
-        text = f"a tensor each, above in the order {spaced_order(row.storage.letters)}"
-        return text + "".join(
-            f"; without {gate}, {how}" for gate, how in row.storage.absent.items()
-        )
-    text = f"{spaced_order(row.storage.gates)}, " + (
-        "alternating unit by unit" if row.storage.interleaved else "one block after the other"
+        text = f"a tensor each, above in the order {spaced_order(storage.letters)}"
+        return text + "".join(f"; without {gate}, {how}" for gate, how in storage.absent.items())
+    text = f"{spaced_order(storage.gates)}, " + (
+        "alternating unit by unit" if storage.interleaved else "one block after the other"
     )
-    own = {name: row.storage.order_of(name) for name in ("kernel", "recurrent", "bias")}
+    orders = {name: storage.order_of(name) for name in ("kernel", "recurrent", "bias")}
     return text + "".join(
-        f"; in the {n} {spaced_order(o)}" for n, o in own.items() if o != row.storage.gates
+        f"; in the {n} {spaced_order(o)}" for n, o in orders.items() if o != storage.gates
     )
 
 
 def _shapes(row: Convention) -> str:
-    by_rows, width = (
-        row.storage.orientation == "rows",
-        "H" if has_tensor_per_gate(row) else f"{len(row.storage.gates)}H",
-    )
-    if _is_fused(row):
-        depth = "I + H" if row.storage.rows == "xh" else "H + I"
+    storage = row.storage
+    by_rows = storage.orientation == "rows"
+    width = "H" if has_tensor_per_gate(row) else f"{len(storage.gates)}H"
+    if "fused" in row.names.tensors:
+        depth = "I + H" if storage.rows == "xh" else "H + I"
         shapes = f"({width}, {depth})" if by_rows else f"({depth}, {width})"
     elif by_rows:
         shapes = f"({width}, I), recurrent ({width}, H)"
     else:
         shapes = f"(I, {width}), recurrent (H, {width})"
-    return f"{shapes}{', after an axis of directions' if row.storage.direction_axis else ''}"
+    return f"{shapes}{', after an axis of directions' if storage.direction_axis else ''}"
 
 
 def _bias(row: Convention) -> str:
-    if row.storage.bias_halves == 2:
+    storage = row.storage
+    if storage.bias_halves == 2:
         return "(8H,): the input's 4H, then the recurrent one's; both are added"
     both = {"bias", "recurrent_bias"} <= set(row.names.tensors)
     times = {"once": "", "twice": ", added twice", "none": ", not added"}
-    return ("two, both added" if both else "one") + times.get(
-        row.storage.bias, f", {row.storage.bias}"
-    )
+    return ("two, both added" if both else "one") + times.get(storage.bias, f", {storage.bias}")
 
 
 def _transposed(row: Convention) -> str:
+    storage = row.storage
     which = {"kernel": "the kernel", "recurrent": "the recurrent kernel", "both": "both kernels"}
-    if row.storage.transposed not in which:
+    if storage.transposed not in which:
         return ""
-    return f"each gate's block of {which[row.storage.transposed]} is stored transposed"
+    return f"each gate's block of {which[storage.transposed]} is stored transposed"
 
 
 def _projection(row: Convention) -> str:
@@ -279,65 +295,61 @@ def _projection(row: Convention) -> str:
 
 
 def _peepholes(row: Convention) -> str:
-    if not any("peephole" in role for role in (*row.names.tensors, *row.names.numbered)):
-        if row.storage.peephole_gates == Storage().peephole_gates:
+    storage = row.storage
+    names = row.names
+    if not any("peephole" in role for role in (*names.tensors, *names.numbered)):
+        if storage.peephole_gates == Storage().peephole_gates:
             return ""
-        order = spaced_order(row.storage.peephole_gates)
-        return f"three more columns of the recurrent kernel, {order}"
-    order = (
-        ""
-        if has_tensor_per_gate(row) or "{gate}" in row.names.tensors["peephole"]
-        else row.storage.peephole_gates
-    )
-    sees = {
-        "new_c": "that of o sees the new c",
+        return f"three more columns of the recurrent kernel, {spaced_order(storage.peephole_gates)}"
+    per_gate = has_tensor_per_gate(row) or "{gate}" in names.tensors["peephole"]
+    in_order = "" if per_gate else f"in the order {spaced_order(storage.peephole_gates)}; "
+    of_output = {
+        "new_c": "that of o takes the new c",
         "after_sigmoid": "that of o is added after the sigmoid",
         "in_tanh": "that of o acts inside the output's tanh",
     }
-    in_order = f"in the order {spaced_order(order)}; " if order else ""
-    return in_order + sees[row.behaviour.output_peephole]
+    return in_order + of_output[row.behaviour.output_peephole]
 
 
 # ---- run
 
 
 def _activations(row: Convention) -> str:
+    behaviour = row.behaviour
     return (
-        f"{row.behaviour.recurrent_activation} for i f o, {row.behaviour.activation} for g, "
-        f"{row.behaviour.output_activation} for c on its way out"
+        f"{behaviour.recurrent_activation} for i f o, {behaviour.activation} for g, "
+        f"{behaviour.output_activation} for c in h = o * act(c)"
     )
 
 
 def _forget(row: Convention) -> str:
-    if not row.behaviour.forget_bias:
+    behaviour = row.behaviour
+    if not behaviour.forget_bias:
         return "nothing is added to f at run time"
-    return f"{row.behaviour.forget_bias:+g} is added to f at every step; it is in no tensor"
+    return f"{behaviour.forget_bias:+g} is added to f at every step; it is in no tensor"
 
 
 def _coupled(row: Convention) -> str:
-    return (
-        ""
-        if row.behaviour.coupled == "none"
-        else f"{row.behaviour.coupled}: that gate has no weights of its own"
-    )
+    coupled = row.behaviour.coupled
+    return "" if coupled == "none" else f"{coupled}: that gate has no weights"
 
 
 def _clips(row: Convention) -> str:
+    behaviour = row.behaviour
     bounds = {
-        "|c|": row.behaviour.cell_clip, "every pre-activation": row.behaviour.gate_clip,
-        "|h| after the projection": row.behaviour.projection_clip,
+        "|c|": behaviour.cell_clip, "every pre-activation": behaviour.gate_clip,
+        "|h| after the projection": behaviour.projection_clip,
     }  # fmt: skip
-    told = [f"{what} at {bound:g}" for what, bound in bounds.items() if bound is not None]
-    return ", ".join(told) or "none unless asked for"
+    texts = [f"{what} at {bound:g}" for what, bound in bounds.items() if bound is not None]
+    return ", ".join(texts) or "none unless asked for"
 
 
 def _norm(row: Convention) -> str:
-    if not row.behaviour.norm_epsilon:
+    behaviour = row.behaviour
+    if not behaviour.norm_epsilon:
         return ""
     state = ", and c, which is carried normalised" if "state_scale" in row.names.tensors else ""
-    return (
-        f"each gate's pre-activation over its units{state}; epsilon {row.behaviour.norm_epsilon:g}"
-    )
+    return f"each gate's pre-activation over its units{state}; epsilon {behaviour.norm_epsilon:g}"
 
 
 def _inputs(row: Convention) -> str:
@@ -345,18 +357,19 @@ def _inputs(row: Convention) -> str:
 
 
 def _order_of_time(row: Convention) -> str:
-    told = {
-        "from the last step to the first": row.behaviour.reverse or row.behaviour.go_backwards,
-        "outputs in the order of processing": row.behaviour.go_backwards,
-        "outputs in the other order of time": row.behaviour.flip_output,
+    behaviour = row.behaviour
+    texts = {
+        "from the last step to the first": behaviour.reverse or behaviour.go_backwards,
+        "outputs in the order of processing": behaviour.go_backwards,
+        "outputs in the other order of time": behaviour.flip_output,
     }
-    return ", ".join(text for text, holds in told.items() if holds)
+    return ", ".join(text for text, is_so in texts.items() if is_so)
 
 
 def _merged(row: Convention) -> str:
     words = {
-        "concat": "side by side", "sum": "added", "mul": "multiplied", "ave": "averaged",
-        "stack": "on an axis of their own",
+        "concat": "concatenated", "sum": "added", "mul": "multiplied", "ave": "averaged",
+        "stack": "on a new axis",
     }  # fmt: skip
     return f"two directions' outputs {words[row.behaviour.merge]}"
 
@@ -365,32 +378,38 @@ _MASKED = {"zero": "0", "repeat": "the last output again", "run": "computed on, 
 
 
 def _masked(row: Convention) -> str:
-    text = _MASKED[row.behaviour.masked_output]
-    if row.behaviour.masked_output_merged == row.behaviour.masked_output:
+    behaviour = row.behaviour
+    text = _MASKED[behaviour.masked_output]
+    if behaviour.masked_output_merged == behaviour.masked_output:
         return text
-    return f"{text}; inside a bidirectional layer {_MASKED[row.behaviour.masked_output_merged]}"
+    return f"{text}; inside a bidirectional layer {_MASKED[behaviour.masked_output_merged]}"
 
 
 def _states(row: Convention) -> str:
+    behaviour = row.behaviour
     axes = {
         "cells": "(cells, B, H), layer by layer, forward before backward",
         "batch": "(B, directions, H)",
         "features": "(B, directions H)",
     }
-    runs = row.behaviour
-    empty = "zero" if runs.empty_rows == "zero" else "the initial one"
+    empty = "zero" if behaviour.empty_rows == "zero" else "the initial one"
     given = {
         "given": "",
         "zero": "; a given one is ignored",
         "swapped": "; a given h and c swapped",
     }
-    reset = "; every step starts from the first state" if runs.state == "reset" else ""
-    of_empty = f"; of a row of length 0, {empty}"
-    return f"final ones {axes[runs.states]}{of_empty}{given[runs.initial_state]}{reset}"
+    reset = "; every step starts from the first state" if behaviour.state == "reset" else ""
+    of_empty = f"; of a sequence of length 0, {empty}"
+    return f"final ones {axes[behaviour.states]}{of_empty}{given[behaviour.initial_state]}{reset}"
+
+
+def _lengths(row: Convention) -> str:
+    lengths = row.behaviour.lengths
+    return "" if lengths == "given" else f"as {lengths}"
 
 
 def _takes(row: Convention) -> str:
-    """The settings that the framework has options for, and their values where not any will do."""
+    """The settings that the framework has options for, and the values that it takes."""
     return ", ".join(
         name.replace("_", " ") + (f" ({' or '.join(values.split())})" if values else "")
         for name, values in row.takes.items()
@@ -416,7 +435,7 @@ NAMES = (
     Line("written", ("under",), _written),
     Line("", (), lambda row: "/ . : and _ count alike; any prefix may stand before"),
 )
-_LAYOUT = (
+LAYOUT = (
     Line(
         "gates",
         ("gates", "kernel_gates", "recurrent_gates", "bias_gates", "interleaved", "absent"),
@@ -432,7 +451,7 @@ _LAYOUT = (
         _peepholes,
     ),
 )
-_RUNNING = (
+RUN = (
     Line("activations", ("activation", "recurrent_activation", "output_activation"), _activations),
     Line("forget bias", ("forget_bias",), _forget),
     Line("coupled", ("coupled",), _coupled),
@@ -441,23 +460,19 @@ _RUNNING = (
     Line("inputs", ("layout",), _inputs),
     Line("time", ("reverse", "forward", "flip_output", "go_backwards"), _order_of_time),
     Line("directions", ("merge",), _merged),
-    Line("past a row's end", ("past_length",), lambda row: _MASKED[row.behaviour.past_length]),
+    Line("past the end", ("past_length",), lambda row: _MASKED[row.behaviour.past_length]),
     Line("masked steps", ("masked_output", "masked_output_merged"), _masked),
     Line("states", ("states", "empty_rows", "state", "initial_state"), _states),
-    Line(
-        "lengths",
-        ("lengths",),
-        lambda row: f"as {row.behaviour.lengths}" if row.behaviour.lengths != "given" else "",
-    ),
+    Line("lengths", ("lengths",), _lengths),
     Line("options", ("takes",), _takes),
     Line("assumed", ("hidden",), _hidden),
 )
-_KNOWN = (
+SOURCE = (
     Line("source", ("source",), lambda row: row.source),
     Line("verified", ("verified",), _verified),
 )
 
 SECTIONS: Mapping[str, Sequence[Line]] = {
-    "names": NAMES, "layout": _LAYOUT, "run": _RUNNING, "known from": _KNOWN,
+    "names": NAMES, "layout": LAYOUT, "run": RUN, "known from": SOURCE,
 }  # fmt: skip
-"""The lines of a row's page; a test sees to it that every field of a convention is in one."""
+"""The lines of a convention's page; a test requires each field of a convention in one."""

@@ -1,4 +1,4 @@
-"""A conversion as a sheet: both sides, the recipe, the proof."""
+"""A conversion: both sides, the recipe, the proof."""
 
 from __future__ import annotations
 
@@ -9,62 +9,71 @@ from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.templates import has_tensor_per_gate
 from lstmcli.escaping import file_argument, typed_command
-from lstmcli.views.prose import INDENT, apart, labelled, room_of, to_copy
-from lstmcli.views.sheet import AGREES, ASSUMED, Sheet
+from lstmcli.views.sheet import (
+    AGREES,
+    ASSUMED,
+    INDENT,
+    Sheet,
+    Width,
+    labelled,
+    labelled_command,
+)
+from lstmcli.views.text import phrases
 
-RECIPE = 14  # the room for what a step is about
+RECIPE_INDENT = 14  # columns of what a step of the recipe is about
 
 
-def conversion_sheet(conversion: Mapping[str, Any], width: int | None) -> Sheet:
-    """The lines of a conversion, as `Conversion.to_json` tells it."""
-    source, path = conversion["source"], conversion["target"]
+def conversion_sheet(conversion: Mapping[str, Any], width: Width) -> Sheet:
+    """The lines of a conversion, given as JSON."""
+    source, target = conversion["source"], conversion["target"]
     sheet = labelled("from", _side(source, conversion["from"]), width)
     for text in conversion["assumed"]:
         sheet.extend(labelled("  assumed", text, width, ASSUMED))
-    sheet.extend(labelled("to", _side(path, conversion["to"], conversion["dtype"]), width))
-    tensors = [f"{name} {_shape(shape)}" for name, shape in conversion["tensors"].items()]
-    sheet.extend(labelled("  tensors", apart(tensors), width))
+    sheet.extend(labelled("to", _side(target, conversion["to"], conversion["dtype"]), width))
+    tensors = [f"{name} {tuple(shape)}" for name, shape in conversion["tensors"].items()]
+    sheet.extend(labelled("  tensors", phrases(tensors), width))
     if conversion["settings"]:
-        told = [f"{name}={value}" for name, value in conversion["settings"].items()]
-        sheet.extend(labelled("  told", apart(told), width))
+        settings = [f"{name}={value}" for name, value in conversion["settings"].items()]
+        text = f"metadata written: {phrases(settings)}"
+        sheet.extend(labelled("", text, width))
     sheet.add()
-    label = "recipe"
-    for step in conversion["recipe"]:
-        room = room_of(width) - INDENT
-        lines = labelled(step["what"], step["text"], room, indent=RECIPE)
-        for line in lines.lines:
-            sheet.add((label.ljust(INDENT), "dim"), *line)
-            label = ""
+    sheet.extend(_recipe(conversion["recipe"], width))
     sheet.add()
     sheet.extend(labelled("proof", _proof(conversion["proof"]), width, AGREES))
     for n, text in enumerate(conversion["use"]):
         sheet.extend(labelled("" if n else "use", text, width))
-    command = typed_command("lstm", "run", file_argument(path), "inputs.npy")
+    command = typed_command("lstm", "run", file_argument(target), "inputs.npy")
     options = conversion["options"]
-    sheet.extend(to_copy("next", f"{command} {options}" if options else command))
+    sheet.extend(labelled_command("next", f"{command} {options}" if options else command))
+    return sheet
+
+
+def _recipe(steps: list[Mapping[str, str]], width: Width) -> Sheet:
+    """The steps from the tensors of the source to those of the target."""
+    sheet = Sheet()
+    for step in steps:
+        remaining = Width(width.text - INDENT)
+        for line in labelled(step["what"], step["text"], remaining, indent=RECIPE_INDENT).lines:
+            label = ("" if sheet.lines else "recipe").ljust(INDENT)
+            sheet.add((label, "dim"), *line)
     return sheet
 
 
 def _side(path: str, settings: Mapping[str, Any], dtype: str = "") -> str:
-    """The file, its convention, its order of gates, and what is added to the forget gate."""
-    name = settings["convention"]
+    """The file, its convention, its gate order, the dtype, and the forget bias."""
+    name, bias = settings["convention"], settings["forget_bias"]
     order = (
         "" if has_tensor_per_gate(CONVENTIONS[name]) else f"gates {spaced_order(settings['gates'])}"
     )
-    added = settings["forget_bias"]
-    words = [path, name, order, dtype, f"forget bias {added:+g}" if added else ""]
-    return apart([word for word in words if word])
-
-
-def _shape(sizes: list[int]) -> str:
-    return str(tuple(sizes))
+    texts = [path, name, order, dtype, f"forget bias {bias:+g}" if bias else ""]
+    return phrases([text for text in texts if text])
 
 
 def _proof(proof: Mapping[str, Any]) -> str:
-    ran = (
-        f"read back and run beside the source, {proof['rows']} rows of {proof['steps']} steps from "
-        "a random state: "
+    run = (
+        f"read back and run next to the source, {proof['rows']} sequences of {proof['steps']} "
+        "steps from a random state: "
     )
     if proof["difference"] == 0:
-        return f"{ran}h and c are equal, bit for bit"
-    return f"{ran}h and c are within {proof['difference']:.1e} ({proof['allowed']:.1e} is rounding)"
+        return f"{run}h and c are equal, bit for bit"
+    return f"{run}h and c are within {proof['difference']:.1e} ({proof['allowed']:.1e} is rounding)"

@@ -1,65 +1,81 @@
-"""A derivation as a sheet: the terms of a sum, then equations with their numbers put in."""
+"""A derivation: the terms of a sum, then the equations with their numbers put in."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from textwrap import wrap
 from typing import NamedTuple
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.exact_sum import Exact, Scalar, Sum, as_float
 from lstmcli.core.derive.formulas import Line
+from lstmcli.core.model.selection import format_number
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.views.numbers import format_number
-from lstmcli.views.prose import STDIN, explain_command, labelled, room_of, to_copy
-from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet, Span, fit, table
-from lstmcli.views.sizes import short
+from lstmcli.views.sheet import (
+    AGREES,
+    DIFFERS,
+    Column,
+    Sheet,
+    Span,
+    Width,
+    fitting_table,
+    labelled,
+    labelled_command,
+)
+from lstmcli.views.text import STDIN, error_size, explain_command
 
 DIGITS = 8  # NumPy's, so that numbers can be found in a print by eye
-MOST = 20  # terms of a sum; a longer one shows its largest
-_NAMES = re.compile(r"[A-Za-z_]\w*")
-_PARTS = {"kernel": "x * kernel", "recurrent": "h * recurrent", "peephole": "c * peephole"}
-_INDENT = 11
-_FIRST = ("first", "first of this step")  # of all, or where the state before differs already
+TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
+INDENT = 11  # columns of the labels
+GATE_LABEL = 13  # columns of the labels of the table of gates
+NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
+PARTS = {"kernel": "x * kernel", "recurrent": "h * recurrent", "peephole": "c * peephole"}
 
 
 class Detail(NamedTuple):
     """How much is shown, and the command line it belongs to."""
 
-    asked: int | None = None  # digits of every number; None: 8, and all of a line's last number
-    most: int | None = MOST  # terms of a sum; None: all
+    asked: int | None = None  # digits of every number; None: 8, and all of a line's result
+    most: int | None = TERMS_SHOWN  # terms of a sum; None: all
     paths: Sequence[str] = ()  # weights and inputs as typed
     options: Sequence[str] = ()  # settings, and what comes with the inputs, as typed
 
     @property
     def digits(self) -> int:
-        """Digits of the numbers that go into a line."""
+        """Digits of the numbers in an equation."""
         return DIGITS if self.asked is None else self.asked
 
-    def last(self, value: Scalar) -> str:
-        """The number that a line comes to."""
+    def scalar(self, value: Scalar | Exact | None) -> str:
+        """A number in an equation or a table; nothing for None."""
+        if value is None:
+            return ""
+        exact = as_float(value) if isinstance(value, Fraction) else float(value)
+        return format_number(exact, self.digits)
+
+    def result(self, value: Scalar) -> str:
+        """The result of an equation."""
         return str(value) if self.asked is None else format_number(float(value), self.asked)
 
 
-def derivation_sheet(d: Derivation, detail: Detail, width: int | None) -> Sheet:
-    """The terms of a gate, or all gates side by side; then every equation up to h.
+def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
+    """The terms of a gate, or a table of all gates; then every equation up to h.
 
-    The last number of an equation is shown with all its digits. ``width`` is the terminal's; None
-    leaves out nothing.
+    The result of an equation is shown with all its digits.
     """
-    sheet = Sheet()
-    sheet.extend(_heading(d, width))
+    sheet = _heading(d, width)
     sheet.add()
     if d.gate is None:
         sheet.extend(_gates(d, detail))
         sheet.add()
-    lines = [line for line in d.lines if d.gate is not None or not _in_table(line)]
+    lines = [line for line in d.lines if d.gate is not None or not _is_in_table(line)]
     for n, line in enumerate(lines):
         if n:
             sheet.add()
-        if f"sum_{line.name[-1]}" in line.formula and (d.gate is not None or line.name == "h"):
-            sheet.extend(_terms(line.name[-1], d.sums[line.name[-1]], detail, width))
+        gate = line.name[-1]
+        if f"sum_{gate}" in line.formula and (d.gate is not None or line.name == "h"):
+            sheet.extend(_terms(gate, d.sums[gate], detail, width))
         sheet.extend(_equation(line, d, detail, width))
     closing = _closing(d, detail, width)
     if closing.lines:
@@ -68,25 +84,23 @@ def derivation_sheet(d: Derivation, detail: Detail, width: int | None) -> Sheet:
     return sheet
 
 
-def _heading(d: Derivation, width: int | None) -> Sheet:
+def _heading(d: Derivation, width: Width) -> Sheet:
+    """What is derived, and from which inputs and states."""
     at = d.place
-    what = "h" if d.gate is None else d.gate
+    name = "h" if d.gate is None else d.gate
     cell = f" of {at.prefix[:-1]}" if at.prefix else ""
+    inputs = "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
     sheet = Sheet()
-    sheet.add((f"{what}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
-    sheet.extend(labelled("x", f"of step {at.reads} of the {_source(at)}", width, indent=_INDENT))
-    sheet.extend(labelled("h, c_prev", _state(at), width, indent=_INDENT))
+    sheet.add((f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
+    sheet.extend(labelled("x", f"of step {at.reads} of the {inputs}", width, indent=INDENT))
+    sheet.extend(labelled("h, c_prev", _previous_state(at), width, indent=INDENT))
     if d.against is not None:
-        taken = f", taken as {' and '.join(d.taken)}" if d.taken else ""
-        sheet.extend(labelled("theirs", f"{d.against}{taken}", width, indent=_INDENT))
+        form = f", taken as {' and '.join(d.taken)}" if d.taken else ""
+        sheet.extend(labelled("reference", f"{d.against}{form}", width, indent=INDENT))
     return sheet
 
 
-def _source(at: StepPosition) -> str:
-    return "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
-
-
-def _state(at: StepPosition) -> str:
+def _previous_state(at: StepPosition) -> str:
     if at.before is not None:
         return f"as step {at.before} left them"
     return "the initial state" if at.carried else "zero at every step (state=reset)"
@@ -95,191 +109,192 @@ def _state(at: StepPosition) -> str:
 # ---- the terms of a sum
 
 
-def _terms(name: str, one: Sum, detail: Detail, width: int | None) -> Sheet:
-    """A row for each term, the largest first, with the sum so far; the rest in one row."""
-    count = len(one.terms)
+def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
+    """A line for each term, the largest first, with the sum so far; the rest on one line."""
+    count = len(total.terms)
     most = count if detail.most is None or count <= detail.most + 1 else detail.most
-    shown, digits = one.terms[:most], detail.digits
-    rest = count - most
-    names = [term.name for term in shown] + [f"{rest} smaller"] * (rest > 0)
-    products = [term.product for term in shown]
-    running = one.running[:most]
+    shown, products, running = total.terms[:most], [], total.running[:most]
+    products += [term.product for term in shown]
+    names = [term.name for term in shown]
+    rest = [""] * (count > most)
     if rest:
-        products.append(one.rest(most))
-        running.append(one.total)
-    blank = [""] * (rest > 0)
+        names.append(f"{count - most} smaller")
+        products.append(total.rest(most))
+        running.append(total.total)
+    weights = [detail.scalar(t.weight if t.matrix else None) for t in shown]
     columns = [
-        Column(f"sum_{name}", names, "bold", left=True),
-        Column("value", [_scalar(t.factor, digits) for t in shown] + blank),
-        Column("weight", [_scalar(t.weight if t.matrix else None, digits) for t in shown] + blank),
-        Column("of", [t.matrix for t in shown] + blank, "dim", left=True, rank=1),
-        Column("term", [_exact(product, digits) for product in products]),
-        Column("sum so far", [_exact(value, digits) for value in running]),
+        Column(f"sum_{gate}", names, "bold", left=True),
+        Column("value", [detail.scalar(term.factor) for term in shown] + rest),
+        Column("weight", weights + rest),
+        Column("of", [term.matrix for term in shown] + rest, "dim", left=True, rank=1),
+        Column("term", [detail.scalar(product) for product in products]),
+        Column("sum so far", [detail.scalar(value) for value in running]),
     ]
-    sheet = table(fit(columns, width), rule=width is not None)
+    sheet = fitting_table(columns, width, rule=width.table is not None)
     if rest:
         sheet.add((f"the {most} largest of {count} terms: --terms all shows all", "dim"))
     sheet.add()
     return sheet
 
 
-def _scalar(value: Scalar | None, digits: int) -> str:
-    return "" if value is None else format_number(float(value), digits)
+# ---- the table of gates
 
 
-def _exact(value: Exact, digits: int) -> str:
-    return format_number(as_float(value), digits)
-
-
-# ---- all gates, side by side
-
-
-def _in_table(line: Line) -> bool:
-    """Whether the table of gates says all of a line."""
+def _is_in_table(line: Line) -> bool:
+    """Whether the table of gates shows all that an equation does."""
     plain = line.formula.startswith(("sum_", "1 - ")) or line.formula.endswith(f"(z_{line.name})")
     return plain and line.name not in ("c", "h")
 
 
 def _gates(d: Derivation, detail: Detail) -> Sheet:
-    """A column a gate: what its sum is made of, the pre-activation, and the gate."""
-    lines = {line.name: line for line in d.lines}
-    rows: list[tuple[str, dict[str, str], str]] = []
-    for matrix, label in _PARTS.items():
-        rows.append((label, _parts(d.sums, matrix, None, detail.digits), ""))
-    for name in ("bias", "forget bias"):
-        rows.append((name, _parts(d.sums, "", name, detail.digits), ""))
-    for label, prefix in (("z", "z_"), ("gate", "")):
-        of_gate = {gate: lines[f"{prefix}{gate}"] for gate in GATES if f"{prefix}{gate}" in lines}
-        if label == "gate":
-            rows.append(("", {gate: _function(line) for gate, line in of_gate.items()}, "dim"))
-        values = {gate: format_number(float(x.value), detail.digits) for gate, x in of_gate.items()}
-        rows.append((label, values, "bold"))
-        if detail.asked is None:
-            off = {gate: str(line.ulps) for gate, line in of_gate.items() if line.ulps}
-            rows.append((" ULPs off", off, "dim"))
-        theirs = {g: x for g, x in of_gate.items() if x.theirs is not None}
-        style = DIFFERS if any(x.agrees is False for x in theirs.values()) else AGREES
-        shown = {g: _scalar(x.theirs, detail.digits) for g, x in theirs.items()}
-        rows.append((" theirs", shown, style))
+    """A column for each gate: the parts of its sum, the pre-activation, and the gate."""
+    rows = [
+        (label, _part_sums(d.sums, matrix, None, detail), "") for matrix, label in PARTS.items()
+    ]
+    rows += [(name, _part_sums(d.sums, "", name, detail), "") for name in ("bias", "forget bias")]
+    rows += _gate_rows(d, detail)
     rows = [row for row in rows if row[1]]
     widths = {g: max(len(cells.get(g, "")) for _, cells, _ in rows) for g in GATES}
     sheet = Sheet()
-    sheet.add((" " * 13 + "".join(f"  {gate:>{widths[gate]}}" for gate in GATES), "dim"))
+    sheet.add((" " * GATE_LABEL + "".join(f"  {gate:>{widths[gate]}}" for gate in GATES), "dim"))
     for label, cells, style in rows:
         text = "".join(f"  {cells.get(gate, ''):>{widths[gate]}}" for gate in GATES)
-        sheet.add((f"{label:13}", "dim"), (text, style))
+        sheet.add((f"{label:{GATE_LABEL}}", "dim"), (text, style))
     return sheet
 
 
-def _parts(sums: Mapping[str, Sum], matrix: str, name: str | None, digits: int) -> dict[str, str]:
-    """What a part of each sum comes to, where the sum has it."""
+def _part_sums(
+    sums: Mapping[str, Sum], matrix: str, name: str | None, detail: Detail
+) -> dict[str, str]:
+    """The sum of the terms of a matrix or of one name, for each gate that has them."""
     return {
-        gate: _exact(sums[gate].part(matrix, name), digits)
+        gate: detail.scalar(sums[gate].part(matrix, name))
         for gate in GATES
         if gate in sums
         and any(t.matrix == matrix and name in (None, t.name) for t in sums[gate].terms)
     }
 
 
-def _function(line: Line) -> str:
-    return line.formula.partition(f"(z_{line.name})")[0]
+def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str], str]]:
+    """Label, cells by gate and style of the lines for z and for the gate itself."""
+    lines = {line.name: line for line in d.lines}
+    rows: list[tuple[str, dict[str, str], str]] = []
+    for label, prefix in (("z", "z_"), ("gate", "")):
+        of_gate = {gate: lines[f"{prefix}{gate}"] for gate in GATES if f"{prefix}{gate}" in lines}
+        if label == "gate":
+            functions = {g: x.formula.partition(f"(z_{x.name})")[0] for g, x in of_gate.items()}
+            rows.append(("", functions, "dim"))
+        rows.append((label, {g: detail.scalar(x.value) for g, x in of_gate.items()}, "bold"))
+        if detail.asked is None:
+            ulps = {gate: str(line.ulps) for gate, line in of_gate.items() if line.ulps}
+            rows.append((" ULPs off", ulps, "dim"))
+        given = {gate: line for gate, line in of_gate.items() if line.theirs is not None}
+        style = DIFFERS if any(line.agrees is False for line in given.values()) else AGREES
+        rows.append((" reference", {g: detail.scalar(x.theirs) for g, x in given.items()}, style))
+    return rows
 
 
 # ---- equations
 
 
-def _equation(line: Line, d: Derivation, detail: Detail, width: int | None) -> Sheet:
-    """``f = sigmoid(z_f)``, the same in numbers, and what it comes to."""
+def _equation(line: Line, d: Derivation, detail: Detail, width: Width) -> Sheet:
+    """``f = sigmoid(z_f)``, the same in numbers, the result, and the reference."""
     sheet = Sheet()
-    room = room_of(width)
-    rows = [line.formula]
-    if _NAMES.fullmatch(line.formula) is None:
-        rows.append(_put_in(line.formula, line.numbers, detail.digits))
-    for n, text in enumerate(rows):
-        for k, piece in enumerate(wrap(text, max(room - 8, 30), break_long_words=False)):
+    sides = [line.formula]
+    if NAME.fullmatch(line.formula) is None:
+        sides.append(_in_numbers(line, detail))
+    for n, text in enumerate(sides):
+        for k, piece in enumerate(wrap(text, max(width.text - 8, 30), break_long_words=False)):
             start = f"{line.name if n == 0 and k == 0 else '':5} {' ' if k else '='} "
             sheet.add((start, "bold" if n == 0 else ""), piece)
-    spans: list[Span] = [("      = ", ""), (detail.last(line.value), "bold")]
-    if _rounding_shows(line, detail):
-        plural = "s" if line.ulps != 1 else ""
-        once = f"{detail.last(line.rounded_once)}, {line.ulps} ULP{plural} away"
-        spans.append((f"   rounded once: {once}", "dim"))
-    elif _sum_is_longer(line, d, detail):
-        spans.append(("   the sum, rounded once", "dim"))
-    elif line.ulps is None:
-        spans.append((f"   worked out here: {detail.last(line.rounded_once)}", "dim"))
-    sheet.add(*spans)
+    result = detail.result(line.value)
+    sheet.add("      = ", (result, "bold"), (_rounding_remark(line, d, detail), "dim"))
     if line.theirs is not None:
-        first = _FIRST[bool(d.differs_before)] if line is d.first_difference else ""
-        sheet.add(*_theirs(line, first, detail))
+        sheet.add(*_reference(line, d, detail))
     return sheet
 
 
-def _rounding_shows(line: Line, detail: Detail) -> bool:
+def _rounding_remark(line: Line, d: Derivation, detail: Detail) -> str:
+    """The result with a single rounding, where its digits are others."""
+    once = detail.result(line.rounded_once)
+    if _shows_rounding(line, detail):
+        return f"   rounded once: {once}, {line.ulps} ULP{'s' if line.ulps != 1 else ''} away"
+    if _sum_is_longer(line, d, detail):
+        return "   the sum, rounded once"
+    return f"   computed here: {once}" if line.ulps is None else ""
+
+
+def _shows_rounding(line: Line, detail: Detail) -> bool:
     """Whether a single rounding gives other digits, of those that are shown."""
-    return bool(line.ulps) and detail.last(line.value) != detail.last(line.rounded_once)
+    return bool(line.ulps) and detail.result(line.value) != detail.result(line.rounded_once)
 
 
 def _sum_is_longer(line: Line, d: Derivation, detail: Detail) -> bool:
-    """Whether the exact sum, as it is shown, has digits that the number type does not hold."""
+    """Whether the exact sum, as it is shown, has digits that its dtype cannot represent."""
     if detail.asked is None or line.ulps is None or line.formula != f"sum_{line.name[-1]}":
         return False
-    return detail.last(line.value) != _exact(d.sums[line.name[-1]].total, detail.asked)
+    return detail.result(line.value) != detail.scalar(d.sums[line.name[-1]].total)
 
 
-def _put_in(formula: str, numbers: Mapping[str, Scalar], digits: int) -> str:
+def _in_numbers(line: Line, detail: Detail) -> str:
     """The formula with numbers in the place of names."""
 
     def value(match: re.Match[str]) -> str:
-        word = match[0]
-        return format_number(float(numbers[word]), digits) if word in numbers else word
+        return detail.scalar(line.numbers.get(match[0])) or match[0]
 
-    return _NAMES.sub(value, formula)
+    return NAME.sub(value, line.formula)
 
 
-def _theirs(line: Line, first: str, detail: Detail) -> list[Span]:
+def _reference(line: Line, d: Derivation, detail: Detail) -> list[Span]:
+    """The reference value, and by how much it differs."""
     assert line.theirs is not None
-    label: Span = ("theirs  ", "dim")
+    label: Span = ("reference  ", "dim")
+    value = detail.result(line.theirs)
     if line.agrees:
-        return [label, (f"{detail.last(line.theirs)}   agrees", AGREES)]
-    apart = f"differs by {short(abs(float(line.value) - float(line.theirs)))}"
-    apart += f", the {first} to differ" * bool(first)
-    return [label, (f"{detail.last(line.theirs)}   {apart}", DIFFERS)]
+        return [label, (f"{value}   agrees", AGREES)]
+    text = f"{value}   differs by {error_size(abs(float(line.value) - float(line.theirs)))}"
+    if line is d.first_difference:
+        text += (
+            ", the first of this step to differ" if d.differs_before else ", the first to differ"
+        )
+    return [label, (text, DIFFERS)]
 
 
-# ---- what there is to say at the end
+# ---- the end
 
 
-def _closing(d: Derivation, detail: Detail, width: int | None) -> Sheet:
+def _closing(d: Derivation, detail: Detail, width: Width) -> Sheet:
+    """The first difference from the reference, and the next command."""
     sheet = Sheet()
+
+    def add(label: str, text: str, style: str = "", indent: int = INDENT) -> None:
+        sheet.extend(labelled(label, text, width, style, indent))
+
     first = d.first_difference
     if d.outputs is not None and d.place.unit >= d.outputs:
-        text = f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h of its own"
-        sheet.extend(labelled("h", text, width, indent=_INDENT))
+        add("h", f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h")
     if first is not None and first.theirs is not None:
-        text = f"{first.name}: {detail.last(first.value)} / {detail.last(first.theirs)}"
-        text = f"first{' of this step' * bool(d.differs_before)} in {text}"
-        sheet.extend(labelled("differs", text, width, DIFFERS, _INDENT))
+        values = f"{first.name}: {detail.result(first.value)} / {detail.result(first.theirs)}"
+        of_step = " of this step" if d.differs_before else ""
+        add("differs", f"first difference{of_step} in {values}", DIFFERS)
         if d.differs_before:
             verb = "differs" if len(d.differs_before) == 1 else "differ"
-            text = f"{' and '.join(d.differs_before)} of step {d.place.before} {verb} already"
-            sheet.extend(labelled("before", text, width, DIFFERS, _INDENT))
+            names = " and ".join(d.differs_before)
+            add("before", f"{names} of step {d.place.before} {verb} already", DIFFERS)
     elif d.against is not None:
-        names = [line.name for line in d.lines if line.theirs is not None]
-        sheet.extend(
-            labelled("agrees", f"{', '.join(names)}: all they have", width, AGREES, _INDENT)
-        )
-    hidden = d.gate is None and detail.asked is not None  # the table of gates then tells no ULPs
-    if any(_rounding_shows(x, detail) and not (hidden and _in_table(x)) for x in d.lines):
+        names = ", ".join(line.name for line in d.lines if line.theirs is not None)
+        add("agrees", f"{names}: all that the reference has", AGREES)
+    in_table = d.gate is None and detail.asked is not None  # the table of gates shows no ULPs then
+    if any(_shows_rounding(x, detail) and not (in_table and _is_in_table(x)) for x in d.lines):
         text = (
             "what the numbers of a line give with a single rounding. The run rounds after each "
             "operation; the last number of a line is the run's, bit for bit."
         )
-        sheet.extend(labelled("rounded once", text, width, "dim", _INDENT + 3))
+        add("rounded once", text, "dim", INDENT + 3)
     if first is not None:
-        name = "EXPECTED" if d.against in (None, STDIN) else str(d.against)
-        command = explain_command(detail.paths, name, detail.options)
-        sheet.extend(to_copy("next", command, _INDENT))
+        expected = "EXPECTED" if d.against in (None, STDIN) else str(d.against)
+        command = explain_command(detail.paths, expected, detail.options)
+        sheet.extend(labelled_command("next", command, INDENT))
     elif d.gate is None:
-        sheet.extend(labelled("next", "--gate f shows every term of a gate", width, indent=_INDENT))
+        add("next", "--gate f shows every term of a gate")
     return sheet

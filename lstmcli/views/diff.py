@@ -1,36 +1,56 @@
-"""A difference as a sheet: how far apart, where first, what may be behind it."""
+"""A difference: the two sides, the errors of each array, the first difference, possible causes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from math import prod
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.diff.alignment import GATES, WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import LONE, Side
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
-from lstmcli.views.numbers import format_number, percent
-from lstmcli.views.prose import STDIN, apart, explain_command, labelled, room_of, to_copy
-from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, table
-from lstmcli.views.sizes import rounded_up, short, whole
-from lstmcli.views.step_errors import LABEL, fitted, step_table, strips
-
-Array = npt.NDArray[Any]
+from lstmcli.core.model.selection import format_number
+from lstmcli.views.sheet import (
+    AGREES,
+    ASSUMED,
+    DIFFERS,
+    Column,
+    Sheet,
+    Width,
+    fitting_table,
+    labelled,
+    labelled_command,
+    table,
+)
+from lstmcli.views.text import (
+    STDIN,
+    count,
+    error_size,
+    explain_command,
+    listed,
+    percent,
+    phrases,
+    rounded_up,
+    short_exponent,
+    ulp_count,
+)
 
 DIGITS = 8  # NumPy's, so that values can be found in a print by eye
-TABLE_DIGITS = 6  # leaves room for the other columns
-NAMED = 6  # of the arrays that are on one side only; -f json has all
+TABLE_DIGITS = 6  # leaves columns for the other figures
 MOST_DIGITS = 17  # two different float64 differ within these
-
-_INDENT = 11  # of hints and remarks
-
-_NO_CONVENTION = {"nan_in_both", "suspect_nan", "suspect_single"}
-"""Hints that no other reading of the weights could be behind."""
+ARRAYS_NAMED = 6  # of those on one side only; -f json names all
+HINT_INDENT = 11
+STRIP_INDENT = 19  # columns of the label of a strip of errors and of the first difference
+NO_CONVENTION = {"nan_in_both", "suspect_nan", "suspect_single"}
+"""Hints that no other configuration of the weights can explain."""
 
 
 def difference_sheet(
@@ -38,17 +58,15 @@ def difference_sheet(
     a: Side,
     b: Side,
     *,
-    width: int | None,
+    width: Width,
     per_step: bool = False,
     digits: int | None = None,
 ) -> Sheet:
-    """One line if all is equal; else both sides, a row per array, and where they part.
+    """One line if all is equal; else both sides, the errors of each array, and what may cause them.
 
-    The settings that differ come first, where both sides say how they were made.
-
-    ``width`` is the terminal's; None leaves out nothing. ``per_step`` adds the error of each step,
-    by head and tail if a terminal would have to scroll. ``digits`` sets the places of values;
-    without, there are as many as it takes to see that two are different.
+    The settings that differ come first, if both sides have some. ``per_step`` adds the error of
+    each step; a terminal shows the first and last of many. ``digits`` sets the places of values;
+    without, there are as many as two different values need to look different.
     """
     sheet = Sheet()
     if d.settings:
@@ -60,28 +78,31 @@ def difference_sheet(
         sheet.extend(_sides(d, (a, b), width))
         sheet.add()
         sheet.extend(_arrays(d, width, digits))
-    sheet.extend(_asides(d, width))
+    sheet.extend(_not_compared(d, width))
     if per_step:
         sheet.add()
-        stepped = [array for array in d.arrays.values() if array.step_errors is not None]
-        sheet.extend(step_table(stepped, width))
+        sheet.extend(
+            _step_table([x for x in d.arrays.values() if x.step_errors is not None], width)
+        )
     if not d.equal:
-        sheet.extend(_where(d, width, digits, with_strips=not per_step))
+        sheet.extend(_first_errors(d, width, digits, with_strips=not per_step))
         sheet.extend(_hints(d.hints, width))
-        sheet.extend(_next(d, a, b, width))
+        sheet.extend(_next(d, a, b))
     return sheet
 
 
 def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
-    """A row per setting; what is off on one side is a dash."""
-    sides = [
+    """A line for each setting; a dash is a setting that is off."""
+    a, b = (
         ["-" if both[n] is None else str(both[n]) for both in differing.values()] for n in (0, 1)
-    ]
-    return table([
-        Column("settings", list(differing), "bold", left=True),
-        Column("a", sides[0], ASSUMED, left=True),
-        Column("b", sides[1], ASSUMED, left=True),
-    ])  # fmt: skip
+    )
+    return table(
+        [
+            Column("settings", list(differing), "bold", left=True),
+            Column("a", a, ASSUMED, left=True),
+            Column("b", b, ASSUMED, left=True),
+        ]
+    )
 
 
 # ---- equal
@@ -90,80 +111,81 @@ def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
 def _equal_line(d: Difference) -> str:
     arrays = d.arrays.values()
     total = sum(array.total or 0 for array in arrays)
-    among = f" of {_and(d.arrays)}" if len(d.arrays) > 1 else ""
-    farthest = max((array.max_abs or 0.0 for array in arrays), default=0.0)
+    *most, last = d.arrays
+    names = f" of {', '.join(most)} and {last}" if most else ""
+    greatest = max((array.max_abs or 0.0 for array in arrays), default=0.0)
     left_out = sum(array.left_out for array in arrays)
-    of_all = f" of {total + left_out}, the others not printed," * (left_out > 0)
+    of_all = f" of {total + left_out}, the others not printed," if left_out else ""
     return (
-        f"equal: {total} values{of_all}{among} within {_tolerance(d)}; "
-        f"greatest difference {short(farthest)}"
+        f"equal: {total} values{of_all}{names} within {_tolerance(d)}; "
+        f"greatest difference {error_size(greatest)}"
     )
 
 
 def _tolerance(d: Difference) -> str:
-    """The test in words."""
+    """The tolerances of the comparison in words."""
     arrays = list(d.arrays.values())
     ulp = arrays[0].tolerance.ulp
-    parts = [] if ulp is None else [f"{ulp} ULP"]
+    texts = [] if ulp is None else [f"{ulp} ULP"]
     if d.rtol is not None and d.atol is not None:
-        parts += [f"rtol {d.rtol:g}, atol {d.atol:g}"]
+        texts += [f"rtol {d.rtol:g}, atol {d.atol:g}"]
     elif ulp is None:
-        parts += ["the tolerances of their dtypes"]
+        texts += ["the tolerances of their dtypes"]
     printed = any(array.max_ulp is None and array.total is not None for array in arrays)
-    return " or ".join(parts) + (" and half a printed digit" if printed else "")
+    return " or ".join(texts) + (" and half a printed digit" if printed else "")
 
 
 # ---- the two sides
 
 
-def _sides(d: Difference, sides: tuple[Side, Side], width: int | None) -> Sheet:
-    """What each side is: its name, its arrays with shapes, what its numbers are worth."""
+def _sides(d: Difference, sides: tuple[Side, Side], width: Width) -> Sheet:
+    """Each side on a line: its name, its arrays with shapes, its precision.
+
+    Where that is longer than the width, the arrays follow on the next lines.
+    """
     names = [side.name for side in sides]
-    held = ["   ".join(_held(side, d, n)) for n, side in enumerate(sides)]
-    worth = [_worth(side, d, n) for n, side in enumerate(sides)]
-    name_width, held_width = max(map(len, names)), max(map(len, held))
+    arrays = [_shapes(side, d, n) for n, side in enumerate(sides)]
+    of_names = max(map(len, names))
+    of_arrays = max(len("   ".join(texts)) for texts in arrays)
     sheet = Sheet()
     for n, side in enumerate(sides):
         label = ("ab"[n] + "  ", "dim")
-        line = f"{names[n]:{name_width}}   {held[n]:{held_width}}   {worth[n]}"
-        if len(line) + 3 <= room_of(width):
+        precision = _precision(side, d, n)
+        line = f"{names[n]:{of_names}}   {'   '.join(arrays[n]):{of_arrays}}   {precision}"
+        if len(line) + 3 <= width.text:
             sheet.add(label, line)
-        else:
-            sheet.add(label, f"{names[n]}   {worth[n]}")
-            pieces = [
-                piece for text in _held(side, d, n) for piece in _pieces(text, room_of(width) - 3)
-            ]
-            sheet.extend(labelled("", apart(pieces), width, indent=3))
+            continue
+        sheet.add(label, f"{names[n]}   {precision}")
+        pieces = [piece for text in arrays[n] for piece in _wrap(text, width.text - 3)]
+        sheet.extend(labelled("", phrases(pieces), width, indent=3))
     return sheet
 
 
-def _held(side: Side, d: Difference, n: int) -> list[str]:
+def _wrap(text: str, columns: int) -> list[str]:
+    return wrap(text, columns, break_long_words=False, break_on_hyphens=False)
+
+
+def _shapes(side: Side, d: Difference, n: int) -> list[str]:
     """``h c i f g o (7, 3)`` and ``final_h final_c (3,)``: arrays of one shape together."""
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for name, array in side.arrays.items():
         compared = d.arrays.get(_name(name, d))
         shape = compared.shapes[n] if name in side.gaps and compared else array.shape
         by_shape.setdefault(shape, []).append(_name(name, d))
-    return [f"{_cells_together(names)} {shape}" for shape, names in by_shape.items()]
+    return [f"{_by_cell(names)} {shape}" for shape, names in by_shape.items()]
 
 
-def _pieces(text: str, room: int) -> list[str]:
-    """A group of arrays, cut where it is longer than a line."""
-    from textwrap import wrap
-
-    return wrap(text, room, break_long_words=False, break_on_hyphens=False)
-
-
-def _cells_together(names: Sequence[str]) -> str:
-    """``h`` and ``layer0 layer0_reverse: h c i f g o``: cells that hold the same together."""
-    held: dict[str, list[str]] = {}  # by cell; "" is the whole network
+def _by_cell(names: Sequence[str]) -> str:
+    """``h`` and ``layer0 layer0_reverse: h c i f g o``: cells with the same arrays together."""
+    of_cell: dict[str, list[str]] = {}  # "": the output of the network
     for part in map(ArrayName.of, names):
-        held.setdefault(part.prefix, []).append(part.base)
+        of_cell.setdefault(part.prefix, []).append(part.base)
     cells: dict[tuple[bool, str], list[str]] = {}
-    for cell, bases in held.items():
+    for cell, bases in of_cell.items():
         cells.setdefault((cell != "", " ".join(bases)), []).append(cell)
     return " ".join(
-        f"{' '.join(own)}: {bases}" if named else bases for (named, bases), own in cells.items()
+        f"{' '.join(prefixes)}: {bases}" if prefixed else bases
+        for (prefixed, bases), prefixes in cells.items()
     )
 
 
@@ -171,21 +193,19 @@ def _name(name: str, d: Difference) -> str:
     return ("h" if "h" in d.arrays else "(unnamed)") if name == LONE else name
 
 
-def _worth(side: Side, d: Difference, n: int) -> str:
-    """``printed, 8 digits, 144 of 1,280 numbers`` or the dtypes of what is compared."""
+def _precision(side: Side, d: Difference, n: int) -> str:
+    """``printed, 8 digits, 144 of 1,280 numbers``, or the dtypes of the compared arrays."""
     names = [name for name in side.arrays if _name(name, d) in d.arrays]
-    if any(name in side.units for name in names):
-        digits = max(
-            _printed_digits(side.arrays[n], side.units[n]) for n in names if n in side.units
-        )
-        shown = f"printed, {digits} digit{'s' * (digits != 1)}" if digits else "printed"
-        given = sum(int(np.isfinite(side.units[k]).sum()) for k in names if k in side.units)
-        whole = sum(prod(d.arrays[_name(k, d)].shapes[n]) for k in names if k in side.units)
-        return shown + f", {given:,} of {whole:,} numbers" * (given < whole)
-    own = dict.fromkeys(side.arrays[name].dtype.name for name in names)
-    counts = dict.fromkeys(side.dtypes[name].name for name in names if name in side.dtypes)
-    words = ", ".join(own)
-    return words if not counts or counts == own else f"{words}, counts as {', '.join(counts)}"
+    if printed := [name for name in names if name in side.units]:
+        digits = max(_printed_digits(side.arrays[k], side.units[k]) for k in printed)
+        text = f"printed, {count(digits, 'digit')}" if digits else "printed"
+        given = sum(int(np.isfinite(side.units[k]).sum()) for k in printed)
+        total = sum(prod(d.arrays[_name(k, d)].shapes[n]) for k in printed)
+        return text + (f", {given:,} of {total:,} numbers" if given < total else "")
+    dtypes = dict.fromkeys(side.arrays[name].dtype.name for name in names)
+    counted = dict.fromkeys(side.dtypes[name].name for name in names if name in side.dtypes)
+    text = ", ".join(dtypes)
+    return text if not counted or counted == dtypes else f"{text}, counts as {', '.join(counted)}"
 
 
 def _printed_digits(values: Array, units: Array) -> int:
@@ -200,37 +220,39 @@ def _printed_digits(values: Array, units: Array) -> int:
     if (places == places[0]).all():
         return max(0, int(places[0]))
     values = values[known]
-    telling = np.isfinite(values) & (values != 0)
-    first = np.floor(np.log10(np.abs(values[telling])))
-    return int((first + places[telling]).max(initial=0)) + 1
+    nonzero = np.isfinite(values) & (values != 0)
+    first = np.floor(np.log10(np.abs(values[nonzero])))
+    return int((first + places[nonzero]).max(initial=0)) + 1
 
 
-# ---- a row per array
+# ---- a line for each array
 
 
-def _arrays(d: Difference, width: int | None, digits: int | None) -> Sheet:
+def _arrays(d: Difference, width: Width, digits: int | None) -> Sheet:
     arrays = list(d.arrays.values())
     columns = [
         Column("array", [array.name for array in arrays], "bold", left=True),
-        Column("differ", [_count(array) for array in arrays], DIFFERS),
+        Column("differ", [_differing(array) for array in arrays], DIFFERS),
         Column("%", [_share(array) for array in arrays], DIFFERS, rank=3),
-        Column("max abs", [short(array.max_abs) for array in arrays]),
-        _place_column(arrays, [array.abs_at for array in arrays]),
+        Column("max abs", [error_size(array.max_abs) for array in arrays]),
+        _position_column(arrays, [array.abs_at for array in arrays]),
         _value_column(arrays, digits),
-        Column("passes at", [_passes(array) for array in arrays], left=True, rank=1),
-        Column("max rel", [short(array.max_rel) for array in arrays], rank=4),
-        _place_column(arrays, [array.rel_at for array in arrays], rank=5),
-        Column("max ulp", [whole(array.max_ulp) for array in arrays], rank=6),
-        _place_column(arrays, [array.ulp_at for array in arrays], rank=7),
+        _required_column(arrays),
+        Column("max rel", [error_size(array.max_rel) for array in arrays], rank=4),
+        _position_column(arrays, [array.rel_at for array in arrays], rank=5),
+        Column("max ulp", [ulp_count(array.max_ulp) for array in arrays], rank=6),
+        _position_column(arrays, [array.ulp_at for array in arrays], rank=7),
     ]
-    sheet = fitted([column for column in columns if any(column.cells)], width)
+    sheet = fitting_table([column for column in columns if any(column.cells)], width)
     for array in arrays:
         if array.mismatched is None:
-            sheet.extend(labelled(array.name, _sizes(array), width, indent=_INDENT))
+            a, b = (_size(shape, array.placed) for shape in array.aligned)
+            text = f"a has {a}; b has {b}"
+            sheet.extend(labelled(array.name, text, width, indent=HINT_INDENT))
     return sheet
 
 
-def _count(array: ArrayDifference) -> str:
+def _differing(array: ArrayDifference) -> str:
     if array.mismatched is None:
         return "shape"
     return f"{array.mismatched} of {array.total}"
@@ -242,48 +264,65 @@ def _share(array: ArrayDifference) -> str:
     return percent(array.mismatched / array.total).removesuffix(" %")
 
 
-def _sizes(array: ArrayDifference) -> str:
-    """Both shapes in words, where the axes have names."""
-    one, other = (_size(shape, array.placed) for shape in array.aligned)
-    return f"a has {one}; b has {other}"
-
-
-def _size(shape: tuple[int, ...], placed: bool) -> str:
-    if not placed:
+def _size(shape: tuple[int, ...], named: bool) -> str:
+    """A shape in words if its axes are steps, batch and units."""
+    if not named:
         return str(shape)
-    nouns = ("step", "row", "unit")
-    return " x ".join(f"{n} {noun}{'s' * (n != 1)}" for n, noun in zip(shape, nouns, strict=True))
+    steps, batch, units = shape
+    return f"batch {batch} x {count(steps, 'step')} x {count(units, 'unit')}"
 
 
-def _place_column(
+def _position_column(
     arrays: Sequence[ArrayDifference], places: Sequence[Position | None], rank: int = 0
 ) -> Column:
-    cells = [_at(array, place) for array, place in zip(arrays, places, strict=True)]
+    cells = [_position(array, place) for array, place in zip(arrays, places, strict=True)]
     return Column("at", cells, "dim", left=True, rank=rank)
 
 
 def _value_column(arrays: Sequence[ArrayDifference], digits: int | None) -> Column:
     """Both values of the greatest difference: the two go together or not at all."""
     pairs = [_values(array.abs_at, digits, TABLE_DIGITS) for array in arrays]
-    one, other = (max(len(pair[n]) for pair in pairs) for n in (0, 1))
-    cells = [f"{x:>{one}}  {y:>{other}}" if x else "" for x, y in pairs]
-    return Column(f"{'a':>{one}}  {'b':>{other}}", cells, rank=2)
+    a, b = (max(len(pair[n]) for pair in pairs) for n in (0, 1))
+    cells = [f"{x:>{a}}  {y:>{b}}" if x else "" for x, y in pairs]
+    return Column(f"{'a':>{a}}  {'b':>{b}}", cells, rank=2)
 
 
-def _at(array: ArrayDifference, place: Position | None) -> str:
-    """``step 3, batch 1, unit 0``; the batch only if there is more than one row."""
+def _required_column(arrays: Sequence[ArrayDifference]) -> Column:
+    """The smallest tolerance with which each array agrees, as it can be typed."""
+    found = [_required(array) for array in arrays]
+    kinds = {kind for kind, _ in found if kind}
+    if len(kinds) == 1:
+        return Column(f"required {kinds.pop()}", [text for _, text in found], left=True, rank=1)
+    return Column("required", [f"{kind} {text}".strip() for kind, text in found], left=True, rank=1)
+
+
+def _required(array: ArrayDifference) -> tuple[str, str]:
+    """``atol`` or ``ulp`` and the smallest that suffices; no kind where there is no number."""
+    if array.mismatched is None:
+        return "", ""
+    if array.equal:
+        return "", "agrees"
+    if array.smallest_atol is None:
+        return "", "no tolerance"
+    test = array.tolerance
+    if test.ulp is not None and not test.atol and not test.rtol and isinstance(array.max_ulp, int):
+        return "ulp", str(array.max_ulp)
+    return "atol", rounded_up(array.smallest_atol)
+
+
+def _position(array: ArrayDifference, place: Position | None) -> str:
+    """``step 3, batch 1, unit 0``; the batch item only if there are several."""
     if place is None:
         return ""
     if place.index is not None:
         return f"[{', '.join(map(str, place.index))}]"
-    several = array.aligned[0][1] > 1
-    parts = [("step", place.step), ("batch", place.batch if several else None)]
-    named = [f"{word} {n}" for word, n in [*parts, ("unit", place.unit)] if n is not None]
-    return ", ".join(named)
+    batch = place.batch if array.aligned[0][1] > 1 else None
+    axes = {"step": place.step, "batch": batch, "unit": place.unit}
+    return ", ".join(f"{axis} {n}" for axis, n in axes.items() if n is not None)
 
 
 def _values(place: Position | None, digits: int | None, fewest: int = DIGITS) -> tuple[str, str]:
-    """Both values, at as many digits as it takes to tell them apart."""
+    """Both values, with as many digits as they need to look different."""
     if place is None:
         return "", ""
     enough = range(fewest, MOST_DIGITS + 1) if digits is None else range(digits, digits + 1)
@@ -291,116 +330,195 @@ def _values(place: Position | None, digits: int | None, fewest: int = DIGITS) ->
     return texts[0] if place.a == place.b else next((t for t in texts if t[0] != t[1]), texts[-1])
 
 
-def _passes(array: ArrayDifference) -> str:
-    """The smallest tolerance that lets an array pass, as it can be typed."""
-    if array.mismatched is None:
-        return ""
-    if array.equal:
-        return "agrees"
-    test = array.tolerance
-    if test.ulp is not None and not test.atol and not test.rtol and isinstance(array.max_ulp, int):
-        return f"ulp {array.max_ulp}" if array.smallest_atol is not None else "no tolerance"
-    if array.smallest_atol is None:
-        return "no tolerance"
-    return f"atol {rounded_up(array.smallest_atol)}"
-
-
 # ---- what was not compared
 
 
-def _asides(d: Difference, width: int | None) -> Sheet:
+def _not_compared(d: Difference, width: Width) -> Sheet:
+    """The arrays that only one side has, and the remarks of the comparison."""
     sheet = Sheet()
     for side, names in (("a", d.only_in_a), ("b", d.only_in_b)):
         if names:
-            listed = ", ".join(name or "(unnamed)" for name in names[:NAMED])
-            if len(names) > NAMED:
-                listed += f" and {len(names) - NAMED:,} more"
-            sheet.extend(
-                labelled(f"only in {side}", f"{listed} (not compared)", width, indent=_INDENT + 1)
-            )
+            text = listed([name or "(unnamed)" for name in names], ARRAYS_NAMED)
+            text = f"{text} (not compared)"
+            sheet.extend(labelled(f"only in {side}", text, width, indent=HINT_INDENT + 1))
     for remark in d.remarks:
-        sheet.extend(labelled("assumed", remark, width, ASSUMED, indent=_INDENT))
+        sheet.extend(labelled("assumed", remark, width, ASSUMED, indent=HINT_INDENT))
     return sheet
 
 
-# ---- where they part
+# ---- the first difference
 
 
-def _where(d: Difference, width: int | None, digits: int | None, with_strips: bool) -> Sheet:
-    """The strips of errors and the first divergence."""
-    stepped = [
-        array
-        for array in d.arrays.values()
-        if array.step_errors is not None and len(array.step_errors) > 1 and not array.equal
+def _first_errors(d: Difference, width: Width, digits: int | None, with_strips: bool) -> Sheet:
+    """The strips of errors and the first difference."""
+    arrays = d.arrays.values()
+    several = [
+        x for x in arrays if not x.equal and x.step_errors is not None and len(x.step_errors) > 1
     ]
     sheet = Sheet()
-    if stepped and with_strips:
-        sheet.extend(strips(stepped, len(d.arrays) > 1, room_of(width)))
+    if several and with_strips:
+        sheet.extend(_strips(several, len(d.arrays) > 1, width))
     if d.first_divergence is not None:
-        where = f"{_first_place(d, d.first_divergence)}:   "
+        where = f"{_first_position(d, d.first_divergence)}:   "
         values = " / ".join(_values(d.first_divergence, digits))
-        sheet.add((f"{'first divergence':{LABEL}}", "dim"), where, values)
+        sheet.add((f"{'first difference':{STRIP_INDENT}}", "dim"), where, values)
     if sheet.lines:
         sheet.lines.insert(0, [])
     return sheet
 
 
-def _first_place(d: Difference, place: Position) -> str:
+def _first_position(d: Difference, place: Position) -> str:
     """``step 1, gate f, batch 0, unit 2``; the array only if there are several."""
-    where = _at(d.arrays[place.array], place)
+    position = _position(d.arrays[place.array], place)
     if len(d.arrays) == 1:
-        return where
+        return position
     array = f"gate {place.array}" if ArrayName.of(place.array).base in GATES else place.array
     if place.step is None:
-        return f"{array}, {where}"
-    step, _, rest = where.partition(", ")
+        return f"{array}, {position}"
+    step, _, rest = position.partition(", ")
     return f"{step}, {array}, {rest}"
 
 
 # ---- hints
 
 
-def _hints(hints: Sequence[Hint], width: int | None) -> Sheet:
+def _hints(hints: Sequence[Hint], width: Width) -> Sheet:
     sheet = Sheet()
     for hint in hints:
-        if hint.code == "settings_differ":  # said at the top
+        if hint.code == "settings_differ":  # at the top of the sheet
             continue
+        suspected = hint.code.startswith("suspect_")
+        label, style = ("suspects", ASSUMED) if suspected else ("found", "")
         sheet.add()
-        style = ASSUMED if _suspected(hint) else ""
-        sheet.extend(labelled(_hint_label(hint), hint.text, width, style, indent=_INDENT))
+        sheet.extend(labelled(label, hint.text, width, style, indent=HINT_INDENT))
     return sheet
 
 
-def _next(d: Difference, a: Side, b: Side, width: int | None) -> Sheet:
-    """The search for the cause, where a reading of the weights may be one.
+def _next(d: Difference, a: Side, b: Side) -> Sheet:
+    """The command that searches for the cause, where a configuration of the weights may be one.
 
-    What is to be explained is the side that does not say how it was made, else b.
+    EXPECTED is the side without settings of a run, else b.
     """
     sheet = Sheet()
     computed = any(
-        not array.equal
-        and array.mismatched is not None
+        not array.equal and array.mismatched is not None
         and ArrayName.of(array.name).kind != WEIGHTS
         for array in d.arrays.values()
-    )
-    if not computed or any(hint.code in _NO_CONVENTION for hint in d.hints):
+    )  # fmt: skip
+    if not computed or any(hint.code in NO_CONVENTION for hint in d.hints):
         return sheet
     expected = a if a.settings is None and b.settings is not None else b
     name = "EXPECTED" if expected.name == STDIN else expected.name
     if all(hint.code == "settings_differ" for hint in d.hints):
         sheet.add()
-    sheet.extend(to_copy("next", explain_command((), name), _INDENT))
+    sheet.extend(labelled_command("next", explain_command((), name), HINT_INDENT))
     return sheet
 
 
-def _suspected(hint: Hint) -> bool:
-    return hint.code.startswith("suspect_")
+# ---- errors of each step
+
+MANY_STEPS = 40  # a terminal shows the first and the last of more
+MANY_STRIPS = 8
+NOT_COMPARED = -1.0  # stands for the error of a step that was not compared
+BARS = "▁▂▃▄▅▆▇█"
+FEWEST_BARS = 8
 
 
-def _hint_label(hint: Hint) -> str:
-    return "suspicion" if _suspected(hint) else "found"
+def _strips(arrays: Sequence[ArrayDifference], named: bool, width: Width) -> Sheet:
+    """A strip of bars for each array: a bar for each step, or for several where they are many.
+
+    Each array has a separate scale; the legend gives the number of the highest bar.
+    """
+    shown = arrays[:MANY_STRIPS]
+    errors = [_errors(array) for array in shown]
+    names = [f"{array.name} " if named else "" for array in shown]
+    steps = [_step_numbers(array) for array in shown]
+    firsts, lasts = [f"{s[0]} " for s in steps], [f" {s[-1]}   " for s in steps]
+    legends = [_strip_legend(of_array) for of_array in errors]
+    of_names, of_firsts, of_lasts, of_legends = (
+        max(map(len, texts)) for texts in (names, firsts, lasts, legends)
+    )
+    used = STRIP_INDENT + of_names + of_firsts + of_lasts + of_legends
+    sheet = Sheet()
+    for n, of_array in enumerate(errors):
+        label = f"{'' if n else 'error per step':{STRIP_INDENT}}"
+        start = f"{names[n]:{of_names}}{firsts[n]:>{of_firsts}}"
+        bars = "".join(_bars(of_array, max(width.text - used, FEWEST_BARS)))
+        sheet.add((label, "dim"), start, (bars, DIFFERS), lasts[n], legends[n])
+    if more := len(arrays) - len(shown):
+        sheet.add((f"{'':{STRIP_INDENT}}and {more} arrays more: --per-step", "dim"))
+    return sheet
 
 
-def _and(names: Mapping[str, Any]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last
+def _errors(array: ArrayDifference) -> Array:
+    """(T,) absolute errors, `NOT_COMPARED` for some; (0,) for an array without steps."""
+    if array.step_errors is None or array.steps_compared is None:
+        return np.zeros(0)
+    errors: Array = np.where(array.steps_compared, array.step_errors, NOT_COMPARED)
+    return errors
+
+
+def _step_numbers(array: ArrayDifference) -> Sequence[int]:
+    """The numbers of the steps in the run."""
+    return range(len(_errors(array))) if array.steps is None else array.steps
+
+
+def _greatest(errors: Array) -> float:
+    return float(errors[np.isfinite(errors)].max(initial=0))
+
+
+def _strip_legend(errors: Array) -> str:
+    scale = f"0 .. {short_exponent(f'{_greatest(errors):.2g}')}"
+    scale += "" if np.isfinite(errors).all() else ", ! not finite"
+    return f"{scale}, · not compared" if (errors < 0).any() else scale
+
+
+def _bars(errors: Array, most: int) -> Iterator[str]:
+    """At most ``most`` bars, each the greatest error of successive steps; NaN is greatest."""
+    greatest = _greatest(errors)
+    edges = np.linspace(0, len(errors), min(most, len(errors)) + 1).astype(int)
+    for start, stop in pairwise(edges):
+        error = float(errors[start:stop].max())
+        if error < 0:
+            yield "·"
+        elif not math.isfinite(error):
+            yield "!"
+        else:
+            yield BARS[round(error / greatest * (len(BARS) - 1))] if greatest else BARS[0]
+
+
+def _step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
+    """A line for each step: how many numbers differ, and the greatest error of each array."""
+    steps = max((len(_errors(array)) for array in arrays), default=0)
+    if not steps:
+        sheet = Sheet()
+        sheet.add(("no array has steps that could be compared", "dim"))
+        return sheet
+    arrays = [array for array in arrays if len(_errors(array)) == steps]
+    shown: list[int | None] = [*range(steps)]
+    left_out = steps - MANY_STEPS if width.table is not None else 0
+    if left_out > 0:
+        shown[MANY_STEPS // 2 : -MANY_STEPS // 2] = [None]
+    sheet = fitting_table(_step_columns(arrays, shown), width)
+    if left_out > 0:
+        text = f"{left_out} steps left out; piped, as into less, all are shown"
+        sheet.add((text, "dim"))
+    return sheet
+
+
+def _step_columns(arrays: Sequence[ArrayDifference], steps: Sequence[int | None]) -> list[Column]:
+    """Columns of steps by index; None is the line of the steps left out."""
+    differing = np.sum(
+        [array.step_mismatches for array in arrays if array.step_mismatches is not None], axis=0
+    )  # (T,)
+    numbers = _step_numbers(arrays[0])
+    columns = [
+        Column("step", ["..." if n is None else str(numbers[n]) for n in steps], "dim"),
+        Column("differ", ["" if n is None else str(differing[n]) for n in steps], DIFFERS),
+    ]
+    for place, array in enumerate(arrays):
+        errors = _errors(array)
+        of_steps = [None if n is None else float(errors[n]) for n in steps]
+        cells = ["-" if e is not None and e < 0 else error_size(e) for e in of_steps]
+        columns.append(Column(f"max abs {array.name}", cells, rank=place))
+    return columns

@@ -1,40 +1,47 @@
-"""An explanation as a sheet, and as Markdown for a bug report."""
+"""An explanation on the screen, and as Markdown for a bug report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lstmcli.core.explain.judge import Place, Verdict
 from lstmcli.core.explain.result import Changed, Explanation, Near
 from lstmcli.core.explain.who import familiarity
-from lstmcli.core.explain.words import (
-    OPEN,
-    SHUT,
-    found_of,
-    headline,
-    label,
-    name_of,
-    plainly,
-)
+from lstmcli.core.explain.words import OPEN, SHUT, found_of, headline, label, name_of, plainly
 from lstmcli.escaping import one_line
-from lstmcli.views.prose import labelled, to_copy, unbroken
-from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Column, Sheet, fit, table
-from lstmcli.views.sizes import short
+from lstmcli.views.sheet import (
+    AGREES,
+    ASSUMED,
+    DIFFERS,
+    Column,
+    Sheet,
+    Width,
+    fitting_columns,
+    fitting_table,
+    labelled,
+    labelled_command,
+    table,
+)
+from lstmcli.views.text import error_size, listed, long_count, unbroken
 
-INDENT = 13
-WHO = "who does it that way"
-COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
+INDENT = 21  # columns of the labels
+USED_BY = "used by"
+NUMERALS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
 DEPTHS = {1: "one change", 2: "one or two changes", 3: "one, two or three changes"}
-MOST_LISTED = 5  # readings that fit equally well
+MOST_LISTED = 5  # equivalent configurations, and frameworks
+MARKS = {"agrees": ("✔", AGREES), "found": ("✔", AGREES), "unproven": ("?", ASSUMED)}
+NO_MATCH = ("✘", DIFFERS)
 
 
-def explanation_sheet(e: Explanation, expected: str, *, width: int | None) -> Sheet:
-    """The finding, why it hid, who does it that way, and the command; or what comes near."""
-    sheet = Sheet()
-    sheet.extend(_finding(e, expected, width))
+def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
+    """The changes, who uses them, and the command; or the configurations that come nearest."""
+    mark, style = MARKS.get(e.verdict, NO_MATCH)
+    sheet = labelled(mark, title(e, expected), width, style, indent=2)
+    for line in details(e, expected):
+        sheet.extend(labelled("", line, width, indent=2))
     if e.rows:
         sheet.add()
-        sheet.extend(_table(e, width))
+        sheet.extend(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:
         sheet.add()
         sheet.extend(_nearest_table(e.nearest, width))
@@ -45,52 +52,47 @@ def explanation_sheet(e: Explanation, expected: str, *, width: int | None) -> Sh
         style = ASSUMED if name in ("assumed", "note") else ""
         sheet.extend(labelled(name, text, width, style, indent=INDENT))
     if e.command:
-        sheet.extend(to_copy("to get it", e.command, INDENT))
+        sheet.extend(labelled_command("reproduce", e.command, INDENT))
     if e.next:
-        sheet.extend(to_copy("next", e.next, INDENT))
+        sheet.extend(labelled_command("next", e.next, INDENT))
     return sheet
 
 
 # ---- the finding
 
 
-def _finding(e: Explanation, expected: str, width: int | None) -> Sheet:
-    marks = {"agrees": ("✔", AGREES), "found": ("✔", AGREES), "unproven": ("?", ASSUMED)}
-    mark, style = marks.get(e.verdict, ("✘", DIFFERS))
-    sheet = labelled(mark, title(e, expected), width, style, indent=2)
-    for line in details(e, expected):
-        sheet.extend(labelled("", line, width, indent=2))
-    return sheet
-
-
 def title(e: Explanation, expected: str) -> str:
     """The first line."""
     if e.verdict == "agrees":
-        return f"Nothing has to be changed: as read, these weights give {expected}."
+        return f"Nothing has to be changed: as loaded, these weights give {expected}."
     if e.verdict == "found":
-        count = COUNTS[len(e.changes)] if len(e.changes) < len(COUNTS) else str(len(e.changes))
-        what = "change explains" if len(e.changes) == 1 else "changes explain"
-        return f"{count} {what} it: {headline(e.changes)}"
+        changes = len(e.changes)
+        numeral = NUMERALS[changes] if changes < len(NUMERALS) else str(changes)
+        verb = "change explains" if changes == 1 else "changes explain"
+        return f"{numeral} {verb} it: {headline(e.changes)}"
     if e.verdict == "unproven":
         several = len(e.equivalent) + 1
-        what = "One reading fits" if several == 1 else f"{several} readings fit"
-        return f"{what}, but {expected} holds too few numbers to prove it."
-    return f"No reading of these weights gives {expected}."
+        fitting = "One configuration fits" if several == 1 else f"{several} configurations fit"
+        return f"{fitting}, but {expected} has too few numbers to prove it."
+    return f"No configuration of these weights gives {expected}."
 
 
 def details(e: Explanation, expected: str) -> list[str]:
-    """The figures below it."""
+    """The lines below the title: the finding in words, and how well the values agree."""
     lines = []
-    v = e.measured
+    measured = e.measured
     if e.verdict == "found":
-        clauses = [plainly(change) for change in e.changes]
-        said = clauses[0] if len(clauses) == 1 else ", ".join(clauses[:-1]) + " and " + clauses[-1]
-        lines.append(f"{expected} is what these weights give when {said}.")
-    if v is not None and e.verdict in ("agrees", "found"):
-        exact = f"{e.precision}, " if e.precision else ""
-        lines.append(f"All {v.total} values agree ({exact}greatest difference {short(v.max_abs)}).")
-    elif v is not None and e.verdict == "none":
-        lines.append(f"As read, {_agreeing(v)}; greatest difference {short(v.max_abs)}.")
+        *most, last = [plainly(change) for change in e.changes]
+        clauses = f"{', '.join(most)} and {last}" if most else last
+        lines.append(f"{expected} is what these weights give when {clauses}.")
+    if measured is None:
+        return lines
+    greatest = f"greatest difference {error_size(measured.max_abs)}"
+    if e.verdict in ("agrees", "found"):
+        precision = f"{e.precision}, " if e.precision else ""
+        lines.append(f"All {measured.total} values agree ({precision}{greatest}).")
+    elif e.verdict == "none":
+        lines.append(f"As loaded, {_agreeing(measured)}; {greatest}.")
     return lines
 
 
@@ -101,159 +103,155 @@ def _agreeing(v: Verdict) -> str:
     return f"{v.agreeing} of {v.total} values agree"
 
 
-def _table(e: Explanation, width: int | None) -> Sheet:
-    others = f"{e.others} others" if e.others else ""
+# ---- tables
+
+
+def _changes(e: Explanation, width: Width) -> Sheet:
+    """A line for each change; who uses it goes below the table where its column does not fit."""
     rows = [(r.setting, r.assumed, r.fits, r.who) for r in e.rows]
-    rows += [(others, "as assumed", "as assumed", "")] if others else []
-    setting, assumed, fits, who = zip(*rows, strict=True)
+    if e.others:
+        rows.append((f"{e.others} others", "as assumed", "as assumed", ""))
+    setting, assumed, found, used_by = zip(*rows, strict=True)
     columns = [
         Column("setting", setting, "bold", left=True),
         Column("assumed", assumed, left=True),
-        Column("fits", fits, AGREES, left=True),
-        Column(WHO, who, "dim", left=True, rank=1),
+        Column("found", found, AGREES, left=True),
+        Column(USED_BY, used_by, "dim", left=True, rank=1),
     ]
-    kept = fit(columns, width, gap=3)
-    sheet = table(kept, gap=3)
-    if len(kept) < len(columns):  # no room beside the others: below them
+    indices = fitting_columns(columns, width, gap=3)
+    sheet = table([columns[n] for n in indices], gap=3)
+    if len(indices) < len(columns):
+        several = len(e.rows) > 1
+        texts = [f"{row.setting}: {row.who}" if several else row.who for row in e.rows]
         sheet.add()
-        sheet.extend(labelled(WHO, "; ".join(_who_lines(e)), width, "dim", indent=len(WHO) + 2))
+        text = "; ".join(texts)
+        sheet.extend(labelled(USED_BY, text, width, "dim", indent=len(USED_BY) + 2))
     return sheet
 
 
-def _who_lines(e: Explanation) -> list[str]:
-    """Who does what, each with its setting where there are several."""
-    if len(e.rows) == 1:
-        return [e.rows[0].who]
-    return [f"{row.setting}: {row.who}" for row in e.rows]
+def _nearest_table(nearest: Sequence[Near], width: Width) -> Sheet:
+    configurations = [configuration(n.changes) for n in nearest]
+    return fitting_table(
+        [
+            Column("nearest configurations", configurations, "bold", left=True),
+            Column("max abs", [error_size(n.verdict.max_abs) for n in nearest]),
+            Column("rms", [error_size(n.verdict.rms) for n in nearest], rank=1),
+            Column("agree", [f"{n.verdict.agreeing} of {n.verdict.total}" for n in nearest]),
+            Column(
+                "first mismatch", [position(n.verdict.first) for n in nearest], left=True, rank=2
+            ),
+        ],
+        width,
+    )
 
 
-def _nearest_table(nearest: Sequence[Near], width: int | None) -> Sheet:
-    columns = [
-        Column("nearest readings", [wording(n.changes) for n in nearest], "bold", left=True),
-        Column("max abs", [short(n.verdict.max_abs) for n in nearest]),
-        Column("rms", [short(n.verdict.rms) for n in nearest], rank=1),
-        Column("agree", [f"{n.verdict.agreeing} of {n.verdict.total}" for n in nearest]),
-        Column("leaves first at", [place(n.verdict.first) for n in nearest], left=True, rank=2),
-    ]
-    return table(fit(columns, width))
-
-
-def wording(changes: Sequence[Changed]) -> str:
-    """Changes in a few words; ``as read`` if there are none."""
+def configuration(changes: Sequence[Changed]) -> str:
+    """The changes of a configuration in short; ``as loaded`` if there are none."""
     if not changes:
-        return "as read"
+        return "as loaded"
     return ", ".join(f"{label(c)} {found_of(c)}" for c in changes)
 
 
-def place(first: Place | None) -> str:
+def position(first: Place | None) -> str:
     """``step 1, gate f, unit 2``."""
     if first is None:
         return ""
     base = first.array.rpartition(".")[2]
     array = f"gate {first.array}" if base in ("i", "f", "g", "o") else first.array
     step = "" if first.step is None else f"step {first.step}, "
-    row = f", row {first.row}" if first.row else ""
-    return f"{step}{array}{row}, unit {first.unit}"
+    batch = f", batch {first.row}" if first.row else ""
+    return f"{step}{array}{batch}, unit {first.unit}"
 
 
-# ---- what else there is to say
+# ---- notes
 
 
-def _notes(e: Explanation) -> list[tuple[str, str]]:
-    notes = []
+def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
+    """Labels and texts of what else there is to say."""
     if e.placement:
-        notes.append(("assumed", f"{e.placement}."))
-    notes += [("note", remark) for remark in e.remarks]
+        yield "assumed", f"{e.placement}."
+    for remark in e.remarks:
+        yield "note", remark
     if e.hidden:
-        notes.append(("why it hid", e.hidden))
+        at_step_0 = e.hidden.startswith("At step 0")
+        yield "why step 0 matches" if at_step_0 else "why it goes unseen", e.hidden
     if e.like:
-        run = "runs" if len(e.like) == 1 else "run"
-        notes.append(("all in all", f"{_some(e.like)} {run} such weights in just this way"))
+        names = sorted(e.like, key=familiarity)
+        several = f"the conventions of {listed(names, MOST_LISTED)}"
+        yield "same as", several if len(names) > 1 else f"{names[0]}'s convention"
     if e.verdict == "found" and e.tried > 1:
-        notes.append(("ruled out", _ruled_out(e)))
+        yield "tested", _tested(e)
     if e.verdict in ("found", "unproven"):
-        notes.append(("same as", _same(e)))
+        yield "equivalent", _equivalent(e)
     if e.unseen:
-        shown = f"; {e.decide} would show them" if e.decide else ""
-        notes.append(("not seen", f"{unseen(e)} may be otherwise{shown}"))
+        by = f" ({e.decide} would show them)" if e.decide else ""
+        yield "not testable here", f"{', '.join(map(name_of, e.unseen))}{by}"
     elif e.decide:
-        notes.append(("to decide", e.decide))
-    if e.verdict == "none":
-        tried = f"{e.tried:,} readings: {DEPTHS[e.depth]} at once" if e.tried else ""
-        notes += [("tried", tried)] if tried else []
+        yield "to decide", e.decide
+    if e.verdict == "none" and e.tried:
+        yield "tested", f"{long_count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once"
     if e.untried:
-        notes.append(("not tried", "; ".join(e.untried)))
-    return notes
+        yield "not tried", "; ".join(e.untried)
 
 
-def _some(names: Sequence[str]) -> str:
-    """A few of the names, those first that most people know."""
-    ranked = sorted(names, key=familiarity)
-    more = len(ranked) - MOST_LISTED
-    return ", ".join(ranked[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+def _tested(e: Explanation) -> str:
+    """``106 configurations; next best: coupled f = 1 - i (off by 9.51e-2)``."""
+    text = f"{e.tried:,} configurations"
+    if not e.nearest:
+        return text
+    best, first = e.nearest[0], e.nearest[0].verdict.first
+    errors = f"off by {error_size(best.verdict.max_abs)}"
+    if first:
+        errors += f", first by {error_size(abs(first.given - first.expected))} at {position(first)}"
+    return f"{text}; next best: {configuration(best.changes)} ({errors})"
 
 
-def _ruled_out(e: Explanation) -> str:
-    count = e.tried - 1
-    text = "1 other reading" if count == 1 else f"{count:,} other readings"
-    if e.nearest:
-        near = e.nearest[0]
-        first = near.verdict.first
-        where = f" at {place(first)}" if first else ""
-        text += f"; the nearest: {wording(near.changes)}, off by {short(near.verdict.max_abs)}"
-        if first:
-            off = abs(first.given - first.expected)
-            text += f", first by {short(off)}{where}"
-    return text
-
-
-def _same(e: Explanation) -> str:
-    if not e.equivalent:
-        shut = [c for c in e.changes if c.sense in (SHUT, OPEN)]
-        if shut:
-            end = "below" if shut[0].found < 0 else "above"
-            return f"any forget bias that holds the gate there, {end} {shut[0].found:+.10g} too"
-        if e.unseen and any(change.setting == "dtype" for change in e.changes):
-            return "no other reading of as few changes"
-        if e.verdict == "unproven":
-            return "no other reading of as few changes, of those tried"
-        return "nothing else: these data single it out"
-    listed = [unbroken(wording(c)) for c in e.equivalent[:MOST_LISTED]]
-    more = len(e.equivalent) - len(listed)
-    return "; or ".join(listed) + (f"; and {more} more" if more else "")
-
-
-def unseen(e: Explanation) -> str:
-    """The settings that these data do not show."""
-    return ", ".join(name_of(setting) for setting in e.unseen)
+def _equivalent(e: Explanation) -> str:
+    """The configurations that fit equally well."""
+    if e.equivalent:
+        texts = [unbroken(configuration(changes)) for changes in e.equivalent[:MOST_LISTED]]
+        more = len(e.equivalent) - len(texts)
+        return "; or ".join(texts) + (f"; and {more} more" if more else "")
+    for change in e.changes:
+        if change.sense in (SHUT, OPEN):
+            side = "below" if change.found < 0 else "above"
+            return f"any forget bias that keeps the gate there, {side} {change.found:+.10g} too"
+    if e.unseen and any(change.setting == "dtype" for change in e.changes):
+        return "none with as few changes"
+    if e.verdict == "unproven":
+        return "none with as few changes, of those tested"
+    return "none: only this configuration fits"
 
 
 # ---- Markdown
 
 
 def markdown(e: Explanation, expected: str) -> str:
-    """The same for a bug report."""
+    """The explanation for a bug report."""
     lines = [f"**{title(e, expected)}**", ""]
     lines += [line for text in details(e, expected) for line in (text, "")]
     if e.rows:
-        lines += [
-            "| setting | assumed | fits | who does it that way |",
-            "| --- | --- | --- | --- |",
-        ]
-        lines += [f"| {r.setting} | {r.assumed} | {r.fits} | {r.who} |" for r in e.rows]
-        lines.append("")
+        lines += _markdown_table(
+            ("setting", "assumed", "found", USED_BY),
+            [(r.setting, r.assumed, r.fits, r.who) for r in e.rows],
+        )
     if e.verdict in ("none", "unproven") and e.nearest:
-        lines += [
-            "| nearest readings | max abs | agree | leaves first at |",
-            "| --- | --- | --- | --- |",
-        ]
-        lines += [
-            f"| {wording(n.changes)} | {short(n.verdict.max_abs)} | "
-            f"{n.verdict.agreeing} of {n.verdict.total} | {place(n.verdict.first)} |"
+        rows = [
+            (configuration(n.changes), error_size(v.max_abs), f"{v.agreeing} of {v.total}",
+             position(v.first))
             for n in e.nearest
-        ]
-        lines.append("")
+            for v in [n.verdict]
+        ]  # fmt: skip
+        headings = ("nearest configurations", "max abs", "agree", "first mismatch")
+        lines += _markdown_table(headings, rows)
     lines += [f"- {name}: {text}" for name, text in _notes(e)]
     if command := e.command or e.next:
         lines += ["", "```sh", command, "```"]
     return "\n".join(map(one_line, lines)) + "\n"
+
+
+def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table, and a blank line."""
+    for cells in (headings, ["---"] * len(headings), *rows):
+        yield f"| {' | '.join(cells)} |"
+    yield ""

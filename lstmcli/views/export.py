@@ -1,6 +1,6 @@
-"""Sheets as a picture (SVG) or a page (HTML): the lines of the screen, with its colours.
+"""A screen as a picture (SVG) or a page (HTML), with its colours.
 
-Both follow the reader's light or dark mode and fetch nothing: no font, no style from elsewhere.
+Both follow the reader's light or dark mode, and fetch neither fonts nor styles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.style import Style
 
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
-SIZE, ACROSS, DOWN = 14, 8.43, 18  # of the letters; of one character's place
+SIZE, ACROSS, DOWN = 14, 8.43, 18  # pixels: of the font; of one character
 MARGIN = 14
 UPPER, WHOLE = "▀", "█"
 LIGHT = {"ground": "#fbfbfa", "ink": "#24292f", "dim": "#6e7781"}
@@ -28,7 +28,7 @@ Lines = Sequence[Sequence[Span]]
 
 
 def with_prompt(command: str, lines: Lines) -> list[Sequence[Span]]:
-    """The lines of a screen under the command that made them."""
+    """The lines of a screen below the command that printed them."""
     return [[(PROMPT, "dim"), (one_line(command), "bold")], *lines]
 
 
@@ -60,8 +60,8 @@ def _svg_style() -> str:
 
 def _svg_line(line: Sequence[Span], n: int) -> Iterator[str]:
     column, top = 0, MARGIN + n * DOWN
-    for text, told in line:
-        front, back, style = _colors(told)
+    for text, name in line:
+        front, back, style = _colors(name)
         wide = cells(text)
         if back:
             yield _rect(column, top, wide, DOWN, f'fill="{back}"')
@@ -84,7 +84,7 @@ def _rect(column: float, top: float, wide: int, tall: float, fill: str) -> str:
 
 
 def _words(text: str, column: int, top: float, fill: str, bold: bool) -> Iterator[str]:
-    """Words that stand one blank apart, each run of them where it belongs, whatever the font."""
+    """Each run of words one space from each other, at its column whatever the font."""
     weight = ' font-weight="bold"' if bold else ""
     for run in re.finditer(r"\S+(?: \S+)*", text):
         x = MARGIN + (column + cells(text[: run.start()])) * ACROSS
@@ -125,13 +125,13 @@ def _html_style() -> str:
 
 
 def _html_span(span: Span) -> str:
-    text, told = span
-    front, back, style = _colors(told)
-    if not told:
+    text, name = span
+    if not name:
         return escape(text)
+    front, back, style = _colors(name)
     classes = [name for name, on in (("bold", style.bold), ("dim", style.dim)) if on]
     css = ""
-    if front and text.strip(UPPER) == "":  # two halves, without a seam
+    if front and text.strip(UPPER) == "":  # two half blocks without a seam
         css = f"background: linear-gradient({front} 50%, {back or 'transparent'} 50%); "
         css += "color: transparent"
     else:
@@ -145,12 +145,12 @@ def _html_span(span: Span) -> str:
 # ---- both
 
 
-def _colors(told: str) -> tuple[str, str, Style]:
-    """The colours of a style as ``#rrggbb``, "" for the page's own, and the style."""
+def _colors(name: str) -> tuple[str, str, Style]:
+    """The colours of a style as ``#rrggbb``, "" for the default one, and the style."""
     from rich.style import Style
     from rich.terminal_theme import DEFAULT_TERMINAL_THEME as THEME
 
-    style = Style.parse(told)
+    style = Style.parse(name)
     front, back = (
         "" if color is None or color.is_default else color.get_truecolor(THEME).hex
         for color in (style.color, style.bgcolor)
@@ -166,4 +166,4 @@ def cells(text: str) -> int:
 
 
 WRITTEN = {"svg": svg, "html": html}
-"""How a screen is written, by the name of the option."""
+"""The function that writes a screen, by the name of the option."""

@@ -1,7 +1,7 @@
 """A figure for a paper, by matplotlib: heat maps of quantities, or one unit's lines.
 
-As wide as a column of text; what shares a scale shares a colour bar; colours are those of the
-terminal, which a colour-blind eye tells apart and a grey print keeps in order.
+It is as wide as a column of text; what shares a scale shares a colour bar; the colours are those of
+the terminal: colour-blind safe, and in order in a grey print.
 """
 
 from __future__ import annotations
@@ -11,27 +11,32 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, BinaryIO
 
-import numpy.typing as npt
-
+from lstmcli.core.model.arrays import Array
 from lstmcli.errors import MissingExtra, UserError
 from lstmcli.escaping import one_line
 from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
-from lstmcli.views.heatmap import Grain, pooled
-from lstmcli.views.plot import CHARTS, DIFFERENCE, Cut, Part, Told, parts, scales
-
-Array = npt.NDArray[Any]
+from lstmcli.views.heatmap import Pooling, pooled
+from lstmcli.views.plot import (
+    CHARTS,
+    DIFFERENCE,
+    Annotations,
+    PlotWindow,
+    Quantity,
+    quantities,
+    scales,
+)
 
 SUFFIXES = (".png", ".svg", ".pdf")
 WIDE = 3.4  # inches: a column of a two-column page
 LINES_TALL, HEAT_TALL = 0.62, 0.75  # inches of one row of axes
 MARGIN = 0.55  # inches above and below all of them
 DPI = 300
-INK = {"font.size": 7, "axes.linewidth": 0.5, "xtick.major.width": 0.5, "ytick.major.width": 0.5,
+STYLE = {"font.size": 7, "axes.linewidth": 0.5, "xtick.major.width": 0.5, "ytick.major.width": 0.5,
        "xtick.major.size": 2, "ytick.major.size": 2, "svg.hashsalt": "lstm",
        "svg.fonttype": "none", "pdf.fonttype": 42, "font.family": "sans-serif"}  # fmt: skip
-UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
-FINEST = (1000, 300, "none")  # cells across and down: more than a column can show
-MAPS = "ifoghc"  # from top to bottom: what shares a scale lies together
+NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
+FINEST = (1000, 300, "none")  # cells across and down, more than a column can show; no half blocks
+MAPS = "ifoghc"  # from top to bottom: what shares a scale is adjacent
 LINE, MARK = "#104ea0", "#b24800"
 
 
@@ -41,7 +46,7 @@ def suffix_of(path: str) -> str:
     Raises
     ------
     UserError
-        for one that is no picture's.
+        for one that no figure has.
     """
     suffix = "." + path.rpartition(".")[2].lower()
     if suffix not in SUFFIXES or "." not in path:
@@ -50,30 +55,35 @@ def suffix_of(path: str) -> str:
 
 
 def draw_figure(
-    stream: BinaryIO, suffix: str, arrays: Mapping[str, Array], cut: Cut, told: Told, lines: bool
+    stream: BinaryIO,
+    suffix: str,
+    arrays: Mapping[str, Array],
+    window: PlotWindow,
+    notes: Annotations,
+    lines: bool,
 ) -> None:
-    """Write a figure of arrays (T, B, H), cut as told, to an open stream.
+    """Write a figure of the window on arrays (T, B, H) to an open stream.
 
     Raises
     ------
     UserError
-        without matplotlib, or for steps, units or a row that are not there.
+        without matplotlib, or for steps, units or a batch item that do not exist.
     """
     order = CHARTS if lines else MAPS
-    own = sorted(parts(arrays, cut, told), key=lambda p: order.find(p.base))
-    kinds = scales(own, [part.values for part in own])
+    drawn = sorted(quantities(arrays, window, notes), key=lambda q: order.find(q.base))
+    of_kind = scales(drawn, [quantity.values for quantity in drawn])
     matplotlib = _matplotlib()
-    with matplotlib.rc_context(INK):
-        tall = len(own) * (LINES_TALL if lines else HEAT_TALL) + MARGIN
+    with matplotlib.rc_context(STYLE):
+        tall = len(drawn) * (LINES_TALL if lines else HEAT_TALL) + MARGIN
         figure = import_module("matplotlib.figure").Figure((WIDE, tall), layout="constrained")
         figure.get_layout_engine().set(h_pad=0.02, w_pad=0.02, hspace=0.04)
-        axes = figure.subplots(len(own), 1, sharex=True, squeeze=False)[:, 0]
+        axes = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
         if lines:
-            _lines(axes, own, kinds)
+            _lines(axes, drawn, of_kind)
         else:
-            _heat(figure, axes, own, kinds, cut.pool)
-        axes[-1].set_xlabel(_across(own, cut.pool, lines))
-        figure.savefig(stream, format=suffix[1:], dpi=DPI, metadata=UNDATED[suffix])
+            _heat(figure, axes, drawn, of_kind, window.pool)
+        axes[-1].set_xlabel(_step_label(drawn, window.pool, lines))
+        figure.savefig(stream, format=suffix[1:], dpi=DPI, metadata=NO_DATE[suffix])
 
 
 def _matplotlib() -> Any:
@@ -92,53 +102,66 @@ def _matplotlib() -> Any:
 
 
 def _heat(
-    figure: Any, axes: Sequence[Any], own: Sequence[Part], kinds: dict[str, Scale], pool: str
+    figure: Any,
+    axes: Sequence[Any],
+    drawn: Sequence[Quantity],
+    of_kind: dict[str, Scale],
+    pool: str,
 ) -> None:
-    """A map per quantity, and beside those of one kind its scale."""
-    for kind, scale in kinds.items():
-        rows = [(axis, part) for axis, part in zip(axes, own, strict=True) if part.kind == kind]
-        for axis, part in rows:
-            cells = pooled(part.values, Grain.of(part.values.shape, *FINEST), pool)
+    """A map of each quantity, and for those of one kind their scale."""
+    for kind, scale in of_kind.items():
+        rows = [
+            (axis, quantity)
+            for axis, quantity in zip(axes, drawn, strict=True)
+            if quantity.kind == kind
+        ]
+        for axis, quantity in rows:
+            cells = pooled(quantity.values, Pooling.to_fit(quantity.values.shape, *FINEST), pool)
             image = axis.imshow(
                 cells.T, aspect="auto", interpolation="nearest", origin="upper",
                 vmin=scale.low, vmax=scale.high, cmap=_colors(scale),
-                extent=_extent(part),
+                extent=_extent(quantity),
             )  # fmt: skip
-            axis.set_ylabel(_label(part))
-            _whole_numbers(axis)
-            if part.marked:
-                step, unit = part.steps[part.marked[0]], part.units[part.marked[1]]
+            axis.set_ylabel(_label(quantity))
+            _integer_ticks(axis)
+            if quantity.marked:
+                step, unit = quantity.steps[quantity.marked[0]], quantity.units[quantity.marked[1]]
                 axis.plot(step, unit, "x", color="black", markersize=4, markeredgewidth=0.8)
         bar = figure.colorbar(image, ax=[axis for axis, _ in rows], pad=0.02, aspect=8 * len(rows))
         bar.set_label(kind if kind == DIFFERENCE else "")
         bar.outline.set_linewidth(0.5)
 
 
-def _across(own: Sequence[Part], pool: str, lines: bool) -> str:
-    """What lies across; of a map that had to be pooled, how."""
-    grain = Grain.of(own[0].values.shape, *FINEST)
-    if lines or not grain.pooled:
+def _step_label(drawn: Sequence[Quantity], pool: str, lines: bool) -> str:
+    """The label of the steps; of a pooled map, how it is pooled."""
+    pooling = Pooling.to_fit(drawn[0].values.shape, *FINEST)
+    if lines or not pooling.is_needed:
         return "step"
     what = "mean" if pool == "mean" else "farthest from 0"
-    return f"step (a cell: {what} of {grain.steps} x {grain.units})"
+    return f"step (a cell: {what} of {pooling.steps} x {pooling.units})"
 
 
-def _extent(part: Part) -> tuple[float, float, float, float]:
-    """The edges of the picture, so that a cell's middle has its own numbers."""
-    return (part.steps[0] - 0.5, part.steps[-1] + 0.5, part.units[-1] + 0.5, part.units[0] - 0.5)
+def _extent(quantity: Quantity) -> tuple[float, float, float, float]:
+    """The edges of the picture, so that the middle of a cell is at its step and unit."""
+    return (
+        quantity.steps[0] - 0.5,
+        quantity.steps[-1] + 0.5,
+        quantity.units[-1] + 0.5,
+        quantity.units[0] - 0.5,
+    )
 
 
-def _label(part: Part) -> str:
-    """``f`` and what it is the number of."""
-    return f"{_plain(part.name)}\nunit"
+def _label(quantity: Quantity) -> str:
+    """``f``, and the axis of units."""
+    return f"{_plain(quantity.name)}\nunit"
 
 
 def _plain(name: str) -> str:
-    """A name as it stands: without control characters, and no formula between dollars."""
+    """A name without control characters, and with dollars that begin no formula."""
     return one_line(name).replace("$", r"\$")
 
 
-def _whole_numbers(axis: Any) -> None:
+def _integer_ticks(axis: Any) -> None:
     ticker = import_module("matplotlib.ticker")
     for one in (axis.xaxis, axis.yaxis):
         one.set_major_locator(ticker.MaxNLocator(nbins=5, integer=True))
@@ -154,23 +177,24 @@ def _share(rgb: Rgb) -> tuple[float, ...]:
     return tuple(part / 255 for part in rgb)
 
 
-def _lines(axes: Sequence[Any], own: Sequence[Part], kinds: dict[str, Scale]) -> None:
-    """A chart per quantity, those of one kind on one scale."""
-    for axis, part in zip(axes, own, strict=True):
-        scale = kinds[part.kind]
-        few = len(part.steps) <= 50
+def _lines(axes: Sequence[Any], drawn: Sequence[Quantity], of_kind: dict[str, Scale]) -> None:
+    """A chart of each quantity, those of one kind on one scale."""
+    for axis, quantity in zip(axes, drawn, strict=True):
+        scale = of_kind[quantity.kind]
         axis.plot(
-            list(part.steps), part.values[:, 0], color=LINE, linewidth=0.8,
-            marker="." if few else None, markersize=3,
+            list(quantity.steps), quantity.values[:, 0], color=LINE, linewidth=0.8,
+            marker="." if len(quantity.steps) <= 50 else None, markersize=3,
         )  # fmt: skip
         if scale.signed:
             axis.axhline(0, color="0.7", linewidth=0.5, zorder=0)
-        room = 0.06 * (scale.high - scale.low)
-        axis.set_ylim(scale.low - room, scale.high + room)
-        axis.set_ylabel(f"{_plain(part.name)}[{part.units[0]}]")
+        margin = 0.06 * (scale.high - scale.low)
+        axis.set_ylim(scale.low - margin, scale.high + margin)
+        axis.set_ylabel(f"{_plain(quantity.name)}[{quantity.units[0]}]")
         axis.spines[["top", "right"]].set_visible(False)
         axis.xaxis.set_major_locator(
             import_module("matplotlib.ticker").MaxNLocator(nbins=6, integer=True)
         )
-        if part.marked:
-            axis.axvline(part.steps[part.marked[0]], color=MARK, linewidth=0.8, linestyle="--")
+        if quantity.marked:
+            axis.axvline(
+                quantity.steps[quantity.marked[0]], color=MARK, linewidth=0.8, linestyle="--"
+            )

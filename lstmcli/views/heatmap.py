@@ -1,64 +1,72 @@
-"""A heat map of text: steps across, units down, cells pooled until they have room."""
+"""Heat maps in text (steps across, units down, pooled to fit), and shading of numbers in tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from lstmcli.views.colors import Scale, character, color, few_colors
-from lstmcli.views.sheet import DIFFERS, Span
+from lstmcli.core.model.arrays import Array
+from lstmcli.views.colors import (
+    GATE,
+    SIGNED,
+    Scale,
+    background_style,
+    character,
+    character_style,
+    color,
+)
+from lstmcli.views.sheet import DIFFERS, Sheet, Span
 
-Array = npt.NDArray[Any]
-
-WIDEST = 4  # characters of one step, where there is room
+WIDEST = 4  # characters of one step, where they fit
 UPPER = "▀"
 TICK = 8  # characters between two numbers on the axis of steps, at least
 
+Lines = list[list[Span]]
 
-def _cells(count: int, size: int) -> int:
-    """How many cells of a size hold so many, the last one perhaps not full."""
+
+def _ceil_div(count: int, size: int) -> int:
     return -(-count // size)
 
 
-class Grain(NamedTuple):
-    """How a picture of many numbers is made to fit."""
+class Pooling(NamedTuple):
+    """How many steps and units each cell of a heat map stands for, and how it is drawn."""
 
-    steps: int  # pooled into one cell, across
-    units: int  # and down
-    wide: int  # characters of one cell
-    halves: bool  # two cells in a line, one in each half of the character
+    steps: int  # across
+    units: int  # down
+    characters: int  # across
+    half_blocks: bool  # two cells in each line, one in each half of a character
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], room: int, lines: int, depth: str) -> Grain:
-        """The finest in which (T, H) fits ``room`` characters and ``lines`` lines."""
+    def to_fit(cls, shape: tuple[int, ...], columns: int, lines: int, depth: str) -> Pooling:
+        """The finest with which (T, H) fits so many columns and lines."""
         steps, units = shape
-        halves = depth in ("truecolor", "256") and units > lines
-        across = _cells(steps, max(room, 1))
-        down = _cells(units, lines * (2 if halves else 1))
-        cells = _cells(steps, across)
-        return cls(across, down, max(1, min(WIDEST, room // cells)), halves)
-
-    def across(self, steps: int) -> int:
-        """Characters that so many steps take."""
-        return _cells(steps, self.steps) * self.wide
+        half_blocks = depth in ("truecolor", "256") and units > lines
+        of_steps = _ceil_div(steps, max(columns, 1))
+        of_units = _ceil_div(units, lines * (2 if half_blocks else 1))
+        characters = max(1, min(WIDEST, columns // _ceil_div(steps, of_steps)))
+        return cls(of_steps, of_units, characters, half_blocks)
 
     @property
-    def pooled(self) -> bool:
+    def is_needed(self) -> bool:
         """Whether a cell stands for several numbers."""
         return self.steps * self.units > 1
 
+    @property
+    def rows_per_line(self) -> int:
+        """Rows of cells in each line of text."""
+        return 2 if self.half_blocks else 1
 
-def pooled(values: Array, grain: Grain, how: str) -> Array:
-    """(T, H) in cells of ``grain``: the mean of each, or what is farthest from zero."""
-    across = np.arange(0, values.shape[0], grain.steps)
-    down = np.arange(0, values.shape[1], grain.units)
+
+def pooled(values: Array, pooling: Pooling, how: str) -> Array:
+    """(T, H) reduced to cells: the mean of each, or for ``extreme`` the value farthest from 0."""
     values = values.astype(np.float64)
-    if not grain.pooled:
+    if not pooling.is_needed:
         return values
+    across = np.arange(0, values.shape[0], pooling.steps)
+    down = np.arange(0, values.shape[1], pooling.units)
 
     def reduced(by: np.ufunc) -> Array:
         part: Array = by.reduceat(by.reduceat(values, across, axis=0), down, axis=1)
@@ -67,88 +75,88 @@ def pooled(values: Array, grain: Grain, how: str) -> Array:
     if how == "extreme":
         most, least = reduced(np.maximum), reduced(np.minimum)
         return np.where(np.abs(least) > np.abs(most), least, most)
-    counts = np.outer(
-        np.diff([*across, values.shape[0]]), np.diff([*down, values.shape[1]])
-    )  # of each cell: the last ones may be smaller
+    widths, heights = np.diff([*across, values.shape[0]]), np.diff([*down, values.shape[1]])
     with np.errstate(invalid="ignore", over="ignore"):
-        mean: Array = reduced(np.add) / counts
+        mean: Array = reduced(np.add) / np.outer(widths, heights)  # the last cells may be smaller
         return mean
 
 
 class Panel(NamedTuple):
-    """One quantity to draw: its cells, the numbers of its steps and units, and a place to mark."""
+    """One quantity to draw: its cells, the numbers of its steps and units, and what to mark."""
 
     title: str
     words: str
-    cells: Array  # (T, H) pooled by ``grain``
-    grain: Grain
+    cells: Array  # (T, H), pooled
+    pooling: Pooling
     steps: Sequence[int]
     units: Sequence[int]
     scale: Scale
-    marked: tuple[int, int] | None = None  # places among the steps and the units
+    marked: tuple[int, int] | None = None  # indices into steps and units
 
 
-def drawn(panel: Panel, depth: str) -> list[list[Span]]:
-    """The lines of a panel, all equally wide: title, cells with their units, axis of steps."""
-    grain = panel.grain
+def panel_lines(panel: Panel, depth: str) -> Lines:
+    """The lines of a panel, all of one width: title, cells with their units, axis of steps."""
+    pooling = panel.pooling
     gutter = len(str(panel.units[-1])) + 1
-    wide = gutter + grain.across(len(panel.steps))
-    title: list[Span] = [
-        (" " * gutter, ""), (panel.title, "bold"), (f"  {panel.words}" * bool(panel.words), "dim"),
-    ]  # fmt: skip
-    lines = [filled(title, wide)]
+    width = gutter + _ceil_div(len(panel.steps), pooling.steps) * pooling.characters
+    words = f"  {panel.words}" if panel.words else ""
+    lines: Lines = [[(" " * gutter, ""), (panel.title, "bold"), (words, "dim")]]
     if panel.marked:
-        at = gutter + panel.marked[0] // grain.steps * grain.wide
-        lines.append(filled([(" " * at, ""), ("▼", DIFFERS)], wide))
-    tall = 2 if grain.halves else 1
+        column = gutter + panel.marked[0] // pooling.steps * pooling.characters
+        lines.append([(" " * column, ""), ("▼", DIFFERS)])
     levels = panel.scale.levels(panel.cells).T  # (units, steps)
-    for first in range(0, len(levels), tall):
-        label = str(panel.units[first * grain.units]).rjust(gutter - 1)
-        style = "dim"
-        if panel.marked and first <= panel.marked[1] // grain.units < first + tall:
-            label, style = f"{panel.units[panel.marked[1]]}".rjust(gutter - 1), DIFFERS
-            label = f"{label}▶"
-        elif tall * grain.units > 1 and (first // tall) % 2:
-            label = ""
-        painted = painted_cells(levels[first : first + tall], panel.scale, grain, depth)
-        lines.append([(label.ljust(gutter), style), *painted])
-    lines += [filled(line, wide) for line in _axis(panel.steps, grain, gutter)]
-    return [filled(line, max(wide, _wide(lines))) for line in lines]
+    for first in range(0, len(levels), pooling.rows_per_line):
+        cells = levels[first : first + pooling.rows_per_line]
+        label, style = _unit_label(panel, first)
+        line = [(label.ljust(gutter), style), *painted_cells(cells, panel.scale, pooling, depth)]
+        lines.append(line)
+    lines += [[(" " * gutter + text, "dim")] for text in _step_axis(panel.steps, pooling)]
+    return padded(lines, width)
 
 
-def painted_cells(rows: Array, scale: Scale, grain: Grain, depth: str) -> Iterator[Span]:
+def _unit_label(panel: Panel, first: int) -> Span:
+    """The unit of a row of cells; where a line has several units, on every second line."""
+    pooling = panel.pooling
+    digits = len(str(panel.units[-1]))
+    rows = pooling.rows_per_line
+    if panel.marked and first <= panel.marked[1] // pooling.units < first + rows:
+        return f"{panel.units[panel.marked[1]]:>{digits}}▶", DIFFERS
+    if rows * pooling.units > 1 and (first // rows) % 2:
+        return "", "dim"
+    return f"{panel.units[first * pooling.units]:>{digits}}", "dim"
+
+
+def painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> Iterator[Span]:
     """One line of cells: one row of levels, or two in the halves of each character."""
     if depth in ("none", "16"):
         for level in rows[0].tolist():
-            style = few_colors(level, scale) if depth == "16" else ""
-            yield character(level, scale) * grain.wide, style
+            style = character_style(level, scale) if depth == "16" else ""
+            yield character(level, scale) * pooling.characters, style
         return
     colors = [[color(level, scale, depth) for level in row] for row in rows.tolist()]
     for styles, run in groupby(zip(*colors, strict=True)):
-        count = sum(1 for _ in run) * grain.wide
-        if not grain.halves:
-            yield " " * count, f"on {styles[0]}"
+        characters = sum(1 for _ in run) * pooling.characters
+        if not pooling.half_blocks:
+            yield " " * characters, f"on {styles[0]}"
         elif len(styles) == 1:  # the last unit of an odd number
-            yield UPPER * count, styles[0]
+            yield UPPER * characters, styles[0]
         else:
-            yield UPPER * count, f"{styles[0]} on {styles[1]}"
+            yield UPPER * characters, f"{styles[0]} on {styles[1]}"
 
 
-def _axis(steps: Sequence[int], grain: Grain, gutter: int) -> Iterator[list[Span]]:
-    """The numbers of the steps under the first characters of their cells."""
-    cells = _cells(len(steps), grain.steps)
-    longest = len(str(steps[-1]))
-    every = _round(_cells(max(longest + 1, TICK * (grain.wide == 1)), grain.wide))
+def _step_axis(steps: Sequence[int], pooling: Pooling) -> tuple[str, str]:
+    """Ticks, and the numbers of the steps under the first characters of their cells."""
+    least = max(len(str(steps[-1])) + 1, TICK * (pooling.characters == 1))
+    every = _round_up(_ceil_div(least, pooling.characters))
     text, ticks = "", ""
-    for cell in range(0, cells, every):
-        at = cell * grain.wide
-        ticks = ticks.ljust(at) + "╵"
-        text = text.ljust(at) + str(steps[cell * grain.steps])
-    yield [(" " * gutter + ticks, "dim")]
-    yield [(" " * gutter + text, "dim")]
+    for cell in range(0, _ceil_div(len(steps), pooling.steps), every):
+        column = cell * pooling.characters
+        ticks = ticks.ljust(column) + "╵"
+        text = text.ljust(column) + str(steps[cell * pooling.steps])
+    return ticks, text
 
 
-def _round(cells: int) -> int:
+def _round_up(cells: int) -> int:
     """The next of 1, 2, 5, 10, 20, ..."""
     size = 1
     while True:
@@ -158,44 +166,86 @@ def _round(cells: int) -> int:
         size *= 10
 
 
-def _wide(lines: Sequence[Sequence[Span]]) -> int:
+def _width(lines: Sequence[Sequence[Span]]) -> int:
     return max(sum(len(text) for text, _ in line) for line in lines)
 
 
-def filled(line: Sequence[Span], wide: int) -> list[Span]:
-    """A line with blanks up to a width."""
-    missing = wide - sum(len(text) for text, _ in line)
-    return [*line, (" " * missing, "")] if missing > 0 else list(line)
+def padded(lines: Sequence[Sequence[Span]], width: int) -> Lines:
+    """Lines filled with blanks to a width, or to that of the longest line if that is more."""
+    width = max(width, _width(lines))
+    return [[*line, (" " * (width - _width([line])), "")] for line in lines]
 
 
-def beside(panels: Sequence[list[list[Span]]], room: int, gap: int = 3) -> Iterator[list[Span]]:
-    """Panels in rows, as many side by side as have room, a blank line between rows."""
-    rows: list[list[list[list[Span]]]] = []
+def in_rows(panels: Sequence[Lines], columns: int, gap: int = 3) -> Iterator[list[Span]]:
+    """The lines of panels in rows, as many in each as fit, a blank line between rows."""
+    rows: list[list[Lines]] = []
     left = -1
     for panel in panels:
-        wide = _wide(panel)
-        if left < wide + gap:
+        width = _width(panel)
+        if left < width + gap:
             rows.append([])
-            left = room + gap
+            left = columns + gap
         rows[-1].append(panel)
-        left -= wide + gap
+        left -= width + gap
     for n, row in enumerate(rows):
         if n:
             yield []
-        tallest = max(map(len, row))
-        for line in range(tallest):
+        for line in range(max(map(len, row))):
             spans: list[Span] = []
             for m, panel in enumerate(row):
-                own = panel[line] if line < len(panel) else [(" " * _wide(panel), "")]
-                spans += [(" " * gap, "")] * (m > 0) + own
+                if m:
+                    spans.append((" " * gap, ""))
+                spans += panel[line] if line < len(panel) else [(" " * _width(panel), "")]
             yield spans
 
 
 def legend(name: str, scale: Scale, depth: str) -> list[Span]:
     """The colours of a scale between its numbers."""
-    cells = list(painted_cells(np.linspace(0, 1, 24)[None], scale, Grain(1, 1, 1, False), depth))
+    levels = np.linspace(0, 1, 24)[None]
+    cells = list(painted_cells(levels, scale, Pooling(1, 1, 1, False), depth))
     low, high = (f"{n:g}" for n in (scale.low, scale.high))
     half = len(cells) // 2 if scale.signed else len(cells)
-    middle = [(" 0 ", "")] if scale.signed else []
-    return [(f"{name}  ", "dim"), (f"{low} ", ""), *cells[:half], *middle, *cells[half:],
-            (f" {high}", "")]  # fmt: skip
+    zero = [(" 0 ", "")] if scale.signed else []
+    ends = (f"{low} ", ""), (f" {high}", "")
+    return [(f"{name}  ", "dim"), ends[0], *cells[:half], *zero, *cells[half:], ends[1]]
+
+
+# ---- shading of numbers in a table
+
+UNIT_SCALE = Scale(-1.0, 1.0, SIGNED)
+GATES = ("i", "f", "o")
+BOUNDED = ("h", "g")  # by the usual tanh; c and pre-activations are shaded by their tanh
+
+
+def shading_styles(
+    quantity: str, values: Sequence[float | None] | Array, depth: str, style: str = ""
+) -> list[str]:
+    """The style of each number of h, c, g, z or a gate by its size; only ``style`` for None.
+
+    The scales are the same in every table, so that the pieces of a long one match.
+    """
+    numbers = np.array([np.nan if value is None else value for value in values], np.float64)
+    scale = GATE if quantity in GATES else UNIT_SCALE
+    levels = scale.levels(numbers if quantity in (*GATES, *BOUNDED) else np.tanh(numbers))
+    return [
+        style if value is None else f"{style} {background_style(level, scale, depth)}".strip()
+        for value, level in zip(values, levels.tolist(), strict=True)
+    ]
+
+
+def shading_legend(depth: str) -> Sheet:
+    """The numbers that the background colours stand for."""
+    sheet = Sheet()
+    if depth == "16":
+        for name, scale, low, high in (
+            ("gates", GATE, "0.2", "0.8"),
+            ("h, g", UNIT_SCALE, "-0.6", "0.6"),
+        ):
+            below, above = (background_style(level, scale, depth) for level in (0.0, 1.0))
+            name = f"{name:10}"
+            sheet.add((name, "dim"), (f"below {low}", below), "  ", (f"above {high}", above))
+    else:
+        sheet.lines.append(legend(f"{'gates':8}", GATE, depth))
+        sheet.lines.append(legend(f"{'h, g':8}", UNIT_SCALE, depth))
+    sheet.add((f"{'c':10}", "dim"), "as tanh(c), on the scale of h")
+    return sheet

@@ -1,4 +1,4 @@
-"""What a file holds, as a sheet: tensors, then each LSTM with its gates in numbers."""
+"""The contents of a file: its tensors, then each LSTM with the numbers of its gates."""
 
 from __future__ import annotations
 
@@ -6,25 +6,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.selection import format_number
 from lstmcli.core.model.settings import as_options
-from lstmcli.core.model.vocabulary import spaced_order
+from lstmcli.core.model.vocabulary import GATES, spaced_order
 from lstmcli.core.weights.inspection import InspectedLstm, Inspection, TensorInfo, UnreadableLstm
 from lstmcli.core.weights.templates import has_tensor_per_gate
 from lstmcli.escaping import file_argument, one_line, typed_command
-from lstmcli.views.numbers import format_number
-from lstmcli.views.prose import apart, labelled, room_of, to_copy
-from lstmcli.views.sheet import ASSUMED, DIFFERS, Column, Sheet, fit, table
-from lstmcli.views.weights import weights_sheet
+from lstmcli.views.colors import Scale, around_zero
+from lstmcli.views.conventions import unusual_settings
+from lstmcli.views.heatmap import Lines, Pooling, in_rows, legend, padded, painted_cells, pooled
+from lstmcli.views.sheet import (
+    ASSUMED,
+    DIFFERS,
+    Column,
+    Sheet,
+    Span,
+    Width,
+    fitting_columns,
+    fitting_table,
+    hidden_columns,
+    labelled,
+    labelled_command,
+    table,
+)
+from lstmcli.views.text import listed, long_count, phrases, unbroken
 
-LINES = 24  # of the tensors' list; more are summed up
+TENSORS_LISTED = 24  # more are counted, unless all are asked for
+LAYERS_NAMED = 4
 DIGITS = 4
-NAMES = ("tensor", "of")  # columns that may be cut, in this turn
+GAP = 2  # spaces between the columns of a table
+SHORTENED = ("tensor", "of")  # columns of names that may be shortened, in this order
 SHORTEST = 12  # characters that are left of a name
-GAP = 2  # between the columns of a table
-PICTURES = 4  # cells of one LSTM whose weights are drawn
+CELLS_DRAWN = 4  # of each LSTM
 
-Named = list[tuple[str, TensorInfo]]
+Tensors = Sequence[tuple[str, TensorInfo]]
 
 
 def inspection_sheet(
@@ -32,14 +50,14 @@ def inspection_sheet(
     paths: Sequence[str],
     settings: Mapping[str, Any],
     *,
-    width: int | None,
+    width: Width,
     show_all: bool = False,
     pictures: str | None = None,
 ) -> Sheet:
-    """The tensors, the LSTMs, and the next thing to type.
+    """The tensors, the LSTMs, and the next command.
 
-    ``paths`` and ``settings`` are as typed, for the command that comes next; ``show_all`` lists
-    tensors however many there are; ``pictures`` draws the gates' weights in so many colours.
+    ``paths`` and ``settings`` are as typed, for that command; ``show_all`` lists all tensors;
+    ``pictures`` is the depth of the colours with which weights are drawn.
     """
     sheet = _head(inspection, width)
     sheet.add()
@@ -51,32 +69,28 @@ def inspection_sheet(
             sheet.extend(_pictures(lstm, width, pictures))
     sheet.extend(_problems(inspection, width))
     sheet.add()
-    sheet.extend(to_copy("next", _next(inspection, paths, settings)))
+    sheet.extend(labelled_command("next", _next(inspection, paths, settings)))
     return sheet
 
 
-def _head(inspection: Inspection, width: int | None) -> Sheet:
+def _head(inspection: Inspection, width: Width) -> Sheet:
     tensors = inspection.tensors.values()
-    sizes = [count(len(tensors), "tensor"), count(sum(t.size for t in tensors), "number")]
+    numbers = sum(tensor.size for tensor in tensors)
+    sizes = [long_count(len(tensors), "tensor"), long_count(numbers, "number")]
     if len(inspection.lstms) > 1:
         sizes.append(f"{len(inspection.lstms)} LSTMs")
-    return labelled("file", apart([inspection.file, *sizes]), width)
-
-
-def count(n: int, noun: str) -> str:
-    """``1 tensor``, ``1,234 numbers``."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
+    return labelled("file", phrases([inspection.file, *sizes]), width)
 
 
 # ---- tensors
 
 
-def _tensors(inspection: Inspection, width: int | None, show_all: bool) -> Sheet:
-    """A line a tensor, those of LSTMs first; many others in one line."""
-    several = len(inspection.lstms) > 1
-    everything = list(inspection.tensors.items())
-    ranked = sorted(everything, key=lambda item: item[1].layer is None)
-    shown = ranked if show_all or len(ranked) <= LINES else _some(ranked)
+def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
+    """A line for each tensor, those of LSTMs first; of many tensors the others are counted."""
+    tensors = sorted(inspection.tensors.items(), key=lambda item: item[1].layer is None)
+    shown = tensors
+    if not show_all and len(tensors) > TENSORS_LISTED:
+        shown = [item for item in tensors if item[1].layer is not None][:TENSORS_LISTED]
     columns = [
         Column("shape", [str(t.shape) for _, t in shown], left=True),
         Column("dtype", [t.dtype for _, t in shown], left=True, rank=1),
@@ -84,77 +98,71 @@ def _tensors(inspection: Inspection, width: int | None, show_all: bool) -> Sheet
     ]
     if any(t.role for _, t in shown):
         columns.append(Column("role", [t.role for _, t in shown], "dim", left=True))
-    if several:
+    if len(inspection.lstms) > 1:
         columns.append(Column("of", [t.layer or "" for _, t in shown], "dim", left=True))
-    sheet = _in_room(columns, width)
-    if rest := ranked[len(shown) :]:
-        sheet.add((_rest(rest), "dim"))
-    for name, tensor in everything:
+    sheet = _tensor_table(columns, width)
+    if more := tensors[len(shown) :]:
+        sheet.add((_more_tensors(more), "dim"))
+    for name, tensor in inspection.tensors.items():
         if tensor.not_finite:
-            text = f"{name}: {tensor.not_finite:,} of {count(tensor.size, 'number')}"
+            text = f"{name}: {tensor.not_finite:,} of {long_count(tensor.size, 'number')}"
             sheet.extend(labelled("NaN, inf", text, width, DIFFERS))
     return sheet
 
 
-def _in_room(columns: Sequence[Column], width: int | None) -> Sheet:
-    """The list in a width: without dtypes if need be, then with the ends of names alone.
+def _tensor_table(columns: Sequence[Column], width: Width) -> Sheet:
+    """The list in a width: without dtypes if they do not fit, then with shortened names.
 
-    What a tensor is there for, and in which LSTM, is what the list is read for: it stays.
+    The role of a tensor and its LSTM are what the list is read for: they stay.
     """
-    kept = fit(columns, width)
-    gone = ["dtypes"] * (len(kept) < len(columns))
-    for heading in NAMES:
-        n = next((n for n, column in enumerate(kept) if column.heading == heading), None)
-        if n is not None and width is not None:
-            others = sum(column.width + GAP for column in kept) - kept[n].width - GAP
-            cells = _ends(kept[n].cells, max(width - others, SHORTEST))
-            gone += ["whole names"] * (cells != kept[n].cells and "whole names" not in gone)
-            kept[n] = kept[n]._replace(cells=cells)
-    sheet = table(kept)
-    if gone:
-        sheet.extend(labelled("", f"no room for {', '.join(gone)}: a wider window, or piped", width,
-                              "dim", indent=0))  # fmt: skip
+    indices = fitting_columns(columns, width, GAP)
+    shown = [columns[n] for n in indices]
+    hidden = [column.heading for n, column in enumerate(columns) if n not in indices]
+    for n, column in enumerate(shown):
+        if width.table is None or column.heading not in SHORTENED:
+            continue
+        others = sum(other.width + GAP for other in shown) - column.width - GAP
+        cells = _shortened(column.cells, max(width.table - others, SHORTEST))
+        if cells != column.cells:
+            hidden.append("starts of names")
+            shown[n] = column._replace(cells=cells)
+    sheet = table(shown, gap=GAP)
+    sheet.extend(hidden_columns(hidden, width))
     return sheet
 
 
-def _ends(names: Sequence[str], room: int) -> list[str]:
-    """Names cut on the left to so many characters: their ends tell more."""
+def _shortened(names: Sequence[str], columns: int) -> list[str]:
+    """Names cut on the left to so many columns: their ends say more."""
     names = [one_line(name) for name in names]
-    return [name if len(name) <= room else f"…{name[1 - room :]}" for name in names]
+    return [name if len(name) <= columns else f"…{name[1 - columns :]}" for name in names]
 
 
-def _some(ranked: Named) -> Named:
-    """Those of LSTMs, as many as a screen holds."""
-    return [item for item in ranked if item[1].layer is not None][:LINES]
-
-
-def _rest(rest: Named) -> str:
-    numbers = count(sum(tensor.size for _, tensor in rest), "number")
-    used = sum(tensor.layer is not None for _, tensor in rest)
+def _more_tensors(tensors: Tensors) -> str:
+    numbers = long_count(sum(tensor.size for _, tensor in tensors), "number")
+    used = sum(tensor.layer is not None for _, tensor in tensors)
     of_lstms = f", {used} of them an LSTM's" if used else ""
-    return f"...  {count(len(rest), 'more tensor')}, {numbers}{of_lstms}: --all lists them"
+    return f"...  {long_count(len(tensors), 'more tensor')}, {numbers}{of_lstms}: --all lists them"
 
 
 # ---- one LSTM
 
 
-def _lstm(lstm: InspectedLstm, width: int | None) -> Sheet:
-    how = lstm.model.convention
-    sheet = Sheet()
-    names = [how.name] if lstm.layer == "0" else [lstm.layer, how.name]
-    sheet.extend(labelled("lstm", f"{apart(names)}   {how.title}", width, "bold"))
+def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
+    convention = lstm.model.convention
+    names = [convention.name] if lstm.layer == "0" else [lstm.layer, convention.name]
+    sheet = labelled("lstm", f"{phrases(names)}   {convention.title}", width, "bold")
     sheet.extend(labelled("why", lstm.why, width))
-    for name in (how.name, *lstm.rivals) if lstm.rivals else ():
+    for n, name in enumerate((convention.name, *lstm.rivals) if lstm.rivals else ()):
         text = f"--convention {name}  {CONVENTIONS[name].title}"
-        sheet.extend(labelled("" if name != how.name else "which?", text, width, ASSUMED))
-    sheet.extend(labelled("", _also(lstm.also), width))
-    sheet.extend(labelled("sizes", apart([*_sizes(lstm)]), width))
-    sheet.extend(labelled("reading", apart([*_settings(lstm)]), width))
+        sheet.extend(labelled("" if n else "which?", text, width, ASSUMED))
+    sheet.extend(labelled("", _same_names(lstm.also), width))
+    sheet.extend(labelled("sizes", phrases([*_sizes(lstm)]), width))
+    sheet.extend(labelled("config", phrases(_configuration(lstm)), width))
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
-        sheet.extend(labelled("found", f"{apart(found)}   in the file", width))
-    if lstm.model.assumed:
-        sheet.extend(labelled("assumed", apart(lstm.model.assumed), width, ASSUMED))
+        sheet.extend(labelled("found", f"{phrases(found)}   in the file", width))
+    for n, text in enumerate(lstm.model.assumed):
+        sheet.extend(labelled("" if n else "assumed", text, width, ASSUMED))
     sheet.add()
     sheet.extend(_gates(lstm, width))
     for hint in lstm.hints:
@@ -162,98 +170,151 @@ def _lstm(lstm: InspectedLstm, width: int | None) -> Sheet:
     return sheet
 
 
-def _also(names: Sequence[str]) -> str:
-    verb = "has" if len(names) == 1 else "have"
-    return f"{', '.join(names)} {verb} such names too (--convention)" if names else ""
+def _same_names(conventions: Sequence[str]) -> str:
+    verb = "has" if len(conventions) == 1 else "have"
+    return f"{', '.join(conventions)} {verb} such names too (--convention)" if conventions else ""
 
 
 def _sizes(lstm: InspectedLstm) -> Iterator[str]:
     first = lstm.model.cell
     units = list(dict.fromkeys(cell.units for _, cell in lstm.model.cells))
-    text = f"{count(first.inputs, 'input')} -> {', then '.join(map(str, units))} unit"
-    yield f"{text}{'s' * (units != [1])}"
+    noun = "unit" if units == [1] else "units"
+    yield f"{long_count(first.inputs, 'input')} -> {', then '.join(map(str, units))} {noun}"
     if first.projection is not None:
         yield f"h of {first.outputs} by a projection"
-    yield count(len(lstm.model.layers), "layer")
-    yield count(lstm.directions, "direction")
-    yield count(lstm.parameters, "parameter")
+    yield long_count(len(lstm.model.layers), "layer")
+    yield long_count(lstm.directions, "direction")
+    yield long_count(lstm.parameters, "parameter")
 
 
-def _settings(lstm: InspectedLstm) -> Iterator[str]:
-    """The settings of the run, those of a plain cell left out but the order of its gates."""
-    how = lstm.model.convention
-    plain = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
-    yield (
+def _configuration(lstm: InspectedLstm) -> list[str]:
+    """The order of the gates, the settings that a plain cell does not have, the dtype."""
+    convention = lstm.model.convention
+    gates = (
         "a tensor a gate"
-        if has_tensor_per_gate(how)
-        else f"gates {spaced_order(how.storage.gates)}"
+        if has_tensor_per_gate(convention)
+        else f"gates {spaced_order(convention.storage.gates)}"
     )
-    for name, value in how.settings().items():
-        if name == "forget_bias":
-            if value:
-                yield f"forget bias {value:+}"
-        elif name != "gates" and plain.get(name) != value:
-            words = name.replace("_", " ")
-            yield words if value is True else f"{words} {value}"
-    yield lstm.model.cell.dtype.name
+    settings = unusual_settings(convention, {"gates"})
+    return [gates, *settings, lstm.model.cell.dtype.name]
 
 
-def _gates(lstm: InspectedLstm, width: int | None) -> Sheet:
-    """A line a gate of each cell."""
+def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
+    """A line for each gate of each cell."""
     rows = [
-        (cell if n == 0 else "", gate, numbers)
+        (cell if n == 0 else "", gate, statistics)
         for cell, gates in lstm.gates().items()
-        for n, (gate, numbers) in enumerate(gates.items())
+        for n, (gate, statistics) in enumerate(gates.items())
     ]
+
+    def column(heading: str, field: str, rank: int = 0) -> Column:
+        cells = [format_number(getattr(statistics, field), DIGITS) for *_, statistics in rows]
+        return Column(heading, cells, rank=rank)
+
     columns = [
         Column("gate", [gate for _, gate, _ in rows], left=True),
-        _column("kernel mean", [r.kernel_mean for *_, r in rows]),
-        _column("spread", [r.kernel_std for *_, r in rows], rank=1),
-        _column("recurrent mean", [r.recurrent_mean for *_, r in rows]),
-        _column("spread", [r.recurrent_std for *_, r in rows], rank=1),
-        _column("bias mean", [r.bias_mean for *_, r in rows]),
+        column("kernel mean", "kernel_mean"),
+        column("spread", "kernel_std", rank=1),
+        column("recurrent mean", "recurrent_mean"),
+        column("spread", "recurrent_std", rank=1),
+        column("bias mean", "bias_mean"),
     ]
     if len(lstm.model.cells) > 1:
         columns.insert(0, Column("cell", [cell for cell, *_ in rows], "dim", left=True))
-    kept = fit(columns, width)
-    sheet = table(kept)
-    if len(kept) < len(columns):
-        sheet.add(("no room for the spread: a wider window", "dim"))
-    return sheet
+    return fitting_table(columns, width)
 
 
-def _pictures(lstm: InspectedLstm, width: int | None, depth: str) -> Sheet:
-    """The weights of the first cells, to be looked at."""
+# ---- pictures of the weights of each gate: inputs across, units down
+
+PICTURE_LABEL, PICTURE_GAP = 10, 2  # columns
+PICTURE_LINES = 5
+
+
+def _pictures(lstm: InspectedLstm, width: Width, depth: str) -> Sheet:
+    """The weights of the first cells."""
     sheet = Sheet()
     cells = lstm.model.cells
-    for name, cell in cells[:PICTURES]:
+    for name, cell in cells[:CELLS_DRAWN]:
         sheet.add()
-        sheet.extend(weights_sheet(name * (len(cells) > 1), cell, room_of(width), depth))
-    if len(cells) > PICTURES:
-        sheet.add((f"{len(cells) - PICTURES} more cells are not drawn: --layer N picks", "dim"))
+        title = name if len(cells) > 1 else ""
+        sheet.extend(weights_sheet(title, cell, width, depth))
+    if len(cells) > CELLS_DRAWN:
+        text = f"{len(cells) - CELLS_DRAWN} more cells are not drawn: --layer N picks"
+        sheet.add((text, "dim"))
     return sheet
 
 
-def _column(heading: str, values: Sequence[float], rank: int = 0) -> Column:
-    return Column(heading, [format_number(value, DIGITS) for value in values], rank=rank)
-
-
-# ---- the end
-
-
-def _problems(inspection: Inspection, width: int | None) -> Sheet:
-    """What has names of an LSTM and cannot be read, or what there is instead of one."""
+def weights_sheet(name: str, cell: Cell, width: Width, depth: str) -> Sheet:
+    """The kernel and the recurrent kernel of each gate of a cell, on one scale."""
+    gates = [n for n, gate in enumerate(GATES) if gate != cell.convention.behaviour.coupled[0]]
+    columns = (width.text - PICTURE_LABEL) // len(gates) - PICTURE_GAP
+    weights = {"kernel": cell.kernel, "recurrent": cell.recurrent_kernel}  # (4, H, I), (4, H, P)
+    poolings = {
+        name: Pooling.to_fit(array.shape[:0:-1], columns, PICTURE_LINES, depth)
+        for name, array in weights.items()
+    }
+    cells = {
+        name: [pooled(array[n].T, poolings[name], "extreme") for n in gates]
+        for name, array in weights.items()
+    }
+    scale = around_zero(array for arrays in cells.values() for array in arrays)
     sheet = Sheet()
-    alike: dict[UnreadableLstm, list[str]] = {}
+    if name:
+        sheet.add((name, "dim"))
+    for kernel, arrays in cells.items():
+        titles = [GATES[n] if kernel == "kernel" else "" for n in gates]
+        pictures = [
+            _picture(title, array, scale, poolings[kernel], columns, depth)
+            for title, array in zip(titles, arrays, strict=True)
+        ]
+        for n, line in enumerate(in_rows(pictures, width.text, PICTURE_GAP)):
+            label: Span = (f"{kernel if n == 1 else '':{PICTURE_LABEL}}", "dim")
+            sheet.add(label, *line)
+    sheet.lines.append(legend(f"{'weights':8}", scale, depth))
+    if text := _pooled(poolings):
+        sheet.extend(labelled("pooled", text, width))
+    return sheet
+
+
+def _picture(
+    title: str, cells: Array, scale: Scale, pooling: Pooling, columns: int, depth: str
+) -> Lines:
+    """The title and the lines of one gate, filled to so many columns."""
+    levels = scale.levels(cells).T  # (units, inputs)
+    step = pooling.rows_per_line
+    lines: Lines = [[(title, "bold")]]
+    for first in range(0, len(levels), step):
+        lines.append([*painted_cells(levels[first : first + step], scale, pooling, depth)])
+    return padded(lines, columns)
+
+
+def _pooled(poolings: Mapping[str, Pooling]) -> str:
+    """``a cell is the farthest from 0 of 2 x 4 weights (kernel)``."""
+    texts = [
+        unbroken(f"{pooling.steps} x {pooling.units} weights ({name})")
+        for name, pooling in poolings.items()
+        if pooling.is_needed
+    ]
+    return f"a cell is the farthest from 0 of {', '.join(texts)}" if texts else ""
+
+
+# ---- problems, and the next command
+
+
+def _problems(inspection: Inspection, width: Width) -> Sheet:
+    """LSTMs by their names that cannot be read, or why no LSTM was recognised."""
+    sheet = Sheet()
+    layers_of: dict[UnreadableLstm, list[str]] = {}
     for unread in inspection.unread:
-        alike.setdefault(replace(unread, layer=""), []).append(unread.layer)
+        layers_of.setdefault(replace(unread, layer=""), []).append(unread.layer)
     label = "not read" if inspection.lstms else "no lstm"
-    for one, layers in alike.items():
+    for unread, layers in layers_of.items():
         sheet.add()
-        which = "" if layers == ["0"] else f"{_few(layers)}: "
-        text = f"{which}the names are {one.convention}'s, but {' '.join(one.problem.split())}"
+        which = "" if layers == ["0"] else f"{listed(layers, LAYERS_NAMED)}: "
+        problem = " ".join(unread.problem.split())
+        text = f"{which}the names are {unread.convention}'s, but {problem}"
         sheet.extend(labelled(label, text, width, ASSUMED))
-        sheet.extend(labelled("", _also(one.also), width))
+        sheet.extend(labelled("", _same_names(unread.also), width))
     if not (inspection.lstms or inspection.unread):
         sheet.add()
         sheet.extend(labelled(label, "no LSTM recognised in these names", width, ASSUMED))
@@ -262,13 +323,8 @@ def _problems(inspection: Inspection, width: int | None) -> Sheet:
     return sheet
 
 
-def _few(layers: Sequence[str]) -> str:
-    more = f" and {len(layers) - 4:,} more" if len(layers) > 4 else ""
-    return ", ".join(layers[:4]) + more
-
-
 def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, Any]) -> str:
-    """The command that runs what was found, or lists what could be."""
+    """The command that runs the first LSTM, or lists the conventions."""
     if not inspection.lstms:
         return "lstm conventions   (the names that are known)"
     first = inspection.lstms[0]

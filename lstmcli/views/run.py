@@ -1,35 +1,62 @@
-"""A run to look at: how the files were read, then the steps."""
+"""A run on the screen: how the files were interpreted, then the steps."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.forward.saturation import Saturation, is_saturated
+from lstmcli.core.forward.saturation import DEAD, NEAR, SaturatedGate, Saturation, is_saturated
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Model, Trace
-from lstmcli.core.model.selection import contiguous_ranges, take
+from lstmcli.core.model.selection import Choice, contiguous_ranges, format_number, take
 from lstmcli.core.model.vocabulary import GATES, spaced_order
-from lstmcli.views.numbers import format_number, percent
-from lstmcli.views.prose import apart, labelled, room_of
-from lstmcli.views.saturation import saturation_sheet
-from lstmcli.views.sheet import ASSUMED, Column, Sheet, places_that_fit, table
-from lstmcli.views.window import Window
+from lstmcli.views.conventions import unusual_settings
+from lstmcli.views.heatmap import shading_legend, shading_styles
+from lstmcli.views.sheet import (
+    ASSUMED,
+    Column,
+    Sheet,
+    Width,
+    fitting_columns,
+    hidden_columns,
+    labelled,
+    table,
+)
+from lstmcli.views.text import count, listed, percent, phrases, unbroken
 
-STATE_DIGITS = 8  # h and c as NumPy prints them, to be held against a print by eye
+SHOWN = ("h", "c", "i", "f", "g", "o")  # the quantities of a table, where --show names none
+STATE_DIGITS = 8  # h and c as NumPy prints them, so that they can be compared by eye
 GATE_DIGITS = 6
-MANY = 16  # units x rows of a step; from here on a step is summed up in one line
-LINES = 60  # of a table; a longer one shows its head and tail
-EDGE = 24  # lines of each of the two
-SEEN = ("h", "c", "i", "f", "g", "o")
-SUMMED_EDGE = 8  # the same where a line is a whole step
+SUMMARY_DIGITS = 3
+MANY_VALUES = 16  # units x batch items of a step; above it a step is summarised on one line
+MANY_LINES = 60  # of a table of units; a longer one shows its first and last steps
+EDGE_LINES = 24  # lines of each of the two
+MANY_SUMMARIES = 30  # the same of a table with a line a step
+EDGE_SUMMARIES = 8
+CHUNK = 1000  # steps formatted at a time, so that a table of any length needs little memory
+UNITS_NAMED = 6  # saturated or dead units on a line; more are counted
+REMEDY = "use --show or --digits"
+HEADER_INDENT = 9
+
+
+class Window(NamedTuple):
+    """The part of a trace that a table shows."""
+
+    show: tuple[str, ...] = SHOWN
+    steps: Choice | None = None
+    rows: Choice | None = None
+    units: Choice | None = None
+    digits: int | None = None
+    heat: str = ""  # the depth of the colours to shade numbers with; "": no shading
+
+
+# ---- header
 
 
 def header_sheet(
@@ -37,99 +64,112 @@ def header_sheet(
     shape: Sequence[int],
     layout: str,
     given_state: bool,
-    width: int | None,
+    width: Width,
     engine: str = "",
     *,
     assumed_layout: str = "",
 ) -> Sheet:
-    """How the files were read, and what was assumed rather than found."""
-    cell, how = model.cell, model.convention
-    rows, steps = 1, shape[0]
-    if len(shape) == 3:
-        rows, steps = shape[:2] if layout == "batch" else shape[1::-1]
+    """The weights, the inputs and the configuration, and what of it was assumed."""
+    same = all(layer[0].convention == model.convention for layer in model.layers)
     sheet = Sheet()
-    _line(sheet, "weights", _tensors(model), _sizes(model), width)
+    _two_parts(sheet, "weights", _tensors(model), _sizes(model), width)
     read = f"{tuple(shape)}" + (f"  layout {layout}" if len(shape) == 3 else "")
-    sizes = f"{_count(rows, 'row')} x {_count(steps, 'step')} x {_count(cell.inputs, 'input')}"
-    _line(sheet, "inputs", read, sizes, width)
-    alike = all(layer[0].convention == how for layer in model.layers)
-    reading = [how.name, f"gates {spaced_order(how.storage.gates)}", cell.dtype.name]
-    reading += _unusual(how, model.given) if alike else []
-    reading += [f"run by {engine}"] if engine else []
-    _wrapped(sheet, "reading", reading, "", width)
-    labels = model.labels or ([] if alike else [""] * len(model.layers))
+    _two_parts(sheet, "inputs", read, _input_sizes(model, shape, layout), width)
+    _phrases(sheet, "config", _configuration(model, same, engine), width)
+    labels = model.labels or ([] if same else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
-        own = [] if alike else _unusual(layer[0].convention, model.given)
-        words = [word for word in (label, *own) if word not in ("", "forget bias 0")]
-        _wrapped(sheet, f"layer{n}", words, "", width)
-    learned = all(cell.initial_h is not None for _, cell in model.cells)
-    state = [] if given_state or learned else ["zero initial state"]
-    assumed = [*model.assumed, *state]
-    if assumed_layout and ("layout" in how.hidden or layout != how.behaviour.layout):
-        assumed.append(assumed_layout)
-    if assumed:
-        _wrapped(sheet, "assumed", assumed, ASSUMED, width)
+        settings = [] if same else _settings(layer[0].convention, model)
+        texts = [text for text in (label, *settings) if text not in ("", "forget bias 0")]
+        _phrases(sheet, f"layer{n}", texts, width)
+    assumed = _assumed(model, layout, given_state, assumed_layout)
+    for n, text in enumerate(assumed):
+        label = "" if n else "assumed"
+        sheet.extend(labelled(label, text, width, ASSUMED, indent=HEADER_INDENT))
     sheet.add()
     return sheet
 
 
 def _tensors(model: Model) -> str:
     """The tensors with their shapes; of many, the first and how many more."""
-    words = [f"{name} {shape}" for name, shape in model.tensors.items()]
-    if len(words) <= 4:
-        return "  ".join(words)
-    return f"{words[0]}  and {len(words) - 1} more tensors"
+    texts = [f"{name} {shape}" for name, shape in model.tensors.items()]
+    if len(texts) <= 4:
+        return "  ".join(texts)
+    return f"{texts[0]}  and {len(texts) - 1} more tensors"
 
 
 def _sizes(model: Model) -> str:
     """``4 inputs -> 3 units``, with layers, directions and a projection where there are any."""
     cell = model.cell
-    words = f"{_count(cell.inputs, 'input')} -> {_count(cell.units, 'unit')}"
+    text = f"{count(cell.inputs, 'input')} -> {count(cell.units, 'unit')}"
     if cell.projection is not None:
-        words += f" -> {cell.outputs}"
+        text += f" -> {cell.outputs}"
     if len(model.layers) > 1:
-        words += f", {len(model.layers)} layers"
-    return words + (", both directions" if model.bidirectional else "")
+        text += f", {len(model.layers)} layers"
+    return text + (", both directions" if model.bidirectional else "")
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+def _input_sizes(model: Model, shape: Sequence[int], layout: str) -> str:
+    """``batch 1 x 7 steps x 4 inputs``."""
+    batch, steps = 1, shape[0]
+    if len(shape) == 3:
+        batch, steps = shape[:2] if layout == "batch" else shape[1::-1]
+    return f"batch {batch} x {count(steps, 'step')} x {count(model.cell.inputs, 'input')}"
 
 
-def _unusual(how: Convention, given: Mapping[str, Any]) -> list[str]:
-    """The forget bias, and the settings that are not the plain cell's, in words."""
-    bias = how.behaviour.forget_bias
-    words = [f"forget bias {bias:+}" if bias else "forget bias 0"]
-    usual = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
-    said = {"gates", "layout", "forget_bias"} | ({"masked_output"} - set(given))
-    for name, value in how.settings().items():
-        if name not in said and usual.get(name) != value:
-            words.append(name.replace("_", " ") + ("" if value is True else f" {value}"))
-    return words
+def _configuration(model: Model, same: bool, engine: str) -> list[str]:
+    """The convention with its gate order, the dtype, and the settings if all layers share them."""
+    convention = model.convention
+    texts = [
+        convention.name,
+        f"gates {spaced_order(convention.storage.gates)}",
+        model.cell.dtype.name,
+    ]
+    texts += _settings(convention, model) if same else []
+    return texts + ([f"run by {engine}"] if engine else [])
 
 
-def _line(sheet: Sheet, label: str, left: str, right: str, width: int | None) -> None:
-    room = room_of(width) - 9 - len(right) - len(left)
-    if room > 1:
-        sheet.add((f"{label:7}  ", "dim"), left, " " * room, right)
+def _settings(convention: Convention, model: Model) -> list[str]:
+    """The forget bias, and the settings that a plain cell does not have."""
+    excluded = {"gates", "layout"} | ({"masked_output"} - set(model.given))
+    bias = [] if convention.behaviour.forget_bias else ["forget bias 0"]
+    return bias + unusual_settings(convention, excluded)
+
+
+def _assumed(model: Model, layout: str, given_state: bool, assumed_layout: str) -> list[str]:
+    """What is neither in the files nor given."""
+    assumed = [*model.assumed]
+    learned = all(cell.initial_h is not None for _, cell in model.cells)
+    if not (given_state or learned):
+        assumed.append("zero initial state")
+    convention = model.convention
+    if assumed_layout and ("layout" in convention.hidden or layout != convention.behaviour.layout):
+        assumed.append(assumed_layout)
+    return assumed
+
+
+def _two_parts(sheet: Sheet, label: str, left: str, right: str, width: Width) -> None:
+    """Add a line with the sizes at its right end, or below where they do not fit."""
+    gap = width.text - HEADER_INDENT - len(right) - len(left)
+    if gap > 1:
+        sheet.add((label.ljust(HEADER_INDENT), "dim"), left, " " * gap, right)
     else:
-        _wrapped(sheet, label, [*left.split("  "), right], "", width)
+        _phrases(sheet, label, [*left.split("  "), right], width)
 
 
-def _wrapped(sheet: Sheet, label: str, words: Sequence[str], style: str, width: int | None) -> None:
-    """Words three blanks apart, on as many lines as they need."""
+def _phrases(sheet: Sheet, label: str, texts: Sequence[str], width: Width) -> None:
+    """Add phrases with three spaces between them, on as many lines as they need."""
     lines = [""]
-    for word in words:
-        longer = f"{lines[-1]}   {word}" if lines[-1] else word
-        if lines[-1] and len(longer) > room_of(width) - 9:
-            lines.append(word)
+    for text in texts:
+        longer = f"{lines[-1]}   {text}" if lines[-1] else text
+        if lines[-1] and len(longer) > width.text - HEADER_INDENT:
+            lines.append(text)
         else:
             lines[-1] = longer
     for n, line in enumerate(lines):
-        sheet.add((f"{label if n == 0 else '':7}  ", "dim"), (line, style))
+        sheet.add(((label if n == 0 else "").ljust(HEADER_INDENT), "dim"), (line, ""))
 
 
-# ---- the steps
+# ---- tables
 
 
 Sizes = tuple[int, int, int]
@@ -145,16 +185,16 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Excerpt:
-    """Some steps of a run, and what all its steps sum up to."""
+    """Some steps of a run, and the summaries of all its steps."""
 
     steps: Sequence[int]  # their numbers in the run, ascending
     of_steps: int  # T of the run
     arrays: Mapping[str, Array]  # (s, B, K)
-    over_all: Mapping[str, OverAll]  # by cell; of a single cell, ""
+    summaries: Mapping[str, CellSummary]  # by cell; of a single cell, ""
 
 
-def trace_sheets(trace: Trace, window: Window, width: int | None) -> Iterator[Sheet]:
-    """The table of a trace, in pieces: each step's units, or each step summed up.
+def trace_sheets(trace: Trace, window: Window, width: Width) -> Iterator[Sheet]:
+    """The table of a trace, in pieces: the units of each step, or a summary of each step.
 
     A trace of several cells has a table for each.
     """
@@ -162,8 +202,8 @@ def trace_sheets(trace: Trace, window: Window, width: int | None) -> Iterator[Sh
     yield from excerpt_sheets(Excerpt(range(trace.steps), trace.steps, arrays, {}), window, width)
 
 
-def excerpt_sheets(excerpt: Excerpt, window: Window, width: int | None) -> Iterator[Sheet]:
-    """The table of a run of which only some steps are there, as `trace_sheets`."""
+def excerpt_sheets(excerpt: Excerpt, window: Window, width: Width) -> Iterator[Sheet]:
+    """The table of some steps of a run, as `trace_sheets`."""
     cells = dict.fromkeys(name.rpartition(".")[0] for name in excerpt.arrays if "." in name)
     for n, cell in enumerate(cells or [""]):
         if cell:
@@ -172,16 +212,17 @@ def excerpt_sheets(excerpt: Excerpt, window: Window, width: int | None) -> Itera
                 heading.add()
             heading.add((cell, "bold"))
             yield heading
-        arrays = _shown(excerpt.arrays, window.show, cell)
-        rows, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
-        part = _part(excerpt.of_steps, rows, units, window)
-        chunks = [p[n : n + CHUNK] for p in part.steps for n in range(0, len(p), CHUNK)]
+        arrays = _cell_arrays(excerpt.arrays, window.show, cell)
+        batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
+        table = CellTable(CellWindow.of(excerpt.of_steps, batch, units, window), window)
+        summary = excerpt.summaries.get(cell)
+        if summary is None and (window.steps is None or table.part.is_summary):
+            summary = CellSummary(window)
+            summary.add({name: array for name, array in arrays.items() if name in SHOWN})
+        chunks = [r[n : n + CHUNK] for r in table.part.ranges for n in range(0, len(r), CHUNK)]
         blocks = (_block(excerpt.steps, chunk, arrays) for chunk in chunks)
         last = _block(excerpt.steps, chunks[-1], arrays)
-        over_all = excerpt.over_all.get(cell)
-        if over_all is None and (window.steps is None or not part.opened):
-            over_all = _summed_up(arrays, window)
-        yield from _cell_sheets(part, (rows, units), blocks, window, width, over_all, last)
+        yield from table.sheets(blocks, width, summary, last)
     yield from _legend(window)
 
 
@@ -189,16 +230,16 @@ def piece_sheets(
     pieces: Iterable[tuple[Sequence[int], Mapping[str, Array]]],
     sizes: Sizes,
     window: Window,
-    width: int | None,
-    over_all: OverAll,
+    width: Width,
+    summary: CellSummary,
 ) -> Iterator[Sheet]:
     """The table of all steps of a single cell, from pieces that are still to be computed.
 
-    ``over_all`` is complete after the last piece.
+    ``summary`` is complete after the last piece.
     """
-    part = _part(*sizes, window)
-    blocks = (Block(steps, _shown(arrays, window.show, "")) for steps, arrays in pieces)
-    yield from _cell_sheets(part, sizes[1:], blocks, window, width, over_all)
+    table = CellTable(CellWindow.of(*sizes, window), window)
+    blocks = (Block(steps, _cell_arrays(arrays, window.show, "")) for steps, arrays in pieces)
+    yield from table.sheets(blocks, width, summary)
     yield from _legend(window)
 
 
@@ -210,334 +251,353 @@ def _block(numbers: Sequence[int], steps: Sequence[int], arrays: Mapping[str, Ar
 
 def _legend(window: Window) -> Iterator[Sheet]:
     if window.heat:
-        from lstmcli.views.shading import shading_legend
-
         yield shading_legend(window.heat)
 
 
-class Part(NamedTuple):
-    """What of one cell a window shows."""
+def _cell_arrays(arrays: Mapping[str, Array], show: Sequence[str], cell: str) -> dict[str, Array]:
+    """The arrays of one cell to show, each (s, B, H); z as one array for each gate."""
+    of_cell: dict[str, Array] = {}
+    for name in show:
+        array = arrays[f"{cell}.{name}" if cell else name]
+        if name == "z":
+            units = array.shape[2] // 4
+            for n, gate in enumerate(GATES):
+                of_cell[f"z_{gate}"] = array[:, :, n * units : (n + 1) * units]
+        else:
+            of_cell[name] = array
+    return of_cell
 
-    rows: Sequence[int] | None  # None: all
-    units: Sequence[int] | None
-    opened: bool  # a line a unit, not a step summed up
-    steps: list[Sequence[int]]  # head and tail, or one part
 
-    def picked(self, array: Array) -> Array:
-        """The rows and units of (T, B, H); nothing is copied where all are shown.
+@dataclass(frozen=True)
+class CellWindow:
+    """The part of one cell's trace that a window shows."""
+
+    items: Sequence[int]  # of the batch
+    units: Sequence[int]
+    is_summary: bool  # a line a step, not a line a unit
+    ranges: list[Sequence[int]]  # of steps: the first and the last ones, or one range
+    batch: int  # size of the batch, of which ``items`` are a part
+    every_item: bool
+    every_unit: bool
+
+    @classmethod
+    def of(cls, steps: int, batch: int, units: int, window: Window) -> CellWindow:
+        """The window on (T, B, H) = (steps, batch, units).
+
+        Raises
+        ------
+        UserError
+            for steps, batch items or units that do not exist.
+        """
+        items = range(batch) if window.rows is None else window.rows.among(batch)
+        chosen_units = range(units) if window.units is None else window.units.among(units)
+        lines = len(items) * len(chosen_units)
+        is_summary = window.units is None and lines > MANY_VALUES
+        if window.steps is not None:
+            ranges: list[Sequence[int]] = [window.steps.among(steps)]
+        elif is_summary or lines == 1:
+            ranges = _first_and_last(steps, MANY_SUMMARIES, EDGE_SUMMARIES)
+        else:
+            height = lines + (len(chosen_units) > 1)
+            ranges = _first_and_last(steps, MANY_LINES // height, max(1, EDGE_LINES // height))
+        every_item, every_unit = window.rows is None, window.units is None
+        return cls(items, chosen_units, is_summary, ranges, batch, every_item, every_unit)
+
+    def select(self, array: Array) -> Array:
+        """The batch items and units of (T, B, H); nothing is copied where all are shown.
 
         A projected h has fewer units than c and the gates: those that it has.
         """
-        array = array if self.rows is None else array[:, self.rows]
-        if self.units is None:
+        array = array if self.every_item else array[:, self.items]
+        if self.every_unit:
             return array
         return array[:, :, [unit for unit in self.units if unit < array.shape[2]]]
 
 
-def _part(steps: int, rows: int, units: int, window: Window) -> Part:
-    chosen_rows = None if window.rows is None else window.rows.among(rows)
-    chosen_units = None if window.units is None else window.units.among(units)
-    chosen_steps = None if window.steps is None else window.steps.among(steps)
-    r, u = rows if chosen_rows is None else len(chosen_rows), len(chosen_units or range(units))
-    opened = chosen_units is not None or r * u <= MANY
-    height = 1 if not opened else r * u + (u > 1)
-    return Part(chosen_rows, chosen_units, opened, _parts(steps, chosen_steps, height))
+def _first_and_last(steps: int, most: int, edge: int) -> list[Sequence[int]]:
+    """All steps in one range if they are at most ``most``, else ``edge`` at each end."""
+    if steps <= max(most, 2 * edge):
+        return [range(steps)]
+    return [range(edge), range(steps - edge, steps)]
 
 
 def steps_shown(sizes: Iterable[Sizes], window: Window) -> list[range]:
     """The steps that the tables of cells of these sizes will show, in ascending ranges."""
     shown: set[int] = set()
     for of_cell in sizes:
-        for part in _part(*of_cell, window).steps:
+        for part in CellWindow.of(*of_cell, window).ranges:
             shown.update(part)
     return contiguous_ranges(sorted(shown))
 
 
-def sums_up(sizes: Iterable[Sizes], window: Window) -> bool:
-    """Whether a table will sum up all steps of a run.
+def needs_every_step(sizes: Iterable[Sizes], window: Window) -> bool:
+    """Whether a table includes a summary of all steps.
 
-    Where it has a line for each unit it still names those that are stuck or dead, unless steps
-    were chosen.
+    A table of units names those that are saturated or dead, unless steps were chosen.
     """
-    return window.steps is None or not all(_part(*of_cell, window).opened for of_cell in sizes)
-
-
-def _cell_sheets(
-    part: Part,
-    sizes: tuple[int, int],
-    blocks: Iterable[Block],
-    window: Window,
-    width: int | None,
-    over_all: OverAll | None,
-    last: Block | None = None,
-) -> Iterator[Sheet]:
-    """The table of one cell of B sequences and H units, block by block, and what it sums up to.
-
-    Columns are wide enough for the last block too, where it is there already.
-    """
-    batch, _ = sizes
-    rows, units = (
-        range(size) if chosen is None else chosen
-        for chosen, size in zip((part.rows, part.units), sizes, strict=True)
+    return window.steps is None or any(
+        CellWindow.of(*of_cell, window).is_summary for of_cell in sizes
     )
-    blank = False
-    gap = 2
-    build: Callable[[Block], list[Column]] = partial(_summary_columns, window=window)
-    if part.opened:
-        wide = width is not None and _fits_wide(window, rows, units, width)
-        gap, blank = (1, False) if wide else (2, len(rows) * len(units) > 1)
-        build = partial(
-            _wide if wide else _tall, rows=rows, units=units, batch=batch, window=window
-        )
-
-    def columns(block: Block) -> list[Column]:
-        return _heated(build(_picked(block, part)), window)
-
-    yield from _table_sheets(columns, blocks, part.steps, width, gap, blank, last)
-    if over_all is not None:
-        if not part.opened:
-            yield over_all.sheet(units, width)
-        elif over_all.counts.anything:
-            yield saturation_sheet(over_all.counts, units, width, shares=False)
 
 
-def _picked(block: Block, part: Part) -> Block:
-    """The sequences and units of a block that are shown."""
-    return Block(block.steps, {name: part.picked(a) for name, a in block.arrays.items()})
+@dataclass(frozen=True)
+class CellTable:
+    """The table of one cell, made block by block."""
 
+    part: CellWindow
+    window: Window
 
-def _shown(held: Mapping[str, Array], show: Sequence[str], cell: str) -> dict[str, Array]:
-    """One cell's arrays to show, each (s, B, H); z as the four of its gates."""
-    arrays: dict[str, Array] = {}
-    for name in show:
-        array = held[f"{cell}.{name}" if cell else name]
-        if name == "z":
-            units = array.shape[2] // 4
-            for n, gate in enumerate(GATES):
-                arrays[f"z_{gate}"] = array[:, :, n * units : (n + 1) * units]
-        else:
-            arrays[name] = array
-    return arrays
+    def sheets(
+        self,
+        blocks: Iterable[Block],
+        width: Width,
+        summary: CellSummary | None,
+        last: Block | None = None,
+    ) -> Iterator[Sheet]:
+        """The table in pieces with the same columns, then the summary of all steps.
 
+        Columns are as wide as the first block needs, and the ``last`` one if it is known.
+        """
+        yield from self._table(blocks, width, last)
+        if summary is None:
+            return
+        if self.part.is_summary:
+            yield summary.sheet(self.part.units, width)
+        elif summary.saturation.anything:
+            yield saturation_sheet(summary.saturation, self.part.units, width, shares=False)
 
-def _parts(steps: int, chosen: Sequence[int] | None, height: int) -> list[Sequence[int]]:
-    """The steps to show: all that were chosen, else all if they are few, else head and tail."""
-    if chosen is not None:
-        return [chosen]
-    if steps * height <= (LINES if height > 1 else LINES // 2):
-        return [range(steps)]
-    edge = SUMMED_EDGE if height == 1 else max(1, EDGE // height)
-    if 2 * edge >= steps:
-        return [range(steps)]
-    return [range(edge), range(steps - edge, steps)]
+    def _table(self, blocks: Iterable[Block], width: Width, last: Block | None) -> Iterator[Sheet]:
+        """The table in pieces, and a line for the steps between two ranges."""
+        build, gap = self._layout(width)
+        indices: list[int] = []
+        least: list[int] = []
+        for block in blocks:
+            columns = build(self._select(block))
+            is_first = not least
+            sheet = Sheet()
+            if is_first:
+                least = [column.width for column in columns]
+                if last is not None and last.steps[0] != block.steps[0]:
+                    of_last = build(self._select(last))
+                    least = [max(w, c.width) for w, c in zip(least, of_last, strict=True)]
+            elif len(self.part.ranges) > 1 and block.steps[0] == self.part.ranges[1][0]:
+                yield self._steps_not_shown(blank=build == self._tall)
+            columns = [c._replace(least=w) for c, w in zip(columns, least, strict=True)]
+            if is_first:
+                indices = fitting_columns(columns, width, gap)
+                hidden = [c.heading for n, c in enumerate(columns) if n not in indices]
+                sheet.extend(hidden_columns(hidden, width, REMEDY))
+            rule = is_first and width.table is not None
+            shown = [columns[n] for n in indices]
+            sheet.extend(table(shown, gap=gap, rule=rule, headings=is_first))
+            yield sheet
 
+    def _layout(self, width: Width) -> tuple[Callable[[Block], list[Column]], int]:
+        """What makes the columns of a block, and the spaces between them."""
+        if self.part.is_summary:
+            return self._summary, 2
+        return (self._wide, 1) if self._fits_wide(width) else (self._tall, 2)
 
-CHUNK = 1000  # steps of a table that are made at a time: one of any length needs little memory
+    def _select(self, block: Block) -> Block:
+        """The batch items and units of a block that are shown."""
+        return Block(block.steps, {k: self.part.select(a) for k, a in block.arrays.items()})
 
-
-def _heated(columns: list[Column], window: Window) -> list[Column]:
-    """The columns shaded, where that is asked for."""
-    if not window.heat:
-        return columns
-    from lstmcli.views.shading import shade
-
-    return shade(columns, window.heat)
-
-
-def _table_sheets(
-    build: Callable[[Block], list[Column]],
-    blocks: Iterable[Block],
-    parts: Sequence[Sequence[int]],
-    width: int | None,
-    gap: int,
-    blank: bool,
-    last: Block | None,
-) -> Iterator[Sheet]:
-    """A table in pieces with the same columns, and a line for the steps between two parts.
-
-    Columns are as wide as the first block needs, and the ``last`` one.
-    """
-    kept: list[int] | None = None
-    least: list[int] = []
-    for block in blocks:
-        columns = build(block)
-        if kept is None:
-            least = [column.width for column in columns]
-            if last is not None and last.steps[0] != block.steps[0]:
-                least = [max(w, c.width) for w, c in zip(least, build(last), strict=True)]
-        elif len(parts) > 1 and block.steps[0] == parts[1][0]:
-            yield _left_out(parts, blank)
-        columns = [c._replace(least=w) for c, w in zip(columns, least, strict=True)]
+    def _steps_not_shown(self, blank: bool) -> Sheet:
+        """The line between the first and the last steps."""
+        first, last = self.part.ranges
+        after, before = first[-1] + 1, last[0]
+        some = f"--steps {after}:{min(before, after + 10)} some"
+        text = f" ...  {count(before - after, 'step')} not shown: --steps : shows all, {some}"
         sheet = Sheet()
-        if kept is None:
-            kept = places_that_fit(columns, width, gap)
-            sheet = _no_room([c.heading for i, c in enumerate(columns) if i not in kept], width)
-            sheet.extend(table([columns[i] for i in kept], gap=gap, rule=width is not None))
-        else:
-            sheet.extend(table([columns[i] for i in kept], gap=gap, headings=False))
-        yield sheet
+        sheet.add((text, "dim"))
+        if blank and len(self.part.items) * len(self.part.units) > 1:
+            sheet.add()
+        return sheet
 
+    def _tall(self, block: Block) -> list[Column]:
+        """A line a unit: step, batch item, unit, and a column a quantity.
 
-def _no_room(headings: Sequence[str], width: int | None) -> Sheet:
-    """A line that names the columns left out; no line if there are none."""
-    sheet = Sheet()
-    if headings:
-        gone = ", ".join(headings)
-        text = f"no room for {gone}: a wider window, --digits or --show"
-        sheet.extend(labelled("", text, width, "dim", indent=0))
-    return sheet
+        A blank line follows each step of several lines.
+        """
+        items, units = self.part.items, self.part.units
+        blank = [("", "", "")] * (len(items) * len(units) > 1)
+        labels = [
+            label
+            for step in block.steps
+            for label in [
+                (str(step) if b == u == 0 else "", str(item) if u == 0 else "", str(unit))
+                for b, item in enumerate(items)
+                for u, unit in enumerate(units)
+            ]
+            + blank
+        ]
+        columns = self._labels(labels, ("step", "batch", "unit"))
+        for place, (name, array) in enumerate(block.arrays.items()):
+            values: list[float | None] = []
+            absent = [None] * (len(units) - array.shape[2])
+            for step in array:  # (B, H)
+                for item in step:
+                    values += [*map(float, item), *absent]
+                values += [None] * len(blank)
+            rank = 0 if name == "h" else 1 if name == "c" else 2 + place
+            columns.append(self._column(name, name, values, self._digits(name), rank))
+        return columns
 
+    def _wide(self, block: Block) -> list[Column]:
+        """A line a step and batch item, with a column for each quantity of each unit."""
+        labels = [
+            (str(step) if b == 0 else "", str(item))
+            for step in block.steps
+            for b, item in enumerate(self.part.items)
+        ]
+        columns = self._labels(labels, ("step", "batch"))
+        for u, unit in enumerate(self.part.units):
+            for name, array in block.arrays.items():
+                if u < array.shape[2]:
+                    values = array[:, :, u].ravel()
+                    digits = self._digits(name)
+                    columns.append(self._column(f"{name}[{unit}]", name, values, digits))
+        return columns
 
-def _tall(
-    block: Block, rows: Sequence[int], units: Sequence[int], batch: int, window: Window
-) -> list[Column]:
-    """Columns step, row, unit and one per quantity; a blank line after each step of several."""
-    spaced_out = len(rows) * len(units) > 1
-    labels: list[tuple[str, str, str]] = []
-    for step in block.steps:
-        for r, row in enumerate(rows):
-            for u, unit in enumerate(units):
-                labels.append(
-                    (str(step) if not (r or u) else "", str(row) if not u else "", str(unit))
-                )
-        if spaced_out:
-            labels.append(("", "", ""))
-    columns = [Column("step", [a for a, _, _ in labels], "dim")]
-    if batch > 1:
-        columns.append(Column("row", [b for _, b, _ in labels], "dim"))
-    columns.append(Column("unit", [c for _, _, c in labels], "dim"))
-    for rank, (name, array) in enumerate(block.arrays.items()):
-        cells = []
-        absent = [""] * (len(units) - array.shape[2])
-        for step in array:
-            for row in step:
-                cells += _numbers(row, name, window) + absent
-            if spaced_out:
-                cells.append("")
-        columns.append(Column(name, cells, "bold" if name == "h" else "", rank=_rank(name, rank)))
-    return columns
-
-
-def _wide(
-    block: Block, rows: Sequence[int], units: Sequence[int], batch: int, window: Window
-) -> list[Column]:
-    """A line a step and row; the quantities of each unit side by side."""
-    steps = block.steps
-    columns = [
-        Column("step", [str(s) if r == 0 else "" for s in steps for r in range(len(rows))], "dim")
-    ]
-    if batch > 1:
-        columns.append(Column("row", [str(row) for _ in steps for row in rows], "dim"))
-    for u, unit in enumerate(units):
+    def _summary(self, block: Block) -> list[Column]:
+        """A line a step: the range of h and c over batch and units, the mean of each gate."""
+        digits = SUMMARY_DIGITS if self.window.digits is None else self.window.digits
+        columns = [Column("step", [str(step) for step in block.steps], "dim")]
         for name, array in block.arrays.items():
-            if u >= array.shape[2]:
+            values = array.reshape(len(block.steps), -1).astype(float)  # (s, B H)
+            if name not in ("h", "c"):
+                columns.append(self._column(name, name, values.mean(axis=1), digits, 2))
                 continue
-            cells = [cell for step in array for cell in _numbers(step[:, u], name, window)]
-            columns.append(Column(f"{name}[{unit}]", cells, "bold" if name == "h" else ""))
-    return columns
+            rank = 0 if name == "h" else 1
+            for what, reduced, of_rank in (
+                ("min", values.min(axis=1), rank),
+                ("mean", values.mean(axis=1), rank and 3),
+                ("max", values.max(axis=1), rank),
+            ):
+                columns.append(self._column(f"{name} {what}", name, reduced, digits, of_rank))
+        gates = [array for name, array in block.arrays.items() if name in "ifo"]
+        if gates:
+            shares = np.mean([is_saturated(gate).mean(axis=(1, 2)) for gate in gates], axis=0)
+            columns.append(Column("saturated", [percent(float(x)) for x in shares], rank=1))
+        return columns
+
+    def _labels(self, labels: Sequence[Sequence[str]], headings: Sequence[str]) -> list[Column]:
+        """The columns that say what a line is; no batch item where there is only one."""
+        columns = zip(headings, zip(*labels, strict=True), strict=True)
+        return [
+            Column(heading, cells, "dim")
+            for heading, cells in columns
+            if heading != "batch" or self.part.batch > 1
+        ]
+
+    def _column(
+        self,
+        heading: str,
+        quantity: str,
+        values: Sequence[float | None] | Array,
+        digits: int,
+        rank: int = 0,
+    ) -> Column:
+        """Numbers of a quantity, shaded by their size if the window says so; None is blank."""
+        style = "bold" if quantity == "h" else ""
+        cells = ["" if value is None else format_number(float(value), digits) for value in values]
+        styles: Sequence[str] = ()
+        if self.window.heat:
+            styles = shading_styles(quantity, values, self.window.heat, style)
+        return Column(heading, cells, style, rank=rank, styles=styles)
+
+    def _digits(self, quantity: str) -> int:
+        if self.window.digits is not None:
+            return self.window.digits
+        return STATE_DIGITS if quantity in ("h", "c") else GATE_DIGITS
+
+    def _fits_wide(self, width: Width) -> bool:
+        """Whether all units of a step fit on one line of a terminal."""
+        units, items = self.part.units, self.part.items
+        quantities = [name for name in self.window.show for _ in range(4 if name == "z" else 1)]
+        of_unit = sum(self._digits(name) + 4 for name in quantities)  # sign, digit, point, gap
+        labels = 8 if len(items) > 1 else 4
+        return width.table is not None and 1 < len(units) <= (width.table - labels) // of_unit
 
 
-def _fits_wide(window: Window, rows: Sequence[int], units: Sequence[int], width: int) -> bool:
-    columns = [name for name in window.show for _ in range(4 if name == "z" else 1)]
-    one = sum(_digits(name, window) + 4 for name in columns)  # sign, digit, point and a gap
-    return len(units) > 1 and (8 if len(rows) > 1 else 4) + one * len(units) <= width
+# ---- summary of all steps
 
 
-def _rank(name: str, place: int) -> int:
-    """Gates go before c, c before h, h never."""
-    return 0 if name == "h" else 1 if name == "c" else 2 + place
-
-
-def _digits(name: str, window: Window) -> int:
-    if window.digits is not None:
-        return window.digits
-    return STATE_DIGITS if name in ("h", "c") else GATE_DIGITS
-
-
-def _numbers(values: Array, name: str, window: Window) -> list[str]:
-    digits = _digits(name, window)
-    return [format_number(float(v), digits) for v in values.ravel()]
-
-
-def _left_out(parts: Sequence[Sequence[int]], blank: bool) -> Sheet:
-    """The line between head and tail."""
-    after, before = parts[0][-1], parts[-1][0]
-    some = f"--steps {after + 1}:{min(before, after + 11)} some"
-    sheet = Sheet()
-    count = _count(before - after - 1, "step")
-    sheet.add((f" ...  {count} left out: --steps : shows all, {some}", "dim"))
-    if blank:
-        sheet.add()
-    return sheet
-
-
-# ---- summed up
-
-
-def _summary_columns(block: Block, window: Window) -> list[Column]:
-    """A line a step: the range of h and c over sequences and units, the mean of each gate."""
-    digits = 3 if window.digits is None else window.digits
-    columns = [Column("step", [str(step) for step in block.steps], "dim")]
-    gates = [array for name, array in block.arrays.items() if name in "ifo"]
-    for name, array in block.arrays.items():
-        part = array.reshape(len(block.steps), -1).astype(float)  # (s, B H)
-        if name not in ("h", "c"):
-            columns.append(_column(name, part.mean(axis=1), digits, 2))
-            continue
-        rank, style = (0, "bold") if name == "h" else (1, "")
-        columns.append(_column(f"{name} min", part.min(axis=1), digits, rank, style))
-        columns.append(_column(f"{name} mean", part.mean(axis=1), digits, rank and 3, style))
-        columns.append(_column(f"{name} max", part.max(axis=1), digits, rank, style))
-    if gates:
-        shares = [is_saturated(gate).mean(axis=(1, 2)) for gate in gates]
-        stuck = [percent(float(share)) for share in np.mean(shares, axis=0)]
-        columns.append(Column("stuck", stuck, rank=1))
-    return columns
-
-
-def _column(heading: str, values: Array, digits: int, rank: int, style: str = "") -> Column:
-    return Column(heading, [format_number(float(v), digits) for v in values], style, rank=rank)
-
-
-class OverAll:
-    """All steps of a cell summed up as they are seen: ranges, stuck gates, dead units."""
+class CellSummary:
+    """Ranges of h and c, saturated gates and dead units over all steps of a cell."""
 
     def __init__(self, window: Window) -> None:
-        self._window = window
+        self.saturation = Saturation()
+        self._window = window._replace(steps=None)
         self._ranges: dict[str, tuple[float, float]] = {}
-        self.counts = Saturation()
         self._lock = Lock()
 
-    def see(self, arrays: Mapping[str, Array]) -> None:
-        """Take some steps into account, arrays (s, B, H) by name; from any thread."""
+    def add(self, arrays: Mapping[str, Array]) -> None:
+        """Include some steps, arrays (s, B, H) by name; from any thread."""
         if not arrays:
             return
-        steps, rows, units = next(iter(arrays.values())).shape
-        part = _part(steps, rows, units, self._window._replace(steps=None))
-        own = {name: part.picked(array) for name, array in arrays.items()}
-        self.counts.see(own)
+        steps, batch, units = next(iter(arrays.values())).shape
+        part = CellWindow.of(steps, batch, units, self._window)
+        selected = {name: part.select(array) for name, array in arrays.items()}
+        self.saturation.see(selected)
         with self._lock:
             for name in ("h", "c"):
-                if name in own:
+                if name in selected:
                     low, high = self._ranges.get(name, (float("inf"), float("-inf")))
-                    least, most = float(own[name].min()), float(own[name].max())
-                    self._ranges[name] = min(low, least), max(high, most)
+                    array = selected[name]
+                    self._ranges[name] = min(low, float(array.min())), max(high, float(array.max()))
 
-    def sheet(self, units: Sequence[int], width: int | None) -> Sheet:
-        """What was seen, in words."""
-        sheet = Sheet()
+    def sheet(self, units: Sequence[int], width: Width) -> Sheet:
+        """The summary in words, and how to see more."""
         ranges = [
             f"{k} {format_number(a, 3)} .. {format_number(b, 3)}"
             for k, (a, b) in self._ranges.items()
         ]
-        sheet.extend(labelled("over all", apart(ranges), width))
-        sheet.extend(saturation_sheet(self.counts, units, width))
-        text = "--units 0:4 opens units, --batch 0 a row; -o out.npz keeps everything"
+        sheet = labelled("overall", phrases(ranges), width)
+        sheet.extend(saturation_sheet(self.saturation, units, width))
+        text = "to see units: --units 0:4, one sequence: --batch 0; -o out.npz saves everything"
         sheet.extend(labelled("next", text, width))
         return sheet
 
 
-def _summed_up(arrays: Mapping[str, Array], window: Window) -> OverAll:
-    over_all = OverAll(window)
-    over_all.see({name: array for name, array in arrays.items() if name in SEEN})
-    return over_all
+def saturation_sheet(
+    saturation: Saturation, units: Sequence[int], width: Width, *, shares: bool = True
+) -> Sheet:
+    """The gates near 0 or 1, the units where they stay there, and the dead units.
+
+    ``units`` are the numbers of the units that were counted. Without ``shares`` it is empty where
+    there is no unit to name.
+    """
+    of_gates = [f"{g} {percent(zero + one)}" for g, (zero, one) in saturation.shares().items()]
+    lines = _saturated_units(saturation, units)
+    if shares and of_gates:
+        lines.insert(0, f"gates within {NEAR:g} of 0 or 1:  {phrases(of_gates)}")
+    elif lines:
+        lines[0] = f"within {NEAR:g} of 0 or 1, share of steps: {lines[0]}"
+    sheet = Sheet()
+    for n, text in enumerate(lines):
+        sheet.extend(labelled("" if n else "saturated", text, width))
+    if quiet := saturation.quiet_units():
+        dead = _units([(units[n], share) for n, share in quiet])
+        text = f"|h| below {DEAD:g}, share of steps: {dead}"
+        sheet.extend(labelled("dead", text, width))
+    return sheet
+
+
+def _saturated_units(saturation: Saturation, units: Sequence[int]) -> list[str]:
+    """``f near 1 in units 17 (100 %), 80 (97 %)``, for each gate and each end."""
+    ends: dict[tuple[str, int], list[SaturatedGate]] = {}
+    for one in saturation.saturated_gates():
+        ends.setdefault((one.gate, one.end), []).append(one)
+    ordered = sorted(ends.items(), key=lambda item: ("ifo".find(item[0][0]), item[0][1]))
+    return [
+        f"{gate} near {end} in {_units([(units[one.unit], one.share) for one in found])}"
+        for (gate, end), found in ordered
+    ]
+
+
+def _units(shares: Sequence[tuple[int, float]]) -> str:
+    """``units 17 (100 %), 80 (97 %) and 3 more``."""
+    noun = "unit" if len(shares) == 1 else "units"
+    names = [unbroken(f"{unit} ({percent(share)})") for unit, share in shares]
+    return f"{noun} {listed(names, UNITS_NAMED)}"

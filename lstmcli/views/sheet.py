@@ -1,20 +1,26 @@
-"""A sheet: lines of styled text whose columns are already laid out.
+"""Lines of styled text, labelled paragraphs and tables, formatted to a width.
 
-Every view returns a `Sheet`. It is a rich renderable, for a terminal, and it knows its plain
-text, for a pipe, where rich is not even imported (that is a third of the start-up time). The
-layout is done here, before either sees it, because rich fits text to a width by cutting it, and
-a number that was cut is a wrong number: columns are measured first and left out whole.
+Every view returns a `Sheet`: a rich renderable for a terminal, plain text for a pipe, where rich is
+not even imported (that is a third of the start-up time). Rich fits text to a width by cutting it,
+and a number that was cut is a wrong number: here columns are measured first, and a column that does
+not fit is left out and named.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from lstmcli.escaping import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
+
+INDENT = 10  # columns of a label
+NO_BREAK = "\N{NO-BREAK SPACE}"
+WIDER = "widen it or use a pipe"
+PLAIN_WIDTH = 80  # columns at which sentences are wrapped where there is no terminal
 
 Span = tuple[str, str]
 """A piece of text and its style: "", "bold", "dim", or a finding's colour."""
@@ -26,11 +32,23 @@ AGREES = "color(28)"
 WITH_SIXTEEN = {ASSUMED: "magenta", DIFFERS: "red", AGREES: "green"}  # yellow is lost on white
 
 
+class Width(NamedTuple):
+    """The columns that a view may fill; cli measures them."""
+
+    text: int = PLAIN_WIDTH  # where sentences are wrapped
+    table: int | None = None  # what tables have to fit; None in a pipe, where no column is left out
+
+    @classmethod
+    def of(cls, columns: int | None) -> Width:
+        """A terminal of so many columns; for None a pipe."""
+        return cls() if columns is None else cls(columns, columns)
+
+
 class Sheet:
     """Lines of spans, top to bottom.
 
-    No control character leaves a sheet: `rows`, `spans` and a console give texts escaped. What lays
-    out texts by their length escapes them before.
+    No control character leaves a sheet: `rows`, `spans` and a console escape texts. Code that pads
+    or wraps texts by their length escapes them before.
     """
 
     def __init__(self, lines: Iterable[list[Span]] = ()) -> None:
@@ -55,29 +73,47 @@ class Sheet:
             yield [(one_line(text), style) for text, style in line]
 
     def plain(self) -> str:
-        """The whole sheet as plain text, each line ended by a newline."""
+        """The sheet as plain text, each line ended by a newline."""
         return "".join(f"{row}\n" for row in self.rows())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render line by line. Nothing is wrapped or cut here: the layout has been done."""
         from rich.segment import Segment
 
-        told = WITH_SIXTEEN if console.color_system == "standard" else {}
+        substitutes = WITH_SIXTEEN if console.color_system == "standard" else {}
         for line in self.spans():
             for text, style in line:
-                style = told.get(style, style)
+                style = substitutes.get(style, style)
                 yield Segment(text, console.get_style(style) if style else None)
             yield Segment.line()
 
 
+def labelled(label: str, text: str, width: Width, style: str = "", indent: int = INDENT) -> Sheet:
+    """A label and its text, wrapped to the right of it; a word longer than a line is not cut."""
+    sheet = Sheet()
+    columns = max(width.text - indent, 20)
+    lines = wrap(one_line(text), columns, break_long_words=False, break_on_hyphens=False)
+    for n, line in enumerate(lines):
+        start = (one_line(label) if n == 0 else "").ljust(indent)
+        sheet.add((start, "dim"), (line.replace(NO_BREAK, " "), style))
+    return sheet
+
+
+def labelled_command(label: str, command: str, indent: int = INDENT) -> Sheet:
+    """A label and a command on one line, however long: wrapped it could not be copied."""
+    sheet = Sheet()
+    sheet.add((label.ljust(indent), "dim"), command)
+    return sheet
+
+
 class Column(NamedTuple):
-    """A column of a table: its heading, its cells, how it looks, and whether it may be left out."""
+    """A column of a table: heading, cells, styles, and when it is left out."""
 
     heading: str
     cells: Sequence[str]
     style: str = ""
     left: bool = False  # text lines up on the left, numbers on the right
-    least: int = 0  # the width that other pieces of the same table need
+    least: int = 0  # minimum width, where other pieces of the same table need it
     rank: int = 0  # the highest rank is the first to go when the width is too small; 0 never goes
     styles: Sequence[str] = ()  # of each cell, where they differ
 
@@ -88,28 +124,57 @@ class Column(NamedTuple):
         return max(self.least, *(len(one_line(text)) for text in texts))
 
 
-def fit(columns: Sequence[Column], width: int | None, gap: int = 2) -> list[Column]:
-    """The columns that have room in ``width`` characters (None: all); whole ones only."""
-    return [columns[n] for n in places_that_fit(columns, width, gap)]
-
-
-def places_that_fit(columns: Sequence[Column], width: int | None, gap: int = 2) -> list[int]:
-    """The same, as places among the columns: for a table that is laid out in pieces."""
-    kept = list(range(len(columns)))
-    while width is not None and sum(columns[n].width + gap for n in kept) - gap > width:
-        rank = max(columns[n].rank for n in kept)
+def fitting_columns(columns: Sequence[Column], width: Width, gap: int = 2) -> list[int]:
+    """Indices of the columns that fit the width: those of the highest rank are left out first."""
+    indices = list(range(len(columns)))
+    if width.table is None:
+        return indices
+    while sum(columns[n].width + gap for n in indices) - gap > width.table:
+        rank = max(columns[n].rank for n in indices)
         if rank == 0:  # what cannot go is shown even if the terminal has to wrap it
             break
-        kept.remove(max(n for n in kept if columns[n].rank == rank))
-    return kept
+        indices.remove(max(n for n in indices if columns[n].rank == rank))
+    return indices
+
+
+def fitting_table(
+    columns: Sequence[Column],
+    width: Width,
+    *,
+    gap: int = 2,
+    rule: bool = False,
+    remedy: str = WIDER,
+) -> Sheet:
+    """A table of the columns that fit the width, and a line that names the others.
+
+    ``remedy`` is what makes room for them.
+    """
+    indices = fitting_columns(columns, width, gap)
+    sheet = table([columns[n] for n in indices], gap=gap, rule=rule)
+    hidden = [column.heading for n, column in enumerate(columns) if n not in indices]
+    sheet.extend(hidden_columns(hidden, width, remedy))
+    return sheet
+
+
+def hidden_columns(headings: Iterable[str], width: Width, remedy: str = WIDER) -> Sheet:
+    """A line that names the columns that do not fit; no line if all do.
+
+    The position of a value (heading ``at``) is hidden with the value, and is not named.
+    """
+    names = dict.fromkeys(" ".join(heading.split()) for heading in headings)
+    names.pop("at", None)
+    if not names:
+        return Sheet()
+    text = f"hidden columns: {', '.join(names)} (terminal too narrow; {remedy})"
+    return labelled("", text, width, "dim", indent=0)
 
 
 def table(
     columns: Sequence[Column], *, gap: int = 2, rule: bool = False, headings: bool = True
 ) -> Sheet:
-    """Lay columns side by side, numbers on the right, ``gap`` apart.
+    """A table of columns with ``gap`` spaces between them, numbers aligned on the right.
 
-    ``rule`` draws a line under the headings (a terminal's nicety; a pipe has none).
+    ``rule`` draws a line under the headings.
     """
     sheet = Sheet()
     space = " " * gap

@@ -91,12 +91,12 @@ def test_one_sequence_under_an_assumed_layout(lstm: Lstm, pytorch: Path) -> None
     np.testing.assert_array_equal(h_of(lstm("run", pytorch, INPUTS, "-f", "json"))[0], wanted)
     np.testing.assert_array_equal(lstmcli.run(model, x).h[0], wanted)
     table = lstm("run", pytorch, INPUTS).out
-    assert "1 row x 7 steps x 4 inputs" in table
+    assert "batch 1 x 7 steps x 4 inputs" in table
     assert "layout batch ((1, 7, 4) is one sequence; --layout time)" in table
     time = h_of(lstm("run", pytorch, INPUTS, "--layout", "time", "-f", "json"))
     assert np.abs(time[0, 1:] - wanted[1:]).max() > 0.01
     np.save("many.npy", np.concatenate([x, x]))  # (2, T, I) stays time first
-    assert "7 rows x 2 steps" in lstm("run", pytorch, "many.npy").out
+    assert "batch 7 x 2 steps" in lstm("run", pytorch, "many.npy").out
     np.save("step.npy", x[:, :1])
     assert "layout time" in lstm("run", pytorch, "step.npy").out
 

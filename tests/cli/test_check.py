@@ -20,8 +20,8 @@ def test_a_table_for_people(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith("weights  kernel (7, 12)")
-    assert "agree      2 engines within rtol 1e-07, atol 1e-07" in lines
-    assert any(line.startswith("nearest    ours, torch, jax") for line in lines)
+    assert "agree           2 engines within rtol 1e-07, atol 1e-07" in lines
+    assert any(line.startswith("most accurate   ours, torch, jax") for line in lines)
     torch = next(line for line in lines if line.startswith("torch "))
     assert torch.split()[2:6] == ["agrees", "0", "0", "0"]
 
@@ -31,7 +31,7 @@ def test_without_inputs_they_are_drawn(lstm: Lstm, monkeypatch: pytest.MonkeyPat
     status, out, _ = lstm("check", WEIGHTS)
     assert status == 0
     assert "inputs   (3, 20, 4)" in out
-    assert "drawn      inputs and the initial state, from seed 0" in out
+    assert "drawn           inputs and the initial state, from seed 0" in out
     assert "zero initial state" not in out
 
 
@@ -60,9 +60,9 @@ def test_one_that_differs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, fake(fault=forgetful), fake("jax"))
     status, out, _ = lstm("check", WEIGHTS, INPUTS)
     assert status == 1
-    assert "differs    torch; 1 of 2 agree within rtol 1e-07, atol 1e-07" in out
-    assert "parts      torch: h, step 1, batch 0, unit 0: " in out
-    assert "finding    One change explains it: forget bias: 0, not +1" in out
+    assert "differs         torch; 1 of 2 agree within rtol 1e-07, atol 1e-07" in out
+    assert "first mismatch  torch: h, step 1, batch 0, unit 0: " in out
+    assert "finding         One change explains it: forget bias: 0, not +1" in out
 
 
 def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:

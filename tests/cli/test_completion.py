@@ -333,7 +333,7 @@ def test_a_name_is_not_carried_out_by_tab_and_enter(
     assert set(os.listdir(hostile.parent)) - {".zcompdump"} == {"w.npz"}
     typist.type("lstm inspect w.npz --layer pl\t > shown; echo do''ne\n")
     typist.wait_for("done")
-    assert Path(hostile.parent, "shown").read_text().count("reading") == 1
+    assert Path(hostile.parent, "shown").read_text().count("config  ") == 1
 
 
 def test_fish_is_offered_safe_names_and_names_after_commas(

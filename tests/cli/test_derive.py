@@ -78,7 +78,7 @@ def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
     words = ("derive", *FILES, "--step", 1, "--unit", 0)
     agreeing = lstm(*words, "--against", SAMPLE / "tensorflow.txt")
     assert agreeing.status == 0
-    assert "agrees     h: all they have" in agreeing.out
+    assert "agrees     h: all that the reference has" in agreeing.out
     differing = lstm(*words, "--against", SAMPLE / "numpy.txt")
     assert differing.status == 1
     assert "-0.18201784   differs by 4.04e-2, the first to differ" in differing.out
@@ -87,7 +87,7 @@ def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
     later = lstm("derive", *FILES, "--step", 2, "--unit", 0, "--against", SAMPLE / "numpy.txt")
     assert "h of step 1 differs already" in later.out
     assert "the first of this step to differ" in later.out
-    assert "first of this step in h:" in later.out
+    assert "first difference of this step in h:" in later.out
     assert "the first to differ" not in later.out
 
 
@@ -206,5 +206,5 @@ def test_another_s_results_may_come_from_a_pipe(lstm: Lstm) -> None:
 def test_digits_shape_every_number_and_hide_what_they_cannot_show(lstm: Lstm) -> None:
     words = ("derive", *FILES, "--step", 1, "--unit", 0, "--digits", 5)
     out = lstm(*words, "--against", SAMPLE / "numpy.txt").out
-    assert "= -0.22244\ntheirs  -0.18202   differs" in out
+    assert "= -0.22244\nreference  -0.18202   differs" in out
     assert "ULP" not in out

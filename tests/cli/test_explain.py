@@ -39,8 +39,8 @@ def test_no_cause_is_status_1(lstm: Lstm, tmp_path: Path) -> None:
     np.save(tmp_path / "e.npy", np.random.default_rng(0).normal(size=(7, 3)) * 0.2)
     done = lstm("explain", *FILES, "e.npy")
     assert done.status == 1
-    assert done.out.startswith("✘ No reading of these weights gives e.npy.")
-    assert "leaves first at" in done.out
+    assert done.out.startswith("✘ No configuration of these weights gives e.npy.")
+    assert "first mismatch" in done.out
     assert "not tried" in done.out
     assert "lstm run" not in done.out
     last = shlex.split(done.out.splitlines()[-1])

@@ -189,7 +189,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def suggestion(text: str, command: str) -> str:
     """The one command line of that name in what was printed."""
-    found = re.findall(rf"^(?:next|to get it)? *(lstm {command} .*)$", text, re.M)
+    found = re.findall(rf"^(?:next|reproduce)? *(lstm {command} .*)$", text, re.M)
     assert len(found) == 1, text
     return str(found[0])
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from lstmcli.core.explain.result import Changed, Explanation
 from lstmcli.views.check import check_sheet
+from lstmcli.views.sheet import Width
 
 ROW = {
     "version": "1.2.3", "equal": True, "max_abs": 1.19e-7, "max_rel": 2e-6, "max_ulp": 17,
@@ -37,37 +38,40 @@ FOUND = Explanation(
 
 def test_every_line() -> None:
     assert (
-        check_sheet(CHECK, {"keras": FOUND}, None).plain()
+        check_sheet(CHECK, {"keras": FOUND}, Width()).plain()
         == """\
-engine  version               max abs  max rel  max ulp    truth    ms
-ours    0.1.0                                            7.00e-8     2
-torch   1.2.3        agrees   1.19e-7  2.00e-6       17  1.10e-7  12.3
-keras   1.2.3 torch  differs      NaN  2.00e-6      NaN  1.10e-7  12.3
+engine  version               max abs  max rel  max ulp  long double    ms
+ours    0.1.0                                                7.00e-8     2
+torch   1.2.3        agrees   1.19e-7  2.00e-6       17      1.10e-7  12.3
+keras   1.2.3 torch  differs      NaN  2.00e-6      NaN      1.10e-7  12.3
 
-differs    keras; 1 of 2 agree within rtol 1.3e-06, atol 1e-05
-parts      keras: h, step 3, batch 1, unit 0: NaN, ours 0.25
-finding    One change explains it: forget bias: 0, not +1
-nearest    ours; the truth is the same run in longdouble
-known      torch: where it parts from its documentation
-left out   jax (a cell) cannot run a projection.
+differs         keras; 1 of 2 agree within rtol 1.3e-06, atol 1e-05
+first mismatch  keras: h, step 3, batch 1, unit 0: NaN, ours 0.25
+finding         One change explains it: forget bias: 0, not +1
+most accurate   ours (vs. the same run in long double)
+known           torch: where it parts from its documentation
+left out        jax (a cell) cannot run a projection.
 """
     )
 
 
-def test_a_narrow_window_drops_whole_columns_and_says_so() -> None:
-    heading, *_, gone = list(check_sheet(CHECK, {}, 50).rows())[:5]
-    assert heading.split() == ["engine", "version", "max", "abs", "truth"]
-    assert gone == "no room for max rel, max ulp, ms: a wider window, or a pipe"
+def test_a_narrow_terminal_hides_columns_and_names_them() -> None:
+    heading, *_, gone = list(check_sheet(CHECK, {}, Width.of(50)).rows())[:5]
+    assert heading.split() == ["engine", "version", "max", "abs", "long", "double"]
+    assert gone == "hidden columns: max rel, max ulp, ms (terminal too"
 
 
 def test_drawn_inputs_and_ulps_are_said() -> None:
-    text = check_sheet(CHECK | {"seed": 5, "ulp": 4, "rtol": None, "atol": None}, {}, None).plain()
-    assert text.splitlines()[0].startswith("drawn      inputs and the initial state, from seed 5")
+    text = check_sheet(
+        CHECK | {"seed": 5, "ulp": 4, "rtol": None, "atol": None}, {}, Width()
+    ).plain()
+    first = text.splitlines()[0]
+    assert first.startswith("drawn           inputs and the initial state, from seed 5")
     assert "within 4 ULP" in text
 
 
-def test_without_a_truth_nobody_is_nearest() -> None:
+def test_without_a_long_double_run_no_engine_is_most_accurate() -> None:
     rows = [{**row, "truth_abs": None} for row in CHECK["engines"]]
     ours = CHECK["ours"] | {"truth_abs": None}
-    text = check_sheet(CHECK | {"engines": rows, "ours": ours, "nearest": []}, {}, None).plain()
-    assert "truth" not in text
+    text = check_sheet(CHECK | {"engines": rows, "ours": ours, "nearest": []}, {}, Width()).plain()
+    assert "long double" not in text

@@ -6,12 +6,13 @@ import pytest
 
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.views.conventions import SECTIONS, convention_sheet, conventions_sheet
+from lstmcli.views.sheet import Width
 
 ROWS = list(CONVENTIONS.values())
 
 
 def page(name: str, width: int | None = 80) -> str:
-    return convention_sheet(CONVENTIONS[name], width).plain()
+    return convention_sheet(CONVENTIONS[name], Width.of(width)).plain()
 
 
 def test_every_field_of_a_convention_has_its_words() -> None:
@@ -28,21 +29,25 @@ def test_a_page_fits_80_columns(name: str) -> None:
 
 
 def test_the_table_fits_80_columns_and_is_a_line_a_row_in_a_pipe() -> None:
-    assert all(len(row) <= 80 for row in conventions_sheet(ROWS, 80).rows())
-    piped = list(conventions_sheet(ROWS, None).rows())
+    assert all(len(row) <= 80 for row in conventions_sheet(ROWS, Width.of(80)).rows())
+    piped = list(conventions_sheet(ROWS, Width.of(None)).rows())
     assert [row.split()[0] for row in piped[1 : len(ROWS) + 1]] == list(CONVENTIONS)
 
 
 @pytest.mark.parametrize("width", [50, 60, 79])
 def test_in_a_narrow_window_what_a_row_is_stands_below_it(width: int) -> None:
-    rows = list(conventions_sheet(ROWS, width).rows())
+    rows = list(conventions_sheet(ROWS, Width.of(width)).rows())
     assert all(len(row) <= width for row in rows)
     at = next(n for n, row in enumerate(rows) if row.startswith("tf1-coupled "))
     assert rows[at + 1] == "  TensorFlow 1 CoupledInputForgetGateLSTMCell"
 
 
 def test_rows_of_the_table() -> None:
-    rows = {row.split("  ")[0]: row.split() for row in conventions_sheet(ROWS, None).rows() if row}
+    rows = {
+        row.split("  ")[0]: row.split()
+        for row in conventions_sheet(ROWS, Width.of(None)).rows()
+        if row
+    }
     assert rows["haiku"][:7] == ["haiku", "igfo", "cols", "x;h", "1", "+1", "yes"]
     assert rows["onnx"][:6] == ["onnx", "iofg", "rows", "8H", "0", "yes"]
     assert rows["keras1"][:3] == ["keras1", "apart", "cols"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lstmcli.views.convert import conversion_sheet
+from lstmcli.views.sheet import Width
 
 TOLD: dict[str, Any] = {
     "source": "a.npz",
@@ -26,7 +27,7 @@ TOLD: dict[str, Any] = {
 
 
 def lines(width: int | None = 80, **changes: Any) -> list[str]:
-    return conversion_sheet(TOLD | changes, width).plain().splitlines()
+    return conversion_sheet(TOLD | changes, Width.of(width)).plain().splitlines()
 
 
 def test_both_sides_tensors_and_settings() -> None:
@@ -35,7 +36,7 @@ def test_both_sides_tensors_and_settings() -> None:
     assert shown[1].split() == ["assumed", *TOLD["assumed"][0].split()]
     assert shown[2] == "to        b c.npz   flax   float32"  # whose gates have no order
     assert "hi/kernel (3, 3)   hf/kernel (3, 3)" in shown[3]
-    assert shown[5].split() == ["told", "activation=relu", "convention=flax-nnx"]
+    assert shown[5].split() == ["metadata", "written:", "activation=relu", "convention=flax-nnx"]
 
 
 def test_a_long_step_is_wrapped_beside_its_name() -> None:
@@ -52,7 +53,7 @@ def test_the_verdict() -> None:
     def verdict(**proof: Any) -> str:
         return " ".join(" ".join(lines(proof=TOLD["proof"] | proof)).split())
 
-    assert "3 rows of 6 steps" in verdict()
+    assert "3 sequences of 6 steps" in verdict()
     assert "h and c are equal, bit for bit" in verdict()
     assert "within 1.5e-07 (1.3e-05 is rounding)" in verdict(difference=1.5e-7, allowed=1.3e-5)
 

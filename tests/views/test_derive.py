@@ -8,13 +8,14 @@ import pytest
 
 from lstmcli.core.derive.derive import derive
 from lstmcli.views.derive import Detail, derivation_sheet
+from lstmcli.views.sheet import Width
 from tests.core.derive.test_derive import case_of
 
 
 def shown(case: str, width: int | None = None, **where: Any) -> str:
     model, given, _ = case_of(case)
     found = derive(model, **{"step": 2, "unit": 1, "batch": 1, **where}, **given)
-    return derivation_sheet(found, Detail(), width).plain()
+    return derivation_sheet(found, Detail(), Width.of(width)).plain()
 
 
 def test_a_coupled_gate_is_made_of_the_other() -> None:
@@ -29,7 +30,7 @@ def test_a_unit_that_the_projection_leaves_without_h_says_so() -> None:
     assert "\nh     = sum_h\n" in shown("torch/projection", unit=1)
     text = shown("torch/projection", unit=2)
     assert "\nm     = o * tanh(c)\n" in text
-    assert "the projection gives 2 numbers: unit 2 has no h of its own" in text
+    assert "the projection gives 2 numbers: unit 2 has no h" in text
     assert "sum_h" not in text
 
 

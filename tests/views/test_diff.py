@@ -14,8 +14,8 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.formats.files.source import in_memory
 from lstmcli.formats.text.console_print import read_text
 from lstmcli.views.diff import difference_sheet
-from lstmcli.views.sheet import AGREES, Sheet
-from lstmcli.views.sizes import rounded_up, short, whole
+from lstmcli.views.sheet import AGREES, Sheet, Width
+from lstmcli.views.text import error_size, rounded_up, ulp_count
 from tests.core.diff.test_compare import question
 
 Array = npt.NDArray[Any]
@@ -30,7 +30,7 @@ def of(layout: str | None = "time", name: str = "x.npz", **named: Array) -> Side
 
 
 def sheet(a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: Any) -> Sheet:
-    return difference_sheet(compare(a, b, **(asked or {})), a, b, width=width, **shown)
+    return difference_sheet(compare(a, b, **(asked or {})), a, b, width=Width.of(width), **shown)
 
 
 def rows(a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: Any) -> list[str]:
@@ -41,14 +41,14 @@ QUESTION = """\
 a  tensorflow.txt   h (7, 1, 3)   printed, 8 digits
 b  numpy.txt        h (7, 3)      printed, 8 digits
 
-array    differ   %  max abs  at                      a          b  passes at
-h      18 of 21  86  1.33e-1  step 3, unit 0  -0.232219  -0.098922  atol 0.134
-no room for max rel: a wider window, or a pipe
+array    differ  max abs  at                      a          b  required atol
+h      18 of 21  1.33e-1  step 3, unit 0  -0.232219  -0.098922  0.134
+hidden columns: %, max rel (terminal too narrow; widen it or use a pipe)
 
 error per step     0 ▁▄▂█▄▄▆ 6   0 .. 0.13
-first divergence   step 1, unit 0:   -0.04818152 / -0.01461723
+first difference   step 1, unit 0:   -0.04818152 / -0.01461723
 
-suspicion  Step 0 agrees, every later step differs. From a zero state the first
+suspects   Step 0 agrees, every later step differs. From a zero state the first
            step cannot see the forget gate or the recurrent weights. Suspects:
            forget bias (TF1 cells add 1 and store it in no tensor), coupled
            gates, the recurrent weights (their gate order, the forget gate's
@@ -85,7 +85,8 @@ def test_narrow_tables_leave_out_whole_columns() -> None:
     shown = rows(*question(), width=50)
     at = next(n for n, row in enumerate(shown) if row.startswith("array"))
     assert shown[at].split() == ["array", "differ", "max", "abs", "at"]
-    assert shown[at + 2] == "no room for %, a b, passes at, max rel: a wider window, or a pipe"
+    assert shown[at + 2] == "hidden columns: %, a b, required atol, max rel"
+    assert shown[at + 3] == "(terminal too narrow; widen it or use a pipe)"
 
 
 def test_equal_is_one_green_line() -> None:
@@ -168,19 +169,20 @@ def test_the_gate_and_the_row_of_the_first_divergence_are_named() -> None:
     other = f.copy()
     other[1, 1, 2] += 0.5
     line = next(r for r in rows(of(h=h, f=f), of(h=h, f=other)) if r.startswith("first"))
-    assert line.startswith("first divergence   step 1, gate f, batch 1, unit 2:   ")
+    assert line.startswith("first difference   step 1, gate f, batch 1, unit 2:   ")
 
 
 def test_a_final_state_is_named_without_a_step() -> None:
     a = of(h=normal(5, 2, 3), final_h=normal(2, 3))
     b = of(h=normal(5, 2, 3), final_h=normal(2, 3, seed=1))
     line = next(r for r in rows(a, b) if r.startswith("first"))
-    assert line.startswith("first divergence   final_h, batch 0, unit 0:   ")
+    assert line.startswith("first difference   final_h, batch 0, unit 0:   ")
 
 
 def test_different_shapes_are_put_in_words() -> None:
     shown = rows(of("steps", h=normal(7, 3)), of("steps", h=normal(8, 4)))
-    assert "h          a has 7 steps x 1 row x 3 units; b has 8 steps x 1 row x 4 units" in shown
+    sizes = "a has batch 1 x 7 steps x 3 units; b has batch 1 x 8 steps x 4 units"
+    assert f"h          {sizes}" in shown
     weights = rows(of(kernel=normal(7, 3)), of(kernel=normal(8, 4)))
     assert "kernel     a has (7, 3); b has (8, 4)" in weights
 
@@ -193,10 +195,13 @@ def test_nan_has_no_passing_tolerance() -> None:
     assert "0 ▁▁▁!▁▁▁ 6   0 .. 0, ! not finite" in shown
 
 
-def test_the_passing_ulp_is_shown_when_ulps_decide() -> None:
+def test_the_required_ulp_is_shown_when_ulps_decide() -> None:
     a = normal(7, 3)
     b = (a.view(np.int64) + 5).view(np.float64)
-    assert any(row.endswith("ulp 5") for row in rows(of(h=a), of(h=b), asked={"ulp": 1}))
+    shown = rows(of(h=a), of(h=b), asked={"ulp": 1})
+    heading, values, *_ = [row.split("  ") for row in shown[shown.index("") + 1 :]]
+    assert "required ulp" in heading
+    assert "5" in values[-5:]
 
 
 def test_long_sequences_are_pooled_into_the_width() -> None:
@@ -245,7 +250,7 @@ def test_steps_of_many_arrays_leave_out_whole_columns() -> None:
     a = Side("a", {name: normal(5, 1, 2) for name in "hcifgoz"})
     b = Side("b", {name: normal(5, 1, 2, seed=1) for name in "hcifgoz"})
     shown = rows(a, b, 50, per_step=True)
-    assert "no room for max abs f, max abs g, max abs o, max abs z" in "\n".join(shown)
+    assert "hidden columns: max abs f, max abs g, max abs o, max abs z" in " ".join(shown)
 
 
 def test_what_has_no_steps_says_so() -> None:
@@ -264,8 +269,8 @@ def test_a_passing_tolerance_is_never_rounded_down(value: float) -> None:
 
 
 def test_sizes_are_short() -> None:
-    assert [short(x) for x in (None, 0.0, 0.1333, 2.5e-12)] == ["", "0", "1.33e-1", "2.50e-12"]
-    assert [whole(x) for x in (None, 7, 10**7)] == ["", "7", "1.00e7"]
+    assert [error_size(x) for x in (None, 0.0, 0.1333, 2.5e-12)] == ["", "0", "1.33e-1", "2.50e-12"]
+    assert [ulp_count(x) for x in (None, 7, 10**7)] == ["", "7", "1.00e7"]
 
 
 def test_the_sheet_renders_with_rich() -> None:
@@ -275,7 +280,7 @@ def test_the_sheet_renders_with_rich() -> None:
 
     target = StringIO()
     Console(file=target, width=80).print(sheet(*question()), end="", soft_wrap=True)
-    assert "first divergence   step 1, unit 0" in target.getvalue()
+    assert "first difference   step 1, unit 0" in target.getvalue()
 
 
 @pytest.mark.parametrize(

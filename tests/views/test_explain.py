@@ -13,6 +13,7 @@ from lstmcli.core.explain.result import Changed, Explanation
 from lstmcli.core.explain.space import COLUMNS
 from lstmcli.core.explain.words import plainly, value_of
 from lstmcli.views.explain import explanation_sheet, markdown
+from lstmcli.views.sheet import Width
 from tests.paths import TOP
 
 SAMPLE = TOP / "samples" / "forget-bias"
@@ -25,7 +26,7 @@ def asked(expected: Any, **settings: Any) -> Explanation:
 
 
 def lines(explanation: Explanation, width: int | None = 80) -> list[str]:
-    return list(explanation_sheet(explanation, "e.npy", width=width).rows())
+    return list(explanation_sheet(explanation, "e.npy", width=Width.of(width)).rows())
 
 
 def test_found() -> None:
@@ -34,9 +35,10 @@ def test_found() -> None:
     assert (
         shown[1] == "  e.npy is what these weights give when nothing is added to the forget gate."
     )
-    labels = [line[:13].strip() for line in shown if line[:1].isalpha()]
-    for label in ("why it hid", "ruled out", "same as", "not seen", "to get it"):
-        assert label in labels
+    labels = [line[:21].strip() for line in shown if line[:1].isalpha()]
+    assert labels[2:] == [
+        "why step 0 matches", "same as", "tested", "equivalent", "not testable here", "reproduce"
+    ]  # fmt: skip
 
 
 def test_nothing_is_said_of_other_readings_where_none_was_run() -> None:
@@ -49,14 +51,14 @@ def test_nothing_is_said_of_other_readings_where_none_was_run() -> None:
     expected = np.concatenate([trace.arrays[f"layer0{d}.h"] for d in ("", "_reverse")], axis=-1)
     explanation = lstmcli.explain(weights, x, expected)
     assert [c.found for c in explanation.changes] == ["layer0.h"]
-    assert not any(line.startswith("ruled out") for line in lines(explanation))
+    assert not any(line.startswith("tested") for line in lines(explanation))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_nothing_is_wider_than_the_terminal_but_the_command(width: int) -> None:
     for expected in (str(SAMPLE / "numpy.txt"), np.linspace(-0.5, 0.5, 21).reshape(7, 3)):
         for line in lines(asked(expected), width):
-            if not line.startswith(("to get it", "next")) and "nearest readings" not in line:
+            if not line.startswith(("reproduce", "next")) and "nearest configurations" not in line:
                 assert len(line) <= max(width, 62), line
 
 
@@ -83,7 +85,7 @@ def test_two_changes_are_two_lines() -> None:
 
 def test_none_says_what_was_tried_and_what_not() -> None:
     shown = " ".join(lines(asked(np.linspace(-0.5, 0.5, 21).reshape(7, 3))))
-    assert "✘ No reading of these weights gives e.npy." in shown
+    assert "✘ No configuration of these weights gives e.npy." in shown
     assert "one, two or three changes at once" in shown
     assert "dropout and zoneout" in shown
 
@@ -102,24 +104,24 @@ def test_every_value_has_words(setting: str) -> None:
         assert value_of(setting, shown) != ""
 
 
-def same_as(explanation: Explanation) -> str:
+def equivalent(explanation: Explanation) -> str:
     """What the screen says of configurations that fit as well, on one line."""
     text = " ".join(line.strip() for line in lines(explanation, None))
-    return text.partition("same as")[2]
+    return text.partition("equivalent")[2]
 
 
 def test_a_gate_that_is_shut_has_any_forget_bias_below() -> None:
     explanation = asked(str(SAMPLE / "numpy.txt"))
     (change,) = explanation.changes
     shut = replace(change, found=-40.0, sense="shut")
-    assert "any forget bias" in same_as(replace(explanation, changes=(shut,)))
-    assert "any forget bias" not in same_as(explanation)
+    assert "any forget bias" in equivalent(replace(explanation, changes=(shut,)))
+    assert "any forget bias" not in equivalent(explanation)
 
 
 def test_what_half_precision_hides_is_not_singled_out() -> None:
     explanation = asked(str(SAMPLE / "numpy.txt"))
     (change,) = explanation.changes
-    assert "single it out" in same_as(explanation)
+    assert "only this configuration fits" in equivalent(explanation)
     half = replace(change, setting="dtype", found="bfloat16")
     hidden = replace(explanation, changes=(half,), unseen=("bias",))
-    assert "single it out" not in same_as(hidden)
+    assert "only this configuration fits" not in equivalent(hidden)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lstmcli.views.colors import GATE, around_zero, character, color, ink, shaded
-from lstmcli.views.heatmap import Grain, Panel, drawn, pooled
+from lstmcli.views.colors import GATE, around_zero, background_style, character, color, text_color
+from lstmcli.views.heatmap import UNIT_SCALE, Panel, Pooling, panel_lines, pooled, shading_styles
 
 
 def text(lines: list[list[tuple[str, str]]]) -> list[str]:
@@ -15,7 +15,7 @@ def text(lines: list[list[tuple[str, str]]]) -> list[str]:
 
 def test_a_cell_is_the_mean_of_its_numbers_the_last_one_of_those_left() -> None:
     values = np.arange(35.0).reshape(7, 5)
-    cells = pooled(values, Grain(3, 2, 1, False), "mean")
+    cells = pooled(values, Pooling(3, 2, 1, False), "mean")
     assert cells.shape == (3, 3)
     assert cells[0, 0] == values[:3, :2].mean()
     assert cells[2, 2] == values[6:, 4:].mean()
@@ -23,23 +23,23 @@ def test_a_cell_is_the_mean_of_its_numbers_the_last_one_of_those_left() -> None:
 
 def test_the_extreme_of_a_cell_keeps_its_sign() -> None:
     values = np.array([[0.1, -0.9], [0.5, 0.2], [0.3, 0.1], [-0.2, 0.0]])
-    cells = pooled(values, Grain(2, 2, 1, False), "extreme")
+    cells = pooled(values, Pooling(2, 2, 1, False), "extreme")
     assert cells.tolist() == [[-0.9], [0.3]]
 
 
 def test_without_pooling_the_numbers_are_the_cells() -> None:
     values = np.array([[0.1, np.nan]])
-    np.testing.assert_array_equal(pooled(values, Grain(1, 1, 4, False), "mean"), values)
+    np.testing.assert_array_equal(pooled(values, Pooling(1, 1, 4, False), "mean"), values)
 
 
 @pytest.mark.parametrize("steps", [1, 7, 73, 74, 75, 1000, 12345])
 @pytest.mark.parametrize("units", [1, 3, 8, 9, 64, 257])
 @pytest.mark.parametrize("depth", ["none", "16", "256", "truecolor"])
 def test_a_map_of_any_size_fits(steps: int, units: int, depth: str) -> None:
-    grain = Grain.of((steps, units), 74, 8, depth)
-    cells = pooled(np.zeros((steps, units)), grain, "mean")
-    panel = Panel("f", "", cells, grain, range(steps), range(units), GATE)
-    lines = drawn(panel, depth)
+    pooling = Pooling.to_fit((steps, units), 74, 8, depth)
+    cells = pooled(np.zeros((steps, units)), pooling, "mean")
+    panel = Panel("f", "", cells, pooling, range(steps), range(units), GATE)
+    lines = panel_lines(panel, depth)
     assert all(len(line) <= 80 for line in text(lines))
     assert len(lines) <= 8 + 3
     assert len({sum(len(part) for part, _ in line) for line in lines}) == 1
@@ -48,11 +48,11 @@ def test_a_map_of_any_size_fits(steps: int, units: int, depth: str) -> None:
 def test_half_blocks_hold_two_units_in_a_line() -> None:
     values = np.zeros((2, 9))
     values[1, 3] = 1.0
-    grain = Grain.of(values.shape, 8, 8, "truecolor")
-    assert grain.halves
-    assert grain.units == 1
-    panel = Panel("f", "", values, grain, range(2), range(9), GATE)
-    line = drawn(panel, "truecolor")[2]  # units 2 and 3
+    pooling = Pooling.to_fit(values.shape, 8, 8, "truecolor")
+    assert pooling.half_blocks
+    assert pooling.units == 1
+    panel = Panel("f", "", values, pooling, range(2), range(9), GATE)
+    line = panel_lines(panel, "truecolor")[2]  # units 2 and 3
     low, high = color(0.0, GATE, "truecolor"), color(1.0, GATE, "truecolor")
     assert (f"{'▀' * 4}", f"{low} on {low}") in line
     assert (f"{'▀' * 4}", f"{low} on {high}") in line
@@ -92,11 +92,11 @@ def test_a_signed_scale_is_lightest_in_the_middle() -> None:
 
 
 def test_numbers_on_a_colour_are_black_on_light_and_white_on_dark() -> None:
-    assert ink(0.0, GATE) == "#ffffff"
-    assert ink(1.0, GATE) == "#000000"
-    assert shaded(0.5, GATE, "none") == ""
-    assert shaded(0.5, GATE, "16") == ""
-    assert shaded(1.0, GATE, "truecolor").startswith("#000000 on #")
+    assert text_color(0.0, GATE) == "#ffffff"
+    assert text_color(1.0, GATE) == "#000000"
+    assert background_style(0.5, GATE, "none") == ""
+    assert background_style(0.5, GATE, "16") == ""
+    assert background_style(1.0, GATE, "truecolor").startswith("#000000 on #")
 
 
 # Cone responses without red, green or blue: Vienot, Brettel & Mollon 1999; Brettel et al. 1997.
@@ -123,3 +123,28 @@ def test_signs_are_told_apart_with_every_colour_blindness(blindness: str) -> Non
             seen(color(0.5 + sign * size / 2, scale, "truecolor"), blindness) for sign in (-1, 1)
         )
         assert np.abs(below - above).max() > 45, size
+
+
+# ---- shading of numbers in tables
+
+
+def test_every_number_has_the_style_of_its_size_and_blanks_have_none() -> None:
+    assert shading_styles("f", [0.0, None, 1.0], "truecolor") == [
+        background_style(0.0, GATE, "truecolor"), "", background_style(1.0, GATE, "truecolor")
+    ]  # fmt: skip
+
+
+def test_h_stays_bold_and_c_is_shaded_by_its_tanh() -> None:
+    low, high = (background_style(level, UNIT_SCALE, "256") for level in (0.0, 1.0))
+    assert shading_styles("h", [-1.0, None], "256", "bold") == [f"bold {low}", "bold"]
+    assert shading_styles("c", [1e3], "256") == [high]
+    assert shading_styles("z_f", np.array([-1e3]), "256") == [low]
+
+
+def test_numbers_beyond_the_scale_and_nan_are_shaded() -> None:
+    assert shading_styles("h", [7.5], "truecolor") == [
+        background_style(1.0, UNIT_SCALE, "truecolor")
+    ]
+    assert shading_styles("g", [float("nan")], "truecolor") == [
+        background_style(float("nan"), UNIT_SCALE, "truecolor")
+    ]

@@ -11,8 +11,9 @@ import pytest
 
 from lstmcli.api.inspect import inspect_files
 from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.selection import format_number
 from lstmcli.views.inspect import inspection_sheet
-from lstmcli.views.numbers import format_number
+from lstmcli.views.sheet import Width
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden"
@@ -23,7 +24,9 @@ CASES = ("torch/two_layers_bidirectional", "keras/stacked", "haiku/deep", "chain
 
 def sheet(path: str, width: int | None, show_all: bool = False, **given: Any) -> list[str]:
     inspection = inspect_files([path], given)
-    return list(inspection_sheet(inspection, [path], given, width=width, show_all=show_all).rows())
+    return list(
+        inspection_sheet(inspection, [path], given, width=Width.of(width), show_all=show_all).rows()
+    )
 
 
 def save(path: Path, arrays: dict[str, Any]) -> None:
@@ -51,7 +54,7 @@ def test_no_number_is_cut(width: int | None) -> None:
             spreads = (numbers.kernel_std, numbers.recurrent_std) if width != 50 else ()
             for value in (*shown, *spreads):
                 assert re.search(rf"(?<![\d.-]){re.escape(format_number(value, 4))}(?!\d)", text)
-    assert ("no room for the spread" in text) == (width == 50)
+    assert ("hidden columns: spread" in text) == (width == 50)
 
 
 def test_a_cell_of_tensorflow_1() -> None:
@@ -104,10 +107,11 @@ def test_the_role_of_a_tensor_has_room_however_long_its_name(tmp_path: Path) -> 
             assert len(row) <= width
         assert re.fullmatch(r"\(2, 8\) +…\S*nt_kernel  recurrent kernel  \S*_encoder",
                             rows[first + 2])  # fmt: skip
-        assert rows[first + 7] == "no room for dtypes, whole names: a wider window, or piped"
+        hidden = " ".join(rows[first + 7 : first + 9]).strip()
+        assert hidden.startswith("hidden columns: dtype, starts of names (terminal too narrow; ")
     whole = "\n".join(sheet(path, None))
     assert all(f"float64  {name}/kernel " in whole for name in names)
-    assert "no room" not in whole
+    assert "hidden" not in whole
 
 
 def test_conventions_to_choose_from_are_listed() -> None:

@@ -1,0 +1,83 @@
+"""Phrases, counts, errors and commands as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lstmcli.escaping import file_argument, typed_command
+from lstmcli.views.sheet import NO_BREAK
+
+PLACEHOLDERS = ("WEIGHTS", "INPUTS")  # of the paths that a command line did not name
+STDIN = "standard input"
+
+
+def unbroken(text: str) -> str:
+    """Text that `labelled` does not break between two lines."""
+    return text.replace(" ", NO_BREAK)
+
+
+def phrases(texts: Sequence[str]) -> str:
+    """Texts separated by three spaces, each unbroken."""
+    return "   ".join(map(unbroken, texts))
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """``a, b, c and 5 more``: the first ``most`` names, and the count of the others."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def count(n: int, noun: str) -> str:
+    """``1 step``, ``7 steps``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def long_count(n: int, noun: str) -> str:
+    """The same with separated thousands: ``1,234 numbers``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def explain_command(paths: Sequence[str], expected: str, options: Sequence[str] = ()) -> str:
+    """The ``lstm explain`` command for these files; paths that are not known stay in capitals.
+
+    ``paths`` are the weights and the inputs, ``options`` the other options of the run.
+    """
+    files = [file_argument(path) for path in (*(paths or PLACEHOLDERS), expected)]
+    return typed_command("lstm", "explain", *files, *options)
+
+
+def percent(share: float) -> str:
+    """``31 %``; a share above zero is never shown as 0 %."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    return f"{100 * share:.0f} %"
+
+
+def error_size(value: float | None) -> str:
+    """``1.33e-1``: an error with three digits; nothing for None."""
+    if value is None:
+        return ""
+    return "0" if value == 0 else short_exponent(f"{value:.2e}")
+
+
+def ulp_count(value: float | int | None) -> str:
+    """A number of ULPs: with every digit below a million, with three digits from there on."""
+    if value is None:
+        return ""
+    return str(value) if value < 1e6 or math.isnan(value) else error_size(float(value))
+
+
+def rounded_up(value: float) -> str:
+    """Three digits that are not below the value: a tolerance rounded down would be too small."""
+    text = f"{value:.2e}"
+    if float(text) < value:
+        mantissa, exponent = text.split("e")
+        text = f"{round(float(mantissa) * 100) + 1}e{int(exponent) - 2}"
+    return short_exponent(f"{float(text):.3g}")
+
+
+def short_exponent(text: str) -> str:
+    """A number without the plus and the leading zeros of its exponent."""
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else text
