@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli.core.weights.assumptions import shorten_assumption
 from tests.cli.conftest import SAMPLE, Lstm
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
@@ -208,3 +209,21 @@ def test_the_command_that_convert_prints_gives_the_same_numbers(
     wanted = h_of(lstm("run", weights, "inputs.npy", *words, "-f", "json"))
     h = h_of(lstm(*command[1:], "-f", "json"))
     np.testing.assert_array_equal(h.reshape(wanted.shape), wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        (
+            "lengths 7,3,5,1 (sequence_lens of the file; or --lengths)",
+            "lengths 7,3,5,1 (--lengths)",
+        ),
+        (
+            "bw backward (from the tensor names; --set reverse=false)",
+            "bw backward (--set reverse=false)",
+        ),
+        ("no bias (none in the file)", "no bias (none in the file)"),
+    ],
+)
+def test_the_line_keeps_the_value_and_what_to_type(text: str, short: str) -> None:
+    assert shorten_assumption(text) == short

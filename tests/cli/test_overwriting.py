@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +170,21 @@ def test_a_screen_that_will_not_be_shown_is_refused_before_anything_is_written(
     shown = [*words, "-f", "table"] if words == ["run", "-o", "out.npz"] else words[:1]
     done = lstm(*shown[:1], files["weights"], files["inputs"], *shown[1:], "--svg", "s.svg")
     assert (done.status, Path("s.svg").exists()) == (0, True)
+
+
+@pytest.mark.parametrize("option", ["-o", "--svg"])
+def test_run_writes_over_no_file_that_is_standard_input(
+    files: dict[str, Path], option: str
+) -> None:
+    output = files["inputs"].with_suffix(OUTPUTS[option])
+    if option == "--svg":
+        output.hardlink_to(files["inputs"])
+    before = files["inputs"].read_bytes()
+    with files["inputs"].open() as stdin:
+        done = subprocess.run(
+            [sys.executable, "-m", "lstmcli", "run", str(files["weights"]), "-", option, output],
+            stdin=stdin, capture_output=True, text=True,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert f"{output} would be written over standard input" in done.stderr
+    assert files["inputs"].read_bytes() == before

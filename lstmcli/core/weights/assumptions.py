@@ -94,6 +94,6 @@ def _bias_assumptions(found: RecognisedLstm) -> list[str]:
 
 def shorten_assumption(text: str) -> str:
     """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
-    option = re.search(r"--[a-z][a-z-]*", text)
-    what = re.split(r"[(:,]", text)[0].strip()
+    what, _, why = text.partition(" (")
+    option = re.search(r"--set [\w.]+=\w+|--[a-z][a-z-]*", why)
     return f"{what} ({option[0]})" if option else text

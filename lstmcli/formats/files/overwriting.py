@@ -16,8 +16,9 @@ _outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
 def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     """Refuse an output that is one of the inputs, or the same file as another output.
 
-    Files are the same by their real paths, or by what they are on the disk (a hard link). ``-`` is
-    no file; devices and pipes lose nothing by being written.
+    Files are the same by their real paths, or by what they are on the disk (a hard link). The
+    input ``-`` is the file behind standard input, if there is one; devices and pipes lose nothing
+    by being written.
 
     Raises
     ------
@@ -25,6 +26,8 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
         naming both.
     """
     taken = {key: path for path in inputs for key in _keys(path)}
+    if "-" in inputs:
+        taken |= dict.fromkeys(_stdin_keys(), "standard input")
     for path in outputs:
         keys = _keys(path)
         if found := [taken[key] for key in keys if key in taken]:
@@ -69,3 +72,12 @@ def _keys(path: str) -> tuple[object, ...]:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         return ()
     return os.path.realpath(path), (status.st_dev, status.st_ino)
+
+
+def _stdin_keys() -> tuple[object, ...]:
+    """What tells the file that the shell sends to standard input; nothing for what is no file."""
+    try:
+        status = os.fstat(0)
+    except OSError:  # closed
+        return ()
+    return ((status.st_dev, status.st_ino),) if stat.S_ISREG(status.st_mode) else ()
