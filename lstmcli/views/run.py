@@ -536,7 +536,8 @@ class CellSummary:
         """Include some steps, arrays (s, B, H) by name; from any thread."""
         if not arrays:
             return
-        steps, batch, units = next(iter(arrays.values())).shape
+        steps, batch = next(iter(arrays.values())).shape[:2]
+        units = max(array.shape[2] for array in arrays.values())  # h of a projection has fewer
         part = CellWindow.of(steps, batch, units, self._window)
         selected = {name: part.select(array) for name, array in arrays.items()}
         self.saturation.see(selected)
