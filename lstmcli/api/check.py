@@ -38,7 +38,7 @@ ALL = "all"
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """One engine's run beside ours."""
+    """The run of one engine, compared with ours."""
 
     engine: Engine
     version: str
@@ -177,9 +177,9 @@ def check(
             except UserError as error:  # it does not take every kind of run
                 notes.append(f"explain has nothing to say: {' '.join(error.lines)}")
         rows.append(
-            Checked(engine, engine.version, difference, _apart(trace, truth), took, tuple(notes))
+            Checked(engine, engine.version, difference, _distance(trace, truth), took, tuple(notes))
         )
-    return Check(job, tuple(rows), refused, _apart(ours, truth), seconds, drawn, findings)
+    return Check(job, tuple(rows), refused, _distance(ours, truth), seconds, drawn, findings)
 
 
 def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
@@ -260,7 +260,7 @@ def _widened(model: Model) -> Model:
     return replace(model, layers=tuple(tuple(map(wide, layer)) for layer in model.layers))
 
 
-def _apart(trace: Trace, truth: Trace | None) -> float | None:
+def _distance(trace: Trace, truth: Trace | None) -> float | None:
     """The greatest distance of h and the last state from the truth."""
     if truth is None:
         return None

@@ -150,9 +150,9 @@ def _explained(
     command = _command(explanation, words, settings, job.model.given)
     if explanation.verdict != "none":
         return replace(explanation, command=command)
-    verdict, beside = _to_be_derived(explanation)
+    verdict, changed = _to_be_derived(explanation)
     alike = side.name != STDIN and _lies_alike(side, question, job.model, explanation, verdict)
-    start = [*words, *as_options({**settings, **spelled_out(beside, job.model.given)})]
+    start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
     return replace(explanation, next=_next(start, verdict, side.name if alike else None, several))
 
@@ -176,14 +176,16 @@ def _lies_alike(
 ) -> bool:
     """Whether `derive` takes EXPECTED for the same steps and rows of the run as is taken here."""
     axes = question.x.shape[:-1]
-    held = {n or "h": a for n, a in side.arrays.items()}
-    held = {n: a for n, a in held.items() if ArrayName.of(n).kind == SEQUENCE}
-    if all([n for n in a.shape[:-1] if n > 1] == [n for n in axes if n > 1] for a in held.values()):
+    arrays = {n or "h": a for n, a in side.arrays.items()}
+    arrays = {n: a for n, a in arrays.items() if ArrayName.of(n).kind == SEQUENCE}
+    if all(
+        [n for n in a.shape[:-1] if n > 1] == [n for n in axes if n > 1] for a in arrays.values()
+    ):
         return True
     first = verdict and verdict.first
     if not first or first.step is None:
         return False
-    own = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in held.items()}
+    own = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in arrays.items()}
     layout = check_axes(model, Inputs(question.x, question.layout, name=question.inputs))
     _, taken = at_its_place(side, own, layout, first.step, first.row)
     return [TAKEN_AS + one for one in taken] == [explanation.placement]

@@ -184,7 +184,7 @@ def with_lengths(job: Job) -> Job:
     if not model.lengths:
         return job
     if job.lengths is not None or job.mask is not None:
-        again = None if reread is None else lambda told: without_lengths(reread(told))
+        again = None if reread is None else lambda settings: without_lengths(reread(settings))
         return job._replace(model=without_lengths(model), reread=again)
     if not job.name:
         return job
@@ -233,10 +233,10 @@ def _inputs_of(document: Document) -> Array:
             return document.arrays[name]
     if len(document.arrays) == 1:
         return next(iter(document.arrays.values()))
-    held = ", ".join(document.arrays)
-    if not held:
+    names = ", ".join(document.arrays)
+    if not names:
         raise UserError(f"{document.source} holds no array of numbers; inputs are (steps, inputs).")
-    lines = [f"{document.source} holds {held}; the inputs are a member named inputs, or x."]
+    lines = [f"{document.source} has {names}; the inputs are a member named inputs, or x."]
     if recognise({name: array.shape for name, array in document.arrays.items()}):
         lines.append(
             "  It holds weights: the last path is the inputs, those before it are the weights."
@@ -286,8 +286,8 @@ def read_state(document: Document) -> dict[str, Array]:
             if document.layout is not None:  # a table or JSON lines: the last step of a trace
                 state = {k: a[-1] for k, a in state.items()}
             return state
-    held = ", ".join(name or "one array without a name" for name in document.arrays) or "no arrays"
-    raise UserError(f"{document.source} holds {held}; a state has h and c, or final_h and final_c.")
+    names = ", ".join(name or "one array without a name" for name in document.arrays) or "no arrays"
+    raise UserError(f"{document.source} has {names}; a state has h and c, or final_h and final_c.")
 
 
 def _refuse_selected(document: Document) -> None:
@@ -308,15 +308,15 @@ def _refuse_selected(document: Document) -> None:
 
 
 def _members(document: Document, names: tuple[str, str]) -> dict[str, Array]:
-    held = [name for name in names if name in document.arrays]
-    if len(held) == 1:
-        lacking = next(name for name in names if name not in held)
-        raise UserError(f"{document.source} holds {held[0]} and lacks {lacking}; a state has both.")
-    return {k: document.arrays[name] for k, name in zip("hc", held, strict=False)}
+    found = [name for name in names if name in document.arrays]
+    if len(found) == 1:
+        lacking = next(name for name in names if name not in found)
+        raise UserError(f"{document.source} has {found[0]} and lacks {lacking}; a state has both.")
+    return {k: document.arrays[name] for k, name in zip("hc", found, strict=False)}
 
 
 def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None) -> Array | None:
-    """Lengths as ``N,N,...``, from a file, or from the member beside the inputs."""
+    """Lengths as ``N,N,...``, from a file, or from the member in the file of the inputs."""
     if given is not None and re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given):
         return np.array([int(n) for n in given.split(",")])
     if given is not None and ("," in given or given.strip().isdecimal()):
@@ -328,7 +328,7 @@ def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None)
 def _array_with_inputs(
     name: str, path: str | None, holder: Document | None, stdin: BinaryIO | None
 ) -> Array | None:
-    """An array from a file of its own, or from the member of that name beside the inputs."""
+    """An array from a file, or from the member of that name in the file of the inputs."""
     if path is None:
         return None if holder is None else holder.arrays.get(name)
     arrays = formats.read(path, stdin).arrays

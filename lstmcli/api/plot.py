@@ -36,7 +36,7 @@ DRAWN = ("h", "c", "i", "f", "g", "o")
 class Drawable(NamedTuple):
     """What there is to draw.
 
-    Of a run only the row that was asked for is held: its arrays are views that show it in every
+    Of a run only the requested sequence is stored: its arrays are views that repeat it in every
     row.
     """
 
@@ -83,8 +83,8 @@ class Drawable(NamedTuple):
             }
             if not found:
                 near = did_you_mean(name, self.arrays)
-                held = ", ".join(self.arrays)
-                raise UserError(f"--array {name}: there is {held}.{near}")
+                names = ", ".join(self.arrays)
+                raise UserError(f"--array {name}: there is {names}.{near}")
             chosen |= found
         return chosen
 
@@ -149,24 +149,24 @@ def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
         arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
     else:
         arrays = _of_row(plan, row)
-    return Drawable(_gates_apart(arrays), (job.name,), job, plan.layout)
+    return Drawable(_split_z(arrays), (job.name,), job, plan.layout)
 
 
 def _of_row(plan: Plan, row: int) -> dict[str, Array]:
     """The arrays of a run with one sequence in the place of all; zeros if it is not there."""
     steps, rows = plan.steps, plan.batch
-    held = {
+    of_row = {
         name: np.zeros((steps, 1, shape[-1]), plan.dtype) for name, shape in plan.shapes.items()
     }
     row = row + rows if row < 0 else row
 
     def sink(own: slice, part: slice, arrays: Mapping[str, Array]) -> None:
         if own.start <= row < own.stop:
-            for name, array in held.items():
+            for name, array in of_row.items():
                 array[part, 0] = arrays[name][:, row - own.start]
 
     sweep(plan, sink)
-    return {k: np.broadcast_to(a, (steps, rows, a.shape[2])) for k, a in held.items()}
+    return {k: np.broadcast_to(a, (steps, rows, a.shape[2])) for k, a in of_row.items()}
 
 
 def _of_side(side: Side) -> Drawable:
@@ -179,7 +179,7 @@ def _of_side(side: Side) -> Drawable:
                 arrays[name or "h"] = placed.values
     if not arrays:
         raise UserError(f"{side.name}: no h, c or gates of steps to draw.")
-    return Drawable(_gates_apart(arrays), (side.name,))
+    return Drawable(_split_z(arrays), (side.name,))
 
 
 def _of_two(a: Side, b: Side) -> Drawable:
@@ -193,17 +193,17 @@ def _of_two(a: Side, b: Side) -> Drawable:
     }
     if not arrays:
         raise UserError(f"{a.name} and {b.name} have no steps of the same shape in common.")
-    return Drawable(_gates_apart(arrays), (a.name, b.name), first=compare(a, b).first_divergence)
+    return Drawable(_split_z(arrays), (a.name, b.name), first=compare(a, b).first_divergence)
 
 
-def _gates_apart(arrays: Mapping[str, Array]) -> dict[str, Array]:
+def _split_z(arrays: Mapping[str, Array]) -> dict[str, Array]:
     """z as the pre-activations of the four gates: ``z_i``, ...; the rest as it is."""
-    apart: dict[str, Array] = {}
+    split: dict[str, Array] = {}
     for name, array in arrays.items():
         if ArrayName.of(name).base != "z":
-            apart[name] = array
+            split[name] = array
             continue
         units = array.shape[2] // len(GATES)
         for n, gate in enumerate(GATES):
-            apart[f"{name}_{gate}"] = array[:, :, n * units : (n + 1) * units]
-    return apart
+            split[f"{name}_{gate}"] = array[:, :, n * units : (n + 1) * units]
+    return split

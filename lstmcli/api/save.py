@@ -92,8 +92,8 @@ def save(trace: Trace, path: str, only: Sequence[str] | None = None) -> None:
     format = formats.format_of(path)
     names = members_for(format, None if only is None else list(only))
     if only is None and format not in LONE:
-        held = {name.rpartition(".")[2] for name in trace.members()}
-        names = tuple(name for name in (*NAMES, *names) if name in held)
+        bases = {name.rpartition(".")[2] for name in trace.members()}
+        names = tuple(name for name in (*NAMES, *names) if name in bases)
     with formats.atomically(path) as stream:
         write_trace(trace, stream, format, tuple(dict.fromkeys(names)))
 
@@ -142,16 +142,16 @@ def _meta(settings: Mapping[str, Any], digits: int | None) -> dict[str, Any]:
 
 def _chosen(trace: Trace, names: Sequence[str]) -> dict[str, Array]:
     """The members of these names; ``f`` is ``layer0.f``, ... of a trace of several cells."""
-    held = trace.members()
+    members = trace.members()
     chosen: dict[str, Array] = {}
     for name in names:
-        found = [name] if name in held else []
+        found = [name] if name in members else []
         if name not in FINAL and "." not in name:
-            found += [member for member in held if member.endswith(f".{name}")]
+            found += [member for member in members if member.endswith(f".{name}")]
         if not found:
-            told = ", ".join(held)
-            raise UserError(f"the trace has no {name!r}; it has {told}.")
-        chosen |= {member: held[member] for member in found}
+            known = ", ".join(members)
+            raise UserError(f"the trace has no {name!r}; it has {known}.")
+        chosen |= {member: members[member] for member in found}
     return chosen
 
 
@@ -435,7 +435,7 @@ def _swept(
     return sweep(plan, sink, shown=ranges, **how)
 
 
-def held_by(trace: Trace, names: Sequence[str]) -> tuple[str, ...]:
+def present_names(trace: Trace, names: Sequence[str]) -> tuple[str, ...]:
     """Those of some names that a trace has members of."""
     return tuple(name for name in names if any(_is(m, name) for m in trace.members()))
 
@@ -464,10 +464,10 @@ TOGETHER = 64  # lines that are there already are run together, which changes no
 def _lines(job: Job, remark: Callable[[str], None] | None = None) -> Blocks:
     """x (s, B, I) of the lines that have arrived, and whether a line has rows.
 
-    A line that is wrong is told of once those before it are written.
+    An error in a line is raised once those before it are written.
     """
     assert isinstance(job.inputs, StepStream)
-    lines, held = iter(job.inputs), list[Array]()
+    lines, batch = iter(job.inputs), list[Array]()
     wrong: UserError | None = None
     step, takes = None, job.model.cell.inputs
     numbers = list[int]()  # of the lines
@@ -480,17 +480,17 @@ def _lines(job: Job, remark: Callable[[str], None] | None = None) -> Blocks:
                         f"{job.name}, line {job.inputs.line} holds {step.shape[-1]} numbers; "
                         f"the model takes {takes}."
                     )
-                held.append(step)
+                batch.append(step)
                 numbers.append(job.inputs.line)
         except UserError as error:
             step, wrong = None, error
-        if held and (step is None or len(held) == TOGETHER or not job.inputs.waiting()):
-            x = np.stack(held)  # (s, I) or (s, B, I)
+        if batch and (step is None or len(batch) == TOGETHER or not job.inputs.waiting()):
+            x = np.stack(batch)  # (s, I) or (s, B, I)
             if remark is not None and not np.isfinite(x).all():
-                n = next(n for n, one in enumerate(held) if not np.isfinite(one).all())
-                remark(not_finite(held[n], f"{job.name}, line {numbers[n]}"))
+                n = next(n for n, one in enumerate(batch) if not np.isfinite(one).all())
+                remark(not_finite(batch[n], f"{job.name}, line {numbers[n]}"))
                 remark = None
-            held.clear()
+            batch.clear()
             numbers.clear()
             yield (x, True) if x.ndim == 3 else (x[:, None], False)
         if step is None:

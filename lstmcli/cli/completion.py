@@ -18,6 +18,7 @@ from click.shell_completion import CompletionItem, get_completion_class, shell_c
 
 from lstmcli.cli.group import lstm
 from lstmcli.cli.process import COMPLETION_VARIABLE, Command
+from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS, OneOf
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, read_activation_name, read_gate_order
 from lstmcli.errors import UserError
@@ -48,8 +49,6 @@ def _values(name: str) -> Iterable[str]:
     if isinstance(read, OneOf):
         return read.values
     if name == "convention" or read is read_gate_order:
-        from lstmcli.core.model.conventions import CONVENTIONS
-
         orders = dict.fromkeys(
             row.storage.gates for row in CONVENTIONS.values() if len(row.storage.gates) == 4
         )

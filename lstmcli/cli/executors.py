@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lstmcli.api import save
 from lstmcli.api.job import Job
@@ -18,9 +19,6 @@ from lstmcli.core.forward.threads import cores, workers
 from lstmcli.core.model.model import Model
 from lstmcli.errors import MissingExtra, UserError
 from lstmcli.formats import StepStream
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
 
 WORTH_THREADS = 0.1  # seconds of work; a pool of threads takes 15 ms to make
 CONNECTING = 3  # seconds for a connection to a scheduler; one on the same machine takes 0.05
@@ -138,7 +136,6 @@ def _of_client(client: Any, address: str) -> Executor:
     Those of its `get_executor` take a result for an error where the worker that has it dies while
     the result is under way (distributed 2026.8.0, `cfexecutor._cascade_future`).
     """
-    from concurrent.futures import CancelledError, Executor
 
     @contextmanager
     def failures_named() -> Iterator[None]:

@@ -34,7 +34,7 @@ from lstmcli.views.plot import (
     lines_sheet,
     sources_sheet,
 )
-from lstmcli.views.run import saturation_sheet
+from lstmcli.views.run import header_sheet, saturation_sheet
 from lstmcli.views.sheet import Sheet, labelled
 
 
@@ -104,8 +104,6 @@ def _header(found: Drawable) -> list[Sheet]:
     """How files were read: of a run as run says it, else each file with its arrays."""
     if found.job is None:
         return [sources_sheet(found.sources, found.arrays, width())]
-    from lstmcli.views.run import header_sheet
-
     job, given = found.job, bool(found.job.initial_state)
     shape, assumed = array_of(job).shape, job.layout_assumed
     return [header_sheet(job.model, shape, found.layout, given, width(), assumed_layout=assumed)]

@@ -164,10 +164,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     asked = RunOptions.parse(options)
     job = read_job(weights, asked.settings, asked.files)
     if asked.save_state and job.model.backward:
-        remark(
-            "a backward cell starts from the last step: "
-            "runs in chunks differ from a run of all steps."
-        )
+        remark("a backward cell starts from the last step: chunks differ from a full run.")
     streams = not asked.engine and _streams(job, asked.outputs)
     job = _checked(job, asked, streams=streams)
     if asked.engine:
@@ -342,7 +339,7 @@ def _write(trace: Trace, asked: RunOptions, selected: Selected) -> None:
     def write(stream: BinaryIO, format: str) -> None:
         names = save.members_for(format, outputs.only)
         if outputs.only is None or asked.selection.units is not None:
-            names = save.held_by(
+            names = save.present_names(
                 trace, names
             )  # an engine or a selection of units may leave some out
         save.write_trace(trace, stream, format, names, selected, asked.selection.digits)

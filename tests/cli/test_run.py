@@ -500,7 +500,7 @@ def test_a_bias_that_is_missing_in_part_is_said(lstm: Lstm) -> None:
 def test_a_state_of_a_backward_run_is_remarked_on(lstm: Lstm, net: Path) -> None:
     done = lstm("run", net, "--reverse", "--save-state", "s.npz", "-o", "o.npz")
     assert done.status == 0
-    assert "differ from a run of all steps" in done.err
+    assert "chunks differ from a full run" in done.err
 
 
 def test_numbers_of_a_stream_that_are_not_finite_run_with_a_remark(lstm: Lstm, net: Path) -> None:

@@ -306,8 +306,8 @@ import sys, time
 from lstmcli.cli import executors, progress
 progress.PATIENCE = float(sys.argv[1])
 with progress.ProgressBar(3000, ("rows", 100)) as bar, executors.metered(bar) as meter:
-    for _ in range(10):
-        meter(300)
+    for _ in range(60):
+        meter(50)
         time.sleep(0.05)
 """
 
