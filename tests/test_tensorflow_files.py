@@ -110,13 +110,13 @@ def test_without_the_graph_the_scope_bw_is_backward_and_said_as_assumed(
 
 def test_the_graph_goes_before_the_scope(tmp_path: Path) -> None:
     model = load(str(unpacked("tf1.15_bidirectional_not", tmp_path)))
-    assert any("tells of bw/rnn/lstm_cell" in r and "forward" in r for r in model.remarks)
+    assert any("settings of bw/rnn/lstm_cell in" in r and "forward" in r for r in model.remarks)
     assert not any(text.startswith("bw ") for text in model.assumed)
 
 
 def test_two_stacks_beside_each_other_are_two_lstms(tmp_path: Path) -> None:
     path = str(unpacked("tf1.15_bidirectional_stacks_bw", tmp_path))
-    with pytest.raises(UserError, match="holds 2 LSTMs") as error:
+    with pytest.raises(UserError, match="has 2 LSTMs") as error:
         load(path)
     assert "multi_rnn_cell_lstm_cell_bw" in str(error.value)
     assert "one after the other" not in str(error.value)
@@ -169,8 +169,8 @@ def test_the_file_that_told_a_setting_is_said(tmp_path: Path) -> None:
     model = load(str(unpacked("tf1.15_everything_v2", tmp_path)))
     (remark,) = model.remarks
     assert remark == (
-        f"{tmp_path / 'model.ckpt.meta'} tells of rnn/lstm_cell: forget bias 0.6, cell clip 0.5, "
-        "projection clip 0.2."
+        f"settings of rnn/lstm_cell in {tmp_path / 'model.ckpt.meta'}: "
+        "forget bias 0.6, cell clip 0.5, projection clip 0.2."
     )
     assert not any("forget bias" in one for one in model.assumed)
 

@@ -185,7 +185,7 @@ def convert(
     Raises
     ------
     UserError
-        for whatever is wrong with files and names, or naming what the target cannot hold. Nothing
+        for whatever is wrong with files and names, or naming what the target cannot store. Nothing
         is written then.
     """
     row = find_convention(implied(target) if to is None else to)
@@ -202,7 +202,7 @@ def convert(
         raise UserError(f"{target}: a {file.format} model has one form; leave out --to-set.")
     if model.lengths and file.format != "onnx":
         raise UserError(
-            f"{target}: a {file.format} file of {row.name} cannot hold the lengths "
+            f"{target}: a {file.format} file of {row.name} cannot store the lengths "
             f"{format_lengths(model.lengths)} of its source (sequence_lens).",
             "  --set lengths=ignored leaves them out; nothing was written.",
         )

@@ -19,7 +19,7 @@ from lstmcli.core.model.model import Trace
 from lstmcli.core.model.model import steps_and_batch as extent_of
 from lstmcli.core.model.selection import (
     EVERYTHING,
-    Selected,
+    SelectedIndices,
     Selection,
     contiguous_ranges,
     cut_final_state,
@@ -87,7 +87,7 @@ def save(trace: Trace, path: str, only: Sequence[str] | None = None) -> None:
     Raises
     ------
     UserError
-        for an unknown suffix, a member that the format cannot hold, a folder that is not there.
+        for an unknown suffix, a member that the format cannot store, a folder that is not there.
     """
     format = formats.format_of(path)
     names = members_for(format, None if only is None else list(only))
@@ -103,7 +103,7 @@ def write_trace(
     stream: BinaryIO,
     format: str,
     names: Sequence[str],
-    selected: Selected | None = None,
+    selected: SelectedIndices | None = None,
     digits: int | None = None,
 ) -> None:
     """Write the named members of a trace to an open stream.
@@ -172,7 +172,7 @@ def check_state_path(path: str) -> str:
     Raises
     ------
     UserError
-        if it cannot hold a state.
+        if it cannot store a state.
     """
     format = formats.format_of(path)
     if format not in ("npz", "json"):
@@ -248,7 +248,7 @@ def stream_steps(
     return stack
 
 
-def _picked(array: Array, part: Selected, name: str, digits: int | None) -> Array:
+def _picked(array: Array, part: SelectedIndices, name: str, digits: int | None) -> Array:
     """The batch items and units of (s, B, K) that are selected, rounded."""
     columns = part.columns[name]
     return round_to_digits(take(take(array, part.batch, 1), columns, 2), digits)
@@ -286,7 +286,7 @@ READ = 8 << 20  # bytes of inputs in a file that are read at a time for steps th
 PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
 
 
-def select(job: Job, names: Sequence[str], selection: Selection) -> Selected:
+def select(job: Job, names: Sequence[str], selection: Selection) -> SelectedIndices:
     """The numbers of the steps, batch items and units that are selected of a run over a file.
 
     Raises
@@ -302,7 +302,7 @@ def select(job: Job, names: Sequence[str], selection: Selection) -> Selected:
     return selection.within(*extent(job), widths)
 
 
-def in_pieces(job: Job, format: str, names: Sequence[str], selected: Selected) -> bool:
+def in_pieces(job: Job, format: str, names: Sequence[str], selected: SelectedIndices) -> bool:
     """Whether the results are so large that `write_pieces` is to write them."""
     if format not in PLACED or isinstance(job.inputs, StepStream) or has_direction_axis(job.model):
         return False
@@ -314,7 +314,9 @@ def in_pieces(job: Job, format: str, names: Sequence[str], selected: Selected) -
     return numbers * job.model.cell.dtype.itemsize > PIECES_FROM
 
 
-def _shapes(job: Job, wanted: Sequence[str], selected: Selected) -> dict[str, tuple[int, ...]]:
+def _shapes(
+    job: Job, wanted: Sequence[str], selected: SelectedIndices
+) -> dict[str, tuple[int, ...]]:
     """The shape of what is selected of each array, in the axes of the inputs."""
     layout = extent_layout(job)
     steps, batch = len(selected.steps), len(selected.batch)
@@ -332,7 +334,7 @@ def write_pieces(
     target: str | BinaryIO,
     format: str,
     names: Sequence[str],
-    selected: Selected,
+    selected: SelectedIndices,
     digits: int | None = None,
     **how: Any,
 ) -> State:
@@ -369,7 +371,7 @@ def write_pieces(
 
 
 def run_selected(
-    job: Job, names: Sequence[str], selected: Selected, **how: Any
+    job: Job, names: Sequence[str], selected: SelectedIndices, **how: Any
 ) -> tuple[Trace, State]:
     """A trace of what is selected, of which alone memory is taken, and the whole final state.
 
@@ -390,7 +392,7 @@ def run_selected(
     return Trace(arrays, h, c, layout, _settings(job, selected)), final
 
 
-def _settings(job: Job, selected: Selected) -> dict[str, Any]:
+def _settings(job: Job, selected: SelectedIndices) -> dict[str, Any]:
     settings = run_settings(job.model, extent_layout(job), job.layout_assumed)
     return settings | selected.settings()
 
@@ -401,7 +403,7 @@ FEW = 64  # gaps between steps that are worth the quick path, which stops at eac
 def _swept(
     job: Job,
     members: Sequence[str],
-    selected: Selected,
+    selected: SelectedIndices,
     put: Callable[[str, tuple[slice, ...], Array], None],
     how: Mapping[str, Any],
 ) -> State:

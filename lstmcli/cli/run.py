@@ -33,7 +33,7 @@ from lstmcli.cli.terminal import depth, remark, standard_output, tell
 from lstmcli.core.forward.plan import NAMES
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.model import Trace
-from lstmcli.core.model.selection import Selected, Selection, cut_trace
+from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace
 from lstmcli.core.model.states import State
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import UserError, did_you_mean
@@ -332,7 +332,7 @@ def _show_and_write(job: Job, trace: Trace, asked: RunOptions) -> None:
         show_trace(job, trace, asked.window)
 
 
-def _write(trace: Trace, asked: RunOptions, selected: Selected) -> None:
+def _write(trace: Trace, asked: RunOptions, selected: SelectedIndices) -> None:
     """Write a trace that is cut to what is selected."""
     outputs = asked.outputs
 

@@ -76,7 +76,7 @@ def test_layers_are_advised_in_a_row_that_runs(
 
 def test_layers_that_do_not_fit_are_not_advised_in_a_row(tmp_path: Path) -> None:
     path = saved(tmp_path / "w.npz", one=KERAS, two=KERAS)
-    with pytest.raises(UserError, match="holds 2 LSTMs") as error:
+    with pytest.raises(UserError, match="has 2 LSTMs") as error:
         load(path)
     assert "one after the other" not in str(error.value)
 

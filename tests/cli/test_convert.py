@@ -68,7 +68,7 @@ def test_standard_input_and_lone_tensors(lstm: Lstm, tmp_path: Path) -> None:
         (["net.pt", "--to", "pytorch"], ".npz, .json, .safetensors, .onnx"),
         (["net.npz", "--to", "keras", "--to-set", "forget_bias"], "takes NAME=VALUE"),
         (["net.npz", "--to", "keras", "--to-set", "forget_bais=1"], 'Did you mean "forget_bias"?'),
-        (["net.npz", "--to", "pytorch", "--cell-clip", "3"], "cannot hold a cell clip of 3"),
+        (["net.npz", "--to", "pytorch", "--cell-clip", "3"], "cannot store a cell clip of 3"),
         (["net.npz", "--to", "tf1", "--layer", "decoder"], "--layer decoder"),
         (["net.json", "--to", "rtneural", "--to-set", "gates=igfo"], "leave out --to-set"),
         (["--to", "keras"], "the last path is what is written"),

@@ -110,7 +110,7 @@ def test_the_written_graph_has_them_as_the_default_of_an_input(
 def test_a_format_without_them_is_refused_by_name(lstm: Lstm) -> None:
     status, _, err = lstm("convert", MODEL, "out.npz", "--to", "pytorch")
     assert status == 2
-    assert "cannot hold the lengths 7,3,5,1" in err
+    assert "cannot store the lengths 7,3,5,1" in err
     assert "--set lengths=ignored leaves them out" in err
     assert not Path("out.npz").exists()
     assert lstm("convert", MODEL, "out.npz", "--to", "pytorch", "--set", "lengths=ignored")[0] == 0
@@ -131,7 +131,7 @@ def test_directions_that_differ_are_explained_and_refused_by_name(lstm: Lstm) ->
     assert explain(str(path), case["inputs"], case["h"]).verdict == "agrees"
     status, _, err = lstm("convert", path, "out.onnx")
     assert status == 2
-    assert "onnx cannot hold directions that differ in" in err
+    assert "onnx cannot store directions that differ in" in err
 
 
 def test_explain_runs_with_them(inputs: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_state_a_row_goes_into_onnx_and_nowhere_else(tmp_path: Path) -> None:
     for name in ("net.onnx", "net.npz"):
         convert([str(source)], str(tmp_path / name), "onnx", {})
         np.testing.assert_array_equal(run(load(str(tmp_path / name)), x, layout="time").h, theirs)
-    with pytest.raises(UserError, match="lasagne cannot hold an initial state that differs"):
+    with pytest.raises(UserError, match="lasagne cannot store an initial state that differs"):
         convert([str(source)], str(tmp_path / "other.npz"), "lasagne", {})
     convert([str(source)], str(tmp_path / "zero.npz"), "lasagne", {"initial_state": "zero"})
 

@@ -19,7 +19,7 @@ TOLD: dict[str, Any] = {
     "options": "",
     "use": [],
     "recipe": [
-        {"what": "gates", "text": "i g f o -> a tensor a gate"},
+        {"what": "gates", "text": "i g f o -> a tensor per gate"},
         {"what": "kernels", "text": "word " * 40},
     ],
     "proof": {"rows": 3, "steps": 6, "difference": 0.0, "allowed": 0.0},

@@ -201,7 +201,7 @@ def _remarks(a: Side, b: Side, common: list[str]) -> tuple[str, ...]:
 def _parts(a: Side, b: Side) -> list[str]:
     """What each side holds of a run, where it is a part: only what both hold is compared."""
     return [
-        f"{side.name} holds {side.numbering.words} of a run; what both hold is compared"
+        f"{side.name} holds {side.numbering.description} of a run; what both hold is compared"
         for side in (a, b)
         if not side.numbering.from_the_start
     ]

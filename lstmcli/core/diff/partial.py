@@ -55,7 +55,7 @@ def at_its_place(
         if not side.numbering.from_the_start:
             placed = _at_its_numbers(side, name, numbers, shape, axes)
             found[name] = placed.moved(lambda a: from_time_major(a, axes))
-            taken[side.numbering.words] = None
+            taken[side.numbering.description] = None
             continue
         if (part := _part(numbers.shape, shape, axes == "batch", step, row)) is not None:
             found[name] = _spread(numbers, part, shape).moved(lambda a: from_time_major(a, axes))
@@ -83,7 +83,7 @@ def _at_its_numbers(
     beyond = any(own and own[-1] >= n for own, n in zip(index, whole, strict=True))
     if part is None or part.shape != lengths or beyond:
         raise UserError(
-            f"{side.name}: {name or 'the array'} holds {side.numbering.words}; "
+            f"{side.name}: {name or 'the array'} holds {side.numbering.description}; "
             f"this run is {whole} as (steps, batch, units)."
         )
     values, unit = np.full(whole, np.nan), np.full(whole, np.inf)

@@ -1,1 +1,1 @@
-"""What there is: conventions, settings, cells, models, traces, activations and states."""
+"""Conventions, settings, cells, models, inputs, traces, activations and states."""

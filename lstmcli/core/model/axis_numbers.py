@@ -1,4 +1,4 @@
-"""Which steps, batch items and units of a whole run an array of results holds."""
+"""The numbers of the steps, batch items and units that an array of results contains."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ AXES = ("steps", "batch items", "units")
 
 
 class AxisNumbers(NamedTuple):
-    """The numbers, in the whole run, of what arrays of results hold along their axes.
+    """The numbers of the steps, batch items and units in the full run, along the axes of arrays.
 
-    None, or a name that is not there: nothing says them.
+    None, or a name that is absent: unknown.
     """
 
     steps: Indices | None = None
@@ -26,21 +26,21 @@ class AxisNumbers(NamedTuple):
 
     @property
     def from_the_start(self) -> bool:
-        """Whether they count from 0 without gaps, or nothing says them."""
+        """Whether every known axis counts from 0 without gaps."""
         axes = (self.steps, self.batch, *self.columns.values())
         return all(axis is None or _counts_from_0(axis) for axis in axes)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """``steps 2:5, units 0,3 of h``: the axes that do not count from 0 without gaps."""
         axes = {"steps": self.steps, "batch items": self.batch}
-        axes |= {f"units of {name}": own for name, own in self.columns.items()}
-        said = (
-            f"{name} {format_indices(own)}"
-            for name, own in axes.items()
-            if own is not None and not _counts_from_0(own)
+        axes |= {f"units of {name}": numbers for name, numbers in self.columns.items()}
+        unusual = (
+            f"{name} {format_indices(numbers)}"
+            for name, numbers in axes.items()
+            if numbers is not None and not _counts_from_0(numbers)
         )
-        return ", ".join(said)
+        return ", ".join(unusual)
 
     def refuse_parts(self, name: str, what: str) -> None:
         """Refuse a part of a run where numbers have to count from 0.
@@ -52,20 +52,20 @@ class AxisNumbers(NamedTuple):
         """
         if not self.from_the_start:
             raise UserError(
-                f"{name} holds {self.words} of a run; {what} counts from 0. "
-                "Give the whole run, written without --steps, --batch and --units."
+                f"{name} contains {self.description} of a run; {what} counts from 0. "
+                "Give the full run, written without --steps, --batch and --units."
             )
 
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any] | None, widths: Mapping[str, int]) -> AxisNumbers:
-        """What a trace's ``meta`` says of its arrays, of these widths; see `Selected.settings`."""
-        said = (meta or {}).get("selected")
-        if not isinstance(said, dict):
+        """Those in a trace's ``meta`` (`SelectedIndices.settings`), for arrays of these widths."""
+        selected = (meta or {}).get("selected")
+        if not isinstance(selected, dict):
             return UNNUMBERED
-        steps, batch, units = (parse_indices(said.get(name)) for name in Sizes._fields)
+        steps, batch, units = (parse_indices(selected.get(name)) for name in Sizes._fields)
         columns = {} if units is None else {k: units[:w] for k, w in widths.items()}
-        if isinstance(own := said.get("columns"), dict):
-            columns |= {k: numbers for k, v in own.items() if (numbers := parse_indices(v))}
+        if isinstance(stored := selected.get("columns"), dict):
+            columns |= {k: numbers for k, v in stored.items() if (numbers := parse_indices(v))}
         columns = {k: v for k, v in columns.items() if len(v) == widths.get(k)}
         return cls(steps, batch, columns)
 
@@ -98,20 +98,20 @@ def cut_to_common(
     name: str,
     final: bool,
 ) -> tuple[Callable[[Array], Array], Callable[[Array], Array], tuple[Indices | None, ...]]:
-    """What cuts both sides' (T, B, H) to what both hold, and the numbers of that along each axis.
+    """Functions that cut both sides' (T, B, H) to their common part, and its numbers on each axis.
 
-    A side that says no numbers has them from 0 on, or those of the other where it has just as
-    many and not so many that it could hold the last of them.
+    A side without numbers counts from 0, or has the other's numbers where it has just as many and
+    is too short to contain the last of them.
 
     Raises
     ------
     UserError
-        where they hold nothing in common.
+        where they have nothing in common.
     """
     picks: list[tuple[Indices, Indices]] = []
     numbers: list[Indices | None] = []
-    said = zip(*(_axes(side, name, final) for side in sides), strict=True)
-    for axis, (ours, theirs) in enumerate(said):
+    numbered = zip(*(_axes(side, name, final) for side in sides), strict=True)
+    for axis, (ours, theirs) in enumerate(numbered):
         n, m = shapes[0][axis], shapes[1][axis]
         a = ours if ours is not None and len(ours) == n else None
         b = theirs if theirs is not None and len(theirs) == m else None
@@ -123,7 +123,7 @@ def cut_to_common(
         common = np.intersect1d(a, b)
         if not common.size:
             raise UserError(
-                f"{name}: one side holds {AXES[axis]} {format_indices(a)}, "
+                f"{name}: one side contains {AXES[axis]} {format_indices(a)}, "
                 f"the other {format_indices(b)}; they have none in common."
             )
         picks.append((np.searchsorted(a, common).tolist(), np.searchsorted(b, common).tolist()))
@@ -144,10 +144,10 @@ def _axes(side: AxisNumbers, name: str, final: bool) -> tuple[Indices | None, ..
     return None if final else side.steps, side.batch, None if final else side.columns.get(name)
 
 
-def _numbers_or_default(size: int, own: Indices | None, other: Indices | None) -> Indices:
-    """The numbers of an axis of a size: its own, from 0 on, or the other side's."""
-    if own is not None:
-        return own
+def _numbers_or_default(size: int, numbers: Indices | None, other: Indices | None) -> Indices:
+    """The numbers of an axis: as given, else the other side's where they fit, else from 0."""
+    if numbers is not None:
+        return numbers
     if other is not None and size == len(other) and size <= other[-1]:
         return other
     return range(size)

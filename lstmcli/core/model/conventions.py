@@ -1,13 +1,13 @@
-"""The table of conventions: how each framework names, lays out and runs an LSTM.
+"""The table of conventions: how each framework names, stores and runs an LSTM.
 
-A convention is a value. Recognising a file picks a row; the settings that files and options give
-replace some of its fields (`Convention.changed`); decoding, encoding and every search for a cause
-are functions of the result. No other place knows a gate order.
+A convention is a value. Recognising a file selects a row; settings from files and options replace
+some of its fields (`Convention.changed`); decoding, encoding, the forward pass and `explain` are
+functions of the result. No other module knows a gate order.
 
 A template names a tensor by the end of its name. ``{gate}`` stands for the row's word for a gate,
 ``{layer}`` for a number, ``{direction}`` for the row's mark of a direction, ``{number}`` for a
-running number that tells role and layer; `` | `` parts two forms, of which the first is written.
-``/``, ``.``, ``:0`` and ``_`` count alike when names are read, and any prefix may stand before.
+running number of role and layer; `` | `` separates forms, of which the first is written.
+``/``, ``.``, ``:0`` and ``_`` are equivalent when names are matched, after any prefix.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class Convention:
 
     # how it is known
     source: str = ""
-    verified: str = ""  # what was run; a row without says why not
+    verified: str = ""  # what was run; empty: read in the source only
     hidden: tuple[str, ...] = ()  # settings that matter here and are in no tensor
 
     @classmethod
@@ -284,7 +284,7 @@ _ROWS = (
         under=" | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
         takes={"go_backwards": ANY, "merge": "concat sum mul ave"},
         source="tf_keras/saving/legacy/hdf5_format.py (2.21)",
-        verified="run: tf_keras 2.21, through its own loader",
+        verified="run: tf_keras 2.21, through its loader",
     ),
     Convention.row(
         "tfjs",
@@ -821,7 +821,7 @@ _ROWS = (
     ),
     Convention.row(
         "dynet-coupled",
-        "DyNet CoupledLSTMBuilder: f = 1 - i, peepholes as whole matrices",
+        "DyNet CoupledLSTMBuilder: f = 1 - i, peepholes as full matrices",
         {"numbered": "lstm-builder/_{number}"},
         numbered=(
             "kernel.i", "recurrent_kernel.i", "peephole.i", "bias.i",
@@ -853,7 +853,7 @@ _ROWS = (
     ),
     Convention.row(
         "madmom",
-        "madmom LSTMLayer: input_gate.weights, ..., peepholes, the state to start from",
+        "madmom LSTMLayer: input_gate.weights, ..., peepholes, initial state",
         {
             "kernel": "{gate}/weights",
             "recurrent_kernel": "{gate}/recurrent_weights",
@@ -916,7 +916,7 @@ _ROWS = (
     ),
     Convention.row(
         "nam",
-        "Neural Amp Modeler .nam: of each cell [x; h], one bias, and the state to start from",
+        "Neural Amp Modeler .nam: [x; h] of each cell, one bias, and the initial state",
         {
             "fused": "nam.{layer}.weight", "bias": "nam.{layer}.bias",
             "initial_h": "nam.{layer}.hidden", "initial_c": "nam.{layer}.cell",

@@ -1,4 +1,4 @@
-"""Numbers as half precision holds them; bfloat16, which NumPy does not know, in float32."""
+"""Rounding to half precision; bfloat16, which NumPy lacks, as float32."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from lstmcli.core.model.arrays import Array
 
 ROUNDED = "rounded"
-"""What a reader is told beside settings: a format to which it rounds the tensors."""
+"""The key, among settings, of the format to which the tensors are rounded."""
 
 
 def to_bfloat16(values: npt.ArrayLike) -> Array:
@@ -31,9 +31,9 @@ def round_to_format(values: npt.ArrayLike, name: str) -> Array:
 
 
 def spacing(values: Array, name: str) -> Array:
-    """How far apart the format's numbers lie around each number: 2**-10 or 2**-7 of its power of 2.
+    """The spacing of the format's numbers at each number: 2**-10 or 2**-7 of its power of 2.
 
-    Below the least normal number they lie as far apart as there.
+    Below the least normal number the spacing is that of the least normal number.
     """
     digits, least = (7, -126) if name == "bfloat16" else (10, -14)
     exponent = np.frexp(values)[1] - 1

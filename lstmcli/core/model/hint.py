@@ -1,4 +1,4 @@
-"""Hints, which a comparison and an inspection give, and how a sentence lists things."""
+"""Hints of a comparison or an inspection, and lists of words in a sentence."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Hint:
-    """A code that scripts may rely on, and a sentence or two for a person."""
+    """A code that scripts may rely on, and a text of a sentence or two."""
 
     code: str
     text: str
-    cleared: str = ""  # what a pattern lets off; said only where the steps are known as steps
+    cleared: str = ""  # what a pattern rules out; shown where the steps axis is known
 
 
 def join_with_and(words: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The home form: what a cell, a model and a trace are once no framework is left in them."""
+"""`Cell`, `Model` and `Trace`: an LSTM and its run in one form, whatever the framework."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cell:
-    """The weights of one layer in one direction: gates i, f, g, o on an axis of their own.
+    """The weights of one layer in one direction; the first axis is the gate: i, f, g, o.
 
     ::
 
@@ -28,7 +28,7 @@ class Cell:
 
     Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 for f; Gers, Schraudolph &
     Schmidhuber 2002 for the peepholes p; Sak, Senior & Beaufays 2014 for the projection P.
-    ``convention`` says what is in no tensor: the activations, clips, and the constant that some
+    ``convention`` has what is in no tensor: the activations, clips, and the constant that some
     frameworks add to the forget gate.
     """
 
@@ -69,15 +69,15 @@ class Cell:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """The cells of a network as found in files, with what was read and what had to be assumed."""
+    """The cells of a network as loaded from files, with what was assumed."""
 
     layers: tuple[tuple[Cell, ...], ...]  # each layer's forward cell, then its backward one
     tensors: Mapping[str, tuple[int, ...]]  # the tensors used, by their names in the file
-    assumed: tuple[str, ...] = ()  # what no file and no option said
+    assumed: tuple[str, ...] = ()  # settings that neither a file nor an option gives
     given: Mapping[str, Any] = field(default_factory=dict)  # settings from files and options
-    remarks: tuple[str, ...] = ()  # for stderr: what the user should know but need not mend
+    remarks: tuple[str, ...] = ()  # for stderr: what the user should know
     labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
-    lengths: tuple[int, ...] = ()  # valid steps of each sequence, where a file holds them
+    lengths: tuple[int, ...] = ()  # valid steps of each sequence, from a file
     sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from
 
     @property
@@ -113,11 +113,11 @@ class Model:
     def settings(self) -> dict[str, Any]:
         """Every setting of the run, by option name: the ``meta`` of what `run` writes."""
         how = self.convention
-        own = {name: value for name, value in self.given.items() if split_cell(name)[0]}
+        per_cell = {name: value for name, value in self.given.items() if split_cell(name)[0]}
         return (
             {"convention": how.name, "forget_bias": how.behaviour.forget_bias}
             | how.settings()
-            | own
+            | per_cell
         )
 
 
@@ -125,12 +125,12 @@ class Model:
 class Trace:
     """What a run computed, in the axes of its inputs.
 
-    ``arrays`` holds those of h, c, i, f, g, o and z that were kept: (T, H) for one sequence, else
-    (B, T, H) or (T, B, H) by ``layout``; z, the pre-activations, has the four gates i, f, g, o
+    ``arrays`` has those of h, c, i, f, g, o and z that were asked for: (T, H) for one sequence,
+    else (B, T, H) or (T, B, H) by ``layout``; z, the pre-activations, has the four gates i, f, g, o
     side by side: (..., 4 H). Each is an attribute too: ``trace.h``. ``final_h`` (P,) or (B, P) and
-    ``final_c`` (H,) or (B, H) are the state after the last step of each row. With several cells,
-    h is the model's output, those of each cell are ``layer0.h``, ``layer0_reverse.f``, ..., and
-    the final states have the cells on a first axis: layer by layer, forward before backward;
+    ``final_c`` (H,) or (B, H) are the state after the last step of each sequence. With several
+    cells, h is the model's output, those of each cell are ``layer0.h``, ``layer0_reverse.f``, ...,
+    and the final states have the cells on a first axis: layer by layer, forward before backward;
     of cells that differ in width they are side by side on the last axis.
     """
 
@@ -146,7 +146,7 @@ class Trace:
             arrays: Mapping[str, Array] = self.__dict__["arrays"]
             if name in arrays:
                 return arrays[name]
-        raise AttributeError(f"this trace holds no {name!r}")
+        raise AttributeError(f"this trace has no {name!r}")
 
     def members(self) -> dict[str, Array]:
         """The arrays and the final state, by name."""
@@ -226,6 +226,6 @@ def from_time_major(array: Array, layout: str) -> Array:
 
 
 def format_lengths(lengths: Sequence[int]) -> str:
-    """``7,3,5,1``, or the first few of many."""
+    """``7,3,5,1``, or the first ones and "..."."""
     shown = ",".join(map(str, lengths[:MAX_LENGTHS_SHOWN]))
     return shown + ",..." * (len(lengths) > MAX_LENGTHS_SHOWN)

@@ -16,7 +16,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
 from lstmcli.errors import UserError
 
-Indices = Sequence[int]  # numbers of steps, batch items or units in the whole run, ascending
+Indices = Sequence[int]  # numbers of steps, batch items or units in the full run, ascending
 
 ALL = ":"
 MAX_DIGITS = 18  # of a number of a step; more name nothing, and Python refuses thousands
@@ -122,7 +122,7 @@ class Choice:
 
 
 def indices_of(choice: Choice | None, size: int) -> Indices:
-    """The numbers that are chosen among ``size``: all where nothing is said."""
+    """The numbers that are chosen among ``size``: all without a choice."""
     return range(size) if choice is None else choice.among(size)
 
 
@@ -157,7 +157,7 @@ class Selection(NamedTuple):
         """Whether anything may be left out."""
         return any(c is not None and not c.is_all for c in (self.steps, self.batch, self.units))
 
-    def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> Selected:
+    def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
         """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays.
 
         Raises
@@ -167,13 +167,13 @@ class Selection(NamedTuple):
         """
         width = max((_units(name, w) for name, w in widths.items()), default=0)
         units = indices_of(self.units, width)
-        columns = {k: own for k, w in widths.items() if len(own := _columns(k, w, units))}
+        columns = {k: picked for k, w in widths.items() if len(picked := _columns(k, w, units))}
         sizes = Sizes(steps, batch, width)
-        return Selected(
+        return SelectedIndices(
             indices_of(self.steps, steps), indices_of(self.batch, batch), columns, sizes, units
         )
 
-    def of_step(self, batch: int, widths: Mapping[str, int]) -> Selected:
+    def of_step(self, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
         """The same of each step of a stream, whose end is not known."""
         return self._replace(steps=None).within(1, batch, widths)
 
@@ -197,13 +197,13 @@ def _units(name: str, width: int) -> int:
 
 def _columns(name: str, width: int, units: Indices) -> Indices:
     """Where an array has some units: those that it has, of z in each gate."""
-    own = _units(name, width)
-    units = units[: bisect_left(units, own)]
-    return units if own == width else [gate + u for gate in range(0, width, own) for u in units]
+    size = _units(name, width)
+    units = units[: bisect_left(units, size)]
+    return units if size == width else [gate + u for gate in range(0, width, size) for u in units]
 
 
 class Sizes(NamedTuple):
-    """The sizes of a whole run."""
+    """The sizes of a full run."""
 
     steps: int
     batch: int
@@ -211,31 +211,31 @@ class Sizes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Selected:
-    """The numbers of the steps, batch items and units that are selected of a whole run."""
+class SelectedIndices:
+    """The numbers of the steps, batch items and units that are selected of a full run."""
 
     steps: Indices
     batch: Indices
     columns: Mapping[str, Indices]  # of each array along its last axis; not of one without any
-    whole: Sizes
+    full: Sizes
     units: Indices
 
     def settings(self) -> dict[str, Any]:
-        """What a trace's ``meta`` says of the selection; empty where all was selected.
+        """The selection as a member of a trace's ``meta``; empty where all was selected.
 
-        ``{"selected": {"steps": "2:5", "of_steps": 7}}`` for each axis that is not whole.
+        ``{"selected": {"steps": "2:5", "of_steps": 7}}`` for each axis of which a part is selected.
         """
-        said: dict[str, Any] = {}
+        meta: dict[str, Any] = {}
         for name in Sizes._fields:
-            numbers, size = getattr(self, name), getattr(self.whole, name)
+            numbers, size = getattr(self, name), getattr(self.full, name)
             if len(numbers) < size:
-                said |= {name: format_indices(numbers), f"of_{name}": size}
+                meta |= {name: format_indices(numbers), f"of_{name}": size}
         gates = {
             k: format_indices(n) for k, n in self.columns.items() if k.rpartition(".")[2] == "z"
         }
-        if "units" in said and gates:
-            said["columns"] = gates  # of z, the four gates side by side
-        return {"selected": said} if said else {}
+        if "units" in meta and gates:
+            meta["columns"] = gates  # of z, the four gates side by side
+        return {"selected": meta} if meta else {}
 
 
 def format_indices(numbers: Indices) -> str:
@@ -282,7 +282,7 @@ def round_to_digits(array: Array, digits: int | None) -> Array:
 def format_number(value: float, digits: int) -> str:
     """``digits`` places after the point; with an exponent below 1e-4 and from 1e8 on.
 
-    So a printed column can be held against NumPy's, and 5.4e-14 does not read 0.00000000.
+    So a printed column can be compared with NumPy's, and 5.4e-14 is not shown as 0.00000000.
     """
     size = abs(value)
     if not isfinite(value):
@@ -292,10 +292,10 @@ def format_number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}"
 
 
-def cut_trace(trace: Trace, selected: Selected, states: str) -> Trace:
-    """What is selected of a whole trace; final states keep all units of the selected batch items.
+def cut_trace(trace: Trace, selected: SelectedIndices, states: str) -> Trace:
+    """The selected part of a trace; final states keep all units of the selected batch items.
 
-    ``states`` is the convention's, which says where states and directions have their axes.
+    ``states`` is the convention's: where states and directions have their axes.
     """
     arrays: dict[str, Array] = {}
     for name, array in trace.arrays.items():
@@ -311,7 +311,7 @@ def cut_trace(trace: Trace, selected: Selected, states: str) -> Trace:
     return Trace(arrays, h, c, trace.layout, {**trace.settings, **selected.settings()})
 
 
-def cut_final_state(array: Array, selected: Selected, layout: str, states: str) -> Array:
+def cut_final_state(array: Array, selected: SelectedIndices, layout: str, states: str) -> Array:
     """The selected batch items of a final state."""
     if layout == "steps":
         return array

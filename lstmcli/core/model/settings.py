@@ -1,4 +1,4 @@
-"""Every setting that is in no tensor: its name, its values, and how it is read.
+"""Every setting that is not stored in the weights: its name, its values, and its parser.
 
 One table serves the options of the command line, ``--set NAME=VALUE``, the members of a JSON or
 npz file, the keywords of `lstmcli.load` and the changes that a search for a cause reports. No
@@ -34,7 +34,7 @@ MERGES = ("concat", "concat_swapped", "sum", "mul", "ave")
 
 
 class OneOf:
-    """Reads one of some words."""
+    """A parser of one of several words."""
 
     def __init__(self, values: tuple[str, ...]) -> None:
         self.values = values
@@ -64,7 +64,7 @@ def _number(value: Any) -> float:
 
 
 def _bound(value: Any) -> float | None:
-    if value is None or value == "none":  # TensorFlow's BlockLSTM has one unless told not to
+    if value is None or value == "none":  # TensorFlow's BlockLSTM has one unless it is turned off
         return None
     number = _number(value)
     if number <= 0:
@@ -86,9 +86,9 @@ _GATES = "the letters i f o and one of g j c z"
 SETTINGS: dict[str, Setting] = {
     "convention": Setting(str, "The framework that stored the weights."),
     "gates": Setting(read_gate_order, "Order of the gate blocks: ifgo, igfo, iofg, ...", _GATES),
-    "kernel_gates": Setting(read_gate_order, "Order in the kernel alone.", _GATES),
-    "recurrent_gates": Setting(read_gate_order, "Order in the recurrent kernel alone.", _GATES),
-    "bias_gates": Setting(read_gate_order, "Order in the bias alone.", _GATES),
+    "kernel_gates": Setting(read_gate_order, "Gate order of the kernel only.", _GATES),
+    "recurrent_gates": Setting(read_gate_order, "Gate order of the recurrent kernel only.", _GATES),
+    "bias_gates": Setting(read_gate_order, "Gate order of the bias only.", _GATES),
     "interleaved": Setting(_boolean, "Gates alternate unit by unit instead of block by block."),
     "rows": Setting(_one_of("xh", "hx"), "Row order of a fused kernel: xh or hx.", "xh or hx"),
     "transposed": Setting(
@@ -111,7 +111,8 @@ SETTINGS: dict[str, Setting] = {
     "gate_clip": Setting(_bound, "Bound on every pre-activation (ONNX's clip).", "above 0"),
     "projection_clip": Setting(_bound, "Bound on |h| after the projection.", "above 0"),
     "peepholes": Setting(
-        _one_of("used", "ignored", "old_c"), "Peepholes: used, ignored, or o sees the old c."
+        _one_of("used", "ignored", "old_c"),
+        "Peepholes: used, ignored, or with the old c as input of o.",
     ),
     "layout": Setting(_one_of("batch", "time"), "Inputs are (B, T, I) or (T, B, I)."),
     "reverse": Setting(
@@ -146,22 +147,22 @@ WITH_OPTION = (
     "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
     "layout", "dtype", "merge", "masked_output",
 )  # fmt: skip
-"""Settings with an option of their own that takes a value; ``--set`` takes every setting."""
+"""Settings that have an option with a value; ``--set`` takes every setting."""
 
 
 def as_options(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as they are typed: ``--forget-bias 0 --set recurrent_gates=ifgo``."""
-    words: list[str] = []
+    """Settings as arguments of the command line: ``--forget-bias 0 --set recurrent_gates=ifgo``."""
+    arguments: list[str] = []
     for name, value in settings.items():
         text = _format_value(value)
         option = f"--{name.replace('_', '-')}"
         if name in FLAGS and value is True:
-            words.append(option)
+            arguments.append(option)
         elif name == "layer" or name in WITH_OPTION:
-            words += [f"{option}={text}"] if text.startswith("-") else [option, text]
+            arguments += [f"{option}={text}"] if text.startswith("-") else [option, text]
         else:
-            words += ["--set", f"{name}={text}"]
-    return words
+            arguments += ["--set", f"{name}={text}"]
+    return arguments
 
 
 def _format_value(value: Any) -> str:
@@ -178,7 +179,7 @@ _CELL = re.compile(r"(layer\d+(?:_reverse)?)\.(\w+)")
 
 
 MODEL_SETTINGS = ("convention", "layout", "initial_state", "lengths", "merge", "dtype")
-"""Settings that no cell can have by itself."""
+"""Settings of the model, which a single cell cannot have."""
 
 
 def split_cell(name: str) -> tuple[str, str]:
@@ -191,7 +192,7 @@ def read_setting(name: str, value: Any, where: str) -> Any:
     """One value, checked; ``where`` starts the message: ``--gates``, ``weights.json``, ..."""
     cell, plain = split_cell(name)
     if cell and plain in MODEL_SETTINGS:
-        raise UserError(f"{where}: {plain} is of the whole model, not of {cell} alone.")
+        raise UserError(f"{where}: {plain} is a setting of the model, not of {cell}.")
     try:
         setting = SETTINGS[plain]
     except KeyError:

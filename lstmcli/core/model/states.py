@@ -1,4 +1,4 @@
-"""States in the axes that a convention gives them, and of each cell by itself."""
+"""Initial and final states: in the axes of a convention, and split by cell."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lstmcli.errors import UserError
 State = tuple[Array, Array]  # h (B, P), c (B, H)
 
 
-def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> list[State]:
+def split_state(given: Mapping[str, npt.ArrayLike], model: Model, batch: int) -> list[State]:
     """h (B, P) and c (B, H) for each cell, in the cells' dtype.
 
     One cell takes (P,), (1, P), (B, P) or (1, B, P); several have the cells on a first axis, or,
-    where their widths differ, side by side on the last one. Without a state it is the one that
-    the weights hold (Lasagne learns it), or zero.
+    where their widths differ, side by side on the last one. Without a state it is the
+    learned one in the weights (Lasagne has one), or zero.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> 
     cells = [cell for _, cell in model.cells]
     how = model.convention.behaviour.initial_state
     if not given or how == "zero":
-        return [_stored_state(cell, rows, how) for cell in cells]
+        return [_stored_state(cell, batch, how) for cell in cells]
     if how == "swapped":
         given = {"h": given["c"], "c": given["h"]}
     states = model.convention.behaviour.states
@@ -45,7 +45,7 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, rows: int) -> 
             f"so each needs an axis of {len(cells)}."
         )
     return [
-        (_state("h", a, cell.outputs, rows, cell), _state("c", b, cell.units, rows, cell))
+        (_state("h", a, cell.outputs, batch, cell), _state("c", b, cell.units, batch, cell))
         for a, b, cell in zip(h, c, cells, strict=True)
     ]
 
@@ -62,37 +62,37 @@ def _split_by_cell(array: Array, widths: Sequence[int], states: str) -> list[Arr
     return list(np.moveaxis(array, -2, 0) if states != "cells" and array.ndim > 1 else array)
 
 
-def _stored_state(cell: Cell, rows: int, how: str) -> State:
+def _stored_state(cell: Cell, batch: int, how: str) -> State:
     zero = np.zeros(cell.outputs), np.zeros(cell.units)
     h, c = cell.initial_h, cell.initial_c
     if h is None or c is None or how == "zero":
         h, c = zero
-    return _state("h", h, cell.outputs, rows, cell), _state("c", c, cell.units, rows, cell)
+    return _state("h", h, cell.outputs, batch, cell), _state("c", c, cell.units, batch, cell)
 
 
-def _state(name: str, array: Array, width: int, rows: int, cell: Cell) -> Array:
-    if array.shape not in ((width,), (1, width), (rows, width)):
+def _state(name: str, array: Array, width: int, batch: int, cell: Cell) -> Array:
+    if array.shape not in ((width,), (1, width), (batch, width)):
         raise UserError(
-            f"the initial {name} is {array.shape}; {rows} row{'s' * (rows > 1)} and {width} units "
-            f"need ({width},) or ({rows}, {width})."
+            f"the initial {name} is {array.shape}; batch size {batch} and {width} units "
+            f"need ({width},) or ({batch}, {width})."
         )
     with np.errstate(all="ignore"):
-        return np.array(np.broadcast_to(array, (rows, width)), cell.dtype)
+        return np.array(np.broadcast_to(array, (batch, width)), cell.dtype)
 
 
 def join_states(finals: Sequence[State], states: str, layout: str) -> State:
-    """The last h and c: (B, H) of one cell, of several in the convention's own axes.
+    """The last h and c: (B, H) of one cell, of several in the axes of the convention.
 
-    Those of different widths lie side by side, (B, H + H' + ...).
+    Those of different widths are concatenated: (B, H + H' + ...).
     """
 
     def joined(arrays: tuple[Array, ...]) -> Array:
-        rows = [array[0] for array in arrays] if layout == "steps" else arrays
+        by_cell = [array[0] for array in arrays] if layout == "steps" else arrays
         if len(arrays) == 1:
-            return rows[0]
+            return by_cell[0]
         if states == "features" or len({array.shape[-1] for array in arrays}) > 1:
-            return np.concatenate(rows, axis=-1)
-        return np.stack(rows, axis=-2 if states == "batch" else 0)
+            return np.concatenate(by_cell, axis=-1)
+        return np.stack(by_cell, axis=-2 if states == "batch" else 0)
 
     h, c = (joined(arrays) for arrays in zip(*finals, strict=True))
     return h, c

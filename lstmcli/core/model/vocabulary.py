@@ -1,20 +1,20 @@
-"""The field's words: gate letters, gate orders, names of activations. No numpy here."""
+"""Gate letters, gate orders and names of activations. No numpy here."""
 
 from __future__ import annotations
 
 GATES = "ifgo"
-"""The order of gates inside the house: input, forget, candidate, output."""
+"""The order of gates in a `Cell`: input, forget, candidate, output."""
 
 _CANDIDATE = "gjcz"  # flax and torch say g, TF1 j, Keras and ONNX c, Core ML z
 
 
 def read_gate_order(value: object) -> str:
-    """A gate order in home letters: ``ijfo`` and ``ICFO`` are ``igfo``.
+    """A gate order in the letters i f g o: ``ijfo`` and ``ICFO`` are ``igfo``.
 
     Raises
     ------
     ValueError
-        with the words for what a gate order is, unless all four gates are there once.
+        describing a gate order, unless each of the four gates is there once.
     """
     text = str(value).lower()
     order = "".join("g" if letter in _CANDIDATE else letter for letter in text)
@@ -31,7 +31,7 @@ def spaced_order(order: str) -> str:
 TRANSPOSED = (
     "none", "kernel", "recurrent", "both", "reshaped_kernel", "reshaped_recurrent", "reshaped_both",
 )  # fmt: skip
-"""Which matrices are stored with their axes exchanged, block by block; or reshaped as a whole."""
+"""Which matrices are stored with exchanged axes, block by block or reshaped as one matrix."""
 
 ONE_OF_TWO = ("input_only", "recurrent_only", "input_twice", "recurrent_twice")
 """What can be done with one of two biases, the other being forgotten."""
@@ -101,6 +101,6 @@ def read_activation_name(value: object) -> str:
 
 
 def shortest_decimal(number: float) -> str:
-    """The shortest text that reads back as this number: ``0.3``, ``1``, ``0.123456789``."""
+    """The shortest decimal text of exactly this number: ``0.3``, ``1``, ``0.123456789``."""
     text = f"{number:g}"
     return text if float(text) == number else repr(number)

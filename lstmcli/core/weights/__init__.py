@@ -1,1 +1,1 @@
-"""Named tensors <-> model: recognise, decode, encode, inspect, initialise."""
+"""Named tensors as a model and back: recognise, decode, encode, inspect, initialise."""

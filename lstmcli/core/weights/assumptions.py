@@ -1,4 +1,4 @@
-"""What had to be assumed of an LSTM, because neither a file nor an option says it."""
+"""What is assumed of an LSTM because neither a file nor an option gives it."""
 
 from __future__ import annotations
 
@@ -15,81 +15,83 @@ _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
 
 def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> list[str]:
-    """What neither a tensor nor a setting said."""
-    said = []
+    """What neither a tensor nor a setting gives: a line each."""
+    assumed = []
     row = found.convention
     if (
         "convention" not in given
         and row.names.telling
         and not re.search(row.names.telling, found.prefix)
     ):
-        said.append(f"convention {row.name} (names are ambiguous; --convention)")
+        assumed.append(f"convention {row.name} (names are ambiguous; --convention)")
     hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:
         amount = f"{cell.convention.behaviour.forget_bias:+}"
-        said.append(f"forget bias {amount} (not stored in the weights; --forget-bias)")
-    said += _config_assumptions(found, cell.convention, given)
+        assumed.append(f"forget bias {amount} (not stored in the weights; --forget-bias)")
+    assumed += _config_assumptions(found, cell.convention, given)
     for name in ("cell_clip", "gate_clip", "projection_clip"):
         if name in hidden:
             bound = cell.convention.setting(name) or "none"
             noun, option = name.replace("_", " "), name.replace("_", "-")
-            said.append(f"{noun} {bound} (not stored in the weights; --{option})")
-    return said + ([] if given.get("bias") == "none" else _bias_assumptions(found))
+            assumed.append(f"{noun} {bound} (not stored in the weights; --{option})")
+    return assumed + ([] if given.get("bias") == "none" else _bias_assumptions(found))
 
 
 def direction_assumptions(
-    found: RecognisedLstm, told: Collection[CellIndex], given: Mapping[str, Any]
+    found: RecognisedLstm, known: Collection[CellIndex], given: Mapping[str, Any]
 ) -> list[str]:
-    """That a cell runs backward, where only the scope in its name says so.
+    """The assumption that a cell runs backward, where only the scope in its name suggests it.
 
-    Beside a forward cell in the scope of TensorFlow's own function, nothing is assumed.
-    ``told``: the cells of which a file says which way they run.
+    With a forward cell, in the scope of TensorFlow's function, nothing is assumed.
+    ``known``: the cells whose direction a file gives.
     """
     backward = {cell for cell in found.cells if cell[1]}
     settled = any(split_cell(setting)[1] == "reverse" for setting in given)
-    if settled or not found.convention.names.scopes or not backward - set(told):
+    if settled or not found.convention.names.scopes or not backward - set(known):
         return []
-    alone = len(backward) == len(found.cells)
+    only_backward = len(backward) == len(found.cells)
     names = [normalise(name) for cell in backward for name in found.names(cell)]
-    if not alone and all(_TENSORFLOW_SCOPE.search(name) for name in names):
+    if not only_backward and all(_TENSORFLOW_SCOPE.search(name) for name in names):
         return []
-    name = "reverse" if alone else "layer0_reverse.reverse"
+    name = "reverse" if only_backward else "layer0_reverse.reverse"
     return [f"bw backward (from the tensor names; --set {name}=false)"]
 
 
 def _config_assumptions(
     found: RecognisedLstm, how: Convention, given: Mapping[str, Any]
 ) -> list[str]:
-    """What a layer's config would tell, of rows whose files may be without it: one line."""
+    """The values of settings in a layer's config, where the file has no config: one line."""
     both = any(direction for _, direction in found.cells)
-    words = {
+    texts = {
         "recurrent_activation": f"{how.behaviour.recurrent_activation} gates",
         "activation": how.behaviour.activation,
         "merge": f"merge {how.behaviour.merge}",
         "go_backwards": "forward",
     }
-    open_ = [words[name] for name in found.convention.config(both) if name not in given]
-    return [f"{', '.join(open_)} (its config is not in the file)"] if open_ else []
+    missing = [texts[name] for name in found.convention.config(both) if name not in given]
+    return [f"{', '.join(missing)} (its config is not in the file)"] if missing else []
 
 
 def _bias_assumptions(found: RecognisedLstm) -> list[str]:
-    """The biases that the row has names for and the file does not hold."""
+    """The biases that the row has names for and the file lacks."""
     row = found.convention
     roles = {role.partition(".")[0] for role in (*row.names.tensors, *row.names.numbered)}
     roles &= {"bias", "recurrent_bias"}
     if not any(role in names for names in found.cells.values() for role in roles):
         return ["no bias (none in the file)"]
-    said = []
+    assumed = []
     for (layer, direction), names in found.cells.items():
         where = f" in layer{layer}{'_reverse' * direction}" if len(found.cells) > 1 else ""
         for role in sorted(roles):
-            held = names.get(role)
-            if held is None:
-                said.append(f"no {role.replace('_', ' ')}{where}")
-            elif not isinstance(held, str):
-                gates = set(row.storage.letters) - set(held) - set(row.storage.absent)
-                said += [f"no {role.replace('_', ' ')} of {gate}{where}" for gate in sorted(gates)]
-    return said
+            tensor = names.get(role)
+            if tensor is None:
+                assumed.append(f"no {role.replace('_', ' ')}{where}")
+            elif not isinstance(tensor, str):
+                gates = set(row.storage.letters) - set(tensor) - set(row.storage.absent)
+                assumed += [
+                    f"no {role.replace('_', ' ')} of {gate}{where}" for gate in sorted(gates)
+                ]
+    return assumed
 
 
 def shorten_assumption(text: str) -> str:

@@ -1,7 +1,7 @@
-"""What of a network a convention can hold, and what its framework must be told beside the tensors.
+"""Whether a convention can store a network, and the settings that its framework needs with it.
 
-The roles of a row's tensors say which parts it has, its ``takes`` which settings. What fits
-neither is refused by name: a conversion that dropped it would give another network.
+The roles of a row's tensors are the parts it has, its ``takes`` the settings. What fits neither is
+refused by name: a conversion that dropped it would give another network.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PARTS = {
     "initial_h": "a learned initial state",
 }
 _LEAVES_OUT = " (--set initial_state=zero leaves it out)"
-_ALIKE = {"stack": "concat"}  # side by side, whether on an axis of their own or not
+_ALIKE = {"stack": "concat"}  # the same numbers, on another axis
 
 
 def fit_or_refuse(
@@ -46,24 +46,24 @@ def fit_or_refuse(
 ) -> Convention:
     """The row, with the settings under which it runs as these layers do.
 
-    ``asked`` are settings of the target that change its form alone (`FORM`).
+    ``asked`` are settings of the target that change only its form (`FORM`).
 
     Raises
     ------
     UserError
-        naming everything that the row cannot hold.
+        naming everything that the row cannot store.
     """
     how, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:
         raise UserError(
-            f"{row.name} cannot hold {join_with_and(lacks)}.",
-            f"  lstm conventions {row.name} lists what it holds; nothing was written.",
+            f"{row.name} cannot store {join_with_and(lacks)}.",
+            f"  lstm conventions {row.name} lists what it stores; nothing was written.",
         )
     return how
 
 
 def fit(layers: Sequence[Sequence[Cell]], how: Convention) -> tuple[Convention, list[str]]:
-    """The convention with the settings that these layers need, and what it cannot hold of them."""
+    """The convention with the settings that these layers need, and what it cannot store of them."""
     cells = [cell for layer in layers for cell in layer]
     changes, lacks = _settings(cells[0].convention, how, both=len(layers[0]) == 2)
     lacks += [
@@ -95,12 +95,12 @@ def _with_requested_form(row: Convention, asked: Mapping[str, Any]) -> Conventio
                 f"the forget gate; the rest of the constant goes into the bias."
             )
         if name.endswith("gates") and has_tensor_per_gate(row):
-            raise UserError(f"--to-set {name}: {row.name} keeps a tensor a gate, in no order.")
+            raise UserError(f"--to-set {name}: {row.name} has a tensor per gate, in no order.")
     return row.changed(asked)
 
 
 def needed_settings(how: Convention, row: Convention) -> dict[str, Any]:
-    """What a reader of the tensors must be told: what no tensor says, and what differs.
+    """The settings that a reader of the tensors needs: those in no tensor, and those that differ.
 
     A setting that is off where the row has it on is the word "none".
     """
@@ -109,7 +109,7 @@ def needed_settings(how: Convention, row: Convention) -> dict[str, Any]:
     for name in dict.fromkeys(names):
         value, usual = how.setting(name), row.setting(name)
         if name == "coupled" and value in row.storage.absent.values():
-            continue  # the absent tensors tell
+            continue  # absent tensors show it
         if name == "layout" and value == usual:
             continue  # a matter of the inputs, which the weights do not settle
         if name == "output_activation" and "activation" in needed:
@@ -119,14 +119,17 @@ def needed_settings(how: Convention, row: Convention) -> dict[str, Any]:
     return needed
 
 
-def _settings(own: Convention, how: Convention, *, both: bool) -> tuple[dict[str, Any], list[str]]:
-    """The changes that make ``how`` run as ``own`` does, and what it has no option for."""
+def _settings(
+    source: Convention, how: Convention, *, both: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """The changes that make ``how`` run as ``source`` does, and what it has no option for."""
     changes: dict[str, Any] = {}
     lacks = []
-    wanted = {name: own.setting(name) for name in _RUNNING}
+    wanted = {name: source.setting(name) for name in _RUNNING}
+    runs, usual_merge = source.behaviour, how.behaviour.merge
     if both:
-        merge = _ALIKE.get(own.behaviour.merge, own.behaviour.merge)
-        if merge != _ALIKE.get(how.behaviour.merge, how.behaviour.merge):
+        merge = _ALIKE.get(runs.merge, runs.merge)
+        if merge != _ALIKE.get(usual_merge, usual_merge):
             wanted["merge"] = merge
     for name, value in wanted.items():
         usual = how.setting(name)
@@ -136,20 +139,16 @@ def _settings(own: Convention, how: Convention, *, both: bool) -> tuple[dict[str
             continue
         if _takes(how, name, value):
             changes[name] = value
-        elif not (
-            name == "output_activation" and value == own.behaviour.activation
-        ):  # named already
+        elif name != "output_activation" or value != runs.activation:  # else named already
             lacks.append(_describe(name, value, usual))
-    if own.behaviour.coupled != how.behaviour.coupled:
-        if own.behaviour.coupled in how.storage.absent.values() or _takes(
-            how, "coupled", own.behaviour.coupled
-        ):
-            changes["coupled"] = own.behaviour.coupled
+    if runs.coupled != how.behaviour.coupled:
+        if runs.coupled in how.storage.absent.values() or _takes(how, "coupled", runs.coupled):
+            changes["coupled"] = runs.coupled
         else:
-            lacks.append(_coupling(own.behaviour.coupled))
-    elif own.behaviour.coupled == "none" and _always_coupled(how):
+            lacks.append(_coupling(runs.coupled))
+    elif runs.coupled == "none" and _always_coupled(how):
         lacks.append(_coupling("none"))
-    if own.behaviour.initial_state == "swapped":
+    if runs.initial_state == "swapped":
         lacks.append("a state that is taken as (c, h)")
     return changes, lacks
 
@@ -157,8 +156,8 @@ def _settings(own: Convention, how: Convention, *, both: bool) -> tuple[dict[str
 def _takes(how: Convention, name: str, value: Any) -> bool:
     if name not in how.takes:
         return False
-    words = how.takes[name].split()
-    return not words or (f"{value:g}" if isinstance(value, float) else value) in words
+    values = how.takes[name].split()
+    return not values or (f"{value:g}" if isinstance(value, float) else value) in values
 
 
 def _always_coupled(how: Convention) -> bool:
@@ -168,35 +167,36 @@ def _always_coupled(how: Convention) -> bool:
 
 
 def _coupling(coupled: str) -> str:
-    return "a gate that is made of another (" + coupled + ")" if coupled != "none" else (
+    return "a gate computed from another (" + coupled + ")" if coupled != "none" else (
         "input and forget gates that are independent"
     )  # fmt: skip
 
 
 def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
     """The parts of a cell that the row has no tensors for, or that would act otherwise in it."""
-    own, roles = cell.convention, how.roles
-    runs, target = own.behaviour, how.behaviour
-    for role, words in _PARTS.items():
+    source, roles = cell.convention, how.roles
+    runs, target = source.behaviour, how.behaviour
+    for role, noun in _PARTS.items():
         array = getattr(cell, role)
         if array is None or role in roles or not np.any(array):
             continue
         if role == "initial_h" and runs.initial_state == "zero":
             continue
         hint = _LEAVES_OUT if role == "initial_h" else ""
-        yield words + hint
+        yield noun + hint
     state = None if runs.initial_state == "zero" else cell.initial_h
     if state is not None and state.ndim > 1 and _one_state(how):
-        yield f"an initial state that differs from row to row{_LEAVES_OUT}"
+        yield f"an initial state that differs between batch items{_LEAVES_OUT}"
     if cell.peephole is not None and "peephole" in roles:
         if (cell.peephole.ndim == 3) != how.names.peephole_matrices:
-            yield "peepholes that are whole matrices" if cell.peephole.ndim == 3 else (
+            yield "peepholes that are full matrices" if cell.peephole.ndim == 3 else (
                 "peepholes of one number a unit"
             )  # fmt: skip
         elif runs.output_peephole != target.output_peephole and np.any(cell.peephole[2]):
-            yield f"an output peephole that acts as in {own.name} ({_words(runs.output_peephole)})"
+            how_it_acts = _words(runs.output_peephole)
+            yield f"an output peephole that acts as in {source.name} ({how_it_acts})"
     if runs.peepholes == "old_c":
-        yield "an output peephole that sees the old c"
+        yield "an output peephole with the old c as input"
     if cell.norm_scale is not None and "norm_scale" in roles:
         if runs.norm_epsilon != target.norm_epsilon:
             yield f"an epsilon of {runs.norm_epsilon:g} in the layer normalisation"
@@ -205,18 +205,18 @@ def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
 
 
 def _one_state(how: Convention) -> bool:
-    """Whether a learned state is one for all rows; a node of ONNX has a row for each."""
+    """Whether a learned state is the same for all batch items; ONNX has one for each."""
     return "initial_h" in how.roles and not how.storage.direction_axis
 
 
 def _describe(name: str, value: Any, usual: Any) -> str:
     """``a cell clip of 3``, ``activation relu (it has tanh)``."""
-    words = _words(name)
+    noun = _words(name)
     if isinstance(value, bool):
-        return f"{words} {str(value).lower()}"
+        return f"{noun} {str(value).lower()}"
     if name.endswith("clip"):
-        return f"a {words} of {value:g}" if value is not None else f"a cell without {words}"
-    return f"{words} {value} (it has {usual})"
+        return f"a {noun} of {value:g}" if value is not None else f"a cell without {noun}"
+    return f"{noun} {value} (it has {usual})"
 
 
 def _words(name: str) -> str:

@@ -1,4 +1,4 @@
-"""From named tensors in some convention to the home form, and the permutations between them."""
+"""Tensors in some convention as a `Cell`, and the permutations of gates."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from lstmcli.core.weights.templates import is_reshaped
 from lstmcli.errors import UserError
 
 Tensors = Mapping[str, "Array | Mapping[str, Array]"]
-"""Role -> tensor, or gate -> tensor where the convention keeps one a gate."""
+"""Role -> tensor, or gate -> tensor where the convention has one per gate."""
 
 
 def to_blocks(matrix: Array, order: str, interleaved: bool = False) -> Array:
     """(4H, K), gates in some order -> (4, H, K), gates i f g o.
 
-    An order of three gates, of a coupled cell, leaves zeros in the place of the fourth.
+    An order of three gates, of a coupled cell, leaves zeros for the fourth.
     """
     gates, width = len(order), matrix.shape[1]
     if interleaved:  # row 4u + k is gate k of unit u
         blocks = matrix.reshape(-1, gates, width).swapaxes(0, 1)
     else:
         blocks = matrix.reshape(gates, -1, width)
-    home = np.zeros((4, *blocks.shape[1:]), matrix.dtype)
+    stacked = np.zeros((4, *blocks.shape[1:]), matrix.dtype)
     for block, gate in zip(blocks, order, strict=True):
-        home[GATES.index(gate)] = block
-    return home
+        stacked[GATES.index(gate)] = block
+    return stacked
 
 
 def from_blocks(blocks: Array, order: str, interleaved: bool = False) -> Array:
@@ -60,12 +60,12 @@ def decode(tensors: Tensors, how: Convention, source: str) -> Cell:
     UserError
         if shapes do not fit each other or an LSTM.
     """
-    with np.errstate(all="ignore"):  # of weights that are none; the run shows what comes of them
+    with np.errstate(all="ignore"):  # weights may be NaN or infinite; the run shows the effect
         return _Decoder(tensors, how, source).cell()
 
 
 def split_directions(tensors: Tensors, how: Convention) -> list[Tensors]:
-    """The tensors of each direction, where a first axis holds them."""
+    """The tensors of each direction, where directions are the first axis."""
     if not how.storage.direction_axis or all(_rank(t) < 3 for t in tensors.values()):
         return [tensors]
     arrays = {role: t for role, t in tensors.items() if not isinstance(t, Mapping)}
@@ -73,16 +73,19 @@ def split_directions(tensors: Tensors, how: Convention) -> list[Tensors]:
 
 
 def pair_directions(cells: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
-    """Cells numbered in one row, as Chainer's NStepBiLSTM numbers layers and directions.
+    """Layers of one or two cells, from cells with one running number.
 
-    Two directions of a layer take the same inputs; a second layer takes the first one's outputs.
+    So Chainer's NStepBiLSTM numbers layers and directions. Two directions of a layer take the
+    same inputs; a second layer takes the first one's outputs.
     """
-    lone = [cell for (cell,) in cells]
-    if len(lone) < 2 or len(lone) % 2 or lone[0].inputs != lone[1].inputs:
+    single = [cell for (cell,) in cells]
+    if len(single) < 2 or len(single) % 2 or single[0].inputs != single[1].inputs:
         return cells
-    if lone[1].inputs == lone[0].outputs and len(lone) == 2:  # both readings fit: a stack
+    if (
+        single[1].inputs == single[0].outputs and len(single) == 2
+    ):  # both interpretations fit: a stack
         return cells
-    return [(lone[n], lone[n + 1]) for n in range(0, len(lone), 2)]
+    return [(single[n], single[n + 1]) for n in range(0, len(single), 2)]
 
 
 def fold_weight_norm(tensors: Mapping[str, Array]) -> dict[str, Array]:
@@ -94,16 +97,16 @@ def fold_weight_norm(tensors: Mapping[str, Array]) -> dict[str, Array]:
     folded = dict(tensors)
     for name in tensors:
         if name.endswith("_g"):
-            whole, direction = name[:-2], name[:-2] + "_v"
+            product, direction = name[:-2], name[:-2] + "_v"
         elif name.endswith(".original0"):
-            whole = name.removesuffix(".original0").replace("parametrizations.", "", 1)
+            product = name.removesuffix(".original0").replace("parametrizations.", "", 1)
             direction = name[:-1] + "1"
         else:
             continue
         g, v = tensors[name], tensors.get(direction)
-        if v is not None and v.ndim == 2 and g.shape == (len(v), 1) and whole not in tensors:
+        if v is not None and v.ndim == 2 and g.shape == (len(v), 1) and product not in tensors:
             del folded[name], folded[direction]
-            folded[whole] = g * v / np.sqrt((v * v).sum(axis=1, keepdims=True))
+            folded[product] = g * v / np.sqrt((v * v).sum(axis=1, keepdims=True))
     return folded
 
 
@@ -113,7 +116,8 @@ def _rank(tensor: Array | Mapping[str, Array]) -> int:
 
 class _Decoder:
     def __init__(self, tensors: Tensors, how: Convention, source: str) -> None:
-        self.tensors, self.how, self.source = tensors, how, source
+        self.tensors, self.how, self.storage = tensors, how, how.storage
+        self.source = source
 
     def cell(self) -> Cell:
         how = self._coupled()
@@ -125,20 +129,20 @@ class _Decoder:
         norm = self._gates_of("norm_scale")
         bias = self._bias(units)
         cell = Cell(
-            kernel=self._flipped("kernel", kernel),
-            recurrent_kernel=self._flipped("recurrent", recurrent),
+            kernel=self._undo_transposed("kernel", kernel),
+            recurrent_kernel=self._undo_transposed("recurrent", recurrent),
             bias=bias,
             convention=how,
             peephole=None if how.behaviour.peepholes == "ignored" else peephole,
             projection=projection,
-            projection_bias=self._lone("projection_bias"),
+            projection_bias=self._ungated("projection_bias"),
             norm_scale=norm,
             # what is added after the norm: beta, or in TFLite the gate's bias
             norm_shift=None if norm is None else self._gates_of("norm_shift", otherwise=bias),
-            state_scale=self._lone("state_scale"),
-            state_shift=self._lone("state_shift"),
-            initial_h=self._rows("initial_h"),
-            initial_c=self._rows("initial_c"),
+            state_scale=self._ungated("state_scale"),
+            state_shift=self._ungated("state_shift"),
+            initial_h=self._initial_state("initial_h"),
+            initial_c=self._initial_state("initial_c"),
         )
         self._check(cell)
         return cell
@@ -147,7 +151,7 @@ class _Decoder:
         """The convention, with its gates coupled if the tensors of one gate are absent."""
         kernel = self.tensors.get("kernel")
         if isinstance(kernel, Mapping):
-            for gate, coupled in self.how.storage.absent.items():
+            for gate, coupled in self.storage.absent.items():
                 if gate not in kernel:
                     return self.how.with_behaviour(coupled=coupled)
         return self.how
@@ -155,16 +159,15 @@ class _Decoder:
     # ---- kernels
 
     def _kernels(self) -> tuple[Array, Array, Array | None]:
-        """Kernel (4, H, I), recurrent kernel (4, H, P), and peepholes kept in its columns."""
-        how = self.how
+        """Kernel (4, H, I), recurrent kernel (4, H, P), and peepholes in its columns."""
         if "fused" in self.tensors:
             matrices: tuple[Array, ...] = self._split(self._matrix("fused"))
         elif isinstance(self.tensors["kernel"], Mapping):
             return self._per_gate("kernel"), self._per_gate("recurrent_kernel"), None
         else:
-            matrices = self._oriented(self._matrix("kernel"), self._matrix("recurrent_kernel"))
+            matrices = self._gates_first(self._matrix("kernel"), self._matrix("recurrent_kernel"))
         kernel, recurrent = (
-            to_blocks(m, how.storage.order_of(name), how.storage.interleaved)
+            to_blocks(m, self.storage.order_of(name), self.storage.interleaved)
             for name, m in zip(("kernel", "recurrent"), matrices, strict=False)
         )
         peephole = matrices[2] if len(matrices) == 3 else None
@@ -174,41 +177,47 @@ class _Decoder:
         matrix = self.tensors[role]
         if isinstance(matrix, Mapping) or matrix.ndim != 2 or 0 in matrix.shape:
             shape = "in pieces" if isinstance(matrix, Mapping) else matrix.shape
-            raise self._error(f"the {_words(role)} is {shape}; an LSTM's has two axes, none empty")
+            raise self._error(
+                f"the {_role_name(role)} is {shape}; an LSTM's has two axes, none empty"
+            )
         return matrix.reshape(matrix.shape[::-1]).T if is_reshaped(self.how, role) else matrix
 
     def _per_gate(self, role: str) -> Array:
-        """(4, H, K) of one tensor a gate; they lie as the row says, or as a width P < H shows."""
-        held = self.tensors[role]
-        assert isinstance(held, Mapping)
-        shapes = {a.shape for a in held.values()}
+        """(4, H, K) from one tensor per gate, in the row's orientation."""
+        tensor = self.tensors[role]
+        assert isinstance(tensor, Mapping)
+        shapes = {a.shape for a in tensor.values()}
         if len(shapes) != 1 or len(next(iter(shapes))) != 2:
-            raise self._error(f"the {_words(role)}s of its gates are {sorted(shapes)}; all alike")
-        by_rows = self.how.storage.orientation == "rows"
-        blocks = {gate: a if by_rows else a.T for gate, a in held.items()}
-        home = np.zeros((4, *next(iter(blocks.values())).shape), next(iter(held.values())).dtype)
+            raise self._error(
+                f"the {_role_name(role)}s of its gates are {sorted(shapes)}; all alike"
+            )
+        by_rows = self.storage.orientation == "rows"
+        blocks = {gate: a if by_rows else a.T for gate, a in tensor.items()}
+        stacked = np.zeros(
+            (4, *next(iter(blocks.values())).shape), next(iter(tensor.values())).dtype
+        )
         for gate, block in blocks.items():
-            home[self._place(gate, role)] = block
-        return home
+            stacked[self._gate_index(gate, role)] = block
+        return stacked
 
-    def _place(self, gate: str, role: str) -> int:
-        """Where the tensor that is called a gate's belongs: a changed order exchanges names."""
-        own = CONVENTIONS[self.how.name].storage.gates
+    def _gate_index(self, gate: str, role: str) -> int:
+        """The index of the gate of a tensor with a gate's name: a changed order exchanges names."""
+        usual = CONVENTIONS[self.how.name].storage.gates
         tensor = role.split("_")[0] if role.endswith("kernel") else "bias"
-        order = self.how.storage.order_of(tensor)
-        changed = len(order) == len(own) and gate in own
-        return GATES.index(order[own.index(gate)] if changed else gate)
+        order = self.storage.order_of(tensor)
+        changed = len(order) == len(usual) and gate in usual
+        return GATES.index(order[usual.index(gate)] if changed else gate)
 
-    def _oriented(self, kernel: Array, recurrent: Array) -> tuple[Array, ...]:
+    def _gates_first(self, kernel: Array, recurrent: Array) -> tuple[Array, ...]:
         """Kernel (4H, I), recurrent kernel (4H, P) and perhaps peepholes (3, H).
 
-        The recurrent matrix alone tells how both lie: P is at most H.
+        The shape of the recurrent kernel decides the orientation of both: P is at most H.
         """
-        gates = len(self.how.storage.gates)
+        gates = len(self.storage.gates)
         a, b = recurrent.shape
-        if self.how.storage.peephole_columns and b == 4 * a + 3:
-            kernel, bare = self._oriented(kernel, recurrent[:, :-3])
-            order = [self.how.storage.peephole_gates.index(gate) for gate in "ifo"]
+        if self.storage.peephole_columns and b == 4 * a + 3:
+            kernel, bare = self._gates_first(kernel, recurrent[:, :-3])
+            order = [self.storage.peephole_gates.index(gate) for gate in "ifo"]
             return kernel, bare, recurrent[:, -3:].T[order]
         if a % gates == 0 and b <= a // gates:
             rows = True
@@ -234,19 +243,19 @@ class _Decoder:
         if by_rows is None:
             raise self._error(*self._no_fused(fused))
         matrix = fused if by_rows else fused.T  # (4H, I + P)
-        units = len(matrix) // len(self.how.storage.gates)
+        units = len(matrix) // len(self.storage.gates)
         projection = self.tensors.get("projection")
         outputs = units
         if projection is not None and not isinstance(projection, Mapping):
             outputs = min(projection.shape)
         inputs = matrix.shape[1] - outputs
-        if self.how.storage.rows == "xh":
+        if self.storage.rows == "xh":
             return matrix[:, :inputs], matrix[:, inputs:]
         return matrix[:, outputs:], matrix[:, :outputs]
 
     def _gates_along_rows(self, fused: Array) -> bool | None:
         """Whether a fused kernel is (4H, I + H), not (I + H, 4H); None if it can be neither."""
-        gates, bias = len(self.how.storage.gates), self.tensors.get("bias")
+        gates, bias = len(self.storage.gates), self.tensors.get("bias")
         smallest = 1 if "projection" in self.tensors else 0
         fits = []
         for along_rows, (length, width) in ((False, fused.shape[::-1]), (True, fused.shape)):
@@ -255,17 +264,17 @@ class _Decoder:
             if length % gates == 0 and enough and right_bias:
                 fits.append(along_rows)
         if len(fits) == 2:  # both axes could hold the gates: the row of the table decides
-            return self.how.storage.orientation == "rows"
+            return self.storage.orientation == "rows"
         return fits[0] if fits else None
 
     def _no_fused(self, fused: Array) -> tuple[str, ...]:
-        """The lines to say of a fused kernel that is none."""
+        """The message about a fused kernel of impossible shape: its lines."""
         (a, b), bias = fused.shape, self.tensors.get("bias")
         text = f"the kernel is {fused.shape}"
         if b % 4 == 0 and a <= b // 4:
             return (
                 f"{text}; with {b // 4} units a fused kernel [x; h] has more than {b // 4} rows.",
-                "  If it holds the inputs' weights alone, name the others: recurrent_kernel=FILE",
+                "  If it is the input kernel only, name the other: recurrent_kernel=FILE",
             )
         if isinstance(bias, np.ndarray) and bias.size not in (a, b):
             return (f"{text} and the bias {bias.shape}; an LSTM's are (I + H, 4H) and (4H,)",)
@@ -273,40 +282,37 @@ class _Decoder:
             return (f"{text}; (I + H, 4H) is an LSTM's, (I + H, 3H) a GRU's or coupled gates'",)
         return (f"{text}; an LSTM's is (I + H, 4H)",)
 
-    def _flipped(self, name: str, blocks: Array) -> Array:
-        """Blocks (4, H, K) that were stored transposed, as Keras' CuDNNLSTM keeps them."""
-        if self.how.storage.transposed in (name, "both"):
+    def _undo_transposed(self, name: str, blocks: Array) -> Array:
+        """Blocks (4, H, K) stored transposed, as by Keras' CuDNNLSTM."""
+        if self.storage.transposed in (name, "both"):
             blocks = blocks.swapaxes(1, 2).reshape(blocks.shape)
         return np.ascontiguousarray(blocks)
 
     # ---- the rest
 
     def _bias(self, units: int) -> Array:
-        """(4, H): of one bias or two, as often as ``how.storage.bias`` says."""
-        own, recurrent = self._gates_of("bias"), self._gates_of("recurrent_bias")
-        if self.how.storage.bias_halves == 2 and isinstance(
-            bias := self.tensors.get("bias"), np.ndarray
-        ):
-            flat = bias.reshape(-1)
-            if flat.size == 8 * units:
-                own, recurrent = (self._in_order(half) for half in np.split(flat, 2))
+        """(4, H): of one bias or two, as many times as ``self.storage.bias`` says."""
+        first, second = self._gates_of("bias"), self._gates_of("recurrent_bias")
+        bias, halves = self.tensors.get("bias"), self.storage.bias_halves == 2
+        if halves and isinstance(bias, np.ndarray) and bias.size == 8 * units:
+            first, second = (self._in_order(half) for half in np.split(bias.reshape(-1), 2))
         zero = np.zeros((4, units), self._dtype())
-        own, recurrent = (zero if b is None else b for b in (own, recurrent))
-        if own.shape != zero.shape or recurrent.shape != zero.shape:
-            found = own.size if own.shape != zero.shape else recurrent.size
+        first, second = (zero if b is None else b for b in (first, second))
+        if first.shape != zero.shape or second.shape != zero.shape:
+            found = first.size if first.shape != zero.shape else second.size
             raise self._error(
                 f"the bias has {found} numbers; {units} units need {4 * units} (4 gates)"
             )
         with np.errstate(all="ignore"):  # of numbers that are not finite; a remark names them
             return {
-                "once": own + recurrent,
-                "twice": 2 * (own + recurrent),
+                "once": first + second,
+                "twice": 2 * (first + second),
                 "none": zero,
-                "input_only": own,
-                "recurrent_only": recurrent,
-                "input_twice": 2 * own,
-                "recurrent_twice": 2 * recurrent,
-            }[self.how.storage.bias]
+                "input_only": first,
+                "recurrent_only": second,
+                "input_twice": 2 * first,
+                "recurrent_twice": 2 * second,
+            }[self.storage.bias]
 
     def _dtype(self) -> np.dtype[Any]:
         first = next(iter(self.tensors.values()))
@@ -314,72 +320,69 @@ class _Decoder:
 
     def _in_order(self, flat: Array) -> Array:
         """(4H,) in the bias' order -> (4, H)."""
-        gates = len(self.how.storage.order_of("bias"))
-        if flat.size % gates:
-            raise self._error(f"the bias has {flat.size} numbers, no multiple of {gates} gates")
-        return to_blocks(
-            flat[:, None], self.how.storage.order_of("bias"), self.how.storage.interleaved
-        )[:, :, 0]
+        order = self.storage.order_of("bias")
+        if flat.size % len(order):
+            text = f"the bias has {flat.size} numbers, no multiple of {len(order)} gates"
+            raise self._error(text)
+        return to_blocks(flat[:, None], order, self.storage.interleaved)[:, :, 0]
 
     def _gates_of(self, role: str, otherwise: Array | None = None) -> Array | None:
-        """(4, H) of a role that has a vector a gate, in one tensor or several."""
-        held = self.tensors.get(role)
-        if held is None:
+        """(4, H) of a role that has a vector per gate, in one tensor or several."""
+        tensor = self.tensors.get(role)
+        if tensor is None:
             return otherwise
-        if not isinstance(held, Mapping):
-            return self._in_order(held.reshape(-1))
-        vectors = {gate: np.ravel(a) for gate, a in held.items()}
+        if not isinstance(tensor, Mapping):
+            return self._in_order(tensor.reshape(-1))
+        vectors = {gate: np.ravel(a) for gate, a in tensor.items()}
         some = next(iter(vectors.values()))
-        home = np.zeros((4, some.size), some.dtype)
+        stacked = np.zeros((4, some.size), some.dtype)
         for gate, vector in vectors.items():
             if vector.size != some.size:
-                raise self._error(f"the {_words(role)}s of its gates differ in length")
-            home[self._place(gate, role)] = vector
-        return home
+                raise self._error(f"the {_role_name(role)}s of its gates differ in length")
+            stacked[self._gate_index(gate, role)] = vector
+        return stacked
 
     def _peephole(self) -> Array | None:
-        """(3, H) in the order i, f, o; (3, H, H) where they are whole matrices."""
-        held = self.tensors.get("peephole")
-        if held is None:
+        """(3, H) in the order i, f, o; (3, H, H) where they are full matrices."""
+        tensor = self.tensors.get("peephole")
+        if tensor is None:
             return None
-        if isinstance(held, Mapping):
-            zero = np.zeros_like(next(iter(held.values())))
-            if any(one.shape != zero.shape for one in held.values()):
+        if isinstance(tensor, Mapping):
+            zero = np.zeros_like(next(iter(tensor.values())))
+            if any(one.shape != zero.shape for one in tensor.values()):
                 raise self._error("the peepholes of its gates differ in shape")
-            return np.array([held.get(gate, zero) for gate in "ifo"])
-        if held.size % 3:
-            raise self._error(f"the peepholes are {held.shape}; three gates' are (3H,)")
-        blocks = held.reshape(3, -1)
-        return blocks[[self.how.storage.peephole_gates.index(gate) for gate in "ifo"]]
+            return np.array([tensor.get(gate, zero) for gate in "ifo"])
+        if tensor.size % 3:
+            raise self._error(f"the peepholes are {tensor.shape}; three gates' are (3H,)")
+        blocks = tensor.reshape(3, -1)
+        return blocks[[self.storage.peephole_gates.index(gate) for gate in "ifo"]]
 
     def _projection(self, units: int, outputs: int) -> Array | None:
-        """(P, H). The shape tells how it lies unless P = H."""
-        held = self._lone("projection", axes=2)
-        if held is None:
+        """(P, H). The shape decides the orientation unless P = H."""
+        tensor = self._ungated("projection", axes=2)
+        if tensor is None:
             return None
-        if held.shape == (outputs, units) and (
-            outputs != units or self.how.storage.projection_rows
-        ):
-            return held
-        if held.shape == (units, outputs):
-            return np.ascontiguousarray(held.T)
+        if tensor.shape == (outputs, units) and (outputs != units or self.storage.projection_rows):
+            return tensor
+        if tensor.shape == (units, outputs):
+            return np.ascontiguousarray(tensor.T)
         raise self._error(
-            f"the projection is {held.shape}, but the recurrent kernel takes {outputs} numbers "
+            f"the projection is {tensor.shape}, but the recurrent kernel takes {outputs} numbers "
             f"and there are {units} units: ({outputs}, {units})"
         )
 
-    def _lone(self, role: str, axes: int = 1) -> Array | None:
-        held = self.tensors.get(role)
-        if held is None or isinstance(held, Mapping):
+    def _ungated(self, role: str, axes: int = 1) -> Array | None:
+        tensor = self.tensors.get(role)
+        if tensor is None or isinstance(tensor, Mapping):
             return None
-        return np.ravel(held) if axes == 1 else held
+        return np.ravel(tensor) if axes == 1 else tensor
 
-    def _rows(self, role: str) -> Array | None:
-        """(K,), or (B, K) of a state that differs from row to row."""
-        held = self._lone(role, axes=2)
-        if held is None or held.ndim < 2 or len(held) == 1:
-            return self._lone(role)
-        return held
+    def _initial_state(self, role: str) -> Array | None:
+        """(K,), or (B, K) of a state that differs between batch items."""
+        tensor = self._ungated(role, axes=2)
+        if tensor is None or tensor.ndim < 2 or len(tensor) == 1:
+            return self._ungated(role)
+        return tensor
 
     def _check(self, cell: Cell) -> None:
         H = cell.units
@@ -391,11 +394,13 @@ class _Decoder:
         for name in ("peephole", "norm_scale", "norm_shift", "state_scale", "state_shift"):
             array = getattr(cell, name)
             if array is not None and array.shape[-1] != H:
-                raise self._error(f"the {_words(name)} is {array.shape}, but there are {H} units")
+                raise self._error(
+                    f"the {_role_name(name)} is {array.shape}, but there are {H} units"
+                )
 
     def _error(self, text: str, *further: str) -> UserError:
         return UserError(f"{self.source}: {text}{'' if further else '.'}", *further)
 
 
-def _words(role: str) -> str:
+def _role_name(role: str) -> str:
     return "kernel" if role == "fused" else role.replace("_", " ")

@@ -1,4 +1,4 @@
-"""From the home form to the tensors of any convention: the inverse of `decode`."""
+"""A `Cell` as the named tensors of any convention: the inverse of `decode` and `recognise`."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def fold_forget_bias(cell: Cell, how: Convention) -> Cell:
     The sum is rounded to the cell's dtype. A forget gate that is 1 - i has neither. A learned
     initial state is dropped where ``initial_state`` is "zero".
     """
-    own = cell.convention
-    if own.behaviour.initial_state == "zero":
+    source = cell.convention
+    if source.behaviour.initial_state == "zero":
         cell = replace(cell, initial_h=None, initial_c=None)
-    more = cell.dtype.type(own.behaviour.forget_bias - how.behaviour.forget_bias)
+    more = cell.dtype.type(source.behaviour.forget_bias - how.behaviour.forget_bias)
     if more == 0 or how.behaviour.coupled == "f=1-i":
         return replace(cell, convention=how)
     bias, shift = cell.bias, cell.norm_shift
@@ -53,7 +53,7 @@ def fold_forget_bias(cell: Cell, how: Convention) -> Cell:
 
 
 def present_gates(how: Convention) -> str:
-    """The gates that have tensors: not one that the coupling makes of another."""
+    """The gates that have tensors: all but one that is computed from another."""
     missing = {
         gate for gate, coupled in how.storage.absent.items() if coupled == how.behaviour.coupled
     }
@@ -68,100 +68,99 @@ def stack_directions(cells: list[Tensors]) -> Tensors:
 
 class _Encoder:
     def __init__(self, cell: Cell, how: Convention) -> None:
-        self.cell, self.how = cell, how
+        self.cell, self.how, self.storage = cell, how, how.storage
         self.gates = present_gates(how)
 
     def tensors(self) -> Tensors:
-        held: EncodedTensors = dict(self._kernels())
-        held |= self._biases()
-        held |= self._peepholes()
+        tensors: EncodedTensors = dict(self._kernels())
+        tensors |= self._biases()
+        tensors |= self._peepholes()
         if (projection := self.cell.projection) is not None:
-            held["projection"] = projection if self.how.storage.projection_rows else projection.T
+            tensors["projection"] = projection if self.storage.projection_rows else projection.T
         for role in ("norm_scale", "norm_shift"):
             if (array := getattr(self.cell, role)) is not None:
-                held[role] = self._by_gate(role, array)
-        held |= {role: a for role in UNGATED if (a := getattr(self.cell, role)) is not None}
+                tensors[role] = self._by_gate(role, array)
+        tensors |= {role: a for role in UNGATED if (a := getattr(self.cell, role)) is not None}
         states = {role: a for role in INITIAL if (a := getattr(self.cell, role)) is not None}
-        held |= {role: np.atleast_2d(a) for role, a in states.items()}  # (1, H) or (B, H)
-        for role, a in held.items():
+        tensors |= {role: np.atleast_2d(a) for role, a in states.items()}  # (1, H) or (B, H)
+        for role, a in tensors.items():
             if isinstance(a, np.ndarray) and is_reshaped(self.how, role):
-                held[role] = a.T.reshape(a.shape)
-        return {role: _contiguous(a) for role, a in held.items() if role in self.how.roles}
+                tensors[role] = a.T.reshape(a.shape)
+        return {role: _contiguous(a) for role, a in tensors.items() if role in self.how.roles}
 
     # ---- kernels
 
     def _kernels(self) -> Iterator[tuple[str, Array | Mapping[str, Array]]]:
         how = self.how
-        kernel = self._flipped("kernel", self.cell.kernel)  # (4, H, I)
-        recurrent = self._flipped("recurrent", self.cell.recurrent_kernel)  # (4, H, P)
+        kernel = self._transpose_blocks("kernel", self.cell.kernel)  # (4, H, I)
+        recurrent = self._transpose_blocks("recurrent", self.cell.recurrent_kernel)  # (4, H, P)
         if has_tensor_per_gate(how):
-            yield "kernel", self._apart(kernel)
-            yield "recurrent_kernel", self._apart(recurrent)
+            yield "kernel", self._per_gate(kernel)
+            yield "recurrent_kernel", self._per_gate(recurrent)
             return
         kernel, recurrent = (
-            from_blocks(
-                blocks, how.storage.order_of(name), how.storage.interleaved
-            )  # (4H, I), (4H, P)
+            self._in_order(blocks, name)  # (4H, I), (4H, P)
             for name, blocks in (("kernel", kernel), ("recurrent", recurrent))
         )
         if "fused" in how.names.tensors:
-            pair = (kernel, recurrent) if how.storage.rows == "xh" else (recurrent, kernel)
+            pair = (kernel, recurrent) if self.storage.rows == "xh" else (recurrent, kernel)
             yield "fused", self._oriented(np.concatenate(pair, axis=1))
             return
         yield "kernel", self._oriented(kernel)
         recurrent = self._oriented(recurrent)
-        if how.storage.peephole_columns and self.cell.peephole is not None:
+        if self.storage.peephole_columns and self.cell.peephole is not None:
             recurrent = np.concatenate([recurrent, self._peephole_rows().T], axis=1)
         yield "recurrent_kernel", recurrent
 
-    def _flipped(self, name: str, blocks: Array) -> Array:
-        """Blocks (4, H, K) as they lie where each is stored transposed."""
-        if self.how.storage.transposed not in (name, "both"):
+    def _in_order(self, blocks: Array, tensor: str) -> Array:
+        """(4, H, K) as (4H, K), in the convention's gate order of a tensor."""
+        return from_blocks(blocks, self.storage.order_of(tensor), self.storage.interleaved)
+
+    def _transpose_blocks(self, name: str, blocks: Array) -> Array:
+        """Blocks (4, H, K), each transposed if the convention stores them so."""
+        if self.storage.transposed not in (name, "both"):
             return blocks
         _, units, width = blocks.shape
         return blocks.reshape(4, width, units).swapaxes(1, 2)
 
-    def _apart(self, blocks: Array) -> Mapping[str, Array]:
+    def _per_gate(self, blocks: Array) -> Mapping[str, Array]:
         return {gate: self._oriented(blocks[GATES.index(gate)]) for gate in self.gates}
 
     def _oriented(self, matrix: Array) -> Array:
         """A matrix with the gates along its rows, as the row of the table has it."""
-        return matrix if self.how.storage.orientation == "rows" else matrix.T
+        return matrix if self.storage.orientation == "rows" else matrix.T
 
     # ---- vectors
 
     def _by_gate(self, role: str, array: Array) -> Array | Mapping[str, Array]:
-        """(4, H) in the order of the bias, or a vector a gate."""
+        """(4, H) in the order of the bias, or a vector per gate."""
         how = self.how
         template = how.names.tensors.get(role, "")
         if "{gate}" in template or any(r.startswith(f"{role}.") for r in how.names.numbered):
             return {gate: array[GATES.index(gate)] for gate in self.gates}
-        flat: Array = from_blocks(
-            array[:, :, None], how.storage.order_of("bias"), how.storage.interleaved
-        )[:, 0]
-        return flat
+        return self._in_order(array[:, :, None], "bias")[:, 0]
 
     def _biases(self) -> EncodedTensors:
-        """The bias where the row keeps it, and zero where it keeps a second one."""
+        """The bias in the row's first bias tensor, and zero in its second."""
         how, bias = self.how, self.cell.bias
         if self.cell.norm_scale is not None:
-            if "norm_shift" in how.roles:  # it has taken the bias' place
+            if "norm_shift" in how.roles:  # it replaces the bias
                 return {}
             bias = bias if self.cell.norm_shift is None else self.cell.norm_shift
-        places = [role for role in ("bias", "recurrent_bias") if role in how.roles]
-        held: EncodedTensors = {role: self._by_gate(role, np.zeros_like(bias)) for role in places}
-        held[places[0]] = self._by_gate(places[0], bias)
-        if how.storage.bias_halves == 2:
-            flat = held["bias"]
+        roles = [role for role in ("bias", "recurrent_bias") if role in how.roles]
+        tensors: EncodedTensors = {role: self._by_gate(role, np.zeros_like(bias)) for role in roles}
+        tensors[roles[0]] = self._by_gate(roles[0], bias)
+        if self.storage.bias_halves == 2:
+            flat = tensors["bias"]
             assert isinstance(flat, np.ndarray)
-            held["bias"] = np.concatenate([flat, np.zeros_like(flat)])
-        return held
+            tensors["bias"] = np.concatenate([flat, np.zeros_like(flat)])
+        return tensors
 
     def _peepholes(self) -> EncodedTensors:
         peephole, how = self.cell.peephole, self.how
         if peephole is None and how.names.peephole_matrices:  # its cells always have them
             peephole = np.zeros((3, self.cell.units, self.cell.units), self.cell.dtype)
-        if peephole is None or how.storage.peephole_columns:
+        if peephole is None or self.storage.peephole_columns:
             return {}
         if "{gate}" in how.names.tensors.get("peephole", "") or how.names.peephole_matrices:
             return {"peephole": {g: peephole["ifo".index(g)] for g in self.gates if g != "g"}}
@@ -170,13 +169,13 @@ class _Encoder:
     def _peephole_rows(self) -> Array:
         """(3, H) in the row's order."""
         assert self.cell.peephole is not None
-        return self.cell.peephole[["ifo".index(gate) for gate in self.how.storage.peephole_gates]]
+        return self.cell.peephole[["ifo".index(gate) for gate in self.storage.peephole_gates]]
 
 
-def _contiguous(held: Array | Mapping[str, Array]) -> Array | Mapping[str, Array]:
-    if isinstance(held, Mapping):
-        return {gate: np.ascontiguousarray(a) for gate, a in held.items()}
-    return np.ascontiguousarray(held)
+def _contiguous(tensor: Array | Mapping[str, Array]) -> Array | Mapping[str, Array]:
+    if isinstance(tensor, Mapping):
+        return {gate: np.ascontiguousarray(a) for gate, a in tensor.items()}
+    return np.ascontiguousarray(tensor)
 
 
 # ---- names
@@ -186,7 +185,7 @@ def named_tensors(layers: Sequence[Sequence[Cell]], how: Convention) -> dict[str
     """The tensors of a network under a convention's names: layers, in each its directions."""
     both = len(layers[0]) == 2
     before = prefix_form(how, len(layers), both)
-    assert before is not None, "fitting refuses directions that no name tells"
+    assert before is not None, "fit_or_refuse refuses directions without names"
     named: dict[str, Array] = {}
     for n, layer in enumerate(layers):
         cells = [encode(cell, how) for cell in layer]
@@ -201,35 +200,34 @@ def named_tensors(layers: Sequence[Sequence[Cell]], how: Convention) -> dict[str
 
 
 def prefix_form(how: Convention, layers: int, both: bool) -> str | None:
-    """What is written before the templates; None if the row's names cannot tell the directions.
+    """What is written before the templates; None if the row's names have no directions.
 
-    The first form of ``under`` will do that tells of layers and directions what the templates
-    leave open.
+    The first form of ``under`` that has the layer and direction where the templates do not.
     """
-    told = "".join(how.names.tensors.values())
+    templates = "".join(how.names.tensors.values())
     needs = set()
-    if layers > 1 and "{layer}" not in told and "{number}" not in told:
+    if layers > 1 and "{layer}" not in templates and "{number}" not in templates:
         needs.add("layer")
     if both and not (
-        "{direction}" in told or how.storage.direction_axis or how.storage.directions_count
+        "{direction}" in templates or how.storage.direction_axis or how.storage.directions_count
     ):
         needs.add("direction")
     for form in how.names.under.split(" | "):
-        tells = {"layer"} if "{layer}" in form or "{nth}" in form else set()
-        tells |= {"direction"} if "{direction}" in form else set()
-        if needs <= tells:
+        given = {"layer"} if "{layer}" in form or "{nth}" in form else set()
+        given |= {"direction"} if "{direction}" in form else set()
+        if needs <= given:
             return form
     return None
 
 
 def _each_tensor(tensors: Tensors) -> Iterator[tuple[str, str, Array]]:
     """Role, gate (or nothing) and array of every tensor."""
-    for role, held in tensors.items():
-        if isinstance(held, Mapping):
-            for gate, array in held.items():
+    for role, tensor in tensors.items():
+        if isinstance(tensor, Mapping):
+            for gate, array in tensor.items():
                 yield role, gate, array
         else:
-            yield role, "", held
+            yield role, "", tensor
 
 
 def _template(how: Convention, role: str, gate: str, layer: int) -> str:

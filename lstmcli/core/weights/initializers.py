@@ -42,7 +42,7 @@ def draw_weights(
     return members if x is None else {**members, "inputs": x}
 
 
-def draw_run(model: Model, rows: int, steps: int, seed: int) -> tuple[Array, dict[str, Array]]:
+def draw_run(model: Model, batch: int, steps: int, seed: int) -> tuple[Array, dict[str, Array]]:
     """Inputs (B, T, I), and h and c that are not zero, in the axes of the model's convention.
 
     Standard normal, from ``RandomState(seed)``: the inputs, then h (B, P) of every cell, then c
@@ -50,9 +50,9 @@ def draw_run(model: Model, rows: int, steps: int, seed: int) -> tuple[Array, dic
     """
     random = np.random.RandomState(seed)
     cells = [cell for _, cell in model.cells]
-    x = random.normal(size=(rows, steps, model.cell.inputs)).astype(model.cell.dtype)
-    each_h = [random.normal(size=(rows, cell.outputs)) for cell in cells]
-    each_c = [random.normal(size=(rows, cell.units)) for cell in cells]
+    x = random.normal(size=(batch, steps, model.cell.inputs)).astype(model.cell.dtype)
+    each_h = [random.normal(size=(batch, cell.outputs)) for cell in cells]
+    each_c = [random.normal(size=(batch, cell.units)) for cell in cells]
     states = list(zip(each_h, each_c, strict=True))
     h, c = join_states(states, model.convention.behaviour.states, "batch")
     return x, {"h": h, "c": c}

@@ -1,7 +1,7 @@
-"""What a file of weights holds: its tensors, its LSTMs, their gates in numbers.
+"""The contents of a file of weights: its tensors, its LSTMs, statistics of their gates.
 
-`inspect` takes the tensors and what was made of each LSTM among them; the result is data, which
-a sheet or JSON shows.
+`inspect` takes the tensors and the model of each LSTM among them; the result is data for a sheet
+or JSON.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from lstmcli.core.weights.recognise import (
 )
 from lstmcli.core.weights.templates import describe_role, has_tensor_per_gate, tensor_names
 
-NEAR_ONE = 0.25  # how near 1 the mean of a bias block has to be to be told
-NEARER_ZERO = 0.5  # and how small all the others
+NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block
+NEARER_ZERO = 0.5  # largest mean of all other blocks
 CLOSE = 0.35  # the spread within the block: a few scattered numbers have a mean near 1 by chance
-SHORTEST = 3  # letters of a name that tells something: W alone may be anything
+SHORTEST = 3  # letters of a name that is specific: W may be anything
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class TensorInfo:
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """The number of its elements."""
         return int(np.prod(self.shape, dtype=np.int64))
 
 
@@ -73,13 +73,13 @@ class InspectedLstm:
     why: str
     rivals: tuple[str, ...]  # conventions of the same names that read them otherwise: ask
     also: tuple[str, ...]  # conventions that have these names too, and must be asked for
-    found: Mapping[str, Any]  # settings that the file holds
+    found: Mapping[str, Any]  # settings in the file
     hints: tuple[Hint, ...]
     number: int = 0  # among the LSTMs of the files
 
     @property
     def parameters(self) -> int:
-        """How many numbers its tensors hold."""
+        """The number of elements of its tensors."""
         return sum(int(np.prod(shape, dtype=np.int64)) for shape in self.model.tensors.values())
 
     @property
@@ -119,7 +119,7 @@ class InspectedLstm:
 
 @dataclass(frozen=True)
 class UnreadableLstm:
-    """What has the names of an LSTM and is none, or not a whole one."""
+    """An LSTM by its names that cannot be loaded, or is incomplete."""
 
     layer: str
     convention: str
@@ -138,14 +138,14 @@ class UnreadableLstm:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """All that a file holds."""
+    """The contents of a file."""
 
     file: str
     tensors: Mapping[str, TensorInfo]
     lstms: tuple[InspectedLstm, ...]
     unread: tuple[UnreadableLstm, ...] = ()
     missing: tuple[str, ...] = ()  # without an LSTM: what the names lack to be one
-    remarks: tuple[str, ...] = ()  # for stderr: what the files' formats say of them
+    remarks: tuple[str, ...] = ()  # for stderr: from the readers of the files
     layer: str | None = None  # the --layer that the file itself asks for
 
     def to_json(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _tensor_json(tensor: TensorInfo) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class LoadResult:
-    """An LSTM that names tell of, and the model it gives, or why it gives none."""
+    """A recognised LSTM with its model, or with the reason why it cannot be loaded."""
 
     found: RecognisedLstm
     layer: str
@@ -179,7 +179,7 @@ class LoadResult:
 def inspect(
     file: str,
     tensors: Mapping[str, Array],
-    readings: Sequence[LoadResult],
+    results: Sequence[LoadResult],
     settings: Mapping[str, Any],
     remarks: Sequence[str] = (),
 ) -> Inspection:
@@ -191,24 +191,24 @@ def inspect(
         what messages call it.
     tensors
         every array of the file, by name.
-    readings
-        what was made of each LSTM among them.
+    results
+        the model or the problem of each LSTM among them.
     settings
-        the settings that the file itself holds.
+        the settings in the file itself.
     remarks
-        what its format says of it.
+        those of its reader.
     """
-    read = [r for r in readings if r.model is not None]
-    roles = {name: told for r in read for name, told in _roles(r).items()}
-    lstms = tuple(_lstm(r, r.model, settings) for r in readings if r.model is not None)
+    read = [r for r in results if r.model is not None]
+    roles = {name: role for r in read for name, role in _roles(r).items()}
+    lstms = tuple(_lstm(r, r.model, settings) for r in results if r.model is not None)
     shapes = {name: array.shape for name, array in tensors.items()}
-    unread = tuple(_unreadable(r, shapes) for r in readings if r.model is None)
+    unread = tuple(_unreadable(r, shapes) for r in results if r.model is None)
     return Inspection(
         file,
         {name: _tensor(array, *roles.get(name, (None, ""))) for name, array in tensors.items()},
         lstms,
         unread,
-        () if readings else tuple(missing_parts(tensors)),
+        () if results else tuple(missing_parts(tensors)),
         tuple(remarks),
     )
 
@@ -221,50 +221,50 @@ def _tensor(array: Any, layer: str | None, role: str) -> TensorInfo:
     return TensorInfo(array.shape, array.dtype.name, bad, layer, role)
 
 
-def _roles(reading: LoadResult) -> dict[str, tuple[str, str]]:
-    """Each tensor of an LSTM with the LSTM's label and what it is there."""
-    cells = reading.found.cells
+def _roles(result: LoadResult) -> dict[str, tuple[str, str]]:
+    """Each tensor of an LSTM with the LSTM's label and its role."""
+    cells = result.found.cells
     return {
-        name: (reading.layer, f"{_cell_word(place, cells)}{words}")
-        for place, names in cells.items()
-        for role, held in names.items()
-        for name, words in _role_descriptions(role, held)
+        name: (result.layer, f"{_cell_word(cell, cells)}{words}")
+        for cell, names in cells.items()
+        for role, tensor in names.items()
+        for name, words in _role_descriptions(role, tensor)
     }
 
 
-def _role_descriptions(role: str, held: str | Mapping[str, str]) -> list[tuple[str, str]]:
+def _role_descriptions(role: str, tensor: str | Mapping[str, str]) -> list[tuple[str, str]]:
     words = describe_role(role)
-    if isinstance(held, str):
-        return [(held, words)]
-    return [(name, f"{words} {gate}") for gate, name in held.items()]
+    if isinstance(tensor, str):
+        return [(tensor, words)]
+    return [(name, f"{words} {gate}") for gate, name in tensor.items()]
 
 
-def _cell_word(place: CellIndex, cells: Mapping[CellIndex, Any]) -> str:
+def _cell_word(cell: CellIndex, cells: Mapping[CellIndex, Any]) -> str:
     """``layer1_reverse `` where there are several cells."""
-    return f"layer{place[0]}{'_reverse' * place[1]} " if len(cells) > 1 else ""
+    return f"layer{cell[0]}{'_reverse' * cell[1]} " if len(cells) > 1 else ""
 
 
-def _unreadable(reading: LoadResult, shapes: Shapes) -> UnreadableLstm:
-    found = reading.found
+def _unreadable(result: LoadResult, shapes: Shapes) -> UnreadableLstm:
+    found = result.found
     more = [n for n, claimed in other_claims(found, shapes) if claimed > set(found.tensors)]
-    return UnreadableLstm(reading.layer, found.convention.name, reading.problem, tuple(more))
+    return UnreadableLstm(result.layer, found.convention.name, result.problem, tuple(more))
 
 
 # ---- one LSTM
 
 
-def _lstm(reading: LoadResult, model: Model, settings: Mapping[str, Any]) -> InspectedLstm:
-    found = reading.found
+def _lstm(result: LoadResult, model: Model, settings: Mapping[str, Any]) -> InspectedLstm:
+    found = result.found
     also = [name for name, _ in other_claims(found, model.tensors)]
     return InspectedLstm(
-        reading.layer,
+        result.layer,
         model,
         _why(found, model, settings),
         tuple(found.rivals),
         tuple(name for name in also if name not in found.rivals),
         settings,
         tuple(hints(model)),
-        reading.number,
+        result.number,
     )
 
 
@@ -281,16 +281,16 @@ def other_claims(found: RecognisedLstm, shapes: Shapes) -> Iterator[tuple[str, s
 def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> str:
     row = found.convention
     roles = {role for names in found.cells.values() for role in names}
-    told = (
+    fitting = (
         ["numbered"]
         if row.names.numbered
         else [role for role in row.names.tensors if role in roles]
     )
-    text = f"names {', '.join(end for role in told for end in _fitting(row, role, found))}"
+    text = f"names {', '.join(end for role in fitting for end in _fitting(row, role, found))}"
     if row.storage.bias_halves == 2 and "bias" in roles:
         text += "; the bias is 8H, two in one"
     if "convention" in settings:
-        return f"the file says {row.name}; {text}"
+        return f"the file names {row.name}; {text}"
     return f"asked for; {text}" if "convention" in model.given and not found.rivals else text
 
 
@@ -311,7 +311,7 @@ def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
 
 
 def _numbers(cell: Cell, n: int) -> GateNumbers:
-    with np.errstate(all="ignore"):  # of weights that are not finite; the tensors' list says so
+    with np.errstate(all="ignore"):  # of weights that are not finite; the list of tensors shows it
         kernel, recurrent, bias = (
             array[n].astype(np.float64) for array in (cell.kernel, cell.recurrent_kernel, cell.bias)
         )
@@ -343,13 +343,13 @@ def _bias_hints(cell: Cell) -> Iterator[Hint]:
         yield Hint(
             "forget_bias_near_1",
             "the bias of f is near 1, as Keras, Sonnet 2 and Chainer start it: a weak sign that "
-            "f is where this reading has it.",
+            "this is the position of f.",
         )
         if constant:
             yield Hint(
                 "forget_bias_twice",
                 f"{constant:+g} is added to f at run time as well; if the stored bias "
-                f"already holds it, it counts twice. --forget-bias 0 leaves it out.",
+                f"already has it, it counts twice. --forget-bias 0 leaves it out.",
             )
     elif gate is not None:
         yield Hint("other_bias_near_1", _other_block(gate, how))
@@ -359,12 +359,12 @@ def _bias_hints(cell: Cell) -> Iterator[Hint]:
             "alternating_bias_near_1",
             f"read the other way, {'block by block' if interleaved else 'unit by unit'}, one "
             f"gate's bias is near 1, as if it were f's. A weak sign; "
-            f"--set interleaved={str(not interleaved).lower()} reads the gates so.",
+            f"--set interleaved={str(not interleaved).lower()} selects that order.",
         )
 
 
 def gate_near_one(biases: Mapping[str, Array]) -> str | None:
-    """The one gate whose bias (H,) lies near 1 while those of all others are nearer 0."""
+    """The only gate whose bias (H,) is near 1 while all other biases are nearer 0."""
     with np.errstate(all="ignore"):
         blocks = {gate: bias.astype(np.float64) for gate, bias in biases.items()}
         means = {gate: float(bias.mean()) for gate, bias in blocks.items()}
@@ -387,9 +387,9 @@ def _other_block(gate: str, how: Convention) -> str:
 
 
 def _alternates(cell: Cell) -> bool:
-    """Whether the bias, read in the other of the two ways, is a fresh one: f 1, all others 0.
+    """Whether the bias in the other of the two arrangements is an initial one: f 1, the rest 0.
 
-    Every number has to fit here, because there is a second reading to be right by chance.
+    Every number has to fit, because a second arrangement may fit by chance.
     """
     how = cell.convention
     order = how.storage.order_of("bias")
@@ -405,15 +405,15 @@ def _alternates(cell: Cell) -> bool:
 
 
 def missing_parts(names: Collection[str]) -> list[str]:
-    """What tensors that are no LSTM lack to be one, as far as their names tell."""
+    """What tensors that are no LSTM lack to be one, by their names."""
     if text := describe_gru(names):
         return [f"{text} and is no LSTM"]
     if gru := [name for name in names if "gru" in name.lower()]:
         return [f"{gru[0]} names a GRU, which has three gates and is no LSTM"]
     first: dict[tuple[str, str], str] = {}  # by row and role, the first name that ends as it does
     for name in names:
-        for place in _spelled_as(name):
-            first.setdefault(place, name)
+        for end in _spelled_as(name):
+            first.setdefault(end, name)
     lacking: dict[tuple[str, str], str] = {}
     for row in CONVENTIONS.values():
         for role, other in permutations(("kernel", "recurrent_kernel")):
@@ -423,10 +423,10 @@ def missing_parts(names: Collection[str]) -> list[str]:
                 continue
             if len(tensor_names(row, role)[0]) < SHORTEST:
                 continue
-            held, wanted = first[row.name, role], ", ".join(tensor_names(row, other))
+            tensor, wanted = first[row.name, role], ", ".join(tensor_names(row, other))
             lacking.setdefault(
-                (held, wanted),
-                f"{held} may be the {describe_role(role)} of {row.name}; "
+                (tensor, wanted),
+                f"{tensor} may be the {describe_role(role)} of {row.name}; "
                 f"its {describe_role(other)} is not there: {wanted}",
             )
     return list(lacking.values())
@@ -442,7 +442,7 @@ def _spelled_as(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _ends_in(plain: str, end: str) -> bool:
-    """Whether a name ends in a text that stands apart in it."""
+    """Whether a name ends in a text as a separate part."""
     return plain.endswith(end) and plain[: -len(end)][-1:] in ("", "_", "-")
 
 

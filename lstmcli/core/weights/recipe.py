@@ -1,4 +1,4 @@
-"""How the tensors of one convention become those of another, in words: a step a line."""
+"""How the tensors of one convention become those of another: a line of text a step."""
 
 from __future__ import annotations
 
@@ -13,52 +13,55 @@ from lstmcli.core.weights.templates import describe_role, has_tensor_per_gate, t
 
 
 class Step(NamedTuple):
-    """What is changed, or kept as it is, and how."""
+    """A part of the weights, and what is done with it."""
 
     what: str
     text: str
 
 
-def recipe(layers: Sequence[Sequence[Cell]], how: Convention) -> list[Step]:
-    """From the convention of these cells, as read, to another that can hold them."""
+def recipe(layers: Sequence[Sequence[Cell]], target: Convention) -> list[Step]:
+    """From the convention of these cells, as loaded, to another that can store them."""
     cell = layers[0][0]
-    own = cell.convention
-    steps = [*_gates(own, how), *_kernels(own, how, cell), *_biases(own, how, cell)]
-    steps += _forget_bias(own, how)
-    if cell.peephole is not None or how.names.peephole_matrices:
-        steps += _peepholes(own, how, cell)
+    source = cell.convention
+    steps = [
+        *_gates(source, target),
+        *_kernels(source, target, cell),
+        *_biases(source, target, cell),
+    ]
+    steps += _forget_bias(source, target)
+    if cell.peephole is not None or target.names.peephole_matrices:
+        steps += _peepholes(source, target, cell)
     if cell.projection is not None:
-        lies = ["(P, H)" if row.storage.projection_rows else "(H, P)" for row in (own, how)]
-        steps.append(Step("projection", _describe_change(*lies)))
-    if how.storage.direction_axis != own.storage.direction_axis:
-        put = "put on a first axis" if how.storage.direction_axis else "taken apart"
+        axes = ["(P, H)" if row.storage.projection_rows else "(H, P)" for row in (source, target)]
+        steps.append(Step("projection", _describe_change(*axes)))
+    if target.storage.direction_axis != source.storage.direction_axis:
+        put = "put on a first axis" if target.storage.direction_axis else "split"
         steps.append(Step("directions", put))
     return steps
 
 
-def _gates(own: Convention, how: Convention) -> Iterator[Step]:
-    """The order of the gates, of the three tensors apart where they differ in it."""
+def _gates(source: Convention, target: Convention) -> Iterator[Step]:
+    """The gate order; of each of the three tensors where they differ."""
     kinds = ("kernel", "recurrent", "bias")
-    orders = [tuple(_order(row, kind) for row in (own, how)) for kind in kinds]
+    orders = [tuple(_order(row, kind) for row in (source, target)) for kind in kinds]
     if len(set(orders)) == 1:
         yield Step("gates", _describe_order_change(*orders[0]))
     else:
         for kind, pair in zip(kinds, orders, strict=True):
             yield Step(f"gates of {kind}", _describe_order_change(*pair))
-    left_out = set(own.storage.letters) - set(present_gates(how))
-    for gate in sorted(left_out & set(present_gates(own))):
+    left_out = set(source.storage.letters) - set(present_gates(target))
+    for gate in sorted(left_out & set(present_gates(source))):
+        coupled = target.behaviour.coupled
         yield Step(
-            "gates",
-            f"{gate} is made of another ({how.behaviour.coupled}): its weights are left out",
+            "gates", f"{gate} is computed from another ({coupled}): its weights are left out"
         )
 
 
 def _order(row: Convention, kind: str) -> str:
     if has_tensor_per_gate(row):
-        return "a tensor a gate"
-    return spaced_order(row.storage.order_of(kind)) + (
-        ", alternating unit by unit" if row.storage.interleaved else ""
-    )
+        return "a tensor per gate"
+    order = spaced_order(row.storage.order_of(kind))
+    return f"{order}, alternating unit by unit" if row.storage.interleaved else order
 
 
 def _describe_order_change(before: str, after: str) -> str:
@@ -69,38 +72,26 @@ def _describe_order_change(before: str, after: str) -> str:
     return f"{before} -> {after}: permuted"
 
 
-def _kernels(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
+def _kernels(source: Convention, target: Convention, cell: Cell) -> Iterator[Step]:
     """What is cut, joined and transposed."""
     outputs = "H" if cell.projection is None else "P"
-    before, after = (_matrices(row, outputs) for row in (own, how))
-    if (
-        own.storage.orientation == how.storage.orientation
-        and own.storage.rows == how.storage.rows
-        and len(before) == len(after)
-    ):
+    before, after = (_matrices(row, outputs) for row in (source, target))
+    a, b = source.storage, target.storage
+    transposed = " and transposed" if a.orientation != b.orientation else ""
+    if not transposed and a.rows == b.rows and len(before) == len(after):
         verb = ""
     elif len(before) < len(after):
-        verb = ": cut" + _describe_transposition(own, how)
+        verb = f": cut{transposed}"
     elif len(before) > len(after):
-        verb = ": joined" + _describe_transposition(own, how)
+        verb = f": joined{transposed}"
     else:
-        verb = (
-            _describe_transposition(own, how).replace(" and", ":")
-            or ": the two parts change places"
-        )
+        verb = transposed.replace(" and", ":") or ": the two parts change places"
     yield Step("kernels", f"{' and '.join(before)} -> {' and '.join(after)}{verb}")
-    if own.storage.transposed != how.storage.transposed:
-        done = (
-            "stored transposed"
-            if "reshaped" not in own.storage.transposed + how.storage.transposed
-            else "reshaped"
-        )
+    if a.transposed != b.transposed:
+        reshaped = "reshaped" in a.transposed + b.transposed
+        done = "reshaped" if reshaped else "stored transposed"
         what = "a matrix" if done == "reshaped" else "each gate's block of a matrix"
         yield Step("blocks", f"{what} is {done} on one side")
-
-
-def _describe_transposition(own: Convention, how: Convention) -> str:
-    return " and transposed" if own.storage.orientation != how.storage.orientation else ""
 
 
 def _matrices(row: Convention, outputs: str) -> list[str]:
@@ -120,23 +111,23 @@ def _shape(row: Convention, inputs: str, gates: str) -> str:
 
 
 def _name(row: Convention, role: str) -> str:
-    """The tensor of a role in the row's own words; the first of a tensor a gate."""
+    """The tensor of a role by its name in the row; of a tensor per gate, the first."""
     if role not in row.names.tensors:
         return describe_role(role)
     names = tensor_names(row, role)
     return f"{names[0]}, ..." if "{gate}" in row.names.tensors[role] else names[0]
 
 
-def _biases(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
-    before, after = (_bias_names(row) for row in (own, how))
-    if own.storage.bias != "once":
-        text = f"{own.storage.bias.replace('_', ' ')} of {' + '.join(before)}"
+def _biases(source: Convention, target: Convention, cell: Cell) -> Iterator[Step]:
+    before, after = (_bias_names(row) for row in (source, target))
+    if source.storage.bias != "once":
+        text = f"{source.storage.bias.replace('_', ' ')} of {' + '.join(before)}"
     else:
         text = " + ".join(before)
     text += f" -> {after[0]}"
     if len(after) == 2:
         text += f"; {after[1]} is zero"
-    if cell.norm_scale is not None and "norm_shift" in how.roles:
+    if cell.norm_scale is not None and "norm_shift" in target.roles:
         text = "none: what is added after the normalisation stands for it"
     yield Step("bias", text)
 
@@ -148,25 +139,28 @@ def _bias_names(row: Convention) -> list[str]:
     return [_name(row, role) for role in ("bias", "recurrent_bias") if role in row.roles]
 
 
-def _forget_bias(own: Convention, how: Convention) -> Iterator[Step]:
-    constant, kept = own.behaviour.forget_bias, how.behaviour.forget_bias
-    if how.behaviour.coupled == "f=1-i" or not (constant or kept):
+def _forget_bias(source: Convention, target: Convention) -> Iterator[Step]:
+    constant, remaining = source.behaviour.forget_bias, target.behaviour.forget_bias
+    if target.behaviour.coupled == "f=1-i" or not (constant or remaining):
         return
-    more = constant - kept
+    more = constant - remaining
     if more == 0:
-        yield Step("forget bias", f"{kept:+g} at run time in both: not in the bias")
+        yield Step("forget bias", f"{remaining:+g} at run time in both: not in the bias")
         return
     goes = f"{more:+g} into the bias of f" if more > 0 else f"{-more:g} out of the bias of f"
-    adds = [f"{row.name} adds {row.behaviour.forget_bias:+g} at run time" for row in (own, how)
-            if row.behaviour.forget_bias]  # fmt: skip
+    adds = [
+        f"{row.name} adds {row.behaviour.forget_bias:+g} at run time"
+        for row in (source, target)
+        if row.behaviour.forget_bias
+    ]
     yield Step("forget bias", "; ".join([goes, *adds]))
 
 
-def _peepholes(own: Convention, how: Convention, cell: Cell) -> Iterator[Step]:
+def _peepholes(source: Convention, target: Convention, cell: Cell) -> Iterator[Step]:
     if cell.peephole is None:
-        yield Step("peepholes", f"zero, as {how.name} always has them")
+        yield Step("peepholes", f"zero, as {target.name} always has them")
         return
-    forms = ["peephole " + _peephole_form(row) for row in (own, how)]
+    forms = ["peephole " + _peephole_form(row) for row in (source, target)]
     yield Step("peepholes", _describe_change(*forms))
 
 
@@ -175,7 +169,7 @@ def _peephole_form(row: Convention) -> str:
         return f"columns of the recurrent kernel, {spaced_order(row.storage.peephole_gates)}"
     template = row.names.tensors.get("peephole", "")
     if "{gate}" in template or row.names.peephole_matrices:
-        return "tensors, one a gate"
+        return "a tensor per gate"
     return f"tensor {template} (3H,), {spaced_order(row.storage.peephole_gates)}"
 
 

@@ -2,7 +2,7 @@
 
 Names come first: every row of the table claims the tensors whose names end in its templates, and
 the row that claims most of a group has it. Shapes decide between rows of the same names, and drop
-what only looks like an LSTM by its names.
+what is an LSTM by its names only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TensorNames = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate 
 _MATRICES = {"kernel", "recurrent_kernel", "fused"}
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
 FORWARD = ("", "forward", "fw", "fwd", "l", "0")
-_TRAINING = re.compile(  # where training keeps copies of a model: callbacks, optimizers, averages
+_TRAINING = re.compile(  # where training stores copies of a model: callbacks, optimizers, averages
     r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
 )
 _SLOT = re.compile(
@@ -45,11 +45,10 @@ class RecognisedLstm:
     convention: Convention
     prefix: str  # what its names have before the row's templates, normalised
     cells: Mapping[CellIndex, TensorNames]
-    lacking: Mapping[CellIndex, str] = field(
-        default_factory=dict
-    )  # cells in part, and what they lack
+    # incomplete cells, and what they lack
+    lacking: Mapping[CellIndex, str] = field(default_factory=dict)
     rivals: list[str] = field(default_factory=list)  # rows that fit these names as well
-    name: str = ""  # of its layer, if the file tells
+    name: str = ""  # of its layer, from the file
 
     @property
     def label(self) -> str:
@@ -59,12 +58,12 @@ class RecognisedLstm:
     @property
     def tensors(self) -> list[str]:
         """The names of its tensors in the file."""
-        return [name for place in self.cells for name in self.names(place)]
+        return [name for cell in self.cells for name in self.names(cell)]
 
-    def names(self, place: CellIndex) -> list[str]:
+    def names(self, cell: CellIndex) -> list[str]:
         """The names of one cell's tensors in the file."""
         names: list[str] = []
-        for name in self.cells[place].values():
+        for name in self.cells[cell].values():
             names += [name] if isinstance(name, str) else name.values()
         return names
 
@@ -76,18 +75,18 @@ def normalise(name: str) -> str:
 
 
 def recognise(shapes: Shapes, convention: str | None = None) -> list[RecognisedLstm]:
-    """Every LSTM among tensors of these names and shapes; ``convention`` asks for one row.
+    """Every LSTM among tensors of these names and shapes, in any convention or in one.
 
     No tensor belongs to two: the row that claims most goes first.
     """
     return list(_recognised(tuple(shapes.items()), convention))
 
 
-@lru_cache(maxsize=8)  # a search reads one file again and again
+@lru_cache(maxsize=8)  # a search loads one file again and again
 def _recognised(
-    held: tuple[tuple[str, Shape], ...], convention: str | None
+    named_shapes: tuple[tuple[str, Shape], ...], convention: str | None
 ) -> list[RecognisedLstm]:
-    shapes = dict(held)
+    shapes = dict(named_shapes)
     rows = [find_convention(convention)] if convention else list(CONVENTIONS.values())
     names = [n for n in shapes if not _SLOT.search(normalise(n))] or list(shapes)
     ending: dict[str, list[str]] = {}  # by row, the names that end in one of its templates
@@ -106,7 +105,7 @@ def _recognised(
         for found in _split_directions(claim, shapes)
         if _fits(found, shapes)
     ]
-    claims.sort(key=_weight, reverse=True)  # stable: of equals, the table's order holds
+    claims.sort(key=_weight, reverse=True)  # stable: equals keep the order of the table
     taken: dict[str, RecognisedLstm] = {}
     for found in claims:
         owners = [taken[name] for name in found.tensors if name in taken]
@@ -114,16 +113,16 @@ def _recognised(
             taken |= dict.fromkeys(found.tensors, found)
         elif _weight(found) == _weight(owners[0]) and _differs_in_settings(found, owners[0]):
             owners[0].rivals.append(found.convention.name)
-    kept = list(dict.fromkeys(taken.values()))
-    shadowed = {(f.convention.names.shadows, f.prefix) for f in kept if f.convention.names.shadows}
-    kept = [f for f in kept if (f.convention.name, f.prefix) not in shadowed]
-    telling = [f for f in kept if re.search(f.convention.names.telling, f.prefix, re.I)]
-    kept = telling or kept  # a dense layer's kernel and bias beside an LSTM are no second one
-    kept = [f for f in kept if not _is_another_cell(f, shapes)] or kept
+    chosen = list(dict.fromkeys(taken.values()))
+    shadowed = {(f.convention.names.shadows, f.prefix) for f in chosen}
+    chosen = [f for f in chosen if (f.convention.name, f.prefix) not in shadowed]
+    named_as_lstm = [f for f in chosen if re.search(f.convention.names.telling, f.prefix, re.I)]
+    chosen = named_as_lstm or chosen  # without a dense layer's kernel and bias
+    chosen = [f for f in chosen if not _is_another_cell(f, shapes)] or chosen
     grus = {name for kernels in gru_kernels(shapes) for name in kernels}
-    kept = [f for f in kept if not grus & set(f.tensors)]
+    chosen = [f for f in chosen if not grus & set(f.tensors)]
     order = {name: n for n, name in enumerate(shapes)}
-    return sorted(kept, key=lambda f: min(order[name] for name in f.tensors))
+    return sorted(chosen, key=lambda f: min(order[name] for name in f.tensors))
 
 
 def _weight(found: RecognisedLstm) -> tuple[int, bool]:
@@ -131,16 +130,11 @@ def _weight(found: RecognisedLstm) -> tuple[int, bool]:
 
 
 def _differs_in_settings(one: RecognisedLstm, other: RecognisedLstm) -> bool:
-    def reading(row: Convention) -> tuple[object, ...]:
-        return (
-            row.storage.gates,
-            row.behaviour.forget_bias,
-            row.behaviour.cell_clip,
-            row.storage.interleaved,
-            row.behaviour.recurrent_activation,
-        )
+    def settings_of(row: Convention) -> tuple[object, ...]:
+        compared = ("gates", "forget_bias", "cell_clip", "interleaved", "recurrent_activation")
+        return tuple(row.setting(name) for name in compared)
 
-    return reading(one.convention) != reading(other.convention)
+    return settings_of(one.convention) != settings_of(other.convention)
 
 
 # ---- names
@@ -151,23 +145,23 @@ class NameEnd(NamedTuple):
 
     prefix: str
     length: int  # characters of the name that the template accounts for
-    told: Mapping[str, str]  # gate, layer, number and direction, where the template has them
+    parts: Mapping[str, str]  # gate, layer, number and direction, where the template has them
 
 
 class _Template:
-    """A template of a row: a text, or a text with places in it."""
+    """A template of a row: a text, or a text with fields in braces."""
 
     def __init__(self, row: Convention, role: str, form: str) -> None:
         self.row, self.role = row, role
         plain = form.replace("/_", "_").replace("/", "_").replace(".", "_")  # as `normalise` has it
         self._pieces = re.split(r"\{(\w+)\}", plain) if "{" in plain else [plain]
-        self.texts, self.has_places = tuple(self._pieces[::2]), len(self._pieces) > 1
+        self.texts, self.has_fields = tuple(self._pieces[::2]), len(self._pieces) > 1
 
     def end(self, plain: str) -> NameEnd | None:
         """Match a normalised name.
 
-        Most templates are ruled out, and those without places decided, by their text alone:
-        compiling the patterns of the whole table would be the better part of a small run.
+        Most templates are ruled out, and those without fields decided, by their text: compiling
+        the patterns of the full table would take most of the time of a small run.
         """
         text = self._pieces[0]
         if len(self._pieces) == 1:
@@ -180,8 +174,8 @@ class _Template:
         match = self._pattern.fullmatch(plain)
         if not match:
             return None
-        told = {k: v for k, v in match.groupdict().items() if v is not None}
-        return NameEnd(told.pop("prefix", ""), len(told.pop("end")), told)
+        parts = {k: v for k, v in match.groupdict().items() if v is not None}
+        return NameEnd(parts.pop("prefix", ""), len(parts.pop("end")), parts)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -189,11 +183,11 @@ class _Template:
         words = "|".join(re.escape(normalise(row.names.word(gate, self.role))) for gate in gates)
         forward, backward = (re.escape(mark) for mark in row.names.marks)
         marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
-        places = {
+        patterns = {
             "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d{1,9})",
             "number": r"(?P<number>\d{1,9})", "direction": f"(?P<direction>{marks})",
         }  # fmt: skip
-        end = "".join(places[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces))
+        end = "".join(patterns[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces))
         return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
 
 
@@ -217,9 +211,10 @@ class _Index(NamedTuple):
     A file may have a hundred thousand names, and the table five hundred templates.
     """
 
-    by_text: Mapping[str, list[tuple[str, int]]]  # row and number of those without places
+    by_text: Mapping[str, list[tuple[str, int]]]  # row and number of those without fields
     lengths: tuple[int, ...]  # of these texts
-    by_pieces: Mapping[tuple[str, ...], list[tuple[str, int]]]  # of the others, by their texts
+    # of those with fields, by their texts
+    by_pieces: Mapping[tuple[str, ...], list[tuple[str, int]]]
 
 
 @cache
@@ -228,7 +223,7 @@ def _index() -> _Index:
     by_pieces: dict[tuple[str, ...], list[tuple[str, int]]] = {}
     for row in CONVENTIONS:
         for number, template in enumerate(_templates(row)):
-            if not template.has_places:
+            if not template.has_fields:
                 by_text.setdefault(template.texts[0], []).append((row, number))
             else:
                 by_pieces.setdefault(template.texts, []).append((row, number))
@@ -287,19 +282,19 @@ def _requested_claims(row: Convention, names: list[str]) -> list[RecognisedLstm]
 
 
 def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[RecognisedLstm]:
-    """The groups of tensors that have all that the row needs; ``asked`` for, in any place."""
+    """The groups of tensors that have all that the row needs; at any prefix if ``asked`` for."""
     for prefix, cells in _groups(row, names, asked).items():
-        places = sorted(cells)
-        lacking = {place: role for place in places if (role := _missing_role(row, cells[place]))}
-        whole = {place: cells[place] for place in places if place not in lacking}
-        if whole:
-            yield RecognisedLstm(row, prefix, whole, lacking)
+        order = sorted(cells)
+        lacking = {cell: role for cell in order if (role := _missing_role(row, cells[cell]))}
+        complete = {cell: cells[cell] for cell in order if cell not in lacking}
+        if complete:
+            yield RecognisedLstm(row, prefix, complete, lacking)
 
 
 def _groups(
     row: Convention, names: Iterable[str], asked: bool
 ) -> dict[str, dict[CellIndex, TensorNames]]:
-    """The tensors whose names end in the row's templates: by prefix, place and role."""
+    """The tensors whose names end in the row's templates: by prefix, cell and role."""
     groups: dict[str, dict[CellIndex, TensorNames]] = {}
     for name in names:
         for template, end in _ends(name).get(row.name, ()):
@@ -307,52 +302,51 @@ def _groups(
                 continue
             if not asked and not re.search(row.names.within, end.prefix):
                 continue
-            prefix, place, role = _locate(row, template.role, end)
-            held = groups.setdefault(prefix, {}).setdefault(place, {})
+            prefix, cell, role = _locate(row, template.role, end)
+            tensors = groups.setdefault(prefix, {}).setdefault(cell, {})
             role, _, gate = role.partition(".")
             if gate:
-                gates = held.setdefault(role, {})
+                gates = tensors.setdefault(role, {})
                 if isinstance(gates, dict):
                     gates[gate] = name
             else:
-                held[role] = name
+                tensors[role] = name
     return groups
 
 
 def _locate(row: Convention, role: str, end: NameEnd) -> tuple[str, CellIndex, str]:
     """The group of a tensor, its layer and direction there, and its role or ``role.gate``."""
-    prefix, told = _split_path(row, end.prefix)
-    told |= end.told
-    layer, direction = int(told.get("layer") or 0), told.get("direction") or ""
-    if "number" in told:
-        layer, n = divmod(int(told["number"]), len(row.names.numbered))
+    prefix, parts = _split_path(row, end.prefix)
+    parts |= end.parts
+    layer, direction = int(parts.get("layer") or 0), parts.get("direction") or ""
+    if "number" in parts:
+        layer, n = divmod(int(parts["number"]), len(row.names.numbered))
         role = row.names.numbered[n]
-    if word := told.get("gate"):
+    if word := parts.get("gate"):
         gates = _gates_of(row, role)
         role += "." + next(g for g in gates if normalise(row.names.word(g, role)) == word)
     return prefix, (layer, 0 if direction in FORWARD else 1), role
 
 
 def _split_path(row: Convention, prefix: str) -> tuple[str, dict[str, str]]:
-    """The prefix without what the row's path tells, and what it tells."""
+    """The prefix without the matches of the row's path, and the layer and direction in them."""
     if not row.names.path:
         return prefix, {}
-    told: dict[str, str] = {}
+    parts: dict[str, str] = {}
     for match in re.finditer(row.names.path, prefix):
-        told |= {k: v for k, v in match.groupdict().items() if v is not None}
-    return normalise(re.sub(row.names.path, "", prefix)), told
+        parts |= {k: v for k, v in match.groupdict().items() if v is not None}
+    return normalise(re.sub(row.names.path, "", prefix)), parts
 
 
 def _missing_role(row: Convention, names: TensorNames) -> str:
     """A role, perhaps with its gate, that a cell cannot do without and lacks; or nothing."""
     roles = {role.partition(".")[0] for role in row.names.numbered} | set(row.names.tensors)
     for role in sorted(roles & _MATRICES | set(row.names.required)):
-        held = names.get(role)
-        if held is None:
+        tensor = names.get(role)
+        if tensor is None:
             return role
-        if isinstance(held, dict) and (
-            gates := set(row.storage.letters) - set(held) - set(row.storage.absent)
-        ):
+        required = set(row.storage.letters) - set(row.storage.absent)
+        if isinstance(tensor, dict) and (gates := required - set(tensor)):
             return f"{role} of {min(gates)}"
     return ""
 
@@ -390,12 +384,12 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
     if not found.convention.names.scopes or len({direction for _, direction in found.cells}) < 2:
         return [found]
     sizes = {cell: _fused_sizes(names, shapes) for cell, names in found.cells.items()}
-    apart = False
+    separate = False
     for (layer, direction), (inputs, _) in sizes.items():
         other = sizes.get((layer, 1 - direction), (inputs, 0))
         below = sizes.get((layer - 1, direction), (0, 0))
-        apart |= inputs != other[0] or (layer > 0 and inputs == below[1])
-    if not apart:
+        separate |= inputs != other[0] or (layer > 0 and inputs == below[1])
+    if not separate:
         return [found]
     return [
         replace(
@@ -434,7 +428,7 @@ def gru_kernels(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def describe_gru(names: Iterable[str]) -> str:
-    """What to tell of the first GRU of TensorFlow 1 among tensors of these names, or nothing."""
+    """A description of the first GRU of TensorFlow 1 among tensors of these names, or ""."""
     for gates, candidate in gru_kernels(names):
         return f"{gates} and {candidate} are a GRU of TensorFlow 1, which has three gates"
     return ""
@@ -444,8 +438,8 @@ def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
     """Whether it is a plain RNN or a GRU, with one gate or three, or a convolution."""
     for names in found.cells.values():
         if isinstance(recurrent := names.get("recurrent_kernel"), str):
-            *others, a, b = shapes[recurrent]
-            if len(others) > 1 or max(a, b) in (min(a, b), 3 * min(a, b)):
+            *other_axes, a, b = shapes[recurrent]
+            if len(other_axes) > 1 or max(a, b) in (min(a, b), 3 * min(a, b)):
                 return True
     return False
 
@@ -453,7 +447,7 @@ def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
 # ---- choosing
 
 
-FRAMEWORK_ALIASES = {  # what people call things, and the rows that may be meant; for advice alone
+FRAMEWORK_ALIASES = {  # names in use -> rows that may be meant, for the message
     "torch": ("pytorch", "pytorch-cell"), "libtorch": ("pytorch",), "torchscript": ("pytorch",),
     "pt": ("pytorch",), "lua": ("torch7",), "tensorflow": ("tf1", "keras"), "tf": ("tf1", "keras"),
     "tensorflow1": ("tf1",), "tf2": ("keras",), "tensorflow2": ("keras",), "tf.keras": ("keras",),
@@ -487,8 +481,8 @@ def find_convention(name: str) -> Convention:
 def training_copies(found: Sequence[RecognisedLstm], shapes: Shapes) -> dict[int, int]:
     """The LSTMs that are copies of another in the file, each with the number of the original.
 
-    A copy lies under callbacks, an optimizer or averages, as training keeps them, and has the
-    convention and the shapes of an LSTM that lies elsewhere.
+    A copy is under callbacks, an optimizer or averages, as training stores them, and has the
+    convention and the shapes of an LSTM elsewhere in the file.
     """
     originals: dict[object, int] = {}
     extents = [
@@ -531,7 +525,7 @@ def choose_lstms(
         raise UserError(*_nothing_found(tensors, source))
     counted = [n for n in range(len(found)) if n not in left_out]
     if layer is None and len(counted) > 1:
-        lines = [f"{source} holds {len(counted)} LSTMs; choose one with --layer:"]
+        lines = [f"{source} has {len(counted)} LSTMs; choose one with --layer:"]
         lines += _option_lines(found, counted)
         lines += [f"  {reason}" for reason in left_out.values()]
         if len(in_turn) > 1:
@@ -574,17 +568,17 @@ def _check_complete(found: RecognisedLstm, source: str) -> None:
 def _select_one(
     found: list[RecognisedLstm], word: str, source: str, left_out: Collection[int]
 ) -> RecognisedLstm:
-    """The LSTM of this number, of this name, or with this among its name's parts, whole.
+    """The LSTM of this number, of this name, or with this among the parts of its name.
 
-    A name's last parts go before others: what follows may be a framework's own, as in
+    A name's last parts go first: what follows may come from the framework, as in
     ``encoder/lstm_cell``. A part and its number are one: ``lstm`` is no part of ``lstm_4``.
     """
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(found):
         return found[int(word)]
     plain = normalise(word)
     labels = [normalise(f.label) for f in found]
-    whole = f"(?:.*_)?{re.escape(plain)}" if plain else "(?!)"
-    forms = (re.escape(plain), whole, rf"{whole}_(?!\d).*")
+    last_parts = f"(?:.*_)?{re.escape(plain)}" if plain else "(?!)"
+    forms = (re.escape(plain), last_parts, rf"{last_parts}_(?!\d).*")
     matches: list[int] = []
     for form in forms:
         matches = matches or [n for n, label in enumerate(labels) if re.fullmatch(form, label)]
@@ -593,7 +587,7 @@ def _select_one(
         parts = [label for label in labels if plain and plain in normalise(label)]
         near = f' Did you mean "{parts[0]}"?' if len(parts) == 1 else did_you_mean(word, labels)
         raise UserError(
-            f"--layer {word}: {source} holds no LSTM of that name.{near}", *_option_lines(found)
+            f"--layer {word}: {source} has no LSTM of that name.{near}", *_option_lines(found)
         )
     if len(matches) > 1:
         matches = [n for n in matches if n not in left_out] or matches
@@ -607,7 +601,7 @@ def _select_one(
 
 
 def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
-    """What ``--layer`` takes for each LSTM: its label where that means it alone, else its number.
+    """What ``--layer`` takes for each LSTM: its label where that is unique, else its number.
 
     A label of digits would be a number, one with a comma several.
     """
@@ -634,16 +628,16 @@ def _option_lines(found: list[RecognisedLstm], numbers: Collection[int] | None =
 
 
 def _nothing_found(tensors: Collection[str], source: str) -> tuple[str, ...]:
-    """The lines to say where no LSTM is recognised."""
+    """The message where no LSTM is recognised: its lines."""
     if not tensors:
         return (
-            f"{source} holds no tensors of an LSTM.",
+            f"{source} has no tensors of an LSTM.",
             "  The last path is the inputs, those before it are the weights.",
         )
     if opaque := [name for name in tensors if normalise(name).endswith(OPAQUE)]:
         return (
             f"{source}: {opaque[0]} is all weights of a CudnnLSTM as cuDNN packs them;",
-            "  only it can take them apart. On a GPU, build the layer before tf.train.Saver():",
+            "  only cuDNN can split them. On a GPU, build the layer before tf.train.Saver():",
             "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read.",
         )
     if gru := describe_gru(tensors):
@@ -652,47 +646,48 @@ def _nothing_found(tensors: Collection[str], source: str) -> tuple[str, ...]:
         return f"{source}: {missing}.", "  lstm conventions lists what each framework stores."
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     return (
-        f"{source} holds {shown}; no LSTM is recognised in these names.",
+        f"{source} has {shown}; no LSTM is recognised in these names.",
         "  lstm conventions lists the names that are known: kernel, recurrent_kernel, bias are",
         "  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.",
-        "  NAME=FILE names the tensor of a lone .npy file: lstm run kernel=k.npy bias=b.npy x.npy",
+        "  NAME=FILE names the tensor of a .npy file: lstm run kernel=k.npy bias=b.npy x.npy",
     )
 
 
 def _describe_missing(tensors: Collection[str]) -> str:
     """What is lacking where the names of some row are there but for one; or nothing.
 
-    ``pytorch: weight_hh_l0 is missing beside weight_ih_l0``, of the cell that holds most.
+    ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most complete cell.
     A dense layer's kernel and bias, whose names are all of a row's, lack nothing.
     """
     names = [name for name in tensors if not _SLOT.search(normalise(name))]
     rows = [row for row in CONVENTIONS.values() if row.names.by_name]
-    whole = {name for row in rows for found in _claims(row, names, False) for name in found.tensors}
+    complete = {
+        name for row in rows for found in _claims(row, names, False) for name in found.tensors
+    }
     parts = [
-        (len(held), -n, row, place, held)
+        (len(members), -n, row, cell, members)
         for n, row in enumerate(rows)
         for cells in _groups(row, names, asked=False).values()
-        for place, held in cells.items()
-        if len(held) > 1 and set(held) & _MATRICES  # a lone matrix, or bias, is anybody's
-        if _missing_role(row, held)
-        and not whole & set(RecognisedLstm(row, "", {place: held}).tensors)
+        for cell, members in cells.items()
+        if len(members) > 1 and set(members) & _MATRICES  # a single matrix or bias may be anything
+        if _missing_role(row, members)
+        and not complete & set(RecognisedLstm(row, "", {cell: members}).tensors)
     ]
     if not parts:
         return ""
-    _, _, row, place, held = max(parts, key=lambda part: part[:2])
-    role, _, gate = _missing_role(row, held).partition(" of ")
-    there = held.get(role) or next(held[r] for r in held if r in _MATRICES)
-    beside = there if isinstance(there, str) else next(iter(there.values()))
-    return f"{row.name}: {_expected_name(row, role, gate, place)} is missing beside {beside}"
+    _, _, row, cell, members = max(parts, key=lambda part: part[:2])
+    role, _, gate = _missing_role(row, members).partition(" of ")
+    there = members.get(role) or next(members[r] for r in members if r in _MATRICES)
+    name_there = there if isinstance(there, str) else next(iter(there.values()))
+    return f"{row.name}: {_expected_name(row, role, gate, cell)} is missing; {name_there} is there"
 
 
-def _expected_name(row: Convention, role: str, gate: str, place: CellIndex) -> str:
+def _expected_name(row: Convention, role: str, gate: str, cell: CellIndex) -> str:
     """The name of a tensor without what stands before it; the role, where it has a number."""
     form = row.names.tensors.get(role, "").split(" | ")[0]
     if not form or "{number}" in form:
         return f"the {role.replace('_', ' ')}{f' of {gate}' * bool(gate)}"
     gate = gate or next(iter(row.storage.letters))
-    layer, direction = place
-    return form.format(
-        gate=row.names.word(gate, role), layer=layer, direction=row.names.marks[direction]
-    )
+    layer, direction = cell
+    word, mark = row.names.word(gate, role), row.names.marks[direction]
+    return form.format(gate=word, layer=layer, direction=mark)

@@ -1,4 +1,4 @@
-"""A row's templates as a person reads them: ``weight_ih_l{layer}`` is ``weight_ih_lN``."""
+"""A row's templates as text: ``weight_ih_l{layer}`` is ``weight_ih_lN``."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def _names_of_form(row: Convention, role: str, form: str, number: str) -> list[s
 
 
 def describe_role(role: str) -> str:
-    """``recurrent kernel``; a fused kernel says what it holds."""
+    """``recurrent kernel``; a fused kernel with its parts."""
     return "kernel [x; h]" if role == "fused" else role.replace("_", " ")
 
 
 def is_reshaped(how: Convention, role: str) -> bool:
-    """Whether a whole matrix was reshaped to its axes exchanged, where it had to be transposed."""
+    """Whether a matrix was reshaped to its exchanged axes, where it had to be transposed."""
     roles = {
         "reshaped_kernel": ("kernel",),
         "reshaped_recurrent": ("recurrent_kernel",),
@@ -41,10 +41,9 @@ def is_reshaped(how: Convention, role: str) -> bool:
 
 
 def has_tensor_per_gate(row: Convention) -> bool:
-    """Whether each gate has tensors of its own, so that there is no order of gates."""
-    return "{gate}" in row.names.tensors.get("kernel", "") or any(
-        "." in role for role in row.names.numbered
-    )
+    """Whether there is a tensor per gate, and so no order of gates."""
+    names = row.names
+    return "{gate}" in names.tensors.get("kernel", "") or any("." in r for r in names.numbered)
 
 
 def direction_marks(row: Convention) -> tuple[str, str]:

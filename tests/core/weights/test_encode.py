@@ -271,7 +271,7 @@ def test_a_layer_norm_takes_the_forget_constant_after_it() -> None:
     assert not moved.bias.any()
 
 
-def test_a_gate_that_is_made_of_another_needs_no_constant() -> None:
+def test_a_gate_computed_from_another_needs_no_constant() -> None:
     cell = cell_for(CONVENTIONS["dynet-coupled"], ("bias", "peephole"))
     assert fold_forget_bias(cell, CONVENTIONS["dynet-coupled"]).bias is cell.bias
 
@@ -282,7 +282,7 @@ def with_settings(name: str, parts: tuple[str, ...] = ("bias",), **settings: Any
 
 
 CANNOT = [
-    ("pytorch", with_settings("tf1", ("bias", "peephole")), "cannot hold peepholes"),
+    ("pytorch", with_settings("tf1", ("bias", "peephole")), "cannot store peepholes"),
     ("onnx", with_settings("tf1", ("bias", "projection")), "a projection"),
     ("onnx", with_settings("tf1", cell_clip=3.0), "a cell clip of 3"),
     ("keras", with_settings("onnx", gate_clip=0.5), "a gate clip of 0.5"),
@@ -290,13 +290,14 @@ CANNOT = [
      "a projection clip of 2 and a projection"),
     ("pytorch", with_settings("keras", recurrent_activation="hard_sigmoid_0.2"),
      r"recurrent activation hard_sigmoid_0.2 \(it has sigmoid\)"),
-    ("pytorch", with_settings("keras", activation="relu"), r"hold activation relu \(it has tanh\)"),
+    ("pytorch", with_settings("keras", activation="relu"),
+     r"store activation relu \(it has tanh\)"),
     ("tf1", with_settings("onnx", output_activation="relu"), "output activation relu"),
-    ("keras", with_settings("onnx", coupled="f=1-i"), r"made of another \(f=1-i\)"),
-    ("onnx", with_settings("tf1-coupled"), r"made of another \(i=1-f\)"),
+    ("keras", with_settings("onnx", coupled="f=1-i"), r"computed from another \(f=1-i\)"),
+    ("onnx", with_settings("tf1-coupled"), r"computed from another \(i=1-f\)"),
     ("tf1-coupled", with_settings("tf1"), "input and forget gates that are independent"),
     ("dynet-coupled", with_settings("keras"), "input and forget gates that are independent"),
-    ("keras", with_settings("dynet-coupled", ("bias", "peephole")), "peepholes that are whole"),
+    ("keras", with_settings("dynet-coupled", ("bias", "peephole")), "peepholes that are full"),
     ("tf1", with_settings("tf1-layernorm", ALWAYS["tf1-layernorm"]), "layer normalisation of c"),
     ("tflite", with_settings("tf1-layernorm", ALWAYS["tf1-layernorm"]), "an epsilon of 1e-12"),
     ("tf1-layernorm", with_settings("tf1"), "a cell without layer normalisation"),
@@ -310,7 +311,7 @@ CANNOT = [
 
 
 @pytest.mark.parametrize(("name", "layers", "words"), CANNOT)
-def test_what_a_row_cannot_hold_is_refused_by_name(name: str, layers: Layers, words: str) -> None:
+def test_what_a_row_cannot_store_is_refused_by_name(name: str, layers: Layers, words: str) -> None:
     with pytest.raises(UserError, match=words):
         fit_or_refuse(layers, CONVENTIONS[name], {})
 
@@ -322,7 +323,7 @@ def test_what_a_row_cannot_hold_is_refused_by_name(name: str, layers: Layers, wo
         ("haiku", {"forget_bias": 0.0}, "haiku always adds 1"),
         ("coreml-nn", {"forget_bias": 0.5}, "always adds 0"),
         ("keras", {"activation": "relu"}, "store the same network in another form"),
-        ("keras1", {"gates": "igfo"}, "a tensor a gate, in no order"),
+        ("keras1", {"gates": "igfo"}, "a tensor per gate, in no order"),
     ],
 )
 def test_what_a_target_cannot_be_asked_for(name: str, asked: dict[str, Any], words: str) -> None:

@@ -116,7 +116,7 @@ def test_what_is_left_out_is_chosen_by_its_number_only() -> None:
     with pytest.raises(UserError) as error:
         choose_lstms(found, None, tensors, "f.pt", left_out, [1, 2])
     assert str(error.value).splitlines() == [
-        "f.pt holds 2 LSTMs; choose one with --layer:",
+        "f.pt has 2 LSTMs; choose one with --layer:",
         "  --layer 1  or  --layer lstm",
         "  --layer 2  or  --layer net_lstm",
         "  ema_lstm is a copy.",
@@ -139,7 +139,7 @@ def test_whole_parts_of_a_name_choose() -> None:
     for layer in ("rnn", "enc.rnn", "enc/rnn", "net.enc.rnn", "enc"):
         assert choose_lstms(found, layer, tensors, "f.npz") == [found[0]]
     for layer in ("dec", "coder", "nn", ".", "enc.rn"):
-        assert "f.npz holds no LSTM of that name" in refusal("net.enc.rnn. net.decoder.", layer)
+        assert "f.npz has no LSTM of that name" in refusal("net.enc.rnn. net.decoder.", layer)
     assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lst")
     assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lstm")
     assert 'Did you mean "net_decoder"?' in refusal("net.enc. net.decoder.", "dec")
@@ -183,17 +183,20 @@ def test_other_names_are_none_of_the_table_and_mean_rows_of_it() -> None:
     [
         (
             "weight_ih_l0 bias_ih_l0 bias_hh_l0",
-            "pytorch: weight_hh_l0 is missing beside weight_ih_l0",
+            "pytorch: weight_hh_l0 is missing; weight_ih_l0 is there",
         ),
-        ("m.weight_hh_l0 m.bias_hh_l0", "pytorch: weight_ih_l0 is missing beside m.weight_hh_l0"),
+        (
+            "m.weight_hh_l0 m.bias_hh_l0",
+            "pytorch: weight_ih_l0 is missing; m.weight_hh_l0 is there",
+        ),
         ("weight_hh_l0_reverse bias_hh_l0_reverse", "weight_ih_l0_reverse is missing"),
         (
             "lstm/recurrent_kernel lstm/bias",
-            "keras: kernel is missing beside lstm/recurrent_kernel",
+            "keras: kernel is missing; lstm/recurrent_kernel is there",
         ),
-        ("W_i U_i b_i W_f U_f b_f W_c U_c b_c W_o b_o", "keras1: U_o is missing beside U_i"),
-        ("0/w0 0/w1 0/w2 0/w4 0/w5 0/w6 0/w7", "nstep: 0/w3 is missing beside 0/w0"),
-        ("W B", "onnx: R is missing beside W"),
+        ("W_i U_i b_i W_f U_f b_f W_c U_c b_c W_o b_o", "keras1: U_o is missing; U_i is there"),
+        ("0/w0 0/w1 0/w2 0/w4 0/w5 0/w6 0/w7", "nstep: 0/w3 is missing; 0/w0 is there"),
+        ("W B", "onnx: R is missing; W is there"),
         ("fc.weight fc.bias", "no LSTM is recognised"),
         ("conv/kernel conv/bias", "no LSTM is recognised"),
         ("x.bias_ih_l0", "no LSTM is recognised"),

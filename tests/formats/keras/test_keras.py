@@ -124,7 +124,7 @@ def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> No
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", [n for n in RECORDED if "plain" in n])
 def test_weights_alone_say_nothing_of_what_follows_what(name: str) -> None:
-    with pytest.raises(UserError, match="holds 2 LSTMs; choose one with --layer"):
+    with pytest.raises(UserError, match="has 2 LSTMs; choose one with --layer"):
         load(str(FILES / name))
 
 

@@ -156,7 +156,7 @@ def test_a_part_of_the_nodes_may_be_left_out(tmp_path: Path) -> None:
 def test_an_initial_state_of_some_rows_needs_as_many() -> None:
     model = load(str(FILES / "state_by_row.onnx"))
     assert run(model, np.ones((7, 4, 5))).h.shape == (7, 2, 4, 3)
-    with pytest.raises(UserError, match=r"the initial h is \(4, 3\); 2 rows and 3 units"):
+    with pytest.raises(UserError, match=r"the initial h is \(4, 3\); batch size 2 and 3 units"):
         run(model, np.ones((7, 2, 5)))
 
 

@@ -1,9 +1,8 @@
-"""What files say about an LSTM beside its tensors, put into settings.
+"""Settings of an LSTM from the metadata of its file.
 
-A file's format hands on what it holds in its own words: the config of a Keras layer, the
-attributes of an ONNX node. A dialect is a row of the table below: it knows what these words mean
-for the settings of `core.settings`, and which row of the table of conventions its files follow
-where names alone would not tell.
+A reader returns metadata as the file has it: the config of a Keras layer, the attributes of an
+ONNX node. A row of the table below translates those of one format to the settings of
+`core.model.settings`, and names the convention of its files where tensor names do not decide it.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from typing import Any, NamedTuple
 
 
 class MetadataSettings(NamedTuple):
-    """What a file says about one LSTM."""
+    """The settings of one LSTM in the metadata of a file, and what is unclear in it."""
 
     settings: Mapping[str, Any] = {}
     remarks: tuple[str, ...] = ()
-    assumed: Mapping[str, str] = {}  # setting that the file leaves open -> how it was taken
-    unknown: Mapping[str, str] = {}  # setting that a run cannot have as the file says -> message
+    assumed: Mapping[str, str] = {}  # setting that the file leaves open -> the assumption
+    unknown: Mapping[str, str] = {}  # setting with a value that is not supported -> message
     last_step: bool = False  # in its network, only the last step goes on to what follows
-    lengths: tuple[int, ...] = ()  # valid steps of each sequence, where the file holds them
+    lengths: tuple[int, ...] = ()  # valid steps of each sequence, from the file
     backward: Mapping[str, Any] = {}  # settings of the backward cell of tensors that hold both
 
     def of_convention(self, takes: Collection[str]) -> MetadataSettings:
@@ -36,14 +35,14 @@ class MetadataSettings(NamedTuple):
 
 
 Groups = Sequence[Mapping[str, Any]]
-"""The groups that a cell's tensors lie in, from the outermost to its own."""
+"""The metadata groups that contain a cell's tensors, the outermost first."""
 
 
 class MetadataFormat(NamedTuple):
-    """One row: how the words of a format are read, and the convention that goes with it."""
+    """One row: the parser of a format's metadata, and the convention of its files."""
 
     read: Callable[[Groups], MetadataSettings]
-    convention: str | None = None  # None: the names of the tensors tell
+    convention: str | None = None  # None: by the names of the tensors
     layers: bool = False  # groups are layers, and LSTMs go by their names
 
 
@@ -69,8 +68,8 @@ def _of(module: str, function: str = "read") -> Callable[[Groups], MetadataSetti
     """A function of a module of this package, imported when it is first needed."""
 
     def read(words: Groups) -> MetadataSettings:
-        told: MetadataSettings = getattr(import_module(f"{__name__}.{module}"), function)(words)
-        return told
+        settings: MetadataSettings = getattr(import_module(f"{__name__}.{module}"), function)(words)
+        return settings
 
     return read
 
@@ -90,12 +89,12 @@ METADATA_FORMATS: Mapping[str, MetadataFormat] = {
 def read_metadata(
     format: str, groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]
 ) -> MetadataSettings:
-    """What a file says about the cell with tensors of these names.
+    """The settings of the cell with tensors of these names.
 
     Raises
     ------
     UserError
-        for what the run cannot do as the file says it.
+        for metadata that a run cannot follow.
     """
     dialect = METADATA_FORMATS.get(format)
     if dialect is None:
@@ -109,7 +108,7 @@ def read_metadata(
 
 
 def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
-    """The innermost layer that an LSTM with tensors of these names lies in; "" where none is."""
+    """The innermost layer that contains tensors of these names; "" without one."""
     dialect = METADATA_FORMATS.get(format)
     if dialect is None or not dialect.layers:
         return ""
@@ -118,7 +117,7 @@ def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
 
 
 def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> bool:
-    """Whether a file says of the layer with tensors of these names that it is Keras' Dense.
+    """Whether the layer with tensors of these names is a Keras Dense layer by its metadata.
 
     Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1 calls that so too.
     """

@@ -1,6 +1,6 @@
-"""What the config of a Keras layer means for a run.
+"""The config of a Keras layer as settings.
 
-A group is a layer as Keras serialises it: ``class_name`` and ``config``. The group of the whole
+A group is a layer as Keras serialises it: ``class_name`` and ``config``. The group of the
 file has ``keras_version``. Source: the layers' ``get_config`` in Keras 1.2.2, 2.2.5, tf_keras
 2.21 and Keras 3.15; the defaults by version are those of their ``recurrent.py`` and ``lstm.py``.
 """
@@ -21,15 +21,15 @@ OLD_FORM, NEW_FORM = "hard_sigmoid_0.2", "hard_sigmoid_1_6"
 LEAKY = "leaky_relu(0.2)"  # the slope of Keras' activation of that name
 SLOPES = ("negative_slope", "alpha")  # of a LeakyReLU layer: Keras 3, Keras 2
 MERGED = {"concat": "concat", "sum": "sum", "mul": "mul", "ave": "ave"}
-ACTIVATIONS = {  # words -> settings; the last one is Keras 1's
+ACTIVATIONS = {  # key -> setting; the last one is Keras 1's
     "activation": "activation",
     "recurrent_activation": "recurrent_activation",
     "inner_activation": "recurrent_activation",
 }
-RECURRENT = ("recurrent_activation", "inner_activation")  # words that every config of an LSTM has
-MODELS = ("Sequential", "Functional", "Model")  # whose own config says nothing of a layer in them
-MOST_DEPTH = 32  # of a config within a config
-RUN_LEVEL = {  # words of a layer that runs a cell -> settings
+RECURRENT = ("recurrent_activation", "inner_activation")  # keys that every config of an LSTM has
+MODELS = ("Sequential", "Functional", "Model")  # whose config has no settings of a layer in them
+MOST_DEPTH = 32  # of nested configs
+RUN_LEVEL = {  # keys of a layer that runs a cell -> settings
     "go_backwards": ("go_backwards", True),
     "time_major": ("layout", "time"),
     "zero_output_for_mask": ("masked_output", "zero"),
@@ -37,7 +37,7 @@ RUN_LEVEL = {  # words of a layer that runs a cell -> settings
 
 
 def read(around: Groups) -> MetadataSettings:
-    """The settings of one LSTM, and what the user should know of its layer.
+    """The settings of one LSTM, and remarks on its layer.
 
     Raises
     ------
@@ -51,8 +51,8 @@ def read(around: Groups) -> MetadataSettings:
     notes = _LayerSettings(version)
     for layer in layers:
         notes.layer(_kind(layer), _config(layer))
-    notes.held(_kind(layers[-1]), _config(layers[-1]))
-    return notes.told()
+    notes.wrapped_layer(_kind(layers[-1]), _config(layers[-1]))
+    return notes.result()
 
 
 def read_tensorflow_js(groups: Groups) -> MetadataSettings:
@@ -99,7 +99,7 @@ def _inner_layers(part: Any, depth: int = 0) -> Iterator[Config]:
 
 
 def _without_config(version: str) -> MetadataSettings:
-    """The default of the version that wrote weights alone."""
+    """The default of the version that wrote a file of weights without a config."""
     numbers, form = _numbers(version), OLD_FORM
     of = f"default of Keras {version}"
     if version == "2.2.4-tf":
@@ -117,7 +117,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 class _LayerSettings:
-    """What the layers around an LSTM say of it, gathered from the outermost inwards."""
+    """The settings of an LSTM from the layers around it, the outermost first."""
 
     def __init__(self, version: str) -> None:
         self.version, self.name = version, ""
@@ -128,14 +128,14 @@ class _LayerSettings:
         self.last_step = False
         self.wrapped = False  # in a Bidirectional, which turns and masks by itself
 
-    def told(self) -> MetadataSettings:
+    def result(self) -> MetadataSettings:
         """All of it."""
         return MetadataSettings(
             self.settings, tuple(self.remarks), self.assumed, self.unknown, self.last_step
         )
 
     def layer(self, kind: str, config: Config) -> None:
-        """A layer, a wrapper with the layer in it, or a cell; models around them say nothing."""
+        """Add those of a layer, a wrapper with a layer in it, or a cell; models have none."""
         self.name = str(config.get("name", self.name))
         if kind == "Bidirectional":
             self._bidirectional(config)
@@ -143,7 +143,7 @@ class _LayerSettings:
             self._runs(config)
             self._activations(config)
 
-    def held(self, kind: str, config: Config) -> None:
+    def wrapped_layer(self, kind: str, config: Config) -> None:
         """The one LSTM in the config of the innermost layer, if that is a wrapper."""
         if kind in MODELS or _runs_a_cell(kind, config):
             return
@@ -154,7 +154,7 @@ class _LayerSettings:
         if kind == "TimeDistributed":
             self.remarks.append(
                 f"{name} (TimeDistributed) runs its LSTM along each entry of another axis in the "
-                "model; here each row of the inputs is one entry."
+                "model; here each batch item of the inputs is one entry."
             )
 
     def _bidirectional(self, config: Config) -> None:
@@ -212,8 +212,8 @@ class _LayerSettings:
         except ValueError:
             option = setting.replace("_", "-")
             self.unknown[setting] = (
-                f"{self.name} has the {setting.replace('_', ' ')} {name!a}, which a run has not. "
-                f"--{option} takes another in its place."
+                f"{self.name} has the {setting.replace('_', ' ')} {name!a}, which is not "
+                f"supported. --{option} sets another."
             )
 
     def _hard_sigmoid(self, setting: str) -> str:

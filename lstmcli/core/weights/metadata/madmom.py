@@ -1,6 +1,6 @@
 """What the functions of a layer of madmom mean for a run.
 
-Every gate has a function of its own (madmom/ml/nn/layers.py, activations.py; 0.16.1).
+Every gate has its function (madmom/ml/nn/layers.py, activations.py; 0.16.1).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ SETTINGS = {  # words of a layer -> settings
 NAMES = {"linear": "identity"} | {name: name for name in ("tanh", "sigmoid", "relu", "elu")}
 
 
-def read(words: Mapping[str, Any]) -> MetadataSettings:
-    """The activations of a layer; those that a run has not are unknown."""
+def read(layer: Mapping[str, Any]) -> MetadataSettings:
+    """The activations of a layer; those that are not supported are unknown."""
     settings: dict[str, Any] = {}
     unknown: dict[str, str] = {}
     for word, setting in SETTINGS.items():
-        function = words.get(word)
+        function = layer.get(word)
         if not isinstance(function, str):
             continue
         name = NAMES.get(function.rpartition(".")[2], "")
         option = f"--{setting.replace('_', '-')}"
         if not name:
             unknown[setting] = (
-                f"the {word} has the function {function!a}, which a run has not. "
-                f"{option} takes another in its place."
+                f"the {word} has the function {function!a}, which is not supported. "
+                f"{option} sets another."
             )
         elif settings.setdefault(setting, name) != name:
             unknown[setting] = (

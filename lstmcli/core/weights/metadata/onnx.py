@@ -36,50 +36,53 @@ def read(around: Groups) -> MetadataSettings:
     UserError
         for attributes that contradict each other, or that the run cannot follow.
     """
-    words = {name: value for group in around for name, value in group.items()}
-    _check_units(words)
-    forward, backward = _activations(words)
+    attributes = {name: value for group in around for name, value in group.items()}
+    _check_units(attributes)
+    forward, backward = _activations(attributes)
     settings: dict[str, Any] = dict(zip(ROLES, forward, strict=True))
-    if _direction(words) == "reverse":
+    if _direction(attributes) == "reverse":
         settings["reverse"] = True
-    layout = words.get("layout", 0)
+    layout = attributes.get("layout", 0)
     if layout not in (0, 1):
         raise UserError(f"the node's layout is {layout}; ONNX has 0 and 1.")
-    as_fed = layout ^ words.get("transposed", False)
+    as_fed = layout ^ attributes.get("transposed", False)
     settings["layout"] = LAYOUTS[as_fed]
-    if words.get("input_forget"):
+    if attributes.get("input_forget"):
         settings["coupled"] = "f=1-i"
-    settings["gate_clip"] = _clip(words["clip"]) if "clip" in words else None
+    settings["gate_clip"] = _clip(attributes["clip"]) if "clip" in attributes else None
     return MetadataSettings(
         settings,
-        tuple(_remarks(words)),
-        lengths=tuple(words.get("sequence_lens", ())),
+        tuple(_remarks(attributes)),
+        lengths=tuple(attributes.get("sequence_lens", ())),
         backward=dict(zip(ROLES, backward, strict=True)) if backward != forward else {},
     )
 
 
-def _check_units(words: Mapping[str, Any]) -> None:
-    """Refuse a node that says another number of units than its recurrent kernel has."""
-    units, cell = words["units"], words.get("cell_width", words["units"])
+def _check_units(attributes: Mapping[str, Any]) -> None:
+    """Refuse a node with another number of units than its recurrent kernel."""
+    units, cell = attributes["units"], attributes.get("cell_width", attributes["units"])
     if cell != units:
         raise UserError(
             f"the node's initial_c has {cell} units and its R {units}. PyTorch's exporter writes "
-            "an LSTM with a projection (proj_size) so, which ONNX cannot hold; the weights in the "
-            "file are not whole.",
-            '  Give PyTorch\'s own state dict: torch.save(model.state_dict(), "model.pt")',
+            "an LSTM with a projection (proj_size) so, which ONNX cannot store; the weights in the "
+            "file are incomplete.",
+            '  Give PyTorch\'s state dict: torch.save(model.state_dict(), "model.pt")',
         )
-    if words.get("hidden_size", units) != units:
-        raise UserError(f"the node's hidden_size is {words['hidden_size']}, but R has {units}.")
+    if attributes.get("hidden_size", units) != units:
+        raise UserError(
+            f"the node's hidden_size is {attributes['hidden_size']}, but R has {units}."
+        )
 
 
-def _direction(words: Mapping[str, Any]) -> str:
-    direction = words.get("direction", "forward")
+def _direction(attributes: Mapping[str, Any]) -> str:
+    direction = attributes.get("direction", "forward")
     if direction not in DIRECTIONS:
         raise UserError(f"the node's direction is {direction!a}; ONNX has {', '.join(DIRECTIONS)}.")
     wanted = 1 + (direction == "bidirectional")
-    if words["directions"] != wanted:
+    if attributes["directions"] != wanted:
         raise UserError(
-            f"the node's direction is {direction}, but W, R have {words['directions']} of {wanted}."
+            f"the node's direction is {direction}, "
+            f"but W, R have {attributes['directions']} of {wanted}."
         )
     return str(direction)
 
@@ -90,14 +93,14 @@ def _clip(clip: Any) -> float:
     return _shortest(clip)
 
 
-def _activations(words: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def _activations(attributes: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Those of the gates, the candidate and the output, of the first and of the last direction."""
-    names = words.get("activations") or USUAL * words["directions"]
-    if len(names) != 3 * words["directions"]:
+    names = attributes.get("activations") or USUAL * attributes["directions"]
+    if len(names) != 3 * attributes["directions"]:
         raise UserError(
             f"the node's activations are {', '.join(map(str, names))}; each direction has three."
         )
-    alphas, betas = (iter(words.get(f"activation_{name}", ())) for name in ("alpha", "beta"))
+    alphas, betas = (iter(attributes.get(f"activation_{name}", ())) for name in ("alpha", "beta"))
     read = [_activation(str(name), alphas, betas) for name in names]
     return read[:3], read[-3:]
 
@@ -122,9 +125,9 @@ def _shortest(number: float) -> float:
     return float(str(np.float32(number)))
 
 
-def _remarks(words: Mapping[str, Any]) -> Iterator[str]:
-    named = [str(name).lower() for name in words.get("activations", ())]
+def _remarks(attributes: Mapping[str, Any]) -> Iterator[str]:
+    named = [str(name).lower() for name in attributes.get("activations", ())]
     wanted = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
-    if wanted > len(words.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):
+    if wanted > len(attributes.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):
         taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in sorted(odd))
         yield f"the node lacks numbers of its activations: {taken} here; onnxruntime takes 0."

@@ -1,4 +1,4 @@
-"""The activations in the words of ONNX: names, and the lists of alpha and beta beside them."""
+"""Activations as ONNX attributes: names, and the lists of alpha and beta."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def activation_attributes(names: Sequence[str]) -> dict[str, Any]:
     """
     parts = [split_activation(name) for name in names]
     attributes: dict[str, Any] = {"activations": [ONNX_NAMES[family] for family, _ in parts]}
-    for place, attribute in enumerate(("activation_alpha", "activation_beta")):
-        if values := [numbers[place] for _, numbers in parts if len(numbers) > place]:
+    for position, attribute in enumerate(("activation_alpha", "activation_beta")):
+        if values := [numbers[position] for _, numbers in parts if len(numbers) > position]:
             attributes[attribute] = values
     return attributes
 

@@ -1,8 +1,8 @@
-"""What a TensorFlow graph does to a cell's kernel, and what Keras wrote beside it, as settings.
+"""What a TensorFlow graph does to a cell's kernel, and the metadata of Keras, as settings.
 
-The words of a graph are rows of ops that a variable's values go through, with a number where an
+A graph group has rows of ops that a variable's values go through, with a number where an
 op takes one: in TensorFlow 1's cells the product is split into gates, the forget bias is added to
-one of them, and the new c is kept between two bounds. The ops are those of
+one of them, and the new c is clipped between two bounds. The ops are those of
 tensorflow/python/ops/rnn_cell_impl.py and contrib/rnn/python/ops/lstm_ops.py (1.0 to 1.15).
 """
 
@@ -29,16 +29,16 @@ ACTIVATIONS = {
     "Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid", "Elu": "elu", "Softsign": "softsign",
     "Softplus": "softplus", "Mul": "identity",
 }  # fmt: skip
-BLOCKS = ("LSTMBlockCell", "BlockLSTM")  # ops that are a whole cell
+BLOCKS = ("LSTMBlockCell", "BlockLSTM")  # ops that are a full cell
 BLOCK_DEFAULTS = {"forget_bias": 1.0, "cell_clip": 3.0}  # of tensorflow/core/ops/rnn_ops.cc
 
 
-def read(words: Groups) -> MetadataSettings:
-    """The settings that a graph or Keras' metadata tell of one cell, and which file told them."""
-    graphs = [group for group in words if "graph" in group]
+def read(groups: Groups) -> MetadataSettings:
+    """The settings of one cell in a graph or in Keras' metadata, with a remark on their source."""
+    graphs = [group for group in groups if "graph" in group]
     if graphs:
         return _from_graph(graphs[-1])
-    return keras.read(words)
+    return keras.read(groups)
 
 
 def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
@@ -46,17 +46,17 @@ def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
     for variable, fate in group.items():
         if isinstance(fate, dict):
             settings |= _projection(fate) if "projection" in variable else _cell(fate)
-    words = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items()]
+    found = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items()]
     turned = group.get("reversed")
     if turned is not None and _DIRECTION.search(group["folder"]):
         settings["reverse"] = turned
-        words.append("backward" if turned else "forward")
+        found.append("backward" if turned else "forward")
     elif turned:
-        words.append("its inputs come in reverse, which --reverse does here")
-    if not words:
+        found.append("its inputs come in reverse, which --reverse does here")
+    if not found:
         return MetadataSettings()
     return MetadataSettings(
-        settings, (f"{group['graph']} tells of {group['folder']}: {', '.join(words)}.",)
+        settings, (f"settings of {group['folder']} in {group['graph']}: {', '.join(found)}.",)
     )
 
 

@@ -11,28 +11,28 @@ ACTIVATIONS = {"NONE": "identity", "RELU": "relu", "TANH": "tanh"}
 CONVERTERS_CLIP = 10.0  # tensorflow/compiler/mlir/lite/utils/lstm_utils.cc
 
 
-def read(words: Groups) -> MetadataSettings:
-    """Activation, clips, layout and merge; the operator's own words are the last group.
+def read(groups: Groups) -> MetadataSettings:
+    """Activation, clips, layout and merge; the operator's options are the last group.
 
     Raises
     ------
     UserError
         An activation or a form of the operator that cannot be run.
     """
-    said = dict(words[-1]) if words else {}
-    if "operator" not in said:
+    options = dict(groups[-1]) if groups else {}
+    if "operator" not in options:
         return MetadataSettings()
-    _refuse(said)
-    name = said["fused_activation_function"]
-    clip = float(said["cell_clip"])
+    _refuse(options)
+    name = options["fused_activation_function"]
+    clip = float(options["cell_clip"])
     settings: dict[str, Any] = {
-        "layout": "time" if said.get("time_major", True) else "batch",
+        "layout": "time" if options.get("time_major", True) else "batch",
         "activation": ACTIVATIONS[name],
         "cell_clip": clip if clip > 0 else None,
     }
-    if said["projected"] and said["proj_clip"] > 0:
-        settings["projection_clip"] = float(said["proj_clip"])
-    if said.get("merge_outputs") is False:
+    if options["projected"] and options["proj_clip"] > 0:
+        settings["projection_clip"] = float(options["proj_clip"])
+    if options.get("merge_outputs") is False:
         settings["merge"] = "stack"
     if clip == CONVERTERS_CLIP:
         return MetadataSettings(
@@ -41,14 +41,16 @@ def read(words: Groups) -> MetadataSettings:
     return MetadataSettings(settings)
 
 
-def _refuse(said: dict[str, Any]) -> None:
-    operator, name = said["operator"], said["fused_activation_function"]
+def _refuse(options: dict[str, Any]) -> None:
+    operator, name = options["operator"], options["fused_activation_function"]
     if name not in ACTIVATIONS:
         raise UserError(f"{operator} has the activation {name}, which this version does not run.")
-    if said.get("diagonal_recurrent_tensors"):
+    if options.get("diagonal_recurrent_tensors"):
         raise UserError(f"{operator} has diagonal recurrent weights, which are not run.")
-    if said["auxiliary"]:
+    if options["auxiliary"]:
         raise UserError(f"{operator} has an auxiliary input, which is not run.")
     for clip in ("cell_clip", "proj_clip"):
-        if not abs(said[clip]) < float("inf"):
-            raise UserError(f"{operator} has the {clip} {said[clip]}; a finite number is needed.")
+        if not abs(options[clip]) < float("inf"):
+            raise UserError(
+                f"{operator} has the {clip} {options[clip]}; a finite number is needed."
+            )

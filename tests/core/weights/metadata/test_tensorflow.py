@@ -52,5 +52,5 @@ def test_the_file_and_the_cell_are_said() -> None:
     assert read_metadata(
         "tensorflow", {"rnn/lstm_cell": group}, ["rnn/lstm_cell/kernel"]
     ) == MetadataSettings(
-        {"forget_bias": 0.6}, ("m.meta tells of rnn/lstm_cell: forget bias 0.6.",)
+        {"forget_bias": 0.6}, ("settings of rnn/lstm_cell in m.meta: forget bias 0.6.",)
     )
