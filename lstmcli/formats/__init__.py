@@ -7,6 +7,7 @@ file, `write` by the name of a format, `format_of` tells it from a suffix.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple, Protocol, cast
@@ -21,6 +22,7 @@ from lstmcli.formats.files.atomic import atomically
 from lstmcli.formats.files.limits import AT_ONCE
 from lstmcli.formats.files.sidecars import main_file
 from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened
+from lstmcli.formats.text.number_text import ABBREVIATED
 from lstmcli.formats.text.stdin_steps import LineReader, StepStream
 
 __all__ = [
@@ -106,8 +108,6 @@ def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | Ste
     """As `read`, in blocks; inputs as JSON lines on standard input come step by step."""
     if source != "-":
         return read(source, in_blocks=True)
-    import sys
-
     lines = LineReader(stdin or sys.stdin.buffer)
     if lines.hold_inputs():
         return StepStream(lines)
@@ -117,8 +117,6 @@ def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | Ste
 def _whole(document: Document) -> Document:
     """A document, unless a print in it leaves numbers out."""
     for gaps in document.gaps.values():
-        from lstmcli.formats.text.console_print import ABBREVIATED
-
         raise UserError(f"{gaps.where}: {ABBREVIATED}")
     return document
 

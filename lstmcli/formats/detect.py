@@ -5,6 +5,7 @@ A suffix only decides between kinds of text that the content leaves open.
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 
@@ -130,7 +131,7 @@ def binary_kind(file: Opened) -> str | None:
 def _is_traineddata(head: bytes) -> bool:
     """Whether a file holds Tesseract's components: how many, and where each begins; -1 if absent.
 
-    The first lies right behind this table. Source: tesseract, ccutil/tessdatamanager.cpp (5.3).
+    The first follows this table. Source: tesseract, ccutil/tessdatamanager.cpp (5.3).
     """
     count = int.from_bytes(head[:4], "little")
     end = 4 + 8 * count
@@ -150,8 +151,6 @@ def _is_old_pickle(file: Opened) -> bool:
     head = file.head()
     if not OLD_PICKLE.match(head):
         return False
-    import io
-
     from lstmcli.formats.wire.pickle import opcodes
 
     stream, count = io.BytesIO(head), 0

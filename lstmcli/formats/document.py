@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Gaps:
-    """Where a printer left numbers out of an array, as ``...``; what it did print lies packed."""
+    """Where a printer left numbers out of an array, as ``...``; the printed numbers are packed."""
 
     before: tuple[int | None, ...]  # of each axis: items ahead of the ``...``; None: all are there
     shape: tuple[int, ...] | None  # of the full array, if it is printed
@@ -51,14 +51,14 @@ class Document:
     """Scalars, strings, None, lists of strings; nested names are joined with "."; "" is a single
     scalar without a name; ``meta`` is decoded JSON, one dict."""
     layout: str | None = None
-    """Where time lies, if the format tells: "steps" (T, K), "time" (T, B, K), "batch" (B, T, K)."""
+    """Axes, if the format says: "steps" (T, K), "time" (T, B, K), "batch" (B, T, K)."""
     units: dict[str, np.ndarray] = field(default_factory=dict)
     """Printed text only: the unit of the last printed place of each element (0: exact)."""
     dtypes: dict[str, np.dtype[Any]] = field(default_factory=dict)
     """The dtype in which an array's numbers count, where the array has another."""
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What the file says about the tensors whose names lie below a name ("" is all of them), in
-    the words of its format: the config of a layer, the attributes of a node."""
+    """The metadata of the tensors whose names are below a name ("" is all of them), as
+    the format names it: the config of a layer, the attributes of a node."""
     in_turn: tuple[str, ...] = ()
     """Names of groups that the model in the file runs one after the other, if it tells."""
     remarks: tuple[str, ...] = ()

@@ -36,8 +36,8 @@ def read(source: Opened) -> Document:
     try:
         tensors: list[tuple[str, dict[str, Any]]] = library.deserialize(source.stream.read())
     except library.SafetensorError as error:
-        words = f"the safetensors library: {error}"
-        raise damaged(f"{source.source}, a safetensors file,", words) from None
+        reason = f"the safetensors library: {error}"
+        raise damaged(f"{source.source}, a safetensors file,", reason) from None
     arrays: dict[str, np.ndarray] = {}
     left_out: list[str] = []
     for name, entry in tensors:
@@ -68,7 +68,7 @@ def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str,
                 f"{name} holds {array.dtype}; .safetensors does not. Try --dtype float64"
             )
     metadata = {name: str(value) for name, value in attributes.items()}
-    # the library writes a transposed array as it lies in memory, under its turned shape
+    # the library writes a transposed array in the order of memory, under its transposed shape
     rows = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     stream.write(library.save(rows, metadata or None))
 

@@ -99,7 +99,7 @@ def test_what_is_no_print(text: str, said: str) -> None:
 
 @pytest.mark.parametrize("text", ["[0.1 ... 0.2]", "tf.Tensor([0.1 ... 0.2], shape=(5,))"])
 def test_only_who_asks_gets_one(text: str, tmp_path: Path) -> None:
-    refused = r"line 1: the print is abbreviated.*Print it whole.*threshold=sys\.maxsize"
+    refused = r"line 1: the print is abbreviated.*Print all of it.*threshold=sys\.maxsize"
     with pytest.raises(UserError, match=refused):
         piped(text)
     with pytest.raises(UserError, match=refused):

@@ -6,6 +6,7 @@ more than its header needs, or to a thousand times the archive, is refused unrea
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
@@ -118,8 +119,6 @@ def _file_under(document: Document, name: str, value: Any) -> None:
 
 def _decoded(value: Any) -> Any:
     """``meta`` as a dict if it is JSON, else as it is."""
-    import json  # the weights of most have no meta
-
     try:
         decoded = json.loads(value)
     except (TypeError, ValueError, RecursionError):
@@ -143,6 +142,4 @@ def write(
 
 
 def _as_array(value: Any) -> np.ndarray:
-    import json
-
     return np.asarray(json.dumps(value) if isinstance(value, dict) else value)

@@ -1,6 +1,6 @@
 """Arrays as a console prints them, with the precision they were printed in.
 
-A print is brackets full of numbers in the middle of anything. What stands around them is looked at
+A print is brackets full of numbers in the middle of anything. The text around them is searched
 for a name (``h = [[...]]``, ``h: tensor(...)``), a dtype (``dtype=float32``) and a factor
 (``1.00000e-02 *``). Prose, prompts and indices (``h[0]``) are passed over; brackets that could be
 either are refused. Arrays of one name, or without one, that follow each other are steps of one
@@ -30,7 +30,7 @@ from lstmcli.formats.files.limits import MOST_AXES, MOST_PRINTED, MOST_PRINTS, c
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.nested_lists import to_array
-from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER, SEMICOLONS
+from lstmcli.formats.text.number_text import ABBREVIATED, IS_NUMBER, NUMBER, SEMICOLONS
 
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
 PROMPT = re.compile(r"\bIn \[\d*\]:")
@@ -59,10 +59,6 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 GAP = "..."
 ABBREVIATIONS = {GAP, "…", "⋮", "⋱"}
-ABBREVIATED = (
-    "the print is abbreviated, so numbers are missing. Print it whole: "
-    "np.set_printoptions(threshold=sys.maxsize) or torch.set_printoptions(profile='full')."
-)
 
 PRINTED_SHAPE = re.compile(r"\bshape\s*=\s*\(\s*(\d{1,18}(?:\s*,\s*\d{1,18})*)\s*,?\s*\)")
 
@@ -179,7 +175,7 @@ class Print:
     """One printed array."""
 
     name: str  # "" if it has none
-    label: str  # other words before it that end in a colon, without digits
+    label: str  # other text before it that ends in a colon, without digits
     tokens: list[str]  # the numbers as printed, in C order
     shape: tuple[int, ...]  # of these numbers
     factor: float
@@ -337,7 +333,7 @@ def _parsed(
 
 
 def _cut_factor(before: str) -> tuple[str, float]:
-    """What stands before an array without the factor, and the factor."""
+    """The text before an array without the factor, and the factor."""
     match = FACTOR.search(before)
     return (before[: match.start()], float(match[1])) if match else (before, 1.0)
 
@@ -519,7 +515,7 @@ def _unit(exponent: int | None, fixed: int, scientific: int) -> float:
 
 
 def _layout(arrays: dict[str, np.ndarray]) -> str | None:
-    """Where time lies: 2-D arrays are (steps, units), 3-D ones tell it with one row a step."""
+    """The position of time: 2-D arrays are (steps, units), 3-D ones tell it with one row a step."""
     deeper = [array.shape for array in arrays.values() if array.ndim > 2]
     if deeper:
         return "time" if all(len(shape) == 3 and shape[1] == 1 for shape in deeper) else None

@@ -6,6 +6,7 @@ one array. Without any index, all columns are one array without a name.
 
 from __future__ import annotations
 
+import csv
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -194,8 +195,6 @@ def _cells(
     lines: Iterator[str], delimiter: str, source: str, start: int = 0
 ) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not blank, with the number of its line; ``start`` lines came before."""
-    import csv  # other formats need not pay for it
-
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         for cells in reader:
@@ -206,7 +205,7 @@ def _cells(
 
 
 def _line_of(row: int, pieces: Iterator[str], delimiter: str, source: str) -> int:
-    """The number of the line that a row of numbers stands on; there is a header."""
+    """The number of the line of a row of numbers, after a header."""
     rows = _cells(Lines(pieces), delimiter, source)
     return next(line for n, (line, _) in enumerate(rows, -1) if n == row)
 

@@ -80,7 +80,7 @@ class _Parser:
                 return ""
 
     def broken(self, what: str) -> UserError:
-        """What is said of a text that is no JSON here."""
+        """The error for a text that is no JSON at this position."""
         line = self._line + self._text.count("\n", 0, self._at)
         reason = what[:1].lower() + what[1:]
         return UserError(f"{self._source}: broken JSON at line {line}: {reason}.")

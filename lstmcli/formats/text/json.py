@@ -5,6 +5,7 @@ Model files of some programs are JSON too; they are recognised by their members.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -88,8 +89,6 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
 
     ``line`` is the number of the line that ``text`` is, when it is one of many.
     """
-    import json  # arrays need none
-
     try:
         return _decoder().decode(text)
     except json.JSONDecodeError as error:
@@ -106,8 +105,6 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
 
 @cache
 def _decoder() -> Any:
-    import json
-
     return json.JSONDecoder(object_pairs_hook=_unique)
 
 
@@ -167,7 +164,7 @@ def _file_under(document: Document, name: str, value: Any) -> None:
 
 
 def _are_strings(value: list[Any]) -> bool:
-    """Whether this is a list of words, not of numbers such as "NaN"."""
+    """Whether this is a list of text, not of numbers such as "NaN"."""
     return set(map(type, value)) == {str} and not set(value) <= set(SPECIAL)
 
 
@@ -200,8 +197,6 @@ def write(
 def _object(
     arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
 ) -> Iterator[str]:
-    import json
-
     opening = "{\n  "
     for name, array in arrays.items():
         yield f"{opening}{json.dumps(name)}: "

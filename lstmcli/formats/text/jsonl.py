@@ -6,6 +6,7 @@ A line is the inputs of a step (a list, or an object with "inputs" or "x") or on
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -263,8 +264,6 @@ def is_document_too(line: str) -> bool:
 
 
 def _tried(line: str) -> Any:
-    import json  # arrays need none
-
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -279,8 +278,6 @@ class LineWriter:
     """Writes steps as JSON lines: ``{"step": 0, "h": [...], "c": [...]}``."""
 
     def __init__(self, stream: BinaryIO, names: Sequence[str], batched: bool) -> None:
-        import json
-
         self._stream = stream
         self._keys = {name: json.dumps(name) for name in names}
         self._batched = batched

@@ -26,6 +26,12 @@ JSON_NAMES = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"', "-0": 
 SEMICOLONS = "the separator is ; and must be , or a tab (with a point in decimals)."
 """What is wrong with the tables of a spreadsheet whose language has a decimal comma."""
 
+ABBREVIATED = (
+    "the print is abbreviated, so numbers are missing. Print all of it: "
+    "np.set_printoptions(threshold=sys.maxsize) or torch.set_printoptions(profile='full')."
+)
+"""What is wrong with a print that leaves numbers out."""
+
 PLAIN_NAMES: dict[str, str] = {}
 """CSV readers everywhere know nan, inf and -inf as they are."""
 

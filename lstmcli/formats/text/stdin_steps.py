@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 from collections import deque
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -12,6 +14,15 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import MOST_TEXT
 from lstmcli.formats.files.source import HEAD, STDIN, decode, drained, refuse_device
+from lstmcli.formats.text.jsonl import (
+    INPUTS,
+    inputs_of,
+    is_document_too,
+    is_inputs,
+    opens,
+    parse_line,
+    step_array,
+)
 
 NUMBERS = {float, int}  # and no bool, which numpy would take for one
 
@@ -59,12 +70,6 @@ class LineReader:
 
         Nothing is consumed. Only where a single line would be a document does it take a second one.
         """
-        from lstmcli.formats.text.jsonl import (  # JSON's cost, 4 ms
-            is_document_too,
-            is_inputs,
-            opens,
-        )
-
         first = self._peek(0)
         if not first.lstrip(b"\xef\xbb\xbf \t\r").startswith((b"{", b"[")):
             return False
@@ -94,8 +99,6 @@ class LineReader:
     def _ready(self) -> bool:
         if self._descriptor is None:
             return True
-        import select
-
         try:
             return bool(select.select([self._descriptor], [], [], 0)[0])
         except (OSError, ValueError):  # Windows cannot ask; the caller then flushes line by line
@@ -143,8 +146,6 @@ class StepStream:
     format = "jsonl"
 
     def __init__(self, lines: LineReader, source: str = STDIN) -> None:
-        import json
-
         self.source = source
         self._lines = lines
         self._shape: tuple[int, ...] | None = None
@@ -175,8 +176,6 @@ class StepStream:
             return None
 
     def _step(self, line: bytes) -> np.ndarray:
-        from lstmcli.formats.text.jsonl import INPUTS, inputs_of, parse_line, step_array
-
         where = f"{self.source}, line {self._lines.number}"
         record = parse_line(decode(line, where), self.source, self._lines.number)
         values = record.get("", inputs_of(record))

@@ -26,6 +26,7 @@ from lstmcli.formats.madmom import described
 from lstmcli.formats.torch import numpy_arrays, tensors
 from lstmcli.formats.torch.state_dict import Tree, document, flatten
 from lstmcli.formats.torch.tensors import Storage, StorageView, kind_of_storage
+from lstmcli.formats.torch.torchscript import CONSTANTS, MODEL, Script
 from lstmcli.formats.wire import pickle as pickles
 from lstmcli.formats.wire.zip import ENCRYPTED, Archive
 
@@ -106,8 +107,8 @@ def _quantised(tree: Tree) -> str:
     quantised = [match[1] or "" for match in packed]
     quantised += [
         name
-        for name, words in tree.groups.items()
-        if QUANTISED.fullmatch(str(words.get("class", "")))
+        for name, config in tree.groups.items()
+        if QUANTISED.fullmatch(str(config.get("class", "")))
     ]
     if plain or not quantised:
         return ""
@@ -151,7 +152,7 @@ class _Zip:
                 raise UserError(f"{self.source.source} is {what}. {way_out}")
 
     def _prefix(self) -> str:
-        """The folder that everything lies in; "" if in none."""
+        """The folder of all members; "" if in none."""
         for ending in (PICKLE, "model.json"):
             fits = [name for name in self.members if f"/{name}".endswith(f"/{ending}")]
             fits = [name for name in fits if name.count("/") < 2]
@@ -160,19 +161,13 @@ class _Zip:
         raise UserError(f"{self.source.source} is an archive with a {PICKLE} in an odd place.")
 
     def tree(self) -> Tree:
-        from lstmcli.formats.torch.torchscript import (  # most files are none
-            CONSTANTS,
-            MODEL,
-            Script,
-        )
-
         names = [name.removeprefix(self.prefix) for name in self.members]
         if CONSTANTS in names or MODEL in names:
             return Script(names, self.bytes_of, self.pickle).tree()
         return flatten(self.pickle(PICKLE, "data", "tensors"))
 
     def pickle(self, name: str, *folders: str) -> Any:
-        """The value of a pickle whose storages lie in one of the folders."""
+        """The value of a pickle whose storages are in one of the folders."""
         storages: dict[str, Storage] = {}
 
         def persistent(reference: Any) -> Any:
@@ -289,7 +284,7 @@ def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Docu
     """
     if b"joblib.numpy_pickle" in source.head():
         raise UserError(
-            f"{source.source} is a dump of joblib, whose arrays lie between parts of a pickle. "
+            f"{source.source} is a dump of joblib, whose arrays are between parts of a pickle. "
             "Load it with joblib and save its arrays with numpy.savez."
         )
     with _pickle_errors_reported(source.source):

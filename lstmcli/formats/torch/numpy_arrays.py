@@ -52,8 +52,8 @@ class NumpyArray(Leaf):
     __slots__ = ("data", "dtype", "fortran", "shape", "wide")
 
     def __init__(self, shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
-        few = isinstance(shape, tuple) and len(shape) <= MOST_AXES
-        if not few or any(type(n) is not int for n in shape):
+        valid = isinstance(shape, tuple) and len(shape) <= MOST_AXES
+        if not valid or any(type(n) is not int for n in shape):
             raise TypeError("a shape that is none")
         if isinstance(data, str):  # Python 2's bytes
             data = data.encode("latin-1")

@@ -31,14 +31,16 @@ MODULE = ("_parameters", "_buffers", "_modules")  # where nn.Module keeps what i
 REPEATED = "_flat_weights"  # the parameters of an nn.LSTM once more
 
 Path = tuple[str, ...]
-Words = dict[str, Any]
+Settings = dict[str, Any]
 
 
 class Tree(NamedTuple):
     """The leaves of a value and what it says of them, by name."""
 
     leaves: dict[str, Leaf]
-    groups: dict[str, Words]  # of each module: its class, and its attributes that are plain values
+    groups: dict[
+        str, Settings
+    ]  # of each module: its class, and its attributes that are plain values
     remarks: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # names of what cannot be read
 
@@ -52,7 +54,7 @@ def flatten(root: Any) -> Tree:
         for what no checkpoint is: nested beyond measure.
     """
     leaves: dict[Path, Leaf] = {}
-    groups: dict[Path, Words] = {}
+    groups: dict[Path, Settings] = {}
     remarks: list[str] = []
     entered: set[int] = set()
     left = MOST_ENTRIES
@@ -92,7 +94,7 @@ def flatten(root: Any) -> Tree:
         remarks.append(f"left out: {name or 'a tensor'} is {lacking.kind}{more}.")
     return Tree(
         read,
-        {name_of(p[cut:]): words for p, words in groups.items() if len(p) >= cut},
+        {name_of(p[cut:]): config for p, config in groups.items() if len(p) >= cut},
         tuple(remarks),
         tuple(name for name, _ in unread),
     )
@@ -115,7 +117,7 @@ def document(source: str, size: int, format: str, tree: Tree) -> Document:
     UserError
         for a tensor that is too large, or all of them together.
     ValueError
-        for a tensor that is not what it is said to be.
+        for a tensor that is not what it claims to be.
     """
     declared = 0
     for name, leaf in tree.leaves.items():
@@ -162,7 +164,7 @@ def _texts(names: Any) -> set[str]:
     return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
 
-def _words(name: str, state: Mapping[Any, Any]) -> Words:
+def _words(name: str, state: Mapping[Any, Any]) -> Settings:
     """The class of a record, its attributes that are plain values, the names of functions."""
     plain = {
         key: value.name if isinstance(value, Global) else value

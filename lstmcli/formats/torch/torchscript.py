@@ -8,12 +8,13 @@ Source: torch/csrc/jit/serialization/python_print.cpp (2.13); files of 1.0, 1.4 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from lstmcli.formats.files.limits import MOST_SCRIPT, MOST_SCRIPT_LINE
-from lstmcli.formats.torch.state_dict import Path, Tree, Words, flatten, name_of
+from lstmcli.formats.torch.state_dict import Path, Settings, Tree, flatten, name_of
 from lstmcli.formats.torch.tensors import Storage, Tensor, itemsize
 from lstmcli.formats.wire.pickle import Leaf
 
@@ -41,7 +42,7 @@ class Call(NamedTuple):
 
     weights: list[str]  # the names of the constants it takes, if it takes any
     bias: bool
-    words: Words  # its settings as nn.LSTM calls them; empty for a cell
+    settings: Settings  # as nn.LSTM calls them; empty for a cell
 
 
 class Script:
@@ -55,17 +56,17 @@ class Script:
     ) -> None:
         self.names, self.bytes_of, self.pickle = names, bytes_of, pickle
         self.texts: dict[str, str] = {}
-        self.classes: dict[str, dict[str, Words]] = {}  # of each module that was searched
+        self.classes: dict[str, dict[str, Settings]] = {}  # of each module that was searched
 
     def tree(self) -> Tree:
         """The tensors by the names of their attributes, and the settings of the modules."""
         if MODEL in self.names and "data.pkl" not in self.names:
-            return Tree(self._of_json(), self._words_of_calls())
+            return Tree(self._of_json(), self._settings_of_calls())
         tree = flatten(self.pickle("data.pkl", "data", "tensors"))
         if not tree.leaves:
             return self._frozen()
-        for words in tree.groups.values():
-            words.update(self._words_of_class(words["class"]))
+        for settings in tree.groups.values():
+            settings.update(self._settings_of_class(settings["class"]))
         return tree
 
     # ---- the code
@@ -79,17 +80,17 @@ class Script:
             self.texts[name] = data.decode("utf-8", "replace")
         return self.texts[name]
 
-    def _words_of_class(self, path: str) -> Words:
-        """What the code says of a class ``__torch__.a.b.Name``."""
+    def _settings_of_class(self, path: str) -> Settings:
+        """The settings in the code of a class ``__torch__.a.b.Name``."""
         module, _, name = path.rpartition(".")
         if module not in self.classes:
             self.classes[module] = _classes(self._text(f"code/{module.replace('.', '/')}.py"))
         return self.classes[module].get(name, {})
 
-    def _words_of_calls(self) -> dict[str, Words]:
+    def _settings_of_calls(self) -> dict[str, Settings]:
         """What all calls of torch.lstm agree on, for all tensors."""
-        said = [call.words for text in self._code() for call in _calls(text) if call.words]
-        return {"": said[0]} if said and all(words == said[0] for words in said) else {}
+        found = [call.settings for text in self._code() for call in _calls(text) if call.settings]
+        return {"": found[0]} if found and all(one == found[0] for one in found) else {}
 
     # ---- frozen: no names are left
 
@@ -98,14 +99,14 @@ class Script:
         constants = self.pickle(CONSTANTS, CONSTANTS.partition(".")[0])
         by_name = {f"CONSTANTS.c{n}": leaf for n, leaf in enumerate(constants)}
         leaves: dict[str, Leaf] = {}
-        groups: dict[str, Words] = {}
+        groups: dict[str, Settings] = {}
         calls = [call for text in self._code() for call in _calls(text) if call.weights]
         for n, call in enumerate(calls):
             prefix = f"lstm{n}" if len(calls) > 1 else "lstm"
             names = _names(call)
             for name, constant in zip(names, call.weights, strict=True):
                 leaves[f"{prefix}.{name}"] = by_name[constant]
-            groups[prefix] = call.words
+            groups[prefix] = call.settings
         used = {id(leaf) for leaf in leaves.values()}
         others = {
             k.lower(): v for k, v in by_name.items() if isinstance(v, Leaf) and id(v) not in used
@@ -118,8 +119,6 @@ class Script:
 
     def _of_json(self) -> dict[str, Leaf]:
         """The parameters of ``model.json``, a tree of modules and a list of tensors."""
-        import json
-
         model = json.loads(self.bytes_of(MODEL, MOST_SCRIPT))
         tensors = [self._tensor(entry) for entry in model["tensors"]]
         leaves: dict[Path, Leaf] = {}
@@ -142,13 +141,13 @@ class Script:
         return Tensor(storage, int(entry.get("offset", 0)), size, stride)
 
 
-def _classes(text: str) -> dict[str, Words]:
+def _classes(text: str) -> dict[str, Settings]:
     """The constants of each class in some code, and what its call of torch.lstm says."""
     parts = re.split(r"^class (\w+)\(Module\):\n", text, flags=re.M)
-    classes: dict[str, Words] = {}
+    classes: dict[str, Settings] = {}
     for name, body in zip(parts[1::2], parts[2::2], strict=True):
-        said: Words = next((call.words for call in _calls(body) if call.words), {})
-        classes[name] = said | {key: _plain(value) for key, value in _FINAL.findall(body)}
+        settings: Settings = next((call.settings for call in _calls(body) if call.settings), {})
+        classes[name] = settings | {key: _plain(value) for key, value in _FINAL.findall(body)}
     return classes
 
 
@@ -163,12 +162,12 @@ def _calls(text: str) -> Iterator[Call]:
             lists[match[1]] = match[2]
         elif at >= 0 and (match := _CALL.match(line, at)):
             written, name, bias, layers, both, first = match.groups()
-            words = {
+            settings = {
                 "num_layers": int(layers), "bidirectional": both == "True",
                 "batch_first": first == "True",
             }  # fmt: skip
             weights = written if written is not None else lists.get(name, "")
-            yield Call(_constants(weights), bias == "True", {"class": "torch.lstm", **words})
+            yield Call(_constants(weights), bias == "True", {"class": "torch.lstm", **settings})
         elif at >= 0 and (match := _CELL.match(line, at)):
             yield Call(_constants(match[1]), True, {})
 
@@ -179,12 +178,12 @@ def _constants(text: str) -> list[str]:
 
 def _names(call: Call) -> list[str]:
     """nn.LSTM's names of the weights of a call, in the order in which it takes them."""
-    if not call.words:
+    if not call.settings:
         return ["weight_ih", "weight_hh", "bias_ih", "bias_hh"][: len(call.weights)]
-    marks = ["", "_reverse"] if call.words["bidirectional"] else [""]
+    marks = ["", "_reverse"] if call.settings["bidirectional"] else [""]
     places = [
         f"_l{n}{mark}"
-        for n in range(min(call.words["num_layers"], len(call.weights)))
+        for n in range(min(call.settings["num_layers"], len(call.weights)))
         for mark in marks
     ]
     roles = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if call.bias else [])]

@@ -1,7 +1,7 @@
 """FlatBuffers without their schema: tables by the numbers of their fields, no offset believed.
 
 The encoding is that of flatbuffers.dev/internals. A table starts with the way back to its vtable,
-which holds where each field lies in the table; strings, vectors and tables are a way ahead.
+which has the position of each field; strings, vectors and tables are a way ahead.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Table(NamedTuple):
         return self.at + offset if offset else None
 
     def _elements(self, field: int, size: int) -> range:
-        """The places of a vector's elements, all of which lie in the buffer."""
+        """The positions of a vector's elements, all of them within the buffer."""
         place = self._place(field)
         if place is None:
             return range(0)

@@ -138,8 +138,8 @@ def _answer(source: Opened, request: dict[str, Any]) -> Iterator[IO[bytes]]:
             yield child.stdout
             child.wait()  # its answer was read to the end
         except EOFError:
-            words = f"the HDF5 library cannot read it: {_end(child.wait(), seconds)}"
-            raise damaged(source.source, words) from None
+            reason = f"the HDF5 library cannot read it: {_end(child.wait(), seconds)}"
+            raise damaged(source.source, reason) from None
         finally:
             alarm.cancel()
             child.kill()

@@ -109,7 +109,7 @@ def identifier(value: Any) -> str:
     Raises
     ------
     ValueError
-        for what is no text and no whole number: the text of forty tuples, each of which holds the
+        for what is no text and no whole number: the text of forty tuples, each with the
         one before twice, would have 2**40 parts.
     """
     if type(value) not in (str, int):

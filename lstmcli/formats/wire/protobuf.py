@@ -23,7 +23,7 @@ _FIXED = {FIXED64: Struct("<Q"), FIXED32: Struct("<L")}
 
 
 class Field(NamedTuple):
-    """One field of a message: its number, and its value as it lies there."""
+    """One field of a message: its number, and its value undecoded."""
 
     number: int
     wire: int
@@ -109,7 +109,7 @@ class Message:
         return number in self._fields
 
     def first(self, number: int) -> int | memoryview:
-        """The first field of a number, as it lies there; nothing is no bytes."""
+        """The first field of a number, undecoded; empty bytes if there is none."""
         found = self._fields.get(number)
         return found[0].value if found else memoryview(b"")
 
