@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.forward.plan import prepare
-from lstmcli.core.forward.run import Part, trace_of
+from lstmcli.core.forward.run import SequenceResults, trace_of
 from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Model, Trace
@@ -103,10 +103,10 @@ def warm(run: Callable[[], T]) -> tuple[T, float]:
     return result, seconds
 
 
-def _part(model: Model, result: Result) -> Part:
+def _part(model: Model, result: Result) -> SequenceResults:
     """A result in the form of our runs."""
     if len(model.cells) == 1:
-        return Part([], {"h": result.h, **result.gates}, list(result.finals))
+        return SequenceResults([], {"h": result.h, **result.gates}, list(result.finals))
     separate = model.bidirectional and model.convention.behaviour.merge in ("concat", "stack")
     outputs = np.split(result.h, 2, axis=2) if separate else [result.h]
-    return Part(list(outputs), {}, list(result.finals))
+    return SequenceResults(list(outputs), {}, list(result.finals))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.exact_sum import Exact, Scalar, Sum, as_float
-from lstmcli.core.derive.formulas import Line
+from lstmcli.core.derive.formulas import FormulaLine
 from lstmcli.core.model.selection import format_number
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.views.sheet import (
@@ -140,7 +140,7 @@ def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
 # ---- the table of gates
 
 
-def _is_in_table(line: Line) -> bool:
+def _is_in_table(line: FormulaLine) -> bool:
     """Whether the table of gates shows all that an equation does."""
     plain = line.formula.startswith(("sum_", "1 - ")) or line.formula.endswith(f"(z_{line.name})")
     return plain and line.name not in ("c", "h")
@@ -197,7 +197,7 @@ def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str],
 # ---- equations
 
 
-def _equation(line: Line, d: Derivation, detail: Detail, width: Width) -> Sheet:
+def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) -> Sheet:
     """``f = sigmoid(z_f)``, the same in numbers, the result, and the reference."""
     sheet = Sheet()
     sides = [line.formula]
@@ -214,7 +214,7 @@ def _equation(line: Line, d: Derivation, detail: Detail, width: Width) -> Sheet:
     return sheet
 
 
-def _rounding_remark(line: Line, d: Derivation, detail: Detail) -> str:
+def _rounding_remark(line: FormulaLine, d: Derivation, detail: Detail) -> str:
     """The result with a single rounding, where its digits are others."""
     once = detail.result(line.rounded_once)
     if _shows_rounding(line, detail):
@@ -224,19 +224,19 @@ def _rounding_remark(line: Line, d: Derivation, detail: Detail) -> str:
     return f"   computed here: {once}" if line.ulps is None else ""
 
 
-def _shows_rounding(line: Line, detail: Detail) -> bool:
+def _shows_rounding(line: FormulaLine, detail: Detail) -> bool:
     """Whether a single rounding gives other digits, of those that are shown."""
     return bool(line.ulps) and detail.result(line.value) != detail.result(line.rounded_once)
 
 
-def _sum_is_longer(line: Line, d: Derivation, detail: Detail) -> bool:
+def _sum_is_longer(line: FormulaLine, d: Derivation, detail: Detail) -> bool:
     """Whether the exact sum, as it is shown, has digits that its dtype cannot represent."""
     if detail.asked is None or line.ulps is None or line.formula != f"sum_{line.name[-1]}":
         return False
     return detail.result(line.value) != detail.scalar(d.sums[line.name[-1]].total)
 
 
-def _in_numbers(line: Line, detail: Detail) -> str:
+def _in_numbers(line: FormulaLine, detail: Detail) -> str:
     """The formula with numbers in the place of names."""
 
     def value(match: re.Match[str]) -> str:
@@ -245,7 +245,7 @@ def _in_numbers(line: Line, detail: Detail) -> str:
     return NAME.sub(value, line.formula)
 
 
-def _reference(line: Line, d: Derivation, detail: Detail) -> list[Span]:
+def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> list[Span]:
     """The reference value, and by how much it differs."""
     assert line.theirs is not None
     label: Span = ("reference  ", "dim")

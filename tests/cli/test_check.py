@@ -87,7 +87,7 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--with", "keras"], "keras is not installed: pip install 'lstmcli[keras]'"),
         (["--with", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),
         (["--with", "torch", "--mask", str(INPUTS)], "the mask is"),
-        (["--with", "torch", "--lengths", "3"], "3 rows is needed"),
+        (["--with", "torch", "--lengths", "3"], "3 sequences is needed"),
     ],
 )
 def test_mistakes(

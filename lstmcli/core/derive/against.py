@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
-from lstmcli.core.derive.formulas import Line
+from lstmcli.core.derive.formulas import FormulaLine
 from lstmcli.core.diff.alignment import Pair
 from lstmcli.core.diff.compare import matched
 from lstmcli.core.diff.operand import Side
@@ -71,13 +71,13 @@ def _comparable(place: StepPosition, trace: Trace, model: Model) -> tuple[dict[s
 
 
 def _with_number(
-    line: Line,
+    line: FormulaLine,
     place: StepPosition,
     pairs: Mapping[str, Pair],
     units: int,
     first_unit: int,
     other: Side,
-) -> Line:
+) -> FormulaLine:
     base, unit = line.name, place.unit
     if base.startswith("z_"):  # the gates i, f, g, o in a row
         base, unit = "z", GATES.index(base[-1]) * units + unit

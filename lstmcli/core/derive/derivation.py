@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lstmcli.core.derive.exact_sum import Scalar, Sum, as_float, rounded
-from lstmcli.core.derive.formulas import Line
+from lstmcli.core.derive.formulas import FormulaLine
 from lstmcli.core.diff.tolerance import jsonable
 
 
@@ -33,18 +33,18 @@ class Derivation:
     place: StepPosition
     gate: str | None  # None: all gates
     sums: Mapping[str, Sum]  # by gate; "h" of a projection
-    lines: tuple[Line, ...]  # in the order of computation
+    lines: tuple[FormulaLine, ...]  # in the order of computation
     outputs: int | None = None  # of a projection: how many numbers h has
     against: str | None = None  # the name of the other side
     taken: tuple[str, ...] = ()  # what of the run the other side was taken as, if not all
     differs_before: tuple[str, ...] = ()  # those of h and c of the step before that differ
 
-    def line(self, name: str) -> Line:
+    def line(self, name: str) -> FormulaLine:
         """The line of a name: ``z_f``, ``f``, ``c``, ``h``."""
         return next(line for line in self.lines if line.name == name)
 
     @property
-    def first_difference(self) -> Line | None:
+    def first_difference(self) -> FormulaLine | None:
         """The first line of which the other side has another number."""
         return next((line for line in self.lines if line.agrees is False), None)
 
@@ -83,7 +83,7 @@ def _sum_json(one: Sum) -> dict[str, Any]:
     return {"sum": _plain(rounded(one.total, dtype)), "terms": terms}
 
 
-def _line_json(line: Line) -> dict[str, Any]:
+def _line_json(line: FormulaLine) -> dict[str, Any]:
     return {
         "name": line.name,
         "formula": line.formula,

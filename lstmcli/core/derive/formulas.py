@@ -28,7 +28,7 @@ KINDS = ("kernel", "recurrent", "peephole", "projection")
 
 
 @dataclass(frozen=True)
-class Line:
+class FormulaLine:
     """One number, its formula, and the numbers that the formula's names stand for."""
 
     name: str  # "z_f", "f", "c", "h"; "m" where h is projected from it
@@ -57,7 +57,7 @@ class UnitAtStep:
     c_prev: Array  # (H,)
     computed: Mapping[str, Array]  # i, f, g, o, c (H,), h (P,), z (4H,): the loop's, by name
     sums: dict[str, Sum] = field(default_factory=dict)  # by gate; "h" of a projection
-    lines: list[Line] = field(default_factory=list)  # in the order of computation
+    lines: list[FormulaLine] = field(default_factory=list)  # in the order of computation
 
     def derive(self, gate: str | None) -> None:
         """Add the lines of a gate, or of all, then those of c and h."""
@@ -294,7 +294,9 @@ class UnitAtStep:
         wide: Any,
         in_trace: bool = True,
     ) -> None:
-        self.lines.append(Line(name, formula, numbers, value, self.cell.dtype.type(wide), in_trace))
+        self.lines.append(
+            FormulaLine(name, formula, numbers, value, self.cell.dtype.type(wide), in_trace)
+        )
 
 
 _COUPLED = {"f=1-i": "fi", "i=1-f": "if"}

@@ -7,17 +7,15 @@ or on other machines. The blocks follow from shapes only, and with them every bi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.forward.loop import FIOG, Loop, Packed
 from lstmcli.core.forward.matmul import aligned_empty
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.vocabulary import GATES
 
-Array = npt.NDArray[Any]
 State = tuple[Array, Array]  # h (R, P), c (R, H)
 Meter = Callable[
     [int], None

@@ -110,7 +110,7 @@ def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None =
     return trace_of(model, assembly.part, plan.layout, plan.assumed_layout)
 
 
-class Part(NamedTuple):
+class SequenceResults(NamedTuple):
     """The results of some sequences."""
 
     outputs: list[Array]  # h of the last layer, (T, R, P) of each direction
@@ -142,7 +142,7 @@ class Work:
 
     def __call__(
         self, chunk: slice, x: Array, states: Sequence[State], valid: Array | None
-    ) -> Part:
+    ) -> SequenceResults:
         """The results of a chunk: x (T, R, I), a state of each cell, (T, R) valid steps."""
         arrays: dict[str, Array] = {}
         finals: list[State] = []
@@ -165,7 +165,7 @@ class Work:
                     arrays |= cell_names(self.model, n, d, {k: of_cell[k] for k in self.keep})
                 if n + 1 < len(self.model.layers):
                     x = merge_directions(outputs, layer[0].convention, None)
-        return Part(outputs if len(finals) > 1 else [], arrays, finals)
+        return SequenceResults(outputs if len(finals) > 1 else [], arrays, finals)
 
     def _blocks(self, packed: Packed, chunk: slice, steps: int) -> list[slice]:
         """The blocks of a chunk; one block where that is quicker and gives the same bits.
@@ -180,8 +180,8 @@ class Work:
 
 
 def metered(
-    parts: Iterable[Part], chunks: Iterable[slice], plan: Plan, meter: Meter | None
-) -> Iterator[Part]:
+    parts: Iterable[SequenceResults], chunks: Iterable[slice], plan: Plan, meter: Meter | None
+) -> Iterator[SequenceResults]:
     """Parts from other processes; the meter is called as each arrives."""
     for chunk, part in zip(chunks, parts, strict=True):
         if meter:
@@ -193,10 +193,10 @@ class Assembly:
     """The results of a batch, put together from its parts by several threads."""
 
     def __init__(self, batch: int) -> None:
-        self.batch, self.part = batch, Part([], {}, [])
+        self.batch, self.part = batch, SequenceResults([], {}, [])
         self._lock, self._empty = Lock(), True
 
-    def put(self, chunk: slice, part: Part) -> None:
+    def put(self, chunk: slice, part: SequenceResults) -> None:
         """Copy the results of some sequences to where they belong."""
         with self._lock:
             if self._empty:
@@ -211,9 +211,9 @@ class Assembly:
         for (h, c), (part_h, part_c) in zip(self.part.finals, part.finals, strict=True):
             h[chunk], c[chunk] = part_h, part_c
 
-    def _for_all(self, part: Part) -> Part:
+    def _for_all(self, part: SequenceResults) -> SequenceResults:
         """Empty arrays like those of a part, for all sequences."""
-        return Part(
+        return SequenceResults(
             [_empty(a, self.batch) for a in part.outputs],
             {k: _empty(a, self.batch) for k, a in part.arrays.items()},
             [tuple(_empty(a[None], self.batch)[0] for a in state) for state in part.finals],
@@ -226,7 +226,7 @@ def _empty(array: Array, batch: int) -> Array:
     return np.empty((steps, width, batch), array.dtype).transpose(0, 2, 1)
 
 
-def trace_of(model: Model, part: Part, layout: str, assumed_layout: str = "") -> Trace:
+def trace_of(model: Model, part: SequenceResults, layout: str, assumed_layout: str = "") -> Trace:
     """The trace of all results, in the axes of the inputs and of the model's convention."""
     arrays, stacked = part.arrays, has_direction_axis(model)
     if part.outputs:

@@ -188,7 +188,7 @@ def valid_steps(
     array = np.atleast_1d(np.asarray(lengths))
     if array.shape != (batch,) or array.dtype.kind not in "iuf" or (array % 1 != 0).any():
         raise UserError(
-            f"lengths are {array.tolist()}; a whole number for each of {batch} rows is needed."
+            f"lengths are {array.tolist()}; one integer for each of {batch} sequences is needed."
         )
     if array.min() < 0 or array.max() > steps:
         raise UserError(f"lengths are {array.tolist()}, but the inputs have {steps} steps.")

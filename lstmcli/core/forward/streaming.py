@@ -14,7 +14,7 @@ from lstmcli.core.forward.batch import Meter, Runner, batch_chunks, blocks_withi
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.plan import Plan, cell_names
-from lstmcli.core.forward.run import Part, Work, metered, run_plan, task_of_chunk
+from lstmcli.core.forward.run import SequenceResults, Work, metered, run_plan, task_of_chunk
 from lstmcli.core.forward.sequence import has_direction_axis, merge_directions
 from lstmcli.core.forward.threads import shares_memory
 from lstmcli.core.model.arrays import Array
@@ -141,7 +141,7 @@ def sweep(
     chunks = batch_chunks(plan.batch, model)
     size = _steps_of_piece(plan, max(c.stop - c.start for c in chunks))
 
-    def pass_on(chunk: slice, part: Part) -> list[State]:
+    def pass_on(chunk: slice, part: SequenceResults) -> list[State]:
         sink(chunk, slice(0, plan.steps), _arrays(model, part))
         return part.finals
 
@@ -241,7 +241,7 @@ def _ahead(
         yield pending.popleft().result()
 
 
-def _arrays(model: Model, part: Part) -> dict[str, Array]:
+def _arrays(model: Model, part: SequenceResults) -> dict[str, Array]:
     if not part.outputs:
         return part.arrays
     return {"h": merge_directions(part.outputs, model.layers[-1][0].convention, None)} | part.arrays

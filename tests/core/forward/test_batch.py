@@ -69,7 +69,7 @@ def test_a_network_in_threads(merge: str, threads: int) -> None:
 
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_runner_may_keep_something_else_at_every_turn(rows: int, dtype: Any) -> None:
+def test_a_runner_may_return_other_arrays_at_every_call(rows: int, dtype: Any) -> None:
     """Over pieces of all lengths around the slots; a lone row leaves its gates in slots."""
     rng = np.random.default_rng(8)
     net = random_net(rng, 9, 5, dtype)
@@ -130,7 +130,7 @@ def test_one_block_is_taken_only_where_it_changes_nothing(
 
 @pytest.mark.parametrize("rows", [1, 31, 32, 100, 129, 300, 1024, 5000])
 @pytest.mark.parametrize("H", [4, 64, 300])
-def test_blocks_are_all_rows_in_order_and_of_a_size(rows: int, H: int) -> None:
+def test_blocks_are_all_sequences_in_order_and_of_a_size(rows: int, H: int) -> None:
     cell = model_of(random_net(np.random.default_rng(0), 5, H, np.float32)).cell
     blocks = batch_blocks(rows, cell)
     assert [n for block in blocks for n in range(rows)[block]] == list(range(rows))
@@ -264,7 +264,7 @@ def test_workers_have_cores_of_their_own() -> None:
     assert os.sched_getaffinity(0) == own
 
 
-def test_a_meter_hears_of_every_block_that_comes_back() -> None:
+def test_a_meter_counts_every_block_that_arrives() -> None:
     """From other processes, in a run and in a sweep."""
     rng = np.random.default_rng(7)
     model, x = network(rng, 7, 66), rng.normal(size=(131, 11, 7))
@@ -278,7 +278,7 @@ def test_a_meter_hears_of_every_block_that_comes_back() -> None:
     assert told == [blocks, blocks]
 
 
-def test_a_meter_hears_of_every_row_and_step() -> None:
+def test_a_meter_counts_every_sequence_and_step() -> None:
     rng = np.random.default_rng(0)
     model, heard = network(rng, 7, 5), list[int]()
     run(model, rng.normal(size=(3, 100, 7)), "h", meter=heard.append)

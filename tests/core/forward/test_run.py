@@ -122,7 +122,7 @@ def test_huge_inputs_warn_of_nothing(dtype: Any, setting: dict[str, Any]) -> Non
     st.integers(1, 40), st.sampled_from([1, 2, 17, 33, 70]), st.integers(1, 9), st.integers(1, 9),
     st.sampled_from([np.float32, np.float64]), st.integers(0, 99), st.data(),
 )  # fmt: skip
-def test_chunks_of_steps_equal_the_whole(
+def test_chunks_of_steps_equal_the_full_run(
     T: int, B: int, I: int, H: int, dtype: Any, seed: int, data: st.DataObject
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -142,7 +142,7 @@ def test_chunks_of_steps_equal_the_whole(
 
 @pytest.mark.parametrize(("T", "B", "I", "H"), SHAPES)
 @pytest.mark.parametrize("setting", [{}, {"cell_clip": 0.4}])
-def test_h_does_not_depend_on_what_is_kept(
+def test_h_does_not_depend_on_which_arrays_are_returned(
     T: int, B: int, I: int, H: int, setting: dict[str, Any]
 ) -> None:
     rng = np.random.default_rng(B)
@@ -167,15 +167,15 @@ def test_an_executor_changes_nothing(B: int, H: int, monkeypatch: pytest.MonkeyP
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(2, 70), st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
-def test_rows_of_a_batch_are_independent(B: int, I: int, H: int, seed: int) -> None:
-    """To a few ULP: BLAS sums a lone row in another order."""
+def test_sequences_of_a_batch_are_independent(B: int, I: int, H: int, seed: int) -> None:
+    """To a few ULP: BLAS sums a single sequence in another order."""
     rng = np.random.default_rng(seed)
     model, x = model_of(random_net(rng, I, H)), rng.normal(size=(B, 6, I))
     whole, row = run(model, x, "h").h, int(rng.integers(B))
     np.testing.assert_allclose(run(model, x[row], "h").h, whole[row], rtol=0, atol=2e-14)
 
 
-def test_blocks_cover_the_rows_and_leave_none_alone() -> None:
+def test_blocks_cover_the_batch_and_none_is_a_single_sequence() -> None:
     for B in (*range(1, 300), 512, 1024, 8192):
         for I, H in ((4, 3), (64, 32), (128, 128), (1024, 1024)):
             net = {"kernel": np.zeros((I + H, 4 * H)), "bias": np.zeros(4 * H)}
@@ -211,7 +211,7 @@ def test_reverse_keeps_the_order_of_the_inputs() -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_lengths_equal_each_row_run_alone(reverse: bool) -> None:
+def test_lengths_equal_each_sequence_run_separately(reverse: bool) -> None:
     rng = np.random.default_rng(4)
     net, x, state = random_net(rng, 4, 3), rng.normal(size=(4, 7, 4)), state_of(rng, 4, 3)
     model, lengths = model_of(net, reverse=reverse), [7, 0, 5, 1]
@@ -251,7 +251,7 @@ def test_inputs_of_another_shape_are_refused(x: Array, message: str) -> None:
     [
         ({"initial_state": {"h": np.zeros(3)}}, "lacks c"),
         ({"initial_state": {"h": np.zeros(4), "c": np.zeros(3)}}, r"initial h is \(4,\)"),
-        ({"lengths": [3]}, "whole number for each of 2 rows"),
+        ({"lengths": [3]}, "one integer for each of 2 sequences"),
         ({"lengths": [3, 9]}, "7 steps"),
         ({"keep": ("q",)}, "no 'q'"),
     ],

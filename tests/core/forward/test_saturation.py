@@ -1,4 +1,4 @@
-"""Stuck gates and dead units, counted from steps as they come."""
+"""Saturated gates and quiet units, counted from steps as they come."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lstmcli.core.forward.saturation import SaturatedGate, Saturation
 
 
 def arrays() -> dict[str, np.ndarray]:
-    """Ten steps of two rows of three units, gates at 0.5 but for what is set here."""
+    """Ten steps of two sequences of three units, gates at 0.5 but for what is set here."""
     rng = np.random.default_rng(0)
     made = {name: rng.uniform(0.1, 0.9, (10, 2, 3)) for name in ("i", "f", "o")}
     made["h"] = rng.uniform(0.1, 0.9, (10, 2, 3))
@@ -34,7 +34,7 @@ def test_what_is_at_one_end_in_most_steps_is_named_with_its_share() -> None:
     assert shares["o"] == (8 / 60, 0.0)
 
 
-def test_pieces_count_as_the_whole() -> None:
+def test_pieces_count_as_all_steps_at_once() -> None:
     whole, pieces = Saturation(), Saturation()
     whole.see(arrays())
     for steps, rows in ((slice(0, 3), slice(0, 2)), (slice(3, 10), slice(0, 1)),
@@ -45,7 +45,7 @@ def test_pieces_count_as_the_whole() -> None:
     assert pieces.shares() == whole.shares()
 
 
-def test_steps_past_a_row_s_length_do_not_count() -> None:
+def test_steps_past_the_length_of_a_sequence_do_not_count() -> None:
     padded = arrays()
     for array in padded.values():
         array[4:, 1] = 0  # the second row has four steps
