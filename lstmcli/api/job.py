@@ -286,11 +286,10 @@ def read_state(document: Document) -> dict[str, Array]:
             if document.layout is not None:  # a table or JSON lines: the last step of a trace
                 state = {k: a[-1] for k, a in state.items()}
             return state
-    members = (
-        ", ".join(name or "one array without a name" for name in document.arrays) or "no arrays"
-    )
+    found = ", ".join(name or "one array without a name" for name in document.arrays)
     raise UserError(
-        f"{document.source} has {members}; a state has h and c, or final_h and final_c."
+        f"{document.source} has {found or 'no arrays'}; "
+        "a state has h and c, or final_h and final_c."
     )
 
 
