@@ -10,7 +10,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ from lstmcli.formats.files.source import Opened
 from lstmcli.formats.wire import hdf5, hdf5_process
 from tests.formats.hostile import Overdue, ran_out_of_memory
 from tests.fuzz import corpus, guard
-from tests.fuzz.guard import FORBIDDEN, Audit, bounded, unprintable
+from tests.fuzz.guard import FORBIDDEN, PROCESS, Audit, bounded, unprintable
 
 FORK_SECONDS = 0.25  # of computing: a fork needs .01, and in an endless loop a new process takes 5
 CALLED = 8  # variants of which two are read by the functions too, not by commands alone
@@ -47,7 +46,7 @@ class Session:
     def __init__(self, audit: Audit, format: str, seed: int, forks: bool = True) -> None:
         self.format, self.seed, self.row = format, seed, corpus.TABLE[format]
         self.audit = audit
-        self.allowed = () if forks else ("subprocess.Popen", "os.posix_spawn")
+        self.allowed = () if forks else (PROCESS, "os.posix_spawn", "os.kill")
         self.top = Path(os.path.realpath(tempfile.mkdtemp(prefix="lstm-fuzz-")))
         self.folder = self.top / "files"
         (self.top / "own").mkdir()
@@ -133,7 +132,7 @@ class Session:
         return ["inspect", path]
 
     def _bounded(self, what: str, act: Callable[[], str]) -> Iterator[str]:
-        start = time.monotonic()
+        start = guard.computed()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
@@ -146,8 +145,8 @@ class Session:
             found = traceback.format_exc(limit=-5)
         if found:
             yield f"{what}: {found}"
-        elif (seconds := time.monotonic() - start) > guard.SECONDS:
-            yield f"{what}: took {seconds:.1f} s"
+        elif (seconds := guard.computed() - start) > guard.SECONDS:
+            yield f"{what}: computed for {seconds:.1f} s"
 
     def _read(self, path: str, number: int) -> str:
         try:
