@@ -60,8 +60,8 @@ def guitarml() -> Json:
     weights, _ = recorded("torch/batch_first")
     state = {f"rec.{name}": array.tolist() for name, array in weights.items()}
     state |= {"lin.weight": [[0.5, 0.25, 0.125]], "lin.bias": [0.0]}
-    told = {"model": "SimpleRNN", "input_size": 5, "skip": 1, "unit_type": "LSTM"}
-    return {"model_data": told | {"num_layers": 1, "hidden_size": 3}, "state_dict": state}
+    model_data = {"model": "SimpleRNN", "input_size": 5, "skip": 1, "unit_type": "LSTM"}
+    return {"model_data": model_data | {"num_layers": 1, "hidden_size": 3}, "state_dict": state}
 
 
 def written(folder: Path, value: object) -> str:
@@ -146,7 +146,7 @@ def gru(value: Json) -> Json:
         (NAM | {"weights": [None, *NAM["weights"][1:]]}, "is null"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told(value: Json, message: str, tmp_path: Path) -> None:
+def test_a_wrong_model_is_refused(value: Json, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         formats.read(written(tmp_path, value))
 
@@ -171,7 +171,7 @@ def test_nam_cuts_the_list_as_its_sizes_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", [rtneural(), guitarml(), NAM], ids=["rtneural", "guitarml", "nam"]
 )
-def test_damage_is_told(value: Json, tmp_path: Path) -> None:
+def test_damaged_files_are_refused(value: Json, tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     data = json.dumps(value).encode()
     withstand(path, truncations(data, 50))
@@ -182,7 +182,7 @@ def test_damage_is_told(value: Json, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", [rtneural(), guitarml(), NAM], ids=["rtneural", "guitarml", "nam"]
 )
-def test_much_damage_is_told(value: Json, tmp_path: Path) -> None:
+def test_many_damaged_files_are_refused(value: Json, tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     data = json.dumps(value).encode()
     withstand(path, truncations(data, len(data)))

@@ -81,7 +81,7 @@ def test_a_graph_says_that_its_settings_were_not_read() -> None:
 
 
 def test_other_numbers_and_what_is_none(tmp_path: Path) -> None:
-    """int32 of few bits rounds as JavaScript does; complex numbers are left out and named."""
+    """Quantized int32 rounds as JavaScript does; complex numbers are left out and named."""
     weights = [
         {"name": "i", "shape": [3], "dtype": "int32",
          "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1}},
@@ -127,7 +127,7 @@ def _weights(value: Json) -> list[Json]:
         (lambda v: _weights(v)[0].update(dtype="string", quantization=None), "'string', not num"),
     ],
 )
-def test_what_is_wrong_is_told(model: Path, change: Any, message: str) -> None:
+def test_a_wrong_description_is_refused(model: Path, change: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         formats.read(changed(model, change))
 
@@ -154,7 +154,7 @@ def test_an_activation_that_is_not_run_is_named(tmp_path: Path) -> None:
         load(changed(tmp_path / "m/model.json", selu))
 
 
-def test_standard_input_has_no_shards_beside_it() -> None:
+def test_standard_input_has_no_shards() -> None:
     with pytest.raises(UserError, match="give the path of the file"):
         piped((GOLDEN / "plain/model.json").read_bytes())
 
@@ -168,13 +168,13 @@ def _load(path: str) -> object:
     return load(path, layer="0")
 
 
-def test_damage_is_told(model: Path) -> None:
+def test_a_damaged_description_is_refused(model: Path) -> None:
     data = model.read_bytes()
     withstand(model, truncations(data, 40), _load)
     withstand(model, mutations(data, 3, 150), _load)
 
 
-def test_damaged_shards_are_told(model: Path) -> None:
+def test_damaged_shards_are_refused(model: Path) -> None:
     shard = next(model.parent.glob("*.bin"))
     data = shard.read_bytes()
     withstand(shard, truncations(data, 20), lambda _: _load(str(model)))
@@ -182,7 +182,7 @@ def test_damaged_shards_are_told(model: Path) -> None:
 
 
 @pytest.mark.wide
-def test_much_damage_is_told(model: Path) -> None:
+def test_many_damaged_files_are_refused(model: Path) -> None:
     data = model.read_bytes()
     withstand(model, truncations(data, 500), _load)
     withstand(model, mutations(data, 5, 1500), _load)

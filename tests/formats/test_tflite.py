@@ -44,7 +44,7 @@ def test_the_clip_of_the_converter_is_named() -> None:
     assert any("clips |c| at 10" in remark for remark in model.remarks)
 
 
-def test_weights_in_few_bits_are_widened_and_named() -> None:
+def test_quantized_weights_are_widened_and_named() -> None:
     document = formats.read(path("keras_hybrid"))
     assert {array.dtype for array in document.arrays.values()} == {np.dtype(np.float32)}
     assert "weights in int8" in document.remarks[0]
@@ -89,8 +89,8 @@ OPERATOR = {
 
 
 def test_a_clip_of_no_projection_is_none() -> None:
-    words = {"lstm_0": OPERATOR | {"time_major": False}}
-    settings = read_metadata("tflite", words, ["lstm_0/x"]).settings
+    groups = {"lstm_0": OPERATOR | {"time_major": False}}
+    settings = read_metadata("tflite", groups, ["lstm_0/x"]).settings
     assert settings == {"layout": "batch", "activation": "tanh", "cell_clip": None}
     assert read_metadata("tflite", {}, ["x"]).settings == {}
 
@@ -124,7 +124,7 @@ def test_a_flatbuffer_s_offsets_are_not_believed() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_damage_is_told(case: str, tmp_path: Path) -> None:
+def test_damaged_files_are_refused(case: str, tmp_path: Path) -> None:
     data = (GOLDEN / f"{case}.tflite").read_bytes()
     withstand(tmp_path / "m.tflite", truncations(data, 30))
     withstand(tmp_path / "m.tflite", mutations(data, 6, 100), load)
@@ -132,7 +132,7 @@ def test_damage_is_told(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.wide
 @pytest.mark.parametrize("case", [*CASES, "keras_int8", "unrolled"])
-def test_much_damage_is_told(case: str, tmp_path: Path) -> None:
+def test_many_damaged_files_are_refused(case: str, tmp_path: Path) -> None:
     data = (GOLDEN / f"{case}.tflite").read_bytes()
     withstand(tmp_path / "m.tflite", truncations(data))
     withstand(tmp_path / "m.tflite", mutations(data, 7, 1500), load)

@@ -37,7 +37,7 @@ BFLOAT16 = 1e-2  # that layer computes in it throughout
 NAMELESS = [name for name in RECORDED if name.endswith("plain.weights.h5") and "3.15" not in name]
 
 
-def told(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def recorded(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     with np.load(FILES / f"{name}.npz") as members:
         arrays = dict(members)
     return json.loads(str(arrays.pop("case"))), arrays
@@ -66,7 +66,7 @@ def kept(process: Kept, monkeypatch: pytest.MonkeyPatch) -> Kept:
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", RECORDED)
 def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
-    _, expected = told(name)
+    _, expected = recorded(name)
     arrays = read(FILES / name).arrays
     theirs: dict[str, list[np.ndarray]] = {}
     for key, array in expected.items():
@@ -77,9 +77,9 @@ def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
         theirs = dict(zip(("lstm", "lstm_1"), theirs.values(), strict=True))
     assert sum(map(len, theirs.values())) == len(arrays)
     for layer, wanted in theirs.items():
-        own = [array for key, array in arrays.items() if key.startswith(f"{layer}/")]
-        assert len(own) == len(wanted), layer
-        for ours, their in zip(own, wanted, strict=True):
+        found = [array for key, array in arrays.items() if key.startswith(f"{layer}/")]
+        assert len(found) == len(wanted), layer
+        for ours, their in zip(found, wanted, strict=True):
             assert ours.shape == their.shape
             assert ours.dtype == np.float32
             assert ours.tobytes() == their.tobytes(), layer
@@ -88,12 +88,12 @@ def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_layers_give_what_keras_gives(name: str) -> None:
-    record, expected = told(name)
+    record, expected = recorded(name)
     paths = [FILES / name]
     if "config" in record:
         paths.append(paths[0].with_name(record["config"]))
-    words = {"layer": record["layer"]} if record["layer"] else {}
-    model = load(*map(str, paths), **words)
+    options = {"layer": record["layer"]} if record["layer"] else {}
+    model = load(*map(str, paths), **options)
     assert model.convention.name == record["convention"]
     trace = run(model, expected["inputs"])
     bound = BFLOAT16 if "bfloat16" in name else 1e-6
@@ -109,7 +109,7 @@ IN_TURN = [
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", IN_TURN)
 def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> None:
-    record, expected = told(name)
+    record, expected = recorded(name)
     model = load(str(FILES / name))
     assert len(model.layers) == 2
     np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
@@ -123,15 +123,15 @@ def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> No
 
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", [n for n in RECORDED if "plain" in n])
-def test_weights_alone_say_nothing_of_what_follows_what(name: str) -> None:
+def test_weights_without_a_config_have_no_chain(name: str) -> None:
     with pytest.raises(UserError, match="has 2 LSTMs; choose one with --layer"):
         load(str(FILES / name))
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_config_beside_weights_alone_says_what_follows_what() -> None:
+def test_a_config_with_a_file_of_weights_gives_the_chain() -> None:
     name = "tf_keras-2.21.0/stacked_weights.h5"
-    _, expected = told(name)
+    _, expected = recorded(name)
     model = load(str(FILES / name), str(FILES / name.replace(".h5", ".json")))
     assert len(model.layers) == 2
     np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
@@ -141,7 +141,7 @@ LSTM_LAYER = {"units": 3, "return_sequences": True}
 
 
 def sequential(*layers: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    listed = [{"class_name": kind, "config": words} for kind, words in layers]
+    listed = [{"class_name": kind, "config": settings} for kind, settings in layers]
     return {"class_name": "Sequential", "config": {"name": "m", "layers": listed}}
 
 
@@ -246,10 +246,8 @@ def test_hard_sigmoid_is_that_of_the_version(writer: str) -> None:
 
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("first", ["weights", "config"])
-def test_the_config_beside_weights_alone_holds_over_what_they_assume(
-    tmp_path: Path, first: str
-) -> None:
-    """`model.to_json()` of Keras 2 beside `model.save_weights()`, in either order."""
+def test_a_config_overrides_what_a_file_of_weights_assumes(tmp_path: Path, first: str) -> None:
+    """`model.to_json()` of Keras 2 with `model.save_weights()`, in either order."""
     weights = str(FILES / "keras-2.2.5" / "plain_weights.h5")
     assert "hard_sigmoid_0.2" in load(weights, layer="zeta").assumed[-1]
     config = {"name": "zeta", "units": 3, "activation": "tanh", "recurrent_activation": "sigmoid",
@@ -280,9 +278,9 @@ def test_each_layer_of_a_stack_has_its_own_settings() -> None:
     )
     state = run(model, np.ones((2, 5)))
     assert state.final_h.shape == (3 + 2,)  # of different sizes: side by side
-    whole = run(model, np.ones((4, 5)))
+    full = run(model, np.ones((4, 5)))
     chunk = run(model, np.ones((2, 5)), initial_state={"h": state.final_h, "c": state.final_c})
-    np.testing.assert_array_equal(chunk.h, whole.h[2:])
+    np.testing.assert_array_equal(chunk.h, full.h[2:])
 
 
 @pytest.mark.usefixtures("kept")
@@ -292,7 +290,7 @@ def test_several_lstms_are_listed_by_the_names_of_their_layers() -> None:
 
 
 @pytest.mark.usefixtures("kept")
-def test_what_the_config_says_beside_settings() -> None:
+def test_remarks_on_a_config_besides_its_settings() -> None:
     model = load(str(FILES / "keras-3.15.1" / "options.keras"))
     assert model.convention.behaviour.go_backwards
     assert not model.assumed  # that there is no bias is in the config
@@ -324,8 +322,8 @@ def lstm(names: str = "zeta/{}:0", units: int = 3) -> dict[str, np.ndarray]:
     return {names.format(k): rng.normal(size=s).astype(np.float32) for k, s in shapes.items()}
 
 
-def config(**words: Any) -> str:
-    layer = {"name": "zeta", "activation": "tanh", "recurrent_activation": "sigmoid", **words}
+def config(**settings: Any) -> str:
+    layer = {"name": "zeta", "activation": "tanh", "recurrent_activation": "sigmoid", **settings}
     off = {"return_sequences": False, "go_backwards": False}
     layers = [{"class_name": "LSTM", "config": {**off, **layer}}]
     return json.dumps({"class_name": "Sequential", "config": {"name": "m", "layers": layers}})
@@ -354,7 +352,7 @@ def test_a_hard_sigmoid_without_a_version_is_said_as_assumed(tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize(
-    ("version", "form", "told"),
+    ("version", "form", "assumed"),
     [
         ("2.2.4", "hard_sigmoid_0.2", "default of Keras 2.2.4"),
         ("2.1.6-tf", "hard_sigmoid_0.2", "default of Keras 2.1.6-tf"),
@@ -363,31 +361,31 @@ def test_a_hard_sigmoid_without_a_version_is_said_as_assumed(tmp_path: Path) -> 
         ("3.15.1", "sigmoid", "sigmoid gates"),
     ],
 )
-def test_weights_alone_have_the_default_of_their_version(
-    tmp_path: Path, version: str, form: str, told: str
+def test_weights_without_a_config_have_the_default_of_their_version(
+    tmp_path: Path, version: str, form: str, assumed: str
 ) -> None:
     path = str(made(tmp_path / "w.h5", lstm(), keras_version=version))
     model = load(path)
     assert model.convention.behaviour.recurrent_activation == form
-    assert any(told in text for text in model.assumed)
+    assert any(assumed in text for text in model.assumed)
     assert load(path, recurrent_activation="relu").assumed == (f"tanh, forward {NO_CONFIG}",)
     settled = {"recurrent_activation": "relu", "activation": "tanh", "go_backwards": False}
     assert not load(path, **settled).assumed
 
 
 @pytest.mark.usefixtures("kept")
-def test_gates_of_cudnn_weights_alone_are_no_assumption(tmp_path: Path) -> None:
+def test_gates_of_cudnn_weights_are_no_assumption(tmp_path: Path) -> None:
     path = FILES / "keras-2.2.5" / "cudnn_weights.h5"
     assert load(str(path)).assumed == (f"forward {NO_CONFIG}",)
     target = str(tmp_path / "model.safetensors")
     convert([str(path)], target, "pytorch", {})
-    _, expected = told("keras-2.2.5/cudnn_weights.h5")
+    _, expected = recorded("keras-2.2.5/cudnn_weights.h5")
     trace = run(load(target), expected["inputs"], layout="batch")
     np.testing.assert_allclose(trace.h, expected["h"], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.usefixtures("kept")
-def test_weights_alone_of_both_directions_leave_the_merge_open(tmp_path: Path) -> None:
+def test_weights_of_both_directions_leave_the_merge_open(tmp_path: Path) -> None:
     weights = lstm("zeta/forward_lstm/{}:0") | lstm("zeta/backward_lstm/{}:0")
     path = made(tmp_path / "w.h5", weights, keras_version="3.15.1")
     (text,) = load(str(path)).assumed
@@ -401,8 +399,8 @@ def test_a_custom_layer_without_the_config_of_its_lstm_has_its_settings_assumed(
     tmp_path: Path,
 ) -> None:
     custom = {"class_name": "Mine", "config": {"name": "zeta", "activation": "relu"}}
-    words = {"class_name": "Sequential", "config": {"name": "m", "layers": [custom]}}
-    path = made(tmp_path / "w.h5", lstm(), model_config=json.dumps(words))
+    model_config = {"class_name": "Sequential", "config": {"name": "m", "layers": [custom]}}
+    path = made(tmp_path / "w.h5", lstm(), model_config=json.dumps(model_config))
     model = load(str(path))
     assert model.convention.behaviour.activation == "tanh"
     assert model.assumed == (f"sigmoid gates, tanh, forward {NO_CONFIG}",)
@@ -430,7 +428,7 @@ def test_an_activation_that_a_run_has_not_is_named_and_can_be_replaced(tmp_path:
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_layer_between_that_gives_its_last_step_is_told(tmp_path: Path) -> None:
+def test_a_layer_between_that_gives_its_last_step_is_reported(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm(), model_config=config())
     with h5py.File(path, "r+") as file:
         file.attrs["layer_names"] = ["zeta", "next"]
@@ -448,7 +446,7 @@ def test_hdf5_of_another_program_gives_its_arrays_by_their_paths(tmp_path: Path)
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["lstm/kernel"] = np.ones((5, 12), ">f8")
         file["lstm/recurrent_kernel"] = np.ones((3, 12))
-        file["words"] = "text"
+        file["text"] = "text"
     document = read(tmp_path / "w.h5")
     assert document.format == "hdf5"
     assert list(document.arrays) == ["lstm/kernel", "lstm/recurrent_kernel"]
@@ -456,7 +454,7 @@ def test_hdf5_of_another_program_gives_its_arrays_by_their_paths(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_gru_beside_an_lstm_is_no_choice(tmp_path: Path) -> None:
+def test_a_gru_in_a_model_with_an_lstm_is_no_choice(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm())
     with h5py.File(path, "r+") as file:
         file.attrs["layer_names"] = ["gru", "zeta"]
@@ -512,7 +510,7 @@ def test_without_the_library_one_line_says_what_to_install(
 
 
 @pytest.mark.parametrize("name", ["stacked.h5", "stacked.keras"])
-def test_a_file_cut_short_is_told_in_plain_words(name: str, tmp_path: Path) -> None:
+def test_a_file_cut_short_is_refused_in_one_message(name: str, tmp_path: Path) -> None:
     data = (FILES / "keras-3.15.1" / name).read_bytes()
     (tmp_path / name).write_bytes(data[: len(data) // 2])
     plain = r"^\S+ is damaged or cut short \(.*\)\. Copy or download it again, or save it anew\.$"
@@ -520,7 +518,7 @@ def test_a_file_cut_short_is_told_in_plain_words(name: str, tmp_path: Path) -> N
         read(tmp_path / name)
 
 
-# ---- files that lead out of themselves, or lie
+# ---- files that link to other files, or contradict themselves
 
 
 def refused(path: Path, message: str) -> None:
@@ -638,11 +636,11 @@ def test_the_command_survives_a_crash_and_a_loop_of_the_library(
 
 LOOPING = """
 import json, sys
-told = json.loads(sys.argv[1])
-sys.path.append(told.pop("packages"))
-del told["child"]
+request = json.loads(sys.argv[1])
+sys.path.append(request.pop("packages"))
+del request["child"]
 from lstmcli.formats.wire import hdf5_process as hdf5_process
-hdf5_process._hold(hdf5_process.Wanted(**told))
+hdf5_process._hold(hdf5_process.Wanted(**request))
 while True: pass
 """
 
@@ -668,8 +666,8 @@ def test_an_h5py_that_the_process_does_not_find_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = made(tmp_path / "w.h5", lstm())
-    told = "sys.modules['h5py'] = None\nmodule.main"
-    monkeypatch.setattr(hdf5, "_CODE", hdf5._CODE.replace("module.main", told))
+    code = "sys.modules['h5py'] = None\nmodule.main"
+    monkeypatch.setattr(hdf5, "_CODE", hdf5._CODE.replace("module.main", code))
     refused(path, "reading it needs h5py")
 
 
@@ -737,9 +735,9 @@ ODD: tuple[Any, ...] = (
 def test_configs_that_lie(tmp_path: Path, name: str) -> None:
     """Some value anywhere in the config is something else."""
     members, rng = members_of(FILES / name), random.Random(4)
-    told = json.loads(members["config.json"])
+    settings = json.loads(members["config.json"])
     for _ in range(150):
-        changed = copy.deepcopy(told)
+        changed = copy.deepcopy(settings)
         places = list(_places(changed))
         holder, key = places[rng.randrange(len(places))]
         holder[key] = rng.choice(ODD)

@@ -63,8 +63,8 @@ WEIGHTS = [tensor("W", [1, 4, 2], 1, (9, bytes(32))), *REST]
 
 
 def function(name: str, *nodes: bytes) -> tuple[int, bytes]:
-    return 25, message((1, name), *((7, n) for n in nodes), (10, "own"))
+    return 25, message((1, name), *((7, n) for n in nodes), (10, "custom"))
 
 
 def call(name: str) -> bytes:
-    return node(name, [], []) + message((7, "own"))
+    return node(name, [], []) + message((7, "custom"))

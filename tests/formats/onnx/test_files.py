@@ -71,8 +71,8 @@ def test_every_constant_is_the_onnx_package_s(case: str) -> None:
             np.testing.assert_array_equal(ours[role], array)
         if record.get("initial_state") == "constant":
             for role in STATES:
-                whole = np.broadcast_to(ours[role], roles[role].shape)
-                np.testing.assert_array_equal(whole, roles[role])
+                full = np.broadcast_to(ours[role], roles[role].shape)
+                np.testing.assert_array_equal(full, roles[role])
         else:
             assert not set(STATES) & set(ours)
 

@@ -120,8 +120,8 @@ def test_views_of_repeated_numbers_cost_nothing_until_they_are_copied(tmp_path: 
     """A thousand nodes expand one number to nearly the limit; none of them is ever filled."""
     nodes = [node("Expand", ["one", "shape"], [f"e{n}"]) for n in range(1000)]
     nodes.append(node("Concat", [f"e{n}" for n in range(1000)], ["W"], attribute("axis", 2, 3, 0)))
-    held = [tensor("one", [1], 1, (9, bytes(4))), numbers("shape", 1, 4, 1 << 25), *REST]
-    withstand(tmp_path / "m.onnx", [model([*nodes, LSTM], held)], act=load)
+    initializers = [tensor("one", [1], 1, (9, bytes(4))), numbers("shape", 1, 4, 1 << 25), *REST]
+    withstand(tmp_path / "m.onnx", [model([*nodes, LSTM], initializers)], act=load)
 
 
 @pytest.mark.parametrize("length", [1, 2, 500])
@@ -217,11 +217,11 @@ def test_messages_that_are_none(tmp_path: Path, graph: bytes | None, reason: str
 def test_shapes_that_are_no_lstm_s(
     tmp_path: Path, change: dict[str, list[int]], reason: str
 ) -> None:
-    held = [
+    initializers = [
         tensor(name, change.get(name, shape), 1, (9, bytes(size)))
         for name, shape, size in (("W", [1, 4, 2], 32), ("R", [1, 4, 1], 16))
     ]
-    assert reason in refusal(tmp_path / "m.onnx", model([LSTM], held))
+    assert reason in refusal(tmp_path / "m.onnx", model([LSTM], initializers))
 
 
 @pytest.mark.parametrize(
@@ -245,17 +245,17 @@ def test_attributes_that_a_run_cannot_follow(
     assert reason in refusal(tmp_path / "m.onnx", model([one], WEIGHTS))
 
 
-# ---- files beside the model
+# ---- other files of the folder
 
 
-def external(location: str, **told: object) -> bytes:
-    entries = [message((1, k), (2, str(v))) for k, v in {"location": location, **told}.items()]
+def external(location: str, **entries_: object) -> bytes:
+    entries = [message((1, k), (2, str(v))) for k, v in {"location": location, **entries_}.items()]
     return model([LSTM], [
         tensor("W", [1, 4, 2], 1, (14, 1), *((13, entry) for entry in entries)), *REST,
     ])  # fmt: skip
 
 
-def test_a_file_beside_the_model_is_read_in_part(tmp_path: Path) -> None:
+def test_a_slice_of_another_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "w.data").write_bytes(bytes(8) + b"\0\0\x80\x3f" * 8)
     (tmp_path / "m.onnx").write_bytes(external("w.data", offset=8, length=32))
     assert load(str(tmp_path / "m.onnx")).cell.kernel.sum() == 8
@@ -290,7 +290,7 @@ def test_no_other_file_is_opened(tmp_path: Path, location: str, reason: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("slice_", "reason"),
     [
         ({"offset": 1}, "reaches past the end"),
         ({"offset": 10**17}, "reaches past the end"),
@@ -300,9 +300,11 @@ def test_no_other_file_is_opened(tmp_path: Path, location: str, reason: str) -> 
         ({"length": "0x20"}, "an length in it is '0x20'"),
     ],
 )
-def test_a_slice_that_lies(tmp_path: Path, told: dict[str, object], reason: str) -> None:
+def test_a_slice_outside_its_file_is_refused(
+    tmp_path: Path, slice_: dict[str, object], reason: str
+) -> None:
     (tmp_path / "w.data").write_bytes(bytes(32))
-    assert reason in refusal(tmp_path / "m.onnx", external("w.data", **told))
+    assert reason in refusal(tmp_path / "m.onnx", external("w.data", **slice_))
 
 
 def test_standard_input_has_no_folder(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How LSTM nodes are named, merged, chained and told of; and what is no ONNX model."""
+"""How LSTM nodes are named, merged, chained and reported; and files that are no ONNX model."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def lstm(x: str, w: str, y: str, name: str = "") -> bytes:
 
 
 def read(path: Path, *nodes: bytes, tensors: tuple[bytes, ...] = ()) -> formats.Document:
-    held = [weights("a", 1, 1, 1), weights("b", 1, 1, 2), *REST, *tensors]
-    path.write_bytes(model(nodes, held))
+    initializers = [weights("a", 1, 1, 1), weights("b", 1, 1, 2), *REST, *tensors]
+    path.write_bytes(model(nodes, initializers))
     return formats.read(str(path))
 
 
@@ -40,7 +40,7 @@ def test_nodes_without_a_name_are_numbered(tmp_path: Path) -> None:
     assert list(document.arrays) == ["lstm_0/W", "lstm_0/R", "lstm_1/W", "lstm_1/R"]
 
 
-def test_names_that_the_recogniser_cannot_tell_apart_are_numbered(tmp_path: Path) -> None:
+def test_names_that_differ_only_in_their_separators_are_numbered(tmp_path: Path) -> None:
     document = read(
         tmp_path / "m.onnx", lstm("X", "a", "y", "/rnn/LSTM"), lstm("X", "b", "z", "rnn_LSTM")
     )
@@ -56,7 +56,7 @@ def test_equal_nodes_are_one(tmp_path: Path) -> None:
     assert document.remarks == (f"{document.source} has 2 LSTM nodes, 1 of them distinct.",)
 
 
-def test_nodes_that_differ_in_an_attribute_alone_are_two(tmp_path: Path) -> None:
+def test_nodes_that_differ_only_in_an_attribute_are_two(tmp_path: Path) -> None:
     reverse = node("LSTM", ["X", "a", "R"], ["z"], attribute("direction", 3, 4, b"reverse"))
     document = read(tmp_path / "m.onnx", lstm("X", "a", "y"), reverse)
     assert len(document.groups) == 2
@@ -79,7 +79,7 @@ BETWEEN = {
         [transposed("y", "t", 0, 2, 1, 3),
          node("Reshape", ["t", "shape"], ["x2"])], "x2", "0,1",
     ),
-    "Reshape alone": ([node("Reshape", ["y", "shape"], ["x2"])], "x2", None),
+    "only a Reshape": ([node("Reshape", ["y", "shape"], ["x2"])], "x2", None),
     "batch and time exchanged": (
         [node("Squeeze", ["y", "one"], ["s"]),
          transposed("s", "x2", 1, 0, 2)],
@@ -99,15 +99,15 @@ BETWEEN = {
 @pytest.mark.parametrize("between", BETWEEN)
 def test_a_chain_is_plain_or_none(tmp_path: Path, between: str) -> None:
     nodes, x, chain = BETWEEN[between]
-    held = (numbers("one", 1), numbers("zero", 0), numbers("shape", 0, 0, -1))
+    constants = (numbers("one", 1), numbers("zero", 0), numbers("shape", 0, 0, -1))
     first = node("LSTM", ["X", "a", "R"], ["y", "y_h"])
-    document = read(tmp_path / "m.onnx", first, *nodes, lstm(x, "b", "z"), tensors=held)
+    document = read(tmp_path / "m.onnx", first, *nodes, lstm(x, "b", "z"), tensors=constants)
     assert document.attributes.get("layer") == chain
-    told_of = "feeds lstm_0 into lstm_1: --layer 0,1"
-    assert any(told_of in remark for remark in document.remarks) == (chain is not None)
+    expected = "feeds lstm_0 into lstm_1: --layer 0,1"
+    assert any(expected in remark for remark in document.remarks) == (chain is not None)
 
 
-def test_a_chain_beside_another_lstm_must_be_asked_for(tmp_path: Path) -> None:
+def test_a_chain_in_a_model_with_another_lstm_must_be_asked_for(tmp_path: Path) -> None:
     squeeze = node("Squeeze", ["y", "one"], ["x2"])
     document = read(
         tmp_path / "m.onnx", lstm("X", "a", "y"), squeeze, lstm("x2", "b", "z"),
@@ -119,8 +119,8 @@ def test_a_chain_beside_another_lstm_must_be_asked_for(tmp_path: Path) -> None:
 
 def test_one_layer_of_a_chain_can_be_asked_for() -> None:
     path, x = str(FILES / "keras_stacked.onnx"), np.ones((7, 5))
-    whole, first = load(path), load(path, layer="0")
-    np.testing.assert_array_equal(run(whole, x).arrays["layer0.h"], run(first, x).h)
+    model, first = load(path), load(path, layer="0")
+    np.testing.assert_array_equal(run(model, x).arrays["layer0.h"], run(first, x).h)
 
 
 def test_inspect_tells_of_the_chain_and_of_a_command_that_runs_it() -> None:
@@ -161,10 +161,10 @@ def test_an_initial_state_of_some_rows_needs_as_many() -> None:
 
 
 def test_numbers_of_activations_keep_their_digits() -> None:
-    words = {"directions": 1, "units": 3, "activations": ["HardSigmoid", "ScaledTanh", "Tanh"],
+    attributes = {"directions": 1, "units": 3, "activations": ["HardSigmoid", "ScaledTanh", "Tanh"],
              "activation_alpha": [float(np.float32(0.123456789)), 2.0],
              "activation_beta": [0.5, float(np.float32(0.3))]}  # fmt: skip
-    settings = read_metadata("onnx", {"n": words}, ["n/W"]).settings
+    settings = read_metadata("onnx", {"n": attributes}, ["n/W"]).settings
     assert settings["recurrent_activation"] == "hard_sigmoid(0.12345679,0.5)"
     assert settings["activation"] == "scaled_tanh(2,0.3)"
 

@@ -1,6 +1,6 @@
 """Writing what TensorFlow writes, and what it never would: messages, tables, checkpoints.
 
-Tables get right checksums, so that a lie in them is met by what reads it.
+Tables get right checksums, so that a reader finds what else is wrong in them.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def shape(*lengths: int) -> bytes:
 def entry(
     array: np.ndarray, offset: int, *, kind: int = 1, shard: int = 0, slices: Sequence[bytes] = ()
 ) -> bytes:
-    """A BundleEntryProto for an array of float32 that lies at an offset."""
+    """A BundleEntryProto for an array of float32 at an offset."""
     data = array.astype("<f4").tobytes()
     return (
         message((1, kind), (2, shape(*array.shape)), (3, shard), (4, offset), (5, len(data)))
@@ -107,6 +107,6 @@ def checkpoint(folder: Path, entries: Mapping[bytes, bytes], data: bytes) -> Pat
 
 
 def string(data: bytes) -> bytes:
-    """A scalar string as it lies in a shard: its length, a checksum of that, itself."""
+    """A scalar string as stored in a shard: its length, a checksum of that, its bytes."""
     length = varint(len(data))
     return length + masked(length).to_bytes(4, "little") + data

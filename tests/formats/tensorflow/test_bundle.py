@@ -1,4 +1,4 @@
-"""Checkpoints of the second format that lie about where their tensors are."""
+"""Checkpoints of the second format with wrong positions of their tensors."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_what_is_forged_is_read(tmp_path: Path) -> None:
 
 def test_bfloat16_is_widened(tmp_path: Path) -> None:
     bits = np.array([0x3F80, 0xC040, 0x7F80], "<u2").tobytes()  # 1, -3, infinity
-    told = message((1, 14), (2, shape(3)), (5, 6)) + fixed32(6, masked(bits))
-    array = formats.read(str(checkpoint(tmp_path, {b"a": told}, bits))).arrays["a"]
+    stored = message((1, 14), (2, shape(3)), (5, 6)) + fixed32(6, masked(bits))
+    array = formats.read(str(checkpoint(tmp_path, {b"a": stored}, bits))).arrays["a"]
     assert array.dtype == np.float32
     assert array.tolist() == [1, -3, np.inf]
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("stored", "reason"),
     [
         (message((1, 1), (2, shape(2, 3)), (4, HUGE), (5, 24)), "shard 0 ends before byte"),
         (message((1, 1), (2, shape(2, 3)), (4, (1 << 64) - 8), (5, 24)), "ends before byte"),
@@ -50,9 +50,11 @@ def test_bfloat16_is_widened(tmp_path: Path) -> None:
         (message((1, 1), (2, 5), (5, 24)), "a number where bytes should be"),
     ],
 )  # fmt: skip
-def test_lies_about_a_tensor(told: bytes, words: str, tmp_path: Path) -> None:
-    path = checkpoint(tmp_path, {b"a": told}, DATA)
-    with pytest.raises(UserError, match=words) as caught:
+def test_an_entry_that_contradicts_its_shard_is_refused(
+    stored: bytes, reason: str, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path, {b"a": stored}, DATA)
+    with pytest.raises(UserError, match=reason) as caught:
         formats.read(str(path))
     assert str(path) in str(caught.value)
 
@@ -71,7 +73,7 @@ def test_a_kind_that_numpy_lacks_is_left_out_and_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "words"),
+    ("header", "reason"),
     [
         (message((1, 1), (2, 1)), "big-endian"),
         (message((1, 0)), "damaged or cut short"),
@@ -79,9 +81,9 @@ def test_a_kind_that_numpy_lacks_is_left_out_and_said(tmp_path: Path) -> None:
         (b"", "does not describe it"),
     ],
 )
-def test_headers(header: bytes, words: str, tmp_path: Path) -> None:
+def test_an_unusable_header_is_refused(header: bytes, reason: str, tmp_path: Path) -> None:
     path = checkpoint(tmp_path, {b"": header, b"a": entry(ONE, 0)}, DATA)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=reason):
         formats.read(str(path))
 
 
@@ -117,7 +119,7 @@ def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(formats.read(str(path)).arrays["a"], ONE)
 
 
-def test_standard_input_has_no_shards_beside_it(tmp_path: Path) -> None:
+def test_standard_input_has_no_shards(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, {b"a": entry(ONE, 0)}, DATA)
     with pytest.raises(UserError, match="Give its path"):
         piped(path.read_bytes())
@@ -125,14 +127,14 @@ def test_standard_input_has_no_shards_beside_it(tmp_path: Path) -> None:
 
 def objects(*nodes: bytes) -> dict[bytes, bytes]:
     graph = forge.string(message(*((1, node) for node in nodes)))
-    told = message((1, 7), (4, len(DATA)), (5, len(graph))) + fixed32(6, masked(graph))
-    return {b"_CHECKPOINTABLE_OBJECT_GRAPH": told, b"a": entry(ONE, 0), b"graph": graph}
+    stored = message((1, 7), (4, len(DATA)), (5, len(graph))) + fixed32(6, masked(graph))
+    return {b"_CHECKPOINTABLE_OBJECT_GRAPH": stored, b"a": entry(ONE, 0), b"graph": graph}
 
 
 def test_a_graph_of_objects_may_have_cycles_and_children_that_are_not_there(tmp_path: Path) -> None:
     child = [message((1, message((1, n), (2, b"x")))) for n in (1, 0, 999, HUGE)]
-    held = message((2, message((1, b"VARIABLE_VALUE"), (2, b"lstm/kernel"), (3, b"a"))))
-    entries = objects(child[0] + child[2], child[1] + child[3] + held)
+    variable = message((2, message((1, b"VARIABLE_VALUE"), (2, b"lstm/kernel"), (3, b"a"))))
+    entries = objects(child[0] + child[2], child[1] + child[3] + variable)
     data = DATA + entries.pop(b"graph")
     document = formats.read(str(checkpoint(tmp_path, entries, data)))
     np.testing.assert_array_equal(document.arrays["lstm/kernel"], ONE)

@@ -27,7 +27,7 @@ FILES = {  # what is damaged: its case, the file, what is then given
     "index": (SECOND, "model.ckpt.index", "model.ckpt"),
     "index of parts": (PARTS, "model.ckpt.index", "model.ckpt"),
     "shard": (PARTS, "model.ckpt.data-00000-of-00001", "model.ckpt"),
-    "graph beside": (SECOND, "model.ckpt.meta", "model.ckpt"),
+    "graph of a checkpoint": (SECOND, "model.ckpt.meta", "model.ckpt"),
     "first format": (FIRST, "model.ckpt", "model.ckpt"),
     "first format in parts": (FIRST_PARTS, "model.ckpt", "model.ckpt"),
     "frozen graph": ("tf2.21_functional_loop_frozen", "frozen.pb", "frozen.pb"),

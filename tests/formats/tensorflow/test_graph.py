@@ -1,4 +1,4 @@
-"""Graphs: constants, what becomes of a variable, and graphs that lead in circles."""
+"""Graphs: constants, the operations applied to a variable, and cycles."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.formats.tensorflow.forge import checkpoint, entry, message, shape, va
 
 
 def node(name: str, op: str, *inputs: str, **attributes: bytes) -> tuple[int, bytes]:
-    words = [(3, word.encode()) for word in inputs]
-    held = [
+    references = [(3, name.encode()) for name in inputs]
+    attributes_ = [
         (5, message((1, key.encode()), (2, value))) for key, value in attributes.items()
     ]  # fmt: skip
-    return 1, message((1, name.encode()), (2, op.encode()), *words, *held)
+    return 1, message((1, name.encode()), (2, op.encode()), *references, *attributes_)
 
 
 def constant(name: str, *values: float, lengths: tuple[int, ...] = ()) -> tuple[int, bytes]:
@@ -30,22 +30,22 @@ def constant(name: str, *values: float, lengths: tuple[int, ...] = ()) -> tuple[
     return node(name, "Const", value=message((8, tensor)))
 
 
-def fate(*nodes: tuple[int, bytes], variable: str = "v") -> dict[str, Any]:
+def applied(*nodes: tuple[int, bytes], variable: str = "v") -> dict[str, Any]:
     return TensorFlowGraph(memoryview(message(*nodes))).applied_to(variable)
 
 
-def test_the_row_of_ops_with_their_numbers() -> None:
-    told = fate(
+def test_operations_are_found_with_their_numbers() -> None:
+    found = applied(
         node("v", "VariableV2"), node("v/read", "Identity", "v"), constant("one", 1.5),
         node("split", "Split", "one", "v/read"), node("add", "Add", "split:2", "one"),
         node("tanh", "Tanh", "split:1", "^add"),
     )  # fmt: skip
-    assert told == {"Split": 1.5, "Split:2/Add": 1.5, "Split:1/Tanh": None}
+    assert found == {"Split": 1.5, "Split:2/Add": 1.5, "Split:1/Tanh": None}
 
 
 def test_numbers_that_are_attributes() -> None:
     value = varint(4 << 3 | 5) + pack("<f", 0.7)
-    assert fate(node("v", "VariableV2"), node("a", "Cell", "v", clip=value)) == {
+    assert applied(node("v", "VariableV2"), node("a", "Cell", "v", clip=value)) == {
         "Cell": {"clip": 0.7}
     }
 
@@ -62,22 +62,23 @@ def called(name: str) -> bytes:
 def test_values_go_on_in_functions() -> None:
     body = function("body", "x", constant("c", 2), node("m", "Mul", "x", "c:output:0"))
     library = (2, message((1, body)))
-    told = fate(node("v", "VarHandleOp"), node("w", "While", "v", body=called("body")), library)
-    assert told == {"Mul": 2.0}
+    found = applied(node("v", "VarHandleOp"), node("w", "While", "v", body=called("body")), library)
+    assert found == {"Mul": 2.0}
 
 
-def test_circles_end() -> None:
-    assert fate(node("v", "Variable"), node("a", "Mul", "v", "b"), node("b", "Mul", "a")) == {
+def test_a_graph_with_cycles_is_read() -> None:
+    assert applied(node("v", "Variable"), node("a", "Mul", "v", "b"), node("b", "Mul", "a")) == {
         "Mul": None, "Mul/Mul": None,
     }  # fmt: skip
-    own = function("f", "x", node("again", "PartitionedCall", "x", f=called("f")))
-    library = (2, message((1, own)))
+    recursive = function("f", "x", node("again", "PartitionedCall", "x", f=called("f")))
+    library = (2, message((1, recursive)))
     assert (
-        fate(node("v", "Variable"), node("w", "PartitionedCall", "v", f=called("f")), library) == {}
+        applied(node("v", "Variable"), node("w", "PartitionedCall", "v", f=called("f")), library)
+        == {}
     )
-    assert fate(node("v", "Identity", "u"), node("u", "Identity", "v")) == {}
-    told = fate(node("v", "Variable"), node("a", "Add", "v", "x"), node("x", "Identity", "x"))
-    assert told == {"Add": None}
+    assert applied(node("v", "Identity", "u"), node("u", "Identity", "v")) == {}
+    found = applied(node("v", "Variable"), node("a", "Add", "v", "x"), node("x", "Identity", "x"))
+    assert found == {"Add": None}
 
 
 def test_the_last_element_fills_the_rest() -> None:
@@ -87,7 +88,7 @@ def test_the_last_element_fills_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "words"),
+    ("nodes", "reason"),
     [
         ([constant("c", 1, lengths=(1 << 40,))], "--max-bytes"),
         ([constant("c", 1, lengths=(2, 1 << 62))], "--max-bytes"),
@@ -96,12 +97,14 @@ def test_the_last_element_fills_the_rest() -> None:
         ([constant("c", 1, lengths=(-1,))], "has the shape"),
     ],
 )
-def test_constants_that_lie(nodes: list[tuple[int, bytes]], words: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=words):
+def test_constants_that_contradict_themselves_are_refused(
+    nodes: list[tuple[int, bytes]], reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=reason):
         filed(tmp_path, "g.pb", message(*nodes))
 
 
-def test_where_a_graph_lies() -> None:
+def test_a_graph_is_found_in_larger_messages() -> None:
     graph = message(constant("c", 1))
     meta = message((1, message((2, message((1, b"x"))))), (2, graph))
     saved = message((1, 1), (2, meta))
@@ -109,7 +112,7 @@ def test_where_a_graph_lies() -> None:
         assert bytes(find_graph(memoryview(data))) == graph
 
 
-def test_a_graph_is_told_by_its_content(tmp_path: Path) -> None:
+def test_a_graph_is_recognised_by_its_content(tmp_path: Path) -> None:
     graph = message(constant("c", 1, 2, lengths=(2,)))
     meta = message((1, message((2, message((1, message((1, b"Add"))))))), (2, graph))
     for data in (graph, meta, message((1, 1), (2, meta))):
@@ -122,7 +125,7 @@ def test_a_text_that_begins_with_an_empty_line_is_no_graph(tmp_path: Path) -> No
     assert filed(tmp_path, "a.txt", "\n[[1 2]\n [3 4]]").format == "text"
 
 
-def test_a_damaged_graph_beside_a_checkpoint_is_said(tmp_path: Path) -> None:
+def test_a_damaged_graph_of_a_checkpoint_is_reported(tmp_path: Path) -> None:
     ones = np.ones(2, np.float32)
     path = checkpoint(tmp_path, {b"a": entry(ones, 0)}, ones.tobytes())
     (tmp_path / "c.meta").write_bytes(b"\x0a\xff")
@@ -132,7 +135,7 @@ def test_a_damaged_graph_beside_a_checkpoint_is_said(tmp_path: Path) -> None:
 
 
 def test_constants_take_at_most_a_hundred_times_their_file() -> None:
-    """Up to 256 MiB nothing is suspected, so the file is said to have 3 MiB."""
+    """Up to 256 MiB nothing is suspected, so the size of the file is given as 3 MiB."""
     constants = [constant(f"c{n}", lengths=(25 << 20,)) for n in range(4)]  # of 100 MiB each
     found = TensorFlowGraph(memoryview(message(*constants))).constants("g.pb", 3 << 20)
     assert [next(found)[0] for _ in range(3)] == ["c0", "c1", "c2"]

@@ -1,4 +1,4 @@
-"""Parts of tensors: where they lie, what keys they have, that they make up the whole."""
+"""Slices of tensors: their index and key, and that they make up their tensor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstmcli.formats.wire.protobuf import Message
 from tests.formats.tensorflow.forge import message
 
 
-def test_an_absent_length_is_the_whole_axis() -> None:
+def test_an_absent_length_is_the_full_axis() -> None:
     extents = [message((1, 2), (2, 3)), message()]
     assert parse_slice(Message(message(*((1, one) for one in extents)))) == ((2, 3), (0, FULL_AXIS))
 
@@ -26,33 +26,33 @@ def test_an_absent_length_is_the_whole_axis() -> None:
         ((-64, -65), "40 3fbf"),
     ],
 )
-def test_keys(extent: tuple[int, int], code: str) -> None:
+def test_keys_of_slices_are_encoded_as_tensorflow_does(extent: tuple[int, int], code: str) -> None:
     name = "00 61 00ff 62 0001"  # zero bytes are marked
     assert slice_key("a\0b", (extent,)) == bytes.fromhex(f"{name} 0101 {code}")
 
 
 def test_parts_make_up_a_tensor() -> None:
-    whole = np.arange(12.0).reshape(3, 4)
+    tensor = np.arange(12.0).reshape(3, 4)
     parts = [
-        (((0, 1), (0, FULL_AXIS)), whole[:1]),
-        (((1, 2), (0, 1)), whole[1:, :1]),
-        (((1, 2), (1, 3)), whole[1:, 1:]),
+        (((0, 1), (0, FULL_AXIS)), tensor[:1]),
+        (((1, 2), (0, 1)), tensor[1:, :1]),
+        (((1, 2), (1, 3)), tensor[1:, 1:]),
     ]
-    np.testing.assert_array_equal(join(parts, (3, 4), "t"), whole)
+    np.testing.assert_array_equal(join(parts, (3, 4), "t"), tensor)
 
 
 @pytest.mark.parametrize(
-    ("starts", "words"),
+    ("starts", "reason"),
     [([0, 0], "overlap"), ([0], "not as many as its elements"), ([], "no parts")],
 )
-def test_parts_that_do_not(starts: list[int], words: str) -> None:
+def test_slices_that_do_not_make_up_a_tensor_are_refused(starts: list[int], reason: str) -> None:
     parts = [(((start, 1),), np.ones(1)) for start in starts]
-    with pytest.raises(Damaged, match=words):
+    with pytest.raises(Damaged, match=reason):
         join(parts, (2,), "t")
 
 
 @pytest.mark.parametrize("part", [((1, 2),), ((-1, 1),), ((0, -2),), ((3, FULL_AXIS),), ()])
-def test_parts_that_reach_out(part: tuple[tuple[int, int], ...]) -> None:
+def test_slices_that_leave_their_tensor_are_refused(part: tuple[tuple[int, int], ...]) -> None:
     with pytest.raises(Damaged, match="part"):
         index_of(part, (2,))
 

@@ -46,7 +46,7 @@ def test_several_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "reason"),
     [
         (b"", "ends before byte"),
         (bytes(48), "does not end as a table does"),
@@ -64,8 +64,8 @@ def test_several_blocks() -> None:
         (footer(handle(0, 48)), "ends before byte"),
     ],
 )
-def test_what_contradicts_itself(data: bytes, words: str) -> None:
-    with pytest.raises(Damaged, match=words):
+def test_a_table_that_contradicts_itself_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(Damaged, match=reason):
         entries(data)
 
 
@@ -92,5 +92,5 @@ def test_keys_that_grow_are_bounded() -> None:
 
 def test_the_forger_writes_what_tensorflow_writes() -> None:
     """Read back and forged again, a table has the same entries."""
-    whole = {b"": forge.HEADER, b"a/kernel": b"xyz"}
-    assert forge.entries_of(table(whole)) == whole
+    entries_ = {b"": forge.HEADER, b"a/kernel": b"xyz"}
+    assert forge.entries_of(table(entries_)) == entries_
