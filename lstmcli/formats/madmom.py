@@ -22,7 +22,7 @@ GATES = ("input_gate", "forget_gate", "cell", "output_gate")
 FUNCTION = "activation_fn"
 
 
-def described(document: Document) -> Document:
+def describe_network(document: Document) -> Document:
     """A pickled network with the activations of each LSTM in its group, and the chain of LSTMs.
 
     Any other document is returned as it is.

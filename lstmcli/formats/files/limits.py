@@ -24,6 +24,9 @@ MAPPED_FROM = 64 << 20  # bytes from which a file of tensors is mapped, not read
 LARGE = 256 << 20  # bytes up to which nothing is suspected of being a bomb
 MOST_TIMES = 100  # times its size that a larger file may unpack to
 MOST_COMPRESSION = 1032  # bytes that deflate makes of one at most
+MOST_PROTOBUF = 1 << 31  # bytes of a message: the limit of the format
+MOST_CONFIG = 64 << 20  # bytes of the config in a Keras archive
+MOST_SIDECAR = 512 << 20  # bytes of a graph or metadata that is read with a checkpoint
 MOST_MEMBERS = 1 << 16  # each takes 4 us and 475 bytes to list
 MOST_DIRECTORY = 256 * MOST_MEMBERS  # bytes of the list of members: 46 and a name for each
 

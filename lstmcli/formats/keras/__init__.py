@@ -21,7 +21,7 @@ from zipfile import ZipInfo
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import Damaged, damage_reported
-from lstmcli.formats.files.limits import LARGE, MOST_TIMES
+from lstmcli.formats.files.limits import LARGE, MOST_CONFIG, MOST_TIMES
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.keras.chain import lstm_chain
 from lstmcli.formats.keras.layers import (
@@ -42,7 +42,6 @@ FULL_MODEL = "model_weights"  # the group with the layers in a file of weights a
 VERSIONS = ("keras_version", "backend")
 ZIP, HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  # in an archive
-MOST_CONFIG = 64 << 20  # bytes of a config
 
 
 def read(source: Opened) -> Document:

@@ -17,7 +17,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size
 from lstmcli.formats.files.sidecars import file_bytes
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.connections import feeding_lstm, input_source
@@ -27,7 +27,6 @@ from lstmcli.formats.onnx.lstm import LstmNode, UnreadableNode, is_lstm, read_no
 from lstmcli.formats.onnx.schema import ModelProto
 from lstmcli.formats.onnx.tensors import decode, is_numeric, shape_of
 
-MOST_BYTES = 1 << 31  # the limit of a protocol buffer
 CORE_ML_FIELDS = (303, 403, 500, 502)  # of a Core ML model, whose first fields are the same
 CELL_SIGMOIDS, CELL_TANHS = 3, 2  # in a cell that was exported as basic operators
 PRODUCTS = ("MatMul", "Gemm")
@@ -52,7 +51,7 @@ def read(source: Opened) -> Document:
     UserError
         A damaged file, another kind of file, no LSTM that can be read, tensors that are too large.
     """
-    if source.size > MOST_BYTES:
+    if source.size > MOST_PROTOBUF:
         raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")
     with damage_reported(f"{source.source}, taken for an ONNX model,"):
         model = OnnxModel(file_bytes(source))

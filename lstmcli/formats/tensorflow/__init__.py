@@ -18,6 +18,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import Damaged, damage_reported
+from lstmcli.formats.files.limits import MOST_SIDECAR
 from lstmcli.formats.files.sidecars import file_bytes, sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
@@ -31,7 +32,6 @@ FORMAT = "tensorflow"
 SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
 V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint of the first format
 INDEX_IN_SAVED_MODEL = os.path.join("variables", "variables.index")
-LARGEST_COMPANION = 512 << 20  # bytes of a graph or of Keras' metadata
 
 Groups = dict[str, dict[str, Any]]
 
@@ -136,7 +136,7 @@ def _read_graph(source: Opened) -> Document:
 def _with_graph(source: Opened, arrays: dict[str, np.ndarray], remarks: list[str]) -> Document:
     """The variables in the order of the graph in their folder, with their operations in it."""
     path, groups = _graph_path(source.path), Groups()
-    if path is not None and (data := _companion_bytes(path, remarks)) is not None:
+    if path is not None and (data := _sidecar_bytes(path, remarks)) is not None:
         try:
             graph = TensorFlowGraph(find_graph(data))
             order = {name: n for n, name in enumerate(graph.variables)}
@@ -176,7 +176,7 @@ def _operations(graph: TensorFlowGraph, arrays: dict[str, np.ndarray], path: str
 
 def _keras_layers(path: str, objects: ObjectGraph, remarks: list[str]) -> KerasLayers:
     metadata = _in_saved_model(path, "keras_metadata.pb")
-    if metadata is None or (data := _companion_bytes(metadata, remarks)) is None:
+    if metadata is None or (data := _sidecar_bytes(metadata, remarks)) is None:
         return KerasLayers({}, ())
     try:
         return parse_layers(data, objects)
@@ -192,10 +192,10 @@ def _in_saved_model(path: str, name: str) -> str | None:
     return sidecar_path(folder, name) if is_index else None
 
 
-def _companion_bytes(path: str, remarks: list[str]) -> memoryview | None:
+def _sidecar_bytes(path: str, remarks: list[str]) -> memoryview | None:
     """The bytes of another file of the checkpoint's folder, unless they are too many."""
     with opened(path) as file:
-        if file.size <= LARGEST_COMPANION:
+        if file.size <= MOST_SIDECAR:
             return file_bytes(file)
-    remarks.append(f"{path} was not used: it is larger than {LARGEST_COMPANION:,} bytes.")
+    remarks.append(f"{path} was not used: it is larger than {MOST_SIDECAR:,} bytes.")
     return None

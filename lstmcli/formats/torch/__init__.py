@@ -22,7 +22,7 @@ from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import MOST_PICKLE, check_size, check_total
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.madmom import described
+from lstmcli.formats.madmom import describe_network
 from lstmcli.formats.torch import numpy_arrays, tensors
 from lstmcli.formats.torch.state_dict import Tree, document, flatten
 from lstmcli.formats.torch.tensors import Storage, StorageView, kind_of_storage
@@ -291,4 +291,4 @@ def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Docu
         makers = {**MAKERS, "torch.storage._load_from_bytes": _from_bytes}
         source.stream.seek(offset)
         tree = flatten(pickles.load(io.BytesIO(source.stream.read()), makers))
-        return described(named(source, format, tree))
+        return describe_network(named(source, format, tree))
