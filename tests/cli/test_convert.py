@@ -71,7 +71,7 @@ def test_standard_input_and_lone_tensors(lstm: Lstm, tmp_path: Path) -> None:
         (["net.npz", "--to", "pytorch", "--cell-clip", "3"], "cannot store a cell clip of 3"),
         (["net.npz", "--to", "tf1", "--layer", "decoder"], "--layer decoder"),
         (["net.json", "--to", "rtneural", "--to-set", "gates=igfo"], "leave out --to-set"),
-        (["--to", "keras"], "the last path is what is written"),
+        (["--to", "keras"], "the file to write is missing"),
         (["nowhere/net.npz", "--to", "keras"], "there is no folder nowhere"),
     ],
 )  # fmt: skip

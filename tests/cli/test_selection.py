@@ -455,7 +455,7 @@ def test_two_parts_that_have_no_step_in_common_are_no_equal(lstm: Lstm, files: P
         Path(name).write_text(lstm(*words, "--steps", steps).out)
     done = lstm("diff", "a.csv", "b.csv")
     assert done.status == 2
-    assert "one side holds steps 0:3, the other 3:6; they have none in common" in done.err
+    assert "one side contains steps 0:3, the other 3:6; they have none in common" in done.err
 
 
 def test_a_part_of_a_run_is_no_state_unless_it_has_the_last_step(lstm: Lstm, files: Path) -> None:
@@ -511,7 +511,7 @@ def test_what_counts_from_0_refuses_a_part(lstm: Lstm, files: Path, command: str
     words = ["w.npz", "one.npy"] if command == "explain" else []
     done = lstm(command, *words, "part.csv")
     assert done.status == 2
-    assert "part.csv holds steps 3:6 of a run" in done.err
+    assert "part.csv contains steps 3:6 of a run" in done.err
 
 
 def test_only_what_is_selected_is_kept_in_memory(
