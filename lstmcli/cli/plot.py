@@ -81,17 +81,17 @@ def command(
             remark(text)
     row = batch if batch is not None else _row_of_first(found)
     chosen = (units, "--units") if unit is None else (str(unit), "--unit")
-    cut = PlotWindow(steps, chosen[0], row, pool, chosen[1])
+    window = PlotWindow(steps, chosen[0], row, pool, chosen[1])
     arrays = found.chosen(names)
     hidden = found.cells if names is None and "h" in found.arrays else []
-    told = Annotations(found.differs, found.first, found.rows, hidden)
+    notes = Annotations(found.differs, found.first, found.rows, hidden)
     if output is not None:
         with formats.atomically(output) as stream:
-            draw_figure(stream, suffix, arrays, cut, told, unit is not None)
+            draw_figure(stream, suffix, arrays, window, notes, unit is not None)
         return
     draw = heat_sheet if unit is None else lines_sheet
-    picture = draw(arrays, cut, told, width=width(), depth=depth())
-    closing = closing_sheet(told, cut, _next(found, unit, path, settings), width())
+    picture = draw(arrays, window, notes, width=width(), depth=depth())
+    closing = closing_sheet(notes, window, _next(found, unit, path, settings), width())
     show([*_header(found), picture, *_saturation(found, row), closing])
 
 

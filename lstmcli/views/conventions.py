@@ -131,7 +131,7 @@ def _with_text_column(columns: Sequence[Column], texts: Sequence[str], width: in
 INDENT = 20  # columns of the labels
 
 
-class Line(NamedTuple):
+class PageLine(NamedTuple):
     """One line of a convention's page: its fields in words; an empty text is no line."""
 
     label: str
@@ -156,7 +156,7 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
     return sheet
 
 
-def _style(line: Line, row: Convention) -> str:
+def _style(line: PageLine, row: Convention) -> str:
     if line.label == "assumed":
         return ASSUMED
     return AGREES if line.label == "verified" and _was_run(row) == "yes" else ""
@@ -429,50 +429,52 @@ def _verified(row: Convention) -> str:
 
 
 NAMES = (
-    Line("tensors", ("tensors", "words", "recurrent_words", "numbered"), _numbered),
-    Line("layers", ("marks", "path", "scopes", "directions_count"), _layer_and_direction),
-    Line("recognised", ("by_name", "telling", "within", "required", "shadows"), _recognised),
-    Line("written", ("under",), _written),
-    Line("", (), lambda row: "/ . : and _ count alike; any prefix may stand before"),
+    PageLine("tensors", ("tensors", "words", "recurrent_words", "numbered"), _numbered),
+    PageLine("layers", ("marks", "path", "scopes", "directions_count"), _layer_and_direction),
+    PageLine("recognised", ("by_name", "telling", "within", "required", "shadows"), _recognised),
+    PageLine("written", ("under",), _written),
+    PageLine("", (), lambda row: "/ . : and _ count alike; any prefix may stand before"),
 )
 LAYOUT = (
-    Line(
+    PageLine(
         "gates",
         ("gates", "kernel_gates", "recurrent_gates", "bias_gates", "interleaved", "absent"),
         _gates,
     ),
-    Line("kernel", ("orientation", "direction_axis", "rows"), _shapes),
-    Line("transposed", ("transposed",), _transposed),
-    Line("bias", ("bias", "bias_halves"), _bias),
-    Line("projection", ("projection_rows",), _projection),
-    Line(
+    PageLine("kernel", ("orientation", "direction_axis", "rows"), _shapes),
+    PageLine("transposed", ("transposed",), _transposed),
+    PageLine("bias", ("bias", "bias_halves"), _bias),
+    PageLine("projection", ("projection_rows",), _projection),
+    PageLine(
         "peepholes",
         ("peepholes", "peephole_gates", "output_peephole"),
         _peepholes,
     ),
 )
 RUN = (
-    Line("activations", ("activation", "recurrent_activation", "output_activation"), _activations),
-    Line("forget bias", ("forget_bias",), _forget),
-    Line("coupled", ("coupled",), _coupled),
-    Line("clips", ("cell_clip", "gate_clip", "projection_clip"), _clips),
-    Line("layer norm", ("norm_epsilon",), _norm),
-    Line("inputs", ("layout",), _inputs),
-    Line("time", ("reverse", "forward", "flip_output", "go_backwards"), _order_of_time),
-    Line("directions", ("merge",), _merged),
-    Line("past the end", ("past_length",), lambda row: _MASKED[row.behaviour.past_length]),
-    Line("masked steps", ("masked_output", "masked_output_merged"), _masked),
-    Line("states", ("states", "empty_rows", "state", "initial_state"), _states),
-    Line("lengths", ("lengths",), _lengths),
-    Line("options", ("takes",), _takes),
-    Line("assumed", ("hidden",), _hidden),
+    PageLine(
+        "activations", ("activation", "recurrent_activation", "output_activation"), _activations
+    ),
+    PageLine("forget bias", ("forget_bias",), _forget),
+    PageLine("coupled", ("coupled",), _coupled),
+    PageLine("clips", ("cell_clip", "gate_clip", "projection_clip"), _clips),
+    PageLine("layer norm", ("norm_epsilon",), _norm),
+    PageLine("inputs", ("layout",), _inputs),
+    PageLine("time", ("reverse", "forward", "flip_output", "go_backwards"), _order_of_time),
+    PageLine("directions", ("merge",), _merged),
+    PageLine("past the end", ("past_length",), lambda row: _MASKED[row.behaviour.past_length]),
+    PageLine("masked steps", ("masked_output", "masked_output_merged"), _masked),
+    PageLine("states", ("states", "empty_rows", "state", "initial_state"), _states),
+    PageLine("lengths", ("lengths",), _lengths),
+    PageLine("options", ("takes",), _takes),
+    PageLine("assumed", ("hidden",), _hidden),
 )
 SOURCE = (
-    Line("source", ("source",), lambda row: row.source),
-    Line("verified", ("verified",), _verified),
+    PageLine("source", ("source",), lambda row: row.source),
+    PageLine("verified", ("verified",), _verified),
 )
 
-SECTIONS: Mapping[str, Sequence[Line]] = {
+SECTIONS: Mapping[str, Sequence[PageLine]] = {
     "names": NAMES, "layout": LAYOUT, "run": RUN, "known from": SOURCE,
 }  # fmt: skip
 """The lines of a convention's page; a test requires each field of a convention in one."""
