@@ -107,7 +107,7 @@ class RunOptions:
         )
 
 
-class Result(NamedTuple):
+class RunResult(NamedTuple):
     """The end of a run."""
 
     state: State  # final h and c
@@ -266,7 +266,7 @@ def _checked(job: Job, asked: RunOptions, *, streams: bool) -> Job:
 # ---- runs
 
 
-def _run_streaming(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> Result:
+def _run_streaming(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
     """Write steps as they are computed; a signal ends a stream to stdout between two steps."""
     if not isinstance(job.inputs, StepStream) and (text := not_finite(job.inputs, job.name)):
         remark(text)
@@ -279,10 +279,10 @@ def _run_streaming(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> Resul
         nullcontext() if file else stopped_by_signals(stop),
     ):
         stack = save.stream_steps(job, stream, format, names, meter, stop, remark, asked.selection)
-    return Result(stack.state("batch"), stack.steps, stop.status)
+    return RunResult(stack.state("batch"), stack.steps, stop.status)
 
 
-def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> Result:
+def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
     """Run, then show or write; results too large for memory are written in pieces."""
     if text := not_finite(job.inputs, job.name):
         remark(text)
@@ -297,28 +297,28 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> Result:
         if save.in_pieces(job, str(format), names, selected):
             digits = selection.digits
             state = save.write_pieces(job, target, str(format), names, selected, digits, **how)
-            return Result(state, steps)
+            return RunResult(state, steps)
     if outputs.screen == "table" and outputs.file is None:
-        return Result(show_run(job, asked.window, how), steps)
+        return RunResult(show_run(job, asked.window, how), steps)
     if selection.selects and outputs.screen != "table" and not has_direction_axis(job.model):
         selected = save.select(job, outputs.members, selection)
         trace, state = save.run_selected(job, outputs.members, selected, **how)
         _write(trace, asked, selected)
-        return Result(state, steps)
+        return RunResult(state, steps)
     columns = asked.window.show if outputs.screen == "table" else ()
     trace = run_job(job, [*dict.fromkeys((*columns, *save.kept_for(outputs.members)))], **how)
     _show_and_write(job, trace, asked)
-    return Result((trace.final_h, trace.final_c), steps)
+    return RunResult((trace.final_h, trace.final_c), steps)
 
 
-def _run_by_engine(job: Job, asked: RunOptions, name: str) -> Result:
+def _run_by_engine(job: Job, asked: RunOptions, name: str) -> RunResult:
     """Run by a framework, then show or write the arrays that it gives."""
     columns = asked.window.show
     requested = {"--show": columns if asked.shown else (), "--only": asked.outputs.only or ()}
     trace, arrays = run_by_engine(job, name, requested)
     window = asked.window._replace(show=tuple(name for name in columns if name in arrays))
     _show_and_write(job, trace, replace(asked, window=window))
-    return Result((trace.final_h, trace.final_c), trace.steps)
+    return RunResult((trace.final_h, trace.final_c), trace.steps)
 
 
 def _show_and_write(job: Job, trace: Trace, asked: RunOptions) -> None:
