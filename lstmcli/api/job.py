@@ -228,7 +228,12 @@ def _hold_inputs(documents: Sequence[Document]) -> bool:
 
 
 def _inputs_of(document: Document) -> Array:
-    for name in (*INPUT_NAMES, ""):
+    named = [name for name in INPUT_NAMES if name in document.arrays]
+    if len(named) > 1:
+        raise UserError(
+            f"{document.source} has {' and '.join(named)}; inputs are one of these."
+        )
+    for name in (*named, ""):
         if name in document.arrays:
             return document.arrays[name]
     if len(document.arrays) == 1:

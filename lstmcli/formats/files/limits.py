@@ -109,6 +109,24 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
     return count
 
 
+def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str) -> None:
+    """Refuse an array that has grown beyond the limit while a text is read.
+
+    How long it would become is not known then. A number takes a byte of text at least, so that a
+    limit of ``text_size`` numbers lets any text of that many bytes be read.
+
+    Raises
+    ------
+    UserError
+        More bytes than are allowed; ``where`` starts the message.
+    """
+    if prod(shape) * itemsize > _most.get():
+        raise UserError(
+            f"{where} would take more than {_most.get():,} bytes, which are allowed.",
+            f"  If that is meant: --max-bytes {text_size * itemsize}",
+        )
+
+
 def check_total(declared: int, size: int, source: str) -> None:
     """Hold what all tensors would take against the size of their file.
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
-from lstmcli.formats.files.limits import MOST_COLUMNS, MOST_DIGITS, check_size
+from lstmcli.formats.files.limits import MOST_COLUMNS, MOST_DIGITS, check_growth
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.number_text import PLAIN_NAMES, SEMICOLONS, row_texts
@@ -44,15 +44,15 @@ def read_text(text: str, file: Opened) -> Document:
         Cells separated by semicolons, a cell that is no number (line and column are named), rows
         of different lengths, a pair of step and batch that is missing or occurs twice.
     """
-    return _read(lambda: pieces_of(text), file.source)
+    return _read(lambda: pieces_of(text), file.source, file.size)
 
 
 def read_pieces(file: Opened) -> Document:
     """As `read_text`, of a file that is never completely in memory."""
-    return _read(file.pieces, file.source)
+    return _read(file.pieces, file.source, file.size)
 
 
-def _read(pieces: Pieces, source: str) -> Document:
+def _read(pieces: Pieces, source: str, size: int) -> Document:
     first = _first_line(pieces())
     _refuse_semicolons(first, source)
     kind = "tsv" if "\t" in first else "csv"
@@ -62,7 +62,7 @@ def _read(pieces: Pieces, source: str) -> Document:
             "Save the numbers as .npy or .npz."
         )
     rows = Rows(pieces(), DELIMITERS[kind], source)
-    table = Table(rows.header, rows.width, source)
+    table = Table(rows.header, rows.width, source, size)
     for values in rows:
         table.add(values)
     if not table.rows:
@@ -282,8 +282,9 @@ class Table:
         A batch without steps, no other column, an index of thousands of digits.
     """
 
-    def __init__(self, names: list[str] | None, width: int, source: str) -> None:
+    def __init__(self, names: list[str] | None, width: int, source: str, size: int) -> None:
         self.source, self.rows = source, 0
+        self._size = size  # bytes of the text
         self.keys = [name for name in KEYS if names and name in names]
         if self.keys == [BATCH]:
             raise UserError(f'{source} has a column "{BATCH}" but none called "{STEP}".')
@@ -304,7 +305,8 @@ class Table:
             More bytes than one tensor may take.
         """
         self.rows += len(values)
-        check_size((self.rows, self._widest), values.itemsize, f"{self.source}: the table")
+        shape, where = (self.rows, self._widest), f"{self.source}: the table"
+        check_growth(shape, values.itemsize, self._size, where)
         for name, columns in self._columns.items():
             part = values if len(columns.at) == values.shape[1] else values[:, columns.at]
             self._numbers[name].frombytes(part.tobytes())

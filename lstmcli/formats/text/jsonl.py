@@ -16,7 +16,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
-from lstmcli.formats.files.limits import MOST_STEPS, check_size
+from lstmcli.formats.files.limits import MOST_STEPS, check_growth
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.json import parse
@@ -39,16 +39,16 @@ def read_text(text: str, file: Opened) -> Document:
         Broken JSON, a line with other members or other shapes than the first, a step that does
         not come after the one before. All name the line.
     """
-    return _read(pieces_of(text), file.source)
+    return _read(pieces_of(text), file.source, file.size)
 
 
 def read_pieces(file: Opened) -> Document:
     """As `read_text`, of a file that is never completely in memory."""
-    return _read(file.pieces(), file.source)
+    return _read(file.pieces(), file.source, file.size)
 
 
-def _read(pieces: Iterator[str], source: str) -> Document:
-    steps, before = Steps(source), 0
+def _read(pieces: Iterator[str], source: str, size: int) -> Document:
+    steps, before = Steps(source, size), 0
     for piece in pieces:
         lines = piece.split("\n")
         if not steps.add_together([line for line in lines if line.strip()]):
@@ -68,8 +68,8 @@ def _read(pieces: Iterator[str], source: str) -> Document:
 class Steps:
     """The members of lines as they are read: the numbers in buffers that grow, a shape for each."""
 
-    def __init__(self, source: str) -> None:
-        self._source = source
+    def __init__(self, source: str, size: int) -> None:
+        self._source, self._size = source, size  # bytes of the text
         self._count = 0
         self._steps = array("q")  # their numbers, of the lines that tell them
         self._shapes: dict[str, tuple[int, ...]] = {}
@@ -154,7 +154,8 @@ class Steps:
         for name, values in arrays.items():
             self._shapes[name] = values.shape[1:]
             shape = (self._count + len(values), *values.shape[1:])
-            check_size(shape, values.itemsize, f"{self._source}: {name}" if name else self._source)
+            where = f"{self._source}: {name}" if name else self._source
+            check_growth(shape, values.itemsize, self._size, where)
             self._numbers.setdefault(name, array("d")).frombytes(values.tobytes())
         self._count += len(next(iter(arrays.values())))
 
@@ -237,10 +238,11 @@ def opens(line: str) -> bool:
         return bool(value) and all(_is_number(x) for x in value)
     if not isinstance(value, dict):
         return False
-    nested = [name for name, member in value.items() if isinstance(member, (list, dict))]
     if STEP in value:
         return True
-    return len(nested) == 1 and nested[0] in INPUTS and isinstance(value[nested[0]], list)
+    nested = {name: member for name, member in value.items() if isinstance(member, (list, dict))}
+    lists = all(isinstance(member, list) for member in nested.values())
+    return bool(nested) and nested.keys() <= set(INPUTS) and lists
 
 
 def is_inputs(line: str) -> bool:
@@ -252,6 +254,22 @@ def is_inputs(line: str) -> bool:
 def inputs_of(record: Mapping[str, Any]) -> Any:
     """The inputs of a step among the members of a line; None if there are none."""
     return next((record[name] for name in INPUTS if name in record), None)
+
+
+def refuse_unused(record: Mapping[str, Any], where: str) -> None:
+    """Refuse a line of inputs with members beside them, which a run would not use.
+
+    Raises
+    ------
+    UserError
+        naming the members.
+    """
+    names = [name for name in record if name != STEP]
+    if len(names) > 1:
+        raise UserError(
+            f"{where} has {', '.join(names)}; the inputs of a step are one list, "
+            f"named {' or '.join(INPUTS)}."
+        )
 
 
 def is_document_too(line: str) -> bool:

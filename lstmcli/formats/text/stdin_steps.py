@@ -21,6 +21,7 @@ from lstmcli.formats.text.jsonl import (
     is_inputs,
     opens,
     parse_line,
+    refuse_unused,
     step_array,
 )
 
@@ -182,6 +183,7 @@ class StepStream:
         if values is None:
             names = " or ".join(f'"{name}"' for name in INPUTS)
             raise UserError(f"{where} has no member {names}; it has {', '.join(record)}.")
+        refuse_unused(record, where)
         step = step_array(values, where)
         if self._shape not in (None, step.shape):
             raise UserError(f"{where}: the shape is {step.shape}; before it was {self._shape}.")

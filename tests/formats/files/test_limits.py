@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,26 @@ def test_a_limit_belongs_to_one_command_and_one_call(
     with pytest.raises(UserError, match="--max-bytes 64"):
         lstmcli.load(path, max_bytes=63)
     assert lstmcli.load(path).cell.units == 1
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "json", "txt", "npy", "npz"])
+def test_the_limit_that_a_refusal_names_is_enough(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / f"x.{suffix}")
+    values = np.random.default_rng(0).normal(size=(104, 40))
+    if suffix == "csv":
+        np.savetxt(path, values, delimiter=",")
+    elif suffix == "txt":
+        Path(path).write_text(np.array2string(values, threshold=values.size))
+    elif suffix == "json":
+        Path(path).write_text(json.dumps({"h": values.tolist()}))
+    elif suffix == "jsonl":
+        Path(path).write_text("".join(f"{json.dumps(row.tolist())}\n" for row in values))
+    elif suffix == "npy":
+        np.save(path, values)
+    else:
+        np.savez(path, h=values)
+    assert invoke(["diff", path, path, "-q", "--max-bytes", "1000"]) == 2
+    limit = capsys.readouterr().err.rpartition("--max-bytes ")[2].split()[0]
+    assert invoke(["diff", path, path, "-q", "--max-bytes", limit]) == 0
