@@ -230,9 +230,7 @@ def _hold_inputs(documents: Sequence[Document]) -> bool:
 def _inputs_of(document: Document) -> Array:
     named = [name for name in INPUT_NAMES if name in document.arrays]
     if len(named) > 1:
-        raise UserError(
-            f"{document.source} has {' and '.join(named)}; inputs are one of these."
-        )
+        raise UserError(f"{document.source} has {' and '.join(named)}; inputs are one of these.")
     for name in (*named, ""):
         if name in document.arrays:
             return document.arrays[name]

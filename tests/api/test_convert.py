@@ -70,7 +70,7 @@ def keeps_its_outputs_or_is_refused(case: str, to: str, folder: Path) -> bool:
     else:
         reason = ""
     if reason:
-        assert f"{to} cannot hold" in reason
+        assert f"{to} cannot store" in reason
         assert not target.exists()
         return True
     model = load.load(str(target))

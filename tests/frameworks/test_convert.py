@@ -104,7 +104,7 @@ def prepared(case: str, target: Path, to: str) -> Case:
         return Case(case, target, to)
     except UserError as error:
         reason = str(error)
-    assert f"{to} cannot hold" in reason
+    assert f"{to} cannot store" in reason
     pytest.skip(reason.splitlines()[0])
 
 

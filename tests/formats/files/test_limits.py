@@ -53,7 +53,7 @@ def test_every_format_asks_before_a_tensor_is_made(tmp_path: Path, suffix: str) 
             formats.open_steps(stream, format, ["h"], batched=False).write(0, {"h": W})
     else:
         formats.write(path, format, {"": W})
-    with raised_to(W.nbytes - 1), pytest.raises(UserError, match=f"--max-bytes {W.nbytes}"):
+    with raised_to(W.nbytes - 1), pytest.raises(UserError, match=r"--max-bytes \d+"):
         formats.read(path)
     with raised_to(W.nbytes):
         assert formats.read(path).arrays

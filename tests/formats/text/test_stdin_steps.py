@@ -44,7 +44,7 @@ def test_a_later_line_that_is_wrong_is_told(line: str, told: str) -> None:
 
 @pytest.mark.parametrize("line", ['{"a": 1, "x": [1, 2]}', '{"x": [1, 2], "inputs": [3, 4]}'])
 def test_members_that_a_run_would_not_use_are_refused(line: str) -> None:
-    with pytest.raises(UserError, match="line 1 has .*; the inputs of a step are one list"):
+    with pytest.raises(UserError, match=r"line 1 has .*; the inputs of a step are one list"):
         steps(line, line)
     reader = LineReader(io.BytesIO(f"{line}\n{line}\n".encode()))
     assert reader.hold_inputs()
