@@ -663,10 +663,16 @@ def test_a_number_that_python_does_not_take_is_a_mistake(
     assert "Traceback" not in done.err
 
 
-def test_a_layer_number_of_thousands_of_digits_is_refused(lstm: Lstm, files: Path) -> None:
+@pytest.mark.parametrize(
+    ("digits", "message"),
+    [(900, "NAME=FILE names the tensor"), (5000, "has 5,011 characters; names have 1,000 at most")],
+)
+def test_a_layer_number_of_thousands_of_digits_is_refused(
+    lstm: Lstm, files: Path, digits: int, message: str
+) -> None:
     kernels = {"weight_ih": np.ones((12, 4)), "weight_hh": np.ones((12, 3))}
-    members: dict[str, Any] = {f"{name}_l{'9' * 900}": k for name, k in kernels.items()}
+    members: dict[str, Any] = {f"{name}_l{'9' * digits}": k for name, k in kernels.items()}
     np.savez("deep.npz", **members)
     done = lstm("run", "deep.npz", "inputs.npy")
     assert done.status == 2
-    assert "has 5,011 characters; names have 1,000 at most" in done.err
+    assert message in done.err
