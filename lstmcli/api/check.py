@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli._version import __version__
 from lstmcli.api.diff import compare, side_of
@@ -29,8 +28,6 @@ from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import Engine, Network
 from lstmcli.engines.running import absent, lacking, task_of, timed, warm
 from lstmcli.errors import UserError
-
-Array = npt.NDArray[Any]
 
 ROWS, STEPS = 3, 20  # of inputs that are drawn
 ALL = "all"

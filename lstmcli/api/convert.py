@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli._version import __version__
 from lstmcli.api import load
 from lstmcli.api.load import Named
 from lstmcli.core.forward.equivalence import Proof, compared_runs, same_weights
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
 from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
@@ -32,7 +32,6 @@ from lstmcli.formats import Document
 from lstmcli.formats.files.overwriting import refuse_overwriting
 from lstmcli.formats.onnx import writer
 
-Array = npt.NDArray[Any]
 Layers = Sequence[Sequence[Cell]]
 
 

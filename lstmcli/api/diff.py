@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side, in_own_names
 from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import Trace
 from lstmcli.errors import UserError
@@ -20,7 +20,6 @@ from lstmcli.formats import Document
 
 __all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout"]
 
-Array = npt.NDArray[Any]
 Result = str | Trace | Array | Document
 
 

@@ -32,8 +32,6 @@ from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats import StepStream
 from lstmcli.formats.files.source import STDIN
 
-Array = npt.NDArray[Any]
-
 NEARER = 10.0  # times: then not the run as read is looked into, but the one that comes so near
 WHOLE_TRACE = "trace.npz"  # what holds the arrays of each layer
 

@@ -7,16 +7,14 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.api import load
 from lstmcli.api.load import Named
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.weights.inspection import Inspection, LoadResult, inspect
 from lstmcli.core.weights.recognise import RecognisedLstm, choose_lstms, layer_options
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
-
-Array = npt.NDArray[Any]
 
 
 def inspect_files(

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.load import (
@@ -30,6 +29,7 @@ from lstmcli.api.load import (
 )
 from lstmcli.core.forward.plan import assumed_layout, check_axes, layout_words
 from lstmcli.core.forward.sequence import check_lengths
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Model, SliceableArray, steps_and_batch
@@ -37,8 +37,6 @@ from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document, StepStream
-
-Array = npt.NDArray[Any]
 
 
 class InputFiles(NamedTuple):

@@ -9,9 +9,9 @@ from itertools import pairwise, zip_longest
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import formats
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.half_precision import ROUNDED, round_to_format
 from lstmcli.core.model.model import Cell, Model, format_lengths, iterate_blocks
@@ -46,7 +46,6 @@ from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to
 
-Array = npt.NDArray[Any]
 Settings = dict[str, Any]
 
 INPUT_NAMES = ("inputs", "x")

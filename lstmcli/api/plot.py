@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api import load
@@ -24,11 +23,10 @@ from lstmcli.core.forward.plan import Plan, prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import sweep
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document
-
-Array = npt.NDArray[Any]
 
 DRAWN = ("h", "c", "i", "f", "g", "o")
 

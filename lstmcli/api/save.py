@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.job import Job, array_of
@@ -15,6 +14,7 @@ from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import KEPT, NAMES, check_axes, prepare, run_settings
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import PIECE, Stack, sweep
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.model import steps_and_batch as extent_of
 from lstmcli.core.model.selection import (
@@ -31,8 +31,6 @@ from lstmcli.core.model.selection import (
 from lstmcli.core.model.states import State
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
-
-Array = npt.NDArray[Any]
 
 FINAL = ("final_h", "final_c")
 LONE = ("npy", "text")  # formats that hold h alone

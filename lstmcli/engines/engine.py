@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.forward.sequence import padding_rule
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.states import State
@@ -20,7 +19,6 @@ from lstmcli.core.weights.compatibility import fit
 from lstmcli.core.weights.encode import fold_forget_bias
 from lstmcli.errors import install_command
 
-Array = npt.NDArray[Any]
 Layers = tuple[tuple[Cell, ...], ...]
 
 

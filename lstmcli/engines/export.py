@@ -9,15 +9,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import INITIAL, encode, stack_directions
 from lstmcli.core.weights.metadata.onnx_activations import activation_attributes
 from lstmcli.formats.onnx.writer import OnnxGraph, Operator, ValueInfo
 
-Array = npt.NDArray[Any]
 Layers = Sequence[Sequence[Cell]]
 
 

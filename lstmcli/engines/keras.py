@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import encode
 from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.libraries import activation, library
-
-Array = npt.NDArray[Any]
 
 BACKENDS = ("torch", "tensorflow", "jax")
 NAMED = {

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import SequenceResults, trace_of
@@ -19,7 +18,6 @@ from lstmcli.engines.engine import Engine, Network, Result, Task
 from lstmcli.engines.libraries import quiet
 from lstmcli.errors import UserError
 
-Array = npt.NDArray[Any]
 T = TypeVar("T")
 
 SHORT = 1.0  # seconds
