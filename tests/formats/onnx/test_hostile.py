@@ -113,7 +113,8 @@ def test_a_small_file_computes_no_gigabyte(tmp_path: Path) -> None:
 def test_nor_at_the_usual_limit(tmp_path: Path, bomb: str) -> None:
     path = tmp_path / "m.onnx"
     withstand(path, [model(*BOMBS[bomb])], act=load)
-    assert "--max-bytes" in refusal(path, model(*BOMBS[bomb])) or bomb == "a negative length"
+    text = refusal(path, model(*BOMBS[bomb]))
+    assert "--max-bytes" in text or "claim to unpack to" in text or bomb == "a negative length"
 
 
 def test_views_of_repeated_numbers_cost_nothing_until_they_are_copied(tmp_path: Path) -> None:
