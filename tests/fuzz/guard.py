@@ -62,7 +62,11 @@ class Audit:
         try:
             yield
         finally:
-            self._armed = False
+            self.disarm()
+
+    def disarm(self) -> None:
+        """Note nothing more."""
+        self._armed = False
 
     @contextmanager
     def allowing(self, *events: str) -> Iterator[None]:

@@ -233,6 +233,7 @@ class _Fork:
             sys.stdout.flush()
             status = 0
         finally:
+            audit.disarm()  # where coverage measures, it writes what it has found before the end
             os._exit(status)
 
     def __enter__(self) -> _Fork:
