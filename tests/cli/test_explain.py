@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import explain_files
-from lstmcli.core.explain.result import Explanation
+from lstmcli.api.explain import Explanation, explain_files
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.core.explain.reference import outputs, random_net
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.api.explain import explain
-from lstmcli.core.explain.result import Explanation
+from lstmcli.api.explain import Explanation, explain
 from tests.core.explain import reference
 from tests.core.explain.matrix import Row
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import explain
+from lstmcli.api.explain import Explanation, explain
 from lstmcli.core.explain import shared, whole
-from lstmcli.core.explain.result import Explanation
 from lstmcli.core.model.half_precision import to_bfloat16
 from tests.core.explain.asking import found, printed, write
 from tests.core.explain.reference import Net, outputs, random_net

@@ -13,7 +13,7 @@ from lstmcli.core.explain import few
 from lstmcli.core.explain.data import Expected, Known
 from lstmcli.core.explain.judge import Case
 from lstmcli.core.explain.space import Change
-from tests.core.explain import test_several
+from tests.core.explain import networks
 from tests.core.explain.asking import ask, write
 from tests.core.explain.matrix import PAIRS, SINGLES, Row
 from tests.core.explain.reference import random_net
@@ -40,9 +40,9 @@ def test_one_cell(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("truth", test_several.DEEP, ids=str)
+@pytest.mark.parametrize("truth", networks.DEEP, ids=str)
 def test_the_top_of_two_layers(truth: dict[str, Any], tmp_path: Path) -> None:
-    test_several.test_only_the_top_of_two_layers(truth, tmp_path)
+    networks.Asked(tmp_path, 0, networks.name_of(truth), deep=True).check(truth)
 
 
 @pytest.mark.parametrize("layout", ["batch", "time"])

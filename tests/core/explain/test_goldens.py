@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.load import Named, read_named, reader
-from lstmcli.core.diff.operand import Side
-from lstmcli.core.explain.answer import explain
-from lstmcli.core.explain.question import Question
-from lstmcli.core.explain.result import Explanation
+from lstmcli.api.explain import Explanation, explain
+from lstmcli.api.load import load
 from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
+from lstmcli.formats import Document
 from tests.core.explain.asking import found
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
 
@@ -37,8 +35,7 @@ def ask(
         said["convention"] = record["convention"]
     if case in SEVERAL:
         said["layer"] = SEVERAL[case]
-    documents = [read_named(Named.parse(str(GOLDEN / f"{case}.weights.npz")), None)]
-    steps = record["layout"] == "steps"
+    path = str(GOLDEN / f"{case}.weights.npz")
     expected = {
         name: array
         for name, array in arrays.items()
@@ -46,16 +43,23 @@ def ask(
         and not name.startswith("initial_state")
         and (not only or name in only)
     }
-    question = Question(
-        reader(documents, said | wrong),
+    layout = None if record["layout"] == "steps" else record["layout"]
+    side = None if instead else record["layout"]
+    explanation = explain(
+        path,
         arrays["inputs"],
-        Side("EXPECTED", instead) if instead else Side("EXPECTED", expected, record["layout"]),
-        None if steps else record["layout"],
-        {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays},
-        arrays.get("lengths"),
-        arrays.get("mask"),
+        Document("EXPECTED", "npz", instead or expected, layout=side),
+        initial_state=state_of(arrays),
+        lengths=arrays.get("lengths"),
+        mask=arrays.get("mask"),
+        **said | wrong | ({"layout": layout} if layout else {}),
     )
-    return explain(question), reader(documents, said)({})
+    return explanation, load(path, **said)
+
+
+def state_of(arrays: Arrays) -> Arrays:
+    """The initial state of a case, if it has one."""
+    return {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays}
 
 
 def mistakes(model: Model) -> list[Settings]:
@@ -186,19 +190,16 @@ def test_what_stands_past_a_row_s_length() -> None:
 def test_padding_that_was_run_as_data() -> None:
     """The other side had no lengths: its outputs are those of the whole rows."""
     record, arrays = read("torch/time_major")
-    documents = [read_named(Named.parse(str(GOLDEN / "torch/time_major.weights.npz")), None)]
     assert record["layout"] == "time"
-    rows = arrays["inputs"].shape[1]
-    state = {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays}
-    question = Question(
-        reader(documents, {}),
+    explanation = explain(
+        str(GOLDEN / "torch/time_major.weights.npz"),
         arrays["inputs"],
-        Side("EXPECTED", {"h": arrays["h"]}, layout="time"),
-        "time",
-        state,
-        np.arange(rows) + 2,
+        Document("EXPECTED", "npz", {"h": arrays["h"]}, layout="time"),
+        initial_state=state_of(arrays),
+        lengths=np.arange(arrays["inputs"].shape[1]) + 2,
+        layout="time",
     )
-    assert found(explain(question)) == {"lengths": "ignored"}
+    assert found(explanation) == {"lengths": "ignored"}
 
 
 # coupled gates have no forget bias that could be wrong; in this case every h stands at its bound

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import explain
-from lstmcli.core.explain.result import Explanation
+from lstmcli.api.explain import Explanation, explain
 from lstmcli.core.model.half_precision import round_to_format, spacing, to_bfloat16
 from tests.core.explain.asking import found, printed
 from tests.paths import TESTS

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import explain
-from lstmcli.core.explain.result import Explanation
+from lstmcli.api.explain import Explanation, explain
 from tests.core.explain import reference
 from tests.core.explain.asking import printed, write
 from tests.core.explain.reference import outputs, random_net

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import explain
+from lstmcli.api.explain import Explanation, explain
 from lstmcli.core.explain.decisions import NOT_SEARCHED
-from lstmcli.core.explain.result import Explanation
 from lstmcli.errors import UserError
 from tests.core.explain.asking import write
 from tests.core.explain.reference import Net, outputs, random_net

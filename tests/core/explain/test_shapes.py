@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import explain
-from lstmcli.core.explain.result import Explanation
+from lstmcli.api.explain import Explanation, explain
 from lstmcli.errors import UserError
 from tests.test_golden import GOLDEN, read
 
