@@ -44,7 +44,8 @@ def _as_bytes(match: re.Match[str]) -> str:
 
 def file_argument(path: str) -> str:
     """A path as an argument that no command takes for an option: ``-x.npz`` as ``./-x.npz``."""
-    return f"./{path}" if path.startswith("-") and path != "-" else path
+    is_option = path.startswith("-") and path != "-" and not path.startswith("-:")
+    return f"./{path}" if is_option else path
 
 
 def typed_command(*words: str) -> str:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from lstmcli.api.diff import Result, side_of
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
+from lstmcli.core.diff.operand import single_as_h
 from lstmcli.core.model.model import Model
 
 __all__ = ["Derivation", "derive"]
@@ -34,5 +35,5 @@ def derive(
     UserError
         for a place that is not there, or a file that cannot be read.
     """
-    side = None if against is None else side_of(against, "the other side")
+    side = None if against is None else single_as_h(side_of(against, "the other side"))
     return derive_unit(model, x, step, unit, gate, against=side, **given)

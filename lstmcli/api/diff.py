@@ -17,6 +17,7 @@ from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import Trace
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
+from lstmcli.formats.files.member import is_standard_input
 
 __all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout"]
 
@@ -55,7 +56,7 @@ def read_sides(
     a: str, b: str, stdin: BinaryIO | None, layout: str | None = None
 ) -> tuple[Side, Side]:
     """Two files, or standard input for one of them; ``layout`` is that of one that tells none."""
-    if a == b == "-":
+    if is_standard_input(a) and is_standard_input(b):
         raise UserError("- (standard input) can be read only once; give the other as a file.")
     return with_layout(read_side(a, stdin), layout), with_layout(read_side(b, stdin), layout)
 

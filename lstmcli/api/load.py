@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -45,6 +46,7 @@ from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to
+from lstmcli.formats.files.member import is_standard_input, split_member
 
 Settings = dict[str, Any]
 
@@ -63,16 +65,23 @@ Reader = Callable[[Mapping[str, Any]], Model]
 
 
 class Named(NamedTuple):
-    """A path as it was typed: ``kernel=k.npy``, or a path without a name."""
+    """A path as it was typed: ``kernel=k.npy``, ``kernel=W.npz:W``, or one without a name."""
 
-    path: str
+    path: str  # FILE, or FILE:MEMBER
     name: str | None = None
+
+    @property
+    def file(self) -> str:
+        """The file without a member of it."""
+        return split_member(self.path)[0]
 
     @classmethod
     def parse(cls, text: str) -> Named:
-        """Split NAME=FILE; a word before ``=`` is always a name, so ``./a=b.npy`` is a file."""
+        """Split NAME=FILE, unless a file has all of it for its name; ``./a=b.npy`` is a file."""
         name, equals, path = text.partition("=")
-        if equals and re.fullmatch(r"[A-Za-z_][\w.:/]*", name) and not name.startswith("./"):
+        if not equals or os.path.lexists(split_member(text)[0]):
+            return cls(text)
+        if re.fullmatch(r"[A-Za-z_][\w.:/]*", name) and not name.startswith("./"):
             return cls(path, name)
         return cls(text)
 
@@ -149,7 +158,7 @@ def checked(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def only_one_stdin(named: Sequence[Named], *others: str | None) -> None:
     """Refuse a second ``-`` among paths and options."""
-    if [*(n.path for n in named), *others].count("-") > 1:
+    if sum(map(is_standard_input, (*(n.path for n in named), *others))) > 1:
         raise UserError("- (standard input) can be read only once; give the others as files.")
 
 

@@ -15,6 +15,7 @@ from lstmcli import formats
 from lstmcli.api import load
 from lstmcli.api.diff import side_of, with_layout
 from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job
+from lstmcli.api.load import Named
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.compare import compare, matched
 from lstmcli.core.diff.metrics import Position
@@ -27,6 +28,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document
+from lstmcli.formats.files.member import is_standard_input
 
 DRAWN = ("h", "c", "i", "f", "g", "o")
 
@@ -111,9 +113,9 @@ def read_drawable(
     UserError
         for what cannot be read, run or compared, or has no steps to draw.
     """
-    if "-" in paths and stdin is not None:
+    if any(map(is_standard_input, paths)) and stdin is not None:
         stdin = io.BytesIO(stdin.read())  # it may have to be read again, as weights
-    first = None if "=" in paths[0] else formats.read(paths[0], stdin)
+    first = None if Named.parse(paths[0]).name else formats.read(paths[0], stdin)
     if first is not None and _is_result(first):
         if len(paths) > 2:
             raise UserError(f"{paths[0]} holds results; plot takes one such file, or two.")
@@ -122,7 +124,7 @@ def read_drawable(
         layout = settings.get("layout")  # of results that do not tell
         if len(paths) == 1:
             return _of_side(with_layout(side_of(first, paths[0]), layout))
-        if paths == ("-", "-"):
+        if all(map(is_standard_input, paths)):
             raise UserError("- (standard input) can be read only once; give the other as a file.")
         sides = ((first, paths[0]), (formats.read(paths[1], stdin), paths[1]))
         return _of_two(*(with_layout(side_of(document, path), layout) for document, path in sides))

@@ -9,6 +9,7 @@ import click
 from lstmcli import formats
 from lstmcli.api.check import ALL, check
 from lstmcli.api.job import array_of
+from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
     input_files,
@@ -20,7 +21,6 @@ from lstmcli.cli.options import (
     settings_from,
     tolerance_options,
 )
-from lstmcli.cli.process import Command
 from lstmcli.cli.terminal import show, standard_output, width
 from lstmcli.engines import NAMES
 from lstmcli.views.check import check_sheet

@@ -16,8 +16,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
+from lstmcli.cli.command import Command
 from lstmcli.cli.group import lstm
-from lstmcli.cli.process import COMPLETION_VARIABLE, Command
+from lstmcli.cli.process import COMPLETION_VARIABLE
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS, OneOf
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, read_activation_name, read_gate_order
@@ -130,7 +131,7 @@ def _paths(ctx: click.Context) -> list[str]:
     from lstmcli.api.load import Named
 
     given = next((ctx.params[name] for name in PATHS if ctx.params.get(name)), ctx.args)
-    return [path for path in given if _is_quick(Named.parse(path).path)]
+    return [path for path in given if _is_quick(Named.parse(path).file)]
 
 
 def _is_quick(path: str) -> bool:

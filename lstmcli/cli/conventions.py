@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from lstmcli.cli import completion
+from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option
-from lstmcli.cli.process import Command
 from lstmcli.cli.terminal import print_json, show, width
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.recognise import find_convention

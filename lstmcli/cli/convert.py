@@ -9,8 +9,8 @@ import click
 from lstmcli import formats
 from lstmcli.api.convert import convert
 from lstmcli.cli import completion
+from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option, named_settings, setting_options, settings_from
-from lstmcli.cli.process import Command
 from lstmcli.cli.terminal import remark, show, standard_input, standard_output, width
 from lstmcli.errors import UserError
 from lstmcli.views.convert import conversion_sheet

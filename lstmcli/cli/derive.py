@@ -12,6 +12,7 @@ from lstmcli import formats
 from lstmcli.api.derive import derive
 from lstmcli.api.load import Named, only_one_stdin
 from lstmcli.cli import completion
+from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
     input_files,
@@ -21,7 +22,6 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.process import Command
 from lstmcli.cli.terminal import show, standard_output, width
 from lstmcli.core.model.settings import as_options
 from lstmcli.errors import UserError

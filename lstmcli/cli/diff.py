@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from lstmcli.api import diff
+from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option, limit_options, tolerance_options
-from lstmcli.cli.process import Command
 from lstmcli.cli.terminal import print_json, show, standard_input, width
 from lstmcli.views.diff import difference_sheet
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lstmcli.api import explain
+from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
     input_files,
@@ -16,7 +17,6 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.process import Command
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.cli.terminal import print_json, show, standard_input, width
 from lstmcli.errors import UserError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from lstmcli.cli.command import Command
 from lstmcli.cli.group import COMMANDS
-from lstmcli.cli.process import Command
 from lstmcli.errors import UserError, did_you_mean
 
 

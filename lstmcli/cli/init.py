@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lstmcli import formats
-from lstmcli.cli.process import Command
+from lstmcli.cli.command import Command
 from lstmcli.cli.terminal import tell
 from lstmcli.core.weights.initializers import INITIALIZERS, draw_weights
 from lstmcli.errors import UserError

@@ -8,8 +8,8 @@ import click
 
 from lstmcli import formats
 from lstmcli.api.inspect import inspect_files
+from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option, paths_argument, setting_options, settings_from
-from lstmcli.cli.process import Command
 from lstmcli.cli.terminal import (
     depth,
     is_rich,

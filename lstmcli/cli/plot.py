@@ -11,6 +11,7 @@ from lstmcli import formats
 from lstmcli.api.job import array_of
 from lstmcli.api.plot import Drawable, read_drawable
 from lstmcli.cli import completion
+from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     input_files,
     input_options,
@@ -19,7 +20,6 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.process import Command
 from lstmcli.cli.terminal import depth, remark, show, standard_input, width
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.settings import as_options

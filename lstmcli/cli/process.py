@@ -6,29 +6,20 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import copy_context
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
-from click.shell_completion import CompletionItem
 
 from lstmcli.cli.group import COMMANDS, lstm
-from lstmcli.cli.terminal import (
-    SUBSTITUTES,
-    refuse_without_screen,
-    screen,
-    screen_options,
-    tell,
-    write_screen_files,
-)
+from lstmcli.cli.terminal import SUBSTITUTES, tell
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import one_line
 from lstmcli.outputs import OutputFile, reason
@@ -40,7 +31,6 @@ INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
 TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
 COMPLETION_VARIABLE = "_LSTM_COMPLETE"  # set by a shell that asks for completions
-OUTPUT_OPTIONS = ("output", "save_state")  # whose files are written; the screen has its own
 
 
 def invoke(args: Sequence[str]) -> int:
@@ -109,83 +99,6 @@ def _usage_message(error: click.UsageError) -> str:
     return message[:1].lower() + message[1:]
 
 
-# ---- a command
-
-
-class FilePath(click.types.StringParamType):
-    """Text that names a file; the shell completes it as one."""
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Ask the shell for files."""
-        return [CompletionItem(one_line(incomplete), type="file")]
-
-
-FILE_PATH = FilePath()
-
-
-class Command(click.Command):
-    """A command whose interruption is an exception, so that partial files are removed.
-
-    One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
-    ``last_is_output`` says that the last of its paths is written.
-    """
-
-    def __init__(
-        self, *args: Any, screen: bool = True, last_is_output: bool = False, **settings: Any
-    ) -> None:
-        super().__init__(*args, **settings)
-        self.last_is_output = last_is_output
-        self.params += screen_options() if screen else []
-        for parameter in self.params:
-            is_file = isinstance(parameter, click.Argument) or "FILE" in (parameter.metavar or "")
-            if is_file and parameter.type is click.STRING:
-                parameter.type = FILE_PATH
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the body, all imports done."""
-        gc.freeze()  # imported objects stay: no need to look through them again and again
-        gc.enable()
-        _raise_on_signals()
-        try:
-            with ExitStack() as stack:
-                self._refuse_overwriting(ctx, stack)
-                result = super().invoke(ctx)
-                write_screen_files(ctx)
-                return result
-        except KeyboardInterrupt:  # click would print an empty line for it
-            raise Ended(INTERRUPTED) from None
-        except BrokenPipeError:  # click would exit with the status of a difference
-            raise Ended(CLOSED_PIPE) from None
-
-    def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> None:
-        """Refuse what the command would overwrite, now and for every file that it reads.
-
-        Raises
-        ------
-        UserError
-            naming the output and the input, or the other output, that are one file; or the file
-            for a screen that will not be shown.
-        """
-        outputs, inputs = list(screen().files.values()), list[str]()
-        for parameter in self.params:
-            value = ctx.params.get(str(parameter.name))
-            if parameter.type is FILE_PATH and value:
-                words = [value] if isinstance(value, str) else list(value)
-                (outputs if parameter.name in OUTPUT_OPTIONS else inputs).extend(words)
-        if self.last_is_output and len(inputs) > 1:
-            outputs.append(inputs.pop())
-        if not outputs:
-            return
-        from lstmcli.api.load import Named  # these bring numpy, which help does without
-        from lstmcli.formats.files.overwriting import outputs_protected
-
-        inputs += [Named.parse(word).path for word in inputs]
-        stack.enter_context(outputs_protected(outputs, inputs))
-        refuse_without_screen(ctx)
-
-
 # ---- signals
 
 
@@ -201,7 +114,7 @@ def _end(signum: int, frame: FrameType | None) -> None:
     raise Ended(128 + signum)
 
 
-def _raise_on_signals() -> None:
+def raise_on_signals() -> None:
     """Have signals raise, so that partial files are removed; those that are ignored stay so."""
     if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN):
         signal.signal(signal.SIGINT, signal.default_int_handler)

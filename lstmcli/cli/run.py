@@ -16,6 +16,7 @@ from lstmcli.api.job import InputFiles, Job
 from lstmcli.api.load import not_finite
 from lstmcli.api.run import can_stream, run_by_engine, run_job
 from lstmcli.cli import completion
+from lstmcli.cli.command import Command
 from lstmcli.cli.executors import execution
 from lstmcli.cli.options import (
     FORMAT_HELP,
@@ -27,7 +28,7 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.process import Command, Ended, stopped_by_signals
+from lstmcli.cli.process import Ended, stopped_by_signals
 from lstmcli.cli.tables import show_run, show_trace
 from lstmcli.cli.terminal import depth, remark, standard_output, tell
 from lstmcli.core.forward.plan import NAMES

@@ -20,6 +20,7 @@ from lstmcli.formats.detect import binary_kind, text_kind
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.atomic import atomically
 from lstmcli.formats.files.limits import AT_ONCE
+from lstmcli.formats.files.member import split_member
 from lstmcli.formats.files.sidecars import main_file
 from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened
 from lstmcli.formats.text.number_text import ABBREVIATED
@@ -88,7 +89,7 @@ def read(
     abbreviated: bool = False,
     in_blocks: bool = False,
 ) -> Document:
-    """The named arrays of a file, or of standard input for "-".
+    """The named arrays of a file, or of standard input for "-"; of FILE:MEMBER that one alone.
 
     The content tells the format, the suffix only which kind of text. Prints that leave numbers out
     are taken only if ``abbreviated``. With ``in_blocks`` the array of a .npy file of 64 MiB and
@@ -99,15 +100,18 @@ def read(
     UserError
         Whatever is wrong with the file; see the module of the format.
     """
-    with opened(source if source == "-" else main_file(source), stdin) as file:
+    path, member = split_member(source)
+    with opened(path if path == "-" else main_file(path), stdin) as file:
         document = _read(file, in_blocks)
+    if member is not None:
+        document = document.member(member)
     return document if abbreviated else _whole(document)
 
 
 def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | StepStream:
     """As `read`, in blocks; inputs as JSON lines on standard input come step by step."""
     if source != "-":
-        return read(source, in_blocks=True)
+        return read(source, stdin, in_blocks=True)
     lines = LineReader(stdin or sys.stdin.buffer)
     if lines.hold_inputs():
         return StepStream(lines)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from lstmcli.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Numbering(NamedTuple):
 
 
 NOT_NUMBERED = Numbering()
+MOST_LISTED = 12  # members in a message: about two lines of a terminal
 
 
 def compact(numbers: Sequence[int] | np.ndarray) -> Sequence[int]:
@@ -72,3 +75,36 @@ class Document:
 
     not_run: str = ""
     """Why what it holds can be listed and not run, where it is known to be something else."""
+
+    def member(self, name: str) -> Document:
+        """The array of this name alone, with all that the file says of it.
+
+        Raises
+        ------
+        UserError
+            if there is none; names those that there are.
+        """
+        if not name or name not in self.arrays:
+            raise self._no_member(name)
+        return replace(
+            self,
+            source=f"{self.source}:{name}",
+            arrays={name: self.arrays[name]},
+            units={k: unit for k, unit in self.units.items() if k == name},
+            dtypes={k: dtype for k, dtype in self.dtypes.items() if k == name},
+            gaps={k: gaps for k, gaps in self.gaps.items() if k == name},
+            numbering=self.numbering._replace(
+                columns={k: n for k, n in self.numbering.columns.items() if k == name}
+            ),
+        )
+
+    def _no_member(self, name: str) -> UserError:
+        """What to say where an array of this name is asked for, and is not there."""
+        start = f"{self.source}:{name}: {self.source} has"
+        names = [member for member in self.arrays if member]
+        if not names:
+            found = "one array, without a name" if self.arrays else "no arrays"
+            return UserError(f"{start} {found}; leave out :{name}.")
+        more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+        listed = ", ".join(names[:MOST_LISTED])
+        return UserError(f"{start} no {name!r}; it has {listed}{more}.{did_you_mean(name, names)}")

@@ -133,6 +133,13 @@ def _with_name(side: Side, other: Side) -> Side:
     return _renamed(side, {LONE: "h"})
 
 
+def single_as_h(side: Side) -> Side:
+    """A side whose only array has a name that no run gives, as h: ``y_val`` of EXPECTED."""
+    names = [*side.arrays]
+    unknown = len(names) == 1 and names[0] and ArrayName.of(names[0]).kind == WEIGHTS
+    return replace(_renamed(side, {names[0]: "h"}), called={"h": names[0]}) if unknown else side
+
+
 def in_own_names(side: Side) -> Side:
     """The results of a run by a framework's names, called as a trace calls them.
 

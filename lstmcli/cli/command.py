@@ -1,0 +1,110 @@
+"""A command: its parameters, what it refuses to overwrite, and how it is interrupted."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import ExitStack
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from lstmcli.cli.process import CLOSED_PIPE, INTERRUPTED, Ended, raise_on_signals
+from lstmcli.cli.terminal import (
+    refuse_without_screen,
+    screen,
+    screen_options,
+    write_screen_files,
+)
+from lstmcli.escaping import one_line
+
+OUTPUT_OPTIONS = ("output", "save_state")  # whose files are written; the screen has its own
+MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins
+NO_OPTION = "\0"  # put before such a word, which click would take for an option
+
+
+class FilePath(click.types.StringParamType):
+    """Text that names a file; the shell completes it as one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text as it was typed."""
+        return str(super().convert(value, param, ctx)).removeprefix(NO_OPTION)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Ask the shell for files."""
+        return [CompletionItem(one_line(incomplete), type="file")]
+
+
+FILE_PATH = FilePath()
+
+
+class Command(click.Command):
+    """A command whose interruption is an exception, so that partial files are removed.
+
+    One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
+    ``last_is_output`` says that the last of its paths is written.
+    """
+
+    def __init__(
+        self, *args: Any, screen: bool = True, last_is_output: bool = False, **settings: Any
+    ) -> None:
+        super().__init__(*args, **settings)
+        self.last_is_output = last_is_output
+        self.params += screen_options() if screen else []
+        for parameter in self.params:
+            is_file = isinstance(parameter, click.Argument) or "FILE" in (parameter.metavar or "")
+            if is_file and parameter.type is click.STRING:
+                parameter.type = FILE_PATH
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words of a command line; ``-:h`` is a file."""
+        args = [NO_OPTION + word if word.startswith(MEMBER_OF_STDIN) else word for word in args]
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # whose help is named
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the body, all imports done."""
+        gc.freeze()  # imported objects stay: no need to look through them again and again
+        gc.enable()
+        raise_on_signals()
+        try:
+            with ExitStack() as stack:
+                self._refuse_overwriting(ctx, stack)
+                result = super().invoke(ctx)
+                write_screen_files(ctx)
+                return result
+        except KeyboardInterrupt:  # click would print an empty line for it
+            raise Ended(INTERRUPTED) from None
+        except BrokenPipeError:  # click would exit with the status of a difference
+            raise Ended(CLOSED_PIPE) from None
+
+    def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> None:
+        """Refuse what the command would overwrite, now and for every file that it reads.
+
+        Raises
+        ------
+        UserError
+            naming the output and the input, or the other output, that are one file; or the file
+            for a screen that will not be shown.
+        """
+        outputs, inputs = list(screen().files.values()), list[str]()
+        for parameter in self.params:
+            value = ctx.params.get(str(parameter.name))
+            if parameter.type is FILE_PATH and value:
+                words = [value] if isinstance(value, str) else list(value)
+                (outputs if parameter.name in OUTPUT_OPTIONS else inputs).extend(words)
+        if self.last_is_output and len(inputs) > 1:
+            outputs.append(inputs.pop())
+        if not outputs:
+            return
+        from lstmcli.api.load import Named  # these bring numpy, which help does without
+        from lstmcli.formats.files.overwriting import outputs_protected
+
+        inputs += [Named.parse(word).file for word in inputs]
+        stack.enter_context(outputs_protected(outputs, inputs))
+        refuse_without_screen(ctx)

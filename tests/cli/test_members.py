@@ -1,0 +1,142 @@
+"""FILE:MEMBER names one array of a file, wherever a file is taken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lstmcli
+from tests.cli.conftest import SAMPLE, Lstm
+
+WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    """A folder with the sample's arrays under other names, several in a file."""
+    weights, x = np.load(WEIGHTS), np.load(INPUTS)
+    np.savez(tmp_path / "W.npz", W=weights["kernel"], b=weights["bias"], epoch=np.zeros(3))
+    np.savez(tmp_path / "x.npz", x_train=2 * x, x_val=x)
+    (tmp_path / "x.json").write_text(json.dumps({"a": (2 * x).tolist(), "b": x.tolist()}))
+    h = lstmcli.run(lstmcli.load(str(WEIGHTS)), x).h
+    np.savez(tmp_path / "y.npz", y_train=2 * h, y_val=h)
+    np.save(tmp_path / "h.npy", h)
+    return tmp_path
+
+
+NAMED = ("kernel=W.npz:W", "bias=W.npz:b")
+
+
+def test_weights_and_inputs_are_members(lstm: Lstm, there: Path) -> None:
+    assert lstm("run", *NAMED, "x.npz:x_val", "-o", "out.npz").status == 0
+    np.testing.assert_array_equal(np.load(there / "out.npz")["h"], np.load(there / "h.npy"))
+    assert lstm("run", *NAMED, "x.json:b", "-o", "json.npz").status == 0
+    np.testing.assert_array_equal(np.load(there / "json.npz")["h"], np.load(there / "h.npy"))
+
+
+def test_a_member_keeps_its_name_as_a_tensor(lstm: Lstm, there: Path) -> None:
+    both = lstm("run", f"{WEIGHTS}:kernel", f"{WEIGHTS}:bias", INPUTS, "-f", "json", "-q")
+    assert both.status == 0
+    full = lstm("run", WEIGHTS, INPUTS, "-f", "json", "-q")
+    assert json.loads(both.out)["h"] == json.loads(full.out)["h"]
+
+
+@pytest.mark.parametrize("side", ["trace.npz:h", "trace.json:h"])
+def test_diff_compares_a_member(lstm: Lstm, there: Path, side: str) -> None:
+    for name in ("trace.npz", "trace.json"):
+        assert lstm("run", WEIGHTS, INPUTS, "-o", name).status == 0
+    assert lstm("diff", side, "h.npy", "-q").status == 0
+
+
+def test_a_member_of_standard_input(lstm: Lstm, there: Path) -> None:
+    assert lstm("run", WEIGHTS, INPUTS, "-o", "trace.npz").status == 0
+    trace = (there / "trace.npz").read_bytes()
+    assert lstm("diff", "-:h", "h.npy", stdin=trace).status == 0
+    assert lstm("diff", "h.npy", "-:final_h", stdin=trace).status != 0
+    x = (there / "x.npz").read_bytes()
+    done = lstm("run", WEIGHTS, "-:x_val", "-o", "out.npz", stdin=x)
+    assert done.status == 0, done.err
+    twice = lstm("diff", "-:h", "-", stdin=trace)
+    assert twice.status == 2
+    assert "only once" in twice.err
+
+
+def test_expected_and_reference_values_are_members(lstm: Lstm, there: Path) -> None:
+    explained = lstm("explain", WEIGHTS, "x.npz:x_val", "y.npz:y_val", "-f", "json")
+    assert json.loads(explained.out)["verdict"] == "agrees"
+    place = ("--step", "1", "--unit", "0")
+    assert lstm("derive", WEIGHTS, INPUTS, *place, "--against", "y.npz:y_val").status == 0
+    assert lstm("derive", WEIGHTS, INPUTS, *place, "--against", "y.npz:y_train").status == 1
+
+
+def test_lengths_and_masks_are_members(lstm: Lstm, there: Path) -> None:
+    np.savez(
+        there / "data.npz", other=np.ones((1, 7)), keep=np.arange(7)[None] < 4, n=np.array([4])
+    )
+    masked = lstm("run", WEIGHTS, INPUTS, "--mask", "data.npz:keep", "-f", "csv", "-q")
+    short = lstm("run", WEIGHTS, INPUTS, "--lengths", "data.npz:n", "-f", "csv", "-q")
+    assert masked.status == short.status == 0
+    assert masked.out == short.out
+    assert masked.out != lstm("run", WEIGHTS, INPUTS, "-f", "csv", "-q").out
+
+
+def test_python_takes_members_too(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(there)
+    model = lstmcli.load(*NAMED)
+    assert model.cell.units == 3
+    found = lstmcli.explain(list(NAMED), "x.npz:x_val", "y.npz:y_val")
+    assert found.verdict == "agrees"
+
+
+def test_a_member_name_may_contain_colons(lstm: Lstm, there: Path) -> None:
+    np.savez(there / "k.npz", **{"lstm/kernel:0": np.load(WEIGHTS)["kernel"], "step:0": np.ones(2)})
+    done = lstm("run", "kernel=k.npz:lstm/kernel:0", "bias=W.npz:b", INPUTS, "-f", "csv", "-q")
+    assert done.out == lstm("run", WEIGHTS, INPUTS, "-f", "csv", "-q").out
+
+
+def test_a_file_whose_name_has_the_colon_wins(lstm: Lstm, there: Path) -> None:
+    (there / "x.npz:x_val").write_bytes((there / "h.npy").read_bytes())
+    assert lstm("diff", "x.npz:x_val", "h.npy").status == 0
+    (there / "a:b.npz").write_bytes((there / "x.npz").read_bytes())
+    assert lstm("run", WEIGHTS, "a:b.npz:x_val", "-o", "out.npy").status == 0
+    np.testing.assert_array_equal(np.load(there / "out.npy"), np.load(there / "h.npy"))
+
+
+def test_a_file_that_exists_is_not_taken_for_a_name_and_a_file(lstm: Lstm, there: Path) -> None:
+    (there / "lr=0.1.npy").write_bytes(INPUTS.read_bytes())
+    (there / "lr=0.1.npz").write_bytes(WEIGHTS.read_bytes())
+    done = lstm("run", "lr=0.1.npz", "lr=0.1.npy", "-f", "csv", "-q")
+    assert done.status == 0, done.err
+    assert done.out == lstm("run", WEIGHTS, INPUTS, "-f", "csv", "-q").out
+    assert lstm("run", "lr=0.1.npz:kernel", "bias=W.npz:b", INPUTS, "-q", "-f", "csv") == done
+
+
+def test_a_member_that_is_not_there_is_told_with_those_that_are(lstm: Lstm, there: Path) -> None:
+    done = lstm("run", WEIGHTS, "x.npz:x_vall")
+    assert done.status == 2
+    assert done.err == (
+        "lstm run: x.npz:x_vall: x.npz has no 'x_vall'; it has x_train, x_val. "
+        'Did you mean "x_val"?\n'
+    )
+    done = lstm("diff", "h.npy:h", "h.npy")
+    assert done.err == ("lstm diff: h.npy:h: h.npy has one array, without a name; leave out :h.\n")
+    assert lstm("diff", "nowhere.npz:h", "h.npy").err.startswith(
+        "lstm diff: nowhere.npz:h: no such file."
+    )
+
+
+def test_a_file_of_which_a_member_is_read_is_not_overwritten(lstm: Lstm, there: Path) -> None:
+    before = (there / "x.npz").read_bytes()
+    done = lstm("run", *NAMED, "x.npz:x_val", "-o", "x.npz")
+    assert done.status == 2
+    assert "would be written over x.npz" in done.err
+    assert (there / "x.npz").read_bytes() == before
+
+
+def test_a_missing_value_of_an_option_names_the_help_of_the_command(lstm: Lstm) -> None:
+    done = lstm("run", WEIGHTS, INPUTS, "--forget-bias")
+    assert done.status == 2
+    assert "see `lstm run --help`" in done.err
