@@ -29,10 +29,10 @@ from lstmcli.api.load import (
 )
 from lstmcli.core.forward.plan import assumed_layout, check_axes, layout_words
 from lstmcli.core.forward.sequence import check_lengths
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model, SliceableArray, steps_and_batch
+from lstmcli.core.model.model import Model, steps_and_batch
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import typed_command
@@ -71,6 +71,17 @@ class Job(NamedTuple):
         layout = self.model.given.get("layout")
         x, name = array_of(self), self.name
         return Inputs(x, layout, self.initial_state, self.lengths, self.mask, name)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """T and B of inputs in memory or in a file.
+
+        Raises
+        ------
+        UserError
+            if they are no inputs of the model.
+        """
+        return steps_and_batch(array_of(self).shape, check_axes(self.model, self.as_inputs()))
 
     @property
     def layout(self) -> str | None:
@@ -187,8 +198,7 @@ def with_lengths(job: Job) -> Job:
     if not job.name:
         return job
     if not isinstance(job.inputs, StepStream):
-        layout = check_axes(model, job.as_inputs())
-        steps, batch = steps_and_batch(job.inputs.shape, layout)
+        steps, batch = job.extent
         check_lengths(model, batch, steps)
     return job._replace(lengths=np.array(model.lengths))
 

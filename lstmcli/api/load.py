@@ -6,16 +6,16 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.half_precision import ROUNDED, round_to_format
-from lstmcli.core.model.model import Cell, Model, format_lengths, iterate_blocks
+from lstmcli.core.model.model import Cell, Model, format_lengths
 from lstmcli.core.model.settings import SETTINGS, read_setting, split_cell
 from lstmcli.core.weights.assumptions import assumptions, direction_assumptions
 from lstmcli.core.weights.decode import (
@@ -287,7 +287,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     of_file = () if given.get("lengths") == "ignored" else _same_lengths(lengths, source)
     assumed += [lengths_assumed(of_file)] if of_file else []
     used = {name: tensors[name] for one in chosen for name in one.tensors}
-    remarks += [r for name, a in used.items() if (r := not_finite(a, f"{source}: {name}"))]
+    remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]
     return Model(
         tuple(layers),
         {name: array.shape for name, array in used.items()},
@@ -687,22 +687,6 @@ def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
         return np.dtype("float32" if asked == BFLOAT16 else asked)
     floats = [a.dtype for a in tensors if a.dtype.kind == "f"]
     return floats[0] if len(floats) == len(tensors) else np.dtype(np.float64)
-
-
-def not_finite(array: Any, name: str) -> str:
-    """A remark on the first number that is NaN or infinite, or an empty string."""
-    if array.dtype.kind != "f":
-        return ""
-    found, count = "", 0
-    for start, block in iterate_blocks(array if array.ndim else np.atleast_1d(array)):
-        bad = ~np.isfinite(block)
-        if bad.any():
-            count += int(bad.sum())
-            place = np.argwhere(bad)[0].tolist()
-            index = [n + first for n, first in zip_longest(place, start, fillvalue=0)]
-            found = found or f"{name} has {block[tuple(place)]} at {index}"
-    others = f", and {count - 1} more" if count > 1 else ""
-    return f"{found}{others}; the run goes on with it." if found else ""
 
 
 def _refuse_half(

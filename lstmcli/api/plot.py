@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.forward.plan import Plan, prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.sequence import has_direction_axis
-from lstmcli.core.forward.streaming import sweep
+from lstmcli.core.forward.streaming import run_selected
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
@@ -148,25 +149,16 @@ def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
         trace = run_plan(plan)
         arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
     else:
-        arrays = _of_row(plan, row)
+        arrays = _of_item(plan, row)
     return Drawable(_split_z(arrays), (job.name,), job, plan.layout)
 
 
-def _of_row(plan: Plan, row: int) -> dict[str, Array]:
-    """The arrays of a run with one sequence in the place of all; zeros if it is not there."""
-    steps, rows = plan.steps, plan.batch
-    of_row = {
-        name: np.zeros((steps, 1, shape[-1]), plan.dtype) for name, shape in plan.shapes.items()
-    }
-    row = row + rows if row < 0 else row
-
-    def sink(own: slice, part: slice, arrays: Mapping[str, Array]) -> None:
-        if own.start <= row < own.stop:
-            for name, array in of_row.items():
-                array[part, 0] = arrays[name][:, row - own.start]
-
-    sweep(plan, sink)
-    return {k: np.broadcast_to(a, (steps, rows, a.shape[2])) for k, a in of_row.items()}
+def _of_item(plan: Plan, item: int) -> dict[str, Array]:
+    """The arrays of a run with one sequence repeated for all; the first where there is none."""
+    item = item % plan.batch if -plan.batch <= item < plan.batch else 0
+    trace, _ = run_selected(plan, replace(plan.select(), batch=[item]))
+    arrays = {name: trace.time_major(name) for name in trace.arrays}  # (T, 1, K)
+    return {k: np.broadcast_to(a, (len(a), plan.batch, a.shape[2])) for k, a in arrays.items()}
 
 
 def _of_side(side: Side) -> Drawable:

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from lstmcli.api.job import Job
-from lstmcli.api.save import FINAL
-from lstmcli.core.forward.plan import prepare
-from lstmcli.core.forward.streaming import run_in_blocks
+from lstmcli.api.members import FINAL, kept_for
+from lstmcli.core.forward.plan import Plan, prepare
 from lstmcli.core.model.model import Trace
+from lstmcli.core.model.selection import SelectedIndices, Selection
 from lstmcli.errors import UserError
 from lstmcli.formats import StepStream
 
 
-def run_job(job: Job, keep: Sequence[str], **how: Any) -> Trace:
-    """The trace of a run; ``how`` takes the ``executor`` and the ``meter``.
+def plan_of(job: Job, names: Sequence[str]) -> Plan:
+    """The plan of a run whose trace is to have these members.
 
     Raises
     ------
     UserError
         for inputs that do not fit the model.
     """
-    return run_in_blocks(prepare(job.model, job.as_inputs(), keep), **how)
+    return prepare(job.model, job.as_inputs(), kept_for(names) or ["h"])
+
+
+def select(job: Job, names: Sequence[str], selection: Selection) -> SelectedIndices:
+    """The numbers of the steps, batch items and units that are selected of these members.
+
+    Raises
+    ------
+    UserError
+        naming the option that selects nothing of the run, or for inputs that do not fit.
+    """
+    return plan_of(job, names).select(selection)
 
 
 def can_stream(job: Job) -> bool:

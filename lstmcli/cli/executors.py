@@ -11,7 +11,6 @@ from importlib import import_module
 from threading import Lock, Thread
 from typing import Any
 
-from lstmcli.api import save
 from lstmcli.api.job import Job
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.core.forward.batch import batch_chunks, seconds, worth_threads
@@ -55,7 +54,7 @@ def _extent(job: Job) -> tuple[int, int]:
     """Rows and steps; a stream has one row, and no steps that are known."""
     if isinstance(job.inputs, StepStream):
         return 1, 0
-    steps, rows = save.extent(job)
+    steps, rows = job.extent
     return rows, steps
 
 

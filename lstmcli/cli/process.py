@@ -25,7 +25,7 @@ from lstmcli.escaping import one_line
 from lstmcli.outputs import OutputFile, reason
 
 if TYPE_CHECKING:
-    from lstmcli.api.save import Stop
+    from lstmcli.api.stream import Stop
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended

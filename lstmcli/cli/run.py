@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NamedTuple
@@ -12,9 +12,10 @@ import click
 
 from lstmcli import formats
 from lstmcli.api import save
-from lstmcli.api.job import InputFiles, Job
-from lstmcli.api.load import not_finite
-from lstmcli.api.run import can_stream, run_by_engine, run_job
+from lstmcli.api.job import InputFiles, Job, array_of
+from lstmcli.api.members import BINARY, BY_STEP, FINAL, IN_PIECES, members_for, present_names
+from lstmcli.api.run import can_stream, plan_of, run_by_engine, select
+from lstmcli.api.stream import Stop, stream_steps
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.executors import execution
@@ -29,19 +30,42 @@ from lstmcli.cli.options import (
     settings_from,
 )
 from lstmcli.cli.process import Ended, stopped_by_signals
-from lstmcli.cli.tables import show_run, show_trace
-from lstmcli.cli.terminal import depth, remark, standard_output, tell
-from lstmcli.core.forward.plan import NAMES
+from lstmcli.cli.terminal import depth, remark, show, standard_output, tell, width
+from lstmcli.core.forward.batch import Meter
+from lstmcli.core.forward.plan import NAMES, Plan, prepare
 from lstmcli.core.forward.sequence import has_direction_axis
+from lstmcli.core.forward.streaming import (
+    Stack,
+    run_in_blocks,
+    run_selected,
+    runs_forward,
+    step_pieces,
+)
+from lstmcli.core.model.arrays import describe_not_finite
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace
 from lstmcli.core.model.states import State
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
-from lstmcli.views.run import SHOWN, Window
+from lstmcli.views.run import (
+    CHUNK,
+    SHOWN,
+    CellSummary,
+    Excerpt,
+    Sizes,
+    Window,
+    excerpt_sheets,
+    header_sheet,
+    needs_every_step,
+    piece_sheets,
+    steps_shown,
+    trace_sheets,
+)
+from lstmcli.views.sheet import Sheet
 
-FORMATS = ("table", "json", "jsonl", "csv", "tsv", "text", *save.BINARY)
+LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
+FORMATS = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
 
 
 class Outputs(NamedTuple):
@@ -60,7 +84,7 @@ class Outputs(NamedTuple):
     @property
     def members(self) -> list[str]:
         """The members that the file and stdout get, together."""
-        return [*dict.fromkeys(m for f in self.written for m in save.members_for(f, self.only))]
+        return [*dict.fromkeys(m for f in self.written for m in members_for(f, self.only))]
 
 
 @dataclass(frozen=True)
@@ -203,7 +227,7 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
         if screen is None:
             raise UserError(f"-o - needs a format: -f {', '.join(FORMATS[1:])}")
         file = None
-    elif screen in save.BINARY and sys.stdout.isatty():
+    elif screen in BINARY and sys.stdout.isatty():
         raise UserError(
             f"-f {screen} is for a pipe: add -o -, or write a file with -o out.{screen}"
         )
@@ -216,7 +240,7 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
     file_format = None if file is None else formats.format_of(file)
     outputs = Outputs(file, file_format, screen, only)
     for format in outputs.written:
-        save.members_for(format, only)
+        members_for(format, only)
     return outputs
 
 
@@ -224,7 +248,7 @@ def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) 
     if outputs.screen != "table":
         if options["show"]:
             raise UserError("--show is for the table; --only NAME,... names what is written.")
-        if {*outputs.written} <= {*save.BINARY} and selection.digits is not None:
+        if {*outputs.written} <= {*BINARY} and selection.digits is not None:
             raise UserError("--digits is for tables and text; .npz and .npy have every digit.")
     columns = listed_names(options["show"], "--show") or SHOWN
     for name in columns:
@@ -247,7 +271,7 @@ def _streams(job: Job, outputs: Outputs) -> bool:
     """Whether steps are written as they are computed: only to one place."""
     streams = can_stream(job)
     to_one = outputs.file_format is None or outputs.screen is None
-    return streams and to_one and (outputs.file_format or outputs.screen) in save.BY_STEP
+    return streams and to_one and (outputs.file_format or outputs.screen) in BY_STEP
 
 
 def _checked(job: Job, asked: RunOptions, *, streams: bool) -> Job:
@@ -258,9 +282,9 @@ def _checked(job: Job, asked: RunOptions, *, streams: bool) -> Job:
         return job
     job = job.drained()
     if asked.outputs.screen == "table":
-        save.select(job, asked.window.show, asked.selection)
+        select(job, asked.window.show, asked.selection)
     for format in asked.outputs.written:
-        save.select(job, save.members_for(format, asked.outputs.only), asked.selection)
+        select(job, members_for(format, asked.outputs.only), asked.selection)
     return job
 
 
@@ -269,47 +293,52 @@ def _checked(job: Job, asked: RunOptions, *, streams: bool) -> Job:
 
 def _run_streaming(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
     """Write steps as they are computed; a signal ends a stream to stdout between two steps."""
-    if not isinstance(job.inputs, StepStream) and (text := not_finite(job.inputs, job.name)):
-        remark(text)
+    if not isinstance(job.inputs, StepStream):
+        _remark_not_finite(job)
     file = asked.outputs.file
     format = str(asked.outputs.file_format or asked.outputs.screen)
-    names = save.members_for(format, asked.outputs.only)
-    meter, stop = how.get("meter"), save.Stop()
+    names = members_for(format, asked.outputs.only)
+    meter, stop = how.get("meter"), Stop()
     with (
         formats.atomically(file) if file else nullcontext(standard_output()) as stream,
         nullcontext() if file else stopped_by_signals(stop),
     ):
-        stack = save.stream_steps(job, stream, format, names, meter, stop, remark, asked.selection)
-    return RunResult(stack.state("batch"), stack.steps, stop.status)
+        end = stream_steps(job, stream, format, names, meter, stop, remark, asked.selection)
+    return RunResult(*end, stop.status)
 
 
 def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
     """Run, then show or write; results too large for memory are written in pieces."""
-    if text := not_finite(job.inputs, job.name):
-        remark(text)
-    outputs, selection, steps = asked.outputs, asked.selection, save.extent(job)[0]
+    _remark_not_finite(job)
+    outputs, selection, steps = asked.outputs, asked.selection, job.extent[0]
+    if outputs.screen == "table" and outputs.file is None:
+        return RunResult(_show_run(job, asked.window, how), steps)
     target: str | BinaryIO | None = outputs.file
     format = outputs.file_format
-    if target is None and outputs.screen in save.PLACED:
+    if target is None and outputs.screen in IN_PIECES:
         target, format = standard_output(), outputs.screen
+    plan = plan_of(job, outputs.members)
     if target and (outputs.file is None or outputs.screen is None):
-        names = save.members_for(str(format), outputs.only)
-        selected = save.select(job, names, selection)
-        if save.in_pieces(job, str(format), names, selected):
+        names = members_for(str(format), outputs.only)
+        selected = plan.select(selection)
+        if save.are_large(plan, str(format), names, selected):
             digits = selection.digits
-            state = save.write_pieces(job, target, str(format), names, selected, digits, **how)
+            state = save.write_pieces(plan, target, str(format), names, selected, digits, **how)
             return RunResult(state, steps)
-    if outputs.screen == "table" and outputs.file is None:
-        return RunResult(show_run(job, asked.window, how), steps)
     if selection.selects and outputs.screen != "table" and not has_direction_axis(job.model):
-        selected = save.select(job, outputs.members, selection)
-        trace, state = save.run_selected(job, outputs.members, selected, **how)
+        selected = plan.select(selection)
+        trace, state = run_selected(plan, selected.of_members(outputs.members), **how)
         _write(trace, asked, selected)
         return RunResult(state, steps)
     columns = asked.window.show if outputs.screen == "table" else ()
-    trace = run_job(job, [*dict.fromkeys((*columns, *save.kept_for(outputs.members)))], **how)
+    trace = run_in_blocks(plan_of(job, (*columns, *outputs.members)), **how)
     _show_and_write(job, trace, asked)
     return RunResult((trace.final_h, trace.final_c), steps)
+
+
+def _remark_not_finite(job: Job) -> None:
+    if text := describe_not_finite(job.inputs, job.name):
+        remark(text)
 
 
 def _run_by_engine(job: Job, asked: RunOptions, name: str) -> RunResult:
@@ -325,12 +354,12 @@ def _run_by_engine(job: Job, asked: RunOptions, name: str) -> RunResult:
 def _show_and_write(job: Job, trace: Trace, asked: RunOptions) -> None:
     """Write the selected part of a trace to the file and stdout, or show its table there."""
     if asked.outputs.written:
-        names = [name for name in asked.outputs.members if name not in save.FINAL]
-        selected = save.select(job, names, asked.selection)
+        names = [name for name in asked.outputs.members if name not in FINAL]
+        selected = select(job, names, asked.selection)
         states = job.model.convention.behaviour.states
         _write(cut_trace(trace, selected, states), asked, selected)
     if asked.outputs.screen == "table":
-        show_trace(job, trace, asked.window)
+        _show_trace(job, trace, asked.window)
 
 
 def _write(trace: Trace, asked: RunOptions, selected: SelectedIndices) -> None:
@@ -338,9 +367,9 @@ def _write(trace: Trace, asked: RunOptions, selected: SelectedIndices) -> None:
     outputs = asked.outputs
 
     def write(stream: BinaryIO, format: str) -> None:
-        names = save.members_for(format, outputs.only)
+        names = members_for(format, outputs.only)
         if outputs.only is None or asked.selection.units is not None:
-            names = save.present_names(
+            names = present_names(
                 trace, names
             )  # an engine or a selection of units may leave some out
         save.write_trace(trace, stream, format, names, selected, asked.selection.digits)
@@ -350,3 +379,94 @@ def _write(trace: Trace, asked: RunOptions, selected: SelectedIndices) -> None:
             write(stream, outputs.file_format)
     if outputs.screen and outputs.screen != "table":
         write(standard_output(), outputs.screen)
+
+
+# ---- the table: of a long run only what it shows is kept
+
+
+def _show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
+    """Run and print the table; gives the final state.
+
+    ``how`` has the executor and the meter of a run.
+
+    Raises
+    ------
+    UserError
+        for inputs that do not fit, or a window that is not there.
+    """
+    plan = prepare(job.model, job.as_inputs(), window.show)
+    if not _is_long(plan, window):
+        trace = run_in_blocks(plan, **how)
+        _show_trace(job, trace, window)
+        return trace.final_h, trace.final_c
+    every_step = window.steps is not None and window.steps.is_all
+    if every_step and len(job.model.cells) == 1:
+        return _show_as_computed(job, plan, window, how.get("meter"))
+    excerpt, final = _excerpt(plan, window, how)
+    _show_sheets(job, plan.layout, excerpt_sheets(excerpt, window, width()))
+    return final
+
+
+def _show_trace(job: Job, trace: Trace, window: Window) -> None:
+    """Print the header and the table of a trace."""
+    engine = trace.settings.get("engine", "")
+    _show_sheets(job, trace.layout, trace_sheets(trace, window, width()), engine)
+
+
+def _show_sheets(job: Job, layout: str, sheets: Iterator[Sheet], engine: str = "") -> None:
+    """Print the header and a table."""
+    shape, given = array_of(job).shape, bool(job.initial_state)
+    header = header_sheet(
+        job.model, shape, layout, given, width(), engine, assumed_layout=job.layout_assumed
+    )
+    first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
+    show([header, first])
+    show(sheets)
+
+
+def _is_long(plan: Plan, window: Window) -> bool:
+    """Whether a table need not keep all that it shows a part of, and can do so."""
+    in_order = plan.valid is None and runs_forward(plan.model)
+    return in_order and plan.nbytes >= LONG and window.rows is None
+
+
+def _show_as_computed(job: Job, plan: Plan, window: Window, meter: Meter | None) -> State:
+    """Print all steps as they are computed; gives the final state."""
+    stack = Stack.of_plan(plan, meter)
+    summary = CellSummary(window)
+    pieces = step_pieces(plan, stack, CHUNK, _see({"": summary}))
+    _show_sheets(job, plan.layout, piece_sheets(pieces, _sizes(plan)[""], window, width(), summary))
+    return stack.state(plan.layout)
+
+
+def _excerpt(plan: Plan, window: Window, how: Mapping[str, Any]) -> tuple[Excerpt, State]:
+    """The steps that a table shows of a run, and its final state."""
+    sizes = _sizes(plan)
+    summaries = {cell: CellSummary(window) for cell in sizes}
+    see = _see(summaries) if needs_every_step(sizes.values(), window) else None
+    numbers = [step for part in steps_shown(sizes.values(), window) for step in part]
+    trace, final = run_selected(plan, replace(plan.select(), steps=numbers), see=see, **how)
+    arrays = {name: trace.time_major(name) for name in trace.arrays}
+    return Excerpt(numbers, plan.steps, arrays, summaries), final
+
+
+def _sizes(plan: Plan) -> dict[str, Sizes]:
+    """T, B and the units that a table shows, by cell; "" for the output of the model."""
+    widths: dict[str, int] = {}
+    for name, shape in plan.shapes.items():
+        cell, _, base = name.rpartition(".")
+        widths[cell] = max(widths.get(cell, 0), shape[-1] // (4 if base == "z" else 1))
+    cells = [cell for cell in widths if cell] or [""]
+    return {cell: (plan.steps, plan.batch, widths[cell]) for cell in cells}
+
+
+def _see(summaries: Mapping[str, CellSummary]) -> Callable[[Mapping[str, Any]], None]:
+    """A function that adds pieces of a run to the summary of each cell."""
+
+    def add(arrays: Mapping[str, Any]) -> None:
+        for cell, summary in summaries.items():
+            prefix = f"{cell}." if cell else ""
+            by_name = {k[len(prefix) :]: a for k, a in arrays.items() if k.startswith(prefix)}
+            summary.add({k: a for k, a in by_name.items() if k in SHOWN})
+
+    return add

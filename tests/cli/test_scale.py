@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.api import load, save
+from lstmcli.api import load, save, stream
 from lstmcli.core.forward import streaming
 from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats.arrays import npy
@@ -58,7 +58,7 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inputs in .npy files are never read as a whole, whatever their size."""
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
     monkeypatch.setattr(streaming, "PIECE", 10_000)
-    monkeypatch.setattr(save, "READ", 5_000)
+    monkeypatch.setattr(stream, "READ", 5_000)
 
 
 def test_a_table_of_every_step_is_printed_from_pieces_of_any_size(
@@ -66,7 +66,7 @@ def test_a_table_of_every_step_is_printed_from_pieces_of_any_size(
 ) -> None:
     network(tmp_path / "w.npz", 4, 3)
     np.save(tmp_path / "x.npy", np.random.default_rng(6).normal(size=(2500, 4)))
-    monkeypatch.setattr("lstmcli.cli.tables.LONG", 0)
+    monkeypatch.setattr("lstmcli.cli.run.LONG", 0)
     words = ("run", "w.npz", "x.npy", "--digits", "9", "--steps", ":")
     expected = lstm(*words)
     assert expected.status == 0
@@ -126,7 +126,9 @@ def test_inputs_that_become_shorter_in_a_run_are_a_message(
         return read(array, view, at)
 
     monkeypatch.setattr(FileArray, "_read_once", cut_short)
-    monkeypatch.setattr("lstmcli.cli.run.not_finite", lambda array, name: "")  # reads it all
+    monkeypatch.setattr(
+        "lstmcli.cli.run.describe_not_finite", lambda array, name: ""
+    )  # reads it all
     done = lstm(*words, "-o", output)
     assert calls >= 3
     assert done.status == 2
@@ -207,7 +209,7 @@ def test_texts_in_pieces_are_those_of_a_whole_run(
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     monkeypatch.setattr(streaming, "PIECE", 10_000)
     monkeypatch.setattr("lstmcli.cli.executors.WORTH_THREADS", 0)
-    monkeypatch.setattr("lstmcli.cli.run.run_job", None)  # the run of all in memory
+    monkeypatch.setattr("lstmcli.cli.run.run_in_blocks", None)  # the run of all in memory
     assert lstm(*words, "-f", format) == whole
     assert lstm(*words, "-o", f"pieces.{suffix}").status == 0
     assert (tmp_path / f"pieces.{suffix}").read_text() == whole.out
@@ -388,6 +390,6 @@ def test_a_table_that_keeps_only_what_it_shows_is_the_table(
     monkeypatch.setattr("lstmcli.cli.executors.WORTH_THREADS", 0)
     whole = lstm(*words)
     assert whole.status == 0
-    monkeypatch.setattr("lstmcli.cli.tables.LONG", 0)
+    monkeypatch.setattr("lstmcli.cli.run.LONG", 0)
     monkeypatch.setattr(streaming, "PIECE", 50_000)
     assert lstm(*words) == whole

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.forward.sequence import check_lengths, valid_steps
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.forward.sequence import check_lengths, has_direction_axis, valid_steps
+from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model, SliceableArray, block, steps_and_batch
+from lstmcli.core.model.model import Model, block, steps_and_batch
+from lstmcli.core.model.selection import EVERYTHING, SelectedIndices, Selection
 from lstmcli.core.model.states import State, split_state
 from lstmcli.errors import UserError
 
@@ -53,7 +54,7 @@ class Plan:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each array of the trace, in the axes of the inputs.
 
-        Stacked directions add an axis to h that is not in it.
+        Directions that are stacked are on an axis of h that is not in it.
         """
         axes = self.inputs.x.shape[:-1]
         return {name: (*axes, width) for name, width in self._widths().items()}
@@ -63,6 +64,17 @@ class Plan:
         """Bytes of all arrays."""
         counts = (np.prod(s, dtype=np.int64) for s in self.shapes.values())
         return int(sum(counts)) * self.dtype.itemsize
+
+    def select(self, selection: Selection = EVERYTHING) -> SelectedIndices:
+        """The numbers of the steps, batch items and units that are selected.
+
+        Raises
+        ------
+        UserError
+            naming the option that selects nothing of the run.
+        """
+        widths = {name: shape[-1] for name, shape in self.shapes.items()}
+        return selection.within(self.steps, self.batch, widths)
 
     def block(self, steps: slice = slice(None), batch: slice = slice(None)) -> Array:
         """The inputs (s, R, I) of some steps and sequences."""
@@ -84,8 +96,8 @@ class Plan:
         """The size of the last axis of each array."""
         model = self.model
         outputs = sum(cell.outputs for cell in model.layers[-1])
-        if model.convention.behaviour.merge in ("sum", "mul", "ave"):
-            outputs = model.cell.outputs
+        if model.convention.behaviour.merge in ("sum", "mul", "ave") or has_direction_axis(model):
+            outputs = model.layers[-1][0].outputs
         widths = {} if len(model.cells) == 1 else {"h": outputs}
         for n, layer in enumerate(model.layers):
             for d, cell in enumerate(layer):

@@ -8,7 +8,6 @@ from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.forward.batch import Meter, Runner, batch_chunks, blocks_within
 from lstmcli.core.forward.blas import one_thread
@@ -18,8 +17,15 @@ from lstmcli.core.forward.run import SequenceResults, Work, metered, run_plan, t
 from lstmcli.core.forward.sequence import has_direction_axis, merge_directions
 from lstmcli.core.forward.threads import shares_memory
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model, Trace, as_time_major
-from lstmcli.core.model.states import State, join_states, split_state
+from lstmcli.core.model.model import Model, Trace, from_time_major
+from lstmcli.core.model.selection import (
+    SelectedIndices,
+    contiguous_ranges,
+    cut_final_state,
+    positions_between,
+    take,
+)
+from lstmcli.core.model.states import State, join_states
 from lstmcli.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,8 +34,12 @@ if TYPE_CHECKING:
 Sink = Callable[[slice, slice, Mapping[str, Array]], None]
 """Takes sequences, steps and the arrays (s, R, K) of these; called from several threads."""
 
+Put = Callable[[str, tuple[slice, ...], Array], None]
+"""Takes a part of an array by name, and where it belongs in the axes of the inputs."""
+
 PIECE = 4 << 20  # bytes of results that are computed before they are passed on
 AHEAD = 8  # chunks of sequences that an executor gets before the first of them is waited for
+MAX_GAPS = 64  # between selected steps; the quick path over steps in between stops at each of them
 
 
 class Stack:
@@ -50,28 +60,22 @@ class Stack:
         ]
 
     @classmethod
-    def of_stream(
-        cls,
-        model: Model,
-        batch: int,
-        initial_state: Mapping[str, npt.ArrayLike],
-        meter: Meter | None = None,
-    ) -> Stack:
-        """All sequences of inputs that arrive step by step.
+    def of_plan(cls, plan: Plan, meter: Meter | None = None) -> Stack:
+        """All sequences of a run.
 
         Raises
         ------
         UserError
-            for a model that needs all steps at once, or a state that does not fit.
+            for a model that needs all steps at once.
         """
+        model = plan.model
         how = model.convention.behaviour
         if model.backward or how.flip_output:
             raise UserError("a backward run starts from the last step; give the inputs as a file.")
         if how.state == "reset":
             raise UserError("state=reset is for inputs in a file.")
         packed = [Packed(cell) for _, cell in model.cells]
-        states = split_state(initial_state, model, batch)
-        return cls.of_chunk(packed, slice(0, batch), batch, model, states, meter)
+        return cls.of_chunk(packed, slice(0, plan.batch), plan.batch, model, plan.states, meter)
 
     @classmethod
     def of_chunk(
@@ -186,6 +190,64 @@ def step_pieces(
         yield piece, arrays
 
 
+def sweep_selected(
+    plan: Plan,
+    selected: SelectedIndices,
+    put: Put,
+    *,
+    see: Callable[[Mapping[str, Array]], None] | None = None,
+    executor: Executor | None = None,
+    meter: Meter | None = None,
+) -> State:
+    """Run as `sweep` does, and ``put`` what is selected where it belongs; gives the final state.
+
+    ``see`` is called with every piece (s, R, K) of the full run.
+    """
+    shown = contiguous_ranges(selected.steps)
+    if len(shown) > MAX_GAPS:
+        shown = [range(shown[0].start, shown[-1].stop)]
+
+    def sink(batch: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
+        if see is not None:
+            see(arrays)
+        at = positions_between(selected.steps, steps.start, steps.stop)
+        items = positions_between(selected.batch, batch.start, batch.stop)
+        if at.start == at.stop or items.start == items.stop:
+            return
+        steps_of_piece = [n - steps.start for n in selected.steps[at]]
+        items_of_piece = [n - batch.start for n in selected.batch[items]]
+        index = {"steps": (at,), "time": (at, items), "batch": (items, at)}[plan.layout]
+        for name, columns in selected.columns.items():
+            array = take(take(arrays[name], steps_of_piece, 0), items_of_piece, 1)  # (s, R, K)
+            put(name, index, from_time_major(take(array, columns, 2), plan.layout))
+
+    return sweep(plan, sink, shown=None if see else shown, executor=executor, meter=meter)
+
+
+def run_selected(
+    plan: Plan,
+    selected: SelectedIndices,
+    *,
+    see: Callable[[Mapping[str, Array]], None] | None = None,
+    executor: Executor | None = None,
+    meter: Meter | None = None,
+) -> tuple[Trace, State]:
+    """A trace of what is selected, of which alone memory is taken, and the full final state.
+
+    ``see``, ``executor`` and ``meter`` are as in `sweep_selected`.
+    """
+    shapes = selected.shapes(plan.layout)
+    arrays = {name: np.empty(shape, plan.dtype) for name, shape in shapes.items()}
+
+    def put(name: str, index: tuple[slice, ...], array: Array) -> None:
+        arrays[name][index] = array
+
+    final = sweep_selected(plan, selected, put, see=see, executor=executor, meter=meter)
+    states = plan.model.convention.behaviour.states
+    h, c = (cut_final_state(array, selected, plan.layout, states) for array in final)
+    return Trace(arrays, h, c, plan.layout, plan.settings() | selected.settings()), final
+
+
 def run_in_blocks(
     plan: Plan, executor: Executor | None = None, meter: Meter | None = None
 ) -> Trace:
@@ -195,15 +257,7 @@ def run_in_blocks(
     """
     if has_direction_axis(plan.model) or isinstance(plan.inputs.x, np.ndarray):
         return run_plan(plan, executor, meter)
-    arrays = {name: np.empty(shape, plan.dtype) for name, shape in plan.shapes.items()}
-    views = {name: as_time_major(array, plan.layout) for name, array in arrays.items()}
-
-    def sink(batch: slice, steps: slice, pieces: Mapping[str, Array]) -> None:
-        for name, view in views.items():
-            view[steps, batch] = pieces[name]
-
-    final = sweep(plan, sink, executor=executor, meter=meter)
-    return Trace(arrays, *final, plan.layout, plan.settings())
+    return run_selected(plan, plan.select(), executor=executor, meter=meter)[0]
 
 
 def _cuts(steps: int, size: int, shown: Sequence[range] | None) -> Iterator[tuple[slice, bool]]:

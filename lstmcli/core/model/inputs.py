@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy.typing as npt
 
-from lstmcli.core.model.model import SliceableArray
+from lstmcli.core.model.arrays import SliceableArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.settings import split_cell
 
@@ -170,26 +169,6 @@ def as_time_major(array: Array, layout: str) -> Array:
     return array.swapaxes(0, 1) if layout == "batch" else array
 
 
-class SliceableArray(Protocol):
-    """An array, in memory or in a file, of which blocks are taken by slices of the first axes."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The lengths of all axes."""
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the numbers."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: Any, /) -> Any: ...
-
-
 def steps_and_batch(shape: Sequence[int], layout: str) -> tuple[int, int]:
     """T and B of inputs of this shape."""
     if layout == "steps":
@@ -202,20 +181,6 @@ def block(x: SliceableArray, layout: str, steps: slice, rows: slice = slice(None
     if layout == "steps":
         return as_time_major(x[steps], layout)
     return as_time_major(x[rows, steps] if layout == "batch" else x[steps, rows], layout)
-
-
-def iterate_blocks(x: SliceableArray, numbers: int = 1 << 20) -> Iterator[tuple[list[int], Array]]:
-    """An array in blocks of about so many numbers, in C order, and at which index each starts."""
-    if x.ndim < 2:
-        for first in range(0, len(x), numbers):
-            yield [first], x[first : first + numbers]
-        return
-    inner = max(1, prod(x.shape[2:]))
-    columns = max(1, min(x.shape[1], numbers // inner))
-    rows = max(1, numbers // (columns * inner)) if columns == x.shape[1] else 1
-    for first in range(0, x.shape[0], rows):
-        for at in range(0, x.shape[1], columns):
-            yield [first, at], x[first : first + rows, at : at + columns]
 
 
 def from_time_major(array: Array, layout: str) -> Array:

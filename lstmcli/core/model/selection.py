@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite
 from typing import Any, NamedTuple
@@ -220,6 +220,17 @@ class SelectedIndices:
     full: Sizes
     units: Indices
 
+    def of_members(self, names: Sequence[str]) -> SelectedIndices:
+        """The same of only some arrays; ``f`` is that of every cell."""
+        columns = {k: c for k, c in self.columns.items() if any(is_named(k, n) for n in names)}
+        return replace(self, columns=columns)
+
+    def shapes(self, layout: str) -> dict[str, tuple[int, ...]]:
+        """The shape of what is selected of each array, in a layout."""
+        steps, batch = len(self.steps), len(self.batch)
+        axes = {"steps": (steps,), "time": (steps, batch), "batch": (batch, steps)}[layout]
+        return {name: (*axes, len(columns)) for name, columns in self.columns.items()}
+
     def settings(self) -> dict[str, Any]:
         """The selection as a member of a trace's ``meta``; empty where all was selected.
 
@@ -236,6 +247,11 @@ class SelectedIndices:
         if "units" in meta and gates:
             meta["columns"] = gates  # of z, the four gates side by side
         return {"selected": meta} if meta else {}
+
+
+def is_named(member: str, name: str) -> bool:
+    """Whether a member of a trace is what a name asks for: ``layer0.f`` is an ``f``."""
+    return name in (member, member.rpartition(".")[2])
 
 
 def format_indices(numbers: Indices) -> str:

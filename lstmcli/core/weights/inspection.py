@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.arrays import Array, iterate_blocks
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.hint import Hint
-from lstmcli.core.model.model import Cell, Model, iterate_blocks
+from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.decode import from_blocks
 from lstmcli.core.weights.recognise import (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.core.model.model import iterate_blocks
+from lstmcli.core.model.arrays import iterate_blocks
 from lstmcli.errors import UserError
 from lstmcli.formats.arrays import npy
 from lstmcli.formats.arrays.block_reader import FileArray
