@@ -16,7 +16,7 @@ import numpy as np
 from lstmcli import formats
 from lstmcli._version import __version__
 from lstmcli.api import load
-from lstmcli.api.load import Named
+from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.forward.equivalence import Proof, compared_runs, same_weights
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
@@ -191,10 +191,10 @@ def convert(
     file = target_of(target, row)
     named = [Named.parse(path) for path in paths]
     refuse_overwriting([target], [one.path for one in named])
-    load.only_one_stdin(named)
-    documents = [load.read_named(one, stdin) for one in named]
+    only_one_stdin(named)
+    documents = [read_named(one, stdin) for one in named]
     model = load.load_model(documents, settings)
-    load.refuse_unused(documents, model)
+    refuse_unused(documents, model)
     if file.format != "npz" and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize:
         raise UserError(f"{target}: longdouble needs an .npz file; try --dtype float64")
     if asked and file.convention:

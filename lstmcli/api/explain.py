@@ -12,7 +12,8 @@ import numpy.typing as npt
 from lstmcli import formats
 from lstmcli.api.diff import Result, read_side, side_of
 from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job, read_state, with_lengths
-from lstmcli.api.load import Named, checked, only_one_stdin, read_named, reader, refuse_unused
+from lstmcli.api.load import checked, reader
+from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place

@@ -9,10 +9,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.api import load
-from lstmcli.api.load import Named
+from lstmcli.api.contents import settings_in, tensors_in
+from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.weights.choose import choose_lstms, layer_options
 from lstmcli.core.weights.inspection import Inspection, LoadResult, inspect
-from lstmcli.core.weights.recognise import RecognisedLstm, choose_lstms, layer_options
+from lstmcli.core.weights.recognise import RecognisedLstm
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
@@ -29,17 +31,15 @@ def inspect_files(
         without an LSTM is no mistake, nor is one whose shapes do not fit.
     """
     named = [Named.parse(path) for path in paths]
-    load.only_one_stdin(named)
-    documents = [load.read_named(one, stdin, in_blocks=len(named) == 1) for one in named]
+    only_one_stdin(named)
+    documents = [read_named(one, stdin, in_blocks=len(named) == 1) for one in named]
     if len(documents) > 1:  # a single file is listed whatever it contains
-        shown = [d.source for d in documents if d.arrays or d.groups or load.settings_in(d)]
-        load.refuse_unused(documents, None, shown)
+        shown = [d.source for d in documents if d.arrays or d.groups or settings_in(d)]
+        refuse_unused(documents, None, shown)
     source = " + ".join(document.source for document in documents)
-    in_files: dict[str, Any] = {}
-    for document in documents:
-        in_files |= load.settings_in(document)
+    in_files = settings_in(*documents)
     arrays = {name: array for document in documents for name, array in document.arrays.items()}
-    tensors = load.tensors_in(documents)
+    tensors = tensors_in(documents)
     layer_in_file = in_files.pop("layer", None)
     layer = settings.get("layer", layer_in_file)
     convention = settings.get("convention", in_files.get("convention"))

@@ -14,25 +14,16 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.api.load import (
-    INPUT_NAMES,
-    STATE,
-    Named,
-    Reader,
-    only_one_stdin,
-    read_named,
-    reader,
-    refuse_gaps,
-    refuse_unused,
-    settings_in,
-    without_lengths,
-)
+from lstmcli.api.contents import INPUT_NAMES, STATE, settings_in
+from lstmcli.api.load import Reader, reader
+from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_gaps, refuse_unused
 from lstmcli.core.forward.plan import assumed_layout, check_axes, layout_words
 from lstmcli.core.forward.sequence import check_lengths
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Model, steps_and_batch
+from lstmcli.core.weights.assumptions import without_lengths
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import typed_command

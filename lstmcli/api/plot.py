@@ -13,10 +13,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.api import load
+from lstmcli.api.contents import STATE
 from lstmcli.api.diff import side_of, with_layout
 from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job
-from lstmcli.api.load import Named
+from lstmcli.api.paths import Named
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.compare import compare, matched
 from lstmcli.core.diff.metrics import Position
@@ -137,7 +137,7 @@ def read_drawable(
 
 def _is_result(document: Document) -> bool:
     """Whether a file holds what a run gives; a state to start from is nothing of the kind."""
-    names = [name for name in document.arrays if not name.startswith(load.STATE)]
+    names = [name for name in document.arrays if not name.startswith(STATE)]
     bases = {name.rpartition(".")[2] for name in names}
     return LONE in bases or bool(bases & {*STEP_ORDER, *FINALS})
 

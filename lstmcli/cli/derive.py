@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.derive import derive
-from lstmcli.api.load import Named, only_one_stdin
+from lstmcli.api.paths import Named, only_one_stdin
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.model import Cell
+from lstmcli.core.model.model import Cell, Model, format_lengths
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
+from lstmcli.errors import UserError
 
 _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
@@ -92,6 +94,29 @@ def _bias_assumptions(found: RecognisedLstm) -> list[str]:
                     f"no {role.replace('_', ' ')} of {gate}{where}" for gate in sorted(gates)
                 ]
     return assumed
+
+
+def lengths_assumed(lengths: Sequence[int]) -> str:
+    """The line of ``assumed`` for lengths in a file."""
+    return f"lengths {format_lengths(lengths)} (sequence_lens of the file; --lengths)"
+
+
+def without_lengths(model: Model) -> Model:
+    """The model for a run whose lengths, or mask, are given."""
+    line = lengths_assumed(model.lengths)
+    assumed = tuple(text for text in model.assumed if text != line)
+    return replace(model, lengths=(), assumed=assumed)
+
+
+def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int, ...]:
+    """The lengths in the file for its LSTMs; refused where they differ from one another."""
+    if len({*lengths}) > 1:
+        each = "; ".join(format_lengths(one) or "none" for one in lengths)
+        raise UserError(
+            f"{source}: LSTMs that run in turn have different lengths (sequence_lens): {each}.",
+            "  --layer N runs one of them, --set lengths=ignored all steps of each.",
+        )
+    return lengths[0]
 
 
 def shorten_assumption(text: str) -> str:

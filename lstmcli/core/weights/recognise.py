@@ -8,17 +8,13 @@ what is an LSTM by its names only.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
-from types import MappingProxyType
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.model.settings import as_options
 from lstmcli.errors import UserError, did_you_mean
-from lstmcli.escaping import typed_command
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -26,11 +22,7 @@ CellIndex = tuple[int, int]  # layer, direction (0 forward, 1 backward)
 TensorNames = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
 
 _MATRICES = {"kernel", "recurrent_kernel", "fused"}
-OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
 FORWARD = ("", "forward", "fw", "fwd", "l", "0")
-_TRAINING = re.compile(  # where training stores copies of a model: callbacks, optimizers, averages
-    r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
-)
 _SLOT = re.compile(
     r"(^|_)(n?adam\w*|rmsprop|adagrad|adadelta|adafactor|ftrl|sgd|momentum|optimizer\w*)(_|$)"
     r"|^lion_m_",
@@ -478,182 +470,7 @@ def find_convention(name: str) -> Convention:
         ) from None
 
 
-def training_copies(found: Sequence[RecognisedLstm], shapes: Shapes) -> dict[int, int]:
-    """The LSTMs that are copies of another in the file, each with the number of the original.
-
-    A copy is under callbacks, an optimizer or averages, as training stores them, and has the
-    convention and the shapes of an LSTM elsewhere in the file.
-    """
-    originals: dict[object, int] = {}
-    extents = [
-        (one.convention.name, [[shapes[name] for name in one.names(cell)] for cell in one.cells])
-        for one in found
-    ]
-    for n, one in enumerate(found):
-        if not _TRAINING.search(one.prefix):
-            originals.setdefault(repr(extents[n]), n)
-    return {
-        n: originals[repr(extents[n])]
-        for n, one in enumerate(found)
-        if _TRAINING.search(one.prefix) and repr(extents[n]) in originals
-    }
-
-
-def choose_lstms(
-    found: list[RecognisedLstm],
-    layer: str | None,
-    tensors: Collection[str],
-    source: str,
-    left_out: Mapping[int, str] = MappingProxyType({}),
-    in_turn: Sequence[int] = (),
-) -> list[RecognisedLstm]:
-    """The LSTM to run, or several to run one after the other (``--layer 0,1``).
-
-    Parameters
-    ----------
-    left_out
-        the numbers of those that count only if ``layer`` asks for them, and why.
-    in_turn
-        the numbers of those that can run one after the other, for advice.
-
-    Raises
-    ------
-    UserError
-        if there is none, if several need ``layer`` to choose, or if two conventions fit the names.
-    """
-    if not found:
-        raise UserError(*_nothing_found(tensors, source))
-    counted = [n for n in range(len(found)) if n not in left_out]
-    if layer is None and len(counted) > 1:
-        lines = [f"{source} has {len(counted)} LSTMs; choose one with --layer:"]
-        lines += _option_lines(found, counted)
-        lines += [f"  {reason}" for reason in left_out.values()]
-        if len(in_turn) > 1:
-            numbers = ",".join(map(str, in_turn))
-            lines.append(f"  --layer {numbers} runs them one after the other.")
-        raise UserError(*lines)
-    if layer:
-        chosen = [_select_one(found, word, source, left_out) for word in layer.split(",")]
-    else:
-        chosen = [found[n] for n in counted]
-    for one in chosen:
-        _check_complete(one, source)
-        if one.rivals:
-            names = (one.convention.name, *one.rivals)
-            raise UserError(
-                f"{source}: {' and '.join(names)} store the same names; which is it?",
-                *(f"  --convention {n}  {CONVENTIONS[n].title}" for n in names),
-            )
-    return chosen
-
-
-def _check_complete(found: RecognisedLstm, source: str) -> None:
-    """Refuse a network of which only some layers or directions are in the file."""
-    for (layer, direction), role in found.lacking.items():
-        where = f"layer {layer}" + ", backward" * direction
-        what = role.replace("_", " ")
-        raise UserError(f"{source}: {where} lacks its {what}; its other tensors are there.")
-    ways: dict[int, list[int]] = {}  # the directions of each layer
-    for layer, direction in found.cells:
-        ways.setdefault(layer, []).append(direction)
-    layers = sorted(ways)
-    for n, layer in enumerate(layers):
-        if n != layer:
-            raise UserError(f"{source}: there is a layer {layer} but no layer {n}.")
-    for layer in layers:
-        if ways[layer] != ways[layers[0]]:
-            raise UserError(f"{source}: layer {layer} has other directions than layer 0.")
-
-
-def _select_one(
-    found: list[RecognisedLstm], word: str, source: str, left_out: Collection[int]
-) -> RecognisedLstm:
-    """The LSTM of this number, of this name, or with this among the parts of its name.
-
-    A name's last parts go first: what follows may come from the framework, as in
-    ``encoder/lstm_cell``. A part and its number are one: ``lstm`` is no part of ``lstm_4``.
-    """
-    if re.fullmatch(r"\d{1,9}", word) and int(word) < len(found):
-        return found[int(word)]
-    plain = normalise(word)
-    labels = [normalise(f.label) for f in found]
-    last_parts = f"(?:.*_)?{re.escape(plain)}" if plain else "(?!)"
-    forms = (re.escape(plain), last_parts, rf"{last_parts}_(?!\d).*")
-    matches: list[int] = []
-    for form in forms:
-        matches = matches or [n for n, label in enumerate(labels) if re.fullmatch(form, label)]
-    if not matches:
-        labels = [f.label for f in found]
-        parts = [label for label in labels if plain and plain in normalise(label)]
-        near = f' Did you mean "{parts[0]}"?' if len(parts) == 1 else did_you_mean(word, labels)
-        raise UserError(
-            f"--layer {word}: {source} has no LSTM of that name.{near}", *_option_lines(found)
-        )
-    if len(matches) > 1:
-        matches = [n for n in matches if n not in left_out] or matches
-    if len(matches) > 1:
-        raise UserError(
-            f"--layer {word}: it is part of the names of {len(matches)} LSTMs of {source}; "
-            "choose one:",
-            *_option_lines(found, matches),
-        )
-    return found[matches[0]]
-
-
-def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
-    """What ``--layer`` takes for each LSTM: its label where that is unique, else its number.
-
-    A label of digits would be a number, one with a comma several.
-    """
-    labels = [f.label for f in found]
-    plain = [normalise(label) for label in labels]
-    counts = Counter(plain)
-    return [
-        str(n) if label.isdigit() or "," in label or not plain[n] or counts[plain[n]] > 1 else label
-        for n, label in enumerate(labels)
-    ]
-
-
-def _option_lines(found: list[RecognisedLstm], numbers: Collection[int] | None = None) -> list[str]:
-    """A line each with what ``--layer`` takes, as it is typed: its number, its name if unique."""
-
-    def named(n: int, word: str) -> str:
-        return f"  or  {typed_command(*as_options({'layer': word}))}" if word != str(n) else ""
-
-    return [
-        f"  --layer {n}{named(n, word)}"
-        for n, word in enumerate(layer_options(found))
-        if numbers is None or n in numbers
-    ]
-
-
-def _nothing_found(tensors: Collection[str], source: str) -> tuple[str, ...]:
-    """The message where no LSTM is recognised: its lines."""
-    if not tensors:
-        return (
-            f"{source} has no tensors of an LSTM.",
-            "  The last path is the inputs, those before it are the weights.",
-        )
-    if opaque := [name for name in tensors if normalise(name).endswith(OPAQUE)]:
-        return (
-            f"{source}: {opaque[0]} is all weights of a CudnnLSTM as cuDNN packs them;",
-            "  only cuDNN can split them. On a GPU, build the layer before tf.train.Saver():",
-            "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read.",
-        )
-    if gru := describe_gru(tensors):
-        return (f"{source}: {gru}; it is no LSTM, and only LSTMs are run.",)
-    if missing := _describe_missing(tensors):
-        return f"{source}: {missing}.", "  lstm conventions lists what each framework stores."
-    shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
-    return (
-        f"{source} has {shown}; no LSTM is recognised in these names.",
-        "  lstm conventions lists the names that are known: kernel, recurrent_kernel, bias are",
-        "  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.",
-        "  NAME=FILE names the tensor of a .npy file: lstm run kernel=k.npy bias=b.npy x.npy",
-    )
-
-
-def _describe_missing(tensors: Collection[str]) -> str:
+def describe_missing(tensors: Collection[str]) -> str:
     """What is lacking where the names of some row are there but for one; or nothing.
 
     ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most complete cell.

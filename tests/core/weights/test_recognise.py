@@ -7,14 +7,8 @@ import re
 import pytest
 
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.weights.recognise import (
-    FRAMEWORK_ALIASES,
-    choose_lstms,
-    find_convention,
-    normalise,
-    recognise,
-    training_copies,
-)
+from lstmcli.core.weights.choose import choose_lstms, training_copies
+from lstmcli.core.weights.recognise import FRAMEWORK_ALIASES, find_convention, normalise, recognise
 from lstmcli.errors import UserError
 
 TF1 = {"kernel": (7, 12), "bias": (12,)}

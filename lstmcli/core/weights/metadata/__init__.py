@@ -34,6 +34,29 @@ class MetadataSettings(NamedTuple):
         return self._replace(settings=settings, assumed=assumed)
 
 
+def merge_metadata(per_file: Sequence[MetadataSettings]) -> MetadataSettings:
+    """The metadata of all files on one cell; a setting that one has is not assumed for another."""
+    known = {name for one in per_file for name in one.settings.keys() - one.assumed.keys()}
+    merged: dict[str, dict[str, Any]] = {
+        "settings": {},
+        "assumed": {},
+        "unknown": {},
+        "backward": {},
+    }
+    for one in per_file:
+        replaced = known & one.assumed.keys()
+        for name, values in merged.items():
+            of_file = getattr(one, name)
+            left_out = replaced if name in ("settings", "assumed") else ()
+            values |= {k: v for k, v in of_file.items() if k not in left_out}
+    return MetadataSettings(
+        remarks=tuple(remark for one in per_file for remark in one.remarks),
+        last_step=any(one.last_step for one in per_file),
+        lengths=next((one.lengths for one in per_file if one.lengths), ()),
+        **merged,
+    )
+
+
 Groups = Sequence[Mapping[str, Any]]
 """The metadata groups that contain a cell's tensors, the outermost first."""
 

@@ -1,0 +1,160 @@
+"""The cells of a recognised LSTM from its tensors, and whether the layers of a model fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.half_precision import ROUNDED, round_to_format
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.settings import split_cell
+from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
+from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm
+from lstmcli.errors import UserError
+
+BFLOAT16 = "bfloat16"
+_FORWARD = "forward"  # of a backward cell that a file says runs forward; no setting of all cells
+
+
+def build_layers(
+    found: RecognisedLstm,
+    tensors: Mapping[str, Array],
+    settings: Mapping[CellIndex, Mapping[str, Any]],
+    source: str,
+    first: int,
+) -> list[tuple[Cell, ...]]:
+    """The cells of one LSTM, layer by layer, forward before backward, each by its settings.
+
+    ``first`` is the number of its first layer in the model.
+    """
+    given = next(iter(settings.values()))
+    dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
+    to = given.get(ROUNDED) or (given.get("dtype") == BFLOAT16 and BFLOAT16)
+    rounded = {k: round_to_format(tensors[k], to) for k in found.tensors} if to else tensors
+    layers: dict[int, list[Cell]] = {}
+    origin: dict[int, Tensors] = {}
+    for (layer, direction), names in sorted(found.cells.items()):
+        how = found.convention.changed(settings[layer, direction])
+        if settings[layer, direction].get(_FORWARD):
+            how = how.with_behaviour(forward=True)
+        by_role = {role: _typed(name, rounded, dtype) for role, name in names.items()}
+        for one in split_directions(by_role, how):
+            cell = decode(one, how, source)
+            layers.setdefault(layer, []).append(cell)
+            origin[id(cell)] = one
+    cells = [tuple(layer) for layer in layers.values()]
+    cells = pair_directions(cells) if found.convention.storage.directions_count else cells
+    by_cell = _cell_settings(given)
+    return [
+        tuple(
+            decode(origin[id(cell)], _changed(cell.convention, changes, d == 1), source)
+            if (changes := by_cell.get(f"layer{n}{'_reverse' * d}"))
+            else cell
+            for d, cell in enumerate(layer)
+        )
+        for n, layer in enumerate(cells, first)
+    ]
+
+
+def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
+    """The number type of the computation: the weights', unless another is asked for."""
+    if asked is not None:
+        return np.dtype("float32" if asked == BFLOAT16 else asked)
+    floats = [a.dtype for a in tensors if a.dtype.kind == "f"]
+    return floats[0] if len(floats) == len(tensors) else np.dtype(np.float64)
+
+
+def _cell_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of single cells by cell: ``layer1_reverse.forget_bias``."""
+    by_cell: dict[str, dict[str, Any]] = {}
+    for name, value in given.items():
+        cell, setting = split_cell(name)
+        if cell:
+            by_cell.setdefault(cell, {})[setting] = value
+    return by_cell
+
+
+def _changed(how: Convention, changes: Mapping[str, Any], backward: bool) -> Convention:
+    """The convention of a cell with changed settings; a backward cell may be set to run forward."""
+    forward = backward and changes.get("reverse") is False
+    return how.changed(changes).with_behaviour(forward=forward)
+
+
+def _typed(
+    name: str | Mapping[str, str], tensors: Mapping[str, Array], dtype: np.dtype[Any]
+) -> Array | dict[str, Array]:
+    """A tensor, or the tensors of the gates, in the number type of the computation."""
+    if isinstance(name, str):
+        with np.errstate(all="ignore"):
+            return tensors[name].astype(dtype)
+    return {gate: tensors[one].astype(dtype) for gate, one in name.items()}
+
+
+def direction_settings(
+    found: RecognisedLstm, cell: CellIndex, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings of a cell in files, with ``reverse`` where its index does not imply it.
+
+    A backward cell runs backward by its index if there is a forward one; without, by ``reverse``.
+    """
+    layer, direction = cell
+    if (layer, 1 - direction) not in found.cells:
+        return {"reverse": True, **settings} if direction else dict(settings)
+    reverse = settings.get("reverse")
+    others = {name: value for name, value in settings.items() if name != "reverse"}
+    if reverse is None or reverse is bool(direction):
+        return others
+    return others | ({_FORWARD: True} if direction else {"reverse": True})
+
+
+def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Mapping[str, Any]) -> None:
+    """Refuse a setting of a cell that is not there."""
+    cells = [f"layer{n}{'_reverse' * d}" for n, la in enumerate(layers) for d in range(len(la))]
+    for name in given:
+        if (cell := split_cell(name)[0]) and cell not in cells:
+            raise UserError(f"{name}: there is no cell {cell}; there is {', '.join(cells)}.")
+
+
+def check_layers(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], source: str) -> None:
+    """Refuse a layer that does not take what the one below gives; they go by their names."""
+    names = [f"layer {n}" for n in range(len(layers))]
+    if len(set(labels)) == len(layers) and all(labels):
+        names = list(labels)
+    for name, layer in zip(names, layers, strict=True):
+        _check_directions(layer, f"{source}: {name}")
+    for n, (below, layer) in enumerate(pairwise(layers)):
+        width = layer_width(below)
+        if layer[0].inputs != width:
+            raise UserError(
+                f"{source}: {names[n + 1]} takes {layer[0].inputs} inputs, "
+                f"but {names[n]} gives {width}."
+            )
+
+
+def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
+    """Refuse two directions that take other inputs, or whose outputs cannot be merged."""
+    if len({cell.inputs for cell in layer}) > 1:
+        forward, backward = (cell.inputs for cell in layer)
+        raise UserError(
+            f"{where} takes {forward} inputs forward and {backward} backward; both directions "
+            "read the same."
+        )
+    merge = layer[0].convention.behaviour.merge
+    if merge in ("sum", "mul", "ave") and len({cell.outputs for cell in layer}) > 1:
+        forward, backward = (cell.outputs for cell in layer)
+        raise UserError(
+            f"{where} gives {forward} outputs forward and {backward} backward; merge {merge} needs "
+            "as many of both. --merge concat puts them side by side."
+        )
+
+
+def layer_width(layer: Sequence[Cell]) -> int:
+    """How many numbers a step of a layer gives, its directions merged."""
+    if layer[0].convention.behaviour.merge in ("sum", "mul", "ave"):
+        return layer[0].outputs
+    return sum(cell.outputs for cell in layer)
