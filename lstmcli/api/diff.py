@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import Trace
+from lstmcli.core.model.selection import Selection
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from lstmcli.formats.files.member import is_standard_input
@@ -33,18 +35,37 @@ def diff(
     ulp: int | None = None,
     equal_nan: bool = False,
     layout: str | None = None,
+    only: str | Sequence[str] | None = None,
+    steps: str | int | None = None,
+    batch: str | int | None = None,
+    units: str | int | None = None,
 ) -> Difference:
-    """Compare two results: traces, arrays, or files of either.
+    """Compare two results: traces, arrays, dicts of arrays, or files of either.
 
-    ``layout``, "batch" or "time", is that of a side that does not say which axis is time.
+    ``layout``, "batch" or "time", is that of a side that does not say which axis is time. ``only``
+    names the arrays that are compared; ``steps``, ``batch`` and ``units`` select as the options do:
+    ``"0:10"``, ``"0,2"``, ``-1``.
 
     Raises
     ------
     UserError
-        for a file that cannot be read, or if the two have no array in common.
+        for a file that cannot be read, if the two have no array in common, or nothing is selected.
     """
     one, other = (with_layout(side_of(side, name), layout) for side, name in ((a, "a"), (b, "b")))
-    return compare(one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
+    return compare(
+        one,
+        other,
+        rtol=rtol,
+        atol=atol,
+        ulp=ulp,
+        equal_nan=equal_nan,
+        only=[only] if isinstance(only, str) else only,
+        selection=Selection.parse(_typed(steps), _typed(batch), _typed(units)),
+    )
+
+
+def _typed(choice: str | int | None) -> str | None:
+    return str(choice) if isinstance(choice, int) else choice
 
 
 def with_layout(side: Side, layout: str | None) -> Side:

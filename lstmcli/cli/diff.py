@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 
 from lstmcli.api import diff
+from lstmcli.cli import completion
 from lstmcli.cli.command import Command
-from lstmcli.cli.options import format_option, limit_options, tolerance_options
+from lstmcli.cli.options import format_option, limit_options, listed_names, tolerance_options
 from lstmcli.cli.terminal import print_json, show, standard_input, width
+from lstmcli.core.model.selection import Selection
 from lstmcli.views.diff import difference_sheet
 
 
@@ -22,12 +24,19 @@ from lstmcli.views.diff import difference_sheet
     type=click.Choice(["batch", "time"]),
     help="Layout of a side that has none (default: time).",
 )
+@click.option(
+    "--only", metavar="NAME,...", shell_complete=completion.members, help="Arrays to compare."
+)
+@click.option("--steps", metavar="A:B", help="Steps to compare.")
+@click.option("--batch", metavar="A:B", help="Batch items to compare.")
+@click.option("--units", metavar="A:B", help="Units to compare.")
 @limit_options
 @click.option("-q", "--quiet", is_flag=True, help="The exit status only.")
 @format_option
 def command(
     a: str, b: str, rtol: float | None, atol: float | None, ulp: int | None,
-    equal_nan: bool, per_step: bool, layout: str | None, quiet: bool, format: str,
+    equal_nan: bool, per_step: bool, layout: str | None, only: str | None, steps: str | None,
+    batch: str | None, units: str | None, quiet: bool, format: str,
 ) -> int:  # fmt: skip
     """Compare two results: where they first differ, and by how much.
 
@@ -36,11 +45,18 @@ def command(
     lstm diff samples/answer/tensorflow.txt samples/answer/numpy.txt --atol 0 --rtol 2e-6
 
     Each is whatever run writes, an array, or text pasted from a NumPy, TensorFlow or PyTorch
-    console; - is standard input. Tolerances follow the coarser dtype, and printed digits.
+    console; - is standard input. One array against one array are compared whatever their names.
+    Directions, a last step and one sequence of a batch are aligned, and said. Tolerances follow
+    the coarser dtype, and printed digits.
     Exit status: 0 same, 1 different, 2 trouble.
     """
+    names = listed_names(only, "--only")
+    selection = Selection.parse(steps, batch, units)
     one, other = diff.read_sides(a, b, standard_input(), layout)
-    found = diff.compare(one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
+    found = diff.compare(
+        one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
+        selection=selection,
+    )  # fmt: skip
     if format == "json" and not quiet:
         print_json(found.to_json())
     elif not quiet:

@@ -52,7 +52,7 @@ def _recipe(steps: list[Mapping[str, str]], width: Width) -> Sheet:
     """The steps from the tensors of the source to those of the target."""
     sheet = Sheet()
     for step in steps:
-        remaining = Width(width.text - INDENT)
+        remaining = Width(width.prose - INDENT)
         for line in labelled(step["what"], step["text"], remaining, indent=RECIPE_INDENT).lines:
             label = ("" if sheet.lines else "recipe").ljust(INDENT)
             sheet.add((label, "dim"), *line)

@@ -204,7 +204,7 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
     if NAME.fullmatch(line.formula) is None:
         sides.append(_in_numbers(line, detail))
     for n, text in enumerate(sides):
-        for k, piece in enumerate(wrap(text, max(width.text - 8, 30), break_long_words=False)):
+        for k, piece in enumerate(wrap(text, max(width.prose - 8, 30), break_long_words=False)):
             start = f"{line.name if n == 0 and k == 0 else '':5} {' ' if k else '='} "
             sheet.add((start, "bold" if n == 0 else ""), piece)
     result = detail.result(line.value)

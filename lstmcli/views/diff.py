@@ -152,11 +152,11 @@ def _sides(d: Difference, sides: tuple[Side, Side], width: Width) -> Sheet:
         label = ("ab"[n] + "  ", "dim")
         precision = _precision(side, d, n)
         line = f"{names[n]:{of_names}}   {'   '.join(arrays[n]):{of_arrays}}   {precision}"
-        if len(line) + 3 <= width.text:
+        if len(line) + 3 <= width.prose:
             sheet.add(label, line)
             continue
         sheet.add(label, f"{names[n]}   {precision}")
-        pieces = [piece for text in arrays[n] for piece in _wrap(text, width.text - 3)]
+        pieces = [piece for text in arrays[n] for piece in _wrap(text, width.prose - 3)]
         sheet.extend(labelled("", phrases(pieces), width, indent=3))
     return sheet
 
@@ -233,15 +233,17 @@ def _arrays(d: Difference, width: Width, digits: int | None) -> Sheet:
     columns = [
         Column("array", [array.name for array in arrays], "bold", left=True),
         Column("differ", [_differing(array) for array in arrays], DIFFERS),
-        Column("%", [_share(array) for array in arrays], DIFFERS, rank=3),
+        Column("%", [_share(array) for array in arrays], DIFFERS, rank=4),
         Column("max abs", [error_size(array.max_abs) for array in arrays]),
         _position_column(arrays, [array.abs_at for array in arrays]),
         _value_column(arrays, digits),
         _required_column(arrays),
-        Column("max rel", [error_size(array.max_rel) for array in arrays], rank=4),
-        _position_column(arrays, [array.rel_at for array in arrays], rank=5),
-        Column("max ulp", [ulp_count(array.max_ulp) for array in arrays], rank=6),
-        _position_column(arrays, [array.ulp_at for array in arrays], rank=7),
+        Column("cosine", _cosines([array.cosine for array in arrays]), rank=3),
+        Column("SNR dB", [_decibels(array) for array in arrays], rank=2),
+        Column("max rel", [error_size(array.max_rel) for array in arrays], rank=6),
+        _position_column(arrays, [array.rel_at for array in arrays], rank=7),
+        Column("max ulp", [ulp_count(array.max_ulp) for array in arrays], rank=8),
+        _position_column(arrays, [array.ulp_at for array in arrays], rank=9),
     ]
     sheet = fitting_table([column for column in columns if any(column.cells)], width)
     for array in arrays:
@@ -264,6 +266,20 @@ def _share(array: ArrayDifference) -> str:
     return percent(array.mismatched / array.total).removesuffix(" %")
 
 
+def _cosines(values: Sequence[float | None]) -> list[str]:
+    """Cosines with as many places as none needs that is shown as 1 and is less, six at most."""
+    known = [value for value in values if value is not None]
+    places = next(
+        (n for n in range(3, 6) if not any(v < 1 - 1e-6 and round(v, n) == 1 for v in known)), 6
+    )
+    return ["" if value is None else f"{value:.{places}f}" for value in values]
+
+
+def _decibels(array: ArrayDifference) -> str:
+    """The signal-to-noise ratio; nothing where nothing is off."""
+    return "" if array.snr is None or array.snr == math.inf else f"{array.snr:.1f}"
+
+
 def _size(shape: tuple[int, ...], named: bool) -> str:
     """A shape in words if its axes are steps, batch and units."""
     if not named:
@@ -284,7 +300,7 @@ def _value_column(arrays: Sequence[ArrayDifference], digits: int | None) -> Colu
     pairs = [_values(array.abs_at, digits, TABLE_DIGITS) for array in arrays]
     a, b = (max(len(pair[n]) for pair in pairs) for n in (0, 1))
     cells = [f"{x:>{a}}  {y:>{b}}" if x else "" for x, y in pairs]
-    return Column(f"{'a':>{a}}  {'b':>{b}}", cells, rank=2)
+    return Column(f"{'a':>{a}}  {'b':>{b}}", cells, rank=5)
 
 
 def _required_column(arrays: Sequence[ArrayDifference]) -> Column:

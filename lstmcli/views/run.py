@@ -149,7 +149,7 @@ def _assumed(model: Model, layout: str, given_state: bool, assumed_layout: str) 
 
 def _two_parts(sheet: Sheet, label: str, left: str, right: str, width: Width) -> None:
     """Add a line with the sizes at its right end, or below where they do not fit."""
-    gap = width.text - HEADER_INDENT - len(right) - len(left)
+    gap = width.prose - HEADER_INDENT - len(right) - len(left)
     if gap > 1:
         sheet.add((label.ljust(HEADER_INDENT), "dim"), left, " " * gap, right)
     else:
@@ -161,7 +161,7 @@ def _phrases(sheet: Sheet, label: str, texts: Sequence[str], width: Width) -> No
     lines = [""]
     for text in texts:
         longer = f"{lines[-1]}   {text}" if lines[-1] else text
-        if lines[-1] and len(longer) > width.text - HEADER_INDENT:
+        if lines[-1] and len(longer) > width.prose - HEADER_INDENT:
             lines.append(text)
         else:
             lines[-1] = longer

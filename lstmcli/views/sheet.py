@@ -21,6 +21,7 @@ INDENT = 10  # columns of a label
 NO_BREAK = "\N{NO-BREAK SPACE}"
 WIDER = "widen it or use a pipe"
 PLAIN_WIDTH = 80  # columns at which sentences are wrapped where there is no terminal
+WIDEST_TEXT = 100  # columns of a sentence: longer lines are hard to read
 
 Span = tuple[str, str]
 """A piece of text and its style: "", "bold", "dim", or a finding's colour."""
@@ -35,13 +36,18 @@ WITH_SIXTEEN = {ASSUMED: "magenta", DIFFERS: "red", AGREES: "green"}  # yellow i
 class Width(NamedTuple):
     """The columns that a view may fill; cli measures them."""
 
-    text: int = PLAIN_WIDTH  # where sentences are wrapped
+    text: int = PLAIN_WIDTH  # of pictures, and of sentences up to `prose`
     table: int | None = None  # what tables have to fit; None in a pipe, where no column is left out
 
     @classmethod
     def of(cls, columns: int | None) -> Width:
         """A terminal of so many columns; for None a pipe."""
         return cls() if columns is None else cls(columns, columns)
+
+    @property
+    def prose(self) -> int:
+        """Where sentences are wrapped."""
+        return min(self.text, WIDEST_TEXT)
 
 
 class Sheet:
@@ -91,7 +97,7 @@ class Sheet:
 def labelled(label: str, text: str, width: Width, style: str = "", indent: int = INDENT) -> Sheet:
     """A label and its text, wrapped to the right of it; a word longer than a line is not cut."""
     sheet = Sheet()
-    columns = max(width.text - indent, 20)
+    columns = max(width.prose - indent, 20)
     lines = wrap(one_line(text), columns, break_long_words=False, break_on_hyphens=False)
     for n, line in enumerate(lines):
         start = (one_line(label) if n == 0 else "").ljust(indent)
@@ -165,7 +171,8 @@ def hidden_columns(headings: Iterable[str], width: Width, remedy: str = WIDER) -
     names.pop("at", None)
     if not names:
         return Sheet()
-    text = f"hidden columns: {', '.join(names)} (terminal too narrow; {remedy})"
+    listed = ", ".join(name.replace(" ", NO_BREAK) for name in names)
+    text = f"hidden columns: {listed} (terminal too narrow; {remedy})"
     return labelled("", text, width, "dim", indent=0)
 
 

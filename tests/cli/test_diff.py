@@ -122,3 +122,36 @@ def test_the_settings_that_differ_stand_in_the_json(lstm: Lstm, net: Path) -> No
     lstm("run", net, "-f", "csv", "-o", "c.csv")
     silent = json.loads(lstm("diff", "a.npz", "c.csv", "-f", "json").out)
     assert "settings" not in silent
+
+
+def test_one_array_and_one_array_are_compared_and_aligned(lstm: Lstm) -> None:
+    h = np.random.default_rng(0).normal(size=(2, 7, 3))
+    np.savez("a.npz", out=h)
+    np.savez("b.npz", predicted=h[:, -1])
+    done = lstm("diff", "a.npz", "b.npz", "--layout", "batch")
+    assert (done.status, done.err) == (0, "")
+    said = " ".join(done.out.split())
+    assert "predicted of b.npz is taken as h" in said
+    assert "h: b.npz, (2, 3), is taken as the last step of a.npz" in said
+    report = json.loads(lstm("diff", "a.npz", "b.npz", "--layout", "batch", "-f", "json").out)
+    assert report["arrays"]["h"]["aligned"] == "b, (2, 3), is taken as the last step of a"
+
+
+def test_what_is_compared_can_be_selected(lstm: Lstm, net: Path) -> None:
+    lstm("run", net, "-o", "a.npz")
+    lstm("run", net, "--forget-bias", 0, "-o", "b.npz")
+    for words, status in (
+        ((), 1),
+        (("--only", "i,g", "--steps", "0"), 0),
+        (("--steps", "0", "--only", "h,c"), 0),
+        (("--steps", "1", "--only", "h,c"), 1),
+    ):
+        assert lstm("diff", "a.npz", "b.npz", *words).status == status
+    report = json.loads(lstm("diff", "a.npz", "b.npz", "--steps", "-1", "-f", "json").out)
+    assert report["arrays"]["h"]["first"]["step"] == 6
+    done = lstm("diff", "a.npz", "b.npz", "--only", "q")
+    assert (done.status, done.out) == (2, "")
+    assert "--only q: both sides contain h, c, i" in done.err
+    done = lstm("diff", "a.npz", "b.npz", "--units", "99")
+    assert done.status == 2
+    assert "--units 99: takes one unit of 0 to" in done.err

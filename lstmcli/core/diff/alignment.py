@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
 import numpy as np
 
+from lstmcli.core.diff.axes import arrange, joined
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers, cut_to_common
-from lstmcli.core.model.selection import Indices
+from lstmcli.core.model.selection import EVERYTHING, Choice, Indices, Selection
 
 SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
 
@@ -70,6 +72,8 @@ class Pair:
     placed: bool  # axes are step, batch, unit; else a place is an index
     backward: bool = False  # the last step was computed first
     numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the whole run
+    arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
+    unaligned: str = ""  # why they were not
 
     @property
     def kind(self) -> str:
@@ -80,6 +84,11 @@ class Pair:
     def stepwise(self) -> bool:
         """Whether the first axis is time."""
         return self.placed and self.kind == SEQUENCE
+
+    def numbers_of(self, index: Sequence[int]) -> tuple[int, ...]:
+        """The step, batch item and unit in the full run of an index of a placed pair."""
+        axes = zip(index, self.numbers, strict=True)
+        return tuple(n if numbers is None else numbers[n] for n, numbers in axes)
 
     @cached_property
     def agrees(self) -> Mask | None:
@@ -100,62 +109,93 @@ def align(
     layouts: tuple[str | None, str | None] = (None, None),
     backward: bool = False,
     numbering: tuple[AxisNumbers, AxisNumbers] = (UNNUMBERED, UNNUMBERED),
+    selection: Selection = EVERYTHING,
 ) -> Pair:
     """Bring an array of each side into the same axes, as far as their names and layouts allow.
 
     ``layouts`` say where time lies on either side: "steps" (T, H), "time" (T, B, H) or "batch"
     (B, T, H). A side that does not say (None) takes the other's; two silent sides are compared as
     they lie, the first axis as time. Axes of length 1 are added and dropped, except the last,
-    which is the units'. Directions on an axis of their own are put side by side, (T, B, 2 H). Where
-    a side holds a part of a run whose ``numbering`` it says, both are cut to the steps, batch items
-    and units that both hold.
+    which is the units'. Axes that differ by a known arrangement are aligned if exactly one fits
+    (`lstmcli.core.diff.axes`). Where a side holds a part of a run whose ``numbering`` it says, both
+    are cut to the steps, batch items and units that both hold, and to what is selected of them.
 
     Raises
     ------
     UserError
-        where both hold none of an axis in common.
+        where both hold none of an axis in common, or nothing of it is selected.
     """
     a, b = a.moved(np.atleast_1d), b.moved(np.atleast_1d)
     kind = ArrayName.of(name).kind
     three: tuple[Numbers | None, Numbers | None] = (None, None)
+    raw, text = (a, b), ""
     if kind == SEQUENCE:
         a, b = _directions_joined(a, b, "batch" in layouts)
         said = layouts[0] or layouts[1] or _as_they_lie(a, b)
         three = _sequence(a, layouts[0] or said), _sequence(b, layouts[1] or said)
     elif kind == FINAL:
+        a, b, text = _finals_joined(a, b)
         three = _final(a), _final(b)
-    if three[0] is None or three[1] is None:
-        return Pair(name, a, b, tolerance, placed=False)
-    both = three[0], three[1]
-    if not (numbering[0].from_the_start and numbering[1].from_the_start):
-        shapes = both[0].shape, both[1].shape
-        cut_a, cut_b, numbers = cut_to_common(shapes, numbering, name, kind == FINAL)
-        both = both[0].moved(cut_a), both[1].moved(cut_b)
-        return Pair(name, *both, tolerance, True, backward, numbers)
-    if not (None not in layouts and a.values.ndim == b.values.ndim == 3):
-        a_leads = layouts[0] is not None and (layouts[1] is None or a.values.ndim >= b.values.ndim)
-        both = _laid_on(*both, a_leads)
-    return Pair(name, *both, tolerance, True, backward)
+    pair = Pair(name, a, b, tolerance, placed=False, backward=backward)
+    if three[0] is not None and three[1] is not None:
+        both = three[0], three[1]
+        known = not (numbering[0].from_the_start and numbering[1].from_the_start)
+        if not known and not (None not in layouts and a.values.ndim == b.values.ndim == 3):
+            a_leads = layouts[0] is not None and (
+                layouts[1] is None or a.values.ndim >= b.values.ndim
+            )
+            both = _laid_on(*both, a_leads)
+        pair = replace(pair, a=both[0], b=both[1], placed=True)
+    choices: tuple[Choice | None, ...] = selection[:3]
+    if kind == FINAL:
+        pair, choices = replace(pair, arrangement=text), (None, *choices[1:])
+    elif kind == SEQUENCE and pair.agrees is None and numbering == (UNNUMBERED, UNNUMBERED):
+        found, why = arrange(*raw, tolerance, layouts, selection.batch)
+        pair = replace(pair, unaligned=why)
+        if found is not None:
+            pair = replace(
+                pair, a=found.a, b=found.b, placed=True, numbers=found.numbers,
+                arrangement=found.text,
+            )  # fmt: skip
+            choices = tuple(
+                choice if own is None else None
+                for choice, own in zip(choices, found.numbers, strict=True)
+            )
+    return _selected(pair, numbering, choices)
+
+
+def _selected(
+    pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers], choices: Sequence[Choice | None]
+) -> Pair:
+    """A pair cut to what both sides hold of a run, and to what is selected of it."""
+    known = not (numbering[0].from_the_start and numbering[1].from_the_start)
+    if not pair.placed or not (known or any(choices)):
+        return pair
+    shapes = pair.a.shape, pair.b.shape
+    final = pair.kind == FINAL
+    cut_a, cut_b, numbers = cut_to_common(shapes, numbering, pair.name, final, choices)
+    numbers = tuple(
+        before if now is None else now for before, now in zip(pair.numbers, numbers, strict=True)
+    )
+    return replace(pair, a=pair.a.moved(cut_a), b=pair.b.moved(cut_b), numbers=numbers)
 
 
 def _directions_joined(a: Numbers, b: Numbers, batch: bool) -> tuple[Numbers, Numbers]:
-    """Both with stacked directions side by side: (T, 2, B, H) and its like become (T, B, 2 H).
+    """Both with directions side by side where both have them on an axis of their own."""
+    axis = next((n for n in ((2, 1) if batch else (1, 2)) if a.shape[n:-1][:1] == (2,)), None)
+    if a.values.ndim != 4 or a.shape != b.shape or a.shape[0] == 1 or axis is None:
+        return a, b
+    return joined(a, axis), joined(b, axis)
 
-    An axis is that of the directions if both sides have it, or the other side is as wide as both
-    directions; of (1, T, 2, H) the first axis may be one too many.
-    """
 
-    def joined(side: Numbers, other: Numbers) -> Numbers:
-        two = [axis for axis in ((2, 1) if batch else (1, 2)) if side.shape[axis:-1][:1] == (2,)]
-        if side.values.ndim != 4 or not two:
-            return side
-        alike = side.shape == other.shape and side.shape[0] != 1
-        if not alike and other.shape[-1] != 2 * side.shape[-1]:
-            return side
-        lead = [n for axis, n in enumerate(side.shape[:-1]) if axis != two[0]]
-        return side.moved(lambda v: np.moveaxis(v, two[0], 2).reshape(*lead, -1))
-
-    return joined(a, b), joined(b, a)
+def _finals_joined(a: Numbers, b: Numbers) -> tuple[Numbers, Numbers, str]:
+    """Final states of (2, B, H) and (B, 2 H) with directions side by side, and what was done."""
+    for side, other, name in ((a, b, "{a}"), (b, a, "{b}")):
+        if side.values.ndim > 1 and side.shape[0] == 2 and 2 * side.shape[-1] == other.shape[-1]:
+            text = f"the directions of {name}, {side.shape}, side by side"
+            both = (joined(side, 0), other)
+            return (*(both if side is a else both[::-1]), text)
+    return a, b, ""
 
 
 def _as_they_lie(*sides: Numbers) -> str:

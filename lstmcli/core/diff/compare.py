@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
 from lstmcli.core.diff.patterns import Comparison
 from lstmcli.core.diff.tolerance import coarser, jsonable, tolerance
-from lstmcli.core.model.hint import Hint
-from lstmcli.errors import UserError
+from lstmcli.core.model.hint import Hint, join_with_and
+from lstmcli.core.model.selection import EVERYTHING, Choice, Selection, columns_of, indices_of
+from lstmcli.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +62,31 @@ def compare(
     atol: float | None = None,
     ulp: int | None = None,
     equal_nan: bool = False,
+    only: Sequence[str] | None = None,
+    selection: Selection = EVERYTHING,
 ) -> Difference:
-    """Compare the arrays that two sides share by name.
+    """Compare the arrays that two sides share by name; of one array each, whatever their names.
 
     ``|a - b| <= atol + rtol |b|`` must hold; b is the one that is expected. Without ``rtol``,
     ``atol`` and ``ulp`` the coarser dtype of an array decides, as in torch.testing.assert_close;
     one of rtol and atol alone leaves the other at 0. Each printed side adds half a unit of its
-    last printed place, whatever is asked for.
+    last printed place, whatever is asked for. ``only`` names the arrays (``h`` stands for
+    ``layer0.h``, ... too), ``selection`` the steps, batch items and units that are compared.
 
     Raises
     ------
     UserError
-        if no name is shared, a tolerance makes no sense, or ``ulp`` alone meets printed text.
+        if no name is shared, a tolerance makes no sense, ``ulp`` alone meets printed text, or
+        nothing is selected.
     """
     by_ulp_alone = ulp is not None and rtol is None and atol is None
     a, b, common = named_alike(a, b)
+    common = _chosen(common, only)
+    columns = _columns(a, b, common, selection)
+    common = [name for name in common if name not in columns or columns[name].numbers]
     if by_ulp_alone:
         _refuse_print(a, b, common)
-    pair = _aligner(a, b, rtol, atol, ulp, equal_nan)
+    pair = _aligner(a, b, rtol, atol, ulp, equal_nan, selection, columns)
     pairs = {name: pair(name, name) for name in common}
     arrays = {
         name: replace(measure(pairs[name]), shapes=(a.arrays[name].shape, b.arrays[name].shape))
@@ -87,12 +95,12 @@ def compare(
     first = _first_divergence(arrays, pairs)
     compared = Comparison(
         pairs=pairs,
-        cross=pair,
+        cross=_aligner(a, b, rtol, atol, ulp, equal_nan),
         arrays=(list(a.arrays), list(b.arrays)),
         names=_called(a, b),
         settings=(a.settings, b.settings),
         first_array=first.array if first else None,
-        first_step=first.step if first else None,
+        first_step=first.step if first and pairs[first.array].numbers[0] is None else None,
         axes_assumed=first is not None and _axes_assumed(a, b, first.array),
     )
     return Difference(
@@ -103,7 +111,12 @@ def compare(
         hints=[] if _parts(a, b) else find_hints(compared),  # a part may lack what they look at
         rtol=None if by_ulp_alone else _shared([x.tolerance.rtol for x in arrays.values()]),
         atol=None if by_ulp_alone else _shared([x.tolerance.atol for x in arrays.values()]),
-        remarks=(*(s.taken for s in (a, b) if s.taken), *_remarks(a, b, common), *_parts(a, b)),
+        remarks=(
+            *(s.taken for s in (a, b) if s.taken),
+            *_arranged(a, b, pairs),
+            *_remarks(a, b, pairs),
+            *_parts(a, b),
+        ),
         settings=compared.differing_settings,
     )
 
@@ -128,18 +141,75 @@ def _aligner(
     atol: float | None = None,
     ulp: int | None = None,
     equal_nan: bool = False,
+    selection: Selection = EVERYTHING,
+    columns: Mapping[str, Choice] = {},
 ) -> Callable[[str, str], Pair]:
-    """What lays an array of a on one of b and gives the pair its tolerance."""
+    """What lays an array of a on one of b, cuts both to what is selected, and sets the tolerance.
+
+    ``columns`` are the selected columns of each array.
+    """
 
     def pair(of_a: str, of_b: str) -> Pair:
         precision = coarser(a.precision(of_a), b.precision(of_b))
         test = tolerance(precision, rtol, atol, ulp, equal_nan)
         layouts = a.layout, b.layout
         backward = _computed_backward(a, b, ArrayName.of(of_b))
-        numbering = a.numbering, b.numbering
-        return align(of_b, a.numbers(of_a), b.numbers(of_b), test, layouts, backward, numbering)
+        own = selection._replace(units=columns.get(of_b))
+        return align(
+            of_b, a.numbers(of_a), b.numbers(of_b), test, layouts, backward,
+            (a.numbering, b.numbering), own,
+        )  # fmt: skip
 
     return pair
+
+
+def _chosen(common: list[str], only: Sequence[str] | None) -> list[str]:
+    """The shared names that ``only`` chooses: ``h`` is ``layer0.h`` too."""
+    if only is None:
+        return common
+    for name in only:
+        if not any(name in (member, member.rpartition(".")[2]) for member in common):
+            near = did_you_mean(name, common)
+            raise UserError(f"--only {name}: both sides contain {', '.join(common)}.{near}")
+    return [m for m in common if m in only or m.rpartition(".")[2] in only]
+
+
+def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> dict[str, Choice]:
+    """What ``--units`` selects of the columns of each array of a run; empty where it is not given.
+
+    Raises
+    ------
+    UserError
+        if nothing that is compared has steps or units to select.
+    """
+    computed = [name for name in names if ArrayName.of(name).kind != WEIGHTS]
+    for choice in selection[:3] if not computed else ():
+        if choice is not None:
+            raise UserError(
+                f"{choice.option} {choice.text}: {join_with_and(names)} is no result of a run, "
+                "with steps, batch items and units."
+            )
+    if selection.units is None:
+        return {}
+    widths = {name: max(*side.arrays[name].shape[-1:], 1) for side in (a, b) for name in computed}
+    units = indices_of(selection.units, max(widths.values()))
+    return {
+        name: replace(selection.units, bounds=None, numbers=tuple(columns_of(name, width, units)))
+        for name, width in widths.items()
+    }
+
+
+def _arranged(a: Side, b: Side, pairs: Mapping[str, Pair]) -> list[str]:
+    """How arrays whose axes differ were aligned, or why they were not."""
+    by_text: dict[str, list[str]] = {}
+    for name, pair in pairs.items():
+        if text := pair.arrangement or pair.unaligned:
+            by_text.setdefault(text, []).append(name)
+    called = _called(a, b)
+    return [
+        f"{join_with_and(names)}: {text.replace('{a}', called[0]).replace('{b}', called[1])}"
+        for text, names in by_text.items()
+    ]
 
 
 def _refuse_print(a: Side, b: Side, common: list[str]) -> None:
@@ -182,14 +252,15 @@ def _shared(values: list[float]) -> float | None:
     return values[0] if len(set(values)) == 1 else None
 
 
-def _remarks(a: Side, b: Side, common: list[str]) -> tuple[str, ...]:
+def _remarks(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
     """What the reader has to know about axes that neither side explains."""
     if a.layout or b.layout:
         return ()
     unclear = [
         name
-        for name in common
+        for name, pair in pairs.items()
         if ArrayName.of(name).base in STEP_ORDER
+        and not (pair.arrangement and any(n is not None for n in pair.numbers))
         and any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
     if not unclear:

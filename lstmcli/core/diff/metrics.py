@@ -60,6 +60,9 @@ class ArrayDifference:
     ulp_at: Position | None = None
     first: Position | None = None  # in the order of computation
     smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
+    cosine: float | None = None  # of the angle between a and b; None where one is all zeros
+    snr: float | None = None  # dB: the power of b over that of a - b; None where b is all zeros
+    arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
     step_errors: Array | None = None  # (T,) greatest absolute error of each step
     steps_compared: Mask | None = None  # (T,) false where a print left out all of the step
     step_mismatches: Array | None = None  # (T,) elements out of tolerance
@@ -77,8 +80,17 @@ class ArrayDifference:
             "max_abs": jsonable(self.max_abs),
             "max_rel": jsonable(self.max_rel),
             "max_ulp": jsonable(self.max_ulp),
+            "cosine": jsonable(self.cosine),
+            "snr_db": jsonable(self.snr),
             "first": self.first.to_json() if self.first else None,
-        } | ({"left_out": self.left_out} if self.left_out else {})
+        } | self._further()
+
+    def _further(self) -> dict[str, Any]:
+        """The keys that only some arrays have."""
+        text = self.arrangement.replace("{a}", "a").replace("{b}", "b")
+        return ({"left_out": self.left_out} if self.left_out else {}) | (
+            {"aligned": text} if text else {}
+        )
 
 
 def measure(pair: Pair) -> ArrayDifference:
@@ -87,6 +99,7 @@ def measure(pair: Pair) -> ArrayDifference:
     agrees = pair.agrees
     if agrees is None:
         return ArrayDifference(pair.name, False, shapes, shapes, pair.placed, pair.tolerance)
+    cosine, snr = similarity(pair)
     absolute, relative, beyond = _errors(pair)
     unknown = _left_out(pair)
     ulp_errors = _ulp_errors(pair, absolute)
@@ -107,6 +120,9 @@ def measure(pair: Pair) -> ArrayDifference:
         rel_at=_place_of_greatest(pair, relative),
         ulp_at=None if ulp_errors is None else _place_of_greatest(pair, ulp_errors),
         first=_first(pair),
+        cosine=cosine,
+        snr=snr,
+        arrangement=pair.arrangement,
         smallest_atol=limit if np.isfinite(limit := greatest(beyond)) else None,
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
         steps_compared=np.any(~unknown, axis=by_step) if by_step else None,
@@ -114,6 +130,29 @@ def measure(pair: Pair) -> ArrayDifference:
         left_out=int(np.count_nonzero(unknown)),
         steps=pair.numbers[0],
     )
+
+
+def similarity(pair: Pair) -> tuple[float | None, float | None]:
+    """The cosine of the angle between a and b, and the signal-to-noise ratio of a in dB.
+
+    Both over all numbers that both sides give, whatever their axes; NaN if one is not finite.
+    The noise is a - b, the signal b. Nothing is off: infinite dB.
+    """
+    known = ~_left_out(pair)
+    with np.errstate(all="ignore"):
+        a, b = (side.values[known].astype(np.float64) for side in (pair.a, pair.b))
+        a_size, b_size = (greatest(np.abs(side)) for side in (a, b))
+        if not (np.isfinite(a_size) and np.isfinite(b_size)):
+            return float("nan"), float("nan")
+        scale = max(a_size, b_size) or 1.0  # squares neither overflow nor vanish
+        a, b = a / scale, b / scale
+        signal, noise = float(b @ b), float((a - b) @ (a - b))
+        a, b = a * (scale / (a_size or 1.0)), b * (scale / (b_size or 1.0))
+        norms = float(np.sqrt(a @ a) * np.sqrt(b @ b))
+        cosine = min(1.0, max(-1.0, float(a @ b) / norms)) if norms else None
+        if not noise:
+            return cosine, float("inf") if signal else None
+        return cosine, 10 * float(np.log10(signal / noise)) if signal else None
 
 
 def _left_out(pair: Pair) -> Mask:
@@ -177,7 +216,5 @@ def _place(pair: Pair, flat: int) -> Position:
     values = float(pair.a.values[index]), float(pair.b.values[index])
     if not pair.placed:
         return Position(pair.name, *values, index=index)
-    step, batch, unit = (
-        n if numbers is None else numbers[n] for n, numbers in zip(index, pair.numbers, strict=True)
-    )
+    step, batch, unit = pair.numbers_of(index)
     return Position(pair.name, *values, None if pair.kind == FINAL else step, batch, unit)

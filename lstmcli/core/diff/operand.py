@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.abbreviated import Before, filled, shape_text, shapes_like
-from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
+from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_of
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
@@ -27,6 +28,10 @@ TAKEN = {
 
 TUPLE = {"0": "h", "1.0": "final_h", "1.1": "final_c"}
 """The places of (output, (h_n, c_n)), saved as a tuple."""
+
+
+WEIGHT = re.compile(r"kernel|weight|bias|matrix|(^|[._/])[wurbkp](_|\.|$)", re.IGNORECASE)
+"""What the name of an array of weights has in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +91,9 @@ class Side:
 
 
 def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
-    """Both sides, a lone array called h, and the names that they share.
+    """Both sides, a single array called h, and the names that they share.
+
+    One array and one array are called alike, whatever their names.
 
     Raises
     ------
@@ -94,6 +101,9 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
         if no name is shared, or an abbreviated print cannot have the other side's shape.
     """
     a, b = _with_name(a, b), _with_name(b, a)
+    if len(a.arrays) == len(b.arrays) == 1 and a.arrays.keys() != b.arrays.keys():
+        name = _name_of_both(*a.arrays, *b.arrays)
+        a, b = _called(a, name), _called(b, name)
     common = [name for name in a.arrays if name in b.arrays]
     if not common:
         raise _nothing_shared(a, b)
@@ -154,6 +164,27 @@ def in_own_names(side: Side) -> Side:
     return side
 
 
+def _name_of_both(one: str, other: str) -> str:
+    """What two arrays of different names are called: that of a trace, if either has one, else h.
+
+    Two weights have the name of the second: an array of weights has no steps.
+    """
+    known = [n for n in (one, other) if n != LONE and ArrayName.of(n).kind != WEIGHTS]
+    if not known:
+        return other if WEIGHT.search(one) and WEIGHT.search(other) else "h"
+    finals = [name for name in known if ArrayName.of(name).kind == FINAL]
+    return known[0] if len(known) == 1 else finals[-1] if len(finals) == 2 else "h"
+
+
+def _called(side: Side, name: str) -> Side:
+    """A side whose single array has this name, and says so."""
+    (own,) = side.arrays
+    if own == name:
+        return side
+    called = {name: side.called.get(own, own)} if own != LONE else {}
+    return replace(_renamed(side, {own: name}), called=called)
+
+
 def _renamed(side: Side, names: Mapping[str, str]) -> Side:
     def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
         return {names.get(name, name): value for name, value in mapping.items()}
@@ -175,5 +206,5 @@ def _nothing_shared(a: Side, b: Side) -> UserError:
     return UserError(
         f"no array has the same name on both sides: {names_in(a)};",
         f"  {names_in(b)}.",
-        "  Only arrays of one name are compared; an array without a name is h.",
+        "  Arrays of one name are compared, or one array of each file: a.npz:out b.npz:h.",
     )

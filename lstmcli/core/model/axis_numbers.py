@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.selection import Choice, Indices, Sizes, format_indices, take
+from lstmcli.core.model.selection import (
+    Choice,
+    Indices,
+    Sizes,
+    format_indices,
+    indices_of,
+    take,
+)
 from lstmcli.errors import UserError
 
 AXES = ("steps", "batch items", "units")
@@ -97,27 +104,29 @@ def cut_to_common(
     sides: tuple[AxisNumbers, AxisNumbers],
     name: str,
     final: bool,
+    choices: Sequence[Choice | None] = (None, None, None),
 ) -> tuple[Callable[[Array], Array], Callable[[Array], Array], tuple[Indices | None, ...]]:
     """Functions that cut both sides' (T, B, H) to their common part, and its numbers on each axis.
 
     A side without numbers counts from 0, or has the other's numbers where it has just as many and
-    is too short to contain the last of them.
+    is too short to contain the last of them. ``choices`` are what is selected of each axis.
 
     Raises
     ------
     UserError
-        where they have nothing in common.
+        where they have nothing in common, or nothing of it is selected.
     """
     picks: list[tuple[Indices, Indices]] = []
     numbers: list[Indices | None] = []
-    numbered = zip(*(_axes(side, name, final) for side in sides), strict=True)
-    for axis, (ours, theirs) in enumerate(numbered):
+    numbered = zip(*(_axes(side, name, final) for side in sides), choices, strict=True)
+    for axis, (ours, theirs, choice) in enumerate(numbered):
         n, m = shapes[0][axis], shapes[1][axis]
         a = ours if ours is not None and len(ours) == n else None
         b = theirs if theirs is not None and len(theirs) == m else None
         if a is None and b is None:
-            picks.append((range(n), range(m)))
-            numbers.append(None)
+            pick = indices_of(choice, n), indices_of(choice, m)
+            picks.append(pick)
+            numbers.append(None if choice is None else pick[0])
             continue
         a, b = _numbers_or_default(n, a, b), _numbers_or_default(m, b, a)
         common = np.intersect1d(a, b)
@@ -126,6 +135,14 @@ def cut_to_common(
                 f"{name}: one side contains {AXES[axis]} {format_indices(a)}, "
                 f"the other {format_indices(b)}; they have none in common."
             )
+        if choice is not None:
+            both = common.tolist()
+            common = np.intersect1d(common, choice.among(both[-1] + 1))
+            if not common.size:
+                raise UserError(
+                    f"{choice.option} {choice.text}: both sides contain {AXES[axis]} "
+                    f"{format_indices(both)} of {name}."
+                )
         picks.append((np.searchsorted(a, common).tolist(), np.searchsorted(b, common).tolist()))
         numbers.append(common.tolist())
 

@@ -167,7 +167,7 @@ class Selection(NamedTuple):
         """
         width = max((_units(name, w) for name, w in widths.items()), default=0)
         units = indices_of(self.units, width)
-        columns = {k: picked for k, w in widths.items() if len(picked := _columns(k, w, units))}
+        columns = {k: picked for k, w in widths.items() if len(picked := columns_of(k, w, units))}
         sizes = Sizes(steps, batch, width)
         return SelectedIndices(
             indices_of(self.steps, steps), indices_of(self.batch, batch), columns, sizes, units
@@ -195,7 +195,7 @@ def _units(name: str, width: int) -> int:
     return width // 4 if name.rpartition(".")[2] == "z" else width
 
 
-def _columns(name: str, width: int, units: Indices) -> Indices:
+def columns_of(name: str, width: int, units: Indices) -> Indices:
     """Where an array has some units: those that it has, of z in each gate."""
     size = _units(name, width)
     units = units[: bisect_left(units, size)]

@@ -94,6 +94,8 @@ def test_the_json_of_the_question_is_that_of_the_contract() -> None:
                 "max_abs": pytest.approx(0.13329712),
                 "max_rel": pytest.approx(2.2962141),
                 "max_ulp": None,
+                "cosine": pytest.approx(0.95126112),
+                "snr_db": pytest.approx(10.10925666),
                 "first": {"step": 1, "batch": 0, "unit": 0, "a": -0.04818152, "b": -0.01461723},
             }
         },
@@ -224,6 +226,8 @@ def test_different_shapes_differ_without_figures() -> None:
         "max_abs": None,
         "max_rel": None,
         "max_ulp": None,
+        "cosine": None,
+        "snr_db": None,
         "first": None,
     }
 

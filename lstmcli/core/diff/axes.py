@@ -1,0 +1,186 @@
+"""Two arrays of a run whose axes differ by a known arrangement, in the same axes.
+
+Frameworks return directions on an axis of their own or side by side, the last step alone, or one
+sequence without its batch. An array is taken for one of these only where exactly one fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from lstmcli.core.diff.tolerance import Numbers, Tolerance
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.selection import Choice, Indices
+
+MOST_ITEMS = 1024  # sequences of a batch that are tried, each over the whole run
+
+Layouts = tuple[str | None, str | None]
+
+
+class Arrangement(NamedTuple):
+    """Both sides in the same axes (T, B, K), and what was done to them."""
+
+    a: Numbers
+    b: Numbers
+    numbers: tuple[Indices | None, Indices | None, Indices | None]  # of the axes in the full run
+    text: str  # with {a} and {b} for the sides
+    by_numbers: bool = False  # too rare to be taken unless its numbers agree
+
+    @property
+    def turned(self) -> Arrangement:
+        """The same with the sides exchanged."""
+        text = self.text.replace("{a}", "{0}").replace("{b}", "{a}").replace("{0}", "{b}")
+        return self._replace(a=self.b, b=self.a, text=text)
+
+
+def arrange(
+    a: Numbers, b: Numbers, test: Tolerance, layouts: Layouts, batch: Choice | None = None
+) -> tuple[Arrangement | None, str]:
+    """The arrangement that fits two sequences of different shapes, or why there is none.
+
+    Of several that fit by their shapes, the one whose numbers agree is taken, else the one whose
+    first step agrees. ``batch`` is what was selected: it may name the sequence.
+    """
+    ways = [*_ways(a, b, layouts, batch)]
+    ways += [way.turned for way in _ways(b, a, layouts[::-1], batch, parts_only=True)]
+    agreeing = [way for way in ways if test.agree(way.a, way.b).all()]
+    if agreeing:  # what is the last step of one layout is the last sequence of the other
+        return min(agreeing, key=lambda way: (way.by_numbers, way.numbers[1] is not None)), ""
+    ways = [way for way in ways if not way.by_numbers]
+    if len(ways) > 1:
+        starting = [way for way in ways if _starts_alike(way, test)]
+        if len(starting) != 1:
+            return None, _several(ways)
+        ways = starting
+    return (ways[0], "") if ways else (None, "")
+
+
+def _starts_alike(way: Arrangement, test: Tolerance) -> bool:
+    first = [side.moved(lambda v: v[:1]) for side in (way.a, way.b)]
+    return way.a.shape[0] > 1 and bool(test.agree(*first).all())
+
+
+def _several(ways: Sequence[Arrangement]) -> str:
+    items = [way.numbers[1] for way in ways]
+    if all(items):
+        return (
+            f"{ways[0].text.partition(' is ')[0]} fits {len(ways)} sequences: --batch N picks one"
+        )
+    texts = dict.fromkeys(way.text for way in ways)
+    if len(texts) > 3:
+        return ""
+    return f"{' or '.join(texts)}: --layout batch or time decides"
+
+
+def _ways(
+    narrow: Numbers,
+    wide: Numbers,
+    layouts: Layouts,
+    batch: Choice | None,
+    parts_only: bool = False,
+) -> Iterator[Arrangement]:
+    """Every arrangement in which the first side (a) is all of the second (b), or a part of it."""
+    width = max(narrow.shape[-1], wide.shape[-1])
+    for n, of_n in _joined(narrow, width, "{a}"):
+        for w, of_w in _joined(wide, width, "{b}"):
+            joined = "; ".join(text for text in (of_n, of_w) if text)
+            lead_n, lead_w = _without_ones(n), _without_ones(w)
+            if len(lead_n) == len(lead_w) and joined and not parts_only:
+                yield from _same_axes(n, w, lead_n, lead_w, layouts, joined)
+            elif len(lead_n) < len(lead_w) <= 2:
+                for way in _parts(n, w, layouts, batch):
+                    yield way._replace(text=f"{joined}; {way.text}" if joined else way.text)
+
+
+def _joined(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:
+    """A side as wide as that, its directions side by side if they are on an axis of their own."""
+    if side.shape[-1] == width:
+        yield side, ""
+    elif 2 * side.shape[-1] == width:
+        for axis, size in enumerate(side.shape[:-1]):
+            if size == 2:
+                yield joined(side, axis), f"the directions of {name}, {side.shape}, side by side"
+
+
+def joined(side: Numbers, axis: int) -> Numbers:
+    """Directions on an axis of their own, side by side: (T, 2, B, H) becomes (T, B, 2 H)."""
+    lead = [n for at, n in enumerate(side.shape[:-1]) if at != axis]
+    width = side.shape[axis] * side.shape[-1]
+    return side.moved(lambda v: np.moveaxis(v, axis, -2).reshape(*lead, width))
+
+
+def _without_ones(side: Numbers) -> list[int]:
+    return [n for n in side.shape[:-1] if n != 1]
+
+
+def _same_axes(
+    a: Numbers, b: Numbers, lead_a: list[int], lead_b: list[int], layouts: Layouts, text: str
+) -> Iterator[Arrangement]:
+    """Both have all steps and sequences, as they lie or exchanged."""
+    said = layouts[0] or layouts[1] or "time"
+    of_a, of_b = layouts[0] or said, layouts[1] or said
+    exchanged = {of_a, of_b} == {"batch", "time"}
+    if len(lead_a) > 2 or lead_a != (lead_b[::-1] if exchanged else lead_b):
+        return
+    sides = _three(a, lead_a, of_a == "batch"), _three(b, lead_b, of_b == "batch")
+    yield Arrangement(*sides, (None, None, None), text)
+
+
+def _three(side: Numbers, lead: Sequence[int], batch_first: bool) -> Numbers:
+    """(T, B, K) of an array with the axes ``lead`` (those of length 1 left out) and K."""
+    if len(lead) < 2:
+        return side.moved(lambda v: v.reshape(prod(lead), 1, v.shape[-1]))
+    three = side.moved(lambda v: v.reshape(*lead, v.shape[-1]))
+    return three.moved(lambda v: v.swapaxes(0, 1)) if batch_first else three
+
+
+def _parts(
+    narrow: Numbers, wide: Numbers, layouts: Layouts, batch: Choice | None
+) -> Iterator[Arrangement]:
+    """The first side as the last step of the second, as one of its sequences, or as both."""
+    lead, of_wide = _without_ones(narrow), _without_ones(wide)
+    said = layouts[0] not in (None, "steps") and narrow.values.ndim > 2  # how many steps it has
+    orders = [layouts[1] == "batch"] if layouts[1] in ("batch", "time") else [False, True]
+    start = f"{{a}}, {narrow.shape}, is"
+    for batch_first in orders[: len(of_wide)]:
+        whole = _three(wide, of_wide, batch_first and len(of_wide) == 2)
+        T, B = whole.shape[:2]
+        one = [n for n in (B,) if n != 1]
+        is_sequence = lead == [T] and B > 1
+        if lead == one and not said and not (is_sequence and layouts[0] == "steps"):
+            yield from _last_steps(narrow, whole, start)
+        if is_sequence or (not lead and B > 1 and not said):
+            yield from _sequences(narrow, whole, start, batch)
+
+
+def _last_steps(narrow: Numbers, whole: Numbers, start: str) -> Iterator[Arrangement]:
+    T, B, K = whole.shape
+    last = narrow.moved(lambda v: v.reshape(1, B, K))
+    end = whole.moved(lambda v: v[-1:])
+    yield Arrangement(last, end, ([T - 1], None, None), f"{start} taken as the last step of {{b}}")
+    if K % 2 == 0 and T > 1:
+
+        def ends(v: Array) -> Array:
+            return np.concatenate([v[-1:, :, : K // 2], v[:1, :, K // 2 :]], axis=-1)
+
+        text = f"{start} the last step of each direction of {{b}}: step {T - 1} forward, 0 backward"
+        yield Arrangement(last, whole.moved(ends), ([T - 1], None, None), text, True)
+
+
+def _sequences(
+    narrow: Numbers, whole: Numbers, start: str, batch: Choice | None
+) -> Iterator[Arrangement]:
+    T, B, K = whole.shape
+    steps = T if _without_ones(narrow) else 1
+    items: Indices = range(B) if batch is None else batch.among(B)
+    one = narrow.moved(lambda v: v.reshape(steps, 1, K))
+    for item in items[:MOST_ITEMS]:
+        part = whole.moved(lambda v, n=item: v[T - steps :, n : n + 1])  # type: ignore[misc]
+        text = f"{start} compared with sequence {item} of {B} of {{b}}"
+        text += "" if steps > 1 else ", its last step"
+        numbers = None if steps > 1 else [T - 1]
+        yield Arrangement(one, part, (numbers, [item], None), text)

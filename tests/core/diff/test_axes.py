@@ -1,0 +1,290 @@
+"""Axes that differ by a known arrangement: aligned where exactly one fits, and said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from lstmcli.core.diff.compare import Difference, compare
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.model.selection import Selection
+from lstmcli.errors import UserError
+from tests.test_golden import read
+
+Array = npt.NDArray[Any]
+
+T, B, H = 7, 4, 5
+
+
+def normal(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def of(name: str, layout: str | None = None, **named: Array) -> Side:
+    return Side(name, {key.replace("__", "."): value for key, value in named.items()}, layout)
+
+
+def lone(a: Array, b: Array, layouts: tuple[str | None, str | None] = (None, None)) -> Difference:
+    return compare(Side("a.npy", {"": a}, layouts[0]), Side("b.npy", {"": b}, layouts[1]))
+
+
+# ---- names
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "name"),
+    [
+        ("out", "pred", "h"),
+        ("", "pred", "h"),
+        ("pred", "", "h"),
+        ("pred", "c", "c"),
+        ("layer0.c", "pred", "layer0.c"),
+        ("c", "h", "h"),
+        ("final_c", "final_h", "final_h"),
+        ("final_h", "h", "h"),
+        ("dense/kernel", "W", "W"),
+    ],
+)
+def test_one_array_and_one_array_are_compared_whatever_their_names(
+    of_a: str, of_b: str, name: str
+) -> None:
+    x = normal(T, H)
+    d = compare(Side("a.npz", {of_a: x}), Side("b.npz", {of_b: x}))
+    assert d.equal
+    assert list(d.arrays) == [name]
+    said = " ".join(d.remarks)
+    for own, side in ((of_a, "a.npz"), (of_b, "b.npz")):
+        assert (f"{own} of {side} is taken as {name}" in said) == (own not in ("", name))
+    assert not compare(Side("a.npz", {of_a: x}), Side("b.npz", {of_b: x + 1})).equal
+
+
+def test_several_arrays_without_a_shared_name_are_refused_with_the_way_to_choose() -> None:
+    x = normal(T, H)
+    with pytest.raises(UserError, match=r"a\.npz:out b\.npz:h"):
+        compare(Side("a.npz", {"p": x}), Side("b.npz", {"q": x, "r": x}))
+
+
+# ---- directions
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("items", [1, B])
+@pytest.mark.parametrize("squeezed", [False, True])
+def test_stacked_directions_and_directions_side_by_side(
+    axis: int, items: int, squeezed: bool
+) -> None:
+    stacked = normal(T, 2, items, H)
+    beside = np.concatenate([stacked[:, 0], stacked[:, 1]], axis=-1)  # (T, B, 2 H)
+    moved = np.moveaxis(stacked, 1, axis)
+    if squeezed:
+        moved, beside = (np.squeeze(array) for array in (moved, beside))
+    d = lone(moved, beside)
+    assert d.equal
+    assert f"the directions of a.npy, {moved.shape}, side by side" in " ".join(d.remarks)
+    assert "b.npy" in " ".join(lone(beside, moved).remarks)
+    assert "side by side" in d.to_json()["arrays"]["h"]["aligned"]
+    wrong = beside.copy()
+    wrong[(3, *[0] * (wrong.ndim - 2), H + 2)] += 1
+    first = lone(moved, wrong).first_divergence
+    assert first is not None
+    assert (first.step, first.batch, first.unit) == (3, 0, H + 2)
+
+
+def test_a_real_bidirectional_output_of_each_kind() -> None:
+    """onnxruntime's Y (T, 2, B, H) beside its batch in front, as Keras and PyTorch return it."""
+    y = read("onnxruntime/bidirectional")[1]["h"]
+    beside = np.concatenate([y[:, 0], y[:, 1]], axis=-1)
+    assert lone(y, beside.swapaxes(0, 1), ("time", "batch")).equal
+    assert lone(beside.swapaxes(0, 1), y, ("batch", "time")).equal
+    assert not lone(y, beside.swapaxes(0, 1), ("time", "time")).equal
+
+
+def test_final_states_of_two_directions() -> None:
+    stacked = normal(2, B, H)
+    beside = np.concatenate([*stacked], axis=-1)
+    for a, b in ((stacked, beside), (beside, stacked)):
+        d = compare(of("a.npz", final_h=a), of("b.npz", final_h=b))
+        assert d.equal
+        assert "side by side" in d.remarks[0]
+
+
+# ---- parts
+
+
+def test_a_last_step_beside_a_sequence() -> None:
+    h = normal(T, B, H)
+    for a, b, layouts in (
+        (h[-1], h, (None, "time")),
+        (h[-1], h.swapaxes(0, 1), (None, "batch")),
+        (h[-1:], h, (None, "time")),
+        (h[-1, 0], h[:, 0], (None, None)),
+        (h[-1], h, (None, None)),
+        (h[-1], h.swapaxes(0, 1), (None, None)),
+    ):
+        d = lone(a, b, layouts)
+        assert d.equal
+        assert f"h: a.npy, {a.shape}, is taken as the last step of b.npy" in d.remarks
+        turned = lone(b, a, (layouts[1], layouts[0]))
+        assert turned.equal
+        assert f"h: b.npy, {a.shape}, is taken as the last step of a.npy" in turned.remarks
+
+
+def test_a_last_step_that_differs_has_the_number_of_that_step() -> None:
+    h = normal(T, B, H)
+    wrong = h[-1].copy()
+    wrong[2, 3] += 1
+    first = lone(wrong, h, (None, "time")).first_divergence
+    assert first is not None
+    assert (first.step, first.batch, first.unit) == (T - 1, 2, 3)
+
+
+def test_the_last_step_of_each_direction() -> None:
+    """Keras' Bidirectional without return_sequences: the backward direction ends at step 0."""
+    h = normal(B, T, 2 * H)
+    ends = np.concatenate([h[:, -1, :H], h[:, 0, H:]], axis=-1)
+    d = lone(ends, h, (None, "batch"))
+    assert d.equal
+    assert "step 6 forward, 0 backward" in d.remarks[0]
+    assert "the last step of b.npy" in lone(ends + 1, h, (None, "batch")).remarks[0]
+
+
+def test_one_sequence_beside_a_batch() -> None:
+    h = normal(B, T, H)
+    for layouts in ((None, "batch"), (None, None), ("steps", "batch")):
+        d = lone(h[2], h, layouts)
+        assert d.equal
+        assert f"h: a.npy, (7, 5), is compared with sequence 2 of {B} of b.npy" in d.remarks
+    late = h[2].copy()
+    late[3:] += 1
+    d = lone(h, late, ("batch", None))
+    assert d.first_divergence is not None
+    assert (d.first_divergence.step, d.first_divergence.batch) == (3, 2)
+
+
+def test_several_alignments_that_fit_are_not_guessed() -> None:
+    h = normal(B, T, H)
+    other = normal(T, H, seed=1)
+    d = lone(other, h, (None, "batch"))
+    assert d.to_json()["arrays"]["h"]["shape"] == [[7, 5], [4, 7, 5]]
+    assert "fits 4 sequences: --batch N picks one" in " ".join(d.remarks)
+    chosen = compare(
+        Side("a.npy", {"": other}),
+        Side("b.npy", {"": h}, "batch"),
+        selection=Selection.parse(None, "1", None),
+    )
+    assert chosen.arrays["h"].total == T * H
+    assert chosen.first_divergence is not None
+    assert chosen.first_divergence.batch == 1
+    last = lone(normal(B, H, seed=1), h)  # the last step of a batch, or a sequence of 4 steps
+    assert last.arrays["h"].mismatched is None
+
+
+def test_shapes_of_no_known_arrangement_stay_different() -> None:
+    for a, b in (
+        ((7, 3), (7, 4)),
+        ((5, 3), (7, 3)),
+        ((7, 6, 3), (7, 5, 3)),
+        ((7, 3, 5), (7, 5)[::-1]),
+        ((3, 7, 2, 5), (7, 10)),
+    ):
+        assert lone(normal(*a), normal(*b, seed=1)).arrays["h"].mismatched is None
+
+
+# ---- what is selected
+
+
+def test_only_some_arrays() -> None:
+    h, c = normal(2, T, H)
+    one = of("a", h=h, layer0__h=c, layer1__h=h, c=c)
+    other = of("b", h=h, layer0__h=c, layer1__h=h + 1, c=c + 1)
+    assert compare(one, other, only=["layer0.h"]).equal
+    assert list(compare(one, other, only=["h"]).arrays) == ["h", "layer0.h", "layer1.h"]
+    assert list(compare(one, other, only=["layer1.h", "c"]).arrays) == ["layer1.h", "c"]
+    with pytest.raises(UserError, match=r"--only layer2\.h: both sides contain h, layer0\.h"):
+        compare(one, other, only=["layer2.h"])
+
+
+def test_selected_steps_batch_items_and_units() -> None:
+    a = normal(T, B, H)
+    b = a.copy()
+    b[3, 1, 2] += 1
+    sides = of("a", "time", h=a, final_h=a[-1]), of("b", "time", h=b, final_h=b[-1])
+    for choice, equal in (
+        (("0:3", None, None), True),
+        (("2:5", None, None), False),
+        ((None, "0,2", None), True),
+        ((None, "1", None), False),
+        ((None, None, "0:2"), True),
+        ((None, None, "2"), False),
+        (("-4", "1", "-3"), False),
+    ):
+        d = compare(*sides, selection=Selection.parse(*choice))
+        assert d.equal == equal
+        if d.first_divergence is not None:
+            first = d.first_divergence
+            assert (first.step, first.batch, first.unit) == (3, 1, 2)
+    totals = compare(*sides, selection=Selection.parse("2:5", "0,2", "1:")).arrays
+    assert (totals["h"].total, totals["final_h"].total) == (3 * 2 * 4, 2 * 4)
+
+
+def test_steps_that_both_sides_have_can_be_selected() -> None:
+    h = normal(T, H)
+    short = of("a", h=h[:5]), of("b", h=h)
+    assert not compare(*short).equal
+    assert compare(*short, selection=Selection.parse("0:5", None, None)).equal
+
+
+def test_units_of_the_pre_activations_are_those_of_each_gate() -> None:
+    z, h = normal(T, B, 4 * H), normal(T, B, H)
+    other = z.copy()
+    other[..., [1, H + 1, 3 * H + 1]] += 1
+    sides = of("a", "time", z=z, h=h), of("b", "time", z=other, h=h)
+    d = compare(*sides, selection=Selection.parse(None, None, "1"))
+    assert (d.arrays["z"].total, d.arrays["z"].mismatched) == (4 * T * B, 3 * T * B)
+    assert compare(*sides, selection=Selection.parse(None, None, "0,2")).equal
+
+
+def test_a_selection_of_nothing_is_refused() -> None:
+    h = normal(T, H)
+    for choice in (("9", None, None), (None, "3", None), (None, None, "5")):
+        with pytest.raises(UserError, match="takes one"):
+            compare(of("a", h=h), of("b", h=h), selection=Selection.parse(*choice))
+    with pytest.raises(UserError, match="kernel is no result of a run"):
+        compare(of("a", kernel=h), of("b", kernel=h), selection=Selection.parse("0", None, None))
+
+
+# ---- cosine and signal-to-noise ratio
+
+
+def test_cosine_and_snr_by_their_definitions() -> None:
+    a, b = normal(2, T, H)
+    d = lone(a, b).arrays["h"]
+    x, y = a.ravel().tolist(), b.ravel().tolist()
+    dot = sum(p * q for p, q in zip(x, y, strict=True))
+    size_x, size_y = sum(p * p for p in x), sum(q * q for q in y)
+    noise = sum((p - q) ** 2 for p, q in zip(x, y, strict=True))
+    assert d.cosine == pytest.approx(dot / (size_x * size_y) ** 0.5)
+    assert d.snr == pytest.approx(10 * np.log10(size_y / noise))
+    found = lone(a, b).to_json()["arrays"]["h"]
+    assert (found["cosine"], found["snr_db"]) == (d.cosine, d.snr)
+
+
+def test_cosine_and_snr_at_the_ends() -> None:
+    h = normal(T, H)
+    same = lone(h, h).to_json()["arrays"]["h"]
+    assert same["cosine"] == pytest.approx(1)
+    assert same["snr_db"] == "Infinity"
+    opposite = lone(-h, h).arrays["h"]
+    assert opposite.cosine == pytest.approx(-1)
+    assert opposite.snr == pytest.approx(-20 * np.log10(2))
+    zero = lone(h, 0 * h).arrays["h"]
+    assert (zero.cosine, zero.snr) == (None, None)
+    great = lone(h * 1e300, h * 1.1e300).arrays["h"]
+    assert great.snr == pytest.approx(20 * np.log10(11))
+    nan = h.copy()
+    nan[0] = np.nan
+    assert lone(nan, h).to_json()["arrays"]["h"]["snr_db"] == "NaN"
+    assert lone(h[:, :3], h).to_json()["arrays"]["h"]["cosine"] is None
