@@ -35,24 +35,6 @@ def forced_run(bench: Bench, changes: Changes, expected: Expected) -> Mapping[st
     return _run(bench, changes, expected, from_expected)
 
 
-def rounded_run(
-    bench: Bench,
-    changes: Changes,
-    expected: Expected,
-    rounded: Callable[[Array], Array],
-    dtype: Any = np.float64,
-) -> Mapping[str, Array] | None:
-    """The arrays of EXPECTED, h and c rounded before they go into the next step; None as above.
-
-    What is given is what the step computed, not yet rounded.
-    """
-
-    def from_rounded(batch: Batch, way: Course, step: int) -> None:
-        batch.restart(rounded(batch.h), rounded(batch.c))
-
-    return None if expected.finals else _run(bench, changes, expected, from_rounded, dtype)
-
-
 def _run(
     bench: Bench,
     changes: Changes,

@@ -13,7 +13,6 @@ from lstmcli.core.explain.bench import Allowance, Bench, Layout
 from lstmcli.core.explain.data import Expected
 from lstmcli.core.explain.few import few_of, tells
 from lstmcli.core.explain.forcing import forced_run
-from lstmcli.core.explain.halves import Halves
 from lstmcli.core.explain.judge import Case, Verdict, judged
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.result import Answer, Changed, Near
@@ -23,7 +22,6 @@ from lstmcli.core.explain.telling import worded
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.half_precision import ROUNDED, round_to_format
 from lstmcli.core.model.model import Cell, Model, as_time_major
 from lstmcli.core.model.states import split_state
 
@@ -37,12 +35,25 @@ class OneCell:
         self.how: Convention = prepared.model.convention
         self.expected: Expected = case.expected[case.layout]
         self.tight: Allowance = prepared.allowances[-1]
-        self.halves = Halves(case, self.expected, self.tight, prepared.grids, self._bench_of)
 
     @cached_property
     def bench(self) -> Bench:
         """The cell on the bench."""
-        return self._make_bench()
+        case, cells = self.case, self.prepared.cells  # shared by all ways EXPECTED can lie
+        layouts = {}
+        for layout, expected in case.expected.items():
+            major = as_time_major(np.asarray(case.x, np.float64), layout)
+            valid = valid_steps(case.lengths, case.mask, major.shape, layout)
+            layouts[layout] = Layout(major, expected, valid)
+
+        def decoder(settings: Mapping[str, Any]) -> Cell:
+            key = tuple(sorted(settings.items()))
+            if key not in cells:
+                cells[key] = case.read({**settings, "dtype": "float64"}).cell
+            return cells[key]
+
+        state = self._state(layouts[case.layout].x.shape[1])
+        return Bench(decoder, self.how, layouts, self.tight, state)
 
     @property
     def quick(self) -> bool:
@@ -53,29 +64,6 @@ class OneCell:
     def closest(self) -> float:
         """How near any single reading comes to EXPECTED as it is laid here."""
         return closest(self.bench)
-
-    def _bench_of(self, weights: str | None) -> Bench:
-        """The bench, with weights and inputs as read or rounded to a format."""
-        return self.bench if weights is None else self._make_bench(weights)
-
-    def _make_bench(self, weights: str | None = None) -> Bench:
-        to = {} if weights is None else {ROUNDED: weights}
-        case, cells = self.case, self.prepared.cells  # shared by all ways EXPECTED can lie
-        layouts = {}
-        for layout, expected in case.expected.items():
-            major = as_time_major(np.asarray(case.x, np.float64), layout)
-            major = major if weights is None else round_to_format(major, weights)
-            valid = valid_steps(case.lengths, case.mask, major.shape, layout)
-            layouts[layout] = Layout(major, expected, valid)
-
-        def decoder(settings: Mapping[str, Any]) -> Cell:
-            key = tuple(sorted({**settings, **to}.items()))
-            if key not in cells:
-                cells[key] = case.read({**settings, **to, "dtype": "float64"}).cell
-            return cells[key]
-
-        state = self._state(layouts[case.layout].x.shape[1])
-        return Bench(decoder, self.how, layouts, self.tight, state)
 
     def _state(self, rows: int) -> tuple[Array, Array] | None:
         """h (B, P) and c (B, H) as they were given, whatever the convention does with them."""

@@ -16,8 +16,8 @@ import numpy as np
 from lstmcli.core.explain.bench import Allowance, Bench, with_allowance
 from lstmcli.core.explain.constants import Constants
 from lstmcli.core.explain.evidence import neighbours
-from lstmcli.core.explain.halves import RERUN
 from lstmcli.core.explain.judge import Verdict
+from lstmcli.core.explain.passes.half_precision import RERUN
 from lstmcli.core.explain.ranking import prior, rank
 from lstmcli.core.explain.refining import Task, levenberg_marquardt, residuals, whole_task
 from lstmcli.core.explain.result import Answer
@@ -27,7 +27,7 @@ from lstmcli.core.explain.walk import Found
 from lstmcli.core.model.arrays import Array
 
 Judge = Callable[[Changes, Allowance], Verdict]
-Backed = Callable[[Changes, Allowance, bool], str]
+Backed = Callable[[Changes, Allowance], str]
 """By what a reading in half precision is backed: a kind of `Basis`, or nothing."""
 Progress = Callable[[float, str], None]
 
@@ -77,7 +77,7 @@ class Search:
         judge: Judge,
         allowances: Sequence[Allowance],
         coarse: Iterable[Allowance] = (),
-        backed: Backed = lambda changes, allowance, sure: RERUN,
+        backed: Backed = lambda changes, allowance: RERUN,
         endings: Sequence[Change] = (),
     ) -> None:
         self.bench, self.judge, self.allowances = bench, judge, allowances
@@ -160,7 +160,7 @@ def rounded(
         (a for a in found if a.verdict.rms <= CLEARLY * least or a is alone),
         key=lambda a: a.verdict.rms,
     )
-    kinds = [backed(a.changes, allowance, a is not alone) for a in near]
+    kinds = [backed(a.changes, allowance) for a in near]
     return [
         Answer((*a.changes, dtype), a.verdict, a.solved)
         for a, kind in zip(near, kinds, strict=True)

@@ -10,9 +10,10 @@ from typing import Any
 from lstmcli.core.explain import decisions, words
 from lstmcli.core.explain.bench import Allowance, with_allowance
 from lstmcli.core.explain.evidence import ENOUGH, Neighbours, evidence
-from lstmcli.core.explain.halves import GRID, RERUN, Basis
 from lstmcli.core.explain.judge import Case, Verdict
 from lstmcli.core.explain.one_cell import OneCell
+from lstmcli.core.explain.passes import half_precision
+from lstmcli.core.explain.passes.half_precision import GRID, RERUN, Basis
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.ranking import that_do_all
 from lstmcli.core.explain.remarks import ALL_ZERO, facts, of_half_size, remarks
@@ -40,7 +41,7 @@ class Solver(OneCell):
 
     @cached_property
     def _search(self) -> Search:
-        halves = map(self.halves.allowance, self.prepared.coarse)
+        halves = (half_precision.tolerance(self.case, half) for half in self.prepared.coarse)
         return Search(
             self.bench, self.judge, self.prepared.allowances, halves, self._backed, self._endings()
         )
@@ -62,9 +63,10 @@ class Solver(OneCell):
         self.untried, self.depth = outcome.untried, outcome.depth
         return self._explained(outcome) if outcome.answers else None
 
-    def _backed(self, changes: Changes, half: Allowance, sure: bool) -> str:
+    def _backed(self, changes: Changes, half: Allowance) -> str:
         """What speaks for half precision beside a loose tolerance; nothing if nothing does."""
-        basis = self.halves.basis(changes, half, sure)
+        on_grid = half.name in self.prepared.grids
+        basis = half_precision.basis(self.case, changes, half, self.tight, on_grid)
         if basis is not None:
             self._bases[(*changes, Change("dtype", half.name))] = basis
         return "" if basis is None else basis.kind

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lstmcli.core.explain import words
-from lstmcli.core.explain.halves import GRID, RERUN, SIZE, Basis
+from lstmcli.core.explain.passes.half_precision import GRID, RERUN, Basis
 from lstmcli.core.explain.precision import EPS
 from lstmcli.core.explain.ranking import prior
 from lstmcli.core.explain.result import Changed
@@ -40,26 +40,19 @@ def of_basis(change: Changed, basis: Basis) -> Changed:
     """A change of dtype, worded by what it rests on."""
     if basis.kind == GRID:
         return change
-    sense = basis.what if basis.kind == RERUN else SIZE
-    return words.changed(Change(change.setting, change.found), change.assumed, sense)
+    return words.changed(Change(change.setting, change.found), change.assumed, basis.rounded)
 
 
 def rests_on(basis: Basis | None, name: str) -> list[str]:
     """What half precision rests on, as a remark; nothing without a basis."""
     if basis is None:
         return []
-    off = f"at most {basis.verdict.max_abs / EPS[name]:.2g} eps of {name} ({EPS[name]:.2g})"
     if basis.kind == RERUN:
-        return [f"It rests on a re-run: with {basis.what} rounded to {name} the numbers come out."]
-    if basis.kind == GRID:
-        return [
-            f"It rests on the grid and on size: all of EXPECTED are numbers of {name}; the run is "
-            f"{off} off, no more than rounding each operation leaves, and goes along with it "
-            f"(correlation {basis.correlation:.2f})."
-        ]
+        return [f"A run with {basis.rounded} rounded to {name} gives these values."]
+    off = f"at most {basis.verdict.max_abs / EPS[name]:.2g} eps of {name} ({EPS[name]:.2g})"
     return [
-        f"It rests on size and pattern, no run gives the numbers themselves: the run is {off} off, "
-        f"from the first step on, and goes along with {basis.what} rounded to {name} (correlation "
-        f"{basis.correlation:.2f}; the same rounded up or down by chance reaches "
-        f"{basis.by_chance:.2f})."
+        f"All values of EXPECTED are {name} numbers. No run gives exactly these, as they depend on "
+        f"the order of operations; this run is {off} off, which is what rounding every operation "
+        f"leaves, and its error goes along with that of rounded weights and inputs (correlation "
+        f"{basis.correlation:.2f})."
     ]

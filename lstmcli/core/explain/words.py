@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from lstmcli.core.explain.halves import ALL, INPUTS, SIZE, STATES, WEIGHTS
+from lstmcli.core.explain.passes.half_precision import ALL, INPUTS, STATES, WEIGHTS
 from lstmcli.core.explain.result import Changed
 from lstmcli.core.explain.space import SOLVE, Change, Changes
 from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced_order
@@ -153,11 +153,6 @@ SENSES: Mapping[str, Sense] = {
         "weights, inputs, h and c are rounded to {value}",
         "mixed precision",
     ),
-    SIZE: Sense(
-        "dtype",
-        "numbers are rounded as {value} rounds them",
-        "layers moved to it, autocast",
-    ),
 }
 _SATURATED = {SHUT: "shut: c is never carried on", OPEN: "wide open: all of c is carried on"}
 
@@ -193,8 +188,6 @@ def _headed(change: Changed) -> str:
         return f"{label(change)} {found_of(change)} (forget bias {change.found:+.10g})"
     if change.setting == "go_backwards":
         return "go_backwards, as Keras has it"
-    if change.sense == SIZE:
-        return f"dtype: an error of the size that {found_of(change)} predicts"
     return f"{label(change)}: {found_of(change)}, not {assumed_of(change)}"
 
 

@@ -272,7 +272,7 @@ def test_prints_of_every_kind(text: Callable[[Array], str], tmp_path: Path) -> N
 
 @pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}])
 def test_a_run_in_half_precision(truth: dict[str, Any], tmp_path: Path) -> None:
-    asked = Asked(tmp_path, units=5, rows=2)
+    asked = Asked(tmp_path, units=5, rows=4)
     h = outputs(asked.net, asked.x.astype(np.float16), truth, dtype=np.float16)["h"]
     explanation = asked({}, lambda _: h.astype(np.float32))
     assert found(explanation) == {**truth, "dtype": "float16"}

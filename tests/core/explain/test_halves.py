@@ -1,4 +1,4 @@
-"""Half precision: found where a run, the grid or the pattern of the error shows it, else refused.
+"""Half precision: found where a run or the grid and the error show it, else refused.
 
 Real runs are those of ``tests/golden/halves``; the cell below is written from the equations alone.
 """
@@ -23,8 +23,8 @@ FOLDER = TESTS / "golden" / "halves"
 CASES = sorted(path.stem for path in FOLDER.glob("*.npz"))
 FORMATS = ("float16", "bfloat16")
 EPS = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
-TOO_SMALL = {"float16-head-tiny", "bfloat16-head-tiny", "bfloat16-head-small"}
-GRID, RERUN, SIZE = "rests on the grid", "rests on a re-run", "rests on size and pattern"
+TOO_FEW = {"float16-whole-tiny", "float16-bias-square"}  # numbers, or too much other rounding
+GRID, RERUN = "which is what rounding every operation leaves", "gives these values"
 
 
 def exactly(a: Array) -> Array:
@@ -85,8 +85,10 @@ class Net:
         return explain(str(path), self.x, expected, **{"layout": "batch", **assumed})
 
 
-def check(explanation: Explanation, name: str, basis: str, **more: Any) -> None:
-    assert explanation.found, explanation
+def check(
+    explanation: Explanation, name: str, basis: str, verdict: str = "found", **more: Any
+) -> None:
+    assert explanation.verdict == verdict, explanation
     assert found(explanation) == {"dtype": name, **more}
     assert any(basis in remark for remark in explanation.remarks), explanation.remarks
 
@@ -105,20 +107,20 @@ def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", **arrays)
     explanation = explain(str(tmp_path / "w.npz"), x, h, layout="batch")
     name, how, _ = case.split("-")
-    if case in TOO_SMALL:
-        assert explanation.verdict == "none", "off the grid, and too small to show a pattern"
-        assert any("the size of half precision" in remark for remark in explanation.remarks)
+    if how == "head":
+        assert explanation.verdict == "none", "off the grid: any error of that size may be its own"
+        assert any("Errors of this size" in remark for remark in explanation.remarks)
         return
-    basis = {"weights": RERUN, "states": RERUN, "head": SIZE}.get(how, GRID)
+    basis = {"weights": RERUN, "states": RERUN}.get(how, GRID)
+    verdict = "unproven" if case in TOO_FEW else "found"
     if how == "bias":
-        check(explanation, name, basis, bias_gates="figo")
+        check(explanation, name, basis, verdict, bias_gates="figo")
         return
-    check(explanation, name, basis)
+    check(explanation, name, basis, verdict)
     (change,) = explanation.changes
     assert change.text == {
         "weights": f"dtype of the weights: {name}, not float32",
         "states": f"dtype of the states: {name}, not float32",
-        "head": f"dtype: an error of the size that {name} predicts",
     }.get(how, f"dtype: {name}, not float32")
 
 
@@ -155,8 +157,8 @@ def test_every_operation_rounded(name: str, tmp_path: Path) -> None:
     check(net.ask(printed(on_grid.astype(np.float32), 8, tmp_path / "h.txt"), tmp_path), name, GRID)
     off_grid = (on_grid * 1.000001).astype(np.float32)
     explanation = net.ask(off_grid, tmp_path)
-    check(explanation, name, SIZE)
-    assert explanation.changes[0].text.startswith("dtype: an error of the size that")
+    assert explanation.verdict == "none"
+    assert any(f"eps of {name}" in remark for remark in explanation.remarks)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -217,7 +219,7 @@ def test_an_error_of_that_size_alone_is_no_cause(kind: str, tmp_path: Path) -> N
     h = spoiled(kind, net, EPS["float16"], np.random.default_rng(0)).astype(np.float32)
     explanation = net.ask(h, tmp_path)
     assert explanation.verdict == "none"
-    assert not any("rests on" in remark for remark in explanation.remarks)
+    assert not any(said in r for r in explanation.remarks for said in (GRID, RERUN))
 
 
 @pytest.mark.wide
@@ -250,13 +252,13 @@ def test_the_grid_makes_no_cause_of_it(
 @pytest.mark.wide
 @pytest.mark.parametrize("name", FORMATS)
 def test_most_networks_of_some_size_show_it(name: str, tmp_path: Path) -> None:
-    """Where errors grow along few directions the pattern proves nothing: none is claimed."""
+    """Where errors grow along few directions their pattern proves nothing: it may be unproven."""
     r, shown = rounder(name), 0
     for seed in range(4):
         net = Net(seed, 4, 30, 10, 32)
         net.W, net.U = net.W / 2, net.U / 2
-        off_grid = net.run(weights=r, inputs=r, each=r) * 1.000001
-        explanation = net.ask(off_grid.astype(np.float32), tmp_path)
+        on_grid = net.run(weights=r, inputs=r, each=r)
+        explanation = net.ask(on_grid.astype(np.float32), tmp_path)
         assert found(explanation) in ({}, {"dtype": name})
         shown += explanation.found
     assert shown >= 3
@@ -304,10 +306,10 @@ def test_an_output_that_was_only_stored_so(order: str, name: str, tmp_path: Path
 
 
 def test_what_half_precision_hides_is_not_singled_out(tmp_path: Path) -> None:
-    net, r = Net(10, 2, 9, 4, 6), rounder("bfloat16")
+    net, r = Net(10, 3, 14, 4, 12), rounder("bfloat16")
     net.b, net.b_hh = net.b / 1000, net.b_hh / 1000
     explanation = net.ask(net.run(weights=r, inputs=r, each=r), tmp_path)
-    check(explanation, "bfloat16", GRID)
+    check(explanation, "bfloat16", GRID, "unproven")  # another bias comes nearer by a little
     assert "bias" in explanation.unseen
 
 

@@ -1,0 +1,1 @@
+"""What is tried where no setting of a cell gives EXPECTED."""
