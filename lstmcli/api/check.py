@@ -29,7 +29,7 @@ from lstmcli.engines.engine import Engine, Network
 from lstmcli.engines.running import absent, lacking, task_of, timed, warm
 from lstmcli.errors import UserError
 
-ROWS, STEPS = 3, 20  # of inputs that are drawn
+BATCH, STEPS = 3, 20  # of inputs that are drawn
 ALL = "all"
 
 
@@ -51,7 +51,7 @@ class Checked:
 
     @property
     def first(self) -> Position | None:
-        """Where it parts from us first."""
+        """Where it first differs from us."""
         return self.difference.first_divergence
 
     @property
@@ -184,8 +184,8 @@ def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
     if job.name:
         return job.drained(), None
     model, counts = job.model, job.model.lengths
-    rows, steps = (len(counts), max(*counts, 1)) if counts else (ROWS, STEPS)
-    x, state = draw_run(model, rows, steps, seed)  # (B, T, I)
+    batch, steps = (len(counts), max(*counts, 1)) if counts else (BATCH, STEPS)
+    x, state = draw_run(model, batch, steps, seed)  # (B, T, I)
     layout = model.given.get("layout") or model.convention.behaviour.layout
     x = x.swapaxes(0, 1) if layout == "time" else x
     state = dict(job.initial_state) or state
@@ -221,7 +221,7 @@ def _ours(job: Job) -> tuple[Trace, float]:
 
 
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:
-    """Which reading of the weights gives what an engine gave."""
+    """Which hypothesis about the weights gives what an engine gave."""
     assert job.reread is not None
     return explain(
         Question(

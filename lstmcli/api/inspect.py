@@ -52,8 +52,8 @@ def inspect_files(
     ]
     remarks = [remark for document in documents for remark in document.remarks]
     inspection = inspect(source, arrays, models, in_files, remarks)
-    if layer_in_file is None and (row := load.run_in_turn(found, documents)):
-        layer_in_file = ",".join(map(str, row))
+    if layer_in_file is None and (order := load.run_in_turn(found, documents)):
+        layer_in_file = ",".join(map(str, order))
     return replace(inspection, layer=layer_in_file)
 
 

@@ -325,7 +325,9 @@ def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None)
     if given is not None and re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given):
         return np.array([int(n) for n in given.split(",")])
     if given is not None and ("," in given or given.strip().isdecimal()):
-        raise UserError(f"--lengths {given[:40]}: takes whole numbers from 0 on, one for each row.")
+        raise UserError(
+            f"--lengths {given[:40]}: takes whole numbers from 0 on, one for each sequence."
+        )
     lengths = _array_with_inputs("lengths", given, holder, stdin)
     return None if lengths is None else np.ravel(lengths)
 

@@ -250,14 +250,14 @@ def run_in_turn(found: Sequence[RecognisedLstm], documents: Sequence[Document]) 
     Nothing if no document tells of one model that has all of them.
     """
     for document in documents:
-        row = [
+        order = [
             n
             for group in document.in_turn
             for n, one in enumerate(found)
             if all(is_in_group(name, group) for name in one.tensors)
         ]
-        if len(row) > 1 and sorted(row) == list(range(len(found))):
-            return row
+        if len(order) > 1 and sorted(order) == list(range(len(found))):
+            return order
     return []
 
 

@@ -53,7 +53,7 @@ class Drawable(NamedTuple):
         return len(self.sources) == 2
 
     @property
-    def rows(self) -> int:
+    def batch(self) -> int:
         """B, of the array that has most."""
         return max(int(array.shape[1]) for array in self.arrays.values())
 
@@ -100,14 +100,14 @@ def read_drawable(
     settings: Mapping[str, Any],
     stdin: BinaryIO | None,
     names: Sequence[str] | None = None,
-    row: int = 0,
+    item: int = 0,
     files: InputFiles = NO_FILES,
 ) -> Drawable:
     """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
 
     What the first file holds decides: h, c, gates or a lone array are results, anything else is
     weights. ``names`` are the arrays that will be drawn: a run keeps z only for them, and of its
-    batch ``row`` alone.
+    batch only ``item``.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def read_drawable(
     if isinstance(stdin, io.BytesIO):
         stdin.seek(0)
     job = load_job(paths, settings, stdin=stdin, files=files)
-    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), row)
+    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), item)
 
 
 def _is_result(document: Document) -> bool:
@@ -142,14 +142,14 @@ def _is_result(document: Document) -> bool:
     return LONE in bases or bool(bases & {*STEP_ORDER, *FINALS})
 
 
-def _of_run(job: Job, keep: Sequence[str], row: int) -> Drawable:
+def _of_run(job: Job, keep: Sequence[str], item: int) -> Drawable:
     job = job.drained()
     plan = prepare(job.model, job.as_inputs(), keep)
     if has_direction_axis(job.model):
         trace = run_plan(plan)
         arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
     else:
-        arrays = _of_item(plan, row)
+        arrays = _of_item(plan, item)
     return Drawable(_split_z(arrays), (job.name,), job, plan.layout)
 
 

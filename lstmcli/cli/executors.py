@@ -30,38 +30,38 @@ def execution(
 ) -> Iterator[dict[str, Any]]:
     """The ``executor`` of a run, if it is large enough for one, and its ``meter``."""
     with ExitStack() as stack:
-        rows, steps = _extent(job)
+        batch, steps = _extent(job)
         how: dict[str, Any] = {}
         if scheduler is not None:
             how["executor"] = stack.enter_context(_cluster(scheduler))
-        elif seconds(rows, steps, job.model) > WORTH_THREADS:
-            count = _threads(threads, rows, job.model)
+        elif seconds(batch, steps, job.model) > WORTH_THREADS:
+            count = _threads(threads, batch, job.model)
             if count > 1:
                 how["executor"] = stack.enter_context(workers(count))
-        total = rows * steps * len(job.model.cells)
-        bar = stack.enter_context(ProgressBar(total, _unit(rows, steps, job), quiet=quiet))
+        total = batch * steps * len(job.model.cells)
+        bar = stack.enter_context(ProgressBar(total, _unit(batch, steps, job), quiet=quiet))
         how["meter"] = stack.enter_context(metered(bar))
         yield how
 
 
-def _threads(requested: int | None, rows: int, model: Model) -> int:
+def _threads(requested: int | None, batch: int, model: Model) -> int:
     """The number of threads: as requested, else all cores if each has enough work."""
-    default = len(cores()) if worth_threads(rows, model) else 1
-    return min(requested or default, len(batch_chunks(rows, model)))
+    default = len(cores()) if worth_threads(batch, model) else 1
+    return min(requested or default, len(batch_chunks(batch, model)))
 
 
 def _extent(job: Job) -> tuple[int, int]:
-    """Rows and steps; a stream has one row, and no steps that are known."""
+    """B and T; a stream has one sequence, and no steps that are known."""
     if isinstance(job.inputs, StepStream):
         return 1, 0
-    steps, rows = job.extent
-    return rows, steps
+    steps, batch = job.extent
+    return batch, steps
 
 
-def _unit(rows: int, steps: int, job: Job) -> tuple[str, int]:
-    """The unit that the bar counts, and how many rows x steps of a cell make one."""
+def _unit(batch: int, steps: int, job: Job) -> tuple[str, int]:
+    """The unit that the bar counts, and how many sequences x steps of a cell make one."""
     cells = len(job.model.cells)
-    return ("rows", steps * cells) if rows > steps else ("steps", rows * cells)
+    return ("sequences", steps * cells) if batch > steps else ("steps", batch * cells)
 
 
 @contextmanager

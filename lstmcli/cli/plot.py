@@ -79,12 +79,12 @@ def command(
     if found.job is not None:
         for text in found.job.model.remarks:
             remark(text)
-    row = batch if batch is not None else _row_of_first(found)
+    item = batch if batch is not None else _item_of_first(found)
     chosen = (units, "--units") if unit is None else (str(unit), "--unit")
-    window = PlotWindow(steps, chosen[0], row, pool, chosen[1])
+    window = PlotWindow(steps, chosen[0], item, pool, chosen[1])
     arrays = found.chosen(names)
     hidden = found.cells if names is None and "h" in found.arrays else []
-    notes = Annotations(found.differs, found.first, found.rows, hidden)
+    notes = Annotations(found.differs, found.first, found.batch, hidden)
     if output is not None:
         with formats.atomically(output) as stream:
             draw_figure(stream, suffix, arrays, window, notes, unit is not None)
@@ -92,11 +92,11 @@ def command(
     draw = heat_sheet if unit is None else lines_sheet
     picture = draw(arrays, window, notes, width=width(), depth=depth())
     closing = closing_sheet(notes, window, _next(found, unit, path, settings), width())
-    show([*_header(found), picture, *_saturation(found, row), closing])
+    show([*_header(found), picture, *_saturation(found, item), closing])
 
 
-def _row_of_first(found: Drawable) -> int:
-    """The row to draw: the one where two results part first, else the first."""
+def _item_of_first(found: Drawable) -> int:
+    """The item to draw: the one where two results part first, else the first."""
     return 0 if found.first is None or found.first.batch is None else found.first.batch
 
 
@@ -119,13 +119,13 @@ def _next(
     return "--unit 0 draws one unit as lines; -o plot.png a figure" if unit is None else ""
 
 
-def _saturation(found: Drawable, row: int) -> Iterator[Sheet]:
-    """The stuck gates and dead units of the row that is drawn, for each cell."""
+def _saturation(found: Drawable, item: int) -> Iterator[Sheet]:
+    """The stuck gates and dead units of the item that is drawn, for each cell."""
     if found.differs:
         return
     for cell in found.cells or [""]:
         prefix = f"{cell}." * bool(cell)
-        own = {k[len(prefix) :]: a[:, row : row + 1] for k, a in found.arrays.items()
+        own = {k[len(prefix) :]: a[:, item : item + 1] for k, a in found.arrays.items()
                if k.startswith(prefix)}  # fmt: skip
         counts = Saturation()
         counts.see(own)

@@ -41,7 +41,7 @@ class Network:
     layers: Layers
     x: Array  # (T, B, I)
     states: Sequence[State]  # h (B, P) and c (B, H) of each cell, forward before backward
-    lengths: Array | None = None  # (B,) valid steps, where a row has fewer than T
+    lengths: Array | None = None  # (B,) valid steps, where a sequence has fewer than T
     mask: Array | None = None  # (T, B), where each step that counts is given
     past: str = "zero"  # the output at padded or masked steps: zero, repeat or run
 
@@ -168,10 +168,10 @@ class Engine:
         if network.mask is not None and not self.masks:
             yield "a mask"
         elif not self.past:
-            yield "rows of several lengths"
+            yield "sequences of several lengths"
         elif network.past not in self.past:
             yield (
-                f"outputs that are {_PAST[network.past]} past a row's length "
+                f"outputs that are {_PAST[network.past]} past a sequence's length "
                 f"(--masked-output {self.past[0]} reads them as it has them)"
             )
 

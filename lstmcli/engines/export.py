@@ -24,10 +24,10 @@ def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (
     """A graph that runs the layers one after the other.
 
     Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (L D, B, H), layer by layer, forward
-    before backward; if they are not given, a learned state or zero; where rows are ``padded``, or
-    ``lengths`` are what is taken if none are given, the valid steps of each row, ``sequence_lens``
-    (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer, and the last state of every cell,
-    ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
+    before backward; if they are not given, a learned state or zero; where sequences are
+    ``padded``, or ``lengths`` are what is taken if none are given, the valid steps of each
+    sequence, ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer, and the
+    last state of every cell, ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
 
     States of layers of different widths are side by side, (B, D H + D H' + ...). A state that is
     an input with a default can be left out; onnxruntime warns of each that it is no constant.
@@ -87,7 +87,7 @@ def _default_state(layers: Layers, name: str, uneven: bool) -> Array:
 
 
 def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) -> Iterator[Operator]:
-    """h_n and c_n (D, B, H) of each layer n, as many rows as X has."""
+    """h_n and c_n (D, B, H) of each layer n, as many sequences as X has."""
     constants |= {"one": np.array([1], np.int64), "two": np.array([2], np.int64)}
     yield Operator("Shape", ["X"], ["X_shape"])
     yield Operator("Slice", ["X_shape", "one", "two"], ["rows"])

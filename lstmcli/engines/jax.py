@@ -104,8 +104,8 @@ def notes(network: Network) -> Iterator[str]:
     """Where flax and the other frameworks part."""
     if network.lengths is not None and (network.lengths == 0).any():
         yield (
-            "a row of length 0 ends in flax in the state after all steps, padding included; the "
-            "others hand back the initial state (measured with 0.12.8)"
+            "a sequence of length 0 ends in flax in the state after all steps, padding included; "
+            "the others hand back the initial state (measured with 0.12.8)"
         )
 
 

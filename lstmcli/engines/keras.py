@@ -145,7 +145,7 @@ def notes(network: Network) -> Iterator[str]:
     mask = network.mask
     if mask is not None and network.past == "repeat" and not mask[0].all():
         yield (
-            "before the first step of a row that counts, Keras shows zero on TensorFlow and "
+            "before the first step of a sequence that counts, Keras shows zero on TensorFlow and "
             "PyTorch, and the initial h on JAX (measured with 3.15.1)"
         )
 

@@ -49,9 +49,9 @@ def notes(network: Network) -> Iterator[str]:
         )
     if network.lengths is not None and (network.lengths == 0).any():
         yield (
-            "a row of length 0 ends in a zero state in onnxruntime, whatever it started from; the "
-            "text of ONNX does not say so, and the other frameworks hand back the initial state "
-            "(measured with 1.32)"
+            "a sequence of length 0 ends in a zero state in onnxruntime, whatever it started from; "
+            "the text of ONNX does not say so, and the other frameworks hand back the initial "
+            "state (measured with 1.32)"
         )
 
 

@@ -48,10 +48,10 @@ def _packed(torch: Any, network: Network, x: Any) -> Any:
 
 
 def lacks(network: Network) -> Iterator[str]:
-    """One size for all layers, and no packed row without a step."""
+    """One size for all layers, and no packed sequence without a step."""
     yield from same_sizes(network)
     if network.lengths is not None and (network.lengths == 0).any():
-        yield "a row of length 0 (packed sequences have at least one step)"
+        yield "a sequence of length 0 (packed sequences have at least one step)"
 
 
 ENGINE = Engine("torch", "torch.nn.LSTM", "pytorch", ("torch",), prepare, lacks=lacks)

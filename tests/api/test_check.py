@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.check import ROWS, STEPS, check
+from lstmcli.api.check import BATCH, STEPS, check
 from lstmcli.api.job import Job
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS
@@ -111,7 +111,7 @@ def test_inputs_and_a_state_are_drawn_from_the_seed(
     bare = job(kind, inputs=np.empty(0), name="", initial_state={})
     first, again, other = (check(bare, ["torch"], seed=seed) for seed in (3, 3, 4))
     x, more = (np.asarray(one.job.inputs) for one in (first, other))
-    assert x.shape == (STEPS, ROWS, bare.model.cell.inputs)
+    assert x.shape == (STEPS, BATCH, bare.model.cell.inputs)
     np.testing.assert_array_equal(x, np.asarray(again.job.inputs))
     assert (x != more).all()
     assert all(np.all(a != 0) for a in first.job.initial_state.values())

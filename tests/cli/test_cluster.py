@@ -81,7 +81,7 @@ def test_a_bar_counts_what_comes_back(tmp_path: Path, cluster: Any, pieces: int)
     words += ["--only", "h", "-o", f"{tmp_path}/out.npz", "--scheduler", cluster[0]]
     code = RUN.replace("progress.PAUSE", f"save.PIECES_FROM = {pieces}; progress.PAUSE")
     shown = on_a_terminal(code, *words)
-    counts = {int(n.replace(",", "")) for n in re.findall(r"([\d,]+) rows  ", shown)}
+    counts = {int(n.replace(",", "")) for n in re.findall(r"([\d,]+) sequences  ", shown)}
     assert len(counts - {0}) > 1  # it moves
     assert max(counts) <= 1024
     assert on_a_terminal(code, *words, "-q") == ""

@@ -100,9 +100,9 @@ def long(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("row", [0, 130, -1])
+@pytest.mark.parametrize("item", [0, 130, -1])
 def test_a_run_holds_the_row_that_is_drawn_with_the_bits_of_the_whole(
-    tmp_path: Path, row: int
+    tmp_path: Path, item: int
 ) -> None:
     network(tmp_path / "w.npz", 9, 66, layers=2)
     x = np.random.default_rng(0).normal(size=(131, 7, 9)).astype(np.float32)
@@ -110,13 +110,13 @@ def test_a_run_holds_the_row_that_is_drawn_with_the_bits_of_the_whole(
     paths = (str(tmp_path / "w.npz"), str(tmp_path / "x.npy"))
     lengths = "2," + "7," * 129 + "5"
     found = read_drawable(
-        paths, {"layout": "batch"}, None, row=row, files=InputFiles(lengths=lengths)
+        paths, {"layout": "batch"}, None, item=item, files=InputFiles(lengths=lengths)
     )
     whole = run(load(paths[0]), x, layout="batch", lengths=np.array(lengths.split(","), int))
-    assert found.rows == 131
+    assert found.batch == 131
     assert found.arrays.keys() == whole.arrays.keys()
     for name, array in found.arrays.items():
-        np.testing.assert_array_equal(array[:, row], whole.time_major(name)[:, row])
+        np.testing.assert_array_equal(array[:, item], whole.time_major(name)[:, item])
         assert array.strides[1] == 0
 
 

@@ -307,7 +307,7 @@ BAR = """
 import sys, time
 from lstmcli.cli import executors, progress
 progress.PATIENCE = float(sys.argv[1])
-with progress.ProgressBar(3000, ("rows", 100)) as bar, executors.metered(bar) as meter:
+with progress.ProgressBar(3000, ("sequences", 100)) as bar, executors.metered(bar) as meter:
     for _ in range(60):
         meter(50)
         time.sleep(0.05)
@@ -340,7 +340,7 @@ def on_a_terminal(code: str, *words: str) -> str:
 
 def test_a_bar_shows_what_lasts(tmp_path: Path) -> None:
     shown = on_a_terminal(BAR, "0.05")
-    assert "rows/s" in shown
+    assert "sequences/s" in shown
     assert "0:00:0" in shown
     assert on_a_terminal(BAR, "60") == ""
 

@@ -75,15 +75,15 @@ REFUSALS = {  # kind: what the message names, for each engine that refuses it
     "2 layers, directions multiplied": {name: "merge mul" for name in NAMES if name != "keras"},
     "reverse": {name: "reverse" for name in NAMES if name not in ("onnxruntime", "jax")},
     "go_backwards": {name: "go backwards" for name in NAMES if name not in ("keras", "jax")},
-    "lengths": {"tensorflow-block": "several lengths", "jax": "past a row's length"},
-    "lengths, 2 directions": {"tensorflow-block": "two", "jax": "past a row's length"},
-    "lengths, 2 layers, 2 directions": {"tensorflow-block": "two", "jax": "past a row's length"},
+    "lengths": {"tensorflow-block": "several lengths", "jax": "past a sequence"},
+    "lengths, 2 directions": {"tensorflow-block": "two", "jax": "past a sequence"},
+    "lengths, 2 layers, 2 directions": {"tensorflow-block": "two", "jax": "past a sequence"},
     "lengths, reverse": {name: "reverse" for name in NAMES if name not in ("onnxruntime", "jax")}
-    | {"jax": "past a row's length"},
+    | {"jax": "past a sequence"},
     "lengths, outputs run on": {name: "length" for name in NAMES if name != "jax"},
     "lengths, 2 directions, run on": {name: "" for name in NAMES if name != "jax"},
     "a length of 0": {
-        "torch": "a row of length 0", "tensorflow-block": "lengths", "jax": "past a row's length",
+        "torch": "a sequence of length 0", "tensorflow-block": "lengths", "jax": "past a sequence",
     },
     "a length of 0, run on": {name: "length" for name in NAMES if name != "jax"},
     "mask": {name: "a mask" for name in NAMES if name not in ("keras", "tensorflow-block")}

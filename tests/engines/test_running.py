@@ -91,7 +91,7 @@ def test_lengths_that_are_all_of_it_are_none() -> None:
     _, lacks = fake(past=()).network(task_of(model, Inputs(x, "time", lengths=[3, 3])))
     assert lacks == []
     _, lacks = fake(past=()).network(task_of(model, Inputs(x, "time", lengths=[3, 2])))
-    assert lacks == ["rows of several lengths"]
+    assert lacks == ["sequences of several lengths"]
 
 
 def test_refusals_are_one_line_by_name() -> None:

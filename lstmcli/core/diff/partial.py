@@ -1,4 +1,4 @@
-"""Some steps of a run, or one row of its batch, put where they lie in the whole."""
+"""Some steps of a run, or one sequence of its batch, at their positions in the full run."""
 
 from __future__ import annotations
 
@@ -18,100 +18,98 @@ from lstmcli.errors import UserError
 
 
 class PartOfRun(NamedTuple):
-    """Which steps and rows of a run an array holds: the first ones or one, and all rows or one."""
+    """The steps and sequences of a run that an array contains: the first ones, or a single one."""
 
     steps: slice
-    rows: slice
+    batch: slice
     batch_first: bool  # of two axes; else the first is time
     words: str  # "row 2 of 3"
 
 
 def at_its_place(
-    side: Side, own: Mapping[str, Array], layout: str, step: int, row: int
+    side: Side, run: Mapping[str, Array], layout: str, step: int, item: int
 ) -> tuple[Side, tuple[str, ...]]:
     """A side whose sequences have the shapes of a run's, and as what they were taken.
 
-    A sequence of fewer steps, or of one row where the run has several, is put at its place; the
-    numbers that it does not hold count as left out, as those of an abbreviated print do.
+    A sequence of fewer steps, or one sequence where the run has several, is put at its position;
+    the numbers that it does not contain count as left out, as those of an abbreviated print do.
 
     Parameters
     ----------
     side
         the other side.
-    own
+    run
         the run's arrays, (T, K), (B, T, K) or (T, B, K) by ``layout``.
-    step, row
-        what an array of one step, or of one row of the batch, is taken for.
+    step, item
+        what an array of one step, or of one sequence of the batch, is taken for.
     """
     axes = side.layout if layout != "steps" and side.layout in ("batch", "time") else layout
     found: dict[str, Numbers] = {}
     taken: dict[str, None] = {}
     for name in side.arrays:
-        whole = own.get("h" if name == LONE else name)
-        if whole is None or name in side.gaps or ArrayName.of(name or "h").kind != SEQUENCE:
+        computed = run.get("h" if name == LONE else name)
+        if computed is None or name in side.gaps or ArrayName.of(name or "h").kind != SEQUENCE:
             continue
-        shape = as_time_major(whole, layout).shape  # (T, B, K)
+        shape = as_time_major(computed, layout).shape  # (T, B, K)
         numbers = side.numbers(name)
         if not side.numbering.from_the_start:
             placed = _at_its_numbers(side, name, numbers, shape, axes)
             found[name] = placed.moved(lambda a: from_time_major(a, axes))
             taken[side.numbering.description] = None
             continue
-        if (part := _part(numbers.shape, shape, axes == "batch", step, row)) is not None:
+        if (part := _part(numbers.shape, shape, axes == "batch", step, item)) is not None:
             found[name] = _spread(numbers, part, shape).moved(lambda a: from_time_major(a, axes))
             taken[part.words] = None
     if not found:
         return side, ()
-    own_types = {name: side.arrays[name].dtype for name in found if name not in side.units}
-    whole_side = replace(
-        side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=UNNUMBERED
-    )
-    return replace(whole_side, dtypes={**own_types, **side.dtypes}), tuple(taken)
+    dtypes = {name: side.arrays[name].dtype for name in found if name not in side.units}
+    full_side = replace(side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=UNNUMBERED)
+    return replace(full_side, dtypes={**dtypes, **side.dtypes}), tuple(taken)
 
 
 def _at_its_numbers(
-    side: Side, name: str, numbers: Numbers, whole: tuple[int, ...], axes: str
+    side: Side, name: str, numbers: Numbers, shape: tuple[int, ...], axes: str
 ) -> Numbers:
-    """The numbers of a part that says where it lies, within (T, B, K)."""
+    """The numbers of a part that has step and batch numbers, within (T, B, K)."""
     part = sequence(numbers, axes)
-    said = side.numbering.steps, side.numbering.batch, side.numbering.columns.get(name)
+    numbering = side.numbering.steps, side.numbering.batch, side.numbering.columns.get(name)
     index = [
-        range(size) if own is None else own
-        for size, own in zip((0, 0, 0) if part is None else part.shape, said, strict=True)
+        range(size) if axis is None else axis
+        for size, axis in zip((0, 0, 0) if part is None else part.shape, numbering, strict=True)
     ]
     lengths = tuple(map(len, index))
-    beyond = any(own and own[-1] >= n for own, n in zip(index, whole, strict=True))
+    beyond = any(axis and axis[-1] >= n for axis, n in zip(index, shape, strict=True))
     if part is None or part.shape != lengths or beyond:
         raise UserError(
             f"{side.name}: {name or 'the array'} holds {side.numbering.description}; "
-            f"this run is {whole} as (steps, batch, units)."
+            f"this run is {shape} as (steps, batch, units)."
         )
-    values, unit = np.full(whole, np.nan), np.full(whole, np.inf)
+    values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
     values[np.ix_(*index)] = part.values
     unit[np.ix_(*index)] = 0.0 if part.unit is None else part.unit
     return Numbers(values, unit)
 
 
 def _part(
-    shape: tuple[int, ...], whole: tuple[int, ...], batch_first: bool, step: int, row: int
+    shape: tuple[int, ...], full_shape: tuple[int, ...], batch_first: bool, step: int, item: int
 ) -> PartOfRun | None:
     """What of a run (T, B, K) an array of a shape is; None if it is all of it, or none."""
-    T, B, K = whole
+    T, B, K = full_shape
     lead = [n for n in shape[:-1] if n != 1]
     if shape[-1:] != (K,) or len(lead) > 2 or sorted(lead) == sorted(n for n in (T, B) if n != 1):
         return None
     if len(lead) < 2:
         steps = slice(0, lead[0]) if lead else slice(step, step + 1)
-        rows = slice(row, row + 1)
+        batch = slice(item, item + 1)
     else:
-        steps, rows = (slice(0, n) for n in (lead[::-1] if batch_first else lead))
-        if rows.stop != B:
+        steps, batch = (slice(0, n) for n in (lead[::-1] if batch_first else lead))
+        if batch.stop != B:
             return None
     if steps.stop > T:
         return None
-    sizes = steps.stop - steps.start, rows.stop - rows.start
-    words = part_words(*sizes, T, B, steps.start, rows.start)
-    return PartOfRun(steps, rows, batch_first and len(lead) == 2, words)
+    sizes = steps.stop - steps.start, batch.stop - batch.start
+    words = part_words(*sizes, T, B, steps.start, batch.start)
+    return PartOfRun(steps, batch, batch_first and len(lead) == 2, words)
 
 
 def part_words(steps: int, rows: int, T: int, B: int, step: int = 0, row: int = 0) -> str:
@@ -124,16 +122,16 @@ def part_words(steps: int, rows: int, T: int, B: int, step: int = 0, row: int = 
     return ", ".join(parts)
 
 
-def _spread(numbers: Numbers, part: PartOfRun, whole: tuple[int, ...]) -> Numbers:
+def _spread(numbers: Numbers, part: PartOfRun, shape: tuple[int, ...]) -> Numbers:
     """The numbers of a part within (T, B, K); the others are NaN, their unit infinite."""
-    steps, rows = (each.stop - each.start for each in (part.steps, part.rows))
+    steps, batch = (each.stop - each.start for each in (part.steps, part.batch))
 
     def at_its_axes(array: Array) -> Array:
         if part.batch_first:
-            return array.reshape(rows, steps, -1).swapaxes(0, 1)
-        return array.reshape(steps, rows, -1)
+            return array.reshape(batch, steps, -1).swapaxes(0, 1)
+        return array.reshape(steps, batch, -1)
 
-    values, unit = np.full(whole, np.nan), np.full(whole, np.inf)
-    values[part.steps, part.rows] = at_its_axes(numbers.values)
-    unit[part.steps, part.rows] = 0.0 if numbers.unit is None else at_its_axes(numbers.unit)
+    values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
+    values[part.steps, part.batch] = at_its_axes(numbers.values)
+    unit[part.steps, part.batch] = 0.0 if numbers.unit is None else at_its_axes(numbers.unit)
     return Numbers(values, unit)

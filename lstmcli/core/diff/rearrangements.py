@@ -100,12 +100,12 @@ def axes_swapped(pair: Pair) -> Finding | None:
 
 def reshaped(pair: Pair) -> Finding | None:
     """One side was reshaped where its axes had to be transposed."""
-    steps, rows, units = pair.a.shape
+    steps, batch, units = pair.a.shape
     swapped = pair.a.moved(lambda v: v.swapaxes(0, 1))  # (B, T, H)
     candidates = [
-        swapped.moved(lambda v: v.reshape(steps, rows, units)),
-        pair.a.moved(lambda v: v.reshape(rows, steps, units).swapaxes(0, 1)),
-        pair.a.moved(lambda v: v.reshape(rows, steps, units)),
+        swapped.moved(lambda v: v.reshape(steps, batch, units)),
+        pair.a.moved(lambda v: v.reshape(batch, steps, units).swapaxes(0, 1)),
+        pair.a.moved(lambda v: v.reshape(batch, steps, units)),
     ]
     if not any(proves(pair, a, pair.b, _wrong(pair)) for a in candidates):
         return None

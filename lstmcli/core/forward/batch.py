@@ -31,7 +31,7 @@ LITTLE = 3e6
 PAYS_FROM = 12  # steps from which two more products take a small share of the run
 
 
-def batch_blocks(rows: int, cell: Cell) -> list[slice]:
+def batch_blocks(batch: int, cell: Cell) -> list[slice]:
     """The blocks of sequences that run separately: a function of shapes, never of the machine.
 
     A batch whose halves would have little work a step is one block: threads that pass each other
@@ -39,23 +39,23 @@ def batch_blocks(rows: int, cell: Cell) -> list[slice]:
     has enough.
     """
     work = step_work(cell)
-    if rows < 32 or rows * work < 2 * LITTLE:
-        return [slice(0, rows)]
+    if batch < 32 or batch * work < 2 * LITTLE:
+        return [slice(0, batch)]
     size = 64
     while size * work < ENOUGH:
         size *= 2
-    if 2 * size > rows:
-        size = -(-rows // 32) * 16  # half the sequences, rounded up to 16
-    starts = list(range(0, rows, size))
-    if rows - starts[-1] == 1:  # BLAS sums a single sequence in another order
+    if 2 * size > batch:
+        size = -(-batch // 32) * 16  # half the sequences, rounded up to 16
+    starts = list(range(0, batch, size))
+    if batch - starts[-1] == 1:  # BLAS sums a single sequence in another order
         starts.pop()
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], rows], strict=True)]
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], batch], strict=True)]
 
 
-def worth_threads(rows: int, model: Model) -> bool:
+def worth_threads(batch: int, model: Model) -> bool:
     """Whether every block of every cell has enough work a step for threads to be quicker."""
     return all(
-        batch_blocks(rows, cell)[0].stop * step_work(cell) >= WORTH for _, cell in model.cells
+        batch_blocks(batch, cell)[0].stop * step_work(cell) >= WORTH for _, cell in model.cells
     )
 
 
@@ -64,26 +64,26 @@ def step_work(cell: Cell) -> int:
     return cell.units * (8 * (cell.inputs + cell.outputs + 1) + 280)
 
 
-def seconds(rows: int, steps: int, model: Model) -> float:
+def seconds(batch: int, steps: int, model: Model) -> float:
     """About how long a run takes on one core: to decide what is worth preparing for it."""
-    return 1e-11 * rows * steps * sum(step_work(cell) for _, cell in model.cells)
+    return 1e-11 * batch * steps * sum(step_work(cell) for _, cell in model.cells)
 
 
-def batch_chunks(rows: int, model: Model) -> list[slice]:
+def batch_chunks(batch: int, model: Model) -> list[slice]:
     """The smallest chunks of sequences that consist of full blocks in every cell of a model.
 
     Where the state is reset at every step, steps are sequences too, and the batch is one chunk.
     """
     if model.convention.behaviour.state == "reset":
-        return [slice(0, rows)]
-    starts = set.intersection(*({b.start for b in batch_blocks(rows, c)} for _, c in model.cells))
+        return [slice(0, batch)]
+    starts = set.intersection(*({b.start for b in batch_blocks(batch, c)} for _, c in model.cells))
     ordered = sorted(starts)
-    return [slice(a, b) for a, b in zip(ordered, [*ordered[1:], rows], strict=True)]
+    return [slice(a, b) for a, b in zip(ordered, [*ordered[1:], batch], strict=True)]
 
 
-def blocks_within(chunk: slice, rows: int, cell: Cell) -> list[slice]:
+def blocks_within(chunk: slice, batch: int, cell: Cell) -> list[slice]:
     """The blocks of a cell in a chunk of sequences, counted from its first sequence."""
-    blocks = batch_blocks(rows, cell)
+    blocks = batch_blocks(batch, cell)
     start, stop = chunk.start, chunk.stop
     return [slice(b.start - start, b.stop - start) for b in blocks if start <= b.start < stop]
 
@@ -99,7 +99,7 @@ class Runner:
         meter: Meter | None = None,
     ) -> None:
         self.cell = packed.cell
-        self.rows = blocks[-1].stop
+        self.batch = blocks[-1].stop
         self._blocks = blocks
         self._loops = [Loop(packed, b.stop - b.start, meter) for b in blocks]
         h, c = state
@@ -116,12 +116,12 @@ class Runner:
 
     def advance(self, x: Array, keep: tuple[str, ...] = ("h",)) -> dict[str, Array]:
         """Run the steps of x (s, R, I); gives the arrays of these names, each an (s, R, K) view."""
-        cell, steps, rows = self.cell, len(x), self.rows
+        cell, steps, batch = self.cell, len(x), self.batch
 
         def target(wanted: bool, width: int) -> Array | None:
-            return aligned_empty((steps, width, rows), cell.dtype) if wanted else None
+            return aligned_empty((steps, width, batch), cell.dtype) if wanted else None
 
-        h = aligned_empty((steps, cell.outputs, rows), cell.dtype)
+        h = aligned_empty((steps, cell.outputs, batch), cell.dtype)
         gates = target(any(name in GATES for name in keep), 4 * cell.units)
         c = target("c" in keep, cell.units)
         z = target("z" in keep, 4 * cell.units)

@@ -93,14 +93,14 @@ class Loop:
     def __init__(
         self,
         packed: Packed,
-        rows: int,
+        batch: int,
         meter: Callable[[int], None] | None = None,
     ) -> None:
         cell = packed.cell
-        H, I, P, N, R = cell.units, cell.inputs, cell.outputs, packed.width, rows
+        H, I, P, N, R = cell.units, cell.inputs, cell.outputs, packed.width, batch
         single = R == 1
         S = SINGLE_SLOTS if single else BATCH_SLOTS
-        self.cell, self.rows, self.slots, self._meter = cell, R, S, meter
+        self.cell, self.batch, self.slots, self._meter = cell, R, S, meter
         self._candidate = activation(cell.convention.behaviour.activation)
         self._output = activation(cell.convention.behaviour.output_activation)
         self._one = np.ones((), cell.dtype)  # a 0-d array costs a call half of what a scalar does
@@ -142,7 +142,7 @@ class Loop:
         some for each step: NumPy's calls take no longer, and results need no copy.
         """
         n, (fio, fi, z_g) = self._c.size, self._flat
-        if self.rows > 1:
+        if self.batch > 1:
             cg = self._cg[0]
             c, g = cg[:n], cg[n:]
             return [(fio, fi, fio[2 * n :], cg, g, c, g)] * self.slots
@@ -173,7 +173,7 @@ class Loop:
         ``gates`` and ``z`` are (s, 4H, R) in the order f, i, o, g; ``c`` is (s, H, R).
         """
         h_only = gates is None and c is None and z is None
-        quick = self._quick and (h_only or (z is None and self.rows == 1))
+        quick = self._quick and (h_only or (z is None and self.batch == 1))
         for first in range(0, len(x), self.slots):
             part = slice(first, min(first + self.slots, len(x)))
             count = part.stop - first
@@ -187,13 +187,13 @@ class Loop:
             h[part] = self._h[1 : count + 1]
             self._h[0] = self._h[count]
             if self._meter:
-                self._meter(count * self.rows)
+                self._meter(count * self.batch)
 
     def _fill(self, x: Array) -> None:
         """Copy inputs (s, R, I) into the operands, some sequences at a time."""
         spread = x.strides[1] % PAGE != 0
         tile = WIDE_TILE if x.shape[2] <= NARROW and spread else TILE
-        for r in range(0, self.rows, tile):
+        for r in range(0, self.batch, tile):
             self._x[: len(x), :, r : r + tile] = x[:, r : r + tile].transpose(0, 2, 1)
 
     def _run(self, count: int) -> None:
@@ -212,7 +212,7 @@ class Loop:
             add(f, i, c)
             output(c, m)
             divide(m, q_o, h)  # straight into the next operand
-        if self.rows == 1:
+        if self.batch == 1:
             self._cg[0, :n] = self._cg[count, :n]
 
     def _copy_results(self, count: int, gates: Array | None, c: Array | None) -> None:

@@ -25,7 +25,7 @@ from lstmcli.core.model.arrays import Array
 Product = Callable[[Array, Any], object]
 
 UNPACKED = 1_000_000  # multiplications of a product that those kernels take
-FEW = 12  # sequences of a batch for which a piece of any size pays
+SMALL_BATCH = 12  # sequences of a batch for which a piece of any size pays
 LARGE = 1 << 16  # bytes of z from which `dot`, which fills it with zeros first, is the slower
 GRAIN = 16  # rows of K that the kernels take at a time, and that a piece has at least otherwise
 
@@ -47,33 +47,33 @@ def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     return raw[first : first + size].view(dtype).reshape(shape)
 
 
-def piece(shape: tuple[int, ...], rows: int) -> int:
+def piece(shape: tuple[int, ...], batch: int) -> int:
     """How many rows of K, of shape (4H, N), are multiplied at a time; in many cases all.
 
     Measured on an Intel Xeon and on AMD Zen 5, both with AVX-512, OpenBLAS 0.3.31: a product cut
-    so takes a quarter to two thirds of the time for 2 to 13 rows of a batch, and 0.65 to 0.95 for
+    so takes a quarter to two thirds of the time for batches of 2 to 13, and 0.65 to 0.95 for
     more.
     """
     length, width = shape
-    if length * width * rows <= UNPACKED or not blas.has_unpacked_kernels():
+    if length * width * batch <= UNPACKED or not blas.has_unpacked_kernels():
         return length
-    size = UNPACKED // (rows * width)
-    if rows > FEW:
+    size = UNPACKED // (batch * width)
+    if batch > SMALL_BATCH:
         size -= size % GRAIN
     return size or length
 
 
 def product(K: Array, z: Array) -> tuple[Product, Any]:
     """The function of an operand (N, R) and a target; and that target, made of z (4H, R)."""
-    length, rows = z.shape
+    length, batch = z.shape
     if K.dtype.char not in "fd":  # BLAS has no others, and `dot` is what NumPy itself is quick at
         return K.dot, z
-    size = piece(K.shape, rows)
+    size = piece(K.shape, batch)
     if size == length:
         return (partial(np.matmul, K) if z.nbytes > LARGE else K.dot), z
     count, left = divmod(length, size)
     cut = count * size
-    stack, stacked = K[:cut].reshape(count, size, -1), z[:cut].reshape(count, size, rows)
+    stack, stacked = K[:cut].reshape(count, size, -1), z[:cut].reshape(count, size, batch)
     multiply, rest = np.matmul, K[cut:].dot
 
     def in_pieces(operand: Array, parts: tuple[Array, Array]) -> None:
@@ -91,21 +91,21 @@ def product_of_one(K: Array) -> Product:
     return transposed.T.dot
 
 
-def saves_packing(K: Array, rows: int, blocks: Sequence[slice]) -> bool:
+def saves_packing(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
     """Whether one block is quicker than several: unless only these are multiplied unpacked."""
     size = blocks[0].stop - blocks[0].start
-    return piece(K.shape, rows) < len(K) or piece(K.shape, size) == len(K)
+    return piece(K.shape, batch) < len(K) or piece(K.shape, size) == len(K)
 
 
-def is_same_in_one_block(K: Array, rows: int, blocks: Sequence[slice]) -> bool:
+def is_same_in_one_block(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
     """Whether one block of all sequences gives the same bits as these blocks.
 
     That is a property of the kernels that BLAS chooses for these shapes, not of the numbers, so
     one product of random ones shows it, once.
     """
-    shapes = K.shape, K.dtype, rows, tuple(block.start for block in blocks)
+    shapes = K.shape, K.dtype, batch, tuple(block.start for block in blocks)
     if shapes not in _tried:
-        operand = np.random.RandomState(0).standard_normal((K.shape[1], rows)).astype(K.dtype)
+        operand = np.random.RandomState(0).standard_normal((K.shape[1], batch)).astype(K.dtype)
         full = _multiply(K, operand)
         _tried[shapes] = all(
             np.array_equal(_multiply(K, operand[:, b].copy()), full[:, b]) for b in blocks

@@ -255,13 +255,15 @@ def _advance_reset(
     x: Array, state: State, names: tuple[str, ...],
 ) -> tuple[dict[str, Array], State]:  # fmt: skip
     """Step over x with a state that is never carried: all steps are sequences of one step."""
-    steps, rows = x.shape[:2]
-    h, c = (np.concatenate([a, np.zeros(((steps - 1) * rows, a.shape[1]), a.dtype)]) for a in state)
-    flat = x.reshape(1, steps * rows, -1)
+    steps, batch = x.shape[:2]
+    h, c = (
+        np.concatenate([a, np.zeros(((steps - 1) * batch, a.shape[1]), a.dtype)]) for a in state
+    )
+    flat = x.reshape(1, steps * batch, -1)
     arrays, (h, c) = _advance(
-        packed, batch_blocks(steps * rows, packed.cell), meter, flat, (h, c), names
+        packed, batch_blocks(steps * batch, packed.cell), meter, flat, (h, c), names
     )
     return (
-        {k: a.reshape(steps, rows, -1) for k, a in arrays.items()},
-        (h[-rows:], c[-rows:]),
+        {k: a.reshape(steps, batch, -1) for k, a in arrays.items()},
+        (h[-batch:], c[-batch:]),
     )

@@ -55,8 +55,8 @@ class Stack:
     ) -> None:
         self.model, self.steps = model, 0
         self._runners = [
-            Runner(of_cell, rows, state, meter)
-            for of_cell, rows, state in zip(packed, blocks, states, strict=True)
+            Runner(of_cell, of_blocks, state, meter)
+            for of_cell, of_blocks, state in zip(packed, blocks, states, strict=True)
         ]
 
     @classmethod
@@ -271,12 +271,12 @@ def _cuts(steps: int, size: int, shown: Sequence[range] | None) -> Iterator[tupl
                 at = min(at + size, last)
 
 
-def _steps_of_piece(plan: Plan, rows: int) -> int:
+def _steps_of_piece(plan: Plan, batch: int) -> int:
     """The steps whose results, or inputs if these are more, fill a piece."""
     model, keep = plan.model, plan.keep
     numbers = sum(cell.units for _, cell in model.cells) * (len(keep) + 3 * ("z" in keep))
     numbers = max(numbers, model.cell.inputs)
-    return max(16, PIECE // max(1, numbers * rows * plan.dtype.itemsize))
+    return max(16, PIECE // max(1, numbers * batch * plan.dtype.itemsize))
 
 
 def _ahead(

@@ -176,11 +176,11 @@ def steps_and_batch(shape: Sequence[int], layout: str) -> tuple[int, int]:
     return (shape[1], shape[0]) if layout == "batch" else (shape[0], shape[1])
 
 
-def block(x: SliceableArray, layout: str, steps: slice, rows: slice = slice(None)) -> Array:
+def block(x: SliceableArray, layout: str, steps: slice, batch: slice = slice(None)) -> Array:
     """Some steps of some sequences as (s, R, K), of inputs in memory (a view) or in a file."""
     if layout == "steps":
         return as_time_major(x[steps], layout)
-    return as_time_major(x[rows, steps] if layout == "batch" else x[steps, rows], layout)
+    return as_time_major(x[batch, steps] if layout == "batch" else x[steps, batch], layout)
 
 
 def from_time_major(array: Array, layout: str) -> Array:

@@ -25,7 +25,7 @@ from lstmcli.formats.files.source import Opened
 from lstmcli.formats.madmom import describe_network
 from lstmcli.formats.torch import numpy_arrays, tensors
 from lstmcli.formats.torch.state_dict import Tree, document, flatten
-from lstmcli.formats.torch.tensors import Storage, StorageView, kind_of_storage
+from lstmcli.formats.torch.tensors import StorageView, TensorStorage, kind_of_storage
 from lstmcli.formats.torch.torchscript import CONSTANTS, MODEL, Script
 from lstmcli.formats.wire import pickle as pickles
 from lstmcli.formats.wire.zip import ENCRYPTED, Archive
@@ -168,7 +168,7 @@ class _Zip:
 
     def pickle(self, name: str, *folders: str) -> Any:
         """The value of a pickle whose storages are in one of the folders."""
-        storages: dict[str, Storage] = {}
+        storages: dict[str, TensorStorage] = {}
 
         def persistent(reference: Any) -> Any:
             storage = _storage(reference, storages)
@@ -179,7 +179,7 @@ class _Zip:
         data = self.bytes_of(name)
         return pickles.load(io.BytesIO(data), MAKERS, persistent)
 
-    def _storage_bytes(self, storage: Storage, folders: tuple[str, ...]) -> bytes:
+    def _storage_bytes(self, storage: TensorStorage, folders: tuple[str, ...]) -> bytes:
         names = [f"{folder}/{storage.name}" for folder in folders]
         name = next((n for n in names if self.prefix + n in self.members), names[0])
         return self.bytes_of(
@@ -202,13 +202,13 @@ class _Zip:
         return self.bytes_of(name, 64).decode("ascii", "replace") if known else ""
 
 
-def _storage(reference: Any, storages: dict[str, Storage]) -> Storage:
+def _storage(reference: Any, storages: dict[str, TensorStorage]) -> TensorStorage:
     """The storage that a persistent id names; the same one for the same key."""
     word, kind, key, _, count, *_ = reference
     if word != "storage":
         raise ValueError("a reference to something else than a storage")
     name = pickles.identifier(key)
-    return storages.setdefault(name, Storage(name, kind_of_storage(kind), count))
+    return storages.setdefault(name, TensorStorage(name, kind_of_storage(kind), count))
 
 
 # ---- pickles in a row
@@ -219,7 +219,7 @@ class _Legacy:
 
     def __init__(self, stream: BinaryIO, size: int, nested: bool = False) -> None:
         self.stream, self.size = stream, size
-        self.storages: dict[str, Storage] = {}
+        self.storages: dict[str, TensorStorage] = {}
         storages_in_bytes = {} if nested else {"torch.storage._load_from_bytes": _from_bytes}
         self.makers = {**MAKERS, **storages_in_bytes}
 
@@ -248,7 +248,7 @@ class _Legacy:
             return storage
         return StorageView(storage, pickles.identifier(view[0]), view[1], view[2])
 
-    def _place(self, storage: Storage, at: int) -> None:
+    def _place(self, storage: TensorStorage, at: int) -> None:
         count = struct.unpack("<q", self._bytes(at, 8))[0]
         if count != storage.count:
             raise ValueError(f"storage {storage.name} has {count:,} numbers, not {storage.count:,}")

@@ -13,7 +13,13 @@ from typing import IO, Any, BinaryIO, cast
 from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import MOST_AXES, MOST_OPCODES
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.torch.tensors import MAKERS, Storage, StorageView, Tensor, kind_of_storage
+from lstmcli.formats.torch.tensors import (
+    MAKERS,
+    StorageView,
+    Tensor,
+    TensorStorage,
+    kind_of_storage,
+)
 from lstmcli.formats.wire import pickle
 from lstmcli.formats.wire.pickle import identifier
 
@@ -76,11 +82,11 @@ class _WithinFile:
         return self._stream.read(max(0, min(count, self._size - self.tell())))
 
 
-def _storages(stream: BinaryIO) -> dict[str, Storage]:
-    storages: dict[str, Storage] = {}
+def _storages(stream: BinaryIO) -> dict[str, TensorStorage]:
+    storages: dict[str, TensorStorage] = {}
     for _ in range(_count(stream)):
         key, _, kind = pickle.load(stream, {})
-        storage = Storage(identifier(key), kind_of_storage(kind), _numbers(stream, 1)[0])
+        storage = TensorStorage(identifier(key), kind_of_storage(kind), _numbers(stream, 1)[0])
         data = stream.read(storage.nbytes)
         storage.get = lambda data=data: data
         storages[identifier(key)] = storage
@@ -91,7 +97,7 @@ def _storages(stream: BinaryIO) -> dict[str, Storage]:
     return storages
 
 
-def _tensors(stream: BinaryIO, storages: dict[str, Storage]) -> dict[str, Tensor]:
+def _tensors(stream: BinaryIO, storages: dict[str, TensorStorage]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for _ in range(_count(stream)):
         key, storage, _ = pickle.load(stream, {})

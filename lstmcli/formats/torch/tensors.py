@@ -28,10 +28,9 @@ KINDS = {  # word before "Storage" -> dtype, and how it is called as torch.NAME
     "UInt64": ("u8", "uint64"), "Untyped": ("u1", "bytes"),
 }  # fmt: skip
 CODES = {name: code for code, name in KINDS.values()}
-PICKLED = ("torch._utils", "torch._tensor", "torch.jit._pickle")
 
 
-class Storage:
+class TensorStorage:
     """Numbers in a row, ``count`` of them; their bytes are got when first asked for."""
 
     def __init__(self, name: str, kind: str, count: Any) -> None:
@@ -58,10 +57,10 @@ class Storage:
         return np.frombuffer(self._bytes, np.dtype(CODES[kind]).newbyteorder(self.order))
 
 
-class StorageView(Storage):
+class StorageView(TensorStorage):
     """A range of another storage: PyTorch saved views of storages so before 0.4."""
 
-    def __init__(self, storage: Storage, name: str, start: Any, count: Any) -> None:
+    def __init__(self, storage: TensorStorage, name: str, start: Any, count: Any) -> None:
         super().__init__(name, storage.kind, count)
         if type(start) is not int or start < 0 or start + self.count > storage.count:
             raise ValueError("a view that is not inside its storage")
@@ -81,7 +80,7 @@ class Tensor(Leaf):
         if len(size) > MOST_AXES or len(stride) > MOST_AXES:
             raise ValueError(f"a tensor of more than {MOST_AXES} axes")
         numbers = (offset, *size, *stride)
-        if not isinstance(storage, Storage) or any(type(n) is not int for n in numbers):
+        if not isinstance(storage, TensorStorage) or any(type(n) is not int for n in numbers):
             raise TypeError("a tensor that is none")
         self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
         self.kind = kind or storage.kind

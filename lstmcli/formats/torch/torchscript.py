@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from lstmcli.formats.files.limits import MOST_SCRIPT, MOST_SCRIPT_LINE
 from lstmcli.formats.torch.state_dict import Path, Settings, Tree, flatten, name_of
-from lstmcli.formats.torch.tensors import Storage, Tensor, itemsize
+from lstmcli.formats.torch.tensors import Tensor, TensorStorage, itemsize
 from lstmcli.formats.wire.pickle import Leaf
 
 CONSTANTS = "constants.pkl"
@@ -136,7 +136,7 @@ class Script:
         size, stride = ([int(n) for n in entry.get(key, ())] for key in ("dims", "strides"))
         key = entry["data"]["key"]
         data = self.bytes_of(key)
-        storage = Storage(key, kind, len(data) // itemsize(kind))
+        storage = TensorStorage(key, kind, len(data) // itemsize(kind))
         storage.get = lambda: data
         return Tensor(storage, int(entry.get("offset", 0)), size, stride)
 

@@ -67,17 +67,17 @@ def test_a_network_in_threads(merge: str, threads: int) -> None:
         equal(run(model, x, lengths=lengths, executor=pool), alone)
 
 
-@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_runner_may_return_other_arrays_at_every_call(rows: int, dtype: Any) -> None:
+def test_a_runner_may_return_other_arrays_at_every_call(batch: int, dtype: Any) -> None:
     """Over pieces of all lengths around the slots; a lone row leaves its gates in slots."""
     rng = np.random.default_rng(8)
     net = random_net(rng, 9, 5, dtype)
-    packed, x = Packed(model_of(net).cell), rng.normal(size=(200, rows, 9)).astype(dtype)
-    state = rng.normal(size=(rows, 5)).astype(dtype), rng.normal(size=(rows, 5)).astype(dtype)
+    packed, x = Packed(model_of(net).cell), rng.normal(size=(200, batch, 9)).astype(dtype)
+    state = rng.normal(size=(batch, 5)).astype(dtype), rng.normal(size=(batch, 5)).astype(dtype)
     every = ("h", "c", "i", "f", "g", "o", "z")
-    whole = Runner(packed, [slice(0, rows)], state).advance(x, every)
-    pieces = Runner(packed, [slice(0, rows)], state)
+    whole = Runner(packed, [slice(0, batch)], state).advance(x, every)
+    pieces = Runner(packed, [slice(0, batch)], state)
     keeps = [("h",), ("h", "c"), ("i", "g"), ("h", "c", "i", "f", "g", "o"), every, ("o",)]
     first = 0
     for keep, steps in zip(keeps * 2, (1, 2, 63, 20, 3, 5, 64, 7, 1, 30, 3, 1), strict=True):
@@ -128,12 +128,12 @@ def test_one_block_is_taken_only_where_it_changes_nothing(
     np.testing.assert_array_equal(run(model, x, "h", layout="batch").h.swapaxes(0, 1), cut)
 
 
-@pytest.mark.parametrize("rows", [1, 31, 32, 100, 129, 300, 1024, 5000])
+@pytest.mark.parametrize("batch", [1, 31, 32, 100, 129, 300, 1024, 5000])
 @pytest.mark.parametrize("H", [4, 64, 300])
-def test_blocks_are_all_sequences_in_order_and_of_a_size(rows: int, H: int) -> None:
+def test_blocks_are_all_sequences_in_order_and_of_a_size(batch: int, H: int) -> None:
     cell = model_of(random_net(np.random.default_rng(0), 5, H, np.float32)).cell
-    blocks = batch_blocks(rows, cell)
-    assert [n for block in blocks for n in range(rows)[block]] == list(range(rows))
+    blocks = batch_blocks(batch, cell)
+    assert [n for block in blocks for n in range(batch)[block]] == list(range(batch))
     sizes = [block.stop - block.start for block in blocks]
     assert len(blocks) == 1 or (sizes[0] % 16 == 0 and 1 < sizes[-1] <= sizes[0] + 1)
 

@@ -12,9 +12,9 @@ import pytest
 
 from lstmcli.core.forward import blas
 from lstmcli.core.forward.matmul import (
-    FEW,
     GRAIN,
     LINE,
+    SMALL_BATCH,
     UNPACKED,
     aligned_empty,
     piece,
@@ -30,16 +30,16 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas, "has_unpacked_kernels", lambda: True)
 
 
-@pytest.mark.parametrize("rows", [2, 7, 12, 13, 31, 50, 64, 256, 1000])
+@pytest.mark.parametrize("batch", [2, 7, 12, 13, 31, 50, 64, 256, 1000])
 @pytest.mark.parametrize("shape", [(512, 257), (1030, 301), (4096, 2049), (8, 3), (128, 49)])
-def test_pieces_are_small_enough_for_the_kernels(shape: tuple[int, int], rows: int) -> None:
-    size = piece(shape, rows)
+def test_pieces_are_small_enough_for_the_kernels(shape: tuple[int, int], batch: int) -> None:
+    size = piece(shape, batch)
     if size < shape[0]:
-        assert size * shape[1] * rows <= UNPACKED
-        assert rows <= FEW or size % GRAIN == 0
+        assert size * shape[1] * batch <= UNPACKED
+        assert batch <= SMALL_BATCH or size % GRAIN == 0
     else:
-        least = 1 if rows <= FEW else GRAIN
-        whole, smallest = (n * shape[1] * rows for n in (shape[0], least))
+        least = 1 if batch <= SMALL_BATCH else GRAIN
+        whole, smallest = (n * shape[1] * batch for n in (shape[0], least))
         assert whole <= UNPACKED or smallest > UNPACKED
 
 
@@ -54,14 +54,14 @@ def test_small_products_large_batches_and_other_kernels_stay_whole(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "longdouble"])
-@pytest.mark.parametrize("rows", [2, 13, 33, 64, 256])
-def test_a_product_in_pieces_is_the_product(rows: int, dtype: str) -> None:
-    rng = np.random.default_rng(rows)
-    length = 2500 if rows == 2 else 500
+@pytest.mark.parametrize("batch", [2, 13, 33, 64, 256])
+def test_a_product_in_pieces_is_the_product(batch: int, dtype: str) -> None:
+    rng = np.random.default_rng(batch)
+    length = 2500 if batch == 2 else 500
     K = rng.normal(size=(length, 211)).astype(dtype)
-    operand = rng.normal(size=(211, rows)).astype(dtype)
-    z = np.full((length, rows), np.nan, dtype)
-    assert piece(K.shape, rows) < length
+    operand = rng.normal(size=(211, batch)).astype(dtype)
+    z = np.full((length, batch), np.nan, dtype)
+    assert piece(K.shape, batch) < length
     function, out = product(K, z)
     function(operand, out)
     exact = K.astype(np.longdouble).dot(operand.astype(np.longdouble))
@@ -71,12 +71,12 @@ def test_a_product_in_pieces_is_the_product(rows: int, dtype: str) -> None:
     assert (np.abs(alone - exact[:, 0]) <= bound[:, 0]).all()
 
 
-@pytest.mark.parametrize("rows", [3, 256])
-def test_a_product_that_is_not_cut_is_the_product_too(rows: int) -> None:
+@pytest.mark.parametrize("batch", [3, 256])
+def test_a_product_that_is_not_cut_is_the_product_too(batch: int) -> None:
     """Of a target that is small, and of one so large that `dot` would take time to clear it."""
-    rng = np.random.default_rng(rows)
-    K, operand = rng.normal(size=(96, 5)), rng.normal(size=(5, rows))
-    z = np.full((96, rows), np.nan)
+    rng = np.random.default_rng(batch)
+    K, operand = rng.normal(size=(96, 5)), rng.normal(size=(5, batch))
+    z = np.full((96, batch), np.nan)
     function, out = product(K, z)
     function(operand, out)
     np.testing.assert_allclose(z, K @ operand, rtol=1e-13, atol=1e-13)
