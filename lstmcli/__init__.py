@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from lstmcli.api.diff import diff
     from lstmcli.api.explain import explain
     from lstmcli.api.load import load
+    from lstmcli.api.run import run
     from lstmcli.api.save import save
-    from lstmcli.core.forward.run import run
     from lstmcli.core.model.model import Model, Trace
     from lstmcli.errors import UserError
 
@@ -50,7 +50,7 @@ _MODULES = {
     "diff": "api.diff",
     "explain": "api.explain",
     "load": "api.load",
-    "run": "core.forward.run",
+    "run": "api.run",
     "save": "api.save",
 }
 

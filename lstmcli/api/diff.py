@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from lstmcli import formats
+from lstmcli.api.values import Path, is_path, numbers_of
 from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side, in_own_names
@@ -23,7 +26,7 @@ from lstmcli.formats.files.member import is_standard_input
 
 __all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout"]
 
-Result = str | Trace | Array | Document
+Result = Path | Trace | npt.ArrayLike | Mapping[str, npt.ArrayLike] | Document
 
 
 def diff(
@@ -88,7 +91,13 @@ def read_side(path: str, stdin: BinaryIO | None) -> Side:
 
 
 def side_of(result: Result, name: str) -> Side:
-    """Whatever `diff` takes, as one side of a comparison."""
+    """Whatever `diff` takes, as one side of a comparison.
+
+    Raises
+    ------
+    UserError
+        for what is neither a result, an array, a dict of arrays nor a path.
+    """
     if isinstance(result, Trace):
         widths = {k: a.shape[-1] for k, a in result.arrays.items()}
         numbering = AxisNumbers.of_meta(result.settings, widths)
@@ -96,11 +105,14 @@ def side_of(result: Result, name: str) -> Side:
             name, result.members(), layout=result.layout, settings=result.settings,
             numbering=numbering,
         )  # fmt: skip
-    if isinstance(result, str):
-        return _side(formats.read(result, abbreviated=True))
+    if is_path(result):
+        return _side(formats.read(os.fspath(result), abbreviated=True))
     if isinstance(result, Document):
         return _side(result)
-    return Side(name, {"": np.asarray(result)})
+    if isinstance(result, Mapping):
+        arrays = {str(k): numbers_of(array, f"{name}: {k}") for k, array in result.items()}
+        return in_own_names(Side(name, arrays))
+    return Side(name, {"": numbers_of(result, name)})
 
 
 def _side(document: Document) -> Side:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -11,9 +12,18 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.diff import Result, read_side, side_of
-from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job, read_state, with_lengths
-from lstmcli.api.load import checked, reader
-from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_unused
+from lstmcli.api.job import (
+    NO_FILES,
+    InputFiles,
+    Job,
+    job_of,
+    load_job,
+    read_state,
+    with_lengths,
+)
+from lstmcli.api.load import checked
+from lstmcli.api.paths import Named, only_one_stdin
+from lstmcli.api.values import Path, Weights, is_path, type_of
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
@@ -40,11 +50,11 @@ __all__ = ["Explanation", "explain", "explain_files"]
 
 
 def explain(
-    weights: str | Sequence[str],
-    inputs: npt.ArrayLike | str,
+    weights: Weights | Sequence[Weights],
+    inputs: npt.ArrayLike | Path | None,
     expected: Result,
     *,
-    initial_state: Mapping[str, npt.ArrayLike] | str | None = None,
+    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
     lengths: npt.ArrayLike | None = None,
     mask: npt.ArrayLike | None = None,
     **settings: Any,
@@ -54,9 +64,9 @@ def explain(
     Parameters
     ----------
     weights
-        a path, or several, as for `lstmcli.load`.
+        a path, a dict of arrays, or several in a list, as for `lstmcli.load`.
     inputs
-        (T, I), (B, T, I) or (T, B, I), or a path.
+        (T, I), (B, T, I) or (T, B, I), or a path; None: those in the files of the weights.
     expected
         whatever `lstmcli.diff` takes: an array, which is h, a trace, or a path.
     initial_state, lengths, mask
@@ -69,23 +79,24 @@ def explain(
     UserError
         for whatever is wrong with files, names or shapes.
     """
-    paths = [weights] if isinstance(weights, str) else list(weights)
+    several: list[Any] = [*weights] if isinstance(weights, list | tuple) else [weights]
     given = checked(settings, "explain")
     side = side_of(expected, "EXPECTED")
-    if isinstance(inputs, str):
-        job = load_job([*paths, inputs], given)
-        words = [*map(file_argument, paths), file_argument(inputs)]
-    else:
-        documents = [read_named(Named.parse(path), None) for path in paths]
-        read = reader(documents, given)
-        job = Job(read({}), np.asarray(inputs), "the inputs", {}, reread=read)
-        refuse_unused(documents, job.model)
-        words = [*map(file_argument, paths), "INPUTS"]
-    if isinstance(initial_state, str):
-        job = job._replace(initial_state=read_state(formats.read(initial_state)))
-        words += ["--initial-state", initial_state]
-    elif initial_state is not None:
+    job = job_of(several, inputs, given, "explain")
+    words = [file_argument(os.fspath(one)) if is_path(one) else "WEIGHTS" for one in several]
+    if inputs is not None:
+        words.append(file_argument(os.fspath(inputs)) if is_path(inputs) else "INPUTS")
+    if is_path(initial_state):
+        path = os.fspath(initial_state)
+        job = job._replace(initial_state=read_state(formats.read(path)))
+        words += ["--initial-state", path]
+    elif isinstance(initial_state, Mapping):
         job = job._replace(initial_state={k: np.asarray(a) for k, a in initial_state.items()})
+    elif initial_state is not None:
+        raise UserError(
+            f"explain: initial_state is {type_of(initial_state)}; "
+            'it is {"h": h, "c": c} or a path.'
+        )
     if lengths is not None:
         job = job._replace(lengths=np.asarray(lengths))
         words += ["--lengths", ",".join(map(str, np.ravel(lengths)))]

@@ -6,17 +6,20 @@ The last path is the inputs, those before it are weights; the model itself comes
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.contents import INPUT_NAMES, STATE, settings_in
 from lstmcli.api.load import Reader, reader
 from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_gaps, refuse_unused
+from lstmcli.api.values import Path, Weights, document_of, is_path, numbers_of
 from lstmcli.core.forward.plan import assumed_layout, check_axes, layout_words
 from lstmcli.core.forward.sequence import check_lengths
 from lstmcli.core.model.arrays import Array, SliceableArray
@@ -155,6 +158,49 @@ def load_job(
         x, name, holder = _read_inputs(weights, inputs, documents, stdin)
     else:
         x, name, holder = np.empty(0), "", None
+    return _job_of(documents, x, name, holder, settings, files, stdin)
+
+
+def job_of(
+    weights: Weights | Sequence[Weights],
+    x: npt.ArrayLike | Path | None,
+    settings: Mapping[str, Any],
+    where: str,
+) -> Job:
+    """A model and its inputs as Python passes them: paths, arrays, or dicts of arrays.
+
+    Without ``x`` the inputs are those that the weights' files contain.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with files, names, types or shapes; ``where`` begins messages.
+    """
+    several: list[Any] = [*weights] if isinstance(weights, list | tuple) else [weights]
+    documents = [document_of(one, where) for one in several]
+    if x is None:
+        paths = [Named(os.fspath(one)) for one in several if is_path(one)]
+        array, name, holder = _inputs_within(paths, documents)
+    elif is_path(x):
+        holder = formats.read(os.fspath(x))
+        refuse_gaps(holder)
+        array, name = inputs_of(holder), holder.source
+    else:
+        array, name = numbers_of(x, "the inputs"), "the inputs"
+        holder = Document(name, "", {"inputs": array})
+    return _job_of(documents, array, name, holder, settings)
+
+
+def _job_of(
+    documents: Sequence[Document],
+    x: SliceableArray | StepStream,
+    name: str,
+    holder: Document | None,
+    settings: Mapping[str, Any],
+    files: InputFiles = NO_FILES,
+    stdin: BinaryIO | None = None,
+) -> Job:
+    """The job of documents with weights, and of inputs that ``holder`` contains."""
     if holder is not None and holder not in documents:
         lines = holder.layout == "time" and isinstance(x, np.ndarray) and x.ndim == 3
         time_first = {"layout": "time"} if lines else {}  # JSON lines, a table of steps
@@ -219,14 +265,15 @@ def _read_inputs(
     if isinstance(source, StepStream):
         return source, "standard input", None
     refuse_gaps(source)
-    return _inputs_of(source), source.source, source
+    return inputs_of(source), source.source, source
 
 
 def _hold_inputs(documents: Sequence[Document]) -> bool:
     return any(name in document.arrays for document in documents for name in INPUT_NAMES)
 
 
-def _inputs_of(document: Document) -> Array:
+def inputs_of(document: Document) -> Array:
+    """The inputs that a file contains; UserError if it has none, or several arrays."""
     named = [name for name in INPUT_NAMES if name in document.arrays]
     if len(named) > 1:
         raise UserError(f"{document.source} has {' and '.join(named)}; inputs are one of these.")

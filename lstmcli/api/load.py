@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lstmcli.api.contents import is_weight, settings_in, tensors_in
-from lstmcli.api.paths import Named, read_named, refuse_unused
+from lstmcli.api.paths import refuse_unused
+from lstmcli.api.values import Weights, document_of
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.settings import SETTINGS, read_setting
@@ -47,19 +48,23 @@ from lstmcli.formats.files.limits import raised_to
 Reader = Callable[[Mapping[str, Any]], Model]
 
 
-def load(*paths: str, max_bytes: Any = None, **settings: Any) -> Model:
+def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     """The model in some files, with settings by option name: ``load("w.npz", forget_bias=1.0)``.
 
-    ``max_bytes`` (int) is the most that one tensor may take in memory, a GiB without. It is typed
-    as the settings are, which come as ``**{"layer1.forget_bias": 1.0}``.
+    ``weights`` are paths, or dicts of arrays by the names that their tensors have in a file:
+    ``load({"kernel": K, "bias": b})``, ``load(torch_module.state_dict())``. ``max_bytes`` (int) is
+    the most that one tensor of a file may take in memory, a GiB without. It is typed as the
+    settings are, which come as ``**{"layer1.forget_bias": 1.0}``.
 
     Raises
     ------
     UserError
         for whatever is wrong with files, names, shapes or settings.
     """
+    if not weights:
+        raise UserError('load takes a path or a dict of arrays, such as load("weights.npz").')
     with raised_to(max_bytes):
-        documents = [read_named(Named.parse(path), None) for path in paths]
+        documents = [document_of(one, "load") for one in weights]
     model = load_model(documents, checked(settings, "load"))
     refuse_unused(documents, model)
     return model

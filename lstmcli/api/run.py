@@ -1,16 +1,88 @@
-"""Run a job: by the loop of `lstmcli.core`, or by a real framework."""
+"""Run a model, or a job of a command line: by the loop of `lstmcli.core`, or by a framework."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from lstmcli.api.job import Job
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import formats
+from lstmcli.api.job import Job, array_of, inputs_of, job_of
 from lstmcli.api.members import FINAL, kept_for
-from lstmcli.core.forward.plan import Plan, prepare
-from lstmcli.core.model.model import Trace
+from lstmcli.api.values import Path, Weights, is_path, numbers_of
+from lstmcli.core.forward.batch import Meter
+from lstmcli.core.forward.plan import KEPT, Plan, prepare
+from lstmcli.core.forward.run import run as run_model
+from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.selection import SelectedIndices, Selection
 from lstmcli.errors import UserError
 from lstmcli.formats import StepStream
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+
+def run(
+    model: Model | Weights | Sequence[Weights],
+    x: npt.ArrayLike | Path | None = None,
+    keep: str | Iterable[str] = KEPT,
+    *,
+    layout: str | None = None,
+    initial_state: Mapping[str, npt.ArrayLike] | None = None,
+    lengths: npt.ArrayLike | None = None,
+    mask: npt.ArrayLike | None = None,
+    executor: Executor | None = None,
+    meter: Meter | None = None,
+    name: str = "the inputs",
+    **settings: Any,
+) -> Trace:
+    """Run a model over a sequence, or a batch of them: ``run("weights.npz", x).h``.
+
+    Parameters
+    ----------
+    model
+        from `lstmcli.load`, or what that takes: a path, a dict of arrays, or several in a list.
+    x
+        (T, I), or a batch: (B, T, I) or (T, B, I) by ``layout`` ("batch" or "time"; default: what
+        the model's file gives, else its convention's, and then (1, T, I) is one sequence); or a
+        path. None: the inputs that the files of the weights contain.
+    keep, initial_state, lengths, mask, executor, meter, name
+        as for `lstmcli.core.forward.run.run`: what the trace has besides the final state; h and c
+        to start from; valid steps of each sequence; steps that count; workers; progress; what
+        messages call the inputs.
+    settings
+        by option name, where ``model`` is not loaded yet.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with files, names or shapes.
+    """
+    if isinstance(model, Model) and settings:
+        names = ", ".join(settings)
+        raise UserError(
+            f"run: {names}: a model that is loaded has its settings; give them to load."
+        )
+    if isinstance(model, Model) and x is None:
+        raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")
+    if not isinstance(model, Model):
+        job = job_of(model, x, settings, "run")
+        model, array, name = job.model, np.asarray(array_of(job)), job.name
+        initial_state = job.initial_state if initial_state is None else initial_state
+        if lengths is None and mask is None:
+            lengths, mask = job.lengths, job.mask
+    elif is_path(x):
+        holder = formats.read(os.fspath(x))
+        array, name = inputs_of(holder), holder.source
+    else:
+        array = numbers_of(x, name)
+    return run_model(
+        model, array, keep, layout=layout, initial_state=initial_state,
+        lengths=lengths, mask=mask, executor=executor, meter=meter, name=name,
+    )  # fmt: skip
 
 
 def plan_of(job: Job, names: Sequence[str]) -> Plan:

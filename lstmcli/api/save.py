@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.members import BINARY, BY_STEP, FINAL, IN_PIECES, ONLY_H, members_for
+from lstmcli.api.values import Path, is_path, type_of
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import sweep_selected
@@ -28,7 +30,7 @@ BLOCK = 256  # steps of a trace that are formatted at a time
 PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
 
 
-def save(trace: Trace, path: str, only: Sequence[str] | None = None) -> None:
+def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> None:
     """Write a trace to a file, the format by its suffix; the file appears whole or not at all.
 
     Without ``only`` it holds all that the trace kept and the format can hold.
@@ -36,8 +38,14 @@ def save(trace: Trace, path: str, only: Sequence[str] | None = None) -> None:
     Raises
     ------
     UserError
-        for an unknown suffix, a member that the format cannot store, a folder that is not there.
+        for an unknown suffix, a member that the format cannot store, a folder that is not there,
+        or what is no trace.
     """
+    if not isinstance(trace, Trace):
+        raise UserError(f"save takes a trace, which lstmcli.run gives; it got {type_of(trace)}.")
+    if not is_path(path):
+        raise UserError(f'save takes a path, such as "out.npz"; it got {type_of(path)}.')
+    path, only = os.fspath(path), [only] if isinstance(only, str) else only
     format = formats.format_of(path)
     names = members_for(format, None if only is None else list(only))
     if only is None and format not in ONLY_H:

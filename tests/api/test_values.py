@@ -1,0 +1,142 @@
+"""What Python callers pass: paths, arrays, dicts of arrays; anything else says what to pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmcli
+from tests.paths import TOP
+
+SAMPLE = TOP / "samples" / "forget-bias"
+WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+
+
+class Tensor:
+    """A tensor that requires a gradient, as PyTorch has it: NumPy gets it once it is detached."""
+
+    def __init__(self, values: Any, attached: bool = True) -> None:
+        self.values, self.attached = values, attached
+
+    def detach(self) -> Tensor:
+        return Tensor(self.values, attached=False)
+
+    def cpu(self) -> Tensor:
+        return self
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        if self.attached:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+        return np.asarray(self.values, dtype)
+
+
+def arrays() -> dict[str, Any]:
+    with np.load(WEIGHTS) as file:
+        return dict(file)
+
+
+def wanted() -> Any:
+    """h of the sample by the equations, time first: TF1's cell in NumPy."""
+    K, b = arrays()["kernel"], arrays()["bias"]
+    (x,) = np.load(INPUTS)
+    h, c = np.zeros((2, 3))
+    outputs = []
+    for row in x:
+        i, g, f, o = np.split(np.concatenate([row, h]) @ K + b, 4)
+        c = c / (1 + np.exp(-(f + 1))) + np.tanh(g) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o))
+        outputs.append(h)
+    return np.array([outputs])
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [str(WEIGHTS), WEIGHTS, [WEIGHTS], arrays(), [{k: v} for k, v in arrays().items()],
+     {k: v.tolist() for k, v in arrays().items()}, {k: Tensor(v) for k, v in arrays().items()}],
+    ids=["str", "path", "list", "dict", "dicts", "lists", "tensors"],
+)  # fmt: skip
+@pytest.mark.parametrize("x", [str(INPUTS), INPUTS, np.load(INPUTS), np.load(INPUTS).tolist()])
+def test_run_takes_weights_and_inputs_of_every_kind(weights: Any, x: Any) -> None:
+    np.testing.assert_allclose(lstmcli.run(weights, x).h, wanted(), atol=1e-6)
+    several = weights if isinstance(weights, list) else [weights]
+    np.testing.assert_allclose(lstmcli.run(lstmcli.load(*several), x).h, wanted(), atol=1e-6)
+
+
+def test_settings_are_keywords_or_members_of_the_dict() -> None:
+    x = np.load(INPUTS)
+    without = lstmcli.run(WEIGHTS, x, forget_bias=0.0)
+    assert without.settings["forget_bias"] == 0
+    assert np.abs(without.h - wanted()).max() > 0.01
+    for given in (
+        lstmcli.run({**arrays(), "forget_bias": 0.0}, x),
+        lstmcli.run(lstmcli.load(arrays(), forget_bias=0.0), x),
+    ):
+        np.testing.assert_array_equal(given.h, without.h)
+
+
+def test_inputs_and_states_may_be_in_the_weights() -> None:
+    x = np.load(INPUTS)
+    state = {"h": np.full((1, 3), 0.5), "c": np.full((1, 3), -0.5)}
+    whole = {**arrays(), "inputs": x, "initial_state": state}
+    trace = lstmcli.run(whole)
+    np.testing.assert_array_equal(trace.h, lstmcli.run(WEIGHTS, x, initial_state=state).h)
+    assert np.abs(trace.h - wanted()).max() > 0.01
+
+
+def test_the_other_functions_take_the_same() -> None:
+    x = np.load(INPUTS)
+    trace = lstmcli.run(WEIGHTS, x)
+    assert lstmcli.diff(trace, {"h": trace.h, "c": trace.c}).equal
+    assert lstmcli.diff({"out": trace.h}, trace.h.tolist()).equal
+    assert not lstmcli.diff(Path(SAMPLE / "numpy.txt"), trace, steps="1:").equal
+    assert lstmcli.diff(SAMPLE / "numpy.txt", trace, only="h", steps=0).equal
+    line = lstmcli.derive(WEIGHTS, INPUTS, 1, 0, "f").line("h")
+    assert float(line.value) == trace.h[0, 1, 0]
+    for weights, words in ((WEIGHTS, str(WEIGHTS)), (arrays(), "WEIGHTS")):
+        found = lstmcli.explain(weights, x, SAMPLE / "numpy.txt")
+        assert found.settings["forget_bias"] == 0
+        assert found.command == f"lstm run {words} INPUTS --forget-bias 0"
+
+
+py: Any = lstmcli  # whose types mypy does not hold these calls to
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: py.load(), r"load takes a path or a dict of arrays"),
+        (lambda: py.load(3), r"load takes weights as a path or a dict.*got an int"),
+        (lambda: py.load(None), r"got None"),
+        (lambda: py.load([1, 2]), r"got a list"),
+        (lambda: py.load({1: np.ones(3)}), r"names for keys; it has 1"),
+        (lambda: py.load({"kernel": object()}), r"load: kernel is an object"),
+        (lambda: py.load({"kernel": np.array(["a"])}), r"load: kernel is an array of <U1"),
+        (lambda: py.load({"kernel": [[1], [2, 3]]}), r"load: kernel is a list, and no array"),
+        (lambda: py.load("nowhere.npz"), r"nowhere\.npz"),
+        (lambda: py.run(WEIGHTS), r"no inputs"),
+        (lambda: py.run(py.load(WEIGHTS)), r"run\(model, x\)"),
+        (lambda: py.run(WEIGHTS, object()), r"the inputs is an object"),
+        (lambda: py.run(5, np.ones((2, 4))), r"run takes weights.*got an int"),
+        (lambda: py.run(py.load(WEIGHTS), "nowhere.npy"), r"nowhere\.npy"),
+        (lambda: py.run(py.load(WEIGHTS), [[1]], gates="ifgo"), r"give them to load"),
+        (lambda: py.diff(3j, np.ones(3)), r"a is an array of complex128"),
+        (lambda: py.diff(np.ones(3), None), r"b is None"),
+        (lambda: py.explain(py.load(WEIGHTS), INPUTS, np.ones(3)), r"files it came from"),
+        (lambda: py.explain(WEIGHTS, INPUTS, INPUTS, initial_state=[1]), r"state is a list"),
+        (lambda: py.save(np.ones(3), "a.npz"), r"save takes a trace.*got a ndarray"),
+        (lambda: py.save(py.run(WEIGHTS, INPUTS), 5), r"save takes a path.*got an int"),
+    ],
+)  # fmt: skip
+def test_a_wrong_type_says_what_to_pass(call: Any, message: str) -> None:
+    with pytest.raises(lstmcli.UserError, match=f"(?s){message}"):
+        call()
+
+
+def test_save_takes_a_path_and_one_name(tmp_path: Path) -> None:
+    trace = lstmcli.run(WEIGHTS, INPUTS)
+    lstmcli.save(trace, tmp_path / "out.npz", only="h")
+    with np.load(tmp_path / "out.npz") as file:
+        assert {*file} == {"h", "meta"}
