@@ -194,13 +194,7 @@ def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
 
 
 def _chosen(names: Sequence[str]) -> list[Engine]:
-    """The engines asked for.
-
-    Raises
-    ------
-    UserError
-        naming those that are not installed.
-    """
+    """The engines asked for."""
     if ALL in names:
         engines = [find_engine(name) for name in NAMES]
         if there := [engine for engine in engines if engine.installed]:

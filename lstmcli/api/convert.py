@@ -238,13 +238,7 @@ def implied(path: str) -> str:
 
 
 def target_of(path: str, row: Convention) -> Target:
-    """The kind of file that the suffix and the convention ask for.
-
-    Raises
-    ------
-    UserError
-        for a suffix that none has, or a convention that such files do not follow.
-    """
+    """The kind of file that the suffix and the convention ask for."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix == ".json" and row.name == RTNEURAL.convention:
         return RTNEURAL

@@ -113,13 +113,7 @@ def explain_files(
     files: InputFiles = NO_FILES,
     progress: Progress = quiet,
 ) -> Explanation:
-    """The same for a command line: weights, then inputs, then EXPECTED.
-
-    Raises
-    ------
-    UserError
-        for whatever is wrong with paths, files, names or shapes.
-    """
+    """The same for a command line: weights, then inputs, then EXPECTED."""
     if len(paths) < 2:
         raise UserError(
             "it takes WEIGHTS... INPUTS EXPECTED; one file may hold both weights and inputs."

@@ -68,13 +68,7 @@ class Job(NamedTuple):
 
     @property
     def extent(self) -> tuple[int, int]:
-        """T and B of inputs in memory or in a file.
-
-        Raises
-        ------
-        UserError
-            if they are no inputs of the model.
-        """
+        """T and B of inputs in memory or in a file."""
         return steps_and_batch(array_of(self).shape, check_axes(self.model, self.as_inputs()))
 
     @property
@@ -145,11 +139,6 @@ def load_job(
     """Read a model and its inputs: like ``cp``, the last path is the inputs.
 
     Where they are not needed and nobody gives them, they are an empty array without a name.
-
-    Raises
-    ------
-    UserError
-        for whatever is wrong with paths, files, names or shapes.
     """
     weights, inputs = split_paths(paths)
     only_one_stdin([*weights, *inputs], *files)
@@ -219,13 +208,7 @@ def _job_of(
 
 
 def with_lengths(job: Job) -> Job:
-    """The job with the lengths of the model's file, where neither lengths nor a mask are given.
-
-    Raises
-    ------
-    UserError
-        if the inputs are another number of sequences, or shorter.
-    """
+    """The job with the lengths of the model's file, where neither lengths nor a mask are given."""
     model, reread = job.model, job.reread
     if not model.lengths:
         return job

@@ -70,13 +70,7 @@ def read_named(named: Named, stdin: BinaryIO | None, *, in_blocks: bool = False)
 
 
 def refuse_gaps(document: Document) -> None:
-    """Refuse inputs and weights of which a table or JSON lines leave some out.
-
-    Raises
-    ------
-    UserError
-        naming what is missing.
-    """
+    """Refuse inputs and weights of which a table or JSON lines leave some out."""
     steps, batch, columns = document.numbering
     for what, numbers in (("step", steps), ("batch", batch), *columns.items()):
         first = numbers[0] if numbers and what == "step" else 0
@@ -93,13 +87,7 @@ def _renamed(document: Document, old: str, new: str) -> Document:
 def refuse_unused(
     documents: Sequence[Document], model: Model | None, used: Collection[str] = ()
 ) -> None:
-    """Refuse files of which nothing went into the model, or is ``used`` otherwise (by source).
-
-    Raises
-    ------
-    UserError
-        naming them all, with what they contain.
-    """
+    """Refuse files of which nothing went into the model, or is ``used`` otherwise (by source)."""
     from_files = {*(model.sources if model else ()), *used}
     unused = [document for document in documents if document.source not in from_files]
     if not unused:

@@ -66,11 +66,6 @@ class Drawable(NamedTuple):
         """The arrays of these names: ``f`` is that of every cell, ``layer0`` all of one.
 
         Without names, h and the gates of a single cell; of several cells the output h alone.
-
-        Raises
-        ------
-        UserError
-            for a name that is not there.
         """
         if names is None:
             plain = {k: self.arrays[k] for k in DRAWN if k in self.arrays}
@@ -108,11 +103,6 @@ def read_drawable(
     What the first file holds decides: h, c, gates or a lone array are results, anything else is
     weights. ``names`` are the arrays that will be drawn: a run keeps z only for them, and of its
     batch only ``item``.
-
-    Raises
-    ------
-    UserError
-        for what cannot be read, run or compared, or has no steps to draw.
     """
     if any(map(is_standard_input, paths)) and stdin is not None:
         stdin = io.BytesIO(stdin.read())  # it may have to be read again, as weights

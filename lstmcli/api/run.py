@@ -86,24 +86,12 @@ def run(
 
 
 def plan_of(job: Job, names: Sequence[str]) -> Plan:
-    """The plan of a run whose trace is to have these members.
-
-    Raises
-    ------
-    UserError
-        for inputs that do not fit the model.
-    """
+    """The plan of a run whose trace is to have these members."""
     return prepare(job.model, job.as_inputs(), kept_for(names) or ["h"])
 
 
 def select(job: Job, names: Sequence[str], selection: Selection) -> SelectedIndices:
-    """The numbers of the steps, batch items and units that are selected of these members.
-
-    Raises
-    ------
-    UserError
-        naming the option that selects nothing of the run, or for inputs that do not fit.
-    """
+    """The numbers of the steps, batch items and units that are selected of these members."""
     return plan_of(job, names).select(selection)
 
 

@@ -146,11 +146,6 @@ def write_pieces(
 
     ``how`` takes the ``executor`` and the ``meter`` of a run. The arrays are those of a run in
     memory, bit for bit.
-
-    Raises
-    ------
-    UserError
-        for a full disk.
     """
     from lstmcli.formats.arrays.block_writer import open_block_writers
 
@@ -176,13 +171,7 @@ def write_pieces(
 
 
 def check_state_path(path: str) -> str:
-    """The format of a state's file, by its suffix.
-
-    Raises
-    ------
-    UserError
-        if it cannot store a state.
-    """
+    """The format of a state's file, by its suffix."""
     format = formats.format_of(path)
     if format not in ("npz", "json"):
         raise UserError(f"--save-state {path}: a state is a .npz or a .json file.")

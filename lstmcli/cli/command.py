@@ -84,14 +84,7 @@ class Command(click.Command):
             raise Ended(CLOSED_PIPE) from None
 
     def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> None:
-        """Refuse what the command would overwrite, now and for every file that it reads.
-
-        Raises
-        ------
-        UserError
-            naming the output and the input, or the other output, that are one file; or the file
-            for a screen that will not be shown.
-        """
+        """Refuse what the command would overwrite, now and for every file that it reads."""
         outputs, inputs = list(screen().files.values()), list[str]()
         for parameter in self.params:
             value = ctx.params.get(str(parameter.name))

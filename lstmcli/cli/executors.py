@@ -66,13 +66,7 @@ def _unit(batch: int, steps: int, job: Job) -> tuple[str, int]:
 
 @contextmanager
 def _cluster(address: str) -> Iterator[Executor]:
-    """A Dask cluster as an executor; Dask's log is not shown, because its errors say the same.
-
-    Raises
-    ------
-    UserError
-        without the library, without a scheduler at that address, or when the cluster fails.
-    """
+    """A Dask cluster as an executor; Dask's log is not shown, because its errors say the same."""
     logged = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -93,11 +87,6 @@ def _connected(library: Any, address: str) -> Any:
 
     It is made in a thread, which is abandoned when it does not return: Dask waits for the greeting
     of a scheduler without a limit (distributed 2026.8.0, `comm.core.connect`).
-
-    Raises
-    ------
-    UserError
-        when no scheduler answers.
     """
     made = list[Any]()
 

@@ -74,13 +74,7 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def settings_from(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings among a command's options, parsed and checked.
-
-    Raises
-    ------
-    UserError
-        naming the option, for a value that it does not take.
-    """
+    """The settings among a command's options, parsed and checked."""
     settings = {
         name: read_setting(name, options[name], _option_of(name))
         for name in (*WITH_OPTION, *FLAGS)
@@ -97,13 +91,7 @@ def _option_of(setting: str) -> str:
 
 
 def named_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
-    """Settings given as NAME=VALUE, parsed and checked.
-
-    Raises
-    ------
-    UserError
-        for a name that is no setting, or a value that it does not take.
-    """
+    """Settings given as NAME=VALUE, parsed and checked."""
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -131,13 +119,7 @@ def input_files(options: Mapping[str, Any]) -> InputFiles:
 
 
 def listed_names(text: str | None, option: str) -> list[str] | None:
-    """The names that an option lists between commas; None where it was not given.
-
-    Raises
-    ------
-    UserError
-        for a list that names nothing.
-    """
+    """The names that an option lists between commas; None where it was not given."""
     if text is None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
@@ -153,13 +135,7 @@ def read_job(
     *,
     inputs_needed: bool = True,
 ) -> Job:
-    """The model and inputs that a command line names; remarks about them go to stderr.
-
-    Raises
-    ------
-    UserError
-        for whatever is wrong with paths, files, names or shapes.
-    """
+    """The model and inputs that a command line names; remarks about them go to stderr."""
     stdin = standard_input()
     job = load_job(paths, settings, stdin=stdin, files=files, inputs_needed=inputs_needed)
     for text in job.model.remarks:

@@ -105,13 +105,7 @@ class RunOptions:
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> RunOptions:
-        """The options as click gives them, checked.
-
-        Raises
-        ------
-        UserError
-            naming an option that has a wrong value or does not go with another.
-        """
+        """The options as click gives them, checked."""
         outputs = _outputs(options)
         selection = Selection.parse(*(options[k] for k in ("steps", "batch", "units", "digits")))
         if options["save_state"]:
@@ -388,11 +382,6 @@ def _show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
     """Run and print the table; gives the final state.
 
     ``how`` has the executor and the meter of a run.
-
-    Raises
-    ------
-    UserError
-        for inputs that do not fit, or a window that is not there.
     """
     plan = prepare(job.model, job.as_inputs(), window.show)
     if not _is_long(plan, window):

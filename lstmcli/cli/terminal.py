@@ -184,13 +184,7 @@ def screen_options() -> list[click.Parameter]:
 
 
 def write_screen_files(ctx: click.Context) -> None:
-    """Write the files of --svg and --html, once the command is done.
-
-    Raises
-    ------
-    UserError
-        if the command showed no screen, or a file cannot be written.
-    """
+    """Write the files of --svg and --html, once the command is done."""
     current = screen()
     if not current.files:
         return
@@ -207,13 +201,7 @@ def write_screen_files(ctx: click.Context) -> None:
 
 
 def refuse_without_screen(ctx: click.Context) -> None:
-    """Refuse --svg and --html where -f or -o replace the screen, before anything is written.
-
-    Raises
-    ------
-    UserError
-        naming the file.
-    """
+    """Refuse --svg and --html where -f or -o replace the screen, before anything is written."""
     format = ctx.params.get("screen", ctx.params.get("format"))
     shown = format == "table" if format else ctx.params.get("output") is None
     if screen().files and not shown:

@@ -16,13 +16,7 @@ NAMES = ("torch", "onnxruntime", "keras", "tensorflow", "tensorflow-block", "jax
 
 
 def find_engine(name: str) -> Engine:
-    """The engine of that name.
-
-    Raises
-    ------
-    UserError
-        if there is none.
-    """
+    """The engine of that name."""
     if name not in NAMES:
         raise UserError(
             f"there is no engine {name!r}; there are {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"

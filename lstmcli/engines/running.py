@@ -24,13 +24,7 @@ SHORT = 1.0  # seconds
 
 
 def task_of(model: Model, inputs: Inputs) -> Task:
-    """A run, checked as `lstmcli.run` checks it.
-
-    Raises
-    ------
-    UserError
-        if shapes do not fit.
-    """
+    """A run, checked as `lstmcli.run` checks it."""
     plan = prepare(model, inputs)
     with np.errstate(all="ignore"):
         x = plan.block().astype(plan.dtype)

@@ -77,13 +77,7 @@ class Document:
     """Why what it holds can be listed and not run, where it is known to be something else."""
 
     def member(self, name: str) -> Document:
-        """The array of this name alone, with all that the file says of it.
-
-        Raises
-        ------
-        UserError
-            if there is none; names those that there are.
-        """
+        """The array of this name alone, with all that the file says of it."""
         if not name or name not in self.arrays:
             raise self._no_member(name)
         return replace(

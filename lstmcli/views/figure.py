@@ -41,13 +41,7 @@ LINE, MARK = "#104ea0", "#b24800"
 
 
 def suffix_of(path: str) -> str:
-    """The suffix of a figure.
-
-    Raises
-    ------
-    UserError
-        for one that no figure has.
-    """
+    """The suffix of a figure."""
     suffix = "." + path.rpartition(".")[2].lower()
     if suffix not in SUFFIXES or "." not in path:
         raise UserError(f"{path}: a figure is {', '.join(SUFFIXES)}.")

@@ -75,11 +75,6 @@ def quantities(
     """The window on each of the arrays (T, B, H).
 
     Arrays without any of the units are left out, as h of a projection may be.
-
-    Raises
-    ------
-    UserError
-        for steps, units or a batch item that do not exist.
     """
     most = max(array.shape[2] for array in arrays.values())
     wanted = indices_of(Choice.parse(window.units, window.option, "unit"), most)

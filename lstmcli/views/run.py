@@ -282,13 +282,7 @@ class CellWindow:
 
     @classmethod
     def of(cls, steps: int, batch: int, units: int, window: Window) -> CellWindow:
-        """The window on (T, B, H) = (steps, batch, units).
-
-        Raises
-        ------
-        UserError
-            for steps, batch items or units that do not exist.
-        """
+        """The window on (T, B, H) = (steps, batch, units)."""
         items = range(batch) if window.rows is None else window.rows.among(batch)
         chosen_units = range(units) if window.units is None else window.units.among(units)
         lines = len(items) * len(chosen_units)

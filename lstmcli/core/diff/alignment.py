@@ -119,11 +119,6 @@ def align(
     which is the units'. Axes that differ by a known arrangement are aligned if exactly one fits
     (`lstmcli.core.diff.axes`). Where a side holds a part of a run whose ``numbering`` it says, both
     are cut to the steps, batch items and units that both hold, and to what is selected of them.
-
-    Raises
-    ------
-    UserError
-        where both hold none of an axis in common, or nothing of it is selected.
     """
     a, b = a.moved(np.atleast_1d), b.moved(np.atleast_1d)
     kind = ArrayName.of(name).kind

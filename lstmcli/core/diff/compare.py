@@ -122,13 +122,7 @@ def compare(
 
 
 def matched(a: Side, b: Side) -> dict[str, Pair]:
-    """The arrays that two sides share by name, aligned, with the tolerance of each.
-
-    Raises
-    ------
-    UserError
-        if no name is shared.
-    """
+    """The arrays that two sides share by name, aligned, with the tolerance of each."""
     a, b, common = named_alike(a, b)
     pair = _aligner(a, b)
     return {name: pair(name, name) for name in common}

@@ -66,13 +66,7 @@ class Plan:
         return int(sum(counts)) * self.dtype.itemsize
 
     def select(self, selection: Selection = EVERYTHING) -> SelectedIndices:
-        """The numbers of the steps, batch items and units that are selected.
-
-        Raises
-        ------
-        UserError
-            naming the option that selects nothing of the run.
-        """
+        """The numbers of the steps, batch items and units that are selected."""
         widths = {name: shape[-1] for name, shape in self.shapes.items()}
         return selection.within(self.steps, self.batch, widths)
 

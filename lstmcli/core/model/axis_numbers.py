@@ -50,13 +50,7 @@ class AxisNumbers(NamedTuple):
         return ", ".join(unusual)
 
     def refuse_parts(self, name: str, what: str) -> None:
-        """Refuse a part of a run where numbers have to count from 0.
-
-        Raises
-        ------
-        UserError
-            naming the file and ``what`` needs all steps.
-        """
+        """Refuse a part of a run where numbers have to count from 0."""
         if not self.from_the_start:
             raise UserError(
                 f"{name} contains {self.description} of a run; {what} counts from 0. "
@@ -110,11 +104,6 @@ def cut_to_common(
 
     A side without numbers counts from 0, or has the other's numbers where it has just as many and
     is too short to contain the last of them. ``choices`` are what is selected of each axis.
-
-    Raises
-    ------
-    UserError
-        where they have nothing in common, or nothing of it is selected.
     """
     picks: list[tuple[Indices, Indices]] = []
     numbers: list[Indices | None] = []

@@ -37,13 +37,7 @@ class Choice:
 
     @classmethod
     def parse(cls, text: str | None, option: str, noun: str) -> Choice | None:
-        """The value as typed; None stays None.
-
-        Raises
-        ------
-        UserError
-            if it is neither a number, nor several, nor a range that ascends.
-        """
+        """The value as typed; None stays None."""
         if text is None:
             return None
         if match := RANGE.fullmatch(text):
@@ -99,13 +93,7 @@ class Choice:
         )
 
     def refuse_from_the_end(self) -> None:
-        """Refuse numbers that are counted from an end which is not known yet.
-
-        Raises
-        ------
-        UserError
-            naming the option.
-        """
+        """Refuse numbers that are counted from an end which is not known yet."""
         given = self.numbers or (self.bounds and (self.bounds.start, self.bounds.stop)) or ()
         if any(one is not None and one < 0 for one in given):
             raise UserError(
@@ -138,13 +126,7 @@ class Selection(NamedTuple):
     def parse(
         cls, steps: str | None, batch: str | None, units: str | None, digits: int | None = None
     ) -> Selection:
-        """From the values of ``--steps --batch --units --digits``.
-
-        Raises
-        ------
-        UserError
-            naming the option whose value is malformed.
-        """
+        """From the values of ``--steps --batch --units --digits``."""
         return cls(
             Choice.parse(steps, "--steps", "step"),
             Choice.parse(batch, "--batch", "batch item"),
@@ -158,13 +140,7 @@ class Selection(NamedTuple):
         return any(c is not None and not c.is_all for c in (self.steps, self.batch, self.units))
 
     def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
-        """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays.
-
-        Raises
-        ------
-        UserError
-            naming the option that selects nothing of it.
-        """
+        """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays."""
         width = max((_units(name, w) for name, w in widths.items()), default=0)
         units = indices_of(self.units, width)
         columns = {k: picked for k, w in widths.items() if len(picked := columns_of(k, w, units))}

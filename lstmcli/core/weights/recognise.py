@@ -453,13 +453,7 @@ FRAMEWORK_ALIASES = {  # names in use -> rows that may be meant, for the message
 
 
 def find_convention(name: str) -> Convention:
-    """The row of this name.
-
-    Raises
-    ------
-    UserError
-        listing the table if there is none.
-    """
+    """The row of this name."""
     try:
         return CONVENTIONS[name.lower()]
     except KeyError:

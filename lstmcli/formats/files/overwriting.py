@@ -19,11 +19,6 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     Files are the same by their real paths, or by what they are on the disk (a hard link). The
     input ``-`` is the file behind standard input, if there is one; devices and pipes lose nothing
     by being written.
-
-    Raises
-    ------
-    UserError
-        naming both.
     """
     taken = {key: path for path in inputs for key in _keys(path)}
     if "-" in inputs:
@@ -50,13 +45,7 @@ def outputs_protected(outputs: Sequence[str], inputs: Sequence[str]) -> Iterator
 
 
 def refuse_to_read_an_output(path: str) -> None:
-    """Refuse a file that is about to be read and that the running command will write.
-
-    Raises
-    ------
-    UserError
-        naming both.
-    """
+    """Refuse a file that is about to be read and that the running command will write."""
     if outputs := _outputs.get():
         refuse_overwriting(outputs, [path])
 

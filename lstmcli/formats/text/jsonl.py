@@ -257,13 +257,7 @@ def inputs_of(record: Mapping[str, Any]) -> Any:
 
 
 def refuse_unused(record: Mapping[str, Any], where: str) -> None:
-    """Refuse a line of inputs with members beside them, which a run would not use.
-
-    Raises
-    ------
-    UserError
-        naming the members.
-    """
+    """Refuse a line of inputs with members beside them, which a run would not use."""
     names = [name for name in record if name != STEP]
     if len(names) > 1:
         raise UserError(
