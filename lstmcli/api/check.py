@@ -217,9 +217,10 @@ def _ours(job: Job) -> tuple[Trace, float]:
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:
     """Which hypothesis about the weights gives what an engine gave."""
     assert job.reread is not None
+    x, layout = np.asarray(job.inputs), job.plan().layout
     return explain(
         Question(
-            job.reread, np.asarray(job.inputs), side_of(trace, name), job.layout,
+            job.reread, x, side_of(trace, name), layout if x.ndim == 3 else None,
             job.initial_state, job.lengths, job.mask, job.name,
         )
     )  # fmt: skip

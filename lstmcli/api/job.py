@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple
 
@@ -20,12 +20,11 @@ from lstmcli.api.contents import INPUT_NAMES, STATE, settings_in
 from lstmcli.api.load import Reader, reader
 from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_gaps, refuse_unused
 from lstmcli.api.values import Path, Weights, document_of, is_path, numbers_of
-from lstmcli.core.forward.plan import assumed_layout, check_axes, layout_words
-from lstmcli.core.forward.sequence import check_lengths
+from lstmcli.core.forward.plan import KEPT, Plan, prepare
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model, steps_and_batch
+from lstmcli.core.model.model import Model
 from lstmcli.core.weights.assumptions import without_lengths
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError
@@ -66,33 +65,15 @@ class Job(NamedTuple):
         x, name = array_of(self), self.name
         return Inputs(x, layout, self.initial_state, self.lengths, self.mask, name)
 
-    @property
-    def extent(self) -> tuple[int, int]:
-        """T and B of inputs in memory or in a file."""
-        return steps_and_batch(array_of(self).shape, check_axes(self.model, self.as_inputs()))
-
-    @property
-    def layout(self) -> str | None:
-        """The layout of inputs of three axes: given by a file or an option, or assumed."""
-        given = self.model.given.get("layout")
-        if given is not None or isinstance(self.inputs, StepStream):
-            return None if given is None else str(given)
-        shape = self.inputs.shape
-        if len(shape) != 3:
-            return None
-        return assumed_layout(self.model, shape, self.initial_state, self.lengths)
-
-    @property
-    def layout_assumed(self) -> str:
-        """The words for a layout that was assumed; empty where it was not."""
-        if isinstance(self.inputs, StepStream) or self.model.given.get("layout") is not None:
-            return ""
-        return "" if self.layout is None else layout_words(self.inputs.shape, self.layout)
+    def plan(self, keep: str | Iterable[str] = KEPT) -> Plan:
+        """The plan of a run of inputs in memory or in a file; see `prepare`."""
+        return prepare(self.model, self.as_inputs(), keep)
 
     @property
     def assumed(self) -> list[str]:
         """All that was assumed of the weights and the inputs, and changes numbers."""
-        return [*self.model.assumed, *([self.layout_assumed] if self.layout_assumed else [])]
+        layout = "" if isinstance(self.inputs, StepStream) else self.plan().assumed_layout
+        return [*self.model.assumed, *([layout] if layout else [])]
 
     def drained(self) -> Job:
         """The job with its inputs as one array; those of a stream are time first.
@@ -218,8 +199,7 @@ def with_lengths(job: Job) -> Job:
     if not job.name:
         return job
     if not isinstance(job.inputs, StepStream):
-        steps, batch = job.extent
-        check_lengths(model, batch, steps)
+        job.plan()  # refuses inputs that the lengths do not fit
     return job._replace(lengths=np.array(model.lengths))
 
 

@@ -21,7 +21,7 @@ from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName,
 from lstmcli.core.diff.compare import compare, matched
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.operand import LONE, Side
-from lstmcli.core.forward.plan import Plan, prepare
+from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import run_selected
@@ -43,8 +43,7 @@ class Drawable(NamedTuple):
 
     arrays: Mapping[str, Array]  # (T, B, H) each
     sources: tuple[str, ...]  # one file, or the two whose difference it is
-    job: Job | None = None  # of a run
-    layout: str = "steps"  # of the run's inputs
+    plan: Plan | None = None  # of a run
     first: Position | None = None  # where two results part
 
     @property
@@ -134,13 +133,13 @@ def _is_result(document: Document) -> bool:
 
 def _of_run(job: Job, keep: Sequence[str], item: int) -> Drawable:
     job = job.drained()
-    plan = prepare(job.model, job.as_inputs(), keep)
+    plan = job.plan(keep)
     if has_direction_axis(job.model):
         trace = run_plan(plan)
         arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
     else:
         arrays = _of_item(plan, item)
-    return Drawable(_split_z(arrays), (job.name,), job, plan.layout)
+    return Drawable(_split_z(arrays), (job.name,), plan)
 
 
 def _of_item(plan: Plan, item: int) -> dict[str, Array]:

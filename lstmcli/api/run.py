@@ -14,7 +14,7 @@ from lstmcli.api.job import Job, array_of, inputs_of, job_of
 from lstmcli.api.members import FINAL, kept_for
 from lstmcli.api.values import Path, Weights, is_path, numbers_of
 from lstmcli.core.forward.batch import Meter
-from lstmcli.core.forward.plan import KEPT, Plan, prepare
+from lstmcli.core.forward.plan import KEPT, Plan
 from lstmcli.core.forward.run import run as run_model
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.selection import SelectedIndices, Selection
@@ -87,7 +87,7 @@ def run(
 
 def plan_of(job: Job, names: Sequence[str]) -> Plan:
     """The plan of a run whose trace is to have these members."""
-    return prepare(job.model, job.as_inputs(), kept_for(names) or ["h"])
+    return job.plan(kept_for(names) or ["h"])
 
 
 def select(job: Job, names: Sequence[str], selection: Selection) -> SelectedIndices:

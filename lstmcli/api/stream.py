@@ -106,7 +106,7 @@ def _plan_and_blocks(
 ) -> tuple[Plan | None, Iterator[Array]]:
     """The plan of a run, and its inputs (s, B, I); no plan if it is stopped before a step came."""
     if not isinstance(job.inputs, StepStream):
-        plan = prepare(job.model, job.as_inputs(), keep)
+        plan = job.plan(keep)
         return plan, _until(stop, _blocks_of_file(plan))
     lines = _until(stop, _lines(job, job.inputs, remark))
     first = next(lines, None)

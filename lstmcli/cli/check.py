@@ -8,7 +8,6 @@ import click
 
 from lstmcli import formats
 from lstmcli.api.check import ALL, check
-from lstmcli.api.job import array_of
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
@@ -58,9 +57,6 @@ def command(
     if format == "json":
         formats.write(standard_output(), "json", {}, found.to_json())
     else:
-        model, shape = job.model, array_of(found.job).shape
-        layout = found.job.layout or model.convention.behaviour.layout
-        given, assumed = bool(found.job.initial_state), found.job.layout_assumed
-        header = header_sheet(model, shape, layout, given, width(), assumed_layout=assumed)
+        header = header_sheet(found.job.plan(), width())
         show([header, check_sheet(found.to_json(), found.findings, width())])
     return 0 if found.equal else 1

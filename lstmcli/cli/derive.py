@@ -72,22 +72,18 @@ def command(
     settings, files = settings_from(options), input_files(options)
     only_one_stdin([Named.parse(w) for w in weights], *files, against)
     job = read_job(weights, settings, files).drained()
-    x, layout = np.asarray(job.inputs), job.layout
+    inputs = job.as_inputs()
     found = derive(
-        job.model, x, step, unit, gate, batch=batch, cell=cell, against=against, layout=layout,
-        initial_state=job.initial_state, lengths=job.lengths, mask=job.mask, name=job.name,
+        job.model, np.asarray(inputs.x), step, unit, gate, batch=batch, cell=cell, against=against,
+        layout=inputs.layout, initial_state=job.initial_state, lengths=job.lengths, mask=job.mask,
+        name=job.name,
     )  # fmt: skip
     if format == "json":
         formats.write(standard_output(), "json", {}, found.to_json())
     else:
-        how, given = job.model.convention, bool(job.initial_state)
-        header = header_sheet(
-            job.model, x.shape, layout or how.behaviour.layout, given, width(),
-            assumed_layout=job.layout_assumed,
-        )  # fmt: skip
         words = [*as_options(settings), *files.words()]
         detail = Detail(digits, count, weights, words)
-        show([header, derivation_sheet(found, detail, width())])
+        show([header_sheet(job.plan(), width()), derivation_sheet(found, detail, width())])
     return 0 if found.first_difference is None else 1
 
 

@@ -54,8 +54,8 @@ def _extent(job: Job) -> tuple[int, int]:
     """B and T; a stream has one sequence, and no steps that are known."""
     if isinstance(job.inputs, StepStream):
         return 1, 0
-    steps, batch = job.extent
-    return batch, steps
+    plan = job.plan()
+    return plan.batch, plan.steps
 
 
 def _unit(batch: int, steps: int, job: Job) -> tuple[str, int]:

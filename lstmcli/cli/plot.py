@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from lstmcli import formats
-from lstmcli.api.job import array_of
 from lstmcli.api.plot import Drawable, read_drawable
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command
@@ -76,8 +75,8 @@ def command(
     settings = settings_from(options)
     files = input_files(options)
     found = read_drawable(path, settings, standard_input(), names, batch or 0, files)
-    if found.job is not None:
-        for text in found.job.model.remarks:
+    if found.plan is not None:
+        for text in found.plan.model.remarks:
             remark(text)
     item = batch if batch is not None else _item_of_first(found)
     chosen = (units, "--units") if unit is None else (str(unit), "--unit")
@@ -102,11 +101,9 @@ def _item_of_first(found: Drawable) -> int:
 
 def _header(found: Drawable) -> list[Sheet]:
     """How files were read: of a run as run says it, else each file with its arrays."""
-    if found.job is None:
+    if found.plan is None:
         return [sources_sheet(found.sources, found.arrays, width())]
-    job, given = found.job, bool(found.job.initial_state)
-    shape, assumed = array_of(job).shape, job.layout_assumed
-    return [header_sheet(job.model, shape, found.layout, given, width(), assumed_layout=assumed)]
+    return [header_sheet(found.plan, width())]
 
 
 def _next(

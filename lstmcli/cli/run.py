@@ -12,7 +12,7 @@ import click
 
 from lstmcli import formats
 from lstmcli.api import save
-from lstmcli.api.job import InputFiles, Job, array_of
+from lstmcli.api.job import InputFiles, Job
 from lstmcli.api.members import BINARY, BY_STEP, FINAL, IN_PIECES, members_for, present_names
 from lstmcli.api.run import can_stream, plan_of, run_by_engine, select
 from lstmcli.api.stream import Stop, stream_steps
@@ -32,7 +32,7 @@ from lstmcli.cli.options import (
 from lstmcli.cli.process import Ended, stopped_by_signals
 from lstmcli.cli.terminal import depth, remark, show, standard_output, tell, width
 from lstmcli.core.forward.batch import Meter
-from lstmcli.core.forward.plan import NAMES, Plan, prepare
+from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import (
     Stack,
@@ -304,7 +304,7 @@ def _run_streaming(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunRe
 def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
     """Run, then show or write; results too large for memory are written in pieces."""
     _remark_not_finite(job)
-    outputs, selection, steps = asked.outputs, asked.selection, job.extent[0]
+    outputs, selection, steps = asked.outputs, asked.selection, job.plan().steps
     if outputs.screen == "table" and outputs.file is None:
         return RunResult(_show_run(job, asked.window, how), steps)
     target: str | BinaryIO | None = outputs.file
@@ -353,7 +353,7 @@ def _show_and_write(job: Job, trace: Trace, asked: RunOptions) -> None:
         states = job.model.convention.behaviour.states
         _write(cut_trace(trace, selected, states), asked, selected)
     if asked.outputs.screen == "table":
-        _show_trace(job, trace, asked.window)
+        _show_trace(job.plan(), trace, asked.window)
 
 
 def _write(trace: Trace, asked: RunOptions, selected: SelectedIndices) -> None:
@@ -383,33 +383,29 @@ def _show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
 
     ``how`` has the executor and the meter of a run.
     """
-    plan = prepare(job.model, job.as_inputs(), window.show)
+    plan = job.plan(window.show)
     if not _is_long(plan, window):
         trace = run_in_blocks(plan, **how)
-        _show_trace(job, trace, window)
+        _show_trace(plan, trace, window)
         return trace.final_h, trace.final_c
     every_step = window.steps is not None and window.steps.is_all
     if every_step and len(job.model.cells) == 1:
-        return _show_as_computed(job, plan, window, how.get("meter"))
+        return _show_as_computed(plan, window, how.get("meter"))
     excerpt, final = _excerpt(plan, window, how)
-    _show_sheets(job, plan.layout, excerpt_sheets(excerpt, window, width()))
+    _show_sheets(plan, excerpt_sheets(excerpt, window, width()))
     return final
 
 
-def _show_trace(job: Job, trace: Trace, window: Window) -> None:
+def _show_trace(plan: Plan, trace: Trace, window: Window) -> None:
     """Print the header and the table of a trace."""
     engine = trace.settings.get("engine", "")
-    _show_sheets(job, trace.layout, trace_sheets(trace, window, width()), engine)
+    _show_sheets(plan, trace_sheets(trace, window, width()), engine)
 
 
-def _show_sheets(job: Job, layout: str, sheets: Iterator[Sheet], engine: str = "") -> None:
+def _show_sheets(plan: Plan, sheets: Iterator[Sheet], engine: str = "") -> None:
     """Print the header and a table."""
-    shape, given = array_of(job).shape, bool(job.initial_state)
-    header = header_sheet(
-        job.model, shape, layout, given, width(), engine, assumed_layout=job.layout_assumed
-    )
     first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
-    show([header, first])
+    show([header_sheet(plan, width(), engine), first])
     show(sheets)
 
 
@@ -419,12 +415,12 @@ def _is_long(plan: Plan, window: Window) -> bool:
     return in_order and plan.nbytes >= LONG and window.rows is None
 
 
-def _show_as_computed(job: Job, plan: Plan, window: Window, meter: Meter | None) -> State:
+def _show_as_computed(plan: Plan, window: Window, meter: Meter | None) -> State:
     """Print all steps as they are computed; gives the final state."""
     stack = Stack.of_plan(plan, meter)
     summary = CellSummary(window)
     pieces = step_pieces(plan, stack, CHUNK, _see({"": summary}))
-    _show_sheets(job, plan.layout, piece_sheets(pieces, _sizes(plan)[""], window, width(), summary))
+    _show_sheets(plan, piece_sheets(pieces, _sizes(plan)[""], window, width(), summary))
     return stack.state(plan.layout)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.saturation import DEAD, NEAR, SaturatedGate, Saturation, is_saturated
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
@@ -59,30 +60,22 @@ class Window(NamedTuple):
 # ---- header
 
 
-def header_sheet(
-    model: Model,
-    shape: Sequence[int],
-    layout: str,
-    given_state: bool,
-    width: Width,
-    engine: str = "",
-    *,
-    assumed_layout: str = "",
-) -> Sheet:
+def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
     """The weights, the inputs and the configuration, and what of it was assumed."""
+    model, shape = plan.model, plan.inputs.x.shape
     same = all(layer[0].convention == model.convention for layer in model.layers)
     sheet = Sheet()
     _two_parts(sheet, "weights", _tensors(model), _sizes(model), width)
-    read = f"{tuple(shape)}" + (f"  layout {layout}" if len(shape) == 3 else "")
-    _two_parts(sheet, "inputs", read, _input_sizes(model, shape, layout), width)
+    read = f"{tuple(shape)}" + (f"  layout {plan.layout}" if len(shape) == 3 else "")
+    sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
+    _two_parts(sheet, "inputs", read, sizes, width)
     _phrases(sheet, "config", _configuration(model, same, engine), width)
     labels = model.labels or ([] if same else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
         settings = [] if same else _settings(layer[0].convention, model)
         texts = [text for text in (label, *settings) if text not in ("", "forget bias 0")]
         _phrases(sheet, f"layer{n}", texts, width)
-    assumed = _assumed(model, layout, given_state, assumed_layout)
-    for n, text in enumerate(assumed):
+    for n, text in enumerate(_assumed(plan)):
         label = "" if n else "assumed"
         sheet.extend(labelled(label, text, width, ASSUMED, indent=HEADER_INDENT))
     sheet.add()
@@ -108,14 +101,6 @@ def _sizes(model: Model) -> str:
     return text + (", both directions" if model.bidirectional else "")
 
 
-def _input_sizes(model: Model, shape: Sequence[int], layout: str) -> str:
-    """``batch 1 x 7 steps x 4 inputs``."""
-    batch, steps = 1, shape[0]
-    if len(shape) == 3:
-        batch, steps = shape[:2] if layout == "batch" else shape[1::-1]
-    return f"batch {batch} x {count(steps, 'step')} x {count(model.cell.inputs, 'input')}"
-
-
 def _configuration(model: Model, same: bool, engine: str) -> list[str]:
     """The convention with its gate order, the dtype, and the settings if all layers share them."""
     convention = model.convention
@@ -135,15 +120,15 @@ def _settings(convention: Convention, model: Model) -> list[str]:
     return bias + unusual_settings(convention, excluded)
 
 
-def _assumed(model: Model, layout: str, given_state: bool, assumed_layout: str) -> list[str]:
+def _assumed(plan: Plan) -> list[str]:
     """What is neither in the files nor given."""
+    model, how = plan.model, plan.model.convention
     assumed = [*model.assumed]
     learned = all(cell.initial_h is not None for _, cell in model.cells)
-    if not (given_state or learned):
+    if not (plan.inputs.initial_state or learned):
         assumed.append("zero initial state")
-    convention = model.convention
-    if assumed_layout and ("layout" in convention.hidden or layout != convention.behaviour.layout):
-        assumed.append(assumed_layout)
+    if plan.assumed_layout and ("layout" in how.hidden or plan.layout != how.behaviour.layout):
+        assumed.append(plan.assumed_layout)
     return assumed
 
 
