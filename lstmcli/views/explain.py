@@ -6,8 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from lstmcli.core.explain.judge import Place, Verdict
 from lstmcli.core.explain.result import Changed, Explanation, Near
-from lstmcli.core.explain.who import familiarity
-from lstmcli.core.explain.words import OPEN, SHUT, found_of, headline, label, name_of, plainly
+from lstmcli.core.explain.words import (
+    OPEN,
+    SHUT,
+    familiarity,
+    found_of,
+    headline,
+    hides_at_first_step,
+    label,
+    name_of,
+    plainly,
+)
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (
     AGREES,
@@ -173,7 +182,7 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     for remark in e.remarks:
         yield "note", remark
     if e.hidden:
-        at_step_0 = e.hidden.startswith("At step 0")
+        at_step_0 = hides_at_first_step(e.changes)
         yield "why step 0 matches" if at_step_0 else "why it goes unseen", e.hidden
     if e.like:
         names = sorted(e.like, key=familiarity)

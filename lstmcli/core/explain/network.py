@@ -18,8 +18,7 @@ from lstmcli.core.explain.result import Changed, Explanation, Near
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.space import Change, Changes, settings_of
 from lstmcli.core.explain.telling import worded
-from lstmcli.core.explain.who import row_of
-from lstmcli.core.explain.words import ONE_WAY
+from lstmcli.core.explain.words import ONE_WAY, row_of
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import ROUNDED

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from lstmcli.core.explain.space import CONSTANTS, KNOWN_ORDERS, SPREADS, Change, Changes
+from lstmcli.core.explain.causes import prior_of
+from lstmcli.core.explain.space import Change, Changes
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, has_setting
 from lstmcli.core.model.settings import SETTINGS
 
-PLAIN = (0.0, 1.0)
-"""Forget biases that frameworks add."""
-
-# lower is likelier; from counts of public questions
-_PRIOR: Mapping[str, float] = {
-    "gates": 1, "state": 2, "initial_state": 2.2, "bias": 2.4, "reverse": 2.6, "flip_output": 2.7,
-    "recurrent_activation": 3, "interleaved": 3.2, "transposed": 3.3, "rows": 3.4,
-    "forget_bias": 3.5, "layout": 4, "lengths": 4.2, "masked_output": 4.4, "array": 4.6,
-    "merge": 4.7, "coupled": 5, "peepholes": 5.2, "activation": 5.4, "output_activation": 5.6,
-    "recurrent_gates": 6, "kernel_gates": 6.2, "bias_gates": 6.4, "cell_clip": 7, "gate_clip": 7.5,
-    "dtype": 8,
-}  # fmt: skip
-_EXOTIC = 5.0  # added for values that no framework has there
-_SOLVED = 3.0  # added for a constant that is neither 0 nor 1
-
 
 def prior(change: Change) -> float:
-    """How far down a list of suspects a change stands."""
-    setting = change.setting.rpartition(".")[2]
-    value = change.value
-    weight = _PRIOR.get(setting, 9.0)
-    if setting.endswith("gates") and value not in KNOWN_ORDERS:
-        weight += _EXOTIC
-    if setting in CONSTANTS and value not in PLAIN:
-        weight += _SOLVED
-    if setting == "recurrent_activation" and not str(value).startswith(("sigmoid", "hard")):
-        weight += _EXOTIC
-    if setting == "activation" and str(value).startswith(("sigmoid", "hard")):
-        weight += _EXOTIC
-    if setting == "output_activation" and value not in ("identity", "tanh"):
-        weight += _EXOTIC
-    return weight
+    """How far down a list of suspects a change stands; lower is likelier."""
+    return prior_of(change.setting, change.value)
 
 
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
@@ -113,15 +85,13 @@ def _runs_as(row: Convention, how: Convention) -> bool:
 
 
 def rows_that(setting: str, value: Any) -> list[str]:
-    """The rows of the table that have a value of a setting: who does it that way."""
-    if setting in SPREADS and setting == "gates":
+    """The conventions that have a value of a setting."""
+    if setting == "gates":
         return [
             name
             for name, row in CONVENTIONS.items()
             if row.storage.order_of("kernel") == row.storage.order_of("recurrent") == value
         ]
-    if setting not in SETTINGS or not has_setting(setting):
-        return []
-    if setting.endswith("_gates"):
+    if setting not in SETTINGS or not has_setting(setting) or setting.endswith("_gates"):
         return []
     return [name for name, row in CONVENTIONS.items() if row.setting(setting) == value]

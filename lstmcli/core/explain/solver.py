@@ -22,7 +22,7 @@ from lstmcli.core.explain.search import Outcome, Progress, Search
 from lstmcli.core.explain.space import CONSTANTS, Change, Changes, settings_of
 from lstmcli.core.explain.telling import of_basis, rests_on
 from lstmcli.core.explain.walk import LOOSE
-from lstmcli.core.explain.who import row_of, why_hidden
+from lstmcli.core.explain.words import row_of, why_hidden
 
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
 FAR_BIAS = 100.0  # and one that does

@@ -8,57 +8,17 @@ changes that come to the same row are one reading, worded in two ways.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.core.explain.causes import COLUMNS as COLUMNS
+from lstmcli.core.explain.causes import CONSTANTS as CONSTANTS
+from lstmcli.core.explain.causes import KNOWN_ORDERS as KNOWN_ORDERS
+from lstmcli.core.explain.causes import ORDERS as ORDERS
+from lstmcli.core.explain.causes import SOLVE as SOLVE
+from lstmcli.core.explain.causes import SPREADS as SPREADS
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.vocabulary import BIASES, GATES, TRANSPOSED
-
-SOLVE = "solve"
-"""The value of a constant that is to be found."""
-
-ORDERS = tuple("".join(order) for order in permutations(GATES))
-KNOWN_ORDERS = ("ifgo", "igfo", "iofg", "ifog", "gifo", "figo", "gfoi")
-"""Orders that some framework uses, the frequent ones first."""
-
-CONSTANTS = ("forget_bias", "cell_clip", "gate_clip")
-
-ACTIVATIONS = ("sigmoid", "hard_sigmoid_0.2", "hard_sigmoid_1_6", "tanh", "relu", "identity")
-
-COLUMNS: Mapping[str, tuple[Any, ...]] = {
-    "kernel_gates": ORDERS,
-    "recurrent_gates": ORDERS,
-    "bias_gates": ORDERS,
-    "interleaved": (False, True),
-    "rows": ("xh", "hx"),
-    "transposed": TRANSPOSED,
-    "bias": BIASES,
-    "forget_bias": (0.0, 1.0, SOLVE),
-    "recurrent_activation": ACTIVATIONS,
-    "activation": ACTIVATIONS,
-    "output_activation": ACTIVATIONS,
-    "coupled": ("none", "f=1-i", "i=1-f"),
-    "cell_clip": (None, SOLVE),
-    "gate_clip": (None, SOLVE),
-    "peepholes": ("used", "ignored", "old_c"),
-    "layout": ("batch", "time"),
-    "reverse": (False, True),
-    "flip_output": (False, True),
-    "state": ("carried", "reset"),
-    "initial_state": ("given", "zero", "swapped"),
-    "lengths": ("given", "ignored"),
-    "array": ("h", "c", "i", "f", "g", "o"),
-}
-"""Each column and its values. ``gates`` is three columns at once, ``activation`` two."""
-
-SPREADS: Mapping[str, tuple[str, ...]] = {
-    "gates": ("kernel_gates", "recurrent_gates", "bias_gates"),
-    "activation": ("activation", "output_activation"),
-}
-"""Settings that change several columns; a setting of one column alone is stronger."""
-
 
 _CHOOSE_TENSORS = ("interleaved", "rows", "transposed", "bias", "bias_gates")
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.bench import Allowance
+from lstmcli.core.explain.causes import ALL, INPUTS, STATES, WEIGHTS
 from lstmcli.core.explain.data import Expected
 from lstmcli.core.explain.judge import Arrays, Case, Verdict, arrays_of, compared
 from lstmcli.core.explain.space import Changes, settings_of, spelled_out
@@ -32,7 +33,6 @@ from lstmcli.core.model.states import State
 from lstmcli.errors import UserError
 
 RERUN, GRID = "re-run", "grid"
-WEIGHTS, INPUTS, STATES, ALL = "weights", "weights and inputs", "states", "weights, inputs, states"
 
 FEWEST_OFF, SHARE_OFF = 6, 0.3  # numbers, and their share of all, that only the rounded run meets
 # In 60 runs with every operation rounded, what is left beside rounded weights and inputs had up to

@@ -1,0 +1,528 @@
+"""The one table of what can be wrong with a run: a row a setting.
+
+A row has all that `explain` knows of a setting: the values that it searches, how likely a mistake
+in it is, what it is called, how a value is put into words, why the mistake does not show at once,
+who does it that way, a public thread in which it was the cause, and the sample that shows it. A
+setting whose values are searched otherwise (how directions are merged, the dtype) has none here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any
+
+from lstmcli.core.model.vocabulary import BIASES, GATES, TRANSPOSED
+
+SOLVE = "solve"
+"""The value of a constant that is to be found."""
+
+ORDERS = tuple("".join(order) for order in permutations(GATES))
+KNOWN_ORDERS = ("ifgo", "igfo", "iofg", "ifog", "gifo", "figo", "gfoi")
+"""Orders that some framework uses, the frequent ones first."""
+
+ACTIVATIONS = ("sigmoid", "hard_sigmoid_0.2", "hard_sigmoid_1_6", "tanh", "relu", "identity")
+
+# senses of a change: what it comes to beyond its setting
+CANDIDATE = "candidate"  # the candidate's activation alone
+SHUT, OPEN = "shut", "open"  # a forget gate that is always 0, or 1
+ONE_WAY = "one way"  # the output of one direction alone
+WEIGHTS, INPUTS, STATES, ALL = "weights", "weights and inputs", "states", "weights, inputs, states"
+
+ANY = None
+"""Any other value, in what a row says of single values."""
+
+ZERO_STATE = "{zero_state}"
+"""Stands for "the state is zero" of the first step, at the beginning of a reason."""
+
+Texts = Mapping[Any, str]
+"""By value; "{value}" stands for the value in words."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A setting of a run that can be wrong, or a sense in which it is."""
+
+    setting: str
+    name: str = ""  # in words, where the setting's own name is none
+    sense: str = ""
+    prior: float = 9.0  # lower is likelier; from counts of public threads
+    values: tuple[Any, ...] = ()  # that are searched, each a hypothesis of one change
+    columns: tuple[str, ...] = ()  # the settings that it changes at once, if several
+    usual: tuple[Any, ...] | None = None  # values that some framework has; None: all of them
+    unusual: float = 5.0  # added to the prior of the others
+    words: Texts = field(default_factory=dict)  # of values, where they are not words themselves
+    clauses: Texts = field(default_factory=dict)  # go on after "what these weights give when"
+    hides: Texts = field(default_factory=dict)  # why the mistake does not show at once
+    used_by: Texts = field(default_factory=dict)  # who does it; else the conventions that do
+    if_asked: Texts = field(default_factory=dict)  # who can be told to, where no convention does
+    thread: str = ""  # a public thread in which it was the cause
+    sample: str = ""  # the folder of samples that shows it
+
+
+_BLOCKS = "The four blocks have one shape: any order of them can be run"
+_NO_TENSOR = "An activation is in no tensor"
+_NO_FORGET = f"{ZERO_STATE}: the forget gate multiplies nothing"
+_NO_RECURRENT = f"{ZERO_STATE}: the recurrent kernel multiplies nothing"
+_RESHAPED = tuple(value for value in TRANSPOSED if value.startswith("reshaped"))
+_HARD = {
+    "hard_sigmoid_0.2": "hard sigmoid, 0.2x + 0.5",
+    "hard_sigmoid_1_6": "hard sigmoid, x/6 + 0.5",
+}
+_IF_SET = {
+    "hard_sigmoid_0.2": "Keras 1 and 2, TF1 and ONNX, if set to hard_sigmoid",
+    "hard_sigmoid_1_6": "Keras 3, PyTorch and JAX, if set to hard_sigmoid",
+    "relu": "Keras and ONNX, if set to relu",
+    ANY: "no framework by itself; most take any activation",
+}
+_HALF = "layers moved to it, autocast"
+
+CAUSES: dict[str, Cause] = {
+    cause.setting: cause
+    for cause in (
+        # ---- how the tensors are stored
+        Cause(
+            "gates",
+            prior=1,
+            columns=("kernel_gates", "recurrent_gates", "bias_gates"),
+            values=ORDERS,
+            usual=KNOWN_ORDERS,
+            clauses={ANY: "the gate blocks are read in the order {value}"},
+            hides={ANY: _BLOCKS},
+            thread="https://github.com/CrispStrobe/CrispASR/issues/102",
+        ),
+        Cause(
+            "kernel_gates",
+            "gates of the kernel",
+            prior=6.2,
+            values=ORDERS,
+            usual=KNOWN_ORDERS,
+            clauses={ANY: "the kernel's gate blocks are read in the order {value}"},
+            hides={ANY: _BLOCKS},
+        ),
+        Cause(
+            "recurrent_gates",
+            "gates of the recurrent kernel",
+            prior=6,
+            values=ORDERS,
+            usual=KNOWN_ORDERS,
+            clauses={ANY: "the recurrent kernel's gate blocks are read in the order {value}"},
+            hides={ANY: _NO_RECURRENT},
+        ),
+        Cause(
+            "bias_gates",
+            "gates of the bias",
+            prior=6.4,
+            values=ORDERS,
+            usual=KNOWN_ORDERS,
+            clauses={ANY: "the bias' gate blocks are read in the order {value}"},
+            hides={ANY: _BLOCKS},
+            thread="https://github.com/magenta/magenta/pull/1015",
+        ),
+        Cause(
+            "interleaved",
+            prior=3.2,
+            values=(False, True),
+            words={True: "unit by unit", False: "block by block"},
+            clauses={True: "the gates alternate unit by unit", False: "each gate is a block"},
+            hides={ANY: "Blocks and units lie along the same axis: either way has one shape"},
+            thread="https://nl.mathworks.com/matlabcentral/answers/2005887-what-is-the-order-of-"
+            "weights-in-a-lstm-layer-with-multiple-lstm-neurons",
+        ),
+        Cause(
+            "rows",
+            "rows of the kernel",
+            prior=3.4,
+            values=("xh", "hx"),
+            words={"xh": "[x; h]", "hx": "[h; x]"},
+            clauses={ANY: "the fused kernel takes {value}"},
+            hides={ANY: "x and h lie along the same axis: no shape tells which comes first"},
+            used_by={"hx": "code that stacks [h; x]"},
+            thread="https://github.com/NVIDIA/TensorRT/issues/403",
+        ),
+        Cause(
+            "transposed",
+            "gate blocks",
+            prior=3.3,
+            values=TRANSPOSED,
+            words={
+                "none": "as they are",
+                "kernel": "transposed in the kernel",
+                "recurrent": "transposed in the recurrent kernel",
+                "both": "transposed in both kernels",
+                "reshaped_kernel": "the kernel reshaped",
+                "reshaped_recurrent": "the recurrent kernel reshaped",
+                "reshaped_both": "reshaped as a whole",
+            },
+            clauses={
+                "none": "no block is transposed",
+                "kernel": "each block of the kernel is transposed",
+                "recurrent": "each block of the recurrent kernel is transposed",
+                "both": "each block of both kernels is transposed",
+                "reshaped_kernel": "the kernel is reshaped where it has to be transposed",
+                "reshaped_recurrent": "the recurrent kernel is reshaped where it has to be "
+                "transposed",
+                "reshaped_both": "the kernels are reshaped where they have to be transposed",
+            },
+            hides={
+                ANY: _NO_RECURRENT,
+                **dict.fromkeys(
+                    ("kernel", "both"),
+                    "A block can be read along either axis: either way has one shape",
+                ),
+                **dict.fromkeys(_RESHAPED, "A reshaped matrix has the shape of a transposed one"),
+            },
+            used_by={
+                "recurrent": "code that multiplies by R, not its transpose",
+                **dict.fromkeys(_RESHAPED, "code that calls reshape, not transpose"),
+            },
+            thread="https://github.com/keras-team/keras/pull/8307",
+        ),
+        Cause(
+            "bias",
+            prior=2.4,
+            values=BIASES,
+            words={
+                "input_only": "b_ih alone",
+                "recurrent_only": "b_hh alone",
+                "input_twice": "b_ih twice",
+                "recurrent_twice": "b_hh twice",
+            },
+            clauses={
+                "once": "the bias is added once",
+                "twice": "the bias is added twice",
+                "none": "the bias is left out",
+                "input_only": "only b_ih, the input's bias, is added",
+                "recurrent_only": "only b_hh, the recurrent bias, is added",
+                "input_twice": "b_ih, the input's bias, is added twice and b_hh not at all",
+                "recurrent_twice": "b_hh, the recurrent bias, is added twice and b_ih not at all",
+            },
+            hides={ANY: "A bias that is added twice or left out changes no shape"},
+            used_by={
+                "twice": "code that adds it in both halves",
+                "none": "code that leaves it out",
+                "input_only": "code that forgot b_hh",
+                "recurrent_only": "code that forgot b_ih",
+                "input_twice": "code that took b_ih for b_hh too",
+                "recurrent_twice": "code that took b_hh for b_ih too",
+            },
+            thread="https://github.com/pytorch/pytorch/issues/43000",
+        ),
+        # ---- how the cell runs
+        Cause(
+            "forget_bias",
+            prior=3.5,
+            values=(0.0, 1.0, SOLVE),
+            usual=(0.0, 1.0),
+            unusual=3.0,
+            clauses={
+                0.0: "nothing is added to the forget gate",
+                ANY: "{value} is added to the forget gate",
+            },
+            hides={ANY: _NO_FORGET},
+            thread="https://newbe.dev/index.php/how-exactly-does-lstmcell-from-tensorflow-operates",
+            sample="forget-bias",
+        ),
+        Cause(
+            "recurrent_activation",
+            prior=3,
+            values=ACTIVATIONS,
+            usual=("sigmoid", *_HARD),
+            words=_HARD,
+            clauses={ANY: "the gates go through a {value}"},
+            hides={ANY: f"{_NO_TENSOR}, and the hard ones are near the sigmoid"},
+            if_asked=_IF_SET,
+            thread="https://stackoverflow.com/questions/49759614/lstm-calculation-with-vanilla-numpy",
+        ),
+        Cause(
+            "activation",
+            prior=5.4,
+            columns=("activation", "output_activation"),
+            values=ACTIVATIONS,
+            usual=("tanh", "relu", "identity"),
+            words=_HARD,
+            clauses={ANY: "the candidate and the output go through {value}"},
+            hides={ANY: _NO_TENSOR},
+            if_asked=_IF_SET,
+            thread="https://github.com/keras-team/keras/issues/13399",
+        ),
+        Cause(
+            "output_activation",
+            prior=5.6,
+            values=ACTIVATIONS,
+            usual=("identity", "tanh"),
+            words=_HARD,
+            clauses={ANY: "the output goes through {value}"},
+            hides={ANY: _NO_TENSOR},
+            if_asked=_IF_SET,
+        ),
+        Cause(
+            "coupled",
+            prior=5,
+            values=("none", "f=1-i", "i=1-f"),
+            words={"none": "independent", "f=1-i": "f = 1 - i", "i=1-f": "i = 1 - f"},
+            clauses={
+                "none": "the gates are not coupled",
+                "f=1-i": "the forget gate is 1 - i",
+                "i=1-f": "the input gate is 1 - f",
+            },
+            hides={ANY: _NO_FORGET},
+            thread="https://github.com/clab/dynet/issues/154",
+        ),
+        Cause(
+            "cell_clip",
+            prior=7,
+            values=(None, SOLVE),
+            usual=(0.0, 1.0),
+            unusual=3.0,
+            clauses={ANY: "|c| is clipped at {value}"},
+            hides={ANY: "The bound does nothing until a cell reaches it"},
+            thread="https://github.com/microsoft/onnxruntime/issues/27224",
+        ),
+        Cause(
+            "gate_clip",
+            prior=7.5,
+            values=(None, SOLVE),
+            usual=(0.0, 1.0),
+            unusual=3.0,
+            clauses={ANY: "each pre-activation is clipped at {value}"},
+            hides={ANY: "The bound does nothing until a gate's pre-activation reaches it"},
+            thread="https://github.com/sonos/tract/issues/2751",
+        ),
+        Cause(
+            "peepholes",
+            prior=5.2,
+            values=("used", "ignored", "old_c"),
+            words={"old_c": "o takes the old c"},
+            clauses={
+                "ignored": "the peepholes are left out",
+                "old_c": "the output gate's peephole takes the old c",
+            },
+            hides={ANY: "Peepholes are small next to the kernels"},
+            used_by={"ignored": "code that leaves them out"},
+        ),
+        # ---- how a run goes through the data
+        Cause(
+            "layout",
+            prior=4,
+            values=("batch", "time"),
+            words={"batch": "(batch, time, features)", "time": "(time, batch, features)"},
+            clauses={ANY: "the inputs are {value}"},
+            hides={ANY: "No shape tells whether the first axis is batch or time"},
+            thread="https://github.com/openvinotoolkit/openvino/issues/37820",
+        ),
+        Cause(
+            "reverse",
+            "direction",
+            prior=2.6,
+            values=(False, True),
+            words={True: "last step first", False: "first step first"},
+            clauses={
+                True: "the last step is run first",
+                False: "the first step is run first",
+            },
+            hides={ANY: "The direction is in no tensor"},
+            used_by={True: "a backward cell, go_backwards"},
+            thread="https://github.com/stanfordmlgroup/nlc/issues/8",
+        ),
+        Cause(
+            "flip_output",
+            "order of the outputs",
+            prior=2.7,
+            values=(False, True),
+            words={True: "turned round in time", False: "in the order of time"},
+            clauses={
+                True: "the outputs are turned round in time",
+                False: "the outputs are not turned round in time",
+            },
+            hides={ANY: "Outputs turned round in time have the same shape"},
+            used_by={True: "Keras' go_backwards, not turned back"},
+            thread="https://github.com/microsoft/onnxruntime/issues/4187",
+        ),
+        Cause(
+            "go_backwards",
+            "go_backwards",
+            words={True: "yes", False: "no"},
+            clauses={
+                True: "the last step is run first and the outputs are left in that order",
+            },
+            hides={ANY: "The direction is in no tensor"},
+            used_by={True: "Keras with go_backwards=True"},
+            thread="https://github.com/microsoft/onnxruntime/issues/4187",
+        ),
+        Cause(
+            "state",
+            prior=2,
+            values=("carried", "reset"),
+            words={"carried": "carried on", "reset": "zero at every step"},
+            clauses={"reset": "h and c are never carried on: every step starts from zero"},
+            hides={ANY: f"{ZERO_STATE} in either case"},
+            used_by={"reset": "code that forgets to hand h and c on"},
+            thread="https://github.com/rgbkrk/voice/pull/8",
+        ),
+        Cause(
+            "initial_state",
+            prior=2.2,
+            values=("given", "zero", "swapped"),
+            words={"given": "as given", "swapped": "h and c exchanged"},
+            clauses={
+                "zero": "the given state is left out",
+                "swapped": "h and c of the given state are exchanged",
+            },
+            hides={ANY: "h and c have the same shape"},
+            used_by={
+                "zero": "code that leaves the given state out",
+                "swapped": "code that reads (c, h) as (h, c)",
+            },
+            thread="https://github.com/tracel-ai/burn/pull/5234",
+        ),
+        Cause(
+            "lengths",
+            prior=4.2,
+            values=("given", "ignored"),
+            words={"given": "as given"},
+            clauses={"ignored": "the padding is run as data"},
+            hides={ANY: "Padding has the shape of data"},
+            used_by={"ignored": "code that runs over the padding"},
+            thread="https://github.com/NVIDIA/OpenSeq2Seq/issues/69",
+        ),
+        Cause(
+            "masked_output",
+            prior=4.4,
+            clauses={
+                "zero": "outputs past a sequence's end are zero",
+                "repeat": "outputs past a sequence's end repeat the last one",
+                "run": "outputs run on past a sequence's end",
+            },
+            hides={ANY: "It shows only past a sequence's length"},
+        ),
+        Cause(
+            "merge",
+            prior=4.7,
+            words={"concat_swapped": "concat with the halves swapped"},
+            clauses={
+                "concat_swapped": "the halves are swapped: backward first, then forward",
+                "concat": "both directions stand side by side, forward first",
+                ANY: "both directions are merged by {value}",
+            },
+            hides={ANY: "Both directions have the same shape"},
+            used_by={"concat_swapped": "code that concatenates [backward; forward]"},
+        ),
+        Cause(
+            "array",
+            "EXPECTED",
+            prior=4.6,
+            values=("h", "c", "i", "f", "g", "o"),
+            clauses={"c": "the array is c, not h", ANY: "the array is the gate {value}"},
+            hides={ANY: "h and c have the same shape"},
+            used_by={"c": "code that returns (c, h)"},
+            thread="https://github.com/neulab/xnmt/issues/223",
+        ),
+        Cause(
+            "dtype",
+            prior=8,
+            clauses={ANY: "numbers are kept in {value}"},
+            hides={ANY: "Rounding is in no tensor"},
+            used_by={"float16": _HALF, "bfloat16": _HALF},
+            thread="https://github.com/pytorch/pytorch/issues/175845",
+        ),
+    )
+}
+"""By setting, in the order in which they are searched."""
+
+SENSES: dict[str, Cause] = {
+    cause.sense: cause
+    for cause in (
+        Cause(
+            "activation",
+            "activation of the candidate",
+            CANDIDATE,
+            words=_HARD,
+            clauses={ANY: "the candidate alone goes through {value}"},
+            used_by={ANY: "code that gives the candidate the gates' activation"},
+        ),
+        Cause(
+            "forget_bias",
+            "forget gate",
+            SHUT,
+            words={ANY: "shut: c is never carried on"},
+            clauses={ANY: "the forget gate is shut: c is never carried on"},
+            hides={ANY: f"{ZERO_STATE}: there is no c to carry on"},
+            used_by={ANY: "code that starts each step from c = 0"},
+        ),
+        Cause(
+            "forget_bias",
+            "forget gate",
+            OPEN,
+            words={ANY: "wide open: all of c is carried on"},
+            clauses={ANY: "the forget gate is wide open: all of c is carried on"},
+            hides={ANY: f"{ZERO_STATE}: there is no c to carry on"},
+            used_by={ANY: "code without a forget gate"},
+        ),
+        Cause(
+            "array",
+            "EXPECTED",
+            ONE_WAY,
+            clauses={ANY: "the array is what one direction gives, {value}, not both"},
+            hides={ANY: "Each direction by itself is an output of the same steps and sequences"},
+            used_by={ANY: "code that takes the output of one direction"},
+        ),
+        Cause(
+            "dtype",
+            "dtype of the weights",
+            WEIGHTS,
+            clauses={ANY: "the weights are rounded to {value}"},
+            used_by={ANY: "weights that were saved in it once"},
+        ),
+        Cause(
+            "dtype",
+            "dtype of weights and inputs",
+            INPUTS,
+            clauses={ANY: "weights and inputs are rounded to {value}"},
+            used_by={ANY: "mixed precision"},
+        ),
+        Cause(
+            "dtype",
+            "dtype of the states",
+            STATES,
+            clauses={ANY: "h and c are rounded to {value} from step to step"},
+            used_by={ANY: "states that are kept or sent in it"},
+        ),
+        Cause(
+            "dtype",
+            "dtype",
+            ALL,
+            clauses={ANY: "weights, inputs, h and c are rounded to {value}"},
+            used_by={ANY: "mixed precision"},
+        ),
+    )
+}
+"""What some values of a setting, or some evidence for one, come to in other words."""
+
+CONSTANTS = tuple(name for name, cause in CAUSES.items() if SOLVE in cause.values)
+"""Settings whose values are solved for too."""
+
+SPREADS: Mapping[str, tuple[str, ...]] = {
+    name: cause.columns for name, cause in CAUSES.items() if cause.columns
+}
+"""Settings that change several columns; a setting of one column alone is stronger."""
+
+COLUMNS: Mapping[str, tuple[Any, ...]] = {
+    name: cause.values
+    for name, cause in CAUSES.items()
+    if cause.values and (not cause.columns or name in cause.columns)
+}
+"""Each column of a hypothesis and its values. ``gates`` is three columns at once."""
+
+
+def prior_of(setting: str, value: Any) -> float:
+    """How far down a list of suspects a change stands; lower is likelier."""
+    cause = CAUSES.get(setting.rpartition(".")[2], Cause(setting))
+    unusual = cause.usual is not None and value not in cause.usual
+    return cause.prior + cause.unusual * unusual
+
+
+def said_of(texts: Texts, value: Any) -> str:
+    """What a row says of a value, or of any; an empty string if it says nothing."""
+    return texts.get(value, "") or texts.get(ANY, "")
