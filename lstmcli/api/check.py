@@ -26,7 +26,7 @@ from lstmcli.core.model.model import Cell, Model, Trace
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import Engine, Network
-from lstmcli.engines.running import absent, lacking, task_of, timed, warm
+from lstmcli.engines.trace import absent, lacking, task_of, timed, warm
 from lstmcli.errors import UserError
 
 BATCH, STEPS = 3, 20  # of inputs that are drawn

@@ -13,7 +13,7 @@ from lstmcli.api.contents import settings_in, tensors_in
 from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.weights.choose import choose_lstms, layer_options
-from lstmcli.core.weights.inspection import Inspection, LoadResult, inspect
+from lstmcli.core.weights.inspect import Inspection, LoadResult, inspect
 from lstmcli.core.weights.recognise import RecognisedLstm
 from lstmcli.errors import UserError
 from lstmcli.formats import Document

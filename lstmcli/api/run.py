@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.job import Job, array_of, inputs_of, job_of
-from lstmcli.api.members import FINAL, kept_for
+from lstmcli.api.save import FINAL, kept_for
 from lstmcli.api.values import Path, Weights, is_path, numbers_of
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import KEPT, Plan
@@ -129,7 +129,7 @@ def run_by_engine(
         for an array that it does not give, if it is not installed, or naming what it cannot run.
     """
     from lstmcli.engines import find_engine  # 20 ms that most runs do without
-    from lstmcli.engines.running import run_with, task_of
+    from lstmcli.engines.trace import run_with, task_of
 
     engine = find_engine(name)
     arrays = engine.gives if len(job.model.cells) == 1 else ("h",)

@@ -9,9 +9,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.api.members import BINARY, BY_STEP, FINAL, IN_PIECES, ONLY_H, members_for
 from lstmcli.api.values import Path, is_path, type_of
-from lstmcli.core.forward.plan import NAMES, Plan
+from lstmcli.core.forward.plan import KEPT, NAMES, Plan
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import sweep_selected
 from lstmcli.core.model.arrays import Array
@@ -24,10 +23,63 @@ from lstmcli.core.model.selection import (
     round_to_digits,
 )
 from lstmcli.core.model.states import State
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, did_you_mean
 
+FINAL = ("final_h", "final_c")
+ONLY_H = ("npy", "text")  # formats of a single array
+BY_STEP = ("jsonl", "csv", "tsv")  # formats written a step at a time
+BINARY = ("npy", "npz")
+IN_PIECES = (*BINARY, "json", "text")  # formats whose large results are written piece by piece
 BLOCK = 256  # steps of a trace that are formatted at a time
 PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
+
+
+# ---- the members of a file
+
+
+def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
+    """The members that a file of this format will hold; of several cells, those of each.
+
+    ``layer0.f`` asks for one cell's.
+
+    Raises
+    ------
+    UserError
+        if ``only`` asks for what a trace, or the format, does not have.
+    """
+    known = (*NAMES, *FINAL)
+    for name in only or ():
+        cell, _, base = name.rpartition(".")
+        if base not in known or (cell and base in FINAL):
+            near = did_you_mean(name, known)
+            raise UserError(f"--only {name}: a trace has {', '.join(known)}.{near}")
+    if format in ONLY_H:
+        if only not in (None, ["h"]):
+            raise UserError(
+                f"--only {','.join(only or ())}: {format} holds h alone; try .npz or .json"
+            )
+        return ("h",)
+    if format in BY_STEP:
+        if wrong := [name for name in only or () if name in FINAL]:
+            raise UserError(
+                f"--only {wrong[0]}: {format} holds steps; .npz and .json hold {wrong[0]}"
+            )
+        return tuple(only or KEPT)
+    return tuple(only or (*KEPT, *FINAL))
+
+
+def kept_for(names: Sequence[str]) -> list[str]:
+    """What a run must keep for these members: h for ``final_h`` too, f for ``layer0.f``."""
+    bases = dict.fromkeys(name.rpartition(".")[2] for name in names)
+    return [name for name in bases if name in NAMES]
+
+
+def present_names(trace: Trace, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of some names that a trace has members of."""
+    return tuple(name for name in names if any(is_named(m, name) for m in trace.members()))
+
+
+# ---- traces
 
 
 def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> None:
@@ -121,6 +173,9 @@ def _by_step(trace: Trace, name: str) -> Array:
     return array if trace.layout == "steps" else trace.time_major(name)
 
 
+# ---- runs, piece by piece
+
+
 def are_large(plan: Plan, format: str, names: Sequence[str], selected: SelectedIndices) -> bool:
     """Whether the results are so large that `write_pieces` is to write them."""
     if format not in IN_PIECES or has_direction_axis(plan.model):
@@ -168,6 +223,9 @@ def write_pieces(
         pieces.order = [m for name in dict.fromkeys(names) for m in members if is_named(m, name)]
         pieces.attributes["meta"] = _meta(plan.settings() | selected.settings(), digits)
     return final
+
+
+# ---- states
 
 
 def check_state_path(path: str) -> str:

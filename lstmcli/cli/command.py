@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
-from contextlib import ExitStack
-from typing import Any
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from lstmcli.cli.process import CLOSED_PIPE, INTERRUPTED, Ended, raise_on_signals
 from lstmcli.cli.terminal import (
     refuse_without_screen,
     screen,
@@ -18,6 +20,12 @@ from lstmcli.cli.terminal import (
 )
 from lstmcli.escaping import one_line
 
+if TYPE_CHECKING:
+    from lstmcli.api.step_by_step import Stop
+
+INTERRUPTED = 130
+CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
+TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
 OUTPUT_OPTIONS = ("output", "save_state")  # whose files are written; the screen has its own
 MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins
 NO_OPTION = "\0"  # put before such a word, which click would take for an option
@@ -101,3 +109,49 @@ class Command(click.Command):
         inputs += [Named.parse(word).file for word in inputs]
         stack.enter_context(outputs_protected(outputs, inputs))
         refuse_without_screen(ctx)
+
+
+# ---- signals
+
+
+class Ended(Exception):
+    """The end of a command that was ended from outside: nothing is printed."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def _end(signum: int, frame: FrameType | None) -> None:
+    raise Ended(128 + signum)
+
+
+def raise_on_signals() -> None:
+    """Have signals raise, so that partial files are removed; those that are ignored stay so."""
+    if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in TERMINATING_SIGNALS:
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+            signal.signal(getattr(signal, name), _end)
+
+
+@contextmanager
+def stopped_by_signals(stop: Stop) -> Iterator[None]:
+    """Let a signal stop a stream between two steps; a second one ends it at once."""
+
+    def request(signum: int, frame: FrameType | None) -> None:
+        if stop.status:
+            raise Ended(128 + signum)
+        stop.status = 128 + signum
+        if stop.waiting:
+            raise stop.Asked
+
+    before = {}
+    for name in ("SIGINT", *TERMINATING_SIGNALS):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
+            before[getattr(signal, name)] = signal.signal(getattr(signal, name), request)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -17,8 +17,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
 from lstmcli.cli.command import Command
-from lstmcli.cli.group import lstm
-from lstmcli.cli.process import COMPLETION_VARIABLE
+from lstmcli.cli.group import COMPLETION_VARIABLE, lstm
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS, OneOf
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, read_activation_name, read_gate_order

@@ -16,6 +16,8 @@ from lstmcli._version import __version__
 from lstmcli.core.forward import blas
 from lstmcli.errors import did_you_mean
 
+COMPLETION_VARIABLE = "_LSTM_COMPLETE"  # set by a shell that asks for completions
+
 COMMANDS = {
     "run": "Run saved weights over inputs: h, c and gates of every step.",
     "diff": "Compare two results: where they first differ, and by how much.",

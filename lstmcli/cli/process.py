@@ -8,34 +8,28 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from contextvars import copy_context
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from lstmcli.cli.group import COMMANDS, lstm
+from lstmcli.cli.command import CLOSED_PIPE, Ended
+from lstmcli.cli.group import COMMANDS, COMPLETION_VARIABLE, lstm
 from lstmcli.cli.terminal import SUBSTITUTES, tell
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import one_line
 from lstmcli.outputs import OutputFile, reason
 
 if TYPE_CHECKING:
-    from lstmcli.api.stream import Stop
-
-INTERRUPTED = 130
-CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
-TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
-COMPLETION_VARIABLE = "_LSTM_COMPLETE"  # set by a shell that asks for completions
+    pass
 
 
 def invoke(args: Sequence[str]) -> int:
     """Run one command line and return the exit status.
 
+    0 and 1 are what a command returns: 1 where it compared two things and they differ.
     A mistake of the user is a message of a few lines on stderr. Every other exception is a fault
     of this program and passes through.
     """
@@ -97,52 +91,6 @@ def _usage_message(error: click.UsageError) -> str:
         return one_line(f"there is no option {error.option_name}.{similar}")
     message = one_line(" ".join(error.format_message().split()))
     return message[:1].lower() + message[1:]
-
-
-# ---- signals
-
-
-class Ended(Exception):
-    """The end of a command that was ended from outside: nothing is printed."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-def _end(signum: int, frame: FrameType | None) -> None:
-    raise Ended(128 + signum)
-
-
-def raise_on_signals() -> None:
-    """Have signals raise, so that partial files are removed; those that are ignored stay so."""
-    if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN):
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in TERMINATING_SIGNALS:
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
-            signal.signal(getattr(signal, name), _end)
-
-
-@contextmanager
-def stopped_by_signals(stop: Stop) -> Iterator[None]:
-    """Let a signal stop a stream between two steps; a second one ends it at once."""
-
-    def request(signum: int, frame: FrameType | None) -> None:
-        if stop.status:
-            raise Ended(128 + signum)
-        stop.status = 128 + signum
-        if stop.waiting:
-            raise stop.Asked
-
-    before = {}
-    for name in ("SIGINT", *TERMINATING_SIGNALS):
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
-            before[getattr(signal, name)] = signal.signal(getattr(signal, name), request)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # ---- standard output

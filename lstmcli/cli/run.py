@@ -13,11 +13,11 @@ import click
 from lstmcli import formats
 from lstmcli.api import save
 from lstmcli.api.job import InputFiles, Job
-from lstmcli.api.members import BINARY, BY_STEP, FINAL, IN_PIECES, members_for, present_names
 from lstmcli.api.run import can_stream, plan_of, run_by_engine, select
-from lstmcli.api.stream import Stop, stream_steps
+from lstmcli.api.save import BINARY, BY_STEP, FINAL, IN_PIECES, members_for, present_names
+from lstmcli.api.step_by_step import Stop, stream_steps
 from lstmcli.cli import completion
-from lstmcli.cli.command import Command
+from lstmcli.cli.command import Command, Ended, stopped_by_signals
 from lstmcli.cli.executors import execution
 from lstmcli.cli.options import (
     FORMAT_HELP,
@@ -29,13 +29,12 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.process import Ended, stopped_by_signals
 from lstmcli.cli.terminal import depth, remark, show, standard_output, tell, width
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import (
-    Stack,
+    LayerStack,
     run_in_blocks,
     run_selected,
     runs_forward,
@@ -417,7 +416,7 @@ def _is_long(plan: Plan, window: Window) -> bool:
 
 def _show_as_computed(plan: Plan, window: Window, meter: Meter | None) -> State:
     """Print all steps as they are computed; gives the final state."""
-    stack = Stack.of_plan(plan, meter)
+    stack = LayerStack.of_plan(plan, meter)
     summary = CellSummary(window)
     pieces = step_pieces(plan, stack, CHUNK, _see({"": summary}))
     _show_sheets(plan, piece_sheets(pieces, _sizes(plan)[""], window, width(), summary))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from lstmcli.api import save
-from lstmcli.api.members import BY_STEP
+from lstmcli.api.save import BY_STEP
 from tests.cli.conftest import SAMPLE, Done, Lstm, start
 from tests.paths import TOP
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lstmcli.api import members, save
+from lstmcli.api import save
 from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Trace, as_time_major
@@ -117,7 +117,7 @@ def test_what_is_written_is_that_part_of_the_whole_run(
     done = lstm(*words, "-o", f"out.{suffix}")
     assert (done.status, done.out) == (0, ""), done.err
     check_file(f"out.{suffix}", trace, *axes)
-    if format not in members.BINARY:
+    if format not in save.BINARY:
         assert lstm(*words, "-f", format).out == Path(f"out.{suffix}").read_text()
 
 
@@ -162,9 +162,9 @@ def axis(size: int) -> st.SearchStrategy[Axis]:
 def test_every_selection_is_numpy_s(
     lstm: Lstm, files: Path, axes: tuple[Axis, Axis, Axis], format: str, only: str | None
 ) -> None:
-    if format in members.ONLY_H and only != "h":
+    if format in save.ONLY_H and only != "h":
         only = None
-    if format in members.BY_STEP and only == "o,final_c":
+    if format in save.BY_STEP and only == "o,final_c":
         only = "o"
     suffix = "txt" if format == "text" else format
     words = ["run", "w.npz", "x.npy", "--layout", "batch", *options(*axes), "-o", f"o.{suffix}"]

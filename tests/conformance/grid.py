@@ -20,7 +20,7 @@ from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.keras import backend
-from lstmcli.engines.running import task_of, timed
+from lstmcli.engines.trace import task_of, timed
 
 Array = np.ndarray[Any, Any]
 

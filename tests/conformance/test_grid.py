@@ -15,7 +15,7 @@ import pytest
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.inputs import Inputs
 from lstmcli.engines import NAMES, find_engine
-from lstmcli.engines.running import task_of
+from lstmcli.engines.trace import task_of
 from tests.conformance.grid import (
     ABSENT,
     BOUND,

@@ -42,7 +42,7 @@ AHEAD = 8  # chunks of sequences that an executor gets before the first of them 
 MAX_GAPS = 64  # between selected steps; the quick path over steps in between stops at each of them
 
 
-class Stack:
+class LayerStack:
     """The cells of a model that runs forward only, stepped together."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Stack:
         ]
 
     @classmethod
-    def of_plan(cls, plan: Plan, meter: Meter | None = None) -> Stack:
+    def of_plan(cls, plan: Plan, meter: Meter | None = None) -> LayerStack:
         """All sequences of a run.
 
         Raises
@@ -86,7 +86,7 @@ class Stack:
         model: Model,
         states: Sequence[State],
         meter: Meter | None = None,
-    ) -> Stack:
+    ) -> LayerStack:
         """A chunk of the sequences of a batch."""
         blocks = [blocks_within(chunk, batch, cell) for _, cell in model.cells]
         return cls(model, packed, blocks, states, meter)
@@ -153,7 +153,7 @@ def sweep(
         if plan.valid is not None or not runs_forward(model):
             return pass_on(chunk, work(*task_of_chunk(plan, chunk)))
         states = plan.states_of(chunk)
-        stack = Stack.of_chunk(work.packed, chunk, plan.batch, model, states, meter)
+        stack = LayerStack.of_chunk(work.packed, chunk, plan.batch, model, states, meter)
         for steps, wanted in _cuts(plan.steps, size, shown):
             arrays = stack.advance(plan.block(steps, chunk), plan.keep if wanted else ())
             if wanted:
@@ -174,7 +174,7 @@ def sweep(
 
 
 def step_pieces(
-    plan: Plan, stack: Stack, steps: int, see: Callable[[Mapping[str, Array]], None]
+    plan: Plan, stack: LayerStack, steps: int, see: Callable[[Mapping[str, Array]], None]
 ) -> Iterator[tuple[range, dict[str, Array]]]:
     """Consecutive steps of a forward run and their arrays (s, B, K), as they are computed.
 

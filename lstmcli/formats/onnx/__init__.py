@@ -21,7 +21,7 @@ from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size
 from lstmcli.formats.files.sidecars import file_bytes
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.connections import feeding_lstm, input_source
-from lstmcli.formats.onnx.folding import Constants
+from lstmcli.formats.onnx.folding import ConstantFolder
 from lstmcli.formats.onnx.graph import Node, OnnxModel, Scope
 from lstmcli.formats.onnx.lstm import LstmNode, UnreadableNode, is_lstm, read_node
 from lstmcli.formats.onnx.schema import ModelProto
@@ -73,7 +73,7 @@ def _other(source: Opened, model: OnnxModel) -> str:
 class _Reader:
     def __init__(self, source: Opened, model: OnnxModel) -> None:
         self.source, self.model = source, model
-        self.constants = Constants(source)
+        self.constants = ConstantFolder(source)
         self.scopes: dict[Scope, Counter[str]] = {}  # every graph: its operators, counted
         self.lstms: dict[tuple[object, ...], LstmNode] = {}  # by their content
         self.read_as: dict[Node, LstmNode] = {}

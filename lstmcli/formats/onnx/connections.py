@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.onnx.folding import Constants
+from lstmcli.formats.onnx.folding import ConstantFolder
 from lstmcli.formats.onnx.graph import Definition, Node, Scope
 from lstmcli.formats.onnx.lstm import is_lstm
 
@@ -21,7 +21,7 @@ INPUTS = {0: (T, B), 1: (B, T)}  # axes of X but the last
 SAME = ("Identity", "Dropout", "Cast")
 
 
-def feeding_lstm(node: Node, scope: Scope, constants: Constants) -> Node | None:
+def feeding_lstm(node: Node, scope: Scope, constants: ConstantFolder) -> Node | None:
     """The LSTM node whose Y, all steps and directions of it, is this one's X."""
     source = scope.definition(node.inputs[0])
     path: list[Definition] = []  # from this node backwards
@@ -73,7 +73,7 @@ def _layout(node: Node) -> int:
 
 
 def _moved(
-    axes: tuple[str, ...], step: Definition, constants: Constants, bidirectional: bool
+    axes: tuple[str, ...], step: Definition, constants: ConstantFolder, bidirectional: bool
 ) -> tuple[str, ...] | None:
     """The axes after an operator; None for one that does more than move them."""
     node = step.node
@@ -96,7 +96,7 @@ def _moved(
     return tuple(a for a in axes if a != D) if only_directions and not bidirectional else None
 
 
-def _rank(node: Node, scope: Scope, constants: Constants) -> int | None:
+def _rank(node: Node, scope: Scope, constants: ConstantFolder) -> int | None:
     """The number of axes that a Reshape returns: the length of its shape, if that is known."""
     numbers = _numbers(node, scope, "shape", constants)
     if numbers is not None or len(node.inputs) < 2:
@@ -105,7 +105,9 @@ def _rank(node: Node, scope: Scope, constants: Constants) -> int | None:
     return len(producer.inputs) if producer and producer.op == "Concat" else None
 
 
-def _numbers(node: Node, scope: Scope, attribute: str, constants: Constants) -> list[int] | None:
+def _numbers(
+    node: Node, scope: Scope, attribute: str, constants: ConstantFolder
+) -> list[int] | None:
     """The integers of an attribute, or of the second input if that is a constant."""
     value = node.attributes.get(attribute)
     if value is None and len(node.inputs) > 1:

@@ -42,7 +42,7 @@ class Repeated(NamedTuple):
 Value = np.ndarray | Repeated | None  # None: it depends on an input, or on an unknown operator
 
 
-class Constants:
+class ConstantFolder:
     """The values of names, each computed once, within the limit of one tensor in all."""
 
     def __init__(self, source: Opened) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.formats.onnx.folding import Constants, Repeated, Value
+from lstmcli.formats.onnx.folding import ConstantFolder, Repeated, Value
 from lstmcli.formats.onnx.graph import Node, Scope
 
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
@@ -56,7 +56,7 @@ def is_lstm(node: Node) -> bool:
     return OPERATORS.get(node.op) == node.domain
 
 
-def read_node(node: Node, scope: Scope, constants: Constants, name: str) -> LstmNode:
+def read_node(node: Node, scope: Scope, constants: ConstantFolder, name: str) -> LstmNode:
     """The tensors and attributes of a node, with remarks for the user.
 
     Raises
@@ -68,7 +68,7 @@ def read_node(node: Node, scope: Scope, constants: Constants, name: str) -> Lstm
 
 
 class _NodeReader:
-    def __init__(self, node: Node, scope: Scope, constants: Constants, name: str) -> None:
+    def __init__(self, node: Node, scope: Scope, constants: ConstantFolder, name: str) -> None:
         self.node, self.scope, self.constants = node, scope, constants
         self.lstm_name = name
 

@@ -26,7 +26,7 @@ from lstmcli.formats.tensorflow.checkpoint_v1 import CheckpointV1
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 from lstmcli.formats.tensorflow.keras_metadata import KerasLayers, parse_layers
 from lstmcli.formats.tensorflow.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, rename
-from lstmcli.formats.tensorflow.table import MAGIC, SortedTable
+from lstmcli.formats.tensorflow.sorted_table import MAGIC, SortedTable
 
 FORMAT = "tensorflow"
 SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)

@@ -62,7 +62,7 @@ def _read(pieces: Pieces, source: str, size: int) -> Document:
             "Save the numbers as .npy or .npz."
         )
     rows = Rows(pieces(), DELIMITERS[kind], source)
-    table = Table(rows.header, rows.width, source, size)
+    table = CsvTable(rows.header, rows.width, source, size)
     for values in rows:
         table.add(values)
     if not table.rows:
@@ -273,7 +273,7 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
     } | single
 
 
-class Table:
+class CsvTable:
     """A table as it is read: the numbers of each array, in buffers that grow.
 
     Raises
@@ -339,7 +339,7 @@ class Table:
 
 
 def _in_order(
-    table: Table, line_of: Callable[[int], int]
+    table: CsvTable, line_of: Callable[[int], int]
 ) -> tuple[Sequence[int] | None, Sequence[int] | None]:
     """Sort a table by step, then batch; gives the numbers of the steps and of the batch."""
     if not table.keys:
@@ -355,7 +355,7 @@ def _in_order(
     return steps, batch[0] if batch else None
 
 
-def _whole(table: Table, name: str, line_of: Callable[[int], int]) -> np.ndarray:
+def _whole(table: CsvTable, name: str, line_of: Callable[[int], int]) -> np.ndarray:
     """A column of counts as integers."""
     column = table.key(name)
     wrong = ~((column >= 0) & (column < 2**53) & (column == np.floor(column)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.formats.tensorflow.crc32c import ONES, crc32c
-from lstmcli.formats.tensorflow.table import FOOTER, MAGIC, SortedTable
+from lstmcli.formats.tensorflow.sorted_table import FOOTER, MAGIC, SortedTable
 
 Fields = Sequence[tuple[int, "int | bytes"]]
 

@@ -16,7 +16,7 @@ from lstmcli.core.model.activations import activation as ours
 from lstmcli.core.model.inputs import Inputs
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.libraries import activation, library, quiet
-from lstmcli.engines.running import run_with, task_of, timed
+from lstmcli.engines.trace import run_with, task_of, timed
 from lstmcli.errors import UserError
 from tests.conformance.grid import KINDS
 from tests.engines.fake import broken, fake

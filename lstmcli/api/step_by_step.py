@@ -10,10 +10,10 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.job import Job
-from lstmcli.api.members import kept_for
+from lstmcli.api.save import kept_for
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import Plan, prepare
-from lstmcli.core.forward.streaming import PIECE, Stack
+from lstmcli.core.forward.streaming import PIECE, LayerStack
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import as_time_major
@@ -73,7 +73,7 @@ def stream_steps(
         return join_states(states, job.model.convention.behaviour.states, "batch"), 0
     waiting = job.inputs.waiting if isinstance(job.inputs, StepStream) else lambda: False
     known_steps = None if isinstance(job.inputs, StepStream) else plan.steps
-    stack = Stack.of_plan(plan, meter)
+    stack = LayerStack.of_plan(plan, meter)
     batched = plan.layout != "steps"
     part = selection.of_step(plan.batch, {k: shape[-1] for k, shape in plan.shapes.items()})
     columns = {k: c for name in names for k, c in part.columns.items() if is_named(k, name)}
