@@ -62,7 +62,7 @@ def test_it_equals_what_was_printed(name: str) -> None:
     assert diff(str(text), moved).equal
 
 
-def test_a_factor_holds_for_what_is_there() -> None:
+def test_a_factor_applies_to_what_is_there() -> None:
     h = np.load(FOLDER / "torch.h.npy") * np.float32(1e-6)
     found = diff(str(FOLDER / "torch-tiny-numbers.txt"), h, atol=1e-12)
     assert found.equal
@@ -87,7 +87,7 @@ def test_it_is_explained(name: str) -> None:
 
 @pytest.mark.wide
 @pytest.mark.parametrize("name", sorted(PLACES))
-def test_a_part_is_put_in_its_place(name: str) -> None:
+def test_a_part_is_put_at_its_position(name: str) -> None:
     weights, told = net(name)
     given, of_all, place = PLACES[name]
     text = str(FOLDER / f"{name}.txt")
@@ -111,7 +111,7 @@ def test_what_no_run_gives_is_refused(tmp_path: Path) -> None:
     assert explain(weights, inputs("torch"), str(path), **told).verdict == "none"
 
 
-def test_a_trace_beside_it_keeps_its_layout(tmp_path: Path) -> None:
+def test_a_trace_compared_with_it_keeps_its_layout(tmp_path: Path) -> None:
     """A side that says that time comes first is met by one that says nothing."""
     model = lstmcli.load(net("torch")[0])
     trace = lstmcli.run(model, inputs("torch"), layout="batch")

@@ -64,7 +64,7 @@ WORDS = ["a b", "$(touch x)", "`touch x`", "it's", '"', "a\\b", "*", "~", "a;b",
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_a_shell_reads_the_word_that_was_meant(word: str, tmp_path: object) -> None:
+def test_a_shell_reads_the_word_that_was_escaped(word: str, tmp_path: object) -> None:
     typed = shell_word(word)
     assert one_line(typed) == typed
     done = subprocess.run(

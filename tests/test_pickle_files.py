@@ -127,7 +127,7 @@ def test_pickles_of_python_2(protocol: int) -> None:
 
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("size", [3, 200])
-def test_pickles_of_every_protocol_are_told_by_their_content(
+def test_pickles_of_every_protocol_are_detected_by_their_content(
     protocol: int, size: int, tmp_path: Path
 ) -> None:
     """Large ones too, whose first array is cut where the first bytes end."""

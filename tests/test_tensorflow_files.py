@@ -60,7 +60,7 @@ def test_the_tensors_are_those_of_tensorflow_s_own_loader(case: str, tmp_path: P
 
 
 @pytest.mark.parametrize("case", RUN)
-def test_the_outputs_are_tensorflow_s_with_the_settings_found_beside(
+def test_the_outputs_are_tensorflow_s_with_the_settings_of_its_metadata(
     case: str, tmp_path: Path
 ) -> None:
     record, arrays = expected(case)
@@ -94,7 +94,7 @@ STACKED = {"layer0.forget_bias": 0.3, "layer1.forget_bias": 2.0}
         ("bidirectional_not", {"layer0_reverse.reverse": False}, ()),
     ],
 )
-def test_without_the_graph_the_scope_bw_is_backward_and_said_as_assumed(
+def test_without_the_graph_the_scope_bw_is_backward_and_reported_as_assumed(
     case: str, settings: dict[str, Any], assumed: tuple[str, ...], tmp_path: Path
 ) -> None:
     path = unpacked(f"tf1.15_{case}", tmp_path)
@@ -114,7 +114,7 @@ def test_the_graph_goes_before_the_scope(tmp_path: Path) -> None:
     assert not any(text.startswith("bw ") for text in model.assumed)
 
 
-def test_two_stacks_beside_each_other_are_two_lstms(tmp_path: Path) -> None:
+def test_two_separate_stacks_are_two_lstms(tmp_path: Path) -> None:
     path = str(unpacked("tf1.15_bidirectional_stacks_bw", tmp_path))
     with pytest.raises(UserError, match="has 2 LSTMs") as error:
         load(path)
@@ -165,7 +165,7 @@ def test_a_saved_model_goes_by_its_folder(given: str, tmp_path: Path) -> None:
     assert load(str(path / given)).convention.behaviour.forget_bias == 0.6
 
 
-def test_the_file_that_told_a_setting_is_said(tmp_path: Path) -> None:
+def test_the_file_that_gives_a_setting_is_reported(tmp_path: Path) -> None:
     model = load(str(unpacked("tf1.15_everything_v2", tmp_path)))
     (remark,) = model.remarks
     assert remark == (
@@ -180,7 +180,7 @@ def test_a_setting_that_is_given_goes_before_the_graph_s(tmp_path: Path) -> None
     assert lstmcli.load(str(path), forget_bias=-2).convention.behaviour.forget_bias == -2
 
 
-def test_without_the_graph_the_forget_bias_is_assumed_and_said(tmp_path: Path) -> None:
+def test_without_the_graph_the_forget_bias_is_assumed_and_reported(tmp_path: Path) -> None:
     path = unpacked("tf1.15_everything_v2", tmp_path)
     (tmp_path / "model.ckpt.meta").unlink()
     model = load(str(path))
@@ -189,7 +189,7 @@ def test_without_the_graph_the_forget_bias_is_assumed_and_said(tmp_path: Path) -
     assert not model.remarks
 
 
-def test_each_cell_has_the_forget_bias_of_its_own_place_in_the_graph(tmp_path: Path) -> None:
+def test_each_cell_has_the_forget_bias_of_its_position_in_the_graph(tmp_path: Path) -> None:
     model = load(str(unpacked("tf1.15_two_layers_trained", tmp_path)))
     assert [layer[0].convention.behaviour.forget_bias for layer in model.layers] == [0.3, 2.0]
 
@@ -223,7 +223,7 @@ def test_the_config_of_each_keras_layer_is_handed_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tf1.0_dtypes_v1", "tf1.0_dtypes_v2"])
-def test_without_the_library_the_index_is_checked_and_tensors_are_said_not_to_be(
+def test_without_the_library_the_index_is_checked_and_tensors_are_reported_as_unchecked(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crc32c, "library", lambda: None)

@@ -69,7 +69,7 @@ def test_a_frozen_module_has_names_by_the_call_and_says_so() -> None:
     assert cell.convention.name == "pytorch-cell"
 
 
-def test_what_is_left_out_is_said() -> None:
+def test_what_is_left_out_is_reported() -> None:
     document = formats.read(str(FOLDER / "dynamic-2.13.0.pt"))
     assert list(document.arrays) == ["out.weight", "out.bias"]
     assert "packed, as dynamic quantisation keeps weights" in document.remarks[0]

@@ -49,7 +49,9 @@ def test_a_right_engine_agrees_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> N
     assert told["seed"] is None
 
 
-def test_a_wrong_engine_differs_where_it_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_engine_is_reported_with_its_first_mismatch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     install(monkeypatch, fake(fault=forgetful), fake("jax"))
     found = check(job(), ["torch", "jax"])
     told = found.to_json()
@@ -119,7 +121,7 @@ def test_inputs_and_a_state_are_drawn_from_the_seed(
     assert first.to_json()["seed"] == 3
 
 
-def test_states_lie_as_the_convention_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_states_have_the_axes_of_the_convention(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, fake())
     cell = KINDS["initial state"].model().cell
     for name in ("openvino", "coreml"):  # states (B, D, H), and (B, D H)

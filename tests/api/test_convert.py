@@ -138,7 +138,7 @@ def test_a_constant_into_the_bias_is_exact_and_out_of_it_is_rounding(tmp_path: P
         np.testing.assert_array_equal(b["rnn/lstm_cell/kernel"], a["rnn/lstm_cell/kernel"])
 
 
-def test_a_file_holds_what_no_tensor_says(tmp_path: Path) -> None:
+def test_a_file_contains_what_no_tensor_has(tmp_path: Path) -> None:
     case, target = "keras/hard_sigmoid", tmp_path / "net.json"
     converted(case, target, "tfjs")
     told = json.loads(target.read_text())
@@ -177,7 +177,7 @@ def test_numbers_that_are_none_go_through(tmp_path: Path) -> None:
         assert np.isnan(members["weight_ih_l0"]).all()
 
 
-def test_what_names_cannot_tell_apart_is_not_written(tmp_path: Path) -> None:
+def test_what_names_cannot_distinguish_is_not_written(tmp_path: Path) -> None:
     """Chainer numbers directions like layers: with I = H, two directions look like two layers."""
     rng = np.random.default_rng(0)
     tensors: dict[str, Any] = {
@@ -246,7 +246,7 @@ def test_a_source_is_never_written_over(tmp_path: Path) -> None:
     assert source.read_bytes() == Path(SOURCE).read_bytes()
 
 
-def test_safetensors_say_what_they_do_not_hold(tmp_path: Path) -> None:
+def test_safetensors_report_what_they_do_not_contain(tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
     target = tmp_path / "net.safetensors"
     conversion = converted("keras/relu", target, "keras")

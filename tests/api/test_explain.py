@@ -79,7 +79,7 @@ def test_what_is_no_result_of_such_a_run_is_refused(shape: tuple[int, ...]) -> N
         lstmcli.explain(WEIGHTS, np.load(INPUTS), np.ones(shape))
 
 
-def test_numbers_that_are_not_finite_are_left_out_and_said() -> None:
+def test_numbers_that_are_not_finite_are_left_out_and_reported() -> None:
     model = lstmcli.load(WEIGHTS, gates="ifgo")
     expected = lstmcli.run(model, np.load(INPUTS)).h.copy()
     expected[0, 3, 1], expected[0, 5, 2] = np.nan, np.inf

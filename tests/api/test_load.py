@@ -63,7 +63,7 @@ def test_the_average_that_training_kept_is_no_choice() -> None:
 @pytest.mark.parametrize(
     ("inputs", "advice"), [((4, 3, 3), "0,1,2"), ((4, 4, 3), "1,2"), ((4, 3, 5), "0,1")]
 )
-def test_layers_are_advised_in_a_row_that_runs(
+def test_layers_are_advised_in_an_order_that_runs(
     tmp_path: Path, inputs: tuple[int, ...], advice: str
 ) -> None:
     layers = {f"part{n}": KERAS | {"kernel": (i, 12)} for n, i in enumerate(inputs)}
@@ -74,7 +74,7 @@ def test_layers_are_advised_in_a_row_that_runs(
         load(path, layer=word)
 
 
-def test_layers_that_do_not_fit_are_not_advised_in_a_row(tmp_path: Path) -> None:
+def test_layers_that_do_not_fit_are_not_advised_in_turn(tmp_path: Path) -> None:
     path = saved(tmp_path / "w.npz", one=KERAS, two=KERAS)
     with pytest.raises(UserError, match="has 2 LSTMs") as error:
         load(path)

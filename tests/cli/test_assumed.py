@@ -122,7 +122,7 @@ def test_every_command_takes_it_for_one_sequence(lstm: Lstm, pytorch: Path) -> N
     assert reading.changes == ()
 
 
-def test_a_layout_that_a_file_gives_holds(lstm: Lstm, pytorch: Path) -> None:
+def test_a_layout_that_a_file_gives_is_used(lstm: Lstm, pytorch: Path) -> None:
     x = np.load(INPUTS)
     member: dict[str, Any] = {**np.load(pytorch), "layout": "time"}
     np.savez("member.npz", **member)

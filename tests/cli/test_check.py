@@ -35,7 +35,7 @@ def test_without_inputs_they_are_drawn(lstm: Lstm, monkeypatch: pytest.MonkeyPat
     assert "zero initial state" not in out
 
 
-def test_inputs_beside_the_weights_are_used(
+def test_inputs_in_the_file_of_the_weights_are_used(
     lstm: Lstm, net: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, fake())
@@ -110,7 +110,7 @@ def test_run_by_an_engine(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     assert out.strip().split("\n\n")[-1].split()[:3] == ["step", "unit", "h"]
 
 
-def test_a_file_of_an_engine_holds_what_it_gives(
+def test_a_file_of_an_engine_contains_what_it_gives(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     install(monkeypatch, fake())

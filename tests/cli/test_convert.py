@@ -51,7 +51,7 @@ def test_json_for_programs(lstm: Lstm) -> None:
     assert told["proof"]["difference"] == 0
 
 
-def test_standard_input_and_lone_tensors(lstm: Lstm, tmp_path: Path) -> None:
+def test_standard_input_and_single_tensors(lstm: Lstm, tmp_path: Path) -> None:
     status, _, err = lstm("convert", "-", "a.npz", "--to", "mlx", stdin=WEIGHTS.read_bytes())
     assert (status, err) == (0, "")
     with np.load(WEIGHTS) as members:
@@ -75,7 +75,7 @@ def test_standard_input_and_lone_tensors(lstm: Lstm, tmp_path: Path) -> None:
         (["nowhere/net.npz", "--to", "keras"], "there is no folder nowhere"),
     ],
 )  # fmt: skip
-def test_mistakes_are_told_and_nothing_is_written(
+def test_mistakes_are_reported_and_nothing_is_written(
     lstm: Lstm, words: list[str], message: str, tmp_path: Path
 ) -> None:
     status, out, err = lstm("convert", WEIGHTS, *words)
@@ -167,7 +167,7 @@ def test_a_missing_library_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_file_of_tensors_does_not_hold_is_said(lstm: Lstm) -> None:
+def test_what_a_file_of_tensors_does_not_contain_is_reported(lstm: Lstm) -> None:
     pytest.importorskip("safetensors")
     status, out, err = lstm("convert", WEIGHTS, "net.safetensors", "--to", "tinygrad")
     assert status == 0

@@ -91,7 +91,7 @@ def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
     assert "the first to differ" not in later.out
 
 
-def test_the_command_to_go_on_with_keeps_what_the_run_was_told(lstm: Lstm) -> None:
+def test_the_command_to_go_on_with_keeps_what_the_run_was_given(lstm: Lstm) -> None:
     told = ("--layout", "batch", "--gates", "igfo", "--forget-bias", "-0.5", "--lengths", "4")
     words = ("--step", 1, "--unit", 0, "--against", SAMPLE / "numpy.txt", *told)
     said = " ".join(lstm("derive", *FILES, *words).out.split())
@@ -187,7 +187,7 @@ def test_one_of_several_cells_is_to_be_named(lstm: Lstm) -> None:
         (("--step", 0, "--unit", 0, "--against", "no.npz"), "no.npz"),
     ],
 )
-def test_mistakes_are_told_in_a_line(lstm: Lstm, words: tuple[Any, ...], said: str) -> None:
+def test_mistakes_are_reported_in_a_line(lstm: Lstm, words: tuple[Any, ...], said: str) -> None:
     done = lstm("derive", *FILES, *words)
     assert (done.status, done.out) == (2, "")
     assert said in done.err

@@ -14,7 +14,7 @@ from tests.paths import TOP
 QUESTION, ANSWER = TOP / "samples" / "question", TOP / "samples" / "answer"
 
 
-def test_the_question_s_outputs_part_at_step_1(lstm: Lstm) -> None:
+def test_the_question_s_outputs_first_differ_at_step_1(lstm: Lstm) -> None:
     done = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "-f", "json")
     assert done.status == 1
     found = json.loads(done.out)
@@ -58,7 +58,7 @@ def test_shapes_that_differ_are_a_difference_not_trouble(lstm: Lstm) -> None:
     assert json.loads(done.out)["arrays"]["h"]["shape"] == [[4, 3], [5, 3]]
 
 
-def test_the_layout_is_that_of_a_side_that_does_not_tell(lstm: Lstm) -> None:
+def test_the_layout_is_that_of_a_side_without_a_layout(lstm: Lstm) -> None:
     h = np.random.default_rng(0).normal(size=(2, 5, 3))
     np.save("a.npy", h)
     other = h.copy()
@@ -108,7 +108,7 @@ def test_an_abbreviated_print_without_a_shape_is_refused(lstm: Lstm) -> None:
     assert "nothing tells the rest" in done.err
 
 
-def test_the_settings_that_differ_stand_in_the_json(lstm: Lstm, net: Path) -> None:
+def test_the_settings_that_differ_are_in_the_json(lstm: Lstm, net: Path) -> None:
     lstm("run", net, "-o", "a.npz")
     lstm("run", net, "--forget-bias", 0, "--cell-clip", 0.5, "-o", "b.json")
     report = json.loads(lstm("diff", "a.npz", "b.json", "-f", "json").out)

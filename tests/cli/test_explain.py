@@ -62,7 +62,7 @@ def test_what_is_to_be_typed_next_can_be(
     assert lstm(*last[1:]).status == ("--against" in last)
 
 
-def test_inputs_that_are_no_numbers_are_said(lstm: Lstm, tmp_path: Path) -> None:
+def test_inputs_that_are_no_numbers_are_reported(lstm: Lstm, tmp_path: Path) -> None:
     x = np.load(FILES[1])
     x[..., 3, 1] = np.nan
     np.save(tmp_path / "x.npy", x)

@@ -44,7 +44,7 @@ def test_examples_run_on_the_samples(lstm: Lstm, tmp_path: Path, name: str, n: i
     assert done.out or done.err
 
 
-def test_the_examples_of_the_whole_run_too(lstm: Lstm, tmp_path: Path) -> None:
+def test_the_examples_of_the_full_run_too(lstm: Lstm, tmp_path: Path) -> None:
     (tmp_path / "samples").symlink_to(TOP / "samples")
     found = examples(group.help or "")
     assert len(found) == 2
@@ -60,7 +60,7 @@ def test_help_of_a_command_is_its_help(lstm: Lstm, name: str) -> None:
     assert COMMANDS[name] in " ".join(done.out.split())
 
 
-def test_help_alone_lists_the_commands(lstm: Lstm) -> None:
+def test_help_without_a_command_lists_the_commands(lstm: Lstm) -> None:
     done = lstm("help")
     assert done == lstm("--help")
     assert all(name in done.out for name in COMMANDS)

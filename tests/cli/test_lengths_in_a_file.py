@@ -27,7 +27,7 @@ def inputs(tmp_path: Path) -> Path:
     return path
 
 
-def test_they_are_applied_and_told(lstm: Lstm, inputs: Path) -> None:
+def test_they_are_applied_and_reported(lstm: Lstm, inputs: Path) -> None:
     status, out, err = lstm("run", MODEL, inputs)
     assert (status, err) == (0, "")
     assert LINE in " ".join(out.split())

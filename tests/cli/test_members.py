@@ -114,7 +114,9 @@ def test_a_file_that_exists_is_not_taken_for_a_name_and_a_file(lstm: Lstm, there
     assert lstm("run", "lr=0.1.npz:kernel", "bias=W.npz:b", INPUTS, "-q", "-f", "csv") == done
 
 
-def test_a_member_that_is_not_there_is_told_with_those_that_are(lstm: Lstm, there: Path) -> None:
+def test_a_member_that_is_not_there_is_reported_with_those_that_are(
+    lstm: Lstm, there: Path
+) -> None:
     done = lstm("run", WEIGHTS, "x.npz:x_vall")
     assert done.status == 2
     assert done.err == (

@@ -18,7 +18,7 @@ lstm run: {PATH} holds tensors of two LSTMs; choose one with --layer, or give mo
   pip install 'lstmcli[safetensors]' and this goes on beyond the width of the terminal"""
 
 
-def test_lines_keep_their_indentation_and_words_stay_whole() -> None:
+def test_lines_keep_their_indentation_and_words_are_not_split() -> None:
     assert wrapped(TEXT, 60).split("\n") == [
         "lstm run:",
         f"  {PATH}",
@@ -49,7 +49,7 @@ class Terminal:
         return getattr(self.stream, name)
 
 
-def test_errors_and_remarks_are_wrapped_on_a_terminal_alone(
+def test_errors_and_remarks_are_wrapped_only_on_a_terminal(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name = "no-such-folder/" * 4 + "w.npz"

@@ -37,7 +37,7 @@ def words(*more: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("suffix", ["npz", "json"])
-def test_the_file_holds_the_output_each_cell_and_the_states(
+def test_the_file_contains_the_output_each_cell_and_the_states(
     lstm: Lstm, torch_case: dict[str, Any], suffix: str
 ) -> None:
     np.savez("theirs.npz", **{k: torch_case[k] for k in ("h", "final_h", "final_c")})
@@ -54,7 +54,7 @@ def test_the_file_holds_the_output_each_cell_and_the_states(
         np.testing.assert_array_equal(out["h"], both)
 
 
-def test_a_backward_cell_can_be_told_to_run_forward(lstm: Lstm, torch_case: dict[str, Any]) -> None:
+def test_a_backward_cell_can_be_set_to_run_forward(lstm: Lstm, torch_case: dict[str, Any]) -> None:
     """It then is a lone cell over the inputs as they lie, and its outputs stay where they are."""
     with np.load(f"{TORCH}.weights.npz") as held:
         first = {k: held[k] for k in held if "l0_reverse" in k}
@@ -96,7 +96,7 @@ def test_members_of_one_cell_can_be_asked_for(lstm: Lstm, torch_case: dict[str, 
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_tables_of_steps_hold_each_cell(
+def test_tables_of_steps_contain_each_cell(
     lstm: Lstm, torch_case: dict[str, Any], suffix: str
 ) -> None:
     lstm(*words("-o", "out.npz"))
@@ -176,7 +176,7 @@ def test_options_reach_the_cell(lstm: Lstm, case: str, option: tuple[str, ...]) 
 
 @pytest.mark.parametrize("case", ["torch/two_layers", "tensorflow1/lstm_cell"])
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
-def test_a_file_written_in_blocks_is_the_whole_run(lstm: Lstm, case: str, suffix: str) -> None:
+def test_a_file_written_in_blocks_is_the_full_run(lstm: Lstm, case: str, suffix: str) -> None:
     """More steps than a block, rows in several blocks: still the same numbers, bit for bit."""
     x = np.random.default_rng(0).normal(size=(3, 600, 5)).astype(np.float32)
     np.save("x.npy", x)
@@ -216,9 +216,7 @@ def test_a_state_in_the_file_is_not_called_zero(lstm: Lstm) -> None:
     assert "its head, 3 units to an output, is not run" in done.err
 
 
-def test_where_the_batch_lies_is_said_to_be_assumed_of_a_state_dict(
-    lstm: Lstm, tmp_path: Path
-) -> None:
+def test_the_batch_axis_is_reported_as_assumed_of_a_state_dict(lstm: Lstm, tmp_path: Path) -> None:
     """``batch_first`` is in no tensor."""
     rng = np.random.default_rng(0)
     tensors = {"weight_ih_l0": rng.normal(size=(12, 4)), "weight_hh_l0": rng.normal(size=(12, 3))}
@@ -269,7 +267,7 @@ def test_inspect_shows_the_layers_of_keras(lstm: Lstm, keras_inputs: str) -> Non
     assert [one["layer"] for one in json.loads(told.out)["lstms"]] == ["inner/zeta", "alpha"]
 
 
-def test_the_final_state_alone_can_be_asked_for(lstm: Lstm, torch_case: dict[str, Any]) -> None:
+def test_only_the_final_state_can_be_asked_for(lstm: Lstm, torch_case: dict[str, Any]) -> None:
     done = lstm(*words("-f", "json", "--only", "final_c"))
     assert (done.status, done.err) == (0, "")
     np.testing.assert_allclose(json.loads(done.out)["final_c"], torch_case["final_c"], rtol=1e-5)

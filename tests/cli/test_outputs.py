@@ -122,13 +122,13 @@ def test_an_archive_can_be_appended_to_a_file(tmp_path: Path) -> None:
         ("inspect --nope", "2>&1 >/dev/null | true"), ("run nowhere.npz", "2>&-"),
     ],
 )  # fmt: skip
-def test_an_error_that_nobody_can_be_told_is_no_difference(words: str, shut: str) -> None:
+def test_an_error_that_stderr_cannot_take_is_no_difference(words: str, shut: str) -> None:
     assert in_shell(words, shut, "; exit ${PIPESTATUS[0]}") == (2, "", "")
 
 
 @needs_full
 @pytest.mark.parametrize("shut", ["2>&-", "2>/dev/full"])
-def test_a_remark_that_nobody_can_be_told_ends_nothing(shut: str, tmp_path: Path) -> None:
+def test_a_remark_that_stderr_cannot_take_ends_nothing(shut: str, tmp_path: Path) -> None:
     words = ["run", WEIGHTS, INPUTS, "--reverse", "--save-state", tmp_path / "s.npz"]
     assert in_shell(*words, "-o", tmp_path / "o.npz", shut) == (0, "", "")
     assert (tmp_path / "o.npz").exists()

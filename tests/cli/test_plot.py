@@ -101,7 +101,7 @@ def long(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("item", [0, 130, -1])
-def test_a_run_holds_the_row_that_is_drawn_with_the_bits_of_the_whole(
+def test_a_run_contains_the_sequence_that_is_drawn_with_the_bits_of_the_full_run(
     tmp_path: Path, item: int
 ) -> None:
     network(tmp_path / "w.npz", 9, 66, layers=2)
@@ -120,7 +120,7 @@ def test_a_run_holds_the_row_that_is_drawn_with_the_bits_of_the_whole(
         assert array.strides[1] == 0
 
 
-def test_rows_of_a_batch_one_at_a_time(lstm: Lstm, long: Path) -> None:
+def test_sequences_of_a_batch_one_at_a_time(lstm: Lstm, long: Path) -> None:
     first, second = (lstm("plot", long, "--array", "h", "--batch", n).out for n in (0, 1))
     assert "0 of 2: --batch shows another" in first
     assert "1 of 2: --batch" in second
@@ -168,7 +168,7 @@ def test_pre_activations_are_drawn_gate_by_gate(lstm: Lstm) -> None:
     assert [g for g in "ifgo" if f"z_{g}  pre-activation of {g}" in out] == list("ifgo")
 
 
-def test_mistakes_are_told(lstm: Lstm) -> None:
+def test_mistakes_are_reported(lstm: Lstm) -> None:
     done = lstm("plot", WEIGHTS, INPUTS, "--array", "hh")
     assert done.status == 2
     assert 'Did you mean "h"?' in done.err
@@ -181,7 +181,7 @@ def test_mistakes_are_told(lstm: Lstm) -> None:
     assert "one such file, or two" in done.err
 
 
-def test_the_layout_of_results_that_do_not_tell(lstm: Lstm) -> None:
+def test_the_layout_of_results_without_a_layout(lstm: Lstm) -> None:
     h = np.random.default_rng(0).normal(size=(2, 5, 3))
     np.save("a.npy", h)
     other = h.copy()
@@ -258,7 +258,7 @@ def test_odd_traces_are_drawn_all_the_same(lstm: Lstm, values: list[list[float]]
         assert (done.status, done.err) == (0, "")
 
 
-def test_weights_alone_ask_for_inputs_and_files_without_steps_are_told(lstm: Lstm) -> None:
+def test_only_weights_ask_for_inputs_and_files_without_steps_are_reported(lstm: Lstm) -> None:
     assert lstm("plot", WEIGHTS).status == 2
     lstm("run", WEIGHTS, INPUTS, "-o", "end.npz", "--only", "final_h")
     assert "no h, c or gates of steps" in lstm("plot", "end.npz").err

@@ -45,7 +45,7 @@ def test_the_question_in_float32_is_tensorflow_s(lstm: Lstm) -> None:
     assert np.abs(h - golden).max() < 1.5e-7
 
 
-def test_without_forget_bias_it_is_the_asker_s_cell(lstm: Lstm) -> None:
+def test_without_forget_bias_it_is_the_cell_of_the_question(lstm: Lstm) -> None:
     asked = h_of(lstm("run", WEIGHTS, INPUTS, "--forget-bias", 0, "-f", "json").out)[0]
     given = h_of(lstm("run", WEIGHTS, INPUTS, "-f", "json").out)[0]
     np.testing.assert_array_equal(asked[0], given[0])
@@ -76,7 +76,7 @@ def test_activation_changes_candidate_and_output(lstm: Lstm) -> None:
     assert np.abs(h_of(kept.out) - h).max() > 1e-4
 
 
-def test_the_final_state_alone_can_be_written(lstm: Lstm) -> None:
+def test_only_the_final_state_can_be_written(lstm: Lstm) -> None:
     assert lstm("run", WEIGHTS, INPUTS, "-o", "end.npz", "--only", "final_h").status == 0
     assert list(np.load("end.npz")) == ["final_h", "meta"]
 
@@ -122,7 +122,7 @@ def test_a_long_run_names_them_too(lstm: Lstm, stuck: Path) -> None:
 # ---- how files are named and read
 
 
-def test_lone_arrays_are_named_by_stem_or_by_name(lstm: Lstm) -> None:
+def test_single_arrays_are_named_by_stem_or_by_name(lstm: Lstm) -> None:
     weights = np.load(WEIGHTS)
     np.save("kernel.npy", weights["kernel"])
     np.save("b.npy", weights["bias"])
@@ -143,7 +143,7 @@ def test_a_keras_pair_of_kernels_is_keras(lstm: Lstm, tmp_path: Path) -> None:
     assert "sigmoid gates, tanh, forward (its config is not in the file)" in done.out
 
 
-def test_settings_may_stand_in_the_file(lstm: Lstm) -> None:
+def test_settings_may_be_in_the_file(lstm: Lstm) -> None:
     weights = np.load(WEIGHTS)
     document = {k: v.tolist() for k, v in weights.items()}
     document |= {"inputs": np.load(INPUTS)[0].tolist(), "forget_bias": 0, "gates": "ijfo"}
@@ -247,7 +247,7 @@ def test_float32_files_stay_float32(lstm: Lstm, net: Path) -> None:
         ("-o", "-"), ("-o", ""), ("-o", "out.xyz"), ("-o", "out"), ("--show", "k"),
     ],
 )  # fmt: skip
-def test_a_format_is_not_asked_for_what_it_cannot_hold(
+def test_a_format_is_not_asked_for_what_it_cannot_store(
     lstm: Lstm, net: Path, words: tuple[str, ...], tmp_path: Path
 ) -> None:
     before = set(tmp_path.iterdir())
@@ -257,7 +257,7 @@ def test_a_format_is_not_asked_for_what_it_cannot_hold(
     assert set(tmp_path.iterdir()) == before
 
 
-def test_chunks_with_a_carried_state_equal_the_whole_run(lstm: Lstm, net: Path) -> None:
+def test_chunks_with_a_carried_state_equal_the_full_run(lstm: Lstm, net: Path) -> None:
     x = np.load(net)["inputs"]
     np.save("a.npy", x[:, :3])
     np.save("b.npy", x[:, 3:])
@@ -289,7 +289,7 @@ def test_a_trace_is_an_initial_state(lstm: Lstm, net: Path, suffix: str) -> None
 # ---- tables
 
 
-def test_a_piped_table_is_plain_and_whole(lstm: Lstm, net: Path) -> None:
+def test_a_piped_table_is_plain_and_complete(lstm: Lstm, net: Path) -> None:
     done = lstm("run", net, "--digits", 17)
     assert "\x1b" not in done.out
     assert "…" not in done.out
@@ -487,7 +487,7 @@ def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Pat
         assert lstm("run", net, *words, "-f", "json").out == wanted
 
 
-def test_a_bias_that_is_missing_in_part_is_said(lstm: Lstm) -> None:
+def test_a_bias_that_is_missing_in_part_is_reported(lstm: Lstm) -> None:
     with np.load(TOP / "tests" / "golden" / "torch" / "two_layers.weights.npz") as whole:
         np.savez("w.npz", **{k: whole[k] for k in whole if k != "bias_hh_l1"})
     np.save("x.npy", np.zeros((2, 5)))

@@ -150,7 +150,7 @@ def test_inputs_that_become_shorter_in_a_run_are_a_message(
         ("--layout batch --initial-state state.npz --cell-clip 0.5", {}),
     ],
 )
-def test_pieces_make_what_a_whole_run_makes(
+def test_pieces_make_what_a_full_run_makes(
     lstm: Lstm,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -191,7 +191,7 @@ def test_pieces_make_what_a_whole_run_makes(
         ("--layout batch --lengths lengths.npy --only f,final_h", {"both": True}),
     ],
 )
-def test_texts_in_pieces_are_those_of_a_whole_run(
+def test_texts_in_pieces_are_those_of_a_full_run(
     lstm: Lstm,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -217,7 +217,7 @@ def test_texts_in_pieces_are_those_of_a_whole_run(
 
 @pytest.mark.wide
 @pytest.mark.parametrize("output", ["out.npy", "out.npz", "out.csv", "out.json"])
-def test_inputs_larger_than_what_may_be_held(lstm: Lstm, tmp_path: Path, output: str) -> None:
+def test_inputs_larger_than_memory(lstm: Lstm, tmp_path: Path, output: str) -> None:
     """A 512 MB file, sparse on disk: what Python and NumPy allocate stays below 60 MB."""
     network(tmp_path / "w.npz", 64, 32)
     rows = {"out.csv": 270, "out.json": 600}.get(output, 2048)

@@ -121,7 +121,7 @@ def test_what_the_library_logs_is_not_shown(library: Any, caplog: pytest.LogCapt
     assert len(caplog.records) == 1
 
 
-def test_without_the_library_the_way_out_is_said(
+def test_without_the_library_the_way_out_is_reported(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)

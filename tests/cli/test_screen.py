@@ -144,7 +144,7 @@ def test_an_encoding_without_blocks_shows_letters_that_look_alike(lstm: Lstm) ->
         assert [len(line) for line in done.stdout.splitlines()] == [len(line) for line in utf8]
 
 
-def test_letters_tell_signs_and_sizes_apart() -> None:
+def test_letters_distinguish_signs_and_sizes() -> None:
     for characters in (f" {BELOW[::-1]}{ABOVE}", SHADES):
         alike = [one.encode("ascii", SUBSTITUTES) for one in characters]
         assert len(set(alike)) == len(characters)
@@ -171,7 +171,7 @@ class Text(HTMLParser):
 
 
 @pytest.mark.parametrize("words", [RUN, PLOT, (*PLOT, "--unit", "1"), ("inspect", WEIGHTS)])
-def test_a_page_holds_what_the_terminal_shows(
+def test_a_page_contains_what_the_terminal_shows(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
@@ -183,7 +183,7 @@ def test_a_page_holds_what_the_terminal_shows(
     assert [line.rstrip() for line in lines[1:]] == [line.rstrip() for line in screen.splitlines()]
 
 
-def test_a_picture_holds_the_words_of_the_terminal_where_they_stand(lstm: Lstm) -> None:
+def test_a_picture_contains_the_words_of_the_terminal_at_their_positions(lstm: Lstm) -> None:
     screen = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "--color", "always")
     done = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "--svg", "s.svg")
     assert (done.status, done.out) == (1, "")

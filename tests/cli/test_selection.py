@@ -101,7 +101,7 @@ SELECTIONS: list[tuple[Axis, Axis, Axis]] = [
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("axes", SELECTIONS)
 @pytest.mark.parametrize("layout", ["batch", "time", "steps"])
-def test_what_is_written_is_that_part_of_the_whole_run(
+def test_what_is_written_is_that_part_of_the_full_run(
     lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis], layout: str
 ) -> None:
     inputs = "one.npy" if layout == "steps" else "x.npy"
@@ -262,7 +262,7 @@ def test_states_decide_where_directions_and_batch_items_are(
 # ---- numbers, final states, meta
 
 
-def test_columns_lines_and_headers_keep_the_numbers_of_the_whole_run(
+def test_columns_lines_and_headers_keep_the_numbers_of_the_full_run(
     lstm: Lstm, files: Path
 ) -> None:
     words = ["run", "w.npz", "x.npy", "--layout", "batch", *options("3,7", "1,3", "0,4")]
@@ -275,7 +275,7 @@ def test_columns_lines_and_headers_keep_the_numbers_of_the_whole_run(
     assert [json.loads(line)["step"] for line in lines] == [3, 7]
 
 
-def test_meta_says_what_was_selected_and_final_states_are_whole(lstm: Lstm, files: Path) -> None:
+def test_meta_says_what_was_selected_and_final_states_are_complete(lstm: Lstm, files: Path) -> None:
     words = ["run", "w.npz", "x.npy", "--layout", "batch", *options("2:5", "1,3", "0,4")]
     assert lstm(*words, "-o", "o.json", "--digits", "3").status == 0
     assert lstm(*words, "-o", "o.npz", "--save-state", "s.npz").status == 0
@@ -413,7 +413,7 @@ def test_a_stream_that_never_reaches_the_steps_ends_with_2(
 
 @pytest.mark.parametrize("format", ["npz", "json", "jsonl", "csv", "tsv"])
 @pytest.mark.parametrize("axes", [("2:5", "1,3", "0,4"), ("-1", None, None), ("::3", "0", "1:")])
-def test_diff_aligns_a_part_with_the_whole_run_by_its_numbers(
+def test_diff_aligns_a_part_with_the_full_run_by_its_numbers(
     lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis]
 ) -> None:
     if format == "jsonl":
@@ -432,7 +432,7 @@ def test_diff_aligns_a_part_with_the_whole_run_by_its_numbers(
 
 
 @pytest.mark.parametrize("format", ["npz", "json", "csv"])
-def test_diff_names_places_by_the_numbers_of_the_whole_run(
+def test_diff_names_positions_by_the_numbers_of_the_full_run(
     lstm: Lstm, files: Path, format: str
 ) -> None:
     words = ["run", "w.npz", "x.npy", "--layout", "batch", "--only", "h"]

@@ -51,7 +51,7 @@ def test_all_unused_files_are_named_at_once(lstm: Lstm, tmp_path: Path) -> None:
     assert "inputs_2.npy" not in done.err
 
 
-def test_inspect_refuses_a_file_without_arrays_beside_others(lstm: Lstm, tmp_path: Path) -> None:
+def test_inspect_refuses_a_file_without_arrays_next_to_others(lstm: Lstm, tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text('{"author": "somebody"}')
     done = lstm("inspect", WEIGHTS, "notes.json")
     assert done.status == 2

@@ -148,7 +148,7 @@ def rows_of_readme() -> Iterator[tuple[str, str, str]]:
             yield kind.strip().replace("\\|", "|"), name, cell.strip()
 
 
-def test_the_table_in_readme_is_whole_and_says_what_is_refused() -> None:
+def test_the_table_in_readme_is_complete_and_says_what_is_refused() -> None:
     shown = list(rows_of_readme())
     assert [(kind, name) for kind, name, _ in shown] == CELLS
     for kind, name, cell in shown:

@@ -101,7 +101,7 @@ def test_layers_of_different_widths_are_converted(tmp_path: Path, to: str, name:
     np.testing.assert_array_equal(joined(ours), theirs)
 
 
-def test_states_of_layers_of_different_widths_lie_side_by_side(tmp_path: Path) -> None:
+def test_states_of_layers_of_different_widths_are_side_by_side(tmp_path: Path) -> None:
     onnx: Any = pytest.importorskip("onnx")
     source, target = uneven(tmp_path, "f4"), tmp_path / "net.onnx"
     convert([source], str(target), "onnx", STACK)
@@ -121,7 +121,7 @@ def test_states_of_layers_of_different_widths_lie_side_by_side(tmp_path: Path) -
     np.testing.assert_array_equal(joined(ours.h), theirs.h)
 
 
-def test_a_state_a_row_goes_into_onnx_and_nowhere_else(tmp_path: Path) -> None:
+def test_a_state_of_each_sequence_goes_into_onnx_and_nowhere_else(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     rng = np.random.default_rng(0)
     source = tmp_path / "rows.npz"

@@ -77,7 +77,7 @@ def test_a_trace_has_the_axes_of_ours(kind: str, layout: str) -> None:
         np.testing.assert_array_equal(array, ours[name])
 
 
-def test_one_sequence_without_rows() -> None:
+def test_one_sequence_without_a_batch_axis() -> None:
     model = KINDS["plain, zero state"].model()
     x = np.random.default_rng(1).normal(size=(6, model.cell.inputs))
     trace = run_with(fake(), task_of(model, Inputs(x)))

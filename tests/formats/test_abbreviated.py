@@ -59,7 +59,7 @@ def test_what_is_there_and_what_is_not(
 @pytest.mark.parametrize("edge", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(9,), (2, 9), (9, 2), (7, 9), (2, 8, 9), (9, 1, 7), (8, 7, 9)])
 @pytest.mark.parametrize("printer", [str, repr])
-def test_numpys_own(shape: tuple[int, ...], edge: int, threshold: int, printer: type) -> None:
+def test_prints_of_numpy(shape: tuple[int, ...], edge: int, threshold: int, printer: type) -> None:
     array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     with np.printoptions(threshold=threshold, edgeitems=edge, precision=9):
         document = pasted(printer(array))
@@ -98,7 +98,7 @@ def test_what_is_no_print(text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["[0.1 ... 0.2]", "tf.Tensor([0.1 ... 0.2], shape=(5,))"])
-def test_only_who_asks_gets_one(text: str, tmp_path: Path) -> None:
+def test_abbreviated_prints_are_read_only_on_request(text: str, tmp_path: Path) -> None:
     refused = r"line 1: the print is abbreviated.*Print all of it.*threshold=sys\.maxsize"
     with pytest.raises(UserError, match=refused):
         piped(text)

@@ -111,7 +111,7 @@ def test_large_files_in_the_order_of_fortran_are_read(
     np.testing.assert_array_equal(swapped, array)
 
 
-def test_a_lone_scalar_is_an_attribute() -> None:
+def test_a_single_scalar_is_an_attribute() -> None:
     document = piped(saved(np.float32(1.5)))
     assert document.arrays == {}
     assert document.attributes == {"": 1.5}
@@ -148,7 +148,7 @@ def test_several_arrays_do_not_fit_into_npy(tmp_path: Path) -> None:
         (saved(np.array([{}], dtype=object), allow_pickle=True), "holds no tensors"),
     ],
 )
-def test_headers_are_held_against_the_file(data: bytes, message: str | None) -> None:
+def test_headers_are_checked_against_the_file(data: bytes, message: str | None) -> None:
     if message is None:
         assert piped(data).arrays[""].size == 0
     else:
@@ -188,7 +188,7 @@ def test_a_wrong_checksum_names_the_member(tmp_path: Path) -> None:
 OBJECTS = saved(np.array([{}], dtype=object), allow_pickle=True)
 
 
-def test_object_members_are_left_out_beside_others() -> None:
+def test_object_members_are_left_out_next_to_others() -> None:
     document = piped(zipped({"a.npy": OBJECTS, "h.npy": saved(np.ones(2)), "notes": b"x"}))
     assert list(document.arrays) == ["h"]
 

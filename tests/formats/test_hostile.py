@@ -63,7 +63,7 @@ def test_much_memory_fails(tmp_path: Path) -> None:
         withstand(tmp_path / "a", [b""], act=lambda _: bytearray(hostile.MEMORY * 2))
 
 
-def test_much_memory_told_as_damage_fails(tmp_path: Path) -> None:
+def test_much_memory_reported_as_damage_fails(tmp_path: Path) -> None:
     def act(_: str) -> None:
         try:
             bytearray(hostile.MEMORY * 2)

@@ -71,7 +71,7 @@ def test_the_names_of_float32s_count_as_float32(texts: list[str], single: bool) 
 
 
 @pytest.mark.parametrize(("others", "single"), [(7, True), (8, False)])
-def test_one_short_name_in_eight_has_to_be_of_a_float32_alone(others: int, single: bool) -> None:
+def test_one_short_name_in_eight_has_to_be_of_a_float32_only(others: int, single: bool) -> None:
     """Of decimals made by hand one may have so many digits by chance."""
     texts = [f"0.{n}" for n in (1, 2, 3, 4, 6, 7, 8, 9)][:others]  # 0.5 is itself in every dtype
     document = piped(f'{{"h": [{", ".join([*texts, "0.15749316"])}]}}'.encode())
@@ -115,7 +115,7 @@ def test_the_layout_is_a_row_a_line() -> None:
     )
 
 
-def test_a_lone_nameless_array_is_a_bare_list(tmp_path: Path) -> None:
+def test_a_single_array_without_a_name_is_a_bare_list(tmp_path: Path) -> None:
     assert written({"": np.ones((1, 2))}) == "[\n  [1.0, 1.0]\n]\n"
     assert filed(tmp_path, "a.json", "[[1, 2], [3, 4]]").arrays[""].tolist() == [[1, 2], [3, 4]]
 
@@ -218,7 +218,7 @@ def test_lines_of_inputs(text: str, shape: tuple[int, ...], layout: str) -> None
     assert document.arrays["x" if "x" in text else ""].shape == shape
 
 
-def test_a_lone_line_goes_by_its_suffix(tmp_path: Path) -> None:
+def test_a_single_line_goes_by_its_suffix(tmp_path: Path) -> None:
     text = '{"x": [[1, 2], [3, 4]]}\n'
     assert filed(tmp_path, "a.json", text).arrays["x"].shape == (2, 2)
     assert filed(tmp_path, "a.jsonl", text).arrays["x"].shape == (1, 2, 2)
@@ -256,7 +256,7 @@ def test_broken_lines(text: str, message: str) -> None:
         piped(text)
 
 
-def test_an_index_names_the_files_that_hold_the_weights() -> None:
+def test_an_index_names_the_files_that_contain_the_weights() -> None:
     """As Keras 3.15 writes ``save_weights("w.weights.json", max_shard_size=...)``."""
     index = {
         "metadata": {"total_size": 1.94},

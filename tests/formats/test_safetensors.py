@@ -40,7 +40,7 @@ def test_bfloat16_is_widened(tmp_path: Path) -> None:
     assert array.tolist() == [1, -3, np.inf]
 
 
-def test_every_truncation_is_told(tmp_path: Path) -> None:
+def test_every_truncation_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     whole = library.save({"weight": np.ones((2, 2), np.float32)})
     for length in range(9, len(whole)):

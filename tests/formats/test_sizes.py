@@ -109,7 +109,7 @@ def test_above_that_memory_is_the_arrays_and_200_mb(
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
-def test_a_file_read_in_pieces_is_read_as_it_is_whole(
+def test_a_file_read_in_pieces_is_read_as_it_is_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     """Pieces of a few characters, which end within the lines and characters of the file."""
@@ -155,7 +155,7 @@ DOCUMENTS: list[object] = [
 @pytest.mark.parametrize("piece", [1, 7, 64, 1000])
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
-def test_json_read_in_pieces_is_read_as_it_is_whole(
+def test_json_read_in_pieces_is_read_as_it_is_at_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     piece: int,

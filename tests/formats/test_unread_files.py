@@ -29,13 +29,13 @@ def test_a_quantised_lstm_of_pytorch_is_named(kind: str) -> None:
     assert "Save the model before quantize_dynamic" in str(refused.value)
 
 
-def test_tensors_beside_a_quantised_lstm_are_listed_and_the_lstm_told_of() -> None:
+def test_tensors_next_to_a_quantised_lstm_are_listed_and_the_lstm_reported() -> None:
     document = formats.read(str(FOLDER / "quantised_float16.pt"))
     assert list(document.arrays) == ["out.weight", "out.bias"]
     assert any("the LSTM rnn is quantised" in remark for remark in document.remarks)
 
 
-def test_an_lstm_beside_another_quantised_layer_is_read() -> None:
+def test_an_lstm_next_to_another_quantised_layer_is_read() -> None:
     assert load(str(FOLDER / "quantised_linear_alone.pt")).cell.units == 3
 
 

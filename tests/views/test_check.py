@@ -61,7 +61,7 @@ def test_a_narrow_terminal_hides_columns_and_names_them() -> None:
     assert gone == "hidden columns: max rel, max ulp, ms (terminal too"
 
 
-def test_drawn_inputs_and_ulps_are_said() -> None:
+def test_drawn_inputs_and_ulps_are_reported() -> None:
     text = check_sheet(
         CHECK | {"seed": 5, "ulp": 4, "rtol": None, "atol": None}, {}, Width()
     ).plain()

@@ -39,7 +39,7 @@ def test_both_sides_tensors_and_settings() -> None:
     assert shown[5].split() == ["metadata", "written:", "activation=relu", "convention=flax-nnx"]
 
 
-def test_a_long_step_is_wrapped_beside_its_name() -> None:
+def test_a_long_step_is_wrapped_next_to_its_name() -> None:
     shown = lines()
     start = next(n for n, line in enumerate(shown) if "kernels" in line)
     assert shown[start].startswith("          kernels       word word")

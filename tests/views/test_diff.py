@@ -112,7 +112,7 @@ def test_equal_says_which_tolerance_was_used() -> None:
     assert "42 values of h and c within the tolerances of their dtypes" in mixed[0]
 
 
-def test_what_is_not_compared_is_said_even_when_equal() -> None:
+def test_what_is_not_compared_is_reported_even_when_equal() -> None:
     h = normal(7, 3)
     shown = rows(of(h=h, c=h, f=h), of(h=h, o=h))
     assert shown[1:] == ["only in a   c, f (not compared)", "only in b   o (not compared)"]
@@ -157,14 +157,14 @@ def test_digits_of_a_print_with_exponents() -> None:
     assert rows(print_, of(h=values + 1))[0].endswith("printed, 7 digits")
 
 
-def test_values_get_the_digits_that_tell_them_apart() -> None:
+def test_values_get_the_digits_that_distinguish_them() -> None:
     a, b = np.array([[1.0]]), np.array([[1.0 + 1e-12]])
     shown = "\n".join(rows(of(h=a), of(h=b), asked={"atol": 0.0}))
     assert "1.000000000000 / 1.000000000001" in shown
     assert "1.00 / 1.00" in "\n".join(rows(of(h=a), of(h=b), asked={"atol": 0.0}, digits=2))
 
 
-def test_the_gate_and_the_row_of_the_first_divergence_are_named() -> None:
+def test_the_gate_and_the_sequence_of_the_first_divergence_are_named() -> None:
     h, f = normal(5, 2, 3), normal(5, 2, 3, seed=1)
     other = f.copy()
     other[1, 1, 2] += 0.5
@@ -214,7 +214,7 @@ def test_long_sequences_are_pooled_into_the_width() -> None:
     assert bars.index("█") == pytest.approx(0.777 * len(bars), abs=1)
 
 
-def test_a_layout_that_nobody_said_is_shown_as_assumed() -> None:
+def test_a_layout_that_is_not_given_is_shown_as_assumed() -> None:
     h = normal(5, 2, 3)
     shown = rows(of(None, h=h), of(None, h=h))
     assert shown[1].startswith("assumed    neither side says which axis is time")
@@ -326,7 +326,7 @@ def made(name: str, meta: dict[str, Any] | None, **named: Array) -> Side:
     return Side(name, named, "time", settings=meta)
 
 
-def test_differing_settings_are_said_first() -> None:
+def test_differing_settings_are_reported_first() -> None:
     h = normal(4, 1, 3)
     a = made("a.npz", {"gates": "igfo", "forget_bias": 1.0, "layout": "time"}, h=h)
     b = made("b.npz", {"gates": "igfo", "forget_bias": 0.0, "coupled": "f=1-i"}, h=h + 1)
@@ -365,7 +365,7 @@ def test_standard_input_is_a_word_in_capitals() -> None:
     assert rows(a, b)[-1] == "next       lstm explain WEIGHTS INPUTS EXPECTED"
 
 
-def test_no_search_where_no_reading_could_be_behind_it() -> None:
+def test_no_search_where_no_configuration_could_explain_it() -> None:
     h = normal(20, 1, 30)
     one, unlike = h.copy(), h.copy()
     one[7, 0, 3], unlike[7, 0, 3] = 9.0, np.nan

@@ -41,7 +41,7 @@ def test_found() -> None:
     ]  # fmt: skip
 
 
-def test_nothing_is_said_of_other_readings_where_none_was_run() -> None:
+def test_nothing_is_reported_of_other_configurations_where_none_was_run() -> None:
     """The output of a lower layer is known by itself."""
     folder = TOP / "tests" / "golden" / "torch"
     weights = str(folder / "two_layers_bidirectional.weights.npz")
@@ -62,7 +62,7 @@ def test_nothing_is_wider_than_the_terminal_but_the_command(width: int) -> None:
                 assert len(line) <= max(width, 62), line
 
 
-def test_who_does_it_is_never_dropped() -> None:
+def test_used_by_is_never_dropped() -> None:
     explanation = asked(str(SAMPLE / "numpy.txt"))
     who = explanation.rows[0].who
     for width in (40, 60, 80):

@@ -45,7 +45,7 @@ def test_a_map_of_any_size_fits(steps: int, units: int, depth: str) -> None:
     assert len({sum(len(part) for part, _ in line) for line in lines}) == 1
 
 
-def test_half_blocks_hold_two_units_in_a_line() -> None:
+def test_half_blocks_show_two_units_in_a_line() -> None:
     values = np.zeros((2, 9))
     values[1, 3] = 1.0
     pooling = Pooling.to_fit(values.shape, 8, 8, "truecolor")
@@ -116,7 +116,7 @@ def seen(style: str, blindness: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("blindness", BLIND)
-def test_signs_are_told_apart_with_every_colour_blindness(blindness: str) -> None:
+def test_signs_are_distinguished_with_every_colour_blindness(blindness: str) -> None:
     scale = around_zero([np.array([1.0])])
     for size in (0.25, 0.5, 1.0):
         below, above = (

@@ -128,7 +128,7 @@ def test_no_lstm(tmp_path: Path) -> None:
     assert rows[-1].startswith("next      lstm conventions")
 
 
-def test_what_is_not_read_is_told_once(tmp_path: Path) -> None:
+def test_what_is_not_read_is_reported_once(tmp_path: Path) -> None:
     gru = {"weight_ih_l0": np.ones((15, 3)), "weight_hh_l0": np.ones((15, 5))}
     layers = {f"{part}.{name}": array for part in "abcdefg" for name, array in gru.items()}
     save(tmp_path / "w.npz", layers)

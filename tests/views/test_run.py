@@ -11,7 +11,7 @@ from lstmcli.views.sheet import Span, Width
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_what_is_said_of_many_units_fits_the_window(width: int) -> None:
+def test_what_is_reported_of_many_units_fits_the_window(width: int) -> None:
     random = np.random.default_rng(5)
     arrays = {name: random.uniform(-1, 1, size=(7, 90)) for name in "hcg"}
     arrays |= {name: random.integers(0, 2, size=(7, 90)).astype(float) for name in "ifo"}

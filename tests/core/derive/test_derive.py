@@ -180,7 +180,7 @@ def test_terms_are_the_largest_first_and_add_up_exactly() -> None:
     assert found.line("z_f").rounded_once == np.float32(float(exact))
 
 
-def test_a_place_is_counted_from_the_end_too() -> None:
+def test_a_position_is_counted_from_the_end_too() -> None:
     model, x = small()
     found = derive(model, x, -1, -1, batch=-2)
     assert (found.place.step, found.place.unit, found.place.batch) == (5, 2, 3)
@@ -197,7 +197,7 @@ def test_a_place_is_counted_from_the_end_too() -> None:
         ({"step": 4, "batch": 1, "lengths": [6, 4, 1, 0, 3]}, "step 4 of batch 1 is left out"),
     ],
 )
-def test_a_place_that_is_not_there(where: dict[str, Any], words: str) -> None:
+def test_a_position_that_is_not_there(where: dict[str, Any], words: str) -> None:
     model, x = small()
     with pytest.raises(UserError, match=words):
         derive(model, x, **{"step": 0, "unit": 0, **where})
@@ -224,7 +224,7 @@ def test_numbers_that_are_none_go_through() -> None:
         ("torch/projection", ["h"]),
     ],
 )
-def test_a_framework_s_numbers_stand_beside(case: str, names: list[str]) -> None:
+def test_a_framework_s_numbers_are_shown_next_to_ours(case: str, names: list[str]) -> None:
     model, given, arrays = case_of(case)
     theirs = Side("theirs", {k: arrays[k] for k in "hcifgo" if k in arrays}, given["layout"])
     found = derive(model, step=3, unit=1, batch=2, against=theirs, **given)
@@ -271,7 +271,7 @@ def test_the_model_s_output_serves_its_last_layer(cell: str) -> None:
         (lambda h: h[2, 1], "step 1 of 6, row 2 of 5"),
     ],
 )
-def test_a_part_of_a_run_stands_at_its_place(
+def test_a_part_of_a_run_is_shown_at_its_position(
     part: Callable[[Array], Array], taken: str, layout: str
 ) -> None:
     model, x = small()  # (5, 6, I)
@@ -307,7 +307,7 @@ def test_another_shape_is_refused() -> None:
         derive(model, x, 0, 0, against=Side("theirs", {"h": np.zeros((5, 7, 3))}, "batch"))
 
 
-def test_a_row_of_a_large_batch_has_the_bits_that_run_gives_it() -> None:
+def test_a_sequence_of_a_large_batch_has_the_bits_that_run_gives_it() -> None:
     """Rows run in blocks, and what is kept must not matter."""
     rng = np.random.default_rng(8)
     model = model_of(random_net(rng, 40, 96, np.float32, 0.1))

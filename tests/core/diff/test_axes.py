@@ -114,7 +114,7 @@ def test_final_states_of_two_directions() -> None:
 # ---- parts
 
 
-def test_a_last_step_beside_a_sequence() -> None:
+def test_a_last_step_against_a_sequence() -> None:
     h = normal(T, B, H)
     for a, b, layouts in (
         (h[-1], h, (None, "time")),
@@ -151,7 +151,7 @@ def test_the_last_step_of_each_direction() -> None:
     assert "the last step of b.npy" in lone(ends + 1, h, (None, "batch")).remarks[0]
 
 
-def test_one_sequence_beside_a_batch() -> None:
+def test_one_sequence_against_a_batch() -> None:
     h = normal(B, T, H)
     for layouts in ((None, "batch"), (None, None), ("steps", "batch")):
         d = lone(h[2], h, layouts)

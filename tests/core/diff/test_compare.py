@@ -62,7 +62,7 @@ def normal(*shape: int, seed: int = 0) -> Array:
 # ---- the question that started it
 
 
-def test_the_question_agrees_at_step_0_and_parts_at_step_1() -> None:
+def test_the_question_agrees_at_step_0_and_differs_at_step_1() -> None:
     d = compare(*question())
     h = d.arrays["h"]
     assert (d.equal, h.mismatched, h.total) == (False, 18, 21)
@@ -126,7 +126,7 @@ def test_the_first_answer_agrees_down_to_its_tiniest_numbers() -> None:
 # ---- names
 
 
-def test_a_lone_array_is_h() -> None:
+def test_a_single_array_is_h() -> None:
     h = normal(4, 3)
     assert list(compare(Side("a", {"": h}), of(h=h, c=h + 1)).arrays) == ["h"]
     assert list(compare(of(h=h, c=h + 1), Side("b", {"": h})).arrays) == ["h"]
@@ -196,7 +196,7 @@ def test_a_silent_side_takes_the_layout_of_the_other() -> None:
         assert (first.step, first.batch, first.unit) == (1, 4, 2)
 
 
-def test_two_silent_sides_are_compared_as_they_lie_and_that_is_said() -> None:
+def test_two_silent_sides_are_compared_axis_by_axis_and_that_is_reported() -> None:
     h = normal(5, 2, 3)
     other = h.copy()
     other[4, 1, 2] += 1
@@ -327,7 +327,7 @@ def test_a_final_state_comes_after_all_steps() -> None:
 # ---- what is measured
 
 
-def test_the_greatest_differences_have_their_own_places() -> None:
+def test_the_greatest_differences_have_their_positions() -> None:
     a = np.array([[1.0, 1e-3, 1e30]])
     b = np.array([[1.5, 2e-3, 1.0001e30]])
     h = compare(of(h=a), of(h=b), rtol=0.0).arrays["h"]
@@ -352,7 +352,7 @@ def test_numbers_may_count_in_another_dtype_than_they_have() -> None:
     assert not compare(of(h=h * (1 + 1e-6)), of(h=h)).equal
 
 
-def test_text_that_says_its_dtype_is_held_to_it() -> None:
+def test_text_that_says_its_dtype_is_compared_in_it() -> None:
     h = normal(7, 3)
     units = {"h": np.full(h.shape, 1e-12)}
     off = h + 1e-6
@@ -388,7 +388,7 @@ def test_ulps_are_counted_and_can_decide(ulp: int) -> None:
     assert d.rtol is None
 
 
-def test_ulp_alone_cannot_judge_a_print() -> None:
+def test_ulp_only_cannot_be_used_for_a_print() -> None:
     with pytest.raises(UserError, match=r"numpy\.txt is printed"):
         compare(of(h=normal(7, 3)), question()[1], ulp=3)
 

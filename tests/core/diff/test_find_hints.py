@@ -117,7 +117,7 @@ def test_the_greatest_numbers_there_are_give_no_warning() -> None:
     assert h_codes(h[::-1], h) == ["time_flipped"]
 
 
-def test_what_is_equal_as_it_lies_gets_no_hint() -> None:
+def test_what_is_equal_as_loaded_gets_no_hint() -> None:
     h = normal(1, B, H).repeat(T, axis=0)  # also equal when flipped, and when shifted
     assert h_codes(h, h.copy()) == []
 
@@ -231,7 +231,7 @@ def test_names_of_other_layers_are_not_searched() -> None:
 # ---- settings, and the forget bias as the gates show it
 
 
-def test_settings_that_differ_are_said_first() -> None:
+def test_settings_that_differ_are_reported_first() -> None:
     h = normal(T, B, H)
     meta = {"forget_bias": 1.0, "gates": "igfo", "layout": "time"}
     one = Side("a", {"h": h[::-1]}, "time", settings=meta)
@@ -277,7 +277,7 @@ def test_another_forget_gate_is_only_suspected() -> None:
 # ---- NaN
 
 
-def test_nan_on_both_sides_is_told() -> None:
+def test_nan_on_both_sides_is_reported() -> None:
     h = normal(T, B, H)
     h[3:, 1] = np.nan
     d = compare(of(h=h), of(h=h.copy()))
@@ -399,13 +399,13 @@ def only_text(d: Difference) -> str:
         ({"start": 2.0}, "suspect_initial_state"),
     ],
 )
-def test_the_gates_tell_more(mistake: dict[str, Any], code: str) -> None:
+def test_the_gates_narrow_it_down(mistake: dict[str, Any], code: str) -> None:
     usual: dict[str, Any] = {"forget_bias": 0.0} if code == "suspect_gate_order" else {}
     d = compare(trace(**usual, steps=40), trace(**{**usual, **mistake}, steps=40))
     assert only(d) == code
 
 
-def test_h_alone_and_off_at_once_clears_what_step_0_cannot_see() -> None:
+def test_only_h_and_off_at_once_clears_what_step_0_cannot_see() -> None:
     d = compare(trace(keep="h"), trace(keep="h", kernel=lambda K: K[[0, 2, 1, 3]]))
     assert only(d) == "suspect_first_step"
     assert "forget bias or the recurrent weights, so these are not all of it" in d.hints[0].text
@@ -417,7 +417,7 @@ def test_an_output_that_differs_while_c_agrees() -> None:
     assert "the output gate" in d.hints[0].text
 
 
-def test_steps_that_part_late_are_no_matter_of_weights() -> None:
+def test_steps_that_differ_late_are_no_matter_of_weights() -> None:
     d = compare(trace(keep="h"), trace(keep="h", late=0.5))
     assert only(d) == "suspect_later_step"
     assert "step 5 is the first to differ" in d.hints[0].text
@@ -451,7 +451,7 @@ def test_rounding_is_not_suspected_where_it_starts_late() -> None:
     assert "suspect_rounding" not in h_codes(h, drift)
 
 
-def test_a_backward_layer_is_told_in_its_own_order() -> None:
+def test_a_backward_layer_is_reported_in_its_own_order() -> None:
     forward = trace(keep="h").arrays["h"], trace(keep="h", forget_bias=0.0).arrays["h"]
     a, b = (
         Side(n, {"layer0_reverse.h": h[::-1]}, "time") for n, h in zip("ab", forward, strict=True)
@@ -463,7 +463,7 @@ def test_a_backward_layer_is_told_in_its_own_order() -> None:
 
 
 @pytest.mark.parametrize("of", ["a", "b", "both"])
-def test_a_backward_cell_that_ran_forward_is_told_in_that_order(of: str) -> None:
+def test_a_backward_cell_that_ran_forward_is_reported_in_that_order(of: str) -> None:
     """``layer0_reverse.reverse=false``: its first step was computed first."""
     forward = trace(keep="h").arrays["h"], trace(keep="h", forget_bias=0.0).arrays["h"]
     meta = {"layer0_reverse.reverse": False}
@@ -478,7 +478,7 @@ def test_a_backward_cell_that_ran_forward_is_told_in_that_order(of: str) -> None
     assert not any("computed first" in hint.text for hint in d.hints)
 
 
-def test_zeros_that_agree_tell_nothing() -> None:
+def test_zeros_that_agree_give_no_hint() -> None:
     """A first step of zeros has cleared neither the kernel nor anything else."""
     a, b = normal(T, B, H), normal(T, B, H, seed=1)
     for zeros in (1, 3):
@@ -486,7 +486,7 @@ def test_zeros_that_agree_tell_nothing() -> None:
         assert h_codes(a, b) == []
 
 
-def test_an_error_that_stays_is_not_laid_on_the_initial_state() -> None:
+def test_an_error_that_stays_is_not_blamed_on_the_initial_state() -> None:
     h = normal(T, B, H)
     h[:, 0, 0] = 5  # the scale of every step
     error = np.linspace(1, 0.3, T)[:, None, None]

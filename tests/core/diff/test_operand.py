@@ -47,7 +47,7 @@ def test_other_arrays_keep_their_names(names: tuple[str, ...]) -> None:
     assert side.taken == ""
 
 
-def test_what_is_taken_for_what_is_said() -> None:
+def test_an_array_that_is_taken_as_another_is_reported() -> None:
     ours = Side("a.npz", {"h": np.zeros((2, 3), np.float32), "final_h": np.zeros(3, np.float32)})
     found = compare(ours, in_own_names(_side("output", "cn")))
     assert found.remarks == ("output and cn of b.npz are taken as h and final_c",)

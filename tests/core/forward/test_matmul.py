@@ -43,7 +43,7 @@ def test_pieces_are_small_enough_for_the_kernels(shape: tuple[int, int], batch: 
         assert whole <= UNPACKED or smallest > UNPACKED
 
 
-def test_small_products_large_batches_and_other_kernels_stay_whole(
+def test_small_products_large_batches_and_other_kernels_are_not_split(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert piece((512, 257), 32) == 112
@@ -92,7 +92,7 @@ def test_blocks_are_merged_unless_only_they_pack_nothing() -> None:
     assert saves_packing(np.empty((512, 257), np.float32), 32, [slice(0, 16), slice(16, 32)])
 
 
-def test_older_kernels_are_told_by_their_names() -> None:
+def test_older_kernels_are_detected_by_their_names() -> None:
     code = "from lstmcli.core.forward import blas; print(blas.has_unpacked_kernels())"
     told = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"OPENBLAS_CORETYPE": "Haswell"},

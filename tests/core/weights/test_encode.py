@@ -154,7 +154,7 @@ def test_two_layers_come_back_bit_for_bit(name: str, both: bool) -> None:
 @pytest.mark.parametrize(
     "name", [n for n, row in CONVENTIONS.items() if "projection" in row.roles]
 )  # fmt: skip
-def test_a_square_projection_lies_as_the_row_says(name: str, square: bool) -> None:
+def test_a_square_projection_is_oriented_as_the_row_says(name: str, square: bool) -> None:
     row = CONVENTIONS[name]
     cell = cell_for(row, ("bias", "projection"))
     if square:
@@ -345,7 +345,7 @@ def test_what_a_target_cannot_be_asked_for(name: str, asked: dict[str, Any], wor
         ("pytorch", with_settings("tf1"), {}),
     ],
 )  # fmt: skip
-def test_what_no_tensor_says_is_told(name: str, layers: Layers, needed: dict[str, Any]) -> None:
+def test_what_no_tensor_says_is_reported(name: str, layers: Layers, needed: dict[str, Any]) -> None:
     row = CONVENTIONS[name]
     how = fit_or_refuse(layers, row, {})
     assert needed_settings(how, row) == needed

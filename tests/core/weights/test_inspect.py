@@ -120,7 +120,7 @@ def test_labels_are_what_layer_takes(tmp_path: Path) -> None:
         assert same.layer == lstm.layer
 
 
-def test_settings_found_in_a_file_are_told_from_those_assumed(tmp_path: Path) -> None:
+def test_settings_found_in_a_file_are_distinguished_from_those_assumed(tmp_path: Path) -> None:
     weights = {"lstm_cell/kernel": np.ones((5, 8)), "lstm_cell/bias": np.zeros(8)}
     (bare,) = inspect_arrays(tmp_path, weights).lstms
     assert bare.found == {}
@@ -192,7 +192,7 @@ def test_a_hint_names_the_cells_that_show_it() -> None:
     st.lists(st.floats(-0.2, 0.2), min_size=20, max_size=20),
 )
 @settings(deadline=None)
-def test_the_gate_near_1_is_found_in_any_place(order: list[str], noise: list[float]) -> None:
+def test_the_gate_near_1_is_found_in_any_position(order: list[str], noise: list[float]) -> None:
     blocks = np.array(noise).reshape(4, 5)
     biases = dict(zip(order, blocks, strict=True))
     assert gate_near_one(biases) is None

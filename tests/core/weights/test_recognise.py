@@ -51,7 +51,7 @@ def test_optimizer_slots_and_other_layers_are_no_lstm() -> None:
     assert rows(tensors) == [("keras", "lstm_lstm_cell")]
 
 
-def test_the_length_of_the_bias_tells_rows_of_the_same_names_apart() -> None:
+def test_the_length_of_the_bias_distinguishes_conventions_of_the_same_names() -> None:
     assert rows(KERAS | {"bias": (24,)})[0][0] == "cudnnlstm"
     onnx = {"W": (1, 12, 4), "R": (1, 12, 3)}
     assert rows(onnx | {"B": (1, 24)})[0][0] == "onnx"
@@ -89,7 +89,7 @@ def test_several_need_a_choice_by_number_name_or_as_a_stack() -> None:
 @pytest.mark.parametrize(
     "prefix", ["callbacks.SWA.average_model_state.lstm.", "ema.lstm.", "averaged_model.lstm."]
 )
-def test_copies_that_training_keeps_are_told_from_the_model(prefix: str) -> None:
+def test_copies_that_training_keeps_are_distinguished_from_the_model(prefix: str) -> None:
     tensors = named("model.lstm.", TORCH) | named(prefix, TORCH)
     found = recognise(tensors)
     assert training_copies(found, tensors) == {1: 0}
@@ -127,7 +127,7 @@ def refusal(prefixes: str, layer: str) -> str:
     return str(error.value)
 
 
-def test_whole_parts_of_a_name_choose() -> None:
+def test_complete_parts_of_a_name_choose() -> None:
     tensors = named("net.enc.rnn.", TORCH) | named("net.decoder.", TORCH)
     found = recognise(tensors)
     for layer in ("rnn", "enc.rnn", "enc/rnn", "net.enc.rnn", "enc"):

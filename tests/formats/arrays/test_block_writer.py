@@ -66,7 +66,7 @@ def test_a_stream_that_takes_no_pieces() -> None:
 
 @pytest.mark.parametrize("format", ["json", "text"])
 @pytest.mark.parametrize("numbers", [1, 7, 1 << 16])
-def test_texts_are_those_of_whole_arrays(
+def test_texts_are_those_of_full_arrays(
     format: str, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(block_writer, "NUMBERS", numbers)
@@ -82,7 +82,7 @@ def test_texts_are_those_of_whole_arrays(
 
 @pytest.mark.wide
 @pytest.mark.parametrize("format", ["json"])  # NumPy prints a text at once
-def test_a_text_holds_a_piece_in_memory(
+def test_a_text_keeps_a_piece_in_memory(
     tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Less than the numbers themselves, and less than half of their text."""

@@ -63,7 +63,7 @@ def test_a_file_that_became_shorter_is_a_message(
         found[30:40]
 
 
-def test_what_is_read_in_blocks_is_not_bounded_until_it_is_wanted_whole(
+def test_what_is_read_in_blocks_is_not_bounded_until_the_full_array_is_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with raised_to(100):

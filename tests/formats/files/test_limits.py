@@ -20,7 +20,7 @@ def test_a_tensor_within_the_limit_is_counted() -> None:
     assert check_size((USUAL // 4,), 4, "w") == USUAL // 4
 
 
-def test_beyond_the_limit_the_way_out_is_said_and_works() -> None:
+def test_beyond_the_limit_the_way_out_is_reported_and_works() -> None:
     with pytest.raises(UserError, match=r"(?s)w would take 1,099,511,627,776 .*--max-bytes 10995"):
         check_size((1 << 40,), 1, "w")
     with raised_to(1 << 40):

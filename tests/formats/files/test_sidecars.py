@@ -41,7 +41,7 @@ def made(folder: Path, *names: str) -> None:
         ([], "m", "m"),  # which is then no such file
     ],
 )
-def test_places(there: list[str], given: str, meant: str, tmp_path: Path) -> None:
+def test_paths_of_sidecars(there: list[str], given: str, meant: str, tmp_path: Path) -> None:
     made(tmp_path, *there)
     assert main_file(str(tmp_path / given)) == str(tmp_path / meant)
 
@@ -49,7 +49,9 @@ def test_places(there: list[str], given: str, meant: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "noted", ["m-2", "/tmp/training/m-2", "../../elsewhere/m-2", "C:\\training\\m-2"]
 )
-def test_the_last_checkpoint_is_looked_for_beside_the_note(noted: str, tmp_path: Path) -> None:
+def test_the_last_checkpoint_is_looked_for_in_the_folder_of_the_note(
+    noted: str, tmp_path: Path
+) -> None:
     made(tmp_path, "m-1.index", "m-2.index")
     note = f'model_checkpoint_path: "{noted}"\nall_model_checkpoint_paths: "m-1"\n'
     (tmp_path / "checkpoint").write_text(note)

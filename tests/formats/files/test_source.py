@@ -56,7 +56,7 @@ def test_unknown_suffixes_list_the_known_ones(path: str, found: str) -> None:
         format_of(path)
 
 
-def test_whole_and_stepwise_writers_are_kept_apart() -> None:
+def test_full_and_stepwise_writers_are_separate() -> None:
     with pytest.raises(ValueError, match="open_steps"):
         write(io.BytesIO(), "csv", {}, {})
     with pytest.raises(ValueError, match="with write"):
@@ -76,7 +76,7 @@ def test_whole_and_stepwise_writers_are_kept_apart() -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.json", "a.txt", "a"])
-def test_the_content_tells_what_is_not_read(
+def test_the_content_shows_what_is_not_read(
     tmp_path: Path, name: str, data: bytes, message: str
 ) -> None:
     with pytest.raises(UserError, match=message) as caught:
@@ -86,7 +86,7 @@ def test_the_content_tells_what_is_not_read(
         piped(data)
 
 
-def test_a_file_of_no_known_kind_is_told_all_that_is_read(tmp_path: Path) -> None:
+def test_a_file_of_no_known_kind_is_refused_with_all_that_is_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is neither text nor of a known kind") as caught:
         filed(tmp_path, "a.bin", bytes(range(16)))
     for kind in (*FORMATS, *READ_ONLY):
@@ -352,7 +352,7 @@ def test_long_lines_come_in_pieces() -> None:
         "\n\n1 2\n",
     ],
 )
-def test_everything_else_is_read_whole(text: str) -> None:
+def test_everything_else_is_read_at_once(text: str) -> None:
     document = read_or_stream("-", io.BytesIO(text.encode()))
     assert isinstance(document, Document)
     whole = piped(text)

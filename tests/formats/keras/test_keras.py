@@ -209,7 +209,7 @@ def test_where_a_graph_has_its_inputs_from(source: Any, row: tuple[str, ...]) ->
     assert lstm_chain(model) == row
 
 
-def test_an_lstm_that_feeds_two_is_no_row() -> None:
+def test_an_lstm_that_feeds_two_is_no_chain() -> None:
     third = ("LSTM", {"name": "c", **LSTM_LAYER})
     model = as_graph(sequential(("LSTM", A), ("LSTM", B), third),
                      {"b": [[["a", 0, 0, {}]]], "c": [[["a", 0, 0, {}]]]})  # fmt: skip
@@ -343,7 +343,7 @@ def test_lists_of_names_that_are_cut_into_pieces(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_hard_sigmoid_without_a_version_is_said_as_assumed(tmp_path: Path) -> None:
+def test_a_hard_sigmoid_without_a_version_is_reported_as_assumed(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm(), model_config=config(recurrent_activation="hard_sigmoid"))
     (text,) = load(str(path)).assumed
     assert "hard_sigmoid_0.2, that of Keras 1 and 2" in text

@@ -123,7 +123,7 @@ def test_one_layer_of_a_chain_can_be_asked_for() -> None:
     np.testing.assert_array_equal(run(model, x).arrays["layer0.h"], run(first, x).h)
 
 
-def test_inspect_tells_of_the_chain_and_of_a_command_that_runs_it() -> None:
+def test_inspect_shows_the_chain_and_the_command_that_runs_it() -> None:
     inspection = inspect_files([str(FILES / "stacked.onnx")], {})
     assert inspection.layer == "0,1,2"
     assert "feeds /lstm/LSTM into /lstm/LSTM_1 into /lstm/LSTM_2" in inspection.remarks[0]
@@ -134,7 +134,7 @@ def test_inspect_tells_of_the_chain_and_of_a_command_that_runs_it() -> None:
     ("case", "layout"), [("traced_17", "time"), ("stacked", "batch"), ("keras", "batch"),
                          ("node_batchwise", "batch")],
 )  # fmt: skip
-def test_inputs_lie_as_the_model_takes_them(case: str, layout: str) -> None:
+def test_inputs_have_the_axes_of_the_model(case: str, layout: str) -> None:
     model = load(str(FILES / f"{case}.onnx"))
     assert model.given["layout"] == layout
     assert {cell.convention.behaviour.layout for _, cell in model.cells} == {layout}
@@ -153,7 +153,7 @@ def test_a_part_of_the_nodes_may_be_left_out(tmp_path: Path) -> None:
     assert "first is left out: its W comes from 'gone', which is not there" in document.remarks[0]
 
 
-def test_an_initial_state_of_some_rows_needs_as_many() -> None:
+def test_an_initial_state_of_some_sequences_needs_as_many() -> None:
     model = load(str(FILES / "state_by_row.onnx"))
     assert run(model, np.ones((7, 4, 5))).h.shape == (7, 2, 4, 3)
     with pytest.raises(UserError, match=r"the initial h is \(4, 3\); batch size 2 and 3 units"):

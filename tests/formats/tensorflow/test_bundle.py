@@ -65,7 +65,7 @@ def test_tensors_that_share_bytes(tmp_path: Path) -> None:
         formats.read(str(checkpoint(tmp_path, entries, DATA + DATA)))
 
 
-def test_a_kind_that_numpy_lacks_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_kind_that_numpy_lacks_is_left_out_and_reported(tmp_path: Path) -> None:
     entries = {b"a": entry(ONE, 0), b"q": message((1, 20), (2, shape(2)), (4, 24), (5, 2))}
     document = formats.read(str(checkpoint(tmp_path, entries, DATA + b"ab")))
     assert list(document.arrays) == ["a"]

@@ -72,7 +72,7 @@ def test_inputs(text: str, kind: str) -> None:
     assert list(document.arrays) == (["x"] if "x[0]" in text else [""])
 
 
-def test_a_lone_column_is_csv_by_its_suffix(tmp_path: Path) -> None:
+def test_a_single_column_is_csv_by_its_suffix(tmp_path: Path) -> None:
     assert filed(tmp_path, "a.csv", "a\n1\n2\n").arrays[""].tolist() == [[1], [2]]
 
 
@@ -107,7 +107,7 @@ def test_broken_tables(text: str, message: str) -> None:
         piped(text)
 
 
-def test_a_header_alone(tmp_path: Path) -> None:
+def test_only_a_header(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no row of numbers"):
         filed(tmp_path, "a.csv", "step,h[0]\n")
 
@@ -136,7 +136,7 @@ def test_an_index_of_thousands_of_digits_is_refused() -> None:
         piped(f"step,h[{'9' * 5000}]\n0,1\n".encode())
 
 
-def test_numbers_of_steps_items_and_columns_are_those_of_the_whole_run() -> None:
+def test_numbers_of_steps_items_and_columns_are_those_of_the_full_run() -> None:
     table = piped("step,batch,h[1],h[4],c[0]\n9,3,1,2,3\n2,3,4,5,6\n2,0,7,8,9\n9,0,1,2,3\n")
     assert table.layout == "time"
     assert table.numbering == ([2, 9], [0, 3], {"h": [1, 4], "c": range(1)})

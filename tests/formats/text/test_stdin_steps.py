@@ -37,7 +37,7 @@ def test_lines_of_all_kinds_follow_each_other() -> None:
         ("7", "line 3: a list of numbers"),
     ],
 )
-def test_a_later_line_that_is_wrong_is_told(line: str, told: str) -> None:
+def test_a_later_line_that_is_wrong_is_reported(line: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
         steps("[1, 2]", "[3, 4]", line)
 

@@ -124,7 +124,7 @@ def test_arrays_of_every_kind_come_back(protocol: int) -> None:
     assert "records is an array of objects or records" in document.remarks[0]
 
 
-def test_a_list_that_holds_itself_and_lists_that_hold_each_other_twice() -> None:
+def test_a_list_that_contains_itself_and_lists_that_contain_each_other_twice() -> None:
     looped: list[Any] = [np.ones(2)]
     looped.append(looped)
     assert list(piped(pickle.dumps(looped)).arrays) == ["0"]
@@ -140,7 +140,7 @@ def test_an_optimizer_is_skipped_by_its_shape() -> None:
     assert list(piped(pickle.dumps(tree)).arrays) == ["w"]
 
 
-def test_two_tensors_of_one_name_are_said() -> None:
+def test_two_tensors_of_one_name_are_reported() -> None:
     for tree in ({"a": {1: np.ones(2)}, "a.1": np.zeros(2)}, {1: np.ones(2), "1": np.zeros(2)}):
         document = piped(pickle.dumps(tree))
         assert next(iter(document.arrays.values())).tolist() == [1, 1]
@@ -314,7 +314,7 @@ def test_a_tar_header_that_claims_gigabytes_allocates_none(kind: bytes, tmp_path
     assert "MemoryError" not in str(caught.value)
 
 
-def test_a_reference_to_what_is_not_there_is_said_to_be_one() -> None:
+def test_a_reference_to_what_is_not_there_is_reported_as_one() -> None:
     with pytest.raises(UserError, match=r"cut short \(it refers to 5, which is not in it\)"):
         piped(b"\x80\x02h\x05.")
 

@@ -36,7 +36,9 @@ def test_bfloat16_is_widened_bit_for_bit(file: str) -> None:
 
 
 @pytest.mark.parametrize("in_blocks", [False, True])
-def test_a_lone_array_in_fortran_s_order(in_blocks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_array_in_fortran_s_order(
+    in_blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
     (array,) = formats.read(str(GOLDEN / "fortran.npy"), in_blocks=in_blocks).arrays.values()
     with np.load(GOLDEN / "float32.npz") as expected:
@@ -87,7 +89,7 @@ def test_objects_are_left_out_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["jax.npz", "jax.safetensors", "fortran.npy"])
-def test_damage_is_told(file: str, tmp_path: Path) -> None:
+def test_damage_is_reported(file: str, tmp_path: Path) -> None:
     data = (GOLDEN / file).read_bytes()
     withstand(tmp_path / file, truncations(data, 100))
     withstand(tmp_path / file, mutations(data, 8, 200))
@@ -95,7 +97,7 @@ def test_damage_is_told(file: str, tmp_path: Path) -> None:
 
 @pytest.mark.wide
 @pytest.mark.parametrize("file", ["jax.npz", "jax.safetensors", "fortran.npy"])
-def test_much_damage_is_told(file: str, tmp_path: Path) -> None:
+def test_much_damage_is_reported(file: str, tmp_path: Path) -> None:
     data = (GOLDEN / file).read_bytes()
     withstand(tmp_path / file, truncations(data))
     withstand(tmp_path / file, mutations(data, 9, 4000))

@@ -113,7 +113,7 @@ def test_what_is_repeated_without_end_is_refused(
     withstand(path, [variant], refused)
 
 
-def test_a_key_without_a_value_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_key_without_a_value_is_reported_as_one(tmp_path: Path) -> None:
     path = tmp_path / "a.pkl"
     path.write_bytes(START + b"}(K\x01K\x02K\x03u.")
     with pytest.raises(UserError, match="a key without a value"):

@@ -59,13 +59,13 @@ GRU = layer("GRU", activation="elu", recurrent_activation="relu")
         (layer("Attended", layer=layer("Bidirectional", layer=GRU)), {}),
     ],
 )  # fmt: skip
-def test_the_one_lstm_that_a_wrapper_holds_is_the_one_meant(
+def test_the_one_lstm_that_a_wrapper_contains_is_used(
     wrapper: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     assert keras.read([layer("Sequential", layers=[wrapper]), wrapper]).settings == settings
 
 
-def test_an_lstm_along_another_axis_is_said() -> None:
+def test_an_lstm_along_another_axis_is_reported() -> None:
     told = keras.read([layer("TimeDistributed", name="each", layer=LSTM)])
     assert any("each (TimeDistributed) runs its LSTM along" in remark for remark in told.remarks)
 

@@ -36,7 +36,7 @@ def test_a_group_of_some_of_the_tensors_does_not_apply() -> None:
 
 
 @pytest.mark.parametrize(("first", "layout"), [(True, "batch"), (False, "time")])
-def test_pytorch_tells_the_layout(first: bool, layout: str) -> None:
+def test_pytorch_has_the_layout(first: bool, layout: str) -> None:
     groups = {
         "": {"class": "Net", "batch_first": not first},  # an attribute of its own
         "rnn": {"class": "torch.nn.modules.rnn.LSTM", "num_layers": 1, "batch_first": first},
@@ -45,7 +45,7 @@ def test_pytorch_tells_the_layout(first: bool, layout: str) -> None:
     assert read_metadata("torch", groups, ["cell.weight_ih"]).settings == {}
 
 
-def test_a_format_without_words_tells_nothing() -> None:
+def test_a_format_without_metadata_gives_no_setting() -> None:
     assert read_metadata("npy", {"": {"file": 1}}, ["kernel"]) == MetadataSettings()
 
 

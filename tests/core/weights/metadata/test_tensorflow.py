@@ -38,16 +38,16 @@ def settings(fate: dict[str, Any], variable: str = "kernel") -> dict[str, Any]:
         ({"BlockLSTM": None}, {"forget_bias": 1.0, "cell_clip": 3.0}),  # its defaults
     ],
 )  # fmt: skip
-def test_what_a_graph_tells_of_a_kernel(fate: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_settings_of_a_kernel_in_a_graph(fate: dict[str, Any], expected: dict[str, Any]) -> None:
     assert settings(fate) == expected
 
 
-def test_what_a_graph_tells_of_a_projection() -> None:
+def test_settings_of_a_projection_in_a_graph() -> None:
     assert settings({"MatMul/Minimum": 0.2}, "projection/kernel") == {"projection_clip": 0.2}
     assert settings({"MatMul": None}, "projection/kernel") == {}
 
 
-def test_the_file_and_the_cell_are_said() -> None:
+def test_the_file_and_the_cell_are_reported() -> None:
     group = {"graph": "m.meta", "folder": "rnn/lstm_cell", "kernel": FORGET}
     assert read_metadata(
         "tensorflow", {"rnn/lstm_cell": group}, ["rnn/lstm_cell/kernel"]
