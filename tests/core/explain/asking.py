@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,23 @@ SIZES = ((7, 3, 4, 3), (6, 2, 3, 5), (9, 4, 5, 4))  # T, B, I, H
 LARGE = (60, 4, 40, 128)
 
 
+class Asking(NamedTuple):
+    """What `explain` is asked."""
+
+    weights: str
+    x: Array
+    expected: Any
+    given: dict[str, Any]  # settings, states, lengths
+
+    def explain(self) -> Explanation:
+        return explain(self.weights, self.x, self.expected, **self.given)
+
+
+def whole(h: Array) -> Array:
+    """All of an output, where a part could be asked."""
+    return h
+
+
 def ask(
     row: Row,
     folder: Path,
@@ -29,6 +47,18 @@ def ask(
     size: tuple[int, int, int, int] | None = None,
 ) -> Explanation:
     """The explanation of a net with the row's mistake; sizes are uneven and vary with the seed."""
+    return asking(row, folder, form, seed, size).explain()
+
+
+def asking(
+    row: Row,
+    folder: Path,
+    form: str = "float32",
+    seed: int = 0,
+    size: tuple[int, int, int, int] | None = None,
+    part: Callable[[Array], Array] = whole,
+) -> Asking:
+    """That question, with a part of the output (B, T, H) as EXPECTED."""
     options = row.options
     rng = np.random.default_rng([seed, zlib.crc32(row.name.encode())])
     T, B, I, H = size or SIZES[seed % 3]
@@ -50,11 +80,11 @@ def ask(
     array = truth.pop("array", "h")
     given = None if state is None else (state["h"], state["c"])
     dtype = np.float64 if form == "float64" else np.float32
-    result = reference.outputs(net, x, truth, given, dtype)[array]
+    result = part(reference.outputs(net, x, truth, given, dtype)[array])
     expected: Any = result
     if form.endswith("digits"):
         expected = printed(result, int(form.split()[0]), folder / "expected.txt")
-    return explain(weights, x, expected, initial_state=state, **settings)
+    return Asking(weights, x, expected, {"initial_state": state, **settings})
 
 
 def write(net: reference.Net, path: Path, inputs: int) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.api.explain import Explanation, explain
+from lstmcli.api.explain import Explanation
 from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
-from tests.core.explain.asking import found, printed, same
+from tests.core.explain.asking import Asking, found, printed, same
 from tests.core.explain.reference import Net, outputs, random_net
 
 Array = np.ndarray[Any, Any]
@@ -182,7 +182,10 @@ class Asked:
         return h
 
     def explain(self, expected: Array | str, **assumed: Any) -> Explanation:
-        return explain(self.weights, self.x, expected, **AS_STORED, layout="batch", **assumed)
+        return self.asking(expected, **assumed).explain()
+
+    def asking(self, expected: Array | str, **assumed: Any) -> Asking:
+        return Asking(self.weights, self.x, expected, {**AS_STORED, "layout": "batch", **assumed})
 
     def check(self, truth: Truth, form: str = "float32", **assumed: Any) -> None:
         """Exactly the truth is found, and its settings reproduce EXPECTED."""

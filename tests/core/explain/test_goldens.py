@@ -15,7 +15,7 @@ from lstmcli.api.load import load
 from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
-from tests.core.explain.asking import found
+from tests.core.explain.asking import Asking, found
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
 
 Settings = dict[str, Any]
@@ -25,17 +25,33 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 def ask(
     case: str, wrong: Settings, only: tuple[str, ...] = (), instead: Arrays | None = None
 ) -> tuple[Explanation, Model]:
-    """The explanation of a case under wrong settings, and the model as it should be read.
+    """The explanation of a case under wrong settings, and the model as it should be read."""
+    return asking(case, wrong, only, instead).explain(), model_of(case)
 
-    EXPECTED is the members of the case, those of ``only``, or ``instead``, which tells no layout.
-    """
-    record, arrays = read(case)
+
+def model_of(case: str) -> Model:
+    return load(str(GOLDEN / f"{case}.weights.npz"), **settings_of(case))
+
+
+def settings_of(case: str) -> Settings:
+    """The settings that a case needs."""
+    record, _ = read(case)
     said: Settings = dict(record["settings"])
     if {record["convention"], case} & ASKED:
         said["convention"] = record["convention"]
     if case in SEVERAL:
         said["layer"] = SEVERAL[case]
-    path = str(GOLDEN / f"{case}.weights.npz")
+    return said
+
+
+def asking(
+    case: str, wrong: Settings, only: tuple[str, ...] = (), instead: Arrays | None = None
+) -> Asking:
+    """The question about a case under wrong settings.
+
+    EXPECTED is the members of the case, those of ``only``, or ``instead``, which tells no layout.
+    """
+    record, arrays = read(case)
     expected = {
         name: array
         for name, array in arrays.items()
@@ -43,18 +59,17 @@ def ask(
         and not name.startswith("initial_state")
         and (not only or name in only)
     }
-    layout = None if record["layout"] == "steps" else record["layout"]
     side = None if instead else record["layout"]
-    explanation = explain(
-        path,
+    given = settings_of(case) | wrong | {"initial_state": state_of(arrays)}
+    given |= {name: arrays.get(name) for name in ("lengths", "mask")}
+    if record["layout"] != "steps":
+        given["layout"] = record["layout"]
+    return Asking(
+        str(GOLDEN / f"{case}.weights.npz"),
         arrays["inputs"],
         Document("EXPECTED", "npz", instead or expected, layout=side),
-        initial_state=state_of(arrays),
-        lengths=arrays.get("lengths"),
-        mask=arrays.get("mask"),
-        **said | wrong | ({"layout": layout} if layout else {}),
+        given,
     )
-    return explanation, load(path, **said)
 
 
 def state_of(arrays: Arrays) -> Arrays:
@@ -88,7 +103,7 @@ def test_what_was_recorded_agrees_as_read(case: str) -> None:
 
 @pytest.mark.parametrize("case", QUICK)
 def test_the_right_setting_is_found(case: str) -> None:
-    explanation, model = ask(case, mistakes(ask(case, {})[1])[0])
+    explanation, model = ask(case, mistakes(model_of(case))[0])
     assert found(explanation) == {"forget_bias": model.convention.behaviour.forget_bias}
 
 
@@ -211,7 +226,7 @@ UNUSUAL = ("hard_sigmoid_alpha_beta", "three_different")  # activations with num
 @pytest.mark.parametrize("only", [(), ("h",)], ids=["all", "h"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_case_under_every_mistake(case: str, only: tuple[str, ...]) -> None:
-    for wrong in mistakes(ask(case, {})[1]):
+    for wrong in mistakes(model_of(case)):
         (setting,) = wrong
         if any(part in case for part in INVISIBLE):
             continue

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import Explanation, explain
+from lstmcli.api.explain import Explanation
 from lstmcli.core.model.half_precision import round_to_format, spacing, to_bfloat16
-from tests.core.explain.asking import found, printed
+from tests.core.explain.asking import Asking, found, printed
 from tests.paths import TESTS
 
 Array = np.ndarray[Any, Any]
@@ -77,12 +77,15 @@ class Net:
         return np.stack(steps, 1)
 
     def ask(self, expected: Any, folder: Path, **assumed: Any) -> Explanation:
+        return self.asking(expected, folder, **assumed).explain()
+
+    def asking(self, expected: Any, folder: Path, **assumed: Any) -> Asking:
         path = folder / "w.npz"
         held = {"weight_ih_l0": self.W, "weight_hh_l0": self.U}
         held |= {"bias_ih_l0": self.b, "bias_hh_l0": self.b_hh}
         arrays: dict[str, Any] = {name: a.astype(np.float32) for name, a in held.items()}
         np.savez(path, **arrays)
-        return explain(str(path), self.x, expected, **{"layout": "batch", **assumed})
+        return Asking(str(path), self.x, expected, {"layout": "batch", **assumed})
 
 
 def check(
@@ -96,16 +99,21 @@ def check(
 # ---- real runs
 
 
+def asking_pytorch(case: str, folder: Path) -> Asking:
+    """The question about a real run, with the weights before they were rounded."""
+    with np.load(FOLDER / f"{case}.npz") as held:
+        arrays = {name: held[name] for name in held.files}
+    x, h = arrays.pop("inputs"), arrays.pop("h")
+    np.savez(folder / "w.npz", **arrays)
+    return Asking(str(folder / "w.npz"), x, h, {"layout": "batch"})
+
+
 @pytest.mark.parametrize(
     "case",
     [case if "tiny" in case else pytest.param(case, marks=pytest.mark.wide) for case in CASES],
 )
 def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
-    with np.load(FOLDER / f"{case}.npz") as held:
-        arrays = {name: held[name] for name in held.files}
-    x, h = arrays.pop("inputs"), arrays.pop("h")
-    np.savez(tmp_path / "w.npz", **arrays)
-    explanation = explain(str(tmp_path / "w.npz"), x, h, layout="batch")
+    explanation = asking_pytorch(case, tmp_path).explain()
     name, how, _ = case.split("-")
     if how == "head":
         assert explanation.verdict == "none", "off the grid: any error of that size may be its own"

@@ -10,7 +10,7 @@ import pytest
 
 from lstmcli.api.explain import Explanation, explain
 from tests.core.explain import reference
-from tests.core.explain.asking import printed, write
+from tests.core.explain.asking import Asking, printed, write
 from tests.core.explain.reference import outputs, random_net
 
 Array = np.ndarray[Any, Any]
@@ -49,6 +49,12 @@ def spoiled(kind: str, h: Array, x: Array, rng: np.random.Generator) -> Array:
 def ask(
     kind: str, folder: Path, seed: int, units: int = 3, steps: int = 7, form: str = "float32"
 ) -> Explanation:
+    return asking(kind, folder, seed, units, steps, form).explain()
+
+
+def asking(
+    kind: str, folder: Path, seed: int, units: int = 3, steps: int = 7, form: str = "float32"
+) -> Asking:
     rng = np.random.default_rng([seed, units, steps])
     net = random_net(rng, 4, units)
     x = rng.normal(size=(2 if units > 1 else 1, steps, 4)).astype(np.float32).astype(np.float64)
@@ -56,7 +62,7 @@ def ask(
     expected: Any = spoiled(kind, h, x, rng).astype(np.float32)
     if form == "4 digits":
         expected = printed(expected, 4, folder / "expected.txt")
-    return explain(write(net, folder / "w.npz", 4), x, expected)
+    return Asking(write(net, folder / "w.npz", 4), x, expected, {})
 
 
 @pytest.mark.parametrize("kind", ["random", "dropout", "one number wrong", "zeros"])
