@@ -14,7 +14,7 @@ from lstmcli import formats
 from lstmcli.api.values import Path, is_path, numbers_of
 from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.compare import Difference, compare
-from lstmcli.core.diff.operand import Side, in_own_names
+from lstmcli.core.diff.operand import Side, with_trace_names
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
@@ -111,7 +111,7 @@ def side_of(result: Result, name: str) -> Side:
         return _side(result)
     if isinstance(result, Mapping):
         arrays = {str(k): numbers_of(array, f"{name}: {k}") for k, array in result.items()}
-        return in_own_names(Side(name, arrays))
+        return with_trace_names(Side(name, arrays))
     return Side(name, {"": numbers_of(result, name)})
 
 
@@ -139,7 +139,7 @@ def _side(document: Document) -> Side:
         gaps=gaps,
         numbering=numbering,
     )
-    return in_own_names(side)
+    return with_trace_names(side)
 
 
 def _as_written(document: Document, name: str) -> Array:

@@ -20,7 +20,7 @@ from lstmcli.api.contents import INPUT_NAMES, STATE, settings_in
 from lstmcli.api.load import Reader, reader
 from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_gaps, refuse_unused
 from lstmcli.api.values import Path, Weights, document_of, is_path, numbers_of
-from lstmcli.core.forward.plan import KEPT, Plan, prepare
+from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.inputs import Inputs
@@ -65,7 +65,7 @@ class Job(NamedTuple):
         x, name = array_of(self), self.name
         return Inputs(x, layout, self.initial_state, self.lengths, self.mask, name)
 
-    def plan(self, keep: str | Iterable[str] = KEPT) -> Plan:
+    def plan(self, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
         """The plan of a run of inputs in memory or in a file; see `prepare`."""
         return prepare(self.model, self.as_inputs(), keep)
 

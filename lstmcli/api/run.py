@@ -14,7 +14,7 @@ from lstmcli.api.job import Job, array_of, inputs_of, job_of
 from lstmcli.api.save import FINAL, kept_for
 from lstmcli.api.values import Path, Weights, is_path, numbers_of
 from lstmcli.core.forward.batch import Meter
-from lstmcli.core.forward.plan import KEPT, Plan
+from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan
 from lstmcli.core.forward.run import run as run_model
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.selection import SelectedIndices, Selection
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def run(
     model: Model | Weights | Sequence[Weights],
     x: npt.ArrayLike | Path | None = None,
-    keep: str | Iterable[str] = KEPT,
+    keep: str | Iterable[str] = DEFAULT_KEEP,
     *,
     layout: str | None = None,
     initial_state: Mapping[str, npt.ArrayLike] | None = None,

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.values import Path, is_path, type_of
-from lstmcli.core.forward.plan import KEPT, NAMES, Plan
+from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import sweep_selected
 from lstmcli.core.model.arrays import Array
@@ -64,8 +64,8 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
             raise UserError(
                 f"--only {wrong[0]}: {format} holds steps; .npz and .json hold {wrong[0]}"
             )
-        return tuple(only or KEPT)
-    return tuple(only or (*KEPT, *FINAL))
+        return tuple(only or DEFAULT_KEEP)
+    return tuple(only or (*DEFAULT_KEEP, *FINAL))
 
 
 def kept_for(names: Sequence[str]) -> list[str]:

@@ -117,15 +117,15 @@ def _next(
 
 
 def _saturation(found: Drawable, item: int) -> Iterator[Sheet]:
-    """The stuck gates and dead units of the item that is drawn, for each cell."""
+    """The saturated gates and dead units of the item that is drawn, for each cell."""
     if found.differs:
         return
     for cell in found.cells or [""]:
         prefix = f"{cell}." * bool(cell)
-        own = {k[len(prefix) :]: a[:, item : item + 1] for k, a in found.arrays.items()
+        of_cell = {k[len(prefix) :]: a[:, item : item + 1] for k, a in found.arrays.items()
                if k.startswith(prefix)}  # fmt: skip
         counts = Saturation()
-        counts.see(own)
+        counts.see(of_cell)
         if counts.anything and cell:
             yield labelled("cell", cell, width())
         yield saturation_sheet(counts, range(found.units), width(), shares=False)

@@ -49,7 +49,7 @@ from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import StepStream
 from lstmcli.views.run import (
     CHUNK,
-    SHOWN,
+    DEFAULT_COLUMNS,
     CellSummary,
     Excerpt,
     Sizes,
@@ -243,7 +243,7 @@ def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) 
             raise UserError("--show is for the table; --only NAME,... names what is written.")
         if {*outputs.written} <= {*BINARY} and selection.digits is not None:
             raise UserError("--digits is for tables and text; .npz and .npy have every digit.")
-    columns = listed_names(options["show"], "--show") or SHOWN
+    columns = listed_names(options["show"], "--show") or DEFAULT_COLUMNS
     for name in columns:
         if name not in NAMES:
             raise UserError(
@@ -451,6 +451,6 @@ def _see(summaries: Mapping[str, CellSummary]) -> Callable[[Mapping[str, Any]], 
         for cell, summary in summaries.items():
             prefix = f"{cell}." if cell else ""
             by_name = {k[len(prefix) :]: a for k, a in arrays.items() if k.startswith(prefix)}
-            summary.add({k: a for k, a in by_name.items() if k in SHOWN})
+            summary.add({k: a for k, a in by_name.items() if k in DEFAULT_COLUMNS})
 
     return add

@@ -13,7 +13,7 @@ from lstmcli.core.weights.encode import encode
 from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.tensorflow import tensorflow
 
-GIVEN = {"c": "cs", "i": "i", "f": "f", "g": "ci", "o": "o"}  # ours: the op's
+OUTPUT_NAMES = {"c": "cs", "i": "i", "f": "f", "g": "ci", "o": "o"}  # ours: the op's
 LOOKING = "ifo"  # the gates that peepholes feed
 OFF = -1.0  # a clip that is none
 
@@ -30,7 +30,7 @@ def prepare(network: Network) -> Prepared:
             given = tf.raw_ops.BlockLSTM(seq_len_max=len(network.x), x=y, **call)
             y = given.h
             finals.append((y[-1].numpy(), given.cs[-1].numpy()))
-        gates = {ours: getattr(given, theirs).numpy() for ours, theirs in GIVEN.items()}
+        gates = {ours: getattr(given, theirs).numpy() for ours, theirs in OUTPUT_NAMES.items()}
         return Result(y.numpy(), finals, gates)
 
     return run
@@ -59,6 +59,6 @@ ENGINE = Engine(
     prepare,
     extra="tensorflow",
     dtypes=("float32",),
-    gives=("h", *GIVEN),
+    gives=("h", *OUTPUT_NAMES),
     past=(),
 )

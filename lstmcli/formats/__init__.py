@@ -105,7 +105,7 @@ def read(
         document = _read(file, in_blocks)
     if member is not None:
         document = document.member(member)
-    return document if abbreviated else _whole(document)
+    return document if abbreviated else _refuse_abbreviated(document)
 
 
 def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | StepStream:
@@ -115,10 +115,10 @@ def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | Ste
     lines = LineReader(stdin or sys.stdin.buffer)
     if lines.hold_inputs():
         return StepStream(lines)
-    return _whole(_read(in_memory(STDIN, lines.rest())))
+    return _refuse_abbreviated(_read(in_memory(STDIN, lines.rest())))
 
 
-def _whole(document: Document) -> Document:
+def _refuse_abbreviated(document: Document) -> Document:
     """A document, unless a print in it leaves numbers out."""
     for gaps in document.gaps.values():
         raise UserError(f"{gaps.where}: {ABBREVIATED}")

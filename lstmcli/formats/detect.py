@@ -78,7 +78,7 @@ UNREAD = {  # first bytes -> what they belong to, and the way out; each is refus
     rb"\0\x06\0\0\0Series": ("a network of Tesseract", TESSERACT),
 }
 
-KNOWN = """\
+SUPPORTED = """\
   PyTorch .pt, .pth, .ckpt; Keras .keras, .h5; .onnx, .safetensors, .tflite, .pkl, .nam;
   TensorFlow checkpoints and SavedModels; model.json of TensorFlow.js;
   arrays in .npy, .npz, .json, .jsonl, .csv, .tsv, or text as it was printed."""
@@ -123,7 +123,7 @@ def binary_kind(file: Opened) -> str | None:
     if b"\0" in head:
         raise UserError(
             f"{file.source} is neither text nor of a known kind, or it is damaged. What is read:",
-            *KNOWN.split("\n"),
+            *SUPPORTED.split("\n"),
         )
     return None
 

@@ -17,7 +17,7 @@ NETWORK = "madmom.ml.nn.NeuralNetwork"
 LAYER = re.compile(r"(?:.*\.)?layers\.\d+")
 CLASSES = "madmom.ml.nn.layers."
 LSTM, BIDIRECTIONAL = f"{CLASSES}LSTMLayer", f"{CLASSES}BidirectionalLayer"
-OTHERS = {"GRULayer": "GRUs", "RecurrentLayer": "plain recurrent layers"}
+OTHER_LAYERS = {"GRULayer": "GRUs", "RecurrentLayer": "plain recurrent layers"}
 GATES = ("input_gate", "forget_gate", "cell", "output_gate")
 FUNCTION = "activation_fn"
 
@@ -38,7 +38,7 @@ def describe_network(document: Document) -> Document:
     }
     if not functions:
         kinds = {str(group.get("class")).removeprefix(CLASSES) for group in groups.values()}
-        others = " and ".join(name for kind, name in OTHERS.items() if kind in kinds)
+        others = " and ".join(name for kind, name in OTHER_LAYERS.items() if kind in kinds)
         why = f"it is a network of madmom with {others or 'no recurrent layer'}, and no LSTM."
         return replace(document, not_run=why)
     groups = groups | {path: groups[path] | of_lstm for path, of_lstm in functions.items()}

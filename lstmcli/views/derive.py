@@ -31,7 +31,7 @@ TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
 INDENT = 11  # columns of the labels
 GATE_LABEL = 13  # columns of the labels of the table of gates
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
-PARTS = {"kernel": "x * kernel", "recurrent": "h * recurrent", "peephole": "c * peephole"}
+MATRIX_LABELS = {"kernel": "x * kernel", "recurrent": "h * recurrent", "peephole": "c * peephole"}
 
 
 class Detail(NamedTuple):
@@ -149,7 +149,8 @@ def _is_in_table(line: FormulaLine) -> bool:
 def _gates(d: Derivation, detail: Detail) -> Sheet:
     """A column for each gate: the parts of its sum, the pre-activation, and the gate."""
     rows = [
-        (label, _part_sums(d.sums, matrix, None, detail), "") for matrix, label in PARTS.items()
+        (label, _part_sums(d.sums, matrix, None, detail), "")
+        for matrix, label in MATRIX_LABELS.items()
     ]
     rows += [(name, _part_sums(d.sums, "", name, detail), "") for name in ("bias", "forget bias")]
     rows += _gate_rows(d, detail)

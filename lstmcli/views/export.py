@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 SIZE, ACROSS, DOWN = 14, 8.43, 18  # pixels: of the font; of one character
 MARGIN = 14
-UPPER, WHOLE = "▀", "█"
+UPPER_HALF, FULL_BLOCK = "▀", "█"
 LIGHT = {"ground": "#fbfbfa", "ink": "#24292f", "dim": "#6e7781"}
 DARK = {"ground": "#161b22", "ink": "#e6edf3", "dim": "#8b949e"}
 PROMPT = "$ "
@@ -66,9 +66,9 @@ def _svg_line(line: Sequence[Span], n: int) -> Iterator[str]:
         if back:
             yield _rect(column, top, wide, DOWN, f'fill="{back}"')
         fill = f'fill="{front}"' if front else f'class="{"dim" if style.dim else "ink"}"'
-        if text.strip(UPPER) == "" and text:
+        if text.strip(UPPER_HALF) == "" and text:
             yield _rect(column, top, wide, DOWN / 2, fill)
-        elif text.strip(WHOLE) == "" and text:
+        elif text.strip(FULL_BLOCK) == "" and text:
             yield _rect(column, top, wide, DOWN, fill)
         else:
             yield from _words(text, column, top, fill, bool(style.bold))
@@ -131,7 +131,7 @@ def _html_span(span: Span) -> str:
     front, back, style = _colors(name)
     classes = [name for name, on in (("bold", style.bold), ("dim", style.dim)) if on]
     css = ""
-    if front and text.strip(UPPER) == "":  # two half blocks without a seam
+    if front and text.strip(UPPER_HALF) == "":  # two half blocks without a seam
         css = f"background: linear-gradient({front} 50%, {back or 'transparent'} 50%); "
         css += "color: transparent"
     else:

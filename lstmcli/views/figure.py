@@ -27,7 +27,7 @@ from lstmcli.views.plot import (
 )
 
 SUFFIXES = (".png", ".svg", ".pdf")
-WIDE = 3.4  # inches: a column of a two-column page
+FIGURE_WIDTH = 3.4  # inches: a column of a two-column page
 LINES_TALL, HEAT_TALL = 0.62, 0.75  # inches of one row of axes
 MARGIN = 0.55  # inches above and below all of them
 DPI = 300
@@ -69,7 +69,9 @@ def draw_figure(
     matplotlib = _matplotlib()
     with matplotlib.rc_context(STYLE):
         tall = len(drawn) * (LINES_TALL if lines else HEAT_TALL) + MARGIN
-        figure = import_module("matplotlib.figure").Figure((WIDE, tall), layout="constrained")
+        figure = import_module("matplotlib.figure").Figure(
+            (FIGURE_WIDTH, tall), layout="constrained"
+        )
         figure.get_layout_engine().set(h_pad=0.02, w_pad=0.02, hspace=0.04)
         axes = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
         if lines:

@@ -31,7 +31,14 @@ from lstmcli.views.sheet import (
 )
 from lstmcli.views.text import count, listed, percent, phrases, unbroken
 
-SHOWN = ("h", "c", "i", "f", "g", "o")  # the quantities of a table, where --show names none
+DEFAULT_COLUMNS = (
+    "h",
+    "c",
+    "i",
+    "f",
+    "g",
+    "o",
+)  # the quantities of a table, where --show names none
 STATE_DIGITS = 8  # h and c as NumPy prints them, so that they can be compared by eye
 GATE_DIGITS = 6
 SUMMARY_DIGITS = 3
@@ -49,7 +56,7 @@ HEADER_INDENT = 9
 class Window(NamedTuple):
     """The part of a trace that a table shows."""
 
-    show: tuple[str, ...] = SHOWN
+    show: tuple[str, ...] = DEFAULT_COLUMNS
     steps: Choice | None = None
     rows: Choice | None = None
     units: Choice | None = None
@@ -203,7 +210,7 @@ def excerpt_sheets(excerpt: Excerpt, window: Window, width: Width) -> Iterator[S
         summary = excerpt.summaries.get(cell)
         if summary is None and (window.steps is None or table.part.is_summary):
             summary = CellSummary(window)
-            summary.add({name: array for name, array in arrays.items() if name in SHOWN})
+            summary.add({name: array for name, array in arrays.items() if name in DEFAULT_COLUMNS})
         chunks = [r[n : n + CHUNK] for r in table.part.ranges for n in range(0, len(r), CHUNK)]
         blocks = (_block(excerpt.steps, chunk, arrays) for chunk in chunks)
         last = _block(excerpt.steps, chunks[-1], arrays)

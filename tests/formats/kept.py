@@ -25,7 +25,7 @@ told = json.loads(sys.argv[1])
 sys.path[:] = told.pop("path")
 import h5py
 from lstmcli.formats.wire import hdf5_process
-wanted = hdf5_process.Wanted(**told)
+wanted = hdf5_process.Request(**told)
 hdf5_process._hold(wanted._replace(seconds=1 << 30))
 while size := int.from_bytes(sys.stdin.buffer.read(8), "little"):
     stream = io.BytesIO(sys.stdin.buffer.read(size))

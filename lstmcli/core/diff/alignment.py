@@ -139,7 +139,7 @@ def align(
             a_leads = layouts[0] is not None and (
                 layouts[1] is None or a.values.ndim >= b.values.ndim
             )
-            both = _laid_on(*both, a_leads)
+            both = _in_leading_shape(*both, a_leads)
         pair = replace(pair, a=both[0], b=both[1], placed=True)
     choices: tuple[Choice | None, ...] = selection[:3]
     if kind == FINAL:
@@ -233,7 +233,7 @@ def _at_most_three(array: Numbers) -> Numbers:
     return array.moved(lambda v: v.squeeze(tuple(surplus))) if surplus else array
 
 
-def _laid_on(a: Numbers, b: Numbers, a_leads: bool) -> tuple[Numbers, Numbers]:
+def _in_leading_shape(a: Numbers, b: Numbers, a_leads: bool) -> tuple[Numbers, Numbers]:
     """Both in the shape of the side that says more, if only axes of length 1 are in the way."""
     if a.shape == b.shape or _without_ones(a.shape) != _without_ones(b.shape):
         return a, b

@@ -79,12 +79,12 @@ def compare(
         if no name is shared, a tolerance makes no sense, ``ulp`` alone meets printed text, or
         nothing is selected.
     """
-    by_ulp_alone = ulp is not None and rtol is None and atol is None
+    by_ulp_only = ulp is not None and rtol is None and atol is None
     a, b, common = named_alike(a, b)
     common = _chosen(common, only)
     columns = _columns(a, b, common, selection)
     common = [name for name in common if name not in columns or columns[name].numbers]
-    if by_ulp_alone:
+    if by_ulp_only:
         _refuse_print(a, b, common)
     pair = _aligner(a, b, rtol, atol, ulp, equal_nan, selection, columns)
     pairs = {name: pair(name, name) for name in common}
@@ -109,8 +109,8 @@ def compare(
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
         hints=[] if _parts(a, b) else find_hints(compared),  # a part may lack what they look at
-        rtol=None if by_ulp_alone else _shared([x.tolerance.rtol for x in arrays.values()]),
-        atol=None if by_ulp_alone else _shared([x.tolerance.atol for x in arrays.values()]),
+        rtol=None if by_ulp_only else _shared([x.tolerance.rtol for x in arrays.values()]),
+        atol=None if by_ulp_only else _shared([x.tolerance.atol for x in arrays.values()]),
         remarks=(
             *(s.taken for s in (a, b) if s.taken),
             *_arranged(a, b, pairs),
@@ -138,7 +138,7 @@ def _aligner(
     selection: Selection = EVERYTHING,
     columns: Mapping[str, Choice] = {},
 ) -> Callable[[str, str], Pair]:
-    """What lays an array of a on one of b, cuts both to what is selected, and sets the tolerance.
+    """A function that aligns an array of a with one of b, both cut to what is selected.
 
     ``columns`` are the selected columns of each array.
     """
@@ -148,10 +148,10 @@ def _aligner(
         test = tolerance(precision, rtol, atol, ulp, equal_nan)
         layouts = a.layout, b.layout
         backward = _computed_backward(a, b, ArrayName.of(of_b))
-        own = selection._replace(units=columns.get(of_b))
+        of_array = selection._replace(units=columns.get(of_b))
         return align(
             of_b, a.numbers(of_a), b.numbers(of_b), test, layouts, backward,
-            (a.numbering, b.numbering), own,
+            (a.numbering, b.numbering), of_array,
         )  # fmt: skip
 
     return pair
@@ -220,21 +220,21 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
     """Whether an array's last step was computed first, on all sides that say how they ran."""
     known_settings = [side.settings for side in (a, b) if side.settings is not None]
     return (
-        all(_lies_backward(settings, name) for settings in known_settings)
+        all(_runs_backward(settings, name) for settings in known_settings)
         if known_settings
         else name.backward
     )
 
 
-def _lies_backward(settings: Mapping[str, Any], name: ArrayName) -> bool:
+def _runs_backward(settings: Mapping[str, Any], name: ArrayName) -> bool:
     """The same of one side; a backward cell runs backward unless its own ``reverse`` is false."""
 
-    def own(setting: str, otherwise: Any) -> bool:
+    def of_cell(setting: str, otherwise: Any) -> bool:
         return bool(settings.get(f"{name.prefix}.{setting}", otherwise))
 
-    turned = own("reverse", name.backward or settings.get("reverse"))
-    turned = turned and not own("go_backwards", settings.get("go_backwards"))
-    return turned != own("flip_output", settings.get("flip_output"))
+    turned = of_cell("reverse", name.backward or settings.get("reverse"))
+    turned = turned and not of_cell("go_backwards", settings.get("go_backwards"))
+    return turned != of_cell("flip_output", settings.get("flip_output"))
 
 
 def _called(a: Side, b: Side) -> tuple[str, str]:

@@ -20,13 +20,13 @@ from lstmcli.errors import UserError
 LONE = ""
 """What readers call an array that came without a name; here it is `h`."""
 
-TAKEN = {
+FRAMEWORK_NAMES = {
     "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
     "Y": "h", "Y_h": "final_h", "Y_c": "final_c",
 }  # fmt: skip
 """What the documentation of PyTorch and the operator of ONNX call the results of a run."""
 
-TUPLE = {"0": "h", "1.0": "final_h", "1.1": "final_c"}
+TUPLE_NAMES = {"0": "h", "1.0": "final_h", "1.1": "final_c"}
 """The places of (output, (h_n, c_n)), saved as a tuple."""
 
 
@@ -150,12 +150,12 @@ def single_as_h(side: Side) -> Side:
     return replace(_renamed(side, {names[0]: "h"}), called={"h": names[0]}) if unknown else side
 
 
-def in_own_names(side: Side) -> Side:
+def with_trace_names(side: Side) -> Side:
     """The results of a run by a framework's names, called as a trace calls them.
 
     Only if every array is one: of weights none is taken for a result.
     """
-    for table in (TAKEN, TUPLE):
+    for table in (FRAMEWORK_NAMES, TUPLE_NAMES):
         names = [table.get(name, name) for name in side.arrays]
         known = all(ArrayName.of(name).kind != WEIGHTS for name in names)
         if known and len({*names}) == len(names) and {*names} != {*side.arrays}:

@@ -43,8 +43,10 @@ _NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of a print hide 
 
 _STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
 
-_FEW = 3  # numbers that can be named one by one
-_FEW_SHARE = 0.1  # and are so small a part of all that no convention of the cell is behind them
+_MAX_NAMED = 3  # numbers that can be named one by one
+_MAX_NAMED_SHARE = (
+    0.1  # and are so small a part of all that no convention of the cell is behind them
+)
 _STANDS_OUT = 10  # times the error of every number that agrees, else the tolerance made it odd
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
 
@@ -197,7 +199,7 @@ def odd_numbers(compared: Comparison) -> Hint | None:
         return None
     places = [place for pair in pairs for place in _odd_places(compared, pair)]
     total = sum(pair.a.values.size for pair in pairs)
-    if len(places) > min(_FEW, _FEW_SHARE * total):
+    if len(places) > min(_MAX_NAMED, _MAX_NAMED_SHARE * total):
         return None
     if len(places) > 1 and any(_dense(pair) for pair in pairs):
         return None
@@ -212,7 +214,7 @@ def odd_numbers(compared: Comparison) -> Hint | None:
 
 def _stand_out(pair: Pair) -> bool:
     """Whether few numbers differ, and by far more than those that agree."""
-    if pair.agrees is None or np.count_nonzero(~pair.agrees) > _FEW:
+    if pair.agrees is None or np.count_nonzero(~pair.agrees) > _MAX_NAMED:
         return False
     with np.errstate(all="ignore"):
         a, b = widened(pair.a.values, pair.b.values)
@@ -248,16 +250,16 @@ def not_a_number(compared: Comparison) -> Hint | None:
     for pair in compared.differing:
         if not pair.stepwise or pair.agrees is None:
             continue
-        alone = np.isnan(pair.a.values) != np.isnan(pair.b.values)
-        if alone.any():
-            return _first_nan(compared, pair, alone)
+        differs = np.isnan(pair.a.values) != np.isnan(pair.b.values)
+        if differs.any():
+            return _first_nan(compared, pair, differs)
     return None
 
 
-def _first_nan(compared: Comparison, pair: Pair, alone: Mask) -> Hint:
-    steps = np.flatnonzero(alone.any(axis=(1, 2)))
+def _first_nan(compared: Comparison, pair: Pair, differs: Mask) -> Hint:
+    steps = np.flatnonzero(differs.any(axis=(1, 2)))
     step = int(steps[-1] if pair.backward else steps[0])
-    which = "{a}" if np.isnan(pair.a.values[step][alone[step]]).any() else "{b}"
+    which = "{a}" if np.isnan(pair.a.values[step][differs[step]]).any() else "{b}"
     step = pair.numbers_of((step, 0, 0))[0]
     return Hint(
         "suspect_nan",
@@ -433,7 +435,7 @@ def output(compared: Comparison, layer: LayerPairs) -> Hint | None:
 
 def after_first_step(compared: Comparison, layer: LayerPairs) -> Hint | None:
     """The first step agrees, the second does not."""
-    if layer.at != 1 or not _tells(layer):
+    if layer.at != 1 or not _is_conclusive(layer):
         return None
     carried = [
         wrong[1:].mean() for base, wrong in layer.wrong.items() if base in ("h", layer.first)
@@ -462,7 +464,7 @@ def after_first_step(compared: Comparison, layer: LayerPairs) -> Hint | None:
 
 def after_some_steps(compared: Comparison, layer: LayerPairs) -> Hint | None:
     """Several steps agree, then they part."""
-    if layer.at < 2 or not _tells(layer):
+    if layer.at < 2 or not _is_conclusive(layer):
         return None
     here = layer.name(layer.at)
     return Hint(
@@ -533,7 +535,7 @@ def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _tells(layer: LayerPairs) -> bool:
+def _is_conclusive(layer: LayerPairs) -> bool:
     """Whether what agrees before is more than zeros."""
     before = slice(0, layer.at)
     pair = layer.pair

@@ -40,8 +40,8 @@ FIOG = "fiog"
 BATCH_SLOTS = 8  # steps whose operands are in memory at once: 4 to 16 take the same time
 SINGLE_SLOTS = 64  # of a single sequence, whose steps take 2 us: fewer refills
 TILE = 16  # sequences whose inputs are copied at a time: a cache line of float32
-WIDE_TILE = 64  # the same for at most NARROW inputs, unless sequences start on the same cache lines
-NARROW = 32  # inputs
+WIDE_TILE = 64  # the same for few inputs, unless sequences start on the same cache lines
+WIDE_TILE_INPUTS = 32  # at most
 PAGE = 4096  # bytes: sequences so far from each other share cache lines
 
 
@@ -192,7 +192,7 @@ class Loop:
     def _fill(self, x: Array) -> None:
         """Copy inputs (s, R, I) into the operands, some sequences at a time."""
         spread = x.strides[1] % PAGE != 0
-        tile = WIDE_TILE if x.shape[2] <= NARROW and spread else TILE
+        tile = WIDE_TILE if x.shape[2] <= WIDE_TILE_INPUTS and spread else TILE
         for r in range(0, self.batch, tile):
             self._x[: len(x), :, r : r + tile] = x[:, r : r + tile].transpose(0, 2, 1)
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 NAMES = ("h", "c", "i", "f", "g", "o", "z")
 """The arrays that a trace may have, of each cell."""
 
-KEPT = NAMES[:-1]
+DEFAULT_KEEP = NAMES[:-1]
 """Those that it has by default: z, the pre-activations, only on request."""
 
 
@@ -100,7 +100,7 @@ class Plan:
         return widths
 
 
-def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = KEPT) -> Plan:
+def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
     """The plan of a run over these inputs that keeps these arrays.
 
     Raises

@@ -23,7 +23,7 @@ from lstmcli.core.forward.batch import (
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
-from lstmcli.core.forward.plan import KEPT, Plan, cell_names, prepare, run_settings
+from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, cell_names, prepare, run_settings
 from lstmcli.core.forward.sequence import (
     has_direction_axis,
     merge_directions,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def run(
     model: Model,
     x: npt.ArrayLike,
-    keep: str | Iterable[str] = KEPT,
+    keep: str | Iterable[str] = DEFAULT_KEEP,
     *,
     layout: str | None = None,
     initial_state: Mapping[str, npt.ArrayLike] | None = None,

@@ -266,11 +266,13 @@ def _requested_claims(row: Convention, names: list[str]) -> list[RecognisedLstm]
     TensorFlow 1's kernel would else be found a second time, in Keras' ``recurrent_kernel``.
     """
 
-    def is_own(name: str) -> bool:
+    def is_longest_end(name: str) -> bool:
         ends = _ends(name).get(row.name, ())
         return any(end.length >= _longest_end(name) for _, end in ends)
 
-    return list(_claims(row, list(filter(is_own, names)), True)) or list(_claims(row, names, True))
+    return list(_claims(row, list(filter(is_longest_end, names)), True)) or list(
+        _claims(row, names, True)
+    )
 
 
 def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[RecognisedLstm]:

@@ -26,7 +26,7 @@ from lstmcli.formats.wire.zip import ENCRYPTED, METHODS, Archive
 SUFFIX = ".npy"
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day
 
-OTHERS = {
+OTHER_ARCHIVES = {
     "coefficients.bin": "a DL4J model",
 }
 
@@ -92,7 +92,7 @@ def _check_member(member: ZipInfo, name: str, earlier: dict[str, ZipInfo], sourc
 
 def _kind(archive: Archive) -> str:
     names = [member.filename for member in archive.members]
-    for ending, kind in OTHERS.items():
+    for ending, kind in OTHER_ARCHIVES.items():
         if any(name == ending or name.endswith(f"/{ending}") for name in names):
             return f"{kind}, which this version does not read yet"
     return "a zip archive without .npy members"

@@ -19,7 +19,7 @@ from lstmcli.escaping import file_argument, shell_word
 from lstmcli.formats.files.limits import MAPPED_FROM, MOST_NOTES
 from lstmcli.formats.files.source import Opened, opened
 
-PART = re.compile(r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL)
+CHECKPOINT_PART = re.compile(r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL)
 FIRST_SHARD = re.compile(r"-00000-of-\d{5}")
 TFJS_SHARD = re.compile(r".*shard\d+of\d+(\.bin)?", re.DOTALL)
 LATEST = "checkpoint"  # the file in which TensorFlow notes what it saved last
@@ -56,7 +56,7 @@ def _meant(path: str) -> str:
     if TFJS_SHARD.fullmatch(name):
         model = os.path.join(folder, "model.json")
         return model if os.path.isfile(model) else path
-    if part := PART.fullmatch(path):
+    if part := CHECKPOINT_PART.fullmatch(path):
         prefix = part["prefix"]
         if found := _of_prefix(prefix) or (prefix if os.path.isfile(prefix) else None):
             return found

@@ -344,7 +344,9 @@ def _in_order(
     """Sort a table by step, then batch; gives the numbers of the steps and of the batch."""
     if not table.keys:
         return None, None
-    places = np.stack([_whole(table, name, line_of) for name in table.keys], axis=1)  # (R, 1 or 2)
+    places = np.stack(
+        [_as_integers(table, name, line_of) for name in table.keys], axis=1
+    )  # (R, 1 or 2)
     order = np.lexsort(places.T[::-1])
     numbers = [np.unique(column) for column in places.T]
     ordered = places[order]
@@ -355,7 +357,7 @@ def _in_order(
     return steps, batch[0] if batch else None
 
 
-def _whole(table: CsvTable, name: str, line_of: Callable[[int], int]) -> np.ndarray:
+def _as_integers(table: CsvTable, name: str, line_of: Callable[[int], int]) -> np.ndarray:
     """A column of counts as integers."""
     column = table.key(name)
     wrong = ~((column >= 0) & (column < 2**53) & (column == np.floor(column)))

@@ -23,7 +23,7 @@ from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.nested_lists import SPECIAL, to_array
 from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
 
-SHOWN = 8  # names of files
+MAX_LISTED = 8  # names of files
 
 MODELS = {  # what the outermost object of a program's model file has -> the module that reads it
     ("weightsManifest",): "tfjs",
@@ -121,7 +121,7 @@ def _refuse_index(members: dict[str, Any], source: str) -> None:
         one for files in places.values() for one in (files if isinstance(files, list) else [files])
     ]
     files = dict.fromkeys(_printable(one, source) for one in named if isinstance(one, str))
-    shown = " ".join(list(files)[:SHOWN]) + " ..." * (len(files) > SHOWN)
+    shown = " ".join(list(files)[:MAX_LISTED]) + " ..." * (len(files) > MAX_LISTED)
     raise UserError(
         f"{source} holds no weights, only in which files they are. "
         f"Give those that hold the LSTM: {shown}"

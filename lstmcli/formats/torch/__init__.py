@@ -124,7 +124,7 @@ def _quantised(tree: Tree) -> str:
 # ---- zip
 
 
-OTHERS = {  # endings of members -> what an archive is, and the way out
+OTHER_ARCHIVES = {  # endings of members -> what an archive is, and the way out
     "model_weights_config.json": EXPORTED, "serialized_exported_program.json": EXPORTED,
     "MAR-INF/MANIFEST.json": ("an archive of TorchServe", "Unzip it, and give the .pt in it."),
     ".data/extern_modules": ("a torch.package", "Unzip it, and give the .pt or .pkl in it."),
@@ -147,7 +147,7 @@ class _Zip:
         self.order: Literal["<", ">"] = ">" if self._text("byteorder") == "big" else "<"
 
     def _refuse_others(self) -> None:
-        for ending, (what, way_out) in OTHERS.items():
+        for ending, (what, way_out) in OTHER_ARCHIVES.items():
             if any(m.filename.endswith(ending) for m in self.archive.members):
                 raise UserError(f"{self.source.source} is {what}. {way_out}")
 

@@ -37,7 +37,7 @@ class Refused(Exception):
     """Something in the file that is never followed or unpacked; the text says what."""
 
 
-class Wanted(NamedTuple):
+class Request(NamedTuple):
     """What the parent asks for."""
 
     attributes: Collection[str]  # their names; a number may follow
@@ -47,7 +47,7 @@ class Wanted(NamedTuple):
     size: int  # of the file in bytes
 
 
-def main(**wanted: Any) -> None:
+def main(**request: Any) -> None:
     """Read standard input and tell standard output what it holds."""
     out = sys.stdout.buffer
     try:
@@ -59,36 +59,36 @@ def main(**wanted: Any) -> None:
         stream: BinaryIO = sys.stdin.buffer
         if not stream.seekable():
             stream = BytesIO(stream.read())
-        _hold(Wanted(**wanted))
-        for piece in pieces(library, stream, Wanted(**wanted)):
+        _limit_memory(Request(**request))
+        for piece in pieces(library, stream, Request(**request)):
             out.write(piece)
     except OSError as error:  # the parent has gone
         out.write(line(damaged=str(error)))
     out.flush()
 
 
-def _hold(wanted: Wanted) -> None:
+def _limit_memory(request: Request) -> None:
     """Set the limits of this process, where the system has them."""
     try:
         resource = import_module("resource")
     except ImportError:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no file behind
-    tensor = min(wanted.most, max(LARGE, MOST_TIMES * wanted.size))
-    memory = SPARE_MEMORY + 2 * tensor + wanted.size
-    for kind, value in ((resource.RLIMIT_CPU, wanted.seconds), (resource.RLIMIT_AS, memory)):
+    tensor = min(request.most, max(LARGE, MOST_TIMES * request.size))
+    memory = SPARE_MEMORY + 2 * tensor + request.size
+    for kind, value in ((resource.RLIMIT_CPU, request.seconds), (resource.RLIMIT_AS, memory)):
         _, most = resource.getrlimit(kind)
         if most == resource.RLIM_INFINITY or most > value:
             resource.setrlimit(kind, (value, most))
 
 
-def pieces(library: Any, stream: BinaryIO, wanted: Wanted) -> Iterator[bytes]:
+def pieces(library: Any, stream: BinaryIO, request: Request) -> Iterator[bytes]:
     """The answer about a file, line by line; an error is the last of them."""
     try:
         with library.File(stream, "r") as file:
-            walk = _Walk(library, wanted)
-            walk.describe(file, "", 0)
-            for entry, dataset in walk.found:
+            traversal = _Traversal(library, request)
+            traversal.describe(file, "", 0)
+            for entry, dataset in traversal.found:
                 yield line(**entry)
                 if dataset is not None:
                     yield dataset[()].tobytes()
@@ -105,11 +105,11 @@ def line(**members: Any) -> bytes:
     return json.dumps(members, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
-class _Walk:
+class _Traversal:
     """Every group and dataset of a file, each once, from the root down."""
 
-    def __init__(self, library: Any, wanted: Wanted) -> None:
-        self.library, self.wanted = library, wanted
+    def __init__(self, library: Any, request: Request) -> None:
+        self.library, self.request = library, request
         self.found: list[tuple[dict[str, Any], Any]] = []
         self._seen: set[int] = set()
         self._bytes = 0
@@ -123,7 +123,7 @@ class _Walk:
         elif isinstance(item, self.library.Group):
             self.found.append((entry, None))
             for name in item:
-                if path or name not in self.wanted.leave_out:
+                if path or name not in self.request.leave_out:
                     self._refuse_links(item, name, path)
                     self.describe(item[name], f"{path}/{name}" if path else name, level + 1)
 
@@ -145,7 +145,7 @@ class _Walk:
     def _attributes(self, item: Any) -> dict[str, Any]:
         values = {}
         for name in item.attrs:
-            if name.rstrip("0123456789") not in self.wanted.attributes:
+            if name.rstrip("0123456789") not in self.request.attributes:
                 continue
             entry = item.attrs.get_id(name)
             size = prod(entry.shape) * entry.dtype.itemsize
@@ -165,10 +165,10 @@ class _Walk:
         if count > max(LARGE, MOST_TIMES * dataset.id.get_storage_size()):
             raise Refused(f"{path} would unpack to {count:,} bytes")
         self._bytes += count
-        if self._bytes > max(LARGE_FILE, MOST_TIMES * self.wanted.size):
+        if self._bytes > max(LARGE_FILE, MOST_TIMES * self.request.size):
             raise Refused(f"it would unpack to more than {self._bytes:,} bytes")
         entry |= {"shape": dataset.shape, "dtype": kind.str}
-        self.found.append((entry, None if count > self.wanted.most else dataset))
+        self.found.append((entry, None if count > self.request.most else dataset))
 
 
 def _texts(value: Any) -> Any:

@@ -253,7 +253,7 @@ class _Machine:
     def _op_tuple(self, _: Any) -> None:
         self.stack.append(tuple(self._above_mark()))
 
-    def _few(self, count: int) -> tuple[Any, ...]:
+    def _pop_arguments(self, count: int) -> tuple[Any, ...]:
         items = tuple(self.stack[-count:])
         if len(items) < count:
             raise IndexError("nothing on the stack")
@@ -261,13 +261,13 @@ class _Machine:
         return items
 
     def _op_tuple1(self, _: Any) -> None:
-        self.stack.append(self._few(1))
+        self.stack.append(self._pop_arguments(1))
 
     def _op_tuple2(self, _: Any) -> None:
-        self.stack.append(self._few(2))
+        self.stack.append(self._pop_arguments(2))
 
     def _op_tuple3(self, _: Any) -> None:
-        self.stack.append(self._few(3))
+        self.stack.append(self._pop_arguments(3))
 
     def _op_append(self, _: Any) -> None:
         item = self.stack.pop()
@@ -287,7 +287,7 @@ class _Machine:
         target.extend(items)
 
     def _op_setitem(self, _: Any) -> None:
-        self._fill(self.stack[-3], list(self._few(2)))
+        self._fill(self.stack[-3], list(self._pop_arguments(2)))
 
     def _op_setitems(self, _: Any) -> None:
         items = self._above_mark()
@@ -311,7 +311,7 @@ class _Machine:
         self.stack.append(Global(".".join(argument.split(" ", 1))))
 
     def _op_stack_global(self, _: Any) -> None:
-        module, name = self._few(2)
+        module, name = self._pop_arguments(2)
         if not (isinstance(module, str) and isinstance(name, str)):
             raise TypeError("a name that is no text")
         if len(module) + len(name) > MOST_NAME:
@@ -319,12 +319,12 @@ class _Machine:
         self.stack.append(Global(f"{module}.{name}"))
 
     def _op_reduce(self, _: Any) -> None:
-        self.stack.append(self.call(*self._few(2)))
+        self.stack.append(self.call(*self._pop_arguments(2)))
 
     _op_newobj = _op_reduce
 
     def _op_newobj_ex(self, _: Any) -> None:
-        kind, args, named = self._few(3)
+        kind, args, named = self._pop_arguments(3)
         self.stack.append(self.call(kind, (*self._tuple_of(args), named)))
 
     def call(self, what: Any, args: Any) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lstmcli.core.diff.compare import compare
-from lstmcli.core.diff.operand import Side, in_own_names
+from lstmcli.core.diff.operand import Side, with_trace_names
 
 
 def _side(*names: str) -> Side:
@@ -24,7 +24,7 @@ def _side(*names: str) -> Side:
     ],
 )
 def test_results_by_a_frameworks_names_are_called_as_in_a_trace(names: tuple[str, ...]) -> None:
-    side = in_own_names(_side(*names))
+    side = with_trace_names(_side(*names))
     assert list(side.arrays) == ["h", "final_h", "final_c"]
     assert [int(array[0, 0]) for array in side.arrays.values()] == [0, 1, 2]
     assert side.called["h"] == names[0]
@@ -42,13 +42,13 @@ def test_results_by_a_frameworks_names_are_called_as_in_a_trace(names: tuple[str
     ],
 )
 def test_other_arrays_keep_their_names(names: tuple[str, ...]) -> None:
-    side = in_own_names(_side(*names))
+    side = with_trace_names(_side(*names))
     assert list(side.arrays) == list(names)
     assert side.taken == ""
 
 
 def test_an_array_that_is_taken_as_another_is_reported() -> None:
     ours = Side("a.npz", {"h": np.zeros((2, 3), np.float32), "final_h": np.zeros(3, np.float32)})
-    found = compare(ours, in_own_names(_side("output", "cn")))
+    found = compare(ours, with_trace_names(_side("output", "cn")))
     assert found.remarks == ("output and cn of b.npz are taken as h and final_c",)
     assert list(found.arrays) == ["h"]

@@ -640,7 +640,7 @@ request = json.loads(sys.argv[1])
 sys.path.append(request.pop("packages"))
 del request["child"]
 from lstmcli.formats.wire import hdf5_process as hdf5_process
-hdf5_process._hold(hdf5_process.Wanted(**request))
+hdf5_process._limit_memory(hdf5_process.Request(**request))
 while True: pass
 """
 
