@@ -1,6 +1,7 @@
 """What `explain` answers is what it answered: ``answers.jsonl`` has a line a question.
 
-A difference that is meant is written into the file by ``python -m tests.core.explain.record``.
+A difference that is meant is written into the file by ``python -m tests.core.explain.record``, and
+shown by its ``--compare``, which compares the words too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import pytest
 from tests.core.explain.questions import group_of, questions
 from tests.core.explain.record import asked, differences, recorded
 
-WORDS = True  # whether notes are compared too; what they say of the numbers is in other tests
+WORDS = False  # whether notes are compared too: they change more often, with tests of their own
 RECORD = recorded()
 GROUPS = sorted(set(map(group_of, RECORD)))
 SAMPLE = [
