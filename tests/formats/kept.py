@@ -26,7 +26,7 @@ sys.path[:] = told.pop("path")
 import h5py
 from lstmcli.formats.wire import hdf5_process
 wanted = hdf5_process.Request(**told)
-hdf5_process._hold(wanted._replace(seconds=1 << 30))
+hdf5_process._limit_memory(wanted._replace(seconds=1 << 30))
 while size := int.from_bytes(sys.stdin.buffer.read(8), "little"):
     stream = io.BytesIO(sys.stdin.buffer.read(size))
     signal.setitimer(signal.ITIMER_PROF, {SECONDS})
