@@ -29,7 +29,7 @@ CASES, FILES = cases(".weights.npz"), cases(".tensors.npz")  # see record/common
 
 ASKED = {  # rows and cases that no name tells apart from another; the user says which
     "tinygrad", "tfjs", "coreml", "flax-nnx", "tf-block", "tf-block-v2",
-    "paddle/cell", "paddle/cell_no_bias", "paddle/cell_projection",
+    "cudnn-flat", "paddle/cell", "paddle/cell_no_bias", "paddle/cell_projection",
     "equinox/no_bias", "onnxruntime/no_bias",
 }  # fmt: skip
 SEVERAL = {  # files that hold more than one LSTM: the --layer that runs them in turn

@@ -13,6 +13,7 @@ from lstmcli.api.contents import settings_in, tensors_in
 from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.weights.choose import choose_lstms, layer_options
+from lstmcli.core.weights.flat import cut_flat
 from lstmcli.core.weights.inspect import Inspection, LoadResult, inspect
 from lstmcli.core.weights.recognise import RecognisedLstm
 from lstmcli.errors import UserError
@@ -43,6 +44,7 @@ def inspect_files(
     layer_in_file = in_files.pop("layer", None)
     layer = settings.get("layer", layer_in_file)
     convention = settings.get("convention", in_files.get("convention"))
+    tensors = cut_flat(tensors, {**in_files, **settings}, source)
     found = load.find_lstms(tensors, convention, source, documents)
     tensors |= {name: np.asarray(tensors[name]) for one in found for name in one.tensors}
     names = layer_options(found)

@@ -17,6 +17,7 @@ from lstmcli.core.weights.assumptions import (
     common_lengths,
     direction_assumptions,
     lengths_assumed,
+    refuse_open,
 )
 from lstmcli.core.weights.build import (
     build_layers,
@@ -32,6 +33,7 @@ from lstmcli.core.weights.choose import (
     refuse_partial,
     training_copies,
 )
+from lstmcli.core.weights.flat import cut_flat
 from lstmcli.core.weights.metadata import (
     MetadataSettings,
     is_dense,
@@ -102,6 +104,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     tensors = tensors_in(documents)
     given = settings_in(*documents) | dict(settings)
     layer = given.pop("layer", None)
+    tensors = cut_flat(tensors, given, source)
     found = find_lstms(tensors, given.get("convention"), source, documents)
     chosen, remarks = _choose(found, layer, tensors, documents, settings, source)
     if "convention" in given:
@@ -174,6 +177,7 @@ class _LayerList:
         of_first = next(iter(settings.values()))
         if not self.cells:
             self.layout = {name: value for name, value in of_first.items() if name == "layout"}
+        refuse_open(found, {k: a.shape for k, a in self._tensors.items()}, of_first, self._source)
         layers = build_layers(found, self._tensors, settings, self._source, first)
         self.cells += layers
         self.labels += [found.label] * len(layers)
@@ -313,8 +317,8 @@ def _choose(
     if layer is None:
         remarks += [f"{source}: {reason}" for reason in candidates.left_out.values()]
     try:
-        word = None if layer is None else str(layer)
-        return choose_lstms(found, word, tensors, source, *candidates), remarks
+        word, convention = None if layer is None else str(layer), settings.get("convention")
+        return choose_lstms(found, word, tensors, source, *candidates, convention), remarks
     except UserError as error:  # what was left out may be why
         configs = [
             f"{document.source} has only a config: give the file of weights with it."

@@ -197,6 +197,16 @@ def _numbered(row: Convention) -> str:
     return f"{tensor_names(row, 'numbered')[0]}, N: {roles}; then the next layer's"
 
 
+def _packed(row: Convention) -> str:
+    if not row.names.packed:
+        return ""
+    passes = [
+        " and ".join(map(describe_role, roles.split())) for roles in row.names.packed.split(" | ")
+    ]
+    each = " of every layer and direction"
+    return "one vector: " + ", then ".join(f"{text}{each * (len(passes) > 1)}" for text in passes)
+
+
 def _layer_and_direction(row: Convention) -> str:
     names = row.names
     texts = []
@@ -228,6 +238,8 @@ def _recognised(row: Convention) -> str:
             f"next to other LSTMs only under a name with {' or '.join(names.telling.split('|'))}"
         )
     texts += [f"with its {describe_role(role)}" for role in names.required]
+    if names.not_beside:
+        texts.append("without a recurrent kernel beside it")
     if names.shadows:
         texts.append(f"next to it, names of {names.shadows} are aliases and not read")
     return "; ".join(texts) or "by these names"
@@ -263,6 +275,7 @@ def _shapes(row: Convention) -> str:
     width = "H" if has_tensor_per_gate(row) else f"{len(storage.gates)}H"
     if "fused" in row.names.tensors:
         depth = "I + H" if storage.rows == "xh" else "H + I"
+        depth += " + 1" * storage.columns_beside
         shapes = f"({width}, {depth})" if by_rows else f"({depth}, {width})"
     elif by_rows:
         shapes = f"({width}, I), recurrent ({width}, H)"
@@ -275,6 +288,8 @@ def _bias(row: Convention) -> str:
     storage = row.storage
     if storage.bias_halves == 2:
         return "(8H,): the input's 4H, then the recurrent one's; both are added"
+    if storage.columns_beside:
+        return f"the {storage.bias_row} row of the kernel"
     both = {"bias", "recurrent_bias"} <= set(row.names.tensors)
     times = {"once": "", "twice": ", added twice", "none": ", not added"}
     return ("two, both added" if both else "one") + times.get(storage.bias, f", {storage.bias}")
@@ -420,8 +435,15 @@ def _takes(row: Convention) -> str:
 
 
 def _hidden(row: Convention) -> str:
-    options = ", ".join(f"--{name.replace('_', '-')}" for name in row.hidden)
-    return f"in no tensor, so assumed unless set: {options}" if options else ""
+    assumed, required = (
+        ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        for names in (
+            [n for n in row.hidden if n not in row.required_settings],
+            row.required_settings,
+        )
+    )
+    text = f"in no tensor, so assumed unless set: {assumed}" if assumed else ""
+    return text + (f"in no tensor, and must be set: {required}" if required else "")
 
 
 def _verified(row: Convention) -> str:
@@ -430,8 +452,13 @@ def _verified(row: Convention) -> str:
 
 NAMES = (
     PageLine("tensors", ("tensors", "words", "recurrent_words", "numbered"), _numbered),
+    PageLine("packed", ("packed",), _packed),
     PageLine("layers", ("marks", "path", "scopes", "directions_count"), _layer_and_direction),
-    PageLine("recognised", ("by_name", "telling", "within", "required", "shadows"), _recognised),
+    PageLine(
+        "recognised",
+        ("by_name", "telling", "within", "required", "not_beside", "shadows"),
+        _recognised,
+    ),
     PageLine("written", ("under",), _written),
     PageLine("", (), lambda row: "/ . : and _ count alike; any prefix may stand before"),
 )
@@ -443,7 +470,7 @@ LAYOUT = (
     ),
     PageLine("kernel", ("orientation", "direction_axis", "rows"), _shapes),
     PageLine("transposed", ("transposed",), _transposed),
-    PageLine("bias", ("bias", "bias_halves"), _bias),
+    PageLine("bias", ("bias", "bias_halves", "bias_row"), _bias),
     PageLine("projection", ("projection_rows",), _projection),
     PageLine(
         "peepholes",
@@ -467,7 +494,7 @@ RUN = (
     PageLine("states", ("states", "empty_rows", "state", "initial_state"), _states),
     PageLine("lengths", ("lengths",), _lengths),
     PageLine("options", ("takes",), _takes),
-    PageLine("assumed", ("hidden",), _hidden),
+    PageLine("assumed", ("hidden", "required_settings"), _hidden),
 )
 SOURCE = (
     PageLine("source", ("source",), lambda row: row.source),

@@ -51,7 +51,7 @@ class Names:
     """How a convention names its tensors; a role is ``kernel``, ``bias``, ``peephole``, ..."""
 
     tensors: Mapping[str, str] = field(default_factory=dict)  # role -> template
-    words: Mapping[str, str] = field(default_factory=dict)  # gate -> word, if not its letter
+    words: Mapping[str, str] = field(default_factory=dict)  # gate -> its word or words ("c | g")
     recurrent_words: Mapping[str, str] = field(default_factory=dict)  # in recurrent tensors
     marks: tuple[str, str] = ("", "")  # of the forward and the backward direction in a template
     path: str = ""  # a pattern in the prefix that gives layer, direction or both
@@ -59,16 +59,22 @@ class Names:
     within: str = ""  # a pattern that the prefix must match
     under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
     numbered: tuple[str, ...] = ()  # the roles behind {number}, repeated for each layer
+    packed: str = ""  # the roles in the order in which one vector holds all; " | " after each pass
     required: tuple[str, ...] = ()  # roles without which it is another convention
     shadows: str = ""  # a convention whose names are aliases of these in the same file
+    not_beside: str = ""  # a pattern of names with which these are of another convention
     telling: str = ""  # a pattern of prefixes; without a match, other LSTMs of the file go first
     by_name: bool = True  # False: other conventions have these names; only on request
 
     def word(self, gate: str, role: str = "kernel") -> str:
-        """The word for a gate in the names of the tensors of a role."""
+        """The word for a gate in the names of the tensors of a role: the one that is written."""
+        return self.words_of(gate, role)[0]
+
+    def words_of(self, gate: str, role: str) -> list[str]:
+        """Every word for a gate in the names of the tensors of a role."""
         if role.startswith("recurrent") and self.recurrent_words:
-            return self.recurrent_words[gate]
-        return self.words.get(gate, gate)
+            return self.recurrent_words[gate].split(" | ")
+        return self.words.get(gate, gate).split(" | ")
 
     @property
     def peephole_matrices(self) -> bool:
@@ -92,6 +98,7 @@ class Storage:
     bias_gates: str | None = None
     interleaved: bool = False
     rows: str = "xh"  # of a fused kernel
+    bias_row: str = "none"  # of a fused kernel that holds the bias too: "first" or "last"
     transposed: str = "none"
     bias: str = "once"
     absent: Mapping[str, str] = field(default_factory=dict)  # gate that may be absent -> coupled
@@ -110,6 +117,11 @@ class Storage:
     def letters(self) -> str:
         """The gates that have weights: all four, or three of a coupled cell."""
         return "".join(gate for gate in GATES if gate in self.gates)
+
+    @property
+    def columns_beside(self) -> int:
+        """How many rows or columns of a fused kernel are neither the inputs' nor h's."""
+        return 0 if self.bias_row == "none" else 1
 
 
 @dataclass(frozen=True, repr=False)
@@ -164,6 +176,7 @@ class Convention:
     source: str = ""
     verified: str = ""  # what was run; empty: read in the source only
     hidden: tuple[str, ...] = ()  # settings that matter here and are in no tensor
+    required_settings: tuple[str, ...] = ()  # without a usual value, where shapes leave them open
 
     @classmethod
     def row(
@@ -244,6 +257,7 @@ class Convention:
         """What the row has tensors for: ``kernel``, ``bias``, ``projection``, ..."""
         numbered = {role.partition(".")[0] for role in self.names.numbered}
         columns = {"peephole"} if self.storage.peephole_columns else set()
+        columns |= {"bias"} if self.storage.columns_beside else set()
         return frozenset({*self.names.tensors, *numbered, *columns} - {"numbered"})
 
 
@@ -585,6 +599,35 @@ _ROWS = (
         layout="time",
         under=" | lstm{nth}.",
         source="Element-Research/rnn FastLSTM.lua",
+    ),
+    Convention.row(
+        "torch7-flat",
+        "Torch7 nn.FastLSTM: all its parameters in one vector",
+        {"kernel": "i2g.weight", "bias": "i2g.bias", "recurrent_kernel": "o2g.weight"},
+        packed="kernel bias recurrent_kernel",
+        by_name=False,
+        orientation="rows",
+        gates="igfo",
+        layout="time",
+        under=" | lstm{nth}.",
+        source="Element-Research/rnn FastLSTM.lua; torch/nn Module.lua, getParameters",
+    ),
+    Convention.row(
+        "cudnn-flat",
+        "cuDNN, jax.experimental.rnn, MXNet nd.RNN: all weights in one vector, then all biases",
+        {
+            "kernel": "weight_ih_l{layer}{direction}",
+            "recurrent_kernel": "weight_hh_l{layer}{direction}",
+            "bias": "bias_ih_l{layer}{direction}",
+            "recurrent_bias": "bias_hh_l{layer}{direction}",
+        },
+        packed="kernel recurrent_kernel | bias recurrent_bias",
+        marks=("", "_reverse"),
+        by_name=False,
+        orientation="rows",
+        layout="time",
+        source="cuDNN, cudnnGetRNNWeightParams; jax/experimental/rnn.py (0.10.2)",
+        verified="run: jax 0.10.2, on a CPU",
     ),
     # ---- ONNX and runtimes
     Convention.row(
@@ -931,6 +974,74 @@ _ROWS = (
         {"kernel": "Wi", "recurrent_kernel": "Wh", "bias": "bias"},
         orientation="rows",
         source="FluxML/Flux.jl src/layers/recurrent.jl",
+    ),
+    # ---- by hand: lecture notes, books and the scripts that follow them
+    Convention.row(
+        "per-gate",
+        "Kernels by gate as books name them: W_xi, W_hi, b_i; Wi, Ui, bi; W_ii, W_hi, b_ii, b_hi",
+        {
+            "kernel": "W_x{gate} | Wx{gate} | W_i{gate} | W{gate}",
+            "recurrent_kernel": "W_h{gate} | Wh{gate} | U{gate}",
+            "bias": "b_{gate} | b{gate} | b_i{gate}",
+            "recurrent_bias": "b_h{gate}",
+        },
+        words={"g": "c | g"},
+        source="d2l-ai/d2l-en chapter_recurrent-modern/lstm.md (1.0)",
+        hidden=("transposed",),
+        required_settings=("transposed",),
+    ),
+    Convention.row(
+        "per-gate-fused",
+        "One kernel a gate for inputs and h: Wf, Wi, Wc, Wo, bf, bi, bc, bo",
+        {"fused": "W{gate} | W_{gate}", "bias": "b{gate} | b_{gate}"},
+        words={"g": "c | g | C"},
+        not_beside=r"(^|_)U_?[ifgoc]$",
+        orientation="rows",
+        rows="hx",
+        source="DeepLearning.AI, Sequence Models, week 1 assignment: lstm_cell_forward",
+        hidden=("rows",),
+        required_settings=("rows",),
+    ),
+    Convention.row(
+        "karpathy",
+        "Karpathy's batched LSTM: WLSTM [1; x; h], the bias in its first row; i f o g",
+        {"fused": "WLSTM"},
+        gates="ifog",
+        bias_row="first",
+        layout="time",
+        source="karpathy gist 587454dc0146a6ae21fc: An efficient, batched LSTM",
+    ),
+    Convention.row(
+        "burn",
+        "Burn nn::Lstm and BiLstm: input_gate.input_transform.weight, ...; two biases a gate",
+        {
+            "kernel": "{gate}_gate.input_transform.weight",
+            "recurrent_kernel": "{gate}_gate.hidden_transform.weight",
+            "bias": "{gate}_gate.input_transform.bias",
+            "recurrent_bias": "{gate}_gate.hidden_transform.bias",
+        },
+        words={"i": "input", "f": "forget", "g": "cell", "o": "output"},
+        path=r"(?P<direction>forward|reverse)(?=_|$)",
+        absent={"f": "f=1-i"},
+        under=" | lstm{nth}. | {direction}. | lstm{nth}.{direction}.",
+        takes=THREE_ACTIVATIONS | {"cell_clip": ANY, "reverse": ANY},
+        source="tracel-ai/burn crates/burn-nn/src/modules/rnn/lstm/lstm_module.rs",
+    ),
+    Convention.row(
+        "tts-cpp",
+        "TTS.cpp: 0.weights.0 to 7, 0.biases.0 to 7; PyTorch's, cut by gate",
+        {
+            "kernel": "{layer}/{direction}weights/{gate}",
+            "recurrent_kernel": "{layer}/{direction}weights/{gate}",
+            "bias": "{layer}/{direction}biases/{gate}",
+            "recurrent_bias": "{layer}/{direction}biases/{gate}",
+        },
+        words={"i": "0", "f": "2", "g": "4", "o": "6"},
+        recurrent_words={"i": "1", "f": "3", "g": "5", "o": "7"},
+        marks=("", "reverse_"),
+        within=r"(?<!layers)$",  # those are RTNeural's
+        orientation="rows",
+        source="mmwillet/TTS.cpp py-gguf/tts_encoders/kokoro_gguf_encoder.py",
     ),
 )  # fmt: skip
 

@@ -72,6 +72,13 @@ def _bound(value: Any) -> float | None:
     return number
 
 
+def _count(value: Any) -> int:
+    text = str(value)
+    if not text.isdecimal() or len(text) > 6 or not int(text):
+        raise ValueError("a whole number from 1 on")
+    return int(text)
+
+
 def _boolean(value: Any) -> bool:
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     try:
@@ -91,6 +98,9 @@ SETTINGS: dict[str, Setting] = {
     "bias_gates": Setting(read_gate_order, "Gate order of the bias only.", _GATES),
     "interleaved": Setting(_boolean, "Gates alternate unit by unit instead of block by block."),
     "rows": Setting(_one_of("xh", "hx"), "Row order of a fused kernel: xh or hx.", "xh or hx"),
+    "bias_row": Setting(
+        _one_of("none", "first", "last"), "Row of a fused kernel that is the bias: first or last."
+    ),
     "transposed": Setting(
         _one_of(*TRANSPOSED),
         "Each gate's block of this matrix is stored transposed; or all of it is reshaped.",
@@ -132,6 +142,9 @@ SETTINGS: dict[str, Setting] = {
         _one_of("given", "zero", "swapped"), "What becomes of a given initial state."
     ),
     "lengths": Setting(_one_of("given", "ignored"), "What becomes of given lengths, or of a mask."),
+    "flat_units": Setting(_count, "Units of a network whose weights are one vector."),
+    "flat_layers": Setting(_count, "Layers of a network whose weights are one vector: 1, or more."),
+    "flat_directions": Setting(_count, "Directions of such a network: 1 or 2."),
     "dtype": Setting(
         _one_of("float16", "bfloat16", "float32", "float64", "longdouble"),
         "Number type of the computation; bfloat16 rounds the weights and runs in float32.",
@@ -178,7 +191,17 @@ def _format_value(value: Any) -> str:
 _CELL = re.compile(r"(layer\d+(?:_reverse)?)\.(\w+)")
 
 
-MODEL_SETTINGS = ("convention", "layout", "initial_state", "lengths", "merge", "dtype")
+MODEL_SETTINGS = (
+    "convention",
+    "layout",
+    "initial_state",
+    "lengths",
+    "merge",
+    "dtype",
+    "flat_units",
+    "flat_layers",
+    "flat_directions",
+)
 """Settings of the model, which a single cell cannot have."""
 
 

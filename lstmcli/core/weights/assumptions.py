@@ -9,9 +9,11 @@ from typing import Any
 
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
-from lstmcli.core.model.settings import split_cell
+from lstmcli.core.model.settings import as_options, split_cell
+from lstmcli.core.weights.decode import units_along_rows
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
 from lstmcli.errors import UserError
+from lstmcli.escaping import typed_command
 
 _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
@@ -20,7 +22,10 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
     """What neither a tensor nor a setting gives: a line each."""
     assumed = []
     row = found.convention
-    if (
+    if found.by_shape:
+        if "convention" not in given:
+            assumed.append(f"convention {row.name} (assumed from shapes; --convention)")
+    elif (
         "convention" not in given
         and row.names.telling
         and not re.search(row.names.telling, found.prefix)
@@ -36,7 +41,47 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
             bound = cell.convention.setting(name) or "none"
             noun, option = name.replace("_", " "), name.replace("_", "-")
             assumed.append(f"{noun} {bound} (not stored in the weights; --{option})")
-    return assumed + ([] if given.get("bias") == "none" else _bias_assumptions(found))
+    inside = given.get("bias") == "none" or cell.convention.storage.columns_beside
+    return assumed + ([] if inside else _bias_assumptions(found))
+
+
+_WAYS = {  # of settings that are required: values, each with what it stands for
+    "rows": {"hx": "[h; x]: h comes first", "xh": "[x; h]"},
+    "transposed": {"none": "(inputs, units), for x W", "both": "(units, inputs), for W x"},
+}
+
+
+def refuse_open(
+    found: RecognisedLstm,
+    shapes: Mapping[str, tuple[int, ...]],
+    given: Mapping[str, Any],
+    source: str,
+) -> None:
+    """Refuse weights that can be read in two ways until a setting tells which.
+
+    Raises
+    ------
+    UserError
+        with what to type for each.
+    """
+    row, names = found.convention, next(iter(found.cells.values()))
+    of_gate = {role: next(iter(n.values())) for role, n in names.items() if isinstance(n, dict)}
+    for setting in row.required_settings:
+        settled = setting in given
+        if setting == "transposed":  # its value none is the row's orientation
+            along_rows = units_along_rows({role: shapes[name] for role, name in of_gate.items()})
+            settled = settled or along_rows is not None
+        if settled:
+            continue
+        name = of_gate.get("fused") or of_gate["kernel"]
+        ways = [
+            f"  {typed_command(*as_options({setting: value})):<24}{meaning}"
+            for value, meaning in _WAYS[setting].items()
+        ]
+        raise UserError(
+            f"{source}: neither names nor shapes tell how {name} {shapes[name]} is to be read:",
+            *ways,
+        )
 
 
 def direction_assumptions(
@@ -70,8 +115,12 @@ def _config_assumptions(
         "merge": f"merge {how.behaviour.merge}",
         "go_backwards": "forward",
     }
-    missing = [texts[name] for name in found.convention.config(both) if name not in given]
-    return [f"{', '.join(missing)} (its config is not in the file)"] if missing else []
+    missing = [name for name in found.convention.config(both) if name not in given]
+    if not missing:
+        return []
+    unusual = "recurrent_activation" in missing and how.behaviour.recurrent_activation != "sigmoid"
+    option = "; --recurrent-activation sigmoid for sigmoid" if unusual else ""
+    return [f"{', '.join(texts[k] for k in missing)} (its config is not in the file{option})"]
 
 
 def _bias_assumptions(found: RecognisedLstm) -> list[str]:

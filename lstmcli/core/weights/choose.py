@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.settings import as_options
+from lstmcli.core.weights.by_shape import refuse_ways
 from lstmcli.core.weights.recognise import (
     RecognisedLstm,
     Shapes,
@@ -57,6 +58,7 @@ def choose_lstms(
     source: str,
     left_out: Mapping[int, str] = MappingProxyType({}),
     in_turn: Sequence[int] = (),
+    convention: str | None = None,
 ) -> list[RecognisedLstm]:
     """The LSTM to run, or several to run one after the other (``--layer 0,1``).
 
@@ -66,6 +68,8 @@ def choose_lstms(
         the numbers of those that count only if ``layer`` asks for them, and why.
     in_turn
         the numbers of those that can run one after the other, for advice.
+    convention
+        the one that is asked for, of which messages speak.
 
     Raises
     ------
@@ -73,7 +77,9 @@ def choose_lstms(
         if there is none, if several need ``layer`` to choose, or if two conventions fit the names.
     """
     if not found:
-        raise UserError(*_nothing_found(tensors, source))
+        if isinstance(tensors, Mapping) and convention is None:
+            refuse_ways({name: array.shape for name, array in tensors.items()}, source)
+        raise UserError(*_nothing_found(tensors, source, convention))
     counted = [n for n in range(len(found)) if n not in left_out]
     if layer is None and len(counted) > 1:
         lines = [f"{source} has {len(counted)} LSTMs; choose one with --layer:"]
@@ -178,7 +184,9 @@ def _option_lines(found: list[RecognisedLstm], numbers: Collection[int] | None =
     ]
 
 
-def _nothing_found(tensors: Collection[str], source: str) -> tuple[str, ...]:
+def _nothing_found(
+    tensors: Collection[str], source: str, convention: str | None
+) -> tuple[str, ...]:
     """The message where no LSTM is recognised: its lines."""
     if not tensors:
         return (
@@ -193,14 +201,24 @@ def _nothing_found(tensors: Collection[str], source: str) -> tuple[str, ...]:
         )
     if gru := describe_gru(tensors):
         return (f"{source}: {gru}; it is no LSTM, and only LSTMs are run.",)
-    if missing := describe_missing(tensors):
+    rows = [find_convention(convention)] if convention else None
+    if missing := describe_missing(tensors, rows):
         return f"{source}: {missing}.", "  lstm conventions lists what each framework stores."
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
+    if rows:
+        names = [tensor_names(rows[0], role, "0")[0] for role in rows[0].names.tensors]
+        return (
+            f"{source} has {shown}; these are neither by name nor by shape what {rows[0].name} "
+            f"stores: {', '.join(names)}.",
+            "  NAME=FILE:MEMBER gives an array its name: "
+            f"lstm run {names[0]}=FILE:{next(iter(tensors))} ...",
+        )
     return (
         f"{source} has {shown}; no LSTM is recognised in these names.",
         "  lstm conventions lists the names that are known: kernel, recurrent_kernel, bias are",
         "  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.",
-        "  NAME=FILE names the tensor of a .npy file: lstm run kernel=k.npy bias=b.npy x.npy",
+        "  NAME=FILE names the tensor of a .npy file: lstm run kernel=k.npy bias=b.npy x.npy;",
+        "  NAME=FILE:MEMBER that of another: lstm run kernel=w.npz:W bias=w.npz:b x.npy",
     )
 
 

@@ -21,7 +21,7 @@ from lstmcli.errors import UserError, did_you_mean
 
 FORM = (
     "forget_bias", "gates", "kernel_gates", "recurrent_gates", "bias_gates", "interleaved",
-    "rows", "transposed",
+    "rows", "bias_row", "transposed",
 )  # fmt: skip
 """The settings of a target that change how a network is stored, and not what it computes."""
 

@@ -110,6 +110,22 @@ def fold_weight_norm(tensors: Mapping[str, Array]) -> dict[str, Array]:
     return folded
 
 
+def units_along_rows(shapes: Mapping[str, tuple[int, ...]]) -> bool | None:
+    """Whether the tensors of one gate, by role, have the units first; None if shapes leave it open.
+
+    They do not tell where there are as many inputs as units, unless the bias is (H, 1) or (1, H).
+    """
+    if fused := shapes.get("fused"):
+        return fused[0] < fused[-1]  # (H, I + H)
+    kernel, recurrent, bias = (shapes.get(k, ()) for k in ("kernel", "recurrent_kernel", "bias"))
+    first, last = kernel[:1] == recurrent[:1], kernel[1:] == recurrent[1:]
+    if first != last:
+        return first
+    if len(bias) == 2 and bias[0] != bias[1]:  # added to a column, or to a row
+        return bias[1] == 1
+    return None
+
+
 def _rank(tensor: Array | Mapping[str, Array]) -> int:
     return 1 if isinstance(tensor, Mapping) else tensor.ndim
 
@@ -160,7 +176,10 @@ class _Decoder:
 
     def _kernels(self) -> tuple[Array, Array, Array | None]:
         """Kernel (4, H, I), recurrent kernel (4, H, P), and peepholes in its columns."""
-        if "fused" in self.tensors:
+        if isinstance(fused := self.tensors.get("fused"), Mapping):
+            matrix = self._per_gate("fused")  # (4, H, I + H)
+            return *self._halves(matrix, matrix.shape[1]), None
+        if fused is not None:
             matrices: tuple[Array, ...] = self._split(self._matrix("fused"))
         elif isinstance(self.tensors["kernel"], Mapping):
             return self._per_gate("kernel"), self._per_gate("recurrent_kernel"), None
@@ -183,7 +202,7 @@ class _Decoder:
         return matrix.reshape(matrix.shape[::-1]).T if is_reshaped(self.how, role) else matrix
 
     def _per_gate(self, role: str) -> Array:
-        """(4, H, K) from one tensor per gate, in the row's orientation."""
+        """(4, H, K) from one tensor per gate."""
         tensor = self.tensors[role]
         assert isinstance(tensor, Mapping)
         shapes = {a.shape for a in tensor.values()}
@@ -191,7 +210,7 @@ class _Decoder:
             raise self._error(
                 f"the {_role_name(role)}s of its gates are {sorted(shapes)}; all alike"
             )
-        by_rows = self.storage.orientation == "rows"
+        by_rows = self._units_along_rows()
         blocks = {gate: a if by_rows else a.T for gate, a in tensor.items()}
         stacked = np.zeros(
             (4, *next(iter(blocks.values())).shape), next(iter(tensor.values())).dtype
@@ -199,6 +218,16 @@ class _Decoder:
         for gate, block in blocks.items():
             stacked[self._gate_index(gate, role)] = block
         return stacked
+
+    def _units_along_rows(self) -> bool:
+        """Whether a tensor of one gate is (H, K), not (K, H): by its shape if that shows it."""
+        shapes = {
+            role: next(a.shape for a in t.values())
+            for role, t in self.tensors.items()
+            if isinstance(t, Mapping)
+        }
+        shown = units_along_rows(shapes)
+        return self.storage.orientation == "rows" if shown is None else shown
 
     def _gate_index(self, gate: str, role: str) -> int:
         """The index of the gate of a tensor with a gate's name: a changed order exchanges names."""
@@ -248,10 +277,19 @@ class _Decoder:
         outputs = units
         if projection is not None and not isinstance(projection, Mapping):
             outputs = min(projection.shape)
-        inputs = matrix.shape[1] - outputs
+        if self.storage.columns_beside:
+            first = self.storage.bias_row == "first"
+            self.tensors = {**self.tensors, "bias": matrix[:, 0 if first else -1]}
+            matrix = matrix[:, 1:] if first else matrix[:, :-1]
+        kernel, recurrent = self._halves(matrix, outputs)
+        return kernel, recurrent
+
+    def _halves(self, matrix: Array, outputs: int) -> tuple[Array, Array]:
+        """The columns of the inputs and those of h of (..., I + P)."""
+        inputs = matrix.shape[-1] - outputs
         if self.storage.rows == "xh":
-            return matrix[:, :inputs], matrix[:, inputs:]
-        return matrix[:, outputs:], matrix[:, :outputs]
+            return matrix[..., :inputs], matrix[..., inputs:]
+        return matrix[..., outputs:], matrix[..., :outputs]
 
     def _gates_along_rows(self, fused: Array) -> bool | None:
         """Whether a fused kernel is (4H, I + H), not (I + H, 4H); None if it can be neither."""
@@ -260,7 +298,7 @@ class _Decoder:
         fits = []
         for along_rows, (length, width) in ((False, fused.shape[::-1]), (True, fused.shape)):
             right_bias = not isinstance(bias, np.ndarray) or bias.size == length
-            enough = width > (smallest or length // gates)
+            enough = width - self.storage.columns_beside > (smallest or length // gates)
             if length % gates == 0 and enough and right_bias:
                 fits.append(along_rows)
         if len(fits) == 2:  # both axes could hold the gates: the row of the table decides

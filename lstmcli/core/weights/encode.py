@@ -86,6 +86,8 @@ class _Encoder:
         for role, a in tensors.items():
             if isinstance(a, np.ndarray) and is_reshaped(self.how, role):
                 tensors[role] = a.T.reshape(a.shape)
+        if self.storage.columns_beside:  # the bias is in the fused kernel
+            del tensors["bias"]
         return {role: _contiguous(a) for role, a in tensors.items() if role in self.how.roles}
 
     # ---- kernels
@@ -94,6 +96,9 @@ class _Encoder:
         how = self.how
         kernel = self._transpose_blocks("kernel", self.cell.kernel)  # (4, H, I)
         recurrent = self._transpose_blocks("recurrent", self.cell.recurrent_kernel)  # (4, H, P)
+        if has_tensor_per_gate(how) and "fused" in how.names.tensors:
+            yield "fused", self._per_gate(self._joined(kernel, recurrent))
+            return
         if has_tensor_per_gate(how):
             yield "kernel", self._per_gate(kernel)
             yield "recurrent_kernel", self._per_gate(recurrent)
@@ -103,14 +108,22 @@ class _Encoder:
             for name, blocks in (("kernel", kernel), ("recurrent", recurrent))
         )
         if "fused" in how.names.tensors:
-            pair = (kernel, recurrent) if self.storage.rows == "xh" else (recurrent, kernel)
-            yield "fused", self._oriented(np.concatenate(pair, axis=1))
+            parts = [self._joined(kernel, recurrent)]
+            if self.storage.columns_beside:
+                bias = self._in_order(self.cell.bias[:, :, None], "bias")  # (4H, 1)
+                parts.insert(0 if self.storage.bias_row == "first" else 1, bias)
+            yield "fused", self._oriented(np.concatenate(parts, axis=1))
             return
         yield "kernel", self._oriented(kernel)
         recurrent = self._oriented(recurrent)
         if self.storage.peephole_columns and self.cell.peephole is not None:
             recurrent = np.concatenate([recurrent, self._peephole_rows().T], axis=1)
         yield "recurrent_kernel", recurrent
+
+    def _joined(self, kernel: Array, recurrent: Array) -> Array:
+        """The columns of inputs and h, (..., I + P), in the order of the convention's rows."""
+        pair = (kernel, recurrent) if self.storage.rows == "xh" else (recurrent, kernel)
+        return np.concatenate(pair, axis=-1)
 
     def _in_order(self, blocks: Array, tensor: str) -> Array:
         """(4, H, K) as (4H, K), in the convention's gate order of a tensor."""

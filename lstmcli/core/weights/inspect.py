@@ -274,7 +274,7 @@ def other_claims(found: RecognisedLstm, shapes: Shapes) -> Iterator[tuple[str, s
     for name in CONVENTIONS:
         if name != found.convention.name:
             for other in recognise(shapes, name):
-                if set(other.tensors) >= tensors:
+                if not other.by_shape and set(other.tensors) >= tensors:
                     yield name, set(other.tensors)
 
 
@@ -287,6 +287,8 @@ def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> st
         else [role for role in row.names.tensors if role in roles]
     )
     text = f"names {', '.join(end for role in fitting for end in _fitting(row, role, found))}"
+    if found.by_shape:
+        text = "shapes alone, which leave one way; the names tell no framework"
     if row.storage.bias_halves == 2 and "bias" in roles:
         text += "; the bias is 8H, two in one"
     if "convention" in settings:

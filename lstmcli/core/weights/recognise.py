@@ -2,18 +2,19 @@
 
 Names come first: every row of the table claims the tensors whose names end in its templates, and
 the row that claims most of a group has it. Shapes decide between rows of the same names, and drop
-what is an LSTM by its names only.
+what is an LSTM by its names only. Where no name tells, shapes alone do (`by_shape`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.weights.by_shape import find_by_shape
 from lstmcli.errors import UserError, did_you_mean
 
 Shape = tuple[int, ...]
@@ -41,6 +42,7 @@ class RecognisedLstm:
     lacking: Mapping[CellIndex, str] = field(default_factory=dict)
     rivals: list[str] = field(default_factory=list)  # rows that fit these names as well
     name: str = ""  # of its layer, from the file
+    by_shape: bool = False  # its names tell no framework
 
     @property
     def label(self) -> str:
@@ -113,8 +115,33 @@ def _recognised(
     chosen = [f for f in chosen if not _is_another_cell(f, shapes)] or chosen
     grus = {name for kernels in gru_kernels(shapes) for name in kernels}
     chosen = [f for f in chosen if not grus & set(f.tensors)]
+    chosen = _with_found_by_shape(chosen, {name: shapes[name] for name in names}, rows, convention)
     order = {name: n for n, name in enumerate(shapes)}
     return sorted(chosen, key=lambda f: min(order[name] for name in f.tensors))
+
+
+def _with_found_by_shape(
+    named: list[RecognisedLstm], shapes: Shapes, rows: Sequence[Convention], convention: str | None
+) -> list[RecognisedLstm]:
+    """The LSTMs that names show, or those that shapes do where names show none or leave a bias."""
+    row = rows[0] if convention else None
+    if named and not any(_leaves_bias(found, shapes) for found in named):
+        return named
+    by_shape = []
+    for one in find_by_shape(shapes, row):
+        cells: dict[CellIndex, TensorNames] = {index: {**one.cells[index]} for index in one.cells}
+        by_shape.append(RecognisedLstm(one.convention, normalise(one.prefix), cells, by_shape=True))
+    return by_shape or named
+
+
+def _leaves_bias(found: RecognisedLstm, shapes: Shapes) -> bool:
+    """Whether its row's names leave out the vector that stands where its bias would."""
+    roles = [role for names in found.cells.values() for role in names]
+    others = set(shapes) - set(found.tensors)
+    if len(others) != 1 or any(role.endswith("bias") for role in roles):
+        return False
+    vector = shapes[others.pop()]
+    return len(vector) == 1 and vector[0] in {max(shapes[name]) for name in found.tensors}
 
 
 def _weight(found: RecognisedLstm) -> tuple[int, bool]:
@@ -172,7 +199,11 @@ class _Template:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         row, gates = self.row, _gates_of(self.row, self.role)
-        words = "|".join(re.escape(normalise(row.names.word(gate, self.role))) for gate in gates)
+        words = "|".join(
+            re.escape(normalise(word))
+            for gate in gates
+            for word in row.names.words_of(gate, self.role)
+        )
         forward, backward = (re.escape(mark) for mark in row.names.marks)
         marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
         patterns = {
@@ -318,7 +349,9 @@ def _locate(row: Convention, role: str, end: NameEnd) -> tuple[str, CellIndex, s
         role = row.names.numbered[n]
     if word := parts.get("gate"):
         gates = _gates_of(row, role)
-        role += "." + next(g for g in gates if normalise(row.names.word(g, role)) == word)
+        role += "." + next(
+            gate for gate in gates if word in map(normalise, row.names.words_of(gate, role))
+        )
     return prefix, (layer, 0 if direction in FORWARD else 1), role
 
 
@@ -351,6 +384,10 @@ def _missing_role(row: Convention, names: TensorNames) -> str:
 def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
     """Whether the shapes can be this row's, so far as rows of the same names differ in them."""
     row = found.convention
+    if pattern := row.names.not_beside:
+        beside = (name for name in map(normalise, shapes) if name.startswith(found.prefix))
+        if any(re.search(pattern, name) for name in beside):
+            return False
     for names in found.cells.values():
         recurrent, bias = names.get("recurrent_kernel"), names.get("bias")
         if not isinstance(recurrent, str):
@@ -466,16 +503,21 @@ def find_convention(name: str) -> Convention:
         ) from None
 
 
-def describe_missing(tensors: Collection[str]) -> str:
+def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | None = None) -> str:
     """What is lacking where the names of some row are there but for one; or nothing.
 
     ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most complete cell.
     A dense layer's kernel and bias, whose names are all of a row's, lack nothing.
     """
     names = [name for name in tensors if not _SLOT.search(normalise(name))]
-    rows = [row for row in CONVENTIONS.values() if row.names.by_name]
+    rows = asked or [row for row in CONVENTIONS.values() if row.names.by_name]
+    every = dict.fromkeys(names, ())
     complete = {
-        name for row in rows for found in _claims(row, names, False) for name in found.tensors
+        name
+        for row in rows
+        for found in _claims(row, names, False)
+        if not row.names.not_beside or _fits(found, every)
+        for name in found.tensors
     }
     parts = [
         (len(members), -n, row, cell, members)

@@ -43,7 +43,8 @@ def is_reshaped(how: Convention, role: str) -> bool:
 def has_tensor_per_gate(row: Convention) -> bool:
     """Whether there is a tensor per gate, and so no order of gates."""
     names = row.names
-    return "{gate}" in names.tensors.get("kernel", "") or any("." in r for r in names.numbered)
+    kernels = (names.tensors.get(role, "") for role in ("kernel", "fused"))
+    return any("{gate}" in form for form in kernels) or any("." in r for r in names.numbered)
 
 
 def direction_marks(row: Convention) -> tuple[str, str]:

@@ -185,7 +185,10 @@ def test_another_form_of_a_row(name: str, asked: dict[str, Any]) -> None:
     assert_same(layers, reread(layers, how, row))
 
 
-@pytest.mark.parametrize("case", CASES)
+OTHER_FORMS = ("jax/flat", "torch/initializers")  # which convert does not write
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith(OTHER_FORMS)])
 def test_a_framework_s_own_file_is_written_as_it_is(case: str) -> None:
     """Every tensor of a recorded file, by its role: the same shape and the same numbers.
 

@@ -67,7 +67,8 @@ def test_sizes_are_those_that_were_recorded(
 @pytest.mark.parametrize("case", ALL)
 def test_every_file_can_be_inspected(case: str) -> None:
     inspection = inspect_golden(case)
-    assert inspection.lstms or inspection.unread
+    never_guessed = case.startswith("jax/flat")
+    assert bool(inspection.lstms or inspection.unread) is not never_guessed
     assert {name: t.shape for name, t in inspection.tensors.items()} == {
         name: array.shape for name, array in arrays_of(case).items()
     }

@@ -1,0 +1,376 @@
+"""LSTMs among tensors whose names tell no framework: by their shapes, where these leave one way.
+
+Names still help a little: ``arr_0``, ``arr_1``, ... are the arrays of `numpy.savez` in order, as
+``layer.get_weights()`` and ``lstm.parameters()`` give them; ``onnx::LSTM_784`` is an initializer
+that PyTorch's exporter numbered; ``W`` and ``U`` are the kernel and the recurrent kernel. Nothing
+is chosen where two ways remain: `describe_ways` says what to type for each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import permutations
+from typing import NamedTuple
+
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.errors import UserError
+from lstmcli.escaping import typed_command
+
+Shape = tuple[int, ...]
+Roles = dict[str, str]  # role -> tensor name
+
+MOST_IN_GROUP = 12  # tensors of one LSTM and of the layers beside it; pairs of them are tried
+MOST_GROUPS = 64
+
+_POSITIONAL = re.compile(r"arr_(\d{1,6})")
+_ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
+# prefix, a name that somebody typed, number of a layer
+_LEAF = re.compile(r"(?:(.*)[/.:])?([^/.:]{0,40}?)_?(\d{0,9})")
+_LSTM = re.compile("lstm|rnn|cell", re.I)
+_ANOTHER_LAYER = re.compile(
+    r"dense|(^|[^a-z])fc|linear|conv|embed|att(n|ention)|norm|mlp|head|gru", re.I
+)
+_KERNEL = re.compile(r"w|k|kernel|(w|weights?)_?(x|i|xh|ih|in|input)|input_(kernel|weights?)", re.I)
+_RECURRENT = re.compile(
+    r"u|r|rw|(w|weights?)_?(h|hh|r|rec|recurrent|hidden)|(hidden|recurrent)_?(kernel|weights?)",
+    re.I,
+)
+
+
+class ShapedLstm(NamedTuple):
+    """An LSTM that its shapes show: its layers and directions as `recognise` has them."""
+
+    convention: Convention
+    prefix: str
+    cells: dict[tuple[int, int], Roles]
+
+
+def find_by_shape(shapes: Mapping[str, Shape], row: Convention | None = None) -> list[ShapedLstm]:
+    """Every LSTM that the shapes leave one way to read, in any convention or in the row.
+
+    In any: one kernel is TensorFlow 1's, two are Keras', or PyTorch's with two biases, and
+    tensors with an axis of directions ONNX's.
+    """
+    numbered, others = _split_numbered(shapes)
+    found = [
+        lstm
+        for prefix, names in numbered.items()
+        for lstm in _numbered_lstms(prefix, names, shapes, row)
+    ]
+    if found:
+        return found
+    if others and all(_POSITIONAL.fullmatch(name) for name in others):
+        in_order = sorted(others, key=lambda name: int(name[4:]))
+        return list(_in_order(in_order, shapes, row))
+    return [
+        ShapedLstm(convention, prefix, {(0, 0): roles})
+        for prefix, names in _groups(others).items()
+        for convention, roles in [_only_way(prefix, names, shapes, row)]
+        if convention
+    ]
+
+
+# ---- groups of names
+
+
+def _split_numbered(names: Mapping[str, Shape]) -> tuple[dict[str, list[str]], list[str]]:
+    """The initializers that an exporter numbered, by what stands before; and all other names."""
+    numbered: dict[str, list[str]] = {}
+    others = []
+    for name in names:
+        if match := _ONNX.fullmatch(name):
+            numbered.setdefault(match[1], []).append(name)
+        else:
+            others.append(name)
+    return numbered, others
+
+
+def _groups(names: Sequence[str]) -> dict[str, list[str]]:
+    """Names by their prefix and their number of a layer, where they may be an LSTM's."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        if not (match := _LEAF.fullmatch(name)):
+            continue
+        prefix, _, number = match.groups("")
+        if not _ANOTHER_LAYER.search(prefix) or _LSTM.search(prefix):
+            groups.setdefault(f"{prefix}{number}", []).append(name)
+    if len(groups) > MOST_GROUPS:
+        return {}
+    return {prefix: names for prefix, names in groups.items() if len(names) <= MOST_IN_GROUP}
+
+
+def _leaf(name: str) -> str:
+    match = _LEAF.fullmatch(name)
+    return match[2] if match else name
+
+
+# ---- the ways to read a group
+
+
+class Way(NamedTuple):
+    """One way to read tensors as a cell."""
+
+    convention: str
+    roles: Roles
+
+
+def _only_way(
+    prefix: str, names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
+) -> tuple[Convention | None, Roles]:
+    """The convention and the roles of a group, if there is one way to read it."""
+    ways = _told_by_names(_ways(prefix, names, shapes, row))
+    if len(ways) != 1:
+        return None, {}
+    return row or CONVENTIONS[ways[0].convention], ways[0].roles
+
+
+def _ways(
+    prefix: str, names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
+) -> list[Way]:
+    """Every way to read a group as a cell, of any convention or of the row."""
+    ways: list[Way] = []
+    fused = row is None or "fused" in row.names.tensors
+    if fused and (not prefix or row or _LSTM.search(prefix) or prefix.isdigit()):
+        ways += _fused_ways(names, shapes, row)
+    if row is None or "kernel" in row.names.tensors:
+        axes = row is None or row.storage.direction_axis
+        for kernel, recurrent in permutations(names, 2):
+            ways += _split_ways(kernel, recurrent, names, shapes, row)
+            ways += _directed_ways(kernel, recurrent, names, shapes, row) if axes else []
+    return ways
+
+
+def _told_by_names(ways: list[Way]) -> list[Way]:
+    """Of several ways, those in which kernel and recurrent kernel are called so."""
+    if len(ways) < 2:
+        return ways
+    told = [
+        way
+        for way in ways
+        if _KERNEL.fullmatch(_leaf(way.roles.get("kernel", "")))
+        and _RECURRENT.fullmatch(_leaf(way.roles.get("recurrent_kernel", "")))
+    ]
+    return told or ways
+
+
+def _size(shape: Shape) -> int:
+    """The length of a vector, which may lie along one of two axes; 0 of what is no vector."""
+    if len(shape) == 1:
+        return shape[0]
+    return max(shape) if len(shape) == 2 and 1 in shape else 0
+
+
+def _fused_ways(
+    names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
+) -> Iterator[Way]:
+    """A kernel for inputs and h together, with its bias; alone only if a convention is given."""
+    if row and len(names) == 1 and len(shapes[names[0]]) == 2:
+        yield Way(row.name, {"fused": names[0]})
+    if len(names) != 2:
+        return
+    for kernel, bias in permutations(names):
+        size, sides = _size(shapes[bias]), shapes[kernel]
+        if size % 4 or not size or len(sides) != 2 or _leaf(kernel) == "weight":
+            continue  # weight and bias are a dense layer's
+        for gates, depth in (sides[::-1], sides):  # (I + H, 4H) and (4H, I + H)
+            if gates == size and depth > size // 4:
+                oriented = "tf1" if gates == sides[1] else "tflite-basic"
+                square = sides[0] == sides[1]
+                yield Way(oriented if square else "tf1", {"fused": kernel, "bias": bias})
+            if row and gates == depth:
+                break  # its orientation decides
+
+
+def _split_ways(
+    kernel: str,
+    recurrent: str,
+    names: Sequence[str],
+    shapes: Mapping[str, Shape],
+    row: Convention | None,
+) -> Iterator[Way]:
+    """Kernel (I, 4H) and recurrent kernel (H, 4H), or both transposed, with one bias or two."""
+    if len(shapes[kernel]) != 2 or len(shapes[recurrent]) != 2:
+        return
+    halves = row.storage.bias_halves if row else 1
+    for axis in (1, 0):  # of the gates
+        gates, units = shapes[recurrent][axis], shapes[recurrent][1 - axis]
+        if gates != 4 * units or not units or shapes[kernel][axis] != gates:
+            continue
+        rest = [name for name in names if name not in (kernel, recurrent)]
+        biases = [name for name in rest if _size(shapes[name]) == halves * gates]
+        if len(biases) <= 2 // halves and (biases or not rest):
+            yield Way(
+                "pytorch-cell" if len(biases) == 2 else "keras",
+                {"kernel": kernel, "recurrent_kernel": recurrent, **_bias(biases)},
+            )
+
+
+def _directed_ways(
+    kernel: str,
+    recurrent: str,
+    names: Sequence[str],
+    shapes: Mapping[str, Shape],
+    row: Convention | None,
+) -> Iterator[Way]:
+    """ONNX's W (D, 4H, I), R (D, 4H, H) and B (D, 8H), or OpenVINO's B (D, 4H)."""
+    if len(shapes[kernel]) != 3 or len(shapes[recurrent]) != 3:
+        return
+    directions, gates, units = shapes[recurrent]
+    if directions not in (1, 2) or gates != 4 * units or not units:
+        return
+    if shapes[kernel][:2] != (directions, gates):
+        return
+    width = gates * (row.storage.bias_halves if row else 2)
+    rest = [name for name in names if name not in (kernel, recurrent)]
+    biases = [name for name in rest if shapes[name] == (directions, width)]
+    if len(biases) == 1 or not rest:
+        yield Way("onnx", {"kernel": kernel, "recurrent_kernel": recurrent, **_bias(biases)})
+
+
+def _bias(names: Sequence[str]) -> Roles:
+    return dict(zip(("bias", "recurrent_bias"), names, strict=False))
+
+
+# ---- names in order
+
+
+def _in_order(
+    names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
+) -> Iterator[ShapedLstm]:
+    """The LSTMs of arrays in order: each a kernel, a recurrent kernel and their biases."""
+    start = found = 0
+    while start < len(names):
+        for count in (4, 3) if len(names) > 2 else (2, 1):
+            cell = names[start : start + count]
+            ways = [] if len(cell) < count else _ways("", cell, shapes, row)
+            ways = [way for way in ways if list(way.roles.values()) == list(cell)]
+            if len(ways) == 1:
+                convention = row or CONVENTIONS[ways[0].convention]
+                yield ShapedLstm(convention, "", {(0, 0): ways[0].roles})
+                start, found = start + count, found + 1
+                break
+        else:
+            start += 1
+    only, roles = (None, {}) if found else _only_way("", names, shapes, row)
+    if only:
+        yield ShapedLstm(only, "", {(0, 0): roles})
+
+
+def _numbered_lstms(
+    prefix: str, names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
+) -> Iterator[ShapedLstm]:
+    """The LSTMs of initializers that an exporter numbered: W, R and B of a node in one run.
+
+    PyTorch's gives W and R successive numbers, B the one before or the one after. Nodes of one
+    size of which each takes what the one before gives are the layers of one LSTM.
+    """
+    if row and not row.storage.direction_axis:
+        return
+    cells = []
+    for run in _runs(names):
+        if (roles := _node(run, shapes, row)) is None:
+            return
+        cells.append(roles)
+    layers: list[Roles] = []
+    for roles in cells:
+        if layers and not _follows(roles, layers[-1], shapes):
+            yield _stacked(prefix, layers, row)
+            layers = []
+        layers.append(roles)
+    yield _stacked(prefix, layers, row)
+
+
+def _stacked(prefix: str, layers: Sequence[Roles], row: Convention | None) -> ShapedLstm:
+    """The layers of one LSTM; an exported graph joins the directions after each."""
+    convention = (row or CONVENTIONS["onnx"]).with_behaviour(merge="concat")
+    return ShapedLstm(convention, prefix, {(n, 0): roles for n, roles in enumerate(layers)})
+
+
+def _runs(names: Sequence[str]) -> list[list[str]]:
+    """The names in runs of successive numbers, three each, or two in a file without biases."""
+    number = {name: int(name.rpartition("_")[2]) for name in names}
+    runs: list[list[str]] = []
+    for name in sorted(names, key=number.__getitem__):
+        if not runs or number[name] != number[runs[-1][-1]] + 1:
+            runs.append([])
+        runs[-1].append(name)
+    count = 3 if any(len(run) % 2 for run in runs) else 2
+    return [run[n : n + count] for run in runs for n in range(0, len(run), count)]
+
+
+def _node(run: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None) -> Roles | None:
+    """The roles of W, R and B in a run; W goes first where both have one shape."""
+    ways = [
+        way
+        for kernel, recurrent in permutations(run, 2)
+        for way in _directed_ways(kernel, recurrent, run, shapes, row)
+        if len(way.roles) == len(run)
+    ]
+    return ways[0].roles if ways else None
+
+
+def _follows(roles: Roles, below: Roles, shapes: Mapping[str, Shape]) -> bool:
+    directions, gates, units = shapes[below["recurrent_kernel"]]
+    return (
+        shapes[roles["recurrent_kernel"]] == (directions, gates, units)
+        and shapes[roles["kernel"]][2] == directions * units
+    )
+
+
+# ---- what to type
+
+
+def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
+    """Refuse tensors that may be an LSTM in two ways or three.
+
+    Raises
+    ------
+    UserError
+        with what to type for each; nothing if the shapes are no LSTM's.
+    """
+    if len(shapes) == 1:
+        ((name, shape),) = shapes.items()
+        if len(shape) == 1 and shape[0] >= 12 and shape[0] % 4 == 0:  # I = H = 1 has 12
+            raise UserError(
+                f"{source}: no LSTM is recognised in the name {name}. If this vector {shape} is "
+                "all weights of one:",
+                "  --convention cudnn-flat --set flat_units=H     cuDNN's, JAX's, MXNet's",
+                "  --convention torch7-flat --set flat_units=H    Torch7's",
+            )
+        if len(shape) == 2 and any(_holds_fused(*sides) for sides in (shape, shape[::-1])):
+            raise UserError(
+                f"{source}: no LSTM is recognised in the name {name}. If this matrix {shape} is a "
+                "kernel for inputs and h, is the bias in it?",
+                "  --convention tf1                         no: its rows are x and h",
+                "  --convention tf1 --set bias_row=last     yes, in its last row",
+                "  --convention tf1 --set bias_row=first    yes, in its first row",
+            )
+    _, others = _split_numbered(shapes)
+    for prefix, names in _groups(others).items():
+        ways = _told_by_names(_ways(prefix, names, shapes, None))
+        if len(ways) < 2:
+            continue
+        if "fused" in ways[0].roles:
+            name = ways[0].roles["fused"]
+            raise UserError(
+                f"{source}: {name} is {shapes[name]}; along which axis are the gates?",
+                "  --convention tf1             along the last: (I + H, 4H)",
+                "  --convention tflite-basic    along the first: (4H, I + H)",
+            )
+        if len(ways) == 2 and len({way.convention for way in ways}) == 1:
+            kernel, recurrent = list(ways[0].roles.values())[:2]
+            lines = [
+                typed_command(*(f"{role}={source}:{name}" for role, name in way.roles.items()))
+                for way in ways
+            ]
+            raise UserError(
+                f"{source}: {kernel} and {recurrent} are both {shapes[kernel]}; which one is the "
+                "recurrent kernel? Name the tensors:",
+                *(f"  lstm run {line} INPUTS" for line in lines),
+            )
+
+
+def _holds_fused(depth: int, gates: int) -> bool:
+    """Whether (I + H, 4H) fits."""
+    return gates > 0 and gates % 4 == 0 and depth > gates // 4

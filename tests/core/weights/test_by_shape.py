@@ -1,0 +1,302 @@
+"""Weights whose names tell no framework: read by their shapes where these leave one way.
+
+Truths are built here, by the equations and a random choice of form; nothing of ours writes them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli.api.load import load_model
+from lstmcli.core.forward.run import run
+from lstmcli.core.weights.by_shape import find_by_shape
+from lstmcli.errors import UserError
+from lstmcli.formats import Document
+
+Array = np.ndarray[Any, Any]
+Tensors = dict[str, Array]
+Layer = list[tuple[Array, Array, Array]]  # of each direction: (4, H, I), (4, H, H), (4, H); i f g o
+T = 5
+
+
+def sigmoid(z: Array) -> Array:
+    return 1 / (1 + np.exp(-z))
+
+
+def direction(x: Array, cell: tuple[Array, Array, Array], forget_bias: float) -> Array:
+    """h of one direction, (T, H) from (T, I), by the equations."""
+    kernel, recurrent, bias = cell
+    h = c = np.zeros(bias.shape[1])
+    outputs = []
+    for row in x:
+        i, f, g, o = kernel @ row + recurrent @ h + bias
+        c = sigmoid(f + forget_bias) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        outputs.append(h)
+    return np.array(outputs)
+
+
+def outputs(layers: list[Layer], x: Array, forget_bias: float = 0.0) -> Array:
+    for layer in layers:
+        halves = [direction(x, layer[0], forget_bias)]
+        if len(layer) == 2:
+            halves.append(direction(x[::-1], layer[1], forget_bias)[::-1])
+        x = np.concatenate(halves, axis=1)
+    return x
+
+
+def draw(rng: np.random.Generator, inputs: int, units: int, ways: int, count: int) -> list[Layer]:
+    """Layers of cells whose every tensor differs."""
+    layers: list[Layer] = []
+    for n in range(count):
+        width = inputs if n == 0 else units * ways
+        layers.append(
+            [
+                (
+                    rng.normal(0, 0.9, (4, units, width)),
+                    rng.normal(0, 0.9, (4, units, units)),
+                    rng.normal(0.2, 0.9, (4, units)),
+                )
+                for _ in range(ways)
+            ]
+        )
+    return layers
+
+
+def flat(blocks: Array, order: str) -> Array:
+    """(4, H, K) or (4, H) as (4H, K) or (4H,) in an order of gates."""
+    return np.concatenate([blocks["ifgo".index(gate)] for gate in order])
+
+
+def forms(
+    rng: np.random.Generator, layers: list[Layer]
+) -> Iterator[tuple[str, Tensors, float, dict[str, Any]]]:
+    """Every form in which people keep such weights: name, tensors, forget bias, settings."""
+    (kernel, recurrent, bias), *_ = layers[0]
+    single = len(layers) == 1 and len(layers[0]) == 1
+    if single:
+        k, r, b = (flat(a, "ifgo") for a in (kernel, recurrent, bias))
+        half = 0.5 * b[::-1]
+        names = rng.choice([["W", "U", "b"], ["Wx", "Wh", "bias"], ["w_ih", "w_hh", "b"]])
+        yield "columns", dict(zip(names, (k.T, r.T, b), strict=True)), 0.0, {}
+        yield "rows", dict(zip(names, (k, r, b[:, None]), strict=True)), 0.0, {}
+        yield "arr", {"arr_0": k.T, "arr_1": r.T, "arr_2": b}, 0.0, {}
+        yield "arr, PyTorch", {"arr_0": k, "arr_1": r, "arr_2": half, "arr_3": b - half}, 0.0, {}
+        shuffled = [("p", k.T), ("q", r.T), ("s", b)]
+        yield "no names", {shuffled[n][0]: shuffled[n][1] for n in rng.permutation(3)}, 0.0, {}
+        yield "no names, swapped", {"p": r.T, "q": k.T, "s": b}, 0.0, {}
+        fused, one = flat(np.concatenate([kernel, recurrent], 2), "igfo"), flat(bias, "igfo")
+        yield "fused", {"W": fused.T, "b": one}, 1.0, {}
+        yield "fused rows", {"W": fused, "b": one}, 1.0, {}
+        yield "last row", {"W": np.c_[fused, one].T}, 1.0, {"bias_row": "last"}
+        yield "first row", {"W": np.c_[one, fused].T}, 1.0, {"bias_row": "first"}
+        yield from by_gate(rng, kernel, recurrent, bias)
+        return
+    last = int(rng.integers(100, 900))
+    tensors: Tensors = {}
+    after = bool(rng.integers(2))  # B's number is that after W and R, or the one before
+    for layer in layers:
+        stacked = [np.stack([flat(cell[n], "iofg") for cell in layer]) for n in range(3)]
+        parts = {"W": stacked[0], "R": stacked[1]}
+        both = np.concatenate([stacked[2], np.zeros_like(stacked[2])], axis=1)
+        parts = {**parts, "B": both} if after else {"B": both, **parts}
+        last += int(rng.integers(2, 60))
+        for array in parts.values():
+            tensors[f"onnx::LSTM_{last}"] = array
+            last += 1
+    names = list(tensors)
+    yield (
+        "initializers",
+        {names[n]: tensors[names[n]] for n in rng.permutation(len(names))},
+        0.0,
+        {},
+    )
+    scattered = rng.permutation(1000)[: len(names)]
+    renamed = {f"onnx::LSTM_{n}": tensors[k] for n, k in zip(scattered, names, strict=True)}
+    yield "initializers, scattered", renamed, 0.0, {}
+
+
+def by_gate(
+    rng: np.random.Generator, kernel: Array, recurrent: Array, bias: Array
+) -> Iterator[tuple[str, Tensors, float, dict[str, Any]]]:
+    """A tensor a gate, in columns and in rows, h first and x first."""
+    for rows in (False, True):
+        tensors: Tensors = {}
+        split: Tensors = {}
+        h_first = bool(rng.integers(2))
+        shape = [(-1,), (-1, 1) if rows else (1, -1)][int(rng.integers(2))]
+        for gate, word in zip("ifgo", "ifco", strict=True):
+            k, r, b = (a["ifgo".index(gate)] for a in (kernel, recurrent, bias))
+            one = np.concatenate([r, k] if h_first else [k, r], axis=1)
+            tensors |= {f"W{word}": one if rows else one.T, f"b{word}": b.reshape(shape)}
+            split |= {f"W_x{word}": k if rows else k.T, f"W_h{word}": r if rows else r.T}
+            split[f"b_{word}"] = b.reshape(shape)
+        yield f"by gate, fused, rows={rows}", tensors, 0.0, {"rows": "hx" if h_first else "xh"}
+        yield f"by gate, fused, rows={rows}, unsaid", tensors, 0.0, {}
+        yield f"by gate, rows={rows}", split, 0.0, {}
+
+
+def answer(tensors: Tensors, x: Array, settings: dict[str, Any]) -> Array:
+    settings = {"convention": "tf1", **settings} if "bias_row" in settings else settings
+    model = load_model([Document("w.npz", "npz", tensors)], settings)
+    h = run(model, x).h
+    return h.reshape(len(x), -1)
+
+
+def collisions(seeds: range) -> Counter[tuple[str, str]]:
+    """How networks of few sizes are read in every form: "right" or "refused"; never wrongly."""
+    told: Counter[tuple[str, str]] = Counter()
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        units = int(rng.choice([1, 2, 4, 4, 4, 8]))
+        inputs = int(rng.choice([units, units, 4 * units, 3 * units, 2 * units, 1, 4, 5]))
+        ways, count = 1, 1
+        if seed % 2:
+            ways, count = [(1, 2), (1, 3), (2, 1), (2, 2), (2, 3)][int(rng.integers(5))]
+        layers = draw(rng, inputs, units, ways, count)
+        x = rng.normal(size=(T, inputs))
+        for form, tensors, forget_bias, settings in forms(rng, layers):
+            truth = outputs(layers, x, forget_bias)
+            try:
+                ours = answer(tensors, x, settings)
+            except UserError:
+                told[form, "refused"] += 1
+                continue
+            assert ours.shape == truth.shape, (seed, form)
+            assert np.allclose(ours, truth, atol=1e-9), (seed, form)
+            told[form, "right"] += 1
+    return told
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.wide)])
+def test_shapes_that_collide_are_read_rightly_or_refused(count: int) -> None:
+    told, single = collisions(range(count)), count // 2
+    for form in ("columns", "rows", "arr", "arr, PyTorch", "initializers"):
+        assert told[form, "right"] == single
+    assert min(told[form, "right"] for form in ("fused", "fused rows", "last row")) > single // 2
+    assert min(told["no names", way] for way in ("right", "refused")) > single // 5
+    assert told["by gate, fused, rows=True", "right"] == single
+    assert told["by gate, fused, rows=True, unsaid", "refused"] == single
+
+
+def refusal(tensors: Tensors, **settings: Any) -> list[str]:
+    with pytest.raises(UserError) as error:
+        load_model([Document("w.npz", "npz", tensors)], settings)
+    return str(error.value).splitlines()
+
+
+def zeros(**shapes: tuple[int, ...]) -> Tensors:
+    return {name: np.zeros(shape) for name, shape in shapes.items()}
+
+
+def test_matrices_of_one_shape_are_named_with_both_ways() -> None:
+    assert refusal(zeros(p=(4, 16), q=(4, 16), s=(16,))) == [
+        "w.npz: p and q are both (4, 16); which one is the recurrent kernel? Name the tensors:",
+        "  lstm run kernel=w.npz:p recurrent_kernel=w.npz:q bias=w.npz:s INPUTS",
+        "  lstm run kernel=w.npz:q recurrent_kernel=w.npz:p bias=w.npz:s INPUTS",
+    ]
+
+
+def test_what_is_proposed_can_be_typed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    layers = draw(rng, 4, 4, 1, 1)
+    k, r, b = (flat(a, "ifgo") for a in layers[0][0])
+    path = str(tmp_path / "w.npz")
+    np.savez(path, p=r.T, q=k.T, s=b)
+    x = rng.normal(size=(T, 4))
+    with pytest.raises(UserError) as error:
+        lstmcli.load(path)
+    results = []
+    for line in str(error.value).splitlines()[1:]:
+        *paths, inputs = line.split()[2:]
+        assert inputs == "INPUTS"
+        results.append(run(lstmcli.load(*paths), x).h)
+    assert [np.allclose(h, outputs(layers, x)) for h in results] == [False, True]
+
+
+def test_one_matrix_alone_is_asked_about() -> None:
+    assert refusal(zeros(W=(9, 20)))[1:] == [
+        "  --convention tf1                         no: its rows are x and h",
+        "  --convention tf1 --set bias_row=last     yes, in its last row",
+        "  --convention tf1 --set bias_row=first    yes, in its first row",
+    ]
+
+
+def test_a_square_kernel_is_asked_about() -> None:
+    said = refusal(zeros(W=(16, 16), b=(16,)))
+    assert said[0] == "w.npz: W is (16, 16); along which axis are the gates?"
+    for line in said[1:]:
+        name = line.split()[1]
+        model = load_model([Document("w.npz", "npz", zeros(W=(16, 16), b=(16,)))],
+                           {"convention": name})  # fmt: skip
+        assert model.convention.name == name
+
+
+def test_a_kernel_by_gate_is_asked_whether_h_goes_first() -> None:
+    tensors = {f"W{g}": np.zeros((3, 8)) for g in "fico"} | {f"b{g}": np.zeros(3) for g in "fico"}
+    assert refusal(tensors)[1:] == [
+        "  --rows hx               [h; x]: h comes first",
+        "  --rows xh               [x; h]",
+    ]
+
+
+def test_what_was_taken_from_shapes_is_assumed() -> None:
+    model = load_model([Document("w.npz", "npz", zeros(W=(3, 20), U=(5, 20), b=(20,)))], {})
+    assert model.assumed[0] == "convention keras (assumed from shapes; --convention)"
+    asked = load_model(
+        [Document("w.npz", "npz", zeros(W=(3, 20), U=(5, 20), b=(20,)))], {"convention": "cntk"}
+    )
+    assert asked.convention.name == "cntk"
+    assert not any("shapes" in line for line in asked.assumed)
+
+
+def test_a_bias_under_another_name_is_not_left_out() -> None:
+    """MLX has Wx, Wh and bias, and runs without a bias too; b would be ignored."""
+    model = load_model([Document("w.npz", "npz", zeros(Wx=(3, 20), Wh=(5, 20), b=(20,)))], {})
+    assert model.convention.name == "keras"
+    assert "b" in model.tensors
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"fc.weight": (48, 20), "fc.bias": (48,)},
+        {"weight": (48, 20), "bias": (48,)},
+        {"arr_0": (784, 128), "arr_1": (128,), "arr_2": (128, 10), "arr_3": (10,)},
+        {"gru/W": (5, 12), "gru/U": (4, 12), "gru/b": (12,)},
+        {"W": (5, 12), "U": (4, 12), "b": (12,)},  # three gates
+        {"onnx::GRU_7": (1, 12, 5), "onnx::GRU_8": (1, 12, 4), "onnx::GRU_9": (1, 24)},
+        {"mlp/W": (20, 16), "mlp/b": (16,)},
+        {"layers.0.W": (20, 16), "layers.0.b": (16,), "layers.1.W": (16, 4), "layers.1.b": (4,)},
+    ],
+)
+def test_other_layers_are_no_lstm(shapes: dict[str, tuple[int, ...]]) -> None:
+    assert not find_by_shape(shapes)
+
+
+def test_layers_of_a_file_are_told_by_prefix_and_number() -> None:
+    shapes = {f"{n}{k}": s for k in (1, 2) for n, s in (("W", (4, 16)), ("U", (4, 16)),
+                                                         ("b", (16,)))}  # fmt: skip
+    assert [found.cells[0, 0] for found in find_by_shape(shapes)] == [
+        {"kernel": f"W{k}", "recurrent_kernel": f"U{k}", "bias": f"b{k}"} for k in (1, 2)
+    ]
+    shapes = {"enc/W": (3, 16), "enc/U": (4, 16), "enc/b": (16,), "enc/Wy": (4, 7), "enc/by": (7,)}
+    (found,) = find_by_shape(shapes)
+    assert found.cells[0, 0] == {"kernel": "enc/W", "recurrent_kernel": "enc/U", "bias": "enc/b"}
+
+
+def test_a_model_s_weights_in_order_have_an_embedding_and_a_dense_layer_too() -> None:
+    shapes = {
+        "arr_0": (100, 6), "arr_1": (6, 16), "arr_2": (4, 16), "arr_3": (16,),
+        "arr_4": (4, 20), "arr_5": (5, 20), "arr_6": (20,), "arr_7": (5, 1), "arr_8": (1,),
+    }  # fmt: skip
+    assert [list(one.cells[0, 0].values()) for one in find_by_shape(shapes)] == [
+        ["arr_1", "arr_2", "arr_3"], ["arr_4", "arr_5", "arr_6"]
+    ]  # fmt: skip
