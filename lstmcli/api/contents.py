@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
+from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document
 
@@ -17,12 +19,51 @@ STATE = "initial_state."
 MAX_TENSORS = 1 << 15  # of all files together; to recognise and show each takes up to .2 ms
 MAX_NAME = 1000  # characters: patterns of names are tried at every one
 MAX_COMPARED = 1000  # attributes; of each, 0.2 ms go into looking whether it is nearly a setting
-_NOT_WEIGHTS = (*INPUT_NAMES, "lengths", "mask")
+_BESIDE_INPUTS = ("lengths", "mask")
+_LIKE_INPUTS = re.compile(
+    r"(x|inputs?|features?)(_?(train(ing)?|val(id(ation)?)?|test|dev|eval|data|batch|seq|np))?",
+    re.I,
+)
 
 
 def is_weight(name: str) -> bool:
     """Whether an array of this name is a weight, not an input or a state."""
-    return name not in _NOT_WEIGHTS and not name.startswith(STATE)
+    return not (name in _BESIDE_INPUTS or name.startswith(STATE) or _LIKE_INPUTS.fullmatch(name))
+
+
+def input_names(document: Document) -> list[str]:
+    """The arrays of a document that go by a name of inputs: one of `INPUT_NAMES`, or ``x_val``."""
+    return [name for name in INPUT_NAMES if name in document.arrays] or [
+        name for name in document.arrays if _LIKE_INPUTS.fullmatch(name)
+    ]
+
+
+def inputs_of(document: Document) -> Array:
+    """The inputs that a file contains: by their name, or the single array.
+
+    Raises
+    ------
+    UserError
+        if there are none, or several arrays that may be the inputs.
+    """
+    names = input_names(document) or [
+        name
+        for name in document.arrays
+        if name not in _BESIDE_INPUTS and not name.startswith(STATE)
+    ]
+    if len(names) == 1:
+        return document.arrays[names[0]]
+    if not names:
+        raise UserError(f"{document.source} holds no array of numbers; inputs are (steps, inputs).")
+    lines = [
+        f"{document.source} has {', '.join(names)}; which are the inputs? They are named inputs or "
+        f"x, or typed FILE:MEMBER, as {document.source}:{names[0]}."
+    ]
+    if recognise({name: array.shape for name, array in document.arrays.items()}):
+        lines.append(
+            "  It holds weights: the last path is the inputs, those before it are the weights."
+        )
+    raise UserError(*lines)
 
 
 def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
+from lstmcli.api.contents import inputs_of
 from lstmcli.api.diff import Result, side_of
-from lstmcli.api.job import array_of, inputs_of, job_of
+from lstmcli.api.job import array_of, job_of
 from lstmcli.api.values import Path, Weights, is_path, numbers_of
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.contents import INPUT_NAMES, STATE, settings_in
+from lstmcli.api.contents import INPUT_NAMES, STATE, input_names, inputs_of, settings_in
 from lstmcli.api.load import Reader, reader
 from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_gaps, refuse_unused
 from lstmcli.api.values import Path, Weights, document_of, is_path, numbers_of
@@ -26,7 +26,6 @@ from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Model
 from lstmcli.core.weights.assumptions import without_lengths
-from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document, StepStream
@@ -232,37 +231,15 @@ def _read_inputs(
 
 
 def _hold_inputs(documents: Sequence[Document]) -> bool:
-    return any(name in document.arrays for document in documents for name in INPUT_NAMES)
-
-
-def inputs_of(document: Document) -> Array:
-    """The inputs that a file contains; UserError if it has none, or several arrays."""
-    named = [name for name in INPUT_NAMES if name in document.arrays]
-    if len(named) > 1:
-        raise UserError(f"{document.source} has {' and '.join(named)}; inputs are one of these.")
-    for name in (*named, ""):
-        if name in document.arrays:
-            return document.arrays[name]
-    if len(document.arrays) == 1:
-        return next(iter(document.arrays.values()))
-    names = ", ".join(document.arrays)
-    if not names:
-        raise UserError(f"{document.source} holds no array of numbers; inputs are (steps, inputs).")
-    lines = [f"{document.source} has {names}; the inputs are a member named inputs, or x."]
-    if recognise({name: array.shape for name, array in document.arrays.items()}):
-        lines.append(
-            "  It holds weights: the last path is the inputs, those before it are the weights."
-        )
-    raise UserError(*lines)
+    return any(map(input_names, documents))
 
 
 def _inputs_within(
     weights: Sequence[Named], documents: Sequence[Document]
 ) -> tuple[Array, str, Document]:
     for document in documents:
-        for name in INPUT_NAMES:
-            if name in document.arrays:
-                return document.arrays[name], f"{document.source}: {name}", document
+        if names := input_names(document):
+            return inputs_of(document), f"{document.source}: {names[0]}", document
     source = " + ".join(document.source for document in documents)
     raise NoInputs(
         f"{source}: no inputs. They come last, or one file alone has a member inputs:",

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.job import Job, array_of, inputs_of, job_of
+from lstmcli.api.contents import inputs_of
+from lstmcli.api.job import Job, array_of, job_of
 from lstmcli.api.save import FINAL, kept_for
 from lstmcli.api.values import Path, Weights, is_path, numbers_of
 from lstmcli.core.forward.batch import Meter

@@ -142,3 +142,50 @@ def test_a_missing_value_of_an_option_names_the_help_of_the_command(lstm: Lstm) 
     done = lstm("run", WEIGHTS, INPUTS, "--forget-bias")
     assert done.status == 2
     assert "see `lstm run --help`" in done.err
+
+
+# ---- inputs under a name of their own
+
+
+@pytest.mark.parametrize(
+    ("members", "taken"),
+    [
+        (("x_val", "y_val"), "x_val"),
+        (("X_test", "y_test", "lengths"), "X_test"),
+        (("data",), "data"),
+        (("windows", "lengths"), "windows"),
+        (("x", "x_val"), "x"),
+        (("input", "labels"), "input"),
+    ],
+)
+def test_inputs_go_by_their_name(
+    lstm: Lstm, tmp_path: Path, members: tuple[str, ...], taken: str
+) -> None:
+    x = np.load(INPUTS)
+    others = {name: np.array([len(x[0])] * len(x)) for name in members if name != taken}
+    np.savez(tmp_path / "data.npz", **others, **{taken: x})  # type: ignore[arg-type]
+    expected = lstm("run", WEIGHTS, INPUTS, "-f", "csv").out
+    assert lstm("run", WEIGHTS, "data.npz", "-f", "csv").out == expected
+
+
+def test_inputs_beside_weights_go_by_their_name(lstm: Lstm, tmp_path: Path) -> None:
+    with np.load(WEIGHTS) as weights:
+        kernel, bias = weights["kernel"], weights["bias"]
+    np.savez(tmp_path / "all.npz", W=kernel, b=bias, x_val=np.load(INPUTS), y=np.zeros(3))
+    done = lstm("run", "all.npz", "-f", "csv")
+    assert done.status == 2  # y may be part of the weights
+    np.savez(tmp_path / "all.npz", W=kernel, b=bias, x_val=np.load(INPUTS))
+    expected = lstm("run", WEIGHTS, INPUTS, "-f", "csv").out
+    assert lstm("run", "all.npz", "-f", "csv").out == expected
+
+
+def test_several_that_may_be_the_inputs_are_listed(lstm: Lstm, tmp_path: Path) -> None:
+    x = np.load(INPUTS)
+    np.savez(tmp_path / "data.npz", x_train=x, x_val=x)
+    done = lstm("run", WEIGHTS, "data.npz")
+    assert (done.status, done.err) == (
+        2,
+        "lstm run: data.npz has x_train, x_val; which are the inputs? They are named inputs or x, "
+        "or typed FILE:MEMBER, as data.npz:x_train.\n",
+    )
+    assert lstm("run", WEIGHTS, "data.npz:x_train").status == 0
