@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import open_steps, write
+from lstmcli.formats.text import jsonl
 from tests.formats.helpers import NAMES, arrays, filed, piped, same
 
 
@@ -216,6 +217,56 @@ def test_lines_of_inputs(text: str, shape: tuple[int, ...], layout: str) -> None
     document = piped(text)
     assert (document.format, document.layout) == ("jsonl", layout)
     assert document.arrays["x" if "x" in text else ""].shape == shape
+
+
+KINDS_OF_LINES = {
+    "lists": ["[1, 2]", "[3, 4]"],
+    "blanks": ["  [1, 2] \r", "", "\t[3, 4]"],
+    "batch": ["[[1, 2], [3, 4]]", "[[5, 6], [7, 8]]"],
+    "special": ['["NaN", 1]', '[2, "-Infinity"]'],
+    "objects": ['{"h": [1], "c": [2]}', '{"h": [3], "c": [4]}'],
+    "another order": ['{"h": [1], "c": [2]}', '{"c": [3], "h": [4]}'],
+    "steps": ['{"step": 0, "h": [1]}', '{"step": 1, "h": [2]}'],
+    "steps left out": ['{"step": 0, "h": [1]}', '{"step": 7, "h": [2]}'],
+    "a step on some lines": ['{"h": [1]}', '{"step": 7, "h": [2]}', '{"h": [3]}'],
+    "colons": ['{"h:0": [1], "::": [2]}', '{"h:0": [3], "::": [4]}'],
+    "escapes": ['{"h\\u003a": [1]}', '{"h:": [2]}'],
+}
+
+
+@pytest.mark.parametrize("rows", KINDS_OF_LINES.values(), ids=[*KINDS_OF_LINES])
+def test_lines_are_parsed_together_and_give_what_each_gives(
+    rows: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = "\n".join(rows)
+    with monkeypatch.context() as patched:
+        patched.setattr(jsonl, "parse_line", None)  # it is not called
+        together = filed(tmp_path, "a.jsonl", text)
+    monkeypatch.setattr(jsonl, "_parsed_together", lambda *_: {})
+    each = filed(tmp_path, "a.jsonl", text)
+    assert (together.layout, together.numbering) == (each.layout, each.numbering)
+    assert sorted(together.arrays) == sorted(each.arrays)
+    for name, values in each.arrays.items():
+        np.testing.assert_array_equal(together.arrays[name], values)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["[1, 2], [3, 4]", "[5, 6]"],
+        ["[1, 2", "3], [4, 5]"],
+        ["[1], [2", "3, 4], [5]"],
+        ['{"h": [1]}, {"h": [2]}', '{"h": [3]}'],
+        ['{"h": [1', '2]}, {"h": [3, 4]}'],
+        ['{"h": [1], "h": [2]}', '{"h": [3], "h": [4]}'],
+        ['{"h:": [1], "c": [0]}', '{"c": [2], "h\\u003a": [3], "c": [4]}'],
+        ["[1]\u2003", "[2]"],
+    ],
+)
+def test_lines_that_are_wrong_one_by_one_are_refused(rows: list[str], tmp_path: Path) -> None:
+    """Joined, they would be JSON."""
+    with pytest.raises(UserError, match=r", (?:at )?line [12]|at line [12]"):
+        filed(tmp_path, "a.jsonl", "\n".join(rows))
 
 
 def test_a_single_line_goes_by_its_suffix(tmp_path: Path) -> None:
