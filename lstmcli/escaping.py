@@ -6,19 +6,28 @@ import os
 import re
 from shlex import quote
 
-# C0, DEL, C1; marks and overrides of direction; separators of lines and paragraphs;
-# unpaired surrogates (bytes of a file name that are no text); two code points that XML forbids.
 _UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+    "["
+    "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks and overrides of direction
+    "\u2028\u2029"  # separators of lines and paragraphs
+    "\ud800-\udfff"  # unpaired surrogates: bytes of a file name that are no text
+    "\ufffe\uffff"  # which XML forbids
+    # the other format characters (Cf), and letters and marks that Unicode lets be invisible
+    "\u00ad\u034f\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff"
+    "]"
 )
 _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
 def one_line(text: str) -> str:
-    r"""Text that a terminal only shows: control, bidi and line-separating characters as ``\x1b``.
+    r"""Text that a terminal only shows: control, bidi and invisible characters as ``\x1b``.
 
-    Names come from files, and a terminal would carry out what is in them. What is escaped already
-    stays as it is.
+    Names come from files, a terminal would carry out what is in them, and two that differ must not
+    look the same. What is escaped already stays as it is.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -27,6 +36,8 @@ def one_line(text: str) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
     return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 

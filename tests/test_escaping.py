@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import subprocess
+import unicodedata
 
 import pytest
 
@@ -18,7 +19,9 @@ ESCAPED = {
     "\u061c": r"\u061c", "\u200e": r"\u200e", "\u200f": r"\u200f", "\u2028": r"\u2028",
     "\u2029": r"\u2029", "\u202a": r"\u202a", "\u202e": r"\u202e", "\u2066": r"\u2066",
     "\u2069": r"\u2069", "\ud800": r"\ud800", chr(0xDCFF): r"\udcff", "\ufffe": r"\ufffe",
-    "\uffff": r"\uffff",
+    "\uffff": r"\uffff", "\u00ad": r"\xad", "\u200b": r"\u200b", "\u2060": r"\u2060",
+    "\ufeff": r"\ufeff", "\ufe0f": r"\ufe0f", "\u3164": r"\u3164",
+    "\U000e0041": r"\U000e0041",
 }  # fmt: skip
 ALL = "".join(ESCAPED)
 
@@ -27,6 +30,13 @@ ALL = "".join(ESCAPED)
 def test_what_a_terminal_would_carry_out_is_escaped(character: str, escaped: str) -> None:
     assert one_line(f"a{character}b") == f"a{escaped}b"
     assert one_line(one_line(f"a{character}b")) == f"a{escaped}b"
+
+
+def test_no_control_or_format_character_is_shown_raw() -> None:
+    """By the categories of Unicode."""
+    for code in range(0x110000):
+        if unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+            assert one_line(chr(code)).isascii(), hex(code)
 
 
 def test_other_text_stays_as_it_is() -> None:

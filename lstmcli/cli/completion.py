@@ -22,6 +22,7 @@ from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS, OneOf
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, read_activation_name, read_gate_order
 from lstmcli.errors import UserError
+from lstmcli.escaping import one_line
 
 Items = list[CompletionItem]
 Completer = Callable[[click.Context, click.Parameter, str], Items]
@@ -122,7 +123,7 @@ def _starting(names: Iterable[str], incomplete: str) -> Items:
 
 
 def _is_safe(name: str) -> bool:
-    return SAFE.fullmatch(name) is not None
+    return SAFE.fullmatch(name) is not None and one_line(name) == name  # nor invisible letters
 
 
 def _paths(ctx: click.Context) -> list[str]:

@@ -139,7 +139,7 @@ HOSTILE = {
     "enc$(touch pwned)": "0", "`touch pwned`": "1", "a;touch pwned": "2", "a\nplain,--svg": "3",
     "a b": "4", "*": "5", "~": "6", "a'b": "7", 'a"b': "8", "a\x1b[31m": "9", "a,b": "10",
     "\u202egnp": "11", "{a,b}": "12", "a\\b": "13", "a|b": "14", "a&b": "15", "a>pwned": "16",
-    "!!": "17", "plain/lstm": "plain_lstm", "größe": "größe", "a.b:0": "a_b_0",
+    "!!": "17", "a\u3164b": "18", "plain/lstm": "plain_lstm", "größe": "größe", "a.b:0": "a_b_0",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unicodedata import category
 
 from tests.formats.hostile import Overdue, in_use
 from tests.paths import TOP
@@ -38,9 +39,7 @@ REFUSED = (
     "os.kill", "setopencodehook", "builtins.input",
 )  # fmt: skip
 
-BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-UNPRINTABLE = {chr(n) for n in (*range(32), *range(127, 160), 0x2028, 0x2029)} | set(BIDI)
-SURROGATES = range(0xD800, 0xE000)
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode
 
 
 class Audit:
@@ -170,6 +169,6 @@ def computed() -> float:
 def unprintable(text: str) -> str:
     """The first character that a terminal must not get, with its surroundings; else nothing."""
     for at, letter in enumerate(text):
-        if letter != "\n" and (letter in UNPRINTABLE or ord(letter) in SURROGATES):
+        if letter != "\n" and category(letter) in UNPRINTABLE:
             return repr(text[max(0, at - 40) : at + 20])
     return ""

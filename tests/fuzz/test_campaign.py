@@ -76,7 +76,9 @@ def test_variants_repeat_and_differ(format: str) -> None:
     assert len({tuple(one.files.values()) for one in variants}) >= 6
 
 
-@pytest.mark.parametrize("text", ["\x1b[31m", "a\tb", "\r", "\x7f", "\x9b", "\u202e", "\u2028"])
+@pytest.mark.parametrize(
+    "text", ["\x1b[31m", "a\tb", "\r", "\x7f", "\x9b", "\u202e", "\u2028", "\u200b"]
+)
 def test_what_no_terminal_may_get_is_found(text: str) -> None:
     assert unprintable(f"before {text}after")
 
