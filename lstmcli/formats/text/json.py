@@ -6,7 +6,7 @@ Model files of some programs are JSON too; they are recognised by their members.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from math import isfinite
@@ -32,6 +32,7 @@ MODELS = {  # what the outermost object of a program's model file has -> the mod
     ("in_shape", "layers"): "audio.rtneural",
     ("class_name", "config"): "keras",
 }
+CONFIGS = ("tfjs", "keras")  # models without numbers: these are in other files
 
 
 def read_text(text: str, file: Opened) -> Document:
@@ -43,15 +44,11 @@ def read_text(text: str, file: Opened) -> Document:
         Broken JSON (with line and column), a name that occurs twice, a ragged list, a list of
         something else than numbers or strings; see the modules of `MODELS` too.
     """
-    value = parse(text, file.source)
-    if module := _model(value):
-        reader: Any = import_module(f"lstmcli.formats.{module}")
-        return cast(Document, reader.read_value(value, file))
-    return _document(value, file.source)
+    return _read_value(parse(text, file.source), file)
 
 
 def read_pieces(file: Opened) -> Document:
-    """As `read_text`, of a file that is never completely in memory, unless it is a model file."""
+    """As `read_text`, of a file that is never completely in memory."""
     from lstmcli.formats.text.incremental_json import parse_incrementally  # few files are so large
 
     try:
@@ -62,7 +59,27 @@ def read_pieces(file: Opened) -> Document:
         raise UserError(f"{file.source} is nested too deeply.") from None
     except ValueError:  # Python's limit on the digits of an integer
         raise UserError(f"{file.source} holds an integer of thousands of digits.") from None
-    return read_text(file.text(), file) if _model(value) else _document(value, file.source)
+    if _model(value) in CONFIGS:  # no setting of an LSTM is a list of so many numbers
+        value = _with_lists(value, lambda array: [])
+    elif isinstance(value, dict) and isinstance(value.get("meta"), dict):
+        value["meta"] = _with_lists(value["meta"], np.ndarray.tolist)
+    return _read_value(value, file)
+
+
+def _read_value(value: Any, file: Opened) -> Document:
+    if module := _model(value):
+        reader: Any = import_module(f"lstmcli.formats.{module}")
+        return cast(Document, reader.read_value(value, file))
+    return _document(value, file.source)
+
+
+def _with_lists(value: Any, converted: Callable[[np.ndarray], list[Any]]) -> Any:
+    """A parsed JSON with lists in place of its arrays."""
+    if isinstance(value, dict):
+        return {name: _with_lists(member, converted) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_with_lists(element, converted) for element in value]
+    return converted(value) if isinstance(value, np.ndarray) else value
 
 
 def _model(value: Any) -> str | None:

@@ -24,21 +24,30 @@ _KINDS = {
     bool: "a truth value",
     list: "a list",
     dict: "an object",
+    np.ndarray: "a list",
 }
+
+
+class NoArray(UserError):
+    """A list that is ragged, or that contains something else than numbers."""
 
 
 def to_array(value: list[Any] | np.ndarray, where: str) -> np.ndarray:
     """The float64 array that a nested list spells; one that is an array already, as it is.
 
+    Lists may contain arrays, as `incremental_json` gives them.
+
     Raises
     ------
-    UserError
+    NoArray
         A ragged list, or anything in it but numbers (the strings "NaN", "Infinity" and
         "-Infinity" are numbers). It starts with ``where`` and gives the place.
+    UserError
+        More bytes than a tensor may take.
     """
     if isinstance(value, np.ndarray):
         return value
-    if value and type(value[0]) is not list:  # a line of a stream: many come, and each is plain
+    if value and type(value[0]) not in (list, np.ndarray):  # a line of a stream: many come
         check_size([len(value)], 8, where)
         return _floats(value, [len(value)], where)
     shape: list[int] = []
@@ -47,12 +56,32 @@ def to_array(value: list[Any] | np.ndarray, where: str) -> np.ndarray:
         _even(level, shape, where)
         shape.append(len(level[0]))
         level = list(chain.from_iterable(level))
-        if not level or type(level[0]) is not list:
+        if not level or type(level[0]) not in (list, np.ndarray):
             break
+        if np.ndarray in set(map(type, level)):
+            return _stacked(value, where)
         if len(shape) == MOST_AXES:
-            raise UserError(f"{where} is nested more than {MOST_AXES} lists deep.")
+            raise NoArray(f"{where} is nested more than {MOST_AXES} lists deep.")
     check_size(shape, 8, where)
     return _floats(level, shape, where).reshape(shape)
+
+
+def _stacked(value: list[Any], where: str) -> np.ndarray:
+    """The array of a list in which there are arrays at some level."""
+    arrays: list[np.ndarray] = []
+    for number, one in enumerate(value):
+        if not isinstance(one, (list, np.ndarray)):
+            raise NoArray(
+                f"{where}: element [{number}] is {_kind(one)}; a list was expected there."
+            )
+        arrays.append(to_array(one, f"{where}[{number}]"))
+        if arrays[-1].shape != arrays[0].shape:
+            raise NoArray(
+                f"{where} is ragged: element [{number}] has the shape {arrays[-1].shape}, "
+                f"element [0] has the shape {arrays[0].shape}."
+            )
+    check_size((len(arrays), *arrays[0].shape), 8, where)
+    return np.stack(arrays)
 
 
 def numbers_of(buffer: array[float]) -> np.ndarray:
@@ -67,12 +96,12 @@ def _even(level: list[Any], shape: list[int], where: str) -> None:
         return
     for number, row in enumerate(level):
         if type(row) is not list:
-            raise UserError(
+            raise NoArray(
                 f"{where}: element {place(number, shape)} is {_kind(row)}; "
                 f"a list of {expected} was expected there."
             )
         if len(row) != expected:
-            raise UserError(
+            raise NoArray(
                 f"{where} is ragged: element {place(number, shape)} has length {len(row)}, "
                 f"element {place(0, shape)} has length {expected}."
             )
@@ -87,14 +116,14 @@ def _floats(numbers: list[Any], shape: list[int], where: str) -> np.ndarray:
     try:
         return np.array(numbers, dtype=np.float64)
     except OverflowError:
-        raise UserError(f"{where} holds an integer too large for float64.") from None
+        raise NoArray(f"{where} holds an integer too large for float64.") from None
 
 
 def _number(value: Any, number: int, shape: list[int], where: str) -> float:
     if type(value) in (float, int):
         return value  # type: ignore[no-any-return]
     shown = f' "{value[:20]}"' if type(value) is str else ""
-    raise UserError(
+    raise NoArray(
         f"{where}: element {place(number, shape)} is {_kind(value)}{shown}; "
         "a number was expected there."
     )
