@@ -22,9 +22,11 @@ SAMPLE = [
 ][::61]
 
 
-def test_every_question_has_its_line() -> None:
+def test_every_line_has_its_question() -> None:
+    """Cases of frameworks that are newer than the record are asked in test_goldens alone."""
     assert list(RECORD) == sorted(RECORD)
-    assert RECORD.keys() == questions().keys()
+    assert not RECORD.keys() - questions().keys()
+    assert all(name.startswith("golden/") for name in questions().keys() - RECORD.keys())
 
 
 @pytest.mark.parametrize("name", SAMPLE)
