@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lstmcli.escaping import one_line
+from lstmcli.escaping import one_line, typed_command
 
 
 class UserError(Exception):
@@ -46,9 +46,30 @@ class MissingExtra(UserError):
         return MissingExtra, self._arguments
 
 
+PACKAGES = {
+    "h5": ("h5py>=3.8",),
+    "safetensors": ("safetensors>=0.4",),
+    "onnx": ("onnx>=1.16",),
+    "crc32c": ("google-crc32c>=1.1",),
+    "torch": ("torch>=2.2",),
+    "onnxruntime": ("onnxruntime>=1.17", "onnx>=1.16"),
+    "keras": ("keras>=3.3", "torch>=2.2"),
+    "tensorflow": ("tensorflow>=2.16", "tf_keras>=2.16"),
+    "jax": ("jax>=0.8", "flax>=0.10"),
+    "dask": ("distributed>=2024.1",),
+    "plot": ("matplotlib>=3.6",),
+}
+"""What the extras of pyproject.toml install, by name; a test compares."""
+
+
 def install_command(extra: str) -> str:
-    """The command that installs an extra of this package."""
-    return f"pip install 'lstmcli[{extra}]'"
+    """The command that installs what an extra of this package does, however this one was got."""
+    return typed_command("pip", "install", *PACKAGES[extra])
+
+
+NEAR = 0.75  # of the letters are alike: 0.8 of "kears" and "keras", 0.55 of "inputs" and "units"
+SHORT = 3  # letters, of which one that is wrong leaves
+NEAR_SHORT = 0.6  # alike: 0.67 of "rnu" and "run"
 
 
 class NoInputs(UserError):
@@ -62,5 +83,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     from difflib import get_close_matches  # 3 ms that only a mistake needs
 
-    near = get_close_matches(word, list(known), n=1)
-    return f' Did you mean "{near[0]}"?' if near else ""
+    plain = {_plain(name): name for name in known}
+    cutoff = NEAR if len(_plain(word)) > SHORT else NEAR_SHORT
+    near = get_close_matches(_plain(word), list(plain), n=1, cutoff=cutoff)
+    return f' Did you mean "{plain[near[0]]}"?' if near else ""
+
+
+def _plain(word: str) -> str:
+    """A word without what is often typed otherwise: case, ``-`` for ``_``, leading dashes."""
+    return word.lower().lstrip("-").replace("-", "_")

@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 import pickle
+import tomllib
 
-from lstmcli.errors import MissingExtra
+import pytest
+
+from lstmcli.errors import PACKAGES, MissingExtra, did_you_mean
+from tests.paths import TOP
 
 
 def test_a_missing_extra_names_what_needs_it_and_the_command_that_installs_it() -> None:
     error = MissingExtra("writing .onnx", "onnx", "onnx")
-    assert error.lines == ("writing .onnx needs onnx:", "  pip install 'lstmcli[onnx]'")
+    assert error.lines == ("writing .onnx needs onnx:", "  pip install 'onnx>=1.16'")
 
 
 def test_a_missing_extra_survives_pickle() -> None:
     error = MissingExtra("a figure", "matplotlib", "plot")
     assert pickle.loads(pickle.dumps(error)).lines == error.lines
+
+
+def test_what_is_to_be_installed_is_what_the_extras_name() -> None:
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    assert {name: list(packages) for name, packages in PACKAGES.items()} == {
+        name: extras[name] for name in extras if name not in ("formats", "test", "dev")
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "near"),
+    [
+        ("kears", ["keras", "onnx"], "keras"),
+        ("rnu", ["run", "diff"], "run"),
+        ("--forgetbias", ["--forget-bias", "--format"], "--forget-bias"),
+        ("forget_gate_bias", ["forget_bias", "bias"], "forget_bias"),
+        ("--inputs", ["--units", "--lengths", "--set"], None),
+        ("--batch-size", ["--digits", "--html"], None),
+        ("x", ["h", "c", "i"], None),
+        ("torch", ["onnxruntime", "jax"], None),
+    ],
+)
+def test_only_what_is_near_is_suggested(word: str, known: list[str], near: str | None) -> None:
+    assert did_you_mean(word, known) == (f' Did you mean "{near}"?' if near else "")

@@ -206,7 +206,7 @@ def _next(start: Sequence[str], verdict: Verdict | None, against: str | None, se
     prefix = ArrayName.of(first.array).prefix if first else ""
     if not first or (several and not prefix):
         return ""
-    place = ["--step", "-1" if first.step is None else str(first.step), "--unit", str(first.unit)]
+    place = ["--steps", "-1" if first.step is None else str(first.step), "--units", str(first.unit)]
     place += ["--batch", str(first.row)] if first.row else []
     place += ["--cell", prefix] if prefix else []
     place += [] if first.step is None or against is None else ["--against", against]
@@ -226,5 +226,5 @@ def _command(
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
     if shown is not None:
-        options += ["-o", WHOLE_TRACE] if "." in shown else ["--show", shown]
+        options += ["-o", WHOLE_TRACE] if "." in shown else ["--only", shown]
     return typed_command("lstm", "run", *words, *options)

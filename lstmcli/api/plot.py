@@ -31,6 +31,7 @@ from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import Document
 from lstmcli.formats.files.member import is_standard_input
 
+SINGLE_CELL = "layer0"  # what the cell of a model of one is called
 DRAWN = ("h", "c", "i", "f", "g", "o")
 
 
@@ -61,11 +62,17 @@ class Drawable(NamedTuple):
         """H, of the array that has most."""
         return max(int(array.shape[2]) for array in self.arrays.values())
 
-    def chosen(self, names: Sequence[str] | None) -> dict[str, Array]:
+    def chosen(self, names: Sequence[str] | None, cell: str | None = None) -> dict[str, Array]:
         """The arrays of these names: ``f`` is that of every cell, ``layer0`` all of one.
 
-        Without names, h and the gates of a single cell; of several cells the output h alone.
+        Without names, h and the gates of a single cell; of several cells the output h alone, or
+        all of the ``cell``.
         """
+        if cell is not None and (cell != SINGLE_CELL or self.cells):
+            if cell not in self.cells:
+                there = ", ".join(self.cells or [SINGLE_CELL])
+                raise UserError(f"--cell {cell}: there is {there}.{did_you_mean(cell, self.cells)}")
+            names = [cell] if names is None else [f"{cell}.{name}" for name in names]
         if names is None:
             plain = {k: self.arrays[k] for k in DRAWN if k in self.arrays}
             return plain or dict(self.arrays)
@@ -79,7 +86,7 @@ class Drawable(NamedTuple):
             if not found:
                 near = did_you_mean(name, self.arrays)
                 names = ", ".join(self.arrays)
-                raise UserError(f"--array {name}: there is {names}.{near}")
+                raise UserError(f"--only {name}: there is {names}.{near}")
             chosen |= found
         return chosen
 

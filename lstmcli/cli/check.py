@@ -20,40 +20,43 @@ from lstmcli.cli.options import (
     settings_from,
     tolerance_options,
 )
-from lstmcli.cli.terminal import show, standard_output, width
+from lstmcli.cli.terminal import STATUS_ONLY, is_quiet, show, standard_output, width
 from lstmcli.engines import NAMES
 from lstmcli.views.check import check_sheet
 from lstmcli.views.run import header_sheet
 
 
-@click.command(cls=Command)
-@paths_argument("weights")
-@click.option("--with", "with_", metavar="NAME,...", default=ALL, show_default=True,
+@click.command(cls=Command, older_names={"--with": ["--engine"]}, quiet=STATUS_ONLY)
+@paths_argument("weights", "WEIGHTS... [INPUTS]")
+@click.option("--engine", metavar="NAME,...", default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", default=0,
               help="Seed of inputs and state, where no inputs are given.")  # fmt: skip
 @input_options
 @tolerance_options
-@format_option
+@format_option()
 @setting_options
 def command(
-    weights: tuple[str, ...], with_: str, seed: int, rtol: float | None, atol: float | None,
+    weights: tuple[str, ...], engine: str, seed: int, rtol: float | None, atol: float | None,
     ulp: int | None, format: str, **options: Any,
 ) -> int:  # fmt: skip
     """Run the same weights through real frameworks, and compare.
 
     \b
-    lstm check samples/forget-bias/weights.npz --with torch,onnxruntime --dtype float32
-    lstm check samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --with all
+    lstm check demo/weights.npz --engine torch,onnxruntime --dtype float32
+    lstm check demo/weights.npz demo/inputs.npy --engine all
 
     Weights and inputs are given as for run; without inputs, they and a state are drawn from the
     seed. Each framework builds its layer. What one cannot do is refused by name before
     anything runs; with all, that one is left out.
+
     Exit status: 0 all agree with us; 1 one differs; 2 trouble.
     """
     job = read_job(weights, settings_from(options), input_files(options), inputs_needed=False)
-    names = listed_names(with_, "--with") or []
+    names = listed_names(engine, "--engine") or []
     found = check(job, names, seed=seed, rtol=rtol, atol=atol, ulp=ulp)
+    if is_quiet():
+        return 0 if found.equal else 1
     if format == "json":
         formats.write(standard_output(), "json", {}, found.to_json())
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from lstmcli.cli.option_groups import grouped
 from lstmcli.cli.terminal import (
+    QUIET_HELP,
+    quiet_option,
     refuse_without_screen,
     screen,
     screen_options,
@@ -23,6 +27,8 @@ from lstmcli.escaping import one_line
 if TYPE_CHECKING:
     from lstmcli.api.step_by_step import Stop
 
+DEFAULT_IN_WORDS = re.compile(r"\[default: \((.*?)\)(?=[;\]])")  # click puts it in parentheses
+EXAMPLE = "demo"  # the folder that examples of help name
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
 TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
@@ -52,28 +58,89 @@ class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
     One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
-    ``last_is_output`` says that the last of its paths is written.
+    ``last_is_output`` says that the last of its paths is written. ``older_names`` maps former names
+    of options to the words that stand for them now. Help lists options in groups, unless
+    ``in_groups`` is false, and says what ``-q`` leaves out by ``quiet``.
     """
 
     def __init__(
-        self, *args: Any, screen: bool = True, last_is_output: bool = False, **settings: Any
+        self,
+        *args: Any,
+        screen: bool = True,
+        last_is_output: bool = False,
+        older_names: Mapping[str, Sequence[str]] | None = None,
+        in_groups: bool = True,
+        quiet: str = QUIET_HELP,
+        **settings: Any,
     ) -> None:
+        settings.setdefault("context_settings", {"show_default": True})
         super().__init__(*args, **settings)
         self.last_is_output = last_is_output
-        self.params += screen_options() if screen else []
+        self._older_names, self._in_groups = older_names or {}, in_groups
+        self.params += [*(screen_options() if screen else []), quiet_option(quiet)]
         for parameter in self.params:
             is_file = isinstance(parameter, click.Argument) or "FILE" in (parameter.metavar or "")
             if is_file and parameter.type is click.STRING:
                 parameter.type = FILE_PATH
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options in groups, with a heading each."""
+        records = {
+            str(parameter.name): (record[0], DEFAULT_IN_WORDS.sub(r"[default: \1", record[1]))
+            for parameter in self.get_params(ctx)
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx))
+        }
+        groups = grouped(records) if self._in_groups else {"Options": list(records)}
+        for heading, names in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl([records[name] for name in names])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Where the files of the examples come from."""
+        formatter.write_paragraph()
+        if f"{EXAMPLE}/" in (self.help or ""):
+            formatter.write_text(f"`lstm init --example {EXAMPLE}` writes the files above.")
+        if any(isinstance(p, click.Option) and p.name == "set_" for p in self.params):
+            formatter.write_text("`lstm help settings` lists all settings with their values.")
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the words of a command line; ``-:h`` is a file."""
-        args = [NO_OPTION + word if word.startswith(MEMBER_OF_STDIN) else word for word in args]
+        """Parse the words of a command line; an option that takes one value is given once.
+
+        ``-:h`` is a file, and a former name of an option stands for its name.
+        """
+        words = [NO_OPTION + word if word.startswith(MEMBER_OF_STDIN) else word for word in args]
+        words = self._in_present_names(words)
         try:
-            return super().parse_args(ctx, args)
+            if not ctx.resilient_parsing:
+                self._refuse_repeated(ctx, words)
+            return super().parse_args(ctx, words)
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # whose help is named
             raise
+
+    def _in_present_names(self, words: Sequence[str]) -> list[str]:
+        """The words with each former name of an option replaced."""
+        present: list[str] = []
+        for n, word in enumerate(words):
+            if word == "--":
+                return [*present, *words[n:]]
+            name, equals, value = word.partition("=")
+            for new in self._older_names.get(name, ()):
+                present.append(f"{new}{equals}{value}")
+            if name not in self._older_names:
+                present.append(word)
+        return present
+
+    def _refuse_repeated(self, ctx: click.Context, words: Sequence[str]) -> None:
+        """Refuse an option that is given twice and takes one value: one would be ignored."""
+        given: set[click.Parameter] = set()
+        for parameter in self.make_parser(ctx).parse_args(list(words))[2]:
+            if not isinstance(parameter, click.Option) or parameter.is_flag or parameter.multiple:
+                continue
+            if parameter in given:
+                option = max(parameter.opts, key=len)
+                raise click.UsageError(f"{option} is given twice; give it once.", ctx)
+            given.add(parameter)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the body, all imports done."""

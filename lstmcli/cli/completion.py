@@ -204,7 +204,7 @@ WITH_COMMAS = ('string split "," $completion', 'string split --max 1 "," $comple
 replacement."""
 
 
-@click.command(cls=Command, screen=False)
+@click.command(cls=Command, screen=False, in_groups=False)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """Complete commands, options, files and names in your shell.

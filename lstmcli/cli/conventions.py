@@ -13,9 +13,9 @@ from lstmcli.core.weights.recognise import find_convention
 from lstmcli.views.conventions import convention_sheet, conventions_sheet
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, in_groups=False)
 @click.argument("name", required=False, shell_complete=completion.values_of("convention"))
-@format_option
+@format_option()
 def command(name: str | None, format: str) -> int:
     """List how each framework names, lays out and runs an LSTM.
 

@@ -27,15 +27,15 @@ from lstmcli.views.convert import conversion_sheet
 @click.option("--to-set", multiple=True, metavar="NAME=VALUE", shell_complete=completion.settings,
               help="Settings of DST: forget_bias, gates, rows, ...")  # fmt: skip
 @setting_options
-@format_option
+@format_option()
 def command(
     paths: tuple[str, ...], to: str | None, to_set: tuple[str, ...], format: str, **options: Any
 ) -> None:
     """Write the same network in the tensors of another framework.
 
     \b
-    lstm convert samples/forget-bias/weights.npz torch.safetensors --to pytorch-cell
-    lstm convert samples/forget-bias/weights.npz net.onnx --dtype float32
+    lstm convert demo/weights.npz torch.safetensors --to pytorch-cell
+    lstm convert demo/weights.npz net.onnx --dtype float32
 
     DST is .npz or .json in any convention's names, .safetensors, .onnx (a model that runs, without
     --to), or a model of RTNeural (.json, --to rtneural). What the target cannot store is refused by

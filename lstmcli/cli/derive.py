@@ -29,17 +29,26 @@ from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.run import header_sheet
 
 
-@click.command(cls=Command)
-@paths_argument("weights")
-@click.option("--step", type=int, required=True, metavar="T", help="From 0; -1 is the last.")
-@click.option("--unit", type=int, required=True, metavar="U", help="From 0; -1 is the last.")
-@click.option("--gate", type=click.Choice(list("ifgo")), help="This gate, term by term.")
-@click.option("--batch", type=int, default=0, metavar="N", help="Sequence of the batch, from 0.")
+@click.command(cls=Command, older_names={"--step": ["--steps"], "--unit": ["--units"]})
+@paths_argument("weights", "WEIGHTS... INPUTS")
+@click.option(
+    "--steps", "step", type=int, required=True, metavar="N", help="The step, from 0; -1: the last."
+)
+@click.option(
+    "--units", "unit", type=int, required=True, metavar="N", help="The unit, from 0; -1: the last."
+)
+@click.option(
+    "--gate",
+    type=click.Choice(list("ifgo")),
+    show_default="all four",
+    help="One gate, term by term.",
+)
+@click.option("--batch", type=int, default=0, metavar="N", help="The sequence of the batch.")
 @click.option(
     "--cell",
     metavar="NAME",
     shell_complete=completion.cells,
-    help="Which of several: layer0, layer1_reverse, ...",
+    help="Which cell of several: layer0, layer1_reverse, ...",
 )
 @click.option("--against", metavar="FILE",
               help="Reference values to show next to ours.")  # fmt: skip
@@ -47,11 +56,17 @@ from lstmcli.views.run import header_sheet
     "--terms",
     default="20",
     metavar="N|all",
-    help="How many of the largest terms to show (default 20).",
+    help="How many of the largest terms to show.",
 )
-@click.option("--digits", type=click.IntRange(0, 17), help="Digits after the point.")
+@click.option(
+    "--digits",
+    type=click.IntRange(0, 17),
+    metavar="N",
+    show_default="all",
+    help="Digits after the point.",
+)
 @input_options
-@format_option
+@format_option()
 @setting_options
 def command(
     weights: tuple[str, ...], step: int, unit: int, gate: str | None, batch: int,
@@ -61,13 +76,14 @@ def command(
     """Trace how one value is computed, term by term.
 
     \b
-    lstm derive samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --step 1 --unit 0
-    lstm derive samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --step 1 --unit 0 --gate f
+    lstm derive demo/weights.npz demo/inputs.npy --steps 1 --units 0
+    lstm derive demo/weights.npz demo/inputs.npy --steps 1 --units 0 --gate f
 
     Weights and inputs are given as for run. The last number of each line is the one that run
     gives, bit for bit. FILE is anything that diff reads.
+
     Exit status: 0 shown, and FILE agrees; 1 FILE has another number; 2 trouble.
-    """  # noqa: E501
+    """
     count = _term_count(terms)
     settings, files = settings_from(options), input_files(options)
     only_one_stdin([Named.parse(w) for w in weights], *files, against)

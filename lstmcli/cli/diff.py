@@ -8,21 +8,22 @@ from lstmcli.api import diff
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option, limit_options, listed_names, tolerance_options
-from lstmcli.cli.terminal import print_json, show, standard_input, width
+from lstmcli.cli.terminal import STATUS_ONLY, is_quiet, print_json, show, standard_input, width
 from lstmcli.core.model.selection import Selection
 from lstmcli.views.diff import difference_sheet
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, quiet=STATUS_ONLY)
 @click.argument("a")
 @click.argument("b")
 @tolerance_options
 @click.option("--equal-nan", is_flag=True, help="NaN equals NaN.")
-@click.option("--per-step", is_flag=True, help="The error of each step.")
+@click.option("--per-step", is_flag=True, help="Show the error of each step.")
 @click.option(
     "--layout",
     type=click.Choice(["batch", "time"]),
-    help="Layout of a side that has none (default: time).",
+    show_default="time",
+    help="Layout of a side that does not say it.",
 )
 @click.option(
     "--only", metavar="NAME,...", shell_complete=completion.members, help="Arrays to compare."
@@ -31,23 +32,23 @@ from lstmcli.views.diff import difference_sheet
 @click.option("--batch", metavar="A:B", help="Batch items to compare.")
 @click.option("--units", metavar="A:B", help="Units to compare.")
 @limit_options
-@click.option("-q", "--quiet", is_flag=True, help="The exit status only.")
-@format_option
+@format_option()
 def command(
     a: str, b: str, rtol: float | None, atol: float | None, ulp: int | None,
     equal_nan: bool, per_step: bool, layout: str | None, only: str | None, steps: str | None,
-    batch: str | None, units: str | None, quiet: bool, format: str,
+    batch: str | None, units: str | None, format: str,
 ) -> int:  # fmt: skip
     """Compare two results: where they first differ, and by how much.
 
     \b
-    lstm diff samples/question/tensorflow.txt samples/question/numpy.txt
-    lstm diff samples/answer/tensorflow.txt samples/answer/numpy.txt --atol 0 --rtol 2e-6
+    lstm diff demo/tensorflow.txt demo/numpy.txt
+    lstm diff demo/tensorflow.txt demo/numpy.txt --atol 0 --rtol 2e-6
 
     Each is whatever run writes, an array, or text pasted from a NumPy, TensorFlow or PyTorch
     console; - is standard input. One array against one array are compared whatever their names.
     Directions, a last step and one sequence of a batch are aligned, and said. Tolerances follow
     the coarser dtype, and printed digits.
+
     Exit status: 0 same, 1 different, 2 trouble.
     """
     names = listed_names(only, "--only")
@@ -57,8 +58,8 @@ def command(
         one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
         selection=selection,
     )  # fmt: skip
-    if format == "json" and not quiet:
+    if format == "json" and not is_quiet():
         print_json(found.to_json())
-    elif not quiet:
+    elif not is_quiet():
         show([difference_sheet(found, one, other, width=width(), per_step=per_step)])
     return 0 if found.equal else 1

@@ -18,33 +18,30 @@ from lstmcli.cli.options import (
     settings_from,
 )
 from lstmcli.cli.progress import ProgressBar
-from lstmcli.cli.terminal import print_json, show, standard_input, width
-from lstmcli.errors import UserError
+from lstmcli.cli.terminal import STATUS_ONLY, is_quiet, print_json, show, standard_input, width
 from lstmcli.views.explain import explanation_sheet, markdown
 
 
-@click.command(cls=Command)
-@paths_argument("paths")
+@click.command(cls=Command, older_names={"--markdown": ["-f", "markdown"]}, quiet=STATUS_ONLY)
+@paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
 @setting_options
 @input_options
-@format_option
-@click.option("--markdown", "as_markdown", is_flag=True, help="Markdown for a bug report.")
-def command(paths: tuple[str, ...], format: str, as_markdown: bool, **options: Any) -> int:
+@format_option("markdown")
+def command(paths: tuple[str, ...], format: str, **options: Any) -> int:
     """Find which configuration of the weights gives the expected outputs.
 
     \b
-    lstm explain samples/forget-bias/weights.npz samples/forget-bias/inputs.npy samples/forget-bias/numpy.txt
-    lstm explain samples/forget-bias/weights.npz samples/forget-bias/inputs.npy samples/forget-bias/tensorflow.txt --forget-bias 0
+    lstm explain demo/weights.npz demo/inputs.npy demo/numpy.txt
+    lstm explain demo/weights.npz demo/inputs.npy demo/tensorflow.txt --forget-bias 0
 
     WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff
     reads: h of all steps or of the first ones, one sequence of a batch, final_h, a trace, a print.
     Settings say what is assumed; the search changes them one, two, three at a time.
+
     Exit status: 0 a configuration gives EXPECTED, 1 none is proved to, 2 trouble.
-    """  # noqa: E501
-    if as_markdown and format == "json":
-        raise UserError("--markdown and -f json are two formats; give one of them.")
+    """
     settings = settings_from(options)
-    with ProgressBar(1.0) as bar:
+    with ProgressBar(1.0, quiet=is_quiet()) as bar:
         found = explain.explain_files(
             paths,
             settings,
@@ -53,9 +50,11 @@ def command(paths: tuple[str, ...], format: str, as_markdown: bool, **options: A
             progress=bar.advance,
         )
     expected = paths[-1] if paths[-1] != "-" else "standard input"
-    if format == "json":
+    if is_quiet():
+        pass
+    elif format == "json":
         print_json(found.to_json())
-    elif as_markdown:
+    elif format == "markdown":
         sys.stdout.write(markdown(found, expected))
     else:
         show([explanation_sheet(found, expected, width=width())])

@@ -28,7 +28,7 @@ COMMANDS = {
     "check": "Run the same weights through real frameworks, and compare.",
     "convert": "Write the same network in the tensors of another framework.",
     "conventions": "List how each framework names, lays out and runs an LSTM.",
-    "help": "Show the help of a command.",
+    "help": "Show the help of a command, or the table of settings.",
     "completion": "Complete commands, options, files and names in your shell.",
     "init": "Make reproducible weights, and inputs to go with them.",
 }
@@ -85,14 +85,28 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Print the version of this program, of numpy, and of the BLAS that numpy uses; then end."""
+    if not value or ctx.resilient_parsing:
+        return
+    limit_blas_to_one_thread()
+    numpy, libraries = blas.versions()
+    click.echo(f"lstm {__version__}\nnumpy {numpy}, {libraries}")
+    ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="lstm", message="%(prog)s %(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
+    help="Show the version of this program, of numpy and of its BLAS.",
+)  # fmt: skip
 def lstm() -> None:
     """A calculator for LSTM forward passes: every gate of every step.
 
     \b
-    lstm run samples/forget-bias/weights.npz samples/forget-bias/inputs.npy
-    lstm diff samples/question/tensorflow.txt samples/question/numpy.txt
+    lstm init --example demo
+    lstm run demo/weights.npz demo/inputs.npy
+    lstm explain demo/weights.npz demo/inputs.npy demo/numpy.txt
 
     Exit status: 0 done, or same; 1 compared, and different; 2 bad usage or input.
     """

@@ -1,4 +1,4 @@
-"""``lstm help``: the help of a command."""
+"""``lstm help``: the help of a command, and the table of settings."""
 
 from __future__ import annotations
 
@@ -6,33 +6,66 @@ import click
 
 from lstmcli.cli.command import Command
 from lstmcli.cli.group import COMMANDS
+from lstmcli.core.model.settings import CONVENTIONS_OWN, FLAGS, SETTINGS, WITH_OPTION, Setting
 from lstmcli.errors import UserError, did_you_mean
 
+SETTINGS_TOPIC = "settings"
+TOPICS = (*COMMANDS, SETTINGS_TOPIC)
 
-def _commands(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in COMMANDS if name.startswith(incomplete)]
+SETTINGS_TEXT = f"""A setting is what no tensor says of an LSTM. Those with an option are given by
+it, each by --set NAME=VALUE, of one cell by --set layer1.NAME=VALUE. In Python they are keywords of
+lstmcli.load; in a JSON or npz file of weights, members. A default that is {CONVENTIONS_OWN} is what
+the file says, or else what its framework does: see `lstm conventions NAME`."""
 
 
-@click.command(cls=Command, screen=False)
-@click.argument("name", metavar="[COMMAND]", required=False, shell_complete=_commands)
+def _topics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in TOPICS if name.startswith(incomplete)]
+
+
+@click.command(cls=Command, screen=False, in_groups=False)
+@click.argument("name", metavar="[COMMAND|settings]", required=False, shell_complete=_topics)
 @click.pass_context
 def command(ctx: click.Context, name: str | None) -> None:
-    """Show the help of a command.
+    """Show the help of a command, or the table of settings.
 
     \b
     lstm help run
-    lstm help diff
+    lstm help settings
 
-    Without a command, the list of commands.
+    Without a command, the list of commands; of settings, what each means, its values and its
+    default.
     """
     group = ctx.find_root()
     if name is None:
         click.echo(group.get_help())
         return
+    if name == SETTINGS_TOPIC:
+        click.echo(settings_text(ctx))
+        return
     if name not in COMMANDS:
-        raise UserError(f"there is no command {name!r}.{did_you_mean(name, COMMANDS)}")
+        raise UserError(f"there is no command {name!r}.{did_you_mean(name, TOPICS)}")
     assert isinstance(group.command, click.Group)
     found = group.command.get_command(group, name)
     assert found is not None
-    with click.Context(found, info_name=name, parent=group) as context:
+    with click.Context(found, info_name=name, parent=group, **found.context_settings) as context:
         click.echo(found.get_help(context))
+
+
+def settings_text(ctx: click.Context) -> str:
+    """All settings, those with an option first, as wide as help is."""
+    formatter = ctx.make_formatter()
+    formatter.write_text(SETTINGS_TEXT)
+    with_option = [name for name in SETTINGS if name in (*WITH_OPTION, *FLAGS)]
+    for heading, names in (
+        ("With an option", with_option),
+        ("By --set NAME=VALUE", [name for name in SETTINGS if name not in with_option]),
+    ):
+        with formatter.section(heading):
+            formatter.write_dl([(name, _description(SETTINGS[name])) for name in names])
+    return formatter.getvalue().rstrip("\n")
+
+
+def _description(setting: Setting) -> str:
+    """What a setting means, its values and its default."""
+    values = ", ".join(setting.choices) or setting.values
+    return f"{setting.help} Values: {values}. [default: {setting.default}]"

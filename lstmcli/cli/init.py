@@ -1,48 +1,86 @@
-"""``lstm init``: reproducible weights."""
+"""``lstm init``: reproducible weights, or the files of the examples."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
 from lstmcli import formats
-from lstmcli.cli.command import Command
-from lstmcli.cli.terminal import tell
+from lstmcli.api.example import write_example
+from lstmcli.cli.command import EXAMPLE, Command
+from lstmcli.cli.terminal import is_quiet, tell
 from lstmcli.core.weights.initializers import INITIALIZERS, draw_weights
 from lstmcli.errors import UserError
-from lstmcli.escaping import one_line
+from lstmcli.escaping import file_argument, one_line, typed_command
+
+NEEDED = ("inputs", "units", "output")
 
 
-@click.command(cls=Command, screen=False)
-@click.option("--inputs", type=int, required=True, help="Input size.")
-@click.option("--units", type=int, required=True, help="Hidden size (units).")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
+@click.command(cls=Command, screen=False, in_groups=False)
+@click.option(
+    "--example", metavar="DIR", help="Write the files of the examples in help, and nothing else."
+)
+@click.option("--inputs", type=int, metavar="I", help="Input size.")
+@click.option("--units", type=int, metavar="H", help="Hidden size (units).")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N",
               help="Seed of the generator.")  # fmt: skip
-@click.option("--steps", type=int, help="Also generate inputs with this many steps.")
-@click.option("--batch", type=int, default=1, show_default=True, help="Batch size of those inputs.")
-@click.option("--initializer", default="glorot_uniform", show_default=True,
+@click.option("--steps", type=int, metavar="T", help="Also generate inputs with this many steps.")
+@click.option("--batch", type=int, default=1, metavar="B", help="Batch size of those inputs.")
+@click.option("--initializer", default="glorot_uniform", metavar="NAME",
               help=f"How the kernel is drawn: {', '.join(INITIALIZERS)}.")  # fmt: skip
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64",
-              show_default=True, help="Number type of the tensors.")  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", required=True, help="A .npz or .json file.")
-def command(
-    inputs: int, units: int, seed: int, steps: int | None, batch: int,
-    initializer: str, dtype: str, output: str,
-) -> None:  # fmt: skip
+              help="Number type of the tensors.")  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", help="A .npz or .json file.")
+@click.pass_context
+def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
     """Make reproducible weights, and inputs to go with them.
 
     \b
     lstm init --inputs 4 --units 3 --seed 0 --steps 7 -o net.npz
-    lstm init --inputs 40 --units 64 --seed 1 -o weights.json
+    lstm init --example demo
 
     Drawn from NumPy's legacy RandomState(seed): first standard-normal inputs (B, T, I), where
     asked for, then a fused TF1 kernel (I + H, 4H). The bias is zero.
+
+    --example writes weights.npz, inputs.npy, tensorflow.txt and numpy.txt: the question that this
+    program began with, and the files that the examples in help use.
     """
+    if example is not None:
+        _write_example(ctx, example)
+        return
+    for name in NEEDED:
+        if options[name] is None:
+            raise click.UsageError(
+                f"--inputs, --units and -o are needed, or --example {EXAMPLE} alone.", ctx
+            )
+    output, dtype = options["output"], options["dtype"]
     format = formats.format_of(output)
     if format not in ("npz", "json"):
         raise UserError(f"-o {output}: several arrays need a .npz or a .json file.")
-    members = draw_weights(inputs, units, seed, steps=steps, batch=batch, initializer=initializer)
+    members = draw_weights(
+        options["inputs"], options["units"], options["seed"], steps=options["steps"],
+        batch=options["batch"], initializer=options["initializer"],
+    )  # fmt: skip
     members = {name: array.astype(dtype) for name, array in members.items()}
     with formats.atomically(output) as stream:
         formats.write(stream, format, members, {"convention": "tf1"})
     shapes = "  ".join(f"{name} {array.shape}" for name, array in members.items())
-    tell(f"wrote {one_line(output)}: {shapes}")
+    if not is_quiet():
+        tell(f"wrote {one_line(output)}: {shapes}")
+
+
+def _write_example(ctx: click.Context, folder: str) -> None:
+    """Write the files of the examples, and say what to type next."""
+    given = [
+        f"--{name}"
+        for name in ctx.params
+        if name != "example"
+        and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UserError(f"--example writes files that are fixed; leave out {', '.join(given)}.")
+    paths = write_example(folder)
+    if not is_quiet():
+        tell(f"wrote {', '.join(map(one_line, paths))}")
+        tell(f"  {typed_command('lstm', 'run', *map(file_argument, paths[:2]))}")

@@ -23,19 +23,21 @@ from lstmcli.views.inspect import inspection_sheet
 
 
 @click.command(cls=Command)
-@paths_argument("file")
+@paths_argument("file", "FILE...")
 @setting_options
 @click.option("--all", "all_", is_flag=True, help="Every tensor, however many there are.")
-@format_option
-@click.option("--heat/--no-heat", default=None, help="Draw the weights (default: in a terminal).")
+@format_option()
+@click.option(
+    "--heat/--no-heat", default=None, show_default="in a terminal", help="Draw the weights."
+)
 def command(
     file: tuple[str, ...], all_: bool, format: str, heat: bool | None, **options: Any
 ) -> int:
     """Show the tensors and LSTMs in a file, and the configuration of each.
 
     \b
-    lstm inspect samples/forget-bias/weights.npz
-    lstm inspect samples/forget-bias/weights.npz --gates ifgo -f json
+    lstm inspect demo/weights.npz
+    lstm inspect demo/weights.npz --gates ifgo -f json
 
     Files are given as for run: several, NAME=FILE, or - for standard input. A file without an
     LSTM is listed too. Settings change the configuration, as for run.

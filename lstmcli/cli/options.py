@@ -11,33 +11,43 @@ from lstmcli.api.job import InputFiles, Job, load_job
 from lstmcli.cli import completion
 from lstmcli.cli.terminal import remark, standard_input
 from lstmcli.core.model.settings import FLAGS, SETTINGS, WITH_OPTION, read_setting
+from lstmcli.core.model.vocabulary import read_gate_order
 from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-FORMAT_HELP = "Output format (default: table)"
+
+class FormatChoice(click.Choice[str]):
+    """Names of formats, of which ``txt`` and ``text`` are one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name of the format."""
+        return super().convert("text" if value == "txt" else value, param, ctx)
 
 
-def paths_argument(name: str) -> Decorator:
-    """An argument of one path or more: files, NAME=FILE, or ``-``."""
-    return click.argument(name, nargs=-1, required=True, metavar=f"{name.upper()}...")
+def paths_argument(name: str, metavar: str) -> Decorator:
+    """An argument of one path or more: files, FILE:MEMBER, NAME=FILE, or ``-``."""
+    return click.argument(name, nargs=-1, required=True, metavar=metavar)
 
 
-def format_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``-f``, for commands that show a table or a JSON document."""
-    kinds = click.Choice(["table", "json"])
-    return click.option("-f", "--format", type=kinds, default="table", help=FORMAT_HELP)(function)
+def format_option(*further: str) -> Decorator:
+    """The option ``-f`` of commands that show a table, a JSON document or ``further`` formats."""
+    kinds = click.Choice(["table", "json", *further])
+    return click.option("-f", "--format", type=kinds, default="table", help="Format of the output.")
 
 
 def tolerance_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the tolerances of a comparison."""
     for option, kind, text in (
-        ("--ulp", click.IntRange(min=0), "Units in the last place instead."),
+        ("--ulp", click.IntRange(min=0), "Tolerance in units in the last place, in their stead."),
         ("--atol", click.FloatRange(min=0), "Absolute tolerance."),
-        ("--rtol", click.FloatRange(min=0), "Relative tolerance, of the second."),
+        ("--rtol", click.FloatRange(min=0), "Tolerance relative to the second value."),
     ):
-        function = click.option(option, type=kind, help=text)(function)
+        default = None if option == "--ulp" else "by dtype"
+        function = click.option(option, type=kind, metavar="X", help=text, show_default=default)(
+            function
+        )
     return function
 
 
@@ -50,7 +60,7 @@ def limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     return click.option(
         "--max-bytes", metavar="N", type=click.IntRange(min=1), callback=allow, expose_value=False,
-        help="Maximum size of a tensor in bytes (default 1 GiB)",
+        show_default="1 GiB", help="Maximum size of a tensor in bytes.",
     )(function)  # fmt: skip
 
 
@@ -59,17 +69,21 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     function = limit_options(function)
     function = click.option(
         "--set", "set_", multiple=True, metavar="NAME=VALUE", shell_complete=completion.settings,
-        help=f"Any setting by name: {', '.join(n for n in SETTINGS if n not in WITH_OPTION)}.",
+        help="Any setting by name, of one cell too: layer1.forget_bias=0.",
     )(function)  # fmt: skip
     function = click.option(
-        "--layer", metavar="NAME|N", help="Which LSTM of several.", shell_complete=completion.layers
+        "--layer",
+        metavar="NAME|N",
+        help="Which LSTM of several; with commas, several in turn.",
+        shell_complete=completion.layers,
     )(function)
     for name in reversed((*WITH_OPTION, *FLAGS)):
-        text = SETTINGS[name].help
+        setting = SETTINGS[name]
         how: dict[str, Any] = {"is_flag": True, "default": None}
         if name not in FLAGS:
-            how = {"metavar": "X", "shell_complete": completion.values_of(name)}
-        function = click.option(_option_of(name), help=text, **how)(function)
+            how = {"metavar": _metavar(name), "shell_complete": completion.values_of(name)}
+        how |= {"help": setting.help, "show_default": setting.default}
+        function = click.option(_option_of(name), **how)(function)
     return function
 
 
@@ -80,10 +94,25 @@ def settings_from(options: Mapping[str, Any]) -> dict[str, Any]:
         for name in (*WITH_OPTION, *FLAGS)
         if options[name] is not None
     }
-    settings |= named_settings(options["set_"], "--set")
+    for name, value in named_settings(options["set_"], "--set").items():
+        if name in settings:
+            raise UserError(
+                f"--set {name}={value}: {_option_of(name)} sets {name} too; give it once."
+            )
+        settings[name] = value
     if options["layer"] is not None:
         settings["layer"] = options["layer"]
     return settings
+
+
+def _metavar(name: str) -> str:
+    """What stands for the value of a setting in help: its choices where they are few."""
+    setting = SETTINGS[name]
+    if setting.choices:
+        return f"[{'|'.join(setting.choices)}]"
+    if setting.read is read_gate_order:
+        return "ORDER"
+    return "X" if "number" in setting.values else "NAME"
 
 
 def _option_of(setting: str) -> str:
@@ -98,18 +127,20 @@ def named_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
         if not equals:
             raise UserError(f"{option} {pair}: takes NAME=VALUE, such as {option} gates=ifgo")
         name = name.strip().replace("-", "_")
+        if name in settings:
+            raise UserError(f"{option} {pair}: {name} is given twice; give it once.")
         settings[name] = read_setting(name, value.strip(), f"{option} {pair}")
     return settings
 
 
 def input_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for files that come with the inputs; `input_files` collects them."""
-    for option, metavar, text in (
-        ("--initial-state", "FILE", "h and c to start from."),
-        ("--mask", "FILE", "Which steps count, in the axes of the inputs."),
-        ("--lengths", "FILE|N,N,...", "Valid steps of each sequence."),
+    for option, metavar, text, default in (
+        ("--initial-state", "FILE", "h and c to start from.", "zero"),
+        ("--mask", "FILE", "Which steps count, in the axes of the inputs.", "all"),
+        ("--lengths", "FILE|N,N,...", "Valid steps of each sequence.", "all"),
     ):
-        function = click.option(option, metavar=metavar, help=text)(function)
+        function = click.option(option, metavar=metavar, help=text, show_default=default)(function)
     return function
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,6 @@ from lstmcli.cli.options import (
 from lstmcli.cli.terminal import depth, remark, show, standard_input, width
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.settings import as_options
-from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.figure import draw_figure, suffix_of
 from lstmcli.views.plot import (
@@ -37,41 +37,54 @@ from lstmcli.views.run import header_sheet, saturation_sheet
 from lstmcli.views.sheet import Sheet, labelled
 
 
-@click.command(cls=Command)
-@paths_argument("path")
+@click.command(cls=Command, older_names={"--array": ["--only"], "--unit": ["--units"]})
+@paths_argument("path", "TRACE | A B | WEIGHTS... INPUTS")
 @click.option(
-    "--array",
+    "--only",
     metavar="NAME,...",
     shell_complete=completion.arrays,
-    help="Arrays to draw: h, c, i, f, g, o, z, layer0, ...",
+    show_default="h and the gates; of several cells, h",
+    help="Arrays to draw: h, c, i, f, g, o, z.",
 )
-@click.option("--unit", type=int, metavar="U", help="One unit, as lines over the steps.")
-@click.option("--steps", metavar="A:B", help="Steps to draw.")
-@click.option("--units", metavar="A:B", help="Units to draw.")
-@click.option("--batch", type=int, metavar="N", help="Sequence of the batch, from 0.")
+@click.option(
+    "--cell",
+    metavar="NAME",
+    shell_complete=completion.cells,
+    help="Draw one cell of several: layer0, layer1_reverse, ...",
+)
+@click.option("--steps", metavar="A:B", show_default="all", help="Steps to draw.")
+@click.option(
+    "--units",
+    metavar="A:B|N",
+    show_default="all",
+    help="Units to draw; a single one as lines over the steps.",
+)
+@click.option(
+    "--batch", type=int, metavar="N", show_default="0", help="The sequence of the batch to draw."
+)
 @click.option("--pool", type=click.Choice(["mean", "extreme"]), default="mean",
               help="Pooling of many numbers: the mean, or the one farthest from 0.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="A figure: .png, .svg, .pdf (extra: plot).")
 @input_options
 @setting_options
 def command(
-    path: tuple[str, ...], array: str | None, unit: int | None, steps: str | None,
+    path: tuple[str, ...], only: str | None, cell: str | None, steps: str | None,
     units: str | None, batch: int | None, pool: str, output: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Draw h, c and gates over steps and units, or the difference of two results.
 
     \b
-    lstm plot samples/forget-bias/weights.npz samples/forget-bias/inputs.npy
-    lstm plot samples/question/tensorflow.txt samples/question/numpy.txt
+    lstm plot demo/weights.npz demo/inputs.npy
+    lstm plot demo/tensorflow.txt demo/numpy.txt
 
     PATH is a trace, whatever run writes; or WEIGHTS... INPUTS as for run; or two results, of
     which the difference a - b is drawn and the first difference marked. Steps go across, units
-    down. Exit status: 0 drawn, 2 trouble.
+    down.
+
+    Exit status: 0 drawn, 2 trouble.
     """
-    if unit is not None and units is not None:
-        raise UserError("--unit draws one unit as lines, --units a part of the map: give one.")
     suffix = "" if output is None else suffix_of(output)
-    names = listed_names(array, "--array")
+    names = listed_names(only, "--only")
     settings = settings_from(options)
     files = input_files(options)
     found = read_drawable(path, settings, standard_input(), names, batch or 0, files)
@@ -79,18 +92,18 @@ def command(
         for text in found.plan.model.remarks:
             remark(text)
     item = batch if batch is not None else _item_of_first(found)
-    chosen = (units, "--units") if unit is None else (str(unit), "--unit")
-    window = PlotWindow(steps, chosen[0], item, pool, chosen[1])
-    arrays = found.chosen(names)
-    hidden = found.cells if names is None and "h" in found.arrays else []
+    single = units is not None and re.fullmatch(r"\s*-?\d{1,18}\s*", units) is not None
+    window = PlotWindow(steps, units, item, pool)
+    arrays = found.chosen(names, cell)
+    hidden = found.cells if names is None and cell is None and "h" in found.arrays else []
     notes = Annotations(found.differs, found.first, found.batch, hidden)
     if output is not None:
         with formats.atomically(output) as stream:
-            draw_figure(stream, suffix, arrays, window, notes, unit is not None)
+            draw_figure(stream, suffix, arrays, window, notes, single)
         return
-    draw = heat_sheet if unit is None else lines_sheet
+    draw = lines_sheet if single else heat_sheet
     picture = draw(arrays, window, notes, width=width(), depth=depth())
-    closing = closing_sheet(notes, window, _next(found, unit, path, settings), width())
+    closing = closing_sheet(notes, window, _next(found, single, path, settings), width())
     show([*_header(found), picture, *_saturation(found, item), closing])
 
 
@@ -106,14 +119,12 @@ def _header(found: Drawable) -> list[Sheet]:
     return [header_sheet(found.plan, width())]
 
 
-def _next(
-    found: Drawable, unit: int | None, paths: Sequence[str], settings: Mapping[str, Any]
-) -> str:
+def _next(found: Drawable, single: bool, paths: Sequence[str], settings: Mapping[str, Any]) -> str:
     """What to type next."""
     if found.differs:
         files = map(file_argument, paths)
         return typed_command("lstm", "diff", *files, *as_options(settings))
-    return "--unit 0 draws one unit as lines; -o plot.png a figure" if unit is None else ""
+    return "" if single else "--units 0 draws one unit as lines; -o plot.png a figure"
 
 
 def _saturation(found: Drawable, item: int) -> Iterator[Sheet]:

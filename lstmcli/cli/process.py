@@ -11,19 +11,18 @@ import os
 import sys
 from collections.abc import Sequence
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import click
 
 from lstmcli.cli.command import CLOSED_PIPE, Ended
 from lstmcli.cli.group import COMMANDS, COMPLETION_VARIABLE, lstm
-from lstmcli.cli.terminal import SUBSTITUTES, tell
+from lstmcli.cli.terminal import SUBSTITUTES, columns_of, tell
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import one_line
 from lstmcli.outputs import OutputFile, reason
 
-if TYPE_CHECKING:
-    pass
+WIDEST_HELP = 100  # columns: longer lines of prose are hard to read
 
 
 def invoke(args: Sequence[str]) -> int:
@@ -45,8 +44,9 @@ def invoke(args: Sequence[str]) -> int:
         else:
             # what an option sets, such as --max-bytes, ends with the command
             result = copy_context().run(
-                lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args)
-            )
+                lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args),
+                terminal_width=min(columns_of(sys.stdout), WIDEST_HELP),
+            )  # fmt: skip
         sys.stdout.flush()  # a full disk shows only now
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -20,7 +20,7 @@ from lstmcli.cli import completion
 from lstmcli.cli.command import Command, Ended, stopped_by_signals
 from lstmcli.cli.executors import execution
 from lstmcli.cli.options import (
-    FORMAT_HELP,
+    FormatChoice,
     input_files,
     input_options,
     listed_names,
@@ -29,7 +29,7 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import depth, remark, show, standard_output, tell, width
+from lstmcli.cli.terminal import depth, is_quiet, remark, show, standard_output, tell, width
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.sequence import has_direction_axis
@@ -100,7 +100,6 @@ class RunOptions:
     engine: str | None
     threads: int | None
     scheduler: str | None
-    quiet: bool
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> RunOptions:
@@ -121,7 +120,7 @@ class RunOptions:
             _window(options, outputs, selection),
             selection,
             bool(options["show"]),
-            *(options[k] for k in ("save_state", "engine", "threads", "scheduler", "quiet")),
+            *(options[k] for k in ("save_state", "engine", "threads", "scheduler")),
         )
 
 
@@ -134,47 +133,71 @@ class RunResult(NamedTuple):
 
 
 @click.command(cls=Command)
-@paths_argument("weights")
+@paths_argument("weights", "WEIGHTS... INPUTS")
 @setting_options
 @input_options
 @click.option("--save-state", metavar="FILE", help="Write the last h and c (.npz, .json).")
-@click.option("-f", "--format", "screen", type=click.Choice(FORMATS), help=FORMAT_HELP)
-@click.option("-o", "--output", metavar="FILE", help="Write by suffix; - is stdout, with -f.")
+@click.option(
+    "-f",
+    "--format",
+    "screen",
+    type=FormatChoice(FORMATS),
+    show_default="table",
+    help="Format of standard output, or of -o FILE where its suffix says none.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help=f"Write a file, by its suffix ({' '.join(formats.FORMATS)}); - is stdout, with -f.",
+)
 @click.option(
     "--only",
     metavar="NAME,...",
     shell_complete=completion.members,
-    help="Members to write: h, c, ..., final_h, z.",
+    show_default="h,c,i,f,g,o and, where written, final_h,final_c",
+    help="Arrays to show and to write; z are the pre-activations.",
+)
+@click.option("--show", hidden=True, shell_complete=completion.columns)
+@click.option(
+    "--steps",
+    metavar="A:B",
+    show_default="all; in a table, of many the first and the last",
+    help="Steps to show and to write.",
 )
 @click.option(
-    "--show",
-    metavar="NAME,...",
-    shell_complete=completion.columns,
-    help="Columns of the table: h,c,i,f,g,o,z.",
+    "--batch", metavar="A:B", show_default="all", help="Batch items to show and to write."
 )
-@click.option("--steps", metavar="A:B", help="Steps to show and to write; : is all.")
-@click.option("--batch", metavar="A:B", help="Batch items to show and to write.")
-@click.option("--units", metavar="A:B", help="Units to show and to write.")
+@click.option("--units", metavar="A:B", show_default="all", help="Units to show and to write.")
 @click.option("--heat", is_flag=True, help="Shade the cells of the table.")
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
+    metavar="N",
+    show_default="all cores, for large batches",
     help="Cores to use.",
 )
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to run on (extra: dask).")
-@click.option("--engine", metavar="NAME", help="A framework that runs it instead: torch, ...")
 @click.option(
-    "-q", "--quiet", is_flag=True, help="No progress bar, and no line of what was assumed."
+    "--engine",
+    metavar="NAME",
+    show_default="the loop of lstm",
+    help="A framework that runs it instead: torch, onnxruntime, keras, tensorflow, "
+    "tensorflow-block or jax.",
 )
 @click.option(
-    "--digits", type=click.IntRange(0, 17), help="Digits after the point in tables and text."
+    "--digits",
+    type=click.IntRange(0, 17),
+    metavar="N",
+    show_default="8 of h and c and 6 of gates; all where written",
+    help="Digits after the point, in tables and text.",
 )
 def command(weights: tuple[str, ...], **options: Any) -> int:
     """Run saved weights over inputs: h, c and gates of every step.
 
     \b
-    lstm run samples/forget-bias/weights.npz samples/forget-bias/inputs.npy
-    lstm run samples/forget-bias/weights.npz samples/forget-bias/inputs.npy --forget-bias 0 -f json
+    lstm run demo/weights.npz demo/inputs.npy
+    lstm run demo/weights.npz demo/inputs.npy --forget-bias 0 -f json
 
     The last path is the inputs, those before it are weights; a single path contains both.
     NAME=FILE names the tensor of a .npy file; - is standard input.
@@ -190,7 +213,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     else:
         run = _run_streaming if streams else _run
         with execution(
-            job, threads=asked.threads, scheduler=asked.scheduler, quiet=asked.quiet
+            job, threads=asked.threads, scheduler=asked.scheduler, quiet=is_quiet()
         ) as how:
             result = run(job, asked, how)
     if asked.save_state:
@@ -199,7 +222,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         raise Ended(result.status)
     if asked.outputs.screen:
         standard_output().flush()  # an error here is one message
-    if asked.outputs.screen != "table" and not asked.quiet:
+    if asked.outputs.screen != "table" and not is_quiet():
         _say_assumed(job)
     return 0
 
@@ -215,26 +238,36 @@ def _say_assumed(job: Job) -> None:
 
 def _outputs(options: Mapping[str, Any]) -> Outputs:
     file, screen = options["output"], options["screen"]
+    file_format: str | None = None
     only = listed_names(options["only"], "--only")
     if file == "-":
         if screen is None:
             raise UserError(f"-o - needs a format: -f {', '.join(FORMATS[1:])}")
         file = None
+    elif file == "":
+        raise UserError("-o needs the name of a file, such as -o out.npz")
+    elif file is not None and not formats.has_known_suffix(file) and screen not in (None, "table"):
+        file_format, screen = screen, None
     elif screen in BINARY and sys.stdout.isatty():
         raise UserError(
             f"-f {screen} is for a pipe: add -o -, or write a file with -o out.{screen}"
         )
     if file is None and screen is None:
         screen = "table"
-    if file == "":
-        raise UserError("-o needs the name of a file, such as -o out.npz")
-    if only is not None and file is None and screen == "table":
-        raise UserError("--only chooses what is written; the table takes --show.")
-    file_format = None if file is None else formats.format_of(file)
+    if file is not None and file_format is None:
+        file_format = _format_of(file)
     outputs = Outputs(file, file_format, screen, only)
     for format in outputs.written:
         members_for(format, only)
     return outputs
+
+
+def _format_of(file: str) -> str:
+    """The format that a file's suffix says; UserError with the other way to say it."""
+    try:
+        return formats.format_of(file)
+    except UserError as error:
+        raise UserError(*error.lines, "  -f csv, json, ... says the format of any other.") from None
 
 
 def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) -> Window:
@@ -243,13 +276,19 @@ def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) 
             raise UserError("--show is for the table; --only NAME,... names what is written.")
         if {*outputs.written} <= {*BINARY} and selection.digits is not None:
             raise UserError("--digits is for tables and text; .npz and .npy have every digit.")
-    columns = listed_names(options["show"], "--show") or DEFAULT_COLUMNS
-    for name in columns:
+    option, columns = "--show", listed_names(options["show"], "--show")
+    if columns is None and outputs.screen == "table":
+        option, columns = "--only", outputs.only
+        if columns is not None and outputs.file is not None:  # which may have further members
+            columns = [name for name in columns if name in NAMES]
+    for name in columns or ():
         if name not in NAMES:
             raise UserError(
-                f"--show {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
+                f"{option} {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
             )
-    return Window(tuple(columns), *selection, _colors() if options["heat"] else "")
+    return Window(
+        tuple(columns or DEFAULT_COLUMNS), *selection, _colors() if options["heat"] else ""
+    )
 
 
 def _colors() -> str:

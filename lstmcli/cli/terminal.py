@@ -72,6 +72,7 @@ class Screen:
 
     def __init__(self) -> None:
         self.color = "auto"  # --color
+        self.quiet = False  # -q
         self.files: dict[str, str] = {}  # "svg" or "html": the file that the screen goes to
         self.lines: list[Sequence[Span]] = []  # of those files
         self._console: Console | None = None
@@ -127,6 +128,11 @@ def is_rich() -> bool:
     return screen().rich
 
 
+def is_quiet() -> bool:
+    """Whether -q is given: nothing goes to stderr but errors."""
+    return screen().quiet
+
+
 def depth() -> str:
     """How many colours there are: "truecolor", "256", "16", or "none"."""
     return screen().depth
@@ -175,12 +181,28 @@ def screen_options() -> list[click.Parameter]:
     eager: dict[str, Any] = {"expose_value": False, "is_eager": True}
     return [
         click.Option(["--color"], type=click.Choice(["auto", "always", "never"]), callback=color,
-                     help="When to use colour: auto, always or never.", **eager),
+                     show_default="auto", help="When to use colour.", **eager),
         click.Option(["--svg"], metavar="FILE", callback=file,
                      help="Save the output as SVG instead of printing it.", **eager),
         click.Option(["--html"], metavar="FILE", callback=file,
                      help="Save the output as HTML instead of printing it.", **eager),
     ]  # fmt: skip
+
+
+STATUS_ONLY = "Print nothing but errors: the exit status only."
+QUIET_HELP = "No remarks, progress bar or line of what was assumed on stderr."
+
+
+def quiet_option(text: str) -> click.Option:
+    """The option ``-q`` of every command, with its line of help."""
+
+    def quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+        screen().quiet = value
+
+    return click.Option(
+        ["-q", "--quiet"], is_flag=True, help=text, callback=quiet, expose_value=False,
+        is_eager=True,
+    )  # fmt: skip
 
 
 def write_screen_files(ctx: click.Context) -> None:
@@ -226,8 +248,9 @@ def _command_line(words: Sequence[str]) -> str:
 
 
 def remark(text: str) -> None:
-    """Print one line on stderr that the user should know, and that is no error."""
-    tell(f"lstm: {one_line(text)}")
+    """Print one line on stderr that the user should know, and that is no error; none with -q."""
+    if not is_quiet():
+        tell(f"lstm: {one_line(text)}")
 
 
 def tell(text: str) -> None:

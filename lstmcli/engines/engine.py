@@ -114,7 +114,7 @@ class Engine:
     prepare: Callable[[Network], Prepared]
     beneath: Callable[[], str] = str  # the package that does the arithmetic, if it is another
     stands: Callable[[], bool] = lambda: True  # whether there is something beneath it
-    extra: str = ""  # of `pip install 'lstmcli[...]'`; "" is the name
+    extra: str = ""  # of pyproject.toml; "" is the name
     dtypes: tuple[str, ...] = ("float32", "float64")
     gives: tuple[str, ...] = ("h",)
     past: tuple[str, ...] = ("zero",)  # outputs at padded steps that it has; () takes no lengths

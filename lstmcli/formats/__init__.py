@@ -34,6 +34,7 @@ __all__ = [
     "StepWriter",
     "atomically",
     "format_of",
+    "has_known_suffix",
     "open_steps",
     "read",
     "read_or_stream",
@@ -193,6 +194,11 @@ def open_steps(
         raise ValueError(f"{format} is written with write")
     writer = _module(format).open_steps(stream, format, names, batched, batch, units or {})
     return cast(StepWriter, writer)
+
+
+def has_known_suffix(path: str) -> bool:
+    """Whether a path's suffix asks for a format."""
+    return os.path.splitext(path)[1].lower() in FORMATS
 
 
 def format_of(path: str) -> str:

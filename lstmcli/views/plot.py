@@ -36,7 +36,6 @@ class PlotWindow(NamedTuple):
     units: str | None = None
     item: int = 0  # of the batch
     pool: str = "mean"
-    option: str = "--units"  # the option of ``units``
 
 
 class Annotations(NamedTuple):
@@ -77,7 +76,7 @@ def quantities(
     Arrays without any of the units are left out, as h of a projection may be.
     """
     most = max(array.shape[2] for array in arrays.values())
-    wanted = indices_of(Choice.parse(window.units, window.option, "unit"), most)
+    wanted = indices_of(Choice.parse(window.units, "--units", "unit"), most)
     return [
         _quantity(name, array, units, window, notes)
         for name, array in arrays.items()
@@ -206,7 +205,7 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
         texts["batch"] = f"{window.item} of {notes.batch}: --batch shows another"
     if notes.hidden:
         names = ", ".join(notes.hidden)
-        texts["cells"] = f"{names}: --array {notes.hidden[0]} shows its gates"
+        texts["cells"] = f"{names}: --cell {notes.hidden[0]} shows its gates"
     sheet = Sheet()
     for label, text in texts.items():
         sheet.extend(labelled(label, text, width))

@@ -31,14 +31,7 @@ from lstmcli.views.sheet import (
 )
 from lstmcli.views.text import count, listed, percent, phrases, unbroken
 
-DEFAULT_COLUMNS = (
-    "h",
-    "c",
-    "i",
-    "f",
-    "g",
-    "o",
-)  # the quantities of a table, where --show names none
+DEFAULT_COLUMNS = ("h", "c", "i", "f", "g", "o")  # of a table, where --only names none
 STATE_DIGITS = 8  # h and c as NumPy prints them, so that they can be compared by eye
 GATE_DIGITS = 6
 SUMMARY_DIGITS = 3
@@ -49,7 +42,7 @@ MANY_SUMMARIES = 30  # the same of a table with a line a step
 EDGE_SUMMARIES = 8
 CHUNK = 1000  # steps formatted at a time, so that a table of any length needs little memory
 UNITS_NAMED = 6  # saturated or dead units on a line; more are counted
-REMEDY = "use --show or --digits"
+REMEDY = "use --only or --digits"
 HEADER_INDENT = 9
 
 

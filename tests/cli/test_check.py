@@ -84,7 +84,7 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "message"),
     [
         (["--with", "torhc"], 'Did you mean "torch"?'),
-        (["--with", "keras"], "keras is not installed: pip install 'lstmcli[keras]'"),
+        (["--with", "keras"], "keras is not installed: pip install 'keras>=3.3' 'torch>=2.2'"),
         (["--with", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),
         (["--with", "torch", "--mask", str(INPUTS)], "the mask is"),
         (["--with", "torch", "--lengths", "3"], "3 sequences is needed"),

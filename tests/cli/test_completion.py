@@ -82,13 +82,13 @@ def test_names_of_layers_cells_and_members_come_from_the_file_before_the_cursor(
     ]
     assert offered("derive", TWO, "--cell", "") == ["layer0", "layer1"]
     assert "layer1.f" in offered("run", TWO, "x.npy", "--only", "")
-    assert offered("plot", TWO, "--array", "h,layer0") == ["h,layer0"]
-    assert offered("plot", TWO, "--array", "h,layer") == ["h,layer0", "h,layer1"]
+    assert offered("plot", TWO, "--only", "h,layer0") == ["h,layer0"]
+    assert offered("plot", TWO, "--only", "h,layer") == ["h,layer0", "h,layer1"]
 
 
 def test_members_of_a_trace(lstm: Lstm) -> None:
     lstm("run", SAMPLE / "weights.npz", SAMPLE / "inputs.npy", "-o", "t.npz", "--only", "h,f")
-    assert offered("plot", "t.npz", "--array", "") == ["h", "f"]
+    assert offered("plot", "t.npz", "--only", "") == ["h", "f"]
 
 
 def test_a_file_that_cannot_be_read_offers_nothing(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_another_shell_is_refused(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -
     "path", ["fifo", "/dev/zero", "/dev/random", "big.npz", "folder", "a=fifo"]
 )
 @pytest.mark.parametrize("words", [
-    ("run", "--layer"), ("derive", "--cell"), ("run", "--only"), ("plot", "--array"),
+    ("run", "--layer"), ("derive", "--cell"), ("run", "--only"), ("plot", "--only"),
 ])  # fmt: skip
 def test_nothing_but_small_regular_files_is_opened(
     hostile: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, str], path: str

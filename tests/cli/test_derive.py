@@ -183,7 +183,7 @@ def test_one_of_several_cells_is_to_be_named(lstm: Lstm) -> None:
     [
         (("--step", 7, "--unit", 0), "there is no step 7; steps are 0 to 6"),
         (("--step", 0, "--unit", 0, "--terms", "some"), "--terms some: takes a number"),
-        (("--unit", 0), "missing option '--step'"),
+        (("--units", 0), "missing option '--steps'"),
         (("--step", 0, "--unit", 0, "--against", "no.npz"), "no.npz"),
     ],
 )

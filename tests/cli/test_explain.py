@@ -120,7 +120,7 @@ def test_mistakes_are_status_2(lstm: Lstm) -> None:
     assert "look exchanged" in done.err
     done = lstm("explain", *FILES, SAMPLE / "numpy.txt", "--markdown", "-f", "json")
     assert done.status == 2
-    assert "give one of them" in done.err
+    assert "--format is given twice; give it once" in done.err
 
 
 REPRODUCED: list[dict[str, Any]] = [
@@ -169,7 +169,7 @@ def test_the_printed_command_gives_expected(
     words = shlex.split(explanation.command)
     assert words[:4] == ["lstm", "run", "w.npz", "x.npy"]
     if array != "h":
-        assert words[-2:] == ["--show", "c"]
+        assert words[-2:] == ["--only", "c"]
         words = words[:-2]
     done = lstm(*words[1:], "-o", "out.npz")
     assert done.status == 0, done.err

@@ -21,9 +21,10 @@ Typed = Callable[..., Done]
 
 
 @pytest.fixture
-def typed(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> Typed:
-    """Run a line as it is typed at the top of the checkout."""
-    monkeypatch.chdir(TOP)
+def typed(lstm: Lstm, tmp_path: Path) -> Typed:
+    """Run a line as it is typed beside the samples and the files of help's examples."""
+    (tmp_path / "samples").symlink_to(TOP / "samples")
+    assert lstm("init", "--example", "demo").status == 0
     return lambda line, **options: lstm(*shlex.split(line), **options)
 
 

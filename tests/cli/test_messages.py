@@ -15,7 +15,7 @@ TEXT = f"""\
 lstm run: {PATH} holds tensors of two LSTMs; choose one with --layer, or give more than one of them.
   --convention onnx  ONNX LSTM: W, R, B (8H), P; directions on a first axis
   lstm run {PATH} inputs.npy --layer 0 --forget-bias 1 --steps 3
-  pip install 'lstmcli[safetensors]' and this goes on beyond the width of the terminal"""
+  pip install 'safetensors>=0.4' and this goes on beyond the width of the terminal"""
 
 
 def test_lines_keep_their_indentation_and_words_are_not_split() -> None:

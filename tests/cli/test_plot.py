@@ -290,7 +290,7 @@ def test_without_matplotlib_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = lstm("plot", WEIGHTS, INPUTS, "-o", "plot.png")
     assert done.status == 2
-    assert done.err.endswith("pip install 'lstmcli[plot]'\n")
+    assert done.err.endswith("pip install 'matplotlib>=3.6'\n")
     assert not Path("plot.png").exists()
 
 

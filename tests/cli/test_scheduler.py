@@ -125,5 +125,5 @@ def test_without_the_library_the_way_out_is_reported(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    text = "lstm run: --scheduler needs distributed:\n  pip install 'lstmcli[dask]'\n"
+    text = "lstm run: --scheduler needs distributed:\n  pip install 'distributed>=2024.1'\n"
     assert lstm(*RUN, "tcp://127.0.0.1:9") == (2, "", text)

@@ -29,7 +29,7 @@ def test_every_engine_says_what_it_is(name: str) -> None:
     assert engine.name == name
     assert engine.gives[0] == "h"
     assert set(engine.dtypes) <= {"float32", "float64"}
-    assert engine.install.startswith("pip install 'lstmcli[")
+    assert engine.install.startswith("pip install '")
 
 
 def test_the_extras_are_in_pyproject() -> None:
@@ -108,7 +108,7 @@ def test_an_absent_engine_is_one_line() -> None:
     model = KINDS["plain, zero state"].model()
     with pytest.raises(UserError) as error:
         run_with(fake(packages=("no_such_package",)), task_of(model, Inputs(np.zeros((2, 5)))))
-    assert str(error.value) == "torch is not installed: pip install 'lstmcli[torch]'"
+    assert str(error.value) == "torch is not installed: pip install 'torch>=2.2'"
 
 
 def test_an_error_of_a_framework_is_one_line() -> None:

@@ -38,6 +38,23 @@ def has_unpacked_kernels() -> bool:
     return bool(openblas) and all(library.architecture in _UNPACKED for library in openblas)
 
 
+def versions() -> tuple[str, str]:
+    """The version of numpy, and that of its BLAS: ``openblas 0.3.30 (SkylakeX)``."""
+    import numpy
+
+    found = [
+        " ".join([library.internal_api, library.version or "", _architecture(library)]).strip()
+        for library in _libraries().lib_controllers
+    ]
+    return numpy.__version__, ", ".join(found) or "no BLAS that threadpoolctl knows"
+
+
+def _architecture(library: Any) -> str:
+    """The kernels that a BLAS has chosen for this processor; empty where it does not say."""
+    name = getattr(library, "architecture", None)
+    return f"({name})" if name else ""
+
+
 _lock = Lock()
 _running = 0  # runs that need the one thread now
 _limit: Any = None  # what the first of them set, to be undone by the last

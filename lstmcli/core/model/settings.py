@@ -20,13 +20,24 @@ from lstmcli.core.model.vocabulary import (
 )
 from lstmcli.errors import UserError, did_you_mean
 
+CONVENTIONS_OWN = "the convention's"
+"""The default of most settings: what the file says, else what its framework does."""
+
 
 class Setting(NamedTuple):
     """One row: how a value is read, and what it means in a line of help."""
 
     read: Callable[[Any], Any]
     help: str
-    values: str = ""  # the values in words, for messages and help
+    values: str = ""  # in words, of a parser that has no choices
+    default: str = CONVENTIONS_OWN  # in words: the value where none is given
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words that it takes, where they are few."""
+        if self.read is _boolean:
+            return ("true", "false")
+        return self.read.values if isinstance(self.read, OneOf) else ()
 
 
 MERGES = ("concat", "concat_swapped", "sum", "mul", "ave")
@@ -75,7 +86,7 @@ def _bound(value: Any) -> float | None:
 def _count(value: Any) -> int:
     text = str(value)
     if not text.isdecimal() or len(text) > 6 or not int(text):
-        raise ValueError("a whole number from 1 on")
+        raise ValueError(_COUNT)
     return int(text)
 
 
@@ -88,16 +99,27 @@ def _boolean(value: Any) -> bool:
 
 
 _ACTIVATION = ", ".join(ACTIVATION_NAMES)
+_BOUND = "a number above 0, or none"
+_COUNT = "a whole number from 1 on"
 _GATES = "the letters i f o and one of g j c z"
 
 SETTINGS: dict[str, Setting] = {
-    "convention": Setting(str, "The framework that stored the weights."),
+    "convention": Setting(
+        str,
+        "The framework that stored the weights.",
+        "a name that `lstm conventions` lists",
+        "recognised from the tensors",
+    ),
     "gates": Setting(read_gate_order, "Order of the gate blocks: ifgo, igfo, iofg, ...", _GATES),
-    "kernel_gates": Setting(read_gate_order, "Gate order of the kernel only.", _GATES),
-    "recurrent_gates": Setting(read_gate_order, "Gate order of the recurrent kernel only.", _GATES),
-    "bias_gates": Setting(read_gate_order, "Gate order of the bias only.", _GATES),
+    "kernel_gates": Setting(
+        read_gate_order, "Gate order of the kernel only.", _GATES, "that of gates"
+    ),
+    "recurrent_gates": Setting(
+        read_gate_order, "Gate order of the recurrent kernel only.", _GATES, "that of gates"
+    ),
+    "bias_gates": Setting(read_gate_order, "Gate order of the bias only.", _GATES, "that of gates"),
     "interleaved": Setting(_boolean, "Gates alternate unit by unit instead of block by block."),
-    "rows": Setting(_one_of("xh", "hx"), "Row order of a fused kernel: xh or hx.", "xh or hx"),
+    "rows": Setting(_one_of("xh", "hx"), "Row order of a fused kernel."),
     "bias_row": Setting(
         _one_of("none", "first", "last"), "Row of a fused kernel that is the bias: first or last."
     ),
@@ -114,12 +136,15 @@ SETTINGS: dict[str, Setting] = {
         read_activation_name, "Activation of the gates i, f, o.", _ACTIVATION
     ),
     "output_activation": Setting(
-        read_activation_name, "Activation applied to c in h = o * act(c).", _ACTIVATION
+        read_activation_name,
+        "Activation applied to c in h = o * act(c).",
+        _ACTIVATION,
+        "that of activation",
     ),
     "coupled": Setting(_one_of("none", "f=1-i", "i=1-f"), "One gate is 1 minus the other."),
-    "cell_clip": Setting(_bound, "Bound on |c|.", "a number above 0, or none"),
-    "gate_clip": Setting(_bound, "Bound on every pre-activation (ONNX's clip).", "above 0"),
-    "projection_clip": Setting(_bound, "Bound on |h| after the projection.", "above 0"),
+    "cell_clip": Setting(_bound, "Bound on |c|.", _BOUND),
+    "gate_clip": Setting(_bound, "Bound on every pre-activation (ONNX's clip).", _BOUND),
+    "projection_clip": Setting(_bound, "Bound on |h| after the projection.", _BOUND),
     "peepholes": Setting(
         _one_of("used", "ignored", "old_c"),
         "Peepholes: used, ignored, or with the old c as input of o.",
@@ -136,18 +161,29 @@ SETTINGS: dict[str, Setting] = {
         "How two directions become one output; concat_swapped has the backward half first.",
     ),
     "masked_output": Setting(_one_of("zero", "repeat", "run"), "Output at padded or masked steps."),
-    "flip_output": Setting(_boolean, "Outputs in the other order of time."),
-    "state": Setting(_one_of("carried", "reset"), "Whether a step starts from the last state."),
-    "initial_state": Setting(
-        _one_of("given", "zero", "swapped"), "What becomes of a given initial state."
+    "flip_output": Setting(_boolean, "Outputs in the other order of time.", default="false"),
+    "state": Setting(
+        _one_of("carried", "reset"), "Whether a step starts from the last state.", default="carried"
     ),
-    "lengths": Setting(_one_of("given", "ignored"), "What becomes of given lengths, or of a mask."),
-    "flat_units": Setting(_count, "Units of a network whose weights are one vector."),
-    "flat_layers": Setting(_count, "Layers of a network whose weights are one vector: 1, or more."),
-    "flat_directions": Setting(_count, "Directions of such a network: 1 or 2."),
+    "initial_state": Setting(
+        _one_of("given", "zero", "swapped"),
+        "What becomes of a given initial state.",
+        default="given",
+    ),
+    "lengths": Setting(
+        _one_of("given", "ignored"), "What becomes of given lengths, or of a mask.", default="given"
+    ),
+    "flat_units": Setting(
+        _count, "Units of a network whose weights are one vector.", _COUNT, "none"
+    ),
+    "flat_layers": Setting(
+        _count, "Layers of a network whose weights are one vector: 1, or more.", _COUNT, "1"
+    ),
+    "flat_directions": Setting(_count, "Directions of such a network: 1 or 2.", _COUNT, "1"),
     "dtype": Setting(
         _one_of("float16", "bfloat16", "float32", "float64", "longdouble"),
         "Number type of the computation; bfloat16 rounds the weights and runs in float32.",
+        default="that of the weights",
     ),
 }
 

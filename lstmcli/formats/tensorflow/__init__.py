@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, install_command
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import Damaged, damage_reported
 from lstmcli.formats.files.limits import MOST_SIDECAR
@@ -115,7 +115,7 @@ def _unchecked(source: Opened, count: int, what: str) -> list[str]:
         return []
     return [
         f"{source.source}: the checksums of {count} {what} were not checked; that needs a library: "
-        "pip install 'lstmcli[crc32c]'"
+        + install_command("crc32c")
     ]
 
 
