@@ -129,7 +129,7 @@ def is_rich() -> bool:
 
 
 def is_quiet() -> bool:
-    """Whether -q is given: nothing goes to stderr but errors."""
+    """Whether -q is given."""
     return screen().quiet
 
 
@@ -189,8 +189,8 @@ def screen_options() -> list[click.Parameter]:
     ]  # fmt: skip
 
 
-STATUS_ONLY = "Print nothing but errors: the exit status only."
-QUIET_HELP = "No remarks, progress bar or line of what was assumed on stderr."
+STATUS_ONLY = "No results: the exit status only."
+QUIET_HELP = "No progress bar, and no line of what was assumed or written."
 
 
 def quiet_option(text: str) -> click.Option:
@@ -248,9 +248,8 @@ def _command_line(words: Sequence[str]) -> str:
 
 
 def remark(text: str) -> None:
-    """Print one line on stderr that the user should know, and that is no error; none with -q."""
-    if not is_quiet():
-        tell(f"lstm: {one_line(text)}")
+    """Print one line on stderr that the user should know, and that is no error."""
+    tell(f"lstm: {one_line(text)}")
 
 
 def tell(text: str) -> None:

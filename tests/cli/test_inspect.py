@@ -23,7 +23,8 @@ Typed = Callable[..., Done]
 @pytest.fixture
 def typed(lstm: Lstm, tmp_path: Path) -> Typed:
     """Run a line as it is typed beside the samples and the files of help's examples."""
-    (tmp_path / "samples").symlink_to(TOP / "samples")
+    for name in ("samples", "tests"):
+        (tmp_path / name).symlink_to(TOP / name)
     assert lstm("init", "--example", "demo").status == 0
     return lambda line, **options: lstm(*shlex.split(line), **options)
 

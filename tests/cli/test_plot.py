@@ -135,7 +135,7 @@ def test_one_unit_as_lines(lstm: Lstm) -> None:
     titles = [line.split()[0] for line in out.splitlines() if "[1]" in line]
     assert titles == ["i[1]", "f[1]", "g[1]", "o[1]", "c[1]", "h[1]"]
     assert any("⠤" in line for line in out.splitlines())
-    assert "--unit 9: takes one unit of 0 to 2" in lstm("plot", WEIGHTS, INPUTS, "--unit", 9).err
+    assert "--units 9: takes one unit of 0 to 2" in lstm("plot", WEIGHTS, INPUTS, "--unit", 9).err
 
 
 def test_a_line_is_as_high_as_its_number(lstm: Lstm) -> None:
@@ -153,7 +153,7 @@ def test_cells_of_a_deep_model_by_name(lstm: Lstm) -> None:
     inputs = np.load(str(case).replace(".weights", ""))["inputs"]
     np.save("x.npy", inputs)
     whole = lstm("plot", case, "x.npy")
-    assert "layer0, layer1: --array layer0 shows its gates" in whole.out
+    assert "layer0, layer1: --cell layer0 shows its gates" in whole.out
     assert "forget gate" not in whole.out
     one = lstm("plot", case, "x.npy", "--array", "layer1").out
     assert "layer1.f" in one

@@ -243,7 +243,7 @@ def test_float32_files_stay_float32(lstm: Lstm, net: Path) -> None:
     "words",
     [
         ("-o", "out.csv", "--only", "final_h"), ("-o", "out.npy", "--only", "c"),
-        ("-o", "out.npz", "--only", "q"), ("-f", "text", "--only", "c"), ("--only", "h"),
+        ("-o", "out.npz", "--only", "q"), ("-f", "text", "--only", "c"), ("--only", "final_h"),
         ("-o", "-"), ("-o", ""), ("-o", "out.xyz"), ("-o", "out"), ("--show", "k"),
     ],
 )  # fmt: skip

@@ -144,7 +144,7 @@ def test_a_figure_needs_no_backend(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [",", " , ,", ""])
-@pytest.mark.parametrize("option", ["plot --array", "run --only", "run --show", "check --with"])
+@pytest.mark.parametrize("option", ["plot --only", "run --only", "run --show", "check --engine"])
 def test_a_list_that_names_nothing(lstm: Lstm, option: str, names: str) -> None:
     command, option = option.split()
     done = lstm(command, WEIGHTS, INPUTS, option, names)
