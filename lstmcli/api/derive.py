@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.contents import inputs_of
 from lstmcli.api.diff import Result, side_of
-from lstmcli.api.job import array_of, job_of
+from lstmcli.api.job import Job, job_of
+from lstmcli.api.contents
+lstmcli.formats.text.jsonl
+lstmcli.core.explain.network import inputs_of
 from lstmcli.api.values import Path, Weights, is_path, numbers_of
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
 from lstmcli.core.diff.operand import single_as_h
+from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Model
 
 __all__ = ["Derivation", "derive"]
@@ -29,13 +31,20 @@ def derive(
     unit: int,
     gate: str | None = None,
     *,
+    batch: int = 0,
+    cell: str | None = None,
     against: Result | None = None,
-    **given: Any,
+    layout: str | None = None,
+    initial_state: Mapping[str, npt.ArrayLike] | None = None,
+    lengths: npt.ArrayLike | None = None,
+    mask: npt.ArrayLike | None = None,
+    name: str = "the inputs",
 ) -> Derivation:
     """The arithmetic of one unit at one step of a run: ``derive(model, x, 1, 0).line("h").value``.
 
-    ``model`` and ``x`` are whatever `lstmcli.run` takes, ``against`` is whatever `diff` takes: a
-    trace, an array, or a file of either. All else is as `lstmcli.core.derive.derive.derive` has it.
+    ``model``, ``x``, ``layout``, ``initial_state``, ``lengths``, ``mask`` and ``name`` are as
+    `lstmcli.run` takes them; ``against`` is whatever `diff` takes: a trace, an array, or a file of
+    either. All else is as `lstmcli.core.derive.derive.derive` has it.
 
     Raises
     ------
@@ -44,11 +53,24 @@ def derive(
     """
     if not isinstance(model, Model):
         job = job_of(model, x, {}, "derive")
-        model, x = job.model, np.asarray(array_of(job))
-        given = {"initial_state": job.initial_state, **given}
-        if not {"lengths", "mask"} & {*given}:
-            given |= {"lengths": job.lengths, "mask": job.mask}
-    elif is_path(x):
-        x = inputs_of(formats.read(os.fspath(x)))
+        model, inputs = job.model, job.as_inputs()
+        if lengths is not None or mask is not None:
+            inputs = replace(inputs, lengths=lengths, mask=mask)
+        if initial_state is not None:
+            inputs = replace(inputs, initial_state=initial_state)
+        inputs = replace(inputs, layout=layout or inputs.layout)
+    else:
+        array = inputs_of(formats.read(os.fspath(x))) if is_path(x) else numbers_of(x, name)
+        inputs = Inputs(array, layout, initial_state or {}, lengths, mask, name)
     side = None if against is None else single_as_h(side_of(against, "the other side"))
-    return derive_unit(model, numbers_of(x, "the inputs"), step, unit, gate, against=side, **given)
+    return derive_unit(model, inputs, step, unit, gate, batch=batch, cell=cell, against=side)
+
+
+def derive_in_job(
+    job: Job, step: int, unit: int, gate: str | None, *, batch: int, cell: str | None,
+    against: str | None,
+) -> Derivation:  # fmt: skip
+    """The same for a command line."""
+    side = None if against is None else single_as_h(side_of(against, "the other side"))
+    inputs = job.as_inputs()
+    return derive_unit(job.model, inputs, step, unit, gate, batch=batch, cell=cell, against=side)

@@ -26,7 +26,7 @@ from lstmcli.formats.files.member import is_standard_input
 
 __all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout"]
 
-Result = Path | Trace | npt.ArrayLike | Mapping[str, npt.ArrayLike] | Document
+Result = Side | Path | Trace | npt.ArrayLike | Mapping[str, npt.ArrayLike] | Document
 
 
 def diff(
@@ -98,6 +98,8 @@ def side_of(result: Result, name: str) -> Side:
     UserError
         for what is neither a result, an array, a dict of arrays nor a path.
     """
+    if isinstance(result, Side):
+        return result
     if isinstance(result, Trace):
         widths = {k: a.shape[-1] for k, a in result.arrays.items()}
         numbering = AxisNumbers.of_meta(result.settings, widths)

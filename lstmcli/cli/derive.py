@@ -6,10 +6,9 @@ import re
 from typing import Any
 
 import click
-import numpy as np
 
 from lstmcli import formats
-from lstmcli.api.derive import derive
+from lstmcli.api.derive import derive_in_job
 from lstmcli.api.paths import Named, only_one_stdin
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command
@@ -88,12 +87,7 @@ def command(
     settings, files = settings_from(options), input_files(options)
     only_one_stdin([Named.parse(w) for w in weights], *files, against)
     job = read_job(weights, settings, files).drained()
-    inputs = job.as_inputs()
-    found = derive(
-        job.model, np.asarray(inputs.x), step, unit, gate, batch=batch, cell=cell, against=against,
-        layout=inputs.layout, initial_state=job.initial_state, lengths=job.lengths, mask=job.mask,
-        name=job.name,
-    )  # fmt: skip
+    found = derive_in_job(job, step, unit, gate, batch=batch, cell=cell, against=against)
     if format == "json":
         formats.write(standard_output(), "json", {}, found.to_json())
     else:

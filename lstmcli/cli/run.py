@@ -450,7 +450,7 @@ def _show_sheets(plan: Plan, sheets: Iterator[Sheet], engine: str = "") -> None:
 def _is_long(plan: Plan, window: Window) -> bool:
     """Whether a table need not keep all that it shows a part of, and can do so."""
     in_order = plan.valid is None and runs_forward(plan.model)
-    return in_order and plan.nbytes >= LONG and window.rows is None
+    return in_order and plan.nbytes >= LONG and window.batch is None
 
 
 def _show_as_computed(plan: Plan, window: Window, meter: Meter | None) -> State:

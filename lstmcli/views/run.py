@@ -15,7 +15,7 @@ from lstmcli.core.forward.saturation import DEAD, NEAR, SaturatedGate, Saturatio
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Model, Trace
-from lstmcli.core.model.selection import Choice, contiguous_ranges, format_number, take
+from lstmcli.core.model.selection import Choice, contiguous_ranges, format_number, indices_of, take
 from lstmcli.core.model.vocabulary import GATES, spaced_order
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.heatmap import shading_legend, shading_styles
@@ -51,7 +51,7 @@ class Window(NamedTuple):
 
     show: tuple[str, ...] = DEFAULT_COLUMNS
     steps: Choice | None = None
-    rows: Choice | None = None
+    batch: Choice | None = None
     units: Choice | None = None
     digits: int | None = None
     heat: str = ""  # the depth of the colours to shade numbers with; "": no shading
@@ -262,14 +262,12 @@ class CellWindow:
     is_summary: bool  # a line a step, not a line a unit
     ranges: list[Sequence[int]]  # of steps: the first and the last ones, or one range
     batch: int  # size of the batch, of which ``items`` are a part
-    every_item: bool
-    every_unit: bool
 
     @classmethod
     def of(cls, steps: int, batch: int, units: int, window: Window) -> CellWindow:
         """The window on (T, B, H) = (steps, batch, units)."""
-        items = range(batch) if window.rows is None else window.rows.among(batch)
-        chosen_units = range(units) if window.units is None else window.units.among(units)
+        items = indices_of(window.batch, batch)
+        chosen_units = indices_of(window.units, units)
         lines = len(items) * len(chosen_units)
         is_summary = window.units is None and lines > MANY_VALUES
         if window.steps is not None:
@@ -279,18 +277,15 @@ class CellWindow:
         else:
             height = lines + (len(chosen_units) > 1)
             ranges = _first_and_last(steps, MANY_LINES // height, max(1, EDGE_LINES // height))
-        every_item, every_unit = window.rows is None, window.units is None
-        return cls(items, chosen_units, is_summary, ranges, batch, every_item, every_unit)
+        return cls(items, chosen_units, is_summary, ranges, batch)
 
     def select(self, array: Array) -> Array:
         """The batch items and units of (T, B, H); nothing is copied where all are shown.
 
         A projected h has fewer units than c and the gates: those that it has.
         """
-        array = array if self.every_item else array[:, self.items]
-        if self.every_unit:
-            return array
-        return array[:, :, [unit for unit in self.units if unit < array.shape[2]]]
+        array = take(array, self.items, 1)
+        return take(array, [unit for unit in self.units if unit < array.shape[2]], 2)
 
 
 def _first_and_last(steps: int, most: int, edge: int) -> list[Sequence[int]]:

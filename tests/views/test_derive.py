@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lstmcli.core.derive.derive import derive
+from lstmcli.api.derive import derive
 from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.sheet import Width
 from tests.core.derive.test_derive import case_of

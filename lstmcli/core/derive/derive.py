@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.derive.against import with_reference
 from lstmcli.core.derive.derivation import Derivation, StepPosition
@@ -24,7 +22,7 @@ from lstmcli.errors import UserError, did_you_mean
 
 def derive(
     model: Model,
-    x: npt.ArrayLike,
+    inputs: Inputs,
     step: int,
     unit: int,
     gate: str | None = None,
@@ -32,18 +30,13 @@ def derive(
     batch: int = 0,
     cell: str | None = None,
     against: Side | None = None,
-    layout: str | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | None = None,
-    lengths: npt.ArrayLike | None = None,
-    mask: npt.ArrayLike | None = None,
-    name: str = "the inputs",
 ) -> Derivation:
     """The arithmetic of one unit at one step of a run.
 
     Parameters
     ----------
-    model, x, layout, initial_state, lengths, mask, name
-        as `run` takes them; all of the batch is run, since the bits of a sequence may depend on it.
+    model, inputs
+        of the run; all of the batch is run, since the bits of a sequence may depend on it.
     step, batch, unit
         indices in the trace, from 0; a negative one counts from the end.
     gate
@@ -61,7 +54,6 @@ def derive(
     if gate is not None and gate not in GATES:
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
     layer, direction = _chosen_cell(model, cell)
-    inputs = Inputs(np.asarray(x), layout, initial_state or {}, lengths, mask, name)
     plan = prepare(model, inputs, NAMES)
     return _Run(plan, run_plan(plan)).derive(layer, direction, (step, batch, unit), gate, against)
 

@@ -53,7 +53,6 @@ MOST_OPCODES = 3_000_000  # a state dict has about 25 a tensor; these take some 
 MOST_NAME = 1000  # characters of a name; one text may be referred to many times
 MOST_SCRIPT = 16 << 20  # bytes of a member of TorchScript that is text
 MOST_SCRIPT_LINE = 1 << 13  # characters; a call with a hundred weights has half of them
-MOST_MESSAGES = 100  # messages within messages, as the protobuf library allows
 MOST_FIELDS = 1 << 20  # of one message; each takes a hundred bytes and more
 MOST_NUMBERS = 1 << 22  # of one packed field
 MOST_NOTES = 1 << 16  # bytes of the file in which TensorFlow notes its last checkpoint

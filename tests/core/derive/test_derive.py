@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli.api.derive import derive
 from lstmcli.api.load import load
 from lstmcli.core.derive.derivation import Derivation
-from lstmcli.core.derive.derive import derive
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.forward.plan import NAMES
 from lstmcli.core.forward.run import run
