@@ -9,11 +9,9 @@ from dataclasses import replace
 import numpy.typing as npt
 
 from lstmcli import formats
+from lstmcli.api.contents import inputs_of
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.job import Job, job_of
-from lstmcli.api.contents
-lstmcli.formats.text.jsonl
-lstmcli.core.explain.network import inputs_of
 from lstmcli.api.values import Path, Weights, is_path, numbers_of
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
