@@ -24,6 +24,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lstmcli import notebook
 from lstmcli._version import __version__
 
 if TYPE_CHECKING:
@@ -64,4 +65,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names."""
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)
+
+
+notebook.draw_with(lambda result: import_module("lstmcli.views.notebook").html_of(result))

@@ -14,7 +14,13 @@ from tests.paths import TESTS, TOP
 MODULES = sorted((TOP / "lstmcli").rglob("*.py"))
 CORE_TESTS = sorted((TESTS / "core").rglob("*.py"))
 
-BASE = {"_version", "errors", "escaping", "outputs"}  # these import the standard library alone
+BASE = {
+    "_version",
+    "errors",
+    "escaping",
+    "notebook",
+    "outputs",
+}  # these import the standard library alone
 MODEL = "core/model"
 CORE = [MODEL, "core/weights", "core/forward", "core/diff", "core/derive", "core/explain"]
 

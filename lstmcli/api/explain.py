@@ -42,11 +42,23 @@ from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats import StepStream
 from lstmcli.formats.files.source import STDIN
+from lstmcli.notebook import in_notebooks
+
+in_notebooks(Explanation)
 
 NEARER = 10.0  # times: then not the run as read is looked into, but the one that comes so near
 WHOLE_TRACE = "trace.npz"  # what holds the arrays of each layer
 
 __all__ = ["Explanation", "explain", "explain_files"]
+
+
+def _short(explanation: Explanation) -> str:
+    """``<Explanation found: forget_bias 0.0, not 1.0>``."""
+    changes = ", ".join(f"{c.setting} {c.found}, not {c.assumed}" for c in explanation.changes)
+    return f"<Explanation {explanation.verdict}{f': {changes}' if changes else ''}>"
+
+
+setattr(Explanation, "__repr__", _short)  # noqa: B010 (mypy refuses to assign a method)
 
 
 def explain(

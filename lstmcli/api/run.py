@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lstmcli import formats
 from lstmcli.api.contents import inputs_of
 from lstmcli.api.job import Job, array_of, job_of
-from lstmcli.api.save import FINAL, kept_for
+from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
 from lstmcli.api.values import Path, Weights, is_path, numbers_of
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan
@@ -93,7 +93,9 @@ def plan_of(job: Job, names: Sequence[str]) -> Plan:
 
 def select(job: Job, names: Sequence[str], selection: Selection) -> SelectedIndices:
     """The numbers of the steps, batch items and units that are selected of these members."""
-    return plan_of(job, names).select(selection)
+    plan = plan_of(job, names)
+    refuse_absent_cells(names, plan.shapes)
+    return plan.select(selection)
 
 
 def can_stream(job: Job) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -71,7 +71,25 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
 def kept_for(names: Sequence[str]) -> list[str]:
     """What a run must keep for these members: h for ``final_h`` too, f for ``layer0.f``."""
     bases = dict.fromkeys(name.rpartition(".")[2] for name in names)
+    if any("." in name for name in names):
+        bases["c"] = None  # h alone is the model's: beside another array that of each cell is kept
     return [name for name in bases if name in NAMES]
+
+
+def refuse_absent_cells(names: Sequence[str], arrays: Iterable[str]) -> None:
+    """Refuse members of cells that a run does not have; ``arrays`` are the names of its arrays.
+
+    Raises
+    ------
+    UserError
+        naming the cells that it has.
+    """
+    known = list(arrays)
+    for name in names:
+        if "." in name and name not in known:
+            cells = dict.fromkeys(k.rpartition(".")[0] for k in known if "." in k)
+            found = f"the cells are {', '.join(cells)}" if cells else "the model has a single cell"
+            raise UserError(f"--only {name}: {found}.{did_you_mean(name, known)}")
 
 
 def present_names(trace: Trace, names: Sequence[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.job import Job
-from lstmcli.api.save import kept_for
+from lstmcli.api.save import kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import Plan, prepare
 from lstmcli.core.forward.streaming import PIECE, LayerStack
@@ -71,6 +71,7 @@ def stream_steps(
     if plan is None:  # stopped before the first step
         states = split_state(job.initial_state, job.model, 1)
         return join_states(states, job.model.convention.behaviour.states, "batch"), 0
+    refuse_absent_cells(names, plan.shapes)
     waiting = job.inputs.waiting if isinstance(job.inputs, StepStream) else lambda: False
     known_steps = None if isinstance(job.inputs, StepStream) else plan.steps
     stack = LayerStack.of_plan(plan, meter)

@@ -61,5 +61,5 @@ def command(
     if format == "json" and not is_quiet():
         print_json(found.to_json())
     elif not is_quiet():
-        show([difference_sheet(found, one, other, width=width(), per_step=per_step)])
+        show([difference_sheet(found, width=width(), per_step=per_step)])
     return 0 if found.equal else 1

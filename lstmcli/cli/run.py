@@ -430,14 +430,16 @@ def _show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
     if every_step and len(job.model.cells) == 1:
         return _show_as_computed(plan, window, how.get("meter"))
     excerpt, final = _excerpt(plan, window, how)
-    _show_sheets(plan, excerpt_sheets(excerpt, window, width()))
+    sheets = excerpt_sheets(excerpt, window, width(), network=len(job.model.cells) > 1)
+    _show_sheets(plan, sheets)
     return final
 
 
 def _show_trace(plan: Plan, trace: Trace, window: Window) -> None:
     """Print the header and the table of a trace."""
     engine = trace.settings.get("engine", "")
-    _show_sheets(plan, trace_sheets(trace, window, width()), engine)
+    sheets = trace_sheets(trace, window, width(), network=len(plan.model.cells) > 1)
+    _show_sheets(plan, sheets, engine)
 
 
 def _show_sheets(plan: Plan, sheets: Iterator[Sheet], engine: str = "") -> None:
@@ -479,7 +481,9 @@ def _sizes(plan: Plan) -> dict[str, Sizes]:
     for name, shape in plan.shapes.items():
         cell, _, base = name.rpartition(".")
         widths[cell] = max(widths.get(cell, 0), shape[-1] // (4 if base == "z" else 1))
-    cells = [cell for cell in widths if cell] or [""]
+    cells = [cell for cell in widths if cell]
+    if "h" in plan.keep or not cells:
+        cells.append("")
     return {cell: (plan.steps, plan.batch, widths[cell]) for cell in cells}
 
 

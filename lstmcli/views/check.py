@@ -57,7 +57,7 @@ def _engines(check: Mapping[str, Any], width: Width) -> Sheet:
         Column("max rel", [_error(row["max_rel"]) for row in rows], rank=3),
         Column("max ulp", [_ulps(row["max_ulp"]) for row in rows], rank=2),
         Column("long double", [_error(row["truth_abs"]) for row in rows]),
-        Column("ms", [f"{1000 * row['seconds']:.3g}" for row in rows], "dim", rank=4),
+        Column("ms", [f"{1000 * row['seconds']:.3g}" for row in rows], rank=4),
     ]
     return fitting_table([column for column in columns if any(column.cells)], width)
 

@@ -83,9 +83,24 @@ def interpolated(level: float, stops: Sequence[Rgb]) -> Rgb:
 
 
 def text_color(level: float, scale: Scale) -> str:
-    """Black or white, whichever is better to read on the colour of a level."""
-    r, g, b = interpolated(level, scale.stops)
-    return "#000000" if 0.299 * r + 0.587 * g + 0.114 * b > 140 else "#ffffff"
+    """Black or white, whichever is better to read on the colour of a level: at least 4.58 : 1."""
+    shade = luminance(interpolated(level, scale.stops))
+    return "#000000" if contrast(shade, 0.0) >= contrast(1.0, shade) else "#ffffff"
+
+
+def luminance(color: Rgb) -> float:
+    """The relative luminance of an sRGB colour, from 0 to 1 (WCAG 2)."""
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (value / 255 for value in color)
+    ]
+    return sum(w * part for w, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: float, other: float) -> float:
+    """The contrast of two luminances, from 1 to 21 (WCAG 2)."""
+    high, low = max(one, other), min(one, other)
+    return (high + 0.05) / (low + 0.05)
 
 
 def character(level: float, scale: Scale) -> str:

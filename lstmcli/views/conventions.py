@@ -88,7 +88,7 @@ def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
     else:
         sheet = _with_text_column(columns, texts, left)
     sheet.add()
-    sheet.extend(labelled("", LEGEND, width, "dim", indent=0))
+    sheet.extend(labelled("", LEGEND, width, indent=0))
     sheet.add()
     text = f"lstm conventions {rows[0].name}   (all of one convention)"
     sheet.extend(labelled("next", text, width))
@@ -101,7 +101,7 @@ def _with_texts_below(columns: Sequence[Column], texts: Sequence[str], width: Wi
     sheet = Sheet([heading])
     for line, text in zip(lines, texts, strict=True):
         sheet.lines.append(line)
-        sheet.extend(labelled("", text, width, "dim", indent=2))
+        sheet.extend(labelled("", text, width, indent=2))
     return sheet
 
 

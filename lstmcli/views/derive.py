@@ -126,13 +126,13 @@ def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
         Column(f"sum_{gate}", names, "bold", left=True),
         Column("value", [detail.scalar(term.factor) for term in shown] + rest),
         Column("weight", weights + rest),
-        Column("of", [term.matrix for term in shown] + rest, "dim", left=True, rank=1),
+        Column("of", [term.matrix for term in shown] + rest, left=True, rank=1),
         Column("term", [detail.scalar(product) for product in products]),
         Column("sum so far", [detail.scalar(value) for value in running]),
     ]
     sheet = fitting_table(columns, width, rule=width.table is not None)
     if rest:
-        sheet.add((f"the {most} largest of {count} terms: --terms all shows all", "dim"))
+        sheet.add(f"the {most} largest of {count} terms: --terms all shows all")
     sheet.add()
     return sheet
 
@@ -184,11 +184,11 @@ def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str],
         of_gate = {gate: lines[f"{prefix}{gate}"] for gate in GATES if f"{prefix}{gate}" in lines}
         if label == "gate":
             functions = {g: x.formula.partition(f"(z_{x.name})")[0] for g, x in of_gate.items()}
-            rows.append(("", functions, "dim"))
+            rows.append(("", functions, ""))
         rows.append((label, {g: detail.scalar(x.value) for g, x in of_gate.items()}, "bold"))
         if detail.asked is None:
             ulps = {gate: str(line.ulps) for gate, line in of_gate.items() if line.ulps}
-            rows.append((" ULPs off", ulps, "dim"))
+            rows.append((" ULPs off", ulps, ""))
         given = {gate: line for gate, line in of_gate.items() if line.theirs is not None}
         style = DIFFERS if any(line.agrees is False for line in given.values()) else AGREES
         rows.append((" reference", {g: detail.scalar(x.theirs) for g, x in given.items()}, style))
@@ -209,7 +209,7 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
             start = f"{line.name if n == 0 and k == 0 else '':5} {' ' if k else '='} "
             sheet.add((start, "bold" if n == 0 else ""), piece)
     result = detail.result(line.value)
-    sheet.add("      = ", (result, "bold"), (_rounding_remark(line, d, detail), "dim"))
+    sheet.add("      = ", (result, "bold"), _rounding_remark(line, d, detail))
     if line.theirs is not None:
         sheet.add(*_reference(line, d, detail))
     return sheet

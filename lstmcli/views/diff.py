@@ -55,8 +55,6 @@ NO_CONVENTION = {"nan_in_both", "suspect_nan", "suspect_single"}
 
 def difference_sheet(
     d: Difference,
-    a: Side,
-    b: Side,
     *,
     width: Width,
     per_step: bool = False,
@@ -68,7 +66,7 @@ def difference_sheet(
     each step; a terminal shows the first and last of many. ``digits`` sets the places of values;
     without, there are as many as two different values need to look different.
     """
-    sheet = Sheet()
+    sheet, (a, b) = Sheet(), d.sides
     if d.settings:
         sheet.extend(_settings(d.settings))
         sheet.add()
@@ -292,7 +290,7 @@ def _position_column(
     arrays: Sequence[ArrayDifference], places: Sequence[Position | None], rank: int = 0
 ) -> Column:
     cells = [_position(array, place) for array, place in zip(arrays, places, strict=True)]
-    return Column("at", cells, "dim", left=True, rank=rank)
+    return Column("at", cells, left=True, rank=rank)
 
 
 def _value_column(arrays: Sequence[ArrayDifference], digits: int | None) -> Column:
@@ -462,7 +460,7 @@ def _strips(arrays: Sequence[ArrayDifference], named: bool, width: Width) -> She
         bars = "".join(_bars(of_array, max(width.text - used, FEWEST_BARS)))
         sheet.add((label, "dim"), start, (bars, DIFFERS), lasts[n], legends[n])
     if more := len(arrays) - len(shown):
-        sheet.add((f"{'':{STRIP_INDENT}}and {more} arrays more: --per-step", "dim"))
+        sheet.add(f"{'':{STRIP_INDENT}}and {more} arrays more: --per-step")
     return sheet
 
 
@@ -508,7 +506,7 @@ def _step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
     steps = max((len(_errors(array)) for array in arrays), default=0)
     if not steps:
         sheet = Sheet()
-        sheet.add(("no array has steps that could be compared", "dim"))
+        sheet.add("no array has steps that could be compared")
         return sheet
     arrays = [array for array in arrays if len(_errors(array)) == steps]
     shown: list[int | None] = [*range(steps)]
@@ -518,7 +516,7 @@ def _step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
     sheet = fitting_table(_step_columns(arrays, shown), width)
     if left_out > 0:
         text = f"{left_out} steps left out; piped, as into less, all are shown"
-        sheet.add((text, "dim"))
+        sheet.add(text)
     return sheet
 
 

@@ -125,7 +125,7 @@ def _changes(e: Explanation, width: Width) -> Sheet:
         Column("setting", setting, "bold", left=True),
         Column("assumed", assumed, left=True),
         Column("found", found, AGREES, left=True),
-        Column(USED_BY, used_by, "dim", left=True, rank=1),
+        Column(USED_BY, used_by, left=True, rank=1),
     ]
     indices = fitting_columns(columns, width, gap=3)
     sheet = table([columns[n] for n in indices], gap=3)
@@ -134,7 +134,7 @@ def _changes(e: Explanation, width: Width) -> Sheet:
         texts = [f"{row.setting}: {row.who}" if several else row.who for row in e.rows]
         sheet.add()
         text = "; ".join(texts)
-        sheet.extend(labelled(USED_BY, text, width, "dim", indent=len(USED_BY) + 2))
+        sheet.extend(labelled(USED_BY, text, width, indent=len(USED_BY) + 2))
     return sheet
 
 

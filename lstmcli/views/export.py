@@ -11,7 +11,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from lstmcli.escaping import one_line
-from lstmcli.views.sheet import Span
+from lstmcli.views.chart import LINE
+from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Span
 
 if TYPE_CHECKING:
     from rich.style import Style
@@ -20,8 +21,18 @@ FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monos
 SIZE, ACROSS, DOWN = 14, 8.43, 18  # pixels: of the font; of one character
 MARGIN = 14
 UPPER_HALF, FULL_BLOCK = "▀", "█"
-LIGHT = {"ground": "#fbfbfa", "ink": "#24292f", "dim": "#6e7781"}
-DARK = {"ground": "#161b22", "ink": "#e6edf3", "dim": "#8b949e"}
+# Each colour has a contrast of 4.5 : 1 or more with its ground (WCAG 2, AA).
+LIGHT = {
+    "ground": "#fbfbfa", "ink": "#24292f", "dim": "#656d76", "assumed": "#8f4700",
+    "differs": "#bb1222", "agrees": "#0a6b22", "line": "#0b62b0",
+}  # fmt: skip
+DARK = {
+    "ground": "#161b22", "ink": "#e6edf3", "dim": "#9aa4af", "assumed": "#e8a24c",
+    "differs": "#ff8280", "agrees": "#5dcb74", "line": "#62aef0",
+}  # fmt: skip
+CLASSES = {ASSUMED: "assumed", DIFFERS: "differs", AGREES: "agrees", LINE: "line"}
+"""The names here of the colours of text, each with a shade for light and one for dark."""
+
 PROMPT = "$ "
 
 Lines = Sequence[Sequence[Span]]
@@ -65,7 +76,7 @@ def _svg_line(line: Sequence[Span], n: int) -> Iterator[str]:
         wide = cells(text)
         if back:
             yield _rect(column, top, wide, DOWN, f'fill="{back}"')
-        fill = f'fill="{front}"' if front else f'class="{"dim" if style.dim else "ink"}"'
+        fill = f'fill="{front}"' if front else f'class="{_class(style) or "ink"}"'
         if text.strip(UPPER_HALF) == "" and text:
             yield _rect(column, top, wide, DOWN / 2, fill)
         elif text.strip(FULL_BLOCK) == "" and text:
@@ -109,17 +120,31 @@ def html(lines: Lines, title: str, width: int) -> str:
     )
 
 
-def _html_style() -> str:
+def html_fragment(lines: Lines) -> str:
+    """The same as a part of a page, such as the cell of a notebook, with colours of its own."""
+    body = "".join(f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in lines)
+    style = _html_style("div.lstmcli", "div.lstmcli ")
+    return f'<div class="lstmcli"><style>\n{style}</style>\n<pre>{body}</pre></div>\n'
+
+
+def _html_style(ground: str = "body", within: str = "") -> str:
+    """The styles of a page, or of the parts ``within`` an element of one."""
+
     def rules(colors: dict[str, str]) -> str:
         return (
-            f"body {{ background: {colors['ground']}; color: {colors['ink']}; }}\n"
-            f".dim {{ color: {colors['dim']}; }}\n"
+            f"{ground} {{ background: {colors['ground']}; color: {colors['ink']}; }}\n"
+            + "".join(
+                f"{within}.{name} {{ color: {color}; }}\n"
+                for name, color in colors.items()
+                if name not in ("ground", "ink")
+            )
         )
 
     return (
-        f"pre {{ font: {SIZE}px/{DOWN}px {FONT}; }}\ndiv {{ height: {DOWN}px; }}\n"
-        f"span {{ display: inline-block; height: {DOWN}px; vertical-align: top; "
-        "white-space: pre; }\n.bold { font-weight: bold; }\n"
+        f"{within}pre {{ font: {SIZE}px/{DOWN}px {FONT}; background: inherit; color: inherit; }}\n"
+        f"{within}div {{ height: {DOWN}px; }}\n"
+        f"{within}span {{ display: inline-block; height: {DOWN}px; vertical-align: top; "
+        f"white-space: pre; }}\n{within}.bold {{ font-weight: bold; }}\n"
         f"{rules(LIGHT)}@media (prefers-color-scheme: dark) {{\n{rules(DARK)}}}\n"
     )
 
@@ -129,7 +154,7 @@ def _html_span(span: Span) -> str:
     if not name:
         return escape(text)
     front, back, style = _colors(name)
-    classes = [name for name, on in (("bold", style.bold), ("dim", style.dim)) if on]
+    classes = [name for name in ("bold" * bool(style.bold), _class(style)) if name]
     css = ""
     if front and text.strip(UPPER_HALF) == "":  # two half blocks without a seam
         css = f"background: linear-gradient({front} 50%, {back or 'transparent'} 50%); "
@@ -146,16 +171,23 @@ def _html_span(span: Span) -> str:
 
 
 def _colors(name: str) -> tuple[str, str, Style]:
-    """The colours of a style as ``#rrggbb``, "" for the default one, and the style."""
+    """The colours of a style as ``#rrggbb``, and the style; "" for the default and `CLASSES`."""
     from rich.style import Style
     from rich.terminal_theme import DEFAULT_TERMINAL_THEME as THEME
 
     style = Style.parse(name)
     front, back = (
-        "" if color is None or color.is_default else color.get_truecolor(THEME).hex
+        "" if color is None or color.is_default or color.name in CLASSES
+        else color.get_truecolor(THEME).hex
         for color in (style.color, style.bgcolor)
-    )
+    )  # fmt: skip
     return front, back, style
+
+
+def _class(style: Style) -> str:
+    """The name of the colour of a text, "" for that of most."""
+    named = CLASSES.get(style.color.name) if style.color else None
+    return named or ("dim" if style.dim else "")
 
 
 def cells(text: str) -> int:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Cell
-from lstmcli.core.model.selection import format_number
 from lstmcli.core.model.settings import as_options
 from lstmcli.core.model.vocabulary import GATES, spaced_order
 from lstmcli.core.weights.inspect import InspectedLstm, Inspection, TensorInfo, UnreadableLstm
@@ -32,10 +32,11 @@ from lstmcli.views.sheet import (
     labelled_command,
     table,
 )
-from lstmcli.views.text import listed, long_count, phrases, unbroken
+from lstmcli.views.text import NumberFormat, listed, long_count, phrases, unbroken
 
 TENSORS_LISTED = 24  # more are counted, unless all are asked for
 LAYERS_NAMED = 4
+MEMBERS_NAMED = 8  # arrays of a trace
 DIGITS = 4
 GAP = 2  # spaces between the columns of a table
 SHORTENED = ("tensor", "of")  # columns of names that may be shortened, in this order
@@ -97,12 +98,12 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
         Column("tensor", [name for name, _ in shown], left=True),
     ]
     if any(t.role for _, t in shown):
-        columns.append(Column("role", [t.role for _, t in shown], "dim", left=True))
+        columns.append(Column("role", [t.role for _, t in shown], left=True))
     if len(inspection.lstms) > 1:
-        columns.append(Column("of", [t.layer or "" for _, t in shown], "dim", left=True))
+        columns.append(Column("of", [t.layer or "" for _, t in shown], left=True))
     sheet = _tensor_table(columns, width)
     if more := tensors[len(shown) :]:
-        sheet.add((_more_tensors(more), "dim"))
+        sheet.add(_more_tensors(more))
     for name, tensor in inspection.tensors.items():
         if tensor.not_finite:
             text = f"{name}: {tensor.not_finite:,} of {long_count(tensor.size, 'number')}"
@@ -208,7 +209,8 @@ def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
     ]
 
     def column(heading: str, field: str, rank: int = 0) -> Column:
-        cells = [format_number(getattr(statistics, field), DIGITS) for *_, statistics in rows]
+        values = [float(getattr(statistics, field)) for *_, statistics in rows]
+        cells = [*map(NumberFormat.of(values, DIGITS).text, values)]
         return Column(heading, cells, rank=rank)
 
     columns = [
@@ -240,7 +242,7 @@ def _pictures(lstm: InspectedLstm, width: Width, depth: str) -> Sheet:
         sheet.extend(weights_sheet(title, cell, width, depth))
     if len(cells) > CELLS_DRAWN:
         text = f"{len(cells) - CELLS_DRAWN} more cells are not drawn: --layer N picks"
-        sheet.add((text, "dim"))
+        sheet.add(text)
     return sheet
 
 
@@ -315,7 +317,11 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
         text = f"{which}the names are {unread.convention}'s, but {problem}"
         sheet.extend(labelled(label, text, width, ASSUMED))
         sheet.extend(labelled("", _same_names(unread.also), width))
-    if not (inspection.lstms or inspection.unread):
+    if _is_trace(inspection):
+        sheet.add()
+        text = f"results of a run, and no weights: {listed([*inspection.tensors], MEMBERS_NAMED)}"
+        sheet.extend(labelled("trace", text, width))
+    elif not (inspection.lstms or inspection.unread):
         sheet.add()
         sheet.extend(labelled(label, "no LSTM recognised in these names", width, ASSUMED))
         for text in inspection.missing:
@@ -323,8 +329,17 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
     return sheet
 
 
+def _is_trace(inspection: Inspection) -> bool:
+    """Whether all arrays are results of a run: h, layer0.f, final_c, ..."""
+    names = inspection.tensors
+    no_lstm = not (inspection.lstms or inspection.unread)
+    return no_lstm and bool(names) and all(ArrayName.of(n).kind != WEIGHTS for n in names)
+
+
 def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, Any]) -> str:
-    """The command that runs the first LSTM, or lists the conventions."""
+    """The command that runs the first LSTM, compares a trace, or lists the conventions."""
+    if _is_trace(inspection) and len(paths) == 1:
+        return f"{typed_command('lstm', 'diff', *map(file_argument, paths))} OTHER"
     if not inspection.lstms:
         return "lstm conventions   (the names that are known)"
     first = inspection.lstms[0]

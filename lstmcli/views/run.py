@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from lstmcli.core.forward.saturation import DEAD, NEAR, SaturatedGate, Saturatio
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Model, Trace
-from lstmcli.core.model.selection import Choice, contiguous_ranges, format_number, indices_of, take
+from lstmcli.core.model.selection import Choice, contiguous_ranges, indices_of, take
 from lstmcli.core.model.vocabulary import GATES, spaced_order
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.heatmap import shading_legend, shading_styles
@@ -29,7 +29,7 @@ from lstmcli.views.sheet import (
     labelled,
     table,
 )
-from lstmcli.views.text import count, listed, percent, phrases, unbroken
+from lstmcli.views.text import NumberFormat, count, listed, percent, phrases, unbroken
 
 DEFAULT_COLUMNS = ("h", "c", "i", "f", "g", "o")  # of a table, where --only names none
 STATE_DIGITS = 8  # h and c as NumPy prints them, so that they can be compared by eye
@@ -63,22 +63,44 @@ class Window(NamedTuple):
 def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
     """The weights, the inputs and the configuration, and what of it was assumed."""
     model, shape = plan.model, plan.inputs.x.shape
-    same = all(layer[0].convention == model.convention for layer in model.layers)
     sheet = Sheet()
     _two_parts(sheet, "weights", _tensors(model), _sizes(model), width)
     read = f"{tuple(shape)}" + (f"  layout {plan.layout}" if len(shape) == 3 else "")
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
     _two_parts(sheet, "inputs", read, sizes, width)
+    sheet.extend(_config(model, engine, width))
+    sheet.extend(_assumptions(_assumed(plan), width))
+    sheet.add()
+    return sheet
+
+
+def model_sheet(model: Model, width: Width) -> Sheet:
+    """The weights and the configuration of a model without inputs, and what was assumed."""
+    sheet = Sheet()
+    _two_parts(sheet, "weights", _tensors(model), _sizes(model), width)
+    sheet.extend(_config(model, "", width))
+    sheet.extend(_assumptions(model.assumed, width))
+    return sheet
+
+
+def _config(model: Model, engine: str, width: Width) -> Sheet:
+    """The configuration, and that of each layer where they differ."""
+    same = all(layer[0].convention == model.convention for layer in model.layers)
+    sheet = Sheet()
     _phrases(sheet, "config", _configuration(model, same, engine), width)
     labels = model.labels or ([] if same else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
         settings = [] if same else _settings(layer[0].convention, model)
         texts = [text for text in (label, *settings) if text not in ("", "forget bias 0")]
         _phrases(sheet, f"layer{n}", texts, width)
-    for n, text in enumerate(_assumed(plan)):
+    return sheet
+
+
+def _assumptions(texts: Iterable[str], width: Width) -> Sheet:
+    sheet = Sheet()
+    for n, text in enumerate(texts):
         label = "" if n else "assumed"
         sheet.extend(labelled(label, text, width, ASSUMED, indent=HEADER_INDENT))
-    sheet.add()
     return sheet
 
 
@@ -175,27 +197,45 @@ class Excerpt:
     steps: Sequence[int]  # their numbers in the run, ascending
     of_steps: int  # T of the run
     arrays: Mapping[str, Array]  # (s, B, K)
-    summaries: Mapping[str, CellSummary]  # by cell; of a single cell, ""
+    summaries: Mapping[str, CellSummary]  # by cell; of a single cell or the model's output, ""
 
 
-def trace_sheets(trace: Trace, window: Window, width: Width) -> Iterator[Sheet]:
+def trace_sheets(
+    trace: Trace, window: Window, width: Width, *, network: bool = False
+) -> Iterator[Sheet]:
     """The table of a trace, in pieces: the units of each step, or a summary of each step.
 
-    A trace of several cells has a table for each.
+    A trace of a ``network`` has a table for each cell, and one for the output of the model.
     """
-    arrays = {name: trace.time_major(name) for name in trace.arrays}
-    yield from excerpt_sheets(Excerpt(range(trace.steps), trace.steps, arrays, {}), window, width)
+    arrays = {name: _in_three_axes(trace, name) for name in trace.arrays}
+    excerpt = Excerpt(range(trace.steps), trace.steps, arrays, {})
+    yield from excerpt_sheets(excerpt, window, width, network=network)
 
 
-def excerpt_sheets(excerpt: Excerpt, window: Window, width: Width) -> Iterator[Sheet]:
+def _in_three_axes(trace: Trace, name: str) -> Array:
+    """(T, B, K); directions on an axis of their own are side by side."""
+    array = trace.time_major(name)
+    if array.ndim < 4:
+        return array
+    axis = 2 if array.shape[2] == 2 and (trace.layout == "batch" or array.shape[1] != 2) else 1
+    lead = [n for at, n in enumerate(array.shape[:3]) if at != axis]
+    return np.moveaxis(array, axis, 2).reshape(*lead, -1)
+
+
+def excerpt_sheets(
+    excerpt: Excerpt, window: Window, width: Width, *, network: bool = False
+) -> Iterator[Sheet]:
     """The table of some steps of a run, as `trace_sheets`."""
-    cells = dict.fromkeys(name.rpartition(".")[0] for name in excerpt.arrays if "." in name)
-    for n, cell in enumerate(cells or [""]):
-        if cell:
+    cells = [*dict.fromkeys(k.rpartition(".")[0] for k in excerpt.arrays if "." in k)]
+    if ("h" in excerpt.arrays and "h" in window.show) or not cells:
+        cells.append("")
+    ends_blank = True
+    for n, cell in enumerate(cells):
+        if network or len(cells) > 1:
             heading = Sheet()
-            if n:
+            if n and not ends_blank:
                 heading.add()
-            heading.add((cell, "bold"))
+            heading.add((cell or "output", "bold"))
             yield heading
         arrays = _cell_arrays(excerpt.arrays, window.show, cell)
         batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
@@ -207,7 +247,9 @@ def excerpt_sheets(excerpt: Excerpt, window: Window, width: Width) -> Iterator[S
         chunks = [r[n : n + CHUNK] for r in table.part.ranges for n in range(0, len(r), CHUNK)]
         blocks = (_block(excerpt.steps, chunk, arrays) for chunk in chunks)
         last = _block(excerpt.steps, chunks[-1], arrays)
-        yield from table.sheets(blocks, width, summary, last)
+        for sheet in table.sheets(blocks, width, summary, last):
+            ends_blank = not [*sheet.rows()][-1]
+            yield sheet
     yield from _legend(window)
 
 
@@ -243,7 +285,8 @@ def _cell_arrays(arrays: Mapping[str, Array], show: Sequence[str], cell: str) ->
     """The arrays of one cell to show, each (s, B, H); z as one array for each gate."""
     of_cell: dict[str, Array] = {}
     for name in show:
-        array = arrays[f"{cell}.{name}" if cell else name]
+        if (array := arrays.get(f"{cell}.{name}" if cell else name)) is None:
+            continue  # of the output of a model there is h alone
         if name == "z":
             units = array.shape[2] // 4
             for n, gate in enumerate(GATES):
@@ -320,6 +363,7 @@ class CellTable:
 
     part: CellWindow
     window: Window
+    formats: dict[str, NumberFormat] = field(default_factory=dict)  # by heading
 
     def sheets(
         self,
@@ -341,18 +385,26 @@ class CellTable:
             yield saturation_sheet(summary.saturation, self.part.units, width, shares=False)
 
     def _table(self, blocks: Iterable[Block], width: Width, last: Block | None) -> Iterator[Sheet]:
-        """The table in pieces, and a line for the steps between two ranges."""
+        """The table in pieces, and a line for the steps between two ranges.
+
+        The format of a column is that which the first block and the last need.
+        """
         build, gap = self._layout(width)
         indices: list[int] = []
         least: list[int] = []
         for block in blocks:
-            columns = build(self._select(block))
             is_first = not least
+            other = last if is_first and last and last.steps[0] != block.steps[0] else None
+            if other is not None:
+                build(self._select(other))
+                for heading in [k for k, format in self.formats.items() if not format.exponents]:
+                    del self.formats[heading]
+            columns = build(self._select(block))
             sheet = Sheet()
             if is_first:
                 least = [column.width for column in columns]
-                if last is not None and last.steps[0] != block.steps[0]:
-                    of_last = build(self._select(last))
+                if other is not None:
+                    of_last = build(self._select(other))
                     least = [max(w, c.width) for w, c in zip(least, of_last, strict=True)]
             elif len(self.part.ranges) > 1 and block.steps[0] == self.part.ranges[1][0]:
                 yield self._steps_not_shown(blank=build == self._tall)
@@ -383,7 +435,7 @@ class CellTable:
         some = f"--steps {after}:{min(before, after + 10)} some"
         text = f" ...  {count(before - after, 'step')} not shown: --steps : shows all, {some}"
         sheet = Sheet()
-        sheet.add((text, "dim"))
+        sheet.add(text)
         if blank and len(self.part.items) * len(self.part.units) > 1:
             sheet.add()
         return sheet
@@ -474,7 +526,9 @@ class CellTable:
     ) -> Column:
         """Numbers of a quantity, shaded by their size if the window says so; None is blank."""
         style = "bold" if quantity == "h" else ""
-        cells = ["" if value is None else format_number(float(value), digits) for value in values]
+        numbers = [None if value is None else float(value) for value in values]
+        format = self.formats.setdefault(heading, NumberFormat.of(numbers, digits))
+        cells = [*map(format.text, numbers)]
         styles: Sequence[str] = ()
         if self.window.heat:
             styles = shading_styles(quantity, values, self.window.heat, style)
@@ -524,10 +578,10 @@ class CellSummary:
 
     def sheet(self, units: Sequence[int], width: Width) -> Sheet:
         """The summary in words, and how to see more."""
-        ranges = [
-            f"{k} {format_number(a, 3)} .. {format_number(b, 3)}"
-            for k, (a, b) in self._ranges.items()
-        ]
+        ranges = []
+        for name, ends in self._ranges.items():
+            low, high = map(NumberFormat.of(ends, SUMMARY_DIGITS).text, ends)
+            ranges.append(f"{name} {low} .. {high}")
         sheet = labelled("overall", phrases(ranges), width)
         sheet.extend(saturation_sheet(self.saturation, units, width))
         text = "to see units: --units 0:4, one sequence: --batch 0; -o out.npz saves everything"

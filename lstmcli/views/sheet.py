@@ -173,7 +173,7 @@ def hidden_columns(headings: Iterable[str], width: Width, remedy: str = WIDER) -
         return Sheet()
     listed = ", ".join(name.replace(" ", NO_BREAK) for name in names)
     text = f"hidden columns: {listed} (terminal too narrow; {remedy})"
-    return labelled("", text, width, "dim", indent=0)
+    return labelled("", text, width, indent=0)
 
 
 def table(

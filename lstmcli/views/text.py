@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.sheet import NO_BREAK
@@ -52,6 +53,41 @@ def percent(share: float) -> str:
     if 0 < share < 0.005:
         return "<1 %"
     return f"{100 * share:.0f} %"
+
+
+class NumberFormat(NamedTuple):
+    """The format of all numbers of a column, so that they line up on the point."""
+
+    digits: int  # after the point
+    exponents: bool = False
+
+    @classmethod
+    def of(cls, values: Iterable[float | None], digits: int) -> NumberFormat:
+        """That of NumPy: with exponents where one of the numbers would be shown as 0, or is huge.
+
+        Up to three digits, two are shown of a number with an exponent.
+        """
+        least, most = 0.5 * 10.0**-digits, 1e8
+        sizes = (abs(value) for value in values if value)
+        if any(size < least or most <= size < math.inf for size in sizes):
+            return cls(min(digits, 1) if digits <= 3 else digits, True)
+        return cls(digits)
+
+    def text(self, value: float | None) -> str:
+        """A number in the format; nothing for None.
+
+        A number that it would show as 0 has an exponent all the same.
+        """
+        if value is None:
+            return ""
+        if not math.isfinite(value):
+            return str(value)
+        if self.exponents:
+            return f"{value or 0.0:.{self.digits}e}"
+        text = f"{value:.{self.digits}f}"
+        if float(text) or not value:
+            return text if float(text) else text.removeprefix("-")
+        return f"{value:.{self.digits}e}"
 
 
 def error_size(value: float | None) -> str:

@@ -140,3 +140,15 @@ def test_an_unknown_convention(typed: Typed) -> None:
     status, out, err = typed("conventions pytroch")
     assert (status, out) == (2, "")
     assert 'Did you mean "pytorch"?' in err
+
+
+def test_a_trace_is_called_one(lstm: Lstm, net: Path) -> None:
+    lstm("run", net, "-o", "trace.npz")
+    lstm("run", net, "--only", "h,f", "-o", "some.json")
+    for file in ("trace.npz", "some.json"):
+        out = lstm("inspect", file).out
+        assert "trace     results of a run, and no weights: h, " in out
+        assert "no LSTM" not in out
+        assert out.endswith(f"next      lstm diff {file} OTHER\n")
+    np.savez("other.npz", h=np.ones(3), embedding=np.ones((3, 4)))
+    assert "no LSTM recognised" in lstm("inspect", "other.npz").out

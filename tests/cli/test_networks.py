@@ -271,3 +271,50 @@ def test_only_the_final_state_can_be_asked_for(lstm: Lstm, torch_case: dict[str,
     done = lstm(*words("-f", "json", "--only", "final_c"))
     assert (done.status, done.err) == (0, "")
     np.testing.assert_allclose(json.loads(done.out)["final_c"], torch_case["final_c"], rtol=1e-5)
+
+
+def test_one_cell_s_h_is_a_member_of_its_own(lstm: Lstm, tmp_path: Path) -> None:
+    """A stack of two: h alone is the model's output, layer0.h that of the first cell."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"{name}_l{layer}": rng.normal(0, 0.4, (12, 3))
+        for layer in (0, 1)
+        for name in ("weight_ih", "weight_hh")
+    }
+    np.savez("net.npz", **arrays)  # type: ignore[arg-type]
+    np.savez("first.npz", **{k: a for k, a in arrays.items() if k.endswith("0")})  # type: ignore[arg-type]
+    np.save("x.npy", rng.normal(size=(5, 3)))
+    lstm("run", "first.npz", "x.npy", "-o", "wanted.npz")
+    with np.load("wanted.npz") as file:
+        wanted = file["h"]
+    assert lstm("run", "net.npz", "x.npy", "--only", "layer0.h", "-o", "out.npz").status == 0
+    with np.load("out.npz") as file:
+        assert {*file} == {"layer0.h", "meta"}
+        np.testing.assert_array_equal(file["layer0.h"], wanted)
+    header, *lines = lstm("run", "net.npz", "x.npy", "--only", "layer0.h", "-f", "csv").out.split()
+    assert header == "step,layer0.h[0],layer0.h[1],layer0.h[2]"
+    got = [[float(number) for number in line.split(",")[1:]] for line in lines]
+    np.testing.assert_array_equal(got, wanted)
+    done = lstm("run", "net.npz", "x.npy", "--only", "layer7.h", "-o", "no.npz")
+    assert done.status == 2
+    assert "--only layer7.h: the cells are layer0, layer1." in done.err
+    assert not (tmp_path / "no.npz").exists()
+    done = lstm("run", "net.npz", "x.npy", "--only", "layer7.h", "-f", "csv")
+    assert (done.status, done.out) == (2, "")
+
+
+def test_the_table_of_a_stack_labels_every_cell(lstm: Lstm) -> None:
+    rng = np.random.default_rng(0)
+    for suffixes in (("_l0", "_l1"), ("_l0", "_l0_reverse")):
+        arrays = {
+            f"{name}{s}": rng.normal(size=(8, 2))
+            for s in suffixes
+            for name in ("weight_ih", "weight_hh")
+        }
+        np.savez("net.npz", **arrays)  # type: ignore[arg-type]
+        np.save("x.npy", rng.normal(size=(3, 2)))
+        cells = ["layer0", "layer0_reverse" if "reverse" in suffixes[1] else "layer1"]
+        for show, labels in ((("--show", "h,c"), [*cells, "output"]), ((), [*cells, "output"]),
+                             (("--show", "c"), cells), (("--show", "h"), ["output"])):  # fmt: skip
+            lines = lstm("run", "net.npz", "x.npy", *show).out.splitlines()
+            assert [x for x in lines if x in (*cells, "output")] == labels

@@ -30,7 +30,7 @@ def of(layout: str | None = "time", name: str = "x.npz", **named: Array) -> Side
 
 
 def sheet(a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: Any) -> Sheet:
-    return difference_sheet(compare(a, b, **(asked or {})), a, b, width=Width.of(width), **shown)
+    return difference_sheet(compare(a, b, **(asked or {})), width=Width.of(width), **shown)
 
 
 def rows(a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: Any) -> list[str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from lstmcli.core.model.model import Trace
+from lstmcli.core.model.selection import Choice
 from lstmcli.views.run import Window, trace_sheets
 from lstmcli.views.sheet import Span, Width
+from lstmcli.views.text import NumberFormat
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
@@ -71,3 +76,117 @@ def test_shading_changes_no_text() -> None:
         for heat in ("", "truecolor")
     )
     assert shaded[: len(plain)] == plain
+
+
+# ---- one format for all numbers of a column
+
+
+def columns_of(trace: Trace, window: Window, width: int | None = 200) -> dict[str, list[str]]:
+    """The cells of each column of a table, by heading."""
+    rows = [row for sheet in trace_sheets(trace, window, Width.of(width)) for row in sheet.rows()]
+    start = next(n for n, row in enumerate(rows) if row.startswith("step"))
+    headings = [*re.finditer(r"\S+(?: (?:min|mean|max))?", rows[start])]
+    lines = [row for row in rows[start + 1 :] if re.match(r" *\d+ +-?\d", row)]
+    found: dict[str, list[str]] = {}
+    for n, heading in enumerate(headings):
+        left = headings[n - 1].end() if n else 0
+        cells = (line[left : heading.end()].strip() for line in lines)
+        found[heading.group()] = [cell for cell in cells if re.match(r"-?\d", cell)]
+    return found
+
+
+def kinds(cells: list[str]) -> set[str]:
+    """Numbers with every digit replaced: ``-#.###``."""
+    return {re.sub(r"\d", "#", cell).lstrip("-") for cell in cells}
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6, 1e-12])
+@pytest.mark.parametrize("units", [3, 90])
+def test_a_column_has_one_format(scale: float, units: int) -> None:
+    rng = np.random.default_rng(3)
+    sizes = scale ** rng.uniform(size=(60, units))
+    arrays = {name: rng.normal(size=(60, units)) * sizes for name in "hcg"}
+    trace = Trace(arrays, np.zeros(units), np.zeros(units), "steps")
+    for steps in (None, ":"):
+        window = Window(("h", "c", "g"), Choice.parse(steps, "--steps", "step"))
+        columns = columns_of(trace, window)
+        assert len(columns) == (10 if units == 3 else 8)
+        for heading, cells in columns.items():
+            if heading not in ("step", "unit"):
+                assert len(kinds(cells)) == 1, (heading, kinds(cells))
+
+
+def test_means_near_zero_are_neither_minus_zero_nor_widen_their_column() -> None:
+    """The means -3.7e-4 and 5.664e-5 once were -0.000 and 5.664e-05."""
+    h = np.zeros((2, 40))
+    h[0], h[1] = -3.7e-4, 5.664e-5
+    h[:, ::2] += 0.5
+    h[:, 1::2] -= 0.5
+    trace = Trace({"h": h}, h[-1], h[-1], "steps")
+    columns = columns_of(trace, Window(("h",)))
+    assert columns["h mean"] == ["-3.7e-04", "5.7e-05"]
+    assert columns["h min"] == ["-0.500", "-0.500"]
+
+
+@pytest.mark.parametrize("digits", [0, 3, 8])
+def test_no_number_is_minus_zero(digits: int) -> None:
+    values = [-0.0, -3.7e-4, 0.25, -1e-12, -0.4]
+    format = NumberFormat.of(values, digits)
+    texts = [format.text(value) for value in values]
+    assert not [text for text in texts if text.startswith("-") and not float(text)]
+    assert texts[0].lstrip("0.e+") == ""
+    assert [float(text) for text in texts[1:]] == pytest.approx(
+        values[1:], rel=0.5 if digits == 0 else 0.05
+    )
+    fixed = NumberFormat.of([-0.0, 0.25, 0.5], digits)
+    assert not fixed.text(-0.0).startswith("-")
+
+
+# ---- the cells of a network
+
+
+def network_trace(keep: tuple[str, ...]) -> Trace:
+    rng = np.random.default_rng(0)
+    arrays = {"h": rng.normal(size=(4, 6))}
+    if keep != ("h",):
+        arrays |= {
+            f"layer{n}{suffix}.{name}": rng.normal(size=(4, 3))
+            for n in range(2)
+            for suffix in ("", "_reverse")
+            for name in keep
+        }
+    return Trace(arrays, np.zeros((4, 3)), np.zeros((4, 3)), "steps")
+
+
+def test_every_cell_and_the_output_of_the_model_are_labelled() -> None:
+    trace = network_trace(("h", "c"))
+    rows = [
+        row
+        for sheet in trace_sheets(trace, Window(("h", "c")), Width.of(80), network=True)
+        for row in sheet.rows()
+    ]
+    labels = [row for row in rows if re.fullmatch(r"(layer\d(_reverse)?|output)", row)]
+    assert labels == ["layer0", "layer0_reverse", "layer1", "layer1_reverse", "output"]
+    output = rows[rows.index("output") :]
+    assert "c" not in output[1].split()
+    assert f"{trace.h[0, 5]:.8f}" in " ".join(output)
+    assert not any(a == b == "" for a, b in pairwise(rows))
+
+
+def test_the_output_alone_is_labelled_too() -> None:
+    trace = network_trace(("h",))
+    rows = [
+        row
+        for sheet in trace_sheets(trace, Window(("h",)), Width.of(80), network=True)
+        for row in sheet.rows()
+    ]
+    assert rows[0] == "output"
+
+
+def test_directions_on_an_axis_of_their_own_stand_side_by_side() -> None:
+    h = np.random.default_rng(0).normal(size=(4, 2, 1, 3))  # (T, D, B, H), as ONNX has it
+    trace = Trace({"h": h}, h[-1], h[-1], "time")
+    rows = [row for s in trace_sheets(trace, Window(("h",)), Width.of(120)) for row in s.rows()]
+    text = " ".join(rows)
+    assert all(f"{value:.8f}" in text for value in h.ravel())
+    assert "h[5]" in text

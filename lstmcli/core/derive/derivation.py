@@ -9,6 +9,7 @@ from typing import Any
 from lstmcli.core.derive.exact_sum import Scalar, Sum, as_float, rounded
 from lstmcli.core.derive.formulas import FormulaLine
 from lstmcli.core.diff.tolerance import jsonable
+from lstmcli.notebook import in_notebooks
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class StepPosition:
     carried: bool = True  # False: h and c are zero at every step
 
 
-@dataclass(frozen=True, eq=False)
+@in_notebooks
+@dataclass(frozen=True, eq=False, repr=False)
 class Derivation:
     """The arithmetic of a unit at a step."""
 
@@ -38,6 +40,14 @@ class Derivation:
     against: str | None = None  # the name of the other side
     taken: tuple[str, ...] = ()  # what of the run the other side was taken as, if not all
     differs_before: tuple[str, ...] = ()  # those of h and c of the step before that differ
+
+    def __repr__(self) -> str:
+        """``<Derivation of f: step 1, batch 0, unit 0; f 0.75, c -0.32, h -0.05>``."""
+        at = self.place
+        what = f"{at.prefix}{self.gate or 'h'}"
+        shown = [line for line in self.lines if line.name in (self.gate, "c", "h")]
+        values = ", ".join(f"{line.name} {float(line.value):.6g}" for line in shown)
+        return f"<Derivation of {what}: step {at.step}, batch {at.batch}, unit {at.unit}; {values}>"
 
     def line(self, name: str) -> FormulaLine:
         """The line of a name: ``z_f``, ``f``, ``c``, ``h``."""

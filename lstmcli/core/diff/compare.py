@@ -15,12 +15,15 @@ from lstmcli.core.diff.tolerance import coarser, jsonable, tolerance
 from lstmcli.core.model.hint import Hint, join_with_and
 from lstmcli.core.model.selection import EVERYTHING, Choice, Selection, columns_of, indices_of
 from lstmcli.errors import UserError, did_you_mean
+from lstmcli.notebook import in_notebooks
 
 
-@dataclass(frozen=True, eq=False)
+@in_notebooks
+@dataclass(frozen=True, eq=False, repr=False)
 class Difference:
     """The arrays that two sides share, compared."""
 
+    sides: tuple[Side, Side]
     arrays: dict[str, ArrayDifference]
     first_divergence: Position | None
     only_in_a: list[str]
@@ -30,6 +33,25 @@ class Difference:
     atol: float | None
     remarks: tuple[str, ...] = ()  # what no file said and had to be assumed
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
+
+    def __repr__(self) -> str:
+        """``<Difference 18 of 21 values of h differ, first h at step 1, batch 0, unit 0>``."""
+        shapes = ", ".join(f"{name} {array.shapes[0]}" for name, array in self.arrays.items())
+        if self.equal:
+            return f"<Difference none: {shapes}>"
+        differing = [
+            f"{name} in shape {array.shapes[0]} / {array.shapes[1]}"
+            if array.mismatched is None
+            else f"{array.mismatched} of {array.total} values of {name} {array.shapes[0]}"
+            for name, array in self.arrays.items()
+            if not array.equal
+        ]
+        first, text = self.first_divergence, ""
+        if first is not None:
+            axes = {"step": first.step, "batch": first.batch, "unit": first.unit}
+            place = ", ".join(f"{axis} {n}" for axis, n in axes.items() if n is not None)
+            text = f"; first {first.array} at {place}"
+        return f"<Difference {', '.join(differing)}{text}>"
 
     @property
     def equal(self) -> bool:
@@ -104,6 +126,7 @@ def compare(
         axes_assumed=first is not None and _axes_assumed(a, b, first.array),
     )
     return Difference(
+        sides=(a, b),
         arrays=arrays,
         first_divergence=first,
         only_in_a=[name for name in a.arrays if name not in b.arrays],

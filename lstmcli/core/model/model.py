@@ -11,6 +11,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.settings import split_cell
+from lstmcli.notebook import in_notebooks
 
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
 
@@ -66,6 +67,7 @@ class Cell:
         return self.kernel.dtype
 
 
+@in_notebooks
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """The cells of a network as loaded from files, with what was assumed."""
@@ -78,6 +80,19 @@ class Model:
     labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from a file
     sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from
+
+    def __repr__(self) -> str:
+        """``<Model tf1, 4 inputs -> 3 units, forget bias +1.0, float64; assumed: ...>``."""
+        cell, how = self.cell, self.convention
+        sizes = f"{cell.inputs} inputs -> {cell.units} units"
+        if cell.outputs != cell.units:
+            sizes += f" -> {cell.outputs}"
+        parts = [how.name, sizes]
+        parts += [f"{len(self.layers)} layers"] if len(self.layers) > 1 else []
+        parts += ["both directions"] if self.bidirectional else []
+        bias = how.behaviour.forget_bias
+        parts += [f"forget bias {bias:+g}"] if bias else []
+        return f"<Model {', '.join((*parts, cell.dtype.name))}{_assumed(self.assumed)}>"
 
     @property
     def cells(self) -> list[tuple[str, Cell]]:
@@ -120,6 +135,7 @@ class Model:
         )
 
 
+@in_notebooks
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """What a run computed, in the axes of its inputs.
@@ -147,6 +163,21 @@ class Trace:
                 return arrays[name]
         raise AttributeError(f"this trace has no {name!r}")
 
+    def __repr__(self) -> str:
+        """``<Trace h, c (7, 3), final_h, final_c (3,), layout steps, float32; assumed: ...>``."""
+        cells: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = {}
+        for cell in dict.fromkeys(name.rpartition(".")[0] for name in self.members()):
+            of_cell = [name for name in self.members() if name.rpartition(".")[0] == cell]
+            for shape in dict.fromkeys(self.members()[name].shape for name in of_cell):
+                alike = (n.rpartition(".")[2] for n in of_cell if self.members()[n].shape == shape)
+                cells.setdefault((tuple(alike), shape), []).append(cell)
+        arrays = ", ".join(
+            f"{', '.join(filter(None, names))}{': ' * any(names)}{', '.join(bases)} {shape}"
+            for (bases, shape), names in cells.items()
+        )
+        assumed = _assumed(self.settings.get("assumed", ()))
+        return f"<Trace {arrays}, layout {self.layout}, {self.final_h.dtype.name}{assumed}>"
+
     def members(self) -> dict[str, Array]:
         """The arrays and the final state, by name."""
         return {**self.arrays, "final_h": self.final_h, "final_c": self.final_c}
@@ -160,6 +191,12 @@ class Trace:
         """T."""
         first = next(iter(self.arrays.values()))
         return int(first.shape[1 if self.layout == "batch" else 0])
+
+
+def _assumed(texts: Sequence[str]) -> str:
+    """What was assumed, without the reasons: ``; assumed: forget bias +1.0``."""
+    short = [text.partition(" (")[0] for text in texts]
+    return f"; assumed: {', '.join(short)}" if short else ""
 
 
 def as_time_major(array: Array, layout: str) -> Array:

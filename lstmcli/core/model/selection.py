@@ -274,14 +274,16 @@ def round_to_digits(array: Array, digits: int | None) -> Array:
 def format_number(value: float, digits: int) -> str:
     """``digits`` places after the point; with an exponent below 1e-4 and from 1e8 on.
 
-    So a printed column can be compared with NumPy's, and 5.4e-14 is not shown as 0.00000000.
+    So a number can be compared with NumPy's, and 5.4e-14 is not shown as 0.00000000. Zero has no
+    sign.
     """
     size = abs(value)
     if not isfinite(value):
         return str(value)
     if size != 0 and (size < 1e-4 or size >= 1e8):
         return f"{value:.{digits}e}"
-    return f"{value:.{digits}f}"
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def cut_trace(trace: Trace, selected: SelectedIndices, states: str) -> Trace:

@@ -1,0 +1,53 @@
+"""Results in a notebook: the sheet that the command shows, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lstmcli.core.derive.derivation import Derivation
+from lstmcli.core.diff.compare import Difference
+from lstmcli.core.explain.result import Explanation
+from lstmcli.core.model.model import Model, Trace
+from lstmcli.views.derive import Detail, derivation_sheet
+from lstmcli.views.diff import difference_sheet
+from lstmcli.views.explain import explanation_sheet
+from lstmcli.views.export import html_fragment
+from lstmcli.views.run import DEFAULT_COLUMNS, Window, model_sheet, trace_sheets
+from lstmcli.views.sheet import ASSUMED, Sheet, Width, labelled
+
+WIDTH = Width.of(100)  # columns: what the cell of a notebook has room for
+
+
+def html_of(result: Any) -> str:
+    """The screen of a model, trace, difference, explanation or derivation."""
+    return html_fragment([line for sheet in _sheets(result) for line in sheet.spans()])
+
+
+def _sheets(result: Any) -> Iterator[Sheet]:
+    match result:
+        case Model():
+            yield model_sheet(result, WIDTH)
+        case Trace():
+            yield _settings(result)
+            names = {name.rpartition(".")[2] for name in result.arrays}
+            show = tuple(name for name in (*DEFAULT_COLUMNS, "z") if name in names)
+            yield from trace_sheets(result, Window(show), WIDTH)
+        case Difference():
+            yield difference_sheet(result, width=WIDTH)
+        case Explanation():
+            yield explanation_sheet(result, "EXPECTED", width=WIDTH)
+        case Derivation():
+            yield derivation_sheet(result, Detail(), WIDTH)
+        case _:
+            raise TypeError(f"no command shows a {type(result).__name__}")
+
+
+def _settings(trace: Trace) -> Sheet:
+    """What a trace holds, and what was assumed for it."""
+    sheet = Sheet()
+    sheet.extend(labelled("trace", repr(trace)[len("<Trace ") : -1].partition("; ")[0], WIDTH))
+    for n, text in enumerate(trace.settings.get("assumed", ())):
+        sheet.extend(labelled("" if n else "assumed", str(text), WIDTH, ASSUMED))
+    sheet.add()
+    return sheet

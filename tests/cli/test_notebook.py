@@ -1,0 +1,199 @@
+"""The package at a prompt and in a notebook: dir, help, repr and the screens as HTML."""
+
+from __future__ import annotations
+
+import html
+import pydoc
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli.views.colors import GATE, color, text_color
+from lstmcli.views.export import DARK, LIGHT
+from lstmcli.views.heatmap import UNIT_SCALE
+from tests.cli.conftest import SAMPLE, Lstm
+
+WEIGHTS, INPUTS, EXPECTED = (str(SAMPLE / n) for n in ("weights.npz", "inputs.npy", "numpy.txt"))
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two layers of two directions, as PyTorch names them."""
+    path = tmp_path_factory.mktemp("nets") / "network.npz"
+    rng = np.random.default_rng(0)
+    shapes = {"weight_ih": 3, "weight_hh": 4}
+    arrays = {
+        f"{name}_l{layer}{suffix}": rng.normal(
+            0, 0.4, (16, size if layer == 0 or "hh" in name else 8)
+        )
+        for layer in (0, 1)
+        for suffix in ("", "_reverse")
+        for name, size in shapes.items()
+    }
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return str(path)
+
+
+def results() -> dict[str, Any]:
+    model = lstmcli.load(WEIGHTS)
+    trace = lstmcli.run(model, INPUTS)
+    return {
+        "model": model,
+        "trace": trace,
+        "difference": lstmcli.diff(trace, EXPECTED),
+        "explanation": lstmcli.explain(WEIGHTS, INPUTS, EXPECTED),
+        "derivation": lstmcli.derive(model, INPUTS, 1, 0, "f"),
+    }
+
+
+def text_of(page: str) -> list[str]:
+    """The lines of a fragment."""
+    body = page.partition("<pre>")[2].partition("</pre>")[0]
+    lines = body.removeprefix("<div>").removesuffix("</div>").split("</div><div>")
+    return [html.unescape(re.sub("<[^>]+>", "", line)).rstrip() for line in lines]
+
+
+def test_dir_has_the_public_names_and_no_other() -> None:
+    names = {"Model", "Trace", "UserError", "derive", "diff", "explain", "load", "run", "save"}
+    assert {*dir(lstmcli)} == names | {"__version__"}
+    code = "import lstmcli; print(dir(lstmcli))"  # in a process where none was used
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'load'" in done.stdout
+
+
+def test_help_describes_each_function() -> None:
+    text = pydoc.plain(pydoc.render_doc(lstmcli))
+    for line in ("load(*weights", "run(model", "diff(a", "derive(", "explain(", "save(trace"):
+        assert f"\n    {line}" in text
+    assert "class Model" in text
+
+
+def test_a_repr_has_shapes_and_what_was_assumed(network: str) -> None:
+    shown = {name: repr(result) for name, result in results().items()}
+    assert shown["model"] == (
+        "<Model tf1, 4 inputs -> 3 units, forget bias +1, float64; "
+        "assumed: convention tf1, forget bias +1.0>"
+    )
+    assert shown["trace"] == (
+        "<Trace h, c, i, f, g, o (1, 7, 3), final_h, final_c (1, 3), layout batch, float64; "
+        "assumed: convention tf1, forget bias +1.0, layout batch>"
+    )
+    assert shown["difference"] == (
+        "<Difference 18 of 21 values of h (1, 7, 3); first h at step 1, batch 0, unit 0>"
+    )
+    assert shown["explanation"] == "<Explanation found: forget_bias 0.0, not 1.0>"
+    assert shown["derivation"].startswith(
+        "<Derivation of f: step 1, batch 0, unit 0; f 0.885312, c "
+    )
+    model = lstmcli.load(network)
+    assert repr(model) == (
+        "<Model pytorch, 3 inputs -> 4 units, 2 layers, both directions, float64; assumed: no bias>"
+    )
+    assert repr(lstmcli.run(model, np.ones((2, 3)))) == (
+        "<Trace h (2, 8), final_h, final_c (4, 4), layer0, layer0_reverse, layer1, layer1_reverse: "
+        "h, c, i, f, g, o (2, 4), layout steps, float64; assumed: no bias>"
+    )
+    h = np.zeros((2, 3))
+    assert repr(lstmcli.diff(h, h)) == "<Difference none: h (2, 3)>"
+    assert repr(lstmcli.diff(h, np.zeros((2, 4)))) == "<Difference h in shape (2, 3) / (2, 4)>"
+
+
+def test_a_notebook_shows_the_screen_of_the_command(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    trace = lstmcli.run(lstmcli.load(WEIGHTS), INPUTS)
+    lstmcli.save(trace, "a.npz")
+    pages = results()
+    pages["difference"] = lstmcli.diff("a.npz", EXPECTED)
+    Path("EXPECTED").write_text(Path(EXPECTED).read_text())
+    commands = {
+        "trace": ("run", WEIGHTS, INPUTS),
+        "difference": ("diff", "a.npz", EXPECTED),
+        "explanation": ("explain", WEIGHTS, INPUTS, "EXPECTED"),
+        "derivation": ("derive", WEIGHTS, INPUTS, "--step", 1, "--unit", 0, "--gate", "f"),
+    }
+    for name, words in commands.items():
+        screen = ESCAPE.sub("", lstm(*words, "--color", "always").out).splitlines()
+        lines = text_of(pages[name]._repr_html_())
+        if name == "trace":  # the header of the command describes the weights and the inputs too
+            lines, screen = (part[part.index("") :] for part in (lines, screen))
+        if name == "derivation":
+            screen = screen[screen.index("") + 1 :]
+        assert lines == [line.rstrip() for line in screen], name
+    assert "forget bias +1.0 (not stored in the weights; --forget-bias)" in "".join(
+        pages["model"]._repr_html_()
+    )
+
+
+def test_a_page_for_a_notebook_styles_nothing_around_it() -> None:
+    for result in results().values():
+        page = result._repr_html_()
+        style = page.partition("<style>")[2].partition("</style>")[0]
+        rules = re.findall(r"^([^@{}\n]+) \{", style, re.M)
+        assert rules
+        assert all(rule.startswith("div.lstmcli") for rule in rules)
+        assert page.count("<div") == page.count("</div>")
+
+
+# ---- contrast
+
+
+def channels(color: str) -> list[float]:
+    values = [int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    return [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, by the formula of WCAG 2.2."""
+    r = [0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2] for c in map(channels, (one, other))]
+    return (max(r) + 0.05) / (min(r) + 0.05)
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize("mode", [LIGHT, DARK])
+def test_every_text_of_a_picture_can_be_read_in_light_and_dark(mode: dict[str, str]) -> None:
+    for name, shade in mode.items():
+        if name != "ground":
+            assert contrast(shade, mode["ground"]) >= 4.5, name
+
+
+@pytest.mark.parametrize("scale", [GATE, UNIT_SCALE])
+def test_a_number_can_be_read_on_every_shade(scale: Any) -> None:
+    for level in [*np.linspace(0, 1, 400).tolist(), float("nan")]:
+        assert contrast(text_color(level, scale), color(level, scale, "truecolor")) >= 4.5
+
+
+@pytest.mark.parametrize("kind", ["svg", "html"])
+def test_no_text_of_a_screen_has_a_colour_outside_of_those(lstm: Lstm, kind: str) -> None:
+    """But numbers on a shade, which the test above holds to theirs."""
+    commands = [
+        ("run", WEIGHTS, INPUTS), ("run", WEIGHTS, INPUTS, "--heat"), ("inspect", WEIGHTS),
+        ("diff", EXPECTED, SAMPLE / "tensorflow.txt", "--per-step"), ("conventions",),
+        ("explain", WEIGHTS, INPUTS, EXPECTED), ("plot", WEIGHTS, INPUTS),
+        ("plot", WEIGHTS, INPUTS, "--against", EXPECTED, "--unit", 0),
+        ("derive", WEIGHTS, INPUTS, "--step", 1, "--unit", 0, "--against", EXPECTED),
+    ]  # fmt: skip
+    for words in commands:
+        lstm(*words, f"--{kind}", f"screen.{kind}")
+        page = Path(f"screen.{kind}").read_text()
+        if kind == "svg":
+            texts = re.findall(r"<text [^>]*?(?:fill=\"([^\"]+)\"|class=\"(\w+)\")", page)
+            free = {fill for fill, _ in texts} - {"", "#000000", "#ffffff"}
+            assert {name for _, name in texts} <= {*LIGHT, ""}
+        else:
+            spans = re.findall(r'<span[^>]* style="color: ([^";]+)([^"]*)"', page)
+            free = {shade for shade, rest in spans if "background" not in rest}
+            free -= {"transparent"}
+        assert not free, words
