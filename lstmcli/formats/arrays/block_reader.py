@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from math import prod
-from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from lstmcli.errors import UserError
+from lstmcli.formats.files.file_bytes import PositionedFile
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.wire.bfloat16 import widened
 
 BFLOAT16 = np.dtype("V2")  # so numpy calls what JAX and ml_dtypes save
 
 
-class FileArray:
+class FileArray(PositionedFile):
     """An array (N, K) or (N, M, K) in a file, in C order.
 
     Slices of its first two axes are arrays in memory, read from the file then and there, from any
@@ -33,11 +30,10 @@ class FileArray:
         dtype: np.dtype[Any],
         start: int,
     ) -> None:
-        self.source, self.shape, self.ndim = source, shape, len(shape)
+        super().__init__(stream, source)
+        self.shape, self.ndim = shape, len(shape)
         self.dtype = np.dtype(np.float32) if dtype == BFLOAT16 else dtype.newbyteorder("=")
-        self._stored, self._start, self._lock = dtype, start, Lock()
-        self._descriptor = os.dup(stream.fileno())
-        weakref.finalize(self, os.close, self._descriptor)
+        self._stored, self._start = dtype, start
 
     @property
     def size(self) -> int:
@@ -86,22 +82,4 @@ class FileArray:
 
     def _read(self, array: np.ndarray, at: int) -> None:
         """Fill an array from a place in the file."""
-        view = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
-        while view:
-            count = self._read_once(view, at)
-            if not count:
-                raise UserError(
-                    f"{self.source} is cut short: it became shorter while it was read "
-                    f"({len(view):,} bytes are missing at byte {at:,}). "
-                    "Run again when it is complete."
-                )
-            view, at = view[count:], at + count
-
-    def _read_once(self, view: memoryview, at: int) -> int:
-        if hasattr(os, "preadv"):
-            return os.preadv(self._descriptor, [view], at)
-        with self._lock:  # Windows and old systems: the position belongs to the descriptor
-            os.lseek(self._descriptor, at, os.SEEK_SET)
-            data = os.read(self._descriptor, len(view))
-        view[: len(data)] = data
-        return len(data)
+        self.fill(array.reshape(-1).view(np.uint8).data if array.size else memoryview(b""), at)

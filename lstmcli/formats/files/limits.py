@@ -17,8 +17,7 @@ from lstmcli.errors import UserError
 USUAL = 1 << 30  # bytes of one: the largest LSTM kernels in use take a tenth of it
 MOST_AXES = 32  # what every NumPy can index
 MOST_ADDRESSED = 1 << 62  # bytes that a .npy header may claim: NumPy counts them in 63 bits
-IN_BLOCKS_FROM = 64 << 20  # bytes from which an array stays in its file and is read in blocks
-MAPPED_FROM = 64 << 20  # bytes from which a file of tensors is mapped, not read
+IN_BLOCKS_FROM = 64 << 20  # bytes from which an array or a model stays in its file
 
 # Archives: what is unpacked may be large, but not out of proportion
 LARGE = 256 << 20  # bytes up to which nothing is suspected of being a bomb

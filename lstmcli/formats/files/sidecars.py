@@ -12,11 +12,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, shell_word
-from lstmcli.formats.files.limits import MAPPED_FROM, MOST_NOTES
+from lstmcli.formats.files.limits import MOST_NOTES
 from lstmcli.formats.files.source import Opened, opened
 
 CHECKPOINT_PART = re.compile(r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL)
@@ -116,7 +114,7 @@ def _latest(path: str) -> str | None:
     noted = NOTED.search(text)
     if noted is None:
         return None
-    name = re.split(r"[/\\]", noted[1])[-1]
+    name = re.split(r"[/\\]", noted[1])[-1].replace("-?????-of-", "-00000-of-")  # the first shard
     prefix = os.path.join(os.path.dirname(path), name)
     found = _of_prefix(prefix) or (prefix if os.path.isfile(prefix) else None)
     if found is None:
@@ -173,11 +171,3 @@ def open_sidecar(file: Opened, name: str) -> Iterator[Opened]:
         raise UserError(f"{file.source} names a part, {base!a}, that is not in its folder.")
     with opened(path) as part:
         yield part
-
-
-def file_bytes(file: Opened) -> memoryview:
-    """All bytes of a file; a large one is mapped and takes no memory."""
-    if file.path is not None and file.size >= MAPPED_FROM:
-        return np.memmap(file.path, np.uint8, mode="r", shape=(file.size,)).data
-    file.stream.seek(0)
-    return memoryview(file.stream.read())

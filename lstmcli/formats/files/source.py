@@ -60,7 +60,7 @@ class Opened(NamedTuple):
     source: str  # what messages call it
     stream: BinaryIO
     size: int  # in bytes
-    path: str | None = None  # of a regular file, which can be mapped
+    path: str | None = None  # of a regular file
     suffix: str = ""
 
     def head(self) -> bytes:

@@ -17,8 +17,8 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
+from lstmcli.formats.files.file_bytes import file_bytes
 from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size
-from lstmcli.formats.files.sidecars import file_bytes
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.connections import feeding_lstm, input_source
 from lstmcli.formats.onnx.folding import ConstantFolder

@@ -14,6 +14,7 @@ from struct import unpack
 from typing import Any, NamedTuple
 
 from lstmcli.formats.files.errors import Damaged
+from lstmcli.formats.files.file_bytes import Bytes, in_memory
 from lstmcli.formats.onnx.schema import (
     AttributeProto,
     FunctionProto,
@@ -41,7 +42,7 @@ class ParseBudget:
     def __init__(self) -> None:
         self._fields, self._nodes = MOST_FIELDS, MOST_NODES
 
-    def message(self, data: memoryview) -> Message:
+    def message(self, data: Bytes) -> Message:
         """The message in some bytes."""
         message = Message(data)
         self._fields -= message.count
@@ -97,7 +98,7 @@ class Node:
 
 
 def _attributes(
-    raw: Sequence[memoryview], budget: ParseBudget, call_attributes: Mapping[str, Any]
+    raw: Sequence[Bytes], budget: ParseBudget, call_attributes: Mapping[str, Any]
 ) -> dict[str, Any]:
     found = {}
     for data in raw:
@@ -115,12 +116,15 @@ _READERS: dict[int, tuple[int, Callable[[Message, int], Any]]] = {
     # AttributeProto.AttributeType -> the field of the value and a function that reads it
     1: (AttributeProto.f, lambda m, field: (_floats(m, field) or [0.0])[-1]),
     2: (AttributeProto.i, lambda m, field: signed(m.number(field))),
-    3: (AttributeProto.s, lambda m, field: bytes(m.bytes(field))),
+    3: (AttributeProto.s, lambda m, field: bytes(in_memory(m.bytes(field)))),
     4: (AttributeProto.t, lambda m, field: m.message(field)),
     5: (AttributeProto.g, lambda m, field: m.bytes(field)),
     6: (AttributeProto.floats, lambda m, field: _floats(m, field)),
     7: (AttributeProto.ints, lambda m, field: [signed(n) for n in m.numbers(field)]),
-    8: (AttributeProto.strings, lambda m, field: [bytes(text) for text in m.each(field)]),
+    8: (
+        AttributeProto.strings,
+        lambda m, field: [bytes(in_memory(text)) for text in m.each(field)],
+    ),
     10: (AttributeProto.graphs, lambda m, field: m.each(field)),
 }
 
@@ -206,7 +210,7 @@ class Function(NamedTuple):
 class OnnxModel:
     """A ModelProto: its graph, the functions it calls, and the version of the operators."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: Bytes) -> None:
         self.budget = ParseBudget()
         self.message = self.budget.message(data)
         self._functions: dict[tuple[str, str], Function] = {}
@@ -243,7 +247,7 @@ class OnnxModel:
         elif node.op in NESTING and not node.domain:
             for value in node.attributes.values():
                 for raw in value if isinstance(value, list) else [value]:
-                    if isinstance(raw, memoryview):
+                    if isinstance(raw, Bytes):
                         graph = self.budget.message(raw)
                         yield self._scope(graph, scope.opset, scope, node)
 
@@ -272,7 +276,7 @@ class OnnxModel:
             within=node.op if node else "",
         )
 
-    def _messages(self, raw: Sequence[memoryview]) -> list[Message]:
+    def _messages(self, raw: Sequence[Bytes]) -> list[Message]:
         return [self.budget.message(data) for data in raw]
 
     def _nodes(self, messages: Sequence[Message], call_attributes: Mapping[str, Any]) -> list[Node]:

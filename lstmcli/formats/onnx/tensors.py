@@ -12,6 +12,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.errors import Damaged
+from lstmcli.formats.files.file_bytes import in_memory, read_at
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
@@ -95,7 +96,7 @@ def decode(tensor: Message, source: Opened, name: str) -> np.ndarray:
         data = tensor.bytes(TensorProto.raw_data)
         if len(data) != _stored_bytes(element, count):
             raise Damaged(f"the tensor {name!a} {shape} has {len(data):,} bytes")
-        flat = _from_bytes(data, element, count)
+        flat = _from_bytes(in_memory(data), element, count)
     else:
         flat = _from_field(tensor, element, count)
     if flat.size != count:
@@ -109,9 +110,12 @@ def _stored_bytes(element: ElementType, count: int) -> int:
     return count * np.dtype(element.stored).itemsize
 
 
-def _from_bytes(data: bytes | memoryview, element: ElementType, count: int) -> np.ndarray:
+def _from_bytes(
+    data: bytes | memoryview | np.ndarray, element: ElementType, count: int
+) -> np.ndarray:
     if not element.bits:
-        return np.frombuffer(data, element.stored).copy()
+        numbers = np.frombuffer(data, element.stored)
+        return numbers if numbers.flags.writeable else numbers.copy()  # from a part of the model
     packed = np.frombuffer(data, "u1")
     codes = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1)[:count]
     signed_codes = codes.astype(np.int8)
@@ -165,8 +169,8 @@ def _float8(mantissa: int, bias: int, special: str) -> np.ndarray:
     return value
 
 
-def _external(tensor: Message, source: Opened, size: int, where: str) -> bytes:
-    """The bytes of a tensor in another file of the same folder."""
+def _external(tensor: Message, source: Opened, size: int, where: str) -> np.ndarray:
+    """The bytes of a tensor in another file of the same folder, (size,) uint8."""
     entries = {
         entry.text(StringStringEntryProto.key): entry.text(StringStringEntryProto.value)
         for entry in tensor.messages(TensorProto.external_data)
@@ -183,11 +187,7 @@ def _external(tensor: Message, source: Opened, size: int, where: str) -> bytes:
     with opened(path) as part:
         if (offset or 0) + size > part.size:
             raise UserError(f"{where} reaches past the end of {part.source}.")
-        part.stream.seek(offset or 0)
-        data = part.stream.read(size)
-    if len(data) != size:
-        raise UserError(f"{where} reaches past the end of {part.source}.")
-    return data
+        return read_at(part, offset or 0, size)
 
 
 def _digits(text: str | None, key: str) -> int | None:

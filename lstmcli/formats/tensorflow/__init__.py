@@ -18,8 +18,9 @@ import numpy as np
 from lstmcli.errors import UserError, install_command
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import Damaged, damage_reported
+from lstmcli.formats.files.file_bytes import Bytes, file_bytes
 from lstmcli.formats.files.limits import MOST_SIDECAR
-from lstmcli.formats.files.sidecars import file_bytes, sidecar_path
+from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
 from lstmcli.formats.tensorflow.checkpoint_v1 import CheckpointV1
@@ -192,7 +193,7 @@ def _in_saved_model(path: str, name: str) -> str | None:
     return sidecar_path(folder, name) if is_index else None
 
 
-def _sidecar_bytes(path: str, remarks: list[str]) -> memoryview | None:
+def _sidecar_bytes(path: str, remarks: list[str]) -> Bytes | None:
     """The bytes of another file of the checkpoint's folder, unless they are too many."""
     with opened(path) as file:
         if file.size <= MOST_SIDECAR:

@@ -12,8 +12,9 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.errors import Damaged
+from lstmcli.formats.files.file_bytes import read_at
 from lstmcli.formats.files.limits import check_size
-from lstmcli.formats.files.sidecars import file_bytes, sidecar_path
+from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import opened
 from lstmcli.formats.tensorflow import crc32c
 from lstmcli.formats.tensorflow.schema import BundleEntryProto, BundleHeaderProto
@@ -74,7 +75,7 @@ class Bundle:
         self._entries = {
             key: BundleEntry.parse(Message(value)) for key, value in entries.items() if key
         }
-        self._shards: dict[int, np.ndarray] = {}
+        self._shards: dict[int, str] = {}  # paths
         self._refuse_overlaps()
         self.unchecked: list[str] = []  # keys of tensors whose checksum needs the library
 
@@ -128,13 +129,14 @@ class Bundle:
         return to_native(data.view(dtype).reshape(shape), entry.spec.data_type)
 
     def _bytes(self, entry: BundleEntry) -> np.ndarray:
-        """The bytes of an entry, a view of its shard."""
-        shard = self._shard(entry.shard)
-        if entry.offset + entry.size > len(shard):
-            raise Damaged(f"its shard {entry.shard} ends before byte {entry.offset + entry.size:,}")
-        return shard[entry.offset : entry.offset + entry.size]
+        """The bytes of an entry, (size,) uint8."""
+        end = entry.offset + entry.size
+        with opened(self._shard(entry.shard)) as shard:
+            if end > shard.size:
+                raise Damaged(f"its shard {entry.shard} ends before byte {end:,}")
+            return read_at(shard, entry.offset, entry.size)
 
-    def _shard(self, number: int) -> np.ndarray:
+    def _shard(self, number: int) -> str:
         if number not in self._shards:
             name = f"{self._prefix}.data-{number:05}-of-{self._count:05}"
             path = sidecar_path(self._path, name)
@@ -142,8 +144,7 @@ class Bundle:
                 raise UserError(
                     f"{self._path} has its tensors in {name}, which is not in the same folder."
                 )
-            with opened(path) as file:
-                self._shards[number] = np.frombuffer(file_bytes(file), np.uint8)
+            self._shards[number] = path
         return self._shards[number]
 
     @property

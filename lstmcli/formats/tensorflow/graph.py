@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
+from lstmcli.formats.files.file_bytes import Bytes, in_memory
 from lstmcli.formats.files.limits import check_size, check_total
 from lstmcli.formats.tensorflow import schema
 from lstmcli.formats.tensorflow.tensors import DTYPES, declared_spec, decode
@@ -49,10 +50,10 @@ class GraphNode(NamedTuple):
     name: str
     op: str
     inputs: list[str]
-    data: memoryview
+    data: Bytes
 
     @classmethod
-    def parse(cls, data: memoryview) -> GraphNode:
+    def parse(cls, data: Bytes) -> GraphNode:
         """The node in a NodeDef."""
         numbers = (schema.NodeDef.name, schema.NodeDef.op, schema.NodeDef.input)
         texts: dict[int, list[str]] = {number: [] for number in numbers}
@@ -70,7 +71,7 @@ class GraphNode(NamedTuple):
     def attribute(self, name: str) -> Message:
         """An AttrValue; an empty one if there is none of that name."""
         for entry in self.attributes:
-            if entry.bytes(schema.AttrEntry.key) == name.encode():
+            if in_memory(entry.bytes(schema.AttrEntry.key)) == name.encode():
                 return entry.message(schema.AttrEntry.value)
         return Message(b"")
 
@@ -78,10 +79,10 @@ class GraphNode(NamedTuple):
     def called_function(self) -> str:
         """The function that a node of `CALLING` calls."""
         function = self.attribute(CALLING[self.op]).message(schema.AttrValue.func)
-        return str(function.bytes(schema.NameAttrList.name), "utf-8")
+        return function.text(schema.NameAttrList.name)
 
 
-def find_graph(data: memoryview) -> memoryview:
+def find_graph(data: Bytes) -> Bytes:
     """The first GraphDef in a file's bytes: all of them, or a part of a larger message.
 
     Raises
@@ -102,13 +103,13 @@ def find_graph(data: memoryview) -> memoryview:
 
 
 def _is_node(message: Message) -> bool:
-    return bool(OPERATION.fullmatch(message.first_bytes(schema.NodeDef.op)))
+    return bool(OPERATION.fullmatch(in_memory(message.first_bytes(schema.NodeDef.op))))
 
 
 class TensorFlowGraph:
     """The nodes of a graph and of its functions."""
 
-    def __init__(self, definition: memoryview) -> None:
+    def __init__(self, definition: Bytes) -> None:
         self._nodes: dict[NodeKey, GraphNode] = {}
         self._arguments: dict[str, list[str]] = {}
         self._consumers: dict[NodeKey, list[tuple[GraphNode, int, int]]] = {}
@@ -123,7 +124,7 @@ class TensorFlowGraph:
             self._arguments[name] = [argument.text(schema.ArgDef.name) for argument in arguments]
             self._add(name, function.each(schema.FunctionDef.node_def))
 
-    def _add(self, function: str, definitions: list[memoryview]) -> None:
+    def _add(self, function: str, definitions: list[Bytes]) -> None:
         if len(self._nodes) + len(definitions) > MOST_NODES:
             raise Damaged(f"its graph has more than {MOST_NODES:,} nodes")
         for definition in definitions:

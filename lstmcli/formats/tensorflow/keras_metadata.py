@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from lstmcli.formats.files.errors import Damaged
+from lstmcli.formats.files.file_bytes import Bytes
 from lstmcli.formats.keras.chain import lstm_chain
 from lstmcli.formats.tensorflow.object_graph import ObjectGraph
 from lstmcli.formats.tensorflow.schema import SavedMetadata, SavedObject
@@ -29,7 +30,7 @@ class KerasLayers(NamedTuple):
     in_turn: tuple[str, ...]  # the groups of LSTMs that the model runs one after the other
 
 
-def parse_layers(data: memoryview, objects: ObjectGraph) -> KerasLayers:
+def parse_layers(data: Bytes, objects: ObjectGraph) -> KerasLayers:
     """The class and config of each layer; at "" the version of Keras.
 
     Raises

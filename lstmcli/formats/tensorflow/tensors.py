@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
+from lstmcli.formats.files.file_bytes import in_memory
 from lstmcli.formats.files.limits import MOST_AXES, check_size
 from lstmcli.formats.tensorflow.schema import Dim, TensorProto, TensorShapeProto
 from lstmcli.formats.wire.bfloat16 import widened
@@ -76,10 +77,11 @@ def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
     Its list may be shorter than the tensor: the last element then fills the rest.
     """
     count = check_size(spec.shape, spec.dtype.itemsize, where)
-    raw: np.ndarray = np.frombuffer(message.bytes(TensorProto.tensor_content), np.uint8)
-    if len(raw):
-        if len(raw) != count * spec.dtype.itemsize:
-            raise Damaged(f"{where} has {len(raw):,} bytes for the shape {spec.shape}")
+    content = message.bytes(TensorProto.tensor_content)
+    if len(content):
+        if len(content) != count * spec.dtype.itemsize:
+            raise Damaged(f"{where} has {len(content):,} bytes for the shape {spec.shape}")
+        raw: np.ndarray = np.frombuffer(in_memory(content), np.uint8)
         return to_native(raw.view(spec.dtype).reshape(spec.shape), spec.data_type)
     listed = _listed(message, spec)
     if len(listed) > count:

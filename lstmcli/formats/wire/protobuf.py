@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
+from lstmcli.formats.files.file_bytes import Bytes, in_memory
 from lstmcli.formats.files.limits import MOST_FIELDS, MOST_NUMBERS
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
@@ -27,10 +28,10 @@ class Field(NamedTuple):
 
     number: int
     wire: int
-    value: int | memoryview  # BYTES: a view; else the unsigned number
+    value: int | Bytes  # BYTES: a view; else the unsigned number
 
 
-def varint(data: memoryview, at: int) -> tuple[int, int]:
+def varint(data: Bytes, at: int) -> tuple[int, int]:
     """The unsigned number that starts at a place, and the place after it.
 
     Raises
@@ -49,19 +50,19 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
     raise Damaged("a number has more than 64 bits")
 
 
-def fields(data: bytes | memoryview) -> Iterator[Field]:
-    """The fields of a message in the order of the file.
+def fields(data: bytes | Bytes) -> Iterator[Field]:
+    """The fields of a message in the order of the file; long ones stay in it.
 
     Raises
     ------
     Damaged
         when the bytes do not add up, as the iteration gets there.
     """
-    data, at, end = memoryview(data), 0, len(data)
+    data, at, end = memoryview(data) if isinstance(data, bytes) else data, 0, len(data)
     while at < end:
         key, at = (data[at], at + 1) if data[at] < 128 else varint(data, at)  # most are short
         number, wire = key >> 3, key & 7
-        value: int | memoryview
+        value: int | Bytes
         if wire == VARINT:
             value, at = varint(data, at)
         elif wire == BYTES:
@@ -73,7 +74,7 @@ def fields(data: bytes | memoryview) -> Iterator[Field]:
             size = _FIXED[wire].size
             if size > len(data) - at:
                 raise Damaged("it ends within a number")
-            (value,) = _FIXED[wire].unpack_from(data, at)
+            (value,) = _FIXED[wire].unpack(in_memory(data[at : at + size]))
             at += size
         else:
             raise Damaged(f"it has a field of the unknown kind {wire}")
@@ -96,7 +97,7 @@ class Message:
         Bytes that are no message, or a field of another kind than is asked for.
     """
 
-    def __init__(self, data: bytes | memoryview) -> None:
+    def __init__(self, data: bytes | Bytes) -> None:
         self._fields: dict[int, list[Field]] = {}
         self.count = 0  # of all its fields
         for field in fields(data):
@@ -108,12 +109,12 @@ class Message:
     def __contains__(self, number: int) -> bool:
         return number in self._fields
 
-    def first(self, number: int) -> int | memoryview:
+    def first(self, number: int) -> int | Bytes:
         """The first field of a number, undecoded; empty bytes if there is none."""
         found = self._fields.get(number)
         return found[0].value if found else memoryview(b"")
 
-    def first_bytes(self, number: int) -> memoryview:
+    def first_bytes(self, number: int) -> Bytes:
         """The bytes of the first field of a number."""
         found = self._fields.get(number)
         return self._bytes(found[0]) if found else memoryview(b"")
@@ -129,7 +130,7 @@ class Message:
             if isinstance(field.value, int):
                 found.append(field.value)
             else:
-                found += _unpacked(field.value)
+                found += _unpacked(in_memory(field.value))
         return found
 
     def varints(self, number: int, count: int) -> np.ndarray:
@@ -144,7 +145,9 @@ class Message:
         unpacked = [field.value for field in found if isinstance(field.value, int)]
         parts = [np.array(unpacked, np.uint64)]
         parts += [
-            _decoded(field.value, count) for field in found if isinstance(field.value, memoryview)
+            _decoded(in_memory(field.value), count)
+            for field in found
+            if not isinstance(field.value, int)
         ]
         numbers = np.concatenate(parts)
         if len(numbers) != count:
@@ -156,15 +159,15 @@ class Message:
         return b"".join(
             field.value.to_bytes(size, "little")
             if isinstance(field.value, int) and field.wire == _FIXED_WIRES[size]
-            else self._bytes(field)
+            else in_memory(self._bytes(field))
             for field in self._fields.get(number, ())
         )
 
-    def bytes(self, number: int) -> memoryview:
+    def bytes(self, number: int) -> Bytes:
         """The bytes of a field; of several the last."""
         return (self.each(number) or [memoryview(b"")])[-1]
 
-    def each(self, number: int) -> list[memoryview]:
+    def each(self, number: int) -> list[Bytes]:
         """The bytes of a repeated field."""
         return [self._bytes(field) for field in self._fields.get(number, ())]
 
@@ -181,16 +184,16 @@ class Message:
         return Message(self.bytes(number))
 
     @staticmethod
-    def _bytes(field: Field) -> memoryview:
+    def _bytes(field: Field) -> Bytes:
         if isinstance(field.value, int):
             raise Damaged(f"its field {field.number} is a number where bytes should be")
         return field.value
 
 
-def text(data: memoryview) -> str:
+def text(data: Bytes) -> str:
     """A string field as text; Damaged if it is none."""
     try:
-        return str(data, "utf-8")
+        return str(in_memory(data), "utf-8")
     except UnicodeDecodeError:
         raise Damaged("a name in it is no text") from None
 

@@ -1,0 +1,138 @@
+"""Bytes that stay in their file and are read where they are needed.
+
+Nothing is mapped into memory: a mapped file that becomes shorter ends the process by SIGBUS. Read,
+it ends in a message.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from threading import Lock
+from typing import BinaryIO, overload
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.files.limits import IN_BLOCKS_FROM
+from lstmcli.formats.files.source import Opened
+
+WINDOW = 1 << 16  # bytes that are read at once where single ones are asked for
+
+
+class PositionedFile:
+    """A file that is read at any position, from any thread, after its stream is closed too."""
+
+    def __init__(self, stream: BinaryIO, source: str) -> None:
+        self.source = source
+        self._lock = Lock()
+        self._descriptor = os.dup(stream.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def fill(self, view: memoryview, at: int) -> None:
+        """Read bytes from a position on until the view is full.
+
+        Raises
+        ------
+        UserError
+            The file has become shorter.
+        """
+        while view:
+            count = self._read_once(view, at)
+            if not count:
+                raise UserError(
+                    f"{self.source} is cut short: it became shorter while it was read "
+                    f"({len(view):,} bytes are missing at byte {at:,}). "
+                    "Run again when it is complete."
+                )
+            view, at = view[count:], at + count
+
+    def _read_once(self, view: memoryview, at: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._descriptor, [view], at)
+        with self._lock:  # Windows and old systems: the position belongs to the descriptor
+            os.lseek(self._descriptor, at, os.SEEK_SET)
+            data = os.read(self._descriptor, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+class FileBytes:
+    """A part of a file as a sequence of bytes; a short slice is in memory, a long one is not."""
+
+    def __init__(self, file: PositionedFile, start: int, size: int) -> None:
+        self._file, self._start, self._size = file, start, size
+        self._window, self._window_at = memoryview(b""), 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> memoryview | FileBytes: ...
+
+    def __getitem__(self, index: int | slice) -> int | memoryview | FileBytes:
+        """A byte, or those of a slice without a step: in memory if they are at most `WINDOW`.
+
+        Raises
+        ------
+        UserError
+            The file has become shorter.
+        """
+        if isinstance(index, int):
+            return self._in_window(index, index + 1)[0]
+        start, stop, _ = index.indices(self._size)
+        if stop - start > WINDOW:
+            return FileBytes(self._file, self._start + start, stop - start)
+        return memoryview(bytes(self._in_window(start, stop)))  # keeps no window in memory
+
+    def _in_window(self, start: int, stop: int) -> memoryview:
+        if not self._window_at <= start <= stop <= self._window_at + len(self._window):
+            window = memoryview(bytearray(min(WINDOW, self._size - start)))
+            self._file.fill(window, self._start + start)
+            self._window, self._window_at = window, start
+        return self._window[start - self._window_at : stop - self._window_at]
+
+    def read(self) -> memoryview:
+        """All of them, in memory.
+
+        Raises
+        ------
+        UserError
+            The file has become shorter.
+        """
+        data = np.empty(self._size, np.uint8).data
+        self._file.fill(data, self._start)
+        return data
+
+
+Bytes = memoryview | FileBytes
+
+
+def in_memory(data: Bytes) -> memoryview:
+    """Bytes for NumPy and other libraries."""
+    return data.read() if isinstance(data, FileBytes) else data
+
+
+def file_bytes(file: Opened) -> Bytes:
+    """All bytes of a file; a large one stays where it is."""
+    if file.path is not None and file.size >= IN_BLOCKS_FROM:
+        return FileBytes(PositionedFile(file.stream, file.source), 0, file.size)
+    file.stream.seek(0)
+    return memoryview(file.stream.read())
+
+
+def read_at(file: Opened, start: int, size: int) -> np.ndarray:
+    """The bytes of a file from a position on, (size,) uint8.
+
+    Raises
+    ------
+    UserError
+        The file has become shorter.
+    """
+    data = np.empty(size, np.uint8)
+    if size:
+        PositionedFile(file.stream, file.source).fill(data.data, start)
+    return data
