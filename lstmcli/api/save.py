@@ -132,11 +132,13 @@ def write_trace(
     names: Sequence[str],
     selected: SelectedIndices | None = None,
     digits: int | None = None,
+    tidy: bool = False,
 ) -> None:
     """Write the named members of a trace to an open stream.
 
     ``selected`` are the numbers, in the whole run, of the steps, batch items and units that the
-    trace holds; without it, all. Text has ``digits`` places.
+    trace holds; without it, all. Text has ``digits`` places; ``tidy``
+    formats by step have a row for each unit.
     """
     members = _chosen(trace, names)
     digits = None if format in BINARY else digits
@@ -144,7 +146,9 @@ def write_trace(
         steps = {name: _by_step(trace, name) for name in members}
         batch, units = (selected.batch, selected.columns) if selected else (None, None)
         batched = trace.layout != "steps"
-        writer = formats.open_steps(stream, format, list(steps), batched, batch=batch, units=units)
+        writer = formats.open_steps(
+            stream, format, list(steps), batched, batch=batch, units=units, tidy=tidy
+        )
         at = 0
         for part in contiguous_ranges(selected.steps if selected else range(trace.steps)):
             for first in range(part.start, part.stop, BLOCK):

@@ -55,6 +55,7 @@ def stream_steps(
     stop: Stop | None = None,
     remark: Callable[[str], None] | None = None,
     selection: Selection = EVERYTHING,
+    tidy: bool = False,
 ) -> tuple[State, int]:
     """Run and write as the inputs come, or block by block; gives the last state and the steps.
 
@@ -79,7 +80,7 @@ def stream_steps(
     part = selection.of_step(plan.batch, {k: shape[-1] for k, shape in plan.shapes.items()})
     columns = {k: c for name in names for k, c in part.columns.items() if is_named(k, name)}
     writer = formats.open_steps(
-        stream, format, list(columns), batched, batch=part.batch, units=part.columns
+        stream, format, list(columns), batched, batch=part.batch, units=part.columns, tidy=tidy
     )
     for x in blocks:
         first = stack.steps

@@ -74,6 +74,7 @@ class Outputs(NamedTuple):
     file_format: str | None
     screen: str | None  # the format of stdout: "table", or one that is written
     only: list[str] | None
+    tidy: bool  # whether tables and JSON lines have a row for each unit
 
     @property
     def written(self) -> list[str]:
@@ -136,6 +137,11 @@ class RunResult(NamedTuple):
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @setting_options
 @input_options
+@click.option(
+    "--tidy",
+    is_flag=True,
+    help="With csv, tsv and jsonl: a row for each unit, step,batch,unit,h,c,i,f,g,o.",
+)
 @click.option("--save-state", metavar="FILE", help="Write the last h and c (.npz, .json).")
 @click.option(
     "-f",
@@ -256,7 +262,11 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
         screen = "table"
     if file is not None and file_format is None:
         file_format = _format_of(file)
-    outputs = Outputs(file, file_format, screen, only)
+    outputs = Outputs(file, file_format, screen, only, options["tidy"])
+    if outputs.tidy and not {*BY_STEP} & {*outputs.written}:
+        raise UserError("--tidy is for csv, tsv and jsonl: -f csv --tidy, or -o out.csv --tidy")
+    if outputs.tidy and any(name.rpartition(".")[2] == "z" for name in only or ()):
+        raise UserError("--only z: z has four numbers a unit, a tidy row one; .npz holds z")
     for format in outputs.written:
         members_for(format, only)
     return outputs
@@ -335,7 +345,9 @@ def _run_streaming(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunRe
         formats.atomically(file) if file else nullcontext(standard_output()) as stream,
         nullcontext() if file else stopped_by_signals(stop),
     ):
-        end = stream_steps(job, stream, format, names, meter, stop, remark, asked.selection)
+        end = stream_steps(
+            job, stream, format, names, meter, stop, remark, asked.selection, asked.outputs.tidy
+        )
     return RunResult(*end, stop.status)
 
 
@@ -404,7 +416,9 @@ def _write(trace: Trace, asked: RunOptions, selected: SelectedIndices) -> None:
             names = present_names(
                 trace, names
             )  # an engine or a selection of units may leave some out
-        save.write_trace(trace, stream, format, names, selected, asked.selection.digits)
+        save.write_trace(
+            trace, stream, format, names, selected, asked.selection.digits, outputs.tidy
+        )
 
     if outputs.file and outputs.file_format:
         with formats.atomically(outputs.file) as stream:

@@ -25,6 +25,7 @@ from lstmcli.formats.files.sidecars import main_file
 from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened
 from lstmcli.formats.text.number_text import ABBREVIATED
 from lstmcli.formats.text.stdin_steps import LineReader, StepStream
+from lstmcli.formats.text.tidy import TidyWriter
 
 __all__ = [
     "FORMATS",
@@ -184,14 +185,17 @@ def open_steps(
     *,
     batch: Sequence[int] | None = None,
     units: Mapping[str, Sequence[int]] | None = None,
+    tidy: bool = False,
 ) -> StepWriter:
     """A writer of the named arrays, step by step, as "jsonl", "csv" or "tsv".
 
     A table names the items of the ``batch`` and the ``units`` of each array by these numbers;
-    without them they are counted from 0.
+    without them they are counted from 0. A ``tidy`` one has a row for each unit.
     """
     if not _BY_NAME[format].stepwise:
         raise ValueError(f"{format} is written with write")
+    if tidy:
+        return TidyWriter(stream, format, names, batch, units)
     writer = _module(format).open_steps(stream, format, names, batched, batch, units or {})
     return cast(StepWriter, writer)
 

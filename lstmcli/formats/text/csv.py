@@ -1,7 +1,8 @@
 """CSV and TSV: a trace under a header of names, or the numbers of inputs.
 
 A trace's header is ``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
-one array. Without any index, all columns are one array without a name.
+one array. Without any index, all columns are one array without a name. With columns ``step`` and
+``unit``, each other column is an array: `lstmcli.formats.text.tidy`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
+from math import prod
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -21,12 +23,9 @@ from lstmcli.formats.files.limits import MOST_COLUMNS, MOST_DIGITS, check_growth
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.number_text import PLAIN_NAMES, SEMICOLONS, row_texts
+from lstmcli.formats.text.tidy import BATCH, DELIMITERS, KEYS, STEP, UNIT
 
-STEP, BATCH = "step", "batch"
-KEYS = (STEP, BATCH)
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
-DELIMITERS = {"csv": ",", "tsv": "\t"}
-
 
 Pieces = Callable[[], Iterator[str]]
 """Gives a text from its start in pieces that end with a line."""
@@ -67,13 +66,27 @@ def _read(pieces: Pieces, source: str, size: int) -> Document:
         table.add(values)
     if not table.rows:
         raise UserError(f"{source} holds no row of numbers.")
-    steps, batch = _in_order(table, lambda row: _line_of(row, pieces(), DELIMITERS[kind], source))
+    return document_of(table, kind, lambda row: _line_of(row, pieces(), DELIMITERS[kind], source))
+
+
+def document_of(table: CsvTable, kind: str, line_of: Callable[[int], int]) -> Document:
+    """What a table contains; ``line_of`` gives the line of a row, for messages.
+
+    Raises
+    ------
+    UserError
+        for rows that are missing or occur twice, steps that are no whole numbers.
+    """
+    keys = _in_order(table, line_of)
+    batch, units = keys.get(BATCH), keys.get(UNIT)
     arrays = table.arrays()
-    if batch is not None:
-        arrays = {name: a.reshape(-1, len(batch), *a.shape[1:]) for name, a in arrays.items()}
+    if len(keys) > 1:
+        sizes = [len(numbers) for numbers in keys.values()]
+        arrays = {name: a.reshape(*sizes, *a.shape[1:]) for name, a in arrays.items()}
+    columns = table.indexes if units is None else dict.fromkeys(arrays, units)
     return Document(
-        source, kind, arrays, {}, "steps" if batch is None else "time",
-        dtypes=float32_arrays(arrays), numbering=Numbering(steps, batch, table.indexes),
+        table.source, kind, arrays, {}, "steps" if batch is None else "time",
+        dtypes=float32_arrays(arrays), numbering=Numbering(keys.get(STEP), batch, columns),
     )  # fmt: skip
 
 
@@ -250,12 +263,14 @@ class Columns(NamedTuple):
 def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Columns]:
     """Columns ``h[0]``, ``h[1]``, ... are array ``h``; a name without index is a single column.
 
-    Without any index all columns but the step's and the batch's are one array without a name.
+    Without any index all columns but the step's and the batch's are one array without a name,
+    unless the rows are units: then each is an array.
     """
+    keys = _keys(names)
     indexed: dict[str, dict[int, int]] = {}
     single: dict[str, Columns] = {}
     for column, name in enumerate(names or []):
-        if name in KEYS:
+        if name in keys:
             continue
         if match := INDEXED.fullmatch(name):
             if len(match[2]) > MOST_DIGITS:
@@ -265,12 +280,28 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
             indexed.setdefault(match[1], {})[int(match[2])] = column
         else:
             single[name] = Columns([column], single=True)
+    if UNIT in keys:
+        _refuse_mixed(indexed, source)
+        return single
     if not indexed:
-        return {"": Columns([n for n in range(width) if not names or names[n] not in KEYS])}
+        return {"": Columns([n for n in range(width) if not names or names[n] not in keys])}
     return {
         name: Columns([at[n] for n in sorted(at)], compact(sorted(at)))
         for name, at in indexed.items()
     } | single
+
+
+def _keys(names: list[str] | None) -> list[str]:
+    """The columns that say what a row is: its step, its item of the batch, its unit."""
+    found = [name for name in KEYS if names and name in names]
+    return found if STEP in found else [name for name in found if name != UNIT]
+
+
+def _refuse_mixed(indexed: Mapping[str, object], source: str) -> None:
+    for name in indexed:
+        raise UserError(
+            f"{source} has a column {UNIT!r} and columns {name}[n], which are units too."
+        )
 
 
 class CsvTable:
@@ -285,7 +316,7 @@ class CsvTable:
     def __init__(self, names: list[str] | None, width: int, source: str, size: int) -> None:
         self.source, self.rows = source, 0
         self._size = size  # bytes of the text
-        self.keys = [name for name in KEYS if names and name in names]
+        self.keys = _keys(names)
         if self.keys == [BATCH]:
             raise UserError(f'{source} has a column "{BATCH}" but none called "{STEP}".')
         if names and len(names) == len(self.keys):
@@ -338,23 +369,20 @@ class CsvTable:
         }
 
 
-def _in_order(
-    table: CsvTable, line_of: Callable[[int], int]
-) -> tuple[Sequence[int] | None, Sequence[int] | None]:
-    """Sort a table by step, then batch; gives the numbers of the steps and of the batch."""
+def _in_order(table: CsvTable, line_of: Callable[[int], int]) -> dict[str, Sequence[int]]:
+    """Sort a table by step, batch and unit; gives the numbers of each that it has."""
     if not table.keys:
-        return None, None
+        return {}
     places = np.stack(
         [_as_integers(table, name, line_of) for name in table.keys], axis=1
-    )  # (R, 1 or 2)
+    )  # (R, 1 to 3)
     order = np.lexsort(places.T[::-1])
     numbers = [np.unique(column) for column in places.T]
     ordered = places[order]
-    _check_complete(ordered, numbers, lambda row: line_of(int(order[row])), table.source)
+    _check_complete(ordered, numbers, lambda row: line_of(int(order[row])), table)
     if np.any(order[1:] < order[:-1]):
         table.reorder(order)
-    steps, *batch = (compact(each) for each in numbers)
-    return steps, batch[0] if batch else None
+    return dict(zip(table.keys, map(compact, numbers), strict=True))
 
 
 def _as_integers(table: CsvTable, name: str, line_of: Callable[[int], int]) -> np.ndarray:
@@ -374,30 +402,35 @@ def _check_complete(
     places: np.ndarray,
     numbers: Sequence[np.ndarray],
     line_of: Callable[[int], int],
-    source: str,
+    table: CsvTable,
 ) -> None:
-    """Refuse sorted places unless each pair of a step and a batch item is there once."""
-    batch = numbers[1] if len(numbers) > 1 else np.zeros(1, np.int64)
-    rows = np.arange(len(places))
+    """Refuse sorted places unless each of a step, a batch item and a unit is there once."""
+    sizes = [len(each) for each in numbers]
+    total, source = prod(sizes), table.source
+
+    def expected_at(rows: np.ndarray) -> np.ndarray:
+        indices = np.unravel_index(rows % total, sizes)
+        return np.stack([each[n] for each, n in zip(numbers, indices, strict=True)], axis=-1)
+
+    def named(place: np.ndarray) -> str:
+        pairs = zip(table.keys, place.tolist(), strict=True)
+        return ", ".join(f"{name} {number}" for name, number in pairs)
+
     if np.any(repeated := (places[1:] == places[:-1]).all(axis=1)):
         row = int(np.argmax(repeated)) + 1
-        place = _cell_name(places[row].tolist())
-        raise UserError(f"{source}, line {line_of(row)}: {place} occurs a second time.")
-    steps = numbers[0]
-    expected = np.stack([steps[rows // len(batch) % len(steps)], batch[rows % len(batch)]], axis=1)
-    wrong = (places != expected[:, : places.shape[1]]).any(axis=1)
+        raise UserError(
+            f"{source}, line {line_of(row)}: {named(places[row])} occurs a second time."
+        )
+    expected = expected_at(np.arange(len(places)))
+    wrong = (places != expected).any(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
-        missing = _cell_name(expected[row, : places.shape[1]].tolist())
-        raise UserError(f"{source}: {missing} is missing (before line {line_of(row)}).")
-    if len(places) < len(steps) * len(batch):
-        n = len(places)
-        missing = _cell_name([int(steps[n // len(batch)]), int(batch[n % len(batch)])])
+        raise UserError(
+            f"{source}: {named(expected[row])} is missing (before line {line_of(row)})."
+        )
+    if len(places) < total:
+        missing = named(expected_at(np.array(len(places))))
         raise UserError(f"{source}: {missing} is missing.")
-
-
-def _cell_name(place: list[int]) -> str:
-    return ", ".join(f"{name} {n}" for name, n in zip(KEYS, place, strict=False))
 
 
 class ColumnWriter:

@@ -10,7 +10,7 @@ import json
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from operator import itemgetter, lt
 from typing import Any, BinaryIO
 
@@ -21,12 +21,14 @@ from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_STEPS, check_growth
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
+from lstmcli.formats.text.csv import CsvTable, document_of
 from lstmcli.formats.text.json import parse
 from lstmcli.formats.text.nested_lists import SPECIAL, numbers_of, to_array
 from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
+from lstmcli.formats.text.tidy import STEP, UNIT
 
-STEP = "step"
 INPUTS = ("inputs", "x")
+MOST_KEYS = 1000  # characters in which the first line of tidy data has its keys
 BLANKS = " \t\r"  # around the value of a line
 OPENING = re.compile(
     r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'
@@ -51,6 +53,11 @@ def read_pieces(file: Opened) -> Document:
 
 
 def _read(pieces: Iterator[str], source: str, size: int) -> Document:
+    first = next(pieces, "")
+    pieces = chain([first], pieces)
+    names = _tidy_names(first)
+    if names:
+        return _read_tidy(pieces, names, source, size)
     steps, before = Steps(source, size), 0
     for piece in pieces:
         lines = piece.split("\n")
@@ -66,6 +73,42 @@ def _read(pieces: Iterator[str], source: str, size: int) -> Document:
         source, "jsonl", arrays, {}, layout, dtypes=float32_arrays(arrays),
         numbering=Numbering(steps.numbers),
     )  # fmt: skip
+
+
+def _tidy_names(text: str) -> list[str]:
+    """The members of the first line, if it is one unit of a step: a number each."""
+    value = _tried(text.lstrip().partition("\n")[0]) if UNIT in text[:MOST_KEYS] else None
+    if not isinstance(value, dict) or not {STEP, UNIT} <= value.keys():
+        return []
+    return list(value) if all(map(_is_number, value.values())) else []
+
+
+def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) -> Document:
+    """The arrays of lines that are one unit of a step each.
+
+    Raises
+    ------
+    UserError
+        for a line of other members, or with something else than numbers; rows that are missing or
+        occur twice.
+    """
+    table, numbers, before = CsvTable(names, len(names), source, size), array("q"), 0
+    for piece in pieces:
+        rows = []
+        for number, line in enumerate(piece.split("\n"), before + 1):
+            if not line.strip():
+                continue
+            record = parse(line, source, number)
+            if not isinstance(record, dict) or record.keys() != {*names}:
+                raise UserError(
+                    f"{source}, line {number}: an object of {', '.join(names)} was expected."
+                )
+            rows.append(to_array([record[name] for name in names], f"{source}, line {number}"))
+            numbers.append(number)
+        if rows:
+            table.add(np.stack(rows))
+        before += piece.count("\n")
+    return document_of(table, "jsonl", lambda row: numbers[row])
 
 
 class Steps:
