@@ -86,6 +86,31 @@ def test_a_test_of_core_needs_neither_views_nor_cli(path: Path) -> None:
     assert not {package_of(name) for name in imports(path)} & {"views", "cli"}
 
 
+def module_imports(path: Path, names: set[str]) -> set[str]:
+    """The modules of this package that a file imports, inside functions too; not for types only."""
+    found = set()
+    tree = ast.parse(path.read_text())
+    guarded = [
+        n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
+    ]
+    for_types = {id(inner) for node in guarded for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in for_types:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in names else node.module)
+    return (found & names) - {dotted(path)}
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    names = {dotted(path) for path in MODULES}
+    graph = {dotted(path): module_imports(path, names) for path in MODULES}
+    while leaves := {name for name, imported in graph.items() if not imported & graph.keys()}:
+        for name in leaves:
+            del graph[name]
+    assert not graph
+
+
 def test_every_module_imports_alone() -> None:
     """Each after the others are forgotten, so that none relies on an import elsewhere."""
     names = [dotted(path) for path in MODULES if path.stem != "__main__"]

@@ -34,14 +34,8 @@ from lstmcli.core.weights.choose import (
     training_copies,
 )
 from lstmcli.core.weights.flat import cut_flat
-from lstmcli.core.weights.metadata import (
-    MetadataSettings,
-    is_dense,
-    is_in_group,
-    layer_name,
-    merge_metadata,
-    read_metadata,
-)
+from lstmcli.core.weights.metadata import is_dense, is_in_group, layer_name, read_metadata
+from lstmcli.core.weights.metadata.metadata_settings import MetadataSettings, merge_metadata
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, recognise
 from lstmcli.errors import UserError
 from lstmcli.formats import Document

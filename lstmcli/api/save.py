@@ -224,7 +224,7 @@ def write_pieces(
     ``how`` takes the ``executor`` and the ``meter`` of a run. The arrays are those of a run in
     memory, bit for bit.
     """
-    from lstmcli.formats.arrays.block_writer import open_block_writers
+    from lstmcli.formats.block_files import open_block_writers
 
     digits = None if format in BINARY else digits
     dtype = plan.dtype if digits is None else np.dtype(np.float64)

@@ -1,11 +1,9 @@
-"""Files filled piece by piece, in any order and from any thread."""
+"""An array in a file that is filled piece by piece, in any order and from any thread."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from math import prod
 from threading import Lock
 from typing import Any, BinaryIO, cast
@@ -13,7 +11,6 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.lib import format as npy_format
 
-from lstmcli.formats.files.atomic import atomically
 from lstmcli.outputs import errors_named
 
 COPIED = 1 << 20  # bytes at a time
@@ -101,55 +98,3 @@ def rows_of(array: np.ndarray | BlockWriter) -> Iterator[np.ndarray]:
         for first in range(0, len(array), size):
             some = array[first : first + size]
             yield some.reshape(prod(some.shape[:-1]), some.shape[-1])
-
-
-@dataclass
-class Pieces:
-    """What is written: placed arrays by name, and what is added at the end."""
-
-    placed: dict[str, BlockWriter]
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    attributes: dict[str, Any] = field(default_factory=dict)
-    order: Sequence[str] = ()  # of both kinds of arrays in the file; as above without
-
-
-def _temporary(target_path: str | None, stack: ExitStack) -> tuple[BinaryIO, str]:
-    """A nameless file in the folder of a path, or in the temporary folder, and its name."""
-    from tempfile import TemporaryFile, gettempdir
-
-    if target_path is not None:
-        folder, output = os.path.dirname(os.path.realpath(target_path)), target_path
-    else:
-        with errors_named("a temporary file"):
-            folder = gettempdir()
-        output = f"a temporary file in {folder}"
-    with errors_named(output):
-        file = stack.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115 (``stack`` closes it)
-    return cast(BinaryIO, file), output
-
-
-@contextmanager
-def open_block_writers(
-    target: str | BinaryIO, format: str, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
-) -> Iterator[Pieces]:
-    """Write "npy", "npz", "json" or "text" in pieces; a file appears complete or not at all.
-
-    Where the file itself takes no pieces (an archive, a text, a pipe), they go to nameless
-    temporary files first: in the folder of the target, on the same disk.
-    """
-    from lstmcli import formats
-
-    with ExitStack() as stack:
-        stream = stack.enter_context(atomically(target)) if isinstance(target, str) else target
-        # Where devices and pipes are, files may not be allowed.
-        target_path = target if isinstance(target, str) and stream.seekable() else None
-        direct = format == "npy" and target_path is not None
-        pieces = Pieces({})
-        for name, shape in shapes.items():
-            file, output = (stream, str(target)) if direct else _temporary(target_path, stack)
-            pieces.placed[name] = BlockWriter(file, shape, dtype, output)
-        yield pieces
-        if not direct:
-            arrays: dict[str, np.ndarray | BlockWriter] = {**pieces.placed, **pieces.arrays}
-            ordered = {name: arrays[name] for name in pieces.order or arrays}
-            formats.write(stream, format, ordered, pieces.attributes)

@@ -16,7 +16,7 @@ import pytest
 from lstmcli.errors import UserError
 from lstmcli.formats import read, write
 from lstmcli.formats.arrays import block_writer
-from lstmcli.formats.arrays.block_writer import open_block_writers
+from lstmcli.formats.block_files import open_block_writers
 from lstmcli.formats.files import atomic
 from lstmcli.outputs import OutputFile, errors_named
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import Document, write
-from lstmcli.formats.arrays.block_writer import open_block_writers
+from lstmcli.formats.block_files import open_block_writers
 from lstmcli.formats.files.source import in_memory
 from lstmcli.formats.text import console_print
 from lstmcli.formats.text.console_print import read_text

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lstmcli.core.weights.metadata import MetadataSettings
+from lstmcli.core.weights.metadata.metadata_settings import MetadataSettings
 
 LSTM = "madmom.ml.nn.layers.LSTMLayer"
 SETTINGS = {  # words of a layer -> settings

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, shortest_decimal
-from lstmcli.core.weights.metadata import Groups, MetadataSettings
+from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
 from lstmcli.core.weights.metadata.onnx_activations import ONNX_NAMES
 from lstmcli.errors import UserError
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.weights.metadata import Groups, MetadataSettings, keras
+from lstmcli.core.weights.metadata import keras
+from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
 
 _PLACES = {gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].storage.gates)}
 _PRODUCT = "MatMul/(?:BiasAdd|Add(?:V2)?)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lstmcli.core.weights.metadata import Groups, MetadataSettings
+from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 ACTIVATIONS = {"NONE": "identity", "RELU": "relu", "TANH": "tanh"}

@@ -10,7 +10,8 @@ import pytest
 
 from lstmcli.api.load import find_lstms, load_model
 from lstmcli.core.weights import metadata
-from lstmcli.core.weights.metadata import Groups, MetadataFormat, MetadataSettings, read_metadata
+from lstmcli.core.weights.metadata import MetadataFormat, read_metadata
+from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
