@@ -1,4 +1,4 @@
-"""The tensors and the settings that files contain."""
+"""The tensors, settings, inputs and states that files contain."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
@@ -114,3 +115,51 @@ def _settings_in(document: Document) -> dict[str, Any]:
         elif compared and (near := did_you_mean(name, SETTINGS)):
             raise UserError(f"{document.source}: {name!r} is no setting.{near}")
     return settings
+
+
+def read_state(document: Document) -> dict[str, Array]:
+    """The state that a file holds: h and c, final_h and final_c, or a trace's last step.
+
+    Raises
+    ------
+    UserError
+        if either is missing.
+    """
+    for names in ((f"{STATE}h", f"{STATE}c"), ("final_h", "final_c"), ("h", "c")):
+        if state := state_members(document, names):
+            if names == ("h", "c"):
+                _refuse_selected(document)
+            if document.layout is not None:  # a table or JSON lines: the last step of a trace
+                state = {k: a[-1] for k, a in state.items()}
+            return state
+    found = ", ".join(name or "one array without a name" for name in document.arrays)
+    raise UserError(
+        f"{document.source} has {found or 'no arrays'}; "
+        "a state has h and c, or final_h and final_c."
+    )
+
+
+def _refuse_selected(document: Document) -> None:
+    """Refuse a trace that holds steps before the last of its run alone, or some units."""
+    meta = document.attributes.get("meta")
+    selected = meta.get("selected", {}) if isinstance(meta, dict) else {}
+    steps = parse_indices(selected.get("steps")) if isinstance(selected, dict) else None
+    lacks_end = bool(steps) and list(steps or ())[-1] + 1 != selected.get("of_steps")
+    columns = document.numbering.columns.values()
+    some_units = "units" in selected or any(list(c) != list(range(len(c))) for c in columns)
+    if lacks_end or some_units:
+        what = "units" if some_units else "steps"
+        raise UserError(
+            f"{document.source} holds selected {what} of a run; a state is that after the last "
+            "step, of all units.",
+            "  --save-state FILE writes it, whatever is selected.",
+        )
+
+
+def state_members(document: Document, names: tuple[str, str]) -> dict[str, Array]:
+    """h and c by the names that they have in a document; empty if it has neither."""
+    found = [name for name in names if name in document.arrays]
+    if len(found) == 1:
+        lacking = next(name for name in names if name not in found)
+        raise UserError(f"{document.source} has {found[0]} and lacks {lacking}; a state has both.")
+    return {k: document.arrays[name] for k, name in zip("hc", found, strict=False)}

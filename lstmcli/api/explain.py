@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
+from lstmcli.api.contents import read_state
 from lstmcli.api.diff import Result, read_side, side_of
 from lstmcli.api.job import (
     NO_FILES,
@@ -18,7 +19,6 @@ from lstmcli.api.job import (
     Job,
     job_of,
     load_job,
-    read_state,
     with_lengths,
 )
 from lstmcli.api.load import checked

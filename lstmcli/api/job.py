@@ -16,13 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.contents import INPUT_NAMES, STATE, input_names, inputs_of, settings_in
+from lstmcli.api.contents import (
+    INPUT_NAMES,
+    STATE,
+    input_names,
+    inputs_of,
+    read_state,
+    settings_in,
+    state_members,
+)
 from lstmcli.api.load import Reader, reader
 from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_gaps, refuse_unused
 from lstmcli.api.values import Path, Weights, document_of, is_path, numbers_of
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.model.arrays import Array, SliceableArray
-from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Model
 from lstmcli.core.weights.assumptions import without_lengths
@@ -254,57 +261,10 @@ def _initial_state(
     if path is not None:
         return read_state(formats.read(path, stdin)), ""
     for document in reversed(documents):
-        state = _members(document, (f"{STATE}h", f"{STATE}c"))
+        state = state_members(document, (f"{STATE}h", f"{STATE}c"))
         if state:
             return state, document.source
     return {}, ""
-
-
-def read_state(document: Document) -> dict[str, Array]:
-    """The state that a file holds: h and c, final_h and final_c, or a trace's last step.
-
-    Raises
-    ------
-    UserError
-        if either is missing.
-    """
-    for names in ((f"{STATE}h", f"{STATE}c"), ("final_h", "final_c"), ("h", "c")):
-        if state := _members(document, names):
-            if names == ("h", "c"):
-                _refuse_selected(document)
-            if document.layout is not None:  # a table or JSON lines: the last step of a trace
-                state = {k: a[-1] for k, a in state.items()}
-            return state
-    found = ", ".join(name or "one array without a name" for name in document.arrays)
-    raise UserError(
-        f"{document.source} has {found or 'no arrays'}; "
-        "a state has h and c, or final_h and final_c."
-    )
-
-
-def _refuse_selected(document: Document) -> None:
-    """Refuse a trace that holds steps before the last of its run alone, or some units."""
-    meta = document.attributes.get("meta")
-    said = meta.get("selected", {}) if isinstance(meta, dict) else {}
-    steps = parse_indices(said.get("steps")) if isinstance(said, dict) else None
-    lacks_end = bool(steps) and list(steps or ())[-1] + 1 != said.get("of_steps")
-    columns = document.numbering.columns.values()
-    some_units = "units" in said or any(list(c) != list(range(len(c))) for c in columns)
-    if lacks_end or some_units:
-        what = "units" if some_units else "steps"
-        raise UserError(
-            f"{document.source} holds selected {what} of a run; a state is that after the last "
-            "step, of all units.",
-            "  --save-state FILE writes it, whatever is selected.",
-        )
-
-
-def _members(document: Document, names: tuple[str, str]) -> dict[str, Array]:
-    found = [name for name in names if name in document.arrays]
-    if len(found) == 1:
-        lacking = next(name for name in names if name not in found)
-        raise UserError(f"{document.source} has {found[0]} and lacks {lacking}; a state has both.")
-    return {k: document.arrays[name] for k, name in zip("hc", found, strict=False)}
 
 
 def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None) -> Array | None:
