@@ -1,7 +1,8 @@
 """``python -m tests.benchmarks``: the loop beside a naive one, PyTorch, onnxruntime and limits.
 
 All contenders of a shape take turns within one round; what is printed are medians of rounds and
-their ratios. A contender that is not installed is left out.
+their ratios. A contender that is not installed is left out. The part ``explain`` times questions to
+`lstm explain` instead, beside the seconds that they may take.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ SHAPES = [
 LONE = [(1000, 1, 4, 3), (1000, 1, 64, 64), (200, 1, 512, 512)]
 SMALL = [(5, 33, 4, 3), (9, 1, 4, 3)]
 
+PARTS = ("loop", "growth", "start", "explain")
+
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 BLAS = (
     "OPENBLAS_NUM_THREADS"  # a number here would hold for our runs too, which settle it themselves
@@ -30,7 +33,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--small", action="store_true", help="small shapes, to see that it runs")
-    parser.add_argument("--part", choices=["loop", "growth", "start"], action="append")
+    parser.add_argument("--part", choices=PARTS, action="append")
     return parser.parse_args()
 
 
@@ -44,8 +47,9 @@ def main() -> int:
             os.environ[BLAS] = "1"
         os.execv(sys.executable, [sys.executable, "-m", "tests.benchmarks", *sys.argv[1:]])
     from tests.benchmarks import tables
+    from tests.benchmarks.explain import explain
 
-    parts = asked.part or ["loop", "growth", "start"]
+    parts = asked.part or PARTS
     rounds = 2 if asked.small else asked.rounds
     print(tables.machine(asked.threads))
     if "loop" in parts:
@@ -56,6 +60,9 @@ def main() -> int:
         print(tables.growth(asked.dtype, rounds, asked.small))
     if "start" in parts:
         print(tables.start(rounds))
+    if "explain" in parts:
+        for line in explain(min(rounds, 3), asked.small):
+            print(line, flush=True)
     return 0
 
 
