@@ -54,11 +54,11 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
             near = did_you_mean(name, known)
             raise UserError(f"--only {name}: a trace has {', '.join(known)}.{near}")
     if format in ONLY_H:
-        if only not in (None, ["h"]):
+        if len(only or "h") > 1 or any(name.rpartition(".")[2] != "h" for name in only or ()):
             raise UserError(
                 f"--only {','.join(only or ())}: {format} holds h alone; try .npz or .json"
             )
-        return ("h",)
+        return tuple(only or ("h",))
     if format in BY_STEP:
         if wrong := [name for name in only or () if name in FINAL]:
             raise UserError(
@@ -160,7 +160,7 @@ def write_trace(
         return
     rounded = {name: round_to_digits(array, digits) for name, array in members.items()}
     if format in ONLY_H:
-        formats.write(stream, format, {"h": rounded["h"]}, {})
+        formats.write(stream, format, {"h": rounded[names[0]]}, {})
     else:
         formats.write(stream, format, rounded, {"meta": _meta(trace.settings, digits)})
 

@@ -41,7 +41,7 @@ from lstmcli.core.forward.streaming import (
     step_pieces,
 )
 from lstmcli.core.model.arrays import describe_not_finite
-from lstmcli.core.model.model import Trace
+from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace
 from lstmcli.core.model.states import State
 from lstmcli.core.weights.assumptions import shorten_assumption
@@ -75,6 +75,7 @@ class Outputs(NamedTuple):
     screen: str | None  # the format of stdout: "table", or one that is written
     only: list[str] | None
     tidy: bool  # whether tables and JSON lines have a row for each unit
+    cell: str | None = None  # of a model of several: the one whose arrays are meant
 
     @property
     def written(self) -> list[str]:
@@ -84,7 +85,14 @@ class Outputs(NamedTuple):
     @property
     def members(self) -> list[str]:
         """The members that the file and stdout get, together."""
-        return [*dict.fromkeys(m for f in self.written for m in members_for(f, self.only))]
+        return [*dict.fromkeys(m for f in self.written for m in self.names_for(f))]
+
+    def names_for(self, format: str) -> tuple[str, ...]:
+        """The members that a file of a format gets."""
+        names = members_for(format, self.only)
+        if self.cell is None:
+            return names
+        return tuple(f"{self.cell}.{name}" for name in names if name not in FINAL)
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,31 @@ class RunOptions:
             selection,
             bool(options["show"]),
             *(options[k] for k in ("save_state", "engine", "threads", "scheduler")),
+        )
+
+    def of_model(self, model: Model) -> RunOptions:
+        """The options for a model: arrays of the cell that is asked for have its name.
+
+        Raises
+        ------
+        UserError
+            for a cell that is not there.
+        """
+        outputs, window = self.outputs, self.window
+        cells = [name for name, _ in model.cells]
+        if outputs.cell is not None and outputs.cell not in cells:
+            near = did_you_mean(outputs.cell, cells)
+            raise UserError(f"--cell {outputs.cell}: there is {', '.join(cells)}.{near}")
+        if len(cells) > 1:
+            show = [f"{outputs.cell}.{n}" if outputs.cell else n for n in window.show]
+            return replace(self, window=window._replace(show=tuple(show)))
+        own = f"{cells[0]}."  # which arrays of a single cell go without
+        only = outputs.only and [name.removeprefix(own) for name in outputs.only]
+        show = [name.removeprefix(own) for name in window.show]
+        return replace(
+            self,
+            outputs=outputs._replace(only=only, cell=None),
+            window=window._replace(show=tuple(show)),
         )
 
 
@@ -165,6 +198,13 @@ class RunResult(NamedTuple):
     help="Arrays to show and to write; z are the pre-activations.",
 )
 @click.option("--show", hidden=True, shell_complete=completion.columns)
+@click.option(
+    "--cell",
+    metavar="NAME",
+    shell_complete=completion.cells,
+    show_default="all, and the output of the model",
+    help="One cell of several: layer0, layer1_reverse, ...",
+)
 @click.option(
     "--steps",
     metavar="A:B",
@@ -210,6 +250,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     """
     asked = RunOptions.parse(options)
     job = read_job(weights, asked.settings, asked.files)
+    asked = asked.of_model(job.model)
     if asked.save_state and job.model.backward:
         remark("a backward cell starts from the last step: chunks differ from a full run.")
     streams = not asked.engine and _streams(job, asked.outputs)
@@ -262,13 +303,17 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
         screen = "table"
     if file is not None and file_format is None:
         file_format = _format_of(file)
-    outputs = Outputs(file, file_format, screen, only, options["tidy"])
+    outputs = Outputs(file, file_format, screen, only, options["tidy"], options["cell"])
+    if outputs.cell is not None:
+        for name in only or ():
+            if "." in name or name in FINAL:
+                raise UserError(f"--only {name} is not of one cell; leave it out, or --cell.")
     if outputs.tidy and not {*BY_STEP} & {*outputs.written}:
         raise UserError("--tidy is for csv, tsv and jsonl: -f csv --tidy, or -o out.csv --tidy")
     if outputs.tidy and any(name.rpartition(".")[2] == "z" for name in only or ()):
         raise UserError("--only z: z has four numbers a unit, a tidy row one; .npz holds z")
     for format in outputs.written:
-        members_for(format, only)
+        outputs.names_for(format)
     return outputs
 
 
@@ -290,9 +335,9 @@ def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) 
     if columns is None and outputs.screen == "table":
         option, columns = "--only", outputs.only
         if columns is not None and outputs.file is not None:  # which may have further members
-            columns = [name for name in columns if name in NAMES]
+            columns = [name for name in columns if name not in FINAL]
     for name in columns or ():
-        if name not in NAMES:
+        if name.rpartition(".")[2] not in NAMES:
             raise UserError(
                 f"{option} {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
             )
@@ -326,7 +371,7 @@ def _checked(job: Job, asked: RunOptions, *, streams: bool) -> Job:
     if asked.outputs.screen == "table":
         select(job, asked.window.show, asked.selection)
     for format in asked.outputs.written:
-        select(job, members_for(format, asked.outputs.only), asked.selection)
+        select(job, asked.outputs.names_for(format), asked.selection)
     return job
 
 
@@ -339,7 +384,7 @@ def _run_streaming(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunRe
         _remark_not_finite(job)
     file = asked.outputs.file
     format = str(asked.outputs.file_format or asked.outputs.screen)
-    names = members_for(format, asked.outputs.only)
+    names = asked.outputs.names_for(format)
     meter, stop = how.get("meter"), Stop()
     with (
         formats.atomically(file) if file else nullcontext(standard_output()) as stream,
@@ -363,7 +408,7 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
         target, format = standard_output(), outputs.screen
     plan = plan_of(job, outputs.members)
     if target and (outputs.file is None or outputs.screen is None):
-        names = members_for(str(format), outputs.only)
+        names = outputs.names_for(str(format))
         selected = plan.select(selection)
         if save.are_large(plan, str(format), names, selected):
             digits = selection.digits
@@ -411,7 +456,7 @@ def _write(trace: Trace, asked: RunOptions, selected: SelectedIndices) -> None:
     outputs = asked.outputs
 
     def write(stream: BinaryIO, format: str) -> None:
-        names = members_for(format, outputs.only)
+        names = outputs.names_for(format)
         if outputs.only is None or asked.selection.units is not None:
             names = present_names(
                 trace, names
@@ -435,7 +480,7 @@ def _show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
 
     ``how`` has the executor and the meter of a run.
     """
-    plan = job.plan(window.show)
+    plan = plan_of(job, window.show)
     if not _is_long(plan, window):
         trace = run_in_blocks(plan, **how)
         _show_trace(plan, trace, window)

@@ -56,6 +56,12 @@ class Window(NamedTuple):
     digits: int | None = None
     heat: str = ""  # the depth of the colours to shade numbers with; "": no shading
 
+    def of_cell(self, cell: str) -> Window:
+        """The same of one cell: ``h`` and ``layer0.h`` are its h; "" is the output of the model."""
+        names = (name.rpartition(".") for name in self.show)
+        shown = [base for prefix, _, base in names if prefix in ("", cell)]
+        return self._replace(show=tuple(dict.fromkeys(shown)))
+
 
 # ---- header
 
@@ -227,6 +233,7 @@ def excerpt_sheets(
 ) -> Iterator[Sheet]:
     """The table of some steps of a run, as `trace_sheets`."""
     cells = [*dict.fromkeys(k.rpartition(".")[0] for k in excerpt.arrays if "." in k)]
+    cells = [cell for cell in cells if window.of_cell(cell).show]
     if ("h" in excerpt.arrays and "h" in window.show) or not cells:
         cells.append("")
     ends_blank = True
@@ -237,12 +244,13 @@ def excerpt_sheets(
                 heading.add()
             heading.add((cell or "output", "bold"))
             yield heading
-        arrays = _cell_arrays(excerpt.arrays, window.show, cell)
+        window_of_cell = window.of_cell(cell)
+        arrays = _cell_arrays(excerpt.arrays, window_of_cell.show, cell)
         batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
-        table = CellTable(CellWindow.of(excerpt.of_steps, batch, units, window), window)
+        table = CellTable(CellWindow.of(excerpt.of_steps, batch, units, window), window_of_cell)
         summary = excerpt.summaries.get(cell)
         if summary is None and (window.steps is None or table.part.is_summary):
-            summary = CellSummary(window)
+            summary = CellSummary(window_of_cell)
             summary.add({name: array for name, array in arrays.items() if name in DEFAULT_COLUMNS})
         chunks = [r[n : n + CHUNK] for r in table.part.ranges for n in range(0, len(r), CHUNK)]
         blocks = (_block(excerpt.steps, chunk, arrays) for chunk in chunks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -38,12 +39,12 @@ def options_of(name: str) -> dict[str, click.Option]:
 
 def test_a_thing_has_one_name_in_all_commands() -> None:
     wanted = {
-        "--only": ("run", "plot"),
-        "--cell": ("plot", "derive"),
+        "--only": ("run", "plot", "diff"),
+        "--cell": ("run", "plot", "derive"),
         "--engine": ("check", "run"),
-        "--steps": ("run", "plot", "derive"),
-        "--batch": ("run", "plot", "derive"),
-        "--units": ("run", "plot", "derive"),
+        "--steps": ("run", "plot", "derive", "diff"),
+        "--batch": ("run", "plot", "derive", "diff"),
+        "--units": ("run", "plot", "derive", "diff"),
         "-f": ("run", "diff", "explain", "derive", "inspect", "check", "convert", "conventions"),
         "-q": tuple(COMMANDS),
     }
@@ -106,6 +107,75 @@ def test_only_is_for_the_table_and_for_a_file_together(lstm: Lstm, tmp_path: Pat
     done = lstm("run", *FILES, "--only", "c,final_h", "-f", "table", "-o", "out.npz")
     assert re.search(r"^step +unit +c$", done.out, re.M)
     assert set(np.load(tmp_path / "out.npz")) == {"c", "final_h", "meta"}
+
+
+# ---- one cell of several
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    """Two layers of two directions, 3 units each."""
+    rng = np.random.default_rng(0)
+    arrays: dict[str, Any] = {}
+    for layer, inputs in enumerate((4, 6)):
+        for direction in ("", "_reverse"):
+            arrays[f"weight_ih_l{layer}{direction}"] = rng.normal(size=(12, inputs))
+            arrays[f"weight_hh_l{layer}{direction}"] = rng.normal(size=(12, 3))
+    np.savez(tmp_path / "stack.npz", **arrays)
+    return tmp_path / "stack.npz"
+
+
+def test_cell_writes_the_arrays_of_one_cell(lstm: Lstm, stack: Path) -> None:
+    assert lstm("run", stack, FILES[1], "-o", "full.npz", "-q").status == 0
+    full = np.load("full.npz")
+    assert lstm("run", stack, FILES[1], "--cell", "layer1_reverse", "-o", "o.npz", "-q").status == 0
+    written = np.load("o.npz")
+    assert set(written) == {f"layer1_reverse.{name}" for name in "hcifgo"} | {"meta"}
+    for name in set(written) - {"meta"}:
+        np.testing.assert_array_equal(written[name], full[name])
+    assert lstm("run", stack, FILES[1], "--cell", "layer0", "-o", "h.npy", "-q").status == 0
+    np.testing.assert_array_equal(np.load("h.npy"), full["layer0.h"])
+    done = lstm("run", stack, FILES[1], "--cell", "layer0", "--only", "c", "-f", "csv", "-q")
+    assert done.out.startswith("step,batch,layer0.c[0],layer0.c[1],layer0.c[2]\n")
+
+
+@pytest.mark.parametrize("words", [("--cell", "layer0", "--only", "f"), ("--only", "layer0.f")])
+def test_cell_shows_the_table_of_one_cell(lstm: Lstm, stack: Path, words: tuple[str, ...]) -> None:
+    done = lstm("run", stack, FILES[1], "--steps", "2", "--digits", "17", *words)
+    assert done.status == 0, done.err
+    assert lstm("run", stack, FILES[1], "-o", "full.npz", "-q").status == 0
+    table = done.out.partition("\nlayer0\n")[2].split()
+    assert table[:3] == ["step", "unit", "f"]
+    numbers = [float(table[n]) for n in (5, 7, 9)]
+    np.testing.assert_allclose(numbers, np.load("full.npz")["layer0.f"][:, 2].ravel(), rtol=1e-15)
+    assert "layer1" not in done.out.partition("\nlayer0\n")[2]
+
+
+def test_a_single_cell_goes_by_its_name_too(lstm: Lstm) -> None:
+    plain = lstm("run", *FILES, "-f", "csv", "-q").out
+    assert lstm("run", *FILES, "--cell", "layer0", "-f", "csv", "-q").out == plain
+    table = lstm("run", *FILES, "--only", "h")
+    assert lstm("run", *FILES, "--only", "layer0.h") == table
+    assert lstm("run", *FILES, "--cell", "layer0", "--only", "h") == table
+
+
+def test_a_cell_that_is_not_there_is_told_with_those_that_are(lstm: Lstm, stack: Path) -> None:
+    there = "there is layer0, layer0_reverse, layer1, layer1_reverse"
+    for command in ("run", "plot"):
+        done = lstm(command, stack, FILES[1], "--cell", "layer2")
+        assert (done.status, done.out) == (2, "")
+        assert f"--cell layer2: {there}" in done.err
+    assert "--cell layer1: there is layer0." in lstm("run", *FILES, "--cell", "layer1").err
+    done = lstm("run", stack, FILES[1], "--cell", "layer0", "--only", "final_h", "-o", "x.npz")
+    assert done.status == 2
+    assert "--only final_h is not of one cell" in done.err
+
+
+def test_cell_draws_one_cell(lstm: Lstm, stack: Path) -> None:
+    one = lstm("plot", stack, FILES[1], "--cell", "layer1", "--only", "f").out
+    assert "layer1.f" in one
+    assert "layer0" not in one
+    assert lstm("plot", stack, FILES[1], "--only", "layer1.f").out == one
 
 
 # ---- formats
