@@ -63,9 +63,11 @@ def fake(
 
 def install(monkeypatch: pytest.MonkeyPatch, *engines: Engine) -> None:
     """Put engines in the place of the real ones; the others are not installed."""
-    from lstmcli.engines import NAMES
+    from lstmcli.engines import NAMES, find_engine
 
     by_name = {engine.name: engine for engine in engines}
     for name in NAMES:
-        engine = by_name.get(name, fake(name, packages=("no_such_package",)))
+        extra = find_engine(name).extra
+        absent = fake(name, packages=("no_such_package",), extra=extra)
+        engine = by_name.get(name, absent)
         monkeypatch.setattr(f"lstmcli.engines.{name.replace('-', '_')}.ENGINE", engine)
