@@ -91,13 +91,7 @@ def read_side(path: str, stdin: BinaryIO | None) -> Side:
 
 
 def side_of(result: Result, name: str) -> Side:
-    """Whatever `diff` takes, as one side of a comparison.
-
-    Raises
-    ------
-    UserError
-        for what is neither a result, an array, a dict of arrays nor a path.
-    """
+    """Whatever `diff` takes, as one side of a comparison."""
     if isinstance(result, Side):
         return result
     if isinstance(result, Trace):

@@ -25,11 +25,7 @@ def inspect_files(
 ) -> Inspection:
     """Describe the tensors of some files and every LSTM among them, or those of ``layer``.
 
-    Raises
-    ------
-    UserError
-        for a file that cannot be read, a setting that is none, a layer that is not there. A file
-        without an LSTM is no mistake, nor is one whose shapes do not fit.
+    A file without an LSTM is no mistake, nor is one whose shapes do not fit.
     """
     named = [Named.parse(path) for path in paths]
     only_one_stdin(named)

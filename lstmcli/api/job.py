@@ -82,13 +82,7 @@ class Job(NamedTuple):
         return [*self.model.assumed, *([layout] if layout else [])]
 
     def drained(self) -> Job:
-        """The job with its inputs as one array; those of a stream are time first.
-
-        Raises
-        ------
-        UserError
-            for a stream without steps, or with steps of several shapes.
-        """
+        """The job with its inputs as one array; those of a stream are time first."""
         if not isinstance(self.inputs, StepStream):
             return self
         x = _stacked(self.inputs, self.name)

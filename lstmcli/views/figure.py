@@ -56,13 +56,7 @@ def draw_figure(
     notes: Annotations,
     lines: bool,
 ) -> None:
-    """Write a figure of the window on arrays (T, B, H) to an open stream.
-
-    Raises
-    ------
-    UserError
-        without matplotlib, or for steps, units or a batch item that do not exist.
-    """
+    """Write a figure of the window on arrays (T, B, H) to an open stream."""
     order = CHARTS if lines else MAPS
     drawn = sorted(quantities(arrays, window, notes), key=lambda q: order.find(q.base))
     of_kind = scales(drawn, [quantity.values for quantity in drawn])

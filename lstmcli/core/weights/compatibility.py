@@ -47,11 +47,6 @@ def fit_or_refuse(
     """The row, with the settings under which it runs as these layers do.
 
     ``asked`` are settings of the target that change only its form (`FORM`).
-
-    Raises
-    ------
-    UserError
-        naming everything that the row cannot store.
     """
     how, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:

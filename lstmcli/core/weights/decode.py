@@ -54,11 +54,6 @@ def decode(tensors: Tensors, how: Convention, source: str) -> Cell:
         the convention, settings already changed.
     source
         what messages call the file.
-
-    Raises
-    ------
-    UserError
-        if shapes do not fit each other or an LSTM.
     """
     with np.errstate(all="ignore"):  # weights may be NaN or infinite; the run shows the effect
         return _Decoder(tensors, how, source).cell()

@@ -70,13 +70,7 @@ class FileArray(PositionedFile):
         return array.astype(self.dtype, copy=False)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """The array in memory.
-
-        Raises
-        ------
-        UserError
-            More bytes than a tensor may take; the file has become shorter.
-        """
+        """The array in memory."""
         check_size(self.shape, self.dtype.itemsize, self.source)
         return self[:].astype(dtype or self.dtype, copy=False)
 

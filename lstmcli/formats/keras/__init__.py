@@ -61,13 +61,7 @@ def read(source: Opened) -> Document:
 
 
 def read_value(value: Mapping[str, Any], file: Opened) -> Document:
-    """The config of each layer of ``model.to_json()``, or of a single layer; it has no weights.
-
-    Raises
-    ------
-    UserError
-        A config that is nested too deeply.
-    """
+    """The config of each layer of ``model.to_json()``, or of a single layer; it has no weights."""
     where = file.source
     layers = parse_layers(value, where) or parse_layers({"config": [value]}, where)
     versions = {k: value[k] for k in VERSIONS if isinstance(value.get(k), str)}

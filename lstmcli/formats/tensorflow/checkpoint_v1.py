@@ -43,13 +43,7 @@ class CheckpointV1:
                 self._add_list(message.message(schema.SavedTensorSlices.meta))
 
     def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Every tensor with its name, in the order of the lists.
-
-        Raises
-        ------
-        Damaged
-            Slices that are missing or do not make up their tensor.
-        """
+        """Every tensor with its name, in the order of the lists."""
         for name, spec in self._specs.items():
             if name not in self.unsupported:
                 where = f"{self._source}: {name}"

@@ -207,13 +207,7 @@ class Console:
 
 
 def find_prints(text: str, source: str) -> list[Print]:
-    """The printed arrays in their order; none if no brackets hold numbers.
-
-    Raises
-    ------
-    UserError
-        An abbreviated print, unfinished or ragged brackets, numbers mixed with something else.
-    """
+    """The printed arrays in their order; none if no brackets hold numbers."""
     console = Console(text, source)
     groups = list(_groups(console))
     _refuse_loose_rows(console, groups)
@@ -383,13 +377,7 @@ def _refuse_loose_rows(console: Console, groups: list[Group]) -> None:
 
 
 def find_rows(text: str, source: str) -> Print:
-    """Rows of numbers without brackets, as `numpy.savetxt` writes them: one array (T, K).
-
-    Raises
-    ------
-    UserError
-        Something that is no number, rows of different lengths, no rows.
-    """
+    """Rows of numbers without brackets, as `numpy.savetxt` writes them: one array (T, K)."""
     rows: list[list[str]] = []
     factor = 1.0
     for line, words in _row_words(text):

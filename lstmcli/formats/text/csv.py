@@ -328,13 +328,7 @@ class CsvTable:
         self._widest = max(len(columns.at) for columns in self._columns.values())
 
     def add(self, values: np.ndarray) -> None:
-        """Append rows (R, C).
-
-        Raises
-        ------
-        UserError
-            More bytes than one tensor may take.
-        """
+        """Append rows (R, C)."""
         self.rows += len(values)
         shape, where = (self.rows, self._widest), f"{self.source}: the table"
         check_growth(shape, values.itemsize, self._size, where)

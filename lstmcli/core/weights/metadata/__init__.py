@@ -64,13 +64,7 @@ METADATA_FORMATS: Mapping[str, MetadataFormat] = {
 def read_metadata(
     format: str, groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]
 ) -> MetadataSettings:
-    """The settings of the cell with tensors of these names.
-
-    Raises
-    ------
-    UserError
-        for metadata that a run cannot follow.
-    """
+    """The settings of the cell with tensors of these names."""
     dialect = METADATA_FORMATS.get(format)
     if dialect is None:
         return MetadataSettings()
