@@ -29,7 +29,17 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import depth, is_quiet, remark, show, standard_output, tell, width
+from lstmcli.cli.terminal import (
+    depth,
+    is_quiet,
+    paged,
+    remark,
+    screen,
+    show,
+    standard_output,
+    tell,
+    width,
+)
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.sequence import has_direction_axis
@@ -132,6 +142,13 @@ class RunOptions:
             *(options[k] for k in ("save_state", "engine", "threads", "scheduler")),
         )
 
+    @property
+    def shows_every_step(self) -> bool:
+        """Whether the table of all steps is shown, and nothing is written."""
+        steps = self.window.steps
+        written = self.outputs.written or self.save_state
+        return steps is not None and steps.is_all and not written
+
     def of_model(self, model: Model) -> RunOptions:
         """The options for a model: arrays of the cell that is asked for have its name.
 
@@ -217,6 +234,11 @@ class RunResult(NamedTuple):
 @click.option("--units", metavar="A:B", show_default="all", help="Units to show and to write.")
 @click.option("--heat", is_flag=True, help="Shade the cells of the table.")
 @click.option(
+    "--no-pager",
+    is_flag=True,
+    help="Print all steps (--steps :) on a terminal, not through PAGER (less).",
+)
+@click.option(
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
@@ -249,6 +271,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     NAME=FILE names the tensor of a .npy file; - is standard input.
     """
     asked = RunOptions.parse(options)
+    screen().is_long = not options["no_pager"] and asked.shows_every_step
     job = read_job(weights, asked.settings, asked.files)
     asked = asked.of_model(job.model)
     if asked.save_state and job.model.backward:
@@ -260,7 +283,10 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     else:
         run = _run_streaming if streams else _run
         with execution(
-            job, threads=asked.threads, scheduler=asked.scheduler, quiet=is_quiet()
+            job,
+            threads=asked.threads,
+            scheduler=asked.scheduler,
+            quiet=is_quiet() or screen().is_paged,
         ) as how:
             result = run(job, asked, how)
     if asked.save_state:
@@ -504,8 +530,9 @@ def _show_trace(plan: Plan, trace: Trace, window: Window) -> None:
 def _show_sheets(plan: Plan, sheets: Iterator[Sheet], engine: str = "") -> None:
     """Print the header and a table."""
     first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
-    show([header_sheet(plan, width(), engine), first])
-    show(sheets)
+    with paged():
+        show([header_sheet(plan, width(), engine), first])
+        show(sheets)
 
 
 def _is_long(plan: Plan, window: Window) -> bool:
