@@ -87,10 +87,23 @@ def _system_message(error: OSError) -> str:
 def _usage_message(error: click.UsageError) -> str:
     """What is wrong with a command line, as a clause; a similar option is suggested."""
     if isinstance(error, click.NoSuchOption):
-        similar = did_you_mean(error.option_name, error.possibilities or ())
-        return one_line(f"there is no option {error.option_name}.{similar}")
+        return f"there is no option {one_line(error.option_name)}.{_similar_option(error)}"
+    if type(error) is click.BadParameter and isinstance(error.param, click.Option):
+        option, text = max(error.param.opts, key=len), error.message
+        if isinstance(error.param.type, click.Choice):
+            word, values = text.partition("' is not")[0].strip("'"), error.param.type.choices
+            text = f"takes {', '.join(values)}.{did_you_mean(word, values)}"
+            option = f"{option} {word}"
+        return one_line(f"{option}: {text}")
     message = one_line(" ".join(error.format_message().split()))
     return message[:1].lower() + message[1:]
+
+
+def _similar_option(error: click.NoSuchOption) -> str:
+    """A suggestion: the option that begins so, or one of nearly that name."""
+    known = error.possibilities or ()
+    begun = [option for option in known if option.startswith(error.option_name)]
+    return did_you_mean(begun[0] if begun else error.option_name, known)
 
 
 # ---- standard output

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
 import pytest
 
 from lstmcli.cli.terminal import remark, wrapped
-from tests.cli.conftest import Lstm
+from tests.cli.conftest import SAMPLE, Lstm
+from tests.paths import TOP
 
 PATH = "/a/folder-with-a-long-name/and-another-one/weights-of-a-model.safetensors"
 TEXT = f"""\
@@ -69,3 +71,48 @@ def test_errors_and_remarks_are_wrapped_only_on_a_terminal(
         "lstm: a backward cell starts from the last step: runs in\n"
         "  chunks differ from the whole.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--forget-bias", "x"), "--forget-bias x: takes a number\n"),
+        (("--set", "rows=yx"), "--set rows=yx: takes xh or hx.\n"),
+        (("--layout", "foo"), "--layout foo: takes batch or time.\n"),
+        (
+            ("--masked-output", "zer"),
+            '--masked-output zer: takes zero, repeat or run. Did you mean "zero"?\n',
+        ),
+        (
+            ("--color", "alwys"),
+            '--color alwys: takes auto, always, never. Did you mean "always"?\n'
+            "  see `lstm run --help`\n",
+        ),
+        (
+            ("-f", "josn"),
+            "--format josn: takes table, json, jsonl, csv, tsv, text, npy, npz. "
+            'Did you mean "json"?\n  see `lstm run --help`\n',
+        ),
+        (("--threads", "0"), "--threads: 0 is not in the range x>=1.\n  see `lstm run --help`\n"),
+        (
+            ("--forget", "0"),
+            'there is no option --forget. Did you mean "--forget-bias"?\n  see `lstm run --help`\n',
+        ),
+        (("--inputs", "3"), "there is no option --inputs.\n  see `lstm run --help`\n"),
+        (
+            ("--forget-bias",),
+            "option '--forget-bias' requires an argument.\n  see `lstm run --help`\n",
+        ),
+    ],
+)
+def test_a_wrong_option_is_told_in_the_same_words(
+    lstm: Lstm, words: tuple[str, ...], said: str
+) -> None:
+    done = lstm("run", SAMPLE / "weights.npz", SAMPLE / "inputs.npy", *words)
+    assert done == (2, "", f"lstm run: {said}")
+
+
+def test_what_is_to_be_installed_is_named_by_its_packages() -> None:
+    sources = [path.read_text() for path in (TOP / "lstmcli").rglob("*.py")]
+    assert len(sources) > 100
+    assert not [text for text in sources if re.search(r"pip install .?lstmcli", text)]

@@ -20,6 +20,7 @@ from lstmcli.core.model.vocabulary import (
 )
 from lstmcli.errors import UserError, did_you_mean
 
+MOST_SHOWN = 40  # characters of a value in a message: half a line
 CONVENTIONS_OWN = "the convention's"
 """The default of most settings: what the file says, else what its framework does."""
 
@@ -54,7 +55,8 @@ class OneOf:
         """The word; ValueError with all of them for another."""
         text = str(value)
         if text not in self.values:
-            raise ValueError(f"{' or '.join(self.values)}.{did_you_mean(text, self.values)}")
+            *others, last = self.values
+            raise ValueError(f"{', '.join(others)} or {last}.{did_you_mean(text, self.values)}")
         return text
 
 
@@ -263,4 +265,11 @@ def read_setting(name: str, value: Any, where: str) -> Any:
         return setting.read(value)
     except ValueError as wanted:
         first, *further = wanted.args
-        raise UserError(f"{where}: {name} is {value!r}; it takes {first}", *further) from None
+        raise UserError(f"{_found(name, value, where)} takes {first}", *further) from None
+
+
+def _found(name: str, value: Any, where: str) -> str:
+    """The start of the message about a value: of an option as it was typed."""
+    if not where.startswith("-"):
+        return f"{where}: {name} is {value!r}; it"
+    return f"{where}:" if "=" in where else f"{where} {str(value)[:MOST_SHOWN]}:"
