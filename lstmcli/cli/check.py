@@ -8,6 +8,7 @@ import click
 
 from lstmcli import formats
 from lstmcli.api.check import ALL, check
+from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
@@ -28,7 +29,7 @@ from lstmcli.views.run import header_sheet
 
 @click.command(cls=Command, older_names={"--with": ["--engine"]}, quiet=STATUS_ONLY)
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
-@click.option("--engine", metavar="NAME,...", default=ALL,
+@click.option("--engine", metavar="NAME,...", default=ALL, shell_complete=completion.engines,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", default=0,
               help="Seed of inputs and state, where no inputs are given.")  # fmt: skip

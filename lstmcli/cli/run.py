@@ -249,6 +249,7 @@ class RunResult(NamedTuple):
 @click.option(
     "--engine",
     metavar="NAME",
+    shell_complete=completion.engines,
     show_default="the loop of lstm",
     help="A framework that runs it instead: torch, onnxruntime, keras, tensorflow, "
     "tensorflow-block or jax.",
@@ -268,7 +269,8 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     lstm run demo/weights.npz demo/inputs.npy --forget-bias 0 -f json
 
     The last path is the inputs, those before it are weights; a single path contains both.
-    NAME=FILE names the tensor of a .npy file; - is standard input.
+    NAME=FILE names the tensor of a .npy file, FILE:MEMBER is one array of several; - is standard
+    input.
     """
     asked = RunOptions.parse(options)
     screen().is_long = not options["no_pager"] and asked.shows_every_step

@@ -8,10 +8,12 @@ from lstmcli.
 """
 
 from pathlib import Path
+from shutil import copyfile
 
 import numpy as np
 
 HERE = Path(__file__).parent
+PACKAGE = HERE.parents[1] / "lstmcli" / "example"  # what `lstm init --example` writes
 I, H, T = 4, 3, 7
 
 
@@ -39,6 +41,8 @@ def main() -> None:
     (HERE / "numpy.txt").write_text(f"{asked_cell(x[0], kernel, bias)}\n")
     golden = np.load(HERE.parents[1] / "tests" / "golden" / "tensorflow1" / "question.npz")
     (HERE / "tensorflow.txt").write_text(f"{golden['h'][0]}\n")
+    for name in ("weights.npz", "inputs.npy", "numpy.txt", "tensorflow.txt"):
+        copyfile(HERE / name, PACKAGE / name)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,21 @@ def test_lengths_and_masks_are_members(lstm: Lstm, there: Path) -> None:
     assert masked.out != lstm("run", WEIGHTS, INPUTS, "-f", "csv", "-q").out
 
 
+def test_the_other_commands_take_members_too(lstm: Lstm, there: Path) -> None:
+    assert lstm("run", WEIGHTS, INPUTS, "-o", "trace.npz").status == 0
+    drawn = lstm("plot", "trace.npz:c")
+    assert drawn.status == 0, drawn.err
+    assert (
+        lstm("plot", "trace.npz", "--only", "c").out.splitlines()[3:] == drawn.out.splitlines()[3:]
+    )
+    assert lstm("plot", "trace.npz:h", "h.npy").status == 0
+    inspected = json.loads(lstm("inspect", "W.npz:W", "-f", "json").out)
+    assert [*inspected["tensors"]] == ["W"]
+    assert lstm("convert", *NAMED, "keras.npz", "--to", "keras").status == 0
+    given = [lstm("run", *files, INPUTS, "-f", "csv", "-q").out for files in (NAMED, ["keras.npz"])]
+    assert given[0] == given[1]
+
+
 def test_python_takes_members_too(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(there)
     model = lstmcli.load(*NAMED)
