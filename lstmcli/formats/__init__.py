@@ -16,7 +16,9 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter
-from lstmcli.formats.detect import binary_kind, text_kind
+from lstmcli.formats.arrays.raw import is_raw_form
+from lstmcli.formats.arrays.raw import read as read_raw
+from lstmcli.formats.detect import binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.atomic import atomically
 from lstmcli.formats.files.limits import AT_ONCE
@@ -71,6 +73,7 @@ READ_ONLY = {
     ".index": Format("tensorflow", "tensorflow"),
     ".tflite": Format("tflite", "tflite"),
     ".keras": Format("keras", "keras"),
+    ".md": Format("markdown", "text.markdown"),
 }
 
 
@@ -104,8 +107,9 @@ def read(
     """
     path, member = split_member(source)
     with opened(path if path == "-" else main_file(path), stdin) as file:
-        document = _read(file, in_blocks)
-    if member is not None:
+        raw = is_raw_form(member) and is_unknown(file)
+        document = read_raw(file, str(member)) if raw else _read(file, in_blocks)
+    if member is not None and not raw:
         document = document.member(member)
     return document if abbreviated else _refuse_abbreviated(document)
 

@@ -81,7 +81,7 @@ UNREAD = {  # first bytes -> what they belong to, and the way out; each is refus
 SUPPORTED = """\
   PyTorch .pt, .pth, .ckpt; Keras .keras, .h5; .onnx, .safetensors, .tflite, .pkl, .nam;
   TensorFlow checkpoints and SavedModels; model.json of TensorFlow.js;
-  arrays in .npy, .npz, .json, .jsonl, .csv, .tsv, or text as it was printed."""
+  arrays in .npy, .npz, .json, .jsonl, .csv, .tsv, .md, or text as it was printed."""
 
 WAY_OUT = "Save its arrays with numpy.savez."
 
@@ -124,8 +124,23 @@ def binary_kind(file: Opened) -> str | None:
         raise UserError(
             f"{file.source} is neither text nor of a known kind, or it is damaged. What is read:",
             *SUPPORTED.split("\n"),
+            f"  Raw numbers are read by their type and shape: {file.source}:f32:7x3",
         )
     return None
+
+
+def is_unknown(file: Opened) -> bool:
+    """Whether a file is neither of a known kind nor text: its bytes may be plain numbers."""
+    try:
+        kind = binary_kind(file)
+    except UserError:
+        return file.head()[:4] != b"GGUF"
+    head = file.head()
+    return kind is None and not all(byte in _TEXT_BYTES for byte in head[:MOST_LOOKED_AT])
+
+
+_TEXT_BYTES = frozenset((*range(32, 127), *b"\t\n\r"))
+MOST_LOOKED_AT = 4096  # bytes: numbers have one among the first few that is no character
 
 
 def _is_traineddata(head: bytes) -> bool:
@@ -194,8 +209,10 @@ def text_kind(text: str, hint: str | None) -> str:
     """The kind of text, by its content; ``hint``, the kind its suffix tells, breaks ties."""
     start = text.lstrip()
     first, _, rest = start.partition("\n")
-    if start[:1] == "{" and not re.match(r"\{\s*'", start):
+    if start[:1] == "{" and not re.match(r"\{\s*'|\{[\s{]*[-+.\d]", start):
         return _json_kind(first, rest, hint)
+    if start[:1] == "|":
+        return "markdown"
     if start[:1] == "[":
         return _list_kind(start, first, rest, hint)
     if hint in ("json", "jsonl") and not IS_NUMBER.match(start):
@@ -212,7 +229,9 @@ def _looks_printed(text: str) -> bool:
     number = IS_NUMBER.match(start)
     if number and re.match(r"\s+[-+.\dni]", start[number.end() :]):
         return True
-    return bool(re.search(r"\d\.(?!\d)|\b(?:nan|inf)\b|\]\s+\[|\w\(|\.\.\.|…", text))
+    return bool(
+        re.search(r"\bshape=\[|\bTensor\[\[|\d\.(?!\d)|\b(?:nan|inf)\b|\]\s+\[|\w\(|\.\.\.|…", text)
+    )
 
 
 def _json_kind(first: str, rest: str, hint: str | None) -> str:

@@ -204,3 +204,13 @@ def test_several_that_may_be_the_inputs_are_listed(lstm: Lstm, tmp_path: Path) -
         "or typed FILE:MEMBER, as data.npz:x_train.\n",
     )
     assert lstm("run", WEIGHTS, "data.npz:x_train").status == 0
+
+
+def test_raw_numbers_as_inputs_and_on_both_sides_of_diff(lstm: Lstm, tmp_path: Path) -> None:
+    (tmp_path / "x.bin").write_bytes(np.load(INPUTS).astype("<f4").tobytes())
+    np.save(tmp_path / "x.npy", np.load(INPUTS).astype("<f4"))
+    shape = "x".join(map(str, np.load(INPUTS).shape))
+    done = lstm("run", WEIGHTS, f"x.bin:f32:{shape}", "-f", "csv")
+    assert (done.status, done.out) == (0, lstm("run", WEIGHTS, "x.npy", "-f", "csv").out)
+    assert lstm("diff", f"x.bin:f32:{shape}", "x.npy").status == 0
+    assert lstm("diff", "x.npy", f"x.bin:f32:{np.load(INPUTS).size}").status == 1

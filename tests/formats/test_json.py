@@ -137,7 +137,7 @@ def test_names_are_joined_and_special_numbers_read() -> None:
         ('{"a": [[1, 2], [3, null]]}', r"a: element \[1\]\[1\] is null"),
         ('{"a": [1, "0.5"]}', r'a: element \[1\] is a string "0.5"'),
         ('{"a": [1, true]}', r"a: element \[1\] is a truth value"),
-        ('{"a": [{"b": 1}]}', r"a: element \[0\] is an object"),
+        ('{"a": [{"b": 1}, 2]}', r"a: element \[1\] is other than element \[0\], an object with b"),
         ('{"a": 1, "a": 2}', 'two members of the name "a"'),
         ('{"a": {"b": 1}, "a.b": 2}', 'two members of the name "a.b"'),
         ('{"a": [1, 2}', "broken JSON at line 1, column 12"),

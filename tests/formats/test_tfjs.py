@@ -63,7 +63,10 @@ def test_weights_without_a_topology_assume_the_library_s_gates(model: Path) -> N
     assert found.convention.behaviour.recurrent_activation == "hard_sigmoid_0.2"
     (text,) = found.assumed
     run_by = "merge concat" if "backward" in "".join(found.tensors) else "forward"
-    assert text == f"hard_sigmoid_0.2 gates, tanh, {run_by} (its config is not in the file)"
+    assert text == (
+        f"hard_sigmoid_0.2 gates, tanh, {run_by} (its config is not in the file; "
+        "--recurrent-activation sigmoid for sigmoid)"
+    )
 
 
 def test_a_hard_sigmoid_is_the_library_s_own_whoever_wrote_the_config(tmp_path: Path) -> None:

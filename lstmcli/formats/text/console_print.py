@@ -25,11 +25,18 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.arrays.npy import sole
-from lstmcli.formats.document import Document, Gaps
+from lstmcli.formats.document import NOT_NUMBERED, Document, Gaps, Numbering, compact
 from lstmcli.formats.files.limits import MOST_AXES, MOST_PRINTED, MOST_PRINTS, check_size
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.nested_lists import to_array
+from lstmcli.formats.text.notation import (
+    GGML,
+    Matrix,
+    find_log_lines,
+    find_matrices,
+    to_brackets,
+)
 from lstmcli.formats.text.number_text import ABBREVIATED, IS_NUMBER, NUMBER, SEMICOLONS
 
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
@@ -38,7 +45,9 @@ INSIDE = re.compile(  # what can stand around numbers inside of brackets
     r"\b(?:np\.)?(?:array|tensor|Tensor|Array|float\d+)\(|\)"
     r"|,\s*(?:dtype|device|grad_fn|requires_grad)=[^,()\[\]]*"
 )
-SHAPE = re.compile(r"\b(?:Size\(\s*|shape\s*[=:]\s*(?:\w+\()?)$")  # before brackets of a shape
+SHAPE = re.compile(
+    r"\b(?:Size\(\s*|(?:shape|strides)\s*[=:]\s*(?:\w+\()?)$"
+)  # before brackets of a shape
 NEAR = 300  # characters before a bracket in which its name is looked for
 WRAPPER = re.compile(r"(?:<tf\.\w+[^\[\]]*\bnumpy=\s*)?(?:[\w.]{0,40}\(\s*)*$")
 FACTOR = re.compile(rf"({NUMBER})\s*\*\s*$")
@@ -60,7 +69,15 @@ DTYPES: dict[str, np.dtype[Any]] = {
 GAP = "..."
 ABBREVIATIONS = {GAP, "…", "⋮", "⋱"}
 
-PRINTED_SHAPE = re.compile(r"\bshape\s*=\s*\(\s*(\d{1,18}(?:\s*,\s*\d{1,18})*)\s*,?\s*\)")
+PRINTED_SHAPE = re.compile(  # of NumPy and TensorFlow, Rust's ndarray, candle
+    r"(?:\bshape\s*=\s*[(\[]|Tensor\[\[)\s*(\d{1,18}(?:\s*,\s*\d{1,18})*)\s*,?\s*[)\]]"
+)
+CANDLE_DTYPE = re.compile(r"\s*Tensor\[\[[\d, ]*\], (f16|f32|f64)")
+SHORT_DTYPES: dict[str, np.dtype[Any]] = {
+    "f16": np.dtype("f2"),
+    "f32": np.dtype("f4"),
+    "f64": np.dtype("f8"),
+}
 
 
 def read_text(text: str, file: Opened) -> Document:
@@ -77,7 +94,11 @@ def read_text(text: str, file: Opened) -> Document:
     """
     source = file.source
     _refuse_many(text, source)
-    prints = find_prints(text, source) or [find_rows(text, source)]
+    return document_of(*_all_prints(text, source), source)
+
+
+def document_of(prints: list[Print], numbering: Numbering, source: str) -> Document:
+    """The document of some prints: those of one name stacked, with the units of their numbers."""
     groups = _by_name(prints)
     places = _longest_fractions([token for each in prints for token in each.tokens])
     arrays = {name: _stacked([_values(each) for each in group]) for name, group in groups.items()}
@@ -90,7 +111,36 @@ def read_text(text: str, file: Opened) -> Document:
     gaps = {
         name: left_out for name, group in groups.items() if (left_out := _gaps(group)) is not None
     }
-    return Document(source, "text", arrays, {}, _layout(arrays), units, dtypes, gaps=gaps)
+    return Document(
+        source, "text", arrays, {}, _layout(arrays), units, dtypes, gaps=gaps, numbering=numbering
+    )
+
+
+def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
+    """The arrays of a text in whatever notation, and the numbers of their steps."""
+    if matrices := find_matrices(text, source):
+        return prints_of(matrices, source), NOT_NUMBERED
+    brackets = to_brackets(text)
+    if prints := find_prints(brackets, source):
+        rounded = "" if brackets is text else "significant"
+        return [replace(each, rounded=rounded) for each in prints], NOT_NUMBERED
+    if logged := find_log_lines(text, source):
+        steps = logged[0].steps
+        if steps is None or any(matrix.steps != steps for matrix in logged):
+            return prints_of(logged, source), NOT_NUMBERED
+        return prints_of(logged, source), Numbering(compact(steps))
+    return [find_rows(text, source)], NOT_NUMBERED
+
+
+def prints_of(matrices: list[Matrix], source: str) -> list[Print]:
+    """Arrays in another notation than brackets, as prints."""
+    return [
+        Print(
+            matrix.name, "", matrix.tokens, matrix.shape, matrix.factor, None,
+            f"{source}, line {matrix.line}", rounded=matrix.rounded,
+        )
+        for matrix in matrices
+    ]  # fmt: skip
 
 
 def _refuse_many(text: str, source: str) -> None:
@@ -182,6 +232,7 @@ class Print:
     dtype: np.dtype[Any] | None
     where: str  # source and line, to start a message with
     gaps: Gaps | None = None  # what an abbreviated print leaves out
+    rounded: str = ""  # "significant": as C's %g and C++ do; "each" number shows its last place
 
 
 @dataclass(frozen=True)
@@ -229,6 +280,11 @@ def _described(
     where = console.at(group.start)
     tokens, shape, ahead = _parsed(group.content, where)
     after = console.text[group.stop : end]
+    if ggml := GGML.search(before.rstrip()):
+        name, dtype = ggml[1], SHORT_DTYPES.get(ggml[2])
+        sizes = tuple(int(n) for n in ggml[3].split(", "))[: len(shape)][::-1]
+        gaps = gaps_of(shape, ahead, sizes, where)
+        return Print(name, "", tokens, shape, 1.0, dtype, where, gaps), heading
     dtype = _dtype(before, after)
     gaps = gaps_of(shape, ahead, printed_shape(before, after), where)
     before, factor = _cut_factor(before)
@@ -354,6 +410,8 @@ def _label(before: str) -> str:
 
 def _dtype(before: str, after: str) -> np.dtype[Any] | None:
     """The dtype that is printed after an array, or before it in ``<tf.Tensor: ...>``."""
+    if candle := CANDLE_DTYPE.match(after):
+        return SHORT_DTYPES[candle[1]]
     match = DTYPE.search(after.split("<tf.")[0])
     if match is None and "<tf." in before:
         match = DTYPE.search(before, before.rindex("<tf."))
@@ -488,9 +546,30 @@ def _units(each: Print, places: tuple[int, int]) -> np.ndarray:
 
     NumPy strips zeros, so a single number does not show its precision.
     """
-    exponents = [_split(token)[1] for token in each.tokens]
+    splits = [_split(token) for token in each.tokens]
+    if each.rounded == "each":
+        return _scaled([_unit(x, n, n) for n, x in splits], abs(each.factor), each.shape)
+    if each.rounded and len({*splits}) > 1:
+        return _significant_units(each)
+    exponents = [exponent for _, exponent in splits]
     unit_of = {exponent: _unit(exponent, *places) for exponent in set(exponents)}
     return _scaled([unit_of[x] for x in exponents], abs(each.factor), each.shape)
+
+
+def _significant_units(each: Print) -> np.ndarray:
+    """The unit of each number's last digit, where all have as many digits as the longest."""
+    digits = max(
+        len(_SIGNIFICANT.sub("", token.lower().partition("e")[0])) for token in each.tokens
+    )
+    magnitudes = np.abs(_values(replace(each, factor=1.0)))
+    smallest = magnitudes[magnitudes > 0].min(initial=1.0)
+    with np.errstate(all="ignore"):
+        exponents = np.floor(np.log10(np.where(magnitudes > 0, magnitudes, smallest)))
+        units = 10.0 ** (exponents - digits + 1) * abs(each.factor)
+    return np.where(np.isfinite(magnitudes), units, 0.0)
+
+
+_SIGNIFICANT = re.compile(r"^[-+]?[0.]*|\D")  # what is no significant digit
 
 
 def _unit(exponent: int | None, fixed: int, scientific: int) -> float:

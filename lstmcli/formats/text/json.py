@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from math import isfinite
@@ -16,12 +17,13 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_LEVELS
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.nested_lists import SPECIAL, to_array
 from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
+from lstmcli.formats.text.records import STEPS, as_columns, has_records
 
 MAX_LISTED = 8  # names of files
 
@@ -90,6 +92,8 @@ def _model(value: Any) -> str | None:
 
 def _document(value: Any, source: str) -> Document:
     document = Document(source, "json", {})
+    if records := has_records(value):
+        value = as_columns(value, source)
     if isinstance(value, (list, np.ndarray)):
         document.arrays[""] = to_array(value, f"{source}: the list")
     elif isinstance(value, dict):
@@ -97,8 +101,40 @@ def _document(value: Any, source: str) -> Document:
         _collect(value, "", document)
     else:
         raise UserError(f"{source} holds a single value; an object or a list was expected.")
+    if records:
+        document = _with_steps(document)
     document.dtypes.update(float32_arrays(document.arrays))
     return document
+
+
+def _with_steps(document: Document) -> Document:
+    """Arrays of objects in lists: named without what all names begin with, and numbered by step."""
+    arrays = _without_shared_prefix(document.arrays)
+    step = next((name for name in STEPS if name in arrays and arrays[name].ndim == 1), None)
+    if step is None or len(arrays) == 1:
+        return replace(document, arrays=arrays)
+    numbers = arrays.pop(step)
+    with np.errstate(invalid="ignore"):
+        whole = numbers.astype(np.int64)
+    lengths = {array.shape[:1] for array in arrays.values()}
+    if lengths != {numbers.shape} or (whole != numbers).any() or (np.diff(whole) <= 0).any():
+        return replace(document, arrays={step: numbers, **arrays})
+    arrays = _without_shared_prefix(arrays)
+    axes = {array.ndim for array in arrays.values()}
+    layout = {frozenset({2}): "steps", frozenset({3}): "time"}.get(frozenset(axes))
+    numbering = Numbering(compact(whole))
+    return replace(document, arrays=arrays, layout=layout, numbering=numbering)
+
+
+def _without_shared_prefix(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays by their names without the members that all of them are in."""
+    names = [name.split(".") for name in arrays]
+    shared = 0
+    while names and all(
+        len(name) > shared + 1 and name[shared] == names[0][shared] for name in names
+    ):
+        shared += 1
+    return {".".join(n[shared:]): arrays[".".join(n)] for n in names}
 
 
 def parse(text: str, source: str, line: int | None = None) -> Any:
