@@ -20,6 +20,7 @@ from lstmcli.views.sheet import (
     Sheet,
     Span,
     Width,
+    add_in_width,
     fitting_table,
     labelled,
     labelled_command,
@@ -67,7 +68,7 @@ def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
     sheet = _heading(d, width)
     sheet.add()
     if d.gate is None:
-        sheet.extend(_gates(d, detail))
+        sheet.extend(_gates(d, detail, width))
         sheet.add()
     lines = [line for line in d.lines if d.gate is not None or not _is_in_table(line)]
     for n, line in enumerate(lines):
@@ -126,9 +127,9 @@ def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
         Column(f"sum_{gate}", names, "bold", left=True),
         Column("value", [detail.scalar(term.factor) for term in shown] + rest),
         Column("weight", weights + rest),
-        Column("of", [term.matrix for term in shown] + rest, left=True, rank=1),
+        Column("of", [term.matrix for term in shown] + rest, left=True, rank=2),
         Column("term", [detail.scalar(product) for product in products]),
-        Column("sum so far", [detail.scalar(value) for value in running]),
+        Column("sum so far", [detail.scalar(value) for value in running], rank=1),
     ]
     sheet = fitting_table(columns, width, rule=width.table is not None)
     if rest:
@@ -146,8 +147,11 @@ def _is_in_table(line: FormulaLine) -> bool:
     return plain and line.name not in ("c", "h")
 
 
-def _gates(d: Derivation, detail: Detail) -> Sheet:
-    """A column for each gate: the parts of its sum, the pre-activation, and the gate."""
+def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
+    """A column for each gate: the parts of its sum, the pre-activation, and the gate.
+
+    Gates that do not fit the width are in a table below.
+    """
     rows = [
         (label, _part_sums(d.sums, matrix, None, detail), "")
         for matrix, label in MATRIX_LABELS.items()
@@ -157,11 +161,27 @@ def _gates(d: Derivation, detail: Detail) -> Sheet:
     rows = [row for row in rows if row[1]]
     widths = {g: max(len(cells.get(g, "")) for _, cells, _ in rows) for g in GATES}
     sheet = Sheet()
-    sheet.add((" " * GATE_LABEL + "".join(f"  {gate:>{widths[gate]}}" for gate in GATES), "dim"))
-    for label, cells, style in rows:
-        text = "".join(f"  {cells.get(gate, ''):>{widths[gate]}}" for gate in GATES)
-        sheet.add((f"{label:{GATE_LABEL}}", "dim"), (text, style))
+    for n, gates in enumerate(_fitting_gates(widths, width)):
+        if n:
+            sheet.add()
+        heading = "".join(f"  {gate:>{widths[gate]}}" for gate in gates)
+        sheet.add((" " * GATE_LABEL + heading, "dim"))
+        for label, cells, style in rows:
+            text = "".join(f"  {cells.get(gate, ''):>{widths[gate]}}" for gate in gates)
+            if text.strip():
+                sheet.add((f"{label:{GATE_LABEL}}", "dim"), (text, style))
     return sheet
+
+
+def _fitting_gates(widths: Mapping[str, int], width: Width) -> list[list[str]]:
+    """The gates of each table: all in one if their columns fit."""
+    tables: list[list[str]] = [[]]
+    for gate in GATES:
+        used = GATE_LABEL + sum(2 + widths[g] for g in (*tables[-1], gate))
+        if tables[-1] and width.table is not None and used > width.table:
+            tables.append([])
+        tables[-1].append(gate)
+    return tables
 
 
 def _part_sums(
@@ -209,9 +229,11 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
             start = f"{line.name if n == 0 and k == 0 else '':5} {' ' if k else '='} "
             sheet.add((start, "bold" if n == 0 else ""), piece)
     result = detail.result(line.value)
-    sheet.add("      = ", (result, "bold"), _rounding_remark(line, d, detail))
+    equals: list[Span] = [("      = ", ""), (result, "bold")]
+    add_in_width(sheet, equals, (_rounding_remark(line, d, detail), ""), width, gap=3)
     if line.theirs is not None:
-        sheet.add(*_reference(line, d, detail))
+        label, value, rest = _reference(line, d, detail)
+        add_in_width(sheet, [label, value], rest, width, gap=3)
     return sheet
 
 
@@ -219,10 +241,10 @@ def _rounding_remark(line: FormulaLine, d: Derivation, detail: Detail) -> str:
     """The result with a single rounding, where its digits are others."""
     once = detail.result(line.rounded_once)
     if _shows_rounding(line, detail):
-        return f"   rounded once: {once}, {line.ulps} ULP{'s' if line.ulps != 1 else ''} away"
+        return f"rounded once: {once}, {line.ulps} ULP{'s' if line.ulps != 1 else ''} away"
     if _sum_is_longer(line, d, detail):
-        return "   the sum, rounded once"
-    return f"   computed here: {once}" if line.ulps is None else ""
+        return "the sum, rounded once"
+    return f"computed here: {once}" if line.ulps is None else ""
 
 
 def _shows_rounding(line: FormulaLine, detail: Detail) -> bool:
@@ -252,13 +274,13 @@ def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> list[Span]:
     label: Span = ("reference  ", "dim")
     value = detail.result(line.theirs)
     if line.agrees:
-        return [label, (f"{value}   agrees", AGREES)]
-    text = f"{value}   differs by {error_size(abs(float(line.value) - float(line.theirs)))}"
+        return [label, (value, AGREES), ("agrees", AGREES)]
+    text = f"differs by {error_size(abs(float(line.value) - float(line.theirs)))}"
     if line is d.first_difference:
         text += (
             ", the first of this step to differ" if d.differs_before else ", the first to differ"
         )
-    return [label, (text, DIFFERS)]
+    return [label, (value, DIFFERS), (text, DIFFERS)]
 
 
 # ---- the end

@@ -25,6 +25,7 @@ from lstmcli.views.sheet import (
     Column,
     Sheet,
     Width,
+    add_in_width,
     fitting_table,
     labelled,
     labelled_command,
@@ -71,7 +72,11 @@ def difference_sheet(
         sheet.extend(_settings(d.settings))
         sheet.add()
     if d.equal:
-        sheet.add((_equal_line(d), AGREES))
+        text = _equal_line(d)
+        if width.table is None or len(text) <= width.prose:
+            sheet.add((text, AGREES))
+        else:
+            sheet.extend(labelled("", text, width, AGREES, indent=0))
     else:
         sheet.extend(_sides(d, (a, b), width))
         sheet.add()
@@ -153,7 +158,7 @@ def _sides(d: Difference, sides: tuple[Side, Side], width: Width) -> Sheet:
         if len(line) + 3 <= width.prose:
             sheet.add(label, line)
             continue
-        sheet.add(label, f"{names[n]}   {precision}")
+        add_in_width(sheet, [label, (names[n], "")], (precision, ""), width, gap=3)
         pieces = [piece for text in arrays[n] for piece in _wrap(text, width.prose - 3)]
         sheet.extend(labelled("", phrases(pieces), width, indent=3))
     return sheet
@@ -373,9 +378,10 @@ def _first_errors(d: Difference, width: Width, digits: int | None, with_strips: 
     if several and with_strips:
         sheet.extend(_strips(several, len(d.arrays) > 1, width))
     if d.first_divergence is not None:
-        where = f"{_first_position(d, d.first_divergence)}:   "
+        where = f"{_first_position(d, d.first_divergence)}:"
         values = " / ".join(_values(d.first_divergence, digits))
-        sheet.add((f"{'first difference':{STRIP_INDENT}}", "dim"), where, values)
+        start = [(f"{'first difference':{STRIP_INDENT}}", "dim"), (where, "")]
+        add_in_width(sheet, start, (values, ""), width, gap=3)
     if sheet.lines:
         sheet.lines.insert(0, [])
     return sheet

@@ -415,7 +415,7 @@ class CellTable:
                     of_last = build(self._select(other))
                     least = [max(w, c.width) for w, c in zip(least, of_last, strict=True)]
             elif len(self.part.ranges) > 1 and block.steps[0] == self.part.ranges[1][0]:
-                yield self._steps_not_shown(blank=build == self._tall)
+                yield self._steps_not_shown(width, blank=build == self._tall)
             columns = [c._replace(least=w) for c, w in zip(columns, least, strict=True)]
             if is_first:
                 indices = fitting_columns(columns, width, gap)
@@ -436,14 +436,13 @@ class CellTable:
         """The batch items and units of a block that are shown."""
         return Block(block.steps, {k: self.part.select(a) for k, a in block.arrays.items()})
 
-    def _steps_not_shown(self, blank: bool) -> Sheet:
+    def _steps_not_shown(self, width: Width, blank: bool) -> Sheet:
         """The line between the first and the last steps."""
         first, last = self.part.ranges
         after, before = first[-1] + 1, last[0]
         some = f"--steps {after}:{min(before, after + 10)} some"
-        text = f" ...  {count(before - after, 'step')} not shown: --steps : shows all, {some}"
-        sheet = Sheet()
-        sheet.add(text)
+        text = f"{count(before - after, 'step')} not shown: --steps : shows all, {some}"
+        sheet = labelled(" ...", text, width, indent=6)
         if blank and len(self.part.items) * len(self.part.units) > 1:
             sheet.add()
         return sheet

@@ -1,0 +1,106 @@
+"""Screens from 60 to 200 columns: every line fits, no number is broken, sentences end at 100."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import SAMPLE, Lstm
+
+WIDTHS = (60, 72, 80, 100, 120, 160, 200)
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+COMMAND = re.compile(r"^(next|reproduce)?\s*lstm |^next +--")  # there to be copied: never wrapped
+LINES = [
+    ("run", "w.npz", "x.npy"), ("run", "net.npz"), ("run", "large.npz"), ("run", "stack.npz"),
+    ("run", "stack.npz", "--units", "0:2", "--batch", 0), ("run", "tiny.npz", "--steps", ":"),
+    ("diff", "n.txt", "t.txt"), ("diff", "a.npz", "b.npz"), ("diff", "a.npz", "last.npy"),
+    ("diff", "a.npz", "b.npz", "--per-step"), ("diff", "a.npz", "noise.npz"),
+    ("derive", "w.npz", "x.npy", "--step", 1, "--unit", 0),
+    ("derive", "w.npz", "x.npy", "--step", 1, "--unit", 0, "--against", "n.txt"),
+    ("derive", "w.npz", "x.npy", "--step", 1, "--unit", 0, "--gate", "f", "--against", "n.txt"),
+    ("inspect", "w.npz"), ("inspect", "stack.npz"), ("inspect", "a.npz"),
+    ("explain", "w.npz", "x.npy", "n.txt"), ("explain", "w.npz", "x.npy", "t.txt"),
+    ("plot", "w.npz", "x.npy"), ("plot", "w.npz", "x.npy", "--units", 0),
+]  # fmt: skip
+
+
+@pytest.fixture
+def files(lstm: Lstm, net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample by short names, and nets of several sizes with their inputs and traces."""
+    rng = np.random.default_rng(0)
+    for short, name in {"w.npz": "weights.npz", "x.npy": "inputs.npy"}.items():
+        Path(short).write_bytes((SAMPLE / name).read_bytes())
+    for short, name in {"n.txt": "numpy.txt", "t.txt": "tensorflow.txt"}.items():
+        Path(short).write_bytes((SAMPLE / name).read_bytes())
+    of_cell = {"weight_ih": 3, "weight_hh": 3}
+    stack: dict[str, Any] = {
+        f"{name}_l{n}{s}": rng.normal(0, 0.5, (12, size if n == 0 or "hh" in name else 6))
+        for n in (0, 1)
+        for s in ("", "_reverse")
+        for name, size in of_cell.items()
+    }
+    np.savez("stack.npz", **stack, inputs=rng.normal(size=(4, 2, 3)))
+    for name, scale, units in (("large", 0.1, 60), ("tiny", 1e-4, 3)):
+        np.savez(
+            f"{name}.npz",
+            kernel=scale * rng.normal(size=(4 + units, 4 * units)),
+            bias=np.zeros(4 * units),
+            inputs=rng.normal(size=(2, 50, 4)),
+        )
+    lstm("run", net, "-o", "a.npz")
+    lstm("run", net, "--forget-bias", 0, "-o", "b.npz")
+    noisy: dict[str, Any]
+    with np.load("a.npz") as arrays:
+        noisy = {k: arrays[k] + rng.normal(0, 1e-3, arrays[k].shape) for k in "hcifgo"}
+        np.savez("noise.npz", **noisy)
+        np.save("last.npy", arrays["h"][:, -1])
+
+
+def lines_of(lstm: Lstm, words: tuple[object, ...]) -> list[str]:
+    out = ESCAPE.sub("", lstm(*words, "--color", "always").out)
+    return [line.rstrip() for line in out.splitlines()]
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("words", LINES, ids=lambda words: " ".join(map(str, words)))
+def test_a_screen_fits_from_60_to_200_columns(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[object, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    widest = {n for line in lines_of(lstm, words) for n in NUMBER.findall(line)}
+    for width in WIDTHS:
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = lines_of(lstm, words)
+        assert lines
+        for line in lines:
+            assert len(line) <= width or COMMAND.match(line), (width, line)
+            assert not re.search(r"\d…|…\d", line)
+            is_prose = any(len(re.findall("[a-z]{2,}", p)) > 7 for p in re.split(" {2,}", line))
+            assert len(line) <= 100 or not is_prose or COMMAND.match(line), (width, line)
+        if words[0] != "plot":  # whose axes have other numbers
+            found = {n for line in lines for n in NUMBER.findall(line)}
+            assert found <= widest | extremes(lines), (width, found - widest)
+
+
+def extremes(lines: list[str]) -> set[str]:
+    """Numbers of the lines for prose and strips of errors, whose bars follow the width."""
+    return {n for line in lines if re.search(r"[▁▂▃▄▅▆▇█]", line) for n in NUMBER.findall(line)}
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_columns_that_are_left_out_are_named(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = "\n".join(lines_of(lstm, ("diff", "a.npz", "b.npz")))
+    heading = next(line for line in text.splitlines() if line.startswith("array"))
+    hidden = re.search(r"hidden columns: ([^(]+)", text)
+    named = " ".join(hidden[1].split()).split(", ") if hidden else []
+    for name in ("differ", "%", "max abs", "required atol", "cosine", "SNR dB", "max rel"):
+        assert (name in heading) != (name in named), name
