@@ -48,12 +48,12 @@ hidden columns: a b, max rel (terminal too narrow; widen it or use a pipe)
 error per step     0 ▁▄▂█▄▄▆ 6   0 .. 0.13
 first difference   step 1, unit 0:   -0.04818152 / -0.01461723
 
-suspects   Step 0 agrees, every later step differs. From a zero state the first
-           step cannot see the forget gate or the recurrent weights. Suspects:
-           forget bias (TF1 cells add 1 and store it in no tensor), coupled
-           gates, the recurrent weights (their gate order, the forget gate's
-           place in it, a transpose), a state that is not carried on. Cleared by
-           the first step: kernel, bias, the order of i, g and o, activations.
+suspects   Step 0 agrees, all later steps differ. From a zero state step 0
+           depends on neither the forget gate nor the recurrent weights.
+           Possible causes: forget bias (TF1 cells add 1 and store it in no
+           tensor), coupled gates, the recurrent weights (their gate order, the
+           forget gate's place in it, a transpose), a state that is not carried
+           on. Excluded: kernel, bias, the order of i, g and o, activations.
 next       lstm explain WEIGHTS INPUTS numpy.txt
 """
 

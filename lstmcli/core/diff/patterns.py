@@ -2,7 +2,7 @@
 
 Measured on random nets, a forgotten forget bias, a transposed recurrent kernel, recurrent weights
 in another gate order and coupled gates all look the same: step 0 agrees, then the two
-diverge. So no pattern here names a cause; each names the suspects and clears the others.
+diverge. So no pattern here names a cause; each names what is possible and what is excluded.
 """
 
 from __future__ import annotations
@@ -178,11 +178,11 @@ def _with_cleared(hint: Hint) -> Hint:
 
 
 def _with_reservation(hint: Hint) -> Hint:
-    """A pattern of steps that may be rows of the batch: it clears nothing."""
+    """A pattern of steps that may be items of the batch: it excludes nothing."""
     return replace(
         hint,
         text=f"If the first axis is time, which neither side says: {hint.text} If it is the batch, "
-        "this clears nothing, and any setting may be behind it: --layout batch looks again.",
+        "this excludes nothing, and any setting may be the cause: --layout batch compares again.",
     )
 
 
@@ -208,7 +208,8 @@ def odd_numbers(compared: Comparison) -> Hint | None:
     return Hint(
         "suspect_single",
         f"{count} of {total} {verb}: {'; '.join(places)}. A convention would change nearly all "
-        "of them. Suspects: an overflow, or a number that was changed after it was computed.",
+        "of them. Possible causes: an overflow, or a number that was changed "
+        "after it was computed.",
     )
 
 
@@ -265,8 +266,8 @@ def _first_nan(compared: Comparison, pair: Pair, differs: Mask) -> Hint:
         "suspect_nan",
         compared.say(
             f"{pair.name} of {which} is NaN from step {step} on, where the other side has numbers. "
-            "Once in the state, a NaN stays. Suspects: inputs or weights that are not finite, an "
-            f"overflow at or before step {step} (float16 ends at 65504)."
+            "Once in the state, a NaN stays. Possible causes: inputs or weights that are not "
+            f"finite, an overflow at or before step {step} (float16 ends at 65504)."
         ),
     )
 
@@ -301,9 +302,9 @@ def noise(compared: Comparison) -> Hint | None:
         "suspect_noise",
         f"Small differences everywhere, from the start on: the signal is {ratio:.0f} dB above the "
         f"difference. A wrong gate order, transpose or direction leaves less than "
-        f"{_NOISE_SNR:.0f} dB. Suspects: weights or states of lower precision (int8, bfloat16, "
-        "TF32), an approximated tanh or sigmoid, weights of another training step, dropout or "
-        "noise. A hard sigmoid or peepholes that read another c may come as near.",
+        f"{_NOISE_SNR:.0f} dB. Possible causes: weights or states of lower precision (int8, "
+        "bfloat16, TF32), an approximated tanh or sigmoid, weights of another training step, "
+        "dropout or noise. A hard sigmoid or peepholes that read another c may come as near.",
     )
 
 
@@ -375,7 +376,7 @@ def gate_order(compared: Comparison, layer: LayerPairs) -> Hint | None:
         "suspect_gate_order",
         compared.say(
             f"At {layer.name(0)} gates agree under other names ({{b}} / {{a}}): {listed}. "
-            "Suspect: one side reads the gates of the weights in another order."
+            "Possible cause: one side reads the gates of the weights in another order."
         ),
     )
 
@@ -397,10 +398,10 @@ def forget_gate(compared: Comparison, layer: LayerPairs) -> Hint | None:
         return None
     return Hint(
         "suspect_forget_gate",
-        f"At {layer.name(layer.at)} the forget gate differs and the other gates agree. Suspects: "
-        "forget bias (TF1 cells add 1 and store it in no tensor), the activation or bias of f, "
-        "coupled gates (f = 1 - i).",
-        "Cleared: inputs, kernel and state, which all gates share.",
+        f"At {layer.name(layer.at)} the forget gate differs and the other gates agree. Possible "
+        "causes: forget bias (TF1 cells add 1 and store it in no tensor), the activation or bias "
+        "of f, coupled gates (f = 1 - i).",
+        "Excluded: inputs, kernel and state, which all gates share.",
     )
 
 
@@ -412,8 +413,8 @@ def cell_update(compared: Comparison, layer: LayerPairs) -> Hint | None:
     return Hint(
         "suspect_cell_update",
         f"At {layer.name(layer.at)} the gates agree and c does not: c = f*c + i*g is made "
-        f"differently. Suspects: {carried}, a clip on c, coupled gates.",
-        "Cleared: all weights, their gate order, forget bias.",
+        f"differently. Possible causes: {carried}, a clip on c, coupled gates.",
+        "Excluded: all weights, their gate order, forget bias.",
     )
 
 
@@ -426,10 +427,10 @@ def output(compared: Comparison, layer: LayerPairs) -> Hint | None:
     gate = "" if "o" in gates else "the output gate, "
     return Hint(
         "suspect_output",
-        f"At {layer.name(layer.at)} {seen}, h does not: they part between c and h, in "
-        f"h = o*tanh(c). Suspects: {gate}the activation of the output, a projection or its clip, "
-        "a peephole of o.",
-        "Cleared: all that makes c.",
+        f"At {layer.name(layer.at)} {seen}, h does not: they first differ between c and h, in "
+        f"h = o*tanh(c). Possible causes: {gate}the activation of the output, a projection or its "
+        "clip, a peephole of o.",
+        "Excluded: all that makes c.",
     )
 
 
@@ -442,23 +443,26 @@ def after_first_step(compared: Comparison, layer: LayerPairs) -> Hint | None:
     ]
     if min(carried) < _NEARLY_ALL:
         return None
-    later = "every later step differs" if min(carried) == 1 else "nearly every later step differs"
+    later = "all later steps differ" if min(carried) == 1 else "nearly all later steps differ"
     opening = (
-        f"{_capital(layer.name(0))} agrees, {later}. From a zero state the first step cannot see "
-        "the forget gate or the recurrent weights."
+        f"{_capital(layer.name(0))} agrees, {later}. From a zero state {layer.name(0)} depends on "
+        "neither the forget gate nor the recurrent weights."
     )
-    cleared = "Cleared by the first step: kernel, bias, the order of i, g and o, activations."
+    cleared = "Excluded: kernel, bias, the order of i, g and o, activations."
     recurrent = (
         "the recurrent weights (their gate order, the forget gate's place in it, a transpose)"
     )
     closing = "a state that is not carried on."
     others = layer.differ("i", "g", "o")
     if others:
-        seen = f"{_listed(others)} of {layer.name(1)} differ too, which forget bias alone cannot do"
-        text = f"{opening} {seen}. Suspects: {recurrent}, {closing}"
+        seen = (
+            f"{_listed(others)} of {layer.name(1)} differ too, which forget bias alone does not "
+            "explain"
+        )
+        text = f"{opening} {seen}. Possible causes: {recurrent}, {closing}"
         return Hint("suspect_recurrent_weights", text, cleared)
     forget = "forget bias (TF1 cells add 1 and store it in no tensor), coupled gates"
-    text = f"{opening} Suspects: {forget}, {recurrent}, {closing}"
+    text = f"{opening} Possible causes: {forget}, {recurrent}, {closing}"
     return Hint("suspect_recurrence", text, cleared)
 
 
@@ -470,9 +474,9 @@ def after_some_steps(compared: Comparison, layer: LayerPairs) -> Hint | None:
     return Hint(
         "suspect_later_step",
         f"{_capital(layer.name(0))} to {layer.name(layer.at - 1)} agree, {here} is the first to "
-        f"differ. Suspects: inputs that differ from {here} on, a sequence length or a mask, "
+        f"differ. Possible causes: inputs that differ from {here} on, a sequence length or a mask, "
         "a clip, a state reset between chunks.",
-        "Cleared: weights, gate order and forget bias, which have shown by then, unless they "
+        "Excluded: weights, gate order and forget bias, which have shown by then, unless they "
         "hardly matter here.",
     )
 
@@ -488,10 +492,10 @@ def initial_state(compared: Comparison, layer: LayerPairs) -> Hint | None:
         return None
     return Hint(
         "suspect_initial_state",
-        f"{_capital(layer.name(0))} is furthest off, and the difference dies out towards the end. "
-        "Suspects: another initial state, one left over from the run before, or h and c of it "
-        "exchanged.",
-        "Cleared: what acts at every step, such as weights, gate order, activations.",
+        f"{_capital(layer.name(0))} differs most, and the difference decays towards the end. "
+        "Possible causes: another initial state, one left over from the run before, or h and c of "
+        "it exchanged.",
+        "Excluded: what acts at every step, such as weights, gate order, activations.",
     )
 
 
@@ -511,8 +515,8 @@ def activation(compared: Comparison, layer: LayerPairs) -> Hint | None:
     return Hint(
         "suspect_activation",
         f"At {layer.name(layer.at)} {_listed(differ)} {verb} and the other gates agree. "
-        f"Suspect: {_ACTIVATIONS[differ]}.",
-        "Cleared: inputs and state, which all gates share.",
+        f"Possible cause: {_ACTIVATIONS[differ]}.",
+        "Excluded: inputs and state, which all gates share.",
     )
 
 
@@ -522,11 +526,11 @@ def at_once(compared: Comparison, layer: LayerPairs) -> Hint | None:
         return None
     return Hint(
         "suspect_first_step",
-        f"{_capital(layer.name(0))} differs already. Suspects: gate order, kernel (transposed, "
-        "h before x), bias (missing, doubled), activations, the direction of time, the initial "
-        "state.",
-        f"From a zero state {layer.name(0)} cannot see the forget bias or the recurrent weights, "
-        "so these are not all of it.",
+        f"{_capital(layer.name(0))} differs already. Possible causes: gate order, kernel "
+        "(transposed, h before x), bias (missing, doubled), activations, the direction of time, "
+        "the initial state.",
+        f"From a zero state {layer.name(0)} depends on neither the forget bias nor the recurrent "
+        "weights, so these are not all of it.",
     )
 
 

@@ -350,9 +350,9 @@ def test_what_step_0_cannot_see_is_suspected_alike(mistake: dict[str, Any], seed
     assert only(d) == "suspect_recurrence"
     text = d.hints[0].text
     for word in ("Step 0 agrees", "forget bias", "recurrent weights", "coupled", "not carried"):
-        assert word in text.partition("Cleared")[0]
+        assert word in text.partition("Excluded")[0]
     for word in ("kernel", "bias", "activations"):
-        assert word in text.partition("Cleared")[2]
+        assert word in text.partition("Excluded")[2]
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_no_setting_is_cleared_by_axes_that_were_only_assumed(mistake: dict[str,
     text = only_text(compare(*(of(None, n, **h) for n, h in zip("ab", laid, strict=True))))
     assert text.startswith("If the first axis is time")
     assert "--layout batch" in text
-    assert "Cleared" not in text
+    assert "Excluded" not in text
     assert "not all of it" not in text
     told = [of("batch", n, **h) for n, h in zip("ab", laid, strict=True)]
     assert only_text(compare(*told)) == only_text(compare(*sides))
@@ -408,7 +408,7 @@ def test_the_gates_narrow_it_down(mistake: dict[str, Any], code: str) -> None:
 def test_only_h_and_off_at_once_clears_what_step_0_cannot_see() -> None:
     d = compare(trace(keep="h"), trace(keep="h", kernel=lambda K: K[[0, 2, 1, 3]]))
     assert only(d) == "suspect_first_step"
-    assert "forget bias or the recurrent weights, so these are not all of it" in d.hints[0].text
+    assert "forget bias nor the recurrent weights, so these are not all of it" in d.hints[0].text
 
 
 def test_an_output_that_differs_while_c_agrees() -> None:
@@ -458,7 +458,7 @@ def test_a_backward_layer_is_reported_in_its_own_order() -> None:
     )
     d = compare(a, b)
     assert only(d) == "suspect_recurrence"
-    start = "Step 11 (computed first) agrees, every later step differs."
+    start = "Step 11 (computed first) agrees, all later steps differ."
     assert d.hints[0].text.startswith(start)
 
 
@@ -474,7 +474,7 @@ def test_a_backward_cell_that_ran_forward_is_reported_in_that_order(of: str) -> 
     d = compare(a, b)
     assert d.first_divergence is not None
     assert d.first_divergence.step == 1
-    assert d.hints[0].text.startswith("Step 0 agrees, every later step differs.")
+    assert d.hints[0].text.startswith("Step 0 agrees, all later steps differ.")
     assert not any("computed first" in hint.text for hint in d.hints)
 
 
@@ -613,7 +613,7 @@ def test_small_differences_everywhere_are_no_gate_order(kind: str, seed: int) ->
     x = rng.normal(size=(B, T, I))
     d = batch_first(SMALL[kind](net, x, rng), reference.outputs(net, x, {})["h"])
     assert only(d) in ("suspect_noise", "suspect_rounding")
-    suspected = d.hints[0].text.partition("Suspects")[2]
+    suspected = d.hints[0].text.partition("Possible causes")[2]
     for word in ("gate order", "transpose", "direction", "forget bias"):
         assert word not in suspected
 
