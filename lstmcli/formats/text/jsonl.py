@@ -21,7 +21,6 @@ from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_STEPS, check_growth
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
-from lstmcli.formats.text.csv import CsvTable, document_of
 from lstmcli.formats.text.json import parse
 from lstmcli.formats.text.nested_lists import SPECIAL, numbers_of, to_array
 from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
@@ -92,6 +91,8 @@ def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) 
         for a line of other members, or with something else than numbers; rows that are missing or
         occur twice.
     """
+    from lstmcli.formats.text.csv import CsvTable, document_of  # 3 ms that other lines do without
+
     table, numbers, before = CsvTable(names, len(names), source, size), array("q"), 0
     for piece in pieces:
         rows = []
