@@ -70,6 +70,15 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+Spoil = Callable[[str, Array, dict[str, Array], Array], Array]
+"""From a name (i, f, g, o, c, h), its value (H,), all pre-activations and x_t to another value."""
+
+
+def activation(how: str | Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """A function by its name, or as given."""
+    return ACTIVATIONS[how] if isinstance(how, str) else how
+
+
 def gates_of(matrix: Array, order: str, interleaved: bool) -> dict[str, Array]:
     """(K, 4H) -> each gate's (K, H)."""
     units = matrix.shape[-1] // 4
@@ -87,7 +96,8 @@ def outputs(
 ) -> dict[str, Array]:
     """What the other side gives for x (B, T, I): h, c, i, f, g, o (B, T, H) in the axes of x.
 
-    ``truth`` are settings by name, over TF1's: igfo, +1.0.
+    ``truth`` are settings by name, over TF1's: igfo, +1.0. An activation may be a function; a
+    `Spoil` under ``spoil`` changes the gates, c and h as they are made.
     """
     how: dict[str, Any] = {"gates": "igfo", "forget_bias": 1.0, "recurrent_activation": "sigmoid",
            "activation": "tanh", "bias": "once", "rows": "xh"} | truth  # fmt: skip
@@ -145,8 +155,9 @@ def _row(
 ) -> dict[str, list[Array]]:
     """One row x (T, I), step by step."""
     k, r, b = weights
-    gate, cell = ACTIVATIONS[how["recurrent_activation"]], ACTIVATIONS[how["activation"]]
-    out = ACTIVATIONS[how.get("output_activation", how["activation"])]
+    gate, cell = activation(how["recurrent_activation"]), activation(how["activation"])
+    out = activation(how.get("output_activation", how["activation"]))
+    spoil: Spoil = how.get("spoil", lambda _name, value, _z, _x: value)
     number = np.dtype(dtype).type
     zero = np.zeros(net.units, dtype)
     h, c = (zero, zero) if state is None or how.get("initial_state") == "zero" else state
@@ -168,17 +179,18 @@ def _row(
         if bound is not None:
             z = {g: np.clip(v, -number(bound), number(bound)) for g, v in z.items()}
         i, f, g = gate(z["i"]), gate(z["f"]), cell(z["g"])
+        i, f, g = spoil("i", i, z, x_t), spoil("f", f, z, x_t), spoil("g", g, z, x_t)
         if how.get("coupled") == "f=1-i":
             f = 1 - i
         if how.get("coupled") == "i=1-f":
             i = 1 - f
-        c = f * c + i * g
+        c = spoil("c", f * c + i * g, z, x_t)
         if how.get("cell_clip") is not None:
             c = np.clip(c, -number(how["cell_clip"]), number(how["cell_clip"]))
         if p and how.get("peepholes") != "old_c":
             z["o"] = z["o"] + p["o"] * c
-        o = gate(z["o"])
-        h = o * out(c)
+        o = spoil("o", gate(z["o"]), z, x_t)
+        h = spoil("h", o * out(c), z, x_t)
         for name, value in {"h": h, "c": c, "i": i, "f": f, "g": g, "o": o}.items():
             kept[name].append(value)
         if how.get("state") == "reset":
