@@ -26,11 +26,15 @@ from lstmcli.views.diff import difference_sheet
     help="Layout of a side that does not say it.",
 )
 @click.option(
-    "--only", metavar="NAME,...", shell_complete=completion.members, help="Arrays to compare."
+    "--only",
+    metavar="NAME,...",
+    shell_complete=completion.members,
+    show_default="those of both",
+    help="Arrays to compare.",
 )
-@click.option("--steps", metavar="A:B", help="Steps to compare.")
-@click.option("--batch", metavar="A:B", help="Batch items to compare.")
-@click.option("--units", metavar="A:B", help="Units to compare.")
+@click.option("--steps", metavar="A:B", show_default="all", help="Steps to compare.")
+@click.option("--batch", metavar="A:B", show_default="all", help="Batch items to compare.")
+@click.option("--units", metavar="A:B", show_default="all", help="Units to compare.")
 @limit_options
 @format_option()
 def command(
@@ -45,9 +49,9 @@ def command(
     lstm diff demo/tensorflow.txt demo/numpy.txt --atol 0 --rtol 2e-6
 
     Each is whatever run writes, an array, or text pasted from a NumPy, TensorFlow or PyTorch
-    console; - is standard input. One array against one array are compared whatever their names.
-    Directions, a last step and one sequence of a batch are aligned, and said. Tolerances follow
-    the coarser dtype, and printed digits.
+    console; FILE:MEMBER is one array of a file, - is standard input. One array against one array
+    are compared whatever their names. Directions, a last step and one sequence of a batch are
+    aligned, and said. Tolerances follow the coarser dtype, and printed digits.
 
     Exit status: 0 same, 1 different, 2 trouble.
     """

@@ -54,6 +54,8 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
             raise click.UsageError(
                 f"--inputs, --units and -o are needed, or --example {EXAMPLE} alone.", ctx
             )
+    if options["steps"] is None and _is_typed(ctx, "batch"):
+        raise UserError("--batch is that of the inputs; --steps T asks for these.")
     output, dtype = options["output"], options["dtype"]
     format = formats.format_of(output)
     if format not in ("npz", "json"):
@@ -70,14 +72,14 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
         tell(f"wrote {one_line(output)}: {shapes}")
 
 
+def _is_typed(ctx: click.Context, name: str) -> bool:
+    """Whether a parameter is given on the command line."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
 def _write_example(ctx: click.Context, folder: str) -> None:
     """Write the files of the examples, and say what to type next."""
-    given = [
-        f"--{name}"
-        for name in ctx.params
-        if name != "example"
-        and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    ]
+    given = [f"--{name}" for name in ctx.params if name != "example" and _is_typed(ctx, name)]
     if given:
         raise UserError(f"--example writes files that are fixed; leave out {', '.join(given)}.")
     paths = write_example(folder)

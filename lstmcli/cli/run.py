@@ -359,6 +359,8 @@ def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) 
             raise UserError("--show is for the table; --only NAME,... names what is written.")
         if {*outputs.written} <= {*BINARY} and selection.digits is not None:
             raise UserError("--digits is for tables and text; .npz and .npy have every digit.")
+    if options["show"] and outputs.only is not None and not outputs.written:
+        raise UserError("--only and --show both name the columns of the table; give --only alone.")
     option, columns = "--show", listed_names(options["show"], "--show")
     if columns is None and outputs.screen == "table":
         option, columns = "--only", outputs.only

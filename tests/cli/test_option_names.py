@@ -214,6 +214,7 @@ def test_a_suffix_that_is_not_known_is_told_both_ways(lstm: Lstm, tmp_path: Path
         (("--layer", "0", "--layer", "1"), "--layer is given twice"),
         (("--steps", "0", "--steps=1"), "--steps is given twice"),
         (("-f", "json", "--format", "csv"), "--format is given twice"),
+        (("--only", "h", "--show", "c"), "give --only alone"),
     ],
 )
 def test_what_is_given_twice_is_refused(lstm: Lstm, words: tuple[str, ...], said: str) -> None:
@@ -363,6 +364,13 @@ def test_the_example_replaces_no_other_file(lstm: Lstm, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"weights.npz"}
     assert lstm("init", "--example", "weights.npz").status == 2
     assert (tmp_path / "weights.npz").read_bytes() == b"mine"
+
+
+def test_a_batch_of_inputs_that_nothing_asks_for_is_refused(lstm: Lstm, tmp_path: Path) -> None:
+    done = lstm("init", "--inputs", 4, "--units", 3, "--batch", 2, "-o", "net.npz")
+    assert (done.status, done.out) == (2, "")
+    assert "--steps T" in done.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_example_goes_with_no_other_option(lstm: Lstm, tmp_path: Path) -> None:
