@@ -17,6 +17,7 @@ import pytest
 
 from lstmcli.api import save
 from lstmcli.api.save import BY_STEP
+from lstmcli.formats.files import atomic
 from tests.cli.conftest import SAMPLE, Done, Lstm, start
 from tests.paths import TOP
 
@@ -242,6 +243,33 @@ def test_a_named_pipe_that_closes_ends_the_run_silently(
     done = lstm("run", WEIGHTS, long, "-o", pipe)
     reader.join()
     assert done == (141, "", "")
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "svg"])
+def test_a_named_pipe_that_nothing_reads_is_refused(
+    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """Opening it would wait for ever."""
+    monkeypatch.setattr(atomic, "PATIENCE", 0)
+    os.mkfifo(tmp_path / f"pipe.{suffix}")
+    option = "--svg" if suffix == "svg" else "-o"
+    done = lstm("run", "-q", WEIGHTS, INPUTS, option, f"pipe.{suffix}")
+    assert done.status == 2
+    assert done.err == (
+        f"lstm run: pipe.{suffix} cannot be written: it is a named pipe that nothing reads. "
+        "Start what reads it first, or name a file.\n"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="descriptors have no paths here")
+def test_the_pipe_of_a_command_that_has_ended_is_a_closed_pipe() -> None:
+    """As >(true) of a shell gives it."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = ("run", WEIGHTS, INPUTS, "-q", "-f", "csv", "-o", f"/dev/fd/{writing}")
+    process = start(*words, pass_fds=(writing,))
+    assert ended(process) == (141, b"")
+    os.close(writing)
 
 
 @pytest.mark.parametrize("suffix", BY_STEP)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
 from lstmcli.errors import UserError
 from lstmcli.outputs import OutputFile, errors_named, unwritable
+
+OF_A_PROCESS = ("/dev/std", "/dev/fd/", "/proc/")  # what a process was given: files of its shell
+PATIENCE, PAUSE = 5.0, 0.05  # s for which a reader of a named pipe is waited for, and between tries
 
 
 @contextmanager
@@ -19,12 +24,14 @@ def atomically(path: str) -> Iterator[BinaryIO]:
 
     The bytes go to a temporary file in the target's folder, which takes its name in the end;
     on any exception, Ctrl-C included, it is removed and an earlier file stays untouched. Links are
-    followed. Devices and pipes have no name to take and are written directly.
+    followed. Devices and pipes have no name to take and are written directly;
+    a pipe has to be read.
 
     Raises
     ------
     UserError
-        Whatever the system refuses: no such folder, no permission, a folder, a full disk, ...
+        Whatever the system refuses: no such folder, no permission, a folder, a full disk, ...;
+        a named pipe that nothing reads.
     """
     if "\0" in path:
         raise unwritable(path, ValueError("zero byte in the name"))
@@ -42,15 +49,53 @@ def _is_special(path: str, target: str) -> bool:
 
     /dev/stdout leads to a regular file when the shell redirects it: that file is the shell's.
     """
-    if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+    if os.path.abspath(path).startswith(OF_A_PROCESS):
         return True
     return os.path.exists(target) and not os.path.isfile(target)
 
 
 @contextmanager
 def _directly(path: str) -> Iterator[BinaryIO]:
-    with io.BufferedWriter(OutputFile(path, "wb", path, positioned=False)) as stream:
+    file = _open_pipe(path) if _is_pipe(path) else path
+    with io.BufferedWriter(OutputFile(file, "wb", path, positioned=False)) as stream:
         yield stream
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:  # opening it says what is wrong
+        return False
+
+
+def _open_pipe(path: str) -> int:
+    """A descriptor of a pipe that is read; opening one that is not would wait for ever.
+
+    Raises
+    ------
+    UserError
+        Nothing reads it within `PATIENCE`.
+    BrokenPipeError
+        Nothing reads it any more: the pipe of a shell's >(command).
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise unwritable(path, error) from None
+            if path.startswith(OF_A_PROCESS):
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+            if time.monotonic() >= end:
+                raise UserError(
+                    f"{path} cannot be written: it is a named pipe that nothing reads. "
+                    "Start what reads it first, or name a file."
+                ) from None
+            time.sleep(PAUSE)
+        else:
+            os.set_blocking(descriptor, True)
+            return descriptor
 
 
 @contextmanager
