@@ -28,8 +28,8 @@ def damaged(source: str, reason: object) -> UserError:
 def damage_reported(source: str) -> Iterator[None]:
     """Turn what broken bytes make readers and libraries raise into the UserError of `damaged`.
 
-    Numbers in a broken file are of any size and type, so the exception can be nearly any that
-    Python and NumPy raise for a wrong value.
+    Numbers in a broken file are of any size and type, so these are the exceptions of wrong values.
+    An AttributeError, a NameError or an AssertionError is a fault of this program and passes.
     """
     try:
         yield
@@ -52,6 +52,16 @@ def _broken_file_errors() -> tuple[type[Exception], ...]:
     from zipfile import BadZipFile  # takes 7 ms to import, and most formats are no archives
 
     return (
-        Damaged, BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, TypeError,
-        LookupError, AttributeError, ArithmeticError, AssertionError, RuntimeError,
-    )  # fmt: skip
+        Damaged,
+        BadZipFile,
+        zlib.error,
+        struct.error,
+        OSError,  # a position before the start, a file that cannot be read
+        EOFError,
+        ValueError,  # UnicodeError too
+        TypeError,  # a text where a number should be
+        KeyError,
+        IndexError,
+        OverflowError,
+        RuntimeError,  # an encrypted archive; NotImplementedError, RecursionError too
+    )

@@ -16,7 +16,7 @@ ERRORS = [
     struct.error("unpack requires 4 bytes"), OSError("short read"), EOFError("no end"),
     OverflowError("too large"), NotImplementedError("method 99"), RuntimeError("encrypted"),
     RecursionError("too deep"), ValueError("negative"), TypeError("not a number"), IndexError("6"),
-    AttributeError("no shape"), AssertionError("odd"),
+    UnicodeError("no text"),
 ]  # fmt: skip
 
 
@@ -43,6 +43,12 @@ def test_a_missing_key_an_empty_reason_and_a_long_one_are_readable() -> None:
 def test_too_little_memory_is_no_damage() -> None:
     with pytest.raises(UserError, match="needs more memory"), damage_reported("net.pt"):
         raise MemoryError
+
+
+@pytest.mark.parametrize("fault", [AttributeError, NameError, AssertionError, ZeroDivisionError])
+def test_a_fault_of_this_program_is_seen(fault: type[Exception]) -> None:
+    with pytest.raises(fault), damage_reported("net.pt"):
+        raise fault("x")
 
 
 def test_a_readers_own_message_and_an_interrupt_pass_unchanged() -> None:
