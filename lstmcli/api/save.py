@@ -144,7 +144,9 @@ def write_trace(
     digits = None if format in BINARY else digits
     if format in BY_STEP:
         steps = {name: _by_step(trace, name) for name in members}
-        batch, units = (selected.batch, selected.columns) if selected else (None, None)
+        batch, units = None, None
+        if selected:
+            batch, units = selected.part_of_batch, selected.part_of_columns
         batched = trace.layout != "steps"
         writer = formats.open_steps(
             stream, format, list(steps), batched, batch=batch, units=units, tidy=tidy

@@ -80,7 +80,13 @@ def stream_steps(
     part = selection.of_step(plan.batch, {k: shape[-1] for k, shape in plan.shapes.items()})
     columns = {k: c for name in names for k, c in part.columns.items() if is_named(k, name)}
     writer = formats.open_steps(
-        stream, format, list(columns), batched, batch=part.batch, units=part.columns, tidy=tidy
+        stream,
+        format,
+        list(columns),
+        batched,
+        batch=part.part_of_batch,
+        units=part.part_of_columns,
+        tidy=tidy,
     )
     for x in blocks:
         first = stack.steps

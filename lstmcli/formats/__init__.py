@@ -193,8 +193,9 @@ def open_steps(
 ) -> StepWriter:
     """A writer of the named arrays, step by step, as "jsonl", "csv" or "tsv".
 
-    A table names the items of the ``batch`` and the ``units`` of each array by these numbers;
-    without them they are counted from 0. A ``tidy`` one has a row for each unit.
+    ``batch`` and ``units`` are the numbers of the batch items and of each array's columns, where
+    these are a part of a run. Tables have them in the column and the header that otherwise count
+    from 0, JSON lines in members of their own. A ``tidy`` one has a row for each unit.
     """
     if not _BY_NAME[format].stepwise:
         raise ValueError(f"{format} is written with write")

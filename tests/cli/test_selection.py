@@ -272,7 +272,12 @@ def test_columns_lines_and_headers_keep_the_numbers_of_the_full_run(
         ["3", "1"], ["3", "3"], ["7", "1"], ["7", "3"],
     ]  # fmt: skip
     lines = lstm(*words, "-f", "jsonl").out.splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [3, 7]
+    numbers = [(line["step"], line["batch"], line["units"]) for line in map(json.loads, lines)]
+    assert numbers == [(3, [1, 3], [0, 4]), (7, [1, 3], [0, 4])]
+    line, _ = lstm(*words, "-f", "jsonl", "--only", "h,z").out.splitlines()
+    assert json.loads(line)["units.z"] == [0, 4, 5, 9, 10, 14, 15, 19]
+    (line,) = lstm(*words[:5], "-f", "jsonl", "--only", "h", "--steps", "3").out.splitlines()
+    assert list(json.loads(line)) == ["step", "h"]
 
 
 def test_meta_says_what_was_selected_and_final_states_are_complete(lstm: Lstm, files: Path) -> None:
@@ -416,8 +421,6 @@ def test_a_stream_that_never_reaches_the_steps_ends_with_2(
 def test_diff_aligns_a_part_with_the_full_run_by_its_numbers(
     lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis]
 ) -> None:
-    if format == "jsonl":
-        axes = (axes[0], None, None)  # lines number the steps alone
     words = ["run", "w.npz", "x.npy", "--layout", "batch"]
     lstm(*words, "-o", "whole.npz")
     done = lstm(*words, *options(*axes), "--only", "h,c,z", "-o", f"part.{format}")
@@ -431,7 +434,7 @@ def test_diff_aligns_a_part_with_the_full_run_by_its_numbers(
         assert arrays["z"]["total"] == 4 * np.prod(sizes)
 
 
-@pytest.mark.parametrize("format", ["npz", "json", "csv"])
+@pytest.mark.parametrize("format", ["npz", "json", "jsonl", "csv"])
 def test_diff_names_positions_by_the_numbers_of_the_full_run(
     lstm: Lstm, files: Path, format: str
 ) -> None:

@@ -250,6 +250,30 @@ def test_lines_are_parsed_together_and_give_what_each_gives(
         np.testing.assert_array_equal(together.arrays[name], values)
 
 
+def test_lines_say_which_batch_items_and_units_they_hold() -> None:
+    members = {"h": np.ones((2, 2, 3)), "z": np.zeros((2, 2, 4)), "c": np.ones((2, 2, 3))}
+    units = {"h": [0, 2, 5], "z": [1, 3, 5, 7], "c": [0, 2, 5]}
+    buffer = io.BytesIO()
+    writer = open_steps(buffer, "jsonl", [*members], True, batch=[1, 2], units=units)
+    writer.write(4, members)
+    document = piped(buffer.getvalue())
+    assert sorted(document.arrays) == ["c", "h", "z"]
+    assert (list(document.numbering.steps or ()), list(document.numbering.batch or ())) == (
+        [4, 5], [1, 2],
+    )  # fmt: skip
+    assert {name: list(found) for name, found in document.numbering.columns.items()} == units
+
+
+@pytest.mark.parametrize("values", [[1, 2], [2, 1], [0.5, 1], [-1, 0], [[1, 2]], [0, 1, 2]])
+def test_other_members_of_these_names_are_arrays(values: list[Any], tmp_path: Path) -> None:
+    """Without a step, not ascending, or not as many as the batch has items."""
+    step = {} if values == [1, 2] else {"step": 0}
+    line = json.dumps({**step, "batch": values, "h": [[1], [2]]})
+    document = filed(tmp_path, "a.jsonl", line)
+    np.testing.assert_array_equal(document.arrays["batch"], [values])
+    assert document.numbering.batch is None
+
+
 @pytest.mark.parametrize(
     "rows",
     [

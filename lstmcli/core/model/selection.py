@@ -196,6 +196,16 @@ class SelectedIndices:
     full: Sizes
     units: Indices
 
+    @property
+    def part_of_batch(self) -> Indices | None:
+        """The batch items that are selected; None for all."""
+        return self.batch if len(self.batch) < self.full.batch else None
+
+    @property
+    def part_of_columns(self) -> Mapping[str, Indices]:
+        """The columns that are selected of each array; none for all."""
+        return self.columns if len(self.units) < self.full.units else {}
+
     def of_members(self, names: Sequence[str]) -> SelectedIndices:
         """The same of only some arrays; ``f`` is that of every cell."""
         columns = {k: c for k, c in self.columns.items() if any(is_named(k, n) for n in names)}

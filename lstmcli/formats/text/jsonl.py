@@ -24,8 +24,9 @@ from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.json import parse
 from lstmcli.formats.text.nested_lists import SPECIAL, numbers_of, to_array
 from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
-from lstmcli.formats.text.tidy import STEP, UNIT
+from lstmcli.formats.text.tidy import BATCH, STEP, UNIT
 
+UNITS = "units"  # of each array, in a line of a part of a run
 INPUTS = ("inputs", "x")
 MOST_KEYS = 1000  # characters in which the first line of tidy data has its keys
 BLANKS = " \t\r"  # around the value of a line
@@ -66,11 +67,12 @@ def _read(pieces: Iterator[str], source: str, size: int) -> Document:
                     steps.add(parse_line(line, source, number), f"{source}, line {number}")
         before += piece.count("\n")
     arrays = steps.arrays()
+    numbering = _taken_numbering(arrays, steps.numbers)
     batched = any(array.ndim == 3 for array in arrays.values())
     layout = "time" if batched else "steps"
     return Document(
         source, "jsonl", arrays, {}, layout, dtypes=float32_arrays(arrays),
-        numbering=Numbering(steps.numbers),
+        numbering=numbering,
     )  # fmt: skip
 
 
@@ -110,6 +112,40 @@ def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) 
             table.add(np.stack(rows))
         before += piece.count("\n")
     return document_of(table, "jsonl", lambda row: numbers[row])
+
+
+def _taken_numbering(arrays: dict[str, np.ndarray], steps: Sequence[int] | None) -> Numbering:
+    """The numbers of a trace's axes, as `LineWriter` writes them; they are taken out of arrays."""
+    numbers = {
+        name: found
+        for name in arrays
+        if name in (BATCH, UNITS) or name.startswith(f"{UNITS}.")
+        if steps is not None and (found := _ascending(arrays[name])) is not None
+    }
+    traced = {name: array for name, array in arrays.items() if name not in numbers}
+    batch = numbers.get(BATCH)
+    if batch is not None and any(a.shape[1:-1] != (len(batch),) for a in traced.values()):
+        batch = None
+    columns = {
+        name: found
+        for name, array in traced.items()
+        if (found := numbers.get(f"{UNITS}.{name}", numbers.get(UNITS))) is not None
+        and len(found) == array.shape[-1]
+    }
+    if traced:
+        for name in numbers:
+            if name != BATCH or batch is not None:
+                del arrays[name]
+    return Numbering(steps, batch, columns) if traced else Numbering(steps)
+
+
+def _ascending(array: np.ndarray) -> Sequence[int] | None:
+    """Ascending whole numbers from 0 on, which every line repeats, (T, n); None for others."""
+    if array.ndim != 2 or not array.size or (array != array[0]).any():
+        return None
+    numbers = array[0]
+    whole = (numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < MOST_STEPS)
+    return compact(numbers) if whole.all() and (np.diff(numbers) > 0).all() else None
 
 
 class Steps:
@@ -356,12 +392,29 @@ def _is_number(value: Any) -> bool:
 
 
 class LineWriter:
-    """Writes steps as JSON lines: ``{"step": 0, "h": [...], "c": [...]}``."""
+    """Writes steps as JSON lines: ``{"step": 0, "h": [...], "c": [...]}``.
 
-    def __init__(self, stream: BinaryIO, names: Sequence[str], batched: bool) -> None:
+    Where they hold a part of a run's batch or units, ``"batch": [1, 2]`` and ``"units": [0, 3]``
+    say which; ``"units.z"`` of a member with other columns.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        names: Sequence[str],
+        batched: bool,
+        batch: Sequence[int] | None,
+        units: Mapping[str, Sequence[int]],
+    ) -> None:
         self._stream = stream
         self._keys = {name: json.dumps(name) for name in names}
         self._batched = batched
+        numbers = {} if batch is None or not batched else {BATCH: list(batch)}
+        for name in names:
+            columns = list(units.get(name, ()))
+            if columns and numbers.setdefault(UNITS, columns) != columns:
+                numbers[f"{UNITS}.{name}"] = columns
+        self._numbers = "".join(f", {json.dumps(key)}: {list_}" for key, list_ in numbers.items())
 
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
@@ -371,7 +424,7 @@ class LineWriter:
         lines = []
         for step in range(first_step, first_step + steps):
             members = "".join(f", {key}: {next(rows)}" for key, rows in texts.items())
-            lines.append(f'{{"{STEP}": {step}{members}}}\n')
+            lines.append(f'{{"{STEP}": {step}{self._numbers}{members}}}\n')
         self._stream.write("".join(lines).encode())
 
     def _texts(self, array: np.ndarray) -> Iterator[str]:
@@ -392,5 +445,5 @@ def open_steps(
     batch: Sequence[int] | None,
     units: Mapping[str, Sequence[int]],
 ) -> LineWriter:
-    """A writer of JSON lines; they number the steps and nothing else."""
-    return LineWriter(stream, names, batched)
+    """A writer of JSON lines."""
+    return LineWriter(stream, names, batched, batch, units)
