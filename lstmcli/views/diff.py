@@ -360,8 +360,9 @@ def _not_compared(d: Difference, width: Width) -> Sheet:
             text = listed([name or "(unnamed)" for name in names], ARRAYS_NAMED)
             text = f"{text} (not compared)"
             sheet.extend(labelled(f"only in {side}", text, width, indent=HINT_INDENT + 1))
-    for remark in d.remarks:
-        sheet.extend(labelled("assumed", remark, width, ASSUMED, indent=HINT_INDENT))
+    for n, remark in enumerate(d.remarks):
+        label = "" if n else "assumed"
+        sheet.extend(labelled(label, remark, width, ASSUMED, indent=HINT_INDENT))
     return sheet
 
 

@@ -72,7 +72,9 @@ def test_the_layout_is_that_of_a_side_without_a_layout(lstm: Lstm) -> None:
         done = lstm("diff", "a.npy", "b.npy", "-f", "json", *words)
         first = json.loads(done.out)["first_divergence"]
         assert (first["step"], first["batch"]) == place
-    assert "(or --layout batch)" in " ".join(lstm("diff", "a.npy", "b.npy").out.split())
+    assert "first axis of h is time (not in the files; --layout batch)" in " ".join(
+        lstm("diff", "a.npy", "b.npy").out.split()
+    )
     assert "assumed" not in lstm("diff", "a.npy", "b.npy", "--layout", "time").out
     np.savez("told.npz", h=h, meta=json.dumps({"layout": "batch"}))
     first = json.loads(lstm("diff", "told.npz", "b.npy", "-f", "json", "--layout", "batch").out)

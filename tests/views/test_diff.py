@@ -217,7 +217,7 @@ def test_long_sequences_are_pooled_into_the_width() -> None:
 def test_a_layout_that_is_not_given_is_shown_as_assumed() -> None:
     h = normal(5, 2, 3)
     shown = rows(of(None, h=h), of(None, h=h))
-    assert shown[1].startswith("assumed    neither side says which axis is time")
+    assert shown[1].startswith("assumed    the first axis of h is time")
 
 
 # ---- the table of steps

@@ -282,8 +282,9 @@ def _remarks(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
     ]
     if not unclear:
         return ()
-    taken = f"the first of {', '.join(unclear)} is taken (or --layout batch)"
-    return (f"neither side says which axis is time: {taken}",)
+    return (
+        f"the first axis of {join_with_and(unclear)} is time (not in the files; --layout batch)",
+    )
 
 
 def _parts(a: Side, b: Side) -> list[str]:

@@ -274,10 +274,11 @@ def _part(start: int, short: int, long: int, a_is_part: bool) -> Finding:
             "shifted_by_one",
             f"once the first step of {whole} is left out: it may be the initial state.",
         )
-    steps = f"steps {start} to {start + short - 1}"
+    steps = f"the {short} steps in {part}, which are {start} to {start + short - 1} of {whole}"
     if short == 1:
-        steps = "the last step" if start == long - 1 else f"step {start}"
-    return Finding("part_of_steps", f"as far as it goes: {part} holds only {steps} of {whole}.")
+        which = "the last one" if start == long - 1 else f"step {start}"
+        steps = f"the only step in {part}, which is {which} of {whole}"
+    return Finding("part_of_steps", f"in {steps}; {whole} has {long} steps.")
 
 
 def transposed(pair: Pair) -> Finding | None:

@@ -650,3 +650,17 @@ def test_noise_of_a_part_of_the_numbers_is_not_everywhere() -> None:
     some = h.copy()
     some[..., :2] += 1e-3
     assert "suspect_noise" not in h_codes(some, h)
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        (slice(2, 5), "h agrees in the 3 steps in a.npy, which are 2 to 4 of b.npy; b.npy has"),
+        (slice(6, 7), "h agrees in the only step in a.npy, which is the last one of b.npy;"),
+        (slice(3, 4), "h agrees in the only step in a.npy, which is step 3 of b.npy; b.npy has 7"),
+    ],
+)  # fmt: skip
+def test_a_part_of_the_steps_is_described(part: slice, text: str) -> None:
+    h = normal(7, B, H)
+    d = compare(of(name="a.npy", h=h[part]), of(name="b.npy", h=h))
+    assert d.hints[0].text.startswith(text)
