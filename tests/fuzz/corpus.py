@@ -180,6 +180,10 @@ def _steps(format: str) -> Callable[[], list[Sample]]:
             writer = formats.open_steps(buffer, format, list(arrays), batched)
             writer.write(0, arrays)
             samples.append(_single(f"{name}.{format}", buffer.getvalue()))
+        tidy = {"inputs": x, "h": x}
+        buffer = io.BytesIO()
+        formats.open_steps(buffer, format, list(tidy), False, tidy=True).write(0, tidy)
+        samples.append(_single(f"tidy.{format}", buffer.getvalue()))
         if format == "csv":
             plain = "\n".join(",".join(map(str, row)) for row in x.tolist())
             quoted = '"x[0]","x[1]"\r\n"1.5","2.5"\r\n'

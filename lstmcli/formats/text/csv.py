@@ -399,12 +399,14 @@ def _check_complete(
     table: CsvTable,
 ) -> None:
     """Refuse sorted places unless each of a step, a batch item and a unit is there once."""
-    sizes = [len(each) for each in numbers]
-    total, source = prod(sizes), table.source
+    total, source = prod(map(len, numbers)), table.source
 
     def expected_at(rows: np.ndarray) -> np.ndarray:
-        indices = np.unravel_index(rows % total, sizes)
-        return np.stack([each[n] for each, n in zip(numbers, indices, strict=True)], axis=-1)
+        found = []
+        for each in reversed(numbers):
+            found.append(each[rows % len(each)])
+            rows = rows // len(each)
+        return np.stack(found[::-1], axis=-1)
 
     def named(place: np.ndarray) -> str:
         pairs = zip(table.keys, place.tolist(), strict=True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import open_steps
+from lstmcli.formats.text.csv import CsvTable, document_of
 from tests.formats.helpers import arrays, filed, piped, same
 
 
@@ -141,3 +142,11 @@ def test_numbers_of_steps_items_and_columns_are_those_of_the_full_run() -> None:
     assert table.layout == "time"
     assert table.numbering == ([2, 9], [0, 3], {"h": [1, 4], "c": range(1)})
     assert table.arrays["h"].tolist() == [[[7, 8], [4, 5]], [[1, 2], [1, 2]]]
+
+
+def test_keys_whose_product_is_beyond_integers_are_refused() -> None:
+    count = (1 << 21) + 1  # of each key: more than 2^63 rows would be needed
+    table = CsvTable(["step", "batch", "unit", "h"], 4, "t.csv", 1 << 30)
+    table.add(np.repeat(np.arange(count, dtype=np.float64)[:, None], 4, axis=1))
+    with pytest.raises(UserError, match="step 0, batch 0, unit 1 is missing"):
+        document_of(table, "csv", lambda row: row)
