@@ -15,7 +15,7 @@ from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.sequence import merge_directions, order_of_steps, padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.model import Model, Trace, cell_name
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
 
@@ -118,7 +118,7 @@ class _Run:
                 f"step {step} of batch {batch} is left out by {by}: nothing is computed there."
             )
         several = len(self.model.cells) > 1
-        prefix = f"layer{layer}{'_reverse' * direction}." if several else ""
+        prefix = f"{cell_name(layer, direction)}." if several else ""
         carried = at == 0 or cell.convention.behaviour.state != "reset"
         before = int(shown[at - 1]) if at and carried else None
         return StepPosition(
@@ -146,7 +146,7 @@ class _Run:
         if layer == 0:
             return self.plan.block()
         below = self.model.layers[layer - 1]
-        names = (f"layer{layer - 1}{'_reverse' * d}.h" for d in range(len(below)))
+        names = (f"{cell_name(layer - 1, d)}.h" for d in range(len(below)))
         return merge_directions(
             [self.trace.time_major(n) for n in names], below[0].convention, None
         )

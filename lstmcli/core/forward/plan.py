@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lstmcli.core.forward.sequence import check_lengths, has_direction_axis, valid_steps
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model, block, steps_and_batch
+from lstmcli.core.model.model import Model, block, cell_name, steps_and_batch
 from lstmcli.core.model.selection import EVERYTHING, SelectedIndices, Selection
 from lstmcli.core.model.states import State, split_state
 from lstmcli.errors import UserError
@@ -135,7 +135,7 @@ def cell_names(model: Model, layer: int, direction: int, arrays: dict[str, T]) -
         return arrays
     if set(arrays) <= {"h"}:  # only the output of the model is wanted
         return {}
-    return {f"layer{layer}{'_reverse' * direction}.{k}": a for k, a in arrays.items()}
+    return {f"{cell_name(layer, direction)}.{k}": a for k, a in arrays.items()}
 
 
 def run_settings(model: Model, layout: str, assumed_layout: str = "") -> dict[str, Any]:

@@ -67,6 +67,11 @@ class Cell:
         return self.kernel.dtype
 
 
+def cell_name(layer: int, direction: int) -> str:
+    """``layer0``, ``layer0_reverse``, ``layer1``, ...: a cell in settings and traces."""
+    return f"layer{layer}{'_reverse' * direction}"
+
+
 @in_notebooks
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
@@ -98,7 +103,7 @@ class Model:
     def cells(self) -> list[tuple[str, Cell]]:
         """Every cell with its name: ``layer0``, ``layer0_reverse``, ``layer1``, ..."""
         return [
-            (f"layer{n}{'_reverse' * d}", cell)
+            (cell_name(n, d), cell)
             for n, layer in enumerate(self.layers)
             for d, cell in enumerate(layer)
         ]

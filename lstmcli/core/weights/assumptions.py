@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.model import Cell, Model, format_lengths
+from lstmcli.core.model.model import Cell, Model, cell_name, format_lengths
 from lstmcli.core.model.settings import as_options, split_cell
 from lstmcli.core.weights.decode import units_along_rows
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
@@ -132,7 +132,7 @@ def _bias_assumptions(found: RecognisedLstm) -> list[str]:
         return ["no bias (none in the file)"]
     assumed = []
     for (layer, direction), names in found.cells.items():
-        where = f" in layer{layer}{'_reverse' * direction}" if len(found.cells) > 1 else ""
+        where = f" in {cell_name(layer, direction)}" if len(found.cells) > 1 else ""
         for role in sorted(roles):
             tensor = names.get(role)
             if tensor is None:

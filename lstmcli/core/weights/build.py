@@ -11,7 +11,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.half_precision import ROUNDED, round_to_format
-from lstmcli.core.model.model import Cell
+from lstmcli.core.model.model import Cell, cell_name
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm
@@ -53,7 +53,7 @@ def build_layers(
     return [
         tuple(
             decode(origin[id(cell)], _changed(cell.convention, changes, d == 1), source)
-            if (changes := by_cell.get(f"layer{n}{'_reverse' * d}"))
+            if (changes := by_cell.get(cell_name(n, d)))
             else cell
             for d, cell in enumerate(layer)
         )
@@ -114,7 +114,7 @@ def direction_settings(
 
 def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Mapping[str, Any]) -> None:
     """Refuse a setting of a cell that is not there."""
-    cells = [f"layer{n}{'_reverse' * d}" for n, la in enumerate(layers) for d in range(len(la))]
+    cells = [cell_name(n, d) for n, la in enumerate(layers) for d in range(len(la))]
     for name in given:
         if (cell := split_cell(name)[0]) and cell not in cells:
             raise UserError(f"{name}: there is no cell {cell}; there is {', '.join(cells)}.")

@@ -18,7 +18,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array, iterate_blocks
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.hint import Hint
-from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.model import Cell, Model, cell_name
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.decode import from_blocks
 from lstmcli.core.weights.recognise import (
@@ -241,7 +241,7 @@ def _role_descriptions(role: str, tensor: str | Mapping[str, str]) -> list[tuple
 
 def _cell_word(cell: CellIndex, cells: Mapping[CellIndex, Any]) -> str:
     """``layer1_reverse `` where there are several cells."""
-    return f"layer{cell[0]}{'_reverse' * cell[1]} " if len(cells) > 1 else ""
+    return f"{cell_name(*cell)} " if len(cells) > 1 else ""
 
 
 def _unreadable(result: LoadResult, shapes: Shapes) -> UnreadableLstm:
