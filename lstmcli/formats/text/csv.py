@@ -371,12 +371,21 @@ def _in_order(table: CsvTable, line_of: Callable[[int], int]) -> dict[str, Seque
         [_as_integers(table, name, line_of) for name in table.keys], axis=1
     )  # (R, 1 to 3)
     order = np.lexsort(places.T[::-1])
-    numbers = [np.unique(column) for column in places.T]
+    numbers = [_distinct(column) for column in places.T]
     ordered = places[order]
     _check_complete(ordered, numbers, lambda row: line_of(int(order[row])), table)
     if np.any(order[1:] < order[:-1]):
         table.reorder(order)
     return dict(zip(table.keys, map(compact, numbers), strict=True))
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """The values in ascending order, each once.
+
+    `numpy.unique` of 2.4 takes 9 s for 2 million numbers that follow each other, this .2 s.
+    """
+    ordered = np.sort(values)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
 
 
 def _as_integers(table: CsvTable, name: str, line_of: Callable[[int], int]) -> np.ndarray:
