@@ -384,8 +384,10 @@ def _distinct(values: np.ndarray) -> np.ndarray:
 
     `numpy.unique` of 2.4 takes 9 s for 2 million numbers that follow each other, this .2 s.
     """
-    ordered = np.sort(values)
-    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+    ordered: np.ndarray = np.sort(values)
+    is_first = np.ones(len(ordered), bool)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    return np.compress(is_first, ordered)
 
 
 def _as_integers(table: CsvTable, name: str, line_of: Callable[[int], int]) -> np.ndarray:
