@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lstmcli.core.explain.result import Explanation
 from lstmcli.views.explain import title
 from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet, Width, fitting_table, labelled
-from lstmcli.views.text import error_size, ulp_count
+from lstmcli.views.text import error_size, ulp_counts
 
 OURS = "ours"
 INDENT = 16  # columns of the labels
@@ -55,7 +55,7 @@ def _engines(check: Mapping[str, Any], width: Width) -> Sheet:
         Column("", ["", *agreement], left=True),
         Column("max abs", [_error(row["max_abs"]) for row in rows]),
         Column("max rel", [_error(row["max_rel"]) for row in rows], rank=3),
-        Column("max ulp", [_ulps(row["max_ulp"]) for row in rows], rank=2),
+        Column("max ulp", _ulps([row["max_ulp"] for row in rows]), rank=2),
         Column("long double", [_error(row["truth_abs"]) for row in rows]),
         Column("ms", [f"{1000 * row['seconds']:.3g}" for row in rows], rank=4),
     ]
@@ -73,8 +73,9 @@ def _error(value: float | str | None) -> str:
     return value if isinstance(value, str) else error_size(value)
 
 
-def _ulps(value: float | str | None) -> str:
-    return value if isinstance(value, str) else ulp_count(value)
+def _ulps(values: Sequence[float | str | None]) -> list[str]:
+    texts = ulp_counts([None if isinstance(value, str) else value for value in values])
+    return [v if isinstance(v, str) else text for v, text in zip(values, texts, strict=True)]
 
 
 def _agreement(check: Mapping[str, Any]) -> tuple[str, str, str]:

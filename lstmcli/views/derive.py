@@ -25,7 +25,7 @@ from lstmcli.views.sheet import (
     labelled,
     labelled_command,
 )
-from lstmcli.views.text import STDIN, error_size, explain_command
+from lstmcli.views.text import STDIN, NumberFormat, error_size, explain_command
 
 DIGITS = 8  # NumPy's, so that numbers can be found in a print by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
@@ -54,6 +54,14 @@ class Detail(NamedTuple):
             return ""
         exact = as_float(value) if isinstance(value, Fraction) else float(value)
         return format_number(exact, self.digits)
+
+    def column(self, values: Sequence[Scalar | Exact | None]) -> list[str]:
+        """Numbers of a column of a table, in one format; nothing for None."""
+        numbers = [
+            None if v is None else as_float(v) if isinstance(v, Fraction) else float(v)
+            for v in values
+        ]
+        return [*map(NumberFormat.of(numbers, self.digits).text, numbers)]
 
     def result(self, value: Scalar) -> str:
         """The result of an equation."""
@@ -122,14 +130,14 @@ def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
         names.append(f"{count - most} smaller")
         products.append(total.rest(most))
         running.append(total.total)
-    weights = [detail.scalar(t.weight if t.matrix else None) for t in shown]
+    weights = detail.column([t.weight if t.matrix else None for t in shown])
     columns = [
         Column(f"sum_{gate}", names, "bold", left=True),
-        Column("value", [detail.scalar(term.factor) for term in shown] + rest),
+        Column("value", detail.column([term.factor for term in shown]) + rest),
         Column("weight", weights + rest),
         Column("of", [term.matrix for term in shown] + rest, left=True, rank=2),
-        Column("term", [detail.scalar(product) for product in products]),
-        Column("sum so far", [detail.scalar(value) for value in running], rank=1),
+        Column("term", detail.column(products)),
+        Column("sum so far", detail.column(running), rank=1),
     ]
     sheet = fitting_table(columns, width, rule=width.table is not None)
     if rest:

@@ -33,6 +33,7 @@ from lstmcli.views.sheet import (
 )
 from lstmcli.views.text import (
     STDIN,
+    NumberFormat,
     count,
     error_size,
     explain_command,
@@ -41,7 +42,7 @@ from lstmcli.views.text import (
     phrases,
     rounded_up,
     short_exponent,
-    ulp_count,
+    ulp_counts,
 )
 
 DIGITS = 8  # NumPy's, so that values can be found in a print by eye
@@ -245,7 +246,7 @@ def _arrays(d: Difference, width: Width, digits: int | None) -> Sheet:
         Column("SNR dB", [_decibels(array) for array in arrays], rank=2),
         Column("max rel", [error_size(array.max_rel) for array in arrays], rank=6),
         _position_column(arrays, [array.rel_at for array in arrays], rank=7),
-        Column("max ulp", [ulp_count(array.max_ulp) for array in arrays], rank=8),
+        Column("max ulp", ulp_counts([array.max_ulp for array in arrays]), rank=8),
         _position_column(arrays, [array.ulp_at for array in arrays], rank=9),
     ]
     sheet = fitting_table([column for column in columns if any(column.cells)], width)
@@ -299,8 +300,17 @@ def _position_column(
 
 
 def _value_column(arrays: Sequence[ArrayDifference], digits: int | None) -> Column:
-    """Both values of the greatest difference: the two go together or not at all."""
-    pairs = [_values(array.abs_at, digits, TABLE_DIGITS) for array in arrays]
+    """Both values of the greatest difference: the two go together or not at all.
+
+    All have the format that each pair needs to look different.
+    """
+    places = [array.abs_at for array in arrays if array.abs_at is not None]
+    most = max((_digits_apart(place, digits, TABLE_DIGITS) for place in places), default=0)
+    format = NumberFormat.of([value for place in places for value in (place.a, place.b)], most)
+    pairs = [
+        ("", "") if place is None else (format.text(place.a), format.text(place.b))
+        for place in (array.abs_at for array in arrays)
+    ]
     a, b = (max(len(pair[n]) for pair in pairs) for n in (0, 1))
     cells = [f"{x:>{a}}  {y:>{b}}" if x else "" for x, y in pairs]
     return Column(f"{'a':>{a}}  {'b':>{b}}", cells, rank=5)
@@ -309,6 +319,8 @@ def _value_column(arrays: Sequence[ArrayDifference], digits: int | None) -> Colu
 def _required_column(arrays: Sequence[ArrayDifference]) -> Column:
     """The smallest tolerance with which each array agrees, as it can be typed."""
     found = [_required(array) for array in arrays]
+    if any("e" in text for kind, text in found if kind == "atol"):
+        found = [(k, error_size(float(text)) if k == "atol" else text) for k, text in found]
     kinds = {kind for kind, _ in found if kind}
     if len(kinds) == 1:
         return Column(f"required {kinds.pop()}", [text for _, text in found], left=True, rank=1)
@@ -344,9 +356,18 @@ def _values(place: Position | None, digits: int | None, fewest: int = DIGITS) ->
     """Both values, with as many digits as they need to look different."""
     if place is None:
         return "", ""
-    enough = range(fewest, MOST_DIGITS + 1) if digits is None else range(digits, digits + 1)
-    texts = [(format_number(place.a, n), format_number(place.b, n)) for n in enough]
-    return texts[0] if place.a == place.b else next((t for t in texts if t[0] != t[1]), texts[-1])
+    enough = _digits_apart(place, digits, fewest)
+    return format_number(place.a, enough), format_number(place.b, enough)
+
+
+def _digits_apart(place: Position, digits: int | None, fewest: int) -> int:
+    """The places after the point with which both values look different, at least ``fewest``."""
+    if digits is not None or place.a == place.b:
+        return fewest if digits is None else digits
+    for n in range(fewest, MOST_DIGITS):
+        if format_number(place.a, n) != format_number(place.b, n):
+            return n
+    return MOST_DIGITS
 
 
 # ---- what was not compared

@@ -97,11 +97,11 @@ def error_size(value: float | None) -> str:
     return "0" if value == 0 else short_exponent(f"{value:.2e}")
 
 
-def ulp_count(value: float | int | None) -> str:
-    """A number of ULPs: with every digit below a million, with three digits from there on."""
-    if value is None:
-        return ""
-    return str(value) if value < 1e6 or math.isnan(value) else error_size(float(value))
+def ulp_counts(values: Sequence[float | int | None]) -> list[str]:
+    """Numbers of ULPs: with every digit if all are below a million, else with three digits."""
+    if any(value is not None and value >= 1e6 for value in values):
+        return ["" if value is None else error_size(float(value)) for value in values]
+    return ["" if value is None else str(value) for value in values]
 
 
 def rounded_up(value: float) -> str:

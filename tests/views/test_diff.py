@@ -15,7 +15,7 @@ from lstmcli.formats.files.source import in_memory
 from lstmcli.formats.text.console_print import read_text
 from lstmcli.views.diff import difference_sheet
 from lstmcli.views.sheet import AGREES, Sheet, Width
-from lstmcli.views.text import error_size, rounded_up, ulp_count
+from lstmcli.views.text import error_size, rounded_up, ulp_counts
 from tests.core.diff.test_compare import question
 
 Array = npt.NDArray[Any]
@@ -270,7 +270,8 @@ def test_a_passing_tolerance_is_never_rounded_down(value: float) -> None:
 
 def test_sizes_are_short() -> None:
     assert [error_size(x) for x in (None, 0.0, 0.1333, 2.5e-12)] == ["", "0", "1.33e-1", "2.50e-12"]
-    assert [ulp_count(x) for x in (None, 7, 10**7)] == ["", "7", "1.00e7"]
+    assert ulp_counts([None, 7, 999_999]) == ["", "7", "999999"]
+    assert ulp_counts([None, 7, 10**7]) == ["", "7.00e0", "1.00e7"]
 
 
 def test_the_sheet_renders_with_rich() -> None:
@@ -374,3 +375,20 @@ def test_no_search_where_no_configuration_could_explain_it() -> None:
     kernel = normal(3, 8)
     assert not any("explain" in row for row in rows(of(kernel=kernel), of(kernel=kernel + 1)))
     assert not any("explain" in row for row in rows(of(h=h), of(h=h[:9, :, :4])))
+
+
+def test_the_numbers_of_a_column_have_one_format() -> None:
+    """h is large, c tiny, f differs by its ninth digit only."""
+    h, c, f = normal(7, 3), 1e-9 * normal(7, 3), normal(7, 3)
+    a = of(h=h, c=c, f=f)
+    b = of(h=h + 0.1, c=1.5 * c, f=f + 1e-9)
+    lines = rows(a, b, 400, asked={"atol": 0.0, "rtol": 0.0})
+    start = next(n for n, line in enumerate(lines) if line.startswith("array"))
+    columns = list(
+        zip(*(re.split(" {2,}", line) for line in lines[start : start + 4]), strict=True)
+    )
+    shapes = {column[0]: {re.sub(r"-?\d+", "#", x) for x in column[1:]} for column in columns}
+    for name in ("a", "b", "required atol", "cosine", "SNR dB", "max rel", "max ulp"):
+        assert len(shapes[name]) == 1, (name, shapes[name])
+    values = [column[1:] for column in columns if column[0] in ("a", "b")]
+    assert all(x != y for x, y in zip(*values, strict=True))
