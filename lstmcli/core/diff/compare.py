@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from lstmcli.core.diff.alignment import FINALS, STEP_ORDER, WEIGHTS, ArrayName, Pair, align
@@ -11,7 +12,7 @@ from lstmcli.core.diff.find_hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
 from lstmcli.core.diff.patterns import Comparison
-from lstmcli.core.diff.tolerance import coarser, jsonable, tolerance
+from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.hint import Hint, join_with_and
 from lstmcli.core.model.selection import EVERYTHING, Choice, Selection, columns_of, indices_of
 from lstmcli.errors import UserError, did_you_mean
@@ -101,6 +102,7 @@ def compare(
         if no name is shared, a tolerance makes no sense, ``ulp`` alone meets printed text, or
         nothing is selected.
     """
+    test = partial(tolerance, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     by_ulp_only = ulp is not None and rtol is None and atol is None
     a, b, common = named_alike(a, b)
     common = _chosen(common, only)
@@ -108,7 +110,7 @@ def compare(
     common = [name for name in common if name not in columns or columns[name].numbers]
     if by_ulp_only:
         _refuse_print(a, b, common)
-    pair = _aligner(a, b, rtol, atol, ulp, equal_nan, selection, columns)
+    pair = _aligner(a, b, test, selection, columns)
     pairs = {name: pair(name, name) for name in common}
     arrays = {
         name: replace(measure(pairs[name]), shapes=(a.arrays[name].shape, b.arrays[name].shape))
@@ -117,7 +119,7 @@ def compare(
     first = _first_divergence(arrays, pairs)
     compared = Comparison(
         pairs=pairs,
-        cross=_aligner(a, b, rtol, atol, ulp, equal_nan),
+        cross=_aligner(a, b, test),
         arrays=(list(a.arrays), list(b.arrays)),
         names=_called(a, b),
         settings=(a.settings, b.settings),
@@ -154,10 +156,7 @@ def matched(a: Side, b: Side) -> dict[str, Pair]:
 def _aligner(
     a: Side,
     b: Side,
-    rtol: float | None = None,
-    atol: float | None = None,
-    ulp: int | None = None,
-    equal_nan: bool = False,
+    tolerance_of: Callable[[Precision], Tolerance] = tolerance,
     selection: Selection = EVERYTHING,
     columns: Mapping[str, Choice] = {},
 ) -> Callable[[str, str], Pair]:
@@ -168,12 +167,11 @@ def _aligner(
 
     def pair(of_a: str, of_b: str) -> Pair:
         precision = coarser(a.precision(of_a), b.precision(of_b))
-        test = tolerance(precision, rtol, atol, ulp, equal_nan)
         layouts = a.layout, b.layout
         backward = _computed_backward(a, b, ArrayName.of(of_b))
         of_array = selection._replace(units=columns.get(of_b))
         return align(
-            of_b, a.numbers(of_a), b.numbers(of_b), test, layouts, backward,
+            of_b, a.numbers(of_a), b.numbers(of_b), tolerance_of(precision), layouts, backward,
             (a.numbering, b.numbering), of_array,
         )  # fmt: skip
 
