@@ -43,7 +43,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
             _refuse_repeated(group["paths"], seen)
             _read_group(group, file, arrays, left_out)
         is_graph = value.get("format") == "graph-model"
-        topology = {} if is_graph else value.get("modelTopology") or {}
+        topology = _object({} if is_graph else value.get("modelTopology") or {}, "modelTopology")
         groups = _groups(topology)
         chain = lstm_chain(topology.get("model_config") or topology)
     remarks = []
@@ -70,13 +70,15 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
 def _read_group(
     group: dict[str, Any], file: Opened, arrays: dict[str, np.ndarray], left_out: list[str]
 ) -> None:
-    specs = group["weights"]
+    specs = [_object(spec, "a member of weights") for spec in group["weights"]]
     sizes = [_stored_bytes(spec, file.source) for spec in specs]
     data = _shards(file, group["paths"], sum(sizes))
     start = 0
     for spec, size in zip(specs, sizes, strict=True):
         name, stored = spec["name"], data[start : start + size]
         start += size
+        if type(name) is not str:
+            raise TypeError("the name of a tensor is no text")
         name.encode()  # raises for a surrogate, which could not be shown
         if name in arrays or name in left_out:
             raise ValueError(f"two tensors have the name {name!a}")
@@ -107,6 +109,12 @@ def _stored_bytes(spec: dict[str, Any], source: str) -> int:
     widest = max(itemsize, 4)  # quantized ones are widened
     where = f"{source}: the tensor {spec['name']!a}"
     return check_size(spec["shape"], widest, where) * itemsize
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{what} is no object")
+    return value
 
 
 def _stored_dtype(spec: dict[str, Any]) -> str:
@@ -197,7 +205,7 @@ def _add_layer(layer: Any, groups: dict[str, dict[str, Any]], depth: int) -> Non
         groups[name] = {"class_name": layer["class_name"], "config": config}
         for n, cell in enumerate(_cells(config)):
             group = {"class_name": cell.get("class_name"), "config": cell.get("config")}
-            cell_name = (cell.get("config") or {}).get("name")
+            cell_name = _object(cell.get("config") or {}, "a cell's config").get("name")
             for path in (f"RNNCell_{n}", f"{cell_name}", f"stacked_rnn_cells/{cell_name}"):
                 groups[f"{name}/{path}"] = group
 
@@ -207,5 +215,5 @@ def _cells(config: dict[str, Any]) -> list[dict[str, Any]]:
     cell = config.get("cell")
     if not isinstance(cell, dict):
         return []
-    stacked = (cell.get("config") or {}).get("cells")
+    stacked = _object(cell.get("config") or {}, "a cell's config").get("cells")
     return [member for member in stacked or [cell] if isinstance(member, dict)]

@@ -61,6 +61,8 @@ class StorageView(TensorStorage):
     """A range of another storage: PyTorch saved views of storages so before 0.4."""
 
     def __init__(self, storage: TensorStorage, name: str, start: Any, count: Any) -> None:
+        if not isinstance(storage, TensorStorage):
+            raise TypeError("a view of what is no storage")
         super().__init__(name, storage.kind, count)
         if type(start) is not int or start < 0 or start + self.count > storage.count:
             raise ValueError("a view that is not inside its storage")
@@ -139,6 +141,8 @@ class Quantised(Leaf):
         """One number, or one for each place of the axis, where broadcasting meets them."""
         if self.axis is None:
             return np.float32(value)
+        if not isinstance(value, Leaf):
+            raise TypeError("scales or zero points that are no tensor")
         shape = [1] * axes
         shape[self.axis] = self.tensor.size[self.axis]
         if value.extent()[0] != (shape[self.axis],):
@@ -175,13 +179,20 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> 
 def _tensor_of_dtype(
     storage: Any, offset: Any, size: Any, stride: Any, _: Any, __: Any, dtype: Any, *others: Any
 ) -> Leaf:
-    kind = dtype.name.rpartition(".")[2]
+    kind = _last_word(dtype)
     return Tensor(storage, offset, size, stride, kind) if kind in CODES else Unread(kind)
+
+
+def _last_word(what: Any) -> str:
+    """``float16`` of the global ``torch.float16``."""
+    if not isinstance(what, Global):
+        raise TypeError("an object where the name of a kind should be")
+    return what.name.rpartition(".")[2]
 
 
 def _quantised(storage: Any, offset: Any, size: Any, stride: Any, how: Any, *_: Any) -> Leaf:
     tensor = Tensor(storage, offset, size, stride)
-    scheme = how[0].name.rpartition(".")[2]
+    scheme = _last_word(how[0])
     if scheme == "per_tensor_affine" and all(isinstance(n, (int, float)) for n in how[1:3]):
         return Quantised(tensor, how[1], how[2], None)
     if scheme == "per_channel_affine" and 0 <= how[3] < len(size):

@@ -365,6 +365,8 @@ class _Machine:
 
     def _made_bytes(self, text: Any, coding: Any = "latin1", *_: Any) -> bytes:
         """Bytes, as Python 3 writes them for Python 2."""
+        if not isinstance(text, str):
+            raise TypeError("bytes that are made of no text")
         self.characters -= len(text)
         if self.characters < 0 or coding not in ("latin1", "latin-1"):
             raise ValueError("text in an encoding that is not latin1, or too much of it")
