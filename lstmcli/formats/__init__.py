@@ -68,6 +68,7 @@ FORMATS: dict[str, Format] = {
 READ_ONLY = {
     ".onnx": Format("onnx", "onnx"),
     ".safetensors": Format("safetensors", "safetensors"),
+    ".gguf": Format("gguf", "gguf"),
     ".pt": Format("torch", "torch"),
     ".pkl": Format("pickle", "torch", "read_pickle"),
     ".index": Format("tensorflow", "tensorflow"),

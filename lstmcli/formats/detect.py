@@ -19,6 +19,7 @@ from lstmcli.formats.text.number_text import IS_NUMBER
 BINARY = {  # first bytes -> format
     b"\x93NUMPY": "npy",
     b"PK\x05\x06": "npz",  # an archive without members
+    b"GGUF": "gguf",
     b"\x89HDF\r\n\x1a\n": "keras",  # HDF5, of other programs too
 }
 
@@ -68,7 +69,6 @@ UNREAD = {  # first bytes -> what they belong to, and the way out; each is refus
         "a model in onnxruntime's format",
         "Give the .onnx file that it was made from.",
     ),
-    rb"GGUF.{2}\0\0": ("a GGUF model", ""),
     rb"MATLAB 5\.0": ("a MATLAB file", ""),
     rb"\x84\xa5nodes[\x90-\x9f\xdc\xdd].{0,4}\x84\xa5index": (  # MessagePack; spaCy's too
         "a model of thinc, as spaCy keeps them",
@@ -79,8 +79,8 @@ UNREAD = {  # first bytes -> what they belong to, and the way out; each is refus
 }
 
 SUPPORTED = """\
-  PyTorch .pt, .pth, .ckpt; Keras .keras, .h5; .onnx, .safetensors, .tflite, .pkl, .nam;
-  TensorFlow checkpoints and SavedModels; model.json of TensorFlow.js;
+  PyTorch .pt, .pth, .ckpt; Keras .keras, .h5; .onnx, .safetensors, .gguf, .tflite, .pkl;
+  TensorFlow checkpoints and SavedModels; model.json of TensorFlow.js; .nam;
   arrays in .npy, .npz, .json, .jsonl, .csv, .tsv, .md, or text as it was printed."""
 
 WAY_OUT = "Save its arrays with numpy.savez."
@@ -134,7 +134,7 @@ def is_unknown(file: Opened) -> bool:
     try:
         kind = binary_kind(file)
     except UserError:
-        return file.head()[:4] != b"GGUF"
+        return True
     head = file.head()
     return kind is None and not all(byte in _TEXT_BYTES for byte in head[:MOST_LOOKED_AT])
 

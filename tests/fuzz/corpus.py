@@ -208,6 +208,12 @@ def _prints() -> list[Sample]:
     return [_single(f"{n}-{path.name}", path.read_bytes()) for n, path in enumerate(paths)]
 
 
+def _notations() -> list[Sample]:
+    return [
+        _single(path.name, path.read_bytes()) for path in sorted(GOLDEN.glob("languages/*.txt"))
+    ]
+
+
 def _safetensors() -> list[Sample]:
     recorded = GOLDEN / "bfloat16/jax.safetensors"
     return [
@@ -297,6 +303,8 @@ TABLE = {
     "csv": Row(_steps("csv"), text, inputs=True),
     "tsv": Row(_steps("tsv"), text, inputs=True),
     "text": Row(_prints, text, inputs=True),
+    "notation": Row(_notations, text, inputs=True),
+    "gguf": Row(_golden("gguf/*.gguf"), _always(mutations.binary)),
     "safetensors": Row(_safetensors, _always(one_of(mutations.safetensors, mutations.binary))),
     "torch-zip": Row(_golden("torch_files/*zip-*", "torch_files/*-2.13.0.pt"), _always(archived)),
     "torch-legacy": Row(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
+from math import prod
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
@@ -69,6 +70,11 @@ def find_by_shape(shapes: Mapping[str, Shape], row: Convention | None = None) ->
         for convention, roles in [_only_way(prefix, names, shapes, row)]
         if convention
     ]
+
+
+def is_numbered(name: str) -> bool:
+    """Whether an exporter numbered an initializer of an LSTM: ``onnx::LSTM_784``."""
+    return _ONNX.fullmatch(name) is not None
 
 
 # ---- groups of names
@@ -300,7 +306,13 @@ def _runs(names: Sequence[str]) -> list[list[str]]:
 
 
 def _node(run: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None) -> Roles | None:
-    """The roles of W, R and B in a run; W goes first where both have one shape."""
+    """The roles of W, R and B in a run; W goes first where both have one shape.
+
+    A converter may have dropped the axis of one direction.
+    """
+    axes = max(len(shapes[name]) for name in run)
+    if axes == 2:
+        shapes = {name: (1, *shapes[name]) for name in run}
     ways = [
         way
         for kernel, recurrent in permutations(run, 2)
@@ -311,10 +323,10 @@ def _node(run: Sequence[str], shapes: Mapping[str, Shape], row: Convention | Non
 
 
 def _follows(roles: Roles, below: Roles, shapes: Mapping[str, Shape]) -> bool:
-    directions, gates, units = shapes[below["recurrent_kernel"]]
+    *directions, gates, units = shapes[below["recurrent_kernel"]]
     return (
-        shapes[roles["recurrent_kernel"]] == (directions, gates, units)
-        and shapes[roles["kernel"]][2] == directions * units
+        shapes[roles["recurrent_kernel"]] == (*directions, gates, units)
+        and shapes[roles["kernel"]][-1] == prod(directions) * units
     )
 
 

@@ -14,7 +14,7 @@ from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.weights.by_shape import find_by_shape
+from lstmcli.core.weights.by_shape import find_by_shape, is_numbered
 from lstmcli.errors import UserError, did_you_mean
 
 Shape = tuple[int, ...]
@@ -126,12 +126,17 @@ def _with_found_by_shape(
     """The LSTMs that names show, or those that shapes do where names show none or leave a bias."""
     row = rows[0] if convention else None
     if named and not any(_leaves_bias(found, shapes) for found in named):
-        return named
+        numbered = {name: shape for name, shape in shapes.items() if is_numbered(name)}
+        return [*named, *_found_by_shape(numbered, row)]
+    return _found_by_shape(shapes, row) or named
+
+
+def _found_by_shape(shapes: Shapes, row: Convention | None) -> list[RecognisedLstm]:
     by_shape = []
     for one in find_by_shape(shapes, row):
         cells: dict[CellIndex, TensorNames] = {index: {**one.cells[index]} for index in one.cells}
         by_shape.append(RecognisedLstm(one.convention, normalise(one.prefix), cells, by_shape=True))
-    return by_shape or named
+    return by_shape
 
 
 def _leaves_bias(found: RecognisedLstm, shapes: Shapes) -> bool:

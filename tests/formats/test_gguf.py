@@ -1,0 +1,103 @@
+"""GGUF: its header is checked before numbers are read, and packed types need the package gguf."""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstmcli import formats
+from lstmcli.api.diff import diff
+from lstmcli.errors import MissingExtra, UserError
+from tests.test_golden import GOLDEN
+
+FILE = (GOLDEN / "gguf" / "q8_0.gguf").read_bytes()
+
+
+def text(name: str) -> bytes:
+    return struct.pack("<Q", len(name)) + name.encode()
+
+
+def forged(
+    tensors: int = 1, fields: int = 0, version: int = 3, body: bytes = b"", magic: bytes = b"GGUF"
+) -> bytes:
+    return magic + struct.pack("<IQQ", version, tensors, fields) + body
+
+
+def tensor(name: str, *sizes: int, kind: int = 0, offset: int = 0) -> bytes:
+    head = text(name) + struct.pack("<I", len(sizes)) + struct.pack(f"<{len(sizes)}Q", *sizes)
+    return head + struct.pack("<IQ", kind, offset)
+
+
+def padded(header: bytes, numbers: bytes, alignment: int = 32) -> bytes:
+    return header + bytes(-len(header) % alignment) + numbers
+
+
+def read(data: bytes) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    return formats.read("-", io.BytesIO(data)).arrays
+
+
+def test_sizes_are_reversed_and_the_alignment_is_the_file_s() -> None:
+    numbers = np.arange(6, dtype="<f4")
+    field = text("general.alignment") + struct.pack("<II", 4, 64)
+    header = forged(fields=1, body=field + tensor("w", 3, 2))
+    (array,) = read(padded(header, numbers.tobytes(), 64)).values()
+    assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_an_array_of_a_reference_is_a_member(tmp_path: Path) -> None:
+    path = GOLDEN / "gguf" / "f32.gguf"
+    with np.load(GOLDEN / "gguf" / "f32.tensors.npz") as members:
+        name = "enc.lstm.bias_ih_l0"
+        assert diff(f"{path}:{name}", members[name]).equal
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (forged(version=1), "version 1 GGUF file; versions 2 and 3 are read"),
+        (b"GGUF" + struct.pack(">IQQ", 3, 1, 0), "big-endian GGUF file"),
+        (forged(tensors=1 << 60), "tensors"),
+        (forged(fields=1 << 60), "fields"),
+        (forged(body=struct.pack("<Q", 1 << 62)), "bytes"),
+        (forged(body=tensor("w", *[2] * 5)), "5 dimensions"),
+        (forged(body=tensor("w", 1 << 40)), "w"),
+        (padded(forged(body=tensor("w", 3, 2)), bytes(20)), "the numbers of w end behind its end"),
+        (padded(forged(body=tensor("w", 3, 2, offset=1 << 62)), bytes(24)), "end behind its end"),
+        (padded(forged(2, body=tensor("w", 1) * 2), bytes(8)), "two tensors have one name"),
+        (forged(0, 1, body=text("a") + struct.pack("<I", 77)), "a field of type 77"),
+        (forged(0, 1, body=text("a") + struct.pack("<IIQ", 9, 8, 1 << 50)), "ends too early"),
+        (forged(0, 1, body=text("a") + struct.pack("<IIQ", 9, 6, 1 << 62)), "ends too early"),
+        (forged(0, 1, body=text("general.alignment") + struct.pack("<II", 4, 3)), "alignment of 3"),
+        (padded(forged(body=tensor("w", 31, 2, kind=8)), bytes(99)), "no multiple of 32"),
+    ],
+)  # fmt: skip
+def test_a_forged_header_is_refused(data: bytes, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        read(data)
+
+
+@pytest.mark.parametrize("length", range(0, 1200, 97))
+def test_a_cut_file_is_refused(length: int) -> None:
+    with pytest.raises(UserError):
+        read(FILE[: 4 + length])
+
+
+def test_types_that_the_package_does_not_unpack_are_said() -> None:
+    data = padded(forged(body=tensor("w", 32, kind=9)), bytes(64))  # Q8_1
+    document = formats.read("-", io.BytesIO(data))
+    assert not document.arrays
+    assert document.remarks == (
+        "standard input: left out, of types that the library gguf does not unpack: w.",
+    )
+
+
+def test_without_the_package_plain_numbers_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    assert formats.read(str(GOLDEN / "gguf" / "f16.gguf")).arrays
+    with pytest.raises(MissingExtra, match="packed numbers; reading it needs gguf"):
+        formats.read(str(GOLDEN / "gguf" / "q8_0.gguf"))
