@@ -14,7 +14,14 @@ from lstmcli.core.diff.operand import Side, named_alike
 from lstmcli.core.diff.patterns import Comparison
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.hint import Hint, join_with_and
-from lstmcli.core.model.selection import EVERYTHING, Choice, Selection, columns_of, indices_of
+from lstmcli.core.model.selection import (
+    EVERYTHING,
+    Choice,
+    Selection,
+    columns_of,
+    indices_of,
+    units_of,
+)
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.notebook import in_notebooks
 
@@ -206,8 +213,12 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
             )
     if selection.units is None:
         return {}
-    widths = {name: max(*side.arrays[name].shape[-1:], 1) for side in (a, b) for name in computed}
-    units = indices_of(selection.units, max(widths.values()))
+    widths = {  # directions may be stacked on one side
+        name: max(size for side in (a, b) for size in (1, *side.arrays[name].shape[-1:]))
+        for name in computed
+    }
+    most = max(units_of(name, width) for name, width in widths.items())
+    units = indices_of(selection.units, most)
     return {
         name: replace(selection.units, bounds=None, numbers=tuple(columns_of(name, width, units)))
         for name, width in widths.items()

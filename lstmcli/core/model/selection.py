@@ -141,7 +141,7 @@ class Selection(NamedTuple):
 
     def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
         """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays."""
-        width = max((_units(name, w) for name, w in widths.items()), default=0)
+        width = max((units_of(name, w) for name, w in widths.items()), default=0)
         units = indices_of(self.units, width)
         columns = {k: picked for k, w in widths.items() if len(picked := columns_of(k, w, units))}
         sizes = Sizes(steps, batch, width)
@@ -166,14 +166,15 @@ class Selection(NamedTuple):
 EVERYTHING = Selection()
 
 
-def _units(name: str, width: int) -> int:
+def units_of(name: str, width: int) -> int:
     """The units of an array: z has those of four gates side by side."""
-    return width // 4 if name.rpartition(".")[2] == "z" else width
+    is_z = name.rpartition(".")[2] == "z" and width % 4 == 0
+    return width // 4 if is_z else width
 
 
 def columns_of(name: str, width: int, units: Indices) -> Indices:
     """Where an array has some units: those that it has, of z in each gate."""
-    size = _units(name, width)
+    size = units_of(name, width)
     units = units[: bisect_left(units, size)]
     return units if size == width else [gate + u for gate in range(0, width, size) for u in units]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side
@@ -288,3 +291,37 @@ def test_cosine_and_snr_at_the_ends() -> None:
     nan[0] = np.nan
     assert lone(nan, h).to_json()["arrays"]["h"]["snr_db"] == "NaN"
     assert lone(h[:, :3], h).to_json()["arrays"]["h"]["cosine"] is None
+
+
+def test_the_last_unit_is_that_of_each_gate() -> None:
+    z = normal(T, B, 4 * H)
+    other = z.copy()
+    other[..., 2 * H - 1] += 1  # the last unit of f
+    sides = of("a", "time", z=z), of("b", "time", z=other)
+    d = compare(*sides, selection=Selection.parse(None, None, "-1"))
+    assert (d.arrays["z"].total, d.arrays["z"].mismatched) == (4 * T * B, T * B)
+
+
+SHAPES = st.lists(st.integers(0, 4), max_size=5).map(tuple)
+LAYOUTS = st.sampled_from([None, "steps", "time", "batch"])
+ARRAYS = st.sampled_from(["", "h", "out", "c", "final_h", "layer0.h", "z", "kernel"])
+CHOICES = st.sampled_from([None, None, "0", "-1", "0:2", ":", "1,2"])
+
+
+@given(st.tuples(SHAPES, SHAPES), st.tuples(LAYOUTS, LAYOUTS), st.tuples(ARRAYS, ARRAYS),
+       st.tuples(CHOICES, CHOICES, CHOICES))  # fmt: skip
+@settings(deadline=None, max_examples=150)
+def test_any_shapes_are_compared_or_refused(
+    shapes: tuple[Any, Any], layouts: tuple[Any, Any], names: tuple[str, str], choice: Any
+) -> None:
+    sides = [
+        Side(side, {name: normal(*shape)}, layout)
+        for side, name, shape, layout in zip("ab", names, shapes, layouts, strict=True)
+    ]
+    try:
+        d = compare(sides[0], sides[1], selection=Selection.parse(*choice))
+    except UserError:
+        return
+    json.dumps(d.to_json(), allow_nan=False)
+    for array in d.arrays.values():
+        assert (array.mismatched is None) == (array.aligned[0] != array.aligned[1])
