@@ -133,6 +133,18 @@ def test_a_notebook_shows_the_screen_of_the_command(
     )
 
 
+@pytest.mark.parametrize("keep", ["h", "c", ("f", "z"), ()])
+def test_a_trace_of_any_arrays_has_a_page(network: str, keep: Any) -> None:
+    traces: list[Any] = [
+        lstmcli.run(WEIGHTS, INPUTS, keep),
+        lstmcli.run(network, np.ones((2, 3)), keep),
+    ]
+    for trace in traces:
+        text = "\n".join(text_of(trace._repr_html_()))
+        assert text.startswith("trace     ")
+        assert ("step" in text) == bool(trace.arrays)
+
+
 def test_a_page_for_a_notebook_styles_nothing_around_it() -> None:
     for result in results().values():
         page = result._repr_html_()
