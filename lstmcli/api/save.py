@@ -254,10 +254,7 @@ def write_pieces(
 
 def check_state_path(path: str) -> str:
     """The format of a state's file, by its suffix."""
-    format = formats.format_of(path)
-    if format not in ("npz", "json"):
-        raise UserError(f"--save-state {path}: a state is a .npz or a .json file.")
-    return format
+    return formats.format_of(path, formats.SEVERAL_ARRAYS)
 
 
 def save_state(path: str, h: Array, c: Array, steps: int) -> None:

@@ -57,9 +57,7 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
     if options["steps"] is None and _is_typed(ctx, "batch"):
         raise UserError("--batch is that of the inputs; --steps T asks for these.")
     output, dtype = options["output"], options["dtype"]
-    format = formats.format_of(output)
-    if format not in ("npz", "json"):
-        raise UserError(f"-o {output}: several arrays need a .npz or a .json file.")
+    format = formats.format_of(output, formats.SEVERAL_ARRAYS)
     members = draw_weights(
         options["inputs"], options["units"], options["seed"], steps=options["steps"],
         batch=options["batch"], initializer=options["initializer"],

@@ -88,6 +88,8 @@ def _usage_message(error: click.UsageError) -> str:
     """What is wrong with a command line, as a clause; a similar option is suggested."""
     if isinstance(error, click.NoSuchOption):
         return f"there is no option {one_line(error.option_name)}.{_similar_option(error)}"
+    if isinstance(error, click.BadOptionUsage) and "requires" in error.message:
+        return one_line(f"{error.option_name} needs a value.")
     if type(error) is click.BadParameter and isinstance(error.param, click.Option):
         option, text = max(error.param.opts, key=len), error.message
         if isinstance(error.param.type, click.Choice):

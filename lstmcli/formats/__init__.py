@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
@@ -31,6 +31,7 @@ from lstmcli.formats.text.tidy import TidyWriter
 
 __all__ = [
     "FORMATS",
+    "SEVERAL_ARRAYS",
     "Document",
     "Format",
     "StepStream",
@@ -63,6 +64,8 @@ FORMATS: dict[str, Format] = {
     ".tsv": Format("tsv", "text.csv", stepwise=True),
     ".txt": Format("text", "text.console_print"),
 }
+
+SEVERAL_ARRAYS = (".npz", ".json")  # suffixes of formats for arrays of any shapes, and attributes
 
 # no suffixes of traces: .safetensors is written too, but only for weights
 READ_ONLY = {
@@ -211,16 +214,16 @@ def has_known_suffix(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in FORMATS
 
 
-def format_of(path: str) -> str:
-    """The name of the format that a path's suffix asks for.
+def format_of(path: str, suffixes: Collection[str] = FORMATS) -> str:
+    """The name of the format that a path's suffix, one of ``suffixes``, asks for.
 
     Raises
     ------
     UserError
-        An unknown suffix, or none; lists the known ones.
+        Another suffix, or none; lists those.
     """
     suffix = os.path.splitext(path)[1].lower()
-    if suffix not in FORMATS:
+    if suffix not in suffixes:
         found = f'unsupported extension "{suffix}"' if suffix else "no extension"
-        raise UserError(f"{path}: {found}; use {', '.join(FORMATS)}.")
+        raise UserError(f"{path}: {found}; use {', '.join(suffixes)}.")
     return FORMATS[suffix].name

@@ -101,7 +101,7 @@ def test_errors_and_remarks_are_wrapped_only_on_a_terminal(
         (("--inputs", "3"), "there is no option --inputs.\n  see `lstm run --help`\n"),
         (
             ("--forget-bias",),
-            "option '--forget-bias' requires an argument.\n  see `lstm run --help`\n",
+            "--forget-bias needs a value.\n  see `lstm run --help`\n",
         ),
     ],
 )
@@ -116,3 +116,11 @@ def test_what_is_to_be_installed_is_named_by_its_packages() -> None:
     sources = [path.read_text() for path in (TOP / "lstmcli").rglob("*.py")]
     assert len(sources) > 100
     assert not [text for text in sources if re.search(r"pip install .?lstmcli", text)]
+
+
+def test_a_suffix_that_is_not_written_is_told_with_those_that_are(lstm: Lstm) -> None:
+    files = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+    for words in (("init", "--inputs", "4", "--units", "3", "-o"), ("run", *files, "--save-state")):
+        for name, found in (("x.csv", 'unsupported extension ".csv"'), ("x", "no extension")):
+            done = lstm(*words, name)
+            assert done == (2, "", f"lstm {words[0]}: {name}: {found}; use .npz, .json.\n")

@@ -565,7 +565,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "net.npz", "--steps", "99"], "--steps 99"),
     (["run", "net.npz", "--units", "a"], "--units a"),
     (["run", "net.npz", "--initial-state", "gru.npz"], "a state has h and c"),
-    (["run", "net.npz", "--save-state", "s.csv"], ".npz or a .json"),
+    (["run", "net.npz", "--save-state", "s.csv"], "use .npz, .json"),
     (["run", "typo.json"], 'Did you mean "forget_bias"?'),
     (["run", "-", "-"], "read only once"),
     (["run", "net.npz", "-", "--initial-state", "-"], "read only once"),
@@ -587,7 +587,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["diff", "net.npz"], "missing argument"),
     (["diff", "net.npz", "inputs.npy"], "inputs.npy"),
     (["init", "--inputs", "0", "--units", "3", "-o", "x.npz"], "from 1 on"),
-    (["init", "--inputs", "4", "--units", "3", "-o", "x.npy"], ".npz or a .json"),
+    (["init", "--inputs", "4", "--units", "3", "-o", "x.npy"], "use .npz, .json"),
 ]
 
 
