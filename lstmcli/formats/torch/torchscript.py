@@ -105,7 +105,10 @@ class Script:
             prefix = f"lstm{n}" if len(calls) > 1 else "lstm"
             names = _names(call)
             for name, constant in zip(names, call.weights, strict=True):
-                leaves[f"{prefix}.{name}"] = by_name[constant]
+                leaf = by_name[constant]
+                if not isinstance(leaf, Leaf):
+                    raise TypeError(f"{constant} is no tensor")
+                leaves[f"{prefix}.{name}"] = leaf
             groups[prefix] = call.settings
         used = {id(leaf) for leaf in leaves.values()}
         others = {
@@ -125,6 +128,8 @@ class Script:
         waiting: list[tuple[Path, Any]] = [((), model["mainModule"])]
         while waiting:
             path, module = waiting.pop()
+            if not isinstance(module, dict):
+                raise TypeError("a module is no object")
             for entry in module.get("parameters", ()):
                 leaves[(*path, entry["name"])] = tensors[int(entry["tensorId"])]
             below = [((*path, entry["name"]), entry) for entry in module.get("submodules", ())]

@@ -244,6 +244,11 @@ def long_names() -> bytes:
         (pickled(b"\x8d\xff\xff\xff\xff\xff\xff\xff\x0f"), "damaged or cut short"),
         (pickled(b"\x8b\xff\xff\xff\x7f"), "damaged or cut short"),
         (pickled(b"h\x05"), "damaged or cut short"),
+        (pickled(b"c_codecs\nencode\nK\x01\x85\x85R"), "bytes that are made of no text"),
+        (
+            pickled(b"ctorch._utils\n_rebuild_tensor_v3\n(NK\x00))NNNtR"),
+            "an object where the name of a kind should be",
+        ),
         (
             b"\x80\x02" + b"N0" * (MOST_OPCODES // 2 + 1) + b"N.",
             "more than 3,000,000 opcodes",
@@ -257,6 +262,8 @@ def long_names() -> bytes:
         "long text",
         "long number",
         "memo",
+        "bytes of no text",
+        "no dtype",
         "opcodes",
     ],
 )
