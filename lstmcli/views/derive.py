@@ -321,7 +321,7 @@ def _closing(d: Derivation, detail: Detail, width: Width) -> Sheet:
             "what the numbers of a line give with a single rounding. The run rounds after each "
             "operation; the last number of a line is the run's, bit for bit."
         )
-        add("rounded once", text, "dim", INDENT + 3)
+        add("rounded once", text, indent=INDENT + 3)
     if first is not None:
         expected = "EXPECTED" if d.against in (None, STDIN) else str(d.against)
         command = explain_command(detail.paths, expected, detail.options)

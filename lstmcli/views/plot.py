@@ -173,7 +173,7 @@ def lines_sheet(
     for n, q in enumerate(drawn):
         if n:
             sheet.add()
-        sheet.add((" " * GUTTER, ""), (f"{q.name}[{q.units[0]}]", "bold"), (f"  {q.words}", "dim"))
+        sheet.add((" " * GUTTER, ""), (f"{q.name}[{q.units[0]}]", "bold"), f"  {q.words}")
         marked = q.marked[0] if q.marked else None
         sheet.lines.extend(
             chart(q.values[:, 0], q.steps, of_kind[q.kind], width.text, marked, depth != "none")

@@ -104,3 +104,16 @@ def test_the_columns_that_are_left_out_are_named(
     named = " ".join(hidden[1].split()).split(", ") if hidden else []
     for name in ("differ", "%", "max abs", "required atol", "cosine", "SNR dB", "max rel"):
         assert (name in heading) != (name in named), name
+
+
+DIM = re.compile(r"\x1b\[2m(.*?)\x1b\[0m")
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("words", LINES, ids=lambda words: " ".join(map(str, words)))
+def test_only_labels_and_scales_are_dim(lstm: Lstm, words: tuple[object, ...]) -> None:
+    """Dim text is hard to read on some terminals: no sentence, value or name is dim alone."""
+    out = lstm(*words, "--color", "always").out
+    for text in DIM.findall(out):
+        assert len(re.findall("[a-z]{2,}", text)) <= 3 or re.search(" {2,}", text.strip()), text
+        assert not NUMBER.search(text) or words[0] == "plot", text
