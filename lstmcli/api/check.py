@@ -18,8 +18,8 @@ from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.answer import explain
+from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.question import Question
-from lstmcli.core.explain.result import Explanation
 from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.model import Cell, Model, Trace

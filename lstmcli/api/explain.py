@@ -28,12 +28,12 @@ from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.explain.answer import explain as explain_question
-from lstmcli.core.explain.data import TAKEN_AS
-from lstmcli.core.explain.judge import Verdict
+from lstmcli.core.explain.explanation import Explanation
+from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
-from lstmcli.core.explain.result import Explanation
 from lstmcli.core.explain.search import Progress, quiet
-from lstmcli.core.explain.space import spelled_out
+from lstmcli.core.explain.verify import Verdict
+from lstmcli.core.explain.wording import TAKEN_AS
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.inputs import Inputs
 from lstmcli.core.model.model import Model
@@ -204,7 +204,7 @@ def _lies_alike(
     own = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in arrays.items()}
     layout = check_axes(model, Inputs(question.x, question.layout, name=question.inputs))
     _, taken = at_its_place(side, own, layout, first.step, first.row)
-    return [TAKEN_AS + one for one in taken] == [explanation.placement]
+    return [TAKEN_AS + one for one in taken] == [explanation.taken]
 
 
 def _next(start: Sequence[str], verdict: Verdict | None, against: str | None, several: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from time import perf_counter
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.cli.terminal import STATUS_ONLY, is_quiet, print_json, show, standard_input, width
+from lstmcli.core.explain.search import Progress
 from lstmcli.views.explain import explanation_sheet, markdown
 
 
@@ -27,7 +29,8 @@ from lstmcli.views.explain import explanation_sheet, markdown
 @setting_options
 @input_options
 @format_option("markdown")
-def command(paths: tuple[str, ...], format: str, **options: Any) -> int:
+@click.option("--profile", is_flag=True, help="List what was tried, with milliseconds, on stderr.")
+def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) -> int:
     """Find which configuration of the weights gives the expected outputs.
 
     \b
@@ -42,13 +45,16 @@ def command(paths: tuple[str, ...], format: str, **options: Any) -> int:
     """
     settings = settings_from(options)
     with ProgressBar(1.0, quiet=is_quiet()) as bar:
+        progress = _Progress(bar)
         found = explain.explain_files(
             paths,
             settings,
             stdin=standard_input(),
             files=input_files(options),
-            progress=bar.advance,
+            progress=progress,
         )
+    if profile:
+        progress.write()
     expected = paths[-1] if paths[-1] != "-" else "standard input"
     if is_quiet():
         pass
@@ -59,3 +65,26 @@ def command(paths: tuple[str, ...], format: str, **options: Any) -> int:
     else:
         show([explanation_sheet(found, expected, width=width())])
     return 0 if found.found else 1
+
+
+class _Progress(Progress):
+    """A bar, and how long each pass took."""
+
+    def __init__(self, bar: ProgressBar) -> None:
+        self._bar, self._last = bar, perf_counter()
+        self._passes: list[tuple[str, int, int, float]] = []
+
+    def __call__(self, share: float, what: str) -> None:
+        self._bar.advance(share, what)
+
+    def passed(self, name: str, tried: int, answers: int) -> None:
+        """Note what was tried since the last pass."""
+        now = perf_counter()
+        self._passes.append((name, tried, answers, 1000 * (now - self._last)))
+        self._last = now
+
+    def write(self) -> None:
+        """The passes in the order in which they ended."""
+        click.echo(f"{'pass':<16}{'hypotheses':>12}{'answers':>9}{'ms':>9}", err=True)
+        for name, tried, answers, ms in self._passes:
+            click.echo(f"{name:<16}{tried:>12,}{answers:>9}{ms:>9.0f}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lstmcli.core.explain.result import Explanation
+from lstmcli.core.explain.explanation import Explanation
 from lstmcli.views.explain import title
 from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet, Width, fitting_table, labelled
 from lstmcli.views.text import error_size, ulp_counts

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lstmcli.core.explain.judge import Place, Verdict
-from lstmcli.core.explain.result import Changed, Explanation, Near
-from lstmcli.core.explain.words import (
-    OPEN,
-    SHUT,
+from lstmcli.core.explain.causes import OPEN, SHUT
+from lstmcli.core.explain.explanation import AGREEMENT, Changed, Explanation, Near
+from lstmcli.core.explain.verify import Place, Verdict
+from lstmcli.core.explain.wording import (
+    clause_of,
     familiarity,
     found_of,
     headline,
     hides_at_first_step,
     label,
     name_of,
-    plainly,
+    precision_text,
 )
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (
@@ -91,17 +91,18 @@ def details(e: Explanation, expected: str) -> list[str]:
     lines = []
     measured = e.measured
     if e.verdict == "found":
-        *most, last = [plainly(change) for change in e.changes]
+        *most, last = [clause_of(change) for change in e.changes]
         clauses = f"{', '.join(most)} and {last}" if most else last
         lines.append(f"{expected} is what these weights give when {clauses}.")
     if measured is None:
         return lines
     greatest = f"greatest difference {error_size(measured.max_abs)}"
     if e.verdict in ("agrees", "found"):
-        precision = f"{e.precision}, " if e.precision else ""
+        precision = f"{text}, " if (text := precision_text(e)) else ""
         lines.append(f"All {measured.total} values agree ({precision}{greatest}).")
     elif e.verdict == "none":
         lines.append(f"As loaded, {_agreeing(measured)}; {greatest}.")
+        lines += [one.text for one in e.remarks if one.code in AGREEMENT]
     return lines
 
 
@@ -177,10 +178,11 @@ def position(first: Place | None) -> str:
 
 def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     """Labels and texts of what else there is to say."""
-    if e.placement:
-        yield "assumed", f"{e.placement}."
+    if e.taken:
+        yield "assumed", f"{e.taken}."
     for remark in e.remarks:
-        yield "note", remark
+        if remark.code not in AGREEMENT:
+            yield "note", remark.text
     if e.hidden:
         at_step_0 = hides_at_first_step(e.changes)
         yield "why step 0 matches" if at_step_0 else "why it goes unseen", e.hidden
@@ -199,8 +201,8 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "to decide", e.decide
     if e.verdict == "none" and e.tried:
         yield "tested", f"{long_count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once"
-    if e.untried:
-        yield "not tried", "; ".join(e.untried)
+    if e.not_tried:
+        yield "not tried", "; ".join(e.not_tried)
 
 
 def _tested(e: Explanation) -> str:

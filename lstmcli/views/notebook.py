@@ -7,7 +7,7 @@ from typing import Any
 
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.diff.compare import Difference
-from lstmcli.core.explain.result import Explanation
+from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.diff import difference_sheet

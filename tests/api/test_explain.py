@@ -49,7 +49,7 @@ def test_the_json_has_the_members_of_the_contract() -> None:
     document = json.loads(json.dumps(explanation.to_json(), allow_nan=False))
     assert list(document) == [
         "found", "settings", "changes", "max_abs", "command", "equivalent", "tried", "nearest",
-        "verdict", "taken", "notes", "not_seen", "decide", "not_tried", "next",
+        "verdict", "taken", "notes", "remarks", "not_seen", "decide", "not_tried", "next",
     ]  # fmt: skip
     assert document["found"] is True
     assert document["settings"]["forget_bias"] == 0.0
@@ -85,7 +85,7 @@ def test_numbers_that_are_not_finite_are_left_out_and_reported() -> None:
     expected[0, 3, 1], expected[0, 5, 2] = np.nan, np.inf
     explanation = lstmcli.explain(WEIGHTS, np.load(INPUTS), expected)
     assert found(explanation) == {"gates": "ifgo"}
-    assert explanation.remarks[0] == "2 numbers of EXPECTED are NaN or infinite and left out."
+    assert explanation.notes[0] == "2 numbers of EXPECTED are NaN or infinite and left out."
 
 
 def test_a_setting_of_one_cell(tmp_path: Path) -> None:

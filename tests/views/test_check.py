@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lstmcli.core.explain.result import Changed, Explanation
+from lstmcli.core.explain.explanation import Changed, Explanation
 from lstmcli.views.check import check_sheet
 from lstmcli.views.sheet import Width
 
@@ -32,7 +32,7 @@ CHECK: dict[str, Any] = {
 
 
 FOUND = Explanation(
-    "found", {}, (Changed("forget_bias", 1.0, 0.0, "forget bias: 0, not +1"),)
+    "found", {}, (Changed("forget_bias", 1.0, 0.0),)
 )  # fmt: skip
 
 

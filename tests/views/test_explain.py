@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.core.explain.result import Changed, Explanation
-from lstmcli.core.explain.space import COLUMNS
-from lstmcli.core.explain.words import plainly, value_of
+from lstmcli.core.explain.causes import COLUMNS
+from lstmcli.core.explain.explanation import Changed, Explanation
+from lstmcli.core.explain.wording import clause_of, value_of
 from lstmcli.views.explain import explanation_sheet, markdown
 from lstmcli.views.sheet import Width
 from tests.paths import TOP
@@ -99,7 +99,7 @@ def test_all_zero() -> None:
 def test_every_value_has_words(setting: str) -> None:
     for value in COLUMNS[setting]:
         shown = 0.5 if value == "solve" else value
-        sentence = plainly(Changed(setting, None, shown, ""))
+        sentence = clause_of(Changed(setting, None, shown))
         assert "{" not in sentence
         assert value_of(setting, shown) != ""
 

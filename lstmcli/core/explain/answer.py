@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
-from lstmcli.core.explain import decisions, words
-from lstmcli.core.explain.places import searched
+from lstmcli.core.explain.explanation import (
+    NOT_SEARCHED,
+    Explanation,
+    Remark,
+    agreement,
+    clues,
+    remark,
+)
+from lstmcli.core.explain.network import explain_network
+from lstmcli.core.explain.passes import PASSES
+from lstmcli.core.explain.placements import searched
 from lstmcli.core.explain.question import Prepared, Question, prepare
-from lstmcli.core.explain.result import Explanation
-from lstmcli.core.explain.runs import how_run
 from lstmcli.core.explain.search import NEAREST, Progress, quiet
-from lstmcli.core.explain.several import explain_network
-from lstmcli.core.explain.shapeless import in_shape, left_out, unrolled
+from lstmcli.core.explain.shapes import in_shape, left_out, unrolled
 from lstmcli.core.explain.solver import Solver
+from lstmcli.core.explain.wording import in_words
 from lstmcli.core.forward.blas import one_thread
 
 
@@ -39,88 +47,63 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
 def _of_shape(
     question: Question, shaped: Question, has_shape: bool, progress: Progress
 ) -> Explanation:
-    """The explanation of EXPECTED in a shape that it can have, and what is said of that."""
-    explanation = _in_words(shaped, has_shape, progress)
-    if remark := unrolled(question, shaped):
-        explanation = replace(explanation, remarks=(remark, *explanation.remarks))
-    return explanation
-
-
-def _in_words(question: Question, has_shape: bool, progress: Progress) -> Explanation:
-    """The explanation, with what is to be said of EXPECTED and of what comes near."""
-    prepared = prepare(question)
+    """The explanation of EXPECTED in a shape that it can have, in words."""
+    prepared = prepare(shaped)
     explanation = _explained(prepared, progress)
     if explanation.verdict == "none" and not prepared.all_zero:
         explanation = _with_hints(explanation, prepared)
-    if remark := _no_numbers(prepared):
-        explanation = replace(explanation, remarks=(remark, *explanation.remarks))
-    if count := prepared.not_finite:
-        numbers = "number of EXPECTED is" if count == 1 else "numbers of EXPECTED are"
-        remark = f"{count} {numbers} NaN or infinite and left out."
-        explanation = replace(explanation, remarks=(remark, *explanation.remarks))
-    if explanation.verdict != "none" and (remark := _exchanged_axes(question)):
-        explanation = replace(explanation, remarks=(remark, *explanation.remarks))
-    if taken := question.side.taken:
-        explanation = replace(explanation, remarks=(f"{taken}.", *explanation.remarks))
-    if remark := left_out(question, has_shape):
-        explanation = replace(explanation, remarks=(remark, *explanation.remarks))
-    return explanation
+    about = [
+        *unrolled(question, shaped),
+        *left_out(shaped, has_shape),
+        *_about_expected(prepared, explanation.verdict),
+    ]
+    explanation = replace(explanation, remarks=(*about, *explanation.remarks))
+    return in_words(explanation, prepared.model.convention)
 
 
-def _no_numbers(prepared: Prepared) -> str:
-    """What to say where the inputs or the weights hold NaN: no run gives numbers then."""
+def _about_expected(prepared: Prepared, verdict: str) -> Iterator[Remark]:
+    """What is to be said of EXPECTED, the inputs and the weights by themselves."""
     question = prepared.question
+    if said := question.side.taken:
+        yield remark("array_taken", said=said)
+    if verdict != "none":
+        yield from _exchanged_axes(question)
+    if count := prepared.not_finite:
+        yield remark("not_finite", count=count)
     cells = [cell for _, cell in prepared.model.cells]
     weights = [a for c in cells for a in (c.kernel, c.recurrent_kernel, c.bias)]
     for name, arrays in ((question.inputs, [question.x]), ("the weights", weights)):
         if count := sum(int((~np.isfinite(array)).sum()) for array in arrays):
-            some = "1 number is" if count == 1 else f"{count} numbers are"
-            return f"In {name} {some} NaN or infinite: no run makes others of them."
-    return ""
+            yield remark("not_finite_run", name=name, count=count)
+            return
 
 
-def _exchanged_axes(question: Question) -> str:
+def _exchanged_axes(question: Question) -> Iterator[Remark]:
     """What to say where EXPECTED has time and batch the other way round than the run."""
     axes = question.x.shape[:-1]
     for name, array in question.side.arrays.items():
         of_steps = ArrayName.of(name or "h").kind == SEQUENCE and len(axes) == 2
         if of_steps and array.shape[:-1] == axes[::-1] != axes:
-            given = (*axes, array.shape[-1])
-            return f"EXPECTED has the axes {array.shape} where the run gives {given}."
-    return ""
+            yield remark("axes_exchanged", given=array.shape, run=(*axes, array.shape[-1]))
+            return
 
 
 def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
     """What the numbers hint at, what is never searched, and a layout that nobody gave."""
-    hints = list(how_run(prepared))
-    close = "" if hints or explanation.remarks else _close(explanation)
-    if close:
-        hints = [close]
-    if not hints and explanation.measured is not None:
-        hints = decisions.clues(explanation.measured)
-    if not hints and explanation.nearest and (near := explanation.nearest[0]).changes:
-        read = words.headline(near.changes)
-        hints = [f"With {read}: {clue}" for clue in decisions.clues(near.verdict)]
-    if prepared.layout != "steps" and prepared.question.layout is None and not close:
-        assumed = words.value_of("layout", prepared.layout)
-        other = "time" if prepared.layout == "batch" else "batch"
-        hints.append(
-            f"Nobody said how the inputs lie; taken as {assumed}. If they do not, say --layout "
-            f"{other}: the search is then for what is wrong besides."
-        )
-    untried = dict.fromkeys((*explanation.untried, *decisions.NOT_SEARCHED))
-    remarks = (*explanation.remarks, *hints)
-    return replace(explanation, remarks=remarks, untried=tuple(untried))
-
-
-def _close(explanation: Explanation) -> str:
-    """Whether one reading comes so near that what is left is no setting."""
-    if explanation.measured is None:
-        return ""
-    near = [
-        (f"With {words.headline(n.changes)}", n.verdict) for n in explanation.nearest if n.changes
-    ]
-    return decisions.close([("As read", explanation.measured), *near])
+    loaded, nearest, remarks = explanation.measured, explanation.nearest, explanation.remarks
+    if hints := [hint for one in PASSES if one.remark for hint in one.remark(prepared)]:
+        remarks = tuple(one for one in remarks if one.code != "near_miss")
+    elif loaded is not None:
+        remarks = (*agreement(loaded), *remarks)
+    is_near = any(one.code == "near_miss" for one in remarks)
+    if loaded is not None and not hints and not is_near:
+        hints = list(clues(loaded))
+        if not hints and nearest and nearest[0].changes:
+            hints = list(clues(nearest[0].verdict, nearest[0].changes))
+    if prepared.layout != "steps" and prepared.question.layout is None and not is_near:
+        hints.append(remark("layout_assumed", layout=prepared.layout))
+    untried = (*explanation.untried, *NOT_SEARCHED)
+    return replace(explanation, remarks=(*remarks, *hints), untried=untried)
 
 
 def _explained(prepared: Prepared, progress: Progress) -> Explanation:

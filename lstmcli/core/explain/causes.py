@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
-from lstmcli.core.model.vocabulary import BIASES, GATES, TRANSPOSED
+from lstmcli.core.model.vocabulary import BIASES, GATES, PEEPHOLE_ORDERS, TRANSPOSED
 
 SOLVE = "solve"
 """The value of a constant that is to be found."""
@@ -50,6 +50,7 @@ class Cause:
     prior: float = 9.0  # lower is likelier; from counts of public threads
     values: tuple[Any, ...] = ()  # that are searched, each a hypothesis of one change
     columns: tuple[str, ...] = ()  # the settings that it changes at once, if several
+    whole: bool = False  # no step of a cell shows it: a value is run whole, alone and with others
     usual: tuple[Any, ...] | None = None  # values that some framework has; None: all of them
     unusual: float = 5.0  # added to the prior of the others
     words: Texts = field(default_factory=dict)  # of values, where they are not words themselves
@@ -302,6 +303,14 @@ CAUSES: dict[str, Cause] = {
             hides={ANY: "Peepholes are small next to the kernels"},
             used_by={"ignored": "code that leaves them out"},
         ),
+        Cause(
+            "peephole_gates",
+            "order of the peepholes",
+            prior=5.3,
+            values=PEEPHOLE_ORDERS,
+            clauses={ANY: "the peepholes are read in the order {value}"},
+            hides={ANY: "The three peepholes have one shape: any order of them can be run"},
+        ),
         # ---- how a run goes through the data
         Cause(
             "layout",
@@ -390,6 +399,8 @@ CAUSES: dict[str, Cause] = {
         Cause(
             "masked_output",
             prior=4.4,
+            values=("zero", "repeat", "run"),
+            whole=True,
             clauses={
                 "zero": "outputs past a sequence's end are zero",
                 "repeat": "outputs past a sequence's end repeat the last one",
@@ -511,7 +522,7 @@ SPREADS: Mapping[str, tuple[str, ...]] = {
 COLUMNS: Mapping[str, tuple[Any, ...]] = {
     name: cause.values
     for name, cause in CAUSES.items()
-    if cause.values and (not cause.columns or name in cause.columns)
+    if cause.values and not cause.whole and (not cause.columns or name in cause.columns)
 }
 """Each column of a hypothesis and its values. ``gates`` is three columns at once."""
 

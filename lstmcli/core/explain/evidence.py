@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.bench import Bench, Start, View
-from lstmcli.core.explain.constants import Constants
-from lstmcli.core.explain.refining import bounded
-from lstmcli.core.explain.space import CONSTANTS, SOLVE, Changes
+from lstmcli.core.explain.causes import CONSTANTS, SOLVE
+from lstmcli.core.explain.constants import OFF
+from lstmcli.core.explain.hypotheses import Changes
+from lstmcli.core.explain.simulator import FAR, Simulator
 from lstmcli.core.model.arrays import Array
 
 ENOUGH = 2.0
@@ -24,8 +24,6 @@ ENOUGH = 2.0
 
 SHORT = 8  # steps that are looked at first
 WEALTH = 12.0  # digits that need no second look
-FAR = 1e9  # tolerances
-CHUNK = 400_000  # numbers of a state stepped at once
 
 
 class Neighbours(NamedTuple):
@@ -35,7 +33,7 @@ class Neighbours(NamedTuple):
     worst: Array  # (n,): their greatest difference from EXPECTED, in tolerances
     rms: Array  # (n,): the root of the mean of its square
     own_rms: float  # the same of the answer itself
-    spread: Array  # (m, E): what those give that see EXPECTED from the same side, in tolerances
+    spread: Array  # (m, E): what those of the same view give for the numbers that the answer moves
 
     @property
     def fitting(self) -> list[Changes]:
@@ -43,44 +41,42 @@ class Neighbours(NamedTuple):
         return [c for c, w in zip(self.changes, self.worst, strict=True) if w <= 1]
 
 
-def neighbours(bench: Bench, answer: Changes, steps: int | None = None) -> Neighbours:
-    """Run every reading that is one change from the answer, over one row of the batch.
+def neighbours(simulator: Simulator, answer: Changes, steps: int | None = None) -> Neighbours:
+    """Run every hypothesis that is one change from the answer, over one sequence of the batch.
 
     ``answer`` has its constants put in. A change of a setting that the answer changes replaces it.
     """
-    space = bench.space
-    own = {change.setting: change.value for change in answer if change.setting in _settings(bench)}
+    space = simulator.space
+    own = {change.setting: change.value for change in answer if change.setting in space.settings}
     lists = [tuple(answer)]
-    codes, values = [codes_of(bench, own)], [constants_of(bench, own)]
+    codes, values = [codes_of(simulator, own)], [constants_of(simulator, own)]
     for single in space.singles:
         if single.value == SOLVE or own.get(single.setting) == single.value:
             continue
         changed = {**own, single.setting: single.value}
-        row = codes_of(bench, changed)
+        row = codes_of(simulator, changed)
         if (row == codes[0]).all():
             continue  # the answer in other words
         codes.append(row)
-        values.append(constants_of(bench, changed))
+        values.append(constants_of(simulator, changed))
         lists.append((*(c for c in answer if c.setting != single.setting), single))
     for k, name in enumerate(CONSTANTS):  # a constant a little off is a neighbour too
         if name in own and isinstance(own[name], float):
-            codes.append(codes_of(bench, own))
-            moved = constants_of(bench, own)
+            moved = constants_of(simulator, own)
             moved[k] = moved[k] * 0.9 + 0.1
+            codes.append(codes[0])
             values.append(moved)
             lists.append((*(c for c in answer if c.setting != name), answer[0]._replace(
                 setting=name, value=float(moved[k]))))  # fmt: skip
-    worst, rms, spread = _run(bench, np.array(codes, np.int8), np.array(values).T, steps)
-    return Neighbours(tuple(lists[1:]), worst[1:], rms[1:], float(rms[0]), spread)
+    codes.append(codes_of(simulator, {}))  # as loaded
+    values.append(constants_of(simulator, {}))
+    worst, rms, spread = _run(simulator, np.array(codes, np.int8), np.array(values), steps)
+    return Neighbours(tuple(lists[1:]), worst[1:-1], rms[1:-1], float(rms[0]), spread)
 
 
-def _settings(bench: Bench) -> set[str]:
-    return {single.setting for single in bench.space.singles} | set(bench.space.columns)
-
-
-def codes_of(bench: Bench, settings: Mapping[str, object]) -> Array:
-    """The row of a reading; constants that no list holds are left at the assumed."""
-    space = bench.space
+def codes_of(simulator: Simulator, settings: Mapping[str, object]) -> Array:
+    """The row of a hypothesis; constants that no list holds are left at the assumed."""
+    space = simulator.space
     row = np.zeros(len(space.columns), np.int8)
     by_setting = {(s.setting, s.value): n for n, s in enumerate(space.singles)}
     places = sorted(by_setting[k, v] for k, v in settings.items() if (k, v) in by_setting)
@@ -89,56 +85,38 @@ def codes_of(bench: Bench, settings: Mapping[str, object]) -> Array:
     return row
 
 
-def constants_of(bench: Bench, settings: Mapping[str, object]) -> Array:
-    """The constants of a reading, (3,)."""
+def constants_of(simulator: Simulator, settings: Mapping[str, object]) -> Array:
+    """The constants of a hypothesis, (3,)."""
     values = []
-    for name in CONSTANTS:
-        value = settings.get(name, bench.space.values[name][0])
-        off = 0.0 if name == "forget_bias" else np.inf
-        values.append(off if value is None or not isinstance(value, (int, float)) else float(value))
+    for name, off in zip(CONSTANTS, OFF, strict=True):
+        value = settings.get(name, simulator.space.values[name][0])
+        values.append(float(value) if isinstance(value, (int, float)) else off)
     return np.array(values)
 
 
 def _run(
-    bench: Bench, codes: Array, values: Array, steps: int | None
+    simulator: Simulator, codes: Array, values: Array, steps: int | None
 ) -> tuple[Array, Array, Array]:
-    """Of each reading its greatest difference from EXPECTED and their rms, (n,); the spread."""
-    own = next(iter(bench.views(codes[:1])))[0]
+    """Of each hypothesis its greatest difference and their rms (N,); the spread of what it gives.
+
+    The first is an answer and the last the cell as loaded: only numbers that these do not have in
+    common speak for the answer.
+    """
+    cells = simulator.cells(codes)
+    own = simulator.views[int(cells.view[0])]
     last = own.steps if steps is None else own.first + steps
-    worst, rms = np.zeros(len(codes)), np.zeros(len(codes))
-    spread = []
-    size = max(8, CHUNK // (4 * bench.weights.cell.units))
-    for view, start, which in bench.runs(codes):
-        for at in range(0, len(which), size):
-            part = which[at : at + size]
-            constants = Constants(*values[:, part])
-            off, given = _stepped(bench, codes[part], constants, view, start, last)
-            worst[part] = np.abs(off).max(axis=1, initial=0)
-            rms[part] = np.sqrt((off**2).mean(axis=1)) if off.size else FAR  # nothing known yet
-            if view is own:
-                spread.append(given)
-    return worst, rms, np.concatenate(spread)
-
-
-def _stepped(
-    bench: Bench,
-    codes: Array,
-    constants: Constants,
-    view: View,
-    start: Start,
-    last: int,
-) -> tuple[Array, Array]:
-    batch = bench.batch(codes, constants, start)
-    off, given = [], []
-    for step in range(min(last, view.steps)):
-        arrays = batch.advance(view.course.x[step])
-        for _, values, expected, allowed in bench.off(batch, arrays, view, step):
-            with np.errstate(all="ignore"):
-                off.append((values - expected) / allowed)
-                given.append(values / allowed)
-    if not off:
-        return np.zeros((len(codes), 0)), np.zeros((len(codes), 0))
-    return bounded(np.concatenate(off, axis=1), FAR), bounded(np.concatenate(given, axis=1), FAR)
+    worst, rms = np.zeros(len(codes)), np.full(len(codes), FAR)
+    spread = np.zeros((0, 0))
+    as_loaded = len(codes) - 1
+    for view, which in simulator.by_view(cells):
+        off = simulator.run(cells.some(which), values[which], view, min(last, view.steps))
+        if off.size:
+            worst[which] = np.abs(off).max(axis=1)
+            rms[which] = np.sqrt((off**2).mean(axis=1))
+        if view is own:
+            moves = which[-1] == as_loaded and bool(codes[0].any())
+            spread = off[:, np.abs(off[-1] - off[0]) > 1] if moves else off
+    return worst, rms, spread
 
 
 def digits(spread: Array, solved: int, tried: int) -> float:
@@ -152,11 +130,13 @@ def digits(spread: Array, solved: int, tried: int) -> float:
     return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))
 
 
-def evidence(bench: Bench, answer: Changes, solved: int, tried: int) -> tuple[float, Neighbours]:
+def evidence(
+    simulator: Simulator, answer: Changes, solved: int, tried: int
+) -> tuple[float, Neighbours]:
     """The evidence for an answer, and its neighbours."""
-    near = neighbours(bench, answer, SHORT)
+    near = neighbours(simulator, answer, SHORT)
     found = digits(near.spread, solved, tried)
-    if found < WEALTH and bench.steps > SHORT:
-        near = neighbours(bench, answer)
+    if found < WEALTH and simulator.view.steps > SHORT:
+        near = neighbours(simulator, answer)
         found = digits(near.spread, solved, tried)
     return found, near

@@ -1,40 +1,92 @@
-"""Several cells, each of which is a question of its own where its inputs and arrays are known."""
+"""Models of several cells.
+
+First the network is run as loaded, and compared wherever EXPECTED can lie on its results. Then a
+cell whose inputs and arrays are known is a question of its own, from the lowest layer up, each with
+what was found for those below it. Where no cell can be asked alone, the network is run as a whole:
+single changes in every placement of EXPECTED, two changes beside the nearest single ones. How the
+inputs lie, how two directions are merged, and which part of the network EXPECTED is, decide whose
+numbers it contains: these are searched as changes of the network.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
+from math import inf
 from typing import Any
 
 import numpy as np
 
-from lstmcli.core.explain.bench import Allowance
-from lstmcli.core.explain.data import Expected, Known
-from lstmcli.core.explain.few import few_of, tells
-from lstmcli.core.explain.judge import Case, Verdict, judged
+from lstmcli.core.diff.alignment import ArrayName
+from lstmcli.core.explain.causes import CONSTANTS, ONE_WAY
+from lstmcli.core.explain.evidence import ENOUGH, digits
+from lstmcli.core.explain.explanation import (
+    ALL_ZERO,
+    Answer,
+    Changed,
+    Explanation,
+    Near,
+    Remark,
+    changed,
+    clearly_nearer,
+    near_miss,
+    remark,
+)
+from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
+from lstmcli.core.explain.network_simulator import (
+    TELLING,
+    Hypotheses,
+    NetworkSimulator,
+    mean,
+)
+from lstmcli.core.explain.observation import Allowance, Expected, Known
+from lstmcli.core.explain.placements import joined
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.result import Changed, Explanation, Near
+from lstmcli.core.explain.search import LEVELS, MOST_DECIMALS, Progress, vanishing
+from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.solver import Solver
-from lstmcli.core.explain.space import Change, Changes, settings_of
-from lstmcli.core.explain.telling import worded
-from lstmcli.core.explain.words import ONE_WAY, row_of
+from lstmcli.core.explain.verify import Case, Verdict, judged
+from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import ROUNDED
 from lstmcli.core.model.model import Model, as_time_major
 from lstmcli.core.model.states import split_state
 
+MOST_CHANGES = 2  # at once, where the network is run as a whole
+PLACES, UNITS = (8, 64), 2048  # placements in which one change is looked for: more of small nets
+PAIRED = 4  # of these placements, the nearest, are searched for two changes at once,
+TURNED = 2  # and so many under another layout or merge, or as a part of the network
+ENOUGH_NUMBERS = 3  # that are different prove a layout or a merge: few of them can be chosen from
+
+# Products in whole runs, about 3e10 a second on one core.
+SINGLES = 6e10  # of one change in a placement,
+ALL_SINGLES = 15e10  # and in all of them
+PAIRS, PAIRS_TURNED = 6e10, 1.5e10  # of two, as assumed and with another layout or merge
+NEAREST = 100  # single changes, at most, beside which a second one is looked for,
+BESIDE = 16  # and beside which a constant is
+SOLVED = 12  # hypotheses of a level whose constants are solved
+CLOSE = 1e3  # tolerances, on average, within which a hypothesis is run as `lstm run` does it
+MOST_RUN = 40  # hypotheses of a level that are
+SHOWN = 4  # that come near
+CLIPS = frozenset(CONSTANTS)
+
 
 class Network:
-    """A case of several cells."""
+    """A placement of EXPECTED on the results of several cells.
 
-    def __init__(self, prepared: Prepared, case: Case) -> None:
-        self.prepared, self.case = prepared, replace(case, kept=prepared.kept)
+    ``extra`` are changes of the run as a whole that all hypotheses here have.
+    """
+
+    def __init__(self, prepared: Prepared, case: Case, extra: Changes = ()) -> None:
+        self.prepared, self.case = prepared, replace(case, cached=prepared.cached)
         self.model: Model = prepared.model
         self.allowance: Allowance = prepared.allowances[-1]
         self.expected: Expected = case.expected[case.layout]
-        self.base = prepared.base(case)
+        self.extra = extra
+        self.base = (*prepared.base(case), *extra)
         self.names = [
             [f"layer{n}{'_reverse' * d}" for d in range(len(layer))]
             for n, layer in enumerate(self.model.layers)
@@ -42,57 +94,44 @@ class Network:
         self.tried = 0
         self._verdicts: dict[Changes, Verdict] = {}
 
-    @cached_property
-    def few(self) -> Case | None:
-        """A smaller case that rules readings out."""
-        return few_of(self.case, self.model)
-
     @property
     def distinct(self) -> int:
-        """How many different numbers EXPECTED holds."""
+        """How many different numbers EXPECTED contains."""
         return self.expected.distinct(self.allowance.of)
 
-    def judge(self, changes: Changes) -> Verdict:
-        """A whole run of the network; of a few rows and steps where these rule a reading out."""
+    def verify(self, changes: Changes) -> Verdict:
+        """Run the network with changes, as `lstm run` does, and compare."""
         if changes not in self._verdicts:
             self.tried += 1
-            self._verdicts[changes] = self._judged(changes)
+            self._verdicts[changes] = judged(self.case, (*self.extra, *changes), self.allowance)
         return self._verdicts[changes]
 
-    def _judged(self, changes: Changes) -> Verdict:
-        if self.few is not None and tells(changes) and changes:
-            verdict = judged(self.few, changes, self.allowance)
-            if not verdict.fits:
-                return verdict
-        return judged(self.case, changes, self.allowance)
+    @property
+    def fits(self) -> bool:
+        """Whether the network as loaded gives EXPECTED here."""
+        return self.verify(()).fits
 
-    def measured(self, changes: Changes) -> Verdict:
-        """A whole run, however far it is off."""
-        return judged(self.case, changes, self.allowance)
+    @cached_property
+    def inputs(self) -> Array:
+        """(T, B, I)."""
+        return as_time_major(np.asarray(self.case.x, np.float64), self.case.layout)
 
     def inputs_of(self, n: int, done: Changes, settled: set[str]) -> Array | None:
-        """What layer n takes, (T, B, I): as recorded, or as the settled cells below give it."""
-        major = as_time_major(np.asarray(self.case.x, np.float64), self.case.layout)
+        """What layer n takes, (T, B, I): as recorded, or as the settled cells below it give it."""
         if n == 0:
-            return major
-        below = self.model.layers[n - 1]
-        names = [f"{name}.h" for name in self.names[n - 1]]
-        sequences = [self.expected.sequences.get(name) for name in names]
+            return self.inputs
+        how, names = self.model.layers[n - 1][0].convention, self.names[n - 1]
+        sequences = [self.expected.sequences.get(f"{name}.h") for name in names]
         if all(k is not None and np.isfinite(k.values).all() for k in sequences):
-            outputs = [k.values for k in sequences if k is not None]
-            return merge_directions(outputs, below[0].convention, None)
-        if not settled.issuperset(name.removesuffix(".h") for name in names):
+            return merge_directions([k.values for k in sequences if k is not None], how, None)
+        if not settled.issuperset(names):
             return None
         trace, _ = self.case.trace({**settings_of(done), "dtype": "float64"})
-        return merge_directions(
-            [trace.time_major(name) for name in names], below[0].convention, None
-        )
+        return merge_directions([trace.time_major(f"{name}.h") for name in names], how, None)
 
-    def solver_of(self, at: tuple[int, int], inputs: Array, own: Expected, done: Changes) -> Solver:
-        """A cell, by layer and direction, as a question of its own."""
-        n, d = at
+    def question_of(self, n: int, d: int, inputs: Array, own: Expected, done: Changes) -> Solver:
+        """The cell of a layer and a direction as a question of its own."""
         name = self.names[n][d]
-        own = _valid_only(own, self.case)
 
         def alone(settings: Mapping[str, Any]) -> Model:
             numbers = ("dtype", ROUNDED)  # of all cells
@@ -107,60 +146,102 @@ class Network:
 
         state: dict[str, Array] = {}
         if self.case.initial_state:
-            whole = split_state(self.case.initial_state, self.model, inputs.shape[1])
-            h, c = whole[[c for c, _ in self.model.cells].index(name)]
-            state = {"h": h, "c": c}
+            states = split_state(self.case.initial_state, self.model, inputs.shape[1])
+            state = dict(zip("hc", states[list(chain(*self.names)).index(name)], strict=True))
+        mask = None if self.case.mask is None else np.asarray(self.case.mask)
+        if mask is not None:  # (T, B)
+            mask = mask.T if self.case.layout == "batch" else mask.reshape(len(mask), -1)
         case = Case(
-            alone, inputs, "time", {"time": own}, state, self.case.lengths, _turned(self.case),
+            alone, inputs, "time", {"time": self._valid_only(own)}, state, self.case.lengths, mask,
             self.case.given,
         )  # fmt: skip
-        how = {"dtype": "float64"}
-        cells = self.prepared.of_cells.setdefault((at, done), {})
-        prepared = replace(self.prepared, model=alone(how), layout="time", cells=cells)
-        return Solver(prepared, case)
+        cells = self.prepared.of_cells.setdefault(((n, d), done), {})
+        model = alone({"dtype": "float64"})
+        return Solver(replace(self.prepared, model=model, layout="time", cells=cells), case)
 
-    # ---- words
+    @cached_property
+    def valid(self) -> Array | None:
+        """(T, B) the steps that count; None if all do."""
+        case = self.case
+        return valid_steps(case.lengths, case.mask, self.inputs.shape, case.layout)
+
+    def _valid_only(self, own: Expected) -> Expected:
+        """Without what stands where no step counts: rules for that are the whole layer's."""
+        if self.valid is None:
+            return own
+        sequences = {
+            name: Known(np.where(self.valid[:, :, None], known.values, np.nan), known.half)
+            for name, known in own.sequences.items()
+        }
+        return replace(own, sequences=sequences)
+
+    def simulator(self) -> NetworkSimulator:
+        """The cells of the network, to be run under many hypotheses."""
+        T, B, _ = self.inputs.shape
+        simulators: dict[str, Simulator] = {}
+        for n, layer in enumerate(self.model.layers):
+            for d, cell in enumerate(layer):
+                no_numbers = np.full((T, B, cell.outputs), np.nan)
+                own = Expected({"h": Known(no_numbers, no_numbers)}, {})
+                inputs = np.broadcast_to(0.0, (T, B, cell.inputs))
+                simulators[self.names[n][d]] = self.question_of(n, d, inputs, own, ()).simulator
+        settings = settings_of(self.extra)
+        how = self.model.convention.behaviour
+        forward = not self.model.backward and not how.flip_output and not self.expected.finals
+        return NetworkSimulator(
+            self.model, simulators, self.inputs, self.expected, self.allowance,
+            None if "lengths" in settings else self.valid, settings.get("array", "h"),
+            settings.get("initial_state"), self._steps() if forward else None,
+        )  # fmt: skip
+
+    def _steps(self) -> int:
+        """So many steps show what is wrong, where all cells run forward."""
+        known = [np.isfinite(k.values).any(axis=(1, 2)) for k in self.expected.sequences.values()]
+        first = min(int(np.argmax(steps)) for steps in known)
+        place = self.verify(()).first
+        return max(first, (place.step or 0) if place else 0) + TELLING
+
+    # ---- explanations
 
     def explanation(self, verdict: str, changes: Changes, measured: Verdict) -> Explanation:
         """An explanation with the figures of the whole network."""
         if verdict in ("found", "unproven"):
             changes = (*self.base, *changes)
-        changed = self.changed(changes)
-        settings = {**self.model.settings(), **settings_of(changes)}
         return Explanation(
             verdict,
-            settings,
-            changed,
+            {**self.model.settings(), **settings_of(changes)},
+            self.changed(changes),
             measured,
             tried=self.tried,
             depth=2,
-            rows=tuple(row_of(one, self.model.convention) for one in changed),
-            placement=self.expected.words,
+            placement=self.expected.placement,
             numbers=self.expected.numbers,
             precision=self.prepared.precision,
+            digits=self.prepared.digits,
         )
 
-    def proved(self, changes: Changes, measured: Verdict, proven: bool) -> Explanation:
-        """The explanation by changes that fit, if EXPECTED proves them."""
-        return self.explanation("found" if proven else "unproven", changes, measured)
-
-    def none(
-        self, nearest: Sequence[tuple[Changes, Verdict]] = (), untried: Sequence[str] = ()
-    ) -> Explanation:
-        """Nothing fits: what comes near."""
+    def none(self, near: Iterable[Changes] = (), untried: Iterable[Remark] = ()) -> Explanation:
+        """Nothing fits: what comes nearer than the weights as loaded, and these."""
+        loaded = self.verify(())
+        answers = sorted((Answer(c, self.verify(c)) for c in near), key=lambda a: a.verdict.rms)
+        nearest = clearly_nearer(loaded, answers[:SHOWN])
         return replace(
-            self.explanation("none", (), self.judge(())),
-            nearest=tuple(Near(self.worded(changes), verdict) for changes, verdict in nearest),
+            self.explanation("none", (), loaded),
+            nearest=tuple(map(self._near, nearest)),
+            remarks=tuple(near_miss(loaded, list(map(self._near, answers)))),
             untried=tuple(untried),
         )
 
+    def _near(self, answer: Answer) -> Near:
+        return Near(self.worded(answer.changes), answer.verdict)
+
     def worded(self, changes: Changes) -> tuple[Changed, ...]:
-        """Changes beside those of all readings here, in words."""
+        """Changes beside those of all hypotheses here, in words."""
         return self.changed((*self.base, *changes))
 
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes with what was assumed, and in words."""
-        found = worded(changes, self._assumed)
+        found = changed(changes, self._assumed)
         if not self.prepared.one_way:
             return found
         return tuple(replace(c, sense=ONE_WAY) if c.setting == "array" else c for c in found)
@@ -171,11 +252,6 @@ class Network:
         if setting == "reverse" and cell.endswith("_reverse"):
             return not how.behaviour.forward
         return self.prepared.assumed(setting, how)
-
-
-def plain(found: Explanation) -> Changes:
-    """The changes of an answer, without words."""
-    return plain_of(found.changes)
 
 
 def plain_of(changed: Sequence[Changed]) -> Changes:
@@ -191,22 +267,493 @@ def scoped(changes: Changes, cell: str) -> Changes:
     )
 
 
-def _valid_only(own: Expected, case: Case) -> Expected:
-    """Without what stands where no step counts: rules for that are the whole layer's."""
-    shape = as_time_major(np.asarray(case.x), case.layout).shape
-    valid = valid_steps(case.lengths, case.mask, shape, case.layout)
-    if valid is None:
-        return own
-    sequences = {
-        name: Known(np.where(valid[:, :, None], known.values, np.nan), known.half)
-        for name, known in own.sequences.items()
-    }
-    return replace(own, sequences=sequences)
+# ---- where EXPECTED lies
 
 
-def _turned(case: Case) -> Array | None:
-    """The mask as (T, B)."""
-    if case.mask is None:
+def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
+    """The explanation of a model of several cells.
+
+    Raises
+    ------
+    UserError
+        if EXPECTED is no result of such a run.
+    """
+    own = sorted((Network(prepared, c) for c in prepared.cases()), key=lambda n: len(n.base))
+    for network in own:
+        if not network.base and network.fits:
+            return network.explanation("agrees", (), network.verify(()))
+    merged = [Network(p, case) for p in prepared.merged_otherwise() for case in p.cases()]
+    others = sorted([*_turned(own), *merged, *_turned(merged)], key=lambda n: len(n.base))
+    # a last state is saved more often than one step of all sequences
+    parts = [Network(part, case) for part in prepared.elsewhere() for case in part.cases()]
+    parts = sorted([*parts, *_turned(parts)], key=lambda n: (len(n.base), not n.expected.finals))
+    networks = sorted([*own, *others], key=lambda n: len(n.base))
+    if not networks and not parts:
+        raise prepared.no_place()
+    if prepared.all_zero:
+        first = (networks or parts)[0]
+        return replace(first.explanation("none", (), first.verify(())), remarks=(ALL_ZERO,))
+    for some in (networks, parts):
+        if fitting := _fitting(some):
+            return _by_base(fitting, own, progress)
+    with one_thread():  # small products: threads would wait for each other
+        found = _searched(own, others, parts, progress)
+    if found is None:
+        raise prepared.no_place()
+    found = replace(found, tried=sum(n.tried for n in (*networks, *parts)))
+    return found if found.verdict != "none" else _as_loaded(found, prepared, own or others)
+
+
+def _turned(networks: Sequence[Network]) -> Iterator[Network]:
+    """The same under the other layouts of the inputs."""
+    for network in networks:
+        for layout, expected in network.case.expected.items():
+            if layout != network.case.layout:
+                case = replace(network.case, layout=layout, expected={layout: expected})
+                yield Network(network.prepared, case)
+
+
+def _fitting(networks: Sequence[Network]) -> list[Network]:
+    """Those of the fewest changes that give EXPECTED as they are."""
+    found: list[Network] = []
+    for network in networks:
+        if found and len(network.base) > len(found[0].base):
+            break
+        found += [network] * network.fits
+    return found
+
+
+def _by_base(fitting: Sequence[Network], own: Sequence[Network], progress: Progress) -> Explanation:
+    """Another layout, merge or array is all that EXPECTED needs."""
+    fewest = len(fitting[0].base)
+    ways = {n.base: n for n in reversed(fitting)}
+    answers = [
+        n.explanation("found" if n.distinct >= ENOUGH_NUMBERS else "unproven", (), n.verify(()))
+        for n in reversed(ways.values())
+    ]
+    if 1 in fitting[0].case.x.shape[:-1]:  # sequences of one step are steps that start from zero
+        assumed = next((n for n in own if not n.base), None)
+        reset = assumed and by_cells(assumed, progress, levels=1)
+        if reset and reset.verdict != "none" and len(reset.changes) <= fewest:
+            answers = [replace(reset, wanted=(remark("second_sequence"),)), *answers]
+    first, *rest = answers
+    equivalent = (*first.equivalent, *(one.changes for one in rest))
+    return replace(first, equivalent=equivalent, tried=max(1, first.tried))
+
+
+def _as_loaded(found: Explanation, prepared: Prepared, networks: Sequence[Network]) -> Explanation:
+    """What nothing gives, with the figures of the weights as loaded; or of what fits in at all."""
+    if not networks:
+        return found
+    first = networks[0]
+    placement, remarks = first.expected.placement, found.remarks
+    if first.prepared.merge:
+        assumed, merge = first.prepared.merge
+        remarks = (remark("not_merged_so", assumed=assumed, merge=merge), *remarks)
+    return replace(
+        found,
+        settings=prepared.model.settings(),
+        measured=first.verify(()),
+        placement=placement,
+        remarks=remarks,
+    )
+
+
+def _searched(
+    own: Sequence[Network],
+    others: Sequence[Network],
+    parts: Sequence[Network],
+    progress: Progress,
+) -> Explanation | None:
+    """As assumed first; then under another layout or merge; then as a part of the network."""
+    placed = [_Asked(network) for network in _placed(own)]
+    changed = [_Asked(network) for network in _first_of_each(others)]
+    lower = [one for one in map(_Asked, _first_of_each(parts)) if one.by_cells]
+    answers: list[Explanation] = []
+    untried: dict[Remark, None] = {}
+    for some in (placed, changed, lower):
+        answers += (single := _by_one_change(some, progress, untried))
+        wanted = ("found",) if some is lower else ("found", "unproven")
+        if fitting := [answer for answer in single if answer.verdict in wanted]:
+            return _joined(fitting)
+    for levels, some, most in (
+        (2, placed, PAIRED), (2, changed, TURNED), (2, lower, TURNED), (LEVELS, placed, 1),
+    ):  # fmt: skip
+        nearest = sorted(some, key=lambda one: one.nearest)[:most]
+        for one in nearest:
+            answers.append(one.search(progress, levels))
+            untried |= dict.fromkeys(answers[-1].untried if some is placed else ())
+            if answers[-1].verdict == "found" or (
+                answers[-1].verdict != "none" and some is not lower
+            ):
+                return answers[-1]
+        if some is placed and levels == 2 and len(own) > most:
+            untried[remark("pairs_placed", left=len(own) - most, placements=len(own))] = None
+    best = min(answers, key=_order, default=None)
+    if best is None or (best.verdict == "none" and not own and not others):
         return None
-    mask = np.asarray(case.mask)
-    return mask.T if case.layout == "batch" else mask.reshape(len(mask), -1)
+    return best if best.verdict != "none" else replace(best, untried=tuple(untried))
+
+
+def _placed(own: Sequence[Network]) -> list[Network]:
+    """Those in which one change is looked for: of small networks, more."""
+    few, many = PLACES
+    units = max((cell.units for n in own for _, cell in n.model.cells), default=1)
+    most = max(few, min(many, UNITS // units))
+    as_given = [n for n in own if not n.base]
+    turned = [n for n in own if n.base]
+    return [*as_given[:most], *turned[: most if not as_given else TURNED * (most // few)]]
+
+
+def _first_of_each(networks: Sequence[Network]) -> list[Network]:
+    """The likeliest placements of EXPECTED under each single change of layout or merge."""
+    by_base: dict[Changes, list[Network]] = {}
+    for network in networks:
+        if len(network.base) == 1:
+            by_base.setdefault(network.base, []).append(network)
+    return [network for of_base in by_base.values() for network in of_base[:TURNED]]
+
+
+def _by_one_change(
+    asked: Sequence[_Asked], progress: Progress, untried: dict[Remark, None]
+) -> list[Explanation]:
+    """What one change gives in each placement; none is asked for a second sequence."""
+    answers: list[Explanation] = []
+    proved: set[Changes] = set()  # what EXPECTED is one sequence of the batch with
+    work = 0.0
+    for n, one in enumerate(asked):
+        row, base = one.network.expected.row, one.network.base
+        if work > ALL_SINGLES:
+            left = len(asked) - n
+            untried[remark("singles_placed", left=left, placements=len(asked))] = None
+            break
+        if row is not None and base in proved:
+            continue
+        answers.append(one.search(progress, 1))
+        work += one.work
+        if row is not None and answers[-1].verdict == "found":
+            proved.add(base)
+    return answers
+
+
+def _joined(fitting: Sequence[Explanation]) -> Explanation:
+    _, whole, elsewhere = joined(fitting)
+    return replace(whole, wanted=whole.wanted or (remark("whole_run"),)) if elsewhere else whole
+
+
+def _order(one: Explanation) -> tuple[bool, int, float]:
+    nearest = min((near.verdict.rms for near in one.nearest), default=inf)
+    return one.verdict == "none", len(one.changes), nearest
+
+
+class _Asked:
+    """A network, asked cell by cell, or as a whole where no cell can be asked alone."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.whole = network, Whole(network)
+        self.nearest = inf  # the least rms of what was tried
+
+    @property
+    def by_cells(self) -> bool:
+        """Whether the lowest cells can be asked alone."""
+        lowest = self.network.names[0]
+        known = [name for name in lowest if self.network.expected.part(name).numbers]
+        return len(known) >= (1 if self.network.prepared.one_way else len(lowest))
+
+    @property
+    def work(self) -> float:
+        """Products that one change takes, where whole runs are needed."""
+        return 0.0 if self.by_cells else len(self.whole.alone) * self.whole.simulator.work
+
+    def search(self, progress: Progress, levels: int) -> Explanation:
+        """So many changes at once."""
+        found = by_cells(self.network, progress, levels)
+        found = found or self.whole.search(progress, levels)
+        self.nearest = min([self.nearest, *(near.verdict.rms for near in found.nearest)])
+        return found
+
+
+# ---- cell by cell
+
+
+def by_cells(
+    network: Network, progress: Progress, levels: int, settled: Iterable[str] = ()
+) -> Explanation | None:
+    """What is found cell by cell; None if no cell can be asked alone.
+
+    Parameters
+    ----------
+    settled
+        cells that are as loaded: those above them can be asked.
+    """
+    done: Changes = ()
+    first: tuple[str, Explanation] | None = None  # the first cell that needs a change
+    given = set(settled)
+    for n, names in enumerate(network.names):
+        for d, name in enumerate(names):
+            own = network.expected.part(name)
+            inputs = (
+                network.inputs_of(n, done, given) if own.numbers and name not in given else None
+            )
+            if inputs is None:
+                continue
+            given.add(name)
+            solver = network.question_of(n, d, inputs, own, done)
+            if solver.judge((), network.allowance).fits:
+                continue
+            progress(n / len(network.names), name)
+            found = solver.solve(progress, levels)
+            network.tried += solver.tried
+            if found is None:
+                return _stuck(network, first, name, solver) if first or n == 0 else None
+            first = first or (name, found)
+            changes = plain_of(found.changes)
+            answers = [
+                _found_for(network, (*done, *each), verdict, *first)
+                for each in _scopes(network, changes, name, n)
+                if (verdict := network.verify((*done, *each))).fits
+            ]
+            if answers:
+                return joined(answers).explanation  # of other cells they may do as well
+            done = (*done, *scoped(changes, name))
+    return _stuck(network, first) if first else None
+
+
+def _stuck(
+    network: Network, first: tuple[str, Explanation] | None, name: str = "",
+    solver: Solver | None = None,
+) -> Explanation:  # fmt: skip
+    """Some cells are explained, but not the whole."""
+    explanation, remarks = network.none(), []
+    if first:
+        remarks.append(remark("cell_fits", cell=first[0], changes=first[1].changes))
+    if solver is not None:
+        remarks.append(remark("figures_of_cell", cell=name))
+        of_cell, base = solver.none(), network.worded(())
+        nearest = (replace(near, changes=(*base, *near.changes)) for near in of_cell.nearest)
+        explanation = replace(explanation, nearest=tuple(nearest), untried=of_cell.untried)
+    return replace(explanation, tried=network.tried, remarks=tuple(remarks))
+
+
+def _scopes(network: Network, changes: Changes, name: str, n: int) -> Iterator[Changes]:
+    """The changes of a cell, for all cells, itself, its layer, and its direction."""
+    yield changes
+    yield scoped(changes, name)
+    every = list(chain(*network.names))
+    for group in (network.names[n], [c for c in every if _is_backward(c) == _is_backward(name)]):
+        if 1 < len(group) < len(every):
+            yield tuple(c for cell in group for c in scoped(changes, cell))
+
+
+def _is_backward(name: str) -> bool:
+    return name.endswith("_reverse")
+
+
+def _found_for(
+    network: Network, changes: Changes, verdict: Verdict, name: str, of_cell: Explanation
+) -> Explanation:
+    """The explanation by changes that were found for a cell of this name, and fit."""
+    if len(gathered := _gathered(network, changes)) < len(changes):
+        alike = network.verify(gathered)
+        changes, verdict = (gathered, alike) if alike.fits else (changes, verdict)
+    several = any("." in c.setting for c in changes)
+    of_cells = remark("all_cells", cell=name, cells=len(network.model.cells))
+    scope = remark("first_cell", cell=name) if several else of_cells
+    equivalent = map(plain_of, of_cell.equivalent)
+    return replace(
+        network.explanation(of_cell.verdict, changes, verdict),
+        equivalent=tuple(network.worded(scoped(e, name) if several else e) for e in equivalent),
+        nearest=of_cell.nearest,
+        first_step=of_cell.first_step,
+        backward=of_cell.backward,
+        unseen=of_cell.unseen,
+        wanted=of_cell.wanted,
+        untried=of_cell.untried,
+        evidence=of_cell.evidence,
+        remarks=(scope, *of_cell.remarks),
+    )
+
+
+def _gathered(network: Network, changes: Changes) -> Changes:
+    """Changes with what all cells have alike said once."""
+    cells: dict[Change, set[str]] = {}
+    for change in changes:
+        cell, _, setting = change.setting.rpartition(".")
+        cells.setdefault(Change(setting, change.value), set()).add(cell)
+    every = {name for name, _ in network.model.cells}
+    shared = [change for change, of in cells.items() if "" in of or of >= every]
+    rest = (c for c in changes if Change(c.setting.rpartition(".")[2], c.value) not in shared)
+    return (*shared, *rest)
+
+
+# ---- as a whole
+
+
+class Whole:
+    """A network of which no cell can be asked alone: hypotheses about all its cells are run."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.untried: list[Remark] = []
+        self._searched = 0  # changes at once
+
+    def search(self, progress: Progress, levels: int) -> Explanation:
+        """One change, or two; what was searched before is not searched again."""
+        while self._searched < min(levels, MOST_CHANGES):
+            progress(self._searched / MOST_CHANGES, f"{self._searched + 1} changes at once")
+            self._searched += 1
+            if found := self._one_change() if self._searched == 1 else self._two(progress):
+                return found
+        untried = [*self.untried, remark("triples" if levels > 1 else "pairs")]
+        near = [self.simulator.changes(self.nearest, n) for n in range(SHOWN)]
+        return self.network.none(near, untried)
+
+    @cached_property
+    def simulator(self) -> NetworkSimulator:
+        """Made when it is asked for."""
+        return self.network.simulator()
+
+    @cached_property
+    def alone(self) -> Hypotheses:
+        """The single changes that are run, those of all cells first."""
+        every = self.simulator.alone()
+        most = int(SINGLES // self.simulator.work)
+        if len(every) > most:
+            left, total = len(np.unique(every.sets[most:, 0])), len(self.simulator.singles) - 1
+            self.untried.append(remark("some_singles", left=left, singles=total))
+        return every[: max(most, SHOWN)]
+
+    @cached_property
+    def off(self) -> Array:
+        """(N, E) how far off these are, in tolerances."""
+        self.network.tried += len(self.alone)
+        return self.simulator.off(self.alone)
+
+    @cached_property
+    def nearest(self) -> Hypotheses:
+        """Each single change once, with the best value of a constant, the nearest first."""
+        order = self.alone[np.argsort(mean(self.off), kind="stable")]
+        _, first = np.unique(order.sets[:, 0], return_index=True)
+        return order[np.sort(first)]
+
+    def _is_open(self, hypotheses: Hypotheses) -> Array:
+        of_each: Array = self.simulator.is_open[hypotheses.sets]  # (N, 2)
+        return of_each[:, 0] | of_each[:, 1]
+
+    def _one_change(self) -> Explanation | None:
+        plain = ~self._is_open(self.alone)
+        rms = mean(self.off[plain])
+        near = self.alone[plain][np.argsort(rms, kind="stable")]
+        close = max(SHOWN, int(np.sum(rms <= CLOSE)))
+        extras = [(extra,) for extra in self.extras if self.network.verify((extra,)).fits]
+        fitting = [*extras, *self._verified(near[:close])]
+        return self._answer(fitting) or self._with_constant(self.nearest)
+
+    @cached_property
+    def extras(self) -> list[Change]:
+        """Changes of the run as a whole, which no cell has by itself."""
+        network, case = self.network, self.network.case
+        if network.extra:
+            return []
+        found: list[Change] = []
+        if {ArrayName.of(name).base for name, _ in network.expected.all()} <= {"h", "final_h"}:
+            found += [Change("array", "c")] if not network.prepared.array else []
+        if case.initial_state:
+            found += [Change("initial_state", value) for value in ("zero", "swapped")]
+        if network.valid is not None:
+            how = network.model.convention.behaviour
+            own = how.past_length if case.mask is None else how.masked_output
+            endings = (value for value in ("zero", "repeat", "run") if value != own)
+            found.append(Change("lengths", "ignored"))
+            found += [Change("masked_output", value) for value in endings]
+        return found
+
+    def _two(self, progress: Progress) -> Explanation | None:
+        """Two changes of the top layer, or any beside the nearest single ones."""
+        *below, _ = self.network.names
+        of_top = by_cells(self.network, progress, MOST_CHANGES, chain(*below)) if below else None
+        if of_top is not None and of_top.verdict != "none":
+            return of_top
+        every, near = (one[~self._is_open(one)] for one in (self.alone, self.nearest))
+        products = PAIRS_TURNED if self.network.base else PAIRS
+        most = min(NEAREST, int(products / (self.simulator.work_of_pairs * max(len(every), 1))))
+        pairs = self.simulator.pairs(near[:most], every)
+        self.network.tried += len(pairs)
+        if found := self._answer(self._verified(pairs[self.simulator.near(pairs)])):
+            return found
+        for extra in self.extras:
+            whole = Whole(Network(self.network.prepared, self.network.case, (extra,)))
+            found = whole.search(progress, 1)
+            self.network.tried += whole.network.tried
+            if found.verdict != "none":
+                return found
+        opened, room = self.simulator.alone(only_open=True), int(products / self.simulator.work)
+        beside, count = every[:0], 0
+        while count < min(BESIDE, len(self.nearest)) and len(beside) < room:
+            one = self.nearest[count : count + 1]
+            others = every if self._is_open(one).any() else opened
+            beside += self.simulator.pairs(one, others)[: room - len(beside)]
+            count += 1
+        self.network.tried += len(beside)
+        self.untried.append(remark("pairs_of_cells", singles=most, constants=count))
+        order = np.argsort(mean(self.simulator.off(beside)), kind="stable")
+        return self._with_constant(beside[order])
+
+    def _verified(self, hypotheses: Hypotheses) -> list[Changes]:
+        """Those that a run of the network confirms, the likeliest first."""
+        each = [self.simulator.changes(hypotheses, n) for n in range(len(hypotheses))]
+        return [c for c in sorted(each, key=_likely)[:MOST_RUN] if self.network.verify(c).fits]
+
+    def _with_constant(self, ordered: Hypotheses) -> Explanation | None:
+        """The nearest hypotheses that have a constant to be found, with that constant solved."""
+        ordered = ordered[self._is_open(ordered)]
+        _, first = np.unique(ordered.sets, axis=0, return_index=True)
+        solved, rms = self.simulator.solve(ordered[np.sort(first)[:SOLVED]])
+        shortest = [self._shortest(solved, n) for n in np.flatnonzero(rms <= CLOSE).tolist()]
+        return self._answer([changes for changes in shortest if changes], solved=1)
+
+    def _shortest(self, solved: Hypotheses, n: int) -> Changes | None:
+        """The changes of a hypothesis with its constant at the fewest decimals that fit."""
+        verify, is_open = self.network.verify, self.simulator.is_open
+        places = [place for place in solved.sets[n] if not is_open[place]]
+        without = verify(tuple(c for place in places for c in self.simulator.singles[place]))
+        if without.total - without.agreeing < 2:  # one number it would always fit
+            return None
+        for decimals in (*range(MOST_DECIMALS), 99):
+            short = Hypotheses(solved.sets, np.round(solved.values, decimals))
+            changes = self.simulator.changes(short, n)
+            clips = [
+                c.value for c in changes if c.setting.endswith("_clip") and c.value is not None
+            ]
+            if all(clip > 0 for clip in clips) and verify(changes).fits:
+                return None if vanishing(changes, verify) else changes
+        return None
+
+    def _answer(self, fitting: Sequence[Changes], solved: int = 0) -> Explanation | None:
+        """The likeliest of hypotheses that fit, and its equals."""
+        if not fitting:
+            return None
+        first, *others = sorted(fitting, key=_likely)
+        network, verdict = self.network, self.network.verify(first)
+        loaded = network.verify(())
+        told = min(network.distinct, loaded.total - loaded.agreeing)  # numbers that are explained
+        proof = digits(self.off, solved, network.tried)
+        proven = proof >= ENOUGH and told > len(_kinds(first)) + solved
+        if solved and any(_kinds(other) & CLIPS != _kinds(first) & CLIPS for other in others):
+            proven = False  # another mechanism does as well
+        return replace(
+            network.explanation("found" if proven else "unproven", first, verdict),
+            equivalent=tuple(network.worded(other) for other in others),
+            evidence=proof,
+            untried=tuple(self.untried),
+        )
+
+
+def _likely(changes: Changes) -> tuple[int, float]:
+    """Sorts what all cells have before what some have, then the likelier change."""
+    return len(changes), sum(map(prior, changes))
+
+
+def _kinds(changes: Changes) -> set[str]:
+    """The settings that are changed, of whichever cells."""
+    return {change.setting.rpartition(".")[2] for change in changes}

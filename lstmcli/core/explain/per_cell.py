@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-from lstmcli.core.forward.sequence import direction_axis
+from lstmcli.core.forward.sequence import direction_axis, has_direction_axis
 from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 
@@ -63,6 +63,18 @@ def states_of(array: Any, model: Model) -> dict[str, Any]:
         halves = array[..., :width], array[..., width:]
         return {f"{n}.final_h": a for n, a in zip(names[-2:], halves, strict=True)}
     return {}
+
+
+def one_step_of(array: Any, model: Model) -> dict[str, Any]:
+    """An array without a name as a step of stacked directions, ONNX' Y[t]; {} if it cannot be."""
+    if not has_direction_axis(model) or array.ndim not in (2, 3):
+        return {}
+    axis = 1 if model.convention.behaviour.states == "batch" and array.ndim > 2 else 0
+    if array.shape[axis] != 2:
+        return {}
+    halves = [array[:, k] if axis else array[k] for k in (0, 1)]
+    names = [name for name, _ in model.cells][-2:]
+    return {f"{name}.h": half for name, half in zip(names, halves, strict=True)}
 
 
 def _states(name: str, array: Any, model: Model) -> dict[str, Any] | None:

@@ -12,12 +12,22 @@ import numpy as np
 from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.bench import Allowance
-from lstmcli.core.explain.data import Expected, placements
-from lstmcli.core.explain.judge import SINGLE, Case, Kept, Reader
-from lstmcli.core.explain.per_cell import by_cell, states_of
-from lstmcli.core.explain.precision import BRAIN, EPS, HALF, allowances_of, grids_of
-from lstmcli.core.explain.space import Change, Changes
+from lstmcli.core.explain.causes import SPREADS
+from lstmcli.core.explain.hypotheses import Change, Changes
+from lstmcli.core.explain.observation import (
+    BRAIN,
+    EPS,
+    HALF,
+    SINGLE,
+    Allowance,
+    Expected,
+    allowances_of,
+    grids_of,
+    placements,
+    printed_digits,
+)
+from lstmcli.core.explain.per_cell import by_cell, one_step_of, states_of
+from lstmcli.core.explain.verify import Cached, Case, Reader
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.forward.sequence import direction_axis, has_direction_axis
 from lstmcli.core.model.arrays import Array
@@ -55,15 +65,17 @@ class Prepared:
     layout: str
     arrays: Mapping[str, Numbers]
     allowances: tuple[Allowance, ...]
-    precision: str  # of EXPECTED, in words
+    precision: str  # of EXPECTED: a number type, or "printed"
+    digits: int | None = None  # of a print
     coarse: tuple[Allowance, ...] = ()  # of half precision, if EXPECTED may come from it
     grids: tuple[str, ...] = ()  # the number types on whose grid all of it lies
     dtype: str = "float32"  # of the weights
     cells: dict[tuple[Any, ...], Cell] = field(default_factory=dict)  # as decoded so far
     states: Mapping[str, Numbers] = field(default_factory=dict)  # h as the last states of cells
+    one_step: Mapping[str, Numbers] = field(default_factory=dict)  # as a step of both directions
     of_cells: dict[Any, dict[tuple[Any, ...], Cell]] = field(default_factory=dict)  # one by one
     given: dict[Any, Any] = field(default_factory=dict)  # what both directions give by themselves
-    kept: Kept = field(default_factory=Kept)  # runs of several cells
+    cached: Cached = field(default_factory=Cached)  # runs of several cells
     merge: tuple[str, str] | None = None  # as assumed, and as read instead
     array: str = ""  # what EXPECTED is held against, if not the output of the whole
     one_way: bool = False  # that is one of two directions
@@ -77,7 +89,7 @@ class Prepared:
         """A case for each way in which EXPECTED can lie on the run, the likeliest first."""
         by_layout = {layout: self._placed(layout) for layout in self._layouts()}
         own = by_layout.pop(self.layout)
-        if own and not own[0].words:  # all of the run: another layout is a change like any other
+        if own and own[0].placement.is_plain:  # another layout is a change like any other
             others = {layout: ways[0] for layout, ways in by_layout.items() if ways}
             return [self._case(self.layout, {self.layout: one, **others}) for one in own]
         by_layout = {self.layout: own, **by_layout}
@@ -119,7 +131,7 @@ class Prepared:
             return of_run[plain]
         if plain == "masked_output" and self.question.mask is None:
             return how.behaviour.past_length
-        if plain.endswith("_gates"):
+        if plain in SPREADS["gates"]:
             return how.storage.order_of(plain.removesuffix("_gates"))
         return how.setting(plain)
 
@@ -142,13 +154,15 @@ class Prepared:
         if all(name.startswith(f"layer{last}") for name in self.arrays):
             for n in range(last):
                 held = {k.replace(f"layer{last}", f"layer{n}"): a for k, a in self.arrays.items()}
-                yield replace(self, arrays=held, states={}, array=f"layer{n}.h")
+                yield replace(self, arrays=held, states={}, one_step={}, array=f"layer{n}.h")
         if set(self.arrays) == {"h"} and self.model.bidirectional:
             for name, _ in self.model.cells:
                 # the last step of a backward cell is not its last state
                 for array in (f"{name}.h", *[f"{name}.final_h"] * name.endswith("_reverse")):
                     held = {array: self.arrays["h"]}
-                    yield replace(self, arrays=held, states={}, array=array, one_way=True)
+                    yield replace(
+                        self, arrays=held, states={}, one_step={}, array=array, one_way=True
+                    )
 
     @property
     def not_finite(self) -> int:
@@ -199,10 +213,10 @@ class Prepared:
         found = placements(self.arrays, widths, T, B, layout, said) or placements(
             self.arrays, widths, T, B, layout, None
         )
-        taken = "EXPECTED is taken as the last state of each cell"
         states = placements(self.states, widths, T, B, layout, None)
         # likelier than some steps of one row, of which there are as many ways as rows
-        found = found[:1] + [replace(one, words=one.words or taken) for one in states] + found[1:]
+        found = found[:1] + [_of_each_cell(one) for one in states] + found[1:]
+        found += placements(self.one_step, widths, T, B, layout, None)
         how = self.model.convention
         plain = not (
             how.behaviour.reverse or how.behaviour.flip_output or how.behaviour.go_backwards
@@ -232,6 +246,12 @@ class Prepared:
         return widths
 
 
+def _of_each_cell(states: Expected) -> Expected:
+    if not states.placement.is_plain:
+        return states
+    return replace(states, placement=states.placement._replace(kind="last states"))
+
+
 def _merged_as(read: Reader, merge: str, settings: Mapping[str, Any]) -> Model:
     return read({"merge": merge, **settings})
 
@@ -245,8 +265,8 @@ def output_axes(model: Model, layout: str, axes: Sequence[int]) -> tuple[int, ..
 
 
 def widths_of(cell: Cell) -> dict[str, int]:
-    """The numbers of h, c and each gate of a cell."""
-    return {"h": cell.outputs, **dict.fromkeys("cifgo", cell.units)}
+    """The numbers of h, c, each gate and the pre-activations of a cell."""
+    return {"h": cell.outputs, **dict.fromkeys("cifgo", cell.units), "z": 4 * cell.units}
 
 
 def _of_finals(question: Question) -> str | None:
@@ -287,7 +307,6 @@ def prepare(question: Question) -> Prepared:
         for name in question.side.arrays
         if name == LONE or ArrayName.of(name).kind != WEIGHTS
     }
-    arrays = {k: n for k, n in arrays.items() if ArrayName.of(k).base != "z"}
     if not arrays and len(question.side.arrays) == 1:  # a lone array under a name of its own
         arrays = {"h": question.side.numbers(next(iter(question.side.arrays)))}
     if not arrays:
@@ -303,23 +322,27 @@ def prepare(question: Question) -> Prepared:
             f"{question.side.name}: every number is NaN or infinite, so no reading can be held "
             "against it; look for the first of them in the other side's weights, inputs or states."
         )
-    allowances, words = allowances_of(question.side, arrays)
+    allowances, precision = allowances_of(question.side, arrays)
+    digits = printed_digits(arrays) if precision == "printed" else None
     whole = {k: Axes(n) for k, n in arrays.items()}
     per_cell: dict[str, Axes] = by_cell(whole, model, layout, np.shape(question.x)[:-1])
     lone = states_of(whole["h"], model) if set(whole) == {"h"} else {}
     states = {name: axes.numbers for name, axes in lone.items()}
+    steps = one_step_of(whole["h"], model) if lone else {}
+    one_step = {name: axes.numbers for name, axes in steps.items()}
     arrays = {name: axes.numbers for name, axes in per_cell.items()}
     dtype = question.read({}).cell.dtype.name
-    grids = (words,) if words in EPS else tuple(grids_of(arrays))
+    grids = (precision,) if precision in EPS else tuple(grids_of(arrays))
     coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)
     if dtype in EPS:  # the network as read rounds every operation: nothing finer can be asked
-        coarse = () if words in EPS else coarse
+        coarse = () if precision in EPS else coarse
     elif grids:
         stored = SINGLE._replace(name=grids[0], stored=grids[0])
-        allowances = (stored,) if words in EPS else (allowances[0], stored)
+        allowances = (stored,) if precision in EPS else (allowances[0], stored)
     return Prepared(
-        question, model, layout, arrays, allowances, words, coarse, grids, dtype, states=states
-    )
+        question, model, layout, arrays, allowances, precision, digits, coarse, grids, dtype,
+        states=states, one_step=one_step,
+    )  # fmt: skip
 
 
 def _exchanged(question: Question, model: Model) -> UserError | None:

@@ -1,53 +1,87 @@
-"""The search: nothing wrong, one change, two, three; then rounding; then what comes near.
+"""The search: one change, two, three, until a run of the loop itself gives EXPECTED.
 
-Every reading that is reported was run whole by the loop itself and met every known number of
-EXPECTED; the sieve only chooses what is worth a run.
+From a zero state the first step shows neither the recurrent kernel nor the forget gate, so that
+hypotheses which differ in these alone are asked once, on a few units. What is left is stepped on
+against EXPECTED; constants are solved for where a hypothesis leaves it. Nothing is accepted here
+but by a whole run: the steps only choose what is worth one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.bench import Allowance, Bench, with_allowance
-from lstmcli.core.explain.constants import Constants
+from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, ORDERS, SOLVE
+from lstmcli.core.explain.constants import refine, settled, solve
 from lstmcli.core.explain.evidence import neighbours
-from lstmcli.core.explain.judge import Verdict
-from lstmcli.core.explain.passes.half_precision import RERUN
-from lstmcli.core.explain.ranking import prior, rank
-from lstmcli.core.explain.refining import Task, levenberg_marquardt, residuals, whole_task
-from lstmcli.core.explain.result import Answer
-from lstmcli.core.explain.sieve import Sieve
-from lstmcli.core.explain.space import CONSTANTS, SOLVE, Change, Changes
-from lstmcli.core.explain.walk import Found
+from lstmcli.core.explain.explanation import Answer, Remark, remark
+from lstmcli.core.explain.hypotheses import Change, Changes, prior, rank
+from lstmcli.core.explain.observation import Allowance
+from lstmcli.core.explain.simulator import SAMPLE, Cells, Simulator, View
+from lstmcli.core.explain.verify import Verdict
 from lstmcli.core.model.arrays import Array
 
 Judge = Callable[[Changes, Allowance], Verdict]
 Backed = Callable[[Changes, Allowance], str]
-"""By what a reading in half precision is backed: a kind of `Basis`, or nothing."""
-Progress = Callable[[float, str], None]
+"""By what a hypothesis in half precision is backed: a kind of `Basis`, or nothing."""
 
-LEVELS = 3
-BEFORE_ROUNDING = 2  # exact pairs win over a coarser number type
-CLEARLY = 3.0  # times nearer: then one reading in half precision is better than another
-MOST_RANKED = 2000  # readings of a level that are put in order with care
-MOST_RUN = 60  # readings of a level that are run whole
+LEVELS = 3  # changes at once
+NEAREST = 4  # hypotheses that are named where none fits
+
+# What is stepped, and how far.
+LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
+LONGEST = 12  # known steps after which what is left is run as a whole: rounding grows
+FEW = 24  # hypotheses that are not worth dropping one by one
+CHUNK = 1000  # hypotheses stepped at once: more leave the cache
+MANY = 1000  # hypotheses of a first step that one unit is asked about before others
+SOLVED_WHOLE = 64  # hypotheses at most whose constants are solved for over all steps so far
+
+# What is tried where EXPECTED lacks the first step: whole runs, which are dear. Of a large net two
+# changes are tried beside those that come nearest alone: one of a pair was among the 25 nearest in
+# 68 of 69 pairs of last states and of stacked nets.
+LATE_WORK = 2.5e10  # operations of a level, as `Simulator.work` counts them: some 3 s of one core
+SOLVED_LATE = 16  # hypotheses at least whose constant is solved for, the nearest,
+SOLVE_WORK = 2e9  # and as many more as this allows
+SOLUTIONS = {1: 250, 2: 6000}  # runs that it takes to solve for so many constants
+
+
+# What is run whole.
+MOST_RANKED = 2000  # hypotheses of a level that are put in order with care
+MOST_RUN = 60
 MOST_DECIMALS = 7  # of a solved constant
-LESS = 0.1  # of a bound, that must not do as well
-PASSED_OVER = (
-    "three changes at once, one of which moves time or rows: EXPECTED lacks the first step then"
-)
-NEAREST = 4
-CLOSEST_STEPS = 4  # by which the places of EXPECTED are put in order
-NEAREST_STEPS = 16  # by which single readings are put in order
+LESS = 0.1  # of a clip, that must not do as well
+EXACT = 1.0  # tolerances
+SPOILED = 3.0  # times the error of a constant with all its digits: fewer digits may double it
+NEAR_COST = 1e4  # squares of tolerances: what a search from near may leave to one from anywhere
+NEAREST_STEPS = 16  # by which single changes are put in order
+CLOSEST_STEPS = 4  # by which placements are put in order
 
 
-def quiet(share: float, what: str) -> None:
-    """A progress that nobody sees."""
+class Progress:
+    """What a search tells while it runs; this one shows nothing."""
+
+    def __call__(self, share: float, what: str) -> None:
+        """So much is done, and this is tried now."""
+
+    def passed(self, name: str, tried: int, answers: int) -> None:
+        """A pass has ended: so many hypotheses, of which so many give EXPECTED."""
+
+
+quiet = Progress()
+
+
+class Pass(NamedTuple):
+    """One thing that is tried where the run as loaded does not give EXPECTED."""
+
+    name: str
+    level: int  # it is tried where so many changes at once are
+    search: Callable[[Search], Outcome | None] | None = None  # what gives EXPECTED
+    remark: Callable[[Any], Iterator[Remark]] | None = None  # what is to be said where nothing does
 
 
 @dataclass
@@ -57,209 +91,483 @@ class Outcome:
     answers: list[Answer]  # that fit, the likeliest first; all of one number of changes
     tried: int
     allowance: Allowance
-    untried: list[str] = field(default_factory=list)
+    untried: list[Remark] = field(default_factory=list)
     depth: int = LEVELS  # changes at once that were tried
 
 
 class Search:
-    """The readings of a cell with the fewest changes that give EXPECTED, level by level.
+    """The hypotheses of a cell with the fewest changes that give EXPECTED.
 
-    ``allowances`` are the tolerance of the data and, after it, a looser one: a reading that meets
-    the first wins over one of fewer changes that meets only the second. ``coarse`` are those of
-    half precision; they are tried after pairs, and what fits has to be ``backed``: fitting at so
-    loose a tolerance proves nothing. ``endings`` are
-    changes that show only where a row has ended, which the sieve does not look at.
+    ``allowances`` are the tolerance of the data and, after it, a looser one: a hypothesis that
+    meets the first wins over one of fewer changes that meets only the second. ``coarse`` are those
+    of half precision; they are tried after pairs, and what fits has to be ``backed``: fitting at so
+    loose a tolerance proves nothing. ``whole`` are
+    changes that no step shows: they are run whole, alone and with what else stays.
     """
 
     def __init__(
         self,
-        bench: Bench,
+        simulator: Simulator,
         judge: Judge,
         allowances: Sequence[Allowance],
+        passes: Sequence[Pass],
         coarse: Iterable[Allowance] = (),
-        backed: Backed = lambda changes, allowance: RERUN,
-        endings: Sequence[Change] = (),
+        backed: Backed = lambda changes, allowance: "",
+        whole: Sequence[Change] = (),
     ) -> None:
-        self.bench, self.judge, self.allowances = bench, judge, allowances
-        self.coarse, self.backed, self.endings = coarse, backed, endings  # coarse: asked once
-        self._sieve = Sieve(bench)
-        self._looser: list[Answer] = []  # that meet only the last tolerance
-        self._untried: list[str] = []
-        self._asked = self._depth = 0
+        self.simulator, self.judge, self.allowances = simulator, judge, allowances
+        self.coarse, self.backed, self.whole = coarse, backed, whole
+        self.levels = Levels(simulator)
+        self.looser: list[Answer] = []  # that meet only the last tolerance
+        self._left = list(passes)
 
     @cached_property
-    def scouted(self) -> float:
+    def first_step_distance(self) -> float:
         """By how many tolerances any one or two changes miss the first step, constants aside."""
-        return self._sieve.scouted()
+        return self.levels.first_step_distance()
 
     def upto(self, levels: int, progress: Progress = quiet) -> Outcome:
-        """What so many changes at once come to; levels that were asked before are not repeated."""
-        while self._asked < levels:
-            self._asked += 1
-            self._sieve.tick = _ticking(progress, self._asked, levels)
-            self._sieve.tick(0)
-            if (reason := self._sieve.left_out(self._asked)) is not None:
-                self._untried.append(reason)
-            if not self._sieve.tells(self._asked):
-                break
-            self._depth = self._asked
-            if (outcome := self._level(self._asked)) is not None:
+        """What so many changes at once come to; passes that were run before are not repeated."""
+        while self._left and self._left[0].level <= levels:
+            now = self._left.pop(0)
+            if now.search is None:
+                continue
+            progress((now.level - 1) / levels, now.name)
+            tried = self.levels.tried
+            outcome = now.search(self)
+            answers = outcome.answers if outcome else []
+            progress.passed(now.name, self.levels.tried - tried, len(answers))
+            if outcome is not None:
                 return outcome
-        return self._outcome(self._looser, self.allowances[-1])
+        return self.outcome(self.looser, self.allowances[-1])
 
-    def _level(self, size: int) -> Outcome | None:
-        """The readings of so many changes that meet the tolerance of the data, if any do."""
-        found = self._sieve.level(size)
-        answers = _judged(self.bench, self.judge, found, self.allowances[-1], self.endings)
+    def level(self, size: int) -> Outcome | None:
+        """The hypotheses of so many changes that meet the tolerance of the data, if any do."""
+        answers = list(self.confirmed(self.levels.level(size), self.allowances[-1]))
         if size == 1:
-            ended = [Answer((e,), self.judge((e,), self.allowances[-1])) for e in self.endings]
-            answers = [*(a for a in ended if a.verdict.fits), *answers]
+            alone = [Answer((one,), self.judge((one,), self.allowances[-1])) for one in self.whole]
+            answers = [*(a for a in alone if a.verdict.fits), *answers]
             answers = [a for a in answers if len(a.changes) == min(len(a.changes) for a in answers)]
         if len(self.allowances) == 1 and answers:
-            return self._outcome(answers, self.allowances[0])
-        if tight := [a for a in answers if self.judge(a.changes, self.allowances[0]).fits]:
-            return self._outcome(tight, self.allowances[0])
-        self._looser = self._looser or answers
-        if size == BEFORE_ROUNDING and not self._looser:
-            for allowance in self.coarse:
-                if answers := rounded(self.bench, self.judge, allowance, self.backed):
-                    return self._outcome(answers, allowance)
+            return self.outcome(answers, self.allowances[0])
+        if exact := [a for a in answers if self.judge(a.changes, self.allowances[0]).fits]:
+            return self.outcome(exact, self.allowances[0])
+        self.looser = self.looser or answers
         return None
 
-    def _outcome(self, answers: list[Answer], allowance: Allowance) -> Outcome:
-        untried = [*self._untried, *[PASSED_OVER] * self._sieve.passed_over]
-        ranked = _ranked(answers, self.bench)
-        return Outcome(ranked, self._sieve.tried, allowance, untried, self._depth)
+    def outcome(self, answers: list[Answer], allowance: Allowance) -> Outcome:
+        """What the search came to, with answers of a tolerance."""
+        untried, depth = self.levels.untried, self.levels.depth
+        return Outcome(self.ranked(answers), self.levels.tried, allowance, untried, depth)
 
+    def ranked(self, answers: Iterable[Answer]) -> list[Answer]:
+        """The likeliest first, each once."""
+        distinct = {frozenset(answer.changes): answer for answer in reversed(list(answers))}
+        return sorted(
+            distinct.values(),
+            key=lambda a: (*rank(a.changes, self.simulator.how), a.verdict.worst),
+        )
 
-def _ticking(progress: Progress, size: int, levels: int) -> Callable[[float], None]:
-    """Tells how much of a level is done as a share of all levels."""
-    what = f"{size} change{'s' * (size > 1)} at once"
-    return lambda share: progress((size - 1 + share) / levels, what)
-
-
-def rounded(
-    bench: Bench,
-    judge: Judge,
-    allowance: Allowance,
-    backed: Backed,
-) -> list[Answer]:
-    """The readings that come from a coarser number type: as read, or with one change.
-
-    A change has to make the error clearly smaller, and only those that come about as near as the
-    nearest are left; the nearest of all has to be backed, if it is not a re-run that backs another.
-    """
-    dtype = Change("dtype", allowance.name)
-    alone = Answer((), judge((dtype,), allowance))
-    coarse = with_allowance(bench, allowance)
-    found = _judged(coarse, judge, Sieve(coarse).level(1), allowance)
-    least = min((a.verdict.rms for a in found), default=np.inf)
-    if alone.verdict.rms <= CLEARLY * least:  # a change has little to explain
-        found = [alone] if alone.verdict.fits else []
-    near = sorted(
-        (a for a in found if a.verdict.rms <= CLEARLY * least or a is alone),
-        key=lambda a: a.verdict.rms,
-    )
-    kinds = [backed(a.changes, allowance) for a in near]
-    return [
-        Answer((*a.changes, dtype), a.verdict, a.solved)
-        for a, kind in zip(near, kinds, strict=True)
-        if kind and (kind == RERUN or kinds[0])
-    ]
-
-
-def _ranked(answers: list[Answer], bench: Bench) -> list[Answer]:
-    def key(answer: Answer) -> tuple[float, ...]:
-        return (*rank(answer.changes, bench.how), answer.verdict.worst)
-
-    distinct = {frozenset(answer.changes): answer for answer in reversed(answers)}
-    return sorted(distinct.values(), key=key)
-
-
-def _judged(
-    bench: Bench,
-    judge: Judge,
-    found: Found,
-    allowance: Allowance,
-    endings: Sequence[Change] = (),
-) -> list[Answer]:
-    """The readings that a whole run confirms, their constants settled."""
-    weights = np.array([prior(single) for single in bench.space.singles])
-    likely = np.argsort(weights[found.sets].sum(axis=1), kind="stable")[:MOST_RANKED]
-    readings = {int(n): bench.space.changes(found.sets[n]) for n in likely}
-    order = sorted(readings, key=lambda n: rank(readings[n], bench.how))[:MOST_RUN]
-    answers = []
-    for n in order:
-        one = np.array([n])
-        changes, solved = readings[n], 0
-        if any(change.value == SOLVE for change in changes):
-            settled = settle(bench, changes, found.codes[one], found.constants.chosen(one))
-            if settled is None:
+    def confirmed(self, found: Sequence[Found], allowance: Allowance) -> Iterator[Answer]:
+        """The hypotheses that a whole run confirms, their constants settled."""
+        space = self.simulator.space
+        weights = np.array([prior(single) for single in space.singles])
+        likely = sorted(found, key=lambda one: float(weights[one.places].sum()))[:MOST_RANKED]
+        ranked = sorted(likely, key=lambda one: rank(space.changes(one.places), self.simulator.how))
+        for one in ranked[:MOST_RUN]:
+            settled_changes = self._settled(one)
+            if settled_changes is None:
                 continue
-            changes, solved = settled
-        for whole in (changes, *((*changes, ending) for ending in endings)):
-            verdict = judge(whole, allowance)
-            if verdict.fits:
-                if not vanishing(whole, lambda changes: judge(changes, allowance)):
-                    answers.append(Answer(whole, verdict, solved))
+            changes, solved = settled_changes
+            for each in (changes, *((*changes, one) for one in self.whole)):
+                verdict = self.judge(each, allowance)
+                if verdict.fits:
+                    if not vanishing(each, lambda changes: self.judge(changes, allowance)):
+                        yield Answer(each, verdict, solved)
+                    break
+
+    def _settled(self, one: Found) -> tuple[Changes, int] | None:
+        """The changes with their constants refined over all of EXPECTED, and how many there are.
+
+        None if one of them comes to what was assumed.
+        """
+        space = self.simulator.space
+        changes = space.changes(one.places)
+        sought = [k for k, name in enumerate(CONSTANTS) if Change(name, SOLVE) in changes]
+        if not sought:
+            return changes, 0
+        values = _refined(self.simulator, self.simulator.cells(space.codes(one.places[None])), one)
+        for k in sought:
+            name, value = CONSTANTS[k], float(values[k])
+            if value == space.values[name][0] or not np.isfinite(value):
+                return None
+            changes = tuple(Change(name, value) if c.setting == name else c for c in changes)
+        return changes, len(sought)
+
+
+class Found(NamedTuple):
+    """A hypothesis that stays with EXPECTED."""
+
+    places: Array  # of its changes, among the singles
+    constants: Array  # (3,); NaN where one was sought and did not show
+
+
+class Levels:
+    """The hypotheses of a simulator, by how many changes they take: 1, 2, 3."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator, self.space = simulator, simulator.space
+        self.tried, self.depth = 0, 0
+        self.untried: list[Remark] = []  # what a budget left out
+        self._known = simulator.as_loaded.keys()
+
+    def level(self, size: int) -> list[Found]:
+        """The hypotheses of so many changes that stay with EXPECTED."""
+        simulator = self.simulator
+        sets = self._sets(size)
+        if not len(sets):
+            return []
+        self.depth = size
+        codes = self.space.codes(sets)
+        if simulator.needs:
+            needed = codes[:, [self.space.column(name) for name in simulator.needs]].any(axis=1)
+            sets, codes = sets[needed], codes[needed]
+        cells = simulator.cells(codes)
+        new = _first_of_each(cells.keys(), self._known)
+        sets, cells = sets[new], cells.some(new)
+        self._known = np.concatenate([self._known, cells.keys()])
+        self.tried += len(sets)
+        found: list[Found] = []
+        for view, which in simulator.by_view(cells):
+            if simulator.from_zero and view.first == 0:
+                which = which[self._pass_first_step(cells.some(which), view)]
+            for at in range(0, len(which), CHUNK):
+                part = which[at : at + CHUNK]
+                steps = _Steps(simulator, cells.some(part), view)
+                left, constants = steps.staying()
+                found += [Found(s, c) for s, c in zip(sets[part[left]], constants, strict=True)]
+        return found
+
+    def _sets(self, size: int) -> Array:
+        """Sets of so many changes that are worth a try, (n, size)."""
+        among = np.arange(len(self.space.singles))
+        if size == LEVELS:
+            among = np.array([n for n in among if _is_common(self.space.singles[n])], int)
+            self.untried.append(remark("rare_triples"))
+        sets = self.space.sets(size, among)
+        if size == 1 or not self.simulator.late:
+            return sets
+        expected = next(iter(self.simulator.layouts.values())).expected
+        if expected.distinct(self.simulator.allowance.of) <= size:
+            return sets[:0]  # too few numbers to prove so many changes
+        affordable = int(LATE_WORK / self.simulator.work)
+        if len(sets) <= affordable:
+            return sets
+        rank = np.argsort(np.argsort(self.distances, kind="stable"))  # (S,) of each single
+        nearest = rank[sets].min(axis=1)  # of the changes of each set
+        counts = np.cumsum(np.bincount(nearest, minlength=len(rank)))
+        beside = int((counts <= affordable).sum())
+        self.untried.append(remark("no_first_step", changes=size, beside=beside))
+        found: Array = sets[nearest < beside]
+        return found
+
+    @cached_property
+    def distances(self) -> Array:
+        """How far off (S,) each single change is, as the rms in tolerances; constants aside."""
+        cells = self.simulator.cells(self.space.codes(self.space.sets(1)))
+        rms = np.full(len(cells.kernel), np.inf)
+        for view, which in self.simulator.by_view(cells):
+            some = cells.some(which)
+            steps = view.steps if self.simulator.late else min(view.steps, CLOSEST_STEPS)
+            off = self.simulator.run(some, settled(some.constants), view, steps, np.float32)
+            if off.size:
+                rms[which] = np.sqrt((off**2).mean(axis=1))
+        return rms
+
+    @property
+    def closest(self) -> float:
+        """How near any single change comes, or none."""
+        simulator = self.simulator
+        steps = simulator.view.steps if simulator.late else min(simulator.view.steps, CLOSEST_STEPS)
+        cells = simulator.as_loaded
+        off = simulator.run(cells, settled(cells.constants), simulator.view, steps)
+        own = np.sqrt((off**2).mean()) if off.size else np.inf
+        return float(min(own, np.min(self.distances, initial=np.inf)))
+
+    # ---- the first step, from a zero state
+
+    def first_step_distance(self) -> float:
+        """By how many tolerances the nearest of one or two changes misses the first step.
+
+        Only those without an open constant are looked at. It is infinite where the first step is
+        not known, or does not start from zero.
+        """
+        simulator, least = self.simulator, np.inf
+        among = np.array([n for n, one in enumerate(self.space.singles) if one.value != SOLVE], int)
+        for size in (1, 2) if simulator.from_zero and len(among) else ():
+            cells = simulator.cells(self.space.codes(self.space.sets(size, among)))
+            cells = cells.some(_first_of_each(cells.keys(first_step=True)))
+            for view, which in simulator.by_view(cells):
+                for at in range(0, len(which) if view.first == 0 else 0, 4 * CHUNK):
+                    off = self._first_step(
+                        cells.some(which[at : at + 4 * CHUNK]), view, _sample(simulator)
+                    )
+                    least = min(least, float(np.abs(off[2]).max(axis=1, initial=0).min()))
+        return least
+
+    def _pass_first_step(self, cells: Cells, view: View) -> Array:
+        """Which hypotheses (places) agree with the first step as far as it shows them."""
+        _, first, same = np.unique(
+            cells.keys(first_step=True), return_index=True, return_inverse=True
+        )
+        left, samples = np.arange(len(first)), [_sample(self.simulator)]
+        if len(first) > MANY and self.simulator.units_are_apart:
+            samples.insert(0, np.array([view.most_exact_unit(self.simulator.cell.units)]))
+        for units in samples:
+            passes = [
+                self._pass_in(cells.some(first[left[at : at + 4 * CHUNK]]), view, units)
+                for at in range(0, len(left), 4 * CHUNK)
+            ]
+            left = left[np.concatenate(passes)] if passes else left
+        return np.flatnonzero(np.isin(same.ravel(), left))
+
+    def _pass_in(self, cells: Cells, view: View, units: Units) -> Array:
+        """Truth (N,) of passing the first step in some units."""
+        z, arrays, off = self._first_step(cells, view, units)
+        worst = np.abs(off).max(axis=1, initial=0)
+        worst[cells.array == _F] = 0
+        sought = cells.is_open
+        sought[:, 0] &= cells.coupled == 2  # else the forget gate multiplies nothing
+        wrong = np.flatnonzero((worst > LOOSE) & sought.any(axis=1))
+        if wrong.size:
+            some, z = cells.some(wrong), z[wrong]
+            c = np.zeros((len(wrong), z.shape[2]))
+            constants = np.where(sought[wrong], some.constants, settled(some.constants))
+
+            def evaluate(which: Array, values: Array) -> Array:
+                part = some.some(which)
+                given = self.simulator.step(z[which], c[which], part, values, units)
+                return view.residuals(given, 0, part.array, units, ("f",))
+
+            greatest = np.abs(arrays["c"][wrong]).max(axis=1)
+            _, worst[wrong] = solve(evaluate, constants, greatest, z.shape[2], rounds=8)
+        passes: Array = worst <= LOOSE
+        return passes
+
+    def _first_step(
+        self, cells: Cells, view: View, units: Units
+    ) -> tuple[Array, dict[str, Array], Array]:
+        """z, the arrays and the residuals of a first step, in some units."""
+        z = self.simulator.inputs(cells, view.x[0], units)
+        c = np.zeros((len(z), z.shape[2]))
+        arrays = self.simulator.step(z, c, cells, settled(cells.constants), units)
+        return z, arrays, view.residuals(arrays, 0, cells.array, units, ("f",))
+
+
+_F = "hcifgo".index("f")
+
+Units = Array | slice
+"""Places of units; a slice if they are all."""
+
+
+def _sample(simulator: Simulator) -> Units:
+    """Units that a first step can do with."""
+    units = simulator.cell.units
+    if units <= SAMPLE or not simulator.units_are_apart:
+        return slice(None)
+    return np.linspace(0, units - 1, SAMPLE).astype(int)
+
+
+def _is_common(one: Change) -> bool:
+    """Whether three at once are tried with a change: with no order that no framework uses."""
+    if one.value in ORDERS:
+        return one.value in KNOWN_ORDERS
+    return one.value != SOLVE or one.setting == "forget_bias"
+
+
+def _first_of_each(keys: Array, known: Array | None = None) -> Array:
+    """Places of the first of each key, in order; without the keys that are known."""
+    _, first = np.unique(keys, return_index=True)
+    first = np.sort(first)
+    return first if known is None else first[~np.isin(keys[first], known)]
+
+
+class _Steps:
+    """Hypotheses of one view stepped on; those that leave EXPECTED are dropped."""
+
+    def __init__(self, simulator: Simulator, cells: Cells, view: View) -> None:
+        self.simulator, self.view = simulator, view
+        self.cells, self.constants = cells, cells.constants.copy()
+        self.late = view.first > 0
+        self.dtype = np.float32 if self.late else np.float64
+        self.left = np.arange(len(cells.kernel))
+        self.h, self.c = simulator.start(cells, view.item, self.dtype)
+
+    def staying(self) -> tuple[Array, Array]:
+        """The hypotheses (places) that stay with EXPECTED, and their constants (n, 3)."""
+        seen = 0
+        x = self.view.x.astype(self.dtype)
+        for t in range(self.view.steps):
+            if not len(self.left) or seen >= LONGEST or (seen > 1 and len(self.left) <= FEW):
                 break
-    return answers
+            z = self.simulator.before(self.cells, x[t], self.h, self.c, t)
+            values = settled(self.constants).astype(self.dtype)
+            arrays = self.simulator.step(z, self.c, self.cells, values)
+            if t < self.view.first:
+                self.h, self.c = arrays["h"], arrays["c"]
+                continue
+            seen += 1
+            off = self.view.residuals(arrays, t, self.cells.array)
+            worst = np.abs(off).max(axis=1, initial=0)
+            leaving = np.flatnonzero((worst > LOOSE) & self.cells.is_open.any(axis=1))
+            if leaving.size:
+                self._solve(leaving, z, arrays, off, worst, t)
+            self._keep(np.flatnonzero(worst <= self._loose(t)), arrays)
+        return self.left, self.constants
+
+    def _loose(self, t: int) -> float:
+        return LOOSE
+
+    def _keep(self, stay: Array, arrays: dict[str, Array]) -> None:
+        self.left, self.constants = self.left[stay], self.constants[stay]
+        self.cells, self.h, self.c = self.cells.some(stay), arrays["h"][stay], arrays["c"][stay]
+
+    def _solve(
+        self, leaving: Array, z: Array, arrays: dict[str, Array], off: Array, worst: Array, t: int
+    ) -> None:
+        """Solve for the constants of hypotheses that leave EXPECTED at step t.
+
+        Constants act after the products, so that only the rest of the step is evaluated again;
+        from the first step on where they may have acted before, unseen or as solved for.
+        """
+        if self.late:
+            leaving = self._affordable(leaving, off)
+        greatest = np.abs(arrays["c"][leaving]).max(axis=1).astype(np.float64)
+        values, left = self.constants[leaving], np.full(len(leaving), np.inf)
+        if not self.late:
+            values, left = self._solved_here(leaving, z, greatest, t)
+        known = (self.cells.is_open & ~np.isnan(self.constants))[leaving].any(axis=1)
+        rest = np.flatnonzero((left > LOOSE) & (known | self.late))
+        if rest.size and (self.late or rest.size <= SOLVED_WHOLE):
+            values[rest], left[rest] = self._solved_whole(leaving[rest], greatest[rest], t)
+        self.constants[leaving], worst[leaving] = values, left
+        good = leaving[left <= LOOSE]
+        if good.size:
+            self._run_again(good, arrays, t)
+
+    def _affordable(self, leaving: Array, off: Array) -> Array:
+        """The hypotheses whose constants are solved for over whole runs, the nearest first."""
+        leaving = leaving[np.argsort((off[leaving] ** 2).sum(axis=1), kind="stable")]
+        several = self.cells.is_open[leaving].sum(axis=1) > 1
+        runs = np.cumsum(np.where(several, SOLUTIONS[2], SOLUTIONS[1]))
+        affordable = runs <= SOLVE_WORK / self.simulator.work
+        affordable |= ~several & (np.cumsum(~several) <= SOLVED_LATE)
+        return leaving[affordable]
+
+    def _solved_here(self, which: Array, z: Array, greatest: Array, t: int) -> tuple[Array, Array]:
+        cells, z, c = self.cells.some(which), z[which], self.c[which]
+
+        def evaluate(n: Array, values: Array) -> Array:
+            part = cells.some(n)
+            given = self.simulator.step(z[n], c[n], part, values)
+            return self.view.residuals(given, t, part.array)
+
+        return solve(evaluate, self.constants[which], greatest, self.simulator.cell.units)
+
+    def _solved_whole(self, which: Array, greatest: Array, t: int) -> tuple[Array, Array]:
+        cells = self.cells.some(which)
+
+        def evaluate(n: Array, values: Array) -> Array:
+            return self.simulator.run(cells.some(n), values, self.view, t + 1, self.dtype)
+
+        return solve(evaluate, cells.constants, greatest, self.simulator.cell.units)
+
+    def _run_again(self, which: Array, arrays: dict[str, Array], t: int) -> None:
+        """h and c after step t with the constants that were found."""
+        cells, values = self.cells.some(which), settled(self.constants[which]).astype(self.dtype)
+        h, c = self.simulator.start(cells, self.view.item, self.dtype)
+        x = self.view.x.astype(self.dtype)
+        for s in range(t + 1):
+            z = self.simulator.before(cells, x[s], h, c, s)
+            one = self.simulator.step(z, c, cells, values)
+            h, c = one["h"], one["c"]
+        arrays["h"][which], arrays["c"][which] = h, c
+
+
+def _refined(simulator: Simulator, cells: Cells, one: Found) -> Array:
+    """Constants (3,) refined over all steps, then the fewest decimals that do as well."""
+    view = simulator.views[int(cells.view[0])]
+    sought = np.flatnonzero(cells.is_open[0])
+    values = np.where(np.isnan(one.constants), settled(cells.constants)[0], one.constants)
+
+    def off(constants: Array) -> Array:
+        n = np.zeros(len(constants), int)
+        return simulator.run(cells.some(n), constants, view, view.steps)
+
+    def cost(which: Array, points: Array) -> Array:
+        n, count, d = points.shape
+        tries = np.repeat(values[None], n * count, axis=0)
+        tries[:, sought] = points.reshape(-1, d)
+        tries[:, 1:] = np.maximum(tries[:, 1:], 1e-6)
+        costs: Array = (off(tries) ** 2).sum(axis=1).reshape(n, count)
+        return costs
+
+    if not np.isnan(one.constants[sought]).any():
+        if np.abs(off(values[None])).max(initial=0) <= EXACT:
+            return _rounded(off, values, sought)
+        best, left = refine(cost, values[sought][None, None], np.full((1, len(sought)), 0.02))
+        if left[0] <= NEAR_COST:
+            values[sought] = best[0]
+            return _rounded(off, values, sought)
+    # it shows only after the steps that were looked at, or not where it did nothing there
+    greatest = np.array([_greatest(simulator, cells, view)])
+    solved, _ = solve(lambda n, v: off(v), cells.constants, greatest, simulator.cell.units)
+    values = np.asarray(solved[0])
+    unknown = np.isnan(values[sought]).any()
+    return values if unknown else _rounded(off, values, sought)
+
+
+def _greatest(simulator: Simulator, cells: Cells, view: View) -> float:
+    """The greatest size of c in a run without the constants."""
+    h, c = simulator.start(cells, view.item)
+    greatest = 0.0
+    for t in range(view.steps):
+        z = simulator.before(cells, view.x[t], h, c, t)
+        arrays = simulator.step(z, c, cells, settled(cells.constants))
+        h, c = arrays["h"], arrays["c"]
+        greatest = max(greatest, float(np.abs(c).max()))
+    return greatest
+
+
+def _rounded(off: Callable[[Array], Array], values: Array, sought: Array) -> Array:
+    """The constants at the fewest decimals that do not spoil them."""
+    exact = float(np.abs(off(values[None])).max(initial=0))
+    tries = np.repeat(values[None], MOST_DECIMALS, axis=0)
+    for decimals in range(MOST_DECIMALS):
+        short = np.round(values[sought], decimals)
+        above = (short > 0) | (sought == 0)  # a clip of 0 is none
+        tries[decimals, sought] = np.where(above, short, values[sought])
+    good = np.flatnonzero(np.abs(off(tries)).max(axis=1, initial=0) <= max(EXACT, SPOILED * exact))
+    found: Array = tries[good[0]] if good.size else values
+    return found
 
 
 def vanishing(changes: Changes, judge: Callable[[Changes], Verdict]) -> bool:
-    """Whether a bound that fits only makes a cell vanish: far less of it fits as well."""
-    bounds = [c for c in changes if c.setting.endswith(("cell_clip", "gate_clip")) and c.value]
-    less = {c.setting: c.value * LESS for c in bounds}
-    tighter = tuple(Change(c.setting, less.get(c.setting, c.value)) for c in changes)
-    return bool(bounds) and judge(tighter).fits
+    """Whether a clip that fits only makes a cell vanish: far less of it fits as well."""
+    clips = {c.setting: c.value * LESS for c in changes if _is_clip(c) and c.value}
+    tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
+    return bool(clips) and judge(tighter).fits
 
 
-def settle(
-    bench: Bench, changes: Changes, codes: Array, constants: Constants
-) -> tuple[Changes, int] | None:
-    """Changes with their constants refined over all of EXPECTED, at the fewest decimals.
-
-    Gives the number of constants solved for too; None if one of them is what was assumed.
-    """
-    unknown = [k for k, n in enumerate(CONSTANTS) if Change(n, SOLVE) in changes]
-    task = whole_task(bench, codes, constants, tuple(unknown))
-    values = np.array(constants)
-    tuned, off = levenberg_marquardt(task, values, rounds=8)
-    values = tuned if off[0] <= np.abs(residuals(task, values)).max() else values
-    values = _short(task, values)
-    settled = []
-    for change in changes:
-        if change.value == SOLVE:
-            number = float(values[CONSTANTS.index(change.setting), 0])
-            if number == bench.space.values[change.setting][0]:
-                return None
-            change = Change(change.setting, number)
-        settled.append(change)
-    return tuple(settled), len(unknown)
+def _is_clip(change: Change) -> bool:
+    return change.setting.endswith(("cell_clip", "gate_clip"))
 
 
-def _short(task: Task, values: Array) -> Array:
-    """The constants rounded to the fewest decimals that do not spoil them."""
-    exact = float(np.abs(residuals(task, values)).max())
-    tries = np.repeat(values, MOST_DECIMALS, axis=1)
-    for k in task.unknown:
-        tries[k] = [round(float(values[k, 0]), d) for d in range(MOST_DECIMALS)]
-        if CONSTANTS[k] != "forget_bias":
-            tries[k] = np.where(tries[k] > 0, tries[k], values[k, 0])
-    off = np.abs(residuals(task.some(np.zeros(MOST_DECIMALS, int)), tries)).max(axis=1)
-    good = np.flatnonzero(off <= max(1.0, 1.5 * exact))
-    return tries[:, good[:1]] if good.size else values
-
-
-def closest(bench: Bench) -> float:
-    """The least rms of any single reading over a few steps, in tolerances."""
-    alone = neighbours(bench, (), None if bench.late else CLOSEST_STEPS)
-    return float(min(np.min(alone.rms, initial=np.inf), alone.own_rms))
-
-
-def nearest(bench: Bench, judge: Judge, allowance: Allowance, pairs: bool) -> list[Answer]:
-    """The readings that come nearest: single ones, and perhaps pairs of the best of these."""
-    alone = neighbours(bench, (), None if bench.late else NEAREST_STEPS)
+def nearest(
+    simulator: Simulator, judge: Judge, allowance: Allowance, pairs: bool = True
+) -> list[Answer]:
+    """The hypotheses that come nearest: single changes, and perhaps pairs of the best of these."""
+    alone = neighbours(simulator, (), None if simulator.late else NEAREST_STEPS)
     best = [alone.changes[n] for n in np.argsort(alone.rms, kind="stable")[:NEAREST]]
     both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
     both = [c for c in both if c[0].setting != c[1].setting]

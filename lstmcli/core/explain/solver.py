@@ -1,28 +1,44 @@
-"""One cell: its search, its proof, its words."""
+"""One cell at one placement of EXPECTED: its search, its proof, its explanation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from lstmcli.core.explain import decisions, words
-from lstmcli.core.explain.bench import Allowance, with_allowance
+import numpy as np
+
+from lstmcli.core.explain.causes import CAUSES, CONSTANTS, OPEN, SHUT
 from lstmcli.core.explain.evidence import ENOUGH, Neighbours, evidence
-from lstmcli.core.explain.judge import Case, Verdict
-from lstmcli.core.explain.one_cell import OneCell
-from lstmcli.core.explain.passes import half_precision
+from lstmcli.core.explain.explanation import (
+    ALL_ZERO,
+    NOT_SEARCHED,
+    Answer,
+    Changed,
+    Data,
+    Explanation,
+    Near,
+    Remark,
+    changed,
+    clearly_nearer,
+    near_miss,
+    remarks_on,
+    wanted,
+)
+from lstmcli.core.explain.hypotheses import Change, Changes, settings_of, that_do_all
+from lstmcli.core.explain.observation import Allowance, Expected
+from lstmcli.core.explain.passes import PASSES, half_precision
 from lstmcli.core.explain.passes.half_precision import GRID, RERUN, Basis
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.ranking import that_do_all
-from lstmcli.core.explain.remarks import ALL_ZERO, facts, of_half_size, remarks
-from lstmcli.core.explain.result import Answer, Changed, Explanation, Near
-from lstmcli.core.explain.search import Outcome, Progress, Search
-from lstmcli.core.explain.space import CONSTANTS, Change, Changes, settings_of
-from lstmcli.core.explain.telling import of_basis, rests_on
-from lstmcli.core.explain.walk import LOOSE
-from lstmcli.core.explain.words import row_of, why_hidden
+from lstmcli.core.explain.search import LOOSE, Outcome, Progress, Search, nearest
+from lstmcli.core.explain.simulator import Layout, Simulator
+from lstmcli.core.explain.verify import Case, Verdict, arrays_at, judged, sample_of, tells
+from lstmcli.core.forward.sequence import valid_steps
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.model import Cell, Model, as_time_major
+from lstmcli.core.model.states import split_state
 
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
 FAR_BIAS = 100.0  # and one that does
@@ -30,31 +46,98 @@ FEWEST = 4  # different numbers more than changes that half precision is to be s
 MOST_CHECKED = 12  # settings that are run whole before they are called unseen
 
 
-class Solver(OneCell):
+class Solver:
     """A case of one cell with its search, and what is said of the outcome."""
 
     def __init__(self, prepared: Prepared, case: Case, base: Changes = ()) -> None:
-        super().__init__(prepared, case, base)
+        self.prepared, self.case = prepared, case
+        self.base: Changes = base  # what is changed in all hypotheses that are tried here
+        self.how: Convention = prepared.model.convention
+        self.expected: Expected = case.expected[case.layout]
+        self.allowance: Allowance = prepared.allowances[-1]
         self._bases: dict[Changes, Basis] = {}  # of answers in half precision
         self.tried, self.depth = 0, 3
-        self.untried: Sequence[str] = ()
+        self.untried: Sequence[Remark] = ()
+
+    @cached_property
+    def simulator(self) -> Simulator:
+        """The cell under all hypotheses."""
+        case, cells = self.case, self.prepared.cells  # shared by all placements
+        layouts = {}
+        for layout, expected in case.expected.items():
+            x = as_time_major(np.asarray(case.x, np.float64), layout)
+            layouts[layout] = Layout(
+                x, expected, valid_steps(case.lengths, case.mask, x.shape, layout)
+            )
+
+        def decode(settings: Mapping[str, Any]) -> Cell:
+            key = tuple(sorted(settings.items()))
+            if key not in cells:
+                cells[key] = case.read({**settings, "dtype": "float64"}).cell
+            return cells[key]
+
+        state = self._state(layouts[case.layout].x.shape[1])
+        return Simulator(decode, self.how, layouts, self.allowance, state)
+
+    def _state(self, rows: int) -> tuple[Array, Array] | None:
+        """h (B, P) and c (B, H) as they were given, whatever the convention does with them."""
+        if not self.case.initial_state:
+            return None
+        model = self.prepared.model
+        given = model.cell.convention.changed({"initial_state": "given"})
+        return split_state(self.case.initial_state, _with_convention(model, given), rows)[0]
+
+    # ---- the search
 
     @cached_property
     def _search(self) -> Search:
-        halves = (half_precision.tolerance(self.case, half) for half in self.prepared.coarse)
+        coarse = (half_precision.tolerance(self.case, half) for half in self.prepared.coarse)
         return Search(
-            self.bench, self.judge, self.prepared.allowances, halves, self._backed, self._endings()
-        )
+            self.simulator, self.judge, self.prepared.allowances, PASSES, coarse, self._backed,
+            self._run_whole(),
+        )  # fmt: skip
+
+    def _backed(self, changes: Changes, half: Allowance) -> str:
+        """What speaks for half precision beside a loose tolerance; nothing if nothing does."""
+        on_grid = half.name in self.prepared.grids
+        basis = half_precision.basis(self.case, changes, half, self.allowance, on_grid)
+        if basis is not None:
+            self._bases[(*changes, Change("dtype", half.name))] = basis
+        return "" if basis is None else basis.kind
+
+    def _run_whole(self) -> list[Change]:
+        """Changes that no step of a cell shows."""
+        behaviour, found = self.how.behaviour, []
+        for name, cause in CAUSES.items():
+            if not cause.whole:
+                continue
+            own = self.how.setting(name)
+            if name == "masked_output":
+                if self.case.lengths is None and self.case.mask is None:
+                    continue  # nothing ends
+                own = own if self.case.lengths is None else behaviour.past_length
+            found += [Change(name, value) for value in cause.values if value != own]
+        return found
+
+    @property
+    def quick(self) -> bool:
+        """Whether EXPECTED holds the first step, so that a search is short."""
+        return not self.simulator.late
 
     @property
     def likely(self) -> bool:
         """Whether one or two changes give the first step: then EXPECTED lies here, or nearly so."""
-        return self._search.scouted <= LOOSE
+        return self.first_step_distance <= LOOSE
 
     @property
-    def scouted(self) -> float:
+    def first_step_distance(self) -> float:
         """How near one or two changes come to the first step, in tolerances."""
-        return self._search.scouted
+        return self._search.first_step_distance
+
+    @cached_property
+    def closest(self) -> float:
+        """How near any single change comes to EXPECTED at this placement, in tolerances."""
+        return self._search.levels.closest
 
     def solve(self, progress: Progress, levels: int = 3) -> Explanation | None:
         """The explanation by so many changes at most, or None if nothing fits."""
@@ -63,52 +146,82 @@ class Solver(OneCell):
         self.untried, self.depth = outcome.untried, outcome.depth
         return self._explained(outcome) if outcome.answers else None
 
-    def _backed(self, changes: Changes, half: Allowance) -> str:
-        """What speaks for half precision beside a loose tolerance; nothing if nothing does."""
-        on_grid = half.name in self.prepared.grids
-        basis = half_precision.basis(self.case, changes, half, self.tight, on_grid)
-        if basis is not None:
-            self._bases[(*changes, Change("dtype", half.name))] = basis
-        return "" if basis is None else basis.kind
+    # ---- runs
 
-    def _endings(self) -> list[Change]:
-        """What may stand past a row's length, or where a step is masked, if anything is."""
-        if self.case.lengths is None and self.case.mask is None:
-            return []
-        own = (
-            self.how.behaviour.masked_output
-            if self.case.lengths is None
-            else self.how.behaviour.past_length
-        )
-        return [Change("masked_output", v) for v in ("zero", "repeat", "run") if v != own]
+    @cached_property
+    def sample(self) -> Case | None:
+        """A smaller case that rules hypotheses out."""
+        return sample_of(self.case, self.prepared.model)
+
+    def judge(self, changes: Changes, allowance: Allowance) -> Verdict:
+        """As `measure`; of a sample where this rules a hypothesis out."""
+        if self.sample is not None and changes and tells(changes):
+            verdict = judged(self.sample, changes, allowance)
+            if not verdict.fits:
+                return verdict
+        return self.measure(changes, allowance)
+
+    def measure(self, changes: Changes, allowance: Allowance) -> Verdict:
+        """A whole run of a hypothesis, compared with all of EXPECTED."""
+        return judged(self.case, changes, allowance)
 
     # ---- proof
+
+    def _proof(self, answer: Answer, outcome: Outcome) -> tuple[float, Neighbours]:
+        """The evidence for an answer, and its neighbours."""
+        simulator = self.simulator.with_allowance(outcome.allowance)
+        found, near = evidence(simulator, answer.changes, answer.solved, outcome.tried)
+        if (basis := self._bases.get(answer.changes)) is not None:
+            return self._proof_of(basis, answer, outcome), near
+        if not self._has_enough_numbers(answer, outcome.allowance) or self._is_odd(answer, outcome):
+            found = min(found, 0.0)
+        return found, near
 
     def _proof_of(self, basis: Basis, answer: Answer, outcome: Outcome) -> float:
         """The evidence for half precision: of the numbers as they are, not at its tolerance."""
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
-        if self.expected.distinct(self.tight.of) <= len(answer.changes) + answer.solved + FEWEST:
+        numbers = self.expected.distinct(self.allowance.of)
+        if numbers <= len(answer.changes) + answer.solved + FEWEST:
             return 0.0
-        if basis.kind == GRID:  # it says nothing by itself
-            coarse = with_allowance(self.bench, outcome.allowance)
-            return min(evidence(coarse, plain, answer.solved, outcome.tried)[0], basis.digits)
-        near, _ = evidence(self.bench, plain, answer.solved, outcome.tried)
-        return min(near, basis.digits)
+        coarse = self.simulator.with_allowance(outcome.allowance)
+        simulator = coarse if basis.kind == GRID else self.simulator  # a grid alone says nothing
+        return min(evidence(simulator, plain, answer.solved, outcome.tried)[0], basis.digits)
 
-    def _enough_numbers(self, answer: Answer, allowance: Allowance) -> bool:
-        """Whether EXPECTED holds more different numbers than the answer has ways to fit them.
+    def _has_enough_numbers(self, answer: Answer, allowance: Allowance) -> bool:
+        """Whether the changes move more different numbers than they have ways to fit them.
 
-        A solved constant fits one number, and a bound all that stand at it: without the constants,
+        A solved constant fits one number, and a clip all that stand at it: without the constants,
         more numbers have to be off than there are constants.
         """
-        if self.expected.distinct(allowance.of) <= len(answer.changes) + answer.solved:
+        moved = self._moved(answer.changes, allowance)
+        if moved <= len(answer.changes) + answer.solved:
             return False
         if not answer.solved:
             return True
-        solved = [c.setting for c in answer.changes if c.setting in CONSTANTS]
-        plain = tuple(c for c in answer.changes if c.setting not in solved)
+        plain = tuple(c for c in answer.changes if c.setting not in CONSTANTS)
         verdict = self.judge(plain, allowance)
         return verdict.total - verdict.agreeing > answer.solved
+
+    def _moved(self, changes: Changes, allowance: Allowance) -> int:
+        """How many different numbers the answer gives and the cell as loaded does not."""
+        loaded, answer = (arrays_at(self.case, c) for c in ((), changes))
+        if self.base or loaded is None or answer is None:  # then they lie otherwise
+            return self.expected.distinct(allowance.of)
+        slack = self.expected.at_known(lambda _, known: allowance.of(known))
+        return self.expected.distinct(allowance.of, np.abs(answer - loaded) > slack)
+
+    def _is_odd(self, answer: Answer, outcome: Outcome) -> bool:
+        """Whether constants fit that nothing but the fit speaks for.
+
+        Two of them that no framework uses, or one where another mechanism does as well.
+        """
+        solved = [c for c in answer.changes if c.setting in CONSTANTS]
+        if answer.solved >= 2 and all(_is_unused(change) for change in solved):
+            return True
+        settings = {c.setting for c in answer.changes}
+        return bool(answer.solved) and any(
+            {c.setting for c in other.changes} != settings for other in outcome.answers[1:]
+        )
 
     def _unseen(self, near: Neighbours, answer: Changes, allowance: Allowance) -> tuple[str, ...]:
         """The settings that could be otherwise without EXPECTED showing it."""
@@ -126,16 +239,12 @@ class Solver(OneCell):
                 found.append(extra[0].setting)
         return tuple(found)
 
-    # ---- words
+    # ---- the explanation
 
     def _explained(self, outcome: Outcome) -> Explanation:
         answer, allowance = outcome.answers[0], outcome.allowance
-        bench = with_allowance(self.bench, allowance)
-        proof, near = evidence(bench, answer.changes, answer.solved, outcome.tried)
-        if not self._enough_numbers(answer, allowance):
-            proof = min(proof, 0.0)
+        proof, near = self._proof(answer, outcome)
         if (basis := self._bases.get(answer.changes)) is not None:
-            proof = self._proof_of(basis, answer, outcome)
             answer = replace(answer, verdict=basis.verdict)
         unseen = self._unseen(near, answer.changes, allowance)
         others = tuple(self.changed(other.changes) for other in outcome.answers[1:])
@@ -146,7 +255,7 @@ class Solver(OneCell):
         proven = proof >= ENOUGH and not (basis and basis.kind != RERUN and nearer)
         first = None if self.base else self.judge((), allowance).first
         layout = str(settings_of(whole).get("layout", self.case.layout))
-        explanation = self._explanation(
+        return self._explanation(
             "found" if proven else "unproven",
             answer.verdict,
             whole,
@@ -154,22 +263,19 @@ class Solver(OneCell):
             equivalent=others,
             tried=outcome.tried,
             nearest=nearest,
-            rows=tuple(row_of(one, self.how) for one in changes),
             like=tuple(that_do_all(whole, self.how, layout)),
-            others=len({s.setting for s in self.bench.space.singles} - {s for s, _ in whole}),
-            hidden=why_hidden(changes, first.step if first else None, self.how.behaviour.reverse),
+            others=len({s.setting for s in self.simulator.space.singles} - {s for s, _ in whole}),
+            first_step=first.step if first else None,
+            backward=self.how.behaviour.reverse,
             unseen=unseen,
-            decide=decisions.decide(facts(self), unseen, others, proven),
+            wanted=wanted(self.data, unseen, others, proven),
             remarks=(
-                *rests_on(basis, allowance.name),
-                *remarks(self, allowance, answer.verdict, answer.changes),
+                *([half_precision.remark_of(basis, allowance.name)] if basis else []),
+                *self._remarks_on(answer.changes, allowance, answer.verdict),
             ),
             untried=tuple(outcome.untried),
             evidence=proof,
         )
-        if basis is None or basis.kind == RERUN:
-            return explanation
-        return replace(explanation, precision=f"as {allowance.name} does")
 
     def _explanation(
         self, verdict: str, measured: Verdict, of: Changes = (), **how: Any
@@ -179,19 +285,20 @@ class Solver(OneCell):
             verdict,
             {**self.prepared.model.settings(), **settings_of(of)},
             measured=measured,
-            placement=self.expected.words,
+            placement=self.expected.placement,
             numbers=self.expected.numbers,
             precision=self.prepared.precision,
+            digits=self.prepared.digits,
             **how,
         )
 
     def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
         """The reading that comes nearest without fitting."""
-        halves = {Change("dtype", half.name) for half in self.prepared.coarse}
-        fitting = [set(answer.changes) - halves for answer in outcome.answers if answer.changes]
+        coarse = {Change("dtype", half.name) for half in self.prepared.coarse}
+        fitting = [set(answer.changes) - coarse for answer in outcome.answers if answer.changes]
         rest = [
             n
-            for n in self.nearest(pairs=False)
+            for n in nearest(self.simulator, self.measure, self.allowance, pairs=False)
             if not any(f <= set(n.changes) if f else not n.changes for f in fitting)
         ]
         return tuple(self.near(n) for n in rest if not n.verdict.fits)[:1]
@@ -208,38 +315,42 @@ class Solver(OneCell):
         if self.base:
             self.tried = 2
             return self._explained(Outcome([Answer((), verdict)], self.tried, allowance))
-        _, near = evidence(self.bench, (), 0, 1)
+        _, near = evidence(self.simulator, (), 0, 1)
         unseen = self._unseen(near, (), allowance)
         return self._explanation(
             "agrees",
             verdict,
             tried=1,
             unseen=unseen,
-            decide=decisions.decide(facts(self), unseen, (), True),
-            remarks=tuple(remarks(self, allowance, verdict, ())),
+            wanted=wanted(self.data, unseen, (), proven=True),
+            remarks=tuple(self._remarks_on((), allowance, verdict)),
         )
 
     def nothing_to_tell(self) -> Explanation:
         """EXPECTED is zero throughout."""
-        return self._explanation("none", self.judge((), self.tight), remarks=(ALL_ZERO,))
+        return self._explanation("none", self.judge((), self.allowance), remarks=(ALL_ZERO,))
 
     def none(self) -> Explanation:
         """Nothing fits: what comes near."""
+        loaded = self.judge((), self.allowance)
+        near = nearest(self.simulator, self.measure, self.allowance)
+        size = list(half_precision.remark_of_size(self.prepared, self.case, loaded))
         return self._explanation(
             "none",
-            self.judge((), self.tight),
+            loaded,
             tried=self.tried,
             depth=self.depth,
-            nearest=tuple(map(self.near, self.nearest())),
-            remarks=tuple(of_half_size(self)),
-            untried=(*self.untried, *decisions.NOT_SEARCHED),
+            nearest=tuple(map(self.near, clearly_nearer(loaded, near))),
+            remarks=tuple(size or near_miss(loaded, list(map(self.near, near)))),
+            untried=(*self.untried, *NOT_SEARCHED),
         )
 
     def _sensed(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
         """The changes; a forget bias that any greater one could stand for is told as what it is."""
         changes = self.changed(answer.changes)
         if (basis := self._bases.get(answer.changes)) is not None:
-            changes = tuple(of_basis(c, basis) if c.setting == "dtype" else c for c in changes)
+            part = basis.rounded if basis.kind == RERUN else ""
+            changes = tuple(replace(c, sense=part) if c.setting == "dtype" else c for c in changes)
         places = [n for n, c in enumerate(changes) if c.setting == "forget_bias"]
         if not places or abs(changes[places[0]].found) < SATURATING:
             return changes
@@ -248,6 +359,44 @@ class Solver(OneCell):
         others = tuple(c for c in answer.changes if c != bias)
         if not self.judge((*others, far), allowance).fits:
             return changes
-        sense = words.OPEN if bias.value > 0 else words.SHUT
-        sensed = words.changed(bias, changes[places[0]].assumed, sense)
-        return tuple(sensed if n in places else c for n, c in enumerate(changes))
+        sense = OPEN if bias.value > 0 else SHUT
+        return tuple(replace(c, sense=sense) if n in places else c for n, c in enumerate(changes))
+
+    @cached_property
+    def data(self) -> Data:
+        """What EXPECTED is made of."""
+        cell, sequences = self.simulator.cell, self.expected.sequences
+        steps = (int(np.isfinite(k.values).any(axis=(1, 2)).sum()) for k in sequences.values())
+        return Data(
+            steps=max(steps, default=0),
+            sequences=self.simulator.layouts[self.case.layout].x.shape[1],
+            units=cell.units,
+            zero_bias=not cell.bias.any(),
+            final=not sequences,
+        )
+
+    def _remarks_on(
+        self, changes: Changes, allowance: Allowance, verdict: Verdict
+    ) -> Iterator[Remark]:
+        return remarks_on(self.prepared, self.case, changes, allowance, verdict)
+
+    def near(self, answer: Answer) -> Near:
+        """A hypothesis that comes near."""
+        return Near(self.changed(answer.changes), answer.verdict)
+
+    def changed(self, changes: Changes) -> tuple[Changed, ...]:
+        """Changes beside those of all hypotheses here, with what was assumed."""
+        return changed((*self.base, *changes), self._assumed)
+
+    def _assumed(self, change: Change) -> Any:
+        return self.prepared.assumed(change.setting, self.how)
+
+
+def _is_unused(change: Change) -> bool:
+    """Whether no framework has a constant by default."""
+    return change.value not in {row.setting(change.setting) for row in CONVENTIONS.values()}
+
+
+def _with_convention(model: Model, how: Convention) -> Model:
+    layers = tuple(tuple(replace(c, convention=how) for c in layer) for layer in model.layers)
+    return replace(model, layers=layers)

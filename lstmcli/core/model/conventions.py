@@ -91,6 +91,7 @@ class Storage:
     directions_count: bool = False  # layers and directions share one running number
     bias_halves: int = 1  # 2: one bias (8H,) is the input's and the recurrent one
     peephole_gates: str = "ifo"  # of one tensor (3H,)
+    peephole_columns: bool = False  # they are columns of the recurrent kernel, as in DL4J
     projection_rows: bool = True  # (P, H); False: (H, P). Matters only where P = H
     gates: str = "ifgo"
     kernel_gates: str | None = None  # None: as gates
@@ -107,11 +108,6 @@ class Storage:
         """The gate order in ``kernel``, ``recurrent`` or ``bias``."""
         order: str = getattr(self, f"{tensor}_gates") or self.gates
         return order
-
-    @property
-    def peephole_columns(self) -> bool:
-        """Whether peepholes are columns of the recurrent kernel, as in DL4J."""
-        return self.peephole_gates == "foi"
 
     @property
     def letters(self) -> str:
@@ -227,6 +223,8 @@ class Convention:
             "bias": "once", "peepholes": "used", "state": "carried", "initial_state": "given",
             "lengths": "given", "merge": "concat", "masked_output": "zero", "rows": "xh",
         }  # fmt: skip
+        row = CONVENTIONS.get(self.name, self)
+        off["peephole_gates"] = row.storage.peephole_gates  # matters where there are peepholes
         values = {name: self.setting(name) for name in SETTINGS}
         return {
             name: value
@@ -936,6 +934,7 @@ _ROWS = (
         {"kernel": "W", "recurrent_kernel": "RW", "bias": "b"},
         gates="gfoi",
         peephole_gates="foi",
+        peephole_columns=True,
         takes={"activation": ANY, "recurrent_activation": ANY},
         source="deeplearning4j LSTMHelpers.java, KerasLSTM.java",
         hidden=("recurrent_activation",),

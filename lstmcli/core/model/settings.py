@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from lstmcli.core.model.vocabulary import (
     ACTIVATION_NAMES,
     BIASES,
+    PEEPHOLE_ORDERS,
     TRANSPOSED,
     read_activation_name,
     read_gate_order,
@@ -150,6 +151,9 @@ SETTINGS: dict[str, Setting] = {
     "peepholes": Setting(
         _one_of("used", "ignored", "old_c"),
         "Peepholes: used, ignored, or with the old c as input of o.",
+    ),
+    "peephole_gates": Setting(
+        _one_of(*PEEPHOLE_ORDERS), "Gate order of peepholes that are one tensor."
     ),
     "layout": Setting(_one_of("batch", "time"), "Inputs are (B, T, I) or (T, B, I)."),
     "reverse": Setting(

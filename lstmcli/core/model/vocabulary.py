@@ -28,6 +28,9 @@ def spaced_order(order: str) -> str:
     return " ".join(order)
 
 
+PEEPHOLE_ORDERS = ("ifo", "iof", "fio", "foi", "oif", "ofi")
+"""The orders of the peepholes of i, f and o in one tensor."""
+
 TRANSPOSED = (
     "none", "kernel", "recurrent", "both", "reshaped_kernel", "reshaped_recurrent", "reshaped_both",
 )  # fmt: skip

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import Explanation, explain
-from lstmcli.core.explain import shared, whole
 from lstmcli.core.model.half_precision import to_bfloat16
 from tests.core.explain.asking import found, printed, write
 from tests.core.explain.reference import Net, outputs, random_net
@@ -70,7 +69,7 @@ def test_with_one_row_a_reset_state_is_a_swapped_layout(
     explanation = Asked(tmp_path)(truth)
     assert found(explanation) == {"state": "reset"}
     assert classes(explanation) == [{"layout": "time"}]
-    assert "a second row" in explanation.decide
+    assert "a second sequence" in explanation.decide
 
 
 def test_one_unit_hides_how_units_lie(tmp_path: Path) -> None:
@@ -165,7 +164,7 @@ def test_a_chaotic_net_is_judged_step_by_step(truth: dict[str, Any], tmp_path: P
     explanation = Asked(tmp_path, units=32, steps=60, rows=2, recurrent=8.0)(truth)
     assert found(explanation) == truth
     assert explanation.found
-    assert any("chaotic" in remark for remark in explanation.remarks)
+    assert any("chaotic" in remark for remark in explanation.notes)
 
 
 # ---- a part of the outputs
@@ -187,7 +186,7 @@ def test_a_part_is_laid_on_the_run_and_said(
 ) -> None:
     explanation = Asked(tmp_path, rows=3)({"forget_bias": 0.0}, part)
     assert found(explanation) == {"forget_bias": 0.0}
-    assert explanation.placement == (f"EXPECTED is taken as {words}" if words else "")
+    assert explanation.taken == (f"EXPECTED is taken as {words}" if words else "")
 
 
 @pytest.mark.wide
@@ -215,7 +214,7 @@ def test_few_numbers_of_one_step_are_no_long_search(tmp_path: Path) -> None:
     asked = Asked(tmp_path, units=6, steps=9)
     explanation = asked({}, lambda _: np.array([0.1, 0.2, np.nan, 0.1, 0.2, 0.3]))
     assert not explanation.found
-    assert explanation.remarks[0] == "1 number of EXPECTED is NaN or infinite and left out."
+    assert explanation.notes[0] == "1 number of EXPECTED is NaN or infinite and left out."
 
 
 @pytest.mark.wide
@@ -231,7 +230,7 @@ def test_numbers_that_are_not_there_cost_little(tmp_path: Path) -> None:
     assert found(short) == truth
     none = Asked(tmp_path, units=64, steps=40)({}, lambda h: lacking(h + 1e-2 * np.cos(h * 1e4)))
     assert none.verdict == "none"
-    assert any("moves time or rows: EXPECTED lacks the first step" in one for one in none.untried)
+    assert any("moves time or rows: EXPECTED lacks the first step" in one for one in none.not_tried)
 
 
 def test_the_last_h_alone_of_a_net_with_a_long_memory(tmp_path: Path) -> None:
@@ -288,15 +287,11 @@ def test_results_on_the_grid_of_bfloat16(tmp_path: Path) -> None:
 def test_float64_outputs_of_a_float32_run_agree_as_float32_does(tmp_path: Path) -> None:
     explanation = Asked(tmp_path)({"forget_bias": 0.0}, lambda h: h.astype(np.float64) + 1e-12)
     assert found(explanation) == {"forget_bias": 0.0}
-    assert any("as float32 does" in remark for remark in explanation.remarks)
+    assert any("as float32 does" in remark for remark in explanation.notes)
 
 
 @pytest.mark.wide
-def test_the_output_of_a_lower_layer_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(whole, "PATIENCE", 0.1)
-    monkeypatch.setattr(shared, "PATIENCE", 0.1)
+def test_the_output_of_a_lower_layer_is_named(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     shapes = {"ih_l0": (12, 4), "hh_l0": (12, 3), "ih_l1": (12, 3), "hh_l1": (12, 3)}
     weights = {f"weight_{name}": rng.normal(0, 0.6, shape) for name, shape in shapes.items()}
@@ -345,4 +340,4 @@ def test_numbers_in_a_row_lie_as_the_run_does(
     explanation = asked({"forget_bias": 0.0}, flat, layout="batch")
     assert found(explanation) == {"forget_bias": 0.0}
     laid = (7, 3, 5) if turned else (3, 7, 5)
-    assert f"its numbers are taken in a row as {laid}." in explanation.remarks[0]
+    assert f"its numbers are taken in a row as {laid}." in explanation.notes[0]

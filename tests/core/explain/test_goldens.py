@@ -115,7 +115,7 @@ def test_only_the_top_of_two_bidirectional_layers() -> None:
 def test_the_first_layer_that_needs_a_change_is_named() -> None:
     explanation, _ = ask("torch/two_layers", {"layer1.transposed": "recurrent"})
     assert found(explanation) == {"layer1.transposed": "none"}
-    assert any("layer1 is the first" in remark for remark in explanation.remarks)
+    assert any("layer1 is the first" in remark for remark in explanation.notes)
 
 
 def test_one_direction_alone() -> None:
@@ -149,7 +149,7 @@ def test_what_is_left_of_both_directions(case: str, taken: str, wrong: Settings)
     assert explanation.verdict == ("found" if wrong else "agrees")
     assert found(explanation) == ({"gates": "ifgo"} if wrong else {})
     said = "the last step" if taken == "the last step" else "the last state of each cell"
-    assert explanation.placement == f"EXPECTED is taken as {said}"
+    assert explanation.taken == f"EXPECTED is taken as {said}"
 
 
 def test_widths_that_do_not_fit_both_directions_are_told() -> None:

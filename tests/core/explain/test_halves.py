@@ -93,7 +93,7 @@ def check(
 ) -> None:
     assert explanation.verdict == verdict, explanation
     assert found(explanation) == {"dtype": name, **more}
-    assert any(basis in remark for remark in explanation.remarks), explanation.remarks
+    assert any(basis in remark for remark in explanation.notes), explanation.notes
 
 
 # ---- real runs
@@ -117,7 +117,7 @@ def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
     name, how, _ = case.split("-")
     if how == "head":
         assert explanation.verdict == "none", "off the grid: any error of that size may be its own"
-        assert any("Errors of this size" in remark for remark in explanation.remarks)
+        assert any("Errors of this size" in remark for remark in explanation.notes)
         return
     basis = {"weights": RERUN, "states": RERUN}.get(how, GRID)
     verdict = "unproven" if case in TOO_FEW else "found"
@@ -166,7 +166,7 @@ def test_every_operation_rounded(name: str, tmp_path: Path) -> None:
     off_grid = (on_grid * 1.000001).astype(np.float32)
     explanation = net.ask(off_grid, tmp_path)
     assert explanation.verdict == "none"
-    assert any(f"eps of {name}" in remark for remark in explanation.remarks)
+    assert any(f"eps of {name}" in remark for remark in explanation.notes)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -227,7 +227,7 @@ def test_an_error_of_that_size_alone_is_no_cause(kind: str, tmp_path: Path) -> N
     h = spoiled(kind, net, EPS["float16"], np.random.default_rng(0)).astype(np.float32)
     explanation = net.ask(h, tmp_path)
     assert explanation.verdict == "none"
-    assert not any(said in r for r in explanation.remarks for said in (GRID, RERUN))
+    assert not any(said in r for r in explanation.notes for said in (GRID, RERUN))
 
 
 @pytest.mark.wide
@@ -310,7 +310,7 @@ def test_an_output_that_was_only_stored_so(order: str, name: str, tmp_path: Path
         explanation = net.ask(one, tmp_path)
         assert explanation.found
         assert found(explanation) == ({} if order == "ifgo" else {"gates": "iofg"})
-        assert any("the output alone was stored" in remark for remark in explanation.remarks)
+        assert any("the output alone was stored" in remark for remark in explanation.notes)
 
 
 def test_what_half_precision_hides_is_not_singled_out(tmp_path: Path) -> None:

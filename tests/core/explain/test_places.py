@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import explain
-from lstmcli.core.explain.result import Changed, Explanation
+from lstmcli.core.explain.explanation import Changed, Explanation
 from tests.core.explain.asking import found, write
 from tests.core.explain.reference import outputs, random_net
 
@@ -168,10 +168,10 @@ def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], as
     explanation = asked(asked.run(**truth)["h"][0])
     assert found(explanation) == {"state": "reset"}
     assert _equals(explanation) == [{"layout": "time"}]
-    assert explanation.placement == "EXPECTED is taken as row 0 of 3"
-    (remark,) = explanation.remarks
-    assert remark.endswith("(batch, time, inputs): EXPECTED is taken as step 0 of 3.")
-    assert explanation.decide == "all steps and rows of EXPECTED"
+    assert explanation.taken == "EXPECTED is taken as row 0 of 3"
+    (remark,) = explanation.notes
+    assert remark.endswith("(batch, time, features): EXPECTED is taken as step 0 of 3.")
+    assert explanation.decide == "all steps and sequences of EXPECTED"
 
 
 def test_as_few_changes_win_in_every_place(asked: Asked) -> None:
@@ -184,7 +184,7 @@ def test_as_few_changes_win_in_every_place(asked: Asked) -> None:
 def test_a_last_step_may_be_a_gate(gate: str, asked: Asked) -> None:
     explanation = asked(asked.run()[gate][:, -1])
     assert found(explanation) == {"array": gate}
-    assert explanation.placement == "EXPECTED is taken as the last step"
+    assert explanation.taken == "EXPECTED is taken as the last step"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_last_step_may_be_a_gate(gate: str, asked: Asked) -> None:
 def test_several_changes_of_one_row(row: int, truth: dict[str, Any], asked: Asked) -> None:
     explanation = asked(asked.run(**truth)["h"][row])
     assert found(explanation) == truth
-    assert explanation.placement == f"EXPECTED is taken as row {row} of 3"
+    assert explanation.taken == f"EXPECTED is taken as row {row} of 3"
 
 
 def test_first_steps_may_lie_otherwise_than_one_row_of_inputs(asked: Asked) -> None:
@@ -202,3 +202,45 @@ def test_first_steps_may_lie_otherwise_than_one_row_of_inputs(asked: Asked) -> N
     h = asked.run(gates="ifgo")["h"]  # (1, T, H)
     for part in (h.swapaxes(0, 1), h.swapaxes(0, 1)[:2]):
         assert found(asked(part)) == {"gates": "ifgo"}
+
+
+# ---- other parts of a run
+
+
+PARTS: dict[str, Any] = {
+    "the last 3 of 5 steps": lambda h: h[:, -3:],
+    "every second step from 0 to 4": lambda h: h[:, ::2],
+    "every second step from 1 to 3": lambda h: h[:, 1::2],
+    "steps 1 to 3 of 5": lambda h: h[:, 1:4],
+    "the last 3 of 5 steps, row 1 of 3": lambda h: h[1, -3:],
+    "steps 1 to 3 of 5, row 2 of 3": lambda h: h[2, 1:4],
+    "the first 4 of 6 units": lambda h: h[..., :4],
+    "step 0 of 5, row 0 of 3, the first 4 of 6 units": lambda h: h[0, 0, :4],
+    "the first 2 of 5 steps, row 1 of 3, the first 4 of 6 units": lambda h: h[1, :2, :4],
+    "row 1 of 3, units before steps": lambda h: h[1].T,
+}
+
+
+@pytest.mark.parametrize("text", PARTS)
+@pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}, {"gates": "ifgo"}], ids=str)
+def test_a_part_is_found_with_a_mistake(text: str, truth: dict[str, Any], asked: Asked) -> None:
+    part = PARTS[text](asked.run(**truth)["h"])
+    explanation = asked(part)
+    if part.ndim == 1 and "forget_bias" in truth:
+        return  # a first step from zero does not show a forget bias: it agrees as loaded
+    assert explanation.verdict in ("agrees", "found", "unproven")
+    assert found(explanation) == truth
+    assert explanation.taken == f"EXPECTED is taken as {text}"
+
+
+def test_axes_in_another_order_are_understood(asked: Asked) -> None:
+    h = asked.run(gates="ifgo")["h"]
+    for array in (h.transpose(0, 2, 1), h.transpose(1, 2, 0), h.ravel(), h.ravel(order="F")):
+        assert found(asked(array)) == {"gates": "ifgo"}
+
+
+@pytest.mark.parametrize("order", ["ifgo", "igfo"], ids=["as a trace", "as the kernel"])
+def test_gates_side_by_side_are_taken_apart(order: str, asked: Asked) -> None:
+    arrays = asked.run(gates="ifgo", forget_bias=0.0)
+    gates = np.concatenate([arrays[gate] for gate in order], axis=-1)
+    assert found(asked(gates)) == {"gates": "ifgo", "forget_bias": 0.0}

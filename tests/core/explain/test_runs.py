@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import Explanation, explain
-from lstmcli.core.explain.decisions import NOT_SEARCHED
 from lstmcli.errors import UserError
 from tests.core.explain.asking import write
 from tests.core.explain.reference import Net, outputs, random_net
@@ -59,7 +58,7 @@ def test_a_state_that_is_not_carried_from_chunk_to_chunk_is_proved(
     net, x, _ = _net()
     found = _asked(tmp_path, net, x, _chunks(net, x, starts, carried))
     assert not found.found
-    assert said in found.remarks[0]
+    assert said in found.notes[0]
 
 
 def test_a_run_from_the_state_another_left_is_proved(tmp_path: Path) -> None:
@@ -67,7 +66,7 @@ def test_a_run_from_the_state_another_left_is_proved(tmp_path: Path) -> None:
     first = outputs(net, x, {})
     again = outputs(net, x, {}, (first["h"][:, -1], first["c"][:, -1]))["h"]
     found = _asked(tmp_path, net, x, again)
-    assert found.remarks[0].startswith("Run from the last state of a run over the same inputs, all")
+    assert found.notes[0].startswith("Run from the last state of a run over the same inputs, all")
 
 
 def _with_zeros(h: Array) -> Array:
@@ -91,7 +90,7 @@ def test_rows_that_end_in_padding_have_their_lengths_read_off(
     padded: Callable[[Array], Array], options: str, tmp_path: Path
 ) -> None:
     net, x, h = _net()
-    remarks = _asked(tmp_path, net, x, padded(h), layout="batch").remarks
+    remarks = _asked(tmp_path, net, x, padded(h), layout="batch").notes
     assert f"with {options} all 135 values agree." in remarks[0]
     assert len(remarks) == 1  # no dropout, relu or state from row to row is blamed
     again = _asked(tmp_path, net, x, _with_zeros(h), lengths=LENGTHS)
@@ -103,12 +102,12 @@ def test_last_states_of_rows_that_end_early_have_their_lengths_read_off(tmp_path
     net, x, h = _net()
     last = h[np.arange(B), np.array(LENGTHS) - 1]  # (B, H)
     found = _asked(tmp_path, net, x, last, layout="batch")
-    assert found.placement == "EXPECTED is taken as the last h"
-    said = "Rows of EXPECTED end early: with --lengths 9,4,6 all 15 values agree."
-    assert found.remarks[0] == said
+    assert found.taken == "EXPECTED is taken as the last h"
+    said = "Sequences of EXPECTED end early: with --lengths 9,4,6 all 15 values agree."
+    assert found.notes[0] == said
     last[1] += 0.01  # one row is met by no step
     found = _asked(tmp_path, net, x, last, layout="batch")
-    assert not [remark for remark in found.remarks if "--lengths" in remark]
+    assert not [remark for remark in found.notes if "--lengths" in remark]
 
 
 def test_what_stands_past_a_length_is_assumed_as_lengths_have_it(tmp_path: Path) -> None:
@@ -128,7 +127,7 @@ def test_lengths_are_those_of_the_layout_that_is_proved(tmp_path: Path) -> None:
     net, x, h = _net()
     lengths = np.array([9, 6, 4])  # sorted, so that the other layout has rows that end in zeros too
     padded = np.where(np.arange(T)[:, None] < lengths[:, None, None], h, 0)
-    remark = _asked(tmp_path, net, x.swapaxes(0, 1), padded.swapaxes(0, 1)).remarks[0]
+    remark = _asked(tmp_path, net, x.swapaxes(0, 1), padded.swapaxes(0, 1)).notes[0]
     assert "with --lengths 9,6,4 all 135 values agree (--layout time)." in remark
 
 
@@ -136,21 +135,21 @@ def test_lengths_are_those_of_the_layout_that_is_proved(tmp_path: Path) -> None:
 def test_padding_is_named_where_a_setting_is_wrong_too(tmp_path: Path) -> None:
     net, x, _ = _net()
     h = outputs(net, x, {"forget_bias": 2.5})["h"]
-    remarks = _asked(tmp_path, net, x, _with_zeros(h), layout="batch").remarks
+    remarks = _asked(tmp_path, net, x, _with_zeros(h), layout="batch").notes
     assert remarks == (
-        "Rows of EXPECTED end in zeros, as padding does: --lengths 9,4,6 --masked-output "
+        "Sequences of EXPECTED end in zeros, as padding does: --lengths 9,4,6 --masked-output "
         "zero leaves it out.",
     )
 
 
 def test_axes_that_are_exchanged_are_said(tmp_path: Path) -> None:
     net, x, h = _net()
-    assert _asked(tmp_path, net, x, h, layout="batch").remarks == ()
+    assert _asked(tmp_path, net, x, h, layout="batch").notes == ()
     for expected in (h, outputs(net, x, {"forget_bias": 0.0})["h"]):
         found = _asked(tmp_path, net, x, expected.swapaxes(0, 1), layout="batch")
         assert found.found
         said = "EXPECTED has the axes (9, 3, 5) where the run gives (3, 9, 5)."
-        assert found.remarks[0] == said
+        assert found.notes[0] == said
 
 
 def test_nothing_but_nan_is_refused_as_that(tmp_path: Path) -> None:
@@ -162,7 +161,7 @@ def test_nothing_but_nan_is_refused_as_that(tmp_path: Path) -> None:
 def test_steps_that_were_masked_at_the_start_are_proved(tmp_path: Path) -> None:
     net, x, h = _net()
     h[1, :4], h[1, 4:] = 0, outputs(net, x[1:2, 4:], {})["h"][0]
-    remark = _asked(tmp_path, net, x, h).remarks[0]
+    remark = _asked(tmp_path, net, x, h).notes[0]
     assert "4 steps of EXPECTED are zeros: with a --mask that leaves them out all" in remark
 
 
@@ -171,8 +170,9 @@ def test_steps_that_were_masked_at_the_start_are_proved(tmp_path: Path) -> None:
 def test_what_no_run_gives_has_none_of_these_causes(kind: str, tmp_path: Path) -> None:
     net, x, h = _net()
     found = _asked(tmp_path, net, x, spoiled(kind, h, x, np.random.default_rng(5)))
-    assert found.untried[-len(NOT_SEARCHED) :] == NOT_SEARCHED
-    assert not [r for r in found.remarks if "chunks" in r or "--lengths" in r or "Run from" in r]
+    codes = [one.code for one in found.untried]
+    assert codes[-3:] == ["dropout", "layer_norm", "other_weights"]
+    assert not [r for r in found.notes if "chunks" in r or "--lengths" in r or "Run from" in r]
 
 
 @pytest.mark.parametrize(
@@ -195,4 +195,4 @@ def test_axes_of_one_length_that_are_exchanged(tmp_path: Path) -> None:
     explanation = explain(write(net, tmp_path / "w.npz", x.shape[2]), square, h)
     assert explanation.found
     assert not explanation.changes
-    assert explanation.placement == "EXPECTED is taken as (time, batch, units)"
+    assert explanation.taken == "EXPECTED is taken as (time, batch, units)"

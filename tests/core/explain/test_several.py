@@ -13,7 +13,6 @@ import pytest
 
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
-from lstmcli.core.explain import shared, whole
 from lstmcli.core.forward.run import run
 from tests.core.explain.asking import FORMS, found, printed, same
 from tests.core.explain.networks import (
@@ -69,7 +68,7 @@ def test_one_row_may_be_another_layout_or_a_state_that_is_reset(tmp_path: Path) 
     explanation = asked.explain(asked.expected({"layout": "time"}))
     ways = [{c.setting: c.found for c in other} for other in explanation.equivalent]
     assert [found(explanation), *ways] == [{"state": "reset"}, {"layout": "time"}]
-    assert explanation.decide == "a second row in the batch"
+    assert explanation.decide == "a second sequence in the batch"
 
 
 @pytest.mark.parametrize("truth", DEEP[:5], ids=name_of)
@@ -110,7 +109,7 @@ def test_one_change_of_the_last_row(deep: bool, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, "places", deep=deep)
     explanation = asked.explain(PLACES["a row"](np.asarray(asked.expected({"gates": "ifgo"}))))
     assert found(explanation) == {"gates": "ifgo"}
-    assert explanation.placement == "EXPECTED is taken as row 2 of 3"
+    assert explanation.taken == "EXPECTED is taken as row 2 of 3"
 
 
 @pytest.mark.wide
@@ -152,7 +151,7 @@ def test_the_last_step_of_one_row(row: int, deep: bool, tmp_path: Path) -> None:
     last = np.asarray(asked.expected({}))[row, -1]
     explanation = asked.explain(last)
     assert explanation.verdict == "agrees", explanation
-    assert explanation.placement == f"EXPECTED is taken as the last step of row {row}"
+    assert explanation.taken == f"EXPECTED is taken as the last step of row {row}"
     if row == 0:
         wrong = asked.explain(np.asarray(asked.expected({"forget_bias": 0.0}))[row, -1])
         assert found(wrong) == {"forget_bias": 0.0}
@@ -174,17 +173,9 @@ def test_one_direction_of_two(cell: str, assumed: str, tmp_path: Path) -> None:
     assert found(asked.explain(last, merge=assumed)) == {"array": f"{cell}.{which}"}
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole net is given up early, as it is not what EXPECTED comes from."""
-    monkeypatch.setattr(whole, "PATIENCE", 0.1)
-    monkeypatch.setattr(shared, "PATIENCE", 0.1)
-
-
 @pytest.mark.wide
 @pytest.mark.parametrize("wrong", [{"forget_bias": 0.3}, {"layer0.gates": "gofi"}], ids=name_of)
 @pytest.mark.parametrize("deep", [True, False])
-@pytest.mark.usefixtures("impatient")
 def test_a_part_of_the_net_beside_a_mistake(wrong: Truth, deep: bool, tmp_path: Path) -> None:
     """The output of the lower layer, or of the forward direction."""
     asked = Asked(tmp_path, 0, "part", deep=deep)
@@ -208,13 +199,12 @@ def test_a_part_of_the_net_under_a_layout(deep: bool, assumed: str, tmp_path: Pa
 
 @pytest.mark.wide
 @pytest.mark.parametrize("deep", [True, False])
-@pytest.mark.usefixtures("impatient")
 def test_no_part_of_the_net_gives_anything(deep: bool, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, "part", deep=deep)
     part = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
     wrong = asked.explain(spoiled("near miss", part, asked.x, asked.rng))
     assert wrong.verdict == "none", wrong
-    assert "two changes at once" not in wrong.untried, "pairs were tried"
+    assert "two changes at once" not in wrong.not_tried, "pairs were tried"
     assert asked.explain(np.zeros_like(part)).verdict == "none"
 
 

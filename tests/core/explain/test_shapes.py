@@ -46,7 +46,7 @@ def test_a_flat_dump_of_stacked_directions_agrees(shape: Shape) -> None:
     y = read(ONNX)[1]["h"]
     explanation = of_golden(y.reshape(shape))
     assert explanation.verdict == "agrees"
-    assert f"are taken in a row as {y.shape}" in explanation.remarks[0]
+    assert f"are taken in a row as {y.shape}" in explanation.notes[0]
 
 
 @pytest.mark.parametrize("shape", [(7, 2, 1, 3), (7, 2, 3), (1, 7, 2, 3), (-1, 3), (-1,)])
@@ -66,8 +66,8 @@ def test_directions_side_by_side_are_another_merge(row: int | None) -> None:
 
 def test_a_part_of_stacked_directions_agrees() -> None:
     y = read(ONNX)[1]["h"]
-    assert of_golden(y[:, :, 1]).placement == "EXPECTED is taken as row 1 of 4"
-    assert of_golden(y[:3]).placement == "EXPECTED is taken as the first 3 of 7 steps"
+    assert of_golden(y[:, :, 1]).taken == "EXPECTED is taken as row 1 of 4"
+    assert of_golden(y[:3]).taken == "EXPECTED is taken as the first 3 of 7 steps"
 
 
 def test_last_states_without_an_entry_for_each_cell_are_refused(tmp_path: Path) -> None:

@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.bench import Allowance
 from lstmcli.core.explain.causes import ALL, INPUTS, STATES, WEIGHTS
-from lstmcli.core.explain.data import Expected
-from lstmcli.core.explain.judge import Arrays, Case, Verdict, arrays_of, compared
-from lstmcli.core.explain.space import Changes, settings_of, spelled_out
+from lstmcli.core.explain.explanation import Answer, Remark, remark
+from lstmcli.core.explain.hypotheses import Change, Changes, settings_of, spelled_out
+from lstmcli.core.explain.observation import EPS, Allowance, Expected
+from lstmcli.core.explain.question import Prepared
+from lstmcli.core.explain.search import Levels, Outcome, Search
+from lstmcli.core.explain.verify import Arrays, Case, Verdict, arrays_of, compared
 from lstmcli.core.forward.batch import Runner
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.plan import prepare
@@ -43,6 +45,42 @@ NAMED, PROVEN = (4.0, 8.0, 1.0, 0.0), (2.8, 5.0, 4.0, 0.4)
 """Of an error on the grid: the greatest rms and maximum of the rest, the least digits of chance
 against the correlation, and the least correlation."""
 WIDER = 4.0  # times the greatest error of a run rounded throughout: the tolerance of the search
+FEW_AGREE = 0.2  # of all values: a rounded run meets some by chance
+CLEARLY = 3.0  # times nearer: then one hypothesis in half precision is better than another
+
+
+def hypotheses(search: Search) -> Outcome | None:
+    """The hypotheses of a search that come from a coarser number type; exact ones win over them."""
+    for allowance in () if search.looser else search.coarse:
+        if answers := _rounded(search, allowance):
+            return search.outcome(answers, allowance)
+    return None
+
+
+def _rounded(search: Search, allowance: Allowance) -> list[Answer]:
+    """The hypotheses that come from a coarser number type: as loaded, or with one change.
+
+    A change has to make the error clearly smaller, and only those that come about as near as
+    the nearest are left; the nearest of all has to be backed, if it is not a re-run that backs
+    another.
+    """
+    dtype = Change("dtype", allowance.name)
+    alone = Answer((), search.judge((dtype,), allowance))
+    coarse = search.simulator.with_allowance(allowance)
+    found = list(search.confirmed(Levels(coarse).level(1), allowance))
+    least = min((a.verdict.rms for a in found), default=np.inf)
+    if alone.verdict.rms <= CLEARLY * least:  # a change has little to explain
+        found = [alone] if alone.verdict.fits else []
+    near = sorted(
+        (a for a in found if a.verdict.rms <= CLEARLY * least or a is alone),
+        key=lambda a: a.verdict.rms,
+    )
+    kinds = [search.backed(a.changes, allowance) for a in near]
+    return [
+        Answer((*a.changes, dtype), a.verdict, a.solved)
+        for a, kind in zip(near, kinds, strict=True)
+        if kind and (kind == RERUN or kinds[0])
+    ]
 
 
 class Basis(NamedTuple):
@@ -72,6 +110,25 @@ def basis(
             if arrays is not None and (found := compared(arrays, expected, tight)).fits:
                 return Basis(RERUN, part, found)
     return _on_grid(case, changes, half, plain) if on_grid else None
+
+
+def remark_of(basis: Basis, dtype: str) -> Remark:
+    """What half precision rests on."""
+    if basis.kind == RERUN:
+        return remark("half_precision_run", part=basis.rounded, dtype=dtype)
+    eps, error, rho = EPS[dtype], basis.verdict.max_abs, basis.correlation
+    return remark("half_precision_grid", dtype=dtype, eps=eps, error=error, correlation=rho)
+
+
+def remark_of_size(prepared: Prepared, case: Case, loaded: Verdict) -> Iterator[Remark]:
+    """What is said where nothing fits, and the run as loaded is off as much as rounding leaves."""
+    if loaded.agreeing > FEW_AGREE * loaded.total:
+        return
+    for half in prepared.coarse:
+        if loaded.max_abs <= tolerance(case, half).absolute:
+            eps = loaded.max_abs / EPS[half.name]
+            yield remark("size_of_half_precision", dtype=half.name, eps=eps)
+            return
 
 
 def tolerance(case: Case, half: Allowance) -> Allowance:

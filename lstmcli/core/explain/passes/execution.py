@@ -10,53 +10,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
 from lstmcli.core.diff.alignment import ArrayName
-from lstmcli.core.explain.bench import Allowance
-from lstmcli.core.explain.data import Expected, Known
-from lstmcli.core.explain.judge import Case, Verdict, arrays_of, compared, judged
+from lstmcli.core.explain.explanation import Remark, remark
+from lstmcli.core.explain.hypotheses import Change, Changes
+from lstmcli.core.explain.observation import Allowance, Expected, Known
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.space import Change, Changes
+from lstmcli.core.explain.verify import Case, Verdict, arrays_of, compared, judged
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.hint import join_with_and
 from lstmcli.errors import UserError
 
 State = Mapping[str, Array]
 
 FEWEST = 8  # numbers past a break or an end, so that chance does not make them
-MOST_NAMED = 5  # chunks
-_CARRIED = {
-    (): "each from a zero state, {all}: the other side does not carry the state on",
-    ("h",): "each from the last h of the one before and a zero c, {all}: the other side carries h "
-    "on and not c",
-    ("c",): "each from the last c of the one before and a zero h, {all}: the other side carries c "
-    "on and not h",
-}
+CARRIED: tuple[tuple[str, ...], ...] = ((), ("h",), ("c",))
+"""What of the state may be carried from chunk to chunk, where not all of it is."""
 
 
-def how_run(prepared: Prepared) -> Iterator[str]:
+def how_run(prepared: Prepared) -> Iterator[Remark]:
     """What is to be said of the first way of running that EXPECTED shows; nothing without one."""
     question, allowance = prepared.question, prepared.allowances[-1]
     if question.lengths is not None or question.mask is not None:
         return
     cases = list(_cases(prepared))
     for case in cases:
-        said = padded(case, allowance)
-        if not said and not prepared.model.backward:
-            said = in_chunks(case, allowance) or resumed(case, allowance)
-        if said:
-            taken = f" (--layout {case.layout})" if case.layout != prepared.layout else ""
-            yield said + taken + "."
+        found = padded(case, allowance)
+        if not found and not prepared.model.backward:
+            found = in_chunks(case, allowance) or resumed(case, allowance)
+        if found:
+            layout = case.layout if case.layout != prepared.layout else ""
+            yield replace(found, facts={**found.facts, "layout": layout})
             return
     for case in cases[:1]:
-        if said := padded(case, allowance, proved=False):
-            yield said + "."
+        if found := padded(case, allowance, proved=False):
+            yield found
     for case in () if cases or prepared.model.backward else prepared.cases()[:1]:
-        if said := ended_early(case, allowance):
-            yield said + "."
+        if found := ended_early(case, allowance):
+            yield found
 
 
 def _cases(prepared: Prepared) -> Iterator[Case]:
@@ -78,23 +70,12 @@ def _outputs(case: Case) -> dict[str, Known]:
 # ---- chunks
 
 
-def in_chunks(case: Case, allowance: Allowance) -> str:
+def in_chunks(case: Case, allowance: Allowance) -> Remark | None:
     """Runs of some steps each, from a state that is not carried on."""
-    for carried, words in _CARRIED.items():
-        starts = _starts(case, allowance, carried)
-        if not starts:
-            continue
-        return f"Run in chunks {_named(starts)}, " + words.format(all=_all_agree(case))
-    return ""
-
-
-def _named(starts: list[int]) -> str:
-    """``of 4 steps``, or where they start."""
-    every = starts[0]
-    if all(b - a == every for a, b in pairwise((0, *starts))):
-        return f"of {every} steps"
-    more = [f"{len(starts) - MOST_NAMED} more"] if len(starts) > MOST_NAMED else []
-    return f"that start at steps {join_with_and(['0', *map(str, starts[:MOST_NAMED]), *more])}"
+    for carried in CARRIED:
+        if starts := _starts(case, allowance, carried):
+            return remark("chunks", starts=starts, carried=carried, numbers=_outputs_known(case))
+    return None
 
 
 def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[int]:
@@ -120,17 +101,13 @@ def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[
         starts.append(at)
 
 
-def resumed(case: Case, allowance: Allowance) -> str:
+def resumed(case: Case, allowance: Allowance) -> Remark | None:
     """A run from the state that a run over the same inputs ended in."""
     _, last = _run(case, slice(None), case.initial_state)
     given, _ = _run(case, slice(None), last)
     if not _compared(case, given, slice(None), allowance).fits or not _tells(case, 0, allowance):
-        return ""
-    return (
-        f"Run from the last state of a run over the same inputs, {_all_agree(case)}: the other "
-        "side keeps its state from run to run (stateful). Reset it there, or give it here with "
-        "--initial-state"
-    )
+        return None
+    return remark("resumed", numbers=_outputs_known(case))
 
 
 def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], State]:
@@ -157,14 +134,15 @@ def _tells(case: Case, at: int, allowance: Allowance) -> bool:
     return _part(case, slice(at, None)).distinct(allowance.of) >= FEWEST
 
 
-def _all_agree(case: Case) -> str:
-    return f"all {_part(case, slice(None)).numbers} values of h agree"
+def _outputs_known(case: Case) -> int:
+    """How many values of h are known: all of them agree."""
+    return _part(case, slice(None)).numbers
 
 
 # ---- rows that end early
 
 
-def padded(case: Case, allowance: Allowance, proved: bool = True) -> str:
+def padded(case: Case, allowance: Allowance, proved: bool = True) -> Remark | None:
     """Rows whose outputs end in zeros, or in the last one over and over; or begin with zeros."""
     values = np.concatenate([k.values for k in _outputs(case).values()], axis=-1)  # (T, B, P)
     zero = np.any(values, axis=-1)  # (T, B): the steps that count, if zeros stand at the others
@@ -176,22 +154,22 @@ def padded(case: Case, allowance: Allowance, proved: bool = True) -> str:
             continue
         ends = bool((valid[:-1] >= valid[1:]).all())
         if proved:
-            said = (_ended if ends else _masked)(case, allowance, valid, ending)
+            found = (_ended if ends else _masked)(case, allowance, valid, ending)
         else:
-            said = _as_padding(valid, ending) if ends else ""
-        if said:
-            return said
-    return ""
+            found = _padded(valid, ending) if ends else None
+        if found:
+            return found
+    return None
 
 
-def ended_early(case: Case, allowance: Allowance) -> str:
+def ended_early(case: Case, allowance: Allowance) -> Remark | None:
     """The last h of rows, met by that of an earlier step: the lengths are read off the run."""
     expected = case.expected[case.layout]
     final = expected.finals.get("final_h")
     if final is None or expected.sequences or not np.isfinite(final.values).all():
-        return ""
+        return None
     if final.values.shape[-1] < 2 or expected.distinct(allowance.of) < FEWEST:
-        return ""  # one number a row may be met by chance
+        return None  # one number a row may be met by chance
     h = _run(case, slice(None), case.initial_state)[0]["h"]  # (T, B, P)
     met = np.all(np.abs(h - final.values) <= allowance.of(final), axis=-1)  # (T, B)
     lengths = len(h) - np.argmax(met[::-1], axis=0)  # (B,)
@@ -199,41 +177,28 @@ def ended_early(case: Case, allowance: Allowance) -> str:
         not met.any(axis=0).all()
         or _further_option(replace(case, lengths=lengths), allowance, "") is None
     ):
-        return ""
-    joined = ",".join(map(str, lengths.tolist()))
-    return f"Rows of EXPECTED end early: with --lengths {joined} all {_numbers(case)} values agree"
+        return None
+    return remark("ended_early", lengths=lengths.tolist(), numbers=_numbers(case))
 
 
-def _ended(case: Case, allowance: Allowance, valid: Array, ending: str) -> str:
+def _ended(case: Case, allowance: Allowance, valid: Array, ending: str) -> Remark | None:
     further = _further_option(replace(case, lengths=valid.sum(axis=0)), allowance, ending)
-    if further is None:
-        return ""
-    opening, option = _of_lengths(valid, ending)
-    return f"{opening}: with {option}{further} all {_numbers(case)} values agree"
+    return None if further is None else _padded(valid, ending, further, _numbers(case))
 
 
-def _as_padding(valid: Array, ending: str) -> str:
-    opening, option = _of_lengths(valid, ending)
-    return f"{opening}, as padding does: {option} --masked-output {ending} leaves it out"
+def _padded(valid: Array, ending: str, option: str = "", numbers: int = 0) -> Remark:
+    """What the sequences end in; ``numbers`` agree with an option besides, none if 0."""
+    lengths = valid.sum(axis=0).tolist()
+    return remark("padded", lengths=lengths, ending=ending, option=option, numbers=numbers)
 
 
-def _of_lengths(valid: Array, ending: str) -> tuple[str, str]:
-    """What the rows end in, and the option that says where."""
-    lengths = ",".join(map(str, valid.sum(axis=0).tolist()))
-    ends = "one output over and over" if ending == "repeat" else "zeros"
-    return f"Rows of EXPECTED end in {ends}", f"--lengths {lengths}"
-
-
-def _masked(case: Case, allowance: Allowance, valid: Array, ending: str) -> str:
+def _masked(case: Case, allowance: Allowance, valid: Array, ending: str) -> Remark | None:
     mask = valid.T if case.layout == "batch" else valid
     further = _further_option(replace(case, mask=mask), allowance, ending)
     if further is None:
-        return ""
-    what = "are zeros" if ending == "zero" else "repeat the one before"
-    return (
-        f"{(~valid).sum()} steps of EXPECTED {what}: with a --mask that leaves them out{further} "
-        f"all {_numbers(case)} values agree"
-    )
+        return None
+    steps = int((~valid).sum())
+    return remark("masked", steps=steps, ending=ending, option=further, numbers=_numbers(case))
 
 
 def _further_option(case: Case, allowance: Allowance, ending: str) -> str | None:

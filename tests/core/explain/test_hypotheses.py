@@ -1,4 +1,4 @@
-"""Readings as rows of codes, and sets of changes."""
+"""Hypotheses as rows of codes, and sets of changes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.explain.ranking import rank, rows_with
-from lstmcli.core.explain.space import (
-    COLUMNS,
-    ORDERS,
-    SOLVE,
-    Change,
-    Space,
-    spelled_out,
-    unique_rows,
-)
-from lstmcli.core.explain.weights import permutation
+from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE
+from lstmcli.core.explain.hypotheses import Change, Space, rank, rows_with, spelled_out
+from lstmcli.core.explain.simulator import permutation
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import to_blocks
@@ -64,8 +56,9 @@ def test_a_special_setting_is_stronger_than_a_general_one() -> None:
     singles = {single: n for n, single in enumerate(space.singles)}
     pair = sorted((singles[Change("recurrent_gates", "ifgo")], singles[Change("gates", "iofg")]))
     codes = space.codes(np.array([pair]))
-    assert space.take(codes, "kernel_gates") == ["iofg"]
-    assert space.take(codes, "recurrent_gates") == ["ifgo"]
+    for tensor, order in (("kernel", "iofg"), ("recurrent", "ifgo")):
+        name = f"{tensor}_gates"
+        assert space.values[name][codes[0, space.column(name)]] == order
 
 
 def test_what_is_left_out_and_barred() -> None:
@@ -80,12 +73,6 @@ def test_a_permutation_is_what_decoding_does() -> None:
         for order in ORDERS:
             blocks = to_blocks(rows, was)[list(permutation(was, order))]
             np.testing.assert_array_equal(blocks, to_blocks(rows, order))
-
-
-def test_unique_rows_keep_their_order() -> None:
-    keys = np.array([5, 3, 5, 7, 3])
-    assert unique_rows(keys).tolist() == [0, 1, 3]
-    assert unique_rows(keys, np.array([3])).tolist() == [0, 3]
 
 
 def test_a_given_output_activation_follows_a_changed_activation() -> None:

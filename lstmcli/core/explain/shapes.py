@@ -5,19 +5,23 @@ An abbreviated print may not, and numbers one after the other do not, as a port 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice, product
 from math import prod
+from typing import Literal
 
 import numpy as np
 
 from lstmcli.core.diff.abbreviated import fits, shape_text, spread
 from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.diff.operand import LONE, Side
+from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.explain.explanation import Remark, remark
 from lstmcli.core.explain.question import Question, output_axes
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.model import Model
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
 MOST_SHAPES = 4  # that are tried for a print
@@ -35,7 +39,8 @@ def in_shape(question: Question) -> Iterator[Question]:
     """
     side = question.side
     if not side.gaps:
-        yield from _unrolled(question)
+        for one in _unrolled(question):
+            yield from _split_gates(one)
         return
     model = question.model()
     possible = [list(_shapes(name, question, model)) for name in side.gaps]
@@ -54,6 +59,7 @@ def _unrolled(question: Question) -> Iterator[Question]:
     """The question as it is; or numbers in a row, or rows of all steps, on the axes of the run."""
     side = question.side
     found: list[Question] = []
+    by_columns: list[Question] = []
     for name, array in side.arrays.items() if len(side.arrays) == 1 else ():
         dims = [n for n in array.shape if n != 1]
         for shape in _whole_shapes(name, question):
@@ -61,7 +67,53 @@ def _unrolled(question: Question) -> Iterator[Question]:
             rows = [prod(shape[:-1]), shape[-1]]
             if in_a_row or (dims == rows and sum(n != 1 for n in shape[:-1]) > 1):
                 found.append(replace(question, side=_shaped(side, name, shape)))
-    yield from found or [question]
+            if in_a_row:
+                by_columns.append(replace(question, side=_shaped(side, name, shape, "F")))
+    yield from [*found, *by_columns] or [question]
+
+
+def _split_gates(question: Question) -> Iterator[Question]:
+    """The question as it is; or an array of all four gates, (..., 4H), taken apart.
+
+    The gates are in the order of the kernel, or in that of a trace, i f g o. So are
+    pre-activations, z, which stay one array.
+    """
+    side, model = question.side, question.model()
+    names = [n for n, a in side.arrays.items() if ArrayName.of(n).base in (LONE, "gates", "z")]
+    cell = model.cell
+    if len(model.cells) > 1 or len(names) != 1 or len(cell.convention.storage.gates) < len(GATES):
+        yield question
+        return
+    name, width = names[0], side.arrays[names[0]].shape[-1:]
+    if width != (4 * cell.units,) or (name == LONE and width == (cell.outputs,)):
+        yield question
+        return
+    for order in dict.fromkeys((cell.convention.storage.order_of("kernel"), GATES)):
+        parts = dict(zip(order, _quarters(side.numbers(name)), strict=True))
+        if name == "z":
+            values = np.concatenate([parts[gate].values for gate in GATES], axis=-1)
+            units = [unit for gate in GATES if (unit := parts[gate].unit) is not None]
+            parts = {name: Numbers(values, np.concatenate(units, axis=-1) if units else None)}
+        yield replace(question, side=_with_arrays(side, name, parts))
+
+
+def _quarters(numbers: Numbers) -> list[Numbers]:
+    """The four parts of an array (..., 4H)."""
+    units = numbers.shape[-1] // 4
+
+    def quarter(k: int) -> Numbers:
+        return numbers.moved(lambda array: array[..., k * units : (k + 1) * units])
+
+    return [quarter(k) for k in range(4)]
+
+
+def _with_arrays(side: Side, name: str, parts: Mapping[str, Numbers]) -> Side:
+    """A side with other arrays in place of one."""
+    arrays = {k: a for k, a in side.arrays.items() if k != name}
+    units = {k: u for k, u in side.units.items() if k != name}
+    arrays |= {k: numbers.values for k, numbers in parts.items()}
+    units |= {k: numbers.unit for k, numbers in parts.items() if numbers.unit is not None}
+    return replace(side, arrays=arrays, units=units)
 
 
 def _whole_shapes(name: str, question: Question) -> Iterator[Shape]:
@@ -88,37 +140,42 @@ def _stacked(name: str, question: Question, model: Model) -> Iterator[Shape]:
         yield output_axes(model, "time" if layout == "batch" else "batch", axes[::-1])
 
 
-def _shaped(side: Side, name: str, shape: Shape) -> Side:
-    """A side with its one array in a shape."""
-    numbers = side.numbers(name).moved(lambda array: array.reshape(shape))
+def _shaped(side: Side, name: str, shape: Shape, order: Literal["C", "F"] = "C") -> Side:
+    """A side with its one array in a shape, its numbers taken row by row or by columns."""
+    numbers = side.numbers(name).moved(lambda array: array.reshape(shape, order=order))
     printed = {} if numbers.unit is None else {name: numbers.unit}
     return replace(side, arrays={name: numbers.values}, units=printed)
 
 
-def unrolled(question: Question, shaped: Question) -> str:
-    """What is said of numbers in a row that were laid on the axes of a run; empty if none were."""
+def unrolled(question: Question, shaped: Question) -> Iterator[Remark]:
+    """What is said of numbers in a row that were laid on the axes of a run."""
     for name, array in question.side.arrays.items():
+        if name not in shaped.side.arrays:
+            yield remark("taken_as_gates", given=array.shape)
+            return
         shape = shaped.side.arrays[name].shape
         if not question.side.gaps and shape != array.shape:
-            return (
-                f"EXPECTED has the axes {array.shape}; its numbers are taken in a row as {shape}."
+            by_rows = np.array_equal(
+                array.ravel(), shaped.side.arrays[name].ravel(), equal_nan=True
             )
-    return ""
+            code = "taken_in_a_row" if by_rows else "taken_by_columns"
+            yield remark(code, given=array.shape, shape=shape)
+            return
 
 
-def left_out(question: Question, has_shape: bool) -> str:
-    """What is said of a print that left numbers out; empty if none did.
+def left_out(question: Question, has_shape: bool) -> Iterator[Remark]:
+    """What is said of a print that left numbers out.
 
     ``has_shape``: whether the print tells its shape itself.
     """
     side = question.side
     units = [unit for unit in side.units.values() if np.isinf(unit).any()]
     if not units:
-        return ""
+        return
     given, total = sum(int(np.isfinite(u).sum()) for u in units), sum(u.size for u in units)
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
-    taken = "" if has_shape else f", taken as {shapes} as the inputs have it"
-    return f"The print gives {given:,} of {total:,} numbers{taken}; the others are not compared."
+    shapes = "" if has_shape else shapes
+    yield remark("print_left_out", given=given, total=total, shapes=shapes)
 
 
 def _shapes(name: str, question: Question, model: Model) -> Iterator[Shape]:

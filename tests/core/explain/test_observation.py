@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.data import Expected, course, placements
+from lstmcli.core.explain.observation import Expected, placements, processed
+from lstmcli.core.explain.wording import placement_text
 
 Array = np.ndarray[Any, Any]
 
@@ -24,20 +25,21 @@ def test_all_steps_in_either_layout() -> None:
     for array, layout in ((WHOLE, "time"), (WHOLE.swapaxes(0, 1), "batch")):
         first, *_ = placed(array, layout)
         np.testing.assert_array_equal(first.sequences["h"].values, WHOLE)
-        assert first.words == ""
+        assert placement_text(first.placement) == ""
 
 
 def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one() -> None:
     first, *others = placed(WHOLE[-1])
-    assert first.words == "EXPECTED is taken as the last h"
+    assert placement_text(first.placement) == "EXPECTED is taken as the last h"
     np.testing.assert_array_equal(first.finals["final_h"].values, WHOLE[-1])
-    assert "the first 3 of 7 steps" in others[0].words
-    assert "steps" in placed(WHOLE[: B - 1, 0])[0].words
+    assert "the first 3 of 7 steps" in placement_text(others[0].placement)
+    assert "steps" in placement_text(placed(WHOLE[: B - 1, 0])[0].placement)
 
 
 def test_a_line_for_each_row_may_be_a_first_step() -> None:
-    *_, last = placed(WHOLE[0])
-    assert last.words == "EXPECTED is taken as step 0 of 7"
+    from_the_start = [one for one in placed(WHOLE[0]) if one.placement.is_from_the_start]
+    last = from_the_start[-1]
+    assert placement_text(last.placement) == "EXPECTED is taken as step 0 of 7"
     np.testing.assert_array_equal(last.sequences["h"].values[0], WHOLE[0])
     assert np.isnan(last.sequences["h"].values[1:]).all()
 
@@ -50,7 +52,10 @@ def test_axes_of_one_length_may_be_either() -> None:
         np.testing.assert_array_equal(
             first.sequences["h"].values.swapaxes(0, 1), second.sequences["h"].values
         )
-        assert (first.words, second.words) == ("", f"EXPECTED is taken as ({axes}, units)")
+        assert (placement_text(first.placement), placement_text(second.placement)) == (
+            "",
+            f"EXPECTED is taken as ({axes}, units)",
+        )
 
 
 def test_a_row_may_be_any_row() -> None:
@@ -76,10 +81,10 @@ def test_what_has_another_width_has_no_place() -> None:
 def test_a_backward_cell_is_processed_from_the_end() -> None:
     x = np.arange(T, dtype=float)[:, None, None] * np.ones((T, B, 1))
     expected = placed(WHOLE)[0]
-    turned = course(x, expected, turned=True, flipped=True, valid=None)
+    turned = processed(x, expected, turned=True, flipped=True, valid=None)
     assert turned.x[0, 0, 0] == T - 1
     np.testing.assert_array_equal(turned.known["h"].values[0], WHOLE[-1])
-    as_processed = course(x, expected, turned=True, flipped=False, valid=None)
+    as_processed = processed(x, expected, turned=True, flipped=False, valid=None)
     np.testing.assert_array_equal(as_processed.known["h"].values[0], WHOLE[0])
 
 
@@ -88,7 +93,7 @@ def test_steps_that_do_not_count_go_to_the_end_and_are_not_known() -> None:
     valid[0, 1] = False
     valid[5:, 2] = False
     x = np.arange(T, dtype=float)[:, None, None] * np.ones((T, B, 1))
-    moved = course(x, placed(WHOLE)[0], turned=False, flipped=False, valid=valid)
+    moved = processed(x, placed(WHOLE)[0], turned=False, flipped=False, valid=valid)
     assert moved.x[:, 1, 0].tolist() == [1, 2, 3, 4, 5, 6, 0]
     np.testing.assert_array_equal(moved.known["h"].values[:6, 1], WHOLE[1:, 1])
     assert np.isnan(moved.known["h"].values[-1, 1]).all()
@@ -98,7 +103,7 @@ def test_steps_that_do_not_count_go_to_the_end_and_are_not_known() -> None:
 def test_a_last_state_stands_at_the_last_step_that_counts() -> None:
     valid = np.arange(T)[:, None] < np.array([7, 4, 1])
     final = placed(WHOLE[-1], name="final_h")[0]
-    known = course(np.zeros((T, B, 1)), final, False, False, valid).known["h"].values
+    known = processed(np.zeros((T, B, 1)), final, False, False, valid).known["h"].values
     for row, last in enumerate((6, 3, 0)):
         np.testing.assert_array_equal(known[last, row], WHOLE[-1, row])
         assert np.isfinite(known[:, row]).sum() == H

@@ -1,4 +1,4 @@
-"""Asking a few rows and steps first changes no answer."""
+"""Runs compared with EXPECTED; asking a sample first changes no answer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from lstmcli.api.load import load
-from lstmcli.core.explain import few
-from lstmcli.core.explain.data import Expected, Known
-from lstmcli.core.explain.judge import Case
-from lstmcli.core.explain.space import Change
+from lstmcli.core.explain import verify
+from lstmcli.core.explain.hypotheses import Change
+from lstmcli.core.explain.observation import Expected, Known
+from lstmcli.core.explain.verify import Case
 from tests.core.explain import networks
 from tests.core.explain.asking import ask, write
 from tests.core.explain.matrix import PAIRS, SINGLES, Row
@@ -24,16 +24,16 @@ ROWS = [row for n, row in enumerate((*SINGLES, *PAIRS)) if n % 14 == 0]
 @pytest.fixture(autouse=True)
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small a run is."""
-    monkeypatch.setattr(few, "QUICK", 0)
-    monkeypatch.setattr(few, "NUMBERS", 6)
+    monkeypatch.setattr(verify, "QUICK", 0)
+    monkeypatch.setattr(verify, "SAMPLED_NUMBERS", 6)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_one_cell(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quickly = ask(row, tmp_path)
-    monkeypatch.setattr(few, "QUICK", np.inf)
+    monkeypatch.setattr(verify, "QUICK", np.inf)
     wholly = ask(row, tmp_path)
-    assert quickly.verdict == wholly.verdict == "found"
+    assert quickly.verdict == wholly.verdict == row.verdict
     assert quickly.changes == wholly.changes
     assert quickly.equivalent == wholly.equivalent
     assert quickly.measured == wholly.measured
@@ -56,7 +56,7 @@ def test_what_is_cut_belongs_together(layout: str, tmp_path: Path) -> None:
     model = load(write(random_net(rng, 4, 3), tmp_path / "w.npz", 4))
     case = Case(lambda _: model, x.transpose(axes), layout, {layout: expected},
                 mask=mask.transpose(axes[:2]), lengths=None)  # fmt: skip
-    part = few.few_of(case, model)
+    part = verify.sample_of(case, model)
     assert part is not None
     assert part.mask is not None
     chosen = [0, 2]  # of row 1 nothing is known
@@ -66,6 +66,6 @@ def test_what_is_cut_belongs_together(layout: str, tmp_path: Path) -> None:
 
 
 def test_what_concerns_all_rows_or_steps_is_run_whole() -> None:
-    assert few.tells((Change("gates", "ifgo"), Change("layer1.forget_bias", 1.0)))
-    assert not few.tells((Change("gates", "ifgo"), Change("layout", "time")))
-    assert not few.tells((Change("layer0_reverse.flip_output", True),))
+    assert verify.tells((Change("gates", "ifgo"), Change("layer1.forget_bias", 1.0)))
+    assert not verify.tells((Change("gates", "ifgo"), Change("layout", "time")))
+    assert not verify.tells((Change("layer0_reverse.flip_output", True),))

@@ -1,4 +1,4 @@
-"""Readings stepped side by side give what the loop gives, for every cell that was ever recorded."""
+"""Hypotheses stepped side by side give what the loop gives, for every cell on record."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ import pytest
 
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
-from lstmcli.core.explain.bench import Bench, Layout
-from lstmcli.core.explain.constants import Constants
-from lstmcli.core.explain.data import Expected, Known
-from lstmcli.core.explain.forcing import forced_run
-from lstmcli.core.explain.judge import SINGLE
-from lstmcli.core.explain.readings import Readings
-from lstmcli.core.explain.space import spelled_out
-from lstmcli.core.explain.stepping import Batch
+from lstmcli.core.explain.constants import settled
+from lstmcli.core.explain.hypotheses import spelled_out
+from lstmcli.core.explain.observation import SINGLE, Expected, Known
+from lstmcli.core.explain.simulator import Layout, Simulator
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Model, as_time_major
 from lstmcli.core.model.states import split_state
@@ -46,20 +42,20 @@ def model_of(case: str, **settings: Any) -> Model:
 
 
 @pytest.mark.parametrize("case", QUICK)
-def test_a_batch_of_readings(case: str) -> None:
+def test_hypotheses_of_a_cell(case: str) -> None:
     check(case)
 
 
 @pytest.mark.wide
 @pytest.mark.parametrize("case", [case for case in CASES if case not in SEVERAL])
-def test_a_batch_of_readings_of_every_cell(case: str) -> None:
+def test_hypotheses_of_every_cell(case: str) -> None:
     if len(model_of(case).cells) == 1:
         check(case)
 
 
 @pytest.mark.parametrize("rows", [1, 2], ids=["of all rows", "of each row"])
 def test_a_first_state_in_the_weights(rows: int, tmp_path: Path) -> None:
-    """It starts the readings of a search, and the runs that are led by EXPECTED's own h."""
+    """Every hypothesis of a search starts from it."""
     rng = np.random.default_rng(rows)
     shapes = {"W": (1, 16, 3), "R": (1, 16, 4), "B": (1, 32)}
     shapes |= {"initial_h": (1, rows, 4), "initial_c": (1, rows, 4)}
@@ -70,17 +66,6 @@ def test_a_first_state_in_the_weights(rows: int, tmp_path: Path) -> None:
     h = run(load(weights, **settings), x, layout="time").time_major("h")
     wrong = explain(weights, x, h, **settings, forget_bias=1.0)
     assert [(c.setting, c.found) for c in wrong.changes] == [("forget_bias", 0.0)]
-    model = load(weights, **settings)
-    expected = Expected({"h": Known(h, np.zeros_like(h))}, {})
-    bench = Bench(
-        lambda changed: load(weights, **settings, **changed).cell,
-        model.convention,
-        {"time": Layout(x, expected)},
-        SINGLE,
-    )
-    led = forced_run(bench, (), expected)
-    assert led is not None
-    np.testing.assert_allclose(led["h"], h, rtol=1e-9)
 
 
 def check(case: str) -> None:
@@ -104,31 +89,34 @@ def check(case: str) -> None:
         wanted.append({k: trace.time_major(k) for k in "hcifgo"})
         changes.append(settings)
     known = Known(wanted[0]["h"], np.zeros_like(wanted[0]["h"]))
-    bench = Bench(
+    simulator = Simulator(
         lambda settings: model_of(case, **settings).cell,
         model.convention,
         {"time": Layout(major, Expected({"h": known}, {}))},
         SINGLE,
+        (h, c),
     )
-    space = bench.space
+    space = simulator.space
     singles = {(s.setting, s.value): n for n, s in enumerate(space.singles)}
     codes = np.zeros((len(changes), len(space.columns)), np.int8)
     for row, settings in zip(codes, changes, strict=True):
         for change in sorted(singles[k] for k in settings.items() if k in singles):
             np.copyto(row, space.table[change], where=space.table[change] >= 0)
-    constants = Constants.of(space, codes).settled()
-    batch = Batch(Readings(bench.weights, codes), constants, (h, c), rows)
-    backwards = model.convention.behaviour.reverse or model.convention.behaviour.go_backwards
-    flipped = (
-        backwards and not model.convention.behaviour.go_backwards
-    ) != model.convention.behaviour.flip_output
-    steps = major[::-1] if backwards else major
+    cells = simulator.cells(codes)
+    constants, view = settled(cells.constants), simulator.views[int(cells.view[0])]
+    behaviour = model.convention.behaviour
+    backwards = behaviour.reverse or behaviour.go_backwards
+    flipped = (backwards and not behaviour.go_backwards) != behaviour.flip_output
+    steps = major[::-1, view.item] if backwards else major[:, view.item]
+    state = simulator.start(cells, view.item)
     for step, x_t in enumerate(steps):
-        given_arrays = batch.advance(x_t)
+        z = simulator.before(cells, x_t, *state, step)
+        given_arrays = simulator.step(z, state[1], cells, constants)
+        state = given_arrays["h"], given_arrays["c"]
         at = len(steps) - 1 - step if flipped else step
         for n, one in enumerate(wanted):
             for name in "hcifgo":
                 np.testing.assert_allclose(
-                    given_arrays[name][n], one[name][at], rtol=1e-9, atol=1e-11,
+                    given_arrays[name][n], one[name][at, view.item], rtol=1e-9, atol=1e-11,
                     err_msg=f"{list(CHANGES)[n]} step {step} {name}",
                 )  # fmt: skip

@@ -1,8 +1,8 @@
-"""The readings as integers: every single change, and sets of them as rows of codes.
+"""Hypotheses: what was assumed of a cell, with some settings changed.
 
-A reading is what was assumed with some settings changed. Each setting that a cell of its own can
-show is a column; a code is a place in the column's list of values, 0 being the assumed one. Sets of
-changes that come to the same row are one reading, worded in two ways.
+Each setting that a step of a cell can show is a column of integers; a code is a place in the
+column's list of values, 0 being the assumed one. Sets of changes that come to the same row are one
+hypothesis, said in two ways. What people get wrong most comes first.
 """
 
 from __future__ import annotations
@@ -12,15 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.causes import COLUMNS as COLUMNS
-from lstmcli.core.explain.causes import CONSTANTS as CONSTANTS
-from lstmcli.core.explain.causes import KNOWN_ORDERS as KNOWN_ORDERS
-from lstmcli.core.explain.causes import ORDERS as ORDERS
-from lstmcli.core.explain.causes import SOLVE as SOLVE
-from lstmcli.core.explain.causes import SPREADS as SPREADS
+from lstmcli.core.explain.causes import COLUMNS, KNOWN_ORDERS, SPREADS, prior_of
 from lstmcli.core.model.arrays import Array
-
-_CHOOSE_TENSORS = ("interleaved", "rows", "transposed", "bias", "bias_gates")
+from lstmcli.core.model.conventions import CONVENTIONS, Convention, has_setting
+from lstmcli.core.model.settings import SETTINGS
 
 
 def spelled_out(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,10 +71,6 @@ class Space:
         self.singles = tuple(single for single in singles if single not in barred)
         self.table = np.array([self._row(single) for single in self.singles], np.int8)  # (S, F)
         self._settings = np.array([hash(single.setting) for single in self.singles])
-        sizes = [1 if n in _CHOOSE_TENSORS else len(self.values[n]) for n in self.columns]
-        radix = np.concatenate([[1], np.cumprod(sizes, dtype=np.int64)])
-        self._base = int(radix[-1])
-        self._radix = np.where(np.array(sizes) > 1, radix[:-1], 0)
 
     def _singles(self, assumed: Mapping[str, Any], without: set[str]) -> list[Change]:
         """General settings come before special ones, which are stronger."""
@@ -106,6 +97,11 @@ class Space:
             for name in self.columns
         ]
 
+    @property
+    def settings(self) -> frozenset[str]:
+        """The settings that changes are of."""
+        return frozenset({*self.columns, *(single.setting for single in self.singles)})
+
     def column(self, name: str) -> int:
         """The place of a column."""
         return self.columns.index(name)
@@ -131,17 +127,6 @@ class Space:
         distinct: Array = grown[~alike]
         return distinct
 
-    def joined(self, visible: Array, hidden: Array) -> Array:
-        """Every set of one kind with every set of the other, no two changes of one setting."""
-        n, m = len(visible), len(hidden)
-        sets = np.concatenate(
-            [np.repeat(visible, m, axis=0), np.tile(hidden, (n, 1))], axis=1
-        )  # (n m, size)
-        kinds = np.sort(self._settings[sets], axis=1)
-        alike = (kinds[:, 1:] == kinds[:, :-1]).any(axis=1)
-        joined: Array = np.sort(sets[~alike], axis=1)
-        return joined
-
     def codes(self, sets: Array) -> Array:
         """The rows (n, F) that sets of changes come to."""
         rows = np.zeros((len(sets), len(self.columns)), np.int8)
@@ -150,33 +135,96 @@ class Space:
             np.copyto(rows, change, where=change >= 0)
         return rows
 
-    def keys(self, codes: Array, places: Mapping[str, Array]) -> Array:
-        """One number for each row, the same where all columns are.
-
-        ``places`` says which tensors the columns that choose them come to: those count instead.
-        """
-        keys: Array = codes.astype(np.int64) @ self._radix
-        for n, place in enumerate(places.values()):
-            keys = keys + place * (self._base * 64**n)
-        return keys
-
     def changes(self, one: Array) -> Changes:
         """A set of changes in words."""
         return tuple(self.singles[n] for n in one)
 
-    def take(self, codes: Array, name: str) -> list[Any]:
-        """The values of a column."""
-        values = self.values[name]
-        return [values[code] for code in codes[:, self.column(name)]]
+
+# ---- which of several comes first: what people get wrong most
 
 
-def distinct(codes: Array) -> Array:
-    """The distinct ones of small numbers that are not negative, in order; quick."""
-    return np.flatnonzero(np.bincount(codes))
+def prior(change: Change) -> float:
+    """How far down a list of suspects a change stands; lower is likelier."""
+    return prior_of(change.setting, change.value)
 
 
-def unique_rows(keys: Array, known: Array | None = None) -> Array:
-    """Places of the first of each key, in order; without the keys already known, each told once."""
-    _, first = np.unique(keys, return_index=True)  # without indices it loads numpy.ma, 10 ms
-    first = np.sort(first)
-    return first if known is None else first[~np.isin(keys[first], known, assume_unique=True)]
+def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
+    """Sorts the likelier hypothesis first: what a known row does, then the likelier changes."""
+    return (0.0 if rows_with(changes, assumed) else 1.0, sum(map(prior, changes)))
+
+
+def rows_with(changes: Changes, assumed: Convention) -> list[str]:
+    """The rows of the table that do what was assumed, but for exactly these changes."""
+    changed = changed_convention(assumed, changes)
+    if changed is None:
+        return []
+    return [name for name, row in CONVENTIONS.items() if _runs_as(row, changed)]
+
+
+_TOLD = {
+    ("pytorch", "batch"): "pytorch with batch_first=True",
+    ("mxnet", "batch"): 'mxnet with layout="NTC"',
+}
+"""Rows that lie otherwise by themselves, and what they have to be told."""
+
+
+def lies_so(name: str, layout: str) -> str:
+    """A row with what it has to be told to take inputs in a layout; empty if it cannot."""
+    if layout in ("steps", CONVENTIONS[name].behaviour.layout):
+        return name
+    return _TOLD.get((name, layout), "")
+
+
+def that_do_all(changes: Changes, assumed: Convention, layout: str) -> list[str]:
+    """The rows that do all of a hypothesis by themselves, but for a layout that they can be told.
+
+    ``layout`` is that of the inputs as read.
+    """
+    changed = changed_convention(assumed, changes)
+    if changed is None:
+        return []
+    compared = {*_OF_A_RUN, *(c.setting for c in changes if not c.setting.endswith("gates"))}
+    names = [
+        lies_so(name, layout)
+        for name in rows_with(changes, assumed)
+        if all(
+            CONVENTIONS[name].setting(setting) == changed.setting(setting)
+            for setting in compared - {"layout"}
+        )
+    ]
+    return [name for name in names if name]
+
+
+def changed_convention(assumed: Convention, changes: Changes) -> Convention | None:
+    """The convention with the changes, if all of them are settings of one."""
+    if any(not has_setting(change.setting) for change in changes):
+        return None
+    return assumed.changed({change.setting: change.value for change in changes})
+
+
+_COMPARED = (
+    "interleaved", "transposed", "forget_bias", "activation", "recurrent_activation",
+    "output_activation", "coupled", "cell_clip", "gate_clip", "bias",
+)  # fmt: skip
+
+_OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state", "lengths")
+
+
+def _runs_as(row: Convention, how: Convention) -> bool:
+    orders = all(
+        row.storage.order_of(t) == how.storage.order_of(t) for t in ("kernel", "recurrent", "bias")
+    )
+    return orders and all(row.setting(n) == how.setting(n) for n in _COMPARED)
+
+
+def rows_that(setting: str, value: Any) -> list[str]:
+    """The conventions that have a value of a setting."""
+    if setting == "gates":
+        return [
+            name
+            for name, row in CONVENTIONS.items()
+            if row.storage.order_of("kernel") == row.storage.order_of("recurrent") == value
+        ]
+    if setting not in SETTINGS or not has_setting(setting) or setting.endswith("_gates"):
+        return []
+    return [name for name, row in CONVENTIONS.items() if row.setting(setting) == value]

@@ -1,0 +1,482 @@
+"""Hypotheses about several cells run side by side: each distinct cell once, layer by layer.
+
+A hypothesis is up to two single changes, each of all cells or of some. A cell that two hypotheses
+have alike, on the same inputs, is stepped once for both. One sequence of the batch is run, in
+float32; nothing here accepts a hypothesis: a run of the network does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.core.diff.alignment import FINAL, ArrayName
+from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, SOLVE
+from lstmcli.core.explain.hypotheses import Change, Changes
+from lstmcli.core.explain.observation import Allowance, Expected
+from lstmcli.core.explain.simulator import INITIAL_STATES, Simulator
+from lstmcli.core.forward.sequence import merge_directions
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import Cell, Model
+
+NUMBERS = 600  # of EXPECTED, at most, on which hypotheses are compared
+FAR = 1e6  # tolerances beyond which it does not matter how far off a number is
+LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still stepped
+TELLING = 12  # known steps after which those that are left are run as a whole
+AT_ONCE, MEMORY = 1000, 2**26  # hypotheses, and bytes of their outputs, that are kept at once
+OF_THE_RUN = frozenset({"layout", "lengths", "array", "initial_state"})  # not of a cell
+OF_TIME = frozenset({"reverse", "flip_output"})  # need all steps, wherever EXPECTED is known
+
+STARTS: Mapping[str, Array] = {
+    "forget_bias": np.concatenate([np.arange(-4, 5.0), [6.0, 8.0]]),
+    "cell_clip": np.geomspace(0.05, 8, 13),
+    "gate_clip": np.geomspace(0.05, 8, 13),
+}
+"""The coarse grid of a constant; the finer ones are around its best value."""
+SPAN = {"forget_bias": 1.5, "cell_clip": 0.6, "gate_clip": 0.6}  # of the first; a share of a clip
+POINTS, FINER, GRIDS = 17, 0.2, 10  # of each grid, from one to the next, of all: 1.5 to 8e-7
+OF_A_UNIT, OF_A_STEP = 600, 8000  # products that take as long as the rest of a step
+SHARED, DROPPED = 0.3, 0.2  # of the work, as measured
+PROMISING = 3  # of them, after which one that did not come twice as near is given up
+EXACT = 3  # of them, the last, are run in float64
+
+
+@dataclass(frozen=True, eq=False)
+class Hypotheses:
+    """Up to two single changes each, by their places among the singles; 0 is none."""
+
+    sets: Array  # (N, 2) places
+    values: Array  # (N, 2): of a constant that is to be found; 0 for any other change
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    def __getitem__(self, which: Any) -> Hypotheses:
+        return Hypotheses(self.sets[which], self.values[which])
+
+    def __add__(self, other: Hypotheses) -> Hypotheses:
+        return Hypotheses(
+            np.concatenate([self.sets, other.sets]), np.concatenate([self.values, other.values])
+        )
+
+
+class _Cell:
+    """A cell with its single changes, in codes and constants; the first is none."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator, space = simulator, simulator.space
+        self.changes: list[Change | None] = [None]
+        rows = [np.full(len(space.columns), -1, np.int8)]
+        for change, row in zip(space.singles, space.table, strict=True):
+            rare = change.setting.endswith("_gates") and change.value not in KNOWN_ORDERS
+            if change.setting not in OF_THE_RUN and not rare:
+                self.changes.append(change)
+                rows.append(rows[0] if change.value == SOLVE else row)
+        self.rows = np.array(rows)  # (M, F); -1 leaves a column alone
+        settings = ["" if c is None else c.setting for c in self.changes]
+        self.kinds = np.array([settings.index(setting) for setting in settings])
+        self.constant = np.array(  # (M,): the place of an open constant, or -1
+            [CONSTANTS.index(c.setting) if c and c.value == SOLVE else -1 for c in self.changes]
+        )
+
+    def configured(self, places: Array, values: Array) -> tuple[Array, Array]:
+        """Codes (n, F) and constants (n, 3) of some of its hypotheses (n, 2)."""
+        codes = np.zeros((len(places), self.rows.shape[1]), np.int8)
+        for k in (0, 1):
+            np.copyto(codes, self.rows[places[:, k]], where=self.rows[places[:, k]] >= 0)
+        constants = self.simulator.cells(codes).constants.copy()
+        for k in (0, 1):
+            which = np.flatnonzero(self.constant[places[:, k]] >= 0)
+            constants[which, self.constant[places[which, k]]] = values[which, k]
+        return codes, constants
+
+
+class Target(NamedTuple):
+    """Some numbers of an array of EXPECTED, and whose they are."""
+
+    cell: str  # "" for the merged output
+    array: str
+    at: tuple[Array, ...]  # steps and units, each (E,); units alone of a last state
+    values: Array  # (E,)
+    allowed: Array  # (E,)
+
+
+class NetworkSimulator:
+    """The cells of a network and their single changes.
+
+    Parameters
+    ----------
+    model
+        as loaded, in float64.
+    simulators
+        of each cell, by name.
+    x, expected
+        inputs (T, B, I) and EXPECTED on the axes of the run.
+    allowance
+        the tolerance of EXPECTED.
+    valid
+        (T, B) the steps that count, or None.
+    array
+        what EXPECTED's h is compared with.
+    start
+        the value of ``initial_state``, if not the assumed one.
+    steps
+        so many are run where that suffices: of cells that all run forward.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        simulators: Mapping[str, Simulator],
+        x: Array,
+        expected: Expected,
+        allowance: Allowance,
+        valid: Array | None = None,
+        array: str = "h",
+        start: str | None = None,
+        steps: int | None = None,
+    ) -> None:
+        self.model, self.how, self.start = model, model.convention, start
+        self.layers = [
+            [f"layer{n}{'_reverse' * d}" for d in range(len(layer))]
+            for n, layer in enumerate(model.layers)
+        ]
+        self.cells = {name: _Cell(simulator) for name, simulator in simulators.items()}
+        self.row = _best_known(expected)
+        keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.row])
+        self.x = x[keep, self.row]  # (T, I)
+        self.steps = len(self.x) if steps is None else min(steps, len(self.x))
+        keep = keep[: self.steps]
+        self.targets = list(_targets(expected, allowance, self.row, keep, array))
+        self.singles: list[Changes] = [()]  # of the network; the first is none
+        local = [[0] * len(self.cells)]
+        for changes, places in self._singles():
+            self.singles.append(changes)
+            local.append(places)
+        self.local = np.array(local)  # (S, C) places among each cell's changes
+        names = [{c.setting.rpartition(".")[2] for c in one} for one in self.singles]
+        self.is_of_time = np.array([bool(one & OF_TIME) for one in names])  # (S,)
+        self.is_open = np.array([any(c.value == SOLVE for c in one) for one in self.singles])
+
+    # ---- hypotheses
+
+    def _singles(self) -> Iterator[tuple[Changes, list[int]]]:
+        """Each change of all cells, of each layer, of each direction, of each cell."""
+        seen = set()
+        for group in _groups(self.layers):
+            for change in dict.fromkeys(c for name in group for c in self.cells[name].changes if c):
+                places = [
+                    cell.changes.index(change) if name in group and change in cell.changes else 0
+                    for name, cell in self.cells.items()
+                ]
+                key = (change, *places)
+                if key in seen:
+                    continue
+                seen.add(key)
+                cells = [name for name, place in zip(self.cells, places, strict=True) if place]
+                names = [f"{name}." for name in cells] if len(cells) < len(places) else [""]
+                yield tuple(Change(n + change.setting, change.value) for n in names), places
+
+    def alone(self, sparse: int = 1, only_open: bool = False) -> Hypotheses:
+        """Each single change, a constant at every ``sparse``-th value of its grid."""
+        sets, values = [], []
+        chosen = self.is_open if only_open else np.arange(len(self.singles)) > 0
+        for n in np.flatnonzero(chosen).tolist():
+            grid = STARTS[self._setting(n)][sparse // 2 :: sparse] if self.is_open[n] else [0.0]
+            sets += [(n, 0) for _ in grid]
+            values += [(value, 0.0) for value in grid]
+        return Hypotheses(np.array(sets, int).reshape(-1, 2), np.array(values).reshape(-1, 2))
+
+    def _setting(self, single: int) -> str:
+        return self.singles[single][0].setting.rpartition(".")[2]
+
+    def pairs(self, one: Hypotheses, other: Hypotheses) -> Hypotheses:
+        """Each with each other but two changes of one setting of one cell; each pair once."""
+        n, m = len(one), len(other)
+        both = Hypotheses(
+            np.stack([np.repeat(one.sets[:, 0], m), np.tile(other.sets[:, 0], n)], axis=1),
+            np.stack([np.repeat(one.values[:, 0], m), np.tile(other.values[:, 0], n)], axis=1),
+        )
+        keep = np.ones(n * m, bool)
+        for c, cell in enumerate(self.cells.values()):
+            kinds = cell.kinds[self.local[both.sets, c]]  # (N, 2)
+            keep &= (kinds[:, 0] != kinds[:, 1]) | (kinds[:, 0] == 0)
+        both = both[keep]
+        first, _ = _distinct(_ordered(both.sets, both.values))
+        return both[np.sort(first)]
+
+    def changes(self, hypotheses: Hypotheses, n: int) -> Changes:
+        """The changes of one of some hypotheses, its constants put in."""
+        return tuple(
+            Change(c.setting, float(value)) if c.value == SOLVE else c
+            for place, value in zip(hypotheses.sets[n], hypotheses.values[n], strict=True)
+            for c in self.singles[place]
+        )
+
+    @property
+    def work(self) -> float:
+        """About how many products a run of one hypothesis takes, what is between them included."""
+        return sum(map(self._work, self.model.layers))
+
+    def _work(self, layer: Sequence[Cell]) -> float:
+        return self.steps * sum(
+            cell.units * (4.0 * (cell.inputs + cell.outputs) + OF_A_UNIT) + OF_A_STEP
+            for cell in layer
+        )
+
+    @property
+    def work_of_pairs(self) -> float:
+        """The same of one of many pairs: they share cells below, and most are dropped above."""
+        first, *others = map(self._work, self.model.layers)
+        if others and self.drops:
+            others[-1] *= DROPPED
+        return SHARED * first + sum(others)
+
+    @property
+    def drops(self) -> bool:
+        """Whether hypotheses can be dropped step by step: outputs of a cell are known."""
+        return any(target.cell and len(target.at) == 2 for target in self.targets)
+
+    # ---- runs
+
+    def off(self, hypotheses: Hypotheses, dtype: Any = np.float32) -> Array:
+        """(N, E) how far off whole runs are, in tolerances."""
+        return self._in_chunks(hypotheses, False, dtype)[0]
+
+    def near(self, hypotheses: Hypotheses) -> Array:
+        """The hypotheses (places) that stay near EXPECTED.
+
+        A cell that leaves it is stepped no further, so that most take a few steps.
+        """
+        off, alive = self._in_chunks(hypotheses, self.drops, np.float32)
+        near: Array = np.flatnonzero(alive & (np.abs(off) <= LOOSE).all(axis=1))
+        return near
+
+    def _in_chunks(self, hypotheses: Hypotheses, drop: bool, dtype: Any) -> tuple[Array, Array]:
+        off = np.zeros((len(hypotheses), sum(len(t.values) for t in self.targets)), np.float32)
+        alive = np.zeros(len(hypotheses), bool)
+        widest = max(cell.units for _, cell in self.model.cells)
+        room = MEMORY // (8 * len(self.x) * widest * len(self.cells))
+        size = max(8, min(AT_ONCE, room))
+        of_time = self.is_of_time[hypotheses.sets].any(axis=1)
+        for chosen, steps in ((~of_time, self.steps), (of_time, len(self.x))):
+            places = np.flatnonzero(chosen)
+            for at in range(0, len(places), size):
+                part = places[at : at + size]
+                chunk = _Chunk(self, hypotheses[part], steps, drop, dtype)
+                off[part], alive[part] = chunk.off(), chunk.alive
+        return off, alive
+
+    def solve(self, hypotheses: Hypotheses) -> tuple[Hypotheses, Array]:
+        """The open constant of each by ever finer grids; those that come to something, their rms.
+
+        One of both changes of each has a constant to be found.
+        """
+        is_open = self.is_open[hypotheses.sets]  # (n, 2)
+        values = (hypotheses.values * is_open).sum(axis=1)
+        settings = [self._setting(n) for n in (hypotheses.sets * is_open).sum(axis=1).tolist()]
+        is_bias = np.array([setting == "forget_bias" for setting in settings], bool)
+        span = np.where(is_bias, 1, values) * np.array([SPAN[setting] for setting in settings])
+        begun = rms = np.full(len(hypotheses), np.inf)
+        for turn in range(GRIDS):
+            if turn == PROMISING:
+                keep = (rms <= LOOSE) | (rms <= begun / 2)
+                hypotheses, is_open, is_bias = hypotheses[keep], is_open[keep], is_bias[keep]
+                values, span, rms = values[keep], span[keep], rms[keep]
+            if not len(hypotheses):
+                break
+            points = values[:, None] + span[:, None] * np.linspace(-1, 1, POINTS)  # (n, P)
+            points = np.where(is_bias[:, None], points, np.maximum(points, values[:, None] / 4))
+            sets, others = (
+                np.repeat(a, POINTS, axis=0) for a in (hypotheses.sets, hypotheses.values)
+            )
+            tried = np.where(self.is_open[sets], points.reshape(-1, 1), others)
+            exact = np.float64 if turn >= GRIDS - EXACT else np.float32
+            off = mean(self.off(Hypotheses(sets, tried), exact)).reshape(-1, POINTS)
+            best = np.arange(len(off)), off.argmin(axis=1)
+            values, rms, span = points[best], off[best], span * FINER
+            begun = begun if turn else rms
+        return Hypotheses(
+            hypotheses.sets, np.where(is_open, values[:, None], hypotheses.values)
+        ), rms
+
+
+class _Chunk:
+    """Some hypotheses, run together."""
+
+    def __init__(
+        self, of: NetworkSimulator, hypotheses: Hypotheses, steps: int, drop: bool, dtype: Any
+    ) -> None:
+        self.of, self.hypotheses, self.drop, self.dtype = of, hypotheses, drop, dtype
+        self.x = of.x[:steps]
+        self.alive = np.ones(len(hypotheses), bool)  # those that were not dropped
+        self._arrays: dict[str, dict[str, Array]] = {}  # of each cell: (U, T, K), (U, K) the last
+        self._back: dict[str, Array] = {}  # (N,): which of the U distinct runs each hypothesis has
+
+    def off(self) -> Array:
+        """(N, E) how far off they are, in tolerances; 0 where they were not dropped early."""
+        below: list[str] = []
+        for names in self.of.layers:
+            for name in names:
+                self._run(name, below)
+            below = names
+        off = [self._off(target) for target in self.of.targets] if not self.drop else []
+        count = sum(len(target.values) for target in self.of.targets)
+        return np.concatenate(off, axis=1) if off else np.zeros((len(self.alive), count))
+
+    def _off(self, target: Target) -> Array:
+        cells = [target.cell] if target.cell else self.of.layers[-1]
+        given = []
+        for name in cells:
+            at: Any = (slice(None), *target.at)
+            given.append(self._arrays[name][target.array][at][self._back[name]])
+        merged = merge_directions(given, self.of.how, None)
+        off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
+        return np.clip(off, -FAR, FAR)
+
+    def _run(self, name: str, below: Sequence[str]) -> None:
+        """Step each distinct cell once over each distinct output of the layer below."""
+        cell, place = self.of.cells[name], list(self.of.cells).index(name)
+        places = self.of.local[self.hypotheses.sets, place]  # (N, 2)
+        values = np.where(cell.constant[places] >= 0, self.hypotheses.values, 0)
+        key = _ordered(places, values)
+        alive = np.flatnonzero(self.alive)
+        backs = [self._back[one][:, None] for one in below]
+        first, back = _distinct(np.concatenate([key, *backs], axis=1)[alive])
+        first = alive[first]
+        self._back[name] = np.zeros(len(key), int)
+        self._back[name][alive] = back
+        codes, constants = cell.configured(key[first, :2].astype(int), key[first, 2:])
+        inputs = [(self._arrays[one]["h"], self._back[one][first]) for one in below]
+        how, space = cell.simulator.how.behaviour, cell.simulator.space
+        turned, flipped = (
+            np.array(space.values[name], bool)[codes[:, space.column(name)]]
+            for name in ("reverse", "flip_output")
+        )
+        turned |= how.go_backwards
+        flipped ^= turned & (not how.go_backwards)
+        self._arrays[name] = {}
+        left = np.zeros(len(codes), bool)
+        for way in sorted({*zip(turned.tolist(), flipped.tolist(), strict=True)}):
+            which = np.flatnonzero((turned == way[0]) & (flipped == way[1]))
+            left[self._step(name, which, codes, constants, inputs, *way)] = True
+        self.alive[alive] = left[back]
+
+    def _step(
+        self,
+        name: str,
+        which: Array,
+        codes: Array,
+        constants: Array,
+        inputs: Sequence[tuple[Array, Array]],
+        turned: bool,
+        flipped: bool,
+    ) -> Array:
+        """Run some of a cell's hypotheses, all one way through time; those that are left."""
+        simulator, constants = self.of.cells[name].simulator, constants[which].astype(self.dtype)
+        cells = simulator.cells(codes[which])
+        if self.of.start is not None:
+            cells = cells._replace(start=np.full(len(which), INITIAL_STATES.index(self.of.start)))
+        h, c = simulator.start(cells, self.of.row, self.dtype)
+        targets = [target for target in self.of.targets if target.cell in (name, "")]
+        names = {"h", *(t.array for t in targets if not t.array.startswith("final_"))}
+        own = [t for t in targets if t.cell and len(t.at) == 2] if self.drop else []
+        seen, steps = 0, len(self.x)
+        for step in range(steps):
+            taken, shown = (steps - 1 - step if way else step for way in (turned, flipped))
+            x = self.x[taken].astype(self.dtype)  # (I,)
+            if inputs:
+                parts = [array[at[which], taken][:, None] for array, at in inputs]
+                x = merge_directions(parts, self.of.how, None)[:, 0]  # (n, I)
+            given = simulator.step(simulator.before(cells, x, h, c, step), c, cells, constants)
+            h, c = given["h"], given["c"]
+            for one in names:
+                self._keep(name, one, (len(codes), steps), (which, shown), given[one])
+            worst = _worst(own, shown, given)
+            if worst is None:
+                continue
+            seen += 1
+            stay = np.flatnonzero(worst <= LOOSE)
+            if not stay.size or seen >= TELLING:
+                return which[stay]
+            if len(stay) < len(which):
+                which, cells, constants = which[stay], cells.some(stay), constants[stay]
+                h, c = h[stay], c[stay]
+        for one, last in (("final_h", h), ("final_c", c)):
+            self._keep(name, one, (len(codes),), (which,), last)
+        return which
+
+    def _keep(
+        self, name: str, array: str, axes: tuple[int, ...], at: tuple[Any, ...], given: Array
+    ) -> None:
+        if array not in self._arrays[name]:
+            self._arrays[name][array] = np.zeros((*axes, given.shape[-1]), self.dtype)
+        self._arrays[name][array][at] = given
+
+
+def mean(off: Array) -> Array:
+    """(N,) the root of the mean square of each hypothesis."""
+    rms: Array = np.sqrt(np.square(off, dtype=np.float64).mean(axis=1))
+    return rms
+
+
+def _worst(targets: Sequence[Target], step: int, given: Mapping[str, Array]) -> Array | None:
+    """(n,) how far off the numbers of a step are at most; None where none is known."""
+    worst = []
+    for target in targets:
+        known = np.flatnonzero(target.at[0] == step)
+        if known.size:
+            values = given[target.array][:, target.at[1][known]]
+            off = np.abs(values - target.values[known]) / target.allowed[known]
+            worst.append(np.nan_to_num(off, nan=np.inf).max(axis=1))
+    return np.max(worst, axis=0) if worst else None
+
+
+def _groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
+    """The cells that a change may be of: all, those of a layer, of a direction, each."""
+    names = [name for layer in layers for name in layer]
+    ways = [[n for n in names if n.endswith("_reverse") == back] for back in (False, True)]
+    yield from dict.fromkeys(map(tuple, (names, *layers, *ways, *([n] for n in names))))
+
+
+def _ordered(places: Array, values: Array) -> Array:
+    """(N, 4): both places in order, and their values, so that what is alike is equal."""
+    order = np.argsort(places, axis=1, kind="stable")
+    parts = [np.take_along_axis(part, order, axis=1) for part in (places, values)]
+    return np.concatenate(parts, axis=1)
+
+
+def _distinct(rows: Array) -> tuple[Array, Array]:
+    """The places of the first of each row, and which of these each row is."""
+    _, first, back = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return first, back.reshape(-1)
+
+
+def _best_known(expected: Expected) -> int:
+    """The sequence of the batch of which most is known."""
+    known: Any = 0
+    for _, one in expected.all():
+        known = known + np.isfinite(one.values).sum(axis=(*range(one.values.ndim - 2), -1))
+    return int(np.argmax(known))
+
+
+def _targets(
+    expected: Expected, allowance: Allowance, row: int, keep: Array, array: str
+) -> Iterator[Target]:
+    """Numbers of one sequence of EXPECTED, evenly chosen where there are many."""
+    most = max(1, NUMBERS // max(1, len(expected.sequences) + len(expected.finals)))
+    for name, known in expected.all():
+        part = ArrayName.of(name)
+        base = part.base.replace("h", array) if part.base in ("h", "final_h") else part.base
+        values, allowed = known.values[..., row, :], allowance.of(known)[..., row, :]
+        if part.kind != FINAL:
+            values, allowed = values[keep], allowed[keep]
+        at = np.nonzero(np.isfinite(values))
+        if len(at[0]) > most:
+            chosen = np.linspace(0, len(at[0]) - 1, most).astype(int)
+            at = tuple(axis[chosen] for axis in at)
+        if len(at[0]):
+            yield Target(part.prefix, base, at, values[at], allowed[at])

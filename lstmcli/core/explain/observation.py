@@ -1,0 +1,474 @@
+"""EXPECTED and the inputs, brought into the order in which a cell steps.
+
+An array of EXPECTED may be all steps, the first few, one row of a batch, or the last state. What is
+not known is NaN. Inputs and EXPECTED lie in time; a cell that runs backwards, or outputs that are
+turned round, move them into the order of processing: step s of the loop is row s here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.half_precision import round_to_format, spacing
+
+
+class Allowance(NamedTuple):
+    """The tolerance of an element e: half its printed unit + absolute + relative |e|."""
+
+    absolute: float
+    relative: float
+    name: str = ""
+    stored: str = ""  # the format in which EXPECTED was stored: half a unit of it more
+
+    def of(self, known: Known) -> Array:
+        """For each element."""
+        allowed: Array = known.half + self.absolute + self.relative * np.abs(known.values)
+        return allowed + 0.5 * spacing(known.values, self.stored) if self.stored else allowed
+
+
+EPS32 = float(np.finfo(np.float32).eps)
+SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
+EXACT = Allowance(1e-9, 1e-9, "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """An array of EXPECTED, (T, B, K) or (B, K) for a last state; what is not known is NaN."""
+
+    values: Array
+    half: Array  # half a printed unit of each element, or 0; same shape
+
+
+class Placement(NamedTuple):
+    """Where EXPECTED lies on a run of T steps and B sequences."""
+
+    kind: str = "steps"  # or "last step", "last state", "last states" of several cells
+    first: int = 0  # of the steps,
+    length: int = 0  # how many of them (0: all),
+    stride: int = 1  # and every which
+    item: int | None = None  # the sequence of the batch it is, if it is one of several
+    items: int = 0  # the first so many sequences; 0: all
+    units: int = 0  # the first so many units of each vector; 0: all
+    axes: str = ""  # the order of EXPECTED's axes, where nothing gives it
+    array: str = ""  # of a last state: h, c, final_h, final_c
+    size: tuple[int, int, int] = (0, 0, 0)  # T, B, K of the run
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether EXPECTED is all of the run, as it is."""
+        own = self._replace(size=(0, 0, 0))
+        named = own.is_named_state and own == Placement("last state", array=own.array)
+        return named or own == Placement()
+
+    @property
+    def is_named_state(self) -> bool:
+        """Whether it is a last state by its name: final_h, layer0.final_c."""
+        return self.kind == "last state" and ArrayName.of(self.array).kind == FINAL
+
+    @property
+    def is_one_step(self) -> bool:
+        """Whether it is one step of a sequence of several."""
+        return self.kind == "last step" or (self.length == 1 and self.size[0] > 1)
+
+    @property
+    def is_from_the_start(self) -> bool:
+        """Whether the steps are the first ones, or all."""
+        return self.first == 0 and self.stride == 1
+
+
+PLAIN = Placement()
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """EXPECTED on the axes of a run: sequences by name (T, B, K), last states (B, K)."""
+
+    sequences: Mapping[str, Known]
+    finals: Mapping[str, Known]
+    placement: Placement = PLAIN
+    needs: tuple[str, ...] = ()  # settings without which another placement says just the same
+
+    @property
+    def row(self) -> int | None:
+        """The sequence of the batch it is, if it is one of several."""
+        return self.placement.item
+
+    def all(self) -> Iterator[tuple[str, Known]]:
+        """Every array with its name; last states are ``final_h``, ``final_c``."""
+        yield from self.sequences.items()
+        yield from self.finals.items()
+
+    def at_known(self, of: Callable[[str, Known], Array]) -> Array:
+        """What there is of each known number, by arrays of the same shapes; one after another."""
+        parts = [of(name, known)[np.isfinite(known.values)] for name, known in self.all()]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers are known."""
+        return sum(int(np.isfinite(known.values).sum()) for _, known in self.all())
+
+    def distinct(self, tolerance: Callable[[Known], Array], among: Array | None = None) -> int:
+        """How many different numbers there are, as far as a tolerance distinguishes them.
+
+        ``among`` is the truth of each known number that counts; without it all do.
+        """
+        values, slack = (
+            self.at_known(lambda _, k: k.values),
+            self.at_known(lambda _, k: tolerance(k)),
+        )
+        if among is not None:
+            values, slack = values[among], slack[among]
+        order = np.argsort(values)
+        values, slack = values[order], slack[order]
+        return 1 + int((np.diff(values) > 2 * slack[1:]).sum()) if values.size else 0
+
+    def part(self, prefix: str) -> Expected:
+        """The arrays of one cell, ``layer0_reverse.f`` as ``f``."""
+        start = f"{prefix}."
+
+        def of_cell(arrays: Mapping[str, Known]) -> dict[str, Known]:
+            return {k[len(start) :]: a for k, a in arrays.items() if k.startswith(start)}
+
+        return replace(self, sequences=of_cell(self.sequences), finals=of_cell(self.finals))
+
+
+# ---- where EXPECTED can lie
+
+
+def placements(
+    arrays: Mapping[str, Numbers],
+    widths: Mapping[str, int],
+    steps: int,
+    rows: int,
+    layout: str,
+    said: str | None,
+) -> list[Expected]:
+    """Every way in which EXPECTED can lie on a run of T steps and B rows, the likeliest first.
+
+    ``widths`` are the numbers of each array of the run; ``layout`` is that of the inputs, and
+    ``said`` what EXPECTED's file says of itself.
+    """
+    found = [Expected({}, {})]
+    several = any("." in name for name in widths)
+    for name, numbers in arrays.items():
+        if (width := widths.get(name)) is None:
+            continue
+        ways = list(_Ways(name, numbers, width, steps, rows, said or layout).all(several))
+        found = [
+            merged for one in found for way in ways if (merged := _together(one, way)) is not None
+        ]
+    return [one for one in found if one.numbers]
+
+
+def _together(a: Expected, b: Expected) -> Expected | None:
+    """Both at once, if they speak of the same steps and sequences."""
+    one, other = a.placement, b.placement
+    if (a.sequences or a.finals) and one.item != other.item:
+        return None
+    apart = any(p.is_one_step or not p.is_from_the_start for p in (one, other))
+    if apart and a.sequences and one != other:
+        return None
+    placement = one if one == other or (other.is_plain and not one.is_plain) else other
+    needs = b.needs if a.needs == b.needs or not a.numbers else ()
+    return Expected({**a.sequences, **b.sequences}, {**a.finals, **b.finals}, placement, needs)
+
+
+class _Ways:
+    """The ways in which one array can lie on a run (T, B, K)."""
+
+    def __init__(
+        self, name: str, numbers: Numbers, width: int, T: int, B: int, layout: str
+    ) -> None:
+        self.name, self.width, self.T, self.B, self.layout = name, width, T, B, layout
+        self.kind = ArrayName.of(name).kind
+        is_known = np.isfinite(numbers.values)
+        unit = np.zeros(numbers.shape) if numbers.unit is None else numbers.unit
+        values = np.where(is_known, numbers.values, np.nan).astype(np.float64)
+        self.pair = np.stack([values, np.where(is_known, unit, 0) * 0.5])  # (2, ...)
+        self.size = (T, B, width)
+
+    def all(self, several: bool) -> Iterator[Expected]:
+        """All of them, the likeliest first; of one cell, or of one of ``several``."""
+        shape = self.pair.shape[1:]
+        if not shape or self.kind not in (SEQUENCE, FINAL):
+            return
+        if shape[-1] == self.width:
+            yield from self._of(self.pair)
+        seen = [n for n, size in enumerate(shape) if size == self.width and n < len(shape) - 1]
+        for axis in seen[-1:]:  # (H, T), (B, H, T)
+            moved = np.moveaxis(self.pair, axis + 1, -1)
+            yield from (_with(one, axes="units first") for one in self._of(moved))
+        if shape[-1] < self.width and not seen and (not several or "." in self.name):
+            yield from (_with(one, units=shape[-1]) for one in self._of(self._padded()))
+
+    def _padded(self) -> Array:
+        """The pair with what is not known of each vector as NaN."""
+        more = self.width - self.pair.shape[-1]
+        ends = [(0, 0)] * (self.pair.ndim - 1) + [(0, more)]
+        padded = np.pad(self.pair, ends)
+        padded[0, ..., -more:] = np.nan
+        return padded
+
+    def _of(self, pair: Array) -> Iterator[Expected]:
+        """The ways of a pair (2, ..., K)."""
+        shape, B, T = pair.shape[1:], self.B, self.T
+        lead = [n for n in shape[:-1] if n != 1]
+        if len(lead) > 2:
+            return
+        flat = pair.reshape(2, *lead, self.width)
+        is_output = "." not in self.name or self.name.endswith(".h")
+        finals = list(self._finals(flat, lead))
+        if self.kind != SEQUENCE:
+            yield from finals
+            return
+        if lead == [B] and len(shape) == 2 and B < T:  # likelier than so many steps of one item
+            yield from finals
+            finals = []
+        last = list(self._last_step(flat)) if is_output and len(shape) < 3 else []
+        first = 1 if "." in self.name else 0  # of one cell, it is its last state as a rule
+        yield from last[:first]
+        yield from self._sequences(flat, lead, shape)
+        yield from finals
+        yield from last[first:]
+        if is_output and lead == [B] and len(shape) == 2 and T > 1:
+            at_once = flat.reshape(2, 1, B, self.width)
+            yield self._spread(at_once, Placement(length=1))
+        yield from self._later(flat, lead)
+
+    def _sequences(
+        self, flat: Array, lead: list[int], shape: tuple[int, ...]
+    ) -> Iterator[Expected]:
+        """As the first steps, or all."""
+        T, B = self.T, self.B
+        if len(lead) == 2:
+            turned = flat.swapaxes(1, 2)
+            ways = [turned, flat] if self.layout == "batch" else [flat, turned]
+            for way in ways:
+                steps, rows = way.shape[1:3]
+                axes = ""
+                if lead[0] == lead[1] and way is ways[1]:  # nothing in its shape says so
+                    axes = "time, batch" if way is flat else "batch, time"
+                if steps <= T and rows <= B:
+                    yield self._spread(way, _first(steps, rows, T, B)._replace(axes=axes))
+            return
+        n = lead[0] if lead else 1
+        # which axis the one that is left is: a 3-D array still says it by its place
+        axis = None
+        if len(shape) == 3 and lead:
+            axis = "time" if (shape[0] != 1) == (self.layout != "batch") else "batch"
+            if n > (T if axis == "time" else B):  # it lies otherwise than the inputs
+                axis = "batch" if axis == "time" else "time"
+        if n <= T and axis != "batch":
+            for row in range(B):
+                item = row if B > 1 else None
+                placement = _first(n, B, T, B)._replace(item=item)
+                yield self._spread(flat.reshape(2, n, 1, self.width), placement)
+        if n <= B and lead and axis != "time" and (T == 1 or axis == "batch"):
+            yield self._spread(flat.reshape(2, 1, n, self.width), _first(1, n, T, B))
+
+    def _later(self, flat: Array, lead: list[int]) -> Iterator[Expected]:
+        """As the last steps, every n-th, or a window; of one sequence, or of the whole batch."""
+        T, B = self.T, self.B
+        ways: list[tuple[Array, int | None]] = []
+        if len(lead) == 2:
+            turned = flat.swapaxes(1, 2)
+            both = (turned, flat) if self.layout == "batch" else (flat, turned)
+            ways = [(way, None) for way in both if way.shape[2] == B]
+        elif lead:
+            steps = flat.reshape(2, lead[0], 1, self.width)
+            ways = [(steps, row if B > 1 else None) for row in range(B)]
+        for way, item in ways:
+            count = way.shape[1]
+            if not 1 < count < T:
+                continue
+            strided = [
+                (first, n)  # x[::n], x[n - 1::n], and whatever ends with the last step
+                for n in range(2, (T - 1) // (count - 1) + 1)
+                for first in sorted({0, n - 1, T - 1 - n * (count - 1)})
+                if first + n * (count - 1) < T
+            ]
+            windows = [(first, 1) for first in range(1, T - count)]
+            for first, stride in ((T - count, 1), *strided, *windows):
+                yield self._spread(
+                    way, Placement(first=first, length=count, stride=stride, item=item)
+                )
+
+    def _last_step(self, flat: Array) -> Iterator[Expected]:
+        """The outputs of every sequence, or of one, at the last step.
+
+        A backward cell has just begun there; the outputs of a forward one are its last state.
+        """
+        needs = ("reverse", "array") if self.name in ("h", "c") else ()
+        T, B = self.T, self.B
+        rows = flat.size // (2 * self.width)
+        if T == 1 or rows not in (1, B):
+            return
+        for row in range(B - rows + 1):
+            values = np.full((2, T, B, self.width), np.nan)
+            values[:, -1, row : row + rows] = flat.reshape(2, rows, self.width)
+            placement = Placement("last step", item=row if rows < B else None, size=self.size)
+            yield Expected({self.name: _known(values)}, {}, placement, needs)
+
+    def _finals(self, flat: Array, lead: list[int]) -> Iterator[Expected]:
+        """The last state of all sequences, of the first ones, or of one."""
+        guessed = self.kind == SEQUENCE
+        if len(lead) > 1 or (guessed and (self.name not in ("h", "c") or self.T == 1)):
+            return
+        n, B = (lead[0] if lead else 1), self.B
+        if n > B:
+            return
+        rows = flat.reshape(2, n, self.width)
+        final = f"final_{self.name}" if guessed else self.name
+        for row in range(B if n == 1 else 1):
+            known = np.full((2, B, self.width), np.nan)
+            known[:, row : row + n] = rows
+            placement = Placement(
+                "last state",
+                item=row if n == 1 and B > 1 else None,
+                items=n if 1 < n < B else 0,
+                array=self.name,
+                size=self.size,
+            )
+            yield Expected({}, {final: _known(known)}, placement)
+
+    def _spread(self, part: Array, placement: Placement) -> Expected:
+        """(2, t, b, K) on the axes of a run, NaN around it."""
+        steps, rows, width = part.shape[1:]
+        values = np.full((2, self.T, self.B, width), np.nan)
+        first, stride, row = placement.first, placement.stride, placement.item or 0
+        values[:, first : first + stride * (steps - 1) + 1 : stride, row : row + rows] = part
+        return Expected({self.name: _known(values)}, {}, placement._replace(size=self.size))
+
+
+def _known(pair: Array) -> Known:
+    return Known(pair[0], np.nan_to_num(pair[1]))
+
+
+def _first(steps: int, rows: int, T: int, B: int) -> Placement:
+    """The first steps of the first sequences."""
+    return Placement(length=steps if steps < T else 0, items=rows if rows < B else 0)
+
+
+def _with(expected: Expected, **changes: Any) -> Expected:
+    return replace(expected, placement=expected.placement._replace(**changes))
+
+
+@dataclass(frozen=True, eq=False)
+class Processed:
+    """Inputs and EXPECTED in the order of processing, for one way of running a cell."""
+
+    x: Array  # (T, B, I)
+    known: Mapping[str, Known] = field(default_factory=dict)  # each (T, B, K)
+
+
+def processed(
+    x: Array, expected: Expected, turned: bool, flipped: bool, valid: Array | None
+) -> Processed:
+    """Bring x (T, B, I) and EXPECTED into the order in which a cell steps.
+
+    ``turned``: it starts from the last step. ``flipped``: outputs are turned round afterwards.
+    ``valid`` (T, B): steps that count; the others are moved to the end, and not known.
+    """
+    if turned:
+        x, valid = x[::-1], None if valid is None else valid[::-1]
+    order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, B)
+    known = {}
+    for name, one in expected.sequences.items():
+        pair = np.stack([one.values, one.half])  # (2, T, B, K)
+        if flipped:
+            pair = pair[:, ::-1]
+        if order is not None and valid is not None:
+            pair[0][~valid] = np.nan
+            pair = np.take_along_axis(pair, order[None, :, :, None], axis=1)
+        known[name] = Known(pair[0], pair[1])
+    for final, one in expected.finals.items():
+        name = final.removeprefix("final_")
+        last = np.full(x.shape[1], len(x) - 1) if valid is None else valid.sum(axis=0) - 1  # (B,)
+        known[name] = _with_final(known.get(name), one, last, len(x))
+    if order is not None:
+        x = np.take_along_axis(x, order[:, :, None], axis=0)
+    return Processed(x, known)
+
+
+def _with_final(known: Known | None, final: Known, last: Array, steps: int) -> Known:
+    """A sequence with a last state put in, where the sequence does not know it already."""
+    rows, width = final.values.shape
+    values = np.full((steps, rows, width), np.nan) if known is None else known.values.copy()
+    half = np.zeros((steps, rows, width)) if known is None else known.half.copy()
+    for row in np.flatnonzero(last >= 0):
+        place = (last[row], row)
+        unknown = ~np.isfinite(values[place])
+        values[place] = np.where(unknown, final.values[row], values[place])
+        half[place] = np.where(unknown, final.half[row], half[place])
+    return Known(values, half)
+
+
+# ---- how exact EXPECTED is
+
+EPS: Mapping[str, float] = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+HALF, BRAIN = (Allowance(8 * eps, 8 * eps, name) for name, eps in EPS.items())
+"""The most that half precision is searched at; what a format predicts is less for most nets."""
+GRID_DIGITS = 8.0  # by which printed numbers have to be finer than a grid on which they lie
+
+
+def grids_of(arrays: Mapping[str, Numbers]) -> Iterator[str]:
+    """The coarser number type that holds every number of EXPECTED, as far as a print tells."""
+    for name in (BRAIN.name, HALF.name):  # that of fewer digits first: it is more telling
+        if all(_on_grid(numbers, name) for numbers in arrays.values()):
+            yield name
+            return
+
+
+def _on_grid(numbers: Numbers, name: str) -> bool:
+    """Whether a number type holds all these numbers, and their digits are too many for chance."""
+    is_known = np.isfinite(numbers.values)
+    values = numbers.values[is_known].astype(np.float64)
+    off = np.abs(round_to_format(values, name) - values)
+    if numbers.unit is None:
+        return not off.any()
+    unit = numbers.unit[is_known]
+    # the shortest digits that tell a float32 from the next lie within half of its spacing
+    slack = 0.5 * unit + 0.5 * np.spacing(np.abs(values).astype(np.float32))
+    finer = np.log10(np.maximum(spacing(values, name) / np.where(unit > 0, unit, np.inf), 1))
+    return bool((off <= slack).all() and finer.sum() >= GRID_DIGITS)
+
+
+def allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
+    """The tolerances of EXPECTED, tight before loose; its number type, or "printed"."""
+    names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
+    printed = any(numbers.unit is not None for numbers in arrays.values())
+    precisions = {side.precision(name).name for name in names}
+    if BFLOAT16.name in precisions:
+        return (BRAIN,), BRAIN.name
+    if FLOAT16.name in precisions:
+        return (HALF,), HALF.name
+    if printed:
+        return (SINGLE,), "printed"
+    if precisions == {FLOAT64.name} and not _all_single(arrays):
+        return (EXACT, SINGLE), "float64"
+    return (SINGLE,), "float32"
+
+
+def _all_single(arrays: Mapping[str, Numbers]) -> bool:
+    """Whether float64 arrays hold nothing but float32 numbers."""
+    return all(
+        bool((n.values == n.values.astype(np.float32))[np.isfinite(n.values)].all())
+        for n in arrays.values()
+    )
+
+
+def printed_digits(arrays: Mapping[str, Numbers]) -> int | None:
+    """The digits to which arrays are printed; None if they are not, or not all to as many."""
+    units = [n.unit.ravel() for n in arrays.values() if n.unit is not None]
+    sizes = np.concatenate([np.zeros(0), *units])
+    places = np.round(-np.log10(sizes[(sizes > 0) & np.isfinite(sizes)])).astype(int)
+    return max(int(places[0]), 0) if places.size and (places == places[0]).all() else None

@@ -1,0 +1,619 @@
+"""Many hypotheses of one cell, stepped side by side.
+
+A hypothesis is a row of codes (`space.Space`). It comes to tensors, functions and constants
+(`Cells`), of which equal ones are one: each distinct tensor is decoded and multiplied once for all
+hypotheses that share it. The equations are `forward.equations.step`, on arrays (N, H) for N
+hypotheses and H units. This is for the search only: what it finds is run again by the loop itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.core.explain.causes import ACTIVATIONS, COLUMNS, CONSTANTS, SOLVE
+from lstmcli.core.explain.constants import OFF
+from lstmcli.core.explain.hypotheses import Change, Space
+from lstmcli.core.explain.observation import Allowance, Expected, Known, Processed, processed
+from lstmcli.core.forward.equations import (
+    NO_PEEPHOLES,
+    Parts,
+    Peepholes,
+    clip_to,
+    layer_norm,
+    no_change,
+    no_projection,
+    step,
+)
+from lstmcli.core.model.activations import Activation, activation
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO, PEEPHOLE_ORDERS
+
+Decoder = Callable[[Mapping[str, Any]], Cell]
+"""From settings that change what was assumed to the cell, in float64."""
+
+FAR = 1e6  # tolerances: how much further off a number is than this does not matter
+SAMPLE = 12  # units of a first step that are looked at: enough to distinguish any two hypotheses
+
+_ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
+_COUPLED = ("none", "f=1-i", "i=1-f")
+_PEEPHOLES = ("used", "ignored", "old_c")
+INITIAL_STATES = ("given", "zero", "swapped")
+_ARRAYS = ("h", "c", "i", "f", "g", "o")
+_VIEW = ("layout", "reverse", "flip_output", "lengths")
+
+_CHOOSE: Mapping[str, tuple[str, ...]] = {
+    "kernel": ("kernel_gates", "interleaved", "rows", "transposed"),
+    "recurrent_kernel": ("recurrent_gates", "interleaved", "rows", "transposed"),
+    "bias": ("bias_gates", "interleaved", "bias"),
+}
+"""The columns that choose each tensor, the order of its gates first."""
+
+
+class Cells(NamedTuple):
+    """What N hypotheses come to; each field (N,) but for the constants."""
+
+    kernel: Array  # places among the simulator's tensors
+    recurrent: Array
+    bias: Array
+    gate: Array  # places among the simulator's activations
+    candidate: Array
+    output: Array
+    coupled: Array  # 0 none, 1 f = 1 - i, 2 i = 1 - f
+    peepholes: Array  # 0 used, 1 ignored, 2 the output gate's takes the old c
+    peephole_order: Array  # places in PEEPHOLE_ORDERS
+    reset: Array  # 1: every step starts from zero
+    start: Array  # 0 as given, 1 zero, 2 h and c swapped
+    view: Array  # places among the simulator's views
+    array: Array  # which of h, c, i, f, g, o EXPECTED's h is
+    choice: Array  # of the constants' listed values, as one number
+    constants: Array  # (N, 3); NaN: to be solved for
+
+    def some(self, which: Any) -> Cells:
+        """Those of some hypotheses."""
+        return Cells(*(field[which] for field in self))
+
+    @property
+    def is_open(self) -> Array:
+        """(N, 3): which constants are to be solved for."""
+        return np.isnan(self.constants)
+
+    def keys(self, first_step: bool = False) -> Array:
+        """(N,): one number a hypothesis, the same where two come to the same cell.
+
+        With ``first_step`` also where two give the same first step from a zero state: h and c are
+        zero there, so that neither the recurrent kernel nor the forget gate shows, but for a
+        forget gate that the input gate is made of.
+        """
+        coupled, choice = self.coupled, self.choice
+        fields = [
+            (self.kernel, 1024), (self.bias, 512), (self.gate, 9), (self.candidate, 9),
+            (self.output, 9), (self.peepholes, 3), (self.start, 3), (self.view, 16),
+            (self.array, 6), (self.peephole_order, 6),
+        ]  # fmt: skip
+        if first_step:
+            shown = coupled == 2
+            coupled = np.where(shown, coupled, 0)
+            choice = np.where(shown, choice, choice // 4 * 4)
+        else:
+            fields += [(self.recurrent, 1024), (self.reset, 2)]
+        key = np.zeros(len(self.kernel), np.int64)
+        for field, size in (*fields, (coupled, 3), (choice, 36)):
+            key = key * size + field
+        return key
+
+
+class View:
+    """EXPECTED and the inputs in the order of processing, for one sequence of the batch.
+
+    It is the sequence that is known from the earliest step on, and of those the one known best.
+    """
+
+    def __init__(self, given: Processed, allowance: Allowance) -> None:
+        is_known = np.asarray(
+            sum(np.isfinite(k.values).sum(axis=2) for k in given.known.values())
+        )  # (T, B)
+        early = (np.cumsum(is_known > 0, axis=0) > 0).sum(axis=0)
+        self.item = int(np.lexsort((is_known.sum(axis=0), early))[-1])
+        self.x = given.x[:, self.item]  # (T, I)
+        self.known: dict[str, tuple[Array, Array]] = {}  # values and tolerances, (T, K) each
+        for name, known in given.known.items():
+            one = Known(known.values[:, self.item], known.half[:, self.item])
+            self.known[name] = one.values, allowance.of(one)
+        seen = np.flatnonzero(is_known[:, self.item])
+        self.first = int(seen[0]) if seen.size else len(self.x)
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.x)
+
+    def known_at_first(self, names: Sequence[str]) -> bool:
+        """Whether one of these arrays is known at the first step."""
+        return any(
+            np.isfinite(values[0]).any()
+            for name, (values, _) in self.known.items()
+            if name in names
+        )
+
+    def most_exact_unit(self, units: int) -> int:
+        """The unit whose first step EXPECTED holds with the most digits."""
+        digits = sum(
+            np.nan_to_num(np.abs(values[0]) / allowed[0])
+            for name, (values, allowed) in self.known.items()
+            if values.shape[1] == units and name != "f"
+        )
+        return int(np.argmax(digits))
+
+    def residuals(
+        self,
+        arrays: Mapping[str, Array],
+        t: int,
+        array: Array,
+        units: Any = slice(None),
+        without: Sequence[str] = (),
+    ) -> Array:
+        """(N, E): how far off each hypothesis is at a step, in tolerances."""
+        found = [np.zeros((len(array), 0))]
+        for name, (values, allowed) in self.known.items():
+            if name in without or name not in arrays:
+                continue
+            if name == "z" and not isinstance(units, slice):
+                continue  # of all units
+            expected, tolerance = values[t][units], allowed[t][units]
+            is_known = np.isfinite(expected)
+            if not is_known.any():
+                continue
+            given = arrays[name]
+            if array.any():
+                given = given.copy()
+                for code in np.flatnonzero(np.bincount(array)):
+                    if code:
+                        given[array == code] = arrays[_ARRAYS[code]][array == code]
+            found.append((given[:, is_known] - expected[is_known]) / tolerance[is_known])
+        return np.clip(np.nan_to_num(np.concatenate(found, axis=1), nan=FAR), -FAR, FAR)
+
+
+class Layout(NamedTuple):
+    """Inputs (T, B, I), EXPECTED and the steps that count, in one layout of the axes."""
+
+    x: Array
+    expected: Expected
+    valid: Array | None = None  # (T, B)
+
+
+class Simulator:
+    """One cell under all hypotheses.
+
+    Parameters
+    ----------
+    decode
+        from settings to the cell, in float64.
+    how
+        the assumed convention of this cell.
+    layouts
+        by ``layout``: the assumed one first, the other if it is possible.
+    state
+        h (B, P) and c (B, H) that are given, or None.
+    """
+
+    def __init__(
+        self,
+        decode: Decoder,
+        how: Convention,
+        layouts: Mapping[str, Layout],
+        allowance: Allowance,
+        state: tuple[Array, Array] | None = None,
+    ) -> None:
+        self.decode, self.how, self.layouts, self.allowance = decode, how, layouts, allowance
+        self.state, self.cell = state, decode({})
+        first = next(iter(layouts.values()))
+        self.needs = first.expected.needs
+        names = (*first.expected.sequences, *first.expected.finals)
+        self.names = tuple(dict.fromkeys(name.removeprefix("final_") for name in names))
+        self.space = Space(
+            _assumed(how, next(iter(layouts))), (*self._idle(first),), (*self._barred(),)
+        )
+        self.tensors: dict[str, list[Array]] = {part: [] for part in _CHOOSE}
+        self.scales: list[Array] = []  # of layer norm, one for each bias
+        self._places: dict[Any, int] = {}
+        self._tables: dict[str, Array] = {}
+        self._views: dict[tuple[int, ...], int] = {}
+        self.views: list[View] = []
+        assumed = (self.space.values[name][0] for name in _ACTIVATIONS_OF)
+        self._activations = tuple(dict.fromkeys((*ACTIVATIONS, *assumed)))
+        self._functions = [activation(name) for name in self._activations]
+
+    def with_allowance(self, allowance: Allowance) -> Simulator:
+        """The same with another tolerance; what was decoded is shared."""
+        if allowance == self.allowance:
+            return self
+        other = copy(self)
+        other.allowance, other.views, other._views = allowance, [], {}
+        other.__dict__.pop("as_loaded", None)
+        return other
+
+    # ---- which hypotheses there are
+
+    def _idle(self, first: Layout) -> Iterator[str]:
+        """Columns that make no difference here."""
+        cell, steps = self.cell, len(first.x)
+        idle = {
+            "peepholes": cell.peephole is None,
+            "peephole_gates": self._peephole_orders is None,
+            "initial_state": self.state is None,
+            "lengths": first.valid is None,
+            "layout": len(self.layouts) == 1,
+            "array": self.names != ("h",) or cell.outputs != cell.units,
+            "reverse": steps == 1 or self.how.behaviour.go_backwards,
+            "flip_output": steps == 1 or not first.expected.sequences,
+            "state": steps == 1,
+            "rows": self._is_same("kernel", rows=_other(self.how.storage.rows, "xh", "hx")),
+            "interleaved": cell.units > 1
+            and self._is_same("kernel", interleaved=not self.how.storage.interleaved),
+        }
+        yield from (name for name, is_idle in idle.items() if is_idle)
+        if len(self.how.storage.gates) < len(GATES):
+            yield from ("kernel_gates", "recurrent_gates", "bias_gates")
+
+    def _barred(self) -> Iterator[Change]:
+        """Single changes that cannot be run, or change nothing."""
+        if self.cell.outputs != self.cell.units:
+            yield Change("initial_state", "swapped")
+        once = self.decode({"bias": "once"}).bias
+        if np.array_equal(self.decode({"bias": "input_only"}).bias, once):  # there is one bias
+            yield from (Change("bias", one) for one in ONE_OF_TWO)
+        if self._is_same("kernel", transposed="reshaped_kernel"):  # fused
+            yield from (Change("transposed", f"reshaped_{one}") for one in ("kernel", "recurrent"))
+
+    @cached_property
+    def _peephole_orders(self) -> Array | None:
+        """The peepholes (6, 3, H) in each order; None where they are not one tensor."""
+        if self.cell.peephole is None or self.cell.peephole.ndim != 2:
+            return None
+        orders = [self.decode({"peephole_gates": order}).peephole for order in PEEPHOLE_ORDERS]
+        table = np.array(orders)
+        return None if (table == self.cell.peephole).all() else table
+
+    def _is_same(self, part: str, **settings: Any) -> bool:
+        return np.array_equal(getattr(self.decode(settings), part), getattr(self.cell, part))
+
+    @property
+    def alone(self) -> Array:
+        """The codes (1, F) of the cell as loaded."""
+        return np.zeros((1, len(self.space.columns)), np.int8)
+
+    @cached_property
+    def as_loaded(self) -> Cells:
+        """The cell as loaded, as one hypothesis."""
+        return self.cells(self.alone)
+
+    @property
+    def view(self) -> View:
+        """That of the cell as loaded."""
+        return self.views[int(self.as_loaded.view[0])]
+
+    @property
+    def work(self) -> float:
+        """About how many operations the run of a hypothesis takes, over one sequence."""
+        cell = self.cell  # some 60 operations on each of 10 numbers a unit come to 600 products
+        return self.view.steps * cell.units * (4.0 * (cell.inputs + cell.outputs) + 600)
+
+    @property
+    def late(self) -> bool:
+        """Whether EXPECTED lacks the first step of the loop, which tells most hypotheses apart."""
+        return self.view.first > 0
+
+    @property
+    def from_zero(self) -> bool:
+        """Whether the first step starts from zero and is known: it hides half of the cell then."""
+        if self.state is not None or self.cell.initial_h is not None:
+            return False
+        return self.view.known_at_first([name for name in self.names if name not in ("f", "z")])
+
+    @property
+    def units_are_apart(self) -> bool:
+        """Whether a unit of the first step needs no other one."""
+        cell = self.cell
+        full = cell.peephole is not None and cell.peephole.ndim == 3
+        return cell.norm_scale is None and cell.projection is None and not full
+
+    # ---- from codes to cells
+
+    def cells(self, codes: Array) -> Cells:
+        """What rows of codes (N, F) come to."""
+        space = self.space
+
+        def code(name: str) -> Array:
+            return codes[:, space.column(name)]
+
+        def place(name: str, values: Sequence[Any]) -> Array:
+            return np.array([values.index(v) for v in space.values[name]])[code(name)]
+
+        constants = [
+            np.array([_number(value, off) for value in space.values[name]])[code(name)]
+            for name, off in zip(CONSTANTS, OFF, strict=True)
+        ]
+        choice = code("forget_bias") + 4 * code("cell_clip") + 12 * code("gate_clip").astype(int)
+        tensors = (self._tensors_of(part, codes) for part in _CHOOSE)
+        activations = (place(name, self._activations) for name in _ACTIVATIONS_OF)
+        fields = (
+            place("coupled", _COUPLED),
+            place("peepholes", _PEEPHOLES),
+            place("peephole_gates", PEEPHOLE_ORDERS),
+            place("state", ("carried", "reset")),
+            place("initial_state", INITIAL_STATES),
+            self._views_of(codes),
+            place("array", _ARRAYS),
+            choice,
+            np.stack(constants, axis=1),
+        )
+        return Cells._make((*tensors, *activations, *fields))
+
+    def _tensors_of(self, part: str, codes: Array) -> Array:
+        """Places (N,) of a tensor, from a table by the codes that choose it, filled on demand."""
+        space, names = self.space, _CHOOSE[part]
+        table = self._tables.setdefault(part, np.full([len(space.values[n]) for n in names], -1))
+        at = tuple(codes[:, space.column(name)] for name in names)
+        missing = np.flatnonzero(table[at] < 0)
+        for key in {tuple(int(code[n]) for code in at) for n in missing}:
+            values = [space.values[name][k] for name, k in zip(names, key, strict=True)]
+            table[key] = self._tensor(part, names, values)
+        places: Array = table[at]
+        return places
+
+    def _tensor(self, part: str, names: Sequence[str], values: Sequence[Any]) -> int:
+        """The place of a tensor; tensors that come out alike have one place."""
+        assumed = [self.space.values[name][0] for name in names]
+        changed = {n: v for n, v, a in zip(names, values, assumed, strict=True) if v != a}
+        changed.pop(names[0], None)
+        cell = self.decode(changed)
+        order = permutation(assumed[0], values[0])
+        if part != "bias":
+            block = getattr(cell, part)[list(order)]
+            return self._placed(part, (block.shape, block.tobytes()), block)
+        shift = (cell.bias if cell.norm_shift is None else cell.norm_shift)[list(order)]
+        scale = None if cell.norm_scale is None else cell.norm_scale[list(order)]
+        known = len(self.tensors[part])
+        place = self._placed(part, (shift.tobytes(), None if scale is None else order), shift)
+        if place == known and scale is not None:
+            self.scales.append(scale)
+        return place
+
+    def _placed(self, part: str, key: Any, tensor: Array) -> int:
+        place = self._places.setdefault((part, key), len(self.tensors[part]))
+        if place == len(self.tensors[part]):
+            self.tensors[part].append(tensor)
+        return place
+
+    def _views_of(self, codes: Array) -> Array:
+        columns = codes[:, [self.space.column(name) for name in _VIEW]].astype(np.int64)
+        keys = columns @ np.array([1, 2, 4, 8])
+        places = np.zeros(16, np.int64)
+        for key in np.flatnonzero(np.bincount(keys)).tolist():
+            places[key] = self._view_of((key & 1, key >> 1 & 1, key >> 2 & 1, key >> 3 & 1))
+        found: Array = places[keys]
+        return found
+
+    def _view_of(self, key: tuple[int, ...]) -> int:
+        if key not in self._views:
+            layout, reverse, flip, lengths = (
+                self.space.values[name][code] for name, code in zip(_VIEW, key, strict=True)
+            )
+            given, backwards = self.layouts[layout], self.how.behaviour.go_backwards
+            last_first = reverse or backwards
+            flipped = (last_first and not backwards) != flip
+            valid = given.valid if lengths == "given" else None
+            self._views[key] = len(self.views)
+            self.views.append(
+                View(processed(given.x, given.expected, last_first, flipped, valid), self.allowance)
+            )
+        return self._views[key]
+
+    def by_view(self, cells: Cells) -> Iterator[tuple[View, Array]]:
+        """The views, each with the hypotheses (places) that have it."""
+        for place in np.flatnonzero(np.bincount(cells.view)):
+            yield self.views[place], np.flatnonzero(cells.view == place)
+
+    # ---- steps
+
+    def start(self, cells: Cells, item: int, dtype: Any = np.float64) -> tuple[Array, Array]:
+        """h (N, P) and c (N, H) before the first step of a sequence of the batch."""
+        n, cell = len(cells.kernel), self.cell
+        h, c = np.zeros((n, cell.outputs), dtype), np.zeros((n, cell.units), dtype)
+        given = self.state
+        if given is None and cell.initial_h is not None and cell.initial_c is not None:
+            given = np.atleast_2d(cell.initial_h), np.atleast_2d(cell.initial_c)
+        if given is not None:
+            own_h, own_c = (one[0] if len(one) == 1 else one[item] for one in given)
+            h[cells.start == 0], c[cells.start == 0] = own_h, own_c
+            swapped = cells.start == 2
+            if swapped.any():
+                h[swapped], c[swapped] = own_c, own_h
+        return h, c
+
+    def inputs(self, cells: Cells, x: Array, units: Any = slice(None)) -> Array:
+        """K x, and b where no layer norm follows, (N, 4, U), for one x (I,) or one each (N, I)."""
+        kernels = self.tensors["kernel"]
+        if x.ndim == 1:
+            places, back = np.unique(cells.kernel, return_inverse=True)
+            z = np.array([kernels[k][:, units] @ x for k in places], x.dtype)[back.ravel()]
+        else:
+            z = np.zeros((len(x), 4, self.cell.units), x.dtype)
+            _add_products(z, kernels, cells.kernel, x)
+        if self.cell.norm_scale is None:
+            z += self._biases(x.dtype)[:, :, units][cells.bias]
+        return z
+
+    def _biases(self, dtype: Any) -> Array:
+        return np.array(self.tensors["bias"], dtype)  # (biases, 4, H)
+
+    def add_recurrent(self, z: Array, cells: Cells, h: Array) -> None:
+        """Add R h (N, 4, H) to z."""
+        _add_products(z, self.tensors["recurrent_kernel"], cells.recurrent, h)
+
+    def step(
+        self, z: Array, c: Array, cells: Cells, constants: Array, units: Any = slice(None)
+    ) -> dict[str, Array]:
+        """The arrays (N, U) of a step, from z (N, 4, U), which is kept, and c (N, U)."""
+        gates = z.swapaxes(0, 1).copy()  # (4, N, U)
+        shift = None
+        if self.cell.norm_scale is not None:
+            shift = self._biases(z.dtype)[:, :, units][cells.bias].swapaxes(0, 1)  # (4, N, H)
+            shift[1] += constants[:, :1]
+        else:
+            gates[1] += constants[:, :1]
+        parts = self._parts(cells, constants, shift, units)
+        if "z" not in self.names:
+            h, c = step(gates, c, parts)
+            return dict(zip("hcifgo", (h, c, *gates), strict=True))
+        pre_activations, gates = gates, np.empty_like(gates)
+        h, c = step(pre_activations, c, parts, gates)
+        flat = pre_activations.swapaxes(0, 1).reshape(len(h), -1)  # i f g o
+        return dict(zip("hcifgoz", (h, c, *gates, flat), strict=True))
+
+    def run(
+        self, cells: Cells, constants: Array, view: View, steps: int, dtype: Any = np.float64
+    ) -> Array:
+        """(N, E): how far off runs are over the first steps, in tolerances."""
+        constants, x = constants.astype(dtype), view.x.astype(dtype)
+        h, c = self.start(cells, view.item, dtype)
+        found = [np.zeros((len(cells.kernel), 0))]
+        for t in range(steps):
+            z = self.before(cells, x[t], h, c, t)
+            arrays = self.step(z, c, cells, constants)
+            h, c = arrays["h"], arrays["c"]
+            if t >= view.first:
+                found.append(view.residuals(arrays, t, cells.array))
+        return np.concatenate(found, axis=1)
+
+    def before(self, cells: Cells, x: Array, h: Array, c: Array, t: int) -> Array:
+        """z (N, 4, H) of step t; h and c are zeroed where no state is carried."""
+        z = self.inputs(cells, x)
+        if t and cells.reset.any():
+            h[cells.reset == 1], c[cells.reset == 1] = 0, 0
+        if t or h.any():
+            self.add_recurrent(z, cells, h)
+        return z
+
+    def _parts(self, cells: Cells, constants: Array, shift: Array | None, units: Any) -> Parts:
+        """The parts of the equations, for arrays (N, U)."""
+        cell, how = self.cell, self.how.behaviour
+        normalize, normalize_c, peepholes, project = (
+            no_change,
+            no_change,
+            NO_PEEPHOLES,
+            no_projection,
+        )
+        if cell.peephole is not None:
+            old = (cells.peepholes == 2)[:, None] if (cells.peepholes == 2).any() else None
+            peepholes = Peepholes(self._peephole_product(cells, units), how.output_peephole, old)
+        if shift is not None:
+            scale = np.array(self.scales)[cells.bias].swapaxes(0, 1)
+            normalize = layer_norm(scale, shift, how.norm_epsilon, axis=-1)
+        if cell.state_scale is not None and cell.state_shift is not None:
+            normalize_c = layer_norm(
+                [cell.state_scale], [cell.state_shift], how.norm_epsilon, axis=-1
+            )
+        if cell.projection is not None:
+            project = self._project
+        _, cell_clip, gate_clip = (constants[:, k, None] for k in range(3))
+        return Parts(
+            self._activation(cells.gate), self._activation(cells.candidate),
+            self._activation(cells.output), _clip(gate_clip), _clip(cell_clip),
+            clip_to(how.projection_clip), _couple(cells.coupled), normalize, normalize_c,
+            peepholes, project,
+        )  # fmt: skip
+
+    def _peephole_product(self, cells: Cells, units: Any) -> Callable[[int, Array], Array]:
+        peephole, orders = self.cell.peephole, cells.peephole_order
+        assert peephole is not None
+        if self._peephole_orders is not None:
+            peephole = self._peephole_orders[orders].swapaxes(0, 1)  # (3, N, H)
+        full = peephole.ndim == 3 and self._peephole_orders is None  # matrices (3, H, H)
+        ignored = (cells.peepholes == 1)[:, None] if (cells.peepholes == 1).any() else None
+
+        def product(k: int, c: Array) -> Array:
+            p = peephole[k].astype(c.dtype, copy=False)
+            p_c: Array = c @ p.T if full else c * p[..., units]
+            return p_c if ignored is None else np.where(ignored, 0, p_c)
+
+        return product
+
+    def _project(self, h: Array) -> Array:
+        cell = self.cell
+        assert cell.projection is not None
+        h = h @ cell.projection.T.astype(h.dtype, copy=False)
+        return h if cell.projection_bias is None else h + cell.projection_bias.astype(h.dtype)
+
+    def _activation(self, codes: Array) -> Activation:
+        """The activation of each hypothesis, as one function that may write over its argument."""
+        kinds = np.flatnonzero(np.bincount(codes))
+        if len(kinds) == 1:
+            only: Activation = self._functions[kinds[0]]
+            return only
+        groups = [(self._functions[kind], np.flatnonzero(codes == kind)) for kind in kinds]
+
+        def activate(z: Array, out: Array) -> None:
+            for function, which in groups:
+                part = z[which]
+                function(part, part)
+                out[which] = part
+
+        return activate
+
+
+def _add_products(z: Array, matrices: Sequence[Array], places: Array, x: Array) -> None:
+    """Add each hypothesis' matrix (4, H, K) @ its x (N, K) to z (N, 4, H)."""
+    for place in np.flatnonzero(np.bincount(places)).tolist():
+        which = np.flatnonzero(places == place)
+        matrix = matrices[place].astype(z.dtype, copy=False)
+        z[which] += (x[which] @ matrix.reshape(-1, matrix.shape[2]).T).reshape(len(which), 4, -1)
+
+
+def permutation(assumed: str, order: str) -> tuple[int, ...]:
+    """Which block, decoded in the assumed order, each of the gates i f g o is in another order.
+
+    Blocks lie in the file one after the other; the k-th is gate ``assumed[k]`` of one hypothesis
+    and gate ``order[k]`` of the other.
+    """
+    place = {gate: GATES.index(was) for was, gate in zip(assumed, order, strict=True)}
+    return tuple(place[gate] for gate in GATES)
+
+
+def _assumed(how: Convention, layout: str) -> dict[str, Any]:
+    """The value of each column in a convention."""
+    assumed = {name: how.setting(name) for name in COLUMNS}
+    for tensor in ("kernel", "recurrent", "bias"):
+        assumed[f"{tensor}_gates"] = how.storage.order_of(tensor)
+    if len(how.storage.gates) < len(GATES):  # three blocks of coupled gates have no other order
+        assumed |= dict.fromkeys(("kernel_gates", "recurrent_gates", "bias_gates"), "ifgo")
+    return assumed | {"layout": layout, "array": "h", "lengths": "given"}
+
+
+def _number(value: Any, off: float) -> float:
+    return np.nan if value == SOLVE else off if value is None else float(value)
+
+
+def _other(value: Any, one: Any, another: Any) -> Any:
+    return another if value == one else one
+
+
+def _clip(limits: Array) -> Any:
+    return clip_to(limits if np.isfinite(limits).any() else None)
+
+
+def _couple(coupled: Array) -> Callable[[Array, Array], None]:
+    f_from_i, i_from_f = coupled == 1, coupled == 2
+
+    def couple(i: Array, f: Array) -> None:
+        f[f_from_i] = 1 - i[f_from_i]
+        i[i_from_f] = 1 - f[i_from_f]
+
+    return couple if coupled.any() else no_change

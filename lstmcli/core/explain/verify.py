@@ -1,0 +1,416 @@
+"""Whether a hypothesis gives EXPECTED: it is run as `lstm run` runs it, and compared.
+
+Rounding grows from step to step, in a chaotic net without end. So where a difference may be
+rounding, the hypothesis is run in float32 too, and what both runs are apart by widens the tolerance
+of each step from there on; steps at which they are far apart count as not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
+from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
+from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, Known
+from lstmcli.core.explain.per_cell import by_cell
+from lstmcli.core.forward.batch import seconds
+from lstmcli.core.forward.run import run
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import Model, Trace, as_time_major
+from lstmcli.errors import UserError
+
+Arrays = Mapping[str, Array]
+"""By name."""
+Reader = Callable[[Mapping[str, Any]], Model]
+"""From settings, beside those that were given, to the model."""
+
+ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
+OTHERS = 4.0  # times our own rounding that others may have, who add up in another order
+# Torch and TensorFlow were 2.4e-3 from float64 in a net of three layers and 400 steps, and agreed
+# with each other; a wrong setting of such a net is off by .05 and more.
+BLIND = 0.05  # a tolerance from which on a number says nothing
+FEWEST = 8  # numbers that have to be left to say anything
+ROOM = 2**26  # bytes of runs that are cached
+SMALL = 1e-2  # a difference that rounding may make without chaos
+FEW, A_FEW = 3, 0.05  # numbers, or a share of all, that may be wrong by themselves
+SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
+
+QUICK = 2e-4  # seconds of a run that need not be spared
+SAMPLED_ITEMS, SAMPLED_STEPS = 2, 4  # of a large question, that are asked first
+SHARED = 8  # sequences of a batch that are run for all placements of EXPECTED together
+SAMPLED_NUMBERS = 64  # known ones that the first steps have to hold
+OF_ALL = frozenset({"layout", "reverse", "flip_output", "state", "masked_output", "lengths"})
+"""Settings that change which sequences or steps belong together."""
+
+
+class Cached:
+    """Arrays of runs, as long as they take little room."""
+
+    def __init__(self) -> None:
+        self._runs: dict[tuple[Any, ...], Arrays] = {}
+        self._parts: dict[tuple[Any, ...], Cached] = {}
+        self._room = ROOM
+
+    def arrays(self, key: tuple[Any, ...], run: Callable[[], Arrays]) -> Arrays:
+        """What is kept under a key, or what the run gives."""
+        if (found := self._runs.get(key)) is not None:
+            return found
+        found = run()
+        room = sum(array.nbytes for array in found.values())
+        if room <= self._room:
+            self._room -= room
+            self._runs[key] = found
+        return found
+
+    def of(self, *part: Any) -> Cached:
+        """The runs on a part of the inputs."""
+        return self._parts.setdefault(part, Cached())
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What was asked: weights behind a reader, inputs, and EXPECTED by layout."""
+
+    read: Reader
+    x: Array
+    layout: str  # "steps", "batch", "time": as assumed
+    expected: Mapping[str, Expected]  # by layout
+    initial_state: Mapping[str, Array] = field(default_factory=dict)
+    lengths: Array | None = None
+    mask: Array | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
+    cached: Cached | None = None  # runs that other places of EXPECTED are compared with too
+
+    def model(self, settings: Mapping[str, Any]) -> Model:
+        """The model under settings; those of the data alone are left out."""
+        return self.read(
+            spelled_out({k: v for k, v in settings.items() if k != "array"}, self.given)
+        )
+
+    def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
+        """Run under settings."""
+        layout = settings.get("layout", self.layout)
+        model = self.model(settings)
+        trace = run(
+            model, self.x, self._names(settings.get("array", "h")),
+            layout=None if layout == "steps" else layout,
+            initial_state=self.initial_state, lengths=self.lengths, mask=self.mask,
+        )  # fmt: skip
+        return trace, model
+
+    def arrays(self, settings: Mapping[str, Any], array: str) -> Arrays:
+        """What a run gives, as EXPECTED lies; ``array`` is what its h holds."""
+        if self.cached is None:
+            return arrays_of(*self.trace(settings), array)
+        key = (self.layout, self._names(array), array, *sorted(settings.items()))
+        return self.cached.arrays(key, lambda: arrays_of(*self.trace(settings), array))
+
+    def _names(self, array: str) -> tuple[str, ...]:
+        first = next(iter(self.expected.values()))
+        alone = set(first.sequences) == {"h"} and not first.finals and array == "h"
+        has_z = any(ArrayName.of(name).base == "z" for name in first.sequences)
+        return ("h",) if alone else ("h", "c", "i", "f", "g", "o", *["z"] * has_z)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run first leaves EXPECTED."""
+
+    array: str
+    step: int | None
+    row: int
+    unit: int
+    given: float
+    expected: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a run of a hypothesis compares with EXPECTED."""
+
+    worst: float  # the greatest difference, in tolerances
+    max_abs: float
+    rms: float
+    agreeing: int
+    total: int
+    first: Place | None
+    growth: float = 1.0  # how many times the usual rounding this net makes
+    rows: tuple[bool | None, ...] = ()  # of the batch: whether all of it agrees; None: not known
+    zeros: int = 0  # numbers that are exactly 0 among others in EXPECTED and not in the run
+    blind: int = 0  # numbers that rounding may have made anything of: not compared
+    steps: tuple[bool | None, ...] = ()  # whether all of a step agrees; None: not known
+    arrays: tuple[tuple[str, int, int], ...] = ()  # name, numbers that agree, numbers
+
+    @property
+    def fits(self) -> bool:
+        """Whether every known number of EXPECTED is met."""
+        return self.worst <= 1
+
+    @property
+    def nearly(self) -> bool:
+        """Whether all but a few numbers agree: they are wrong then, and not a convention."""
+        return 0 < self.agreeing >= self.total - max(FEW, int(self.total * A_FEW))
+
+
+NEVER = Verdict(np.inf, np.inf, np.inf, 0, 0, None)
+"""Of a hypothesis that cannot be run at all."""
+
+
+def rerun(case: Case, changes: Changes, allowance: Allowance) -> Verdict:
+    """The run that `lstm run` does, in the number type of the weights."""
+    settings = settings_of(changes)
+    expected = _expected(case, settings)
+    if expected is None:
+        return NEVER
+    with np.errstate(all="ignore"):
+        trace, model = case.trace(settings)
+    given = arrays_of(trace, model, settings.get("array", "h"))
+    own = SINGLE if model.cell.dtype == np.float32 else allowance
+    wider = max(allowance, own, key=lambda a: a.absolute)
+    verdict = compared(given, expected, wider)
+    if verdict.fits:
+        return verdict
+    fine = case.arrays({**settings, "dtype": "float64"}, settings.get("array", "h"))
+    return compared(given, expected, wider, _drift(fine, given, expected, model.backward))
+
+
+def judged(case: Case, changes: Changes, allowance: Allowance) -> Verdict:
+    """Run a hypothesis, and compare it with EXPECTED."""
+    settings = settings_of(changes)
+    array = settings.get("array", "h")
+    expected = _expected(case, settings)
+    if expected is None:
+        return NEVER
+    with np.errstate(all="ignore"):
+        try:
+            fine = case.arrays({**settings, "dtype": "float64"}, array)
+        except UserError:
+            return NEVER
+        verdict = compared(fine, expected, allowance)
+        if verdict.fits or allowance.absolute < ROUNDING / 2 or not _may_be_rounding(verdict):
+            return verdict
+        coarse = case.arrays({**settings, "dtype": "float32"}, array)
+    drift = _drift(fine, coarse, expected, case.model(settings).backward)
+    if max(float(np.max(d, initial=0)) for d in drift.values()) <= ROUNDING / OTHERS:
+        return verdict
+    return compared(fine, expected, allowance, drift)
+
+
+def _may_be_rounding(verdict: Verdict) -> bool:
+    """Whether rounding could be behind a difference: it is small, or some numbers agree."""
+    return verdict.max_abs < SMALL or verdict.agreeing >= verdict.total * SOME
+
+
+def arrays_at(case: Case, changes: Changes) -> Array | None:
+    """What a run of a hypothesis gives for each known number, one after another.
+
+    None where it takes EXPECTED in another layout, or cannot be run.
+    """
+    settings = settings_of(changes)
+    if settings.get("layout", case.layout) != case.layout:
+        return None
+    expected, array = case.expected[case.layout], settings.get("array", "h")
+    try:
+        with np.errstate(all="ignore"):
+            given = case.arrays({**settings, "dtype": "float64"}, array)
+    except UserError:
+        return None
+    for name, known in expected.all():
+        if name not in given or given[name].shape != known.values.shape:
+            return None
+    return expected.at_known(lambda name, _: given[name])
+
+
+def _expected(case: Case, settings: Mapping[str, Any]) -> Expected | None:
+    return case.expected.get(settings.get("layout", case.layout))
+
+
+def arrays_of(trace: Trace, model: Model, array: str) -> Arrays:
+    """A trace as EXPECTED lies, (T, B, K) and last states (B, K); h is what was asked for."""
+    given = by_cell(trace.members(), model, trace.layout)
+    for name, values in given.items():
+        if ArrayName.of(name).kind == FINAL:
+            given[name] = values.reshape(-1, values.shape[-1])
+        elif values.ndim < 4:
+            given[name] = as_time_major(values, trace.layout)
+    return given if array == "h" else _instead_of_h(given, array)
+
+
+def _instead_of_h(given: Mapping[str, Array], array: str) -> dict[str, Array]:
+    """Arrays with another one of each cell as its h; what only an h is made of is left out."""
+    found = dict(given)
+    for name in given:
+        part = ArrayName.of(name)
+        if part.base == "h" or (part.base == "final_h" and array == "c"):
+            other = name.removesuffix("h") + array
+            found.pop(name)
+            found |= {name: given[other]} if other in given else {}
+    return found
+
+
+def compared(
+    given: Arrays, expected: Expected, allowance: Allowance, drift: Arrays | None = None
+) -> Verdict:
+    """Compare the arrays of a run with EXPECTED.
+
+    ``drift``, by name and of the same shapes or broadcasting with them, widens the tolerances.
+    """
+    worst = greatest = squares = growth = 0.0
+    agreeing = total = zeros = blind = 0
+    first: Place | None = None
+    rows: list[bool | None] = []
+    steps: list[bool | None] = []
+    arrays = []
+    for name, known in _in_step_order(expected):
+        values = given.get(name)
+        if values is None or values.shape != known.values.shape:
+            return NEVER
+        is_known = np.isfinite(known.values)
+        tolerance = allowance.of(known)
+        if drift is not None:
+            wider = np.where(np.isfinite(values), OTHERS * drift[name], 0)  # NaN is no rounding
+            blind += int((is_known & (wider > BLIND)).sum())
+            is_known = is_known & (wider <= BLIND)
+            growth = max(growth, float(wider[is_known].max(initial=0)) / (OTHERS * ROUNDING))
+            tolerance = tolerance + wider
+        off = np.where(is_known, np.abs(values - np.where(is_known, known.values, 0)), 0)
+        off = np.where(np.isfinite(off), off, np.inf)
+        share = off / np.where(is_known, tolerance, 1)
+        agrees = is_known & (share <= 1)
+        worst = max(worst, float(share.max(initial=0)))
+        greatest = max(greatest, float(off.max(initial=0)))
+        squares += float((np.minimum(off, 1e6) ** 2).sum())
+        total += int(is_known.sum())
+        agreeing += int(agrees.sum())
+        arrays.append((name, int(agrees.sum()), int(is_known.sum())))
+        some = np.any(known.values != 0, axis=-1, keepdims=True)  # no step that is zero throughout
+        zeros += int(((known.values == 0) & (share > 1) & some).sum())
+        rows = _along(known.values.ndim - 2, rows, is_known, share <= 1)
+        if known.values.ndim == 3:
+            steps = _along(0, steps, is_known, share <= 1)
+        if (share > 1).any():
+            first = _earlier(first, _first_place(name, share > 1, values, known.values))
+    if blind and total < FEWEST:
+        return NEVER
+    rms = float(np.sqrt(squares / max(total, 1)))
+    return Verdict(
+        worst, greatest, rms, agreeing, total, first, max(growth, 1.0), tuple(rows), zeros, blind,
+        tuple(steps), tuple(arrays),
+    )  # fmt: skip
+
+
+def _along(
+    axis: int, before: list[bool | None], is_known: Array, right: Array
+) -> list[bool | None]:
+    """Whether each part along an axis agrees, with one more array looked at; None: not known."""
+    axes = tuple(n for n in range(is_known.ndim) if n != axis)
+    now, known = np.all(right | ~is_known, axis=axes), np.any(is_known, axis=axes)
+    before = before or [None] * len(now)
+    return [bool(now[n]) and was is not False if known[n] else was for n, was in enumerate(before)]
+
+
+def _in_step_order(expected: Expected) -> Iterator[tuple[str, Known]]:
+    def rank(item: tuple[str, Known]) -> tuple[Any, ...]:
+        part = ArrayName.of(item[0])
+        place = STEP_ORDER.index(part.base) if part.base in STEP_ORDER else len(STEP_ORDER)
+        return (*part.layer, place)
+
+    return iter(sorted(expected.all(), key=rank))
+
+
+def _first_place(name: str, wrong: Array, given: Array, expected: Array) -> Place:
+    at = tuple(int(n) for n in np.argwhere(wrong)[0])
+    step, row, unit = (at[0], at[1], at[2]) if len(at) == 3 else (None, at[-2], at[-1])
+    return Place(name, step, row, unit, float(given[at]), float(expected[at]))
+
+
+def _earlier(one: Place | None, other: Place) -> Place:
+    if one is None or one.step is None:
+        return one or other
+    return other if other.step is not None and other.step < one.step else one
+
+
+def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> Arrays:
+    """How far a run in float32 is from one in float64, for each array of EXPECTED.
+
+    The greatest so far, step by step, over all sequences and units: (T, 1, 1), or (1, 1) for a
+    last state. Where a cell runs backward, errors of any step may reach any other.
+    """
+    steps = None
+    apart: dict[str, Array] = {}
+    for name, array in fine.items():
+        if array.shape == coarse[name].shape:
+            off = np.nan_to_num(np.abs(array - coarse[name]), nan=np.inf)
+            if off.ndim == 3:
+                own = np.maximum.accumulate(off.max(axis=(1, 2), initial=0))
+                steps = own if steps is None else np.maximum(steps, own)
+            apart[name] = off.max(initial=0)
+    found: dict[str, Array] = {}
+    for name, known in expected.all():
+        if known.values.ndim == 3 and steps is not None and not backward:
+            found[name] = steps[:, None, None]
+        elif known.values.ndim == 3 and steps is not None:
+            found[name] = np.full((1, 1, 1), steps[-1])
+        else:
+            found[name] = np.full((1, 1), apart.get(name, np.inf))
+    return found
+
+
+def sample_of(case: Case, model: Model) -> Case | None:
+    """Some sequences of a case, and of a forward network the first steps; None if it is small.
+
+    Hypotheses that fail there fail: nearly all are wrong, which a sample shows as well as all.
+    """
+    x = np.asarray(case.x)
+    expected = case.expected[case.layout]
+    steps, rows = as_time_major(x, case.layout).shape[:2]
+    if seconds(rows, steps, model) < QUICK or case.layout == "steps" or case.initial_state:
+        return None
+    items = _known_items(expected, rows)
+    chosen = np.arange(rows) if case.cached and rows <= SHARED else items[:SAMPLED_ITEMS]
+    cut = slice(0, steps if model.backward or expected.finals else SAMPLED_STEPS)
+    part = _part(expected, cut, chosen)
+    if part.numbers < SAMPLED_NUMBERS:
+        cut = slice(0, steps)
+        part = _part(expected, cut, chosen)
+    if not part.numbers or (len(chosen) == rows and cut.stop >= steps):
+        return None
+    own = (chosen, cut) if case.layout == "batch" else (cut, chosen)
+    return replace(
+        case,
+        x=x[own],
+        expected={case.layout: part},
+        lengths=None if case.lengths is None else np.minimum(case.lengths[chosen], cut.stop),
+        mask=None if case.mask is None else np.asarray(case.mask)[own],
+        cached=case.cached and case.cached.of(*chosen, cut.stop),
+    )
+
+
+def tells(changes: Changes) -> bool:
+    """Whether a sample says of a hypothesis what all sequences and steps do."""
+    return not any(change.setting.rpartition(".")[2] in OF_ALL for change in changes)
+
+
+def _known_items(expected: Expected, rows: int) -> Array:
+    """The sequences of which EXPECTED knows anything, in order."""
+    known = np.zeros(rows, bool)
+    for _, one in expected.all():
+        known |= np.isfinite(one.values).any(axis=(*range(one.values.ndim - 2), -1))
+    return np.flatnonzero(known)
+
+
+def _part(expected: Expected, steps: slice, items: Array) -> Expected:
+    def sampled(known: Known) -> Known:
+        if known.values.ndim == 2:  # a last state, (B, K)
+            return Known(known.values[items], known.half[items])
+        return Known(known.values[steps][:, items], known.half[steps][:, items])
+
+    return replace(
+        expected,
+        sequences={name: sampled(known) for name, known in expected.sequences.items()},
+        finals={name: sampled(known) for name, known in expected.finals.items()},
+    )

@@ -1,0 +1,539 @@
+"""What `explain` found, in English: the one module that words it, once, at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from lstmcli.core.diff.partial import part_words
+from lstmcli.core.explain.causes import (
+    CAUSES,
+    OPEN,
+    SENSES,
+    SHUT,
+    ZERO_STATE,
+    Cause,
+    said_of,
+)
+from lstmcli.core.explain.explanation import Changed, Explanation, Remark, Row
+from lstmcli.core.explain.hypotheses import lies_so, rows_that
+from lstmcli.core.explain.observation import Placement
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.hint import join_with_and
+from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced_order
+
+WELL_KNOWN = (
+    "keras", "pytorch", "tf1", "onnx", "flax", "haiku", "openvino", "coreml", "chainer", "mxnet",
+    "paddle", "tflite", "tf-block", "equinox", "keras1", "cudnnlstm", "dl4j", "cntk", "dynet",
+)  # fmt: skip
+"""Conventions that are named first, and not all of the others."""
+
+MOST_NAMED = 4  # conventions
+MOST_STARTS = 5  # of chunks
+MOST_NUMBERED = 8  # steps or sequences
+TAKEN_AS = "EXPECTED is taken as "
+
+
+def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
+    """The explanation with all its words put in; ``assumed`` is the convention as loaded."""
+    changes = tuple(map(_worded, explanation.changes))
+    untried = {text_of(one): one for one in explanation.untried}
+    texts = [text_of(one) for one in explanation.wanted]
+    return replace(
+        explanation,
+        changes=changes,
+        equivalent=tuple(tuple(map(_worded, each)) for each in explanation.equivalent),
+        nearest=tuple(
+            replace(near, changes=tuple(map(_worded, near.changes))) for near in explanation.nearest
+        ),
+        remarks=tuple(replace(one, text=text_of(one)) for one in explanation.remarks),
+        untried=tuple(replace(one, text=text) for text, one in untried.items()),
+        rows=tuple(row_of(change, assumed) for change in changes),
+        hidden=why_hidden(changes, explanation.first_step, explanation.backward),
+        decide=" or ".join([", ".join(texts[:-1]), *texts[-1:]]) if texts[1:] else "".join(texts),
+        taken=placement_text(explanation.placement) if explanation.placement else "",
+    )
+
+
+def _worded(change: Changed) -> Changed:
+    return replace(change, text=change_text(change))
+
+
+# ---- settings and values
+
+
+def name_of(setting: str) -> str:
+    """A setting in words: ``gates of the kernel``, ``bias, layer1``."""
+    cell, _, plain = setting.rpartition(".")
+    words = _cause(plain).name or plain.replace("_", " ")
+    return f"{words}, {cell}" if cell else words
+
+
+def value_of(setting: str, value: Any) -> str:
+    """A value in words: ``i f g o``, ``+1``, ``hard sigmoid, 0.2x + 0.5``."""
+    plain = setting.rpartition(".")[2]
+    if value is None:
+        return "none"
+    if text := said_of(_cause(plain).words, value):
+        return text
+    if plain.endswith("gates"):
+        return spaced_order(value)
+    if plain == "forget_bias":
+        return f"{value:+.10g}" if value else "0"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return str(value)
+
+
+def _cause(plain: str, sense: str = "") -> Cause:
+    return SENSES.get(sense) or CAUSES.get(plain) or Cause(plain)
+
+
+def _of(change: Changed) -> Cause:
+    return _cause(change.setting.rpartition(".")[2], change.sense)
+
+
+# ---- changes
+
+
+def label(change: Changed) -> str:
+    """The setting of a change in words."""
+    return _of(change).name if change.sense else name_of(change.setting)
+
+
+def found_of(change: Changed) -> str:
+    """What was found."""
+    if change.sense in (SHUT, OPEN):
+        return said_of(_of(change).words, change.found)
+    return value_of(change.setting, change.found)
+
+
+def assumed_of(change: Changed) -> str:
+    """What was assumed."""
+    if change.found in ONE_OF_TWO:  # there are two, and both were added
+        return "b_ih + b_hh"
+    return value_of(change.setting, change.assumed)
+
+
+def change_text(change: Changed) -> str:
+    """``forget bias: 0, not +1``."""
+    if change.sense in (SHUT, OPEN):
+        return f"{label(change)} {found_of(change)} (forget bias {change.found:+.10g})"
+    if change.setting == "go_backwards":
+        return "go_backwards, as Keras has it"
+    return f"{label(change)}: {found_of(change)}, not {assumed_of(change)}"
+
+
+def headline(changes: Sequence[Changed]) -> str:
+    """``gates: i f g o, not i g f o; forget bias: 0, not +1``."""
+    return "; ".join(map(change_text, changes))
+
+
+def clause_of(change: Changed) -> str:
+    """A change as a clause that goes on after "what these weights give when"."""
+    setting, value = change.setting.rpartition(".")[2], change.found
+    where = change.setting.rpartition(".")[0]
+    said = said_of(_of(change).clauses, value) or f"{name_of(setting)} is {{value}}"
+    if setting == "array" and "." in value and not change.sense:
+        said = f"the array is the output of {value.partition('.')[0]}, not of the last layer"
+    clause = said.replace("{value}", value_of(setting, value).removeprefix("+"))
+    return f"{clause} in {where}" if where else clause
+
+
+# ---- who does it that way
+
+
+def familiarity(name: str) -> tuple[int, str]:
+    """Sorts the conventions that most people know first; a name may have words after it."""
+    row = name.partition(" ")[0]
+    return (WELL_KNOWN.index(row) if row in WELL_KNOWN else len(WELL_KNOWN), name)
+
+
+def row_of(one: Changed, assumed: Convention) -> Row:
+    """The line of the table for a change."""
+    plain = one.setting.rpartition(".")[2]
+    note = f" ({assumed.name})" if _is_own(assumed, plain, one.assumed) else ""
+    return Row(label(one), assumed_of(one) + note, found_of(one), used_by(one, assumed))
+
+
+def _is_own(assumed: Convention, setting: str, value: Any) -> bool:
+    """Whether the convention itself has a value, and not an option or a file."""
+    row = CONVENTIONS.get(assumed.name)
+    own = None if row is None else row.setting(setting)
+    return own == value and value not in (None, False, "none")
+
+
+def used_by(change: Changed, assumed: Convention) -> str:
+    """Which conventions do it that way, or what slip of the code does."""
+    cell, _, setting = change.setting.rpartition(".")
+    cause, value = _of(change), change.found
+    if not change.sense:
+        if setting == "reverse" and cell.endswith("_reverse"):
+            return "every framework" if value else "code that runs both directions forward"
+        if setting == "array" and "." in value:
+            return "code that takes a lower layer's output"
+    if text := said_of(cause.used_by, value):
+        return text
+    names = sorted(rows_that(setting, value), key=familiarity)
+    if setting == "layout" and (own := lies_so(assumed.name, value)) not in ("", assumed.name):
+        return f"{own}; {', '.join(names[:3])}"
+    if not names:
+        return said_of(cause.if_asked, value) or "no framework known here"
+    if len(names) > len(CONVENTIONS) // 2:
+        return "most frameworks: " + ", ".join(names[:3])
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+# ---- why it hid
+
+
+def why_hidden(changes: Sequence[Changed], first_step: int | None, backward: bool = False) -> str:
+    """Why the mistake did not show at once, and from where on it does."""
+    reasons: dict[str, dict[str, None]] = {}  # by what they have in common
+    for change in changes:
+        common, _, reason = _hides(change).partition(": ")
+        reasons.setdefault(common, {})[reason] = None
+    reasons.pop("", None)
+    text = ". ".join(
+        f"{common}: {' and '.join(own)}" if any(own) else common for common, own in reasons.items()
+    )
+    state = "At the last step, which comes first, the state is zero"
+    text = text.replace(ZERO_STATE, state if backward else "The state is zero") + "." * bool(text)
+    if backward or not first_step:
+        return text
+    return f"{text} The difference shows from step {first_step}.".lstrip()
+
+
+def hides_at_first_step(changes: Sequence[Changed]) -> bool:
+    """Whether a first step from a zero state is the same with the changes and without."""
+    return any(_hides(change).startswith(ZERO_STATE) for change in changes)
+
+
+def _hides(change: Changed) -> str:
+    own = said_of(_of(change).hides, change.found)
+    return own or said_of(_cause(change.setting.rpartition(".")[2]).hides, change.found)
+
+
+# ---- remarks
+
+
+def text_of(one: Remark) -> str:
+    """A remark in words."""
+    said = TEXTS[one.code]
+    return said.format(**one.facts) if isinstance(said, str) else said(**one.facts)
+
+
+def _with(changes: Sequence[Changed], text: str) -> str:
+    """What is said of a configuration: of the weights as loaded if there are no changes."""
+    return f"With {headline(changes)}: {text}" if changes else text[:1].upper() + text[1:]
+
+
+def _not_finite(count: int) -> str:
+    some = "number of EXPECTED is" if count == 1 else "numbers of EXPECTED are"
+    return f"{count} {some} NaN or infinite and left out."
+
+
+def _not_finite_run(name: str, count: int) -> str:
+    some = "1 number is" if count == 1 else f"{count} numbers are"
+    return f"In {name} {some} NaN or infinite: no run makes others of them."
+
+
+def _print_left_out(given: int, total: int, shapes: str) -> str:
+    taken = f", taken as {shapes} as the inputs have it" if shapes else ""
+    return f"The print gives {given:,} of {total:,} numbers{taken}; the others are not compared."
+
+
+def _layout_assumed(layout: str) -> str:
+    other = "time" if layout == "batch" else "batch"
+    return (
+        f"Input layout not given; assuming {value_of('layout', layout)}. If the inputs are "
+        f"{value_of('layout', other)}, rerun with --layout {other}."
+    )
+
+
+def _exact_zeros(changes: Sequence[Changed], share: float) -> str:
+    return _with(
+        changes,
+        f"{100 * share:.0f} % of EXPECTED are exact zeros where the run has none: dropout or a "
+        "relu on the output?",
+    )
+
+
+def _some_sequences(
+    changes: Sequence[Changed],
+    agreeing: Sequence[int],
+    differing: Sequence[int],
+    begun: bool,
+    step: int | None,
+) -> str:
+    agree, differ = _parts("sequence", agreeing, differing)
+    if begun:  # a state that is carried over shows at the first step
+        return _with(changes, f"{agree}, {differ}, from step {step} on: are they padded?")
+    carried = "is a state carried from sequence to sequence?"  # which the first does not see
+    why = carried if 0 in agreeing else "are the sequences in another order?"
+    return _with(changes, f"{agree}, {differ}: {why}")
+
+
+def _some_steps(agreeing: Sequence[int], differing: Sequence[int]) -> str:
+    agree, differ = _parts("step", agreeing, differing)
+    return f"{agree[:1].upper()}{agree[1:]}, {differ}."
+
+
+def _some_arrays(agreeing: Sequence[str], differing: Sequence[str]) -> str:
+    verbs = "agrees" if len(agreeing) == 1 else "agree", "does" if len(differing) == 1 else "do"
+    return (
+        f"All of {join_with_and(agreeing)} {verbs[0]}, {join_with_and(differing)} {verbs[1]} not."
+    )
+
+
+def _parts(name: str, agreeing: Sequence[int], differing: Sequence[int]) -> tuple[str, str]:
+    """``steps 0 to 3 agree``, ``step 4 does not``."""
+    agree = "agrees" if len(agreeing) == 1 else "agree"
+    differ = "does not" if len(differing) == 1 else "do not"
+    return f"{_numbered(name, agreeing)} {agree}", f"{_numbered(name, differing)} {differ}"
+
+
+def _numbered(name: str, numbers: Sequence[int]) -> str:
+    """``step 0``, ``steps 1 to 3``, ``steps 0, 2``, ``12 steps from 0 to 30``."""
+    if len(numbers) == 1:
+        return f"{name} {numbers[0]}"
+    if numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{name}s {numbers[0]} to {numbers[-1]}"
+    if len(numbers) > MOST_NUMBERED:
+        return f"{len(numbers)} {name}s from {numbers[0]} to {numbers[-1]}"
+    return f"{name}s {', '.join(map(str, numbers))}"
+
+
+def _near_miss(changes: Sequence[Changed], error: float) -> str:
+    name = f"With {headline(changes)}" if changes else "As loaded"
+    return (
+        f"{name}, no number is off by more than {error:.2g}, and all other configurations are "
+        "much further off. Coarser arithmetic does that rather than a setting: an approximated "
+        "tanh or exp, a table, fewer bits."
+    )
+
+
+def _half_precision_grid(dtype: str, eps: float, error: float, correlation: float) -> str:
+    return (
+        f"All values of EXPECTED are {dtype} numbers. No run gives exactly these, as they depend "
+        f"on the order of operations; this run is at most {error / eps:.2g} eps of {dtype} "
+        f"({eps:.2g}) off, which is what rounding every operation leaves, and its error goes along "
+        f"with that of rounded weights and inputs (correlation {correlation:.2f})."
+    )
+
+
+def _placed_elsewhere(changes: Sequence[Changed], placement: Placement | None) -> str:
+    where = placement_text(placement) if placement else ""
+    return f"With {headline(changes)}: {where or f'{TAKEN_AS}the whole run'}."
+
+
+# ---- remarks on how the other side ran
+
+
+def _layout_option(layout: str) -> str:
+    """What has to be typed besides, where the layout is not the assumed one."""
+    return f" (--layout {layout})" if layout else ""
+
+
+def _chunks(starts: Sequence[int], carried: Sequence[str], numbers: int, layout: str) -> str:
+    lost = [name for name in "hc" if name not in carried]
+    if len(lost) == 2:
+        state, said = "a zero state", "does not carry the state on"
+    else:
+        state = f"the last {carried[0]} of the one before and a zero {lost[0]}"
+        said = f"carries {carried[0]} on and not {lost[0]}"
+    every = starts[0]
+    if all(b - a == every for a, b in pairwise((0, *starts))):
+        chunks = f"of {every} steps"
+    else:
+        more = [f"{len(starts) - MOST_STARTS} more"] if len(starts) > MOST_STARTS else []
+        listed = join_with_and(["0", *map(str, starts[:MOST_STARTS]), *more])
+        chunks = f"that start at steps {listed}"
+    return (
+        f"Run in chunks {chunks}, each from {state}, all {numbers} values of h agree: the other "
+        f"side {said}{_layout_option(layout)}."
+    )
+
+
+def _resumed(numbers: int, layout: str) -> str:
+    return (
+        f"Run from the last state of a run over the same inputs, all {numbers} values of h agree: "
+        "the other side keeps its state from run to run (stateful). Reset it there, or give it "
+        f"here with --initial-state{_layout_option(layout)}."
+    )
+
+
+def _padded(
+    lengths: Sequence[int], ending: str, option: str, numbers: int, layout: str = ""
+) -> str:
+    """``numbers``: that agree so; 0 where not all do."""
+    ends = "one output over and over" if ending == "repeat" else "zeros"
+    given = f"--lengths {','.join(map(str, lengths))}"
+    opening = f"Sequences of EXPECTED end in {ends}"
+    if not numbers:
+        return f"{opening}, as padding does: {given} --masked-output {ending} leaves it out."
+    layout = _layout_option(layout)
+    return f"{opening}: with {given}{option} all {numbers} values agree{layout}."
+
+
+def _masked(steps: int, ending: str, option: str, numbers: int, layout: str) -> str:
+    what = "are zeros" if ending == "zero" else "repeat the one before"
+    return (
+        f"{steps} steps of EXPECTED {what}: with a --mask that leaves them out{option} all "
+        f"{numbers} values agree{_layout_option(layout)}."
+    )
+
+
+def _ended_early(lengths: Sequence[int], numbers: int) -> str:
+    given = ",".join(map(str, lengths))
+    return f"Sequences of EXPECTED end early: with --lengths {given} all {numbers} values agree."
+
+
+def _no_first_step(changes: int, beside: int) -> str:
+    but = f" but beside the {beside} that come nearest alone" if beside else ""
+    return (
+        f"{'two' if changes == 2 else 'three'} changes at once{but}: EXPECTED does not contain the "
+        "first step, which distinguishes most"
+    )
+
+
+TEXTS: dict[str, str | Callable[..., str]] = {
+    # of EXPECTED and the inputs
+    "all_zero": "EXPECTED is zero throughout: a bound of 0 or an output left out would give that "
+    "with any weights, so it proves nothing.",
+    "array_taken": "{said}.",
+    "print_left_out": _print_left_out,
+    "taken_in_a_row": "EXPECTED has the axes {given}; its numbers are taken in a row as {shape}.",
+    "taken_as_gates": "EXPECTED has the axes {given}; it is taken as the gates side by side.",
+    "taken_by_columns": "EXPECTED has the axes {given}; its numbers are taken column by column as "
+    "{shape}.",
+    "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
+    "not_merged_so": "EXPECTED is no {assumed} of both directions by its width; it is compared "
+    "with {merge}.",
+    "not_finite": _not_finite,
+    "not_finite_run": _not_finite_run,
+    "layout_assumed": _layout_assumed,
+    # of a run that fits
+    "dtype_rounds_otherwise": "--dtype {dtype} rounds otherwise: it comes within {error:.2g} of "
+    "it.",
+    "needs_float64": "In {dtype}, the number type of the weights, the run is up to {error:.2g} "
+    "off; --dtype float64 gives EXPECTED.",
+    "stored_as": "All of EXPECTED are numbers of {dtype}, each within half a unit of the run's: "
+    "the output alone was stored so, nothing was computed in it.",
+    "agrees_as_float32": "EXPECTED agrees as float32 does; at the precision of float64 it does "
+    "not.",
+    "chaotic": "This net is chaotic: rounding grows {growth:.0e} times. The {numbers:,} numbers "
+    "that rounding may have made anything of are not compared.",
+    "rounding_grows": "Rounding grows {growth:.0f} times in this net; allowed for.",
+    "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
+    "half_precision_grid": _half_precision_grid,
+    "placed_elsewhere": _placed_elsewhere,
+    # where nothing fits
+    "size_of_half_precision": "As loaded, nearly all values are off, but by at most {eps:.2g} eps "
+    "of {dtype}. Errors of this size come from half precision, and from 8-bit weights or an "
+    "approximated tanh too; no run with rounded weights, inputs or states gives these values.",
+    "some_arrays_agree": _some_arrays,
+    "some_steps_agree": _some_steps,
+    "exact_zeros": _exact_zeros,
+    "some_sequences_agree": _some_sequences,
+    "near_miss": _near_miss,
+    # of how the other side ran
+    "chunks": _chunks,
+    "resumed": _resumed,
+    "padded": _padded,
+    "masked": _masked,
+    "ended_early": _ended_early,
+    # of the cells of a network
+    "first_cell": "{cell} is the first that needs a change.",
+    "all_cells": "{cell} is the first that shows it; all {cells} cells have it.",
+    "cell_fits": lambda cell, changes: (
+        f"{cell} fits with {headline(changes)}; what lies above it does not fit yet."
+    ),
+    "figures_of_cell": "The figures below are of {cell}, with its inputs as recorded.",
+    # what was not tried
+    "dropout": "dropout and zoneout (random: run the other side twice, they differ)",
+    "layer_norm": "layer norm that the weights do not contain",
+    "other_weights": "other weights than these",
+    "rare_triples": "three changes at once with a clip or with a gate order that no framework uses",
+    "no_first_step": _no_first_step,
+    "pairs_placed": "two changes at once in {left} of the {placements} places where EXPECTED can "
+    "lie",
+    "singles_placed": "one change in {left} of the {placements} places where EXPECTED can lie",
+    "some_singles": "{left:,} of {singles:,} single changes, those of single cells",
+    "pairs_of_cells": "two changes at once but beside the {singles} nearest single ones, or the "
+    "{constants} nearest where a constant is to be found",
+    "pairs": "two changes at once",
+    "triples": "three changes at once",
+    # what further data would decide
+    "more_numbers": "two steps or two units more",
+    "biases": "a net whose biases are not zero",
+    "second_step": "a second step",
+    "second_sequence": "a second sequence in the batch",
+    "whole_run": "all steps and sequences of EXPECTED",
+    "two_units": "two units",
+    "all_steps": "all steps of h instead of the last",
+    "larger_inputs": "larger inputs",
+}
+"""By code: a text with the facts in braces, or what makes one of them."""
+
+
+def precision_text(explanation: Explanation) -> str:
+    """``float32``, ``printed to 8 digits``, ``as bfloat16 does``."""
+    for one in explanation.remarks:
+        if one.code == "half_precision_grid":
+            return f"as {one.facts['dtype']} does"
+    if explanation.digits is not None:
+        return f"printed to {explanation.digits} digits"
+    return explanation.precision
+
+
+# ---- where EXPECTED lies
+
+
+def placement_text(placement: Placement) -> str:
+    """Where EXPECTED is taken to lie; empty where nothing has to be said."""
+    if placement.is_plain:
+        return ""
+    parts = [_steps_text(placement)]
+    if placement.units:
+        parts.append(f"the first {placement.units} of {placement.size[2]} units")
+    if placement.axes and placement.axes != "units first":
+        parts.insert(0, f"({placement.axes}, units)")
+    if placement.axes == "units first":
+        parts.append("units before steps")
+    text = ", ".join(part for part in parts if part)
+    if placement.is_named_state:
+        return text  # its name says what it is
+    return f"{TAKEN_AS}{text}" if text else ""
+
+
+def _steps_text(placement: Placement) -> str:
+    T, B, _ = placement.size
+    item, items = placement.item, placement.items
+    which = "" if item is None else f" of row {item}"
+    if placement.kind == "last states":
+        return "the last state of each cell"
+    if placement.kind == "last step":
+        return f"the last step{which}"
+    if placement.kind == "last state":
+        some = f" of the first {items} of {B} rows" if items else which
+        name = placement.array
+        return f"{name if placement.is_named_state else f'the last {name}'}{some}"
+    steps, rows = placement.length or T, 1 if item is not None else items or B
+    if placement.is_from_the_start:
+        return part_words(steps, rows, T, B, row=item or 0)
+    last = placement.first + placement.stride * (steps - 1)
+    if placement.stride > 1:
+        found = f"every {_ordinal(placement.stride)} step from {placement.first} to {last}"
+    elif last == T - 1:
+        found = f"the last {steps} of {T} steps"
+    else:
+        found = f"steps {placement.first} to {last} of {T}"
+    return ", ".join(part for part in (found, part_words(T, rows, T, B, row=item or 0)) if part)
+
+
+def _ordinal(n: int) -> str:
+    return {2: "second", 3: "third"}.get(n, f"{n}th")

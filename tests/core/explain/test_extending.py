@@ -1,0 +1,85 @@
+"""A new cause is a row of a table, or a line in the list of passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.api.explain import explain
+from lstmcli.core.explain import answer, solver, wording
+from lstmcli.core.explain.causes import ANY, CAUSES, Cause
+from lstmcli.core.explain.explanation import Answer, Remark, remark
+from lstmcli.core.explain.hypotheses import Change
+from lstmcli.core.explain.passes import PASSES
+from lstmcli.core.explain.search import Outcome, Pass, Search
+from tests.core.explain.asking import found, write
+from tests.core.explain.reference import outputs, random_net
+from tests.test_golden import GOLDEN, read
+
+CLIP = 0.02
+
+
+def test_a_row_of_the_table_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step of a recorded net with a projection, bounded: no row has that."""
+    case = "torch/projection"
+    record, arrays = read(case)
+    x, h = arrays["inputs"], arrays["h"].copy()
+    first = (slice(None), slice(0, 1)) if record["layout"] == "batch" else (slice(0, 1),)
+    expected = np.clip(h[first], -CLIP, CLIP)
+    assert (np.abs(h[first]) > CLIP).sum() > 3
+    weights, layout = str(GOLDEN / f"{case}.weights.npz"), record["layout"]
+    state = {name: arrays[f"initial_state.{name}"] for name in "hc"}
+
+    def ask() -> Any:
+        return explain(weights, x[first], expected, layout=layout, initial_state=state)
+
+    assert ask().verdict == "none"
+    row = Cause("projection_clip", values=(None, CLIP), whole=True, hides={ANY: "It is new"})
+    monkeypatch.setitem(CAUSES, "projection_clip", row)
+    explanation = ask()
+    assert found(explanation) == {"projection_clip": CLIP}
+    assert explanation.hidden.startswith("It is new")
+    assert "--projection-clip" in explanation.command
+
+
+class Refused:
+    """A question that nothing answers."""
+
+    def __init__(self, folder: Path) -> None:
+        rng = np.random.default_rng(0)
+        net = random_net(rng, 4, 3)
+        self.x = rng.normal(size=(2, 5, 4)).astype(np.float32)
+        self.h = outputs(net, self.x.astype(np.float64), {})["h"] + rng.normal(0, 0.1, (2, 5, 3))
+        self.weights = write(net, folder / "w.npz", 4)
+
+    def ask(self) -> Any:
+        return explain(self.weights, self.x, self.h)
+
+
+def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Refused(tmp_path)
+    assert asked.ask().verdict == "none"
+    seen: list[str] = []
+
+    def search(search: Search) -> Outcome | None:
+        seen.append("search")
+        changes = (Change("forget_bias", 0.5),)
+        allowance = search.allowances[-1]
+        return search.outcome([Answer(changes, search.judge(changes, allowance))], allowance)
+
+    monkeypatch.setattr(solver, "PASSES", (*PASSES, Pass("dummy", 3, search)))
+    assert found(asked.ask()) == {"forget_bias": 0.5}
+    assert seen == ["search"]
+
+
+def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(prepared: Any) -> Iterator[Remark]:
+        yield remark("dummy", arrays=len(prepared.arrays))
+
+    monkeypatch.setitem(wording.TEXTS, "dummy", "{arrays} array was looked at.")
+    monkeypatch.setattr(answer, "PASSES", (*PASSES, Pass("dummy", 3, remark=look)))
+    assert "1 array was looked at." in Refused(tmp_path).ask().notes

@@ -1,0 +1,202 @@
+"""The table of causes, and the English of answers: every row and every remark has its words."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lstmcli.core.explain import wording
+from lstmcli.core.explain.causes import CAUSES, SENSES, Cause, prior_of
+from lstmcli.core.explain.explanation import Changed, Data, Remark, wanted
+from lstmcli.core.explain.wording import (
+    change_text,
+    clause_of,
+    hides_at_first_step,
+    text_of,
+    used_by,
+    why_hidden,
+)
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.settings import SETTINGS
+from tests.paths import TOP
+
+EXPLAIN = TOP / "lstmcli" / "core" / "explain"
+TF1 = CONVENTIONS["tf1"]
+
+
+# ---- remarks
+
+
+def remarks_made() -> Iterator[tuple[str, set[str] | None, Path]]:
+    """The code, the names of the facts if they are all there, and the file of each remark."""
+    for path in sorted(EXPLAIN.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = (
+                node.func.id
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+                else ""
+            )
+            if name not in ("remark", "Remark") or not isinstance(node, ast.Call):
+                continue
+            codes = [c.value for c in ast.walk(node.args[0]) if isinstance(c, ast.Constant)]
+            facts = {k.arg or "**" for k in node.keywords} if name == "remark" else None
+            yield from ((str(code), facts, path) for code in codes)
+
+
+def facts_of(code: str) -> tuple[set[str], set[str]]:
+    """The facts that a text takes, and those that it needs."""
+    text = wording.TEXTS[code]
+    if isinstance(text, str):
+        names = {field for _, field, _, _ in string.Formatter().parse(text) if field}
+        return names, names
+    parameters = inspect.signature(text).parameters.values()
+    needed = {p.name for p in parameters if p.default is inspect.Parameter.empty}
+    return {p.name for p in parameters}, needed
+
+
+def test_every_remark_has_a_text_that_takes_its_facts() -> None:
+    made = [each for each in remarks_made() if each[0] in wording.TEXTS or "_" in each[0]]
+    assert len(made) > 20
+    for code, facts, path in made:
+        assert code in wording.TEXTS, (code, path.name)
+        if facts is None or "**" in facts:
+            continue
+        takes, needs = facts_of(code)
+        assert facts <= takes, (code, path.name)
+        assert needs - {"layout"} <= facts, (code, path.name)  # put in where it is another
+
+
+def test_every_text_is_said_somewhere() -> None:
+    source = "".join(path.read_text() for path in EXPLAIN.rglob("*.py") if path.stem != "wording")
+    assert [code for code in wording.TEXTS if f'"{code}"' not in source] == []
+
+
+@pytest.mark.parametrize(
+    ("remark", "text"),
+    [
+        (
+            Remark("chunks", {"starts": [4, 8], "carried": (), "numbers": 36, "layout": ""}),
+            "Run in chunks of 4 steps, each from a zero state, all 36 values of h agree: the "
+            "other side does not carry the state on.",
+        ),
+        (
+            Remark("chunks", {"starts": [3, 8], "carried": ("h",), "numbers": 9, "layout": "time"}),
+            "Run in chunks that start at steps 0, 3 and 8, each from the last h of the one before "
+            "and a zero c, all 9 values of h agree: the other side carries h on and not c "
+            "(--layout time).",
+        ),
+        (
+            Remark("exact_zeros", {"changes": (Changed("bias", "once", "none"),), "share": 0.25}),
+            "With bias: none, not once: 25 % of EXPECTED are exact zeros where the run has none: "
+            "dropout or a relu on the output?",
+        ),
+    ],
+    ids=lambda value: value.code if isinstance(value, Remark) else "",
+)
+def test_a_remark_in_words(remark: Remark, text: str) -> None:
+    assert text_of(remark) == text
+
+
+def agreeing(first: int, step: int, known: int) -> str:
+    facts: dict[str, Any] = {"agreeing": [first], "differing": [1 - first, 2]}
+    facts |= {"changes": (), "begun": step > known, "step": step}
+    return text_of(Remark("some_sequences_agree", facts))
+
+
+def test_a_state_is_suspected_only_where_the_first_step_differs() -> None:
+    assert "carried from sequence to sequence" in agreeing(0, 0, 0)
+    assert "in another order" in agreeing(1, 0, 0)
+    padded = agreeing(0, 3, 0)
+    assert "carried" not in padded
+    assert padded.endswith("from step 3 on: are they padded?")
+
+
+# ---- causes
+
+
+@pytest.mark.parametrize("setting", CAUSES)
+def test_a_row_is_complete(setting: str) -> None:
+    cause = CAUSES[setting]
+    assert cause.clauses
+    assert cause.hides
+    assert not cause.values or setting in SETTINGS or setting in ("array", "layout", "gates")
+    assert cause.thread == "" or cause.thread.startswith("https://")
+    assert cause.sample == "" or (TOP / "samples" / cause.sample).is_dir()
+
+
+def test_a_sample_shows_the_first_cause() -> None:
+    assert {cause.sample for cause in CAUSES.values()} > {""}
+
+
+def test_most_rows_name_a_thread() -> None:
+    with_thread = [cause for cause in CAUSES.values() if cause.thread]
+    assert len(with_thread) > 0.6 * len(CAUSES)
+    assert len({cause.thread for cause in with_thread}) >= len(with_thread) - 1
+
+
+def test_what_frameworks_have_is_likelier() -> None:
+    assert prior_of("gates", "ifgo") < prior_of("gates", "ogfi")
+    assert prior_of("layer1.forget_bias", 1.0) < prior_of("forget_bias", 0.74)
+    assert prior_of("forget_bias", 0.74) < prior_of("gate_clip", 1.92)
+    assert prior_of("gates", "ifgo") < prior_of("dtype", "float16") < Cause("other").prior
+
+
+# ---- changes
+
+
+def test_a_constant_and_a_cell_in_words() -> None:
+    assert clause_of(Changed("forget_bias", 1.0, 0.0)) == "nothing is added to the forget gate"
+    half = Changed("layer1.forget_bias", 1.0, 0.5)
+    assert clause_of(half) == "0.5 is added to the forget gate in layer1"
+    assert change_text(half) == "forget bias, layer1: +0.5, not +1"
+    shut = Changed("forget_bias", 1.0, -40.0, "shut")
+    assert change_text(shut) == "forget gate shut: c is never carried on (forget bias -40)"
+
+
+@pytest.mark.parametrize("sense", SENSES)
+def test_a_sense_has_its_words(sense: str) -> None:
+    cause = SENSES[sense]
+    found = {"array": "layer0.h", "dtype": "float16", "forget_bias": 9.0}.get(cause.setting, "relu")
+    change = Changed(cause.setting, None, found, sense)
+    assert clause_of(change).replace("{", "") == clause_of(change)
+    assert used_by(change, TF1) == cause.used_by[None]
+    assert why_hidden([change], 2).endswith("The difference shows from step 2.")
+
+
+def test_why_it_hides_at_the_first_step() -> None:
+    bias, order = Changed("forget_bias", 1.0, 0.0), Changed("recurrent_gates", "igfo", "ifgo")
+    both = why_hidden([bias, order], 1)
+    assert both == (
+        "The state is zero: the forget gate multiplies nothing and the recurrent kernel "
+        "multiplies nothing. The difference shows from step 1."
+    )
+    assert hides_at_first_step([bias])
+    assert not hides_at_first_step([Changed("bias", "once", "none")])
+    backward = why_hidden([bias], 5, backward=True)
+    assert backward.startswith("At the last step, which comes first, the state is zero: ")
+    assert "step 5" not in backward
+
+
+def test_who_does_it() -> None:
+    assert used_by(Changed("layer0_reverse.reverse", False, True), TF1) == "every framework"
+    assert "pytorch" in used_by(Changed("gates", "igfo", "ifgo"), TF1)
+    assert used_by(Changed("bias", "once", "none"), TF1) == "code that leaves it out"
+    assert used_by(Changed("activation", "tanh", "relu"), TF1) == "Keras and ONNX, if set to relu"
+    assert used_by(Changed("cell_clip", None, 0.74), TF1) == "no framework known here"
+
+
+# ---- what would decide
+
+
+def test_data_that_would_decide() -> None:
+    one_step = Data(steps=1, sequences=1, units=1, zero_bias=True, final=False)
+    codes = [one.code for one in wanted(one_step, ("forget_bias", "bias"), (), proven=True)]
+    assert codes == ["biases", "second_step"]
+    assert wanted(one_step, (), (), proven=True) == ()
+    assert [one.code for one in wanted(one_step, (), (), proven=False)] == ["more_numbers"]
