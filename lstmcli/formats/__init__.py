@@ -112,7 +112,7 @@ def read(
     path, member = split_member(source)
     with opened(path if path == "-" else main_file(path), stdin) as file:
         raw = is_raw_form(member) and is_unknown(file)
-        document = read_raw(file, str(member)) if raw else _read(file, in_blocks)
+        document = read_raw(file, str(member)) if raw else _read(file, in_blocks, member)
     if member is not None and not raw:
         document = document.member(member)
     return document if abbreviated else _refuse_abbreviated(document)
@@ -135,9 +135,11 @@ def _refuse_abbreviated(document: Document) -> Document:
     return document
 
 
-def _read(file: Opened, in_blocks: bool = False) -> Document:
+def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> Document:
     if kind := binary_kind(file):
         module, function = _module(kind), _BY_NAME[kind].function
+        if member is not None and hasattr(module, "read_member"):
+            return cast(Document, module.read_member(file, member))
         if in_blocks and hasattr(module, "read_in_blocks"):
             function = "read_in_blocks"
         return cast(Document, getattr(module, function)(file))

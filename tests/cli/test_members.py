@@ -145,6 +145,21 @@ def test_a_member_that_is_not_there_is_reported_with_those_that_are(
     )
 
 
+def test_the_other_members_of_an_archive_are_not_unpacked(lstm: Lstm, there: Path) -> None:
+    train = np.random.default_rng(0).normal(size=(5000, 7, 4))
+    np.savez(there / "x.npz", x_train=train, x_val=np.load(INPUTS))
+    data = (there / "x.npz").read_bytes()
+    at = data.index(train[-1].tobytes())
+    (there / "x.npz").write_bytes(data[:at] + bytes(8) + data[at + 8 :])
+    full = lstm("inspect", "x.npz")
+    assert full.status == 2
+    assert "damaged" in full.err
+    done = lstm("run", WEIGHTS, "x.npz:x_val", "-o", "out.npy", "-q")
+    assert done == (0, "", "")
+    np.testing.assert_array_equal(np.load(there / "out.npy"), np.load(there / "h.npy"))
+    assert "damaged" in lstm("run", WEIGHTS, "x.npz:x_train").err
+
+
 def test_a_file_of_which_a_member_is_read_is_not_overwritten(lstm: Lstm, there: Path) -> None:
     before = (there / "x.npz").read_bytes()
     done = lstm("run", *NAMED, "x.npz:x_val", "-o", "x.npz")

@@ -39,13 +39,25 @@ def read(source: Opened) -> Document:
     UserError
         A broken, encrypted or exploding archive, one without arrays, a member that is not numeric.
     """
+    return _read(source, None)
+
+
+def read_member(source: Opened, name: str) -> Document:
+    """As `read`, of the arrays that one alone, if it is there; the others are not unpacked."""
+    return _read(source, name)
+
+
+def _read(source: Opened, only: str | None) -> Document:
     document = Document(source.source, "npz", {})
     left_out = []
     with damage_reported(source.source):
         archive = Archive(source.stream, source.size)
-    for name, member in _members(archive, source).items():
+    members = _members(archive, source)
+    for name, member in members.items():
         where = f'{source.source}, member "{name}"'
         with damage_reported(where):
+            if only in members and name != only and _is_array(archive, member, where):
+                continue
             value = _value(archive, member, where)
         if value is None:
             left_out.append(name)
@@ -96,6 +108,12 @@ def _kind(archive: Archive) -> str:
         if any(name == ending or name.endswith(f"/{ending}") for name in names):
             return f"{kind}, which this version does not read yet"
     return "a zip archive without .npy members"
+
+
+def _is_array(archive: Archive, member: ZipInfo, where: str) -> bool:
+    """Whether a member has axes, and is no attribute."""
+    with archive.open(member) as stream:
+        return len(read_header(stream.read(HEAD), where).shape) > 0
 
 
 def _value(archive: Archive, member: ZipInfo, where: str) -> Any:
