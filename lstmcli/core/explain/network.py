@@ -528,10 +528,12 @@ def _stuck(
     if first:
         remarks.append(remark("cell_fits", cell=first[0], changes=first[1].changes))
     if solver is not None:
-        remarks.append(remark("figures_of_cell", cell=name))
         of_cell, base = solver.none(), network.worded(())
-        nearest = (replace(near, changes=(*base, *near.changes)) for near in of_cell.nearest)
-        explanation = replace(explanation, nearest=tuple(nearest), untried=of_cell.untried)
+        explanation = replace(explanation, untried=of_cell.untried)
+        if any(near.changes for near in of_cell.nearest):  # nearer than the cell as loaded
+            remarks.append(remark("figures_of_cell", cell=name))
+            nearest = (replace(near, changes=(*base, *near.changes)) for near in of_cell.nearest)
+            explanation = replace(explanation, nearest=tuple(nearest))
     return replace(explanation, tried=network.tried, remarks=tuple(remarks))
 
 

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import Explanation, explain
+from lstmcli.api.load import load
+from lstmcli.api.run import run
 from tests.core.explain import reference
 from tests.core.explain.asking import Asking, printed, write
 from tests.core.explain.reference import outputs, random_net
+from tests.paths import TESTS
 
 Array = np.ndarray[Any, Any]
 
@@ -149,6 +152,24 @@ def test_where_the_outputs_agree(where: Any, said: str, tmp_path: Path) -> None:
     explanation = explain(write(net, tmp_path / "w.npz", 4), x, noisy(h, where, rng))
     assert any(note.endswith(said) for note in explanation.notes), explanation.notes
     assert not any("carried" in note for note in explanation.notes)
+
+
+def test_the_direction_that_agrees_is_named(tmp_path: Path) -> None:
+    """The figures are of the whole output: nothing comes nearer to the other direction."""
+    rng = np.random.default_rng(0)
+    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
+    model = load(weights)
+    x = rng.normal(size=(9, 3, model.cell.inputs))
+    trace = run(model, x, keep=("h", "c"), layout="time")
+    h = {name: trace.time_major(name) for name in ("layer0.h", "layer0_reverse.h")}
+    h["layer0_reverse.h"] = h["layer0_reverse.h"] + rng.normal(0, 0.01, h["layer0.h"].shape)
+    explanation = explain(weights, x, h, layout="time")
+    assert explanation.verdict == "none"
+    assert explanation.notes == ("All of layer0.h agrees, layer0_reverse.h does not.",)
+    assert explanation.measured is not None
+    half = h["layer0.h"].size
+    assert (explanation.measured.agreeing, explanation.measured.total) == (half, 2 * half)
+    assert [near.changes for near in explanation.nearest] == [()]
 
 
 def test_a_step_of_zeros_is_no_dropout(tmp_path: Path) -> None:
