@@ -9,7 +9,7 @@ import click
 from lstmcli import formats
 from lstmcli.api.check import ALL, check
 from lstmcli.cli import completion
-from lstmcli.cli.command import Command
+from lstmcli.cli.command import Command, is_typed
 from lstmcli.cli.options import (
     format_option,
     input_files,
@@ -23,6 +23,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.terminal import STATUS_ONLY, is_quiet, show, standard_output, width
 from lstmcli.engines import NAMES
+from lstmcli.errors import UserError
 from lstmcli.views.check import check_sheet
 from lstmcli.views.run import header_sheet
 
@@ -54,6 +55,8 @@ def command(
     Exit status: 0 all agree with us; 1 one differs; 2 trouble.
     """
     job = read_job(weights, settings_from(options), input_files(options), inputs_needed=False)
+    if job.name and is_typed(click.get_current_context(), "seed"):
+        raise UserError(f"--seed draws inputs where none are given; {job.name} is given.")
     names = listed_names(engine, "--engine") or []
     found = check(job, names, seed=seed, rtol=rtol, atol=atol, ulp=ulp)
     if is_quiet():

@@ -54,6 +54,11 @@ class FilePath(click.types.StringParamType):
 FILE_PATH = FilePath()
 
 
+def is_typed(ctx: click.Context, name: str) -> bool:
+    """Whether a parameter is given on the command line."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
 class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 

@@ -8,7 +8,7 @@ import click
 
 from lstmcli import formats
 from lstmcli.api.example import write_example
-from lstmcli.cli.command import EXAMPLE, Command
+from lstmcli.cli.command import EXAMPLE, Command, is_typed
 from lstmcli.cli.terminal import is_quiet, tell
 from lstmcli.core.weights.initializers import INITIALIZERS, draw_weights
 from lstmcli.errors import UserError
@@ -54,7 +54,7 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
             raise click.UsageError(
                 f"--inputs, --units and -o are needed, or --example {EXAMPLE} alone.", ctx
             )
-    if options["steps"] is None and _is_typed(ctx, "batch"):
+    if options["steps"] is None and is_typed(ctx, "batch"):
         raise UserError("--batch is that of the inputs; --steps T asks for these.")
     output, dtype = options["output"], options["dtype"]
     format = formats.format_of(output, formats.SEVERAL_ARRAYS)
@@ -70,14 +70,9 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
         tell(f"wrote {one_line(output)}: {shapes}")
 
 
-def _is_typed(ctx: click.Context, name: str) -> bool:
-    """Whether a parameter is given on the command line."""
-    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-
-
 def _write_example(ctx: click.Context, folder: str) -> None:
     """Write the files of the examples, and say what to type next."""
-    given = [f"--{name}" for name in ctx.params if name != "example" and _is_typed(ctx, name)]
+    given = [f"--{name}" for name in ctx.params if name != "example" and is_typed(ctx, name)]
     if given:
         raise UserError(f"--example writes files that are fixed; leave out {', '.join(given)}.")
     paths = write_example(folder)

@@ -19,7 +19,7 @@ GROUPS = {
     "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "per_step"),
     "Computation": ("dtype", "engine", "threads", "scheduler", "seed", "max_bytes"),
     "Output": ("screen", "format", "output", "save_state", "tidy", "digits"),
-    "Display": ("all_", "heat", "pool", "quiet", "no_pager", "color", "svg", "html"),
+    "Display": ("all_", "heat", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),
     OTHER: ("help",),
 }  # fmt: skip
 """Each heading, and the parameters below it by their names in Python, in the order of the help."""

@@ -357,6 +357,8 @@ def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) 
     if outputs.screen != "table":
         if options["show"]:
             raise UserError("--show is for the table; --only NAME,... names what is written.")
+        if options["heat"]:
+            raise UserError("--heat shades the table, which -f and -o replace; leave it out.")
         if {*outputs.written} <= {*BINARY} and selection.digits is not None:
             raise UserError("--digits is for tables and text; .npz and .npy have every digit.")
     if options["show"] and outputs.only is not None and not outputs.written:

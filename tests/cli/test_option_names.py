@@ -223,6 +223,18 @@ def test_what_is_given_twice_is_refused(lstm: Lstm, words: tuple[str, ...], said
     assert said in done.err
 
 
+def test_what_would_have_no_effect_is_refused(lstm: Lstm, tmp_path: Path) -> None:
+    for words, said in (
+        (("run", *FILES, "--heat", "-f", "json"), "--heat shades the table"),
+        (("run", *FILES, "--heat", "-o", "out.csv"), "--heat shades the table"),
+        (("check", *FILES, "--seed", "1"), "--seed draws inputs where none are given"),
+    ):
+        done = lstm(*words)
+        assert (done.status, done.out) == (2, "")
+        assert said in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_settings_of_two_cells_and_flags_may_be_repeated(lstm: Lstm) -> None:
     words = ("--set", "layer0.forget_bias=0", "--set", "forget_bias=1", "-q", "-q", "-f", "csv")
     assert lstm("run", *FILES, *words).status == 0
