@@ -57,7 +57,9 @@ class Cause:
     clauses: Texts = field(default_factory=dict)  # go on after "what these weights give when"
     hides: Texts = field(default_factory=dict)  # why the mistake does not show at once
     used_by: Texts = field(default_factory=dict)  # who does it; else the conventions that do
-    if_asked: Texts = field(default_factory=dict)  # who can be told to, where no convention does
+    if_asked: Texts = field(
+        default_factory=dict
+    )  # who can be set to it, where no convention does it
     thread: str = ""  # a public thread in which it was the cause
     sample: str = ""  # the folder of samples that shows it
 
@@ -534,6 +536,6 @@ def prior_of(setting: str, value: Any) -> float:
     return cause.prior + cause.unusual * unusual
 
 
-def said_of(texts: Texts, value: Any) -> str:
-    """What a row says of a value, or of any; an empty string if it says nothing."""
+def text_for(texts: Texts, value: Any) -> str:
+    """The text for a value, or for any other; an empty string if there is none."""
     return texts.get(value, "") or texts.get(ANY, "")

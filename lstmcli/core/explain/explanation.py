@@ -268,20 +268,20 @@ def agreement(verdict: Verdict) -> Iterator[Remark]:
 
 def clues(verdict: Verdict, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
     """What the numbers of a configuration that does not fit hint at."""
-    told = {"changes": tuple(changes)}
+    of = {"changes": tuple(changes)}
     if verdict.zeros > max(2, MANY_ZEROS * verdict.total):
-        yield Remark("exact_zeros", {**told, "share": verdict.zeros / verdict.total})
+        yield Remark("exact_zeros", {**of, "share": verdict.zeros / verdict.total})
     agreeing = [n for n, agrees in enumerate(verdict.rows) if agrees]
     differing = [n for n, agrees in enumerate(verdict.rows) if agrees is False]
     if agreeing and differing and not verdict.nearly:
         first, known = verdict.first, [s for s, a in enumerate(verdict.steps) if a is not None]
         begun = bool(first and known and first.step is not None and first.step > known[0])
         facts = {"agreeing": agreeing, "differing": differing, "begun": begun}
-        yield Remark("some_sequences_agree", {**told, **facts, "step": first and first.step})
+        yield Remark("some_sequences_agree", {**of, **facts, "step": first and first.step})
 
 
 def near_miss(loaded: Verdict, nearest: Sequence[Near]) -> Iterator[Remark]:
-    """What is said where one configuration comes near and all others are far: it is no setting."""
+    """Whether one configuration comes near and all others are far: it is no setting then."""
     runs = [((), loaded), *((near.changes, near.verdict) for near in nearest if near.changes)]
     (changes, best), *others = sorted(runs, key=lambda each: each[1].rms)
     # what is as near is the same in other words

@@ -15,7 +15,7 @@ from lstmcli.core.explain.causes import (
     SHUT,
     ZERO_STATE,
     Cause,
-    said_of,
+    text_for,
 )
 from lstmcli.core.explain.explanation import Changed, Explanation, Remark, Row
 from lstmcli.core.explain.hypotheses import lies_so, rows_that
@@ -76,7 +76,7 @@ def value_of(setting: str, value: Any) -> str:
     plain = setting.rpartition(".")[2]
     if value is None:
         return "none"
-    if text := said_of(_cause(plain).words, value):
+    if text := text_for(_cause(plain).words, value):
         return text
     if plain.endswith("gates"):
         return spaced_order(value)
@@ -106,7 +106,7 @@ def label(change: Changed) -> str:
 def found_of(change: Changed) -> str:
     """What was found."""
     if change.sense in (SHUT, OPEN):
-        return said_of(_of(change).words, change.found)
+        return text_for(_of(change).words, change.found)
     return value_of(change.setting, change.found)
 
 
@@ -135,10 +135,10 @@ def clause_of(change: Changed) -> str:
     """A change as a clause that goes on after "what these weights give when"."""
     setting, value = change.setting.rpartition(".")[2], change.found
     where = change.setting.rpartition(".")[0]
-    said = said_of(_of(change).clauses, value) or f"{name_of(setting)} is {{value}}"
+    clause = text_for(_of(change).clauses, value) or f"{name_of(setting)} is {{value}}"
     if setting == "array" and "." in value and not change.sense:
-        said = f"the array is the output of {value.partition('.')[0]}, not of the last layer"
-    clause = said.replace("{value}", value_of(setting, value).removeprefix("+"))
+        clause = f"the array is the output of {value.partition('.')[0]}, not of the last layer"
+    clause = clause.replace("{value}", value_of(setting, value).removeprefix("+"))
     return f"{clause} in {where}" if where else clause
 
 
@@ -174,13 +174,13 @@ def used_by(change: Changed, assumed: Convention) -> str:
             return "every framework" if value else "code that runs both directions forward"
         if setting == "array" and "." in value:
             return "code that takes a lower layer's output"
-    if text := said_of(cause.used_by, value):
+    if text := text_for(cause.used_by, value):
         return text
     names = sorted(rows_that(setting, value), key=familiarity)
     if setting == "layout" and (own := lies_so(assumed.name, value)) not in ("", assumed.name):
         return f"{own}; {', '.join(names[:3])}"
     if not names:
-        return said_of(cause.if_asked, value) or "no framework known here"
+        return text_for(cause.if_asked, value) or "no framework known here"
     if len(names) > len(CONVENTIONS) // 2:
         return "most frameworks: " + ", ".join(names[:3])
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
@@ -213,8 +213,8 @@ def hides_at_first_step(changes: Sequence[Changed]) -> bool:
 
 
 def _hides(change: Changed) -> str:
-    own = said_of(_of(change).hides, change.found)
-    return own or said_of(_cause(change.setting.rpartition(".")[2]).hides, change.found)
+    own = text_for(_of(change).hides, change.found)
+    return own or text_for(_cause(change.setting.rpartition(".")[2]).hides, change.found)
 
 
 # ---- remarks
@@ -222,12 +222,12 @@ def _hides(change: Changed) -> str:
 
 def text_of(one: Remark) -> str:
     """A remark in words."""
-    said = TEXTS[one.code]
-    return said.format(**one.facts) if isinstance(said, str) else said(**one.facts)
+    text = TEXTS[one.code]
+    return text.format(**one.facts) if isinstance(text, str) else text(**one.facts)
 
 
 def _with(changes: Sequence[Changed], text: str) -> str:
-    """What is said of a configuration: of the weights as loaded if there are no changes."""
+    """A text about a configuration; about the weights as loaded if there are no changes."""
     return f"With {headline(changes)}: {text}" if changes else text[:1].upper() + text[1:]
 
 
@@ -341,10 +341,10 @@ def _layout_option(layout: str) -> str:
 def _chunks(starts: Sequence[int], carried: Sequence[str], numbers: int, layout: str) -> str:
     lost = [name for name in "hc" if name not in carried]
     if len(lost) == 2:
-        state, said = "a zero state", "does not carry the state on"
+        state, mistake = "a zero state", "does not carry the state on"
     else:
         state = f"the last {carried[0]} of the one before and a zero {lost[0]}"
-        said = f"carries {carried[0]} on and not {lost[0]}"
+        mistake = f"carries {carried[0]} on and not {lost[0]}"
     every = starts[0]
     if all(b - a == every for a, b in pairwise((0, *starts))):
         chunks = f"of {every} steps"
@@ -354,7 +354,7 @@ def _chunks(starts: Sequence[int], carried: Sequence[str], numbers: int, layout:
         chunks = f"that start at steps {listed}"
     return (
         f"Run in chunks {chunks}, each from {state}, all {numbers} values of h agree: the other "
-        f"side {said}{_layout_option(layout)}."
+        f"side {mistake}{_layout_option(layout)}."
     )
 
 

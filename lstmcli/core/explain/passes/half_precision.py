@@ -121,7 +121,7 @@ def remark_of(basis: Basis, dtype: str) -> Remark:
 
 
 def remark_of_size(prepared: Prepared, case: Case, loaded: Verdict) -> Iterator[Remark]:
-    """What is said where nothing fits, and the run as loaded is off as much as rounding leaves."""
+    """Whether a run as loaded that does not fit is off by as much as rounding leaves."""
     if loaded.agreeing > FEW_AGREE * loaded.total:
         return
     for half in prepared.coarse:
