@@ -55,6 +55,22 @@ def test_stacked_directions_of_one_sequence_agree(shape: Shape) -> None:
     assert of_golden(y.reshape(shape), row=2).verdict == "agrees"
 
 
+@pytest.mark.parametrize("row", [None, 0, 2])
+def test_a_step_of_stacked_directions_is_no_last_state(row: int | None) -> None:
+    """ONNX' Y[-1], (2, B, H): the backward half is what the backward cell began with."""
+    arrays = read(ONNX)[1]
+    rows = slice(None) if row is None else slice(row, row + 1)
+    y, last = arrays["h"][:, :, rows], arrays["final_h"][:, rows]
+    for expected, taken in (
+        (y[-1], "the last step"), (y[0], "step 0 of 7"), (last, "the last state of each cell"),
+    ):  # fmt: skip
+        explanation = of_golden(expected, row=row)
+        assert explanation.verdict == "agrees"
+        assert explanation.taken == f"EXPECTED is taken as {taken}"
+    noisy = y[-1] + np.random.default_rng(0).normal(0, 0.1, y[-1].shape)
+    assert not of_golden(noisy, row=row).found
+
+
 @pytest.mark.parametrize("row", [None, 2])
 def test_directions_side_by_side_are_another_merge(row: int | None) -> None:
     y = read(ONNX)[1]["h"].transpose(0, 2, 1, 3)

@@ -1,0 +1,155 @@
+"""Several cells: mistakes of two bidirectional layers of which only the top is known.
+
+What is expected comes from `reference`, a plain loop that shares no code with the program.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.api.explain import Explanation, explain
+from lstmcli.core.explain import network
+from tests.core.explain.asking import found, same
+from tests.core.explain.networks import AS_STORED, Truth, both, name_of, write
+from tests.core.explain.reference import random_net
+from tests.paths import TOP
+
+Array = np.ndarray[Any, Any]
+
+
+class Deep:
+    """Two layers of two directions: their weights, inputs, and the top of what they give."""
+
+    def __init__(self, folder: Path, seed: int = 0, units: int = 4, steps: int = 7) -> None:
+        rng = np.random.default_rng(seed)
+        self.nets = [random_net(rng, k, units) for k in (3, 3, 2 * units, 2 * units)]
+        self.x = rng.normal(size=(2, steps, 3)).astype(np.float32).astype(np.float64)
+        names = ("l0", "l0_reverse", "l1", "l1_reverse")
+        self.weights = write(dict(zip(names, self.nets, strict=True)), folder / "w.npz")
+
+    def top(self, truth: Truth, dtype: Any = np.float32) -> Array:
+        x = self.x
+        for n in (0, 1):
+            own = {k.replace(f"layer{n}", "layer0"): v for k, v in truth.items()
+                   if not k.startswith(f"layer{1 - n}")}  # fmt: skip
+            x = both(self.nets[2 * n : 2 * n + 2], x, own, dtype)
+        return x
+
+    def explain(self, expected: Array) -> Explanation:
+        return explain(self.weights, self.x, expected, **AS_STORED, layout="batch")
+
+
+ONE_CHANGE: list[Truth] = [
+    {"gates": "ifgo"},
+    {"layer0_reverse.activation": "relu"},
+    {"layer0.transposed": "recurrent", "layer1.transposed": "recurrent"},
+    {"layer1.forget_bias": 0.3, "layer1_reverse.forget_bias": 0.3},
+    {"layer0_reverse.reverse": False, "layer1_reverse.reverse": False},
+]
+TWO_CHANGES: list[Truth] = [
+    {"gates": "ifgo", "forget_bias": 0.0},
+    {"layer0.gates": "gofi", "layer1_reverse.bias": "none"},
+    {"layer0_reverse.flip_output": True, "forget_bias": 0.0},
+    {"gates": "ifgo", "layer0_reverse.forget_bias": 0.3},
+]
+
+
+@pytest.mark.parametrize(
+    "truth", [ONE_CHANGE[0], *(pytest.param(t, marks=pytest.mark.wide) for t in ONE_CHANGE[1:])],
+    ids=name_of,
+)  # fmt: skip
+def test_one_change_of_all_cells_or_some(truth: Truth, tmp_path: Path) -> None:
+    deep = Deep(tmp_path)
+    explanation = deep.explain(deep.top(truth))
+    assert explanation.verdict == "found"
+    assert same(found(explanation), truth, "float32"), explanation.changes
+    assert not explanation.equivalent
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("truth", TWO_CHANGES, ids=name_of)
+def test_two_changes_of_all_cells_or_some(truth: Truth, tmp_path: Path) -> None:
+    deep = Deep(tmp_path)
+    explanation = deep.explain(deep.top(truth))
+    assert explanation.verdict == "found"
+    assert same(found(explanation), truth, "float32"), explanation.changes
+
+
+def test_backward_outputs_not_turned_back_in_all_layers_are_one_change(tmp_path: Path) -> None:
+    deep = Deep(tmp_path)
+    truth = {"layer0_reverse.flip_output": True, "layer1_reverse.flip_output": True}
+    explanation = deep.explain(deep.top(truth))
+    assert explanation.verdict == "found"
+    assert found(explanation) == truth
+    assert explanation.tried < 2000, "no two changes were tried"
+
+
+@pytest.mark.wide
+def test_the_same_question_has_the_same_answer(tmp_path: Path) -> None:
+    deep = Deep(tmp_path)
+    expected: Array = np.add(deep.top({}), 1e-3 * np.cos(1e4 * deep.top({})))
+    first, second = (deep.explain(expected).to_json() for _ in range(2))
+    assert first == second
+    assert first["verdict"] == "none"
+
+
+@pytest.mark.wide
+def test_what_comes_near_is_nearer_than_the_weights_as_loaded(tmp_path: Path) -> None:
+    deep = Deep(tmp_path)
+    near: Array = np.add(deep.top({"gates": "ifgo"}), 1e-2 * np.cos(1e4 * deep.top({})))
+    explanation = deep.explain(near)
+    assert explanation.verdict == "none"
+    assert found_of(explanation.nearest[0].changes) == {"gates": "ifgo"}
+    assert explanation.measured is not None
+    for one in explanation.nearest:
+        assert not one.changes or one.verdict.rms < explanation.measured.rms
+
+
+def found_of(changes: Any) -> dict[str, Any]:
+    return {change.setting: change.found for change in changes}
+
+
+@pytest.mark.wide
+def test_what_a_budget_leaves_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Budgets are work, so the same is left out on every machine."""
+    deep = Deep(tmp_path)
+    noise = np.zeros(deep.top({}).shape)
+    noise += np.random.default_rng(1).normal(0, 0.3, noise.shape)
+    whole = deep.explain(noise)
+    assert not any("single changes, of single cells" in one for one in whole.untried)
+    for budget in ("SINGLES", "PAIRS", "PAIRS_TURNED"):
+        monkeypatch.setattr(network, budget, 1e8)
+    part = deep.explain(noise)
+    assert any("single changes, of single cells" in one for one in part.untried)
+    assert part.tried < whole.tried / 4
+
+
+def test_three_layers_with_lengths_that_agree_are_run_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    nets = [random_net(rng, k, 4) for k in (3, 3, 8, 8, 8, 8)]
+    names = [f"l{n}{way}" for n in range(3) for way in ("", "_reverse")]
+    weights = write(dict(zip(names, nets, strict=True)), tmp_path / "w.npz")
+    x = rng.normal(size=(2, 9, 3)).astype(np.float32).astype(np.float64)
+    lengths = np.array([9, 5])
+    h = np.zeros((2, 9, 8), np.float32)
+    for row, length in enumerate(lengths):
+        top = x[row : row + 1, :length]
+        for n in range(3):
+            top = both(nets[2 * n : 2 * n + 2], top, {})
+        h[row, :length] = top[0]
+    explanation = explain(weights, x, h, lengths=lengths, **AS_STORED, layout="batch")
+    assert explanation.verdict == "agrees"
+    assert explanation.tried == 1
+
+
+def test_nothing_in_explain_reads_a_clock() -> None:
+    for path in sorted((TOP / "lstmcli/core/explain").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {"time", "datetime"} & {name.split(".")[0] for name in names}, path.name
