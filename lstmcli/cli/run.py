@@ -464,6 +464,8 @@ def _remark_not_finite(job: Job) -> None:
 
 def _run_by_engine(job: Job, asked: RunOptions, name: str) -> RunResult:
     """Run by a framework, then show or write the arrays that it gives."""
+    if cell := asked.outputs.cell:
+        raise UserError(f"--cell {cell}: {name} gives h of the full model; leave out --engine.")
     columns = asked.window.show
     requested = {"--show": columns if asked.shown else (), "--only": asked.outputs.only or ()}
     trace, arrays = run_by_engine(job, name, requested)

@@ -18,6 +18,7 @@ from lstmcli.core.model.conventions import Behaviour
 from lstmcli.core.model.settings import CONVENTIONS_OWN, SETTINGS
 from lstmcli.engines import NAMES
 from tests.cli.conftest import SAMPLE, Done, Lstm
+from tests.engines.fake import fake, install
 
 FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
 PRINTS = (SAMPLE / "tensorflow.txt", SAMPLE / "numpy.txt")
@@ -169,6 +170,18 @@ def test_a_cell_that_is_not_there_is_told_with_those_that_are(lstm: Lstm, stack:
     done = lstm("run", stack, FILES[1], "--cell", "layer0", "--only", "final_h", "-o", "x.npz")
     assert done.status == 2
     assert "--only final_h is not of one cell" in done.err
+
+
+def test_an_engine_gives_no_single_cell(
+    lstm: Lstm, stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, fake())
+    done = lstm("run", stack, FILES[1], "--engine", "torch", "--cell", "layer0")
+    assert (done.status, done.out) == (2, "")
+    assert "--cell layer0: torch gives h of the full model" in done.err
+    one = lstm("run", *FILES, "--engine", "torch", "--cell", "layer0", "--only", "h")
+    assert one.status == 0
+    assert one == lstm("run", *FILES, "--engine", "torch", "--only", "h")
 
 
 def test_cell_draws_one_cell(lstm: Lstm, stack: Path) -> None:
