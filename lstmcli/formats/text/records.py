@@ -48,6 +48,15 @@ def as_columns(value: Any, where: str) -> Any:
     items = [as_columns(item, f"{where}[{n}]") for n, item in enumerate(value)]
     if names := _names(value):
         return dict(zip(names, items, strict=True))
+    return _joined(items, where)
+
+
+def _joined(items: list[Any], where: str) -> Any:
+    """Converted elements of a list as one value: an object of columns, a stack, or the list.
+
+    What is converted is not converted again: of lists in lists that would take twice as long a
+    level.
+    """
     if not isinstance(items[0], dict):
         return np.stack(items) if isinstance(items[0], np.ndarray) and _alike(items) else items
     for n, item in enumerate(items):
@@ -58,13 +67,6 @@ def as_columns(value: Any, where: str) -> Any:
             )
     columns = {name: [item[name] for item in items] for name in items[0]}
     return {name: _joined(column, f"{where}.{name}") for name, column in columns.items()}
-
-
-def _joined(column: list[Any], where: str) -> Any:
-    """The values of one member of all objects: stacked, or a list."""
-    if isinstance(column[0], np.ndarray) and _alike(column):
-        return np.stack(column)
-    return as_columns(column, where)
 
 
 def _alike(arrays: list[Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from lstmcli import formats
 from lstmcli.api.diff import diff
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
+from lstmcli.formats.text.records import as_columns
 from tests.test_golden import GOLDEN
 
 LANGUAGES = GOLDEN / "languages"
@@ -173,3 +175,15 @@ def test_a_refusal_names_the_line(text: str, said: str) -> None:
     with pytest.raises(UserError) as error:
         formats.read("-", io.BytesIO(text.encode()))
     assert said in str(error.value)
+
+
+def test_objects_in_lists_within_each_other_take_no_time_of_powers() -> None:
+    """A list whose members were converted twice at each level would take 2^60 steps."""
+    value: Any = 1.0
+    for _ in range(60):
+        value = [{"a": value}]
+    found = as_columns(value, "x")
+    for _ in range(60):
+        found = found["a"]
+        found = found[0] if isinstance(found, list) else found
+    assert found == 1
