@@ -157,3 +157,16 @@ def test_what_is_compared_can_be_selected(lstm: Lstm, net: Path) -> None:
     done = lstm("diff", "a.npz", "b.npz", "--units", "99")
     assert done.status == 2
     assert "--units 99: takes one unit of 0 to" in done.err
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "npz", "json"])
+def test_a_last_step_beside_each_format_of_a_trace(lstm: Lstm, net: Path, format: str) -> None:
+    lstm("run", net, "-o", "a.npz")
+    with np.load("a.npz") as arrays:
+        np.save("last.npy", arrays["h"][:, -1])  # (B, H), as Keras returns it
+        np.save("one.npy", arrays["h"][2])
+    lstm("run", net, "-o", f"trace.{format}")
+    for other, text in (("last.npy", "the last step of"), ("one.npy", "sequence 2 of 5 of")):
+        done = lstm("diff", f"trace.{format}", other)
+        assert done.status == 0
+        assert f"{text} trace.{format}" in " ".join(done.out.split())

@@ -131,11 +131,11 @@ def align(
     elif kind == FINAL:
         a, b, text = _finals_joined(a, b)
         three = _final(a), _final(b)
+    part_of_run = not (numbering[0].from_the_start and numbering[1].from_the_start)
     pair = Pair(name, a, b, tolerance, placed=False, backward=backward)
     if three[0] is not None and three[1] is not None:
         both = three[0], three[1]
-        known = not (numbering[0].from_the_start and numbering[1].from_the_start)
-        if not known and not (None not in layouts and a.values.ndim == b.values.ndim == 3):
+        if not part_of_run and not (None not in layouts and a.values.ndim == b.values.ndim == 3):
             a_leads = layouts[0] is not None and (
                 layouts[1] is None or a.values.ndim >= b.values.ndim
             )
@@ -144,7 +144,7 @@ def align(
     choices: tuple[Choice | None, ...] = selection[:3]
     if kind == FINAL:
         pair, choices = replace(pair, arrangement=text), (None, *choices[1:])
-    elif kind == SEQUENCE and pair.agrees is None and numbering == (UNNUMBERED, UNNUMBERED):
+    elif kind == SEQUENCE and pair.agrees is None and not part_of_run:
         found, why = arrange(*raw, tolerance, layouts, selection.batch)
         pair = replace(pair, unaligned=why)
         if found is not None:
