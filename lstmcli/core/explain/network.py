@@ -52,7 +52,7 @@ from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import ROUNDED
-from lstmcli.core.model.model import Model, as_time_major
+from lstmcli.core.model.model import Model, as_time_major, cell_name
 from lstmcli.core.model.states import split_state
 
 MOST_CHANGES = 2  # at once, where the network is run as a whole
@@ -65,7 +65,7 @@ ENOUGH_NUMBERS = 3  # that are different prove a layout or a merge: few of them 
 SINGLES = 6e10  # of one change in a placement,
 ALL_SINGLES = 15e10  # and in all of them
 PAIRS, PAIRS_TURNED = 6e10, 1.5e10  # of two, as assumed and with another layout or merge
-NEAREST = 100  # single changes, at most, beside which a second one is looked for,
+NEAREST = 80  # single changes, at most, beside which a second one is looked for,
 BESIDE = 16  # and beside which a constant is
 SOLVED = 12  # hypotheses of a level whose constants are solved
 CLOSE = 1e3  # tolerances, on average, within which a hypothesis is run as `lstm run` does it
@@ -88,7 +88,7 @@ class Network:
         self.extra = extra
         self.base = (*prepared.base(case), *extra)
         self.names = [
-            [f"layer{n}{'_reverse' * d}" for d in range(len(layer))]
+            [cell_name(n, d) for d in range(len(layer))]
             for n, layer in enumerate(self.model.layers)
         ]  # of the cells, layer by layer
         self.tried = 0
@@ -649,7 +649,8 @@ class Whole:
         close = max(SHOWN, int(np.sum(rms <= CLOSE)))
         extras = [(extra,) for extra in self.extras if self.network.verify((extra,)).fits]
         fitting = [*extras, *self._verified(near[:close])]
-        return self._answer(fitting) or self._with_constant(self.nearest)
+        answer = self._answer(fitting)
+        return answer if answer or self.network.extra else self._with_constant(self.nearest)
 
     @cached_property
     def extras(self) -> list[Change]:
@@ -683,7 +684,11 @@ class Whole:
         self.network.tried += len(pairs)
         if found := self._answer(self._verified(pairs[self.simulator.near(pairs)])):
             return found
-        for extra in self.extras:
+        extras = self.extras
+        if len(extras) * len(self.alone) * self.simulator.work > products:
+            extras = []
+            self.untried.append(remark("pairs_of_the_run"))
+        for extra in extras:
             whole = Whole(Network(self.network.prepared, self.network.case, (extra,)))
             found = whole.search(progress, 1)
             self.network.tried += whole.network.tried

@@ -20,7 +20,7 @@ from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.simulator import INITIAL_STATES, Simulator
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.model import Cell, Model, cell_name
 
 NUMBERS = 600  # of EXPECTED, at most, on which hypotheses are compared
 FAR = 1e6  # tolerances beyond which it does not matter how far off a number is
@@ -141,8 +141,7 @@ class NetworkSimulator:
     ) -> None:
         self.model, self.how, self.start = model, model.convention, start
         self.layers = [
-            [f"layer{n}{'_reverse' * d}" for d in range(len(layer))]
-            for n, layer in enumerate(model.layers)
+            [cell_name(n, d) for d in range(len(layer))] for n, layer in enumerate(model.layers)
         ]
         self.cells = {name: _Cell(simulator) for name, simulator in simulators.items()}
         self.row = _best_known(expected)

@@ -463,6 +463,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "lie",
     "singles_placed": "one change in {left} of the {placements} places where EXPECTED can lie",
     "some_singles": "{left:,} of {singles:,} single changes, those of single cells",
+    "pairs_of_the_run": "another array, initial state or padding beside one more change",
     "pairs_of_cells": "two changes at once but beside the {singles} nearest single ones, or the "
     "{constants} nearest where a constant is to be found",
     "pairs": "two changes at once",
