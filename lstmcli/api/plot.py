@@ -20,16 +20,16 @@ from lstmcli.api.paths import Named
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.compare import compare, matched
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.diff.operand import LONE, Side
+from lstmcli.core.diff.operand import LONE, Side, single_as_h
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import run_selected
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.vocabulary import GATES
+from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError, did_you_mean
-from lstmcli.formats import Document
-from lstmcli.formats.files.member import is_standard_input
+from lstmcli.formats.files.member import is_standard_input, split_member
 
 SINGLE_CELL = "layer0"  # what the cell of a model of one is called
 DRAWN = ("h", "c", "i", "f", "g", "o")
@@ -112,7 +112,7 @@ def read_drawable(
     """
     if any(map(is_standard_input, paths)) and stdin is not None:
         stdin = io.BytesIO(stdin.read())  # it may have to be read again, as weights
-    first = None if Named.parse(paths[0]).name else formats.read(paths[0], stdin)
+    first = None if Named.parse(paths[0]).name else _side_of(paths[0], stdin)
     if first is not None and _is_result(first):
         if len(paths) > 2:
             raise UserError(f"{paths[0]} holds results; plot takes one such file, or two.")
@@ -120,20 +120,28 @@ def read_drawable(
             raise UserError(f"{paths[0]} holds results: there is nothing left to run or set.")
         layout = settings.get("layout")  # of results that do not tell
         if len(paths) == 1:
-            return _of_side(with_layout(side_of(first, paths[0]), layout))
+            return _of_side(with_layout(first, layout))
         if all(map(is_standard_input, paths)):
             raise UserError("- (standard input) can be read only once; give the other as a file.")
-        sides = ((first, paths[0]), (formats.read(paths[1], stdin), paths[1]))
-        return _of_two(*(with_layout(side_of(document, path), layout) for document, path in sides))
+        second = _side_of(paths[1], stdin)
+        return _of_two(with_layout(first, layout), with_layout(second, layout))
     if isinstance(stdin, io.BytesIO):
         stdin.seek(0)
     job = load_job(paths, settings, stdin=stdin, files=files)
     return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), item)
 
 
-def _is_result(document: Document) -> bool:
+def _side_of(path: str, stdin: BinaryIO | None) -> Side:
+    """The arrays of a file; a member that is no tensor of an LSTM is h, whatever its name."""
+    side = side_of(formats.read(path, stdin), path)
+    shapes = {name: array.shape for name, array in side.arrays.items()}
+    is_member = split_member(path)[1] is not None
+    return single_as_h(side) if is_member and not recognise(shapes) else side
+
+
+def _is_result(side: Side) -> bool:
     """Whether a file holds what a run gives; a state to start from is nothing of the kind."""
-    names = [name for name in document.arrays if not name.startswith(STATE)]
+    names = [name for name in side.arrays if not name.startswith(STATE)]
     bases = {name.rpartition(".")[2] for name in names}
     return LONE in bases or bool(bases & {*STEP_ORDER, *FINALS})
 
