@@ -145,6 +145,11 @@ def check(
         before anything runs: for an engine that is not there, and naming what one cannot do.
         With ``all``, such an engine is left out and named in ``refused``.
     """
+    if job.model.convention.behaviour.arithmetic != "float":
+        raise UserError(
+            "check gives the engines weights in float; this model rounds inputs and h to 8 bits. "
+            "Add --arithmetic float."
+        )
     job, drawn = _with_inputs(job, seed)
     task = task_of(job.model, job.as_inputs())
     engines, refused = _chosen(names), {}

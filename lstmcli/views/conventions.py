@@ -178,7 +178,9 @@ def unusual_settings(convention: Convention, excluded: Container[str]) -> list[s
     bias = convention.behaviour.forget_bias
     texts = [f"forget bias {bias:+}"] if bias else []
     for name, value in convention.settings().items():
-        if name != "forget_bias" and name not in excluded and plain.get(name) != value:
+        if name == "arithmetic":
+            texts.append("8-bit arithmetic")
+        elif name != "forget_bias" and name not in excluded and plain.get(name) != value:
             words = name.replace("_", " ")
             texts.append(words if value is True else f"{words} {value}")
     return texts
@@ -474,7 +476,7 @@ LAYOUT = (
     PageLine("projection", ("projection_rows",), _projection),
     PageLine(
         "peepholes",
-        ("peepholes", "peephole_gates", "output_peephole"),
+        ("peepholes", "peephole_gates", "peephole_columns", "output_peephole"),
         _peepholes,
     ),
 )
@@ -493,6 +495,7 @@ RUN = (
     PageLine("masked steps", ("masked_output", "masked_output_merged"), _masked),
     PageLine("states", ("states", "empty_rows", "state", "initial_state"), _states),
     PageLine("lengths", ("lengths",), _lengths),
+    PageLine("arithmetic", ("arithmetic",), lambda row: ""),  # no row differs in it
     PageLine("options", ("takes",), _takes),
     PageLine("assumed", ("hidden", "required_settings"), _hidden),
 )

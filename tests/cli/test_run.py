@@ -20,6 +20,7 @@ from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
 from tests.cli.conftest import ENDINGS, SAMPLE, Lstm, ignore_signals, start
 from tests.paths import TOP
+from tests.test_golden import GOLDEN
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 
@@ -676,3 +677,11 @@ def test_a_layer_number_of_thousands_of_digits_is_refused(
     done = lstm("run", "deep.npz", "inputs.npy")
     assert done.status == 2
     assert message in done.err
+
+
+def test_8_bit_arithmetic_is_in_the_header(lstm: Lstm, tmp_path: Path) -> None:
+    source = GOLDEN / "onnx_files" / "quantized.onnx"
+    np.save(tmp_path / "x.npy", np.ones((4, 5), np.float32))
+    assert "8-bit arithmetic" in lstm("run", source, "x.npy").out
+    assert "8-bit" not in lstm("run", source, "x.npy", "--arithmetic", "float").out
+    assert lstm("run", source, "x.npy", "--arithmetic", "int4").status == 2

@@ -53,6 +53,11 @@ def derive(
     """
     if gate is not None and gate not in GATES:
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
+    if model.convention.behaviour.arithmetic != "float":
+        raise UserError(
+            "derive shows products of the numbers as they are; this model rounds inputs and h to "
+            "8 bits. Add --arithmetic float."
+        )
     layer, direction = _chosen_cell(model, cell)
     plan = prepare(model, inputs, NAMES)
     return _Run(plan, run_plan(plan)).derive(layer, direction, (step, batch, unit), gate, against)

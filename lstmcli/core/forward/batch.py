@@ -39,6 +39,8 @@ def batch_blocks(batch: int, cell: Cell) -> list[slice]:
     has enough.
     """
     work = step_work(cell)
+    if cell.convention.behaviour.arithmetic == "8bit":  # one scale for the batch
+        return [slice(0, batch)]
     if batch < 32 or batch * work < 2 * LITTLE:
         return [slice(0, batch)]
     size = 64

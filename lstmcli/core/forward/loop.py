@@ -24,6 +24,7 @@ from itertools import repeat
 
 import numpy as np
 
+from lstmcli.core.forward.eight_bit import is_eight_bit, round_to_8_bits
 from lstmcli.core.forward.equations import parts_of, step
 from lstmcli.core.forward.matmul import aligned_empty, product, product_of_one
 from lstmcli.core.model.activations import activation
@@ -84,6 +85,7 @@ def is_plain(cell: Cell) -> bool:
         and cell.peephole is None
         and cell.projection is None
         and cell.norm_scale is None
+        and not is_eight_bit(cell)
     )
 
 
@@ -114,7 +116,7 @@ class Loop:
         self._c = self._cg[0, : H * R].reshape(H, R)
         self._gates = aligned_empty((4 * H, R), cell.dtype)  # of steps whose gates are not returned
         self._step: Step = (plain_step if packed.plain else full_step)(cell, self._z)
-        self._quick = packed.plain
+        self._quick, self._eight_bit = packed.plain, is_eight_bit(cell)
 
         if R > 1:
             self._product, self._product_out = product(packed.K, self._z)
@@ -234,8 +236,15 @@ class Loop:
             repeat(self._c, count) if c is None else c,
             repeat(None, count) if z is None else z,
         )
-        for (operand, h), gates_k, after, z_k in zip(self._operands, *targets, strict=False):
-            product(operand, out)
+        steps = zip(self._operands, *targets, strict=False)
+        for k, ((operand, h), gates_k, after, z_k) in enumerate(steps):
+            if self._eight_bit:
+                exact = self._h[k].copy()
+                self._h[k] = round_to_8_bits(exact)
+                product(operand, out)
+                self._h[k] = exact  # which is returned
+            else:
+                product(operand, out)
             step(before, gates_k, after, h, z_k)
             before = after
         self._c[:] = before

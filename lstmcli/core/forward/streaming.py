@@ -74,6 +74,11 @@ class LayerStack:
             raise UserError("a backward run starts from the last step; give the inputs as a file.")
         if how.state == "reset":
             raise UserError("state=reset is for inputs in a file.")
+        if how.arithmetic == "8bit":
+            raise UserError(
+                "8-bit arithmetic takes its scale from all steps; give the inputs as a file, or "
+                "--arithmetic float."
+            )
         packed = [Packed(cell) for _, cell in model.cells]
         return cls.of_chunk(packed, slice(0, plan.batch), plan.batch, model, plan.states, meter)
 
@@ -115,7 +120,8 @@ class LayerStack:
 def runs_forward(model: Model) -> bool:
     """Whether a step needs only those before it."""
     how = model.convention.behaviour
-    return not (model.backward or how.flip_output or how.state == "reset")
+    all_at_once = how.state == "reset" or how.arithmetic == "8bit"
+    return not (model.backward or how.flip_output or all_at_once)
 
 
 def sweep(

@@ -146,6 +146,7 @@ class Behaviour:
     past_length: str = "zero"  # outputs past a sequence's length, where lengths are given
     states: str = "cells"  # of several: (cells, B, H); "batch": (B, D, H); "features": (B, D H)
     empty_rows: str = "initial"  # final state of a sequence of length 0; or "zero"
+    arithmetic: str = "float"  # "8bit": inputs and h are rounded to 8 bits, as onnxruntime does
     state: str = "carried"
     initial_state: str = "given"
     lengths: str = "given"
@@ -221,7 +222,8 @@ class Convention:
         """The settings of a run, by option name; those that are off are left out."""
         off = {
             "bias": "once", "peepholes": "used", "state": "carried", "initial_state": "given",
-            "lengths": "given", "merge": "concat", "masked_output": "zero", "rows": "xh",
+            "lengths": "given", "arithmetic": "float", "merge": "concat",
+            "masked_output": "zero", "rows": "xh",
         }  # fmt: skip
         row = CONVENTIONS.get(self.name, self)
         off["peephole_gates"] = row.storage.peephole_gates  # matters where there are peepholes
@@ -643,7 +645,8 @@ _ROWS = (
         layout="time",
         merge="stack",
         empty_rows="zero",
-        takes=THREE_ACTIVATIONS | {"gate_clip": ANY, "coupled": "f=1-i", "reverse": ANY},
+        takes=THREE_ACTIVATIONS
+        | {"gate_clip": ANY, "coupled": "f=1-i", "reverse": ANY, "arithmetic": "float 8bit"},
         source="ONNX specification, LSTM-22",
         verified="run: onnxruntime 1.32",
         hidden=("gate_clip",),

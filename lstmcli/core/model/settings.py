@@ -186,6 +186,10 @@ SETTINGS: dict[str, Setting] = {
         _count, "Layers of a network whose weights are one vector: 1, or more.", _COUNT, "1"
     ),
     "flat_directions": Setting(_count, "Directions of such a network: 1 or 2.", _COUNT, "1"),
+    "arithmetic": Setting(
+        _one_of("float", "8bit"),
+        "Products of numbers as they are, or of inputs and h rounded to 8 bits.",
+    ),
     "dtype": Setting(
         _one_of("float16", "bfloat16", "float32", "float64", "longdouble"),
         "Number type of the computation; bfloat16 rounds the weights and runs in float32.",
@@ -200,7 +204,7 @@ FLAGS = ("reverse", "go_backwards")
 WITH_OPTION = (
     "convention", "gates", "forget_bias", "activation", "recurrent_activation",
     "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
-    "layout", "dtype", "merge", "masked_output",
+    "layout", "dtype", "arithmetic", "merge", "masked_output",
 )  # fmt: skip
 """Settings that have an option with a value; ``--set`` takes every setting."""
 

@@ -79,6 +79,8 @@ class _NodeReader:
         values = {role: self._value(role) for role in STATES if self._name(role)}
         attributes = _attributes(self.node.attributes)
         attributes |= {"directions": len(arrays["R"]), "units": arrays["R"].shape[2]}
+        if self.node.domain:
+            attributes["quantized"] = True
         cell = values.get("initial_c")
         lengths = cell.lengths if isinstance(cell, Repeated) else getattr(cell, "shape", ())
         if lengths and lengths[-1] is not None:
@@ -155,8 +157,8 @@ class _NodeReader:
         remarks = []
         if self.node.domain:
             remarks.append(
-                "its 8-bit weights are read as the numbers they stand for; onnxruntime rounds "
-                "inputs and h to 8 bits as well, so its results differ a little"
+                "its weights are of 8 bits, and inputs and h are rounded to 8 bits, as onnxruntime "
+                "does on one thread; --arithmetic float rounds neither"
             )
         if unknown := [role for role, value in values.items() if value is None]:
             origins = dict.fromkeys(

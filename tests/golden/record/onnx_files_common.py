@@ -84,7 +84,9 @@ def constants(path: Path, feeds: list[dict[str, np.ndarray]]) -> list[dict[str, 
 
 def answers(path: Path, feed: dict[str, np.ndarray], names: dict[str, str]) -> dict[str, Any]:
     """Outputs of onnxruntime: h, final_h, final_c by the model's names for them."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # of several, each rounds h of its sequences to 8 bits alone
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     wanted = list(names.values())
     return dict(zip(names, session.run(wanted, feed)))
 

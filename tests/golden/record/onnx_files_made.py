@@ -410,8 +410,8 @@ def beside() -> None:
                          weight_type=QuantType.QInt8)  # fmt: skip
         plain.unlink()
         expected = {f"plain/{role}": array for role, array in arrays.items()}
-        keep(case, VERSION, SCRIPT, [], OUTPUTS, expected, run=x(510), inputs="X", tolerance=0.05,
-             remarks=["8-bit weights"])  # fmt: skip
+        keep(case, VERSION, SCRIPT, [], OUTPUTS, expected, run=x(510), inputs="X", tolerance=1e-6,
+             remarks=["weights are of 8 bits"])  # fmt: skip
 
 
 def refused() -> None:

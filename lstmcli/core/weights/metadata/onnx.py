@@ -49,6 +49,8 @@ def read(around: Groups) -> MetadataSettings:
     settings["layout"] = LAYOUTS[as_fed]
     if attributes.get("input_forget"):
         settings["coupled"] = "f=1-i"
+    if attributes.get("quantized"):  # DynamicQuantizeLSTM
+        settings["arithmetic"] = "8bit"
     settings["gate_clip"] = _clip(attributes["clip"]) if "clip" in attributes else None
     return MetadataSettings(
         settings,

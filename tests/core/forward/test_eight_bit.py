@@ -1,0 +1,85 @@
+"""8-bit arithmetic: inputs rounded over the whole sequence, h at every step, as onnxruntime does.
+
+The files of onnxruntime are run in `tests/formats/onnx`; here, what they do not show.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli.core.forward.eight_bit import round_to_8_bits
+from lstmcli.errors import UserError
+from tests.cli.conftest import SAMPLE
+from tests.test_golden import GOLDEN
+
+Array = np.ndarray[Any, Any]
+FILE = str(GOLDEN / "onnx_files" / "quantized.onnx")
+
+
+def rounded(a: Array) -> Array:
+    """Through the integers: uint8 with a scale and a zero point over a range with 0."""
+    low, high = np.float32(min(a.min(), 0)), np.float32(max(a.max(), 0))
+    scale = np.float32((high - low) / np.float32(255)) if high > low else np.float32(1)
+    zero = int(np.rint(np.clip(-low / scale, 0, 255)))
+    q = np.clip(np.rint(a.astype(np.float32) / scale) + zero, 0, 255).astype(np.uint8)
+    result: Array = (q.astype(np.int32) - zero).astype(np.float32) * scale
+    return result
+
+
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 0.4, 5.0])
+def test_numbers_are_those_that_unsigned_bytes_stand_for(shift: float) -> None:
+    numbers = np.random.default_rng(1).normal(shift, 1, (40, 7)).astype(np.float32)
+    np.testing.assert_array_equal(round_to_8_bits(numbers), rounded(numbers))
+    assert not round_to_8_bits(np.zeros((2, 3), np.float32)).any()
+
+
+def sigmoid(z: Array) -> Array:
+    return 1 / (1 + np.exp(-z))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 200])
+def test_a_run_rounds_inputs_once_and_h_at_each_step(batch: int) -> None:
+    """A batch has one scale, however large it is."""
+    model = lstmcli.load(str(SAMPLE / "weights.npz"), arithmetic="8bit")
+    cell = model.cell
+    x = np.random.default_rng(batch).normal(size=(batch, 9, cell.inputs)).astype(np.float32)
+    kernel, recurrent = cell.kernel.astype(float), cell.recurrent_kernel.astype(float)
+    bias = cell.bias.astype(float)
+    bias[1] += cell.convention.behaviour.forget_bias
+    operand = rounded(x)
+    h = c = np.zeros((batch, cell.units))
+    for t in range(9):
+        z = np.einsum("khi,bi->kbh", kernel, operand[:, t])
+        z += np.einsum("khi,bi->kbh", recurrent, rounded(h)) + bias[:, None]
+        c = sigmoid(z[1]) * c + sigmoid(z[0]) * np.tanh(z[2])
+        h = sigmoid(z[3]) * np.tanh(c)
+    trace = lstmcli.run(model, x, layout="batch")
+    np.testing.assert_allclose(trace.final_h, h, atol=2e-5)
+    plain = lstmcli.run(lstmcli.load(str(SAMPLE / "weights.npz")), x, layout="batch")
+    assert np.abs(plain.final_h - h).max() > 1e-4
+    with ThreadPoolExecutor(2) as pool:
+        threaded = lstmcli.run(model, x, layout="batch", executor=pool)
+    np.testing.assert_array_equal(threaded.h, trace.h)
+    np.testing.assert_array_equal(lstmcli.run(model, x, "h", layout="batch").h, trace.h)
+
+
+def test_float_arithmetic_rounds_neither() -> None:
+    with np.load(GOLDEN / "onnx_files" / "quantized.npz") as members:
+        x, theirs = members["inputs"], members["h"]
+    ours = lstmcli.run(lstmcli.load(FILE), x, layout="time").h
+    plain = lstmcli.run(lstmcli.load(FILE, arithmetic="float"), x, layout="time").h
+    assert np.abs(ours.reshape(theirs.shape) - theirs).max() < 1e-6
+    assert np.abs(plain.reshape(theirs.shape) - theirs).max() > 1e-3
+
+
+def test_what_cannot_follow_it_says_so(tmp_path: Path) -> None:
+    model = lstmcli.load(FILE)
+    x = np.ones((4, model.cell.inputs), np.float32)
+    with pytest.raises(UserError, match="Add --arithmetic float"):
+        lstmcli.derive(model, x, step=0, unit=0, cell="layer0")
