@@ -61,10 +61,10 @@ PAIRED = 4  # of these placements, the nearest, are searched for two changes at 
 TURNED = 2  # and so many under another layout or merge, or as a part of the network
 ENOUGH_NUMBERS = 3  # that are different prove a layout or a merge: few of them can be chosen from
 
-# Products in whole runs, about 3e10 a second on one core.
+# Products in whole runs, about 2e10 a second on one core.
 SINGLES = 6e10  # of one change in a placement,
 ALL_SINGLES = 15e10  # and in all of them
-PAIRS, PAIRS_TURNED = 6e10, 1.5e10  # of two, as assumed and with another layout or merge
+PAIRS, PAIRS_TURNED = 4e10, 1e10  # of two, as assumed and with another layout or merge
 NEAREST = 80  # single changes, at most, beside which a second one is looked for,
 BESIDE = 16  # and beside which a constant is
 SOLVED = 12  # hypotheses of a level whose constants are solved

@@ -223,6 +223,7 @@ class Simulator:
         self.tensors: dict[str, list[Array]] = {part: [] for part in _CHOOSE}
         self.scales: list[Array] = []  # of layer norm, one for each bias
         self._places: dict[Any, int] = {}
+        self._cast: dict[tuple[str, int, str], Array] = {}  # matrices (K, 4 H) in a number type
         self._tables: dict[str, Array] = {}
         self._views: dict[tuple[int, ...], int] = {}
         self.views: list[View] = []
@@ -446,7 +447,7 @@ class Simulator:
             z = np.array([kernels[k][:, units] @ x for k in places], x.dtype)[back.ravel()]
         else:
             z = np.zeros((len(x), 4, self.cell.units), x.dtype)
-            _add_products(z, kernels, cells.kernel, x)
+            self._add_products(z, "kernel", cells.kernel, x)
         if self.cell.norm_scale is None:
             z += self._biases(x.dtype)[:, :, units][cells.bias]
         return z
@@ -456,7 +457,20 @@ class Simulator:
 
     def add_recurrent(self, z: Array, cells: Cells, h: Array) -> None:
         """Add R h (N, 4, H) to z."""
-        _add_products(z, self.tensors["recurrent_kernel"], cells.recurrent, h)
+        self._add_products(z, "recurrent_kernel", cells.recurrent, h)
+
+    def _add_products(self, z: Array, part: str, places: Array, x: Array) -> None:
+        """Add each hypothesis' matrix (4, H, K) @ its x (N, K) to z (N, 4, H)."""
+        for place in np.flatnonzero(np.bincount(places)).tolist():
+            key = part, place, z.dtype.char
+            if key not in self._cast:  # once, not at every step
+                matrix = self.tensors[part][place]
+                self._cast[key] = matrix.reshape(-1, matrix.shape[2]).astype(z.dtype).T
+            which = np.flatnonzero(places == place)
+            if len(which) == len(x):
+                z += (x @ self._cast[key]).reshape(z.shape)
+            else:
+                z[which] += (x[which] @ self._cast[key]).reshape(len(which), 4, -1)
 
     def step(
         self, z: Array, c: Array, cells: Cells, constants: Array, units: Any = slice(None)
@@ -567,14 +581,6 @@ class Simulator:
                 out[which] = part
 
         return activate
-
-
-def _add_products(z: Array, matrices: Sequence[Array], places: Array, x: Array) -> None:
-    """Add each hypothesis' matrix (4, H, K) @ its x (N, K) to z (N, 4, H)."""
-    for place in np.flatnonzero(np.bincount(places)).tolist():
-        which = np.flatnonzero(places == place)
-        matrix = matrices[place].astype(z.dtype, copy=False)
-        z[which] += (x[which] @ matrix.reshape(-1, matrix.shape[2]).T).reshape(len(which), 4, -1)
 
 
 def permutation(assumed: str, order: str) -> tuple[int, ...]:
