@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -194,6 +194,10 @@ def convert(
     only_one_stdin(named)
     documents = [read_named(one, stdin) for one in named]
     model = load.load_model(documents, settings)
+    if model.convention.behaviour.arithmetic != "float":
+        model = load.load_model(documents, {**settings, "arithmetic": "float"})
+        remark = f"{target} stores numbers in float, so its runs round neither inputs nor h."
+        model = replace(model, remarks=(*model.remarks, remark))
     refuse_unused(documents, model)
     if file.format != "npz" and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize:
         raise UserError(f"{target}: longdouble needs an .npz file; try --dtype float64")

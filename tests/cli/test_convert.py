@@ -175,3 +175,15 @@ def test_what_a_file_of_tensors_does_not_contain_is_reported(lstm: Lstm) -> None
     command = out.splitlines()[-1].removeprefix("next").split()
     inputs = str(SAMPLE / "inputs.npy")
     assert lstm(*[inputs if word == "inputs.npy" else word for word in command[1:]]).status == 0
+
+
+def test_weights_of_8_bits_are_written_as_the_numbers_they_stand_for(
+    lstm: Lstm, tmp_path: Path
+) -> None:
+    source = GOLDEN / "onnx_files" / "quantized.onnx"
+    done = lstm("convert", source, "plain.npz", "--to", "onnx")
+    assert done.status == 0
+    assert "stores numbers in float" in done.err
+    np.save(tmp_path / "x.npy", np.ones((4, 5), np.float32))
+    plain = lstm("run", source, "x.npy", "--arithmetic", "float", "-f", "csv", "-q").out
+    assert lstm("run", "plain.npz", "x.npy", "-f", "csv", "-q").out == plain
