@@ -33,6 +33,7 @@ _ANOTHER_LAYER = re.compile(
     r"dense|(^|[^a-z])fc|linear|conv|embed|att(n|ention)|norm|mlp|head|gru", re.I
 )
 _KERNEL = re.compile(r"w|k|kernel|(w|weights?)_?(x|i|xh|ih|in|input)|input_(kernel|weights?)", re.I)
+_BIAS = re.compile(r"b|bias(es)?", re.I)
 _RECURRENT = re.compile(
     r"u|r|rw|(w|weights?)_?(h|hh|r|rec|recurrent|hidden)|(hidden|recurrent)_?(kernel|weights?)",
     re.I,
@@ -170,12 +171,17 @@ def _size(shape: Shape) -> int:
 def _fused_ways(
     names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
 ) -> Iterator[Way]:
-    """A kernel for inputs and h together, with its bias; alone only if a convention is given."""
+    """A kernel for inputs and h together, with its bias; alone only if a convention is given.
+
+    Next to other tensors only if the two are called so: a dense layer's have such shapes too.
+    """
     if row and len(names) == 1 and len(shapes[names[0]]) == 2:
         yield Way(row.name, {"fused": names[0]})
-    if len(names) != 2:
-        return
-    for kernel, bias in permutations(names):
+    for kernel, bias in permutations(names, 2):
+        called_so = _KERNEL.fullmatch(_leaf(kernel)) and _BIAS.fullmatch(_leaf(bias))
+        others = [shapes[name] for name in names if name not in (kernel, bias)]
+        if others and (not called_so or any(_size(shapes[bias]) in shape for shape in others)):
+            continue  # a second matrix of so many columns is a recurrent kernel, of a GRU perhaps
         size, sides = _size(shapes[bias]), shapes[kernel]
         if size % 4 or not size or len(sides) != 2 or _leaf(kernel) == "weight":
             continue  # weight and bias are a dense layer's

@@ -292,6 +292,13 @@ def test_layers_of_a_file_are_told_by_prefix_and_number() -> None:
     assert found.cells[0, 0] == {"kernel": "enc/W", "recurrent_kernel": "enc/U", "bias": "enc/b"}
 
 
+def test_the_output_layer_beside_a_fused_kernel_is_told_by_its_name() -> None:
+    shapes = {"W": (8, 20), "b": (20,), "Wy": (5, 4), "by": (4,)}  # 4 numbers: a cell of one unit
+    (found,) = find_by_shape(shapes)
+    assert (found.convention.name, found.cells[0, 0]) == ("tf1", {"fused": "W", "bias": "b"})
+    assert not find_by_shape({"Wa": (8, 20), "ba": (20,), "Wy": (5, 4), "by": (4,)})
+
+
 def test_a_model_s_weights_in_order_have_an_embedding_and_a_dense_layer_too() -> None:
     shapes = {
         "arr_0": (100, 6), "arr_1": (6, 16), "arr_2": (4, 16), "arr_3": (16,),
