@@ -49,7 +49,7 @@ class MissingExtra(UserError):
 PACKAGES = {
     "h5": ("h5py>=3.8",),
     "safetensors": ("safetensors>=0.4",),
-    "gguf": ("gguf>=0.10",),
+    "gguf": ("gguf>=0.17",),
     "onnx": ("onnx>=1.16",),
     "crc32c": ("google-crc32c>=1.1",),
     "torch": ("torch>=2.2",),

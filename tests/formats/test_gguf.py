@@ -101,3 +101,23 @@ def test_without_the_package_plain_numbers_are_read(monkeypatch: pytest.MonkeyPa
     assert formats.read(str(GOLDEN / "gguf" / "f16.gguf")).arrays
     with pytest.raises(MissingExtra, match="packed numbers; reading it needs gguf"):
         formats.read(str(GOLDEN / "gguf" / "q8_0.gguf"))
+
+
+@pytest.mark.parametrize("kind", ["Q4_K", "Q5_K", "Q6_K", "Q2_K", "Q8_0", "IQ4_NL", "BF16"])
+def test_packed_types_are_those_of_the_package(kind: str, tmp_path: Path) -> None:
+    """Blocks of any bytes but with scales that are numbers, written and unpacked by the package."""
+    gguf = pytest.importorskip("gguf")
+    quantisation = gguf.GGMLQuantizationType[kind]
+    block, size = gguf.GGML_QUANT_SIZES[quantisation]
+    rng = np.random.default_rng(3)
+    rows = rng.integers(0, 60, (4, 512 // block * size), dtype=np.uint8)  # no exponent of infinity
+    writer = gguf.GGUFWriter(tmp_path / "w.gguf", "lstm")
+    writer.add_tensor("first", np.arange(3, dtype=np.float32))
+    writer.add_tensor("packed", rows, raw_dtype=quantisation)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    array = formats.read(str(tmp_path / "w.gguf")).arrays["packed"]
+    assert array.shape == (4, 512)
+    np.testing.assert_array_equal(array, gguf.dequantize(rows, quantisation))
