@@ -327,14 +327,28 @@ class _Chunk:
         return np.concatenate(off, axis=1) if off else np.zeros((len(self.alive), count))
 
     def _off(self, target: Target) -> Array:
-        cells = [target.cell] if target.cell else self.of.layers[-1]
-        given = []
-        for name in cells:
-            at: Any = (slice(None), *target.at)
-            given.append(self._arrays[name][target.array][at][self._back[name]])
-        merged = merge_directions(given, self.of.how, None)
+        names = [target.cell] if target.cell else self.of.layers[-1]
+        *steps, units = target.at
+        if target.cell or self.of.how.behaviour.merge in ("sum", "mul", "ave"):
+            given = [self._taken(name, target.array, *steps, units) for name in names]
+            merged = merge_directions(given, self.of.how, None)
+        else:  # side by side
+            merged, start = np.zeros((len(self.alive), len(units)), self.dtype), 0
+            swapped = self.of.how.behaviour.merge == "concat_swapped"
+            for name in reversed(names) if swapped else names:
+                width = self._arrays[name][target.array].shape[-1]
+                own = np.flatnonzero((start <= units) & (units < start + width))
+                at = (*(axis[own] for axis in steps), units[own] - start)
+                merged[:, own] = self._taken(name, target.array, *at)
+                start += width
         off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
         return np.clip(off, -FAR, FAR)
+
+    def _taken(self, name: str, array: str, *at: Array) -> Array:
+        """(N, E) numbers of an array of a cell."""
+        index: Any = (slice(None), *at)
+        taken: Array = self._arrays[name][array][index][self._back[name]]
+        return taken
 
     def _run(self, name: str, below: Sequence[str]) -> None:
         """Step each distinct cell once over each distinct output of the layer below."""
