@@ -18,10 +18,10 @@ def test_all_other_commands_refuse_it(lstm: Lstm) -> None:
 
 def test_derive_has_the_numbers_that_are_there(lstm: Lstm) -> None:
     weights = net("torch")[0]
-    line = ["derive", weights, "--layout", "batch", "--unit", 1, "--against", FOLDER / "torch.txt"]
-    assert "agrees     h" in lstm(*line, "--step", 1).out
-    report = json.loads(lstm(*line, "--step", 39, "-f", "json").out)
+    line = ["derive", weights, "--layout", "batch", "--units", 1, "--against", FOLDER / "torch.txt"]
+    assert "agrees     h" in lstm(*line, "--steps", 1).out
+    report = json.loads(lstm(*line, "--steps", 39, "-f", "json").out)
     assert "NaN" not in json.dumps(report)
-    done = lstm(*line, "--step", 9)
+    done = lstm(*line, "--steps", 9)
     assert done.status == 2
     assert "abbreviated, and not the numbers of this place" in done.err

@@ -107,14 +107,14 @@ def test_every_command_takes_it_for_one_sequence(lstm: Lstm, pytorch: Path) -> N
     h = np.load("h.npz")["h"]
     np.save("h.npy", h)
     derived = json.loads(
-        lstm("derive", pytorch, INPUTS, "--step", 5, "--unit", 1, "-f", "json").out
+        lstm("derive", pytorch, INPUTS, "--steps", 5, "--units", 1, "-f", "json").out
     )
     assert derived["lines"][-1]["value"] == h[0, 5, 1]
     explained = lstm("explain", pytorch, INPUTS, "h.npy", "-f", "json")
     assert explained.status == 0
     assert json.loads(explained.out)["changes"] == []
-    drawn = lstm("plot", pytorch, INPUTS, "--array", "h").out
-    assert drawn.splitlines()[-3:] == lstm("plot", "h.npz", "--array", "h").out.splitlines()[-3:]
+    drawn = lstm("plot", pytorch, INPUTS, "--only", "h").out
+    assert drawn.splitlines()[-3:] == lstm("plot", "h.npz", "--only", "h").out.splitlines()[-3:]
     found = lstmcli.derive(lstmcli.load(str(pytorch)), np.load(INPUTS), 5, 1)
     assert found.line("h").value == h[0, 5, 1]
     reading = lstmcli.explain(str(pytorch), np.load(INPUTS), h)

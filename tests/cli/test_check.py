@@ -16,7 +16,7 @@ WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 
 def test_a_table_for_people(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, fake(), fake("jax"))
-    status, out, err = lstm("check", WEIGHTS, INPUTS, "--with", "torch,jax")
+    status, out, err = lstm("check", WEIGHTS, INPUTS, "--engine", "torch,jax")
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith("weights  kernel (7, 12)")
@@ -83,11 +83,11 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--with", "torhc"], 'Did you mean "torch"?'),
-        (["--with", "keras"], "keras is not installed: pip install 'keras>=3.3' 'torch>=2.2'"),
-        (["--with", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),
-        (["--with", "torch", "--mask", str(INPUTS)], "the mask is"),
-        (["--with", "torch", "--lengths", "3"], "3 sequences is needed"),
+        (["--engine", "torhc"], 'Did you mean "torch"?'),
+        (["--engine", "keras"], "keras is not installed: pip install 'keras>=3.3' 'torch>=2.2'"),
+        (["--engine", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),
+        (["--engine", "torch", "--mask", str(INPUTS)], "the mask is"),
+        (["--engine", "torch", "--lengths", "3"], "3 sequences is needed"),
     ],
 )
 def test_mistakes(

@@ -40,7 +40,7 @@ def derived(lstm: Lstm, *words: Any) -> Any:
 
 
 def test_the_terms_of_a_gate_then_c_and_h(lstm: Lstm) -> None:
-    done = lstm("derive", *FILES, "--step", 1, "--unit", 0, "--gate", "f")
+    done = lstm("derive", *FILES, "--steps", 1, "--units", 0, "--gate", "f")
     assert (done.status, done.err) == (0, "")
     assert GATE in done.out
     assert "f     = sigmoid(z_f)\n      = sigmoid(2.04372574)\n      = 0.88531210236" in done.out
@@ -52,7 +52,7 @@ def test_the_json_s_last_line_is_run_s_number(lstm: Lstm, gate: tuple[str, ...])
     lstm("run", *FILES, "-o", "out.npz")
     with np.load("out.npz") as trace:
         for step in (0, 3, 6):
-            found = derived(lstm, *FILES, "--step", step, "--unit", 2, *gate)
+            found = derived(lstm, *FILES, "--steps", step, "--units", 2, *gate)
             lines = {line["name"]: line["value"] for line in found["lines"]}
             assert found["lines"][-1]["name"] == "h"
             for name in "hco":
@@ -61,7 +61,7 @@ def test_the_json_s_last_line_is_run_s_number(lstm: Lstm, gate: tuple[str, ...])
 
 
 def test_every_number_of_a_line_is_there_to_be_used(lstm: Lstm) -> None:
-    found = derived(lstm, *FILES, "--step", 4, "--unit", 1)
+    found = derived(lstm, *FILES, "--steps", 4, "--units", 1)
     line = next(line for line in found["lines"] if line["name"] == "c")
     assert line["formula"] == "f * c_prev + i * g"
     n = line["numbers"]
@@ -75,7 +75,7 @@ SUMMED = ("x[", "h_prev[", "h[", "bias", "forget bias")
 
 
 def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
-    words = ("derive", *FILES, "--step", 1, "--unit", 0)
+    words = ("derive", *FILES, "--steps", 1, "--units", 0)
     agreeing = lstm(*words, "--against", SAMPLE / "tensorflow.txt")
     assert agreeing.status == 0
     assert "agrees     h: all that the reference has" in agreeing.out
@@ -84,7 +84,7 @@ def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
     assert "-0.18201784   differs by 4.04e-2, the first to differ" in differing.out
     assert "already" not in differing.out
     assert "next       lstm explain" in differing.out
-    later = lstm("derive", *FILES, "--step", 2, "--unit", 0, "--against", SAMPLE / "numpy.txt")
+    later = lstm("derive", *FILES, "--steps", 2, "--units", 0, "--against", SAMPLE / "numpy.txt")
     assert "h of step 1 differs already" in later.out
     assert "the first of this step to differ" in later.out
     assert "first difference of this step in h:" in later.out
@@ -93,7 +93,7 @@ def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
 
 def test_the_command_to_go_on_with_keeps_what_the_run_was_given(lstm: Lstm) -> None:
     told = ("--layout", "batch", "--gates", "igfo", "--forget-bias", "-0.5", "--lengths", "4")
-    words = ("--step", 1, "--unit", 0, "--against", SAMPLE / "numpy.txt", *told)
+    words = ("--steps", 1, "--units", 0, "--against", SAMPLE / "numpy.txt", *told)
     said = " ".join(lstm("derive", *FILES, *words).out.split())
     assert f"{SAMPLE / 'numpy.txt'} " in said
     closing = said.partition("next lstm explain ")[2]
@@ -106,11 +106,11 @@ def test_digits_that_differ_by_rounding_are_explained(lstm: Lstm) -> None:
     rng = np.random.default_rng(5)
     np.savez("w.npz", kernel=rng.normal(size=(15, 20)), bias=rng.normal(size=20))
     np.save("x.npy", rng.normal(size=(6, 10)))
-    words = ("derive", "w.npz", "x.npy", "--dtype", "float32", "--unit", 0, "--gate", "f")
+    words = ("derive", "w.npz", "x.npy", "--dtype", "float32", "--units", 0, "--gate", "f")
     told = set()
     for step in range(6):
         for digits in (4, 7, 8, 12):
-            out = lstm(*words, "--step", step, "--digits", digits).out
+            out = lstm(*words, "--steps", step, "--digits", digits).out
             total = [line.split()[-1] for line in out.splitlines() if line.startswith(SUMMED)][-1]
             line = next(line for line in out.splitlines() if line.startswith("      = "))
             z, *why = line.removeprefix("      = ").split("   ")
@@ -123,7 +123,7 @@ def test_digits_that_differ_by_rounding_are_explained(lstm: Lstm) -> None:
 
 def test_against_a_trace_of_our_own_names_the_gate(lstm: Lstm) -> None:
     lstm("run", *FILES, "--forget-bias", 0, "-o", "plain.npz")
-    found = derived(lstm, *FILES, "--step", 1, "--unit", 0, "--against", "plain.npz")
+    found = derived(lstm, *FILES, "--steps", 1, "--units", 0, "--against", "plain.npz")
     assert found["first_difference"] == "f"
     agree = {line["name"]: line["agrees"] for line in found["lines"]}
     assert (agree["i"], agree["f"], agree["g"], agree["z_i"]) == (True, False, True, None)
@@ -133,7 +133,7 @@ def test_many_terms_are_summed_up(lstm: Lstm) -> None:
     rng = np.random.default_rng(5)
     np.savez("w.npz", kernel=rng.normal(size=(70, 80)), bias=rng.normal(size=80))
     np.save("x.npy", rng.normal(size=(3, 50)))
-    words = ("derive", "w.npz", "x.npy", "--step", 2, "--unit", 7, "--gate", "f")
+    words = ("derive", "w.npz", "x.npy", "--steps", 2, "--units", 7, "--gate", "f")
     out = lstm(*words).out
     assert "52 smaller" in out
     assert "the 20 largest of 72 terms" in out
@@ -149,7 +149,7 @@ def test_many_terms_are_summed_up(lstm: Lstm) -> None:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100])
 def test_no_width_cuts_a_number(lstm: Lstm, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ("derive", *FILES, "--step", 1, "--unit", 0, "--gate", "f")
+    words = ("derive", *FILES, "--steps", 1, "--units", 0, "--gate", "f")
     plain = lstm(*words).out
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")
@@ -167,8 +167,8 @@ def test_one_of_several_cells_is_to_be_named(lstm: Lstm) -> None:
     with np.load(f"{case}.npz") as arrays:
         np.savez("x.npz", **{k: arrays[k] for k in arrays if k == "inputs" or "." in k})
         np.savez("theirs.npz", h=arrays["h"])
-    words = ("derive", f"{case}.weights.npz", "x.npz", "--layout", "batch", "--step", 2,
-             "--unit", 1, "--batch", 3)  # fmt: skip
+    words = ("derive", f"{case}.weights.npz", "x.npz", "--layout", "batch", "--steps", 2,
+             "--units", 1, "--batch", 3)  # fmt: skip
     refused = lstm(*words)
     assert refused.status == 2
     assert "--cell layer1_reverse" in refused.err
@@ -181,10 +181,10 @@ def test_one_of_several_cells_is_to_be_named(lstm: Lstm) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--step", 7, "--unit", 0), "there is no step 7; steps are 0 to 6"),
-        (("--step", 0, "--unit", 0, "--terms", "some"), "--terms some: takes a number"),
+        (("--steps", 7, "--units", 0), "there is no step 7; steps are 0 to 6"),
+        (("--steps", 0, "--units", 0, "--terms", "some"), "--terms some: takes a number"),
         (("--units", 0), "missing option '--steps'"),
-        (("--step", 0, "--unit", 0, "--against", "no.npz"), "no.npz"),
+        (("--steps", 0, "--units", 0, "--against", "no.npz"), "no.npz"),
     ],
 )
 def test_mistakes_are_reported_in_a_line(lstm: Lstm, words: tuple[Any, ...], said: str) -> None:
@@ -195,7 +195,7 @@ def test_mistakes_are_reported_in_a_line(lstm: Lstm, words: tuple[Any, ...], sai
 
 def test_another_s_results_may_come_from_a_pipe(lstm: Lstm) -> None:
     text = (SAMPLE / "tensorflow.txt").read_bytes()
-    words = ("derive", *FILES, "--step", 1, "--unit", 0, "--against", "-")
+    words = ("derive", *FILES, "--steps", 1, "--units", 0, "--against", "-")
     assert lstm(*words, stdin=text).status == 0
     Path("x.npy").write_bytes(FILES[1].read_bytes())
     refused = lstm("derive", FILES[0], "-", *words[3:], stdin=text)
@@ -204,7 +204,7 @@ def test_another_s_results_may_come_from_a_pipe(lstm: Lstm) -> None:
 
 
 def test_digits_shape_every_number_and_hide_what_they_cannot_show(lstm: Lstm) -> None:
-    words = ("derive", *FILES, "--step", 1, "--unit", 0, "--digits", 5)
+    words = ("derive", *FILES, "--steps", 1, "--units", 0, "--digits", 5)
     out = lstm(*words, "--against", SAMPLE / "numpy.txt").out
     assert "= -0.22244\nreference  -0.18202   differs" in out
     assert "ULP" not in out

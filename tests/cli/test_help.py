@@ -76,7 +76,7 @@ def test_help_without_a_command_lists_the_commands(lstm: Lstm) -> None:
         (("run", WEIGHTS, INPUTS, "--set", "forget_bais=0"), "forget_bias"),
         (("run", WEIGHTS, INPUTS, "--only", "final_hh", "-o", "o.npz"), "final_h"),
         (("run", WEIGHTS, INPUTS, "--show", "h,cc"), "c"),
-        (("plot", WEIGHTS, INPUTS, "--array", "ff"), "f"),
+        (("plot", WEIGHTS, INPUTS, "--only", "ff"), "f"),
     ],
 )
 def test_a_word_that_is_nearly_right_is_named(

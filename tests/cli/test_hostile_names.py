@@ -85,7 +85,7 @@ def test_names_of_files_are_escaped(lstm: Lstm, name: str) -> None:
     check_shown(lstm("run", file, x), 0)
     check_shown(lstm("inspect", file, "--color", "always"), 0)
     check_shown(lstm("plot", file, x), 0)
-    check_shown(lstm("derive", file, x, "--step", "1", "--unit", "0"), 0)
+    check_shown(lstm("derive", file, x, "--steps", "1", "--units", "0"), 0)
     check_shown(lstm("explain", file, x, x), 2)
     check_shown(lstm("convert", file, f"{name}.npz", "--to", "pytorch"), 0)
     check_shown(lstm("init", "--inputs", "2", "--units", "2", "-o", f"{name}.npz"), 0)
@@ -157,8 +157,8 @@ def test_figures_with_any_name_are_well_formed(lstm: Lstm, name: str) -> None:
     pytest.importorskip("matplotlib")
     h = rng().normal(size=(7, 3)).tolist()
     Path("t.json").write_text(json.dumps({"h": h, f"a{name}.h": h}))
-    for more in ([], ["--unit", "0"]):
-        done = lstm("plot", "t.json", "--array", f"a{name}.h", *more, "-o", "f.svg")
+    for more in ([], ["--units", "0"]):
+        done = lstm("plot", "t.json", "--only", f"a{name}.h", *more, "-o", "f.svg")
         assert done.status == 0, done.err
         ElementTree.parse("f.svg")
 
@@ -224,7 +224,7 @@ def test_what_is_suggested_can_be_run(lstm: Lstm, folder: Path, name: str) -> No
     np.save("right.npy", np.load(e))
     Path(e).unlink()
     os.rename("wrong.npy", e)
-    done = lstm("derive", "w.json", arg[x], "--step", "1", "--unit", "0", "--against", arg[e])
+    done = lstm("derive", "w.json", arg[x], "--steps", "1", "--units", "0", "--against", arg[e])
     runs(done, "explain", 1)
     runs(lstm("diff", "right.npy", arg[e]), "explain", 1)
     runs(lstm("explain", "w.json", arg[x], arg[e]), "derive", 1)

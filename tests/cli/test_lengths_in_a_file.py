@@ -62,7 +62,7 @@ def test_other_inputs_are_refused_and_lengths_named(
     lstm: Lstm, tmp_path: Path, shape: tuple[int, ...]
 ) -> None:
     np.save(tmp_path / "x.npy", np.ones(shape))
-    for command in (("run",), ("derive", "--step", "0", "--unit", "0")):
+    for command in (("run",), ("derive", "--steps", "0", "--units", "0")):
         status, _, err = lstm(*command, MODEL, tmp_path / "x.npy")
         assert status == 2
         assert "the file holds the lengths 7,3,5,1 (sequence_lens), for 4 sequences" in err

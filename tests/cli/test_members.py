@@ -67,7 +67,7 @@ def test_a_member_of_standard_input(lstm: Lstm, there: Path) -> None:
 def test_expected_and_reference_values_are_members(lstm: Lstm, there: Path) -> None:
     explained = lstm("explain", WEIGHTS, "x.npz:x_val", "y.npz:y_val", "-f", "json")
     assert json.loads(explained.out)["verdict"] == "agrees"
-    place = ("--step", "1", "--unit", "0")
+    place = ("--steps", "1", "--units", "0")
     assert lstm("derive", WEIGHTS, INPUTS, *place, "--against", "y.npz:y_val").status == 0
     assert lstm("derive", WEIGHTS, INPUTS, *place, "--against", "y.npz:y_train").status == 1
 

@@ -118,7 +118,7 @@ def test_a_notebook_shows_the_screen_of_the_command(
         "trace": ("run", WEIGHTS, INPUTS),
         "difference": ("diff", "a.npz", EXPECTED),
         "explanation": ("explain", WEIGHTS, INPUTS, "EXPECTED"),
-        "derivation": ("derive", WEIGHTS, INPUTS, "--step", 1, "--unit", 0, "--gate", "f"),
+        "derivation": ("derive", WEIGHTS, INPUTS, "--steps", 1, "--units", 0, "--gate", "f"),
     }
     for name, words in commands.items():
         screen = ESCAPE.sub("", lstm(*words, "--color", "always").out).splitlines()
@@ -194,8 +194,8 @@ def test_no_text_of_a_screen_has_a_colour_outside_of_those(lstm: Lstm, kind: str
         ("run", WEIGHTS, INPUTS), ("run", WEIGHTS, INPUTS, "--heat"), ("inspect", WEIGHTS),
         ("diff", EXPECTED, SAMPLE / "tensorflow.txt", "--per-step"), ("conventions",),
         ("explain", WEIGHTS, INPUTS, EXPECTED), ("plot", WEIGHTS, INPUTS),
-        ("plot", WEIGHTS, INPUTS, "--against", EXPECTED, "--unit", 0),
-        ("derive", WEIGHTS, INPUTS, "--step", 1, "--unit", 0, "--against", EXPECTED),
+        ("plot", WEIGHTS, INPUTS, "--against", EXPECTED, "--units", 0),
+        ("derive", WEIGHTS, INPUTS, "--steps", 1, "--units", 0, "--against", EXPECTED),
     ]  # fmt: skip
     for words in commands:
         lstm(*words, f"--{kind}", f"screen.{kind}")

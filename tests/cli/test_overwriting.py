@@ -82,7 +82,7 @@ COMMANDS: dict[str, list[str]] = {
     "inspect": ["weights"],
     "diff": ["inputs", "expected"],
 }
-FURTHER = {"derive": ["--step", "0", "--unit", "0"], "check": ["--with", "torch"]}
+FURTHER = {"derive": ["--steps", "0", "--units", "0"], "check": ["--engine", "torch"]}
 BESIDE = ("--mask", "--lengths", "--initial-state")
 
 

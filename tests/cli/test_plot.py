@@ -51,8 +51,8 @@ def test_a_run_is_drawn_from_weights_and_inputs_as_from_its_trace(lstm: Lstm) ->
 @pytest.mark.parametrize("suffix", ["npz", "json", "jsonl", "csv", "npy", "txt"])
 def test_whatever_run_writes_can_be_drawn(lstm: Lstm, suffix: str) -> None:
     lstm("run", WEIGHTS, INPUTS, "-o", f"trace.{suffix}")
-    of_run = lstm("plot", WEIGHTS, INPUTS, "--array", "h").out
-    done = lstm("plot", f"trace.{suffix}", "--array", "h")
+    of_run = lstm("plot", WEIGHTS, INPUTS, "--only", "h").out
+    done = lstm("plot", f"trace.{suffix}", "--only", "h")
     assert done.status == 0
     assert _cells(done.out) == _cells(of_run)
 
@@ -60,24 +60,24 @@ def test_whatever_run_writes_can_be_drawn(lstm: Lstm, suffix: str) -> None:
 def test_a_trace_comes_through_a_pipe_and_so_do_weights(lstm: Lstm) -> None:
     h = lstm("run", WEIGHTS, INPUTS, "-f", "text").out
     assert _cells(lstm("plot", "-", stdin=h.encode()).out)
-    piped = lstm("plot", "-", INPUTS, "--array", "h", stdin=WEIGHTS.read_bytes())
-    assert _cells(piped.out) == _cells(lstm("plot", WEIGHTS, INPUTS, "--array", "h").out)
+    piped = lstm("plot", "-", INPUTS, "--only", "h", stdin=WEIGHTS.read_bytes())
+    assert _cells(piped.out) == _cells(lstm("plot", WEIGHTS, INPUTS, "--only", "h").out)
 
 
 def test_long_runs_are_pooled_and_it_says_how(lstm: Lstm, long: Path) -> None:
-    done = lstm("plot", long, "--array", "f")
+    done = lstm("plot", long, "--only", "f")
     assert "a cell is the mean of 5 steps x 3 units" in done.out
     assert all(len(line) <= 80 for line in done.out.splitlines())
     assert "0         50        100" in done.out
-    other = lstm("plot", long, "--array", "f", "--pool", "extreme").out
+    other = lstm("plot", long, "--only", "f", "--pool", "extreme").out
     assert "the farthest from 0 of 5 steps x 3 units" in other
     assert (
-        "pooled" not in lstm("plot", long, "--array", "f", "--steps", "0:40", "--units", "3:9").out
+        "pooled" not in lstm("plot", long, "--only", "f", "--steps", "0:40", "--units", "3:9").out
     )
 
 
 def test_a_part_keeps_the_numbers_of_its_steps_and_units(lstm: Lstm, long: Path) -> None:
-    out = lstm("plot", long, "--array", "f", "--steps", "100:103", "--units", "5,7").out
+    out = lstm("plot", long, "--only", "f", "--steps", "100:103", "--units", "5,7").out
     assert "  100 101 102" in out
     lines = [line for line in out.splitlines() if line.startswith(("5 ", "7 "))]
     f = run(load(str(long)), np.load(long)["inputs"]).f[0, 100:103]
@@ -121,7 +121,7 @@ def test_a_run_contains_the_sequence_that_is_drawn_with_the_bits_of_the_full_run
 
 
 def test_sequences_of_a_batch_one_at_a_time(lstm: Lstm, long: Path) -> None:
-    first, second = (lstm("plot", long, "--array", "h", "--batch", n).out for n in (0, 1))
+    first, second = (lstm("plot", long, "--only", "h", "--batch", n).out for n in (0, 1))
     assert "0 of 2: --batch shows another" in first
     assert "1 of 2: --batch" in second
     assert _cells(first) != _cells(second)
@@ -131,16 +131,16 @@ def test_sequences_of_a_batch_one_at_a_time(lstm: Lstm, long: Path) -> None:
 
 
 def test_one_unit_as_lines(lstm: Lstm) -> None:
-    out = lstm("plot", WEIGHTS, INPUTS, "--unit", 1).out
+    out = lstm("plot", WEIGHTS, INPUTS, "--units", 1).out
     titles = [line.split()[0] for line in out.splitlines() if "[1]" in line]
     assert titles == ["i[1]", "f[1]", "g[1]", "o[1]", "c[1]", "h[1]"]
     assert any("⠤" in line for line in out.splitlines())
-    assert "--units 9: takes one unit of 0 to 2" in lstm("plot", WEIGHTS, INPUTS, "--unit", 9).err
+    assert "--units 9: takes one unit of 0 to 2" in lstm("plot", WEIGHTS, INPUTS, "--units", 9).err
 
 
 def test_a_line_is_as_high_as_its_number(lstm: Lstm) -> None:
     np.save("h.npy", np.array([[1.0], [1.0], [-1.0], [-1.0]]))
-    out = lstm("plot", "h.npy", "--unit", 0).out
+    out = lstm("plot", "h.npy", "--units", 0).out
     rows = [line.partition("┤")[2] for line in out.splitlines() if "┤" in line]
     assert len(rows) == 4
     assert rows[0][0] == "⠉"  # the topmost dots
@@ -155,21 +155,21 @@ def test_cells_of_a_deep_model_by_name(lstm: Lstm) -> None:
     whole = lstm("plot", case, "x.npy")
     assert "layer0, layer1: --cell layer0 shows its gates" in whole.out
     assert "forget gate" not in whole.out
-    one = lstm("plot", case, "x.npy", "--array", "layer1").out
+    one = lstm("plot", case, "x.npy", "--only", "layer1").out
     assert "layer1.f" in one
     assert "layer0" not in one
-    both = lstm("plot", case, "x.npy", "--array", "f").out
+    both = lstm("plot", case, "x.npy", "--only", "f").out
     assert "layer0.f" in both
     assert "layer1.f" in both
 
 
 def test_pre_activations_are_drawn_gate_by_gate(lstm: Lstm) -> None:
-    out = lstm("plot", WEIGHTS, INPUTS, "--array", "z").out
+    out = lstm("plot", WEIGHTS, INPUTS, "--only", "z").out
     assert [g for g in "ifgo" if f"z_{g}  pre-activation of {g}" in out] == list("ifgo")
 
 
 def test_mistakes_are_reported(lstm: Lstm) -> None:
-    done = lstm("plot", WEIGHTS, INPUTS, "--array", "hh")
+    done = lstm("plot", WEIGHTS, INPUTS, "--only", "hh")
     assert done.status == 2
     assert 'Did you mean "h"?' in done.err
     done = lstm("plot", QUESTION / "numpy.txt", "--forget-bias", 0)
@@ -200,7 +200,7 @@ def test_a_number_that_is_none_is_marked(lstm: Lstm) -> None:
     done = lstm("plot", "h.npy")
     assert done.status == 0
     assert "!!!!" in done.out
-    assert lstm("plot", "h.npy", "--unit", 1).status == 0
+    assert lstm("plot", "h.npy", "--units", 1).status == 0
 
 
 def test_the_first_divergence_of_two_traces_is_marked_in_its_gate(lstm: Lstm) -> None:
@@ -213,9 +213,9 @@ def test_the_first_divergence_of_two_traces_is_marked_in_its_gate(lstm: Lstm) ->
     top = next(n for n, line in enumerate(lines) if "f  forget gate" in line)
     assert "▼" in lines[top + 1]
     assert "▶" in lines[top + 2]
-    only = lstm("plot", "a.npz", "b.npz", "--array", "h", "--steps", "3:").out
+    only = lstm("plot", "a.npz", "b.npz", "--only", "h", "--steps", "3:").out
     assert "▼" not in only  # it is not in this part
-    assert "▲" in lstm("plot", "a.npz", "b.npz", "--array", "f", "--unit", 0).out
+    assert "▲" in lstm("plot", "a.npz", "b.npz", "--only", "f", "--units", 0).out
     same = lstm("plot", "a.npz", "a.npz")
     assert same.status == 0
     assert "no difference" in same.out
@@ -234,7 +234,7 @@ def test_units_that_h_of_a_projection_lacks(lstm: Lstm) -> None:
     assert "  h  output" in whole
     part = lstm("plot", "net.npz", "x.npy", "--units", "1,4").out
     assert [line[:2] for line in _cells(part)[1:3]] == ["1 ", "  "]
-    last = lstm("plot", "net.npz", "x.npy", "--unit", 4).out
+    last = lstm("plot", "net.npz", "x.npy", "--units", 4).out
     assert "c[4]" in last
     assert "h[4]" not in last
 
@@ -253,7 +253,7 @@ def test_weights_with_a_state_of_their_own_are_weights(lstm: Lstm) -> None:
 @pytest.mark.parametrize("values", [[[0.5]], [[np.inf, -np.inf, 1.0]], [[np.nan], [np.nan]]])
 def test_odd_traces_are_drawn_all_the_same(lstm: Lstm, values: list[list[float]]) -> None:
     np.save("h.npy", np.array(values))
-    for words in ((), ("--unit", 0), ("--pool", "extreme")):
+    for words in ((), ("--units", 0), ("--pool", "extreme")):
         done = lstm("plot", "h.npy", *words)
         assert (done.status, done.err) == (0, "")
 
@@ -277,10 +277,10 @@ def test_a_figure_is_the_same_each_time(lstm: Lstm, suffix: str) -> None:
 
 def test_a_figure_shows_the_numbers(lstm: Lstm) -> None:
     pytest.importorskip("matplotlib")
-    assert lstm("plot", WEIGHTS, INPUTS, "-o", "plot.svg", "--array", "h,f").status == 0
+    assert lstm("plot", WEIGHTS, INPUTS, "-o", "plot.svg", "--only", "h,f").status == 0
     svg = Path("plot.svg").read_text()
     assert [word in svg for word in (">step<", ">unit<", ">f<", ">h<")] == [True] * 4
-    assert lstm("plot", WEIGHTS, INPUTS, "-o", "lines.svg", "--unit", 2).status == 0
+    assert lstm("plot", WEIGHTS, INPUTS, "-o", "lines.svg", "--units", 2).status == 0
     assert ">f[2]<" in Path("lines.svg").read_text()
 
 

@@ -117,7 +117,7 @@ def test_a_long_run_names_them_too(lstm: Lstm, stuck: Path) -> None:
     assert "steps not shown" in out
     assert "f near 1 in unit 1 (100 %)" in out
     assert lstm("run", stuck, "--show", "z").status == 0
-    assert "f near 1" in lstm("plot", stuck, "--array", "h").out
+    assert "f near 1" in lstm("plot", stuck, "--only", "h").out
 
 
 # ---- how files are named and read
@@ -647,7 +647,7 @@ def test_a_mistake_ends_in_one_clear_message(
         ["run", "net.npz", "--steps"],
         ["run", "net.npz", "--units"],
         ["run", "net.npz", "--threads"],
-        ["derive", "net.npz", "--unit", "0", "--step", "0", "--terms"],
+        ["derive", "net.npz", "--units", "0", "--steps", "0", "--terms"],
         ["run", "net.npz", "--set"],
     ],
     ids=" ".join,

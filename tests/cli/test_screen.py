@@ -50,12 +50,12 @@ def test_no_color_goes_before_force_color_and_the_option_before_both(
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")
-    done = lstm(*PLOT, "--array", "h").out
+    done = lstm(*PLOT, "--only", "h").out
     assert not COLOR.search(done)
     assert "····" in done  # characters in place of colours
-    assert COLOR.search(lstm(*PLOT, "--array", "h", "--color", "always").out)
+    assert COLOR.search(lstm(*PLOT, "--only", "h", "--color", "always").out)
     monkeypatch.setenv("NO_COLOR", "")  # empty: as if it were not there
-    assert COLOR.search(lstm(*PLOT, "--array", "h").out)
+    assert COLOR.search(lstm(*PLOT, "--only", "h").out)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_as_many_colours_as_the_terminal_has(
 ) -> None:
     monkeypatch.setenv("TERM", term)
     monkeypatch.setenv("COLORTERM", colorterm)
-    out = lstm(*PLOT, "--array", "h", "--color", "always").out
+    out = lstm(*PLOT, "--only", "h", "--color", "always").out
     assert re.search(mark, out)
     others = {"48;2;": "truecolor" in colorterm, "48;5;": "48;5" in mark}
     for code, expected in others.items():
@@ -88,7 +88,7 @@ def test_what_is_coloured_reads_the_same_without(lstm: Lstm) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 200])
-@pytest.mark.parametrize("command", [RUN, PLOT, (*PLOT, "--unit", 0), ("inspect", WEIGHTS)])
+@pytest.mark.parametrize("command", [RUN, PLOT, (*PLOT, "--units", 0), ("inspect", WEIGHTS)])
 def test_a_screen_is_as_wide_as_it_is(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, width: int, command: tuple[str, ...]
 ) -> None:
@@ -135,7 +135,7 @@ def test_heat_needs_colours_and_says_so(lstm: Lstm, monkeypatch: pytest.MonkeyPa
 
 def test_an_encoding_without_blocks_shows_letters_that_look_alike(lstm: Lstm) -> None:
     environment = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONIOENCODING": "ascii"}
-    for words in (PLOT, (*PLOT, "--unit", "0"), RUN):
+    for words in (PLOT, (*PLOT, "--units", "0"), RUN):
         command = [sys.executable, "-m", "lstmcli", *map(str, words)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.isascii()
@@ -170,7 +170,7 @@ class Text(HTMLParser):
             self.lines[-1] += data
 
 
-@pytest.mark.parametrize("words", [RUN, PLOT, (*PLOT, "--unit", "1"), ("inspect", WEIGHTS)])
+@pytest.mark.parametrize("words", [RUN, PLOT, (*PLOT, "--units", "1"), ("inspect", WEIGHTS)])
 def test_a_page_contains_what_the_terminal_shows(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:

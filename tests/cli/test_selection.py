@@ -497,7 +497,7 @@ def test_inputs_with_a_gap_are_refused(lstm: Lstm, files: Path) -> None:
 def test_derive_takes_a_part_of_a_run_by_its_numbers(lstm: Lstm, files: Path) -> None:
     words = ["--layout", "batch"]
     lstm("run", "w.npz", "x.npy", *words, *options("3,7", "1,3", "2,4"), "-o", "part.csv")
-    at = ["--step", 7, "--batch", 3, "--unit", 4, "--against", "part.csv"]
+    at = ["--steps", 7, "--batch", 3, "--units", 4, "--against", "part.csv"]
     done = lstm("derive", "w.npz", "x.npy", *words, *at, "-f", "json")
     assert done.status == 0, done.err
     lines = {line["name"]: line for line in json.loads(done.out)["lines"]}

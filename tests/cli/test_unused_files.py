@@ -21,7 +21,7 @@ COMMANDS = {
     "run into a file": ("run", WEIGHTS, "FURTHER", INPUTS, "-o", "out.npz"),
     "explain": ("explain", WEIGHTS, "FURTHER", INPUTS, SAMPLE / "numpy.txt"),
     "plot": ("plot", WEIGHTS, "FURTHER", INPUTS),
-    "derive": ("derive", WEIGHTS, "FURTHER", INPUTS, "--step", 1, "--unit", 0),
+    "derive": ("derive", WEIGHTS, "FURTHER", INPUTS, "--steps", 1, "--units", 0),
     "check": ("check", WEIGHTS, "FURTHER", INPUTS),
     "convert": ("convert", WEIGHTS, "FURTHER", "out.npz", "--to", "keras"),
 }

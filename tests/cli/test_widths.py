@@ -18,7 +18,7 @@ from tests.paths import TOP
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 THEIRS, OURS = (TOP / "samples" / "question" / f"{name}.txt" for name in ("tensorflow", "numpy"))
-CELL = ("--step", 2, "--unit", 1)
+CELL = ("--steps", 2, "--units", 1)
 LINES = [
     ("run", WEIGHTS, INPUTS),
     ("run", "net.npz"),
@@ -27,7 +27,7 @@ LINES = [
     ("diff", THEIRS, OURS),
     ("diff", "net.npz", "other.npz"),
     ("plot", WEIGHTS, INPUTS),
-    ("plot", WEIGHTS, INPUTS, "--unit", 0),
+    ("plot", WEIGHTS, INPUTS, "--units", 0),
     ("plot", THEIRS, OURS),
     ("plot", "net.npz", "--batch", 1),
     ("derive", WEIGHTS, INPUTS, *CELL),
@@ -36,7 +36,7 @@ LINES = [
     ("inspect", "net.npz"),
     ("explain", WEIGHTS, INPUTS, THEIRS),
     ("explain", WEIGHTS, INPUTS, OURS),
-    ("check", WEIGHTS, INPUTS, "--with", "torch"),
+    ("check", WEIGHTS, INPUTS, "--engine", "torch"),
     ("convert", WEIGHTS, "out.npz", "--to", "keras"),
     ("init", "--inputs", 2, "--units", 3, "-o", "made.npz"),
     ("conventions",),
