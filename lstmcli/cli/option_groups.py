@@ -17,7 +17,7 @@ GROUPS = {
     ),
     "Selection": ("only", "cell", "steps", "step", "batch", "units", "unit", "gate", "terms"),
     "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "per_step"),
-    "Computation": ("dtype", "engine", "threads", "scheduler", "seed", "max_bytes"),
+    "Computation": ("dtype", "arithmetic", "engine", "threads", "scheduler", "seed", "max_bytes"),
     "Output": ("screen", "format", "output", "save_state", "tidy", "digits"),
     "Display": ("all_", "heat", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),
     OTHER: ("help",),

@@ -503,7 +503,7 @@ def test_without_the_library_one_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(hdf5, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match=r"pip install 'lstmcli\[h5\]'"):
+    with pytest.raises(UserError, match=r"pip install 'h5py>=3\.8'"):
         read(FILES / "keras-3.15.1" / "stacked.h5")
     with pytest.raises(UserError, match=r"stacked\.keras is a Keras file; reading it needs h5py:"):
         read(FILES / "keras-3.15.1" / "stacked.keras")
