@@ -23,7 +23,6 @@ OFF = np.array([0.0, np.inf, np.inf])
 LEAST_CLIP = 1e-6
 FAR = np.array([7.5, 9, 12, 16, 24])  # from 16 on a sigmoid is 1 in float32
 FORGET = np.concatenate([-FAR[::-1], np.arange(-6, 6.25, 0.5), FAR])
-WIDEST = 1.5  # of the first finer grid: so much of what lies between 9 and 12 is in reach
 GATE = np.geomspace(0.05, 8, 28)  # beyond 8 a gate is within 4e-4 of 0 or 1
 CELL = np.linspace(0.03, 0.99, 24)  # of the greatest |c|: a clip above it does nothing
 STARTS = 3  # points of the grid that a search begins at: the best one alone missed 2 of 136 pairs
@@ -59,11 +58,9 @@ def solve(
     for kinds in {tuple(np.flatnonzero(row).tolist()) for row in shows if row.any()}:
         rows = np.flatnonzero((shows == np.isin(range(3), kinds)).all(axis=1))
         grids = [_grid(k, greatest[rows])[:, :: len(kinds)] for k in kinds]
-        widths = np.stack([np.diff(grid, axis=1).max(axis=1) for grid in grids], axis=1)
-        widths = np.minimum(widths, WIDEST)
         cost = cost_of(rows, kinds)
-        points = _best(cost, _product(grids), STARTS)
-        best, _ = refine(cost, points, widths, rounds)
+        starts, widths = _best(cost, _product(grids), _product([*map(_gaps, grids)]), STARTS)
+        best, _ = refine(cost, starts, widths, rounds)
         constants[np.ix_(rows, np.array(kinds))] = best
     off = evaluate(np.arange(len(constants)), settled(constants))
     return constants, np.abs(off).max(axis=1, initial=0)
@@ -129,12 +126,19 @@ def _product(grids: Sequence[Array]) -> Array:
     return points
 
 
-def _best(cost: _Cost, points: Array, count: int) -> Array:
-    """The best ones (N, count, d) of points (N, P, d)."""
+def _gaps(grid: Array) -> Array:
+    """(N, s): how far the neighbours of each value of a grid (N, s) are at most."""
+    steps = np.diff(grid, axis=1)
+    none = np.zeros((len(grid), 1))
+    gaps: Array = np.maximum(np.hstack([none, steps]), np.hstack([steps, none]))
+    return gaps
+
+
+def _best(cost: _Cost, points: Array, gaps: Array, count: int) -> tuple[Array, Array]:
+    """The best ones (N, count, d) of points (N, P, d), and the gaps around them."""
     rows = np.arange(len(points))
-    order = np.argsort(cost(rows, points), axis=1)[:, :count]
-    found: Array = points[rows[:, None], order]
-    return found
+    order = np.argsort(cost(rows, points), axis=1, kind="stable")[:, :count]
+    return points[rows[:, None], order], gaps[rows[:, None], order]
 
 
 def refine(
@@ -142,12 +146,12 @@ def refine(
 ) -> tuple[Array, Array]:
     """The best point (N, d) that ever finer grids reach from starts (N, S, d), and its cost (N,).
 
-    ``widths`` (N, d) are those of the first grid, on either side of a start.
+    ``widths`` (N, S, d) are those of the first grid, on either side of a start.
     """
     n, s, d = starts.shape
     of, at = np.repeat(np.arange(n), s), starts.reshape(n * s, d).copy()
     unit = np.stack(np.meshgrid(*[np.linspace(-1, 1, 9)] * d, indexing="ij"), -1).reshape(-1, d)
-    width, active = widths[of].copy(), np.arange(n * s)
+    width, active = widths.reshape(n * s, d).copy(), np.arange(n * s)
     least, still = cost(of, at[:, None])[:, 0], np.zeros(n * s, int)
     for _ in range(ROUNDS[d] if rounds is None else rounds):
         points = at[active][:, None] + width[active][:, None] * unit

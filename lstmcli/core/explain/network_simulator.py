@@ -32,7 +32,7 @@ OF_TIME = frozenset({"reverse", "flip_output"})  # need all steps, wherever EXPE
 
 STARTS: Mapping[str, Array] = {
     "forget_bias": np.concatenate([np.arange(-4, 5.0), [6.0, 8.0]]),
-    "cell_clip": np.geomspace(0.05, 8, 13),
+    "cell_clip": np.geomspace(0.05, 200, 22),
     "gate_clip": np.geomspace(0.05, 8, 13),
 }
 """The coarse grid of a constant; the finer ones are around its best value."""
@@ -144,7 +144,7 @@ class NetworkSimulator:
             [cell_name(n, d) for d in range(len(layer))] for n, layer in enumerate(model.layers)
         ]
         self.cells = {name: _Cell(simulator) for name, simulator in simulators.items()}
-        self.row = _best_known(expected)
+        self.row = _best_known(expected, valid)
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.row])
         self.x = x[keep, self.row]  # (T, I)
         self.steps = len(self.x) if steps is None else min(steps, len(self.x))
@@ -468,11 +468,16 @@ def _distinct(rows: Array) -> tuple[Array, Array]:
     return first, back.reshape(-1)
 
 
-def _best_known(expected: Expected) -> int:
-    """The sequence of the batch of which most is known."""
+def _best_known(expected: Expected, valid: Array | None) -> int:
+    """The sequence of the batch of which most is known, at steps that count."""
     known: Any = 0
     for _, one in expected.all():
-        known = known + np.isfinite(one.values).sum(axis=(*range(one.values.ndim - 2), -1))
+        is_known = np.isfinite(one.values)
+        if valid is not None and is_known.ndim == 3:
+            is_known &= valid[:, :, None]
+        known = known + is_known.sum(axis=(*range(is_known.ndim - 2), -1))
+    if valid is not None:  # of a sequence without steps nothing is run
+        known = np.where(valid.any(axis=0), known, -1)
     return int(np.argmax(known))
 
 

@@ -182,6 +182,9 @@ def _together(a: Expected, b: Expected) -> Expected | None:
     return Expected({**a.sequences, **b.sequences}, {**a.finals, **b.finals}, placement, needs)
 
 
+LATER_NUMBERS = 10_000_000  # of all windows and strides together, 160 MB: more are not looked at
+
+
 class _Ways:
     """The ways in which one array can lie on a run (T, B, K)."""
 
@@ -286,21 +289,15 @@ class _Ways:
         elif lead:
             steps = flat.reshape(2, lead[0], 1, self.width)
             ways = [(steps, row if B > 1 else None) for row in range(B)]
-        for way, item in ways:
-            count = way.shape[1]
-            if not 1 < count < T:
-                continue
-            strided = [
-                (first, n)  # x[::n], x[n - 1::n], and whatever ends with the last step
-                for n in range(2, (T - 1) // (count - 1) + 1)
-                for first in sorted({0, n - 1, T - 1 - n * (count - 1)})
-                if first + n * (count - 1) < T
-            ]
-            windows = [(first, 1) for first in range(1, T - count)]
-            for first, stride in ((T - count, 1), *strided, *windows):
-                yield self._spread(
-                    way, Placement(first=first, length=count, stride=stride, item=item)
-                )
+        found = (
+            (way, Placement(first=first, length=way.shape[1], stride=stride, item=item))
+            for way, item in ways
+            for first, stride in _later_steps(way.shape[1], T)
+        )
+        # the last steps of each sequence, then the strides, then the windows
+        ordered = sorted(found, key=lambda one: one[1].stride == 1 and not _ends(one[1], T))
+        for way, placement in ordered[: LATER_NUMBERS // (T * B * self.width)]:
+            yield self._spread(way, placement)
 
     def _last_step(self, flat: Array) -> Iterator[Expected]:
         """The outputs of every sequence, or of one, at the last step.
@@ -347,6 +344,22 @@ class _Ways:
         first, stride, row = placement.first, placement.stride, placement.item or 0
         values[:, first : first + stride * (steps - 1) + 1 : stride, row : row + rows] = part
         return Expected({self.name: _known(values)}, {}, placement._replace(size=self.size))
+
+
+def _later_steps(count: int, T: int) -> Iterator[tuple[int, int]]:
+    """The first and the distance of so many steps of T, but for the first ones and for all."""
+    if not 1 < count < T:
+        return
+    yield T - count, 1
+    for n in range(2, (T - 1) // (count - 1) + 1):  # x[::n], x[n - 1::n], or up to the last step
+        for first in sorted({0, n - 1, T - 1 - n * (count - 1)}):
+            if first + n * (count - 1) < T:
+                yield first, n
+    yield from ((first, 1) for first in range(1, T - count))
+
+
+def _ends(placement: Placement, T: int) -> bool:
+    return placement.first + placement.length == T
 
 
 def _known(pair: Array) -> Known:

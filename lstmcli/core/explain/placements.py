@@ -36,10 +36,11 @@ def searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
     """
     if len(solvers) == 1:
         return solvers[0].solve(progress) or solvers[0].none()
-    quick = sorted((s for s in solvers if s.quick), key=lambda s: s.first_step_distance)
+    from_start = [s for s in solvers if s.expected.placement.is_from_the_start]
+    quick = sorted((s for s in from_start if s.quick), key=lambda s: s.first_step_distance)
     likely = [solver for solver in quick if solver.likely]
     last, later = _last(solvers), _later(solvers)
-    left = sum(not s.quick for s in solvers) - len(last) - len(later)
+    left = len(solvers) - len(quick) - len(last) - len(later)
     found = [Fitting(s, agreed) for s in solvers if s.base and (agreed := s.agreeing())]
     found = _by_levels(likely, found, progress)
     others = [*last, *quick[len(likely) :], *later]

@@ -515,7 +515,7 @@ def _refined(simulator: Simulator, cells: Cells, one: Found) -> Array:
     if not np.isnan(one.constants[sought]).any():
         if np.abs(off(values[None])).max(initial=0) <= EXACT:
             return _rounded(off, values, sought)
-        best, left = refine(cost, values[sought][None, None], np.full((1, len(sought)), 0.02))
+        best, left = refine(cost, values[sought][None, None], np.full((1, 1, len(sought)), 0.02))
         if left[0] <= NEAR_COST:
             values[sought] = best[0]
             return _rounded(off, values, sought)
@@ -542,11 +542,12 @@ def _greatest(simulator: Simulator, cells: Cells, view: View) -> float:
 def _rounded(off: Callable[[Array], Array], values: Array, sought: Array) -> Array:
     """The constants at the fewest decimals that do not spoil them."""
     exact = float(np.abs(off(values[None])).max(initial=0))
-    tries = np.repeat(values[None], MOST_DECIMALS, axis=0)
-    for decimals in range(MOST_DECIMALS):
-        short = np.round(values[sought], decimals)
-        above = (short > 0) | (sought == 0)  # a clip of 0 is none
-        tries[decimals, sought] = np.where(above, short, values[sought])
+    short = [np.round(values[sought], decimals) for decimals in range(MOST_DECIMALS)]
+    short = [one for one in short if ((one > 0) | (sought == 0)).all()]  # a clip of 0 is none
+    if not short:
+        return values
+    tries = np.repeat(values[None], len(short), axis=0)
+    tries[:, sought] = np.reshape(short, (len(short), -1))
     good = np.flatnonzero(np.abs(off(tries)).max(axis=1, initial=0) <= max(EXACT, SPOILED * exact))
     found: Array = tries[good[0]] if good.size else values
     return found

@@ -255,6 +255,7 @@ class Simulator:
             "reverse": steps == 1 or self.how.behaviour.go_backwards,
             "flip_output": steps == 1 or not first.expected.sequences,
             "state": steps == 1,
+            "coupled": self._coupling() == {self.how.behaviour.coupled},
             "rows": self._is_same("kernel", rows=_other(self.how.storage.rows, "xh", "hx")),
             "interleaved": cell.units > 1
             and self._is_same("kernel", interleaved=not self.how.storage.interleaved),
@@ -281,6 +282,12 @@ class Simulator:
         orders = [self.decode({"peephole_gates": order}).peephole for order in PEEPHOLE_ORDERS]
         table = np.array(orders)
         return None if (table == self.cell.peephole).all() else table
+
+    def _coupling(self) -> set[str]:
+        """What cells come to that are to be coupled in each way: a gate may have no tensors."""
+        return {
+            self.decode({"coupled": way}).convention.behaviour.coupled for way in COLUMNS["coupled"]
+        }
 
     def _is_same(self, part: str, **settings: Any) -> bool:
         return np.array_equal(getattr(self.decode(settings), part), getattr(self.cell, part))

@@ -65,6 +65,7 @@ def one_thread() -> Iterator[None]:
     """Limit BLAS to one thread within, unless the environment says how many it has.
 
     The number is the process's: of runs that overlap, the first sets it and the last restores it.
+    OpenBLAS 0.3.31 takes it from the main thread only, so whoever starts threads enters this too.
     """
     global _running, _limit
     if VARIABLE in os.environ:

@@ -103,7 +103,8 @@ def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None =
     chunks, assembly = batch_chunks(plan.batch, model), Assembly(plan.batch)
     tasks = zip(*(task_of_chunk(plan, chunk) for chunk in chunks), strict=True)
     if here:
-        list(executor.map(lambda chunk, *of: assembly.put(chunk, work(chunk, *of)), *tasks))
+        with one_thread():
+            list(executor.map(lambda chunk, *of: assembly.put(chunk, work(chunk, *of)), *tasks))
     else:
         parts = metered(executor.map(work, *tasks), chunks, plan, meter)
         for chunk, part in zip(chunks, parts, strict=True):

@@ -173,9 +173,10 @@ def sweep(
         tasks = (task_of_chunk(plan, chunk) for chunk in chunks)
         parts = metered(_ahead(executor, work, tasks), chunks, plan, meter)
         ends = map(pass_on, chunks, parts)
-    for chunk, states in zip(chunks, ends, strict=True):
-        for (h, c), (chunk_h, chunk_c) in zip(finals, states, strict=True):
-            h[chunk], c[chunk] = chunk_h, chunk_c
+    with one_thread():
+        for chunk, states in zip(chunks, ends, strict=True):
+            for (h, c), (chunk_h, chunk_c) in zip(finals, states, strict=True):
+                h[chunk], c[chunk] = chunk_h, chunk_c
     return join_states(finals, model.convention.behaviour.states, plan.layout)
 
 
