@@ -30,7 +30,7 @@ _ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
 _LEAF = re.compile(r"(?:(.*)[/.:])?([^/.:]{0,40}?)_?(\d{0,9})")
 _LSTM = re.compile("lstm|rnn|cell", re.I)
 _ANOTHER_LAYER = re.compile(
-    r"dense|(^|[^a-z])fc|linear|conv|embed|att(n|ention)|norm|mlp|head|gru", re.I
+    r"dense|(^|[^a-z])fc|linear|conv|embed|att(n|ention)|norm|mlp|head", re.I
 )
 _KERNEL = re.compile(r"w|k|kernel|(w|weights?)_?(x|i|xh|ih|in|input)|input_(kernel|weights?)", re.I)
 _BIAS = re.compile(r"b|bias(es)?", re.I)
@@ -100,7 +100,8 @@ def _groups(names: Sequence[str]) -> dict[str, list[str]]:
         if not (match := _LEAF.fullmatch(name)):
             continue
         prefix, _, number = match.groups("")
-        if not _ANOTHER_LAYER.search(prefix) or _LSTM.search(prefix):
+        is_gru = "gru" in prefix.lower()
+        if not is_gru and (not _ANOTHER_LAYER.search(prefix) or _LSTM.search(prefix)):
             groups.setdefault(f"{prefix}{number}", []).append(name)
     if len(groups) > MOST_GROUPS:
         return {}
