@@ -114,8 +114,8 @@ def align(
     """Bring an array of each side into the same axes, as far as their names and layouts allow.
 
     ``layouts`` say where time lies on either side: "steps" (T, H), "time" (T, B, H) or "batch"
-    (B, T, H). A side that does not say (None) takes the other's; two silent sides are compared as
-    they lie, the first axis as time. Axes of length 1 are added and dropped, except the last,
+    (B, T, H). A side that does not say (None) takes the other's, unless only batch first gives it
+    as many steps; two silent sides are compared as they lie, the first axis as time. Axes of length 1 are added and dropped, except the last,
     which is the units'. Axes that differ by a known arrangement are aligned if exactly one fits
     (`lstmcli.core.diff.axes`). Where a side holds a part of a run whose ``numbering`` it says, both
     are cut to the steps, batch items and units that both hold, and to what is selected of them.
@@ -126,6 +126,7 @@ def align(
     raw, text = (a, b), ""
     if kind == SEQUENCE:
         a, b = _directions_joined(a, b, "batch" in layouts)
+        layouts, text = _with_steps_alike(a, b, layouts)
         said = layouts[0] or layouts[1] or _as_they_lie(a, b)
         three = _sequence(a, layouts[0] or said), _sequence(b, layouts[1] or said)
     elif kind == FINAL:
@@ -140,7 +141,7 @@ def align(
                 layouts[1] is None or a.values.ndim >= b.values.ndim
             )
             both = _in_leading_shape(*both, a_leads)
-        pair = replace(pair, a=both[0], b=both[1], placed=True)
+        pair = replace(pair, a=both[0], b=both[1], placed=True, arrangement=text)
     choices: tuple[Choice | None, ...] = selection[:3]
     if kind == FINAL:
         pair, choices = replace(pair, arrangement=text), (None, *choices[1:])
@@ -157,6 +158,23 @@ def align(
                 for choice, own in zip(choices, found.numbers, strict=True)
             )
     return _selected(pair, numbering, choices)
+
+
+def _with_steps_alike(
+    a: Numbers, b: Numbers, layouts: tuple[str | None, str | None]
+) -> tuple[tuple[str | None, str | None], str]:
+    """The layouts, where one side says none but has the other's steps on its second axis only."""
+    for silent, other, n in ((a, b, 0), (b, a, 1)):
+        said = layouts[1 - n]
+        if layouts[n] or said not in ("time", "steps") or silent.values.ndim != 3:
+            continue
+        known = _sequence(other, said)
+        if known is None or 1 in silent.shape[:2] or known.shape[0] == 1:
+            continue
+        if silent.shape[0] != known.shape[0] == silent.shape[1]:
+            found = ("batch", said) if n == 0 else (said, "batch")
+            return found, f"{{{'ab'[n]}}} as (batch, steps, units), which gives it as many steps"
+    return layouts, ""
 
 
 def _selected(

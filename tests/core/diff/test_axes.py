@@ -325,3 +325,13 @@ def test_any_shapes_are_compared_or_refused(
     json.dumps(d.to_json(), allow_nan=False)
     for array in d.arrays.values():
         assert (array.mismatched is None) == (array.aligned[0] != array.aligned[1])
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_silent_side_has_as_many_steps_as_the_other_one(swapped: bool) -> None:
+    h = normal(9, 3, H)  # (T, B, H)
+    sides = of("a", "time", h=h), of("b", h=h.swapaxes(0, 1))
+    found = compare(*(sides[::-1] if swapped else sides))
+    assert found.equal
+    assert "as (batch, steps, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
+    assert compare(of("a", "time", h=h[:3]), of("b", h=h[:3])).equal
