@@ -115,10 +115,11 @@ def align(
 
     ``layouts`` say where time lies on either side: "steps" (T, H), "time" (T, B, H) or "batch"
     (B, T, H). A side that does not say (None) takes the other's, unless only batch first gives it
-    as many steps; two silent sides are compared as they lie, the first axis as time. Axes of length 1 are added and dropped, except the last,
-    which is the units'. Axes that differ by a known arrangement are aligned if exactly one fits
-    (`lstmcli.core.diff.axes`). Where a side holds a part of a run whose ``numbering`` it says, both
-    are cut to the steps, batch items and units that both hold, and to what is selected of them.
+    as many steps; two silent sides are compared as they lie, the first axis as time. Axes of
+    length 1 are added and dropped, except the last, which is the units'. Axes that differ by a
+    known arrangement are aligned if exactly one fits (`lstmcli.core.diff.axes`). Where a side holds
+    a part of a run whose ``numbering`` it says, both are cut to the steps, batch items and units
+    that both hold, and to what is selected of them.
     """
     a, b = a.moved(np.atleast_1d), b.moved(np.atleast_1d)
     kind = ArrayName.of(name).kind
