@@ -3,13 +3,15 @@
 EXPECTED may be a sequence of the batch, a first step, or a last state, and its shape need not say
 which. A hypothesis fits it in one placement or another; the fewest changes win over all of them,
 and hypotheses of as few changes that fit elsewhere are equals, since the numbers cannot distinguish
-them. One change is looked for in every placement, two in the best four, three in the best.
+them. One change is looked for in every placement, two and three in the best four, and of small nets
+in more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import factorial
 from typing import NamedTuple
 
 from lstmcli.core.explain.explanation import Changed, Explanation, Remark, remark, wanted
@@ -17,7 +19,8 @@ from lstmcli.core.explain.hypotheses import Change, prior
 from lstmcli.core.explain.search import LEVELS, Progress
 from lstmcli.core.explain.solver import Solver
 
-MOST = {2: 4, 3: 4}  # placements that are searched for so many changes
+MOST = 4  # placements that are searched for two changes and for three,
+MOST_WORK = 4e9  # and of small nets as many more as this allows
 WINDOWS_WORK = 1e10  # operations, as `Simulator.work` counts them: some 1 s of one core
 NEARER = 3.0  # times: then a last state is likelier than one that is met more often
 
@@ -47,7 +50,7 @@ def searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
     found = _by_levels(others, found, progress)
     if found:
         return _explained(found, tried=sum(solver.tried for solver in solvers))
-    return _none(solvers, left, max(0, len(others) - MOST[2]))
+    return _none(solvers, left, max(0, len(others) - _most(solvers, 2)))
 
 
 def _last(solvers: Sequence[Solver]) -> list[Solver]:
@@ -59,6 +62,15 @@ def _last(solvers: Sequence[Solver]) -> list[Solver]:
     others = sorted(others, key=lambda s: (bool(s.expected.needs), s.closest))
     nearer = others[0].closest * NEARER < first.closest
     return [others[0], first, *others[1:]] if nearer else [first, *others]
+
+
+def _most(solvers: Sequence[Solver], levels: int) -> int:
+    """How many placements are searched for so many changes."""
+    if not solvers:
+        return 0
+    simulator = solvers[0].simulator
+    sets = len(simulator.space.singles) ** levels / factorial(levels)
+    return max(MOST, int(MOST_WORK / (simulator.work * sets)))
 
 
 def _later(solvers: Sequence[Solver]) -> list[Solver]:
@@ -78,7 +90,8 @@ def _by_levels(
     for levels in range(1, LEVELS + 1):
         if found and _fewest(found) < levels:
             break
-        found = _asked(solvers[: MOST.get(levels)], levels, found, progress)
+        asked = solvers[: _most(solvers, levels)] if levels > 1 else solvers
+        found = _asked(asked, levels, found, progress)
     return found
 
 

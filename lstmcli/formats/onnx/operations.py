@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.onnx.tensors import ELEMENT_TYPES
 from lstmcli.formats.wire.protobuf import Message
 
@@ -70,13 +71,19 @@ Operation = Callable[[OperatorCall], "np.ndarray | list[np.ndarray] | None"]
 def fill(call: OperatorCall) -> np.ndarray:
     """The one number that ConstantOfShape repeats, (1,)."""
     value = call.attributes.get("value")
-    return np.zeros(1, "f4") if value is None else call.read(value)
+    return np.zeros(1, "f4") if value is None else call.read(_tensor(value))
+
+
+def _tensor(value: Any) -> Message:
+    if not isinstance(value, Message):
+        raise Damaged("the value of a node in its graph is no tensor")
+    return value
 
 
 def _constant(call: OperatorCall) -> np.ndarray | None:
     attributes = call.attributes
     if "value" in attributes:
-        return call.read(attributes["value"])
+        return call.read(_tensor(attributes["value"]))
     for name, dtype in (("value_float", "f4"), ("value_int", "i8")):
         for key in (name, f"{name}s"):
             if key in attributes:

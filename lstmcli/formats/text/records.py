@@ -27,7 +27,7 @@ def has_records(value: Any) -> bool:
     while isinstance(value, list) and value:
         value = value[0]
         if isinstance(value, dict):
-            return True
+            return bool(value)  # an empty object has nothing to be listed
     return False
 
 
@@ -45,10 +45,18 @@ def as_columns(value: Any, where: str) -> Any:
         return {name: as_columns(member, f"{where}.{name}") for name, member in value.items()}
     if not isinstance(value, list) or not has_records(value):
         return value
-    items = [as_columns(item, f"{where}[{n}]") for n, item in enumerate(value)]
+    items = value
+    if not _is_plain(value[0]):
+        items = [as_columns(item, f"{where}[{n}]") for n, item in enumerate(value)]
     if names := _names(value):
         return dict(zip(names, items, strict=True))
     return _joined(items, where)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether nothing of an object is converted: there may be millions of them."""
+    nested = isinstance(value, dict) and any(isinstance(m, (list, dict)) for m in value.values())
+    return isinstance(value, dict) and not nested and _tensor_of(value) is None
 
 
 def _joined(items: list[Any], where: str) -> Any:

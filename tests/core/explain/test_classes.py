@@ -219,7 +219,7 @@ def test_few_numbers_of_one_step_are_no_long_search(tmp_path: Path) -> None:
 
 @pytest.mark.wide
 def test_numbers_that_are_not_there_cost_little(tmp_path: Path) -> None:
-    """Backwards a cell takes first the steps that EXPECTED lacks: many readings never run them."""
+    """Backwards a cell takes first the steps that EXPECTED lacks; nothing is left out for that."""
 
     def lacking(h: Array) -> Array:
         h[:, 12:] = np.nan
@@ -230,7 +230,8 @@ def test_numbers_that_are_not_there_cost_little(tmp_path: Path) -> None:
     assert found(short) == truth
     none = Asked(tmp_path, units=64, steps=40)({}, lambda h: lacking(h + 1e-2 * np.cos(h * 1e4)))
     assert none.verdict == "none"
-    assert any("moves time or rows: EXPECTED lacks the first step" in one for one in none.not_tried)
+    assert none.tried > 30_000
+    assert not any("EXPECTED lacks the first step" in one for one in none.not_tried)
 
 
 def test_the_last_h_alone_of_a_net_with_a_long_memory(tmp_path: Path) -> None:
