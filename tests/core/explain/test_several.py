@@ -92,6 +92,12 @@ def test_pairs_of_single_cells(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
 
 
+BEYOND_THE_BUDGET = {
+    ("layer1.bias=none + layer0.gates=ifgo", place) for place in ("a row", "first steps")
+}
+"""Pairs neither of which is among the single changes that come nearest: it is said."""
+
+
 @pytest.mark.wide
 @pytest.mark.parametrize("place", [*PLACES, "the last step of a row"])
 @pytest.mark.parametrize("truth", PAIRS_OF_CELLS[:2], ids=name_of)
@@ -100,6 +106,10 @@ def test_pairs_of_single_cells_in_every_place(place: str, truth: Truth, tmp_path
     asked = Asked(tmp_path, 0, name_of(truth), deep=True)
     parts = PLACES | {"the last step of a row": lambda h: h[1, -1]}
     explanation = asked.explain(parts[place](np.asarray(asked.expected(truth))))
+    if (name_of(truth), place) in BEYOND_THE_BUDGET:
+        assert explanation.verdict == "none"
+        assert any("two changes at once but beside the" in one for one in explanation.not_tried)
+        return
     assert explanation.verdict in ("found", "unproven")
     assert len(explanation.changes) <= 2
 
@@ -132,7 +142,7 @@ def test_the_last_c_of_every_cell(bias: float, deep: bool, tmp_path: Path) -> No
     explanation = asked.explain(np.stack([first["c"][:, -1], last]))
     assert found(explanation) == {"array": "c"} | (truth if bias != 1.0 else {}), explanation
     assert explanation.found
-    assert "--show c" in explanation.command
+    assert "--only c" in explanation.command
 
 
 def test_every_c_of_the_last_of_two_layers(tmp_path: Path) -> None:
