@@ -71,7 +71,8 @@ def test_dir_has_the_public_names_and_no_other() -> None:
 def test_help_describes_each_function() -> None:
     text = pydoc.plain(pydoc.render_doc(lstmcli))
     for line in ("load(*weights", "run(model", "diff(a", "derive(", "explain(", "save(trace"):
-        assert f"\n    {line}" in text
+        name, _, first = line.partition("(")
+        assert re.search(rf"\n    {name}\(\s*{re.escape(first)}", text), line  # 3.13 breaks lines
     assert "class Model" in text
 
 

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
@@ -76,6 +76,7 @@ def arrays_of(kind: str) -> bytes:
 def test_what_zipfile_writes_is_read(
     members: dict[str, bytes], method: int, zip64: bool, comment: bytes
 ) -> None:
+    assume(b"PK\5\6" not in comment)  # zipfile itself takes that for the end of the archive
     assert unzipped(zipped(members, method, zip64=zip64, comment=comment)) == members
 
 
