@@ -14,7 +14,7 @@ from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.weights.choose import choose_lstms, layer_options
 from lstmcli.core.weights.flat import cut_flat
-from lstmcli.core.weights.inspect import Inspection, LoadResult, inspect
+from lstmcli.core.weights.inspection import Inspection, LoadResult, inspect
 from lstmcli.core.weights.recognise import RecognisedLstm
 from lstmcli.errors import UserError
 from lstmcli.formats import Document

@@ -12,7 +12,7 @@ from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import as_options
 from lstmcli.core.model.vocabulary import GATES, spaced_order
-from lstmcli.core.weights.inspect import InspectedLstm, Inspection, TensorInfo, UnreadableLstm
+from lstmcli.core.weights.inspection import InspectedLstm, Inspection, TensorInfo, UnreadableLstm
 from lstmcli.core.weights.templates import has_tensor_per_gate
 from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.colors import Scale, around_zero

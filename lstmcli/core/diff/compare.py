@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from lstmcli.core.diff.alignment import FINALS, STEP_ORDER, WEIGHTS, ArrayName, Pair, align
-from lstmcli.core.diff.find_hints import find_hints
+from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
 from lstmcli.core.diff.patterns import Comparison

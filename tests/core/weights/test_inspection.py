@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli.api.inspect import inspect_files
-from lstmcli.core.weights.inspect import Inspection, gate_near_one, missing_parts
+from lstmcli.core.weights.inspection import Inspection, gate_near_one, missing_parts
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden"
