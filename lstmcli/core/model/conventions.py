@@ -26,9 +26,6 @@ KERAS_TAKES = {
     "activation": ANY, "recurrent_activation": ANY, "go_backwards": ANY,
     "merge": "concat sum mul ave",
 }  # fmt: skip
-FLAX_TAKES = {
-    "activation": ANY, "recurrent_activation": ANY, "reverse": ANY, "go_backwards": ANY,
-}  # fmt: skip
 THREE_ACTIVATIONS = {
     "activation": ANY, "recurrent_activation": ANY, "output_activation": ANY,
 }  # fmt: skip
@@ -37,12 +34,55 @@ KERAS_3 = {  # the second form is that of .weights.h5
     "recurrent_kernel": "recurrent_kernel | vars/1",
     "bias": "bias | vars/2",
 }
-SCOPES = r"(?:(?<![^_])bidirectional_rnn_)?(?<![^_])(?P<direction>fw|bw)(?=_|$)"
 TORCH_CELL = {
     "kernel": "weight_ih",
     "recurrent_kernel": "weight_hh",
     "bias": "bias_ih",
     "recurrent_bias": "bias_hh",
+}
+TORCH_LAYERS = {role: f"{name}_l{{layer}}{{direction}}" for role, name in TORCH_CELL.items()}
+
+# fields that the rows of a framework share
+KERAS: dict[str, Any] = {
+    "masked_output": "repeat", "takes": KERAS_TAKES, "hidden": ("recurrent_activation",),
+}  # fmt: skip
+KERAS_NAMES = {
+    "path": r"(?P<direction>forward|backward)(?=_)",
+    "under": " | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
+}
+TF1: dict[str, Any] = {
+    "path": r"cell_(?P<layer>\d{1,9})(?=_)|"
+    r"(?:(?<![^_])bidirectional_rnn_)?(?<![^_])(?P<direction>fw|bw)(?=_|$)",
+    "scopes": True,
+    "telling": "lstm|rnn|cell",
+    "gates": "igfo",
+    "forget_bias": 1.0,
+    "projection_rows": False,
+    "takes": {"forget_bias": ANY, "activation": ANY, "cell_clip": ANY, "projection_clip": ANY},
+    "hidden": ("forget_bias",),
+}
+TF_BLOCK: dict[str, Any] = {
+    "tensors": {"fused": "w", "bias": "b", "peephole": "wc{gate}"},
+    "required": ("bias",),
+    "telling": "lstm|rnn|cell",
+    "layout": "time",
+    "under": "lstm{nth}/",
+    "source": "tensorflow/core/ops/rnn_ops.cc (2.21)",
+    "verified": "run: TensorFlow 2.21",
+}
+FLAX: dict[str, Any] = {
+    "path": r"(?P<direction>forward|backward)(?=_rnn)",
+    "past_length": "run",
+    "under": " | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
+    "takes": {
+        "activation": ANY, "recurrent_activation": ANY, "reverse": ANY, "go_backwards": ANY,
+    },
+    "verified": "run: flax 0.12.8",
+}  # fmt: skip
+FLAX_GATES = {
+    "kernel": "i{gate}/kernel",
+    "recurrent_kernel": "h{gate}/kernel",
+    "recurrent_bias": "h{gate}/bias",
 }
 
 
@@ -279,23 +319,20 @@ _ROWS = (
             "peephole": "{gate}_gate_peephole_weights",
         },
         words={"i": "input", "f": "forget", "o": "output"},
+        **KERAS,
         # TensorFlow 2 before 2.13 counts the cells of both directions on
         path=r"(?P<direction>forward|backward)(?:_(?:(?!stacked)\w)*lstm_cell_\d+$|(?=_))",
-        masked_output="repeat",
-        under=" | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
-        takes=KERAS_TAKES,
+        under=KERAS_NAMES["under"],
         source="keras/src/layers/rnn/lstm.py (Keras 3.15.1); tf_keras/layers/rnn (2.21)",
         verified="run: Keras 3.15.1, tf_keras 2.21",
-        hidden=("recurrent_activation",),
     ),
     Convention.row(
         "cudnnlstm",
         "Keras 2 CuDNNLSTM: each block scrambled, two biases in one of 8H",
         KERAS_3,
-        path=r"(?P<direction>forward|backward)(?=_)",
+        **KERAS_NAMES,
         transposed="both",
         bias_halves=2,
-        under=" | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
         takes={"go_backwards": ANY, "merge": "concat sum mul ave"},
         source="tf_keras/saving/legacy/hdf5_format.py (2.21)",
         verified="run: tf_keras 2.21, through its loader",
@@ -304,43 +341,36 @@ _ROWS = (
         "tfjs",
         "TensorFlow.js layers: Keras' names, hard sigmoid by default",
         KERNELS,
-        path=r"(?P<direction>forward|backward)(?=_)",
+        **KERAS,
+        **KERAS_NAMES,
         by_name=False,
-        masked_output="repeat",
         recurrent_activation="hard_sigmoid_0.2",
-        under=" | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
-        takes=KERAS_TAKES,
         source="tfjs-layers/src/layers/recurrent.ts (4.22)",
         verified="run: @tensorflow/tfjs 4.22",
-        hidden=("recurrent_activation",),
     ),
     Convention.row(
         "keras1",
         "Keras 1: twelve arrays W_i, U_i, b_i, ...",
         {"kernel": "W_{gate}", "recurrent_kernel": "U_{gate}", "bias": "b_{gate}"},
         words={"g": "c"},
-        path=r"(?P<direction>forward|backward)(?=_)",
+        **KERAS,
+        path=KERAS_NAMES["path"],
         recurrent_activation="hard_sigmoid_0.2",
-        masked_output="repeat",
         under="lstm{nth}_ | bidirectional{nth}/{direction}_lstm_",
-        takes=KERAS_TAKES,
         source="keras/layers/recurrent.py (1.2); tf_keras/saving/legacy/hdf5_format.py",
         verified="run: Keras 1.2.2; tf_keras 2.21, through its Keras 1 loader",
-        hidden=("recurrent_activation",),
     ),
     Convention.row(
         "keras1-gpu",
         "Keras 1 with consume_less='gpu': W, U, b of all gates",
         {"kernel": "W", "recurrent_kernel": "U", "bias": "b"},
-        path=r"(?P<direction>forward|backward)(?=_)",
+        **KERAS,
+        path=KERAS_NAMES["path"],
         within=r"(^|_)(.+)_\2$|(for|back)ward_.",  # such short names: under the layer's, twice
         recurrent_activation="hard_sigmoid_0.2",
-        masked_output="repeat",
         under="lstm{nth}/lstm{nth}_ | bidirectional{nth}/{direction}_lstm_",
-        takes=KERAS_TAKES,
         source="keras/layers/recurrent.py (1.2)",
         verified="run: Keras 1.2.2",
-        hidden=("recurrent_activation",),
     ),
     # ---- TensorFlow 1 and its kin
     Convention.row(
@@ -422,19 +452,12 @@ _ROWS = (
             "fused": "kernel", "bias": "bias",
             "peephole": "w_{gate}_diag", "projection": "projection/kernel",
         },
-        path=rf"cell_(?P<layer>\d{{1,9}})(?=_)|{SCOPES}",
-        scopes=True,
-        telling="lstm|rnn|cell",
-        gates="igfo",
-        forget_bias=1.0,
-        projection_rows=False,
+        **TF1,
         under="rnn/lstm_cell/ | rnn/multi_rnn_cell/cell_{layer}/lstm_cell/"
         " | bidirectional_rnn/{direction}/lstm_cell/"
         " | stack_bidirectional_rnn/cell_{layer}/bidirectional_rnn/{direction}/lstm_cell/",
-        takes={"forget_bias": ANY, "activation": ANY, "cell_clip": ANY, "projection_clip": ANY},
         source="tensorflow/python/keras/layers/legacy_rnn/rnn_cell_impl.py (2.21)",
         verified="run: TensorFlow 2.21 compat.v1; its block cells in TensorFlow 1.15.5",
-        hidden=("forget_bias",),
     ),
     Convention.row(
         "tf1-old",
@@ -443,48 +466,29 @@ _ROWS = (
             "fused": "weights", "bias": "biases",
             "peephole": "w_{gate}_diag", "projection": "projection/weights",
         },
-        path=rf"cell_(?P<layer>\d{{1,9}})(?=_)|{SCOPES}",
-        scopes=True,
+        **TF1,
         required=("bias",),
-        telling="lstm|rnn|cell",
-        gates="igfo",
-        forget_bias=1.0,
-        projection_rows=False,
         under="rnn/lstm_cell/ | rnn/multi_rnn_cell/cell_{layer}/lstm_cell/"
         " | bidirectional_rnn/{direction}/lstm_cell/",
-        takes={"forget_bias": ANY, "activation": ANY, "cell_clip": ANY, "projection_clip": ANY},
         source="tensorflow/contrib/rnn/python/ops/core_rnn_cell_impl.py (1.0)",
         verified="run: TensorFlow 1.0.1",
-        hidden=("forget_bias",),
     ),
     Convention.row(
         "tf-block",
         "TensorFlow raw op BlockLSTM: w, b; +1.0, and |c| clipped at 3",
-        {"fused": "w", "bias": "b", "peephole": "wc{gate}"},
-        required=("bias",),
-        telling="lstm|rnn|cell",
+        **TF_BLOCK,
         gates="igfo",
         forget_bias=1.0,
         cell_clip=3.0,
-        layout="time",
-        under="lstm{nth}/",
         takes={"forget_bias": ANY, "cell_clip": ANY},
-        source="tensorflow/core/ops/rnn_ops.cc (2.21)",
-        verified="run: TensorFlow 2.21",
         hidden=("forget_bias", "cell_clip"),
     ),
     Convention.row(
         "tf-block-v2",
         "TensorFlow raw op BlockLSTMV2: the same names, another order, no forget bias",
-        {"fused": "w", "bias": "b", "peephole": "wc{gate}"},
-        required=("bias",),
-        telling="lstm|rnn|cell",
+        **TF_BLOCK,
         gates="ifgo",
-        layout="time",
-        under="lstm{nth}/",
         takes={"cell_clip": ANY},
-        source="tensorflow/core/ops/rnn_ops.cc (2.21)",
-        verified="run: TensorFlow 2.21",
     ),
     Convention.row(
         "tflite",
@@ -528,13 +532,7 @@ _ROWS = (
     Convention.row(
         "pytorch",
         "PyTorch nn.LSTM: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
-        {
-            "kernel": "weight_ih_l{layer}{direction}",
-            "recurrent_kernel": "weight_hh_l{layer}{direction}",
-            "bias": "bias_ih_l{layer}{direction}",
-            "recurrent_bias": "bias_hh_l{layer}{direction}",
-            "projection": "weight_hr_l{layer}{direction}",
-        },
+        TORCH_LAYERS | {"projection": "weight_hr_l{layer}{direction}"},
         marks=("", "_reverse"),
         orientation="rows",
         layout="time",
@@ -579,12 +577,7 @@ _ROWS = (
     Convention.row(
         "candle",
         "candle LSTM: PyTorch's names",
-        {
-            "kernel": "weight_ih_l{layer}{direction}",
-            "recurrent_kernel": "weight_hh_l{layer}{direction}",
-            "bias": "bias_ih_l{layer}{direction}",
-            "recurrent_bias": "bias_hh_l{layer}{direction}",
-        },
+        TORCH_LAYERS,
         marks=("", "_reverse"),
         by_name=False,
         orientation="rows",
@@ -615,12 +608,7 @@ _ROWS = (
     Convention.row(
         "cudnn-flat",
         "cuDNN, jax.experimental.rnn, MXNet nd.RNN: all weights in one vector, then all biases",
-        {
-            "kernel": "weight_ih_l{layer}{direction}",
-            "recurrent_kernel": "weight_hh_l{layer}{direction}",
-            "bias": "bias_ih_l{layer}{direction}",
-            "recurrent_bias": "bias_hh_l{layer}{direction}",
-        },
+        TORCH_LAYERS,
         packed="kernel recurrent_kernel | bias recurrent_bias",
         marks=("", "_reverse"),
         by_name=False,
@@ -705,35 +693,19 @@ _ROWS = (
     Convention.row(
         "flax",
         "flax.linen LSTMCell and OptimizedLSTMCell: ii, if, ig, io, hi, ...",
-        {
-            "kernel": "i{gate}/kernel",
-            "recurrent_kernel": "h{gate}/kernel",
-            "recurrent_bias": "h{gate}/bias",
-        },
-        path=r"(?P<direction>forward|backward)(?=_rnn)",
-        past_length="run",
-        under=" | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
-        takes=FLAX_TAKES,
+        FLAX_GATES,
+        **FLAX,
         source="flax/linen/recurrent.py (0.12.8)",
-        verified="run: flax 0.12.8",
     ),
     Convention.row(
         "flax-nnx",
         "flax.nnx LSTMCell: the same, with if_",
-        {
-            "kernel": "i{gate}/kernel",
-            "recurrent_kernel": "h{gate}/kernel",
-            "recurrent_bias": "h{gate}/bias",
-        },
+        FLAX_GATES,
         words={"f": "f_"},
         recurrent_words={"i": "i", "f": "f", "g": "g", "o": "o"},
         by_name=False,
-        path=r"(?P<direction>forward|backward)(?=_rnn)",
-        past_length="run",
-        under=" | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
-        takes=FLAX_TAKES,
+        **FLAX,
         source="flax/nnx/nn/recurrent.py (0.12.8)",
-        verified="run: flax 0.12.8",
     ),
     Convention.row(
         "flax-optimized",
@@ -743,12 +715,8 @@ _ROWS = (
             "recurrent_kernel": "dense_h/kernel",
             "recurrent_bias": "dense_h/bias",
         },
-        path=r"(?P<direction>forward|backward)(?=_rnn)",
-        past_length="run",
-        under=" | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
-        takes=FLAX_TAKES,
+        **FLAX,
         source="flax/nnx/nn/recurrent.py (0.12.8)",
-        verified="run: flax 0.12.8",
     ),
     Convention.row(
         "haiku",
