@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from textwrap import wrap
-from typing import NamedTuple
 
-from lstmcli.core.model.conventions import Convention, Storage
+from lstmcli.core.model.conventions import Convention, Storage, describe_role
 from lstmcli.core.model.vocabulary import spaced_order
-from lstmcli.core.weights.templates import (
-    describe_role,
-    direction_marks,
-    has_tensor_per_gate,
-    tensor_names,
-)
 from lstmcli.views.sheet import (
     AGREES,
     ASSUMED,
@@ -58,7 +51,7 @@ def description(row: Convention) -> str:
 
 COLUMNS: Mapping[str, Callable[[Convention], str]] = {
     "name": lambda row: row.name,
-    "gates": lambda row: "apart" if has_tensor_per_gate(row) else row.storage.gates,
+    "gates": lambda row: "apart" if row.names.has_tensor_per_gate else row.storage.gates,
     "kernel": _kernel,
     "bias": _biases,
     "f +": _added_bias,
@@ -131,14 +124,6 @@ def _with_text_column(columns: Sequence[Column], texts: Sequence[str], width: in
 INDENT = 20  # columns of the labels
 
 
-class PageLine(NamedTuple):
-    """One line of a convention's page: its fields in words; an empty text is no line."""
-
-    label: str
-    fields: tuple[str, ...]
-    text: Callable[[Convention], str]
-
-
 def convention_sheet(row: Convention, width: Width) -> Sheet:
     """All fields of a convention in words: names, layout, run, source."""
     sheet = labelled(row.name, row.title, width, "bold", indent=max(len(row.name) + 3, 12))
@@ -147,19 +132,19 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
         sheet.add((heading, "dim"))
         if heading == "names":
             sheet.extend(_tensors(row, width))
-        for line in lines:
-            if text := line.text(row):
-                sheet.extend(labelled(f"  {line.label}", text, width, _style(line, row), INDENT))
+        for label, describe in lines.items():
+            if text := describe(row):
+                sheet.extend(labelled(f"  {label}", text, width, _style(label, row), INDENT))
     sheet.add()
     command = f"lstm run weights.npz inputs.npy --convention {row.name}"
     sheet.extend(labelled_command("next", command, INDENT))
     return sheet
 
 
-def _style(line: PageLine, row: Convention) -> str:
-    if line.label == "assumed":
+def _style(label: str, row: Convention) -> str:
+    if label == "assumed":
         return ASSUMED
-    return AGREES if line.label == "verified" and _was_run(row) == "yes" else ""
+    return AGREES if label == "verified" and _was_run(row) == "yes" else ""
 
 
 def _tensors(row: Convention, width: Width) -> Sheet:
@@ -167,7 +152,7 @@ def _tensors(row: Convention, width: Width) -> Sheet:
     sheet = Sheet()
     for role, template in row.names.tensors.items():
         if role != "numbered":
-            names = (" or " if " | " in template else ", ").join(tensor_names(row, role))
+            names = (" or " if " | " in template else ", ").join(row.tensor_names(role))
             sheet.extend(labelled(f"  {describe_role(role)}", names, width, "", INDENT))
     return sheet
 
@@ -196,7 +181,7 @@ def _numbered(row: Convention) -> str:
     roles = ", ".join(
         f"{n} {describe_role(r).replace('.', ' ')}" for n, r in enumerate(names.numbered)
     )
-    return f"{tensor_names(row, 'numbered')[0]}, N: {roles}; then the next layer's"
+    return f"{row.tensor_names('numbered')[0]}, N: {roles}; then the next layer's"
 
 
 def _packed(row: Convention) -> str:
@@ -219,7 +204,7 @@ def _layer_and_direction(row: Convention) -> str:
     if any(names.marks):
         forward, backward = names.marks
         texts.append(f"{forward or 'nothing'} marks the forward direction, {backward} the backward")
-    elif any(marks := direction_marks(row)):
+    elif any(marks := row.names.direction_marks):
         texts.append(f"{' or '.join(marks)} before the name gives the direction")
     if names.scopes:
         texts.append("a graph in another file goes before such a name")
@@ -249,7 +234,7 @@ def _recognised(row: Convention) -> str:
 
 def _written(row: Convention) -> str:
     """What convert writes before the names of a single cell."""
-    forward = direction_marks(row)[0]
+    forward = row.names.direction_marks[0]
     plain = row.names.under.split(" | ")[0].format(layer="N", nth="", direction=forward)
     return f"lstm convert writes {plain} before them" if plain else ""
 
@@ -259,22 +244,17 @@ def _written(row: Convention) -> str:
 
 def _gates(row: Convention) -> str:
     storage = row.storage
-    if has_tensor_per_gate(row):
+    if row.names.has_tensor_per_gate:
         text = f"a tensor each, above in the order {spaced_order(storage.letters)}"
         return text + "".join(f"; without {gate}, {how}" for gate, how in storage.absent.items())
-    text = f"{spaced_order(storage.gates)}, " + (
-        "alternating unit by unit" if storage.interleaved else "one block after the other"
-    )
-    orders = {name: storage.order_of(name) for name in ("kernel", "recurrent", "bias")}
-    return text + "".join(
-        f"; in the {n} {spaced_order(o)}" for n, o in orders.items() if o != storage.gates
-    )
+    blocks = "alternating unit by unit" if storage.interleaved else "one block after the other"
+    return f"{spaced_order(storage.gates)}, {blocks}"
 
 
 def _shapes(row: Convention) -> str:
     storage = row.storage
     by_rows = storage.orientation == "rows"
-    width = "H" if has_tensor_per_gate(row) else f"{len(storage.gates)}H"
+    width = "H" if row.names.has_tensor_per_gate else f"{len(storage.gates)}H"
     if "fused" in row.names.tensors:
         depth = "I + H" if storage.rows == "xh" else "H + I"
         depth += " + 1" * storage.columns_beside
@@ -293,16 +273,13 @@ def _bias(row: Convention) -> str:
     if storage.columns_beside:
         return f"the {storage.bias_row} row of the kernel"
     both = {"bias", "recurrent_bias"} <= set(row.names.tensors)
-    times = {"once": "", "twice": ", added twice", "none": ", not added"}
-    return ("two, both added" if both else "one") + times.get(storage.bias, f", {storage.bias}")
+    return "two, both added" if both else "one"
 
 
 def _transposed(row: Convention) -> str:
-    storage = row.storage
-    which = {"kernel": "the kernel", "recurrent": "the recurrent kernel", "both": "both kernels"}
-    if storage.transposed not in which:
+    if row.storage.transposed == "none":
         return ""
-    return f"each gate's block of {which[storage.transposed]} is stored transposed"
+    return "each gate's block of both kernels is stored transposed"
 
 
 def _projection(row: Convention) -> str:
@@ -318,7 +295,7 @@ def _peepholes(row: Convention) -> str:
         if storage.peephole_gates == Storage().peephole_gates:
             return ""
         return f"three more columns of the recurrent kernel, {spaced_order(storage.peephole_gates)}"
-    per_gate = has_tensor_per_gate(row) or "{gate}" in names.tensors["peephole"]
+    per_gate = row.names.has_tensor_per_gate or "{gate}" in names.tensors["peephole"]
     in_order = "" if per_gate else f"in the order {spaced_order(storage.peephole_gates)}; "
     of_output = {
         "new_c": "that of o takes the new c",
@@ -352,13 +329,8 @@ def _coupled(row: Convention) -> str:
 
 
 def _clips(row: Convention) -> str:
-    behaviour = row.behaviour
-    bounds = {
-        "|c|": behaviour.cell_clip, "every pre-activation": behaviour.gate_clip,
-        "|h| after the projection": behaviour.projection_clip,
-    }  # fmt: skip
-    texts = [f"{what} at {bound:g}" for what, bound in bounds.items() if bound is not None]
-    return ", ".join(texts) or "none unless asked for"
+    bound = row.behaviour.cell_clip
+    return "none unless asked for" if bound is None else f"|c| at {bound:g}"
 
 
 def _norm(row: Convention) -> str:
@@ -373,21 +345,8 @@ def _inputs(row: Convention) -> str:
     return "(B, T, I)" if row.behaviour.layout == "batch" else "(T, B, I)"
 
 
-def _order_of_time(row: Convention) -> str:
-    behaviour = row.behaviour
-    texts = {
-        "from the last step to the first": behaviour.reverse or behaviour.go_backwards,
-        "outputs in the order of processing": behaviour.go_backwards,
-        "outputs in the other order of time": behaviour.flip_output,
-    }
-    return ", ".join(text for text, is_so in texts.items() if is_so)
-
-
 def _merged(row: Convention) -> str:
-    words = {
-        "concat": "concatenated", "sum": "added", "mul": "multiplied", "ave": "averaged",
-        "stack": "on a new axis",
-    }  # fmt: skip
+    words = {"concat": "concatenated", "stack": "on a new axis"}
     return f"two directions' outputs {words[row.behaviour.merge]}"
 
 
@@ -410,19 +369,7 @@ def _states(row: Convention) -> str:
         "features": "(B, directions H)",
     }
     empty = "zero" if behaviour.empty_rows == "zero" else "the initial one"
-    given = {
-        "given": "",
-        "zero": "; a given one is ignored",
-        "swapped": "; a given h and c swapped",
-    }
-    reset = "; every step starts from the first state" if behaviour.state == "reset" else ""
-    of_empty = f"; of a sequence of length 0, {empty}"
-    return f"final ones {axes[behaviour.states]}{of_empty}{given[behaviour.initial_state]}{reset}"
-
-
-def _lengths(row: Convention) -> str:
-    lengths = row.behaviour.lengths
-    return "" if lengths == "given" else f"as {lengths}"
+    return f"final ones {axes[behaviour.states]}; of a sequence of length 0, {empty}"
 
 
 def _takes(row: Convention) -> str:
@@ -452,59 +399,40 @@ def _verified(row: Convention) -> str:
     return row.verified or "not run: read in the named source only"
 
 
-NAMES = (
-    PageLine("tensors", ("tensors", "words", "recurrent_words", "numbered"), _numbered),
-    PageLine("packed", ("packed",), _packed),
-    PageLine("layers", ("marks", "path", "scopes", "directions_count"), _layer_and_direction),
-    PageLine(
-        "recognised",
-        ("by_name", "telling", "within", "required", "not_beside", "shadows"),
-        _recognised,
-    ),
-    PageLine("written", ("under",), _written),
-    PageLine("", (), lambda row: "/ . : and _ count alike; any prefix may stand before"),
-)
-LAYOUT = (
-    PageLine(
-        "gates",
-        ("gates", "kernel_gates", "recurrent_gates", "bias_gates", "interleaved", "absent"),
-        _gates,
-    ),
-    PageLine("kernel", ("orientation", "direction_axis", "rows"), _shapes),
-    PageLine("transposed", ("transposed",), _transposed),
-    PageLine("bias", ("bias", "bias_halves", "bias_row"), _bias),
-    PageLine("projection", ("projection_rows",), _projection),
-    PageLine(
-        "peepholes",
-        ("peepholes", "peephole_gates", "peephole_columns", "output_peephole"),
-        _peepholes,
-    ),
-)
-RUN = (
-    PageLine(
-        "activations", ("activation", "recurrent_activation", "output_activation"), _activations
-    ),
-    PageLine("forget bias", ("forget_bias",), _forget),
-    PageLine("coupled", ("coupled",), _coupled),
-    PageLine("clips", ("cell_clip", "gate_clip", "projection_clip"), _clips),
-    PageLine("layer norm", ("norm_epsilon",), _norm),
-    PageLine("inputs", ("layout",), _inputs),
-    PageLine("time", ("reverse", "forward", "flip_output", "go_backwards"), _order_of_time),
-    PageLine("directions", ("merge",), _merged),
-    PageLine("past the end", ("past_length",), lambda row: _MASKED[row.behaviour.past_length]),
-    PageLine("masked steps", ("masked_output", "masked_output_merged"), _masked),
-    PageLine("states", ("states", "empty_rows", "state", "initial_state"), _states),
-    PageLine("lengths", ("lengths",), _lengths),
-    PageLine("arithmetic", ("arithmetic",), lambda row: ""),  # no row differs in it
-    PageLine("options", ("takes",), _takes),
-    PageLine("assumed", ("hidden", "required_settings"), _hidden),
-)
-SOURCE = (
-    PageLine("source", ("source",), lambda row: row.source),
-    PageLine("verified", ("verified",), _verified),
-)
-
-SECTIONS: Mapping[str, Sequence[PageLine]] = {
-    "names": NAMES, "layout": LAYOUT, "run": RUN, "known from": SOURCE,
-}  # fmt: skip
-"""The lines of a convention's page; a test requires each field of a convention in one."""
+SECTIONS: Mapping[str, Mapping[str, Callable[[Convention], str]]] = {
+    "names": {
+        "tensors": _numbered,
+        "packed": _packed,
+        "layers": _layer_and_direction,
+        "recognised": _recognised,
+        "written": _written,
+        "": lambda row: "/ . : and _ count alike; any prefix may stand before",
+    },
+    "layout": {
+        "gates": _gates,
+        "kernel": _shapes,
+        "transposed": _transposed,
+        "bias": _bias,
+        "projection": _projection,
+        "peepholes": _peepholes,
+    },
+    "run": {
+        "activations": _activations,
+        "forget bias": _forget,
+        "coupled": _coupled,
+        "clips": _clips,
+        "layer norm": _norm,
+        "inputs": _inputs,
+        "directions": _merged,
+        "past the end": lambda row: _MASKED[row.behaviour.past_length],
+        "masked steps": _masked,
+        "states": _states,
+        "options": _takes,
+        "assumed": _hidden,
+    },
+    "known from": {
+        "source": lambda row: row.source,
+        "verified": _verified,
+    },
+}
+"""The lines of a convention's page by label; an empty text is no line."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.vocabulary import spaced_order
-from lstmcli.core.weights.templates import has_tensor_per_gate
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.sheet import (
     AGREES,
@@ -62,9 +61,8 @@ def _recipe(steps: list[Mapping[str, str]], width: Width) -> Sheet:
 def _side(path: str, settings: Mapping[str, Any], dtype: str = "") -> str:
     """The file, its convention, its gate order, the dtype, and the forget bias."""
     name, bias = settings["convention"], settings["forget_bias"]
-    order = (
-        "" if has_tensor_per_gate(CONVENTIONS[name]) else f"gates {spaced_order(settings['gates'])}"
-    )
+    per_gate = CONVENTIONS[name].names.has_tensor_per_gate
+    order = "" if per_gate else f"gates {spaced_order(settings['gates'])}"
     texts = [path, name, order, dtype, f"forget bias {bias:+g}" if bias else ""]
     return phrases([text for text in texts if text])
 

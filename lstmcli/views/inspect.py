@@ -13,7 +13,6 @@ from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import as_options
 from lstmcli.core.model.vocabulary import GATES, spaced_order
 from lstmcli.core.weights.inspection import InspectedLstm, Inspection, TensorInfo, UnreadableLstm
-from lstmcli.core.weights.templates import has_tensor_per_gate
 from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.colors import Scale, around_zero
 from lstmcli.views.conventions import unusual_settings
@@ -193,7 +192,7 @@ def _configuration(lstm: InspectedLstm) -> list[str]:
     convention = lstm.model.convention
     gates = (
         "a tensor a gate"
-        if has_tensor_per_gate(convention)
+        if convention.names.has_tensor_per_gate
         else f"gates {spaced_order(convention.storage.gates)}"
     )
     settings = unusual_settings(convention, {"gates"})

@@ -12,6 +12,7 @@ running number of role and layer; `` | `` separates forms, of which the first is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
@@ -121,6 +122,20 @@ class Names:
         """Whether peepholes are matrices (H, H), as in DyNet's coupled cell."""
         return any(role.startswith("peephole.") for role in self.numbered)
 
+    @property
+    def has_tensor_per_gate(self) -> bool:
+        """Whether there is a tensor per gate, and so no order of gates."""
+        kernels = (self.tensors.get(role, "") for role in ("kernel", "fused"))
+        return any("{gate}" in form for form in kernels) or any("." in r for r in self.numbered)
+
+    @property
+    def direction_marks(self) -> tuple[str, str]:
+        """The marks of the forward and the backward direction, in a template or before it."""
+        if any(self.marks):
+            return self.marks
+        match = re.search(r"\?P<direction>(\w+)\|(\w+)\)", self.path)
+        return (match[1], match[2]) if match else ("", "")
+
 
 @dataclass(frozen=True, repr=False)
 class Storage:
@@ -158,6 +173,15 @@ class Storage:
     def columns_beside(self) -> int:
         """How many rows or columns of a fused kernel are neither the inputs' nor h's."""
         return 0 if self.bias_row == "none" else 1
+
+    def is_reshaped(self, role: str) -> bool:
+        """Whether a matrix was reshaped to its exchanged axes, where it had to be transposed."""
+        roles = {
+            "reshaped_kernel": ("kernel",),
+            "reshaped_recurrent": ("recurrent_kernel",),
+            "reshaped_both": ("kernel", "recurrent_kernel", "fused"),
+        }
+        return role in roles.get(self.transposed, ())
 
 
 @dataclass(frozen=True, repr=False)
@@ -292,6 +316,20 @@ class Convention:
         names = ("recurrent_activation", "activation", "merge" if both else "go_backwards")
         return tuple(name for name in names if name in self.takes)
 
+    def tensor_names(self, role: str, number: str = "N") -> list[str]:
+        """The names that tensors of a role end in: one, one a gate, or one for each form.
+
+        ``number`` stands for that of a layer: ``weight_ih_lN``.
+        """
+        gates = [g for g in self.storage.letters if role != "peephole" or g != "g"]
+        found: list[str] = []
+        for form in self.names.tensors[role].split(" | "):
+            plain = form.replace("{layer}", number).replace("{number}", number)
+            plain = plain.replace("{direction}", self.names.marks[0])
+            words = [self.names.word(gate, role) for gate in gates] if "{gate}" in plain else [""]
+            found += [plain.replace("{gate}", word) for word in words]
+        return found
+
     @property
     def roles(self) -> frozenset[str]:
         """What the row has tensors for: ``kernel``, ``bias``, ``projection``, ..."""
@@ -299,6 +337,11 @@ class Convention:
         columns = {"peephole"} if self.storage.peephole_columns else set()
         columns |= {"bias"} if self.storage.columns_beside else set()
         return frozenset({*self.names.tensors, *numbered, *columns} - {"numbered"})
+
+
+def describe_role(role: str) -> str:
+    """``recurrent kernel``; a fused kernel with its parts."""
+    return "kernel [x; h]" if role == "fused" else role.replace("_", " ")
 
 
 def has_setting(name: str) -> bool:

@@ -19,7 +19,6 @@ from lstmcli.core.weights.recognise import (
     normalise,
     recognise,
 )
-from lstmcli.core.weights.templates import tensor_names
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import typed_command
 
@@ -206,7 +205,7 @@ def _nothing_found(
         return f"{source}: {missing}.", "  lstm conventions lists what each framework stores."
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     if rows:
-        names = [tensor_names(rows[0], role, "0")[0] for role in rows[0].names.tensors]
+        names = [rows[0].tensor_names(role, "0")[0] for role in rows[0].names.tensors]
         return (
             f"{source} has {shown}; these are neither by name nor by shape what {rows[0].name} "
             f"stores: {', '.join(names)}.",
@@ -263,4 +262,4 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
 def _names_of(row: Convention) -> str:
     """A name of each role that nearly every LSTM has, as it stands in a file."""
     roles = [role for role in row.names.tensors if role not in _OPTIONAL]
-    return ", ".join(tensor_names(row, role, "0")[0] for role in roles)
+    return ", ".join(row.tensor_names(role, "0")[0] for role in roles)

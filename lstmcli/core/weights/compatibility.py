@@ -16,7 +16,6 @@ from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.weights.encode import prefix_form
-from lstmcli.core.weights.templates import has_tensor_per_gate
 from lstmcli.errors import UserError, did_you_mean
 
 FORM = (
@@ -89,7 +88,7 @@ def _with_requested_form(row: Convention, asked: Mapping[str, Any]) -> Conventio
                 f"--to-set forget_bias={value:g}: {row.name} always adds {constant:g} to "
                 f"the forget gate; the rest of the constant goes into the bias."
             )
-        if name.endswith("gates") and has_tensor_per_gate(row):
+        if name.endswith("gates") and row.names.has_tensor_per_gate:
             raise UserError(f"--to-set {name}: {row.name} has a tensor per gate, in no order.")
     return row.changed(asked)
 

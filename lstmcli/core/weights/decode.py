@@ -11,7 +11,6 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.core.weights.templates import is_reshaped
 from lstmcli.errors import UserError
 
 Tensors = Mapping[str, "Array | Mapping[str, Array]"]
@@ -194,7 +193,7 @@ class _Decoder:
             raise self._error(
                 f"the {_role_name(role)} is {shape}; an LSTM's has two axes, none empty"
             )
-        return matrix.reshape(matrix.shape[::-1]).T if is_reshaped(self.how, role) else matrix
+        return matrix.reshape(matrix.shape[::-1]).T if self.storage.is_reshaped(role) else matrix
 
     def _per_gate(self, role: str) -> Array:
         """(4, H, K) from one tensor per gate."""

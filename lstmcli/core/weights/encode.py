@@ -12,7 +12,6 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.decode import Tensors, from_blocks
-from lstmcli.core.weights.templates import direction_marks, has_tensor_per_gate, is_reshaped
 
 EncodedTensors = dict[str, "Array | Mapping[str, Array]"]
 
@@ -84,7 +83,7 @@ class _Encoder:
         states = {role: a for role in INITIAL if (a := getattr(self.cell, role)) is not None}
         tensors |= {role: np.atleast_2d(a) for role, a in states.items()}  # (1, H) or (B, H)
         for role, a in tensors.items():
-            if isinstance(a, np.ndarray) and is_reshaped(self.how, role):
+            if isinstance(a, np.ndarray) and self.storage.is_reshaped(role):
                 tensors[role] = a.T.reshape(a.shape)
         if self.storage.columns_beside:  # the bias is in the fused kernel
             del tensors["bias"]
@@ -96,10 +95,10 @@ class _Encoder:
         how = self.how
         kernel = self._transpose_blocks("kernel", self.cell.kernel)  # (4, H, I)
         recurrent = self._transpose_blocks("recurrent", self.cell.recurrent_kernel)  # (4, H, P)
-        if has_tensor_per_gate(how) and "fused" in how.names.tensors:
+        if how.names.has_tensor_per_gate and "fused" in how.names.tensors:
             yield "fused", self._per_gate(self._joined(kernel, recurrent))
             return
-        if has_tensor_per_gate(how):
+        if how.names.has_tensor_per_gate:
             yield "kernel", self._per_gate(kernel)
             yield "recurrent_kernel", self._per_gate(recurrent)
             return
@@ -258,5 +257,5 @@ def _fill_template(
         gate=how.names.word(gate, role) if gate else "",
         layer=layer,
         nth=f"_{layer}" if layer else "",
-        direction=direction_marks(how)[direction],
+        direction=how.names.direction_marks[direction],
     )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import Array, iterate_blocks
-from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_role
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.model import Cell, Model, cell_name
 from lstmcli.core.model.vocabulary import GATES
@@ -29,7 +29,6 @@ from lstmcli.core.weights.recognise import (
     normalise,
     recognise,
 )
-from lstmcli.core.weights.templates import describe_role, has_tensor_per_gate, tensor_names
 
 NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block
 NEARER_ZERO = 0.5  # largest mean of all other blocks
@@ -299,7 +298,7 @@ def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> st
 def _fitting(row: Convention, role: str, found: RecognisedLstm) -> list[str]:
     """The row's names of a role, as far as these tensors have them."""
     names = {_numbered(normalise(name)) for name in found.tensors}
-    ends = ((end, _numbered(normalise(end))) for end in tensor_names(row, role))
+    ends = ((end, _numbered(normalise(end))) for end in row.tensor_names(role))
     return [end for end, plain in ends if any(_ends_in(name, plain) for name in names)]
 
 
@@ -382,7 +381,7 @@ def _other_block(gate: str, how: Convention) -> str:
         f"the bias of {gate} is near 1, and that of f is not. Keras, Sonnet 2 and Chainer start "
         f"f's bias at 1, so that block is likely f's and the gate order another one: a weak sign"
     )
-    if has_tensor_per_gate(how):
+    if how.names.has_tensor_per_gate:
         return f"{text}, and the names may be mixed up."
     order = how.storage.order_of("bias").translate(str.maketrans(f"{gate}f", f"f{gate}"))
     return f"{text}. --gates {order} is the order with the two exchanged."
@@ -395,7 +394,7 @@ def _alternates(cell: Cell) -> bool:
     """
     how = cell.convention
     order = how.storage.order_of("bias")
-    if has_tensor_per_gate(how) or len(order) != len(GATES):
+    if how.names.has_tensor_per_gate or len(order) != len(GATES):
         return False
     stored = from_blocks(cell.bias[:, :, None], order, how.storage.interleaved)
     blocks = stored.reshape(4, -1) if how.storage.interleaved else stored.reshape(-1, 4).T
@@ -423,9 +422,9 @@ def missing_parts(names: Collection[str]) -> list[str]:
                 continue
             if not row.names.by_name or other not in row.names.tensors:
                 continue
-            if len(tensor_names(row, role)[0]) < SHORTEST:
+            if len(row.tensor_names(role)[0]) < SHORTEST:
                 continue
-            tensor, wanted = first[row.name, role], ", ".join(tensor_names(row, other))
+            tensor, wanted = first[row.name, role], ", ".join(row.tensor_names(other))
             lacking.setdefault(
                 (tensor, wanted),
                 f"{tensor} may be the {describe_role(role)} of {row.name}; "
@@ -454,7 +453,7 @@ def _spelled_ends() -> tuple[Mapping[str, list[tuple[str, str]]], tuple[int, ...
     by_text: dict[str, list[tuple[str, str]]] = {}
     for row in CONVENTIONS.values():
         for role in ("kernel", "recurrent_kernel"):
-            for end in tensor_names(row, role) if role in row.names.tensors else ():
+            for end in row.tensor_names(role) if role in row.names.tensors else ():
                 by_text.setdefault(_numbered(normalise(end)), []).append((row.name, role))
     return by_text, tuple(sorted({len(text) for text in by_text}))
 

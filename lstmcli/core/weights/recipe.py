@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.conventions import Convention, describe_role
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.encode import present_gates
-from lstmcli.core.weights.templates import describe_role, has_tensor_per_gate, tensor_names
 
 
 class Step(NamedTuple):
@@ -58,7 +57,7 @@ def _gates(source: Convention, target: Convention) -> Iterator[Step]:
 
 
 def _order(row: Convention, kind: str) -> str:
-    if has_tensor_per_gate(row):
+    if row.names.has_tensor_per_gate:
         return "a tensor per gate"
     order = spaced_order(row.storage.order_of(kind))
     return f"{order}, alternating unit by unit" if row.storage.interleaved else order
@@ -96,7 +95,7 @@ def _kernels(source: Convention, target: Convention, cell: Cell) -> Iterator[Ste
 
 def _matrices(row: Convention, outputs: str) -> list[str]:
     """``kernel (I + H, 4H)``, or the two matrices."""
-    gates = "H" if has_tensor_per_gate(row) else f"{len(row.storage.gates)}H"
+    gates = "H" if row.names.has_tensor_per_gate else f"{len(row.storage.gates)}H"
     if "fused" in row.names.tensors:
         inside = f"I + {outputs}" if row.storage.rows == "xh" else f"{outputs} + I"
         return [f"{_name(row, 'fused')} {_shape(row, inside, gates)}"]
@@ -114,7 +113,7 @@ def _name(row: Convention, role: str) -> str:
     """The tensor of a role by its name in the row; of a tensor per gate, the first."""
     if role not in row.names.tensors:
         return describe_role(role)
-    names = tensor_names(row, role)
+    names = row.tensor_names(role)
     return f"{names[0]}, ..." if "{gate}" in row.names.tensors[role] else names[0]
 
 
