@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from lstmcli.cli import invoke
+from tests.docs.schemas import validate_output
 from tests.paths import TOP
 
 SAMPLE = TOP / "samples" / "forget-bias"
@@ -34,7 +35,10 @@ Lstm = Callable[..., Done]
 def lstm(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Lstm:
-    """Run a command line in this process, in a folder of its own."""
+    """Run a command line in this process, in a folder of its own.
+
+    What it prints with ``-f json`` has to be as ``docs/schemas`` says.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("FORCE_COLOR", "COLUMNS", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
@@ -47,6 +51,8 @@ def lstm(
             status = invoke([str(word) for word in words])
         sys.stdout.flush()
         out, err = capfd.readouterr()
+        if status in (0, 1):
+            validate_output([str(word) for word in words], out)
         return Done(status, out, err)
 
     return run

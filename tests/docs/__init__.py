@@ -1,0 +1,1 @@
+"""What documents show, and what JSON documents are said to be."""
