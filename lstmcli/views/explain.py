@@ -8,7 +8,6 @@ from lstmcli.core.explain.causes import OPEN, SHUT
 from lstmcli.core.explain.explanation import AGREEMENT, Changed, Explanation, Near
 from lstmcli.core.explain.verify import Place, Verdict
 from lstmcli.core.explain.wording import (
-    clause_of,
     familiarity,
     found_of,
     headline,
@@ -87,23 +86,19 @@ def title(e: Explanation, expected: str) -> str:
 
 
 def details(e: Explanation, expected: str) -> list[str]:
-    """The lines below the title: the finding in words, and how well the values agree."""
-    lines = []
-    measured = e.measured
-    if e.verdict == "found":
-        *most, last = [clause_of(change) for change in e.changes]
-        clauses = f"{', '.join(most)} and {last}" if most else last
-        lines.append(f"{expected} is what these weights give when {clauses}.")
-    if measured is None:
-        return lines
+    """The lines below the title: how well the values agree, and where."""
+    if (measured := e.measured) is None:
+        return []
     greatest = f"greatest difference {error_size(measured.max_abs)}"
-    if e.verdict in ("agrees", "found"):
+    if e.found:
         precision = f"{text}, " if (text := precision_text(e)) else ""
-        lines.append(f"All {measured.total} values agree ({precision}{greatest}).")
-    elif e.verdict == "none":
-        lines.append(f"As loaded, {_agreeing(measured)}; {greatest}.")
-        lines += [one.text for one in e.remarks if one.code in AGREEMENT]
-    return lines
+        all_values = f"ll {measured.total} values of {expected} agree ({precision}{greatest})."
+        changes = "this change" if len(e.changes) == 1 else "these changes"
+        return [f"With {changes}, a{all_values}" if e.changes else f"A{all_values}"]
+    if e.verdict == "unproven":
+        return []
+    agreement = [one.text for one in e.remarks if one.code in AGREEMENT]
+    return [f"As loaded, {_agreeing(measured)}; {greatest}.", *agreement]
 
 
 def _agreeing(v: Verdict) -> str:

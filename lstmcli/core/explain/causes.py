@@ -54,12 +54,9 @@ class Cause:
     usual: tuple[Any, ...] | None = None  # values that some framework has; None: all of them
     unusual: float = 5.0  # added to the prior of the others
     words: Texts = field(default_factory=dict)  # of values, where they are not words themselves
-    clauses: Texts = field(default_factory=dict)  # go on after "what these weights give when"
     hides: Texts = field(default_factory=dict)  # why the mistake does not show at once
     used_by: Texts = field(default_factory=dict)  # who does it; else the conventions that do
-    if_asked: Texts = field(
-        default_factory=dict
-    )  # who can be set to it, where no convention does it
+    if_set: Texts = field(default_factory=dict)  # who can be set to it, where no convention does it
     thread: str = ""  # a public thread in which it was the cause
     sample: str = ""  # the folder of samples that shows it
 
@@ -91,7 +88,6 @@ CAUSES: dict[str, Cause] = {
             columns=("kernel_gates", "recurrent_gates", "bias_gates"),
             values=ORDERS,
             usual=KNOWN_ORDERS,
-            clauses={ANY: "the gate blocks are read in the order {value}"},
             hides={ANY: _BLOCKS},
             thread="https://github.com/CrispStrobe/CrispASR/issues/102",
         ),
@@ -101,7 +97,6 @@ CAUSES: dict[str, Cause] = {
             prior=6.2,
             values=ORDERS,
             usual=KNOWN_ORDERS,
-            clauses={ANY: "the kernel's gate blocks are read in the order {value}"},
             hides={ANY: _BLOCKS},
         ),
         Cause(
@@ -110,7 +105,6 @@ CAUSES: dict[str, Cause] = {
             prior=6,
             values=ORDERS,
             usual=KNOWN_ORDERS,
-            clauses={ANY: "the recurrent kernel's gate blocks are read in the order {value}"},
             hides={ANY: _NO_RECURRENT},
         ),
         Cause(
@@ -119,7 +113,6 @@ CAUSES: dict[str, Cause] = {
             prior=6.4,
             values=ORDERS,
             usual=KNOWN_ORDERS,
-            clauses={ANY: "the bias' gate blocks are read in the order {value}"},
             hides={ANY: _BLOCKS},
             thread="https://github.com/magenta/magenta/pull/1015",
         ),
@@ -128,7 +121,6 @@ CAUSES: dict[str, Cause] = {
             prior=3.2,
             values=(False, True),
             words={True: "unit by unit", False: "block by block"},
-            clauses={True: "the gates alternate unit by unit", False: "each gate is a block"},
             hides={ANY: "Blocks and units lie along the same axis: either way has one shape"},
             thread="https://nl.mathworks.com/matlabcentral/answers/2005887-what-is-the-order-of-"
             "weights-in-a-lstm-layer-with-multiple-lstm-neurons",
@@ -139,7 +131,6 @@ CAUSES: dict[str, Cause] = {
             prior=3.4,
             values=("xh", "hx"),
             words={"xh": "[x; h]", "hx": "[h; x]"},
-            clauses={ANY: "the fused kernel takes {value}"},
             hides={ANY: "x and h lie along the same axis: no shape tells which comes first"},
             used_by={"hx": "code that stacks [h; x]"},
             thread="https://github.com/NVIDIA/TensorRT/issues/403",
@@ -157,16 +148,6 @@ CAUSES: dict[str, Cause] = {
                 "reshaped_kernel": "the kernel reshaped",
                 "reshaped_recurrent": "the recurrent kernel reshaped",
                 "reshaped_both": "reshaped as a whole",
-            },
-            clauses={
-                "none": "no block is transposed",
-                "kernel": "each block of the kernel is transposed",
-                "recurrent": "each block of the recurrent kernel is transposed",
-                "both": "each block of both kernels is transposed",
-                "reshaped_kernel": "the kernel is reshaped where it has to be transposed",
-                "reshaped_recurrent": "the recurrent kernel is reshaped where it has to be "
-                "transposed",
-                "reshaped_both": "the kernels are reshaped where they have to be transposed",
             },
             hides={
                 ANY: _NO_RECURRENT,
@@ -192,15 +173,6 @@ CAUSES: dict[str, Cause] = {
                 "input_twice": "b_ih twice",
                 "recurrent_twice": "b_hh twice",
             },
-            clauses={
-                "once": "the bias is added once",
-                "twice": "the bias is added twice",
-                "none": "the bias is left out",
-                "input_only": "only b_ih, the input's bias, is added",
-                "recurrent_only": "only b_hh, the recurrent bias, is added",
-                "input_twice": "b_ih, the input's bias, is added twice and b_hh not at all",
-                "recurrent_twice": "b_hh, the recurrent bias, is added twice and b_ih not at all",
-            },
             hides={ANY: "A bias that is added twice or left out changes no shape"},
             used_by={
                 "twice": "code that adds it in both halves",
@@ -219,10 +191,6 @@ CAUSES: dict[str, Cause] = {
             values=(0.0, 1.0, SOLVE),
             usual=(0.0, 1.0),
             unusual=3.0,
-            clauses={
-                0.0: "nothing is added to the forget gate",
-                ANY: "{value} is added to the forget gate",
-            },
             hides={ANY: _NO_FORGET},
             thread="https://newbe.dev/index.php/how-exactly-does-lstmcell-from-tensorflow-operates",
             sample="forget-bias",
@@ -233,9 +201,8 @@ CAUSES: dict[str, Cause] = {
             values=ACTIVATIONS,
             usual=("sigmoid", *_HARD),
             words=_HARD,
-            clauses={ANY: "the gates go through a {value}"},
             hides={ANY: f"{_NO_TENSOR}, and the hard ones are near the sigmoid"},
-            if_asked=_IF_SET,
+            if_set=_IF_SET,
             thread="https://stackoverflow.com/questions/49759614/lstm-calculation-with-vanilla-numpy",
         ),
         Cause(
@@ -245,9 +212,8 @@ CAUSES: dict[str, Cause] = {
             values=ACTIVATIONS,
             usual=("tanh", "relu", "identity"),
             words=_HARD,
-            clauses={ANY: "the candidate and the output go through {value}"},
             hides={ANY: _NO_TENSOR},
-            if_asked=_IF_SET,
+            if_set=_IF_SET,
             thread="https://github.com/keras-team/keras/issues/13399",
         ),
         Cause(
@@ -256,20 +222,14 @@ CAUSES: dict[str, Cause] = {
             values=ACTIVATIONS,
             usual=("identity", "tanh"),
             words=_HARD,
-            clauses={ANY: "the output goes through {value}"},
             hides={ANY: _NO_TENSOR},
-            if_asked=_IF_SET,
+            if_set=_IF_SET,
         ),
         Cause(
             "coupled",
             prior=5,
             values=("none", "f=1-i", "i=1-f"),
             words={"none": "independent", "f=1-i": "f = 1 - i", "i=1-f": "i = 1 - f"},
-            clauses={
-                "none": "the gates are not coupled",
-                "f=1-i": "the forget gate is 1 - i",
-                "i=1-f": "the input gate is 1 - f",
-            },
             hides={ANY: _NO_FORGET},
             thread="https://github.com/clab/dynet/issues/154",
         ),
@@ -279,7 +239,6 @@ CAUSES: dict[str, Cause] = {
             values=(None, SOLVE),
             usual=(None, 1.0, 3.0),
             unusual=3.0,
-            clauses={ANY: "|c| is clipped at {value}"},
             hides={ANY: "The bound does nothing until a cell reaches it"},
             thread="https://github.com/microsoft/onnxruntime/issues/27224",
         ),
@@ -289,7 +248,6 @@ CAUSES: dict[str, Cause] = {
             values=(None, SOLVE),
             usual=(None,),
             unusual=3.0,
-            clauses={ANY: "each pre-activation is clipped at {value}"},
             hides={ANY: "The bound does nothing until a gate's pre-activation reaches it"},
             thread="https://github.com/sonos/tract/issues/2751",
         ),
@@ -298,10 +256,6 @@ CAUSES: dict[str, Cause] = {
             prior=5.2,
             values=("used", "ignored", "old_c"),
             words={"old_c": "o takes the old c"},
-            clauses={
-                "ignored": "the peepholes are left out",
-                "old_c": "the output gate's peephole takes the old c",
-            },
             hides={ANY: "Peepholes are small next to the kernels"},
             used_by={"ignored": "code that leaves them out"},
         ),
@@ -310,7 +264,6 @@ CAUSES: dict[str, Cause] = {
             "order of the peepholes",
             prior=5.3,
             values=PEEPHOLE_ORDERS,
-            clauses={ANY: "the peepholes are read in the order {value}"},
             hides={ANY: "The three peepholes have one shape: any order of them can be run"},
         ),
         # ---- how a run goes through the data
@@ -319,7 +272,6 @@ CAUSES: dict[str, Cause] = {
             prior=4,
             values=("batch", "time"),
             words={"batch": "(batch, time, features)", "time": "(time, batch, features)"},
-            clauses={ANY: "the inputs are {value}"},
             hides={ANY: "No shape tells whether the first axis is batch or time"},
             thread="https://github.com/openvinotoolkit/openvino/issues/37820",
         ),
@@ -329,10 +281,6 @@ CAUSES: dict[str, Cause] = {
             prior=2.6,
             values=(False, True),
             words={True: "last step first", False: "first step first"},
-            clauses={
-                True: "the last step is run first",
-                False: "the first step is run first",
-            },
             hides={ANY: "The direction is in no tensor"},
             used_by={True: "a backward cell, go_backwards"},
             thread="https://github.com/stanfordmlgroup/nlc/issues/8",
@@ -343,10 +291,6 @@ CAUSES: dict[str, Cause] = {
             prior=2.7,
             values=(False, True),
             words={True: "turned round in time", False: "in the order of time"},
-            clauses={
-                True: "the outputs are turned round in time",
-                False: "the outputs are not turned round in time",
-            },
             hides={ANY: "Outputs turned round in time have the same shape"},
             used_by={True: "Keras' go_backwards, not turned back"},
             thread="https://github.com/microsoft/onnxruntime/issues/4187",
@@ -355,9 +299,6 @@ CAUSES: dict[str, Cause] = {
             "go_backwards",
             "go_backwards",
             words={True: "yes", False: "no"},
-            clauses={
-                True: "the last step is run first and the outputs are left in that order",
-            },
             hides={ANY: "The direction is in no tensor"},
             used_by={True: "Keras with go_backwards=True"},
             thread="https://github.com/microsoft/onnxruntime/issues/4187",
@@ -367,7 +308,6 @@ CAUSES: dict[str, Cause] = {
             prior=2,
             values=("carried", "reset"),
             words={"carried": "carried on", "reset": "zero at every step"},
-            clauses={"reset": "h and c are never carried on: every step starts from zero"},
             hides={ANY: f"{ZERO_STATE} in either case"},
             used_by={"reset": "code that forgets to hand h and c on"},
             thread="https://github.com/rgbkrk/voice/pull/8",
@@ -377,10 +317,6 @@ CAUSES: dict[str, Cause] = {
             prior=2.2,
             values=("given", "zero", "swapped"),
             words={"given": "as given", "swapped": "h and c exchanged"},
-            clauses={
-                "zero": "the given state is left out",
-                "swapped": "h and c of the given state are exchanged",
-            },
             hides={ANY: "h and c have the same shape"},
             used_by={
                 "zero": "code that leaves the given state out",
@@ -393,7 +329,6 @@ CAUSES: dict[str, Cause] = {
             prior=4.2,
             values=("given", "ignored"),
             words={"given": "as given"},
-            clauses={"ignored": "the padding is run as data"},
             hides={ANY: "Padding has the shape of data"},
             used_by={"ignored": "code that runs over the padding"},
             thread="https://github.com/NVIDIA/OpenSeq2Seq/issues/69",
@@ -403,22 +338,12 @@ CAUSES: dict[str, Cause] = {
             prior=4.4,
             values=("zero", "repeat", "run"),
             whole=True,
-            clauses={
-                "zero": "outputs past a sequence's end are zero",
-                "repeat": "outputs past a sequence's end repeat the last one",
-                "run": "outputs run on past a sequence's end",
-            },
             hides={ANY: "It shows only past a sequence's length"},
         ),
         Cause(
             "merge",
             prior=4.7,
             words={"concat_swapped": "concat with the halves swapped"},
-            clauses={
-                "concat_swapped": "the halves are swapped: backward first, then forward",
-                "concat": "both directions stand side by side, forward first",
-                ANY: "both directions are merged by {value}",
-            },
             hides={ANY: "Both directions have the same shape"},
             used_by={"concat_swapped": "code that concatenates [backward; forward]"},
         ),
@@ -427,7 +352,6 @@ CAUSES: dict[str, Cause] = {
             "EXPECTED",
             prior=4.6,
             values=("h", "c", "i", "f", "g", "o"),
-            clauses={"c": "the array is c, not h", ANY: "the array is the gate {value}"},
             hides={ANY: "h and c have the same shape"},
             used_by={"c": "code that returns (c, h)"},
             thread="https://github.com/neulab/xnmt/issues/223",
@@ -435,7 +359,6 @@ CAUSES: dict[str, Cause] = {
         Cause(
             "dtype",
             prior=8,
-            clauses={ANY: "numbers are kept in {value}"},
             hides={ANY: "Rounding is in no tensor"},
             used_by={"float16": _HALF, "bfloat16": _HALF},
             thread="https://github.com/pytorch/pytorch/issues/175845",
@@ -452,7 +375,6 @@ SENSES: dict[str, Cause] = {
             "activation of the candidate",
             CANDIDATE,
             words=_HARD,
-            clauses={ANY: "the candidate alone goes through {value}"},
             used_by={ANY: "code that gives the candidate the gates' activation"},
         ),
         Cause(
@@ -460,7 +382,6 @@ SENSES: dict[str, Cause] = {
             "forget gate",
             SHUT,
             words={ANY: "shut: c is never carried on"},
-            clauses={ANY: "the forget gate is shut: c is never carried on"},
             hides={ANY: f"{ZERO_STATE}: there is no c to carry on"},
             used_by={ANY: "code that starts each step from c = 0"},
         ),
@@ -469,7 +390,6 @@ SENSES: dict[str, Cause] = {
             "forget gate",
             OPEN,
             words={ANY: "wide open: all of c is carried on"},
-            clauses={ANY: "the forget gate is wide open: all of c is carried on"},
             hides={ANY: f"{ZERO_STATE}: there is no c to carry on"},
             used_by={ANY: "code without a forget gate"},
         ),
@@ -477,7 +397,6 @@ SENSES: dict[str, Cause] = {
             "array",
             "EXPECTED",
             ONE_WAY,
-            clauses={ANY: "the array is what one direction gives, {value}, not both"},
             hides={ANY: "Each direction by itself is an output of the same steps and sequences"},
             used_by={ANY: "code that takes the output of one direction"},
         ),
@@ -485,28 +404,24 @@ SENSES: dict[str, Cause] = {
             "dtype",
             "dtype of the weights",
             WEIGHTS,
-            clauses={ANY: "the weights are rounded to {value}"},
             used_by={ANY: "weights that were saved in it once"},
         ),
         Cause(
             "dtype",
             "dtype of weights and inputs",
             INPUTS,
-            clauses={ANY: "weights and inputs are rounded to {value}"},
             used_by={ANY: "mixed precision"},
         ),
         Cause(
             "dtype",
             "dtype of the states",
             STATES,
-            clauses={ANY: "h and c are rounded to {value} from step to step"},
             used_by={ANY: "states that are kept or sent in it"},
         ),
         Cause(
             "dtype",
             "dtype",
             ALL,
-            clauses={ANY: "weights, inputs, h and c are rounded to {value}"},
             used_by={ANY: "mixed precision"},
         ),
     )

@@ -80,6 +80,8 @@ def value_of(setting: str, value: Any) -> str:
         return text
     if plain.endswith("gates"):
         return spaced_order(value)
+    if plain == "array" and "." in value:  # of one cell
+        return "{2} of {0}".format(*value.partition("."))
     if plain == "forget_bias":
         return f"{value:+.10g}" if value else "0"
     if isinstance(value, float):
@@ -131,17 +133,6 @@ def headline(changes: Sequence[Changed]) -> str:
     return "; ".join(map(change_text, changes))
 
 
-def clause_of(change: Changed) -> str:
-    """A change as a clause that goes on after "what these weights give when"."""
-    setting, value = change.setting.rpartition(".")[2], change.found
-    where = change.setting.rpartition(".")[0]
-    clause = text_for(_of(change).clauses, value) or f"{name_of(setting)} is {{value}}"
-    if setting == "array" and "." in value and not change.sense:
-        clause = f"the array is the output of {value.partition('.')[0]}, not of the last layer"
-    clause = clause.replace("{value}", value_of(setting, value).removeprefix("+"))
-    return f"{clause} in {where}" if where else clause
-
-
 # ---- who does it that way
 
 
@@ -180,7 +171,7 @@ def used_by(change: Changed, assumed: Convention) -> str:
     if setting == "layout" and (own := lies_so(assumed.name, value)) not in ("", assumed.name):
         return f"{own}; {', '.join(names[:3])}"
     if not names:
-        return text_for(cause.if_asked, value) or "no framework known here"
+        return text_for(cause.if_set, value) or "no framework known here"
     if len(names) > len(CONVENTIONS) // 2:
         return "most frameworks: " + ", ".join(names[:3])
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
