@@ -62,10 +62,19 @@ class Numbers:
         """The same numbers after ``how`` has moved them."""
         return Numbers(how(self.values), None if self.unit is None else how(self.unit))
 
+    def __getitem__(self, key: Any) -> Numbers:
+        """A part of them, as of an array."""
+        return self.moved(lambda array: array[key])
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the values."""
         return self.values.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.values.ndim
 
     @property
     def left_out(self) -> Mask | None:

@@ -19,9 +19,15 @@ from lstmcli.core.explain.explanation import (
 from lstmcli.core.explain.network import explain_network
 from lstmcli.core.explain.passes import PASSES
 from lstmcli.core.explain.placements import searched
-from lstmcli.core.explain.question import Prepared, Question, prepare
+from lstmcli.core.explain.question import (
+    Prepared,
+    Question,
+    in_shape,
+    left_out,
+    prepare,
+    unrolled,
+)
 from lstmcli.core.explain.search import NEAREST, Progress, quiet
-from lstmcli.core.explain.shapes import in_shape, left_out, unrolled
 from lstmcli.core.explain.solver import Solver
 from lstmcli.core.explain.wording import in_words
 from lstmcli.core.forward.blas import one_thread

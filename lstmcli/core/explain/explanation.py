@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lstmcli.core.diff.tolerance import jsonable
-from lstmcli.core.explain.causes import CANDIDATE
+from lstmcli.core.explain.causes import CANDIDATE, CONSTANTS, SOLVE
+from lstmcli.core.explain.constants import OFF
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.observation import Allowance, Placement
-from lstmcli.core.explain.question import Prepared
+from lstmcli.core.explain.simulator import FAR, Simulator
 from lstmcli.core.explain.verify import Case, Place, Verdict, rerun
+from lstmcli.core.model.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -210,18 +214,27 @@ ALL_ZERO = remark("all_zero")
 
 
 def remarks_on(
-    prepared: Prepared, case: Case, changes: Changes, allowance: Allowance, verdict: Verdict
+    case: Case,
+    changes: Changes,
+    verdict: Verdict,
+    allowance: Allowance,
+    allowances: Sequence[Allowance],
+    dtype: str,
 ) -> Iterator[Remark]:
-    """What has to be known of a run that fits: the precision at which it does."""
+    """What has to be known of a run that fits: the precision at which it does.
+
+    ``allowance`` is the one of EXPECTED's ``allowances`` that it meets, ``dtype`` that of the
+    weights.
+    """
     again = rerun(case, changes, allowance)
-    dtype = settings_of(changes).get("dtype")
-    if again.fits and dtype and again.max_abs > 2 * prepared.allowances[-1].absolute:
-        yield remark("dtype_rounds_otherwise", dtype=dtype, error=again.max_abs)
+    rounded = settings_of(changes).get("dtype")
+    if again.fits and rounded and again.max_abs > 2 * allowances[-1].absolute:
+        yield remark("dtype_rounds_otherwise", dtype=rounded, error=again.max_abs)
     if not again.fits:
-        yield remark("needs_float64", dtype=prepared.dtype, error=again.max_abs)
+        yield remark("needs_float64", dtype=dtype, error=again.max_abs)
     if allowance.stored:
         yield remark("stored_as", dtype=allowance.stored)
-    elif allowance in prepared.allowances[1:]:
+    elif allowance in allowances[1:]:
         yield remark("agrees_as_float32")
     if verdict.blind:
         yield remark("chaotic", growth=verdict.growth, numbers=verdict.blind)
@@ -335,3 +348,128 @@ def wanted(
         "larger_inputs": bool(settings & {"cell_clip", "gate_clip"}),
     }
     return tuple(remark(code) for code, is_wanted in asked.items() if is_wanted)
+
+
+# ---- evidence: whether EXPECTED contains enough numbers to prove an answer
+
+# The neighbours of an answer are the hypotheses that change one setting more, or another. What they
+# would give, centred and counted in tolerances, is a matrix whose singular values say in how many
+# directions EXPECTED distinguishes hypotheses, and how well: repeated steps, saturated gates and
+# zeros count for nothing by themselves. Each solved constant used up one direction.
+
+ENOUGH = 2.0
+"""Decimal digits that have to be left after as many as it takes to number those tried."""
+
+SHORT = 8  # steps that are looked at first
+WEALTH = 12.0  # digits that need no second look
+
+
+class Neighbours(NamedTuple):
+    """Hypotheses next to an answer, and what they give."""
+
+    changes: tuple[Changes, ...]
+    worst: Array  # (n,): their greatest difference from EXPECTED, in tolerances
+    rms: Array  # (n,): the root of the mean of its square
+    spread: Array  # (m, E): what those of the same view give for the numbers that the answer moves
+
+    @property
+    def fitting(self) -> list[Changes]:
+        """Those that EXPECTED does not distinguish from the answer, on one sequence."""
+        return [c for c, w in zip(self.changes, self.worst, strict=True) if w <= 1]
+
+
+def neighbours(simulator: Simulator, answer: Changes, steps: int | None = None) -> Neighbours:
+    """Run every hypothesis that is one change from the answer, over one sequence of the batch.
+
+    ``answer`` has its constants put in. A change of a setting that the answer changes replaces it.
+    """
+    space = simulator.space
+    answered = {c.setting: c.value for c in answer if c.setting in space.settings}
+    lists, codes = [tuple(answer)], [_codes(simulator, answered)]
+    values = [_constants(simulator, answered)]
+
+    def add(one: Change, row: Array) -> None:
+        lists.append((*(c for c in answer if c.setting != one.setting), one))
+        codes.append(row)
+        values.append(_constants(simulator, {**answered, one.setting: one.value}))
+
+    for single in space.singles:
+        if single.value != SOLVE and answered.get(single.setting) != single.value:
+            row = _codes(simulator, {**answered, single.setting: single.value})
+            if (row != codes[0]).any():  # else the answer in other words
+                add(single, row)
+    for name in CONSTANTS:  # a constant a little off is a neighbour too
+        if isinstance(value := answered.get(name), float):
+            add(Change(name, value * 0.9 + 0.1), codes[0])
+    codes.append(_codes(simulator, {}))  # as loaded
+    values.append(_constants(simulator, {}))
+    worst, rms, spread = _run(simulator, np.array(codes, np.int8), np.array(values), steps)
+    return Neighbours(tuple(lists[1:]), worst[1:-1], rms[1:-1], spread)
+
+
+def _codes(simulator: Simulator, settings: Mapping[str, Any]) -> Array:
+    """The row of a hypothesis; constants that no list has are left at the assumed."""
+    space = simulator.space
+    row = np.zeros(len(space.columns), np.int8)
+    for single, codes in zip(space.singles, space.table, strict=True):
+        if single.setting in settings and settings[single.setting] == single.value:
+            np.copyto(row, codes, where=codes >= 0)
+    return row
+
+
+def _constants(simulator: Simulator, settings: Mapping[str, Any]) -> Array:
+    """The constants of a hypothesis, (3,)."""
+    values = (settings.get(name, simulator.space.values[name][0]) for name in CONSTANTS)
+    return np.array(
+        [
+            float(v) if isinstance(v, int | float) else off
+            for v, off in zip(values, OFF, strict=True)
+        ]
+    )
+
+
+def _run(
+    simulator: Simulator, codes: Array, values: Array, steps: int | None
+) -> tuple[Array, Array, Array]:
+    """Of each hypothesis its greatest difference and their rms (N,); the spread of what it gives.
+
+    The first is an answer and the last the cell as loaded: only numbers that these do not have in
+    common speak for the answer.
+    """
+    cells = simulator.cells(codes)
+    of_answer = simulator.views[int(cells.view[0])]
+    last = of_answer.steps if steps is None else of_answer.first + steps
+    worst, rms = np.zeros(len(codes)), np.full(len(codes), FAR)
+    spread = np.zeros((0, 0))
+    for view, which in simulator.by_view(cells):
+        off = simulator.run(cells.some(which), values[which], view, min(last, view.steps))
+        if off.size:
+            worst[which] = np.abs(off).max(axis=1)
+            rms[which] = np.sqrt((off**2).mean(axis=1))
+        if view is of_answer:
+            moves = which[-1] == len(codes) - 1 and bool(codes[0].any())
+            spread = off[:, np.abs(off[-1] - off[0]) > 1] if moves else off
+    return worst, rms, spread
+
+
+def digits(spread: Array, solved: int, tried: int) -> float:
+    """The evidence: decimal digits by which EXPECTED distinguishes hypotheses, less their cost."""
+    if not spread.size:
+        return -np.inf
+    centred = spread - spread.mean(axis=0)
+    small = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    squares = np.sort(np.maximum(np.linalg.eigvalsh(small), 0))[::-1]
+    sizes = np.sqrt(squares / len(spread))[solved:]
+    return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))
+
+
+def evidence(
+    simulator: Simulator, answer: Changes, solved: int, tried: int
+) -> tuple[float, Neighbours]:
+    """The evidence for an answer, and its neighbours."""
+    near = neighbours(simulator, answer, SHORT)
+    found = digits(near.spread, solved, tried)
+    if found < WEALTH and simulator.view.steps > SHORT:
+        near = neighbours(simulator, answer)
+        found = digits(near.spread, solved, tried)
+    return found, near

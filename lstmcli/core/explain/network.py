@@ -21,9 +21,9 @@ import numpy as np
 
 from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.explain.causes import CONSTANTS, ONE_WAY
-from lstmcli.core.explain.evidence import ENOUGH, digits
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
+    ENOUGH,
     Answer,
     Changed,
     Explanation,
@@ -31,6 +31,7 @@ from lstmcli.core.explain.explanation import (
     Remark,
     changed,
     clearly_nearer,
+    digits,
     near_miss,
     remark,
 )

@@ -18,8 +18,7 @@ import numpy as np
 
 from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, ORDERS, SOLVE
 from lstmcli.core.explain.constants import refine, settled, solve
-from lstmcli.core.explain.evidence import neighbours
-from lstmcli.core.explain.explanation import Answer, Remark, remark
+from lstmcli.core.explain.explanation import Answer, Remark, neighbours, remark
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, rank
 from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.simulator import SAMPLE, Cells, Simulator, View

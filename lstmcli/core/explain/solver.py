@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.explain.causes import CAUSES, CONSTANTS, OPEN, SHUT
-from lstmcli.core.explain.evidence import ENOUGH, Neighbours, evidence
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
+    ENOUGH,
     NOT_SEARCHED,
     Answer,
     Changed,
     Data,
     Explanation,
     Near,
+    Neighbours,
     Remark,
     changed,
     clearly_nearer,
+    evidence,
     near_miss,
     remarks_on,
     wanted,
@@ -378,7 +380,8 @@ class Solver:
     def _remarks_on(
         self, changes: Changes, allowance: Allowance, verdict: Verdict
     ) -> Iterator[Remark]:
-        return remarks_on(self.prepared, self.case, changes, allowance, verdict)
+        p = self.prepared
+        return remarks_on(self.case, changes, verdict, allowance, p.allowances, p.dtype)
 
     def near(self, answer: Answer) -> Near:
         """A hypothesis that comes near."""

@@ -15,8 +15,7 @@ import numpy as np
 
 from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
-from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, Known
-from lstmcli.core.explain.per_cell import by_cell
+from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, Known, by_cell
 from lstmcli.core.forward.batch import seconds
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.arrays import Array
