@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
-from typing import Any, BinaryIO, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -27,7 +27,12 @@ from lstmcli.formats.files.sidecars import main_file
 from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened
 from lstmcli.formats.text.number_text import ABBREVIATED
 from lstmcli.formats.text.stdin_steps import LineReader, StepStream
-from lstmcli.formats.text.tidy import TidyWriter
+from lstmcli.formats.text.step_writers import (
+    ColumnWriter,
+    LineWriter,
+    StepWriter,
+    TidyWriter,
+)
 
 __all__ = [
     "FORMATS",
@@ -82,13 +87,6 @@ READ_ONLY = {
 
 
 _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}
-
-
-class StepWriter(Protocol):
-    """Writes a trace as it is computed."""
-
-    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write S steps of arrays (S, K) or, batched, (S, B, K), the first being ``first_step``."""
 
 
 def read(
@@ -205,10 +203,8 @@ def open_steps(
     """
     if not _BY_NAME[format].stepwise:
         raise ValueError(f"{format} is written with write")
-    if tidy:
-        return TidyWriter(stream, format, names, batch, units)
-    writer = _module(format).open_steps(stream, format, names, batched, batch, units or {})
-    return cast(StepWriter, writer)
+    writer = TidyWriter if tidy else LineWriter if format == "jsonl" else ColumnWriter
+    return writer(stream, format, names, batched, batch, units or {})
 
 
 def has_known_suffix(path: str) -> bool:

@@ -2,7 +2,7 @@
 
 A trace's header is ``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
 one array. Without any index, all columns are one array without a name. With columns ``step`` and
-``unit``, each other column is an array: `lstmcli.formats.text.tidy`.
+``unit``, each other column is an array.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
 from math import prod
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,8 @@ from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_COLUMNS, MOST_DIGITS, check_growth
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
-from lstmcli.formats.text.number_text import PLAIN_NAMES, SEMICOLONS, row_texts
-from lstmcli.formats.text.tidy import BATCH, DELIMITERS, KEYS, STEP, UNIT
+from lstmcli.formats.text.number_text import SEMICOLONS
+from lstmcli.formats.text.step_writers import BATCH, DELIMITERS, KEYS, STEP, UNIT
 
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
 
@@ -438,63 +438,3 @@ def _check_complete(
     if len(places) < total:
         missing = named(expected_at(np.array(len(places))))
         raise UserError(f"{source}: {missing} is missing.")
-
-
-class ColumnWriter:
-    """Writes steps as rows of a table, under one header."""
-
-    def __init__(
-        self,
-        stream: BinaryIO,
-        names: Sequence[str],
-        batched: bool,
-        delimiter: str,
-        batch: Sequence[int] | None = None,
-        units: Mapping[str, Sequence[int]] | None = None,
-    ) -> None:
-        self._batch, self._units = batch, units or {}
-        self._stream = stream
-        self._names = names
-        self._batched = batched
-        self._delimiter = delimiter
-        self._headed = False
-
-    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
-        chosen = [arrays[name] for name in self._names]
-        if not self._headed:
-            self._line(self._header([array.shape[-1] for array in chosen]))
-            self._headed = True
-        rows = [row_texts(array, PLAIN_NAMES, self._delimiter) for array in chosen]
-        for place in self._places(first_step, chosen[0].shape):
-            self._line([*place, *(next(texts) for texts in rows)])
-
-    def _header(self, widths: list[int]) -> Iterable[str]:
-        yield STEP
-        if self._batched:
-            yield BATCH
-        for name, width in zip(self._names, widths, strict=True):
-            yield from (f"{name}[{n}]" for n in self._units.get(name, range(width)))
-
-    def _places(self, first_step: int, shape: tuple[int, ...]) -> Iterator[list[str]]:
-        """The leading cells of each row."""
-        for step in range(first_step, first_step + shape[0]):
-            if self._batched:
-                yield from ([str(step), str(n)] for n in self._batch or range(shape[1]))
-            else:
-                yield [str(step)]
-
-    def _line(self, cells: Iterable[str]) -> None:
-        self._stream.write(f"{self._delimiter.join(cells)}\n".encode())
-
-
-def open_steps(
-    stream: BinaryIO,
-    format: str,
-    names: Sequence[str],
-    batched: bool,
-    batch: Sequence[int] | None,
-    units: Mapping[str, Sequence[int]],
-) -> ColumnWriter:
-    """A writer of a table, "csv" or "tsv"."""
-    return ColumnWriter(stream, names, batched, DELIMITERS[format], batch, units)

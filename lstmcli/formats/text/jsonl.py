@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from operator import itemgetter, lt
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +23,8 @@ from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.json import parse
 from lstmcli.formats.text.nested_lists import SPECIAL, numbers_of, to_array
-from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
-from lstmcli.formats.text.tidy import BATCH, STEP, UNIT
+from lstmcli.formats.text.step_writers import BATCH, STEP, UNIT, UNITS
 
-UNITS = "units"  # of each array, in a line of a part of a run
 INPUTS = ("inputs", "x")
 MOST_KEYS = 1000  # characters in which the first line of tidy data has its keys
 BLANKS = " \t\r"  # around the value of a line
@@ -389,61 +387,3 @@ def _tried(line: str) -> Any:
 
 def _is_number(value: Any) -> bool:
     return type(value) in (float, int) or (type(value) is str and value in SPECIAL)
-
-
-class LineWriter:
-    """Writes steps as JSON lines: ``{"step": 0, "h": [...], "c": [...]}``.
-
-    Where they hold a part of a run's batch or units, ``"batch": [1, 2]`` and ``"units": [0, 3]``
-    say which; ``"units.z"`` of a member with other columns.
-    """
-
-    def __init__(
-        self,
-        stream: BinaryIO,
-        names: Sequence[str],
-        batched: bool,
-        batch: Sequence[int] | None,
-        units: Mapping[str, Sequence[int]],
-    ) -> None:
-        self._stream = stream
-        self._keys = {name: json.dumps(name) for name in names}
-        self._batched = batched
-        numbers = {} if batch is None or not batched else {BATCH: list(batch)}
-        for name in names:
-            columns = list(units.get(name, ()))
-            if columns and numbers.setdefault(UNITS, columns) != columns:
-                numbers[f"{UNITS}.{name}"] = columns
-        self._numbers = "".join(f", {json.dumps(key)}: {list_}" for key, list_ in numbers.items())
-
-    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
-        chosen = {name: arrays[name] for name in self._keys}
-        texts = {key: self._texts(chosen[name]) for name, key in self._keys.items()}
-        steps = min((len(array) for array in chosen.values()), default=0)
-        lines = []
-        for step in range(first_step, first_step + steps):
-            members = "".join(f", {key}: {next(rows)}" for key, rows in texts.items())
-            lines.append(f'{{"{STEP}": {step}{self._numbers}{members}}}\n')
-        self._stream.write("".join(lines).encode())
-
-    def _texts(self, array: np.ndarray) -> Iterator[str]:
-        rows = row_texts(array, JSON_NAMES)
-        if not self._batched:
-            return (f"[{row}]" for row in rows)
-        steps, batch = array.shape[:2]
-        return (
-            "[" + ", ".join(f"[{next(rows)}]" for _ in range(batch)) + "]" for _ in range(steps)
-        )
-
-
-def open_steps(
-    stream: BinaryIO,
-    format: str,
-    names: Sequence[str],
-    batched: bool,
-    batch: Sequence[int] | None,
-    units: Mapping[str, Sequence[int]],
-) -> LineWriter:
-    """A writer of JSON lines."""
-    return LineWriter(stream, names, batched, batch, units)
