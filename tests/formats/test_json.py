@@ -235,14 +235,14 @@ KINDS_OF_LINES = {
 
 
 @pytest.mark.parametrize("rows", KINDS_OF_LINES.values(), ids=[*KINDS_OF_LINES])
-def test_lines_are_parsed_together_and_give_what_each_gives(
+def test_lines_are_added_together_and_give_what_each_gives(
     rows: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = "\n".join(rows)
     with monkeypatch.context() as patched:
-        patched.setattr(jsonl, "parse_line", None)  # it is not called
+        patched.setattr(jsonl.Steps, "add", None)  # it is not called
         together = filed(tmp_path, "a.jsonl", text)
-    monkeypatch.setattr(jsonl, "_parsed_together", lambda *_: {})
+    monkeypatch.setattr(jsonl.Steps, "add_together", lambda *_: False)
     each = filed(tmp_path, "a.jsonl", text)
     assert (together.layout, together.numbering) == (each.layout, each.numbering)
     assert sorted(together.arrays) == sorted(each.arrays)

@@ -10,8 +10,8 @@ import json
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, repeat
-from operator import itemgetter, lt
+from itertools import chain
+from operator import lt
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,6 @@ from lstmcli.formats.text.step_writers import BATCH, STEP, UNIT, UNITS
 
 INPUTS = ("inputs", "x")
 MOST_KEYS = 1000  # characters in which the first line of tidy data has its keys
-BLANKS = " \t\r"  # around the value of a line
 OPENING = re.compile(
     r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'
 )  # spares parsing a long document twice
@@ -58,11 +57,14 @@ def _read(pieces: Iterator[str], source: str, size: int) -> Document:
         return _read_tidy(pieces, names, source, size)
     steps, before = Steps(source, size), 0
     for piece in pieces:
-        lines = piece.split("\n")
-        if not steps.add_together([*filter(None, map(str.strip, lines, repeat(BLANKS)))]):
-            for number, line in enumerate(lines, before + 1):
-                if line.strip():
-                    steps.add(parse_line(line, source, number), f"{source}, line {number}")
+        records = {
+            number: parse_line(line, source, number)
+            for number, line in enumerate(piece.split("\n"), before + 1)
+            if line.strip()
+        }
+        if not steps.add_together([*records.values()]):
+            for number, record in records.items():
+                steps.add(record, f"{source}, line {number}")
         before += piece.count("\n")
     arrays = steps.arrays()
     numbering = _taken_numbering(arrays, steps.numbers)
@@ -185,17 +187,21 @@ class Steps:
         all_ = self._count and len(self._steps) == self._count
         return compact(self._steps) if all_ else None
 
-    def add_together(self, lines: list[str]) -> bool:
-        """Append lines that are parsed as one list, many times as quick; False if that cannot be.
+    def add_together(self, records: list[dict[str, Any]]) -> bool:
+        """Append the members of several lines, many times as quick; False if that cannot be.
 
-        It cannot if anything is out of the ordinary: reading line by line then tells what.
+        It cannot if anything is out of the ordinary: adding line by line then tells what.
         """
-        members = _parsed_together(lines, self._source)
-        steps = members.pop(STEP, None)
-        if not members or (steps is not None and not self._ascend(steps)):
+        kinds = {frozenset(record.keys() - {STEP}) for record in records}
+        steps = [record[STEP] for record in records if STEP in record]
+        if len(kinds) != 1 or (steps and not self._ascend(steps)):
             return False
         try:
-            arrays = {name: to_array(values, self._source) for name, values in members.items()}
+            arrays = {
+                name: to_array([record[name] for record in records], self._source)
+                for name in records[0]
+                if name != STEP
+            }
         except UserError:
             return False
         shapes = {name: array.shape[1:] for name, array in arrays.items()}
@@ -203,7 +209,7 @@ class Steps:
         if shapes != known or {len(shape) for shape in shapes.values()} - {1, 2}:
             return False
         self._append(arrays)
-        self._steps.extend(steps or ())
+        self._steps.extend(steps)
         return True
 
     def _ascend(self, steps: list[Any]) -> bool:
@@ -229,56 +235,6 @@ class Steps:
             name: numbers_of(numbers).reshape(self._count, *self._shapes[name])
             for name, numbers in self._numbers.items()
         }
-
-
-def _parsed_together(lines: list[str], source: str) -> dict[str, list[Any]]:
-    """The values of each member on every line, "" of bare lists; nothing if the lines differ.
-
-    Some lines may have a step and others none. `json.loads` of all lines at once takes a third of
-    the time of a call for each. It does not tell a name that occurs twice: then there are more
-    colons than its names have, and an escape may hide one.
-    """
-    text = f"[{','.join(lines)}]"
-    try:
-        records = json.loads(text) if _are_separate(lines) else []
-        types = set(map(type, records))
-        if len(records) != len(lines) or len(types) != 1:
-            return {}
-        if types == {list}:
-            return {"": records}
-        if types != {dict}:
-            return {}
-        kinds = set(map(frozenset, records))
-        names = [name for name in records[0] if name != STEP]
-        if any(kind - {STEP} != set(names) for kind in kinds):
-            return {}
-        steps = [record[STEP] for record in records if STEP in record]
-        colons = sum(1 + name.count(":") for name in names)
-        if "\\" in text or text.count(":") != colons * len(lines) + len(steps):
-            parse(text, source)
-    except (ValueError, RecursionError, UserError):
-        return {}
-    members = {name: list(map(itemgetter(name), records)) for name in names}
-    return members | ({STEP: steps} if steps else {})
-
-
-def _are_separate(lines: list[str]) -> bool:
-    """Whether lines that are joined stay separate values."""
-    text = "\n".join(["", *lines, ""])
-    return any(
-        text.count(opening) == text.count(f"\n{opening}") == len(lines)
-        and text.count(closing) == text.count(f"{closing}\n") == len(lines)
-        for opening, closing in ("[]", "{}")
-    ) or all(map(_is_balanced, lines))
-
-
-def _is_balanced(line: str) -> bool:
-    """Whether a line opens as many lists and objects as it closes."""
-    return (
-        line[0] + line[-1] in ("[]", "{}")
-        and line.count("[") == line.count("]")
-        and line.count("{") == line.count("}")
-    )
 
 
 def parse_line(line: str, source: str, number: int) -> dict[str, Any]:
