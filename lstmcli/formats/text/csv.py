@@ -11,7 +11,7 @@ import csv
 import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from math import prod
 from typing import NamedTuple
 
@@ -130,11 +130,6 @@ class Lines:
         self.taken += len(lines)
         return lines
 
-    def put_back(self, lines: list[str]) -> None:
-        """Let lines that `rest_of_piece` gave come again."""
-        self._lines, self._next = lines, 0
-        self.taken -= len(lines)
-
 
 class Rows:
     """The rows of numbers of a table, as arrays (R, C) of the rows of a piece each.
@@ -164,12 +159,10 @@ class Rows:
             yield np.array([_numbers(self._first, self._first_line, self._source)])
         while lines := self._lines.rest_of_piece():
             values = self._plain(lines)
-            if values is not None:
+            if values is None:
+                yield from self._any(lines)
+            else:
                 yield values
-                continue
-            quoted = any('"' in line for line in lines)  # cells may hold ends of lines
-            self._lines.put_back(lines)
-            yield from self._any(None if quoted else len(lines))
 
     def _plain(self, lines: list[str]) -> np.ndarray | None:
         """The numbers of lines, several times as quick; None if they have quotes or are wrong."""
@@ -184,12 +177,11 @@ class Rows:
         except ValueError:
             return None if lines else np.empty((0, self.width))
 
-    def _any(self, lines: int | None) -> Iterator[np.ndarray]:
-        """The numbers of so many lines, or of all that follow."""
-        numbers, some = array("d"), self._lines
-        source = some if lines is None else iter([next(some) for _ in range(lines)])
-        start = some.taken - (lines or 0)
-        for line, cells in _cells(source, self._delimiter, self._source, start):
+    def _any(self, lines: list[str]) -> Iterator[np.ndarray]:
+        """The numbers of these lines and of all that follow; a quoted cell may go over lines."""
+        numbers, start = array("d"), self._lines.taken - len(lines)
+        following = chain(lines, self._lines)
+        for line, cells in _cells(following, self._delimiter, self._source, start):
             if len(cells) != self.width:
                 raise UserError(
                     f"{self._source}, line {line} has {len(cells)} columns; expected {self.width}."
