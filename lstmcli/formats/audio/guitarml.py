@@ -13,8 +13,8 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.nested_lists import to_array
+from lstmcli.formats.text.number_text import float32_arrays
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:

@@ -28,7 +28,6 @@ from lstmcli.formats.arrays.npy import sole
 from lstmcli.formats.document import NOT_NUMBERED, Document, Gaps, Numbering, compact
 from lstmcli.formats.files.limits import MOST_AXES, MOST_PRINTED, MOST_PRINTS, check_size
 from lstmcli.formats.files.source import Opened, pieces_of
-from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.nested_lists import to_array
 from lstmcli.formats.text.notation import (
     GGML,
@@ -37,7 +36,13 @@ from lstmcli.formats.text.notation import (
     find_matrices,
     to_brackets,
 )
-from lstmcli.formats.text.number_text import ABBREVIATED, IS_NUMBER, NUMBER, SEMICOLONS
+from lstmcli.formats.text.number_text import (
+    ABBREVIATED,
+    IS_NUMBER,
+    NUMBER,
+    SEMICOLONS,
+    float32_arrays,
+)
 
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
 PROMPT = re.compile(r"\bIn \[\d*\]:")

@@ -21,8 +21,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_COLUMNS, MOST_DIGITS, check_growth
 from lstmcli.formats.files.source import Opened, pieces_of
-from lstmcli.formats.text.as_float32 import float32_arrays
-from lstmcli.formats.text.number_text import SEMICOLONS
+from lstmcli.formats.text.number_text import SEMICOLONS, float32_arrays
 from lstmcli.formats.text.step_writers import BATCH, DELIMITERS, KEYS, STEP, UNIT
 
 INDEXED = re.compile(r"(.+)\[(\d+)\]")

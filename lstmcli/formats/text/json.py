@@ -20,9 +20,8 @@ from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_LEVELS
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.text.as_float32 import float32_arrays
 from lstmcli.formats.text.nested_lists import SPECIAL, to_array
-from lstmcli.formats.text.number_text import JSON_NAMES, row_texts
+from lstmcli.formats.text.number_text import JSON_NAMES, float32_arrays, row_texts
 from lstmcli.formats.text.records import STEPS, as_columns, has_records
 
 MAX_LISTED = 8  # names of files
