@@ -35,7 +35,7 @@ from lstmcli.core.explain.passes.half_precision import GRID, RERUN, Basis
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import LOOSE, Outcome, Progress, Search, nearest
 from lstmcli.core.explain.simulator import Layout, Simulator
-from lstmcli.core.explain.verify import Case, Verdict, arrays_at, judged, sample_of, tells
+from lstmcli.core.explain.verify import Case, Verdict, arrays_at, judged
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
@@ -150,21 +150,8 @@ class Solver:
 
     # ---- runs
 
-    @cached_property
-    def sample(self) -> Case | None:
-        """A smaller case that rules hypotheses out."""
-        return sample_of(self.case, self.prepared.model)
-
     def judge(self, changes: Changes, allowance: Allowance) -> Verdict:
-        """As `measure`; of a sample where this rules a hypothesis out."""
-        if self.sample is not None and changes and tells(changes):
-            verdict = judged(self.sample, changes, allowance)
-            if not verdict.fits:
-                return verdict
-        return self.measure(changes, allowance)
-
-    def measure(self, changes: Changes, allowance: Allowance) -> Verdict:
-        """A whole run of a hypothesis, compared with all of EXPECTED."""
+        """A run of a hypothesis, compared with EXPECTED."""
         return judged(self.case, changes, allowance)
 
     # ---- proof
@@ -300,7 +287,7 @@ class Solver:
         fitting = [set(answer.changes) - coarse for answer in outcome.answers if answer.changes]
         rest = [
             n
-            for n in nearest(self.simulator, self.measure, self.allowance, pairs=False)
+            for n in nearest(self.simulator, self.judge, self.allowance, pairs=False)
             if not any(f <= set(n.changes) if f else not n.changes for f in fitting)
         ]
         return tuple(self.near(n) for n in rest if not n.verdict.fits)[:1]
@@ -335,7 +322,7 @@ class Solver:
     def none(self) -> Explanation:
         """Nothing fits: what comes near."""
         loaded = self.judge((), self.allowance)
-        near = nearest(self.simulator, self.measure, self.allowance)
+        near = nearest(self.simulator, self.judge, self.allowance)
         size = list(half_precision.remark_of_size(self.prepared, self.case, loaded))
         return self._explanation(
             "none",

@@ -8,7 +8,7 @@ of each step from there on; steps at which they are far apart count as not known
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ import numpy as np
 from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, Known, by_cell
-from lstmcli.core.forward.batch import seconds
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model, Trace, as_time_major
@@ -38,20 +37,12 @@ SMALL = 1e-2  # a difference that rounding may make without chaos
 FEW, A_FEW = 3, 0.05  # numbers, or a share of all, that may be wrong by themselves
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
-QUICK = 2e-4  # seconds of a run that need not be spared
-SAMPLED_ITEMS, SAMPLED_STEPS = 2, 4  # of a large question, that are asked first
-SHARED = 8  # sequences of a batch that are run for all placements of EXPECTED together
-SAMPLED_NUMBERS = 64  # known ones that the first steps have to hold
-OF_ALL = frozenset({"layout", "reverse", "flip_output", "state", "masked_output", "lengths"})
-"""Settings that change which sequences or steps belong together."""
-
 
 class Cached:
     """Arrays of runs, as long as they take little room."""
 
     def __init__(self) -> None:
         self._runs: dict[tuple[Any, ...], Arrays] = {}
-        self._parts: dict[tuple[Any, ...], Cached] = {}
         self._room = ROOM
 
     def arrays(self, key: tuple[Any, ...], run: Callable[[], Arrays]) -> Arrays:
@@ -64,10 +55,6 @@ class Cached:
             self._room -= room
             self._runs[key] = found
         return found
-
-    def of(self, *part: Any) -> Cached:
-        """The runs on a part of the inputs."""
-        return self._parts.setdefault(part, Cached())
 
 
 @dataclass(frozen=True, eq=False)
@@ -351,61 +338,3 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
         else:
             found[name] = off.max(keepdims=True, initial=0)
     return found
-
-
-def sample_of(case: Case, model: Model) -> Case | None:
-    """Some sequences of a case, and of a forward network the first steps; None if it is small.
-
-    Hypotheses that fail there fail: nearly all are wrong, which a sample shows as well as all.
-    """
-    x = np.asarray(case.x)
-    if any(cell.initial_h is not None and cell.initial_h.ndim == 2 for _, cell in model.cells):
-        return None  # it has a state for each sequence
-    expected = case.expected[case.layout]
-    steps, rows = as_time_major(x, case.layout).shape[:2]
-    if seconds(rows, steps, model) < QUICK or case.layout == "steps" or case.initial_state:
-        return None
-    items = _known_items(expected, rows)
-    chosen = np.arange(rows) if case.cached and rows <= SHARED else items[:SAMPLED_ITEMS]
-    cut = slice(0, steps if model.backward or expected.finals else SAMPLED_STEPS)
-    part = _part(expected, cut, chosen)
-    if part.numbers < SAMPLED_NUMBERS:
-        cut = slice(0, steps)
-        part = _part(expected, cut, chosen)
-    if not part.numbers or (len(chosen) == rows and cut.stop >= steps):
-        return None
-    own = (chosen, cut) if case.layout == "batch" else (cut, chosen)
-    return replace(
-        case,
-        x=x[own],
-        expected={case.layout: part},
-        lengths=None if case.lengths is None else np.minimum(case.lengths[chosen], cut.stop),
-        mask=None if case.mask is None else np.asarray(case.mask)[own],
-        cached=case.cached and case.cached.of(*chosen, cut.stop),
-    )
-
-
-def tells(changes: Changes) -> bool:
-    """Whether a sample says of a hypothesis what all sequences and steps do."""
-    return not any(change.setting.rpartition(".")[2] in OF_ALL for change in changes)
-
-
-def _known_items(expected: Expected, rows: int) -> Array:
-    """The sequences of which EXPECTED knows anything, in order."""
-    known = np.zeros(rows, bool)
-    for _, one in expected.all():
-        known |= np.isfinite(one.values).any(axis=(*range(one.values.ndim - 2), -1))
-    return np.flatnonzero(known)
-
-
-def _part(expected: Expected, steps: slice, items: Array) -> Expected:
-    def sampled(known: Known) -> Known:
-        if known.values.ndim == 2:  # a last state, (B, K)
-            return Known(known.values[items], known.half[items])
-        return Known(known.values[steps][:, items], known.half[steps][:, items])
-
-    return replace(
-        expected,
-        sequences={name: sampled(known) for name, known in expected.sequences.items()},
-        finals={name: sampled(known) for name, known in expected.finals.items()},
-    )
