@@ -17,7 +17,7 @@ from lstmcli.api.job import Job, with_lengths
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.tolerance import jsonable
-from lstmcli.core.explain.answer import explain
+from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.question import Question
 from lstmcli.core.forward.plan import prepare

@@ -27,12 +27,12 @@ from lstmcli.api.values import Path, Weights, is_path, type_of
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
-from lstmcli.core.explain.answer import explain as explain_question
+from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.search import Progress, quiet
-from lstmcli.core.explain.verify import Verdict
+from lstmcli.core.explain.verify import Comparison
 from lstmcli.core.explain.wording import TAKEN_AS
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.inputs import Inputs
@@ -166,14 +166,16 @@ def _explained(
     command = _command(explanation, words, settings, job.model.given)
     if explanation.verdict != "none":
         return replace(explanation, command=command)
-    verdict, changed = _to_be_derived(explanation)
-    alike = side.name != STDIN and _lies_alike(side, question, job.model, explanation, verdict)
+    comparison, changed = _to_be_derived(explanation)
+    alike = side.name != STDIN and _lies_alike(side, question, job.model, explanation, comparison)
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
-    return replace(explanation, next=_next(start, verdict, side.name if alike else None, several))
+    return replace(
+        explanation, next=_next(start, comparison, side.name if alike else None, several)
+    )
 
 
-def _to_be_derived(explanation: Explanation) -> tuple[Verdict | None, Mapping[str, Any]]:
+def _to_be_derived(explanation: Explanation) -> tuple[Comparison | None, Mapping[str, Any]]:
     """The run whose arithmetic is worth looking at: as read, or by changes that come much nearer.
 
     With the settings that these changes come to.
@@ -182,13 +184,17 @@ def _to_be_derived(explanation: Explanation) -> tuple[Verdict | None, Mapping[st
     for near in explanation.nearest[:1]:
         changed = {k: v for c in near.changes for k, v in c.settings.items()}
         shown = any(name.rpartition(".")[2] in ("array", "merge") for name in changed)
-        if own and changed and not shown and near.verdict.rms * NEARER < own.rms:
-            return near.verdict, changed
+        if own and changed and not shown and near.comparison.rms * NEARER < own.rms:
+            return near.comparison, changed
     return own, {}
 
 
 def _lies_alike(
-    side: Side, question: Question, model: Model, explanation: Explanation, verdict: Verdict | None
+    side: Side,
+    question: Question,
+    model: Model,
+    explanation: Explanation,
+    comparison: Comparison | None,
 ) -> bool:
     """Whether `derive` takes EXPECTED for the same steps and rows of the run as is taken here."""
     axes = question.x.shape[:-1]
@@ -198,7 +204,7 @@ def _lies_alike(
         [n for n in a.shape[:-1] if n > 1] == [n for n in axes if n > 1] for a in arrays.values()
     ):
         return True
-    first = verdict and verdict.first
+    first = comparison and comparison.first
     if not first or first.step is None:
         return False
     own = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in arrays.items()}
@@ -207,14 +213,16 @@ def _lies_alike(
     return [TAKEN_AS + one for one in taken] == [explanation.taken]
 
 
-def _next(start: Sequence[str], verdict: Verdict | None, against: str | None, several: bool) -> str:
+def _next(
+    start: Sequence[str], comparison: Comparison | None, against: str | None, several: bool
+) -> str:
     """The command that shows, term by term, where a run leaves EXPECTED.
 
     ``start`` are the files and settings of the run; ``against`` is EXPECTED where `derive` can put
     its numbers beside. Where ``several`` cells are merged in it, none of them is known to be the
     wrong one.
     """
-    first = verdict and verdict.first
+    first = comparison and comparison.first
     prefix = ArrayName.of(first.array).prefix if first else ""
     if not first or (several and not prefix):
         return ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lstmcli.core.explain.causes import OPEN, SHUT
 from lstmcli.core.explain.explanation import AGREEMENT, Changed, Explanation, Near
-from lstmcli.core.explain.verify import Place, Verdict
+from lstmcli.core.explain.verify import Comparison, Place
 from lstmcli.core.explain.wording import (
     familiarity,
     found_of,
@@ -101,7 +101,7 @@ def details(e: Explanation, expected: str) -> list[str]:
     return [f"As loaded, {_agreeing(measured)}; {greatest}.", *agreement]
 
 
-def _agreeing(v: Verdict) -> str:
+def _agreeing(v: Comparison) -> str:
     if v.nearly:
         wrong = v.total - v.agreeing
         return f"all but {wrong} of {v.total} values agree: a wrong number, not a convention"
@@ -139,11 +139,11 @@ def _nearest_table(nearest: Sequence[Near], width: Width) -> Sheet:
     return fitting_table(
         [
             Column("nearest configurations", configurations, "bold", left=True),
-            Column("max abs", [error_size(n.verdict.max_abs) for n in nearest]),
-            Column("rms", [error_size(n.verdict.rms) for n in nearest], rank=1),
-            Column("agree", [f"{n.verdict.agreeing} of {n.verdict.total}" for n in nearest]),
+            Column("max abs", [error_size(n.comparison.max_abs) for n in nearest]),
+            Column("rms", [error_size(n.comparison.rms) for n in nearest], rank=1),
+            Column("agree", [f"{n.comparison.agreeing} of {n.comparison.total}" for n in nearest]),
             Column(
-                "first mismatch", [position(n.verdict.first) for n in nearest], left=True, rank=2
+                "first mismatch", [position(n.comparison.first) for n in nearest], left=True, rank=2
             ),
         ],
         width,
@@ -205,8 +205,8 @@ def _tested(e: Explanation) -> str:
     text = f"{e.tried:,} configurations"
     if not e.nearest:
         return text
-    best, first = e.nearest[0], e.nearest[0].verdict.first
-    errors = f"off by {error_size(best.verdict.max_abs)}"
+    best, first = e.nearest[0], e.nearest[0].comparison.first
+    errors = f"off by {error_size(best.comparison.max_abs)}"
     if first:
         errors += f", first by {error_size(abs(first.given - first.expected))} at {position(first)}"
     return f"{text}; next best: {configuration(best.changes)} ({errors})"
@@ -246,7 +246,7 @@ def markdown(e: Explanation, expected: str) -> str:
             (configuration(n.changes), error_size(v.max_abs), f"{v.agreeing} of {v.total}",
              position(v.first))
             for n in e.nearest
-            for v in [n.verdict]
+            for v in [n.comparison]
         ]  # fmt: skip
         headings = ("nearest configurations", "max abs", "agree", "first mismatch")
         lines += _markdown_table(headings, rows)

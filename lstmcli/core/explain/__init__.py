@@ -1,1 +1,108 @@
-"""Which reading of some weights gives the outputs that were expected."""
+"""Which hypothesis about some weights gives the outputs that were expected.
+
+`explain` is the one entry: from a `Question` to an `Explanation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
+from lstmcli.core.explain.explanation import (
+    NOT_SEARCHED,
+    Explanation,
+    Remark,
+    agreement,
+    clues,
+    remark,
+)
+from lstmcli.core.explain.network import explain_network
+from lstmcli.core.explain.passes import PASSES
+from lstmcli.core.explain.placements import explain_cell
+from lstmcli.core.explain.question import Prepared, Question, in_shape, left_out, prepare, unrolled
+from lstmcli.core.explain.search import Progress, quiet
+from lstmcli.core.explain.wording import in_words
+from lstmcli.core.forward.blas import one_thread
+
+
+def explain(question: Question, progress: Progress = quiet) -> Explanation:
+    """Find the reading of the weights that gives EXPECTED.
+
+    Raises
+    ------
+    UserError
+        if EXPECTED is no array of a run over these inputs.
+    """
+    has_shape = not question.side.gaps
+    # readings that are wrong may overflow, and are meant to; BLAS's threads wait for one another
+    with np.errstate(all="ignore"), one_thread():  # more than they help with products so small
+        explanations = (_of_shape(question, one, has_shape, progress) for one in in_shape(question))
+        first = next(explanations)
+        others = (one for one in explanations if one.verdict != "none")
+        return first if first.verdict != "none" else next(others, first)
+
+
+def _of_shape(
+    question: Question, shaped: Question, has_shape: bool, progress: Progress
+) -> Explanation:
+    """The explanation of EXPECTED in a shape that it can have, in words."""
+    prepared = prepare(shaped)
+    explain_cells = explain_network if len(prepared.model.cells) > 1 else explain_cell
+    explanation = explain_cells(prepared, progress)
+    if explanation.verdict == "none" and not prepared.all_zero:
+        explanation = _with_hints(explanation, prepared)
+    about = [
+        *unrolled(question, shaped),
+        *left_out(shaped, has_shape),
+        *_about_expected(prepared, explanation.verdict),
+    ]
+    explanation = replace(explanation, remarks=(*about, *explanation.remarks))
+    return in_words(explanation, prepared.model.convention)
+
+
+def _about_expected(prepared: Prepared, verdict: str) -> Iterator[Remark]:
+    """What is to be said of EXPECTED, the inputs and the weights by themselves."""
+    question = prepared.question
+    if said := question.side.taken:
+        yield remark("array_taken", said=said)
+    if verdict != "none":
+        yield from _exchanged_axes(question)
+    if count := prepared.not_finite:
+        yield remark("not_finite", count=count)
+    cells = [cell for _, cell in prepared.model.cells]
+    weights = [a for c in cells for a in (c.kernel, c.recurrent_kernel, c.bias)]
+    for name, arrays in ((question.inputs, [question.x]), ("the weights", weights)):
+        if count := sum(int((~np.isfinite(array)).sum()) for array in arrays):
+            yield remark("not_finite_run", name=name, count=count)
+            return
+
+
+def _exchanged_axes(question: Question) -> Iterator[Remark]:
+    """What to say where EXPECTED has time and batch the other way round than the run."""
+    axes = question.x.shape[:-1]
+    for name, array in question.side.arrays.items():
+        of_steps = ArrayName.of(name or "h").kind == SEQUENCE and len(axes) == 2
+        if of_steps and array.shape[:-1] == axes[::-1] != axes:
+            yield remark("axes_exchanged", given=array.shape, run=(*axes, array.shape[-1]))
+            return
+
+
+def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
+    """What the numbers hint at, what is never searched, and a layout that nobody gave."""
+    loaded, nearest, remarks = explanation.measured, explanation.nearest, explanation.remarks
+    if hints := [hint for one in PASSES if one.remark for hint in one.remark(prepared)]:
+        remarks = tuple(one for one in remarks if one.code != "near_miss")
+    elif loaded is not None:
+        remarks = (*agreement(loaded), *remarks)
+    is_near = any(one.code == "near_miss" for one in remarks)
+    if loaded is not None and not hints and not is_near:
+        hints = list(clues(loaded))
+        if not hints and nearest and nearest[0].changes:
+            hints = list(clues(nearest[0].comparison, nearest[0].changes))
+    if prepared.layout != "steps" and prepared.question.layout is None and not is_near:
+        hints.append(remark("layout_assumed", layout=prepared.layout))
+    untried = (*explanation.untried, *NOT_SEARCHED)
+    return replace(explanation, remarks=(*remarks, *hints), untried=untried)

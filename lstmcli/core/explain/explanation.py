@@ -14,7 +14,7 @@ from lstmcli.core.explain.constants import OFF
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.observation import Allowance, Placement
 from lstmcli.core.explain.simulator import FAR, Simulator
-from lstmcli.core.explain.verify import Case, Place, Verdict, rerun
+from lstmcli.core.explain.verify import Case, Comparison, Place, rerun
 from lstmcli.core.model.arrays import Array
 
 
@@ -89,7 +89,7 @@ class Answer:
     """A hypothesis that fits: its changes with constants put in, and how it compares."""
 
     changes: Changes
-    verdict: Verdict
+    comparison: Comparison
     solved: int = 0  # constants that were solved for
 
 
@@ -98,17 +98,17 @@ class Near:
     """A configuration that comes near, and how near."""
 
     changes: tuple[Changed, ...]
-    verdict: Verdict
+    comparison: Comparison
 
     def to_json(self) -> dict[str, Any]:
         """The changes and the figures."""
-        first = self.verdict.first
+        first = self.comparison.first
         return {
             "changes": [change.to_json() for change in self.changes],
-            "max_abs": jsonable(self.verdict.max_abs),
-            "rms": jsonable(self.verdict.rms),
-            "agreeing": self.verdict.agreeing,
-            "total": self.verdict.total,
+            "max_abs": jsonable(self.comparison.max_abs),
+            "rms": jsonable(self.comparison.rms),
+            "agreeing": self.comparison.agreeing,
+            "total": self.comparison.total,
             "first": None if first is None else _place(first),
         }
 
@@ -145,7 +145,7 @@ class Explanation:
     verdict: str
     settings: Mapping[str, Any]
     changes: tuple[Changed, ...] = ()
-    measured: Verdict | None = None
+    measured: Comparison | None = None
     command: str = ""
     next: str = ""  # the command to go on with, if no configuration is found
     equivalent: tuple[tuple[Changed, ...], ...] = ()
@@ -216,7 +216,7 @@ ALL_ZERO = remark("all_zero")
 def remarks_on(
     case: Case,
     changes: Changes,
-    verdict: Verdict,
+    verdict: Comparison,
     allowance: Allowance,
     allowances: Sequence[Allowance],
     dtype: str,
@@ -252,12 +252,12 @@ CLOSE = 3e-3  # a difference that an approximated function makes, and few wrong 
 DISTANT = 30.0  # times further off all other configurations are then
 
 
-def clearly_nearer(loaded: Verdict, answers: Sequence[Answer]) -> list[Answer]:
+def clearly_nearer(loaded: Comparison, answers: Sequence[Answer]) -> list[Answer]:
     """Those that come clearly nearer than the run as loaded, and that run; each figure once."""
     found: dict[tuple[str, int], Answer] = {}
     for answer in answers:
-        if answer.changes and answer.verdict.rms < NEARER * loaded.rms:
-            found.setdefault((f"{answer.verdict.rms:.3g}", answer.verdict.agreeing), answer)
+        if answer.changes and answer.comparison.rms < NEARER * loaded.rms:
+            found.setdefault((f"{answer.comparison.rms:.3g}", answer.comparison.agreeing), answer)
     return [*found.values(), Answer((), loaded)]
 
 
@@ -265,7 +265,7 @@ AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
 
 
-def agreement(verdict: Verdict) -> Iterator[Remark]:
+def agreement(verdict: Comparison) -> Iterator[Remark]:
     """Where a run that does not fit agrees: in some arrays, or else at some steps."""
     if verdict.nearly:
         return
@@ -279,7 +279,7 @@ def agreement(verdict: Verdict) -> Iterator[Remark]:
         yield remark("some_steps_agree", agreeing=steps, differing=others)
 
 
-def clues(verdict: Verdict, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
+def clues(verdict: Comparison, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
     """What the numbers of a configuration that does not fit hint at."""
     of = {"changes": tuple(changes)}
     if verdict.zeros > max(2, MANY_ZEROS * verdict.total):
@@ -293,9 +293,9 @@ def clues(verdict: Verdict, changes: Sequence[Changed] = ()) -> Iterator[Remark]
         yield Remark("some_sequences_agree", {**of, **facts, "step": first and first.step})
 
 
-def near_miss(loaded: Verdict, nearest: Sequence[Near]) -> Iterator[Remark]:
+def near_miss(loaded: Comparison, nearest: Sequence[Near]) -> Iterator[Remark]:
     """Whether one configuration comes near and all others are far: it is no setting then."""
-    runs = [((), loaded), *((near.changes, near.verdict) for near in nearest if near.changes)]
+    runs = [((), loaded), *((near.changes, near.comparison) for near in nearest if near.changes)]
     (changes, best), *others = sorted(runs, key=lambda each: each[1].rms)
     # what is as near is the same in other words
     others = [each for each in others if each[1].rms > 1.01 * best.rms]

@@ -150,10 +150,10 @@ def prior(change: Change) -> float:
 
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
     """Sorts the likelier hypothesis first: what a known row does, then the likelier changes."""
-    return (0.0 if rows_with(changes, assumed) else 1.0, sum(map(prior, changes)))
+    return (0.0 if conventions_with(changes, assumed) else 1.0, sum(map(prior, changes)))
 
 
-def rows_with(changes: Changes, assumed: Convention) -> list[str]:
+def conventions_with(changes: Changes, assumed: Convention) -> list[str]:
     """The rows of the table that do what was assumed, but for exactly these changes."""
     changed = changed_convention(assumed, changes)
     if changed is None:
@@ -168,14 +168,14 @@ _TOLD = {
 """Rows that lie otherwise by themselves, and what they have to be told."""
 
 
-def lies_so(name: str, layout: str) -> str:
+def convention_in_layout(name: str, layout: str) -> str:
     """A row with what it has to be told to take inputs in a layout; empty if it cannot."""
     if layout in ("steps", CONVENTIONS[name].behaviour.layout):
         return name
     return _TOLD.get((name, layout), "")
 
 
-def that_do_all(changes: Changes, assumed: Convention, layout: str) -> list[str]:
+def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> list[str]:
     """The rows that do all of a hypothesis by themselves, but for a layout that they can be told.
 
     ``layout`` is that of the inputs as read.
@@ -185,8 +185,8 @@ def that_do_all(changes: Changes, assumed: Convention, layout: str) -> list[str]
         return []
     compared = {*_OF_A_RUN, *(c.setting for c in changes if not c.setting.endswith("gates"))}
     names = [
-        lies_so(name, layout)
-        for name in rows_with(changes, assumed)
+        convention_in_layout(name, layout)
+        for name in conventions_with(changes, assumed)
         if all(
             CONVENTIONS[name].setting(setting) == changed.setting(setting)
             for setting in compared - {"layout"}
@@ -217,7 +217,7 @@ def _runs_as(row: Convention, how: Convention) -> bool:
     return orders and all(row.setting(n) == how.setting(n) for n in _COMPARED)
 
 
-def rows_that(setting: str, value: Any) -> list[str]:
+def conventions_having(setting: str, value: Any) -> list[str]:
     """The conventions that have a value of a setting."""
     if setting == "gates":
         return [

@@ -48,7 +48,7 @@ from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import LEVELS, MOST_DECIMALS, Progress, vanishing
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.solver import Solver
-from lstmcli.core.explain.verify import Case, Verdict, judged
+from lstmcli.core.explain.verify import Case, Comparison, verify
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
@@ -75,37 +75,39 @@ SHOWN = 4  # that come near
 CLIPS = frozenset(CONSTANTS)
 
 
-class Network:
+class NetworkCase:
     """A placement of EXPECTED on the results of several cells.
 
-    ``extra`` are changes of the run as a whole that all hypotheses here have.
+    ``run_changes`` are changes of the whole run that all hypotheses here have.
     """
 
-    def __init__(self, prepared: Prepared, case: Case, extra: Changes = ()) -> None:
+    def __init__(self, prepared: Prepared, case: Case, run_changes: Changes = ()) -> None:
         self.prepared, self.case = prepared, replace(case, cached=prepared.cached)
         self.model: Model = prepared.model
         self.allowance: Allowance = prepared.allowances[-1]
         self.expected: Expected = case.expected[case.layout]
-        self.extra = extra
-        self.base = (*prepared.base(case), *extra)
+        self.run_changes = run_changes
+        self.common_changes = (*prepared.common_changes(case), *run_changes)
         self.names = [
             [cell_name(n, d) for d in range(len(layer))]
             for n, layer in enumerate(self.model.layers)
         ]  # of the cells, layer by layer
         self.tried = 0
-        self._verdicts: dict[Changes, Verdict] = {}
+        self._comparisons: dict[Changes, Comparison] = {}
 
     @property
     def distinct(self) -> int:
         """How many different numbers EXPECTED contains."""
         return self.expected.distinct(self.allowance.of)
 
-    def verify(self, changes: Changes) -> Verdict:
+    def verify(self, changes: Changes) -> Comparison:
         """Run the network with changes, as `lstm run` does, and compare."""
-        if changes not in self._verdicts:
+        if changes not in self._comparisons:
             self.tried += 1
-            self._verdicts[changes] = judged(self.case, (*self.extra, *changes), self.allowance)
-        return self._verdicts[changes]
+            self._comparisons[changes] = verify(
+                self.case, (*self.run_changes, *changes), self.allowance
+            )
+        return self._comparisons[changes]
 
     @property
     def fits(self) -> bool:
@@ -134,7 +136,7 @@ class Network:
         """The cell of a layer and a direction as a question of its own."""
         name = self.names[n][d]
 
-        def alone(settings: Mapping[str, Any]) -> Model:
+        def read_cell(settings: Mapping[str, Any]) -> Model:
             numbers = ("dtype", ROUNDED)  # of all cells
             further = {f"{name}.{k}": v for k, v in settings.items() if k not in numbers}
             dtype = {k: settings[k] for k in numbers if k in settings}
@@ -153,11 +155,11 @@ class Network:
         if mask is not None:  # (T, B)
             mask = mask.T if self.case.layout == "batch" else mask.reshape(len(mask), -1)
         case = Case(
-            alone, inputs, "time", {"time": self._valid_only(own)}, state, self.case.lengths, mask,
-            self.case.given,
+            read_cell, inputs, "time", {"time": self._valid_only(own)}, state,
+            self.case.lengths, mask, self.case.given,
         )  # fmt: skip
         cells = self.prepared.of_cells.setdefault(((n, d), done), {})
-        model = alone({"dtype": "float64"})
+        model = read_cell({"dtype": "float64"})
         return Solver(replace(self.prepared, model=model, layout="time", cells=cells), case)
 
     @cached_property
@@ -186,7 +188,7 @@ class Network:
                 own = Expected({"h": Known(no_numbers, no_numbers)}, {})
                 inputs = np.broadcast_to(0.0, (T, B, cell.inputs))
                 simulators[self.names[n][d]] = self.question_of(n, d, inputs, own, ()).simulator
-        settings = settings_of(self.extra)
+        settings = settings_of(self.run_changes)
         how = self.model.convention.behaviour
         forward = not self.model.backward and not how.flip_output and not self.expected.finals
         return NetworkSimulator(
@@ -204,10 +206,10 @@ class Network:
 
     # ---- explanations
 
-    def explanation(self, verdict: str, changes: Changes, measured: Verdict) -> Explanation:
+    def explanation(self, verdict: str, changes: Changes, measured: Comparison) -> Explanation:
         """An explanation with the figures of the whole network."""
         if verdict in ("found", "unproven"):
-            changes = (*self.base, *changes)
+            changes = (*self.common_changes, *changes)
         return Explanation(
             verdict,
             {**self.model.settings(), **settings_of(changes)},
@@ -224,7 +226,7 @@ class Network:
     def none(self, near: Iterable[Changes] = (), untried: Iterable[Remark] = ()) -> Explanation:
         """Nothing fits: what comes nearer than the weights as loaded, and these."""
         loaded = self.verify(())
-        answers = sorted((Answer(c, self.verify(c)) for c in near), key=lambda a: a.verdict.rms)
+        answers = sorted((Answer(c, self.verify(c)) for c in near), key=lambda a: a.comparison.rms)
         nearest = clearly_nearer(loaded, answers[:SHOWN])
         return replace(
             self.explanation("none", (), loaded),
@@ -234,11 +236,11 @@ class Network:
         )
 
     def _near(self, answer: Answer) -> Near:
-        return Near(self.worded(answer.changes), answer.verdict)
+        return Near(self.worded(answer.changes), answer.comparison)
 
     def worded(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes beside those of all hypotheses here, in words."""
-        return self.changed((*self.base, *changes))
+        return self.changed((*self.common_changes, *changes))
 
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes with what was assumed, and in words."""
@@ -279,16 +281,21 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     UserError
         if EXPECTED is no result of such a run.
     """
-    own = sorted((Network(prepared, c) for c in prepared.cases()), key=lambda n: len(n.base))
+    own = sorted(
+        (NetworkCase(prepared, c) for c in prepared.cases()),
+        key=lambda n: len(n.common_changes),
+    )
     for network in own:
-        if not network.base and network.fits:
+        if not network.common_changes and network.fits:
             return network.explanation("agrees", (), network.verify(()))
-    merged = [Network(p, case) for p in prepared.merged_otherwise() for case in p.cases()]
-    others = sorted([*_turned(own), *merged, *_turned(merged)], key=lambda n: len(n.base))
+    merged = [NetworkCase(p, case) for p in prepared.merged_otherwise() for case in p.cases()]
+    others = sorted([*_turned(own), *merged, *_turned(merged)], key=lambda n: len(n.common_changes))
     # a last state is saved more often than one step of all sequences
-    parts = [Network(part, case) for part in prepared.elsewhere() for case in part.cases()]
-    parts = sorted([*parts, *_turned(parts)], key=lambda n: (len(n.base), not n.expected.finals))
-    networks = sorted([*own, *others], key=lambda n: len(n.base))
+    parts = [NetworkCase(part, case) for part in prepared.elsewhere() for case in part.cases()]
+    parts = sorted(
+        [*parts, *_turned(parts)], key=lambda n: (len(n.common_changes), not n.expected.finals)
+    )
+    networks = sorted([*own, *others], key=lambda n: len(n.common_changes))
     if not networks and not parts:
         raise prepared.no_place()
     if prepared.all_zero:
@@ -305,35 +312,37 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     return found if found.verdict != "none" else _as_loaded(found, prepared, own or others)
 
 
-def _turned(networks: Sequence[Network]) -> Iterator[Network]:
+def _turned(networks: Sequence[NetworkCase]) -> Iterator[NetworkCase]:
     """The same under the other layouts of the inputs."""
     for network in networks:
         for layout, expected in network.case.expected.items():
             if layout != network.case.layout:
                 case = replace(network.case, layout=layout, expected={layout: expected})
-                yield Network(network.prepared, case)
+                yield NetworkCase(network.prepared, case)
 
 
-def _fitting(networks: Sequence[Network]) -> list[Network]:
+def _fitting(networks: Sequence[NetworkCase]) -> list[NetworkCase]:
     """Those of the fewest changes that give EXPECTED as they are."""
-    found: list[Network] = []
+    found: list[NetworkCase] = []
     for network in networks:
-        if found and len(network.base) > len(found[0].base):
+        if found and len(network.common_changes) > len(found[0].common_changes):
             break
         found += [network] * network.fits
     return found
 
 
-def _by_base(fitting: Sequence[Network], own: Sequence[Network], progress: Progress) -> Explanation:
+def _by_base(
+    fitting: Sequence[NetworkCase], own: Sequence[NetworkCase], progress: Progress
+) -> Explanation:
     """Another layout, merge or array is all that EXPECTED needs."""
-    fewest = len(fitting[0].base)
-    ways = {n.base: n for n in reversed(fitting)}
+    fewest = len(fitting[0].common_changes)
+    ways = {n.common_changes: n for n in reversed(fitting)}
     answers = [
         n.explanation("found" if n.distinct >= ENOUGH_NUMBERS else "unproven", (), n.verify(()))
         for n in reversed(ways.values())
     ]
     if 1 in fitting[0].case.x.shape[:-1]:  # sequences of one step are steps that start from zero
-        assumed = next((n for n in own if not n.base), None)
+        assumed = next((n for n in own if not n.common_changes), None)
         reset = assumed and by_cells(assumed, progress, levels=1)
         if reset and reset.verdict != "none" and len(reset.changes) <= fewest:
             answers = [replace(reset, wanted=(remark("second_sequence"),)), *answers]
@@ -342,7 +351,9 @@ def _by_base(fitting: Sequence[Network], own: Sequence[Network], progress: Progr
     return replace(first, equivalent=equivalent, tried=max(1, first.tried))
 
 
-def _as_loaded(found: Explanation, prepared: Prepared, networks: Sequence[Network]) -> Explanation:
+def _as_loaded(
+    found: Explanation, prepared: Prepared, networks: Sequence[NetworkCase]
+) -> Explanation:
     """What nothing gives, with the figures of the weights as loaded; or of what fits in at all."""
     if not networks:
         return found
@@ -361,15 +372,15 @@ def _as_loaded(found: Explanation, prepared: Prepared, networks: Sequence[Networ
 
 
 def _searched(
-    own: Sequence[Network],
-    others: Sequence[Network],
-    parts: Sequence[Network],
+    own: Sequence[NetworkCase],
+    others: Sequence[NetworkCase],
+    parts: Sequence[NetworkCase],
     progress: Progress,
 ) -> Explanation | None:
     """As assumed first; then under another layout or merge; then as a part of the network."""
-    placed = [_Asked(network) for network in _placed(own)]
-    changed = [_Asked(network) for network in _first_of_each(others)]
-    lower = [one for one in map(_Asked, _first_of_each(parts)) if one.by_cells]
+    placed = [NetworkSearch(network) for network in _placed(own)]
+    changed = [NetworkSearch(network) for network in _first_of_each(others)]
+    lower = [one for one in map(NetworkSearch, _first_of_each(parts)) if one.by_cells]
     answers: list[Explanation] = []
     untried: dict[Remark, None] = {}
     for some in (placed, changed, lower):
@@ -396,34 +407,34 @@ def _searched(
     return best if best.verdict != "none" else replace(best, untried=tuple(untried))
 
 
-def _placed(own: Sequence[Network]) -> list[Network]:
+def _placed(own: Sequence[NetworkCase]) -> list[NetworkCase]:
     """Those in which one change is looked for: of small networks, more."""
     few, many = PLACES
     units = max((cell.units for n in own for _, cell in n.model.cells), default=1)
     most = max(few, min(many, UNITS // units))
-    as_given = [n for n in own if not n.base]
-    turned = [n for n in own if n.base]
+    as_given = [n for n in own if not n.common_changes]
+    turned = [n for n in own if n.common_changes]
     return [*as_given[:most], *turned[: most if not as_given else TURNED * (most // few)]]
 
 
-def _first_of_each(networks: Sequence[Network]) -> list[Network]:
+def _first_of_each(networks: Sequence[NetworkCase]) -> list[NetworkCase]:
     """The likeliest placements of EXPECTED under each single change of layout or merge."""
-    by_base: dict[Changes, list[Network]] = {}
+    by_base: dict[Changes, list[NetworkCase]] = {}
     for network in networks:
-        if len(network.base) == 1:
-            by_base.setdefault(network.base, []).append(network)
+        if len(network.common_changes) == 1:
+            by_base.setdefault(network.common_changes, []).append(network)
     return [network for of_base in by_base.values() for network in of_base[:TURNED]]
 
 
 def _by_one_change(
-    asked: Sequence[_Asked], progress: Progress, untried: dict[Remark, None]
+    asked: Sequence[NetworkSearch], progress: Progress, untried: dict[Remark, None]
 ) -> list[Explanation]:
     """What one change gives in each placement; none is asked for a second sequence."""
     answers: list[Explanation] = []
     proved: set[Changes] = set()  # what EXPECTED is one sequence of the batch with
     work = 0.0
     for n, one in enumerate(asked):
-        row, base = one.network.expected.row, one.network.base
+        row, base = one.network.expected.row, one.network.common_changes
         if work > ALL_SINGLES:
             left = len(asked) - n
             untried[remark("singles_placed", left=left, placements=len(asked))] = None
@@ -443,15 +454,15 @@ def _joined(fitting: Sequence[Explanation]) -> Explanation:
 
 
 def _order(one: Explanation) -> tuple[bool, int, float]:
-    nearest = min((near.verdict.rms for near in one.nearest), default=inf)
+    nearest = min((near.comparison.rms for near in one.nearest), default=inf)
     return one.verdict == "none", len(one.changes), nearest
 
 
-class _Asked:
+class NetworkSearch:
     """A network, asked cell by cell, or as a whole where no cell can be asked alone."""
 
-    def __init__(self, network: Network) -> None:
-        self.network, self.whole = network, Whole(network)
+    def __init__(self, network: NetworkCase) -> None:
+        self.network, self.full_runs = network, FullRunSearch(network)
         self.nearest = inf  # the least rms of what was tried
 
     @property
@@ -464,13 +475,17 @@ class _Asked:
     @property
     def work(self) -> float:
         """Products that one change takes, where whole runs are needed."""
-        return 0.0 if self.by_cells else len(self.whole.alone) * self.whole.simulator.work
+        return (
+            0.0
+            if self.by_cells
+            else len(self.full_runs.single_changes) * self.full_runs.simulator.work
+        )
 
     def search(self, progress: Progress, levels: int) -> Explanation:
         """So many changes at once."""
         found = by_cells(self.network, progress, levels)
-        found = found or self.whole.search(progress, levels)
-        self.nearest = min([self.nearest, *(near.verdict.rms for near in found.nearest)])
+        found = found or self.full_runs.search(progress, levels)
+        self.nearest = min([self.nearest, *(near.comparison.rms for near in found.nearest)])
         return found
 
 
@@ -478,7 +493,7 @@ class _Asked:
 
 
 def by_cells(
-    network: Network, progress: Progress, levels: int, settled: Iterable[str] = ()
+    network: NetworkCase, progress: Progress, levels: int, settled: Iterable[str] = ()
 ) -> Explanation | None:
     """What is found cell by cell; None if no cell can be asked alone.
 
@@ -500,7 +515,7 @@ def by_cells(
                 continue
             given.add(name)
             solver = network.question_of(n, d, inputs, own, done)
-            if solver.judge((), network.allowance).fits:
+            if solver.verify((), network.allowance).fits:
                 continue
             progress(n / len(network.names), name)
             found = solver.solve(progress, levels)
@@ -510,9 +525,9 @@ def by_cells(
             first = first or (name, found)
             changes = plain_of(found.changes)
             answers = [
-                _found_for(network, (*done, *each), verdict, *first)
+                _found_for(network, (*done, *each), comparison, *first)
                 for each in _scopes(network, changes, name, n)
-                if (verdict := network.verify((*done, *each))).fits
+                if (comparison := network.verify((*done, *each))).fits
             ]
             if answers:
                 return joined(answers).explanation  # of other cells they may do as well
@@ -521,7 +536,7 @@ def by_cells(
 
 
 def _stuck(
-    network: Network, first: tuple[str, Explanation] | None, name: str = "",
+    network: NetworkCase, first: tuple[str, Explanation] | None, name: str = "",
     solver: Solver | None = None,
 ) -> Explanation:  # fmt: skip
     """Some cells are explained, but not the whole."""
@@ -538,7 +553,7 @@ def _stuck(
     return replace(explanation, tried=network.tried, remarks=tuple(remarks))
 
 
-def _scopes(network: Network, changes: Changes, name: str, n: int) -> Iterator[Changes]:
+def _scopes(network: NetworkCase, changes: Changes, name: str, n: int) -> Iterator[Changes]:
     """The changes of a cell, for all cells, itself, its layer, and its direction."""
     yield changes
     yield scoped(changes, name)
@@ -553,18 +568,22 @@ def _is_backward(name: str) -> bool:
 
 
 def _found_for(
-    network: Network, changes: Changes, verdict: Verdict, name: str, of_cell: Explanation
+    network: NetworkCase,
+    changes: Changes,
+    comparison: Comparison,
+    name: str,
+    of_cell: Explanation,
 ) -> Explanation:
     """The explanation by changes that were found for a cell of this name, and fit."""
     if len(gathered := _gathered(network, changes)) < len(changes):
         alike = network.verify(gathered)
-        changes, verdict = (gathered, alike) if alike.fits else (changes, verdict)
+        changes, comparison = (gathered, alike) if alike.fits else (changes, comparison)
     several = any("." in c.setting for c in changes)
     of_cells = remark("all_cells", cell=name, cells=len(network.model.cells))
     scope = remark("first_cell", cell=name) if several else of_cells
     equivalent = map(plain_of, of_cell.equivalent)
     return replace(
-        network.explanation(of_cell.verdict, changes, verdict),
+        network.explanation(of_cell.verdict, changes, comparison),
         equivalent=tuple(network.worded(scoped(e, name) if several else e) for e in equivalent),
         nearest=of_cell.nearest,
         first_step=of_cell.first_step,
@@ -577,7 +596,7 @@ def _found_for(
     )
 
 
-def _gathered(network: Network, changes: Changes) -> Changes:
+def _gathered(network: NetworkCase, changes: Changes) -> Changes:
     """Changes with what all cells have alike said once."""
     cells: dict[Change, set[str]] = {}
     for change in changes:
@@ -592,10 +611,10 @@ def _gathered(network: Network, changes: Changes) -> Changes:
 # ---- as a whole
 
 
-class Whole:
+class FullRunSearch:
     """A network of which no cell can be asked alone: hypotheses about all its cells are run."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: NetworkCase) -> None:
         self.network = network
         self.untried: list[Remark] = []
         self._searched = 0  # changes at once
@@ -617,9 +636,9 @@ class Whole:
         return self.network.simulator()
 
     @cached_property
-    def alone(self) -> Hypotheses:
+    def single_changes(self) -> Hypotheses:
         """The single changes that are run, those of all cells first."""
-        every = self.simulator.alone()
+        every = self.simulator.single_changes()
         most = int(SINGLES // self.simulator.work)
         if len(every) > most:
             left, total = len(np.unique(every.sets[most:, 0])), len(self.simulator.singles) - 1
@@ -629,13 +648,13 @@ class Whole:
     @cached_property
     def off(self) -> Array:
         """(N, E) how far off these are, in tolerances."""
-        self.network.tried += len(self.alone)
-        return self.simulator.off(self.alone)
+        self.network.tried += len(self.single_changes)
+        return self.simulator.off(self.single_changes)
 
     @cached_property
     def nearest(self) -> Hypotheses:
         """Each single change once, with the best value of a constant, the nearest first."""
-        order = self.alone[np.argsort(mean(self.off), kind="stable")]
+        order = self.single_changes[np.argsort(mean(self.off), kind="stable")]
         _, first = np.unique(order.sets[:, 0], return_index=True)
         return order[np.sort(first)]
 
@@ -644,23 +663,26 @@ class Whole:
         return of_each[:, 0] | of_each[:, 1]
 
     def _one_change(self) -> Explanation | None:
-        plain = ~self._is_open(self.alone)
+        plain = ~self._is_open(self.single_changes)
         rms = mean(self.off[plain])
-        near = self.alone[plain][np.argsort(rms, kind="stable")]
+        near = self.single_changes[plain][np.argsort(rms, kind="stable")]
         close = max(SHOWN, int(np.sum(rms <= CLOSE)))
-        extras = [(extra,) for extra in self.extras if self.network.verify((extra,)).fits]
-        fitting = [*extras, *self._verified(near[:close])]
+        run_changes = [(extra,) for extra in self.run_changes if self.network.verify((extra,)).fits]
+        fitting = [*run_changes, *self._verified(near[:close])]
         answer = self._answer(fitting)
-        return answer if answer or self.network.extra else self._with_constant(self.nearest)
+        return answer if answer or self.network.run_changes else self._with_constant(self.nearest)
 
     @cached_property
-    def extras(self) -> list[Change]:
+    def run_changes(self) -> list[Change]:
         """Changes of the run as a whole, which no cell has by itself."""
         network, case = self.network, self.network.case
-        if network.extra:
+        if network.run_changes:
             return []
         found: list[Change] = []
-        if {ArrayName.of(name).base for name, _ in network.expected.all()} <= {"h", "final_h"}:
+        if {ArrayName.of(name).base for name, _ in network.expected.all()} <= {
+            "h",
+            "final_h",
+        }:
             found += [Change("array", "c")] if not network.prepared.array else []
         if case.initial_state:
             found += [Change("initial_state", value) for value in ("zero", "swapped")]
@@ -678,24 +700,27 @@ class Whole:
         of_top = by_cells(self.network, progress, MOST_CHANGES, chain(*below)) if below else None
         if of_top is not None and of_top.verdict != "none":
             return of_top
-        every, near = (one[~self._is_open(one)] for one in (self.alone, self.nearest))
-        products = PAIRS_TURNED if self.network.base else PAIRS
+        every, near = (one[~self._is_open(one)] for one in (self.single_changes, self.nearest))
+        products = PAIRS_TURNED if self.network.common_changes else PAIRS
         most = min(NEAREST, int(products / (self.simulator.work_of_pairs * max(len(every), 1))))
         pairs = self.simulator.pairs(near[:most], every)
         self.network.tried += len(pairs)
         if found := self._answer(self._verified(pairs[self.simulator.near(pairs)])):
             return found
-        extras = self.extras
-        if len(extras) * len(self.alone) * self.simulator.work > products:
-            extras = []
+        run_changes = self.run_changes
+        if len(run_changes) * len(self.single_changes) * self.simulator.work > products:
+            run_changes = []
             self.untried.append(remark("pairs_of_the_run"))
-        for extra in extras:
-            whole = Whole(Network(self.network.prepared, self.network.case, (extra,)))
+        for extra in run_changes:
+            whole = FullRunSearch(NetworkCase(self.network.prepared, self.network.case, (extra,)))
             found = whole.search(progress, 1)
             self.network.tried += whole.network.tried
             if found.verdict != "none":
                 return found
-        opened, room = self.simulator.alone(only_open=True), int(products / self.simulator.work)
+        opened, room = (
+            self.simulator.single_changes(only_open=True),
+            int(products / self.simulator.work),
+        )
         beside, count = every[:0], 0
         while count < min(BESIDE, len(self.nearest)) and len(beside) < room:
             one = self.nearest[count : count + 1]
@@ -742,7 +767,7 @@ class Whole:
         if not fitting:
             return None
         first, *others = sorted(fitting, key=_likely)
-        network, verdict = self.network, self.network.verify(first)
+        network, comparison = self.network, self.network.verify(first)
         loaded = network.verify(())
         told = min(network.distinct, loaded.total - loaded.agreeing)  # numbers that are explained
         proof = digits(self.off, solved, network.tried)
@@ -750,7 +775,7 @@ class Whole:
         if solved and any(_kinds(other) & CLIPS != _kinds(first) & CLIPS for other in others):
             proven = False  # another mechanism does as well
         return replace(
-            network.explanation("found" if proven else "unproven", first, verdict),
+            network.explanation("found" if proven else "unproven", first, comparison),
             equivalent=tuple(network.worded(other) for other in others),
             evidence=proof,
             untried=tuple(self.untried),

@@ -94,7 +94,7 @@ class _Cell:
         return codes, constants
 
 
-class Target(NamedTuple):
+class KnownNumbers(NamedTuple):
     """Some numbers of an array of EXPECTED, and whose they are."""
 
     cell: str  # "" for the merged output
@@ -179,7 +179,7 @@ class NetworkSimulator:
                 names = [f"{name}." for name in cells] if len(cells) < len(places) else [""]
                 yield tuple(Change(n + change.setting, change.value) for n in names), places
 
-    def alone(self, sparse: int = 1, only_open: bool = False) -> Hypotheses:
+    def single_changes(self, sparse: int = 1, only_open: bool = False) -> Hypotheses:
         """Each single change, a constant at every ``sparse``-th value of its grid."""
         sets, values = [], []
         chosen = self.is_open if only_open else np.arange(len(self.singles)) > 0
@@ -326,7 +326,7 @@ class _Chunk:
         count = sum(len(target.values) for target in self.of.targets)
         return np.concatenate(off, axis=1) if off else np.zeros((len(self.alive), count))
 
-    def _off(self, target: Target) -> Array:
+    def _off(self, target: KnownNumbers) -> Array:
         names = [target.cell] if target.cell else self.of.layers[-1]
         *steps, units = target.at
         if target.cell or self.of.how.behaviour.merge in ("sum", "mul", "ave"):
@@ -436,7 +436,7 @@ def mean(off: Array) -> Array:
     return rms
 
 
-def _worst(targets: Sequence[Target], step: int, given: Mapping[str, Array]) -> Array | None:
+def _worst(targets: Sequence[KnownNumbers], step: int, given: Mapping[str, Array]) -> Array | None:
     """(n,) how far off the numbers of a step are at most; None where none is known."""
     worst = []
     for target in targets:
@@ -483,7 +483,7 @@ def _best_known(expected: Expected, valid: Array | None) -> int:
 
 def _targets(
     expected: Expected, allowance: Allowance, row: int, keep: Array, array: str
-) -> Iterator[Target]:
+) -> Iterator[KnownNumbers]:
     """Numbers of one sequence of EXPECTED, evenly chosen where there are many."""
     most = max(1, NUMBERS // max(1, len(expected.sequences) + len(expected.finals)))
     for name, known in expected.all():
@@ -497,4 +497,4 @@ def _targets(
             chosen = np.linspace(0, len(at[0]) - 1, most).astype(int)
             at = tuple(axis[chosen] for axis in at)
         if len(at[0]):
-            yield Target(part.prefix, base, at, values[at], allowed[at])
+            yield KnownNumbers(part.prefix, base, at, values[at], allowed[at])

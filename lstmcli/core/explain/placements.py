@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from lstmcli.core.explain.explanation import Changed, Explanation, Remark, remark, wanted
 from lstmcli.core.explain.hypotheses import Change, prior
-from lstmcli.core.explain.search import LEVELS, Progress
+from lstmcli.core.explain.question import Prepared
+from lstmcli.core.explain.search import LEVELS, NEAREST, Progress
 from lstmcli.core.explain.solver import Solver
 
 MOST = 4  # placements that are searched for two changes and for three,
@@ -32,7 +33,38 @@ class Fitting(NamedTuple):
     explanation: Explanation
 
 
-def searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
+def explain_cell(prepared: Prepared, progress: Progress) -> Explanation:
+    """The explanation of a model of one cell.
+
+    Raises
+    ------
+    UserError
+        if EXPECTED is no result of such a run.
+    """
+    cases = prepared.cases()
+    if not cases:
+        raise prepared.no_place()
+    solvers = [Solver(prepared, case, prepared.common_changes(case)) for case in cases]
+    for solver in solvers:
+        if not solver.common_changes and (agreed := solver.agreeing()):
+            return agreed
+    if prepared.all_zero:
+        return solvers[0].nothing_to_tell()
+    found = _searched(solvers, progress)
+    if found.verdict != "none":
+        return found
+    # nobody said how the inputs lie, so that another layout is no mistake like the others
+    turned = [Solver(prepared, case, prepared.common_changes(case)) for case in prepared.turned()]
+    if not (likely := [solver for solver in turned if solver.likely]):
+        return found
+    alternative = _searched(likely, progress)
+    if alternative.verdict != "none":
+        return alternative
+    nearest = sorted((*found.nearest, *alternative.nearest), key=lambda near: near.comparison.rms)
+    return replace(found, nearest=tuple(nearest[:NEAREST]), tried=found.tried + alternative.tried)
+
+
+def _searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
     """The fewest changes in any placement; else what comes near in the likeliest.
 
     ``solvers`` stand for the placements, the likeliest first; none of them fits without a change.
@@ -40,13 +72,13 @@ def searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
     if len(solvers) == 1:
         return solvers[0].solve(progress) or solvers[0].none()
     from_start = [s for s in solvers if s.expected.placement.is_from_the_start]
-    quick = sorted((s for s in from_start if s.quick), key=lambda s: s.first_step_distance)
-    likely = [solver for solver in quick if solver.likely]
+    begun = sorted((s for s in from_start if s.has_first_step), key=lambda s: s.first_step_distance)
+    likely = [solver for solver in begun if solver.likely]
     last, later = _last(solvers), _later(solvers)
-    left = len(solvers) - len(quick) - len(last) - len(later)
-    found = [Fitting(s, agreed) for s in solvers if s.base and (agreed := s.agreeing())]
+    left = len(solvers) - len(begun) - len(last) - len(later)
+    found = [Fitting(s, agreed) for s in solvers if s.common_changes and (agreed := s.agreeing())]
     found = _by_levels(likely, found, progress)
-    others = [*last, *quick[len(likely) :], *later]
+    others = [*last, *begun[len(likely) :], *later]
     found = _by_levels(others, found, progress)
     if found:
         return _explained(found, tried=sum(solver.tried for solver in solvers))
@@ -55,10 +87,12 @@ def searched(solvers: Sequence[Solver], progress: Progress) -> Explanation:
 
 def _last(solvers: Sequence[Solver]) -> list[Solver]:
     """The last states, the likeliest first, and then the last step of a reversed run."""
-    late = [s for s in solvers if not s.quick and s.expected.placement.is_from_the_start]
-    if len(late) < 2:
-        return late
-    first, *others = sorted(late, key=lambda s: bool(s.expected.needs))
+    without = [
+        s for s in solvers if not s.has_first_step and s.expected.placement.is_from_the_start
+    ]
+    if len(without) < 2:
+        return without
+    first, *others = sorted(without, key=lambda s: bool(s.expected.needs))
     others = sorted(others, key=lambda s: (bool(s.expected.needs), s.closest))
     nearer = others[0].closest * NEARER < first.closest
     return [others[0], first, *others[1:]] if nearer else [first, *others]
@@ -105,9 +139,9 @@ def _asked(
     for solver in solvers:
         most = levels
         if found:
-            slow = not solver.quick and not solver.expected.needs
-            fewer = slow and any(one.solver.quick for one in found)
-            most = min(levels, _fewest(found) - len(solver.base) - fewer)
+            slow = not solver.has_first_step and not solver.expected.needs
+            fewer = slow and any(one.solver.has_first_step for one in found)
+            most = min(levels, _fewest(found) - len(solver.common_changes) - fewer)
         if most < 1 or any(_is_another_item(one, solver) for one in found):
             continue
         if (explanation := solver.solve(progress, most)) is not None:
@@ -118,7 +152,10 @@ def _asked(
 def _is_another_item(found: Fitting, solver: Solver) -> bool:
     """Whether EXPECTED is proved to be another sequence of the batch than this placement has it."""
     own, other = found.solver.expected.row, solver.expected.row
-    alike = found.solver.base == solver.base and found.solver.quick == solver.quick
+    alike = (
+        found.solver.common_changes == solver.common_changes
+        and found.solver.has_first_step == solver.has_first_step
+    )
     return alike and None not in (own, other) and own != other and found.explanation.found
 
 
@@ -147,7 +184,7 @@ def _none(solvers: Sequence[Solver], unsearched: int, left: int) -> Explanation:
 def _distance(solver: Solver) -> tuple[bool, float]:
     """How far a placement is off; windows, of which there are many, come near by chance."""
     plain = solver.expected.placement.is_from_the_start
-    return bool(solver.base), solver.closest * (1.0 if plain else NEARER)
+    return bool(solver.common_changes), solver.closest * (1.0 if plain else NEARER)
 
 
 def _explained(found: Sequence[Fitting], tried: int) -> Explanation:

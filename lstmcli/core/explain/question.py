@@ -124,7 +124,7 @@ class Prepared:
             question.initial_state, question.lengths, question.mask, self.model.given,
         )  # fmt: skip
 
-    def base(self, case: Case) -> Changes:
+    def common_changes(self, case: Case) -> Changes:
         """What is changed in all readings of a case: array, merge, layout, if not the assumed."""
         array = (Change("array", self.array),) if self.array else ()
         merge = () if self.merge is None else (Change("merge", self.merge[1]),)

@@ -22,10 +22,10 @@ from lstmcli.core.explain.explanation import Answer, Remark, neighbours, remark
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, rank
 from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.simulator import SAMPLE, Cells, Simulator, View
-from lstmcli.core.explain.verify import Verdict
+from lstmcli.core.explain.verify import Comparison
 from lstmcli.core.model.arrays import Array
 
-Judge = Callable[[Changes, Allowance], Verdict]
+Verify = Callable[[Changes, Allowance], Comparison]
 Backed = Callable[[Changes, Allowance], str]
 """By what a hypothesis in half precision is backed: a kind of `Basis`, or nothing."""
 
@@ -100,22 +100,22 @@ class Search:
     ``allowances`` are the tolerance of the data and, after it, a looser one: a hypothesis that
     meets the first wins over one of fewer changes that meets only the second. ``coarse`` are those
     of half precision; they are tried after pairs, and what fits has to be ``backed``: fitting at so
-    loose a tolerance proves nothing. ``whole`` are
-    changes that no step shows: they are run whole, alone and with what else stays.
+    loose a tolerance proves nothing. ``run_changes``
+    are those that no step shows: each is verified by itself and with what else stays.
     """
 
     def __init__(
         self,
         simulator: Simulator,
-        judge: Judge,
+        verify: Verify,
         allowances: Sequence[Allowance],
         passes: Sequence[Pass],
         coarse: Iterable[Allowance] = (),
         backed: Backed = lambda changes, allowance: "",
-        whole: Sequence[Change] = (),
+        run_changes: Sequence[Change] = (),
     ) -> None:
-        self.simulator, self.judge, self.allowances = simulator, judge, allowances
-        self.coarse, self.backed, self.whole = coarse, backed, whole
+        self.simulator, self.verify, self.allowances = simulator, verify, allowances
+        self.coarse, self.backed, self.run_changes = coarse, backed, run_changes
         self.levels = Levels(simulator)
         self.looser: list[Answer] = []  # that meet only the last tolerance
         self._left = list(passes)
@@ -144,12 +144,14 @@ class Search:
         """The hypotheses of so many changes that meet the tolerance of the data, if any do."""
         answers = list(self.confirmed(self.levels.level(size), self.allowances[-1]))
         if size == 1:
-            alone = [Answer((one,), self.judge((one,), self.allowances[-1])) for one in self.whole]
-            answers = [*(a for a in alone if a.verdict.fits), *answers]
+            of_run = [
+                Answer((one,), self.verify((one,), self.allowances[-1])) for one in self.run_changes
+            ]
+            answers = [*(a for a in of_run if a.comparison.fits), *answers]
             answers = [a for a in answers if len(a.changes) == min(len(a.changes) for a in answers)]
         if len(self.allowances) == 1 and answers:
             return self.outcome(answers, self.allowances[0])
-        if exact := [a for a in answers if self.judge(a.changes, self.allowances[0]).fits]:
+        if exact := [a for a in answers if self.verify(a.changes, self.allowances[0]).fits]:
             return self.outcome(exact, self.allowances[0])
         self.looser = self.looser or answers
         return None
@@ -164,7 +166,7 @@ class Search:
         distinct = {frozenset(answer.changes): answer for answer in reversed(list(answers))}
         return sorted(
             distinct.values(),
-            key=lambda a: (*rank(a.changes, self.simulator.how), a.verdict.worst),
+            key=lambda a: (*rank(a.changes, self.simulator.how), a.comparison.worst),
         )
 
     def confirmed(self, found: Sequence[Found], allowance: Allowance) -> Iterator[Answer]:
@@ -178,11 +180,11 @@ class Search:
             if settled_changes is None:
                 continue
             changes, solved = settled_changes
-            for each in (changes, *((*changes, one) for one in self.whole)):
-                verdict = self.judge(each, allowance)
-                if verdict.fits:
-                    if not vanishing(each, lambda changes: self.judge(changes, allowance)):
-                        yield Answer(each, verdict, solved)
+            for each in (changes, *((*changes, one) for one in self.run_changes)):
+                comparison = self.verify(each, allowance)
+                if comparison.fits:
+                    if not vanishing(each, lambda changes: self.verify(changes, allowance)):
+                        yield Answer(each, comparison, solved)
                     break
 
     def _settled(self, one: Found) -> tuple[Changes, int] | None:
@@ -254,7 +256,7 @@ class Levels:
             among = np.array([n for n in among if _is_common(self.space.singles[n])], int)
             self.untried.append(remark("rare_triples"))
         sets = self.space.sets(size, among)
-        if size == 1 or not self.simulator.late:
+        if size == 1 or self.simulator.has_first_step:
             return sets
         expected = next(iter(self.simulator.layouts.values())).expected
         if expected.distinct(self.simulator.allowance.of) <= size:
@@ -270,6 +272,11 @@ class Levels:
         found: Array = sets[nearest < beside]
         return found
 
+    @property
+    def _compared_steps(self) -> int:
+        """Steps over which placements are compared."""
+        return CLOSEST_STEPS if self.simulator.has_first_step else self.simulator.view.steps
+
     @cached_property
     def distances(self) -> Array:
         """How far off (S,) each single change is, as the rms in tolerances; constants aside."""
@@ -277,7 +284,7 @@ class Levels:
         rms = np.full(len(cells.kernel), np.inf)
         for view, which in self.simulator.by_view(cells):
             some = cells.some(which)
-            steps = view.steps if self.simulator.late else min(view.steps, CLOSEST_STEPS)
+            steps = min(view.steps, self._compared_steps)
             off = self.simulator.run(some, settled(some.constants), view, steps, np.float32)
             if off.size:
                 rms[which] = np.sqrt((off**2).mean(axis=1))
@@ -287,7 +294,7 @@ class Levels:
     def closest(self) -> float:
         """How near any single change comes, or none."""
         simulator = self.simulator
-        steps = simulator.view.steps if simulator.late else min(simulator.view.steps, CLOSEST_STEPS)
+        steps = min(simulator.view.steps, self._compared_steps)
         cells = simulator.as_loaded
         off = simulator.run(cells, settled(cells.constants), simulator.view, steps)
         own = np.sqrt((off**2).mean()) if off.size else np.inf
@@ -397,8 +404,8 @@ class _Steps:
     def __init__(self, simulator: Simulator, cells: Cells, view: View) -> None:
         self.simulator, self.view = simulator, view
         self.cells, self.constants = cells, cells.constants.copy()
-        self.late = view.first > 0
-        self.dtype = np.float32 if self.late else np.float64
+        self.has_first_step = view.first == 0
+        self.dtype = np.float64 if self.has_first_step else np.float32
         self.left = np.arange(len(cells.kernel))
         self.h, self.c = simulator.start(cells, view.item, self.dtype)
 
@@ -439,15 +446,15 @@ class _Steps:
         Constants act after the products, so that only the rest of the step is evaluated again;
         from the first step on where they may have acted before, unseen or as solved for.
         """
-        if self.late:
+        if not self.has_first_step:
             leaving = self._affordable(leaving, off)
         greatest = np.abs(arrays["c"][leaving]).max(axis=1).astype(np.float64)
         values, left = self.constants[leaving], np.full(len(leaving), np.inf)
-        if not self.late:
+        if self.has_first_step:
             values, left = self._solved_here(leaving, z, greatest, t)
         known = (self.cells.is_open & ~np.isnan(self.constants))[leaving].any(axis=1)
-        rest = np.flatnonzero((left > LOOSE) & (known | self.late))
-        if rest.size and (self.late or rest.size <= SOLVED_WHOLE):
+        rest = np.flatnonzero((left > LOOSE) & (known | (not self.has_first_step)))
+        if rest.size and (not self.has_first_step or rest.size <= SOLVED_WHOLE):
             values[rest], left[rest] = self._solved_whole(leaving[rest], greatest[rest], t)
         self.constants[leaving], worst[leaving] = values, left
         good = leaving[left <= LOOSE]
@@ -552,11 +559,11 @@ def _rounded(off: Callable[[Array], Array], values: Array, sought: Array) -> Arr
     return found
 
 
-def vanishing(changes: Changes, judge: Callable[[Changes], Verdict]) -> bool:
+def vanishing(changes: Changes, verify: Callable[[Changes], Comparison]) -> bool:
     """Whether a clip that fits only makes a cell vanish: far less of it fits as well."""
     clips = {c.setting: c.value * LESS for c in changes if _is_clip(c) and c.value}
     tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
-    return bool(clips) and judge(tighter).fits
+    return bool(clips) and verify(tighter).fits
 
 
 def _is_clip(change: Change) -> bool:
@@ -564,12 +571,12 @@ def _is_clip(change: Change) -> bool:
 
 
 def nearest(
-    simulator: Simulator, judge: Judge, allowance: Allowance, pairs: bool = True
+    simulator: Simulator, verify: Verify, allowance: Allowance, pairs: bool = True
 ) -> list[Answer]:
     """The hypotheses that come nearest: single changes, and perhaps pairs of the best of these."""
-    alone = neighbours(simulator, (), None if simulator.late else NEAREST_STEPS)
-    best = [alone.changes[n] for n in np.argsort(alone.rms, kind="stable")[:NEAREST]]
+    near = neighbours(simulator, (), NEAREST_STEPS if simulator.has_first_step else None)
+    best = [near.changes[n] for n in np.argsort(near.rms, kind="stable")[:NEAREST]]
     both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
     both = [c for c in both if c[0].setting != c[1].setting]
-    judged = [Answer(c, judge(c, allowance)) for c in ((), *best, *both)]
-    return sorted(judged, key=lambda a: a.verdict.rms * 1.5 ** len(a.changes))[:NEAREST]
+    answers = [Answer(c, verify(c, allowance)) for c in ((), *best, *both)]
+    return sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(a.changes))[:NEAREST]

@@ -293,14 +293,14 @@ class Simulator:
         return np.array_equal(getattr(self.decode(settings), part), getattr(self.cell, part))
 
     @property
-    def alone(self) -> Array:
+    def loaded_codes(self) -> Array:
         """The codes (1, F) of the cell as loaded."""
         return np.zeros((1, len(self.space.columns)), np.int8)
 
     @cached_property
     def as_loaded(self) -> Cells:
         """The cell as loaded, as one hypothesis."""
-        return self.cells(self.alone)
+        return self.cells(self.loaded_codes)
 
     @property
     def view(self) -> View:
@@ -314,9 +314,9 @@ class Simulator:
         return self.view.steps * cell.units * (4.0 * (cell.inputs + cell.outputs) + 600)
 
     @property
-    def late(self) -> bool:
-        """Whether EXPECTED lacks the first step of the loop, which tells most hypotheses apart."""
-        return self.view.first > 0
+    def has_first_step(self) -> bool:
+        """Whether EXPECTED has the first step of the loop, which most hypotheses differ in."""
+        return self.view.first == 0
 
     @property
     def from_zero(self) -> bool:

@@ -28,14 +28,14 @@ from lstmcli.core.explain.explanation import (
     remarks_on,
     wanted,
 )
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of, that_do_all
+from lstmcli.core.explain.hypotheses import Change, Changes, conventions_that_run, settings_of
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.passes import PASSES, half_precision
 from lstmcli.core.explain.passes.half_precision import GRID, RERUN, Basis
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import LOOSE, Outcome, Progress, Search, nearest
 from lstmcli.core.explain.simulator import Layout, Simulator
-from lstmcli.core.explain.verify import Case, Verdict, arrays_at, judged
+from lstmcli.core.explain.verify import Case, Comparison, arrays_at, verify
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
@@ -51,9 +51,9 @@ MOST_CHECKED = 12  # settings that are run whole before they are called unseen
 class Solver:
     """A case of one cell with its search, and what is said of the outcome."""
 
-    def __init__(self, prepared: Prepared, case: Case, base: Changes = ()) -> None:
+    def __init__(self, prepared: Prepared, case: Case, common_changes: Changes = ()) -> None:
         self.prepared, self.case = prepared, case
-        self.base: Changes = base  # what is changed in all hypotheses that are tried here
+        self.common_changes = common_changes  # of all hypotheses that are tried here
         self.how: Convention = prepared.model.convention
         self.expected: Expected = case.expected[case.layout]
         self.allowance: Allowance = prepared.allowances[-1]
@@ -95,8 +95,8 @@ class Solver:
     def _search(self) -> Search:
         coarse = (half_precision.tolerance(self.case, half) for half in self.prepared.coarse)
         return Search(
-            self.simulator, self.judge, self.prepared.allowances, PASSES, coarse, self._backed,
-            self._run_whole(),
+            self.simulator, self.verify, self.prepared.allowances, PASSES, coarse, self._backed,
+            self._run_changes(),
         )  # fmt: skip
 
     def _backed(self, changes: Changes, half: Allowance) -> str:
@@ -107,7 +107,7 @@ class Solver:
             self._bases[(*changes, Change("dtype", half.name))] = basis
         return "" if basis is None else basis.kind
 
-    def _run_whole(self) -> list[Change]:
+    def _run_changes(self) -> list[Change]:
         """Changes that no step of a cell shows."""
         behaviour, found = self.how.behaviour, []
         for name, cause in CAUSES.items():
@@ -122,9 +122,9 @@ class Solver:
         return found
 
     @property
-    def quick(self) -> bool:
+    def has_first_step(self) -> bool:
         """Whether EXPECTED holds the first step, so that a search is short."""
-        return not self.simulator.late
+        return self.simulator.has_first_step
 
     @property
     def likely(self) -> bool:
@@ -150,9 +150,9 @@ class Solver:
 
     # ---- runs
 
-    def judge(self, changes: Changes, allowance: Allowance) -> Verdict:
+    def verify(self, changes: Changes, allowance: Allowance) -> Comparison:
         """A run of a hypothesis, compared with EXPECTED."""
-        return judged(self.case, changes, allowance)
+        return verify(self.case, changes, allowance)
 
     # ---- proof
 
@@ -188,13 +188,13 @@ class Solver:
         if not answer.solved:
             return True
         plain = tuple(c for c in answer.changes if c.setting not in CONSTANTS)
-        verdict = self.judge(plain, allowance)
-        return verdict.total - verdict.agreeing > answer.solved
+        comparison = self.verify(plain, allowance)
+        return comparison.total - comparison.agreeing > answer.solved
 
     def _moved(self, changes: Changes, allowance: Allowance) -> int:
         """How many different numbers the answer gives and the cell as loaded does not."""
         loaded, answer = (arrays_at(self.case, c) for c in ((), changes))
-        if self.base or loaded is None or answer is None:  # then they lie otherwise
+        if self.common_changes or loaded is None or answer is None:  # then they lie otherwise
             return self.expected.distinct(allowance.of)
         slack = self.expected.at_known(lambda _, known: allowance.of(known))
         return self.expected.distinct(allowance.of, np.abs(answer - loaded) > slack)
@@ -224,7 +224,7 @@ class Solver:
             if checked >= MOST_CHECKED:
                 break
             checked += 1
-            if self.judge(changes, allowance).fits:
+            if self.verify(changes, allowance).fits:
                 found.append(extra[0].setting)
         return tuple(found)
 
@@ -234,25 +234,25 @@ class Solver:
         answer, allowance = outcome.answers[0], outcome.allowance
         proof, near = self._proof(answer, outcome)
         if (basis := self._bases.get(answer.changes)) is not None:
-            answer = replace(answer, verdict=basis.verdict)
+            answer = replace(answer, comparison=basis.comparison)
         unseen = self._unseen(near, answer.changes, allowance)
         others = tuple(self.changed(other.changes) for other in outcome.answers[1:])
-        whole = (*self.base, *answer.changes)
+        whole = (*self.common_changes, *answer.changes)
         changes = self._sensed(answer, allowance)
         nearest = self._nearest_but(outcome)
-        nearer = any(n.verdict.rms < answer.verdict.rms for n in nearest)
+        nearer = any(n.comparison.rms < answer.comparison.rms for n in nearest)
         proven = proof >= ENOUGH and not (basis and basis.kind != RERUN and nearer)
-        first = None if self.base else self.judge((), allowance).first
+        first = None if self.common_changes else self.verify((), allowance).first
         layout = str(settings_of(whole).get("layout", self.case.layout))
         return self._explanation(
             "found" if proven else "unproven",
-            answer.verdict,
+            answer.comparison,
             whole,
             changes=changes,
             equivalent=others,
             tried=outcome.tried,
             nearest=nearest,
-            like=tuple(that_do_all(whole, self.how, layout)),
+            like=tuple(conventions_that_run(whole, self.how, layout)),
             others=len({s.setting for s in self.simulator.space.singles} - {s for s, _ in whole}),
             first_step=first.step if first else None,
             backward=self.how.behaviour.reverse,
@@ -260,14 +260,14 @@ class Solver:
             wanted=wanted(self.data, unseen, others, proven),
             remarks=(
                 *([half_precision.remark_of(basis, allowance.name)] if basis else []),
-                *self._remarks_on(answer.changes, allowance, answer.verdict),
+                *self._remarks_on(answer.changes, allowance, answer.comparison),
             ),
             untried=tuple(outcome.untried),
             evidence=proof,
         )
 
     def _explanation(
-        self, verdict: str, measured: Verdict, of: Changes = (), **how: Any
+        self, verdict: str, measured: Comparison, of: Changes = (), **how: Any
     ) -> Explanation:
         """An explanation with the settings of a run and what EXPECTED is."""
         return Explanation(
@@ -287,42 +287,42 @@ class Solver:
         fitting = [set(answer.changes) - coarse for answer in outcome.answers if answer.changes]
         rest = [
             n
-            for n in nearest(self.simulator, self.judge, self.allowance, pairs=False)
+            for n in nearest(self.simulator, self.verify, self.allowance, pairs=False)
             if not any(f <= set(n.changes) if f else not n.changes for f in fitting)
         ]
-        return tuple(self.near(n) for n in rest if not n.verdict.fits)[:1]
+        return tuple(self.near(n) for n in rest if not n.comparison.fits)[:1]
 
     def agreeing(self) -> Explanation | None:
         """Nothing has to be changed, or nothing but the layout of the case; None if that fails."""
         for allowance in self.prepared.allowances:
-            verdict = self.judge((), allowance)
-            if verdict.fits:
-                return self._agrees(verdict, allowance)
+            comparison = self.verify((), allowance)
+            if comparison.fits:
+                return self._agrees(comparison, allowance)
         return None
 
-    def _agrees(self, verdict: Verdict, allowance: Allowance) -> Explanation:
-        if self.base:
+    def _agrees(self, comparison: Comparison, allowance: Allowance) -> Explanation:
+        if self.common_changes:
             self.tried = 2
-            return self._explained(Outcome([Answer((), verdict)], self.tried, allowance))
+            return self._explained(Outcome([Answer((), comparison)], self.tried, allowance))
         _, near = evidence(self.simulator, (), 0, 1)
         unseen = self._unseen(near, (), allowance)
         return self._explanation(
             "agrees",
-            verdict,
+            comparison,
             tried=1,
             unseen=unseen,
             wanted=wanted(self.data, unseen, (), proven=True),
-            remarks=tuple(self._remarks_on((), allowance, verdict)),
+            remarks=tuple(self._remarks_on((), allowance, comparison)),
         )
 
     def nothing_to_tell(self) -> Explanation:
         """EXPECTED is zero throughout."""
-        return self._explanation("none", self.judge((), self.allowance), remarks=(ALL_ZERO,))
+        return self._explanation("none", self.verify((), self.allowance), remarks=(ALL_ZERO,))
 
     def none(self) -> Explanation:
         """Nothing fits: what comes near."""
-        loaded = self.judge((), self.allowance)
-        near = nearest(self.simulator, self.judge, self.allowance)
+        loaded = self.verify((), self.allowance)
+        near = nearest(self.simulator, self.verify, self.allowance)
         size = list(half_precision.remark_of_size(self.prepared, self.case, loaded))
         return self._explanation(
             "none",
@@ -346,7 +346,7 @@ class Solver:
         bias = Change("forget_bias", changes[places[0]].found)
         far = Change("forget_bias", FAR_BIAS if bias.value > 0 else -FAR_BIAS)
         others = tuple(c for c in answer.changes if c != bias)
-        if not self.judge((*others, far), allowance).fits:
+        if not self.verify((*others, far), allowance).fits:
             return changes
         sense = OPEN if bias.value > 0 else SHUT
         return tuple(replace(c, sense=sense) if n in places else c for n, c in enumerate(changes))
@@ -365,18 +365,18 @@ class Solver:
         )
 
     def _remarks_on(
-        self, changes: Changes, allowance: Allowance, verdict: Verdict
+        self, changes: Changes, allowance: Allowance, comparison: Comparison
     ) -> Iterator[Remark]:
         p = self.prepared
-        return remarks_on(self.case, changes, verdict, allowance, p.allowances, p.dtype)
+        return remarks_on(self.case, changes, comparison, allowance, p.allowances, p.dtype)
 
     def near(self, answer: Answer) -> Near:
         """A hypothesis that comes near."""
-        return Near(self.changed(answer.changes), answer.verdict)
+        return Near(self.changed(answer.changes), answer.comparison)
 
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes beside those of all hypotheses here, with what was assumed."""
-        return changed((*self.base, *changes), self._assumed)
+        return changed((*self.common_changes, *changes), self._assumed)
 
     def _assumed(self, change: Change) -> Any:
         return self.prepared.assumed(change.setting, self.how)

@@ -115,7 +115,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """How a run of a hypothesis compares with EXPECTED."""
 
     worst: float  # the greatest difference, in tolerances
@@ -142,11 +142,11 @@ class Verdict:
         return 0 < self.agreeing >= self.total - max(FEW, int(self.total * A_FEW))
 
 
-NEVER = Verdict(np.inf, np.inf, np.inf, 0, 0, None)
+NEVER = Comparison(np.inf, np.inf, np.inf, 0, 0, None)
 """Of a hypothesis that cannot be run at all."""
 
 
-def rerun(case: Case, changes: Changes, allowance: Allowance) -> Verdict:
+def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
     """The run that `lstm run` does, in the number type of the weights."""
     settings = settings_of(changes)
     expected = _expected(case, settings)
@@ -157,14 +157,14 @@ def rerun(case: Case, changes: Changes, allowance: Allowance) -> Verdict:
     given = arrays_of(trace, model, settings.get("array", "h"))
     own = SINGLE if model.cell.dtype == np.float32 else allowance
     wider = max(allowance, own, key=lambda a: a.absolute)
-    verdict = compared(given, expected, wider)
-    if verdict.fits:
-        return verdict
+    comparison = compared(given, expected, wider)
+    if comparison.fits:
+        return comparison
     fine = case.arrays({**settings, "dtype": "float64"}, settings.get("array", "h"))
     return compared(given, expected, wider, _drift(fine, given, expected, model.backward))
 
 
-def judged(case: Case, changes: Changes, allowance: Allowance) -> Verdict:
+def verify(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
     """Run a hypothesis, and compare it with EXPECTED."""
     settings = settings_of(changes)
     array = settings.get("array", "h")
@@ -176,19 +176,19 @@ def judged(case: Case, changes: Changes, allowance: Allowance) -> Verdict:
             fine = case.arrays({**settings, "dtype": "float64"}, array)
         except UserError:
             return NEVER
-        verdict = compared(fine, expected, allowance)
-        if verdict.fits or allowance.absolute < ROUNDING / 2 or not _may_be_rounding(verdict):
-            return verdict
+        comparison = compared(fine, expected, allowance)
+        if comparison.fits or allowance.absolute < ROUNDING / 2 or not _may_be_rounding(comparison):
+            return comparison
         coarse = case.arrays({**settings, "dtype": "float32"}, array)
     drift = _drift(fine, coarse, expected, case.model(settings).backward)
     if max(float(np.max(d, initial=0)) for d in drift.values()) <= ROUNDING / OTHERS:
-        return verdict
+        return comparison
     return compared(fine, expected, allowance, drift)
 
 
-def _may_be_rounding(verdict: Verdict) -> bool:
+def _may_be_rounding(comparison: Comparison) -> bool:
     """Whether rounding could be behind a difference: it is small, or some numbers agree."""
-    return verdict.max_abs < SMALL or verdict.agreeing >= verdict.total * SOME
+    return comparison.max_abs < SMALL or comparison.agreeing >= comparison.total * SOME
 
 
 def arrays_at(case: Case, changes: Changes) -> Array | None:
@@ -240,7 +240,7 @@ def _instead_of_h(given: Mapping[str, Array], array: str) -> dict[str, Array]:
 
 def compared(
     given: Arrays, expected: Expected, allowance: Allowance, drift: Arrays | None = None
-) -> Verdict:
+) -> Comparison:
     """Compare the arrays of a run with EXPECTED.
 
     ``drift``, by name and of the same shapes or broadcasting with them, widens the tolerances.
@@ -284,7 +284,7 @@ def compared(
     if blind and total < FEWEST:
         return NEVER
     rms = float(np.sqrt(squares / max(total, 1)))
-    return Verdict(
+    return Comparison(
         worst, greatest, rms, agreeing, total, first, max(growth, 1.0), tuple(rows), zeros, blind,
         tuple(steps), tuple(arrays),
     )  # fmt: skip

@@ -18,7 +18,7 @@ from lstmcli.core.explain.causes import (
     text_for,
 )
 from lstmcli.core.explain.explanation import Changed, Explanation, Remark, Row
-from lstmcli.core.explain.hypotheses import lies_so, rows_that
+from lstmcli.core.explain.hypotheses import convention_in_layout, conventions_having
 from lstmcli.core.explain.observation import Placement
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.hint import join_with_and
@@ -167,8 +167,11 @@ def used_by(change: Changed, assumed: Convention) -> str:
             return "code that takes a lower layer's output"
     if text := text_for(cause.used_by, value):
         return text
-    names = sorted(rows_that(setting, value), key=familiarity)
-    if setting == "layout" and (own := lies_so(assumed.name, value)) not in ("", assumed.name):
+    names = sorted(conventions_having(setting, value), key=familiarity)
+    if setting == "layout" and (own := convention_in_layout(assumed.name, value)) not in (
+        "",
+        assumed.name,
+    ):
         return f"{own}; {', '.join(names[:3])}"
     if not names:
         return text_for(cause.if_set, value) or "no framework known here"

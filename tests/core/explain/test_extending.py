@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import explain
-from lstmcli.core.explain import answer, solver, wording
+from lstmcli.core.explain import solver, wording
 from lstmcli.core.explain.causes import ANY, CAUSES, Cause
 from lstmcli.core.explain.explanation import Answer, Remark, remark
 from lstmcli.core.explain.hypotheses import Change
@@ -69,7 +69,7 @@ def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         seen.append("search")
         changes = (Change("forget_bias", 0.5),)
         allowance = search.allowances[-1]
-        return search.outcome([Answer(changes, search.judge(changes, allowance))], allowance)
+        return search.outcome([Answer(changes, search.verify(changes, allowance))], allowance)
 
     monkeypatch.setattr(solver, "PASSES", (*PASSES, Pass("dummy", 3, search)))
     assert found(asked.ask()) == {"forget_bias": 0.5}
@@ -81,5 +81,5 @@ def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         yield remark("dummy", arrays=len(prepared.arrays))
 
     monkeypatch.setitem(wording.TEXTS, "dummy", "{arrays} array was looked at.")
-    monkeypatch.setattr(answer, "PASSES", (*PASSES, Pass("dummy", 3, remark=look)))
+    monkeypatch.setattr("lstmcli.core.explain.PASSES", (*PASSES, Pass("dummy", 3, remark=look)))
     assert "1 array was looked at." in Refused(tmp_path).ask().notes

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE
-from lstmcli.core.explain.hypotheses import Change, Space, rank, rows_with, spelled_out
+from lstmcli.core.explain.hypotheses import Change, Space, conventions_with, rank, spelled_out
 from lstmcli.core.explain.simulator import permutation
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS, read_setting
@@ -90,6 +90,6 @@ def test_a_whole_row_ranks_before_an_odd_change() -> None:
         Change("recurrent_activation", "hard_sigmoid_0.2"),
         Change("forget_bias", 0.0),
     )
-    assert "keras1" in rows_with(keras1, tf1)
+    assert "keras1" in conventions_with(keras1, tf1)
     odd = (Change("gates", "ofgi"), *keras1[1:])
     assert rank(keras1, tf1) < rank(odd, tf1)

@@ -107,7 +107,7 @@ def test_what_comes_near_is_nearer_than_the_weights_as_loaded(tmp_path: Path) ->
     assert found_of(explanation.nearest[0].changes) == {"gates": "ifgo"}
     assert explanation.measured is not None
     for one in explanation.nearest:
-        assert not one.changes or one.verdict.rms < explanation.measured.rms
+        assert not one.changes or one.comparison.rms < explanation.measured.rms
 
 
 def found_of(changes: Any) -> dict[str, Any]:

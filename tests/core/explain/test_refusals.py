@@ -189,9 +189,9 @@ def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
     explanation = ask("near miss", tmp_path, 2)
     first = explanation.nearest[0]
     assert not first.changes, "the truth itself comes nearest"
-    assert first.verdict.rms < 2e-3
-    assert first.verdict.first is not None
-    assert first.verdict.first.step == 0
+    assert first.comparison.rms < 2e-3
+    assert first.comparison.first is not None
+    assert first.comparison.first.step == 0
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ def test_nothing_fits_two_directions(kind: str, assumed: str, tmp_path: Path) ->
     if kind == "near miss":
         first = explanation.nearest[0]
         assert [c.setting for c in first.changes] == ["merge"] * (assumed != "sum")
-        assert first.verdict.rms < 2e-3
+        assert first.comparison.rms < 2e-3
 
 
 def test_what_is_no_output_of_deeper_directions_is_told(tmp_path: Path) -> None:

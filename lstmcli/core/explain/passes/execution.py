@@ -18,7 +18,7 @@ from lstmcli.core.explain.explanation import Remark, remark
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.observation import Allowance, Expected, Known
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.verify import Case, Verdict, arrays_of, compared, judged
+from lstmcli.core.explain.verify import Case, Comparison, arrays_of, compared, verify
 from lstmcli.core.model.arrays import Array
 from lstmcli.errors import UserError
 
@@ -120,7 +120,9 @@ def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], S
     return arrays_of(trace, model, "h"), last
 
 
-def _compared(case: Case, given: Mapping[str, Array], at: slice, allowance: Allowance) -> Verdict:
+def _compared(
+    case: Case, given: Mapping[str, Array], at: slice, allowance: Allowance
+) -> Comparison:
     """h of some steps, compared with EXPECTED's."""
     return compared(given, _part(case, at), allowance)
 
@@ -207,7 +209,7 @@ def _further_option(case: Case, allowance: Allowance, ending: str) -> str | None
     if ending:
         ways[f" --masked-output {ending}"] = (Change("masked_output", ending),)
     try:
-        return next((way for way, one in ways.items() if judged(case, one, allowance).fits), None)
+        return next((way for way, one in ways.items() if verify(case, one, allowance).fits), None)
     except UserError:  # no lengths for this model
         return None
 

@@ -21,7 +21,7 @@ from lstmcli.core.explain.hypotheses import Change, Changes, settings_of, spelle
 from lstmcli.core.explain.observation import EPS, Allowance, Expected
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import Levels, Outcome, Search
-from lstmcli.core.explain.verify import Arrays, Case, Verdict, arrays_of, compared
+from lstmcli.core.explain.verify import Arrays, Case, Comparison, arrays_of, compared
 from lstmcli.core.forward.batch import Runner
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.plan import prepare
@@ -65,19 +65,19 @@ def _rounded(search: Search, allowance: Allowance) -> list[Answer]:
     another.
     """
     dtype = Change("dtype", allowance.name)
-    alone = Answer((), search.judge((dtype,), allowance))
+    alone = Answer((), search.verify((dtype,), allowance))
     coarse = search.simulator.with_allowance(allowance)
     found = list(search.confirmed(Levels(coarse).level(1), allowance))
-    least = min((a.verdict.rms for a in found), default=np.inf)
-    if alone.verdict.rms <= CLEARLY * least:  # a change has little to explain
-        found = [alone] if alone.verdict.fits else []
+    least = min((a.comparison.rms for a in found), default=np.inf)
+    if alone.comparison.rms <= CLEARLY * least:  # a change has little to explain
+        found = [alone] if alone.comparison.fits else []
     near = sorted(
-        (a for a in found if a.verdict.rms <= CLEARLY * least or a is alone),
-        key=lambda a: a.verdict.rms,
+        (a for a in found if a.comparison.rms <= CLEARLY * least or a is alone),
+        key=lambda a: a.comparison.rms,
     )
     kinds = [search.backed(a.changes, allowance) for a in near]
     return [
-        Answer((*a.changes, dtype), a.verdict, a.solved)
+        Answer((*a.changes, dtype), a.comparison, a.solved)
         for a, kind in zip(near, kinds, strict=True)
         if kind and (kind == RERUN or kinds[0])
     ]
@@ -88,7 +88,7 @@ class Basis(NamedTuple):
 
     kind: str  # RERUN or GRID
     rounded: str  # the part of the run
-    verdict: Verdict
+    comparison: Comparison
     digits: float = np.inf  # of evidence
     correlation: float = 1.0
 
@@ -116,11 +116,11 @@ def remark_of(basis: Basis, dtype: str) -> Remark:
     """What half precision rests on."""
     if basis.kind == RERUN:
         return remark("half_precision_run", part=basis.rounded, dtype=dtype)
-    eps, error, rho = EPS[dtype], basis.verdict.max_abs, basis.correlation
+    eps, error, rho = EPS[dtype], basis.comparison.max_abs, basis.correlation
     return remark("half_precision_grid", dtype=dtype, eps=eps, error=error, correlation=rho)
 
 
-def remark_of_size(prepared: Prepared, case: Case, loaded: Verdict) -> Iterator[Remark]:
+def remark_of_size(prepared: Prepared, case: Case, loaded: Comparison) -> Iterator[Remark]:
     """Whether a run as loaded that does not fit is off by as much as rounding leaves."""
     if loaded.agreeing > FEW_AGREE * loaded.total:
         return
