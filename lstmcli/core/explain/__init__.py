@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
+from lstmcli.core.explain.cell import explain_cell
 from lstmcli.core.explain.explanation import (
     NOT_SEARCHED,
     Explanation,
@@ -21,7 +22,6 @@ from lstmcli.core.explain.explanation import (
 )
 from lstmcli.core.explain.network import explain_network
 from lstmcli.core.explain.passes import PASSES
-from lstmcli.core.explain.placements import explain_cell
 from lstmcli.core.explain.question import Prepared, Question, in_shape, left_out, prepare, unrolled
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.wording import in_words

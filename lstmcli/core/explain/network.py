@@ -20,16 +20,15 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.alignment import ArrayName
-from lstmcli.core.explain.causes import CONSTANTS, ONE_WAY
+from lstmcli.core.explain.causes import CONSTANTS
+from lstmcli.core.explain.cell import CellSolver
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     ENOUGH,
     Answer,
     Changed,
     Explanation,
-    Near,
     Remark,
-    changed,
     clearly_nearer,
     digits,
     near_miss,
@@ -42,12 +41,11 @@ from lstmcli.core.explain.network_simulator import (
     NetworkSimulator,
     mean,
 )
-from lstmcli.core.explain.observation import Allowance, Expected, Known
-from lstmcli.core.explain.placements import joined
+from lstmcli.core.explain.observation import Expected, Known
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import LEVELS, MOST_DECIMALS, Progress, vanishing
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.solver import Solver
+from lstmcli.core.explain.solver import Solver, joined, solve_each
 from lstmcli.core.explain.verify import Case, Comparison, verify
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
@@ -75,24 +73,24 @@ SHOWN = 4  # that come near
 CLIPS = frozenset(CONSTANTS)
 
 
-class NetworkCase:
-    """A placement of EXPECTED on the results of several cells.
+class NetworkSolver(Solver):
+    """EXPECTED at one placement on the results of several cells.
 
-    ``run_changes`` are changes of the whole run that all hypotheses here have.
+    It is searched cell by cell, or over runs of the whole network where no cell can be searched by
+    itself. ``of_run`` are changes of the run that all hypotheses here have.
     """
 
-    def __init__(self, prepared: Prepared, case: Case, run_changes: Changes = ()) -> None:
-        self.prepared, self.case = prepared, replace(case, cached=prepared.cached)
-        self.model: Model = prepared.model
-        self.allowance: Allowance = prepared.allowances[-1]
-        self.expected: Expected = case.expected[case.layout]
-        self.run_changes = run_changes
-        self.common_changes = (*prepared.common_changes(case), *run_changes)
+    depth = MOST_CHANGES
+
+    def __init__(self, prepared: Prepared, case: Case, of_run: Changes = ()) -> None:
+        common_changes = (*prepared.common_changes(case), *of_run)
+        super().__init__(prepared, replace(case, cached=prepared.cached), common_changes)
+        self.of_run = of_run
         self.names = [
             [cell_name(n, d) for d in range(len(layer))]
             for n, layer in enumerate(self.model.layers)
         ]  # of the cells, layer by layer
-        self.tried = 0
+        self.unexplained: Explanation | None = None  # what came near, if it was searched
         self._comparisons: dict[Changes, Comparison] = {}
 
     @property
@@ -104,9 +102,7 @@ class NetworkCase:
         """Run the network with changes, as `lstm run` does, and compare."""
         if changes not in self._comparisons:
             self.tried += 1
-            self._comparisons[changes] = verify(
-                self.case, (*self.run_changes, *changes), self.allowance
-            )
+            self._comparisons[changes] = verify(self.case, (*self.of_run, *changes), self.allowance)
         return self._comparisons[changes]
 
     @property
@@ -132,7 +128,9 @@ class NetworkCase:
         trace, _ = self.case.trace({**settings_of(done), "dtype": "float64"})
         return merge_directions([trace.time_major(f"{name}.h") for name in names], how, None)
 
-    def question_of(self, n: int, d: int, inputs: Array, own: Expected, done: Changes) -> Solver:
+    def question_of(
+        self, n: int, d: int, inputs: Array, own: Expected, done: Changes
+    ) -> CellSolver:
         """The cell of a layer and a direction as a question of its own."""
         name = self.names[n][d]
 
@@ -160,7 +158,7 @@ class NetworkCase:
         )  # fmt: skip
         cells = self.prepared.of_cells.setdefault(((n, d), done), {})
         model = read_cell({"dtype": "float64"})
-        return Solver(replace(self.prepared, model=model, layout="time", cells=cells), case)
+        return CellSolver(replace(self.prepared, model=model, layout="time", cells=cells), case)
 
     @cached_property
     def valid(self) -> Array | None:
@@ -188,7 +186,7 @@ class NetworkCase:
                 own = Expected({"h": Known(no_numbers, no_numbers)}, {})
                 inputs = np.broadcast_to(0.0, (T, B, cell.inputs))
                 simulators[self.names[n][d]] = self.question_of(n, d, inputs, own, ()).simulator
-        settings = settings_of(self.run_changes)
+        settings = settings_of(self.of_run)
         how = self.model.convention.behaviour
         forward = not self.model.backward and not how.flip_output and not self.expected.finals
         return NetworkSimulator(
@@ -204,24 +202,34 @@ class NetworkCase:
         place = self.verify(()).first
         return max(first, (place.step or 0) if place else 0) + TELLING
 
-    # ---- explanations
+    # ---- the search
 
-    def explanation(self, verdict: str, changes: Changes, measured: Comparison) -> Explanation:
-        """An explanation with the figures of the whole network."""
-        if verdict in ("found", "unproven"):
-            changes = (*self.common_changes, *changes)
-        return Explanation(
-            verdict,
-            {**self.model.settings(), **settings_of(changes)},
-            self.changed(changes),
-            measured,
-            tried=self.tried,
-            depth=2,
-            placement=self.expected.placement,
-            numbers=self.expected.numbers,
-            precision=self.prepared.precision,
-            digits=self.prepared.digits,
-        )
+    @property
+    def can_search_cells(self) -> bool:
+        """Whether the lowest cells can be searched by themselves."""
+        lowest = self.names[0]
+        known = [name for name in lowest if self.expected.part(name).numbers]
+        return len(known) >= (1 if self.prepared.one_way else len(lowest))
+
+    @cached_property
+    def full_runs(self) -> FullRunSearch:
+        """The search over runs of the whole network."""
+        return FullRunSearch(self)
+
+    @property
+    def closest(self) -> float:
+        """The least rms of what was tried."""
+        return _nearest_rms(self.unexplained) if self.unexplained else inf
+
+    def solve(self, progress: Progress, levels: int = LEVELS) -> Explanation | None:
+        """The explanation by so many changes at most, or None if nothing fits."""
+        found = by_cells(self, progress, levels) or self.full_runs.search(progress, levels)
+        if found.verdict != "none":
+            return found
+        self.untried = found.untried
+        known = [self.unexplained] if self.unexplained else []
+        self.unexplained = min([*known, found], key=_nearest_rms)
+        return None
 
     def none(self, near: Iterable[Changes] = (), untried: Iterable[Remark] = ()) -> Explanation:
         """Nothing fits: what comes nearer than the weights as loaded, and these."""
@@ -229,32 +237,11 @@ class NetworkCase:
         answers = sorted((Answer(c, self.verify(c)) for c in near), key=lambda a: a.comparison.rms)
         nearest = clearly_nearer(loaded, answers[:SHOWN])
         return replace(
-            self.explanation("none", (), loaded),
-            nearest=tuple(map(self._near, nearest)),
-            remarks=tuple(near_miss(loaded, list(map(self._near, answers)))),
+            self.explanation("none", loaded),
+            nearest=tuple(map(self.near, nearest)),
+            remarks=tuple(near_miss(loaded, list(map(self.near, answers)))),
             untried=tuple(untried),
         )
-
-    def _near(self, answer: Answer) -> Near:
-        return Near(self.worded(answer.changes), answer.comparison)
-
-    def worded(self, changes: Changes) -> tuple[Changed, ...]:
-        """Changes beside those of all hypotheses here, in words."""
-        return self.changed((*self.common_changes, *changes))
-
-    def changed(self, changes: Changes) -> tuple[Changed, ...]:
-        """Changes with what was assumed, and in words."""
-        found = changed(changes, self._assumed)
-        if not self.prepared.one_way:
-            return found
-        return tuple(replace(c, sense=ONE_WAY) if c.setting == "array" else c for c in found)
-
-    def _assumed(self, change: Change) -> Any:
-        cell, _, setting = change.setting.rpartition(".")
-        how = dict(self.model.cells)[cell].convention if cell else self.model.convention
-        if setting == "reverse" and cell.endswith("_reverse"):
-            return not how.behaviour.forward
-        return self.prepared.assumed(setting, how)
 
 
 def plain_of(changed: Sequence[Changed]) -> Changes:
@@ -282,16 +269,16 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
         if EXPECTED is no result of such a run.
     """
     own = sorted(
-        (NetworkCase(prepared, c) for c in prepared.cases()),
+        (NetworkSolver(prepared, c) for c in prepared.cases()),
         key=lambda n: len(n.common_changes),
     )
     for network in own:
         if not network.common_changes and network.fits:
-            return network.explanation("agrees", (), network.verify(()))
-    merged = [NetworkCase(p, case) for p in prepared.merged_otherwise() for case in p.cases()]
+            return network.explanation("agrees", network.verify(()))
+    merged = [NetworkSolver(p, case) for p in prepared.merged_otherwise() for case in p.cases()]
     others = sorted([*_turned(own), *merged, *_turned(merged)], key=lambda n: len(n.common_changes))
     # a last state is saved more often than one step of all sequences
-    parts = [NetworkCase(part, case) for part in prepared.elsewhere() for case in part.cases()]
+    parts = [NetworkSolver(part, case) for part in prepared.elsewhere() for case in part.cases()]
     parts = sorted(
         [*parts, *_turned(parts)], key=lambda n: (len(n.common_changes), not n.expected.finals)
     )
@@ -300,7 +287,7 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
         raise prepared.no_place()
     if prepared.all_zero:
         first = (networks or parts)[0]
-        return replace(first.explanation("none", (), first.verify(())), remarks=(ALL_ZERO,))
+        return replace(first.explanation("none", first.verify(())), remarks=(ALL_ZERO,))
     for some in (networks, parts):
         if fitting := _fitting(some):
             return _by_base(fitting, own, progress)
@@ -312,18 +299,18 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     return found if found.verdict != "none" else _as_loaded(found, prepared, own or others)
 
 
-def _turned(networks: Sequence[NetworkCase]) -> Iterator[NetworkCase]:
+def _turned(networks: Sequence[NetworkSolver]) -> Iterator[NetworkSolver]:
     """The same under the other layouts of the inputs."""
     for network in networks:
         for layout, expected in network.case.expected.items():
             if layout != network.case.layout:
                 case = replace(network.case, layout=layout, expected={layout: expected})
-                yield NetworkCase(network.prepared, case)
+                yield NetworkSolver(network.prepared, case)
 
 
-def _fitting(networks: Sequence[NetworkCase]) -> list[NetworkCase]:
+def _fitting(networks: Sequence[NetworkSolver]) -> list[NetworkSolver]:
     """Those of the fewest changes that give EXPECTED as they are."""
-    found: list[NetworkCase] = []
+    found: list[NetworkSolver] = []
     for network in networks:
         if found and len(network.common_changes) > len(found[0].common_changes):
             break
@@ -332,13 +319,13 @@ def _fitting(networks: Sequence[NetworkCase]) -> list[NetworkCase]:
 
 
 def _by_base(
-    fitting: Sequence[NetworkCase], own: Sequence[NetworkCase], progress: Progress
+    fitting: Sequence[NetworkSolver], own: Sequence[NetworkSolver], progress: Progress
 ) -> Explanation:
     """Another layout, merge or array is all that EXPECTED needs."""
     fewest = len(fitting[0].common_changes)
     ways = {n.common_changes: n for n in reversed(fitting)}
     answers = [
-        n.explanation("found" if n.distinct >= ENOUGH_NUMBERS else "unproven", (), n.verify(()))
+        n.explanation("found" if n.distinct >= ENOUGH_NUMBERS else "unproven", n.verify(()))
         for n in reversed(ways.values())
     ]
     if 1 in fitting[0].case.x.shape[:-1]:  # sequences of one step are steps that start from zero
@@ -352,7 +339,7 @@ def _by_base(
 
 
 def _as_loaded(
-    found: Explanation, prepared: Prepared, networks: Sequence[NetworkCase]
+    found: Explanation, prepared: Prepared, networks: Sequence[NetworkSolver]
 ) -> Explanation:
     """What nothing gives, with the figures of the weights as loaded; or of what fits in at all."""
     if not networks:
@@ -372,42 +359,58 @@ def _as_loaded(
 
 
 def _searched(
-    own: Sequence[NetworkCase],
-    others: Sequence[NetworkCase],
-    parts: Sequence[NetworkCase],
+    own: Sequence[NetworkSolver],
+    others: Sequence[NetworkSolver],
+    parts: Sequence[NetworkSolver],
     progress: Progress,
 ) -> Explanation | None:
-    """As assumed first; then under another layout or merge; then as a part of the network."""
-    placed = [NetworkSearch(network) for network in _placed(own)]
-    changed = [NetworkSearch(network) for network in _first_of_each(others)]
-    lower = [one for one in map(NetworkSearch, _first_of_each(parts)) if one.by_cells]
-    answers: list[Explanation] = []
+    """As assumed first; then under another layout or merge; then as a part of the network.
+
+    A part has to be proved: there are so many that one of them may fit by chance.
+    """
+    placed, changed = _placed(own), _first_of_each(others)
+    lower = [one for one in _first_of_each(parts) if one.can_search_cells]
+    unproven: list[Explanation] = []
     untried: dict[Remark, None] = {}
-    for some in (placed, changed, lower):
-        answers += (single := _by_one_change(some, progress, untried))
-        wanted = ("found",) if some is lower else ("found", "unproven")
-        if fitting := [answer for answer in single if answer.verdict in wanted]:
-            return _joined(fitting)
     for levels, some, most in (
+        (1, placed, None), (1, changed, None), (1, lower, None),
         (2, placed, PAIRED), (2, changed, TURNED), (2, lower, TURNED), (LEVELS, placed, 1),
     ):  # fmt: skip
-        nearest = sorted(some, key=lambda one: one.nearest)[:most]
-        for one in nearest:
-            answers.append(one.search(progress, levels))
-            untried |= dict.fromkeys(answers[-1].untried if some is placed else ())
-            if answers[-1].verdict == "found" or (
-                answers[-1].verdict != "none" and some is not lower
-            ):
-                return answers[-1]
-        if some is placed and levels == 2 and len(own) > most:
-            untried[remark("pairs_placed", left=len(own) - most, placements=len(own))] = None
-    best = min(answers, key=_order, default=None)
-    if best is None or (best.verdict == "none" and not own and not others):
+        nearest = sorted(some, key=lambda one: one.closest)[:most] if most else some
+        affordable = nearest if most else _affordable(some, untried)
+        answers = [one.explanation for one in solve_each(affordable, levels, [], progress)]
+        unproven += [one for one in answers if some is lower and not one.found]
+        if answers := [one for one in answers if some is not lower or one.found]:
+            return _joined(answers)
+        if some is placed and most:
+            untried |= dict.fromkeys(left for one in nearest for left in one.untried)
+        if some is placed and most == PAIRED < len(own):
+            left, placements = len(own) - PAIRED, len(own)
+            untried[remark("pairs_placed", left=left, placements=placements)] = None
+    if unproven:
+        return min(unproven, key=lambda one: len(one.changes))
+    near = [one.unexplained for one in (*placed, *changed, *lower) if one.unexplained]
+    if not near or not (own or others):
         return None
-    return best if best.verdict != "none" else replace(best, untried=tuple(untried))
+    return replace(min(near, key=_nearest_rms), untried=tuple(untried))
 
 
-def _placed(own: Sequence[NetworkCase]) -> list[NetworkCase]:
+def _affordable(
+    solvers: Sequence[NetworkSolver], untried: dict[Remark, None]
+) -> Iterator[NetworkSolver]:
+    """As many as a budget of whole runs allows, for one change."""
+    work = 0.0
+    for n, one in enumerate(solvers):
+        if work > ALL_SINGLES:
+            left = len(solvers) - n
+            untried[remark("singles_placed", left=left, placements=len(solvers))] = None
+            return
+        yield one
+        if one.tried > 1 and not one.can_search_cells:
+            work += len(one.full_runs.single_changes) * one.full_runs.simulator.work
+
+
+def _placed(own: Sequence[NetworkSolver]) -> list[NetworkSolver]:
     """Those in which one change is looked for: of small networks, more."""
     few, many = PLACES
     units = max((cell.units for n in own for _, cell in n.model.cells), default=1)
@@ -417,35 +420,13 @@ def _placed(own: Sequence[NetworkCase]) -> list[NetworkCase]:
     return [*as_given[:most], *turned[: most if not as_given else TURNED * (most // few)]]
 
 
-def _first_of_each(networks: Sequence[NetworkCase]) -> list[NetworkCase]:
+def _first_of_each(networks: Sequence[NetworkSolver]) -> list[NetworkSolver]:
     """The likeliest placements of EXPECTED under each single change of layout or merge."""
-    by_base: dict[Changes, list[NetworkCase]] = {}
+    by_base: dict[Changes, list[NetworkSolver]] = {}
     for network in networks:
         if len(network.common_changes) == 1:
             by_base.setdefault(network.common_changes, []).append(network)
     return [network for of_base in by_base.values() for network in of_base[:TURNED]]
-
-
-def _by_one_change(
-    asked: Sequence[NetworkSearch], progress: Progress, untried: dict[Remark, None]
-) -> list[Explanation]:
-    """What one change gives in each placement; none is asked for a second sequence."""
-    answers: list[Explanation] = []
-    proved: set[Changes] = set()  # what EXPECTED is one sequence of the batch with
-    work = 0.0
-    for n, one in enumerate(asked):
-        row, base = one.network.expected.row, one.network.common_changes
-        if work > ALL_SINGLES:
-            left = len(asked) - n
-            untried[remark("singles_placed", left=left, placements=len(asked))] = None
-            break
-        if row is not None and base in proved:
-            continue
-        answers.append(one.search(progress, 1))
-        work += one.work
-        if row is not None and answers[-1].verdict == "found":
-            proved.add(base)
-    return answers
 
 
 def _joined(fitting: Sequence[Explanation]) -> Explanation:
@@ -453,47 +434,15 @@ def _joined(fitting: Sequence[Explanation]) -> Explanation:
     return replace(whole, wanted=whole.wanted or (remark("whole_run"),)) if elsewhere else whole
 
 
-def _order(one: Explanation) -> tuple[bool, int, float]:
-    nearest = min((near.comparison.rms for near in one.nearest), default=inf)
-    return one.verdict == "none", len(one.changes), nearest
-
-
-class NetworkSearch:
-    """A network, asked cell by cell, or as a whole where no cell can be asked alone."""
-
-    def __init__(self, network: NetworkCase) -> None:
-        self.network, self.full_runs = network, FullRunSearch(network)
-        self.nearest = inf  # the least rms of what was tried
-
-    @property
-    def by_cells(self) -> bool:
-        """Whether the lowest cells can be asked alone."""
-        lowest = self.network.names[0]
-        known = [name for name in lowest if self.network.expected.part(name).numbers]
-        return len(known) >= (1 if self.network.prepared.one_way else len(lowest))
-
-    @property
-    def work(self) -> float:
-        """Products that one change takes, where whole runs are needed."""
-        return (
-            0.0
-            if self.by_cells
-            else len(self.full_runs.single_changes) * self.full_runs.simulator.work
-        )
-
-    def search(self, progress: Progress, levels: int) -> Explanation:
-        """So many changes at once."""
-        found = by_cells(self.network, progress, levels)
-        found = found or self.full_runs.search(progress, levels)
-        self.nearest = min([self.nearest, *(near.comparison.rms for near in found.nearest)])
-        return found
+def _nearest_rms(one: Explanation) -> float:
+    return min((near.comparison.rms for near in one.nearest), default=inf)
 
 
 # ---- cell by cell
 
 
 def by_cells(
-    network: NetworkCase, progress: Progress, levels: int, settled: Iterable[str] = ()
+    network: NetworkSolver, progress: Progress, levels: int, settled: Iterable[str] = ()
 ) -> Explanation | None:
     """What is found cell by cell; None if no cell can be asked alone.
 
@@ -536,15 +485,15 @@ def by_cells(
 
 
 def _stuck(
-    network: NetworkCase, first: tuple[str, Explanation] | None, name: str = "",
-    solver: Solver | None = None,
+    network: NetworkSolver, first: tuple[str, Explanation] | None, name: str = "",
+    solver: CellSolver | None = None,
 ) -> Explanation:  # fmt: skip
     """Some cells are explained, but not the whole."""
     explanation, remarks = network.none(), []
     if first:
         remarks.append(remark("cell_fits", cell=first[0], changes=first[1].changes))
     if solver is not None:
-        of_cell, base = solver.none(), network.worded(())
+        of_cell, base = solver.none(), network.changed(())
         explanation = replace(explanation, untried=of_cell.untried)
         if any(near.changes for near in of_cell.nearest):  # nearer than the cell as loaded
             remarks.append(remark("figures_of_cell", cell=name))
@@ -553,7 +502,7 @@ def _stuck(
     return replace(explanation, tried=network.tried, remarks=tuple(remarks))
 
 
-def _scopes(network: NetworkCase, changes: Changes, name: str, n: int) -> Iterator[Changes]:
+def _scopes(network: NetworkSolver, changes: Changes, name: str, n: int) -> Iterator[Changes]:
     """The changes of a cell, for all cells, itself, its layer, and its direction."""
     yield changes
     yield scoped(changes, name)
@@ -568,7 +517,7 @@ def _is_backward(name: str) -> bool:
 
 
 def _found_for(
-    network: NetworkCase,
+    network: NetworkSolver,
     changes: Changes,
     comparison: Comparison,
     name: str,
@@ -583,8 +532,8 @@ def _found_for(
     scope = remark("first_cell", cell=name) if several else of_cells
     equivalent = map(plain_of, of_cell.equivalent)
     return replace(
-        network.explanation(of_cell.verdict, changes, comparison),
-        equivalent=tuple(network.worded(scoped(e, name) if several else e) for e in equivalent),
+        network.explanation(of_cell.verdict, comparison, changes),
+        equivalent=tuple(network.changed(scoped(e, name) if several else e) for e in equivalent),
         nearest=of_cell.nearest,
         first_step=of_cell.first_step,
         backward=of_cell.backward,
@@ -596,7 +545,7 @@ def _found_for(
     )
 
 
-def _gathered(network: NetworkCase, changes: Changes) -> Changes:
+def _gathered(network: NetworkSolver, changes: Changes) -> Changes:
     """Changes with what all cells have alike said once."""
     cells: dict[Change, set[str]] = {}
     for change in changes:
@@ -614,7 +563,7 @@ def _gathered(network: NetworkCase, changes: Changes) -> Changes:
 class FullRunSearch:
     """A network of which no cell can be asked alone: hypotheses about all its cells are run."""
 
-    def __init__(self, network: NetworkCase) -> None:
+    def __init__(self, network: NetworkSolver) -> None:
         self.network = network
         self.untried: list[Remark] = []
         self._searched = 0  # changes at once
@@ -670,29 +619,22 @@ class FullRunSearch:
         run_changes = [(extra,) for extra in self.run_changes if self.network.verify((extra,)).fits]
         fitting = [*run_changes, *self._verified(near[:close])]
         answer = self._answer(fitting)
-        return answer if answer or self.network.run_changes else self._with_constant(self.nearest)
+        return answer if answer or self.network.of_run else self._with_constant(self.nearest)
 
     @cached_property
     def run_changes(self) -> list[Change]:
-        """Changes of the run as a whole, which no cell has by itself."""
-        network, case = self.network, self.network.case
-        if network.run_changes:
+        """Changes of the run, which no cell has by itself."""
+        network = self.network
+        if network.of_run:
             return []
-        found: list[Change] = []
-        if {ArrayName.of(name).base for name, _ in network.expected.all()} <= {
+        settings = ["initial_state"] * bool(network.case.initial_state)
+        settings += ["lengths"] * (network.valid is not None)
+        found = network.run_changes(settings)
+        outputs = {ArrayName.of(name).base for name, _ in network.expected.all()} <= {
             "h",
             "final_h",
-        }:
-            found += [Change("array", "c")] if not network.prepared.array else []
-        if case.initial_state:
-            found += [Change("initial_state", value) for value in ("zero", "swapped")]
-        if network.valid is not None:
-            how = network.model.convention.behaviour
-            own = how.past_length if case.mask is None else how.masked_output
-            endings = (value for value in ("zero", "repeat", "run") if value != own)
-            found.append(Change("lengths", "ignored"))
-            found += [Change("masked_output", value) for value in endings]
-        return found
+        }
+        return [Change("array", "c"), *found] if outputs and not network.prepared.array else found
 
     def _two(self, progress: Progress) -> Explanation | None:
         """Two changes of the top layer, or any beside the nearest single ones."""
@@ -712,9 +654,9 @@ class FullRunSearch:
             run_changes = []
             self.untried.append(remark("pairs_of_the_run"))
         for extra in run_changes:
-            whole = FullRunSearch(NetworkCase(self.network.prepared, self.network.case, (extra,)))
-            found = whole.search(progress, 1)
-            self.network.tried += whole.network.tried
+            other = NetworkSolver(self.network.prepared, self.network.case, (extra,))
+            found = other.full_runs.search(progress, 1)
+            self.network.tried += other.tried
             if found.verdict != "none":
                 return found
         opened, room = (
@@ -775,8 +717,8 @@ class FullRunSearch:
         if solved and any(_kinds(other) & CLIPS != _kinds(first) & CLIPS for other in others):
             proven = False  # another mechanism does as well
         return replace(
-            network.explanation("found" if proven else "unproven", first, comparison),
-            equivalent=tuple(network.worded(other) for other in others),
+            network.explanation("found" if proven else "unproven", comparison, first),
+            equivalent=tuple(network.changed(other) for other in others),
             evidence=proof,
             untried=tuple(self.untried),
         )

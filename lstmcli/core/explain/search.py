@@ -120,11 +120,6 @@ class Search:
         self.looser: list[Answer] = []  # that meet only the last tolerance
         self._left = list(passes)
 
-    @cached_property
-    def first_step_distance(self) -> float:
-        """By how many tolerances any one or two changes miss the first step, constants aside."""
-        return self.levels.first_step_distance()
-
     def upto(self, levels: int, progress: Progress = quiet) -> Outcome:
         """What so many changes at once come to; passes that were run before are not repeated."""
         while self._left and self._left[0].level <= levels:
@@ -290,7 +285,7 @@ class Levels:
                 rms[which] = np.sqrt((off**2).mean(axis=1))
         return rms
 
-    @property
+    @cached_property
     def closest(self) -> float:
         """How near any single change comes, or none."""
         simulator = self.simulator
@@ -302,6 +297,7 @@ class Levels:
 
     # ---- the first step, from a zero state
 
+    @cached_property
     def first_step_distance(self) -> float:
         """By how many tolerances the nearest of one or two changes misses the first step.
 

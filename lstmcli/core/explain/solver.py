@@ -1,392 +1,214 @@
-"""One cell at one placement of EXPECTED: its search, its proof, its explanation."""
+"""EXPECTED at one placement on a run, and the search over several placements.
+
+EXPECTED may be a sequence of the batch, a first step, or a last state, and its shape need not say
+which. A hypothesis fits it at one placement or another; the fewest changes win over all of them,
+and hypotheses of as few changes that fit elsewhere are equals, since the numbers cannot distinguish
+them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.causes import CAUSES, CONSTANTS, OPEN, SHUT
+from lstmcli.core.explain.causes import CAUSES, ONE_WAY
 from lstmcli.core.explain.explanation import (
-    ALL_ZERO,
-    ENOUGH,
-    NOT_SEARCHED,
     Answer,
     Changed,
     Data,
     Explanation,
     Near,
-    Neighbours,
     Remark,
     changed,
-    clearly_nearer,
-    evidence,
-    near_miss,
-    remarks_on,
-    wanted,
+    remark,
 )
-from lstmcli.core.explain.hypotheses import Change, Changes, conventions_that_run, settings_of
-from lstmcli.core.explain.observation import Allowance, Expected
-from lstmcli.core.explain.passes import PASSES, half_precision
-from lstmcli.core.explain.passes.half_precision import GRID, RERUN, Basis
-from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.search import LOOSE, Outcome, Progress, Search, nearest
-from lstmcli.core.explain.simulator import Layout, Simulator
-from lstmcli.core.explain.verify import Case, Comparison, arrays_at, verify
-from lstmcli.core.forward.sequence import valid_steps
-from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.model.model import Cell, Model, as_time_major
-from lstmcli.core.model.states import split_state
-
-SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
-FAR_BIAS = 100.0  # and one that does
-FEWEST = 4  # different numbers more than changes that half precision is to be seen in
-MOST_CHECKED = 12  # settings that are run whole before they are called unseen
+from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
+from lstmcli.core.explain.question import Prepared, shape_of
+from lstmcli.core.explain.search import LEVELS, Progress
+from lstmcli.core.explain.verify import Case, Comparison
 
 
-class Solver:
-    """A case of one cell with its search, and what is said of the outcome."""
+class Solver(ABC):
+    """EXPECTED at one placement on a run: its search, and what is said of the outcome.
+
+    ``common_changes`` are of all hypotheses that are tried here: array, merge, layout.
+    """
+
+    depth = LEVELS  # changes at once that were tried
 
     def __init__(self, prepared: Prepared, case: Case, common_changes: Changes = ()) -> None:
-        self.prepared, self.case = prepared, case
-        self.common_changes = common_changes  # of all hypotheses that are tried here
-        self.how: Convention = prepared.model.convention
-        self.expected: Expected = case.expected[case.layout]
-        self.allowance: Allowance = prepared.allowances[-1]
-        self._bases: dict[Changes, Basis] = {}  # of answers in half precision
-        self.tried, self.depth = 0, 3
-        self.untried: Sequence[Remark] = ()
+        self.prepared, self.case, self.common_changes = prepared, case, common_changes
+        self.model, self.how = prepared.model, prepared.model.convention
+        self.expected = case.expected[case.layout]
+        self.allowance = prepared.allowances[-1]
+        self.tried = 0
+        self.untried: Sequence[Remark] = ()  # what a budget left out
 
-    @cached_property
-    def simulator(self) -> Simulator:
-        """The cell under all hypotheses."""
-        case, cells = self.case, self.prepared.cells  # shared by all placements
-        layouts = {}
-        for layout, expected in case.expected.items():
-            x = as_time_major(np.asarray(case.x, np.float64), layout)
-            layouts[layout] = Layout(
-                x, expected, valid_steps(case.lengths, case.mask, x.shape, layout)
-            )
-
-        def decode(settings: Mapping[str, Any]) -> Cell:
-            key = tuple(sorted(settings.items()))
-            if key not in cells:
-                cells[key] = case.read({**settings, "dtype": "float64"}).cell
-            return cells[key]
-
-        state = self._state(layouts[case.layout].x.shape[1])
-        return Simulator(decode, self.how, layouts, self.allowance, state)
-
-    def _state(self, rows: int) -> tuple[Array, Array] | None:
-        """h (B, P) and c (B, H) as they were given, whatever the convention does with them."""
-        if not self.case.initial_state:
-            return None
-        model = self.prepared.model
-        given = model.cell.convention.changed({"initial_state": "given"})
-        return split_state(self.case.initial_state, _with_convention(model, given), rows)[0]
-
-    # ---- the search
-
-    @cached_property
-    def _search(self) -> Search:
-        coarse = (half_precision.tolerance(self.case, half) for half in self.prepared.coarse)
-        return Search(
-            self.simulator, self.verify, self.prepared.allowances, PASSES, coarse, self._backed,
-            self._run_changes(),
-        )  # fmt: skip
-
-    def _backed(self, changes: Changes, half: Allowance) -> str:
-        """What speaks for half precision beside a loose tolerance; nothing if nothing does."""
-        on_grid = half.name in self.prepared.grids
-        basis = half_precision.basis(self.case, changes, half, self.allowance, on_grid)
-        if basis is not None:
-            self._bases[(*changes, Change("dtype", half.name))] = basis
-        return "" if basis is None else basis.kind
-
-    def _run_changes(self) -> list[Change]:
-        """Changes that no step of a cell shows."""
-        behaviour, found = self.how.behaviour, []
-        for name, cause in CAUSES.items():
-            if not cause.whole:
-                continue
-            own = self.how.setting(name)
-            if name == "masked_output":
-                if self.case.lengths is None and self.case.mask is None:
-                    continue  # nothing ends
-                own = own if self.case.lengths is None else behaviour.past_length
-            found += [Change(name, value) for value in cause.values if value != own]
-        return found
+    @abstractmethod
+    def solve(self, progress: Progress, levels: int = LEVELS) -> Explanation | None:
+        """The explanation by so many changes at most, or None if nothing fits."""
 
     @property
     def has_first_step(self) -> bool:
-        """Whether EXPECTED holds the first step, so that a search is short."""
-        return self.simulator.has_first_step
+        """Whether EXPECTED has the first step, so that a search is short."""
+        return True
 
-    @property
-    def likely(self) -> bool:
-        """Whether one or two changes give the first step: then EXPECTED lies here, or nearly so."""
-        return self.first_step_distance <= LOOSE
+    def run_changes(self, settings: Iterable[str] = ()) -> list[Change]:
+        """Changes that no step of a cell shows, and those of some settings."""
+        names = [*settings, *(name for name, cause in CAUSES.items() if cause.whole)]
+        if self.case.lengths is None and self.case.mask is None:
+            names.remove("masked_output")  # nothing ends
+        found = (Change(name, value) for name in names for value in CAUSES[name].values)
+        return [change for change in found if change.value != self._assumed(change)]
 
-    @property
-    def first_step_distance(self) -> float:
-        """How near one or two changes come to the first step, in tolerances."""
-        return self._search.first_step_distance
+    def explanation(self, verdict: str, measured: Comparison, changes: Changes = ()) -> Explanation:
+        """An explanation with the settings of a run, and what EXPECTED is.
 
-    @cached_property
-    def closest(self) -> float:
-        """How near any single change comes to EXPECTED at this placement, in tolerances."""
-        return self._search.levels.closest
-
-    def solve(self, progress: Progress, levels: int = 3) -> Explanation | None:
-        """The explanation by so many changes at most, or None if nothing fits."""
-        outcome = self._search.upto(levels, progress)
-        self.tried = max(self.tried, outcome.tried)
-        self.untried, self.depth = outcome.untried, outcome.depth
-        return self._explained(outcome) if outcome.answers else None
-
-    # ---- runs
-
-    def verify(self, changes: Changes, allowance: Allowance) -> Comparison:
-        """A run of a hypothesis, compared with EXPECTED."""
-        return verify(self.case, changes, allowance)
-
-    # ---- proof
-
-    def _proof(self, answer: Answer, outcome: Outcome) -> tuple[float, Neighbours]:
-        """The evidence for an answer, and its neighbours."""
-        simulator = self.simulator.with_allowance(outcome.allowance)
-        found, near = evidence(simulator, answer.changes, answer.solved, outcome.tried)
-        if (basis := self._bases.get(answer.changes)) is not None:
-            return self._proof_of(basis, answer, outcome), near
-        if not self._has_enough_numbers(answer, outcome.allowance) or self._is_odd(answer, outcome):
-            found = min(found, 0.0)
-        return found, near
-
-    def _proof_of(self, basis: Basis, answer: Answer, outcome: Outcome) -> float:
-        """The evidence for half precision: of the numbers as they are, not at its tolerance."""
-        plain = tuple(change for change in answer.changes if change.setting != "dtype")
-        numbers = self.expected.distinct(self.allowance.of)
-        if numbers <= len(answer.changes) + answer.solved + FEWEST:
-            return 0.0
-        coarse = self.simulator.with_allowance(outcome.allowance)
-        simulator = coarse if basis.kind == GRID else self.simulator  # a grid alone says nothing
-        return min(evidence(simulator, plain, answer.solved, outcome.tried)[0], basis.digits)
-
-    def _has_enough_numbers(self, answer: Answer, allowance: Allowance) -> bool:
-        """Whether the changes move more different numbers than they have ways to fit them.
-
-        A solved constant fits one number, and a clip all that stand at it: without the constants,
-        more numbers have to be off than there are constants.
+        ``changes`` are those of what fits, beside the common ones.
         """
-        moved = self._moved(answer.changes, allowance)
-        if moved <= len(answer.changes) + answer.solved:
-            return False
-        if not answer.solved:
-            return True
-        plain = tuple(c for c in answer.changes if c.setting not in CONSTANTS)
-        comparison = self.verify(plain, allowance)
-        return comparison.total - comparison.agreeing > answer.solved
-
-    def _moved(self, changes: Changes, allowance: Allowance) -> int:
-        """How many different numbers the answer gives and the cell as loaded does not."""
-        loaded, answer = (arrays_at(self.case, c) for c in ((), changes))
-        if self.common_changes or loaded is None or answer is None:  # then they lie otherwise
-            return self.expected.distinct(allowance.of)
-        slack = self.expected.at_known(lambda _, known: allowance.of(known))
-        return self.expected.distinct(allowance.of, np.abs(answer - loaded) > slack)
-
-    def _is_odd(self, answer: Answer, outcome: Outcome) -> bool:
-        """Whether constants fit that nothing but the fit speaks for.
-
-        Two of them that no framework uses, or one where another mechanism does as well.
-        """
-        solved = [c for c in answer.changes if c.setting in CONSTANTS]
-        if answer.solved >= 2 and all(_is_unused(change) for change in solved):
-            return True
-        settings = {c.setting for c in answer.changes}
-        return bool(answer.solved) and any(
-            {c.setting for c in other.changes} != settings for other in outcome.answers[1:]
-        )
-
-    def _unseen(self, near: Neighbours, answer: Changes, allowance: Allowance) -> tuple[str, ...]:
-        """The settings that could be otherwise without EXPECTED showing it."""
-        own = {change.setting for change in answer}
-        found: list[str] = []
-        checked = 0
-        for changes in near.fitting:
-            extra = [c for c in changes if c not in answer]
-            if not extra or extra[0].setting in found or extra[0].setting in own:
-                continue
-            if checked >= MOST_CHECKED:
-                break
-            checked += 1
-            if self.verify(changes, allowance).fits:
-                found.append(extra[0].setting)
-        return tuple(found)
-
-    # ---- the explanation
-
-    def _explained(self, outcome: Outcome) -> Explanation:
-        answer, allowance = outcome.answers[0], outcome.allowance
-        proof, near = self._proof(answer, outcome)
-        if (basis := self._bases.get(answer.changes)) is not None:
-            answer = replace(answer, comparison=basis.comparison)
-        unseen = self._unseen(near, answer.changes, allowance)
-        others = tuple(self.changed(other.changes) for other in outcome.answers[1:])
-        whole = (*self.common_changes, *answer.changes)
-        changes = self._sensed(answer, allowance)
-        nearest = self._nearest_but(outcome)
-        nearer = any(n.comparison.rms < answer.comparison.rms for n in nearest)
-        proven = proof >= ENOUGH and not (basis and basis.kind != RERUN and nearer)
-        first = None if self.common_changes else self.verify((), allowance).first
-        layout = str(settings_of(whole).get("layout", self.case.layout))
-        return self._explanation(
-            "found" if proven else "unproven",
-            answer.comparison,
-            whole,
-            changes=changes,
-            equivalent=others,
-            tried=outcome.tried,
-            nearest=nearest,
-            like=tuple(conventions_that_run(whole, self.how, layout)),
-            others=len({s.setting for s in self.simulator.space.singles} - {s for s, _ in whole}),
-            first_step=first.step if first else None,
-            backward=self.how.behaviour.reverse,
-            unseen=unseen,
-            wanted=wanted(self.data, unseen, others, proven),
-            remarks=(
-                *([half_precision.remark_of(basis, allowance.name)] if basis else []),
-                *self._remarks_on(answer.changes, allowance, answer.comparison),
-            ),
-            untried=tuple(outcome.untried),
-            evidence=proof,
-        )
-
-    def _explanation(
-        self, verdict: str, measured: Comparison, of: Changes = (), **how: Any
-    ) -> Explanation:
-        """An explanation with the settings of a run and what EXPECTED is."""
+        every = (*self.common_changes, *changes) if verdict in ("found", "unproven") else ()
         return Explanation(
             verdict,
-            {**self.prepared.model.settings(), **settings_of(of)},
-            measured=measured,
+            {**self.model.settings(), **settings_of(every)},
+            self.changed(changes) if every else (),
+            measured,
+            tried=self.tried,
+            depth=self.depth,
             placement=self.expected.placement,
             numbers=self.expected.numbers,
             precision=self.prepared.precision,
             digits=self.prepared.digits,
-            **how,
         )
 
-    def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
-        """The reading that comes nearest without fitting."""
-        coarse = {Change("dtype", half.name) for half in self.prepared.coarse}
-        fitting = [set(answer.changes) - coarse for answer in outcome.answers if answer.changes]
-        rest = [
-            n
-            for n in nearest(self.simulator, self.verify, self.allowance, pairs=False)
-            if not any(f <= set(n.changes) if f else not n.changes for f in fitting)
-        ]
-        return tuple(self.near(n) for n in rest if not n.comparison.fits)[:1]
-
-    def agreeing(self) -> Explanation | None:
-        """Nothing has to be changed, or nothing but the layout of the case; None if that fails."""
-        for allowance in self.prepared.allowances:
-            comparison = self.verify((), allowance)
-            if comparison.fits:
-                return self._agrees(comparison, allowance)
-        return None
-
-    def _agrees(self, comparison: Comparison, allowance: Allowance) -> Explanation:
-        if self.common_changes:
-            self.tried = 2
-            return self._explained(Outcome([Answer((), comparison)], self.tried, allowance))
-        _, near = evidence(self.simulator, (), 0, 1)
-        unseen = self._unseen(near, (), allowance)
-        return self._explanation(
-            "agrees",
-            comparison,
-            tried=1,
-            unseen=unseen,
-            wanted=wanted(self.data, unseen, (), proven=True),
-            remarks=tuple(self._remarks_on((), allowance, comparison)),
-        )
-
-    def nothing_to_tell(self) -> Explanation:
-        """EXPECTED is zero throughout."""
-        return self._explanation("none", self.verify((), self.allowance), remarks=(ALL_ZERO,))
-
-    def none(self) -> Explanation:
-        """Nothing fits: what comes near."""
-        loaded = self.verify((), self.allowance)
-        near = nearest(self.simulator, self.verify, self.allowance)
-        size = list(half_precision.remark_of_size(self.prepared, self.case, loaded))
-        return self._explanation(
-            "none",
-            loaded,
-            tried=self.tried,
-            depth=self.depth,
-            nearest=tuple(map(self.near, clearly_nearer(loaded, near))),
-            remarks=tuple(size or near_miss(loaded, list(map(self.near, near)))),
-            untried=(*self.untried, *NOT_SEARCHED),
-        )
-
-    def _sensed(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
-        """The changes; a forget bias that any greater one could stand for is told as what it is."""
-        changes = self.changed(answer.changes)
-        if (basis := self._bases.get(answer.changes)) is not None:
-            part = basis.rounded if basis.kind == RERUN else ""
-            changes = tuple(replace(c, sense=part) if c.setting == "dtype" else c for c in changes)
-        places = [n for n, c in enumerate(changes) if c.setting == "forget_bias"]
-        if not places or abs(changes[places[0]].found) < SATURATING:
-            return changes
-        bias = Change("forget_bias", changes[places[0]].found)
-        far = Change("forget_bias", FAR_BIAS if bias.value > 0 else -FAR_BIAS)
-        others = tuple(c for c in answer.changes if c != bias)
-        if not self.verify((*others, far), allowance).fits:
-            return changes
-        sense = OPEN if bias.value > 0 else SHUT
-        return tuple(replace(c, sense=sense) if n in places else c for n, c in enumerate(changes))
-
-    @cached_property
+    @property
     def data(self) -> Data:
         """What EXPECTED is made of."""
-        cell, sequences = self.simulator.cell, self.expected.sequences
+        sequences = self.expected.sequences
         steps = (int(np.isfinite(k.values).any(axis=(1, 2)).sum()) for k in sequences.values())
+        cells = [cell for _, cell in self.model.cells]
         return Data(
             steps=max(steps, default=0),
-            sequences=self.simulator.layouts[self.case.layout].x.shape[1],
-            units=cell.units,
-            zero_bias=not cell.bias.any(),
+            sequences=shape_of(self.case.x, self.case.layout)[1],
+            units=max(cell.units for cell in cells),
+            zero_bias=not any(cell.bias.any() for cell in cells),
             final=not sequences,
         )
-
-    def _remarks_on(
-        self, changes: Changes, allowance: Allowance, comparison: Comparison
-    ) -> Iterator[Remark]:
-        p = self.prepared
-        return remarks_on(self.case, changes, comparison, allowance, p.allowances, p.dtype)
 
     def near(self, answer: Answer) -> Near:
         """A hypothesis that comes near."""
         return Near(self.changed(answer.changes), answer.comparison)
 
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
-        """Changes beside those of all hypotheses here, with what was assumed."""
-        return changed((*self.common_changes, *changes), self._assumed)
+        """Changes beside the common ones, with what was assumed."""
+        found = changed((*self.common_changes, *changes), self._assumed)
+        if not self.prepared.one_way:
+            return found
+        return tuple(replace(c, sense=ONE_WAY) if c.setting == "array" else c for c in found)
 
     def _assumed(self, change: Change) -> Any:
-        return self.prepared.assumed(change.setting, self.how)
+        cell, _, setting = change.setting.rpartition(".")
+        how = dict(self.model.cells)[cell].convention if cell else self.how
+        if setting == "reverse" and cell.endswith("_reverse"):
+            return not how.behaviour.forward
+        return self.prepared.assumed(setting, how)
 
 
-def _is_unused(change: Change) -> bool:
-    """Whether no framework has a constant by default."""
-    return change.value not in {row.setting(change.setting) for row in CONVENTIONS.values()}
+# ---- several placements
 
 
-def _with_convention(model: Model, how: Convention) -> Model:
-    layers = tuple(tuple(replace(c, convention=how) for c in layer) for layer in model.layers)
-    return replace(model, layers=layers)
+class Fitting(NamedTuple):
+    """A placement in which a hypothesis gives EXPECTED."""
+
+    solver: Solver
+    explanation: Explanation
+
+
+def solve_each(
+    solvers: Iterable[Solver], levels: int, found: list[Fitting], progress: Progress
+) -> list[Fitting]:
+    """What was found, and what up to so many changes give in these placements, no more than that.
+
+    Where a first step has been found, last states are asked for fewer changes only: they take long.
+    """
+    for solver in solvers:
+        most = levels
+        if found:
+            slow = not solver.has_first_step and not solver.expected.needs
+            fewer = slow and any(one.solver.has_first_step for one in found)
+            most = min(levels, fewest_of(found) - len(solver.common_changes) - fewer)
+        if most < 1 or any(_is_another_item(one, solver) for one in found):
+            continue
+        if (explanation := solver.solve(progress, most)) is not None:
+            found = [*found, Fitting(solver, explanation)]
+    return found
+
+
+def _is_another_item(found: Fitting, solver: Solver) -> bool:
+    """Whether EXPECTED is proved to be another sequence of the batch than this placement has it."""
+    own, other = found.solver.expected.row, solver.expected.row
+    alike = (
+        found.solver.common_changes == solver.common_changes
+        and found.solver.has_first_step == solver.has_first_step
+    )
+    return alike and None not in (own, other) and own != other and found.explanation.found
+
+
+def fewest_of(found: Sequence[Fitting]) -> int:
+    """The fewest changes that give EXPECTED."""
+    return min(size(one.explanation) for one in found)
+
+
+# ---- explanations that fit in several placements
+
+
+class Joined(NamedTuple):
+    """The likeliest of several, which of them it was, and whether an equal lies elsewhere."""
+
+    which: int
+    explanation: Explanation
+    elsewhere: bool
+
+
+def joined(found: Sequence[Explanation]) -> Joined:
+    """The likeliest of those of the fewest changes; the others are its equals.
+
+    What is equal but takes EXPECTED as another part of the run is said in a remark.
+    """
+    fewest = min(map(size, found))
+    equals = [n for n, one in enumerate(found) if size(one) == fewest]
+    which, *others = sorted(equals, key=lambda n: _rank(found[n]))
+    first = found[which]
+    listed = {_key(changes): changes for changes in first.equivalent}
+    elsewhere: list[Remark] = []  # on the placements of the others
+    for other in (found[n] for n in others):
+        for changes in (other.changes, *other.equivalent):
+            listed.setdefault(_key(changes), changes)
+        if other.placement != first.placement and _key(other.changes) != _key(first.changes):
+            place = other.placement
+            elsewhere.append(remark("placed_elsewhere", changes=other.changes, placement=place))
+    listed.pop(_key(first.changes), None)
+    whole = replace(first, equivalent=tuple(listed.values()), remarks=(*first.remarks, *elsewhere))
+    return Joined(which, whole, bool(elsewhere))
+
+
+def size(explanation: Explanation) -> int:
+    """Changes as the search counts them: two of them may be told as one."""
+    changes = explanation.changes
+    return sum(
+        2 if change.setting == "go_backwards" else len(change.settings) for change in changes
+    )
+
+
+def _rank(one: Explanation) -> tuple[bool, bool, float]:
+    """What is proved comes first, then exact numbers, then what people get wrong most."""
+    plain = [Change(name, value) for c in one.changes for name, value in c.settings.items()]
+    coarse = any(change.setting == "dtype" for change in one.changes)
+    return one.verdict != "found", coarse, sum(map(prior, plain))
+
+
+def _key(changes: Sequence[Changed]) -> frozenset[tuple[str, object]]:
+    return frozenset((name, value) for c in changes for name, value in c.settings.items())

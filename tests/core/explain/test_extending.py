@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import explain
-from lstmcli.core.explain import solver, wording
+from lstmcli.core.explain import cell, wording
 from lstmcli.core.explain.causes import ANY, CAUSES, Cause
 from lstmcli.core.explain.explanation import Answer, Remark, remark
 from lstmcli.core.explain.hypotheses import Change
@@ -71,7 +71,7 @@ def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         allowance = search.allowances[-1]
         return search.outcome([Answer(changes, search.verify(changes, allowance))], allowance)
 
-    monkeypatch.setattr(solver, "PASSES", (*PASSES, Pass("dummy", 3, search)))
+    monkeypatch.setattr(cell, "PASSES", (*PASSES, Pass("dummy", 3, search)))
     assert found(asked.ask()) == {"forget_bias": 0.5}
     assert seen == ["search"]
 

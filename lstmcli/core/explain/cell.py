@@ -1,0 +1,471 @@
+"""One cell at one placement of EXPECTED: its search, its proof, its explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from math import factorial
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.explain.causes import CONSTANTS, OPEN, SHUT
+from lstmcli.core.explain.explanation import (
+    ALL_ZERO,
+    ENOUGH,
+    NOT_SEARCHED,
+    Answer,
+    Changed,
+    Explanation,
+    Near,
+    Neighbours,
+    Remark,
+    clearly_nearer,
+    evidence,
+    near_miss,
+    remark,
+    remarks_on,
+    wanted,
+)
+from lstmcli.core.explain.hypotheses import Change, Changes, conventions_that_run, settings_of
+from lstmcli.core.explain.observation import Allowance
+from lstmcli.core.explain.passes import PASSES, half_precision
+from lstmcli.core.explain.passes.half_precision import GRID, RERUN, Basis
+from lstmcli.core.explain.question import Prepared
+from lstmcli.core.explain.search import (
+    LEVELS,
+    LOOSE,
+    NEAREST,
+    Outcome,
+    Progress,
+    Search,
+    nearest,
+)
+from lstmcli.core.explain.simulator import Layout, Simulator
+from lstmcli.core.explain.solver import Fitting, Solver, fewest_of, joined, solve_each
+from lstmcli.core.explain.verify import Case, Comparison, arrays_at, verify
+from lstmcli.core.forward.sequence import valid_steps
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.model import Cell, Model, as_time_major
+from lstmcli.core.model.states import split_state
+
+SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
+FAR_BIAS = 100.0  # and one that does
+FEWEST = 4  # different numbers more than changes that half precision is to be seen in
+MOST_CHECKED = 12  # settings that are run whole before they are called unseen
+
+MOST = 4  # placements that are searched for two changes and for three,
+MOST_WORK = 4e9  # and of small nets as many more as this allows
+WINDOWS_WORK = 1e10  # operations, as `Simulator.work` counts them: some 1 s of one core
+NEARER = 3.0  # times: then a last state is likelier than one that is met more often
+
+
+class CellSolver(Solver):
+    """EXPECTED at one placement on the run of one cell."""
+
+    def __init__(self, prepared: Prepared, case: Case, common_changes: Changes = ()) -> None:
+        super().__init__(prepared, case, common_changes)
+        self._bases: dict[Changes, Basis] = {}  # of answers in half precision
+
+    @property
+    def has_first_step(self) -> bool:
+        """Whether EXPECTED has the first step, so that a search is short."""
+        return self.simulator.has_first_step
+
+    @cached_property
+    def simulator(self) -> Simulator:
+        """The cell under all hypotheses."""
+        case, cells = self.case, self.prepared.cells  # shared by all placements
+        layouts = {}
+        for layout, expected in case.expected.items():
+            x = as_time_major(np.asarray(case.x, np.float64), layout)
+            layouts[layout] = Layout(
+                x, expected, valid_steps(case.lengths, case.mask, x.shape, layout)
+            )
+
+        def decode(settings: Mapping[str, Any]) -> Cell:
+            key = tuple(sorted(settings.items()))
+            if key not in cells:
+                cells[key] = case.read({**settings, "dtype": "float64"}).cell
+            return cells[key]
+
+        state = self._state(layouts[case.layout].x.shape[1])
+        return Simulator(decode, self.how, layouts, self.allowance, state)
+
+    def _state(self, rows: int) -> tuple[Array, Array] | None:
+        """h (B, P) and c (B, H) as they were given, whatever the convention does with them."""
+        if not self.case.initial_state:
+            return None
+        model = self.prepared.model
+        given = model.cell.convention.changed({"initial_state": "given"})
+        return split_state(self.case.initial_state, _with_convention(model, given), rows)[0]
+
+    # ---- the search
+
+    @cached_property
+    def search(self) -> Search:
+        """The search at this placement, which goes on where it was left."""
+        coarse = (half_precision.tolerance(self.case, half) for half in self.prepared.coarse)
+        return Search(
+            self.simulator, self.verify, self.prepared.allowances, PASSES, coarse, self._backed,
+            self.run_changes(),
+        )  # fmt: skip
+
+    def _backed(self, changes: Changes, half: Allowance) -> str:
+        """What speaks for half precision beside a loose tolerance; nothing if nothing does."""
+        on_grid = half.name in self.prepared.grids
+        basis = half_precision.basis(self.case, changes, half, self.allowance, on_grid)
+        if basis is not None:
+            self._bases[(*changes, Change("dtype", half.name))] = basis
+        return "" if basis is None else basis.kind
+
+    def solve(self, progress: Progress, levels: int = LEVELS) -> Explanation | None:
+        """The explanation by so many changes at most, or None if nothing fits."""
+        outcome = self.search.upto(levels, progress)
+        self.tried = max(self.tried, outcome.tried)
+        self.untried, self.depth = outcome.untried, outcome.depth
+        return self._explained(outcome) if outcome.answers else None
+
+    # ---- runs
+
+    def verify(self, changes: Changes, allowance: Allowance) -> Comparison:
+        """A run of a hypothesis, compared with EXPECTED."""
+        return verify(self.case, changes, allowance)
+
+    # ---- proof
+
+    def _proof(self, answer: Answer, outcome: Outcome) -> tuple[float, Neighbours]:
+        """The evidence for an answer, and its neighbours."""
+        simulator = self.simulator.with_allowance(outcome.allowance)
+        found, near = evidence(simulator, answer.changes, answer.solved, outcome.tried)
+        if (basis := self._bases.get(answer.changes)) is not None:
+            return self._proof_of(basis, answer, outcome), near
+        if not self._has_enough_numbers(answer, outcome.allowance) or self._is_odd(answer, outcome):
+            found = min(found, 0.0)
+        return found, near
+
+    def _proof_of(self, basis: Basis, answer: Answer, outcome: Outcome) -> float:
+        """The evidence for half precision: of the numbers as they are, not at its tolerance."""
+        plain = tuple(change for change in answer.changes if change.setting != "dtype")
+        numbers = self.expected.distinct(self.allowance.of)
+        if numbers <= len(answer.changes) + answer.solved + FEWEST:
+            return 0.0
+        coarse = self.simulator.with_allowance(outcome.allowance)
+        simulator = coarse if basis.kind == GRID else self.simulator  # a grid alone says nothing
+        return min(evidence(simulator, plain, answer.solved, outcome.tried)[0], basis.digits)
+
+    def _has_enough_numbers(self, answer: Answer, allowance: Allowance) -> bool:
+        """Whether the changes move more different numbers than they have ways to fit them.
+
+        A solved constant fits one number, and a clip all that stand at it: without the constants,
+        more numbers have to be off than there are constants.
+        """
+        moved = self._moved(answer.changes, allowance)
+        if moved <= len(answer.changes) + answer.solved:
+            return False
+        if not answer.solved:
+            return True
+        plain = tuple(c for c in answer.changes if c.setting not in CONSTANTS)
+        comparison = self.verify(plain, allowance)
+        return comparison.total - comparison.agreeing > answer.solved
+
+    def _moved(self, changes: Changes, allowance: Allowance) -> int:
+        """How many different numbers the answer gives and the cell as loaded does not."""
+        loaded, answer = (arrays_at(self.case, c) for c in ((), changes))
+        if self.common_changes or loaded is None or answer is None:  # then they lie otherwise
+            return self.expected.distinct(allowance.of)
+        slack = self.expected.at_known(lambda _, known: allowance.of(known))
+        return self.expected.distinct(allowance.of, np.abs(answer - loaded) > slack)
+
+    def _is_odd(self, answer: Answer, outcome: Outcome) -> bool:
+        """Whether constants fit that nothing but the fit speaks for.
+
+        Two of them that no framework uses, or one where another mechanism does as well.
+        """
+        solved = [c for c in answer.changes if c.setting in CONSTANTS]
+        if answer.solved >= 2 and all(_is_unused(change) for change in solved):
+            return True
+        settings = {c.setting for c in answer.changes}
+        return bool(answer.solved) and any(
+            {c.setting for c in other.changes} != settings for other in outcome.answers[1:]
+        )
+
+    def _unseen(self, near: Neighbours, answer: Changes, allowance: Allowance) -> tuple[str, ...]:
+        """The settings that could be otherwise without EXPECTED showing it."""
+        own = {change.setting for change in answer}
+        found: list[str] = []
+        checked = 0
+        for changes in near.fitting:
+            extra = [c for c in changes if c not in answer]
+            if not extra or extra[0].setting in found or extra[0].setting in own:
+                continue
+            if checked >= MOST_CHECKED:
+                break
+            checked += 1
+            if self.verify(changes, allowance).fits:
+                found.append(extra[0].setting)
+        return tuple(found)
+
+    # ---- the explanation
+
+    def _explained(self, outcome: Outcome) -> Explanation:
+        answer, allowance = outcome.answers[0], outcome.allowance
+        proof, near = self._proof(answer, outcome)
+        if (basis := self._bases.get(answer.changes)) is not None:
+            answer = replace(answer, comparison=basis.comparison)
+        unseen = self._unseen(near, answer.changes, allowance)
+        others = tuple(self.changed(other.changes) for other in outcome.answers[1:])
+        whole = (*self.common_changes, *answer.changes)
+        changes = self._sensed(answer, allowance)
+        nearest = self._nearest_but(outcome)
+        nearer = any(n.comparison.rms < answer.comparison.rms for n in nearest)
+        proven = proof >= ENOUGH and not (basis and basis.kind != RERUN and nearer)
+        first = None if self.common_changes else self.verify((), allowance).first
+        layout = str(settings_of(whole).get("layout", self.case.layout))
+        return replace(
+            self.explanation("found" if proven else "unproven", answer.comparison, answer.changes),
+            changes=changes,
+            equivalent=others,
+            tried=outcome.tried,
+            nearest=nearest,
+            like=tuple(conventions_that_run(whole, self.how, layout)),
+            others=len({s.setting for s in self.simulator.space.singles} - {s for s, _ in whole}),
+            first_step=first.step if first else None,
+            backward=self.how.behaviour.reverse,
+            unseen=unseen,
+            wanted=wanted(self.data, unseen, others, proven),
+            remarks=(
+                *([half_precision.remark_of(basis, allowance.name)] if basis else []),
+                *self._remarks_on(answer.changes, allowance, answer.comparison),
+            ),
+            untried=tuple(outcome.untried),
+            evidence=proof,
+        )
+
+    def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
+        """The reading that comes nearest without fitting."""
+        coarse = {Change("dtype", half.name) for half in self.prepared.coarse}
+        fitting = [set(answer.changes) - coarse for answer in outcome.answers if answer.changes]
+        rest = [
+            n
+            for n in nearest(self.simulator, self.verify, self.allowance, pairs=False)
+            if not any(f <= set(n.changes) if f else not n.changes for f in fitting)
+        ]
+        return tuple(self.near(n) for n in rest if not n.comparison.fits)[:1]
+
+    def agreeing(self) -> Explanation | None:
+        """Nothing has to be changed, or nothing but the layout of the case; None if that fails."""
+        for allowance in self.prepared.allowances:
+            comparison = self.verify((), allowance)
+            if comparison.fits:
+                return self._agrees(comparison, allowance)
+        return None
+
+    def _agrees(self, comparison: Comparison, allowance: Allowance) -> Explanation:
+        if self.common_changes:
+            self.tried = 2
+            return self._explained(Outcome([Answer((), comparison)], self.tried, allowance))
+        _, near = evidence(self.simulator, (), 0, 1)
+        unseen = self._unseen(near, (), allowance)
+        return replace(
+            self.explanation("agrees", comparison),
+            tried=1,
+            unseen=unseen,
+            wanted=wanted(self.data, unseen, (), proven=True),
+            remarks=tuple(self._remarks_on((), allowance, comparison)),
+        )
+
+    def nothing_to_tell(self) -> Explanation:
+        """EXPECTED is zero throughout."""
+        return replace(
+            self.explanation("none", self.verify((), self.allowance)), remarks=(ALL_ZERO,)
+        )
+
+    def none(self) -> Explanation:
+        """Nothing fits: what comes near."""
+        loaded = self.verify((), self.allowance)
+        near = nearest(self.simulator, self.verify, self.allowance)
+        size = list(half_precision.remark_of_size(self.prepared, self.case, loaded))
+        return replace(
+            self.explanation("none", loaded),
+            nearest=tuple(map(self.near, clearly_nearer(loaded, near))),
+            remarks=tuple(size or near_miss(loaded, list(map(self.near, near)))),
+            untried=(*self.untried, *NOT_SEARCHED),
+        )
+
+    def _sensed(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
+        """The changes; a forget bias that any greater one could stand for is told as what it is."""
+        changes = self.changed(answer.changes)
+        if (basis := self._bases.get(answer.changes)) is not None:
+            part = basis.rounded if basis.kind == RERUN else ""
+            changes = tuple(replace(c, sense=part) if c.setting == "dtype" else c for c in changes)
+        places = [n for n, c in enumerate(changes) if c.setting == "forget_bias"]
+        if not places or abs(changes[places[0]].found) < SATURATING:
+            return changes
+        bias = Change("forget_bias", changes[places[0]].found)
+        far = Change("forget_bias", FAR_BIAS if bias.value > 0 else -FAR_BIAS)
+        others = tuple(c for c in answer.changes if c != bias)
+        if not self.verify((*others, far), allowance).fits:
+            return changes
+        sense = OPEN if bias.value > 0 else SHUT
+        return tuple(replace(c, sense=sense) if n in places else c for n, c in enumerate(changes))
+
+    def _remarks_on(
+        self, changes: Changes, allowance: Allowance, comparison: Comparison
+    ) -> Iterator[Remark]:
+        p = self.prepared
+        return remarks_on(self.case, changes, comparison, allowance, p.allowances, p.dtype)
+
+
+def _is_unused(change: Change) -> bool:
+    """Whether no framework has a constant by default."""
+    return change.value not in {row.setting(change.setting) for row in CONVENTIONS.values()}
+
+
+def _with_convention(model: Model, how: Convention) -> Model:
+    layers = tuple(tuple(replace(c, convention=how) for c in layer) for layer in model.layers)
+    return replace(model, layers=layers)
+
+
+# ---- several placements
+
+
+def explain_cell(prepared: Prepared, progress: Progress) -> Explanation:
+    """The explanation of a model of one cell.
+
+    Raises
+    ------
+    UserError
+        if EXPECTED is no result of such a run.
+    """
+    cases = prepared.cases()
+    if not cases:
+        raise prepared.no_place()
+    solvers = [CellSolver(prepared, case, prepared.common_changes(case)) for case in cases]
+    for solver in solvers:
+        if not solver.common_changes and (agreed := solver.agreeing()):
+            return agreed
+    if prepared.all_zero:
+        return solvers[0].nothing_to_tell()
+    found = _searched(solvers, progress)
+    if found.verdict != "none":
+        return found
+    # nobody said how the inputs lie, so that another layout is no mistake like the others
+    turned = (CellSolver(prepared, c, prepared.common_changes(c)) for c in prepared.turned())
+    if not (likely := [s for s in turned if s.search.levels.first_step_distance <= LOOSE]):
+        return found
+    alternative = _searched(likely, progress)
+    if alternative.verdict != "none":
+        return alternative
+    nearest = sorted((*found.nearest, *alternative.nearest), key=lambda near: near.comparison.rms)
+    return replace(found, nearest=tuple(nearest[:NEAREST]), tried=found.tried + alternative.tried)
+
+
+def _searched(solvers: Sequence[CellSolver], progress: Progress) -> Explanation:
+    """The fewest changes in any placement; else what comes near in the likeliest.
+
+    ``solvers`` stand for the placements, the likeliest first; none of them fits without a change.
+    """
+    if len(solvers) == 1:
+        return solvers[0].solve(progress) or solvers[0].none()
+    from_start = [s for s in solvers if s.expected.placement.is_from_the_start]
+    begun = [s for s in from_start if s.has_first_step]
+    begun = sorted(begun, key=lambda s: s.search.levels.first_step_distance)
+    # one or two changes give the first step: then EXPECTED lies here, or nearly so
+    likely = [s for s in begun if s.search.levels.first_step_distance <= LOOSE]
+    last, later = _last(solvers), _later(solvers)
+    left = len(solvers) - len(begun) - len(last) - len(later)
+    found = [Fitting(s, agreed) for s in solvers if s.common_changes and (agreed := s.agreeing())]
+    found = _by_levels(likely, found, progress)
+    others = [*last, *begun[len(likely) :], *later]
+    found = _by_levels(others, found, progress)
+    if found:
+        return _explained(found, tried=sum(solver.tried for solver in solvers))
+    return _none(solvers, left, max(0, len(others) - _most(solvers, 2)))
+
+
+def _last(solvers: Sequence[CellSolver]) -> list[CellSolver]:
+    """The last states, the likeliest first, and then the last step of a reversed run."""
+    without = [
+        s for s in solvers if not s.has_first_step and s.expected.placement.is_from_the_start
+    ]
+    if len(without) < 2:
+        return without
+    first, *others = sorted(without, key=lambda s: bool(s.expected.needs))
+    others = sorted(others, key=lambda s: (bool(s.expected.needs), s.search.levels.closest))
+    nearer = others[0].search.levels.closest * NEARER < first.search.levels.closest
+    return [others[0], first, *others[1:]] if nearer else [first, *others]
+
+
+def _most(solvers: Sequence[CellSolver], levels: int) -> int:
+    """How many placements are searched for so many changes."""
+    if not solvers:
+        return 0
+    simulator = solvers[0].simulator
+    sets = len(simulator.space.singles) ** levels / factorial(levels)
+    return max(MOST, int(MOST_WORK / (simulator.work * sets)))
+
+
+def _later(solvers: Sequence[CellSolver]) -> list[CellSolver]:
+    """Windows and every n-th step, as many as a budget of whole runs allows."""
+    later = [s for s in solvers if not s.expected.placement.is_from_the_start]
+    if not later:
+        return []
+    simulator = later[0].simulator
+    a_level = simulator.work * len(simulator.space.singles)
+    return later[: max(1, int(WINDOWS_WORK / a_level))]
+
+
+def _by_levels(
+    solvers: Sequence[CellSolver], found: list[Fitting], progress: Progress
+) -> list[Fitting]:
+    """What was found, and what these placements give with no more changes: one, two, three."""
+    for levels in range(1, LEVELS + 1):
+        if found and fewest_of(found) < levels:
+            break
+        asked = solvers[: _most(solvers, levels)] if levels > 1 else solvers
+        found = solve_each(asked, levels, found, progress)
+    return found
+
+
+def _none(solvers: Sequence[CellSolver], unsearched: int, left: int) -> Explanation:
+    """What comes near in the likeliest placement.
+
+    ``unsearched`` placements were only compared with the run as loaded, and ``left`` were left
+    after one change.
+    """
+    # the last h of all sequences is a last state by its shape, not some steps of one
+    last_states = [one for one in solvers[:1] if not one.expected.sequences and one.tried]
+    near = last_states or [one for one in solvers if one.tried] or solvers[:1]
+    nearest = min(near, key=_distance)
+    none = nearest.none()
+    more = [remark("pairs_placed", left=left, placements=len(solvers))] * (left > 0)
+    if unsearched:
+        more.append(remark("singles_placed", left=unsearched, placements=len(solvers)))
+    return replace(
+        none,
+        tried=sum(solver.tried for solver in solvers),
+        depth=max((solver.depth for solver in solvers if solver.tried), default=none.depth),
+        untried=(*more, *none.untried),
+    )
+
+
+def _distance(solver: CellSolver) -> tuple[bool, float]:
+    """How far a placement is off; windows, of which there are many, come near by chance."""
+    plain = solver.expected.placement.is_from_the_start
+    return bool(solver.common_changes), solver.search.levels.closest * (1.0 if plain else NEARER)
+
+
+def _explained(found: Sequence[Fitting], tried: int) -> Explanation:
+    """The likeliest of those of the fewest changes; the others are its equals."""
+    which, whole, elsewhere = joined([one.explanation for one in found])
+    left_open = wanted(
+        found[which].solver.data,
+        whole.unseen,
+        whole.equivalent,
+        whole.verdict == "found",
+        elsewhere,
+    )
+    return replace(whole, wanted=left_open, tried=max(tried, whole.tried))
