@@ -26,8 +26,12 @@ FORGET = np.concatenate([-FAR[::-1], np.arange(-6, 6.25, 0.5), FAR])
 GATE = np.geomspace(0.05, 8, 28)  # beyond 8 a gate is within 4e-4 of 0 or 1
 CELL = np.linspace(0.03, 0.99, 24)  # of the greatest |c|: a clip above it does nothing
 STARTS = 3  # points of the grid that a search begins at: the best one alone missed 2 of 136 pairs
-ROUNDS = {1: 16, 2: 24}  # of finer grids, by how many constants; each is 1/4 or 1/2 as wide
+ROUNDS = {1: 16, 2: 24}  # of finer grids, by how many constants;
+FINER = 4  # times finer is each of one constant, and twice of two
 STILL = {1: 3, 2: 5}  # rounds without a gain of a tenth, after which a search ends
+MOST_DECIMALS = 7  # of a solved constant
+SPOILED = 3.0  # times the error of a constant with all its digits: fewer digits may double it
+EXACT = 1.0  # tolerances
 AT_ONCE = 400_000  # hypotheses x grid points x units that are evaluated together
 
 
@@ -160,10 +164,25 @@ def refine(
         still[active] = np.where(now < 0.9 * least[active], 0, still[active] + 1)
         better = now < least[active]
         at[active[better]], least[active[better]] = best[better], now[better]
-        width[active] /= 4 if d == 1 else 2
+        width[active] /= FINER if d == 1 else 2
         active = active[(still[active] < STILL[d]) & (least[active] > 1e-6)]
         if not active.size:
             break
     winner = least.reshape(n, s).argmin(axis=1)
     rows = np.arange(n)
     return at.reshape(n, s, d)[rows, winner], least.reshape(n, s)[rows, winner]
+
+
+def fewest_decimals(off: Callable[[Array], Array], values: Array, is_clip: Array) -> Array:
+    """Values (d,) of constants at the fewest decimals that do not spoil them.
+
+    ``off`` gives the residuals (n, E) of values (n, d).
+    """
+    exact = float(np.abs(off(values[None])).max(initial=0))
+    short = [np.round(values, decimals) for decimals in range(MOST_DECIMALS)]
+    short = [one for one in short if (one[is_clip] > 0).all()]  # a clip of 0 is none
+    if not short:
+        return values
+    worst = np.abs(off(np.array(short))).max(axis=1, initial=0)
+    good = np.flatnonzero(worst <= max(EXACT, SPOILED * exact))
+    return short[good[0]] if good.size else values

@@ -22,6 +22,7 @@ import numpy as np
 from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.explain.causes import CONSTANTS
 from lstmcli.core.explain.cell import CellSolver
+from lstmcli.core.explain.constants import fewest_decimals
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     ENOUGH,
@@ -36,6 +37,7 @@ from lstmcli.core.explain.explanation import (
 )
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.network_simulator import (
+    CLOSE,
     TELLING,
     Hypotheses,
     NetworkSimulator,
@@ -43,7 +45,7 @@ from lstmcli.core.explain.network_simulator import (
 )
 from lstmcli.core.explain.observation import Expected, Known
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.search import LEVELS, MOST_DECIMALS, Progress, vanishing
+from lstmcli.core.explain.search import LEVELS, Progress, vanishing
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.solver import Solver, joined, solve_each
 from lstmcli.core.explain.verify import Case, Comparison, verify
@@ -67,7 +69,6 @@ PAIRS, PAIRS_TURNED = 4e10, 1e10  # of two, as assumed and with another layout o
 NEAREST = 80  # single changes, at most, beside which a second one is looked for,
 BESIDE = 16  # and beside which a constant is
 SOLVED = 12  # hypotheses of a level whose constants are solved
-CLOSE = 1e3  # tolerances, on average, within which a hypothesis is run as `lstm run` does it
 MOST_RUN = 40  # hypotheses of a level that are
 SHOWN = 4  # that come near
 CLIPS = frozenset(CONSTANTS)
@@ -694,13 +695,18 @@ class FullRunSearch:
         without = verify(tuple(c for place in places for c in self.simulator.singles[place]))
         if without.total - without.agreeing < 2:  # one number it would always fit
             return None
-        for decimals in (*range(MOST_DECIMALS), 99):
-            short = Hypotheses(solved.sets, np.round(solved.values, decimals))
-            changes = self.simulator.changes(short, n)
-            clips = [
-                c.value for c in changes if c.setting.endswith("_clip") and c.value is not None
-            ]
-            if all(clip > 0 for clip in clips) and verify(changes).fits:
+        same = solved[[n]]
+        value = solved.values[n, is_open[solved.sets[n]]]  # (1,)
+
+        def with_value(tries: Array) -> Hypotheses:
+            return self.simulator.with_constants(same[np.zeros(len(tries), int)], tries[:, 0])
+
+        def off(tries: Array) -> Array:
+            return self.simulator.off(with_value(tries), np.float64)
+
+        for tried in (fewest_decimals(off, value, self.simulator.have_clip(same)), value):
+            changes = self.simulator.changes(with_value(tried[None]), 0)
+            if verify(changes).fits:
                 return None if vanishing(changes, verify) else changes
         return None
 

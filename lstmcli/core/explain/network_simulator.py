@@ -8,13 +8,15 @@ float32; nothing here accepts a hypothesis: a run of the network does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.alignment import FINAL, ArrayName
 from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, SOLVE
+from lstmcli.core.explain.constants import FINER, LEAST_CLIP, refine
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.simulator import INITIAL_STATES, Simulator
@@ -36,12 +38,11 @@ STARTS: Mapping[str, Array] = {
     "gate_clip": np.geomspace(0.05, 8, 13),
 }
 """The coarse grid of a constant; the finer ones are around its best value."""
-SPAN = {"forget_bias": 1.5, "cell_clip": 0.6, "gate_clip": 0.6}  # of the first; a share of a clip
-POINTS, FINER, GRIDS = 17, 0.2, 10  # of each grid, from one to the next, of all: 1.5 to 8e-7
+SPAN, SPAN_OF_CLIP = 1.5, 0.6  # of the first of these: of a bias, and the share of a clip
 OF_A_UNIT, OF_A_STEP = 600, 8000  # products that take as long as the rest of a step
 SHARED, DROPPED = 0.3, 0.2  # of the work, as measured
-PROMISING = 3  # of them, after which one that did not come twice as near is given up
-EXACT = 3  # of them, the last, are run in float64
+ROUGH = 5  # grids in float32: 1.5 to 2e-4
+CLOSE = 1e3  # tolerances, on average, within which a hypothesis is worth more
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +160,7 @@ class NetworkSimulator:
         names = [{c.setting.rpartition(".")[2] for c in one} for one in self.singles]
         self.is_of_time = np.array([bool(one & OF_TIME) for one in names])  # (S,)
         self.is_open = np.array([any(c.value == SOLVE for c in one) for one in self.singles])
+        self.is_clip = self.is_open & np.array(["forget_bias" not in one for one in names])
 
     # ---- hypotheses
 
@@ -179,18 +181,16 @@ class NetworkSimulator:
                 names = [f"{name}." for name in cells] if len(cells) < len(places) else [""]
                 yield tuple(Change(n + change.setting, change.value) for n in names), places
 
-    def single_changes(self, sparse: int = 1, only_open: bool = False) -> Hypotheses:
-        """Each single change, a constant at every ``sparse``-th value of its grid."""
+    def single_changes(self, only_open: bool = False) -> Hypotheses:
+        """Each single change, a constant at every value of its grid."""
         sets, values = [], []
         chosen = self.is_open if only_open else np.arange(len(self.singles)) > 0
         for n in np.flatnonzero(chosen).tolist():
-            grid = STARTS[self._setting(n)][sparse // 2 :: sparse] if self.is_open[n] else [0.0]
-            sets += [(n, 0) for _ in grid]
+            setting = self.singles[n][0].setting.rpartition(".")[2]
+            grid = STARTS[setting] if self.is_open[n] else np.zeros(1)
+            sets += [(n, 0)] * len(grid)
             values += [(value, 0.0) for value in grid]
         return Hypotheses(np.array(sets, int).reshape(-1, 2), np.array(values).reshape(-1, 2))
-
-    def _setting(self, single: int) -> str:
-        return self.singles[single][0].setting.rpartition(".")[2]
 
     def pairs(self, one: Hypotheses, other: Hypotheses) -> Hypotheses:
         """Each with each other but two changes of one setting of one cell; each pair once."""
@@ -274,33 +274,32 @@ class NetworkSimulator:
 
         One of both changes of each has a constant to be found.
         """
-        is_open = self.is_open[hypotheses.sets]  # (n, 2)
-        values = (hypotheses.values * is_open).sum(axis=1)
-        settings = [self._setting(n) for n in (hypotheses.sets * is_open).sum(axis=1).tolist()]
-        is_bias = np.array([setting == "forget_bias" for setting in settings], bool)
-        span = np.where(is_bias, 1, values) * np.array([SPAN[setting] for setting in settings])
-        begun = rms = np.full(len(hypotheses), np.inf)
-        for turn in range(GRIDS):
-            if turn == PROMISING:
-                keep = (rms <= LOOSE) | (rms <= begun / 2)
-                hypotheses, is_open, is_bias = hypotheses[keep], is_open[keep], is_bias[keep]
-                values, span, rms = values[keep], span[keep], rms[keep]
-            if not len(hypotheses):
-                break
-            points = values[:, None] + span[:, None] * np.linspace(-1, 1, POINTS)  # (n, P)
-            points = np.where(is_bias[:, None], points, np.maximum(points, values[:, None] / 4))
-            sets, others = (
-                np.repeat(a, POINTS, axis=0) for a in (hypotheses.sets, hypotheses.values)
-            )
-            tried = np.where(self.is_open[sets], points.reshape(-1, 1), others)
-            exact = np.float64 if turn >= GRIDS - EXACT else np.float32
-            off = mean(self.off(Hypotheses(sets, tried), exact)).reshape(-1, POINTS)
-            best = np.arange(len(off)), off.argmin(axis=1)
-            values, rms, span = points[best], off[best], span * FINER
-            begun = begun if turn else rms
-        return Hypotheses(
-            hypotheses.sets, np.where(is_open, values[:, None], hypotheses.values)
-        ), rms
+        values = (hypotheses.values * self.is_open[hypotheses.sets]).sum(axis=1)
+        widths = np.where(self.have_clip(hypotheses), SPAN_OF_CLIP * values, SPAN)
+
+        def cost(dtype: Any, which: Array, points: Array) -> Array:
+            count = points.shape[1]
+            tried = self.with_constants(hypotheses[np.repeat(which, count)], points.ravel())
+            squares: Array = mean(self.off(tried, dtype)).reshape(-1, count) ** 2
+            return squares
+
+        rough = partial(cost, np.float32)
+        values, squares = refine(rough, values[:, None, None], widths[:, None, None], ROUGH)
+        near = squares <= CLOSE**2
+        hypotheses, widths = hypotheses[near], widths[near, None, None] / FINER**ROUGH
+        values, squares = refine(partial(cost, np.float64), values[near, None], widths)
+        return self.with_constants(hypotheses, values[:, 0]), np.sqrt(squares)
+
+    def have_clip(self, hypotheses: Hypotheses) -> Array:
+        """(N,): whether the open constant of each is a clip."""
+        have: Array = self.is_clip[hypotheses.sets].any(axis=1)
+        return have
+
+    def with_constants(self, hypotheses: Hypotheses, values: Array) -> Hypotheses:
+        """The same with values (N,) of their open constants."""
+        is_open = self.is_open[hypotheses.sets]
+        values = np.where(self.have_clip(hypotheses), np.maximum(values, LEAST_CLIP), values)
+        return replace(hypotheses, values=np.where(is_open, values[:, None], hypotheses.values))
 
 
 class _Chunk:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, ORDERS, SOLVE
-from lstmcli.core.explain.constants import refine, settled, solve
+from lstmcli.core.explain.constants import LEAST_CLIP, fewest_decimals, refine, settled, solve
 from lstmcli.core.explain.explanation import Answer, Remark, neighbours, remark
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, rank
 from lstmcli.core.explain.observation import Allowance
@@ -52,10 +52,8 @@ SOLUTIONS = {1: 250, 2: 6000}  # runs that it takes to solve for so many constan
 # What is run whole.
 MOST_RANKED = 2000  # hypotheses of a level that are put in order with care
 MOST_RUN = 60
-MOST_DECIMALS = 7  # of a solved constant
 LESS = 0.1  # of a clip, that must not do as well
 EXACT = 1.0  # tolerances
-SPOILED = 3.0  # times the error of a constant with all its digits: fewer digits may double it
 NEAR_COST = 1e4  # squares of tolerances: what a search from near may leave to one from anywhere
 NEAREST_STEPS = 16  # by which single changes are put in order
 CLOSEST_STEPS = 4  # by which placements are put in order
@@ -502,31 +500,31 @@ def _refined(simulator: Simulator, cells: Cells, one: Found) -> Array:
     sought = np.flatnonzero(cells.is_open[0])
     values = np.where(np.isnan(one.constants), settled(cells.constants)[0], one.constants)
 
-    def off(constants: Array) -> Array:
+    def run(constants: Array) -> Array:
         n = np.zeros(len(constants), int)
         return simulator.run(cells.some(n), constants, view, view.steps)
 
-    def cost(which: Array, points: Array) -> Array:
-        n, count, d = points.shape
-        tries = np.repeat(values[None], n * count, axis=0)
-        tries[:, sought] = points.reshape(-1, d)
-        tries[:, 1:] = np.maximum(tries[:, 1:], 1e-6)
-        costs: Array = (off(tries) ** 2).sum(axis=1).reshape(n, count)
-        return costs
+    def off(points: Array) -> Array:
+        tries = np.repeat(values[None], len(points), axis=0)
+        tries[:, sought] = points
+        tries[:, 1:] = np.maximum(tries[:, 1:], LEAST_CLIP)
+        return run(tries)
 
-    if not np.isnan(one.constants[sought]).any():
-        if np.abs(off(values[None])).max(initial=0) <= EXACT:
-            return _rounded(off, values, sought)
+    def cost(which: Array, points: Array) -> Array:
+        costs: Array = (off(points.reshape(-1, len(sought))) ** 2).sum(axis=1)
+        return costs.reshape(points.shape[:2])
+
+    known = not np.isnan(one.constants[sought]).any()
+    if known and np.abs(run(values[None])).max(initial=0) > EXACT:
         best, left = refine(cost, values[sought][None, None], np.full((1, 1, len(sought)), 0.02))
-        if left[0] <= NEAR_COST:
-            values[sought] = best[0]
-            return _rounded(off, values, sought)
-    # it shows only after the steps that were looked at, or not where it did nothing there
-    greatest = np.array([_greatest(simulator, cells, view)])
-    solved, _ = solve(lambda n, v: off(v), cells.constants, greatest, simulator.cell.units)
-    values = np.asarray(solved[0])
-    unknown = np.isnan(values[sought]).any()
-    return values if unknown else _rounded(off, values, sought)
+        known, values[sought] = left[0] <= NEAR_COST, best[0]
+    if not known:  # it shows only after the steps that were looked at, or did nothing there
+        greatest = np.array([_greatest(simulator, cells, view)])
+        solved, _ = solve(lambda n, v: run(v), cells.constants, greatest, simulator.cell.units)
+        values = np.asarray(solved[0])
+    if not np.isnan(values[sought]).any():
+        values[sought] = fewest_decimals(off, values[sought], sought > 0)
+    return values
 
 
 def _greatest(simulator: Simulator, cells: Cells, view: View) -> float:
@@ -539,20 +537,6 @@ def _greatest(simulator: Simulator, cells: Cells, view: View) -> float:
         h, c = arrays["h"], arrays["c"]
         greatest = max(greatest, float(np.abs(c).max()))
     return greatest
-
-
-def _rounded(off: Callable[[Array], Array], values: Array, sought: Array) -> Array:
-    """The constants at the fewest decimals that do not spoil them."""
-    exact = float(np.abs(off(values[None])).max(initial=0))
-    short = [np.round(values[sought], decimals) for decimals in range(MOST_DECIMALS)]
-    short = [one for one in short if ((one > 0) | (sought == 0)).all()]  # a clip of 0 is none
-    if not short:
-        return values
-    tries = np.repeat(values[None], len(short), axis=0)
-    tries[:, sought] = np.reshape(short, (len(short), -1))
-    good = np.flatnonzero(np.abs(off(tries)).max(axis=1, initial=0) <= max(EXACT, SPOILED * exact))
-    found: Array = tries[good[0]] if good.size else values
-    return found
 
 
 def vanishing(changes: Changes, verify: Callable[[Changes], Comparison]) -> bool:
