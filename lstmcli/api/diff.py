@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
+from lstmcli.api.paths import only_one_stdin
 from lstmcli.api.values import Path, is_path, numbers_of
 from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.compare import Difference, compare
@@ -20,9 +21,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import Selection
-from lstmcli.errors import UserError
 from lstmcli.formats import Document
-from lstmcli.formats.files.member import is_standard_input
 
 __all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout"]
 
@@ -80,8 +79,7 @@ def read_sides(
     a: str, b: str, stdin: BinaryIO | None, layout: str | None = None
 ) -> tuple[Side, Side]:
     """Two files, or standard input for one of them; ``layout`` is that of one that tells none."""
-    if is_standard_input(a) and is_standard_input(b):
-        raise UserError("- (standard input) can be read only once; give the other as a file.")
+    only_one_stdin([], a, b)
     return with_layout(read_side(a, stdin), layout), with_layout(read_side(b, stdin), layout)
 
 

@@ -85,22 +85,12 @@ class Job(NamedTuple):
         """The job with its inputs as one array; those of a stream are time first."""
         if not isinstance(self.inputs, StepStream):
             return self
-        x = _stacked(self.inputs, self.name)
+        steps = list(self.inputs)
+        if not steps:
+            raise UserError(f"{self.name}: no steps.")
+        x = np.stack(steps)
         model = replace(self.model, given={**self.model.given, "layout": "time"})
         return self._replace(inputs=x, model=model if x.ndim == 3 else self.model)
-
-
-def _stacked(stream: StepStream, name: str) -> Array:
-    """The steps of a stream on a first axis."""
-    steps = list(stream)
-    if not steps:
-        raise UserError(f"{name}: no steps.")
-    if len({step.shape for step in steps}) > 1:
-        odd = next(n for n, step in enumerate(steps) if step.shape != steps[0].shape)
-        raise UserError(
-            f"{name}, line {odd + 1}: {steps[odd].shape} numbers, {steps[0].shape} before."
-        )
-    return np.stack(steps)
 
 
 def array_of(job: Job) -> SliceableArray:

@@ -16,7 +16,7 @@ from lstmcli import formats
 from lstmcli.api.contents import STATE
 from lstmcli.api.diff import side_of, with_layout
 from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job
-from lstmcli.api.paths import Named
+from lstmcli.api.paths import Named, only_one_stdin
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.compare import compare, matched
 from lstmcli.core.diff.metrics import Position
@@ -121,8 +121,7 @@ def read_drawable(
         layout = settings.get("layout")  # of results that do not tell
         if len(paths) == 1:
             return _of_side(with_layout(first, layout))
-        if all(map(is_standard_input, paths)):
-            raise UserError("- (standard input) can be read only once; give the other as a file.")
+        only_one_stdin([], *paths)
         second = _side_of(paths[1], stdin)
         return _of_two(with_layout(first, layout), with_layout(second, layout))
     if isinstance(stdin, io.BytesIO):

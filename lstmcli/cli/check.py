@@ -21,7 +21,7 @@ from lstmcli.cli.options import (
     settings_from,
     tolerance_options,
 )
-from lstmcli.cli.terminal import STATUS_ONLY, is_quiet, show, standard_output, width
+from lstmcli.cli.terminal import STATUS_ONLY, screen, show, standard_output, width
 from lstmcli.engines import NAMES
 from lstmcli.errors import UserError
 from lstmcli.views.check import check_sheet
@@ -59,7 +59,7 @@ def command(
         raise UserError(f"--seed draws inputs where none are given; {job.name} is given.")
     names = listed_names(engine, "--engine") or []
     found = check(job, names, seed=seed, rtol=rtol, atol=atol, ulp=ulp)
-    if is_quiet():
+    if screen().quiet:
         return 0 if found.equal else 1
     if format == "json":
         formats.write(standard_output(), "json", {}, found.to_json())

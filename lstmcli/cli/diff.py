@@ -8,7 +8,7 @@ from lstmcli.api import diff
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option, limit_options, listed_names, tolerance_options
-from lstmcli.cli.terminal import STATUS_ONLY, is_quiet, print_json, show, standard_input, width
+from lstmcli.cli.terminal import STATUS_ONLY, print_json, screen, show, standard_input, width
 from lstmcli.core.model.selection import Selection
 from lstmcli.views.diff import difference_sheet
 
@@ -62,8 +62,8 @@ def command(
         one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
         selection=selection,
     )  # fmt: skip
-    if format == "json" and not is_quiet():
+    if format == "json" and not screen().quiet:
         print_json(found.to_json())
-    elif not is_quiet():
+    elif not screen().quiet:
         show([difference_sheet(found, width=width(), per_step=per_step)])
     return 0 if found.equal else 1

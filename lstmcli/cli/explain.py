@@ -19,7 +19,7 @@ from lstmcli.cli.options import (
     settings_from,
 )
 from lstmcli.cli.progress import ProgressBar
-from lstmcli.cli.terminal import STATUS_ONLY, is_quiet, print_json, show, standard_input, width
+from lstmcli.cli.terminal import STATUS_ONLY, print_json, screen, show, standard_input, width
 from lstmcli.core.explain.search import Progress
 from lstmcli.views.explain import explanation_sheet, markdown
 
@@ -44,7 +44,7 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
     Exit status: 0 a configuration gives EXPECTED, 1 none is proved to, 2 trouble.
     """
     settings = settings_from(options)
-    with ProgressBar(1.0, quiet=is_quiet()) as bar:
+    with ProgressBar(1.0, quiet=screen().quiet) as bar:
         progress = _Progress(bar)
         found = explain.explain_files(
             paths,
@@ -56,7 +56,7 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
     if profile:
         progress.write()
     expected = paths[-1] if paths[-1] != "-" else "standard input"
-    if is_quiet():
+    if screen().quiet:
         pass
     elif format == "json":
         print_json(found.to_json())

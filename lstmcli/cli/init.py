@@ -9,7 +9,7 @@ import click
 from lstmcli import formats
 from lstmcli.api.example import write_example
 from lstmcli.cli.command import EXAMPLE, Command, is_typed
-from lstmcli.cli.terminal import is_quiet, tell
+from lstmcli.cli.terminal import screen, tell
 from lstmcli.core.weights.initializers import INITIALIZERS, draw_weights
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, one_line, typed_command
@@ -66,7 +66,7 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
     with formats.atomically(output) as stream:
         formats.write(stream, format, members, {"convention": "tf1"})
     shapes = "  ".join(f"{name} {array.shape}" for name, array in members.items())
-    if not is_quiet():
+    if not screen().quiet:
         tell(f"wrote {one_line(output)}: {shapes}")
 
 
@@ -76,6 +76,6 @@ def _write_example(ctx: click.Context, folder: str) -> None:
     if given:
         raise UserError(f"--example writes files that are fixed; leave out {', '.join(given)}.")
     paths = write_example(folder)
-    if not is_quiet():
+    if not screen().quiet:
         tell(f"wrote {', '.join(map(one_line, paths))}")
         tell(f"  {typed_command('lstm', 'run', *map(file_argument, paths[:2]))}")

@@ -10,15 +10,7 @@ from lstmcli import formats
 from lstmcli.api.inspect import inspect_files
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option, paths_argument, setting_options, settings_from
-from lstmcli.cli.terminal import (
-    depth,
-    is_rich,
-    remark,
-    show,
-    standard_input,
-    standard_output,
-    width,
-)
+from lstmcli.cli.terminal import remark, screen, show, standard_input, standard_output, width
 from lstmcli.views.inspect import inspection_sheet
 
 
@@ -49,7 +41,7 @@ def command(
     if format == "json":
         formats.write(standard_output(), "json", {}, inspection.to_json())
     else:
-        pictures = depth() if (is_rich() if heat is None else heat) else None
+        pictures = screen().depth if (screen().rich if heat is None else heat) else None
         how: dict[str, Any] = {"width": width(), "show_all": all_, "pictures": pictures}
         show([inspection_sheet(inspection, file, settings, **how)])
     return 0

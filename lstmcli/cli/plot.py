@@ -20,7 +20,7 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import depth, remark, show, standard_input, width
+from lstmcli.cli.terminal import remark, screen, show, standard_input, width
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.settings import as_options
 from lstmcli.escaping import file_argument, typed_command
@@ -102,7 +102,7 @@ def command(
             draw_figure(stream, suffix, arrays, window, notes, single)
         return
     draw = lines_sheet if single else heat_sheet
-    picture = draw(arrays, window, notes, width=width(), depth=depth())
+    picture = draw(arrays, window, notes, width=width(), depth=screen().depth)
     closing = closing_sheet(notes, window, _next(found, single, path, settings), width())
     show([*_header(found), picture, *_saturation(found, item), closing])
 

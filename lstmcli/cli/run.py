@@ -29,17 +29,7 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import (
-    depth,
-    is_quiet,
-    paged,
-    remark,
-    screen,
-    show,
-    standard_output,
-    tell,
-    width,
-)
+from lstmcli.cli.terminal import paged, remark, screen, show, standard_output, tell, width
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.sequence import has_direction_axis
@@ -288,7 +278,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
             job,
             threads=asked.threads,
             scheduler=asked.scheduler,
-            quiet=is_quiet() or screen().is_paged,
+            quiet=screen().quiet or screen().is_paged,
         ) as how:
             result = run(job, asked, how)
     if asked.save_state:
@@ -297,7 +287,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         raise Ended(result.status)
     if asked.outputs.screen:
         standard_output().flush()  # an error here is one message
-    if asked.outputs.screen != "table" and not is_quiet():
+    if asked.outputs.screen != "table" and not screen().quiet:
         _say_assumed(job)
     return 0
 
@@ -380,7 +370,7 @@ def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) 
 
 def _colors() -> str:
     """How many colours there are to shade with; "" if none."""
-    if (colors := depth()) == "none":
+    if (colors := screen().depth) == "none":
         remark("--heat needs colour output; add --color always")
         return ""
     return colors

@@ -138,21 +138,6 @@ def screen() -> Screen:
     return found
 
 
-def is_rich() -> bool:
-    """Whether stdout has a width and styles: a terminal, or a pipe that is treated as one."""
-    return screen().rich
-
-
-def is_quiet() -> bool:
-    """Whether -q is given."""
-    return screen().quiet
-
-
-def depth() -> str:
-    """How many colours there are: "truecolor", "256", "16", or "none"."""
-    return screen().depth
-
-
 def width() -> Width:
     """The columns that a view may fill; in a pipe COLUMNS is where sentences are wrapped."""
     if (columns := screen().width) is not None:
