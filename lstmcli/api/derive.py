@@ -12,12 +12,11 @@ from lstmcli import formats
 from lstmcli.api.contents import inputs_of
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.job import Job, job_of
-from lstmcli.api.values import Path, Weights, is_path, numbers_of
+from lstmcli.api.paths import Path, Weights, is_path, numbers_of
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
 from lstmcli.core.diff.operand import single_as_h
-from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model
+from lstmcli.core.model.model import Inputs, Model
 
 __all__ = ["Derivation", "derive"]
 

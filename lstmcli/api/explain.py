@@ -22,8 +22,7 @@ from lstmcli.api.job import (
     with_lengths,
 )
 from lstmcli.api.load import checked
-from lstmcli.api.paths import Named, only_one_stdin
-from lstmcli.api.values import Path, Weights, is_path, type_of
+from lstmcli.api.paths import Named, Path, Weights, is_path, only_one_stdin, type_of
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
@@ -35,8 +34,7 @@ from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.verify import Comparison
 from lstmcli.core.explain.wording import TAKEN_AS
 from lstmcli.core.forward.plan import check_axes
-from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model
+from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import as_options
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import file_argument, typed_command

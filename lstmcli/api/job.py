@@ -26,12 +26,21 @@ from lstmcli.api.contents import (
     state_members,
 )
 from lstmcli.api.load import Reader, reader
-from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_gaps, refuse_unused
-from lstmcli.api.values import Path, Weights, document_of, is_path, numbers_of
+from lstmcli.api.paths import (
+    Named,
+    Path,
+    Weights,
+    document_of,
+    is_path,
+    numbers_of,
+    only_one_stdin,
+    read_named,
+    refuse_gaps,
+    refuse_unused,
+)
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.model.arrays import Array, SliceableArray
-from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model
+from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.weights.assumptions import without_lengths
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import typed_command

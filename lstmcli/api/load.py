@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lstmcli.api.contents import is_weight, settings_in, tensors_in
-from lstmcli.api.paths import refuse_unused
-from lstmcli.api.values import Weights, document_of
+from lstmcli.api.paths import Weights, document_of, refuse_unused
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.settings import SETTINGS, read_setting

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from lstmcli.cli.option_groups import grouped
 from lstmcli.cli.terminal import (
     QUIET_HELP,
     quiet_option,
@@ -25,7 +24,8 @@ from lstmcli.cli.terminal import (
 from lstmcli.escaping import one_line
 
 if TYPE_CHECKING:
-    from lstmcli.api.step_by_step import Stop
+    from lstmcli.api.run import Stop
+from collections.abc import Iterable
 
 DEFAULT_IN_WORDS = re.compile(r"\[default: \((.*?)\)(?=[;\]])")  # click puts it in parentheses
 EXAMPLE = "demo"  # the folder that examples of help name
@@ -227,3 +227,38 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+# ---- the headings under which help lists options
+
+
+OTHER = "Other"
+
+GROUPS = {
+    "Weights and conventions": (
+        "convention", "layer", "gates", "forget_bias", "activation", "recurrent_activation",
+        "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
+        "merge", "set_", "to", "to_set",
+    ),
+    "Inputs and states": (
+        "layout", "reverse", "go_backwards", "lengths", "mask", "masked_output", "initial_state",
+    ),
+    "Selection": ("only", "cell", "steps", "step", "batch", "units", "unit", "gate", "terms"),
+    "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "per_step"),
+    "Computation": ("dtype", "arithmetic", "engine", "threads", "scheduler", "seed", "max_bytes"),
+    "Output": ("screen", "format", "output", "save_state", "tidy", "digits"),
+    "Display": ("all_", "heat", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),
+    OTHER: ("help",),
+}  # fmt: skip
+"""Each heading, and the parameters below it by their names in Python, in the order of the help."""
+
+_HEADINGS = {name: heading for heading, names in GROUPS.items() for name in names}
+
+
+def grouped(names: Iterable[str]) -> dict[str, list[str]]:
+    """Parameters by heading, both in the order of `GROUPS`; unknown ones are last of the others."""
+    order = list(_HEADINGS)
+    groups: dict[str, list[str]] = {heading: [] for heading in GROUPS}
+    for name in sorted(names, key=lambda n: order.index(n) if n in _HEADINGS else len(order)):
+        groups[_HEADINGS.get(name, OTHER)].append(name)
+    return {heading: found for heading, found in groups.items() if found}

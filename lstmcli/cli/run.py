@@ -13,9 +13,8 @@ import click
 from lstmcli import formats
 from lstmcli.api import save
 from lstmcli.api.job import InputFiles, Job
-from lstmcli.api.run import can_stream, plan_of, run_by_engine, select
+from lstmcli.api.run import Stop, can_stream, plan_of, run_by_engine, select, stream_steps
 from lstmcli.api.save import BINARY, BY_STEP, FINAL, IN_PIECES, members_for, present_names
-from lstmcli.api.step_by_step import Stop, stream_steps
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command, Ended, stopped_by_signals
 from lstmcli.cli.executors import execution

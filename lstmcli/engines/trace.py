@@ -12,8 +12,7 @@ import numpy as np
 from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import SequenceResults, trace_of
 from lstmcli.core.model.hint import join_with_and
-from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.model import Inputs, Model, Trace
 from lstmcli.engines.engine import Engine, Network, Result, Task
 from lstmcli.engines.libraries import quiet
 from lstmcli.errors import UserError

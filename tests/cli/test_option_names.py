@@ -13,7 +13,7 @@ import pytest
 
 from lstmcli.cli import COMMANDS
 from lstmcli.cli import lstm as group
-from lstmcli.cli.option_groups import GROUPS
+from lstmcli.cli.command import GROUPS
 from lstmcli.core.model.conventions import Behaviour
 from lstmcli.core.model.settings import CONVENTIONS_OWN, SETTINGS
 from lstmcli.engines import NAMES

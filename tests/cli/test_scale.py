@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.api import load, save, step_by_step
+from lstmcli.api import load, run, save
 from lstmcli.core.forward import streaming
 from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats.arrays import npy
@@ -58,7 +58,7 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inputs in .npy files are never read as a whole, whatever their size."""
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
     monkeypatch.setattr(streaming, "PIECE", 10_000)
-    monkeypatch.setattr(step_by_step, "READ", 5_000)
+    monkeypatch.setattr(run, "READ", 5_000)
 
 
 def test_a_table_of_every_step_is_printed_from_pieces_of_any_size(

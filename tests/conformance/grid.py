@@ -15,8 +15,7 @@ import numpy as np
 
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.keras import backend

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lstmcli.core.forward.run import run
-from lstmcli.core.model.inputs import Inputs
+from lstmcli.core.model.model import Inputs
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.trace import task_of
 from tests.conformance.grid import (

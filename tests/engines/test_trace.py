@@ -13,7 +13,7 @@ import pytest
 
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.activations import activation as ours
-from lstmcli.core.model.inputs import Inputs
+from lstmcli.core.model.model import Inputs
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.libraries import activation, library, quiet
 from lstmcli.engines.trace import run_with, task_of, timed

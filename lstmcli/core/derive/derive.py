@@ -14,8 +14,7 @@ from lstmcli.core.forward.plan import NAMES, Plan, prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.sequence import merge_directions, order_of_steps, padding_rule
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model, Trace, cell_name
+from lstmcli.core.model.model import Inputs, Model, Trace, cell_name
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
 

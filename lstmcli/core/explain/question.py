@@ -38,8 +38,7 @@ from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.forward.sequence import direction_axis, has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.core.model.settings import MERGES
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError

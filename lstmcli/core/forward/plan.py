@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from lstmcli.core.forward.sequence import check_lengths, has_direction_axis, valid_steps
 from lstmcli.core.model.arrays import Array, SliceableArray
-from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model, block, cell_name, steps_and_batch
+from lstmcli.core.model.model import Inputs, Model, block, cell_name, steps_and_batch
 from lstmcli.core.model.selection import EVERYTHING, SelectedIndices, Selection
 from lstmcli.core.model.states import State, split_state
 from lstmcli.errors import UserError

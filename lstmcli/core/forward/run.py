@@ -33,8 +33,7 @@ from lstmcli.core.forward.sequence import (
 )
 from lstmcli.core.forward.threads import shares_memory
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model, Trace, from_time_major
+from lstmcli.core.model.model import Inputs, Model, Trace, from_time_major
 from lstmcli.core.model.states import State, join_states
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.conventions import Convention
@@ -236,3 +237,15 @@ def format_lengths(lengths: Sequence[int]) -> str:
     """``7,3,5,1``, or the first ones and "..."."""
     shown = ",".join(map(str, lengths[:MAX_LENGTHS_SHOWN]))
     return shown + ",..." * (len(lengths) > MAX_LENGTHS_SHOWN)
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Inputs as given, not checked: `lstmcli.run` describes each field."""
+
+    x: SliceableArray  # (T, I), (B, T, I) or (T, B, I); in memory or in a file
+    layout: str | None = None  # "batch" or "time", of inputs of three axes
+    initial_state: Mapping[str, npt.ArrayLike] = field(default_factory=dict)  # h and c, or empty
+    lengths: npt.ArrayLike | None = None
+    mask: npt.ArrayLike | None = None
+    name: str = "the inputs"  # in messages

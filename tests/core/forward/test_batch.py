@@ -22,8 +22,7 @@ from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import run
 from lstmcli.core.forward.streaming import sweep
 from lstmcli.core.forward.threads import workers
-from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Cell, Model, Trace
+from lstmcli.core.model.model import Cell, Inputs, Model, Trace
 from tests.core.judge import model_of, random_net
 from tests.paths import TOP
 

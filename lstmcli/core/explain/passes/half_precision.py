@@ -29,8 +29,7 @@ from lstmcli.core.forward.run import SequenceResults, trace_of
 from lstmcli.core.forward.sequence import padding_rule, run_in_order
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import ROUNDED, round_to_format
-from lstmcli.core.model.inputs import Inputs
-from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.model import Inputs, Model, Trace
 from lstmcli.core.model.states import State
 from lstmcli.errors import UserError
 
