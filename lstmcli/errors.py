@@ -54,6 +54,7 @@ PACKAGES = {
     "crc32c": ("google-crc32c>=1.1",),
     "torch": ("torch>=2.2",),
     "onnxruntime": ("onnxruntime>=1.17", "onnx>=1.16"),
+    "openvino": ("openvino>=2025.0", "onnx>=1.16"),
     "keras": ("keras>=3.3", "torch>=2.2"),
     "tensorflow": ("tensorflow>=2.16", "tf_keras>=2.16"),
     "jax": ("jax>=0.8", "flax>=0.10"),

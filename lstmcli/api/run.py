@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -133,11 +133,12 @@ def can_stream(job: Job) -> bool:
 
 
 def run_by_engine(
-    job: Job, name: str, requested: Mapping[str, Sequence[str]]
+    job: Job, name: str, requested: Mapping[str, Sequence[str]], wanted: Collection[str]
 ) -> tuple[Trace, tuple[str, ...]]:
     """The trace of a run by an engine, and the arrays that it gives (only h of several cells).
 
-    ``requested`` are names of arrays by the option that asks for them.
+    ``requested`` are names of arrays by the option that asks for them; ``wanted`` are all that are
+    shown or written: gates that are not among them may take no time.
 
     Raises
     ------
@@ -156,7 +157,8 @@ def run_by_engine(
                 f"{option} {missing}: {engine.name} ({engine.layer}) gives {', '.join(given)} "
                 "here; without --engine every gate is there."
             )
-    return run_with(engine, task_of(job.model, job.as_inputs())), arrays
+    gates = not {"h", *FINAL}.issuperset(wanted)
+    return run_with(engine, task_of(job.model, job.as_inputs(), gates=gates)), arrays
 
 
 # ---- step by step, as the inputs come

@@ -240,7 +240,7 @@ class RunResult(NamedTuple):
     metavar="NAME",
     shell_complete=completion.engines,
     show_default="the loop of lstm",
-    help="A framework that runs it instead: torch, onnxruntime, keras, tensorflow, "
+    help="A framework that runs it instead: torch, onnxruntime, openvino, keras, tensorflow, "
     "tensorflow-block or jax.",
 )
 @click.option(
@@ -457,7 +457,8 @@ def _run_by_engine(job: Job, asked: RunOptions, name: str) -> RunResult:
         raise UserError(f"--cell {cell}: {name} gives h of the full model; leave out --engine.")
     columns = asked.window.show
     requested = {"--show": columns if asked.shown else (), "--only": asked.outputs.only or ()}
-    trace, arrays = run_by_engine(job, name, requested)
+    wanted = {*asked.outputs.members, *(columns if asked.outputs.screen == "table" else ())}
+    trace, arrays = run_by_engine(job, name, requested, wanted)
     window = asked.window._replace(show=tuple(name for name in columns if name in arrays))
     _show_and_write(job, trace, replace(asked, window=window))
     return RunResult((trace.final_h, trace.final_c), trace.steps)

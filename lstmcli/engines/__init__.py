@@ -12,7 +12,7 @@ from importlib import import_module
 from lstmcli.engines.engine import Engine
 from lstmcli.errors import UserError, did_you_mean
 
-NAMES = ("torch", "onnxruntime", "keras", "tensorflow", "tensorflow-block", "jax")
+NAMES = ("torch", "onnxruntime", "openvino", "keras", "tensorflow", "tensorflow-block", "jax")
 
 
 def find_engine(name: str) -> Engine:

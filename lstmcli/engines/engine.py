@@ -32,6 +32,7 @@ class Task:
     states: Sequence[State]  # h (B, P) and c (B, H) of each cell
     valid: Array | None  # (T, B), the steps that count
     masked: bool  # the steps that count are given by a mask, not by lengths
+    gates: bool = True  # more than h and the last state is wanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,7 @@ class Network:
     lengths: Array | None = None  # (B,) valid steps, where a sequence has fewer than T
     mask: Array | None = None  # (T, B), where each step that counts is given
     past: str = "zero"  # the output at padded or masked steps: zero, repeat or run
+    spelled: bool = False  # in single operations, its cells in the convention that they have
 
     @property
     def cell(self) -> Cell:
@@ -104,7 +106,9 @@ class Engine:
 
     ``prepare`` builds the layer, and what it returns runs it. ``lacks`` names what the engine
     cannot do of a network that its convention can hold; ``notes`` says where the framework and
-    its documentation, or it and other frameworks, are known to differ.
+    its documentation, or it and other frameworks, are known to differ. ``gates`` runs a single
+    cell once more for what the layer itself does not give; such an engine spells out in the same
+    operations what the layer cannot run (``network.spelled``).
     """
 
     name: str
@@ -119,6 +123,7 @@ class Engine:
     gives: tuple[str, ...] = ("h",)
     past: tuple[str, ...] = ("zero",)  # outputs at padded steps that it has; () takes no lengths
     masks: bool = False
+    gates: Callable[[Network], Mapping[str, Array]] | None = None
     lacks: Callable[[Network], Iterator[str]] = nothing
     notes: Callable[[Network], Iterator[str]] = nothing
 
@@ -142,7 +147,6 @@ class Engine:
 
     def network(self, task: Task) -> tuple[Network, list[str]]:
         """A run as the engine takes it, and by name what the engine cannot do of it."""
-        cell = task.model.cell
         layers = tuple(tuple(map(_stateless, layer)) for layer in task.model.layers)
         how, lacks = fit(layers, CONVENTIONS[self.convention])
         valid = None if task.valid is None or task.valid.all() else task.valid
@@ -152,27 +156,31 @@ class Engine:
             task.states,
             None if valid is None or task.masked else valid.sum(axis=0),
             valid if task.masked else None,
-            padding_rule(cell, task.masked, task.model.bidirectional),
+            padding_rule(task.model.cell, task.masked, task.model.bidirectional),
         )
-        if cell.dtype.name not in self.dtypes:
-            lacks.append(self._other_dtype(cell.dtype.name))
-        if valid is not None:
-            lacks += self._lacks_of_rows(network)
-        return network, lacks or list(self.lacks(network))
+        lacks = lacks + list(self._lacks_of_run(task, network)) or list(self.lacks(network))
+        if lacks and self.gates is not None:
+            network = replace(network, layers=layers, spelled=True)
+            lacks = list(self._lacks_of_run(task, network)) or list(self.lacks(network))
+        return network, lacks
 
-    def _other_dtype(self, name: str) -> str:
-        choice = " or ".join(f"--dtype {one}" for one in self.dtypes)
-        return f"{name} (it takes {choice}, which rounds the weights to it)"
-
-    def _lacks_of_rows(self, network: Network) -> Iterator[str]:
-        if network.mask is not None and not self.masks:
+    def _lacks_of_run(self, task: Task, network: Network) -> Iterator[str]:
+        if network.cell.dtype.name not in self.dtypes:
+            choice = " or ".join(f"--dtype {one}" for one in self.dtypes)
+            yield (f"{network.cell.dtype.name} (it takes {choice}, which rounds the weights to it)")
+        if task.model.convention.behaviour.arithmetic != "float":
+            yield "8-bit arithmetic (--arithmetic float)"
+        if network.lengths is None and network.mask is None:
+            return
+        past = ("zero", "repeat") if network.spelled else self.past
+        if network.mask is not None and not (self.masks or network.spelled):
             yield "a mask"
-        elif not self.past:
+        elif not past:
             yield "sequences of several lengths"
-        elif network.past not in self.past:
+        elif network.past not in past:
             yield (
                 f"outputs that are {_PAST[network.past]} past a sequence's length "
-                f"(--masked-output {self.past[0]} reads them as it has them)"
+                f"(--masked-output {past[0]} reads them as it has them)"
             )
 
 

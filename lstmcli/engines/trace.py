@@ -22,12 +22,12 @@ T = TypeVar("T")
 SHORT = 1.0  # seconds
 
 
-def task_of(model: Model, inputs: Inputs) -> Task:
-    """A run, checked as `lstmcli.run` checks it."""
+def task_of(model: Model, inputs: Inputs, *, gates: bool = True) -> Task:
+    """A run, checked as `lstmcli.run` checks it; ``gates``: more than h and the state is wanted."""
     plan = prepare(model, inputs)
     with np.errstate(all="ignore"):
         x = plan.block().astype(plan.dtype)
-    return Task(model, x, plan.layout, plan.states, plan.valid, plan.masked)
+    return Task(model, x, plan.layout, plan.states, plan.valid, plan.masked, gates)
 
 
 def lacking(engine: Engine, lacks: list[str]) -> str:
@@ -69,6 +69,8 @@ def timed(engine: Engine, network: Network, task: Task) -> tuple[Trace, float]:
         with quiet():
             prepared = engine.prepare(network)
             result, seconds = warm(prepared)
+            if engine.gates and task.gates and len(network.cells) == 1 and not result.gates:
+                result = replace(result, gates=engine.gates(network))
     except (UserError, MemoryError):
         raise
     except Exception as error:  # frameworks raise exceptions of every kind

@@ -32,21 +32,24 @@ from tests.paths import TOP
 README = TOP / "README.md"
 CELLS = list(product(KINDS, NAMES))
 
+SPELLING = ("onnxruntime", "openvino")  # what LSTM of ONNX has not is a Scan of single operations
+OTHERS = [name for name in NAMES if name not in SPELLING]
+
 REFUSALS = {  # kind: what the message names, for each engine that refuses it
-    "float64": {"onnxruntime": "float64", "tensorflow-block": "float64"},
+    "float64": dict.fromkeys((*SPELLING, "tensorflow-block"), "float64"),
     "peepholes": {"torch": "peepholes", "keras": "peepholes", "jax": "peepholes"},
-    "projection": {name: "a projection" for name in NAMES if name not in ("torch", "tensorflow")},
+    "projection": {name: "a projection" for name in OTHERS if name not in ("torch", "tensorflow")},
     "cell clip": {
-        name: "a cell clip of 0.4" for name in NAMES if not name.startswith("tensorflow")
+        name: "a cell clip of 0.4" for name in OTHERS if not name.startswith("tensorflow")
     },
     "projection clip": {
-        name: "a projection clip of 0.3" for name in NAMES if name != "tensorflow"
+        name: "a projection clip of 0.3" for name in OTHERS if name != "tensorflow"
     },
-    "peepholes, projection, both clips": {name: "clip" for name in NAMES if name != "tensorflow"},
-    "gate clip": {name: "a gate clip of 0.5" for name in NAMES if name != "onnxruntime"},
-    "gate clip, |c| beyond it": {name: "gate clip" for name in NAMES if name != "onnxruntime"},
-    "coupled, f = 1 - i": {name: "(f=1-i)" for name in NAMES if name != "onnxruntime"},
-    "coupled, i = 1 - f": dict.fromkeys(NAMES, "(i=1-f)"),
+    "peepholes, projection, both clips": {name: "clip" for name in OTHERS if name != "tensorflow"},
+    "gate clip": dict.fromkeys(OTHERS, "a gate clip of 0.5"),
+    "gate clip, |c| beyond it": dict.fromkeys(OTHERS, "gate clip"),
+    "coupled, f = 1 - i": dict.fromkeys(OTHERS, "(f=1-i)"),
+    "coupled, i = 1 - f": dict.fromkeys(OTHERS, "(i=1-f)"),
     **{
         kind: {"torch": "activation", "tensorflow-block": "activation"}
         for kind in ("relu", "elu", "leaky relu", "softplus", "thresholded relu", "affine")
@@ -59,26 +62,22 @@ REFUSALS = {  # kind: what the message names, for each engine that refuses it
             "hard sigmoid x/6", "hard sigmoid 0.2x", "softsign, scaled tanh",
         )
     },
-    "another output activation": {
-        name: "output activation softsign" for name in NAMES if name != "onnxruntime"
-    },
-    "2 layers of different sizes": {
-        "torch": "layers of different sizes", "onnxruntime": "layers of different sizes",
-    },
+    "another output activation": dict.fromkeys(OTHERS, "output activation softsign"),
+    "2 layers of different sizes": {"torch": "layers of different sizes"},
     "2 directions": {"tensorflow-block": "two directions"},
     "2 layers, 2 directions": {"tensorflow-block": "two directions"},
     "directions stacked": {"tensorflow-block": "two directions"},
     "3 layers, projection": {
-        name: "a projection" for name in NAMES if name not in ("torch", "tensorflow")
+        name: "a projection" for name in OTHERS if name not in ("torch", "tensorflow")
     },
-    "directions summed": {name: "merge sum" for name in NAMES if name != "keras"},
-    "2 layers, directions multiplied": {name: "merge mul" for name in NAMES if name != "keras"},
-    "reverse": {name: "reverse" for name in NAMES if name not in ("onnxruntime", "jax")},
-    "go_backwards": {name: "go backwards" for name in NAMES if name not in ("keras", "jax")},
+    "directions summed": {name: "merge sum" for name in OTHERS if name != "keras"},
+    "2 layers, directions multiplied": {name: "merge mul" for name in OTHERS if name != "keras"},
+    "reverse": {name: "reverse" for name in OTHERS if name != "jax"},
+    "go_backwards": {name: "go backwards" for name in OTHERS if name not in ("keras", "jax")},
     "lengths": {"tensorflow-block": "several lengths", "jax": "past a sequence"},
     "lengths, 2 directions": {"tensorflow-block": "two", "jax": "past a sequence"},
     "lengths, 2 layers, 2 directions": {"tensorflow-block": "two", "jax": "past a sequence"},
-    "lengths, reverse": {name: "reverse" for name in NAMES if name not in ("onnxruntime", "jax")}
+    "lengths, reverse": {name: "reverse" for name in OTHERS if name != "jax"}
     | {"jax": "past a sequence"},
     "lengths, outputs run on": {name: "length" for name in NAMES if name != "jax"},
     "lengths, 2 directions, run on": {name: "" for name in NAMES if name != "jax"},
@@ -86,9 +85,9 @@ REFUSALS = {  # kind: what the message names, for each engine that refuses it
         "torch": "a sequence of length 0", "tensorflow-block": "lengths", "jax": "past a sequence",
     },
     "a length of 0, run on": {name: "length" for name in NAMES if name != "jax"},
-    "mask": {name: "a mask" for name in NAMES if name not in ("keras", "tensorflow-block")}
+    "mask": {name: "a mask" for name in OTHERS if name not in ("keras", "tensorflow-block")}
     | {"tensorflow-block": "a mask"},
-    "mask, 2 directions": {name: "" for name in NAMES if name != "keras"},
+    "mask, 2 directions": {name: "" for name in OTHERS if name != "keras"},
 }  # fmt: skip
 
 

@@ -15,7 +15,10 @@ IR_VERSION = 8  # the file format that goes with it
 
 
 class Operator(NamedTuple):
-    """A node: its operator, inputs, outputs and attributes; "" is an input that is left out."""
+    """A node: its operator, inputs, outputs and attributes; "" is an input that is left out.
+
+    An attribute may be an `OnnxGraph`: the body of a loop.
+    """
 
     op: str
     inputs: Sequence[str]
@@ -56,15 +59,8 @@ def serialised(graph: OnnxGraph, producer: str, version: str) -> bytes:
     except ImportError:
         raise MissingExtra("writing .onnx", "onnx", "onnx") from None
     make = onnx.helper
-    made = make.make_graph(
-        [make.make_node(n.op, n.inputs, n.outputs, **n.attributes) for n in graph.nodes],
-        graph.name,
-        [_value_info(onnx, value) for value in graph.inputs],
-        [_value_info(onnx, value) for value in graph.outputs],
-        [onnx.numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
-    )
     model = make.make_model(
-        made,
+        _graph(onnx, graph),
         opset_imports=[make.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name=producer,
@@ -73,6 +69,27 @@ def serialised(graph: OnnxGraph, producer: str, version: str) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString()
     return data
+
+
+def _graph(onnx: Any, graph: OnnxGraph) -> Any:
+    return onnx.helper.make_graph(
+        [
+            onnx.helper.make_node(
+                node.op,
+                node.inputs,
+                node.outputs,
+                **{
+                    name: _graph(onnx, value) if isinstance(value, OnnxGraph) else value
+                    for name, value in node.attributes.items()
+                },
+            )
+            for node in graph.nodes
+        ],
+        graph.name,
+        [_value_info(onnx, value) for value in graph.inputs],
+        [_value_info(onnx, value) for value in graph.outputs],
+        [onnx.numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
+    )
 
 
 def _value_info(onnx: Any, value: ValueInfo) -> Any:

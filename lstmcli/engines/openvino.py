@@ -1,0 +1,63 @@
+"""OpenVINO: the same ONNX graphs as onnxruntime, compiled for the CPU in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.weights.compatibility import fit
+from lstmcli.engines import onnxruntime, scan
+from lstmcli.engines.engine import Engine, Network
+from lstmcli.engines.libraries import library
+from lstmcli.engines.onnxruntime import Feeds, Session
+
+
+def session(model: bytes, feeds: Feeds) -> Session:
+    """A model of ONNX, compiled for the shapes of its inputs and not for bfloat16."""
+    core = library("openvino").Core()
+    network = core.read_model(model, b"")
+    network.reshape({name: list(array.shape) for name, array in feeds.items()})
+    compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run() -> Sequence[Array]:
+        outputs = compiled(dict(feeds))
+        return [outputs[k].copy() for k in range(len(compiled.outputs))]
+
+    return run
+
+
+def lacks(network: Network) -> Iterator[str]:
+    """What its own LSTM has not: peepholes, coupled gates and most activations."""
+    yield from onnxruntime.lacks(network)
+    if not network.spelled:
+        yield from fit(network.layers, CONVENTIONS["openvino"])[1]
+
+
+def notes(network: Network) -> Iterator[str]:
+    """Where a model for inputs of any shape would give other numbers."""
+    yield from onnxruntime.origin(network)
+    if network.spelled:
+        return
+    yield from onnxruntime.empty_sequences(network, "OpenVINO", "2026.4")
+    if network.lengths is not None:
+        yield (
+            "compiled for inputs of any shape, OpenVINO runs past sequence_lens as if every "
+            "sequence were full; here it is compiled for the shape of the inputs (measured with "
+            "2026.4)"
+        )
+
+
+ENGINE = Engine(
+    "openvino",
+    "ONNX LSTM or Scan",
+    "onnx",
+    ("openvino", "onnx"),
+    partial(onnxruntime.prepare, open_session=session),
+    dtypes=("float32",),
+    gives=scan.GIVES,
+    gates=partial(onnxruntime.gates, open_session=session),
+    lacks=lacks,
+    notes=notes,
+)
