@@ -101,11 +101,6 @@ def read(
     The content tells the format, the suffix only which kind of text. Prints that leave numbers out
     are taken only if ``abbreviated``. With ``in_blocks`` the array of a .npy file of 64 MiB and
     more is a `lstmcli.formats.arrays.block_reader.FileArray`, which `--max-bytes` does not bound.
-
-    Raises
-    ------
-    UserError
-        Whatever is wrong with the file; see the module of the format.
     """
     path, member = split_member(source)
     with opened(path if path == "-" else main_file(path), stdin) as file:
@@ -136,8 +131,8 @@ def _refuse_abbreviated(document: Document) -> Document:
 def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> Document:
     if kind := binary_kind(file):
         module, function = _module(kind), _BY_NAME[kind].function
-        if member is not None and hasattr(module, "read_member"):
-            return cast(Document, module.read_member(file, member))
+        if member is not None and kind == "npz":
+            return cast(Document, module.read(file, member))
         if in_blocks and hasattr(module, "read_in_blocks"):
             function = "read_in_blocks"
         return cast(Document, getattr(module, function)(file))

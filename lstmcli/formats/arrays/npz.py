@@ -31,23 +31,11 @@ OTHER_ARCHIVES = {
 }
 
 
-def read(source: Opened) -> Document:
+def read(source: Opened, only: str | None = None) -> Document:
     """All members; 0-d arrays and strings become attributes, ``meta`` is decoded.
 
-    Raises
-    ------
-    UserError
-        A broken, encrypted or exploding archive, one without arrays, a member that is not numeric.
+    Of the arrays ``only`` that one is unpacked, if it is there.
     """
-    return _read(source, None)
-
-
-def read_member(source: Opened, name: str) -> Document:
-    """As `read`, of the arrays that one alone, if it is there; the others are not unpacked."""
-    return _read(source, name)
-
-
-def _read(source: Opened, only: str | None) -> Document:
     document = Document(source.source, "npz", {})
     left_out = []
     with damage_reported(source.source):

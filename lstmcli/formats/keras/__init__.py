@@ -20,7 +20,7 @@ from zipfile import ZipInfo
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import Damaged, damage_reported
+from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import LARGE, MOST_CONFIG, MOST_TIMES
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.keras.chain import lstm_chain
@@ -32,7 +32,7 @@ from lstmcli.formats.keras.layers import (
     weights_by_name,
 )
 from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
-from lstmcli.formats.wire.zip import ENCRYPTED, METHODS, Archive
+from lstmcli.formats.wire.zip import Archive
 
 ATTRIBUTES = (
     "layer_names", "weight_names", "model_config", "keras_version", "backend", "name",
@@ -45,13 +45,7 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  
 
 
 def read(source: Opened) -> Document:
-    """The weights of a model, by layer.
-
-    Raises
-    ------
-    UserError
-        Whatever `hdf5.contents` refuses, a broken archive or config, weights in several files.
-    """
+    """The weights of a model, by layer."""
     if source.head().startswith(ZIP):
         need_library(source.source, "a Keras file")
         return _read_archive(source)
@@ -161,7 +155,7 @@ def _read_archive(source: Opened) -> Document:
         if WEIGHTS not in members:
             raise _several_files(source.source)
         texts = {name: _text(archive, members.get(name)) for name in (CONFIG, METADATA)}
-        data = _bytes(archive, members[WEIGHTS], max(LARGE, MOST_TIMES * source.size))
+        data = archive.read(members[WEIGHTS], max(LARGE, MOST_TIMES * source.size))
     where = source.source
     metadata = _config(texts[METADATA], where)
     versions = {k: metadata[k] for k in VERSIONS if isinstance(metadata, dict) and k in metadata}
@@ -175,16 +169,7 @@ def _read_archive(source: Opened) -> Document:
 def _text(archive: Archive, member: ZipInfo | None) -> str | None:
     if member is None:
         return None
-    return _bytes(archive, member, MOST_CONFIG).decode("utf-8", "replace")
-
-
-def _bytes(archive: Archive, member: ZipInfo, most: int) -> bytes:
-    """The bytes of a member; Damaged if there are more than ``most``."""
-    if member.flag_bits & ENCRYPTED or member.compress_type not in METHODS:
-        raise Damaged(f"its member {member.filename} is encrypted, or packed as Keras never does")
-    if member.file_size > most:
-        raise Damaged(f"its member {member.filename} would unpack to {member.file_size:,} bytes")
-    return archive.read(member)
+    return archive.read(member, MOST_CONFIG).decode("utf-8", "replace")
 
 
 def _several_files(where: str) -> UserError:

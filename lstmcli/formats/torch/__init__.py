@@ -28,7 +28,7 @@ from lstmcli.formats.torch.state_dict import Tree, document, flatten
 from lstmcli.formats.torch.tensors import StorageView, TensorStorage, kind_of_storage
 from lstmcli.formats.torch.torchscript import CONSTANTS, MODEL, Script
 from lstmcli.formats.wire import pickle as pickles
-from lstmcli.formats.wire.zip import ENCRYPTED, Archive
+from lstmcli.formats.wire.zip import Archive
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
@@ -46,13 +46,7 @@ MAKERS = {**numpy_arrays.MAKERS, **tensors.MAKERS}
 
 
 def read(source: Opened) -> Document:
-    """All tensors under their names in the state dict.
-
-    Raises
-    ------
-    UserError
-        A broken file, one of another program, one without tensors.
-    """
+    """All tensors under their names in the state dict."""
     head = source.head()
     with _pickle_errors_reported(source.source):
         if head.startswith(ARCHIVE):
@@ -187,15 +181,13 @@ class _Zip:
         )
 
     def bytes_of(self, name: str, most: int = MOST_PICKLE) -> bytes:
-        """A member's bytes; ValueError if there are more than expected."""
+        """A member's bytes; an error if there are more than expected."""
         member = self.members.get(self.prefix + name)
         if member is None:
             raise ValueError(f"its member {name} is missing")
-        if member.flag_bits & ENCRYPTED or member.file_size > most:
-            raise ValueError(f"its member {name} is encrypted or larger than {most:,} bytes")
         self.unpacked += member.file_size
         check_total(self.unpacked, self.source.size, self.source.source)
-        return self.archive.read(member)
+        return self.archive.read(member, most)
 
     def _text(self, name: str) -> str:
         known = self.prefix + name in self.members

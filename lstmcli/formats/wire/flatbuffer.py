@@ -67,13 +67,7 @@ class Table(NamedTuple):
 
 
 def root(data: bytes) -> Table:
-    """The outermost table.
-
-    Raises
-    ------
-    Damaged
-        here and in every method of a table: the bytes end before what should be there.
-    """
+    """The outermost table."""
     view = memoryview(data)
     return Table(view, _ahead(view, 0))
 

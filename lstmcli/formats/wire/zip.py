@@ -52,18 +52,24 @@ class Archive:
         Raises
         ------
         Damaged
-            A size that its packed bytes cannot have, another method than stored and deflated.
+            A size that its packed bytes cannot have, another method than stored and deflated, an
+            encrypted member.
         """
-        if member.compress_type not in METHODS:
-            raise Damaged(f"its member {member.filename} is packed by {member.compress_type}")
+        if member.flag_bits & ENCRYPTED or member.compress_type not in METHODS:
+            how = f"encrypted or packed by {member.compress_type}"
+            raise Damaged(f"its member {member.filename} is {how}")
         packed, size = member.compress_size, member.file_size
         stored = member.compress_type == ZIP_STORED
         if packed != size if stored else packed * MOST_COMPRESSION < size:
             raise Damaged(f"{packed:,} bytes cannot unpack to {size:,}")
         return self._file.open(member)
 
-    def read(self, member: ZipInfo) -> bytes:
-        """All bytes of a member; Damaged if there are fewer than it declares."""
+    def read(self, member: ZipInfo, most: int) -> bytes:
+        """All bytes of a member; Damaged if it declares more than ``most``, or has fewer."""
+        if member.file_size > most:
+            raise Damaged(
+                f"its member {member.filename} would unpack to {member.file_size:,} bytes"
+            )
         with self.open(member) as stream:
             data = stream.read(member.file_size)  # without a length, a forged size is not the end
         if len(data) < member.file_size:
