@@ -22,7 +22,7 @@ import numpy as np
 from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.explain.causes import CONSTANTS
 from lstmcli.core.explain.cell import CellSolver
-from lstmcli.core.explain.constants import fewest_decimals
+from lstmcli.core.explain.constants import SPOILED, fewest_decimals
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     ENOUGH,
@@ -378,11 +378,12 @@ def _searched(
         (2, placed, PAIRED), (2, changed, TURNED), (2, lower, TURNED), (LEVELS, placed, 1),
     ):  # fmt: skip
         nearest = sorted(some, key=lambda one: one.closest)[:most] if most else some
-        affordable = nearest if most else _affordable(some, untried)
-        answers = [one.explanation for one in solve_each(affordable, levels, [], progress)]
-        unproven += [one for one in answers if some is lower and not one.found]
-        if answers := [one for one in answers if some is not lower or one.found]:
-            return _joined(answers)
+        batches = [[one] for one in nearest] if most else [_affordable(some, untried)]
+        for batch in batches:  # of one change all that fit; else the first that does
+            answers = [one.explanation for one in solve_each(batch, levels, [], progress)]
+            unproven += [one for one in answers if some is lower and not one.found]
+            if answers := [one for one in answers if some is not lower or one.found]:
+                return _joined(answers)
         if some is placed and most:
             untried |= dict.fromkeys(left for one in nearest for left in one.untried)
         if some is placed and most == PAIRED < len(own):
@@ -704,8 +705,11 @@ class FullRunSearch:
         def off(tries: Array) -> Array:
             return self.simulator.off(with_value(tries), np.float64)
 
-        for tried in (fewest_decimals(off, value, self.simulator.have_clip(same)), value):
-            changes = self.simulator.changes(with_value(tried[None]), 0)
+        exact = self.simulator.changes(same, 0)
+        if verify(exact).worst > SPOILED:
+            return None
+        short = fewest_decimals(off, value, self.simulator.have_clip(same))
+        for changes in (self.simulator.changes(with_value(short[None]), 0), exact):
             if verify(changes).fits:
                 return None if vanishing(changes, verify) else changes
         return None

@@ -391,7 +391,8 @@ class _Chunk:
         simulator, constants = self.of.cells[name].simulator, constants[which].astype(self.dtype)
         cells = simulator.cells(codes[which])
         if self.of.start is not None:
-            cells = cells._replace(start=np.full(len(which), INITIAL_STATES.index(self.of.start)))
+            start = np.full(len(which), INITIAL_STATES.index(self.of.start))
+            cells = replace(cells, start=start)
         h, c = simulator.start(cells, self.of.row, self.dtype)
         targets = [target for target in self.of.targets if target.cell in (name, "")]
         names = {"h", *(t.array for t in targets if not t.array.startswith("final_"))}

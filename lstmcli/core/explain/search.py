@@ -274,7 +274,7 @@ class Levels:
     def distances(self) -> Array:
         """How far off (S,) each single change is, as the rms in tolerances; constants aside."""
         cells = self.simulator.cells(self.space.codes(self.space.sets(1)))
-        rms = np.full(len(cells.kernel), np.inf)
+        rms = np.full(len(cells), np.inf)
         for view, which in self.simulator.by_view(cells):
             some = cells.some(which)
             steps = min(view.steps, self._compared_steps)
@@ -400,7 +400,7 @@ class _Steps:
         self.cells, self.constants = cells, cells.constants.copy()
         self.has_first_step = view.first == 0
         self.dtype = np.float64 if self.has_first_step else np.float32
-        self.left = np.arange(len(cells.kernel))
+        self.left = np.arange(len(cells))
         self.h, self.c = simulator.start(cells, view.item, self.dtype)
 
     def staying(self) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -56,12 +57,13 @@ _CHOOSE: Mapping[str, tuple[str, ...]] = {
 """The columns that choose each tensor, the order of its gates first."""
 
 
-class Cells(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Cells:
     """What N hypotheses come to; each field (N,) but for the constants."""
 
-    kernel: Array  # places among the simulator's tensors
-    recurrent: Array
-    bias: Array
+    kernel: Array  # places among the simulator's kernels, each an order of the gates of a matrix
+    recurrent_kernel: Array
+    bias: Array  # places among its biases
     gate: Array  # places among the simulator's activations
     candidate: Array
     output: Array
@@ -75,9 +77,28 @@ class Cells(NamedTuple):
     choice: Array  # of the constants' listed values, as one number
     constants: Array  # (N, 3); NaN: to be solved for
 
+    def __len__(self) -> int:
+        return len(self.kernel)
+
     def some(self, which: Any) -> Cells:
         """Those of some hypotheses."""
-        return Cells(*(field[which] for field in self))
+        return Cells(*(getattr(self, one.name)[which] for one in fields(self)))
+
+    @cached_property
+    def by_value(self) -> dict[str, Groups]:
+        """The values of fields, each with the hypotheses that have it; as far as asked for."""
+        return {}
+
+    def groups(self, name: str) -> Groups:
+        """Each value of a field with the hypotheses (places) that have it."""
+        if name not in self.by_value:
+            self.by_value[name] = groups_of(getattr(self, name))
+        return self.by_value[name]
+
+    @cached_property
+    def products(self) -> dict[str, list[tuple[int, Any, Array | None]]]:
+        """By part: a matrix, the hypotheses that multiply by it, and the orders of their gates."""
+        return {}
 
     @property
     def is_open(self) -> Array:
@@ -92,7 +113,7 @@ class Cells(NamedTuple):
         forget gate that the input gate is made of.
         """
         coupled, choice = self.coupled, self.choice
-        fields = [
+        parts = [
             (self.kernel, 1024), (self.bias, 512), (self.gate, 9), (self.candidate, 9),
             (self.output, 9), (self.peepholes, 3), (self.start, 3), (self.view, 16),
             (self.array, 6), (self.peephole_order, 6),
@@ -102,11 +123,23 @@ class Cells(NamedTuple):
             coupled = np.where(shown, coupled, 0)
             choice = np.where(shown, choice, choice // 4 * 4)
         else:
-            fields += [(self.recurrent, 1024), (self.reset, 2)]
+            parts += [(self.recurrent_kernel, 1024), (self.reset, 2)]
         key = np.zeros(len(self.kernel), np.int64)
-        for field, size in (*fields, (coupled, 3), (choice, 36)):
+        for field, size in (*parts, (coupled, 3), (choice, 36)):
             key = key * size + field
         return key
+
+
+Groups = list[tuple[int, Any]]
+"""Values, each with the places that have it; a slice where all have one."""
+
+
+def groups_of(values: Array) -> Groups:
+    """Each of some small integers (N,) with its places."""
+    kinds = np.flatnonzero(np.bincount(values)).tolist()
+    if len(kinds) == 1:
+        return [(kinds[0], slice(None))]
+    return [(kind, np.flatnonzero(values == kind)) for kind in kinds]
 
 
 class View:
@@ -220,7 +253,9 @@ class Simulator:
         self.space = Space(
             _assumed(how, next(iter(layouts))), (*self._idle(first),), (*self._barred(),)
         )
-        self.tensors: dict[str, list[Array]] = {part: [] for part in _CHOOSE}
+        self.matrices: dict[str, list[Array]] = {part: [] for part in _CHOOSE}
+        self.ordered: dict[str, list[tuple[int, ...]]] = {part: [] for part in _CHOOSE}
+        self.biases: list[Array] = []
         self.scales: list[Array] = []  # of layer norm, one for each bias
         self._places: dict[Any, int] = {}
         self._cast: dict[tuple[str, int, str], Array] = {}  # matrices (K, 4 H) in a number type
@@ -349,9 +384,15 @@ class Simulator:
             for name, off in zip(CONSTANTS, OFF, strict=True)
         ]
         choice = code("forget_bias") + 4 * code("cell_clip") + 12 * code("gate_clip").astype(int)
-        tensors = (self._tensors_of(part, codes) for part in _CHOOSE)
-        activations = (place(name, self._activations) for name in _ACTIVATIONS_OF)
-        fields = (
+        kernel, recurrent_kernel, bias = (self._tensors_of(part, codes) for part in _CHOOSE)
+        gate, candidate, output = (place(name, self._activations) for name in _ACTIVATIONS_OF)
+        return Cells(
+            kernel,
+            recurrent_kernel,
+            bias,
+            gate,
+            candidate,
+            output,
             place("coupled", _COUPLED),
             place("peepholes", _PEEPHOLES),
             place("peephole_gates", PEEPHOLE_ORDERS),
@@ -362,7 +403,6 @@ class Simulator:
             choice,
             np.stack(constants, axis=1),
         )
-        return Cells._make((*tensors, *activations, *fields))
 
     def _tensors_of(self, part: str, codes: Array) -> Array:
         """Places (N,) of a tensor, from a table by the codes that choose it, filled on demand."""
@@ -381,23 +421,27 @@ class Simulator:
         assumed = [self.space.values[name][0] for name in names]
         changed = {n: v for n, v, a in zip(names, values, assumed, strict=True) if v != a}
         changed.pop(names[0], None)
-        cell = self.decode(changed)
-        order = permutation(assumed[0], values[0])
+        cell, order = self.decode(changed), permutation(assumed[0], values[0])
         if part != "bias":
-            block = getattr(cell, part)[list(order)]
-            return self._placed(part, (block.shape, block.tobytes()), block)
+            matrix: Array = getattr(cell, part)
+            block = matrix[list(order)]
+            base = self._placed(self.matrices[part], (matrix.shape, matrix.tobytes()), matrix)
+            return self._placed(self.ordered[part], (block.shape, block.tobytes()), (base, *order))
         shift = (cell.bias if cell.norm_shift is None else cell.norm_shift)[list(order)]
         scale = None if cell.norm_scale is None else cell.norm_scale[list(order)]
-        known = len(self.tensors[part])
-        place = self._placed(part, (shift.tobytes(), None if scale is None else order), shift)
+        known = len(self.biases)
+        place = self._placed(
+            self.biases, (shift.tobytes(), None if scale is None else order), shift
+        )
         if place == known and scale is not None:
             self.scales.append(scale)
         return place
 
-    def _placed(self, part: str, key: Any, tensor: Array) -> int:
-        place = self._places.setdefault((part, key), len(self.tensors[part]))
-        if place == len(self.tensors[part]):
-            self.tensors[part].append(tensor)
+    def _placed(self, known: list[Any], key: Any, one: Any) -> int:
+        """The place in a list of what has a key; it is appended where it is new."""
+        place = self._places.setdefault((id(known), key), len(known))
+        if place == len(known):
+            known.append(one)
         return place
 
     def _views_of(self, codes: Array) -> Array:
@@ -433,7 +477,7 @@ class Simulator:
 
     def start(self, cells: Cells, item: int, dtype: Any = np.float64) -> tuple[Array, Array]:
         """h (N, P) and c (N, H) before the first step of a sequence of the batch."""
-        n, cell = len(cells.kernel), self.cell
+        n, cell = len(cells), self.cell
         h, c = np.zeros((n, cell.outputs), dtype), np.zeros((n, cell.units), dtype)
         given = self.state
         if given is None and cell.initial_h is not None and cell.initial_c is not None:
@@ -448,36 +492,50 @@ class Simulator:
 
     def inputs(self, cells: Cells, x: Array, units: Any = slice(None)) -> Array:
         """K x, and b where no layer norm follows, (N, 4, U), for one x (I,) or one each (N, I)."""
-        kernels = self.tensors["kernel"]
-        if x.ndim == 1:
-            places, back = np.unique(cells.kernel, return_inverse=True)
-            z = np.array([kernels[k][:, units] @ x for k in places], x.dtype)[back.ravel()]
-        else:
-            z = np.zeros((len(x), 4, self.cell.units), x.dtype)
-            self._add_products(z, "kernel", cells.kernel, x)
+        width = self.cell.units if isinstance(units, slice) else len(units)
+        z = np.zeros((len(cells), 4, width), x.dtype)
+        self._add_products(z, "kernel", cells, x, units)
         if self.cell.norm_scale is None:
             z += self._biases(x.dtype)[:, :, units][cells.bias]
         return z
 
     def _biases(self, dtype: Any) -> Array:
-        return np.array(self.tensors["bias"], dtype)  # (biases, 4, H)
+        key = "bias", len(self.biases), dtype.char
+        if key not in self._cast:
+            self._cast[key] = np.array(self.biases, dtype)  # (biases, 4, H)
+        return self._cast[key]
 
-    def add_recurrent(self, z: Array, cells: Cells, h: Array) -> None:
-        """Add R h (N, 4, H) to z."""
-        self._add_products(z, "recurrent_kernel", cells.recurrent, h)
+    def _add_products(
+        self, z: Array, part: str, cells: Cells, x: Array, units: Any = slice(None)
+    ) -> None:
+        """Add each hypothesis' matrix (4, U, K) @ its x (N, K), or one x (K,), to z (N, 4, U).
 
-    def _add_products(self, z: Array, part: str, places: Array, x: Array) -> None:
-        """Add each hypothesis' matrix (4, H, K) @ its x (N, K) to z (N, 4, H)."""
-        for place in np.flatnonzero(np.bincount(places)).tolist():
+        Matrices that differ in the order of their gates are multiplied by as one.
+        """
+        if part not in cells.products:
+            cells.products[part] = self._products(part, getattr(cells, part))
+        for place, which, orders in cells.products[part]:
             key = part, place, z.dtype.char
             if key not in self._cast:  # once, not at every step
-                matrix = self.tensors[part][place]
-                self._cast[key] = matrix.reshape(-1, matrix.shape[2]).astype(z.dtype).T
-            which = np.flatnonzero(places == place)
-            if len(which) == len(x):
-                z += (x @ self._cast[key]).reshape(z.shape)
+                self._cast[key] = self.matrices[part][place].astype(z.dtype)
+            matrix = self._cast[key][:, units]
+            flat = matrix.reshape(-1, matrix.shape[2])
+            if x.ndim == 1:
+                product = (flat @ x).reshape(1, 4, -1)
+                rows = np.zeros(1, int)
             else:
-                z[which] += (x[which] @ self._cast[key]).reshape(len(which), 4, -1)
+                product = (x[which] @ flat.T).reshape(-1, 4, matrix.shape[1])
+                rows = np.arange(len(product))
+            z[which] += product if orders is None else product[rows[:, None], orders]
+
+    def _products(self, part: str, places: Array) -> list[tuple[int, Any, Array | None]]:
+        ordered = np.array(self.ordered[part])[places]  # (N, 5)
+        found = []
+        for matrix, which in groups_of(ordered[:, 0]):
+            orders = ordered[which, 1:]
+            as_loaded = (orders == range(len(GATES))).all()
+            found.append((matrix, which, None if as_loaded else orders))
+        return found
 
     def step(
         self, z: Array, c: Array, cells: Cells, constants: Array, units: Any = slice(None)
@@ -505,7 +563,7 @@ class Simulator:
         """(N, E): how far off runs are over the first steps, in tolerances."""
         constants, x = constants.astype(dtype), view.x.astype(dtype)
         h, c = self.start(cells, view.item, dtype)
-        found = [np.zeros((len(cells.kernel), 0))]
+        found = [np.zeros((len(cells), 0))]
         for t in range(steps):
             z = self.before(cells, x[t], h, c, t)
             arrays = self.step(z, c, cells, constants)
@@ -520,7 +578,7 @@ class Simulator:
         if t and cells.reset.any():
             h[cells.reset == 1], c[cells.reset == 1] = 0, 0
         if t or h.any():
-            self.add_recurrent(z, cells, h)
+            self._add_products(z, "recurrent_kernel", cells, h)
         return z
 
     def _parts(self, cells: Cells, constants: Array, shift: Array | None, units: Any) -> Parts:
@@ -545,9 +603,11 @@ class Simulator:
         if cell.projection is not None:
             project = self._project
         _, cell_clip, gate_clip = (constants[:, k, None] for k in range(3))
+        gate, candidate, output = (
+            self._activation(cells.groups(name)) for name in ("gate", "candidate", "output")
+        )
         return Parts(
-            self._activation(cells.gate), self._activation(cells.candidate),
-            self._activation(cells.output), _clip(gate_clip), _clip(cell_clip),
+            gate, candidate, output, _clip(gate_clip), _clip(cell_clip),
             clip_to(how.projection_clip), _couple(cells.coupled), normalize, normalize_c,
             peepholes, project,
         )  # fmt: skip
@@ -573,18 +633,16 @@ class Simulator:
         h = h @ cell.projection.T.astype(h.dtype, copy=False)
         return h if cell.projection_bias is None else h + cell.projection_bias.astype(h.dtype)
 
-    def _activation(self, codes: Array) -> Activation:
+    def _activation(self, groups: Groups) -> Activation:
         """The activation of each hypothesis, as one function that may write over its argument."""
-        kinds = np.flatnonzero(np.bincount(codes))
-        if len(kinds) == 1:
-            only: Activation = self._functions[kinds[0]]
+        if len(groups) == 1:
+            only: Activation = self._functions[groups[0][0]]
             return only
-        groups = [(self._functions[kind], np.flatnonzero(codes == kind)) for kind in kinds]
 
         def activate(z: Array, out: Array) -> None:
-            for function, which in groups:
+            for kind, which in groups:
                 part = z[which]
-                function(part, part)
+                self._functions[kind](part, part)
                 out[which] = part
 
         return activate
