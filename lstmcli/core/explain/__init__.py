@@ -11,19 +11,13 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
+from lstmcli.core.explain import cell
 from lstmcli.core.explain.cell import explain_cell
-from lstmcli.core.explain.explanation import (
-    NOT_SEARCHED,
-    Explanation,
-    Remark,
-    agreement,
-    clues,
-    remark,
-)
+from lstmcli.core.explain.explanation import NOT_SEARCHED, Explanation, agreement, clues
 from lstmcli.core.explain.network import explain_network
-from lstmcli.core.explain.passes import PASSES
 from lstmcli.core.explain.question import Prepared, Question, in_shape, left_out, prepare, unrolled
 from lstmcli.core.explain.search import Progress, quiet
+from lstmcli.core.explain.verify import Remark, remark
 from lstmcli.core.explain.wording import in_words
 from lstmcli.core.forward.blas import one_thread
 
@@ -93,7 +87,7 @@ def _exchanged_axes(question: Question) -> Iterator[Remark]:
 def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
     """What the numbers hint at, what is never searched, and a layout that nobody gave."""
     loaded, nearest, remarks = explanation.measured, explanation.nearest, explanation.remarks
-    if hints := [hint for one in PASSES if one.remark for hint in one.remark(prepared)]:
+    if hints := [hint for one in cell.PASSES if one.remark for hint in one.remark(prepared)]:
         remarks = tuple(one for one in remarks if one.code != "near_miss")
     elif loaded is not None:
         remarks = (*agreement(loaded), *remarks)

@@ -4,47 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import combinations
 from math import factorial
 from typing import Any
 
 import numpy as np
 
+from lstmcli.core.explain import execution, half_precision
 from lstmcli.core.explain.causes import CONSTANTS, OPEN, SHUT
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     ENOUGH,
     NOT_SEARCHED,
-    Answer,
     Changed,
     Explanation,
     Near,
     Neighbours,
-    Remark,
     clearly_nearer,
     evidence,
     near_miss,
-    remark,
+    neighbours,
     remarks_on,
     wanted,
 )
+from lstmcli.core.explain.half_precision import GRID, RERUN, Basis
 from lstmcli.core.explain.hypotheses import Change, Changes, conventions_that_run, settings_of
 from lstmcli.core.explain.observation import Allowance
-from lstmcli.core.explain.passes import PASSES, half_precision
-from lstmcli.core.explain.passes.half_precision import GRID, RERUN, Basis
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import (
     LEVELS,
     LOOSE,
-    NEAREST,
     Outcome,
+    Pass,
     Progress,
     Search,
-    nearest,
 )
 from lstmcli.core.explain.simulator import Layout, Simulator
 from lstmcli.core.explain.solver import Fitting, Solver, fewest_of, joined, solve_each
-from lstmcli.core.explain.verify import Case, Comparison, arrays_at, verify
+from lstmcli.core.explain.verify import Answer, Case, Comparison, Remark, arrays_at, remark, verify
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
@@ -56,10 +54,27 @@ FAR_BIAS = 100.0  # and one that does
 FEWEST = 4  # different numbers more than changes that half precision is to be seen in
 MOST_CHECKED = 12  # settings that are run whole before they are called unseen
 
+NEAREST = 4  # hypotheses that are named where none fits
+NEAREST_STEPS = 16  # by which single changes are put in order
+
 MOST = 4  # placements that are searched for two changes and for three,
 MOST_WORK = 4e9  # and of small nets as many more as this allows
 WINDOWS_WORK = 1e10  # operations, as `Simulator.work` counts them: some 1 s of one core
 NEARER = 3.0  # times: then a last state is likelier than one that is met more often
+
+
+PASSES = (
+    Pass("one change", 1, partial(Search.level, size=1)),
+    Pass("two changes", 2, partial(Search.level, size=2)),
+    Pass("half precision", 2, half_precision.hypotheses),
+    Pass("three changes", 3, partial(Search.level, size=3)),
+    Pass("execution", LEVELS, remark=execution.how_run),
+)
+"""What is tried where the run as loaded does not give EXPECTED, in this order.
+
+First the settings of a cell, one, two and three changes at once; exact pairs win over a coarser
+number type. Then what is no setting of a cell: how the other side ran the sequences.
+"""
 
 
 class CellSolver(Solver):
@@ -244,13 +259,22 @@ class CellSolver(Solver):
             evidence=proof,
         )
 
+    def _nearest(self, pairs: bool = True) -> list[Answer]:
+        """The hypotheses that come nearest: single changes, and pairs of the best of these."""
+        near = neighbours(self.simulator, (), NEAREST_STEPS if self.has_first_step else None)
+        best = [near.changes[n] for n in np.argsort(near.rms, kind="stable")[:NEAREST]]
+        both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
+        both = [c for c in both if c[0].setting != c[1].setting]
+        answers = [Answer(c, self.verify(c, self.allowance)) for c in ((), *best, *both)]
+        return sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(a.changes))[:NEAREST]
+
     def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
         """The reading that comes nearest without fitting."""
         coarse = {Change("dtype", half.name) for half in self.prepared.coarse}
         fitting = [set(answer.changes) - coarse for answer in outcome.answers if answer.changes]
         rest = [
             n
-            for n in nearest(self.simulator, self.verify, self.allowance, pairs=False)
+            for n in self._nearest(pairs=False)
             if not any(f <= set(n.changes) if f else not n.changes for f in fitting)
         ]
         return tuple(self.near(n) for n in rest if not n.comparison.fits)[:1]
@@ -286,7 +310,7 @@ class CellSolver(Solver):
     def none(self) -> Explanation:
         """Nothing fits: what comes near."""
         loaded = self.verify((), self.allowance)
-        near = nearest(self.simulator, self.verify, self.allowance)
+        near = self._nearest()
         size = list(half_precision.remark_of_size(self.prepared, self.case, loaded))
         return replace(
             self.explanation("none", loaded),

@@ -14,25 +14,8 @@ from lstmcli.core.explain.constants import OFF
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.observation import Allowance, Placement
 from lstmcli.core.explain.simulator import FAR, Simulator
-from lstmcli.core.explain.verify import Case, Comparison, Place, rerun
+from lstmcli.core.explain.verify import Answer, Case, Comparison, Place, Remark, remark, rerun
 from lstmcli.core.model.arrays import Array
-
-
-@dataclass(frozen=True)
-class Remark:
-    """Something to be said, as a code and the facts in it."""
-
-    code: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    text: str = ""  # put in by `wording`
-
-    def __hash__(self) -> int:
-        return hash(self.code)
-
-
-def remark(code: str, **facts: Any) -> Remark:
-    """A remark without its words."""
-    return Remark(code, facts)
 
 
 @dataclass(frozen=True)
@@ -82,15 +65,6 @@ def changed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed
             implied = {"output_activation": output.value}
         found.append(Changed("activation", assumed(candidate), candidate.value, CANDIDATE, implied))
     return (*found, *(Changed(c.setting, assumed(c), c.value) for c in left.values()))
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A hypothesis that fits: its changes with constants put in, and how it compares."""
-
-    changes: Changes
-    comparison: Comparison
-    solved: int = 0  # constants that were solved for
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,11 @@ from lstmcli.core.explain.constants import SPOILED, fewest_decimals
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     ENOUGH,
-    Answer,
     Changed,
     Explanation,
-    Remark,
     clearly_nearer,
     digits,
     near_miss,
-    remark,
 )
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.network_simulator import (
@@ -48,7 +45,7 @@ from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import LEVELS, Progress, vanishing
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.solver import Solver, joined, solve_each
-from lstmcli.core.explain.verify import Case, Comparison, verify
+from lstmcli.core.explain.verify import Answer, Case, Comparison, Remark, remark, verify
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array

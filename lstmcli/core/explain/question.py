@@ -16,7 +16,6 @@ from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.causes import SPREADS
-from lstmcli.core.explain.explanation import Remark, remark
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.observation import (
     BRAIN,
@@ -33,7 +32,7 @@ from lstmcli.core.explain.observation import (
     printed_digits,
     states_of,
 )
-from lstmcli.core.explain.verify import Cached, Case, Reader
+from lstmcli.core.explain.verify import Cached, Case, Reader, Remark, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.forward.sequence import direction_axis, has_direction_axis
 from lstmcli.core.model.arrays import Array

@@ -11,18 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, ORDERS, SOLVE
 from lstmcli.core.explain.constants import LEAST_CLIP, fewest_decimals, refine, settled, solve
-from lstmcli.core.explain.explanation import Answer, Remark, neighbours, remark
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, rank
 from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.simulator import SAMPLE, Cells, Simulator, View
-from lstmcli.core.explain.verify import Comparison
+from lstmcli.core.explain.verify import Answer, Comparison, Remark, remark
 from lstmcli.core.model.arrays import Array
 
 Verify = Callable[[Changes, Allowance], Comparison]
@@ -30,7 +28,6 @@ Backed = Callable[[Changes, Allowance], str]
 """By what a hypothesis in half precision is backed: a kind of `Basis`, or nothing."""
 
 LEVELS = 3  # changes at once
-NEAREST = 4  # hypotheses that are named where none fits
 
 # What is stepped, and how far.
 LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
@@ -55,7 +52,6 @@ MOST_RUN = 60
 LESS = 0.1  # of a clip, that must not do as well
 EXACT = 1.0  # tolerances
 NEAR_COST = 1e4  # squares of tolerances: what a search from near may leave to one from anywhere
-NEAREST_STEPS = 16  # by which single changes are put in order
 CLOSEST_STEPS = 4  # by which placements are put in order
 
 
@@ -548,15 +544,3 @@ def vanishing(changes: Changes, verify: Callable[[Changes], Comparison]) -> bool
 
 def _is_clip(change: Change) -> bool:
     return change.setting.endswith(("cell_clip", "gate_clip"))
-
-
-def nearest(
-    simulator: Simulator, verify: Verify, allowance: Allowance, pairs: bool = True
-) -> list[Answer]:
-    """The hypotheses that come nearest: single changes, and perhaps pairs of the best of these."""
-    near = neighbours(simulator, (), NEAREST_STEPS if simulator.has_first_step else None)
-    best = [near.changes[n] for n in np.argsort(near.rms, kind="stable")[:NEAREST]]
-    both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
-    both = [c for c in both if c[0].setting != c[1].setting]
-    answers = [Answer(c, verify(c, allowance)) for c in ((), *best, *both)]
-    return sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(a.changes))[:NEAREST]

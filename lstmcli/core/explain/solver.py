@@ -16,20 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.causes import CAUSES, ONE_WAY
-from lstmcli.core.explain.explanation import (
-    Answer,
-    Changed,
-    Data,
-    Explanation,
-    Near,
-    Remark,
-    changed,
-    remark,
-)
+from lstmcli.core.explain.explanation import Changed, Data, Explanation, Near, changed
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.question import Prepared, shape_of
 from lstmcli.core.explain.search import LEVELS, Progress
-from lstmcli.core.explain.verify import Case, Comparison
+from lstmcli.core.explain.verify import Answer, Case, Comparison, Remark, remark
 
 
 class Solver(ABC):

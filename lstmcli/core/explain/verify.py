@@ -146,6 +146,32 @@ NEVER = Comparison(np.inf, np.inf, np.inf, 0, 0, None)
 """Of a hypothesis that cannot be run at all."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A hypothesis that fits: its changes with constants put in, and how it compares."""
+
+    changes: Changes
+    comparison: Comparison
+    solved: int = 0  # constants that were solved for
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something to be said, as a code and the facts in it."""
+
+    code: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""  # put in by `wording`
+
+    def __hash__(self) -> int:
+        return hash(self.code)
+
+
+def remark(code: str, **facts: Any) -> Remark:
+    """A remark without its words."""
+    return Remark(code, facts)
+
+
 def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
     """The run that `lstm run` does, in the number type of the weights."""
     settings = settings_of(changes)

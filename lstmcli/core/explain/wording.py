@@ -17,9 +17,10 @@ from lstmcli.core.explain.causes import (
     Cause,
     text_for,
 )
-from lstmcli.core.explain.explanation import Changed, Explanation, Remark, Row
+from lstmcli.core.explain.explanation import Changed, Explanation, Row
 from lstmcli.core.explain.hypotheses import convention_in_layout, conventions_having
 from lstmcli.core.explain.observation import Placement
+from lstmcli.core.explain.verify import Remark
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced_order

@@ -12,10 +12,10 @@ import pytest
 from lstmcli.api.explain import explain
 from lstmcli.core.explain import cell, wording
 from lstmcli.core.explain.causes import ANY, CAUSES, Cause
-from lstmcli.core.explain.explanation import Answer, Remark, remark
+from lstmcli.core.explain.cell import PASSES
 from lstmcli.core.explain.hypotheses import Change
-from lstmcli.core.explain.passes import PASSES
 from lstmcli.core.explain.search import Outcome, Pass, Search
+from lstmcli.core.explain.verify import Answer, Remark, remark
 from tests.core.explain.asking import found, write
 from tests.core.explain.reference import outputs, random_net
 from tests.test_golden import GOLDEN, read
@@ -81,5 +81,5 @@ def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         yield remark("dummy", arrays=len(prepared.arrays))
 
     monkeypatch.setitem(wording.TEXTS, "dummy", "{arrays} array was looked at.")
-    monkeypatch.setattr("lstmcli.core.explain.PASSES", (*PASSES, Pass("dummy", 3, remark=look)))
+    monkeypatch.setattr(cell, "PASSES", (*PASSES, Pass("dummy", 3, remark=look)))
     assert "1 array was looked at." in Refused(tmp_path).ask().notes

@@ -13,7 +13,8 @@ import pytest
 
 from lstmcli.core.explain import wording
 from lstmcli.core.explain.causes import CAUSES, SENSES, Cause, prior_of
-from lstmcli.core.explain.explanation import Changed, Data, Remark, wanted
+from lstmcli.core.explain.explanation import Changed, Data, wanted
+from lstmcli.core.explain.verify import Remark
 from lstmcli.core.explain.wording import (
     change_text,
     hides_at_first_step,

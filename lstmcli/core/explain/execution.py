@@ -14,11 +14,18 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.diff.alignment import ArrayName
-from lstmcli.core.explain.explanation import Remark, remark
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.observation import Allowance, Expected, Known
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.verify import Case, Comparison, arrays_of, compared, verify
+from lstmcli.core.explain.verify import (
+    Case,
+    Comparison,
+    Remark,
+    arrays_of,
+    compared,
+    remark,
+    verify,
+)
 from lstmcli.core.model.arrays import Array
 from lstmcli.errors import UserError
 

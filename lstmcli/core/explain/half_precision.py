@@ -16,12 +16,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.causes import ALL, INPUTS, STATES, WEIGHTS
-from lstmcli.core.explain.explanation import Answer, Remark, remark
 from lstmcli.core.explain.hypotheses import Change, Changes, settings_of, spelled_out
 from lstmcli.core.explain.observation import EPS, Allowance, Expected
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import Levels, Outcome, Search
-from lstmcli.core.explain.verify import Arrays, Case, Comparison, arrays_of, compared
+from lstmcli.core.explain.verify import (
+    Answer,
+    Arrays,
+    Case,
+    Comparison,
+    Remark,
+    arrays_of,
+    compared,
+    remark,
+)
 from lstmcli.core.forward.batch import Runner
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.plan import prepare
