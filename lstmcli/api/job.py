@@ -139,6 +139,11 @@ def job_of(
     """A model and its inputs as Python passes them: paths, arrays, or dicts of arrays.
 
     Without ``x`` the inputs are those that the weights' files contain.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with files, names, types or shapes; ``where`` begins messages.
     """
     several: list[Any] = [*weights] if isinstance(weights, list | tuple) else [weights]
     documents = [document_of(one, where) for one in several]

@@ -101,6 +101,11 @@ def read(
     The content tells the format, the suffix only which kind of text. Prints that leave numbers out
     are taken only if ``abbreviated``. With ``in_blocks`` the array of a .npy file of 64 MiB and
     more is a `lstmcli.formats.arrays.block_reader.FileArray`, which `--max-bytes` does not bound.
+
+    Raises
+    ------
+    UserError
+        Whatever is wrong with the file; see the module of the format.
     """
     path, member = split_member(source)
     with opened(path if path == "-" else main_file(path), stdin) as file:

@@ -44,6 +44,11 @@ def read(file: Opened) -> Document:
     """All tensors, in the order of the file, packed ones as float32.
 
     Types that the library does not unpack are left out, and said.
+
+    Raises
+    ------
+    UserError
+        A broken file, one of another version or byte order, or no library to unpack it with.
     """
     with damage_reported(f"{file.source}, a GGUF model,"):
         tensors, start = _Header(file).tensors()

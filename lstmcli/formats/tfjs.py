@@ -28,7 +28,13 @@ MOST_DEPTH = 32  # of models within models
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
-    """The tensors of all groups by name; of a layers model, the configs of its layers too."""
+    """The tensors of all groups by name; of a layers model, the configs of its layers too.
+
+    Raises
+    ------
+    UserError
+        A description that is none, shards that are not in its folder, or of another size.
+    """
     with damage_reported(f"{file.source}, taken for a model.json of TensorFlow.js,"):
         arrays: dict[str, np.ndarray] = {}
         left_out: list[str] = []

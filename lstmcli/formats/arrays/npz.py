@@ -35,6 +35,11 @@ def read(source: Opened, only: str | None = None) -> Document:
     """All members; 0-d arrays and strings become attributes, ``meta`` is decoded.
 
     Of the arrays ``only`` that one is unpacked, if it is there.
+
+    Raises
+    ------
+    UserError
+        A broken, encrypted or exploding archive, one without arrays, a member that is not numeric.
     """
     document = Document(source.source, "npz", {})
     left_out = []

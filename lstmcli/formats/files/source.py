@@ -184,6 +184,11 @@ def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[Opened]:
     """Open a path, or standard input for "-".
 
     What cannot be sought in (standard input, the pipe of a shell's <(command)) is read into memory.
+
+    Raises
+    ------
+    UserError
+        No such file, a folder, a device, a pipe with a name, no permission, an empty file.
     """
     if source == "-":
         stream = stdin or sys.stdin.buffer

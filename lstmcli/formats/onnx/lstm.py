@@ -57,7 +57,13 @@ def is_lstm(node: Node) -> bool:
 
 
 def read_node(node: Node, scope: Scope, constants: ConstantFolder, name: str) -> LstmNode:
-    """The tensors and attributes of a node, with remarks for the user."""
+    """The tensors and attributes of a node, with remarks for the user.
+
+    Raises
+    ------
+    UnreadableNode
+        when a weight is no constant, or shapes do not fit the operator.
+    """
     return _NodeReader(node, scope, constants, name).read()
 
 

@@ -38,7 +38,13 @@ Groups = dict[str, dict[str, Any]]
 
 
 def read(source: Opened) -> Document:
-    """All numeric tensors of a checkpoint, or the constants of a graph."""
+    """All numeric tensors of a checkpoint, or the constants of a graph.
+
+    Raises
+    ------
+    UserError
+        A damaged file, a missing or misleading shard, more than may be allocated.
+    """
     with damage_reported(source.source):
         return _read(source)
 

@@ -31,7 +31,13 @@ class KerasLayers(NamedTuple):
 
 
 def parse_layers(data: Bytes, objects: ObjectGraph) -> KerasLayers:
-    """The class and config of each layer; at "" the version of Keras."""
+    """The class and config of each layer; at "" the version of Keras.
+
+    Raises
+    ------
+    Damaged
+        Bytes that are no such message, or a text that is no JSON.
+    """
     groups: dict[str, dict[str, Any]] = {}
     lstms: tuple[str, ...] = ()
     for node in Message(data).messages(SavedMetadata.nodes):

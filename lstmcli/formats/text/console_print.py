@@ -91,6 +91,11 @@ def read_text(text: str, file: Opened) -> Document:
     Several prints of one name are stacked along a new first axis. The layout is set if every
     array's is: 2-D is (steps, units), (n, 1, units) is n prints of one row. An abbreviated print
     gives the numbers it has, packed, and `Gaps`.
+
+    Raises
+    ------
+    UserError
+        What `find_prints` and `find_rows` refuse; prints whose shapes or labels do not stack.
     """
     source = file.source
     _refuse_many(text, source)

@@ -35,6 +35,12 @@ def read_text(text: str, file: Opened) -> Document:
 
     Rows may come in any order if every pair of step and batch is there once. Anything else is one
     array "" (T, K), layout "steps".
+
+    Raises
+    ------
+    UserError
+        Cells separated by semicolons, a cell that is no number (line and column are named), rows
+        of different lengths, a pair of step and batch that is missing or occurs twice.
     """
     return _read(lambda: pieces_of(text), file.source, file.size)
 
@@ -63,7 +69,13 @@ def _read(pieces: Pieces, source: str, size: int) -> Document:
 
 
 def document_of(table: CsvTable, kind: str, line_of: Callable[[int], int]) -> Document:
-    """What a table contains; ``line_of`` gives the line of a row, for messages."""
+    """What a table contains; ``line_of`` gives the line of a row, for messages.
+
+    Raises
+    ------
+    UserError
+        for rows that are missing or occur twice, steps that are no whole numbers.
+    """
     keys = _in_order(table, line_of)
     batch, units = keys.get(BATCH), keys.get(UNIT)
     arrays = table.arrays()

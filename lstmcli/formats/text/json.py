@@ -37,7 +37,14 @@ CONFIGS = ("tfjs", "keras")  # models without numbers: these are in other files
 
 
 def read_text(text: str, file: Opened) -> Document:
-    """All lists of numbers as float64 arrays, everything else as attributes; or a model file."""
+    """All lists of numbers as float64 arrays, everything else as attributes; or a model file.
+
+    Raises
+    ------
+    UserError
+        Broken JSON (with line and column), a name that occurs twice, a ragged list, a list of
+        something else than numbers or strings; see the modules of `MODELS` too.
+    """
     return _read_value(parse(text, file.source), file)
 
 

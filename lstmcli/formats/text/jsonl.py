@@ -33,7 +33,14 @@ OPENING = re.compile(
 
 
 def read_text(text: str, file: Opened) -> Document:
-    """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time"."""
+    """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time".
+
+    Raises
+    ------
+    UserError
+        Broken JSON, a line with other members or other shapes than the first, a step that does
+        not come after the one before. All name the line.
+    """
     return _read(pieces_of(text), file.source, file.size)
 
 

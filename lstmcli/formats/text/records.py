@@ -32,7 +32,13 @@ def has_records(value: Any) -> bool:
 
 
 def as_columns(value: Any, where: str) -> Any:
-    """The value with each list of objects as one object of lists, and tensors in their shape."""
+    """The value with each list of objects as one object of lists, and tensors in their shape.
+
+    Raises
+    ------
+    UserError
+        Objects of a list that have other members than its first.
+    """
     if isinstance(value, dict):
         if (tensor := _tensor_of(value)) is not None:
             return tensor

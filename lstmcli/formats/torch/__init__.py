@@ -46,7 +46,13 @@ MAKERS = {**numpy_arrays.MAKERS, **tensors.MAKERS}
 
 
 def read(source: Opened) -> Document:
-    """All tensors under their names in the state dict."""
+    """All tensors under their names in the state dict.
+
+    Raises
+    ------
+    UserError
+        A broken file, one of another program, one without tensors.
+    """
     head = source.head()
     with _pickle_errors_reported(source.source):
         if head.startswith(ARCHIVE):

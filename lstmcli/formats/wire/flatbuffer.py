@@ -67,7 +67,13 @@ class Table(NamedTuple):
 
 
 def root(data: bytes) -> Table:
-    """The outermost table."""
+    """The outermost table.
+
+    Raises
+    ------
+    Damaged
+        here and in every method of a table: the bytes end before what should be there.
+    """
     view = memoryview(data)
     return Table(view, _ahead(view, 0))
 

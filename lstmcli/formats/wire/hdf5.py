@@ -55,6 +55,12 @@ def contents(source: Opened, attributes: Collection[str], leave_out: Collection[
 
     ``leave_out`` names groups at the root. bfloat16, which NumPy does not have, is widened to
     float32.
+
+    Raises
+    ------
+    UserError
+        A damaged file, one that leads out of itself or unpacks to far more than it is, a tensor
+        larger than allowed, or no library to read it with.
     """
     need_library(source.source, "an HDF5 file")
     request = {"attributes": list(attributes), "leave_out": list(leave_out)}
