@@ -1,100 +1,114 @@
-"""What README and the samples' walk show is what the program prints, pictures included.
+"""What README, docs/ and the samples' walk show is what the program prints, pictures included.
 
-    python -m tests.test_docs
+    python -m tests.docs [DOCUMENT...]
 
 writes today's output into the documents, and draws the pictures.
 """
 
 from __future__ import annotations
 
-import os
 import re
+import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from lstmcli.cli.group import COMMANDS
+from tests.docs.documents import BLOCK, MADE, PICTURES, documents, drawn, filled
+from tests.docs.schemas import SCHEMAS
 from tests.paths import TOP
 
-DOCUMENTS = ("README.md", "samples/README.md")
-CELL = "samples/forget-bias"
-PICTURES = {  # of screens, drawn by the tool itself
-    f"{CELL}/explain.svg": f"lstm explain {CELL}/weights.npz {CELL}/inputs.npy {CELL}/numpy.txt",
-    f"{CELL}/plot.svg": f"lstm plot {CELL}/weights.npz {CELL}/inputs.npy",
-}
-BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:(?!```).*\n)*)```$", re.M)
+README = (TOP / "README.md").read_text()
+DOCS = TOP / "docs"
+COMMAND = {name: DOCS / "commands" / f"{name}.md" for name in COMMANDS}
 
 
-def output_of(command: str, folder: Path) -> str:
-    """What a shell shows, with the ``lstm`` of this checkout."""
-    lstm = folder / "lstm"
-    if not lstm.exists():
-        lstm.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lstmcli "$@"\n')
-        lstm.chmod(0o755)
-    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=TOP,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(TOP)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode in (0, 1), done.stdout
-    return done.stdout.rstrip("\n") + "\n"
-
-
-def drawn(command: str, folder: Path) -> str:
-    """The picture of a command's screen, at 100 columns."""
-    path = folder / "screen.svg"
-    output_of(f"COLUMNS=100 NO_COLOR= {command} --svg {path}", folder)
-    return path.read_text()
-
-
-def filled(text: str, folder: Path) -> str:
-    """A document with the output of each command under it."""
-    return BLOCK.sub(
-        lambda b: f"```console\n$ {b['command']}\n{output_of(b['command'], folder)}```", text
-    )
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_shown_outputs_are_the_program_s(document: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("document", documents())
+def test_what_is_shown_is_the_program_s(document: str, tmp_path: Path) -> None:
     text = (TOP / document).read_text()
-    assert len(BLOCK.findall(text)) >= 3
-    assert filled(text, tmp_path) == text
+    assert filled(text, tmp_path) == text, f"python -m tests.docs {document} writes today's output"
 
 
-@pytest.mark.parametrize("picture", PICTURES)
-def test_pictures_are_of_today_s_screens(picture: str, tmp_path: Path) -> None:
-    assert drawn(PICTURES[picture], tmp_path) == (TOP / picture).read_text()
-    assert f"({picture})" in (TOP / "README.md").read_text()
+def test_screens_are_shown() -> None:
+    """So that a pattern that finds nothing is noticed."""
+    assert len(BLOCK.findall(README)) >= 4
+    assert len(BLOCK.findall((TOP / "samples/README.md").read_text())) >= 3
+    assert len(MADE.findall((DOCS / "json.md").read_text())) >= 9
 
 
-def test_readme_opens_with_a_sentence_and_a_picture() -> None:
-    title, sentence, picture, start, *_ = (TOP / "README.md").read_text().split("\n\n")
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_of_today_s_screens(name: str, tmp_path: Path) -> None:
+    assert drawn(name, tmp_path) == (DOCS / "pictures" / f"{name}.svg").read_text()
+
+
+def test_every_command_has_a_page_with_its_help() -> None:
+    assert sorted(COMMAND.values()) == sorted(DOCS.glob("commands/*.md"))
+    for name, page in COMMAND.items():
+        assert f"$ lstm {name} --help\n" in page.read_text()
+
+
+def test_every_schema_has_its_keys_shown() -> None:
+    shown = re.findall(r"made: keys (\w+)", (DOCS / "json.md").read_text())
+    assert set(shown) == {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
+
+
+# ---- the site
+
+LOADED = re.compile(r"<(?:script|link|img)\b[^>]*\b(?:src|href)=\"(?:https?:)?//[^>]*>")
+
+
+@pytest.mark.skipif(find_spec("mkdocs") is None, reason="needs the extra docs")
+def test_the_site_has_no_broken_link_and_needs_no_other_host(tmp_path: Path) -> None:
+    words = ("-m", "mkdocs", "build", "-q", "--strict", "-d", str(tmp_path))
+    done = subprocess.run([sys.executable, *words], cwd=TOP, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > len(COMMANDS)
+    assert not [found for page in pages for found in LOADED.findall(page.read_text())]
+    styles = "".join(path.read_text() for path in tmp_path.rglob("*.css"))
+    assert not re.findall(r"(?:url\(|@import\s+)[\"']?(?:https?:)?//", styles)
+
+
+# ---- README
+
+
+def test_readme_opens_with_three_sentences_and_a_screen() -> None:
+    title, sentences, screen, start, *_ = README.split("\n\n")
     assert title.startswith("# ")
-    assert sentence.count("\n") == 0
-    assert picture.startswith("![lstm ")
+    assert len(re.findall(r"[.?](?=\s|$)", sentences)) == 3
+    assert screen.startswith("```console\n$ lstm explain ")
     assert start == "## Quick start"
+    assert README.count("\n") <= 250
+
+
+def test_readme_needs_no_other_file_to_be_read() -> None:
+    """A package index shows README alone, and the project has no public address to link to."""
+    assert "](" not in re.sub(r"```.*?```|`[^`\n]+`", "", README, flags=re.S)
+    for path in re.findall(r"`((?:docs|samples|tests)/[\w/.-]+)`", README):
+        assert (TOP / path).exists(), path
 
 
 def test_quick_start_opens_with_two_commands_of_one_line() -> None:
-    start = (TOP / "README.md").read_text().split("## Quick start\n")[1]
+    start = README.split("## Quick start\n")[1]
     blocks = re.findall(r"^```sh\n((?:(?!```).*\n)*)```$", start, re.M)
     assert len(blocks) == 2
     assert all(block.count("\n") == 1 for block in blocks)
 
 
-if __name__ == "__main__":
-    import tempfile
+# ---- the samples of docs/porting
 
-    for name in DOCUMENTS:
-        with tempfile.TemporaryDirectory() as scratch:
-            path = TOP / name
-            path.write_text(filled(path.read_text(), Path(scratch)))
-    for picture, command in PICTURES.items():
-        with tempfile.TemporaryDirectory() as scratch:
-            (TOP / picture).write_text(drawn(command, Path(scratch)))
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_the_port_in_c_prints_what_its_sample_has(tmp_path: Path) -> None:
+    folder = TOP / "samples" / "c-port"
+    subprocess.run(
+        ["cc", "-o", tmp_path / "lstm_c", folder / "lstm.c", "-lm"], check=True, timeout=60
+    )
+    with (tmp_path / "c.txt").open("w") as printed:
+        subprocess.run([tmp_path / "lstm_c"], check=True, stdout=printed, timeout=60)
+    ours, recorded = (np.loadtxt(path) for path in (tmp_path / "c.txt", folder / "c.txt"))
+    np.testing.assert_allclose(ours, recorded, rtol=0, atol=3e-7)  # other libraries round otherwise

@@ -20,6 +20,7 @@ from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.keras import backend
 from lstmcli.engines.trace import task_of, timed
+from tests.paths import TOP
 
 Array = np.ndarray[Any, Any]
 
@@ -30,6 +31,7 @@ BOUND = 16
 """ULPs of the greatest number that a framework may be off after T steps: each step rounds the sum
 of I + H + 1 products, in an order of its own, and hands it on."""
 
+PAGE = TOP / "docs" / "conformance.md"  # which shows the grid
 REFUSED, ABSENT = "refused", "not installed"
 
 
@@ -191,7 +193,7 @@ def measured(kind: Kind, name: str) -> float | str:
 
 
 def table() -> str:
-    """The grid, as README has it."""
+    """The grid, as docs/conformance.md has it."""
     cells = {(k, name): measured(kind, name) for k, kind in KINDS.items() for name in NAMES}
     versions = [
         f"{name} {engine.version}" for name in NAMES if (engine := find_engine(name)).installed

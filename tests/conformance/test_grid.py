@@ -1,6 +1,6 @@
 """Every kind of network through every engine: it agrees with us, or is refused by name.
 
-What is refused needs no framework and is tested in the quick suite, with the table in README.
+What is refused needs no framework and is tested in the quick suite, with the table of the page.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from tests.conformance.grid import (
     KINDS,
     KNOWN,
     KNOWN_ON_JAX,
+    PAGE,
     REFUSED,
     distances,
     known,
     refusal,
 )
-from tests.paths import TOP
 
-README = TOP / "README.md"
 CELLS = list(product(KINDS, NAMES))
 
 SPELLING = ("onnxruntime", "openvino")  # what LSTM of ONNX has not is a Scan of single operations
@@ -134,11 +133,11 @@ def test_the_clip_of_the_grid_would_show_if_c_were_clipped() -> None:
     assert np.abs(trace.c).max() > 1.05 * kind.settings["gate_clip"]
 
 
-# ---- the table in README
+# ---- the table in docs/conformance.md
 
 
-def rows_of_readme() -> Iterator[tuple[str, str, str]]:
-    text = README.read_text().split("Measured with ", 1)[1].split("\n\n", 2)[1]
+def rows_of_page() -> Iterator[tuple[str, str, str]]:
+    text = PAGE.read_text().split("Measured with ", 1)[1].split("\n\n", 2)[1]
     heading, _, *lines = text.splitlines()
     names = [cell.strip() for cell in heading.strip("|").split("|")[1:]]
     for line in lines:
@@ -147,8 +146,8 @@ def rows_of_readme() -> Iterator[tuple[str, str, str]]:
             yield kind.strip().replace("\\|", "|"), name, cell.strip()
 
 
-def test_the_table_in_readme_is_complete_and_says_what_is_refused() -> None:
-    shown = list(rows_of_readme())
+def test_the_table_of_the_page_is_complete_and_says_what_is_refused() -> None:
+    shown = list(rows_of_page())
     assert [(kind, name) for kind, name, _ in shown] == CELLS
     for kind, name, cell in shown:
         if name in REFUSALS.get(kind, {}):

@@ -1,0 +1,132 @@
+"""Passages of documents that are made from the program, the schemas and the recorded cases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.views.conventions import COLUMNS, LEGEND, description
+from tests.docs.schemas import SCHEMAS
+from tests.paths import TESTS
+
+DEEPEST = 3  # dots in a key: deeper ones are in the schema's file alone
+
+
+def passage(name: str) -> str:
+    """The passage of a name: a maker, and what it is given (``keys diff``)."""
+    maker, *words = name.split()
+    return MAKERS[maker](*words)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head)]
+    lines += [["---"] * len(lines[0]), *map(list, rows)]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines
+    )
+
+
+# ---- the keys of JSON documents
+
+Schema = Mapping[str, Any]
+
+
+def keys(name: str) -> str:
+    """A row for each key of a JSON document, from its schema."""
+    schema = _schema(name)
+    if "anyOf" in schema:  # a list, or one of its items
+        schema = schema["$defs"]["row"]
+    return _table(("key", "type", "meaning"), _key_rows(schema, name, "", frozenset()))
+
+
+def _schema(name: str) -> Schema:
+    schema: Schema = json.loads((SCHEMAS / f"{name}.json").read_text())
+    return schema
+
+
+def _key_rows(
+    schema: Schema, file: str, path: str, above: frozenset[str]
+) -> Iterator[tuple[str, str, str]]:
+    """The rows of an object's keys, those of objects in it below; ``above`` are those it is in."""
+    members = dict(schema.get("properties", {}))
+    patterns = schema.get("patternProperties", {}).values()
+    members |= {one["title"]: one for one in patterns if "title" in one}
+    required = schema.get("required", ())
+    for key, member in members.items():
+        meaning = member.get("description", "") + " May be absent." * (key not in required)
+        yield f"`{path}{key}`", _type(member), meaning.strip()
+        ending, inner, of_file, reference = _objects(member, file)
+        if inner and reference not in above and path.count(".") < DEEPEST:
+            yield from _key_rows(inner, of_file, f"{path}{key}{ending}.", above | {reference})
+
+
+def _objects(member: Schema, file: str) -> tuple[str, Schema | None, str, str]:
+    """The object with named keys that a member is or contains, and where its schema is."""
+    ending, reference = "", ""
+    while "properties" not in member:
+        if "$ref" in member:
+            reference = member["$ref"]
+            name, _, inside = reference.partition("#/$defs/")
+            file = name.removesuffix(".json") or file
+            reference = f"{file}#{inside}"
+            member = _schema(file)["$defs"][inside] if inside else _schema(file)
+        elif member.get("type") == "array" and "items" in member:
+            ending, member = f"{ending}[]", member["items"]
+        elif isinstance(member.get("additionalProperties"), dict):
+            ending, member = f"{ending}.NAME", member["additionalProperties"]
+        elif "anyOf" in member:
+            member = member["anyOf"][0]
+        else:
+            return "", None, file, reference
+    return ending, member, file, reference
+
+
+def _type(member: Schema) -> str:
+    if "$ref" in member:
+        word = member["$ref"].rpartition("/")[2].removesuffix(".json")
+        return {"number_or_null": "number or null", "shape": "array"}.get(
+            word, word if word in ("number", "array") else "object"
+        )
+    if "enum" in member:
+        return " or ".join(f"`{value}`" for value in member["enum"])
+    if "anyOf" in member:
+        return " or ".join(dict.fromkeys(_type(one) for one in member["anyOf"]))
+    kinds = member.get("type", "any")
+    return kinds if isinstance(kinds, str) else " or ".join(kinds)
+
+
+# ---- tables of the program
+
+
+def conventions() -> str:
+    """The table of ``lstm conventions``."""
+    rows = (
+        [*(cell(row) for cell in COLUMNS.values()), description(row)]
+        for row in CONVENTIONS.values()
+    )
+    return f"{_table([*COLUMNS, 'what'], rows)}\n\n{LEGEND}"
+
+
+# ---- recorded cases
+
+
+def recorded() -> str:
+    """How many cases of each version of a framework are recorded, and of which conventions."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((TESTS / "golden").glob("*/*.npz")):
+        with np.load(path) as members:
+            record = json.loads(str(members["case"])) if "case" in members else {}
+        if "version" in record:
+            found.setdefault(record["version"], []).append(record.get("convention", ""))
+    rows = (
+        (version, str(len(names)), ", ".join(sorted({f"`{n}`" for n in names if n})))
+        for version, names in sorted(found.items(), key=lambda item: item[0].lower())
+    )
+    return _table(("framework and version", "cases", "conventions"), rows)
+
+
+MAKERS = {maker.__name__: maker for maker in (keys, conventions, recorded)}
