@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from lstmcli.core.model.arrays import Array
@@ -17,6 +18,8 @@ from lstmcli.formats import Document
 
 INPUT_NAMES = ("inputs", "x")
 STATE = "initial_state."
+INITIAL_STATES = ((f"{STATE}h", f"{STATE}c"), ("h0", "c0"), ("h_0", "c_0"))
+"""The names of h and c beside weights or inputs."""
 MAX_TENSORS = 1 << 15  # of all files together; to recognise and show each takes up to .2 ms
 MAX_NAME = 1000  # characters: patterns of names are tried at every one
 MAX_COMPARED = 1000  # attributes; of each, 0.2 ms go into looking whether it is nearly a setting
@@ -29,7 +32,12 @@ _LIKE_INPUTS = re.compile(
 
 def is_weight(name: str) -> bool:
     """Whether an array of this name is a weight, not an input or a state."""
-    return not (name in _BESIDE_INPUTS or name.startswith(STATE) or _LIKE_INPUTS.fullmatch(name))
+    return not (_is_beside_inputs(name) or _LIKE_INPUTS.fullmatch(name))
+
+
+def _is_beside_inputs(name: str) -> bool:
+    """Whether an array of this name is lengths, a mask or a state."""
+    return name in _BESIDE_INPUTS or name.startswith(STATE) or name in chain(*INITIAL_STATES)
 
 
 def input_names(document: Document) -> list[str]:
@@ -48,9 +56,7 @@ def inputs_of(document: Document) -> Array:
         if there are none, or several arrays that may be the inputs.
     """
     names = input_names(document) or [
-        name
-        for name in document.arrays
-        if name not in _BESIDE_INPUTS and not name.startswith(STATE)
+        name for name in document.arrays if not _is_beside_inputs(name)
     ]
     if len(names) == 1:
         return document.arrays[names[0]]
@@ -125,7 +131,7 @@ def read_state(document: Document) -> dict[str, Array]:
     UserError
         if either is missing.
     """
-    for names in ((f"{STATE}h", f"{STATE}c"), ("final_h", "final_c"), ("h", "c")):
+    for names in (*INITIAL_STATES, ("final_h", "final_c"), ("h", "c")):
         if state := state_members(document, names):
             if names == ("h", "c"):
                 _refuse_selected(document)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.contents import (
+    INITIAL_STATES,
     INPUT_NAMES,
     STATE,
     input_names,
@@ -177,9 +178,12 @@ def _job_of(
 
     reread = reader(documents, settings)
     model = reread({})
-    state, state_from = _initial_state(
+    state, state_from, names = _initial_state(
         files.initial_state, [*documents, *([holder] if holder else [])], stdin
     )
+    if names and not names[0].startswith(STATE) and "initial_state" not in model.given:
+        line = f"initial state {' and '.join(names)} of {state_from} (--set initial_state=zero)"
+        model = replace(model, assumed=(*model.assumed, line))
     within = [holder.source] if holder and any(holder is one for one in documents) else []
     refuse_unused(documents, model, [*within, state_from])
     lengths = _lengths(files.lengths, holder, stdin)
@@ -249,15 +253,15 @@ def _inputs_within(
 
 def _initial_state(
     path: str | None, documents: Sequence[Document], stdin: BinaryIO | None
-) -> tuple[dict[str, Array], str]:
-    """h and c from a file, or from the documents already read; then their source too."""
+) -> tuple[dict[str, Array], str, Sequence[str]]:
+    """h and c from a file, or from the documents already read; then their source and names too."""
     if path is not None:
-        return read_state(formats.read(path, stdin)), ""
+        return read_state(formats.read(path, stdin)), "", ()
     for document in reversed(documents):
-        state = state_members(document, (f"{STATE}h", f"{STATE}c"))
-        if state:
-            return state, document.source
-    return {}, ""
+        for names in INITIAL_STATES:
+            if state := state_members(document, names):
+                return state, document.source, names
+    return {}, "", ()
 
 
 def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None) -> Array | None:

@@ -248,7 +248,7 @@ class RunResult(NamedTuple):
     type=click.IntRange(0, 17),
     metavar="N",
     show_default="8 of h and c and 6 of gates; all where written",
-    help="Digits after the point, in tables and text.",
+    help="Digits after the point, in tables and in json, jsonl, csv, tsv and text.",
 )
 def command(weights: tuple[str, ...], **options: Any) -> int:
     """Run saved weights over inputs: h, c and gates of every step.

@@ -609,7 +609,8 @@ def files(net: Path) -> Path:
     np.savez(folder / "twobias.npz", kernel=np.zeros((7, 12)), bias=np.zeros(13))
     members = {f"{k}/kernel": rng.normal(size=(7, 12)) for k in "ab"}
     np.savez(folder / "two.npz", **members)
-    np.savez(folder / "block.npz", w=rng.normal(size=(7, 12)), b=rng.normal(size=12))
+    peepholes: dict[str, Any] = {f"wc{gate}": rng.normal(size=3) for gate in "ifo"}
+    np.savez(folder / "block.npz", w=rng.normal(size=(7, 12)), b=rng.normal(size=12), **peepholes)
     np.save(folder / "scalar.npy", 3.0)
     with np.load(
         TOP / "tests" / "golden" / "torch" / "two_layers_bidirectional.weights.npz"
@@ -637,6 +638,55 @@ def test_a_mistake_ends_in_one_clear_message(
     assert "Traceback" not in done.err
     assert len(done.err.splitlines()) <= 6
     assert set(files.iterdir()) == before
+
+
+def test_inputs_of_another_width_are_told_both_widths_and_what_would_fit(lstm: Lstm) -> None:
+    np.savez("w.npz", W=np.ones((9, 16)), b=np.ones(16))  # 5 inputs, 4 units
+    np.save("x.npy", np.ones((7, 4)))
+    done = lstm("run", "w.npz", "x.npy")
+    assert done.err == (
+        "lstm run: x.npy is (7, 4), but the W (9, 16) with 4 units takes 5 inputs.\n"
+    )
+    np.savez("w.npz", W=np.ones((5, 16)), b=np.ones(16))  # one input: an axis is missing
+    assert "lacks the input axis" in lstm("run", "w.npz", "x.npy").err
+    np.savez("w.npz", W=np.ones((9, 16)))
+    words = ("run", "w.npz", "x.npy", "--convention", "tf1")
+    said = lstm(*words)
+    assert said.err.splitlines()[1:] == [
+        "  If W has the bias as a row of its own, add --set bias_row=last, or first."
+    ]
+    for row in ("last", "first"):
+        assert lstm(*words, "--set", f"bias_row={row}").status == 0
+
+
+@pytest.mark.parametrize("names", [("h0", "c0"), ("h_0", "c_0"), ("h0", "c0", "inputs")])
+def test_a_state_beside_weights_is_the_initial_one_and_said(
+    lstm: Lstm, names: tuple[str, ...]
+) -> None:
+    rng = np.random.default_rng(3)
+    weights: dict[str, Any] = {"W": rng.normal(size=(8, 12)), "b": rng.normal(size=12)}
+    state: dict[str, Any] = {name: rng.normal(size=3) for name in names[:2]}
+    x = rng.normal(size=(7, 5))
+    np.save("x.npy", x)
+    np.savez("plain.npz", **weights)
+    h, c = state.values()
+    np.savez("state.npz", h=h, c=c)
+    inside: dict[str, Any] = {"inputs": x} if "inputs" in names else {}
+    np.savez("w.npz", **weights, **state, **inside)
+    done = lstm("run", "w.npz", *([] if inside else ["x.npy"]), "-o", "ours.npz")
+    said = f"initial state {names[0]} and {names[1]} of w.npz (--set initial_state=zero)"
+    assert said in done.err
+    lstm("run", "plain.npz", "x.npy", "--initial-state", "state.npz", "-o", "theirs.npz")
+    np.testing.assert_array_equal(np.load("ours.npz")["h"], np.load("theirs.npz")["h"])
+    zero = lstm("run", "plain.npz", "x.npy", "-o", "zero.npz")
+    assert "initial state" not in zero.err
+    lstm("run", "w.npz", "x.npy", "--set", "initial_state=zero", "-o", "ours.npz")
+    np.testing.assert_array_equal(np.load("ours.npz")["h"], np.load("zero.npz")["h"])
+    del state[names[1]]
+    np.savez("half.npz", **weights, **state)
+    assert f"has {names[0]} and lacks {names[1]}" in lstm("run", "half.npz", "x.npy").err
+    lstm("run", "plain.npz", "x.npy", "--initial-state", "w.npz", "-o", "ours.npz")
+    np.testing.assert_array_equal(np.load("ours.npz")["h"], np.load("theirs.npz")["h"])
 
 
 @pytest.mark.parametrize(

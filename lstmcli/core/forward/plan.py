@@ -226,11 +226,13 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
     ]
     if cell.inputs in x.shape:
         lines.append("  The inputs of a step come last: the axes of the file look exchanged.")
-    fused = any(cell.inputs + cell.outputs in dims for dims in model.tensors.values())
-    if fused and x.shape[-1] == cell.units and cell.convention.storage.rows == "xh":
-        lines.append("  If the fused kernel holds h first, try --rows hx.")
-    if x.ndim == 2:
+    if cell.inputs == 1 and x.ndim == 2:
         lines.append("  If it is (batch, steps), it lacks the input axis.")
+    kernel_alone = len(model.tensors) == 1 and "fused" in cell.convention.names.tensors
+    if kernel_alone and x.shape[-1] == cell.inputs - 1:
+        lines.append(
+            f"  If {tensor} has the bias as a row of its own, add --set bias_row=last, or first."
+        )
     return UserError(*lines)
 
 
