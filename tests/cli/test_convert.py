@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,20 @@ def test_the_recipe_of_a_conversion(lstm: Lstm) -> None:
     assert "+1 into the bias of f; tf1 adds +1 at run time" in lines
     assert "h and c are equal, bit for bit" in lines
     assert out.splitlines()[-1] == "next      lstm run net.npz inputs.npy"
+
+
+def test_the_recipe_says_how_the_source_s_own_kernels_lie(lstm: Lstm) -> None:
+    """By their shapes: books store a kernel a gate as (I + H, H) or as (H, I + H)."""
+    for shape, there, verb in (((8, 3), "(H + I, H)", "cut"), ((3, 8), "(H, H + I)", "transposed")):
+        gates: dict[str, Any] = {f"W{gate}": np.full(shape, 0.1) for gate in "ifco"}
+        np.savez("w.npz", **gates)
+        done = lstm("convert", "w.npz", "net.npz", "--to", "keras", "--rows", "hx")
+        line = " ".join(done.out.split())
+        assert f"Wi, ... {there} -> kernel (I, 4H) and recurrent_kernel (H, 4H): cut" in line
+        assert ("transposed" in line) == (verb == "transposed")
+    np.savez("w.npz", W=np.full((12, 8), 0.1), b=np.zeros(12))  # of another way round than TF1's
+    out = " ".join(lstm("convert", "w.npz", "net.npz", "--to", "tf1").out.split())
+    assert "kernel (4H, I + H) -> kernel (I + H, 4H): transposed" in out
 
 
 def test_the_next_command_gives_the_source_s_outputs(lstm: Lstm) -> None:

@@ -128,10 +128,11 @@ class _Decoder:
     def __init__(self, tensors: Tensors, how: Convention, source: str) -> None:
         self.tensors, self.how, self.storage = tensors, how, how.storage
         self.source = source
+        self.along_rows = how.storage.orientation == "rows"  # until the shapes show it
 
     def cell(self) -> Cell:
-        how = self._coupled()
         kernel, recurrent, peephole = self._kernels()
+        how = self._coupled().with_orientation("rows" if self.along_rows else "cols")
         if peephole is None:
             peephole = self._peephole()
         units = recurrent.shape[1]
@@ -204,7 +205,7 @@ class _Decoder:
             raise self._error(
                 f"the {_role_name(role)}s of its gates are {sorted(shapes)}; all alike"
             )
-        by_rows = self._units_along_rows()
+        by_rows = self.along_rows = self._units_along_rows()
         blocks = {gate: a if by_rows else a.T for gate, a in tensor.items()}
         stacked = np.zeros(
             (4, *next(iter(blocks.values())).shape), next(iter(tensor.values())).dtype
@@ -258,6 +259,7 @@ class _Decoder:
                 f"the kernel is {kernel.shape}, but the recurrent kernel {(a, b)} has "
                 f"{max(a, b) // gates} units, so it should be {wanted}"
             )
+        self.along_rows = rows
         return (kernel, recurrent) if rows else (kernel.T, recurrent.T)
 
     def _split(self, fused: Array) -> tuple[Array, Array]:
@@ -265,6 +267,7 @@ class _Decoder:
         by_rows = self._gates_along_rows(fused)
         if by_rows is None:
             raise self._error(*self._no_fused(fused))
+        self.along_rows = by_rows
         matrix = fused if by_rows else fused.T  # (4H, I + P)
         units = len(matrix) // len(self.storage.gates)
         projection = self.tensors.get("projection")
