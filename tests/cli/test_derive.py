@@ -178,6 +178,42 @@ def test_one_of_several_cells_is_to_be_named(lstm: Lstm) -> None:
     assert "as step 3 left them" in done.out
 
 
+def test_a_unit_of_both_directions_side_by_side_is_one_of_its_cell(lstm: Lstm) -> None:
+    case = GOLDEN / "keras" / "get_weights_both_ways"  # 3 units each way
+    with np.load(f"{case}.npz") as arrays:
+        np.save("x.npy", arrays["inputs"])
+        h = arrays["h"]
+    weights = f"{case}.weights.npz"
+    cells = {}
+    for unit in (*range(6), -1):
+        done = lstm("derive", weights, "x.npy", "--steps", 2, "--batch", 1, "--units", unit,
+                    "-f", "json")  # fmt: skip
+        told = json.loads(done.out)
+        cells[unit] = told["cell"], told["unit"]
+        (line,) = (line for line in told["lines"] if line["name"] == "h")
+        assert line["value"] == pytest.approx(h[1, 2, unit], abs=1e-6)
+    assert cells[2] == ("layer0", 2)
+    assert cells[5] == cells[-1] == ("layer0_reverse", 2)
+    words = ("derive", weights, "x.npy", "--steps", 0, "--units")
+    assert "units are 0 to 5" in lstm(*words, 6).err
+    assert "units are 0 to 2" in lstm(*words, 3, "--cell", "layer0").err
+
+
+def test_of_a_stack_only_a_unit_that_no_cell_has_is_the_output_s(lstm: Lstm) -> None:
+    case = GOLDEN / "torch" / "two_layers_bidirectional"
+    with np.load(f"{case}.npz") as arrays:
+        np.savez("x.npz", **{k: arrays[k] for k in arrays if k == "inputs" or "." in k})
+        h = arrays["h"]
+    units = h.shape[-1] // 2
+    words = ("derive", f"{case}.weights.npz", "x.npz", "--layout", "batch", "--steps", 2,
+             "-f", "json", "--units")  # fmt: skip
+    told = json.loads(lstm(*words, units + 1).out)
+    assert (told["cell"], told["unit"]) == ("layer1_reverse", 1)
+    (line,) = (line for line in told["lines"] if line["name"] == "h")
+    assert line["value"] == pytest.approx(h[0, 2, units + 1], abs=1e-6)
+    assert "--cell layer1_reverse" in lstm(*words, -1).err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -37,7 +37,8 @@ def derive(
     model, inputs
         of the run; all of the batch is run, since the bits of a sequence may depend on it.
     step, batch, unit
-        indices in the trace, from 0; a negative one counts from the end.
+        indices in the trace, from 0; a negative one counts from the end. Where ``cell`` is not
+        given, a unit of both directions side by side is one of its cell too.
     gate
         ``i``, ``f``, ``g`` or ``o``: this gate, then c and h; without it all gates.
     cell
@@ -57,25 +58,45 @@ def derive(
             "derive shows products of the numbers as they are; this model rounds inputs and h to "
             "8 bits. Add --arithmetic float."
         )
-    layer, direction = _chosen_cell(model, cell)
+    (layer, direction), unit = _chosen_cell(model, cell, unit)
     plan = prepare(model, inputs, NAMES)
     return _Run(plan, run_plan(plan)).derive(layer, direction, (step, batch, unit), gate, against)
 
 
-def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
-    """Layer and direction of the cell of a name, or of the only one."""
+def _chosen_cell(model: Model, name: str | None, unit: int) -> tuple[tuple[int, int], int]:
+    """Layer and direction of the cell of a name, or of the only one; and the unit there."""
     places = [(n, d) for n, layer in enumerate(model.layers) for d in range(len(layer))]
     names = [known for known, _ in model.cells]
     if name is None and len(names) == 1:
-        return places[0]
+        return places[0], unit
     if name in names:
-        return places[names.index(name)]
+        return places[names.index(name)], unit
+    if name is None and (found := _cell_of_output(model, unit)):
+        return found
     listed = ", ".join(names)
     if name is None:
         raise UserError(
             f"the model has {len(names)} cells: {listed}.", f"  Say which: --cell {names[-1]}"
         )
     raise UserError(f"there is no cell {name!r}; there is {listed}.{did_you_mean(name, names)}")
+
+
+def _cell_of_output(model: Model, unit: int) -> tuple[tuple[int, int], int] | None:
+    """The cell and its unit of one of the model's outputs, where only one cell can be meant.
+
+    That is so if the outputs are those of both directions side by side, and either there is no
+    other layer or no cell has so many units.
+    """
+    last, cells = model.layers[-1], [cell for _, cell in model.cells]
+    if len(last) == 1 or last[0].convention.behaviour.merge != "concat":
+        return None
+    if any(cell.projection is not None for cell in last):
+        return None
+    if len(model.layers) > 1 and unit < max(cell.units for cell in cells):
+        return None
+    units, layer = last[0].units, len(model.layers) - 1
+    at = _number(unit, sum(cell.units for cell in last), "unit")
+    return ((layer, 0), at) if at < units else ((layer, 1), at - units)
 
 
 @dataclass(frozen=True, eq=False)
