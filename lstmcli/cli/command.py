@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from lstmcli.cli.file_completion import members_of_file
 from lstmcli.cli.terminal import (
     QUIET_HELP,
     quiet_option,
@@ -47,8 +48,8 @@ class FilePath(click.types.StringParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Ask the shell for files."""
-        return [CompletionItem(one_line(incomplete), type="file")]
+        """Offer the members of a file that ends in a colon, else ask the shell for files."""
+        return members_of_file(incomplete) or [CompletionItem(one_line(incomplete), type="file")]
 
 
 FILE_PATH = FilePath()

@@ -1,36 +1,39 @@
 """``lstm completion``, and what a shell is offered for the word under the cursor.
 
 The shell starts ``lstm`` for each word, so nothing is imported, and no file read, that the word
-does not need. A file that cannot be read offers nothing. A shell puts an offered name into the
-command line as it is: only names in which no shell finds anything to expand are offered.
+does not need. A file that cannot be read offers nothing.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class, shell_complete
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    get_completion_class,
+    shell_complete,
+    split_arg_string,
+)
 
 from lstmcli.cli.command import Command
+from lstmcli.cli.file_completion import Items, is_quick, is_safe, starting
 from lstmcli.cli.group import COMPLETION_VARIABLE, lstm
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS, OneOf
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, read_activation_name, read_gate_order
 from lstmcli.errors import UserError
-from lstmcli.escaping import one_line
 
-Items = list[CompletionItem]
 Completer = Callable[[click.Context, click.Parameter, str], Items]
 
 RESULTS = ("h", "c", "i", "f", "g", "o", "z")
 PATHS = ("weights", "file", "path", "paths")  # the names of the arguments that are files
-MAX_BYTES = 32 << 20  # of a file that is read for names: 1.3 s of JSON, 0.1 s of .npz
-SAFE = re.compile(r"[\w./+-][\w./:@=,+-]*")  # letters of any script; nothing that a shell expands
+BREAKS = re.compile("[:=]+")  # of COMP_WORDBREAKS, those that names and paths contain
 
 
 # ---- completers
@@ -40,7 +43,7 @@ def values_of(name: str) -> Completer:
     """A completer for the values of a setting: conventions, gate orders, activations, choices."""
 
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-        return _starting(_values(name), incomplete)
+        return starting(_values(name), incomplete)
 
     return complete
 
@@ -63,8 +66,8 @@ def settings(ctx: click.Context, parameter: click.Parameter, incomplete: str) ->
     """``NAME=``, and after it the values."""
     name, equals, _ = incomplete.partition("=")
     if equals and name in SETTINGS:
-        return _starting((f"{name}={value}" for value in _values(name)), incomplete)
-    return _starting((f"{name}=" for name in SETTINGS), incomplete)
+        return starting((f"{name}={value}" for value in _values(name)), incomplete)
+    return starting((f"{name}=" for name in SETTINGS), incomplete)
 
 
 def layers(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
@@ -72,13 +75,13 @@ def layers(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> I
 
     One whose name is not safe is offered by its number.
     """
-    words = (one.layer if _is_safe(one.layer) else str(one.number) for one in _lstms(ctx))
-    return _starting(words, incomplete)
+    words = (one.layer if is_safe(one.layer) else str(one.number) for one in _lstms(ctx))
+    return starting(words, incomplete)
 
 
 def cells(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """The cells of those files' first LSTM: ``layer0``, ``layer0_reverse``, ..."""
-    return _starting(_cells(ctx), incomplete)
+    return starting(_cells(ctx), incomplete)
 
 
 def members(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
@@ -118,19 +121,9 @@ def _next(names: Iterable[str], incomplete: str) -> Items:
     """Completions of the name after the last comma; those before it are not offered again."""
     before, comma, last = incomplete.rpartition(",")
     listed = before.split(",")
-    return _starting(
+    return starting(
         (f"{before}{comma}{n}" for n in names if n not in listed), f"{before}{comma}{last}"
     )
-
-
-def _starting(names: Iterable[str], incomplete: str) -> Items:
-    return [
-        CompletionItem(name) for name in names if name.startswith(incomplete) and _is_safe(name)
-    ]
-
-
-def _is_safe(name: str) -> bool:
-    return SAFE.fullmatch(name) is not None and one_line(name) == name  # nor invisible letters
 
 
 def _paths(ctx: click.Context) -> list[str]:
@@ -138,16 +131,7 @@ def _paths(ctx: click.Context) -> list[str]:
     from lstmcli.api.paths import Named
 
     given = next((ctx.params[name] for name in PATHS if ctx.params.get(name)), ctx.args)
-    return [path for path in given if _is_quick(Named.parse(path).file)]
-
-
-def _is_quick(path: str) -> bool:
-    """Whether a path is a regular file that is small enough to be read while the user types."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):  # ValueError: a zero byte in the path
-        return False
-    return path != "-" and stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES
+    return [path for path in given if is_quick(Named.parse(path).file)]
 
 
 def _lstms(ctx: click.Context) -> Sequence[Any]:
@@ -167,6 +151,37 @@ def _lstms(ctx: click.Context) -> Sequence[Any]:
 def _cells(ctx: click.Context) -> list[str]:
     found = _lstms(ctx)
     return [name for name, _ in found[0].model.cells] if found else []
+
+
+class WholeWords(BashComplete):
+    """Bash's completion, of words that Bash has split at ``:`` and ``=``, as it does by default.
+
+    What is offered replaces only the last part of such a word.
+    """
+
+    _before = ""  # the parts of the incomplete word that stay
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the incomplete one, and that one, their parts joined again."""
+        words, number = split_arg_string(os.environ["COMP_WORDS"]), int(os.environ["COMP_CWORD"])
+        joined: list[str] = []
+        for n, word in enumerate(words[: number + 1]):
+            if n and (BREAKS.fullmatch(word) or BREAKS.fullmatch(words[n - 1])):
+                joined[-1] += word
+            else:
+                joined.append(word)
+        if number >= len(words):
+            return joined[1:], ""
+        last = "" if BREAKS.fullmatch(words[number]) else words[number]
+        self._before = joined[-1].removesuffix(last)
+        return joined[1:-1], joined[-1]
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        """A line with the kind of an item and what is to be put into the command line."""
+        return f"{item.type},{item.value.removeprefix(self._before)}"
+
+
+add_completion_class(WholeWords, "bash")
 
 
 def print_completions(group: click.Group, instruction: str) -> int:
@@ -228,7 +243,7 @@ def command(shell: str) -> None:
     ~/.config/fish/config.fish  lstm completion fish | source
 
     Conventions, gate orders and activations are completed, and the names of layers, cells and
-    members from the file that stands before the cursor.
+    members from the file that stands before the cursor; after FILE:, the arrays of FILE.
     """
     made = get_completion_class(shell)
     assert made is not None  # click has all three

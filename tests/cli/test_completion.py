@@ -101,6 +101,34 @@ def test_a_file_that_cannot_be_read_offers_nothing(tmp_path: Path) -> None:
         assert offered("run", path, "--layer", "") == []
 
 
+def test_the_arrays_of_a_file_are_offered_after_its_colon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("W", "Wy", "a b", "lstm/k:0")  # one that a shell would take for two words
+    arrays: dict[str, Any] = {name: np.ones(2) for name in names}
+    np.savez("w.npz", **arrays)
+    Path("h.json").write_text('{"h": [[1.0]], "hidden": [[2.0]]}')
+    np.save("x.npy", np.ones(3))
+    for words in (("diff",), ("run",), ("run", "w.npz", "--initial-state")):
+        assert offered(*words, "w.npz:") == ["w.npz:W", "w.npz:Wy", "w.npz:lstm/k:0"]
+    assert offered("diff", "x.npy", "h.json:h") == ["h.json:h", "h.json:hidden"]
+    assert offered("run", "kernel=w.npz:lstm/k:") == ["kernel=w.npz:lstm/k:0"]
+    for word in ("w.npz", "w.npz:z", "x.npy:", "nowhere.npz:", f"{tmp_path}:"):
+        assert offered("diff", word) == ["(file)"]
+
+
+def test_a_damaged_file_offers_no_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("w.npz", W=np.ones((50, 8)), b=np.ones(2))
+    data = Path("w.npz").read_bytes()
+    for end in range(0, len(data), 97):
+        Path("cut.npz").write_bytes(data[:end])
+        assert offered("diff", "cut.npz:") == ["(file)"]
+    np.savez_compressed("bomb.npz", a=np.zeros(1 << 23, np.float64))  # 64 MiB in some kilobytes
+    assert offered("diff", "bomb.npz:") == ["(file)"]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_is_read_by_its_shell(lstm: Lstm, shell: str) -> None:
     done = lstm("completion", shell)
@@ -247,6 +275,7 @@ def test_nothing_but_small_regular_files_is_opened(
     monkeypatch.setattr("builtins.open", refuse)
     command, option = words
     assert not {"layer0", "0"} & set(offered(command, path, option, ""))
+    assert offered(command, f"{path}:") == ["(file)"]
 
 
 # ---- real shells
@@ -340,6 +369,26 @@ def test_a_name_is_not_carried_out_by_tab_and_enter(
     assert Path(hostile.parent, "shown").read_text().count("config  ") == 1
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_tab_after_a_colon_completes_a_member(
+    tmp_path: Path, path_with_lstm: str, typists: list[Typist], shell: str
+) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} here")
+    np.savez(tmp_path / "w.npz", Kernel=np.ones((5, 8)), bias=np.ones(8))
+    typist = Typist(SHELLS[shell], path_with_lstm, tmp_path)
+    typists.append(typist)
+    typist.type(f"{READY[shell]}; echo rea''dy\n")
+    typist.wait_for("ready")
+    for word, whole in (
+        ("w.npz:K", "w.npz:Kernel"), ("kernel=w.npz:K", "kernel=w.npz:Kernel"),
+        ("w.npz:bi", "w.npz:bias"),
+    ):  # fmt: skip
+        typist.type(f"lstm run {word}\t\x01echo \x05 > shown; echo do''ne\n")
+        typist.wait_for("done")
+        assert Path(tmp_path, "shown").read_text().split() == ["lstm", "run", whole]
+
+
 def test_fish_is_offered_safe_names_and_names_after_commas(
     hostile: Path, path_with_lstm: str
 ) -> None:
@@ -357,4 +406,6 @@ def test_fish_is_offered_safe_names_and_names_after_commas(
     assert sorted(complete("lstm run w.npz --layer ")) == sorted(HOSTILE.values())
     assert sorted(complete("lstm run w.npz --show h,")) == [f"h,{name}" for name in "cfgioz"]
     assert "w.npz" in complete("lstm run ")
+    assert {"w.npz:plain/lstm/bias", "w.npz:größe/bias"} <= set(complete("lstm run w.npz:"))
+    assert not any("enc$" in word for word in complete("lstm run w.npz:enc"))
     assert not (hostile.parent / "pwned").exists()
