@@ -243,7 +243,8 @@ def load_one(
         return load_model([first, *others], {**settings, **settled, "layer": "0"})
     except UserError as error:
         source = " + ".join(document.source for document in documents)
-        raise UserError(str(error).removeprefix(f"{source}: ")) from None
+        message, *further = error.lines
+        raise UserError(message.removeprefix(f"{source}: "), *further) from None
 
 
 def run_in_turn(found: Sequence[RecognisedLstm], documents: Sequence[Document]) -> list[int]:
@@ -358,6 +359,6 @@ def _candidates(
             model = load_one(one, tensors, documents, settings)
             sizes[n] = model.cell.inputs, layer_width(model.layers[-1])
         except UserError as error:
-            reason = str(error).partition("\n")[0].rstrip(".")
+            reason = error.lines[0].rstrip(".:")
             unread[n] = f"{names[n]} is not read: {reason}."
     return _Candidates(left_out | unread if sizes else left_out, fitting_in_turn(sizes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -41,6 +42,7 @@ GAP = 2  # spaces between the columns of a table
 SHORTENED = ("tensor", "of")  # columns of names that may be shortened, in this order
 SHORTEST = 12  # characters that are left of a name
 CELLS_DRAWN = 4  # of each LSTM
+TO_TYPE = re.compile(r"^ +(--\S+ \S+|lstm run .+)", re.M)  # at the start of a message's line
 
 Tensors = Sequence[tuple[str, TensorInfo]]
 
@@ -312,9 +314,11 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
     for unread, layers in layers_of.items():
         sheet.add()
         which = "" if layers == ["0"] else f"{listed(layers, LAYERS_NAMED)}: "
-        problem = " ".join(unread.problem.split())
+        problem, *ways = unread.problem.splitlines()
         text = f"{which}the names are {unread.convention}'s, but {problem}"
         sheet.extend(labelled(label, text, width, ASSUMED))
+        for way in ways:
+            sheet.extend(labelled("", phrases(re.split("  +", way.strip())), width, ASSUMED))
         sheet.extend(labelled("", _same_names(unread.also), width))
     if _is_trace(inspection):
         sheet.add()
@@ -323,8 +327,9 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
     elif not (inspection.lstms or inspection.unread):
         sheet.add()
         sheet.extend(labelled(label, "no LSTM recognised in these names", width, ASSUMED))
-        for text in inspection.missing:
-            sheet.extend(labelled("because", text, width))
+        for n, text in enumerate(inspection.missing):
+            words = phrases(re.split("  +", text.strip()))
+            sheet.extend(labelled("" if n and text.startswith(" ") else "because", words, width))
     return sheet
 
 
@@ -339,13 +344,19 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
     """The command that runs the first LSTM, compares a trace, or lists the conventions."""
     if _is_trace(inspection) and len(paths) == 1:
         return f"{typed_command('lstm', 'diff', *map(file_argument, paths))} OTHER"
-    if not inspection.lstms:
-        return "lstm conventions   (the names that are known)"
-    first = inspection.lstms[0]
     words = ["lstm", "run", *map(file_argument, paths)]
     if not {"inputs", "x"} & set(inspection.tensors):
         words.append("inputs.npy")
     given = dict(settings)
+    if not inspection.lstms:
+        problems = [*(unread.problem for unread in inspection.unread[:1]), *inspection.missing]
+        if way := TO_TYPE.search("\n".join(problems)):  # what is still to be said
+            is_option = way[1].startswith("-")
+            return f"{typed_command(*words, *as_options(given))} {way[1]}" if is_option else way[1]
+        if inspection.unread:
+            return typed_command("lstm", "conventions", inspection.unread[0].convention)
+        return "lstm conventions   (the names that are known)"
+    first = inspection.lstms[0]
     if len(inspection.lstms) + len(inspection.unread) > 1 and inspection.layer is None:
         given.setdefault("layer", first.layer)
     if first.rivals:

@@ -65,12 +65,32 @@ def test_a_cell_of_tensorflow_1() -> None:
     assert "assumed   forget bias +1.0 (not stored in the weights; --forget-bias)" in rows
 
 
+def test_what_is_still_to_be_said_is_listed_a_line_each_and_typed_next(tmp_path: Path) -> None:
+    gates = {f"W{gate}": np.ones((8, 3)) for gate in "ifco"}
+    save(tmp_path / "gates.npz", gates | {f"b{gate}": np.ones(3) for gate in "ifco"})
+    rows = sheet(str(tmp_path / "gates.npz"), 80)
+    at = next(n for n, row in enumerate(rows) if "is to be read:" in row)
+    assert rows[at + 1].split() == ["--rows", "hx", "[h;", "x]:", "h", "comes", "first"]
+    assert rows[-1] == f"next      lstm run {tmp_path / 'gates.npz'} inputs.npy --rows hx"
+    save(tmp_path / "square.npz", {"W": np.ones((16, 16)), "b": np.ones(16)})
+    rows = sheet(str(tmp_path / "square.npz"), 80)
+    assert "because   W is (16, 16); along which axis are the gates?" in rows
+    assert rows[-1].endswith("square.npz inputs.npy --convention tf1")
+    save(tmp_path / "V.npz", {"W": np.ones((8, 16)), "V": np.ones((4, 16)), "b": np.ones(16)})
+    path = tmp_path / "V.npz"
+    assert sheet(str(path), 80)[-1] == f"next      lstm run kernel={path}:W bias={path}:b INPUTS"
+    save(tmp_path / "shape.npz", {"lstm/kernel": np.ones((3, 12)), "lstm/bias": np.ones(12)})
+    rows = sheet(str(tmp_path / "shape.npz"), 80)
+    assert not any("\\n" in row for row in rows)
+    assert rows[-1] == "next      lstm conventions tf1"
+
+
 def test_the_last_line_is_what_to_type_next(tmp_path: Path) -> None:
     one = golden("chainer/lstm")
     assert sheet(one, None)[-1] == f"next      lstm run {one} inputs.npy"
     two = golden("haiku/deep")
     assert sheet(two, None)[-1] == f"next      lstm run {two} inputs.npy --layer lstm"
-    rivals = golden("tensorflow1/block_lstm")
+    rivals = golden("tensorflow1/block_lstm_peepholes")
     assert sheet(rivals, 80)[-1].endswith(" --convention tf-block")
     changed = sheet(one, None, forget_bias=1.0, interleaved=False)[-1]
     assert changed.endswith(" --forget-bias 1 --set interleaved=false")
@@ -115,7 +135,7 @@ def test_the_role_of_a_tensor_has_room_however_long_its_name(tmp_path: Path) -> 
 
 
 def test_conventions_to_choose_from_are_listed() -> None:
-    rows = sheet(golden("tensorflow1/block_lstm"), None)
+    rows = sheet(golden("tensorflow1/block_lstm_peepholes"), None)
     assert any("--convention tf-block-v2" in row for row in rows)
 
 

@@ -24,7 +24,9 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
     row = found.convention
     if found.by_shape:
         if "convention" not in given:
-            assumed.append(f"convention {row.name} (assumed from shapes; --convention)")
+            both = any(direction for _, direction in found.cells)
+            ways = ", two directions" if both else ""
+            assumed.append(f"convention {row.name}{ways} (assumed from shapes; --convention)")
     elif (
         "convention" not in given
         and row.names.telling

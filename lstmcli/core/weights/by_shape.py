@@ -28,12 +28,18 @@ _POSITIONAL = re.compile(r"arr_(\d{1,6})")
 _ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
 # prefix, a name that somebody typed, number of a layer
 _LEAF = re.compile(r"(?:(.*)[/.:])?([^/.:]{0,40}?)_?(\d{0,9})")
+_LETTER = re.compile(r"(.*[/.:])?[wWuUb]")
 _LSTM = re.compile("lstm|rnn|cell", re.I)
 _ANOTHER_LAYER = re.compile(
     r"dense|(^|[^a-z])fc|linear|conv|embed|att(n|ention)|norm|mlp|head", re.I
 )
 _KERNEL = re.compile(r"w|k|kernel|(w|weights?)_?(x|i|xh|ih|in|input)|input_(kernel|weights?)", re.I)
 _BIAS = re.compile(r"b|bias(es)?", re.I)
+_OUTPUT_LAYER = re.compile(
+    r"(w|u|v|b|weights?|bias)_?([ah]?_?y[ah]?|out|dense|fc|head|logits?|softmax)"
+    r"|(out|dense|fc|head)_?(w|b|weights?|bias|kernel)",
+    re.I,
+)
 _RECURRENT = re.compile(
     r"u|r|rw|(w|weights?)_?(h|hh|r|rec|recurrent|hidden)|(hidden|recurrent)_?(kernel|weights?)",
     re.I,
@@ -76,6 +82,11 @@ def find_by_shape(shapes: Mapping[str, Shape], row: Convention | None = None) ->
 def is_numbered(name: str) -> bool:
     """Whether an exporter numbered an initializer of an LSTM: ``onnx::LSTM_784``."""
     return _ONNX.fullmatch(name) is not None
+
+
+def is_letter(name: str) -> bool:
+    """Whether a name is a letter that any script may give a tensor: ``W``, ``lstm/b``."""
+    return _LETTER.fullmatch(name) is not None
 
 
 # ---- groups of names
@@ -121,6 +132,7 @@ class Way(NamedTuple):
 
     convention: str
     roles: Roles
+    doubtful: bool = False  # another tensor may be its recurrent kernel
 
 
 def _only_way(
@@ -128,7 +140,7 @@ def _only_way(
 ) -> tuple[Convention | None, Roles]:
     """The convention and the roles of a group, if there is one way to read it."""
     ways = _told_by_names(_ways(prefix, names, shapes, row))
-    if len(ways) != 1:
+    if len(ways) != 1 or ways[0].doubtful:
         return None, {}
     return row or CONVENTIONS[ways[0].convention], ways[0].roles
 
@@ -141,12 +153,17 @@ def _ways(
     fused = row is None or "fused" in row.names.tensors
     if fused and (not prefix or row or _LSTM.search(prefix) or prefix.isdigit()):
         ways += _fused_ways(names, shapes, row)
+    names = _without_output_layer(names)
     if row is None or "kernel" in row.names.tensors:
         axes = row is None or row.storage.direction_axis
         for kernel, recurrent in permutations(names, 2):
             ways += _split_ways(kernel, recurrent, names, shapes, row)
             ways += _directed_ways(kernel, recurrent, names, shapes, row) if axes else []
     return ways
+
+
+def _without_output_layer(names: Sequence[str]) -> list[str]:
+    return [name for name in names if not _OUTPUT_LAYER.fullmatch(_leaf(name))]
 
 
 def _told_by_names(ways: list[Way]) -> list[Way]:
@@ -174,25 +191,44 @@ def _fused_ways(
 ) -> Iterator[Way]:
     """A kernel for inputs and h together, with its bias; alone only if a convention is given.
 
-    Next to other tensors only if the two are called so: a dense layer's have such shapes too.
+    Next to other tensors only if the two are called so: a dense layer's have such shapes too. It
+    is doubtful where one of these has as many columns: a recurrent kernel, of a GRU perhaps.
     """
     if row and len(names) == 1 and len(shapes[names[0]]) == 2:
         yield Way(row.name, {"fused": names[0]})
     for kernel, bias in permutations(names, 2):
-        called_so = _KERNEL.fullmatch(_leaf(kernel)) and _BIAS.fullmatch(_leaf(bias))
-        others = [shapes[name] for name in names if name not in (kernel, bias)]
-        if others and (not called_so or any(_size(shapes[bias]) in shape for shape in others)):
-            continue  # a second matrix of so many columns is a recurrent kernel, of a GRU perhaps
+        leaves = _leaf(kernel), _leaf(bias)
+        called_so = all(map(_LSTM.search, leaves)) or (
+            _KERNEL.fullmatch(leaves[0]) and _BIAS.fullmatch(leaves[1])
+        )
         size, sides = _size(shapes[bias]), shapes[kernel]
+        others = {*names} - {kernel, bias}
+        if others and not called_so:
+            continue
+        others &= {*_without_output_layer(names)}
+        recurrent = [name for name in others if _may_be_recurrent(shapes[name], sides, size)]
+        if not recurrent and any(_size(shapes[name]) == size for name in others):
+            continue  # a second bias
+        if any(_RECURRENT.fullmatch(_leaf(name)) for name in recurrent):
+            continue
         if size % 4 or not size or len(sides) != 2 or _leaf(kernel) == "weight":
             continue  # weight and bias are a dense layer's
         for gates, depth in (sides[::-1], sides):  # (I + H, 4H) and (4H, I + H)
             if gates == size and depth > size // 4:
                 oriented = "tf1" if gates == sides[1] else "tflite-basic"
-                square = sides[0] == sides[1]
-                yield Way(oriented if square else "tf1", {"fused": kernel, "bias": bias})
+                convention = oriented if sides[0] == sides[1] else "tf1"
+                doubtful = bool(recurrent) and row is None
+                yield Way(convention, {"fused": kernel, "bias": bias}, doubtful)
             if row and gates == depth:
                 break  # its orientation decides
+
+
+def _may_be_recurrent(shape: Shape, kernel: Shape, width: int) -> bool:
+    """Whether a matrix beside a kernel (I, width) is (H, 4H), or a GRU's (H, 3H); or transposed."""
+    axes = [n for n, side in enumerate(kernel) if side == width]
+    return len(shape) == len(kernel) == 2 and any(
+        shape[n] == width and width in (4 * shape[1 - n], 3 * shape[1 - n]) for n in axes
+    )
 
 
 def _split_ways(
@@ -212,7 +248,8 @@ def _split_ways(
             continue
         rest = [name for name in names if name not in (kernel, recurrent)]
         biases = [name for name in rest if _size(shapes[name]) == halves * gates]
-        if len(biases) <= 2 // halves and (biases or not rest):
+        alike = len({shapes[name] for name in biases}) < 2  # the next kernel of one unit is (1, 4)
+        if len(biases) <= 2 // halves and alike and (biases or not rest):
             yield Way(
                 "pytorch-cell" if len(biases) == 2 else "keras",
                 {"kernel": kernel, "recurrent_kernel": recurrent, **_bias(biases)},
@@ -252,22 +289,52 @@ def _in_order(
     names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
 ) -> Iterator[ShapedLstm]:
     """The LSTMs of arrays in order: each a kernel, a recurrent kernel and their biases."""
-    start = found = 0
+    ways: list[Way] = []
+    start = 0
     while start < len(names):
         for count in (4, 3) if len(names) > 2 else (2, 1):
             cell = names[start : start + count]
-            ways = [] if len(cell) < count else _ways("", cell, shapes, row)
-            ways = [way for way in ways if list(way.roles.values()) == list(cell)]
-            if len(ways) == 1:
-                convention = row or CONVENTIONS[ways[0].convention]
-                yield ShapedLstm(convention, "", {(0, 0): ways[0].roles})
-                start, found = start + count, found + 1
+            of_cell = [] if len(cell) < count else _ways("", cell, shapes, row)
+            of_cell = [way for way in of_cell if list(way.roles.values()) == list(cell)]
+            if len(of_cell) == 1:
+                ways += of_cell
+                start += count
                 break
         else:
             start += 1
-    only, roles = (None, {}) if found else _only_way("", names, shapes, row)
-    if only:
-        yield ShapedLstm(only, "", {(0, 0): roles})
+    if not ways:
+        only, roles = _only_way("", names, shapes, row)
+        if only:
+            yield ShapedLstm(only, "", {(0, 0): roles})
+    while ways:
+        both = _are_one_layer(ways[:2], names, shapes)
+        cells = {(0, direction): way.roles for direction, way in enumerate(ways[: 1 + both])}
+        name = ways[0].convention
+        if both and name == "pytorch-cell":
+            name = "pytorch"  # the layer of two such cells
+        yield ShapedLstm(row or CONVENTIONS[name], "", cells)
+        ways = ways[1 + both :]
+
+
+def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Mapping[str, Shape]) -> bool:
+    """Whether two cells in order are the directions of a layer, as Keras' Bidirectional has them.
+
+    They are where the array that follows takes the outputs of both; or, if none follows, where the
+    second cell cannot take the outputs of the first.
+    """
+    if len(ways) < 2 or "fused" in ways[0].roles:
+        return False
+    both = [name for way in ways for name in way.roles.values()]
+    of_first, of_second = ([shapes[n] for n in way.roles.values()] for way in ways)
+    start = names.index(both[0])
+    if of_first != of_second or both != list(names[start : start + len(both)]):
+        return False
+    kernel, recurrent, *_ = of_first
+    units = min(recurrent)
+    of_inputs = recurrent.index(units)  # the axis
+    for name in names[start + len(both) :]:
+        return _size(shapes[name]) == 2 * units or shapes[name][of_inputs:][:1] == (2 * units,)
+    return kernel[of_inputs] != units
 
 
 def _numbered_lstms(
@@ -368,6 +435,17 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
     _, others = _split_numbered(shapes)
     for prefix, names in _groups(others).items():
         ways = _told_by_names(_ways(prefix, names, shapes, None))
+        if any(way.doubtful for way in ways):
+            kernel, bias = ways[0].roles["fused"], ways[0].roles["bias"]
+            sides, width = shapes[kernel], _size(shapes[bias])
+            other = next(
+                n for n in names if n != kernel and _may_be_recurrent(shapes[n], sides, width)
+            )
+            raise UserError(
+                f"{source}: is {kernel} {shapes[kernel]} a kernel for inputs and h, or is "
+                f"{other} {shapes[other]} its recurrent kernel? Name the tensors:",
+                *(f"  lstm run {_named(way.roles, source)} INPUTS" for way in ways),
+            )
         if len(ways) < 2:
             continue
         if "fused" in ways[0].roles:
@@ -379,15 +457,18 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
             )
         if len(ways) == 2 and len({way.convention for way in ways}) == 1:
             kernel, recurrent = list(ways[0].roles.values())[:2]
-            lines = [
-                typed_command(*(f"{role}={source}:{name}" for role, name in way.roles.items()))
-                for way in ways
-            ]
             raise UserError(
                 f"{source}: {kernel} and {recurrent} are both {shapes[kernel]}; which one is the "
                 "recurrent kernel? Name the tensors:",
-                *(f"  lstm run {line} INPUTS" for line in lines),
+                *(f"  lstm run {_named(way.roles, source)} INPUTS" for way in ways),
             )
+
+
+def _named(roles: Roles, source: str) -> str:
+    """The tensors as they are typed with their roles: ``kernel=w.npz:W bias=w.npz:b``."""
+    names = {"fused": "kernel"}  # next to a bias alone, a kernel is for inputs and h
+    words = (f"{names.get(role, role)}={source}:{name}" for role, name in roles.items())
+    return typed_command(*words)
 
 
 def _holds_fused(depth: int, gates: int) -> bool:

@@ -87,7 +87,7 @@ def choose_lstms(
         if len(in_turn) > 1:
             numbers = ",".join(map(str, in_turn))
             lines.append(f"  --layer {numbers} runs them one after the other.")
-        raise UserError(*lines)
+        raise UserError(*lines, *_as_directions([found[n] for n in counted], tensors, source))
     if layer:
         chosen = [_select_one(found, word, source, left_out) for word in layer.split(",")]
     else:
@@ -101,6 +101,27 @@ def choose_lstms(
                 *(f"  --convention {n}  {CONVENTIONS[n].title}" for n in names),
             )
     return chosen
+
+
+def _as_directions(
+    found: Sequence[RecognisedLstm], tensors: Collection[str], source: str
+) -> list[str]:
+    """What to type where two LSTMs that shapes show may be the directions of one layer."""
+    if not isinstance(tensors, Mapping) or len(found) != 2 or not all(f.by_shape for f in found):
+        return []
+    cells = [one.cells[0, 0] for one in found]
+    forms = [{role: tensors[name].shape for role, name in cell.items()} for cell in cells]
+    if forms[0] != forms[1]:
+        return []
+    words = [
+        f"{direction}_lstm_{role}={source}:{name}"
+        for direction, cell in zip(("forward", "backward"), cells, strict=True)
+        for role, name in cell.items()
+    ]
+    return [
+        "  If they are the two directions of one layer, name the tensors:",
+        f"  lstm run {typed_command(*words)} INPUTS",
+    ]
 
 
 def _check_complete(found: RecognisedLstm, source: str) -> None:

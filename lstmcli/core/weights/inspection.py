@@ -20,6 +20,7 @@ from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_rol
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.model import Cell, Model, cell_name
 from lstmcli.core.model.vocabulary import GATES
+from lstmcli.core.weights.by_shape import refuse_ways
 from lstmcli.core.weights.decode import from_blocks
 from lstmcli.core.weights.recognise import (
     CellIndex,
@@ -29,6 +30,7 @@ from lstmcli.core.weights.recognise import (
     normalise,
     recognise,
 )
+from lstmcli.errors import UserError
 
 NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block
 NEARER_ZERO = 0.5  # largest mean of all other blocks
@@ -207,7 +209,7 @@ def inspect(
         {name: _tensor(array, *roles.get(name, (None, ""))) for name, array in tensors.items()},
         lstms,
         unread,
-        () if results else tuple(missing_parts(tensors)),
+        () if results else tuple(_ways(shapes, file) or missing_parts(tensors)),
         tuple(remarks),
     )
 
@@ -403,6 +405,16 @@ def _alternates(cell: Cell) -> bool:
 
 
 # ---- no LSTM at all
+
+
+def _ways(shapes: Shapes, file: str) -> tuple[str, ...]:
+    """The ways in which tensors may be an LSTM, where shapes leave several."""
+    try:
+        refuse_ways(shapes, file)
+    except UserError as error:
+        first, *further = error.lines
+        return first.removeprefix(f"{file}: "), *further
+    return ()
 
 
 def missing_parts(names: Collection[str]) -> list[str]:

@@ -14,7 +14,7 @@ from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.weights.by_shape import find_by_shape, is_numbered
+from lstmcli.core.weights.by_shape import find_by_shape, is_letter, is_numbered
 from lstmcli.errors import UserError, did_you_mean
 
 Shape = tuple[int, ...]
@@ -115,6 +115,8 @@ def _recognised(
     chosen = [f for f in chosen if not _is_another_cell(f, shapes)] or chosen
     grus = {name for kernels in gru_kernels(shapes) for name in kernels}
     chosen = [f for f in chosen if not grus & set(f.tensors)]
+    if convention is None:  # BlockLSTM's w and b: so anybody calls a kernel and a bias
+        chosen = [f for f in chosen if not (f.rivals and all(map(is_letter, f.tensors)))]
     chosen = _with_found_by_shape(chosen, {name: shapes[name] for name in names}, rows, convention)
     order = {name: n for n, name in enumerate(shapes)}
     return sorted(chosen, key=lambda f: min(order[name] for name in f.tensors))
@@ -529,7 +531,9 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
         for n, row in enumerate(rows)
         for cells in _groups(row, names, asked=False).values()
         for cell, members in cells.items()
-        if len(members) > 1 and set(members) & _MATRICES  # a single matrix or bias may be anything
+        if len(members) > 1
+        and set(members) & _MATRICES  # a single matrix or bias may be anything
+        and (asked or not all(map(is_letter, RecognisedLstm(row, "", {cell: members}).tensors)))
         if _missing_role(row, members)
         and not complete & set(RecognisedLstm(row, "", {cell: members}).tensors)
     ]

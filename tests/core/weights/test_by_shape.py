@@ -99,6 +99,7 @@ def forms(
         yield "first row", {"W": np.c_[one, fused].T}, 1.0, {"bias_row": "first"}
         yield from by_gate(rng, kernel, recurrent, bias)
         return
+    yield from in_order(layers)
     last = int(rng.integers(100, 900))
     tensors: Tensors = {}
     after = bool(rng.integers(2))  # B's number is that after W and R, or the one before
@@ -121,6 +122,17 @@ def forms(
     scattered = rng.permutation(1000)[: len(names)]
     renamed = {f"onnx::LSTM_{n}": tensors[k] for n, k in zip(scattered, names, strict=True)}
     yield "initializers, scattered", renamed, 0.0, {}
+
+
+def in_order(layers: list[Layer]) -> Iterator[tuple[str, Tensors, float, dict[str, Any]]]:
+    """Layers as `numpy.savez` numbers them, alone and with a dense layer after them."""
+    cells = [[flat(a, "ifgo") for a in cell] for layer in layers for cell in layer]
+    arrays = [a for k, r, b in cells for a in (k.T, r.T, b)]
+    dense = np.zeros((cells[-1][1].shape[1] * len(layers[-1]), 8)), np.zeros(8)
+    layer = {} if len(layers) == 1 else {"layer": ",".join(map(str, range(len(layers))))}
+    for form, members in (("arr", arrays), ("arr, dense", [*arrays, *dense])):
+        tensors = {f"arr_{n}": a for n, a in enumerate(members)}
+        yield f"{form}, {len(cells)} cells", tensors, 0.0, dict(layer)
 
 
 def by_gate(
@@ -184,6 +196,9 @@ def test_shapes_that_collide_are_read_rightly_or_refused(count: int) -> None:
     assert min(told["no names", way] for way in ("right", "refused")) > single // 5
     assert told["by gate, fused, rows=True", "right"] == single
     assert told["by gate, fused, rows=True, unsaid", "refused"] == single
+    two = "arr, 2 cells", "arr, dense, 2 cells"
+    assert min(told[form, "right"] for form in two) > single // 8
+    assert told["arr, 2 cells", "refused"], "as many inputs as units: one layer or two"
 
 
 def refusal(tensors: Tensors, **settings: Any) -> list[str]:
@@ -290,6 +305,74 @@ def test_layers_of_a_file_are_told_by_prefix_and_number() -> None:
     shapes = {"enc/W": (3, 16), "enc/U": (4, 16), "enc/b": (16,), "enc/Wy": (4, 7), "enc/by": (7,)}
     (found,) = find_by_shape(shapes)
     assert found.cells[0, 0] == {"kernel": "enc/W", "recurrent_kernel": "enc/U", "bias": "enc/b"}
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"Wy": (4, 7), "by": (7,)},
+        {"Wy": (4, 16), "by": (16,)},  # as many outputs as a kernel has columns
+        {"Why": (16, 4), "bhy": (16, 1)},
+        {"W_out": (4, 16), "b_out": (16,), "E": (16, 4), "vocab": (30,)},
+    ],
+)
+@pytest.mark.parametrize("letters", ["Wb", "wb"])
+def test_an_output_layer_beside_an_lstm_is_left_out(
+    beside: dict[str, tuple[int, ...]], letters: str
+) -> None:
+    for own in (dict(zip(letters, ((8, 16), (16,)), strict=True)), {
+        letters[0]: (8, 16), "U": (4, 16), letters[1]: (16,)
+    }):  # fmt: skip
+        (found,) = find_by_shape({**own, **beside})
+        assert set(found.cells[0, 0].values()) == set(own)
+
+
+def test_a_matrix_that_may_be_the_recurrent_kernel_is_asked_about() -> None:
+    """W, b and V: a kernel for inputs and h beside a layer V, or a kernel and its recurrent one."""
+    tensors = zeros(W=(8, 16), b=(16,), V=(4, 16))
+    assert refusal(tensors) == [
+        "w.npz: is W (8, 16) a kernel for inputs and h, or is V (4, 16) its recurrent kernel? "
+        "Name the tensors:",
+        "  lstm run kernel=w.npz:W bias=w.npz:b INPUTS",
+        "  lstm run kernel=w.npz:W recurrent_kernel=w.npz:V bias=w.npz:b INPUTS",
+    ]
+    with_bias = refusal({**tensors, "c": np.zeros(16)})
+    assert with_bias[2].endswith(" bias=w.npz:b recurrent_bias=w.npz:c INPUTS")
+    assert load_model([Document("w.npz", "npz", tensors)], {"convention": "tf1"}).cell.units == 4
+    said = " ".join(refusal(zeros(W=(5, 12), b=(12,), V=(4, 12))))  # three gates, perhaps
+    assert "kernel=w.npz:W bias=w.npz:b" in said
+
+
+@pytest.mark.parametrize("inputs", [5, 4])
+def test_two_cells_of_one_shape_are_the_directions_of_a_layer(inputs: int) -> None:
+    cell = [(inputs, 16), (4, 16), (16,)]
+
+    def layers(*after: tuple[int, ...]) -> list[int]:
+        shapes = {f"arr_{n}": shape for n, shape in enumerate([*cell, *cell, *after])}
+        return [len(found.cells) for found in find_by_shape(shapes)]
+
+    assert layers() == ([2] if inputs == 5 else [1, 1])
+    assert layers((8, 3), (3,)) == [2], "what follows takes the outputs of both"
+    assert layers((8,), (8,), (8,), (8,)) == [2], "a normalisation of both"
+    assert layers((4, 8), (8,)) == [1, 1], "a dense layer that takes the outputs of one"
+    assert layers((8, 12), (3, 12), (12,), (8, 12), (3, 12), (12,)) == [2, 2]
+    assert layers((7, 16), (4, 16), (16,)) == [1, 1, 1]
+
+
+def test_what_is_proposed_for_two_cells_in_order_can_be_typed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    layers = draw(rng, 4, 4, 2, 1)
+    x = rng.normal(size=(T, 4))
+    path = str(tmp_path / "w.npz")
+    (_, tensors, *_), _ = in_order(layers)
+    np.savez(path, *tensors.values())
+    with pytest.raises(UserError) as error:
+        lstmcli.load(path)
+    *options, which, line = error.value.lines[1:]
+    assert [option.split()[1] for option in options] == ["0", "1", "0,1"]
+    assert which == "  If they are the two directions of one layer, name the tensors:"
+    h = run(lstmcli.load(*line.split()[2:-1]), x).h
+    np.testing.assert_allclose(h, outputs(layers, x), atol=1e-12)
 
 
 def test_the_output_layer_beside_a_fused_kernel_is_told_by_its_name() -> None:

@@ -104,7 +104,7 @@ def test_why_names_what_fits_and_what_else_would() -> None:
     (keras,) = inspect_golden("keras/plain").lstms
     assert keras.why == "names kernel, recurrent_kernel, bias"
     assert keras.also == ("tfjs",)
-    (block,) = inspect_golden("tensorflow1/block_lstm").lstms
+    (block,) = inspect_golden("tensorflow1/block_lstm_peepholes").lstms
     assert block.rivals == ("tf-block-v2",)
     (asked,) = inspect_golden("tensorflow1/block_lstm", convention="tf-block-v2").lstms
     assert asked.why.startswith("asked for")

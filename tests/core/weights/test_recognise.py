@@ -8,7 +8,13 @@ import pytest
 
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.choose import choose_lstms, training_copies
-from lstmcli.core.weights.recognise import FRAMEWORK_ALIASES, find_convention, normalise, recognise
+from lstmcli.core.weights.recognise import (
+    FRAMEWORK_ALIASES,
+    describe_missing,
+    find_convention,
+    normalise,
+    recognise,
+)
 from lstmcli.errors import UserError
 
 TF1 = {"kernel": (7, 12), "bias": (12,)}
@@ -59,12 +65,23 @@ def test_the_length_of_the_bias_distinguishes_conventions_of_the_same_names() ->
 
 
 def test_names_that_two_rows_share_are_asked_about() -> None:
-    found = recognise({"w": (7, 12), "b": (12,)})
+    found = recognise({"w": (7, 12), "b": (12,), "wci": (3,), "wcf": (3,), "wco": (3,)})
     with pytest.raises(UserError, match="--convention tf-block-v2"):
-        choose_lstms(found, None, ["w", "b"], "f.npz")
+        choose_lstms(found, None, ["w", "b", "wci", "wcf", "wco"], "f.npz")
     assert [f.convention.name for f in recognise({"w": (7, 12), "b": (12,)}, "tf-block-v2")] == [
         "tf-block-v2"
     ]
+
+
+@pytest.mark.parametrize("prefix", ["", "lstm/"])
+def test_letters_that_any_script_uses_tell_no_framework(prefix: str) -> None:
+    """BlockLSTM's w and b are what most call a kernel and a bias."""
+    for letters in ("Wb", "wb"):
+        (found,) = recognise({f"{prefix}{letters[0]}": (7, 12), f"{prefix}{letters[1]}": (12,)})
+        assert (found.convention.name, found.by_shape, found.rivals) == ("tf1", True, [])
+    (found,) = recognise({"w": (4, 12), "u": (3, 12), "b": (12,)})
+    assert found.convention.name == "keras"
+    assert not describe_missing(["W", "b", "Wy", "by"]), "nobody named CNTK"
 
 
 def test_layers_and_directions_are_one_lstm() -> None:

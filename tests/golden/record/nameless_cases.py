@@ -47,6 +47,22 @@ def keras_weights(case: str, seed: int, inputs: int, units: int, *, bias: bool =
     )  # fmt: skip
 
 
+def keras_both_ways(case: str, seed: int, inputs: int, units: int) -> None:
+    """``numpy.savez(*layer.get_weights())`` of a layer of two directions."""
+    rng = numbers(seed)
+    x = uneven(rng, B, T, inputs)
+    layer = keras.layers.Bidirectional(keras.layers.LSTM(units, return_sequences=True))
+    layer.build(x.shape)
+    layer.set_weights([uneven(rng, *w.shape) for w in layer.get_weights()])
+    h = layer(x).detach().cpu().numpy()
+    weights = {f"arr_{n}": a for n, a in enumerate(layer.get_weights())}
+    save(
+        "keras", case, weights, x, {"h": h}, convention="keras",
+        version=f"keras {keras.__version__}", script=SCRIPT, layout="batch",
+        note="numpy.savez(*layer.get_weights()) of keras.layers.Bidirectional",
+    )  # fmt: skip
+
+
 def random_lstm(rng: np.random.Generator, *sizes: int, **options: Any) -> torch.nn.LSTM:
     """A PyTorch LSTM with uneven weights."""
     lstm = torch.nn.LSTM(*sizes, **options)
@@ -56,17 +72,23 @@ def random_lstm(rng: np.random.Generator, *sizes: int, **options: Any) -> torch.
     return lstm
 
 
-def torch_parameters(case: str, seed: int, inputs: int, units: int) -> None:
+def torch_parameters(
+    case: str, seed: int, inputs: int, units: int, *, both_ways: bool = False
+) -> None:
     """``numpy.savez(*parameters)`` of an LSTM of one layer."""
     rng = numbers(seed)
-    x, lstm = uneven(rng, T, B, inputs), random_lstm(rng, inputs, units)
+    x = uneven(rng, T, B, inputs)
+    lstm = random_lstm(rng, inputs, units, bidirectional=both_ways)
     with torch.no_grad():
         h, (final_h, final_c) = lstm(torch.tensor(x))
+    if not both_ways:
+        final_h, final_c = final_h[0], final_c[0]
     weights = {f"arr_{n}": p.detach().numpy() for n, p in enumerate(lstm.parameters())}
     save(
         "torch", case, weights, x,
-        {"h": h.numpy(), "final_h": final_h[0].numpy(), "final_c": final_c[0].numpy()},
-        convention="pytorch-cell", version=TORCH, script=SCRIPT, layout="time",
+        {"h": h.numpy(), "final_h": final_h.numpy(), "final_c": final_c.numpy()},
+        convention="pytorch" if both_ways else "pytorch-cell", version=TORCH, script=SCRIPT,
+        layout="time",
         note="numpy.savez(*(p.detach().numpy() for p in lstm.parameters()))",
     )  # fmt: skip
 
@@ -103,8 +125,10 @@ if __name__ == "__main__":
     keras_weights("get_weights", 811, 5, 3)
     keras_weights("get_weights_square", 812, 4, 4)
     keras_weights("get_weights_no_bias", 813, 5, 3, bias=False)
+    keras_both_ways("get_weights_both_ways", 814, 5, 3)
     torch_parameters("parameters", 821, 5, 3)
     torch_parameters("parameters_square", 822, 3, 3)
+    torch_parameters("parameters_both_ways", 823, 5, 3, both_ways=True)
     initializers("initializers", 831, 5, 3)
     initializers("initializers_square", 832, 4, 4, num_layers=3)
     initializers("initializers_both_ways", 833, 5, 3, num_layers=2, bidirectional=True)
