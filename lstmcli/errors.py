@@ -48,10 +48,10 @@ class MissingExtra(UserError):
 
 PACKAGES = {
     "h5": ("h5py>=3.8",),
-    "safetensors": ("safetensors>=0.4",),
+    "safetensors": ("safetensors>=0.4.1",),
     "gguf": ("gguf>=0.17",),
     "onnx": ("onnx>=1.16",),
-    "crc32c": ("google-crc32c>=1.1",),
+    "crc32c": ("google-crc32c>=1.6",),
     "torch": ("torch>=2.2",),
     "onnxruntime": ("onnxruntime>=1.17", "onnx>=1.16"),
     "openvino": ("openvino>=2025.0", "onnx>=1.16"),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.paths import TESTS, TOP
+from tests.paths import PACKAGE, TESTS, TOP
 
-MODULES = sorted((TOP / "lstmcli").rglob("*.py"))
+MODULES = sorted(PACKAGE.rglob("*.py"))
 CORE_TESTS = sorted((TESTS / "core").rglob("*.py"))
 
 BASE = {
@@ -69,7 +69,7 @@ def imports(path: Path) -> set[str]:
 
 
 def dotted(path: Path) -> str:
-    parts = path.relative_to(TOP).with_suffix("").parts
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
 
 

@@ -232,4 +232,4 @@ def test_without_the_library_the_index_is_checked_and_tensors_are_reported_as_un
     document = formats.read(str(unpacked(name, tmp_path)))
     said = [remark for remark in document.remarks if "were not checked" in remark]
     assert len(said) == 1
-    assert "pip install 'google-crc32c>=1.1'" in said[0]
+    assert "pip install 'google-crc32c>=1.6'" in said[0]

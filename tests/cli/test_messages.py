@@ -10,7 +10,7 @@ import pytest
 
 from lstmcli.cli.terminal import remark, wrapped
 from tests.cli.conftest import SAMPLE, Lstm
-from tests.paths import TOP
+from tests.paths import PACKAGE
 
 PATH = "/a/folder-with-a-long-name/and-another-one/weights-of-a-model.safetensors"
 TEXT = f"""\
@@ -113,7 +113,7 @@ def test_a_wrong_option_is_told_in_the_same_words(
 
 
 def test_what_is_to_be_installed_is_named_by_its_packages() -> None:
-    sources = [path.read_text() for path in (TOP / "lstmcli").rglob("*.py")]
+    sources = [path.read_text() for path in PACKAGE.rglob("*.py")]
     assert len(sources) > 100
     assert not [text for text in sources if re.search(r"pip install .?lstmcli", text)]
 

@@ -20,6 +20,7 @@ from types import SimpleNamespace, TracebackType
 from typing import IO, Any
 
 import numpy as np
+import threadpoolctl
 
 import lstmcli
 from lstmcli import cli, formats
@@ -57,6 +58,7 @@ class Session:
         if forks and self.row.hdf5:
             hdf5._started = self._forked  # type: ignore[assignment]
             import_module("h5py")  # once, for all forks
+        threadpoolctl.threadpool_info()  # looks for libc once in a process, where that is no event
         os.environ |= {"COLUMNS": "100"}
 
     def __enter__(self) -> Session:

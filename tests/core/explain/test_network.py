@@ -17,7 +17,7 @@ from lstmcli.core.explain import network
 from tests.core.explain.asking import found, same
 from tests.core.explain.networks import AS_STORED, Truth, both, name_of, write
 from tests.core.explain.reference import random_net
-from tests.paths import TOP
+from tests.paths import PACKAGE
 
 Array = np.ndarray[Any, Any]
 
@@ -148,7 +148,7 @@ def test_three_layers_with_lengths_that_agree_are_run_once(tmp_path: Path) -> No
 
 
 def test_nothing_in_explain_reads_a_clock() -> None:
-    for path in sorted((TOP / "lstmcli/core/explain").rglob("*.py")):
+    for path in sorted((PACKAGE / "core/explain").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

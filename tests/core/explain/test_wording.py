@@ -24,9 +24,9 @@ from lstmcli.core.explain.wording import (
 )
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS
-from tests.paths import TOP
+from tests.paths import PACKAGE, TOP
 
-EXPLAIN = TOP / "lstmcli" / "core" / "explain"
+EXPLAIN = PACKAGE / "core" / "explain"
 TF1 = CONVENTIONS["tf1"]
 
 

@@ -1,0 +1,98 @@
+"""The environments of the checks; what is run in them are the words of .ci/run.
+
+`nox -l` lists them, `nox -s NAME` makes one and runs its checks, `.ci/run` goes through all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+from subprocess import DEVNULL
+
+import nox
+from nox.command import CommandFailed
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["checks"]
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+DEPENDENCIES = {"numpy", "click", "rich", "threadpoolctl"}
+
+
+def run(session: nox.Session, word: str, **environment: str) -> None:
+    """A word of .ci/run, with the session's Python."""
+    session.run("bash", ".ci/run", word, external=True, env=environment)
+
+
+@nox.session
+def checks(session: nox.Session) -> None:
+    """Lint and types, by the hooks that pre-commit runs before a commit."""
+    session.install(".[dev]")
+    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure")
+
+
+@nox.session(python=PYTHONS)
+def packages(session: nox.Session) -> None:
+    """The tests of the unpacked sdist against the installed wheel, with the newest dependencies."""
+    built = Path(session.create_tmp(), "built")
+    shutil.rmtree(built, ignore_errors=True)
+    session.install("build", "twine")
+    session.run("python", "-m", "build", "-q", "--outdir", str(built))  # the wheel, from the sdist
+    (sdist,), (wheel,) = built.glob("*.tar.gz"), built.glob("*.whl")
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+
+    session.install(f"{wheel}[test]")
+    listed = session.run(
+        "uv", "pip", "list", "--outdated", "--format", "json", silent=True, stderr=DEVNULL
+    )
+    if behind := [row for row in json.loads(listed) if row["name"] in DEPENDENCIES]:
+        session.error(f"not the newest: {behind}")
+
+    with tarfile.open(sdist) as archive:
+        archive.extractall(built, filter="data")
+    session.chdir(built / sdist.name.removesuffix(".tar.gz"))
+    shutil.rmtree("lstmcli")  # what is imported is what the wheel installed
+    session.run("lstm", "--version")
+    session.run("python", "-m", "lstmcli", "--help", silent=True)
+    run(session, "test")
+
+
+@nox.session(python=PYTHONS[0])
+def oldest(session: nox.Session) -> None:
+    """The oldest Python and libraries promised; `--force-python` takes a later Python.
+
+    With that one, libraries are the oldest that have a wheel for it.
+    """
+    wheels = ("--only-binary", ":all:", "--no-binary", "lstmcli")
+    # pyparsing 3.3 warns of what the oldest matplotlib calls
+    session.install("--resolution", "lowest-direct", *wheels, ".[test]", "pyparsing<3.3")
+    session.run("uv", "pip", "list")
+    run(session, "test")
+
+
+@nox.session
+def development(session: nox.Session) -> None:
+    """Small benchmarks, the coverage of the quick tests, and the wide ones."""
+    session.install(".[dev]")
+    for word in session.posargs or ("benchmarks", "coverage", "wide"):
+        run(session, word)
+
+
+@nox.session
+def frameworks(session: nox.Session) -> None:
+    """Real frameworks load what we write, and run the same weights as we do."""
+    session.install(".[test,dask,torch,onnxruntime,openvino,keras,jax]")
+    run(session, "frameworks", KERAS_BACKEND="torch")
+
+
+@nox.session
+def tensorflow(session: nox.Session) -> None:
+    """TensorFlow, and Keras on it, run the same weights as we do."""
+    try:
+        session.install(".[test,tensorflow]", "keras>=3.3")
+    except CommandFailed:
+        session.skip("TensorFlow does not install with this Python")
+    run(session, "conformance", KERAS_BACKEND="tensorflow")
