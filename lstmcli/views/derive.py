@@ -238,10 +238,10 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
             sheet.add((start, "bold" if n == 0 else ""), piece)
     result = detail.result(line.value)
     equals: list[Span] = [("      = ", ""), (result, "bold")]
-    add_in_width(sheet, equals, (_rounding_remark(line, d, detail), ""), width, gap=3)
+    add_in_width(sheet, equals, (_rounding_remark(line, d, detail), ""), width)
     if line.theirs is not None:
         label, value, rest = _reference(line, d, detail)
-        add_in_width(sheet, [label, value], rest, width, gap=3)
+        add_in_width(sheet, [label, value], rest, width)
     return sheet
 
 

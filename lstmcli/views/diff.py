@@ -60,13 +60,11 @@ def difference_sheet(
     *,
     width: Width,
     per_step: bool = False,
-    digits: int | None = None,
 ) -> Sheet:
     """One line if all is equal; else both sides, the errors of each array, and what may cause them.
 
     The settings that differ come first, if both sides have some. ``per_step`` adds the error of
-    each step; a terminal shows the first and last of many. ``digits`` sets the places of values;
-    without, there are as many as two different values need to look different.
+    each step; a terminal shows the first and last of many.
     """
     sheet, (a, b) = Sheet(), d.sides
     if d.settings:
@@ -81,7 +79,7 @@ def difference_sheet(
     else:
         sheet.extend(_sides(d, (a, b), width))
         sheet.add()
-        sheet.extend(_arrays(d, width, digits))
+        sheet.extend(_arrays(d, width))
     sheet.extend(_not_compared(d, width))
     if per_step:
         sheet.add()
@@ -89,7 +87,7 @@ def difference_sheet(
             _step_table([x for x in d.arrays.values() if x.step_errors is not None], width)
         )
     if not d.equal:
-        sheet.extend(_first_errors(d, width, digits, with_strips=not per_step))
+        sheet.extend(_first_errors(d, width, with_strips=not per_step))
         sheet.extend(_hints(d.hints, width))
         sheet.extend(_next(d, a, b))
     return sheet
@@ -159,7 +157,7 @@ def _sides(d: Difference, sides: tuple[Side, Side], width: Width) -> Sheet:
         if len(line) + 3 <= width.prose:
             sheet.add(label, line)
             continue
-        add_in_width(sheet, [label, (names[n], "")], (precision, ""), width, gap=3)
+        add_in_width(sheet, [label, (names[n], "")], (precision, ""), width)
         pieces = [piece for text in arrays[n] for piece in _wrap(text, width.prose - 3)]
         sheet.extend(labelled("", phrases(pieces), width, indent=3))
     return sheet
@@ -232,7 +230,7 @@ def _printed_digits(values: Array, units: Array) -> int:
 # ---- a line for each array
 
 
-def _arrays(d: Difference, width: Width, digits: int | None) -> Sheet:
+def _arrays(d: Difference, width: Width) -> Sheet:
     arrays = list(d.arrays.values())
     columns = [
         Column("array", [array.name for array in arrays], "bold", left=True),
@@ -240,7 +238,7 @@ def _arrays(d: Difference, width: Width, digits: int | None) -> Sheet:
         Column("%", [_share(array) for array in arrays], DIFFERS, rank=4),
         Column("max abs", [error_size(array.max_abs) for array in arrays]),
         _position_column(arrays, [array.abs_at for array in arrays]),
-        _value_column(arrays, digits),
+        _value_column(arrays),
         _required_column(arrays),
         Column("cosine", _cosines([array.cosine for array in arrays]), rank=3),
         Column("SNR dB", [_decibels(array) for array in arrays], rank=2),
@@ -299,13 +297,13 @@ def _position_column(
     return Column("at", cells, left=True, rank=rank)
 
 
-def _value_column(arrays: Sequence[ArrayDifference], digits: int | None) -> Column:
+def _value_column(arrays: Sequence[ArrayDifference]) -> Column:
     """Both values of the greatest difference: the two go together or not at all.
 
     All have the format that each pair needs to look different.
     """
     places = [array.abs_at for array in arrays if array.abs_at is not None]
-    most = max((_digits_apart(place, digits, TABLE_DIGITS) for place in places), default=0)
+    most = max((_digits_apart(place, TABLE_DIGITS) for place in places), default=0)
     format = NumberFormat.of([value for place in places for value in (place.a, place.b)], most)
     pairs = [
         ("", "") if place is None else (format.text(place.a), format.text(place.b))
@@ -352,18 +350,10 @@ def _position(array: ArrayDifference, place: Position | None) -> str:
     return ", ".join(f"{axis} {n}" for axis, n in axes.items() if n is not None)
 
 
-def _values(place: Position | None, digits: int | None, fewest: int = DIGITS) -> tuple[str, str]:
-    """Both values, with as many digits as they need to look different."""
-    if place is None:
-        return "", ""
-    enough = _digits_apart(place, digits, fewest)
-    return format_number(place.a, enough), format_number(place.b, enough)
-
-
-def _digits_apart(place: Position, digits: int | None, fewest: int) -> int:
+def _digits_apart(place: Position, fewest: int) -> int:
     """The places after the point with which both values look different, at least ``fewest``."""
-    if digits is not None or place.a == place.b:
-        return fewest if digits is None else digits
+    if place.a == place.b:
+        return fewest
     for n in range(fewest, MOST_DIGITS):
         if format_number(place.a, n) != format_number(place.b, n):
             return n
@@ -390,7 +380,7 @@ def _not_compared(d: Difference, width: Width) -> Sheet:
 # ---- the first difference
 
 
-def _first_errors(d: Difference, width: Width, digits: int | None, with_strips: bool) -> Sheet:
+def _first_errors(d: Difference, width: Width, with_strips: bool) -> Sheet:
     """The strips of errors and the first difference."""
     arrays = d.arrays.values()
     several = [
@@ -399,11 +389,12 @@ def _first_errors(d: Difference, width: Width, digits: int | None, with_strips: 
     sheet = Sheet()
     if several and with_strips:
         sheet.extend(_strips(several, len(d.arrays) > 1, width))
-    if d.first_divergence is not None:
-        where = f"{_first_position(d, d.first_divergence)}:"
-        values = " / ".join(_values(d.first_divergence, digits))
+    if (first := d.first_divergence) is not None:
+        where = f"{_first_position(d, first)}:"
+        enough = _digits_apart(first, DIGITS)
+        values = " / ".join(format_number(value, enough) for value in (first.a, first.b))
         start = [(f"{'first difference':{STRIP_INDENT}}", "dim"), (where, "")]
-        add_in_width(sheet, start, (values, ""), width, gap=3)
+        add_in_width(sheet, start, (values, ""), width)
     if sheet.lines:
         sheet.lines.insert(0, [])
     return sheet

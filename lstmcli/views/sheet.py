@@ -105,12 +105,12 @@ def labelled(label: str, text: str, width: Width, style: str = "", indent: int =
     return sheet
 
 
-def add_in_width(sheet: Sheet, start: Sequence[Span], rest: Span, width: Width, gap: int) -> None:
-    """Add the start of a line and its rest after a gap; on a line below if both do not fit."""
+def add_in_width(sheet: Sheet, start: Sequence[Span], rest: Span, width: Width) -> None:
+    """Add the start of a line and its rest after three spaces, or below if both do not fit."""
     text, style = rest
     used = sum(len(one_line(piece)) for piece, _ in start)
-    if not text or used + gap + len(one_line(text)) <= width.prose:
-        sheet.add(*start, (" " * gap * bool(text), ""), rest)
+    if not text or used + 3 + len(one_line(text)) <= width.prose:
+        sheet.add(*start, ("   " * bool(text), ""), rest)
         return
     sheet.add(*start)
     indent = len(start[0][0])
@@ -155,22 +155,12 @@ def fitting_columns(columns: Sequence[Column], width: Width, gap: int = 2) -> li
     return indices
 
 
-def fitting_table(
-    columns: Sequence[Column],
-    width: Width,
-    *,
-    gap: int = 2,
-    rule: bool = False,
-    remedy: str = WIDER,
-) -> Sheet:
-    """A table of the columns that fit the width, and a line that names the others.
-
-    ``remedy`` is what makes room for them.
-    """
-    indices = fitting_columns(columns, width, gap)
-    sheet = table([columns[n] for n in indices], gap=gap, rule=rule)
+def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False) -> Sheet:
+    """A table of the columns that fit the width, and a line that names the others."""
+    indices = fitting_columns(columns, width)
+    sheet = table([columns[n] for n in indices], rule=rule)
     hidden = [column.heading for n, column in enumerate(columns) if n not in indices]
-    sheet.extend(hidden_columns(hidden, width, remedy))
+    sheet.extend(hidden_columns(hidden, width))
     return sheet
 
 

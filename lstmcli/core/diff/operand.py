@@ -45,7 +45,6 @@ class Side:
     dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not the array's own
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
     gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints without their shape
-    format: str = ""  # "npz", "text", ...
     numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the whole run
     called: Mapping[str, str] = field(default_factory=dict)  # by its name here: that in its file
 

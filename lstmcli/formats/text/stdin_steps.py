@@ -144,8 +144,6 @@ class StepStream:
     object with "inputs" or "x". Iteration raises a UserError that names the line of a mistake.
     """
 
-    format = "jsonl"
-
     def __init__(self, lines: LineReader, source: str = STDIN) -> None:
         self.source = source
         self._lines = lines
