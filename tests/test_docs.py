@@ -11,6 +11,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,6 +53,26 @@ def test_every_command_has_a_page_with_its_help() -> None:
         assert f"$ lstm {name} --help\n" in page.read_text()
 
 
+@pytest.mark.parametrize("document", documents())
+def test_what_is_named_in_a_document_is_there(document: str) -> None:
+    """Commands, their options, extras, and paths of the checkout."""
+    text = (TOP / document).read_text()
+    group = import_module("lstmcli.cli.group").lstm
+    commands = [group, *(import_module(f"lstmcli.cli.{name}").command for name in COMMANDS)]
+    options = {
+        word for command in commands for parameter in command.params for word in parameter.opts
+    }
+    options |= {"--help", "--version"}
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M)
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", prose)) <= options
+    assert set(re.findall(r"`lstm ([a-z]+)\b", text)) <= {*COMMANDS}
+    extras = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    named = re.findall(r"extra `(\w+)`|\.\[(\w+)\]", text)
+    assert {word for pair in named for word in pair if word} <= {*extras["optional-dependencies"]}
+    for path in re.findall(r"`((?:docs|samples|tests)/[\w/.-]+)`", text):
+        assert (TOP / path).exists(), path
+
+
 def test_every_schema_has_its_keys_shown() -> None:
     shown = re.findall(r"made: keys (\w+)", (DOCS / "json.md").read_text())
     assert set(shown) == {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
@@ -88,8 +110,6 @@ def test_readme_opens_with_three_sentences_and_a_screen() -> None:
 def test_readme_needs_no_other_file_to_be_read() -> None:
     """A package index shows README alone, and the project has no public address to link to."""
     assert "](" not in re.sub(r"```.*?```|`[^`\n]+`", "", README, flags=re.S)
-    for path in re.findall(r"`((?:docs|samples|tests)/[\w/.-]+)`", README):
-        assert (TOP / path).exists(), path
 
 
 def test_quick_start_opens_with_two_commands_of_one_line() -> None:
