@@ -4,6 +4,10 @@ The weights. Gates are stacked in the order f, i, o, g, and kernel, recurrent ke
 the columns of one matrix, so that one product of ``K`` (4H, N) and ``[x; h; 1]`` (N, R) gives all
 pre-activations of R sequences.
 
+Inputs ahead. That product reads all of K from memory at every step. A single sequence, or few, of
+a larger cell multiply the columns of x with the inputs of many steps at once, and a step adds its
+part to the product of ``[h; 1]``: see `matmul.Ahead`.
+
 Two ways through a step. Most cells are plain: sigmoid gates, and none of the parts that frameworks
 add. Their steps take `_run` and `plain_step`, which have separate equations because a step of
 a small network costs as many microseconds as NumPy is called: eight calls in place of the twenty
@@ -13,20 +17,31 @@ rounds once less, and lets the lower tail of the sigmoid fade to the smallest nu
 other cells take `equations.step`.
 
 Guaranteed bit for bit: a run in chunks of steps equals the full run; h does not depend on which
-arrays are returned; blocks of sequences follow from the shapes only. So the product of a step is
-never merged over steps, and h and c are passed on in the working dtype.
+arrays are returned; blocks of sequences follow from the shapes only. So products of steps are
+merged only where BLAS was seen to sum them alike whatever stands beside them, and h and c are
+passed on in the working dtype.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import repeat
+from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from lstmcli.core.forward.eight_bit import is_eight_bit, round_to_8_bits
 from lstmcli.core.forward.equations import parts_of, step
-from lstmcli.core.forward.matmul import aligned_empty, product, product_of_one
+from lstmcli.core.forward.matmul import (
+    Ahead,
+    aligned_empty,
+    goes_ahead,
+    plus,
+    product,
+    product_of_one,
+    transpose,
+)
 from lstmcli.core.model.activations import activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
@@ -47,21 +62,46 @@ PAGE = 4096  # bytes: sequences so far from each other share cache lines
 
 
 class Packed:
-    """A cell's weights as the loop takes them; made once per model, shared by all blocks."""
+    """A cell's weights as the loop takes them; each matrix is made once, for all blocks."""
 
     def __init__(self, cell: Cell) -> None:
-        I, P = cell.inputs, cell.outputs
         self.cell = cell
         self.plain = is_plain(cell)
-        self.width = I + P + 1  # N
-        K = np.empty((4, cell.units, self.width), cell.dtype)  # written once: it may be large
+        self._made: dict[tuple[str, bool], Array] = {}
+        self._lock = Lock()
+
+    def matrix(self, columns: str = "xh", *, transposed: bool = False) -> Array:
+        """K (4H, N), or of its columns those of x or those of [h; 1], perhaps transposed."""
+        with self._lock:
+            key = columns, transposed
+            if key not in self._made:
+                K = self._matrix(columns)
+                self._made[key] = transpose(K) if transposed else K
+            return self._made[key]
+
+    def _matrix(self, columns: str) -> Array:
+        cell, I, P = self.cell, self.cell.inputs, self.cell.outputs
+        width = ("x" in columns) * I + ("h" in columns) * (P + 1)
+        K = np.empty((4, cell.units, width), cell.dtype)  # written once: it may be large
         for rows, letter in zip(K, FIOG, strict=True):
             gate = GATES.index(letter)
             put = np.negative if self.plain and letter != "g" else np.positive
-            put(cell.kernel[gate], rows[:, :I])
-            put(cell.recurrent_kernel[gate], rows[:, I:-1])
-            put(_bias(cell, gate), rows[:, -1])
-        self.K = K.reshape(-1, self.width)  # (4H, N)
+            if "x" in columns:
+                put(cell.kernel[gate], rows[:, :I])
+            if "h" in columns:
+                put(cell.recurrent_kernel[gate], rows[:, -P - 1 : -1])
+                put(_bias(cell, gate), rows[:, -1])
+        return K.reshape(-1, width)
+
+    def goes_ahead(self, batch: int) -> bool:
+        """Whether so many sequences have the inputs of some steps multiplied together."""
+        return goes_ahead((self.cell.inputs, 4 * self.cell.units), self.cell.dtype, batch)
+
+    def ahead(self, batch: int) -> Ahead | None:
+        """The buffers of that for so many sequences; None: x is in the operand of each step."""
+        if not self.goes_ahead(batch):
+            return None
+        return Ahead(self.matrix("x", transposed=True), batch)
 
 
 def _bias(cell: Cell, gate: int) -> Array:
@@ -99,18 +139,21 @@ class Loop:
         meter: Callable[[int], None] | None = None,
     ) -> None:
         cell = packed.cell
-        H, I, P, N, R = cell.units, cell.inputs, cell.outputs, packed.width, batch
+        H, I, P, R = cell.units, cell.inputs, cell.outputs, batch
         single = R == 1
-        S = SINGLE_SLOTS if single else BATCH_SLOTS
+        self._ahead = packed.ahead(R)
+        S = self._ahead.steps if self._ahead else SINGLE_SLOTS if single else BATCH_SLOTS
         self.cell, self.batch, self.slots, self._meter = cell, R, S, meter
         self._candidate = activation(cell.convention.behaviour.activation)
         self._output = activation(cell.convention.behaviour.output_activation)
         self._one = np.ones((), cell.dtype)  # a 0-d array costs a call half of what a scalar does
 
-        # V: the operand [x; h; 1] of each step, (S + 1, N, R); step k writes its h into slot k + 1
-        self._V = aligned_empty((S + 1, N, R), cell.dtype)
+        # V: the operand [x; h; 1] of each step, (S + 1, N, R), without x where that is multiplied
+        # ahead; step k writes its h into slot k + 1
+        columns, width = ("h", P + 1) if self._ahead else ("xh", I + P + 1)
+        self._V = aligned_empty((S + 1, width, R), cell.dtype)
         self._V[:, -1] = 1
-        self._x, self._h = self._V[:, :I], self._V[:, I : I + P]  # (S + 1, I, R), (S + 1, P, R)
+        self._x, self._h = self._V[:, :I], self._V[:, -P - 1 : -1]  # (S + 1, I, R), (S + 1, P, R)
         self._z = aligned_empty((4 * H, R), cell.dtype)
         self._cg = aligned_empty((S + 1 if single else 1, 2 * H * R), cell.dtype)  # c and g
         self._c = self._cg[0, : H * R].reshape(H, R)
@@ -118,13 +161,18 @@ class Loop:
         self._step: Step = (plain_step if packed.plain else full_step)(cell, self._z)
         self._quick, self._eight_bit = packed.plain, is_eight_bit(cell)
 
-        if R > 1:
-            self._product, self._product_out = product(packed.K, self._z)
-            self._operands = [(self._V[k], self._h[k + 1]) for k in range(S)]
-        else:
-            self._product = product_of_one(packed.K)
-            self._operands = [(self._V[k, :, 0], self._h[k + 1]) for k in range(S)]
+        operands: list[Any] = list(self._V[:S, :, 0] if single else self._V[:S])
+        if single:
+            self._product = product_of_one(packed.matrix(columns, transposed=True))
             self._product_out = self._z.reshape(-1)
+        else:
+            self._product, self._product_out = product(packed.matrix(columns), self._z)
+        if self._ahead:
+            z, added = self._z, self._ahead.by_step
+            z, added = (z.reshape(-1), added[:, :, 0]) if single else (z, added)
+            self._product = plus(self._product, z)
+            operands = list(zip(operands, added, strict=True))
+        self._operands = list(zip(operands, self._h[1:], strict=True))
 
         self._flat = (
             self._z[: 3 * H].reshape(-1),
@@ -192,7 +240,10 @@ class Loop:
                 self._meter(count * self.batch)
 
     def _fill(self, x: Array) -> None:
-        """Copy inputs (s, R, I) into the operands, some sequences at a time."""
+        """Copy inputs (s, R, I) into the operands, some sequences at a time; or multiply them."""
+        if self._ahead:
+            self._ahead.multiply(x)
+            return
         spread = x.strides[1] % PAGE != 0
         tile = WIDE_TILE if x.shape[2] <= WIDE_TILE_INPUTS and spread else TILE
         for r in range(0, self.batch, tile):

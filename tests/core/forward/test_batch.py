@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.core.forward import batch, blas
+from lstmcli.core.forward import batch, blas, matmul
 from lstmcli.core.forward.batch import Runner, batch_blocks, batch_chunks, worth_threads
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block
@@ -66,10 +66,15 @@ def test_a_network_in_threads(merge: str, threads: int) -> None:
         equal(run(model, x, lengths=lengths, executor=pool), alone)
 
 
-@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("batch", [1, 2, 5])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_runner_may_return_other_arrays_at_every_call(batch: int, dtype: Any) -> None:
+def test_a_runner_may_return_other_arrays_at_every_call(
+    batch: int, dtype: Any, ahead: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Over pieces of all lengths around the slots; a lone row leaves its gates in slots."""
+    for limit in ("AHEAD", "AHEAD_OF_ONE"):
+        monkeypatch.setattr(matmul, limit, 0 if ahead else np.inf)
     rng = np.random.default_rng(8)
     net = random_net(rng, 9, 5, dtype)
     packed, x = Packed(model_of(net).cell), rng.normal(size=(200, batch, 9)).astype(dtype)
@@ -123,7 +128,7 @@ def test_one_block_is_taken_only_where_it_changes_nothing(
         whole, cut = (
             Runner(packed, b, zero).advance(x.swapaxes(0, 1))["h"] for b in ([slice(0, B)], blocks)
         )
-        assert np.array_equal(whole, cut) == is_same_in_one_block(packed.K, B, blocks)
+        assert np.array_equal(whole, cut) == is_same_in_one_block(packed.matrix(), B, blocks)
     np.testing.assert_array_equal(run(model, x, "h", layout="batch").h.swapaxes(0, 1), cut)
 
 
@@ -168,11 +173,17 @@ EVERYWHERE = """
 import numpy as np
 from concurrent.futures import ThreadPoolExecutor
 from lstmcli.core.forward import batch
+from lstmcli.core.forward.matmul import sums_rows_alike
 from lstmcli.core.forward.run import run
 from tests.core.judge import model_of, random_net
 batch.WORTH = 0
+AHEAD = [(1, 300, 61), (1, 131, 130), (1, 700, 300), (3, 900, 301), (12, 1030, 260)]
+alike = {sums_rows_alike((I, 4 * H), np.dtype(dtype))
+         for _, I, H in AHEAD for dtype in (np.float32, np.float64)}
+print(sorted(alike))
 for dtype in (np.float32, np.float64):
-    for B, I, H in [(1, 4, 3), (2, 30, 200), (17, 5, 9), (33, 9, 130), (100, 20, 64), (600, 3, 40)]:
+    for B, I, H in [(1, 4, 3), (2, 30, 200), (17, 5, 9), (33, 9, 130), (100, 20, 64), (600, 3, 40),
+                    *AHEAD]:
         rng = np.random.default_rng(B)
         model, x = model_of(random_net(rng, I, H, dtype)), rng.normal(size=(B, 18, I))
         whole = run(model, x, "h")
@@ -180,7 +191,7 @@ for dtype in (np.float32, np.float64):
             with ThreadPoolExecutor(threads) as pool:
                 assert np.array_equal(run(model, x, executor=pool).h, whole.h), (B, threads)
         state = None
-        for cut in (slice(0, 1), slice(1, 8), slice(8, 18)):
+        for cut in (slice(0, 1), slice(1, 8), slice(8, 9), slice(9, 18)):
             part = run(model, x[:, cut], ("h", "f"), initial_state=state)
             assert np.array_equal(part.h, whole.h[:, cut]), (B, cut)
             state = {"h": part.final_h, "c": part.final_c}
@@ -197,6 +208,8 @@ def test_threads_and_chunks_change_nothing_under_any_kernel(kernel: str) -> None
     if done.returncode < 0:
         pytest.skip(f"this processor does not run OpenBLAS' kernel {kernel}")
     assert done.returncode == 0, done.stderr
+    assert "True" in done.stdout  # inputs are multiplied ahead in some of these runs
+    assert ("False" in done.stdout) == (kernel != "Sandybridge")
 
 
 # ---- threads

@@ -5,23 +5,32 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lstmcli.core.forward import blas
+from lstmcli.core.forward import blas, matmul
 from lstmcli.core.forward.matmul import (
     GRAIN,
     LINE,
+    MULTIPLE,
+    ROWS,
     SMALL_BATCH,
     UNPACKED,
+    Ahead,
     aligned_empty,
+    goes_ahead,
     piece,
     product,
     product_of_one,
     saves_packing,
+    sums_rows_alike,
 )
+from lstmcli.core.forward.plan import NAMES
+from lstmcli.core.forward.run import run
+from tests.core.judge import model_of, random_net
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +76,7 @@ def test_a_product_in_pieces_is_the_product(batch: int, dtype: str) -> None:
     exact = K.astype(np.longdouble).dot(operand.astype(np.longdouble))
     bound: Any = 211 * np.finfo(dtype).eps * (np.abs(K) @ np.abs(operand))
     assert (np.abs(z - exact) <= bound).all()
-    product_of_one(K)(operand[:, 0].copy(), alone := np.empty(length, dtype))
+    product_of_one(K.T.copy())(operand[:, 0].copy(), alone := np.empty(length, dtype))
     assert (np.abs(alone - exact[:, 0]) <= bound[:, 0]).all()
 
 
@@ -80,6 +89,74 @@ def test_a_product_that_is_not_cut_is_the_product_too(batch: int) -> None:
     function, out = product(K, z)
     function(operand, out)
     np.testing.assert_allclose(z, K @ operand, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(40, 512), (131, 520), (300, 244), (9, 20)])
+def test_rows_are_summed_alike_where_the_probe_says_so(shape: tuple[int, int], dtype: str) -> None:
+    """Of other numbers, at other places, for every number of rows that a run may have."""
+    rng = np.random.default_rng(1)
+    K, x = rng.normal(size=shape).astype(dtype), rng.normal(size=(ROWS, shape[0])).astype(dtype)
+    with blas.one_thread():
+        full = np.matmul(x, K)
+        alike = all(
+            np.array_equal(np.matmul(x[first : first + rows], K), full[first : first + rows])
+            for rows in range(MULTIPLE, ROWS, MULTIPLE)
+            for first in (0, (ROWS - rows) // 2, ROWS - rows)
+        )
+    assert sums_rows_alike(shape, np.dtype(dtype)) == alike
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 12])
+def test_inputs_ahead_are_their_products(batch: int) -> None:
+    rng = np.random.default_rng(batch)
+    K, x = rng.normal(size=(9, 20)), rng.normal(size=(ROWS // batch, batch, 9))
+    ahead = Ahead(K, batch)
+    assert ahead.by_step.shape == (ROWS // batch, 20, batch)
+    for steps in (ROWS // batch, 1, 3):
+        ahead.multiply(x[-steps:])
+        expected = (x[-steps:] @ K).swapaxes(1, 2)
+        np.testing.assert_allclose(ahead.by_step[:steps], expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("settings", [{}, {"cell_clip": 0.4}])
+def test_inputs_ahead_change_a_run_by_rounding_alone(
+    settings: dict[str, Any], batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(2)
+    model = model_of(random_net(rng, 6, 5), **settings)
+    if settings:  # a cell with every part
+        cell = replace(
+            model.cell,
+            recurrent_kernel=rng.normal(size=(4, 5, 3)),
+            projection=rng.normal(size=(3, 5)),
+            peephole=rng.normal(size=(3, 5)),
+        )
+        model = replace(model, layers=((cell,),))
+    x = rng.normal(size=(batch, 70, 6))
+    monkeypatch.setattr(matmul, "sums_rows_alike", lambda *_: True)
+    runs = []
+    for limit in (0, np.inf):
+        monkeypatch.setattr(matmul, "AHEAD", limit)
+        monkeypatch.setattr(matmul, "AHEAD_OF_ONE", limit)
+        runs.append(run(model, x, NAMES, layout="batch").members())
+    for name, array in runs[0].items():
+        np.testing.assert_allclose(array, runs[1][name], rtol=0, atol=1e-12, err_msg=name)
+
+
+def test_few_sequences_of_large_cells_have_their_inputs_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(matmul, "sums_rows_alike", lambda *_: True)
+    f4, f8, longdouble = (np.dtype(name) for name in ("f4", "f8", "longdouble"))
+    assert goes_ahead((128, 512), f4, 1)
+    assert not goes_ahead((64, 256), f4, 1)
+    assert goes_ahead((64, 256), f8, 1)
+    assert not goes_ahead((256, 1024), f4, 8)
+    assert goes_ahead((512, 2048), f4, 8)
+    assert not goes_ahead((512, 2048), f4, SMALL_BATCH + 1)
+    assert not goes_ahead((512, 2048), longdouble, 1)
 
 
 def test_blocks_are_merged_unless_only_they_pack_nothing() -> None:
