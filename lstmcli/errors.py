@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lstmcli.escaping import one_line, typed_command
 
@@ -67,6 +67,12 @@ PACKAGES = {
 def install_command(extra: str) -> str:
     """The command that installs what an extra of this package does, however this one was got."""
     return typed_command("pip", "install", *PACKAGES[extra])
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """``a, b, c and 5 more``: the first ``most`` names, and the count of the others."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 NEAR = 0.75  # of the letters are alike: 0.8 of "kears" and "keras", 0.55 of "inputs" and "units"

@@ -13,7 +13,7 @@ import numpy as np
 from lstmcli import formats
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, listed
 from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
 from lstmcli.formats.files.member import is_standard_input, split_member
@@ -110,8 +110,7 @@ def refuse_unused(
 def _contents(document: Document) -> str:
     """The arrays of a document with their shapes; of many, the first and how many more."""
     words = [f"{name} {array.shape}" for name, array in document.arrays.items()]
-    more = f" and {len(words) - MAX_LISTED} more" if len(words) > MAX_LISTED else ""
-    return (", ".join(words[:MAX_LISTED]) or "no array") + more
+    return listed(words, MAX_LISTED) or "no array"
 
 
 # ---- what Python callers pass: paths, arrays and dicts of them

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.errors import UserError, did_you_mean
+from lstmcli.errors import UserError, did_you_mean, listed
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,5 @@ class Document:
         if not names:
             found = "one array, without a name" if self.arrays else "no arrays"
             return UserError(f"{start} {found}; leave out :{name}.")
-        more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-        listed = ", ".join(names[:MOST_LISTED])
-        return UserError(f"{start} no {name!r}; it has {listed}{more}.{did_you_mean(name, names)}")
+        members = listed(names, MOST_LISTED)
+        return UserError(f"{start} no {name!r}; it has {members}.{did_you_mean(name, names)}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, listed
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_size
@@ -137,17 +137,12 @@ def _shards(file: Opened, paths: list[str], size: int) -> memoryview:
                 break
             pieces.append(part.stream.read())
     if left:
+        parts = listed([*map(ascii, paths)], MOST_LISTED)
         raise UserError(
-            f"{file.source} needs {size:,} bytes of {_listed(paths)}; there are "
+            f"{file.source} needs {size:,} bytes of {parts}; there are "
             f"{'more' if left < 0 else f'{size - left:,}'}. A part is damaged or of another model."
         )
     return memoryview(b"".join(pieces))
-
-
-def _listed(paths: list[str]) -> str:
-    """The first paths, and how many more."""
-    more = f" and {len(paths) - MOST_LISTED} more" if len(paths) > MOST_LISTED else ""
-    return ", ".join(map(ascii, paths[:MOST_LISTED])) + more
 
 
 def _array(spec: dict[str, Any], data: memoryview) -> np.ndarray:

@@ -18,6 +18,7 @@ from lstmcli.core.diff.operand import LONE, Side
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.selection import format_number
+from lstmcli.errors import listed
 from lstmcli.views.sheet import (
     AGREES,
     ASSUMED,
@@ -37,7 +38,6 @@ from lstmcli.views.text import (
     count,
     error_size,
     explain_command,
-    listed,
     percent,
     phrases,
     rounded_up,

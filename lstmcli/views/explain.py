@@ -16,6 +16,7 @@ from lstmcli.core.explain.wording import (
     name_of,
     precision_text,
 )
+from lstmcli.errors import listed
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (
     AGREES,
@@ -30,7 +31,7 @@ from lstmcli.views.sheet import (
     labelled_command,
     table,
 )
-from lstmcli.views.text import error_size, listed, long_count, unbroken
+from lstmcli.views.text import error_size, long_count, unbroken
 
 INDENT = 21  # columns of the labels
 USED_BY = "used by"

@@ -14,6 +14,7 @@ from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import as_options
 from lstmcli.core.model.vocabulary import GATES, spaced_order
 from lstmcli.core.weights.inspection import InspectedLstm, Inspection, TensorInfo, UnreadableLstm
+from lstmcli.errors import listed
 from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.colors import Scale, around_zero
 from lstmcli.views.conventions import unusual_settings
@@ -32,7 +33,7 @@ from lstmcli.views.sheet import (
     labelled_command,
     table,
 )
-from lstmcli.views.text import NumberFormat, listed, long_count, phrases, unbroken
+from lstmcli.views.text import NumberFormat, long_count, phrases, unbroken
 
 TENSORS_LISTED = 24  # more are counted, unless all are asked for
 LAYERS_NAMED = 4

@@ -17,6 +17,7 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.selection import Choice, contiguous_ranges, indices_of, take
 from lstmcli.core.model.vocabulary import GATES, spaced_order
+from lstmcli.errors import listed
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.heatmap import shading_legend, shading_styles
 from lstmcli.views.sheet import (
@@ -29,7 +30,7 @@ from lstmcli.views.sheet import (
     labelled,
     table,
 )
-from lstmcli.views.text import NumberFormat, count, listed, percent, phrases, unbroken
+from lstmcli.views.text import NumberFormat, count, percent, phrases, unbroken
 
 DEFAULT_COLUMNS = ("h", "c", "i", "f", "g", "o")  # of a table, where --only names none
 STATE_DIGITS = 8  # h and c as NumPy prints them, so that they can be compared by eye

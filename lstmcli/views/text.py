@@ -23,12 +23,6 @@ def phrases(texts: Sequence[str]) -> str:
     return "   ".join(map(unbroken, texts))
 
 
-def listed(names: Sequence[str], most: int) -> str:
-    """``a, b, c and 5 more``: the first ``most`` names, and the count of the others."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
-
-
 def count(n: int, noun: str) -> str:
     """``1 step``, ``7 steps``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
