@@ -79,7 +79,7 @@ class Checked:
 
 @dataclass(frozen=True, eq=False)
 class Check:
-    """All engines that ran, those that could not, and our own figures."""
+    """All engines that ran, those that could not, and our figures."""
 
     job: Job  # with the inputs and the state of the runs
     rows: tuple[Checked, ...]
@@ -102,7 +102,7 @@ class Check:
         return [name for name, value in known.items() if value == min(known.values())]
 
     def to_json(self) -> dict[str, Any]:
-        """The whole check as one document."""
+        """The check as one document."""
         parted = {row.engine.name: row.first for row in self.rows if row.first is not None}
         return {
             "equal": self.equal,

@@ -19,7 +19,7 @@ from lstmcli.formats import Document
 INPUT_NAMES = ("inputs", "x")
 STATE = "initial_state."
 INITIAL_STATES = ((f"{STATE}h", f"{STATE}c"), ("h0", "c0"), ("h_0", "c_0"))
-"""The names of h and c beside weights or inputs."""
+"""The names of h and c in a file with weights or inputs."""
 MAX_TENSORS = 1 << 15  # of all files together; to recognise and show each takes up to .2 ms
 MAX_NAME = 1000  # characters: patterns of names are tried at every one
 MAX_COMPARED = 1000  # attributes; of each, 0.2 ms go into looking whether it is nearly a setting
@@ -146,7 +146,7 @@ def read_state(document: Document) -> dict[str, Array]:
 
 
 def _refuse_selected(document: Document) -> None:
-    """Refuse a trace that holds steps before the last of its run alone, or some units."""
+    """Refuse a trace that holds no last step of its run, or only some units."""
     meta = document.attributes.get("meta")
     selected = meta.get("selected", {}) if isinstance(meta, dict) else {}
     steps = parse_indices(selected.get("steps")) if isinstance(selected, dict) else None

@@ -69,7 +69,7 @@ def explain(
     mask: npt.ArrayLike | None = None,
     **settings: Any,
 ) -> Explanation:
-    """Find the reading of these weights that gives what was expected.
+    """Find the configuration of these weights that gives what was expected.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def explain_files(
             f"  {typed_command('lstm', 'explain', *typed, 'INPUTS', 'EXPECTED')}",
         ) from None
     if isinstance(job.inputs, StepStream):
-        raise UserError("explain needs the whole sequence; give the inputs as a file.")
+        raise UserError("explain needs the full sequence; give the inputs as a file.")
     words = [*typed, *files.words()]
     return _explained(job, read_side(expected, stdin), words, settings, progress)
 

@@ -207,7 +207,7 @@ def with_lengths(job: Job) -> Job:
 
 
 def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:
-    """The weights, and the inputs if a path of their own names them."""
+    """The weights, and the inputs if a separate path names them."""
     named = [Named.parse(path) for path in paths]
     inputs = [n for n in named if n.name in INPUT_NAMES]
     if len(inputs) > 1:

@@ -20,7 +20,7 @@ from lstmcli.api.paths import Named, only_one_stdin
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.compare import compare, matched
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.diff.operand import LONE, Side, single_as_h
+from lstmcli.core.diff.operand import UNNAMED, Side, single_as_h
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.sequence import has_direction_axis
@@ -65,7 +65,7 @@ class Drawable(NamedTuple):
     def chosen(self, names: Sequence[str] | None, cell: str | None = None) -> dict[str, Array]:
         """The arrays of these names: ``f`` is that of every cell, ``layer0`` all of one.
 
-        Without names, h and the gates of a single cell; of several cells the output h alone, or
+        Without names, h and the gates of a single cell; of several cells only the output h, or
         all of the ``cell``.
         """
         if cell is not None and (cell != SINGLE_CELL or self.cells):
@@ -92,7 +92,7 @@ class Drawable(NamedTuple):
 
     @property
     def cells(self) -> list[str]:
-        """The cells that have arrays of their own: ``layer0``, ..."""
+        """The cells that have separate arrays: ``layer0``, ..."""
         return list(dict.fromkeys(p for k in self.arrays if (p := k.rpartition(".")[0])))
 
 
@@ -106,7 +106,7 @@ def read_drawable(
 ) -> Drawable:
     """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
 
-    What the first file holds decides: h, c, gates or a lone array are results, anything else is
+    The first file decides: h, c, gates or an array without a name are results, anything else is
     weights. ``names`` are the arrays that will be drawn: a run keeps z only for them, and of its
     batch only ``item``.
     """
@@ -142,7 +142,7 @@ def _is_result(side: Side) -> bool:
     """Whether a file holds what a run gives; a state to start from is nothing of the kind."""
     names = [name for name in side.arrays if not name.startswith(STATE)]
     bases = {name.rpartition(".")[2] for name in names}
-    return LONE in bases or bool(bases & {*STEP_ORDER, *FINALS})
+    return UNNAMED in bases or bool(bases & {*STEP_ORDER, *FINALS})
 
 
 def _of_run(job: Job, keep: Sequence[str], item: int) -> Drawable:

@@ -72,7 +72,7 @@ def kept_for(names: Sequence[str]) -> list[str]:
     """What a run must keep for these members: h for ``final_h`` too, f for ``layer0.f``."""
     bases = dict.fromkeys(name.rpartition(".")[2] for name in names)
     if any("." in name for name in names):
-        bases["c"] = None  # h alone is the model's: beside another array that of each cell is kept
+        bases["c"] = None  # only h is the model's: with another array that of each cell is kept
     return [name for name in bases if name in NAMES]
 
 
@@ -101,7 +101,7 @@ def present_names(trace: Trace, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> None:
-    """Write a trace to a file, the format by its suffix; the file appears whole or not at all.
+    """Write a trace to a file, the format by its suffix; the file appears complete or not at all.
 
     Without ``only`` it holds all that the trace kept and the format can hold.
 
@@ -136,7 +136,7 @@ def write_trace(
 ) -> None:
     """Write the named members of a trace to an open stream.
 
-    ``selected`` are the numbers, in the whole run, of the steps, batch items and units that the
+    ``selected`` are the numbers, in the full run, of the steps, batch items and units that the
     trace holds; without it, all. Text has ``digits`` places; ``tidy``
     formats by step have a row for each unit.
     """

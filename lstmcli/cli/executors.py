@@ -119,7 +119,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _of_client(client: Any, address: str) -> Executor:
-    """A Dask client as an executor, with Dask's own futures.
+    """A Dask client as an executor, with Dask's futures.
 
     Those of its `get_executor` take a result for an error where the worker that has it dies while
     the result is under way (distributed 2026.8.0, `cfexecutor._cascade_future`).

@@ -106,7 +106,7 @@ def settings_from(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metavar(name: str) -> str:
-    """What stands for the value of a setting in help: its choices where they are few."""
+    """What stands for the value of a setting in help: its choices where these can be listed."""
     setting = SETTINGS[name]
     if setting.choices:
         return f"[{'|'.join(setting.choices)}]"

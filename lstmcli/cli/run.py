@@ -154,9 +154,9 @@ class RunOptions:
         if len(cells) > 1:
             show = [f"{outputs.cell}.{n}" if outputs.cell else n for n in window.show]
             return replace(self, window=window._replace(show=tuple(show)))
-        own = f"{cells[0]}."  # which arrays of a single cell go without
-        only = outputs.only and [name.removeprefix(own) for name in outputs.only]
-        show = [name.removeprefix(own) for name in window.show]
+        prefix = f"{cells[0]}."  # which arrays of a single cell go without
+        only = outputs.only and [name.removeprefix(prefix) for name in outputs.only]
+        show = [name.removeprefix(prefix) for name in window.show]
         return replace(
             self,
             outputs=outputs._replace(only=only, cell=None),

@@ -35,7 +35,7 @@ DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "
 
 
 def columns_of(stream: TextIO) -> int:
-    """The width of stdout or stderr as a terminal: COLUMNS, else its own, else 80."""
+    """The width of stdout or stderr as a terminal: COLUMNS, else that of the terminal, else 80."""
     if (columns := _columns_of_environment()) is not None:
         return columns
     try:
@@ -224,7 +224,7 @@ def _pager() -> Popen[bytes] | None:
 
 
 def _wait_for(process: Popen[bytes]) -> None:
-    """Wait until a pager is quit: an interrupt in it is its own."""
+    """Wait until a pager is quit: an interrupt in it does not end us."""
     while process.poll() is None:
         with suppress(KeyboardInterrupt):
             process.wait()

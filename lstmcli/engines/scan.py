@@ -1,6 +1,6 @@
 """Cells spelled out in single operations: an ONNX graph that gives every gate of every step.
 
-An operator LSTM of ONNX gives h and the last state alone, and lacks projections, clips of c, layer
+An operator LSTM of ONNX gives only h and the last state, and lacks projections, clips of c, layer
 norm and most peepholes. A Scan is the loop of ONNX: here its body is one step of any cell, written
 with the operators MatMul, Add, Mul, Sigmoid, ... ONNX specification, Scan-16.
 """

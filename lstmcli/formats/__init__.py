@@ -96,7 +96,7 @@ def read(
     abbreviated: bool = False,
     in_blocks: bool = False,
 ) -> Document:
-    """The named arrays of a file, or of standard input for "-"; of FILE:MEMBER that one alone.
+    """The named arrays of a file, or of standard input for "-"; of FILE:MEMBER only that one.
 
     The content tells the format, the suffix only which kind of text. Prints that leave numbers out
     are taken only if ``abbreviated``. With ``in_blocks`` the array of a .npy file of 64 MiB and
@@ -199,7 +199,7 @@ def open_steps(
 
     ``batch`` and ``units`` are the numbers of the batch items and of each array's columns, where
     these are a part of a run. Tables have them in the column and the header that otherwise count
-    from 0, JSON lines in members of their own. A ``tidy`` one has a row for each unit.
+    from 0, JSON lines in separate members. A ``tidy`` one has a row for each unit.
     """
     if not _BY_NAME[format].stepwise:
         raise ValueError(f"{format} is written with write")

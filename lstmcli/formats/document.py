@@ -77,7 +77,7 @@ class Document:
     """Why what it holds can be listed and not run, where it is known to be something else."""
 
     def member(self, name: str) -> Document:
-        """The array of this name alone, with all that the file says of it."""
+        """Only the array of this name, with all that the file says of it."""
         if not name or name not in self.arrays:
             raise self._no_member(name)
         return replace(

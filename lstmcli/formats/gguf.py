@@ -1,7 +1,7 @@
 """`.gguf`: the tensors of llama.cpp and its kin, numbers as ggml packs them.
 
 The header is walked here, so that counts, lengths and offsets are checked before anything is made
-of them; the packed types are unpacked by the library ``gguf``. Its own reader is not used: it maps
+of them; the packed types are unpacked by the library ``gguf``, whose reader is not used: it maps
 the file and trusts what it says.
 """
 

@@ -59,7 +59,7 @@ COLUMNS: Mapping[str, Callable[[Convention], str]] = {
 }
 
 LEGEND = (
-    "gates: their order in a matrix; apart: each gate has tensors of its own. kernel: gates along "
+    "gates: their order in a matrix; apart: each gate has separate tensors. kernel: gates along "
     "cols (I, 4H) or rows (4H, I); x;h: one kernel (I + H, 4H) holds both. bias: how many; 8H: "
     "two in one. f +: added to the forget gate at run time and in no tensor. run: whether the "
     "framework itself has run and agreed; part: its equations were, or its weights; no: read in "
@@ -226,7 +226,7 @@ def _recognised(row: Convention) -> str:
         )
     texts += [f"with its {describe_role(role)}" for role in names.required]
     if names.not_beside:
-        texts.append("without a recurrent kernel beside it")
+        texts.append("without a recurrent kernel")
     if names.shadows:
         texts.append(f"next to it, names of {names.shadows} are aliases and not read")
     return "; ".join(texts) or "by these names"

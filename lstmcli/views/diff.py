@@ -14,7 +14,7 @@ import numpy as np
 from lstmcli.core.diff.alignment import GATES, WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
-from lstmcli.core.diff.operand import LONE, Side
+from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.selection import format_number
@@ -192,7 +192,7 @@ def _by_cell(names: Sequence[str]) -> str:
 
 
 def _name(name: str, d: Difference) -> str:
-    return ("h" if "h" in d.arrays else "(unnamed)") if name == LONE else name
+    return ("h" if "h" in d.arrays else "(unnamed)") if name == UNNAMED else name
 
 
 def _precision(side: Side, d: Difference, n: int) -> str:

@@ -121,7 +121,7 @@ def html(lines: Lines, title: str, width: int) -> str:
 
 
 def html_fragment(lines: Lines) -> str:
-    """The same as a part of a page, such as the cell of a notebook, with colours of its own."""
+    """The same as a part of a page, such as the cell of a notebook, with the colours in it."""
     body = "".join(f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in lines)
     style = _html_style("div.lstmcli", "div.lstmcli ")
     return f'<div class="lstmcli"><style>\n{style}</style>\n<pre>{body}</pre></div>\n'

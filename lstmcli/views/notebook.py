@@ -32,7 +32,7 @@ def _sheets(result: Any) -> Iterator[Sheet]:
             yield _settings(result)
             names = {name.rpartition(".")[2] for name in result.arrays}
             show = tuple(name for name in (*DEFAULT_COLUMNS, "z") if name in names)
-            if show:  # a run may keep its final state alone
+            if show:  # a run may keep only its final state
                 yield from trace_sheets(result, Window(show), WIDTH)
         case Difference():
             yield difference_sheet(result, width=WIDTH)

@@ -220,7 +220,7 @@ def trace_sheets(
 
 
 def _in_three_axes(trace: Trace, name: str) -> Array:
-    """(T, B, K); directions on an axis of their own are side by side."""
+    """(T, B, K); directions on a separate axis are side by side."""
     array = trace.time_major(name)
     if array.ndim < 4:
         return array
@@ -295,7 +295,7 @@ def _cell_arrays(arrays: Mapping[str, Array], show: Sequence[str], cell: str) ->
     of_cell: dict[str, Array] = {}
     for name in show:
         if (array := arrays.get(f"{cell}.{name}" if cell else name)) is None:
-            continue  # of the output of a model there is h alone
+            continue  # the output of a model is only h
         if name == "z":
             units = array.shape[2] // 4
             for n, gate in enumerate(GATES):

@@ -17,7 +17,7 @@ Before = tuple[int | None, ...]
 
 
 def fits(packed: tuple[int, ...], before: Before, shape: tuple[int, ...]) -> bool:
-    """Whether a whole array of ``shape`` would have been printed as these packed numbers."""
+    """Whether a full array of ``shape`` would have been printed as these packed numbers."""
     return len(shape) == len(packed) and all(
         n == m if ahead is None else n < m
         for n, ahead, m in zip(packed, before, shape, strict=True)
@@ -25,7 +25,7 @@ def fits(packed: tuple[int, ...], before: Before, shape: tuple[int, ...]) -> boo
 
 
 def spread(numbers: Numbers, before: Before, shape: tuple[int, ...]) -> Numbers:
-    """Packed numbers at their places in a whole array; the others are NaN, their unit infinite."""
+    """Packed numbers at their places in a full array; the others are NaN, their unit infinite."""
     at = [
         np.arange(m) if ahead is None else np.r_[:ahead, m - (n - ahead) : m]
         for n, ahead, m in zip(numbers.shape, before, shape, strict=True)
@@ -57,7 +57,7 @@ def shapes_like(shape: tuple[int, ...], turned: bool) -> Iterator[tuple[int, ...
 
 
 def shape_text(before: Before, packed: tuple[int, ...]) -> str:
-    """What a print shows of the shape of the whole array: ``(4, more than 6, 8)``."""
+    """What a print shows of the shape of the full array: ``(4, more than 6, 8)``."""
     parts = [
         f"{n}" if ahead is None else f"more than {n}"
         for n, ahead in zip(packed, before, strict=True)

@@ -34,7 +34,7 @@ class ArrayName:
 
     @classmethod
     def of(cls, name: str) -> ArrayName:
-        """The parts of a name; weights keep theirs whole in ``base``."""
+        """The parts of a name; weights keep all of it in ``base``."""
         prefix, _, base = name.rpartition(".")
         return cls(prefix, base) if base in STEP_ORDER + FINALS else cls("", name)
 
@@ -71,7 +71,7 @@ class Pair:
     tolerance: Tolerance
     placed: bool  # axes are step, batch, unit; else a place is an index
     backward: bool = False  # the last step was computed first
-    numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the whole run
+    numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the full run
     arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
     unaligned: str = ""  # why they were not
 
@@ -155,8 +155,8 @@ def align(
                 arrangement=found.text,
             )  # fmt: skip
             choices = tuple(
-                choice if own is None else None
-                for choice, own in zip(choices, found.numbers, strict=True)
+                choice if numbers is None else None
+                for choice, numbers in zip(choices, found.numbers, strict=True)
             )
     return _selected(pair, numbering, choices)
 
@@ -195,7 +195,7 @@ def _selected(
 
 
 def _directions_joined(a: Numbers, b: Numbers, batch: bool) -> tuple[Numbers, Numbers]:
-    """Both with directions side by side where both have them on an axis of their own."""
+    """Both with directions side by side where both have them on a separate axis."""
     axis = next((n for n in ((2, 1) if batch else (1, 2)) if a.shape[n:-1][:1] == (2,)), None)
     if a.values.ndim != 4 or a.shape != b.shape or a.shape[0] == 1 or axis is None:
         return a, b

@@ -1,6 +1,6 @@
 """Two arrays of a run whose axes differ by a known arrangement, in the same axes.
 
-Frameworks return directions on an axis of their own or side by side, the last step alone, or one
+Frameworks return directions on a separate axis or side by side, only the last step, or one
 sequence without its batch. An array is taken for one of these only where exactly one fits.
 """
 
@@ -16,7 +16,7 @@ from lstmcli.core.diff.tolerance import Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import Choice, Indices
 
-MOST_ITEMS = 1024  # sequences of a batch that are tried, each over the whole run
+MOST_ITEMS = 1024  # sequences of a batch that are tried, each over the full run
 
 Layouts = tuple[str | None, str | None]
 
@@ -97,7 +97,7 @@ def _ways(
 
 
 def _joined(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:
-    """A side as wide as that, its directions side by side if they are on an axis of their own."""
+    """A side as wide as that, its directions side by side if they are on a separate axis."""
     if side.shape[-1] == width:
         yield side, ""
     elif 2 * side.shape[-1] == width:
@@ -107,7 +107,7 @@ def _joined(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str
 
 
 def joined(side: Numbers, axis: int) -> Numbers:
-    """Directions on an axis of their own, side by side: (T, 2, B, H) becomes (T, B, 2 H)."""
+    """Directions on a separate axis, side by side: (T, 2, B, H) becomes (T, B, 2 H)."""
     lead = [n for at, n in enumerate(side.shape[:-1]) if at != axis]
     width = side.shape[axis] * side.shape[-1]
     return side.moved(lambda v: np.moveaxis(v, axis, -2).reshape(*lead, width))
@@ -147,20 +147,20 @@ def _parts(
     orders = [layouts[1] == "batch"] if layouts[1] in ("batch", "time") else [False, True]
     start = f"{{a}}, {narrow.shape}, is"
     for batch_first in orders[: len(of_wide)]:
-        whole = _three(wide, of_wide, batch_first and len(of_wide) == 2)
-        T, B = whole.shape[:2]
+        full = _three(wide, of_wide, batch_first and len(of_wide) == 2)
+        T, B = full.shape[:2]
         one = [n for n in (B,) if n != 1]
         is_sequence = lead == [T] and B > 1
         if lead == one and not said and not (is_sequence and layouts[0] == "steps"):
-            yield from _last_steps(narrow, whole, start)
+            yield from _last_steps(narrow, full, start)
         if is_sequence or (not lead and B > 1 and not said):
-            yield from _sequences(narrow, whole, start, batch)
+            yield from _sequences(narrow, full, start, batch)
 
 
-def _last_steps(narrow: Numbers, whole: Numbers, start: str) -> Iterator[Arrangement]:
-    T, B, K = whole.shape
+def _last_steps(narrow: Numbers, full: Numbers, start: str) -> Iterator[Arrangement]:
+    T, B, K = full.shape
     last = narrow.moved(lambda v: v.reshape(1, B, K))
-    end = whole.moved(lambda v: v[-1:])
+    end = full.moved(lambda v: v[-1:])
     yield Arrangement(last, end, ([T - 1], None, None), f"{start} taken as the last step of {{b}}")
     if K % 2 == 0 and T > 1:
 
@@ -168,18 +168,18 @@ def _last_steps(narrow: Numbers, whole: Numbers, start: str) -> Iterator[Arrange
             return np.concatenate([v[-1:, :, : K // 2], v[:1, :, K // 2 :]], axis=-1)
 
         text = f"{start} the last step of each direction of {{b}}: step {T - 1} forward, 0 backward"
-        yield Arrangement(last, whole.moved(ends), ([T - 1], None, None), text, True)
+        yield Arrangement(last, full.moved(ends), ([T - 1], None, None), text, True)
 
 
 def _sequences(
-    narrow: Numbers, whole: Numbers, start: str, batch: Choice | None
+    narrow: Numbers, full: Numbers, start: str, batch: Choice | None
 ) -> Iterator[Arrangement]:
-    T, B, K = whole.shape
+    T, B, K = full.shape
     steps = T if _without_ones(narrow) else 1
     items: Indices = range(B) if batch is None else batch.among(B)
     one = narrow.moved(lambda v: v.reshape(steps, 1, K))
     for item in items[:MOST_ITEMS]:
-        part = whole.moved(lambda v, n=item: v[T - steps :, n : n + 1])  # type: ignore[misc]
+        part = full.moved(lambda v, n=item: v[T - steps :, n : n + 1])  # type: ignore[misc]
         text = f"{start} compared with sequence {item} of {B} of {{b}}"
         text += "" if steps > 1 else ", its last step"
         numbers = None if steps > 1 else [T - 1]

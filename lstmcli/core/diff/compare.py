@@ -37,7 +37,7 @@ class Difference:
     only_in_a: list[str]
     only_in_b: list[str]
     hints: list[Hint]
-    rtol: float | None  # None: arrays of several precisions were each given their own, or --ulp
+    rtol: float | None  # None: arrays of several precisions have different ones, or --ulp
     atol: float | None
     remarks: tuple[str, ...] = ()  # what no file said and had to be assumed
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
@@ -67,7 +67,7 @@ class Difference:
         return all(array.equal for array in self.arrays.values())
 
     def to_json(self) -> dict[str, Any]:
-        """The whole comparison as JSON can hold it; non-finite numbers are words.
+        """The comparison as JSON can hold it; non-finite numbers are words.
 
         ``settings`` is there only where both sides say how they were made: name to [of a, of b].
         """
@@ -259,7 +259,7 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
 
 
 def _runs_backward(settings: Mapping[str, Any], name: ArrayName) -> bool:
-    """The same of one side; a backward cell runs backward unless its own ``reverse`` is false."""
+    """The same of one side; a backward cell runs backward unless its ``reverse`` is false."""
 
     def of_cell(setting: str, otherwise: Any) -> bool:
         return bool(settings.get(f"{name.prefix}.{setting}", otherwise))

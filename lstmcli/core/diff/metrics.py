@@ -66,7 +66,7 @@ class ArrayDifference:
     step_errors: Array | None = None  # (T,) greatest absolute error of each step
     steps_compared: Mask | None = None  # (T,) false where a print left out all of the step
     step_mismatches: Array | None = None  # (T,) elements out of tolerance
-    steps: Indices | None = None  # (T,) their numbers in the whole run; None: from 0
+    steps: Indices | None = None  # (T,) their numbers in the full run; None: from 0
     left_out: int = 0  # elements that a print left out: not compared, and no part of ``total``
 
     def to_json(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.hint import join_with_and
 from lstmcli.errors import UserError
 
-LONE = ""
+UNNAMED = ""
 """What readers call an array that came without a name; here it is `h`."""
 
 FRAMEWORK_NAMES = {
@@ -39,13 +39,13 @@ class Side:
     """One side of a comparison: named arrays, and what its file said about them."""
 
     name: str  # how messages call it
-    arrays: Mapping[str, Array]  # a lone one may be called ""
+    arrays: Mapping[str, Array]  # a single one may be called ""
     layout: str | None = None  # "steps" (T, H), "time" (T, B, H), "batch" (B, T, H); None: not said
     units: Mapping[str, Array] = field(default_factory=dict)  # of printed text: the last place
-    dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not the array's own
+    dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not that of the array
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
     gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints without their shape
-    numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the whole run
+    numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the full run
     called: Mapping[str, str] = field(default_factory=dict)  # by its name here: that in its file
 
     @property
@@ -54,8 +54,8 @@ class Side:
         if not self.called:
             return ""
         verb = "is" if len(self.called) == 1 else "are"
-        theirs, own = join_with_and([*self.called.values()]), join_with_and([*self.called])
-        return f"{theirs} of {self.name} {verb} taken as {own}"
+        theirs, here = join_with_and([*self.called.values()]), join_with_and([*self.called])
+        return f"{theirs} of {self.name} {verb} taken as {here}"
 
     def numbers(self, name: str) -> Numbers:
         """One array with the units of its print; bools and whole numbers as float64.
@@ -75,9 +75,9 @@ class Side:
         return Numbers(array, self.units.get(name))
 
     def with_numbers(self, numbers: Mapping[str, Numbers]) -> Side:
-        """The side with abbreviated prints in their whole shapes."""
-        arrays = {name: whole.values for name, whole in numbers.items()}
-        units = {name: np.asarray(whole.unit) for name, whole in numbers.items()}
+        """The side with abbreviated prints in their full shapes."""
+        arrays = {name: full.values for name, full in numbers.items()}
+        units = {name: np.asarray(full.unit) for name, full in numbers.items()}
         return replace(
             self, arrays={**self.arrays, **arrays}, units={**self.units, **units}, gaps={}
         )
@@ -135,11 +135,11 @@ def _no_shape(side: Side, other: Side, name: str) -> str:
 
 
 def _with_name(side: Side, other: Side) -> Side:
-    """A lone array is h, if the other side has h or a lone array too."""
-    if LONE not in side.arrays or "h" in side.arrays or not {LONE, "h"} & set(other.arrays):
+    """An array without a name is h, if the other side has h or such an array too."""
+    if UNNAMED not in side.arrays or "h" in side.arrays or not {UNNAMED, "h"} & set(other.arrays):
         return side
 
-    return _renamed(side, {LONE: "h"})
+    return _renamed(side, {UNNAMED: "h"})
 
 
 def single_as_h(side: Side) -> Side:
@@ -168,7 +168,7 @@ def _name_of_both(one: str, other: str) -> str:
 
     Two weights have the name of the second: an array of weights has no steps.
     """
-    known = [n for n in (one, other) if n != LONE and ArrayName.of(n).kind != WEIGHTS]
+    known = [n for n in (one, other) if n != UNNAMED and ArrayName.of(n).kind != WEIGHTS]
     if not known:
         return other if WEIGHT.search(one) and WEIGHT.search(other) else "h"
     finals = [name for name in known if ArrayName.of(name).kind == FINAL]
@@ -177,11 +177,11 @@ def _name_of_both(one: str, other: str) -> str:
 
 def _called(side: Side, name: str) -> Side:
     """A side whose single array has this name, and says so."""
-    (own,) = side.arrays
-    if own == name:
+    (found,) = side.arrays
+    if found == name:
         return side
-    called = {name: side.called.get(own, own)} if own != LONE else {}
-    return replace(_renamed(side, {own: name}), called=called)
+    called = {name: side.called.get(found, found)} if found != UNNAMED else {}
+    return replace(_renamed(side, {found: name}), called=called)
 
 
 def _renamed(side: Side, names: Mapping[str, str]) -> Side:

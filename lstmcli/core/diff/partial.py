@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName, sequence
-from lstmcli.core.diff.operand import LONE, Side
+from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED
@@ -47,7 +47,7 @@ def at_its_place(
     found: dict[str, Numbers] = {}
     taken: dict[str, None] = {}
     for name in side.arrays:
-        computed = run.get("h" if name == LONE else name)
+        computed = run.get("h" if name == UNNAMED else name)
         if computed is None or name in side.gaps or ArrayName.of(name or "h").kind != SEQUENCE:
             continue
         shape = as_time_major(computed, layout).shape  # (T, B, K)

@@ -55,7 +55,7 @@ Settings = Mapping[str, Any]
 
 
 NO_SETTINGS = ("layout", "assumed", "selected", "digits")
-"""What ``meta`` says beside the settings of a run; axes are aligned whatever the layout."""
+"""What ``meta`` says besides the settings of a run; axes are aligned whatever the layout."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,7 +321,7 @@ def _noisy(pair: Pair) -> bool:
 
 
 def _in_bfloat16(compared: Comparison, size: float) -> str:
-    """Which side bfloat16 holds whole, where the size is that of bfloat16 too."""
+    """Which side bfloat16 holds without rounding, where the size is that of bfloat16 too."""
     name, eps, many = _BRAIN
     if size > many * eps:
         return ""

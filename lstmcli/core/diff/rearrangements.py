@@ -268,17 +268,17 @@ def _steps(start: int, count: int, values: Array) -> Array:
 
 
 def _part(start: int, short: int, long: int, a_is_part: bool) -> Finding:
-    part, whole = ("{a}", "{b}") if a_is_part else ("{b}", "{a}")
+    part, full = ("{a}", "{b}") if a_is_part else ("{b}", "{a}")
     if start == 1 and long == short + 1 and short > 1:
         return Finding(
             "shifted_by_one",
-            f"once the first step of {whole} is left out: it may be the initial state.",
+            f"once the first step of {full} is left out: it may be the initial state.",
         )
-    steps = f"the {short} steps in {part}, which are {start} to {start + short - 1} of {whole}"
+    steps = f"the {short} steps in {part}, which are {start} to {start + short - 1} of {full}"
     if short == 1:
         which = "the last one" if start == long - 1 else f"step {start}"
-        steps = f"the only step in {part}, which is {which} of {whole}"
-    return Finding("part_of_steps", f"in {steps}; {whole} has {long} steps.")
+        steps = f"the only step in {part}, which is {which} of {full}"
+    return Finding("part_of_steps", f"in {steps}; {full} has {long} steps.")
 
 
 def transposed(pair: Pair) -> Finding | None:
@@ -320,7 +320,7 @@ def _block_orders(numbers: Numbers, axis: int) -> Iterator[tuple[tuple[int, ...]
         )
 
 
-# Tried from top to bottom; the first that holds is reported. Simple before general: a whole turn
+# Tried from top to bottom; the first that holds is reported. Simple before general: a full turn
 # before half of one, exchanged halves before any order of the units.
 OF_PLACED: tuple[Callable[[Pair], Finding | None], ...] = (
     units_negated,

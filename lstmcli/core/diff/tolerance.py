@@ -153,7 +153,7 @@ def widened(a: Array, b: Array) -> tuple[Array, Array]:
 def excess(a: Numbers, b: Numbers) -> Array:
     """|a - b|, less what printing may have hidden; never below 0.
 
-    Printed decimals pick up a rounding of their own when they are read, far below the last
+    Printed decimals pick up a rounding when they are read, far below the last
     printed place; it must not decide over a difference of exactly half a unit.
     """
     x, y = widened(a.values, b.values)

@@ -13,7 +13,7 @@ import numpy as np
 
 from lstmcli.core.diff.abbreviated import fits, shape_text, spread
 from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
-from lstmcli.core.diff.operand import LONE, Side
+from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.causes import SPREADS
 from lstmcli.core.explain.hypotheses import Change, Changes
@@ -313,7 +313,7 @@ def prepare(question: Question) -> Prepared:
     arrays = {
         name or "h": question.side.numbers(name)
         for name in question.side.arrays
-        if name == LONE or ArrayName.of(name).kind != WEIGHTS
+        if name == UNNAMED or ArrayName.of(name).kind != WEIGHTS
     }
     if not arrays and len(question.side.arrays) == 1:  # a lone array under a name of its own
         arrays = {"h": question.side.numbers(next(iter(question.side.arrays)))}
@@ -418,13 +418,13 @@ def _split_gates(question: Question) -> Iterator[Question]:
     pre-activations, z, which stay one array.
     """
     side, model = question.side, question.model()
-    names = [n for n, a in side.arrays.items() if ArrayName.of(n).base in (LONE, "gates", "z")]
+    names = [n for n, a in side.arrays.items() if ArrayName.of(n).base in (UNNAMED, "gates", "z")]
     cell = model.cell
     if len(model.cells) > 1 or len(names) != 1 or len(cell.convention.storage.gates) < len(GATES):
         yield question
         return
     name, width = names[0], side.arrays[names[0]].shape[-1:]
-    if width != (4 * cell.units,) or (name == LONE and width == (cell.outputs,)):
+    if width != (4 * cell.units,) or (name == UNNAMED and width == (cell.outputs,)):
         yield question
         return
     for order in dict.fromkeys((cell.convention.storage.order_of("kernel"), GATES)):
@@ -470,7 +470,7 @@ def _stacked(name: str, question: Question, model: Model) -> Iterator[Shape]:
 
     None for another array, or where no axis has the directions.
     """
-    if name not in (LONE, "h") or not has_direction_axis(model):
+    if name not in (UNNAMED, "h") or not has_direction_axis(model):
         return
     axes = np.shape(question.x)[:-1]
     layout = "steps" if len(axes) < 2 else question.layout or model.convention.behaviour.layout

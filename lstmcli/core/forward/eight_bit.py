@@ -21,7 +21,7 @@ def is_eight_bit(cell: Cell) -> bool:
 
 
 def round_to_8_bits(numbers: Array) -> Array:
-    """The numbers that 8 bits stand for, with one scale for the whole array."""
+    """The numbers that 8 bits stand for, with one scale for the array."""
     kind = numbers.dtype.type
     low, high = min(numbers.min(), kind(0)), max(numbers.max(), kind(0))
     scale = kind(1) if high == low else (high - low) / kind(LEVELS)

@@ -231,7 +231,7 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
     kernel_alone = len(model.tensors) == 1 and "fused" in cell.convention.names.tensors
     if kernel_alone and x.shape[-1] == cell.inputs - 1:
         lines.append(
-            f"  If {tensor} has the bias as a row of its own, add --set bias_row=last, or first."
+            f"  If {tensor} has the bias as a separate row, add --set bias_row=last, or first."
         )
     return UserError(*lines)
 

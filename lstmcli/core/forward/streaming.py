@@ -146,7 +146,7 @@ def sweep(
     """
     model = plan.model
     if has_direction_axis(model):
-        raise UserError("directions on an axis of their own cannot be written in pieces.")
+        raise UserError("directions on a separate axis cannot be written in pieces.")
     work = Work(model, plan.batch, plan.keep, plan.masked, meter=meter)
     chunks = batch_chunks(plan.batch, model)
     size = _steps_of_piece(plan, max(c.stop - c.start for c in chunks))
@@ -239,7 +239,7 @@ def run_selected(
     executor: Executor | None = None,
     meter: Meter | None = None,
 ) -> tuple[Trace, State]:
-    """A trace of what is selected, of which alone memory is taken, and the full final state.
+    """A trace of what is selected, for which memory is taken, and the full final state.
 
     ``see``, ``executor`` and ``meter`` are as in `sweep_selected`.
     """

@@ -36,7 +36,7 @@ class Setting(NamedTuple):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words that it takes, where they are few."""
+        """The words that it takes, where these can be listed."""
         if self.read is _boolean:
             return ("true", "false")
         return self.read.values if isinstance(self.read, OneOf) else ()

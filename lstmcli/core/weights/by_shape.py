@@ -21,7 +21,7 @@ from lstmcli.escaping import typed_command
 Shape = tuple[int, ...]
 Roles = dict[str, str]  # role -> tensor name
 
-MOST_IN_GROUP = 12  # tensors of one LSTM and of the layers beside it; pairs of them are tried
+MOST_IN_GROUP = 12  # tensors of one LSTM and of other layers; pairs of them are tried
 MOST_GROUPS = 64
 
 _POSITIONAL = re.compile(r"arr_(\d{1,6})")
@@ -224,7 +224,7 @@ def _fused_ways(
 
 
 def _may_be_recurrent(shape: Shape, kernel: Shape, width: int) -> bool:
-    """Whether a matrix beside a kernel (I, width) is (H, 4H), or a GRU's (H, 3H); or transposed."""
+    """Whether a matrix near a kernel (I, width) is (H, 4H), or a GRU's (H, 3H); or transposed."""
     axes = [n for n, side in enumerate(kernel) if side == width]
     return len(shape) == len(kernel) == 2 and any(
         shape[n] == width and width in (4 * shape[1 - n], 3 * shape[1 - n]) for n in axes

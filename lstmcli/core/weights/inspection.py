@@ -34,7 +34,7 @@ from lstmcli.errors import UserError
 
 NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block
 NEARER_ZERO = 0.5  # largest mean of all other blocks
-CLOSE = 0.35  # the spread within the block: a few scattered numbers have a mean near 1 by chance
+CLOSE = 0.35  # the spread within the block: scattered numbers have a mean near 1 by chance
 SHORTEST = 3  # letters of a name that is specific: W may be anything
 
 

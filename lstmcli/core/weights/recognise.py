@@ -2,7 +2,7 @@
 
 Names come first: every row of the table claims the tensors whose names end in its templates, and
 the row that claims most of a group has it. Shapes decide between rows of the same names, and drop
-what is an LSTM by its names only. Where no name tells, shapes alone do (`by_shape`).
+what is an LSTM by its names only. Where no name tells, only shapes do (`by_shape`).
 """
 
 from __future__ import annotations
@@ -392,8 +392,8 @@ def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
     """Whether the shapes can be this row's, so far as rows of the same names differ in them."""
     row = found.convention
     if pattern := row.names.not_beside:
-        beside = (name for name in map(normalise, shapes) if name.startswith(found.prefix))
-        if any(re.search(pattern, name) for name in beside):
+        others = (name for name in map(normalise, shapes) if name.startswith(found.prefix))
+        if any(re.search(pattern, name) for name in others):
             return False
     for names in found.cells.values():
         recurrent, bias = names.get("recurrent_kernel"), names.get("bias")

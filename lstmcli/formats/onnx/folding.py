@@ -1,4 +1,4 @@
-"""Constant folding: the values of names in an ONNX graph that follow from the file alone.
+"""Constant folding: the values of names in an ONNX graph that follow from the file.
 
 Exporters rearrange weights by operators in the graph: slices of a matrix in another order, two
 biases concatenated. `operations` has those that such rearrangements use. Initial states are often a

@@ -114,14 +114,14 @@ def _with_steps(document: Document) -> Document:
         return replace(document, arrays=arrays)
     numbers = arrays.pop(step)
     with np.errstate(invalid="ignore"):
-        whole = numbers.astype(np.int64)
+        integers = numbers.astype(np.int64)
     lengths = {array.shape[:1] for array in arrays.values()}
-    if lengths != {numbers.shape} or (whole != numbers).any() or (np.diff(whole) <= 0).any():
+    if lengths != {numbers.shape} or (integers != numbers).any() or (np.diff(integers) <= 0).any():
         return replace(document, arrays={step: numbers, **arrays})
     arrays = _without_shared_prefix(arrays)
     axes = {array.ndim for array in arrays.values()}
     layout = {frozenset({2}): "steps", frozenset({3}): "time"}.get(frozenset(axes))
-    numbering = Numbering(compact(whole))
+    numbering = Numbering(compact(integers))
     return replace(document, arrays=arrays, layout=layout, numbering=numbering)
 
 

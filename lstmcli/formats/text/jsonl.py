@@ -144,8 +144,8 @@ def _ascending(array: np.ndarray) -> Sequence[int] | None:
     if array.ndim != 2 or not array.size or (array != array[0]).any():
         return None
     numbers = array[0]
-    whole = (numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < MOST_STEPS)
-    return compact(numbers) if whole.all() and (np.diff(numbers) > 0).all() else None
+    integers = (numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < MOST_STEPS)
+    return compact(numbers) if integers.all() and (np.diff(numbers) > 0).all() else None
 
 
 class Steps:
@@ -316,7 +316,7 @@ def inputs_of(record: Mapping[str, Any]) -> Any:
 
 
 def refuse_unused(record: Mapping[str, Any], where: str) -> None:
-    """Refuse a line of inputs with members beside them, which a run would not use."""
+    """Refuse a line of inputs with further members, which a run would not use."""
     names = [name for name in record if name != STEP]
     if len(names) > 1:
         raise UserError(
