@@ -45,6 +45,7 @@ def test_screens_are_shown() -> None:
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_are_of_today_s_screens(name: str, tmp_path: Path) -> None:
     assert drawn(name, tmp_path) == (DOCS / "pictures" / f"{name}.svg").read_text()
+    assert any(f"pictures/{name}.svg)" in page.read_text() for page in DOCS.rglob("*.md"))
 
 
 def test_every_command_has_a_page_with_its_help() -> None:
