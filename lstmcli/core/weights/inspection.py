@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -27,6 +25,7 @@ from lstmcli.core.weights.recognise import (
     RecognisedLstm,
     Shapes,
     describe_gru,
+    describe_missing,
     normalise,
     recognise,
 )
@@ -35,7 +34,6 @@ from lstmcli.errors import UserError
 NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block
 NEARER_ZERO = 0.5  # largest mean of all other blocks
 CLOSE = 0.35  # the spread within the block: scattered numbers have a mean near 1 by chance
-SHORTEST = 3  # letters of a name that is specific: W may be anything
 
 
 @dataclass(frozen=True)
@@ -423,51 +421,13 @@ def missing_parts(names: Collection[str]) -> list[str]:
         return [f"{text} and is no LSTM"]
     if gru := [name for name in names if "gru" in name.lower()]:
         return [f"{gru[0]} names a GRU, which has three gates and is no LSTM"]
-    first: dict[tuple[str, str], str] = {}  # by row and role, the first name that ends as it does
-    for name in names:
-        for end in _spelled_as(name):
-            first.setdefault(end, name)
-    lacking: dict[tuple[str, str], str] = {}
-    for row in CONVENTIONS.values():
-        for role, other in permutations(("kernel", "recurrent_kernel")):
-            if (row.name, role) not in first or (row.name, other) in first:
-                continue
-            if not row.names.by_name or other not in row.names.tensors:
-                continue
-            if len(row.tensor_names(role)[0]) < SHORTEST:
-                continue
-            tensor, wanted = first[row.name, role], ", ".join(row.tensor_names(other))
-            lacking.setdefault(
-                (tensor, wanted),
-                f"{tensor} may be the {describe_role(role)} of {row.name}; "
-                f"its {describe_role(other)} is not there: {wanted}",
-            )
-    return list(lacking.values())
-
-
-def _spelled_as(name: str) -> Iterator[tuple[str, str]]:
-    """The rows, each with a role, whose names a name ends in."""
-    plain, (by_text, lengths) = _numbered(normalise(name)), _spelled_ends()
-    for length in lengths:
-        end = plain[-length:]
-        if _ends_in(plain, end):
-            yield from by_text.get(end, ())
+    missing = describe_missing(names)
+    return [missing] if missing else []
 
 
 def _ends_in(plain: str, end: str) -> bool:
     """Whether a name ends in a text as a separate part."""
     return plain.endswith(end) and plain[: -len(end)][-1:] in ("", "_", "-")
-
-
-@cache
-def _spelled_ends() -> tuple[Mapping[str, list[tuple[str, str]]], tuple[int, ...]]:
-    """Rows and roles by what names of their kernels end in, and the lengths of these ends."""
-    by_text: dict[str, list[tuple[str, str]]] = {}
-    for row in CONVENTIONS.values():
-        for role in ("kernel", "recurrent_kernel"):
-            for end in row.tensor_names(role) if role in row.names.tensors else ():
-                by_text.setdefault(_numbered(normalise(end)), []).append((row.name, role))
-    return by_text, tuple(sorted({len(text) for text in by_text}))
 
 
 def _numbered(plain: str) -> str:

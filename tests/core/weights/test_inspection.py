@@ -227,9 +227,9 @@ def test_a_gru_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    inspection = inspect_arrays(tmp_path, {"enc.weight_ih_l0": np.ones((20, 3))})
-    assert inspection.missing[0].startswith("enc.weight_ih_l0 may be the kernel of pytorch")
-    assert "weight_hh_lN" in inspection.missing[0]
+    tensors = {"enc.weight_ih_l0": np.ones((20, 3)), "enc.bias_ih_l0": np.ones(20)}
+    (missing,) = inspect_arrays(tmp_path, tensors).missing
+    assert missing == "pytorch: weight_hh_l0 is missing; enc.weight_ih_l0 is there"  # as run says
     assert missing_parts(["foo", "conv/w"]) == []
     assert "GRU" in missing_parts(["rnn/GRUCell_0/hr/kernel"])[0]
 
