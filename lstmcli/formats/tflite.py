@@ -29,6 +29,7 @@ SubGraphTable = Fields(tensors=0, operators=3)
 OperatorTable = Fields(opcode_index=0, inputs=1, outputs=2, builtin_options=4)
 LstmOptionsTable = Fields(fused_activation_function=0, cell_clip=1, proj_clip=2)
 TensorTable = Fields(shape=0, type=1, buffer=2, quantization=4, sparsity=6)
+FLOAT32, INT8 = 0, 9  # of its type
 QuantizationTable = Fields(scale=2, zero_point=3, quantized_dimension=6)
 BufferTable = Fields(data=0, offset=1, size=2)
 
@@ -51,17 +52,20 @@ BIDIRECTIONAL = {
     for n, name in enumerate(WEIGHTS, first)
 }
 BASIC = {2: "weights", 3: "bias"}
+GATE_WITH_WEIGHTS = 2  # input_to_forget_weights, which no variant leaves out
 AUXILIARY = 39  # the input of a bidirectional operator that takes a second one
 
 OPTIONS: dict[str, dict[str, tuple[int, str, Any]]] = {  # name -> field, scalar type, default
-    "LSTM": {"kernel_type": (3, "b", 0)},
+    "LSTM": {"kernel_type": (3, "b", 0), "asymmetric_quantize_inputs": (4, "?", False)},
     "UNIDIRECTIONAL_SEQUENCE_LSTM": {
         "time_major": (3, "?", False),
+        "asymmetric_quantize_inputs": (4, "?", False),
         "diagonal_recurrent_tensors": (5, "?", False),
     },
     "BIDIRECTIONAL_SEQUENCE_LSTM": {
         "merge_outputs": (3, "?", False),
         "time_major": (4, "?", True),
+        "asymmetric_quantize_inputs": (5, "?", False),
     },
 }
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
@@ -130,6 +134,13 @@ class _ModelReader:
             prefix = f"lstm_{len(groups)}"
             inputs = operator.vector(OperatorTable.inputs, "<i4").tolist()
             group = groups[prefix] = _attributes(name, operator)
+            if group.get("kernel_type") != 1 and _is_hybrid(graph, inputs):
+                asymmetric = group["asymmetric_quantize_inputs"]
+                group["arithmetic"] = "hybrid-asymmetric" if asymmetric else "hybrid"
+                remarks.append(
+                    f"{self._source}: {prefix} has weights in int8 and rounds inputs and h to 8 "
+                    "bits, as TensorFlow Lite does; --arithmetic float rounds neither."
+                )
             weights = self._weights(prefix, graph, _input_names(name, group), inputs)
             arrays |= weights
             group["projected"] = any(
@@ -141,7 +152,7 @@ class _ModelReader:
                     f"{self._source}: {prefix} takes its input reversed, as the backward half of a "
                     "bidirectional layer does; --reverse runs it so."
                 )
-        if self._quantized_dtypes:
+        if self._quantized_dtypes and not all("arithmetic" in group for group in groups.values()):
             dtypes = " and ".join(sorted(self._quantized_dtypes))
             remarks.append(
                 f"{self._source} has weights in {dtypes}. The run takes their values and rounds "
@@ -233,6 +244,15 @@ def _inputs_by_output(name: str, operators: list[tuple[str, Table]]) -> dict[int
             if len(inputs) and len(outputs):
                 found[int(outputs[0])] = int(inputs[0])
     return found
+
+
+def _is_hybrid(graph: _SubGraph, inputs: list[int]) -> bool:
+    """Whether an operator takes float inputs and weights in int8, which nothing dequantizes."""
+    kinds = [
+        graph.tensors[n].number(TensorTable.type, "b") if 0 <= n < len(graph.tensors) else None
+        for n in (_at(inputs, 0), _at(inputs, GATE_WITH_WEIGHTS))
+    ]
+    return kinds == [FLOAT32, INT8]
 
 
 def _at(inputs: list[int], position: int) -> int:

@@ -164,7 +164,7 @@ def unusual_settings(convention: Convention, excluded: Container[str]) -> list[s
     texts = [f"forget bias {bias:+}"] if bias else []
     for name, value in convention.settings().items():
         if name == "arithmetic":
-            texts.append("8-bit arithmetic")
+            texts.append("8-bit arithmetic" + f" ({value})" * (value != "8bit"))
         elif name != "forget_bias" and name not in excluded and plain.get(name) != value:
             words = name.replace("_", " ")
             texts.append(words if value is True else f"{words} {value}")

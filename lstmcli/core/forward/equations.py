@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.forward.eight_bit import rounded, rounds_projected
 from lstmcli.core.model.activations import Activation, activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
@@ -176,7 +177,7 @@ def parts_of(cell: Cell) -> Parts:
         normalize_c = layer_norm(scale, shift, epsilon, axis=0)
     project: Callable[[Array], Array] = no_projection
     if cell.projection is not None:
-        project = _projection(cell.projection, cell.projection_bias)
+        project = _projection(cell)
     limits = (behaviour.gate_clip, behaviour.cell_clip, behaviour.projection_clip)
     clip, clip_c, clip_h = (clip_to(None if a is None else number(a)) for a in limits)
     return Parts(
@@ -186,7 +187,13 @@ def parts_of(cell: Cell) -> Parts:
     )  # fmt: skip
 
 
-def _projection(P: Array, b: Array | None) -> Callable[[Array], Array]:
+def _projection(cell: Cell) -> Callable[[Array], Array]:
+    """The function from h (H, R) to (P, R)."""
+    P, b = cell.projection, cell.projection_bias
+    assert P is not None
+    if rounds_projected(cell):
+        bias = 0 if b is None else b[:, None]
+        return lambda h: P.dot(rounded(cell, h, 0)) + bias
     return P.dot if b is None else lambda h: P.dot(h) + b[:, None]
 
 

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.forward.eight_bit import is_eight_bit, round_to_8_bits
+from lstmcli.core.forward.eight_bit import is_eight_bit, rounded
 from lstmcli.core.forward.equations import parts_of, step
 from lstmcli.core.forward.matmul import (
     Ahead,
@@ -291,7 +291,7 @@ class Loop:
         for k, ((operand, h), gates_k, after, z_k) in enumerate(steps):
             if self._eight_bit:
                 exact = self._h[k].copy()
-                self._h[k] = round_to_8_bits(exact)
+                self._h[k] = rounded(self.cell, exact, 0)
                 product(operand, out)
                 self._h[k] = exact  # which is returned
             else:

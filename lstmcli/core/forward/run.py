@@ -21,7 +21,7 @@ from lstmcli.core.forward.batch import (
     worth_threads,
 )
 from lstmcli.core.forward.blas import one_thread
-from lstmcli.core.forward.eight_bit import is_eight_bit, round_to_8_bits
+from lstmcli.core.forward.eight_bit import is_eight_bit, rounded
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, cell_names, prepare, run_settings
@@ -152,7 +152,7 @@ class Work:
                 outputs = []
                 for d, cell in enumerate(layer):
                     packed = self.packed[len(finals)]
-                    operand = round_to_8_bits(x.astype(cell.dtype)) if is_eight_bit(cell) else x
+                    operand = rounded(cell, x.astype(cell.dtype), 2) if is_eight_bit(cell) else x
                     blocks = self._blocks(packed, chunk, len(x))
                     advance = (
                         _advance_reset if cell.convention.behaviour.state == "reset" else _advance

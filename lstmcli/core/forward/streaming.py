@@ -74,9 +74,9 @@ class LayerStack:
             raise UserError("a backward run starts from the last step; give the inputs as a file.")
         if how.state == "reset":
             raise UserError("state=reset is for inputs in a file.")
-        if how.arithmetic == "8bit":
+        if how.arithmetic != "float":
             raise UserError(
-                "8-bit arithmetic takes its scale from all steps; give the inputs as a file, or "
+                "8-bit arithmetic runs all steps at once; give the inputs as a file, or "
                 "--arithmetic float."
             )
         packed = [Packed(cell) for _, cell in model.cells]
@@ -120,7 +120,7 @@ class LayerStack:
 def runs_forward(model: Model) -> bool:
     """Whether a step needs only those before it."""
     how = model.convention.behaviour
-    all_at_once = how.state == "reset" or how.arithmetic == "8bit"
+    all_at_once = how.state == "reset" or how.arithmetic != "float"
     return not (model.backward or how.flip_output or all_at_once)
 
 

@@ -210,7 +210,7 @@ class Behaviour:
     past_length: str = "zero"  # outputs past a sequence's length, where lengths are given
     states: str = "cells"  # of several: (cells, B, H); "batch": (B, D, H); "features": (B, D H)
     empty_rows: str = "initial"  # final state of a sequence of length 0; or "zero"
-    arithmetic: str = "float"  # "8bit": inputs and h are rounded to 8 bits, as onnxruntime does
+    arithmetic: str = "float"  # or how inputs and h are rounded to 8 bits
     state: str = "carried"
     initial_state: str = "given"
     lengths: str = "given"
@@ -560,6 +560,7 @@ _ROWS = (
         under=" | lstm{nth}/ | {direction}_ | lstm{nth}/{direction}_",
         takes={
             "activation": "tanh relu sigmoid identity", "cell_clip": ANY, "projection_clip": ANY,
+            "arithmetic": "float hybrid hybrid-asymmetric",
         },
         source="tensorflow/lite/kernels/lstm_eval.cc (2.21)",
         verified="run: TensorFlow Lite of TensorFlow 2.21",

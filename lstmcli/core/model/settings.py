@@ -187,8 +187,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     "flat_directions": Setting(_count, "Directions of such a network: 1 or 2.", _COUNT, "1"),
     "arithmetic": Setting(
-        _one_of("float", "8bit"),
-        "Products of numbers as they are, or of inputs and h rounded to 8 bits.",
+        _one_of("float", "8bit", "hybrid", "hybrid-asymmetric"),
+        "Products of numbers as they are, or of inputs and h rounded to 8 bits: by onnxruntime's "
+        "rule, or by TensorFlow Lite's.",
     ),
     "dtype": Setting(
         _one_of("float16", "bfloat16", "float32", "float64", "longdouble"),

@@ -1,10 +1,12 @@
-"""8-bit arithmetic: inputs rounded over the whole sequence, h at every step, as onnxruntime does.
+"""8-bit arithmetic, as onnxruntime and TensorFlow Lite do it.
 
-The files of onnxruntime are run in `tests/formats/onnx`; here, what they do not show.
+The files of onnxruntime are run in `tests/formats/onnx`, those of TensorFlow Lite in
+`tests/test_golden.py`; here, what they do not show.
 """
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli.core.forward import eight_bit
 from lstmcli.core.forward.eight_bit import round_to_8_bits
 from lstmcli.errors import UserError
 from tests.cli.conftest import SAMPLE
@@ -37,6 +40,65 @@ def test_numbers_are_those_that_unsigned_bytes_stand_for(shift: float) -> None:
     numbers = np.random.default_rng(1).normal(shift, 1, (40, 7)).astype(np.float32)
     np.testing.assert_array_equal(round_to_8_bits(numbers), rounded(numbers))
     assert not round_to_8_bits(np.zeros((2, 3), np.float32)).any()
+
+
+def through_int8(a: Array, asymmetric: bool) -> Array:
+    """The numbers of one sequence through Python's integers, as the C++ of TensorFlow Lite does."""
+    f4 = np.float32
+    if not asymmetric:
+        largest = f4(np.abs(a).max())
+        if not largest:
+            return a
+        scale, zero, lowest = f4(largest / f4(127)), 0, -127
+        inverse = f4(f4(127) / largest)
+    else:
+        low, high = min(float(a.min()), 0.0), max(float(a.max()), 0.0)
+        if low == high:
+            return a
+        wide = (high - low) / 255
+        from_low = 128 + abs(low / wide) < 127 + abs(high / wide)
+        exact = -128 - low / wide if from_low else 127 - high / wide
+        zero = max(-128, min(127, math.floor(abs(exact) + 0.5) * (1 if exact > 0 else -1)))
+        scale, lowest = f4(wide), -128
+        inverse = f4(f4(1) / scale)
+    numbers = []
+    for value in a:
+        shifted = float(f4(f4(zero) + f4(value * inverse)))
+        whole = math.floor(abs(shifted) + 0.5) * (1 if shifted > 0 else -1)
+        numbers.append((max(lowest, min(127, whole)) - zero) * scale)
+    return np.array(numbers, f4)
+
+
+@pytest.mark.parametrize("arithmetic", ["hybrid", "hybrid-asymmetric"])
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 0.4, 5.0])
+def test_numbers_of_a_sequence_are_those_that_signed_bytes_stand_for(
+    arithmetic: str, shift: float
+) -> None:
+    cell = lstmcli.load(str(SAMPLE / "weights.npz"), arithmetic=arithmetic).cell
+    numbers = np.random.default_rng(1).normal(shift, 1, (9, 40)).astype(np.float32)
+    numbers[3], numbers[4] = 0, np.round(numbers[4], 1)
+    expected = [through_int8(row, arithmetic != "hybrid") for row in numbers]
+    np.testing.assert_array_equal(eight_bit.rounded(cell, numbers, 1), expected)
+    np.testing.assert_array_equal(eight_bit.rounded(cell, numbers.T, 0).T, expected)
+    halves = np.array([[127, 0.5, -0.5, 1.5, -2.5]], np.float32)  # in units of the scale
+    if arithmetic == "hybrid":
+        assert eight_bit.rounded(cell, halves, 1).tolist() == [[127, 1, -1, 2, -3]]
+
+
+@pytest.mark.parametrize("arithmetic", ["hybrid", "hybrid-asymmetric"])
+def test_a_sequence_has_scales_of_its_own(arithmetic: str) -> None:
+    """A batch of 200, in blocks and on threads, gives what each sequence gives alone."""
+    model = lstmcli.load(str(SAMPLE / "weights.npz"), arithmetic=arithmetic, dtype="float32")
+    x = np.random.default_rng(7).normal(size=(200, 9, model.cell.inputs)).astype(np.float32)
+    trace = lstmcli.run(model, x, layout="batch")
+    with ThreadPoolExecutor(2) as pool:
+        threaded = lstmcli.run(model, x, layout="batch", executor=pool)
+    np.testing.assert_array_equal(threaded.h, trace.h)
+    for n in (0, 77, 199):
+        alone = lstmcli.run(model, x[n : n + 1], layout="batch").h[0]
+        # the sums of products are rounded in another order, which may move a number by a level
+        assert np.abs(alone - trace.h[n]).max() < 0.01
+        assert np.median(np.abs(alone - trace.h[n])) < 1e-6
 
 
 def sigmoid(z: Array) -> Array:

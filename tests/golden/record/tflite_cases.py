@@ -12,7 +12,7 @@ import os
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import flatbuffers
 import numpy as np
@@ -35,6 +35,22 @@ LAYER_NORM = tuple(f"{gate}_layer_norm_coefficients" for gate in GATES)
 ACTIVATIONS = schema.ActivationFunctionType
 
 Arrays = dict[str, np.ndarray]
+
+
+class Int8(NamedTuple):
+    """A tensor of 8 bits, with one scale, as the converter quantises weights."""
+
+    numbers: np.ndarray
+    scale: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Int8:
+        scale = np.abs(values).max() / np.float32(127)
+        return cls(np.rint(values / scale).astype(np.int8), float(scale))
+
+    @property
+    def values(self) -> np.ndarray:
+        return self.numbers.astype(np.float32) * np.float32(self.scale)
 
 
 def draw(
@@ -83,18 +99,25 @@ class OneOperator:
         operator: str,
         options: Any,
         slots: list[str],
-        weights: Arrays,
+        weights: dict[str, Any],
         shapes: dict[str, tuple[int, ...]],
         outputs: dict[str, tuple[int, ...]],
     ) -> None:
         self.places: dict[str, int] = {}
+        self.weights = weights
         self.graph = schema.SubGraphT()
         self.graph.tensors = []
         self.buffers = [schema.BufferT()]  # the first buffer is empty by the format's rule
         for name, value in weights.items():
+            array = value.numbers if isinstance(value, Int8) else value
             self.buffers.append(schema.BufferT())
-            self.buffers[-1].data = np.frombuffer(value.tobytes(), np.uint8)
-            self.add(name, value.shape, len(self.buffers) - 1)
+            self.buffers[-1].data = np.frombuffer(array.tobytes(), np.uint8)
+            self.add(name, array.shape, len(self.buffers) - 1)
+            if isinstance(value, Int8):
+                tensor = self.graph.tensors[-1]
+                tensor.type = schema.TensorType.INT8
+                tensor.quantization = schema.QuantizationParametersT()
+                tensor.quantization.scale, tensor.quantization.zeroPoint = [value.scale], [0]
         for name, shape in (shapes | outputs).items():
             self.add(name, shape)
         self.graph.inputs = [self.places[name] for name in shapes if not is_variable(name)]
@@ -135,6 +158,8 @@ class OneOperator:
         self.interpreter.set_tensor(self.places[name], value)
 
     def get(self, name: str) -> np.ndarray:
+        if isinstance(value := self.weights.get(name), Int8):
+            return value.values
         return self.interpreter.get_tensor(self.places[name])
 
 
@@ -168,18 +193,25 @@ def record_unidirectional(
     time_major: bool = False,
     **variant: bool,
 ) -> None:
+    """``settings``: an ``arithmetic`` stores the weights in int8, with inputs in float."""
     rng = numbers(seed)
     steps = (T, B) if time_major else (B, T)
     x, weights = uneven(rng, *steps, I), draw(rng, **variant)
+    arithmetic = (settings or {}).get("arithmetic", "float")
+    stored: dict[str, Any] = dict(weights)
+    if arithmetic != "float":
+        stored |= {name: Int8.of(a) for name, a in weights.items() if name.endswith("weights")}
+        weights = {n: a.values if isinstance(a, Int8) else a for n, a in stored.items()}
     output = P if variant.get("projected") else H
     state = {"h": uneven(rng, B, output), "c": uneven(rng, B, H)}
     options = schema.UnidirectionalSequenceLSTMOptionsT()
     set_options(options, settings or {}, time_major=time_major)
+    options.asymmetricQuantizeInputs = arithmetic == "hybrid-asymmetric"
     model = OneOperator(
         "UNIDIRECTIONAL_SEQUENCE_LSTM",
         options,
         ["x", *WEIGHTS, *STATES, *LAYER_NORM],
-        weights,
+        stored,
         {"x": x.shape, "output_state": (B, output), "cell_state": (B, H)},
         {"y": (*steps, output)},
     )
@@ -310,6 +342,18 @@ def main() -> None:
         settings=clips,
     )
     record_basic("basic", 13)
+    for n, arithmetic in enumerate(("hybrid", "hybrid-asymmetric")):
+        how = {"arithmetic": arithmetic}
+        name = arithmetic.replace("-", "_")
+        record_unidirectional(name, 14 + n, settings=how)
+        record_unidirectional(
+            f"{name}_peepholes_projection", 16 + n, settings=how, time_major=True, peepholes=True,
+            projected=True,
+        )  # fmt: skip
+        record_unidirectional(
+            f"{name}_layer_norm", 18 + n, settings=how, layer_norm=True, coupled=True,
+            peepholes=True,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

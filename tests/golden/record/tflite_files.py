@@ -120,7 +120,7 @@ def lstm(units: int = H, **how: Any) -> Any:
     return keras.layers.LSTM(units, return_sequences=True, **how)
 
 
-ROUNDS = "The kernel rounds inputs and states to int8 too, so that outputs agree only roughly."
+ROUNDS = "Inputs and h are rounded to int8 at every step, with a zero point."
 
 
 def main() -> None:

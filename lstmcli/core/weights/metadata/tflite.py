@@ -24,6 +24,8 @@ def read(groups: Groups) -> MetadataSettings:
         "activation": ACTIVATIONS[name],
         "cell_clip": clip if clip > 0 else None,
     }
+    if arithmetic := options.get("arithmetic"):
+        settings["arithmetic"] = arithmetic
     if options["projected"] and options["proj_clip"] > 0:
         settings["projection_clip"] = float(options["proj_clip"])
     if options.get("merge_outputs") is False:
