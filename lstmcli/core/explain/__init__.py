@@ -20,6 +20,7 @@ from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.verify import Remark, remark
 from lstmcli.core.explain.wording import in_words
 from lstmcli.core.forward.blas import one_thread
+from lstmcli.core.forward.eight_bit import is_eight_bit
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
@@ -67,6 +68,8 @@ def _about_expected(prepared: Prepared, verdict: str) -> Iterator[Remark]:
     if count := prepared.not_finite:
         yield remark("not_finite", count=count)
     cells = [cell for _, cell in prepared.model.cells]
+    if verdict != "agrees" and any(map(is_eight_bit, cells)):
+        yield remark("searched_in_float")
     weights = [a for c in cells for a in (c.kernel, c.recurrent_kernel, c.bias)]
     for name, arrays in ((question.inputs, [question.x]), ("the weights", weights)):
         if count := sum(int((~np.isfinite(array)).sum()) for array in arrays):

@@ -411,6 +411,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "not_finite": _not_finite,
     "not_finite_run": _not_finite_run,
     "layout_assumed": _layout_assumed,
+    "searched_in_float": "The search runs these weights in float, although they run in 8-bit "
+    "arithmetic; what it finds is confirmed by a run in 8 bits, but a cause may be missed.",
     # of a run that fits
     "dtype_rounds_otherwise": "--dtype {dtype} rounds otherwise: it comes within {error:.2g} of "
     "it.",
