@@ -293,6 +293,10 @@ class _Ways:
         elif lead:
             steps = flat.reshape(2, lead[0], 1, self.width)
             ways = [(steps, row if B > 1 else None) for row in range(B)]
+        if len(lead) < 2 and flat.size == 2 * B * self.width:  # a step of all sequences, h[:, t]
+            at_once = flat.reshape(2, 1, B, self.width)
+            for first in range(1, T - 1):
+                yield self._spread(at_once, Placement(first=first, length=1))
         found = (
             (way, Placement(first=first, length=way.shape[1], stride=stride, item=item))
             for way, item in ways

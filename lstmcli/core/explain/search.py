@@ -165,7 +165,7 @@ class Search:
         likely = sorted(found, key=lambda one: float(weights[one.places].sum()))[:MOST_RANKED]
         ranked = sorted(likely, key=lambda one: rank(space.changes(one.places), self.simulator.how))
         for one in ranked[:MOST_RUN]:
-            settled_changes = self._settled(one)
+            settled_changes = self._settled(one, allowance)
             if settled_changes is None:
                 continue
             changes, solved = settled_changes
@@ -176,23 +176,39 @@ class Search:
                         yield Answer(each, comparison, solved)
                     break
 
-    def _settled(self, one: Found) -> tuple[Changes, int] | None:
-        """The changes with their constants refined over all of EXPECTED, and how many there are.
+    def _settled(self, one: Found, allowance: Allowance) -> tuple[Changes, int] | None:
+        """The changes with their constants refined over a sequence, and how many these are.
 
-        None if one of them comes to what was assumed.
+        Where another sequence alone reaches a clip it is that one. None if one of the constants
+        comes to what was assumed, or does nothing.
         """
         space = self.simulator.space
         changes = space.changes(one.places)
-        sought = [k for k, name in enumerate(CONSTANTS) if Change(name, SOLVE) in changes]
-        if not sought:
+        solved = sum(change.value == SOLVE for change in changes)
+        if not solved:
             return changes, 0
-        values = _refined(self.simulator, self.simulator.cells(space.codes(one.places[None])), one)
-        for k in sought:
-            name, value = CONSTANTS[k], float(values[k])
-            if value == space.values[name][0] or not np.isfinite(value):
-                return None
-            changes = tuple(Change(name, value) if c.setting == name else c for c in changes)
-        return changes, len(sought)
+        cells = self.simulator.cells(space.codes(one.places[None]))
+        view = self.simulator.views[int(cells.view[0])]
+        found = self._with_constants(changes, _refined(self.simulator, cells, view, one.constants))
+        comparison = self.verify(found, allowance)
+        if comparison.first and comparison.rows[view.item] and not comparison.fits:
+            other = View(view.given, view.allowance, comparison.first.row)
+            unknown = np.full(len(CONSTANTS), np.nan)
+            found = self._with_constants(changes, _refined(self.simulator, cells, other, unknown))
+        return (found, solved) if len(found) == len(changes) else None
+
+    def _with_constants(self, changes: Changes, values: Array) -> Changes:
+        """The changes with values (3,) put in; without those that do nothing, or were assumed."""
+        known = {
+            name: float(value)
+            for name, value in zip(CONSTANTS, values, strict=True)
+            if np.isfinite(value) and value != self.simulator.space.values[name][0]
+        }
+        return tuple(
+            Change(c.setting, known[c.setting]) if c.value == SOLVE else c
+            for c in changes
+            if c.value != SOLVE or c.setting in known
+        )
 
 
 class Found(NamedTuple):
@@ -490,11 +506,10 @@ class _Steps:
         arrays["h"][which], arrays["c"][which] = h, c
 
 
-def _refined(simulator: Simulator, cells: Cells, one: Found) -> Array:
+def _refined(simulator: Simulator, cells: Cells, view: View, constants: Array) -> Array:
     """Constants (3,) refined over all steps, then the fewest decimals that do as well."""
-    view = simulator.views[int(cells.view[0])]
     sought = np.flatnonzero(cells.is_open[0])
-    values = np.where(np.isnan(one.constants), settled(cells.constants)[0], one.constants)
+    values = np.where(np.isnan(constants), settled(cells.constants)[0], constants)
 
     def run(constants: Array) -> Array:
         n = np.zeros(len(constants), int)
@@ -510,7 +525,7 @@ def _refined(simulator: Simulator, cells: Cells, one: Found) -> Array:
         costs: Array = (off(points.reshape(-1, len(sought))) ** 2).sum(axis=1)
         return costs.reshape(points.shape[:2])
 
-    known = not np.isnan(one.constants[sought]).any()
+    known = not np.isnan(constants[sought]).any()
     if known and np.abs(run(values[None])).max(initial=0) > EXACT:
         best, left = refine(cost, values[sought][None, None], np.full((1, 1, len(sought)), 0.02))
         known, values[sought] = left[0] <= NEAR_COST, best[0]

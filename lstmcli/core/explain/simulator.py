@@ -145,15 +145,18 @@ def groups_of(values: Array) -> Groups:
 class View:
     """EXPECTED and the inputs in the order of processing, for one sequence of the batch.
 
-    It is the sequence that is known from the earliest step on, and of those the one known best.
+    Without an ``item`` it is the sequence that is known from the earliest step on, and of those the
+    one known best.
     """
 
-    def __init__(self, given: Processed, allowance: Allowance) -> None:
+    def __init__(self, given: Processed, allowance: Allowance, item: int | None = None) -> None:
+        self.given, self.allowance = given, allowance
         is_known = np.asarray(
             sum(np.isfinite(k.values).sum(axis=2) for k in given.known.values())
         )  # (T, B)
         early = (np.cumsum(is_known > 0, axis=0) > 0).sum(axis=0)
-        self.item = int(np.lexsort((is_known.sum(axis=0), early))[-1])
+        best = int(np.lexsort((is_known.sum(axis=0), early))[-1])
+        self.item = best if item is None else item
         self.x = given.x[:, self.item]  # (T, I)
         self.known: dict[str, tuple[Array, Array]] = {}  # values and tolerances, (T, K) each
         for name, known in given.known.items():
@@ -245,7 +248,8 @@ class Simulator:
         state: tuple[Array, Array] | None = None,
     ) -> None:
         self.decode, self.how, self.layouts, self.allowance = decode, how, layouts, allowance
-        self.state, self.cell = state, decode({})
+        self.state = state
+        self.cell = decode({"peepholes": "used"})  # to have them where they are assumed ignored
         first = next(iter(layouts.values()))
         self.needs = first.expected.needs
         names = (*first.expected.sequences, *first.expected.finals)
@@ -314,8 +318,9 @@ class Simulator:
         """The peepholes (6, 3, H) in each order; None where they are not one tensor."""
         if self.cell.peephole is None or self.cell.peephole.ndim != 2:
             return None
-        orders = [self.decode({"peephole_gates": order}).peephole for order in PEEPHOLE_ORDERS]
-        table = np.array(orders)
+        used = {"peepholes": "used"}
+        orders = (self.decode({**used, "peephole_gates": order}) for order in PEEPHOLE_ORDERS)
+        table = np.array([cell.peephole for cell in orders])
         return None if (table == self.cell.peephole).all() else table
 
     def _coupling(self) -> set[str]:
@@ -386,6 +391,8 @@ class Simulator:
         choice = code("forget_bias") + 4 * code("cell_clip") + 12 * code("gate_clip").astype(int)
         kernel, recurrent_kernel, bias = (self._tensors_of(part, codes) for part in _CHOOSE)
         gate, candidate, output = (place(name, self._activations) for name in _ACTIVATIONS_OF)
+        peepholes = place("peepholes", _PEEPHOLES)
+        peephole_order = np.where(peepholes == 1, 0, place("peephole_gates", PEEPHOLE_ORDERS))
         return Cells(
             kernel,
             recurrent_kernel,
@@ -394,8 +401,8 @@ class Simulator:
             candidate,
             output,
             place("coupled", _COUPLED),
-            place("peepholes", _PEEPHOLES),
-            place("peephole_gates", PEEPHOLE_ORDERS),
+            peepholes,
+            peephole_order,
             place("state", ("carried", "reset")),
             place("initial_state", INITIAL_STATES),
             self._views_of(codes),
@@ -592,7 +599,8 @@ class Simulator:
         )
         if cell.peephole is not None:
             old = (cells.peepholes == 2)[:, None] if (cells.peepholes == 2).any() else None
-            peepholes = Peepholes(self._peephole_product(cells, units), how.output_peephole, old)
+            acts = cell.convention.behaviour.output_peephole  # unless its input is the old c
+            peepholes = Peepholes(self._peephole_product(cells, units), acts, old)
         if shift is not None:
             scale = np.array(self.scales)[cells.bias].swapaxes(0, 1)
             normalize = layer_norm(scale, shift, how.norm_epsilon, axis=-1)

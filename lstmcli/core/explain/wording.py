@@ -528,6 +528,8 @@ def _steps_text(placement: Placement) -> str:
         found = f"every {_ordinal(placement.stride)} step from {placement.first} to {last}"
     elif last == T - 1:
         found = f"the last {steps} of {T} steps"
+    elif steps == 1:
+        found = f"step {last} of {T}"
     else:
         found = f"steps {placement.first} to {last} of {T}"
     return ", ".join(part for part in (found, part_words(T, rows, T, B, row=item or 0)) if part)

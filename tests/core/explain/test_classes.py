@@ -43,6 +43,37 @@ def classes(explanation: Explanation) -> list[dict[str, Any]]:
     return [{c.setting: c.found for c in other} for other in explanation.equivalent]
 
 
+@pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=str)
+@pytest.mark.parametrize("reached", [0, 2], ids=["in the first sequence", "in the last"])
+def test_a_clip_that_one_sequence_reaches(
+    reached: int, truth: dict[str, Any], tmp_path: Path
+) -> None:
+    asked = Asked(tmp_path, rows=3)
+    asked.net.bias /= 8
+    for row in range(3):  # small inputs keep c small
+        asked.x[row] *= 1 if row == reached else 1 / 64
+    c = np.abs(outputs(asked.net, asked.x, truth)["c"]).max(axis=(1, 2))
+    clip = round(float(c[reached] + np.delete(c, reached).max()) / 2, 2)
+    assert (c > clip).tolist() == [row == reached for row in range(3)]
+    explanation = asked({**truth, "cell_clip": clip})
+    assert explanation.verdict == "found"
+    assert found(explanation) == pytest.approx({**truth, "cell_clip": clip})
+
+
+@pytest.mark.parametrize("assumed", ["ignored", "old_c"])
+@pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=str)
+def test_peepholes_that_are_assumed_otherwise(
+    assumed: str, truth: dict[str, Any], tmp_path: Path
+) -> None:
+    asked = Asked(tmp_path, rows=2)
+    asked.net = random_net(np.random.default_rng(0), 4, 3, peepholes=True)
+    assert asked(truth).verdict == ("found" if truth else "agrees")
+    explanation = asked(truth, peepholes=assumed)
+    assert explanation.verdict == "found"
+    assert found(explanation) == {**truth, "peepholes": "used"}
+    assert not explanation.equivalent
+
+
 # ---- what cannot be told apart
 
 

@@ -66,7 +66,7 @@ class Field:
 
 
 def _parts(run: Array, shape: tuple[int, ...]) -> Iterator[Array]:
-    """Every part of a run (T, B, H) that has a shape: a row, the first or last step, the whole."""
+    """Every part of a run (T, B, H) that has a shape: a row, a step, the whole."""
     T, B, _ = run.shape
     if len(shape) == 3:
         p, q = shape[:2]
@@ -77,7 +77,7 @@ def _parts(run: Array, shape: tuple[int, ...]) -> Iterator[Array]:
         return
     n = shape[0] if len(shape) == 2 else 1
     found = [run[:n, row] for row in range(B)] if n <= T else []
-    found += [run[0]] if n == B else []
+    found += [*run] if n == B else []
     found += [run[-1, :n]] if n <= B else []
     found += [run[-1, row : row + 1] for row in range(B)] if n == 1 else []
     yield from (part if len(shape) == 2 else part[0] for part in found)
@@ -89,7 +89,8 @@ def _questions(run: Array) -> dict[str, Array]:
     return {
         "a row": run[:, last], "a first row": run[:, 0], "first steps": run[:2], "all": run,
         "first steps of a row": run[:3, last], "a last step": run[-1], "a first step": run[0],
-        "a last step of a row": run[-1, last], "a first step of a row": run[0, last],
+        "a middle step": run[1], "a last step of a row": run[-1, last],
+        "a first step of a row": run[0, last],
     }  # fmt: skip
 
 
@@ -212,6 +213,7 @@ PARTS: dict[str, Any] = {
     "every second step from 0 to 4": lambda h: h[:, ::2],
     "every second step from 1 to 3": lambda h: h[:, 1::2],
     "steps 1 to 3 of 5": lambda h: h[:, 1:4],
+    "step 2 of 5": lambda h: h[:, 2],
     "the last 3 of 5 steps, row 1 of 3": lambda h: h[1, -3:],
     "steps 1 to 3 of 5, row 2 of 3": lambda h: h[2, 1:4],
     "the first 4 of 6 units": lambda h: h[..., :4],
