@@ -139,13 +139,18 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
 
 def prints_of(matrices: list[Matrix], source: str) -> list[Print]:
     """Arrays in another notation than brackets, as prints."""
-    return [
-        Print(
-            matrix.name, "", matrix.tokens, matrix.shape, matrix.factor, None,
-            f"{source}, line {matrix.line}", rounded=matrix.rounded,
-        )
-        for matrix in matrices
-    ]  # fmt: skip
+    return [_print_of(matrix, f"{source}, line {matrix.line}") for matrix in matrices]
+
+
+def _print_of(matrix: Matrix, where: str) -> Print:
+    gaps = None
+    if matrix.before:
+        ahead = {axis: {number} for axis, number in enumerate(matrix.before)}
+        gaps = gaps_of(matrix.shape, ahead, matrix.whole, where)
+    return Print(
+        matrix.name, "", matrix.tokens, matrix.shape, matrix.factor, None, where, gaps,
+        matrix.rounded,
+    )  # fmt: skip
 
 
 def _refuse_many(text: str, source: str) -> None:

@@ -3,7 +3,8 @@
 - C, Rust and JavaScript: `to_brackets` turns ``float h[] = {0.1f, 0.2f};``, ``vec![0.1, 0.2]``
   and ``Float32Array(2) [0.1, 0.2]`` into brackets that the print of NumPy would have.
 - MATLAB, Octave and Julia print matrices without brackets, wide ones in blocks of columns, and
-  arrays of three axes page by page: `find_matrices`.
+  arrays of three axes page by page: `find_matrices`. Julia and MATLAB's documents leave out what
+  the window does not hold: a line of ``⋮``, and ``…`` or ``⋯`` in some rows.
 - Lines such as ``t=0 h: 0.1 0.2``, ``step 3: 0.1 0.2`` and ``h[0][1] = 0.1``: `find_log_lines`.
 """
 
@@ -33,6 +34,10 @@ class Matrix:
     factor: float = 1.0
     steps: list[int] | None = None  # the numbers of its first axis, where they are written
     rounded: str = "significant"  # the digits that all have; or "each" shows its last place
+    before: tuple[
+        int | None, ...
+    ] = ()  # of each axis, items ahead of ``...``; empty: all are there
+    whole: tuple[int, ...] | None = None  # the shape with what is left out, where it is written
 
 
 GGML = re.compile(  # the line above a tensor of llama.cpp's eval-callback: name, op, sizes
@@ -100,7 +105,7 @@ _JULIA = re.compile(
     r"^\s*(?:(\w+)\s*=\s*)?(\d+(?:×\d+)*)(?:-element)?\s+[\w.{}, ()×\[\]]*"
     r"\b(?:Matrix|Vector|Array|CuArray|Adjoint|Transpose)\b.*:\s*$"
 )
-_MATLAB = re.compile(r"^\s*(?:>>\s*)?([A-Za-z]\w*)\s*(\(:,:(?:,\d+)+\))?\s*=\s*$")
+_MATLAB = re.compile(r"^\s*(?:>>\s*)?([A-Za-z]\w*)\s*(\(:,:(?:,\d+)+\))?\s*=\s*(\d+(?:×\d+)+)?\s*$")
 _PROMPT = re.compile(r"^\s*(?:>>|octave:\d+>|julia>)\s*\w*[;]?\s*$")
 _PAGE = re.compile(r"^\s*\[:, :((?:, \d+)+)\] =\s*$")
 _COLUMNS = re.compile(r"^\s*Columns? \d+(?: (?:through|to|and) \d+)?:?\s*$")
@@ -117,6 +122,8 @@ class _Block:
     pages: list[list[list[str]]] = field(default_factory=lambda: [[]])
     factor: float = 1.0
     next_row: int = 0  # in which a block of columns goes on
+    rows_ahead: int | None = None  # of rows that are left out
+    columns_ahead: int | None = None
 
 
 def find_matrices(text: str, source: str) -> list[Matrix]:
@@ -144,7 +151,8 @@ def find_matrices(text: str, source: str) -> list[Matrix]:
             if match[2] and page_of:  # Octave calls the pages of h ans(:,:,1)
                 _new_page(blocks[-1])
             else:
-                blocks.append(_Block(match[1], number))
+                sizes = tuple(int(n) for n in match[3].split("×")) if match[3] else None
+                blocks.append(_Block(match[1], number, sizes))
         elif not blocks:
             raise UserError(f"{where}: {line.strip()[:40]!a} stands before the name of a matrix.")
         elif _PAGE.match(heading):
@@ -167,7 +175,7 @@ def _is_matrix_print(lines: Sequence[str]) -> bool:
             return True
         if _MATLAB.match(line):
             below = next((row for row in lines[n + 1 :] if row.strip()), "")
-            words = below[:MOST_LINE].split()
+            words = [word for word in below[:MOST_LINE].split() if word not in ELIDED]
             rows = bool(words) and all(map(IS_NUMBER.fullmatch, words))
             if rows or any(p.match(below[:MOST_HEADING]) for p in (_COLUMNS, _FACTOR, _MATLAB)):
                 return True
@@ -181,20 +189,37 @@ def _new_page(block: _Block) -> None:
 
 
 def _add_row(block: _Block, words: list[str], where: str) -> None:
+    page = block.pages[-1]
     if not ELIDED.isdisjoint(words):
-        raise UserError(
-            f"{where}: the print is abbreviated, so numbers are missing. Print all of it: in Julia "
-            "show(stdout, h), in MATLAB disp or writematrix."
-        )
+        _take_gap(block, words, where)
+        if ELIDED.issuperset(words):
+            return
+        words = [word for word in words if word not in ELIDED]
     for word in words:
         if not IS_NUMBER.fullmatch(word):
             raise UserError(f'{where}: "{ascii(word[:40])[1:-1]}" is no number of a matrix.')
-    page = block.pages[-1]
     if block.next_row < len(page):  # a further block of columns
         page[block.next_row] += words
     else:
         page.append(list(words))
     block.next_row += 1
+
+
+def _take_gap(block: _Block, words: list[str], where: str) -> None:
+    """Note the place of the rows or the columns that a line says are left out."""
+    of_rows = ELIDED.issuperset(words)
+    ahead = len(block.pages[-1]) if of_rows else next(n for n, w in enumerate(words) if w in ELIDED)
+    known = block.rows_ahead if of_rows else block.columns_ahead
+    twice = not of_rows and sum(word in ELIDED for word in words) > 1
+    if len(block.pages) > 1 or twice or (known is not None and (of_rows or known != ahead)):
+        raise UserError(
+            f"{where}: the print leaves out numbers in several places. Print all of it: in Julia "
+            "show(stdout, h), in MATLAB disp or writematrix."
+        )
+    if of_rows:
+        block.rows_ahead = ahead
+    else:
+        block.columns_ahead = ahead
 
 
 def _matrix(block: _Block, source: str) -> Matrix:
@@ -211,6 +236,14 @@ def _matrix(block: _Block, source: str) -> Matrix:
         for column in range(columns)
         for page in block.pages
     ]
+    before: tuple[int | None, ...] = (block.rows_ahead, block.columns_ahead)
+    if before != (None, None):
+        if block.shape is not None and len(block.shape) == 1:
+            shape, before = (rows,), before[:1]
+        return Matrix(
+            block.name, flat, shape, block.line, block.factor, rounded="each", before=before,
+            whole=block.shape,
+        )  # fmt: skip
     if block.shape is not None:
         if prod(block.shape) != len(flat):
             raise UserError(f"{where}: {len(flat)} numbers follow; {block.shape} are announced.")

@@ -28,7 +28,8 @@ SEMICOLONS = "the separator is ; and must be , or a tab (with a point in decimal
 
 ABBREVIATED = (
     "the print is abbreviated, so numbers are missing. Print all of it: "
-    "np.set_printoptions(threshold=sys.maxsize) or torch.set_printoptions(profile='full')."
+    "np.set_printoptions(threshold=sys.maxsize), torch.set_printoptions(profile='full'), in Julia "
+    "show(stdout, h)."
 )
 """What is wrong with a print that leaves numbers out."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,61 @@ def test_c_plus_plus_streams_round_to_six_digits() -> None:
     assert not diff(read(text), numbers * np.float32(1.00002)).equal
 
 
+def julia(numbers: np.ndarray[Any, Any], window: tuple[int, int, int, int]) -> str:
+    """A matrix as `Base.print_matrix` shows it in a window of so many rows and columns.
+
+    ``window``: the rows at the top and at the bottom, the columns at the left and at the right.
+    ``…`` stands in every fifth row, ``⋮`` in every fifth column (hmod, vmod of arrayshow.jl).
+    """
+    top, bottom, left, right = window
+    rows = [*range(top), None, *range(len(numbers) - bottom, len(numbers))]
+    lines = [f"{len(numbers)}×{numbers.shape[1]} Matrix{{Float32}}:"]
+    for n, row in enumerate(rows):
+        if row is None:
+            dots = ["⋮" if column % 5 == 0 else " " for column in range(left + right)]
+            lines.append(f" {'  '.join(dots[:left])}  ⋱  {'  '.join(dots[left:])}".rstrip())
+            continue
+        texts = [f"{x:.6g}" for x in numbers[row]]
+        gap = "…" if n % 5 == 0 else " "
+        lines.append(f" {'  '.join(texts[:left])}  {gap}  {'  '.join(texts[-right:])}")
+    return "\n".join(lines)
+
+
+def left_out(text: str, numbers: np.ndarray[Any, Any], path: Path) -> int:
+    """How many numbers a text leaves out; those that it shows are compared."""
+    path.write_text(text, encoding="utf-8")
+    found = diff(str(path), numbers)
+    assert found.equal
+    moved = numbers.copy()
+    moved.flat[0] += 0.5
+    assert diff(str(path), moved).arrays["h"].mismatched == 1
+    assert not diff(str(path), numbers[1:]).equal, "the size is written"
+    return int(found.arrays["h"].left_out)
+
+
+def test_what_julia_leaves_out_is_unknown_and_the_rest_compared(tmp_path: Path) -> None:
+    h = np.random.default_rng(3).normal(0, 0.4, (40, 30)).astype(np.float32)
+    path = tmp_path / "h.txt"
+    assert left_out(julia(h, (7, 6, 3, 2)), h, path) == 40 * 30 - 13 * 5
+    rows = [" ".join(f"{x:.6g}" for x in row) for row in h]
+    tall = "\n".join(["h = 40×30 Matrix{Float32}:", *rows[:4], "⋮", *rows[-3:]])
+    assert left_out(tall, h, path) == 33 * 30
+    wide = [f"{a} {b}  {'…' if n % 5 == 0 else ' '}  {c}" for n, (a, b, *_, c) in enumerate(
+        row.split() for row in rows)]  # fmt: skip
+    assert left_out("\n".join(["40×30 Matrix{Float32}:", *wide]), h, path) == 40 * 27
+    vector = [f"{x:.6g}" for x in h[:, 0]]
+    text = "\n".join(["40-element Vector{Float32}:", *vector[:5], " ⋮", *vector[-4:]])
+    assert left_out(text, h[:, 0], path) == 31
+
+
+def test_what_matlab_s_documents_leave_out_is_unknown(tmp_path: Path) -> None:
+    """Only the first rows and columns are shown there: ``h = 40×30``, ``⋯`` and ``⋮``."""
+    h = np.random.default_rng(4).normal(0, 0.4, (40, 30)).astype(np.float32)
+    lines = ["    ".join(f"{x:.4f}" for x in row[:7]) + " ⋯" for row in h[:5]]
+    text = "\n".join(["h = 40×30", "", *lines, "      ⋮", ""])
+    assert left_out(text, h, tmp_path / "h.txt") == 40 * 30 - 5 * 7
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -163,7 +219,10 @@ def test_c_plus_plus_streams_round_to_six_digits() -> None:
         ("h =\n\n 0.1 0.2\n 0.3\n", "line 1: the rows of h differ in length"),
         ("h =\n\n 0.1 0.2\n 0.3 abc\n", 'line 4: "abc" is no number of a matrix'),
         ("2×2 Matrix{Float32}:\n 0.1 0.2\n", "line 1: 2 numbers follow; (2, 2) are announced"),
-        ("9×9 Matrix{Float32}:\n 0.1 … 0.2\n ⋮ ⋱ ⋮\n", "line 2: the print is abbreviated"),
+        ("9×9 Matrix{Float32}:\n 0.1 … 0.2\n ⋮ ⋱ ⋮\n", "line 1: the print is abbreviated"),
+        ("9×9 Matrix{Float32}:\n 0.1 … 0.2\n 0.1 0.3 … 0.4", "line 3: the print leaves out"),
+        ("9×9 Matrix{Float32}:\n 0.1 0.2\n ⋮\n 0.3 0.4\n ⋮", "line 5: the print leaves out"),
+        ("9×9 Matrix{Float32}:\n 0.1 0.2\n ⋮\n", "(9, 9), which these brackets do not have"),
         ("Float32Array(150) [\n 0.1, 0.2,\n ... 50 more items\n]", "abbreviated"),
         ("| a | b |\n|---|---|\n| 0.1 | x |\n", 'line 3: "x" is no number'),
         ("| a | b |\n|---|---|\n| 0.1 |\n", "line 3 has 1 cells; the header has 2"),
