@@ -7,6 +7,7 @@ writes today's output into the documents, and draws the pictures.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -77,6 +78,26 @@ def test_what_is_named_in_a_document_is_there(document: str) -> None:
 def test_every_schema_has_its_keys_shown() -> None:
     shown = re.findall(r"made: keys (\w+)", (DOCS / "json.md").read_text())
     assert set(shown) == {path.stem for path in SCHEMAS.glob("*.json")} - {"common"}
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
+def test_the_python_that_is_shown_runs(document: str, tmp_path: Path) -> None:
+    sample = TOP / "samples" / "forget-bias"
+    shutil.copy(sample / "weights.npz", tmp_path)
+    shutil.copy(sample / "numpy.txt", tmp_path / "expected.txt")
+    blocks = re.findall(r"^```python\n(.*?)^```$", (TOP / document).read_text(), re.S | re.M)
+    given = f"import numpy as np; x = np.load({str(sample / 'inputs.npy')!r})\n"
+    given += "expected = np.loadtxt([line.strip(' []\\n') for line in open('expected.txt')])\n"
+    code = f"{given}{''.join(blocks)}\nprint(difference.equal, explanation.found)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False True\n", done.stderr
+    assert (tmp_path / "out.npz").exists()
 
 
 # ---- the site
