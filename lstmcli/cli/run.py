@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, BinaryIO, NamedTuple
 
 import click
@@ -28,7 +29,7 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import paged, remark, screen, show, standard_output, tell, width
+from lstmcli.cli.terminal import remark, screen, show_paged, standard_output, tell, width
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.sequence import has_direction_axis
@@ -528,9 +529,7 @@ def _show_trace(plan: Plan, trace: Trace, window: Window) -> None:
 def _show_sheets(plan: Plan, sheets: Iterator[Sheet], engine: str = "") -> None:
     """Print the header and a table."""
     first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
-    with paged():
-        show([header_sheet(plan, width(), engine), first])
-        show(sheets)
+    show_paged(chain([header_sheet(plan, width(), engine), first], sheets))
 
 
 def _is_long(plan: Plan, window: Window) -> bool:

@@ -9,10 +9,9 @@ import codecs
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from shlex import join, split
 from textwrap import wrap
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
@@ -21,8 +20,6 @@ from lstmcli.escaping import one_line
 from lstmcli.views.sheet import PLAIN_WIDTH, Sheet, Span, Width
 
 if TYPE_CHECKING:
-    from subprocess import Popen
-
     from rich.console import Console
 
 INDENT = 2  # columns, of what follows the first line of a message
@@ -79,7 +76,6 @@ class Screen:
         self.files: dict[str, str] = {}  # "svg" or "html": the file that the screen goes to
         self.lines: list[Sequence[Span]] = []  # of those files
         self.is_long = False  # whether it goes through a pager, if stdout is a terminal
-        self.pager: PagerInput | None = None  # the pager that shows it
         self._console: Console | None = None
 
     @property
@@ -119,14 +115,9 @@ class Screen:
         """The console that prints it."""
         if self._console is None:
             self._console = rich_console(
-                sys.stdout, file=self.pager, force_terminal=True, highlight=False,
-                no_color=not self.colored,
+                sys.stdout, force_terminal=True, highlight=False, no_color=not self.colored
             )  # fmt: skip
         return self._console
-
-    def turn_to(self, pager: PagerInput | None) -> None:
-        """Print to a pager from here on, or (None) to stdout again."""
-        self.pager, self._console = pager, None
 
 
 def screen() -> Screen:
@@ -154,80 +145,43 @@ def show(sheets: Iterable[Sheet]) -> None:
         elif current.rich and current.color != "never":
             current.console().print(sheet, end="", soft_wrap=True)
         else:
-            (current.pager or sys.stdout).write(sheet.plain())
+            sys.stdout.write(sheet.plain())
 
 
-# ---- the pager
-
-
-class PagerQuit(Exception):
-    """The pager takes no more text: its user has seen enough."""
-
-
-class PagerInput:
-    """Text to the input of a pager; `PagerQuit` once it is closed."""
-
-    def __init__(self, pipe: IO[bytes], encoding: str) -> None:
-        self._pipe, self.encoding = pipe, encoding
-
-    def write(self, text: str) -> int:
-        """Write some text; gives its length."""
-        try:
-            self._pipe.write(text.encode(self.encoding, SUBSTITUTES))
-        except BrokenPipeError:
-            raise PagerQuit from None
-        return len(text)
-
-    def flush(self) -> None:
-        """Pass on what is written, so that it is shown at once."""
-        try:
-            self._pipe.flush()
-        except BrokenPipeError:
-            raise PagerQuit from None
-
-
-@contextmanager
-def paged() -> Iterator[None]:
-    """Show a long screen on a terminal through PAGER (``less``); ended early where that is quit.
+def show_paged(sheets: Iterable[Sheet]) -> None:
+    """`show`, on a terminal through PAGER (``less``); it ends early where that is quit.
 
     Without a pager if PAGER is empty, ``cat`` or not there.
     """
-    current = screen()
-    process = _pager() if current.is_paged else None
-    if process is None or process.stdin is None:
-        yield
+    if not screen().is_paged or not _has_pager():
+        show(sheets)
         return
-    current.turn_to(PagerInput(process.stdin, sys.stdout.encoding))
-    try:
-        yield
-    except PagerQuit:
-        pass
-    finally:
-        current.turn_to(None)
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-        _wait_for(process)
+    # leave at once where all fits the screen, colours, and no second screen
+    os.environ.setdefault("LESS", "FRX")
+    click.echo_via_pager(_texts(sheets), color=True)
 
 
-def _pager() -> Popen[bytes] | None:
-    """The pager, started; None if there is none."""
-    from subprocess import PIPE, Popen  # 8 ms that nothing else needs
+def _has_pager() -> bool:
+    from shutil import which  # 4 ms that nothing else needs
 
     try:
         words = split(os.environ.get("PAGER", "less"))
-        if not words or words == ["cat"]:
-            return None
-        # of less: leave at once where all fits the screen, colours, and no second screen
-        return Popen(words, stdin=PIPE, env={"LESS": "FRX", **os.environ})
-    except (OSError, ValueError):
-        return None
+    except ValueError:  # a quote that is not closed
+        return False
+    return bool(words) and words != ["cat"] and which(words[0]) is not None
 
 
-def _wait_for(process: Popen[bytes]) -> None:
-    """Wait until a pager is quit: an interrupt in it does not end us."""
-    while process.poll() is None:
-        with suppress(KeyboardInterrupt):
-            process.wait()
+def _texts(sheets: Iterable[Sheet]) -> Iterator[str]:
+    """Sheets as text for a pager, at whose end click puts a newline."""
+    current, end = screen(), ""
+    for sheet in sheets:
+        text = sheet.plain()
+        if current.color != "never":
+            with current.console().capture() as captured:
+                current.console().print(sheet, end="", soft_wrap=True)
+            text = captured.get()
+        yield end + text.removesuffix("\n")
+        end = "\n"
 
 
 def print_json(document: Any) -> None:

@@ -653,7 +653,7 @@ def test_inputs_of_another_width_are_told_both_widths_and_what_would_fit(lstm: L
     words = ("run", "w.npz", "x.npy", "--convention", "tf1")
     said = lstm(*words)
     assert said.err.splitlines()[1:] == [
-        "  If W has the bias as a row of its own, add --set bias_row=last, or first."
+        "  If W has the bias as a separate row, add --set bias_row=last, or first."
     ]
     for row in ("last", "first"):
         assert lstm(*words, "--set", f"bias_row={row}").status == 0
