@@ -34,9 +34,7 @@ class Matrix:
     factor: float = 1.0
     steps: list[int] | None = None  # the numbers of its first axis, where they are written
     rounded: str = "significant"  # the digits that all have; or "each" shows its last place
-    before: tuple[
-        int | None, ...
-    ] = ()  # of each axis, items ahead of ``...``; empty: all are there
+    before: tuple[int | None, ...] = ()  # of each axis, items ahead of ``...``
     whole: tuple[int, ...] | None = None  # the shape with what is left out, where it is written
 
 
@@ -107,6 +105,7 @@ _JULIA = re.compile(
 )
 _MATLAB = re.compile(r"^\s*(?:>>\s*)?([A-Za-z]\w*)\s*(\(:,:(?:,\d+)+\))?\s*=\s*(\d+(?:×\d+)+)?\s*$")
 _PROMPT = re.compile(r"^\s*(?:>>|octave:\d+>|julia>)\s*\w*[;]?\s*$")
+_JULIA_EXPONENT = re.compile(r"(?<=\d)f(?=[-+]?\d)")  # of a Float32: 1.0f-5
 _PAGE = re.compile(r"^\s*\[:, :((?:, \d+)+)\] =\s*$")
 _COLUMNS = re.compile(r"^\s*Columns? \d+(?: (?:through|to|and) \d+)?:?\s*$")
 _FACTOR = re.compile(rf"^\s*({NUMBER})\s*\*\s*$")
@@ -195,6 +194,7 @@ def _add_row(block: _Block, words: list[str], where: str) -> None:
         if ELIDED.issuperset(words):
             return
         words = [word for word in words if word not in ELIDED]
+    words = [_JULIA_EXPONENT.sub("e", word) for word in words]
     for word in words:
         if not IS_NUMBER.fullmatch(word):
             raise UserError(f'{where}: "{ascii(word[:40])[1:-1]}" is no number of a matrix.')

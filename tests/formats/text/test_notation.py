@@ -106,6 +106,11 @@ def test_several_names_on_a_line_of_a_log() -> None:
     assert document.numbering.steps == range(3, 5)
 
 
+def test_exponents_of_julia_s_float32() -> None:
+    (array,) = read("2-element Vector{Float32}:\n 5.25f-14\n 0.5\n").arrays.values()
+    assert array.tolist() == [5.25e-14, 0.5]
+
+
 def test_pages_of_julia() -> None:
     pages = "[:, :, 1] =\n 1.5  2.5\n 3.5  4.5\n\n[:, :, 2] =\n 5.5  6.5\n 7.5  8.5\n"
     text = f"2×2×2 Array{{Float32, 3}}:\n{pages}"
