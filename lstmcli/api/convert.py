@@ -16,6 +16,7 @@ import numpy as np
 from lstmcli import formats
 from lstmcli._version import __version__
 from lstmcli.api import load
+from lstmcli.api.contents import INITIAL_STATES
 from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.forward.equivalence import Proof, compared_runs, same_weights
 from lstmcli.core.model.arrays import Array
@@ -198,6 +199,14 @@ def convert(
         model = load.load_model(documents, {**settings, "arithmetic": "float"})
         remark = f"{target} stores numbers in float, so its runs round neither inputs nor h."
         model = replace(model, remarks=(*model.remarks, remark))
+    states = [
+        f"the initial state {' and '.join(names)} of {document.source} is not written to {target}; "
+        f"lstm run takes it by {typed_command('--initial-state', document.source)}."
+        for document in documents
+        for names in INITIAL_STATES
+        if set(names) <= set(document.arrays)
+    ]
+    model = replace(model, remarks=(*model.remarks, *states))
     refuse_unused(documents, model)
     if file.format != "npz" and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize:
         raise UserError(f"{target}: longdouble needs an .npz file; try --dtype float64")

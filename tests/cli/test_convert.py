@@ -45,6 +45,18 @@ def test_the_recipe_says_how_the_source_s_own_kernels_lie(lstm: Lstm) -> None:
     assert "kernel (4H, I + H) -> kernel (I + H, 4H): transposed" in out
 
 
+def test_a_state_beside_the_weights_is_said_to_stay_behind(lstm: Lstm) -> None:
+    weights: dict[str, Any] = {"W": np.full((8, 12), 0.1), "b": np.full(12, 0.2)}
+    np.savez("w.npz", **weights, h0=np.full(3, 0.3), c0=np.full(3, 0.4))
+    np.save("x.npy", np.ones((2, 5)))
+    done = lstm("convert", "w.npz", "net.npz", "--to", "tf1")
+    assert "the initial state h0 and c0 of w.npz is not written to net.npz" in done.err
+    assert "--initial-state w.npz" in done.err
+    lstm("run", "net.npz", "x.npy", "--initial-state", "w.npz", "-o", "ours.npz")
+    lstm("run", "w.npz", "x.npy", "-o", "theirs.npz")
+    np.testing.assert_array_equal(np.load("ours.npz")["h"], np.load("theirs.npz")["h"])
+
+
 def test_the_next_command_gives_the_source_s_outputs(lstm: Lstm) -> None:
     lstm("convert", WEIGHTS, "net.npz", "--to", "chainer")
     inputs = SAMPLE / "inputs.npy"
