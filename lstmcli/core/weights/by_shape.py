@@ -28,7 +28,7 @@ _POSITIONAL = re.compile(r"arr_(\d{1,6})")
 _ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
 # prefix, a name that somebody typed, number of a layer
 _LEAF = re.compile(r"(?:(.*)[/.:])?([^/.:]{0,40}?)_?(\d{0,9})")
-_LETTER = re.compile(r"(.*[/.:])?[wWuUb]")
+_LETTER = re.compile(r"(.*[/.:_])?[wWuUb]")
 _LSTM = re.compile("lstm|rnn|cell", re.I)
 _ANOTHER_LAYER = re.compile(
     r"dense|(^|[^a-z])fc|linear|conv|embed|att(n|ention)|norm|mlp|head", re.I
@@ -85,7 +85,7 @@ def is_numbered(name: str) -> bool:
 
 
 def is_letter(name: str) -> bool:
-    """Whether a name is a letter that any script may give a tensor: ``W``, ``lstm/b``."""
+    """Whether a name ends in a letter that any script may give a tensor: ``W``, ``lstm_b``."""
     return _LETTER.fullmatch(name) is not None
 
 

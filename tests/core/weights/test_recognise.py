@@ -73,7 +73,7 @@ def test_names_that_two_rows_share_are_asked_about() -> None:
     ]
 
 
-@pytest.mark.parametrize("prefix", ["", "lstm/"])
+@pytest.mark.parametrize("prefix", ["", "lstm/", "lstm_"])
 def test_letters_that_any_script_uses_tell_no_framework(prefix: str) -> None:
     """BlockLSTM's w and b are what most call a kernel and a bias."""
     for letters in ("Wb", "wb"):
@@ -81,6 +81,9 @@ def test_letters_that_any_script_uses_tell_no_framework(prefix: str) -> None:
         assert (found.convention.name, found.by_shape, found.rivals) == ("tf1", True, [])
     (found,) = recognise({"w": (4, 12), "u": (3, 12), "b": (12,)})
     assert found.convention.name == "keras"
+    dense = {"fc_w": (2, 3), "fc_b": (2,)}
+    (found,) = recognise({"w_ih": (12, 4), "w_hh": (12, 3), "b_ih": (12,), "b_hh": (12,), **dense})
+    assert found.convention.name == "pytorch-cell"
     assert not describe_missing(["W", "b", "Wy", "by"]), "nobody named CNTK"
 
 
