@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lstmcli.api import save
+from lstmcli.api.diff import diff
 from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Trace, as_time_major
@@ -417,7 +418,19 @@ def test_a_stream_that_never_reaches_the_steps_ends_with_2(
 
 
 @pytest.mark.parametrize("format", ["npz", "json", "jsonl", "csv", "tsv"])
-@pytest.mark.parametrize("axes", [("2:5", "1,3", "0,4"), ("-1", None, None), ("::3", "0", "1:")])
+@pytest.mark.parametrize(
+    "axes",
+    [
+        ("2:5", "1,3", "0,4"),
+        ("-1", None, None),
+        ("::3", "0", "1:"),
+        (":3", None, None),  # from the start, as a run of fewer steps, sequences or units
+        (None, ":2", None),
+        (None, None, ":2"),
+        (":3", ":2", ":2"),
+        ("0", "0", "0"),
+    ],
+)
 def test_diff_aligns_a_part_with_the_full_run_by_its_numbers(
     lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis]
 ) -> None:
@@ -450,6 +463,93 @@ def test_diff_names_positions_by_the_numbers_of_the_full_run(
     table = lstm("diff", f"part.{format}", "other.npz", "--per-step").out
     assert "steps 3:8:4" in table or "steps 3,7" in table
     assert re.search(r"^ +7 +1 +1", table, re.M), table
+
+
+def test_a_part_from_the_start_that_differs_is_measured_and_hints_are_given(
+    lstm: Lstm, files: Path
+) -> None:
+    words = ["run", "w.npz", "one.npy", "--only", "h"]
+    lstm(*words, "-o", "whole.npz")
+    for format in ("npz", "json", "jsonl", "csv"):
+        lstm(*words, "--forget-bias", "0", "--steps", ":6", "-o", f"part.{format}")
+        done = lstm("diff", f"part.{format}", "whole.npz")
+        assert done.status == 1
+        assert f"part.{format} holds steps 0:6 of a run; what both hold is compared" in done.out
+        assert "of 30" in done.out  # 6 steps of 5 units
+        assert "Step 0 agrees, all later steps differ" in done.out
+
+
+def test_an_array_without_numbers_that_is_too_short_is_no_part(lstm: Lstm, files: Path) -> None:
+    words = ["run", "w.npz", "one.npy", "--only", "h"]
+    lstm(*words, "-o", "whole.csv")
+    lstm(*words, "--steps", "2:6", "-o", "part.csv")
+    np.save("short.npy", run(load("w.npz"), np.load("one.npy"), "h").h[:5])
+    for other in ("whole.csv", "part.csv"):  # steps 5 to 8, and step 5, are in no short.npy
+        for sides in (("short.npy", other), (other, "short.npy")):
+            done = lstm("diff", *sides, "-f", "json")
+            assert done.status == 1
+            assert json.loads(done.out)["arrays"]["h"]["mismatched"] is None
+
+
+def test_a_part_of_a_backward_run_without_its_last_step_gets_no_hint(
+    lstm: Lstm, files: Path
+) -> None:
+    words = ["run", "w.npz", "one.npy", "--only", "h", "--reverse"]
+    lstm(*words, "-o", "whole.npz")
+    lstm(*words, "--forget-bias", "0", "--steps", ":6", "-o", "part.npz")
+    found = json.loads(lstm("diff", "part.npz", "whole.npz", "-f", "json").out)
+    assert not found["equal"]
+    assert found["hints"] == []
+
+
+@pytest.mark.parametrize("network", [*NETWORKS.values()], ids=NETWORKS)
+@pytest.mark.parametrize("axes", [("2:5", "1,3", "0,1"), (":3", ":2", ":2"), (None, ":1", None)])
+def test_a_part_of_several_cells_is_aligned_with_its_last_states(
+    lstm: Lstm, files: Path, network: dict[str, int], axes: tuple[Axis, Axis, Axis]
+) -> None:
+    write_pytorch(files / "net.npz", **network)
+    words = ["run", "net.npz", "x.npy", "--layout", "batch"]
+    lstm(*words, "-o", "whole.npz")
+    for format in ("npz", "json"):
+        lstm(*words, *options(*axes), "-o", f"part.{format}")
+        for sides in ((f"part.{format}", "whole.npz"), ("whole.npz", f"part.{format}")):
+            done = lstm("diff", *sides, "-f", "json")
+            assert done.status == 0, done.out + done.err
+            assert {"h", "final_h"} <= json.loads(done.out)["arrays"].keys()
+
+
+@pytest.mark.parametrize("layout", ["batch", "time"])
+@pytest.mark.parametrize("states", ["batch", "cells", "features"])
+@pytest.mark.parametrize("axes", [("2:5", "1,3", "0,4"), (":3", ":2", ":2"), ("0", "0", "0")])
+def test_a_part_with_directions_on_an_axis_of_their_own_is_aligned(
+    files: Path, layout: str, states: str, axes: tuple[str, str, str]
+) -> None:
+    write_pytorch(files / "net.npz", 1, 2)
+    model = load(str(files / "net.npz"), merge="stack")
+    cells = tuple(
+        replace(cell, convention=cell.convention.with_behaviour(states=states))
+        for cell in model.layers[0]
+    )
+    x = np.load(files / "x.npy")
+    x = x if layout == "batch" else x.swapaxes(0, 1)
+    trace = run(replace(model, layers=(cells,)), x, "h", layout=layout)
+    part = cut_trace(trace, Selection.parse(*axes).within(T, B, {"h": UNITS}), states)
+    found = diff(part, trace)
+    assert found.equal, found
+    assert found.arrays["h"].total == 2 * np.prod(part.h.shape[:-1]) * part.h.shape[-1] // 2
+    assert diff(trace, part).equal
+    part.h[..., -1, -1] += 1
+    part.final_c[..., -1] += 1
+    changed = diff(part, trace)
+    first, of_state = (changed.arrays[name].first for name in ("h", "final_c"))
+    assert first is not None
+    assert of_state is not None
+    steps, items, units = (picked(n, text) for n, text in zip((T, B, UNITS), axes, strict=True))
+    assert first.step in steps
+    assert first.batch in items
+    assert first.unit in (units[-1], UNITS + units[-1])
+    item = of_state.batch if of_state.index is None else of_state.index[states == "cells"]
+    assert item == items[0]
 
 
 def test_two_parts_that_have_no_step_in_common_are_no_equal(lstm: Lstm, files: Path) -> None:

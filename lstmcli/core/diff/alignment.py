@@ -5,14 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 from math import prod
 
 import numpy as np
 
 from lstmcli.core.diff.axes import arrange, joined
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
-from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers, cut_to_common
-from lstmcli.core.model.selection import EVERYTHING, Choice, Indices, Selection
+from lstmcli.core.model.axis_numbers import (
+    AXES,
+    UNNUMBERED,
+    AxisNumbers,
+    Overlap,
+    Overlaps,
+    counts_from_0,
+    overlaps,
+)
+from lstmcli.core.model.selection import (
+    EVERYTHING,
+    Choice,
+    Indices,
+    Selection,
+    format_indices,
+    take,
+)
+from lstmcli.errors import UserError
 
 SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
 
@@ -74,6 +91,7 @@ class Pair:
     numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the full run
     arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
     unaligned: str = ""  # why they were not
+    parts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # ``steps 2:5`` that a side contains
 
     @property
     def kind(self) -> str:
@@ -81,13 +99,18 @@ class Pair:
         return ArrayName.of(self.name).kind
 
     @property
+    def lacks_start(self) -> bool:
+        """Whether it is a part of a run without the first steps, batch items or units."""
+        return any(self.parts) and any(numbers is not None for numbers in self.numbers)
+
+    @property
     def stepwise(self) -> bool:
         """Whether the first axis is time."""
         return self.placed and self.kind == SEQUENCE
 
     def numbers_of(self, index: Sequence[int]) -> tuple[int, ...]:
-        """The step, batch item and unit in the full run of an index of a placed pair."""
-        axes = zip(index, self.numbers, strict=True)
+        """An index in the full run: of a placed pair the step, batch item and unit."""
+        axes = zip_longest(index, self.numbers[: len(index)])
         return tuple(n if numbers is None else numbers[n] for n, numbers in axes)
 
     @cached_property
@@ -117,48 +140,49 @@ def align(
     (B, T, H). A side that does not say (None) takes the other's, unless only batch first gives it
     as many steps; two silent sides are compared as they lie, the first axis as time. Axes of
     length 1 are added and dropped, except the last, which is the units'. Axes that differ by a
-    known arrangement are aligned if exactly one fits (`lstmcli.core.diff.axes`). Where a side holds
-    a part of a run whose ``numbering`` it says, both are cut to the steps, batch items and units
-    that both hold, and to what is selected of them.
+    known arrangement are aligned if exactly one fits (`lstmcli.core.diff.axes`). Where the
+    ``numbering`` of a side makes it a part of a run, both are cut to the steps, batch items and
+    units that both contain; then to what is selected.
     """
     a, b = a.moved(np.atleast_1d), b.moved(np.atleast_1d)
     kind = ArrayName.of(name).kind
     three: tuple[Numbers | None, Numbers | None] = (None, None)
     raw, text = (a, b), ""
     if kind == SEQUENCE:
-        a, b = _directions_joined(a, b, "batch" in layouts)
+        a, b, numbering = _directions_joined(a, b, "batch" in layouts, name, numbering)
         layouts, text = _with_steps_alike(a, b, layouts)
         said = layouts[0] or layouts[1] or _as_they_lie(a, b)
         three = _sequence(a, layouts[0] or said), _sequence(b, layouts[1] or said)
     elif kind == FINAL:
         a, b, text = _finals_joined(a, b)
         three = _final(a), _final(b)
-    part_of_run = not (numbering[0].from_the_start and numbering[1].from_the_start)
-    pair = Pair(name, a, b, tolerance, placed=False, backward=backward)
+    pair = Pair(name, a, b, tolerance, placed=False, backward=backward, arrangement=text)
     if three[0] is not None and three[1] is not None:
-        both = three[0], three[1]
-        if not part_of_run and not (None not in layouts and a.values.ndim == b.values.ndim == 3):
+        pair = replace(pair, a=three[0], b=three[1], placed=True)
+        common = overlaps((pair.a.shape, pair.b.shape), numbering, name, kind == FINAL)
+        if any(common.parts):
+            pair = _cut_to_common(pair, common)
+            raw, layouts = (pair.a, pair.b), ("time", "time")
+        elif not (None not in layouts and a.values.ndim == b.values.ndim == 3):
             a_leads = layouts[0] is not None and (
                 layouts[1] is None or a.values.ndim >= b.values.ndim
             )
-            both = _in_leading_shape(*both, a_leads)
-        pair = replace(pair, a=both[0], b=both[1], placed=True, arrangement=text)
-    choices: tuple[Choice | None, ...] = selection[:3]
-    if kind == FINAL:
-        pair, choices = replace(pair, arrangement=text), (None, *choices[1:])
-    elif kind == SEQUENCE and pair.agrees is None and not part_of_run:
+            one, other = _in_leading_shape(pair.a, pair.b, a_leads)
+            pair = replace(pair, a=one, b=other)
+    elif kind == FINAL:
+        pair = _batch_items_cut(pair, numbering)
+    choices = (None, *selection[1:3]) if kind == FINAL else selection[:3]
+    if kind == SEQUENCE and pair.agrees is None:
         found, why = arrange(*raw, tolerance, layouts, selection.batch)
         pair = replace(pair, unaligned=why)
         if found is not None:
+            numbers = tuple(map(_numbers_within, pair.numbers, found.numbers))
             pair = replace(
-                pair, a=found.a, b=found.b, placed=True, numbers=found.numbers,
-                arrangement=found.text,
-            )  # fmt: skip
-            choices = tuple(
-                choice if numbers is None else None
-                for choice, numbers in zip(choices, found.numbers, strict=True)
+                pair, a=found.a, b=found.b, placed=True, numbers=numbers, arrangement=found.text
             )
-    return _selected(pair, numbering, choices)
+            if found.numbers[1] is not None:  # the choice named the sequence
+                choices = choices[0], None, choices[2]
+    return _selected(pair, choices)
 
 
 def _with_steps_alike(
@@ -178,28 +202,87 @@ def _with_steps_alike(
     return layouts, ""
 
 
-def _selected(
-    pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers], choices: Sequence[Choice | None]
-) -> Pair:
-    """A pair cut to what both sides hold of a run, and to what is selected of it."""
-    known = not (numbering[0].from_the_start and numbering[1].from_the_start)
-    if not pair.placed or not (known or any(choices)):
-        return pair
-    shapes = pair.a.shape, pair.b.shape
-    final = pair.kind == FINAL
-    cut_a, cut_b, numbers = cut_to_common(shapes, numbering, pair.name, final, choices)
-    numbers = tuple(
-        before if now is None else now for before, now in zip(pair.numbers, numbers, strict=True)
-    )
-    return replace(pair, a=pair.a.moved(cut_a), b=pair.b.moved(cut_b), numbers=numbers)
+def _cut_to_common(pair: Pair, common: Overlaps) -> Pair:
+    """A pair cut to what both sides contain of a run."""
+    a, b = pair.a, pair.b
+    numbers: list[Indices | None] = []
+    for axis, both in enumerate(common.axes):
+        if both is not None:
+            a, b = _taken(a, both.in_a, axis), _taken(b, both.in_b, axis)
+        numbers.append(None if both is None or _has_start(pair, axis, both) else both.numbers)
+    return replace(pair, a=a, b=b, numbers=tuple(numbers), parts=common.parts)
 
 
-def _directions_joined(a: Numbers, b: Numbers, batch: bool) -> tuple[Numbers, Numbers]:
+def _batch_items_cut(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> Pair:
+    """Last states of several cells, (cells, B, H) or (B, cells, H), cut to the same batch items."""
+    for axis in (1, 0) if pair.a.values.ndim == pair.b.values.ndim == 3 else ():
+        sizes = pair.a.shape[axis], pair.b.shape[axis]
+        common = overlaps(((1, sizes[0], 0), (1, sizes[1], 0)), numbering, pair.name, final=True)
+        if any(common.parts):
+            of_axis: list[Overlap | None] = [None, None, None]
+            of_axis[axis] = common.axes[1]
+            cut = _cut_to_common(pair, common._replace(axes=tuple(of_axis)))
+            if cut.agrees is not None:
+                return cut
+    return pair
+
+
+def _has_start(pair: Pair, axis: int, common: Overlap) -> bool:
+    """Whether what is common on an axis counts from 0, and starts where the run was started."""
+    last = max(pair.a.shape[axis], pair.b.shape[axis]) - 1
+    ends = axis > 0 or not pair.backward or common.numbers[-1] == last
+    return ends and counts_from_0(common.numbers)
+
+
+def _selected(pair: Pair, choices: Sequence[Choice | None]) -> Pair:
+    """A placed pair cut to what is selected of each axis, by the numbers of the run."""
+    numbers = [*pair.numbers]
+    sides = [pair.a, pair.b]
+    for axis, choice in enumerate(choices if pair.placed else ()):
+        if choice is None:
+            continue
+        for n, side in enumerate(sides):
+            own = pair.numbers[axis]
+            picked = choice.among(side.shape[axis] if own is None else own[-1] + 1)
+            if own is not None:
+                both = np.intersect1d(own, picked).tolist()
+                if not both:
+                    raise UserError(
+                        f"{choice.option} {choice.text}: both sides contain {AXES[axis]} "
+                        f"{format_indices(own)} of {pair.name}."
+                    )
+                picked = np.searchsorted(own, both)
+            sides[n] = _taken(side, picked, axis)
+            numbers[axis] = picked if own is None else both
+    return replace(pair, a=sides[0], b=sides[1], numbers=tuple(numbers))
+
+
+def _taken(side: Numbers, places: Indices, axis: int) -> Numbers:
+    return side.moved(lambda array: take(array, places, axis))
+
+
+def _numbers_within(numbers: Indices | None, places: Indices | None) -> Indices | None:
+    """The numbers in the run of some places of an axis that has these numbers."""
+    return numbers if places is None else [n if numbers is None else numbers[n] for n in places]
+
+
+def _directions_joined(
+    a: Numbers,
+    b: Numbers,
+    batch: bool,
+    name: str,
+    numbering: tuple[AxisNumbers, AxisNumbers],
+) -> tuple[Numbers, Numbers, tuple[AxisNumbers, AxisNumbers]]:
     """Both with directions side by side where both have them on a separate axis."""
-    axis = next((n for n in ((2, 1) if batch else (1, 2)) if a.shape[n:-1][:1] == (2,)), None)
-    if a.values.ndim != 4 or a.shape != b.shape or a.shape[0] == 1 or axis is None:
-        return a, b
-    return joined(a, axis), joined(b, axis)
+    axes = (2, 1) if batch else (1, 2)
+    axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
+    lead = a.shape[0], b.shape[0]
+    if not a.values.ndim == b.values.ndim == 4 or lead == (1, 1) or axis is None:
+        return a, b, numbering
+    known = [side.columns[name] for side in numbering if name in side.columns]
+    units = max(a.shape[-1], b.shape[-1], *(numbers[-1] + 1 for numbers in known))
+    one, other = (side.of_both_directions(name, units) for side in numbering)
+    return joined(a, axis), joined(b, axis), (one, other)
 
 
 def _finals_joined(a: Numbers, b: Numbers) -> tuple[Numbers, Numbers, str]:

@@ -140,14 +140,14 @@ def compare(
         first_divergence=first,
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
-        hints=[] if _parts(a, b) else find_hints(compared),  # a part may lack what they look at
+        hints=[] if any(pair.lacks_start for pair in pairs.values()) else find_hints(compared),
         rtol=None if by_ulp_only else _shared([x.tolerance.rtol for x in arrays.values()]),
         atol=None if by_ulp_only else _shared([x.tolerance.atol for x in arrays.values()]),
         remarks=(
             *(s.taken for s in (a, b) if s.taken),
             *_arranged(a, b, pairs),
             *_remarks(a, b, pairs),
-            *_parts(a, b),
+            *_parts(a, b, pairs),
         ),
         settings=compared.differing_settings,
     )
@@ -296,12 +296,13 @@ def _remarks(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
     )
 
 
-def _parts(a: Side, b: Side) -> list[str]:
-    """What each side holds of a run, where it is a part: only what both hold is compared."""
+def _parts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> list[str]:
+    """What each side contains of a run, where it is a part: only what both have is compared."""
+    texts = [dict.fromkeys(text for p in pairs.values() for text in p.parts[n]) for n in (0, 1)]
     return [
-        f"{side.name} holds {side.numbering.description} of a run; what both hold is compared"
-        for side in (a, b)
-        if not side.numbering.from_the_start
+        f"{name} holds {', '.join(of_side)} of a run; what both hold is compared"
+        for name, of_side in zip(_called(a, b), texts, strict=True)
+        if of_side
     ]
 
 

@@ -215,6 +215,6 @@ def _place(pair: Pair, flat: int) -> Position:
     index = tuple(int(n) for n in np.unravel_index(flat, pair.a.shape))
     values = float(pair.a.values[index]), float(pair.b.values[index])
     if not pair.placed:
-        return Position(pair.name, *values, index=index)
+        return Position(pair.name, *values, index=pair.numbers_of(index))
     step, batch, unit = pair.numbers_of(index)
     return Position(pair.name, *values, None if pair.kind == FINAL else step, batch, unit)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import (
     Choice,
     Indices,
     Sizes,
     format_indices,
-    indices_of,
-    take,
 )
 from lstmcli.errors import UserError
 
@@ -35,7 +32,7 @@ class AxisNumbers(NamedTuple):
     def from_the_start(self) -> bool:
         """Whether every known axis counts from 0 without gaps."""
         axes = (self.steps, self.batch, *self.columns.values())
-        return all(axis is None or _counts_from_0(axis) for axis in axes)
+        return all(axis is None or counts_from_0(axis) for axis in axes)
 
     @property
     def description(self) -> str:
@@ -45,7 +42,7 @@ class AxisNumbers(NamedTuple):
         unusual = (
             f"{name} {format_indices(numbers)}"
             for name, numbers in axes.items()
-            if numbers is not None and not _counts_from_0(numbers)
+            if numbers is not None and not counts_from_0(numbers)
         )
         return ", ".join(unusual)
 
@@ -56,6 +53,14 @@ class AxisNumbers(NamedTuple):
                 f"{name} contains {self.description} of a run; {what} counts from 0. "
                 "Give the full run, written without --steps, --batch and --units."
             )
+
+    def of_both_directions(self, name: str, units: int) -> AxisNumbers:
+        """With the columns of an array of so many units twice, for two directions side by side."""
+        columns = self.columns.get(name)
+        if columns is None:
+            return self
+        both = [*columns, *(units + number for number in columns)]
+        return self._replace(columns={**self.columns, name: both})
 
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any] | None, widths: Mapping[str, int]) -> AxisNumbers:
@@ -74,7 +79,7 @@ class AxisNumbers(NamedTuple):
 UNNUMBERED = AxisNumbers()
 
 
-def _counts_from_0(numbers: Indices) -> bool:
+def counts_from_0(numbers: Indices) -> bool:
     """Whether ascending numbers are 0, 1, 2, ..."""
     return not len(numbers) or (numbers[0] == 0 and numbers[-1] == len(numbers) - 1)
 
@@ -93,67 +98,70 @@ def parse_indices(text: Any) -> Indices | None:
     return None if start is None or stop is None else range(start, stop, stride)
 
 
-def cut_to_common(
+class Overlap(NamedTuple):
+    """What two sides have in common on an axis: the numbers in the run, and where each has them."""
+
+    numbers: Indices
+    in_a: Indices
+    in_b: Indices
+
+
+class Overlaps(NamedTuple):
+    """What two arrays (T, B, H) of one name have in common of a run."""
+
+    axes: tuple[Overlap | None, ...]  # None: no side says the numbers of the axis
+    parts: tuple[tuple[str, ...], tuple[str, ...]]  # ``steps 2:5`` of a, of b, where it is a part
+
+
+def overlaps(
     shapes: tuple[Sequence[int], Sequence[int]],
     sides: tuple[AxisNumbers, AxisNumbers],
     name: str,
-    final: bool,
-    choices: Sequence[Choice | None] = (None, None, None),
-) -> tuple[Callable[[Array], Array], Callable[[Array], Array], tuple[Indices | None, ...]]:
-    """Functions that cut both sides' (T, B, H) to their common part, and its numbers on each axis.
+    final: bool = False,
+) -> Overlaps:
+    """What two arrays (T, B, H) have in common, by the numbers of each axis that a side says.
 
-    A side without numbers counts from 0, or has the other's numbers where it has just as many and
-    is too short to contain the last of them. ``choices`` are what is selected of each axis.
+    A side that does not say them counts from 0, and has to contain all of the other's, else it is
+    no result of the same run; or it has the other's numbers, if it has just as many elements and
+    is too short to contain the last of them.
+
+    Raises
+    ------
+    UserError
+        if both sides say their numbers, and have none in common.
     """
-    picks: list[tuple[Indices, Indices]] = []
-    numbers: list[Indices | None] = []
-    numbered = zip(*(_axes(side, name, final) for side in sides), choices, strict=True)
-    for axis, (ours, theirs, choice) in enumerate(numbered):
-        n, m = shapes[0][axis], shapes[1][axis]
-        a = ours if ours is not None and len(ours) == n else None
-        b = theirs if theirs is not None and len(theirs) == m else None
-        if a is None and b is None:
-            pick = indices_of(choice, n), indices_of(choice, m)
-            picks.append(pick)
-            numbers.append(None if choice is None else pick[0])
+    axes: list[Overlap | None] = []
+    parts: tuple[list[str], list[str]] = ([], [])
+    of_sides = (_axes(side, name, final) for side in sides)
+    for n, m, ours, theirs, noun in zip(*shapes, *of_sides, AXES, strict=True):
+        a = ours if ours is not None and 0 < len(ours) == n else None
+        b = theirs if theirs is not None and 0 < len(theirs) == m else None
+        all_a = _counted_beside(b, n) if a is None else a
+        all_b = _counted_beside(a, m) if b is None else b
+        if all_a is None or all_b is None:
+            axes.append(None)
             continue
-        a, b = _numbers_or_default(n, a, b), _numbers_or_default(m, b, a)
-        common = np.intersect1d(a, b)
+        common = np.intersect1d(all_a, all_b)
         if not common.size:
             raise UserError(
-                f"{name}: one side contains {AXES[axis]} {format_indices(a)}, "
-                f"the other {format_indices(b)}; they have none in common."
+                f"{name}: one side contains {noun} {format_indices(all_a)}, "
+                f"the other {format_indices(all_b)}; they have none in common."
             )
-        if choice is not None:
-            both = common.tolist()
-            common = np.intersect1d(common, choice.among(both[-1] + 1))
-            if not common.size:
-                raise UserError(
-                    f"{choice.option} {choice.text}: both sides contain {AXES[axis]} "
-                    f"{format_indices(both)} of {name}."
-                )
-        picks.append((np.searchsorted(a, common).tolist(), np.searchsorted(b, common).tolist()))
-        numbers.append(common.tolist())
-
-    def cut(side: int) -> Callable[[Array], Array]:
-        def of(array: Array) -> Array:
-            for axis, pick in enumerate(picks):
-                array = take(array, pick[side], axis)
-            return array
-
-        return of
-
-    return cut(0), cut(1), tuple(numbers)
+        places = (np.searchsorted(all_n, common).tolist() for all_n in (all_a, all_b))
+        axes.append(Overlap(common.tolist(), *places))
+        of_name = f" of {name}" if noun == "units" else ""
+        for numbers, last, texts in ((a, all_b[-1], parts[0]), (b, all_a[-1], parts[1])):
+            if numbers is not None and not (counts_from_0(numbers) and numbers[-1] >= last):
+                texts.append(f"{noun} {format_indices(numbers)}{of_name}")
+    return Overlaps(tuple(axes), (tuple(parts[0]), tuple(parts[1])))
 
 
 def _axes(side: AxisNumbers, name: str, final: bool) -> tuple[Indices | None, ...]:
     return None if final else side.steps, side.batch, None if final else side.columns.get(name)
 
 
-def _numbers_or_default(size: int, numbers: Indices | None, other: Indices | None) -> Indices:
-    """The numbers of an axis: as given, else the other side's where they fit, else from 0."""
-    if numbers is not None:
-        return numbers
-    if other is not None and size == len(other) and size <= other[-1]:
-        return other
-    return range(size)
+def _counted_beside(numbers: Indices | None, size: int) -> Indices | None:
+    """The numbers of an axis that does not say them, beside these of the other side."""
+    if numbers is None:
+        return None
+    return range(size) if numbers[-1] < size else numbers if size == len(numbers) else None
