@@ -207,7 +207,7 @@ def _lies_alike(
         return False
     own = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in arrays.items()}
     layout = check_axes(model, Inputs(question.x, question.layout, name=question.inputs))
-    _, taken = at_its_place(side, own, layout, first.step, first.row)
+    taken = at_its_place(side, own, layout, first.step, first.row).taken
     return [TAKEN_AS + one for one in taken] == [explanation.taken]
 
 

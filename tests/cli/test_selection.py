@@ -608,6 +608,20 @@ def test_derive_takes_a_part_of_a_run_by_its_numbers(lstm: Lstm, files: Path) ->
     assert "part.csv" in done.err
 
 
+@pytest.mark.parametrize("format", ["npz", "json", "jsonl", "csv"])
+def test_derive_takes_a_part_from_the_start_by_its_numbers(
+    lstm: Lstm, files: Path, format: str
+) -> None:
+    words = ["--layout", "batch"]
+    for n, axes in enumerate([(None, ":2", None), (None, None, ":2"), (":3", ":2", ":2")]):
+        lstm("run", "w.npz", "x.npy", *words, *options(*axes), "-o", f"{n}.{format}")
+        at = ["--steps", 2, "--batch", 1, "--units", 1, "--against", f"{n}.{format}"]
+        done = lstm("derive", "w.npz", "x.npy", *words, *at, "-f", "json")
+        assert done.status == 0, done.err
+        lines = {line["name"]: line for line in json.loads(done.out)["lines"]}
+        assert lines["c"]["theirs"] == pytest.approx(lines["c"]["value"], abs=1e-7)
+
+
 @pytest.mark.parametrize("command", ["explain", "plot"])
 def test_what_counts_from_0_refuses_a_part(lstm: Lstm, files: Path, command: str) -> None:
     lstm("run", "w.npz", "one.npy", "--steps", "3:6", "-o", "part.csv")

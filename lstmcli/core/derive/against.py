@@ -17,13 +17,16 @@ from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
+ASSUMED = " (assumed: the numbers do not tell; a column step, as run writes to .csv, does)"
+
 
 def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -> Derivation:
     """The derivation with the reference's number at each line for which it has one.
 
     A line agrees as it would for `compare`: within the tolerance of the coarser dtype, and half a
-    unit of the last place of a print. The reference may have only the first steps of a run, or one
-    sequence, which is taken for that of the derivation, or one step, taken for its step.
+    unit of the last place of a print. The reference may have only some steps of a run, or one
+    sequence: those where its numbers agree, else the first steps, and the sequence and the step of
+    the derivation.
 
     Raises
     ------
@@ -32,7 +35,8 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
     """
     place = found.place
     arrays, first_unit = _comparable(place, trace, model)
-    other, taken = at_its_place(other, arrays, trace.layout, place.step, place.batch)
+    other, taken, assumed = at_its_place(other, arrays, trace.layout, place.step, place.batch)
+    taken = tuple(f"{words}{ASSUMED}" for words in taken) if assumed else taken
     pairs = matched(Side("this run", arrays, trace.layout, settings=trace.settings), other)
     units = model.layers[place.layer][place.direction].units
     lines = [_with_number(line, place, pairs, units, first_unit, other) for line in found.lines]

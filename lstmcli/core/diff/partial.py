@@ -2,37 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName, sequence
 from lstmcli.core.diff.operand import UNNAMED, Side
-from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.diff.tolerance import Numbers, Tolerance, coarser, precision_of, tolerance
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.axis_numbers import UNNUMBERED
+from lstmcli.core.model.axis_numbers import UNNUMBERED, overlaps
 from lstmcli.core.model.model import as_time_major, from_time_major
 from lstmcli.errors import UserError
 
+MOST_PARTS = 4096  # places in a run that are tried for a part, each by a comparison of 20 us
+
 
 class PartOfRun(NamedTuple):
-    """The steps and sequences of a run that an array contains: the first ones, or a single one."""
+    """Successive steps of a run (T, B, K), of one sequence or of all."""
 
-    steps: slice
-    batch: slice
-    batch_first: bool  # of two axes; else the first is time
-    words: str  # "row 2 of 3"
+    step: int  # the first
+    steps: int
+    item: int  # the first
+    items: int
+    batch_first: bool = False  # of the two axes of its array; else the first is time
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Where it is in the run."""
+        return slice(self.step, self.step + self.steps), slice(self.item, self.item + self.items)
+
+    def on_axes(self, array: Array) -> Array:
+        """Its array as (steps, items, K)."""
+        if self.batch_first:
+            return array.reshape(self.items, self.steps, -1).swapaxes(0, 1)
+        return array.reshape(self.steps, self.items, -1)
 
 
-def at_its_place(
-    side: Side, run: Mapping[str, Array], layout: str, step: int, item: int
-) -> tuple[Side, tuple[str, ...]]:
-    """A side whose sequences have the shapes of a run's, and as what they were taken.
+class Candidate(NamedTuple):
+    """An array that is a part of a run, the full array (T, B, K), and when their numbers agree."""
 
-    A sequence of fewer steps, or one sequence where the run has several, is put at its position;
-    the numbers that it does not contain count as left out, as those of an abbreviated print do.
+    numbers: Numbers
+    full: Array
+    test: Tolerance
+
+    def agrees(self, part: PartOfRun, steps: int) -> bool:
+        """Whether the first steps agree with those of a part."""
+        placed = self.numbers.moved(lambda v: part.on_axes(v)[:steps])
+        return bool(self.test.agree(Numbers(self.full[part.place][:steps]), placed).all())
+
+
+class Placed(NamedTuple):
+    """A side at its position in a run."""
+
+    side: Side
+    taken: tuple[str, ...] = ()  # as what its arrays are taken: ``the first 3 of 7 steps``
+    assumed: bool = (
+        False  # they may be other steps or sequences too, which their numbers leave open
+    )
+
+
+def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, item: int) -> Placed:
+    """A side whose sequences have the shapes of a run's.
+
+    Fewer steps, or one sequence where the run has several, are put where their numbers agree with
+    the run's, or those of their first step; else they are the first steps, or those of ``step``
+    and ``item``. The numbers that a side does not contain count as left out, as those of an
+    abbreviated print do.
 
     Parameters
     ----------
@@ -41,75 +79,110 @@ def at_its_place(
     run
         the run's arrays, (T, K), (B, T, K) or (T, B, K) by ``layout``.
     step, item
-        what an array of one step, or of one sequence of the batch, is taken for.
+        what an array of one step, or of one sequence of the batch, is taken for where its numbers
+        do not tell.
     """
     axes = side.layout if layout != "steps" and side.layout in ("batch", "time") else layout
     found: dict[str, Numbers] = {}
     taken: dict[str, None] = {}
+    unplaced: dict[tuple[PartOfRun, ...], dict[str, Candidate]] = {}
     for name in side.arrays:
         computed = run.get("h" if name == UNNAMED else name)
         if computed is None or name in side.gaps or ArrayName.of(name or "h").kind != SEQUENCE:
             continue
-        shape = as_time_major(computed, layout).shape  # (T, B, K)
+        full = as_time_major(computed, layout)  # (T, B, K)
         numbers = side.numbers(name)
-        if not side.numbering.from_the_start:
-            placed = _at_its_numbers(side, name, numbers, shape, axes)
-            found[name] = placed.moved(lambda a: from_time_major(a, axes))
-            taken[side.numbering.description] = None
-            continue
-        if (part := _part(numbers.shape, shape, axes == "batch", step, item)) is not None:
-            found[name] = _spread(numbers, part, shape).moved(lambda a: from_time_major(a, axes))
-            taken[part.words] = None
+        if (numbered := _at_its_numbers(side, name, numbers, full.shape, axes, item)) is not None:
+            found[name], text = numbered
+            taken[text] = None
+        elif parts := _parts(numbers.shape, full.shape, axes == "batch", step, item):
+            test = tolerance(coarser(side.precision(name), precision_of(computed.dtype)))
+            unplaced.setdefault(tuple(parts), {})[name] = Candidate(numbers, full, test)
+    assumed = False
+    for possible, arrays in unplaced.items():
+        part, is_known = _agreeing(possible, [*arrays.values()])
+        assumed |= not is_known
+        for name, (numbers, full, _) in arrays.items():
+            found[name] = _spread(numbers, part, full.shape)
+            taken[_words(part, *full.shape[:2])] = None
     if not found:
-        return side, ()
+        return Placed(side)
+    found = {name: n.moved(lambda a: from_time_major(a, axes)) for name, n in found.items()}
     dtypes = {name: side.arrays[name].dtype for name in found if name not in side.units}
     full_side = replace(side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=UNNUMBERED)
-    return replace(full_side, dtypes={**dtypes, **side.dtypes}), tuple(taken)
+    full_side = replace(full_side, dtypes={**dtypes, **side.dtypes})
+    return Placed(full_side, tuple(taken), assumed)
 
 
 def _at_its_numbers(
-    side: Side, name: str, numbers: Numbers, shape: tuple[int, ...], axes: str
-) -> Numbers:
-    """The numbers of a part that has step and batch numbers, within (T, B, K)."""
+    side: Side, name: str, numbers: Numbers, shape: tuple[int, ...], axes: str, item: int
+) -> tuple[Numbers, str] | None:
+    """The numbers of a part within (T, B, K), and which it is; None if its file does not say it."""
     part = sequence(numbers, axes)
-    numbering = side.numbering.steps, side.numbering.batch, side.numbering.columns.get(name)
+    lengths = (0, 0, 0) if part is None else part.shape
+    common = overlaps((shape, lengths), (UNNUMBERED, side.numbering), name)
+    if not any(common.parts) and side.numbering.from_the_start:
+        return None
     index = [
-        range(size) if axis is None else axis
-        for size, axis in zip((0, 0, 0) if part is None else part.shape, numbering, strict=True)
+        both.in_a if both is not None else [item] if axis == 1 and size == 1 else range(size)
+        for axis, (both, size) in enumerate(zip(common.axes, lengths, strict=True))
     ]
-    lengths = tuple(map(len, index))
-    beyond = any(axis and axis[-1] >= n for axis, n in zip(index, shape, strict=True))
-    if part is None or part.shape != lengths or beyond:
+    complete = all(
+        both is not None or size == n or (axis == 1 and size == 1)
+        for axis, (both, size, n) in enumerate(zip(common.axes, lengths, shape, strict=True))
+    )
+    if part is None or not any(common.parts) or not complete:
+        text = side.numbering.description or ", ".join(common.parts[1])
         raise UserError(
-            f"{side.name}: {name or 'the array'} holds {side.numbering.description}; "
+            f"{side.name}: {name or 'the array'} holds {text}; "
             f"this run is {shape} as (steps, batch, units)."
         )
     values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
     values[np.ix_(*index)] = part.values
     unit[np.ix_(*index)] = 0.0 if part.unit is None else part.unit
-    return Numbers(values, unit)
+    return Numbers(values, unit), ", ".join(common.parts[1])
 
 
-def _part(
+def _parts(
     shape: tuple[int, ...], full_shape: tuple[int, ...], batch_first: bool, step: int, item: int
-) -> PartOfRun | None:
-    """What of a run (T, B, K) an array of a shape is; None if it is all of it, or none."""
+) -> tuple[PartOfRun, ...]:
+    """What of a run (T, B, K) an array of a shape may be, the likeliest first.
+
+    Empty if it is all of it, or has another shape.
+    """
     T, B, K = full_shape
     lead = [n for n in shape[:-1] if n != 1]
     if shape[-1:] != (K,) or len(lead) > 2 or sorted(lead) == sorted(n for n in (T, B) if n != 1):
-        return None
-    if len(lead) < 2:
-        steps = slice(0, lead[0]) if lead else slice(step, step + 1)
-        batch = slice(item, item + 1)
-    else:
-        steps, batch = (slice(0, n) for n in (lead[::-1] if batch_first else lead))
-        if batch.stop != B:
-            return None
-    if steps.stop > T:
-        return None
-    sizes = steps.stop - steps.start, batch.stop - batch.start
-    words = part_words(*sizes, T, B, steps.start, batch.start)
-    return PartOfRun(steps, batch, batch_first and len(lead) == 2, words)
+        return ()
+    if len(lead) == 2:
+        n, items = lead[::-1] if batch_first else lead
+        starts = _starts(T, n) if items == B else ()
+        return tuple(PartOfRun(start, n, 0, B, batch_first) for start in starts)
+    n = lead[0] if lead else 1
+    sequences = chain([item], (b for b in range(B) if b != item))
+    of_one = (PartOfRun(t, n, b, 1) for b in sequences for t in _starts(T, n, 0 if lead else step))
+    of_all = (PartOfRun(t, 1, 0, B) for t in _starts(T, 1) if lead == [B])
+    return tuple(islice(chain(of_one, of_all), MOST_PARTS))
+
+
+def _starts(steps: int, count: int, likeliest: int = 0) -> Iterator[int]:
+    """Where so many successive steps may start: the likeliest first, then the last, then all."""
+    last = steps - count
+    if last >= 0:
+        yield from dict.fromkeys([likeliest, last, *range(last)])
+
+
+def _agreeing(parts: Sequence[PartOfRun], arrays: Sequence[Candidate]) -> tuple[PartOfRun, bool]:
+    """The part where the numbers of an array agree, and whether they do in that one only.
+
+    The first if they agree there, or nowhere; else one where the first step agrees.
+    """
+    starting = [part for part in parts if any(a.agrees(part, 1) for a in arrays)]
+    complete = [part for part in starting if any(a.agrees(part, part.steps) for a in arrays)]
+    for found in (complete, starting):
+        if found and (found[0] == parts[0] or len(found) == 1):
+            return found[0], True
+    return parts[0], len(parts) == 1
 
 
 def part_words(steps: int, rows: int, T: int, B: int, step: int = 0, row: int = 0) -> str:
@@ -122,16 +195,21 @@ def part_words(steps: int, rows: int, T: int, B: int, step: int = 0, row: int = 
     return ", ".join(parts)
 
 
+def _words(part: PartOfRun, T: int, B: int) -> str:
+    """``the last 3 of 7 steps, row 2 of 4``."""
+    last = part.step + part.steps - 1
+    if part.step == 0 or part.steps == 1:
+        return part_words(part.steps, part.items, T, B, part.step, part.item)
+    steps = f"steps {part.step} to {last} of {T}"
+    if last == T - 1:
+        steps = f"the last {part.steps} of {T} steps"
+    items = part_words(T, part.items, T, B, row=part.item)
+    return f"{steps}, {items}" if items else steps
+
+
 def _spread(numbers: Numbers, part: PartOfRun, shape: tuple[int, ...]) -> Numbers:
     """The numbers of a part within (T, B, K); the others are NaN, their unit infinite."""
-    steps, batch = (each.stop - each.start for each in (part.steps, part.batch))
-
-    def at_its_axes(array: Array) -> Array:
-        if part.batch_first:
-            return array.reshape(batch, steps, -1).swapaxes(0, 1)
-        return array.reshape(steps, batch, -1)
-
     values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
-    values[part.steps, part.batch] = at_its_axes(numbers.values)
-    unit[part.steps, part.batch] = 0.0 if numbers.unit is None else at_its_axes(numbers.unit)
+    values[part.place] = part.on_axes(numbers.values)
+    unit[part.place] = 0.0 if numbers.unit is None else part.on_axes(numbers.unit)
     return Numbers(values, unit)
