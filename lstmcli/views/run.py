@@ -94,12 +94,12 @@ def _config(model: Model, engine: str, width: Width) -> Sheet:
     """The configuration, and that of each layer where they differ."""
     same = all(layer[0].convention == model.convention for layer in model.layers)
     sheet = Sheet()
-    _phrases(sheet, "config", _configuration(model, same, engine), width)
+    sheet.extend(_labelled("config", _configuration(model, same, engine), width))
     labels = model.labels or ([] if same else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
         settings = [] if same else _settings(layer[0].convention, model)
         texts = [text for text in (label, *settings) if text not in ("", "forget bias 0")]
-        _phrases(sheet, f"layer{n}", texts, width)
+        sheet.extend(_labelled(f"layer{n}", texts or [" "], width))
     return sheet
 
 
@@ -167,20 +167,12 @@ def _two_parts(sheet: Sheet, label: str, left: str, right: str, width: Width) ->
     if gap > 1:
         sheet.add((label.ljust(HEADER_INDENT), "dim"), left, " " * gap, right)
     else:
-        _phrases(sheet, label, [*left.split("  "), right], width)
+        sheet.extend(_labelled(label, [*left.split("  "), right], width))
 
 
-def _phrases(sheet: Sheet, label: str, texts: Sequence[str], width: Width) -> None:
-    """Add phrases with three spaces between them, on as many lines as they need."""
-    lines = [""]
-    for text in texts:
-        longer = f"{lines[-1]}   {text}" if lines[-1] else text
-        if lines[-1] and len(longer) > width.prose - HEADER_INDENT:
-            lines.append(text)
-        else:
-            lines[-1] = longer
-    for n, line in enumerate(lines):
-        sheet.add(((label if n == 0 else "").ljust(HEADER_INDENT), "dim"), (line, ""))
+def _labelled(label: str, texts: Sequence[str], width: Width) -> Sheet:
+    """Phrases with three spaces between them, on as many lines as they need."""
+    return labelled(label, phrases(texts), width, indent=HEADER_INDENT)
 
 
 # ---- tables
