@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lstmcli.core.forward.loop import FIOG, Loop, Packed
-from lstmcli.core.forward.matmul import aligned_empty
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.vocabulary import GATES
@@ -120,26 +119,26 @@ class Runner:
         """Run the steps of x (s, R, I); gives the arrays of these names, each an (s, R, K) view."""
         cell, steps, batch = self.cell, len(x), self.batch
 
-        def target(wanted: bool, width: int) -> Array | None:
-            return aligned_empty((steps, width, batch), cell.dtype) if wanted else None
+        def target(wanted: bool, *axes: int) -> Array | None:
+            return empty(steps, *axes, batch) if wanted else None
 
-        h = aligned_empty((steps, cell.outputs, batch), cell.dtype)
-        gates = target(any(name in GATES for name in keep), 4 * cell.units)
+        empty = self._loops[0].empty
+        h = empty(steps, cell.outputs, batch)
+        gates = target(any(name in GATES for name in keep), 4, cell.units)
         c = target("c" in keep, cell.units)
-        z = target("z" in keep, 4 * cell.units)
+        z = target("z" in keep, 4, cell.units)
         with np.errstate(all="ignore"):  # exp may overflow, and is meant to
             for block, loop in zip(self._blocks, self._loops, strict=True):
-                parts = (None if a is None else a[:, :, block] for a in (gates, c, z))
+                parts = (None if a is None else a[..., block] for a in (gates, c, z))
                 loop.advance(x[:, block], h[:, :, block], *parts)
-        arrays = {"h": h, "c": c, "z": z} | _by_gate(gates, cell.units)
+        arrays = {"h": h, "c": c, "z": z} | _by_gate(gates)
         if z is not None:
-            arrays["z"] = np.concatenate(list(_by_gate(z, cell.units).values()), axis=1)
+            arrays["z"] = np.concatenate(list(_by_gate(z).values()), axis=1)
         return {k: a.transpose(0, 2, 1) for k in keep if (a := arrays[k]) is not None}
 
 
-def _by_gate(stacked: Array | None, units: int) -> dict[str, Array | None]:
-    """The gates i, f, g, o of an (s, 4H, R) array in the loop's order, as (s, H, R) views."""
+def _by_gate(stacked: Array | None) -> dict[str, Array | None]:
+    """The gates i, f, g, o of an (s, 4, H, R) array in the loop's order, as (s, H, R) views."""
     if stacked is None:
         return dict.fromkeys(GATES)
-    places = {gate: FIOG.index(gate) * units for gate in GATES}
-    return {gate: stacked[:, at : at + units] for gate, at in places.items()}
+    return {gate: stacked[:, FIOG.index(gate)] for gate in GATES}

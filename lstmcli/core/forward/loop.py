@@ -6,7 +6,8 @@ pre-activations of R sequences.
 
 Inputs ahead. That product reads all of K from memory at every step. A single sequence, or few, of
 a larger cell multiply the columns of x with the inputs of many steps at once, and a step adds its
-part to the product of ``[h; 1]``: see `matmul.Ahead`.
+part to the product of ``[h; 1]``: see `matmul.Ahead`. Arrays of a small batch of such cells are
+(R, K) in memory, and views (K, R) of it: see `matmul.sequences_first`.
 
 Two ways through a step. Most cells are plain: sigmoid gates, and none of the parts that frameworks
 add. Their steps take `_run` and `plain_step`, which have separate equations because a step of
@@ -34,13 +35,15 @@ import numpy as np
 from lstmcli.core.forward.eight_bit import is_eight_bit, rounded
 from lstmcli.core.forward.equations import parts_of, step
 from lstmcli.core.forward.matmul import (
+    ROWS,
     Ahead,
     aligned_empty,
     goes_ahead,
     plus,
     product,
+    product_of_few,
     product_of_one,
-    transpose,
+    sequences_first,
 )
 from lstmcli.core.model.activations import activation
 from lstmcli.core.model.arrays import Array
@@ -48,7 +51,7 @@ from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
 
 Step = Callable[[Array, Array, Array, Array, "Array | None"], None]
-"""Takes c (H, R); writes gates (4H, R), c_new (H, R), which may be c, h (P, R) and perhaps z."""
+"""Takes c (H, R); writes gates (4, H, R), c_new (H, R), which may be c, h (P, R) and perhaps z."""
 
 FIOG = "fiog"
 """The order of gates in the loop: those that share an operation stand together."""
@@ -67,17 +70,15 @@ class Packed:
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.plain = is_plain(cell)
-        self._made: dict[tuple[str, bool], Array] = {}
+        self._made: dict[str, Array] = {}
         self._lock = Lock()
 
-    def matrix(self, columns: str = "xh", *, transposed: bool = False) -> Array:
-        """K (4H, N), or of its columns those of x or those of [h; 1], perhaps transposed."""
+    def matrix(self, columns: str = "xh") -> Array:
+        """K (4H, N), or of its columns those of x or those of [h; 1]."""
         with self._lock:
-            key = columns, transposed
-            if key not in self._made:
-                K = self._matrix(columns)
-                self._made[key] = transpose(K) if transposed else K
-            return self._made[key]
+            if columns not in self._made:
+                self._made[columns] = self._matrix(columns)
+            return self._made[columns]
 
     def _matrix(self, columns: str) -> Array:
         cell, I, P = self.cell, self.cell.inputs, self.cell.outputs
@@ -96,12 +97,6 @@ class Packed:
     def goes_ahead(self, batch: int) -> bool:
         """Whether so many sequences have the inputs of some steps multiplied together."""
         return goes_ahead((self.cell.inputs, 4 * self.cell.units), self.cell.dtype, batch)
-
-    def ahead(self, batch: int) -> Ahead | None:
-        """The buffers of that for so many sequences; None: x is in the operand of each step."""
-        if not self.goes_ahead(batch):
-            return None
-        return Ahead(self.matrix("x", transposed=True), batch)
 
 
 def _bias(cell: Cell, gate: int) -> Array:
@@ -140,65 +135,73 @@ class Loop:
     ) -> None:
         cell = packed.cell
         H, I, P, R = cell.units, cell.inputs, cell.outputs, batch
-        single = R == 1
-        self._ahead = packed.ahead(R)
-        S = self._ahead.steps if self._ahead else SINGLE_SLOTS if single else BATCH_SLOTS
+        single, ahead = R == 1, packed.goes_ahead(R)
+        S = ROWS // R if ahead else SINGLE_SLOTS if single else BATCH_SLOTS
         self.cell, self.batch, self.slots, self._meter = cell, R, S, meter
+        self.sequences_first = sequences_first((4 * H, I + P + 1), R, cell.dtype)
         self._candidate = activation(cell.convention.behaviour.activation)
         self._output = activation(cell.convention.behaviour.output_activation)
         self._one = np.ones((), cell.dtype)  # a 0-d array costs a call half of what a scalar does
 
         # V: the operand [x; h; 1] of each step, (S + 1, N, R), without x where that is multiplied
         # ahead; step k writes its h into slot k + 1
-        columns, width = ("h", P + 1) if self._ahead else ("xh", I + P + 1)
-        self._V = aligned_empty((S + 1, width, R), cell.dtype)
+        columns, width = ("h", P + 1) if ahead else ("xh", I + P + 1)
+        self._V = self.empty(S + 1, width, R)
         self._V[:, -1] = 1
         self._x, self._h = self._V[:, :I], self._V[:, -P - 1 : -1]  # (S + 1, I, R), (S + 1, P, R)
-        self._z = aligned_empty((4 * H, R), cell.dtype)
-        self._cg = aligned_empty((S + 1 if single else 1, 2 * H * R), cell.dtype)  # c and g
-        self._c = self._cg[0, : H * R].reshape(H, R)
-        self._gates = aligned_empty((4 * H, R), cell.dtype)  # of steps whose gates are not returned
+        self._z = self.empty(4, H, R)
+        self._cg = self.empty(S + 1 if single else 1, 2, H, R)  # c and g
+        self._c = self._cg[0, 0]
+        self._gates = self.empty(4, H, R)  # of steps whose gates are not returned
         self._step: Step = (plain_step if packed.plain else full_step)(cell, self._z)
         self._quick, self._eight_bit = packed.plain, is_eight_bit(cell)
 
-        operands: list[Any] = list(self._V[:S, :, 0] if single else self._V[:S])
+        find = product_of_few if self.sequences_first else product_of_one if single else product
+        self._product, self._product_out = find(packed.matrix(columns), self._z)
+        operands: list[Any] = list(self._V[:S])
         if single:
-            self._product = product_of_one(packed.matrix(columns, transposed=True))
-            self._product_out = self._z.reshape(-1)
-        else:
-            self._product, self._product_out = product(packed.matrix(columns), self._z)
-        if self._ahead:
-            z, added = self._z, self._ahead.by_step
-            z, added = (z.reshape(-1), added[:, :, 0]) if single else (z, added)
-            self._product = plus(self._product, z)
-            operands = list(zip(operands, added, strict=True))
+            operands = [operand[:, 0] for operand in operands]
+        elif self.sequences_first:
+            operands = [operand.T for operand in operands]
+        self._ahead: Ahead | None = None
+        if ahead:
+            self._ahead = Ahead(packed.matrix("x"), R)
+            self._product = plus(self._product, self._z)
+            operands = list(zip(operands, self._ahead.by_step, strict=True))
         self._operands = list(zip(operands, self._h[1:], strict=True))
 
-        self._flat = (
-            self._z[: 3 * H].reshape(-1),
-            self._z[: 2 * H].reshape(-1),
-            self._z[3 * H :].reshape(-1),
-        )
-        self._q = np.empty(
-            (S * single, 3 * H), cell.dtype
-        )  # 1 / gate of the steps of a single sequence
-        steps = zip(self._operands, self._step_arrays(), strict=True)
-        self._steps = [(operand, h.reshape(-1), *place) for (operand, h), place in steps]
+        self._fio, self._fi, self._z_g = map(flat, (self._z[:3], self._z[:2], self._z[3]))
+        self._q = self.empty(S * single, 3, H, R)  # 1 / gate of the steps of a single sequence
+        self._steps = [
+            (operand, *arrays)
+            for (operand, _), arrays in zip(self._operands, self._step_arrays(), strict=True)
+        ]
+
+    def empty(self, *shape: int) -> Array:
+        """An array (..., K, R), in memory (..., R, K) where sequences come first."""
+        *more, width, batch = shape
+        if self.sequences_first:
+            return aligned_empty((*more, batch, width), self.cell.dtype).swapaxes(-1, -2)
+        return aligned_empty(shape, self.cell.dtype)
 
     def _step_arrays(self) -> list[tuple[Array, ...]]:
-        """The arrays of each step: 1 / (f, i, o), (f, i) and o; (c, g) and g; the next c; t(c).
+        """The arrays of each step of `_run`, in its order.
 
         All steps of a batch share them, so that they stay in the cache. A single sequence has
-        some for each step: NumPy's calls take no longer, and results need no copy.
+        some for each step: NumPy's calls take no longer, and results need no copy. Where a call's
+        input is its output too, they are one object: of two, NumPy asks whether they overlap.
         """
-        n, (fio, fi, z_g) = self._c.size, self._flat
+        H, slots = self.cell.units, self._h[1:]
         if self.batch > 1:
-            cg = self._cg[0]
-            c, g = cg[:n], cg[n:]
-            return [(fio, fi, fio[2 * n :], cg, g, c, g)] * self.slots
+            cg, g, c = map(flat, (self._cg[0], self._cg[0, 1], self._c))
+            last = [_flat_together(self._cg[0, 1], self._z[2], h) for h in slots]
+            return [(self._fio, self._fi, cg, g, c, g, *arrays) for arrays in last]
+        q_of_steps, cg_of_steps = (a.reshape(len(a), -1) for a in (self._q, self._cg))
+        places = zip(q_of_steps, cg_of_steps[:-1], cg_of_steps[1:], slots[:, :, 0], strict=True)
+        z_g = self._z_g
         return [
-            (q, q[: 2 * n], q[2 * n :], cg, cg[n:], after[:n], z_g)
-            for q, cg, after in zip(self._q, self._cg[:-1], self._cg[1:], strict=True)
+            (q, q[: 2 * H], cg, cg[H:], after[:H], z_g, z_g, q[2 * H :], h)
+            for q, cg, after, h in places
         ]
 
     @property
@@ -220,7 +223,7 @@ class Loop:
     ) -> None:
         """Run the steps of x (s, R, I), writing h (s, P, R) and the other arrays given.
 
-        ``gates`` and ``z`` are (s, 4H, R) in the order f, i, o, g; ``c`` is (s, H, R).
+        ``gates`` and ``z`` are (s, 4, H, R) in the order f, i, o, g; ``c`` is (s, H, R).
         """
         h_only = gates is None and c is None and z is None
         quick = self._quick and (h_only or (z is None and self.batch == 1))
@@ -251,12 +254,12 @@ class Loop:
 
     def _run(self, count: int) -> None:
         """Step a plain cell, for h, or for all of a single sequence: eight calls a step."""
-        n, (fio, fi, z_g) = self._c.size, self._flat
-        f, i = fi[:n], fi[n:]
+        fio, fi, z_g = self._fio, self._fi, self._z_g
+        f, i = fi[: len(fi) // 2], fi[len(fi) // 2 :]
         product, z, one = self._product, self._product_out, self._one
         candidate, output = self._candidate, self._output
         exp, add, divide = np.exp, np.add, np.divide
-        for operand, h, q, q_fi, q_o, cg, g, c, m in self._steps[:count]:
+        for operand, q, q_fi, cg, g, c, m, m_h, q_o, h in self._steps[:count]:
             product(operand, z)
             exp(fio, q)
             add(q, one, q)  # 1 / gate
@@ -264,18 +267,17 @@ class Loop:
             divide(cg, q_fi, fi)  # f * c and i * g in one call
             add(f, i, c)
             output(c, m)
-            divide(m, q_o, h)  # straight into the next operand
+            divide(m_h, q_o, h)  # straight into the next operand; m_h is m, shaped like h
         if self.batch == 1:
-            self._cg[0, :n] = self._cg[count, :n]
+            self._c[:] = self._cg[count, 0]
 
     def _copy_results(self, count: int, gates: Array | None, c: Array | None) -> None:
         """Write the gates and c of the steps of a single sequence."""
-        n = self._c.size
         if gates is not None:
-            np.divide(self._one, self._q[:count], gates[:, : 3 * n, 0])
-            gates[:, 3 * n :, 0] = self._cg[:count, n:]
+            np.divide(self._one, self._q[:count], gates[:, :3])
+            gates[:, 3] = self._cg[:count, 1]
         if c is not None:
-            c[:, :, 0] = self._cg[1 : count + 1, :n]
+            c[:] = self._cg[1 : count + 1, 0]
 
     def _run_in_full(
         self, count: int, gates: Array | None, c: Array | None, z: Array | None
@@ -301,27 +303,39 @@ class Loop:
         self._c[:] = before
 
 
+def flat(array: Array) -> Array:
+    """The numbers of an array in memory on one axis, which takes less time; others as they are."""
+    for view in (array, array.swapaxes(-1, -2)):
+        if view.flags.c_contiguous:
+            return view.reshape(-1)
+    return array
+
+
+def _flat_together(*arrays: Array) -> tuple[Array, ...]:
+    """The arrays on one axis if that is possible of all."""
+    together = tuple(map(flat, arrays))
+    return together if {array.ndim for array in together} == {1} else arrays
+
+
 def plain_step(cell: Cell, z: Array) -> Step:
-    """The step of a plain cell from z (4H, R), in which f, i and o are negated.
+    """The step of a plain cell from z (4, H, R), in which f, i and o are negated.
 
     Its quotients are those of `Loop._run`, so that h does not depend on what is returned.
     """
-    n = 3 * cell.units
-    H = cell.units
     candidate = activation(cell.convention.behaviour.activation)
     output = activation(cell.convention.behaviour.output_activation)
     one = np.ones((), cell.dtype)
-    q, q_f, q_i, q_o, z_g = z[:n], z[:H], z[H : 2 * H], z[2 * H : n], z[n:]
+    q, (q_f, q_i, q_o, z_g) = z[:3], z
     exp, add, divide = np.exp, np.add, np.divide
 
     def advance(c: Array, gates: Array, c_new: Array, h: Array, z_out: Array | None) -> None:
         if z_out is not None:
-            np.negative(q, z_out[:n])
-            np.copyto(z_out[n:], z_g)
-        g = gates[n:]
+            np.negative(q, z_out[:3])
+            np.copyto(z_out[3], z_g)
+        g = gates[3]
         exp(q, q)
         add(q, one, q)  # 1 / gate
-        divide(one, q, gates[:n])
+        divide(one, q, gates[:3])
         candidate(z_g, g)
         divide(c, q_f, q_f)  # f * c
         divide(g, q_i, q_i)  # i * g
@@ -333,13 +347,12 @@ def plain_step(cell: Cell, z: Array) -> Step:
 
 
 def full_step(cell: Cell, z: Array) -> Step:
-    """The step of any cell from z (4H, R)."""
-    H, parts = cell.units, parts_of(cell)
-    rows = [slice(k * H, (k + 1) * H) for k in map(FIOG.index, GATES)]
-    z_by_gate = [z[r] for r in rows]
+    """The step of any cell from z (4, H, R)."""
+    parts, places = parts_of(cell), [FIOG.index(gate) for gate in GATES]
+    z_by_gate = [z[k] for k in places]
 
     def advance(c: Array, gates: Array, c_new: Array, h: Array, z_out: Array | None) -> None:
-        new = step(z_by_gate, c, parts, [gates[r] for r in rows])
+        new = step(z_by_gate, c, parts, [gates[k] for k in places])
         np.copyto(h, new[0])
         np.copyto(c_new, new[1])
         if z_out is not None:

@@ -27,6 +27,7 @@ Product = Callable[[Any, Any], object]
 UNPACKED = 1_000_000  # multiplications of a product that those kernels take
 SMALL_BATCH = 12  # sequences of a batch for which a piece of any size pays
 LARGE = 1 << 16  # bytes of z from which `dot`, which fills it with zeros first, is the slower
+COLUMNS = 64  # units of a small batch that are multiplied at a time: a quarter quicker than 16
 GRAIN = 16  # rows of K that the kernels take at a time, and that a piece has at least otherwise
 
 
@@ -64,7 +65,8 @@ def piece(shape: tuple[int, ...], batch: int) -> int:
 
 
 def product(K: Array, z: Array) -> tuple[Product, Any]:
-    """The function of an operand (N, R) and a target; and that target, made of z (4H, R)."""
+    """The function of an operand (N, R) and a target; and that target, made of z (4, H, R)."""
+    z = z.reshape(len(K), -1)
     length, batch = z.shape
     if K.dtype.char not in "fd":  # BLAS has no others, and `dot` is what NumPy itself is quick at
         return K.dot, z
@@ -92,41 +94,73 @@ def transpose(matrix: Array) -> Array:
     return transposed
 
 
-def product_of_one(transposed: Array) -> Product:
-    """The function of a single sequence: of (N,) and (4H,); quicker with K.T in memory (N, 4H)."""
-    product: Product = transposed.T.dot
-    return product
+def product_of_one(K: Array, z: Array) -> tuple[Product, Any]:
+    """As `product`, of vectors (N,) and (4H,); quicker with the transposed matrix in memory."""
+    return transpose(K).T.dot, z.reshape(-1)
+
+
+def product_of_few(K: Array, z: Array) -> tuple[Product, Any]:
+    """As `product`, of operands (R, N) and a z that is (4, R, H) in memory; always in pieces."""
+    _, units, batch = z.shape
+    size, K = columns(K.shape, batch), K.reshape(4, units, -1)
+    count, left = divmod(units, size)
+    cut, rows = units - left, z.swapaxes(1, 2)
+    stack = aligned_empty((4, count, K.shape[2], size), K.dtype)
+    stack[:] = K[:, :cut].reshape(4, count, size, -1).swapaxes(2, 3)
+    rest = K[:, cut:].swapaxes(1, 2).copy()
+    stacked = rows[:, :, :cut].reshape(4, batch, count, size).swapaxes(1, 2)
+    multiply = np.matmul
+
+    def in_pieces(operand: Array, parts: tuple[Array, Array]) -> None:
+        multiply(operand, stack, parts[0])
+        if left:
+            multiply(operand, rest, parts[1])
+
+    return in_pieces, (stacked, rows[:, :, cut:])
+
+
+def columns(K: tuple[int, int], batch: int) -> int:
+    """How many rows of K, of shape (4H, N), are multiplied at a time by `product_of_few`."""
+    return min(COLUMNS, UNPACKED // (batch * K[1]) // GRAIN * GRAIN, K[0] // 4)
+
+
+def sequences_first(K: tuple[int, int], batch: int, dtype: np.dtype[Any]) -> bool:
+    """Whether arrays are (R, K) in memory, where a small batch is quicker so than with (K, R).
+
+    Vectors of the kernels that pack nothing then have units, not sequences, of which there are few.
+    """
+    small = 1 < batch <= SMALL_BATCH and dtype.char in "fd"
+    return small and columns(K, batch) > 0 and piece(K, batch) < K[0]
 
 
 # What is multiplied ahead. Measured on AMD Zen 5 with AVX-512, OpenBLAS 0.3.31: a run of a single
 # sequence took 0.5 to 0.95 of the time from AHEAD_OF_ONE on, and 1.02 below it; small batches took
-# 0.65 to 1.01 from AHEAD on, and up to 1.08 below it.
+# 0.75 to 0.95 from AHEAD on, and up to 1.09 below it.
 ROWS = 64  # inputs, of steps and sequences, in one product: of 16 each took twice the time
 MULTIPLE = 4  # of rows in any product: one row would go to another kernel
 AHEAD_OF_ONE = 1 << 17  # bytes of K_x
-AHEAD = 1 << 21  # the same for a small batch
+AHEAD = 1 << 20  # bytes of K_x for each sequence of a small batch
 
 
 class Ahead:
     """The products of the columns of x with the inputs of some steps, before the first of them.
 
-    ``K_x`` is transposed, (I, 4H); ``by_step`` (s, 4H, R) is what each step adds to its z.
+    ``by_step`` (s, 4, H, R) is what each step adds to its z.
     """
 
     def __init__(self, K_x: Array, batch: int) -> None:
-        self._x = aligned_empty((ROWS, len(K_x)), K_x.dtype)
+        self._K, self._batch = transpose(K_x), batch
+        self._x, self._z = (aligned_empty((ROWS, n), K_x.dtype) for n in self._K.shape)
         self._x[:] = 0
-        self._z = aligned_empty((ROWS, K_x.shape[1]), K_x.dtype)
-        self._K_x, self._batch, self.steps = K_x, batch, ROWS // batch
-        used = self.steps * batch
-        self._inputs = self._x[:used].reshape(self.steps, batch, -1)  # (s, R, I)
-        self.by_step = self._z[:used].reshape(self.steps, batch, -1).transpose(0, 2, 1)
+        steps = ROWS // batch
+        self._inputs = self._x[: steps * batch].reshape(steps, batch, -1)  # (s, R, I)
+        self.by_step = self._z[: steps * batch].reshape(steps, batch, 4, -1).transpose(0, 2, 3, 1)
 
     def multiply(self, x: Array) -> None:
         """Take the inputs (s, R, I) of the next steps."""
         self._inputs[: len(x)] = x
         rows = -(-len(x) * self._batch // MULTIPLE) * MULTIPLE
-        np.matmul(self._x[:rows], self._K_x, self._z[:rows])
+        np.matmul(self._x[:rows], self._K, self._z[:rows])
 
 
 def plus(product: Product, z: Array) -> Product:
@@ -144,7 +178,7 @@ def goes_ahead(K_x: tuple[int, int], dtype: np.dtype[Any], batch: int) -> bool:
     """Whether `Ahead` is quicker for K_x of this shape (I, 4H), and leaves every bit of a run."""
     if dtype.char not in "fd" or batch > SMALL_BATCH:
         return False
-    least = AHEAD_OF_ONE if batch == 1 else AHEAD
+    least = AHEAD_OF_ONE if batch == 1 else AHEAD * batch
     return math.prod(K_x) * dtype.itemsize >= least and sums_rows_alike(K_x, dtype)
 
 

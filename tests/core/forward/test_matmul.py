@@ -24,8 +24,10 @@ from lstmcli.core.forward.matmul import (
     goes_ahead,
     piece,
     product,
+    product_of_few,
     product_of_one,
     saves_packing,
+    sequences_first,
     sums_rows_alike,
 )
 from lstmcli.core.forward.plan import NAMES
@@ -76,8 +78,10 @@ def test_a_product_in_pieces_is_the_product(batch: int, dtype: str) -> None:
     exact = K.astype(np.longdouble).dot(operand.astype(np.longdouble))
     bound: Any = 211 * np.finfo(dtype).eps * (np.abs(K) @ np.abs(operand))
     assert (np.abs(z - exact) <= bound).all()
-    product_of_one(K.T.copy())(operand[:, 0].copy(), alone := np.empty(length, dtype))
-    assert (np.abs(alone - exact[:, 0]) <= bound[:, 0]).all()
+    alone = np.empty((length, 1), dtype)
+    function, out = product_of_one(K, alone)
+    function(operand[:, 0].copy(), out)
+    assert (np.abs(alone[:, 0] - exact[:, 0]) <= bound[:, 0]).all()
 
 
 @pytest.mark.parametrize("batch", [3, 256])
@@ -89,6 +93,33 @@ def test_a_product_that_is_not_cut_is_the_product_too(batch: int) -> None:
     function, out = product(K, z)
     function(operand, out)
     np.testing.assert_allclose(z, K @ operand, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("batch", "units"), [(2, 150), (7, 64), (12, 70)])
+def test_a_product_of_few_is_the_product(batch: int, units: int, dtype: str) -> None:
+    rng = np.random.default_rng(batch)
+    K = rng.normal(size=(4 * units, 1030)).astype(dtype)
+    operand = rng.normal(size=(1030, batch)).astype(dtype)
+    assert sequences_first(K.shape, batch, K.dtype)
+    z = np.full((4, batch, units), np.nan, dtype).swapaxes(1, 2)
+    function, out = product_of_few(K, z)
+    function(operand.T.copy(), out)
+    exact = K.astype(np.longdouble).dot(operand.astype(np.longdouble))
+    bound: Any = 1030 * np.finfo(dtype).eps * (np.abs(K) @ np.abs(operand))
+    assert (np.abs(z.reshape(4 * units, batch) - exact) <= bound).all()
+
+
+def test_sequences_come_first_where_a_small_batch_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    f4 = np.dtype("f4")
+    assert sequences_first((1024, 513), 8, f4)
+    assert not sequences_first((256, 129), 8, f4)
+    assert not sequences_first((1024, 513), 1, f4)
+    assert not sequences_first((1024, 513), SMALL_BATCH + 1, f4)
+    assert not sequences_first((1024, 513), 8, np.dtype("longdouble"))
+    assert not sequences_first((40, 100_000), 12, f4)  # not one vector fits what they take
+    monkeypatch.setattr(blas, "has_unpacked_kernels", lambda: False)
+    assert not sequences_first((1024, 513), 8, f4)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -111,11 +142,11 @@ def test_rows_are_summed_alike_where_the_probe_says_so(shape: tuple[int, int], d
 def test_inputs_ahead_are_their_products(batch: int) -> None:
     rng = np.random.default_rng(batch)
     K, x = rng.normal(size=(9, 20)), rng.normal(size=(ROWS // batch, batch, 9))
-    ahead = Ahead(K, batch)
-    assert ahead.by_step.shape == (ROWS // batch, 20, batch)
+    ahead = Ahead(K.T.copy(), batch)
+    assert ahead.by_step.shape == (ROWS // batch, 4, 5, batch)
     for steps in (ROWS // batch, 1, 3):
         ahead.multiply(x[-steps:])
-        expected = (x[-steps:] @ K).swapaxes(1, 2)
+        expected = (x[-steps:] @ K).swapaxes(1, 2).reshape(steps, 4, 5, batch)
         np.testing.assert_allclose(ahead.by_step[:steps], expected, rtol=1e-13, atol=1e-13)
 
 
@@ -153,9 +184,11 @@ def test_few_sequences_of_large_cells_have_their_inputs_ahead(
     assert goes_ahead((128, 512), f4, 1)
     assert not goes_ahead((64, 256), f4, 1)
     assert goes_ahead((64, 256), f8, 1)
-    assert not goes_ahead((256, 1024), f4, 8)
-    assert goes_ahead((512, 2048), f4, 8)
-    assert not goes_ahead((512, 2048), f4, SMALL_BATCH + 1)
+    assert not goes_ahead((256, 1024), f4, 2)
+    assert goes_ahead((384, 1536), f4, 2)
+    assert not goes_ahead((512, 2048), f4, 8)
+    assert goes_ahead((1024, 4096), f4, SMALL_BATCH)
+    assert not goes_ahead((1024, 4096), f4, SMALL_BATCH + 1)
     assert not goes_ahead((512, 2048), longdouble, 1)
 
 
