@@ -11,7 +11,7 @@ from lstmcli.core.diff.alignment import FINALS, STEP_ORDER, WEIGHTS, ArrayName, 
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
-from lstmcli.core.diff.patterns import Comparison
+from lstmcli.core.diff.patterns import ComparedSides
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.hint import Hint, join_with_and
 from lstmcli.core.model.selection import (
@@ -124,7 +124,7 @@ def compare(
         for name in common
     }
     first = _first_divergence(arrays, pairs)
-    compared = Comparison(
+    compared = ComparedSides(
         pairs=pairs,
         cross=_aligner(a, b, test),
         arrays=(list(a.arrays), list(b.arrays)),

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from lstmcli.core.diff.alignment import SEQUENCE, WEIGHTS, ArrayName, Pair
-from lstmcli.core.diff.patterns import Comparison, suspicion
+from lstmcli.core.diff.patterns import ComparedSides, suspicion
 from lstmcli.core.diff.rearrangements import Finding, proves, rearranged
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 
 
-def find_hints(compared: Comparison) -> list[Hint]:
+def find_hints(compared: ComparedSides) -> list[Hint]:
     """The hints of a comparison, the surest first; none where nothing differs."""
     if not compared.differing:
         return []
@@ -32,13 +32,13 @@ def find_hints(compared: Comparison) -> list[Hint]:
     return hints
 
 
-def _left_out(compared: Comparison) -> bool:
+def _left_out(compared: ComparedSides) -> bool:
     """Whether a print left numbers out: a pattern may then be that of what was printed."""
     pairs = compared.pairs.values()
     return any(n.left_out is not None for pair in pairs for n in (pair.a, pair.b))
 
 
-def settings_differ(compared: Comparison) -> list[Hint]:
+def settings_differ(compared: ComparedSides) -> list[Hint]:
     """The settings that two traces say they were made with, where they are not the same."""
     settings = compared.differing_settings
     if not settings:
@@ -49,7 +49,7 @@ def settings_differ(compared: Comparison) -> list[Hint]:
     return [Hint("settings_differ", compared.say(text))]
 
 
-def _proofs(compared: Comparison) -> tuple[list[Hint], set[str]]:
+def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     """What rearranging proves, and the arrays that are explained by it."""
     findings = {pair.name: finding for pair, finding in _rearrangements(compared)}
     hints = [
@@ -64,7 +64,7 @@ def _proofs(compared: Comparison) -> tuple[list[Hint], set[str]]:
     return hints, {*findings, *exchanged}
 
 
-def _rearrangements(compared: Comparison) -> Iterator[tuple[Pair, Finding]]:
+def _rearrangements(compared: ComparedSides) -> Iterator[tuple[Pair, Finding]]:
     for pair in compared.differing:
         finding = nan_in_both(pair) or rearranged(pair)
         if finding:
@@ -97,7 +97,7 @@ def nan_in_both(pair: Pair) -> Finding | None:
     )
 
 
-def _exchanged_names(compared: Comparison, pairs: Sequence[Pair]) -> dict[str, str]:
+def _exchanged_names(compared: ComparedSides, pairs: Sequence[Pair]) -> dict[str, str]:
     """For arrays of b that a has under another name: that name."""
     found = {}
     for pair in pairs:
@@ -109,7 +109,7 @@ def _exchanged_names(compared: Comparison, pairs: Sequence[Pair]) -> dict[str, s
     return found
 
 
-def _namesakes(compared: Comparison, name: str) -> list[str]:
+def _namesakes(compared: ComparedSides, name: str) -> list[str]:
     """Arrays of a that might have been given this name: of its layer, or of the other direction."""
     part = ArrayName.of(name)
     if part.kind == WEIGHTS:
@@ -126,7 +126,7 @@ def _namesakes(compared: Comparison, name: str) -> list[str]:
     ]
 
 
-def _same(compared: Comparison, of_a: str, of_b: str) -> bool:
+def _same(compared: ComparedSides, of_a: str, of_b: str) -> bool:
     pair, agrees = compared.cross(of_a, of_b), compared.pairs[of_b].agrees
     wrong = None if agrees is None or agrees.shape != pair.b.shape else ~agrees
     return proves(pair, pair.a, pair.b, wrong)
@@ -135,7 +135,7 @@ def _same(compared: Comparison, of_a: str, of_b: str) -> bool:
 _STATES = ({"h", "c"}, {"final_h", "final_c"})
 
 
-def exchanged_hint(compared: Comparison, exchanged: Mapping[str, str]) -> list[Hint]:
+def exchanged_hint(compared: ComparedSides, exchanged: Mapping[str, str]) -> list[Hint]:
     """One hint for h and c mistaken for each other, one for all other names."""
     states = {
         of_b: of_a
@@ -157,7 +157,7 @@ def _mapping(exchanged: Mapping[str, str]) -> str:
     return ", ".join(f"{of_b} of {{b}} is {of_a} of {{a}}" for of_b, of_a in exchanged.items())
 
 
-def forget_bias(compared: Comparison, pair: Pair) -> list[Hint]:
+def forget_bias(compared: ComparedSides, pair: Pair) -> list[Hint]:
     """f of the first divergence is the same but for a constant before its sigmoid.
 
     At the first step that differs, and only there: later gates have seen other states.

@@ -59,7 +59,7 @@ NO_SETTINGS = ("layout", "assumed", "selected", "digits")
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class ComparedSides:
     """A comparison as the search for hints needs it."""
 
     pairs: Mapping[str, Pair]  # of the names both sides have
@@ -102,7 +102,7 @@ class LayerPairs:
     at: int  # its step, counted in the order of computation
 
     @classmethod
-    def of(cls, compared: Comparison) -> LayerPairs | None:
+    def of(cls, compared: ComparedSides) -> LayerPairs | None:
         """The layer of the first divergence, if that has a step."""
         if compared.first_array is None or compared.first_step is None:
             return None
@@ -163,7 +163,7 @@ class LayerPairs:
         return f"step {self.steps - 1 - at}" + (" (computed first)" if at == 0 else "")
 
 
-def suspicion(compared: Comparison, proved: set[str]) -> Hint | None:
+def suspicion(compared: ComparedSides, proved: set[str]) -> Hint | None:
     """The first pattern that fits, or None. What was proved already is not suspected again."""
     early = odd_numbers(compared) or not_a_number(compared) or rounding(compared) or noise(compared)
     layer = LayerPairs.of(compared)
@@ -192,7 +192,7 @@ def _dense(pair: Pair) -> bool:
     return bool(wrong[wrong.any(axis=-1)].mean() > 0.5)
 
 
-def odd_numbers(compared: Comparison) -> Hint | None:
+def odd_numbers(compared: ComparedSides) -> Hint | None:
     """One number differs, or a few that are no row: named, since nothing in a cell does that."""
     pairs = compared.differing
     if not all(_stand_out(pair) for pair in pairs):
@@ -225,7 +225,7 @@ def _stand_out(pair: Pair) -> bool:
     return bool((np.isnan(odd) | (odd >= hidden)).all())
 
 
-def _odd_places(compared: Comparison, pair: Pair) -> list[str]:
+def _odd_places(compared: ComparedSides, pair: Pair) -> list[str]:
     """``h at step 3, unit 0 is 0.5 in a.npz and inf in b.npz``, for each number that differs."""
     assert pair.agrees is not None
     return [
@@ -246,7 +246,7 @@ def _place(pair: Pair, index: tuple[int, ...]) -> str:
     return ", ".join(kept)
 
 
-def not_a_number(compared: Comparison) -> Hint | None:
+def not_a_number(compared: ComparedSides) -> Hint | None:
     """NaN on one side only."""
     for pair in compared.differing:
         if not pair.stepwise or pair.agrees is None:
@@ -257,7 +257,7 @@ def not_a_number(compared: Comparison) -> Hint | None:
     return None
 
 
-def _first_nan(compared: Comparison, pair: Pair, differs: Mask) -> Hint:
+def _first_nan(compared: ComparedSides, pair: Pair, differs: Mask) -> Hint:
     steps = np.flatnonzero(differs.any(axis=(1, 2)))
     step = int(steps[-1] if pair.backward else steps[0])
     which = "{a}" if np.isnan(pair.a.values[step][differs[step]]).any() else "{b}"
@@ -272,7 +272,7 @@ def _first_nan(compared: Comparison, pair: Pair, differs: Mask) -> Hint:
     )
 
 
-def rounding(compared: Comparison) -> Hint | None:
+def rounding(compared: ComparedSides) -> Hint | None:
     """All that differs is of the size that rounding to some type predicts, from the start."""
     if any(pair.agrees is None for pair in compared.differing):
         return None
@@ -292,7 +292,7 @@ def rounding(compared: Comparison) -> Hint | None:
     )
 
 
-def noise(compared: Comparison) -> Hint | None:
+def noise(compared: ComparedSides) -> Hint | None:
     """Everything differs a little from the first step on, and much less than by a mistake."""
     pairs = [pair for pair in compared.pairs.values() if pair.agrees is not None]
     if len(pairs) < len(compared.pairs) or not all(map(_noisy, pairs)):
@@ -320,7 +320,7 @@ def _noisy(pair: Pair) -> bool:
     return bool(errors[0] >= _NOISE_START * errors.max())
 
 
-def _in_bfloat16(compared: Comparison, size: float) -> str:
+def _in_bfloat16(compared: ComparedSides, size: float) -> str:
     """Which side bfloat16 holds without rounding, where the size is that of bfloat16 too."""
     name, eps, many = _BRAIN
     if size > many * eps:
@@ -362,7 +362,7 @@ def _step_errors(pair: Pair) -> Array:
     return errors[::-1] if pair.backward else errors
 
 
-def gate_order(compared: Comparison, layer: LayerPairs) -> Hint | None:
+def gate_order(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     """At the first step the gates of one side are those of the other under other names."""
     sigmoids = [gate for gate in ("i", "f", "o") if gate in layer.pairs]
     if layer.at != 0:
@@ -392,7 +392,7 @@ def _is(layer: LayerPairs, of_b: str, of_a: str, step: int) -> bool:
     return enough and bool(test.agree(a, b).all())
 
 
-def forget_gate(compared: Comparison, layer: LayerPairs) -> Hint | None:
+def forget_gate(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     """Of the gates only f differs."""
     if layer.first != "f" or not layer.agree("i", "g") or layer.differ("o"):
         return None
@@ -405,7 +405,7 @@ def forget_gate(compared: Comparison, layer: LayerPairs) -> Hint | None:
     )
 
 
-def cell_update(compared: Comparison, layer: LayerPairs) -> Hint | None:
+def cell_update(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     """The gates agree, c does not."""
     if layer.first != "c" or not layer.agree("i", "f", "g"):
         return None
@@ -418,7 +418,7 @@ def cell_update(compared: Comparison, layer: LayerPairs) -> Hint | None:
     )
 
 
-def output(compared: Comparison, layer: LayerPairs) -> Hint | None:
+def output(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     """`c` agrees, h does not."""
     if layer.first != "h" or not layer.agree("c"):
         return None
@@ -434,7 +434,7 @@ def output(compared: Comparison, layer: LayerPairs) -> Hint | None:
     )
 
 
-def after_first_step(compared: Comparison, layer: LayerPairs) -> Hint | None:
+def after_first_step(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     """The first step agrees, the second does not."""
     if layer.at != 1 or not _is_conclusive(layer):
         return None
@@ -466,7 +466,7 @@ def after_first_step(compared: Comparison, layer: LayerPairs) -> Hint | None:
     return Hint("suspect_recurrence", text, cleared)
 
 
-def after_some_steps(compared: Comparison, layer: LayerPairs) -> Hint | None:
+def after_some_steps(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     """Several steps agree, then they part."""
     if layer.at < 2 or not _is_conclusive(layer):
         return None
@@ -481,7 +481,7 @@ def after_some_steps(compared: Comparison, layer: LayerPairs) -> Hint | None:
     )
 
 
-def initial_state(compared: Comparison, layer: LayerPairs) -> Hint | None:
+def initial_state(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     """The error is greatest at the first step and dies out."""
     if layer.at != 0 or layer.steps < 4:
         return None
@@ -506,7 +506,7 @@ _ACTIVATIONS = {
 }
 
 
-def activation(compared: Comparison, layer: LayerPairs) -> Hint | None:
+def activation(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     """Only the gates of one activation differ."""
     differ = tuple(layer.differ("i", "f", "g", "o"))
     if differ not in _ACTIVATIONS or not layer.agree(*(g for g in GATES if g not in differ)):
@@ -520,7 +520,7 @@ def activation(compared: Comparison, layer: LayerPairs) -> Hint | None:
     )
 
 
-def at_once(compared: Comparison, layer: LayerPairs) -> Hint | None:
+def at_once(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     """The first step differs already, and not in its forget gate only."""
     if layer.at != 0 or layer.steps < 2 or not layer.differ("i", "g", "o", "c", "h"):
         return None
@@ -552,7 +552,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-_PATTERNS: tuple[Callable[[Comparison, LayerPairs], Hint | None], ...] = (
+_PATTERNS: tuple[Callable[[ComparedSides, LayerPairs], Hint | None], ...] = (
     gate_order,
     forget_gate,
     activation,
