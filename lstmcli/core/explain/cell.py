@@ -35,6 +35,7 @@ from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import (
     LEVELS,
     LOOSE,
+    Budget,
     Outcome,
     Pass,
     Progress,
@@ -52,14 +53,7 @@ from lstmcli.core.model.states import split_state
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
 FAR_BIAS = 100.0  # and one that does
 FEWEST = 4  # different numbers more than changes that half precision is to be seen in
-MOST_CHECKED = 12  # settings that are run whole before they are called unseen
-
-NEAREST = 4  # hypotheses that are named where none fits
 NEAREST_STEPS = 16  # by which single changes are put in order
-
-MOST = 4  # placements that are searched for two changes and for three,
-MOST_WORK = 4e9  # and of small nets as many more as this allows
-WINDOWS_WORK = 1e10  # operations, as `Simulator.work` counts them: some 1 s of one core
 NEARER = 3.0  # times: then a last state is likelier than one that is met more often
 
 
@@ -216,7 +210,7 @@ class CellSolver(Solver):
             extra = [c for c in changes if c not in answer]
             if not extra or extra[0].setting in found or extra[0].setting in own:
                 continue
-            if checked >= MOST_CHECKED:
+            if checked >= Budget.UNSEEN:
                 break
             checked += 1
             if self.verify(changes, allowance).fits:
@@ -262,11 +256,13 @@ class CellSolver(Solver):
     def _nearest(self, pairs: bool = True) -> list[Answer]:
         """The hypotheses that come nearest: single changes, and pairs of the best of these."""
         near = neighbours(self.simulator, (), NEAREST_STEPS if self.has_first_step else None)
-        best = [near.changes[n] for n in np.argsort(near.rms, kind="stable")[:NEAREST]]
+        best = [near.changes[n] for n in np.argsort(near.rms, kind="stable")[: Budget.NEAREST]]
         both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
         both = [c for c in both if c[0].setting != c[1].setting]
         answers = [Answer(c, self.verify(c, self.allowance)) for c in ((), *best, *both)]
-        return sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(a.changes))[:NEAREST]
+        return sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(a.changes))[
+            : Budget.NEAREST
+        ]
 
     def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
         """The reading that comes nearest without fitting."""
@@ -389,7 +385,9 @@ def explain_cell(prepared: Prepared, progress: Progress) -> Explanation:
     if alternative.verdict != "none":
         return alternative
     nearest = sorted((*found.nearest, *alternative.nearest), key=lambda near: near.comparison.rms)
-    return replace(found, nearest=tuple(nearest[:NEAREST]), tried=found.tried + alternative.tried)
+    return replace(
+        found, nearest=tuple(nearest[: Budget.NEAREST]), tried=found.tried + alternative.tried
+    )
 
 
 def _searched(solvers: Sequence[CellSolver], progress: Progress) -> Explanation:
@@ -434,7 +432,7 @@ def _most(solvers: Sequence[CellSolver], levels: int) -> int:
         return 0
     simulator = solvers[0].simulator
     sets = len(simulator.space.singles) ** levels / factorial(levels)
-    return max(MOST, int(MOST_WORK / (simulator.work * sets)))
+    return max(Budget.PLACED, int(Budget.PLACED_WORK / (simulator.work * sets)))
 
 
 def _later(solvers: Sequence[CellSolver]) -> list[CellSolver]:
@@ -444,7 +442,7 @@ def _later(solvers: Sequence[CellSolver]) -> list[CellSolver]:
         return []
     simulator = later[0].simulator
     a_level = simulator.work * len(simulator.space.singles)
-    return later[: max(1, int(WINDOWS_WORK / a_level))]
+    return later[: max(1, int(Budget.WINDOWS_WORK / a_level))]
 
 
 def _by_levels(

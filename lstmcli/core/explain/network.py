@@ -42,7 +42,7 @@ from lstmcli.core.explain.network_simulator import (
 )
 from lstmcli.core.explain.observation import Expected, Known
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.search import LEVELS, Progress, vanishing
+from lstmcli.core.explain.search import LEVELS, Budget, Progress, vanishing
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.solver import Solver, joined, solve_each
 from lstmcli.core.explain.verify import Answer, Case, Comparison, Remark, remark, verify
@@ -54,20 +54,8 @@ from lstmcli.core.model.model import Model, as_time_major, cell_name
 from lstmcli.core.model.states import split_state
 
 MOST_CHANGES = 2  # at once, where the network is run as a whole
-PLACES, UNITS = (8, 64), 2048  # placements in which one change is looked for: more of small nets
-PAIRED = 4  # of these placements, the nearest, are searched for two changes at once,
-TURNED = 2  # and so many under another layout or merge, or as a part of the network
 ENOUGH_NUMBERS = 3  # that are different prove a layout or a merge: few of them can be chosen from
-
-# Products in whole runs, about 2e10 a second on one core.
-SINGLES = 6e10  # of one change in a placement,
-ALL_SINGLES = 15e10  # and in all of them
-PAIRS, PAIRS_TURNED = 4e10, 1e10  # of two, as assumed and with another layout or merge
-NEAREST = 80  # single changes, at most, beside which a second one is looked for,
-BESIDE = 16  # and beside which a constant is
-SOLVED = 12  # hypotheses of a level whose constants are solved
-MOST_RUN = 40  # hypotheses of a level that are
-SHOWN = 4  # that come near
+SHOWN = 4  # hypotheses that come near
 CLIPS = frozenset(CONSTANTS)
 
 
@@ -372,7 +360,8 @@ def _searched(
     untried: dict[Remark, None] = {}
     for levels, some, most in (
         (1, placed, None), (1, changed, None), (1, lower, None),
-        (2, placed, PAIRED), (2, changed, TURNED), (2, lower, TURNED), (LEVELS, placed, 1),
+        (2, placed, Budget.PAIRED), (2, changed, Budget.TURNED), (2, lower, Budget.TURNED),
+        (LEVELS, placed, 1),
     ):  # fmt: skip
         nearest = sorted(some, key=lambda one: one.closest)[:most] if most else some
         batches = [[one] for one in nearest] if most else [_affordable(some, untried)]
@@ -383,8 +372,8 @@ def _searched(
                 return _joined(answers)
         if some is placed and most:
             untried |= dict.fromkeys(left for one in nearest for left in one.untried)
-        if some is placed and most == PAIRED < len(own):
-            left, placements = len(own) - PAIRED, len(own)
+        if some is placed and most == Budget.PAIRED < len(own):
+            left, placements = len(own) - Budget.PAIRED, len(own)
             untried[remark("pairs_placed", left=left, placements=placements)] = None
     if unproven:
         return min(unproven, key=lambda one: len(one.changes))
@@ -400,7 +389,7 @@ def _affordable(
     """As many as a budget of whole runs allows, for one change."""
     work = 0.0
     for n, one in enumerate(solvers):
-        if work > ALL_SINGLES:
+        if work > Budget.ALL_SINGLES:
             left = len(solvers) - n
             untried[remark("singles_placed", left=left, placements=len(solvers))] = None
             return
@@ -411,12 +400,12 @@ def _affordable(
 
 def _placed(own: Sequence[NetworkSolver]) -> list[NetworkSolver]:
     """Those in which one change is looked for: of small networks, more."""
-    few, many = PLACES
+    few, many = Budget.SEARCHED
     units = max((cell.units for n in own for _, cell in n.model.cells), default=1)
-    most = max(few, min(many, UNITS // units))
+    most = max(few, min(many, Budget.UNITS // units))
     as_given = [n for n in own if not n.common_changes]
     turned = [n for n in own if n.common_changes]
-    return [*as_given[:most], *turned[: most if not as_given else TURNED * (most // few)]]
+    return [*as_given[:most], *turned[: most if not as_given else Budget.TURNED * (most // few)]]
 
 
 def _first_of_each(networks: Sequence[NetworkSolver]) -> list[NetworkSolver]:
@@ -425,7 +414,7 @@ def _first_of_each(networks: Sequence[NetworkSolver]) -> list[NetworkSolver]:
     for network in networks:
         if len(network.common_changes) == 1:
             by_base.setdefault(network.common_changes, []).append(network)
-    return [network for of_base in by_base.values() for network in of_base[:TURNED]]
+    return [network for of_base in by_base.values() for network in of_base[: Budget.TURNED]]
 
 
 def _joined(fitting: Sequence[Explanation]) -> Explanation:
@@ -587,7 +576,7 @@ class FullRunSearch:
     def single_changes(self) -> Hypotheses:
         """The single changes that are run, those of all cells first."""
         every = self.simulator.single_changes()
-        most = int(SINGLES // self.simulator.work)
+        most = int(Budget.SINGLES // self.simulator.work)
         if len(every) > most:
             left, total = len(np.unique(every.sets[most:, 0])), len(self.simulator.singles) - 1
             self.untried.append(remark("some_singles", left=left, singles=total))
@@ -642,8 +631,10 @@ class FullRunSearch:
         if of_top is not None and of_top.verdict != "none":
             return of_top
         every, near = (one[~self._is_open(one)] for one in (self.single_changes, self.nearest))
-        products = PAIRS_TURNED if self.network.common_changes else PAIRS
-        most = min(NEAREST, int(products / (self.simulator.work_of_pairs * max(len(every), 1))))
+        products = Budget.PAIRS_TURNED if self.network.common_changes else Budget.PAIRS
+        most = min(
+            Budget.BESIDE, int(products / (self.simulator.work_of_pairs * max(len(every), 1)))
+        )
         pairs = self.simulator.pairs(near[:most], every)
         self.network.tried += len(pairs)
         if found := self._answer(self._verified(pairs[self.simulator.near(pairs)])):
@@ -663,7 +654,7 @@ class FullRunSearch:
             int(products / self.simulator.work),
         )
         beside, count = every[:0], 0
-        while count < min(BESIDE, len(self.nearest)) and len(beside) < room:
+        while count < min(Budget.BESIDE_CONSTANTS, len(self.nearest)) and len(beside) < room:
             one = self.nearest[count : count + 1]
             others = every if self._is_open(one).any() else opened
             beside += self.simulator.pairs(one, others)[: room - len(beside)]
@@ -676,13 +667,17 @@ class FullRunSearch:
     def _verified(self, hypotheses: Hypotheses) -> list[Changes]:
         """Those that a run of the network confirms, the likeliest first."""
         each = [self.simulator.changes(hypotheses, n) for n in range(len(hypotheses))]
-        return [c for c in sorted(each, key=_likely)[:MOST_RUN] if self.network.verify(c).fits]
+        return [
+            c
+            for c in sorted(each, key=_likely)[: Budget.NETWORKS_VERIFIED]
+            if self.network.verify(c).fits
+        ]
 
     def _with_constant(self, ordered: Hypotheses) -> Explanation | None:
         """The nearest hypotheses that have a constant to be found, with that constant solved."""
         ordered = ordered[self._is_open(ordered)]
         _, first = np.unique(ordered.sets, axis=0, return_index=True)
-        solved, rms = self.simulator.solve(ordered[np.sort(first)[:SOLVED]])
+        solved, rms = self.simulator.solve(ordered[np.sort(first)[: Budget.CONSTANTS]])
         shortest = [self._shortest(solved, n) for n in np.flatnonzero(rms <= CLOSE).tolist()]
         return self._answer([changes for changes in shortest if changes], solved=1)
 

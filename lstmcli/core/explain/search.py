@@ -34,25 +34,52 @@ LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still se
 LONGEST = 12  # known steps after which what is left is run as a whole: rounding grows
 FEW = 24  # hypotheses that are not worth dropping one by one
 CHUNK = 1000  # hypotheses stepped at once: more leave the cache
-MANY = 1000  # hypotheses of a first step that one unit is asked about before others
-SOLVED_WHOLE = 64  # hypotheses at most whose constants are solved for over all steps so far
-
-# What is tried where EXPECTED lacks the first step: whole runs, which are dear. Of a large net two
-# changes are tried beside those that come nearest alone: one of a pair was among the 25 nearest in
-# 68 of 69 pairs of last states and of stacked nets.
-LATE_WORK = 2.5e10  # operations of a level, as `Simulator.work` counts them: some 3 s of one core
-SOLVED_LATE = 16  # hypotheses at least whose constant is solved for, the nearest,
-SOLVE_WORK = 2e9  # and as many more as this allows
-SOLUTIONS = {1: 250, 2: 6000}  # runs that it takes to solve for so many constants
-
-
-# What is run whole.
-MOST_RANKED = 2000  # hypotheses of a level that are put in order with care
-MOST_RUN = 60
+MANY = 1000  # hypotheses of a first step that are compared in one unit before others
 LESS = 0.1  # of a clip, that must not do as well
 EXACT = 1.0  # tolerances
 NEAR_COST = 1e4  # squares of tolerances: what a search from near may leave to one from anywhere
 CLOSEST_STEPS = 4  # by which placements are put in order
+
+
+class Budget:
+    """How much is tried: all that decides it, in one table.
+
+    Work is in operations, as `Simulator.work` and `NetworkSimulator.work` count them: 1e10 take
+    about a second of one core, in products of networks half of it.
+    """
+
+    # of one cell, at one placement
+    SOLVED = 64  # hypotheses at most of which all steps so far are run to solve for constants
+    RANKED = 2000  # hypotheses of a level that are put in order with care,
+    VERIFIED = 60  # and of these, the likeliest, are verified
+    UNSEEN = 12  # settings that are verified before they are called unseen
+    NEAREST = 4  # hypotheses that are named where none fits
+    # Where EXPECTED lacks the first step, whole runs are stepped. Of a large net two changes are
+    # tried beside those that come nearest alone: one of a pair was among the 25 nearest in 68 of 69
+    # pairs of last states and of stacked nets.
+    LATE_LEVEL = 2.5e10  # work of a level
+    LATE_CONSTANTS = 2e9  # work of constants,
+    LATE_SOLVED = 16  # and so many hypotheses at least, the nearest, have theirs solved
+    LATE_RUNS = 250, 6000  # runs that it takes to solve for one constant, and for two
+
+    # of one cell, over placements
+    PLACED = 4  # are searched for two changes and for three,
+    PLACED_WORK = 4e9  # and of small nets as many more as this work allows
+    WINDOWS_WORK = 1e10  # of one change in windows and in every n-th step
+
+    # of a network, at one placement
+    SINGLES = 6e10  # work of one change,
+    PAIRS, PAIRS_TURNED = 4e10, 1e10  # of two, as assumed and with another layout or merge
+    BESIDE = 80  # single changes, at most, beside which a second one is looked for,
+    BESIDE_CONSTANTS = 16  # and beside which a constant is
+    CONSTANTS = 12  # hypotheses of a level whose constants are solved
+    NETWORKS_VERIFIED = 40  # hypotheses of a level
+
+    # of a network, over placements
+    SEARCHED, UNITS = (8, 64), 2048  # are searched for one change: more of small nets,
+    ALL_SINGLES = 15e10  # as long as all take no more work than this
+    PAIRED = 4  # of these, the nearest, are searched for two changes at once,
+    TURNED = 2  # and so many under another layout or merge, or as a part of the network
 
 
 class Progress:
@@ -162,9 +189,9 @@ class Search:
         """The hypotheses that a whole run confirms, their constants settled."""
         space = self.simulator.space
         weights = np.array([prior(single) for single in space.singles])
-        likely = sorted(found, key=lambda one: float(weights[one.places].sum()))[:MOST_RANKED]
+        likely = sorted(found, key=lambda one: float(weights[one.places].sum()))[: Budget.RANKED]
         ranked = sorted(likely, key=lambda one: rank(space.changes(one.places), self.simulator.how))
-        for one in ranked[:MOST_RUN]:
+        for one in ranked[: Budget.VERIFIED]:
             settled_changes = self._settled(one, allowance)
             if settled_changes is None:
                 continue
@@ -266,10 +293,10 @@ class Levels:
         expected = next(iter(self.simulator.layouts.values())).expected
         if expected.distinct(self.simulator.allowance.of) <= size:
             return sets[:0]  # too few numbers to prove so many changes
-        affordable = int(LATE_WORK / self.simulator.work)
+        affordable = int(Budget.LATE_LEVEL / self.simulator.work)
         if len(sets) <= affordable:
             return sets
-        rank = np.argsort(np.argsort(self.distances, kind="stable"))  # (S,) of each single
+        rank = np.argsort(np.argsort(self.distances[1:], kind="stable"))  # (S,) of each single
         nearest = rank[sets].min(axis=1)  # of the changes of each set
         counts = np.cumsum(np.bincount(nearest, minlength=len(rank)))
         beside = int((counts <= affordable).sum())
@@ -277,33 +304,28 @@ class Levels:
         found: Array = sets[nearest < beside]
         return found
 
-    @property
-    def _compared_steps(self) -> int:
-        """Steps over which placements are compared."""
-        return CLOSEST_STEPS if self.simulator.has_first_step else self.simulator.view.steps
-
     @cached_property
     def distances(self) -> Array:
-        """How far off (S,) each single change is, as the rms in tolerances; constants aside."""
-        cells = self.simulator.cells(self.space.codes(self.space.sets(1)))
+        """How far off (1 + S,) the cell as loaded and each single change are; constants aside.
+
+        It is the rms in tolerances.
+        """
+        codes = [self.space.codes(self.space.sets(size)) for size in (0, 1)]
+        cells = self.simulator.cells(np.concatenate(codes))
         rms = np.full(len(cells), np.inf)
         for view, which in self.simulator.by_view(cells):
             some = cells.some(which)
-            steps = min(view.steps, self._compared_steps)
+            steps = CLOSEST_STEPS if self.simulator.has_first_step else view.steps
+            steps = min(view.steps, steps)
             off = self.simulator.run(some, settled(some.constants), view, steps, np.float32)
             if off.size:
                 rms[which] = np.sqrt((off**2).mean(axis=1))
         return rms
 
-    @cached_property
+    @property
     def closest(self) -> float:
         """How near any single change comes, or none."""
-        simulator = self.simulator
-        steps = min(simulator.view.steps, self._compared_steps)
-        cells = simulator.as_loaded
-        off = simulator.run(cells, settled(cells.constants), simulator.view, steps)
-        own = np.sqrt((off**2).mean()) if off.size else np.inf
-        return float(min(own, np.min(self.distances, initial=np.inf)))
+        return float(self.distances.min())
 
     # ---- the first step, from a zero state
 
@@ -434,15 +456,10 @@ class _Steps:
             leaving = np.flatnonzero((worst > LOOSE) & self.cells.is_open.any(axis=1))
             if leaving.size:
                 self._solve(leaving, z, arrays, off, worst, t)
-            self._keep(np.flatnonzero(worst <= self._loose(t)), arrays)
+            stay = np.flatnonzero(worst <= LOOSE)
+            self.left, self.constants = self.left[stay], self.constants[stay]
+            self.cells, self.h, self.c = self.cells.some(stay), arrays["h"][stay], arrays["c"][stay]
         return self.left, self.constants
-
-    def _loose(self, t: int) -> float:
-        return LOOSE
-
-    def _keep(self, stay: Array, arrays: dict[str, Array]) -> None:
-        self.left, self.constants = self.left[stay], self.constants[stay]
-        self.cells, self.h, self.c = self.cells.some(stay), arrays["h"][stay], arrays["c"][stay]
 
     def _solve(
         self, leaving: Array, z: Array, arrays: dict[str, Array], off: Array, worst: Array, t: int
@@ -460,7 +477,7 @@ class _Steps:
             values, left = self._solved_here(leaving, z, greatest, t)
         known = (self.cells.is_open & ~np.isnan(self.constants))[leaving].any(axis=1)
         rest = np.flatnonzero((left > LOOSE) & (known | (not self.has_first_step)))
-        if rest.size and (not self.has_first_step or rest.size <= SOLVED_WHOLE):
+        if rest.size and (not self.has_first_step or rest.size <= Budget.SOLVED):
             values[rest], left[rest] = self._solved_whole(leaving[rest], greatest[rest], t)
         self.constants[leaving], worst[leaving] = values, left
         good = leaving[left <= LOOSE]
@@ -471,9 +488,9 @@ class _Steps:
         """The hypotheses whose constants are solved for over whole runs, the nearest first."""
         leaving = leaving[np.argsort((off[leaving] ** 2).sum(axis=1), kind="stable")]
         several = self.cells.is_open[leaving].sum(axis=1) > 1
-        runs = np.cumsum(np.where(several, SOLUTIONS[2], SOLUTIONS[1]))
-        affordable = runs <= SOLVE_WORK / self.simulator.work
-        affordable |= ~several & (np.cumsum(~several) <= SOLVED_LATE)
+        runs = np.cumsum(np.array(Budget.LATE_RUNS)[several.astype(int)])
+        affordable = runs <= Budget.LATE_CONSTANTS / self.simulator.work
+        affordable |= ~several & (np.cumsum(~several) <= Budget.LATE_SOLVED)
         return leaving[affordable]
 
     def _solved_here(self, which: Array, z: Array, greatest: Array, t: int) -> tuple[Array, Array]:
@@ -496,14 +513,9 @@ class _Steps:
 
     def _run_again(self, which: Array, arrays: dict[str, Array], t: int) -> None:
         """h and c after step t with the constants that were found."""
-        cells, values = self.cells.some(which), settled(self.constants[which]).astype(self.dtype)
-        h, c = self.simulator.start(cells, self.view.item, self.dtype)
-        x = self.view.x.astype(self.dtype)
-        for s in range(t + 1):
-            z = self.simulator.before(cells, x[s], h, c, s)
-            one = self.simulator.step(z, c, cells, values)
-            h, c = one["h"], one["c"]
-        arrays["h"][which], arrays["c"][which] = h, c
+        cells, values = self.cells.some(which), settled(self.constants[which])
+        *_, last = self.simulator.steps(cells, values, self.view, t + 1, self.dtype)
+        arrays["h"][which], arrays["c"][which] = last["h"], last["c"]
 
 
 def _refined(simulator: Simulator, cells: Cells, view: View, constants: Array) -> Array:
@@ -530,24 +542,13 @@ def _refined(simulator: Simulator, cells: Cells, view: View, constants: Array) -
         best, left = refine(cost, values[sought][None, None], np.full((1, 1, len(sought)), 0.02))
         known, values[sought] = left[0] <= NEAR_COST, best[0]
     if not known:  # it shows only after the steps that were looked at, or did nothing there
-        greatest = np.array([_greatest(simulator, cells, view)])
+        runs = simulator.steps(cells, settled(cells.constants), view, view.steps)
+        greatest = np.max([np.abs(arrays["c"]).max(keepdims=True)[0] for arrays in runs], axis=0)
         solved, _ = solve(lambda n, v: run(v), cells.constants, greatest, simulator.cell.units)
         values = np.asarray(solved[0])
     if not np.isnan(values[sought]).any():
         values[sought] = fewest_decimals(off, values[sought], sought > 0)
     return values
-
-
-def _greatest(simulator: Simulator, cells: Cells, view: View) -> float:
-    """The greatest size of c in a run without the constants."""
-    h, c = simulator.start(cells, view.item)
-    greatest = 0.0
-    for t in range(view.steps):
-        z = simulator.before(cells, view.x[t], h, c, t)
-        arrays = simulator.step(z, c, cells, settled(cells.constants))
-        h, c = arrays["h"], arrays["c"]
-        greatest = max(greatest, float(np.abs(c).max()))
-    return greatest
 
 
 def vanishing(changes: Changes, verify: Callable[[Changes], Comparison]) -> bool:

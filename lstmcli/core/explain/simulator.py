@@ -568,16 +568,20 @@ class Simulator:
         self, cells: Cells, constants: Array, view: View, steps: int, dtype: Any = np.float64
     ) -> Array:
         """(N, E): how far off runs are over the first steps, in tolerances."""
+        runs = enumerate(self.steps(cells, constants, view, steps, dtype))
+        off = [view.residuals(arrays, t, cells.array) for t, arrays in runs if t >= view.first]
+        return np.concatenate([np.zeros((len(cells), 0)), *off], axis=1)
+
+    def steps(
+        self, cells: Cells, constants: Array, view: View, steps: int, dtype: Any = np.float64
+    ) -> Iterator[dict[str, Array]]:
+        """The arrays (N, H) of the first steps, one after another."""
         constants, x = constants.astype(dtype), view.x.astype(dtype)
         h, c = self.start(cells, view.item, dtype)
-        found = [np.zeros((len(cells), 0))]
         for t in range(steps):
-            z = self.before(cells, x[t], h, c, t)
-            arrays = self.step(z, c, cells, constants)
+            arrays = self.step(self.before(cells, x[t], h, c, t), c, cells, constants)
             h, c = arrays["h"], arrays["c"]
-            if t >= view.first:
-                found.append(view.residuals(arrays, t, cells.array))
-        return np.concatenate(found, axis=1)
+            yield arrays
 
     def before(self, cells: Cells, x: Array, h: Array, c: Array, t: int) -> Array:
         """z (N, 4, H) of step t; h and c are zeroed where no state is carried."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import Explanation, explain
-from lstmcli.core.explain import network
+from lstmcli.core.explain.search import Budget
 from tests.core.explain.asking import found, same
 from tests.core.explain.networks import AS_STORED, Truth, both, name_of, write
 from tests.core.explain.reference import random_net
@@ -123,7 +123,7 @@ def test_what_a_budget_leaves_out_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     whole = deep.explain(noise)
     assert not any("single changes" in one for one in whole.not_tried)
     for budget in ("SINGLES", "PAIRS", "PAIRS_TURNED"):
-        monkeypatch.setattr(network, budget, 1e8)
+        monkeypatch.setattr(Budget, budget, 1e8)
     part = deep.explain(noise)
     assert any("single changes" in one for one in part.not_tried)
     assert part.tried < whole.tried / 4
