@@ -34,7 +34,6 @@ LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still se
 LONGEST = 12  # known steps after which what is left is run as a whole: rounding grows
 FEW = 24  # hypotheses that are not worth dropping one by one
 CHUNK = 1000  # hypotheses stepped at once: more leave the cache
-MANY = 1000  # hypotheses of a first step that are compared in one unit before others
 LESS = 0.1  # of a clip, that must not do as well
 EXACT = 1.0  # tolerances
 NEAR_COST = 1e4  # squares of tolerances: what a search from near may leave to one from anywhere
@@ -354,16 +353,12 @@ class Levels:
         _, first, same = np.unique(
             cells.keys(first_step=True), return_index=True, return_inverse=True
         )
-        left, samples = np.arange(len(first)), [_sample(self.simulator)]
-        if len(first) > MANY and self.simulator.units_are_apart:
-            samples.insert(0, np.array([view.most_exact_unit(self.simulator.cell.units)]))
-        for units in samples:
-            passes = [
-                self._pass_in(cells.some(first[left[at : at + 4 * CHUNK]]), view, units)
-                for at in range(0, len(left), 4 * CHUNK)
-            ]
-            left = left[np.concatenate(passes)] if passes else left
-        return np.flatnonzero(np.isin(same.ravel(), left))
+        units = _sample(self.simulator)
+        passes = [
+            self._pass_in(cells.some(first[at : at + 4 * CHUNK]), view, units)
+            for at in range(0, len(first), 4 * CHUNK)
+        ]
+        return np.flatnonzero(np.concatenate(passes)[same.ravel()])
 
     def _pass_in(self, cells: Cells, view: View, units: Units) -> Array:
         """Truth (N,) of passing the first step in some units."""

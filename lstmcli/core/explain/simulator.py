@@ -178,15 +178,6 @@ class View:
             if name in names
         )
 
-    def most_exact_unit(self, units: int) -> int:
-        """The unit whose first step EXPECTED holds with the most digits."""
-        digits = sum(
-            np.nan_to_num(np.abs(values[0]) / allowed[0])
-            for name, (values, allowed) in self.known.items()
-            if values.shape[1] == units and name != "f"
-        )
-        return int(np.argmax(digits))
-
     def residuals(
         self,
         arrays: Mapping[str, Array],
