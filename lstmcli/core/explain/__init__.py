@@ -24,7 +24,7 @@ from lstmcli.core.forward.eight_bit import is_eight_bit
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
-    """Find the reading of the weights that gives EXPECTED.
+    """Find the hypothesis about the weights that gives EXPECTED.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
         if EXPECTED is no array of a run over these inputs.
     """
     has_shape = not question.side.gaps
-    # readings that are wrong may overflow, and are meant to; BLAS's threads wait for one another
+    # wrong hypotheses may overflow, and are meant to; BLAS's threads wait for one another
     with np.errstate(all="ignore"), one_thread():  # more than they help with products so small
         explanations = (_of_shape(question, one, has_shape, progress) for one in in_shape(question))
         first = next(explanations)

@@ -162,7 +162,9 @@ class CellSolver(Solver):
         if numbers <= len(answer.changes) + answer.solved + FEWEST:
             return 0.0
         coarse = self.simulator.with_allowance(outcome.allowance)
-        simulator = coarse if basis.kind == GRID else self.simulator  # a grid alone says nothing
+        simulator = (
+            coarse if basis.kind == GRID else self.simulator
+        )  # by itself a grid says nothing
         return min(evidence(simulator, plain, answer.solved, outcome.tried)[0], basis.digits)
 
     def _has_enough_numbers(self, answer: Answer, allowance: Allowance) -> bool:
@@ -203,12 +205,12 @@ class CellSolver(Solver):
 
     def _unseen(self, near: Neighbours, answer: Changes, allowance: Allowance) -> tuple[str, ...]:
         """The settings that could be otherwise without EXPECTED showing it."""
-        own = {change.setting for change in answer}
+        changed = {change.setting for change in answer}
         found: list[str] = []
         checked = 0
         for changes in near.fitting:
             extra = [c for c in changes if c not in answer]
-            if not extra or extra[0].setting in found or extra[0].setting in own:
+            if not extra or extra[0].setting in found or extra[0].setting in changed:
                 continue
             if checked >= Budget.UNSEEN:
                 break
@@ -226,21 +228,21 @@ class CellSolver(Solver):
             answer = replace(answer, comparison=basis.comparison)
         unseen = self._unseen(near, answer.changes, allowance)
         others = tuple(self.changed(other.changes) for other in outcome.answers[1:])
-        whole = (*self.common_changes, *answer.changes)
+        every = (*self.common_changes, *answer.changes)
         changes = self._sensed(answer, allowance)
         nearest = self._nearest_but(outcome)
         nearer = any(n.comparison.rms < answer.comparison.rms for n in nearest)
         proven = proof >= ENOUGH and not (basis and basis.kind != RERUN and nearer)
         first = None if self.common_changes else self.verify((), allowance).first
-        layout = str(settings_of(whole).get("layout", self.case.layout))
+        layout = str(settings_of(every).get("layout", self.case.layout))
         return replace(
             self.explanation("found" if proven else "unproven", answer.comparison, answer.changes),
             changes=changes,
             equivalent=others,
             tried=outcome.tried,
             nearest=nearest,
-            like=tuple(conventions_that_run(whole, self.how, layout)),
-            others=len({s.setting for s in self.simulator.space.singles} - {s for s, _ in whole}),
+            like=tuple(conventions_that_run(every, self.how, layout)),
+            others=len({s.setting for s in self.simulator.space.singles} - {s for s, _ in every}),
             first_step=first.step if first else None,
             backward=self.how.behaviour.reverse,
             unseen=unseen,
@@ -265,7 +267,7 @@ class CellSolver(Solver):
         ]
 
     def _nearest_but(self, outcome: Outcome) -> tuple[Near, ...]:
-        """The reading that comes nearest without fitting."""
+        """The hypothesis that comes nearest without fitting."""
         coarse = {Change("dtype", half.name) for half in self.prepared.coarse}
         fitting = [set(answer.changes) - coarse for answer in outcome.answers if answer.changes]
         rest = [
@@ -321,7 +323,7 @@ class CellSolver(Solver):
         )
 
     def _sensed(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
-        """The changes; a forget bias that any greater one could stand for is told as what it is."""
+        """The changes; a forget bias that any greater one could stand for says what it is."""
         changes = self.changed(answer.changes)
         if (basis := self._bases.get(answer.changes)) is not None:
             part = basis.rounded if basis.kind == RERUN else ""
@@ -436,7 +438,7 @@ def _most(solvers: Sequence[CellSolver], levels: int) -> int:
 
 
 def _later(solvers: Sequence[CellSolver]) -> list[CellSolver]:
-    """Windows and every n-th step, as many as a budget of whole runs allows."""
+    """Windows and every n-th step, as many as a budget of full runs allows."""
     later = [s for s in solvers if not s.expected.placement.is_from_the_start]
     if not later:
         return []
@@ -452,8 +454,8 @@ def _by_levels(
     for levels in range(1, LEVELS + 1):
         if found and fewest_of(found) < levels:
             break
-        asked = solvers[: _most(solvers, levels)] if levels > 1 else solvers
-        found = solve_each(asked, levels, found, progress)
+        likeliest = solvers[: _most(solvers, levels)] if levels > 1 else solvers
+        found = solve_each(likeliest, levels, found, progress)
     return found
 
 
@@ -463,7 +465,7 @@ def _none(solvers: Sequence[CellSolver], unsearched: int, left: int) -> Explanat
     ``unsearched`` placements were only compared with the run as loaded, and ``left`` were left
     after one change.
     """
-    # the last h of all sequences is a last state by its shape, not some steps of one
+    # the last h of all sequences is a last state by its shape, not steps of one
     last_states = [one for one in solvers[:1] if not one.expected.sequences and one.tried]
     near = last_states or [one for one in solvers if one.tried] or solvers[:1]
     nearest = min(near, key=_distance)
@@ -487,12 +489,12 @@ def _distance(solver: CellSolver) -> tuple[bool, float]:
 
 def _explained(found: Sequence[Fitting], tried: int) -> Explanation:
     """The likeliest of those of the fewest changes; the others are its equals."""
-    which, whole, elsewhere = joined([one.explanation for one in found])
+    which, first, elsewhere = joined([one.explanation for one in found])
     left_open = wanted(
         found[which].solver.data,
-        whole.unseen,
-        whole.equivalent,
-        whole.verdict == "found",
+        first.unseen,
+        first.equivalent,
+        first.verdict == "found",
         elsewhere,
     )
-    return replace(whole, wanted=left_open, tried=max(tried, whole.tried))
+    return replace(first, wanted=left_open, tried=max(tried, first.tried))

@@ -416,7 +416,7 @@ def _run(
     worst, rms = np.zeros(len(codes)), np.full(len(codes), FAR)
     spread = np.zeros((0, 0))
     for view, which in simulator.by_view(cells):
-        off = simulator.run(cells.some(which), values[which], view, min(last, view.steps))
+        off = simulator.run(cells.subset(which), values[which], view, min(last, view.steps))
         if off.size:
             worst[which] = np.abs(off).max(axis=1)
             rms[which] = np.sqrt((off**2).mean(axis=1))

@@ -1,4 +1,4 @@
-"""Hypotheses: what was assumed of a cell, with some settings changed.
+"""Hypotheses: what was assumed of a cell, with changed settings.
 
 Each setting that a step of a cell can show is a column of integers; a code is a place in the
 column's list of values, 0 being the assumed one. Sets of changes that come to the same row are one
@@ -90,7 +90,7 @@ class Space:
         return found
 
     def _row(self, change: Change) -> list[int]:
-        """The codes that a change sets; -1 leaves a column alone."""
+        """The codes that a change sets; -1 keeps a column."""
         columns = SPREADS.get(change.setting, (change.setting,))
         return [
             self.values[name].index(change.value) if name in columns else -1
@@ -161,22 +161,22 @@ def conventions_with(changes: Changes, assumed: Convention) -> list[str]:
     return [name for name, row in CONVENTIONS.items() if _runs_as(row, changed)]
 
 
-_TOLD = {
+LAYOUT_OPTIONS = {
     ("pytorch", "batch"): "pytorch with batch_first=True",
     ("mxnet", "batch"): 'mxnet with layout="NTC"',
 }
-"""Rows that lie otherwise by themselves, and what they have to be told."""
+"""Conventions that have another layout by default, and the option that sets it."""
 
 
 def convention_in_layout(name: str, layout: str) -> str:
-    """A row with what it has to be told to take inputs in a layout; empty if it cannot."""
+    """A convention with the option that gives it a layout; empty if it has none."""
     if layout in ("steps", CONVENTIONS[name].behaviour.layout):
         return name
-    return _TOLD.get((name, layout), "")
+    return LAYOUT_OPTIONS.get((name, layout), "")
 
 
 def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> list[str]:
-    """The rows that do all of a hypothesis by themselves, but for a layout that they can be told.
+    """The conventions that do all of a hypothesis by default, but for a layout that is an option.
 
     ``layout`` is that of the inputs as read.
     """

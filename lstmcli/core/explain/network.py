@@ -1,8 +1,8 @@
 """Models of several cells.
 
 First the network is run as loaded, and compared wherever EXPECTED can lie on its results. Then a
-cell whose inputs and arrays are known is a question of its own, from the lowest layer up, each with
-what was found for those below it. Where no cell can be asked alone, the network is run as a whole:
+cell whose inputs and arrays are known is searched by itself, from the lowest layer up, each with
+what was found for those below it. Where no cell can be, full runs of the network are searched:
 single changes in every placement of EXPECTED, two changes beside the nearest single ones. How the
 inputs lie, how two directions are merged, and which part of the network EXPECTED is, decide whose
 numbers it contains: these are searched as changes of the network.
@@ -53,7 +53,7 @@ from lstmcli.core.model.half_precision import ROUNDED
 from lstmcli.core.model.model import Model, as_time_major, cell_name
 from lstmcli.core.model.states import split_state
 
-MOST_CHANGES = 2  # at once, where the network is run as a whole
+MOST_CHANGES = 2  # at once, in full runs
 ENOUGH_NUMBERS = 3  # that are different prove a layout or a merge: few of them can be chosen from
 SHOWN = 4  # hypotheses that come near
 CLIPS = frozenset(CONSTANTS)
@@ -62,8 +62,8 @@ CLIPS = frozenset(CONSTANTS)
 class NetworkSolver(Solver):
     """EXPECTED at one placement on the results of several cells.
 
-    It is searched cell by cell, or over runs of the whole network where no cell can be searched by
-    itself. ``of_run`` are changes of the run that all hypotheses here have.
+    It is searched cell by cell, or over full runs of the network where no cell can be
+    searched by itself. ``of_run`` are changes of the run that all hypotheses here have.
     """
 
     depth = MOST_CHANGES
@@ -114,10 +114,10 @@ class NetworkSolver(Solver):
         trace, _ = self.case.trace({**settings_of(done), "dtype": "float64"})
         return merge_directions([trace.time_major(f"{name}.h") for name in names], how, None)
 
-    def question_of(
-        self, n: int, d: int, inputs: Array, own: Expected, done: Changes
+    def solver_of(
+        self, n: int, d: int, inputs: Array, expected: Expected, done: Changes
     ) -> CellSolver:
-        """The cell of a layer and a direction as a question of its own."""
+        """The search for the cell of a layer and a direction by itself."""
         name = self.names[n][d]
 
         def read_cell(settings: Mapping[str, Any]) -> Model:
@@ -139,7 +139,7 @@ class NetworkSolver(Solver):
         if mask is not None:  # (T, B)
             mask = mask.T if self.case.layout == "batch" else mask.reshape(len(mask), -1)
         case = Case(
-            read_cell, inputs, "time", {"time": self._valid_only(own)}, state,
+            read_cell, inputs, "time", {"time": self._valid_only(expected)}, state,
             self.case.lengths, mask, self.case.given,
         )  # fmt: skip
         cells = self.prepared.of_cells.setdefault(((n, d), done), {})
@@ -152,15 +152,15 @@ class NetworkSolver(Solver):
         case = self.case
         return valid_steps(case.lengths, case.mask, self.inputs.shape, case.layout)
 
-    def _valid_only(self, own: Expected) -> Expected:
-        """Without what stands where no step counts: rules for that are the whole layer's."""
+    def _valid_only(self, expected: Expected) -> Expected:
+        """Without what stands where no step counts: rules for that are of the layer."""
         if self.valid is None:
-            return own
+            return expected
         sequences = {
             name: Known(np.where(self.valid[:, :, None], known.values, np.nan), known.half)
-            for name, known in own.sequences.items()
+            for name, known in expected.sequences.items()
         }
-        return replace(own, sequences=sequences)
+        return replace(expected, sequences=sequences)
 
     def simulator(self) -> NetworkSimulator:
         """The cells of the network, to be run under many hypotheses."""
@@ -169,9 +169,9 @@ class NetworkSolver(Solver):
         for n, layer in enumerate(self.model.layers):
             for d, cell in enumerate(layer):
                 no_numbers = np.full((T, B, cell.outputs), np.nan)
-                own = Expected({"h": Known(no_numbers, no_numbers)}, {})
+                unknown = Expected({"h": Known(no_numbers, no_numbers)}, {})
                 inputs = np.broadcast_to(0.0, (T, B, cell.inputs))
-                simulators[self.names[n][d]] = self.question_of(n, d, inputs, own, ()).simulator
+                simulators[self.names[n][d]] = self.solver_of(n, d, inputs, unknown, ()).simulator
         settings = settings_of(self.of_run)
         how = self.model.convention.behaviour
         forward = not self.model.backward and not how.flip_output and not self.expected.finals
@@ -199,7 +199,7 @@ class NetworkSolver(Solver):
 
     @cached_property
     def full_runs(self) -> FullRunSearch:
-        """The search over runs of the whole network."""
+        """The search over full runs of the network."""
         return FullRunSearch(self)
 
     @property
@@ -236,7 +236,7 @@ def plain_of(changed: Sequence[Changed]) -> Changes:
 
 
 def scoped(changes: Changes, cell: str) -> Changes:
-    """Changes of one cell alone."""
+    """Changes of one cell only."""
     return tuple(
         Change(c.setting if c.setting == "dtype" else f"{cell}.{c.setting}", c.value)
         for c in changes
@@ -254,21 +254,23 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     UserError
         if EXPECTED is no result of such a run.
     """
-    own = sorted(
+    as_assumed = sorted(
         (NetworkSolver(prepared, c) for c in prepared.cases()),
         key=lambda n: len(n.common_changes),
     )
-    for network in own:
+    for network in as_assumed:
         if not network.common_changes and network.fits:
             return network.explanation("agrees", network.verify(()))
     merged = [NetworkSolver(p, case) for p in prepared.merged_otherwise() for case in p.cases()]
-    others = sorted([*_turned(own), *merged, *_turned(merged)], key=lambda n: len(n.common_changes))
+    others = sorted(
+        [*_turned(as_assumed), *merged, *_turned(merged)], key=lambda n: len(n.common_changes)
+    )
     # a last state is saved more often than one step of all sequences
     parts = [NetworkSolver(part, case) for part in prepared.elsewhere() for case in part.cases()]
     parts = sorted(
         [*parts, *_turned(parts)], key=lambda n: (len(n.common_changes), not n.expected.finals)
     )
-    networks = sorted([*own, *others], key=lambda n: len(n.common_changes))
+    networks = sorted([*as_assumed, *others], key=lambda n: len(n.common_changes))
     if not networks and not parts:
         raise prepared.no_place()
     if prepared.all_zero:
@@ -276,13 +278,13 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
         return replace(first.explanation("none", first.verify(())), remarks=(ALL_ZERO,))
     for some in (networks, parts):
         if fitting := _fitting(some):
-            return _by_base(fitting, own, progress)
+            return _by_base(fitting, as_assumed, progress)
     with one_thread():  # small products: threads would wait for each other
-        found = _searched(own, others, parts, progress)
+        found = _searched(as_assumed, others, parts, progress)
     if found is None:
         raise prepared.no_place()
     found = replace(found, tried=sum(n.tried for n in (*networks, *parts)))
-    return found if found.verdict != "none" else _as_loaded(found, prepared, own or others)
+    return found if found.verdict != "none" else _as_loaded(found, prepared, as_assumed or others)
 
 
 def _turned(networks: Sequence[NetworkSolver]) -> Iterator[NetworkSolver]:
@@ -305,7 +307,7 @@ def _fitting(networks: Sequence[NetworkSolver]) -> list[NetworkSolver]:
 
 
 def _by_base(
-    fitting: Sequence[NetworkSolver], own: Sequence[NetworkSolver], progress: Progress
+    fitting: Sequence[NetworkSolver], as_assumed: Sequence[NetworkSolver], progress: Progress
 ) -> Explanation:
     """Another layout, merge or array is all that EXPECTED needs."""
     fewest = len(fitting[0].common_changes)
@@ -315,7 +317,7 @@ def _by_base(
         for n in reversed(ways.values())
     ]
     if 1 in fitting[0].case.x.shape[:-1]:  # sequences of one step are steps that start from zero
-        assumed = next((n for n in own if not n.common_changes), None)
+        assumed = next((n for n in as_assumed if not n.common_changes), None)
         reset = assumed and by_cells(assumed, progress, levels=1)
         if reset and reset.verdict != "none" and len(reset.changes) <= fewest:
             answers = [replace(reset, wanted=(remark("second_sequence"),)), *answers]
@@ -345,7 +347,7 @@ def _as_loaded(
 
 
 def _searched(
-    own: Sequence[NetworkSolver],
+    as_assumed: Sequence[NetworkSolver],
     others: Sequence[NetworkSolver],
     parts: Sequence[NetworkSolver],
     progress: Progress,
@@ -354,7 +356,7 @@ def _searched(
 
     A part has to be proved: there are so many that one of them may fit by chance.
     """
-    placed, changed = _placed(own), _first_of_each(others)
+    placed, changed = _placed(as_assumed), _first_of_each(others)
     lower = [one for one in _first_of_each(parts) if one.can_search_cells]
     unproven: list[Explanation] = []
     untried: dict[Remark, None] = {}
@@ -372,13 +374,13 @@ def _searched(
                 return _joined(answers)
         if some is placed and most:
             untried |= dict.fromkeys(left for one in nearest for left in one.untried)
-        if some is placed and most == Budget.PAIRED < len(own):
-            left, placements = len(own) - Budget.PAIRED, len(own)
+        if some is placed and most == Budget.PAIRED < len(as_assumed):
+            left, placements = len(as_assumed) - Budget.PAIRED, len(as_assumed)
             untried[remark("pairs_placed", left=left, placements=placements)] = None
     if unproven:
         return min(unproven, key=lambda one: len(one.changes))
     near = [one.unexplained for one in (*placed, *changed, *lower) if one.unexplained]
-    if not near or not (own or others):
+    if not near or not (as_assumed or others):
         return None
     return replace(min(near, key=_nearest_rms), untried=tuple(untried))
 
@@ -386,7 +388,7 @@ def _searched(
 def _affordable(
     solvers: Sequence[NetworkSolver], untried: dict[Remark, None]
 ) -> Iterator[NetworkSolver]:
-    """As many as a budget of whole runs allows, for one change."""
+    """As many as a budget of full runs allows, for one change."""
     work = 0.0
     for n, one in enumerate(solvers):
         if work > Budget.ALL_SINGLES:
@@ -398,13 +400,13 @@ def _affordable(
             work += len(one.full_runs.single_changes) * one.full_runs.simulator.work
 
 
-def _placed(own: Sequence[NetworkSolver]) -> list[NetworkSolver]:
+def _placed(as_assumed: Sequence[NetworkSolver]) -> list[NetworkSolver]:
     """Those in which one change is looked for: of small networks, more."""
     few, many = Budget.SEARCHED
-    units = max((cell.units for n in own for _, cell in n.model.cells), default=1)
+    units = max((cell.units for n in as_assumed for _, cell in n.model.cells), default=1)
     most = max(few, min(many, Budget.UNITS // units))
-    as_given = [n for n in own if not n.common_changes]
-    turned = [n for n in own if n.common_changes]
+    as_given = [n for n in as_assumed if not n.common_changes]
+    turned = [n for n in as_assumed if n.common_changes]
     return [*as_given[:most], *turned[: most if not as_given else Budget.TURNED * (most // few)]]
 
 
@@ -418,8 +420,8 @@ def _first_of_each(networks: Sequence[NetworkSolver]) -> list[NetworkSolver]:
 
 
 def _joined(fitting: Sequence[Explanation]) -> Explanation:
-    _, whole, elsewhere = joined(fitting)
-    return replace(whole, wanted=whole.wanted or (remark("whole_run"),)) if elsewhere else whole
+    _, found, elsewhere = joined(fitting)
+    return replace(found, wanted=found.wanted or (remark("whole_run"),)) if elsewhere else found
 
 
 def _nearest_rms(one: Explanation) -> float:
@@ -432,26 +434,28 @@ def _nearest_rms(one: Explanation) -> float:
 def by_cells(
     network: NetworkSolver, progress: Progress, levels: int, settled: Iterable[str] = ()
 ) -> Explanation | None:
-    """What is found cell by cell; None if no cell can be asked alone.
+    """What is found cell by cell; None if no cell can be searched by itself.
 
     Parameters
     ----------
     settled
-        cells that are as loaded: those above them can be asked.
+        cells that are as loaded: those above them can be searched.
     """
     done: Changes = ()
     first: tuple[str, Explanation] | None = None  # the first cell that needs a change
     given = set(settled)
     for n, names in enumerate(network.names):
         for d, name in enumerate(names):
-            own = network.expected.part(name)
+            expected = network.expected.part(name)
             inputs = (
-                network.inputs_of(n, done, given) if own.numbers and name not in given else None
+                network.inputs_of(n, done, given)
+                if expected.numbers and name not in given
+                else None
             )
             if inputs is None:
                 continue
             given.add(name)
-            solver = network.question_of(n, d, inputs, own, done)
+            solver = network.solver_of(n, d, inputs, expected, done)
             if solver.verify((), network.allowance).fits:
                 continue
             progress(n / len(network.names), name)
@@ -476,7 +480,7 @@ def _stuck(
     network: NetworkSolver, first: tuple[str, Explanation] | None, name: str = "",
     solver: CellSolver | None = None,
 ) -> Explanation:  # fmt: skip
-    """Some cells are explained, but not the whole."""
+    """Cells are explained, but not the network."""
     explanation, remarks = network.none(), []
     if first:
         remarks.append(remark("cell_fits", cell=first[0], changes=first[1].changes))
@@ -545,11 +549,11 @@ def _gathered(network: NetworkSolver, changes: Changes) -> Changes:
     return (*shared, *rest)
 
 
-# ---- as a whole
+# ---- full runs
 
 
 class FullRunSearch:
-    """A network of which no cell can be asked alone: hypotheses about all its cells are run."""
+    """The search over runs of a network of which no cell can be searched by itself."""
 
     def __init__(self, network: NetworkSolver) -> None:
         self.network = network
@@ -713,9 +717,9 @@ class FullRunSearch:
         first, *others = sorted(fitting, key=_likely)
         network, comparison = self.network, self.network.verify(first)
         loaded = network.verify(())
-        told = min(network.distinct, loaded.total - loaded.agreeing)  # numbers that are explained
+        explained = min(network.distinct, loaded.total - loaded.agreeing)  # numbers
         proof = digits(self.off, solved, network.tried)
-        proven = proof >= ENOUGH and told > len(_kinds(first)) + solved
+        proven = proof >= ENOUGH and explained > len(_kinds(first)) + solved
         if solved and any(_kinds(other) & CLIPS != _kinds(first) & CLIPS for other in others):
             proven = False  # another mechanism does as well
         return replace(

@@ -27,7 +27,7 @@ from lstmcli.core.model.model import Cell, Model, cell_name
 NUMBERS = 600  # of EXPECTED, at most, on which hypotheses are compared
 FAR = 1e6  # tolerances beyond which it does not matter how far off a number is
 LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still stepped
-TELLING = 12  # known steps after which those that are left are run as a whole
+TELLING = 12  # known steps after which those that are left are verified
 AT_ONCE, MEMORY = 1000, 2**26  # hypotheses, and bytes of their outputs, that are kept at once
 OF_THE_RUN = frozenset({"layout", "lengths", "array", "initial_state"})  # not of a cell
 OF_TIME = frozenset({"reverse", "flip_output"})  # need all steps, wherever EXPECTED is known
@@ -76,7 +76,7 @@ class _Cell:
             if change.setting not in OF_THE_RUN and not rare:
                 self.changes.append(change)
                 rows.append(rows[0] if change.value == SOLVE else row)
-        self.rows = np.array(rows)  # (M, F); -1 leaves a column alone
+        self.rows = np.array(rows)  # (M, F); -1 keeps a column
         settings = ["" if c is None else c.setting for c in self.changes]
         self.kinds = np.array([settings.index(setting) for setting in settings])
         self.constant = np.array(  # (M,): the place of an open constant, or -1
@@ -84,7 +84,7 @@ class _Cell:
         )
 
     def configured(self, places: Array, values: Array) -> tuple[Array, Array]:
-        """Codes (n, F) and constants (n, 3) of some of its hypotheses (n, 2)."""
+        """Codes (n, F) and constants (n, 3) of hypotheses (n, 2) about it."""
         codes = np.zeros((len(places), self.rows.shape[1]), np.int8)
         for k in (0, 1):
             np.copyto(codes, self.rows[places[:, k]], where=self.rows[places[:, k]] >= 0)
@@ -100,7 +100,7 @@ class KnownNumbers(NamedTuple):
 
     cell: str  # "" for the merged output
     array: str
-    at: tuple[Array, ...]  # steps and units, each (E,); units alone of a last state
+    at: tuple[Array, ...]  # steps and units, each (E,); only units of a last state
     values: Array  # (E,)
     allowed: Array  # (E,)
 
@@ -242,7 +242,7 @@ class NetworkSimulator:
     # ---- runs
 
     def off(self, hypotheses: Hypotheses, dtype: Any = np.float32) -> Array:
-        """(N, E) how far off whole runs are, in tolerances."""
+        """(N, E) how far off full runs are, in tolerances."""
         return self._in_chunks(hypotheses, False, dtype)[0]
 
     def near(self, hypotheses: Hypotheses) -> Array:
@@ -336,9 +336,9 @@ class _Chunk:
             swapped = self.of.how.behaviour.merge == "concat_swapped"
             for name in reversed(names) if swapped else names:
                 width = self._arrays[name][target.array].shape[-1]
-                own = np.flatnonzero((start <= units) & (units < start + width))
-                at = (*(axis[own] for axis in steps), units[own] - start)
-                merged[:, own] = self._taken(name, target.array, *at)
+                here = np.flatnonzero((start <= units) & (units < start + width))
+                at = (*(axis[here] for axis in steps), units[here] - start)
+                merged[:, here] = self._taken(name, target.array, *at)
                 start += width
         off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
         return np.clip(off, -FAR, FAR)
@@ -387,7 +387,7 @@ class _Chunk:
         turned: bool,
         flipped: bool,
     ) -> Array:
-        """Run some of a cell's hypotheses, all one way through time; those that are left."""
+        """Run hypotheses of a cell, all one way through time; those that are left."""
         simulator, constants = self.of.cells[name].simulator, constants[which].astype(self.dtype)
         cells = simulator.cells(codes[which])
         if self.of.start is not None:
@@ -396,7 +396,7 @@ class _Chunk:
         h, c = simulator.start(cells, self.of.row, self.dtype)
         targets = [target for target in self.of.targets if target.cell in (name, "")]
         names = {"h", *(t.array for t in targets if not t.array.startswith("final_"))}
-        own = [t for t in targets if t.cell and len(t.at) == 2] if self.drop else []
+        stepped = [t for t in targets if t.cell and len(t.at) == 2] if self.drop else []
         seen, steps = 0, len(self.x)
         for step in range(steps):
             taken, shown = (steps - 1 - step if way else step for way in (turned, flipped))
@@ -408,7 +408,7 @@ class _Chunk:
             h, c = given["h"], given["c"]
             for one in names:
                 self._keep(name, one, (len(codes), steps), (which, shown), given[one])
-            worst = _worst(own, shown, given)
+            worst = _worst(stepped, shown, given)
             if worst is None:
                 continue
             seen += 1
@@ -416,7 +416,7 @@ class _Chunk:
             if not stay.size or seen >= TELLING:
                 return which[stay]
             if len(stay) < len(which):
-                which, cells, constants = which[stay], cells.some(stay), constants[stay]
+                which, cells, constants = which[stay], cells.subset(stay), constants[stay]
                 h, c = h[stay], c[stay]
         for one, last in (("final_h", h), ("final_c", c)):
             self._keep(name, one, (len(codes),), (which,), last)

@@ -1,9 +1,9 @@
 """The search: one change, two, three, until a run of the loop itself gives EXPECTED.
 
 From a zero state the first step shows neither the recurrent kernel nor the forget gate, so that
-hypotheses which differ in these alone are asked once, on a few units. What is left is stepped on
-against EXPECTED; constants are solved for where a hypothesis leaves it. Nothing is accepted here
-but by a whole run: the steps only choose what is worth one.
+hypotheses which differ only in these are compared once, in a sample of units. What is left is
+stepped on against EXPECTED; constants are solved for where a hypothesis leaves it. Nothing is
+accepted here but by a full run: the steps only choose what is worth one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LEVELS = 3  # changes at once
 
 # What is stepped, and how far.
 LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
-LONGEST = 12  # known steps after which what is left is run as a whole: rounding grows
+LONGEST = 12  # known steps after which what is left is verified: rounding grows
 FEW = 24  # hypotheses that are not worth dropping one by one
 CHUNK = 1000  # hypotheses stepped at once: more leave the cache
 LESS = 0.1  # of a clip, that must not do as well
@@ -53,9 +53,9 @@ class Budget:
     VERIFIED = 60  # and of these, the likeliest, are verified
     UNSEEN = 12  # settings that are verified before they are called unseen
     NEAREST = 4  # hypotheses that are named where none fits
-    # Where EXPECTED lacks the first step, whole runs are stepped. Of a large net two changes are
-    # tried beside those that come nearest alone: one of a pair was among the 25 nearest in 68 of 69
-    # pairs of last states and of stacked nets.
+    # Where EXPECTED lacks the first step, full runs are stepped. Of a large net two changes are
+    # tried beside the nearest single ones: one of a pair was among the 25 nearest in 68 of 69 pairs
+    # of last states and of stacked nets.
     LATE_LEVEL = 2.5e10  # work of a level
     LATE_CONSTANTS = 2e9  # work of constants,
     LATE_SOLVED = 16  # and so many hypotheses at least, the nearest, have theirs solved
@@ -185,7 +185,7 @@ class Search:
         )
 
     def confirmed(self, found: Sequence[Found], allowance: Allowance) -> Iterator[Answer]:
-        """The hypotheses that a whole run confirms, their constants settled."""
+        """The hypotheses that a full run confirms, their constants settled."""
         space = self.simulator.space
         weights = np.array([prior(single) for single in space.singles])
         likely = sorted(found, key=lambda one: float(weights[one.places].sum()))[: Budget.RANKED]
@@ -205,7 +205,7 @@ class Search:
     def _settled(self, one: Found, allowance: Allowance) -> tuple[Changes, int] | None:
         """The changes with their constants refined over a sequence, and how many these are.
 
-        Where another sequence alone reaches a clip it is that one. None if one of the constants
+        Where only another sequence reaches a clip it is that one. None if one of the constants
         comes to what was assumed, or does nothing.
         """
         space = self.simulator.space
@@ -266,16 +266,16 @@ class Levels:
             sets, codes = sets[needed], codes[needed]
         cells = simulator.cells(codes)
         new = _first_of_each(cells.keys(), self._known)
-        sets, cells = sets[new], cells.some(new)
+        sets, cells = sets[new], cells.subset(new)
         self._known = np.concatenate([self._known, cells.keys()])
         self.tried += len(sets)
         found: list[Found] = []
         for view, which in simulator.by_view(cells):
             if simulator.from_zero and view.first == 0:
-                which = which[self._pass_first_step(cells.some(which), view)]
+                which = which[self._pass_first_step(cells.subset(which), view)]
             for at in range(0, len(which), CHUNK):
                 part = which[at : at + CHUNK]
-                steps = _Steps(simulator, cells.some(part), view)
+                steps = _Steps(simulator, cells.subset(part), view)
                 left, constants = steps.staying()
                 found += [Found(s, c) for s, c in zip(sets[part[left]], constants, strict=True)]
         return found
@@ -313,10 +313,10 @@ class Levels:
         cells = self.simulator.cells(np.concatenate(codes))
         rms = np.full(len(cells), np.inf)
         for view, which in self.simulator.by_view(cells):
-            some = cells.some(which)
+            subset = cells.subset(which)
             steps = CLOSEST_STEPS if self.simulator.has_first_step else view.steps
             steps = min(view.steps, steps)
-            off = self.simulator.run(some, settled(some.constants), view, steps, np.float32)
+            off = self.simulator.run(subset, settled(subset.constants), view, steps, np.float32)
             if off.size:
                 rms[which] = np.sqrt((off**2).mean(axis=1))
         return rms
@@ -339,11 +339,11 @@ class Levels:
         among = np.array([n for n, one in enumerate(self.space.singles) if one.value != SOLVE], int)
         for size in (1, 2) if simulator.from_zero and len(among) else ():
             cells = simulator.cells(self.space.codes(self.space.sets(size, among)))
-            cells = cells.some(_first_of_each(cells.keys(first_step=True)))
+            cells = cells.subset(_first_of_each(cells.keys(first_step=True)))
             for view, which in simulator.by_view(cells):
                 for at in range(0, len(which) if view.first == 0 else 0, 4 * CHUNK):
                     off = self._first_step(
-                        cells.some(which[at : at + 4 * CHUNK]), view, _sample(simulator)
+                        cells.subset(which[at : at + 4 * CHUNK]), view, _sample(simulator)
                     )
                     least = min(least, float(np.abs(off[2]).max(axis=1, initial=0).min()))
         return least
@@ -355,13 +355,13 @@ class Levels:
         )
         units = _sample(self.simulator)
         passes = [
-            self._pass_in(cells.some(first[at : at + 4 * CHUNK]), view, units)
+            self._pass_in(cells.subset(first[at : at + 4 * CHUNK]), view, units)
             for at in range(0, len(first), 4 * CHUNK)
         ]
         return np.flatnonzero(np.concatenate(passes)[same.ravel()])
 
     def _pass_in(self, cells: Cells, view: View, units: Units) -> Array:
-        """Truth (N,) of passing the first step in some units."""
+        """(N,): whether each passes the first step in a sample of units."""
         z, arrays, off = self._first_step(cells, view, units)
         worst = np.abs(off).max(axis=1, initial=0)
         worst[cells.array == _F] = 0
@@ -369,12 +369,12 @@ class Levels:
         sought[:, 0] &= cells.coupled == 2  # else the forget gate multiplies nothing
         wrong = np.flatnonzero((worst > LOOSE) & sought.any(axis=1))
         if wrong.size:
-            some, z = cells.some(wrong), z[wrong]
+            subset, z = cells.subset(wrong), z[wrong]
             c = np.zeros((len(wrong), z.shape[2]))
-            constants = np.where(sought[wrong], some.constants, settled(some.constants))
+            constants = np.where(sought[wrong], subset.constants, settled(subset.constants))
 
             def evaluate(which: Array, values: Array) -> Array:
-                part = some.some(which)
+                part = subset.subset(which)
                 given = self.simulator.step(z[which], c[which], part, values, units)
                 return view.residuals(given, 0, part.array, units, ("f",))
 
@@ -386,7 +386,7 @@ class Levels:
     def _first_step(
         self, cells: Cells, view: View, units: Units
     ) -> tuple[Array, dict[str, Array], Array]:
-        """z, the arrays and the residuals of a first step, in some units."""
+        """z, the arrays and the residuals of a first step, in a sample of units."""
         z = self.simulator.inputs(cells, view.x[0], units)
         c = np.zeros((len(z), z.shape[2]))
         arrays = self.simulator.step(z, c, cells, settled(cells.constants), units)
@@ -453,7 +453,11 @@ class _Steps:
                 self._solve(leaving, z, arrays, off, worst, t)
             stay = np.flatnonzero(worst <= LOOSE)
             self.left, self.constants = self.left[stay], self.constants[stay]
-            self.cells, self.h, self.c = self.cells.some(stay), arrays["h"][stay], arrays["c"][stay]
+            self.cells, self.h, self.c = (
+                self.cells.subset(stay),
+                arrays["h"][stay],
+                arrays["c"][stay],
+            )
         return self.left, self.constants
 
     def _solve(
@@ -480,7 +484,7 @@ class _Steps:
             self._run_again(good, arrays, t)
 
     def _affordable(self, leaving: Array, off: Array) -> Array:
-        """The hypotheses whose constants are solved for over whole runs, the nearest first."""
+        """The hypotheses whose constants are solved for over full runs, the nearest first."""
         leaving = leaving[np.argsort((off[leaving] ** 2).sum(axis=1), kind="stable")]
         several = self.cells.is_open[leaving].sum(axis=1) > 1
         runs = np.cumsum(np.array(Budget.LATE_RUNS)[several.astype(int)])
@@ -489,26 +493,26 @@ class _Steps:
         return leaving[affordable]
 
     def _solved_here(self, which: Array, z: Array, greatest: Array, t: int) -> tuple[Array, Array]:
-        cells, z, c = self.cells.some(which), z[which], self.c[which]
+        cells, z, c = self.cells.subset(which), z[which], self.c[which]
 
         def evaluate(n: Array, values: Array) -> Array:
-            part = cells.some(n)
+            part = cells.subset(n)
             given = self.simulator.step(z[n], c[n], part, values)
             return self.view.residuals(given, t, part.array)
 
         return solve(evaluate, self.constants[which], greatest, self.simulator.cell.units)
 
     def _solved_whole(self, which: Array, greatest: Array, t: int) -> tuple[Array, Array]:
-        cells = self.cells.some(which)
+        cells = self.cells.subset(which)
 
         def evaluate(n: Array, values: Array) -> Array:
-            return self.simulator.run(cells.some(n), values, self.view, t + 1, self.dtype)
+            return self.simulator.run(cells.subset(n), values, self.view, t + 1, self.dtype)
 
         return solve(evaluate, cells.constants, greatest, self.simulator.cell.units)
 
     def _run_again(self, which: Array, arrays: dict[str, Array], t: int) -> None:
         """h and c after step t with the constants that were found."""
-        cells, values = self.cells.some(which), settled(self.constants[which])
+        cells, values = self.cells.subset(which), settled(self.constants[which])
         *_, last = self.simulator.steps(cells, values, self.view, t + 1, self.dtype)
         arrays["h"][which], arrays["c"][which] = last["h"], last["c"]
 
@@ -520,7 +524,7 @@ def _refined(simulator: Simulator, cells: Cells, view: View, constants: Array) -
 
     def run(constants: Array) -> Array:
         n = np.zeros(len(constants), int)
-        return simulator.run(cells.some(n), constants, view, view.steps)
+        return simulator.run(cells.subset(n), constants, view, view.steps)
 
     def off(points: Array) -> Array:
         tries = np.repeat(values[None], len(points), axis=0)

@@ -40,7 +40,7 @@ Decoder = Callable[[Mapping[str, Any]], Cell]
 """From settings that change what was assumed to the cell, in float64."""
 
 FAR = 1e6  # tolerances: how much further off a number is than this does not matter
-SAMPLE = 12  # units of a first step that are looked at: enough to distinguish any two hypotheses
+SAMPLE = 12  # units of a first step that are compared: enough to distinguish any two hypotheses
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
 _COUPLED = ("none", "f=1-i", "i=1-f")
@@ -80,13 +80,13 @@ class Cells:
     def __len__(self) -> int:
         return len(self.kernel)
 
-    def some(self, which: Any) -> Cells:
-        """Those of some hypotheses."""
+    def subset(self, which: Any) -> Cells:
+        """Those of a subset of the hypotheses."""
         return Cells(*(getattr(self, one.name)[which] for one in fields(self)))
 
     @cached_property
     def by_value(self) -> dict[str, Groups]:
-        """The values of fields, each with the hypotheses that have it; as far as asked for."""
+        """The values of fields that were needed, each with the hypotheses that have it."""
         return {}
 
     def groups(self, name: str) -> Groups:
@@ -135,7 +135,7 @@ Groups = list[tuple[int, Any]]
 
 
 def groups_of(values: Array) -> Groups:
-    """Each of some small integers (N,) with its places."""
+    """Each distinct value of small integers (N,), with its places."""
     kinds = np.flatnonzero(np.bincount(values)).tolist()
     if len(kinds) == 1:
         return [(kinds[0], slice(None))]

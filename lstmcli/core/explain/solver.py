@@ -49,7 +49,7 @@ class Solver(ABC):
         return True
 
     def run_changes(self, settings: Iterable[str] = ()) -> list[Change]:
-        """Changes that no step of a cell shows, and those of some settings."""
+        """Changes that no step of a cell shows, and those of these settings."""
         names = [*settings, *(name for name, cause in CAUSES.items() if cause.whole)]
         if self.case.lengths is None and self.case.mask is None:
             names.remove("masked_output")  # nothing ends
@@ -123,7 +123,7 @@ def solve_each(
 ) -> list[Fitting]:
     """What was found, and what up to so many changes give in these placements, no more than that.
 
-    Where a first step has been found, last states are asked for fewer changes only: they take long.
+    Where a first step has been found, last states are searched for fewer changes: they take long.
     """
     for solver in solvers:
         most = levels
@@ -140,12 +140,12 @@ def solve_each(
 
 def _is_another_item(found: Fitting, solver: Solver) -> bool:
     """Whether EXPECTED is proved to be another sequence of the batch than this placement has it."""
-    own, other = found.solver.expected.row, solver.expected.row
+    row, other = found.solver.expected.row, solver.expected.row
     alike = (
         found.solver.common_changes == solver.common_changes
         and found.solver.has_first_step == solver.has_first_step
     )
-    return alike and None not in (own, other) and own != other and found.explanation.found
+    return alike and None not in (row, other) and row != other and found.explanation.found
 
 
 def fewest_of(found: Sequence[Fitting]) -> int:
@@ -182,12 +182,12 @@ def joined(found: Sequence[Explanation]) -> Joined:
             place = other.placement
             elsewhere.append(remark("placed_elsewhere", changes=other.changes, placement=place))
     listed.pop(_key(first.changes), None)
-    whole = replace(first, equivalent=tuple(listed.values()), remarks=(*first.remarks, *elsewhere))
-    return Joined(which, whole, bool(elsewhere))
+    every = replace(first, equivalent=tuple(listed.values()), remarks=(*first.remarks, *elsewhere))
+    return Joined(which, every, bool(elsewhere))
 
 
 def size(explanation: Explanation) -> int:
-    """Changes as the search counts them: two of them may be told as one."""
+    """Changes as the search counts them: two of them may be said as one."""
     changes = explanation.changes
     return sum(
         2 if change.setting == "go_backwards" else len(change.settings) for change in changes

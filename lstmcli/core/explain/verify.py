@@ -1,8 +1,8 @@
 """Whether a hypothesis gives EXPECTED: it is run as `lstm run` runs it, and compared.
 
 Rounding grows from step to step, in a chaotic net without end. So where a difference may be
-rounding, the hypothesis is run in float32 too, and what both runs are apart by widens the tolerance
-of each step from there on; steps at which they are far apart count as not known.
+rounding, the hypothesis is run in float32 too, and what both runs differ by widens the tolerance
+of each step from there on; steps at which they differ much count as not known.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Reader = Callable[[Mapping[str, Any]], Model]
 """From settings, beside those that were given, to the model."""
 
 ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
-OTHERS = 4.0  # times our own rounding that others may have, who add up in another order
+OTHERS = 4.0  # times our rounding that others may have, who add up in another order
 # Torch and TensorFlow were 2.4e-3 from float64 in a net of three layers and 400 steps, and agreed
 # with each other; a wrong setting of such a net is off by .05 and more.
 BLIND = 0.05  # a tolerance from which on a number says nothing; of one above 1, its share
@@ -59,7 +59,7 @@ class Cached:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What was asked: weights behind a reader, inputs, and EXPECTED by layout."""
+    """A question at one placement: weights behind a reader, inputs, and EXPECTED by layout."""
 
     read: Reader
     x: Array
@@ -72,7 +72,7 @@ class Case:
     cached: Cached | None = None  # runs that other places of EXPECTED are compared with too
 
     def model(self, settings: Mapping[str, Any]) -> Model:
-        """The model under settings; those of the data alone are left out."""
+        """The model under settings; those of the data are left out."""
         return self.read(
             spelled_out({k: v for k, v in settings.items() if k != "array"}, self.given)
         )
@@ -97,9 +97,9 @@ class Case:
 
     def _names(self, array: str) -> tuple[str, ...]:
         first = next(iter(self.expected.values()))
-        alone = set(first.sequences) == {"h"} and not first.finals and array == "h"
+        only_h = set(first.sequences) == {"h"} and not first.finals and array == "h"
         has_z = any(ArrayName.of(name).base == "z" for name in first.sequences)
-        return ("h",) if alone else ("h", "c", "i", "f", "g", "o", *["z"] * has_z)
+        return ("h",) if only_h else ("h", "c", "i", "f", "g", "o", *["z"] * has_z)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Comparison:
 
     @property
     def nearly(self) -> bool:
-        """Whether all but a few numbers agree: they are wrong then, and not a convention."""
+        """Whether nearly all numbers agree: they are wrong then, and not a convention."""
         return 0 < self.agreeing >= self.total - max(FEW, int(self.total * A_FEW))
 
 
@@ -181,8 +181,8 @@ def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
     with np.errstate(all="ignore"):
         trace, model = case.trace(settings)
     given = arrays_of(trace, model, settings.get("array", "h"))
-    own = SINGLE if model.cell.dtype == np.float32 else allowance
-    wider = max(allowance, own, key=lambda a: a.absolute)
+    of_weights = SINGLE if model.cell.dtype == np.float32 else allowance
+    wider = max(allowance, of_weights, key=lambda a: a.absolute)
     comparison = compared(given, expected, wider)
     if comparison.fits:
         return comparison
@@ -300,8 +300,10 @@ def compared(
         total += int(is_known.sum())
         agreeing += int(agrees.sum())
         arrays.append((name, int(agrees.sum()), int(is_known.sum())))
-        some = np.any(known.values != 0, axis=-1, keepdims=True)  # no step that is zero throughout
-        zeros += int(((known.values == 0) & (share > 1) & some).sum())
+        not_zero = np.any(
+            known.values != 0, axis=-1, keepdims=True
+        )  # no step that is zero throughout
+        zeros += int(((known.values == 0) & (share > 1) & not_zero).sum())
         rows = _along(known.values.ndim - 2, rows, is_known, share <= 1)
         if known.values.ndim == 3:
             steps = _along(0, steps, is_known, share <= 1)
