@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.views.conventions import COLUMNS, LEGEND, description
 from tests.docs.schemas import SCHEMAS
-from tests.paths import TESTS
+from tests.paths import TESTS, TOP
 
 DEEPEST = 3  # dots in a key: deeper ones are in the schema's file alone
 
@@ -99,6 +100,24 @@ def _type(member: Schema) -> str:
     return kinds if isinstance(kinds, str) else " or ".join(kinds)
 
 
+WITH_CODES = {"Hint", "Finding", "remark", "Remark"}  # whose first argument is a code
+
+
+def codes(package: str) -> str:
+    """The codes that a package of core gives its remarks, from its source."""
+    found = {
+        str(call.args[0].value)
+        for path in (TOP / "lstmcli" / "core" / package).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in WITH_CODES
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+    }
+    return ", ".join(f"`{code}`" for code in sorted(found))
+
+
 # ---- tables of the program
 
 
@@ -129,4 +148,4 @@ def recorded() -> str:
     return _table(("framework and version", "cases", "conventions"), rows)
 
 
-MAKERS = {maker.__name__: maker for maker in (keys, conventions, recorded)}
+MAKERS = {maker.__name__: maker for maker in (keys, codes, conventions, recorded)}
