@@ -29,6 +29,7 @@ _ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
 # prefix, a name that somebody typed, number of a layer
 _LEAF = re.compile(r"(?:(.*)[/.:])?([^/.:]{0,40}?)_?(\d{0,9})")
 _LETTER = re.compile(r"(.*[/.:_])?[wWuUb]")
+_OF_LSTM = re.compile("^(lstm|rnn|cell)_|_(lstm|rnn|cell)$", re.I)
 _LSTM = re.compile("lstm|rnn|cell", re.I)
 _ANOTHER_LAYER = re.compile(
     r"dense|(^|[^a-z])fc|linear|conv|embed|att(n|ention)|norm|mlp|head", re.I
@@ -124,6 +125,11 @@ def _leaf(name: str) -> str:
     return match[2] if match else name
 
 
+def _is_called(pattern: re.Pattern[str], name: str) -> bool:
+    """Whether a name's last part, without ``lstm_`` or ``_lstm``, is what a pattern has."""
+    return pattern.fullmatch(_OF_LSTM.sub("", _leaf(name))) is not None
+
+
 # ---- the ways to read a group
 
 
@@ -173,8 +179,8 @@ def _told_by_names(ways: list[Way]) -> list[Way]:
     told = [
         way
         for way in ways
-        if _KERNEL.fullmatch(_leaf(way.roles.get("kernel", "")))
-        and _RECURRENT.fullmatch(_leaf(way.roles.get("recurrent_kernel", "")))
+        if _is_called(_KERNEL, way.roles.get("kernel", ""))
+        and _is_called(_RECURRENT, way.roles.get("recurrent_kernel", ""))
     ]
     return told or ways
 
@@ -197,10 +203,7 @@ def _fused_ways(
     if row and len(names) == 1 and len(shapes[names[0]]) == 2:
         yield Way(row.name, {"fused": names[0]})
     for kernel, bias in permutations(names, 2):
-        leaves = _leaf(kernel), _leaf(bias)
-        called_so = all(map(_LSTM.search, leaves)) or (
-            _KERNEL.fullmatch(leaves[0]) and _BIAS.fullmatch(leaves[1])
-        )
+        called_so = _is_called(_KERNEL, kernel) and _is_called(_BIAS, bias)
         size, sides = _size(shapes[bias]), shapes[kernel]
         others = {*names} - {kernel, bias}
         if others and not called_so:
@@ -209,7 +212,7 @@ def _fused_ways(
         recurrent = [name for name in others if _may_be_recurrent(shapes[name], sides, size)]
         if not recurrent and any(_size(shapes[name]) == size for name in others):
             continue  # a second bias
-        if any(_RECURRENT.fullmatch(_leaf(name)) for name in recurrent):
+        if any(_is_called(_RECURRENT, name) for name in recurrent):
             continue
         if size % 4 or not size or len(sides) != 2 or _leaf(kernel) == "weight":
             continue  # weight and bias are a dense layer's
@@ -248,6 +251,11 @@ def _split_ways(
             continue
         rest = [name for name in names if name not in (kernel, recurrent)]
         biases = [name for name in rest if _size(shapes[name]) == halves * gates]
+        matrices = [name for name in rest if len(shapes[name]) == 2 and gates in shapes[name]]
+        if len(biases) == 2 and {*matrices} - {*biases}:  # one may be the bias of another layer
+            biases = [name for name in biases if _is_called(_BIAS, name)]
+            if len(biases) != 1:
+                continue
         alike = len({shapes[name] for name in biases}) < 2  # the next kernel of one unit is (1, 4)
         if len(biases) <= 2 // halves and alike and (biases or not rest):
             yield Way(

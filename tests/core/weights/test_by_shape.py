@@ -95,6 +95,15 @@ def forms(
         fused, one = flat(np.concatenate([kernel, recurrent], 2), "igfo"), flat(bias, "igfo")
         yield "fused", {"W": fused.T, "b": one}, 1.0, {}
         yield "fused rows", {"W": fused, "b": one}, 1.0, {}
+        classes = int(rng.choice([4 * bias.shape[1], bias.shape[1], 7, kernel.shape[2]]))
+        layer = [np.ones((bias.shape[1], classes)), np.ones(classes)]
+        output, another = (
+            dict(zip(names, layer, strict=True)) for names in (("Wy", "by"), ("V", "c"))
+        )
+        yield "fused, output layer", {"W": fused.T, "b": one, **output}, 1.0, {}
+        yield "fused, another layer", {"W": fused.T, "b": one, **another}, 1.0, {}
+        yield "columns, output layer", {"W": k.T, "U": r.T, "b": b, **output}, 0.0, {}
+        yield "columns, another layer", {"W": k.T, "U": r.T, "b": b, **another}, 0.0, {}
         yield "last row", {"W": np.c_[fused, one].T}, 1.0, {"bias_row": "last"}
         yield "first row", {"W": np.c_[one, fused].T}, 1.0, {"bias_row": "first"}
         yield from by_gate(rng, kernel, recurrent, bias)
@@ -193,6 +202,9 @@ def test_shapes_that_collide_are_read_rightly_or_refused(count: int) -> None:
     for form in ("columns", "rows", "arr", "arr, PyTorch", "initializers"):
         assert told[form, "right"] == single
     assert min(told[form, "right"] for form in ("fused", "fused rows", "last row")) > single // 2
+    assert told["columns, output layer", "right"] == single
+    assert told["fused, output layer", "right"] == told["fused", "right"]
+    assert told["fused, another layer", "right"] > single // 4
     assert min(told["no names", way] for way in ("right", "refused")) > single // 5
     assert told["by gate, fused, rows=True", "right"] == single
     assert told["by gate, fused, rows=True, unsaid", "refused"] == single
@@ -316,15 +328,16 @@ def test_layers_of_a_file_are_told_by_prefix_and_number() -> None:
         {"W_out": (4, 16), "b_out": (16,), "E": (16, 4), "vocab": (30,)},
     ],
 )
+@pytest.mark.parametrize("form", ["{}", "lstm_{}", "{}_lstm", "lstm/{}"])
 @pytest.mark.parametrize("letters", ["Wb", "wb"])
 def test_an_output_layer_beside_an_lstm_is_left_out(
-    beside: dict[str, tuple[int, ...]], letters: str
+    beside: dict[str, tuple[int, ...]], letters: str, form: str
 ) -> None:
-    for own in (dict(zip(letters, ((8, 16), (16,)), strict=True)), {
-        letters[0]: (8, 16), "U": (4, 16), letters[1]: (16,)
-    }):  # fmt: skip
-        (found,) = find_by_shape({**own, **beside})
-        assert set(found.cells[0, 0].values()) == set(own)
+    fused = {letters[0]: (8, 16), letters[1]: (16,)}
+    for own in (fused, {**fused, "U": (4, 16)}):
+        named = {form.format(name): shape for name, shape in own.items()}
+        (found,) = find_by_shape({**named, **beside})
+        assert set(found.cells[0, 0].values()) == set(named)
 
 
 def test_a_matrix_that_may_be_the_recurrent_kernel_is_asked_about() -> None:
