@@ -124,7 +124,7 @@ def load_job(
     weights, inputs = split_paths(paths)
     only_one_stdin([*weights, *inputs], *files)
     documents = [read_named(named, stdin) for named in weights]
-    if inputs_needed or inputs or _hold_inputs(documents):
+    if inputs_needed or inputs or any(map(input_names, documents)):
         x, name, holder = _read_inputs(weights, inputs, documents, stdin)
     else:
         x, name, holder = np.empty(0), "", None
@@ -232,10 +232,6 @@ def _read_inputs(
         return source, "standard input", None
     refuse_gaps(source)
     return inputs_of(source), source.source, source
-
-
-def _hold_inputs(documents: Sequence[Document]) -> bool:
-    return any(map(input_names, documents))
 
 
 def _inputs_within(

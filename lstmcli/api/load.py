@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from lstmcli.api.contents import is_weight, settings_in, tensors_in
 from lstmcli.api.paths import Weights, document_of, refuse_unused
@@ -303,16 +303,17 @@ def _choose(
 ) -> tuple[list[RecognisedLstm], list[str]]:
     """The LSTMs to run one after the other, and remarks on the files and the choice."""
     remarks = [remark for document in documents for remark in document.remarks]
-    if layer is None and (in_turn := run_in_turn(found, documents)):
-        layer = ",".join(map(str, in_turn))
-        names = " into ".join(found[n].label for n in in_turn)
+    if layer is None and (chain := run_in_turn(found, documents)):
+        layer = ",".join(map(str, chain))
+        names = " into ".join(found[n].label for n in chain)
         remarks.append(f"{source} runs {names}, as its config says; --layer N picks one.")
-    candidates = _candidates(found, tensors, documents, settings, asked=layer is not None)
+    left_out, in_turn = _candidates(found, tensors, documents, settings, asked=layer is not None)
     if layer is None:
-        remarks += [f"{source}: {reason}" for reason in candidates.left_out.values()]
+        remarks += [f"{source}: {reason}" for reason in left_out.values()]
     try:
         word, convention = None if layer is None else str(layer), settings.get("convention")
-        return choose_lstms(found, word, tensors, source, *candidates, convention), remarks
+        chosen = choose_lstms(found, word, tensors, source, left_out, in_turn, convention)
+        return chosen, remarks
     except UserError as error:  # what was left out may be why
         configs = [
             f"{document.source} has only a config: give the file of weights with it."
@@ -323,33 +324,27 @@ def _choose(
         raise UserError(*error.lines, *why) from None
 
 
-class _Candidates(NamedTuple):
-    """Which of several LSTMs count when one is to be chosen."""
-
-    left_out: dict[int, str]  # the numbers of those that do not, and why
-    in_turn: list[int]  # the numbers of the first that can run one after the other
-
-
 def _candidates(
     found: Sequence[RecognisedLstm],
     tensors: Mapping[str, Array],
     documents: Sequence[Document],
     settings: Mapping[str, Any],
     asked: bool,
-) -> _Candidates:
-    """Leave out copies that training saved and, without ``asked`` (--layer), what cannot be read.
+) -> tuple[dict[int, str], list[int]]:
+    """The LSTMs that do not count when one is chosen, with the reason, and a chain of them.
 
-    If none can be read, all of them count.
+    Those are copies that training saved and, without ``asked`` (--layer), what cannot be read; if
+    none can be read, all count. The chain is the first that can run one after the other.
     """
     if len(found) < 2:
-        return _Candidates({}, [])
+        return {}, []
     names = [one.label or f"LSTM {n}" for n, one in enumerate(found)]
     left_out = {
         n: f"{names[n]} is a copy of {names[original]} that training saved; --layer {n} runs it."
         for n, original in training_copies(found, {k: a.shape for k, a in tensors.items()}).items()
     }
     if asked:
-        return _Candidates(left_out, [])
+        return left_out, []
     unread: dict[int, str] = {}
     sizes: dict[int, tuple[int, int]] = {}  # inputs and outputs
     for n, one in enumerate(found):
@@ -361,4 +356,4 @@ def _candidates(
         except UserError as error:
             reason = error.lines[0].rstrip(".:")
             unread[n] = f"{names[n]} is not read: {reason}."
-    return _Candidates(left_out | unread if sizes else left_out, fitting_in_turn(sizes))
+    return left_out | unread if sizes else left_out, fitting_in_turn(sizes)

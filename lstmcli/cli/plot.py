@@ -91,7 +91,8 @@ def command(
     if found.plan is not None:
         for text in found.plan.model.remarks:
             remark(text)
-    item = batch if batch is not None else _item_of_first(found)
+    first = found.first.batch if found.first else None  # the sequence where results first differ
+    item = batch if batch is not None else first or 0
     single = units is not None and re.fullmatch(r"\s*-?\d{1,18}\s*", units) is not None
     window = PlotWindow(steps, units, item, pool)
     arrays = found.chosen(names, cell)
@@ -105,11 +106,6 @@ def command(
     picture = draw(arrays, window, notes, width=width(), depth=screen().depth)
     closing = closing_sheet(notes, window, _next(found, single, path, settings), width())
     show([*_header(found), picture, *_saturation(found, item), closing])
-
-
-def _item_of_first(found: Drawable) -> int:
-    """The item to draw: the one where two results part first, else the first."""
-    return 0 if found.first is None or found.first.batch is None else found.first.batch
 
 
 def _header(found: Drawable) -> list[Sheet]:

@@ -179,7 +179,8 @@ def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
         hint = _LEAVES_OUT if role == "initial_h" else ""
         yield noun + hint
     state = None if runs.initial_state == "zero" else cell.initial_h
-    if state is not None and state.ndim > 1 and _one_state(how):
+    one_state = "initial_h" in roles and not how.storage.direction_axis  # ONNX has one a batch item
+    if state is not None and state.ndim > 1 and one_state:
         yield f"an initial state that differs between batch items{_LEAVES_OUT}"
     if cell.peephole is not None and "peephole" in roles:
         if (cell.peephole.ndim == 3) != how.names.peephole_matrices:
@@ -196,11 +197,6 @@ def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
             yield f"an epsilon of {runs.norm_epsilon:g} in the layer normalisation"
     elif cell.norm_scale is None and "norm_scale" in how.names.required:
         yield "a cell without layer normalisation"
-
-
-def _one_state(how: Convention) -> bool:
-    """Whether a learned state is the same for all batch items; ONNX has one for each."""
-    return "initial_h" in how.roles and not how.storage.direction_axis
 
 
 def _describe(name: str, value: Any, usual: Any) -> str:

@@ -21,7 +21,6 @@ from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.by_shape import refuse_ways
 from lstmcli.core.weights.decode import from_blocks
 from lstmcli.core.weights.recognise import (
-    CellIndex,
     RecognisedLstm,
     Shapes,
     describe_gru,
@@ -224,7 +223,7 @@ def _roles(result: LoadResult) -> dict[str, tuple[str, str]]:
     """Each tensor of an LSTM with the LSTM's label and its role."""
     cells = result.found.cells
     return {
-        name: (result.layer, f"{_cell_word(cell, cells)}{words}")
+        name: (result.layer, f"{cell_name(*cell)} {words}" if len(cells) > 1 else words)
         for cell, names in cells.items()
         for role, tensor in names.items()
         for name, words in _role_descriptions(role, tensor)
@@ -236,11 +235,6 @@ def _role_descriptions(role: str, tensor: str | Mapping[str, str]) -> list[tuple
     if isinstance(tensor, str):
         return [(tensor, words)]
     return [(name, f"{words} {gate}") for gate, name in tensor.items()]
-
-
-def _cell_word(cell: CellIndex, cells: Mapping[CellIndex, Any]) -> str:
-    """``layer1_reverse `` where there are several cells."""
-    return f"{cell_name(*cell)} " if len(cells) > 1 else ""
 
 
 def _unreadable(result: LoadResult, shapes: Shapes) -> UnreadableLstm:

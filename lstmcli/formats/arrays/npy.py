@@ -137,7 +137,8 @@ def check(header: Header, size: int, where: str) -> None:
     _check_dtype(header.dtype, where)
     if not all(type(n) is int and n >= 0 for n in header.shape):
         raise UserError(f"{where}: the header claims the impossible shape {header.shape}.")
-    if len(header.shape) > MOST_AXES or _reach(header) > MOST_ADDRESSED:
+    reach = prod(max(n, 1) for n in header.shape) * header.dtype.itemsize  # NumPy limits it too
+    if len(header.shape) > MOST_AXES or reach > MOST_ADDRESSED:
         raise UserError(f"{where}: the header claims the shape {header.shape}, too large to be.")
     found = size - header.offset
     if found != header.nbytes:
@@ -155,11 +156,6 @@ def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
         raise UserError(f"{where} holds {_REFUSED['O' if dtype.hasobject else dtype.kind]}.")
     if dtype.itemsize == 0:  # any number of these would fit into no bytes
         raise UserError(f"{where} holds strings of length 0.")
-
-
-def _reach(header: Header) -> int:
-    """Bytes with axes of length 0 left out, which numpy limits as well."""
-    return prod(max(n, 1) for n in header.shape) * header.dtype.itemsize
 
 
 def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:

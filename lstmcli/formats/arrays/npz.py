@@ -144,13 +144,13 @@ def write(
 
     Nothing is compressed (a gigabyte would take half a minute), and nothing depends on the day.
     """
-    extras = {name: _as_array(value) for name, value in attributes.items() if value is not None}
+    extras = {
+        name: np.asarray(json.dumps(value) if isinstance(value, dict) else value)
+        for name, value in attributes.items()
+        if value is not None
+    }
     with ZipFile(stream, "w", ZIP_STORED) as archive:
         for name, array in {**arrays, **extras}.items():
             info = ZipInfo(name + SUFFIX, DATE)
             with archive.open(info, "w", force_zip64=True) as member:
                 write_elements(cast(BinaryIO, member), array)
-
-
-def _as_array(value: Any) -> np.ndarray:
-    return np.asarray(json.dumps(value) if isinstance(value, dict) else value)

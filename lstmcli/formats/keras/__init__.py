@@ -159,7 +159,11 @@ def _read_archive(source: Opened) -> Document:
         archive = Archive(source.stream, source.size)
         members = {member.filename: member for member in archive.members}
         if WEIGHTS not in members:
-            raise _several_files(source.source)
+            raise UserError(
+                f"{source.source} has its weights in several files; "
+                "this version reads models in one.",
+                "  Save its weights with Keras in one: model.save_weights('model.weights.h5')",
+            )
         texts = {name: _text(archive, members.get(name)) for name in (CONFIG, METADATA)}
         data = archive.read(members[WEIGHTS], max(LARGE, MOST_TIMES * source.size))
     where = source.source
@@ -176,10 +180,3 @@ def _text(archive: Archive, member: ZipInfo | None) -> str | None:
     if member is None:
         return None
     return archive.read(member, MOST_CONFIG).decode("utf-8", "replace")
-
-
-def _several_files(where: str) -> UserError:
-    return UserError(
-        f"{where} has its weights in several files; this version reads models in one.",
-        "  Save its weights with Keras in one: model.save_weights('model.weights.h5')",
-    )

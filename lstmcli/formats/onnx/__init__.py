@@ -109,8 +109,8 @@ class _Reader:
         name = self._name(node)
         try:
             lstm = read_node(node, scope, self.constants, name)
-            inputs = input_source(node, scope)
-            if inputs.transposed:
+            operator, transposed = input_source(node, scope)
+            if transposed:
                 lstm.attributes["transposed"] = True
         except UnreadableNode as reason:
             self.left_out.append(f"{name} is left out: {reason}.")
@@ -121,10 +121,9 @@ class _Reader:
         self.read_as[node] = known
         if (below := feeding_lstm(node, scope, self.constants)) in self.read_as:
             self.fed_by[known] = self.read_as[below]
-        elif inputs.operator:
+        elif operator:
             known.remarks.append(
-                f"{name}: its inputs are what the model's {inputs.operator} gives, "
-                "not the model's own."
+                f"{name}: its inputs are what the model's {operator} gives, not the model's own."
             )
 
     def _name(self, node: Node) -> str:

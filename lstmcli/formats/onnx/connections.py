@@ -6,8 +6,6 @@ by axis, so that outputs that arrive transposed are not taken for inputs.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from lstmcli.formats.onnx.folding import ConstantFolder
@@ -45,15 +43,11 @@ def feeding_lstm(node: Node, scope: Scope, constants: ConstantFolder) -> Node | 
     return lstm if axes in expected else None
 
 
-class InputSource(NamedTuple):
-    """The origin of a node's X."""
+def input_source(node: Node, scope: Scope) -> tuple[str, bool]:
+    """The operator that computes X ("" for an input of the model), and its order of axes.
 
-    operator: str  # that computes it; "" for an input of the model
-    transposed: bool  # it is that input with batch and time exchanged
-
-
-def input_source(node: Node, scope: Scope) -> InputSource:
-    """The operator that computes X, or the order of its axes if it is an input of the model."""
+    The second is whether X is an input of the model with batch and time exchanged.
+    """
     source, transposed = scope.definition(node.inputs[0]), False
     for _ in range(MOST_HOPS):
         step = source.node
@@ -65,7 +59,7 @@ def input_source(node: Node, scope: Scope) -> InputSource:
         transposed ^= exchanged
         source = source.scope.definition(step.inputs[0])
     operator = "" if source.node is None else source.node.op
-    return InputSource(operator, transposed and source.input)
+    return operator, transposed and source.input
 
 
 def _layout(node: Node) -> int:

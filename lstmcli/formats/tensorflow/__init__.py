@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
 from lstmcli.formats.tensorflow.checkpoint_v1 import CheckpointV1
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
-from lstmcli.formats.tensorflow.keras_metadata import KerasLayers, parse_layers
+from lstmcli.formats.tensorflow.keras_metadata import Groups, parse_layers
 from lstmcli.formats.tensorflow.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, rename
 from lstmcli.formats.tensorflow.sorted_table import MAGIC, SortedTable
 
@@ -33,8 +32,6 @@ FORMAT = "tensorflow"
 SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
 V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint of the first format
 INDEX_IN_SAVED_MODEL = os.path.join("variables", "variables.index")
-
-Groups = dict[str, dict[str, Any]]
 
 
 def read(source: Opened) -> Document:
@@ -78,13 +75,13 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
     if (graph := bundle.string(OBJECT_GRAPH_KEY)) is None:
         return _with_graph(source, arrays, remarks)
     objects = ObjectGraph(graph)
-    layers = _keras_layers(source.path, objects, remarks)
+    groups, in_turn = _keras_layers(source.path, objects, remarks)
     return Document(
         source.source,
         FORMAT,
         rename(arrays, objects.variables()),
-        groups=layers.groups,
-        in_turn=layers.in_turn,
+        groups=groups,
+        in_turn=in_turn,
         remarks=tuple(remarks),
     )
 
@@ -175,15 +172,17 @@ def _operations(graph: TensorFlowGraph, arrays: dict[str, np.ndarray], path: str
 # ---- SavedModels
 
 
-def _keras_layers(path: str, objects: ObjectGraph, remarks: list[str]) -> KerasLayers:
+def _keras_layers(
+    path: str, objects: ObjectGraph, remarks: list[str]
+) -> tuple[Groups, tuple[str, ...]]:
     metadata = _in_saved_model(path, "keras_metadata.pb")
     if metadata is None or (data := _sidecar_bytes(metadata, remarks)) is None:
-        return KerasLayers({}, ())
+        return {}, ()
     try:
         return parse_layers(data, objects)
     except Damaged as error:
         remarks.append(f"{metadata} is damaged and was not used: {error}.")
-        return KerasLayers({}, ())
+        return {}, ()
 
 
 def _in_saved_model(path: str, name: str) -> str | None:

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any
 
 from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.file_bytes import Bytes
@@ -23,15 +23,14 @@ CONFIG_KEYS = ("class_name", "config")
 ROOT = "root"  # the path of the model itself
 
 
-class KerasLayers(NamedTuple):
-    """The configs of a model's layers."""
-
-    groups: dict[str, dict[str, Any]]  # by the start of the names of a layer's variables
-    in_turn: tuple[str, ...]  # the groups of LSTMs that the model runs one after the other
+Groups = dict[str, dict[str, Any]]
+"""The configs of layers, by the start of the names of a layer's variables."""
 
 
-def parse_layers(data: Bytes, objects: ObjectGraph) -> KerasLayers:
-    """The class and config of each layer; at "" the version of Keras.
+def parse_layers(data: Bytes, objects: ObjectGraph) -> tuple[Groups, tuple[str, ...]]:
+    """The class and config of each layer, and the groups of LSTMs that run one after the other.
+
+    At "" is the version of Keras.
 
     Raises
     ------
@@ -50,7 +49,7 @@ def parse_layers(data: Bytes, objects: ObjectGraph) -> KerasLayers:
         folder = _layer_folder(names, str(metadata.get("name")))
         if folder and isinstance(metadata.get("config"), dict):
             groups.setdefault(folder, {key: metadata.get(key) for key in CONFIG_KEYS})
-    return KerasLayers(groups, _folders(lstms, groups))
+    return groups, _folders(lstms, groups)
 
 
 def _folders(names: Sequence[str], groups: Mapping[str, Any]) -> tuple[str, ...]:

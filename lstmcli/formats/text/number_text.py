@@ -44,10 +44,11 @@ def row_texts(
 
     ``values`` has at least one axis; rows come in C order. ``names`` replaces nan, inf, -inf, -0.
     """
-    if _beyond_float64(values.dtype):
+    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         for rows in rows_of(values):
             for row in rows:
-                yield separator.join(_renamed([_all_digits(x) for x in row], names))
+                digits = [np.format_float_scientific(x, unique=True, trim="-") for x in row]
+                yield separator.join(_renamed(digits, names))
         return
     template = _template(_specification(values.dtype), values.shape[-1], separator)
     for rows in rows_of(values):
@@ -56,10 +57,6 @@ def row_texts(
             if "n" in text or "-0" + separator in text + separator:  # nan, inf have a letter n
                 text = separator.join(_renamed(text.split(separator), names))
             yield text
-
-
-def _beyond_float64(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "f" and dtype.itemsize > 8
 
 
 def _specification(dtype: np.dtype[Any]) -> str:
@@ -71,10 +68,6 @@ def _specification(dtype: np.dtype[Any]) -> str:
 @lru_cache(maxsize=64)
 def _template(specification: str, width: int, separator: str) -> str:
     return separator.join([specification] * width)
-
-
-def _all_digits(value: np.floating[Any]) -> str:
-    return np.format_float_scientific(value, unique=True, trim="-")
 
 
 def _renamed(numerals: list[str], names: Mapping[str, str]) -> list[str]:
