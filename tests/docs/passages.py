@@ -5,14 +5,16 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import lstmcli
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.views.conventions import COLUMNS, LEGEND, description
 from tests.docs.schemas import SCHEMAS
-from tests.paths import TESTS, TOP
+from tests.paths import TESTS
 
 DEEPEST = 3  # dots in a key: deeper ones are in the schema's file alone
 
@@ -100,6 +102,7 @@ def _type(member: Schema) -> str:
     return kinds if isinstance(kinds, str) else " or ".join(kinds)
 
 
+PACKAGE = Path(lstmcli.__file__).parent  # installed, where the checkout has none
 WITH_CODES = {"Hint", "Finding", "remark", "Remark"}  # whose first argument is a code
 
 
@@ -107,7 +110,7 @@ def codes(package: str) -> str:
     """The codes that a package of core gives its remarks, from its source."""
     found = {
         str(call.args[0].value)
-        for path in (TOP / "lstmcli" / "core" / package).rglob("*.py")
+        for path in (PACKAGE / "core" / package).rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Name)
