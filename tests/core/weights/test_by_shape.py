@@ -96,9 +96,9 @@ def forms(
         yield "fused", {"W": fused.T, "b": one}, 1.0, {}
         yield "fused rows", {"W": fused, "b": one}, 1.0, {}
         classes = int(rng.choice([4 * bias.shape[1], bias.shape[1], 7, kernel.shape[2]]))
-        layer = [np.ones((bias.shape[1], classes)), np.ones(classes)]
+        head = [np.ones((bias.shape[1], classes)), np.ones(classes)]
         output, another = (
-            dict(zip(names, layer, strict=True)) for names in (("Wy", "by"), ("V", "c"))
+            dict(zip(names, head, strict=True)) for names in (("Wy", "by"), ("V", "c"))
         )
         yield "fused, output layer", {"W": fused.T, "b": one, **output}, 1.0, {}
         yield "fused, another layer", {"W": fused.T, "b": one, **another}, 1.0, {}
