@@ -24,10 +24,10 @@ SMALL = {"numpy-small", "numpy-batches-small"}
 GIVEN = dict.fromkeys(WHOLE, 4 * 6 * 6) | dict.fromkeys(SMALL, 4 * 4 * 4)
 PLACES: dict[str, tuple[int, int, str]] = {  # numbers given, of how many, where they lie
     "torch-final-small": (16, 32, "as the last h"),
-    "torch-row-small": (16, 320, "as row 2 of 4"),
-    "numpy-row-small": (16, 320, "as row 1 of 4"),
+    "torch-row-small": (16, 320, "as sequence 2 of 4"),
+    "numpy-row-small": (16, 320, "as sequence 1 of 4"),
     "numpy-last-small": (16, 32, "as the last h"),
-    "tensorflow-row-small": (16, 320, "as row 3 of 4"),
+    "tensorflow-row-small": (16, 320, "as sequence 3 of 4"),
 }
 TORCH = {"torch", "torch-named", "numpy", "numpy-repr", "torch-final-small", "torch-row-small"}
 

@@ -11,7 +11,7 @@ from lstmcli.core.explain.wording import (
     familiarity,
     found_of,
     headline,
-    hides_at_first_step,
+    hidden_label,
     label,
     name_of,
     precision_text,
@@ -180,8 +180,7 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         if remark.code not in AGREEMENT:
             yield "note", remark.text
     if e.hidden:
-        at_step_0 = hides_at_first_step(e.changes)
-        yield "why step 0 matches" if at_step_0 else "why it goes unseen", e.hidden
+        yield hidden_label(e), e.hidden
     if e.like:
         names = sorted(e.like, key=familiarity)
         several = f"the conventions of {listed(names, MOST_LISTED)}"

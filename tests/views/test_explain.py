@@ -107,6 +107,29 @@ def equivalent(explanation: Explanation) -> str:
     return text.partition("equivalent")[2]
 
 
+@pytest.mark.parametrize("further", [{}, {"bias": "none"}], ids=str)
+@pytest.mark.parametrize("start", [{}, {"h": 0.3, "c": 0.4}], ids=str)
+def test_step_0_is_said_to_match_only_where_it_does(
+    further: dict[str, Any], start: dict[str, float]
+) -> None:
+    """A forget bias hides behind a zero state, unless another change or a state shows there."""
+    rng = np.random.default_rng(1)
+    shapes = {"weight_ih_l0": (12, 4), "weight_hh_l0": (12, 3), "bias_ih_l0": 12, "bias_hh_l0": 12}
+    weights = {name: rng.normal(0, 0.6, shape) for name, shape in shapes.items()}
+    x = rng.normal(size=(7, 4))
+    state = {name: np.full(3, value) for name, value in start.items()} or None
+    truth = {"forget_bias": 1.0, **further}
+    h, loaded = (
+        lstmcli.run(weights, x, initial_state=state, **settings).arrays["h"]
+        for settings in (truth, {})
+    )
+    explanation = lstmcli.explain(weights, x, h, initial_state=state)
+    assert {c.setting: c.found for c in explanation.changes} == truth
+    said = [line for line in lines(explanation) if line.startswith("why step 0 matches")]
+    assert len(said) == bool(np.allclose(h[0], loaded[0]))
+    assert ("state is zero" in explanation.hidden) == bool(said)
+
+
 def test_a_gate_that_is_shut_has_any_forget_bias_below() -> None:
     explanation = asked(str(SAMPLE / "numpy.txt"))
     (change,) = explanation.changes

@@ -185,25 +185,26 @@ def _agreeing(parts: Sequence[PartOfRun], arrays: Sequence[Candidate]) -> tuple[
     return parts[0], len(parts) == 1
 
 
-def part_words(steps: int, rows: int, T: int, B: int, step: int = 0, row: int = 0) -> str:
-    """``the first 3 of 7 steps, row 2 of 4``; empty for all of them."""
+def part_words(steps: int, items: int, T: int, B: int, step: int = 0, item: int = 0) -> str:
+    """``the first 3 of 7 steps, sequence 2 of 4``; empty for all of them."""
     parts = []
     if steps < T:
         parts.append(f"the first {steps} of {T} steps" if steps > 1 else f"step {step} of {T}")
-    if rows < B:
-        parts.append(f"row {row} of {B}" if rows == 1 else f"the first {rows} of {B} rows")
+    if items < B:
+        first = f"the first {items} of {B} sequences"
+        parts.append(f"sequence {item} of {B}" if items == 1 else first)
     return ", ".join(parts)
 
 
 def _words(part: PartOfRun, T: int, B: int) -> str:
-    """``the last 3 of 7 steps, row 2 of 4``."""
+    """``the last 3 of 7 steps, sequence 2 of 4``."""
     last = part.step + part.steps - 1
     if part.step == 0 or part.steps == 1:
         return part_words(part.steps, part.items, T, B, part.step, part.item)
     steps = f"steps {part.step} to {last} of {T}"
     if last == T - 1:
         steps = f"the last {part.steps} of {T} steps"
-    items = part_words(T, part.items, T, B, row=part.item)
+    items = part_words(T, part.items, T, B, item=part.item)
     return f"{steps}, {items}" if items else steps
 
 

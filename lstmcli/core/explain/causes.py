@@ -400,29 +400,14 @@ SENSES: dict[str, Cause] = {
             hides={ANY: "Each direction by itself is an output of the same steps and sequences"},
             used_by={ANY: "code that takes the output of one direction"},
         ),
-        Cause(
-            "dtype",
-            "dtype of the weights",
-            WEIGHTS,
-            used_by={ANY: "weights that were saved in it once"},
-        ),
-        Cause(
-            "dtype",
-            "dtype of weights and inputs",
-            INPUTS,
-            used_by={ANY: "mixed precision"},
-        ),
-        Cause(
-            "dtype",
-            "dtype of the states",
-            STATES,
-            used_by={ANY: "states that are kept or sent in it"},
-        ),
-        Cause(
-            "dtype",
-            "dtype",
-            ALL,
-            used_by={ANY: "mixed precision"},
+        *(
+            Cause("dtype", name, part, used_by={ANY: who})
+            for part, name, who in (
+                (WEIGHTS, "dtype of the weights", "weights that were saved in it once"),
+                (INPUTS, "dtype of weights and inputs", "mixed precision"),
+                (STATES, "dtype of the states", "states that are kept or sent in it"),
+                (ALL, "dtype", "mixed precision"),
+            )
         ),
     )
 }

@@ -23,6 +23,7 @@ from lstmcli.core.explain.explanation import (
     Neighbours,
     clearly_nearer,
     evidence,
+    first_shown,
     near_miss,
     neighbours,
     remarks_on,
@@ -233,7 +234,9 @@ class CellSolver(Solver):
         nearest = self._nearest_but(outcome)
         nearer = any(n.comparison.rms < answer.comparison.rms for n in nearest)
         proven = proof >= ENOUGH and not (basis and basis.kind != RERUN and nearer)
-        first = None if self.common_changes else self.verify((), allowance).first
+        backward, first = self.how.behaviour.reverse != self.how.behaviour.flip_output, None
+        if not self.common_changes and self.simulator.from_zero:
+            first = first_shown(self.verify((), allowance), backward)
         layout = str(settings_of(every).get("layout", self.case.layout))
         return replace(
             self.explanation("found" if proven else "unproven", answer.comparison, answer.changes),
@@ -243,19 +246,19 @@ class CellSolver(Solver):
             nearest=nearest,
             like=tuple(conventions_that_run(every, self.how, layout)),
             others=len({s.setting for s in self.simulator.space.singles} - {s for s, _ in every}),
-            first_step=first.step if first else None,
-            backward=self.how.behaviour.reverse,
+            first_step=first,
+            backward=backward,
             unseen=unseen,
             wanted=wanted(self.data, unseen, others, proven),
             remarks=(
-                *([half_precision.remark_of(basis, allowance.name)] if basis else []),
+                *([basis.remark] if basis else []),
                 *self._remarks_on(answer.changes, allowance, answer.comparison),
             ),
             untried=tuple(outcome.untried),
             evidence=proof,
         )
 
-    def _nearest(self, pairs: bool = True) -> list[Answer]:
+    def nearest(self, pairs: bool = True) -> list[Answer]:
         """The hypotheses that come nearest: single changes, and pairs of the best of these."""
         near = neighbours(self.simulator, (), NEAREST_STEPS if self.has_first_step else None)
         best = [near.changes[n] for n in np.argsort(near.rms, kind="stable")[: Budget.NEAREST]]
@@ -272,7 +275,7 @@ class CellSolver(Solver):
         fitting = [set(answer.changes) - coarse for answer in outcome.answers if answer.changes]
         rest = [
             n
-            for n in self._nearest(pairs=False)
+            for n in self.nearest(pairs=False)
             if not any(f <= set(n.changes) if f else not n.changes for f in fitting)
         ]
         return tuple(self.near(n) for n in rest if not n.comparison.fits)[:1]
@@ -308,7 +311,7 @@ class CellSolver(Solver):
     def none(self) -> Explanation:
         """Nothing fits: what comes near."""
         loaded = self.verify((), self.allowance)
-        near = self._nearest()
+        near = self.nearest()
         fitting = [answer for answer in near if answer.changes and answer.comparison.fits]
         if fitting:  # runs in 8 bits, where the search in float found none
             fewest = min(len(answer.changes) for answer in fitting)

@@ -1,9 +1,9 @@
-"""Why no reading gives EXPECTED although the weights are right: how the other side ran them.
+"""Why nothing gives EXPECTED although the weights are right: how the other side ran the sequences.
 
-Looked at where the search found nothing. A run in chunks whose state is not carried on, one that
-starts from where another ended, and rows that end early are runs of the weights as read, so each
-is run and compared with EXPECTED before it is said. Rows that end in padding are named unproved
-too: the numbers show them.
+Asked where the search found nothing. A run in chunks whose state is not carried on, one that starts
+from where another ended, and sequences that end early are runs of the weights as loaded: each is
+run and compared with EXPECTED before it is said. Padding at the ends of sequences is named unproved
+too: the numbers show it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.diff.alignment import ArrayName
-from lstmcli.core.explain.hypotheses import Change, Changes
+from lstmcli.core.explain.hypotheses import Change
 from lstmcli.core.explain.observation import Allowance, Expected, Known
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.verify import (
-    Case,
-    Comparison,
-    Remark,
-    arrays_of,
-    compared,
-    remark,
-    verify,
-)
+from lstmcli.core.explain.verify import Case, Remark, arrays_of, compared, remark, verify
 from lstmcli.core.model.arrays import Array
 from lstmcli.errors import UserError
 
@@ -50,12 +42,13 @@ def how_run(prepared: Prepared) -> Iterator[Remark]:
             layout = case.layout if case.layout != prepared.layout else ""
             yield replace(found, facts={**found.facts, "layout": layout})
             return
-    for case in cases[:1]:
-        if found := padded(case, allowance, proved=False):
-            yield found
-    for case in () if cases or prepared.model.backward else prepared.cases()[:1]:
-        if found := ended_early(case, allowance):
-            yield found
+    if cases:
+        found = padded(cases[0], allowance, proved=False)
+    elif prepared.model.backward or not prepared.cases():
+        return
+    else:
+        found = ended_early(prepared.cases()[0], allowance)
+    yield from [found] if found else []
 
 
 def _cases(prepared: Prepared) -> Iterator[Case]:
@@ -63,15 +56,24 @@ def _cases(prepared: Prepared) -> Iterator[Case]:
     for case in prepared.cases()[:1]:
         for layout, expected in case.expected.items():
             one = replace(case, layout=layout, expected={layout: expected})
-            outputs = _outputs(one).values()
+            outputs = _outputs(one).sequences.values()
             if outputs and all(np.isfinite(known.values).all() for known in outputs):
                 yield one
 
 
-def _outputs(case: Case) -> dict[str, Known]:
-    """The h (T, B, P) that EXPECTED holds of each cell."""
-    sequences = case.expected[case.layout].sequences
-    return {name: known for name, known in sequences.items() if ArrayName.of(name).base == "h"}
+def _outputs(case: Case, steps: slice = slice(None)) -> Expected:
+    """The h (T, B, P) that EXPECTED contains of each cell, at some steps."""
+    sequences = case.expected[case.layout].sequences.items()
+    of_steps = {n: Known(k.values[steps], k.half[steps]) for n, k in sequences}
+    return Expected({n: k for n, k in of_steps.items() if ArrayName.of(n).base == "h"}, {})
+
+
+def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], State]:
+    """The arrays (T, B, K) of some steps from a state, and the state after them."""
+    x = case.x[:, steps] if case.layout == "batch" else case.x[steps]
+    trace, model = replace(case, x=x, initial_state=state).trace({"dtype": "float64"})
+    members = trace.members()
+    return arrays_of(trace, model, "h"), {k: np.asarray(members[f"final_{k}"]) for k in "hc"}
 
 
 # ---- chunks
@@ -81,24 +83,26 @@ def in_chunks(case: Case, allowance: Allowance) -> Remark | None:
     """Runs of some steps each, from a state that is not carried on."""
     for carried in CARRIED:
         if starts := _starts(case, allowance, carried):
-            return remark("chunks", starts=starts, carried=carried, numbers=_outputs_known(case))
+            numbers = _outputs(case).numbers
+            return remark("chunks", starts=starts, carried=carried, numbers=numbers)
     return None
 
 
 def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[int]:
     """The steps at which the state is lost, if EXPECTED is a run that loses it there."""
-    steps = len(next(iter(_outputs(case).values())).values)
+    steps = len(next(iter(_outputs(case).sequences.values())).values)
     starts: list[int] = []
     at, state, window = 0, case.initial_state, steps
     while True:
         end = min(at + window, steps)
-        given, _ = _run(case, slice(at, end), state)
-        wrong = _compared(case, given, slice(at, end), allowance).first
+        chunk = slice(at, end)
+        wrong = compared(_run(case, chunk, state)[0], _outputs(case, chunk), allowance).first
         if wrong is None and end < steps:
             window *= 2
             continue
         if wrong is None:
-            return starts if starts and _tells(case, starts[0], allowance) else []
+            is_proved = starts and _is_proved(case, starts[0], allowance)
+            return starts if is_proved else []
         length = wrong.step or 0
         if length < 2 or len(starts) >= steps // 2:
             return []
@@ -108,118 +112,74 @@ def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[
         starts.append(at)
 
 
+def _is_proved(case: Case, first: int, allowance: Allowance) -> bool:
+    """Whether there are enough different numbers from a step on."""
+    return _outputs(case, slice(first, None)).distinct(allowance.of) >= FEWEST
+
+
 def resumed(case: Case, allowance: Allowance) -> Remark | None:
     """A run from the state that a run over the same inputs ended in."""
+    outputs = _outputs(case)
     _, last = _run(case, slice(None), case.initial_state)
     given, _ = _run(case, slice(None), last)
-    if not _compared(case, given, slice(None), allowance).fits or not _tells(case, 0, allowance):
+    if not compared(given, outputs, allowance).fits or not _is_proved(case, 0, allowance):
         return None
-    return remark("resumed", numbers=_outputs_known(case))
+    return remark("resumed", numbers=outputs.numbers)
 
 
-def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], State]:
-    """The arrays (T, B, K) of some steps from a state, and the state after them."""
-    x = case.x[:, steps] if case.layout == "batch" else case.x[steps]
-    part = replace(case, x=x, initial_state=state)
-    trace, model = part.trace({"dtype": "float64"})
-    members = trace.members()
-    last = {k: np.asarray(members[f"final_{k}"]) for k in "hc"}
-    return arrays_of(trace, model, "h"), last
-
-
-def _compared(
-    case: Case, given: Mapping[str, Array], at: slice, allowance: Allowance
-) -> Comparison:
-    """h of some steps, compared with EXPECTED's."""
-    return compared(given, _part(case, at), allowance)
-
-
-def _part(case: Case, at: slice) -> Expected:
-    outputs = _outputs(case).items()
-    return Expected({name: Known(k.values[at], k.half[at]) for name, k in outputs}, {})
-
-
-def _tells(case: Case, at: int, allowance: Allowance) -> bool:
-    return _part(case, slice(at, None)).distinct(allowance.of) >= FEWEST
-
-
-def _outputs_known(case: Case) -> int:
-    """How many values of h are known: all of them agree."""
-    return _part(case, slice(None)).numbers
-
-
-# ---- rows that end early
+# ---- sequences that end early
 
 
 def padded(case: Case, allowance: Allowance, proved: bool = True) -> Remark | None:
-    """Rows whose outputs end in zeros, or in the last one over and over; or begin with zeros."""
-    values = np.concatenate([k.values for k in _outputs(case).values()], axis=-1)  # (T, B, P)
+    """Outputs that end in zeros, or in the last one over and over; or begin with zeros."""
+    outputs = _outputs(case).sequences.values()
+    values = np.concatenate([k.values for k in outputs], axis=-1)  # (T, B, P)
     zero = np.any(values, axis=-1)  # (T, B): the steps that count, if zeros stand at the others
     repeat = np.array(zero)
     repeat[1:] &= np.any(values[1:] != values[:-1], axis=-1)
     for valid, ending in ((zero, "zero"), (repeat, "repeat")):
-        few = (~valid).sum() * values.shape[-1] < FEWEST
-        if few or not valid.any(axis=0).all():
+        if (~valid).sum() * values.shape[-1] < FEWEST or not valid.any(axis=0).all():
             continue
-        ends = bool((valid[:-1] >= valid[1:]).all())
+        ends, lengths = bool((valid[:-1] >= valid[1:]).all()), valid.sum(axis=0)  # (B,)
+        facts = {"ending": ending, "option": "", "numbers": 0}
         if proved:
-            found = (_ended if ends else _masked)(case, allowance, valid, ending)
-        else:
-            found = _padded(valid, ending) if ends else None
-        if found:
-            return found
+            mask = valid.T if case.layout == "batch" else valid
+            one = replace(case, lengths=lengths) if ends else replace(case, mask=mask)
+            if (option := _further_option(one, allowance, ending)) is None:
+                continue
+            facts |= {"option": option, "numbers": case.expected[case.layout].numbers}
+        if ends:
+            return remark("padded", lengths=lengths.tolist(), **facts)
+        if proved:
+            return remark("masked", steps=int((~valid).sum()), **facts)
     return None
 
 
 def ended_early(case: Case, allowance: Allowance) -> Remark | None:
-    """The last h of rows, met by that of an earlier step: the lengths are read off the run."""
+    """Last h that are those of earlier steps: the lengths are read off the run."""
     expected = case.expected[case.layout]
     final = expected.finals.get("final_h")
     if final is None or expected.sequences or not np.isfinite(final.values).all():
         return None
     if final.values.shape[-1] < 2 or expected.distinct(allowance.of) < FEWEST:
-        return None  # one number a row may be met by chance
+        return None  # one number a sequence may be met by chance
     h = _run(case, slice(None), case.initial_state)[0]["h"]  # (T, B, P)
     met = np.all(np.abs(h - final.values) <= allowance.of(final), axis=-1)  # (T, B)
     lengths = len(h) - np.argmax(met[::-1], axis=0)  # (B,)
-    if (
-        not met.any(axis=0).all()
-        or _further_option(replace(case, lengths=lengths), allowance, "") is None
-    ):
+    fits = _further_option(replace(case, lengths=lengths), allowance, "") is not None
+    if not met.any(axis=0).all() or not fits:
         return None
-    return remark("ended_early", lengths=lengths.tolist(), numbers=_numbers(case))
-
-
-def _ended(case: Case, allowance: Allowance, valid: Array, ending: str) -> Remark | None:
-    further = _further_option(replace(case, lengths=valid.sum(axis=0)), allowance, ending)
-    return None if further is None else _padded(valid, ending, further, _numbers(case))
-
-
-def _padded(valid: Array, ending: str, option: str = "", numbers: int = 0) -> Remark:
-    """What the sequences end in; ``numbers`` agree with an option besides, none if 0."""
-    lengths = valid.sum(axis=0).tolist()
-    return remark("padded", lengths=lengths, ending=ending, option=option, numbers=numbers)
-
-
-def _masked(case: Case, allowance: Allowance, valid: Array, ending: str) -> Remark | None:
-    mask = valid.T if case.layout == "batch" else valid
-    further = _further_option(replace(case, mask=mask), allowance, ending)
-    if further is None:
-        return None
-    steps = int((~valid).sum())
-    return remark("masked", steps=steps, ending=ending, option=further, numbers=_numbers(case))
+    return remark("ended_early", lengths=lengths.tolist(), numbers=expected.numbers)
 
 
 def _further_option(case: Case, allowance: Allowance, ending: str) -> str | None:
     """What has to be said besides the lengths or the mask of a run that fits; None: none does."""
-    ways: dict[str, Changes] = {"": ()}
-    if ending:
-        ways[f" --masked-output {ending}"] = (Change("masked_output", ending),)
+    masked_output = Change("masked_output", ending)
     try:
-        return next((way for way, one in ways.items() if verify(case, one, allowance).fits), None)
+        if verify(case, (), allowance).fits:
+            return ""
+        if ending and verify(case, (masked_output,), allowance).fits:
+            return f" --masked-output {ending}"
     except UserError:  # no lengths for this model
-        return None
-
-
-def _numbers(case: Case) -> int:
-    return case.expected[case.layout].numbers
+        pass
+    return None

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.causes import ALL, INPUTS, STATES, WEIGHTS
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of, spelled_out
+from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.observation import EPS, Allowance, Expected
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import Levels, Outcome, Search
@@ -54,6 +54,12 @@ against the correlation, and the least correlation."""
 WIDER = 4.0  # times the greatest error of a run rounded throughout: the tolerance of the search
 FEW_AGREE = 0.2  # of all values: a rounded run meets some by chance
 CLEARLY = 3.0  # times nearer: then one hypothesis in half precision is better than another
+# A state that float32 computes may lie on the other side of the middle of two numbers.
+RERUNS = (
+    (WEIGHTS, "float64"), (INPUTS, "float64"), (STATES, "float64"), (STATES, "float32"),
+    (ALL, "float64"), (ALL, "float32"),
+)  # fmt: skip
+"""The parts that are rounded, and the number type of the run."""
 
 
 def hypotheses(search: Search) -> Outcome | None:
@@ -96,8 +102,8 @@ class Basis(NamedTuple):
     kind: str  # RERUN or GRID
     rounded: str  # the part of the run
     comparison: Comparison
+    remark: Remark
     digits: float = np.inf  # of evidence
-    correlation: float = 1.0
 
 
 def basis(
@@ -107,24 +113,17 @@ def basis(
 
     ``tight`` is the tolerance of EXPECTED itself; ``on_grid``: all of it are numbers of the format.
     """
-    plain, expected = _arrays(case, changes), _expected(case, changes)
+    plain, expected, name = _arrays(case, changes), _expected(case, changes), half.name
     if plain is None:
         return None
-    verdict = compared(plain, expected, tight)
-    off = verdict.total - verdict.agreeing
-    if off >= max(FEWEST_OFF, SHARE_OFF * verdict.total):
-        for part, arrays in _rounded_runs(case, changes, half.name):
+    off = compared(plain, expected, tight)
+    if off.total - off.agreeing >= max(FEWEST_OFF, SHARE_OFF * off.total):
+        for part, dtype in RERUNS:
+            arrays = _arrays(case, changes, name, part, dtype)
             if arrays is not None and (found := compared(arrays, expected, tight)).fits:
-                return Basis(RERUN, part, found)
+                rerun = remark("half_precision_run", part=part, dtype=name)
+                return Basis(RERUN, part, found, rerun)
     return _on_grid(case, changes, half, plain) if on_grid else None
-
-
-def remark_of(basis: Basis, dtype: str) -> Remark:
-    """What half precision rests on."""
-    if basis.kind == RERUN:
-        return remark("half_precision_run", part=basis.rounded, dtype=dtype)
-    eps, error, rho = EPS[dtype], basis.comparison.max_abs, basis.correlation
-    return remark("half_precision_grid", dtype=dtype, eps=eps, error=error, correlation=rho)
 
 
 def remark_of_size(prepared: Prepared, case: Case, loaded: Comparison) -> Iterator[Remark]:
@@ -158,40 +157,28 @@ def _on_grid(case: Case, changes: Changes, half: Allowance, plain: Arrays) -> Ba
     none, rounded = _at(expected, plain), _at(expected, inputs)
     error, shared = expected.at_known(lambda _, known: known.values) - none, rounded - none
     rest, predicted = error - shared, round_to_format(_at(expected, all_), name) - rounded
-    size = _rms(rest) / _rms(predicted), np.abs(rest).max() / np.abs(predicted).max()
+    rms = np.sqrt(np.mean(rest**2) / np.mean(predicted**2))
+    greatest = np.abs(rest).max() / np.abs(predicted).max()
     rho = float(error @ shared / max(np.sqrt((error @ error) * (shared @ shared)), 1e-300))
+    # Two directions of N dimensions drawn at random are as near as that with a chance of about
+    # (1 - rho^2)^((N - 1) / 2): decimal digits against errors that have nothing in common.
+    chance = (error.size - 1) / 2 * np.log10(max(1 - rho * rho, 1e-12))
+    digits = -chance if rho > 0 else -np.inf
 
-    def shows(rms: float, greatest: float, digits: float, correlation: float) -> bool:
-        within = size[0] <= rms and size[1] <= greatest
-        return within and rho >= correlation and _digits(rho, error.size) >= digits
+    def within(bounds: tuple[float, float, float, float]) -> bool:
+        most_rms, most, least_digits, least_rho = bounds
+        small = rms <= most_rms and greatest <= most
+        return bool(small and rho >= least_rho and digits >= least_digits)
 
-    if not shows(*NAMED):
+    if not within(NAMED):
         return None
-    verdict = compared(plain, expected, half)
-    return Basis(GRID, ALL, verdict, np.inf if shows(*PROVEN) else 0.0, rho)
-
-
-def _digits(rho: float, numbers: int) -> float:
-    """Decimal digits of chance against a correlation of errors that have nothing in common.
-
-    Two directions of N dimensions drawn at random are as near as that with a chance of about
-    (1 - rho^2)^((N - 1) / 2).
-    """
-    return float(-(numbers - 1) / 2 * np.log10(max(1 - rho * rho, 1e-12))) if rho > 0 else -np.inf
-
-
-def _rms(error: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(error))))
+    comparison, eps = compared(plain, expected, half), EPS[name]
+    facts = {"dtype": name, "eps": eps, "error": comparison.max_abs, "correlation": rho}
+    shown = remark("half_precision_grid", **facts)
+    return Basis(GRID, ALL, comparison, shown, np.inf if within(PROVEN) else 0.0)
 
 
 # ---- runs of which a part is rounded
-
-
-def _rounded_runs(case: Case, changes: Changes, name: str) -> Iterator[tuple[str, Arrays | None]]:
-    for part in (WEIGHTS, INPUTS, STATES, ALL):
-        # a state that float32 computes may lie on the other side of the middle of two numbers
-        for dtype in ("float64", "float32") if part in (STATES, ALL) else ("float64",):
-            yield part, _arrays(case, changes, name, part, dtype)
 
 
 def _arrays(
@@ -215,12 +202,8 @@ def _arrays(
 
 
 def _of_states(case: Case, settings: Mapping[str, Any], name: str) -> tuple[Trace, Model]:
-    """The trace of a run of one cell whose h and c are rounded before they go into the next step.
-
-    What is given is what each step computed, not yet rounded.
-    """
-    rest = {k: v for k, v in settings.items() if k != "array"}
-    model = case.read(spelled_out(rest, case.given))
+    """The trace of a run of one cell, as computed; h and c are rounded for the next step."""
+    model = case.model(settings)
     layout = settings.get("layout", case.layout)
     inputs = Inputs(
         case.x, None if layout == "steps" else layout, case.initial_state, case.lengths, case.mask

@@ -178,7 +178,7 @@ def convention_in_layout(name: str, layout: str) -> str:
 def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> list[str]:
     """The conventions that do all of a hypothesis by default, but for a layout that is an option.
 
-    ``layout`` is that of the inputs as read.
+    ``layout`` is that of the inputs as loaded.
     """
     changed = changed_convention(assumed, changes)
     if changed is None:

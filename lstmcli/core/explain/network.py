@@ -30,6 +30,7 @@ from lstmcli.core.explain.explanation import (
     Explanation,
     clearly_nearer,
     digits,
+    first_shown,
     near_miss,
 )
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
@@ -462,7 +463,14 @@ def by_cells(
             found = solver.solve(progress, levels)
             network.tried += solver.tried
             if found is None:
-                return _stuck(network, first, name, solver) if first or n == 0 else None
+                if n and not first:
+                    return None
+                of_cell = solver.nearest()
+                near = [
+                    (*done, *each) for one in of_cell if one.changes
+                    for each in _scopes(network, one.changes, name, n)
+                ]  # fmt: skip
+                return _stuck(network, first, near, solver.untried)
             first = first or (name, found)
             changes = plain_of(found.changes)
             answers = [
@@ -477,21 +485,16 @@ def by_cells(
 
 
 def _stuck(
-    network: NetworkSolver, first: tuple[str, Explanation] | None, name: str = "",
-    solver: CellSolver | None = None,
-) -> Explanation:  # fmt: skip
-    """Cells are explained, but not the network."""
-    explanation, remarks = network.none(), []
-    if first:
-        remarks.append(remark("cell_fits", cell=first[0], changes=first[1].changes))
-    if solver is not None:
-        of_cell, base = solver.none(), network.changed(())
-        explanation = replace(explanation, untried=of_cell.untried)
-        if any(near.changes for near in of_cell.nearest):  # nearer than the cell as loaded
-            remarks.append(remark("figures_of_cell", cell=name))
-            nearest = (replace(near, changes=(*base, *near.changes)) for near in of_cell.nearest)
-            explanation = replace(explanation, nearest=tuple(nearest))
-    return replace(explanation, tried=network.tried, remarks=tuple(remarks))
+    network: NetworkSolver,
+    first: tuple[str, Explanation] | None,
+    near: Iterable[Changes] = (),
+    untried: Iterable[Remark] = (),
+) -> Explanation:
+    """Cells are explained, but not the network; ``near`` is compared with all of EXPECTED."""
+    explanation = network.none(near, untried)
+    fits = [remark("cell_fits", cell=first[0], changes=first[1].changes)] if first else []
+    remarks = (*fits, *explanation.remarks)
+    return replace(explanation, tried=network.tried, remarks=remarks)
 
 
 def _scopes(network: NetworkSolver, changes: Changes, name: str, n: int) -> Iterator[Changes]:
@@ -520,14 +523,20 @@ def _found_for(
         alike = network.verify(gathered)
         changes, comparison = (gathered, alike) if alike.fits else (changes, comparison)
     several = any("." in c.setting for c in changes)
-    of_cells = remark("all_cells", cell=name, cells=len(network.model.cells))
-    scope = remark("first_cell", cell=name) if several else of_cells
+    if several:
+        scope = remark("first_cell", cell=name)
+    elif network.verify(scoped(changes, name)).fits:
+        scope = remark("one_cell_shows", cell=name)
+    else:
+        scope = remark("all_cells", cell=name, cells=len(network.model.cells))
     equivalent = map(plain_of, of_cell.equivalent)
     return replace(
         network.explanation(of_cell.verdict, comparison, changes),
         equivalent=tuple(network.changed(scoped(e, name) if several else e) for e in equivalent),
         nearest=of_cell.nearest,
-        first_step=of_cell.first_step,
+        first_step=first_shown(network.verify(()), of_cell.backward)
+        if of_cell.first_step is not None
+        else None,
         backward=of_cell.backward,
         unseen=of_cell.unseen,
         wanted=of_cell.wanted,

@@ -1,8 +1,8 @@
 """EXPECTED and the inputs, brought into the order in which a cell steps.
 
-An array of EXPECTED may be all steps, the first few, one row of a batch, or the last state. What is
-not known is NaN. Inputs and EXPECTED lie in time; a cell that runs backwards, or outputs that are
-turned round, move them into the order of processing: step s of the loop is row s here.
+An array of EXPECTED may be all steps, some of them, one sequence of a batch, or the last state.
+What is not known is NaN. A cell that runs backwards, or outputs that are turned round, bring inputs
+and EXPECTED into the order of processing.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class Placement(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether EXPECTED is all of the run, as it is."""
-        own = self._replace(size=(0, 0, 0))
-        named = own.is_named_state and own == Placement("last state", array=own.array)
-        return named or own == Placement()
+        plain = Placement(size=self.size)
+        named = plain._replace(kind="last state", array=self.array)
+        return self == plain or (self.is_named_state and self == named)
 
     @property
     def is_named_state(self) -> bool:
@@ -99,6 +99,7 @@ class Expected:
     finals: Mapping[str, Known]
     placement: Placement = PLAIN
     needs: tuple[str, ...] = ()  # settings without which another placement says just the same
+    left_out: int = 0  # further windows and strides, which `LATER_NUMBERS` leaves out
 
     @property
     def row(self) -> int | None:
@@ -125,51 +126,41 @@ class Expected:
 
         ``among`` is the truth of each known number that counts; without it all do.
         """
-        values, slack = (
-            self.at_known(lambda _, k: k.values),
-            self.at_known(lambda _, k: tolerance(k)),
-        )
-        if among is not None:
-            values, slack = values[among], slack[among]
-        order = np.argsort(values)
-        values, slack = values[order], slack[order]
+        both = np.stack([
+            self.at_known(lambda _, known: known.values),
+            self.at_known(lambda _, known: tolerance(known)),
+        ])  # fmt: skip
+        both = both if among is None else both[:, among]
+        values, slack = both[:, np.argsort(both[0])]
         return 1 + int((np.diff(values) > 2 * slack[1:]).sum()) if values.size else 0
 
     def part(self, prefix: str) -> Expected:
         """The arrays of one cell, ``layer0_reverse.f`` as ``f``."""
         start = f"{prefix}."
-
-        def of_cell(arrays: Mapping[str, Known]) -> dict[str, Known]:
-            return {k[len(start) :]: a for k, a in arrays.items() if k.startswith(start)}
-
-        return replace(self, sequences=of_cell(self.sequences), finals=of_cell(self.finals))
+        sequences, finals = (
+            {k.removeprefix(start): a for k, a in arrays.items() if k.startswith(start)}
+            for arrays in (self.sequences, self.finals)
+        )
+        return replace(self, sequences=sequences, finals=finals)
 
 
 # ---- where EXPECTED can lie
 
 
 def placements(
-    arrays: Mapping[str, Numbers],
-    widths: Mapping[str, int],
-    steps: int,
-    rows: int,
-    layout: str,
-    said: str | None,
+    arrays: Mapping[str, Numbers], widths: Mapping[str, int], T: int, B: int, layout: str
 ) -> list[Expected]:
-    """Every way in which EXPECTED can lie on a run of T steps and B rows, the likeliest first.
+    """Every way in which EXPECTED can lie on a run of T steps and B sequences, the likeliest first.
 
-    ``widths`` are the numbers of each array of the run; ``layout`` is that of the inputs, and
-    ``said`` what EXPECTED's file says of itself.
+    ``widths`` are the numbers of each array of the run; ``layout`` is that of EXPECTED.
     """
     found = [Expected({}, {})]
     several = any("." in name for name in widths)
     for name, numbers in arrays.items():
         if (width := widths.get(name)) is None:
             continue
-        ways = list(_Ways(name, numbers, width, steps, rows, said or layout).all(several))
-        found = [
-            merged for one in found for way in ways if (merged := _together(one, way)) is not None
-        ]
+        ways = list(_Ways(name, numbers, width, T, B, layout).all(several))
+        found = [both for one in found for way in ways if (both := _together(one, way)) is not None]
     return [one for one in found if one.numbers]
 
 
@@ -183,10 +174,11 @@ def _together(a: Expected, b: Expected) -> Expected | None:
         return None
     placement = one if one == other or (other.is_plain and not one.is_plain) else other
     needs = b.needs if a.needs == b.needs or not a.numbers else ()
-    return Expected({**a.sequences, **b.sequences}, {**a.finals, **b.finals}, placement, needs)
+    sequences, finals = {**a.sequences, **b.sequences}, {**a.finals, **b.finals}
+    return Expected(sequences, finals, placement, needs, max(a.left_out, b.left_out))
 
 
-LATER_NUMBERS = 10_000_000  # of all windows and strides together, 160 MB: more are not looked at
+LATER_NUMBERS = 10_000_000  # of all windows and strides together, 160 MB: more are left out
 
 
 class _Ways:
@@ -215,15 +207,9 @@ class _Ways:
             moved = np.moveaxis(self.pair, axis + 1, -1)
             yield from (_with(one, axes="units first") for one in self._of(moved))
         if shape[-1] < self.width and not seen and (not several or "." in self.name):
-            yield from (_with(one, units=shape[-1]) for one in self._of(self._padded()))
-
-    def _padded(self) -> Array:
-        """The pair with what is not known of each vector as NaN."""
-        more = self.width - self.pair.shape[-1]
-        ends = [(0, 0)] * (self.pair.ndim - 1) + [(0, more)]
-        padded = np.pad(self.pair, ends)
-        padded[0, ..., -more:] = np.nan
-        return padded
+            more = (*self.pair.shape[:-1], self.width - shape[-1])
+            padded = np.concatenate([self.pair, np.full(more, np.nan)], axis=-1)
+            yield from (_with(one, units=shape[-1]) for one in self._of(padded))
 
     def _of(self, pair: Array) -> Iterator[Expected]:
         """The ways of a pair (2, ..., K)."""
@@ -257,26 +243,20 @@ class _Ways:
         """As the first steps, or all."""
         T, B = self.T, self.B
         if len(lead) == 2:
-            turned = flat.swapaxes(1, 2)
-            ways = [turned, flat] if self.layout == "batch" else [flat, turned]
-            for way in ways:
-                steps, rows = way.shape[1:3]
-                axes = ""
-                if lead[0] == lead[1] and way is ways[1]:  # nothing in its shape says so
-                    axes = "time, batch" if way is flat else "batch, time"
-                if steps <= T and rows <= B:
-                    yield self._spread(way, _first(steps, rows, T, B)._replace(axes=axes))
+            for way, axes in self._time_first(flat):
+                steps, items = way.shape[1:3]
+                if steps <= T and items <= B:
+                    yield self._spread(way, _first(steps, items, T, B)._replace(axes=axes))
             return
         n = lead[0] if lead else 1
-        # which axis the one that is left is: a 3-D array still says it by its place
+        # which axis the one that is left is: the position in a 3-D array says it
         axis = None
         if len(shape) == 3 and lead:
             axis = "time" if (shape[0] != 1) == (self.layout != "batch") else "batch"
             if n > (T if axis == "time" else B):  # it lies otherwise than the inputs
                 axis = "batch" if axis == "time" else "time"
         if n <= T and axis != "batch":
-            for row in range(B):
-                item = row if B > 1 else None
+            for item in range(B) if B > 1 else [None]:
                 placement = _first(n, B, T, B)._replace(item=item)
                 yield self._spread(flat.reshape(2, n, 1, self.width), placement)
         if n <= B and lead and axis != "time" and (T == 1 or axis == "batch"):
@@ -287,12 +267,10 @@ class _Ways:
         T, B = self.T, self.B
         ways: list[tuple[Array, int | None]] = []
         if len(lead) == 2:
-            turned = flat.swapaxes(1, 2)
-            both = (turned, flat) if self.layout == "batch" else (flat, turned)
-            ways = [(way, None) for way in both if way.shape[2] == B]
+            ways = [(way, None) for way, _ in self._time_first(flat) if way.shape[2] == B]
         elif lead:
             steps = flat.reshape(2, lead[0], 1, self.width)
-            ways = [(steps, row if B > 1 else None) for row in range(B)]
+            ways = [(steps, item) for item in (range(B) if B > 1 else [None])]
         if len(lead) < 2 and flat.size == 2 * B * self.width:  # a step of all sequences, h[:, t]
             at_once = flat.reshape(2, 1, B, self.width)
             for first in range(1, T - 1):
@@ -303,9 +281,20 @@ class _Ways:
             for first, stride in _later_steps(way.shape[1], T)
         )
         # the last steps of each sequence, then the strides, then the windows
-        ordered = sorted(found, key=lambda one: one[1].stride == 1 and not _ends(one[1], T))
-        for way, placement in ordered[: LATER_NUMBERS // (T * B * self.width)]:
-            yield self._spread(way, placement)
+        ordered = sorted(
+            found, key=lambda one: one[1].stride == 1 and one[1].first + one[1].length < T
+        )
+        most = max(1, LATER_NUMBERS // (T * B * self.width))
+        for n, (way, placement) in enumerate(ordered[:most], 1):
+            left_out = len(ordered) - most if n == most else 0
+            yield replace(self._spread(way, placement), left_out=left_out)
+
+    def _time_first(self, flat: Array) -> list[tuple[Array, str]]:
+        """(2, t, b, K) with either axis as time, and the axes if the shape does not say them."""
+        ways = [(flat, "time, batch"), (flat.swapaxes(1, 2), "batch, time")]
+        first, other = ways[::-1] if self.layout == "batch" else ways
+        square = flat.shape[1] == flat.shape[2]
+        return [(first[0], ""), (other[0], other[1] if square else "")]
 
     def _last_step(self, flat: Array) -> Iterator[Expected]:
         """The outputs of every sequence, or of one, at the last step.
@@ -314,13 +303,13 @@ class _Ways:
         """
         needs = ("reverse", "array") if self.name in ("h", "c") else ()
         T, B = self.T, self.B
-        rows = flat.size // (2 * self.width)
-        if T == 1 or rows not in (1, B):
+        count = flat.size // (2 * self.width)
+        if T == 1 or count not in (1, B):
             return
-        for row in range(B - rows + 1):
+        for item in range(B - count + 1):
             values = np.full((2, T, B, self.width), np.nan)
-            values[:, -1, row : row + rows] = flat.reshape(2, rows, self.width)
-            placement = Placement("last step", item=row if rows < B else None, size=self.size)
+            values[:, -1, item : item + count] = flat.reshape(2, count, self.width)
+            placement = Placement("last step", item=item if count < B else None, size=self.size)
             yield Expected({self.name: _known(values)}, {}, placement, needs)
 
     def _finals(self, flat: Array, lead: list[int]) -> Iterator[Expected]:
@@ -331,14 +320,13 @@ class _Ways:
         n, B = (lead[0] if lead else 1), self.B
         if n > B:
             return
-        rows = flat.reshape(2, n, self.width)
         final = f"final_{self.name}" if guessed else self.name
-        for row in range(B if n == 1 else 1):
+        for item in range(B if n == 1 else 1):
             known = np.full((2, B, self.width), np.nan)
-            known[:, row : row + n] = rows
+            known[:, item : item + n] = flat.reshape(2, n, self.width)
             placement = Placement(
                 "last state",
-                item=row if n == 1 and B > 1 else None,
+                item=item if n == 1 and B > 1 else None,
                 items=n if 1 < n < B else 0,
                 array=self.name,
                 size=self.size,
@@ -347,10 +335,10 @@ class _Ways:
 
     def _spread(self, part: Array, placement: Placement) -> Expected:
         """(2, t, b, K) on the axes of a run, NaN around it."""
-        steps, rows, width = part.shape[1:]
+        steps, items, width = part.shape[1:]
         values = np.full((2, self.T, self.B, width), np.nan)
-        first, stride, row = placement.first, placement.stride, placement.item or 0
-        values[:, first : first + stride * (steps - 1) + 1 : stride, row : row + rows] = part
+        first, stride, item = placement.first, placement.stride, placement.item or 0
+        values[:, first : first + stride * (steps - 1) + 1 : stride, item : item + items] = part
         return Expected({self.name: _known(values)}, {}, placement._replace(size=self.size))
 
 
@@ -366,17 +354,13 @@ def _later_steps(count: int, T: int) -> Iterator[tuple[int, int]]:
     yield from ((first, 1) for first in range(1, T - count))
 
 
-def _ends(placement: Placement, T: int) -> bool:
-    return placement.first + placement.length == T
-
-
 def _known(pair: Array) -> Known:
     return Known(pair[0], np.nan_to_num(pair[1]))
 
 
-def _first(steps: int, rows: int, T: int, B: int) -> Placement:
+def _first(steps: int, items: int, T: int, B: int) -> Placement:
     """The first steps of the first sequences."""
-    return Placement(length=steps if steps < T else 0, items=rows if rows < B else 0)
+    return Placement(length=steps if steps < T else 0, items=items if items < B else 0)
 
 
 def _with(expected: Expected, **changes: Any) -> Expected:
@@ -439,7 +423,7 @@ def _with_final(known: Known | None, final: Known, last: Array, steps: int) -> K
 def by_cell(
     arrays: Mapping[str, Any], model: Model, layout: str, axes: Sequence[int] | None = None
 ) -> dict[str, Any]:
-    """Arrays with those that several cells share taken per_cell: the last states, and a merged h.
+    """Arrays with those that several cells share split: the last states, and a merged h.
 
     Parameters
     ----------
@@ -476,17 +460,15 @@ def states_of(array: Any, model: Model) -> dict[str, Any]:
     Those of all cells lie as the convention has them, (cells, B, H) or (B, cells, H); those of the
     last layer's two directions may as well be joined, (B, 2 H).
     """
-    names = [name for name, _ in model.cells]
-    if len(names) < 2:
+    if len(model.cells) < 2:
         return {}
     last = model.layers[-1]
     if array.ndim == 3 and (states := _states("final_h", array, model)) is not None:
         return states
-    joined = (sum(cell.outputs for cell in last),)
-    if array.ndim < 3 and len(last) == 2 and array.shape[-1:] == joined:
+    if array.ndim < 3 and len(last) == 2 and array.shape[-1] == sum(c.outputs for c in last):
+        forward, backward = f"layer{len(model.layers) - 1}", f"layer{len(model.layers) - 1}_reverse"
         width = last[0].outputs
-        halves = array[..., :width], array[..., width:]
-        return {f"{n}.final_h": a for n, a in zip(names[-2:], halves, strict=True)}
+        return {f"{forward}.final_h": array[..., :width], f"{backward}.final_h": array[..., width:]}
     return {}
 
 
@@ -494,42 +476,46 @@ def one_step_of(array: Any, model: Model) -> dict[str, Any]:
     """An array without a name as a step of stacked directions, ONNX' Y[t]; {} if it cannot be."""
     if not has_direction_axis(model) or array.ndim not in (2, 3):
         return {}
-    axis = 1 if model.convention.behaviour.states == "batch" and array.ndim > 2 else 0
+    axis = int(model.convention.behaviour.states == "batch" and array.ndim > 2)
     if array.shape[axis] != 2:
         return {}
-    halves = [array[:, k] if axis else array[k] for k in (0, 1)]
-    names = [name for name, _ in model.cells][-2:]
-    return {f"{name}.h": half for name, half in zip(names, halves, strict=True)}
+    return {f"{n}.h": _item(array, axis, k) for k, (n, _) in enumerate(model.cells[-2:])}
 
 
 def _states(name: str, array: Any, model: Model) -> dict[str, Any] | None:
     """The last state of each cell, from the axes that a run has; None if they are other ones."""
-    names, how = [f"{cell}.{name}" for cell, _ in model.cells], model.convention.behaviour.states
-    widths = _widths(name, model)
-    if how == "features" or len({*widths}) > 1:  # side by side
+    names, (axis, widths) = [f"{cell}.{name}" for cell, _ in model.cells], _state_axis(name, model)
+    if axis is None:
         if array.shape[-1:] != (sum(widths),):
             return None
-        ends = list(accumulate(widths))
-        return {n: array[..., e - w : e] for n, w, e in zip(names, widths, ends, strict=True)}
-    axis = 1 if how == "batch" and array.ndim > 2 else 0
+        ends = zip(widths, accumulate(widths), strict=True)
+        return {n: array[..., e - w : e] for n, (w, e) in zip(names, ends, strict=True)}
+    axis = axis if array.ndim > 2 else 0
     if array.ndim not in (2, 3) or array.shape[axis] != len(names):
         return None
-    return {n: array[:, k] if axis else array[k] for k, n in enumerate(names)}
+    return {n: _item(array, axis, k) for k, n in enumerate(names)}
 
 
-def _widths(name: str, model: Model) -> list[int]:
-    """The numbers of a last state of each cell."""
-    return [c.outputs if name == "final_h" else c.units for _, c in model.cells]
+def _state_axis(name: str, model: Model) -> tuple[int | None, list[int]]:
+    """The axis of the cells in their last states, None if they are joined; and their widths."""
+    widths = [c.outputs if name == "final_h" else c.units for _, c in model.cells]
+    how = model.convention.behaviour.states
+    return None if how == "features" or len({*widths}) > 1 else int(how == "batch"), widths
 
 
 def _not_every_state(name: str, array: Any, model: Model) -> str:
-    count, widths = len(model.cells), _widths(name, model)
-    wanted = f"({count}, batch, {widths[0]})"
-    if model.convention.behaviour.states == "batch":
-        wanted = f"(batch, {count}, {widths[0]})"
-    if model.convention.behaviour.states == "features" or len({*widths}) > 1:
-        wanted = f"(batch, {sum(widths)})"
-    return f"EXPECTED's {name} is {array.shape}; that of {count} cells is {wanted}."
+    axis, widths = _state_axis(name, model)
+    count = len(model.cells)
+    wanted = {
+        None: f"(batch, {sum(widths)})",
+        0: f"({count}, batch, {widths[0]})",
+        1: f"(batch, {count}, {widths[0]})",
+    }
+    return f"EXPECTED's {name} is {array.shape}; that of {count} cells is {wanted[axis]}."
+
+
+def _item(array: Any, axis: int, n: int) -> Any:
+    return array[(slice(None),) * axis + (n,)]
 
 
 def _parts(array: Any, model: Model, layout: str, axes: Sequence[int] | None) -> list[Any] | None:
@@ -539,32 +525,29 @@ def _parts(array: Any, model: Model, layout: str, axes: Sequence[int] | None) ->
         return [array]
     how = last[0].convention
     if how.behaviour.merge == "stack":
-        own = direction_axis(how, layout)
-        axis = own if axes is None else _direction_axis(array.shape, own, axes)
-        return None if axis is None else [array[(slice(None),) * axis + (d,)] for d in (0, 1)]
+        of_run = direction_axis(how, layout)
+        axis = of_run if axes is None else _direction_axis(array.shape, of_run, axes)
+        return None if axis is None else [_item(array, axis, d) for d in (0, 1)]
     if array.shape[-1:] != (sum(c.outputs for c in last),):
         return None
-    if how.behaviour.merge == "concat":
-        return [array[..., : last[0].outputs], array[..., last[0].outputs :]]
-    if how.behaviour.merge == "concat_swapped":
-        return [array[..., last[1].outputs :], array[..., : last[1].outputs]]
-    return None
+    swapped = how.behaviour.merge == "concat_swapped"
+    width = last[1 if swapped else 0].outputs
+    halves = [array[..., :width], array[..., width:]]
+    joined = how.behaviour.merge in ("concat", "concat_swapped")
+    return halves[:: -1 if swapped else 1] if joined else None
 
 
-def _direction_axis(shape: Sequence[int], own: int, axes: Sequence[int]) -> int | None:
+def _direction_axis(shape: Sequence[int], of_run: int, axes: Sequence[int]) -> int | None:
     """The axis of EXPECTED that has the directions; None if none of them can.
 
-    It is ``own`` in a run; elsewhere it is known by the axes of the inputs that are left.
+    It is ``of_run`` in a run; elsewhere it is known by the axes of the inputs that are left.
     """
     lead, wanted = shape[:-1], _sizes(axes)
     if len(shape) < 3 or (len(shape) == 3 and _sizes(lead) == wanted):
         return None  # one direction, or their sum
     two = [axis for axis, size in enumerate(lead) if size == 2]
-    whole = [a for a in two if _sizes([*lead[:a], *lead[a + 1 :]]) == wanted]
-    for known in (whole, [a for a in two if a == own]):
-        if known:
-            return own if own in known else known[0]
-    return None
+    known = [a for a in two if _sizes([*lead[:a], *lead[a + 1 :]]) == wanted]
+    return of_run if of_run in (known or two) else next(iter(known), None)
 
 
 def _sizes(axes: Sequence[int]) -> list[int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice, product
 from math import prod
 from typing import Any, Literal
@@ -49,7 +50,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """Weights behind a reader, inputs, and EXPECTED as read."""
+    """Weights behind a reader, inputs, and EXPECTED as loaded."""
 
     read: Reader
     x: Array
@@ -67,7 +68,7 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A question with its model read and EXPECTED's arrays by name."""
+    """A question with its model and EXPECTED's arrays by name."""
 
     question: Question
     model: Model
@@ -84,8 +85,8 @@ class Prepared:
     one_step: Mapping[str, Numbers] = field(default_factory=dict)  # as a step of both directions
     of_cells: dict[Any, dict[tuple[Any, ...], Cell]] = field(default_factory=dict)  # one by one
     cached: Cached = field(default_factory=Cached)  # runs of several cells
-    merge: tuple[str, str] | None = None  # as assumed, and as read instead
-    array: str = ""  # what EXPECTED is held against, if not the output of the whole
+    merge: tuple[str, str] | None = None  # as assumed, and the one in place of it
+    array: str = ""  # what EXPECTED is compared with, if not the output of the model
     one_way: bool = False  # that is one of two directions
 
     @property
@@ -95,24 +96,31 @@ class Prepared:
 
     def cases(self) -> list[Case]:
         """A case for each way in which EXPECTED can lie on the run, the likeliest first."""
+        return self._cases
+
+    @property
+    def left_out(self) -> int:
+        """How many ways are no case: a budget of numbers leaves them out."""
+        return sum(e.left_out for case in self._cases for e in case.expected.values())
+
+    @cached_property
+    def _cases(self) -> list[Case]:
         by_layout = {layout: self._placed(layout) for layout in self._layouts()}
-        own = by_layout.pop(self.layout)
-        if own and own[0].placement.is_plain:  # another layout is a change like any other
-            others = {layout: ways[0] for layout, ways in by_layout.items() if ways}
-            return [self._case(self.layout, {self.layout: one, **others}) for one in own]
-        by_layout = {self.layout: own, **by_layout}
+        assumed = by_layout[self.layout]
+        if assumed and assumed[0].placement.is_plain:  # another layout is a change like any other
+            others = {k: ways[0] for k, ways in by_layout.items() if ways and k != self.layout}
+            return [self._case(self.layout, {self.layout: one, **others}) for one in assumed]
         return [self._case(k, {k: one}) for k, ways in by_layout.items() for one in ways]
 
     def turned(self) -> list[Case]:
-        """All of a run under another layout as if that were assumed, where nobody said which."""
+        """All of a run under another layout as if that were assumed, where none was given."""
         if self.question.layout is not None or 1 in self.question.x.shape[:-1]:
-            return []  # said; or rows of one step, which a state that is not carried gives too
-        whole = [case.expected for case in self.cases() if len(case.expected) > 1]
+            return []  # sequences of one step, a state that is not carried gives too
         return [
             self._case(layout, {layout: one})
-            for expected in whole
-            for layout, one in expected.items()
-            if layout != self.layout
+            for case in self.cases()
+            for layout, one in case.expected.items()
+            if layout != self.layout and len(case.expected) > 1
         ]
 
     def _case(self, layout: str, expected: Mapping[str, Expected]) -> Case:
@@ -123,7 +131,7 @@ class Prepared:
         )  # fmt: skip
 
     def common_changes(self, case: Case) -> Changes:
-        """What is changed in all readings of a case: array, merge, layout, if not the assumed."""
+        """What is changed in all hypotheses of a case: array, merge, layout, if not the assumed."""
         array = (Change("array", self.array),) if self.array else ()
         merge = () if self.merge is None else (Change("merge", self.merge[1]),)
         layout = () if case.layout == self.layout else (Change("layout", case.layout),)
@@ -147,37 +155,31 @@ class Prepared:
         """The same question with the two directions merged in each other way that can be run."""
         assumed = self.model.convention.behaviour.merge
         for merge in MERGES if self.model.bidirectional else ():
-            if merge == assumed:
-                continue
             read = partial(_merged_as, self.question.read, merge)
-            try:
-                other = prepare(replace(self.question, read=read))
-            except UserError:  # the layer above takes another width
-                continue
-            yield replace(other, merge=(assumed, merge), of_cells=self.of_cells)
+            if merge != assumed:
+                with suppress(UserError):  # the layer above takes another width
+                    other = prepare(replace(self.question, read=read))
+                    yield replace(other, merge=(assumed, merge), of_cells=self.of_cells)
 
     def elsewhere(self) -> Iterator[Prepared]:
         """The same question with EXPECTED as the output of a lower layer, or of one direction."""
-        last = len(self.model.layers) - 1
-        if all(name.startswith(f"layer{last}") for name in self.arrays):
-            for n in range(last):
-                held = {k.replace(f"layer{last}", f"layer{n}"): a for k, a in self.arrays.items()}
-                yield replace(self, arrays=held, states={}, one_step={}, array=f"layer{n}.h")
+        last, single = f"layer{len(self.model.layers) - 1}", replace(self, states={}, one_step={})
+        if all(name.startswith(last) for name in self.arrays):
+            for lower in (f"layer{n}" for n in range(len(self.model.layers) - 1)):
+                arrays = {name.replace(last, lower): a for name, a in self.arrays.items()}
+                yield replace(single, arrays=arrays, array=f"{lower}.h")
         if set(self.arrays) == {"h"} and self.model.bidirectional:
             for name, _ in self.model.cells:
                 # the last step of a backward cell is not its last state
                 for array in (f"{name}.h", *[f"{name}.final_h"] * name.endswith("_reverse")):
-                    held = {array: self.arrays["h"]}
-                    yield replace(
-                        self, arrays=held, states={}, one_step={}, array=array, one_way=True
-                    )
+                    arrays = {array: self.arrays["h"]}
+                    yield replace(single, arrays=arrays, array=array, one_way=True)
 
     @property
     def not_finite(self) -> int:
         """How many numbers of EXPECTED are NaN or infinite: they count as not known."""
-        return sum(int((~np.isfinite(n.values)).sum()) for n in self.arrays.values()) - sum(
-            int(n.left_out.sum()) for n in self.arrays.values() if n.left_out is not None
-        )
+        unknown = ((~np.isfinite(n.values), n.left_out) for n in self.arrays.values())
+        return sum(int(nan.sum()) - (0 if out is None else int(out.sum())) for nan, out in unknown)
 
     def no_place(self) -> UserError:
         """The mistake where EXPECTED cannot be a result of such a run."""
@@ -189,13 +191,13 @@ class Prepared:
         each = f" ({' + '.join(str(cell.outputs) for cell in last)}, both directions)" * joined
         axes = output_axes(self.model, self.layout, self.question.x.shape[:-1])
         lines = [
-            f"{side.name} holds {shapes}; a run over inputs {self.question.x.shape} gives "
+            f"{side.name} contains {shapes}; a run over inputs {self.question.x.shape} gives "
             f"{count} numbers a step{each}: {(*axes, count)}.",
-            f"  EXPECTED is all steps of it, the first few, one row of the batch, "
+            f"  EXPECTED is all steps of it, the first few, one sequence of the batch, "
             f"{'the last step, ' * joined}or final_h{' of every cell' * several}.",
         ]
-        alone = any(n.shape[-1:] == (last[0].outputs,) for n in self.arrays.values())
-        if joined and alone and len(self.model.layers) > 1:
+        one_way = any(n.shape[-1:] == (last[0].outputs,) for n in self.arrays.values())
+        if joined and one_way and len(self.model.layers) > 1:
             lines.append(
                 f"  Added up, both directions would give {last[0].outputs}; but layer 1 takes "
                 f"{self.model.layers[1][0].inputs}, so this model has them side by side."
@@ -207,29 +209,25 @@ class Prepared:
             return ["steps"]
         q = self.question
         starts = (cell.initial_h for _, cell in self.model.cells)
-        of_rows = any(start is not None and start.ndim == 2 for start in starts)
-        if of_rows or q.initial_state or q.lengths is not None or q.mask is not None:
+        of_items = any(start is not None and start.ndim == 2 for start in starts)
+        if of_items or q.initial_state or q.lengths is not None or q.mask is not None:
             return [self.layout]
         return [self.layout, "time" if self.layout == "batch" else "batch"]
 
     def _placed(self, layout: str) -> list[Expected]:
-        T, B = shape_of(self.question.x, layout)
-        widths = self._widths()
-        said = self.question.side.layout
-        said = None if said == "steps" else said
-        # a print of (n, 1, H) is told as n steps, and may be n rows all the same
-        found = placements(self.arrays, widths, T, B, layout, said) or placements(
-            self.arrays, widths, T, B, layout, None
+        size, widths = shape_of(self.question.x, layout), self._widths()
+        said, how = self.question.side.layout, self.model.convention.behaviour
+        found = placements(
+            self.arrays, widths, *size, said if said in ("batch", "time") else layout
         )
-        states = placements(self.states, widths, T, B, layout, None)
-        # likelier than some steps of one row, of which there are as many ways as rows
+        # a print of (n, 1, H) counts as n steps, and may be n sequences all the same
+        found = found or placements(self.arrays, widths, *size, layout)
+        states = placements(self.states, widths, *size, layout)
+        # likelier than some steps of one sequence, of which there are as many ways as sequences
         found = found[:1] + [_of_each_cell(one) for one in states] + found[1:]
-        found += placements(self.one_step, widths, T, B, layout, None)
-        how = self.model.convention
-        plain = not (
-            how.behaviour.reverse or how.behaviour.flip_output or how.behaviour.go_backwards
-        )
-        if plain and self.question.lengths is None and self.question.mask is None:
+        found += placements(self.one_step, widths, *size, layout)
+        turned = how.reverse or how.flip_output or how.go_backwards
+        if not turned and self.question.lengths is None and self.question.mask is None:
             return found
         return [replace(one, needs=()) for one in found]  # the last step is no last state
 
@@ -239,18 +237,13 @@ class Prepared:
         several = len(model.cells) > 1
         widths: dict[str, int] = {}
         for name, cell in model.cells:
-            start = f"{name}." if several else ""
-            own = widths_of(cell)
-            own |= {f"final_{k}": own[k] for k in "hc"}
-            widths |= {f"{start}{k}": n for k, n in own.items()}
-        if several:
+            start, of_cell = f"{name}." if several else "", widths_of(cell)
+            of_cell |= {f"final_{k}": of_cell[k] for k in "hc"}
+            widths |= {f"{start}{k}": n for k, n in of_cell.items()}
+        if several and not has_direction_axis(model):  # a stacked h is that of each cell
             last = model.layers[-1]
-            wide = len(last) == 2 and last[0].convention.behaviour.merge in (
-                "concat",
-                "concat_swapped",
-            )
-            if not has_direction_axis(model):  # a stacked h is that of each cell, or no result
-                widths["h"] = sum(c.outputs for c in last) if wide else last[0].outputs
+            joined = last[0].convention.behaviour.merge in ("concat", "concat_swapped")
+            widths["h"] = sum(c.outputs for c in last) if joined else last[0].outputs
         return widths
 
 
@@ -397,18 +390,24 @@ def in_shape(question: Question) -> Iterator[Question]:
 def _unrolled(question: Question) -> Iterator[Question]:
     """The question as it is; or numbers in a row, or rows of all steps, on the axes of the run."""
     side = question.side
-    found: list[Question] = []
+    by_rows: list[Question] = []
     by_columns: list[Question] = []
     for name, array in side.arrays.items() if len(side.arrays) == 1 else ():
-        dims = [n for n in array.shape if n != 1]
-        for shape in _whole_shapes(name, question):
+        numbers, dims = side.numbers(name), [n for n in array.shape if n != 1]
+        for shape in _full_shapes(name, question):
             in_a_row = dims == [prod(shape)] and sum(n != 1 for n in shape) > 1
             rows = [prod(shape[:-1]), shape[-1]]
             if in_a_row or (dims == rows and sum(n != 1 for n in shape[:-1]) > 1):
-                found.append(replace(question, side=_shaped(side, name, shape)))
+                shaped = numbers.moved(partial(_reshaped, shape))
+                by_rows.append(_replaced(question, name, {name: shaped}))
             if in_a_row:
-                by_columns.append(replace(question, side=_shaped(side, name, shape, "F")))
-    yield from [*found, *by_columns] or [question]
+                shaped = numbers.moved(partial(_reshaped, shape, order="F"))
+                by_columns.append(_replaced(question, name, {name: shaped}))
+    yield from [*by_rows, *by_columns] or [question]
+
+
+def _reshaped(shape: Shape, array: Array, order: Literal["C", "F"] = "C") -> Array:
+    return array.reshape(shape, order=order)
 
 
 def _split_gates(question: Question) -> Iterator[Question]:
@@ -427,35 +426,28 @@ def _split_gates(question: Question) -> Iterator[Question]:
     if width != (4 * cell.units,) or (name == UNNAMED and width == (cell.outputs,)):
         yield question
         return
+    numbers, H = side.numbers(name), cell.units
     for order in dict.fromkeys((cell.convention.storage.order_of("kernel"), GATES)):
-        parts = dict(zip(order, _quarters(side.numbers(name)), strict=True))
+        units = {gate: slice(k * H, (k + 1) * H) for k, gate in enumerate(order)}
         if name == "z":
-            values = np.concatenate([parts[gate].values for gate in GATES], axis=-1)
-            units = [unit for gate in GATES if (unit := parts[gate].unit) is not None]
-            parts = {name: Numbers(values, np.concatenate(units, axis=-1) if units else None)}
-        yield replace(question, side=_with_arrays(side, name, parts))
+            places = np.concatenate([np.arange(4 * H)[units[gate]] for gate in GATES])
+            parts = {name: numbers[..., places]}
+        else:
+            parts = {gate: numbers[..., part] for gate, part in units.items()}
+        yield _replaced(question, name, parts)
 
 
-def _quarters(numbers: Numbers) -> list[Numbers]:
-    """The four parts of an array (..., 4H)."""
-    units = numbers.shape[-1] // 4
-
-    def quarter(k: int) -> Numbers:
-        return numbers.moved(lambda array: array[..., k * units : (k + 1) * units])
-
-    return [quarter(k) for k in range(4)]
-
-
-def _with_arrays(side: Side, name: str, parts: Mapping[str, Numbers]) -> Side:
-    """A side with other arrays in place of one."""
+def _replaced(question: Question, name: str, numbers: Mapping[str, Numbers]) -> Question:
+    """The question with other arrays in place of one of EXPECTED."""
+    side = question.side
     arrays = {k: a for k, a in side.arrays.items() if k != name}
     units = {k: u for k, u in side.units.items() if k != name}
-    arrays |= {k: numbers.values for k, numbers in parts.items()}
-    units |= {k: numbers.unit for k, numbers in parts.items() if numbers.unit is not None}
-    return replace(side, arrays=arrays, units=units)
+    arrays |= {k: one.values for k, one in numbers.items()}
+    units |= {k: one.unit for k, one in numbers.items() if one.unit is not None}
+    return replace(question, side=replace(side, arrays=arrays, units=units))
 
 
-def _whole_shapes(name: str, question: Question) -> Iterator[Shape]:
+def _full_shapes(name: str, question: Question) -> Iterator[Shape]:
     """The shapes of a result of all steps, the likeliest first."""
     model, axes = question.model(), np.shape(question.x)[:-1]
     widths = _widths(name, model)
@@ -477,13 +469,6 @@ def _stacked(name: str, question: Question, model: Model) -> Iterator[Shape]:
     yield output_axes(model, layout, axes)
     if len(axes) == 2:
         yield output_axes(model, "time" if layout == "batch" else "batch", axes[::-1])
-
-
-def _shaped(side: Side, name: str, shape: Shape, order: Literal["C", "F"] = "C") -> Side:
-    """A side with its one array in a shape, its numbers taken row by row or by columns."""
-    numbers = side.numbers(name).moved(lambda array: array.reshape(shape, order=order))
-    printed = {} if numbers.unit is None else {name: numbers.unit}
-    return replace(side, arrays={name: numbers.values}, units=printed)
 
 
 def unrolled(question: Question, shaped: Question) -> Iterator[Remark]:

@@ -186,25 +186,34 @@ def used_by(change: Changed, assumed: Convention) -> str:
 
 
 def why_hidden(changes: Sequence[Changed], first_step: int | None, backward: bool = False) -> str:
-    """Why the mistake did not show at once, and from where on it does."""
+    """Why the mistake did not show at once, and from where on it does.
+
+    Of the zero state before the first step nothing is said without a ``first_step`` after others
+    that agree.
+    """
     reasons: dict[str, dict[str, None]] = {}  # by what they have in common
     for change in changes:
         common, _, reason = _hides(change).partition(": ")
-        reasons.setdefault(common, {})[reason] = None
+        if common != ZERO_STATE or first_step is not None:
+            reasons.setdefault(common, {})[reason] = None
     reasons.pop("", None)
     text = ". ".join(
-        f"{common}: {' and '.join(own)}" if any(own) else common for common, own in reasons.items()
+        f"{common}: {' and '.join(each)}" if any(each) else common
+        for common, each in reasons.items()
     )
     state = "At the last step, which comes first, the state is zero"
     text = text.replace(ZERO_STATE, state if backward else "The state is zero") + "." * bool(text)
-    if backward or not first_step:
+    if backward or first_step is None:
         return text
     return f"{text} The difference shows from step {first_step}.".lstrip()
 
 
-def hides_at_first_step(changes: Sequence[Changed]) -> bool:
-    """Whether a first step from a zero state is the same with the changes and without."""
-    return any(_hides(change).startswith(ZERO_STATE) for change in changes)
+def hidden_label(explanation: Explanation) -> str:
+    """What the reasons are headed by: the first step is named only where it agrees."""
+    at_first = any(_hides(change).startswith(ZERO_STATE) for change in explanation.changes)
+    if at_first and explanation.first_step is not None and not explanation.backward:
+        return "why step 0 matches"
+    return "why it goes unseen"
 
 
 def _hides(change: Changed) -> str:
@@ -445,11 +454,11 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "ended_early": _ended_early,
     # of the cells of a network
     "first_cell": "{cell} is the first that needs a change.",
+    "one_cell_shows": "{cell} shows it; EXPECTED does not show whether other cells have it too.",
     "all_cells": "{cell} is the first that shows it; all {cells} cells have it.",
     "cell_fits": lambda cell, changes: (
         f"{cell} fits with {headline(changes)}; what lies above it does not fit yet."
     ),
-    "figures_of_cell": "The figures below are of {cell}, with its inputs as recorded.",
     # what was not tried
     "dropout": "dropout and zoneout (random: run the other side twice, they differ)",
     "layer_norm": "layer norm that the weights do not contain",
@@ -459,6 +468,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "pairs_placed": "two changes at once in {left} of the {placements} places where EXPECTED can "
     "lie",
     "singles_placed": "one change in {left} of the {placements} places where EXPECTED can lie",
+    "windows": "EXPECTED as {left:,} more windows of the steps",
     "some_singles": "{left:,} of {singles:,} single changes, those of single cells",
     "pairs_of_the_run": "another array, initial state or padding beside one more change",
     "pairs_of_cells": "two changes at once but beside the {singles} nearest single ones, or the "
@@ -511,18 +521,18 @@ def placement_text(placement: Placement) -> str:
 def _steps_text(placement: Placement) -> str:
     T, B, _ = placement.size
     item, items = placement.item, placement.items
-    which = "" if item is None else f" of row {item}"
+    which = "" if item is None else f" of sequence {item}"
     if placement.kind == "last states":
         return "the last state of each cell"
     if placement.kind == "last step":
         return f"the last step{which}"
     if placement.kind == "last state":
-        some = f" of the first {items} of {B} rows" if items else which
+        some = f" of the first {items} of {B} sequences" if items else which
         name = placement.array
         return f"{name if placement.is_named_state else f'the last {name}'}{some}"
-    steps, rows = placement.length or T, 1 if item is not None else items or B
+    steps, count = placement.length or T, 1 if item is not None else items or B
     if placement.is_from_the_start:
-        return part_words(steps, rows, T, B, row=item or 0)
+        return part_words(steps, count, T, B, item=item or 0)
     last = placement.first + placement.stride * (steps - 1)
     if placement.stride > 1:
         found = f"every {_ordinal(placement.stride)} step from {placement.first} to {last}"
@@ -532,7 +542,7 @@ def _steps_text(placement: Placement) -> str:
         found = f"step {last} of {T}"
     else:
         found = f"steps {placement.first} to {last} of {T}"
-    return ", ".join(part for part in (found, part_words(T, rows, T, B, row=item or 0)) if part)
+    return ", ".join(part for part in (found, part_words(T, count, T, B, item=item or 0)) if part)
 
 
 def _ordinal(n: int) -> str:

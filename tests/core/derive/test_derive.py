@@ -264,11 +264,11 @@ def test_the_model_s_output_serves_its_last_layer(cell: str) -> None:
 @pytest.mark.parametrize(
     ("part", "taken"),
     [
-        (lambda h: h[2], "row 2 of 5"),
-        (lambda h: h[2:3], "row 2 of 5"),
-        (lambda h: h[2, :3], "the first 3 of 6 steps, row 2 of 5"),
+        (lambda h: h[2], "sequence 2 of 5"),
+        (lambda h: h[2:3], "sequence 2 of 5"),
+        (lambda h: h[2, :3], "the first 3 of 6 steps, sequence 2 of 5"),
         (lambda h: h[:, :3], "the first 3 of 6 steps"),
-        (lambda h: h[2, 1], "step 1 of 6, row 2 of 5"),
+        (lambda h: h[2, 1], "step 1 of 6, sequence 2 of 5"),
     ],
 )
 def test_a_part_of_a_run_is_shown_at_its_position(

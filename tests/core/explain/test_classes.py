@@ -204,11 +204,11 @@ def test_a_chaotic_net_is_judged_step_by_step(truth: dict[str, Any], tmp_path: P
 @pytest.mark.parametrize(
     ("part", "words"),
     [
-        (lambda h: h[1], "row 1 of 3"),
+        (lambda h: h[1], "sequence 1 of 3"),
         (lambda h: h[:, :3], "the first 3 of 7 steps"),
-        (lambda h: h[:2], "the first 2 of 3 rows"),
+        (lambda h: h[:2], "the first 2 of 3 sequences"),
         (lambda h: h[:, -1], "the last h"),
-        (lambda h: h[2, -1], "the last h of row 2"),
+        (lambda h: h[2, -1], "the last h of sequence 2"),
         (lambda h: h.swapaxes(0, 1), ""),
     ],
 )

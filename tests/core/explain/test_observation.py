@@ -18,7 +18,7 @@ WHOLE = np.arange(T * B * H, dtype=float).reshape(T, B, H) + 1
 
 def placed(array: Array, layout: str = "time", name: str = "h") -> list[Expected]:
     widths = {"h": H, "final_h": H}
-    return placements({name: Numbers(array)}, widths, T, B, layout, None)
+    return placements({name: Numbers(array)}, widths, T, B, layout)
 
 
 def test_all_steps_in_either_layout() -> None:
@@ -48,7 +48,7 @@ def test_axes_of_one_length_may_be_either() -> None:
     square = np.arange(4.0 * 4 * H).reshape(4, 4, H) + 1
     widths = {"h": H, "final_h": H}
     for layout, axes in (("batch", "time, batch"), ("time", "batch, time")):
-        first, second = placements({"h": Numbers(square)}, widths, 4, 4, layout, None)
+        first, second = placements({"h": Numbers(square)}, widths, 4, 4, layout)
         np.testing.assert_array_equal(
             first.sequences["h"].values.swapaxes(0, 1), second.sequences["h"].values
         )

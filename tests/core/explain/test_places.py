@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import explain
+from lstmcli.core.explain import observation
 from lstmcli.core.explain.explanation import Changed, Explanation
 from tests.core.explain.asking import found, write
 from tests.core.explain.reference import outputs, random_net
@@ -169,7 +170,7 @@ def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], as
     explanation = asked(asked.run(**truth)["h"][0])
     assert found(explanation) == {"state": "reset"}
     assert _equals(explanation) == [{"layout": "time"}]
-    assert explanation.taken == "EXPECTED is taken as row 0 of 3"
+    assert explanation.taken == "EXPECTED is taken as sequence 0 of 3"
     (remark,) = explanation.notes
     assert remark.endswith("(batch, time, features): EXPECTED is taken as step 0 of 3.")
     assert explanation.decide == "all steps and sequences of EXPECTED"
@@ -195,7 +196,7 @@ def test_a_last_step_may_be_a_gate(gate: str, asked: Asked) -> None:
 def test_several_changes_of_one_row(row: int, truth: dict[str, Any], asked: Asked) -> None:
     explanation = asked(asked.run(**truth)["h"][row])
     assert found(explanation) == truth
-    assert explanation.taken == f"EXPECTED is taken as row {row} of 3"
+    assert explanation.taken == f"EXPECTED is taken as sequence {row} of 3"
 
 
 def test_first_steps_may_lie_otherwise_than_one_row_of_inputs(asked: Asked) -> None:
@@ -214,12 +215,12 @@ PARTS: dict[str, Any] = {
     "every second step from 1 to 3": lambda h: h[:, 1::2],
     "steps 1 to 3 of 5": lambda h: h[:, 1:4],
     "step 2 of 5": lambda h: h[:, 2],
-    "the last 3 of 5 steps, row 1 of 3": lambda h: h[1, -3:],
-    "steps 1 to 3 of 5, row 2 of 3": lambda h: h[2, 1:4],
+    "the last 3 of 5 steps, sequence 1 of 3": lambda h: h[1, -3:],
+    "steps 1 to 3 of 5, sequence 2 of 3": lambda h: h[2, 1:4],
     "the first 4 of 6 units": lambda h: h[..., :4],
-    "step 0 of 5, row 0 of 3, the first 4 of 6 units": lambda h: h[0, 0, :4],
-    "the first 2 of 5 steps, row 1 of 3, the first 4 of 6 units": lambda h: h[1, :2, :4],
-    "row 1 of 3, units before steps": lambda h: h[1].T,
+    "step 0 of 5, sequence 0 of 3, the first 4 of 6 units": lambda h: h[0, 0, :4],
+    "the first 2 of 5 steps, sequence 1 of 3, the first 4 of 6 units": lambda h: h[1, :2, :4],
+    "sequence 1 of 3, units before steps": lambda h: h[1].T,
 }
 
 
@@ -246,3 +247,22 @@ def test_gates_side_by_side_are_taken_apart(order: str, asked: Asked) -> None:
     arrays = asked.run(gates="ifgo", forget_bias=0.0)
     gates = np.concatenate([arrays[gate] for gate in order], axis=-1)
     assert found(asked(gates)) == {"gates": "ifgo", "forget_bias": 0.0}
+
+
+def test_windows_that_a_budget_leaves_out_are_counted(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one sequence of 20 steps and 3 in a row of them, in a batch of one."""
+    rng = np.random.default_rng(8)
+    asked.x = rng.normal(size=(1, 20, 4)).astype(np.float32).astype(np.float64)
+    expected = rng.normal(0, 0.4, (3, 6))
+    windows = [(first, n) for n in range(1, 20) for first in range(20 - 2 * n)]
+    strides = [(f, n) for f, n in windows if n > 1 and f in (0, n - 1, 19 - 2 * n)]
+    later = {(f, n) for f, n in windows if n == 1 and f > 0} | {*strides}
+    monkeypatch.setattr(observation, "LATER_NUMBERS", 5 * 20 * 6)
+    explanation = asked(expected)
+    assert explanation.verdict == "none"
+    text = f"EXPECTED as {len(later) - 5} more windows of the steps"
+    assert text in explanation.not_tried
+    monkeypatch.undo()
+    assert not any("more windows" in one for one in asked(expected).not_tried)

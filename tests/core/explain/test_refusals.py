@@ -172,6 +172,36 @@ def test_the_direction_that_agrees_is_named(tmp_path: Path) -> None:
     assert [near.changes for near in explanation.nearest] == [()]
 
 
+@pytest.mark.parametrize("size", [0.02, 0.3])
+def test_noise_on_both_directions_has_no_nearest(size: float) -> None:
+    """Figures are of the whole output, and what is nearer by chance is not named."""
+    rng = np.random.default_rng(4)
+    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
+    x = rng.normal(size=(3, 1, load(weights).cell.inputs))
+    trace = run(load(weights), x, keep=("h", "c"), layout="time")
+    h = {f"layer0{d}.h": trace.time_major(f"layer0{d}.h") for d in ("", "_reverse")}
+    h = {name: array + rng.normal(0, size, array.shape) for name, array in h.items()}
+    explanation = explain(weights, x, h, layout="time")
+    assert explanation.verdict == "none"
+    assert explanation.measured is not None
+    assert explanation.measured.total == sum(array.size for array in h.values())
+    assert [near.changes for near in explanation.nearest] == [()]
+
+
+def test_what_comes_clearly_nearer_is_named_with_the_figures_of_the_whole(tmp_path: Path) -> None:
+    """A forget bias in both directions, and noise beside it."""
+    rng = np.random.default_rng(4)
+    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
+    x = rng.normal(size=(5, 2, load(weights).cell.inputs))
+    trace = run(load(weights, forget_bias=2.0), x, keep=("h", "c"), layout="time")
+    h = {f"layer0{d}.h": trace.time_major(f"layer0{d}.h") for d in ("", "_reverse")}
+    h = {name: array + rng.normal(0, 0.01, array.shape) for name, array in h.items()}
+    (nearest, loaded) = explain(weights, x, h, layout="time").nearest
+    assert {c.setting: c.found for c in nearest.changes} == {"forget_bias": 1.0}
+    assert nearest.comparison.total == loaded.comparison.total == sum(a.size for a in h.values())
+    assert nearest.comparison.rms < 0.5 * loaded.comparison.rms
+
+
 def test_a_step_of_zeros_is_no_dropout(tmp_path: Path) -> None:
     """The first step of EXPECTED was never written."""
     rng = np.random.default_rng(0)

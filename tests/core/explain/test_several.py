@@ -33,6 +33,7 @@ from tests.core.explain.networks import (
 )
 from tests.core.explain.reference import outputs
 from tests.core.explain.test_refusals import spoiled
+from tests.paths import TESTS
 
 Array = np.ndarray[Any, Any]
 
@@ -119,7 +120,7 @@ def test_one_change_of_the_last_row(deep: bool, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, "places", deep=deep)
     explanation = asked.explain(PLACES["a row"](np.asarray(asked.expected({"gates": "ifgo"}))))
     assert found(explanation) == {"gates": "ifgo"}
-    assert explanation.taken == "EXPECTED is taken as row 2 of 3"
+    assert explanation.taken == "EXPECTED is taken as sequence 2 of 3"
 
 
 @pytest.mark.wide
@@ -310,3 +311,31 @@ def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:
     explanation = explain(str(tmp_path / "w.npz"), x, trace.final_c, layout="batch")
     assert explanation.verdict == "found"
     assert found(explanation) == {"array": "c"}
+
+
+@pytest.mark.parametrize("direction", ["layer0", "layer0_reverse"])
+def test_one_direction_does_not_show_what_the_other_has(direction: str) -> None:
+    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(6, 2, load(weights).cell.inputs))
+    trace = run(load(weights, forget_bias=1.0), x, keep=("h", "c"), layout="time")
+    explanation = explain(weights, x, trace.time_major(f"{direction}.h"), layout="time")
+    assert found(explanation) == {"forget_bias": 1.0, "array": f"{direction}.h"}
+    (note,) = explanation.notes
+    assert note.startswith(f"{direction} shows it; EXPECTED does not show whether other cells")
+    other = {c.setting: c.found for c in explanation.equivalent[0]}
+    assert other == {f"{direction}.forget_bias": 1.0, "array": f"{direction}.h"}
+
+
+def test_both_directions_do_not_match_at_step_0() -> None:
+    """The backward direction ends there: no zero state hides a forget bias in it."""
+    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(6, 2, load(weights).cell.inputs))
+    trace = run(load(weights, forget_bias=1.0), x, keep=("h", "c"), layout="time")
+    both = {name: trace.time_major(name) for name in ("layer0.h", "layer0_reverse.h")}
+    explanation = explain(weights, x, both, layout="time")
+    assert found(explanation) == {"forget_bias": 1.0}
+    assert "all 2 cells have it" in explanation.notes[0]
+    assert explanation.first_step is None
+    assert "state is zero" not in explanation.hidden

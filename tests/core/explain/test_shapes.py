@@ -82,7 +82,7 @@ def test_directions_side_by_side_are_another_merge(row: int | None) -> None:
 
 def test_a_part_of_stacked_directions_agrees() -> None:
     y = read(ONNX)[1]["h"]
-    assert of_golden(y[:, :, 1]).taken == "EXPECTED is taken as row 1 of 4"
+    assert of_golden(y[:, :, 1]).taken == "EXPECTED is taken as sequence 1 of 4"
     assert of_golden(y[:3]).taken == "EXPECTED is taken as the first 3 of 7 steps"
 
 

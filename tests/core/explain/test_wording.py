@@ -17,7 +17,6 @@ from lstmcli.core.explain.explanation import Changed, Data, wanted
 from lstmcli.core.explain.verify import Remark
 from lstmcli.core.explain.wording import (
     change_text,
-    hides_at_first_step,
     text_of,
     used_by,
     why_hidden,
@@ -175,8 +174,7 @@ def test_why_it_hides_at_the_first_step() -> None:
         "The state is zero: the forget gate multiplies nothing and the recurrent kernel "
         "multiplies nothing. The difference shows from step 1."
     )
-    assert hides_at_first_step([bias])
-    assert not hides_at_first_step([Changed("bias", "once", "none")])
+    assert why_hidden([bias], None) == "", "nothing is known of step 0"
     backward = why_hidden([bias], 5, backward=True)
     assert backward.startswith("At the last step, which comes first, the state is zero: ")
     assert "step 5" not in backward
