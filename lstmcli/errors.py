@@ -84,6 +84,14 @@ class NoInputs(UserError):
     """No path is left for the inputs, and no file contains them."""
 
 
+class Undecided(UserError):
+    """Weights that can be read in several ways until a setting is given; one value of it."""
+
+    def __init__(self, first: str, *further: str, setting: str = "", value: str = "") -> None:
+        super().__init__(first, *further)
+        self.setting, self.value = setting, value
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` Did you mean "tf1"?`` when a known word is near, else an empty string.
 

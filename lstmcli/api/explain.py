@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -36,9 +36,10 @@ from lstmcli.core.explain.wording import TAKEN_AS
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import as_options
-from lstmcli.errors import NoInputs, UserError
+from lstmcli.errors import NoInputs, Undecided, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats import StepStream
+from lstmcli.formats.files.member import is_standard_input
 from lstmcli.formats.files.source import STDIN
 from lstmcli.notebook import in_notebooks
 
@@ -92,7 +93,7 @@ def explain(
     several: list[Any] = [*weights] if isinstance(weights, list | tuple) else [weights]
     given = checked(settings, "explain")
     side = side_of(expected, "EXPECTED")
-    job = job_of(several, inputs, given, "explain")
+    job, assumed = _loaded(lambda known: job_of(several, inputs, known, "explain"), given)
     words = [file_argument(os.fspath(one)) if is_path(one) else "WEIGHTS" for one in several]
     if inputs is not None:
         words.append(file_argument(os.fspath(inputs)) if is_path(inputs) else "INPUTS")
@@ -112,7 +113,7 @@ def explain(
         words += ["--lengths", ",".join(map(str, np.ravel(lengths)))]
     if mask is not None:
         job = job._replace(mask=np.asarray(mask))
-    return _explained(with_lengths(job), side, words, given, quiet)
+    return _explained(with_lengths(job), side, words, given, assumed, quiet)
 
 
 def explain_files(
@@ -130,9 +131,13 @@ def explain_files(
         )
     *run_paths, expected = paths
     typed = [file_argument(path) for path in run_paths]
-    only_one_stdin([Named.parse(path) for path in run_paths], expected, *files)
+    named = [Named.parse(path) for path in run_paths]
+    only_one_stdin(named, expected, *files)
+    once = any(map(is_standard_input, (*(one.path for one in named), *files)))
     try:
-        job = load_job(run_paths, settings, stdin=stdin, files=files)
+        job, assumed = _loaded(
+            lambda known: load_job(run_paths, known, stdin=stdin, files=files), settings, once
+        )
     except NoInputs:
         raise UserError(
             f"EXPECTED is missing, or the inputs are: {' '.join(run_paths)} contains only weights, "
@@ -142,13 +147,37 @@ def explain_files(
     if isinstance(job.inputs, StepStream):
         raise UserError("explain needs the full sequence; give the inputs as a file.")
     words = [*typed, *files.words()]
-    return _explained(job, read_side(expected, stdin), words, settings, progress)
+    return _explained(job, read_side(expected, stdin), words, settings, assumed, progress)
+
+
+def _loaded(
+    load: Callable[[Mapping[str, Any]], Job], settings: Mapping[str, Any], once: bool = False
+) -> tuple[Job, dict[str, Any]]:
+    """The job, and what is assumed where weights can be read in several ways: all are searched.
+
+    ``once``: it cannot be loaded again, as it comes from standard input.
+    """
+    assumed: dict[str, Any] = {}
+    while True:
+        try:
+            return load({**settings, **assumed}), assumed
+        except Undecided as undecided:
+            if once:
+                raise
+            assumed[undecided.setting] = undecided.value
 
 
 def _explained(
-    job: Job, side: Side, words: Sequence[str], settings: Mapping[str, Any], progress: Progress
+    job: Job,
+    side: Side,
+    words: Sequence[str],
+    settings: Mapping[str, Any],
+    assumed: Mapping[str, Any],
+    progress: Progress,
 ) -> Explanation:
+    """The explanation with its commands; ``assumed`` are settings that the weights leave open."""
     assert job.reread is not None
+    settings = {**settings, **assumed}
     side.numbering.refuse_parts(side.name, "explain")
     question = Question(
         job.reread,
@@ -159,6 +188,7 @@ def _explained(
         job.lengths,
         job.mask,
         job.name,
+        assumed,
     )
     explanation = explain_question(question, progress)
     command = _command(explanation, words, settings, job.model.given)

@@ -99,7 +99,8 @@ def details(e: Explanation, expected: str) -> list[str]:
     if e.verdict == "unproven":
         return []
     agreement = [one.text for one in e.remarks if one.code in AGREEMENT]
-    return [f"As loaded, {_agreeing(measured)}; {greatest}.", *agreement]
+    first = f"; first mismatch at {position(measured.first)}" if measured.first else ""
+    return [f"As loaded, {_agreeing(measured)}; {greatest}{first}.", *agreement]
 
 
 def _agreeing(v: Comparison) -> str:

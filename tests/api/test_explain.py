@@ -99,3 +99,28 @@ def test_a_setting_of_one_cell(tmp_path: Path) -> None:
         lstmcli.load(weights, **{"layer1.layout": "time"})
     with pytest.raises(lstmcli.UserError, match="no setting"):
         lstmcli.load(weights, **{"layer1.forgetbias": 1.0})
+
+
+@pytest.mark.parametrize("order", ["xh", "hx"])
+def test_what_weights_leave_open_is_searched(order: str) -> None:
+    """Matrices of single gates [x; h] or [h; x], which no name or shape tells apart."""
+    rng = np.random.default_rng(5)
+    H, I, T = 3, 7, 6
+    weights = {f"W{gate}": rng.normal(0, 0.5, (I + H, H)) for gate in "fico"}
+    weights |= {f"b{gate}": rng.normal(0, 0.2, H) for gate in "fico"}
+    x, h, c, expected = rng.normal(size=(T, I)), np.zeros(H), np.zeros(H), []
+    for step in x:
+        v = np.concatenate([step, h] if order == "xh" else [h, step])
+        z = {gate: v @ weights[f"W{gate}"] + weights[f"b{gate}"] for gate in "fico"}
+        i, f, o = (1 / (1 + np.exp(-z[gate])) for gate in "ifo")
+        c = f * c + i * np.tanh(z["c"])
+        h = o * np.tanh(c)
+        expected.append(h)
+    explanation = lstmcli.explain(weights, x, np.array(expected))
+    assert explanation.verdict == ("agrees" if order == "hx" else "found")
+    assert [(c.setting, c.found) for c in explanation.changes] == [("rows", "xh")] * (order == "xh")
+    assert explanation.notes[0].endswith("assumed and searched: rows of the kernel [h; x].")
+    assert explanation.command.endswith(f"--rows {order}")
+    given = lstmcli.explain(weights, x, np.array(expected), rows=order)
+    assert given.verdict == "agrees"
+    assert not any("assumed and searched" in note for note in given.notes)

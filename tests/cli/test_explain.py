@@ -22,7 +22,7 @@ def test_a_cause_is_status_0(lstm: Lstm) -> None:
     assert (done.status, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[0] == "✔ One change explains it: forget bias: 0, not +1"
-    assert "All 21 values agree" in done.out
+    assert "With this change, all 21 values of " in done.out
     assert "keras, pytorch, onnx" in done.out
     assert lines[-1].endswith("--forget-bias 0")
     assert "\x1b" not in done.out
@@ -186,5 +186,18 @@ def test_what_pytorch_calls_its_results_is_expected(lstm: Lstm, tmp_path: Path) 
     said = " ".join(done.out.split())
     assert "forget bias: 0, not +1" in said
     assert "output, hn and cn of theirs.npz are taken as h, final_h and final_c." in said
-    assert "All 27 values agree" in said
+    assert "all 27 values of theirs.npz agree" in said
     assert lstm("diff", "trace.npz", "theirs.npz").status == 0
+
+
+def test_weights_on_standard_input_are_read_once(lstm: Lstm, tmp_path: Path) -> None:
+    """What they leave open has to be typed: they cannot be loaded again under another setting."""
+    rng = np.random.default_rng(0)
+    weights: dict[str, Any] = {f"W{gate}": rng.normal(size=(7, 3)) for gate in "fico"}
+    weights |= {f"b{gate}": np.zeros(3) for gate in "fico"}
+    np.savez(tmp_path / "w.npz", **weights)
+    for name, shape in (("x.npy", (5, 4)), ("e.npy", (5, 3))):
+        np.save(tmp_path / name, rng.normal(size=shape))
+    done = lstm("explain", "-", "x.npy", "e.npy", stdin=(tmp_path / "w.npz").read_bytes())
+    assert done.status == 2
+    assert "--rows hx" in done.err

@@ -63,6 +63,8 @@ def _about_expected(prepared: Prepared, verdict: str) -> Iterator[Remark]:
     question = prepared.question
     if said := question.side.taken:
         yield remark("array_taken", said=said)
+    if question.undecided:
+        yield remark("undecided", settings=question.undecided)
     if verdict != "none":
         yield from _exchanged_axes(question)
     if count := prepared.not_finite:

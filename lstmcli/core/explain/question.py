@@ -60,6 +60,7 @@ class Question:
     lengths: Array | None = None
     mask: Array | None = None
     inputs: str = "the inputs"  # what messages call them
+    undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
 
     def model(self) -> Model:
         """The model as assumed, in float64."""

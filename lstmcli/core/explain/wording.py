@@ -409,6 +409,11 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "all_zero": "EXPECTED is zero throughout: a bound of 0 or an output left out would give that "
     "with any weights, so it proves nothing.",
     "array_taken": "{said}.",
+    "undecided": lambda settings: (
+        "Given by neither names nor shapes, so assumed and searched: "
+        + join_with_and([f"{name_of(k)} {value_of(k, v)}" for k, v in settings.items()])
+        + "."
+    ),
     "print_left_out": _print_left_out,
     "taken_in_a_row": "EXPECTED has the axes {given}; its numbers are taken in a row as {shape}.",
     "taken_as_gates": "EXPECTED has the axes {given}; it is taken as the gates side by side.",

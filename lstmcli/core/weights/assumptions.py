@@ -12,7 +12,7 @@ from lstmcli.core.model.model import Cell, Model, cell_name, format_lengths
 from lstmcli.core.model.settings import as_options, split_cell
 from lstmcli.core.weights.decode import units_along_rows
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
-from lstmcli.errors import UserError
+from lstmcli.errors import Undecided, UserError
 from lstmcli.escaping import typed_command
 
 _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
@@ -63,7 +63,7 @@ def refuse_open(
 
     Raises
     ------
-    UserError
+    Undecided
         with what to type for each.
     """
     row, names = found.convention, next(iter(found.cells.values()))
@@ -80,9 +80,11 @@ def refuse_open(
             f"  {typed_command(*as_options({setting: value})):<24}{meaning}"
             for value, meaning in _WAYS[setting].items()
         ]
-        raise UserError(
+        raise Undecided(
             f"{source}: neither names nor shapes tell how {name} {shapes[name]} is to be read:",
             *ways,
+            setting=setting,
+            value=next(iter(_WAYS[setting])),
         )
 
 
