@@ -196,7 +196,8 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     elif e.decide:
         yield "to decide", e.decide
     if e.verdict == "none" and e.tried:
-        yield "tested", f"{long_count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once"
+        nearer = "" if len(e.nearest) > 1 else "; none is clearly nearer than as loaded"
+        yield "tested", f"{long_count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
     if e.not_tried:
         yield "not tried", "; ".join(e.not_tried)
 

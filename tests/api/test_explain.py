@@ -85,7 +85,7 @@ def test_numbers_that_are_not_finite_are_left_out_and_reported() -> None:
     expected[0, 3, 1], expected[0, 5, 2] = np.nan, np.inf
     explanation = lstmcli.explain(WEIGHTS, np.load(INPUTS), expected)
     assert found(explanation) == {"gates": "ifgo"}
-    assert explanation.notes[0] == "2 numbers of EXPECTED are NaN or infinite and left out."
+    assert explanation.notes[0] == "NaN or infinite numbers of EXPECTED (2) are left out."
 
 
 def test_a_setting_of_one_cell(tmp_path: Path) -> None:

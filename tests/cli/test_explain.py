@@ -68,7 +68,7 @@ def test_inputs_that_are_no_numbers_are_reported(lstm: Lstm, tmp_path: Path) -> 
     np.save(tmp_path / "x.npy", x)
     done = lstm("explain", FILES[0], "x.npy", SAMPLE / "numpy.txt")
     assert done.status == 1
-    assert "In x.npy 1 number is NaN or infinite" in done.out
+    assert "x.npy: 1 NaN or infinite" in done.out
 
 
 def test_too_few_numbers_are_status_1(lstm: Lstm, tmp_path: Path) -> None:

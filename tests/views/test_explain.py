@@ -114,7 +114,8 @@ def test_step_0_is_said_to_match_only_where_it_does(
 ) -> None:
     """A forget bias hides behind a zero state, unless another change or a state shows there."""
     rng = np.random.default_rng(1)
-    shapes = {"weight_ih_l0": (12, 4), "weight_hh_l0": (12, 3), "bias_ih_l0": 12, "bias_hh_l0": 12}
+    shapes: dict[str, tuple[int, ...]] = {"weight_ih_l0": (12, 4), "weight_hh_l0": (12, 3)}
+    shapes |= {"bias_ih_l0": (12,), "bias_hh_l0": (12,)}
     weights = {name: rng.normal(0, 0.6, shape) for name, shape in shapes.items()}
     x = rng.normal(size=(7, 4))
     state = {name: np.full(3, value) for name, value in start.items()} or None

@@ -173,7 +173,7 @@ def _on_grid(case: Case, changes: Changes, half: Allowance, plain: Arrays) -> Ba
     if not within(NAMED):
         return None
     comparison, eps = compared(plain, expected, half), EPS[name]
-    facts = {"dtype": name, "eps": eps, "error": comparison.max_abs, "correlation": rho}
+    facts = {"dtype": name, "eps": eps, "units": comparison.max_abs / eps, "correlation": rho}
     shown = remark("half_precision_grid", **facts)
     return Basis(GRID, ALL, comparison, shown, np.inf if within(PROVEN) else 0.0)
 

@@ -206,7 +206,7 @@ class _Ways:
         for axis in seen[-1:]:  # (H, T), (B, H, T)
             moved = np.moveaxis(self.pair, axis + 1, -1)
             yield from (_with(one, axes="units first") for one in self._of(moved))
-        if shape[-1] < self.width and not seen and (not several or "." in self.name):
+        if shape[-1] < self.width and (not several or "." in self.name):
             more = (*self.pair.shape[:-1], self.width - shape[-1])
             padded = np.concatenate([self.pair, np.full(more, np.nan)], axis=-1)
             yield from (_with(one, units=shape[-1]) for one in self._of(padded))

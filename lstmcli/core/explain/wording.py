@@ -144,17 +144,12 @@ def familiarity(name: str) -> tuple[int, str]:
 
 
 def row_of(one: Changed, assumed: Convention) -> Row:
-    """The line of the table for a change."""
-    plain = one.setting.rpartition(".")[2]
-    note = f" ({assumed.name})" if _is_own(assumed, plain, one.assumed) else ""
-    return Row(label(one), assumed_of(one) + note, found_of(one), used_by(one, assumed))
-
-
-def _is_own(assumed: Convention, setting: str, value: Any) -> bool:
-    """Whether the convention itself has a value, and not an option or a file."""
+    """The line of the table for a change; it names the convention that has what was assumed."""
     row = CONVENTIONS.get(assumed.name)
-    own = None if row is None else row.setting(setting)
-    return own == value and value not in (None, False, "none")
+    usual = None if row is None else row.setting(one.setting.rpartition(".")[2])
+    is_usual = usual == one.assumed and usual not in (None, False, "none")
+    note = f" ({assumed.name})" if is_usual else ""
+    return Row(label(one), assumed_of(one) + note, found_of(one), used_by(one, assumed))
 
 
 def used_by(change: Changed, assumed: Convention) -> str:
@@ -169,11 +164,9 @@ def used_by(change: Changed, assumed: Convention) -> str:
     if text := text_for(cause.used_by, value):
         return text
     names = sorted(conventions_having(setting, value), key=familiarity)
-    if setting == "layout" and (own := convention_in_layout(assumed.name, value)) not in (
-        "",
-        assumed.name,
-    ):
-        return f"{own}; {', '.join(names[:3])}"
+    option = convention_in_layout(assumed.name, value) if setting == "layout" else ""
+    if option not in ("", assumed.name):
+        return f"{option}; {', '.join(names[:3])}"
     if not names:
         return text_for(cause.if_set, value) or "no framework known here"
     if len(names) > len(CONVENTIONS) // 2:
@@ -217,8 +210,8 @@ def hidden_label(explanation: Explanation) -> str:
 
 
 def _hides(change: Changed) -> str:
-    own = text_for(_of(change).hides, change.found)
-    return own or text_for(_cause(change.setting.rpartition(".")[2]).hides, change.found)
+    causes = _of(change), _cause(change.setting.rpartition(".")[2])
+    return next((text for one in causes if (text := text_for(one.hides, change.found))), "")
 
 
 # ---- remarks
@@ -227,22 +220,22 @@ def _hides(change: Changed) -> str:
 def text_of(one: Remark) -> str:
     """A remark in words."""
     text = TEXTS[one.code]
-    return text.format(**one.facts) if isinstance(text, str) else text(**one.facts)
+    if not isinstance(text, str):
+        return text(**one.facts)
+    return text.format(**{k: FACTS[k](v) if k in FACTS else v for k, v in one.facts.items()})
 
 
-def _with(changes: Sequence[Changed], text: str) -> str:
-    """A text about a configuration; about the weights as loaded if there are no changes."""
-    return f"With {headline(changes)}: {text}" if changes else text[:1].upper() + text[1:]
+def _changes(changes: Sequence[Changed]) -> str:
+    return f"With {headline(changes)}" if changes else "As loaded"
 
 
-def _not_finite(count: int) -> str:
-    some = "number of EXPECTED is" if count == 1 else "numbers of EXPECTED are"
-    return f"{count} {some} NaN or infinite and left out."
-
-
-def _not_finite_run(name: str, count: int) -> str:
-    some = "1 number is" if count == 1 else f"{count} numbers are"
-    return f"In {name} {some} NaN or infinite: no run makes others of them."
+FACTS: dict[str, Callable[[Any], str]] = {
+    "changes": _changes,
+    "layout": lambda layout: f" (--layout {layout})" if layout else "",
+    "lengths": lambda lengths: ",".join(map(str, lengths)),
+    "placement": lambda one: (placement_text(one) if one else "") or f"{TAKEN_AS}the full run",
+}
+"""How facts are put into texts, by name, where not as they are."""
 
 
 def _print_left_out(given: int, total: int, shapes: str) -> str:
@@ -258,14 +251,6 @@ def _layout_assumed(layout: str) -> str:
     )
 
 
-def _exact_zeros(changes: Sequence[Changed], share: float) -> str:
-    return _with(
-        changes,
-        f"{100 * share:.0f} % of EXPECTED are exact zeros where the run has none: dropout or a "
-        "relu on the output?",
-    )
-
-
 def _some_sequences(
     changes: Sequence[Changed],
     agreeing: Sequence[int],
@@ -273,17 +258,18 @@ def _some_sequences(
     begun: bool,
     step: int | None,
 ) -> str:
-    agree, differ = _parts("sequence", agreeing, differing)
     if begun:  # a state that is carried over shows at the first step
-        return _with(changes, f"{agree}, {differ}, from step {step} on: are they padded?")
-    carried = "is a state carried from sequence to sequence?"  # which the first does not see
-    why = carried if 0 in agreeing else "are the sequences in another order?"
-    return _with(changes, f"{agree}, {differ}: {why}")
+        why = f", from step {step} on: are they padded?"
+    elif 0 in agreeing:
+        why = ": is a state carried from sequence to sequence?"
+    else:
+        why = ": are the sequences in another order?"
+    return f"{_changes(changes)}: {_parts('sequence', agreeing, differing)}{why}"
 
 
 def _some_steps(agreeing: Sequence[int], differing: Sequence[int]) -> str:
-    agree, differ = _parts("step", agreeing, differing)
-    return f"{agree[:1].upper()}{agree[1:]}, {differ}."
+    text = _parts("step", agreeing, differing)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _some_arrays(agreeing: Sequence[str], differing: Sequence[str]) -> str:
@@ -293,11 +279,11 @@ def _some_arrays(agreeing: Sequence[str], differing: Sequence[str]) -> str:
     )
 
 
-def _parts(name: str, agreeing: Sequence[int], differing: Sequence[int]) -> tuple[str, str]:
-    """``steps 0 to 3 agree``, ``step 4 does not``."""
+def _parts(name: str, agreeing: Sequence[int], differing: Sequence[int]) -> str:
+    """``steps 0 to 3 agree, step 4 does not``."""
     agree = "agrees" if len(agreeing) == 1 else "agree"
     differ = "does not" if len(differing) == 1 else "do not"
-    return f"{_numbered(name, agreeing)} {agree}", f"{_numbered(name, differing)} {differ}"
+    return f"{_numbered(name, agreeing)} {agree}, {_numbered(name, differing)} {differ}"
 
 
 def _numbered(name: str, numbers: Sequence[int]) -> str:
@@ -309,37 +295,6 @@ def _numbered(name: str, numbers: Sequence[int]) -> str:
     if len(numbers) > MOST_NUMBERED:
         return f"{len(numbers)} {name}s from {numbers[0]} to {numbers[-1]}"
     return f"{name}s {', '.join(map(str, numbers))}"
-
-
-def _near_miss(changes: Sequence[Changed], error: float) -> str:
-    name = f"With {headline(changes)}" if changes else "As loaded"
-    return (
-        f"{name}, no number is off by more than {error:.2g}, and all other configurations are "
-        "much further off. Coarser arithmetic does that rather than a setting: an approximated "
-        "tanh or exp, a table, fewer bits."
-    )
-
-
-def _half_precision_grid(dtype: str, eps: float, error: float, correlation: float) -> str:
-    return (
-        f"All values of EXPECTED are {dtype} numbers. No run gives exactly these, as they depend "
-        f"on the order of operations; this run is at most {error / eps:.2g} eps of {dtype} "
-        f"({eps:.2g}) off, which is what rounding every operation leaves, and its error goes along "
-        f"with that of rounded weights and inputs (correlation {correlation:.2f})."
-    )
-
-
-def _placed_elsewhere(changes: Sequence[Changed], placement: Placement | None) -> str:
-    where = placement_text(placement) if placement else ""
-    return f"With {headline(changes)}: {where or f'{TAKEN_AS}the whole run'}."
-
-
-# ---- remarks on how the other side ran
-
-
-def _layout_option(layout: str) -> str:
-    """What has to be typed besides, where the layout is not the assumed one."""
-    return f" (--layout {layout})" if layout else ""
 
 
 def _chunks(starts: Sequence[int], carried: Sequence[str], numbers: int, layout: str) -> str:
@@ -358,15 +313,7 @@ def _chunks(starts: Sequence[int], carried: Sequence[str], numbers: int, layout:
         chunks = f"that start at steps {listed}"
     return (
         f"Run in chunks {chunks}, each from {state}, all {numbers} values of h agree: the other "
-        f"side {mistake}{_layout_option(layout)}."
-    )
-
-
-def _resumed(numbers: int, layout: str) -> str:
-    return (
-        f"Run from the last state of a run over the same inputs, all {numbers} values of h agree: "
-        "the other side keeps its state from run to run (stateful). Reset it there, or give it "
-        f"here with --initial-state{_layout_option(layout)}."
+        f"side {mistake}{FACTS['layout'](layout)}."
     )
 
 
@@ -375,29 +322,23 @@ def _padded(
 ) -> str:
     """``numbers``: that agree so; 0 where not all do."""
     ends = "one output over and over" if ending == "repeat" else "zeros"
-    given = f"--lengths {','.join(map(str, lengths))}"
+    given = f"--lengths {FACTS['lengths'](lengths)}"
     opening = f"Sequences of EXPECTED end in {ends}"
     if not numbers:
         return f"{opening}, as padding does: {given} --masked-output {ending} leaves it out."
-    layout = _layout_option(layout)
-    return f"{opening}: with {given}{option} all {numbers} values agree{layout}."
+    return f"{opening}: with {given}{option} all {numbers} values agree{FACTS['layout'](layout)}."
 
 
-def _masked(steps: int, ending: str, option: str, numbers: int, layout: str) -> str:
+def _masked(ending: str, **facts: Any) -> str:
     what = "are zeros" if ending == "zero" else "repeat the one before"
     return (
-        f"{steps} steps of EXPECTED {what}: with a --mask that leaves them out{option} all "
-        f"{numbers} values agree{_layout_option(layout)}."
-    )
-
-
-def _ended_early(lengths: Sequence[int], numbers: int) -> str:
-    given = ",".join(map(str, lengths))
-    return f"Sequences of EXPECTED end early: with --lengths {given} all {numbers} values agree."
+        "{steps} steps of EXPECTED {what}: with a --mask that leaves them out{option} all "
+        "{numbers} values agree{layout}."
+    ).format(what=what, **{**facts, "layout": FACTS["layout"](facts["layout"])})
 
 
 def _no_first_step(changes: int, beside: int) -> str:
-    but = f" but beside the {beside} that come nearest alone" if beside else ""
+    but = f" but with one of the {beside} nearest single changes" if beside else ""
     return (
         f"{'two' if changes == 2 else 'three'} changes at once{but}: EXPECTED does not contain the "
         "first step, which distinguishes most"
@@ -422,8 +363,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
     "not_merged_so": "EXPECTED is no {assumed} of both directions by its width; it is compared "
     "with {merge}.",
-    "not_finite": _not_finite,
-    "not_finite_run": _not_finite_run,
+    "not_finite": "NaN or infinite numbers of EXPECTED ({count:,}) are left out.",
+    "not_finite_run": "{name}: {count:,} NaN or infinite; no run makes others of these numbers.",
     "layout_assumed": _layout_assumed,
     "searched_in_float": "The search runs these weights in float, although they run in 8-bit "
     "arithmetic; what it finds is confirmed by a run in 8 bits, but a cause may be missed.",
@@ -433,37 +374,44 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "needs_float64": "In {dtype}, the number type of the weights, the run is up to {error:.2g} "
     "off; --dtype float64 gives EXPECTED.",
     "stored_as": "All of EXPECTED are numbers of {dtype}, each within half a unit of the run's: "
-    "the output alone was stored so, nothing was computed in it.",
+    "only the output was stored so, nothing was computed in it.",
     "agrees_as_float32": "EXPECTED agrees as float32 does; at the precision of float64 it does "
     "not.",
     "chaotic": "This net is chaotic: rounding grows {growth:.0e} times. The {numbers:,} numbers "
     "that rounding may have made anything of are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this net; allowed for.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
-    "half_precision_grid": _half_precision_grid,
-    "placed_elsewhere": _placed_elsewhere,
+    "half_precision_grid": "All values of EXPECTED are {dtype} numbers. No run gives exactly "
+    "these, as they depend on the order of operations; this run is at most {units:.2g} eps of "
+    "{dtype} ({eps:.2g}) off, which is what rounding every operation leaves, and its error goes "
+    "along with that of rounded weights and inputs (correlation {correlation:.2f}).",
+    "placed_elsewhere": "{changes}: {placement}.",
     # where nothing fits
     "size_of_half_precision": "As loaded, nearly all values are off, but by at most {eps:.2g} eps "
     "of {dtype}. Errors of this size come from half precision, and from 8-bit weights or an "
     "approximated tanh too; no run with rounded weights, inputs or states gives these values.",
     "some_arrays_agree": _some_arrays,
     "some_steps_agree": _some_steps,
-    "exact_zeros": _exact_zeros,
+    "exact_zeros": "{changes}: {share:.0%} of EXPECTED are exact zeros where the run has none; "
+    "dropout or a relu on the output?",
     "some_sequences_agree": _some_sequences,
-    "near_miss": _near_miss,
+    "near_miss": "{changes}: no number is off by more than {error:.2g}, and all other "
+    "configurations are much further off. Coarser arithmetic does that rather than a setting: an "
+    "approximated tanh or exp, a table, fewer bits.",
     # of how the other side ran
     "chunks": _chunks,
-    "resumed": _resumed,
+    "resumed": "Run from the last state of a run over the same inputs, all {numbers} values of h "
+    "agree: the other side keeps its state from run to run (stateful). Reset it there, or give it "
+    "here with --initial-state{layout}.",
     "padded": _padded,
     "masked": _masked,
-    "ended_early": _ended_early,
+    "ended_early": "Sequences of EXPECTED end early: with --lengths {lengths} all {numbers} values "
+    "agree.",
     # of the cells of a network
     "first_cell": "{cell} is the first that needs a change.",
     "one_cell_shows": "{cell} shows it; EXPECTED does not show whether other cells have it too.",
     "all_cells": "{cell} is the first that shows it; all {cells} cells have it.",
-    "cell_fits": lambda cell, changes: (
-        f"{cell} fits with {headline(changes)}; what lies above it does not fit yet."
-    ),
+    "cell_fits": "{changes}: {cell} fits; what lies above it does not fit yet.",
     # what was not tried
     "dropout": "dropout and zoneout (random: run the other side twice, they differ)",
     "layer_norm": "layer norm that the weights do not contain",
@@ -475,9 +423,9 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "singles_placed": "one change in {left} of the {placements} places where EXPECTED can lie",
     "windows": "EXPECTED as {left:,} more windows of the steps",
     "some_singles": "{left:,} of {singles:,} single changes, those of single cells",
-    "pairs_of_the_run": "another array, initial state or padding beside one more change",
-    "pairs_of_cells": "two changes at once but beside the {singles} nearest single ones, or the "
-    "{constants} nearest where a constant is to be found",
+    "pairs_of_the_run": "another array, initial state or padding with one more change",
+    "pairs_of_cells": "two changes at once but with one of the {singles} nearest single ones, or "
+    "the {constants} nearest where a constant is to be found",
     "pairs": "two changes at once",
     "triples": "three changes at once",
     # what further data would decide
@@ -512,7 +460,8 @@ def placement_text(placement: Placement) -> str:
         return ""
     parts = [_steps_text(placement)]
     if placement.units:
-        parts.append(f"the first {placement.units} of {placement.size[2]} units")
+        first = f"the first {placement.units}" if placement.units > 1 else "unit 0"
+        parts.append(f"{first} of {placement.size[2]} units")
     if placement.axes and placement.axes != "units first":
         parts.insert(0, f"({placement.axes}, units)")
     if placement.axes == "units first":

@@ -236,6 +236,18 @@ def test_a_part_is_found_with_a_mistake(text: str, truth: dict[str, Any], asked:
     assert explanation.taken == f"EXPECTED is taken as {text}"
 
 
+@pytest.mark.parametrize("truth", [{"gates": "ifgo"}, {"bias": "none"}], ids=str)
+def test_first_units_of_as_many_steps_as_there_are_units(
+    truth: dict[str, Any], tmp_path: Path
+) -> None:
+    """(6, 4) of a net of 6 units: six steps of the first four, or all units of four steps."""
+    asked = Asked(tmp_path)
+    asked.x = np.random.default_rng(3).normal(size=(1, 8, 4)).astype(np.float32).astype(float)
+    explanation = asked(asked.run(**truth)["h"][0, :6, :4])
+    assert found(explanation) == truth
+    assert explanation.taken.endswith("the first 6 of 8 steps, the first 4 of 6 units")
+
+
 def test_axes_in_another_order_are_understood(asked: Asked) -> None:
     h = asked.run(gates="ifgo")["h"]
     for array in (h.transpose(0, 2, 1), h.transpose(1, 2, 0), h.ravel(), h.ravel(order="F")):

@@ -92,7 +92,7 @@ def test_every_text_is_said_somewhere() -> None:
         ),
         (
             Remark("exact_zeros", {"changes": (Changed("bias", "once", "none"),), "share": 0.25}),
-            "With bias: none, not once: 25 % of EXPECTED are exact zeros where the run has none: "
+            "With bias: none, not once: 25% of EXPECTED are exact zeros where the run has none; "
             "dropout or a relu on the output?",
         ),
     ],
