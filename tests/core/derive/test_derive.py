@@ -293,9 +293,9 @@ def test_a_part_of_a_run_is_shown_at_its_position(
 @pytest.mark.parametrize(
     ("part", "step", "taken"),
     [
-        (lambda h: h[2, 3:], 4, "the last 3 of 6 steps, row 2 of 5"),
+        (lambda h: h[2, 3:], 4, "the last 3 of 6 steps, sequence 2 of 5"),
         (lambda h: h[:, 3:], 4, "the last 3 of 6 steps"),
-        (lambda h: h[2, 2:5], 4, "steps 2 to 4 of 6, row 2 of 5"),
+        (lambda h: h[2, 2:5], 4, "steps 2 to 4 of 6, sequence 2 of 5"),
         (lambda h: h[:, 4], 4, "step 4 of 6"),  # of all sequences, not 5 steps of one
     ],
 )
@@ -314,7 +314,7 @@ def test_the_first_step_tells_where_later_ones_differ() -> None:
     theirs = np.asarray(run(model, x, layout="batch").h)[2, 3:].copy()
     theirs[1:] += 0.01
     found = derive(model, x, 4, 0, batch=2, against=Side("theirs", {"": theirs}))
-    assert found.taken == ("the last 3 of 6 steps, row 2 of 5",)
+    assert found.taken == ("the last 3 of 6 steps, sequence 2 of 5",)
     assert found.line("h").theirs == theirs[1, 0]
     assert found.line("h").agrees is False
 
@@ -323,7 +323,7 @@ def test_steps_that_fit_nowhere_are_taken_for_the_first_and_that_is_said() -> No
     model, x = small()
     theirs = np.asarray(run(model, x, layout="batch").h)[2, 3:] + 0.1
     found = derive(model, x, 1, 0, batch=2, against=Side("theirs", {"": theirs}))
-    assert found.taken[0].startswith("the first 3 of 6 steps, row 2 of 5 (assumed")
+    assert found.taken[0].startswith("the first 3 of 6 steps, sequence 2 of 5 (assumed")
     with pytest.raises(UserError, match=r"the first 3 of 6 steps.*assumed.*column step"):
         derive(model, x, 4, 0, batch=2, against=Side("theirs", {"": theirs}))
 
