@@ -24,7 +24,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lstmcli import notebook
 from lstmcli._version import __version__
 
 if TYPE_CHECKING:
@@ -66,6 +65,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """The public names."""
     return sorted(__all__)
-
-
-notebook.draw_with(lambda result: import_module("lstmcli.views.notebook").html_of(result))

@@ -1,21 +1,14 @@
 """What a notebook shows of a result: the screen of its command.
 
-The views that draw it are above the packages of the results, so they are registered here.
+The views that draw it are above the packages of the results: they are imported when one is drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeVar
 
 Class = TypeVar("Class", bound=type)
-
-_drawers: list[Callable[[Any], str]] = []
-
-
-def draw_with(html_of: Callable[[Any], str]) -> None:
-    """Have this function draw every result that is `in_notebooks`."""
-    _drawers[:] = [html_of]
 
 
 def in_notebooks(cls: Class) -> Class:
@@ -23,7 +16,8 @@ def in_notebooks(cls: Class) -> Class:
 
     def _repr_html_(self: Any) -> str:
         """The screen of the command as HTML."""
-        return _drawers[0](self)
+        html: str = import_module("lstmcli.views.notebook").html_of(self)
+        return html
 
     cls._repr_html_ = _repr_html_  # type: ignore[attr-defined]
     return cls
