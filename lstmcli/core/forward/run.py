@@ -177,8 +177,6 @@ class Work:
         blocks = blocks_within(chunk, self.batch, packed.cell)
         if chunk.stop - chunk.start < self.batch or len(blocks) == 1 or steps < PAYS_FROM:
             return blocks
-        if any(packed.goes_ahead(block.stop - block.start) for block in blocks):
-            return blocks
         K = packed.matrix()
         quicker = set(self.keep) > {"h"} or saves_packing(K, self.batch, blocks)
         return [chunk] if quicker and is_same_in_one_block(K, self.batch, blocks) else blocks

@@ -132,6 +132,18 @@ def test_one_block_is_taken_only_where_it_changes_nothing(
     np.testing.assert_array_equal(run(model, x, "h", layout="batch").h.swapaxes(0, 1), cut)
 
 
+@pytest.mark.usefixtures("any_threads")
+def test_a_last_block_of_few_sequences_is_never_merged() -> None:
+    """It is multiplied in another way, and its inputs may be ahead."""
+    rng = np.random.default_rng(3)
+    model, x = model_of(random_net(rng, 40, 200, np.float32)), rng.normal(size=(134, 20, 40))
+    blocks = batch_blocks(134, model.cell)
+    assert blocks[-1] == slice(128, 134)
+    assert not is_same_in_one_block(Packed(model.cell).matrix(), 134, blocks)
+    with ThreadPoolExecutor(2) as pool:
+        equal(run(model, x, executor=pool), run(model, x))
+
+
 @pytest.mark.parametrize("batch", [1, 31, 32, 100, 129, 300, 1024, 5000])
 @pytest.mark.parametrize("H", [4, 64, 300])
 def test_blocks_are_all_sequences_in_order_and_of_a_size(batch: int, H: int) -> None:
