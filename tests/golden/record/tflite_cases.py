@@ -78,6 +78,18 @@ def draw(
     return {name: uneven(rng, *shape) for name, shape in shapes.items()}
 
 
+def stored_as(
+    weights: Arrays, settings: dict[str, Any] | None
+) -> tuple[str, dict[str, Any], Arrays]:
+    """The arithmetic, the tensors of a file for it, and the numbers that these stand for."""
+    arithmetic = (settings or {}).get("arithmetic", "float")
+    stored: dict[str, Any] = dict(weights)
+    if arithmetic != "float":
+        stored |= {name: Int8.of(a) for name, a in weights.items() if name.endswith("weights")}
+    values = {n: a.values if isinstance(a, Int8) else a for n, a in stored.items()}
+    return arithmetic, stored, values
+
+
 def of_input_gate(name: str) -> bool:
     return "_to_input_" in name or name.startswith(("input_gate", "input_layer"))
 
@@ -197,11 +209,7 @@ def record_unidirectional(
     rng = numbers(seed)
     steps = (T, B) if time_major else (B, T)
     x, weights = uneven(rng, *steps, I), draw(rng, **variant)
-    arithmetic = (settings or {}).get("arithmetic", "float")
-    stored: dict[str, Any] = dict(weights)
-    if arithmetic != "float":
-        stored |= {name: Int8.of(a) for name, a in weights.items() if name.endswith("weights")}
-        weights = {n: a.values if isinstance(a, Int8) else a for n, a in stored.items()}
+    arithmetic, stored, weights = stored_as(weights, settings)
     output = P if variant.get("projected") else H
     state = {"h": uneven(rng, B, output), "c": uneven(rng, B, H)}
     options = schema.UnidirectionalSequenceLSTMOptionsT()
@@ -246,11 +254,13 @@ def record_bidirectional(
         for way in ("fw", "bw")
         for name, value in draw(rng, **variant).items()
     }
+    arithmetic, stored, weights = stored_as(weights, settings)
     output = P if variant.get("projected") else H
     state = {"h": uneven(rng, 2, B, output), "c": uneven(rng, 2, B, H)}
     options = schema.BidirectionalSequenceLSTMOptionsT()
     set_options(options, settings or {}, time_major=True)
     options.mergeOutputs = True
+    options.asymmetricQuantizeInputs = arithmetic == "hybrid-asymmetric"
     names = [f"{way}_{name}" for way in ("fw", "bw") for name in STATES]
     starts = [state[part][k] for k in range(2) for part in "hc"]
     model = OneOperator(
@@ -262,7 +272,7 @@ def record_bidirectional(
             *names,
             *["absent auxiliary input or its weights"] * 9,
         ],
-        weights,
+        stored,
         {"x": x.shape} | {name: value.shape for name, value in zip(names, starts, strict=True)},
         {"y": (T, B, 2 * output)},
     )
@@ -350,6 +360,7 @@ def main() -> None:
             f"{name}_peepholes_projection", 16 + n, settings=how, time_major=True, peepholes=True,
             projected=True,
         )  # fmt: skip
+        record_bidirectional(f"{name}_bidirectional", 20 + n, settings=how, projected=True)
         record_unidirectional(
             f"{name}_layer_norm", 18 + n, settings=how, layer_norm=True, coupled=True,
             peepholes=True,
