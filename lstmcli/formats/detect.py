@@ -13,7 +13,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import MOST_CELLS
 from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened
-from lstmcli.formats.text.jsonl import is_document_too, opens
+from lstmcli.formats.text.jsonl import kind_of_line
 from lstmcli.formats.text.number_text import IS_NUMBER
 
 BINARY = {  # first bytes -> format
@@ -236,18 +236,17 @@ def _looks_printed(text: str) -> bool:
 
 def _json_kind(first: str, rest: str, hint: str | None) -> str:
     """A document or its lines, for a text that begins with an object."""
-    if not opens(first):
-        return "jsonl" if hint == "jsonl" else "json"
-    if rest.strip() or hint == "jsonl":
+    kind = kind_of_line(first)
+    if hint == "jsonl" or (kind and rest.strip()):
         return "jsonl"
-    return "json" if hint == "json" or is_document_too(first) else "jsonl"
+    return "json" if hint == "json" or kind in ("", "either") else "jsonl"
 
 
 def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
     """JSON, its lines, or a print, for a text that begins with a list."""
     if hint in ("text", "jsonl"):
         return hint
-    if opens(first) and (rest.strip() or hint != "json"):
+    if kind_of_line(first) and (rest.strip() or hint != "json"):
         return "jsonl"
     if hint != "json" and _looks_printed(start):
         return "text"

@@ -286,28 +286,26 @@ def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) ->
     return numbers
 
 
-def opens(line: str) -> bool:
-    """Whether a first line says that JSON lines follow.
+def kind_of_line(line: str) -> str:
+    """What a first line says: "inputs" or "trace" in JSON lines; "" for something else.
 
-    That is a list of numbers, an object with "step", or one with "inputs" or "x" that has no other
-    list (with others it is a document of weights and inputs).
+    Inputs are a list of numbers, or an object with "inputs" or "x" that has no other list (with
+    others it is a document of weights and inputs); a trace is an object with "step". A single line
+    of "either" could be a document too: {"inputs": [[...], ...]}.
     """
     value = _tried(line) if OPENING.match(line) else None
     if isinstance(value, list):
-        return bool(value) and all(_is_number(x) for x in value)
+        return "inputs" if value and all(map(_is_number, value)) else ""
     if not isinstance(value, dict):
-        return False
+        return ""
+    inputs = inputs_of(value)
     if STEP in value:
-        return True
+        return "trace" if inputs is None else "inputs"
     nested = {name: member for name, member in value.items() if isinstance(member, (list, dict))}
-    lists = all(isinstance(member, list) for member in nested.values())
-    return bool(nested) and nested.keys() <= set(INPUTS) and lists
-
-
-def is_inputs(line: str) -> bool:
-    """Whether a line that `opens` JSON lines holds the inputs of a step, not a traced step."""
-    value = _tried(line)
-    return isinstance(value, list) or inputs_of(value) is not None
+    if not nested or nested.keys() - {*INPUTS} or not all(type(m) is list for m in nested.values()):
+        return ""
+    is_batch = isinstance(inputs, list) and [*map(type, inputs[:1])] == [list]
+    return "either" if is_batch else "inputs"
 
 
 def inputs_of(record: Mapping[str, Any]) -> Any:
@@ -323,15 +321,6 @@ def refuse_unused(record: Mapping[str, Any], where: str) -> None:
             f"{where} has {', '.join(names)}; the inputs of a step are one list, "
             f"named {' or '.join(INPUTS)}."
         )
-
-
-def is_document_too(line: str) -> bool:
-    """Whether a single line could be a document: {"inputs": [[...], ...]} without a step."""
-    value = _tried(line)
-    if not isinstance(value, dict) or STEP in value:
-        return False
-    inputs = inputs_of(value)
-    return bool(inputs) and isinstance(inputs[0], list)
 
 
 def _tried(line: str) -> Any:

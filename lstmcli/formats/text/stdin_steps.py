@@ -17,9 +17,7 @@ from lstmcli.formats.files.source import HEAD, STDIN, decode, drained, refuse_de
 from lstmcli.formats.text.jsonl import (
     INPUTS,
     inputs_of,
-    is_document_too,
-    is_inputs,
-    opens,
+    kind_of_line,
     parse_line,
     refuse_unused,
     step_array,
@@ -74,8 +72,8 @@ class LineReader:
         first = self._peek(0)
         if not first.lstrip(b"\xef\xbb\xbf \t\r").startswith((b"{", b"[")):
             return False
-        line = decode(first, STDIN)
-        return opens(line) and is_inputs(line) and not (is_document_too(line) and not self._peek(1))
+        kind = kind_of_line(decode(first, STDIN))
+        return kind == "inputs" or (kind == "either" and bool(self._peek(1)))
 
     def rest(self) -> bytes:
         """Everything that has not come as a line, as it was."""
