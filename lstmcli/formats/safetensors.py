@@ -5,6 +5,7 @@ bfloat16, which NumPy does not have, is widened to float32. ``__metadata__`` is 
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -33,14 +34,17 @@ def read(source: Opened) -> Document:
         A broken file, or no library to read it with.
     """
     library = _library("safetensors", f"{source.source} is a safetensors file; reading it")
+    data = source.contents()
     try:
-        tensors: list[tuple[str, dict[str, Any]]] = library.deserialize(source.stream.read())
+        tensors: dict[str, dict[str, Any]] = dict(library.deserialize(data))
     except library.SafetensorError as error:
         reason = f"the safetensors library: {error}"
         raise damaged(f"{source.source}, a safetensors file,", reason) from None
     arrays: dict[str, np.ndarray] = {}
     left_out: list[str] = []
-    for name, entry in tensors:
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    for name in (name for name in header if name in tensors):  # the library has an order by chance
+        entry = tensors[name]
         kind, shape = entry["dtype"], entry["shape"]
         if kind in DTYPES:
             itemsize = 4 if kind == "BF16" else np.dtype(DTYPES[kind]).itemsize

@@ -102,7 +102,7 @@ class _SubGraph(NamedTuple):
 class _ModelReader:
     def __init__(self, source: Opened) -> None:
         self._source = source.source
-        self._data = source.stream.read()
+        self._data = source.contents()
         model, fields = root(self._data), OperatorCodeTable
         codes = [
             max(

@@ -190,6 +190,28 @@ def wait_for_work(worker: int) -> None:
         time.sleep(0.05)
 
 
+def test_a_killed_client_leaves_the_cluster_to_others(
+    lstm: Lstm, tmp_path: Path, cluster: Any
+) -> None:
+    network(tmp_path / "w.npz", 64, 256)
+    np.save(tmp_path / "x.npy", np.zeros((2048, 400, 64), np.float32))
+    (tmp_path / "out.npz").write_bytes(b"before")
+    words = [tmp_path / "w.npz", tmp_path / "x.npy", "--layout", "batch", "--only", "h"]
+    process = start("run", *words, "-o", tmp_path / "out.npz", "--scheduler", cluster[0])
+    wait_for_work(cluster[1][1])
+    assert process.poll() is None
+    process.kill()
+    process.communicate()
+    assert (tmp_path / "out.npz").read_bytes() == b"before"
+    left = {path.name for path in tmp_path.iterdir()} - {"w.npz", "x.npy", "out.npz"}
+    assert all(name.startswith(".out.npz.") and name.endswith(".part") for name in left)
+    np.save(tmp_path / "y.npy", np.ones((3, 5, 64), np.float32))
+    words[1] = tmp_path / "y.npy"
+    assert lstm("run", *words, "-o", "here.npz").status == 0
+    assert lstm("run", *words, "-o", "there.npz", "--scheduler", cluster[0]).status == 0
+    np.testing.assert_array_equal(np.load("there.npz")["h"], np.load("here.npz")["h"])
+
+
 def test_a_killed_worker_loses_nothing(lstm: Lstm, tmp_path: Path, cluster: Any) -> None:
     """It dies in the middle of the run; its blocks are done by the other, or by its successor."""
     network(tmp_path / "w.npz", 64, 256)

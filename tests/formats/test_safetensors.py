@@ -40,6 +40,18 @@ def test_bfloat16_is_widened(tmp_path: Path) -> None:
     assert array.tolist() == [1, -3, np.inf]
 
 
+def test_tensors_come_in_the_order_of_the_file(tmp_path: Path) -> None:
+    names = [f"t{n * 7 % 40}" for n in range(40)]
+    entry = {"dtype": "U8", "shape": [1]}
+    places = {name: {**entry, "data_offsets": [n, n + 1]} for n, name in enumerate(names)}
+    header = json.dumps(places).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(range(40)))
+    arrays = formats.read(str(path)).arrays
+    assert list(arrays) == names
+    assert [int(array[0]) for array in arrays.values()] == [*range(40)]
+
+
 def test_every_truncation_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     whole = library.save({"weight": np.ones((2, 2), np.float32)})

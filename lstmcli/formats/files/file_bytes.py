@@ -13,9 +13,8 @@ from typing import BinaryIO, overload
 
 import numpy as np
 
-from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import IN_BLOCKS_FROM
-from lstmcli.formats.files.source import Opened
+from lstmcli.formats.files.source import Opened, became_shorter
 
 WINDOW = 1 << 16  # bytes that are read at once where single ones are asked for
 
@@ -40,11 +39,7 @@ class PositionedFile:
         while view:
             count = self._read_once(view, at)
             if not count:
-                raise UserError(
-                    f"{self.source} is cut short: it became shorter while it was read "
-                    f"({len(view):,} bytes are missing at byte {at:,}). "
-                    "Run again when it is complete."
-                )
+                raise became_shorter(self.source, len(view), at)
             view, at = view[count:], at + count
 
     def _read_once(self, view: memoryview, at: int) -> int:
@@ -120,8 +115,7 @@ def file_bytes(file: Opened) -> Bytes:
     """All bytes of a file; a large one stays where it is."""
     if file.path is not None and file.size >= IN_BLOCKS_FROM:
         return FileBytes(PositionedFile(file.stream, file.source), 0, file.size)
-    file.stream.seek(0)
-    return memoryview(file.stream.read())
+    return memoryview(file.contents())
 
 
 def read_at(file: Opened, start: int, size: int) -> np.ndarray:

@@ -76,6 +76,19 @@ class Opened(NamedTuple):
         self.stream.seek(0)
         return end
 
+    def contents(self) -> bytes:
+        """All bytes.
+
+        Raises
+        ------
+        UserError
+            The file has become shorter.
+        """
+        self.stream.seek(0)
+        data = self.stream.read()
+        _refuse_shorter(self, len(data))
+        return data
+
     def pieces(self, *, by_lines: bool = True) -> Iterator[str]:
         """The text in pieces, from the start, without a byte-order mark.
 
@@ -84,7 +97,7 @@ class Opened(NamedTuple):
         Raises
         ------
         UserError
-            Not text, or a line of more than 20 MB.
+            Not text, a line of more than 20 MB, or the file has become shorter.
         """
         self.stream.seek(0)
         start = self.stream.read(4)
@@ -119,6 +132,7 @@ class Opened(NamedTuple):
                     f"{self.source}: a line of more than {MOST_LINE:,} characters. "
                     "Save the numbers as .npy or .npz."
                 )
+        _refuse_shorter(self, done)
         if text := "".join(begun):
             yield text
 
@@ -128,14 +142,28 @@ class Opened(NamedTuple):
         Raises
         ------
         UserError
-            Not text, or more than 2 GiB of it.
+            Not text, more than 2 GiB of it, or the file has become shorter.
         """
         if self.size > MOST_TEXT:
             raise UserError(
                 f"{self.source}: {self.size:,} bytes of text are more than are read at once. "
                 "Save the numbers as .npy or .npz."
             )
-        return decode(self.stream.read(), self.source)
+        return decode(self.contents(), self.source)
+
+
+def became_shorter(source: str, missing: int, at: int) -> UserError:
+    """The error for a file that lacks bytes from a position on which it had when it was opened."""
+    return UserError(
+        f"{source} is cut short: it became shorter while it was read ({missing:,} bytes are "
+        f"missing at byte {at:,}). Run again when it is complete."
+    )
+
+
+def _refuse_shorter(file: Opened, size: int) -> None:
+    """Refuse a file of which fewer bytes were read than it had: a number of a text may be cut."""
+    if size < file.size:
+        raise became_shorter(file.source, file.size - size, size)
 
 
 def pieces_of(text: str) -> Iterator[str]:

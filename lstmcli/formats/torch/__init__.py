@@ -287,6 +287,7 @@ def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Docu
         )
     with _pickle_errors_reported(source.source):
         makers = {**MAKERS, "torch.storage._load_from_bytes": _from_bytes}
-        source.stream.seek(offset)
-        tree = flatten(pickles.load(io.BytesIO(source.stream.read()), makers))
+        stream = io.BytesIO(source.contents())
+        stream.seek(offset)
+        tree = flatten(pickles.load(stream, makers))
         return describe_network(named(source, format, tree))

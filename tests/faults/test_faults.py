@@ -1,0 +1,68 @@
+"""Whatever call of the system fails: the old file is intact, the message names a file, all is tidy.
+
+Nothing is left in the folder but what a killed process leaves too: a temporary file that cannot be
+removed. A command that goes on gives what it gives without the fault.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cases import cases
+from tests.faults.memory import LIKELY, STEPS
+from tests.faults.sources import FORMATS
+from tests.paths import TOP
+
+if not Path("/proc/self/fd").exists():
+    pytest.skip("open files are counted in /proc", allow_module_level=True)
+
+
+def output_of(module: str, *words: str) -> str:
+    """What a module of this package prints; it ends with status 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.{module}", *words],
+        cwd=TOP, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_run_survives_each_fault() -> None:
+    names = "run-npz", "run-all", "run-stdout"
+    shown = output_of("faults", *names)
+    for name in names:
+        assert f"{name}: 0 of " in shown
+        assert f"{name}: 0 of 0 faults" not in shown
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", cases())
+def test_each_command_survives_each_fault(name: str) -> None:
+    shown = output_of("faults", name)
+    assert shown.startswith(f"{name}: 0 of ")
+    assert int(shown.split()[3]) >= 8  # opening, writing, closing, renaming fail at least
+
+
+def test_a_file_that_changes_while_it_is_read() -> None:
+    shown = output_of("faults.sources", "csv", "notation", "saved-model")
+    assert shown.count(": 0 of ") == 3
+
+
+@pytest.mark.wide
+def test_a_file_of_any_format_that_changes_while_it_is_read() -> None:
+    shown = output_of("faults.sources")
+    assert shown.count(": 0 of ") == len(FORMATS)
+    assert ": 0 of 0 " not in shown
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", LIKELY)
+def test_memory_that_runs_out_is_reported(name: str) -> None:
+    shown = output_of("faults.memory", name)
+    assert f"{name}: 0 of {STEPS} limits" in shown
