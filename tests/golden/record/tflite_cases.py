@@ -352,19 +352,6 @@ def main() -> None:
         settings=clips,
     )
     record_basic("basic", 13)
-    for n, arithmetic in enumerate(("hybrid", "hybrid-asymmetric")):
-        how = {"arithmetic": arithmetic}
-        name = arithmetic.replace("-", "_")
-        record_unidirectional(name, 14 + n, settings=how)
-        record_unidirectional(
-            f"{name}_peepholes_projection", 16 + n, settings=how, time_major=True, peepholes=True,
-            projected=True,
-        )  # fmt: skip
-        record_bidirectional(f"{name}_bidirectional", 20 + n, settings=how, projected=True)
-        record_unidirectional(
-            f"{name}_layer_norm", 18 + n, settings=how, layer_norm=True, coupled=True,
-            peepholes=True,
-        )  # fmt: skip
 
 
 if __name__ == "__main__":

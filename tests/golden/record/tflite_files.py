@@ -127,6 +127,19 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     cases.OneOperator, cases.keep = Kept, keep_operator
     cases.main()
+    for n, arithmetic in enumerate(("hybrid", "hybrid-asymmetric")):
+        how = {"arithmetic": arithmetic}
+        name = arithmetic.replace("-", "_")
+        cases.record_unidirectional(name, 14 + n, settings=how)
+        cases.record_unidirectional(
+            f"{name}_peepholes_projection", 16 + n, settings=how, time_major=True, peepholes=True,
+            projected=True,
+        )  # fmt: skip
+        cases.record_bidirectional(f"{name}_bidirectional", 20 + n, settings=how, projected=True)
+        cases.record_unidirectional(
+            f"{name}_layer_norm", 18 + n, settings=how, layer_norm=True, coupled=True,
+            peepholes=True,
+        )  # fmt: skip
 
     small = {"optimizations": [tf.lite.Optimize.DEFAULT]}
     half = small | {"target_spec": tf.lite.TargetSpec(supported_types=[tf.float16])}
