@@ -38,11 +38,11 @@ from lstmcli.core.forward.matmul import (
     ROWS,
     Ahead,
     aligned_empty,
-    goes_ahead,
     plus,
     product,
     product_of_few,
     product_of_one,
+    rows_ahead,
     sequences_first,
 )
 from lstmcli.core.model.activations import activation
@@ -94,10 +94,6 @@ class Packed:
                 put(_bias(cell, gate), rows[:, -1])
         return K.reshape(-1, width)
 
-    def goes_ahead(self, batch: int) -> bool:
-        """Whether so many sequences have the inputs of some steps multiplied together."""
-        return goes_ahead((self.cell.inputs, 4 * self.cell.units), self.cell.dtype, batch)
-
 
 def _bias(cell: Cell, gate: int) -> Array:
     """What is added to a gate's products (H,); zero where the normalisation adds it instead."""
@@ -135,7 +131,7 @@ class Loop:
     ) -> None:
         cell = packed.cell
         H, I, P, R = cell.units, cell.inputs, cell.outputs, batch
-        single, ahead = R == 1, packed.goes_ahead(R)
+        single, ahead = R == 1, rows_ahead((I, 4 * H), cell.dtype, R)
         S = ROWS // R if ahead else SINGLE_SLOTS if single else BATCH_SLOTS
         self.cell, self.batch, self.slots, self._meter = cell, R, S, meter
         self.sequences_first = sequences_first((4 * H, I + P + 1), R, cell.dtype)
@@ -165,7 +161,7 @@ class Loop:
             operands = [operand.T for operand in operands]
         self._ahead: Ahead | None = None
         if ahead:
-            self._ahead = Ahead(packed.matrix("x"), R)
+            self._ahead = Ahead(packed.matrix("x"), R, ahead)
             self._product = plus(self._product, self._z)
             operands = list(zip(operands, self._ahead.by_step, strict=True))
         self._operands = list(zip(operands, self._h[1:], strict=True))

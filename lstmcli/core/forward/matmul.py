@@ -139,7 +139,7 @@ def sequences_first(K: tuple[int, int], batch: int, dtype: np.dtype[Any]) -> boo
 # sequence took 0.5 to 0.95 of the time from AHEAD_OF_ONE on, and 1.02 below it; small batches took
 # 0.75 to 0.95 from AHEAD on, and up to 1.09 below it.
 ROWS = 64  # inputs, of steps and sequences, in one product: of 16 each took twice the time
-MULTIPLE = 4  # of rows in any product: one row would go to another kernel
+MULTIPLES = (2, 4, 8, 16)  # of which a number of rows is one; one row goes to another kernel
 AHEAD_OF_ONE = 1 << 17  # bytes of K_x
 AHEAD = 1 << 20  # bytes of K_x for each sequence of a small batch
 
@@ -147,11 +147,11 @@ AHEAD = 1 << 20  # bytes of K_x for each sequence of a small batch
 class Ahead:
     """The products of the columns of x with the inputs of some steps, before the first of them.
 
-    ``by_step`` (s, 4, H, R) is what each step adds to its z.
+    ``by_step`` (s, 4, H, R) is what each step adds to its z; ``multiple`` is of `rows_ahead`.
     """
 
-    def __init__(self, K_x: Array, batch: int) -> None:
-        self._K, self._batch = transpose(K_x), batch
+    def __init__(self, K_x: Array, batch: int, multiple: int) -> None:
+        self._K, self._batch, self._multiple = transpose(K_x), batch, multiple
         self._x, self._z = (aligned_empty((ROWS, n), K_x.dtype) for n in self._K.shape)
         self._x[:] = 0
         steps = ROWS // batch
@@ -161,7 +161,7 @@ class Ahead:
     def multiply(self, x: Array) -> None:
         """Take the inputs (s, R, I) of the next steps."""
         self._inputs[: len(x)] = x
-        rows = -(-len(x) * self._batch // MULTIPLE) * MULTIPLE
+        rows = -(-len(x) * self._batch // self._multiple) * self._multiple
         np.matmul(self._x[:rows], self._K, self._z[:rows])
 
 
@@ -176,30 +176,35 @@ def plus(product: Product, z: Array) -> Product:
     return multiply
 
 
-def goes_ahead(K_x: tuple[int, int], dtype: np.dtype[Any], batch: int) -> bool:
-    """Whether `Ahead` is quicker for K_x of this shape (I, 4H), and leaves every bit of a run."""
-    if dtype.char not in "fd" or batch > SMALL_BATCH:
-        return False
+def rows_ahead(K_x: tuple[int, int], dtype: np.dtype[Any], batch: int) -> int:
+    """Of what the rows of `Ahead` are a multiple for K_x of this shape (I, 4H); 0: it is not used.
+
+    It is where it is quicker, and leaves every bit of a run.
+    """
     least = AHEAD_OF_ONE if batch == 1 else AHEAD * batch
-    return math.prod(K_x) * dtype.itemsize >= least and sums_rows_alike(K_x, dtype)
+    small = dtype.char in "fd" and batch <= SMALL_BATCH
+    quicker = small and math.prod(K_x) * dtype.itemsize >= least
+    return rows_alike(K_x, dtype) if quicker else 0
 
 
 @cache
-def sums_rows_alike(K_x: tuple[int, int], dtype: np.dtype[Any]) -> bool:
-    """Whether a row of the product has the same bits wherever it stands, beside however many.
+def rows_alike(K_x: tuple[int, int], dtype: np.dtype[Any]) -> int:
+    """A multiple of rows for which each has the same bits wherever it stands, beside however many.
 
-    A run may be cut at any step, so it must. It has them in OpenBLAS's kernels for AVX-512, and in
-    float32 not in those for AVX2: a property of the kernels, which products of a few sizes show.
+    A run may be cut at any step, so it must. In OpenBLAS's kernels for AVX-512 nearly every shape
+    has one, in float32 none in those for AVX2: a property of the kernels, which products of a few
+    sizes show. 0: there is none.
     """
     random = np.random.RandomState(0).standard_normal
     K = np.resize(random(8191), K_x).astype(dtype)  # a prime: no row is like another
     x = random((ROWS, K_x[0])).astype(dtype)
     with blas.one_thread():
         full = np.matmul(x, K)
-        return all(
-            np.array_equal(np.matmul(x[-rows:], K), full[-rows:])
-            for rows in (MULTIPLE, ROWS // 2 - MULTIPLE, ROWS - MULTIPLE)
-        )
+        for n in MULTIPLES:
+            sizes = n, ROWS // 2 - n, ROWS - n
+            if all(np.array_equal(np.matmul(x[-size:], K), full[-size:]) for size in sizes):
+                return n
+    return 0
 
 
 def saves_packing(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
