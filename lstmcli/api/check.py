@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -151,7 +151,7 @@ def check(
             "Add --arithmetic float."
         )
     job, drawn = _with_inputs(job, seed)
-    task = task_of(job.model, job.as_inputs())
+    task = task_of(job.model, job.inputs)
     engines, refused = _chosen(names), {}
     networks: dict[str, Network] = {}
     for engine in engines:
@@ -186,16 +186,16 @@ def check(
 
 def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
     """The job with inputs, and the seed if they and a state had to be drawn."""
-    if job.name:
+    if job.inputs.name:
         return job.drained(), None
     model, counts = job.model, job.model.lengths
     batch, steps = (len(counts), max(*counts, 1)) if counts else (BATCH, STEPS)
     x, state = draw_run(model, batch, steps, seed)  # (B, T, I)
     layout = model.given.get("layout") or model.convention.behaviour.layout
     x = x.swapaxes(0, 1) if layout == "time" else x
-    state = dict(job.initial_state) or state
-    drawn = job._replace(inputs=x, name="the drawn inputs", initial_state=state)
-    return with_lengths(drawn), seed
+    state = cast(Any, job.inputs.initial_state) or state
+    inputs = replace(job.inputs, x=x, name="the drawn inputs", initial_state=state)
+    return with_lengths(job._replace(inputs=inputs)), seed
 
 
 def _chosen(names: Sequence[str]) -> list[Engine]:
@@ -215,18 +215,19 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
 
 def _ours(job: Job) -> tuple[Trace, float]:
     """Our run, and the seconds it took."""
-    inputs = replace(job.as_inputs(), x=np.asarray(job.inputs))
+    inputs = replace(job.inputs, x=np.asarray(job.inputs.x))
     return warm(lambda: run_plan(prepare(job.model, inputs)))
 
 
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:
     """Which hypothesis about the weights gives what an engine gave."""
     assert job.reread is not None
-    x, layout = np.asarray(job.inputs), job.plan().layout
+    layout, inputs = job.plan().layout, cast(Any, job.inputs)  # its arrays, from files
     return explain(
         Question(
-            job.reread, x, side_of(trace, name), layout if x.ndim == 3 else None,
-            job.initial_state, job.lengths, job.mask, job.name,
+            job.reread, np.asarray(inputs.x), side_of(trace, name),
+            layout if inputs.x.ndim == 3 else None, inputs.initial_state, inputs.lengths,
+            inputs.mask, inputs.name,
         )
     )  # fmt: skip
 
@@ -240,9 +241,9 @@ def _truth(job: Job) -> Trace | None:
     if np.finfo(np.longdouble).eps >= np.finfo(dtype).eps:
         return None
     with np.errstate(all="ignore"):
-        x = np.asarray(job.inputs).astype(dtype)
-        state = {k: np.asarray(a).astype(dtype) for k, a in job.initial_state.items()}
-    inputs = replace(job.as_inputs(), x=x, initial_state=state)
+        x = np.asarray(job.inputs.x).astype(dtype)
+        state = {k: np.asarray(a).astype(dtype) for k, a in job.inputs.initial_state.items()}
+    inputs = replace(job.inputs, x=x, initial_state=state)
     return run_plan(prepare(_widened(job.model), inputs, "h"))
 
 

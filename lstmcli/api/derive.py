@@ -50,7 +50,7 @@ def derive(
     """
     if not isinstance(model, Model):
         job = job_of(model, x, {}, "derive")
-        model, inputs = job.model, job.as_inputs()
+        model, inputs = job.model, job.inputs
         if lengths is not None or mask is not None:
             inputs = replace(inputs, lengths=lengths, mask=mask)
         if initial_state is not None:
@@ -69,5 +69,6 @@ def derive_in_job(
 ) -> Derivation:  # fmt: skip
     """The same for a command line."""
     side = None if against is None else single_as_h(side_of(against, "the other side"))
-    inputs = job.as_inputs()
-    return derive_unit(job.model, inputs, step, unit, gate, batch=batch, cell=cell, against=side)
+    return derive_unit(
+        job.model, job.inputs, step, unit, gate, batch=batch, cell=cell, against=side
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,6 @@ from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import as_options
 from lstmcli.errors import NoInputs, Undecided, UserError
 from lstmcli.escaping import file_argument, typed_command
-from lstmcli.formats import StepStream
 from lstmcli.formats.files.member import is_standard_input
 from lstmcli.formats.files.source import STDIN
 from lstmcli.notebook import in_notebooks
@@ -97,22 +96,24 @@ def explain(
     words = [file_argument(os.fspath(one)) if is_path(one) else "WEIGHTS" for one in several]
     if inputs is not None:
         words.append(file_argument(os.fspath(inputs)) if is_path(inputs) else "INPUTS")
+    also: dict[str, Any] = {}
     if is_path(initial_state):
         path = os.fspath(initial_state)
-        job = job._replace(initial_state=read_state(formats.read(path)))
+        also["initial_state"] = read_state(formats.read(path))
         words += ["--initial-state", path]
     elif isinstance(initial_state, Mapping):
-        job = job._replace(initial_state={k: np.asarray(a) for k, a in initial_state.items()})
+        also["initial_state"] = {k: np.asarray(a) for k, a in initial_state.items()}
     elif initial_state is not None:
         raise UserError(
             f"explain: initial_state is {type_of(initial_state)}; "
             'it is {"h": h, "c": c} or a path.'
         )
     if lengths is not None:
-        job = job._replace(lengths=np.asarray(lengths))
+        also["lengths"] = np.asarray(lengths)
         words += ["--lengths", ",".join(map(str, np.ravel(lengths)))]
     if mask is not None:
-        job = job._replace(mask=np.asarray(mask))
+        also["mask"] = np.asarray(mask)
+    job = job._replace(inputs=replace(job.inputs, **also))
     return _explained(with_lengths(job), side, words, given, assumed, quiet)
 
 
@@ -144,7 +145,7 @@ def explain_files(
             f"and one path is left, {expected}.",
             f"  {typed_command('lstm', 'explain', *typed, 'INPUTS', 'EXPECTED')}",
         ) from None
-    if isinstance(job.inputs, StepStream):
+    if job.stream:
         raise UserError("explain needs the full sequence; give the inputs as a file.")
     words = [*typed, *files.words()]
     return _explained(job, read_side(expected, stdin), words, settings, assumed, progress)
@@ -179,17 +180,11 @@ def _explained(
     assert job.reread is not None
     settings = {**settings, **assumed}
     side.numbering.refuse_parts(side.name, "explain")
+    inputs = cast(Any, job.inputs)  # its arrays, from files
     question = Question(
-        job.reread,
-        np.asarray(job.inputs),
-        side,
-        job.model.given.get("layout"),
-        job.initial_state,
-        job.lengths,
-        job.mask,
-        job.name,
-        assumed,
-    )
+        job.reread, np.asarray(inputs.x), side, inputs.layout, inputs.initial_state,
+        inputs.lengths, inputs.mask, inputs.name, assumed,
+    )  # fmt: skip
     explanation = explain_question(question, progress)
     command = _command(explanation, words, settings, job.model.given)
     if explanation.verdict != "none":

@@ -68,45 +68,32 @@ class Job(NamedTuple):
     """All that a run needs, as read."""
 
     model: Model
-    inputs: SliceableArray | StepStream
-    name: str  # what messages call the inputs; "" where there are none
-    initial_state: Mapping[str, Array]
-    lengths: Array | None = None
-    mask: Array | None = None
+    inputs: Inputs  # x is empty of a stream; where there are none, the name is empty too
+    stream: StepStream | None = None
     reread: Reader | None = None  # the model under further settings
-
-    def as_inputs(self) -> Inputs:
-        """The inputs in memory or in a file, and what comes with them, for `prepare`."""
-        layout = self.model.given.get("layout")
-        x, name = array_of(self), self.name
-        return Inputs(x, layout, self.initial_state, self.lengths, self.mask, name)
 
     def plan(self, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
         """The plan of a run of inputs in memory or in a file; see `prepare`."""
-        return prepare(self.model, self.as_inputs(), keep)
+        return prepare(self.model, self.inputs, keep)
 
     @property
     def assumed(self) -> list[str]:
         """All that was assumed of the weights and the inputs, and changes numbers."""
-        layout = "" if isinstance(self.inputs, StepStream) else self.plan().assumed_layout
+        layout = "" if self.stream else self.plan().assumed_layout
         return [*self.model.assumed, *([layout] if layout else [])]
 
     def drained(self) -> Job:
         """The job with its inputs as one array; those of a stream are time first."""
-        if not isinstance(self.inputs, StepStream):
+        if self.stream is None:
             return self
-        steps = list(self.inputs)
+        steps = list(self.stream)
         if not steps:
-            raise UserError(f"{self.name}: no steps.")
-        x = np.stack(steps)
-        model = replace(self.model, given={**self.model.given, "layout": "time"})
-        return self._replace(inputs=x, model=model if x.ndim == 3 else self.model)
-
-
-def array_of(job: Job) -> SliceableArray:
-    """The inputs of a job, which are no stream: in memory, or blocks of a file."""
-    assert not isinstance(job.inputs, StepStream)
-    return job.inputs
+            raise UserError(f"{self.inputs.name}: no steps.")
+        model, inputs = self.model, replace(self.inputs, x=np.stack(steps))
+        if inputs.x.ndim == 3:
+            model = replace(model, given={**model.given, "layout": "time"})
+            inputs = replace(inputs, layout="time")
+        return self._replace(model=model, inputs=inputs, stream=None)
 
 
 def load_job(
@@ -188,7 +175,10 @@ def _job_of(
     refuse_unused(documents, model, [*within, state_from])
     lengths = _lengths(files.lengths, holder, stdin)
     mask = _array_with_inputs("mask", files.mask, holder, stdin)
-    return with_lengths(Job(model, x, name, state, lengths, mask, reread))
+    stream = x if isinstance(x, StepStream) else None
+    array = np.empty(0) if isinstance(x, StepStream) else x
+    inputs = Inputs(array, model.given.get("layout"), state, lengths, mask, name)
+    return with_lengths(Job(model, inputs, stream, reread))
 
 
 def with_lengths(job: Job) -> Job:
@@ -196,14 +186,14 @@ def with_lengths(job: Job) -> Job:
     model, reread = job.model, job.reread
     if not model.lengths:
         return job
-    if job.lengths is not None or job.mask is not None:
+    if job.inputs.lengths is not None or job.inputs.mask is not None:
         again = None if reread is None else lambda settings: without_lengths(reread(settings))
         return job._replace(model=without_lengths(model), reread=again)
-    if not job.name:
+    if not job.inputs.name:
         return job
-    if not isinstance(job.inputs, StepStream):
+    if job.stream is None:
         job.plan()  # refuses inputs that the lengths do not fit
-    return job._replace(lengths=np.array(model.lengths))
+    return job._replace(inputs=replace(job.inputs, lengths=np.array(model.lengths)))
 
 
 def split_paths(paths: Sequence[str]) -> tuple[list[Named], list[Named]]:

@@ -153,7 +153,7 @@ def _of_run(job: Job, keep: Sequence[str], item: int) -> Drawable:
         arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
     else:
         arrays = _of_item(plan, item)
-    return Drawable(_split_z(arrays), (job.name,), plan)
+    return Drawable(_split_z(arrays), (job.inputs.name,), plan)
 
 
 def _of_item(plan: Plan, item: int) -> dict[str, Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.contents import inputs_of
-from lstmcli.api.job import Job, array_of, job_of
+from lstmcli.api.job import Job, job_of
 from lstmcli.api.paths import Path, Weights, is_path, numbers_of
 from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
@@ -20,7 +21,7 @@ from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.forward.run import run as run_model
 from lstmcli.core.forward.streaming import PIECE, LayerStack
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import Inputs, Model, Trace, as_time_major
+from lstmcli.core.model.model import Model, Trace, as_time_major
 from lstmcli.core.model.selection import (
     EVERYTHING,
     SelectedIndices,
@@ -84,10 +85,10 @@ def run(
         raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")
     if not isinstance(model, Model):
         job = job_of(model, x, settings, "run")
-        model, array, name = job.model, np.asarray(array_of(job)), job.name
-        initial_state = job.initial_state if initial_state is None else initial_state
+        model, array, name = job.model, np.asarray(job.inputs.x), job.inputs.name
+        initial_state = job.inputs.initial_state if initial_state is None else initial_state
         if lengths is None and mask is None:
-            lengths, mask = job.lengths, job.mask
+            lengths, mask = job.inputs.lengths, job.inputs.mask
     elif is_path(x):
         holder = formats.read(os.fspath(x))
         array, name = inputs_of(holder), holder.source
@@ -119,8 +120,8 @@ def can_stream(job: Job) -> bool:
     UserError
         for a stream of inputs with lengths or a mask.
     """
-    masked = job.lengths is not None or job.mask is not None
-    if isinstance(job.inputs, StepStream):
+    masked = job.inputs.lengths is not None or job.inputs.mask is not None
+    if job.stream:
         if masked:
             of_file = " (the weights' file has lengths)" * bool(job.model.lengths)
             raise UserError(
@@ -158,7 +159,7 @@ def run_by_engine(
                 "here; without --engine every gate is there."
             )
     gates = not {"h", *FINAL}.issuperset(wanted)
-    return run_with(engine, task_of(job.model, job.as_inputs(), gates=gates)), arrays
+    return run_with(engine, task_of(job.model, job.inputs, gates=gates)), arrays
 
 
 # ---- step by step, as the inputs come
@@ -204,11 +205,11 @@ def stream_steps(
     stop = stop or Stop()
     plan, blocks = _plan_and_blocks(job, kept_for(names), stop, remark)
     if plan is None:  # stopped before the first step
-        states = split_state(job.initial_state, job.model, 1)
+        states = split_state(job.inputs.initial_state, job.model, 1)
         return join_states(states, job.model.convention.behaviour.states, "batch"), 0
     refuse_absent_cells(names, plan.shapes)
-    waiting = job.inputs.waiting if isinstance(job.inputs, StepStream) else lambda: False
-    known_steps = None if isinstance(job.inputs, StepStream) else plan.steps
+    waiting = job.stream.waiting if job.stream else lambda: False
+    known_steps = None if job.stream else plan.steps
     stack = LayerStack.of_plan(plan, meter)
     batched = plan.layout != "steps"
     part = selection.of_step(plan.batch, {k: shape[-1] for k, shape in plan.shapes.items()})
@@ -247,16 +248,16 @@ def _plan_and_blocks(
     job: Job, keep: Sequence[str], stop: Stop, remark: Callable[[str], None] | None
 ) -> tuple[Plan | None, Iterator[Array]]:
     """The plan of a run, and its inputs (s, B, I); no plan if it is stopped before a step came."""
-    if not isinstance(job.inputs, StepStream):
+    if job.stream is None:
         plan = job.plan(keep)
         return plan, _until(stop, _blocks_of_file(plan))
-    lines = _until(stop, _lines(job, job.inputs, remark))
+    lines = _until(stop, _lines(job, job.stream, remark))
     first = next(lines, None)
     if first is None:
         if stop.status:
             return None, lines
-        raise UserError(f"{job.name}: no steps.")
-    inputs = Inputs(first, "time", job.initial_state, name=job.name)
+        raise UserError(f"{job.inputs.name}: no steps.")
+    inputs = replace(job.inputs, x=first, layout="time", lengths=None, mask=None)
     plan = prepare(job.model, inputs, keep)
     return plan, (as_time_major(x, plan.layout) for x in chain([first], lines))
 
@@ -303,7 +304,7 @@ def _lines(job: Job, stream: StepStream, remark: Callable[[str], None] | None) -
             if step is not None:
                 if step.shape[-1] != takes:
                     raise UserError(
-                        f"{job.name}, line {stream.line} holds {step.shape[-1]} numbers; "
+                        f"{job.inputs.name}, line {stream.line} holds {step.shape[-1]} numbers; "
                         f"the model takes {takes}."
                     )
                 steps.append(step)
@@ -314,7 +315,7 @@ def _lines(job: Job, stream: StepStream, remark: Callable[[str], None] | None) -
             x = np.stack(steps)
             if remark is not None and not np.isfinite(x).all():
                 n = next(n for n, one in enumerate(steps) if not np.isfinite(one).all())
-                remark(describe_not_finite(steps[n], f"{job.name}, line {numbers[n]}"))
+                remark(describe_not_finite(steps[n], f"{job.inputs.name}, line {numbers[n]}"))
                 remark = None
             steps.clear()
             numbers.clear()

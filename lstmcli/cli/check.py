@@ -55,8 +55,8 @@ def command(
     Exit status: 0 all agree with us; 1 one differs; 2 trouble.
     """
     job = read_job(weights, settings_from(options), input_files(options), inputs_needed=False)
-    if job.name and is_typed(click.get_current_context(), "seed"):
-        raise UserError(f"--seed draws inputs where none are given; {job.name} is given.")
+    if job.inputs.name and is_typed(click.get_current_context(), "seed"):
+        raise UserError(f"--seed draws inputs where none are given; {job.inputs.name} is given.")
     names = listed_names(engine, "--engine") or []
     found = check(job, names, seed=seed, rtol=rtol, atol=atol, ulp=ulp)
     if screen().quiet:

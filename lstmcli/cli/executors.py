@@ -17,7 +17,6 @@ from lstmcli.core.forward.batch import batch_chunks, seconds, worth_threads
 from lstmcli.core.forward.threads import cores, workers
 from lstmcli.core.model.model import Model
 from lstmcli.errors import MissingExtra, UserError
-from lstmcli.formats import StepStream
 
 WORTH_THREADS = 0.1  # seconds of work; a pool of threads takes 15 ms to make
 CONNECTING = 3  # seconds for a connection to a scheduler; one on the same machine takes 0.05
@@ -52,7 +51,7 @@ def _threads(requested: int | None, batch: int, model: Model) -> int:
 
 def _extent(job: Job) -> tuple[int, int]:
     """B and T; a stream has one sequence, and no steps that are known."""
-    if isinstance(job.inputs, StepStream):
+    if job.stream:
         return 1, 0
     plan = job.plan()
     return plan.batch, plan.steps

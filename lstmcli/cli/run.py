@@ -46,7 +46,6 @@ from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace
 from lstmcli.core.model.states import State
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import UserError, did_you_mean
-from lstmcli.formats import StepStream
 from lstmcli.views.run import (
     CHUNK,
     DEFAULT_COLUMNS,
@@ -385,7 +384,7 @@ def _streams(job: Job, outputs: Outputs) -> bool:
 
 def _checked(job: Job, asked: RunOptions, *, streams: bool) -> Job:
     """The job, a stream read to its end unless results stream; refuses to select nothing."""
-    if isinstance(job.inputs, StepStream) and streams:
+    if job.stream and streams:
         if asked.selection.steps is not None:
             asked.selection.steps.refuse_from_the_end()
         return job
@@ -402,7 +401,7 @@ def _checked(job: Job, asked: RunOptions, *, streams: bool) -> Job:
 
 def _run_streaming(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
     """Write steps as they are computed; a signal ends a stream to stdout between two steps."""
-    if not isinstance(job.inputs, StepStream):
+    if job.stream is None:
         _remark_not_finite(job)
     file = asked.outputs.file
     format = str(asked.outputs.file_format or asked.outputs.screen)
@@ -448,7 +447,7 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
 
 
 def _remark_not_finite(job: Job) -> None:
-    if text := describe_not_finite(job.inputs, job.name):
+    if text := describe_not_finite(job.inputs.x, job.inputs.name):
         remark(text)
 
 

@@ -13,7 +13,7 @@ from lstmcli.api.check import BATCH, STEPS, check
 from lstmcli.api.job import Job
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.engines import find_engine
 from lstmcli.engines.engine import Network, Task
 from lstmcli.errors import UserError
@@ -25,7 +25,8 @@ def job(kind: str = "initial state", **changes: Any) -> Job:
     one = KINDS[kind]
     model = one.model()
     given = one.run_of(model)
-    return Job(model, given["x"], "x.npy", given.get("initial_state", {}))._replace(**changes)
+    inputs = Inputs(given["x"], None, given.get("initial_state", {}), name="x.npy")
+    return Job(model, replace(inputs, **changes))
 
 
 def refusing(network: Network) -> Iterator[str]:
@@ -84,9 +85,9 @@ def test_the_truth_is_the_same_run_in_longdouble(monkeypatch: pytest.MonkeyPatch
         for name in ("kernel", "recurrent_kernel", "bias")
     }
     model = replace(one.model, layers=((replace(cell, **wide),),))
-    state = {k: np.asarray(a).astype(np.float32) for k, a in one.initial_state.items()}
-    exact = run(model, one.inputs, layout="time", initial_state=state)  # type: ignore[arg-type]
-    ours = run(one.model, one.inputs, layout="time", initial_state=state)  # type: ignore[arg-type]
+    state = {k: np.asarray(a).astype(np.float32) for k, a in one.inputs.initial_state.items()}
+    exact = run(model, np.asarray(one.inputs.x), layout="time", initial_state=state)
+    ours = run(one.model, np.asarray(one.inputs.x), layout="time", initial_state=state)
     assert exact.h.dtype == np.longdouble
     expected = max(
         float(np.abs(getattr(ours, k) - getattr(exact, k)).max())
@@ -110,13 +111,13 @@ def test_inputs_and_a_state_are_drawn_from_the_seed(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     install(monkeypatch, fake())
-    bare = job(kind, inputs=np.empty(0), name="", initial_state={})
+    bare = job(kind, x=np.empty(0), name="", initial_state={})
     first, again, other = (check(bare, ["torch"], seed=seed) for seed in (3, 3, 4))
-    x, more = (np.asarray(one.job.inputs) for one in (first, other))
+    x, more = (np.asarray(one.job.inputs.x) for one in (first, other))
     assert x.shape == (STEPS, BATCH, bare.model.cell.inputs)
-    np.testing.assert_array_equal(x, np.asarray(again.job.inputs))
+    np.testing.assert_array_equal(x, np.asarray(again.job.inputs.x))
     assert (x != more).all()
-    assert all(np.all(a != 0) for a in first.job.initial_state.values())
+    assert all(np.all(a != 0) for a in first.job.inputs.initial_state.values())
     assert first.equal
     assert first.to_json()["seed"] == 3
 
@@ -127,7 +128,7 @@ def test_states_have_the_axes_of_the_convention(monkeypatch: pytest.MonkeyPatch)
     for name in ("openvino", "coreml"):  # states (B, D, H), and (B, D H)
         ways = tuple(replace(cell, convention=CONVENTIONS[name]) for _ in "fb")
         model = Model((ways,), {})
-        assert check(Job(model, np.empty(0), "", {}), ["torch"]).equal
+        assert check(Job(model, Inputs(np.empty(0), name="")), ["torch"]).equal
 
 
 def test_nothing_runs_before_all_engines_can(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,9 +167,9 @@ def test_the_tolerance_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_same_nan_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, fake())
-    x = np.array(job().inputs)
+    x = np.array(job().inputs.x)
     x[2, 1, 0] = np.nan
-    found = check(job(inputs=x), ["torch"])
+    found = check(job(x=x), ["torch"])
     assert found.equal
     assert found.truth_abs is not None
     assert np.isfinite(found.truth_abs)
