@@ -87,7 +87,7 @@ class Pair:
     b: Numbers
     tolerance: Tolerance
     placed: bool  # axes are step, batch, unit; else a place is an index
-    backward: bool = False  # the last step was computed first
+    backward: bool | None = False  # the last step was computed first; None: not known
     numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the full run
     arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
     unaligned: str = ""  # why they were not
@@ -130,7 +130,7 @@ def align(
     b: Numbers,
     tolerance: Tolerance,
     layouts: tuple[str | None, str | None] = (None, None),
-    backward: bool = False,
+    backward: bool | None = False,
     numbering: tuple[AxisNumbers, AxisNumbers] = (UNNUMBERED, UNNUMBERED),
     selection: Selection = EVERYTHING,
 ) -> Pair:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -248,14 +249,22 @@ def _refuse_print(a: Side, b: Side, common: list[str]) -> None:
             )
 
 
-def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
-    """Whether an array's last step was computed first, on all sides that say how they ran."""
+def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
+    """Whether an array's last step was computed first; None if no side tells it.
+
+    On all sides that say how they ran, else by the names of its cell, or of it in the files.
+    """
     known_settings = [side.settings for side in (a, b) if side.settings is not None]
-    return (
-        all(_runs_backward(settings, name) for settings in known_settings)
-        if known_settings
-        else name.backward
-    )
+    if known_settings:
+        return all(_runs_backward(settings, name) for settings in known_settings)
+    full_name = f"{name.prefix}.{name.base}" if name.prefix else name.base
+    if name.backward or any(_BACKWARD.search(side.called.get(full_name, "")) for side in (a, b)):
+        return True
+    return False if name.prefix else None
+
+
+_BACKWARD = re.compile(r"(^|[^a-z])(backwards?|bwd?|reversed?)([^a-z]|$)", re.IGNORECASE)
+"""What the name of an array of a backward direction has in it."""
 
 
 def _runs_backward(settings: Mapping[str, Any], name: ArrayName) -> bool:

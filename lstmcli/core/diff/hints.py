@@ -9,13 +9,14 @@ alike from outside, and only running the alternatives can distinguish them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from lstmcli.core.diff.alignment import SEQUENCE, WEIGHTS, ArrayName, Pair
 from lstmcli.core.diff.patterns import ComparedSides, suspicion
 from lstmcli.core.diff.rearrangements import Finding, proves, rearranged
-from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 
@@ -27,9 +28,42 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
     proofs, explained = _proofs(compared)
     hints = [*settings_differ(compared), *proofs]
     if explained < {pair.name for pair in compared.differing} and not _left_out(compared):
+        half, compared = _one_half(compared)
         guess = suspicion(compared, {hint.code for hint in proofs})
-        hints += [guess] if guess else []
+        hints += [hint for hint in (half, guess) if hint is not None]
     return hints
+
+
+def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
+    """What is said where one half of the units of h differs, and the comparison of that half."""
+    pair = compared.pairs.get("h")
+    if compared.differing != [pair] or pair is None or pair.agrees is None or not pair.stepwise:
+        return None, compared
+    units = pair.a.shape[2]
+    differs: Mask = ~pair.agrees
+    wrong: Mask = np.any(differs, axis=(0, 1))  # (H,)
+    halves = wrong[: units // 2], wrong[units // 2 :]
+    complete = [bool(half.all()) for half in halves]
+    one = sum(complete) == sum(bool(half.any()) for half in halves) == 1
+    if not one or units % 2 or units < 4 or pair.numbers[2] is not None:
+        return None, compared
+    start, stop = (units // 2, units) if complete[1] else (0, units // 2)
+    cells = any("_reverse." in name for names in compared.arrays for name in names)
+    merges = {s.get("merge", "concat") for s in compared.settings if s is not None} or {"concat"}
+    known = cells and len(merges) == 1
+    backward = complete[1] != (merges == {"concat_swapped"})
+    text = (
+        f"Only units {start} to {stop - 1} of h differ: the {'back' if backward else 'for'}ward "
+        f"half{'' if known else ', if the units are those of two directions side by side'}."
+    )
+    direction = backward if known else None
+    part = replace(
+        pair, backward=direction,
+        a=pair.a.moved(lambda v: v[..., start:stop]), b=pair.b.moved(lambda v: v[..., start:stop]),
+    )  # fmt: skip
+    steps = np.flatnonzero(differs.any(axis=(1, 2)))
+    first = None if compared.first_step is None else int(steps[-1 if direction else 0])
+    return Hint("one_half", text), replace(compared, pairs={"h": part}, first_step=first)
 
 
 def _left_out(compared: ComparedSides) -> bool:

@@ -171,6 +171,9 @@ def _name_of_both(one: str, other: str) -> str:
     known = [n for n in (one, other) if n != UNNAMED and ArrayName.of(n).kind != WEIGHTS]
     if not known:
         return other if WEIGHT.search(one) and WEIGHT.search(other) else "h"
+    prefixes = {ArrayName.of(name).prefix for name in known} - {""}
+    if len(prefixes) == 1 and len({ArrayName.of(name).base for name in known}) == 1:
+        return next(name for name in known if ArrayName.of(name).prefix)
     finals = [name for name in known if ArrayName.of(name).kind == FINAL]
     return known[0] if len(known) == 1 else finals[-1] if len(finals) == 2 else "h"
 

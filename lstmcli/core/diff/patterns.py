@@ -170,11 +170,20 @@ def suspicion(compared: ComparedSides, proved: set[str]) -> Hint | None:
     if early or layer is None or "forget_bias" in proved or not layer.dense:
         return early
     found = next((hint for test in _PATTERNS if (hint := test(compared, layer))), None)
-    return found and (_with_reservation(found) if compared.axes_assumed else _with_cleared(found))
+    if found is not None and compared.axes_assumed:
+        return _with_reservation(found)
+    return found and (found if _may_be_backward(layer, found) else _with_cleared(found))
 
 
 def _with_cleared(hint: Hint) -> Hint:
     return replace(hint, text=f"{hint.text} {hint.cleared}".rstrip())
+
+
+def _may_be_backward(layer: LayerPairs, hint: Hint) -> bool:
+    """Whether what a hint excludes follows only if step 0, and not the last, was computed first."""
+    if layer.pair.backward is not None or layer.at != 0:
+        return False
+    return hint.code == "suspect_initial_state" or not layer.wrong[layer.first][-1]
 
 
 def _with_reservation(hint: Hint) -> Hint:
@@ -434,6 +443,14 @@ def output(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     )
 
 
+_RECURRENT = "the recurrent weights (their gate order, the forget gate's place in it, a transpose)"
+_NOT_CARRIED = "a state that is not carried on."
+_RECURRENCE = (
+    "Possible causes: forget bias (TF1 cells add 1 and store it in no tensor), coupled gates, "
+    f"{_RECURRENT}, {_NOT_CARRIED}"
+)
+
+
 def after_first_step(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     """The first step agrees, the second does not."""
     if layer.at != 1 or not _is_conclusive(layer):
@@ -449,21 +466,55 @@ def after_first_step(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
         "neither the forget gate nor the recurrent weights."
     )
     cleared = "Excluded: kernel, bias, the order of i, g and o, activations."
-    recurrent = (
-        "the recurrent weights (their gate order, the forget gate's place in it, a transpose)"
-    )
-    closing = "a state that is not carried on."
     others = layer.differ("i", "g", "o")
     if others:
         seen = (
             f"{_listed(others)} of {layer.name(1)} differ too, which forget bias alone does not "
             "explain"
         )
-        text = f"{opening} {seen}. Possible causes: {recurrent}, {closing}"
+        text = f"{opening} {seen}. Possible causes: {_RECURRENT}, {_NOT_CARRIED}"
         return Hint("suspect_recurrent_weights", text, cleared)
-    forget = "forget bias (TF1 cells add 1 and store it in no tensor), coupled gates"
-    text = f"{opening} Possible causes: {forget}, {recurrent}, {closing}"
-    return Hint("suspect_recurrence", text, cleared)
+    return Hint("suspect_recurrence", f"{opening} {_RECURRENCE}", cleared)
+
+
+def backward_order(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
+    """Step 0 differs, and the step agrees that was computed first if some units ran backward.
+
+    All of them, if no side tells the direction; one half of an output that two directions share.
+    """
+    pair = layer.pair
+    if layer.at != 0 or layer.steps < 3 or pair.backward or pair.agrees is None:
+        return None
+    last, half = layer.steps - 1, pair.a.shape[2] // 2
+    columns = np.arange(pair.a.shape[2])
+    orders = [] if pair.backward is False else [columns >= 0]
+    differs: Mask = ~pair.agrees
+    if pair.name == "h" and pair.a.shape[2] % 2 == 0:
+        orders += [columns >= half, columns < half]
+    for turned in orders:
+        b = pair.b.values
+        wrong: Mask = np.any(np.where(turned, differs[::-1], differs), axis=(1, 2))  # (T,)
+        first = np.where(turned, b[-1], b[0])
+        if wrong[0] or wrong[1:].mean() < _NEARLY_ALL or not np.any(first):
+            continue
+        neither = "from a zero state on neither the forget gate nor the recurrent weights"
+        if turned.all():
+            text = (
+                f"Step {last} agrees and nearly all others differ. If the outputs are of a "
+                f"backward direction, step {last} was computed first, and depends {neither}. "
+            )
+            forward = initial_state(compared, layer)
+            rest = f" If they are of a forward direction: {forward.text}" if forward else ""
+            return Hint("suspect_recurrence", f"{text}{_RECURRENCE}{rest}")
+        steps = (last, 0) if turned[0] else (0, last)
+        return Hint(
+            "suspect_recurrence",
+            f"Step {steps[0]} agrees in units 0 to {half - 1}, step {steps[1]} in units {half} to "
+            f"{2 * half - 1}, and nearly all others differ, as in two directions side by side: "
+            f"what each computes first depends {neither}. {_RECURRENCE}",
+            "Excluded: kernel, bias, the order of i, g and o, activations.",
+        )
+    return None
 
 
 def after_some_steps(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
@@ -553,6 +604,7 @@ def _capital(text: str) -> str:
 
 
 _PATTERNS: tuple[Callable[[ComparedSides, LayerPairs], Hint | None], ...] = (
+    backward_order,
     gate_order,
     forget_gate,
     activation,

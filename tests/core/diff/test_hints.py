@@ -462,6 +462,88 @@ def test_a_backward_layer_is_reported_in_its_own_order() -> None:
     assert d.hints[0].text.startswith(start)
 
 
+def forget_bias_forgotten(seed: int = 0) -> tuple[Array, Array]:
+    """h of a run, and of one with another forget bias: step 0 agrees, no later one does."""
+    right, wrong = trace(keep="h", seed=seed), trace(keep="h", seed=seed, forget_bias=0.0)
+    return right.arrays["h"], wrong.arrays["h"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_no_side_tells_the_direction_step_0_excludes_nothing(seed: int) -> None:
+    """A backward direction by itself: its step 0 was computed last."""
+    a, b = ({"h": h[::-1]} for h in forget_bias_forgotten(seed))
+    d = compare(of("time", "a", **a), of("time", "b", **b))
+    text = only_text(d)
+    assert text.startswith("Step 11 agrees and nearly all others differ. If the outputs are of a")
+    assert "forget bias" in text
+    assert "Excluded" not in text
+    assert "not all of it" not in text
+
+
+def test_a_name_in_the_file_tells_the_direction() -> None:
+    a, b = (h[::-1] for h in forget_bias_forgotten())
+    for names in (("out_bw", "y"), ("y", "h_backward"), ("layer0_reverse.h", "h")):
+        d = compare(*(of("time", "ab"[n], **{names[n]: (a, b)[n]}) for n in (0, 1)))
+        assert only_text(d).startswith("Step 11 (computed first) agrees, all later steps differ.")
+    d = compare(of("time", "a", bandwidth=a), of("time", "b", y=b))
+    assert only_text(d).startswith("Step 11 agrees")
+
+
+def test_a_first_step_that_differs_in_either_direction_clears_what_it_cannot_see() -> None:
+    for turn in (1, -1):
+        sides = (trace(keep="h"), trace(keep="h", kernel=lambda K: K[[0, 2, 1, 3]]))
+        a, b = (side.arrays["h"][::turn] for side in sides)
+        assert "forget bias" in only_text(compare(of(h=a), of(h=b))).partition("depends on")[2]
+
+
+def test_a_fading_error_excludes_nothing_where_no_side_tells_the_direction() -> None:
+    h = normal(T, B, H)
+    h[:, 0, 0] = 5  # the scale of every step
+    faded = h + np.geomspace(1, 1e-3, T)[:, None, None] * np.sign(h)
+    said = [of("time", "a", h=faded), of("time", "b", h=h)]
+    assert only(compare(*said)) == "suspect_initial_state"
+    assert "Excluded" not in only_text(compare(*said))
+    assert "Excluded" in only_text(compare(*(replace(side, settings={}) for side in said)))
+
+
+@pytest.mark.parametrize("backward_first", [False, True])
+def test_two_directions_side_by_side_each_have_a_first_step(backward_first: bool) -> None:
+    forward, backward = forget_bias_forgotten(0), forget_bias_forgotten(1)
+    a, b = (
+        np.concatenate([back[::-1], h] if backward_first else [h, back[::-1]], axis=-1)
+        for h, back in zip(forward, backward, strict=True)
+    )
+    text = only_text(compare(of(h=a), of(h=b)))
+    steps, units = (11, 0) if backward_first else (0, 11), forward[0].shape[-1]
+    start = f"Step {steps[0]} agrees in units 0 to {units - 1}, step {steps[1]} in units {units} "
+    assert text.startswith(start)
+    assert "forget bias" in text.partition("Excluded")[0]
+    assert "kernel, bias" in text.partition("Excluded")[2]
+
+
+@pytest.mark.parametrize("cells", [False, True])
+@pytest.mark.parametrize("half", [0, 1])
+def test_one_half_that_differs_is_named(half: int, cells: bool) -> None:
+    right, wrong = forget_bias_forgotten()
+    other, units = normal(*right.shape, seed=5), right.shape[-1]
+    if half:
+        right, wrong = right[::-1], wrong[::-1]
+    named = {"layer0_reverse.c": other} if cells else {}
+    sides = [
+        of("time", n, h=np.concatenate([other, h] if half else [h, other], axis=-1), **named)
+        for n, h in zip("ab", (right, wrong), strict=True)
+    ]
+    d = compare(*sides)
+    assert codes(d) == ["one_half", "suspect_recurrence"]
+    forward = f"units 0 to {units - 1} of h differ: the forward half"
+    backward = f"units {units} to {2 * units - 1} of h differ: the backward half"
+    known = "." if cells else ", if the units are those of two directions side by side."
+    assert d.hints[0].text == f"Only {backward if half else forward}{known}"
+    assert "forget bias" in d.hints[1].text.partition("Excluded")[0]
+    first = "Step 0" if not half else "Step 11 (computed first)" if cells else "Step 11"
+    assert d.hints[1].text.startswith(f"{first} agrees")
+
+
 @pytest.mark.parametrize("of", ["a", "b", "both"])
 def test_a_backward_cell_that_ran_forward_is_reported_in_that_order(of: str) -> None:
     """``layer0_reverse.reverse=false``: its first step was computed first."""
