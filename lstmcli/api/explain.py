@@ -44,7 +44,7 @@ from lstmcli.notebook import in_notebooks
 
 in_notebooks(Explanation)
 
-NEARER = 10.0  # times: then not the run as read is looked into, but the one that comes so near
+NEARER = 10.0  # times as near as the weights as loaded: then that run is looked into
 WHOLE_TRACE = "trace.npz"  # what holds the arrays of each layer
 
 __all__ = ["Explanation", "explain", "explain_files"]
@@ -199,17 +199,17 @@ def _explained(
 
 
 def _to_be_derived(explanation: Explanation) -> tuple[Comparison | None, Mapping[str, Any]]:
-    """The run whose arithmetic is worth looking at: as read, or by changes that come much nearer.
+    """The run whose arithmetic is worth looking at, with the settings that it changes.
 
-    With the settings that these changes come to.
+    That of the weights as loaded, or by changes that come much nearer.
     """
-    own = explanation.measured
+    loaded = explanation.measured
     for near in explanation.nearest[:1]:
         changed = {k: v for c in near.changes for k, v in c.settings.items()}
         shown = any(name.rpartition(".")[2] in ("array", "merge") for name in changed)
-        if own and changed and not shown and near.comparison.rms * NEARER < own.rms:
+        if loaded and changed and not shown and near.comparison.rms * NEARER < loaded.rms:
             return near.comparison, changed
-    return own, {}
+    return loaded, {}
 
 
 def _lies_alike(
@@ -219,20 +219,19 @@ def _lies_alike(
     explanation: Explanation,
     comparison: Comparison | None,
 ) -> bool:
-    """Whether `derive` takes EXPECTED for the same steps and rows of the run as is taken here."""
+    """Whether `derive` takes EXPECTED for the same steps and sequences as is taken here."""
     axes = question.x.shape[:-1]
     arrays = {n or "h": a for n, a in side.arrays.items()}
     arrays = {n: a for n, a in arrays.items() if ArrayName.of(n).kind == SEQUENCE}
-    if all(
-        [n for n in a.shape[:-1] if n > 1] == [n for n in axes if n > 1] for a in arrays.values()
-    ):
+    dims = [n for n in axes if n > 1]
+    if all([n for n in a.shape[:-1] if n > 1] == dims for a in arrays.values()):
         return True
     first = comparison and comparison.first
     if not first or first.step is None:
         return False
-    own = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in arrays.items()}
+    zeros = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in arrays.items()}
     layout = check_axes(model, Inputs(question.x, question.layout, name=question.inputs))
-    taken = at_its_place(side, own, layout, first.step, first.row).taken
+    taken = at_its_place(side, zeros, layout, first.step, first.row).taken
     return [TAKEN_AS + one for one in taken] == [explanation.taken]
 
 
@@ -241,9 +240,8 @@ def _next(
 ) -> str:
     """The command that shows, term by term, where a run leaves EXPECTED.
 
-    ``start`` are the files and settings of the run; ``against`` is EXPECTED where `derive` can put
-    its numbers beside. Where ``several`` cells are merged in it, none of them is known to be the
-    wrong one.
+    ``start`` are the files and settings of the run; ``against`` is EXPECTED where `derive` takes
+    it so. Where ``several`` cells are merged in it, none is known to be the wrong one.
     """
     first = comparison and comparison.first
     prefix = ArrayName.of(first.array).prefix if first else ""

@@ -15,7 +15,7 @@ from lstmcli.core.explain import cell
 from lstmcli.core.explain.cell import explain_cell
 from lstmcli.core.explain.explanation import NOT_SEARCHED, Explanation, agreement, clues
 from lstmcli.core.explain.network import explain_network
-from lstmcli.core.explain.question import Prepared, Question, in_shape, left_out, prepare, unrolled
+from lstmcli.core.explain.question import Prepared, Question, in_shape, left_out, prepare
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.verify import Remark, remark
 from lstmcli.core.explain.wording import in_words
@@ -34,14 +34,14 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     has_shape = not question.side.gaps
     # wrong hypotheses may overflow, and are meant to; BLAS's threads wait for one another
     with np.errstate(all="ignore"), one_thread():  # more than they help with products so small
-        explanations = (_of_shape(question, one, has_shape, progress) for one in in_shape(question))
+        explanations = (_of_shape(*one, has_shape, progress) for one in in_shape(question))
         first = next(explanations)
         others = (one for one in explanations if one.verdict != "none")
         return first if first.verdict != "none" else next(others, first)
 
 
 def _of_shape(
-    question: Question, shaped: Question, has_shape: bool, progress: Progress
+    shaped: Question, said: tuple[Remark, ...], has_shape: bool, progress: Progress
 ) -> Explanation:
     """The explanation of EXPECTED in a shape that it can have, in words."""
     prepared = prepare(shaped)
@@ -50,7 +50,7 @@ def _of_shape(
     if explanation.verdict == "none" and not prepared.all_zero:
         explanation = _with_hints(explanation, prepared)
     about = [
-        *unrolled(question, shaped),
+        *said,
         *left_out(shaped, has_shape),
         *_about_expected(prepared, explanation.verdict),
     ]

@@ -25,9 +25,9 @@ KNOWN_ORDERS = ("ifgo", "igfo", "iofg", "ifog", "gifo", "figo", "gfoi")
 ACTIVATIONS = ("sigmoid", "hard_sigmoid_0.2", "hard_sigmoid_1_6", "tanh", "relu", "identity")
 
 # senses of a change: what it comes to beyond its setting
-CANDIDATE = "candidate"  # the candidate's activation alone
+CANDIDATE = "candidate"  # the activation of the candidate only
 SHUT, OPEN = "shut", "open"  # a forget gate that is always 0, or 1
-ONE_WAY = "one way"  # the output of one direction alone
+ONE_WAY = "one way"  # the output of one of two directions
 WEIGHTS, INPUTS, STATES, ALL = "weights", "weights and inputs", "states", "weights, inputs, states"
 
 ANY = None
@@ -37,7 +37,7 @@ ZERO_STATE = "{zero_state}"
 """Stands for "the state is zero" of the first step, at the beginning of a reason."""
 
 Texts = Mapping[Any, str]
-"""By value; "{value}" stands for the value in words."""
+"""By value."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Cause:
     prior: float = 9.0  # lower is likelier; from counts of public threads
     values: tuple[Any, ...] = ()  # that are searched, each a hypothesis of one change
     columns: tuple[str, ...] = ()  # the settings that it changes at once, if several
-    whole: bool = False  # no step of a cell shows it: a value is run whole, alone and with others
+    of_run: bool = False  # no step of a cell shows it: its values are compared in full runs
     usual: tuple[Any, ...] | None = None  # values that some framework has; None: all of them
     unusual: float = 5.0  # added to the prior of the others
     words: Texts = field(default_factory=dict)  # of values, where they are not words themselves
@@ -337,7 +337,7 @@ CAUSES: dict[str, Cause] = {
             "masked_output",
             prior=4.4,
             values=("zero", "repeat", "run"),
-            whole=True,
+            of_run=True,
             hides={ANY: "It shows only past a sequence's length"},
         ),
         Cause(
@@ -419,12 +419,12 @@ CONSTANTS = tuple(name for name, cause in CAUSES.items() if SOLVE in cause.value
 SPREADS: Mapping[str, tuple[str, ...]] = {
     name: cause.columns for name, cause in CAUSES.items() if cause.columns
 }
-"""Settings that change several columns; a setting of one column alone is stronger."""
+"""Settings that change several columns; a setting of one column is stronger."""
 
 COLUMNS: Mapping[str, tuple[Any, ...]] = {
     name: cause.values
     for name, cause in CAUSES.items()
-    if cause.values and not cause.whole and (not cause.columns or name in cause.columns)
+    if cause.values and not cause.of_run and (not cause.columns or name in cause.columns)
 }
 """Each column of a hypothesis and its values. ``gates`` is three columns at once."""
 

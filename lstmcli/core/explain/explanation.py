@@ -198,7 +198,7 @@ ALL_ZERO = remark("all_zero")
 def remarks_on(
     case: Case,
     changes: Changes,
-    verdict: Comparison,
+    comparison: Comparison,
     allowance: Allowance,
     allowances: Sequence[Allowance],
     dtype: str,
@@ -218,10 +218,10 @@ def remarks_on(
         yield remark("stored_as", dtype=allowance.stored)
     elif allowance in allowances[1:]:
         yield remark("agrees_as_float32")
-    if verdict.blind:
-        yield remark("chaotic", growth=verdict.growth, numbers=verdict.blind)
-    elif verdict.growth > 10:
-        yield remark("rounding_grows", growth=verdict.growth)
+    if comparison.blind:
+        yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
+    elif comparison.growth > 10:
+        yield remark("rounding_grows", growth=comparison.growth)
 
 
 # ---- remarks where nothing fits
@@ -259,32 +259,33 @@ AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
 
 
-def agreement(verdict: Comparison) -> Iterator[Remark]:
+def agreement(comparison: Comparison) -> Iterator[Remark]:
     """Where a run that does not fit agrees: in some arrays, or else at some steps."""
-    if verdict.nearly:
+    if comparison.nearly:
         return
-    whole = [name for name, agreeing, total in verdict.arrays if agreeing == total > 0]
-    rest = [name for name, agreeing, total in verdict.arrays if agreeing < total]
-    steps = [n for n, agrees in enumerate(verdict.steps) if agrees]
-    others = [n for n, agrees in enumerate(verdict.steps) if agrees is False]
-    if whole and rest:
-        yield remark("some_arrays_agree", agreeing=whole, differing=rest)
+    complete = [name for name, agreeing, total in comparison.arrays if agreeing == total > 0]
+    rest = [name for name, agreeing, total in comparison.arrays if agreeing < total]
+    steps = [n for n, agrees in enumerate(comparison.steps) if agrees]
+    others = [n for n, agrees in enumerate(comparison.steps) if agrees is False]
+    if complete and rest:
+        yield remark("some_arrays_agree", agreeing=complete, differing=rest)
     elif steps and others:
         yield remark("some_steps_agree", agreeing=steps, differing=others)
 
 
-def clues(verdict: Comparison, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
+def clues(comparison: Comparison, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
     """What the numbers of a configuration that does not fit hint at."""
-    of = {"changes": tuple(changes)}
-    if verdict.zeros > max(2, MANY_ZEROS * verdict.total):
-        yield Remark("exact_zeros", {**of, "share": verdict.zeros / verdict.total})
-    agreeing = [n for n, agrees in enumerate(verdict.rows) if agrees]
-    differing = [n for n, agrees in enumerate(verdict.rows) if agrees is False]
-    if agreeing and differing and not verdict.nearly:
-        first, known = verdict.first, [s for s, a in enumerate(verdict.steps) if a is not None]
-        begun = bool(first and known and first.step is not None and first.step > known[0])
-        facts = {"agreeing": agreeing, "differing": differing, "begun": begun}
-        yield Remark("some_sequences_agree", {**of, **facts, "step": first and first.step})
+    of = tuple(changes)
+    if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
+        yield remark("exact_zeros", changes=of, share=comparison.zeros / comparison.total)
+    agreeing = [n for n, agrees in enumerate(comparison.rows) if agrees]
+    differing = [n for n, agrees in enumerate(comparison.rows) if agrees is False]
+    if agreeing and differing and not comparison.nearly:
+        step = comparison.first.step if comparison.first else None
+        known = next((n for n, agrees in enumerate(comparison.steps) if agrees is not None), None)
+        begun = step is not None and known is not None and step > known
+        facts = {"agreeing": agreeing, "differing": differing, "begun": begun, "step": step}
+        yield remark("some_sequences_agree", changes=of, **facts)
 
 
 def near_miss(loaded: Comparison, nearest: Sequence[Near]) -> Iterator[Remark]:

@@ -44,7 +44,7 @@ from lstmcli.errors import UserError
 RERUN, GRID = "re-run", "grid"
 
 FEWEST_OFF, SHARE_OFF = 6, 0.3  # numbers, and their share of all, that only the rounded run meets
-# In 60 runs with every operation rounded, what is left beside rounded weights and inputs had up to
+# In 60 runs with every operation rounded, what rounded weights and inputs leave had up to
 # 3.9 times the rms, and 5.2 times the maximum, of what rounded states leave; and correlated by 0.21
 # to 0.9. In 720 runs with noise of that size on weights, inputs or outputs, put on the grid, no
 # rest within the bounds of PROVEN correlated by more than 0.33 where numbers are many.
@@ -78,16 +78,14 @@ def _rounded(search: Search, allowance: Allowance) -> list[Answer]:
     another.
     """
     dtype = Change("dtype", allowance.name)
-    alone = Answer((), search.verify((dtype,), allowance))
+    loaded = Answer((), search.verify((dtype,), allowance))
     coarse = search.simulator.with_allowance(allowance)
     found = list(search.confirmed(Levels(coarse).level(1), allowance))
     least = min((a.comparison.rms for a in found), default=np.inf)
-    if alone.comparison.rms <= CLEARLY * least:  # a change has little to explain
-        found = [alone] if alone.comparison.fits else []
-    near = sorted(
-        (a for a in found if a.comparison.rms <= CLEARLY * least or a is alone),
-        key=lambda a: a.comparison.rms,
-    )
+    near = [a for a in found if a.comparison.rms <= CLEARLY * least]
+    if loaded.comparison.rms <= CLEARLY * least:  # a change has little to explain
+        near = [loaded] if loaded.comparison.fits else []
+    near.sort(key=lambda a: a.comparison.rms)
     kinds = [search.backed(a.changes, allowance) for a in near]
     return [
         Answer((*a.changes, dtype), a.comparison, a.solved)

@@ -263,7 +263,7 @@ class _Ways:
             yield self._spread(flat.reshape(2, 1, n, self.width), _first(1, n, T, B))
 
     def _later(self, flat: Array, lead: list[int]) -> Iterator[Expected]:
-        """As the last steps, every n-th, or a window; of one sequence, or of the whole batch."""
+        """As the last steps, every n-th, or a window; of one sequence, or of all."""
         T, B = self.T, self.B
         ways: list[tuple[Array, int | None]] = []
         if len(lead) == 2:

@@ -46,6 +46,8 @@ from lstmcli.errors import UserError
 MOST_SHAPES = 4  # that are tried for a print
 
 Shape = tuple[int, ...]
+Shaped = tuple["Question", tuple[Remark, ...]]
+"""A question with EXPECTED in a shape, and what has to be said of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,12 +292,12 @@ def shape_of(x: Array, layout: str) -> tuple[int, int]:
 
 
 def prepare(question: Question) -> Prepared:
-    """Read the model, and what EXPECTED holds.
+    """The question with its model, and what EXPECTED contains.
 
     Raises
     ------
     UserError
-        if inputs do not fit the model, or EXPECTED holds nothing of a run.
+        if inputs do not fit the model, or EXPECTED contains nothing of a run.
     """
     model = question.model()
     if exchanged := _exchanged(question, model):
@@ -309,20 +311,20 @@ def prepare(question: Question) -> Prepared:
         for name in question.side.arrays
         if name == UNNAMED or ArrayName.of(name).kind != WEIGHTS
     }
-    if not arrays and len(question.side.arrays) == 1:  # a lone array under a name of its own
+    if not arrays and len(question.side.arrays) == 1:  # under a name that no run gives
         arrays = {"h": question.side.numbers(next(iter(question.side.arrays)))}
     if not arrays:
-        held = ", ".join(question.side.arrays) or "no array"
+        names = ", ".join(question.side.arrays) or "no array"
         raise UserError(
-            f"{question.side.name} holds {held}; EXPECTED is h, c, a gate, or final_h of a run."
+            f"{question.side.name} contains {names}; EXPECTED is h, c, a gate, or final_h of a run."
         )
     if not any(n.values.size for n in arrays.values()):
         shapes = ", ".join(f"{name} {n.shape}" for name, n in arrays.items())
-        raise UserError(f"{question.side.name} holds {shapes}: no number to be explained.")
+        raise UserError(f"{question.side.name} contains {shapes}: no number to be explained.")
     if not any(np.isfinite(n.values).any() for n in arrays.values()):
         raise UserError(
-            f"{question.side.name}: every number is NaN or infinite, so no reading can be held "
-            "against it; look for the first of them in the other side's weights, inputs or states."
+            f"{question.side.name}: every number is NaN or infinite, so no run can be compared "
+            "with it; look for the first of them in the other side's weights, inputs or states."
         )
     allowances, precision = allowances_of(question.side, arrays)
     digits = printed_digits(arrays) if precision == "printed" else None
@@ -332,7 +334,7 @@ def prepare(question: Question) -> Prepared:
     dtype = question.read({}).cell.dtype.name
     grids = (precision,) if precision in EPS else tuple(grids_of(arrays))
     coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)
-    if dtype in EPS:  # the network as read rounds every operation: nothing finer can be asked
+    if dtype in EPS:  # the network as loaded rounds every operation: nothing finer can be asked
         coarse = () if precision in EPS else coarse
     elif grids:
         stored = SINGLE._replace(name=grids[0], stored=grids[0])
@@ -362,7 +364,7 @@ def _exchanged(question: Question, model: Model) -> UserError | None:
 # ---- EXPECTED whose shape its file does not tell: the model and the inputs do
 
 
-def in_shape(question: Question) -> Iterator[Question]:
+def in_shape(question: Question) -> Iterator[Shaped]:
     """The question with EXPECTED in a shape that it can have, the likeliest first.
 
     Raises
@@ -372,8 +374,8 @@ def in_shape(question: Question) -> Iterator[Question]:
     """
     side = question.side
     if not side.gaps:
-        for one in _unrolled(question):
-            yield from _split_gates(one)
+        for one, said in _unrolled(question):
+            yield from ((split, said + gates) for split, gates in _split_gates(one))
         return
     model = question.model()
     possible = [list(_shapes(name, question, model)) for name in side.gaps]
@@ -385,33 +387,35 @@ def in_shape(question: Question) -> Iterator[Question]:
             name: spread(side.numbers(name), before, shape)
             for (name, before), shape in zip(side.gaps.items(), chosen, strict=True)
         }
-        yield replace(question, side=side.with_numbers(filled))
+        yield replace(question, side=side.with_numbers(filled)), ()
 
 
-def _unrolled(question: Question) -> Iterator[Question]:
+def _unrolled(question: Question) -> Iterator[Shaped]:
     """The question as it is; or numbers in a row, or rows of all steps, on the axes of the run."""
     side = question.side
-    by_rows: list[Question] = []
-    by_columns: list[Question] = []
+    by_rows: list[Shaped] = []
+    by_columns: list[Shaped] = []
     for name, array in side.arrays.items() if len(side.arrays) == 1 else ():
         numbers, dims = side.numbers(name), [n for n in array.shape if n != 1]
         for shape in _full_shapes(name, question):
             in_a_row = dims == [prod(shape)] and sum(n != 1 for n in shape) > 1
             rows = [prod(shape[:-1]), shape[-1]]
             if in_a_row or (dims == rows and sum(n != 1 for n in shape[:-1]) > 1):
-                shaped = numbers.moved(partial(_reshaped, shape))
-                by_rows.append(_replaced(question, name, {name: shaped}))
+                moved = numbers.moved(partial(_reshaped, shape))
+                said = remark("taken_in_a_row", given=array.shape, shape=shape)
+                by_rows.append((_replaced(question, name, {name: moved}), (said,)))
             if in_a_row:
-                shaped = numbers.moved(partial(_reshaped, shape, order="F"))
-                by_columns.append(_replaced(question, name, {name: shaped}))
-    yield from [*by_rows, *by_columns] or [question]
+                moved = numbers.moved(partial(_reshaped, shape, order="F"))
+                said = remark("taken_by_columns", given=array.shape, shape=shape)
+                by_columns.append((_replaced(question, name, {name: moved}), (said,)))
+    yield from [*by_rows, *by_columns] or [(question, ())]
 
 
 def _reshaped(shape: Shape, array: Array, order: Literal["C", "F"] = "C") -> Array:
     return array.reshape(shape, order=order)
 
 
-def _split_gates(question: Question) -> Iterator[Question]:
+def _split_gates(question: Question) -> Iterator[Shaped]:
     """The question as it is; or an array of all four gates, (..., 4H), taken apart.
 
     The gates are in the order of the kernel, or in that of a trace, i f g o. So are
@@ -421,21 +425,21 @@ def _split_gates(question: Question) -> Iterator[Question]:
     names = [n for n, a in side.arrays.items() if ArrayName.of(n).base in (UNNAMED, "gates", "z")]
     cell = model.cell
     if len(model.cells) > 1 or len(names) != 1 or len(cell.convention.storage.gates) < len(GATES):
-        yield question
+        yield question, ()
         return
     name, width = names[0], side.arrays[names[0]].shape[-1:]
     if width != (4 * cell.units,) or (name == UNNAMED and width == (cell.outputs,)):
-        yield question
+        yield question, ()
         return
     numbers, H = side.numbers(name), cell.units
     for order in dict.fromkeys((cell.convention.storage.order_of("kernel"), GATES)):
         units = {gate: slice(k * H, (k + 1) * H) for k, gate in enumerate(order)}
         if name == "z":
             places = np.concatenate([np.arange(4 * H)[units[gate]] for gate in GATES])
-            parts = {name: numbers[..., places]}
+            yield _replaced(question, name, {name: numbers[..., places]}), ()
         else:
             parts = {gate: numbers[..., part] for gate, part in units.items()}
-        yield _replaced(question, name, parts)
+            yield _replaced(question, name, parts), (remark("taken_as_gates", given=numbers.shape),)
 
 
 def _replaced(question: Question, name: str, numbers: Mapping[str, Numbers]) -> Question:
@@ -470,22 +474,6 @@ def _stacked(name: str, question: Question, model: Model) -> Iterator[Shape]:
     yield output_axes(model, layout, axes)
     if len(axes) == 2:
         yield output_axes(model, "time" if layout == "batch" else "batch", axes[::-1])
-
-
-def unrolled(question: Question, shaped: Question) -> Iterator[Remark]:
-    """What is said of numbers in a row that were laid on the axes of a run."""
-    for name, array in question.side.arrays.items():
-        if name not in shaped.side.arrays:
-            yield remark("taken_as_gates", given=array.shape)
-            return
-        shape = shaped.side.arrays[name].shape
-        if not question.side.gaps and shape != array.shape:
-            by_rows = np.array_equal(
-                array.ravel(), shaped.side.arrays[name].ravel(), equal_nan=True
-            )
-            code = "taken_in_a_row" if by_rows else "taken_by_columns"
-            yield remark(code, given=array.shape, shape=shape)
-            return
 
 
 def left_out(question: Question, has_shape: bool) -> Iterator[Remark]:

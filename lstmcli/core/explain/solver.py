@@ -50,7 +50,7 @@ class Solver(ABC):
 
     def run_changes(self, settings: Iterable[str] = ()) -> list[Change]:
         """Changes that no step of a cell shows, and those of these settings."""
-        names = [*settings, *(name for name, cause in CAUSES.items() if cause.whole)]
+        names = [*settings, *(name for name, cause in CAUSES.items() if cause.of_run)]
         if self.case.lengths is None and self.case.mask is None:
             names.remove("masked_output")  # nothing ends
         found = (Change(name, value) for name in names for value in CAUSES[name].values)

@@ -38,7 +38,7 @@ def test_a_row_of_the_table_is_searched(monkeypatch: pytest.MonkeyPatch) -> None
         return explain(weights, x[first], expected, layout=layout, initial_state=state)
 
     assert ask().verdict == "none"
-    row = Cause("projection_clip", values=(None, CLIP), whole=True, hides={ANY: "It is new"})
+    row = Cause("projection_clip", values=(None, CLIP), of_run=True, hides={ANY: "It is new"})
     monkeypatch.setitem(CAUSES, "projection_clip", row)
     explanation = ask()
     assert found(explanation) == {"projection_clip": CLIP}
