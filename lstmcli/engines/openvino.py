@@ -29,7 +29,7 @@ def session(model: bytes, feeds: Feeds) -> Session:
 
 
 def lacks(network: Network) -> Iterator[str]:
-    """What its own LSTM has not: peepholes, coupled gates and most activations."""
+    """What its LSTM lacks: peepholes, coupled gates and most activations."""
     yield from onnxruntime.lacks(network)
     if not network.spelled:
         yield from fit(network.layers, CONVENTIONS["openvino"])[1]

@@ -257,7 +257,7 @@ def _shapes(row: Convention) -> str:
     width = "H" if row.names.has_tensor_per_gate else f"{len(storage.gates)}H"
     if "fused" in row.names.tensors:
         depth = "I + H" if storage.rows == "xh" else "H + I"
-        depth += " + 1" * storage.columns_beside
+        depth += " + 1" * storage.extra_columns
         shapes = f"({width}, {depth})" if by_rows else f"({depth}, {width})"
     elif by_rows:
         shapes = f"({width}, I), recurrent ({width}, H)"
@@ -270,7 +270,7 @@ def _bias(row: Convention) -> str:
     storage = row.storage
     if storage.bias_halves == 2:
         return "(8H,): the input's 4H, then the recurrent one's; both are added"
-    if storage.columns_beside:
+    if storage.extra_columns:
         return f"the {storage.bias_row} row of the kernel"
     both = {"bias", "recurrent_bias"} <= set(row.names.tensors)
     return "two, both added" if both else "one"

@@ -170,7 +170,7 @@ class Storage:
         return "".join(gate for gate in GATES if gate in self.gates)
 
     @property
-    def columns_beside(self) -> int:
+    def extra_columns(self) -> int:
         """How many rows or columns of a fused kernel are neither the inputs' nor h's."""
         return 0 if self.bias_row == "none" else 1
 
@@ -341,7 +341,7 @@ class Convention:
         """What the row has tensors for: ``kernel``, ``bias``, ``projection``, ..."""
         numbered = {role.partition(".")[0] for role in self.names.numbered}
         columns = {"peephole"} if self.storage.peephole_columns else set()
-        columns |= {"bias"} if self.storage.columns_beside else set()
+        columns |= {"bias"} if self.storage.extra_columns else set()
         return frozenset({*self.names.tensors, *numbered, *columns} - {"numbered"})
 
 

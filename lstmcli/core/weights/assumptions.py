@@ -43,7 +43,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
             bound = cell.convention.setting(name) or "none"
             noun, option = name.replace("_", " "), name.replace("_", "-")
             assumed.append(f"{noun} {bound} (not stored in the weights; --{option})")
-    inside = given.get("bias") == "none" or cell.convention.storage.columns_beside
+    inside = given.get("bias") == "none" or cell.convention.storage.extra_columns
     return assumed + ([] if inside else _bias_assumptions(found))
 
 

@@ -176,13 +176,13 @@ def _told_by_names(ways: list[Way]) -> list[Way]:
     """Of several ways, those in which kernel and recurrent kernel are called so."""
     if len(ways) < 2:
         return ways
-    told = [
+    so_called = [
         way
         for way in ways
         if _is_called(_KERNEL, way.roles.get("kernel", ""))
         and _is_called(_RECURRENT, way.roles.get("recurrent_kernel", ""))
     ]
-    return told or ways
+    return so_called or ways
 
 
 def _size(shape: Shape) -> int:

@@ -274,7 +274,7 @@ class _Decoder:
         outputs = units
         if projection is not None and not isinstance(projection, Mapping):
             outputs = min(projection.shape)
-        if self.storage.columns_beside:
+        if self.storage.extra_columns:
             first = self.storage.bias_row == "first"
             self.tensors = {**self.tensors, "bias": matrix[:, 0 if first else -1]}
             matrix = matrix[:, 1:] if first else matrix[:, :-1]
@@ -295,7 +295,7 @@ class _Decoder:
         fits = []
         for along_rows, (length, width) in ((False, fused.shape[::-1]), (True, fused.shape)):
             right_bias = not isinstance(bias, np.ndarray) or bias.size == length
-            enough = width - self.storage.columns_beside > (smallest or length // gates)
+            enough = width - self.storage.extra_columns > (smallest or length // gates)
             if length % gates == 0 and enough and right_bias:
                 fits.append(along_rows)
         if len(fits) == 2:  # both axes could hold the gates: the row of the table decides

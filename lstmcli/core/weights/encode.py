@@ -85,7 +85,7 @@ class _Encoder:
         for role, a in tensors.items():
             if isinstance(a, np.ndarray) and self.storage.is_reshaped(role):
                 tensors[role] = a.T.reshape(a.shape)
-        if self.storage.columns_beside:  # the bias is in the fused kernel
+        if self.storage.extra_columns:  # the bias is in the fused kernel
             del tensors["bias"]
         return {role: _contiguous(a) for role, a in tensors.items() if role in self.how.roles}
 
@@ -108,7 +108,7 @@ class _Encoder:
         )
         if "fused" in how.names.tensors:
             parts = [self._joined(kernel, recurrent)]
-            if self.storage.columns_beside:
+            if self.storage.extra_columns:
                 bias = self._in_order(self.cell.bias[:, :, None], "bias")  # (4H, 1)
                 parts.insert(0 if self.storage.bias_row == "first" else 1, bias)
             yield "fused", self._oriented(np.concatenate(parts, axis=1))
