@@ -136,7 +136,7 @@ class _ModelReader:
             group = groups[prefix] = _attributes(name, operator)
             if group.get("kernel_type") != 1 and _is_hybrid(graph, inputs):
                 asymmetric = group["asymmetric_quantize_inputs"]
-                group["arithmetic"] = "hybrid-asymmetric" if asymmetric else "hybrid"
+                group["arithmetic"] = "hybrid_asymmetric" if asymmetric else "hybrid"
                 remarks.append(
                     f"{self._source}: {prefix} has weights in int8 and rounds inputs and h to 8 "
                     "bits, as TensorFlow Lite does; --arithmetic float rounds neither."

@@ -60,7 +60,7 @@ def test_float_inputs_and_weights_of_8_bits_are_run_as_the_kernel_runs_them(case
     """`tests/test_golden.py` compares its outputs; rounding to 8 bits moves them by far more."""
     model = load(path(case))
     assert model.convention.behaviour.arithmetic == (
-        "hybrid" if case == "hybrid" else "hybrid-asymmetric"
+        "hybrid" if case == "hybrid" else "hybrid_asymmetric"
     )
     assert any("--arithmetic float rounds neither" in remark for remark in model.remarks)
     with np.load(GOLDEN / f"{case}.npz") as members:

@@ -2,7 +2,7 @@
 
 - ``8bit`` is onnxruntime's DynamicQuantizeLSTM (1.32, qmath.h, GetQuantizationParameter):
   unsigned, with one scale and one zero point for all numbers, over a range that holds 0.
-- ``hybrid`` and ``hybrid-asymmetric`` are TensorFlow Lite's, for weights of 8 bits and inputs
+- ``hybrid`` and ``hybrid_asymmetric`` are TensorFlow Lite's, for weights of 8 bits and inputs
   in float (2.21, kernels/internal/reference/portable_tensor_utils.cc, SymmetricQuantizeFloats and
   AsymmetricQuantizeFloats): signed, with a scale for each sequence at each step. They round what
   the projection takes, too.

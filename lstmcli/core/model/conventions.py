@@ -560,7 +560,7 @@ _ROWS = (
         under=" | lstm{nth}/ | {direction}_ | lstm{nth}/{direction}_",
         takes={
             "activation": "tanh relu sigmoid identity", "cell_clip": ANY, "projection_clip": ANY,
-            "arithmetic": "float hybrid hybrid-asymmetric",
+            "arithmetic": "float hybrid hybrid_asymmetric",
         },
         source="tensorflow/lite/kernels/lstm_eval.cc (2.21)",
         verified="run: TensorFlow Lite of TensorFlow 2.21",

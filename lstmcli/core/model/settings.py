@@ -187,7 +187,7 @@ SETTINGS: dict[str, Setting] = {
     ),
     "flat_directions": Setting(_count, "Directions of such a network: 1 or 2.", _COUNT, "1"),
     "arithmetic": Setting(
-        _one_of("float", "8bit", "hybrid", "hybrid-asymmetric"),
+        _one_of("float", "8bit", "hybrid", "hybrid_asymmetric"),
         "Products of numbers as they are, or of inputs and h rounded to 8 bits: by onnxruntime's "
         "rule, or by TensorFlow Lite's.",
     ),

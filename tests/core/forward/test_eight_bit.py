@@ -69,7 +69,7 @@ def through_int8(a: Array, asymmetric: bool) -> Array:
     return np.array(numbers, f4)
 
 
-@pytest.mark.parametrize("arithmetic", ["hybrid", "hybrid-asymmetric"])
+@pytest.mark.parametrize("arithmetic", ["hybrid", "hybrid_asymmetric"])
 @pytest.mark.parametrize("shift", [-3.0, 0.0, 0.4, 5.0])
 def test_numbers_of_a_sequence_are_those_that_signed_bytes_stand_for(
     arithmetic: str, shift: float
@@ -85,7 +85,7 @@ def test_numbers_of_a_sequence_are_those_that_signed_bytes_stand_for(
         assert eight_bit.rounded(cell, halves, 1).tolist() == [[127, 1, -1, 2, -3]]
 
 
-@pytest.mark.parametrize("arithmetic", ["hybrid", "hybrid-asymmetric"])
+@pytest.mark.parametrize("arithmetic", ["hybrid", "hybrid_asymmetric"])
 def test_a_sequence_has_scales_of_its_own(arithmetic: str) -> None:
     """A batch of 200, in blocks and on threads, gives what each sequence gives alone."""
     model = lstmcli.load(str(SAMPLE / "weights.npz"), arithmetic=arithmetic, dtype="float32")

@@ -214,7 +214,7 @@ def record_unidirectional(
     state = {"h": uneven(rng, B, output), "c": uneven(rng, B, H)}
     options = schema.UnidirectionalSequenceLSTMOptionsT()
     set_options(options, settings or {}, time_major=time_major)
-    options.asymmetricQuantizeInputs = arithmetic == "hybrid-asymmetric"
+    options.asymmetricQuantizeInputs = arithmetic == "hybrid_asymmetric"
     model = OneOperator(
         "UNIDIRECTIONAL_SEQUENCE_LSTM",
         options,
@@ -260,7 +260,7 @@ def record_bidirectional(
     options = schema.BidirectionalSequenceLSTMOptionsT()
     set_options(options, settings or {}, time_major=True)
     options.mergeOutputs = True
-    options.asymmetricQuantizeInputs = arithmetic == "hybrid-asymmetric"
+    options.asymmetricQuantizeInputs = arithmetic == "hybrid_asymmetric"
     names = [f"{way}_{name}" for way in ("fw", "bw") for name in STATES]
     starts = [state[part][k] for k in range(2) for part in "hc"]
     model = OneOperator(

@@ -127,9 +127,8 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     cases.OneOperator, cases.keep = Kept, keep_operator
     cases.main()
-    for n, arithmetic in enumerate(("hybrid", "hybrid-asymmetric")):
-        how = {"arithmetic": arithmetic}
-        name = arithmetic.replace("-", "_")
+    for n, name in enumerate(("hybrid", "hybrid_asymmetric")):
+        how = {"arithmetic": name}
         cases.record_unidirectional(name, 14 + n, settings=how)
         cases.record_unidirectional(
             f"{name}_peepholes_projection", 16 + n, settings=how, time_major=True, peepholes=True,
