@@ -85,8 +85,8 @@ def _ways(
 ) -> Iterator[Arrangement]:
     """Every arrangement in which the first side (a) is all of the second (b), or a part of it."""
     width = max(narrow.shape[-1], wide.shape[-1])
-    for n, of_n in _joined(narrow, width, "{a}"):
-        for w, of_w in _joined(wide, width, "{b}"):
+    for n, of_n in side_by_side(narrow, width, "{a}"):
+        for w, of_w in side_by_side(wide, width, "{b}"):
             joined = "; ".join(text for text in (of_n, of_w) if text)
             lead_n, lead_w = _without_ones(n), _without_ones(w)
             if len(lead_n) == len(lead_w) and joined and not parts_only:
@@ -96,7 +96,7 @@ def _ways(
                     yield way._replace(text=f"{joined}; {way.text}" if joined else way.text)
 
 
-def _joined(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:
+def side_by_side(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:
     """A side as wide as that, its directions side by side if they are on a separate axis."""
     if side.shape[-1] == width:
         yield side, ""

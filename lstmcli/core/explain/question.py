@@ -14,6 +14,7 @@ import numpy as np
 
 from lstmcli.core.diff.abbreviated import fits, shape_text, spread
 from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
+from lstmcli.core.diff.axes import side_by_side
 from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.causes import SPREADS
@@ -391,13 +392,25 @@ def in_shape(question: Question) -> Iterator[Shaped]:
 
 
 def _unrolled(question: Question) -> Iterator[Shaped]:
-    """The question as it is; or numbers in a row, or rows of all steps, on the axes of the run."""
+    """The question as it is, or EXPECTED on the axes of the run.
+
+    Numbers in a row, rows of all steps, or directions on an axis that the run does not have.
+    """
     side = question.side
+    axes, stacked = len(np.shape(question.x)) - 1, has_direction_axis(question.model())
     by_rows: list[Shaped] = []
     by_columns: list[Shaped] = []
     for name, array in side.arrays.items() if len(side.arrays) == 1 else ():
         numbers, dims = side.numbers(name), [n for n in array.shape if n != 1]
-        for shape in _full_shapes(name, question):
+        full = [*_full_shapes(name, question)]
+        if dims and not any(prod(shape) == prod(dims) for shape in full):
+            full += [shape for shape in _part_shapes(name, question) if dims == [prod(shape)]]
+        for shape in full:
+            sides = side_by_side(numbers, shape[-1], "EXPECTED") if not stacked else ()
+            for joined, _ in sides:
+                if array.ndim == axes + 2 and joined.shape == shape:
+                    said = remark("directions_joined", given=array.shape, shape=shape)
+                    by_rows.append((_replaced(question, name, {name: joined}), (said,)))
             in_a_row = dims == [prod(shape)] and sum(n != 1 for n in shape) > 1
             rows = [prod(shape[:-1]), shape[-1]]
             if in_a_row or (dims == rows and sum(n != 1 for n in shape[:-1]) > 1):
@@ -460,6 +473,18 @@ def _full_shapes(name: str, question: Question) -> Iterator[Shape]:
     yield from ((*lead, units) for lead in _stacked(name, question, model))
     for width, lead in product(widths, dict.fromkeys([axes, axes[::-1]])):
         yield (*lead, width)
+
+
+def _part_shapes(name: str, question: Question) -> Iterator[Shape]:
+    """The shapes of the last step of all sequences, of last states of cells, of one sequence."""
+    model, axes = question.model(), np.shape(question.x)[:-1]
+    layout = "steps" if len(axes) < 2 else question.layout or model.convention.behaviour.layout
+    T, B = shape_of(question.x, layout)
+    widths = _widths(name, model)
+    yield from ((B, width) for width in widths)
+    if len(model.cells) > 1:
+        yield (len(model.cells), B, model.layers[-1][0].outputs)
+    yield from ((T, width) for width in widths)
 
 
 def _stacked(name: str, question: Question, model: Model) -> Iterator[Shape]:

@@ -360,6 +360,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "taken_as_gates": "EXPECTED has the axes {given}; it is taken as the gates side by side.",
     "taken_by_columns": "EXPECTED has the axes {given}; its numbers are taken column by column as "
     "{shape}.",
+    "directions_joined": "EXPECTED has the axes {given}; its directions are taken side by side, "
+    "{shape}.",
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
     "not_merged_so": "EXPECTED is no {assumed} of both directions by its width; it is compared "
     "with {merge}.",

@@ -17,6 +17,7 @@ Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 
 ONNX = "onnxruntime/bidirectional"
+TORCH = "torch/two_layers_bidirectional"
 VERDICTS = ("agrees", "found", "unproven", "none")
 
 
@@ -39,6 +40,33 @@ def test_directions_are_found_on_any_axis(axes: str, case: str) -> None:
     y = read(case)[1]["h"]
     turned = y.transpose(*("TDBH".index(letter) for letter in axes))
     assert of_golden(turned, case).verdict == "agrees"
+
+
+@pytest.mark.parametrize("axes", ["TDBH", "TBDH", "DTBH", "BTDH", "BDTH"])
+def test_directions_on_an_axis_are_those_that_a_run_has_side_by_side(axes: str) -> None:
+    y = read(TORCH)[1]["h"]  # (B, T, 2 H)
+    turned = y.reshape(*y.shape[:2], 2, -1).transpose(*("BTDH".index(n) for n in axes))
+    explanation = of_torch(turned)
+    assert explanation.verdict == "agrees"
+    assert "its directions are taken side by side" in explanation.notes[0]
+
+
+def of_torch(expected: Any) -> Explanation:
+    """The explanation of outputs of PyTorch, two layers of two directions."""
+    _, arrays = read(TORCH)
+    state = {k: arrays[f"initial_state.{k}"] for k in "hc"}
+    weights = str(GOLDEN / f"{TORCH}.weights.npz")
+    return explain(weights, arrays["inputs"], expected, layout="batch", initial_state=state)
+
+
+def test_a_last_step_in_a_row_is_the_last_step() -> None:
+    arrays = read(TORCH)[1]
+    last, states = arrays["h"][:, -1], arrays["final_h"]
+    for expected, taken in ((last, "the last step"), (states, "the last state of each cell")):
+        explanation = of_torch(expected.ravel())
+        assert explanation.verdict == "agrees"
+        assert explanation.taken == f"EXPECTED is taken as {taken}"
+        assert f"are taken in a row as {expected.shape}" in explanation.notes[0]
 
 
 @pytest.mark.parametrize("shape", [(-1,), (-1, 3), (-1, 1, 3), (1, -1, 3)])
