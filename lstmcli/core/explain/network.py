@@ -529,7 +529,9 @@ def _found_for(
         scope = remark("one_cell_shows", cell=name)
     else:
         scope = remark("all_cells", cell=name, cells=len(network.model.cells))
-    equivalent = map(plain_of, of_cell.equivalent)
+    equivalent = list(map(plain_of, of_cell.equivalent))
+    if not several:  # an equal of one cell need not be one of all cells
+        equivalent = [one for one in equivalent if network.verify(one).fits]
     return replace(
         network.explanation(of_cell.verdict, comparison, changes),
         equivalent=tuple(network.changed(scoped(e, name) if several else e) for e in equivalent),
