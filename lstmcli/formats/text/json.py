@@ -52,14 +52,8 @@ def read_pieces(file: Opened) -> Document:
     """As `read_text`, of a file that is never completely in memory."""
     from lstmcli.formats.text.incremental_json import parse_incrementally  # few files are so large
 
-    try:
-        value = parse_incrementally(file.pieces(by_lines=False), file.source, _decoder())
-    except _TwiceError as error:
-        raise UserError(f'{file.source} has two members of the name "{error}".') from None
-    except RecursionError:
-        raise UserError(f"{file.source} is nested too deeply.") from None
-    except ValueError:  # Python's limit on the digits of an integer
-        raise UserError(f"{file.source} holds an integer of thousands of digits.") from None
+    pieces = file.pieces(by_lines=False)
+    value = _parsed(lambda: parse_incrementally(pieces, file.source, _decoder()), file.source)
     if _model(value) in CONFIGS:  # no setting of an LSTM is a list of so many numbers
         value = _with_lists(value, lambda array: [])
     elif isinstance(value, dict) and isinstance(value.get("meta"), dict):
@@ -141,27 +135,29 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
 
     ``line`` is the number of the line that ``text`` is, when it is one of many.
     """
+    return _parsed(lambda: _decoder().decode(text), source, line)
+
+
+def _parsed(parser: Callable[[], Any], source: str, line: int | None = None) -> Any:
+    """What a parser gives; its errors as a UserError."""
+    where = source if line is None else f"{source}, line {line}"
     try:
-        return _decoder().decode(text)
+        return parser()
     except json.JSONDecodeError as error:
         what = error.msg[:1].lower() + error.msg[1:]
-        where = f"line {line or error.lineno}, column {error.colno}"
-        raise UserError(f"{source}: broken JSON at {where}: {what}.") from None
+        at = f"line {line or error.lineno}, column {error.colno}"
+        raise UserError(f"{source}: broken JSON at {at}: {what}.") from None
     except RecursionError:
-        raise UserError(f"{source}{_at(line)} is nested too deeply.") from None
+        raise UserError(f"{where} is nested too deeply.") from None
     except _TwiceError as error:
-        raise UserError(f'{source}{_at(line)} has two members of the name "{error}".') from None
+        raise UserError(f'{where} has two members of the name "{error}".') from None
     except ValueError:  # Python's limit on the digits of an integer
-        raise UserError(f"{source}{_at(line)} holds an integer of thousands of digits.") from None
+        raise UserError(f"{where} holds an integer of thousands of digits.") from None
 
 
 @cache
 def _decoder() -> Any:
     return json.JSONDecoder(object_pairs_hook=_unique)
-
-
-def _at(line: int | None) -> str:
-    return "" if line is None else f", line {line}"
 
 
 def _refuse_index(members: dict[str, Any], source: str) -> None:
