@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lstmcli.formats.keras.layers import Config, config_of, serialized_layers
+
 PASSING = {  # layers that return their inputs unchanged when a model is run, not trained
     "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
     "ActivityRegularization", "Identity",
@@ -17,8 +19,6 @@ PASSING = {  # layers that return their inputs unchanged when a model is run, no
 LSTMS = ("LSTM", "CuDNNLSTM")
 CELLS = ("LSTMCell", "PeepholeLSTMCell")
 MOST_HOPS = 64  # layers between two LSTMs
-
-Config = Mapping[str, Any]
 
 
 def lstm_chain(model: Any) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def lstm_chain(model: Any) -> tuple[str, ...]:
     """
     if not isinstance(model, dict):
         return ()
-    layers = [layer for layer in _layers(model) if isinstance(layer, dict)]
+    layers = [layer for layer in serialized_layers(model) if isinstance(layer, dict)]
     names = [_name(layer) for layer in layers]
     if len({*names}) < len(names):
         return ()
@@ -49,36 +49,24 @@ def lstm_chain(model: Any) -> tuple[str, ...]:
     return tuple(chain) if len(chain) == len(lstms) else ()
 
 
-def _config(layer: Any) -> Config:
-    config = layer.get("config") if isinstance(layer, dict) else None
-    return config if isinstance(config, dict) else {}
-
-
-def _layers(model: Config) -> Sequence[Any]:
-    config = model.get("config")
-    if isinstance(config, dict):
-        config = config.get("layers")
-    return config if isinstance(config, list) else []
-
-
 def _class_name(layer: Config) -> str:
     return str(layer.get("class_name"))
 
 
 def _name(layer: Config) -> str:
-    return str(_config(layer).get("name", layer.get("name")))
+    return str(config_of(layer).get("name", layer.get("name")))
 
 
 def _runs_an_lstm(layer: Config) -> bool:
     """Whether a layer returns the outputs of an LSTM, both directions in one array."""
-    class_name, config = _class_name(layer), _config(layer)
+    class_name, config = _class_name(layer), config_of(layer)
     if class_name == "Bidirectional":
         inner = config.get("layer")
         merged = config.get("merge_mode", "concat") is not None
         return merged and isinstance(inner, dict) and _runs_an_lstm(inner)
     if class_name == "RNN":
         cell = config.get("cell")
-        cells = _config(cell).get("cells", [cell])
+        cells = config_of(cell).get("cells", [cell])
         return isinstance(cells, list) and all(
             isinstance(cell, dict) and _class_name(cell) in CELLS for cell in cells
         )
@@ -86,8 +74,8 @@ def _runs_an_lstm(layer: Config) -> bool:
 
 
 def _returns_sequences(layer: Config) -> bool:
-    inner = _config(layer).get("layer")
-    config = _config(inner) if isinstance(inner, dict) else _config(layer)
+    inner = config_of(layer).get("layer")
+    config = config_of(inner) if isinstance(inner, dict) else config_of(layer)
     return config.get("return_sequences") is True
 
 
@@ -139,7 +127,7 @@ def _history(args: Any) -> Any:
     """``[layer, node, tensor]`` of the one tensor in the arguments of Keras 3."""
     if not isinstance(args, list) or len(args) != 1:
         return None
-    return _config(args[0]).get("keras_history")
+    return config_of(args[0]).get("keras_history")
 
 
 def _listed(node: Any) -> tuple[Any, Any]:

@@ -76,30 +76,32 @@ def parse_layers(model: Any, where: str) -> list[LayerConfig]:
 
 def _layers(model: Any, above: str) -> list[LayerConfig]:
     layers = []
-    for entry in _children(model):
+    for entry in serialized_layers(model):
         if isinstance(entry, dict) and isinstance(name := _name(entry), str) and name:
             path = f"{above}/{name}" if above else name
-            serialized = {**entry, "config": {**_mapping(entry.get("config")), "name": name}}
+            serialized = {**entry, "config": {**config_of(entry), "name": name}}
             layers.append(LayerConfig(path, serialized, _layers(entry, path)))
     return layers
 
 
-def _children(model: Any) -> Sequence[Any]:
+def serialized_layers(model: Any) -> Sequence[Any]:
     """The serialized layers of a model, or the cells of a stack."""
-    config = _mapping(model).get("config")
+    config = model.get("config") if isinstance(model, dict) else None
     if isinstance(config, list):  # a Sequential of Keras 1 and of 2 before 2.2.3
         return config
-    stack = _mapping(_mapping(_mapping(config).get("cell")).get("config")).get("cells")
-    children = _mapping(config).get("layers", stack)
+    stack = config_of(config_of(model).get("cell")).get("cells")
+    children = config_of(model).get("layers", stack)
     return children if isinstance(children, list) else []
 
 
+def config_of(layer: Any) -> Config:
+    """The config of a serialized layer, or an empty one."""
+    config = layer.get("config") if isinstance(layer, dict) else None
+    return config if isinstance(config, dict) else {}
+
+
 def _name(layer: Config) -> Any:
-    return _mapping(layer.get("config")).get("name", layer.get("name"))
-
-
-def _mapping(value: Any) -> Config:
-    return value if isinstance(value, dict) else {}
+    return config_of(layer).get("name", layer.get("name"))
 
 
 def all_layers(layers: Sequence[LayerConfig]) -> Iterator[LayerConfig]:
