@@ -70,29 +70,36 @@ class Packed:
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.plain = is_plain(cell)
-        self._made: dict[str, Array] = {}
+        self._made: dict[tuple[str, bool], Array] = {}
         self._lock = Lock()
 
-    def matrix(self, columns: str = "xh") -> Array:
-        """K (4H, N), or of its columns those of x or those of [h; 1]."""
+    def matrix(self, columns: str = "xh", *, transposed: bool = False) -> Array:
+        """K (4H, N), or of its columns those of x or those of [h; 1], perhaps transposed."""
         with self._lock:
-            if columns not in self._made:
-                self._made[columns] = self._matrix(columns)
-            return self._made[columns]
+            key = columns, transposed
+            if key not in self._made:
+                self._made[key] = self._matrix(columns, transposed)
+            return self._made[key]
 
-    def _matrix(self, columns: str) -> Array:
+    def _matrix(self, columns: str, transposed: bool) -> Array:
         cell, I, P = self.cell, self.cell.inputs, self.cell.outputs
-        width = ("x" in columns) * I + ("h" in columns) * (P + 1)
-        K = np.empty((4, cell.units, width), cell.dtype)  # written once: it may be large
-        for rows, letter in zip(K, FIOG, strict=True):
-            gate = GATES.index(letter)
-            put = np.negative if self.plain and letter != "g" else np.positive
-            if "x" in columns:
-                put(cell.kernel[gate], rows[:, :I])
+        shape = 4 * cell.units, ("x" in columns) * I + ("h" in columns) * (P + 1)
+        matrix = aligned_empty(shape[::-1] if transposed else shape, cell.dtype)
+        K = matrix.T if transposed else matrix
+        size = TILE if transposed else cell.units  # more lines at once would leave the cache
+        for n, letter in enumerate(FIOG):
+            gate, rows = GATES.index(letter), K[n * cell.units : (n + 1) * cell.units]
+            for first in range(0, cell.units, size):
+                some = slice(first, first + size)
+                if "x" in columns:
+                    rows[some, :I] = cell.kernel[gate, some]
+                if "h" in columns:
+                    rows[some, -P - 1 : -1] = cell.recurrent_kernel[gate, some]
             if "h" in columns:
-                put(cell.recurrent_kernel[gate], rows[:, -P - 1 : -1])
-                put(_bias(cell, gate), rows[:, -1])
-        return K.reshape(-1, width)
+                rows[:, -1] = _bias(cell, gate)
+            if self.plain and letter != "g":
+                rows *= -1  # np.negative of NumPy 2.4 takes a stride of 4 float32 for contiguous
+        return matrix
 
 
 def _bias(cell: Cell, gate: int) -> Array:
@@ -153,7 +160,8 @@ class Loop:
         self._quick, self._eight_bit = packed.plain, is_eight_bit(cell)
 
         find = product_of_few if self.sequences_first else product_of_one if single else product
-        self._product, self._product_out = find(packed.matrix(columns), self._z)
+        matrix = packed.matrix(columns, transposed=single)
+        self._product, self._product_out = find(matrix, self._z)
         operands: list[Any] = list(self._V[:S])
         if single:
             operands = [operand[:, 0] for operand in operands]
@@ -161,7 +169,7 @@ class Loop:
             operands = [operand.T for operand in operands]
         self._ahead: Ahead | None = None
         if ahead:
-            self._ahead = Ahead(packed.matrix("x"), R, ahead)
+            self._ahead = Ahead(packed.matrix("x", transposed=True), R, ahead)
             self._product = plus(self._product, self._z)
             operands = list(zip(operands, self._ahead.by_step, strict=True))
         self._operands = list(zip(operands, self._h[1:], strict=True))

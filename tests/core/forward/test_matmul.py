@@ -79,7 +79,7 @@ def test_a_product_in_pieces_is_the_product(batch: int, dtype: str) -> None:
     bound: Any = 211 * np.finfo(dtype).eps * (np.abs(K) @ np.abs(operand))
     assert (np.abs(z - exact) <= bound).all()
     alone = np.empty((length, 1), dtype)
-    function, out = product_of_one(K, alone)
+    function, out = product_of_one(K.T.copy(), alone)
     function(operand[:, 0].copy(), out)
     assert (np.abs(alone[:, 0] - exact[:, 0]) <= bound[:, 0]).all()
 
@@ -145,7 +145,7 @@ def test_rows_are_summed_alike_where_the_probe_says_so(shape: tuple[int, int], d
 def test_inputs_ahead_are_their_products(batch: int) -> None:
     rng = np.random.default_rng(batch)
     K, x = rng.normal(size=(9, 20)), rng.normal(size=(ROWS // batch, batch, 9))
-    ahead = Ahead(K.T.copy(), batch, 4)
+    ahead = Ahead(K, batch, 4)
     assert ahead.by_step.shape == (ROWS // batch, 4, 5, batch)
     for steps in (ROWS // batch, 1, 3):
         ahead.multiply(x[-steps:])
