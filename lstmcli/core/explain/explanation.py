@@ -136,7 +136,6 @@ class Explanation:
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
     evidence: float | None = None
-    numbers: int = 0  # known numbers of EXPECTED
     precision: str = ""  # of EXPECTED: a number type, or "printed"
     digits: int | None = None  # of a print
     # ---- put in by `wording`
@@ -236,10 +235,15 @@ DISTANT = 30.0  # times further off all other configurations are then
 
 
 def clearly_nearer(loaded: Comparison, answers: Sequence[Answer]) -> list[Answer]:
-    """Those that come clearly nearer than the run as loaded, and that run; each figure once."""
+    """Those that come clearly nearer than the run as loaded, and that run; each figure once.
+
+    Changes to one that is listed have to come clearly nearer than that.
+    """
     found: dict[tuple[str, int], Answer] = {}
-    nearer = _factor(loaded.total) * loaded.rms
+    factor = _factor(loaded.total)
     for answer in answers:
+        listed = [one for one in found.values() if set(one.changes) < set(answer.changes)]
+        nearer = factor * min([loaded.rms, *(one.comparison.rms for one in listed)])
         if answer.changes and answer.comparison.rms < nearer:
             found.setdefault((f"{answer.comparison.rms:.3g}", answer.comparison.agreeing), answer)
     return [*found.values(), Answer((), loaded)]

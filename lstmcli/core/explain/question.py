@@ -241,7 +241,8 @@ class Prepared:
         several = len(model.cells) > 1
         widths: dict[str, int] = {}
         for name, cell in model.cells:
-            start, of_cell = f"{name}." if several else "", widths_of(cell)
+            start = f"{name}." if several else ""
+            of_cell = {"h": cell.outputs, **dict.fromkeys("cifgo", cell.units), "z": 4 * cell.units}
             of_cell |= {f"final_{k}": of_cell[k] for k in "hc"}
             widths |= {f"{start}{k}": n for k, n in of_cell.items()}
         if several and not has_direction_axis(model):  # a stacked h is that of each cell
@@ -267,11 +268,6 @@ def output_axes(model: Model, layout: str, axes: Sequence[int]) -> tuple[int, ..
         return tuple(axes)
     axis = direction_axis(model.convention, layout)
     return (*axes[:axis], 2, *axes[axis:])
-
-
-def widths_of(cell: Cell) -> dict[str, int]:
-    """The numbers of h, c, each gate and the pre-activations of a cell."""
-    return {"h": cell.outputs, **dict.fromkeys("cifgo", cell.units), "z": 4 * cell.units}
 
 
 def _of_finals(question: Question) -> str | None:

@@ -70,7 +70,6 @@ class Solver(ABC):
             tried=self.tried,
             depth=self.depth,
             placement=self.expected.placement,
-            numbers=self.expected.numbers,
             precision=self.prepared.precision,
             digits=self.prepared.digits,
         )

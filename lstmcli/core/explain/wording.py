@@ -264,12 +264,12 @@ def _some_sequences(
         why = ": is a state carried from sequence to sequence?"
     else:
         why = ": are the sequences in another order?"
-    return f"{_changes(changes)}: {_parts('sequence', agreeing, differing)}{why}"
+    text = f"{_parts('sequence', agreeing, differing)}{why}"
+    return f"{_changes(changes)}: {text}" if changes else _capital(text)
 
 
 def _some_steps(agreeing: Sequence[int], differing: Sequence[int]) -> str:
-    text = _parts("step", agreeing, differing)
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{_capital(_parts('step', agreeing, differing))}."
 
 
 def _some_arrays(agreeing: Sequence[str], differing: Sequence[str]) -> str:
@@ -284,6 +284,10 @@ def _parts(name: str, agreeing: Sequence[int], differing: Sequence[int]) -> str:
     agree = "agrees" if len(agreeing) == 1 else "agree"
     differ = "does not" if len(differing) == 1 else "do not"
     return f"{_numbered(name, agreeing)} {agree}, {_numbered(name, differing)} {differ}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _numbered(name: str, numbers: Sequence[int]) -> str:
