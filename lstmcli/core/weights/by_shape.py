@@ -76,8 +76,18 @@ def find_by_shape(shapes: Mapping[str, Shape], row: Convention | None = None) ->
         ShapedLstm(convention, prefix, {(0, 0): roles})
         for prefix, names in _groups(others).items()
         for convention, roles in [_only_way(prefix, names, shapes, row)]
-        if convention
+        if convention and (row or not _is_dense(prefix, roles, shapes))
     ]
+
+
+def _is_dense(prefix: str, roles: Roles, shapes: Mapping[str, Shape]) -> bool:
+    """Whether a numbered matrix W1 with its b1 feeds another: W2 takes all of its columns."""
+    if "fused" not in roles or not prefix.isdigit():
+        return False
+    sides, width = shapes[roles["fused"]], _size(shapes[roles["bias"]])
+    of_inputs = 1 - sides.index(width)  # the axis
+    others = (shape for name, shape in shapes.items() if name not in roles.values())
+    return any(len(shape) == 2 and shape[of_inputs] == width for shape in others)
 
 
 def is_numbered(name: str) -> bool:
@@ -416,12 +426,12 @@ def _follows(roles: Roles, below: Roles, shapes: Mapping[str, Shape]) -> bool:
 
 
 def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
-    """Refuse tensors that may be an LSTM in two ways or three.
+    """Refuse tensors that may be an LSTM in two ways or three, or are called so and are none.
 
     Raises
     ------
     UserError
-        with what to type for each; nothing if the shapes are no LSTM's.
+        with what to type for each, or with the shapes; nothing if no name is a kernel's.
     """
     if len(shapes) == 1:
         ((name, shape),) = shapes.items()
@@ -441,8 +451,11 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
                 "  --convention tf1 --set bias_row=first    yes, in its first row",
             )
     _, others = _split_numbered(shapes)
+    unfit = []
     for prefix, names in _groups(others).items():
         ways = _told_by_names(_ways(prefix, names, shapes, None))
+        if not ways:
+            unfit.append(names)
         if any(way.doubtful for way in ways):
             kernel, bias = ways[0].roles["fused"], ways[0].roles["bias"]
             sides, width = shapes[kernel], _size(shapes[bias])
@@ -469,6 +482,20 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
                 f"{source}: {kernel} and {recurrent} are both {shapes[kernel]}; which one is the "
                 "recurrent kernel? Name the tensors:",
                 *(f"  lstm run {_named(way.roles, source)} INPUTS" for way in ways),
+            )
+    for names in unfit:
+        called_so = [
+            name
+            for pattern in (_KERNEL, _RECURRENT, _BIAS)
+            for name in names
+            if _is_called(pattern, name)
+        ]
+        if len(called_so) > 1:
+            listed = ", ".join(f"{name} {shapes[name]}" for name in called_so)
+            raise UserError(
+                f"{source}: {listed} are no LSTM's by their shapes.",
+                "  With H units and I inputs those are (I + H, 4H) and (4H,), or (I, 4H), (H, 4H) "
+                "and (4H,).",
             )
 
 

@@ -301,6 +301,8 @@ def test_a_bias_under_another_name_is_not_left_out() -> None:
         {"W": (5, 12), "U": (4, 12), "b": (12,)},  # three gates
         {"onnx::GRU_7": (1, 12, 5), "onnx::GRU_8": (1, 12, 4), "onnx::GRU_9": (1, 24)},
         {"mlp/W": (20, 16), "mlp/b": (16,)},
+        {"W1": (10, 20), "b1": (20,), "W2": (20, 5), "b2": (5,)},
+        {"W1": (20, 10), "b1": (20,), "W2": (20, 20), "b2": (20,), "W3": (3, 20), "b3": (3,)},
         {"layers.0.W": (20, 16), "layers.0.b": (16,), "layers.1.W": (16, 4), "layers.1.b": (4,)},
     ],
 )
@@ -338,6 +340,17 @@ def test_an_output_layer_beside_an_lstm_is_left_out(
         named = {form.format(name): shape for name, shape in own.items()}
         (found,) = find_by_shape({**named, **beside})
         assert set(found.cells[0, 0].values()) == set(named)
+
+
+def test_letters_whose_shapes_are_no_lstm_s_are_listed_with_what_fits() -> None:
+    fitting = "  With H units and I inputs those are (I + H, 4H) and (4H,), or (I, 4H), (H, 4H) "
+    assert refusal(zeros(W=(8, 15), b=(15,), Wy=(4, 2), by=(2,))) == [
+        "w.npz: W (8, 15), b (15,) are no LSTM's by their shapes.",
+        f"{fitting}and (4H,).",
+    ]  # fmt: skip
+    assert "W (5, 12), U (4, 12), b (12,)" in refusal(zeros(W=(5, 12), U=(4, 12), b=(12,)))[0]
+    mlp = refusal(zeros(W1=(10, 20), b1=(20,), W2=(20, 5), b2=(5,)))
+    assert "W2 (20, 5), b2 (5,)" in mlp[0]
 
 
 def test_a_matrix_that_may_be_the_recurrent_kernel_is_asked_about() -> None:
