@@ -130,10 +130,11 @@ def screen() -> Screen:
 
 
 def width() -> Width:
-    """The columns that a view may fill; in a pipe COLUMNS is where sentences are wrapped."""
+    """The columns that a view may fill; in a pipe COLUMNS is where lines are wrapped."""
     if (columns := screen().width) is not None:
         return Width.of(columns)
-    return Width(_columns_of_environment() or PLAIN_WIDTH)
+    columns = _columns_of_environment()
+    return Width(columns or PLAIN_WIDTH, piped=columns)
 
 
 def show(sheets: Iterable[Sheet]) -> None:

@@ -38,6 +38,7 @@ class Width(NamedTuple):
 
     text: int = PLAIN_WIDTH  # of pictures, and of sentences up to `prose`
     table: int | None = None  # what tables have to fit; None in a pipe, where no column is left out
+    piped: int | None = None  # COLUMNS, if it is set, in a pipe: where tables are continued below
 
     @classmethod
     def of(cls, columns: int | None) -> Width:
@@ -156,11 +157,39 @@ def fitting_columns(columns: Sequence[Column], width: Width, gap: int = 2) -> li
 
 
 def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False) -> Sheet:
-    """A table of the columns that fit the width, and a line that names the others."""
+    """A table of the columns that fit the width, and a line that names the others.
+
+    In a pipe for which COLUMNS is set, the others stand in further tables below it.
+    """
+    if width.piped is not None:
+        return _continued_table(columns, width.piped, rule)
     indices = fitting_columns(columns, width)
     sheet = table([columns[n] for n in indices], rule=rule)
     hidden = [column.heading for n, column in enumerate(columns) if n not in indices]
     sheet.extend(hidden_columns(hidden, width))
+    return sheet
+
+
+def _continued_table(columns: Sequence[Column], most: int, rule: bool, gap: int = 2) -> Sheet:
+    """All columns, in as many tables as they need in that width, each with the first column.
+
+    The position of a value (heading ``at``) stands beside the value.
+    """
+    first, *others = columns
+    groups: list[list[Column]] = []
+    for n, column in enumerate(others):
+        pair = (
+            others[n : n + 2] if [c.heading for c in others[n + 1 : n + 2]] == ["at"] else [column]
+        )
+        used = sum(c.width + gap for c in (first, *(groups[-1] if groups else ()), *pair)) - gap
+        if not groups or (column.heading != "at" and used > most):
+            groups.append([])
+        groups[-1].append(column)
+    sheet = Sheet()
+    for group in groups or [[]]:
+        if sheet.lines:
+            sheet.add()
+        sheet.extend(table([first, *group], gap=gap, rule=rule))
     return sheet
 
 
