@@ -100,6 +100,10 @@ _VALUES = {
 }  # fmt: skip
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_EMPTY: dict[str, Callable[[], Any]] = {
+    "EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": list,  # nothing is hashed
+}  # fmt: skip
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go into depths
 
 
@@ -190,6 +194,10 @@ class _Machine:
                 push(argument)
             elif name in _CONSTANTS:
                 push(_CONSTANTS[name])
+            elif name in _EMPTY:
+                push(_EMPTY[name]())
+            elif name in _TUPLES:
+                push(self._pop_arguments(_TUPLES[name]))
             elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
                 memo[argument] = stack[-1]
             elif name == "MEMOIZE":
@@ -232,14 +240,6 @@ class _Machine:
 
     # ---- containers
 
-    def _op_empty_list(self, _: Any) -> None:
-        self.stack.append([])
-
-    def _op_empty_dict(self, _: Any) -> None:
-        self.stack.append({})
-
-    _op_empty_set = _op_empty_list  # as a list: nothing is hashed
-
     def _op_list(self, _: Any) -> None:
         self.stack.append(self._above_mark())
 
@@ -259,15 +259,6 @@ class _Machine:
             raise IndexError("nothing on the stack")
         del self.stack[-count:]
         return items
-
-    def _op_tuple1(self, _: Any) -> None:
-        self.stack.append(self._pop_arguments(1))
-
-    def _op_tuple2(self, _: Any) -> None:
-        self.stack.append(self._pop_arguments(2))
-
-    def _op_tuple3(self, _: Any) -> None:
-        self.stack.append(self._pop_arguments(3))
 
     def _op_append(self, _: Any) -> None:
         item = self.stack.pop()
