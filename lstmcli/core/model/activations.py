@@ -37,65 +37,39 @@ def relu(x: Array, out: Array) -> None:
     np.maximum(x, x.dtype.type(0), out=out)
 
 
-def hard_sigmoid(slope: float, offset: float) -> Activation:
+def hard_sigmoid(x: Array, out: Array, slope: float, offset: float) -> None:
     """clip(slope x + offset, 0, 1)."""
-
-    def activate(x: Array, out: Array) -> None:
-        number = x.dtype.type
-        np.multiply(x, number(slope), out)
-        np.add(out, number(offset), out)
-        np.clip(out, number(0), number(1), out)
-
-    return activate
+    affine(x, out, slope, offset)
+    np.clip(out, x.dtype.type(0), x.dtype.type(1), out)
 
 
-def affine(alpha: float, beta: float) -> Activation:
+def affine(x: Array, out: Array, alpha: float, beta: float) -> None:
     """alpha x + beta."""
-
-    def activate(x: Array, out: Array) -> None:
-        np.multiply(x, x.dtype.type(alpha), out)
-        np.add(out, x.dtype.type(beta), out)
-
-    return activate
+    np.multiply(x, x.dtype.type(alpha), out)
+    np.add(out, x.dtype.type(beta), out)
 
 
-def leaky_relu(alpha: float) -> Activation:
+def leaky_relu(x: Array, out: Array, alpha: float) -> None:
     """x, or alpha x below 0."""
-
-    def activate(x: Array, out: Array) -> None:
-        np.copyto(out, np.where(x < 0, x * x.dtype.type(alpha), x))
-
-    return activate
+    np.copyto(out, np.where(x < 0, x * x.dtype.type(alpha), x))
 
 
-def thresholded_relu(alpha: float) -> Activation:
+def thresholded_relu(x: Array, out: Array, alpha: float) -> None:
     """x where it is above alpha, else 0."""
-
-    def activate(x: Array, out: Array) -> None:
-        np.copyto(out, np.where(x > alpha, x, x.dtype.type(0)))
-
-    return activate
+    np.copyto(out, np.where(x > alpha, x, x.dtype.type(0)))
 
 
-def scaled_tanh(alpha: float, beta: float) -> Activation:
+def scaled_tanh(x: Array, out: Array, alpha: float, beta: float) -> None:
     """alpha tanh(beta x)."""
-
-    def activate(x: Array, out: Array) -> None:
-        np.multiply(x, x.dtype.type(beta), out)
-        np.tanh(out, out)
-        np.multiply(out, x.dtype.type(alpha), out)
-
-    return activate
+    np.multiply(x, x.dtype.type(beta), out)
+    np.tanh(out, out)
+    np.multiply(out, x.dtype.type(alpha), out)
 
 
-def elu(alpha: float) -> Activation:
+def elu(x: Array, out: Array, alpha: float) -> None:
     """x, or alpha (exp(x) - 1) below 0."""
-
-    def activate(x: Array, out: Array) -> None:
-        below = x.dtype.type(alpha) * np.expm1(np.minimum(x, x.dtype.type(0)))
-        np.copyto(out, np.where(x < 0, below, x))
-
-    return activate
+    below = x.dtype.type(alpha) * np.expm1(np.minimum(x, x.dtype.type(0)))
+    np.copyto(out, np.where(x < 0, below, x))
 
 
 def softsign(x: Array, out: Array) -> None:
@@ -113,12 +87,12 @@ _FIXED: dict[str, Activation] = {
     "tanh": np.tanh,
     "relu": relu,
     "identity": identity,
-    "hard_sigmoid_0.2": hard_sigmoid(0.2, 0.5),
-    "hard_sigmoid_1_6": hard_sigmoid(1 / 6, 0.5),
+    "hard_sigmoid_0.2": lambda x, out: hard_sigmoid(x, out, 0.2, 0.5),
+    "hard_sigmoid_1_6": lambda x, out: hard_sigmoid(x, out, 1 / 6, 0.5),
     "softsign": softsign,
     "softplus": softplus,
 }
-_FAMILIES: dict[str, Callable[..., Activation]] = {
+_FAMILIES: dict[str, Callable[..., None]] = {  # which take their parameters after ``out``
     "hard_sigmoid": hard_sigmoid,
     "affine": affine,
     "leaky_relu": leaky_relu,
@@ -133,5 +107,6 @@ def activation(name: str) -> Activation:
     if name in _FIXED:
         return _FIXED[name]
     family, _, numbers = name.partition("(")
-    parameters = [float(p) for p in numbers.rstrip(")").split(",") if p]
-    return _FAMILIES[family](*(parameters or ACTIVATION_NAMES[family]))
+    given = [float(p) for p in numbers.rstrip(")").split(",") if p]
+    function, parameters = _FAMILIES[family], given or ACTIVATION_NAMES[family]
+    return lambda x, out: function(x, out, *parameters)
