@@ -137,8 +137,8 @@ def align(
     """Bring an array of each side into the same axes, as far as their names and layouts allow.
 
     ``layouts`` say where time lies on either side: "steps" (T, H), "time" (T, B, H) or "batch"
-    (B, T, H). A side that does not say (None) takes the other's, unless only batch first gives it
-    as many steps; two silent sides are compared as they lie, the first axis as time. Axes of
+    (B, T, H). A side that does not say (None) takes the other's, unless only the other layout gives
+    it as many steps; two silent sides are compared as they lie, the first axis as time. Axes of
     length 1 are added and dropped, except the last, which is the units'. Axes that differ by a
     known arrangement are aligned if exactly one fits (`lstmcli.core.diff.axes`). Where the
     ``numbering`` of a side makes it a part of a run, both are cut to the steps, batch items and
@@ -188,17 +188,19 @@ def align(
 def _with_steps_alike(
     a: Numbers, b: Numbers, layouts: tuple[str | None, str | None]
 ) -> tuple[tuple[str | None, str | None], str]:
-    """The layouts, where one side says none but has the other's steps on its second axis only."""
+    """The layouts, where one side says none and has the other's steps in the other layout only."""
     for silent, other, n in ((a, b, 0), (b, a, 1)):
         said = layouts[1 - n]
-        if layouts[n] or said not in ("time", "steps") or silent.values.ndim != 3:
+        if layouts[n] or said is None or silent.values.ndim != 3:
             continue
         known = _sequence(other, said)
         if known is None or 1 in silent.shape[:2] or known.shape[0] == 1:
             continue
-        if silent.shape[0] != known.shape[0] == silent.shape[1]:
-            found = ("batch", said) if n == 0 else (said, "batch")
-            return found, f"{{{'ab'[n]}}} as (batch, steps, units), which gives it as many steps"
+        layout, steps = ("time", 0) if said == "batch" else ("batch", 1)
+        if silent.shape[1 - steps] != known.shape[0] == silent.shape[steps]:
+            found = (layout, said) if n == 0 else (said, layout)
+            axes = "steps, batch" if layout == "time" else "batch, steps"
+            return found, f"{{{'ab'[n]}}} as ({axes}, units), which gives it as many steps"
     return layouts, ""
 
 

@@ -1,7 +1,8 @@
 """Two arrays of a run whose axes differ by a known arrangement, in the same axes.
 
 Frameworks return directions on a separate axis or side by side, only the last step, or one
-sequence without its batch. An array is taken for one of these only where exactly one fits.
+sequence without its batch; a port in C prints numbers in a row. An array is taken for one of these
+only where exactly one fits.
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ def _ways(
     parts_only: bool = False,
 ) -> Iterator[Arrangement]:
     """Every arrangement in which the first side (a) is all of the second (b), or a part of it."""
+    yield from _half(narrow, wide, layouts)
+    yield from _in_a_row(narrow, wide, layouts)
     width = max(narrow.shape[-1], wide.shape[-1])
     for n, of_n in side_by_side(narrow, width, "{a}"):
         for w, of_w in side_by_side(wide, width, "{b}"):
@@ -94,6 +97,29 @@ def _ways(
             elif len(lead_n) < len(lead_w) <= 2:
                 for way in _parts(n, w, layouts, batch):
                     yield way._replace(text=f"{joined}; {way.text}" if joined else way.text)
+
+
+def _half(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangement]:
+    """The first side as one half of the units of the second: one direction of two."""
+    units, lead = narrow.shape[-1], _without_ones(narrow)
+    if 2 * units == wide.shape[-1] and lead:
+        for start in (0, units):
+            half = range(start, start + units)
+            part = wide.moved(lambda v, n=half: v[..., n.start : n.stop])  # type: ignore[misc]
+            text = f"{{a}} is compared with units {start} to {start + units - 1} of {{b}}"
+            for way in _same_axes(narrow, part, lead, _without_ones(wide), layouts, text):
+                yield way._replace(numbers=(None, None, half), by_numbers=True)
+
+
+def _in_a_row(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangement]:
+    """The first side as the numbers of the second in a row, or its units in rows."""
+    lead = _without_ones(wide)
+    dims = [*_without_ones(narrow), narrow.shape[-1]]
+    row, rows = [wide.values.size], [prod(lead), wide.shape[-1]]
+    if (dims == row and lead) or (dims == rows and len(lead) == 2):
+        whole = narrow.moved(lambda v: v.reshape(wide.shape))
+        text = f"the numbers of {{a}}, {narrow.shape}, in a row as {wide.shape}"
+        yield from _same_axes(whole, wide, lead, lead, (layouts[1], layouts[1]), text)
 
 
 def side_by_side(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:

@@ -98,6 +98,21 @@ def axes_swapped(pair: Pair) -> Finding | None:
     )
 
 
+def axes_permuted(pair: Pair) -> Finding | None:
+    """a's axes in an order in which the units are not the last are b's."""
+    for order in ((2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1)):
+        if proves(pair, pair.a.moved(partial(np.transpose, axes=order)), pair.b, _wrong(pair)):
+            axes = ("steps", "batch", "units")
+            names = [axes[order.index(n)] for n in range(3) if pair.a.shape[n] > 1]
+            return Finding(
+                "axes_permuted",
+                f"once the axes of {{a}} are put in another order: they are ({', '.join(names)}), "
+                "as where the units come first in MATLAB or Julia. The last axis has to be that of "
+                "the units.",
+            )
+    return None
+
+
 def reshaped(pair: Pair) -> Finding | None:
     """One side was reshaped where its axes had to be transposed."""
     steps, batch, units = pair.a.shape
@@ -330,6 +345,7 @@ OF_PLACED: tuple[Callable[[Pair], Finding | None], ...] = (
 OF_STEPS: tuple[Callable[[Pair], Finding | None], ...] = (
     time_flipped,
     axes_swapped,
+    axes_permuted,
     reshaped,
     shifted_by_one,
     part_of_steps,

@@ -328,6 +328,40 @@ def test_any_shapes_are_compared_or_refused(
 
 
 @pytest.mark.parametrize("swapped", [False, True])
+def test_a_silent_side_beside_batch_first_may_have_time_first(swapped: bool) -> None:
+    h = normal(9, 3, H)  # (T, B, H)
+    sides = of("a", "batch", h=h.swapaxes(0, 1)), of("b", h=h)
+    found = compare(*(sides[::-1] if swapped else sides))
+    assert found.equal
+    assert "as (steps, batch, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_one_direction_beside_both(swapped: bool) -> None:
+    both = normal(T, B, 2 * H)
+    for start in (0, H):
+        sides = both[..., start : start + H], both
+        d = lone(*(sides[::-1] if swapped else sides))
+        assert d.equal
+        assert f"is compared with units {start} to {start + H - 1} of" in d.remarks[0]
+    assert lone(normal(T, B, H, seed=1), both).arrays["h"].mismatched is None
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_numbers_in_a_row(swapped: bool) -> None:
+    h, c = normal(T, B, H), normal(T, H)
+    for a, b in ((h.ravel(), h), (h.reshape(-1, H), h), (c.ravel(), c)):
+        d = lone(*((b, a) if swapped else (a, b)))
+        assert d.equal
+        assert "in a row as" in d.remarks[0]
+        off = b.copy()
+        off[3, ..., 2] += 1
+        d = lone(*((off, a) if swapped else (a, off)))
+        assert d.first_divergence is not None
+        assert (d.first_divergence.step, d.first_divergence.unit) == (3, 2)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
 def test_a_silent_side_has_as_many_steps_as_the_other_one(swapped: bool) -> None:
     h = normal(9, 3, H)  # (T, B, H)
     sides = of("a", "time", h=h), of("b", h=h.swapaxes(0, 1))

@@ -57,6 +57,9 @@ def first_half_turned(h: Array) -> Array:
 PROOFS: list[tuple[str, Callable[[Array], Array]]] = [
     ("time_flipped", lambda h: h[::-1]),
     ("axes_swapped", lambda h: h.swapaxes(0, 1)),
+    ("axes_permuted", lambda h: h.transpose(2, 1, 0)),
+    ("axes_permuted", lambda h: h.transpose(1, 2, 0)),
+    ("axes_permuted", lambda h: h.transpose(2, 0, 1)),
     ("reshaped", lambda h: h.reshape(B, T, H)),
     ("reshaped", lambda h: h.swapaxes(0, 1).reshape(T, B, H)),
     ("reshaped", lambda h: h.reshape(B, T, H).swapaxes(0, 1)),
@@ -129,6 +132,17 @@ def test_crowded_numbers_do_not_prove_a_permutation() -> None:
     a, b = (rng.permutation(levels) + rng.uniform(-0.05, 0.05, 120) for _ in range(2))
     assert np.abs(np.sort(a) - np.sort(b)).max() < 0.1
     assert "units_permuted" not in h_codes(a[None, None], b[None, None], atol=0.1)
+
+
+def test_units_that_come_first_are_named() -> None:
+    """(units, steps) and (units, batch, steps), as MATLAB has them."""
+    h = normal(T, B, H)
+    for a, b, axes in (
+        (h[:, 0].T, h[:, 0], "(units, steps)"),
+        (h.transpose(2, 1, 0), h, "(units, batch, steps)"),
+    ):
+        text = compare(of(h=a, name="a"), of(h=b, name="b")).hints[0].text
+        assert f"they are {axes}" in text
 
 
 def test_a_permutation_is_found_among_many_units() -> None:
