@@ -14,7 +14,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import INITIAL, encode, stack_directions
-from lstmcli.core.weights.metadata.onnx_activations import activation_attributes
+from lstmcli.core.weights.metadata.onnx import activation_attributes
 from lstmcli.formats.onnx.writer import OnnxGraph, Operator, ValueInfo
 
 Layers = Sequence[Sequence[Cell]]

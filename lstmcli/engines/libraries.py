@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from typing import Any
 
-from lstmcli.core.weights.metadata.onnx_activations import split_activation
+from lstmcli.core.model.vocabulary import split_activation
 from lstmcli.errors import UserError
 
 Function = Callable[[Any], Any]
@@ -58,7 +58,7 @@ def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Functi
     """
     family, numbers = split_activation(name)
     made: dict[str, Callable[..., Any]] = {
-        "identity": lambda x, *_: x,
+        "identity": lambda x: x,
         "affine": lambda x, alpha, beta: alpha * x + beta,
         "hard_sigmoid": lambda x, slope, offset: functions["clip"](slope * x + offset, 0, 1),
         "scaled_tanh": lambda x, alpha, beta: alpha * functions["tanh"](beta * x),

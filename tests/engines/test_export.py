@@ -14,7 +14,7 @@ from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.compatibility import fit_or_refuse
 from lstmcli.core.weights.encode import fold_forget_bias
-from lstmcli.core.weights.metadata.onnx_activations import activation_attributes
+from lstmcli.core.weights.metadata.onnx import activation_attributes
 from lstmcli.engines.export import graph_of
 from lstmcli.errors import UserError
 from lstmcli.formats.onnx.writer import OnnxGraph

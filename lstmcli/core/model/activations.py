@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
+from lstmcli.core.model.vocabulary import split_activation
 
 Activation = Callable[[Array, Array], Any]
 """Takes the pre-activation and where the result goes; the two may be the same array."""
@@ -82,31 +82,24 @@ def softplus(x: Array, out: Array) -> None:
     np.logaddexp(x, x.dtype.type(0), out)
 
 
-_FIXED: dict[str, Activation] = {
+_FAMILIES: dict[str, Callable[..., Any]] = {  # parameters come after ``out``
     "sigmoid": sigmoid,
     "tanh": np.tanh,
     "relu": relu,
     "identity": identity,
-    "hard_sigmoid_0.2": lambda x, out: hard_sigmoid(x, out, 0.2, 0.5),
-    "hard_sigmoid_1_6": lambda x, out: hard_sigmoid(x, out, 1 / 6, 0.5),
-    "softsign": softsign,
-    "softplus": softplus,
-}
-_FAMILIES: dict[str, Callable[..., None]] = {  # which take their parameters after ``out``
     "hard_sigmoid": hard_sigmoid,
     "affine": affine,
     "leaky_relu": leaky_relu,
     "thresholded_relu": thresholded_relu,
     "scaled_tanh": scaled_tanh,
     "elu": elu,
+    "softsign": softsign,
+    "softplus": softplus,
 }
 
 
 def activation(name: str) -> Activation:
     """The function behind a name in the spelling of `read_activation_name`."""
-    if name in _FIXED:
-        return _FIXED[name]
-    family, _, numbers = name.partition("(")
-    given = [float(p) for p in numbers.rstrip(")").split(",") if p]
-    function, parameters = _FAMILIES[family], given or ACTIVATION_NAMES[family]
-    return lambda x, out: function(x, out, *parameters)
+    family, parameters = split_activation(name)
+    function = _FAMILIES[family]
+    return (lambda x, out: function(x, out, *parameters)) if parameters else function

@@ -103,6 +103,18 @@ def read_activation_name(value: object) -> str:
     return f"{name}({','.join(map(shortest_decimal, given + defaults[len(given) :]))})"
 
 
+_FIXED = {"hard_sigmoid_0.2": (0.2, 0.5), "hard_sigmoid_1_6": (1 / 6, 0.5)}
+
+
+def split_activation(name: str) -> tuple[str, tuple[float, ...]]:
+    """An activation's family and its numbers: ``elu(0.8)`` is ``elu``, (0.8,)."""
+    if name in _FIXED:
+        return "hard_sigmoid", _FIXED[name]
+    family, _, rest = name.partition("(")
+    given = tuple(float(p) for p in rest.rstrip(")").split(",") if p)
+    return family, given or ACTIVATION_NAMES[family]
+
+
 def shortest_decimal(number: float) -> str:
     """The shortest decimal text of exactly this number: ``0.3``, ``1``, ``0.123456789``."""
     text = f"{number:g}"

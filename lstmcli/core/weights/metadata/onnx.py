@@ -6,16 +6,21 @@ onnxruntime 1.32 does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, shortest_decimal
+from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, shortest_decimal, split_activation
 from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
-from lstmcli.core.weights.metadata.onnx_activations import ONNX_NAMES
 from lstmcli.errors import UserError
 
+ONNX_NAMES = {
+    "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "identity": "Affine",
+    "hard_sigmoid": "HardSigmoid", "affine": "Affine", "leaky_relu": "LeakyRelu",
+    "thresholded_relu": "ThresholdedRelu", "scaled_tanh": "ScaledTanh", "elu": "Elu",
+    "softsign": "Softsign", "softplus": "Softplus",
+}  # fmt: skip
 ACTIVATIONS = {name.lower(): ours for ours, name in ONNX_NAMES.items() if ours != "identity"}
 DISPUTED = {"affine", "thresholdedrelu", "scaledtanh"}  # onnxruntime's defaults are 0
 FIXED = {  # hard sigmoids that have a name, by alpha and beta in float32
@@ -133,3 +138,17 @@ def _remarks(attributes: Mapping[str, Any]) -> Iterator[str]:
     if wanted > len(attributes.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):
         taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in sorted(odd))
         yield f"the node lacks numbers of its activations: {taken} here; onnxruntime takes 0."
+
+
+def activation_attributes(names: Sequence[str]) -> dict[str, Any]:
+    """``activations``, ``activation_alpha`` and ``activation_beta`` of an ONNX node.
+
+    An operator takes a number from a list only for an activation that has one, in the order of
+    the activations.
+    """
+    parts = [split_activation("affine" if name == "identity" else name) for name in names]
+    attributes: dict[str, Any] = {"activations": [ONNX_NAMES[family] for family, _ in parts]}
+    for position, attribute in enumerate(("activation_alpha", "activation_beta")):
+        if values := [numbers[position] for _, numbers in parts if len(numbers) > position]:
+            attributes[attribute] = values
+    return attributes
