@@ -255,23 +255,17 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     UserError
         if EXPECTED is no result of such a run.
     """
-    as_assumed = sorted(
-        (NetworkSolver(prepared, c) for c in prepared.cases()),
-        key=lambda n: len(n.common_changes),
-    )
+    as_assumed = _fewest_first(NetworkSolver(prepared, case) for case in prepared.cases())
     for network in as_assumed:
         if not network.common_changes and network.fits:
             return network.explanation("agrees", network.verify(()))
     merged = [NetworkSolver(p, case) for p in prepared.merged_otherwise() for case in p.cases()]
-    others = sorted(
-        [*_turned(as_assumed), *merged, *_turned(merged)], key=lambda n: len(n.common_changes)
-    )
+    others = _fewest_first([*_turned(as_assumed), *merged, *_turned(merged)])
     # a last state is saved more often than one step of all sequences
     parts = [NetworkSolver(part, case) for part in prepared.elsewhere() for case in part.cases()]
-    parts = sorted(
-        [*parts, *_turned(parts)], key=lambda n: (len(n.common_changes), not n.expected.finals)
-    )
-    networks = sorted([*as_assumed, *others], key=lambda n: len(n.common_changes))
+    parts = sorted([*parts, *_turned(parts)], key=lambda network: not network.expected.finals)
+    parts = _fewest_first(parts)
+    networks = _fewest_first([*as_assumed, *others])
     if not networks and not parts:
         raise prepared.no_place()
     if prepared.all_zero:
@@ -286,6 +280,10 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
         raise prepared.no_place()
     found = replace(found, tried=sum(n.tried for n in (*networks, *parts)))
     return found if found.verdict != "none" else _as_loaded(found, prepared, as_assumed or others)
+
+
+def _fewest_first(networks: Iterable[NetworkSolver]) -> list[NetworkSolver]:
+    return sorted(networks, key=lambda network: len(network.common_changes))
 
 
 def _turned(networks: Sequence[NetworkSolver]) -> Iterator[NetworkSolver]:
@@ -532,13 +530,14 @@ def _found_for(
     equivalent = list(map(plain_of, of_cell.equivalent))
     if not several:  # an equal of one cell need not be one of all cells
         equivalent = [one for one in equivalent if network.verify(one).fits]
+    shown = of_cell.first_step
+    if shown is not None:
+        shown = first_shown(network.verify(()), of_cell.backward)
     return replace(
         network.explanation(of_cell.verdict, comparison, changes),
         equivalent=tuple(network.changed(scoped(e, name) if several else e) for e in equivalent),
         nearest=of_cell.nearest,
-        first_step=first_shown(network.verify(()), of_cell.backward)
-        if of_cell.first_step is not None
-        else None,
+        first_step=shown,
         backward=of_cell.backward,
         unseen=of_cell.unseen,
         wanted=of_cell.wanted,
@@ -610,12 +609,8 @@ class FullRunSearch:
         _, first = np.unique(order.sets[:, 0], return_index=True)
         return order[np.sort(first)]
 
-    def _is_open(self, hypotheses: Hypotheses) -> Array:
-        of_each: Array = self.simulator.is_open[hypotheses.sets]  # (N, 2)
-        return of_each[:, 0] | of_each[:, 1]
-
     def _one_change(self) -> Explanation | None:
-        plain = ~self._is_open(self.single_changes)
+        plain = ~self.simulator.are_open(self.single_changes)
         rms = mean(self.off[plain])
         near = self.single_changes[plain][np.argsort(rms, kind="stable")]
         close = max(SHOWN, int(np.sum(rms <= CLOSE)))
@@ -633,11 +628,9 @@ class FullRunSearch:
         settings = ["initial_state"] * bool(network.case.initial_state)
         settings += ["lengths"] * (network.valid is not None)
         found = network.run_changes(settings)
-        outputs = {ArrayName.of(name).base for name, _ in network.expected.all()} <= {
-            "h",
-            "final_h",
-        }
-        return [Change("array", "c"), *found] if outputs and not network.prepared.array else found
+        arrays = {ArrayName.of(name).base for name, _ in network.expected.all()}
+        of_outputs = arrays <= {"h", "final_h"} and not network.prepared.array
+        return [Change("array", "c"), *found] if of_outputs else found
 
     def _two(self, progress: Progress) -> Explanation | None:
         """Two changes of the top layer, or any beside the nearest single ones."""
@@ -645,7 +638,9 @@ class FullRunSearch:
         of_top = by_cells(self.network, progress, MOST_CHANGES, chain(*below)) if below else None
         if of_top is not None and of_top.verdict != "none":
             return of_top
-        every, near = (one[~self._is_open(one)] for one in (self.single_changes, self.nearest))
+        every, near = (
+            one[~self.simulator.are_open(one)] for one in (self.single_changes, self.nearest)
+        )
         products = Budget.PAIRS_TURNED if self.network.common_changes else Budget.PAIRS
         most = min(
             Budget.BESIDE, int(products / (self.simulator.work_of_pairs * max(len(every), 1)))
@@ -664,14 +659,12 @@ class FullRunSearch:
             self.network.tried += other.tried
             if found.verdict != "none":
                 return found
-        opened, room = (
-            self.simulator.single_changes(only_open=True),
-            int(products / self.simulator.work),
-        )
+        opened = self.simulator.single_changes(only_open=True)
+        room = int(products / self.simulator.work)
         beside, count = every[:0], 0
         while count < min(Budget.BESIDE_CONSTANTS, len(self.nearest)) and len(beside) < room:
             one = self.nearest[count : count + 1]
-            others = every if self._is_open(one).any() else opened
+            others = every if self.simulator.are_open(one).any() else opened
             beside += self.simulator.pairs(one, others)[: room - len(beside)]
             count += 1
         self.network.tried += len(beside)
@@ -690,7 +683,7 @@ class FullRunSearch:
 
     def _with_constant(self, ordered: Hypotheses) -> Explanation | None:
         """The nearest hypotheses that have a constant to be found, with that constant solved."""
-        ordered = ordered[self._is_open(ordered)]
+        ordered = ordered[self.simulator.are_open(ordered)]
         _, first = np.unique(ordered.sets, axis=0, return_index=True)
         solved, rms = self.simulator.solve(ordered[np.sort(first)[: Budget.CONSTANTS]])
         shortest = [self._shortest(solved, n) for n in np.flatnonzero(rms <= CLOSE).tolist()]

@@ -290,6 +290,10 @@ class NetworkSimulator:
         values, squares = refine(partial(cost, np.float64), values[near, None], widths)
         return self.with_constants(hypotheses, values[:, 0]), np.sqrt(squares)
 
+    def are_open(self, hypotheses: Hypotheses) -> Array:
+        """(N,): whether a constant of each is to be found."""
+        return np.asarray(self.is_open[hypotheses.sets].any(axis=1))
+
     def have_clip(self, hypotheses: Hypotheses) -> Array:
         """(N,): whether the open constant of each is a clip."""
         have: Array = self.is_clip[hypotheses.sets].any(axis=1)
