@@ -171,6 +171,9 @@ def align(
             pair = replace(pair, a=one, b=other)
     elif kind == FINAL:
         pair = _batch_items_cut(pair, numbering)
+        if any(selection[1:3]):
+            text = "in full, as no file tells which axes are those of cells and batch items"
+            pair = replace(pair, unaligned=text)
     choices = (None, *selection[1:3]) if kind == FINAL else selection[:3]
     if kind == SEQUENCE and pair.agrees is None:
         found, why = arrange(*raw, tolerance, layouts, selection.batch)

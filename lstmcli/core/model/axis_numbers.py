@@ -31,20 +31,18 @@ class AxisNumbers(NamedTuple):
     @property
     def from_the_start(self) -> bool:
         """Whether every known axis counts from 0 without gaps."""
-        axes = (self.steps, self.batch, *self.columns.values())
-        return all(axis is None or counts_from_0(axis) for axis in axes)
+        return not self.description
 
     @property
     def description(self) -> str:
         """``steps 2:5, units 0,3 of h``: the axes that do not count from 0 without gaps."""
-        axes = {"steps": self.steps, "batch items": self.batch}
-        axes |= {f"units of {name}": numbers for name, numbers in self.columns.items()}
-        unusual = (
-            f"{name} {format_indices(numbers)}"
-            for name, numbers in axes.items()
+        units = ((AXES[2], numbers, name) for name, numbers in self.columns.items())
+        axes = (AXES[0], self.steps, ""), (AXES[1], self.batch, ""), *units
+        return ", ".join(
+            _described(noun, numbers, name)
+            for noun, numbers, name in axes
             if numbers is not None and not counts_from_0(numbers)
         )
-        return ", ".join(unusual)
 
     def refuse_parts(self, name: str, what: str) -> None:
         """Refuse a part of a run where numbers have to count from 0."""
@@ -82,6 +80,12 @@ UNNUMBERED = AxisNumbers()
 def counts_from_0(numbers: Indices) -> bool:
     """Whether ascending numbers are 0, 1, 2, ..."""
     return not len(numbers) or (numbers[0] == 0 and numbers[-1] == len(numbers) - 1)
+
+
+def _described(noun: str, numbers: Indices, name: str) -> str:
+    """``steps 2:5``; of units, with the name of their array."""
+    of_name = f" of {name}" if noun == AXES[2] else ""
+    return f"{noun} {format_indices(numbers)}{of_name}"
 
 
 def parse_indices(text: Any) -> Indices | None:
@@ -149,10 +153,9 @@ def overlaps(
             )
         places = (np.searchsorted(all_n, common).tolist() for all_n in (all_a, all_b))
         axes.append(Overlap(common.tolist(), *places))
-        of_name = f" of {name}" if noun == "units" else ""
         for numbers, last, texts in ((a, all_b[-1], parts[0]), (b, all_a[-1], parts[1])):
             if numbers is not None and not (counts_from_0(numbers) and numbers[-1] >= last):
-                texts.append(f"{noun} {format_indices(numbers)}{of_name}")
+                texts.append(_described(noun, numbers, name))
     return Overlaps(tuple(axes), (tuple(parts[0]), tuple(parts[1])))
 
 

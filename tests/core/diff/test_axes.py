@@ -233,6 +233,20 @@ def test_selected_steps_batch_items_and_units() -> None:
     assert (totals["h"].total, totals["final_h"].total) == (3 * 2 * 4, 2 * 4)
 
 
+def test_last_states_of_several_cells_are_compared_in_full_and_it_is_said() -> None:
+    named = {"h": normal(T, B, H), "final_h": normal(2, B, H)}
+    d = compare(
+        of("a", "time", **named),
+        of("b", "time", **named),
+        selection=Selection.parse(None, "1", None),
+    )
+    assert d.arrays["h"].total == T * H
+    assert d.arrays["final_h"].total == 2 * B * H
+    assert d.remarks == (
+        "final_h: in full, as no file tells which axes are those of cells and batch items",
+    )
+
+
 def test_steps_that_both_sides_have_can_be_selected() -> None:
     h = normal(T, H)
     short = of("a", h=h[:5]), of("b", h=h)
