@@ -1,30 +1,39 @@
-"""``python -m tests.benchmarks``: the loop beside a naive one, PyTorch, onnxruntime and limits.
+"""``python -m tests.benchmarks``: the loop beside a naive one, PyTorch, onnxruntime, OpenVINO.
 
 All contenders of a shape take turns within one round; what is printed are medians of rounds and
-their ratios. A contender that is not installed is left out. The part ``explain`` times questions to
-`lstm explain` instead, beside the seconds that they may take.
+their ratios. A contender that is not installed is left out. The part ``processes`` times whole
+processes, the part ``explain`` questions to `lstm explain`, beside the seconds that they may take.
+``--page FILE`` writes the figures of all but ``explain`` into docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
+from pathlib import Path
+
+from tests.paths import TOP
 
 SHAPES = [
     (100, 32, 128, 128), (100, 64, 256, 256), (20, 64, 1024, 1024), (300, 256, 16, 32),
     (28, 128, 28, 128), (200, 512, 8, 16), (100, 1024, 32, 64),
 ]  # fmt: skip
-LONE = [(1000, 1, 4, 3), (1000, 1, 64, 64), (200, 1, 512, 512)]
+FEW = [
+    (1000, 1, 4, 3), (1000, 1, 64, 64), (200, 1, 256, 256), (200, 1, 512, 512),
+    (60, 1, 1024, 1024), (1000, 8, 64, 64), (200, 8, 256, 256),
+]  # fmt: skip
 SMALL = [(5, 33, 4, 3), (9, 1, 4, 3)]
 
-PARTS = ("loop", "growth", "start", "explain")
+PARTS = ("loop", "few", "growth", "processes", "explain")
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 BLAS = (
     "OPENBLAS_NUM_THREADS"  # a number here would hold for our runs too, which settle it themselves
 )
 SETTLED = "LSTM_BENCHMARK_THREADS"
+KERNELS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # with which OpenBLAS is not what users have
 
 
 def _arguments() -> argparse.Namespace:
@@ -34,11 +43,30 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--small", action="store_true", help="small shapes, to see that it runs")
     parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write the page of figures")
     return parser.parse_args()
+
+
+def refusal() -> str:
+    """What is to be unset before anything can be timed; or ""."""
+    found = [name for name in KERNELS if name in os.environ]
+    if not found:
+        return ""
+    values = " and ".join(f"{name}={os.environ[name]}" for name in found)
+    unset = " ".join(f"-u {name}" for name in found)
+    return (
+        f"{values} would make other figures than users have; unset it:\n"
+        f"  env {unset} python -m tests.benchmarks"
+    )
 
 
 def main() -> int:
     asked = _arguments()
+    if text := refusal():
+        print(text, file=sys.stderr)
+        return 2
+    if asked.page:
+        return _write_page(asked)
     if os.environ.get(SETTLED) != str(asked.threads):
         # The libraries read these when they load, so they are set before any of them does.
         os.environ |= dict.fromkeys((*THREADS, SETTLED), str(asked.threads))
@@ -48,21 +76,38 @@ def main() -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tests.benchmarks", *sys.argv[1:]])
     from tests.benchmarks import tables
     from tests.benchmarks.explain import explain
+    from tests.benchmarks.processes import processes
 
     parts = asked.part or PARTS
     rounds = 2 if asked.small else asked.rounds
     print(tables.machine(asked.threads))
     if "loop" in parts:
         print(tables.loop(SMALL if asked.small else SHAPES, asked.dtype, asked.threads, rounds))
-        if not asked.small and asked.threads == 1:
-            print(tables.loop(LONE, asked.dtype, 1, rounds))
+    if "few" in parts and not asked.small and asked.threads == 1:
+        print(tables.loop(FEW, asked.dtype, 1, rounds))
     if "growth" in parts:
         print(tables.growth(asked.dtype, rounds, asked.small))
-    if "start" in parts:
-        print(tables.start(rounds))
+    if "processes" in parts:
+        print(processes(rounds, asked.small), flush=True)
     if "explain" in parts:
         for line in explain(min(rounds, 3), asked.small):
             print(line, flush=True)
+    return 0
+
+
+def _write_page(asked: argparse.Namespace) -> int:
+    """Run each part as a process with its threads, and fill the page."""
+    from tests.benchmarks.page import PAGE
+
+    figures = {}
+    for name, words in PAGE.parts.items():
+        words = [*words, "--rounds", str(asked.rounds), *["--small"] * asked.small]
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks", *words],
+            cwd=TOP, stdout=subprocess.PIPE, text=True, check=True,
+        )  # fmt: skip
+        figures[name] = done.stdout.strip()
+    asked.page.write_text(PAGE.filled(figures))
     return 0
 
 

@@ -135,9 +135,9 @@ def torch(given: Case) -> Call:
     return call
 
 
-def onnxruntime(given: Case) -> Call:
+def onnx_model(given: Case) -> bytes:
+    """An operator LSTM of ONNX alone, of X (T, B, I), which it takes in no other axes."""
     onnx: Any = import_module("onnx")
-    library: Any = import_module("onnxruntime")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     H = given.recurrent.shape[1]
     iofg = np.r_[0:H, 3 * H : 4 * H, H : 2 * H, 2 * H : 3 * H]
@@ -147,23 +147,47 @@ def onnxruntime(given: Case) -> Call:
     }  # fmt: skip
     kind = helper.np_dtype_to_tensor_dtype(given.x.dtype)
     node = helper.make_node("LSTM", ["X", "W", "R", "B"], ["Y"], hidden_size=H)
+    B, T, I = given.x.shape
     graph = helper.make_graph(
         [node],
         "lstm",
-        [helper.make_tensor_value_info("X", kind, None)],
-        [helper.make_tensor_value_info("Y", kind, None)],
+        [helper.make_tensor_value_info("X", kind, (T, B, I))],
+        [helper.make_tensor_value_info("Y", kind, (T, 1, B, H))],
         [numpy_helper.from_array(a, name) for name, a in tensors.items()],
     )
     opsets = [helper.make_opsetid("", 17)]
+    model: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    return model
+
+
+def onnxruntime(given: Case) -> Call:
+    library: Any = import_module("onnxruntime")
     options = library.SessionOptions()
     options.intra_op_num_threads = given.threads
-    session = library.InferenceSession(
-        helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString(), options
-    )
-    x = np.ascontiguousarray(given.x.swapaxes(0, 1))  # (T, B, I): it takes no other
+    session = library.InferenceSession(onnx_model(given), options)
+    x = np.ascontiguousarray(given.x.swapaxes(0, 1))
     return lambda: session.run(None, {"X": x})[0][:, 0].swapaxes(0, 1)
 
 
+def openvino(given: Case) -> Call:
+    library: Any = import_module("openvino")
+    if given.x.dtype != np.float32:
+        raise TypeError("its CPU computes in float32")
+    core = library.Core()
+    network = core.read_model(onnx_model(given), b"")
+    threads = {"INFERENCE_NUM_THREADS": given.threads}
+    compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **threads})
+    request = compiled.create_infer_request()
+    x = np.ascontiguousarray(given.x.swapaxes(0, 1))
+
+    def call() -> Array:
+        request.infer({"X": x}, share_inputs=True, share_outputs=True)
+        return np.array(request.get_output_tensor().data)[:, 0].swapaxes(0, 1)
+
+    return call
+
+
 OTHERS: dict[str, Callable[[Case], Call]] = {
-    "naive": naive, "torch": torch, "onnxruntime": onnxruntime, "products": products,
+    "naive": naive, "torch": torch, "onnxruntime": onnxruntime, "openvino": openvino,
+    "products": products,
 }  # fmt: skip

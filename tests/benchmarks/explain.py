@@ -88,7 +88,7 @@ def _medians(arguments: list[str], rounds: int) -> tuple[float, float, str]:
 
 
 def _seconds(arguments: list[str]) -> tuple[float, float, str]:
-    begun, used = perf_counter(), _of_children()
+    begun, used = perf_counter(), of_children()
     out = ""
     try:
         done = subprocess.run(
@@ -97,10 +97,10 @@ def _seconds(arguments: list[str]) -> tuple[float, float, str]:
         out = done.stdout or done.stderr
     except subprocess.TimeoutExpired:
         pass  # what it took is shown, and that it is not answered
-    return perf_counter() - begun, _of_children() - used, out
+    return perf_counter() - begun, of_children() - used, out
 
 
-def _of_children() -> float:
+def of_children() -> float:
     """Seconds of processor time of all processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

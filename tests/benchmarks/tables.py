@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import geometric_mean, median
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
 
 import numpy as np
 
+from lstmcli.core.forward import blas
 from tests.benchmarks import contenders
 from tests.benchmarks.contenders import Call, Shape
-from tests.paths import TOP
+
+PACKAGES = ("torch", "onnxruntime", "openvino")
 
 SHORTEST = 0.02  # seconds that a timing lasts at least; short calls are repeated
 PAUSE = 0.2  # seconds before a turn of threads: those of OpenBLAS go on spinning for 0.1
@@ -30,29 +31,44 @@ def machine(threads: int) -> str:
         name = f"{len(models)} x {models[0].split(':')[1].strip()}"
     except (OSError, IndexError):
         pass
+    others = [f"{package} {found}" for package in PACKAGES if (found := _version(package))]
     return (
-        f"{name}, Python {platform.python_version()}, numpy {np.__version__}, "
-        f"threads {threads}, OPENBLAS_CORETYPE {os.environ.get('OPENBLAS_CORETYPE', 'unset')}"
+        f"{name}, Python {platform.python_version()}, numpy {' with '.join(blas.versions())}, "
+        f"{', '.join(others)}; threads {threads}"
     )
 
 
+def _version(package: str) -> str:
+    try:
+        return version(package).partition("+")[0]
+    except PackageNotFoundError:
+        return ""
+
+
 def in_turns(calls: Mapping[str, Call], rounds: int, pause: float = 0) -> dict[str, float]:
-    """The median seconds of each call; in every round each has its turn."""
+    """The median seconds of each call; in every round each has its turn.
+
+    Seconds of the processor, which other work on the machine moves less; of the clock where there
+    is a ``pause``, as threads share the work.
+    """
+    clock = perf_counter if pause else process_time
     times: dict[str, list[float]] = {name: [] for name in calls}
-    repeats = {name: max(1, int(SHORTEST / max(_timed(call, 1), 1e-6))) for name, call in
-               calls.items()}  # fmt: skip
+    repeats = {
+        name: max(1, int(SHORTEST / max(_timed(call, 1, clock), 1e-6)))
+        for name, call in calls.items()
+    }
     for _ in range(rounds):
         for name, call in calls.items():
             sleep(pause)
-            times[name].append(_timed(call, repeats[name]))
+            times[name].append(_timed(call, repeats[name], clock))
     return {name: median(held) for name, held in times.items()}
 
 
-def _timed(call: Call, repeats: int) -> float:
-    start = perf_counter()
+def _timed(call: Call, repeats: int, clock: Callable[[], float]) -> float:
+    start = clock()
     for _ in range(repeats):
         call()
-    return (perf_counter() - start) / repeats
+    return (clock() - start) / repeats
 
 
 def loop(shapes: Sequence[tuple[int, ...]], dtype: str, threads: int, rounds: int) -> str:
@@ -81,7 +97,7 @@ def loop(shapes: Sequence[tuple[int, ...]], dtype: str, threads: int, rounds: in
     means = [geometric_mean([row[name] for row in ratios]) for name in ratios[0]]
     lines.append(("geometric mean", "", *(f"{m:.2f}" for m in means)))
     heads = [name if name == "all gates" else f"/ {name}" for name in ratios[0]]
-    return _table((f"(T, B, I, H) {dtype}", "ms", *heads), lines)
+    return table((f"(T, B, I, H) {dtype}", "ms", *heads), lines)
 
 
 def _agree(calls: Mapping[str, Call]) -> None:
@@ -105,37 +121,10 @@ def growth(dtype: str, rounds: int, small: bool) -> str:
         span = " ".join(str(getattr(s, name)) for s in shapes)
         lines.append((name, span, " ".join(f"{t * 1e3:.2f}" for t in times.values()),
                       f"{slope:.2f}"))  # fmt: skip
-    return _table((f"grows, from {tuple(base)}", "values", "ms", "exponent"), lines)
+    return table((f"grows, from {tuple(base)}", "values", "ms", "exponent"), lines)
 
 
-SCRIPTS = {
-    "import numpy, click": "import numpy, click",
-    "import torch": "import torch",
-    "import tensorflow": "import tensorflow",
-}
-
-
-def start(rounds: int) -> str:
-    """Whole processes: the sample as JSON, and what a script pays before its first number."""
-    sample = ["samples/forget-bias/weights.npz", "samples/forget-bias/inputs.npy"]
-    commands = {"lstm run": ["-m", "lstmcli", "run", *sample, "-f", "json"]}
-    for name, code in SCRIPTS.items():
-        if subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0:
-            commands[name] = ["-c", code]
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-
-    def process(arguments: Sequence[str]) -> Callable[[], object]:
-        return lambda: subprocess.run(
-            [sys.executable, *arguments], cwd=TOP, env=environment, capture_output=True, check=True
-        )
-
-    times = in_turns({name: process(a) for name, a in commands.items()}, max(rounds, 3))
-    ours = times["lstm run"]
-    lines = [(name, f"{t * 1e3:.0f}", f"{ours / t:.2f}") for name, t in times.items()]
-    return _table(("whole process", "ms", "lstm run / it"), lines)
-
-
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[n]) for row in (heads, *lines)) for n in range(len(heads))]
     rows = [heads, ["-" * w for w in widths], *lines]
     made = [
