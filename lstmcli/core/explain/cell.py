@@ -318,10 +318,11 @@ class CellSolver(Solver):
             fitting = [answer for answer in fitting if len(answer.changes) == fewest]
             return self._explained(Outcome(fitting, self.tried, self.allowance))
         size = list(half_precision.remark_of_size(self.prepared, self.case, loaded))
+        as_loaded, nears = self.near(Answer((), loaded)), list(map(self.near, near))
         return replace(
             self.explanation("none", loaded),
-            nearest=tuple(map(self.near, clearly_nearer(loaded, near))),
-            remarks=tuple(size or near_miss(loaded, list(map(self.near, near)))),
+            nearest=clearly_nearer(as_loaded, nears),
+            remarks=tuple(size or near_miss(as_loaded, nears)),
             untried=(*self.untried, *NOT_SEARCHED),
         )
 
@@ -389,10 +390,10 @@ def explain_cell(prepared: Prepared, progress: Progress) -> Explanation:
     alternative = _searched(likely, progress)
     if alternative.verdict != "none":
         return alternative
-    nearest = sorted((*found.nearest, *alternative.nearest), key=lambda near: near.comparison.rms)
-    return replace(
-        found, nearest=tuple(nearest[: Budget.NEAREST]), tried=found.tried + alternative.tried
-    )
+    *nears, as_loaded = *alternative.nearest, *found.nearest
+    nears = sorted(nears, key=lambda near: near.comparison.rms)[: Budget.NEAREST - 1]
+    nearest = clearly_nearer(as_loaded, nears)
+    return replace(found, nearest=nearest, tried=found.tried + alternative.tried)
 
 
 def _searched(solvers: Sequence[CellSolver], progress: Progress) -> Explanation:

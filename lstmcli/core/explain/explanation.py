@@ -14,7 +14,7 @@ from lstmcli.core.explain.constants import OFF
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.observation import Allowance, Placement
 from lstmcli.core.explain.simulator import FAR, Simulator
-from lstmcli.core.explain.verify import Answer, Case, Comparison, Place, Remark, remark, rerun
+from lstmcli.core.explain.verify import Case, Comparison, Place, Remark, remark, rerun
 from lstmcli.core.model.arrays import Array
 
 
@@ -73,6 +73,11 @@ class Near:
 
     changes: tuple[Changed, ...]
     comparison: Comparison
+
+    @property
+    def settings(self) -> frozenset[tuple[str, Any]]:
+        """What is changed, and to what."""
+        return frozenset((change.setting, change.found) for change in self.changes)
 
     def to_json(self) -> dict[str, Any]:
         """The changes and the figures."""
@@ -234,19 +239,19 @@ CLOSE = 3e-3  # a difference that an approximated function makes, and few wrong 
 DISTANT = 30.0  # times further off all other configurations are then
 
 
-def clearly_nearer(loaded: Comparison, answers: Sequence[Answer]) -> list[Answer]:
+def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
     """Those that come clearly nearer than the run as loaded, and that run; each figure once.
 
     Changes to one that is listed have to come clearly nearer than that.
     """
-    found: dict[tuple[str, int], Answer] = {}
-    factor = _factor(loaded.total)
-    for answer in answers:
-        listed = [one for one in found.values() if set(one.changes) < set(answer.changes)]
-        nearer = factor * min([loaded.rms, *(one.comparison.rms for one in listed)])
-        if answer.changes and answer.comparison.rms < nearer:
-            found.setdefault((f"{answer.comparison.rms:.3g}", answer.comparison.agreeing), answer)
-    return [*found.values(), Answer((), loaded)]
+    found: dict[tuple[str, int], Near] = {}
+    factor = _factor(as_loaded.comparison.total)
+    for near in nears:
+        fewer = [one for one in found.values() if one.settings < near.settings]
+        least = min(one.comparison.rms for one in (as_loaded, *fewer))
+        if near.comparison.rms < factor * least:
+            found.setdefault((f"{near.comparison.rms:.3g}", near.comparison.agreeing), near)
+    return (*found.values(), as_loaded)
 
 
 def _factor(numbers: int) -> float:
@@ -292,14 +297,15 @@ def clues(comparison: Comparison, changes: Sequence[Changed] = ()) -> Iterator[R
         yield remark("some_sequences_agree", changes=of, **facts)
 
 
-def near_miss(loaded: Comparison, nearest: Sequence[Near]) -> Iterator[Remark]:
+def near_miss(as_loaded: Near, nears: Sequence[Near]) -> Iterator[Remark]:
     """Whether one configuration comes near and all others are far: it is no setting then."""
-    runs = [((), loaded), *((near.changes, near.comparison) for near in nearest if near.changes)]
-    (changes, best), *others = sorted(runs, key=lambda each: each[1].rms)
+    best = min((*clearly_nearer(as_loaded, nears),), key=lambda near: near.comparison.rms)
+    error, rms = best.comparison.max_abs, best.comparison.rms
     # what is as near is the same in other words
-    others = [each for each in others if each[1].rms > 1.01 * best.rms]
-    if best.max_abs <= CLOSE and others and others[0][1].rms >= DISTANT * best.rms:
-        yield remark("near_miss", changes=changes, error=best.max_abs)
+    others = [near.comparison.rms for near in (as_loaded, *nears)]
+    others = [other for other in others if other > 1.01 * rms]
+    if error <= CLOSE and others and min(others) >= DISTANT * rms:
+        yield remark("near_miss", changes=best.changes, error=error)
 
 
 # ---- what further data would decide

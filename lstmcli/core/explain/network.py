@@ -222,11 +222,11 @@ class NetworkSolver(Solver):
         """Nothing fits: what comes nearer than the weights as loaded, and these."""
         loaded = self.verify(())
         answers = sorted((Answer(c, self.verify(c)) for c in near), key=lambda a: a.comparison.rms)
-        nearest = clearly_nearer(loaded, answers[:SHOWN])
+        as_loaded, nears = self.near(Answer((), loaded)), list(map(self.near, answers))
         return replace(
             self.explanation("none", loaded),
-            nearest=tuple(map(self.near, nearest)),
-            remarks=tuple(near_miss(loaded, list(map(self.near, answers)))),
+            nearest=clearly_nearer(as_loaded, nears[:SHOWN]),
+            remarks=tuple(near_miss(as_loaded, nears)),
             untried=tuple(untried),
         )
 
@@ -340,6 +340,7 @@ def _as_loaded(
         found,
         settings=prepared.model.settings(),
         measured=first.verify(()),
+        nearest=clearly_nearer(first.near(Answer((), first.verify(()))), found.nearest),
         placement=placement,
         remarks=remarks,
     )
