@@ -104,7 +104,8 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
         assumed |= not is_known
         for name, (numbers, full, _) in arrays.items():
             found[name] = _spread(numbers, part, full.shape)
-            taken[_words(part, *full.shape[:2])] = None
+            T, B = full.shape[0], full.shape[1]
+            taken[part_words(part.steps, part.items, T, B, part.step, part.item)] = None
     if not found:
         return Placed(side)
     found = {name: n.moved(lambda a: from_time_major(a, axes)) for name, n in found.items()}
@@ -186,26 +187,18 @@ def _agreeing(parts: Sequence[PartOfRun], arrays: Sequence[Candidate]) -> tuple[
 
 
 def part_words(steps: int, items: int, T: int, B: int, step: int = 0, item: int = 0) -> str:
-    """``the first 3 of 7 steps, sequence 2 of 4``; empty for all of them."""
-    parts = []
-    if steps < T:
-        parts.append(f"the first {steps} of {T} steps" if steps > 1 else f"step {step} of {T}")
+    """``the last 3 of 7 steps, sequence 2 of 4``; empty for all of them."""
+    last, parts = step + steps - 1, []
+    if steps == 1 < T:
+        parts.append(f"step {step} of {T}")
+    elif steps < T and step and last < T - 1:
+        parts.append(f"steps {step} to {last} of {T}")
+    elif steps < T:
+        parts.append(f"the {'last' if step else 'first'} {steps} of {T} steps")
     if items < B:
         first = f"the first {items} of {B} sequences"
         parts.append(f"sequence {item} of {B}" if items == 1 else first)
     return ", ".join(parts)
-
-
-def _words(part: PartOfRun, T: int, B: int) -> str:
-    """``the last 3 of 7 steps, sequence 2 of 4``."""
-    last = part.step + part.steps - 1
-    if part.step == 0 or part.steps == 1:
-        return part_words(part.steps, part.items, T, B, part.step, part.item)
-    steps = f"steps {part.step} to {last} of {T}"
-    if last == T - 1:
-        steps = f"the last {part.steps} of {T} steps"
-    items = part_words(T, part.items, T, B, item=part.item)
-    return f"{steps}, {items}" if items else steps
 
 
 def _spread(numbers: Numbers, part: PartOfRun, shape: tuple[int, ...]) -> Numbers:

@@ -491,17 +491,10 @@ def _steps_text(placement: Placement) -> str:
         name = placement.array
         return f"{name if placement.is_named_state else f'the last {name}'}{some}"
     steps, count = placement.length or T, 1 if item is not None else items or B
-    if placement.is_from_the_start:
-        return part_words(steps, count, T, B, item=item or 0)
+    if placement.stride == 1:
+        return part_words(steps, count, T, B, placement.first, item or 0)
     last = placement.first + placement.stride * (steps - 1)
-    if placement.stride > 1:
-        found = f"every {_ordinal(placement.stride)} step from {placement.first} to {last}"
-    elif last == T - 1:
-        found = f"the last {steps} of {T} steps"
-    elif steps == 1:
-        found = f"step {last} of {T}"
-    else:
-        found = f"steps {placement.first} to {last} of {T}"
+    found = f"every {_ordinal(placement.stride)} step from {placement.first} to {last}"
     return ", ".join(part for part in (found, part_words(T, count, T, B, item=item or 0)) if part)
 
 
