@@ -98,7 +98,8 @@ class Packed:
             if "h" in columns:
                 rows[:, -1] = _bias(cell, gate)
             if self.plain and letter != "g":
-                rows *= -1  # np.negative of NumPy 2.4 takes a stride of 4 float32 for contiguous
+                with np.errstate(invalid="ignore"):  # a signalling NaN, as damaged files have
+                    rows *= -1  # np.negative of NumPy 2.4 takes a stride of 4 for contiguous
         return matrix
 
 

@@ -36,6 +36,15 @@ def state_of(
     return {k: rng.normal(size=(rows, units)).astype(dtype) for k in "hc"}
 
 
+@pytest.mark.parametrize("rows", [1, 4, 40])
+def test_a_signalling_nan_among_the_weights_gives_no_warning(rows: int) -> None:
+    """Files that are damaged hold some; warnings are errors in tests."""
+    net = {k: a.astype(np.float32) for k, a in random_net(np.random.default_rng(0), 3, 5).items()}
+    net["kernel"].view(np.uint32)[2, 1] = 0x7FA00000
+    x = np.ones((6, rows, 3), np.float32)
+    assert np.isnan(run(model_of(net), x, layout="time").h).any()
+
+
 @pytest.mark.parametrize(("T", "B", "I", "H"), SHAPES)
 def test_every_array_agrees_with_the_simplest_loop(T: int, B: int, I: int, H: int) -> None:
     rng = np.random.default_rng(T)
