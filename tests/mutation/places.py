@@ -1,0 +1,113 @@
+"""The table of places, and the tests that run the line of each."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.paths import TESTS
+
+TABLE = Path(__file__).with_name("places.json")
+Function = tuple[str, str]  # the file of a test, from the top of the checkout, and its name
+
+
+class Place(NamedTuple):
+    """What is broken, and how."""
+
+    kind: str  # numerics, guard or limit
+    file: str
+    source: str  # occurs exactly once
+    replacement: str
+
+    @property
+    def name(self) -> str:
+        """File and first line, for a report."""
+        return f"{self.file}: {' '.join(self.source.split())[:70]}"
+
+
+def places() -> list[Place]:
+    """All places of the table."""
+    return [Place(**row) for row in json.loads(TABLE.read_text())]
+
+
+def stale(top: Path) -> list[str]:
+    """Places whose text does not occur exactly once any more."""
+    found = []
+    for place in places():
+        path = top / place.file
+        count = path.read_text().count(place.source) if path.exists() else 0
+        if count != 1:
+            found.append(f"{place.name} occurs {count} times")
+    return found
+
+
+class Record:
+    """Which test functions ran which lines of the product, by `.ci/run coverage`."""
+
+    def __init__(self, path: str, top: Path) -> None:
+        from coverage import CoverageData
+
+        if not os.path.exists(path):
+            raise SystemExit(
+                f"{path} is not there; `.ci/run coverage` records which tests run what"
+            )
+        self._data: Any = CoverageData(path)
+        self._data.read()
+        self._top = top
+        self._files = {
+            "lstmcli/" + name.rpartition("/lstmcli/")[2]: name
+            for name in self._data.measured_files()
+        }
+
+    def functions(self, place: Place) -> list[Function]:
+        """The tests that run the lines of a place, the one that runs the fewest lines first.
+
+        The line of a constant is run by none: it stands for the lines that name it.
+        """
+        text = (self._top / place.file).read_text()
+        before = text[: text.index(place.source)]
+        first = before.count("\n") + 1
+        lines = range(first, first + place.source.count("\n") + 1)
+        found = self._of_lines(place.file, lines)
+        if constant := re.match(r"([A-Z_]{3,}) = ", place.source):
+            for file in self._files:
+                numbered = enumerate((self._top / file).read_text().splitlines(), 1)
+                named = [n for n, line in numbered if re.search(rf"\b{constant[1]}\b", line)]
+                found |= self._of_lines(file, named)
+        return sorted(found, key=lambda one: (self._lines_of[one], one))
+
+    def _of_lines(self, file: str, lines: Sequence[int]) -> set[Function]:
+        contexts = self._contexts.get(file, {})
+        return {one for line in lines for one in contexts.get(line, ())}
+
+    @cached_property
+    def _contexts(self) -> dict[str, dict[int, list[Function]]]:
+        return {
+            file: {
+                line: [one for text in contexts if (one := _function(text))]
+                for line, contexts in self._data.contexts_by_lineno(name).items()
+            }
+            for file, name in self._files.items()
+        }
+
+    @cached_property
+    def _lines_of(self) -> Counter[Function]:
+        return Counter(
+            one for lines in self._contexts.values() for tests in lines.values() for one in tests
+        )
+
+
+def _function(context: str) -> Function | None:
+    """The test of a context of coverage, ``tests.cli.test_run.test_one`` and what is inside."""
+    words = context.split(".")
+    for at, word in enumerate(words):
+        if at and word.startswith("test_") and words[at - 1].startswith("test_"):
+            file = "/".join(words[:at]) + ".py"
+            return (file, word) if (TESTS.parent / file).exists() else None
+    return None
