@@ -479,6 +479,16 @@ def test_a_part_from_the_start_that_differs_is_measured_and_hints_are_given(
         assert "Step 0 agrees, all later steps differ" in done.out
 
 
+def test_a_part_of_unknown_direction_clears_nothing(lstm: Lstm, files: Path) -> None:
+    """Its last step is not the run's, which may have been computed first."""
+    words = ["run", "w.npz", "one.npy", "--only", "h", "--reverse"]
+    lstm(*words, "-o", "whole.csv")
+    lstm(*words, "--forget-bias", "0", "--steps", ":6", "-o", "part.csv")
+    done = lstm("diff", "part.csv", "whole.csv")
+    assert "Step 0 differs already" in done.out
+    assert "not all of it" not in done.out
+
+
 def test_an_array_without_numbers_that_is_too_short_is_no_part(lstm: Lstm, files: Path) -> None:
     words = ["run", "w.npz", "one.npy", "--only", "h"]
     lstm(*words, "-o", "whole.csv")

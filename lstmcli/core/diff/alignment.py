@@ -244,7 +244,7 @@ def _selected(pair: Pair, choices: Sequence[Choice | None]) -> Pair:
     numbers = [*pair.numbers]
     sides = [pair.a, pair.b]
     for axis, choice in enumerate(choices if pair.placed else ()):
-        if choice is None:
+        if choice is None or choice.is_all:
             continue
         for n, side in enumerate(sides):
             own = pair.numbers[axis]

@@ -183,7 +183,8 @@ def _may_be_backward(layer: LayerPairs, hint: Hint) -> bool:
     """Whether what a hint excludes follows only if step 0, and not the last, was computed first."""
     if layer.pair.backward is not None or layer.at != 0:
         return False
-    return hint.code == "suspect_initial_state" or not layer.wrong[layer.first][-1]
+    last_may_agree = any(layer.pair.parts) or not layer.wrong[layer.first][-1]
+    return hint.code == "suspect_initial_state" or last_may_agree
 
 
 def _with_reservation(hint: Hint) -> Hint:
@@ -487,9 +488,9 @@ def backward_order(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
         return None
     last, half = layer.steps - 1, pair.a.shape[2] // 2
     columns = np.arange(pair.a.shape[2])
-    orders = [] if pair.backward is False else [columns >= 0]
+    orders = [] if pair.backward is False or any(pair.parts) else [columns >= 0]
     differs: Mask = ~pair.agrees
-    if pair.name == "h" and pair.a.shape[2] % 2 == 0:
+    if pair.name == "h" and pair.a.shape[2] % 2 == 0 and not any(pair.parts):
         orders += [columns >= half, columns < half]
     for turned in orders:
         b = pair.b.values

@@ -233,6 +233,12 @@ def test_selected_steps_batch_items_and_units() -> None:
     assert (totals["h"].total, totals["final_h"].total) == (3 * 2 * 4, 2 * 4)
 
 
+def test_a_selection_of_all_changes_nothing() -> None:
+    a, b = (of(n, "time", h=normal(T, B, H, seed=seed)) for n, seed in (("a", 0), ("b", 1)))
+    full = compare(a, b, selection=Selection.parse(":", ":", ":"))
+    assert [hint.code for hint in full.hints] == [hint.code for hint in compare(a, b).hints] != []
+
+
 def test_last_states_of_several_cells_are_compared_in_full_and_it_is_said() -> None:
     named = {"h": normal(T, B, H), "final_h": normal(2, B, H)}
     d = compare(
