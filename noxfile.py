@@ -82,6 +82,13 @@ def development(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Every reader of files, for seconds each, with inputs that coverage leads to."""
+    session.install(".[test,fuzz]")
+    run(session, "fuzz")
+
+
+@nox.session
 def frameworks(session: nox.Session) -> None:
     """Real frameworks load what we write, and run the same weights as we do."""
     session.install(".[test,dask,torch,onnxruntime,openvino,keras,jax]")
