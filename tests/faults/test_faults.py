@@ -34,7 +34,7 @@ def output_of(module: str, *words: str) -> str:
 
 
 def test_a_run_survives_each_fault() -> None:
-    names = "run-npz", "run-all", "run-stdout"
+    names = "run-json", "run-stdout", "convert-json", "init-json"
     shown = output_of("faults", *names)
     for name in names:
         assert f"{name}: 0 of " in shown
