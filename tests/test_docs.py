@@ -65,7 +65,8 @@ def test_what_is_named_in_a_document_is_there(document: str) -> None:
         word for command in commands for parameter in command.params for word in parameter.opts
     }
     options |= {"--help", "--version"}
-    prose = re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M)
+    blocks, other_programs = r"^```.*?^```$", r"<!--.*?-->|`python -m [^`]*`"
+    prose = re.sub(f"{blocks}|{other_programs}", "", text, flags=re.S | re.M)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", prose)) <= options
     assert set(re.findall(r"`lstm ([a-z]+)\b", text)) <= {*COMMANDS}
     extras = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
