@@ -108,3 +108,12 @@ def test_the_same_part_over_and_over(tmp_path: Path) -> None:
     withstand(path, [path.read_bytes()])
     with pytest.raises(UserError, match="claim to unpack to"):
         formats.read(str(path))
+
+
+def test_a_part_of_a_tensor_that_is_not_listed(tmp_path: Path) -> None:
+    listed = message((1, message((1, b"w"), (2, shape(2)), (3, 1))))
+    part = message((1, b"v"), (2, message((1, b""))), (3, message((5, bytes(8)))))
+    path = tmp_path / "c"
+    path.write_bytes(table({b"": message((1, listed)), b"\1": message((2, part))}))
+    with pytest.raises(UserError, match="v is not in its list"):
+        formats.read(str(path))

@@ -167,6 +167,13 @@ def zip_of(data: bytes, **members: bytes) -> bytes:
     )
 
 
+def test_a_few_numbers_that_are_to_be_repeated_very_often() -> None:
+    count = b"J" + (80_000_000).to_bytes(4, "little") + b"\x85"
+    data = zip_of(storage_pickle(count, b"K\x00\x85"), _0=bytes(16))
+    with pytest.raises(UserError, match="claim to unpack to 320,000,000"):
+        piped(data)
+
+
 def test_the_tensor_of_these_tests_is_read() -> None:
     data = zip_of(
         storage_pickle(b"K\x02K\x02\x86", b"K\x02K\x01\x86"),
