@@ -46,7 +46,7 @@ from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import LEVELS, Budget, Progress, vanishing
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.solver import Solver, joined, solve_each
-from lstmcli.core.explain.verify import Answer, Case, Comparison, Remark, remark, verify
+from lstmcli.core.explain.verify import Answer, Cached, Case, Comparison, Remark, remark, verify
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
@@ -71,7 +71,7 @@ class NetworkSolver(Solver):
 
     def __init__(self, prepared: Prepared, case: Case, of_run: Changes = ()) -> None:
         common_changes = (*prepared.common_changes(case), *of_run)
-        super().__init__(prepared, replace(case, cached=prepared.cached), common_changes)
+        super().__init__(prepared, case, common_changes)
         self.of_run = of_run
         self.names = [
             [cell_name(n, d) for d in range(len(layer))]
@@ -145,7 +145,8 @@ class NetworkSolver(Solver):
         )  # fmt: skip
         cells = self.prepared.of_cells.setdefault(((n, d), done), {})
         model = read_cell({"dtype": "float64"})
-        return CellSolver(replace(self.prepared, model=model, layout="time", cells=cells), case)
+        prepared = replace(self.prepared, model=model, layout="time", cells=cells, cached=Cached())
+        return CellSolver(prepared, case)
 
     @cached_property
     def valid(self) -> Array | None:

@@ -272,9 +272,7 @@ class _Ways:
             steps = flat.reshape(2, lead[0], 1, self.width)
             ways = [(steps, item) for item in (range(B) if B > 1 else [None])]
         if len(lead) < 2 and flat.size == 2 * B * self.width:  # a step of all sequences, h[:, t]
-            at_once = flat.reshape(2, 1, B, self.width)
-            for first in range(1, T - 1):
-                yield self._spread(at_once, Placement(first=first, length=1))
+            ways.insert(0, (flat.reshape(2, 1, B, self.width), None))
         found = (
             (way, Placement(first=first, length=way.shape[1], stride=stride, item=item))
             for way, item in ways
@@ -344,6 +342,8 @@ class _Ways:
 
 def _later_steps(count: int, T: int) -> Iterator[tuple[int, int]]:
     """The first and the distance of so many steps of T, but for the first ones and for all."""
+    if count == 1:
+        yield from ((first, 1) for first in range(1, T - 1))
     if not 1 < count < T:
         return
     yield T - count, 1

@@ -32,7 +32,8 @@ class Solver(ABC):
     depth = LEVELS  # changes at once that were tried
 
     def __init__(self, prepared: Prepared, case: Case, common_changes: Changes = ()) -> None:
-        self.prepared, self.case, self.common_changes = prepared, case, common_changes
+        self.prepared, self.common_changes = prepared, common_changes
+        self.case = replace(case, cached=prepared.cached)
         self.model, self.how = prepared.model, prepared.model.convention
         self.expected = case.expected[case.layout]
         self.allowance = prepared.allowances[-1]
