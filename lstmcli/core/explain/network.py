@@ -32,6 +32,7 @@ from lstmcli.core.explain.explanation import (
     digits,
     first_shown,
     near_miss,
+    wanted,
 )
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.network_simulator import (
@@ -532,17 +533,21 @@ def _found_for(
     equivalent = list(map(plain_of, of_cell.equivalent))
     if not several:  # an equal of one cell need not be one of all cells
         equivalent = [one for one in equivalent if network.verify(one).fits]
+    equals = tuple(network.changed(scoped(e, name) if several else e) for e in equivalent)
+    decides = of_cell.wanted
+    if len(equals) < len(of_cell.equivalent):
+        decides = wanted(network.data, of_cell.unseen, equals, of_cell.verdict == "found")
     shown = of_cell.first_step
     if shown is not None:
         shown = first_shown(network.verify(()), of_cell.backward)
     return replace(
         network.explanation(of_cell.verdict, comparison, changes),
-        equivalent=tuple(network.changed(scoped(e, name) if several else e) for e in equivalent),
+        equivalent=equals,
         nearest=of_cell.nearest,
         first_step=shown,
         backward=of_cell.backward,
         unseen=of_cell.unseen,
-        wanted=of_cell.wanted,
+        wanted=decides,
         untried=of_cell.untried,
         evidence=of_cell.evidence,
         remarks=(scope, *of_cell.remarks),
