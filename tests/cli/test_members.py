@@ -229,4 +229,7 @@ def test_raw_numbers_as_inputs_and_on_both_sides_of_diff(lstm: Lstm, tmp_path: P
     done = lstm("run", WEIGHTS, f"x.bin:f32:{shape}", "-f", "csv")
     assert (done.status, done.out) == (0, lstm("run", WEIGHTS, "x.npy", "-f", "csv").out)
     assert lstm("diff", f"x.bin:f32:{shape}", "x.npy").status == 0
-    assert lstm("diff", "x.npy", f"x.bin:f32:{np.load(INPUTS).size}").status == 1
+    done = lstm("diff", "x.npy", f"x.bin:f32:{np.load(INPUTS).size}")
+    assert (done.status, "in a row as (1, 7, 4)" in done.out) == (0, True)
+    np.arange(27, dtype="<f4").tofile(tmp_path / "fewer.bin")
+    assert lstm("diff", "x.npy", "fewer.bin:f32:27").status == 1
