@@ -68,7 +68,8 @@ class Record:
     def functions(self, place: Place) -> list[Function]:
         """The tests that run the lines of a place, the one that runs the fewest lines first.
 
-        The line of a constant is run by none: it stands for the lines that name it.
+        Before them come those that run the two lines behind: the body of a guard. The line of a
+        constant is run by none: it stands for the lines that name it.
         """
         text = (self._top / place.file).read_text()
         before = text[: text.index(place.source)]
@@ -80,7 +81,8 @@ class Record:
                 numbered = enumerate((self._top / file).read_text().splitlines(), 1)
                 named = [n for n, line in numbered if re.search(rf"\b{constant[1]}\b", line)]
                 found |= self._of_lines(file, named)
-        return sorted(found, key=lambda one: (self._lines_of[one], one))
+        body = self._of_lines(place.file, range(lines.stop, lines.stop + 2))
+        return sorted(found, key=lambda one: (one not in body, self._lines_of[one], one))
 
     def _of_lines(self, file: str, lines: Sequence[int]) -> set[Function]:
         contexts = self._contexts.get(file, {})
