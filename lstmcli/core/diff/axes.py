@@ -149,10 +149,10 @@ def _same_axes(
     """Both have all steps and sequences, as they lie or exchanged."""
     said = layouts[0] or layouts[1] or "time"
     of_a, of_b = layouts[0] or said, layouts[1] or said
-    exchanged = {of_a, of_b} == {"batch", "time"}
-    if len(lead_a) > 2 or lead_a != (lead_b[::-1] if exchanged else lead_b):
+    a_first, b_first = of_a == "batch", of_b == "batch"
+    if len(lead_a) > 2 or lead_a != (lead_b if a_first == b_first else lead_b[::-1]):
         return
-    sides = _three(a, lead_a, of_a == "batch"), _three(b, lead_b, of_b == "batch")
+    sides = _three(a, lead_a, a_first), _three(b, lead_b, b_first)
     yield Arrangement(*sides, (None, None, None), text)
 
 

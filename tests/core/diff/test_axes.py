@@ -347,6 +347,17 @@ def test_any_shapes_are_compared_or_refused(
         assert (array.mismatched is None) == (array.aligned[0] != array.aligned[1])
 
 
+@pytest.mark.parametrize("size", [0, 4])
+def test_a_layout_of_steps_is_not_batch_first(size: int) -> None:
+    """Axes of a side whose steps come first lie otherwise than those of a batch-first one."""
+    sides = (
+        Side("a", {"": normal(3, 2, size)}, "steps"),
+        Side("b", {"": normal(3, 2, 2 * size)}, "batch"),
+    )
+    (array,) = compare(*sides, selection=Selection()).arrays.values()
+    assert array.mismatched is None or array.aligned[0] == array.aligned[1]
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_silent_side_beside_batch_first_may_have_time_first(swapped: bool) -> None:
     h = normal(9, 3, H)  # (T, B, H)
