@@ -11,6 +11,7 @@ import csv
 import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, repeat
 from math import prod
 from typing import NamedTuple
@@ -90,7 +91,7 @@ def document_of(table: CsvTable, kind: str, line_of: Callable[[int], int]) -> Do
 
 
 def _first_line(pieces: Iterator[str]) -> str:
-    return next(pieces, "").lstrip("\n").partition("\n")[0]
+    return next(pieces, "").lstrip("\r\n").partition("\n")[0]
 
 
 def _refuse_semicolons(first: str, source: str) -> None:
@@ -169,7 +170,9 @@ class Rows:
             lines = [line for line in lines if line.strip()]
         text = self._delimiter.join(lines)
         others = self.width - 1
-        if '"' in text or set(map(str.count, lines, repeat(self._delimiter))) - {others}:
+        if '"' in text or "_" in text:
+            return None
+        if set(map(str.count, lines, repeat(self._delimiter))) - {others}:
             return None
         try:
             return np.array(list(map(float, text.split(self._delimiter)))).reshape(-1, self.width)
@@ -219,19 +222,19 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell  # Python would read 1_0 as 10
 
 
 def _numbers(cells: list[str], line: int, source: str) -> list[float]:
-    try:
-        return list(map(float, cells))
-    except ValueError:
-        column = next(n for n, cell in enumerate(cells) if not _is_number(cell))
-        cell = cells[column].strip()
-        shown = f'"{cell[:40]}"' if cell else "empty"
-        raise UserError(
-            f"{source}, line {line}, column {column + 1} is {shown}; a number was expected."
-        ) from None
+    if "_" not in "".join(cells):
+        with suppress(ValueError):
+            return list(map(float, cells))
+    column = next(n for n, cell in enumerate(cells) if not _is_number(cell))
+    cell = cells[column].strip()
+    shown = f'"{cell[:40]}"' if cell else "empty"
+    raise UserError(
+        f"{source}, line {line}, column {column + 1} is {shown}; a number was expected."
+    )
 
 
 def _checked_names(cells: list[str], source: str) -> list[str]:
@@ -268,9 +271,12 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
                 raise UserError(
                     f"{source}: a column of {match[1]} has {len(match[2])} digits in []"
                 )
-            indexed.setdefault(match[1], {})[int(match[2])] = column
+            if indexed.setdefault(match[1], {}).setdefault(int(match[2]), column) != column:
+                raise UserError(f"{source} has two columns {match[1]}[{int(match[2])}].")
         else:
             single[name] = Columns([column], single=True)
+    for name in indexed.keys() & single.keys():
+        raise UserError(f'{source} has columns {name}[n] and a column "{name}".')
     if UNIT in keys:
         _refuse_mixed(indexed, source)
         return single
