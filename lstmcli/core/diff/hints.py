@@ -50,6 +50,8 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     start, stop = (units // 2, units) if complete[1] else (0, units // 2)
     cells = any("_reverse." in name for names in compared.arrays for name in names)
     merges = {s.get("merge", "concat") for s in compared.settings if s is not None} or {"concat"}
+    if not merges <= {"concat", "concat_swapped"}:
+        return None, compared
     known = cells and len(merges) == 1
     backward = complete[1] != (merges == {"concat_swapped"})
     text = (

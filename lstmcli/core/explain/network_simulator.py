@@ -435,7 +435,9 @@ class _Chunk:
 
 
 def mean(off: Array) -> Array:
-    """(N,) the root of the mean square of each hypothesis."""
+    """(N,) the root of the mean square of each hypothesis; inf where no number is compared."""
+    if not off.shape[1]:
+        return np.full(len(off), np.inf)
     rms: Array = np.sqrt(np.square(off, dtype=np.float64).mean(axis=1))
     return rms
 

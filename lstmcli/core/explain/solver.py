@@ -54,7 +54,9 @@ class Solver(ABC):
         names = [*settings, *(name for name, cause in CAUSES.items() if cause.of_run)]
         if self.case.lengths is None and self.case.mask is None:
             names.remove("masked_output")  # nothing ends
-        found = (Change(name, value) for name in names for value in CAUSES[name].values)
+        found = [Change(name, value) for name in names for value in CAUSES[name].values]
+        if any(cell.outputs != cell.units for _, cell in self.model.cells):
+            found = [one for one in found if one != Change("initial_state", "swapped")]
         return [change for change in found if change.value != self._assumed(change)]
 
     def explanation(self, verdict: str, measured: Comparison, changes: Changes = ()) -> Explanation:
