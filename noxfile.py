@@ -92,6 +92,10 @@ def fuzz(session: nox.Session) -> None:
 def frameworks(session: nox.Session) -> None:
     """Real frameworks load what we write, and run the same weights as we do."""
     session.install(".[test,dask,torch,onnxruntime,openvino,keras,jax]")
+    imports = (
+        "import flax, jax, keras, onnxruntime, openvino, torch"  # else their tests are skipped
+    )
+    session.run("python", "-c", imports, env={"KERAS_BACKEND": "torch"})
     run(session, "frameworks", KERAS_BACKEND="torch")
 
 
@@ -102,4 +106,5 @@ def tensorflow(session: nox.Session) -> None:
         session.install(".[test,tensorflow]", "keras>=3.3")
     except CommandFailed:
         session.skip("TensorFlow does not install with this Python")
+    session.run("python", "-c", "import keras, tensorflow", env={"KERAS_BACKEND": "tensorflow"})
     run(session, "conformance", KERAS_BACKEND="tensorflow")

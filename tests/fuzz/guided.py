@@ -33,6 +33,7 @@ FOUND = "found"
 CHOICE = 2  # bytes ahead of an input
 MOST_BYTES = 1 << 18  # of an input
 OURS = 0.5  # of the changes that know the format; the others are libFuzzer's
+MOST_SECONDS = 600  # beyond those asked for, after which a format hangs
 KEPT = 32 << 10  # bytes of the corpus of a format: 1 MB for all of them
 LIBFUZZER = (
     f"-max_len={MOST_BYTES}",
@@ -132,7 +133,9 @@ def run(format: str, seconds: float, again: str, found: Path) -> int:
         seeds(samples_of(format), first)
         (CORPUS / format).mkdir(parents=True, exist_ok=True)
         command += [f"-max_total_time={max(1, round(seconds))}", str(CORPUS / format), str(first)]
-    done = subprocess.run(command, cwd=TOP, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        command, cwd=TOP, stderr=subprocess.PIPE, check=False, timeout=seconds + MOST_SECONDS
+    )
     words = done.stderr.decode(errors="replace")
     units = re.search(r"number_of_executed_units: (\d+)", words)
     print(f"{format}: {units[1] if units else 'no'} inputs, status {done.returncode}", flush=True)
@@ -140,7 +143,7 @@ def run(format: str, seconds: float, again: str, found: Path) -> int:
         print(words[-4000:], flush=True)
     if not again:
         pruned(CORPUS / format)
-    return done.returncode
+    return done.returncode or int(units is None and not again)
 
 
 def main() -> int:

@@ -19,6 +19,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
+import pytest
+
 from tests.mutation.places import Function, Place, Record, places, stale
 from tests.mutation.selection import TESTS as NAMED
 from tests.paths import TOP
@@ -143,6 +145,8 @@ def _failure(top: Path, functions: Sequence[Function]) -> str:
             _end(tests)
     if tests.returncode == -signal.SIGALRM:
         return "a test does not end"
+    if tests.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
+        raise RuntimeError(f"no test ran: {functions}")
     failed = [line for line in out.splitlines() if line.startswith(("FAILED", "ERROR"))]
     if tests.returncode and not failed and tests.returncode != 1:
         return (
