@@ -31,6 +31,7 @@ FINER = 4  # times finer is each of one constant, and twice of two
 STILL = {1: 3, 2: 5}  # rounds without a gain of a tenth, after which a search ends
 MOST_DECIMALS = 7  # of a solved constant
 SPOILED = 3.0  # times the error of a constant with all its digits: fewer digits may double it
+NEARLY = 30.0  # tolerances that a constant solved in float32 may be off: 2.4989 for 2.5 was, by 3.7
 EXACT = 1.0  # tolerances
 AT_ONCE = 400_000  # hypotheses x grid points x units that are evaluated together
 

@@ -22,7 +22,7 @@ import numpy as np
 from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.explain.causes import CONSTANTS
 from lstmcli.core.explain.cell import CellSolver
-from lstmcli.core.explain.constants import SPOILED, fewest_decimals
+from lstmcli.core.explain.constants import NEARLY, fewest_decimals
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     ENOUGH,
@@ -79,6 +79,7 @@ class NetworkSolver(Solver):
             for n, layer in enumerate(self.model.layers)
         ]  # of the cells, layer by layer
         self.unexplained: Explanation | None = None  # what came near, if it was searched
+        self.closest = inf  # the least rms of what was tried, also of what is not worth saying
         self._comparisons: dict[Changes, Comparison] = {}
 
     @property
@@ -205,11 +206,6 @@ class NetworkSolver(Solver):
         """The search over full runs of the network."""
         return FullRunSearch(self)
 
-    @property
-    def closest(self) -> float:
-        """The least rms of what was tried."""
-        return _nearest_rms(self.unexplained) if self.unexplained else inf
-
     def solve(self, progress: Progress, levels: int = LEVELS) -> Explanation | None:
         """The explanation by so many changes at most, or None if nothing fits."""
         found = by_cells(self, progress, levels) or self.full_runs.search(progress, levels)
@@ -224,6 +220,7 @@ class NetworkSolver(Solver):
         """Nothing fits: what comes nearer than the weights as loaded, and these."""
         loaded = self.verify(())
         answers = sorted((Answer(c, self.verify(c)) for c in near), key=lambda a: a.comparison.rms)
+        self.closest = min(self.closest, loaded.rms, *(a.comparison.rms for a in answers[:1]))
         as_loaded, nears = self.near(Answer((), loaded)), list(map(self.near, answers))
         return replace(
             self.explanation("none", loaded),
@@ -713,7 +710,7 @@ class FullRunSearch:
             return self.simulator.off(with_value(tries), np.float64)
 
         exact = self.simulator.changes(same, 0)
-        if verify(exact).worst > SPOILED:
+        if verify(exact).worst > NEARLY:
             return None
         short = fewest_decimals(off, value, self.simulator.have_clip(same))
         for changes in (self.simulator.changes(with_value(short[None]), 0), exact):
