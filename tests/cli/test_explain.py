@@ -22,7 +22,7 @@ def test_a_cause_is_status_0(lstm: Lstm) -> None:
     assert (done.status, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[0] == "✔ One change explains it: forget bias: 0, not +1"
-    assert "With this change, all 21 values of " in done.out
+    assert "With this change, all 21 values of" in done.out, "a long path starts a line"
     assert "keras, pytorch, onnx" in done.out
     assert lines[-1].endswith("--forget-bias 0")
     assert "\x1b" not in done.out
