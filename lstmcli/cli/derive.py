@@ -10,9 +10,10 @@ import click
 from lstmcli import formats
 from lstmcli.api.derive import derive_in_job
 from lstmcli.api.paths import Named, only_one_stdin
-from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
+    cell_option,
+    digits_option,
     format_option,
     input_files,
     input_options,
@@ -43,12 +44,7 @@ from lstmcli.views.run import header_sheet
     help="One gate, term by term.",
 )
 @click.option("--batch", type=int, default=0, metavar="N", help="The sequence of the batch.")
-@click.option(
-    "--cell",
-    metavar="NAME",
-    shell_complete=completion.cells,
-    help="Which cell of several: layer0, layer1_reverse, ...",
-)
+@cell_option("Which")
 @click.option("--against", metavar="FILE",
               help="Reference values to show next to ours.")  # fmt: skip
 @click.option(
@@ -57,13 +53,7 @@ from lstmcli.views.run import header_sheet
     metavar="N|all",
     help="How many of the largest terms to show.",
 )
-@click.option(
-    "--digits",
-    type=click.IntRange(0, 17),
-    metavar="N",
-    show_default="all",
-    help="Digits after the point.",
-)
+@digits_option("all")
 @input_options
 @format_option()
 @setting_options

@@ -7,7 +7,14 @@ import click
 from lstmcli.api import diff
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command
-from lstmcli.cli.options import format_option, limit_options, listed_names, tolerance_options
+from lstmcli.cli.options import (
+    format_option,
+    limit_options,
+    listed_names,
+    only_option,
+    selection_options,
+    tolerance_options,
+)
 from lstmcli.cli.terminal import STATUS_ONLY, print_json, screen, show, standard_input, width
 from lstmcli.core.model.selection import Selection
 from lstmcli.views.diff import difference_sheet
@@ -25,16 +32,8 @@ from lstmcli.views.diff import difference_sheet
     show_default="time",
     help="Layout of a side that does not say it.",
 )
-@click.option(
-    "--only",
-    metavar="NAME,...",
-    shell_complete=completion.members,
-    show_default="those of both",
-    help="Arrays to compare.",
-)
-@click.option("--steps", metavar="A:B", show_default="all", help="Steps to compare.")
-@click.option("--batch", metavar="A:B", show_default="all", help="Batch items to compare.")
-@click.option("--units", metavar="A:B", show_default="all", help="Units to compare.")
+@only_option("Arrays to compare.", "those of both", completion.members)
+@selection_options("compare")
 @limit_options
 @format_option()
 def command(

@@ -37,6 +37,43 @@ def format_option(*further: str) -> Decorator:
     return click.option("-f", "--format", type=kinds, default="table", help="Format of the output.")
 
 
+def only_option(text: str, default: str, complete: completion.Completer) -> Decorator:
+    """The option ``--only``: which arrays."""
+    return click.option(
+        "--only", metavar="NAME,...", shell_complete=complete, show_default=default, help=text
+    )
+
+
+def selection_options(verb: str, steps: str = "all") -> Decorator:
+    """Add ``--steps``, ``--batch`` and ``--units``, and what is done with those chosen."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name, noun, default in (
+            ("--units", "Units", "all"),
+            ("--batch", "Batch items", "all"),
+            ("--steps", "Steps", steps),
+        ):
+            text = f"{noun} to {verb}."
+            function = click.option(name, metavar="A:B", show_default=default, help=text)(function)
+        return function
+
+    return add
+
+
+def cell_option(start: str, default: str | None = None) -> Decorator:
+    """The option ``--cell``: one of several; ``start`` begins its help."""
+    text = f"{start} cell of several: layer0, layer1_reverse, ..."
+    return click.option(
+        "--cell", metavar="NAME", shell_complete=completion.cells, show_default=default, help=text
+    )
+
+
+def digits_option(default: str, where: str = "") -> Decorator:
+    """The option ``--digits``; ``where`` says of which outputs."""
+    digits, text = click.IntRange(0, 17), f"Digits after the point{where}."
+    return click.option("--digits", type=digits, metavar="N", show_default=default, help=text)
+
+
 def tolerance_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the tolerances of a comparison."""
     for option, kind, text in (

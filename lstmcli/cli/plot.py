@@ -13,9 +13,11 @@ from lstmcli.api.plot import Drawable, read_drawable
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
+    cell_option,
     input_files,
     input_options,
     listed_names,
+    only_option,
     paths_argument,
     setting_options,
     settings_from,
@@ -39,19 +41,12 @@ from lstmcli.views.sheet import Sheet, labelled
 
 @click.command(cls=Command, older_names={"--array": ["--only"], "--unit": ["--units"]})
 @paths_argument("path", "TRACE | A B | WEIGHTS... INPUTS")
-@click.option(
-    "--only",
-    metavar="NAME,...",
-    shell_complete=completion.arrays,
-    show_default="h and the gates; of several cells, h",
-    help="Arrays to draw: h, c, i, f, g, o, z.",
+@only_option(
+    "Arrays to draw: h, c, i, f, g, o, z.",
+    "h and the gates; of several cells, h",
+    completion.arrays,
 )
-@click.option(
-    "--cell",
-    metavar="NAME",
-    shell_complete=completion.cells,
-    help="Draw one cell of several: layer0, layer1_reverse, ...",
-)
+@cell_option("Draw one")
 @click.option("--steps", metavar="A:B", show_default="all", help="Steps to draw.")
 @click.option(
     "--units",

@@ -21,11 +21,15 @@ from lstmcli.cli.command import Command, Ended, stopped_by_signals
 from lstmcli.cli.executors import execution
 from lstmcli.cli.options import (
     FormatChoice,
+    cell_option,
+    digits_option,
     input_files,
     input_options,
     listed_names,
+    only_option,
     paths_argument,
     read_job,
+    selection_options,
     setting_options,
     settings_from,
 )
@@ -196,31 +200,14 @@ class RunResult(NamedTuple):
     metavar="FILE",
     help=f"Write a file, by its suffix ({' '.join(formats.FORMATS)}); - is stdout, with -f.",
 )
-@click.option(
-    "--only",
-    metavar="NAME,...",
-    shell_complete=completion.members,
-    show_default="h,c,i,f,g,o and, where written, final_h,final_c",
-    help="Arrays to show and to write; z are the pre-activations.",
+@only_option(
+    "Arrays to show and to write; z are the pre-activations.",
+    "h,c,i,f,g,o and, where written, final_h,final_c",
+    completion.members,
 )
 @click.option("--show", hidden=True, shell_complete=completion.columns)
-@click.option(
-    "--cell",
-    metavar="NAME",
-    shell_complete=completion.cells,
-    show_default="all, and the output of the model",
-    help="One cell of several: layer0, layer1_reverse, ...",
-)
-@click.option(
-    "--steps",
-    metavar="A:B",
-    show_default="all; in a table, of many the first and the last",
-    help="Steps to show and to write.",
-)
-@click.option(
-    "--batch", metavar="A:B", show_default="all", help="Batch items to show and to write."
-)
-@click.option("--units", metavar="A:B", show_default="all", help="Units to show and to write.")
+@cell_option("One", "all, and the output of the model")
+@selection_options("show and to write", "all; in a table, of many the first and the last")
 @click.option("--heat", is_flag=True, help="Shade the cells of the table.")
 @click.option(
     "--no-pager",
@@ -243,12 +230,9 @@ class RunResult(NamedTuple):
     help="A framework that runs it instead: torch, onnxruntime, openvino, keras, tensorflow, "
     "tensorflow-block or jax.",
 )
-@click.option(
-    "--digits",
-    type=click.IntRange(0, 17),
-    metavar="N",
-    show_default="8 of h and c and 6 of gates; all where written",
-    help="Digits after the point, in tables and in json, jsonl, csv, tsv and text.",
+@digits_option(
+    "8 of h and c and 6 of gates; all where written",
+    ", in tables and in json, jsonl, csv, tsv and text",
 )
 def command(weights: tuple[str, ...], **options: Any) -> int:
     """Run saved weights over inputs: h, c and gates of every step.
