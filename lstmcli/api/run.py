@@ -109,7 +109,7 @@ def select(job: Job, names: Sequence[str], selection: Selection) -> SelectedIndi
     """The numbers of the steps, batch items and units that are selected of these members."""
     plan = plan_of(job, names)
     refuse_absent_cells(names, plan.shapes)
-    return plan.select(selection)
+    return plan.select(selection, names)
 
 
 def can_stream(job: Job) -> bool:
@@ -212,7 +212,7 @@ def stream_steps(
     known_steps = None if job.stream else plan.steps
     stack = LayerStack.of_plan(plan, meter)
     batched = plan.layout != "steps"
-    part = selection.of_step(plan.batch, {k: shape[-1] for k, shape in plan.shapes.items()})
+    part = selection.of_step(plan.batch, plan.widths(names))
     columns = {k: c for name in names for k, c in part.columns.items() if is_named(k, name)}
     writer = formats.open_steps(
         stream,

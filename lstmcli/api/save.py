@@ -92,11 +92,6 @@ def refuse_absent_cells(names: Sequence[str], arrays: Iterable[str]) -> None:
             raise UserError(f"--only {name}: {found}.{did_you_mean(name, known)}")
 
 
-def present_names(trace: Trace, names: Sequence[str]) -> tuple[str, ...]:
-    """Those of some names that a trace has members of."""
-    return tuple(name for name in names if any(is_named(m, name) for m in trace.members()))
-
-
 # ---- traces
 
 
@@ -204,10 +199,9 @@ def are_large(plan: Plan, format: str, names: Sequence[str], selected: SelectedI
     """Whether the results are so large that `write_pieces` is to write them."""
     if format not in IN_PIECES or has_direction_axis(plan.model):
         return False
-    arrays = [name for name in names if name not in FINAL]
-    if any("." in name for name in arrays):
+    if any("." in name for name in names):
         return False
-    shapes = selected.of_members(arrays).shapes(plan.layout)
+    shapes = selected.shapes(plan.layout)
     numbers = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
     return numbers * plan.dtype.itemsize > PIECES_FROM
 
@@ -230,14 +224,13 @@ def write_pieces(
 
     digits = None if format in BINARY else digits
     dtype = plan.dtype if digits is None else np.dtype(np.float64)
-    arrays = selected.of_members([name for name in names if name not in FINAL])
-    shapes = arrays.shapes(plan.layout)
+    shapes = selected.shapes(plan.layout)
     with open_block_writers(target, format, shapes, dtype) as pieces:
 
         def put(name: str, index: tuple[slice, ...], array: Array) -> None:
             pieces.placed[name].write(index, round_to_digits(array, digits))
 
-        final = sweep_selected(plan, arrays, put, **how)
+        final = sweep_selected(plan, selected, put, **how)
         states = plan.model.convention.behaviour.states
         for name, array in zip(FINAL, final, strict=True):
             if name in names:

@@ -15,7 +15,7 @@ from lstmcli import formats
 from lstmcli.api import save
 from lstmcli.api.job import InputFiles, Job
 from lstmcli.api.run import Stop, can_stream, plan_of, run_by_engine, select, stream_steps
-from lstmcli.api.save import BINARY, BY_STEP, FINAL, IN_PIECES, members_for, present_names
+from lstmcli.api.save import BINARY, BY_STEP, FINAL, IN_PIECES, members_for
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command, Ended, stopped_by_signals
 from lstmcli.cli.executors import execution
@@ -46,7 +46,7 @@ from lstmcli.core.forward.streaming import (
 )
 from lstmcli.core.model.arrays import describe_not_finite
 from lstmcli.core.model.model import Model, Trace
-from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace
+from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace, is_named
 from lstmcli.core.model.states import State
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import UserError, did_you_mean
@@ -252,7 +252,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     if asked.save_state and job.model.backward:
         remark("a backward cell starts from the last step: chunks differ from a full run.")
     streams = not asked.engine and _streams(job, asked.outputs)
-    job = _checked(job, asked, streams=streams)
+    job, asked = _checked(job, asked, streams=streams)
     if asked.engine:
         result = _run_by_engine(job, asked, asked.engine)
     else:
@@ -347,7 +347,11 @@ def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) 
                 f"{option} {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
             )
     return Window(
-        tuple(columns or DEFAULT_COLUMNS), *selection, _colors() if options["heat"] else ""
+        tuple(columns or DEFAULT_COLUMNS),
+        selection.steps,
+        selection.batch,
+        digits=selection.digits,
+        heat=_colors() if options["heat"] else "",
     )
 
 
@@ -366,18 +370,26 @@ def _streams(job: Job, outputs: Outputs) -> bool:
     return streams and to_one and (outputs.file_format or outputs.screen) in BY_STEP
 
 
-def _checked(job: Job, asked: RunOptions, *, streams: bool) -> Job:
-    """The job, a stream read to its end unless results stream; refuses to select nothing."""
+def _checked(job: Job, asked: RunOptions, *, streams: bool) -> tuple[Job, RunOptions]:
+    """The job, a stream read to its end unless results stream, and the units of the table.
+
+    Raises
+    ------
+    UserError
+        for what cannot be selected.
+    """
     if job.stream and streams:
         if asked.selection.steps is not None:
             asked.selection.steps.refuse_from_the_end()
-        return job
+        return job, asked
     job = job.drained()
-    if asked.outputs.screen == "table":
-        select(job, asked.window.show, asked.selection)
     for format in asked.outputs.written:
         select(job, asked.outputs.names_for(format), asked.selection)
-    return job
+    if asked.outputs.screen == "table":
+        units = select(job, asked.window.show, asked.selection).units
+        if asked.selection.units is not None:
+            asked = replace(asked, window=asked.window._replace(units=units))
+    return job, asked
 
 
 # ---- runs
@@ -414,14 +426,14 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
     plan = plan_of(job, outputs.members)
     if target and (outputs.file is None or outputs.screen is None):
         names = outputs.names_for(str(format))
-        selected = plan.select(selection)
+        selected = plan.select(selection, names)
         if save.are_large(plan, str(format), names, selected):
             digits = selection.digits
             state = save.write_pieces(plan, target, str(format), names, selected, digits, **how)
             return RunResult(state, steps)
     if selection.selects and outputs.screen != "table" and not has_direction_axis(job.model):
-        selected = plan.select(selection)
-        trace, state = run_selected(plan, selected.of_members(outputs.members), **how)
+        selected = plan.select(selection, outputs.members)
+        trace, state = run_selected(plan, selected, **how)
         _write(trace, asked, selected)
         return RunResult(state, steps)
     columns = asked.window.show if outputs.screen == "table" else ()
@@ -465,10 +477,8 @@ def _write(trace: Trace, asked: RunOptions, selected: SelectedIndices) -> None:
 
     def write(stream: BinaryIO, format: str) -> None:
         names = outputs.names_for(format)
-        if outputs.only is None or asked.selection.units is not None:
-            names = present_names(
-                trace, names
-            )  # an engine or a selection of units may leave some out
+        if outputs.only is None:  # an engine may not give all
+            names = tuple(n for n in names if any(is_named(m, n) for m in trace.members()))
         save.write_trace(
             trace, stream, format, names, selected, asked.selection.digits, outputs.tidy
         )

@@ -15,7 +15,14 @@ from lstmcli.core.forward.saturation import DEAD, NEAR, SaturatedGate, Saturatio
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Model, Trace
-from lstmcli.core.model.selection import Choice, contiguous_ranges, indices_of, take
+from lstmcli.core.model.selection import (
+    Choice,
+    Indices,
+    below,
+    contiguous_ranges,
+    indices_of,
+    take,
+)
 from lstmcli.core.model.vocabulary import GATES, spaced_order
 from lstmcli.errors import listed
 from lstmcli.views.conventions import unusual_settings
@@ -53,7 +60,7 @@ class Window(NamedTuple):
     show: tuple[str, ...] = DEFAULT_COLUMNS
     steps: Choice | None = None
     batch: Choice | None = None
-    units: Choice | None = None
+    units: Indices | None = None  # of the widest array; a narrower one shows those that it has
     digits: int | None = None
     heat: str = ""  # the depth of the colours to shade numbers with; "": no shading
 
@@ -311,7 +318,7 @@ class CellWindow:
     def of(cls, steps: int, batch: int, units: int, window: Window) -> CellWindow:
         """The window on (T, B, H) = (steps, batch, units)."""
         items = indices_of(window.batch, batch)
-        chosen_units = indices_of(window.units, units)
+        chosen_units = range(units) if window.units is None else below(window.units, units)
         lines = len(items) * len(chosen_units)
         is_summary = window.units is None and lines > MANY_VALUES
         if window.steps is not None:
@@ -329,7 +336,7 @@ class CellWindow:
         A projected h has fewer units than c and the gates: those that it has.
         """
         array = take(array, self.items, 1)
-        return take(array, [unit for unit in self.units if unit < array.shape[2]], 2)
+        return take(array, below(self.units, array.shape[2]), 2)
 
 
 def _first_and_last(steps: int, most: int, edge: int) -> list[Sequence[int]]:

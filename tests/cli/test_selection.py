@@ -219,6 +219,71 @@ def write_pytorch(path: Path, layers: int, directions: int, projection: int = 0)
     np.savez(path, **tensors)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("output", [[], ["-f", "csv"], ["-f", "json"], ["-o", "out.npz"]])
+@pytest.mark.parametrize("units", ["7", "5:8", "-1", "-2:"])
+def test_units_that_an_array_has_none_of_are_refused_before_anything_is_shown(
+    lstm: Lstm, files: Path, output: list[str], units: str
+) -> None:
+    """The output of two directions has 10 units, each cell 5."""
+    write_pytorch(files / "net.npz", 1, 2)
+    words = ["run", "net.npz", "one.npy", f"--units={units}", "-q"]
+    done = lstm(*words, *output)
+    assert (done.status, done.out, list(files.glob("out.*"))) == (2, "", [])
+    assert f"--units {units}: units of layer0.h, " in done.err
+    assert "are 0 to 4; choose among these, or add --only h\n" in done.err
+    assert lstm(*words, "--only", "h", *output).status == 0
+    assert "one unit of 0 to 4" in lstm("run", "net.npz", "one.npy", "--units", "99", *output).err
+
+
+def test_an_array_that_is_not_asked_for_may_lack_the_units(lstm: Lstm, files: Path) -> None:
+    write_pytorch(files / "net.npz", 1, 1, projection=2)
+    words = ["run", "net.npz", "one.npy", "--units", "4", "-q", "-o", "out.npz"]
+    done = lstm(*words)
+    assert done.status == 2
+    assert "--units 4: units of h are 0 to 1; choose among these, or add --only c,i," in done.err
+    assert lstm(*words, "--only", done.err.split()[-1]).status == 0
+    whole = run(load("net.npz"), np.load("one.npy"))
+    np.testing.assert_array_equal(np.load("out.npz")["f"], whole.f[:, 4:])
+
+
+def test_a_table_of_several_cells_counts_units_as_files_do(lstm: Lstm, files: Path) -> None:
+    write_pytorch(files / "net.npz", 1, 2)
+    words = ["run", "net.npz", "one.npy", "--units", "3:-2", "--steps", "0"]
+    header = lstm(*words, "-f", "csv", "--only", "h,c").out.splitlines()[0].split(",")
+    assert [c for c in header if c.startswith("layer0.c")] == ["layer0.c[3]", "layer0.c[4]"]
+    table = lstm(*words, "--only", "h,c").out.split("layer0\n")[1].split("layer0_reverse")[0]
+    assert re.findall(r"^ +0? +([34]) ", table, re.M) == ["3", "4"]
+
+
+@pytest.mark.parametrize("words", [["--units", "1"], ["--steps", "0:2"]])
+def test_final_states_alone_are_not_said_to_be_a_part(
+    lstm: Lstm, files: Path, words: list[str]
+) -> None:
+    done = lstm("run", "w.npz", "one.npy", *words, "--only", "final_h", "-o", "out.npz")
+    assert done.status == 2
+    assert f"{' '.join(words)}: final_h and final_c are of the last step" in done.err
+
+
+@pytest.mark.parametrize("format", ["npz", "csv", "json", "jsonl"])
+@pytest.mark.parametrize("only", [None, "h,c"])
+def test_the_part_that_is_named_is_that_of_the_arrays_that_were_cut(
+    lstm: Lstm, files: Path, format: str, only: str | None
+) -> None:
+    """As many units of h are selected as final_h has, which is whole."""
+    write_pytorch(files / "net.npz", 1, 2)
+    words = ["run", "net.npz", "one.npy", *(["--only", only] if only else []), "-q"]
+    assert lstm(*words, "-o", f"whole.{format}").status == 0
+    assert lstm(*words, "--units", "2:7", "-o", f"part.{format}").status == 0
+    done = lstm("diff", f"part.{format}", f"whole.{format}")
+    assert done.status == 0, done.out
+    told = lstm("explain", "net.npz", "one.npy", f"part.{format}").err
+    assert "contains units 2:7 of h, units 2:5 of layer0.h" in told
+    assert "final" not in told + done.out.partition("assumed")[2]
+    if format in ("npz", "json") and only is None:
+        part, whole = read(f"part.{format}").arrays, read(f"whole.{format}").arrays
+        np.testing.assert_array_equal(part["final_h"], whole["final_h"])
+
+
 @pytest.mark.parametrize("layout", ["batch", "time"])
 def test_directions_on_an_axis_of_their_own_keep_it(lstm: Lstm, files: Path, layout: str) -> None:
     write_pytorch(files / "net.npz", 1, 2)

@@ -18,6 +18,7 @@ from lstmcli.core.model.axis_numbers import (
     AxisNumbers,
     Overlap,
     Overlaps,
+    Part,
     counts_from_0,
     overlaps,
 )
@@ -91,7 +92,7 @@ class Pair:
     numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the full run
     arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
     unaligned: str = ""  # why they were not
-    parts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # ``steps 2:5`` that a side contains
+    parts: tuple[tuple[Part, ...], tuple[Part, ...]] = ((), ())  # of a run that a side contains
 
     @property
     def kind(self) -> str:

@@ -14,14 +14,13 @@ from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
 from lstmcli.core.diff.patterns import ComparedSides
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
+from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.hint import Hint, join_with_and
 from lstmcli.core.model.selection import (
     EVERYTHING,
     Choice,
     Selection,
-    columns_of,
-    indices_of,
-    units_of,
+    columns_by_array,
 )
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.notebook import in_notebooks
@@ -218,11 +217,10 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
         name: max(size for side in (a, b) for size in (1, *side.arrays[name].shape[-1:]))
         for name in computed
     }
-    most = max(units_of(name, width) for name, width in widths.items())
-    units = indices_of(selection.units, most)
+    _, columns = columns_by_array(selection.units, widths)
     return {
-        name: replace(selection.units, bounds=None, numbers=tuple(columns_of(name, width, units)))
-        for name, width in widths.items()
+        name: replace(selection.units, bounds=None, numbers=tuple(numbers))
+        for name, numbers in columns.items()
     }
 
 
@@ -307,11 +305,11 @@ def _remarks(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
 
 def _parts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> list[str]:
     """What each side contains of a run, where it is a part: only what both have is compared."""
-    texts = [dict.fromkeys(text for p in pairs.values() for text in p.parts[n]) for n in (0, 1)]
+    texts = [describe_parts(part for p in pairs.values() for part in p.parts[n]) for n in (0, 1)]
     return [
-        f"{name} holds {', '.join(of_side)} of a run; what both hold is compared"
-        for name, of_side in zip(_called(a, b), texts, strict=True)
-        if of_side
+        f"{name} holds {text} of a run; what both hold is compared"
+        for name, text in zip(_called(a, b), texts, strict=True)
+        if text
     ]
 
 

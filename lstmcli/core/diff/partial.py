@@ -13,7 +13,7 @@ from lstmcli.core.diff.alignment import SEQUENCE, ArrayName, sequence
 from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers, Tolerance, coarser, precision_of, tolerance
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.axis_numbers import UNNUMBERED, overlaps
+from lstmcli.core.model.axis_numbers import UNNUMBERED, describe_parts, overlaps
 from lstmcli.core.model.model import as_time_major, from_time_major
 from lstmcli.errors import UserError
 
@@ -133,7 +133,7 @@ def _at_its_numbers(
         for axis, (both, size, n) in enumerate(zip(common.axes, lengths, shape, strict=True))
     )
     if part is None or not any(common.parts) or not complete:
-        text = side.numbering.description or ", ".join(common.parts[1])
+        text = side.numbering.description or describe_parts(common.parts[1])
         raise UserError(
             f"{side.name}: {name or 'the array'} holds {text}; "
             f"this run is {shape} as (steps, batch, units)."
@@ -141,7 +141,7 @@ def _at_its_numbers(
     values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
     values[np.ix_(*index)] = part.values
     unit[np.ix_(*index)] = 0.0 if part.unit is None else part.unit
-    return Numbers(values, unit), ", ".join(common.parts[1])
+    return Numbers(values, unit), describe_parts(common.parts[1])
 
 
 def _parts(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lstmcli.core.forward.sequence import check_lengths, has_direction_axis, valid_steps
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import Inputs, Model, block, cell_name, steps_and_batch
-from lstmcli.core.model.selection import EVERYTHING, SelectedIndices, Selection
+from lstmcli.core.model.selection import EVERYTHING, SelectedIndices, Selection, is_named
 from lstmcli.core.model.states import State, split_state
 from lstmcli.errors import UserError
 
@@ -64,10 +64,18 @@ class Plan:
         counts = (np.prod(s, dtype=np.int64) for s in self.shapes.values())
         return int(sum(counts)) * self.dtype.itemsize
 
-    def select(self, selection: Selection = EVERYTHING) -> SelectedIndices:
-        """The numbers of the steps, batch items and units that are selected."""
-        widths = {name: shape[-1] for name, shape in self.shapes.items()}
-        return selection.within(self.steps, self.batch, widths)
+    def select(
+        self, selection: Selection = EVERYTHING, names: Sequence[str] = NAMES
+    ) -> SelectedIndices:
+        """The numbers of the steps, batch items and units that are selected of some arrays.
+
+        ``f`` is that of every cell.
+        """
+        return selection.within(self.steps, self.batch, self.widths(names))
+
+    def widths(self, names: Sequence[str] = NAMES) -> dict[str, int]:
+        """The size of the last axis of the arrays of these names."""
+        return {k: w for k, w in self._widths().items() if any(is_named(k, n) for n in names)}
 
     def block(self, steps: slice = slice(None), batch: slice = slice(None)) -> Array:
         """The inputs (s, R, I) of some steps and sequences."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +13,19 @@ from lstmcli.core.model.selection import (
     Sizes,
     format_indices,
 )
-from lstmcli.errors import UserError
+from lstmcli.core.model.vocabulary import GATES
+from lstmcli.errors import UserError, listed
 
 AXES = ("steps", "batch items", "units")
+ARRAYS_NAMED = 4  # in a description of a part; of more, the count
+
+
+class Part(NamedTuple):
+    """The numbers of an axis that an array contains."""
+
+    noun: str  # of `AXES`
+    numbers: Indices
+    array: str
 
 
 class AxisNumbers(NamedTuple):
@@ -37,10 +47,13 @@ class AxisNumbers(NamedTuple):
     def description(self) -> str:
         """``steps 2:5, units 0,3 of h``: the axes that do not count from 0 without gaps."""
         units = ((AXES[2], numbers, name) for name, numbers in self.columns.items())
-        axes = (AXES[0], self.steps, ""), (AXES[1], self.batch, ""), *units
-        return ", ".join(
-            _described(noun, numbers, name)
-            for noun, numbers, name in axes
+        return describe_parts(
+            Part(noun, numbers, name)
+            for noun, numbers, name in (
+                (AXES[0], self.steps, ""),
+                (AXES[1], self.batch, ""),
+                *units,
+            )
             if numbers is not None and not counts_from_0(numbers)
         )
 
@@ -67,7 +80,8 @@ class AxisNumbers(NamedTuple):
         if not isinstance(selected, dict):
             return UNNUMBERED
         steps, batch, units = (parse_indices(selected.get(name)) for name in Sizes._fields)
-        columns = {} if units is None else {k: units[:w] for k, w in widths.items()}
+        of_units = (k for k in widths if k.rpartition(".")[2] in ("h", "c", *GATES))
+        columns = {} if units is None else {k: units[: widths[k]] for k in of_units}
         if isinstance(stored := selected.get("columns"), dict):
             columns |= {k: numbers for k, v in stored.items() if (numbers := parse_indices(v))}
         columns = {k: v for k, v in columns.items() if len(v) == widths.get(k)}
@@ -82,10 +96,16 @@ def counts_from_0(numbers: Indices) -> bool:
     return not len(numbers) or (numbers[0] == 0 and numbers[-1] == len(numbers) - 1)
 
 
-def _described(noun: str, numbers: Indices, name: str) -> str:
-    """``steps 2:5``; of units, with the name of their array."""
-    of_name = f" of {name}" if noun == AXES[2] else ""
-    return f"{noun} {format_indices(numbers)}{of_name}"
+def describe_parts(parts: Iterable[Part]) -> str:
+    """``steps 2:5, units 0,3 of h, c``: each part once, of units with the arrays that have them."""
+    arrays: dict[str, list[str]] = {}
+    for noun, numbers, name in parts:
+        names = arrays.setdefault(f"{noun} {format_indices(numbers)}", [])
+        names += [name] * (noun == AXES[2] and name not in names)
+    return ", ".join(
+        f"{text} of {listed(names, ARRAYS_NAMED)}" if names else text
+        for text, names in arrays.items()
+    )
 
 
 def parse_indices(text: Any) -> Indices | None:
@@ -114,7 +134,7 @@ class Overlaps(NamedTuple):
     """What two arrays (T, B, H) of one name have in common of a run."""
 
     axes: tuple[Overlap | None, ...]  # None: no side says the numbers of the axis
-    parts: tuple[tuple[str, ...], tuple[str, ...]]  # ``steps 2:5`` of a, of b, where it is a part
+    parts: tuple[tuple[Part, ...], tuple[Part, ...]]  # of a, of b, where it is a part
 
 
 def overlaps(
@@ -135,7 +155,7 @@ def overlaps(
         if both sides say their numbers, and have none in common.
     """
     axes: list[Overlap | None] = []
-    parts: tuple[list[str], list[str]] = ([], [])
+    parts: tuple[list[Part], list[Part]] = ([], [])
     of_sides = (_axes(side, name, final) for side in sides)
     for n, m, ours, theirs, noun in zip(*shapes, *of_sides, AXES, strict=True):
         a = ours if ours is not None and 0 < len(ours) == n else None
@@ -153,9 +173,9 @@ def overlaps(
             )
         places = (np.searchsorted(all_n, common).tolist() for all_n in (all_a, all_b))
         axes.append(Overlap(common.tolist(), *places))
-        for numbers, last, texts in ((a, all_b[-1], parts[0]), (b, all_a[-1], parts[1])):
+        for numbers, last, of_side in ((a, all_b[-1], parts[0]), (b, all_a[-1], parts[1])):
             if numbers is not None and not (counts_from_0(numbers) and numbers[-1] >= last):
-                texts.append(_described(noun, numbers, name))
+                of_side.append(Part(noun, numbers, name))
     return Overlaps(tuple(axes), (tuple(parts[0]), tuple(parts[1])))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, listed
 
 Indices = Sequence[int]  # numbers of steps, batch items or units in the full run, ascending
 
@@ -59,8 +59,10 @@ class Choice:
         """Whether it is the range of all."""
         return self.text == ALL
 
-    def among(self, size: int) -> Indices:
+    def among(self, size: int, of_all: int | None = None) -> Indices:
         """The numbers from 0 that are chosen among ``size``, as NumPy takes them.
+
+        The message has those below ``of_all``, which every array has.
 
         Raises
         ------
@@ -77,7 +79,7 @@ class Choice:
             numbers = ()
         if not numbers:
             raise UserError(
-                f"{self.option} {self.text}: takes one {self.noun} of 0 to {size - 1}, "
+                f"{self.option} {self.text}: takes one {self.noun} of 0 to {(of_all or size) - 1}, "
                 "several (0,2), a range (0:10)."
             )
         self.refuse_descent(numbers)
@@ -140,10 +142,30 @@ class Selection(NamedTuple):
         return any(c is not None and not c.is_all for c in (self.steps, self.batch, self.units))
 
     def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
-        """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays."""
+        """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays.
+
+        Raises
+        ------
+        UserError
+            for numbers that are not there, or if there is no array, whose steps or units they are.
+        """
+        for choice in (self.steps, self.units) if not widths else ():
+            if choice is not None and not choice.is_all:
+                raise UserError(
+                    f"{choice.option} {choice.text}: final_h and final_c are of the last step and "
+                    f"of all units; leave {choice.option} out, or add an array: --only final_h,h"
+                )
+        units, columns = columns_by_array(self.units if widths else None, widths)
+        if self.units and (without := [name for name, picked in columns.items() if not picked]):
+            having = [name for name in columns if name not in without]
+            if len(having) > 1:  # beside others, h stands for that of each cell
+                having = [n for n in having if not any(is_named(other, n) for other in without)]
+            most = min(units_of(name, widths[name]) for name in without) - 1
+            raise UserError(
+                f"{self.units.option} {self.units.text}: units of {listed(without, 3)} are 0 to "
+                f"{most}; choose among these, or add --only {','.join(having)}"
+            )
         width = max((units_of(name, w) for name, w in widths.items()), default=0)
-        units = indices_of(self.units, width)
-        columns = {k: picked for k, w in widths.items() if len(picked := columns_of(k, w, units))}
         sizes = Sizes(steps, batch, width)
         return SelectedIndices(
             indices_of(self.steps, steps), indices_of(self.batch, batch), columns, sizes, units
@@ -172,11 +194,25 @@ def units_of(name: str, width: int) -> int:
     return width // 4 if is_z else width
 
 
+def below(numbers: Indices, size: int) -> Indices:
+    """Those of ascending numbers that are below ``size``."""
+    return numbers[: bisect_left(numbers, size)]
+
+
 def columns_of(name: str, width: int, units: Indices) -> Indices:
     """Where an array has some units: those that it has, of z in each gate."""
     size = units_of(name, width)
-    units = units[: bisect_left(units, size)]
+    units = below(units, size)
     return units if size == width else [gate + u for gate in range(0, width, size) for u in units]
+
+
+def columns_by_array(
+    choice: Choice | None, widths: Mapping[str, int]
+) -> tuple[Indices, dict[str, Indices]]:
+    """The units that are chosen among those of the widest array, and where each array has them."""
+    sizes = [units_of(name, width) for name, width in widths.items()] or [0]
+    units = choice.among(max(sizes), min(sizes)) if choice else range(max(sizes))
+    return units, {name: columns_of(name, width, units) for name, width in widths.items()}
 
 
 class Sizes(NamedTuple):
@@ -193,7 +229,7 @@ class SelectedIndices:
 
     steps: Indices
     batch: Indices
-    columns: Mapping[str, Indices]  # of each array along its last axis; not of one without any
+    columns: Mapping[str, Indices]  # of each array along its last axis
     full: Sizes
     units: Indices
 
@@ -206,11 +242,6 @@ class SelectedIndices:
     def part_of_columns(self) -> Mapping[str, Indices]:
         """The columns that are selected of each array; none for all."""
         return self.columns if len(self.units) < self.full.units else {}
-
-    def of_members(self, names: Sequence[str]) -> SelectedIndices:
-        """The same of only some arrays; ``f`` is that of every cell."""
-        columns = {k: c for k, c in self.columns.items() if any(is_named(k, n) for n in names)}
-        return replace(self, columns=columns)
 
     def shapes(self, layout: str) -> dict[str, tuple[int, ...]]:
         """The shape of what is selected of each array, in a layout."""
