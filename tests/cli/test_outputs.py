@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 from tempfile import gettempdir
@@ -138,13 +139,19 @@ def test_a_remark_that_stderr_cannot_take_ends_nothing(shut: str, tmp_path: Path
 # ---- files
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """No file of this process may be larger than 8 KiB."""
+    """No file of this process may be larger than 8 KiB.
+
+    Within a test only: the record of coverage is one of its files, written when a test starts and
+    ends.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def refusal(path: object, reason: str) -> Done:
@@ -158,21 +165,22 @@ def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.usefixtures("small_files", "pieces")
+@pytest.mark.usefixtures("pieces")
 def test_a_limit_on_files(lstm: Lstm, tmp_path: Path, long: Path, suffix: str) -> None:
-    done = lstm("run", WEIGHTS, long, "-o", f"out.{suffix}")
+    with small_files():
+        done = lstm("run", WEIGHTS, long, "-o", f"out.{suffix}")
     assert done == refusal(f"out.{suffix}", "file too large")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("format", ["npy", "npz", "json", "text"])
-@pytest.mark.usefixtures("small_files")
 def test_a_limit_on_the_files_behind_standard_output(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, long: Path, format: str
 ) -> None:
     """A pipe takes no pieces: they are in a temporary file until all are there."""
     monkeypatch.setattr(save, "PIECES_FROM", 0)
-    done = lstm("run", WEIGHTS, long, "-f", format)
+    with small_files():
+        done = lstm("run", WEIGHTS, long, "-f", format)
     assert done == refusal(f"a temporary file in {gettempdir()}", "file too large")
 
 
