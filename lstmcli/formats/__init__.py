@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -24,7 +25,7 @@ from lstmcli.formats.files.atomic import atomically
 from lstmcli.formats.files.limits import AT_ONCE
 from lstmcli.formats.files.member import split_member
 from lstmcli.formats.files.sidecars import main_file
-from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened
+from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened, pieces_of
 from lstmcli.formats.text.number_text import ABBREVIATED
 from lstmcli.formats.text.stdin_steps import LineReader, StepStream
 from lstmcli.formats.text.step_writers import (
@@ -142,19 +143,22 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
             function = "read_in_blocks"
         return cast(Document, getattr(module, function)(file))
     hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
-    if file.size > AT_ONCE:
-        module = _module(text_kind(next(file.pieces(by_lines=False)), hint))
-        if hasattr(module, "read_pieces"):
-            return cast(Document, module.read_pieces(file))
-        if module.__name__.endswith(".console_print"):
-            raise UserError(
-                f"{file.source}: {file.size:,} bytes are more than are read of a console's print. "
-                "Save the numbers as .npy, .npz or .csv."
-            )
-    text = file.text()
-    if not text.strip():
+    in_pieces = file.size > AT_ONCE
+    text = next(file.pieces(by_lines=False)) if in_pieces else file.text()
+    if not text.strip() and not in_pieces:
         raise UserError(f"{file.source} is empty.")
-    return cast(Document, _module(text_kind(text, hint)).read_text(text, file))
+    module = _module(text_kind(text, hint))
+    if hasattr(module, "read_lines"):
+        pieces = file.pieces if in_pieces else partial(pieces_of, text)
+        return cast(Document, module.read_lines(pieces, file))
+    if in_pieces and hasattr(module, "read_pieces"):
+        return cast(Document, module.read_pieces(file))
+    if in_pieces and module.__name__.endswith(".console_print"):
+        raise UserError(
+            f"{file.source}: {file.size:,} bytes are more than are read of a console's print. "
+            "Save the numbers as .npy, .npz or .csv."
+        )
+    return cast(Document, module.read_text(file.text() if in_pieces else text, file))
 
 
 def _module(name: str) -> Any:

@@ -166,6 +166,10 @@ def _refuse_shorter(file: Opened, size: int) -> None:
         raise became_shorter(file.source, file.size - size, size)
 
 
+Pieces = Callable[[], Iterator[str]]
+"""Gives a text from its start in pieces that end with a line."""
+
+
 def pieces_of(text: str) -> Iterator[str]:
     """A text in pieces of about a quarter MiB that end with a line."""
     start = 0

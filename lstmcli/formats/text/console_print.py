@@ -26,14 +26,15 @@ from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.arrays.npy import sole
 from lstmcli.formats.document import NOT_NUMBERED, Document, Gaps, Numbering, compact
-from lstmcli.formats.files.limits import MOST_AXES, MOST_PRINTED, MOST_PRINTS, check_size
+from lstmcli.formats.files.limits import MOST_AXES, MOST_PRINTED, MOST_PRINTS
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.nested_lists import to_array
 from lstmcli.formats.text.notation import (
     GGML,
-    Matrix,
+    Print,
     find_log_lines,
     find_matrices,
+    gaps_of,
     to_brackets,
 )
 from lstmcli.formats.text.number_text import (
@@ -124,33 +125,17 @@ def document_of(prints: list[Print], numbering: Numbering, source: str) -> Docum
 def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
     """The arrays of a text in whatever notation, and the numbers of their steps."""
     if matrices := find_matrices(text, source):
-        return prints_of(matrices, source), NOT_NUMBERED
+        return matrices, NOT_NUMBERED
     brackets = to_brackets(text)
     if prints := find_prints(brackets, source):
         rounded = "" if brackets is text else "significant"
         return [replace(each, rounded=rounded) for each in prints], NOT_NUMBERED
     if logged := find_log_lines(text, source):
         steps = logged[0].steps
-        if steps is None or any(matrix.steps != steps for matrix in logged):
-            return prints_of(logged, source), NOT_NUMBERED
-        return prints_of(logged, source), Numbering(compact(steps))
+        if steps is None or any(each.steps != steps for each in logged):
+            return logged, NOT_NUMBERED
+        return logged, Numbering(compact(steps))
     return [find_rows(text, source)], NOT_NUMBERED
-
-
-def prints_of(matrices: list[Matrix], source: str) -> list[Print]:
-    """Arrays in another notation than brackets, as prints."""
-    return [_print_of(matrix, f"{source}, line {matrix.line}") for matrix in matrices]
-
-
-def _print_of(matrix: Matrix, where: str) -> Print:
-    gaps = None
-    if matrix.before:
-        ahead = {axis: {number} for axis, number in enumerate(matrix.before)}
-        gaps = gaps_of(matrix.shape, ahead, matrix.whole, where)
-    return Print(
-        matrix.name, "", matrix.tokens, matrix.shape, matrix.factor, None, where, gaps,
-        matrix.rounded,
-    )  # fmt: skip
 
 
 def _refuse_many(text: str, source: str) -> None:
@@ -231,21 +216,6 @@ def write(
 
 
 @dataclass(frozen=True)
-class Print:
-    """One printed array."""
-
-    name: str  # "" if it has none
-    label: str  # other text before it that ends in a colon, without digits
-    tokens: list[str]  # the numbers as printed, in C order
-    shape: tuple[int, ...]  # of these numbers
-    factor: float
-    dtype: np.dtype[Any] | None
-    where: str  # source and line, to start a message with
-    gaps: Gaps | None = None  # what an abbreviated print leaves out
-    rounded: str = ""  # "significant": as C's %g and C++ do; "each" number shows its last place
-
-
-@dataclass(frozen=True)
 class Group:
     """Outermost brackets that hold numbers, with what is no number removed from inside."""
 
@@ -294,7 +264,7 @@ def _described(
         name, dtype = ggml[1], SHORT_DTYPES.get(ggml[2])
         sizes = tuple(int(n) for n in ggml[3].split(", "))[: len(shape)][::-1]
         gaps = gaps_of(shape, ahead, sizes, where)
-        return Print(name, "", tokens, shape, 1.0, dtype, where, gaps), heading
+        return Print(name, tokens, shape, where, dtype=dtype, gaps=gaps, rounded=""), heading
     dtype = _dtype(before, after)
     gaps = gaps_of(shape, ahead, printed_shape(before, after), where)
     before, factor = _cut_factor(before)
@@ -303,7 +273,8 @@ def _described(
     label = "" if name else _label(before)
     if separate_line or label:
         heading = name
-    return Print(name or heading, label, tokens, shape, factor, dtype, where, gaps), heading
+    found = Print(name or heading, tokens, shape, where, factor, dtype, label, gaps, rounded="")
+    return found, heading
 
 
 def _groups(console: Console) -> Iterator[Group]:
@@ -457,7 +428,7 @@ def find_rows(text: str, source: str) -> Print:
     if not rows:
         raise UserError(f"{source} holds no array of numbers.")
     tokens = [token for row in rows for token in row]
-    return Print("", "", tokens, (len(rows), len(rows[0])), factor, None, source)
+    return Print("", tokens, (len(rows), len(rows[0])), source, factor, rounded="")
 
 
 def _row_words(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -491,34 +462,6 @@ def printed_shape(before: str, after: str) -> tuple[int, ...] | None:
     match = PRINTED_SHAPE.search(before, before.rindex("<tf.")) if "<tf." in before else None
     match = match or PRINTED_SHAPE.match(after.lstrip(" ,\n"))
     return tuple(int(n) for n in match[1].split(",")) if match else None
-
-
-def gaps_of(
-    shape: tuple[int, ...],
-    ahead: dict[int, set[int | None]],
-    printed: tuple[int, ...] | None,
-    where: str,
-) -> Gaps | None:
-    """What an abbreviated print leaves out; None if that is nothing."""
-    before: list[int | None] = []
-    for axis in range(len(shape)):
-        places = ahead[axis]
-        if len(places) > 1:
-            raise UserError(
-                f'{where}: "{GAP}" does not stand at one place in all lists of a depth.'
-            )
-        before += places
-    if before == [None] * len(shape):
-        return None
-    given = zip(shape, before, printed or shape, strict=False)
-    if printed and not (
-        len(printed) == len(shape) and all(n == m if b is None else n < m for n, b, m in given)
-    ):
-        raise UserError(
-            f"{where}: the printed shape is {printed}, which these brackets do not have."
-        )
-    check_size(printed or shape, np.dtype(np.float64).itemsize, where)
-    return Gaps(tuple(before), printed, where)
 
 
 # ---- the unit of a printed number

@@ -21,17 +21,14 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_COLUMNS, MOST_DIGITS, check_growth
-from lstmcli.formats.files.source import Opened, pieces_of
+from lstmcli.formats.files.source import Opened, Pieces
 from lstmcli.formats.text.number_text import SEMICOLONS, float32_arrays
 from lstmcli.formats.text.step_writers import BATCH, DELIMITERS, KEYS, STEP, UNIT
 
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
 
-Pieces = Callable[[], Iterator[str]]
-"""Gives a text from its start in pieces that end with a line."""
 
-
-def read_text(text: str, file: Opened) -> Document:
+def read_lines(pieces: Pieces, file: Opened) -> Document:
     """A trace: arrays (T, K), layout "steps", or with a batch column (T, B, K), layout "time".
 
     Rows may come in any order if every pair of step and batch is there once. Anything else is one
@@ -43,16 +40,7 @@ def read_text(text: str, file: Opened) -> Document:
         Cells separated by semicolons, a cell that is no number (line and column are named), rows
         of different lengths, a pair of step and batch that is missing or occurs twice.
     """
-    return _read(lambda: pieces_of(text), file.source, file.size)
-
-
-def read_pieces(file: Opened) -> Document:
-    """As `read_text`, of a file that is never completely in memory."""
-    return _read(file.pieces, file.source, file.size)
-
-
-def _read(pieces: Pieces, source: str, size: int) -> Document:
-    first = _first_line(pieces())
+    source, first = file.source, _first_line(pieces())
     _refuse_semicolons(first, source)
     kind = "tsv" if "\t" in first else "csv"
     if (columns := first.count(DELIMITERS[kind]) + 1) > MOST_COLUMNS:
@@ -61,7 +49,7 @@ def _read(pieces: Pieces, source: str, size: int) -> Document:
             "Save the numbers as .npy or .npz."
         )
     rows = Rows(pieces(), DELIMITERS[kind], source)
-    table = CsvTable(rows.header, rows.width, source, size)
+    table = CsvTable(rows.header, rows.width, source, file.size)
     for values in rows:
         table.add(values)
     if not table.rows:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Mapping, Sequence
 from operator import lt
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_STEPS, check_growth
-from lstmcli.formats.files.source import Opened, pieces_of
+from lstmcli.formats.files.source import Opened, Pieces
 from lstmcli.formats.text.json import parse
 from lstmcli.formats.text.nested_lists import SPECIAL, numbers_of, to_array
 from lstmcli.formats.text.number_text import float32_arrays
@@ -32,7 +31,7 @@ OPENING = re.compile(
 )  # spares parsing a long document twice
 
 
-def read_text(text: str, file: Opened) -> Document:
+def read_lines(pieces: Pieces, file: Opened) -> Document:
     """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time".
 
     Raises
@@ -41,22 +40,11 @@ def read_text(text: str, file: Opened) -> Document:
         Broken JSON, a line with other members or other shapes than the first, a step that does
         not come after the one before. All name the line.
     """
-    return _read(pieces_of(text), file.source, file.size)
-
-
-def read_pieces(file: Opened) -> Document:
-    """As `read_text`, of a file that is never completely in memory."""
-    return _read(file.pieces(), file.source, file.size)
-
-
-def _read(pieces: Iterator[str], source: str, size: int) -> Document:
-    first = next(pieces, "")
-    pieces = chain([first], pieces)
-    names = _tidy_names(first)
-    if names:
-        return _read_tidy(pieces, names, source, size)
-    steps, before = Steps(source, size), 0
-    for piece in pieces:
+    source = file.source
+    if names := _tidy_names(next(pieces(), "")):
+        return _read_tidy(pieces(), names, source, file.size)
+    steps, before = Steps(source, file.size), 0
+    for piece in pieces():
         records = {
             number: parse_line(line, source, number)
             for number, line in enumerate(piece.split("\n"), before + 1)
@@ -164,7 +152,7 @@ class Steps:
         Raises
         ------
         UserError
-            for what `read_text` refuses in a line; starts with ``where``.
+            for what `read_lines` refuses in a line; starts with ``where``.
         """
         step = _step_of(record, self._steps, where)
         names = [name for name in record if name != STEP]

@@ -8,8 +8,8 @@ from itertools import pairwise
 from lstmcli.errors import UserError
 from lstmcli.formats.document import NOT_NUMBERED, Document, Numbering, compact
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.text.console_print import document_of, prints_of
-from lstmcli.formats.text.notation import Matrix
+from lstmcli.formats.text.console_print import document_of
+from lstmcli.formats.text.notation import Print
 from lstmcli.formats.text.number_text import IS_NUMBER
 
 _COLUMN = re.compile(r"([A-Za-z_][\w.]*)?\[?(\d{1,9})\]?")
@@ -66,18 +66,18 @@ def _document(header: list[str], rows: list[list[str]], source: str, line: int) 
         match = _COLUMN.fullmatch(name)
         array, unit = (match[1] or "h", int(match[2])) if match else (name, 0)
         by_name.setdefault(array, {})[unit] = column
-    matrices = []
+    prints, where = [], f"{source}, line {line}"
     for name, parts in by_name.items():
         if sorted(parts) != list(range(len(parts))):
-            raise UserError(f"{source}, line {line}: {name} lacks one of its columns.")
+            raise UserError(f"{where}: {name} lacks one of its columns.")
         tokens = [
             token for row in zip(*(parts[n] for n in sorted(parts)), strict=True) for token in row
         ]
-        matrices.append(Matrix(name, tokens, (len(rows), len(parts)), line))
+        prints.append(Print(name, tokens, (len(rows), len(parts)), where))
     numbers = [int(step) for step in steps or () if step.isdecimal()]
     ascending = len(numbers) == len(rows) and all(a < b for a, b in pairwise(numbers))
     numbering = Numbering(compact(numbers)) if ascending else NOT_NUMBERED
-    return document_of(prints_of(matrices, source), numbering, source)
+    return document_of(prints, numbering, source)
 
 
 def _cells(line: str) -> list[str]:

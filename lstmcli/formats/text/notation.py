@@ -15,27 +15,61 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
+from typing import Any
+
+import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files.limits import MOST_PRINTED
+from lstmcli.formats.document import Gaps
+from lstmcli.formats.files.limits import MOST_PRINTED, check_size
 from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER
 
 ELIDED = {"...", "…", "⋯", "⋮", "⋱"}
 
 
-@dataclass
-class Matrix:
-    """An array that a text shows: its numbers as text in C order, and where it begins."""
+@dataclass(frozen=True)
+class Print:
+    """One printed array."""
 
-    name: str
-    tokens: list[str]
+    name: str  # "" if it has none
+    tokens: list[str]  # the numbers as printed, in C order
     shape: tuple[int, ...]  # of these numbers
-    line: int
+    where: str  # source and line, to start a message with
     factor: float = 1.0
+    dtype: np.dtype[Any] | None = None
+    label: str = ""  # other text before it that ends in a colon, without digits
+    gaps: Gaps | None = None  # what an abbreviated print leaves out
+    rounded: str = "significant"  # as C's %g does; "": to places; "each" shows its last place
     steps: list[int] | None = None  # the numbers of its first axis, where they are written
-    rounded: str = "significant"  # the digits that all have; or "each" shows its last place
-    before: tuple[int | None, ...] = ()  # of each axis, items ahead of ``...``
-    whole: tuple[int, ...] | None = None  # the shape with what is left out, where it is written
+
+
+def gaps_of(
+    shape: tuple[int, ...],
+    ahead: dict[int, set[int | None]],
+    printed: tuple[int, ...] | None,
+    where: str,
+) -> Gaps | None:
+    """What an abbreviated print leaves out; None if that is nothing.
+
+    ``ahead`` has, by depth, how many items stand ahead of ``...`` in the lists of that depth.
+    """
+    before: list[int | None] = []
+    for axis in range(len(shape)):
+        places = ahead[axis]
+        if len(places) > 1:
+            raise UserError(f'{where}: "..." does not stand at one place in all lists of a depth.')
+        before += places
+    if before == [None] * len(shape):
+        return None
+    given = zip(shape, before, printed or shape, strict=False)
+    if printed and not (
+        len(printed) == len(shape) and all(n == m if b is None else n < m for n, b, m in given)
+    ):
+        raise UserError(
+            f"{where}: the printed shape is {printed}, which these brackets do not have."
+        )
+    check_size(printed or shape, np.dtype(np.float64).itemsize, where)
+    return Gaps(tuple(before), printed, where)
 
 
 GGML = re.compile(  # the line above a tensor of llama.cpp's eval-callback: name, op, sizes
@@ -125,7 +159,7 @@ class _Block:
     columns_ahead: int | None = None
 
 
-def find_matrices(text: str, source: str) -> list[Matrix]:
+def find_matrices(text: str, source: str) -> list[Print]:
     """The matrices that MATLAB, Octave or Julia printed; none if the text is not theirs.
 
     Raises
@@ -222,7 +256,7 @@ def _take_gap(block: _Block, words: list[str], where: str) -> None:
         block.columns_ahead = ahead
 
 
-def _matrix(block: _Block, source: str) -> Matrix:
+def _matrix(block: _Block, source: str) -> Print:
     where = f"{source}, line {block.line}"
     sizes = {(len(page), *{len(row) for row in page}) for page in block.pages}
     if len(sizes) != 1 or len(next(iter(sizes))) != 2:
@@ -240,15 +274,14 @@ def _matrix(block: _Block, source: str) -> Matrix:
     if before != (None, None):
         if block.shape is not None and len(block.shape) == 1:
             shape, before = (rows,), before[:1]
-        return Matrix(
-            block.name, flat, shape, block.line, block.factor, rounded="each", before=before,
-            whole=block.shape,
-        )  # fmt: skip
+        ahead = {axis: {number} for axis, number in enumerate(before)}
+        gaps = gaps_of(shape, ahead, block.shape, where)
+        return Print(block.name, flat, shape, where, block.factor, gaps=gaps, rounded="each")
     if block.shape is not None:
         if prod(block.shape) != len(flat):
             raise UserError(f"{where}: {len(flat)} numbers follow; {block.shape} are announced.")
         shape = block.shape if len(block.shape) < 3 or pages > 1 else shape
-    return Matrix(block.name, flat, shape, block.line, block.factor, rounded="each")
+    return Print(block.name, flat, shape, where, block.factor, rounded="each")
 
 
 # ---- lines of a log
@@ -267,7 +300,7 @@ _INDEX = re.compile(r"\d+")
 _DECIMAL = re.compile(r"\d\.\d|\d[eE]-?\d")
 
 
-def find_log_lines(text: str, source: str) -> list[Matrix]:
+def find_log_lines(text: str, source: str) -> list[Print]:
     """The arrays of a log, whose lines have a name and numbers, or a step and numbers.
 
     Raises
@@ -318,7 +351,7 @@ def _values_of(line: str, number: int) -> tuple[list[tuple[str, _Row]], str]:
     return found, _VALUES.sub(" ", line)
 
 
-def _logged(name: str, rows: list[_Row], source: str) -> Matrix:
+def _logged(name: str, rows: list[_Row], source: str) -> Print:
     first = rows[0]
     for row in rows:
         if len(row.tokens) != len(first.tokens) or len(row.index) != len(first.index):
@@ -338,16 +371,16 @@ def _logged(name: str, rows: list[_Row], source: str) -> Matrix:
     tokens = [token for row in rows for token in row.tokens]
     shape = (len(rows), len(first.tokens)) if len(first.tokens) > 1 else (len(rows),)
     numbered = steps if len(steps) == len(rows) else None
-    return Matrix(name, tokens, shape, first.line, steps=numbered)
+    return Print(name, tokens, shape, f"{source}, line {first.line}", steps=numbered)
 
 
-def _by_index(name: str, rows: list[_Row], source: str) -> Matrix:
+def _by_index(name: str, rows: list[_Row], source: str) -> Print:
     """``h[0][1] = 0.1``: every element once, or every row."""
     axes = len(rows[0].index)
     shape = tuple(1 + max(row.index[axis] for row in rows) for axis in range(axes))
-    count = prod(shape)
+    count, where = prod(shape), f"{source}, line {rows[0].line}"
     if count > MOST_PRINTED:
-        raise UserError(f"{source}, line {rows[0].line}: an index of {name} is out of range.")
+        raise UserError(f"{where}: an index of {name} is out of range.")
     width = len(rows[0].tokens)
     by_place = {row.index: row for row in rows}
     if len(by_place) < len(rows):
@@ -360,7 +393,7 @@ def _by_index(name: str, rows: list[_Row], source: str) -> Matrix:
             shown = "".join(f"[{n}]" for n in place)
             raise UserError(f"{source}: {name}{shown} is missing.")
         tokens += by_place[place].tokens
-    return Matrix(name, tokens, shape if width == 1 else (*shape, width), rows[0].line)
+    return Print(name, tokens, shape if width == 1 else (*shape, width), where)
 
 
 def _places(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
