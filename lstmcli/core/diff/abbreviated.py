@@ -7,6 +7,7 @@ them. How long the axis is, the print may tell; if not, the array that it is com
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -24,16 +25,21 @@ def fits(packed: tuple[int, ...], before: Before, shape: tuple[int, ...]) -> boo
     )
 
 
+def put_at(numbers: Numbers, index: tuple[Any, ...], shape: tuple[int, ...]) -> Numbers:
+    """Numbers at an index of a full array; the others are NaN, their unit infinite: left out."""
+    values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
+    values[index] = numbers.values
+    unit[index] = 0.0 if numbers.unit is None else numbers.unit
+    return Numbers(values, unit)
+
+
 def spread(numbers: Numbers, before: Before, shape: tuple[int, ...]) -> Numbers:
-    """Packed numbers at their places in a full array; the others are NaN, their unit infinite."""
+    """Packed numbers at their places in a full array; the others are left out."""
     at = [
         np.arange(m) if ahead is None else np.r_[:ahead, m - (n - ahead) : m]
         for n, ahead, m in zip(numbers.shape, before, shape, strict=True)
     ]
-    values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
-    values[np.ix_(*at)] = numbers.values
-    unit[np.ix_(*at)] = 0.0 if numbers.unit is None else numbers.unit
-    return Numbers(values, unit)
+    return put_at(numbers, np.ix_(*at), shape)
 
 
 def filled(numbers: Numbers, before: Before, shapes: Iterable[tuple[int, ...]]) -> Numbers | None:

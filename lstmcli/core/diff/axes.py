@@ -61,8 +61,7 @@ def arrange(
 
 
 def _starts_alike(way: Arrangement, test: Tolerance) -> bool:
-    first = [side.moved(lambda v: v[:1]) for side in (way.a, way.b)]
-    return way.a.shape[0] > 1 and bool(test.agree(*first).all())
+    return way.a.shape[0] > 1 and bool(test.agree(way.a[:1], way.b[:1]).all())
 
 
 def _several(ways: Sequence[Arrangement]) -> str:
@@ -186,8 +185,8 @@ def _parts(
 def _last_steps(narrow: Numbers, full: Numbers, start: str) -> Iterator[Arrangement]:
     T, B, K = full.shape
     last = narrow.moved(lambda v: v.reshape(1, B, K))
-    end = full.moved(lambda v: v[-1:])
-    yield Arrangement(last, end, ([T - 1], None, None), f"{start} taken as the last step of {{b}}")
+    text = f"{start} taken as the last step of {{b}}"
+    yield Arrangement(last, full[-1:], ([T - 1], None, None), text)
     if K % 2 == 0 and T > 1:
 
         def ends(v: Array) -> Array:

@@ -8,7 +8,7 @@ alike from outside, and only running the alternatives can distinguish them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from lstmcli.core.diff.patterns import ComparedSides, suspicion
 from lstmcli.core.diff.rearrangements import Finding, proves, rearranged
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.hint import Hint
+from lstmcli.core.model.hint import Hint, join_with_and
 
 
 def find_hints(compared: ComparedSides) -> list[Hint]:
@@ -59,10 +59,8 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
         f"half{'' if known else ', if the units are those of two directions side by side'}."
     )
     direction = backward if known else None
-    part = replace(
-        pair, backward=direction,
-        a=pair.a.moved(lambda v: v[..., start:stop]), b=pair.b.moved(lambda v: v[..., start:stop]),
-    )  # fmt: skip
+    a, b = pair.a[..., start:stop], pair.b[..., start:stop]
+    part = replace(pair, a=a, b=b, backward=direction)
     steps = np.flatnonzero(differs.any(axis=(1, 2)))
     first = None if compared.first_step is None else int(steps[-1 if direction else 0])
     return Hint("one_half", text), replace(compared, pairs={"h": part}, first_step=first)
@@ -87,9 +85,13 @@ def settings_differ(compared: ComparedSides) -> list[Hint]:
 
 def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     """What rearranging proves, and the arrays that are explained by it."""
-    findings = {pair.name: finding for pair, finding in _rearrangements(compared)}
+    findings = {
+        pair.name: found
+        for pair in compared.differing
+        if (found := nan_in_both(pair) or rearranged(pair))
+    }
     hints = [
-        Hint(finding.code, compared.say(_agree(names) + " " + finding.text))
+        Hint(finding.code, compared.say(f"{_agreeing(names)} {finding.text}"))
         for finding, names in _grouped(findings).items()
     ]
     exchanged = _exchanged_names(
@@ -100,13 +102,6 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     return hints, {*findings, *exchanged}
 
 
-def _rearrangements(compared: ComparedSides) -> Iterator[tuple[Pair, Finding]]:
-    for pair in compared.differing:
-        finding = nan_in_both(pair) or rearranged(pair)
-        if finding:
-            yield pair, finding
-
-
 def _grouped(findings: Mapping[str, Finding]) -> dict[Finding, list[str]]:
     """Arrays by what holds for them: one hint for h, c and all gates, not seven."""
     groups: dict[Finding, list[str]] = {}
@@ -115,10 +110,8 @@ def _grouped(findings: Mapping[str, Finding]) -> dict[Finding, list[str]]:
     return groups
 
 
-def _agree(names: Sequence[str]) -> str:
-    if len(names) == 1:
-        return f"{names[0]} agrees"
-    return f"{', '.join(names[:-1])} and {names[-1]} agree"
+def _agreeing(names: Sequence[str]) -> str:
+    return f"{join_with_and(names)} {'agrees' if len(names) == 1 else 'agree'}"
 
 
 def nan_in_both(pair: Pair) -> Finding | None:
@@ -205,7 +198,7 @@ def forget_bias(compared: ComparedSides, pair: Pair) -> list[Hint]:
     ):
         return []
     step = compared.first_step
-    a, b = (side.moved(lambda v: v[step : step + 1]) for side in (pair.a, pair.b))
+    a, b = pair.a[step : step + 1], pair.b[step : step + 1]
     constant = _logit_shift(a.values, b.values)
     if constant is None:
         return []

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.core.diff.abbreviated import put_at
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName, sequence
 from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers, Tolerance, coarser, precision_of, tolerance
@@ -103,7 +104,7 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
         part, is_known = _agreeing(possible, [*arrays.values()])
         assumed |= not is_known
         for name, (numbers, full, _) in arrays.items():
-            found[name] = _spread(numbers, part, full.shape)
+            found[name] = put_at(numbers.moved(part.on_axes), part.place, full.shape)
             T, B = full.shape[0], full.shape[1]
             taken[part_words(part.steps, part.items, T, B, part.step, part.item)] = None
     if not found:
@@ -138,10 +139,7 @@ def _at_its_numbers(
             f"{side.name}: {name or 'the array'} holds {text}; "
             f"this run is {shape} as (steps, batch, units)."
         )
-    values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
-    values[np.ix_(*index)] = part.values
-    unit[np.ix_(*index)] = 0.0 if part.unit is None else part.unit
-    return Numbers(values, unit), describe_parts(common.parts[1])
+    return put_at(part, np.ix_(*index), shape), describe_parts(common.parts[1])
 
 
 def _parts(
@@ -199,11 +197,3 @@ def part_words(steps: int, items: int, T: int, B: int, step: int = 0, item: int 
         first = f"the first {items} of {B} sequences"
         parts.append(f"sequence {item} of {B}" if items == 1 else first)
     return ", ".join(parts)
-
-
-def _spread(numbers: Numbers, part: PartOfRun, shape: tuple[int, ...]) -> Numbers:
-    """The numbers of a part within (T, B, K); the others are NaN, their unit infinite."""
-    values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
-    values[part.place] = part.on_axes(numbers.values)
-    unit[part.place] = 0.0 if numbers.unit is None else part.on_axes(numbers.unit)
-    return Numbers(values, unit)

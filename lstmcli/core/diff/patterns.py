@@ -20,11 +20,12 @@ from lstmcli.core.diff.rearrangements import ENOUGH, distinct
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import round_to_format
-from lstmcli.core.model.hint import Hint
+from lstmcli.core.model.hint import Hint, join_with_and
 
 # The error that a type predicts, in its eps and relative to the greatest number: measured on
 # random nets, float32 stays within a few dozen and float16, rounded where stored, within a few.
 _ROUNDING = (("float64", 2.0**-52, 64), ("float32", 2.0**-23, 64), ("float16", 2.0**-10, 4))
+_ROUNDING_START = 0.01  # of the greatest error: with rounding, the first step is off by more
 _BRAIN = ("bfloat16", 2.0**-7, 4)  # so coarse that size alone does not tell it
 _TELLING = 8  # different numbers that lie on its grid
 
@@ -172,11 +173,9 @@ def suspicion(compared: ComparedSides, proved: set[str]) -> Hint | None:
     found = next((hint for test in _PATTERNS if (hint := test(compared, layer))), None)
     if found is not None and compared.axes_assumed:
         return _with_reservation(found)
-    return found and (found if _may_be_backward(layer, found) else _with_cleared(found))
-
-
-def _with_cleared(hint: Hint) -> Hint:
-    return replace(hint, text=f"{hint.text} {hint.cleared}".rstrip())
+    if found is None or _may_be_backward(layer, found):
+        return found
+    return replace(found, text=f"{found.text} {found.cleared}".rstrip())
 
 
 def _may_be_backward(layer: LayerPairs, hint: Hint) -> bool:
@@ -286,7 +285,7 @@ def rounding(compared: ComparedSides) -> Hint | None:
     """All that differs is of the size that rounding to some type predicts, from the start."""
     if any(pair.agrees is None for pair in compared.differing):
         return None
-    if not all(_from_the_start(pair) for pair in compared.differing):
+    if not all(_is_off_from_the_start(pair, _ROUNDING_START) for pair in compared.differing):
         return None
     size = max(_relative_size(pair) for pair in compared.differing)
     name = next((name for name, eps, many in _ROUNDING if size <= many * eps), None)
@@ -324,10 +323,7 @@ def _noisy(pair: Pair) -> bool:
     snr = similarity(pair)[1]
     if snr is None or not _NOISE_SNR <= snr < np.inf or 1 - pair.agrees.mean() < _NOISE_SHARE:
         return False
-    if not pair.stepwise or len(pair.a.values) == 1:
-        return True
-    errors = _step_errors(pair)
-    return bool(errors[0] >= _NOISE_START * errors.max())
+    return _is_off_from_the_start(pair, _NOISE_START)
 
 
 def _in_bfloat16(compared: ComparedSides, size: float) -> str:
@@ -356,12 +352,12 @@ def _relative_size(pair: Pair) -> float:
     return float(size) if np.isfinite(size) else np.inf
 
 
-def _from_the_start(pair: Pair) -> bool:
-    """Whether the first step is off by as much as the others, nearly: so it is with rounding."""
+def _is_off_from_the_start(pair: Pair, share: float) -> bool:
+    """Whether the first step is off by this share of the greatest error, or there is only one."""
     if not pair.stepwise or len(pair.a.values) == 1:
         return True
     errors = _step_errors(pair)
-    return bool(errors[0] >= errors.max() / 100)
+    return bool(errors[0] >= share * errors.max())
 
 
 def _step_errors(pair: Pair) -> Array:
@@ -393,8 +389,8 @@ def gate_order(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
 
 def _is(layer: LayerPairs, of_b: str, of_a: str, step: int) -> bool:
     """Whether a gate of b is another gate of a at a step."""
-    a = layer.pairs[of_a].a.moved(lambda v: v[step])
-    b = layer.pairs[of_b].b.moved(lambda v: v[step])
+    a = layer.pairs[of_a].a[step]
+    b = layer.pairs[of_b].b[step]
     if of_a == of_b or a.shape != b.shape:
         return False
     test = layer.pairs[of_b].tolerance
@@ -470,8 +466,8 @@ def after_first_step(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     others = layer.differ("i", "g", "o")
     if others:
         seen = (
-            f"{_listed(others)} of {layer.name(1)} differ too, which forget bias alone does not "
-            "explain"
+            f"{join_with_and(others)} of {layer.name(1)} differ too, which forget bias alone does "
+            "not explain"
         )
         text = f"{opening} {seen}. Possible causes: {_RECURRENT}, {_NOT_CARRIED}"
         return Hint("suspect_recurrent_weights", text, cleared)
@@ -566,7 +562,7 @@ def activation(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     verb = "differs" if len(differ) == 1 else "differ"
     return Hint(
         "suspect_activation",
-        f"At {layer.name(layer.at)} {_listed(differ)} {verb} and the other gates agree. "
+        f"At {layer.name(layer.at)} {join_with_and(differ)} {verb} and the other gates agree. "
         f"Possible cause: {_ACTIVATIONS[differ]}.",
         "Excluded: inputs and state, which all gates share.",
     )
@@ -584,11 +580,6 @@ def at_once(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
         f"From a zero state {layer.name(0)} depends on neither the forget bias nor the recurrent "
         "weights, so these are not all of it.",
     )
-
-
-def _listed(words: Sequence[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _is_conclusive(layer: LayerPairs) -> bool:

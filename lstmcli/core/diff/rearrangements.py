@@ -68,19 +68,24 @@ def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
 def _head_agrees(a: Numbers, b: Numbers, tolerance: Tolerance) -> bool:
     """A quick no: most rearrangements fail within the first few thousand numbers."""
     rows = 1 + 4096 // max(1, int(np.prod(a.shape[1:])))
-    agrees = tolerance.agree(a.moved(lambda v: v[:rows]), b.moved(lambda v: v[:rows]))
-    return bool(agrees.all())
+    return bool(tolerance.agree(a[:rows], b[:rows]).all())
 
 
 def _wrong(pair: Pair) -> Mask | None:
     return None if pair.agrees is None else ~pair.agrees
 
 
+def _if_equal(pair: Pair, how: Callable[[Array], Array], code: str, text: str) -> Finding | None:
+    """The finding, if a is b once ``how`` has moved its elements."""
+    proved = proves(pair, pair.a.moved(how), pair.b, _wrong(pair))
+    return Finding(code, text) if proved else None
+
+
 def time_flipped(pair: Pair) -> Finding | None:
     """a's steps in reverse order are b's."""
-    if not proves(pair, pair.a.moved(lambda v: v[::-1]), pair.b, _wrong(pair)):
-        return None
-    return Finding(
+    return _if_equal(
+        pair,
+        lambda v: v[::-1],
         "time_flipped",
         "once time is turned round: the first step of {a} is the last of {b}. One side ran "
         "backwards over the sequence, or did not turn its outputs back.",
@@ -89,9 +94,9 @@ def time_flipped(pair: Pair) -> Finding | None:
 
 def axes_swapped(pair: Pair) -> Finding | None:
     """a's step and batch axes, exchanged, are b's."""
-    if not proves(pair, pair.a.moved(lambda v: v.swapaxes(0, 1)), pair.b, _wrong(pair)):
-        return None
-    return Finding(
+    return _if_equal(
+        pair,
+        lambda v: v.swapaxes(0, 1),
         "axes_swapped",
         "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
         "units), the other (batch, steps, units). Look for batch_first, time_major or --layout.",
@@ -134,15 +139,11 @@ def reshaped(pair: Pair) -> Finding | None:
 def halves_exchanged(pair: Pair) -> Finding | None:
     """The halves of the units have changed places, as of a forward and a backward direction."""
     units = pair.a.shape[-1]
-    if (
-        units < 4
-        or units % 2
-        or not proves(
-            pair, pair.a.moved(lambda v: np.roll(v, units // 2, axis=-1)), pair.b, _wrong(pair)
-        )
-    ):
+    if units < 4 or units % 2:
         return None
-    return Finding(
+    return _if_equal(
+        pair,
+        lambda v: np.roll(v, units // 2, axis=-1),
         "halves_exchanged",
         "once the first and the second half of the units change places: the forward and the "
         "backward direction were joined in the other order.",
@@ -174,13 +175,13 @@ def half_flipped(pair: Pair) -> Finding | None:
 def units_permuted(pair: Pair) -> Finding | None:
     """The units of a, in another order, are those of b."""
     order = _unit_order(pair)
-    if order is None or not proves(
-        pair, pair.a.moved(lambda v: v[..., order]), pair.b, _wrong(pair)
-    ):
+    if order is None:
         return None
     moved = np.flatnonzero(order != np.arange(order.size))
     listed = ", ".join(str(n) for n in order) if order.size <= 16 else f"{moved.size} have moved"
-    return Finding(
+    return _if_equal(
+        pair,
+        lambda v: v[..., order],
         "units_permuted",
         f"once the units of {{a}} are put in another order ({listed}): the rows or columns of "
         "the weights were permuted on one side.",
@@ -251,9 +252,8 @@ def shifted_by_one(pair: Pair) -> Finding | None:
     if pair.agrees is None or len(pair.a.values) < 2:
         return None
     wrong = ~pair.agrees
-    head, tail = pair.a.moved(lambda v: v[:-1]), pair.a.moved(lambda v: v[1:])
-    late = proves(pair, tail, pair.b.moved(lambda v: v[:-1]), wrong[:-1])
-    early = not late and proves(pair, head, pair.b.moved(lambda v: v[1:]), wrong[1:])
+    late = proves(pair, pair.a[1:], pair.b[:-1], wrong[:-1])
+    early = not late and proves(pair, pair.a[:-1], pair.b[1:], wrong[1:])
     if not (late or early):
         return None
     behind, ahead = ("{a}", "{b}") if late else ("{b}", "{a}")
@@ -271,15 +271,11 @@ def part_of_steps(pair: Pair) -> Finding | None:
         return None
     short, long = min(steps, more), max(steps, more)
     for start in range(long - short + 1):
-        window = partial(_steps, start, short)
-        a, b = (s.moved(window) if len(s.values) == long else s for s in (pair.a, pair.b))
+        window = slice(start, start + short)
+        a, b = (s[window] if len(s.values) == long else s for s in (pair.a, pair.b))
         if proves(pair, a, b, None):
             return _part(start, short, long, a_is_part=steps < more)
     return None
-
-
-def _steps(start: int, count: int, values: Array) -> Array:
-    return values[start : start + count]
 
 
 def _part(start: int, short: int, long: int, a_is_part: bool) -> Finding:
@@ -298,11 +294,9 @@ def _part(start: int, short: int, long: int, a_is_part: bool) -> Finding:
 
 def transposed(pair: Pair) -> Finding | None:
     """A matrix of weights is stored the other way round."""
-    if pair.a.values.ndim != 2 or not proves(
-        pair, pair.a.moved(np.transpose), pair.b, _wrong(pair)
-    ):
+    if pair.a.values.ndim != 2:
         return None
-    return Finding("transposed", "once one of them is transposed.")
+    return _if_equal(pair, np.transpose, "transposed", "once one of them is transposed.")
 
 
 def gates_permuted(pair: Pair) -> Finding | None:
@@ -326,13 +320,7 @@ def _block_orders(numbers: Numbers, axis: int) -> Iterator[tuple[tuple[int, ...]
     quarter = numbers.shape[axis] // 4
     for order in list(permutations(range(4)))[1:]:
         index = np.concatenate([np.arange(n * quarter, (n + 1) * quarter) for n in order])
-        yield (
-            order,
-            Numbers(
-                numbers.values.take(index, axis),
-                None if numbers.unit is None else numbers.unit.take(index, axis),
-            ),
-        )
+        yield order, numbers.moved(partial(np.take, indices=index, axis=axis))
 
 
 # Tried from top to bottom; the first that holds is reported. Simple before general: a full turn
