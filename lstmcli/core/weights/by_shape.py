@@ -75,7 +75,7 @@ def find_by_shape(shapes: Mapping[str, Shape], row: Convention | None = None) ->
     return [
         ShapedLstm(convention, prefix, {(0, 0): roles})
         for prefix, names in _groups(others).items()
-        for convention, roles in [_only_way(prefix, names, shapes, row)]
+        for convention, roles in [Group(names, shapes, row, prefix).only_way()]
         if convention and (row or not _is_dense(prefix, roles, shapes))
     ]
 
@@ -151,38 +151,42 @@ class Way(NamedTuple):
     doubtful: bool = False  # another tensor may be its recurrent kernel
 
 
-def _only_way(
-    prefix: str, names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
-) -> tuple[Convention | None, Roles]:
-    """The convention and the roles of a group, if there is one way to read it."""
-    ways = _told_by_names(_ways(prefix, names, shapes, row))
-    if len(ways) != 1 or ways[0].doubtful:
-        return None, {}
-    return row or CONVENTIONS[ways[0].convention], ways[0].roles
+class Group(NamedTuple):
+    """Tensors that may be those of one cell, of any convention or of the row."""
 
+    names: Sequence[str]
+    shapes: Mapping[str, Shape]  # of all tensors
+    row: Convention | None = None
+    prefix: str = ""
 
-def _ways(
-    prefix: str, names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
-) -> list[Way]:
-    """Every way to read a group as a cell, of any convention or of the row."""
-    ways: list[Way] = []
-    fused = row is None or "fused" in row.names.tensors
-    if fused and (not prefix or row or _LSTM.search(prefix) or prefix.isdigit()):
-        ways += _fused_ways(names, shapes, row)
-    names = _without_output_layer(names)
-    if row is None or "kernel" in row.names.tensors:
-        axes = row is None or row.storage.direction_axis
-        for kernel, recurrent in permutations(names, 2):
-            ways += _split_ways(kernel, recurrent, names, shapes, row)
-            ways += _directed_ways(kernel, recurrent, names, shapes, row) if axes else []
-    return ways
+    def only_way(self) -> tuple[Convention | None, Roles]:
+        """The convention and the roles, if there is one way to read them."""
+        ways = _named_so(self.ways())
+        if len(ways) != 1 or ways[0].doubtful:
+            return None, {}
+        return self.row or CONVENTIONS[ways[0].convention], ways[0].roles
+
+    def ways(self) -> list[Way]:
+        """Every way to read them as a cell."""
+        row, prefix = self.row, self.prefix
+        ways: list[Way] = []
+        fused = row is None or "fused" in row.names.tensors
+        if fused and (not prefix or row or _LSTM.search(prefix) or prefix.isdigit()):
+            ways += _fused_ways(self)
+        group = self._replace(names=_without_output_layer(self.names))
+        if row is None or "kernel" in row.names.tensors:
+            axes = row is None or row.storage.direction_axis
+            for kernel, recurrent in permutations(group.names, 2):
+                ways += _split_ways(kernel, recurrent, group)
+                ways += _directed_ways(kernel, recurrent, group) if axes else []
+        return ways
 
 
 def _without_output_layer(names: Sequence[str]) -> list[str]:
     return [name for name in names if not _OUTPUT_LAYER.fullmatch(_leaf(name))]
 
 
-def _told_by_names(ways: list[Way]) -> list[Way]:
+def _named_so(ways: list[Way]) -> list[Way]:
     """Of several ways, those in which kernel and recurrent kernel are called so."""
     if len(ways) < 2:
         return ways
@@ -202,14 +206,13 @@ def _size(shape: Shape) -> int:
     return max(shape) if len(shape) == 2 and 1 in shape else 0
 
 
-def _fused_ways(
-    names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
-) -> Iterator[Way]:
-    """A kernel for inputs and h together, with its bias; alone only if a convention is given.
+def _fused_ways(group: Group) -> Iterator[Way]:
+    """A kernel for inputs and h together, with its bias; without one if a convention is given.
 
     Next to other tensors only if the two are called so: a dense layer's have such shapes too. It
     is doubtful where one of these has as many columns: a recurrent kernel, of a GRU perhaps.
     """
+    names, shapes, row, _ = group
     if row and len(names) == 1 and len(shapes[names[0]]) == 2:
         yield Way(row.name, {"fused": names[0]})
     for kernel, bias in permutations(names, 2):
@@ -244,14 +247,9 @@ def _may_be_recurrent(shape: Shape, kernel: Shape, width: int) -> bool:
     )
 
 
-def _split_ways(
-    kernel: str,
-    recurrent: str,
-    names: Sequence[str],
-    shapes: Mapping[str, Shape],
-    row: Convention | None,
-) -> Iterator[Way]:
+def _split_ways(kernel: str, recurrent: str, group: Group) -> Iterator[Way]:
     """Kernel (I, 4H) and recurrent kernel (H, 4H), or both transposed, with one bias or two."""
+    names, shapes, row, _ = group
     if len(shapes[kernel]) != 2 or len(shapes[recurrent]) != 2:
         return
     halves = row.storage.bias_halves if row else 1
@@ -274,14 +272,9 @@ def _split_ways(
             )
 
 
-def _directed_ways(
-    kernel: str,
-    recurrent: str,
-    names: Sequence[str],
-    shapes: Mapping[str, Shape],
-    row: Convention | None,
-) -> Iterator[Way]:
+def _directed_ways(kernel: str, recurrent: str, group: Group) -> Iterator[Way]:
     """ONNX's W (D, 4H, I), R (D, 4H, H) and B (D, 8H), or OpenVINO's B (D, 4H)."""
+    names, shapes, row, _ = group
     if len(shapes[kernel]) != 3 or len(shapes[recurrent]) != 3:
         return
     directions, gates, units = shapes[recurrent]
@@ -312,7 +305,7 @@ def _in_order(
     while start < len(names):
         for count in (4, 3) if len(names) > 2 else (2, 1):
             cell = names[start : start + count]
-            of_cell = [] if len(cell) < count else _ways("", cell, shapes, row)
+            of_cell = [] if len(cell) < count else Group(cell, shapes, row).ways()
             of_cell = [way for way in of_cell if list(way.roles.values()) == list(cell)]
             if len(of_cell) == 1:
                 ways += of_cell
@@ -321,7 +314,7 @@ def _in_order(
         else:
             start += 1
     if not ways:
-        only, roles = _only_way("", names, shapes, row)
+        only, roles = Group(names, shapes, row).only_way()
         if only:
             yield ShapedLstm(only, "", {(0, 0): roles})
     while ways:
@@ -408,7 +401,7 @@ def _node(run: Sequence[str], shapes: Mapping[str, Shape], row: Convention | Non
     ways = [
         way
         for kernel, recurrent in permutations(run, 2)
-        for way in _directed_ways(kernel, recurrent, run, shapes, row)
+        for way in _directed_ways(kernel, recurrent, Group(run, shapes, row))
         if len(way.roles) == len(run)
     ]
     return ways[0].roles if ways else None
@@ -453,7 +446,7 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
     _, others = _split_numbered(shapes)
     unfit = []
     for prefix, names in _groups(others).items():
-        ways = _told_by_names(_ways(prefix, names, shapes, None))
+        ways = _named_so(Group(names, shapes, prefix=prefix).ways())
         if not ways:
             unfit.append(names)
         if any(way.doubtful for way in ways):
