@@ -73,7 +73,9 @@ def _several(ways: Sequence[Arrangement]) -> str:
     texts = dict.fromkeys(way.text for way in ways)
     if len(texts) > 3:
         return ""
-    return f"{' or '.join(texts)}: --layout batch or time decides"
+    by_layout = all("(axis" not in text for text in texts)
+    decides = "--layout batch or time decides" if by_layout else "the numbers agree in neither"
+    return f"{' or '.join(texts)}: {decides}"
 
 
 def _ways(
@@ -111,13 +113,15 @@ def _half(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangem
 
 
 def _in_a_row(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangement]:
-    """The first side as the numbers of the second in a row, or its units in rows."""
+    """The first side as the numbers of the second in a row, or its units in rows or columns."""
     lead = _without_ones(wide)
     dims = [*_without_ones(narrow), narrow.shape[-1]]
     row, rows = [wide.values.size], [prod(lead), wide.shape[-1]]
-    if (dims == row and lead) or (dims == rows and len(lead) == 2):
+    columns = [*lead, wide.shape[-1], 1]  # a column vector of the units at each step
+    if (dims == row and lead) or (dims == rows and len(lead) == 2) or (dims == columns and lead):
         whole = narrow.moved(lambda v: v.reshape(wide.shape))
-        text = f"the numbers of {{a}}, {narrow.shape}, in a row as {wide.shape}"
+        what, how = ("column vectors", "") if dims == columns else ("numbers", "in a row ")
+        text = f"the {what} of {{a}}, {narrow.shape}, {how}as {wide.shape}"
         yield from _same_axes(whole, wide, lead, lead, (layouts[1], layouts[1]), text)
 
 
@@ -126,9 +130,11 @@ def side_by_side(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers
     if side.shape[-1] == width:
         yield side, ""
     elif 2 * side.shape[-1] == width:
-        for axis, size in enumerate(side.shape[:-1]):
-            if size == 2:
-                yield joined(side, axis), f"the directions of {name}, {side.shape}, side by side"
+        axes = [axis for axis, size in enumerate(side.shape[:-1]) if size == 2]
+        for axis in axes:
+            which = f" (axis {axis})" if len(axes) > 1 else ""
+            text = f"the directions of {name}, {side.shape}{which}, side by side"
+            yield joined(side, axis), text
 
 
 def joined(side: Numbers, axis: int) -> Numbers:

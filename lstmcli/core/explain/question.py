@@ -409,7 +409,8 @@ def _unrolled(question: Question) -> Iterator[Shaped]:
                     by_rows.append((_replaced(question, name, {name: joined}), (said,)))
             in_a_row = dims == [prod(shape)] and sum(n != 1 for n in shape) > 1
             rows = [prod(shape[:-1]), shape[-1]]
-            if in_a_row or (dims == rows and sum(n != 1 for n in shape[:-1]) > 1):
+            columns = array.shape[-1] == 1 < shape[-1] and dims == [n for n in shape if n != 1]
+            if columns or in_a_row or (dims == rows and sum(n != 1 for n in shape[:-1]) > 1):
                 moved = numbers.moved(partial(_reshaped, shape))
                 said = remark("taken_in_a_row", given=array.shape, shape=shape)
                 by_rows.append((_replaced(question, name, {name: moved}), (said,)))

@@ -70,7 +70,36 @@ def test_several_arrays_without_a_shared_name_are_refused_with_the_way_to_choose
         compare(Side("a.npz", {"p": x}), Side("b.npz", {"q": x, "r": x}))
 
 
+# ---- column vectors
+
+
+@pytest.mark.parametrize("lead", [(T,), (T, B)])
+def test_a_column_vector_of_each_step_is_its_units(lead: tuple[int, ...]) -> None:
+    x = normal(*lead, H)
+    for sides in ((x[..., None], x), (x, x[..., None])):
+        d = lone(*sides, ("time", "time") if len(lead) > 1 else (None, None))
+        assert d.equal
+        name = "a.npy" if sides[0].ndim > x.ndim else "b.npy"
+        assert f"h: the column vectors of {name}, {(*lead, H, 1)}, as {x.shape}" in d.remarks
+    assert lone(x[..., None], x + 1).arrays["h"].mismatched == x.size
+
+
 # ---- directions
+
+
+def test_two_axes_that_may_be_the_directions_are_named_and_no_layout_is_asked_for() -> None:
+    """(T, 2, B, H) of two sequences: a layout does not tell directions from sequences."""
+    stacked = normal(T, 2, 2, H)
+    for axis in (1, 2):
+        d = lone(stacked, np.concatenate(list(np.moveaxis(stacked, axis, 0)), axis=-1))
+        assert d.equal
+        assert f"(axis {axis}), side by side" in " ".join(d.remarks)
+    d = lone(stacked, normal(T, 2, 2 * H, seed=1))
+    said = " ".join(d.remarks)
+    assert not d.equal
+    assert "(axis 1), side by side or the directions" in said
+    assert ": the numbers agree in neither" in said
+    assert "decides" not in said
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -69,6 +69,15 @@ def test_a_last_step_in_a_row_is_the_last_step() -> None:
         assert f"are taken in a row as {expected.shape}" in explanation.notes[0]
 
 
+def test_a_column_vector_of_each_step_is_its_units() -> None:
+    _, arrays = read(TORCH)
+    h = arrays["h"]
+    explanation = of_torch(h[..., None])
+    assert explanation.verdict == "agrees"
+    assert explanation.notes[0].startswith(f"EXPECTED has the axes {(*h.shape, 1)}; ")
+    assert not explanation.taken
+
+
 @pytest.mark.parametrize("shape", [(-1,), (-1, 3), (-1, 1, 3), (1, -1, 3)])
 def test_a_flat_dump_of_stacked_directions_agrees(shape: Shape) -> None:
     y = read(ONNX)[1]["h"]
