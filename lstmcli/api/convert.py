@@ -130,10 +130,11 @@ class Conversion:
         """A line on inputs (1, T, I): an assumed layout takes them for one sequence."""
         if "layout" in self.model.given or self.model.convention.behaviour.layout == "batch":
             return ()
+        one = "for inputs (1, T, I), which are one sequence to the source,"
         if self.layout_option:
-            return ("inputs (1, T, I) are one sequence to the source: leave out --layout time",)
+            return (f"--layout time is for (T, B, I); {one} leave out --layout time",)
         if self.file.format == "onnx":
-            return ("inputs (1, T, I) are one sequence to the source: add --layout batch",)
+            return (f"{one} add --layout batch",)
         return ()
 
     @property

@@ -23,7 +23,6 @@ from lstmcli.cli.options import (
     settings_from,
 )
 from lstmcli.cli.terminal import show, standard_output, width
-from lstmcli.core.model.settings import as_options
 from lstmcli.errors import UserError
 from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.run import header_sheet
@@ -81,8 +80,7 @@ def command(
     if format == "json":
         formats.write(standard_output(), "json", {}, found.to_json())
     else:
-        words = [*as_options(settings), *files.words()]
-        detail = Detail(digits, count, weights, words)
+        detail = Detail(digits, count)
         show([header_sheet(job.plan(), width()), derivation_sheet(found, detail, width())])
     return 0 if found.first_difference is None else 1
 

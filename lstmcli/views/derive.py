@@ -23,9 +23,8 @@ from lstmcli.views.sheet import (
     add_in_width,
     fitting_table,
     labelled,
-    labelled_command,
 )
-from lstmcli.views.text import STDIN, NumberFormat, error_size, explain_command
+from lstmcli.views.text import NumberFormat, error_size
 
 DIGITS = 8  # NumPy's, so that numbers can be found in a print by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
@@ -36,12 +35,10 @@ MATRIX_LABELS = {"kernel": "x * kernel", "recurrent": "h * recurrent", "peephole
 
 
 class Detail(NamedTuple):
-    """How much is shown, and the command line it belongs to."""
+    """How much is shown."""
 
     asked: int | None = None  # digits of every number; None: 8, and all of a line's result
     most: int | None = TERMS_SHOWN  # terms of a sum; None: all
-    paths: Sequence[str] = ()  # weights and inputs as typed
-    options: Sequence[str] = ()  # settings, and what comes with the inputs, as typed
 
     @property
     def digits(self) -> int:
@@ -322,10 +319,7 @@ def _closing(d: Derivation, detail: Detail, width: Width) -> Sheet:
             "operation; the last number of a line is the run's, bit for bit."
         )
         add("rounded once", text, indent=INDENT + 3)
-    if first is not None:
-        expected = "EXPECTED" if d.against in (None, STDIN) else str(d.against)
-        command = explain_command(detail.paths, expected, detail.options)
-        sheet.extend(labelled_command("next", command, INDENT))
-    elif d.gate is None:
-        add("next", "--gate f shows every term of a gate")
+    if d.gate is None:
+        gate = first.name if first is not None and first.name in GATES else "f"
+        add("next", f"--gate {gate} shows every term of a gate")
     return sheet

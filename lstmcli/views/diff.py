@@ -19,6 +19,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.selection import format_number
 from lstmcli.errors import listed
+from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.sheet import (
     AGREES,
     ASSUMED,
@@ -37,7 +38,6 @@ from lstmcli.views.text import (
     NumberFormat,
     count,
     error_size,
-    explain_command,
     percent,
     phrases,
     rounded_up,
@@ -430,7 +430,7 @@ def _hints(hints: Sequence[Hint], width: Width) -> Sheet:
 def _next(d: Difference, a: Side, b: Side) -> Sheet:
     """The command that searches for the cause, where a configuration of the weights may be one.
 
-    EXPECTED is the side without settings of a run, else b.
+    EXPECTED is the side without settings of a run, else b; explain takes no part of a run.
     """
     sheet = Sheet()
     computed = any(
@@ -438,13 +438,15 @@ def _next(d: Difference, a: Side, b: Side) -> Sheet:
         and ArrayName.of(array.name).kind != WEIGHTS
         for array in d.arrays.values()
     )  # fmt: skip
-    if not computed or any(hint.code in NO_CONVENTION for hint in d.hints):
+    sides = [a, b] if a.settings is None and b.settings is not None else [b, a]
+    full = [side for side in sides if side.numbering.from_the_start]
+    if not computed or not full or any(hint.code in NO_CONVENTION for hint in d.hints):
         return sheet
-    expected = a if a.settings is None and b.settings is not None else b
-    name = "EXPECTED" if expected.name == STDIN else expected.name
+    name = "EXPECTED" if full[0].name == STDIN else file_argument(full[0].name)
     if all(hint.code == "settings_differ" for hint in d.hints):
         sheet.add()
-    sheet.extend(labelled_command("next", explain_command((), name), HINT_INDENT))
+    command = typed_command("lstm", "explain", "WEIGHTS", "INPUTS", name)
+    sheet.extend(labelled_command("next", command, HINT_INDENT))
     return sheet
 
 

@@ -6,10 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.sheet import NO_BREAK
 
-PLACEHOLDERS = ("WEIGHTS", "INPUTS")  # of the paths that a command line did not name
 STDIN = "standard input"
 
 
@@ -31,15 +29,6 @@ def count(n: int, noun: str) -> str:
 def long_count(n: int, noun: str) -> str:
     """The same with separated thousands: ``1,234 numbers``."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
-def explain_command(paths: Sequence[str], expected: str, options: Sequence[str] = ()) -> str:
-    """The ``lstm explain`` command for these files; paths that are not known stay in capitals.
-
-    ``paths`` are the weights and the inputs, ``options`` the other options of the run.
-    """
-    files = [file_argument(path) for path in (*(paths or PLACEHOLDERS), expected)]
-    return typed_command("lstm", "explain", *files, *options)
 
 
 def percent(share: float) -> str:

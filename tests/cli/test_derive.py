@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
     assert differing.status == 1
     assert "-0.18201784   differs by 4.04e-2, the first to differ" in differing.out
     assert "already" not in differing.out
-    assert "next       lstm explain" in differing.out
+    assert "next       --gate f" in differing.out
     later = lstm("derive", *FILES, "--steps", 2, "--units", 0, "--against", SAMPLE / "numpy.txt")
     assert "h of step 1 differs already" in later.out
     assert "the first of this step to differ" in later.out
@@ -91,14 +92,18 @@ def test_against_a_print_that_lacks_the_forget_bias(lstm: Lstm) -> None:
     assert "the first to differ" not in later.out
 
 
-def test_the_command_to_go_on_with_keeps_what_the_run_was_given(lstm: Lstm) -> None:
-    told = ("--layout", "batch", "--gates", "igfo", "--forget-bias", "-0.5", "--lengths", "4")
-    words = ("--steps", 1, "--units", 0, "--against", SAMPLE / "numpy.txt", *told)
-    said = " ".join(lstm("derive", *FILES, *words).out.split())
-    assert f"{SAMPLE / 'numpy.txt'} " in said
-    closing = said.partition("next lstm explain ")[2]
-    for option in ("--layout batch", "--gates igfo", "--forget-bias=-0.5", "--lengths 4"):
-        assert option in closing
+def test_explain_derive_and_diff_do_not_send_the_user_round(lstm: Lstm, tmp_path: Path) -> None:
+    """What diff shows is explained, what is not explained is derived; that is the end."""
+    np.save("other.npy", np.random.default_rng(0).normal(size=(1, 7, 3)))
+    next_line = lstm("explain", *FILES, "other.npy").out.splitlines()[-1]
+    words = shlex.split(next_line.removeprefix("next"))
+    assert words[:2] == ["lstm", "derive"]
+    done = lstm(*words[1:])
+    assert (done.status, done.err) == (1, "")
+    assert done.out.endswith("\nnext       --gate f shows every term of a gate\n")
+    done = lstm(*words[1:], "--gate", "f")
+    assert (done.status, done.err) == (1, "")
+    assert "\nnext" not in done.out
 
 
 def test_digits_that_differ_by_rounding_are_explained(lstm: Lstm) -> None:
