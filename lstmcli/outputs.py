@@ -39,17 +39,10 @@ def errors_named(output: str) -> Iterator[None]:
 
 
 class OutputFile(io.FileIO):
-    """A raw file to write to, whose errors name the output as the user typed it.
+    """A raw file to write to, whose errors name the output as the user typed it."""
 
-    ``positioned`` is False for devices and pipes: some of them give a position and keep none
-    (/dev/null is at 0 whatever was written), which breaks archives.
-    """
-
-    def __init__(
-        self, file: str | int, mode: str, output: str, *, positioned: bool, closefd: bool = True
-    ) -> None:
+    def __init__(self, file: str | int, mode: str, output: str, *, closefd: bool = True) -> None:
         self.output = output
-        self._positioned = positioned
         with errors_named(output):
             super().__init__(file, mode, closefd)
 
@@ -68,20 +61,23 @@ class OutputFile(io.FileIO):
         with errors_named(self.output):
             super().close()
 
+
+class DeviceWriter(io.BufferedWriter):
+    """Writes to a device or a pipe, which have no positions.
+
+    Some of them give one and keep none (/dev/null is at 0 whatever was written), which breaks
+    archives. The raw file behind stays as Python has it: `io.BufferedWriter` asks it for its
+    position, and would drop an interrupt that comes while an answer of ours is computed.
+    """
+
     def seekable(self) -> bool:
         """Whether positions mean anything."""
-        return self._positioned and super().seekable()
+        return False
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move to a position."""
-        self._check_positioned()
-        return super().seek(offset, whence)
+        """Refuse to move."""
+        raise io.UnsupportedOperation("a device or a pipe has no positions")
 
     def tell(self) -> int:
-        """The position."""
-        self._check_positioned()
-        return super().tell()
-
-    def _check_positioned(self) -> None:
-        if not self._positioned:
-            raise io.UnsupportedOperation(f"{self.output} has no positions")
+        """Refuse to give a position."""
+        raise io.UnsupportedOperation("a device or a pipe has no positions")

@@ -20,7 +20,7 @@ from lstmcli.cli.group import COMMANDS, COMPLETION_VARIABLE, lstm
 from lstmcli.cli.terminal import SUBSTITUTES, columns_of, tell
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import one_line
-from lstmcli.outputs import OutputFile, reason
+from lstmcli.outputs import DeviceWriter, OutputFile, reason
 
 WIDEST_HELP = 100  # columns: longer lines of prose are hard to read
 
@@ -120,7 +120,7 @@ class StandardOutput(OutputFile):
     """
 
     def __init__(self, stdout: TextIO) -> None:
-        super().__init__(stdout.fileno(), "wb", "standard output", positioned=False, closefd=False)
+        super().__init__(stdout.fileno(), "wb", "standard output", closefd=False)
         self._stdout = stdout  # which would close the descriptor when it is freed
 
     def write(self, data: Any, /) -> int:
@@ -137,7 +137,7 @@ def name_standard_output() -> None:
         return
     stdout: Any = sys.stdout
     sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(StandardOutput(stdout)),
+        DeviceWriter(StandardOutput(stdout)),
         encoding=stdout.encoding,
         errors=stdout.errors,
         line_buffering=stdout.line_buffering,

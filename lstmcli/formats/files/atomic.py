@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from lstmcli.errors import UserError
-from lstmcli.outputs import OutputFile, errors_named, unwritable
+from lstmcli.outputs import DeviceWriter, OutputFile, errors_named, unwritable
 
 OF_A_PROCESS = ("/dev/std", "/dev/fd/", "/proc/")  # what a process was given: files of its shell
 PATIENCE, PAUSE = 5.0, 0.05  # s for which a reader of a named pipe is waited for, and between tries
@@ -57,7 +57,7 @@ def _is_special(path: str, target: str) -> bool:
 @contextmanager
 def _directly(path: str) -> Iterator[BinaryIO]:
     file = _open_pipe(path) if _is_pipe(path) else path
-    with io.BufferedWriter(OutputFile(file, "wb", path, positioned=False)) as stream:
+    with DeviceWriter(OutputFile(file, "wb", path)) as stream:
         yield stream
 
 
@@ -110,7 +110,7 @@ def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
     # The name is cut so that it stays one: file systems take 255 bytes, a character may have four.
     temporary = os.path.join(folder, f".{name[:50]}.{os.urandom(6).hex()}.part")
     try:
-        with io.BufferedWriter(OutputFile(temporary, "xb", path, positioned=True)) as stream:
+        with io.BufferedWriter(OutputFile(temporary, "xb", path)) as stream:
             yield stream
         with errors_named(path):
             if mode is not None:

@@ -1,0 +1,47 @@
+"""Files that are written beside their name and then take it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from lstmcli.formats.files import atomic
+from lstmcli.formats.files.atomic import atomically
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # one that was just opened
+def test_an_interrupt_while_an_output_is_opened_is_never_dropped(tmp_path: Path) -> None:
+    """At every line that runs: `io.BufferedWriter` drops one in what it calls of a raw file."""
+    before, at, left = sys.gettrace(), 0, 0
+
+    def interrupt(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal left
+        if event == "line" and "lstmcli" in frame.f_code.co_filename:
+            left -= 1
+            if left < 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return interrupt
+
+    while True:
+        left, opened = at, False
+        try:
+            sys.settrace(interrupt)
+            with atomically(str(tmp_path / "out")) as stream:
+                sys.settrace(None)
+                opened = True
+                assert stream.tell() == 0
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        if opened:
+            break
+        assert list(tmp_path.iterdir()) == [], f"line {at} of {atomic.__name__}"
+        at += 1
+    assert left == 0, "an interrupt was dropped"
+    assert at > 10
