@@ -6,48 +6,62 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
 import pytest
 
-from tests.mutation.places import Function, Place, Record, places, stale
+from tests.mutation.places import Place, Record, places, stale, write
 from tests.mutation.selection import TESTS as NAMED
 from tests.paths import TOP
 
-SECONDS = 120  # for one place
+SECONDS = 120  # for the tests of one place
+MOST_SECONDS = 1800  # for the tests that noticed something, unbroken
 MOST = 200  # test functions of one place: those that run the fewest lines
 ENOUGH = 0.95  # of the places that must be noticed
 COPIED = ("lstmcli", "tests", "samples", "docs", "README.md", "CHANGELOG.md", "LICENSE",
           "pyproject.toml", "mkdocs.yml")  # fmt: skip
 
 
+class Failure(NamedTuple):
+    """How tests fail, and the function that does; None if not even one could be run."""
+
+    how: str
+    function: str | None = None
+
+
 class Outcome(NamedTuple):
-    """What came of a place."""
+    """What came of a place, and the tests that were to run."""
 
     place: Place
-    noticed: bool
-    how: str
+    failure: Failure | None  # no test notices
+    functions: Sequence[str]
     seconds: float
 
 
 def main() -> int:
-    """Parse the command line; status 1 says that too few were noticed, or that a text is gone."""
+    """Parse the command line.
+
+    Status 1 says that too few places were noticed, that a text is gone, or that tests that noticed
+    something fail unbroken too.
+    """
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--drawn", type=int, help="so many places, drawn by the commit")
     parser.add_argument("--only", default="", help="places whose file or text holds this")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--record", default=".coverage", help="of `.ci/run coverage`")
+    parser.add_argument("--write", action="store_true", help="who noticed, into places.json")
     args = parser.parse_args()
     if gone := stale(TOP):
         print(*gone, sep="\n")
@@ -55,8 +69,17 @@ def main() -> int:
     chosen = [place for place in places() if args.only in f"{place.file} {place.source}"]
     if args.drawn:
         chosen = random.Random(_commit()).sample(chosen, args.drawn)
-    outcomes = list(_tried(chosen, Record(args.record, TOP), args.workers))
-    noticed = sum(outcome.noticed for outcome in outcomes)
+    record = Record(args.record, TOP)
+    functions = {place: record.functions(place)[:MOST] for place in chosen}
+    with tempfile.TemporaryDirectory() as scratch:
+        copies = [_copy(Path(scratch, str(number))) for number in range(args.workers)]
+        outcomes = list(_tried(functions, copies))
+        if failure := _unbroken(outcomes, copies[0]):
+            print(f"unbroken, too: {failure.how}")
+            return 1
+    if args.write:
+        write({o.place: o.failure and (o.failure.function or o.functions[0]) for o in outcomes})
+    noticed = sum(outcome.failure is not None for outcome in outcomes)
     print(f"{noticed} of {len(outcomes)} places noticed")
     return int(noticed < ENOUGH * len(outcomes))
 
@@ -66,26 +89,38 @@ def _commit() -> str:
     return done.stdout.decode()
 
 
-def _tried(chosen: Sequence[Place], record: Record, workers: int) -> Iterator[Outcome]:
-    """Break each place, in copies of the checkout; its tests must pass unbroken, as in CI."""
-    functions = {place: record.functions(place)[:MOST] for place in chosen}
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(workers) as pool:
-        copies: SimpleQueue[Path] = SimpleQueue()
-        for number in range(workers):
-            copies.put(_copy(Path(scratch, str(number))))
+def _tried(functions: Mapping[Place, Sequence[str]], copies: Sequence[Path]) -> Iterator[Outcome]:
+    """Break each place, as many at a time as there are copies of the checkout."""
+    free: SimpleQueue[Path] = SimpleQueue()
+    for copy in copies:
+        free.put(copy)
 
-        def attempt(place: Place) -> Outcome:
-            top = copies.get()
-            try:
-                return _broken(top, place, functions[place])
-            finally:
-                copies.put(top)
+    def attempt(place: Place) -> Outcome:
+        top = free.get()
+        try:
+            return _broken(top, place, functions[place])
+        finally:
+            free.put(top)
 
-        for outcome in pool.map(attempt, chosen):
-            word = "noticed" if outcome.noticed else "MISSED"
-            print(f"{word:8} {outcome.seconds:4.0f} s  {outcome.place.name}: {outcome.how}",
-                  flush=True)  # fmt: skip
+    with ThreadPoolExecutor(len(copies)) as pool:
+        for outcome in pool.map(attempt, functions):
+            failure, count = outcome.failure, len(outcome.functions)
+            word = "noticed" if failure else "MISSED"
+            how = failure.how if failure else f"passes {count}" if count else "no test runs it"
+            print(f"{word:8} {outcome.seconds:4.0f} s  {outcome.place.name}: {how}", flush=True)
             yield outcome
+
+
+def _unbroken(outcomes: Sequence[Outcome], top: Path) -> Failure | None:
+    """How the tests that noticed something fail when nothing is broken: they noticed nothing."""
+    noticing: set[str] = set()
+    for outcome in outcomes:
+        if failure := outcome.failure:
+            noticing.update([failure.function] if failure.function else outcome.functions)
+    try:
+        return failure_of(sorted(noticing), top, MOST_SECONDS) if noticing else None
+    except subprocess.TimeoutExpired:
+        return Failure(f"they do not end in {MOST_SECONDS} s")
 
 
 def _copy(folder: Path) -> Path:
@@ -101,14 +136,12 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _broken(top: Path, place: Place, functions: Sequence[Function]) -> Outcome:
+def _broken(top: Path, place: Place, functions: Sequence[str]) -> Outcome:
     """Break a place in a copy, run tests, and mend it again."""
-    if not functions:
-        return Outcome(place, False, "no test runs it", 0)
-    start = time.monotonic()
-    with _replaced(top / place.file, place):
-        how = _failure(top, functions)
-    return Outcome(place, bool(how), how or f"passes {len(functions)}", time.monotonic() - start)
+    start, failure = time.monotonic(), None
+    with _replaced(top / place.file, place), suppress(subprocess.TimeoutExpired):
+        failure = failure_of(functions, top, SECONDS) if functions else None
+    return Outcome(place, failure, functions, time.monotonic() - start)
 
 
 @contextmanager
@@ -128,31 +161,32 @@ def _write(path: Path, text: str) -> None:
     os.utime(path, (now % (1 << 31),) * 2)
 
 
-def _failure(top: Path, functions: Sequence[Function]) -> str:
-    """How tests fail; an empty text if all pass, or if they take too long for that to be known."""
-    files = list(dict.fromkeys(file for file, _ in functions))
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+def failure_of(functions: Sequence[str], top: Path, seconds: float) -> Failure | None:
+    """How the first of some tests fails, None if all pass; TimeoutExpired if they take too long."""
+    files = dict.fromkeys(name.partition("::")[0] for name in functions)
+    command = [sys.executable, "-m", "pytest", "-x", "-v", "-p", "no:cacheprovider"]
     with subprocess.Popen(
         [*command, "-p", "tests.mutation.selection", *files],
         cwd=top, env={**os.environ, NAMED: json.dumps(functions)}, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as tests:  # fmt: skip
         try:
-            out, _ = tests.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            return ""
+            out, _ = tests.communicate(timeout=seconds)
         finally:
             _end(tests)
-    if tests.returncode == -signal.SIGALRM:
-        return "a test does not end"
     if tests.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
         raise RuntimeError(f"no test ran: {functions}")
-    failed = [line for line in out.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if tests.returncode and not failed and tests.returncode != 1:
-        return (
-            f"status {tests.returncode}: {out.strip()[-100:]}" if tests.returncode < 3 else "ends"
-        )
-    return failed[0][:100] if failed else ""
+    if not tests.returncode:
+        return None
+    if named := re.search(r"^(?:FAILED|ERROR) (\S+?\.py::\w+).*", out, re.MULTILINE):
+        return Failure(named[0][:100], named[1])
+    begun = re.findall(r"^\S+?\.py::\w+", out, re.MULTILINE)
+    how = (
+        "a test does not end"
+        if tests.returncode == -signal.SIGALRM
+        else f"status {tests.returncode}"
+    )
+    return Failure(how, begun[-1] if begun else None)
 
 
 def _end(tests: subprocess.Popen[str]) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from tests.paths import TESTS
 
 TABLE = Path(__file__).with_name("places.json")
-Function = tuple[str, str]  # the file of a test, from the top of the checkout, and its name
 
 
 class Place(NamedTuple):
@@ -24,6 +23,7 @@ class Place(NamedTuple):
     file: str
     source: str  # occurs exactly once
     replacement: str
+    noticed_by: str | None = None  # the test of the last run that was written
 
     @property
     def name(self) -> str:
@@ -34,6 +34,15 @@ class Place(NamedTuple):
 def places() -> list[Place]:
     """All places of the table."""
     return [Place(**row) for row in json.loads(TABLE.read_text())]
+
+
+def write(noticed: Mapping[Place, str | None]) -> None:
+    """Write who noticed places into the table; the others stay as they are."""
+    rows = [
+        place._replace(noticed_by=noticed.get(place, place.noticed_by))._asdict()
+        for place in places()
+    ]
+    TABLE.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def stale(top: Path) -> list[str]:
@@ -48,7 +57,10 @@ def stale(top: Path) -> list[str]:
 
 
 class Record:
-    """Which test functions ran which lines of the product, by `.ci/run coverage`."""
+    """Which test functions ran which lines of the product, by `.ci/run coverage`.
+
+    A function is a text, ``tests/cli/test_run.py::test_one``.
+    """
 
     def __init__(self, path: str, top: Path) -> None:
         from coverage import CoverageData
@@ -65,11 +77,12 @@ class Record:
             for name in self._data.measured_files()
         }
 
-    def functions(self, place: Place) -> list[Function]:
+    def functions(self, place: Place) -> list[str]:
         """The tests that run the lines of a place, the one that runs the fewest lines first.
 
-        Before them come those that run the two lines behind: the body of a guard. The line of a
-        constant is run by none: it stands for the lines that name it.
+        Before them come the one that noticed it before, and those that run the two lines behind:
+        the body of a guard. The line of a constant is run by none: it stands for the lines that
+        name it.
         """
         text = (self._top / place.file).read_text()
         before = text[: text.index(place.source)]
@@ -82,14 +95,18 @@ class Record:
                 named = [n for n, line in numbered if re.search(rf"\b{constant[1]}\b", line)]
                 found |= self._of_lines(file, named)
         body = self._of_lines(place.file, range(lines.stop, lines.stop + 2))
-        return sorted(found, key=lambda one: (one not in body, self._lines_of[one], one))
+        found |= {place.noticed_by} if place.noticed_by else set()
+        return sorted(
+            found,
+            key=lambda one: (one != place.noticed_by, one not in body, self._lines_of[one], one),
+        )
 
-    def _of_lines(self, file: str, lines: Sequence[int]) -> set[Function]:
+    def _of_lines(self, file: str, lines: Sequence[int]) -> set[str]:
         contexts = self._contexts.get(file, {})
         return {one for line in lines for one in contexts.get(line, ())}
 
     @cached_property
-    def _contexts(self) -> dict[str, dict[int, list[Function]]]:
+    def _contexts(self) -> dict[str, dict[int, list[str]]]:
         return {
             file: {
                 line: [one for text in contexts if (one := _function(text))]
@@ -99,17 +116,17 @@ class Record:
         }
 
     @cached_property
-    def _lines_of(self) -> Counter[Function]:
+    def _lines_of(self) -> Counter[str]:
         return Counter(
             one for lines in self._contexts.values() for tests in lines.values() for one in tests
         )
 
 
-def _function(context: str) -> Function | None:
+def _function(context: str) -> str | None:
     """The test of a context of coverage, ``tests.cli.test_run.test_one`` and what is inside."""
     words = context.split(".")
     for at, word in enumerate(words):
         if at and word.startswith("test_") and words[at - 1].startswith("test_"):
             file = "/".join(words[:at]) + ".py"
-            return (file, word) if (TESTS.parent / file).exists() else None
+            return f"{file}::{word}" if (TESTS.parent / file).exists() else None
     return None

@@ -13,17 +13,17 @@ from collections.abc import Iterator
 
 import pytest
 
-TESTS = "LSTM_MUTATION_TESTS"  # a JSON list of [file, function]
+TESTS = "LSTM_MUTATION_TESTS"  # a JSON list of FILE::FUNCTION
 SECONDS = 45
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests that are named; of each function all parameters."""
-    ranks = {tuple(name): rank for rank, name in enumerate(json.loads(os.environ[TESTS]))}
+    ranks = {name: rank for rank, name in enumerate(json.loads(os.environ[TESTS]))}
 
     def rank(item: pytest.Item) -> int:
         name = getattr(item, "originalname", item.name)
-        return ranks.get((str(item.path.relative_to(config.rootpath)), name), -1)
+        return ranks.get(f"{item.path.relative_to(config.rootpath)}::{name}", -1)
 
     items[:] = sorted((item for item in items if rank(item) >= 0), key=rank)
 
