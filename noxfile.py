@@ -49,7 +49,8 @@ def packages(session: nox.Session) -> None:
         "uv", "pip", "list", "--outdated", "--format", "json", silent=True, stderr=DEVNULL
     )
     if behind := [row for row in json.loads(listed) if row["name"] in DEPENDENCIES]:
-        session.error(f"not the newest: {behind}")
+        found = [f"{row['name']} {row['version']}, not {row['latest_version']}" for row in behind]
+        session.error(f"the newest dependencies have to be tested; installed: {'; '.join(found)}")
 
     with tarfile.open(sdist) as archive:
         archive.extractall(built, filter="data")
