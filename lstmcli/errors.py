@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import Any
 
 from lstmcli.escaping import one_line, typed_command
 
@@ -44,6 +46,20 @@ class MissingExtra(UserError):
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
         """For pickle, which would call the class with the lines of the message."""
         return MissingExtra, self._arguments
+
+
+def import_extra(name: str, purpose: str, extra: str, package: str = "") -> Any:
+    """A library that an extra of this package installs; ``package`` where its name is another.
+
+    Raises
+    ------
+    MissingExtra
+        if it is not there, with what it is needed for.
+    """
+    try:
+        return import_module(name)
+    except ImportError:
+        raise MissingExtra(purpose, package or name, extra) from None
 
 
 PACKAGES = {

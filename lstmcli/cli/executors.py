@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
 from threading import Lock, Thread
 from typing import Any
 
@@ -15,8 +14,7 @@ from lstmcli.api.job import Job
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.core.forward.batch import batch_chunks, seconds, worth_threads
 from lstmcli.core.forward.threads import cores, workers
-from lstmcli.core.model.model import Model
-from lstmcli.errors import MissingExtra, UserError
+from lstmcli.errors import UserError, import_extra
 
 WORTH_THREADS = 0.1  # seconds of work; a pool of threads takes 15 ms to make
 CONNECTING = 3  # seconds for a connection to a scheduler; one on the same machine takes 0.05
@@ -29,32 +27,20 @@ def execution(
 ) -> Iterator[dict[str, Any]]:
     """The ``executor`` of a run, if it is large enough for one, and its ``meter``."""
     with ExitStack() as stack:
-        batch, steps = _extent(job)
+        plan = None if job.stream else job.plan()
+        batch, steps = (plan.batch, plan.steps) if plan else (1, 0)  # of a stream, not known
         how: dict[str, Any] = {}
         if scheduler is not None:
             how["executor"] = stack.enter_context(_cluster(scheduler))
         elif seconds(batch, steps, job.model) > WORTH_THREADS:
-            count = _threads(threads, batch, job.model)
+            default = len(cores()) if worth_threads(batch, job.model) else 1
+            count = min(threads or default, len(batch_chunks(batch, job.model)))
             if count > 1:
                 how["executor"] = stack.enter_context(workers(count))
         total = batch * steps * len(job.model.cells)
         bar = stack.enter_context(ProgressBar(total, _unit(batch, steps, job), quiet=quiet))
         how["meter"] = stack.enter_context(metered(bar))
         yield how
-
-
-def _threads(requested: int | None, batch: int, model: Model) -> int:
-    """The number of threads: as requested, else all cores if each has enough work."""
-    default = len(cores()) if worth_threads(batch, model) else 1
-    return min(requested or default, len(batch_chunks(batch, model)))
-
-
-def _extent(job: Job) -> tuple[int, int]:
-    """B and T; a stream has one sequence, and no steps that are known."""
-    if job.stream:
-        return 1, 0
-    plan = job.plan()
-    return plan.batch, plan.steps
 
 
 def _unit(batch: int, steps: int, job: Job) -> tuple[str, int]:
@@ -69,11 +55,8 @@ def _cluster(address: str) -> Iterator[Executor]:
     logged = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        try:
-            library: Any = import_module("distributed")
-        except ImportError:
-            raise MissingExtra("--scheduler", "distributed", "dask") from None
-        with _connected(library, address) as client, warnings.catch_warnings():
+        distributed = import_extra("distributed", "--scheduler", "dask")
+        with _connected(distributed, address) as client, warnings.catch_warnings():
             # Blocks of inputs are large for Dask's taste, and meant.
             warnings.simplefilter("ignore")
             yield _of_client(client, address)
@@ -81,7 +64,7 @@ def _cluster(address: str) -> Iterator[Executor]:
         logging.disable(logged)
 
 
-def _connected(library: Any, address: str) -> Any:
+def _connected(distributed: Any, address: str) -> Any:
     """The client of a cluster.
 
     It is made in a thread, which is abandoned when it does not return: Dask waits for the greeting
@@ -91,7 +74,7 @@ def _connected(library: Any, address: str) -> Any:
 
     def connect() -> None:
         try:
-            made.append(library.Client(address, timeout=CONNECTING, set_as_default=False))
+            made.append(distributed.Client(address, timeout=CONNECTING, set_as_default=False))
         except Exception as error:  # of any kind: another kind of server, a wrong address
             made.append(error)
 

@@ -139,8 +139,8 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
         module, function = _module(kind), _BY_NAME[kind].function
         if member is not None and kind == "npz":
             return cast(Document, module.read(file, member))
-        if in_blocks and hasattr(module, "read_in_blocks"):
-            function = "read_in_blocks"
+        if in_blocks and kind == "npy":
+            return cast(Document, module.read(file, in_blocks))
         return cast(Document, getattr(module, function)(file))
     hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
     in_pieces = file.size > AT_ONCE

@@ -9,13 +9,12 @@ not make, are all but a few lines of this walk.
 from __future__ import annotations
 
 import struct
-from importlib import import_module
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.errors import MissingExtra, UserError
+from lstmcli.errors import UserError, import_extra
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_size
@@ -155,10 +154,11 @@ def _array(file: Opened, tensor: _Tensor, start: int) -> np.ndarray | None:
         data = _data(file, tensor, start, prod(tensor.shape) * dtype.itemsize)
         array = np.frombuffer(data, dtype).reshape(tensor.shape)
         return array.astype(dtype.newbyteorder("="))
-    library: Any = _library(file.source)
+    purpose = f"{file.source} is a GGUF model with packed numbers; reading it"
+    gguf = import_extra("gguf", purpose, "gguf")
     try:
-        kind = library.GGMLQuantizationType(tensor.kind)
-        block, size = library.GGML_QUANT_SIZES[kind]
+        kind = gguf.GGMLQuantizationType(tensor.kind)
+        block, size = gguf.GGML_QUANT_SIZES[kind]
     except (ValueError, KeyError):
         return None
     *outer, width = tensor.shape
@@ -169,7 +169,7 @@ def _array(file: Opened, tensor: _Tensor, start: int) -> np.ndarray | None:
     ).reshape(*outer, width // block * size)
     try:
         with np.errstate(all="ignore"):  # scales of a damaged file may be infinite
-            return np.asarray(library.dequantize(rows, kind), np.float32).reshape(tensor.shape)
+            return np.asarray(gguf.dequantize(rows, kind), np.float32).reshape(tensor.shape)
     except NotImplementedError:
         return None
 
@@ -180,11 +180,3 @@ def _data(file: Opened, tensor: _Tensor, start: int, count: int) -> bytes:
         raise ValueError(f"the numbers of {tensor.name} end behind its end")
     file.stream.seek(begin)
     return file.stream.read(count)
-
-
-def _library(source: str) -> Any:
-    try:
-        return import_module("gguf")
-    except ImportError:
-        purpose = f"{source} is a GGUF model with packed numbers; reading it"
-        raise MissingExtra(purpose, "gguf", "gguf") from None

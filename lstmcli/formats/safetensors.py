@@ -6,12 +6,11 @@ bfloat16, which NumPy does not have, is widened to float32. ``__metadata__`` is 
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from lstmcli.errors import MissingExtra, UserError
+from lstmcli.errors import UserError, import_extra
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damaged
 from lstmcli.formats.files.limits import check_size
@@ -33,11 +32,12 @@ def read(source: Opened) -> Document:
     UserError
         A broken file, or no library to read it with.
     """
-    library = _library("safetensors", f"{source.source} is a safetensors file; reading it")
+    purpose = f"{source.source} is a safetensors file; reading it"
+    safetensors = import_extra("safetensors", purpose, "safetensors")
     data = source.contents()
     try:
-        tensors: dict[str, dict[str, Any]] = dict(library.deserialize(data))
-    except library.SafetensorError as error:
+        tensors: dict[str, dict[str, Any]] = dict(safetensors.deserialize(data))
+    except safetensors.SafetensorError as error:
         reason = f"the safetensors library: {error}"
         raise damaged(f"{source.source}, a safetensors file,", reason) from None
     arrays: dict[str, np.ndarray] = {}
@@ -64,7 +64,7 @@ def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str,
     UserError
         No library, or a kind of number that the format does not have.
     """
-    library = _library("safetensors.numpy", "writing .safetensors")
+    writer = import_extra("safetensors.numpy", "writing .safetensors", "safetensors", "safetensors")
     names = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
     for name, array in arrays.items():
         if array.dtype not in names:
@@ -74,14 +74,7 @@ def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str,
     metadata = {name: str(value) for name, value in attributes.items()}
     # the library writes a transposed array in the order of memory, under its transposed shape
     rows = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    stream.write(library.save(rows, metadata or None))
-
-
-def _library(name: str, purpose: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError:
-        raise MissingExtra(purpose, "safetensors", "safetensors") from None
+    stream.write(writer.save(rows, metadata or None))
 
 
 def _array(data: bytes, kind: str, shape: list[int]) -> np.ndarray:

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, BinaryIO
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.errors import MissingExtra, UserError
+from lstmcli.errors import UserError, import_extra
 from lstmcli.escaping import one_line
 from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
 from lstmcli.views.heatmap import Pooling, pooled
@@ -81,9 +81,7 @@ def _matplotlib() -> Any:
     named = os.environ.get("MPLBACKEND")
     os.environ["MPLBACKEND"] = "agg"
     try:
-        return import_module("matplotlib")
-    except ImportError:
-        raise MissingExtra("a figure", "matplotlib", "plot") from None
+        return import_extra("matplotlib", "a figure", "plot")
     finally:
         if named is None:
             del os.environ["MPLBACKEND"]
@@ -106,16 +104,17 @@ def _heat(
             if quantity.kind == kind
         ]
         for axis, quantity in rows:
+            steps, units = quantity.steps, quantity.units  # at the middles of the cells
             cells = pooled(quantity.values, Pooling.to_fit(quantity.values.shape, *FINEST), pool)
             image = axis.imshow(
                 cells.T, aspect="auto", interpolation="nearest", origin="upper",
                 vmin=scale.low, vmax=scale.high, cmap=_colors(scale),
-                extent=_extent(quantity),
+                extent=(steps[0] - 0.5, steps[-1] + 0.5, units[-1] + 0.5, units[0] - 0.5),
             )  # fmt: skip
-            axis.set_ylabel(_label(quantity))
+            axis.set_ylabel(f"{_plain(quantity.name)}\nunit")
             _integer_ticks(axis)
             if quantity.marked:
-                step, unit = quantity.steps[quantity.marked[0]], quantity.units[quantity.marked[1]]
+                step, unit = steps[quantity.marked[0]], units[quantity.marked[1]]
                 axis.plot(step, unit, "x", color="black", markersize=4, markeredgewidth=0.8)
         bar = figure.colorbar(image, ax=[axis for axis, _ in rows], pad=0.02, aspect=8 * len(rows))
         bar.set_label(kind if kind == DIFFERENCE else "")
@@ -129,21 +128,6 @@ def _step_label(drawn: Sequence[Quantity], pool: str, lines: bool) -> str:
         return "step"
     what = "mean" if pool == "mean" else "farthest from 0"
     return f"step (a cell: {what} of {pooling.steps} x {pooling.units})"
-
-
-def _extent(quantity: Quantity) -> tuple[float, float, float, float]:
-    """The edges of the picture, so that the middle of a cell is at its step and unit."""
-    return (
-        quantity.steps[0] - 0.5,
-        quantity.steps[-1] + 0.5,
-        quantity.units[-1] + 0.5,
-        quantity.units[0] - 0.5,
-    )
-
-
-def _label(quantity: Quantity) -> str:
-    """``f``, and the axis of units."""
-    return f"{_plain(quantity.name)}\nunit"
 
 
 def _plain(name: str) -> str:

@@ -97,7 +97,7 @@ def main() -> None:
     for reader in READERS:
         with Session(audit, "npy", 1) as session:
             session.inputs[sample.name] = ""  # not read as it is
-            npy.read = npy.read_in_blocks = reader  # type: ignore[assignment]
+            npy.read = lambda file, *_, reader=reader: reader(file)
             found = [*session.failures_of(corpus.Variant(sample, sample.files), 6)]
         print(reader.__name__, *map(ascii, found), flush=True)
 

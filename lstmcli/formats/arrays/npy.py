@@ -52,45 +52,24 @@ class Header(NamedTuple):
         return self.dtype.hasobject
 
 
-def read(source: Opened) -> Document:
+def read(source: Opened, in_blocks: bool = False) -> Document:
     """The array of a .npy file; a 0-d one becomes an attribute.
 
     Of Python objects, as ``numpy.save`` of a dict writes them, the arrays are read by name; nothing
-    is loaded as an object.
+    is loaded as an object. With ``in_blocks``, a large array of two or three axes in C order is a
+    `FileArray`.
     """
-    return _of_objects(source) or _document(source, _checked_header(source))
-
-
-def read_in_blocks(source: Opened) -> Document:
-    """As `read`; but a large array of two or three axes in C order is a `FileArray`."""
-    if document := _of_objects(source):
-        return document
-    header = _checked_header(source)
-    stays = source.path is not None and header.nbytes >= IN_BLOCKS_FROM
-    numbers = header.dtype.kind in "fiub" or header.dtype == BFLOAT16
-    if not (stays and numbers and len(header.shape) in (2, 3) and not header.fortran):
-        return _document(source, header)
-    array = FileArray(source.stream, source.source, header.shape, header.dtype, header.offset)
-    return Document(source.source, "npy", {"": cast(np.ndarray, array)})
-
-
-def _of_objects(source: Opened) -> Document | None:
-    """The arrays in an array of Python objects, which NumPy pickles behind its header."""
     header = read_header(source.head(), source.source)
-    if not header.holds_objects:
-        return None
-    from lstmcli.formats.torch import read_pickle  # most files need none
+    if header.holds_objects:  # which NumPy pickles behind the header
+        from lstmcli.formats.torch import read_pickle  # most files need none
 
-    return read_pickle(source, header.offset, "npy")
-
-
-def _checked_header(source: Opened) -> Header:
-    header = read_header(source.head(), source.source)
+        return read_pickle(source, header.offset, "npy")
     check(header, source.size, source.source)
-    return header
-
-
-def _document(source: Opened, header: Header) -> Document:
+    stays = in_blocks and source.path is not None and header.nbytes >= IN_BLOCKS_FROM
+    numbers = header.dtype.kind in "fiub" or header.dtype == BFLOAT16
+    if stays and numbers and len(header.shape) in (2, 3) and not header.fortran:
+        array = FileArray(source.stream, source.source, header.shape, header.dtype, header.offset)
+        return Document(source.source, "npy", {"": cast(np.ndarray, array)})
     source.stream.seek(header.offset)
     value = read_elements(source.stream, header, source.source)
     if isinstance(value, np.ndarray):

@@ -100,10 +100,6 @@ def _cast(call: OperatorCall) -> np.ndarray | None:
     return call.x.astype(dtype)
 
 
-def _transpose(call: OperatorCall) -> np.ndarray:
-    return np.transpose(call.x, call.integers("perm"))
-
-
 def _unsqueeze(call: OperatorCall) -> np.ndarray:
     axes = call.integers("axes", 1)
     if axes is None:
@@ -251,7 +247,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "Split": _split,
     "Squeeze": _squeeze,
     "Sub": _arithmetic(np.subtract),
-    "Transpose": _transpose,
+    "Transpose": lambda call: np.transpose(call.x, call.integers("perm")),
     "Unsqueeze": _unsqueeze,
     "Where": _where,
 }

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.errors import MissingExtra
+from lstmcli.errors import import_extra
 
 OPSET = 17  # of early 2022: runtimes since then read it
 IR_VERSION = 8  # the file format that goes with it
@@ -54,10 +53,7 @@ def serialised(graph: OnnxGraph, producer: str, version: str) -> bytes:
     UserError
         without the library, or for a number type that ONNX does not have.
     """
-    try:
-        onnx: Any = import_module("onnx")
-    except ImportError:
-        raise MissingExtra("writing .onnx", "onnx", "onnx") from None
+    onnx = import_extra("onnx", "writing .onnx", "onnx")
     make = onnx.helper
     model = make.make_model(
         _graph(onnx, graph),

@@ -267,13 +267,16 @@ def _described(
         return Print(name, tokens, shape, where, dtype=dtype, gaps=gaps, rounded=""), heading
     dtype = _dtype(before, after)
     gaps = gaps_of(shape, ahead, printed_shape(before, after), where)
-    before, factor = _cut_factor(before)
-    before = WRAPPER.sub("", before)
+    factor = FACTOR.search(before)
+    before = WRAPPER.sub("", before[: factor.start()] if factor else before)
     name, separate_line = _name(before)
     label = "" if name else _label(before)
     if separate_line or label:
         heading = name
-    found = Print(name or heading, tokens, shape, where, factor, dtype, label, gaps, rounded="")
+    found = Print(
+        name or heading, tokens, shape, where, float(factor[1]) if factor else 1.0, dtype, label,
+        gaps, rounded="",
+    )  # fmt: skip
     return found, heading
 
 
@@ -361,12 +364,6 @@ def _parsed(
             levels[-1].append(0.0)
             tokens.append(token)
     return tokens, to_array(levels[0][0], f"{where}: the printed array").shape, ahead
-
-
-def _cut_factor(before: str) -> tuple[str, float]:
-    """The text before an array without the factor, and the factor."""
-    match = FACTOR.search(before)
-    return (before[: match.start()], float(match[1])) if match else (before, 1.0)
 
 
 def _name(before: str) -> tuple[str, bool]:

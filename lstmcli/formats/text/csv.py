@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, repeat
 from math import prod
@@ -40,7 +40,7 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
         Cells separated by semicolons, a cell that is no number (line and column are named), rows
         of different lengths, a pair of step and batch that is missing or occurs twice.
     """
-    source, first = file.source, _first_line(pieces())
+    source, first = file.source, next(pieces(), "").lstrip("\r\n").partition("\n")[0]
     _refuse_semicolons(first, source)
     kind = "tsv" if "\t" in first else "csv"
     if (columns := first.count(DELIMITERS[kind]) + 1) > MOST_COLUMNS:
@@ -76,10 +76,6 @@ def document_of(table: CsvTable, kind: str, line_of: Callable[[int], int]) -> Do
         table.source, kind, arrays, {}, "steps" if batch is None else "time",
         dtypes=float32_arrays(arrays), numbering=Numbering(keys.get(STEP), batch, columns),
     )  # fmt: skip
-
-
-def _first_line(pieces: Iterator[str]) -> str:
-    return next(pieces, "").lstrip("\r\n").partition("\n")[0]
 
 
 def _refuse_semicolons(first: str, source: str) -> None:
@@ -266,7 +262,10 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
     for name in indexed.keys() & single.keys():
         raise UserError(f'{source} has columns {name}[n] and a column "{name}".')
     if UNIT in keys:
-        _refuse_mixed(indexed, source)
+        for name in indexed:
+            raise UserError(
+                f"{source} has a column {UNIT!r} and columns {name}[n], which are units too."
+            )
         return single
     if not indexed:
         return {"": Columns([n for n in range(width) if not names or names[n] not in keys])}
@@ -280,13 +279,6 @@ def _keys(names: list[str] | None) -> list[str]:
     """The columns that say what a row is: its step, its item of the batch, its unit."""
     found = [name for name in KEYS if names and name in names]
     return found if STEP in found else [name for name in found if name != UNIT]
-
-
-def _refuse_mixed(indexed: Mapping[str, object], source: str) -> None:
-    for name in indexed:
-        raise UserError(
-            f"{source} has a column {UNIT!r} and columns {name}[n], which are units too."
-        )
 
 
 class CsvTable:

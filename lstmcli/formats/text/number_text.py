@@ -50,19 +50,16 @@ def row_texts(
                 digits = [np.format_float_scientific(x, unique=True, trim="-") for x in row]
                 yield separator.join(_renamed(digits, names))
         return
-    template = _template(_specification(values.dtype), values.shape[-1], separator)
+    specification = "%d"
+    if values.dtype.kind == "f":
+        specification = "%.9g" if values.dtype.itemsize <= 4 else "%r"
+    template = _template(specification, values.shape[-1], separator)
     for rows in rows_of(values):
         for numbers in rows.tolist():
             text = template % tuple(numbers)
             if "n" in text or "-0" + separator in text + separator:  # nan, inf have a letter n
                 text = separator.join(_renamed(text.split(separator), names))
             yield text
-
-
-def _specification(dtype: np.dtype[Any]) -> str:
-    if dtype.kind != "f":
-        return "%d"
-    return "%.9g" if dtype.itemsize <= 4 else "%r"
 
 
 @lru_cache(maxsize=64)

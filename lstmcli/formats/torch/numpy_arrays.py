@@ -112,12 +112,8 @@ def _jax(_: Any, args: Any, state: Any, *others: Any) -> Any:
     return made.value
 
 
-def _dtype(*args: Any) -> _Dtype:
-    return _Dtype("numpy.dtype", args)
-
-
 MAKERS: dict[str, Maker] = {
-    "numpy.dtype": _dtype,
+    "numpy.dtype": lambda *args: _Dtype("numpy.dtype", args),
     "jax._src.array._reconstruct_array": _jax,
     **{f"numpy.{core}.multiarray._reconstruct": _Pending for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": _from_buffer for core in ("core", "_core")},
