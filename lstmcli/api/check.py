@@ -162,7 +162,8 @@ def check(
         first, *others = refused.values()
         raise UserError(first, *(f"  {text}" for text in others))
 
-    ours, seconds = _ours(job)
+    inputs = replace(job.inputs, x=np.asarray(job.inputs.x))
+    ours, seconds = warm(lambda: run_plan(prepare(job.model, inputs)))
     truth = _truth(job)
     rows, findings = [], {}
     for engine in engines:
@@ -211,12 +212,6 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
     if missing := [absent(engine) for engine in engines if not engine.installed]:
         raise UserError(missing[0], *(f"  {text}" for text in missing[1:]))
     return engines
-
-
-def _ours(job: Job) -> tuple[Trace, float]:
-    """Our run, and the seconds it took."""
-    inputs = replace(job.inputs, x=np.asarray(job.inputs.x))
-    return warm(lambda: run_plan(prepare(job.model, inputs)))
 
 
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:

@@ -26,7 +26,7 @@ from lstmcli.api.contents import (
     settings_in,
     state_members,
 )
-from lstmcli.api.load import Reader, reader
+from lstmcli.api.load import Reader, load_model
 from lstmcli.api.paths import (
     Named,
     Path,
@@ -163,7 +163,9 @@ def _job_of(
         time_first = {"layout": "time"} if lines else {}  # JSON lines, a table of steps
         settings = {**time_first, **settings_in(holder), **settings}
 
-    reread = reader(documents, settings)
+    def reread(further: Mapping[str, Any]) -> Model:
+        return load_model(documents, {**settings, **further})
+
     model = reread({})
     state, state_from, names = _initial_state(
         files.initial_state, [*documents, *([holder] if holder else [])], stdin

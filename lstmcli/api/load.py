@@ -65,15 +65,6 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     return model
 
 
-def reader(documents: Sequence[Document], settings: Mapping[str, Any]) -> Reader:
-    """From further settings to the model in some documents: files are read once."""
-
-    def reread(further: Mapping[str, Any]) -> Model:
-        return load_model(documents, {**settings, **further})
-
-    return reread
-
-
 def checked(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Settings as keywords of a function, read and checked."""
     return {k: v if k == "layer" else read_setting(k, v, where) for k, v in settings.items()}

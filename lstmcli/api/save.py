@@ -245,13 +245,8 @@ def write_pieces(
 # ---- states
 
 
-def check_state_path(path: str) -> str:
-    """The format of a state's file, by its suffix."""
-    return formats.format_of(path, formats.SEVERAL_ARRAYS)
-
-
 def save_state(path: str, h: Array, c: Array, steps: int) -> None:
     """Write ``h`` and ``c`` for ``--initial-state``, with the number of steps behind them."""
-    format = check_state_path(path)
+    format = formats.format_of(path, formats.SEVERAL_ARRAYS)
     with formats.atomically(path) as stream:
         formats.write(stream, format, {"h": h, "c": c}, {"steps": steps})

@@ -119,7 +119,7 @@ class RunOptions:
         outputs = _outputs(options)
         selection = Selection.parse(*(options[k] for k in ("steps", "batch", "units", "digits")))
         if options["save_state"]:
-            save.check_state_path(options["save_state"])
+            formats.format_of(options["save_state"], formats.SEVERAL_ARRAYS)
         for name in ("threads", "scheduler"):
             if options["engine"] and options[name] is not None:
                 raise UserError(
@@ -270,15 +270,10 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         raise Ended(result.status)
     if asked.outputs.screen:
         standard_output().flush()  # an error here is one message
-    if asked.outputs.screen != "table" and not screen().quiet:
-        _say_assumed(job)
+    in_header = asked.outputs.screen == "table"
+    if not in_header and not screen().quiet and (assumed := job.assumed):
+        tell(f"assumed: {'; '.join(map(shorten_assumption, assumed))}")
     return 0
-
-
-def _say_assumed(job: Job) -> None:
-    """Print the assumptions, which the header of a table lists, in one line on stderr."""
-    if assumed := [shorten_assumption(text) for text in job.assumed]:
-        tell(f"assumed: {'; '.join(assumed)}")
 
 
 # ---- options

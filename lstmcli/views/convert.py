@@ -16,6 +16,7 @@ from lstmcli.views.sheet import (
     Width,
     labelled,
     labelled_command,
+    labelled_lines,
 )
 from lstmcli.views.text import phrases
 
@@ -39,8 +40,7 @@ def conversion_sheet(conversion: Mapping[str, Any], width: Width) -> Sheet:
     sheet.extend(_recipe(conversion["recipe"], width))
     sheet.add()
     sheet.extend(labelled("proof", _proof(conversion["proof"]), width, AGREES))
-    for n, text in enumerate(conversion["use"]):
-        sheet.extend(labelled("" if n else "use", text, width))
+    sheet.extend(labelled_lines("use", conversion["use"], width))
     command = typed_command("lstm", "run", file_argument(target), "inputs.npy")
     options = conversion["options"]
     sheet.extend(labelled_command("next", f"{command} {options}" if options else command))

@@ -31,6 +31,7 @@ from lstmcli.views.sheet import (
     fitting_table,
     labelled,
     labelled_command,
+    labelled_lines,
     table,
 )
 from lstmcli.views.text import (
@@ -232,9 +233,12 @@ def _printed_digits(values: Array, units: Array) -> int:
 
 def _arrays(d: Difference, width: Width) -> Sheet:
     arrays = list(d.arrays.values())
+    differing = [
+        "shape" if a.mismatched is None else f"{a.mismatched} of {a.total}" for a in arrays
+    ]
     columns = [
         Column("array", [array.name for array in arrays], "bold", left=True),
-        Column("differ", [_differing(array) for array in arrays], DIFFERS),
+        Column("differ", differing, DIFFERS),
         Column("%", [_share(array) for array in arrays], DIFFERS, rank=4),
         Column("max abs", [error_size(array.max_abs) for array in arrays]),
         _position_column(arrays, [array.abs_at for array in arrays]),
@@ -254,12 +258,6 @@ def _arrays(d: Difference, width: Width) -> Sheet:
             text = f"a has {a}; b has {b}"
             sheet.extend(labelled(array.name, text, width, indent=HINT_INDENT))
     return sheet
-
-
-def _differing(array: ArrayDifference) -> str:
-    if array.mismatched is None:
-        return "shape"
-    return f"{array.mismatched} of {array.total}"
 
 
 def _share(array: ArrayDifference) -> str:
@@ -371,9 +369,7 @@ def _not_compared(d: Difference, width: Width) -> Sheet:
             text = listed([name or "(unnamed)" for name in names], ARRAYS_NAMED)
             text = f"{text} (not compared)"
             sheet.extend(labelled(f"only in {side}", text, width, indent=HINT_INDENT + 1))
-    for n, remark in enumerate(d.remarks):
-        label = "" if n else "assumed"
-        sheet.extend(labelled(label, remark, width, ASSUMED, indent=HINT_INDENT))
+    sheet.extend(labelled_lines("assumed", d.remarks, width, ASSUMED, HINT_INDENT))
     return sheet
 
 

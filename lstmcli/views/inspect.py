@@ -31,6 +31,7 @@ from lstmcli.views.sheet import (
     hidden_columns,
     labelled,
     labelled_command,
+    labelled_lines,
     table,
 )
 from lstmcli.views.text import NumberFormat, long_count, phrases, unbroken
@@ -155,17 +156,16 @@ def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
     names = [convention.name] if lstm.layer == "0" else [lstm.layer, convention.name]
     sheet = labelled("lstm", f"{phrases(names)}   {convention.title}", width, "bold")
     sheet.extend(labelled("why", lstm.why, width))
-    for n, name in enumerate((convention.name, *lstm.rivals) if lstm.rivals else ()):
-        text = f"--convention {name}  {CONVENTIONS[name].title}"
-        sheet.extend(labelled("" if n else "which?", text, width, ASSUMED))
+    rows = (convention.name, *lstm.rivals) if lstm.rivals else ()
+    ways = (f"--convention {row}  {CONVENTIONS[row].title}" for row in rows)
+    sheet.extend(labelled_lines("which?", ways, width, ASSUMED))
     sheet.extend(labelled("", _same_names(lstm.also), width))
     sheet.extend(labelled("sizes", phrases([*_sizes(lstm)]), width))
     sheet.extend(labelled("config", phrases(_configuration(lstm)), width))
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
         sheet.extend(labelled("found", f"{phrases(found)}   in the file", width))
-    for n, text in enumerate(lstm.model.assumed):
-        sheet.extend(labelled("" if n else "assumed", text, width, ASSUMED))
+    sheet.extend(labelled_lines("assumed", lstm.model.assumed, width, ASSUMED))
     sheet.add()
     sheet.extend(_gates(lstm, width))
     for hint in lstm.hints:

@@ -14,7 +14,7 @@ from lstmcli.views.diff import difference_sheet
 from lstmcli.views.explain import explanation_sheet
 from lstmcli.views.export import html_fragment
 from lstmcli.views.run import DEFAULT_COLUMNS, Window, model_sheet, trace_sheets
-from lstmcli.views.sheet import ASSUMED, Sheet, Width, labelled
+from lstmcli.views.sheet import ASSUMED, Sheet, Width, labelled, labelled_lines
 
 WIDTH = Width.of(100)  # columns: what the cell of a notebook has room for
 
@@ -46,9 +46,8 @@ def _sheets(result: Any) -> Iterator[Sheet]:
 
 def _settings(trace: Trace) -> Sheet:
     """What a trace holds, and what was assumed for it."""
-    sheet = Sheet()
-    sheet.extend(labelled("trace", repr(trace)[len("<Trace ") : -1].partition("; ")[0], WIDTH))
-    for n, text in enumerate(trace.settings.get("assumed", ())):
-        sheet.extend(labelled("" if n else "assumed", str(text), WIDTH, ASSUMED))
+    sheet = labelled("trace", repr(trace)[len("<Trace ") : -1].partition("; ")[0], WIDTH)
+    assumed = map(str, trace.settings.get("assumed", ()))
+    sheet.extend(labelled_lines("assumed", assumed, WIDTH, ASSUMED))
     sheet.add()
     return sheet

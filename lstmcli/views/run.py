@@ -35,6 +35,7 @@ from lstmcli.views.sheet import (
     fitting_columns,
     hidden_columns,
     labelled,
+    labelled_lines,
     table,
 )
 from lstmcli.views.text import NumberFormat, count, percent, phrases, unbroken
@@ -83,7 +84,7 @@ def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
     _two_parts(sheet, "inputs", read, sizes, width)
     sheet.extend(_config(model, engine, width))
-    sheet.extend(_assumptions(_assumed(plan), width))
+    sheet.extend(labelled_lines("assumed", _assumed(plan), width, ASSUMED, HEADER_INDENT))
     sheet.add()
     return sheet
 
@@ -93,7 +94,7 @@ def model_sheet(model: Model, width: Width) -> Sheet:
     sheet = Sheet()
     _two_parts(sheet, "weights", _tensors(model), _sizes(model), width)
     sheet.extend(_config(model, "", width))
-    sheet.extend(_assumptions(model.assumed, width))
+    sheet.extend(labelled_lines("assumed", model.assumed, width, ASSUMED, HEADER_INDENT))
     return sheet
 
 
@@ -107,14 +108,6 @@ def _config(model: Model, engine: str, width: Width) -> Sheet:
         settings = [] if same else _settings(layer[0].convention, model)
         texts = [text for text in (label, *settings) if text not in ("", "forget bias 0")]
         sheet.extend(_labelled(f"layer{n}", texts or [" "], width))
-    return sheet
-
-
-def _assumptions(texts: Iterable[str], width: Width) -> Sheet:
-    sheet = Sheet()
-    for n, text in enumerate(texts):
-        label = "" if n else "assumed"
-        sheet.extend(labelled(label, text, width, ASSUMED, indent=HEADER_INDENT))
     return sheet
 
 

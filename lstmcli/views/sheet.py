@@ -106,6 +106,16 @@ def labelled(label: str, text: str, width: Width, style: str = "", indent: int =
     return sheet
 
 
+def labelled_lines(
+    label: str, texts: Iterable[str], width: Width, style: str = "", indent: int = INDENT
+) -> Sheet:
+    """Texts one below the other, the first with a label."""
+    sheet = Sheet()
+    for n, text in enumerate(texts):
+        sheet.extend(labelled("" if n else label, text, width, style, indent))
+    return sheet
+
+
 def add_in_width(sheet: Sheet, start: Sequence[Span], rest: Span, width: Width) -> None:
     """Add the start of a line and its rest after three spaces, or below if both do not fit."""
     text, style = rest

@@ -53,15 +53,13 @@ def arrange(
         return min(agreeing, key=lambda way: (way.by_numbers, way.numbers[1] is not None)), ""
     ways = [way for way in ways if not way.by_numbers]
     if len(ways) > 1:
-        starting = [way for way in ways if _starts_alike(way, test)]
+        starting = [
+            way for way in ways if way.a.shape[0] > 1 and test.agree(way.a[:1], way.b[:1]).all()
+        ]
         if len(starting) != 1:
             return None, _several(ways)
         ways = starting
     return (ways[0], "") if ways else (None, "")
-
-
-def _starts_alike(way: Arrangement, test: Tolerance) -> bool:
-    return way.a.shape[0] > 1 and bool(test.agree(way.a[:1], way.b[:1]).all())
 
 
 def _several(ways: Sequence[Arrangement]) -> str:

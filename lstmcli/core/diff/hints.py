@@ -90,9 +90,12 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
         for pair in compared.differing
         if (found := nan_in_both(pair) or rearranged(pair))
     }
+    groups: dict[Finding, list[str]] = {}  # one hint for h, c and all gates, not seven
+    for name, finding in findings.items():
+        groups.setdefault(finding, []).append(name)
     hints = [
         Hint(finding.code, compared.say(f"{_agreeing(names)} {finding.text}"))
-        for finding, names in _grouped(findings).items()
+        for finding, names in groups.items()
     ]
     exchanged = _exchanged_names(
         compared, [p for p in compared.differing if p.name not in findings]
@@ -100,14 +103,6 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     hints += exchanged_hint(compared, exchanged)
     hints += [hint for pair in compared.differing for hint in forget_bias(compared, pair)]
     return hints, {*findings, *exchanged}
-
-
-def _grouped(findings: Mapping[str, Finding]) -> dict[Finding, list[str]]:
-    """Arrays by what holds for them: one hint for h, c and all gates, not seven."""
-    groups: dict[Finding, list[str]] = {}
-    for name, finding in findings.items():
-        groups.setdefault(finding, []).append(name)
-    return groups
 
 
 def _agreeing(names: Sequence[str]) -> str:
@@ -191,13 +186,10 @@ def forget_bias(compared: ComparedSides, pair: Pair) -> list[Hint]:
 
     At the first step that differs, and only there: later gates have seen other states.
     """
-    if (
-        pair.name != compared.first_array
-        or not _is_forget_gate(pair)
-        or compared.first_step is None
-    ):
-        return []
+    is_forget_gate = pair.kind == SEQUENCE and pair.placed and ArrayName.of(pair.name).base == "f"
     step = compared.first_step
+    if pair.name != compared.first_array or not is_forget_gate or step is None:
+        return []
     a, b = pair.a[step : step + 1], pair.b[step : step + 1]
     constant = _logit_shift(a.values, b.values)
     if constant is None:
@@ -213,10 +205,6 @@ def forget_bias(compared: ComparedSides, pair: Pair) -> list[Hint]:
         "forget bias; TF1 adds 1 at run time and stores it in no tensor."
     )
     return [Hint("forget_bias", compared.say(text))]
-
-
-def _is_forget_gate(pair: Pair) -> bool:
-    return pair.kind == SEQUENCE and pair.placed and ArrayName.of(pair.name).base == "f"
 
 
 def _logit_shift(a: Array, b: Array) -> float | None:

@@ -72,6 +72,8 @@ class ArrayDifference:
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
         one, other = (list(shape) for shape in self.shapes)
+        aligned = self.arrangement.replace("{a}", "a").replace("{b}", "b")
+        some = {"left_out": self.left_out, "aligned": aligned}  # keys that only some arrays have
         return {
             "equal": self.equal,
             "shape": [one, other] if self.mismatched is None else one,
@@ -83,14 +85,7 @@ class ArrayDifference:
             "cosine": jsonable(self.cosine),
             "snr_db": jsonable(self.snr),
             "first": self.first.to_json() if self.first else None,
-        } | self._further()
-
-    def _further(self) -> dict[str, Any]:
-        """The keys that only some arrays have."""
-        text = self.arrangement.replace("{a}", "a").replace("{b}", "b")
-        return ({"left_out": self.left_out} if self.left_out else {}) | (
-            {"aligned": text} if text else {}
-        )
+        } | {key: value for key, value in some.items() if value}
 
 
 def measure(pair: Pair) -> ArrayDifference:

@@ -140,11 +140,6 @@ class LayerPairs:
             if pair.agrees is not None
         }
 
-    @property
-    def dense(self) -> bool:
-        """Whether most units differ in the rows that do: what acts in the cell reaches them all."""
-        return _dense(self.pair)
-
     def in_order(self, by_step: Array, pair: Pair) -> Array:
         """Steps as computed, not as stored."""
         return by_step[::-1] if pair.backward else by_step
@@ -168,7 +163,7 @@ def suspicion(compared: ComparedSides, proved: set[str]) -> Hint | None:
     """The first pattern that fits, or None. What was proved already is not suspected again."""
     early = odd_numbers(compared) or not_a_number(compared) or rounding(compared) or noise(compared)
     layer = LayerPairs.of(compared)
-    if early or layer is None or "forget_bias" in proved or not layer.dense:
+    if early or layer is None or "forget_bias" in proved or not _dense(layer.pair):
         return early
     found = next((hint for test in _PATTERNS if (hint := test(compared, layer))), None)
     if found is not None and compared.axes_assumed:
@@ -196,6 +191,7 @@ def _with_reservation(hint: Hint) -> Hint:
 
 
 def _dense(pair: Pair) -> bool:
+    """Whether most units differ in the rows that do: what acts in the cell reaches them all."""
     assert pair.agrees is not None
     wrong = ~pair.agrees
     return bool(wrong[wrong.any(axis=-1)].mean() > 0.5)
@@ -261,24 +257,19 @@ def not_a_number(compared: ComparedSides) -> Hint | None:
         if not pair.stepwise or pair.agrees is None:
             continue
         differs = np.isnan(pair.a.values) != np.isnan(pair.b.values)
-        if differs.any():
-            return _first_nan(compared, pair, differs)
-    return None
-
-
-def _first_nan(compared: ComparedSides, pair: Pair, differs: Mask) -> Hint:
-    steps = np.flatnonzero(differs.any(axis=(1, 2)))
-    step = int(steps[-1] if pair.backward else steps[0])
-    which = "{a}" if np.isnan(pair.a.values[step][differs[step]]).any() else "{b}"
-    step = pair.numbers_of((step, 0, 0))[0]
-    return Hint(
-        "suspect_nan",
-        compared.say(
+        if not differs.any():
+            continue
+        steps = np.flatnonzero(differs.any(axis=(1, 2)))
+        step = int(steps[-1] if pair.backward else steps[0])
+        which = "{a}" if np.isnan(pair.a.values[step][differs[step]]).any() else "{b}"
+        step = pair.numbers_of((step, 0, 0))[0]
+        text = (
             f"{pair.name} of {which} is NaN from step {step} on, where the other side has numbers. "
             "Once in the state, a NaN stays. Possible causes: inputs or weights that are not "
             f"finite, an overflow at or before step {step} (float16 ends at 65504)."
-        ),
-    )
+        )
+        return Hint("suspect_nan", compared.say(text))
+    return None
 
 
 def rounding(compared: ComparedSides) -> Hint | None:

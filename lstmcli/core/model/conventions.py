@@ -277,12 +277,6 @@ class Convention:
         """The convention with exactly these fields of its behaviour replaced."""
         return replace(self, behaviour=replace(self.behaviour, **values))
 
-    def with_orientation(self, orientation: str) -> Convention:
-        """The convention with its kernels stored this way round: ``cols`` or ``rows``."""
-        if orientation == self.storage.orientation:
-            return self
-        return replace(self, storage=replace(self.storage, orientation=orientation))
-
     def setting(self, name: str) -> Any:
         """The value of a setting by its name; None for one that is of no convention."""
         group = _GROUP_OF.get(name)

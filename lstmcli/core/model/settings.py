@@ -49,7 +49,7 @@ MERGES = ("concat", "concat_swapped", "sum", "mul", "ave")
 class OneOf:
     """A parser of one of several words."""
 
-    def __init__(self, values: tuple[str, ...]) -> None:
+    def __init__(self, *values: str) -> None:
         self.values = values
 
     def __call__(self, value: Any) -> str:
@@ -59,10 +59,6 @@ class OneOf:
             *others, last = self.values
             raise ValueError(f"{', '.join(others)} or {last}.{did_you_mean(text, self.values)}")
         return text
-
-
-def _one_of(*values: str) -> OneOf:
-    return OneOf(values)
 
 
 def _number(value: Any) -> float:
@@ -122,15 +118,15 @@ SETTINGS: dict[str, Setting] = {
     ),
     "bias_gates": Setting(read_gate_order, "Gate order of the bias only.", _GATES, "that of gates"),
     "interleaved": Setting(_boolean, "Gates alternate unit by unit instead of block by block."),
-    "rows": Setting(_one_of("xh", "hx"), "Row order of a fused kernel."),
+    "rows": Setting(OneOf("xh", "hx"), "Row order of a fused kernel."),
     "bias_row": Setting(
-        _one_of("none", "first", "last"), "Row of a fused kernel that is the bias: first or last."
+        OneOf("none", "first", "last"), "Row of a fused kernel that is the bias: first or last."
     ),
     "transposed": Setting(
-        _one_of(*TRANSPOSED),
+        OneOf(*TRANSPOSED),
         "Each gate's block of this matrix is stored transposed; or all of it is reshaped.",
     ),
-    "bias": Setting(_one_of(*BIASES), "How often the bias is added, or which of two."),
+    "bias": Setting(OneOf(*BIASES), "How often the bias is added, or which of two."),
     "forget_bias": Setting(_number, "Constant added to the forget gate at run time.", "a number"),
     "activation": Setting(
         read_activation_name, "Activation of the candidate, and of the output.", _ACTIVATION
@@ -144,18 +140,18 @@ SETTINGS: dict[str, Setting] = {
         _ACTIVATION,
         "that of activation",
     ),
-    "coupled": Setting(_one_of("none", "f=1-i", "i=1-f"), "One gate is 1 minus the other."),
+    "coupled": Setting(OneOf("none", "f=1-i", "i=1-f"), "One gate is 1 minus the other."),
     "cell_clip": Setting(_bound, "Bound on |c|.", _BOUND),
     "gate_clip": Setting(_bound, "Bound on every pre-activation (ONNX's clip).", _BOUND),
     "projection_clip": Setting(_bound, "Bound on |h| after the projection.", _BOUND),
     "peepholes": Setting(
-        _one_of("used", "ignored", "old_c"),
+        OneOf("used", "ignored", "old_c"),
         "Peepholes: used, ignored, or with the old c as input of o.",
     ),
     "peephole_gates": Setting(
-        _one_of(*PEEPHOLE_ORDERS), "Gate order of peepholes that are one tensor."
+        OneOf(*PEEPHOLE_ORDERS), "Gate order of peepholes that are one tensor."
     ),
-    "layout": Setting(_one_of("batch", "time"), "Inputs are (B, T, I) or (T, B, I)."),
+    "layout": Setting(OneOf("batch", "time"), "Inputs are (B, T, I) or (T, B, I)."),
     "reverse": Setting(
         _boolean,
         "Run from the last step to the first; layer0_reverse.reverse=false runs a backward cell "
@@ -163,21 +159,21 @@ SETTINGS: dict[str, Setting] = {
     ),
     "go_backwards": Setting(_boolean, "Keras: run reversed, outputs in the order of processing."),
     "merge": Setting(
-        _one_of(*MERGES, "stack"),
+        OneOf(*MERGES, "stack"),
         "How two directions become one output; concat_swapped has the backward half first.",
     ),
-    "masked_output": Setting(_one_of("zero", "repeat", "run"), "Output at padded or masked steps."),
+    "masked_output": Setting(OneOf("zero", "repeat", "run"), "Output at padded or masked steps."),
     "flip_output": Setting(_boolean, "Outputs in the other order of time.", default="false"),
     "state": Setting(
-        _one_of("carried", "reset"), "Whether a step starts from the last state.", default="carried"
+        OneOf("carried", "reset"), "Whether a step starts from the last state.", default="carried"
     ),
     "initial_state": Setting(
-        _one_of("given", "zero", "swapped"),
+        OneOf("given", "zero", "swapped"),
         "What becomes of a given initial state.",
         default="given",
     ),
     "lengths": Setting(
-        _one_of("given", "ignored"), "What becomes of given lengths, or of a mask.", default="given"
+        OneOf("given", "ignored"), "What becomes of given lengths, or of a mask.", default="given"
     ),
     "flat_units": Setting(
         _count, "Units of a network whose weights are one vector.", _COUNT, "none"
@@ -187,12 +183,12 @@ SETTINGS: dict[str, Setting] = {
     ),
     "flat_directions": Setting(_count, "Directions of such a network: 1 or 2.", _COUNT, "1"),
     "arithmetic": Setting(
-        _one_of("float", "8bit", "hybrid", "hybrid_asymmetric"),
+        OneOf("float", "8bit", "hybrid", "hybrid_asymmetric"),
         "Products of numbers as they are, or of inputs and h rounded to 8 bits: by onnxruntime's "
         "rule, or by TensorFlow Lite's.",
     ),
     "dtype": Setting(
-        _one_of("float16", "bfloat16", "float32", "float64", "longdouble"),
+        OneOf("float16", "bfloat16", "float32", "float64", "longdouble"),
         "Number type of the computation; bfloat16 rounds the weights and runs in float32.",
         default="that of the weights",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lstmcli.errors import did_you_mean
+
 GATES = "ifgo"
 """The order of gates in a `Cell`: input, forget, candidate, output."""
 
@@ -78,8 +80,6 @@ def read_activation_name(value: object) -> str:
     ValueError
         with the known names; for a bare ``hard_sigmoid``, with the two that share the name.
     """
-    from lstmcli.errors import did_you_mean
-
     text = str(value).lower().replace(" ", "")
     name, _, rest = text.partition("(")
     name = _ALIASES.get(name, name)

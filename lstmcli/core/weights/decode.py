@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,9 @@ class _Decoder:
 
     def cell(self) -> Cell:
         kernel, recurrent, peephole = self._kernels()
-        how = self._coupled().with_orientation("rows" if self.along_rows else "cols")
+        how = self._coupled()
+        orientation = "rows" if self.along_rows else "cols"
+        how = replace(how, storage=replace(how.storage, orientation=orientation))
         if peephole is None:
             peephole = self._peephole()
         units = recurrent.shape[1]

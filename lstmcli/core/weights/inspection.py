@@ -50,6 +50,11 @@ class TensorInfo:
         """The number of its elements."""
         return int(np.prod(self.shape, dtype=np.int64))
 
+    def to_json(self) -> dict[str, Any]:
+        """Its shape and dtype, and how many numbers are not finite where some are."""
+        members: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype}
+        return members | ({"not_finite": self.not_finite} if self.not_finite else {})
+
 
 @dataclass(frozen=True)
 class GateNumbers:
@@ -150,17 +155,12 @@ class Inspection:
         """Everything as JSON has it."""
         return {
             "file": self.file,
-            "tensors": {name: _tensor_json(tensor) for name, tensor in self.tensors.items()},
+            "tensors": {name: tensor.to_json() for name, tensor in self.tensors.items()},
             "lstms": [lstm.to_json() for lstm in self.lstms],
             "unread": [unread.to_json() for unread in self.unread],
             "missing": list(self.missing),
             "remarks": list(self.remarks),
         }
-
-
-def _tensor_json(tensor: TensorInfo) -> dict[str, Any]:
-    members: dict[str, Any] = {"shape": list(tensor.shape), "dtype": tensor.dtype}
-    return members | ({"not_finite": tensor.not_finite} if tensor.not_finite else {})
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,9 @@ ONNX node. A row of the table below translates those of one format to the settin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, NamedTuple
 
-from lstmcli.core.weights.metadata import madmom
+from lstmcli.core.weights.metadata import keras, madmom, onnx, tensorflow, tflite
 from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
 
 
@@ -39,24 +38,14 @@ def _pickle(around: Groups) -> MetadataSettings:
     return _torch(around)
 
 
-def _of(module: str, function: str = "read") -> Callable[[Groups], MetadataSettings]:
-    """A function of a module of this package, imported when it is first needed."""
-
-    def read(words: Groups) -> MetadataSettings:
-        settings: MetadataSettings = getattr(import_module(f"{__name__}.{module}"), function)(words)
-        return settings
-
-    return read
-
-
 METADATA_FORMATS: Mapping[str, MetadataFormat] = {
-    "onnx": MetadataFormat(_of("onnx"), convention="onnx"),
+    "onnx": MetadataFormat(onnx.read, convention="onnx"),
     "torch": MetadataFormat(_torch),
     "pickle": MetadataFormat(_pickle),
-    "tensorflow": MetadataFormat(_of("tensorflow")),
-    "tfjs": MetadataFormat(_of("keras", "read_tensorflow_js"), "tfjs"),
-    "tflite": MetadataFormat(_of("tflite")),
-    "keras": MetadataFormat(_of("keras"), layers=True),
+    "tensorflow": MetadataFormat(tensorflow.read),
+    "tfjs": MetadataFormat(keras.read_tensorflow_js, "tfjs"),
+    "tflite": MetadataFormat(tflite.read),
+    "keras": MetadataFormat(keras.read, layers=True),
 }
 """The rows by the name of the format."""
 
