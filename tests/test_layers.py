@@ -111,7 +111,7 @@ def test_no_imports_go_in_a_circle() -> None:
     assert not graph
 
 
-def test_every_module_imports_alone() -> None:
+def test_every_module_imports_in_a_fresh_process() -> None:
     """Each after the others are forgotten, so that none relies on an import elsewhere."""
     names = [dotted(path) for path in MODULES if path.stem != "__main__"]
     code = (
@@ -125,7 +125,7 @@ def test_every_module_imports_alone() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_the_lines_of_a_message_are_arguments_of_their_own(path: Path) -> None:
+def test_the_lines_of_a_message_are_separate_arguments(path: Path) -> None:
     """A newline inside of one is taken for a name's, and shown escaped."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("UserError", "NoInputs"):

@@ -44,7 +44,7 @@ def expected(case: str) -> tuple[dict[str, Any], Arrays]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_tensors_are_those_of_tensorflow_s_own_loader(case: str, tmp_path: Path) -> None:
+def test_the_tensors_are_those_of_the_loader_of_tensorflow(case: str, tmp_path: Path) -> None:
     arrays = formats.read(str(unpacked(case, tmp_path))).arrays
     theirs = {
         name.removeprefix("tensors/"): value

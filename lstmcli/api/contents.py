@@ -23,7 +23,7 @@ INITIAL_STATES = ((f"{STATE}h", f"{STATE}c"), ("h0", "c0"), ("h_0", "c_0"))
 MAX_TENSORS = 1 << 15  # of all files together; to recognise and show each takes up to .2 ms
 MAX_NAME = 1000  # characters: patterns of names are tried at every one
 MAX_COMPARED = 1000  # attributes; of each, 0.2 ms go into looking whether it is nearly a setting
-_BESIDE_INPUTS = ("lengths", "mask")
+_WITH_INPUTS = ("lengths", "mask")
 _LIKE_INPUTS = re.compile(
     r"(x|inputs?|features?)(_?(train(ing)?|val(id(ation)?)?|test|dev|eval|data|batch|seq|np))?",
     re.I,
@@ -32,12 +32,12 @@ _LIKE_INPUTS = re.compile(
 
 def is_weight(name: str) -> bool:
     """Whether an array of this name is a weight, not an input or a state."""
-    return not (_is_beside_inputs(name) or _LIKE_INPUTS.fullmatch(name))
+    return not (_goes_with_inputs(name) or _LIKE_INPUTS.fullmatch(name))
 
 
-def _is_beside_inputs(name: str) -> bool:
+def _goes_with_inputs(name: str) -> bool:
     """Whether an array of this name is lengths, a mask or a state."""
-    return name in _BESIDE_INPUTS or name.startswith(STATE) or name in chain(*INITIAL_STATES)
+    return name in _WITH_INPUTS or name.startswith(STATE) or name in chain(*INITIAL_STATES)
 
 
 def input_names(document: Document) -> list[str]:
@@ -56,7 +56,7 @@ def inputs_of(document: Document) -> Array:
         if there are none, or several arrays that may be the inputs.
     """
     names = input_names(document) or [
-        name for name in document.arrays if not _is_beside_inputs(name)
+        name for name in document.arrays if not _goes_with_inputs(name)
     ]
     if len(names) == 1:
         return document.arrays[names[0]]

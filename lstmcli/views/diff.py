@@ -301,7 +301,7 @@ def _value_column(arrays: Sequence[ArrayDifference]) -> Column:
     All have the format that each pair needs to look different.
     """
     places = [array.abs_at for array in arrays if array.abs_at is not None]
-    most = max((_digits_apart(place, TABLE_DIGITS) for place in places), default=0)
+    most = max((_digits_to_differ(place, TABLE_DIGITS) for place in places), default=0)
     format = NumberFormat.of([value for place in places for value in (place.a, place.b)], most)
     pairs = [
         ("", "") if place is None else (format.text(place.a), format.text(place.b))
@@ -348,7 +348,7 @@ def _position(array: ArrayDifference, place: Position | None) -> str:
     return ", ".join(f"{axis} {n}" for axis, n in axes.items() if n is not None)
 
 
-def _digits_apart(place: Position, fewest: int) -> int:
+def _digits_to_differ(place: Position, fewest: int) -> int:
     """The places after the point with which both values look different, at least ``fewest``."""
     if place.a == place.b:
         return fewest
@@ -387,7 +387,7 @@ def _first_errors(d: Difference, width: Width, with_strips: bool) -> Sheet:
         sheet.extend(_strips(several, len(d.arrays) > 1, width))
     if (first := d.first_divergence) is not None:
         where = f"{_first_position(d, first)}:"
-        enough = _digits_apart(first, DIGITS)
+        enough = _digits_to_differ(first, DIGITS)
         values = " / ".join(format_number(value, enough) for value in (first.a, first.b))
         start = [(f"{'first difference':{STRIP_INDENT}}", "dim"), (where, "")]
         add_in_width(sheet, start, (values, ""), width)

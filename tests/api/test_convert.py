@@ -160,7 +160,7 @@ def test_settings_change_how_the_source_is_read(tmp_path: Path) -> None:
         np.testing.assert_array_equal(f, bias[6:9] + np.float32(constant))  # i g f o
 
 
-def test_a_target_s_own_constant(tmp_path: Path) -> None:
+def test_the_constant_of_a_target(tmp_path: Path) -> None:
     target = str(tmp_path / "net.npz")
     convert([SOURCE], target, "tf1", {}, {"forget_bias": 0.25})
     model = load.load(target)
@@ -257,7 +257,7 @@ def test_safetensors_report_what_they_do_not_contain(tmp_path: Path) -> None:
     assert converted("torch/cell", target, "pytorch").remarks == ()
 
 
-def test_rtneural_s_own_document(tmp_path: Path) -> None:
+def test_a_document_of_rtneural(tmp_path: Path) -> None:
     """As its model_utils.py writes what Keras' get_weights gives; read from its model_loader.h."""
     target = tmp_path / "net.json"
     converted("keras/stacked", target, "rtneural")

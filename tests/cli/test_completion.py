@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -348,18 +348,29 @@ READY = {
 }
 
 
+@pytest.fixture
+def start(path_with_lstm: str, typists: list[Typist]) -> Callable[[str, Path], Typist]:
+    """Starts a shell in a folder, with completion; skips the test where there is no such shell."""
+
+    def started(shell: str, folder: Path) -> Typist:
+        if not shutil.which(shell):
+            pytest.skip(f"no {shell} here")
+        typist = Typist(SHELLS[shell], path_with_lstm, folder)
+        typists.append(typist)
+        typist.type(f"{READY[shell]}; echo rea''dy\n")
+        typist.wait_for("ready")
+        return typist
+
+    return started
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_name_is_not_carried_out_by_tab_and_enter(
-    hostile: Path, path_with_lstm: str, typists: list[Typist], shell: str
+    hostile: Path, start: Callable[[str, Path], Typist], shell: str
 ) -> None:
-    if not shutil.which(shell):
-        pytest.skip(f"no {shell} here")
-    typist = Typist(SHELLS[shell], path_with_lstm, hostile.parent)
-    typists.append(typist)
-    typist.type(f"{READY[shell]}; echo rea''dy\n")
-    typist.wait_for("ready")
-    for start in ("enc", "", "a", "1"):
-        typist.type(f"echo go; lstm inspect w.npz --layer {start}\t\t")
+    typist = start(shell, hostile.parent)
+    for word in ("enc", "", "a", "1"):
+        typist.type(f"echo go; lstm inspect w.npz --layer {word}\t\t")
         time.sleep(1)
         typist.type("\necho do''ne\n")
         typist.wait_for("done")
@@ -371,15 +382,10 @@ def test_a_name_is_not_carried_out_by_tab_and_enter(
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_tab_after_a_colon_completes_a_member(
-    tmp_path: Path, path_with_lstm: str, typists: list[Typist], shell: str
+    tmp_path: Path, start: Callable[[str, Path], Typist], shell: str
 ) -> None:
-    if not shutil.which(shell):
-        pytest.skip(f"no {shell} here")
     np.savez(tmp_path / "w.npz", Kernel=np.ones((5, 8)), bias=np.ones(8))
-    typist = Typist(SHELLS[shell], path_with_lstm, tmp_path)
-    typists.append(typist)
-    typist.type(f"{READY[shell]}; echo rea''dy\n")
-    typist.wait_for("ready")
+    typist = start(shell, tmp_path)
     for word, whole in (
         ("w.npz:K", "w.npz:Kernel"), ("kernel=w.npz:K", "kernel=w.npz:Kernel"),
         ("w.npz:bi", "w.npz:bias"),

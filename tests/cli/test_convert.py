@@ -31,7 +31,7 @@ def test_the_recipe_of_a_conversion(lstm: Lstm) -> None:
     assert out.splitlines()[-1] == "next      lstm run net.npz inputs.npy"
 
 
-def test_the_recipe_says_how_the_source_s_own_kernels_lie(lstm: Lstm) -> None:
+def test_the_recipe_says_how_the_kernels_of_the_source_are_stored(lstm: Lstm) -> None:
     """By their shapes: books store a kernel a gate as (I + H, H) or as (H, I + H)."""
     for shape, there, verb in (((8, 3), "(H + I, H)", "cut"), ((3, 8), "(H, H + I)", "transposed")):
         gates: dict[str, Any] = {f"W{gate}": np.full(shape, 0.1) for gate in "ifco"}
@@ -45,7 +45,7 @@ def test_the_recipe_says_how_the_source_s_own_kernels_lie(lstm: Lstm) -> None:
     assert "kernel (4H, I + H) -> kernel (I + H, 4H): transposed" in out
 
 
-def test_a_state_beside_the_weights_is_said_to_stay_behind(lstm: Lstm) -> None:
+def test_a_state_in_the_file_of_weights_is_said_not_to_be_written(lstm: Lstm) -> None:
     weights: dict[str, Any] = {"W": np.full((8, 12), 0.1), "b": np.full(12, 0.2)}
     np.savez("w.npz", **weights, h0=np.full(3, 0.3), c0=np.full(3, 0.4))
     np.save("x.npy", np.ones((2, 5)))

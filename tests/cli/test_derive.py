@@ -126,7 +126,7 @@ def test_digits_that_differ_by_rounding_are_explained(lstm: Lstm) -> None:
     assert told == {"rounded once", "the sum, rounded once"}
 
 
-def test_against_a_trace_of_our_own_names_the_gate(lstm: Lstm) -> None:
+def test_against_a_trace_of_lstm_run_names_the_gate(lstm: Lstm) -> None:
     lstm("run", *FILES, "--forget-bias", 0, "-o", "plain.npz")
     found = derived(lstm, *FILES, "--steps", 1, "--units", 0, "--against", "plain.npz")
     assert found["first_difference"] == "f"

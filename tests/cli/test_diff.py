@@ -160,7 +160,7 @@ def test_what_is_compared_can_be_selected(lstm: Lstm, net: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl", "npz", "json"])
-def test_a_last_step_beside_each_format_of_a_trace(lstm: Lstm, net: Path, format: str) -> None:
+def test_a_last_step_against_each_format_of_a_trace(lstm: Lstm, net: Path, format: str) -> None:
     lstm("run", net, "-o", "a.npz")
     with np.load("a.npz") as arrays:
         np.save("last.npy", arrays["h"][:, -1])  # (B, H), as Keras returns it

@@ -68,7 +68,7 @@ def test_json_of_what_is_not_finite(typed: Typed, tmp_path: Path) -> None:
     assert one["cells"]["layer0"]["i"]["kernel_mean"] == "NaN"
 
 
-def test_tensors_in_files_of_their_own(typed: Typed, tmp_path: Path) -> None:
+def test_tensors_in_separate_files(typed: Typed, tmp_path: Path) -> None:
     np.save(tmp_path / "k.npy", np.ones((5, 8)))
     np.save(tmp_path / "bias.npy", np.zeros(8))
     status, out, _ = typed(f"inspect kernel={tmp_path}/k.npy {tmp_path}/bias.npy")

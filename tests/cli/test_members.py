@@ -202,7 +202,7 @@ def test_inputs_go_by_their_name(
     assert lstm("run", WEIGHTS, "data.npz", "-f", "csv").out == expected
 
 
-def test_inputs_beside_weights_go_by_their_name(lstm: Lstm, tmp_path: Path) -> None:
+def test_inputs_in_a_file_with_weights_go_by_their_name(lstm: Lstm, tmp_path: Path) -> None:
     with np.load(WEIGHTS) as weights:
         kernel, bias = weights["kernel"], weights["bias"]
     np.savez(tmp_path / "all.npz", W=kernel, b=bias, x_val=np.load(INPUTS))

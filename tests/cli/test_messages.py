@@ -105,7 +105,7 @@ def test_errors_and_remarks_are_wrapped_only_on_a_terminal(
         ),
     ],
 )
-def test_a_wrong_option_is_told_in_the_same_words(
+def test_a_wrong_option_is_reported_in_the_same_words(
     lstm: Lstm, words: tuple[str, ...], said: str
 ) -> None:
     done = lstm("run", SAMPLE / "weights.npz", SAMPLE / "inputs.npy", *words)
@@ -118,7 +118,7 @@ def test_what_is_to_be_installed_is_named_by_its_packages() -> None:
     assert not [text for text in sources if re.search(r"pip install .?lstmcli", text)]
 
 
-def test_a_suffix_that_is_not_written_is_told_with_those_that_are(lstm: Lstm) -> None:
+def test_a_message_on_a_suffix_that_is_not_written_names_those_that_are(lstm: Lstm) -> None:
     files = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
     for words in (("init", "--inputs", "4", "--units", "3", "-o"), ("run", *files, "--save-state")):
         for name, found in (("x.csv", 'unsupported extension ".csv"'), ("x", "no extension")):

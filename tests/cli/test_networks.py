@@ -273,7 +273,7 @@ def test_only_the_final_state_can_be_asked_for(lstm: Lstm, torch_case: dict[str,
     np.testing.assert_allclose(json.loads(done.out)["final_c"], torch_case["final_c"], rtol=1e-5)
 
 
-def test_one_cell_s_h_is_a_member_of_its_own(lstm: Lstm, tmp_path: Path) -> None:
+def test_h_of_one_cell_is_a_separate_member(lstm: Lstm, tmp_path: Path) -> None:
     """A stack of two: h alone is the model's output, layer0.h that of the first cell."""
     rng = np.random.default_rng(0)
     arrays = {

@@ -160,7 +160,9 @@ def test_a_single_cell_goes_by_its_name_too(lstm: Lstm) -> None:
     assert lstm("run", *FILES, "--cell", "layer0", "--only", "h") == table
 
 
-def test_a_cell_that_is_not_there_is_told_with_those_that_are(lstm: Lstm, stack: Path) -> None:
+def test_a_message_on_a_cell_that_is_not_there_names_those_that_are(
+    lstm: Lstm, stack: Path
+) -> None:
     there = "there is layer0, layer0_reverse, layer1, layer1_reverse"
     for command in ("run", "plot"):
         done = lstm(command, stack, FILES[1], "--cell", "layer2")
@@ -205,7 +207,7 @@ def test_the_format_of_a_file_without_a_known_suffix_is_given(lstm: Lstm, tmp_pa
     assert (tmp_path / "out.csv").read_text() == expected
 
 
-def test_a_suffix_that_is_not_known_is_told_both_ways(lstm: Lstm, tmp_path: Path) -> None:
+def test_a_message_on_an_unknown_suffix_has_both_ways_out(lstm: Lstm, tmp_path: Path) -> None:
     for words in ((), ("-f", "table")):
         done = lstm("run", *FILES, "-o", "out.dat", *words)
         assert (done.status, done.out) == (2, "")

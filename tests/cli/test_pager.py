@@ -123,7 +123,7 @@ def test_without_a_pager_all_is_printed(folder: Path, pager: str) -> None:
     assert "  29" in out
 
 
-def test_a_mistake_is_told_before_a_pager_starts(folder: Path) -> None:
+def test_a_mistake_is_reported_before_a_pager_starts(folder: Path) -> None:
     status, out = on_terminal(
         folder, "run", "net.npz", "x.npy", "--steps", ":", "--units", 9,
         pager=script(folder, "pager.py"),

@@ -239,7 +239,7 @@ def test_units_that_h_of_a_projection_lacks(lstm: Lstm) -> None:
     assert "h[4]" not in last
 
 
-def test_weights_with_a_state_of_their_own_are_weights(lstm: Lstm) -> None:
+def test_weights_with_a_state_are_weights(lstm: Lstm) -> None:
     with np.load(WEIGHTS) as held:
         tensors = dict(held)
     state = {f"initial_state.{name}": np.full(3, 0.5) for name in "hc"}

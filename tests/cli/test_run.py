@@ -300,7 +300,7 @@ def test_a_piped_table_is_plain_and_complete(lstm: Lstm, net: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [30, 60, 80, 200])
-def test_a_terminal_s_table_leaves_out_whole_columns(
+def test_a_terminal_s_table_leaves_out_full_columns(
     lstm: Lstm, net: Path, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -640,7 +640,9 @@ def test_a_mistake_ends_in_one_clear_message(
     assert set(files.iterdir()) == before
 
 
-def test_inputs_of_another_width_are_told_both_widths_and_what_would_fit(lstm: Lstm) -> None:
+def test_a_message_on_inputs_of_another_width_has_both_widths_and_what_would_fit(
+    lstm: Lstm,
+) -> None:
     np.savez("w.npz", W=np.ones((9, 16)), b=np.ones(16))  # 5 inputs, 4 units
     np.save("x.npy", np.ones((7, 4)))
     done = lstm("run", "w.npz", "x.npy")
@@ -660,7 +662,7 @@ def test_inputs_of_another_width_are_told_both_widths_and_what_would_fit(lstm: L
 
 
 @pytest.mark.parametrize("names", [("h0", "c0"), ("h_0", "c_0"), ("h0", "c0", "inputs")])
-def test_a_state_beside_weights_is_the_initial_one_and_said(
+def test_a_state_in_the_file_of_weights_is_the_initial_one_and_said(
     lstm: Lstm, names: tuple[str, ...]
 ) -> None:
     rng = np.random.default_rng(3)

@@ -209,7 +209,7 @@ def test_pictures_fetch_nothing_and_follow_light_and_dark(lstm: Lstm) -> None:
     assert Path("s.svg").read_bytes() == before
 
 
-def test_names_with_marks_of_their_own_are_no_markup(lstm: Lstm) -> None:
+def test_names_with_brackets_are_no_markup(lstm: Lstm) -> None:
     name = "<b>&amp;.npz"
     Path(name).write_bytes(WEIGHTS.read_bytes())
     lstm("inspect", name, "--svg", "s.svg", "--html", "s.html")

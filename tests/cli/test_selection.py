@@ -55,7 +55,7 @@ def options(steps: Axis, batch: Axis, units: Axis) -> list[str]:
     return [f"{name}={value}" for name, value in chosen.items() if value is not None]
 
 
-def of_whole(trace: Trace, name: str, steps: Axis, batch: Axis, units: Axis) -> Any:
+def of_full_run(trace: Trace, name: str, steps: Axis, batch: Axis, units: Axis) -> Any:
     """(T', B', K') of one array of a whole run, by NumPy's own indexing."""
     array = as_time_major(trace.arrays[name], trace.layout)
     width = array.shape[2] // 4 if name == "z" else array.shape[2]
@@ -74,7 +74,7 @@ def check_file(path: str, trace: Trace, *axes: Axis) -> None:
     arrays = {name or "h": array for name, array in found.arrays.items()}
     assert expected_names <= set(arrays)
     for name in expected_names:
-        wanted = of_whole(trace, name, *axes)
+        wanted = of_full_run(trace, name, *axes)
         array = arrays[name]
         if found.format != "text" and found.layout in ("steps", "time"):
             array = array if array.ndim == 3 else array[:, None]
@@ -285,7 +285,7 @@ def test_the_part_that_is_named_is_that_of_the_arrays_that_were_cut(
 
 
 @pytest.mark.parametrize("layout", ["batch", "time"])
-def test_directions_on_an_axis_of_their_own_keep_it(lstm: Lstm, files: Path, layout: str) -> None:
+def test_directions_on_a_separate_axis_keep_it(lstm: Lstm, files: Path, layout: str) -> None:
     write_pytorch(files / "net.npz", 1, 2)
     words = ["run", "net.npz", "x.npy", "--set", "merge=stack", "--layout", layout]
     words += ["--only", "h,final_c"]
@@ -304,11 +304,8 @@ def check_stacked(part: np.ndarray[Any, Any], whole: np.ndarray[Any, Any]) -> No
     np.testing.assert_array_equal(part, whole)
 
 
-@pytest.mark.parametrize("layout", ["batch", "time"])
-@pytest.mark.parametrize("states", ["batch", "cells", "features"])
-def test_states_decide_where_directions_and_batch_items_are(
-    files: Path, layout: str, states: str
-) -> None:
+def trace_of_two_directions(files: Path, layout: str, states: str) -> Trace:
+    """h with the directions on a separate axis; ``states`` has the axes of the final states."""
     write_pytorch(files / "net.npz", 1, 2)
     model = load(str(files / "net.npz"), merge="stack")
     cells = tuple(
@@ -317,7 +314,15 @@ def test_states_decide_where_directions_and_batch_items_are(
     )
     x = np.load(files / "x.npy")
     x = x if layout == "batch" else x.swapaxes(0, 1)
-    trace = run(replace(model, layers=(cells,)), x, "h", layout=layout)
+    return run(replace(model, layers=(cells,)), x, "h", layout=layout)
+
+
+@pytest.mark.parametrize("layout", ["batch", "time"])
+@pytest.mark.parametrize("states", ["batch", "cells", "features"])
+def test_states_decide_where_directions_and_batch_items_are(
+    files: Path, layout: str, states: str
+) -> None:
+    trace = trace_of_two_directions(files, layout, states)
     selected = Selection.parse("2:5", "1,3", "0,4").within(T, B, {"h": UNITS})
     part = cut_trace(trace, selected, states)
     check_stacked(part.h, trace.h)
@@ -607,18 +612,10 @@ def test_a_part_of_several_cells_is_aligned_with_its_last_states(
 @pytest.mark.parametrize("layout", ["batch", "time"])
 @pytest.mark.parametrize("states", ["batch", "cells", "features"])
 @pytest.mark.parametrize("axes", [("2:5", "1,3", "0,4"), (":3", ":2", ":2"), ("0", "0", "0")])
-def test_a_part_with_directions_on_an_axis_of_their_own_is_aligned(
+def test_a_part_with_directions_on_a_separate_axis_is_aligned(
     files: Path, layout: str, states: str, axes: tuple[str, str, str]
 ) -> None:
-    write_pytorch(files / "net.npz", 1, 2)
-    model = load(str(files / "net.npz"), merge="stack")
-    cells = tuple(
-        replace(cell, convention=cell.convention.with_behaviour(states=states))
-        for cell in model.layers[0]
-    )
-    x = np.load(files / "x.npy")
-    x = x if layout == "batch" else x.swapaxes(0, 1)
-    trace = run(replace(model, layers=(cells,)), x, "h", layout=layout)
+    trace = trace_of_two_directions(files, layout, states)
     part = cut_trace(trace, Selection.parse(*axes).within(T, B, {"h": UNITS}), states)
     found = diff(part, trace)
     assert found.equal, found

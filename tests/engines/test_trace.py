@@ -132,7 +132,7 @@ def test_what_libraries_say_stays_off_stderr(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr().err == "after"
 
 
-def test_activations_are_made_of_a_framework_s_own() -> None:
+def test_activations_are_made_of_those_of_the_framework() -> None:
     own: dict[str, Any] = {
         "tanh": np.tanh, "clip": np.clip, "where": np.where, "zeros_like": np.zeros_like,
         "elu": lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(x)),

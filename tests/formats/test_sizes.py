@@ -6,9 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -66,55 +66,64 @@ print(status, used.ru_utime + used.ru_stime, most, file=sys.stderr)
 """
 
 
-def inspect(path: Path, size: int, begin: str, repeated: str, end: str) -> tuple[float, int]:
-    """Seconds of processor time and bytes of memory that ``lstm inspect`` takes for a file."""
-    count = (size - len(begin) - len(end)) // len(repeated)
-    path.write_text(begin + repeated * count + end)
-    status, seconds, memory = inspected(path)
-    assert status in (0, 2)
-    return seconds, memory
+class Text(NamedTuple):
+    """A file of any size: its name, what begins it, what is repeated in it, what ends it."""
+
+    name: str
+    begin: str
+    repeated: str
+    end: str
+
+    def inspect(self, folder: Path, size: int) -> tuple[float, int]:
+        """Seconds of processor time and bytes of memory that ``lstm inspect`` takes for it."""
+        count = (size - len(self.begin) - len(self.end)) // len(self.repeated)
+        path = folder / self.name
+        path.write_text(self.begin + self.repeated * count + self.end)
+        status, seconds, memory = inspected(path)
+        assert status in (0, 2)
+        return seconds, memory
+
+
+def for_each(texts: Iterable[tuple[str, str, str, str]]) -> pytest.MarkDecorator:
+    """Gives a test each of the texts as ``text``."""
+    made = [Text(*text) for text in texts]
+    return pytest.mark.parametrize("text", made, ids=[text.name for text in made])
 
 
 def inspected(path: Path) -> tuple[int, float, int]:
     """Status, seconds of processor time and bytes of memory of ``lstm inspect`` for a file."""
     # Coverage, where the tests are run under it, takes memory of its own in every process.
-    alone = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")}
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, "inspect", str(path)],
-        env=alone | {"PYTHONPATH": str(TOP)},
+        env=environment | {"PYTHONPATH": str(TOP)},
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True,
     )  # fmt: skip
     status, seconds, memory = done.stderr.splitlines()[-1].split()
     return int(status), float(seconds), int(memory)
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=[text[0] for text in TEXTS])
-def test_a_megabyte_takes_little_memory(tmp_path: Path, text: tuple[str, str, str, str]) -> None:
-    name, *parts = text
-    _, started = inspect(tmp_path / "small.txt", 50, "", "1\n", "")  # 36 MB; 43 with NumPy 1.24
-    _, memory = inspect(tmp_path / name, 1_000_000, *parts)
+@for_each(TEXTS)
+def test_a_megabyte_takes_little_memory(tmp_path: Path, text: Text) -> None:
+    small = Text("small.txt", "", "1\n", "")
+    _, started = small.inspect(tmp_path, 50)  # 36 MB; 43 with NumPy 1.24
+    _, memory = text.inspect(tmp_path, 1_000_000)
     assert memory - started < 44_000_000 + MEMORY // 20
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("text", TEXTS, ids=[text[0] for text in TEXTS])
-def test_twenty_megabytes_take_seconds_and_a_gigabyte(
-    tmp_path: Path, text: tuple[str, str, str, str]
-) -> None:
-    name, *parts = text
-    seconds, memory = inspect(tmp_path / name, AT_ONCE, *parts)
+@for_each(TEXTS)
+def test_twenty_megabytes_take_seconds_and_a_gigabyte(tmp_path: Path, text: Text) -> None:
+    seconds, memory = text.inspect(tmp_path, AT_ONCE)
     assert seconds < SECONDS
     assert memory < MEMORY
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("text", LARGER, ids=[text[0] for text in LARGER])
-def test_above_that_memory_is_the_arrays_and_200_mb(
-    tmp_path: Path, text: tuple[str, str, str, str]
-) -> None:
-    name, *parts = text
-    _, memory = inspect(tmp_path / name, 3 * AT_ONCE, *parts)
-    arrays = 3 * AT_ONCE // len(parts[1]) * parts[1].count("1") * 8
+@for_each(LARGER)
+def test_above_that_memory_is_the_arrays_and_200_mb(tmp_path: Path, text: Text) -> None:
+    _, memory = text.inspect(tmp_path, 3 * AT_ONCE)
+    arrays = 3 * AT_ONCE // len(text.repeated) * text.repeated.count("1") * 8
     assert memory < arrays + 200_000_000
 
 
@@ -193,13 +202,10 @@ OBJECTS = [  # what is no list of numbers, or a ragged one, and would take gigab
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("text", OBJECTS, ids=[text[0] for text in OBJECTS])
-def test_large_json_of_other_things_is_refused_in_little_memory(
-    tmp_path: Path, text: tuple[str, str, str, str]
-) -> None:
-    name, *parts = text
-    _, memory = inspect(tmp_path / name, 3 * AT_ONCE, *parts)
-    numbers = 3 * AT_ONCE // 4 * 8 if name == "ragged_at_last.json" else 0
+@for_each(OBJECTS)
+def test_large_json_of_other_things_is_refused_in_little_memory(tmp_path: Path, text: Text) -> None:
+    _, memory = text.inspect(tmp_path, 3 * AT_ONCE)
+    numbers = 3 * AT_ONCE // 4 * 8 if text.name == "ragged_at_last.json" else 0
     assert memory < numbers + 200_000_000
 
 
@@ -209,7 +215,7 @@ SMALL_MODELS = [rtneural(5, 2), guitarml(5), nam(5), keras(90, 3)]
 @pytest.mark.parametrize("piece", [40, 700, 4000])
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("model", SMALL_MODELS, ids=["rtneural", "guitarml", "nam", "keras"])
-def test_models_read_in_pieces_are_read_as_they_are_whole(
+def test_models_read_in_pieces_are_read_as_at_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     piece: int,

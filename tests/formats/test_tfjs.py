@@ -69,7 +69,7 @@ def test_weights_without_a_topology_assume_the_library_s_gates(model: Path) -> N
     )
 
 
-def test_a_hard_sigmoid_is_the_library_s_own_whoever_wrote_the_config(tmp_path: Path) -> None:
+def test_a_hard_sigmoid_is_that_of_the_library_whoever_wrote_the_config(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "hard_sigmoid_backwards", tmp_path / "m")
     path = changed(
         tmp_path / "m/model.json", lambda v: v["modelTopology"].update(keras_version="3.1")

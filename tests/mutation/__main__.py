@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.mutation.places import Place, Record, places, stale, write
+from tests.mutation.places import Mutation, Record, places, stale, write
 from tests.mutation.selection import TESTS as NAMED
 from tests.paths import TOP
 
@@ -44,7 +44,7 @@ class Failure(NamedTuple):
 class Outcome(NamedTuple):
     """What came of a place, and the tests that were to run."""
 
-    place: Place
+    place: Mutation
     failure: Failure | None  # no test notices
     functions: Sequence[str]
     seconds: float
@@ -89,13 +89,15 @@ def _commit() -> str:
     return done.stdout.decode()
 
 
-def _tried(functions: Mapping[Place, Sequence[str]], copies: Sequence[Path]) -> Iterator[Outcome]:
+def _tried(
+    functions: Mapping[Mutation, Sequence[str]], copies: Sequence[Path]
+) -> Iterator[Outcome]:
     """Break each place, as many at a time as there are copies of the checkout."""
     free: SimpleQueue[Path] = SimpleQueue()
     for copy in copies:
         free.put(copy)
 
-    def attempt(place: Place) -> Outcome:
+    def attempt(place: Mutation) -> Outcome:
         top = free.get()
         try:
             return _broken(top, place, functions[place])
@@ -136,7 +138,7 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _broken(top: Path, place: Place, functions: Sequence[str]) -> Outcome:
+def _broken(top: Path, place: Mutation, functions: Sequence[str]) -> Outcome:
     """Break a place in a copy, run tests, and mend it again."""
     start, failure = time.monotonic(), None
     with _replaced(top / place.file, place), suppress(subprocess.TimeoutExpired):
@@ -145,7 +147,7 @@ def _broken(top: Path, place: Place, functions: Sequence[str]) -> Outcome:
 
 
 @contextmanager
-def _replaced(path: Path, place: Place) -> Iterator[None]:
+def _replaced(path: Path, place: Mutation) -> Iterator[None]:
     """Break a file within a ``with``; bytecode of another second is not taken for it."""
     text = path.read_text()
     try:

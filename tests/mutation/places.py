@@ -16,7 +16,7 @@ from tests.paths import TESTS
 TABLE = Path(__file__).with_name("places.json")
 
 
-class Place(NamedTuple):
+class Mutation(NamedTuple):
     """What is broken, and how."""
 
     kind: str  # numerics, guard or limit
@@ -31,12 +31,12 @@ class Place(NamedTuple):
         return f"{self.file}: {' '.join(self.source.split())[:70]}"
 
 
-def places() -> list[Place]:
+def places() -> list[Mutation]:
     """All places of the table."""
-    return [Place(**row) for row in json.loads(TABLE.read_text())]
+    return [Mutation(**row) for row in json.loads(TABLE.read_text())]
 
 
-def write(noticed: Mapping[Place, str | None]) -> None:
+def write(noticed: Mapping[Mutation, str | None]) -> None:
     """Write who noticed places into the table; the others stay as they are."""
     rows = [
         place._replace(noticed_by=noticed.get(place, place.noticed_by))._asdict()
@@ -77,7 +77,7 @@ class Record:
             for name in self._data.measured_files()
         }
 
-    def functions(self, place: Place) -> list[str]:
+    def functions(self, place: Mutation) -> list[str]:
         """The tests that run the lines of a place, the one that runs the fewest lines first.
 
         Before them come the one that noticed it before, and those that run the two lines behind:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.__main__ import Failure, failure_of
-from tests.mutation.places import Place, places, stale
+from tests.mutation.places import Mutation, places, stale
 from tests.paths import PACKAGE, TOP
 
 PLACES = places()
@@ -63,7 +63,7 @@ def test_how_tests_fail_is_told(
 
 @pytest.mark.wide
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
-def test_what_is_broken_is_still_a_program(place: Place) -> None:
+def test_what_is_broken_is_still_a_program(place: Mutation) -> None:
     text = (PACKAGE.parent / place.file).read_text()
     ast.parse(text.replace(place.source, place.replacement))
     assert place.source != place.replacement

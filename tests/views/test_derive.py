@@ -34,7 +34,7 @@ def test_a_unit_that_the_projection_leaves_without_h_says_so() -> None:
     assert "sum_h" not in text
 
 
-def test_a_projection_has_terms_of_its_own() -> None:
+def test_a_projection_has_separate_terms() -> None:
     text = shown("tensorflow1/peepholes_clips_projection")
     assert "\nsum_h" in text
     assert "m[2]" in text
@@ -58,7 +58,7 @@ def test_a_normalisation_is_put_in_numbers() -> None:
         ("onnxruntime/affine", "g     = affine(1.5,0.2)(z_g)"),
     ],
 )
-def test_odd_cells_have_their_own_formulas(case: str, formula: str) -> None:
+def test_odd_cells_have_separate_formulas(case: str, formula: str) -> None:
     letter = formula[0] if formula[1] == " " else formula[2]
     assert f"\n{formula}\n" in shown(case, gate=letter)
 

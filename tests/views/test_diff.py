@@ -81,7 +81,7 @@ def test_no_number_is_cut_in_any_width(width: int | None) -> None:
         assert max(map(len, text.splitlines())) <= width
 
 
-def test_narrow_tables_leave_out_whole_columns() -> None:
+def test_narrow_tables_leave_out_full_columns() -> None:
     shown = rows(*question(), width=50)
     at = next(n for n, row in enumerate(shown) if row.startswith("array"))
     assert shown[at].split() == ["array", "differ", "max", "abs", "at"]
@@ -118,7 +118,7 @@ def test_what_is_not_compared_is_reported_even_when_equal() -> None:
     assert shown[1:] == ["only in a   c, f (not compared)", "only in b   o (not compared)"]
 
 
-def test_of_many_arrays_on_one_side_a_few_are_named() -> None:
+def test_of_many_arrays_on_one_side_the_first_are_named() -> None:
     h = normal(7, 3)
     six: dict[str, Any] = dict.fromkeys("abdejk", h)
     assert rows(of(h=h), of(h=h, **six))[1:] == ["only in b   a, b, d, e, j, k (not compared)"]
@@ -245,7 +245,7 @@ def test_many_steps_are_shown_by_head_and_tail_on_a_terminal_only() -> None:
     assert steps_of(rows(a, b, None, per_step=True)) == [*map(str, range(60))]
 
 
-def test_steps_of_many_arrays_leave_out_whole_columns() -> None:
+def test_steps_of_many_arrays_leave_out_full_columns() -> None:
     a = Side("a", {name: normal(5, 1, 2) for name in "hcifgoz"})
     b = Side("b", {name: normal(5, 1, 2, seed=1) for name in "hcifgoz"})
     shown = rows(a, b, 50, per_step=True)

@@ -64,7 +64,7 @@ def test_a_scale_reaches_as_far_as_the_farthest_finite_number() -> None:
     assert around_zero([np.zeros(3)]).high == 1.0
 
 
-def test_signs_have_characters_of_their_own_and_zero_is_blank() -> None:
+def test_each_sign_has_its_characters_and_zero_is_blank() -> None:
     scale = around_zero([np.array([1.0])])
     told = [character(float(v), scale) for v in scale.levels(np.array([-1, -0.3, 0, 0.3, 1]))]
     assert told == ["≡", "·", " ", "░", "█"]

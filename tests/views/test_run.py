@@ -173,7 +173,7 @@ def test_every_cell_and_the_output_of_the_model_are_labelled() -> None:
     assert not any(a == b == "" for a, b in pairwise(rows))
 
 
-def test_the_output_alone_is_labelled_too() -> None:
+def test_the_output_without_its_cells_is_labelled_too() -> None:
     trace = network_trace(("h",))
     rows = [
         row
@@ -183,7 +183,7 @@ def test_the_output_alone_is_labelled_too() -> None:
     assert rows[0] == "output"
 
 
-def test_directions_on_an_axis_of_their_own_stand_side_by_side() -> None:
+def test_directions_on_a_separate_axis_are_side_by_side() -> None:
     h = np.random.default_rng(0).normal(size=(4, 2, 1, 3))  # (T, D, B, H), as ONNX has it
     trace = Trace({"h": h}, h[-1], h[-1], "time")
     rows = [row for s in trace_sheets(trace, Window(("h",)), Width.of(120)) for row in s.rows()]

@@ -160,8 +160,8 @@ def overlaps(
     for n, m, ours, theirs, noun in zip(*shapes, *of_sides, AXES, strict=True):
         a = ours if ours is not None and 0 < len(ours) == n else None
         b = theirs if theirs is not None and 0 < len(theirs) == m else None
-        all_a = _counted_beside(b, n) if a is None else a
-        all_b = _counted_beside(a, m) if b is None else b
+        all_a = _counted_like(b, n) if a is None else a
+        all_b = _counted_like(a, m) if b is None else b
         if all_a is None or all_b is None:
             axes.append(None)
             continue
@@ -183,7 +183,7 @@ def _axes(side: AxisNumbers, name: str, final: bool) -> tuple[Indices | None, ..
     return None if final else side.steps, side.batch, None if final else side.columns.get(name)
 
 
-def _counted_beside(numbers: Indices | None, size: int) -> Indices | None:
+def _counted_like(numbers: Indices | None, size: int) -> Indices | None:
     """The numbers of an axis that does not say them, beside these of the other side."""
     if numbers is None:
         return None

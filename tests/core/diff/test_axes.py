@@ -388,7 +388,7 @@ def test_a_layout_of_steps_is_not_batch_first(size: int) -> None:
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_a_silent_side_beside_batch_first_may_have_time_first(swapped: bool) -> None:
+def test_a_side_without_a_layout_against_batch_first_may_have_time_first(swapped: bool) -> None:
     h = normal(9, 3, H)  # (T, B, H)
     sides = of("a", "batch", h=h.swapaxes(0, 1)), of("b", h=h)
     found = compare(*(sides[::-1] if swapped else sides))
@@ -397,7 +397,7 @@ def test_a_silent_side_beside_batch_first_may_have_time_first(swapped: bool) -> 
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_one_direction_beside_both(swapped: bool) -> None:
+def test_one_direction_against_both(swapped: bool) -> None:
     both = normal(T, B, 2 * H)
     for start in (0, H):
         sides = both[..., start : start + H], both

@@ -369,7 +369,7 @@ def test_arrays_of_several_precisions_have_no_one_tolerance() -> None:
     assert compare(of(h=h, c=h.astype(np.float32)), of(h=h, c=h), atol=1e-3).rtol == 0
 
 
-def test_whole_numbers_and_bools_are_compared_as_numbers() -> None:
+def test_integers_and_bools_are_compared_as_numbers() -> None:
     whole = np.array([[1, 2, 3]])
     assert compare(of(h=whole), of(h=whole.astype(float))).equal
     assert compare(of(h=whole > 2), of(h=np.array([[0.0, 0.0, 1.0]]))).equal

@@ -465,7 +465,7 @@ def test_rounding_is_not_suspected_where_it_starts_late() -> None:
     assert "suspect_rounding" not in h_codes(h, drift)
 
 
-def test_a_backward_layer_is_reported_in_its_own_order() -> None:
+def test_a_backward_layer_is_reported_in_its_order() -> None:
     forward = trace(keep="h").arrays["h"], trace(keep="h", forget_bias=0.0).arrays["h"]
     a, b = (
         Side(n, {"layer0_reverse.h": h[::-1]}, "time") for n, h in zip("ab", forward, strict=True)
@@ -618,7 +618,7 @@ def test_one_number_hardly_off_is_named(step: int) -> None:
     assert only(compare(of("steps", h=odd), of("steps", h=h), ulp=4)) == "suspect_single"
 
 
-def test_a_few_odd_numbers_are_named_all() -> None:
+def test_three_odd_numbers_are_all_named() -> None:
     h = normal(12, 3)
     odd = h.copy()
     odd[[1, 4, 7], [0, 1, 2]] += 1

@@ -269,7 +269,7 @@ def test_a_command_loads_numpy_with_one_blas_thread() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=TOP, env=environment, check=True)
 
 
-def test_workers_have_cores_of_their_own() -> None:
+def test_each_worker_has_a_core() -> None:
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("only Linux tells the cores of a thread")
     own = os.sched_getaffinity(0)

@@ -86,7 +86,7 @@ def test_numbers_of_a_sequence_are_those_that_signed_bytes_stand_for(
 
 
 @pytest.mark.parametrize("arithmetic", ["hybrid", "hybrid_asymmetric"])
-def test_a_sequence_has_scales_of_its_own(arithmetic: str) -> None:
+def test_each_sequence_has_its_scales(arithmetic: str) -> None:
     """A batch of 200, in blocks and on threads, gives what each sequence gives alone."""
     model = lstmcli.load(str(SAMPLE / "weights.npz"), arithmetic=arithmetic, dtype="float32")
     x = np.random.default_rng(7).normal(size=(200, 9, model.cell.inputs)).astype(np.float32)

@@ -248,7 +248,7 @@ def test_what_is_proposed_can_be_typed(tmp_path: Path) -> None:
     assert [np.allclose(h, outputs(layers, x)) for h in results] == [False, True]
 
 
-def test_one_matrix_alone_is_asked_about() -> None:
+def test_a_single_matrix_is_asked_about() -> None:
     assert refusal(zeros(W=(9, 20)))[1:] == [
         "  --convention tf1                         no: its rows are x and h",
         "  --convention tf1 --set bias_row=last     yes, in its last row",
@@ -310,7 +310,7 @@ def test_other_layers_are_no_lstm(shapes: dict[str, tuple[int, ...]]) -> None:
     assert not find_by_shape(shapes)
 
 
-def test_layers_of_a_file_are_told_by_prefix_and_number() -> None:
+def test_layers_of_a_file_are_distinguished_by_prefix_and_number() -> None:
     shapes = {f"{n}{k}": s for k in (1, 2) for n, s in (("W", (4, 16)), ("U", (4, 16)),
                                                          ("b", (16,)))}  # fmt: skip
     assert [found.cells[0, 0] for found in find_by_shape(shapes)] == [
@@ -332,7 +332,7 @@ def test_layers_of_a_file_are_told_by_prefix_and_number() -> None:
 )
 @pytest.mark.parametrize("form", ["{}", "lstm_{}", "{}_lstm", "lstm/{}"])
 @pytest.mark.parametrize("letters", ["Wb", "wb"])
-def test_an_output_layer_beside_an_lstm_is_left_out(
+def test_an_output_layer_next_to_an_lstm_is_left_out(
     beside: dict[str, tuple[int, ...]], letters: str, form: str
 ) -> None:
     fused = {letters[0]: (8, 16), letters[1]: (16,)}
@@ -401,7 +401,7 @@ def test_what_is_proposed_for_two_cells_in_order_can_be_typed(tmp_path: Path) ->
     np.testing.assert_allclose(h, outputs(layers, x), atol=1e-12)
 
 
-def test_the_output_layer_beside_a_fused_kernel_is_told_by_its_name() -> None:
+def test_the_output_layer_next_to_a_fused_kernel_is_recognised_by_its_name() -> None:
     shapes = {"W": (8, 20), "b": (20,), "Wy": (5, 4), "by": (4,)}  # 4 numbers: a cell of one unit
     (found,) = find_by_shape(shapes)
     assert (found.convention.name, found.cells[0, 0]) == ("tf1", {"fused": "W", "bias": "b"})

@@ -189,7 +189,7 @@ OTHER_FORMS = ("jax/flat", "torch/initializers")  # which convert does not write
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.startswith(OTHER_FORMS)])
-def test_a_framework_s_own_file_is_written_as_it_is(case: str) -> None:
+def test_a_file_of_a_framework_is_written_as_it_is(case: str) -> None:
     """Every tensor of a recorded file, by its role: the same shape and the same numbers.
 
     The home form has one bias: where a framework keeps two, their sums are compared; a file

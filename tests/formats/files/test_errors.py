@@ -51,7 +51,7 @@ def test_a_fault_of_this_program_is_seen(fault: type[Exception]) -> None:
         raise fault("x")
 
 
-def test_a_readers_own_message_and_an_interrupt_pass_unchanged() -> None:
+def test_the_message_of_a_reader_and_an_interrupt_pass_unchanged() -> None:
     for error in (UserError("net.pt holds no tensors."), KeyboardInterrupt()):
         with pytest.raises(type(error)) as caught, damage_reported("net.pt"):
             raise error

@@ -216,7 +216,7 @@ def test_an_lstm_that_feeds_two_is_no_chain() -> None:
     assert lstm_chain(model) == NOTHING
 
 
-def test_a_file_and_its_bytes_are_read_by_a_process_of_their_own() -> None:
+def test_a_file_and_its_bytes_are_read_by_a_separate_process() -> None:
     """As a command does it: the file itself is handed on, or its bytes where it has none."""
     path = FILES / "keras-3.15.1" / "stacked.h5"
     piped = formats.read("-", io.BytesIO(path.read_bytes()))
@@ -265,7 +265,7 @@ def test_a_config_overrides_what_a_file_of_weights_assumes(tmp_path: Path, first
 
 
 @pytest.mark.usefixtures("kept")
-def test_each_layer_of_a_stack_has_its_own_settings() -> None:
+def test_each_layer_of_a_stack_has_separate_settings() -> None:
     model = load(str(FILES / "keras-3.15.1" / "stacked.keras"), layer="0,1")
     first, second = (layer[0].convention for layer in model.layers)
     assert (first.behaviour.activation, first.behaviour.recurrent_activation) == (

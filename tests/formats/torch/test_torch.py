@@ -167,7 +167,7 @@ def zip_of(data: bytes, **members: bytes) -> bytes:
     )
 
 
-def test_a_few_numbers_that_are_to_be_repeated_very_often() -> None:
+def test_ten_numbers_that_are_to_be_repeated_very_often() -> None:
     count = b"J" + (80_000_000).to_bytes(4, "little") + b"\x85"
     data = zip_of(storage_pickle(count, b"K\x00\x85"), _0=bytes(16))
     with pytest.raises(UserError, match="claim to unpack to 320,000,000"):

@@ -25,7 +25,7 @@ def groups_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("groups_seen")
-def test_groups_apply_from_the_outermost_to_the_own() -> None:
+def test_groups_apply_from_the_outermost_to_the_innermost() -> None:
     groups = {"a/b": {"inner": 1}, "a": {"outer": 1}, "": {"file": 1}, "a/bc": {"another": 1}}
     said = read_metadata("any", groups, ["a/b/kernel", "a/b/bias"]).settings
     assert list(said.values()) == ["file", "outer", "inner"]
