@@ -76,7 +76,6 @@ def _about_expected(prepared: Prepared, verdict: str) -> Iterator[Remark]:
     for name, arrays in ((question.inputs, [question.x]), ("the weights", weights)):
         if count := sum(int((~np.isfinite(array)).sum()) for array in arrays):
             yield remark("not_finite_run", name=name, count=count)
-            return
 
 
 def _exchanged_axes(question: Question) -> Iterator[Remark]:

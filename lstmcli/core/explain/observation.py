@@ -191,8 +191,9 @@ class _Ways:
         self.kind = ArrayName.of(name).kind
         is_known = np.isfinite(numbers.values)
         unit = np.zeros(numbers.shape) if numbers.unit is None else numbers.unit
-        values = np.where(is_known, numbers.values, np.nan).astype(np.float64)
-        self.pair = np.stack([values, np.where(is_known, unit, 0) * 0.5])  # (2, ...)
+        self.pair = _unknown(*numbers.shape)  # (2, ...): values, and half a printed unit of each
+        np.copyto(self.pair[0], numbers.values, where=is_known)
+        np.copyto(self.pair[1], unit * 0.5, where=is_known)
         self.size = (T, B, width)
 
     def all(self, several: bool) -> Iterator[Expected]:
@@ -207,8 +208,8 @@ class _Ways:
             moved = np.moveaxis(self.pair, axis + 1, -1)
             yield from (_with(one, axes="units first") for one in self._of(moved))
         if shape[-1] < self.width and (not several or "." in self.name):
-            more = (*self.pair.shape[:-1], self.width - shape[-1])
-            padded = np.concatenate([self.pair, np.full(more, np.nan)], axis=-1)
+            further = _unknown(*shape[:-1], self.width - shape[-1])
+            padded = np.concatenate([self.pair, further], axis=-1)
             yield from (_with(one, units=shape[-1]) for one in self._of(padded))
 
     def _of(self, pair: Array) -> Iterator[Expected]:
@@ -256,9 +257,10 @@ class _Ways:
             if n > (T if axis == "time" else B):  # it lies otherwise than the inputs
                 axis = "batch" if axis == "time" else "time"
         if n <= T and axis != "batch":
-            for item in range(B) if B > 1 else [None]:
-                placement = _first(n, B, T, B)._replace(item=item)
-                yield self._spread(flat.reshape(2, n, 1, self.width), placement)
+            steps = self._at_steps(flat.reshape(2, n, 1, self.width), Placement())
+            for item, values in self._at_items(steps):
+                placement = _first(n, B, T, B)._replace(item=item, size=self.size)
+                yield Expected({self.name: Known(*values)}, {}, placement)
         if n <= B and lead and axis != "time" and (T == 1 or axis == "batch"):
             yield self._spread(flat.reshape(2, 1, n, self.width), _first(1, n, T, B))
 
@@ -304,11 +306,10 @@ class _Ways:
         count = flat.size // (2 * self.width)
         if T == 1 or count not in (1, B):
             return
-        for item in range(B - count + 1):
-            values = np.full((2, T, B, self.width), np.nan)
-            values[:, -1, item : item + count] = flat.reshape(2, count, self.width)
-            placement = Placement("last step", item=item if count < B else None, size=self.size)
-            yield Expected({self.name: _known(values)}, {}, placement, needs)
+        steps = self._at_steps(flat.reshape(2, 1, count, self.width), Placement(first=T - 1))
+        for item, values in self._at_items(steps):
+            placement = Placement("last step", item=item, size=self.size)
+            yield Expected({self.name: Known(*values)}, {}, placement, needs)
 
     def _finals(self, flat: Array, lead: list[int]) -> Iterator[Expected]:
         """The last state of all sequences, of the first ones, or of one."""
@@ -319,25 +320,38 @@ class _Ways:
         if n > B:
             return
         final = f"final_{self.name}" if guessed else self.name
-        for item in range(B if n == 1 else 1):
-            known = np.full((2, B, self.width), np.nan)
-            known[:, item : item + n] = flat.reshape(2, n, self.width)
+        items = n if 1 < n < B else 0
+        for item, values in self._at_items(flat.reshape(2, n, self.width)):
             placement = Placement(
-                "last state",
-                item=item if n == 1 and B > 1 else None,
-                items=n if 1 < n < B else 0,
-                array=self.name,
-                size=self.size,
+                "last state", item=item, items=items, array=self.name, size=self.size
             )
-            yield Expected({}, {final: _known(known)}, placement)
+            yield Expected({}, {final: Known(*values)}, placement)
 
     def _spread(self, part: Array, placement: Placement) -> Expected:
-        """(2, t, b, K) on the axes of a run, NaN around it."""
-        steps, items, width = part.shape[1:]
-        values = np.full((2, self.T, self.B, width), np.nan)
-        first, stride, item = placement.first, placement.stride, placement.item or 0
-        values[:, first : first + stride * (steps - 1) + 1 : stride, item : item + items] = part
-        return Expected({self.name: _known(values)}, {}, placement._replace(size=self.size))
+        """(2, t, b, K) on the axes of a run."""
+        values, item = _unknown(self.T, self.B, self.width), placement.item or 0
+        values[:, :, item : item + part.shape[2]] = self._at_steps(part, placement)
+        return Expected({self.name: Known(*values)}, {}, placement._replace(size=self.size))
+
+    def _at_steps(self, part: Array, placement: Placement) -> Array:
+        """(2, T, b, K) from (2, t, b, K)."""
+        steps, items = part.shape[1:3]
+        values = _unknown(self.T, items, self.width)
+        first, stride = placement.first, placement.stride
+        values[:, first : first + stride * (steps - 1) + 1 : stride] = part
+        return values
+
+    def _at_items(self, part: Array) -> Iterator[tuple[int | None, Array]]:
+        """(2, ..., B, K) from (2, ..., b, K): one sequence as any of them, several as the first.
+
+        All are views of one array: B of them with the room of two.
+        """
+        count, B = part.shape[-2], self.B
+        around = _unknown(*part.shape[1:-2], 2 * B - count, self.width)
+        around[..., B - count : B, :] = part
+        for item in range(B if count == 1 else 1):
+            first = B - count - item
+            yield item if count == 1 < B else None, around[..., first : first + B, :]
 
 
 def _later_steps(count: int, T: int) -> Iterator[tuple[int, int]]:
@@ -354,8 +368,11 @@ def _later_steps(count: int, T: int) -> Iterator[tuple[int, int]]:
     yield from ((first, 1) for first in range(1, T - count))
 
 
-def _known(pair: Array) -> Known:
-    return Known(pair[0], np.nan_to_num(pair[1]))
+def _unknown(*shape: int) -> Array:
+    """(2, ...): values and half units of numbers of which none is known."""
+    pair = np.zeros((2, *shape))
+    pair[0] = np.nan
+    return pair
 
 
 def _first(steps: int, items: int, T: int, B: int) -> Placement:
@@ -371,8 +388,9 @@ def _with(expected: Expected, **changes: Any) -> Expected:
 class Processed:
     """Inputs and EXPECTED in the order of processing, for one way of running a cell."""
 
-    x: Array  # (T, B, I)
-    known: Mapping[str, Known] = field(default_factory=dict)  # each (T, B, K)
+    items: Array  # (N,): the sequences of the batch of which something is known; all if of none
+    x: Array  # (T, N, I)
+    known: Mapping[str, Known] = field(default_factory=dict)  # each (T, N, K)
 
 
 def processed(
@@ -383,12 +401,17 @@ def processed(
     ``turned``: it starts from the last step. ``flipped``: outputs are turned round afterwards.
     ``valid`` (T, B): steps that count; the others are moved to the end, and not known.
     """
+    is_known: Array = np.zeros(x.shape[1], bool)
+    for _, one in expected.all():
+        is_known = is_known | np.isfinite(one.values).any(axis=(*range(one.values.ndim - 2), -1))
+    items = np.flatnonzero(is_known | ~is_known.any())
+    x, valid = x[:, items], None if valid is None else valid[:, items]
     if turned:
         x, valid = x[::-1], None if valid is None else valid[::-1]
-    order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, B)
+    order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, N)
     known = {}
     for name, one in expected.sequences.items():
-        pair = np.stack([one.values, one.half])  # (2, T, B, K)
+        pair = np.stack([one.values[:, items], one.half[:, items]])  # (2, T, N, K)
         if flipped:
             pair = pair[:, ::-1]
         if order is not None and valid is not None:
@@ -397,11 +420,12 @@ def processed(
         known[name] = Known(pair[0], pair[1])
     for final, one in expected.finals.items():
         name = final.removeprefix("final_")
-        last = np.full(x.shape[1], len(x) - 1) if valid is None else valid.sum(axis=0) - 1  # (B,)
-        known[name] = _with_final(known.get(name), one, last, len(x))
+        last = np.full(len(items), len(x) - 1) if valid is None else valid.sum(axis=0) - 1  # (N,)
+        final_of_items = Known(one.values[items], one.half[items])
+        known[name] = _with_final(known.get(name), final_of_items, last, len(x))
     if order is not None:
         x = np.take_along_axis(x, order[:, :, None], axis=0)
-    return Processed(x, known)
+    return Processed(items, x, known)
 
 
 def _with_final(known: Known | None, final: Known, last: Array, steps: int) -> Known:

@@ -156,13 +156,14 @@ class View:
         )  # (T, B)
         early = (np.cumsum(is_known > 0, axis=0) > 0).sum(axis=0)
         best = int(np.lexsort((is_known.sum(axis=0), early))[-1])
-        self.item = best if item is None else item
-        self.x = given.x[:, self.item]  # (T, I)
+        place = best if item is None else given.items.tolist().index(item)
+        self.item = int(given.items[place])
+        self.x = given.x[:, place]  # (T, I)
         self.known: dict[str, tuple[Array, Array]] = {}  # values and tolerances, (T, K) each
         for name, known in given.known.items():
-            one = Known(known.values[:, self.item], known.half[:, self.item])
+            one = Known(known.values[:, place], known.half[:, place])
             self.known[name] = one.values, allowance.of(one)
-        seen = np.flatnonzero(is_known[:, self.item])
+        seen = np.flatnonzero(is_known[:, place])
         self.first = int(seen[0]) if seen.size else len(self.x)
 
     @property
@@ -253,6 +254,7 @@ class Simulator:
         self.biases: list[Array] = []
         self.scales: list[Array] = []  # of layer norm, one for each bias
         self._places: dict[Any, int] = {}
+        self._matrices: dict[Any, tuple[int, list[int]]] = {}  # places, by what is decoded
         self._cast: dict[tuple[str, int, str], Array] = {}  # matrices (K, 4 H) in a number type
         self._tables: dict[str, Array] = {}
         self._views: dict[tuple[int, ...], int] = {}
@@ -421,10 +423,12 @@ class Simulator:
         changed.pop(names[0], None)
         cell, order = self.decode(changed), permutation(assumed[0], values[0])
         if part != "bias":
-            matrix: Array = getattr(cell, part)
-            block = matrix[list(order)]
-            base = self._placed(self.matrices[part], (matrix.shape, matrix.tobytes()), matrix)
-            return self._placed(self.ordered[part], (block.shape, block.tobytes()), (base, *order))
+            source = part, *changed.items()
+            if source not in self._matrices:  # once for all orders: its bytes are many
+                self._matrices[source] = self._placed_matrix(part, getattr(cell, part))
+            base, blocks = self._matrices[source]
+            alike = tuple(blocks[gate] for gate in order)
+            return self._placed(self.ordered[part], alike, (base, *order))
         shift = (cell.bias if cell.norm_shift is None else cell.norm_shift)[list(order)]
         scale = None if cell.norm_scale is None else cell.norm_scale[list(order)]
         known = len(self.biases)
@@ -434,6 +438,12 @@ class Simulator:
         if place == known and scale is not None:
             self.scales.append(scale)
         return place
+
+    def _placed_matrix(self, part: str, matrix: Array) -> tuple[int, list[int]]:
+        """The place of a matrix (4, H, K), and of each of its blocks among those of all."""
+        keys = ((block.shape, block.tobytes()) for block in matrix)
+        blocks = [self._places.setdefault(key, len(self._places)) for key in keys]
+        return self._placed(self.matrices[part], tuple(blocks), matrix), blocks
 
     def _placed(self, known: list[Any], key: Any, one: Any) -> int:
         """The place in a list of what has a key; it is appended where it is new."""

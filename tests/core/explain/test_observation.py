@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,23 @@ def test_a_line_for_each_row_may_be_a_first_step() -> None:
     assert placement_text(last.placement) == "EXPECTED is taken as step 0 of 7"
     np.testing.assert_array_equal(last.sequences["h"].values[0], WHOLE[0])
     assert np.isnan(last.sequences["h"].values[1:]).all()
+
+
+def test_one_sequence_of_a_batch_takes_memory_by_the_sequences_not_their_square() -> None:
+    def peak(array: Array, sequences: int) -> int:
+        tracemalloc.start()
+        try:
+            every = placements({"h": Numbers(array)}, {"h": 8, "final_h": 8}, 20, sequences, "time")
+            x = np.zeros((20, sequences, 1))
+            views = [processed(x, one, False, False, None) for one in every]
+            assert len(views) >= sequences
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    h = np.arange(20 * 8.0).reshape(20, 8) + 1
+    for array in (h, h[-1]):
+        assert peak(array, 128) < 6 * peak(array, 32)  # 4 times as many; squared, 16 times
 
 
 def test_axes_of_one_length_may_be_either() -> None:

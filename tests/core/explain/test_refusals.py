@@ -91,6 +91,18 @@ def test_zeros_and_rows_hint_at_what_happened(tmp_path: Path) -> None:
     assert not any("exact zeros" in remark for remark in ask("random", tmp_path, 0).notes)
 
 
+def test_inputs_and_weights_that_are_not_finite_are_both_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    net = random_net(rng, 4, 3)
+    x = rng.normal(size=(3, 7, 4))
+    h = outputs(net, x, {}, dtype=np.float32)["h"]
+    net.bias[0], x[0, 5, 1] = np.inf, np.nan
+    explanation = explain(write(net, tmp_path / "w.npz", 4), x, h)
+    named = [one.facts for one in explanation.remarks if one.code == "not_finite_run"]
+    assert [facts["count"] for facts in named] == [1, 1]
+    assert named[1]["name"] == "the weights"
+
+
 def lambert(z: Array) -> Array:
     """tanh as a continued fraction, cut short: 4e-4 off at 3, where the net seldom is."""
     z = np.clip(z, -4, 4)
