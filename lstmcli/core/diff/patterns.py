@@ -38,7 +38,7 @@ _TELLING = 8  # different numbers that lie on its grid
 # x (27 + x^2) / (27 + 9 x^2) 28 to 36 (25 to 32 with the sigmoid made of it), tables of 256 values
 # 29 to 40; in all of these the first step is off by 4 % of the greatest error or more, and 86 % of
 # the values differ or more.
-_NOISE_SNR = 24.0
+NOISE_SNR = 24.0
 _NOISE_START = 0.02  # of the greatest error: that of the first step
 _NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of a print hide some
 
@@ -302,7 +302,7 @@ def noise(compared: ComparedSides) -> Hint | None:
         "suspect_noise",
         f"Small differences everywhere, from the start on: the signal is {ratio:.0f} dB above the "
         f"difference. A wrong gate order, transpose or direction leaves less than "
-        f"{_NOISE_SNR:.0f} dB. Possible causes: weights or states of lower precision (int8, "
+        f"{NOISE_SNR:.0f} dB. Possible causes: weights or states of lower precision (int8, "
         "bfloat16, TF32), an approximated tanh or sigmoid, weights of another training step, "
         "dropout or noise. A hard sigmoid or peepholes that read another c may come as near.",
     )
@@ -312,7 +312,7 @@ def _noisy(pair: Pair) -> bool:
     """Whether most values are off, from the first step on, by little compared with their size."""
     assert pair.agrees is not None
     snr = similarity(pair)[1]
-    if snr is None or not _NOISE_SNR <= snr < np.inf or 1 - pair.agrees.mean() < _NOISE_SHARE:
+    if snr is None or not NOISE_SNR <= snr < np.inf or 1 - pair.agrees.mean() < _NOISE_SHARE:
         return False
     return _is_off_from_the_start(pair, _NOISE_START)
 

@@ -13,7 +13,13 @@ import numpy as np
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.explain import cell
 from lstmcli.core.explain.cell import explain_cell
-from lstmcli.core.explain.explanation import NOT_SEARCHED, Explanation, agreement, clues
+from lstmcli.core.explain.explanation import (
+    NEARLY_RIGHT,
+    NOT_SEARCHED,
+    Explanation,
+    agreement,
+    clues,
+)
 from lstmcli.core.explain.network import explain_network
 from lstmcli.core.explain.question import Prepared, Question, in_shape, left_out, prepare
 from lstmcli.core.explain.search import Progress, quiet
@@ -92,10 +98,10 @@ def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
     """What the numbers hint at, what is never searched, and a layout that nobody gave."""
     loaded, nearest, remarks = explanation.measured, explanation.nearest, explanation.remarks
     if hints := [hint for one in cell.PASSES if one.remark for hint in one.remark(prepared)]:
-        remarks = tuple(one for one in remarks if one.code != "near_miss")
+        remarks = tuple(one for one in remarks if one.code not in ("near_miss", "noise"))
     elif loaded is not None:
         remarks = (*agreement(loaded), *remarks)
-    is_near = any(one.code == "near_miss" for one in remarks)
+    is_near = any(one.code in NEARLY_RIGHT for one in remarks)
     if loaded is not None and not hints and not is_near:
         hints = list(clues(loaded))
         if not hints and nearest and nearest[0].changes:

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.core.diff.patterns import NOISE_SNR
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.causes import CANDIDATE, CONSTANTS, SOLVE
 from lstmcli.core.explain.constants import OFF
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.observation import Allowance, Placement
 from lstmcli.core.explain.simulator import FAR, Simulator
-from lstmcli.core.explain.verify import Case, Comparison, Place, Remark, remark, rerun
+from lstmcli.core.explain.verify import FEWEST, Case, Comparison, Place, Remark, remark, rerun
 from lstmcli.core.model.arrays import Array
 
 
@@ -237,6 +238,8 @@ CHANCE = 1e-5  # see `_factor`
 MANY_ZEROS = 0.05  # of all numbers
 CLOSE = 3e-3  # a difference that an approximated function makes, and few wrong settings
 DISTANT = 30.0  # times further off all other configurations are then
+NEARLY_RIGHT = frozenset({"near_miss", "noise", "size_of_half_precision"})
+"""Codes of remarks on weights that are right, or nearly so."""
 
 
 def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
@@ -298,7 +301,10 @@ def clues(comparison: Comparison, changes: Sequence[Changed] = ()) -> Iterator[R
 
 
 def near_miss(as_loaded: Near, nears: Sequence[Near]) -> Iterator[Remark]:
-    """Whether one configuration comes near and all others are far: it is no setting then."""
+    """Whether one configuration comes near and all others are far: it is no setting then.
+
+    Otherwise, whether the weights as loaded differ as noise does, and nothing comes nearer.
+    """
     best = min((*clearly_nearer(as_loaded, nears),), key=lambda near: near.comparison.rms)
     error, rms = best.comparison.max_abs, best.comparison.rms
     # what is as near is the same in other words
@@ -306,6 +312,17 @@ def near_miss(as_loaded: Near, nears: Sequence[Near]) -> Iterator[Remark]:
     others = [other for other in others if other > 1.01 * rms]
     if error <= CLOSE and others and min(others) >= DISTANT * rms:
         yield remark("near_miss", changes=best.changes, error=error)
+    elif best is as_loaded and (decibels := _noise(best.comparison)) is not None:
+        yield remark("noise", decibels=decibels, least=NOISE_SNR)
+
+
+def _noise(loaded: Comparison) -> float | None:
+    """How far EXPECTED is above the difference (dB), where that is small and everywhere."""
+    is_everywhere = not any(loaded.steps) and 2 * loaded.agreeing <= loaded.total
+    if not is_everywhere or loaded.total < FEWEST or not loaded.signal or not loaded.rms:
+        return None
+    decibels = 20 * float(np.log10(loaded.signal / loaded.rms))
+    return decibels if decibels >= NOISE_SNR else None
 
 
 # ---- what further data would decide

@@ -130,6 +130,7 @@ class Comparison:
     blind: int = 0  # numbers that rounding may have made anything of: not compared
     steps: tuple[bool | None, ...] = ()  # whether all of a step agrees; None: not known
     arrays: tuple[tuple[str, int, int], ...] = ()  # name, numbers that agree, numbers
+    signal: float = 0.0  # the rms of the numbers of EXPECTED
 
     @property
     def fits(self) -> bool:
@@ -271,7 +272,7 @@ def compared(
 
     ``drift``, by name and of the same shapes or broadcasting with them, widens the tolerances.
     """
-    worst = greatest = squares = growth = 0.0
+    worst = greatest = squares = signal = growth = 0.0
     agreeing = total = zeros = blind = 0
     first: Place | None = None
     rows: list[bool | None] = []
@@ -297,6 +298,7 @@ def compared(
         worst = max(worst, float(share.max(initial=0)))
         greatest = max(greatest, float(off.max(initial=0)))
         squares += float((np.minimum(off, 1e6) ** 2).sum())
+        signal += float((known.values[is_known] ** 2).sum())
         total += int(is_known.sum())
         agreeing += int(agrees.sum())
         arrays.append((name, int(agrees.sum()), int(is_known.sum())))
@@ -311,10 +313,10 @@ def compared(
             first = _earlier(first, _first_place(name, share > 1, values, known.values))
     if blind and total < FEWEST:
         return NEVER
-    rms = float(np.sqrt(squares / max(total, 1)))
+    rms, signal = (float(np.sqrt(one / max(total, 1))) for one in (squares, signal))
     return Comparison(
         worst, greatest, rms, agreeing, total, first, max(growth, 1.0), tuple(rows), zeros, blind,
-        tuple(steps), tuple(arrays),
+        tuple(steps), tuple(arrays), signal,
     )  # fmt: skip
 
 

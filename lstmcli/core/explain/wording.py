@@ -394,8 +394,9 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "placed_elsewhere": "{changes}: {placement}.",
     # where nothing fits
     "size_of_half_precision": "As loaded, nearly all values are off, but by at most {eps:.2g} eps "
-    "of {dtype}. Errors of this size come from half precision, and from 8-bit weights or an "
-    "approximated tanh too; no run with rounded weights, inputs or states gives these values.",
+    "of {dtype}. Errors of this size come from half precision, and from 8-bit weights, an "
+    "approximated tanh or noise too; no run with rounded weights, inputs or states gives these "
+    "values.",
     "some_arrays_agree": _some_arrays,
     "some_steps_agree": _some_steps,
     "exact_zeros": "{changes}: {share:.0%} of EXPECTED are exact zeros where the run has none; "
@@ -404,6 +405,10 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "near_miss": "{changes}: no number is off by more than {error:.2g}, and all other "
     "configurations are much further off. Coarser arithmetic does that rather than a setting: an "
     "approximated tanh or exp, a table, fewer bits.",
+    "noise": "As loaded, all steps are off, but by little: EXPECTED is {decibels:.0f} dB above "
+    "the difference, and no configuration that was tried comes clearly nearer. A wrong gate "
+    "order, transpose or direction leaves less than {least:.0f} dB. Possible causes: weights of "
+    "another training step or of lower precision, noise, dropout.",
     # of how the other side ran
     "chunks": _chunks,
     "resumed": "Run from the last state of a run over the same inputs, all {numbers} values of h "

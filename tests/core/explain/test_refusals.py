@@ -128,6 +128,39 @@ def test_an_approximated_tanh_is_no_setting(
     assert not any("from sequence to sequence" in one for one in explanation.notes)
 
 
+@pytest.mark.parametrize(
+    ("size", "code"),
+    [(1e-3, "size_of_half_precision"), (1e-2, "noise"), (0.3, "layout_assumed")],
+)
+def test_noise_on_the_outputs_of_the_right_weights(size: float, code: str, tmp_path: Path) -> None:
+    """Neither a layout nor a setting is doubted where the outputs are off by little everywhere."""
+    rng = np.random.default_rng([4, int(size * 1e4)])
+    net = random_net(rng, 4, 5)
+    x = rng.normal(size=(3, 7, 4)).astype(np.float32).astype(np.float64)
+    h = outputs(net, x, {}, dtype=np.float32)["h"]
+    off = rng.normal(0, size, h.shape)
+    explanation = explain(write(net, tmp_path / "w.npz", 4), x, (h + off).astype(np.float32))
+    assert explanation.verdict == "none"
+    (remark,) = explanation.remarks
+    assert remark.code == code
+    assert ("noise" in remark.text) == (code != "layout_assumed")
+    if code == "noise":
+        decibels = 10 * np.log10(np.square(h + off).sum() / np.square(off).sum())
+        assert remark.facts["decibels"] == pytest.approx(decibels, abs=0.01)
+
+
+def test_noise_at_some_steps_is_not_called_that(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    net = random_net(rng, 4, 5)
+    x = rng.normal(size=(3, 7, 4)).astype(np.float32).astype(np.float64)
+    h = noisy(outputs(net, x, {}, dtype=np.float32)["h"], np.s_[:, 2:], rng)
+    explanation = explain(write(net, tmp_path / "w.npz", 4), x, h)
+    assert explanation.verdict == "none"
+    codes = [one.code for one in explanation.remarks]
+    assert "some_steps_agree" in codes
+    assert "noise" not in codes
+
+
 def test_rows_that_agree_are_named(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     net = random_net(rng, 4, 3)
