@@ -231,7 +231,7 @@ def _lies_alike(
         return False
     zeros = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in arrays.items()}
     layout = check_axes(model, Inputs(question.x, question.layout, name=question.inputs))
-    taken = at_its_place(side, zeros, layout, first.step, first.row).taken
+    taken = at_its_place(side, zeros, layout, first.step, first.item).taken
     return [TAKEN_AS + one for one in taken] == [explanation.taken]
 
 
@@ -248,7 +248,7 @@ def _next(
     if not first or (several and not prefix):
         return ""
     place = ["--steps", "-1" if first.step is None else str(first.step), "--units", str(first.unit)]
-    place += ["--batch", str(first.row)] if first.row else []
+    place += ["--batch", str(first.item)] if first.item else []
     place += ["--cell", prefix] if prefix else []
     place += [] if first.step is None or against is None else ["--against", against]
     return typed_command("lstm", "derive", *start, *place)

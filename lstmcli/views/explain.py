@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lstmcli.core.explain.causes import OPEN, SHUT
 from lstmcli.core.explain.explanation import AGREEMENT, Changed, Explanation, Near
-from lstmcli.core.explain.verify import Comparison, Place
+from lstmcli.core.explain.verify import Comparison, Difference
 from lstmcli.core.explain.wording import (
     familiarity,
     found_of,
@@ -115,7 +115,7 @@ def _agreeing(v: Comparison) -> str:
 
 def _changes(e: Explanation, width: Width) -> Sheet:
     """A line for each change; who uses it goes below the table where its column does not fit."""
-    rows = [(r.setting, r.assumed, r.fits, r.who) for r in e.rows]
+    rows = [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows]
     if e.others:
         rows.append((f"{e.others} others", "as assumed", "as assumed", ""))
     setting, assumed, found, used_by = zip(*rows, strict=True)
@@ -129,7 +129,7 @@ def _changes(e: Explanation, width: Width) -> Sheet:
     sheet = table([columns[n] for n in indices], gap=3)
     if len(indices) < len(columns):
         several = len(e.rows) > 1
-        texts = [f"{row.setting}: {row.who}" if several else row.who for row in e.rows]
+        texts = [f"{row.setting}: {row.used_by}" if several else row.used_by for row in e.rows]
         sheet.add()
         text = "; ".join(texts)
         sheet.extend(labelled(USED_BY, text, width, indent=len(USED_BY) + 2))
@@ -159,14 +159,14 @@ def configuration(changes: Sequence[Changed]) -> str:
     return ", ".join(f"{label(c)} {found_of(c)}" for c in changes)
 
 
-def position(first: Place | None) -> str:
+def position(first: Difference | None) -> str:
     """``step 1, gate f, unit 2``."""
     if first is None:
         return ""
     base = first.array.rpartition(".")[2]
     array = f"gate {first.array}" if base in ("i", "f", "g", "o") else first.array
     step = "" if first.step is None else f"step {first.step}, "
-    batch = f", batch {first.row}" if first.row else ""
+    batch = f", batch {first.item}" if first.item else ""
     return f"{step}{array}{batch}, unit {first.unit}"
 
 
@@ -241,7 +241,7 @@ def markdown(e: Explanation, expected: str) -> str:
     if e.rows:
         lines += _markdown_table(
             ("setting", "assumed", "found", USED_BY),
-            [(r.setting, r.assumed, r.fits, r.who) for r in e.rows],
+            [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows],
         )
     if e.verdict in ("none", "unproven") and e.nearest:
         rows = [

@@ -62,7 +62,7 @@ def test_nothing_is_wider_than_the_terminal_but_the_command(width: int) -> None:
 
 def test_used_by_is_never_dropped() -> None:
     explanation = asked(str(SAMPLE / "numpy.txt"))
-    who = explanation.rows[0].who
+    who = explanation.rows[0].used_by
     for width in (40, 60, 80):
         assert who in " ".join(" ".join(lines(explanation, width)).split())
 

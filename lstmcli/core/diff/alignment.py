@@ -152,7 +152,7 @@ def align(
     if kind == SEQUENCE:
         a, b, numbering = _directions_joined(a, b, "batch" in layouts, name, numbering)
         layouts, text = _with_steps_alike(a, b, layouts)
-        said = layouts[0] or layouts[1] or _as_they_lie(a, b)
+        said = layouts[0] or layouts[1] or _layout_by_shape(a, b)
         three = _sequence(a, layouts[0] or said), _sequence(b, layouts[1] or said)
     elif kind == FINAL:
         a, b, text = _finals_joined(a, b)
@@ -301,7 +301,7 @@ def _finals_joined(a: Numbers, b: Numbers) -> tuple[Numbers, Numbers, str]:
     return a, b, ""
 
 
-def _as_they_lie(*sides: Numbers) -> str:
+def _layout_by_shape(*sides: Numbers) -> str:
     """The layout of sides that name none: the first axis is time, unless it is 1 on all of them."""
     firsts = [side.shape[0] for side in sides if side.values.ndim == 3]
     return "batch" if firsts and all(n == 1 for n in firsts) else "time"
@@ -310,7 +310,7 @@ def _as_they_lie(*sides: Numbers) -> str:
 def sequence(array: Numbers, layout: str | None) -> Numbers | None:
     """One array of steps as (T, B, H), by its layout or as it lies; None if it has more axes."""
     array = array.moved(np.atleast_1d)
-    return _sequence(array, layout or _as_they_lie(array))
+    return _sequence(array, layout or _layout_by_shape(array))
 
 
 def _sequence(array: Numbers, layout: str) -> Numbers | None:

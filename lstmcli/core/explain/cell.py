@@ -35,14 +35,13 @@ from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import (
     LEVELS,
-    LOOSE,
     Budget,
     Outcome,
     Pass,
     Progress,
     Search,
 )
-from lstmcli.core.explain.simulator import Layout, Simulator
+from lstmcli.core.explain.simulator import LOOSE, Layout, Simulator
 from lstmcli.core.explain.solver import Fitting, Solver, fewest_of, joined, solve_each
 from lstmcli.core.explain.verify import Answer, Case, Comparison, Remark, arrays_at, remark, verify
 from lstmcli.core.forward.sequence import valid_steps
@@ -53,9 +52,9 @@ from lstmcli.core.model.states import split_state
 
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
 FAR_BIAS = 100.0  # and one that does
-FEWEST = 4  # different numbers more than changes that half precision is to be seen in
+LEAST_MOVED = 4  # different numbers more than changes that half precision is to be seen in
 NEAREST_STEPS = 16  # by which single changes are put in order
-NEARER = 3.0  # times: then a last state is likelier than one that is met more often
+CLEARLY = 3.0  # times: then a last state is likelier than one that is met more often
 
 
 PASSES = (
@@ -160,7 +159,7 @@ class CellSolver(Solver):
         """The evidence for half precision: of the numbers as they are, not at its tolerance."""
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         numbers = self.expected.distinct(self.allowance.of)
-        if numbers <= len(answer.changes) + answer.solved + FEWEST:
+        if numbers <= len(answer.changes) + answer.solved + LEAST_MOVED:
             return 0.0
         coarse = self.simulator.with_allowance(outcome.allowance)
         simulator = (
@@ -428,7 +427,7 @@ def _last(solvers: Sequence[CellSolver]) -> list[CellSolver]:
         return without
     first, *others = sorted(without, key=lambda s: bool(s.expected.needs))
     others = sorted(others, key=lambda s: (bool(s.expected.needs), s.search.levels.closest))
-    nearer = others[0].search.levels.closest * NEARER < first.search.levels.closest
+    nearer = others[0].search.levels.closest * CLEARLY < first.search.levels.closest
     return [others[0], first, *others[1:]] if nearer else [first, *others]
 
 
@@ -488,7 +487,7 @@ def _none(solvers: Sequence[CellSolver], unsearched: int, left: int) -> Explanat
 def _distance(solver: CellSolver) -> tuple[bool, float]:
     """How far a placement is off; windows, of which there are many, come near by chance."""
     plain = solver.expected.placement.is_from_the_start
-    return bool(solver.common_changes), solver.search.levels.closest * (1.0 if plain else NEARER)
+    return bool(solver.common_changes), solver.search.levels.closest * (1.0 if plain else CLEARLY)
 
 
 def _explained(found: Sequence[Fitting], tried: int) -> Explanation:

@@ -21,8 +21,8 @@ OFF = np.array([0.0, np.inf, np.inf])
 """Each constant where it does nothing."""
 
 LEAST_CLIP = 1e-6
-FAR = np.array([7.5, 9, 12, 16, 24])  # from 16 on a sigmoid is 1 in float32
-FORGET = np.concatenate([-FAR[::-1], np.arange(-6, 6.25, 0.5), FAR])
+SATURATED = np.array([7.5, 9, 12, 16, 24])  # from 16 on a sigmoid is 1 in float32
+FORGET = np.concatenate([-SATURATED[::-1], np.arange(-6, 6.25, 0.5), SATURATED])
 GATE = np.geomspace(0.05, 8, 28)  # beyond 8 a gate is within 4e-4 of 0 or 1
 CELL = np.linspace(0.03, 0.99, 24)  # of the greatest |c|: a clip above it does nothing
 STARTS = 3  # points of the grid that a search begins at: the best one alone missed 2 of 136 pairs
@@ -32,7 +32,7 @@ STILL = {1: 3, 2: 5}  # rounds without a gain of a tenth, after which a search e
 MOST_DECIMALS = 7  # of a solved constant
 SPOILED = 3.0  # times the error of a constant with all its digits: fewer digits may double it
 NEARLY = 30.0  # tolerances that a constant solved in float32 may be off: 2.4989 for 2.5 was, by 3.7
-EXACT = 1.0  # tolerances
+WITHIN = 1.0  # tolerances
 AT_ONCE = 400_000  # hypotheses x grid points x units that are evaluated together
 
 
@@ -185,5 +185,5 @@ def fewest_decimals(off: Callable[[Array], Array], values: Array, is_clip: Array
     if not short:
         return values
     worst = np.abs(off(np.array(short))).max(axis=1, initial=0)
-    good = np.flatnonzero(worst <= max(EXACT, SPOILED * exact))
+    good = np.flatnonzero(worst <= max(WITHIN, SPOILED * exact))
     return short[good[0]] if good.size else values

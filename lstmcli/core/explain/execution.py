@@ -23,7 +23,7 @@ from lstmcli.errors import UserError
 
 State = Mapping[str, Array]
 
-FEWEST = 8  # numbers past a break or an end, so that chance does not make them
+LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
 CARRIED: tuple[tuple[str, ...], ...] = ((), ("h",), ("c",))
 """What of the state may be carried from chunk to chunk, where not all of it is."""
 
@@ -114,7 +114,7 @@ def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[
 
 def _is_proved(case: Case, first: int, allowance: Allowance) -> bool:
     """Whether there are enough different numbers from a step on."""
-    return _outputs(case, slice(first, None)).distinct(allowance.of) >= FEWEST
+    return _outputs(case, slice(first, None)).distinct(allowance.of) >= LEAST_SHOWN
 
 
 def resumed(case: Case, allowance: Allowance) -> Remark | None:
@@ -138,7 +138,7 @@ def padded(case: Case, allowance: Allowance, proved: bool = True) -> Remark | No
     repeat = np.array(zero)
     repeat[1:] &= np.any(values[1:] != values[:-1], axis=-1)
     for valid, ending in ((zero, "zero"), (repeat, "repeat")):
-        if (~valid).sum() * values.shape[-1] < FEWEST or not valid.any(axis=0).all():
+        if (~valid).sum() * values.shape[-1] < LEAST_SHOWN or not valid.any(axis=0).all():
             continue
         ends, lengths = bool((valid[:-1] >= valid[1:]).all()), valid.sum(axis=0)  # (B,)
         facts = {"ending": ending, "option": "", "numbers": 0}
@@ -161,7 +161,7 @@ def ended_early(case: Case, allowance: Allowance) -> Remark | None:
     final = expected.finals.get("final_h")
     if final is None or expected.sequences or not np.isfinite(final.values).all():
         return None
-    if final.values.shape[-1] < 2 or expected.distinct(allowance.of) < FEWEST:
+    if final.values.shape[-1] < 2 or expected.distinct(allowance.of) < LEAST_SHOWN:
         return None  # one number a sequence may be met by chance
     h = _run(case, slice(None), case.initial_state)[0]["h"]  # (T, B, P)
     met = np.all(np.abs(h - final.values) <= allowance.of(final), axis=-1)  # (T, B)

@@ -15,7 +15,15 @@ from lstmcli.core.explain.constants import OFF
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.observation import Allowance, Placement
 from lstmcli.core.explain.simulator import FAR, Simulator
-from lstmcli.core.explain.verify import FEWEST, Case, Comparison, Place, Remark, remark, rerun
+from lstmcli.core.explain.verify import (
+    LEAST_COMPARED,
+    Case,
+    Comparison,
+    Difference,
+    Remark,
+    remark,
+    rerun,
+)
 from lstmcli.core.model.arrays import Array
 
 
@@ -89,18 +97,18 @@ class Near:
             "rms": jsonable(self.comparison.rms),
             "agreeing": self.comparison.agreeing,
             "total": self.comparison.total,
-            "first": None if first is None else _place(first),
+            "first": None if first is None else _difference(first),
         }
 
 
-def _place(place: Place) -> dict[str, Any]:
+def _difference(one: Difference) -> dict[str, Any]:
     return {
-        "array": place.array,
-        "step": place.step,
-        "batch": place.row,
-        "unit": place.unit,
-        "given": jsonable(place.given),
-        "expected": jsonable(place.expected),
+        "array": one.array,
+        "step": one.step,
+        "batch": one.item,
+        "unit": one.unit,
+        "given": jsonable(one.given),
+        "expected": jsonable(one.expected),
     }
 
 
@@ -111,7 +119,7 @@ class Row:
     setting: str
     assumed: str
     fits: str
-    who: str
+    used_by: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,10 +241,10 @@ def remarks_on(
 
 NOT_SEARCHED = (remark("dropout"), remark("layer_norm"), remark("other_weights"))
 
-NEARER = 0.5  # times the difference of the run as loaded: what is no nearer is not listed
+CLEARLY = 0.5  # times the difference of the run as loaded: what is no nearer is not listed
 CHANCE = 1e-5  # see `_factor`
 MANY_ZEROS = 0.05  # of all numbers
-CLOSE = 3e-3  # a difference that an approximated function makes, and few wrong settings
+APPROXIMATED = 3e-3  # a difference that an approximated function makes, and few wrong settings
 DISTANT = 30.0  # times further off all other configurations are then
 NEARLY_RIGHT = frozenset({"near_miss", "noise", "size_of_half_precision"})
 """Codes of remarks on weights that are right, or nearly so."""
@@ -264,7 +272,7 @@ def _factor(numbers: int) -> float:
     about 1e3 are tried. In 88 questions whose EXPECTED was off by noise, the nearest of them left
     0.24 of 4 numbers, 0.58 of 6, 0.65 of 9 and 0.83 of 24.
     """
-    return float(min(NEARER, CHANCE ** (1 / max(numbers - 1, 1))))
+    return float(min(CLEARLY, CHANCE ** (1 / max(numbers - 1, 1))))
 
 
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
@@ -290,8 +298,8 @@ def clues(comparison: Comparison, changes: Sequence[Changed] = ()) -> Iterator[R
     of = tuple(changes)
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
         yield remark("exact_zeros", changes=of, share=comparison.zeros / comparison.total)
-    agreeing = [n for n, agrees in enumerate(comparison.rows) if agrees]
-    differing = [n for n, agrees in enumerate(comparison.rows) if agrees is False]
+    agreeing = [n for n, agrees in enumerate(comparison.items) if agrees]
+    differing = [n for n, agrees in enumerate(comparison.items) if agrees is False]
     if agreeing and differing and not comparison.nearly:
         step = comparison.first.step if comparison.first else None
         known = next((n for n, agrees in enumerate(comparison.steps) if agrees is not None), None)
@@ -310,7 +318,7 @@ def near_miss(as_loaded: Near, nears: Sequence[Near]) -> Iterator[Remark]:
     # what is as near is the same in other words
     others = [near.comparison.rms for near in (as_loaded, *nears)]
     others = [other for other in others if other > 1.01 * rms]
-    if error <= CLOSE and others and min(others) >= DISTANT * rms:
+    if error <= APPROXIMATED and others and min(others) >= DISTANT * rms:
         yield remark("near_miss", changes=best.changes, error=error)
     elif best is as_loaded and (decibels := _noise(best.comparison)) is not None:
         yield remark("noise", decibels=decibels, least=NOISE_SNR)
@@ -319,7 +327,7 @@ def near_miss(as_loaded: Near, nears: Sequence[Near]) -> Iterator[Remark]:
 def _noise(loaded: Comparison) -> float | None:
     """How far EXPECTED is above the difference (dB), where that is small and everywhere."""
     is_everywhere = not any(loaded.steps) and 2 * loaded.agreeing <= loaded.total
-    if not is_everywhere or loaded.total < FEWEST or not loaded.signal or not loaded.rms:
+    if not is_everywhere or loaded.total < LEAST_COMPARED or not loaded.signal or not loaded.rms:
         return None
     decibels = 20 * float(np.log10(loaded.signal / loaded.rms))
     return decibels if decibels >= NOISE_SNR else None

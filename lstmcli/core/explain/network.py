@@ -3,7 +3,7 @@
 First the network is run as loaded, and compared wherever EXPECTED can lie on its results. Then a
 cell whose inputs and arrays are known is searched by itself, from the lowest layer up, each with
 what was found for those below it. Where no cell can be, full runs of the network are searched:
-single changes in every placement of EXPECTED, two changes beside the nearest single ones. How the
+single changes in every placement of EXPECTED, pairs of the nearest with every other. How the
 inputs lie, how two directions are merged, and which part of the network EXPECTED is, decide whose
 numbers it contains: these are searched as changes of the network.
 """
@@ -36,8 +36,8 @@ from lstmcli.core.explain.explanation import (
 )
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.network_simulator import (
-    CLOSE,
     TELLING,
+    WORTH_MORE,
     Hypotheses,
     NetworkSimulator,
     mean,
@@ -361,8 +361,8 @@ def _searched(
     untried: dict[Remark, None] = {}
     for levels, some, most in (
         (1, placed, None), (1, changed, None), (1, lower, None),
-        (2, placed, Budget.PAIRED), (2, changed, Budget.TURNED), (2, lower, Budget.TURNED),
-        (LEVELS, placed, 1),
+        (2, placed, Budget.PAIRED_PLACEMENTS), (2, changed, Budget.TURNED),
+        (2, lower, Budget.TURNED), (LEVELS, placed, 1),
     ):  # fmt: skip
         nearest = sorted(some, key=lambda one: one.closest)[:most] if most else some
         batches = [[one] for one in nearest] if most else [_affordable(some, untried)]
@@ -373,8 +373,8 @@ def _searched(
                 return _joined(answers)
         if some is placed and most:
             untried |= dict.fromkeys(left for one in nearest for left in one.untried)
-        if some is placed and most == Budget.PAIRED < len(as_assumed):
-            left, placements = len(as_assumed) - Budget.PAIRED, len(as_assumed)
+        if some is placed and most == Budget.PAIRED_PLACEMENTS < len(as_assumed):
+            left, placements = len(as_assumed) - Budget.PAIRED_PLACEMENTS, len(as_assumed)
             untried[remark("pairs_placed", left=left, placements=placements)] = None
     if unproven:
         return min(unproven, key=lambda one: len(one.changes))
@@ -617,7 +617,7 @@ class FullRunSearch:
         plain = ~self.simulator.are_open(self.single_changes)
         rms = mean(self.off[plain])
         near = self.single_changes[plain][np.argsort(rms, kind="stable")]
-        close = max(SHOWN, int(np.sum(rms <= CLOSE)))
+        close = max(SHOWN, int(np.sum(rms <= WORTH_MORE)))
         run_changes = [(extra,) for extra in self.run_changes if self.network.verify((extra,)).fits]
         fitting = [*run_changes, *self._verified(near[:close])]
         answer = self._answer(fitting)
@@ -637,7 +637,7 @@ class FullRunSearch:
         return [Change("array", "c"), *found] if of_outputs else found
 
     def _two(self, progress: Progress) -> Explanation | None:
-        """Two changes of the top layer, or any beside the nearest single ones."""
+        """Two changes of the top layer, or pairs of the nearest single ones with all."""
         *below, _ = self.network.names
         of_top = by_cells(self.network, progress, MOST_CHANGES, chain(*below)) if below else None
         if of_top is not None and of_top.verdict != "none":
@@ -647,7 +647,8 @@ class FullRunSearch:
         )
         products = Budget.PAIRS_TURNED if self.network.common_changes else Budget.PAIRS
         most = min(
-            Budget.BESIDE, int(products / (self.simulator.work_of_pairs * max(len(every), 1)))
+            Budget.PAIRED_SINGLES,
+            int(products / (self.simulator.work_of_pairs * max(len(every), 1))),
         )
         pairs = self.simulator.pairs(near[:most], every)
         self.network.tried += len(pairs)
@@ -665,16 +666,16 @@ class FullRunSearch:
                 return found
         opened = self.simulator.single_changes(only_open=True)
         room = int(products / self.simulator.work)
-        beside, count = every[:0], 0
-        while count < min(Budget.BESIDE_CONSTANTS, len(self.nearest)) and len(beside) < room:
+        pairs, count = every[:0], 0
+        while count < min(Budget.PAIRED_CONSTANTS, len(self.nearest)) and len(pairs) < room:
             one = self.nearest[count : count + 1]
             others = every if self.simulator.are_open(one).any() else opened
-            beside += self.simulator.pairs(one, others)[: room - len(beside)]
+            pairs += self.simulator.pairs(one, others)[: room - len(pairs)]
             count += 1
-        self.network.tried += len(beside)
+        self.network.tried += len(pairs)
         self.untried.append(remark("pairs_of_cells", singles=most, constants=count))
-        order = np.argsort(mean(self.simulator.off(beside)), kind="stable")
-        return self._with_constant(beside[order])
+        order = np.argsort(mean(self.simulator.off(pairs)), kind="stable")
+        return self._with_constant(pairs[order])
 
     def _verified(self, hypotheses: Hypotheses) -> list[Changes]:
         """Those that a run of the network confirms, the likeliest first."""
@@ -690,7 +691,7 @@ class FullRunSearch:
         ordered = ordered[self.simulator.are_open(ordered)]
         _, first = np.unique(ordered.sets, axis=0, return_index=True)
         solved, rms = self.simulator.solve(ordered[np.sort(first)[: Budget.CONSTANTS]])
-        shortest = [self._shortest(solved, n) for n in np.flatnonzero(rms <= CLOSE).tolist()]
+        shortest = [self._shortest(solved, n) for n in np.flatnonzero(rms <= WORTH_MORE).tolist()]
         return self._answer([changes for changes in shortest if changes], solved=1)
 
     def _shortest(self, solved: Hypotheses, n: int) -> Changes | None:

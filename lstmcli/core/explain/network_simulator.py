@@ -19,20 +19,18 @@ from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, SOLVE
 from lstmcli.core.explain.constants import FINER, LEAST_CLIP, refine
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.observation import Allowance, Expected
-from lstmcli.core.explain.simulator import INITIAL_STATES, Simulator
+from lstmcli.core.explain.simulator import FAR, INITIAL_STATES, LOOSE, Simulator
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell, Model, cell_name
 
 NUMBERS = 600  # of EXPECTED, at most, on which hypotheses are compared
-FAR = 1e6  # tolerances beyond which it does not matter how far off a number is
-LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still stepped
 TELLING = 12  # known steps after which those that are left are verified
 AT_ONCE, MEMORY = 1000, 2**26  # hypotheses, and bytes of their outputs, that are kept at once
 OF_THE_RUN = frozenset({"layout", "lengths", "array", "initial_state"})  # not of a cell
 OF_TIME = frozenset({"reverse", "flip_output"})  # need all steps, wherever EXPECTED is known
 
-STARTS: Mapping[str, Array] = {
+FIRST_VALUES: Mapping[str, Array] = {
     "forget_bias": np.concatenate([np.arange(-4, 5.0), [6.0, 8.0]]),
     "cell_clip": np.geomspace(0.05, 200, 22),
     "gate_clip": np.geomspace(0.05, 8, 13),
@@ -42,7 +40,7 @@ SPAN, SPAN_OF_CLIP = 1.5, 0.6  # of the first of these: of a bias, and the share
 OF_A_UNIT, OF_A_STEP = 600, 8000  # products that take as long as the rest of a step
 SHARED, DROPPED = 0.3, 0.2  # of the work, as measured
 ROUGH = 5  # grids in float32: 1.5 to 2e-4
-CLOSE = 1e3  # tolerances, on average, within which a hypothesis is worth more
+WORTH_MORE = 1e3  # tolerances, on average, within which a hypothesis is worth more
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,12 +143,12 @@ class NetworkSimulator:
             [cell_name(n, d) for d in range(len(layer))] for n, layer in enumerate(model.layers)
         ]
         self.cells = {name: _Cell(simulator) for name, simulator in simulators.items()}
-        self.row = _best_known(expected, valid)
-        keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.row])
-        self.x = x[keep, self.row]  # (T, I)
+        self.item = _best_known(expected, valid)
+        keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
+        self.x = x[keep, self.item]  # (T, I)
         self.steps = len(self.x) if steps is None else min(steps, len(self.x))
         keep = keep[: self.steps]
-        self.targets = list(_targets(expected, allowance, self.row, keep, array))
+        self.targets = list(_targets(expected, allowance, self.item, keep, array))
         self.singles: list[Changes] = [()]  # of the network; the first is none
         local = [[0] * len(self.cells)]
         for changes, places in self._singles():
@@ -187,7 +185,7 @@ class NetworkSimulator:
         chosen = self.is_open if only_open else np.arange(len(self.singles)) > 0
         for n in np.flatnonzero(chosen).tolist():
             setting = self.singles[n][0].setting.rpartition(".")[2]
-            grid = STARTS[setting] if self.is_open[n] else np.zeros(1)
+            grid = FIRST_VALUES[setting] if self.is_open[n] else np.zeros(1)
             sets += [(n, 0)] * len(grid)
             values += [(value, 0.0) for value in grid]
         return Hypotheses(np.array(sets, int).reshape(-1, 2), np.array(values).reshape(-1, 2))
@@ -285,7 +283,7 @@ class NetworkSimulator:
 
         rough = partial(cost, np.float32)
         values, squares = refine(rough, values[:, None, None], widths[:, None, None], ROUGH)
-        near = squares <= CLOSE**2
+        near = squares <= WORTH_MORE**2
         hypotheses, widths = hypotheses[near], widths[near, None, None] / FINER**ROUGH
         values, squares = refine(partial(cost, np.float64), values[near, None], widths)
         return self.with_constants(hypotheses, values[:, 0]), np.sqrt(squares)
@@ -397,7 +395,7 @@ class _Chunk:
         if self.of.start is not None:
             start = np.full(len(which), INITIAL_STATES.index(self.of.start))
             cells = replace(cells, start=start)
-        h, c = simulator.start(cells, self.of.row, self.dtype)
+        h, c = simulator.start(cells, self.of.item, self.dtype)
         targets = [target for target in self.of.targets if target.cell in (name, "")]
         names = {"h", *(t.array for t in targets if not t.array.startswith("final_"))}
         stepped = [t for t in targets if t.cell and len(t.at) == 2] if self.drop else []
@@ -488,14 +486,14 @@ def _best_known(expected: Expected, valid: Array | None) -> int:
 
 
 def _targets(
-    expected: Expected, allowance: Allowance, row: int, keep: Array, array: str
+    expected: Expected, allowance: Allowance, item: int, keep: Array, array: str
 ) -> Iterator[KnownNumbers]:
     """Numbers of one sequence of EXPECTED, evenly chosen where there are many."""
     most = max(1, NUMBERS // max(1, len(expected.sequences) + len(expected.finals)))
     for name, known in expected.all():
         part = ArrayName.of(name)
         base = part.base.replace("h", array) if part.base in ("h", "final_h") else part.base
-        values, allowed = known.values[..., row, :], allowance.of(known)[..., row, :]
+        values, allowed = known.values[..., item, :], allowance.of(known)[..., item, :]
         if part.kind != FINAL:
             values, allowed = values[keep], allowed[keep]
         at = np.nonzero(np.isfinite(values))

@@ -101,11 +101,6 @@ class Expected:
     needs: tuple[str, ...] = ()  # settings without which another placement says just the same
     left_out: int = 0  # further windows and strides, which `LATER_NUMBERS` leaves out
 
-    @property
-    def row(self) -> int | None:
-        """The sequence of the batch it is, if it is one of several."""
-        return self.placement.item
-
     def all(self) -> Iterator[tuple[str, Known]]:
         """Every array with its name; last states are ``final_h``, ``final_c``."""
         yield from self.sequences.items()
@@ -160,17 +155,17 @@ def placements(
         if (width := widths.get(name)) is None:
             continue
         ways = list(_Ways(name, numbers, width, T, B, layout).all(several))
-        found = [both for one in found for way in ways if (both := _together(one, way)) is not None]
+        found = [both for one in found for way in ways if (both := _joined(one, way)) is not None]
     return [one for one in found if one.numbers]
 
 
-def _together(a: Expected, b: Expected) -> Expected | None:
+def _joined(a: Expected, b: Expected) -> Expected | None:
     """Both at once, if they speak of the same steps and sequences."""
     one, other = a.placement, b.placement
     if (a.sequences or a.finals) and one.item != other.item:
         return None
-    apart = any(p.is_one_step or not p.is_from_the_start for p in (one, other))
-    if apart and a.sequences and one != other:
+    are_all = all(p.is_from_the_start and not p.is_one_step for p in (one, other))
+    if a.sequences and one != other and not are_all:
         return None
     placement = one if one == other or (other.is_plain and not one.is_plain) else other
     needs = b.needs if a.needs == b.needs or not a.numbers else ()

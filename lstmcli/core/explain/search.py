@@ -19,7 +19,7 @@ from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, ORDERS, SOLVE
 from lstmcli.core.explain.constants import LEAST_CLIP, fewest_decimals, refine, settled, solve
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, rank
 from lstmcli.core.explain.observation import Allowance
-from lstmcli.core.explain.simulator import SAMPLE, Cells, Simulator, View
+from lstmcli.core.explain.simulator import LOOSE, SAMPLE, Cells, Simulator, View
 from lstmcli.core.explain.verify import Answer, Comparison, Remark, remark
 from lstmcli.core.model.arrays import Array
 
@@ -30,12 +30,11 @@ Backed = Callable[[Changes, Allowance], str]
 LEVELS = 3  # changes at once
 
 # What is stepped, and how far.
-LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
 LONGEST = 12  # known steps after which what is left is verified: rounding grows
 FEW = 24  # hypotheses that are not worth dropping one by one
 CHUNK = 1000  # hypotheses stepped at once: more leave the cache
 LESS = 0.1  # of a clip, that must not do as well
-EXACT = 1.0  # tolerances
+WITHIN = 1.0  # tolerances
 NEAR_COST = 1e4  # squares of tolerances: what a search from near may leave to one from anywhere
 CLOSEST_STEPS = 4  # by which placements are put in order
 
@@ -53,8 +52,8 @@ class Budget:
     VERIFIED = 60  # and of these, the likeliest, are verified
     UNSEEN = 12  # settings that are verified before they are called unseen
     NEAREST = 4  # hypotheses that are named where none fits
-    # Where EXPECTED lacks the first step, full runs are stepped. Of a large net two changes are
-    # tried beside the nearest single ones: one of a pair was among the 25 nearest in 68 of 69 pairs
+    # Where EXPECTED lacks the first step, full runs are stepped. Of a large net, pairs are tried of
+    # the nearest single changes with all: one of a pair was among the 25 nearest in 68 of 69 pairs
     # of last states and of stacked nets.
     LATE_LEVEL = 2.5e10  # work of a level
     LATE_CONSTANTS = 2e9  # work of constants,
@@ -69,15 +68,15 @@ class Budget:
     # of a network, at one placement
     SINGLES = 6e10  # work of one change,
     PAIRS, PAIRS_TURNED = 4e10, 1e10  # of two, as assumed and with another layout or merge
-    BESIDE = 80  # single changes, at most, beside which a second one is looked for,
-    BESIDE_CONSTANTS = 16  # and beside which a constant is
+    PAIRED_SINGLES = 80  # the nearest single changes that each other one is added to,
+    PAIRED_CONSTANTS = 16  # and that each constant is
     CONSTANTS = 12  # hypotheses of a level whose constants are solved
     NETWORKS_VERIFIED = 40  # hypotheses of a level
 
     # of a network, over placements
     SEARCHED, UNITS = (8, 64), 2048  # are searched for one change: more of small nets,
     ALL_SINGLES = 15e10  # as long as all take no more work than this
-    PAIRED = 4  # of these, the nearest, are searched for two changes at once,
+    PAIRED_PLACEMENTS = 4  # of these, the nearest, are searched for two changes at once,
     TURNED = 2  # and so many under another layout or merge, or as a part of the network
 
 
@@ -217,8 +216,8 @@ class Search:
         view = self.simulator.views[int(cells.view[0])]
         found = self._with_constants(changes, _refined(self.simulator, cells, view, one.constants))
         comparison = self.verify(found, allowance)
-        if comparison.first and comparison.rows[view.item] and not comparison.fits:
-            other = View(view.given, view.allowance, comparison.first.row)
+        if comparison.first and comparison.items[view.item] and not comparison.fits:
+            other = View(view.given, view.allowance, comparison.first.item)
             unknown = np.full(len(CONSTANTS), np.nan)
             found = self._with_constants(changes, _refined(self.simulator, cells, other, unknown))
         return (found, solved) if len(found) == len(changes) else None
@@ -298,9 +297,9 @@ class Levels:
         rank = np.argsort(np.argsort(self.distances[1:], kind="stable"))  # (S,) of each single
         nearest = rank[sets].min(axis=1)  # of the changes of each set
         counts = np.cumsum(np.bincount(nearest, minlength=len(rank)))
-        beside = int((counts <= affordable).sum())
-        self.untried.append(remark("no_first_step", changes=size, beside=beside))
-        found: Array = sets[nearest < beside]
+        singles = int((counts <= affordable).sum())
+        self.untried.append(remark("no_first_step", changes=size, singles=singles))
+        found: Array = sets[nearest < singles]
         return found
 
     @cached_property
@@ -537,7 +536,7 @@ def _refined(simulator: Simulator, cells: Cells, view: View, constants: Array) -
         return costs.reshape(points.shape[:2])
 
     known = not np.isnan(constants[sought]).any()
-    if known and np.abs(run(values[None])).max(initial=0) > EXACT:
+    if known and np.abs(run(values[None])).max(initial=0) > WITHIN:
         best, left = refine(cost, values[sought][None, None], np.full((1, 1, len(sought)), 0.02))
         known, values[sought] = left[0] <= NEAR_COST, best[0]
     if not known:  # it shows only after the steps that were looked at, or did nothing there

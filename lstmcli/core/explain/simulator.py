@@ -40,6 +40,7 @@ Decoder = Callable[[Mapping[str, Any]], Cell]
 """From settings that change what was assumed to the cell, in float64."""
 
 FAR = 1e6  # tolerances: how much further off a number is than this does not matter
+LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
 SAMPLE = 12  # units of a first step that are compared: enough to distinguish any two hypotheses
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")

@@ -142,12 +142,12 @@ def solve_each(
 
 def _is_another_item(found: Fitting, solver: Solver) -> bool:
     """Whether EXPECTED is proved to be another sequence of the batch than this placement has it."""
-    row, other = found.solver.expected.row, solver.expected.row
+    item, other = (one.expected.placement.item for one in (found.solver, solver))
     alike = (
         found.solver.common_changes == solver.common_changes
         and found.solver.has_first_step == solver.has_first_step
     )
-    return alike and None not in (row, other) and row != other and found.explanation.found
+    return alike and None not in (item, other) and item != other and found.explanation.found
 
 
 def fewest_of(found: Sequence[Fitting]) -> int:

@@ -31,7 +31,7 @@ OTHERS = 4.0  # times our rounding that others may have, who add up in another o
 # Torch and TensorFlow were 2.4e-3 from float64 in a net of three layers and 400 steps, and agreed
 # with each other; a wrong setting of such a net is off by .05 and more.
 BLIND = 0.05  # a tolerance from which on a number says nothing; of one above 1, its share
-FEWEST = 8  # numbers that have to be left to say anything
+LEAST_COMPARED = 8  # numbers that have to be left to say anything
 ROOM = 2**26  # bytes of runs that are cached
 SMALL = 1e-2  # a difference that rounding may make without chaos
 FEW, A_FEW = 3, 0.05  # numbers, or a share of all, that may be wrong by themselves
@@ -103,12 +103,12 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a run first leaves EXPECTED."""
+class Difference:
+    """A number of a run that is not EXPECTED's."""
 
     array: str
     step: int | None
-    row: int
+    item: int  # of the batch
     unit: int
     given: float
     expected: float
@@ -123,9 +123,9 @@ class Comparison:
     rms: float
     agreeing: int
     total: int
-    first: Place | None
+    first: Difference | None
     growth: float = 1.0  # how many times the usual rounding this net makes
-    rows: tuple[bool | None, ...] = ()  # of the batch: whether all of it agrees; None: not known
+    items: tuple[bool | None, ...] = ()  # of the batch: whether all of one agrees; None: not known
     zeros: int = 0  # numbers that are exactly 0 among others in EXPECTED and not in the run
     blind: int = 0  # numbers that rounding may have made anything of: not compared
     steps: tuple[bool | None, ...] = ()  # whether all of a step agrees; None: not known
@@ -274,8 +274,8 @@ def compared(
     """
     worst = greatest = squares = signal = growth = 0.0
     agreeing = total = zeros = blind = 0
-    first: Place | None = None
-    rows: list[bool | None] = []
+    first: Difference | None = None
+    items: list[bool | None] = []
     steps: list[bool | None] = []
     arrays = []
     for name, known in _in_step_order(expected):
@@ -306,16 +306,16 @@ def compared(
             known.values != 0, axis=-1, keepdims=True
         )  # no step that is zero throughout
         zeros += int(((known.values == 0) & (share > 1) & not_zero).sum())
-        rows = _along(known.values.ndim - 2, rows, is_known, share <= 1)
+        items = _along(known.values.ndim - 2, items, is_known, share <= 1)
         if known.values.ndim == 3:
             steps = _along(0, steps, is_known, share <= 1)
         if (share > 1).any():
-            first = _earlier(first, _first_place(name, share > 1, values, known.values))
-    if blind and total < FEWEST:
+            first = _earlier(first, _first_difference(name, share > 1, values, known.values))
+    if blind and total < LEAST_COMPARED:
         return NEVER
     rms, signal = (float(np.sqrt(one / max(total, 1))) for one in (squares, signal))
     return Comparison(
-        worst, greatest, rms, agreeing, total, first, max(growth, 1.0), tuple(rows), zeros, blind,
+        worst, greatest, rms, agreeing, total, first, max(growth, 1.0), tuple(items), zeros, blind,
         tuple(steps), tuple(arrays), signal,
     )  # fmt: skip
 
@@ -339,13 +339,13 @@ def _in_step_order(expected: Expected) -> Iterator[tuple[str, Known]]:
     return iter(sorted(expected.all(), key=rank))
 
 
-def _first_place(name: str, wrong: Array, given: Array, expected: Array) -> Place:
+def _first_difference(name: str, wrong: Array, given: Array, expected: Array) -> Difference:
     at = tuple(int(n) for n in np.argwhere(wrong)[0])
-    step, row, unit = (at[0], at[1], at[2]) if len(at) == 3 else (None, at[-2], at[-1])
-    return Place(name, step, row, unit, float(given[at]), float(expected[at]))
+    step = at[0] if len(at) == 3 else None
+    return Difference(name, step, at[-2], at[-1], float(given[at]), float(expected[at]))
 
 
-def _earlier(one: Place | None, other: Place) -> Place:
+def _earlier(one: Difference | None, other: Difference) -> Difference:
     if one is None or one.step is None:
         return one or other
     return other if other.step is not None and other.step < one.step else one

@@ -341,8 +341,8 @@ def _masked(ending: str, **facts: Any) -> str:
     ).format(what=what, **{**facts, "layout": FACTS["layout"](facts["layout"])})
 
 
-def _no_first_step(changes: int, beside: int) -> str:
-    but = f" but with one of the {beside} nearest single changes" if beside else ""
+def _no_first_step(changes: int, singles: int) -> str:
+    but = f" but with one of the {singles} nearest single changes" if singles else ""
     return (
         f"{'two' if changes == 2 else 'three'} changes at once{but}: EXPECTED does not contain the "
         "first step, which distinguishes most"

@@ -132,7 +132,7 @@ def test_a_run_backwards_that_is_not_turned_back_is_go_backwards(tmp_path: Path)
     explanation = Asked(tmp_path)({"reverse": True, "flip_output": True})
     assert found(explanation) == {"go_backwards": True}
     assert explanation.command.endswith("--go-backwards")
-    assert "Keras" in explanation.rows[0].who
+    assert "Keras" in explanation.rows[0].used_by
 
 
 def test_a_forget_gate_that_is_shut_is_no_measured_constant(tmp_path: Path) -> None:

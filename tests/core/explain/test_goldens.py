@@ -127,7 +127,7 @@ def test_one_direction_alone() -> None:
 def test_a_backward_direction_that_was_not_reversed(members: tuple[str, ...]) -> None:
     explanation, _ = ask("onnxruntime/bidirectional", {"layer0_reverse.reverse": False}, members)
     assert found(explanation) == {"layer0_reverse.reverse": True}
-    assert [row.who for row in explanation.rows] == ["every framework"]
+    assert [row.used_by for row in explanation.rows] == ["every framework"]
 
 
 @pytest.mark.parametrize("wrong", [{}, pytest.param({"gates": "iofg"}, marks=pytest.mark.wide)])
@@ -171,7 +171,7 @@ def test_one_direction_of_the_last_layer(half: int) -> None:
     expected = np.split(arrays["h"], 2, axis=-1)[half]
     explanation, _ = ask("torch/two_layers_bidirectional", {}, instead={"": expected})
     assert found(explanation) == {"array": f"layer1{'_reverse' * half}.h"}
-    assert "one direction" in explanation.rows[0].who
+    assert "one direction" in explanation.rows[0].used_by
 
 
 def test_a_wrong_merge() -> None:

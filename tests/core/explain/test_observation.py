@@ -78,7 +78,7 @@ def test_axes_of_one_length_may_be_either() -> None:
 
 def test_a_row_may_be_any_row() -> None:
     found = placed(WHOLE[:, 1])
-    assert [one.row for one in found[:3]] == [0, 1, 2]
+    assert [one.placement.item for one in found[:3]] == [0, 1, 2]
     known = found[1].sequences["h"].values
     np.testing.assert_array_equal(known[:, 1], WHOLE[:, 1])
     assert np.isnan(known[:, [0, 2]]).all()
