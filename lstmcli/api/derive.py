@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
+import numpy as np
 import numpy.typing as npt
 
-from lstmcli import formats
-from lstmcli.api.contents import inputs_of
 from lstmcli.api.diff import Result, side_of
-from lstmcli.api.job import Job, job_of
-from lstmcli.api.paths import Path, Weights, is_path, numbers_of
+from lstmcli.api.job import Job, model_and_inputs
+from lstmcli.api.paths import Path, Weights
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
 from lstmcli.core.diff.operand import single_as_h
@@ -48,24 +45,14 @@ def derive(
     UserError
         for a place that is not there, or a file that cannot be read.
     """
-    if not isinstance(model, Model):
-        job = job_of(model, x, {}, "derive")
-        model, inputs = job.model, job.inputs
-        if lengths is not None or mask is not None:
-            inputs = replace(inputs, lengths=lengths, mask=mask)
-        if initial_state is not None:
-            inputs = replace(inputs, initial_state=initial_state)
-        inputs = replace(inputs, layout=layout or inputs.layout)
-    else:
-        array = inputs_of(formats.read(os.fspath(x))) if is_path(x) else numbers_of(x, name)
-        inputs = Inputs(array, layout, initial_state or {}, lengths, mask, name)
-    side = None if against is None else single_as_h(side_of(against, "the other side"))
-    return derive_unit(model, inputs, step, unit, gate, batch=batch, cell=cell, against=side)
+    given = Inputs(np.empty(0), layout, initial_state or {}, lengths, mask, name)
+    job = Job(*model_and_inputs(model, x, {}, given, "derive"))
+    return derive_in_job(job, step, unit, gate, batch=batch, cell=cell, against=against)
 
 
 def derive_in_job(
     job: Job, step: int, unit: int, gate: str | None, *, batch: int, cell: str | None,
-    against: str | None,
+    against: Result | None,
 ) -> Derivation:  # fmt: skip
     """The same for a command line."""
     side = None if against is None else single_as_h(side_of(against, "the other side"))

@@ -100,8 +100,8 @@ def load_job(
     paths: Sequence[str],
     settings: Mapping[str, Any],
     *,
-    stdin: BinaryIO | None = None,
-    files: InputFiles = NO_FILES,
+    stdin: BinaryIO | None,
+    files: InputFiles,
     inputs_needed: bool = True,
 ) -> Job:
     """Read a model and its inputs: like ``cp``, the last path is the inputs.
@@ -146,6 +146,36 @@ def job_of(
         array, name = numbers_of(x, "the inputs"), "the inputs"
         holder = Document(name, "", {"inputs": array})
     return _job_of(documents, array, name, holder, settings)
+
+
+def model_and_inputs(
+    model: Model | Weights | Sequence[Weights],
+    x: npt.ArrayLike | Path | None,
+    settings: Mapping[str, Any],
+    given: Inputs,
+    where: str,
+) -> tuple[Model, Inputs]:
+    """A model, loaded where it is not yet one, and its inputs.
+
+    ``given`` has what the caller gives with ``x``; what it lacks, the files of weights may have.
+
+    Raises
+    ------
+    UserError
+        as `job_of`.
+    """
+    if isinstance(model, Model):
+        if not is_path(x):
+            return model, replace(given, x=numbers_of(x, given.name))
+        holder = formats.read(os.fspath(x))
+        return model, replace(given, x=inputs_of(holder), name=holder.source)
+    job = job_of(model, x, settings, where)
+    inputs = replace(job.inputs, layout=given.layout or job.inputs.layout)
+    if given.initial_state:
+        inputs = replace(inputs, initial_state=given.initial_state)
+    if given.lengths is not None or given.mask is not None:
+        inputs = replace(inputs, lengths=given.lengths, mask=given.mask)
+    return job.model, inputs
 
 
 def _job_of(

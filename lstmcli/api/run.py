@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -12,18 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.contents import inputs_of
-from lstmcli.api.job import Job, job_of
-from lstmcli.api.paths import Path, Weights, is_path, numbers_of
+from lstmcli.api.job import Job, model_and_inputs
+from lstmcli.api.paths import Path, Weights
 from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
-from lstmcli.core.forward.run import run as run_model
+from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.streaming import PIECE, LayerStack
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import Model, Trace, as_time_major
+from lstmcli.core.model.model import Inputs, Model, Trace, as_time_major
 from lstmcli.core.model.selection import (
-    EVERYTHING,
     SelectedIndices,
     Selection,
     contiguous_ranges,
@@ -83,21 +80,9 @@ def run(
         )
     if isinstance(model, Model) and x is None:
         raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")
-    if not isinstance(model, Model):
-        job = job_of(model, x, settings, "run")
-        model, array, name = job.model, np.asarray(job.inputs.x), job.inputs.name
-        initial_state = job.inputs.initial_state if initial_state is None else initial_state
-        if lengths is None and mask is None:
-            lengths, mask = job.inputs.lengths, job.inputs.mask
-    elif is_path(x):
-        holder = formats.read(os.fspath(x))
-        array, name = inputs_of(holder), holder.source
-    else:
-        array = numbers_of(x, name)
-    return run_model(
-        model, array, keep, layout=layout, initial_state=initial_state,
-        lengths=lengths, mask=mask, executor=executor, meter=meter, name=name,
-    )  # fmt: skip
+    given = Inputs(np.empty(0), layout, initial_state or {}, lengths, mask, name)
+    model, inputs = model_and_inputs(model, x, settings, given, "run")
+    return run_plan(prepare(model, inputs, keep), executor, meter)
 
 
 def plan_of(job: Job, names: Sequence[str]) -> Plan:
@@ -186,11 +171,11 @@ def stream_steps(
     stream: BinaryIO,
     format: str,
     names: Sequence[str],
-    meter: Meter | None = None,
-    stop: Stop | None = None,
-    remark: Callable[[str], None] | None = None,
-    selection: Selection = EVERYTHING,
-    tidy: bool = False,
+    meter: Meter | None,
+    stop: Stop,
+    remark: Callable[[str], None],
+    selection: Selection,
+    tidy: bool,
 ) -> tuple[State, int]:
     """Run and write as the inputs come, or block by block; gives the last state and the steps.
 
@@ -202,7 +187,6 @@ def stream_steps(
     UserError
         for inputs of another shape, naming the line; for steps of a stream that never came.
     """
-    stop = stop or Stop()
     plan, blocks = _plan_and_blocks(job, kept_for(names), stop, remark)
     if plan is None:  # stopped before the first step
         states = split_state(job.inputs.initial_state, job.model, 1)
@@ -245,7 +229,7 @@ def stream_steps(
 
 
 def _plan_and_blocks(
-    job: Job, keep: Sequence[str], stop: Stop, remark: Callable[[str], None] | None
+    job: Job, keep: Sequence[str], stop: Stop, remark: Callable[[str], None]
 ) -> tuple[Plan | None, Iterator[Array]]:
     """The plan of a run, and its inputs (s, B, I); no plan if it is stopped before a step came."""
     if job.stream is None:
@@ -289,13 +273,14 @@ def _blocks_of_file(plan: Plan) -> Iterator[Array]:
             yield block[first : first + size]
 
 
-def _lines(job: Job, stream: StepStream, remark: Callable[[str], None] | None) -> Iterator[Array]:
+def _lines(job: Job, stream: StepStream, remark: Callable[[str], None]) -> Iterator[Array]:
     """x (s, I) or (s, B, I) of the lines that have arrived.
 
     An error in a line is raised once those before it are written.
     """
     lines, takes = iter(stream), job.model.cell.inputs
     steps, numbers = list[Array](), list[int]()  # and the numbers of their lines
+    finite = True  # what came so far
     step: Array | None = None
     wrong: UserError | None = None
     while wrong is None:
@@ -313,10 +298,10 @@ def _lines(job: Job, stream: StepStream, remark: Callable[[str], None] | None) -
             step, wrong = None, error
         if steps and (step is None or len(steps) == TOGETHER or not stream.waiting()):
             x = np.stack(steps)
-            if remark is not None and not np.isfinite(x).all():
+            if finite and not np.isfinite(x).all():
                 n = next(n for n, one in enumerate(steps) if not np.isfinite(one).all())
                 remark(describe_not_finite(steps[n], f"{job.inputs.name}, line {numbers[n]}"))
-                remark = None
+                finite = False
             steps.clear()
             numbers.clear()
             yield x

@@ -252,18 +252,8 @@ def _gates(row: Convention) -> str:
 
 
 def _shapes(row: Convention) -> str:
-    storage = row.storage
-    by_rows = storage.orientation == "rows"
-    width = "H" if row.names.has_tensor_per_gate else f"{len(storage.gates)}H"
-    if "fused" in row.names.tensors:
-        depth = "I + H" if storage.rows == "xh" else "H + I"
-        depth += " + 1" * storage.extra_columns
-        shapes = f"({width}, {depth})" if by_rows else f"({depth}, {width})"
-    elif by_rows:
-        shapes = f"({width}, I), recurrent ({width}, H)"
-    else:
-        shapes = f"(I, {width}), recurrent (H, {width})"
-    return f"{shapes}{', after an axis of directions' if storage.direction_axis else ''}"
+    shapes = ", recurrent ".join(row.kernel_shapes().values())
+    return shapes + ", after an axis of directions" * row.storage.direction_axis
 
 
 def _bias(row: Convention) -> str:

@@ -341,11 +341,7 @@ def _position(array: ArrayDifference, place: Position | None) -> str:
     """``step 3, batch 1, unit 0``; the batch item only if there are several."""
     if place is None:
         return ""
-    if place.index is not None:
-        return f"[{', '.join(map(str, place.index))}]"
-    batch = place.batch if array.aligned[0][1] > 1 else None
-    axes = {"step": place.step, "batch": batch, "unit": place.unit}
-    return ", ".join(f"{axis} {n}" for axis, n in axes.items() if n is not None)
+    return place.words(batch=place.index is not None or array.aligned[0][1] > 1)
 
 
 def _digits_to_differ(place: Position, fewest: int) -> int:

@@ -216,7 +216,6 @@ def _first_difference(first: Position | None, batch: int) -> str:
     """Where two results first differ, in the words of diff."""
     if first is None:
         return "no difference: every number agrees within the tolerance of its dtype"
-    axes = {"step": first.step, "batch": first.batch if batch > 1 else None, "unit": first.unit}
-    where = ", ".join(f"{axis} {n}" for axis, n in axes.items() if n is not None)
+    where = first.words(batch=batch > 1)
     values = f"{format_number(first.a, 8)} / {format_number(first.b, 8)}"
     return f"{first.array} differs at {where}:   {values}"

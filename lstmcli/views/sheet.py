@@ -180,7 +180,7 @@ def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False
     return sheet
 
 
-def _continued_table(columns: Sequence[Column], most: int, rule: bool, gap: int = 2) -> Sheet:
+def _continued_table(columns: Sequence[Column], most: int, rule: bool) -> Sheet:
     """All columns, in as many tables as they need in that width, each with the first column.
 
     The position of a value (heading ``at``) stands beside the value.
@@ -191,7 +191,7 @@ def _continued_table(columns: Sequence[Column], most: int, rule: bool, gap: int 
         pair = (
             others[n : n + 2] if [c.heading for c in others[n + 1 : n + 2]] == ["at"] else [column]
         )
-        used = sum(c.width + gap for c in (first, *(groups[-1] if groups else ()), *pair)) - gap
+        used = sum(c.width + 2 for c in (first, *(groups[-1] if groups else ()), *pair)) - 2
         if not groups or (column.heading != "at" and used > most):
             groups.append([])
         groups[-1].append(column)
@@ -199,7 +199,7 @@ def _continued_table(columns: Sequence[Column], most: int, rule: bool, gap: int 
     for group in groups or [[]]:
         if sheet.lines:
             sheet.add()
-        sheet.extend(table([first, *group], gap=gap, rule=rule))
+        sheet.extend(table([first, *group], rule=rule))
     return sheet
 
 

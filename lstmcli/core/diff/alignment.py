@@ -14,7 +14,6 @@ from lstmcli.core.diff.axes import arrange, joined
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.axis_numbers import (
     AXES,
-    UNNUMBERED,
     AxisNumbers,
     Overlap,
     Overlaps,
@@ -23,7 +22,6 @@ from lstmcli.core.model.axis_numbers import (
     overlaps,
 )
 from lstmcli.core.model.selection import (
-    EVERYTHING,
     Choice,
     Indices,
     Selection,
@@ -130,10 +128,10 @@ def align(
     a: Numbers,
     b: Numbers,
     tolerance: Tolerance,
-    layouts: tuple[str | None, str | None] = (None, None),
-    backward: bool | None = False,
-    numbering: tuple[AxisNumbers, AxisNumbers] = (UNNUMBERED, UNNUMBERED),
-    selection: Selection = EVERYTHING,
+    layouts: tuple[str | None, str | None],
+    backward: bool | None,
+    numbering: tuple[AxisNumbers, AxisNumbers],
+    selection: Selection,
 ) -> Pair:
     """Bring an array of each side into the same axes, as far as their names and layouts allow.
 

@@ -54,11 +54,8 @@ class Difference:
             for name, array in self.arrays.items()
             if not array.equal
         ]
-        first, text = self.first_divergence, ""
-        if first is not None:
-            axes = {"step": first.step, "batch": first.batch, "unit": first.unit}
-            place = ", ".join(f"{axis} {n}" for axis, n in axes.items() if n is not None)
-            text = f"; first {first.array} at {place}"
+        first = self.first_divergence
+        text = "" if first is None else f"; first {first.array} at {first.words()}"
         return f"<Difference {', '.join(differing)}{text}>"
 
     @property

@@ -60,8 +60,7 @@ def run(
     model
         from `lstmcli.load`.
     x
-        (T, I), or a batch: (B, T, I) or (T, B, I) by ``layout`` ("batch" or "time"; default: what
-        the model's file gives, else its convention's, and then (1, T, I) is one sequence).
+        (T, I), or a batch: (B, T, I) or (T, B, I) by ``layout``, as `lstmcli.run` has it.
     keep
         those of h, c, i, f, g, o, z that the trace is to have; it always has the final state.
     initial_state

@@ -330,6 +330,20 @@ class Convention:
             found += [plain.replace("{gate}", word) for word in words]
         return found
 
+    def kernel_shapes(self, outputs: str = "H") -> dict[str, str]:
+        """By role ``(I, 4H)`` and ``(H, 4H)``, or of a fused kernel ``(I + H, 4H)``."""
+        storage = self.storage
+        width = "H" if self.names.has_tensor_per_gate else f"{len(storage.gates)}H"
+        depths = {"kernel": "I", "recurrent_kernel": outputs}
+        if "fused" in self.names.tensors:
+            both = ("I", outputs) if storage.rows == "xh" else (outputs, "I")
+            depths = {"fused": " + ".join([*both, *["1"] * storage.extra_columns])}
+        by_rows = storage.orientation == "rows"
+        return {
+            role: f"({width}, {depth})" if by_rows else f"({depth}, {width})"
+            for role, depth in depths.items()
+        }
+
     @property
     def roles(self) -> frozenset[str]:
         """What the row has tensors for: ``kernel``, ``bias``, ``projection``, ..."""
@@ -468,7 +482,6 @@ _ROWS = (
         under="RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/",
         takes={"forget_bias": ANY, "cell_clip": ANY, "projection_clip": ANY},
         source="allenai/allennlp allennlp/modules/elmo_lstm.py (2.10)",
-        verified="",
         hidden=("forget_bias", "cell_clip", "projection_clip"),
     ),
     Convention.row(

@@ -17,9 +17,9 @@ def draw_weights(
     units: int,
     seed: int,
     *,
-    steps: int | None = None,
-    batch: int = 1,
-    initializer: str = "glorot_uniform",
+    steps: int | None,
+    batch: int,
+    initializer: str,
 ) -> dict[str, Array]:
     """A fused TF1 kernel (I + H, 4H), a zero bias (4H,) and, with ``steps``, inputs (B, T, I).
 

@@ -74,7 +74,10 @@ def _describe_order_change(before: str, after: str) -> str:
 def _kernels(source: Convention, target: Convention, cell: Cell) -> Iterator[Step]:
     """What is cut, joined and transposed."""
     outputs = "H" if cell.projection is None else "P"
-    before, after = (_matrices(row, outputs) for row in (source, target))
+    before, after = (
+        [f"{_name(row, role)} {shape}" for role, shape in row.kernel_shapes(outputs).items()]
+        for row in (source, target)
+    )
     a, b = source.storage, target.storage
     transposed = " and transposed" if a.orientation != b.orientation else ""
     if not transposed and a.rows == b.rows and len(before) == len(after):
@@ -91,22 +94,6 @@ def _kernels(source: Convention, target: Convention, cell: Cell) -> Iterator[Ste
         done = "reshaped" if reshaped else "stored transposed"
         what = "a matrix" if done == "reshaped" else "each gate's block of a matrix"
         yield Step("blocks", f"{what} is {done} on one side")
-
-
-def _matrices(row: Convention, outputs: str) -> list[str]:
-    """``kernel (I + H, 4H)``, or the two matrices."""
-    gates = "H" if row.names.has_tensor_per_gate else f"{len(row.storage.gates)}H"
-    if "fused" in row.names.tensors:
-        inside = f"I + {outputs}" if row.storage.rows == "xh" else f"{outputs} + I"
-        return [f"{_name(row, 'fused')} {_shape(row, inside, gates)}"]
-    return [
-        f"{_name(row, 'kernel')} {_shape(row, 'I', gates)}",
-        f"{_name(row, 'recurrent_kernel')} {_shape(row, outputs, gates)}",
-    ]
-
-
-def _shape(row: Convention, inputs: str, gates: str) -> str:
-    return f"({gates}, {inputs})" if row.storage.orientation == "rows" else f"({inputs}, {gates})"
 
 
 def _name(row: Convention, role: str) -> str:
