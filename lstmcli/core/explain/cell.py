@@ -370,7 +370,7 @@ def explain_cell(prepared: Prepared, progress: Progress) -> Explanation:
     UserError
         if EXPECTED is no result of such a run.
     """
-    cases = prepared.cases()
+    cases = prepared.cases
     if not cases:
         raise prepared.no_place()
     solvers = [CellSolver(prepared, case, prepared.common_changes(case)) for case in cases]

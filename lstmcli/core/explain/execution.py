@@ -44,16 +44,16 @@ def how_run(prepared: Prepared) -> Iterator[Remark]:
             return
     if cases:
         found = padded(cases[0], allowance, proved=False)
-    elif prepared.model.backward or not prepared.cases():
+    elif prepared.model.backward or not prepared.cases:
         return
     else:
-        found = ended_early(prepared.cases()[0], allowance)
+        found = ended_early(prepared.cases[0], allowance)
     yield from [found] if found else []
 
 
 def _cases(prepared: Prepared) -> Iterator[Case]:
     """EXPECTED with all h of a run, in each layout it can have, the assumed one first."""
-    for case in prepared.cases()[:1]:
+    for case in prepared.cases[:1]:
         for layout, expected in case.expected.items():
             one = replace(case, layout=layout, expected={layout: expected})
             outputs = _outputs(one).sequences.values()

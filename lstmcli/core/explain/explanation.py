@@ -11,10 +11,9 @@ import numpy as np
 from lstmcli.core.diff.patterns import NOISE_SNR
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.causes import CANDIDATE, CONSTANTS, SOLVE
-from lstmcli.core.explain.constants import OFF
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.observation import Allowance, Placement
-from lstmcli.core.explain.simulator import FAR, Simulator
+from lstmcli.core.explain.simulator import FAR, OFF, Simulator
 from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
     Case,

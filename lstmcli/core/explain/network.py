@@ -22,7 +22,6 @@ import numpy as np
 from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.explain.causes import CONSTANTS
 from lstmcli.core.explain.cell import CellSolver
-from lstmcli.core.explain.constants import NEARLY, fewest_decimals
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     ENOUGH,
@@ -44,7 +43,7 @@ from lstmcli.core.explain.network_simulator import (
 )
 from lstmcli.core.explain.observation import Expected, Known
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.search import LEVELS, Budget, Progress, vanishing
+from lstmcli.core.explain.search import LEVELS, NEARLY, Budget, Progress, fewest_decimals, vanishing
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.solver import Solver, joined, solve_each
 from lstmcli.core.explain.verify import Answer, Cached, Case, Comparison, Remark, remark, verify
@@ -254,14 +253,14 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     UserError
         if EXPECTED is no result of such a run.
     """
-    as_assumed = _fewest_first(NetworkSolver(prepared, case) for case in prepared.cases())
+    as_assumed = _fewest_first(NetworkSolver(prepared, case) for case in prepared.cases)
     for network in as_assumed:
         if not network.common_changes and network.fits:
             return network.explanation("agrees", network.verify(()))
-    merged = [NetworkSolver(p, case) for p in prepared.merged_otherwise() for case in p.cases()]
+    merged = [NetworkSolver(p, case) for p in prepared.merged_otherwise() for case in p.cases]
     others = _fewest_first([*_turned(as_assumed), *merged, *_turned(merged)])
     # a last state is saved more often than one step of all sequences
-    parts = [NetworkSolver(part, case) for part in prepared.elsewhere() for case in part.cases()]
+    parts = [NetworkSolver(part, case) for part in prepared.elsewhere() for case in part.cases]
     parts = sorted([*parts, *_turned(parts)], key=lambda network: not network.expected.finals)
     parts = _fewest_first(parts)
     networks = _fewest_first([*as_assumed, *others])

@@ -16,9 +16,9 @@ import numpy as np
 
 from lstmcli.core.diff.alignment import FINAL, ArrayName
 from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, SOLVE
-from lstmcli.core.explain.constants import FINER, LEAST_CLIP, refine
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.observation import Allowance, Expected
+from lstmcli.core.explain.search import FINER, LEAST_CLIP, refine
 from lstmcli.core.explain.simulator import FAR, INITIAL_STATES, LOOSE, Simulator
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array

@@ -8,7 +8,7 @@ and EXPECTED into the order of processing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -110,6 +110,15 @@ class Expected:
         """What there is of each known number, by arrays of the same shapes; one after another."""
         parts = [of(name, known)[np.isfinite(known.values)] for name, known in self.all()]
         return np.concatenate(parts) if parts else np.zeros(0)
+
+    @property
+    def items(self) -> list[int]:
+        """The sequences of the batch of which something is known."""
+        known: Any = np.zeros(1, bool)
+        for _, one in self.all():
+            known = known | np.isfinite(one.values).any(axis=(*range(one.values.ndim - 2), -1))
+        items: list[int] = np.flatnonzero(known).tolist()
+        return items
 
     @property
     def numbers(self) -> int:
@@ -379,61 +388,42 @@ def _with(expected: Expected, **changes: Any) -> Expected:
     return replace(expected, placement=expected.placement._replace(**changes))
 
 
-@dataclass(frozen=True, eq=False)
-class Processed:
-    """Inputs and EXPECTED in the order of processing, for one way of running a cell."""
+class Processed(NamedTuple):
+    """Inputs and EXPECTED of one sequence, in the order in which a cell steps."""
 
-    items: Array  # (N,): the sequences of the batch of which something is known; all if of none
-    x: Array  # (T, N, I)
-    known: Mapping[str, Known] = field(default_factory=dict)  # each (T, N, K)
+    item: int  # of the batch
+    x: Array  # (T, I)
+    known: Mapping[str, Known]  # each (T, K); a last state is a step of h or c
 
 
 def processed(
-    x: Array, expected: Expected, turned: bool, flipped: bool, valid: Array | None
+    x: Array, expected: Expected, turned: bool, flipped: bool, valid: Array | None, item: int
 ) -> Processed:
-    """Bring x (T, B, I) and EXPECTED into the order in which a cell steps.
+    """Bring a sequence of x (T, B, I) and EXPECTED into the order in which a cell steps.
 
     ``turned``: it starts from the last step. ``flipped``: outputs are turned round afterwards.
     ``valid`` (T, B): steps that count; the others are moved to the end, and not known.
     """
-    is_known: Array = np.zeros(x.shape[1], bool)
-    for _, one in expected.all():
-        is_known = is_known | np.isfinite(one.values).any(axis=(*range(one.values.ndim - 2), -1))
-    items = np.flatnonzero(is_known | ~is_known.any())
-    x, valid = x[:, items], None if valid is None else valid[:, items]
-    if turned:
-        x, valid = x[::-1], None if valid is None else valid[::-1]
-    order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, N)
+    steps = np.arange(len(x))
+    backward = steps[::-1]
+    order, count = steps, len(x)
+    if valid is not None:
+        counts = valid[backward if turned else steps, item]
+        order, count = np.argsort(~counts, kind="stable"), int(counts.sum())
     known = {}
     for name, one in expected.sequences.items():
-        pair = np.stack([one.values[:, items], one.half[:, items]])  # (2, T, N, K)
-        if flipped:
-            pair = pair[:, ::-1]
-        if order is not None and valid is not None:
-            pair[0][~valid] = np.nan
-            pair = np.take_along_axis(pair, order[None, :, :, None], axis=1)
-        known[name] = Known(pair[0], pair[1])
-    for final, one in expected.finals.items():
-        name = final.removeprefix("final_")
-        last = np.full(len(items), len(x) - 1) if valid is None else valid.sum(axis=0) - 1  # (N,)
-        final_of_items = Known(one.values[items], one.half[items])
-        known[name] = _with_final(known.get(name), final_of_items, last, len(x))
-    if order is not None:
-        x = np.take_along_axis(x, order[:, :, None], axis=0)
-    return Processed(items, x, known)
-
-
-def _with_final(known: Known | None, final: Known, last: Array, steps: int) -> Known:
-    """A sequence with a last state put in, where the sequence does not know it already."""
-    rows, width = final.values.shape
-    values = np.full((steps, rows, width), np.nan) if known is None else known.values.copy()
-    half = np.zeros((steps, rows, width)) if known is None else known.half.copy()
-    for row in np.flatnonzero(last >= 0):
-        place = (last[row], row)
-        unknown = ~np.isfinite(values[place])
-        values[place] = np.where(unknown, final.values[row], values[place])
-        half[place] = np.where(unknown, final.half[row], half[place])
-    return Known(values, half)
+        shown = (backward if flipped else steps)[order]
+        values, half = one.values[shown, item], one.half[shown, item]
+        values[count:] = np.nan
+        known[name] = Known(values, half)
+    for final, one in expected.finals.items() if count else ():
+        name, width = final.removeprefix("final_"), one.values.shape[-1]
+        if name not in known:
+            known[name] = Known(np.full((len(x), width), np.nan), np.zeros((len(x), width)))
+        values, half = known[name].values[count - 1], known[name].half[count - 1]
+        unknown = ~np.isfinite(values)  # what the sequence does not know already
+        values[unknown], half[unknown] = one.values[item][unknown], one.half[item][unknown]
+    return Processed(item, x[(backward if turned else steps)[order], item], known)
 
 
 # ---- arrays that several cells share: last states, and a merged h

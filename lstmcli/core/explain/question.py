@@ -98,17 +98,14 @@ class Prepared:
         """Whether EXPECTED is zero throughout, and so proves nothing."""
         return not any(np.any(n.values[np.isfinite(n.values)]) for n in self.arrays.values())
 
-    def cases(self) -> list[Case]:
-        """A case for each way in which EXPECTED can lie on the run, the likeliest first."""
-        return self._cases
-
     @property
     def left_out(self) -> int:
         """How many ways are no case: a budget of numbers leaves them out."""
-        return sum(e.left_out for case in self._cases for e in case.expected.values())
+        return sum(e.left_out for case in self.cases for e in case.expected.values())
 
     @cached_property
-    def _cases(self) -> list[Case]:
+    def cases(self) -> list[Case]:
+        """A case for each way in which EXPECTED can lie on the run, the likeliest first."""
         by_layout = {layout: self._placed(layout) for layout in self._layouts()}
         assumed = by_layout[self.layout]
         if assumed and assumed[0].placement.is_plain:  # another layout is a change like any other
@@ -122,7 +119,7 @@ class Prepared:
             return []  # sequences of one step, a state that is not carried gives too
         return [
             self._case(layout, {layout: one})
-            for case in self.cases()
+            for case in self.cases
             for layout, one in case.expected.items()
             if layout != self.layout and len(case.expected) > 1
         ]

@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.explain.causes import ACTIVATIONS, COLUMNS, CONSTANTS, SOLVE
-from lstmcli.core.explain.constants import OFF
 from lstmcli.core.explain.hypotheses import Change, Space
-from lstmcli.core.explain.observation import Allowance, Expected, Known, Processed, processed
+from lstmcli.core.explain.observation import Allowance, Expected, Processed, processed
 from lstmcli.core.forward.equations import (
     NO_PEEPHOLES,
     Parts,
@@ -41,6 +40,8 @@ Decoder = Callable[[Mapping[str, Any]], Cell]
 
 FAR = 1e6  # tolerances: how much further off a number is than this does not matter
 LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
+OFF = np.array([0.0, np.inf, np.inf])
+"""Each constant where it does nothing."""
 SAMPLE = 12  # units of a first step that are compared: enough to distinguish any two hypotheses
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
@@ -86,15 +87,9 @@ class Cells:
         return Cells(*(getattr(self, one.name)[which] for one in fields(self)))
 
     @cached_property
-    def by_value(self) -> dict[str, Groups]:
-        """The values of fields that were needed, each with the hypotheses that have it."""
-        return {}
-
-    def groups(self, name: str) -> Groups:
-        """Each value of a field with the hypotheses (places) that have it."""
-        if name not in self.by_value:
-            self.by_value[name] = groups_of(getattr(self, name))
-        return self.by_value[name]
+    def activations(self) -> list[Groups]:
+        """Of gate, candidate and output: each activation with the hypotheses that have it."""
+        return [groups_of(places) for places in (self.gate, self.candidate, self.output)]
 
     @cached_property
     def products(self) -> dict[str, list[tuple[int, Any, Array | None]]]:
@@ -143,42 +138,34 @@ def groups_of(values: Array) -> Groups:
     return [(kind, np.flatnonzero(values == kind)) for kind in kinds]
 
 
+def _how_known(one: Processed) -> tuple[int, int, int]:
+    """Sorts what is known from an earlier step on last, and of those what is known better."""
+    known = sum(np.isfinite(array.values).sum(axis=1) for array in one.known.values())
+    steps = np.atleast_1d(known)
+    return int((np.cumsum(steps) > 0).sum()), int(steps.sum()), one.item
+
+
 class View:
     """EXPECTED and the inputs in the order of processing, for one sequence of the batch.
 
-    Without an ``item`` it is the sequence that is known from the earliest step on, and of those the
-    one known best.
+    ``of`` gives those of a sequence. Of ``items`` it is the one that is known from the earliest
+    step on, and of several such the one known best.
     """
 
-    def __init__(self, given: Processed, allowance: Allowance, item: int | None = None) -> None:
-        self.given, self.allowance = given, allowance
-        is_known = np.asarray(
-            sum(np.isfinite(k.values).sum(axis=2) for k in given.known.values())
-        )  # (T, B)
-        early = (np.cumsum(is_known > 0, axis=0) > 0).sum(axis=0)
-        best = int(np.lexsort((is_known.sum(axis=0), early))[-1])
-        place = best if item is None else given.items.tolist().index(item)
-        self.item = int(given.items[place])
-        self.x = given.x[:, place]  # (T, I)
-        self.known: dict[str, tuple[Array, Array]] = {}  # values and tolerances, (T, K) each
-        for name, known in given.known.items():
-            one = Known(known.values[:, place], known.half[:, place])
-            self.known[name] = one.values, allowance.of(one)
-        seen = np.flatnonzero(is_known[:, place])
+    def __init__(
+        self, of: Callable[[int], Processed], allowance: Allowance, items: Sequence[int]
+    ) -> None:
+        self.of, self.allowance = of, allowance
+        self.item, self.x, known = max(map(of, items), key=_how_known)
+        self.known = {name: (one.values, allowance.of(one)) for name, one in known.items()}
+        of_steps = [np.isfinite(values).any(axis=1) for values, _ in self.known.values()]
+        seen = np.flatnonzero(np.any(of_steps, axis=0))
         self.first = int(seen[0]) if seen.size else len(self.x)
 
     @property
     def steps(self) -> int:
         """T."""
         return len(self.x)
-
-    def known_at_first(self, names: Sequence[str]) -> bool:
-        """Whether one of these arrays is known at the first step."""
-        return any(
-            np.isfinite(values[0]).any()
-            for name, (values, _) in self.known.items()
-            if name in names
-        )
 
     def residuals(
         self,
@@ -289,7 +276,7 @@ class Simulator:
             "flip_output": steps == 1 or not first.expected.sequences,
             "state": steps == 1,
             "coupled": self._coupling() == {self.how.behaviour.coupled},
-            "rows": self._is_same("kernel", rows=_other(self.how.storage.rows, "xh", "hx")),
+            "rows": self._is_same("kernel", rows="hx" if self.how.storage.rows == "xh" else "xh"),
             "interleaved": cell.units > 1
             and self._is_same("kernel", interleaved=not self.how.storage.interleaved),
         }
@@ -326,15 +313,10 @@ class Simulator:
     def _is_same(self, part: str, **settings: Any) -> bool:
         return np.array_equal(getattr(self.decode(settings), part), getattr(self.cell, part))
 
-    @property
-    def loaded_codes(self) -> Array:
-        """The codes (1, F) of the cell as loaded."""
-        return np.zeros((1, len(self.space.columns)), np.int8)
-
     @cached_property
     def as_loaded(self) -> Cells:
         """The cell as loaded, as one hypothesis."""
-        return self.cells(self.loaded_codes)
+        return self.cells(np.zeros((1, len(self.space.columns)), np.int8))
 
     @property
     def view(self) -> View:
@@ -357,7 +339,8 @@ class Simulator:
         """Whether the first step starts from zero and is known: it hides half of the cell then."""
         if self.state is not None or self.cell.initial_h is not None:
             return False
-        return self.view.known_at_first([name for name in self.names if name not in ("f", "z")])
+        known = self.view.known.items()
+        return any(np.isfinite(v[0]).any() for name, (v, _) in known if name not in ("f", "z"))
 
     @property
     def units_are_apart(self) -> bool:
@@ -383,10 +366,10 @@ class Simulator:
             for name, off in zip(CONSTANTS, OFF, strict=True)
         ]
         choice = code("forget_bias") + 4 * code("cell_clip") + 12 * code("gate_clip").astype(int)
-        kernel, recurrent_kernel, bias = (self._tensors_of(part, codes) for part in _CHOOSE)
-        gate, candidate, output = (place(name, self._activations) for name in _ACTIVATIONS_OF)
         peepholes = place("peepholes", _PEEPHOLES)
         peephole_order = np.where(peepholes == 1, 0, place("peephole_gates", PEEPHOLE_ORDERS))
+        kernel, recurrent_kernel, bias = (self._tensors_of(part, codes) for part in _CHOOSE)
+        gate, candidate, output = (place(name, self._activations) for name in _ACTIVATIONS_OF)
         return Cells(
             kernel,
             recurrent_kernel,
@@ -472,9 +455,8 @@ class Simulator:
             flipped = (last_first and not backwards) != flip
             valid = given.valid if lengths == "given" else None
             self._views[key] = len(self.views)
-            self.views.append(
-                View(processed(given.x, given.expected, last_first, flipped, valid), self.allowance)
-            )
+            of = partial(processed, given.x, given.expected, last_first, flipped, valid)
+            self.views.append(View(of, self.allowance, given.expected.items or [0]))
         return self._views[key]
 
     def by_view(self, cells: Cells) -> Iterator[tuple[View, Array]]:
@@ -597,12 +579,8 @@ class Simulator:
     def _parts(self, cells: Cells, constants: Array, shift: Array | None, units: Any) -> Parts:
         """The parts of the equations, for arrays (N, U)."""
         cell, how = self.cell, self.how.behaviour
-        normalize, normalize_c, peepholes, project = (
-            no_change,
-            no_change,
-            NO_PEEPHOLES,
-            no_projection,
-        )
+        normalize = normalize_c = no_change
+        peepholes, project = NO_PEEPHOLES, no_projection
         if cell.peephole is not None:
             old = (cells.peepholes == 2)[:, None] if (cells.peepholes == 2).any() else None
             acts = cell.convention.behaviour.output_peephole  # unless its input is the old c
@@ -617,9 +595,7 @@ class Simulator:
         if cell.projection is not None:
             project = self._project
         _, cell_clip, gate_clip = (constants[:, k, None] for k in range(3))
-        gate, candidate, output = (
-            self._activation(cells.groups(name)) for name in ("gate", "candidate", "output")
-        )
+        gate, candidate, output = map(self._activation, cells.activations)
         return Parts(
             gate, candidate, output, _clip(gate_clip), _clip(cell_clip),
             clip_to(how.projection_clip), _couple(cells.coupled), normalize, normalize_c,
@@ -684,10 +660,6 @@ def _assumed(how: Convention, layout: str) -> dict[str, Any]:
 
 def _number(value: Any, off: float) -> float:
     return np.nan if value == SOLVE else off if value is None else float(value)
-
-
-def _other(value: Any, one: Any, another: Any) -> Any:
-    return another if value == one else one
 
 
 def _clip(limits: Array) -> Any:

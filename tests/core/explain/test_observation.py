@@ -51,7 +51,7 @@ def test_one_sequence_of_a_batch_takes_memory_by_the_sequences_not_their_square(
         try:
             every = placements({"h": Numbers(array)}, {"h": 8, "final_h": 8}, 20, sequences, "time")
             x = np.zeros((20, sequences, 1))
-            views = [processed(x, one, False, False, None) for one in every]
+            views = [processed(x, one, False, False, None, one.items[0]) for one in every]
             assert len(views) >= sequences
             return tracemalloc.get_traced_memory()[1]
         finally:
@@ -99,11 +99,12 @@ def test_what_has_another_width_has_no_place() -> None:
 def test_a_backward_cell_is_processed_from_the_end() -> None:
     x = np.arange(T, dtype=float)[:, None, None] * np.ones((T, B, 1))
     expected = placed(WHOLE)[0]
-    turned = processed(x, expected, turned=True, flipped=True, valid=None)
-    assert turned.x[0, 0, 0] == T - 1
-    np.testing.assert_array_equal(turned.known["h"].values[0], WHOLE[-1])
-    as_processed = processed(x, expected, turned=True, flipped=False, valid=None)
-    np.testing.assert_array_equal(as_processed.known["h"].values[0], WHOLE[0])
+    for item in range(B):
+        turned = processed(x, expected, turned=True, flipped=True, valid=None, item=item)
+        assert turned.x[:, 0].tolist() == list(range(T))[::-1]
+        np.testing.assert_array_equal(turned.known["h"].values, WHOLE[::-1, item])
+        as_processed = processed(x, expected, turned=True, flipped=False, valid=None, item=item)
+        np.testing.assert_array_equal(as_processed.known["h"].values, WHOLE[:, item])
 
 
 def test_steps_that_do_not_count_go_to_the_end_and_are_not_known() -> None:
@@ -111,20 +112,23 @@ def test_steps_that_do_not_count_go_to_the_end_and_are_not_known() -> None:
     valid[0, 1] = False
     valid[5:, 2] = False
     x = np.arange(T, dtype=float)[:, None, None] * np.ones((T, B, 1))
-    moved = processed(x, placed(WHOLE)[0], turned=False, flipped=False, valid=valid)
-    assert moved.x[:, 1, 0].tolist() == [1, 2, 3, 4, 5, 6, 0]
-    np.testing.assert_array_equal(moved.known["h"].values[:6, 1], WHOLE[1:, 1])
-    assert np.isnan(moved.known["h"].values[-1, 1]).all()
-    assert np.isnan(moved.known["h"].values[5:, 2]).all()
+    _, late, short = (processed(x, placed(WHOLE)[0], False, False, valid, n) for n in range(B))
+    assert late.x[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 0]
+    np.testing.assert_array_equal(late.known["h"].values[:6], WHOLE[1:, 1])
+    assert np.isnan(late.known["h"].values[-1]).all()
+    assert np.isnan(short.known["h"].values[5:]).all()
+    turned = processed(x, placed(WHOLE)[0], True, True, valid, 2)
+    assert turned.x[:, 0].tolist() == [4, 3, 2, 1, 0, 6, 5]
+    np.testing.assert_array_equal(turned.known["h"].values[:5], WHOLE[4::-1, 2])
 
 
 def test_a_last_state_stands_at_the_last_step_that_counts() -> None:
     valid = np.arange(T)[:, None] < np.array([7, 4, 1])
     final = placed(WHOLE[-1], name="final_h")[0]
-    known = processed(np.zeros((T, B, 1)), final, False, False, valid).known["h"].values
-    for row, last in enumerate((6, 3, 0)):
-        np.testing.assert_array_equal(known[last, row], WHOLE[-1, row])
-        assert np.isfinite(known[:, row]).sum() == H
+    for item, last in enumerate((6, 3, 0)):
+        known = processed(np.zeros((T, B, 1)), final, False, False, valid, item).known["h"].values
+        np.testing.assert_array_equal(known[last], WHOLE[-1, item])
+        assert np.isfinite(known).sum() == H
 
 
 def test_different_numbers_are_counted_as_the_tolerance_sees_them() -> None:
