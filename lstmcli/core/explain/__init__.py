@@ -38,8 +38,9 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
         if EXPECTED is no array of a run over these inputs.
     """
     has_shape = not question.side.gaps
-    # wrong hypotheses may overflow, and are meant to; BLAS's threads wait for one another
-    with np.errstate(all="ignore"), one_thread():  # more than they help with products so small
+    # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
+    # would wait for one another.
+    with np.errstate(all="ignore"), one_thread():
         explanations = (_of_shape(*one, has_shape, progress) for one in in_shape(question))
         first = next(explanations)
         others = (one for one in explanations if one.verdict != "none")

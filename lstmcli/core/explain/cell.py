@@ -45,9 +45,8 @@ from lstmcli.core.explain.simulator import LOOSE, Layout, Simulator
 from lstmcli.core.explain.solver import Fitting, Solver, fewest_of, joined, solve_each
 from lstmcli.core.explain.verify import Answer, Case, Comparison, Remark, arrays_at, remark, verify
 from lstmcli.core.forward.sequence import valid_steps
-from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.model.model import Cell, Model, as_time_major
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.model import Cell, as_time_major
 from lstmcli.core.model.states import split_state
 
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
@@ -100,16 +99,13 @@ class CellSolver(Solver):
                 cells[key] = case.read({**settings, "dtype": "float64"}).cell
             return cells[key]
 
-        state = self._state(layouts[case.layout].x.shape[1])
+        state = None
+        if case.initial_state:  # as it is given, whatever the convention does with it
+            how = self.how.changed({"initial_state": "given"})
+            cell = replace(self.model.cell, convention=how)
+            model = replace(self.model, layers=((cell,),))
+            state = split_state(case.initial_state, model, layouts[case.layout].x.shape[1])[0]
         return Simulator(decode, self.how, layouts, self.allowance, state)
-
-    def _state(self, rows: int) -> tuple[Array, Array] | None:
-        """h (B, P) and c (B, H) as they were given, whatever the convention does with them."""
-        if not self.case.initial_state:
-            return None
-        model = self.prepared.model
-        given = model.cell.convention.changed({"initial_state": "given"})
-        return split_state(self.case.initial_state, _with_convention(model, given), rows)[0]
 
     # ---- the search
 
@@ -196,7 +192,10 @@ class CellSolver(Solver):
         Two of them that no framework uses, or one where another mechanism does as well.
         """
         solved = [c for c in answer.changes if c.setting in CONSTANTS]
-        if answer.solved >= 2 and all(_is_unused(change) for change in solved):
+        defaults = {
+            (c.setting, row.setting(c.setting)) for c in solved for row in CONVENTIONS.values()
+        }
+        if answer.solved >= 2 and not defaults.intersection(solved):
             return True
         settings = {c.setting for c in answer.changes}
         return bool(answer.solved) and any(
@@ -301,12 +300,6 @@ class CellSolver(Solver):
             remarks=tuple(self._remarks_on((), allowance, comparison)),
         )
 
-    def nothing_to_tell(self) -> Explanation:
-        """EXPECTED is zero throughout."""
-        return replace(
-            self.explanation("none", self.verify((), self.allowance)), remarks=(ALL_ZERO,)
-        )
-
     def none(self) -> Explanation:
         """Nothing fits: what comes near."""
         loaded = self.verify((), self.allowance)
@@ -349,16 +342,6 @@ class CellSolver(Solver):
         return remarks_on(self.case, changes, comparison, allowance, p.allowances, p.dtype)
 
 
-def _is_unused(change: Change) -> bool:
-    """Whether no framework has a constant by default."""
-    return change.value not in {row.setting(change.setting) for row in CONVENTIONS.values()}
-
-
-def _with_convention(model: Model, how: Convention) -> Model:
-    layers = tuple(tuple(replace(c, convention=how) for c in layer) for layer in model.layers)
-    return replace(model, layers=layers)
-
-
 # ---- several placements
 
 
@@ -378,7 +361,9 @@ def explain_cell(prepared: Prepared, progress: Progress) -> Explanation:
         if not solver.common_changes and (agreed := solver.agreeing()):
             return agreed
     if prepared.all_zero:
-        return solvers[0].nothing_to_tell()
+        first = solvers[0]
+        loaded = first.verify((), first.allowance)
+        return replace(first.explanation("none", loaded), remarks=(ALL_ZERO,))
     found = _searched(solvers, progress)
     if found.verdict != "none":
         return found

@@ -52,6 +52,11 @@ class Changed:
         }
 
 
+def plain_of(changed: Sequence[Changed]) -> Changes:
+    """Changes without words, each of one setting."""
+    return tuple(Change(*item) for one in changed for item in one.settings.items())
+
+
 def changed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
     """Changes with what was assumed, the likelier ones first.
 

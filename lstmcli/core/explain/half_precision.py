@@ -189,14 +189,12 @@ def _arrays(
     x = np.asarray(case.x, np.float64)
     one = replace(case, x=round_to_format(x, name) if part in (INPUTS, ALL) else x)
     try:
-        with np.errstate(all="ignore"):
-            states = part in (STATES, ALL)
-            trace, model = _of_states(one, settings, name) if states else one.trace(settings)
+        states = part in (STATES, ALL)
+        trace, model = _of_states(one, settings, name) if states else one.trace(settings)
     except UserError:
         return None
-    arrays, expected = arrays_of(trace, model, settings.get("array", "h")), _expected(case, changes)
-    alike = all(n in arrays and arrays[n].shape == k.values.shape for n, k in expected.all())
-    return arrays if alike else None
+    arrays = arrays_of(trace, model, settings.get("array", "h"))
+    return arrays if _expected(case, changes).is_in(arrays) else None
 
 
 def _of_states(case: Case, settings: Mapping[str, Any], name: str) -> tuple[Trace, Model]:

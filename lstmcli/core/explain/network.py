@@ -25,12 +25,12 @@ from lstmcli.core.explain.cell import CellSolver
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     ENOUGH,
-    Changed,
     Explanation,
     clearly_nearer,
     digits,
     first_shown,
     near_miss,
+    plain_of,
     wanted,
 )
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
@@ -47,7 +47,6 @@ from lstmcli.core.explain.search import LEVELS, NEARLY, Budget, Progress, fewest
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.solver import Solver, joined, solve_each
 from lstmcli.core.explain.verify import Answer, Cached, Case, Comparison, Remark, remark, verify
-from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import ROUNDED
@@ -57,7 +56,6 @@ from lstmcli.core.model.states import split_state
 MOST_CHANGES = 2  # at once, in full runs
 ENOUGH_NUMBERS = 3  # that are different prove a layout or a merge: few of them can be chosen from
 SHOWN = 4  # hypotheses that come near
-CLIPS = frozenset(CONSTANTS)
 
 
 class NetworkSolver(Solver):
@@ -229,11 +227,6 @@ class NetworkSolver(Solver):
         )
 
 
-def plain_of(changed: Sequence[Changed]) -> Changes:
-    """Changes without words."""
-    return tuple(Change(*item) for c in changed for item in c.settings.items())
-
-
 def scoped(changes: Changes, cell: str) -> Changes:
     """Changes of one cell only."""
     return tuple(
@@ -272,8 +265,7 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     for some in (networks, parts):
         if fitting := _fitting(some):
             return _by_base(fitting, as_assumed, progress)
-    with one_thread():  # small products: threads would wait for each other
-        found = _searched(as_assumed, others, parts, progress)
+    found = _searched(as_assumed, others, parts, progress)
     if found is None:
         raise prepared.no_place()
     found = replace(found, tried=sum(n.tried for n in (*networks, *parts)))
@@ -369,7 +361,9 @@ def _searched(
             answers = [one.explanation for one in solve_each(batch, levels, [], progress)]
             unproven += [one for one in answers if some is lower and not one.found]
             if answers := [one for one in answers if some is not lower or one.found]:
-                return _joined(answers)
+                _, found, elsewhere = joined(answers)
+                further = found.wanted or (remark("whole_run"),)
+                return replace(found, wanted=further) if elsewhere else found
         if some is placed and most:
             untried |= dict.fromkeys(left for one in nearest for left in one.untried)
         if some is placed and most == Budget.PAIRED_PLACEMENTS < len(as_assumed):
@@ -415,11 +409,6 @@ def _first_of_each(networks: Sequence[NetworkSolver]) -> list[NetworkSolver]:
         if len(network.common_changes) == 1:
             by_base.setdefault(network.common_changes, []).append(network)
     return [network for of_base in by_base.values() for network in of_base[: Budget.TURNED]]
-
-
-def _joined(fitting: Sequence[Explanation]) -> Explanation:
-    _, found, elsewhere = joined(fitting)
-    return replace(found, wanted=found.wanted or (remark("whole_run"),)) if elsewhere else found
 
 
 def _nearest_rms(one: Explanation) -> float:
@@ -728,7 +717,7 @@ class FullRunSearch:
         explained = min(network.distinct, loaded.total - loaded.agreeing)  # numbers
         proof = digits(self.off, solved, network.tried)
         proven = proof >= ENOUGH and explained > len(_kinds(first)) + solved
-        if solved and any(_kinds(other) & CLIPS != _kinds(first) & CLIPS for other in others):
+        if solved and any(_constants(one) != _constants(first) for one in others):
             proven = False  # another mechanism does as well
         return replace(
             network.explanation("found" if proven else "unproven", comparison, first),
@@ -746,3 +735,7 @@ def _likely(changes: Changes) -> tuple[int, float]:
 def _kinds(changes: Changes) -> set[str]:
     """The settings that are changed, of whichever cells."""
     return {change.setting.rpartition(".")[2] for change in changes}
+
+
+def _constants(changes: Changes) -> set[str]:
+    return _kinds(changes).intersection(CONSTANTS)

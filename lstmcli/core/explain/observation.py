@@ -111,6 +111,10 @@ class Expected:
         parts = [of(name, known)[np.isfinite(known.values)] for name, known in self.all()]
         return np.concatenate(parts) if parts else np.zeros(0)
 
+    def is_in(self, arrays: Mapping[str, Array]) -> bool:
+        """Whether a run has all these arrays, each of the same shape."""
+        return all(n in arrays and arrays[n].shape == k.values.shape for n, k in self.all())
+
     @property
     def items(self) -> list[int]:
         """The sequences of the batch of which something is known."""

@@ -44,9 +44,10 @@ from lstmcli.core.model.settings import MERGES
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
+Shape = tuple[int, ...]
+
 MOST_SHAPES = 4  # that are tried for a print
 
-Shape = tuple[int, ...]
 Shaped = tuple["Question", tuple[Remark, ...]]
 """A question with EXPECTED in a shape, and what has to be said of it."""
 
@@ -68,6 +69,15 @@ class Question:
     def model(self) -> Model:
         """The model as assumed, in float64."""
         return self.read({"dtype": "float64"})
+
+    @property
+    def axes(self) -> Shape:
+        """The lengths of all axes of the inputs but the last."""
+        return np.shape(self.x)[:-1]
+
+    def assumed_layout(self, model: Model) -> str:
+        """The layout that is given, or that of the model."""
+        return "steps" if len(self.axes) < 2 else self.layout or model.convention.behaviour.layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +200,7 @@ class Prepared:
         count = self._widths().get("h", last[0].outputs) if several else last[0].outputs
         joined = count > last[0].outputs
         each = f" ({' + '.join(str(cell.outputs) for cell in last)}, both directions)" * joined
-        axes = output_axes(self.model, self.layout, self.question.x.shape[:-1])
+        axes = output_axes(self.model, self.layout, self.question.axes)
         lines = [
             f"{side.name} contains {shapes}; a run over inputs {self.question.x.shape} gives "
             f"{count} numbers a step{each}: {(*axes, count)}.",
@@ -324,7 +334,7 @@ def prepare(question: Question) -> Prepared:
     digits = printed_digits(arrays) if precision == "printed" else None
     states = states_of(arrays["h"], model) if set(arrays) == {"h"} else {}
     one_step = one_step_of(arrays["h"], model) if states else {}
-    arrays = by_cell(arrays, model, layout, np.shape(question.x)[:-1])
+    arrays = by_cell(arrays, model, layout, question.axes)
     dtype = question.read({}).cell.dtype.name
     grids = (precision,) if precision in EPS else tuple(grids_of(arrays))
     coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)
@@ -390,7 +400,7 @@ def _unrolled(question: Question) -> Iterator[Shaped]:
     Numbers in a row, rows of all steps, or directions on an axis that the run does not have.
     """
     side = question.side
-    axes, stacked = len(np.shape(question.x)) - 1, has_direction_axis(question.model())
+    axes, stacked = len(question.axes), has_direction_axis(question.model())
     by_rows: list[Shaped] = []
     by_columns: list[Shaped] = []
     for name, array in side.arrays.items() if len(side.arrays) == 1 else ():
@@ -461,7 +471,7 @@ def _replaced(question: Question, name: str, numbers: Mapping[str, Numbers]) -> 
 
 def _full_shapes(name: str, question: Question) -> Iterator[Shape]:
     """The shapes of a result of all steps, the likeliest first."""
-    model, axes = question.model(), np.shape(question.x)[:-1]
+    model, axes = question.model(), question.axes
     widths = _widths(name, model)
     units = model.layers[-1][0].outputs
     yield from ((*lead, units) for lead in _stacked(name, question, model))
@@ -471,9 +481,8 @@ def _full_shapes(name: str, question: Question) -> Iterator[Shape]:
 
 def _part_shapes(name: str, question: Question) -> Iterator[Shape]:
     """The shapes of the last step of all sequences, of last states of cells, of one sequence."""
-    model, axes = question.model(), np.shape(question.x)[:-1]
-    layout = "steps" if len(axes) < 2 else question.layout or model.convention.behaviour.layout
-    T, B = shape_of(question.x, layout)
+    model = question.model()
+    T, B = shape_of(question.x, question.assumed_layout(model))
     widths = _widths(name, model)
     yield from ((B, width) for width in widths)
     if len(model.cells) > 1:
@@ -488,8 +497,7 @@ def _stacked(name: str, question: Question, model: Model) -> Iterator[Shape]:
     """
     if name not in (UNNAMED, "h") or not has_direction_axis(model):
         return
-    axes = np.shape(question.x)[:-1]
-    layout = "steps" if len(axes) < 2 else question.layout or model.convention.behaviour.layout
+    axes, layout = question.axes, question.assumed_layout(model)
     yield output_axes(model, layout, axes)
     if len(axes) == 2:
         yield output_axes(model, "time" if layout == "batch" else "batch", axes[::-1])
@@ -524,7 +532,7 @@ def _shapes(name: str, question: Question, model: Model) -> Iterator[Shape]:
 
 def _leads(question: Question, model: Model) -> Iterator[Shape]:
     """The axes before the last: steps and rows, either of them, or cells and rows."""
-    axes = np.shape(question.x)[:-1]
+    axes = question.axes
     yield axes
     yield axes[::-1]
     for n in axes:

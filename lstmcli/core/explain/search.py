@@ -171,15 +171,12 @@ class Search:
     def outcome(self, answers: list[Answer], allowance: Allowance) -> Outcome:
         """What the search came to, with answers of a tolerance."""
         untried, depth = self.levels.untried, self.levels.depth
-        return Outcome(self.ranked(answers), self.levels.tried, allowance, untried, depth)
-
-    def ranked(self, answers: Iterable[Answer]) -> list[Answer]:
-        """The likeliest first, each once."""
-        distinct = {frozenset(answer.changes): answer for answer in reversed(list(answers))}
-        return sorted(
+        distinct = {frozenset(answer.changes): answer for answer in reversed(answers)}
+        ranked = sorted(
             distinct.values(),
             key=lambda a: (*rank(a.changes, self.simulator.how), a.comparison.worst),
         )
+        return Outcome(ranked, self.levels.tried, allowance, untried, depth)
 
     def confirmed(self, found: Sequence[Found], allowance: Allowance) -> Iterator[Answer]:
         """The hypotheses that a full run confirms, their constants settled."""

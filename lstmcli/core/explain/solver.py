@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.causes import CAUSES, ONE_WAY
-from lstmcli.core.explain.explanation import Changed, Data, Explanation, Near, changed
+from lstmcli.core.explain.explanation import Changed, Data, Explanation, Near, changed, plain_of
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.question import Prepared, shape_of
 from lstmcli.core.explain.search import LEVELS, Progress
@@ -198,10 +198,9 @@ def size(explanation: Explanation) -> int:
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:
     """What is proved comes first, then exact numbers, then what people get wrong most."""
-    plain = [Change(name, value) for c in one.changes for name, value in c.settings.items()]
     coarse = any(change.setting == "dtype" for change in one.changes)
-    return one.verdict != "found", coarse, sum(map(prior, plain))
+    return one.verdict != "found", coarse, sum(map(prior, plain_of(one.changes)))
 
 
-def _key(changes: Sequence[Changed]) -> frozenset[tuple[str, object]]:
-    return frozenset((name, value) for c in changes for name, value in c.settings.items())
+def _key(changes: Sequence[Changed]) -> frozenset[Change]:
+    return frozenset(plain_of(changes))

@@ -268,10 +268,6 @@ def _some_sequences(
     return f"{_changes(changes)}: {text}" if changes else _capital(text)
 
 
-def _some_steps(agreeing: Sequence[int], differing: Sequence[int]) -> str:
-    return f"{_capital(_parts('step', agreeing, differing))}."
-
-
 def _some_arrays(agreeing: Sequence[str], differing: Sequence[str]) -> str:
     verbs = "agrees" if len(agreeing) == 1 else "agree", "does" if len(differing) == 1 else "do"
     return (
@@ -398,7 +394,9 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "approximated tanh or noise too; no run with rounded weights, inputs or states gives these "
     "values.",
     "some_arrays_agree": _some_arrays,
-    "some_steps_agree": _some_steps,
+    "some_steps_agree": lambda agreeing, differing: (
+        f"{_capital(_parts('step', agreeing, differing))}."
+    ),
     "exact_zeros": "{changes}: {share:.0%} of EXPECTED are exact zeros where the run has none; "
     "dropout or a relu on the output?",
     "some_sequences_agree": _some_sequences,
@@ -499,9 +497,6 @@ def _steps_text(placement: Placement) -> str:
     if placement.stride == 1:
         return part_words(steps, count, T, B, placement.first, item or 0)
     last = placement.first + placement.stride * (steps - 1)
-    found = f"every {_ordinal(placement.stride)} step from {placement.first} to {last}"
+    ordinal = {2: "second", 3: "third"}.get(placement.stride, f"{placement.stride}th")
+    found = f"every {ordinal} step from {placement.first} to {last}"
     return ", ".join(part for part in (found, part_words(T, count, T, B, item=item or 0)) if part)
-
-
-def _ordinal(n: int) -> str:
-    return {2: "second", 3: "third"}.get(n, f"{n}th")
