@@ -190,9 +190,11 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "tested", _tested(e)
     if e.verdict in ("found", "unproven"):
         yield "equivalent", _equivalent(e)
-    if e.unseen:
+    no_bias = any((change.setting, change.found) == ("bias", "none") for change in e.changes)
+    unseen = [name for name in e.unseen if not (no_bias and name == "bias_gates")]  # of no bias
+    if unseen:
         by = f" ({e.decide} would show them)" if e.decide else ""
-        yield "not testable here", f"{', '.join(map(name_of, e.unseen))}{by}"
+        yield "not testable here", f"{', '.join(map(name_of, unseen))}{by}"
     elif e.decide:
         yield "to decide", e.decide
     if e.verdict == "none" and e.tried:

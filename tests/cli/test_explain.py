@@ -201,3 +201,33 @@ def test_weights_on_standard_input_are_read_once(lstm: Lstm, tmp_path: Path) -> 
     done = lstm("explain", "-", "x.npy", "e.npy", stdin=(tmp_path / "w.npz").read_bytes())
     assert done.status == 2
     assert "--rows hx" in done.err
+
+
+def test_what_the_next_best_shows_is_not_called_untestable(lstm: Lstm) -> None:
+    """Without a bias, as found, its gate order does not matter; as loaded it does."""
+    assert lstm("convert", *FILES[:1], "ported.npz", "--to", "pytorch").status == 0
+    out = lstm("explain", "ported.npz", FILES[1], SAMPLE / "numpy.txt").out
+    assert "One change explains it: bias: none" in out
+    assert "next best: gates of the bias" in out
+    assert "not testable" not in out
+
+
+def test_a_print_of_all_digits_is_called_full(lstm: Lstm) -> None:
+    h = np.array(json.loads(lstm("run", *FILES, "-f", "json").out)["h"])
+    Path("full.txt").write_text(np.array2string(h, precision=19, floatmode="fixed"))
+    assert "(printed in full, greatest" in lstm("explain", *FILES, "full.txt").out
+    Path("short.txt").write_text(np.array2string(h, precision=9, floatmode="fixed"))
+    assert "(printed to 9 digits, greatest" in lstm("explain", *FILES, "short.txt").out
+
+
+@pytest.mark.parametrize(("places", "said"), [(8, True), (17, False)])
+def test_inputs_that_were_printed_are_the_reason_not_float64(
+    lstm: Lstm, places: int, said: bool
+) -> None:
+    lstm("run", *FILES, "-o", "full.npz")
+    x = np.load(FILES[1])[0]
+    Path("x.txt").write_text(np.array2string(x, precision=places, floatmode="fixed"))
+    out = " ".join(lstm("explain", FILES[0], "x.txt", "full.npz").out.split())
+    assert "as loaded, these weights give full.npz" in out
+    assert ("The inputs have only 8 digits after the point" in out) == said
+    assert "EXPECTED agrees as float32 does" not in out

@@ -12,7 +12,7 @@ from lstmcli.core.diff.patterns import NOISE_SNR
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.causes import CANDIDATE, CONSTANTS, SOLVE
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
-from lstmcli.core.explain.observation import Allowance, Placement
+from lstmcli.core.explain.observation import Allowance, Placement, decimal_places
 from lstmcli.core.explain.simulator import FAR, OFF, Simulator
 from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
@@ -234,7 +234,7 @@ def remarks_on(
     if allowance.stored:
         yield remark("stored_as", dtype=allowance.stored)
     elif allowance in allowances[1:]:
-        yield remark("agrees_as_float32")
+        yield remark("agrees_as_float32", places=decimal_places(case.x))
     if comparison.blind:
         yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
     elif comparison.growth > 10:

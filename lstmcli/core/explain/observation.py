@@ -622,6 +622,11 @@ def _all_single(arrays: Mapping[str, Numbers]) -> bool:
     )
 
 
+def decimal_places(x: Array) -> int | None:
+    """The digits after the point of numbers that were rounded to 4 to 10; None for others."""
+    return next((n for n in range(4, 11) if np.array_equal(x, np.round(x, n))), None)
+
+
 def printed_digits(arrays: Mapping[str, Numbers]) -> int | None:
     """The digits to which arrays are printed; None if they are not, or not all to as many."""
     units = [n.unit.ravel() for n in arrays.values() if n.unit is not None]

@@ -377,8 +377,12 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "off; --dtype float64 gives EXPECTED.",
     "stored_as": "All of EXPECTED are numbers of {dtype}, each within half a unit of the run's: "
     "only the output was stored so, nothing was computed in it.",
-    "agrees_as_float32": "EXPECTED agrees as float32 does; at the precision of float64 it does "
-    "not.",
+    "agrees_as_float32": lambda places: (
+        "EXPECTED agrees as float32 does; at the precision of float64 it does not."
+        if places is None
+        else f"The inputs have only {places} digits after the point; EXPECTED agrees as well as "
+        "that allows, and not at the precision of float64."
+    ),
     "chaotic": "This net is chaotic: rounding grows {growth:.0e} times. The {numbers:,} numbers "
     "that rounding may have made anything of are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this net; allowed for.",
@@ -456,7 +460,8 @@ def precision_text(explanation: Explanation) -> str:
         if one.code == "half_precision_grid":
             return f"as {one.facts['dtype']} does"
     if explanation.digits is not None:
-        return f"printed to {explanation.digits} digits"
+        in_full = explanation.digits > 15  # after the point, where float64 has 17 in all
+        return "printed in full" if in_full else f"printed to {explanation.digits} digits"
     return explanation.precision
 
 
