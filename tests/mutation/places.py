@@ -72,10 +72,6 @@ class Record:
         self._data: Any = CoverageData(path)
         self._data.read()
         self._top = top
-        self._files = {
-            "lstmcli/" + name.rpartition("/lstmcli/")[2]: name
-            for name in self._data.measured_files()
-        }
 
     def functions(self, place: Mutation) -> list[str]:
         """The tests that run the lines of a place, the one that runs the fewest lines first.
@@ -90,7 +86,7 @@ class Record:
         lines = range(first, first + place.source.count("\n") + 1)
         found = self._of_lines(place.file, lines)
         if constant := re.match(r"([A-Z_]{3,}) = ", place.source):
-            for file in self._files:
+            for file in self._contexts:
                 numbered = enumerate((self._top / file).read_text().splitlines(), 1)
                 named = [n for n, line in numbered if re.search(rf"\b{constant[1]}\b", line)]
                 found |= self._of_lines(file, named)
@@ -107,13 +103,14 @@ class Record:
 
     @cached_property
     def _contexts(self) -> dict[str, dict[int, list[str]]]:
-        return {
-            file: {
-                line: [one for text in contexts if (one := _function(text))]
-                for line, contexts in self._data.contexts_by_lineno(name).items()
-            }
-            for file, name in self._files.items()
-        }
+        """Of each file and line; a file is recorded twice if processes import another copy."""
+        found: dict[str, dict[int, list[str]]] = {}
+        for name in self._data.measured_files():
+            lines = found.setdefault("lstmcli/" + name.rpartition("/lstmcli/")[2], {})
+            for line, contexts in self._data.contexts_by_lineno(name).items():
+                tests = [one for text in contexts if (one := _function(text))]
+                lines.setdefault(line, []).extend(tests)
+        return found
 
     @cached_property
     def _lines_of(self) -> Counter[str]:
