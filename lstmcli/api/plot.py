@@ -26,7 +26,7 @@ from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import run_selected
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.vocabulary import GATES
+from lstmcli.core.model.selection import split_z
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats.files.member import is_standard_input, split_member
@@ -153,7 +153,7 @@ def _of_run(job: Job, keep: Sequence[str], item: int) -> Drawable:
         arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
     else:
         arrays = _of_item(plan, item)
-    return Drawable(_split_z(arrays), (job.inputs.name,), plan)
+    return Drawable(split_z(arrays), (job.inputs.name,), plan)
 
 
 def _of_item(plan: Plan, item: int) -> dict[str, Array]:
@@ -174,7 +174,7 @@ def _of_side(side: Side) -> Drawable:
                 arrays[name or "h"] = placed.values
     if not arrays:
         raise UserError(f"{side.name}: no h, c or gates of steps to draw.")
-    return Drawable(_split_z(arrays), (side.name,))
+    return Drawable(split_z(arrays), (side.name,))
 
 
 def _of_two(a: Side, b: Side) -> Drawable:
@@ -188,17 +188,4 @@ def _of_two(a: Side, b: Side) -> Drawable:
     }
     if not arrays:
         raise UserError(f"{a.name} and {b.name} have no steps of the same shape in common.")
-    return Drawable(_split_z(arrays), (a.name, b.name), first=compare(a, b).first_divergence)
-
-
-def _split_z(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """z as the pre-activations of the four gates: ``z_i``, ...; the rest as it is."""
-    split: dict[str, Array] = {}
-    for name, array in arrays.items():
-        if ArrayName.of(name).base != "z":
-            split[name] = array
-            continue
-        units = array.shape[2] // len(GATES)
-        for n, gate in enumerate(GATES):
-            split[f"{name}_{gate}"] = array[:, :, n * units : (n + 1) * units]
-    return split
+    return Drawable(split_z(arrays), (a.name, b.name), first=compare(a, b).first_divergence)

@@ -21,9 +21,10 @@ from lstmcli.core.model.selection import (
     below,
     contiguous_ranges,
     indices_of,
+    split_z,
     take,
 )
-from lstmcli.core.model.vocabulary import GATES, spaced_order
+from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.errors import listed
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.heatmap import shading_legend, shading_styles
@@ -284,17 +285,8 @@ def _legend(window: Window) -> Iterator[Sheet]:
 
 def _cell_arrays(arrays: Mapping[str, Array], show: Sequence[str], cell: str) -> dict[str, Array]:
     """The arrays of one cell to show, each (s, B, H); z as one array for each gate."""
-    of_cell: dict[str, Array] = {}
-    for name in show:
-        if (array := arrays.get(f"{cell}.{name}" if cell else name)) is None:
-            continue  # the output of a model is only h
-        if name == "z":
-            units = array.shape[2] // 4
-            for n, gate in enumerate(GATES):
-                of_cell[f"z_{gate}"] = array[:, :, n * units : (n + 1) * units]
-        else:
-            of_cell[name] = array
-    return of_cell
+    names = {name: f"{cell}.{name}" if cell else name for name in show}
+    return split_z({k: arrays[v] for k, v in names.items() if v in arrays})  # a model has only h
 
 
 @dataclass(frozen=True)
@@ -603,9 +595,7 @@ def saturation_sheet(
         lines.insert(0, f"gates within {NEAR:g} of 0 or 1:  {phrases(of_gates)}")
     elif lines:
         lines[0] = f"within {NEAR:g} of 0 or 1, share of steps: {lines[0]}"
-    sheet = Sheet()
-    for n, text in enumerate(lines):
-        sheet.extend(labelled("" if n else "saturated", text, width))
+    sheet = labelled_lines("saturated", lines, width)
     if quiet := saturation.quiet_units():
         dead = _units([(units[n], share) for n, share in quiet])
         text = f"|h| below {DEAD:g}, share of steps: {dead}"

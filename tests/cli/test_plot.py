@@ -168,6 +168,11 @@ def test_pre_activations_are_drawn_gate_by_gate(lstm: Lstm) -> None:
     assert [g for g in "ifgo" if f"z_{g}  pre-activation of {g}" in out] == list("ifgo")
 
 
+def test_a_z_that_cannot_be_of_four_gates_is_drawn_as_it_is(lstm: Lstm, tmp_path: Path) -> None:
+    np.savez(tmp_path / "z.npz", z=np.ones((5, 1, 3)))
+    assert [line[0] for line in lstm("plot", tmp_path / "z.npz").out.splitlines()[4:7]] == [*"012"]
+
+
 def test_mistakes_are_reported(lstm: Lstm) -> None:
     done = lstm("plot", WEIGHTS, INPUTS, "--only", "hh")
     assert done.status == 2

@@ -127,16 +127,13 @@ class UnitAtStep:
 
     def _pre_activation(self, gate: str) -> None:
         """z: the sum, normalised and bounded where the cell does that."""
-        total, limit = self.sums[gate].total, self.cell.convention.behaviour.gate_clip
-        name = f"sum_{gate}"
-        formula, numbers = name, {name: rounded(total, self.cell.dtype)}
+        formula = name = f"sum_{gate}"
+        numbers = {name: rounded(self.sums[gate].total, self.cell.dtype)}
         value: Any = numbers[name]
         if self.cell.norm_scale is not None:
             formula, more, value = self._normalised(gate, name)
             numbers |= more
-        if limit is not None:
-            formula = f"clip({formula}, -{limit:g}, {limit:g})"
-            value = np.clip(value, -self._constant(limit), self._constant(limit))
+        formula, value = self._clipped(formula, value, self.cell.convention.behaviour.gate_clip)
         self._add(f"z_{gate}", formula, numbers, self._z(gate), value)
 
     def _normalised(self, gate: str, name: str) -> tuple[str, Numbers, Any]:
@@ -163,13 +160,8 @@ class UnitAtStep:
         of_unit = scale[self.unit], shift[self.unit]
         value = (values[self.unit] - mean) / deviation * of_unit[0] + of_unit[1]
         kind = self.cell.dtype.type
-        numbers = dict(
-            zip(
-                ("mean", "deviation", "scale", "shift"),
-                (kind(mean), kind(deviation), *of_unit),
-                strict=True,
-            )
-        )
+        numbers = {"mean": kind(mean), "deviation": kind(deviation)}
+        numbers |= {"scale": of_unit[0], "shift": of_unit[1]}
         return f"({name} - mean) / deviation * scale + shift", numbers, value
 
     def _all_sums(self, gate: str) -> Array:
@@ -194,15 +186,13 @@ class UnitAtStep:
     # ---- c and h
 
     def _c(self) -> None:
-        cell, u, limit = self.cell, self.unit, self.cell.convention.behaviour.cell_clip
+        cell, u = self.cell, self.unit
         names = {k: self.computed[k] for k in "ifg"} | {"c_prev": self.c_prev}
-        formula = "f * c_prev + i * g"
         f, c_prev, i, g = (_up(names[k]) for k in ("f", "c_prev", "i", "g"))
         value = f * c_prev + i * g  # (H,)
         numbers = {k: a[u] for k, a in names.items()}
-        if limit is not None:
-            formula = f"clip({formula}, -{limit:g}, {limit:g})"
-            value = np.clip(value, -self._constant(limit), self._constant(limit))
+        limit = cell.convention.behaviour.cell_clip
+        formula, value = self._clipped("f * c_prev + i * g", value, limit)
         if cell.state_scale is None or cell.state_shift is None:
             self._add("c", formula, numbers, self.computed["c"][u], value[u])
             return
@@ -247,9 +237,7 @@ class UnitAtStep:
 
     def _bounded_h(self, formula: str, numbers: Numbers, value: Any) -> None:
         limit = self.cell.convention.behaviour.projection_clip
-        if limit is not None:
-            formula = f"clip({formula}, -{limit:g}, {limit:g})"
-            value = np.clip(value, -self._constant(limit), self._constant(limit))
+        formula, value = self._clipped(formula, value, limit)
         self._add("h", formula, numbers, self.computed["h"][self.unit], value)
 
     # ---- output peepholes after the gate
@@ -280,6 +268,12 @@ class UnitAtStep:
     def _z(self, gate: str) -> Scalar:
         number: Scalar = self.computed["z"].reshape(4, -1)[GATES.index(gate), self.unit]
         return number
+
+    def _clipped(self, formula: str, value: Any, limit: float | None) -> tuple[str, Any]:
+        if limit is None:
+            return formula, value
+        bound = self._constant(limit)
+        return f"clip({formula}, -{limit:g}, {limit:g})", np.clip(value, -bound, bound)
 
     def _constant(self, number: float) -> Scalar:
         constant: Scalar = self.cell.dtype.type(number)

@@ -14,6 +14,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, listed
 
 Indices = Sequence[int]  # numbers of steps, batch items or units in the full run, ascending
@@ -192,6 +193,20 @@ def units_of(name: str, width: int) -> int:
     """The units of an array: z has those of four gates side by side."""
     is_z = name.rpartition(".")[2] == "z" and width % 4 == 0
     return width // 4 if is_z else width
+
+
+def split_z(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """z (T, B, 4H) as the pre-activations of the four gates: ``z_i``, ...; the rest as it is."""
+    split: dict[str, Array] = {}
+    for name, array in arrays.items():
+        width = array.shape[2]
+        units = units_of(name, width)
+        if units == width:
+            split[name] = array
+            continue
+        for n, gate in enumerate(GATES):
+            split[f"{name}_{gate}"] = array[:, :, n * units : (n + 1) * units]
+    return split
 
 
 def below(numbers: Indices, size: int) -> Indices:
