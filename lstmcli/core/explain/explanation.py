@@ -330,8 +330,9 @@ def near_miss(as_loaded: Near, nears: Sequence[Near]) -> Iterator[Remark]:
 
 def _noise(loaded: Comparison) -> float | None:
     """How far EXPECTED is above the difference (dB), where that is small and everywhere."""
-    is_everywhere = not any(loaded.steps) and 2 * loaded.agreeing <= loaded.total
-    if not is_everywhere or loaded.total < LEAST_COMPARED or not loaded.signal or not loaded.rms:
+    part_agrees = any((*loaded.steps, *loaded.items))
+    most_agree = any(2 * agreeing > total for _, agreeing, total in loaded.arrays)
+    if part_agrees or most_agree or loaded.total < LEAST_COMPARED:
         return None
     decibels = 20 * float(np.log10(loaded.signal / loaded.rms))
     return decibels if decibels >= NOISE_SNR else None
