@@ -6,6 +6,7 @@ import sys
 from threading import Event, Thread
 
 from lstmcli.cli.terminal import rich_console
+from lstmcli.core.forward import blas
 from lstmcli.escaping import one_line
 
 PATIENCE = 1.0  # seconds of work without a bar
@@ -47,7 +48,8 @@ class ProgressBar:
         """Draw the bar until the work has ended."""
         if self._ended.wait(PATIENCE):
             return
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        with blas.loading:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         text = TextColumn("{task.description}", markup=False)  # a file's name is no markup
         columns = BarColumn(), text, TimeRemainingColumn()

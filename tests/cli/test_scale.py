@@ -364,6 +364,30 @@ def test_a_run_has_a_bar_unless_it_is_to_be_quiet(tmp_path: Path) -> None:
     assert on_a_terminal(RUN, *words, "-q") == ""
 
 
+LOADING = """
+import sys, time
+from threading import Thread
+from lstmcli.cli import progress
+from lstmcli.core.forward import blas
+progress.PATIENCE = 0
+looking = Thread(target=blas.versions)
+with blas.loading:
+    bar = progress.ProgressBar(1).__enter__()
+    looking.start()
+    time.sleep(0.5)
+    assert looking.is_alive()
+    assert "rich.progress" not in sys.modules
+looking.join()
+time.sleep(1)
+bar.__exit__()
+"""
+
+
+def test_a_bar_is_not_imported_while_the_blas_is_looked_for() -> None:
+    """The loader's lock and Python's: threads that hold one and want the other wait for ever."""
+    assert "-:--:--" in on_a_terminal(LOADING)
+
+
 # ---- tables of long runs
 
 

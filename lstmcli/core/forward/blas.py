@@ -22,13 +22,19 @@ VARIABLE = "OPENBLAS_NUM_THREADS"
 _UNPACKED = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 
+# Held by whoever looks through the loaded libraries, and by a thread beside the main one that
+# imports: the first has the loader's lock and calls Python, the second has Python's and loads.
+loading = Lock()
+
+
 @cache
 def _libraries() -> Any:
     """The BLAS libraries of this process, as a `threadpoolctl.ThreadpoolController`."""
     import numpy  # noqa: F401 (loads its BLAS)
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController().select(user_api="blas")
+    with loading:
+        return ThreadpoolController().select(user_api="blas")
 
 
 @cache
