@@ -75,10 +75,9 @@ def _wrong(pair: Pair) -> Mask | None:
     return None if pair.agrees is None else ~pair.agrees
 
 
-def _if_equal(pair: Pair, how: Callable[[Array], Array], code: str, text: str) -> Finding | None:
+def _if_equal(pair: Pair, how: Callable[[Array], Array], finding: Finding) -> Finding | None:
     """The finding, if a is b once ``how`` has moved its elements."""
-    proved = proves(pair, pair.a.moved(how), pair.b, _wrong(pair))
-    return Finding(code, text) if proved else None
+    return finding if proves(pair, pair.a.moved(how), pair.b, _wrong(pair)) else None
 
 
 def time_flipped(pair: Pair) -> Finding | None:
@@ -86,9 +85,11 @@ def time_flipped(pair: Pair) -> Finding | None:
     return _if_equal(
         pair,
         lambda v: v[::-1],
-        "time_flipped",
-        "once time is turned round: the first step of {a} is the last of {b}. One side ran "
-        "backwards over the sequence, or did not turn its outputs back.",
+        Finding(
+            "time_flipped",
+            "once time is turned round: the first step of {a} is the last of {b}. One side ran "
+            "backwards over the sequence, or did not turn its outputs back.",
+        ),
     )
 
 
@@ -97,9 +98,12 @@ def axes_swapped(pair: Pair) -> Finding | None:
     return _if_equal(
         pair,
         lambda v: v.swapaxes(0, 1),
-        "axes_swapped",
-        "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
-        "units), the other (batch, steps, units). Look for batch_first, time_major or --layout.",
+        Finding(
+            "axes_swapped",
+            "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
+            "units), the other (batch, steps, units). Look for batch_first, time_major or "
+            "--layout.",
+        ),
     )
 
 
@@ -144,9 +148,11 @@ def halves_exchanged(pair: Pair) -> Finding | None:
     return _if_equal(
         pair,
         lambda v: np.roll(v, units // 2, axis=-1),
-        "halves_exchanged",
-        "once the first and the second half of the units change places: the forward and the "
-        "backward direction were joined in the other order.",
+        Finding(
+            "halves_exchanged",
+            "once the first and the second half of the units change places: the forward and the "
+            "backward direction were joined in the other order.",
+        ),
     )
 
 
@@ -182,9 +188,11 @@ def units_permuted(pair: Pair) -> Finding | None:
     return _if_equal(
         pair,
         lambda v: v[..., order],
-        "units_permuted",
-        f"once the units of {{a}} are put in another order ({listed}): the rows or columns of "
-        "the weights were permuted on one side.",
+        Finding(
+            "units_permuted",
+            f"once the units of {{a}} are put in another order ({listed}): the rows or columns of "
+            "the weights were permuted on one side.",
+        ),
     )
 
 
@@ -296,7 +304,7 @@ def transposed(pair: Pair) -> Finding | None:
     """A matrix of weights is stored the other way round."""
     if pair.a.values.ndim != 2:
         return None
-    return _if_equal(pair, np.transpose, "transposed", "once one of them is transposed.")
+    return _if_equal(pair, np.transpose, Finding("transposed", "once one of them is transposed."))
 
 
 def gates_permuted(pair: Pair) -> Finding | None:
