@@ -635,6 +635,33 @@ def test_a_part_with_directions_on_a_separate_axis_is_aligned(
     assert item == items[0]
 
 
+def test_parts_of_other_units_with_directions_on_a_separate_axis_share_a_unit_of_each(
+    files: Path,
+) -> None:
+    trace = trace_of_two_directions(files, "batch", "cells")
+    parts = [
+        cut_trace(trace, Selection.parse(None, None, units).within(T, B, {"h": UNITS}), "cells")
+        for units in ("0,4", "3,4")
+    ]
+    found = diff(*parts)
+    assert found.equal
+    assert found.arrays["h"].total == 2 * T * B
+
+
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_a_part_of_steps_that_the_run_lacks_is_refused(
+    lstm: Lstm, files: Path, format: str
+) -> None:
+    np.save("short.npy", np.load("one.npy")[:4])
+    lstm("run", "w.npz", "one.npy", "--steps", "5:8", "-o", f"part.{format}")
+    words = ["derive", "w.npz", "short.npy", "--step", "3", "--unit", "0"]
+    done = lstm(*words, "--against", f"part.{format}")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.endswith(
+        f"part.{format}: h holds steps 5:8; this run is (4, 1, {UNITS}) as (steps, batch, units).\n"
+    )
+
+
 def test_two_parts_that_have_no_step_in_common_are_no_equal(lstm: Lstm, files: Path) -> None:
     words = ["run", "w.npz", "one.npy", "-f", "csv"]
     for name, steps in (("a.csv", "0:3"), ("b.csv", "3:6")):

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.rearrangements import distinct
+from lstmcli.core.diff.tolerance import FLOAT64, Numbers, Tolerance
 from lstmcli.core.model.half_precision import to_bfloat16
 from tests.core.explain import matrix, reference
 
@@ -760,3 +762,10 @@ def test_a_part_of_the_steps_is_described(part: slice, text: str) -> None:
     h = normal(7, B, H)
     d = compare(of(name="a.npy", h=h[part]), of(name="b.npy", h=h))
     assert d.hints[0].text.startswith(text)
+
+
+@pytest.mark.parametrize(("unit", "count"), [(0.0, 4), (0.25, 2), (1.0, 1)])
+def test_printed_numbers_count_once_where_their_intervals_meet(unit: float, count: int) -> None:
+    values = np.array([0.25, 0, 1.25, 0.5])  # each within its last printed place
+    numbers = Numbers(values, np.full(4, unit))
+    assert distinct(numbers, np.ones(4, bool), Tolerance(FLOAT64, 0, 0)) == count

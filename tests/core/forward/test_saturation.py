@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstmcli.core.forward.saturation import SaturatedGate, Saturation
+from lstmcli.core.forward.saturation import SaturatedGate, Saturation, is_saturated
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -77,3 +77,9 @@ def test_nothing_seen_is_nothing_to_name() -> None:
     counts.see({"z_i": np.zeros((3, 1, 2))})
     assert not counts.anything
     assert counts.shares() == {}
+
+
+def test_a_gate_is_saturated_within_a_hundredth_of_0_and_of_1() -> None:
+    gates = np.array([0, 0.0099, 0.0101, 0.5, 0.9899, 0.9901, 1])
+    assert is_saturated(gates).tolist() == [True, True, False, False, False, True, True]
+    assert not is_saturated(np.array([np.nan])).any()
