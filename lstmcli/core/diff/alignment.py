@@ -246,18 +246,18 @@ def _selected(pair: Pair, choices: Sequence[Choice | None]) -> Pair:
         if choice is None or choice.is_all:
             continue
         for n, side in enumerate(sides):
-            own = pair.numbers[axis]
-            picked = choice.among(side.shape[axis] if own is None else own[-1] + 1)
-            if own is not None:
-                both = np.intersect1d(own, picked).tolist()
+            of_run = pair.numbers[axis]
+            picked = choice.among(side.shape[axis] if of_run is None else of_run[-1] + 1)
+            if of_run is not None:
+                both = np.intersect1d(of_run, picked).tolist()
                 if not both:
                     raise UserError(
                         f"{choice.option} {choice.text}: both sides contain {AXES[axis]} "
-                        f"{format_indices(own)} of {pair.name}."
+                        f"{format_indices(of_run)} of {pair.name}."
                     )
-                picked = np.searchsorted(own, both)
+                picked = np.searchsorted(of_run, both)
             sides[n] = _taken(side, picked, axis)
-            numbers[axis] = picked if own is None else both
+            numbers[axis] = picked if of_run is None else both
     return replace(pair, a=sides[0], b=sides[1], numbers=tuple(numbers))
 
 

@@ -117,10 +117,10 @@ def _in_a_row(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arra
     row, rows = [wide.values.size], [prod(lead), wide.shape[-1]]
     columns = [*lead, wide.shape[-1], 1]  # a column vector of the units at each step
     if (dims == row and lead) or (dims == rows and len(lead) == 2) or (dims == columns and lead):
-        whole = narrow.moved(lambda v: v.reshape(wide.shape))
+        reshaped = narrow.moved(lambda v: v.reshape(wide.shape))
         what, how = ("column vectors", "") if dims == columns else ("numbers", "in a row ")
         text = f"the {what} of {{a}}, {narrow.shape}, {how}as {wide.shape}"
-        yield from _same_axes(whole, wide, lead, lead, (layouts[1], layouts[1]), text)
+        yield from _same_axes(reshaped, wide, lead, lead, (layouts[1], layouts[1]), text)
 
 
 def side_by_side(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:

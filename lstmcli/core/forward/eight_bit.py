@@ -78,6 +78,6 @@ def _asymmetric(numbers: Array, axis: int) -> Array:
 
 def _nearest(numbers: Array) -> Array:
     """The nearest whole numbers; halves away from 0, as C's round has them."""
-    whole = np.trunc(numbers)
-    result: Array = whole + np.trunc(2 * (numbers - whole))
+    integers = np.trunc(numbers)
+    result: Array = integers + np.trunc(2 * (numbers - integers))
     return result

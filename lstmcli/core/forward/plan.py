@@ -236,8 +236,8 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
         lines.append("  The inputs of a step come last: the axes of the file look exchanged.")
     if cell.inputs == 1 and x.ndim == 2:
         lines.append("  If it is (batch, steps), it lacks the input axis.")
-    kernel_alone = len(model.tensors) == 1 and "fused" in cell.convention.names.tensors
-    if kernel_alone and x.shape[-1] == cell.inputs - 1:
+    only_kernel = len(model.tensors) == 1 and "fused" in cell.convention.names.tensors
+    if only_kernel and x.shape[-1] == cell.inputs - 1:
         lines.append(
             f"  If {tensor} has the bias as a separate row, add --set bias_row=last, or first."
         )

@@ -75,7 +75,7 @@ def find_by_shape(shapes: Mapping[str, Shape], row: Convention | None = None) ->
     return [
         ShapedLstm(convention, prefix, {(0, 0): roles})
         for prefix, names in _groups(others).items()
-        for convention, roles in [Group(names, shapes, row, prefix).only_way()]
+        for convention, roles in [PossibleCell(names, shapes, row, prefix).only_way()]
         if convention and (row or not _is_dense(prefix, roles, shapes))
     ]
 
@@ -151,7 +151,7 @@ class Way(NamedTuple):
     doubtful: bool = False  # another tensor may be its recurrent kernel
 
 
-class Group(NamedTuple):
+class PossibleCell(NamedTuple):
     """Tensors that may be those of one cell, of any convention or of the row."""
 
     names: Sequence[str]
@@ -206,7 +206,7 @@ def _size(shape: Shape) -> int:
     return max(shape) if len(shape) == 2 and 1 in shape else 0
 
 
-def _fused_ways(group: Group) -> Iterator[Way]:
+def _fused_ways(group: PossibleCell) -> Iterator[Way]:
     """A kernel for inputs and h together, with its bias; without one if a convention is given.
 
     Next to other tensors only if the two are called so: a dense layer's have such shapes too. It
@@ -247,7 +247,7 @@ def _may_be_recurrent(shape: Shape, kernel: Shape, width: int) -> bool:
     )
 
 
-def _split_ways(kernel: str, recurrent: str, group: Group) -> Iterator[Way]:
+def _split_ways(kernel: str, recurrent: str, group: PossibleCell) -> Iterator[Way]:
     """Kernel (I, 4H) and recurrent kernel (H, 4H), or both transposed, with one bias or two."""
     names, shapes, row, _ = group
     if len(shapes[kernel]) != 2 or len(shapes[recurrent]) != 2:
@@ -272,7 +272,7 @@ def _split_ways(kernel: str, recurrent: str, group: Group) -> Iterator[Way]:
             )
 
 
-def _directed_ways(kernel: str, recurrent: str, group: Group) -> Iterator[Way]:
+def _directed_ways(kernel: str, recurrent: str, group: PossibleCell) -> Iterator[Way]:
     """ONNX's W (D, 4H, I), R (D, 4H, H) and B (D, 8H), or OpenVINO's B (D, 4H)."""
     names, shapes, row, _ = group
     if len(shapes[kernel]) != 3 or len(shapes[recurrent]) != 3:
@@ -305,7 +305,7 @@ def _in_order(
     while start < len(names):
         for count in (4, 3) if len(names) > 2 else (2, 1):
             cell = names[start : start + count]
-            of_cell = [] if len(cell) < count else Group(cell, shapes, row).ways()
+            of_cell = [] if len(cell) < count else PossibleCell(cell, shapes, row).ways()
             of_cell = [way for way in of_cell if list(way.roles.values()) == list(cell)]
             if len(of_cell) == 1:
                 ways += of_cell
@@ -314,7 +314,7 @@ def _in_order(
         else:
             start += 1
     if not ways:
-        only, roles = Group(names, shapes, row).only_way()
+        only, roles = PossibleCell(names, shapes, row).only_way()
         if only:
             yield ShapedLstm(only, "", {(0, 0): roles})
     while ways:
@@ -401,7 +401,7 @@ def _node(run: Sequence[str], shapes: Mapping[str, Shape], row: Convention | Non
     ways = [
         way
         for kernel, recurrent in permutations(run, 2)
-        for way in _directed_ways(kernel, recurrent, Group(run, shapes, row))
+        for way in _directed_ways(kernel, recurrent, PossibleCell(run, shapes, row))
         if len(way.roles) == len(run)
     ]
     return ways[0].roles if ways else None
@@ -446,7 +446,7 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
     _, others = _split_numbered(shapes)
     unfit = []
     for prefix, names in _groups(others).items():
-        ways = _named_so(Group(names, shapes, prefix=prefix).ways())
+        ways = _named_so(PossibleCell(names, shapes, prefix=prefix).ways())
         if not ways:
             unfit.append(names)
         if any(way.doubtful for way in ways):
