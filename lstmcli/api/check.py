@@ -205,9 +205,8 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
         engines = [find_engine(name) for name in NAMES]
         if there := [engine for engine in engines if engine.installed]:
             return there
-        raise UserError(
-            "no engine is installed: " + ", ".join(dict.fromkeys(e.install for e in engines))
-        )
+        ways = dict.fromkeys(f"  {engine.install}" for engine in engines)
+        raise UserError("no engine is installed; any of these installs one:", *ways)
     engines = [find_engine(name) for name in dict.fromkeys(names)]
     if missing := [absent(engine) for engine in engines if not engine.installed]:
         raise UserError(missing[0], *(f"  {text}" for text in missing[1:]))

@@ -67,9 +67,7 @@ def inputs_of(document: Document) -> Array:
         f"x, or typed FILE:MEMBER, as {document.source}:{names[0]}."
     ]
     if recognise({name: array.shape for name, array in document.arrays.items()}):
-        lines.append(
-            "  It holds weights: the last path is the inputs, those before it are the weights."
-        )
+        lines.append("  It holds weights, which come first, then the inputs.")
     raise UserError(*lines)
 
 

@@ -24,13 +24,15 @@ def _topics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 @click.command(cls=Command, screen=False, in_groups=False)
 @click.argument("name", metavar="[COMMAND|settings]", required=False, shell_complete=_topics)
+@click.argument("setting", metavar="[SETTING]", required=False)
 @click.pass_context
-def command(ctx: click.Context, name: str | None) -> None:
+def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
     """Show the help of a command, or the table of settings.
 
     \b
     lstm help run
     lstm help settings
+    lstm help settings gates
 
     Without a command, the list of commands; of settings, what each means, its values and its
     default.
@@ -40,8 +42,10 @@ def command(ctx: click.Context, name: str | None) -> None:
         click.echo(group.get_help())
         return
     if name == SETTINGS_TOPIC:
-        click.echo(settings_text(ctx))
+        click.echo(settings_text(ctx, setting and setting.replace("-", "_")))
         return
+    if setting is not None:
+        raise UserError(f"{setting}: only a setting is named here: lstm help settings NAME")
     if name not in COMMANDS:
         raise UserError(f"there is no command {name!r}.{did_you_mean(name, TOPICS)}")
     assert isinstance(group.command, click.Group)
@@ -51,9 +55,14 @@ def command(ctx: click.Context, name: str | None) -> None:
         click.echo(found.get_help(context))
 
 
-def settings_text(ctx: click.Context) -> str:
-    """All settings, those with an option first, as wide as help is."""
+def settings_text(ctx: click.Context, name: str | None = None) -> str:
+    """All settings, those with an option first, or one of them, as wide as help is."""
     formatter = ctx.make_formatter()
+    if name is not None:
+        if name not in SETTINGS:
+            raise UserError(f"{name!r} is no setting.{did_you_mean(name, SETTINGS)}")
+        formatter.write_dl([(name, _description(SETTINGS[name]))])
+        return formatter.getvalue().rstrip("\n")
     formatter.write_text(SETTINGS_TEXT)
     with_option = [name for name in SETTINGS if name in (*WITH_OPTION, *FLAGS)]
     for heading, names in (

@@ -87,7 +87,7 @@ class Screen:
 
     @property
     def colored(self) -> bool:
-        """Whether it has colours; --color goes before NO_COLOR, and that before FORCE_COLOR."""
+        """Whether it has styles; --color goes before NO_COLOR, and that before FORCE_COLOR."""
         if self.color != "auto":
             return self.color == "always"
         return self.rich and not os.environ.get("NO_COLOR")
@@ -115,8 +115,8 @@ class Screen:
         """The console that prints it."""
         if self._console is None:
             self._console = rich_console(
-                sys.stdout, force_terminal=True, highlight=False, no_color=not self.colored
-            )  # fmt: skip
+                sys.stdout, force_terminal=True, highlight=False, no_color=False
+            )
         return self._console
 
 
@@ -143,7 +143,7 @@ def show(sheets: Iterable[Sheet]) -> None:
     for sheet in sheets:
         if current.files:
             current.lines += sheet.spans()
-        elif current.rich and current.color != "never":
+        elif current.colored:
             current.console().print(sheet, end="", soft_wrap=True)
         else:
             sys.stdout.write(sheet.plain())
@@ -177,7 +177,7 @@ def _texts(sheets: Iterable[Sheet]) -> Iterator[str]:
     current, end = screen(), ""
     for sheet in sheets:
         text = sheet.plain()
-        if current.color != "never":
+        if current.colored:
             with current.console().capture() as captured:
                 current.console().print(sheet, end="", soft_wrap=True)
             text = captured.get()

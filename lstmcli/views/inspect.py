@@ -327,8 +327,10 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
         sheet.extend(labelled("trace", text, width))
     elif not (inspection.lstms or inspection.unread):
         sheet.add()
-        sheet.extend(labelled(label, "no LSTM recognised in these names", width, ASSUMED))
-        for n, text in enumerate(inspection.missing):
+        known = [text for text in inspection.missing[:1] if text.startswith("no LSTM")]
+        text = known[0] if known else "no LSTM recognised in these names"
+        sheet.extend(labelled(label, text, width, ASSUMED))
+        for n, text in enumerate(inspection.missing[len(known) :], len(known)):
             words = phrases(re.split("  +", text.strip()))
             sheet.extend(labelled("" if n and text.startswith(" ") else "because", words, width))
     return sheet

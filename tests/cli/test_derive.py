@@ -249,3 +249,12 @@ def test_digits_shape_every_number_and_hide_what_they_cannot_show(lstm: Lstm) ->
     out = lstm(*words, "--against", SAMPLE / "numpy.txt").out
     assert "= -0.22244\nreference  -0.18202   differs" in out
     assert "ULP" not in out
+
+
+@pytest.mark.parametrize("option", ["--steps", "--units", "--batch"])
+@pytest.mark.parametrize("value", ["0:3", "0,2", ":"])
+def test_a_range_is_refused_with_what_to_type(lstm: Lstm, option: str, value: str) -> None:
+    words = {"--steps": "0", "--units": "0", "--batch": "0"} | {option: value}
+    done = lstm("derive", *FILES, *(word for pair in words.items() for word in pair))
+    assert (done.status, done.out) == (2, "")
+    assert f"{option}: '{value}': derive takes one number, such as 3.\n" in done.err

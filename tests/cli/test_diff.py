@@ -170,3 +170,18 @@ def test_a_last_step_against_each_format_of_a_trace(lstm: Lstm, net: Path, forma
         done = lstm("diff", f"trace.{format}", other)
         assert done.status == 0
         assert f"{text} trace.{format}" in " ".join(done.out.split())
+
+
+def test_a_relative_error_of_zero_is_no_number(lstm: Lstm) -> None:
+    np.save("a.npy", np.array([[1.0, 2.0], [3.0, 4.0]]))
+    np.save("b.npy", np.array([[1.0, 2.0], [0.0, 4.0]]))
+    np.save("c.npy", np.array([[1.0, 2.0], [np.inf, 4.0]]))
+    row = next(
+        line for line in lstm("diff", "a.npy", "b.npy").out.splitlines() if line.startswith("h ")
+    )
+    assert "b is 0" in row
+    assert "inf" not in row
+    row = next(
+        line for line in lstm("diff", "c.npy", "b.npy").out.splitlines() if line.startswith("h ")
+    )
+    assert "b is 0" not in row

@@ -231,3 +231,11 @@ def test_inputs_that_were_printed_are_the_reason_not_float64(
     assert "as loaded, these weights give full.npz" in out
     assert ("The inputs have only 8 digits after the point" in out) == said
     assert "EXPECTED agrees as float32 does" not in out
+
+
+def test_weights_that_were_forgotten_are_asked_for(lstm: Lstm) -> None:
+    done = lstm("explain", FILES[1], SAMPLE / "numpy.txt")
+    assert done.status == 2
+    assert done.err.endswith(
+        "has no tensors of an LSTM.\n  The weights come first, then the inputs.\n"
+    )

@@ -104,3 +104,19 @@ def test_every_command_has_help_that_opens_with_its_line_and_examples(name: str)
     for parameter in command.params:
         if isinstance(parameter, click.Option) and not parameter.hidden:
             assert parameter.help, f"{name} {parameter.name} has no help"
+
+
+def test_one_setting_is_shown_by_its_name(lstm: Lstm) -> None:
+    full = " ".join(lstm("help", "settings").out.split())
+    for name in ("gates", "forget_bias", "forget-bias"):
+        one = " ".join(lstm("help", "settings", name).out.split())
+        assert one.startswith(name.replace("-", "_"))
+        assert one in full
+        assert len(one) < len(full) / 10
+    for words, told in (
+        (("settings", "gate"), "'gate' is no setting. Did you mean \"gates\"?"),
+        (("run", "gates"), "only a setting is named here: lstm help settings NAME"),
+    ):
+        done = lstm("help", *words)
+        assert (done.status, done.out) == (2, "")
+        assert told in done.err

@@ -152,3 +152,11 @@ def test_a_trace_is_called_one(lstm: Lstm, net: Path) -> None:
         assert out.endswith(f"next      lstm diff {file} OTHER\n")
     np.savez("other.npz", h=np.ones(3), embedding=np.ones((3, 4)))
     assert "no LSTM recognised" in lstm("inspect", "other.npz").out
+
+
+def test_that_it_is_no_lstm_is_said_once(lstm: Lstm) -> None:
+    np.savez("one.npz", foo=np.ones((7, 12)))
+    out = lstm("inspect", "one.npz").out
+    assert out.count("no LSTM") == 1
+    assert "no lstm   no LSTM recognised in the name foo." in out
+    assert "because" not in out

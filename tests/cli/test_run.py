@@ -577,7 +577,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "net.npz", "inputs.npy", "-o", "./inputs.npy"], "would be written over inputs.npy"),
     (["run", "net.npz", "-o", "a.npz", "--save-state", "a.npz"], "would be written over"),
     (["run", "net.npz", "--lengths", "6,-1"], "whole numbers from 0 on"),
-    (["run", "inputs.npy", "net.npz"], "the last path is the inputs"),
+    (["run", "inputs.npy", "net.npz"], "weights, which come first, then the inputs"),
     (["run", "net.npz", "scalar.npy"], "holds no array of numbers"),
     (["run", "number.json", "inputs.npy"], "kernel is 3.0, not an array"),
     (["run", "half.npz", "inputs.npy"], "layer 1, backward lacks its recurrent kernel"),

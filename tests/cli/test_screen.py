@@ -53,6 +53,8 @@ def test_no_color_goes_before_force_color_and_the_option_before_both(
     done = lstm(*PLOT, "--only", "h").out
     assert not COLOR.search(done)
     assert "····" in done  # characters in place of colours
+    for words in (PLOT, RUN, ("inspect", WEIGHTS)):
+        assert "\x1b" not in lstm(*words).out  # neither bold nor dim
     assert COLOR.search(lstm(*PLOT, "--only", "h", "--color", "always").out)
     monkeypatch.setenv("NO_COLOR", "")  # empty: as if it were not there
     assert COLOR.search(lstm(*PLOT, "--only", "h").out)

@@ -430,14 +430,14 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
         ((name, shape),) = shapes.items()
         if len(shape) == 1 and shape[0] >= 12 and shape[0] % 4 == 0:  # I = H = 1 has 12
             raise UserError(
-                f"{source}: no LSTM is recognised in the name {name}. If this vector {shape} is "
+                f"{source}: no LSTM recognised in the name {name}. If this vector {shape} is "
                 "all weights of one:",
                 "  --convention cudnn-flat --set flat_units=H     cuDNN's, JAX's, MXNet's",
                 "  --convention torch7-flat --set flat_units=H    Torch7's",
             )
         if len(shape) == 2 and any(_holds_fused(*sides) for sides in (shape, shape[::-1])):
             raise UserError(
-                f"{source}: no LSTM is recognised in the name {name}. If this matrix {shape} is a "
+                f"{source}: no LSTM recognised in the name {name}. If this matrix {shape} is a "
                 "kernel for inputs and h, is the bias in it?",
                 "  --convention tf1                         no: its rows are x and h",
                 "  --convention tf1 --set bias_row=last     yes, in its last row",

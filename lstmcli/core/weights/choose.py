@@ -211,7 +211,7 @@ def _nothing_found(
     if not tensors:
         return (
             f"{source} has no tensors of an LSTM.",
-            "  The last path is the inputs, those before it are the weights.",
+            "  The weights come first, then the inputs.",
         )
     if opaque := [name for name in tensors if normalise(name).endswith(OPAQUE)]:
         return (

@@ -326,11 +326,12 @@ def _near(path: str) -> str:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether names are near without what they end in, which many files share."""
+    """Whether names are near without what they end in, and that is alike or a model's."""
     from difflib import SequenceMatcher
 
-    a, b = (os.path.splitext(name)[0] for name in (one, other))
-    return SequenceMatcher(None, a, b).ratio() >= NEAR
+    (a, end), (b, other_end) = (os.path.splitext(name) for name in (one, other))
+    kind = end.lower() in (*MODELS, other_end.lower())
+    return kind and SequenceMatcher(None, a, b).ratio() >= NEAR
 
 
 def drained(take: Callable[[], bytes], source: str) -> bytes:

@@ -381,9 +381,13 @@ def _name(before: str) -> tuple[str, bool]:
 
 
 def _label(before: str) -> str:
-    """The last line before an array if it ends in a colon; its digits count steps, and go."""
+    """The last line before an array if it ends in a colon; its digits count steps, and go.
+
+    Those of ``Out[3]:`` count what was typed.
+    """
     line = before.rstrip().rpartition("\n")[2].strip()
-    return re.sub(r"\d+", "", line) if line.endswith(":") and not line.startswith("Out[") else ""
+    label = line if line.endswith(":") else ""
+    return label if label.startswith("Out[") else re.sub(r"\d+", "", label)
 
 
 def _dtype(before: str, after: str) -> np.dtype[Any] | None:

@@ -118,6 +118,13 @@ def test_the_content_goes_before_the_suffix(tmp_path: Path) -> None:
 def test_paths_that_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "weights.npz").touch()
     (tmp_path / "f_noise.npy").touch()
+    (tmp_path / "noxfile.py").touch()  # no kind of file that is read
+    with pytest.raises(UserError, match=r"no such file\.$"):
+        read(str(tmp_path / "nofile.npz"))
+    (tmp_path / "nofiles.pt").touch()
+    with pytest.raises(UserError, match=r'Did you mean "nofiles.pt"\?'):
+        read(str(tmp_path / "nofile.npz"))
+    (tmp_path / "nofiles.pt").unlink()
     with pytest.raises(UserError, match=r"no such file\.$"):
         read(str(tmp_path / "nofile.npy"))
     with pytest.raises(UserError, match=r'no such file. Did you mean "weights.npz"\?'):

@@ -316,3 +316,12 @@ def test_a_shape_is_no_array(shape: str) -> None:
 def test_the_shape_in_a_print_of_paddle_is_no_array() -> None:
     text = "Tensor(shape=[1, 2], dtype=float32, place=Place(cpu),\n       [[0.5, 1.5]])"
     assert lone(text) == [[0.5, 1.5]]
+
+
+def test_two_outputs_of_a_notebook_are_not_two_steps() -> None:
+    first = "In [3]: h\nOut[3]: \narray([[1.5, 2. ],\n       [3. , 4. ]])\n\n"
+    with pytest.raises(
+        UserError, match=r"label Out\[4\]:, an earlier one has Out\[3\]:.*names: h ="
+    ):
+        pasted(first + first.replace("[3]", "[4]"))
+    assert pasted(first).arrays[""].shape == (2, 2)
