@@ -32,10 +32,9 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
     \b
     lstm help run
     lstm help settings
-    lstm help settings gates
 
-    Without a command, the list of commands; of settings, what each means, its values and its
-    default.
+    Without a command, the list of commands; of settings, or of the one that is named, what each
+    means, its values and its default.
     """
     group = ctx.find_root()
     if name is None:
