@@ -294,6 +294,13 @@ def test_past_a_length_is_zero_where_a_mask_repeats() -> None:
     np.testing.assert_array_equal(masked[2:], np.broadcast_to(masked[1], (3, 3)))
 
 
+def test_lengths_and_a_mask_at_once_are_refused() -> None:
+    rng = np.random.default_rng(9)
+    model, x = model_of(random_net(rng, 4, 3)), rng.normal(size=(1, 5, 4))
+    with pytest.raises(UserError, match="lengths and a mask say the same thing"):
+        run(model, x, lengths=[2], mask=np.array([[1, 1, 0, 0, 0]]))
+
+
 @pytest.mark.parametrize("layout", ["batch", "steps"])
 def test_cells_of_different_widths_are_continued_from_states_side_by_side(layout: str) -> None:
     rng = np.random.default_rng(10)
