@@ -420,26 +420,20 @@ def neighbours(simulator: Simulator, answer: Changes, steps: int | None = None) 
     """
     space = simulator.space
     answered = {c.setting: c.value for c in answer if c.setting in space.settings}
-    lists, codes = [tuple(answer)], [_codes(simulator, answered)]
-    values = [_constants(simulator, answered)]
-
-    def add(one: Change, row: Array) -> None:
-        lists.append((*(c for c in answer if c.setting != one.setting), one))
-        codes.append(row)
-        values.append(_constants(simulator, {**answered, one.setting: one.value}))
-
-    for single in space.singles:
-        if single.value != SOLVE and answered.get(single.setting) != single.value:
-            row = _codes(simulator, {**answered, single.setting: single.value})
-            if (row != codes[0]).any():  # else the answer in other words
-                add(single, row)
+    extra = [one for one in space.singles if one.value != SOLVE]
     for name in CONSTANTS:  # a constant a little off is a neighbour too
         if isinstance(value := answered.get(name), float):
-            add(Change(name, value * 0.9 + 0.1), codes[0])
-    codes.append(_codes(simulator, {}))  # as loaded
-    values.append(_constants(simulator, {}))
-    worst, rms, spread = _run(simulator, np.array(codes, np.int8), np.array(values), steps)
-    return Neighbours(tuple(lists[1:]), worst[1:-1], rms[1:-1], spread)
+            extra.append(Change(name, value * 0.9 + 0.1))
+    lists = [(*(c for c in answer if c.setting != one.setting), one) for one in extra]
+    hypotheses = [answered, *({**answered, one.setting: one.value} for one in extra), {}]
+    codes = np.array([_codes(simulator, settings) for settings in hypotheses], np.int8)
+    values = np.array([_constants(simulator, settings) for settings in hypotheses])
+    # without the answer in other words; the last is the cell as loaded
+    differs = (codes != codes[0]).any(axis=1) | (values != values[0]).any(axis=1)
+    near = np.flatnonzero(differs[1:-1])
+    which = np.array([0, *(near + 1), -1])
+    worst, rms, spread = _run(simulator, codes[which], values[which], steps)
+    return Neighbours(tuple(lists[n] for n in near), worst[1:-1], rms[1:-1], spread)
 
 
 def _codes(simulator: Simulator, settings: Mapping[str, Any]) -> Array:
@@ -454,13 +448,11 @@ def _codes(simulator: Simulator, settings: Mapping[str, Any]) -> Array:
 
 def _constants(simulator: Simulator, settings: Mapping[str, Any]) -> Array:
     """The constants of a hypothesis, (3,)."""
-    values = (settings.get(name, simulator.space.values[name][0]) for name in CONSTANTS)
-    return np.array(
-        [
-            float(v) if isinstance(v, int | float) else off
-            for v, off in zip(values, OFF, strict=True)
-        ]
-    )
+    values = [settings.get(name, simulator.space.values[name][0]) for name in CONSTANTS]
+    return np.array([
+        float(v) if isinstance(v, int | float) else off
+        for v, off in zip(values, OFF, strict=True)
+    ])  # fmt: skip
 
 
 def _run(

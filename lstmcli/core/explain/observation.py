@@ -265,10 +265,8 @@ class _Ways:
             if n > (T if axis == "time" else B):  # it lies otherwise than the inputs
                 axis = "batch" if axis == "time" else "time"
         if n <= T and axis != "batch":
-            steps = self._at_steps(flat.reshape(2, n, 1, self.width), Placement())
-            for item, values in self._at_items(steps):
-                placement = _first(n, B, T, B)._replace(item=item, size=self.size)
-                yield Expected({self.name: Known(*values)}, {}, placement)
+            steps = self._at_steps(flat.reshape(2, n, 1, self.width))
+            yield from self._each_item(steps, _first(n, B, T, B))
         if n <= B and lead and axis != "time" and (T == 1 or axis == "batch"):
             yield self._spread(flat.reshape(2, 1, n, self.width), _first(1, n, T, B))
 
@@ -314,10 +312,9 @@ class _Ways:
         count = flat.size // (2 * self.width)
         if T == 1 or count not in (1, B):
             return
-        steps = self._at_steps(flat.reshape(2, 1, count, self.width), Placement(first=T - 1))
-        for item, values in self._at_items(steps):
-            placement = Placement("last step", item=item, size=self.size)
-            yield Expected({self.name: Known(*values)}, {}, placement, needs)
+        steps = self._at_steps(flat.reshape(2, 1, count, self.width), T - 1)
+        for one in self._each_item(steps, Placement("last step")):
+            yield replace(one, needs=needs)
 
     def _finals(self, flat: Array, lead: list[int]) -> Iterator[Expected]:
         """The last state of all sequences, of the first ones, or of one."""
@@ -338,14 +335,20 @@ class _Ways:
     def _spread(self, part: Array, placement: Placement) -> Expected:
         """(2, t, b, K) on the axes of a run."""
         values, item = _unknown(self.T, self.B, self.width), placement.item or 0
-        values[:, :, item : item + part.shape[2]] = self._at_steps(part, placement)
+        steps = self._at_steps(part, placement.first, placement.stride)
+        values[:, :, item : item + part.shape[2]] = steps
         return Expected({self.name: Known(*values)}, {}, placement._replace(size=self.size))
 
-    def _at_steps(self, part: Array, placement: Placement) -> Array:
+    def _each_item(self, steps: Array, placement: Placement) -> Iterator[Expected]:
+        """(2, T, b, K) on the axes of a run, one sequence as each of the batch."""
+        for item, values in self._at_items(steps):
+            at_item = placement._replace(item=item, size=self.size)
+            yield Expected({self.name: Known(*values)}, {}, at_item)
+
+    def _at_steps(self, part: Array, first: int = 0, stride: int = 1) -> Array:
         """(2, T, b, K) from (2, t, b, K)."""
         steps, items = part.shape[1:3]
         values = _unknown(self.T, items, self.width)
-        first, stride = placement.first, placement.stride
         values[:, first : first + stride * (steps - 1) + 1 : stride] = part
         return values
 
