@@ -581,7 +581,7 @@ class FullRunSearch:
     @cached_property
     def single_changes(self) -> Hypotheses:
         """The single changes that are run, those of all cells first."""
-        every = self.simulator.single_changes()
+        every = self.simulator.single_changes
         most = int(Budget.SINGLES // self.simulator.work)
         if len(every) > most:
             left, total = len(np.unique(every.sets[most:, 0])), len(self.simulator.singles) - 1
@@ -652,7 +652,8 @@ class FullRunSearch:
             self.network.tried += other.tried
             if found.verdict != "none":
                 return found
-        opened = self.simulator.single_changes(only_open=True)
+        singles = self.simulator.single_changes
+        opened = singles[self.simulator.are_open(singles)]
         room = int(products / self.simulator.work)
         pairs, count = every[:0], 0
         while count < min(Budget.PAIRED_CONSTANTS, len(self.nearest)) and len(pairs) < room:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -179,11 +179,11 @@ class NetworkSimulator:
                 names = [f"{name}." for name in cells] if len(cells) < len(places) else [""]
                 yield tuple(Change(n + change.setting, change.value) for n in names), places
 
-    def single_changes(self, only_open: bool = False) -> Hypotheses:
+    @cached_property
+    def single_changes(self) -> Hypotheses:
         """Each single change, a constant at every value of its grid."""
         sets, values = [], []
-        chosen = self.is_open if only_open else np.arange(len(self.singles)) > 0
-        for n in np.flatnonzero(chosen).tolist():
+        for n in range(1, len(self.singles)):
             setting = self.singles[n][0].setting.rpartition(".")[2]
             grid = FIRST_VALUES[setting] if self.is_open[n] else np.zeros(1)
             sets += [(n, 0)] * len(grid)
