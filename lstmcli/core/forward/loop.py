@@ -44,6 +44,8 @@ from lstmcli.core.forward.matmul import (
     product_of_one,
     rows_ahead,
     sequences_first,
+    tile,
+    unit_pieces,
 )
 from lstmcli.core.model.activations import activation
 from lstmcli.core.model.arrays import Array
@@ -71,6 +73,7 @@ class Packed:
         self.cell = cell
         self.plain = is_plain(cell)
         self._made: dict[tuple[str, bool], Array] = {}
+        self._ahead: list[Array] = []
         self._lock = Lock()
 
     def matrix(self, columns: str = "xh", *, transposed: bool = False) -> Array:
@@ -80,6 +83,26 @@ class Packed:
             if key not in self._made:
                 self._made[key] = self._matrix(columns, transposed)
             return self._made[key]
+
+    def pieces_ahead(self) -> list[Array]:
+        """The columns of x as `matmul.Ahead` takes them."""
+        with self._lock:
+            self._ahead = self._ahead or self._pieces_ahead()
+            return self._ahead
+
+    def _pieces_ahead(self) -> list[Array]:
+        cell, I, pieces = self.cell, self.cell.inputs, []
+        for units, size in unit_pieces((I, 4 * cell.units), cell.dtype):
+            count = (units.stop - units.start) // size
+            stack = aligned_empty((4, count, 1, I, size), cell.dtype)
+            for gate, of_gate in zip(FIOG, stack[:, :, 0], strict=True):
+                kernel = cell.kernel[GATES.index(gate), units].reshape(count, size, I)
+                for first in range(0, size, TILE):
+                    some = slice(first, first + TILE)
+                    of_gate[..., some] = kernel[:, some].swapaxes(1, 2)
+                self._negate(gate, of_gate)
+            pieces.append(stack)
+        return pieces
 
     def _matrix(self, columns: str, transposed: bool) -> Array:
         cell, I, P = self.cell, self.cell.inputs, self.cell.outputs
@@ -97,10 +120,14 @@ class Packed:
                     rows[some, -P - 1 : -1] = cell.recurrent_kernel[gate, some]
             if "h" in columns:
                 rows[:, -1] = _bias(cell, gate)
-            if self.plain and letter != "g":
-                with np.errstate(invalid="ignore"):  # a signalling NaN, as damaged files have
-                    rows *= -1  # np.negative of NumPy 2.4 takes a stride of 4 for contiguous
+            self._negate(letter, rows)
         return matrix
+
+    def _negate(self, gate: str, rows: Array) -> None:
+        """Negate a plain cell's rows of f, i or o in place."""
+        if self.plain and gate != "g":
+            with np.errstate(invalid="ignore"):  # a signalling NaN, as damaged files have
+                rows *= -1  # np.negative of NumPy 2.4 takes a stride of 4 for contiguous
 
 
 def _bias(cell: Cell, gate: int) -> Array:
@@ -170,7 +197,8 @@ class Loop:
             operands = [operand.T for operand in operands]
         self._ahead: Ahead | None = None
         if ahead:
-            self._ahead = Ahead(packed.matrix("x", transposed=True), R, ahead)
+            rows, _ = tile((I, 4 * H), cell.dtype)
+            self._ahead = Ahead(packed.pieces_ahead(), R, rows, ahead)
             self._product = plus(self._product, self._z)
             operands = list(zip(operands, self._ahead.by_step, strict=True))
         self._operands = list(zip(operands, self._h[1:], strict=True))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -130,22 +131,50 @@ def sequences_first(K: tuple[int, int], batch: int, dtype: np.dtype[Any]) -> boo
 # What is multiplied ahead. Measured on AMD Zen 5 with AVX-512, OpenBLAS 0.3.31: a run of a single
 # sequence took 0.5 to 0.95 of the time from AHEAD_OF_ONE on, and 1.02 below it; small batches took
 # 0.75 to 0.95 from AHEAD on, and up to 1.09 below it.
-ROWS = 64  # inputs, of steps and sequences, in one product: of 16 each took twice the time
+ROWS = 64  # inputs, of steps and sequences, that are multiplied at once: of 16 twice the time
 MULTIPLES = (2, 4, 8, 16)  # of which a number of rows is one; one row goes to another kernel
 AHEAD_OF_ONE = 1 << 17  # bytes of K_x
 AHEAD = 1 << 20  # bytes of K_x for each sequence of a small batch
+PIECE = 256  # bytes of a row of K_x in a piece: 64 rows as quick as uncut, 2 rows in half the time
+
+
+def tile(K_x: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The rows and the columns of one product of `Ahead`, for K_x of this shape (I, 4H).
+
+    Few enough for the kernels that pack nothing, where BLAS has them: so a single step, whose
+    product is of two rows, copies no K_x either.
+    """
+    columns, most = PIECE // dtype.itemsize, UNPACKED // (GRAIN * K_x[0])
+    if most < GRAIN or not blas.has_unpacked_kernels():
+        return ROWS, columns
+    while columns > most:
+        columns //= 2
+    return GRAIN, columns
+
+
+def unit_pieces(K_x: tuple[int, int], dtype: np.dtype[Any]) -> list[tuple[slice, int]]:
+    """The units that pieces of so many columns each have, and those that the last one has."""
+    units, (_, size) = K_x[1] // 4, tile(K_x, dtype)
+    cut = units // size * size
+    return [(slice(a, b), n) for a, b, n in ((0, cut, size), (cut, units, units - cut)) if a < b]
 
 
 class Ahead:
     """The products of the columns of x with the inputs of some steps, before the first of them.
 
-    ``K_x`` is transposed, (I, 4H), and ``multiple`` that of `rows_ahead`. ``by_step`` (s, 4, H, R)
-    is what each step adds to its z.
+    ``pieces`` (4, n, 1, I, columns) have K_x by gate in n pieces, as `unit_pieces` cuts them;
+    ``rows`` of one product are those of `tile`, ``multiple`` is that of `rows_ahead`.
+    ``by_step`` (s, 4, H, R) is what each step adds to its z.
     """
 
-    def __init__(self, K_x: Array, batch: int, multiple: int) -> None:
-        self._K, self._batch, self._multiple = K_x, batch, multiple
-        self._x, self._z = (aligned_empty((ROWS, n), K_x.dtype) for n in K_x.shape)
+    def __init__(self, pieces: Sequence[Array], batch: int, rows: int, multiple: int) -> None:
+        self._pieces, self._batch, self._rows, self._multiple = pieces, batch, rows, multiple
+        inputs, dtype = pieces[0].shape[3], pieces[0].dtype
+        units = sum(stack.shape[1] * stack.shape[4] for stack in pieces)
+        self._x, self._z = (
+            aligned_empty((ROWS, inputs), dtype),
+            aligned_empty((ROWS, 4, units), dtype),
+        )
         self._x[:] = 0
         steps = ROWS // batch
         self._inputs = self._x[: steps * batch].reshape(steps, batch, -1)  # (s, R, I)
@@ -154,8 +183,17 @@ class Ahead:
     def multiply(self, x: Array) -> None:
         """Take the inputs (s, R, I) of the next steps."""
         self._inputs[: len(x)] = x
-        rows = -(-len(x) * self._batch // self._multiple) * self._multiple
-        np.matmul(self._x[:rows], self._K, self._z[:rows])
+        used = len(x) * self._batch
+        unit = self._multiple if used < self._rows else self._rows
+        used = -(-used // unit) * unit
+        rows, first = min(used, self._rows), 0
+        x = self._x[:used].reshape(-1, rows, self._x.shape[1])
+        for stack in self._pieces:
+            _, count, _, _, columns = stack.shape
+            z = self._z[:used, :, first : first + count * columns]
+            z = z.reshape(-1, rows, 4, count, columns).transpose(2, 3, 0, 1, 4)
+            np.matmul(x, stack, z)
+            first += count * columns
 
 
 def plus(product: Product, z: Array) -> Product:
@@ -172,32 +210,55 @@ def plus(product: Product, z: Array) -> Product:
 def rows_ahead(K_x: tuple[int, int], dtype: np.dtype[Any], batch: int) -> int:
     """Of what the rows of `Ahead` are a multiple for K_x of this shape (I, 4H); 0: it is not used.
 
-    It is where it is quicker, and leaves every bit of a run.
+    It is where it is quicker, and leaves every bit of a run. How many steps there are decides
+    nothing: a chunk of one step has the bits of the full run.
     """
     least = AHEAD_OF_ONE if batch == 1 else AHEAD * batch
     small = dtype.char in "fd" and batch <= SMALL_BATCH
-    quicker = small and math.prod(K_x) * dtype.itemsize >= least
-    return rows_alike(K_x, dtype) if quicker else 0
+    if not small or math.prod(K_x) * dtype.itemsize < least:
+        return 0
+    rows, _ = tile(K_x, dtype)
+    widths = tuple(width for _, width in unit_pieces(K_x, dtype))
+    with _probing:
+        return rows_alike(rows, K_x[0], widths, dtype)
+
+
+_probing = Lock()  # so that threads that start together probe once
 
 
 @cache
-def rows_alike(K_x: tuple[int, int], dtype: np.dtype[Any]) -> int:
+def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     """A multiple of rows for which each has the same bits wherever it stands, beside however many.
 
-    A run may be cut at any step, so it must. In OpenBLAS's kernels for AVX-512 nearly every shape
-    has one, in float32 none in those for AVX2: a property of the kernels, which products of a few
-    sizes show. 0: there is none.
+    Of products of at most so many ``rows`` with pieces (inputs, width). A run may be cut at any
+    step, so it must. In OpenBLAS's kernels for AVX-512 every shape has one, in float32 none in
+    those for AVX2: a property of the kernels, which products of a few sizes show. 0: there is none.
     """
-    random = np.random.RandomState(0).standard_normal
-    K = np.resize(random(8191), K_x).astype(dtype)  # a prime: no row is like another
-    x = random((ROWS, K_x[0])).astype(dtype)
+    x, values = _unlike((rows, inputs), dtype), _unlike((8191,), dtype)
+    pieces = [np.resize(values, (inputs, width)) for width in widths]  # a prime: no row repeats
     with blas.one_thread():
-        full = np.matmul(x, K)
-        for n in MULTIPLES:
-            sizes = n, ROWS // 2 - n, ROWS - n
-            if all(np.array_equal(np.matmul(x[-size:], K), full[-size:]) for size in sizes):
+        full = [np.matmul(x, K) for K in pieces]
+        if not all(
+            np.array_equal(np.matmul(np.roll(x, 1, axis=0), K), np.roll(z, 1, axis=0))
+            for K, z in zip(pieces, full, strict=True)
+        ):
+            return 0
+        for n in (n for n in MULTIPLES if n <= rows):
+            sizes = {n, rows // 2 - n, rows - n}
+            if all(
+                np.array_equal(np.matmul(x[-size:], K), z[-size:])
+                for size in sizes
+                if size > 0
+                for K, z in zip(pieces, full, strict=True)
+            ):
                 return n
     return 0
+
+
+def _unlike(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Numbers of every digit, none like another; importing numpy.random takes 15 to 35 ms."""
+    numbers: Array = np.sin(np.arange(1.0, math.prod(shape) + 1) ** 2)
+    return numbers.reshape(shape).astype(dtype)
 
 
 def saves_packing(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
@@ -210,13 +271,13 @@ def is_same_in_one_block(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
     """Whether one block of all sequences gives the same bits as these blocks.
 
     That is a property of the kernels that BLAS chooses for these shapes, not of the numbers, so
-    one product of random ones shows it, once. A small block may be multiplied in another way.
+    one product of some shows it, once. A small block may be multiplied in another way.
     """
     if any(block.stop - block.start <= SMALL_BATCH for block in blocks):
         return False
     shapes = K.shape, K.dtype, batch, tuple(block.start for block in blocks)
     if shapes not in _tried:
-        operand = np.random.RandomState(0).standard_normal((K.shape[1], batch)).astype(K.dtype)
+        operand = _unlike((K.shape[1], batch), K.dtype)
         full = _multiply(K, operand)
         _tried[shapes] = all(
             np.array_equal(_multiply(K, operand[:, b].copy()), full[:, b]) for b in blocks

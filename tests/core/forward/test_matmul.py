@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache, partial
+from threading import Barrier
+from time import sleep
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lstmcli.core.forward import blas, matmul
+from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import (
     GRAIN,
     LINE,
@@ -29,6 +34,7 @@ from lstmcli.core.forward.matmul import (
     rows_alike,
     saves_packing,
     sequences_first,
+    tile,
 )
 from lstmcli.core.forward.plan import NAMES
 from lstmcli.core.forward.run import run
@@ -123,60 +129,128 @@ def test_sequences_come_first_where_a_small_batch_is_cut(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", [(40, 512), (131, 520), (300, 244), (400, 400), (9, 20)])
-def test_rows_are_summed_alike_where_the_probe_says_so(shape: tuple[int, int], dtype: str) -> None:
-    """Of other numbers, at other places, for every number of rows that a run may have."""
+@pytest.mark.parametrize("rows", [GRAIN, ROWS])
+@pytest.mark.parametrize("shape", [(40, 64), (131, 26), (300, 61), (700, 32), (9, 20)])
+def test_rows_are_summed_alike_where_the_probe_says_so(
+    shape: tuple[int, int], rows: int, dtype: str
+) -> None:
+    """Of other numbers, at every place, for every number of rows that a product may have."""
     rng = np.random.default_rng(1)
-    K, x = rng.normal(size=shape).astype(dtype), rng.normal(size=(ROWS, shape[0])).astype(dtype)
+    K, x = rng.normal(size=shape).astype(dtype), rng.normal(size=(rows, shape[0])).astype(dtype)
 
     def alike(multiple: int) -> bool:
         return all(
-            np.array_equal(np.matmul(x[first : first + rows], K), full[first : first + rows])
-            for rows in range(multiple, ROWS, multiple)
-            for first in (0, (ROWS - rows) // 2, ROWS - rows)
+            np.array_equal(
+                np.matmul(np.roll(x, shift, axis=0)[:size], K), np.roll(full, shift, axis=0)[:size]
+            )
+            for size in range(multiple, rows + 1, multiple)
+            for shift in range(rows)
         )
 
     with blas.one_thread():
         full = np.matmul(x, K)
-        assert rows_alike(shape, np.dtype(dtype)) == next(filter(alike, MULTIPLES), 0)
+        expected = next(filter(alike, MULTIPLES), 0)
+        assert rows_alike(rows, shape[0], (shape[1],), np.dtype(dtype)) == expected
+
+
+def test_the_probe_is_of_products_that_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large the kernel is: as many products, of no more numbers than those of a step."""
+    sizes = list[int]()
+
+    def matmul_seen(x: Any, K: Any) -> Any:
+        sizes.append(len(x) * K.size)
+        return x @ K
+
+    monkeypatch.setattr(np, "matmul", matmul_seen)
+    rows_alike.cache_clear()
+    assert rows_ahead((2048, 4 * 2050), np.dtype("f8"), 1)
+    assert 0 < len(sizes) <= 2 * (2 + 3 * len(MULTIPLES))
+    assert max(sizes) <= UNPACKED
+
+
+def test_threads_that_start_together_probe_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, probes = Barrier(4), list[int]()
+
+    @cache
+    def probe(*_: Any) -> int:
+        probes.append(1)
+        sleep(0.05)
+        return 4
+
+    def ask(_: int) -> int:
+        begun.wait(10)
+        return rows_ahead((512, 2048), np.dtype("f4"), 1)
+
+    monkeypatch.setattr(matmul, "rows_alike", probe)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(4))) == [4] * 4
+    assert probes == [1]
+
+
+def test_pieces_are_small_enough_for_the_kernels_that_pack_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    f4, f8 = np.dtype("f4"), np.dtype("f8")
+    for inputs in (128, 500, 1024, 2048, 3906):
+        for dtype in (f4, f8):
+            rows, columns = tile((inputs, 4096), dtype)
+            assert rows == GRAIN
+            assert rows * columns * inputs <= UNPACKED
+    assert tile((512, 2048), f4) == (GRAIN, 64)
+    assert tile((512, 2048), f8) == (GRAIN, 32)
+    assert tile((3907, 4096), f4) == (ROWS, 64)  # not one vector fits
+    monkeypatch.setattr(blas, "has_unpacked_kernels", lambda: False)
+    assert tile((512, 2048), f4) == (ROWS, 64)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 12])
-def test_inputs_ahead_are_their_products(batch: int) -> None:
+@pytest.mark.parametrize(("units", "rows"), [(5, 16), (64, 64), (70, 16)])
+def test_inputs_ahead_are_their_products(units: int, rows: int, batch: int) -> None:
+    """Of units that are less than a piece, two pieces, and two pieces and a rest."""
     rng = np.random.default_rng(batch)
-    K, x = rng.normal(size=(9, 20)), rng.normal(size=(ROWS // batch, batch, 9))
-    ahead = Ahead(K, batch, 4)
-    assert ahead.by_step.shape == (ROWS // batch, 4, 5, batch)
+    net = random_net(rng, 9, units)
+    packed = Packed(model_of(net).cell)
+    x = rng.normal(size=(ROWS // batch, batch, 9))
+    ahead = Ahead(packed.pieces_ahead(), batch, rows, 4)
+    assert ahead.by_step.shape == (ROWS // batch, 4, units, batch)
+    kernel = packed.cell.kernel[[1, 0, 3, 2]] * np.array([-1, -1, -1, 1])[:, None, None]
     for steps in (ROWS // batch, 1, 3):
         ahead.multiply(x[-steps:])
-        expected = (x[-steps:] @ K).swapaxes(1, 2).reshape(steps, 4, 5, batch)
-        np.testing.assert_allclose(ahead.by_step[:steps], expected, rtol=1e-13, atol=1e-13)
+        expected = np.einsum("sri,ghi->sghr", x[-steps:], kernel)
+        np.testing.assert_allclose(ahead.by_step[:steps], expected, rtol=1e-13, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("units", [5, 70])
 @pytest.mark.parametrize("settings", [{}, {"cell_clip": 0.4}])
 def test_inputs_ahead_change_a_run_by_rounding_alone(
-    settings: dict[str, Any], batch: int, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any], units: int, batch: int, dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also under kernels where the probe says no; of units with and without a full piece."""
     rng = np.random.default_rng(2)
-    model = model_of(random_net(rng, 6, 5), **settings)
+    model = model_of(random_net(rng, 6, units, dtype), **settings)
+    outputs = 3 if settings else units
+    draw = partial(small_random, rng, dtype)  # so small that rounding does not grow with the steps
+    cell = replace(model.cell, recurrent_kernel=draw(4, units, outputs))
     if settings:  # a cell with every part
-        cell = replace(
-            model.cell,
-            recurrent_kernel=rng.normal(size=(4, 5, 3)),
-            projection=rng.normal(size=(3, 5)),
-            peephole=rng.normal(size=(3, 5)),
-        )
-        model = replace(model, layers=((cell,),))
-    x = rng.normal(size=(batch, 70, 6))
+        cell = replace(cell, projection=draw(outputs, units), peephole=draw(3, units))
+    model = replace(model, layers=((cell,),))
+    x = rng.normal(size=(batch, 70, 6)).astype(dtype)
     monkeypatch.setattr(matmul, "rows_alike", lambda *_: 4)
     runs = []
     for limit in (0, np.inf):
         monkeypatch.setattr(matmul, "AHEAD", limit)
         monkeypatch.setattr(matmul, "AHEAD_OF_ONE", limit)
         runs.append(run(model, x, NAMES, layout="batch").members())
+    bound = 1e-12 if dtype is np.float64 else 5e-6
     for name, array in runs[0].items():
-        np.testing.assert_allclose(array, runs[1][name], rtol=0, atol=1e-12, err_msg=name)
+        assert array.dtype == dtype
+        np.testing.assert_allclose(array, runs[1][name], rtol=0, atol=bound, err_msg=name)
+
+
+def small_random(rng: np.random.Generator, dtype: Any, *shape: int) -> Any:
+    return (0.4 * rng.normal(size=shape) / np.sqrt(shape[-1])).astype(dtype)
 
 
 def test_few_sequences_of_large_cells_have_their_inputs_ahead(
