@@ -409,7 +409,7 @@ _ROWS = (
         "keras1",
         "Keras 1: twelve arrays W_i, U_i, b_i, ...",
         {"kernel": "W_{gate}", "recurrent_kernel": "U_{gate}", "bias": "b_{gate}"},
-        words={"g": "c"},
+        words={"g": "c | g"},
         **KERAS,
         path=KERAS_NAMES["path"],
         recurrent_activation="hard_sigmoid_0.2",

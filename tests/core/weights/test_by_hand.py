@@ -159,10 +159,12 @@ def test_both_biases_of_pytorch_s_formula_by_gate() -> None:
     np.testing.assert_allclose(trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12)
 
 
-def test_keras_1_s_hard_sigmoid_says_how_to_have_the_sigmoid() -> None:
+@pytest.mark.parametrize("candidate", "cg")
+def test_keras_1_s_hard_sigmoid_says_how_to_have_the_sigmoid(candidate: str) -> None:
+    """Of Keras' own names, and of those of a script that calls the candidate g."""
     kernel, recurrent, bias, x = draw(3, 5)
     tensors: dict[str, Array] = {}
-    for n, gate in enumerate("ifco"):
+    for n, gate in enumerate(f"if{candidate}o"):
         tensors |= {f"W_{gate}": kernel[n].T, f"U_{gate}": recurrent[n].T, f"b_{gate}": bias[n]}
     (said,) = (line for line in loaded(tensors).assumed if "hard" in line)
     assert "--recurrent-activation sigmoid for sigmoid" in said
