@@ -9,6 +9,7 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.errors import UserError
+from lstmcli.formats.files.limits import raised_to
 
 
 @pytest.mark.parametrize(("form", "dtype"), [("f16", "<f2"), ("f32", "<f4"), ("f64", "<f8")])
@@ -53,3 +54,10 @@ def test_unknown_bytes_are_pointed_at_the_way_to_read_them(tmp_path: Path) -> No
     path.write_bytes(np.arange(21, dtype="<f4").tobytes())
     with pytest.raises(UserError, match="Raw numbers are read by their type and shape"):
         formats.read(str(path))
+
+
+def test_more_than_one_tensor_may_take_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "h.bin"
+    path.write_bytes(bytes(84))
+    with raised_to(83), pytest.raises(UserError, match="--max-bytes 84"):
+        formats.read(f"{path}:f32:7x3")

@@ -337,3 +337,19 @@ def test_standard_input_has_no_folder(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="give the path of the model"):
         formats.read("-", io.BytesIO(external("w.data")))
+
+
+def test_a_shape_of_more_numbers_than_any_has_is_refused(tmp_path: Path) -> None:
+    nodes = [node("Reshape", ["w", "s"], ["W"]), LSTM]
+    initializers = [tensor("w", [1, 4, 2], 1, (9, bytes(32))), numbers("s", *[1] * 1001), *REST]
+    assert "fails: too many numbers" in refusal(tmp_path / "m.onnx", model(nodes, initializers))
+
+
+def test_operators_are_of_the_version_that_the_model_asks_for(tmp_path: Path) -> None:
+    """Concat without an axis: the second in version 1, the first in version 14."""
+    nodes = [
+        node("Concat", ["a", "a"], ["w"]), node("Unsqueeze", ["w", "axes"], ["W"]), LSTM,
+    ]  # fmt: skip
+    initializers = [tensor("a", [2, 2], 1, (9, bytes(16))), numbers("axes", 0), *REST]
+    (tmp_path / "m.onnx").write_bytes(model(nodes, initializers))
+    assert load(str(tmp_path / "m.onnx")).cell.kernel.size == 8
