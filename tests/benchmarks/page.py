@@ -41,11 +41,19 @@ are unset: with either, OpenBLAS takes other kernels, so the benchmarks refuse t
 
 Batches, then single sequences and small batches. The frameworks compile a loop of their own for
 these; our loop makes eight calls of NumPy a step, which take 2 microseconds together. The last
-table shows how time grows with each size. `python -m tests.benchmarks --threads 2` prints the same
-of two threads, among which the sequences of a batch are divided.
+table shows how time grows with each size.
 
 ```text
 {one}
+```
+
+## Two threads
+
+The sequences of a batch are divided among two threads, and each contender has as many. These are
+seconds of the clock, so both cores have to be free.
+
+```text
+{two}
 ```
 
 ## Whole processes
@@ -59,6 +67,7 @@ Private memory is the most that the process had of its own.
 """,
     {
         "one": ("--part", "loop", "--part", "few", "--part", "growth"),
+        "two": ("--part", "loop", "--threads", "2"),
         "processes": ("--part", "processes"),
     },
 )

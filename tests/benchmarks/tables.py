@@ -76,9 +76,9 @@ def loop(shapes: Sequence[tuple[int, ...]], dtype: str, threads: int, rounds: in
     lines, ratios = [], []
     for shape in shapes:
         given = contenders.case(Shape(*shape), dtype, threads)
-        calls: dict[str, Call] = {"ours": contenders.ours(given)}
-        if threads == 1:
-            calls["all gates"] = contenders.all_gates(given)
+        calls: dict[str, Call] = {
+            "ours": contenders.ours(given), "all gates": contenders.all_gates(given)
+        }  # fmt: skip
         for name, build in contenders.OTHERS.items():
             try:
                 call = build(given)
@@ -90,8 +90,7 @@ def loop(shapes: Sequence[tuple[int, ...]], dtype: str, threads: int, rounds: in
         times = in_turns(calls, rounds, PAUSE if threads > 1 else 0)
         ours = times.pop("ours")
         row = {name: ours / t for name, t in times.items()}
-        if "all gates" in row:
-            row["all gates"] = 1 / row["all gates"]
+        row["all gates"] = 1 / row["all gates"]
         ratios.append(row)
         lines.append((str(tuple(shape)), f"{ours * 1e3:.2f}", *(f"{r:.2f}" for r in row.values())))
     means = [geometric_mean([row[name] for row in ratios]) for name in ratios[0]]
