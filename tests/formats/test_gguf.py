@@ -13,6 +13,7 @@ import pytest
 from lstmcli import formats
 from lstmcli.api.diff import diff
 from lstmcli.errors import MissingExtra, UserError
+from lstmcli.formats.files.limits import raised_to
 from tests.test_golden import GOLDEN
 
 FILE = (GOLDEN / "gguf" / "q8_0.gguf").read_bytes()
@@ -121,3 +122,10 @@ def test_packed_types_are_those_of_the_package(kind: str, tmp_path: Path) -> Non
     array = formats.read(str(tmp_path / "w.gguf")).arrays["packed"]
     assert array.shape == (4, 512)
     np.testing.assert_array_equal(array, gguf.dequantize(rows, quantisation))
+
+
+def test_more_than_one_tensor_may_take_is_refused() -> None:
+    data = padded(forged(body=tensor("a", 2, 3)), bytes(24))
+    assert read(data)["a"].shape == (3, 2)
+    with raised_to(23), pytest.raises(UserError, match="--max-bytes 24"):
+        read(data)

@@ -15,7 +15,7 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.errors import UserError
-from lstmcli.formats.files.limits import AT_ONCE
+from lstmcli.formats.files.limits import AT_ONCE, raised_to
 from lstmcli.formats.files.source import Opened
 from tests.paths import TOP
 
@@ -337,4 +337,14 @@ def test_mistakes_in_json_that_is_read_in_pieces(
     (tmp_path / "a.json").write_text(text)
     cut(monkeypatch, piece)
     with pytest.raises(UserError, match=message):
+        formats.read(str(tmp_path / "a.json"))
+
+
+@pytest.mark.parametrize("text", ["[1, 2, 3, 4, 5, 6]", "[[1, 2, 3], [4, 5, 6]]"])
+def test_json_that_is_read_in_pieces_is_within_the_limit_of_one_tensor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "a.json").write_text(text)
+    cut(monkeypatch, 7)
+    with raised_to(47), pytest.raises(UserError, match="--max-bytes 48"):
         formats.read(str(tmp_path / "a.json"))

@@ -94,3 +94,19 @@ def test_the_limit_that_a_refusal_names_is_enough(
     assert invoke(["diff", path, path, "-q", "--max-bytes", "1000"]) == 2
     limit = capsys.readouterr().err.rpartition("--max-bytes ")[2].split()[0]
     assert invoke(["diff", path, path, "-q", "--max-bytes", limit]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "[" * 33 + "1." + "]" * 33, "nested more than 32 brackets deep"),
+        ("a.txt", "h[0] = 1.\nh[999999999] = 1.\n", "an index of h is out of range"),
+        ("a.csv", "a," * 1_000_000 + "b\n", "1,000,001 columns are more than the 1,000,000"),
+    ],
+)
+def test_texts_of_more_than_can_be_an_array_are_refused(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        formats.read(str(tmp_path / name))

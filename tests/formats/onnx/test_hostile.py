@@ -353,3 +353,9 @@ def test_operators_are_of_the_version_that_the_model_asks_for(tmp_path: Path) ->
     initializers = [tensor("a", [2, 2], 1, (9, bytes(16))), numbers("axes", 0), *REST]
     (tmp_path / "m.onnx").write_bytes(model(nodes, initializers))
     assert load(str(tmp_path / "m.onnx")).cell.kernel.size == 8
+
+
+def test_all_that_a_graph_computes_is_within_the_limit_of_one_tensor(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(model([LSTM], WEIGHTS))  # W has 32 bytes, R 16
+    with raised_to(47), pytest.raises(UserError, match="what its graph computes would take"):
+        load(str(tmp_path / "m.onnx"))
