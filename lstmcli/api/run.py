@@ -196,7 +196,7 @@ def stream_steps(
     known_steps = None if job.stream else plan.steps
     stack = LayerStack.of_plan(plan, meter)
     batched = plan.layout != "steps"
-    part = selection.of_step(plan.batch, plan.widths(names))
+    part = selection._replace(steps=None).within(1, plan.batch, plan.widths(names))  # of a step
     columns = {k: c for name in names for k, c in part.columns.items() if is_named(k, name)}
     writer = formats.open_steps(
         stream,

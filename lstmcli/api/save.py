@@ -139,9 +139,8 @@ def write_trace(
     digits = None if format in BINARY else digits
     if format in BY_STEP:
         steps = {name: _by_step(trace, name) for name in members}
-        batch, units = None, None
-        if selected:
-            batch, units = selected.part_of_batch, selected.part_of_columns
+        batch = selected.part_of_batch if selected else None
+        units = selected.part_of_columns if selected else None
         batched = trace.layout != "steps"
         writer = formats.open_steps(
             stream, format, list(steps), batched, batch=batch, units=units, tidy=tidy

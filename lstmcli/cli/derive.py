@@ -28,23 +28,12 @@ from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.run import header_sheet
 
 
-class OneNumber(click.types.IntParamType):
-    """A single number where other commands take a range too."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number; BadParameter with what to type for a range."""
-        try:
-            return super().convert(value, param, ctx)
-        except click.BadParameter:
-            self.fail(f"{value!r}: derive takes one number, such as 3.", param, ctx)
-
-
 @click.command(cls=Command, older_names={"--step": ["--steps"], "--unit": ["--units"]})
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @click.option(
     "--steps",
     "step",
-    type=OneNumber(),
+    type=int,
     required=True,
     metavar="N",
     help="The step, from 0; -1: the last.",
@@ -52,7 +41,7 @@ class OneNumber(click.types.IntParamType):
 @click.option(
     "--units",
     "unit",
-    type=OneNumber(),
+    type=int,
     required=True,
     metavar="N",
     help="The unit, from 0; -1: the last.",
@@ -63,9 +52,7 @@ class OneNumber(click.types.IntParamType):
     show_default="all four",
     help="One gate, term by term.",
 )
-@click.option(
-    "--batch", type=OneNumber(), default=0, metavar="N", help="The sequence of the batch."
-)
+@click.option("--batch", type=int, default=0, metavar="N", help="The sequence of the batch.")
 @cell_option("Which")
 @click.option("--against", metavar="FILE",
               help="Reference values to show next to ours.")  # fmt: skip
@@ -103,8 +90,12 @@ def command(
     if format == "json":
         formats.write(standard_output(), "json", {}, found.to_json())
     else:
-        detail = Detail(digits, count)
-        show([header_sheet(job.plan(), width()), derivation_sheet(found, detail, width())])
+        show(
+            [
+                header_sheet(job.plan(), width()),
+                derivation_sheet(found, Detail(digits, count), width()),
+            ]
+        )
     return 0 if found.first_difference is None else 1
 
 

@@ -43,10 +43,9 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
     if name == SETTINGS_TOPIC:
         click.echo(settings_text(ctx, setting and setting.replace("-", "_")))
         return
-    if setting is not None:
-        raise UserError(f"{setting}: only a setting is named here: lstm help settings NAME")
-    if name not in COMMANDS:
-        raise UserError(f"there is no command {name!r}.{did_you_mean(name, TOPICS)}")
+    if name not in COMMANDS or setting is not None:
+        words = name if setting is None else f"{name} {setting}"
+        raise UserError(f"there is no command {words!r}.{did_you_mean(words, TOPICS)}")
     assert isinstance(group.command, click.Group)
     found = group.command.get_command(group, name)
     assert found is not None

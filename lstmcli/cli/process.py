@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextvars import copy_context
@@ -91,7 +92,8 @@ def _usage_message(error: click.UsageError) -> str:
     if isinstance(error, click.BadOptionUsage) and "requires" in error.message:
         return one_line(f"{error.option_name} needs a value.")
     if type(error) is click.BadParameter and isinstance(error.param, click.Option):
-        option, text = max(error.param.opts, key=len), error.message
+        option = max(error.param.opts, key=len)
+        text = re.sub("a valid integer( range)?", "one whole number, such as 3", error.message)
         if isinstance(error.param.type, click.Choice):
             word, values = text.partition("' is not")[0].strip("'"), error.param.type.choices
             text = f"takes {', '.join(values)}.{did_you_mean(word, values)}"

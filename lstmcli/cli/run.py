@@ -342,12 +342,9 @@ def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) 
                 f"{option} {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
             )
     return Window(
-        tuple(columns or DEFAULT_COLUMNS),
-        selection.steps,
-        selection.batch,
-        digits=selection.digits,
-        heat=_colors() if options["heat"] else "",
-    )
+        tuple(columns or DEFAULT_COLUMNS), selection.steps, selection.batch, None,
+        selection.digits, _colors() if options["heat"] else "",
+    )  # fmt: skip
 
 
 def _colors() -> str:
@@ -366,13 +363,7 @@ def _streams(job: Job, outputs: Outputs) -> bool:
 
 
 def _checked(job: Job, asked: RunOptions, *, streams: bool) -> tuple[Job, RunOptions]:
-    """The job, a stream read to its end unless results stream, and the units of the table.
-
-    Raises
-    ------
-    UserError
-        for what cannot be selected.
-    """
+    """The job, read to its end unless results stream; refuses to select what is not there."""
     if job.stream and streams:
         if asked.selection.steps is not None:
             asked.selection.steps.refuse_from_the_end()

@@ -246,7 +246,14 @@ def _arrays(d: Difference, width: Width) -> Sheet:
         _required_column(arrays),
         Column("cosine", _cosines([array.cosine for array in arrays]), rank=3),
         Column("SNR dB", [_decibels(array) for array in arrays], rank=2),
-        Column("max rel", [*map(_max_rel, arrays)], rank=6),
+        Column(
+            "max rel",  # there is none where b is 0
+            [
+                "b is 0" if a.max_rel == math.inf != a.max_abs else error_size(a.max_rel)
+                for a in arrays
+            ],
+            rank=6,
+        ),
         _position_column(arrays, [array.rel_at for array in arrays], rank=7),
         Column("max ulp", ulp_counts([array.max_ulp for array in arrays]), rank=8),
         _position_column(arrays, [array.ulp_at for array in arrays], rank=9),
@@ -258,12 +265,6 @@ def _arrays(d: Difference, width: Width) -> Sheet:
             text = f"a has {a}; b has {b}"
             sheet.extend(labelled(array.name, text, width, indent=HINT_INDENT))
     return sheet
-
-
-def _max_rel(array: ArrayDifference) -> str:
-    """The greatest relative error; of a number that is 0 in b there is none."""
-    no_relative = array.max_rel == math.inf and array.max_abs != math.inf
-    return "b is 0" if no_relative else error_size(array.max_rel)
 
 
 def _share(array: ArrayDifference) -> str:

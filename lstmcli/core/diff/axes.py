@@ -130,9 +130,8 @@ def side_by_side(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers
     elif 2 * side.shape[-1] == width:
         axes = [axis for axis, size in enumerate(side.shape[:-1]) if size == 2]
         for axis in axes:
-            which = f" (axis {axis})" if len(axes) > 1 else ""
-            text = f"the directions of {name}, {side.shape}{which}, side by side"
-            yield joined(side, axis), text
+            which = f" (axis {axis})" * (len(axes) > 1)
+            yield joined(side, axis), f"the directions of {name}, {side.shape}{which}, side by side"
 
 
 def joined(side: Numbers, axis: int) -> Numbers:

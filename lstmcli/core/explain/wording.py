@@ -233,6 +233,7 @@ FACTS: dict[str, Callable[[Any], str]] = {
     "changes": _changes,
     "layout": lambda layout: f" (--layout {layout})" if layout else "",
     "lengths": lambda lengths: ",".join(map(str, lengths)),
+    "places": lambda n: f": the inputs have only {n} digits after the point" if n else "",
     "placement": lambda one: (placement_text(one) if one else "") or f"{TAKEN_AS}the full run",
 }
 """How facts are put into texts, by name, where not as they are."""
@@ -377,12 +378,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "off; --dtype float64 gives EXPECTED.",
     "stored_as": "All of EXPECTED are numbers of {dtype}, each within half a unit of the run's: "
     "only the output was stored so, nothing was computed in it.",
-    "agrees_as_float32": lambda places: (
-        "EXPECTED agrees as float32 does; at the precision of float64 it does not."
-        if places is None
-        else f"The inputs have only {places} digits after the point; EXPECTED agrees as well as "
-        "that allows, and not at the precision of float64."
-    ),
+    "agrees_as_float32": "EXPECTED agrees as float32 does; at the precision of float64 it does "
+    "not{places}.",
     "chaotic": "This net is chaotic: rounding grows {growth:.0e} times. The {numbers:,} numbers "
     "that rounding may have made anything of are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this net; allowed for.",

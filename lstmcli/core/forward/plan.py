@@ -56,7 +56,7 @@ class Plan:
         Directions that are stacked are on an axis of h that is not in it.
         """
         axes = self.inputs.x.shape[:-1]
-        return {name: (*axes, width) for name, width in self._widths().items()}
+        return {name: (*axes, width) for name, width in self.widths().items()}
 
     @property
     def nbytes(self) -> int:
@@ -67,15 +67,8 @@ class Plan:
     def select(
         self, selection: Selection = EVERYTHING, names: Sequence[str] = NAMES
     ) -> SelectedIndices:
-        """The numbers of the steps, batch items and units that are selected of some arrays.
-
-        ``f`` is that of every cell.
-        """
+        """The numbers that are selected of arrays of these names; ``f`` is that of every cell."""
         return selection.within(self.steps, self.batch, self.widths(names))
-
-    def widths(self, names: Sequence[str] = NAMES) -> dict[str, int]:
-        """The size of the last axis of the arrays of these names."""
-        return {k: w for k, w in self._widths().items() if any(is_named(k, n) for n in names)}
 
     def block(self, steps: slice = slice(None), batch: slice = slice(None)) -> Array:
         """The inputs (s, R, I) of some steps and sequences."""
@@ -93,8 +86,8 @@ class Plan:
         """The ``meta`` of the run: its settings, and what was assumed."""
         return run_settings(self.model, self.layout, self.assumed_layout)
 
-    def _widths(self) -> dict[str, int]:
-        """The size of the last axis of each array."""
+    def widths(self, names: Sequence[str] = NAMES) -> dict[str, int]:
+        """The size of the last axis of each array of these names."""
         model = self.model
         outputs = sum(cell.outputs for cell in model.layers[-1])
         if model.convention.behaviour.merge in ("sum", "mul", "ave") or has_direction_axis(model):
@@ -104,7 +97,7 @@ class Plan:
             for d, cell in enumerate(layer):
                 all_ = dict.fromkeys(NAMES, cell.units) | {"h": cell.outputs, "z": 4 * cell.units}
                 widths |= cell_names(model, n, d, {k: all_[k] for k in self.keep})
-        return widths
+        return {k: w for k, w in widths.items() if any(is_named(k, name) for name in names)}
 
 
 def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:

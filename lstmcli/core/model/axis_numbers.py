@@ -20,12 +20,8 @@ AXES = ("steps", "batch items", "units")
 ARRAYS_NAMED = 4  # in a description of a part; of more, the count
 
 
-class Part(NamedTuple):
-    """The numbers of an axis that an array contains."""
-
-    noun: str  # of `AXES`
-    numbers: Indices
-    array: str
+Part = tuple[str, Indices, str]
+"""The numbers of one of `AXES` that an array contains, and the name of the array."""
 
 
 class AxisNumbers(NamedTuple):
@@ -48,7 +44,7 @@ class AxisNumbers(NamedTuple):
         """``steps 2:5, units 0,3 of h``: the axes that do not count from 0 without gaps."""
         units = ((AXES[2], numbers, name) for name, numbers in self.columns.items())
         return describe_parts(
-            Part(noun, numbers, name)
+            (noun, numbers, name)
             for noun, numbers, name in (
                 (AXES[0], self.steps, ""),
                 (AXES[1], self.batch, ""),
@@ -175,7 +171,7 @@ def overlaps(
         axes.append(Overlap(common.tolist(), *places))
         for numbers, last, of_side in ((a, all_b[-1], parts[0]), (b, all_a[-1], parts[1])):
             if numbers is not None and not (counts_from_0(numbers) and numbers[-1] >= last):
-                of_side.append(Part(noun, numbers, name))
+                of_side.append((noun, numbers, name))
     return Overlaps(tuple(axes), (tuple(parts[0]), tuple(parts[1])))
 
 

@@ -145,10 +145,7 @@ class Selection(NamedTuple):
     def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
         """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays.
 
-        Raises
-        ------
-        UserError
-            for numbers that are not there, or if there is no array, whose steps or units they are.
+        UserError if an array has none of the units, or no array is there that has any.
         """
         for choice in (self.steps, self.units) if not widths else ():
             if choice is not None and not choice.is_all:
@@ -171,10 +168,6 @@ class Selection(NamedTuple):
         return SelectedIndices(
             indices_of(self.steps, steps), indices_of(self.batch, batch), columns, sizes, units
         )
-
-    def of_step(self, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
-        """The same of each step of a stream, whose end is not known."""
-        return self._replace(steps=None).within(1, batch, widths)
 
     def steps_of(self, start: int, stop: int, size: int | None) -> Indices:
         """The steps selected from ``start`` to ``stop`` of so many, None: of a stream."""

@@ -381,10 +381,7 @@ def _name(before: str) -> tuple[str, bool]:
 
 
 def _label(before: str) -> str:
-    """The last line before an array if it ends in a colon; its digits count steps, and go.
-
-    Those of ``Out[3]:`` count what was typed.
-    """
+    """The last line before an array if it ends in a colon; digits, but of Out[3]:, count steps."""
     line = before.rstrip().rpartition("\n")[2].strip()
     label = line if line.endswith(":") else ""
     return label if label.startswith("Out[") else re.sub(r"\d+", "", label)
