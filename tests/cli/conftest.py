@@ -74,11 +74,15 @@ def ignore_signals() -> None:
 
 
 def start(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
-    """Start ``lstm`` as a process."""
+    """Start ``lstm`` as a process, to send it signals.
+
+    Coverage does not measure it: a signal that ends coverage's code in the middle leaves its lock.
+    """
     options.setdefault("preexec_fn", heed_signals)
+    env = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")}
     return subprocess.Popen(
         [sys.executable, "-m", "lstmcli", *map(str, words)],
-        env={**os.environ, "PYTHONPATH": str(TOP), "PYTHONUNBUFFERED": ""},
+        env={**env, "PYTHONPATH": str(TOP), "PYTHONUNBUFFERED": ""},
         stderr=subprocess.PIPE,
         **options,
     )
