@@ -62,6 +62,9 @@ class OutputFile(io.FileIO):
             super().close()
 
 
+NO_POSITIONS = "a device or a pipe has no positions"
+
+
 class DeviceWriter(io.BufferedWriter):
     """Writes to a device or a pipe, which have no positions.
 
@@ -76,8 +79,8 @@ class DeviceWriter(io.BufferedWriter):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Refuse to move."""
-        raise io.UnsupportedOperation("a device or a pipe has no positions")
+        raise io.UnsupportedOperation(NO_POSITIONS)
 
     def tell(self) -> int:
         """Refuse to give a position."""
-        raise io.UnsupportedOperation("a device or a pipe has no positions")
+        raise io.UnsupportedOperation(NO_POSITIONS)

@@ -130,11 +130,11 @@ class Conversion:
         """A line on inputs (1, T, I): an assumed layout takes them for one sequence."""
         if "layout" in self.model.given or self.model.convention.behaviour.layout == "batch":
             return ()
-        one = "for inputs (1, T, I), which are one sequence to the source,"
+        one = "for inputs (1, T, I): to the source they are one sequence"
         if self.layout_option:
-            return (f"--layout time is for (T, B, I); {one} leave out --layout time",)
+            return (f"leave out --layout time {one}",)
         if self.file.format == "onnx":
-            return (f"{one} add --layout batch",)
+            return (f"add --layout batch {one}",)
         return ()
 
     @property

@@ -45,8 +45,8 @@ def derive(
     UserError
         for a place that is not there, or a file that cannot be read.
     """
-    given = Inputs(np.empty(0), layout, initial_state or {}, lengths, mask, name)
-    job = Job(*model_and_inputs(model, x, {}, given, "derive"))
+    given = Inputs(np.empty(0), layout, lengths=lengths, mask=mask, name=name)
+    job = Job(*model_and_inputs(model, x, {}, given, initial_state, "derive"))
     return derive_in_job(job, step, unit, gate, batch=batch, cell=cell, against=against)
 
 

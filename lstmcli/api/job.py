@@ -153,11 +153,13 @@ def model_and_inputs(
     x: npt.ArrayLike | Path | None,
     settings: Mapping[str, Any],
     given: Inputs,
+    initial_state: Mapping[str, npt.ArrayLike] | None,
     where: str,
 ) -> tuple[Model, Inputs]:
     """A model, loaded where it is not yet one, and its inputs.
 
-    ``given`` has what the caller gives with ``x``; what it lacks, the files of weights may have.
+    ``given`` and ``initial_state`` are what the caller gives with ``x``; what they lack, the files
+    of weights may have. An empty ``initial_state`` is zero.
 
     Raises
     ------
@@ -165,14 +167,15 @@ def model_and_inputs(
         as `job_of`.
     """
     if isinstance(model, Model):
+        given = replace(given, initial_state=initial_state or {})
         if not is_path(x):
             return model, replace(given, x=numbers_of(x, given.name))
         holder = formats.read(os.fspath(x))
         return model, replace(given, x=inputs_of(holder), name=holder.source)
     job = job_of(model, x, settings, where)
     inputs = replace(job.inputs, layout=given.layout or job.inputs.layout)
-    if given.initial_state:
-        inputs = replace(inputs, initial_state=given.initial_state)
+    if initial_state is not None:
+        inputs = replace(inputs, initial_state=initial_state)
     if given.lengths is not None or given.mask is not None:
         inputs = replace(inputs, lengths=given.lengths, mask=given.mask)
     return job.model, inputs

@@ -80,8 +80,8 @@ def run(
         )
     if isinstance(model, Model) and x is None:
         raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")
-    given = Inputs(np.empty(0), layout, initial_state or {}, lengths, mask, name)
-    model, inputs = model_and_inputs(model, x, settings, given, "run")
+    given = Inputs(np.empty(0), layout, lengths=lengths, mask=mask, name=name)
+    model, inputs = model_and_inputs(model, x, settings, given, initial_state, "run")
     return run_plan(prepare(model, inputs, keep), executor, meter)
 
 

@@ -43,9 +43,10 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
     if name == SETTINGS_TOPIC:
         click.echo(settings_text(ctx, setting and setting.replace("-", "_")))
         return
-    if name not in COMMANDS or setting is not None:
-        words = name if setting is None else f"{name} {setting}"
-        raise UserError(f"there is no command {words!r}.{did_you_mean(words, TOPICS)}")
+    if name not in COMMANDS:
+        raise UserError(f"there is no command {name!r}.{did_you_mean(name, TOPICS)}")
+    if setting is not None:
+        raise UserError(f"{name} {setting}: one command only; of settings, one name.")
     assert isinstance(group.command, click.Group)
     found = group.command.get_command(group, name)
     assert found is not None

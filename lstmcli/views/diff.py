@@ -249,7 +249,9 @@ def _arrays(d: Difference, width: Width) -> Sheet:
         Column(
             "max rel",  # there is none where b is 0
             [
-                "b is 0" if a.max_rel == math.inf != a.max_abs else error_size(a.max_rel)
+                "b is 0"
+                if a.max_rel == math.inf != a.max_abs and a.rel_at and a.rel_at.b == 0
+                else error_size(a.max_rel)
                 for a in arrays
             ],
             rank=6,
@@ -429,7 +431,7 @@ def _hints(hints: Sequence[Hint], width: Width) -> Sheet:
 def _next(d: Difference, a: Side, b: Side) -> Sheet:
     """The command that searches for the cause, where a configuration of the weights may be one.
 
-    EXPECTED is the side without settings of a run, else b; explain takes no part of a run.
+    EXPECTED is the side without settings of a run, else b; explain takes only what counts from 0.
     """
     sheet = Sheet()
     computed = any(

@@ -185,3 +185,5 @@ def test_a_relative_error_of_zero_is_no_number(lstm: Lstm) -> None:
         line for line in lstm("diff", "c.npy", "b.npy").out.splitlines() if line.startswith("h ")
     )
     assert "b is 0" not in row
+    np.save("d.npy", np.array([[1.0, 2.0], [1e-310, 4.0]]))
+    assert "b is 0" not in lstm("diff", "a.npy", "d.npy").out

@@ -233,6 +233,16 @@ def test_inputs_that_were_printed_are_the_reason_not_float64(
     assert (because in out) == ("EXPECTED agrees as float32 does" in out) == said
 
 
+def test_inputs_that_are_whole_numbers_are_not_called_rounded(lstm: Lstm) -> None:
+    """What EXPECTED was computed from may be float64: nothing was lost in one-hot inputs."""
+    np.save("x.npy", np.eye(4))
+    lstm("run", FILES[0], "x.npy", "-o", "full.npz")
+    np.savez("off.npz", h=np.load("full.npz")["h"] * (1 + 3e-8))
+    out = " ".join(lstm("explain", FILES[0], "x.npy", "off.npz").out.split())
+    assert "at the precision of float64 it does not" in out
+    assert "digits after the point" not in out
+
+
 def test_weights_that_were_forgotten_are_asked_for(lstm: Lstm) -> None:
     done = lstm("explain", FILES[1], SAMPLE / "numpy.txt")
     assert done.status == 2

@@ -115,7 +115,8 @@ def test_one_setting_is_shown_by_its_name(lstm: Lstm) -> None:
         assert len(one) < len(full) / 10
     for words, told in (
         (("settings", "gate"), "'gate' is no setting. Did you mean \"gates\"?"),
-        (("run", "gates"), "there is no command 'run gates'."),
+        (("run", "gates"), "run gates: one command only; of settings, one name."),
+        (("runn", "gates"), "there is no command 'runn'."),
     ):
         done = lstm("help", *words)
         assert (done.status, done.out) == (2, "")

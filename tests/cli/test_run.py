@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lstmcli
 from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
 from tests.cli.conftest import ENDINGS, SAMPLE, Lstm, ignore_signals, start
@@ -684,6 +685,9 @@ def test_a_state_in_the_file_of_weights_is_the_initial_one_and_said(
     assert "initial state" not in zero.err
     lstm("run", "w.npz", "x.npy", "--set", "initial_state=zero", "-o", "ours.npz")
     np.testing.assert_array_equal(np.load("ours.npz")["h"], np.load("zero.npz")["h"])
+    none_given = lstmcli.run("w.npz", x, initial_state={}).h
+    np.testing.assert_array_equal(none_given, np.load("zero.npz")["h"])
+    assert (none_given != lstmcli.run("w.npz", x).h).any()
     del state[names[1]]
     np.savez("half.npz", **weights, **state)
     assert f"has {names[0]} and lacks {names[1]}" in lstm("run", "half.npz", "x.npy").err

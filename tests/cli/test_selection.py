@@ -230,20 +230,24 @@ def test_units_that_an_array_has_none_of_are_refused_before_anything_is_shown(
     done = lstm(*words, *output)
     assert (done.status, done.out, list(files.glob("out.*"))) == (2, "", [])
     assert f"--units {units}: units of layer0.h, " in done.err
-    assert "are 0 to 4; choose among these, or add --only h\n" in done.err
+    assert "are 0 to 4; choose among these, or give --only h\n" in done.err
     assert lstm(*words, "--only", "h", *output).status == 0
     assert "one unit of 0 to 4" in lstm("run", "net.npz", "one.npy", "--units", "99", *output).err
 
 
-def test_an_array_that_is_not_asked_for_may_lack_the_units(lstm: Lstm, files: Path) -> None:
-    write_pytorch(files / "net.npz", 1, 1, projection=2)
-    words = ["run", "net.npz", "one.npy", "--units", "4", "-q", "-o", "out.npz"]
+@pytest.mark.parametrize(("layers", "cell"), [(1, []), (2, []), (2, ["--cell", "layer0"])])
+def test_an_array_that_is_not_asked_for_may_lack_the_units(
+    lstm: Lstm, files: Path, layers: int, cell: list[str]
+) -> None:
+    write_pytorch(files / "net.npz", layers, 1, projection=2)
+    words = ["run", "net.npz", "one.npy", "--units", "4", "-q", "-o", "out.npz", *cell]
     done = lstm(*words)
     assert done.status == 2
-    assert "--units 4: units of h are 0 to 1; choose among these, or add --only c,i," in done.err
+    assert "are 0 to 1; choose among these, or give --only c,i,f,g,o\n" in done.err
     assert lstm(*words, "--only", done.err.split()[-1]).status == 0
-    whole = run(load("net.npz"), np.load("one.npy"))
-    np.testing.assert_array_equal(np.load("out.npz")["f"], whole.f[:, 4:])
+    trace = run(load("net.npz"), np.load("one.npy")).members()
+    first = "f" if layers == 1 else "layer0.f"
+    np.testing.assert_array_equal(np.load("out.npz")[first], trace[first][:, 4:])
 
 
 def test_a_table_of_several_cells_counts_units_as_files_do(lstm: Lstm, files: Path) -> None:

@@ -72,7 +72,7 @@ def _several(ways: Sequence[Arrangement]) -> str:
     if len(texts) > 3:
         return ""
     by_layout = all("(axis" not in text for text in texts)
-    decides = "--layout batch or time decides" if by_layout else "the numbers agree in neither"
+    decides = "--layout batch or time decides" if by_layout else "the numbers agree in none"
     return f"{' or '.join(texts)}: {decides}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -334,7 +335,7 @@ def _noise(loaded: Comparison) -> float | None:
     most_agree = any(2 * agreeing > total for _, agreeing, total in loaded.arrays)
     if part_agrees or most_agree or loaded.total < LEAST_COMPARED:
         return None
-    decibels = 20 * float(np.log10(loaded.signal / loaded.rms))
+    decibels = 20 * math.log10(loaded.snr) if loaded.snr else -math.inf
     return decibels if decibels >= NOISE_SNR else None
 
 

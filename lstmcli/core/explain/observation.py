@@ -626,8 +626,12 @@ def _all_single(arrays: Mapping[str, Numbers]) -> bool:
 
 
 def decimal_places(x: Array) -> int | None:
-    """The digits after the point of numbers that were rounded to 4 to 10; None for others."""
-    return next((n for n in range(4, 11) if np.array_equal(x, np.round(x, n))), None)
+    """The digits after the point of numbers that were rounded to 4 to 10; None for others.
+
+    Fewer are what the numbers are, such as counts and one-hot vectors, and no rounding.
+    """
+    places = next((n for n in range(11) if np.array_equal(x, np.round(x, n))), None)
+    return places if places is not None and places >= 4 else None
 
 
 def printed_digits(arrays: Mapping[str, Numbers]) -> int | None:

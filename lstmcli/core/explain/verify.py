@@ -7,6 +7,7 @@ of each step from there on; steps at which they differ much count as not known.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,7 +131,7 @@ class Comparison:
     blind: int = 0  # numbers that rounding may have made anything of: not compared
     steps: tuple[bool | None, ...] = ()  # whether all of a step agrees; None: not known
     arrays: tuple[tuple[str, int, int], ...] = ()  # name, numbers that agree, numbers
-    signal: float = 0.0  # the rms of the numbers of EXPECTED
+    snr: float = 0.0  # EXPECTED / the difference, both as rms: that of the worst array
 
     @property
     def fits(self) -> bool:
@@ -265,7 +266,8 @@ def compared(
     """
     if not expected.is_in(given):
         return NEVER
-    worst = greatest = squares = signal = growth = 0.0
+    worst = greatest = squares = growth = 0.0
+    snr = np.inf
     agreeing = total = zeros = blind = 0
     first: Difference | None = None
     items: list[bool | None] = []
@@ -287,8 +289,10 @@ def compared(
         agrees = is_known & (share <= 1)
         worst = max(worst, float(share.max(initial=0)))
         greatest = max(greatest, float(off.max(initial=0)))
-        squares += float((np.minimum(off, 1e6) ** 2).sum())
-        signal += float((known.values[is_known] ** 2).sum())
+        noise = float((np.minimum(off, 1e6) ** 2).sum())
+        squares += noise
+        if noise:
+            snr = min(snr, math.sqrt(float((known.values[is_known] ** 2).sum()) / noise))
         total += int(is_known.sum())
         agreeing += int(agrees.sum())
         arrays.append((name, int(agrees.sum()), int(is_known.sum())))
@@ -303,10 +307,10 @@ def compared(
             first = _earlier(first, _first_difference(name, share > 1, values, known.values))
     if blind and total < LEAST_COMPARED:
         return NEVER
-    rms, signal = (float(np.sqrt(one / max(total, 1))) for one in (squares, signal))
+    rms = math.sqrt(squares / max(total, 1))
     return Comparison(
         worst, greatest, rms, agreeing, total, first, max(growth, 1.0), tuple(items), zeros, blind,
-        tuple(steps), tuple(arrays), signal,
+        tuple(steps), tuple(arrays), snr,
     )  # fmt: skip
 
 

@@ -404,8 +404,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "near_miss": "{changes}: no number is off by more than {error:.2g}, and all other "
     "configurations are much further off. Coarser arithmetic does that rather than a setting: an "
     "approximated tanh or exp, a table, fewer bits.",
-    "noise": "As loaded, all steps are off, but by little: EXPECTED is {decibels:.0f} dB above "
-    "the difference, and no configuration that was tried comes clearly nearer. A wrong gate "
+    "noise": "As loaded, nearly all values are off, but by little: EXPECTED is {decibels:.0f} dB "
+    "above the difference, and no configuration that was tried comes clearly nearer. A wrong gate "
     "order, transpose or direction leaves less than {least:.0f} dB. Possible causes: weights of "
     "another training step or of lower precision, noise, dropout.",
     # of how the other side ran

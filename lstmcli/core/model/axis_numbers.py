@@ -17,7 +17,7 @@ from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, listed
 
 AXES = ("steps", "batch items", "units")
-ARRAYS_NAMED = 4  # in a description of a part; of more, the count
+NAMED_OF_PART = 7  # arrays in a description of a part: those of one cell; of more, the count
 
 
 Part = tuple[str, Indices, str]
@@ -99,7 +99,7 @@ def describe_parts(parts: Iterable[Part]) -> str:
         names = arrays.setdefault(f"{noun} {format_indices(numbers)}", [])
         names += [name] * (noun == AXES[2] and name not in names)
     return ", ".join(
-        f"{text} of {listed(names, ARRAYS_NAMED)}" if names else text
+        f"{text} of {listed(names, NAMED_OF_PART)}" if names else text
         for text, names in arrays.items()
     )
 

@@ -145,23 +145,28 @@ class Selection(NamedTuple):
     def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
         """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays.
 
-        UserError if an array has none of the units, or no array is there that has any.
+        Raises
+        ------
+        UserError
+            An array has none of the units, or there is no array with steps and units.
         """
         for choice in (self.steps, self.units) if not widths else ():
             if choice is not None and not choice.is_all:
                 raise UserError(
                     f"{choice.option} {choice.text}: final_h and final_c are of the last step and "
-                    f"of all units; leave {choice.option} out, or add an array: --only final_h,h"
+                    f"of all units; leave {choice.option} out, or add an array to --only, such as h"
                 )
         units, columns = columns_by_array(self.units if widths else None, widths)
         if self.units and (without := [name for name, picked in columns.items() if not picked]):
-            having = [name for name in columns if name not in without]
-            if len(having) > 1:  # beside others, h stands for that of each cell
-                having = [n for n in having if not any(is_named(other, n) for other in without)]
+            kinds = dict.fromkeys(name.rpartition(".")[2] for name in columns)
+            having = [k for k in kinds if not any(is_named(other, k) for other in without)]
+            if not having and "h" not in without:  # by itself, h is that of the model alone
+                having = ["h"] * ("h" in columns)
             most = min(units_of(name, widths[name]) for name in without) - 1
+            others = f", or give --only {','.join(having)}" if having else ""
             raise UserError(
                 f"{self.units.option} {self.units.text}: units of {listed(without, 3)} are 0 to "
-                f"{most}; choose among these, or add --only {','.join(having)}"
+                f"{most}; choose among these{others}"
             )
         width = max((units_of(name, w) for name, w in widths.items()), default=0)
         sizes = Sizes(steps, batch, width)

@@ -43,6 +43,11 @@ MODELS = (
 )  # ends of the names of files that hold models
 """A single one of these in a folder is likely the one that is meant."""
 
+NUMBERS = (
+    ".npy", ".csv", ".tsv", ".txt", ".log", ".json", ".jsonl", ".gguf", ".bin", ".pkl", ".pb",
+)  # fmt: skip
+"""How the names of further files end that are read."""
+
 BYTE_ORDER_MARKS = {
     b"\xef\xbb\xbf": "utf-8-sig",
     b"\xff\xfe": "utf-16",  # what Windows PowerShell writes with ">"
@@ -326,11 +331,11 @@ def _near(path: str) -> str:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether names are near without what they end in, and that is alike or a model's."""
+    """Whether names are near without what they end in, and that is alike or of a file we read."""
     from difflib import SequenceMatcher
 
     (a, end), (b, other_end) = (os.path.splitext(name) for name in (one, other))
-    kind = end.lower() in (*MODELS, other_end.lower())
+    kind = end.lower() in (*MODELS, *NUMBERS, other_end.lower())
     return kind and SequenceMatcher(None, a, b).ratio() >= NEAR
 
 

@@ -98,7 +98,7 @@ def test_two_axes_that_may_be_the_directions_are_named_and_no_layout_is_asked_fo
     said = " ".join(d.remarks)
     assert not d.equal
     assert "(axis 1), side by side or the directions" in said
-    assert ": the numbers agree in neither" in said
+    assert ": the numbers agree in none" in said
     assert "decides" not in said
 
 

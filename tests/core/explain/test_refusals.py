@@ -149,6 +149,21 @@ def test_noise_on_the_outputs_of_the_right_weights(size: float, code: str, tmp_p
         assert remark.facts["decibels"] == pytest.approx(decibels, abs=0.01)
 
 
+def test_an_array_that_is_all_wrong_is_no_noise_beside_one_that_is_near(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    net = random_net(rng, 4, 5)
+    net.bias[:] += np.repeat([5.0, 5.0, 5.0, 0.0], 5)  # i, g and f are open: c grows
+    x = rng.normal(0, 0.3, size=(2, 60, 4)).astype(np.float32).astype(np.float64)
+    arrays = outputs(net, x, {}, dtype=np.float32)
+    c = arrays["c"] + rng.normal(0, 0.1, arrays["c"].shape)
+    h = rng.normal(0, 0.3, c.shape)
+    weights = write(net, tmp_path / "w.npz", 4)
+    for expected, is_noise in (({"c": c}, True), ({"h": h, "c": c}, False)):
+        explanation = explain(weights, x, expected)
+        assert explanation.verdict == "none"
+        assert ("noise" in [one.code for one in explanation.remarks]) == is_noise
+
+
 def test_noise_at_some_steps_is_not_called_that(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     net = random_net(rng, 4, 5)

@@ -125,6 +125,14 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r'Did you mean "nofiles.pt"\?'):
         read(str(tmp_path / "nofile.npz"))
     (tmp_path / "nofiles.pt").unlink()
+    (tmp_path / "inputs.npy").touch()
+    (tmp_path / "steps.csv").touch()
+    for typed, meant in (
+        ("inputs.npz", "inputs.npy"), ("inputs.nyp", "inputs.npy"), ("inputs", "inputs.npy"),
+        ("steps.cvs", "steps.csv"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=f'Did you mean "{meant}"'):
+            read(str(tmp_path / typed))
     with pytest.raises(UserError, match=r"no such file\.$"):
         read(str(tmp_path / "nofile.npy"))
     with pytest.raises(UserError, match=r'no such file. Did you mean "weights.npz"\?'):
