@@ -187,3 +187,19 @@ def test_a_relative_error_of_zero_is_no_number(lstm: Lstm) -> None:
     assert "b is 0" not in row
     np.save("d.npy", np.array([[1.0, 2.0], [1e-310, 4.0]]))
     assert "b is 0" not in lstm("diff", "a.npy", "d.npy").out
+
+
+def test_of_several_cells_the_first_layer_is_looked_at_first(lstm: Lstm) -> None:
+    """The output is made of what the cells have: that it differs says least."""
+    rng = np.random.default_rng(0)
+    tensors = {}
+    for layer, inputs in (("l0", 2), ("l1", 3)):
+        tensors[f"weight_ih_{layer}"] = rng.normal(size=(12, inputs))
+        tensors[f"weight_hh_{layer}"] = rng.normal(size=(12, 3))
+    np.savez("net.npz", **tensors)
+    np.save("x.npy", rng.normal(size=(6, 2)))
+    for name, bias in (("a.npz", "0"), ("b.npz", "1")):
+        lstm("run", "net.npz", "x.npy", "-q", "-o", name, "--forget-bias", bias)
+    out = lstm("diff", "a.npz", "b.npz").out
+    assert "first difference   step 0, gate layer0.f" in out
+    assert "b.npz adds 1 more to the forget gate" in " ".join(out.split())

@@ -324,7 +324,8 @@ def _first_divergence(
 ) -> Position | None:
     """The earliest of the arrays' first places: layer by layer, step by step, z to h.
 
-    Final states come after all steps. Weights are not computed and have no part in it.
+    The output of several cells comes after what the cells have, final states after all steps.
+    Weights are not computed and have no part in it.
     """
     firsts = [
         array.first
@@ -337,6 +338,7 @@ def _first_divergence(
         step = -1 if place.step is None else place.step
         step = len(pair.a.values) - 1 - step if pair.backward else step
         rank = (STEP_ORDER + FINALS).index(name.base)
-        return name.base in FINALS, name.layer, step, rank, place.batch, place.unit
+        is_output = not name.prefix  # of several cells, it is made of theirs
+        return name.base in FINALS, is_output, name.layer, step, rank, place.batch, place.unit
 
     return min(firsts, key=when, default=None)
