@@ -48,7 +48,7 @@ class ProgressBar:
         """Draw the bar until the work has ended."""
         if self._ended.wait(PATIENCE):
             return
-        with blas.loading:
+        with blas.loader_lock:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         text = TextColumn("{task.description}", markup=False)  # a file's name is no markup

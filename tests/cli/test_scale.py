@@ -371,7 +371,7 @@ from lstmcli.cli import progress
 from lstmcli.core.forward import blas
 progress.PATIENCE = 0
 looking = Thread(target=blas.versions)
-with blas.loading:
+with blas.loader_lock:
     bar = progress.ProgressBar(1).__enter__()
     looking.start()
     time.sleep(0.5)

@@ -22,9 +22,10 @@ VARIABLE = "OPENBLAS_NUM_THREADS"
 _UNPACKED = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 
-# Held by whoever looks through the loaded libraries, and by a thread beside the main one that
-# imports: the first has the loader's lock and calls Python, the second has Python's and loads.
-loading = Lock()
+# Looking through the loaded libraries calls Python while the system's loader is locked. A thread
+# that imports an extension module meanwhile holds Python's lock and waits for the loader: neither
+# gets on. So both take this lock first.
+loader_lock = Lock()
 
 
 @cache
@@ -33,7 +34,7 @@ def _libraries() -> Any:
     import numpy  # noqa: F401 (loads its BLAS)
     from threadpoolctl import ThreadpoolController
 
-    with loading:
+    with loader_lock:
         return ThreadpoolController().select(user_api="blas")
 
 
