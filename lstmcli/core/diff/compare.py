@@ -130,6 +130,8 @@ def compare(
         first_array=first.array if first else None,
         first_step=first.step if first and pairs[first.array].numbers[0] is None else None,
         axes_assumed=first is not None and _axes_assumed(a, b, first.array),
+        rows_assumed=first is not None and _rows_assumed(a, b, first.array),
+        both_ways=first is not None and _sees_both_ways(a, b, first.array),
     )
     return Difference(
         sides=(a, b),
@@ -317,6 +319,29 @@ def _axes_assumed(a: Side, b: Side, name: str) -> bool:
     return any(
         array.ndim == 3 and min(array.shape[:2]) > 1 for array in (a.arrays[name], b.arrays[name])
     )
+
+
+def _rows_assumed(a: Side, b: Side, name: str) -> bool:
+    """Whether the rows of an array may as well be batch items: (T, H) or (B, H) on both sides.
+
+    Readers call every array of two axes "steps"; only the settings of a run tell it.
+    """
+    if ArrayName.of(name).base not in STEP_ORDER:
+        return False
+    return all(
+        side.settings is None
+        and side.layout in (None, "steps")
+        and side.arrays[name].ndim == 2
+        and len(side.arrays[name]) > 1
+        for side in (a, b)
+    )
+
+
+def _sees_both_ways(a: Side, b: Side, name: str) -> bool:
+    """Whether an array is of two directions, or of a layer above them."""
+    prefix = ArrayName.of(name).prefix
+    cells = {ArrayName.of(n).prefix for side in (a, b) for n in side.arrays}
+    return not prefix.startswith("layer0") and any(c.endswith("_reverse") for c in cells)
 
 
 def _first_divergence(

@@ -63,7 +63,9 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     part = replace(pair, a=a, b=b, backward=direction)
     steps = np.flatnonzero(differs.any(axis=(1, 2)))
     first = None if compared.first_step is None else int(steps[-1 if direction else 0])
-    return Hint("one_half", text), replace(compared, pairs={"h": part}, first_step=first)
+    return Hint("one_half", text), replace(
+        compared, pairs={"h": part}, first_step=first, both_ways=False
+    )
 
 
 def _left_out(compared: ComparedSides) -> bool:

@@ -71,6 +71,8 @@ class ComparedSides:
     first_array: str | None = None  # of the first divergence
     first_step: int | None = None
     axes_assumed: bool = False  # the first axis is taken as time, and may be the batch
+    rows_assumed: bool = False  # the same of two axes: (T, H) may be (B, H)
+    both_ways: bool = False  # its step 0 has seen later steps, through a backward direction
 
     def say(self, text: str) -> str:
         """A text with {a} and {b} put in."""
@@ -168,7 +170,7 @@ def suspicion(compared: ComparedSides, proved: set[str]) -> Hint | None:
     found = next((hint for test in _PATTERNS if (hint := test(compared, layer))), None)
     if found is not None and compared.axes_assumed:
         return _with_reservation(found)
-    if found is None or _may_be_backward(layer, found):
+    if found is None or _may_be_backward(layer, found) or _may_not_exclude(compared, layer, found):
         return found
     return replace(found, text=f"{found.text} {found.cleared}".rstrip())
 
@@ -179,6 +181,19 @@ def _may_be_backward(layer: LayerPairs, hint: Hint) -> bool:
         return False
     last_may_agree = any(layer.pair.parts) or not layer.wrong[layer.first][-1]
     return hint.code == "suspect_initial_state" or last_may_agree
+
+
+def _may_not_exclude(compared: ComparedSides, layer: LayerPairs, hint: Hint) -> bool:
+    """Whether the rows may be no steps, or the files differ in what a hint excludes."""
+    if layer.at == 0 and compared.rows_assumed:
+        return True
+    return "forget bias" in hint.cleared and _forget_bias_differs(compared)
+
+
+def _forget_bias_differs(compared: ComparedSides) -> bool:
+    """Whether the sides themselves say so, of any cell."""
+    differing = compared.differing_settings or {}
+    return any(name.rpartition(".")[2] == "forget_bias" for name in differing)
 
 
 def _with_reservation(hint: Hint) -> Hint:
@@ -563,13 +578,20 @@ def at_once(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
     """The first step differs already, and not in its forget gate only."""
     if layer.at != 0 or layer.steps < 2 or not layer.differ("i", "g", "o", "c", "h"):
         return None
+    causes = "the direction of time, the initial state"
+    cleared = (
+        f"If the state started at zero, {layer.name(0)} depends on neither the forget bias nor the "
+        "recurrent weights, so these are not all of it."
+    )
+    if compared.both_ways or _forget_bias_differs(compared):
+        causes, cleared = f"{causes}, the forget bias, the recurrent weights", ""
+    if compared.rows_assumed:
+        causes = f"{causes}; if the first axis is the batch, any setting"
     return Hint(
         "suspect_first_step",
         f"{_capital(layer.name(0))} differs already. Possible causes: gate order, kernel "
-        "(transposed, h before x), bias (missing, doubled), activations, the direction of time, "
-        "the initial state.",
-        f"From a zero state {layer.name(0)} depends on neither the forget bias nor the recurrent "
-        "weights, so these are not all of it.",
+        f"(transposed, h before x), bias (missing, doubled), activations, {causes}.",
+        cleared,
     )
 
 

@@ -427,6 +427,44 @@ def test_only_h_and_off_at_once_clears_what_step_0_cannot_see() -> None:
     assert "forget bias nor the recurrent weights, so these are not all of it" in d.hints[0].text
 
 
+@pytest.mark.parametrize("layout", [None, "steps"])
+def test_rows_that_may_be_batch_items_exclude_nothing(layout: str | None) -> None:
+    """The last outputs (B, H) of two runs, one with a forget bias of 1: as TF1 may return them."""
+    right, wrong = (h[-1] for h in forget_bias_forgotten())
+    sides = [of(layout, "a", h=right), of(layout, "b", h=wrong)]
+    text = only_text(compare(*sides))
+    assert text.startswith("Step 0 differs already.")
+    assert text.endswith("; if the first axis is the batch, any setting.")
+    assert "not all of it" not in text
+    of_runs = [replace(side, settings={}, layout="steps") for side in sides]
+    assert "not all of it" in only_text(compare(*of_runs))
+
+
+@pytest.mark.parametrize("cell", ["layer0_reverse.c", "layer1_reverse.c"])
+def test_an_output_that_has_seen_later_steps_excludes_nothing(cell: str) -> None:
+    """Step 0 of two directions, or of a layer above them, depends on all settings."""
+    a, b = (normal(T, B, H, seed=seed) for seed in (1, 2))
+    text = only_text(compare(of("time", "a", h=a, **{cell: a}), of(h=b)))
+    assert text.endswith("the initial state, the forget bias, the recurrent weights.")
+    (above,) = compare(
+        of("time", "a", **{"layer1.h": a, cell: a}), of("time", "b", **{"layer1.h": b})
+    ).hints
+    assert above.text == text
+    first = compare(of("time", "a", **{"layer0.h": a, cell: a}), of("time", "b", **{"layer0.h": b}))
+    assert "not all of it" in only_text(first)
+
+
+def test_a_setting_in_which_the_files_differ_is_not_excluded() -> None:
+    """Runs from a given state: their step 0 depends on the forget bias, which differs."""
+    h = [normal(T, B, H, seed=seed) for seed in (1, 2)]
+    sides = [replace(of(h=a), settings={"forget_bias": n}) for n, a in enumerate(h)]
+    d = compare(*sides)
+    assert codes(d) == ["settings_differ", "suspect_first_step"]
+    assert d.hints[1].text.endswith("the initial state, the forget bias, the recurrent weights.")
+    alike = [replace(side, settings={"forget_bias": 1}) for side in sides]
+    assert "If the state started at zero, step 0" in only_text(compare(*alike))
+
+
 def test_an_output_that_differs_while_c_agrees() -> None:
     d = compare(trace(keep="hc"), trace(keep="hc", output=lambda c: c))
     assert only(d) == "suspect_output"
