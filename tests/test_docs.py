@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lstmcli
+from lstmcli.api.diff import read_side
 from lstmcli.cli.group import COMMANDS
 from tests.docs.documents import BLOCK, MADE, PICTURES, documents, drawn, filled
 from tests.docs.schemas import SCHEMAS
@@ -128,6 +130,22 @@ def test_readme_opens_with_three_sentences_and_a_screen() -> None:
     assert screen.startswith("```console\n$ lstm explain ")
     assert start == "## Quick start"
     assert README.count("\n") <= 250
+
+
+def test_readme_says_what_each_format_keeps_of_a_run(tmp_path: Path) -> None:
+    sample = TOP / "samples" / "forget-bias"
+    trace = lstmcli.run(lstmcli.load(sample / "weights.npz"), np.load(sample / "inputs.npy"))
+    kept: dict[tuple[bool, bool], list[str]] = {}
+    for suffix in (".npz", ".json", ".jsonl", ".csv", ".tsv", ".npy", ".txt"):
+        lstmcli.save(trace, tmp_path / f"out{suffix}")
+        arrays = read_side(str(tmp_path / f"out{suffix}"), None).arrays
+        kept.setdefault(("final_h" in arrays, "c" in arrays), []).append(suffix)
+    everything, steps, output = (
+        " ".join(kept.pop(has)) for has in ((True, True), (False, True), (False, False))
+    )
+    assert (everything, kept) == (".npz .json", {})
+    text = f"everything, `{steps}` all but the final states, `{output}` only h."
+    assert f"`-o out.npz` or `.json` saves {text}" in README
 
 
 def test_readme_needs_no_other_file_to_be_read() -> None:
