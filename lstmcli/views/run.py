@@ -152,12 +152,11 @@ def _settings(convention: Convention, model: Model) -> list[str]:
 
 def _assumed(plan: Plan) -> list[str]:
     """What is neither in the files nor given."""
-    model, how = plan.model, plan.model.convention
-    assumed = [*model.assumed]
-    learned = all(cell.initial_h is not None for _, cell in model.cells)
+    assumed = [*plan.model.assumed]
+    learned = all(cell.initial_h is not None for _, cell in plan.model.cells)
     if not (plan.inputs.initial_state or learned):
         assumed.append("zero initial state")
-    if plan.assumed_layout and ("layout" in how.hidden or plan.layout != how.behaviour.layout):
+    if plan.assumed_layout:
         assumed.append(plan.assumed_layout)
     return assumed
 

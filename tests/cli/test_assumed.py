@@ -74,6 +74,17 @@ def test_meta_says_what_was_assumed(lstm: Lstm, tmp_path: Path) -> None:
     assert "assumed" not in single.settings
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_header_lists_what_meta_says(lstm: Lstm, pytorch: Path, batch: int) -> None:
+    np.save("x.npy", np.repeat(np.load(INPUTS), batch, axis=0))
+    for weights in (WEIGHTS, pytorch):  # batch first and time first, as the conventions are
+        meta = json.loads(lstm("run", weights, "x.npy", "-f", "json").out)["meta"]
+        header = lstm("run", weights, "x.npy").out.partition("\n\n")[0]
+        _, _, listed = header.partition("\nassumed")
+        told = [line.strip() for line in listed.splitlines()]
+        assert sorted(told) == sorted([*meta["assumed"], "zero initial state"])
+
+
 def test_what_was_assumed_is_no_setting_in_which_results_differ(lstm: Lstm, pytorch: Path) -> None:
     np.save("x.npy", np.load(INPUTS))
     lstm("run", pytorch, "x.npy", "-o", "a.npz")
