@@ -18,6 +18,12 @@ from lstmcli.escaping import typed_command
 _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
 
+def has_ambiguous_names(found: RecognisedLstm) -> bool:
+    """Whether other programs give tensors such names too, and nothing before them tells."""
+    telling = found.convention.names.telling
+    return bool(telling) and not re.search(telling, found.prefix)
+
+
 def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> list[str]:
     """What neither a tensor nor a setting gives: a line each."""
     assumed = []
@@ -27,11 +33,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
             both = any(direction for _, direction in found.cells)
             ways = ", two directions" if both else ""
             assumed.append(f"convention {row.name}{ways} (assumed from shapes; --convention)")
-    elif (
-        "convention" not in given
-        and row.names.telling
-        and not re.search(row.names.telling, found.prefix)
-    ):
+    elif "convention" not in given and has_ambiguous_names(found):
         assumed.append(f"convention {row.name} (names are ambiguous; --convention)")
     hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:

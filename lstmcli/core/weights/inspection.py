@@ -18,6 +18,7 @@ from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_rol
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.model import Cell, Model, cell_name
 from lstmcli.core.model.vocabulary import GATES
+from lstmcli.core.weights.assumptions import has_ambiguous_names
 from lstmcli.core.weights.by_shape import refuse_ways
 from lstmcli.core.weights.decode import from_blocks
 from lstmcli.core.weights.recognise import (
@@ -256,7 +257,7 @@ def _lstm(result: LoadResult, model: Model, settings: Mapping[str, Any]) -> Insp
         tuple(found.rivals),
         tuple(name for name in also if name not in found.rivals),
         settings,
-        tuple(hints(model)),
+        tuple(hints(model, named=not (found.by_shape or has_ambiguous_names(found)))),
         result.number,
     )
 
@@ -317,11 +318,14 @@ def _numbers(cell: Cell, n: int) -> GateNumbers:
 # ---- hints: weak ones, good for a word and never for a decision
 
 
-def hints(model: Model) -> list[Hint]:
-    """What the biases suggest, each hint once with the cells that show it."""
+def hints(model: Model, *, named: bool) -> list[Hint]:
+    """What the biases suggest, each hint once with the cells that show it.
+
+    ``named`` says that the names of the tensors tell the convention.
+    """
     shown: dict[Hint, list[str]] = {}
     for name, cell in model.cells:
-        for hint in _bias_hints(cell):
+        for hint in _bias_hints(cell, named):
             shown.setdefault(hint, []).append(name)
     several = len(model.cells) > 1
     return [
@@ -330,10 +334,11 @@ def hints(model: Model) -> list[Hint]:
     ]
 
 
-def _bias_hints(cell: Cell) -> Iterator[Hint]:
+def _bias_hints(cell: Cell, named: bool) -> Iterator[Hint]:
     how = cell.convention
     made, constant = how.behaviour.coupled[0], how.behaviour.forget_bias
-    gate = gate_near_one({gate: cell.bias[n] for n, gate in enumerate(GATES) if gate != made})
+    biases = {gate: cell.bias[n] for n, gate in enumerate(GATES) if gate != made}
+    gate = gate_near_one(biases)
     if gate == "f":
         yield Hint(
             "forget_bias_near_1",
@@ -346,7 +351,7 @@ def _bias_hints(cell: Cell) -> Iterator[Hint]:
                 f"{constant:+g} is added to f at run time as well; if the stored bias "
                 f"already has it, it counts twice. --forget-bias 0 leaves it out.",
             )
-    elif gate is not None:
+    elif gate is not None and (not named or _is_initial(np.stack([*biases.values()]))):
         yield Hint("other_bias_near_1", _other_block(gate, how))
     elif _alternates(cell):
         interleaved = how.storage.interleaved
@@ -382,16 +387,21 @@ def _other_block(gate: str, how: Convention) -> str:
 
 
 def _alternates(cell: Cell) -> bool:
-    """Whether the bias in the other of the two arrangements is an initial one: f 1, the rest 0.
-
-    Every number has to fit, because a second arrangement may fit by chance.
-    """
+    """Whether the bias in the other of the two arrangements is an initial one: f 1, the rest 0."""
     how = cell.convention
     order = how.storage.order_of("bias")
     if how.names.has_tensor_per_gate or len(order) != len(GATES):
         return False
     stored = from_blocks(cell.bias[:, :, None], order, how.storage.interleaved)
     blocks = stored.reshape(4, -1) if how.storage.interleaved else stored.reshape(-1, 4).T
+    return _is_initial(blocks)
+
+
+def _is_initial(blocks: Array) -> bool:
+    """Whether a bias (gates, H) is as it was started: every number of one near 1, the rest near 0.
+
+    Asked where a mean near 1 may be chance: names tell the order, or there are two arrangements.
+    """
     near = (abs(blocks - 1) <= NEAR_ONE).all(axis=1)
     return bool(near.sum() == 1 and (abs(blocks[~near]) < NEARER_ZERO).all())
 

@@ -35,6 +35,10 @@ def inspect_arrays(path: Path, arrays: Arrays, **given: Any) -> Inspection:
     return inspect_files([str(path / "w.npz")], given)
 
 
+def normal(*shape: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).normal(size=shape)
+
+
 def codes(inspection: Inspection) -> list[str]:
     return [hint.code for lstm in inspection.lstms for hint in lstm.hints]
 
@@ -161,6 +165,20 @@ def test_another_block_near_1_names_the_order_that_would_make_it_f(tmp_path: Pat
     assert "weak sign" in hint.text
     order = hint.text.split("--gates ")[1][:4]
     assert codes(inspect_arrays(tmp_path, weights, gates=order))[0] == "forget_bias_near_1"
+
+
+def test_random_biases_do_not_speak_against_the_names(tmp_path: Path) -> None:
+    """nn.LSTM(4, 3) starts its biases at random: a mean of three may come near 1."""
+    scattered = np.concatenate([[0.7, 1.1, 0.98], np.zeros(9)])
+    initial = np.repeat([1.0, 0, 0, 0], 3)
+    for bias, found in ((scattered, []), (initial, ["other_bias_near_1"])):
+        cell = {
+            "weight_ih_l0": normal(12, 4), "weight_hh_l0": normal(12, 3),
+            "bias_ih_l0": bias, "bias_hh_l0": np.zeros(12),
+        }  # fmt: skip
+        assert codes(inspect_arrays(tmp_path, cell)) == found
+    ambiguous = {"kernel": normal(7, 12), "bias": scattered}
+    assert codes(inspect_arrays(tmp_path, ambiguous)) == ["other_bias_near_1"]
 
 
 @pytest.mark.parametrize("stored", [True, False])
