@@ -189,10 +189,10 @@ def convert(
         for whatever is wrong with files and names, or naming what the target cannot store. Nothing
         is written then.
     """
-    row = find_convention(implied(target) if to is None else to)
-    file = target_of(target, row)
     named = [Named.parse(path) for path in paths]
     refuse_overwriting([target], [one.path for one in named])
+    row = find_convention(implied(target) if to is None else to)
+    file = target_of(target, row)
     only_one_stdin(named)
     documents = [read_named(one, stdin) for one in named]
     model = load.load_model(documents, settings)

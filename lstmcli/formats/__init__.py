@@ -24,6 +24,7 @@ from lstmcli.formats.document import Document
 from lstmcli.formats.files.atomic import atomically
 from lstmcli.formats.files.limits import AT_ONCE
 from lstmcli.formats.files.member import split_member
+from lstmcli.formats.files.overwriting import refuse_folder
 from lstmcli.formats.files.sidecars import main_file
 from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened, pieces_of
 from lstmcli.formats.text.number_text import ABBREVIATED
@@ -222,10 +223,11 @@ def format_of(path: str, suffixes: Collection[str] = FORMATS) -> str:
     Raises
     ------
     UserError
-        Another suffix, or none; lists those.
+        Another suffix, or none; lists those. A folder.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in suffixes:
+        refuse_folder(path)
         found = f'unsupported extension "{suffix}"' if suffix else "no extension"
         raise UserError(f"{path}: {found}; use {', '.join(suffixes)}.")
     return FORMATS[suffix].name

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import lstmcli
 from lstmcli.cli.terminal import remark, wrapped
+from lstmcli.errors import UserError
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.paths import PACKAGE
 
@@ -116,6 +120,24 @@ def test_what_is_to_be_installed_is_named_by_its_packages() -> None:
     sources = [path.read_text() for path in PACKAGE.rglob("*.py")]
     assert len(sources) > 100
     assert not [text for text in sources if re.search(r"pip install .?lstmcli", text)]
+
+
+def test_a_folder_is_no_file_to_write(lstm: Lstm, tmp_path: Path) -> None:
+    """It is called a folder, whatever its name: not a file without an extension."""
+    files = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+    trace = lstmcli.run(lstmcli.load(files[0]), np.load(files[1]))
+    for name in ("out", "out.npz"):
+        (tmp_path / name).mkdir()
+        said = f'"{name}" is a folder; name a file to write.'
+        for words in (
+            ("run", *files, "-o", name), ("run", *files, "-o", name, "-f", "csv"),
+            ("run", *files, "--save-state", name), ("plot", *files, "-o", name),
+            ("init", "--inputs", "4", "--units", "3", "-o", name),
+            ("convert", files[0], name), ("convert", files[0], name, "--to", "pytorch"),
+        ):  # fmt: skip
+            assert lstm(*words) == (2, "", f"lstm {words[0]}: {said}\n")
+        with pytest.raises(UserError, match="is a folder; name a file to write"):
+            lstmcli.save(trace, name)
 
 
 def test_a_message_on_a_suffix_that_is_not_written_names_those_that_are(lstm: Lstm) -> None:

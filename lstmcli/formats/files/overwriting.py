@@ -1,4 +1,4 @@
-"""No output is written over a file that the same command reads, or over another of its outputs."""
+"""No output is a folder, a file that the same command reads, or another of its outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
 
 
 def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
-    """Refuse an output that is one of the inputs, or the same file as another output.
+    """Refuse an output that is a folder, one of the inputs, or the same file as another output.
 
     Files are the same by their real paths, or by what they are on the disk (a hard link). The
     input ``-`` is the file behind standard input, if there is one; devices and pipes lose nothing
@@ -24,10 +24,17 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     if "-" in inputs:
         taken |= dict.fromkeys(_stdin_keys(), "standard input")
     for path in outputs:
+        refuse_folder(path)
         keys = _keys(path)
         if found := [taken[key] for key in keys if key in taken]:
             raise UserError(f"{path} would be written over {found[0]}; choose another name.")
         taken |= dict.fromkeys(keys, f"the other output, {path}")
+
+
+def refuse_folder(path: str) -> None:
+    """Refuse to write a file in the place of a folder."""
+    if os.path.isdir(path):
+        raise UserError(f'"{path}" is a folder; name a file to write.')
 
 
 @contextmanager
