@@ -55,12 +55,16 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
 
 
 def settings_text(ctx: click.Context, name: str | None = None) -> str:
-    """All settings, those with an option first, or one of them, as wide as help is."""
+    """All settings, those with an option first, or one and how to give it, as wide as help is."""
     formatter = ctx.make_formatter()
     if name is not None:
         if name not in SETTINGS:
             raise UserError(f"{name!r} is no setting.{did_you_mean(name, SETTINGS)}")
         formatter.write_dl([(name, _description(SETTINGS[name]))])
+        option = f"--{name.replace('_', '-')}" + (" VALUE" if name in WITH_OPTION else "")
+        options = f"{option}, or " if name in (*WITH_OPTION, *FLAGS) else ""
+        formatter.write_paragraph()
+        formatter.write_text(f"Given by {options}--set {name}=VALUE.")
         return formatter.getvalue().rstrip("\n")
     formatter.write_text(SETTINGS_TEXT)
     with_option = [name for name in SETTINGS if name in (*WITH_OPTION, *FLAGS)]
