@@ -196,7 +196,7 @@ def test_of_several_cells_the_first_layer_is_looked_at_first(lstm: Lstm) -> None
     for layer, inputs in (("l0", 2), ("l1", 3)):
         tensors[f"weight_ih_{layer}"] = rng.normal(size=(12, inputs))
         tensors[f"weight_hh_{layer}"] = rng.normal(size=(12, 3))
-    np.savez("net.npz", **tensors)
+    np.savez("net.npz", **tensors)  # type: ignore[arg-type]
     np.save("x.npy", rng.normal(size=(6, 2)))
     for name, bias in (("a.npz", "0"), ("b.npz", "1")):
         lstm("run", "net.npz", "x.npy", "-q", "-o", name, "--forget-bias", bias)
