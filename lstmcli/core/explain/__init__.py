@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -21,12 +22,21 @@ from lstmcli.core.explain.explanation import (
     clues,
 )
 from lstmcli.core.explain.network import explain_network
-from lstmcli.core.explain.question import Prepared, Question, in_shape, left_out, prepare
+from lstmcli.core.explain.question import (
+    Prepared,
+    Question,
+    Shaped,
+    in_shape,
+    left_out,
+    prepare,
+)
 from lstmcli.core.explain.search import Progress, quiet
-from lstmcli.core.explain.verify import Remark, remark
+from lstmcli.core.explain.solver import size
+from lstmcli.core.explain.verify import Remark, remark, verify
 from lstmcli.core.explain.wording import in_words
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.eight_bit import is_eight_bit
+from lstmcli.errors import UserError
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
@@ -41,10 +51,28 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
     # would wait for one another.
     with np.errstate(all="ignore"), one_thread():
-        explanations = (_of_shape(*one, has_shape, progress) for one in in_shape(question))
-        first = next(explanations)
-        others = (one for one in explanations if one.verdict != "none")
-        return first if first.verdict != "none" else next(others, first)
+        shapes = list(in_shape(question))
+        shapes = sorted(shapes, key=_order) if len(shapes) > 1 else shapes
+        best = _of_shape(*shapes[0], has_shape, progress)
+        for one in shapes[1:]:
+            if best.verdict != "none" and size(best) < 2:
+                break
+            with suppress(UserError):  # no run gives that shape
+                other = _of_shape(*one, has_shape, progress)
+                if other.verdict != "none" and (best.verdict == "none" or size(other) < size(best)):
+                    best = other
+        return best
+
+
+def _order(shaped: Shaped) -> int:
+    """A shape in which the weights as loaded give EXPECTED comes first, one of no run last."""
+    try:
+        prepared = prepare(shaped[0])
+    except UserError:
+        return 2
+    cases = [c for c in prepared.cases if not prepared.common_changes(c)]
+    cases = [replace(case, cached=prepared.cached) for case in cases]
+    return 1 - any(verify(case, (), a).fits for case in cases for a in prepared.allowances)
 
 
 def _of_shape(

@@ -241,9 +241,9 @@ class _Ways:
         yield from self._sequences(flat, lead, shape)
         yield from finals
         yield from last[first:]
-        if is_output and lead == [B] and len(shape) == 2 and T > 1:
-            at_once = flat.reshape(2, 1, B, self.width)
-            yield self._spread(at_once, Placement(length=1))
+        if is_output and lead and lead[0] <= B and len(shape) == 2 and T > 1:
+            at_once = flat.reshape(2, 1, lead[0], self.width)
+            yield self._spread(at_once, _first(1, lead[0], T, B))
         yield from self._later(flat, lead)
 
     def _sequences(
@@ -276,13 +276,14 @@ class _Ways:
         ways: list[tuple[Array, int | None]] = []
         if len(lead) == 2:
             ways = [(way, None) for way, _ in self._time_first(flat) if way.shape[2] == B]
-        elif lead:
-            steps = flat.reshape(2, lead[0], 1, self.width)
+        elif lead or B > 1:
+            steps = flat.reshape(2, *(lead or [1]), 1, self.width)
             ways = [(steps, item) for item in (range(B) if B > 1 else [None])]
-        if len(lead) < 2 and flat.size == 2 * B * self.width:  # a step of all sequences, h[:, t]
-            ways.insert(0, (flat.reshape(2, 1, B, self.width), None))
+        count = flat.size // (2 * self.width)
+        if len(lead) < 2 and (count == B or _some(count, B)):  # a step of sequences, h[:n, t]
+            ways.insert(0, (flat.reshape(2, 1, count, self.width), None))
         found = (
-            (way, Placement(first=first, length=way.shape[1], stride=stride, item=item))
+            (way, Placement("steps", first, way.shape[1], stride, item, _some(way.shape[2], B)))
             for way, item in ways
             for first, stride in _later_steps(way.shape[1], T)
         )
@@ -303,17 +304,17 @@ class _Ways:
         return [(first[0], ""), (other[0], other[1] if square else "")]
 
     def _last_step(self, flat: Array) -> Iterator[Expected]:
-        """The outputs of every sequence, or of one, at the last step.
+        """The outputs of every sequence, of the first ones, or of one, at the last step.
 
         A backward cell has just begun there; the outputs of a forward one are its last state.
         """
         needs = ("reverse", "array") if self.name in ("h", "c") else ()
         T, B = self.T, self.B
         count = flat.size // (2 * self.width)
-        if T == 1 or count not in (1, B):
+        if T == 1 or count > B:
             return
         steps = self._at_steps(flat.reshape(2, 1, count, self.width), T - 1)
-        for one in self._each_item(steps, Placement("last step")):
+        for one in self._each_item(steps, Placement("last step", items=_some(count, B))):
             yield replace(one, needs=needs)
 
     def _finals(self, flat: Array, lead: list[int]) -> Iterator[Expected]:
@@ -325,7 +326,7 @@ class _Ways:
         if n > B:
             return
         final = f"final_{self.name}" if guessed else self.name
-        items = n if 1 < n < B else 0
+        items = _some(n, B)
         for item, values in self._at_items(flat.reshape(2, n, self.width)):
             placement = Placement(
                 "last state", item=item, items=items, array=self.name, size=self.size
@@ -384,6 +385,11 @@ def _unknown(*shape: int) -> Array:
     pair = np.zeros((2, *shape))
     pair[0] = np.nan
     return pair
+
+
+def _some(items: int, B: int) -> int:
+    """So many sequences, if they are several and not all; else 0."""
+    return items if 1 < items < B else 0
 
 
 def _first(steps: int, items: int, T: int, B: int) -> Placement:
@@ -496,6 +502,22 @@ def one_step_of(array: Any, model: Model) -> dict[str, Any]:
     if array.shape[axis] != 2:
         return {}
     return {f"{n}.h": _item(array, axis, k) for k, (n, _) in enumerate(model.cells[-2:])}
+
+
+def first_units_of(numbers: Numbers, model: Model) -> dict[str, Numbers]:
+    """An array without a name as the first units of two directions side by side.
+
+    The others are not known. {} if it cannot be: so many units as one direction has are its output.
+    """
+    widths = [cell.outputs for cell in model.layers[-1]]
+    count = numbers.shape[-1] if numbers.ndim else 0
+    if len(widths) < 2 or count in (0, *widths) or count >= sum(widths):
+        return {}
+
+    further = np.full((*numbers.shape[:-1], sum(widths) - count), np.nan)
+    whole = numbers.moved(lambda array: np.concatenate([array, further], axis=-1))
+    found = by_cell({"h": whole}, model, "time")
+    return {} if "h" in found else found
 
 
 def _states(name: str, array: Any, model: Model) -> dict[str, Any] | None:

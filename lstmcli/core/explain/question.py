@@ -28,6 +28,7 @@ from lstmcli.core.explain.observation import (
     Expected,
     allowances_of,
     by_cell,
+    first_units_of,
     grids_of,
     one_step_of,
     placements,
@@ -96,7 +97,7 @@ class Prepared:
     dtype: str = "float32"  # of the weights
     cells: dict[tuple[Any, ...], Cell] = field(default_factory=dict)  # as decoded so far
     states: Mapping[str, Numbers] = field(default_factory=dict)  # h as the last states of cells
-    one_step: Mapping[str, Numbers] = field(default_factory=dict)  # as a step of both directions
+    halves: Mapping[str, Numbers] = field(default_factory=dict)  # as a part of both directions
     of_cells: dict[Any, dict[tuple[Any, ...], Cell]] = field(default_factory=dict)  # one by one
     cached: Cached = field(default_factory=Cached)  # runs of several cells
     merge: tuple[str, str] | None = None  # as assumed, and the one in place of it
@@ -174,7 +175,7 @@ class Prepared:
 
     def elsewhere(self) -> Iterator[Prepared]:
         """The same question with EXPECTED as the output of a lower layer, or of one direction."""
-        last, single = f"layer{len(self.model.layers) - 1}", replace(self, states={}, one_step={})
+        last, single = f"layer{len(self.model.layers) - 1}", replace(self, states={}, halves={})
         if all(name.startswith(last) for name in self.arrays):
             for lower in (f"layer{n}" for n in range(len(self.model.layers) - 1)):
                 arrays = {name.replace(last, lower): a for name, a in self.arrays.items()}
@@ -236,7 +237,12 @@ class Prepared:
         states = placements(self.states, widths, *size, layout)
         # likelier than some steps of one sequence, of which there are as many ways as sequences
         found = found[:1] + [_of_each_cell(one) for one in states] + found[1:]
-        found += placements(self.one_step, widths, *size, layout)
+        for one in placements(self.halves, widths, *size, layout):
+            place = one.placement
+            if not has_direction_axis(self.model):
+                units = self.arrays["h"].shape[-1]
+                place = place._replace(units=units, size=(*size, widths["h"]))
+            found.append(replace(one, placement=place))
         turned = how.reverse or how.flip_output or how.go_backwards
         if not turned and self.question.lengths is None and self.question.mask is None:
             return found
@@ -333,7 +339,9 @@ def prepare(question: Question) -> Prepared:
     allowances, precision = allowances_of(question.side, arrays)
     digits = printed_digits(arrays) if precision == "printed" else None
     states = states_of(arrays["h"], model) if set(arrays) == {"h"} else {}
-    one_step = one_step_of(arrays["h"], model) if states else {}
+    halves: dict[str, Numbers] = {}
+    if set(arrays) == {"h"}:
+        halves = one_step_of(arrays["h"], model) if states else first_units_of(arrays["h"], model)
     arrays = by_cell(arrays, model, layout, question.axes)
     dtype = question.read({}).cell.dtype.name
     grids = (precision,) if precision in EPS else tuple(grids_of(arrays))
@@ -345,7 +353,7 @@ def prepare(question: Question) -> Prepared:
         allowances = (stored,) if precision in EPS else (allowances[0], stored)
     return Prepared(
         question, model, layout, arrays, allowances, precision, digits, coarse, grids, dtype,
-        states=states, one_step=one_step,
+        states=states, halves=halves,
     )  # fmt: skip
 
 
@@ -397,7 +405,8 @@ def in_shape(question: Question) -> Iterator[Shaped]:
 def _unrolled(question: Question) -> Iterator[Shaped]:
     """The question as it is, or EXPECTED on the axes of the run.
 
-    Numbers in a row, rows of all steps, or directions on an axis that the run does not have.
+    Numbers in a row, rows of all steps, or directions on an axis that the run does not have. A
+    vector of one step is that before it is numbers in a row.
     """
     side = question.side
     axes, stacked = len(question.axes), has_direction_axis(question.model())
@@ -406,6 +415,8 @@ def _unrolled(question: Question) -> Iterator[Shaped]:
     for name, array in side.arrays.items() if len(side.arrays) == 1 else ():
         numbers, dims = side.numbers(name), [n for n in array.shape if n != 1]
         full = [*_full_shapes(name, question)]
+        if dims == [array.shape[-1]] and dims[0] in _widths(name, question.model()):
+            by_rows.append((question, ()))
         if dims and not any(prod(shape) == prod(dims) for shape in full):
             full += [shape for shape in _part_shapes(name, question) if dims == [prod(shape)]]
         for shape in full:

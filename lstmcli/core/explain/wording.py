@@ -489,10 +489,10 @@ def _steps_text(placement: Placement) -> str:
     which = "" if item is None else f" of sequence {item}"
     if placement.kind == "last states":
         return "the last state of each cell"
+    some = f" of the first {items} of {B} sequences" if items else which
     if placement.kind == "last step":
-        return f"the last step{which}"
+        return f"the last step{some}"
     if placement.kind == "last state":
-        some = f" of the first {items} of {B} sequences" if items else which
         name = placement.array
         return f"{name if placement.is_named_state else f'the last {name}'}{some}"
     steps, count = placement.length or T, 1 if item is not None else items or B

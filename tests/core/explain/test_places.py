@@ -17,7 +17,8 @@ import pytest
 from lstmcli.api.explain import explain
 from lstmcli.core.explain import observation
 from lstmcli.core.explain.explanation import Changed, Explanation
-from tests.core.explain.asking import found, write
+from tests.core.explain import networks
+from tests.core.explain.asking import found, printed, write
 from tests.core.explain.reference import outputs, random_net
 
 Array = np.ndarray[Any, Any]
@@ -211,6 +212,7 @@ def test_first_steps_may_lie_otherwise_than_one_row_of_inputs(asked: Asked) -> N
 
 PARTS: dict[str, Any] = {
     "the last 3 of 5 steps": lambda h: h[:, -3:],
+    "step 3 of 5, sequence 1 of 3": lambda h: h[1, 3],
     "every second step from 0 to 4": lambda h: h[:, ::2],
     "every second step from 1 to 3": lambda h: h[:, 1::2],
     "steps 1 to 3 of 5": lambda h: h[:, 1:4],
@@ -278,3 +280,64 @@ def test_windows_that_a_budget_leaves_out_are_counted(
     assert text in explanation.not_tried
     monkeypatch.undo()
     assert not any("more windows" in one for one in asked(expected).not_tried)
+
+
+# ---- parts of which another reading needs changes
+
+
+PARTS_OF_BOTH: dict[str, tuple[int, Any]] = {  # the sequences of the batch, and a part of (B, T, K)
+    "the last step": (1, lambda h: h[:, -1]),
+    "the last step, a vector": (1, lambda h: h[0, -1]),
+    "step 0 of 7": (1, lambda h: h[:, 0]),
+    "step 0 of 7, a vector": (1, lambda h: h[0, 0]),
+    "step 0 of 7, sequence 0 of 2": (2, lambda h: h[0, 0]),
+    "the last step of sequence 1": (2, lambda h: h[1, -1]),
+    "step 3 of 7, sequence 1 of 2": (2, lambda h: h[1, 3]),
+    "step 0 of 7, the first 2 of 3 sequences": (3, lambda h: h[:2, 0]),
+    "step 4 of 7, the first 2 of 3 sequences": (3, lambda h: h[:2, 4]),
+    "the last step of the first 2 of 3 sequences": (3, lambda h: h[:2, -1]),
+    "step 0 of 7, sequence 0 of 3, the first 2 of 6 units": (3, lambda h: h[0, 0, :2]),
+    "step 0 of 7, sequence 0 of 3, the first 5 of 6 units": (3, lambda h: h[0, 0, :5]),
+    "the last step, the first 4 of 6 units": (3, lambda h: h[:, -1, :4]),
+    "the first 5 of 6 units": (3, lambda h: h[..., :5]),
+}
+
+
+@pytest.mark.parametrize("text", PARTS_OF_BOTH)
+def test_a_part_of_two_directions_needs_no_change(text: str, tmp_path: Path) -> None:
+    asked = networks.Asked(tmp_path, 0, "parts of both")
+    sequences, part = PARTS_OF_BOTH[text]
+    asked.x = asked.x[:sequences]
+    explanation = asked.explain(part(asked.expected(networks.AS_STORED)))
+    assert explanation.verdict == "agrees"
+    assert explanation.taken == f"EXPECTED is taken as {text.removesuffix(', a vector')}"
+
+
+def test_printed_units_of_both_directions_need_no_change(tmp_path: Path) -> None:
+    asked = networks.Asked(tmp_path, 0, "parts of both")
+    for count in (2, 5):
+        part = asked.run(asked.nets, asked.x, networks.AS_STORED)[1, 2, :count]
+        explanation = asked.explain(printed(part, 8, tmp_path / "expected.txt"))
+        assert explanation.verdict == "agrees"
+        assert explanation.taken.endswith(f"sequence 1 of 3, the first {count} of 6 units")
+
+
+@pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=str)
+@pytest.mark.parametrize("step", [0, 2])
+def test_a_step_of_the_first_sequences(step: int, truth: dict[str, Any], asked: Asked) -> None:
+    explanation = asked(asked.run(**truth)["h"][:2, step])
+    assert found(explanation) == truth
+    assert explanation.taken == f"EXPECTED is taken as step {step} of 5, the first 2 of 3 sequences"
+
+
+def test_the_shape_of_fewest_changes_wins(tmp_path: Path) -> None:
+    """A vector of both directions at one step, of two sequences: no last states in a row."""
+    asked = networks.Asked(tmp_path, 0, "parts of both")
+    asked.x = asked.x[:2]
+    truth = {**networks.AS_STORED, "gates": "ifgo"}
+    h = asked.run(asked.nets, asked.x, truth)
+    assert found(asked.explain(h[0, 0])) == {"gates": "ifgo"}
+    ends = np.concatenate([h[:, -1, :3], h[:, 0, 3:]]).ravel()  # last states of both, in a row
+    explanation = asked.explain(ends)
+    assert found(explanation) == {"gates": "ifgo"}
+    assert "are taken in a row as (2, 2, 3)" in explanation.notes[0]
