@@ -195,7 +195,7 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     if unseen:
         by = f" ({e.decide} would show them)" if e.decide else ""
         yield "not testable here", f"{', '.join(map(name_of, unseen))}{by}"
-    elif e.decide:
+    elif e.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
         yield "to decide", e.decide
     if e.verdict == "none" and e.tried:
         nearer = "" if len(e.nearest) > 1 else "; none is clearly nearer than as loaded"

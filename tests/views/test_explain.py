@@ -139,6 +139,18 @@ def test_a_gate_that_is_shut_has_any_forget_bias_below() -> None:
     assert "any forget bias" not in equivalent(explanation)
 
 
+def test_no_data_are_asked_for_the_gates_of_a_bias_that_is_left_out() -> None:
+    explanation = asked(str(SAMPLE / "numpy.txt"))
+    (change,) = explanation.changes
+    without = replace(change, setting="bias", found="none")
+    alone = replace(explanation, changes=(without,), unseen=("bias_gates",))
+    assert explanation.decide
+    assert not [line for line in lines(alone) if line.startswith(("to decide", "not testable"))]
+    for open_yet in ({"equivalent": ((change,),)}, {"verdict": "unproven"}):
+        labels = [line[:9] for line in lines(replace(alone, **open_yet))]
+        assert "to decide" in labels
+
+
 def test_what_half_precision_hides_is_not_singled_out() -> None:
     explanation = asked(str(SAMPLE / "numpy.txt"))
     (change,) = explanation.changes
