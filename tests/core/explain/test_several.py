@@ -244,11 +244,12 @@ def test_nothing_fits_two_directions(kind: str, assumed: str, tmp_path: Path) ->
 
 
 def test_what_is_no_output_of_deeper_directions_is_told(tmp_path: Path) -> None:
-    """Two numbers more or less are no merge."""
+    """A number more than both have is no merge; fewer are the first units of both."""
     asked = Asked(tmp_path, 0, "width")
     h = np.asarray(asked.expected({}))
     with pytest.raises(Exception, match="both directions"):
-        asked.explain(h[..., :-1])
+        asked.explain(np.concatenate([h, h[..., :1]], axis=-1))
+    assert asked.explain(h[..., :-1]).verdict == "agrees"
 
 
 # ---- all of it, several sizes, every form
