@@ -91,18 +91,18 @@ BOMBS = {
     ),
     "Gather by a small file": (
         [node("Gather", ["w", "i"], ["W"]), LSTM],
-        [tensor("w", [1, 1 << 10], 1, (9, bytes(1 << 12))),
+        [tensor("w", [1, 1 << 14], 1, (9, bytes(1 << 16))),
          tensor("i", [1 << 16], 7, (9, bytes(1 << 19))), *REST],
     ),
     "Where of long vectors": (
         [node("Where", ["c", "a", "b"], ["W"]), LSTM],
-        [tensor("c", [1], 9, (9, b"\1")), tensor("a", [1 << 13, 1], 1, (9, bytes(1 << 15))),
-         tensor("b", [1, 1 << 13], 1, (9, bytes(1 << 15))), *REST],
+        [tensor("c", [1], 9, (9, b"\1")), tensor("a", [1 << 15, 1], 1, (9, bytes(1 << 17))),
+         tensor("b", [1, 1 << 15], 1, (9, bytes(1 << 17))), *REST],
     ),
     "products of shorter vectors": (
         [node("Mul", ["a", "b"], ["W"]), LSTM],
-        [tensor("a", [1 << 13, 1], 1, (9, bytes(1 << 15))),
-         tensor("b", [1, 1 << 13], 1, (9, bytes(1 << 15))), *REST],
+        [tensor("a", [1 << 15, 1], 1, (9, bytes(1 << 17))),
+         tensor("b", [1, 1 << 15], 1, (9, bytes(1 << 17))), *REST],
     ),
     "products of long vectors": (
         [node("Mul", ["a", "b"], ["W"]), LSTM],
