@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from lstmcli.errors import UserError
+from lstmcli.formats.files.overwriting import refuse_folder
 from lstmcli.outputs import DeviceWriter, OutputFile, errors_named, unwritable
 
 OF_A_PROCESS = ("/dev/std", "/dev/fd/", "/proc/")  # what a process was given: files of its shell
@@ -37,8 +38,7 @@ def atomically(path: str) -> Iterator[BinaryIO]:
         raise unwritable(path, ValueError("zero byte in the name"))
     with errors_named(path):
         target = os.path.realpath(path)
-        if not path or os.path.isdir(target):
-            raise UserError(f'"{path}" is a folder; name a file to write.')
+        refuse_folder(path)
         special = _is_special(path, target)
     with _directly(path) if special else _replacing(path, target) as stream:
         yield stream

@@ -32,8 +32,8 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
 
 
 def refuse_folder(path: str) -> None:
-    """Refuse to write a file in the place of a folder."""
-    if os.path.isdir(path):
+    """Refuse to write a file in the place of a folder; an empty name is that of the current one."""
+    if not path or os.path.isdir(path):
         raise UserError(f'"{path}" is a folder; name a file to write.')
 
 
