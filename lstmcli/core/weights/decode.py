@@ -435,6 +435,11 @@ class _Decoder:
                 raise self._error(
                     f"the {_role_name(name)} is {array.shape}, but there are {H} units"
                 )
+        bias, gives = cell.projection_bias, f"the projection gives {cell.outputs} numbers"
+        if cell.projection is None:
+            gives = "there is no projection"
+        if bias is not None and (cell.projection is None or bias.shape != (cell.outputs,)):
+            raise self._error(f"the projection bias is {bias.shape}, but {gives}")
 
     def _error(self, text: str, *further: str) -> UserError:
         return UserError(f"{self.source}: {text}{'' if further else '.'}", *further)

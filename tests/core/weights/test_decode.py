@@ -77,6 +77,31 @@ def test_shapes_that_cannot_be_are_named(
         decoded(row, **{role: np.zeros(shape) for role, shape in shapes.items()})
 
 
+@pytest.mark.parametrize(
+    ("outputs", "given", "gives"),
+    [
+        (2, 15, "the projection gives 2 numbers"),
+        (2, 1, "the projection gives 2 numbers"),
+        (3, 3, "there is no projection"),
+    ],
+)
+def test_a_projection_bias_has_the_numbers_that_the_projection_gives(
+    outputs: int, given: int, gives: str
+) -> None:
+    """With as many outputs as units, a file may have the bias and lack the projection."""
+    tensors: dict[str, Array] = {"projection_bias": np.zeros(given)}
+    for gate in ("input", "forget", "cell", "output"):
+        tensors |= {
+            f"input_to_{gate}_weights": np.zeros((3, 4)),
+            f"recurrent_to_{gate}_weights": np.zeros((3, outputs)),
+            f"{gate}_gate_bias": np.zeros(3),
+        }
+    if outputs != 3:
+        tensors["projection_weights"] = np.zeros((outputs, 3))
+    with pytest.raises(UserError, match=rf"projection bias is \({given},\), but {gives}"):
+        load(tensors)
+
+
 @pytest.mark.parametrize("gates_last", [True, False])
 def test_the_recurrent_matrix_decides_the_orientation(gates_last: bool) -> None:
     rng = np.random.default_rng(3)
