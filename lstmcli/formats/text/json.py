@@ -135,7 +135,8 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
 
     ``line`` is the number of the line that ``text`` is, when it is one of many.
     """
-    return _parsed(lambda: _decoder().decode(text), source, line)
+    decode = _decoder().decode if line is None else _decode_line
+    return _parsed(lambda: decode(text), source, line)
 
 
 def _parsed(parser: Callable[[], Any], source: str, line: int | None = None) -> Any:
@@ -158,6 +159,15 @@ def _parsed(parser: Callable[[], Any], source: str, line: int | None = None) -> 
 @cache
 def _decoder() -> Any:
     return json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def _decode_line(text: str) -> Any:
+    """The same without looking for blanks around the value, which takes half the time of a line."""
+    try:
+        value, end = _decoder().raw_decode(text)
+    except json.JSONDecodeError:  # of blanks before it too
+        end = -1
+    return value if end == len(text) else _decoder().decode(text)
 
 
 def _refuse_index(members: dict[str, Any], source: str) -> None:
