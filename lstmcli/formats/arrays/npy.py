@@ -19,9 +19,9 @@ from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_ADDRESSED, MOST_AX
 from lstmcli.formats.files.source import HEAD, Opened
 from lstmcli.formats.wire.bfloat16 import widened
 
-_HEADER_READERS = {
-    (1, 0): npy_format.read_array_header_1_0,
-    (2, 0): npy_format.read_array_header_2_0,
+_HEADER_READERS = {  # by the version: the bytes of a header's length, and its reader
+    (1, 0): (2, npy_format.read_array_header_1_0),
+    (2, 0): (4, npy_format.read_array_header_2_0),
 }
 
 _REFUSED = {
@@ -100,9 +100,15 @@ def _parsed(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy_format.read_magic(stream)
     if version not in _HEADER_READERS:  # version 3 exists for field names beyond Latin-1
         raise ValueError(f"version {version[0]}.{version[1]}; 1.0 and 2.0 hold plain arrays")
+    width, reader = _HEADER_READERS[version]
+    start = stream.tell()
+    text = stream.read(int.from_bytes(stream.read(width), "little"))
+    if b"\\" in text:  # with many of them, NumPy's second parser takes a second and more
+        raise ValueError("a backslash is in it; none is in that of plain arrays")
+    stream.seek(start)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # headers written by Python 2 are fine
-        return _HEADER_READERS[version](stream)
+        return reader(stream)
 
 
 def check(header: Header, size: int, where: str) -> None:

@@ -91,3 +91,12 @@ def test_a_version_for_names_of_fields_is_refused(tmp_path: Path) -> None:
         np.lib.format.write_array(stream, np.ones(3), version=(3, 0))
     with pytest.raises(UserError, match=r"version 3\.0; 1\.0 and 2\.0 hold plain arrays"):
         formats.read(str(tmp_path / "a.npy"))
+
+
+def test_a_header_of_many_backslashes_never_reaches_the_parser(tmp_path: Path) -> None:
+    """NumPy's second parser, for headers of Python 2, takes more than a second for this one."""
+    text = b"'\\" * 4_995
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(UserError, match=r"x\.npy: the \.npy header is broken \(a backslash"):
+        formats.read(str(path))
