@@ -3,6 +3,7 @@
     python -m tests.fuzz.guided                    every format, half an hour each
     python -m tests.fuzz.guided npz gguf --minutes 5
     python -m tests.fuzz.guided npz --again FILE   one input once more
+    python -m tests.fuzz.guided --inputs 2000 --seed 1   the same inputs each time, as CI does
 
 An input is two bytes, which choose a sample of the format and one of its files, and the bytes that
 the file is to hold. What holds for the numbered variants holds for these (`session`). The first
@@ -119,8 +120,8 @@ def pruned(folder: Path) -> None:
             path.unlink()
 
 
-def run(format: str, seconds: float, again: str, found: Path) -> int:
-    """Fuzz one format in a process of its own; the status of that process."""
+def run(format: str, seconds: float, bounds: list[str], again: str, found: Path) -> int:
+    """Fuzz one format in a process of its own, within libFuzzer's ``bounds``; its status."""
     from tests.fuzz.corpus import samples_of
 
     command = [sys.executable, "-m", "tests.fuzz.guided", format, "--child", "--", *LIBFUZZER]
@@ -132,7 +133,7 @@ def run(format: str, seconds: float, again: str, found: Path) -> int:
         first = CORPUS.parent / "seeds" / format
         seeds(samples_of(format), first)
         (CORPUS / format).mkdir(parents=True, exist_ok=True)
-        command += [f"-max_total_time={max(1, round(seconds))}", str(CORPUS / format), str(first)]
+        command += [*bounds, str(CORPUS / format), str(first)]
     done = subprocess.run(
         command, cwd=TOP, stderr=subprocess.PIPE, check=False, timeout=seconds + MOST_SECONDS
     )
@@ -153,14 +154,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.guided", description=__doc__)
     parser.add_argument("format", nargs="*", choices=[*TABLE, []], help="all, if none is given")
     parser.add_argument("--minutes", type=float, default=30, help="for each format")
+    parser.add_argument("--inputs", type=int, default=0, help="for each format, in place of a time")
+    parser.add_argument("--seed", type=int, default=0, help="of the changes; 0: another each time")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="formats at a time")
     parser.add_argument("--again", default="", metavar="FILE", help="read this input alone")
     parser.add_argument("--found", default=FOUND, metavar="FOLDER", help="for inputs that fail")
     args = parser.parse_args()
     formats = args.format or [*TABLE]
+    seconds = max(1, round(60 * args.minutes))
+    bounds = [f"-runs={args.inputs}" if args.inputs else f"-max_total_time={seconds}"]
+    bounds += [f"-seed={args.seed}"]
 
     def one(format: str) -> int:
-        return run(format, 60 * args.minutes, args.again, Path(args.found))
+        return run(format, seconds, bounds, args.again, Path(args.found))
 
     with ThreadPoolExecutor(args.jobs) as executor:
         statuses = dict(zip(formats, executor.map(one, formats), strict=True))
