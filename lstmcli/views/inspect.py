@@ -327,12 +327,12 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
         sheet.extend(labelled("trace", text, width))
     elif not (inspection.lstms or inspection.unread):
         sheet.add()
-        known = [text for text in inspection.missing[:1] if text.startswith("no LSTM")]
-        text = known[0] if known else "no LSTM recognised in these names"
-        sheet.extend(labelled(label, text, width, ASSUMED))
-        for n, text in enumerate(inspection.missing[len(known) :], len(known)):
-            words = phrases(re.split("  +", text.strip()))
-            sheet.extend(labelled("" if n and text.startswith(" ") else "because", words, width))
+        problem, *ways = inspection.ways or ("no LSTM recognised in these names",)
+        sheet.extend(labelled(label, problem, width, ASSUMED))
+        for way in ways:
+            sheet.extend(labelled("", phrases(re.split("  +", way.strip())), width))
+        for text in inspection.missing:
+            sheet.extend(labelled("because", text, width))
     return sheet
 
 
@@ -352,7 +352,7 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
         words.append("inputs.npy")
     given = dict(settings)
     if not inspection.lstms:
-        problems = [*(unread.problem for unread in inspection.unread[:1]), *inspection.missing]
+        problems = [*(unread.problem for unread in inspection.unread[:1]), *inspection.ways]
         if way := TO_TYPE.search("\n".join(problems)):  # what is still to be said
             is_option = way[1].startswith("-")
             return f"{typed_command(*words, *as_options(given))} {way[1]}" if is_option else way[1]

@@ -74,7 +74,7 @@ def test_what_is_still_to_be_said_is_listed_a_line_each_and_typed_next(tmp_path:
     assert rows[-1] == f"next      lstm run {tmp_path / 'gates.npz'} inputs.npy --rows hx"
     save(tmp_path / "square.npz", {"W": np.ones((16, 16)), "b": np.ones(16)})
     rows = sheet(str(tmp_path / "square.npz"), 80)
-    assert "because   W is (16, 16); along which axis are the gates?" in rows
+    assert "no lstm   W is (16, 16); along which axis are the gates?" in rows
     assert rows[-1].endswith("square.npz inputs.npy --convention tf1")
     save(tmp_path / "V.npz", {"W": np.ones((8, 16)), "V": np.ones((4, 16)), "b": np.ones(16)})
     path = tmp_path / "V.npz"

@@ -148,7 +148,8 @@ class Inspection:
     tensors: Mapping[str, TensorInfo]
     lstms: tuple[InspectedLstm, ...]
     unread: tuple[UnreadableLstm, ...] = ()
-    missing: tuple[str, ...] = ()  # without an LSTM: what the names lack to be one
+    ways: tuple[str, ...] = ()  # without an LSTM: how the shapes may be read as one, or why not
+    missing: tuple[str, ...] = ()  # or what the names lack to be one
     remarks: tuple[str, ...] = ()  # for stderr: from the readers of the files
     layer: str | None = None  # the --layer that the file itself asks for
 
@@ -159,7 +160,7 @@ class Inspection:
             "tensors": {name: tensor.to_json() for name, tensor in self.tensors.items()},
             "lstms": [lstm.to_json() for lstm in self.lstms],
             "unread": [unread.to_json() for unread in self.unread],
-            "missing": list(self.missing),
+            "missing": [*self.ways, *self.missing],
             "remarks": list(self.remarks),
         }
 
@@ -202,12 +203,14 @@ def inspect(
     lstms = tuple(_lstm(r, r.model, settings) for r in results if r.model is not None)
     shapes = {name: array.shape for name, array in tensors.items()}
     unread = tuple(_unreadable(r, shapes) for r in results if r.model is None)
+    ways = () if results else _ways(shapes, file)
     return Inspection(
         file,
         {name: _tensor(array, *roles.get(name, (None, ""))) for name, array in tensors.items()},
         lstms,
         unread,
-        () if results else tuple(_ways(shapes, file) or missing_parts(tensors)),
+        ways,
+        () if results or ways else tuple(missing_parts(tensors)),
         tuple(remarks),
     )
 

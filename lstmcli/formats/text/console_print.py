@@ -32,6 +32,7 @@ from lstmcli.formats.text.nested_lists import to_array
 from lstmcli.formats.text.notation import (
     GGML,
     Print,
+    Rounded,
     find_log_lines,
     find_matrices,
     gaps_of,
@@ -127,9 +128,8 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
     if matrices := find_matrices(text, source):
         return matrices, NOT_NUMBERED
     brackets = to_brackets(text)
-    if prints := find_prints(brackets, source):
-        rounded = "" if brackets is text else "significant"
-        return [replace(each, rounded=rounded) for each in prints], NOT_NUMBERED
+    if prints := find_prints(brackets, source, "places" if brackets is text else "significant"):
+        return prints, NOT_NUMBERED
     if logged := find_log_lines(text, source):
         steps = logged[0].steps
         if steps is None or any(each.steps != steps for each in logged):
@@ -237,7 +237,7 @@ class Console:
         return f"{self._source}, line {bisect_left(self._newlines, position) + 1}"
 
 
-def find_prints(text: str, source: str) -> list[Print]:
+def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
     """The printed arrays in their order; none if no brackets hold numbers."""
     console = Console(text, source)
     groups = list(_groups(console))
@@ -248,13 +248,13 @@ def find_prints(text: str, source: str) -> list[Print]:
         begin = groups[number - 1].stop if number else 0
         end = groups[number + 1].start if number + 1 < len(groups) else len(console.text)
         before = console.text[max(begin, group.start - NEAR) : group.start]
-        found, heading = _described(group, before, console, end, heading)
+        found, heading = _described(group, before, console, end, heading, rounded)
         prints.append(found)
     return prints
 
 
 def _described(
-    group: Group, before: str, console: Console, end: int, heading: str
+    group: Group, before: str, console: Console, end: int, heading: str, rounded: Rounded
 ) -> tuple[Print, str]:
     """The print of a group, and the heading that holds for those after it."""
     where = console.at(group.start)
@@ -264,7 +264,7 @@ def _described(
         name, dtype = ggml[1], SHORT_DTYPES.get(ggml[2])
         sizes = tuple(int(n) for n in ggml[3].split(", "))[: len(shape)][::-1]
         gaps = gaps_of(shape, ahead, sizes, where)
-        return Print(name, tokens, shape, where, dtype=dtype, gaps=gaps, rounded=""), heading
+        return Print(name, tokens, shape, where, rounded, dtype=dtype, gaps=gaps), heading
     dtype = _dtype(before, after)
     gaps = gaps_of(shape, ahead, printed_shape(before, after), where)
     factor = FACTOR.search(before)
@@ -274,8 +274,8 @@ def _described(
     if separate_line or label:
         heading = name
     found = Print(
-        name or heading, tokens, shape, where, float(factor[1]) if factor else 1.0, dtype, label,
-        gaps, rounded="",
+        name or heading, tokens, shape, where, rounded, float(factor[1]) if factor else 1.0, dtype,
+        label, gaps,
     )  # fmt: skip
     return found, heading
 
@@ -426,7 +426,7 @@ def find_rows(text: str, source: str) -> Print:
     if not rows:
         raise UserError(f"{source} holds no array of numbers.")
     tokens = [token for row in rows for token in row]
-    return Print("", tokens, (len(rows), len(rows[0])), source, factor, rounded="")
+    return Print("", tokens, (len(rows), len(rows[0])), source, "places", factor)
 
 
 def _row_words(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -500,7 +500,7 @@ def _units(each: Print, places: tuple[int, int]) -> np.ndarray:
     splits = [_split(token) for token in each.tokens]
     if each.rounded == "each":
         return _scaled([_unit(x, n, n) for n, x in splits], abs(each.factor), each.shape)
-    if each.rounded and len({*splits}) > 1:
+    if each.rounded == "significant" and len({*splits}) > 1:
         return _significant_units(each)
     exponents = [exponent for _, exponent in splits]
     unit_of = {exponent: _unit(exponent, *places) for exponent in set(exponents)}

@@ -73,7 +73,7 @@ def _document(header: list[str], rows: list[list[str]], source: str, line: int) 
         tokens = [
             token for row in zip(*(parts[n] for n in sorted(parts)), strict=True) for token in row
         ]
-        prints.append(Print(name, tokens, (len(rows), len(parts)), where))
+        prints.append(Print(name, tokens, (len(rows), len(parts)), where, "significant"))
     numbers = [int(step) for step in steps or () if step.isdecimal()]
     ascending = len(numbers) == len(rows) and all(a < b for a, b in pairwise(numbers))
     numbering = Numbering(compact(numbers)) if ascending else NOT_NUMBERED

@@ -11,11 +11,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from lstmcli.errors import UserError
 from lstmcli.formats.document import Gaps
 from lstmcli.formats.files.limits import MOST_PRINTED, check_size
 from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER
+
+Rounded = Literal["places", "significant", "each"]
+"""To so many places, to so many digits as C's %g does, or each number to its last digit."""
 
 ELIDED = {"...", "…", "⋯", "⋮", "⋱"}
 
@@ -35,11 +38,11 @@ class Print:
     tokens: list[str]  # the numbers as printed, in C order
     shape: tuple[int, ...]  # of these numbers
     where: str  # source and line, to start a message with
+    rounded: Rounded
     factor: float = 1.0
     dtype: np.dtype[Any] | None = None
     label: str = ""  # other text before it that ends in a colon, without digits
     gaps: Gaps | None = None  # what an abbreviated print leaves out
-    rounded: str = "significant"  # as C's %g does; "": to places; "each" shows its last place
     steps: list[int] | None = None  # the numbers of its first axis, where they are written
 
 
@@ -276,12 +279,12 @@ def _matrix(block: _Block, source: str) -> Print:
             shape, before = (rows,), before[:1]
         ahead = {axis: {number} for axis, number in enumerate(before)}
         gaps = gaps_of(shape, ahead, block.shape, where)
-        return Print(block.name, flat, shape, where, block.factor, gaps=gaps, rounded="each")
+        return Print(block.name, flat, shape, where, "each", block.factor, gaps=gaps)
     if block.shape is not None:
         if prod(block.shape) != len(flat):
             raise UserError(f"{where}: {len(flat)} numbers follow; {block.shape} are announced.")
         shape = block.shape if len(block.shape) < 3 or pages > 1 else shape
-    return Print(block.name, flat, shape, where, block.factor, rounded="each")
+    return Print(block.name, flat, shape, where, "each", block.factor)
 
 
 # ---- lines of a log
@@ -371,7 +374,8 @@ def _logged(name: str, rows: list[_Row], source: str) -> Print:
     tokens = [token for row in rows for token in row.tokens]
     shape = (len(rows), len(first.tokens)) if len(first.tokens) > 1 else (len(rows),)
     numbered = steps if len(steps) == len(rows) else None
-    return Print(name, tokens, shape, f"{source}, line {first.line}", steps=numbered)
+    where = f"{source}, line {first.line}"
+    return Print(name, tokens, shape, where, "significant", steps=numbered)
 
 
 def _by_index(name: str, rows: list[_Row], source: str) -> Print:
@@ -388,19 +392,9 @@ def _by_index(name: str, rows: list[_Row], source: str) -> Print:
         shown = "".join(f"[{n}]" for n in twice.index)
         raise UserError(f"{source}, line {by_place[twice.index].line}: {name}{shown} comes twice.")
     tokens: list[str] = []
-    for place in _places(shape):
+    for place in np.ndindex(shape):
         if place not in by_place:
             shown = "".join(f"[{n}]" for n in place)
             raise UserError(f"{source}: {name}{shown} is missing.")
         tokens += by_place[place].tokens
-    return Print(name, tokens, shape if width == 1 else (*shape, width), where)
-
-
-def _places(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Every index of a shape, in C order."""
-    if not shape:
-        yield ()
-        return
-    for first in range(shape[0]):
-        for rest in _places(shape[1:]):
-            yield (first, *rest)
+    return Print(name, tokens, shape if width == 1 else (*shape, width), where, "significant")
