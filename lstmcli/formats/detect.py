@@ -140,7 +140,7 @@ def is_unknown(file: Opened) -> bool:
 
 
 _TEXT_BYTES = frozenset((*range(32, 127), *b"\t\n\r"))
-MOST_LOOKED_AT = 4096  # bytes: numbers have one among the first few that is no character
+MOST_LOOKED_AT = 4096  # bytes: in numbers, one of the first is no character
 
 
 def _is_traineddata(head: bytes) -> bool:

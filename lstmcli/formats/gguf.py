@@ -1,9 +1,9 @@
 """`.gguf`: the tensors of llama.cpp and its kin, numbers as ggml packs them.
 
-The header is walked here, so that counts, lengths and offsets are checked before anything is made
+The header is parsed here, so that counts, lengths and offsets are checked before anything is made
 of them; the packed types are unpacked by the library ``gguf``. Its reader is not used: it maps a
 path (standard input has none) and makes an object of every field, and these checks, which it does
-not make, are all but a few lines of this walk.
+not make, are nearly all of this code.
 """
 
 from __future__ import annotations

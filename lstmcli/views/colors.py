@@ -16,7 +16,7 @@ Rgb = tuple[int, int, int]
 
 # blue - grey - orange: distinct with every common colour blindness
 SIGNED = ((16, 78, 160), (98, 160, 214), (212, 212, 212), (240, 157, 74), (178, 72, 0))
-# dark blue to light yellow: lightness alone gives the order
+# dark blue to light yellow: the order is that of the lightness
 SHARE = ((26, 44, 102), (84, 92, 122), (138, 134, 124), (196, 176, 98), (252, 230, 84))
 NOT_A_NUMBER = (208, 28, 139)
 # the same by number where a terminal has 256 colours: interpolated ones give bands of green

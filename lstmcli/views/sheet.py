@@ -183,7 +183,7 @@ def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False
 def _continued_table(columns: Sequence[Column], most: int, rule: bool) -> Sheet:
     """All columns, in as many tables as they need in that width, each with the first column.
 
-    The position of a value (heading ``at``) stands beside the value.
+    The position of a value (heading ``at``) stays in the table of the value.
     """
     first, *others = columns
     groups: list[list[Column]] = []

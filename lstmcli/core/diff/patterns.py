@@ -26,7 +26,7 @@ from lstmcli.core.model.hint import Hint, join_with_and
 # random nets, float32 stays within a few dozen and float16, rounded where stored, within a few.
 _ROUNDING = (("float64", 2.0**-52, 64), ("float32", 2.0**-23, 64), ("float16", 2.0**-10, 4))
 _ROUNDING_START = 0.01  # of the greatest error: with rounding, the first step is off by more
-_BRAIN = ("bfloat16", 2.0**-7, 4)  # so coarse that size alone does not tell it
+_BRAIN = ("bfloat16", 2.0**-7, 4)  # so coarse that the size of an error does not tell it
 _TELLING = 8  # different numbers that lie on its grid
 
 # Signal-to-noise ratio from which a difference that shows everywhere is taken for noise, in dB.
@@ -213,7 +213,7 @@ def _dense(pair: Pair) -> bool:
 
 
 def odd_numbers(compared: ComparedSides) -> Hint | None:
-    """One number differs, or a few that are no row: named, since nothing in a cell does that."""
+    """One number differs, or several that are no row: named, since nothing in a cell does that."""
     pairs = compared.differing
     if not all(_stand_out(pair) for pair in pairs):
         return None
@@ -234,7 +234,7 @@ def odd_numbers(compared: ComparedSides) -> Hint | None:
 
 
 def _stand_out(pair: Pair) -> bool:
-    """Whether few numbers differ, and by far more than those that agree."""
+    """Whether at most `_MAX_NAMED` numbers differ, and by far more than those that agree."""
     if pair.agrees is None or np.count_nonzero(~pair.agrees) > _MAX_NAMED:
         return False
     with np.errstate(all="ignore"):

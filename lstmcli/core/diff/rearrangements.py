@@ -1,7 +1,7 @@
 """Rearrangements of one array under which it equals the other: each is a proof, not a guess.
 
-A rearrangement proves nothing about numbers that are all alike, so each has to put right at
-least a few elements that disagreed before and that are distinguished by the tolerance.
+A rearrangement proves nothing about numbers that are all alike, so each has to put right several
+elements that disagreed before and that are distinguished by the tolerance.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
 
 
 def _head_agrees(a: Numbers, b: Numbers, tolerance: Tolerance) -> bool:
-    """A quick no: most rearrangements fail within the first few thousand numbers."""
+    """Whether the first thousands of numbers agree: most rearrangements fail there."""
     rows = 1 + 4096 // max(1, int(np.prod(a.shape[1:])))
     return bool(tolerance.agree(a[:rows], b[:rows]).all())
 

@@ -4,7 +4,7 @@ The weights. Gates are stacked in the order f, i, o, g, and kernel, recurrent ke
 the columns of one matrix, so that one product of ``K`` (4H, N) and ``[x; h; 1]`` (N, R) gives all
 pre-activations of R sequences.
 
-Inputs ahead. That product reads all of K from memory at every step. A single sequence, or few, of
+Inputs ahead. That product reads all of K from memory at every step. Small batches of
 a larger cell multiply the columns of x with the inputs of many steps at once, and a step adds its
 part to the product of ``[h; 1]``: see `matmul.Ahead`. Arrays of a small batch of such cells are
 (R, K) in memory, and views (K, R) of it: see `matmul.sequences_first`.
@@ -19,7 +19,7 @@ other cells take `equations.step`.
 
 Guaranteed bit for bit: a run in chunks of steps equals the full run; h does not depend on which
 arrays are returned; blocks of sequences follow from the shapes only. So products of steps are
-merged only where BLAS was seen to sum them alike whatever stands beside them, and h and c are
+merged only where BLAS was seen to sum each alike whatever the others are, and h and c are
 passed on in the working dtype.
 """
 
@@ -40,7 +40,7 @@ from lstmcli.core.forward.matmul import (
     aligned_empty,
     plus,
     product,
-    product_of_few,
+    product_of_batch,
     product_of_one,
     rows_ahead,
     sequences_first,
@@ -187,7 +187,7 @@ class Loop:
         self._step: Step = (plain_step if packed.plain else full_step)(cell, self._z)
         self._quick, self._eight_bit = packed.plain, is_eight_bit(cell)
 
-        find = product_of_few if self.sequences_first else product_of_one if single else product
+        find = product_of_batch if self.sequences_first else product_of_one if single else product
         matrix = packed.matrix(columns, transposed=single)
         self._product, self._product_out = find(matrix, self._z)
         operands: list[Any] = list(self._V[:S])

@@ -93,7 +93,7 @@ def product_of_one(transposed: Array, z: Array) -> tuple[Product, Any]:
     return transposed.T.dot, z.reshape(-1)
 
 
-def product_of_few(K: Array, z: Array) -> tuple[Product, Any]:
+def product_of_batch(K: Array, z: Array) -> tuple[Product, Any]:
     """As `product`, of operands (R, N) and a z that is (4, R, H) in memory; always in pieces."""
     _, units, batch = z.shape
     size, K = columns(K.shape, batch), K.reshape(4, units, -1)
@@ -114,7 +114,7 @@ def product_of_few(K: Array, z: Array) -> tuple[Product, Any]:
 
 
 def columns(K: tuple[int, int], batch: int) -> int:
-    """How many rows of K, of shape (4H, N), are multiplied at a time by `product_of_few`."""
+    """How many rows of K, of shape (4H, N), are multiplied at a time by `product_of_batch`."""
     return min(COLUMNS, UNPACKED // (batch * K[1]) // GRAIN * GRAIN, K[0] // 4)
 
 
@@ -228,11 +228,12 @@ _probing = Lock()  # so that threads that start together probe once
 
 @cache
 def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """A multiple of rows for which each has the same bits wherever it stands, beside however many.
+    """A multiple of rows for which each has the same bits at any position among any number.
 
     Of products of at most so many ``rows`` with pieces (inputs, width). A run may be cut at any
     step, so it must. In OpenBLAS's kernels for AVX-512 every shape has one, in float32 none in
-    those for AVX2: a property of the kernels, which products of a few sizes show. 0: there is none.
+    those for AVX2: a property of the kernels, shown by products of several sizes. 0: there is
+    none.
     """
     x, values = _unlike((rows, inputs), dtype), _unlike((8191,), dtype)
     pieces = [np.resize(values, (inputs, width)) for width in widths]  # a prime: no row repeats

@@ -136,7 +136,7 @@ def sweep(
 
     Gives ``final_h`` and ``final_c``. Where only some steps are ``shown``, in ascending ranges, a
     model that runs forward takes the quick path over the others, and passes on only these. Memory
-    is that of a few pieces of inputs and results; where a model needs all steps at once (backward,
+    is that of some pieces of inputs and results; where a model needs all steps at once (backward,
     masked), that of a chunk of sequences.
 
     Raises

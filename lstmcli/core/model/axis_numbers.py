@@ -180,7 +180,7 @@ def _axes(side: AxisNumbers, name: str, final: bool) -> tuple[Indices | None, ..
 
 
 def _counted_like(numbers: Indices | None, size: int) -> Indices | None:
-    """The numbers of an axis that does not say them, beside these of the other side."""
+    """The numbers of an axis that has none: those of the other side, where they may be so."""
     if numbers is None:
         return None
     return range(size) if numbers[-1] < size else numbers if size == len(numbers) else None

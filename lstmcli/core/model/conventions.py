@@ -933,7 +933,7 @@ _ROWS = (
         },
         words={"i": "input_gate", "f": "forget_gate", "g": "cell", "o": "output_gate"},
         path=r"(?P<direction>fwd|bwd)_layer(?=_|$)",
-        within=r"(^|_)layers_\d+(_(fwd|bwd)_layer)?$",  # cell/bias alone is TensorFlow 1's
+        within=r"(^|_)layers_\d+(_(fwd|bwd)_layer)?$",  # without it, cell/bias is TensorFlow 1's
         under="layers/{layer}/ | layers/{layer}/{direction}_layer/",
         takes=THREE_ACTIVATIONS,
         source="madmom/ml/nn/layers.py (0.16.1)",

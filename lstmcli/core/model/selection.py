@@ -160,7 +160,7 @@ class Selection(NamedTuple):
         if self.units and (without := [name for name, picked in columns.items() if not picked]):
             kinds = dict.fromkeys(name.rpartition(".")[2] for name in columns)
             having = [k for k in kinds if not any(is_named(other, k) for other in without)]
-            if not having and "h" not in without:  # by itself, h is that of the model alone
+            if not having and "h" not in without:  # without a cell, h is that of the model
                 having = ["h"] * ("h" in columns)
             most = min(units_of(name, widths[name]) for name in without) - 1
             others = f", or give --only {','.join(having)}" if having else ""

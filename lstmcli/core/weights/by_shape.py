@@ -494,7 +494,7 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
 
 def _named(roles: Roles, source: str) -> str:
     """The tensors as they are typed with their roles: ``kernel=w.npz:W bias=w.npz:b``."""
-    names = {"fused": "kernel"}  # next to a bias alone, a kernel is for inputs and h
+    names = {"fused": "kernel"}  # a kernel with only a bias is for inputs and h
     words = (f"{names.get(role, role)}={source}:{name}" for role, name in roles.items())
     return typed_command(*words)
 

@@ -28,7 +28,7 @@ from lstmcli.core.forward.matmul import (
     aligned_empty,
     piece,
     product,
-    product_of_few,
+    product_of_batch,
     product_of_one,
     rows_ahead,
     rows_alike,
@@ -103,13 +103,13 @@ def test_a_product_that_is_not_cut_is_the_product_too(batch: int) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("batch", "units"), [(2, 150), (7, 64), (12, 70)])
-def test_a_product_of_few_is_the_product(batch: int, units: int, dtype: str) -> None:
+def test_the_product_of_a_small_batch_is_the_product(batch: int, units: int, dtype: str) -> None:
     rng = np.random.default_rng(batch)
     K = rng.normal(size=(4 * units, 1030)).astype(dtype)
     operand = rng.normal(size=(1030, batch)).astype(dtype)
     assert sequences_first(K.shape, batch, K.dtype)
     z = np.full((4, batch, units), np.nan, dtype).swapaxes(1, 2)
-    function, out = product_of_few(K, z)
+    function, out = product_of_batch(K, z)
     function(operand.T.copy(), out)
     exact = K.astype(np.longdouble).dot(operand.astype(np.longdouble))
     bound: Any = 1030 * np.finfo(dtype).eps * (np.abs(K) @ np.abs(operand))
