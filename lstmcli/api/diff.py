@@ -103,9 +103,11 @@ def side_of(result: Result, name: str) -> Side:
     if isinstance(result, Document):
         return _side(result)
     if isinstance(result, Mapping):
-        arrays = {str(k): numbers_of(array, f"{name}: {k}") for k, array in result.items()}
+        arrays = {
+            str(k): np.atleast_1d(numbers_of(array, f"{name}: {k}")) for k, array in result.items()
+        }
         return with_trace_names(Side(name, arrays))
-    return Side(name, {"": numbers_of(result, name)})
+    return Side(name, {"": np.atleast_1d(numbers_of(result, name))})
 
 
 def _side(document: Document) -> Side:

@@ -126,6 +126,9 @@ py: Any = lstmcli  # whose types mypy does not hold these calls to
         (lambda: py.diff(np.ones(3), None), r"b is None"),
         (lambda: py.explain(py.load(WEIGHTS), INPUTS, np.ones(3)), r"files it came from"),
         (lambda: py.explain(WEIGHTS, INPUTS, INPUTS, initial_state=[1]), r"state is a list"),
+        (lambda: py.run(WEIGHTS, INPUTS, keep=5), r"keep is 5; it takes names"),
+        (lambda: py.derive(WEIGHTS, INPUTS, "a", 0), r"step is 'a'; it takes a whole number"),
+        (lambda: py.derive(WEIGHTS, INPUTS, 0, None), r"unit is None; it takes a whole number"),
         (lambda: py.save(np.ones(3), "a.npz"), r"save takes a trace.*got a ndarray"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS), 5), r"save takes a path.*got an int"),
     ],
@@ -133,6 +136,13 @@ py: Any = lstmcli  # whose types mypy does not hold these calls to
 def test_a_wrong_type_says_what_to_pass(call: Any, message: str) -> None:
     with pytest.raises(lstmcli.UserError, match=f"(?s){message}"):
         call()
+
+
+def test_a_single_number_is_an_array_of_one() -> None:
+    h = lstmcli.run(WEIGHTS, INPUTS).h
+    assert lstmcli.diff(h[0, 0, 0], float(h[0, 0, 0])).equal
+    assert lstmcli.explain(WEIGHTS, INPUTS, 0.5).verdict in ("none", "unproven")
+    assert lstmcli.explain(WEIGHTS, INPUTS, {"h": 0.5}).verdict in ("none", "unproven")
 
 
 def test_save_takes_a_path_and_one_name(tmp_path: Path) -> None:

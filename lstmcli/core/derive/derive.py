@@ -53,6 +53,9 @@ def derive(
     """
     if gate is not None and gate not in GATES:
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
+    for noun, at in (("step", step), ("unit", unit), ("batch", batch)):
+        if not isinstance(at, int | np.integer):
+            raise UserError(f"derive: {noun} is {at!r}; it takes a whole number.")
     if model.convention.behaviour.arithmetic != "float":
         raise UserError(
             "derive shows products of the numbers as they are; this model rounds inputs and h to "

@@ -148,12 +148,21 @@ def _without_ones(side: Numbers) -> list[int]:
 def _same_axes(
     a: Numbers, b: Numbers, lead_a: list[int], lead_b: list[int], layouts: Layouts, text: str
 ) -> Iterator[Arrangement]:
-    """Both have all steps and sequences, as they lie or exchanged."""
-    said = layouts[0] or layouts[1] or "time"
-    of_a, of_b = layouts[0] or said, layouts[1] or said
-    a_first, b_first = of_a == "batch", of_b == "batch"
-    if len(lead_a) > 2 or lead_a != (lead_b if a_first == b_first else lead_b[::-1]):
+    """Both have all steps and sequences, as they lie or exchanged.
+
+    A side that says no layout has the other's; or else the other one, if only that fits.
+    """
+    if len(lead_a) > 2:
         return
+    said = layouts[0] or layouts[1] or "time"
+    a_first, b_first = ((layout or said) == "batch" for layout in layouts)
+    alike = a_first == b_first
+    if lead_a != (lead_b if alike else lead_b[::-1]):
+        if layouts.count(None) != 1 or lead_a != (lead_b[::-1] if alike else lead_b):
+            return
+        a_first, b_first = a_first != (layouts[0] is None), b_first != (layouts[1] is None)
+        axes = "steps, batch" if said == "batch" else "batch, steps"
+        text += f" as ({axes}, units), which gives {'{b}' if layouts[0] else '{a}'} as many steps"
     sides = _three(a, lead_a, a_first), _three(b, lead_b, b_first)
     yield Arrangement(*sides, (None, None, None), text)
 

@@ -122,6 +122,8 @@ def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
 
 def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
     """The names of the arrays to keep; UserError for one that no trace has."""
+    if not isinstance(keep, Iterable):
+        raise UserError(f'keep is {keep!r}; it takes names of arrays, such as ("h", "c").')
     names = (keep,) if isinstance(keep, str) else tuple(keep)
     for name in names:
         if name not in NAMES:

@@ -134,6 +134,20 @@ def test_a_real_bidirectional_output_of_each_kind() -> None:
     assert not lone(y, beside.swapaxes(0, 1), ("time", "time")).equal
 
 
+def test_stacked_directions_of_a_side_without_a_layout_have_as_many_steps_as_the_other() -> None:
+    """ONNX's Y is (T, 2, B, H), and says nothing; a trace with the batch first is (B, T, 2 H)."""
+    y = normal(T, 2, B, H)
+    h = np.concatenate([y[:, 0], y[:, 1]], axis=-1).swapaxes(0, 1)
+    for d in (lone(y, h, (None, "batch")), lone(h, y, ("batch", None))):
+        assert d.equal
+        assert "side by side as (steps, batch, units), which gives" in d.remarks[0]
+    assert not lone(y, h + 1, (None, "batch")).equal
+    d = lone(y.swapaxes(0, 2), h.swapaxes(0, 1), (None, "time"))
+    assert d.equal
+    assert "side by side as (batch, steps, units)" in d.remarks[0]
+    assert "shape" in repr(lone(y, h))  # two silent sides are compared as they lie
+
+
 def test_final_states_of_two_directions() -> None:
     stacked = normal(2, B, H)
     beside = np.concatenate([*stacked], axis=-1)
