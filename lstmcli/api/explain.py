@@ -187,6 +187,8 @@ def _explained(
     )  # fmt: skip
     explanation = explain_question(question, progress)
     command = _command(explanation, words, settings, job.model.given)
+    if explanation.verdict == "agrees":
+        return replace(explanation, command=command, assumed=tuple(job.assumed))
     if explanation.verdict != "none":
         return replace(explanation, command=command)
     comparison, changed = _to_be_derived(explanation)

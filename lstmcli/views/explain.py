@@ -16,6 +16,7 @@ from lstmcli.core.explain.wording import (
     name_of,
     precision_text,
 )
+from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (
@@ -175,6 +176,8 @@ def position(first: Difference | None) -> str:
 
 def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     """Labels and texts of what else there is to say."""
+    if e.verdict == "agrees" and e.assumed:  # else a table has it, or says what is wrong
+        yield "assumed", "; ".join(map(shorten_assumption, e.assumed))
     if e.taken:
         yield "assumed", f"{e.taken}."
     for remark in e.remarks:
@@ -190,9 +193,7 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "tested", _tested(e)
     if e.verdict in ("found", "unproven"):
         yield "equivalent", _equivalent(e)
-    no_bias = any((change.setting, change.found) == ("bias", "none") for change in e.changes)
-    unseen = [name for name in e.unseen if not (no_bias and name == "bias_gates")]  # of no bias
-    if unseen:
+    if unseen := _unseen(e):
         by = f" ({e.decide} would show them)" if e.decide else ""
         yield "not testable here", f"{', '.join(map(name_of, unseen))}{by}"
     elif e.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
@@ -202,6 +203,12 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "tested", f"{long_count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
     if e.not_tried:
         yield "not tried", "; ".join(e.not_tried)
+
+
+def _unseen(e: Explanation) -> list[str]:
+    """The settings that these data do not show; where no bias is used, not its gates."""
+    no_bias = any((change.setting, change.found) == ("bias", "none") for change in e.changes)
+    return [name for name in e.unseen if not (no_bias and name == "bias_gates")]
 
 
 def _tested(e: Explanation) -> str:
@@ -230,7 +237,7 @@ def _equivalent(e: Explanation) -> str:
         return "none with as few changes"
     if e.verdict == "unproven":
         return "none with as few changes, of those tested"
-    return "none: only this configuration fits"
+    return "none of those tested" if _unseen(e) else "none: only this configuration fits"
 
 
 # ---- Markdown

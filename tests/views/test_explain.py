@@ -151,10 +151,28 @@ def test_no_data_are_asked_for_the_gates_of_a_bias_that_is_left_out() -> None:
         assert "to decide" in labels
 
 
+def test_no_configuration_is_called_the_only_one_where_some_cannot_be_tested() -> None:
+    explanation = asked(str(SAMPLE / "numpy.txt"))
+    assert explanation.unseen  # its biases are zero
+    assert equivalent(explanation).startswith("           none of those tested not testable here")
+    (change,) = explanation.changes
+    of_no_bias = replace(change, setting="bias", found="none")
+    alone = replace(explanation, changes=(of_no_bias,), unseen=("bias_gates",))
+    assert "only this configuration fits" in equivalent(alone)
+
+
+def test_weights_that_agree_as_loaded_say_what_was_assumed() -> None:
+    shown = " ".join(lines(asked(str(SAMPLE / "tensorflow.txt")), None))
+    assert "assumed              convention tf1 (--convention); forget bias +1.0" in shown
+    assert "layout batch (--layout)" in shown
+    known = asked(str(SAMPLE / "tensorflow.txt"), layout="batch", convention="tf1", forget_bias=1.0)
+    assert not any(line.startswith("assumed") for line in lines(known))
+
+
 def test_what_half_precision_hides_is_not_singled_out() -> None:
     explanation = asked(str(SAMPLE / "numpy.txt"))
     (change,) = explanation.changes
-    assert "only this configuration fits" in equivalent(explanation)
+    assert "only this configuration fits" in equivalent(replace(explanation, unseen=()))
     half = replace(change, setting="dtype", found="bfloat16")
     hidden = replace(explanation, changes=(half,), unseen=("bias",))
     assert "only this configuration fits" not in equivalent(hidden)

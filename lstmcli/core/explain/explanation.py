@@ -157,6 +157,7 @@ class Explanation:
     evidence: float | None = None
     precision: str = ""  # of EXPECTED: a number type, or "printed"
     digits: int | None = None  # of a print
+    assumed: tuple[str, ...] = ()  # of weights and inputs: what neither files nor options give
     # ---- put in by `wording`
     rows: tuple[Row, ...] = ()
     hidden: str = ""  # why the changes do not show at once
