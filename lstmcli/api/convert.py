@@ -16,8 +16,7 @@ import numpy as np
 from lstmcli import formats
 from lstmcli._version import __version__
 from lstmcli.api import load
-from lstmcli.api.contents import INITIAL_STATES
-from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_unused
+from lstmcli.api.arguments import INITIAL_STATES, Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.forward.equivalence import Proof, compared_runs, same_weights
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention

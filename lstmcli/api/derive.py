@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.api.arguments import Path, Weights
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.job import Job, model_and_inputs
-from lstmcli.api.paths import Path, Weights
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
 from lstmcli.core.diff.operand import single_as_h

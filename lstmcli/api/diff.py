@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.paths import Path, is_path, numbers_of, only_one_stdin
+from lstmcli.api.arguments import Path, is_path, numbers_of, only_one_stdin
 from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side, with_trace_names

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.contents import read_state
+from lstmcli.api.arguments import Named, Path, Weights, is_path, only_one_stdin, read_state, type_of
 from lstmcli.api.diff import Result, read_side, side_of
 from lstmcli.api.job import (
     NO_FILES,
@@ -22,7 +22,6 @@ from lstmcli.api.job import (
     with_lengths,
 )
 from lstmcli.api.load import checked
-from lstmcli.api.paths import Named, Path, Weights, is_path, only_one_stdin, type_of
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place

@@ -9,11 +9,17 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.api import load
-from lstmcli.api.contents import settings_in, tensors_in
-from lstmcli.api.paths import Named, only_one_stdin, read_named, refuse_unused
+from lstmcli.api.arguments import (
+    Named,
+    only_one_stdin,
+    read_named,
+    refuse_unused,
+    settings_in,
+    tensors_in,
+)
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.weights.build import cut_flat
 from lstmcli.core.weights.choose import choose_lstms, layer_options
-from lstmcli.core.weights.flat import cut_flat
 from lstmcli.core.weights.inspection import Inspection, LoadResult, inspect
 from lstmcli.core.weights.recognise import RecognisedLstm
 from lstmcli.errors import UserError

@@ -16,29 +16,27 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.contents import (
+from lstmcli.api.arguments import (
     INITIAL_STATES,
     INPUT_NAMES,
     STATE,
-    input_names,
-    inputs_of,
-    read_state,
-    settings_in,
-    state_members,
-)
-from lstmcli.api.load import Reader, load_model
-from lstmcli.api.paths import (
     Named,
     Path,
     Weights,
     document_of,
+    input_names,
+    inputs_of,
     is_path,
     numbers_of,
     only_one_stdin,
     read_named,
+    read_state,
     refuse_gaps,
     refuse_unused,
+    settings_in,
+    state_members,
 )
+from lstmcli.api.load import Reader, load_model
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import Inputs, Model

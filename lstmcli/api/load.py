@@ -6,8 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lstmcli.api.contents import is_weight, settings_in, tensors_in
-from lstmcli.api.paths import Weights, document_of, refuse_unused
+from lstmcli.api.arguments import (
+    Weights,
+    document_of,
+    is_weight,
+    refuse_unused,
+    settings_in,
+    tensors_in,
+)
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.model.settings import SETTINGS, read_setting
@@ -22,6 +28,7 @@ from lstmcli.core.weights.build import (
     build_layers,
     check_cell_settings,
     check_layers,
+    cut_flat,
     direction_settings,
     layer_width,
 )
@@ -32,7 +39,6 @@ from lstmcli.core.weights.choose import (
     refuse_partial,
     training_copies,
 )
-from lstmcli.core.weights.flat import cut_flat
 from lstmcli.core.weights.metadata import is_dense, is_in_group, layer_name, read_metadata
 from lstmcli.core.weights.metadata.metadata_settings import MetadataSettings, merge_metadata
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, recognise

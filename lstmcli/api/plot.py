@@ -13,10 +13,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.api.contents import STATE
+from lstmcli.api.arguments import STATE, Named, only_one_stdin
 from lstmcli.api.diff import side_of, with_layout
 from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job
-from lstmcli.api.paths import Named, only_one_stdin
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.compare import compare, matched
 from lstmcli.core.diff.metrics import Position

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
+from lstmcli.api.arguments import Path, Weights
 from lstmcli.api.job import Job, model_and_inputs
-from lstmcli.api.paths import Path, Weights
 from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare

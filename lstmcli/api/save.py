@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.api.paths import Path, is_path, type_of
+from lstmcli.api.arguments import Path, is_path, type_of
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.forward.streaming import sweep_selected

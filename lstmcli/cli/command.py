@@ -176,7 +176,7 @@ class Command(click.Command):
             outputs.append(inputs.pop())
         if not outputs:
             return
-        from lstmcli.api.paths import Named  # these bring numpy, which help does without
+        from lstmcli.api.arguments import Named  # these bring numpy, which help does without
         from lstmcli.formats.files.overwriting import outputs_protected
 
         inputs += [Named.parse(word).file for word in inputs]

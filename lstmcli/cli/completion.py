@@ -128,7 +128,7 @@ def _next(names: Iterable[str], incomplete: str) -> Items:
 
 def _paths(ctx: click.Context) -> list[str]:
     """The files before the cursor; click leaves them in ``args`` if an option lacks its value."""
-    from lstmcli.api.paths import Named
+    from lstmcli.api.arguments import Named
 
     given = next((ctx.params[name] for name in PATHS if ctx.params.get(name)), ctx.args)
     return [path for path in given if is_quick(Named.parse(path).file)]

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from lstmcli import formats
+from lstmcli.api.arguments import Named, only_one_stdin
 from lstmcli.api.derive import derive_in_job
-from lstmcli.api.paths import Named, only_one_stdin
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     cell_option,

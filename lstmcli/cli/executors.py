@@ -12,8 +12,7 @@ from typing import Any
 
 from lstmcli.api.job import Job
 from lstmcli.cli.progress import ProgressBar
-from lstmcli.core.forward.batch import batch_chunks, seconds, worth_threads
-from lstmcli.core.forward.threads import cores, workers
+from lstmcli.core.forward.batch import batch_chunks, cores, seconds, workers, worth_threads
 from lstmcli.errors import UserError, import_extra
 
 WORTH_THREADS = 0.1  # seconds of work; a pool of threads takes 15 ms to make

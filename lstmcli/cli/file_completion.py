@@ -44,7 +44,7 @@ def is_quick(path: str) -> bool:
 def members_of_file(incomplete: str) -> Items:
     """``FILE:MEMBER`` for each array of the file in an incomplete word; nothing without a colon."""
     from lstmcli import formats  # and numpy, which most words do without
-    from lstmcli.api.paths import Named
+    from lstmcli.api.arguments import Named
     from lstmcli.formats.files.limits import raised_to
     from lstmcli.formats.files.member import split_member
 

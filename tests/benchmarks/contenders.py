@@ -61,7 +61,7 @@ def ours(given: Case, keep: Any = "h") -> Call:
     model = model_of(given)
     if given.threads == 1:
         return lambda: lstmcli.run(model, given.x, keep).arrays["h"]
-    from lstmcli.core.forward.threads import workers
+    from lstmcli.core.forward.batch import workers
 
     held = workers(given.threads)
     pool = held.__enter__()  # as the command does: made once

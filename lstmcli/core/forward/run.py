@@ -18,6 +18,7 @@ from lstmcli.core.forward.batch import (
     batch_blocks,
     batch_chunks,
     blocks_within,
+    shares_memory,
     worth_threads,
 )
 from lstmcli.core.forward.blas import one_thread
@@ -31,7 +32,6 @@ from lstmcli.core.forward.sequence import (
     padding_rule,
     run_in_order,
 )
-from lstmcli.core.forward.threads import shares_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, Trace, from_time_major
 from lstmcli.core.model.states import State, join_states

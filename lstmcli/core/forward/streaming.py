@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstmcli.core.forward.batch import Meter, Runner, batch_chunks, blocks_within
+from lstmcli.core.forward.batch import Meter, Runner, batch_chunks, blocks_within, shares_memory
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.plan import Plan, cell_names
 from lstmcli.core.forward.run import SequenceResults, Work, metered, run_plan, task_of_chunk
 from lstmcli.core.forward.sequence import has_direction_axis, merge_directions
-from lstmcli.core.forward.threads import shares_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model, Trace, from_time_major
 from lstmcli.core.model.selection import (

@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 
 from lstmcli.core.forward import batch, blas, matmul
-from lstmcli.core.forward.batch import Runner, batch_blocks, batch_chunks, worth_threads
+from lstmcli.core.forward.batch import Runner, batch_blocks, batch_chunks, workers, worth_threads
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block
 from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import run
 from lstmcli.core.forward.streaming import sweep
-from lstmcli.core.forward.threads import workers
 from lstmcli.core.model.model import Cell, Inputs, Model, Trace
 from tests.core.judge import model_of, random_net
 from tests.paths import TOP

@@ -18,7 +18,7 @@ from lstmcli import formats
 from lstmcli.api.diff import diff
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
-from lstmcli.formats.text.records import as_columns
+from lstmcli.formats.text.json import as_columns
 from tests.test_golden import GOLDEN
 
 LANGUAGES = GOLDEN / "languages"
