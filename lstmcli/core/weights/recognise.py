@@ -178,7 +178,7 @@ class _Template:
     """A template of a row: a text, or a text with fields in braces."""
 
     def __init__(self, row: Convention, role: str, form: str) -> None:
-        self.row, self.role = row, role
+        self.row, self.role, self.form = row, role, form
         plain = form.replace("/_", "_").replace("/", "_").replace(".", "_")  # as `normalise` has it
         self._pieces = re.split(r"\{(\w+)\}", plain) if "{" in plain else [plain]
         self.texts, self.has_fields = tuple(self._pieces[::2]), len(self._pieces) > 1
@@ -527,7 +527,7 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
         for name in found.tensors
     }
     parts = [
-        (len(members), -n, row, cell, members)
+        (len(RecognisedLstm(row, "", {cell: members}).tensors), -n, row, cell, members)
         for n, row in enumerate(rows)
         for cells in _groups(row, names, asked=False).values()
         for cell, members in cells.items()
@@ -543,12 +543,17 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
     role, _, gate = _missing_role(row, members).partition(" of ")
     there = members.get(role) or next(members[r] for r in members if r in _MATRICES)
     name_there = there if isinstance(there, str) else next(iter(there.values()))
-    return f"{row.name}: {_expected_name(row, role, gate, cell)} is missing; {name_there} is there"
+    missing = _expected_name(row, role, gate, cell, name_there)
+    return f"{row.name}: {missing} is missing; {name_there} is there"
 
 
-def _expected_name(row: Convention, role: str, gate: str, cell: CellIndex) -> str:
-    """The name of a tensor without what stands before it; the role, where it has a number."""
-    form = row.names.tensors.get(role, "").split(" | ")[0]
+def _expected_name(row: Convention, role: str, gate: str, cell: CellIndex, there: str) -> str:
+    """The name of a tensor without what stands before it; the role, where it has a number.
+
+    ``there``: the name of one that is there; of the same role, it shows which form is used.
+    """
+    forms = [one.form for one, _ in _ends(there).get(row.name, ()) if one.role == role]
+    form = (forms or row.names.tensors.get(role, "").split(" | "))[0]
     if not form or "{number}" in form:
         return f"the {role.replace('_', ' ')}{f' of {gate}' * bool(gate)}"
     gate = gate or next(iter(row.storage.letters))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -134,8 +135,13 @@ def test_one_matrix_with_the_bias_in_its_first_row() -> None:
     np.testing.assert_allclose(trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12)
 
 
-@pytest.mark.parametrize("words", ["W_x{} W_h{} b_{}", "W{} U{} b{}", "W_i{} W_h{} b_i{}"])
-@pytest.mark.parametrize("candidate", "cg")
+@pytest.mark.parametrize(
+    ("words", "candidate"),
+    [
+        *product(["W_x{} W_h{} b_{}", "W{} U{} b{}", "W_i{} W_h{} b_i{}"], "cg"),
+        ("W_{} U_{} b_{}", "g"),  # of Keras 1, whose gates are hard sigmoids, it is called c
+    ],
+)
 def test_books_names_by_gate(words: str, candidate: str) -> None:
     kernel, recurrent, bias, x = draw(3, 5)
     forms = words.split()
@@ -159,12 +165,10 @@ def test_both_biases_of_pytorch_s_formula_by_gate() -> None:
     np.testing.assert_allclose(trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12)
 
 
-@pytest.mark.parametrize("candidate", "cg")
-def test_keras_1_s_hard_sigmoid_says_how_to_have_the_sigmoid(candidate: str) -> None:
-    """Of Keras' own names, and of those of a script that calls the candidate g."""
+def test_keras_1_s_hard_sigmoid_says_how_to_have_the_sigmoid() -> None:
     kernel, recurrent, bias, x = draw(3, 5)
     tensors: dict[str, Array] = {}
-    for n, gate in enumerate(f"if{candidate}o"):
+    for n, gate in enumerate("ifco"):
         tensors |= {f"W_{gate}": kernel[n].T, f"U_{gate}": recurrent[n].T, f"b_{gate}": bias[n]}
     (said,) = (line for line in loaded(tensors).assumed if "hard" in line)
     assert "--recurrent-activation sigmoid for sigmoid" in said

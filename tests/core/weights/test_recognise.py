@@ -209,6 +209,8 @@ def test_other_names_are_none_of_the_table_and_mean_rows_of_it() -> None:
             "keras: kernel is missing; lstm/recurrent_kernel is there",
         ),
         ("W_i U_i b_i W_f U_f b_f W_c U_c b_c W_o b_o", "keras1: U_o is missing; U_i is there"),
+        ("W_i U_i b_i W_f U_f b_f W_g U_g b_g W_o b_o", "per-gate: U_o is missing; U_i is there"),
+        ("Wi Ui bi Wf Uf bf Wc Uc bc Wo bo", "per-gate: Uo is missing; Ui is there"),
         ("0/w0 0/w1 0/w2 0/w4 0/w5 0/w6 0/w7", "nstep: 0/w3 is missing; 0/w0 is there"),
         ("W B", "onnx: R is missing; W is there"),
         ("fc.weight fc.bias", "no LSTM is recognised"),
