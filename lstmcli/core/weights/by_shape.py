@@ -29,7 +29,7 @@ _ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
 # prefix, a name that somebody typed, number of a layer
 _LEAF = re.compile(r"(?:(.*)[/.:])?([^/.:]{0,40}?)_?(\d{0,9})")
 _LETTER = re.compile(r"(.*[/.:_])?[wWuUb]")
-_OF_LSTM = re.compile("^(lstm|rnn|cell)_|_(lstm|rnn|cell)$", re.I)
+_OF_LSTM = re.compile("^(lstm|rnn|cell)_?|_?(lstm|rnn|cell)$", re.I)
 _LSTM = re.compile("lstm|rnn|cell", re.I)
 _ANOTHER_LAYER = re.compile(
     r"dense|(^|[^a-z])fc|linear|conv|embed|att(n|ention)|norm|mlp|head", re.I
@@ -136,7 +136,7 @@ def _leaf(name: str) -> str:
 
 
 def _is_called(pattern: re.Pattern[str], name: str) -> bool:
-    """Whether a name's last part, without ``lstm_`` or ``_lstm``, is what a pattern has."""
+    """Whether a name's last part, without ``lstm`` before or after it, is what a pattern has."""
     return pattern.fullmatch(_OF_LSTM.sub("", _leaf(name))) is not None
 
 
@@ -418,6 +418,12 @@ def _follows(roles: Roles, below: Roles, shapes: Mapping[str, Shape]) -> bool:
 # ---- what to type
 
 
+_AXES = (
+    "  --convention tf1             gates along the last axis: (I + H, 4H)",
+    "  --convention tflite-basic    gates along the first: (4H, I + H)",
+)
+
+
 def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
     """Refuse tensors that may be an LSTM in two ways or three, or are called so and are none.
 
@@ -465,9 +471,7 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
         if "fused" in ways[0].roles:
             name = ways[0].roles["fused"]
             raise UserError(
-                f"{source}: {name} is {shapes[name]}; along which axis are the gates?",
-                "  --convention tf1             along the last: (I + H, 4H)",
-                "  --convention tflite-basic    along the first: (4H, I + H)",
+                f"{source}: {name} is {shapes[name]}; along which axis are the gates?", *_AXES
             )
         if len(ways) == 2 and len({way.convention for way in ways}) == 1:
             kernel, recurrent = list(ways[0].roles.values())[:2]
@@ -477,6 +481,17 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
                 *(f"  lstm run {_named(way.roles, source)} INPUTS" for way in ways),
             )
     for names in unfit:
+        ways = PossibleCell(_without_output_layer(names), shapes).ways()
+        if ways:
+            listed = " and ".join(f"{name} {shapes[name]}" for name in ways[0].roles.values())
+            raise UserError(
+                f"{source}: {listed} may be an LSTM's or a dense layer's. If an LSTM's:",
+                *(
+                    _AXES
+                    if len(ways) > 1
+                    else [f"  lstm run {_named(ways[0].roles, source)} INPUTS"]
+                ),
+            )
         called_so = [
             name
             for pattern in (_KERNEL, _RECURRENT, _BIAS)

@@ -113,9 +113,11 @@ def _as_directions(
     forms = [{role: tensors[name].shape for role, name in cell.items()} for cell in cells]
     if forms[0] != forms[1]:
         return []
+    fused = "fused" in forms[0]  # TensorFlow 1's kernel, else Keras'
+    prefixes = ("lstm_fw", "lstm_bw") if fused else ("forward_lstm", "backward_lstm")
     words = [
-        f"{direction}_lstm_{role}={source}:{name}"
-        for direction, cell in zip(("forward", "backward"), cells, strict=True)
+        f"{prefix}_{'kernel' if role == 'fused' else role}={source}:{name}"
+        for prefix, cell in zip(prefixes, cells, strict=True)
         for role, name in cell.items()
     ]
     return [

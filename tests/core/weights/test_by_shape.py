@@ -330,7 +330,7 @@ def test_layers_of_a_file_are_distinguished_by_prefix_and_number() -> None:
         {"W_out": (4, 16), "b_out": (16,), "E": (16, 4), "vocab": (30,)},
     ],
 )
-@pytest.mark.parametrize("form", ["{}", "lstm_{}", "{}_lstm", "lstm/{}"])
+@pytest.mark.parametrize("form", ["{}", "lstm_{}", "{}_lstm", "{}lstm", "lstm/{}"])
 @pytest.mark.parametrize("letters", ["Wb", "wb"])
 def test_an_output_layer_next_to_an_lstm_is_left_out(
     beside: dict[str, tuple[int, ...]], letters: str, form: str
@@ -399,6 +399,43 @@ def test_what_is_proposed_for_two_cells_in_order_can_be_typed(tmp_path: Path) ->
     assert which == "  If they are the two directions of one layer, name the tensors:"
     h = run(lstmcli.load(*line.split()[2:-1]), x).h
     np.testing.assert_allclose(h, outputs(layers, x), atol=1e-12)
+
+
+def test_what_is_proposed_for_two_fused_kernels_can_be_typed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    layers = draw(rng, 3, 4, 2, 1)
+    x = rng.normal(size=(T, 3))
+    path = str(tmp_path / "w.npz")
+    tensors: Tensors = {}
+    for n, cell in enumerate(layers[0], 1):
+        kernel, recurrent, bias = (flat(a, "igfo") for a in cell)
+        tensors |= {f"lstm_W{n}": np.c_[kernel, recurrent].T, f"lstm_b{n}": bias}
+    np.savez(path, **tensors)
+    with pytest.raises(UserError) as error:
+        lstmcli.load(path)
+    h = run(lstmcli.load(*error.value.lines[-1].split()[2:-1]), x).h
+    np.testing.assert_allclose(h, outputs(layers, x, 1.0), atol=1e-12)
+
+
+def test_a_kernel_that_may_be_a_dense_layer_s_is_shown_with_what_to_type() -> None:
+    expected = [
+        "w.npz: encoder/w (8, 20) and encoder/b (20,) may be an LSTM's or a dense layer's. "
+        "If an LSTM's:",
+        "  lstm run kernel=w.npz:encoder/w bias=w.npz:encoder/b INPUTS",
+    ]
+    encoder = {"encoder/w": np.zeros((8, 20)), "encoder/b": np.zeros(20)}
+    assert refusal(encoder) == expected
+    assert refusal({**encoder, "encoder/Wy": np.zeros((5, 2)), "encoder/by": np.zeros(2)}) == (
+        expected
+    )
+    square = {"net.W": np.zeros((16, 16)), "net.b": np.zeros(16)}
+    assert refusal(square)[1:] == [
+        "  --convention tf1             gates along the last axis: (I + H, 4H)",
+        "  --convention tflite-basic    gates along the first: (4H, I + H)",
+    ]
+    for name in ("tf1", "tflite-basic"):
+        model = load_model([Document("w.npz", "npz", square)], {"convention": name})
+        assert (model.convention.name, model.cell.inputs) == (name, 12)
 
 
 def test_the_output_layer_next_to_a_fused_kernel_is_recognised_by_its_name() -> None:
