@@ -410,7 +410,7 @@ def test_what_is_proposed_for_two_fused_kernels_can_be_typed(tmp_path: Path) -> 
     for n, cell in enumerate(layers[0], 1):
         kernel, recurrent, bias = (flat(a, "igfo") for a in cell)
         tensors |= {f"lstm_W{n}": np.c_[kernel, recurrent].T, f"lstm_b{n}": bias}
-    np.savez(path, **tensors)
+    np.savez(path, allow_pickle=False, **tensors)
     with pytest.raises(UserError) as error:
         lstmcli.load(path)
     h = run(lstmcli.load(*error.value.lines[-1].split()[2:-1]), x).h
