@@ -17,7 +17,7 @@ from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.forward.run import run_plan
-from lstmcli.core.forward.streaming import PIECE, LayerStack
+from lstmcli.core.forward.streaming import PIECE, LayerStack, runs_forward
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.model import Inputs, Model, Trace, as_time_major
 from lstmcli.core.model.selection import (
@@ -113,9 +113,7 @@ def can_stream(job: Job) -> bool:
                 f"--lengths and --mask need all steps of a sequence{of_file}; give it as a file."
             )
         return True
-    behaviour = job.model.convention.behaviour
-    in_order = not behaviour.flip_output and behaviour.state != "reset"
-    return in_order and not masked and not job.model.backward
+    return runs_forward(job.model) and not masked
 
 
 def run_by_engine(

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli import formats
 from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
 from tests.cli.conftest import ENDINGS, SAMPLE, Lstm, ignore_signals, start
@@ -741,3 +742,12 @@ def test_8_bit_arithmetic_is_in_the_header(lstm: Lstm, tmp_path: Path) -> None:
     assert "8-bit arithmetic" in lstm("run", source, "x.npy").out
     assert "8-bit" not in lstm("run", source, "x.npy", "--arithmetic", "float").out
     assert lstm("run", source, "x.npy", "--arithmetic", "int4").status == 2
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+def test_steps_of_8_bit_arithmetic_are_written_from_a_file(lstm: Lstm, format: str) -> None:
+    source, case = (GOLDEN / "tflite_files" / f"hybrid.{end}" for end in ("tflite", "npz"))
+    assert lstm("run", source, case, "--only", "h", "-o", f"h.{format}").status == 0
+    h = formats.read(f"h.{format}").arrays["h"].swapaxes(0, 1)  # from (steps, batch, units)
+    with np.load(case) as members:  # of TensorFlow Lite
+        assert np.abs(h - members["h"]).max() < 1e-6
