@@ -20,6 +20,7 @@ from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.question import Question
+from lstmcli.core.forward.equivalence import greatest_difference
 from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.model import Cell, Model, Trace
@@ -256,10 +257,6 @@ def _distance(trace: Trace, truth: Trace | None) -> float | None:
     """The greatest distance of h and the last state from the truth."""
     if truth is None:
         return None
-    distances = []
-    for name, exact in truth.members().items():
-        with np.errstate(all="ignore"):
-            distance = np.abs(trace.members()[name] - exact)
-        same = (trace.members()[name] == exact) | np.isnan(exact) & np.isnan(trace.members()[name])
-        distances.append(float(np.where(same, 0, distance).max()))
+    found = trace.members()
+    distances = [greatest_difference(found[name], exact) for name, exact in truth.members().items()]
     return max(distances, key=lambda d: (d != d, d))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,6 @@ from lstmcli.escaping import one_line
 
 if TYPE_CHECKING:
     from lstmcli.api.run import Stop
-from collections.abc import Iterable
 
 DEFAULT_IN_WORDS = re.compile(r"\[default: \((.*?)\)(?=[;\]])")  # click puts it in parentheses
 EXAMPLE = "demo"  # the folder that examples of help name

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import GATES, WEIGHTS, ArrayName
+from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.selection import format_number
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import listed
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.sheet import (

@@ -10,8 +10,9 @@ from math import prod
 
 import numpy as np
 
-from lstmcli.core.diff.axes import arrange, joined
-from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
+from lstmcli.core.diff.axes import arrange, joined, without_ones
+from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import (
     AXES,
     AxisNumbers,
@@ -35,7 +36,6 @@ SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
 # The order of a step: pre-activations, gates, c, h. With peepholes o comes after c, but as a
 # place to look at, a gate comes before what is made of it.
 STEP_ORDER = ("z", "i", "f", "g", "o", "c", "h")
-GATES = ("i", "f", "g", "o")
 FINALS = ("final_c", "final_h")
 
 _BACKWARD = "_reverse"
@@ -116,6 +116,19 @@ class Pair:
     def agrees(self) -> Mask | None:
         """True where an element agrees; None if the shapes differ."""
         return self.tolerance.agree(self.a, self.b) if self.a.shape == self.b.shape else None
+
+    @cached_property
+    def wrong(self) -> Mask | None:
+        """True where an element disagrees; None if the shapes differ."""
+        return None if self.agrees is None else ~self.agrees
+
+    @cached_property
+    def errors(self) -> Array:
+        """|a - b| of arrays of one shape, in float64 or wider."""
+        with np.errstate(all="ignore"):
+            a, b = widened(self.a.values, self.b.values)
+            errors: Array = np.abs(a - b)
+        return errors
 
     @property
     def equal(self) -> bool:
@@ -341,11 +354,8 @@ def _at_most_three(array: Numbers) -> Numbers:
 
 def _in_leading_shape(a: Numbers, b: Numbers, a_leads: bool) -> tuple[Numbers, Numbers]:
     """Both in the shape of the side that says more, if only axes of length 1 are in the way."""
-    if a.shape == b.shape or _without_ones(a.shape) != _without_ones(b.shape):
+    dims = [(*without_ones(side), side.shape[-1]) for side in (a, b)]
+    if a.shape == b.shape or dims[0] != dims[1]:
         return a, b
     shape = a.shape if a_leads else b.shape
     return a.moved(lambda v: v.reshape(shape)), b.moved(lambda v: v.reshape(shape))
-
-
-def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*(n for n in shape[:-1] if n != 1), shape[-1])

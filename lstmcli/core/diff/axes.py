@@ -90,7 +90,7 @@ def _ways(
     for n, of_n in side_by_side(narrow, width, "{a}"):
         for w, of_w in side_by_side(wide, width, "{b}"):
             joined = "; ".join(text for text in (of_n, of_w) if text)
-            lead_n, lead_w = _without_ones(n), _without_ones(w)
+            lead_n, lead_w = without_ones(n), without_ones(w)
             if len(lead_n) == len(lead_w) and joined and not parts_only:
                 yield from _same_axes(n, w, lead_n, lead_w, layouts, joined)
             elif len(lead_n) < len(lead_w) <= 2:
@@ -100,20 +100,20 @@ def _ways(
 
 def _half(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangement]:
     """The first side as one half of the units of the second: one direction of two."""
-    units, lead = narrow.shape[-1], _without_ones(narrow)
+    units, lead = narrow.shape[-1], without_ones(narrow)
     if 2 * units == wide.shape[-1] and lead:
         for start in (0, units):
             half = range(start, start + units)
             part = wide.moved(lambda v, n=half: v[..., n.start : n.stop])  # type: ignore[misc]
             text = f"{{a}} is compared with units {start} to {start + units - 1} of {{b}}"
-            for way in _same_axes(narrow, part, lead, _without_ones(wide), layouts, text):
+            for way in _same_axes(narrow, part, lead, without_ones(wide), layouts, text):
                 yield way._replace(numbers=(None, None, half), by_numbers=True)
 
 
 def _in_a_row(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangement]:
     """The first side as the numbers of the second in a row, or its units in rows or columns."""
-    lead = _without_ones(wide)
-    dims = [*_without_ones(narrow), narrow.shape[-1]]
+    lead = without_ones(wide)
+    dims = [*without_ones(narrow), narrow.shape[-1]]
     row, rows = [wide.values.size], [prod(lead), wide.shape[-1]]
     columns = [*lead, wide.shape[-1], 1]  # a column vector of the units at each step
     if (dims == row and lead) or (dims == rows and len(lead) == 2) or (dims == columns and lead):
@@ -141,7 +141,8 @@ def joined(side: Numbers, axis: int) -> Numbers:
     return side.moved(lambda v: np.moveaxis(v, axis, -2).reshape(*lead, width))
 
 
-def _without_ones(side: Numbers) -> list[int]:
+def without_ones(side: Numbers) -> list[int]:
+    """The lengths of all axes but the last, without those of 1."""
     return [n for n in side.shape[:-1] if n != 1]
 
 
@@ -179,7 +180,7 @@ def _parts(
     narrow: Numbers, wide: Numbers, layouts: Layouts, batch: Choice | None
 ) -> Iterator[Arrangement]:
     """The first side as the last step of the second, as one of its sequences, or as both."""
-    lead, of_wide = _without_ones(narrow), _without_ones(wide)
+    lead, of_wide = without_ones(narrow), without_ones(wide)
     said = layouts[0] not in (None, "steps") and narrow.values.ndim > 2  # how many steps it has
     orders = [layouts[1] == "batch"] if layouts[1] in ("batch", "time") else [False, True]
     start = f"{{a}}, {narrow.shape}, is"
@@ -212,7 +213,7 @@ def _sequences(
     narrow: Numbers, full: Numbers, start: str, batch: Choice | None
 ) -> Iterator[Arrangement]:
     T, B, K = full.shape
-    steps = T if _without_ones(narrow) else 1
+    steps = T if without_ones(narrow) else 1
     items: Indices = range(B) if batch is None else batch.among(B)
     one = narrow.moved(lambda v: v.reshape(steps, 1, K))
     for item in items[:MOST_ITEMS]:

@@ -153,9 +153,9 @@ def _namesakes(compared: ComparedSides, name: str) -> list[str]:
 
 
 def _same(compared: ComparedSides, of_a: str, of_b: str) -> bool:
-    pair, agrees = compared.cross(of_a, of_b), compared.pairs[of_b].agrees
-    wrong = None if agrees is None or agrees.shape != pair.b.shape else ~agrees
-    return proves(pair, pair.a, pair.b, wrong)
+    pair, wrong = compared.cross(of_a, of_b), compared.pairs[of_b].wrong
+    same = wrong is not None and wrong.shape == pair.b.shape
+    return proves(pair, pair.a, pair.b, wrong if same else None)
 
 
 _STATES = ({"h", "c"}, {"final_h", "final_c"})
@@ -197,7 +197,7 @@ def forget_bias(compared: ComparedSides, pair: Pair) -> list[Hint]:
     if constant is None:
         return []
     moved = Numbers(_sigmoid(_logit(b.values) + constant), b.unit)
-    wrong = None if pair.agrees is None else ~pair.agrees[step : step + 1]
+    wrong = None if pair.wrong is None else pair.wrong[step : step + 1]
     if not proves(pair, a, moved, wrong):
         return []
     more, less = ("{a}", "{b}") if constant > 0 else ("{b}", "{a}")

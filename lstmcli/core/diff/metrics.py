@@ -173,7 +173,7 @@ def _errors(pair: Pair) -> tuple[Array, Array, Array]:
         same = (x == y) | _left_out(pair)
         if pair.tolerance.equal_nan:
             same |= np.isnan(x) & np.isnan(y)
-        absolute = np.where(same, 0.0, np.abs(x - y))
+        absolute = np.where(same, 0.0, pair.errors)
         relative = np.where(same, 0.0, absolute / np.abs(y))
         relative = np.where(np.isinf(absolute), np.inf, relative)
         return absolute, relative, np.where(same, 0.0, excess(pair.a, pair.b))

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import GATES, ArrayName, Pair
+from lstmcli.core.diff.alignment import ArrayName, Pair
 from lstmcli.core.diff.metrics import similarity
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import round_to_format
 from lstmcli.core.model.hint import Hint, join_with_and
+from lstmcli.core.model.vocabulary import GATES
 
 # The error that a type predicts, in its eps and relative to the greatest number: measured on
 # random nets, float32 stays within a few dozen and float16, rounded where stored, within a few.
@@ -238,8 +239,7 @@ def _stand_out(pair: Pair) -> bool:
     if pair.agrees is None or np.count_nonzero(~pair.agrees) > _MAX_NAMED:
         return False
     with np.errstate(all="ignore"):
-        a, b = widened(pair.a.values, pair.b.values)
-        errors = np.where(pair.agrees & ~np.isfinite(a), 0, np.abs(a - b))
+        errors = np.where(pair.agrees & ~np.isfinite(pair.a.values), 0, pair.errors)
     hidden = errors[pair.agrees].max(initial=0) * _STANDS_OUT
     odd = errors[~pair.agrees]
     return bool((np.isnan(odd) | (odd >= hidden)).all())
@@ -353,8 +353,7 @@ def _is_of(numbers: Numbers, name: str, test: Tolerance) -> bool:
 
 def _relative_size(pair: Pair) -> float:
     with np.errstate(all="ignore"):
-        a, b = widened(pair.a.values, pair.b.values)
-        size = np.abs(a - b).max() / np.abs(b).max()
+        size = pair.errors.max() / np.abs(widened(pair.b.values, pair.a.values)[0]).max()
     return float(size) if np.isfinite(size) else np.inf
 
 
@@ -368,9 +367,7 @@ def _is_off_from_the_start(pair: Pair, share: float) -> bool:
 
 def _step_errors(pair: Pair) -> Array:
     """(T,) in the order of computation."""
-    with np.errstate(all="ignore"):
-        a, b = widened(pair.a.values, pair.b.values)
-        errors: Array = np.abs(a - b).max(axis=(1, 2))
+    errors: Array = pair.errors.max(axis=(1, 2))
     return errors[::-1] if pair.backward else errors
 
 

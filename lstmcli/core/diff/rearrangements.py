@@ -71,13 +71,9 @@ def _head_agrees(a: Numbers, b: Numbers, tolerance: Tolerance) -> bool:
     return bool(tolerance.agree(a[:rows], b[:rows]).all())
 
 
-def _wrong(pair: Pair) -> Mask | None:
-    return None if pair.agrees is None else ~pair.agrees
-
-
 def _if_equal(pair: Pair, how: Callable[[Array], Array], finding: Finding) -> Finding | None:
     """The finding, if a is b once ``how`` has moved its elements."""
-    return finding if proves(pair, pair.a.moved(how), pair.b, _wrong(pair)) else None
+    return finding if proves(pair, pair.a.moved(how), pair.b, pair.wrong) else None
 
 
 def time_flipped(pair: Pair) -> Finding | None:
@@ -110,7 +106,7 @@ def axes_swapped(pair: Pair) -> Finding | None:
 def axes_permuted(pair: Pair) -> Finding | None:
     """a's axes in an order in which the units are not the last are b's."""
     for order in ((2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1)):
-        if proves(pair, pair.a.moved(partial(np.transpose, axes=order)), pair.b, _wrong(pair)):
+        if proves(pair, pair.a.moved(partial(np.transpose, axes=order)), pair.b, pair.wrong):
             axes = ("steps", "batch", "units")
             names = [axes[order.index(n)] for n in range(3) if pair.a.shape[n] > 1]
             return Finding(
@@ -131,7 +127,7 @@ def reshaped(pair: Pair) -> Finding | None:
         pair.a.moved(lambda v: v.reshape(batch, steps, units).swapaxes(0, 1)),
         pair.a.moved(lambda v: v.reshape(batch, steps, units)),
     ]
-    if not any(proves(pair, a, pair.b, _wrong(pair)) for a in candidates):
+    if not any(proves(pair, a, pair.b, pair.wrong) for a in candidates):
         return None
     return Finding(
         "reshaped",
@@ -169,7 +165,7 @@ def half_flipped(pair: Pair) -> Finding | None:
         return np.concatenate([v[..., :half], v[::-1, :, half:]], axis=-1)
 
     for which, turn in (("second", second_turned), ("first", first_turned)):
-        if proves(pair, pair.a.moved(turn), pair.b, _wrong(pair)):
+        if proves(pair, pair.a.moved(turn), pair.b, pair.wrong):
             return Finding(
                 "half_flipped",
                 f"once the {which} half of the units is turned round in time: it holds the "

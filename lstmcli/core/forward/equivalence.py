@@ -90,7 +90,7 @@ def compared_runs(ours: Model, theirs: Model) -> Proof:
     scale = max(1.0, *(_greatest(array) for array in traces[0].values()))
     allowed = 0.0 if exact else ROUNDING * float(np.finfo(one.cell.dtype).eps) * scale
     difference = max(
-        _greatest_difference(array, traces[1][name]) for name, array in traces[0].items()
+        greatest_difference(array, traces[1][name]) for name, array in traces[0].items()
     )
     return Proof(ROWS, STEPS, difference, allowed)
 
@@ -122,7 +122,7 @@ def _greatest(array: Array) -> float:
     return float(finite.max()) if finite.size else 0.0
 
 
-def _greatest_difference(a: Array, b: Array) -> float:
+def greatest_difference(a: Array, b: Array) -> float:
     """The greatest difference; 0 where both are the same infinity, or no number."""
     with np.errstate(all="ignore"):
         difference = np.abs(a.astype(np.longdouble) - b)

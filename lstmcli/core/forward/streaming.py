@@ -42,24 +42,19 @@ MAX_GAPS = 64  # between selected steps; the quick path over steps in between st
 
 
 class LayerStack:
-    """The cells of a model that runs forward only, stepped together."""
+    """The cells of a model that runs forward only, stepped together, over a chunk of sequences."""
 
     def __init__(
-        self,
-        model: Model,
-        packed: Sequence[Packed],
-        blocks: Sequence[Sequence[slice]],
-        states: Sequence[State],
-        meter: Meter | None = None,
+        self, plan: Plan, packed: Sequence[Packed], chunk: slice, meter: Meter | None
     ) -> None:
-        self.model, self.steps = model, 0
+        self.model, self.steps = plan.model, 0
         self._runners = [
-            Runner(of_cell, of_blocks, state, meter)
-            for of_cell, of_blocks, state in zip(packed, blocks, states, strict=True)
+            Runner(of_cell, blocks_within(chunk, plan.batch, of_cell.cell), state, meter)
+            for of_cell, state in zip(packed, plan.states_of(chunk), strict=True)
         ]
 
     @classmethod
-    def of_plan(cls, plan: Plan, meter: Meter | None = None) -> LayerStack:
+    def of_plan(cls, plan: Plan, meter: Meter | None) -> LayerStack:
         """All sequences of a run.
 
         Raises
@@ -78,22 +73,7 @@ class LayerStack:
                 "8-bit arithmetic runs all steps at once; give the inputs as a file, or "
                 "--arithmetic float."
             )
-        packed = [Packed(cell) for _, cell in model.cells]
-        return cls.of_chunk(packed, slice(0, plan.batch), plan.batch, model, plan.states, meter)
-
-    @classmethod
-    def of_chunk(
-        cls,
-        packed: Sequence[Packed],
-        chunk: slice,
-        batch: int,
-        model: Model,
-        states: Sequence[State],
-        meter: Meter | None = None,
-    ) -> LayerStack:
-        """A chunk of the sequences of a batch."""
-        blocks = [blocks_within(chunk, batch, cell) for _, cell in model.cells]
-        return cls(model, packed, blocks, states, meter)
+        return cls(plan, [Packed(cell) for _, cell in model.cells], slice(0, plan.batch), meter)
 
     def advance(self, x: Array, keep: tuple[str, ...]) -> dict[str, Array]:
         """Run the steps of x (s, R, I); gives the arrays of a trace, each (s, R, K)."""
@@ -157,8 +137,7 @@ def sweep(
     def run_here(chunk: slice) -> list[State]:
         if plan.valid is not None or not runs_forward(model):
             return pass_on(chunk, work(*task_of_chunk(plan, chunk)))
-        states = plan.states_of(chunk)
-        stack = LayerStack.of_chunk(work.packed, chunk, plan.batch, model, states, meter)
+        stack = LayerStack(plan, work.packed, chunk, meter)
         for steps, wanted in _cuts(plan.steps, size, shown):
             arrays = stack.advance(plan.block(steps, chunk), plan.keep if wanted else ())
             if wanted:

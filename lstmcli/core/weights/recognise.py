@@ -184,19 +184,10 @@ class _Template:
         self.texts, self.has_fields = tuple(self._pieces[::2]), len(self._pieces) > 1
 
     def end(self, plain: str) -> NameEnd | None:
-        """Match a normalised name.
-
-        Most templates are ruled out, and those without fields decided, by their text: compiling
-        the patterns of the full table would take most of the time of a small run.
-        """
-        text = self._pieces[0]
-        if len(self._pieces) == 1:
-            prefix = plain[: -len(text)]
-            if plain.endswith(text) and (not prefix or prefix[-1] in "_-"):
-                return NameEnd(prefix[:-1], len(text), {})
-            return None
-        if not all(text in plain for text in self._pieces[::2]):
-            return None
+        """Match a normalised name that has the template's texts, without fields as its end."""
+        if not self.has_fields:
+            prefix, size = plain[: -len(self.texts[0])], len(self.texts[0])
+            return NameEnd(prefix[:-1], size, {}) if not prefix or prefix[-1] in "_-" else None
         match = self._pattern.fullmatch(plain)
         if not match:
             return None
@@ -238,7 +229,8 @@ def _gates_of(row: Convention, role: str) -> str:
 class _Index(NamedTuple):
     """The templates of all rows by what a name must have for them to match.
 
-    A file may have a hundred thousand names, and the table five hundred templates.
+    A file may have a hundred thousand names, and the table five hundred templates; compiling the
+    patterns of all would take most of the time of a small run.
     """
 
     by_text: Mapping[str, list[tuple[str, int]]]  # row and number of those without fields

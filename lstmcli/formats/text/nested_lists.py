@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from array import array
 from itertools import chain
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -135,8 +134,4 @@ def _kind(value: Any) -> str:
 
 def place(number: int, shape: list[int]) -> str:
     """``[2][0]``: the index of the element that has this number in C order of the shape."""
-    indices = []
-    for axis in range(len(shape)):
-        below = prod(shape[axis + 1 :])
-        indices.append(number // below % shape[axis])
-    return "".join(f"[{index}]" for index in indices)
+    return "".join(f"[{index}]" for index in np.unravel_index(number, shape))
