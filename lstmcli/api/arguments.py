@@ -198,6 +198,23 @@ def numbers_of(value: object, what: str) -> Array:
     return array
 
 
+def state_of(state: Mapping[str, Any] | Path, where: str) -> dict[str, Array]:
+    """h and c to start from: a dict of arrays, or a file of them; ``where`` begins messages.
+
+    Raises
+    ------
+    UserError
+        for what is neither, a file that cannot be read, or values that are no numbers.
+    """
+    if is_path(state):
+        return read_state(formats.read(os.fspath(state)))
+    if not isinstance(state, Mapping):
+        raise UserError(
+            f'{where}: initial_state is {type_of(state)}; it is {{"h": h, "c": c}} or a path.'
+        )
+    return {k: numbers_of(a, f"{where}: initial_state {k}") for k, a in state.items()}
+
+
 def type_of(value: object) -> str:
     """``an int``, ``a list``: the type of a value in a message."""
     name = "None" if value is None else type(value).__name__

@@ -29,7 +29,7 @@ def derive(
     cell: str | None = None,
     against: Result | None = None,
     layout: str | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | None = None,
+    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
     lengths: npt.ArrayLike | None = None,
     mask: npt.ArrayLike | None = None,
     name: str = "the inputs",

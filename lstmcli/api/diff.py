@@ -20,6 +20,8 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import Selection
+from lstmcli.core.model.settings import read_setting
+from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
 __all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout"]
@@ -52,6 +54,9 @@ def diff(
     UserError
         for a file that cannot be read, if the two have no array in common, or nothing is selected.
     """
+    layout = None if layout is None else read_setting("layout", layout, "diff")
+    if only is not None and not only:
+        raise UserError('diff: only names no array; it takes names, such as ("h", "c").')
     one, other = (with_layout(side_of(side, name), layout) for side, name in ((a, "a"), (b, "b")))
     return compare(
         one,
@@ -66,7 +71,8 @@ def diff(
 
 
 def _typed(choice: str | int | None) -> str | None:
-    return str(choice) if isinstance(choice, int) else choice
+    """A selection as the option takes it; `str` because an integer of NumPy is no int."""
+    return None if choice is None else str(choice)
 
 
 def with_layout(side: Side, layout: str | None) -> Side:

@@ -10,17 +10,9 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli import formats
-from lstmcli.api.arguments import Named, Path, Weights, is_path, only_one_stdin, read_state, type_of
+from lstmcli.api.arguments import Named, Path, Weights, is_path, only_one_stdin, state_of
 from lstmcli.api.diff import Result, read_side, side_of
-from lstmcli.api.job import (
-    NO_FILES,
-    InputFiles,
-    Job,
-    job_of,
-    load_job,
-    with_lengths,
-)
+from lstmcli.api.job import NO_FILES, InputFiles, Job, job_of, load_job, with_lengths
 from lstmcli.api.load import checked
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
@@ -96,22 +88,16 @@ def explain(
     if inputs is not None:
         words.append(file_argument(os.fspath(inputs)) if is_path(inputs) else "INPUTS")
     also: dict[str, Any] = {}
-    if is_path(initial_state):
-        path = os.fspath(initial_state)
-        also["initial_state"] = read_state(formats.read(path))
+    if initial_state is not None:
+        also["initial_state"] = state_of(initial_state, "explain")
+        path = os.fspath(initial_state) if is_path(initial_state) else "STATE"
         words += ["--initial-state", path]
-    elif isinstance(initial_state, Mapping):
-        also["initial_state"] = {k: np.asarray(a) for k, a in initial_state.items()}
-    elif initial_state is not None:
-        raise UserError(
-            f"explain: initial_state is {type_of(initial_state)}; "
-            'it is {"h": h, "c": c} or a path.'
-        )
     if lengths is not None:
         also["lengths"] = np.asarray(lengths)
         words += ["--lengths", ",".join(map(str, np.ravel(lengths)))]
     if mask is not None:
         also["mask"] = np.asarray(mask)
+        words += ["--mask", "MASK"]
     job = job._replace(inputs=replace(job.inputs, **also))
     return _explained(with_lengths(job), side, words, given, assumed, quiet)
 

@@ -35,11 +35,13 @@ from lstmcli.api.arguments import (
     refuse_unused,
     settings_in,
     state_members,
+    state_of,
 )
 from lstmcli.api.load import Reader, load_model
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import Inputs, Model
+from lstmcli.core.model.settings import read_setting
 from lstmcli.core.weights.assumptions import without_lengths
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import typed_command
@@ -132,6 +134,8 @@ def job_of(
         for whatever is wrong with files, names, types or shapes; ``where`` begins messages.
     """
     several: list[Any] = [*weights] if isinstance(weights, list | tuple) else [weights]
+    if not several:
+        raise UserError(f"{where} takes a path or a dict of arrays of weights; the list is empty.")
     documents = [document_of(one, where) for one in several]
     if x is None:
         paths = [Named(os.fspath(one)) for one in several if is_path(one)]
@@ -151,7 +155,7 @@ def model_and_inputs(
     x: npt.ArrayLike | Path | None,
     settings: Mapping[str, Any],
     given: Inputs,
-    initial_state: Mapping[str, npt.ArrayLike] | None,
+    initial_state: Mapping[str, npt.ArrayLike] | Path | None,
     where: str,
 ) -> tuple[Model, Inputs]:
     """A model, loaded where it is not yet one, and its inputs.
@@ -164,16 +168,19 @@ def model_and_inputs(
     UserError
         as `job_of`.
     """
+    if given.layout is not None:
+        given = replace(given, layout=read_setting("layout", given.layout, where))
+    state = None if initial_state is None else state_of(initial_state, where)
     if isinstance(model, Model):
-        given = replace(given, initial_state=initial_state or {})
+        given = replace(given, initial_state=state or {})
         if not is_path(x):
             return model, replace(given, x=numbers_of(x, given.name))
         holder = formats.read(os.fspath(x))
         return model, replace(given, x=inputs_of(holder), name=holder.source)
     job = job_of(model, x, settings, where)
     inputs = replace(job.inputs, layout=given.layout or job.inputs.layout)
-    if initial_state is not None:
-        inputs = replace(inputs, initial_state=initial_state)
+    if state is not None:
+        inputs = replace(inputs, initial_state=state)
     if given.lengths is not None or given.mask is not None:
         inputs = replace(inputs, lengths=given.lengths, mask=given.mask)
     return job.model, inputs

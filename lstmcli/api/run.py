@@ -43,7 +43,7 @@ def run(
     keep: str | Iterable[str] = DEFAULT_KEEP,
     *,
     layout: str | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | None = None,
+    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
     lengths: npt.ArrayLike | None = None,
     mask: npt.ArrayLike | None = None,
     executor: Executor | None = None,

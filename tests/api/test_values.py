@@ -93,12 +93,34 @@ def test_the_other_functions_take_the_same() -> None:
     assert lstmcli.diff({"out": trace.h}, trace.h.tolist()).equal
     assert not lstmcli.diff(Path(SAMPLE / "numpy.txt"), trace, steps="1:").equal
     assert lstmcli.diff(SAMPLE / "numpy.txt", trace, only="h", steps=0).equal
+    assert py.diff(SAMPLE / "numpy.txt", trace, only="h", steps=np.int64(0)).equal
     line = lstmcli.derive(WEIGHTS, INPUTS, 1, 0, "f").line("h")
     assert float(line.value) == trace.h[0, 1, 0]
     for weights, words in ((WEIGHTS, str(WEIGHTS)), (arrays(), "WEIGHTS")):
         found = lstmcli.explain(weights, x, SAMPLE / "numpy.txt")
         assert found.settings["forget_bias"] == 0
         assert found.command == f"lstm run {words} INPUTS --forget-bias 0"
+
+
+def test_a_state_may_be_a_path(tmp_path: Path) -> None:
+    state = {"h": np.full((1, 3), 0.5), "c": np.full((1, 3), -0.5)}
+    np.savez(tmp_path / "state.npz", h=state["h"], c=state["c"])
+    for model in (lstmcli.load(WEIGHTS), WEIGHTS):
+        one, other = (
+            lstmcli.run(model, INPUTS, initial_state=given)
+            for given in (tmp_path / "state.npz", state)
+        )
+        np.testing.assert_array_equal(one.h, other.h)
+
+
+def test_the_command_of_an_explanation_has_the_state_and_the_mask() -> None:
+    inputs: dict[str, Any] = {
+        "initial_state": {"h": np.full((1, 3), 0.5), "c": np.full((1, 3), -0.5)},
+        "mask": np.arange(7)[None] < 6,
+    }
+    expected = lstmcli.run(WEIGHTS, INPUTS, forget_bias=0.0, **inputs).h
+    command = lstmcli.explain(WEIGHTS, INPUTS, expected, **inputs).command
+    assert command.endswith("--initial-state STATE --mask MASK --forget-bias 0")
 
 
 py: Any = lstmcli  # whose types mypy does not hold these calls to
@@ -126,6 +148,16 @@ py: Any = lstmcli  # whose types mypy does not hold these calls to
         (lambda: py.diff(np.ones(3), None), r"b is None"),
         (lambda: py.explain(py.load(WEIGHTS), INPUTS, np.ones(3)), r"files it came from"),
         (lambda: py.explain(WEIGHTS, INPUTS, INPUTS, initial_state=[1]), r"state is a list"),
+        (lambda: py.run(WEIGHTS, INPUTS, initial_state=np.ones((2, 3))), r"state is a ndarray"),
+        (lambda: py.derive(py.load(WEIGHTS), INPUTS, 0, 0, initial_state=5), r"state is an int"),
+        (lambda: py.run(WEIGHTS, INPUTS, initial_state="nowhere.npz"), r"nowhere\.npz"),
+        (lambda: py.run(WEIGHTS, INPUTS, layout="rows"), r"run: layout is 'rows'; it takes batch"),
+        (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, layout=1), r"layout is 1; it takes batch"),
+        (lambda: py.diff(INPUTS, INPUTS, layout="rows"), r"diff: layout is 'rows'; it takes batch"),
+        (lambda: py.diff(INPUTS, INPUTS, only=[]), r"only names no array"),
+        (lambda: py.diff(INPUTS, INPUTS, steps=slice(2)), r"--steps slice"),
+        (lambda: py.run([], INPUTS), r"run takes a path.*the list is empty"),
+        (lambda: py.explain((), INPUTS, INPUTS), r"explain takes a path.*the list is empty"),
         (lambda: py.run(WEIGHTS, INPUTS, keep=5), r"keep is 5; it takes names"),
         (lambda: py.derive(WEIGHTS, INPUTS, "a", 0), r"step is 'a'; it takes a whole number"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, None), r"unit is None; it takes a whole number"),
