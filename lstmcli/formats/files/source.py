@@ -117,8 +117,10 @@ class Opened(NamedTuple):
             try:
                 text = decoder.decode(data, final=last)
             except UnicodeDecodeError as error:
+                # its bytes end with the piece, and begin with what the piece before left undecoded
+                at = done + len(data) - len(error.object) + error.start
                 raise UserError(
-                    f"{self.source}: byte {done + error.start:,} is not {error.encoding} text."
+                    f"{self.source}: byte {at:,} is not {error.encoding} text."
                 ) from None
             _refuse_zero_bytes(text, self.source)
             done += len(data)
@@ -195,11 +197,12 @@ def decode(data: bytes, source: str) -> str:
     try:
         text = data.decode(_coding(data))
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
+        # of the error's own bytes: a UTF-8 decoder has taken the byte-order mark off them
+        before = error.object[: error.start].decode(error.encoding).removeprefix("\ufeff")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise UserError(
             f"{source}: line {line}, column {column} is not {error.encoding} text "
-            f"(byte 0x{data[error.start]:02x})."
+            f"(byte 0x{error.object[error.start]:02x})."
         ) from None
     _refuse_zero_bytes(text, source)
     return text

@@ -72,6 +72,9 @@ def test_full_and_stepwise_writers_are_separate() -> None:
         (b"\x1c\0\0\0TFL3" + bytes(9), "TensorFlow Lite"),
         (b"a\0b", "neither text nor of a known kind"),
         (bytes(range(128, 256)), "line 1, column 1 is not utf-8"),
+        (b"\xef\xbb\xbf1,2\n3,\xff\n", r"line 2, column 3 is not utf-8 text \(byte 0xff\)"),
+        ("1,é,".encode() + b"\xff\n", "line 1, column 5 is not utf-8"),
+        ("1\n".encode("utf-16") + b"\0\xd8", "line 2, column 1 is not utf-16"),
         ("a\0b".encode("utf-16"), "neither text nor"),
     ],
 )
@@ -84,6 +87,17 @@ def test_the_content_shows_what_is_not_read(
     assert str(tmp_path / name) in str(caught.value)
     with pytest.raises(UserError, match=message):
         piped(data)
+
+
+@pytest.mark.parametrize(("mark", "at"), [(b"", 19), (b"\xef\xbb\xbf", 22)])
+def test_the_byte_of_a_large_file_that_is_no_text_is_counted_from_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes, at: int
+) -> None:
+    monkeypatch.setattr("lstmcli.formats.AT_ONCE", 8)
+    for piece in (5, 6, 64):  # a character that is cut by the end of a piece, or none
+        monkeypatch.setattr("lstmcli.formats.files.source.PIECE", piece)
+        with pytest.raises(UserError, match=f"byte {at} is not utf-8 text"):
+            filed(tmp_path, "a.csv", mark + b"1,2\n" * 4 + b"3,4\xe2\x82\n")
 
 
 def test_a_file_of_no_known_kind_is_refused_with_all_that_is_read(tmp_path: Path) -> None:
