@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import NOT_NUMBERED, Document, Numbering, compact
+from lstmcli.formats.files.limits import MOST_DIGITS
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.console_print import document_of
 from lstmcli.formats.text.notation import Print
@@ -25,7 +27,8 @@ def read_text(text: str, file: Opened) -> Document:
     Raises
     ------
     UserError
-        Text around the table, lines of other lengths, cells that are no numbers.
+        Text around the table, lines of other lengths, cells that are no numbers, steps that do not
+        ascend.
     """
     lines = text.split("\n")
     rules = [n for n, line in enumerate(lines) if line.strip() and _RULE.fullmatch(line.strip())]
@@ -60,13 +63,15 @@ def _document(header: list[str], rows: list[list[str]], source: str, line: int) 
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
     if len(columns) < len(header):
         raise UserError(f"{source}, line {line}: two columns have one name.")
+    where = f"{source}, line {line}"
     steps = columns.pop("step", None)
+    numbering = NOT_NUMBERED if steps is None else Numbering(compact(_step_numbers(steps, where)))
     by_name: dict[str, dict[int, tuple[str, ...]]] = {}
     for name, column in columns.items():
         match = _COLUMN.fullmatch(name)
         array, unit = (match[1] or "h", int(match[2])) if match else (name, 0)
         by_name.setdefault(array, {})[unit] = column
-    prints, where = [], f"{source}, line {line}"
+    prints = []
     for name, parts in by_name.items():
         if sorted(parts) != list(range(len(parts))):
             raise UserError(f"{where}: {name} lacks one of its columns.")
@@ -74,10 +79,18 @@ def _document(header: list[str], rows: list[list[str]], source: str, line: int) 
             token for row in zip(*(parts[n] for n in sorted(parts)), strict=True) for token in row
         ]
         prints.append(Print(name, tokens, (len(rows), len(parts)), where, "significant"))
-    numbers = [int(step) for step in steps or () if step.isdecimal()]
-    ascending = len(numbers) == len(rows) and all(a < b for a, b in pairwise(numbers))
-    numbering = Numbering(compact(numbers)) if ascending else NOT_NUMBERED
     return document_of(prints, numbering, source)
+
+
+def _step_numbers(cells: Sequence[str], where: str) -> list[int]:
+    for cell in cells:
+        if not cell.isdecimal() or len(cell) > MOST_DIGITS:
+            raise UserError(f"{where}: step is {cell[:40]!a}; a whole number was expected.")
+    steps = [int(cell) for cell in cells]
+    for before, step in pairwise(steps):
+        if step <= before:
+            raise UserError(f"{where}: step {step} follows step {before}; steps ascend.")
+    return steps
 
 
 def _cells(line: str) -> list[str]:

@@ -210,7 +210,7 @@ def _is_matrix_print(lines: Sequence[str]) -> bool:
         if _JULIA.match(line):
             return True
         if _MATLAB.match(line):
-            below = next((row for row in lines[n + 1 :] if row.strip()), "")
+            below = next((lines[k] for k in range(n + 1, len(lines)) if lines[k].strip()), "")
             words = [word for word in below[:MOST_LINE].split() if word not in ELIDED]
             rows = bool(words) and all(map(IS_NUMBER.fullmatch, words))
             if rows or any(p.match(below[:MOST_HEADING]) for p in (_COLUMNS, _FACTOR, _MATLAB)):
@@ -267,11 +267,14 @@ def _matrix(block: _Block, source: str) -> Print:
     rows, columns = next(iter(sizes))
     pages = len(block.pages)
     shape: tuple[int, ...] = (rows, columns) if pages == 1 else (rows, columns, pages)
+    order = np.arange(pages)
+    if block.shape is not None and prod(block.shape[2:]) == pages:
+        order = order.reshape(block.shape[2:], order="F").ravel()  # the first index counts pages
     flat = [
-        page[row][column]
+        block.pages[page][row][column]
         for row in range(rows)
         for column in range(columns)
-        for page in block.pages
+        for page in order
     ]
     before: tuple[int | None, ...] = (block.rows_ahead, block.columns_ahead)
     if before != (None, None):
@@ -281,8 +284,9 @@ def _matrix(block: _Block, source: str) -> Print:
         gaps = gaps_of(shape, ahead, block.shape, where)
         return Print(block.name, flat, shape, where, "each", block.factor, gaps=gaps)
     if block.shape is not None:
-        if prod(block.shape) != len(flat):
-            raise UserError(f"{where}: {len(flat)} numbers follow; {block.shape} are announced.")
+        page_shape = (*block.shape, 1)[:2]  # a vector is one column
+        if (rows, columns) != page_shape or pages != prod(block.shape[2:]):
+            raise UserError(f"{where}: the shape is {block.shape}; the numbers below are {shape}.")
         shape = block.shape if len(block.shape) < 3 or pages > 1 else shape
     return Print(block.name, flat, shape, where, "each", block.factor)
 

@@ -118,6 +118,14 @@ def test_pages_of_julia() -> None:
     assert array[:, :, 1].tolist() == [[5.5, 6.5], [7.5, 8.5]]
 
 
+def test_pages_of_julia_count_by_their_first_index() -> None:
+    """As Julia 1.11 prints reshape(1.0:6.0, 1, 1, 2, 3)."""
+    names = ("1, 1", "2, 1", "1, 2", "2, 2", "1, 3", "2, 3")
+    pages = "".join(f"[:, :, {name}] =\n {n}.0\n\n" for n, name in enumerate(names, 1))
+    (array,) = read(f"1×1×2×3 Array{{Float64, 4}}:\n{pages}").arrays.values()
+    assert array.tolist() == [[[[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]]]]
+
+
 GGML_GAPS = (
     "cb_eval:  h = (f32) ADD(a{12, 2, 1, 1}) = {12, 2, 1, 1}\n [\n  [\n"
     "   [ 0.0000, 1.0000, 2.0000, ..., 9.0000, 10.0000, 11.0000],\n"
@@ -223,7 +231,8 @@ def test_what_matlab_s_documents_leave_out_is_unknown(tmp_path: Path) -> None:
         ("h[0] = 0.1\nh[0] = 0.4\n", "line 2: h[0] comes twice"),
         ("h =\n\n 0.1 0.2\n 0.3\n", "line 1: the rows of h differ in length"),
         ("h =\n\n 0.1 0.2\n 0.3 abc\n", 'line 4: "abc" is no number of a matrix'),
-        ("2×2 Matrix{Float32}:\n 0.1 0.2\n", "line 1: 2 numbers follow; (2, 2) are announced"),
+        ("2×2 Matrix{Float32}:\n 0.1 0.2\n", "the shape is (2, 2); the numbers below are (1, 2)"),
+        ("2×1 Matrix{Float32}:\n 0.1 0.2\n", "the shape is (2, 1); the numbers below are (1, 2)"),
         ("9×9 Matrix{Float32}:\n 0.1 … 0.2\n ⋮ ⋱ ⋮\n", "line 1: the print is abbreviated"),
         ("9×9 Matrix{Float32}:\n 0.1 … 0.2\n 0.1 0.3 … 0.4", "line 3: the print leaves out"),
         ("9×9 Matrix{Float32}:\n 0.1 0.2\n ⋮\n 0.3 0.4\n ⋮", "line 5: the print leaves out"),
@@ -232,6 +241,10 @@ def test_what_matlab_s_documents_leave_out_is_unknown(tmp_path: Path) -> None:
         ("| a | b |\n|---|---|\n| 0.1 | x |\n", 'line 3: "x" is no number'),
         ("| a | b |\n|---|---|\n| 0.1 |\n", "line 3 has 1 cells; the header has 2"),
         ("text\n| a | b |\n|---|---|\n| 0.1 | 1 |\n", "line 1"),
+        ("|step|h|\n|--|--|\n|1|0.1|\n|0|0.2|\n", "line 1: step 0 follows step 1; steps ascend"),
+        ("|step|h|\n|--|--|\n|0|0.1|\n|0|0.2|\n", "line 1: step 0 follows step 0; steps ascend"),
+        ("|step|h|\n|--|--|\n|0.5|0.1|\n", "line 1: step is '0.5'; a whole number was expected"),
+        (f"|step|h|\n|--|--|\n|{'9' * 5000}|0.1|\n", "a whole number was expected"),
         ('[{"h": [0.1]}, {"c": [0.2]}]', "element [1] is other than element [0], an object with h"),
     ],
 )  # fmt: skip
