@@ -154,8 +154,8 @@ def _array(spec: dict[str, Any], data: memoryview) -> np.ndarray:
 
 def _widened(array: np.ndarray, quantization: dict[str, Any], dtype: str) -> np.ndarray:
     """The values of a quantized tensor, computed in float64 as JavaScript does."""
-    if "scale" not in quantization:
-        return array.astype(DTYPES[dtype])  # float16
+    if quantization["dtype"] == "float16":
+        return array.astype(DTYPES[dtype])
     scale, minimum = float(quantization["scale"]), float(quantization["min"])
     with np.errstate(all="ignore"):
         values = array * scale + minimum

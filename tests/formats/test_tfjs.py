@@ -104,6 +104,15 @@ def test_other_numbers_and_what_is_none(tmp_path: Path) -> None:
     assert "z left out" in document.remarks[0]
 
 
+def test_quantized_weights_without_a_scale_are_damaged(tmp_path: Path) -> None:
+    tensor = {"name": "k", "shape": [2], "dtype": "float32", "quantization": {"dtype": "uint8"}}
+    (tmp_path / "w.bin").write_bytes(b"\1\2")
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({"weightsManifest": [{"paths": ["w.bin"], "weights": [tensor]}]}))
+    with pytest.raises(UserError, match="it lacks 'scale'"):
+        formats.read(str(path))
+
+
 def _weights(value: Json) -> list[Any]:
     return value["weightsManifest"][0]["weights"]  # type: ignore[no-any-return]
 

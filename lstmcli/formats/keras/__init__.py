@@ -147,7 +147,7 @@ def _config(text: str | None, where: str) -> Any:
         if "\\ud" in text.lower():  # surrogates, which no terminal can show
             value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
         return value
-    except (ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError) as error:  # TypeError: an attribute with axes
         raise UserError(f"{where}: its config is broken JSON ({error}).") from None
 
 

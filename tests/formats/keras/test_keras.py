@@ -454,6 +454,15 @@ def test_hdf5_of_another_program_gives_its_arrays_by_their_paths(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("kept")
+def test_a_config_that_is_a_list_of_texts_is_broken(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = ["{", "}"]
+    with pytest.raises(UserError, match="its config is broken JSON"):
+        read(path)
+
+
+@pytest.mark.usefixtures("kept")
 def test_a_gru_in_a_model_with_an_lstm_is_no_choice(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm())
     with h5py.File(path, "r+") as file:
