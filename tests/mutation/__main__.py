@@ -58,7 +58,9 @@ def main() -> int:
     something fail unbroken too.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("--drawn", type=int, help="so many places, drawn by the commit")
+    parser.add_argument(
+        "--drawn", type=int, help="so many of the places that were noticed, drawn by the commit"
+    )
     parser.add_argument("--only", default="", help="places whose file or text holds this")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--record", default=".coverage", help="of `.ci/run coverage`")
@@ -69,7 +71,8 @@ def main() -> int:
         return 1
     chosen = [place for place in places() if args.only in f"{place.file} {place.source}"]
     if args.drawn:
-        chosen = random.Random(_commit()).sample(chosen, args.drawn)
+        known = [place for place in chosen if place.noticed_by]
+        chosen = random.Random(_commit()).sample(known, args.drawn)
     record = Record(args.record, TOP)
     functions = {place: record.functions(place)[:MOST] for place in chosen}
     with tempfile.TemporaryDirectory() as scratch:
