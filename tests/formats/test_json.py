@@ -149,6 +149,7 @@ def test_names_are_joined_and_special_numbers_read() -> None:
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
         ('{"a":' * 100_000, "nested too deeply"),
         ('{"a":' * 200 + "1" + "}" * 200, "nested too deeply"),
+        ('{"a":' * 600 + "1" + "}" * 600, "nested too deeply"),
         ('{"a": ' + "[" * 40 + "]" * 40 + "}", "more than 32 lists deep"),
         (r'{"\ud800": 1}', "no valid text"),
         (r'{"a": "\ud800"}', "no valid text"),

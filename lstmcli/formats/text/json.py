@@ -65,10 +65,13 @@ def read_pieces(file: Opened) -> Document:
 
 
 def _read_value(value: Any, file: Opened) -> Document:
-    if module := _model(value):
-        reader: Any = import_module(f"lstmcli.formats.{module}")
-        return cast(Document, reader.read_value(value, file))
-    return _document(value, file.source)
+    try:
+        if module := _model(value):
+            reader: Any = import_module(f"lstmcli.formats.{module}")
+            return cast(Document, reader.read_value(value, file))
+        return _document(value, file.source)
+    except RecursionError:
+        raise UserError(f"{file.source} is nested too deeply.") from None
 
 
 def _with_lists(value: Any, converted: Callable[[np.ndarray], list[Any]]) -> Any:
@@ -348,13 +351,13 @@ def _is_plain(value: Any) -> bool:
 
 
 def _joined(items: list[Any], where: str) -> Any:
-    """Converted elements of a list as one value: an object of columns, a stack, or the list.
+    """Converted elements of a list as one value: an object of columns, or the list.
 
     What is converted is not converted again: of lists in lists that would take twice as long a
     level.
     """
     if not isinstance(items[0], dict):
-        return np.stack(items) if isinstance(items[0], np.ndarray) and _alike(items) else items
+        return items
     for n, item in enumerate(items):
         if not isinstance(item, dict) or item.keys() != items[0].keys():
             raise UserError(
@@ -363,10 +366,6 @@ def _joined(items: list[Any], where: str) -> Any:
             )
     columns = {name: [item[name] for item in items] for name in items[0]}
     return {name: _joined(column, f"{where}.{name}") for name, column in columns.items()}
-
-
-def _alike(arrays: list[Any]) -> bool:
-    return len({getattr(array, "shape", None) for array in arrays}) == 1
 
 
 def _names(items: list[Any]) -> list[str]:

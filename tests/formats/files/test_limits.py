@@ -13,6 +13,7 @@ from lstmcli import formats
 from lstmcli.cli import invoke
 from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import USUAL, check_size, most, raised_to
+from tests.formats.helpers import filed
 
 
 def test_a_tensor_within_the_limit_is_counted() -> None:
@@ -40,6 +41,8 @@ KERNELS = {"kernel": W[:2], "recurrent_kernel": W[2:3], "bias": W[3]}
 
 def test_a_shape_of_a_million_axes_is_not_multiplied_out() -> None:
     assert check_size((1,) * 32, 4, "w.npz: kernel") == 1
+    with pytest.raises(UserError, match=r"^w.npz: kernel has 33 axes; NumPy's arrays have 32"):
+        check_size((1,) * 33, 4, "w.npz: kernel")
     with pytest.raises(UserError, match=r"^w.onnx: W has 1,000,000 axes; NumPy's arrays have 32"):
         check_size([1 << 62] * 1_000_000, 4, "w.onnx: W")
 
@@ -57,6 +60,22 @@ def test_every_format_asks_before_a_tensor_is_made(tmp_path: Path, suffix: str) 
         formats.read(path)
     with raised_to(W.nbytes):
         assert formats.read(path).arrays
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, 2, 3, 4, 5, 6]",
+        "[[1, 2, 3], [4, 5, 6]]",
+        '[{"h": [1, 2, 3]}, {"h": [4, 5, 6]}]',
+        '[{"data": [1, 2, 3], "dims": [3]}, {"data": [4, 5, 6], "dims": [3]}]',
+    ],
+)
+def test_a_list_of_any_form_is_one_tensor(tmp_path: Path, text: str) -> None:
+    with raised_to(48):
+        assert [array.size for array in filed(tmp_path, "a.json", text).arrays.values()] == [6]
+    with raised_to(47), pytest.raises(UserError, match="--max-bytes 48$"):
+        filed(tmp_path, "a.json", text)
 
 
 def test_a_limit_belongs_to_one_command_and_one_call(
