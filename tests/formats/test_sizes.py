@@ -256,6 +256,24 @@ def test_a_file_read_in_pieces_is_read_as_it_is_at_once(
         np.testing.assert_array_equal(found.arrays["\u00e9"], -h)
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("a.csv", "1," * 59 + "1"), ("a.tsv", "1\t" * 59 + "1"), ("a.jsonl", f"[{'1,' * 58}1]")],
+)
+def test_a_line_too_long_to_be_in_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, line: str
+) -> None:
+    """Where a text is read in pieces, a line is the part of it that is in memory."""
+    path = tmp_path / name
+    path.write_text(2 * f"{line}\n")
+    cut(monkeypatch, 20)
+    monkeypatch.setattr("lstmcli.formats.files.source.MOST_LINE", len(line))
+    assert formats.read(str(path)).arrays
+    monkeypatch.setattr("lstmcli.formats.files.source.MOST_LINE", 90)
+    with pytest.raises(UserError, match=r"a line of more than 90 characters\. Save the"):
+        formats.read(str(path))
+
+
 def test_prints_that_no_console_prints_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,6 +339,7 @@ BROKEN = [
     ('{"a": [1, 2, 3, 4, 5, 6] "b": 1}', "broken JSON at line 1"),
     ('{"a" [1, 2, 3, 4, 5, 6]}', "broken JSON at line 1"),
     ('{"abcdefghijkl', "broken JSON at line 1"),
+    ("{1: [1, 2, 3, 4, 5, 6]}", "expecting property name"),
     ("[1, 2, 3, 4, 5, 6] 7", "extra data"),
     ("[1, 2, 3, {}, 5, 6]", "an object; a number was expected"),
     ("[" * 99 + "]" * 99, "nested"),
@@ -347,4 +366,31 @@ def test_json_that_is_read_in_pieces_is_within_the_limit_of_one_tensor(
     (tmp_path / "a.json").write_text(text)
     cut(monkeypatch, 7)
     with raised_to(47), pytest.raises(UserError, match="--max-bytes 48"):
+        formats.read(str(tmp_path / "a.json"))
+
+
+@pytest.mark.parametrize("piece", [7, 2000])
+def test_json_that_is_read_in_pieces_may_be_nested_64_deep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    """Wherever a piece ends: it is parsed level by level, or at once if it is complete."""
+    path = tmp_path / "a.json"
+    cut(monkeypatch, piece)
+    shallow, deep = (
+        '{"h":[1],"meta":' + '{"a":' * depth + "1" + "}" * (depth + 1) for depth in (62, 65)
+    )
+    path.write_text(shallow)
+    assert list(formats.read(str(path)).arrays) == ["h"]
+    path.write_text(deep)
+    with pytest.raises(UserError, match="is nested too deeply"):
+        formats.read(str(path))
+
+
+def test_json_that_is_read_in_pieces_has_few_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.json").write_text("[" + "{}," * 500 + "{}]")
+    cut(monkeypatch, 100)
+    monkeypatch.setattr("lstmcli.formats.text.incremental_json.MOST_OBJECTS", 10_000)
+    with pytest.raises(UserError, match=r"take more than 10,000 bytes in memory\. Save its numb"):
         formats.read(str(tmp_path / "a.json"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from struct import pack
+from struct import pack, pack_into
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,99 @@ def test_standard_input_will_do() -> None:
 def test_the_limit_of_bytes_holds() -> None:
     with limits.raised_to(20), pytest.raises(UserError, match="--max-bytes"):
         formats.read(path("plain"))
+
+
+def flatbuffer(model: dict[int, Any]) -> bytes:
+    """A table as bytes: {field: value} is a table, a list one of tables, (kind, n) a number."""
+    data = bytearray(b"\0\0\0\0TFL3")
+
+    def refer(place: int, value: Any) -> None:
+        pack_into("<I", data, place, put(value) - place)
+
+    def put(value: Any) -> int:
+        if isinstance(value, np.ndarray):
+            data.extend(pack("<I", len(value)) + value.tobytes())
+            return len(data) - 4 - value.nbytes
+        if isinstance(value, list):
+            start = len(data)
+            data.extend(pack("<I", len(value)) + bytes(4 * len(value)))
+            for n, one in enumerate(value):
+                refer(start + 4 + 4 * n, one)
+            return start
+        offsets = [0] * (max(value, default=-1) + 1)  # in the table, 8 bytes for each field
+        for n, field in enumerate(value):
+            offsets[field] = 4 + 8 * n
+        vtable = pack(f"<{2 + len(offsets)}H", 4 + 2 * len(offsets), 4 + 8 * len(value), *offsets)
+        start = len(data) + len(vtable)
+        data.extend(vtable + pack("<i", len(vtable)) + bytes(8 * len(value)))
+        for field, one in value.items():
+            if isinstance(one, tuple):
+                pack_into(f"<{one[0]}", data, start + offsets[field], one[1])
+            else:
+                refer(start + offsets[field], one)
+        return start
+
+    refer(0, model)
+    return bytes(data)
+
+
+def forged(
+    weights: np.ndarray, *, buffer: int = 1, activation: int = 4, operators: int = 1, **scales: Any
+) -> bytes:
+    """A model whose operators all have one tensor for all of their weights."""
+    kind, inputs = ("b", 9 if weights.dtype == np.int8 else 0), np.zeros(24, "<i4")
+    quantized = {{"scale": 2, "zero": 3}[name]: values for name, values in scales.items()}
+    shape = np.array(weights.shape, "<i4")
+    tensor = {0: shape, 1: kind, 2: ("I", buffer), 4: quantized}
+    operator = {0: ("I", 0), 1: inputs, 4: {0: ("b", activation)}}
+    graph = {0: [tensor], 3: [operator] * operators}
+    buffers: list[dict[int, Any]] = [{}, {0: weights.reshape(-1).view(np.uint8)}]
+    return flatbuffer({1: [{0: ("b", 44)}], 2: [graph], 4: buffers})
+
+
+EIGHT_BIT = np.array([[1, -2, 3], [4, 5, 6]], np.int8)
+SCALES = np.array([0.5, 0.25], "<f4")
+
+
+def test_a_forged_model_is_read() -> None:
+    floats = np.arange(6, dtype="<f4").reshape(2, 3)
+    document = piped(forged(floats))
+    assert len(document.arrays) == 21
+    for array in document.arrays.values():
+        np.testing.assert_array_equal(array, floats)
+    assert document.groups["lstm_0"]["fused_activation_function"] == "TANH"
+    for zero, expected in (
+        ([], [[0.5, -1, 1.5], [1, 1.25, 1.5]]),
+        ([1, 2], [[0, -1.5, 1], [0.5, 0.75, 1]]),
+    ):
+        data = forged(EIGHT_BIT, scale=SCALES, zero=np.array(zero, "<i8"))
+        assert piped(data).arrays["lstm_0/projection_weights"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"buffer": 2}, "there is no buffer 2"),
+        ({"activation": 6}, "there is no activation 6"),
+        ({"activation": -1}, "there is no activation -1"),
+        ({"scale": SCALES, "zero": np.zeros(3, "<i8")}, "2 scales and 3 zero points do not go"),
+        ({"scale": SCALES[:1], "zero": np.zeros(2, "<i8")}, "1 scales and 2 zero points do not go"),
+        ({"scale": np.ones(3, "<f4")}, r"3 scales do not fit the shape \(2, 3\)"),
+    ],
+)  # fmt: skip
+def test_models_that_contradict_themselves_are_refused(parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        piped(forged(EIGHT_BIT, **{"scale": SCALES, **parts}))
+
+
+def test_tensors_that_share_a_buffer_take_at_most_a_hundred_times_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "LARGE", 0)  # up to which nothing is suspected
+    kernel = np.ones((32, 32), "<f4")
+    assert piped(forged(kernel)).arrays
+    with pytest.raises(UserError, match="claim to unpack to"):
+        piped(forged(kernel, operators=30))
 
 
 OPERATOR = {

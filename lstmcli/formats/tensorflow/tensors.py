@@ -11,7 +11,7 @@ import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.file_bytes import in_memory
-from lstmcli.formats.files.limits import MOST_AXES, check_size
+from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.tensorflow.schema import Dim, TensorProto, TensorShapeProto
 from lstmcli.formats.wire.bfloat16 import widened
 from lstmcli.formats.wire.protobuf import Message, signed
@@ -59,8 +59,6 @@ def parse_shape(message: Message) -> tuple[int, ...]:
     shape = tuple(signed(dim.number(Dim.size)) for dim in dims)
     if message.number(TensorShapeProto.unknown_rank) or any(size < 0 for size in shape):
         raise Damaged(f"a tensor has the shape {shape}")
-    if len(shape) > MOST_AXES:
-        raise Damaged(f"a tensor has {len(shape)} axes")
     return shape
 
 

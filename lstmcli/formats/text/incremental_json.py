@@ -60,10 +60,6 @@ class _Parser:
     def value(self, name: str, depth: int) -> Any:
         """The value that comes next; ``name`` is what messages call a list."""
         first = self.peek()
-        if not first:
-            raise self.broken("expecting value")
-        if depth > MOST_LEVELS:
-            raise UserError(f"{self._source} is nested too deeply.")
         if len(self._text) - self._at < PIECE // 2:  # so that a short list is not parsed as a long
             self._more()
         while True:

@@ -74,7 +74,7 @@ def test_every_format_asks_before_a_tensor_is_made(tmp_path: Path, suffix: str) 
 def test_a_list_of_any_form_is_one_tensor(tmp_path: Path, text: str) -> None:
     with raised_to(48):
         assert [array.size for array in filed(tmp_path, "a.json", text).arrays.values()] == [6]
-    with raised_to(47), pytest.raises(UserError, match="--max-bytes 48$"):
+    with raised_to(47), pytest.raises(UserError, match=r"--max-bytes 48$"):
         filed(tmp_path, "a.json", text)
 
 

@@ -284,7 +284,7 @@ def test_a_pipe_of_the_shell_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"), [("pipe", "a named pipe"), ("/dev/zero", "a device"), ("socket", "a socket")]
+    ("path", "kind"), [("socket", "a socket"), ("/dev/zero", "a device"), ("pipe", "a named pipe")]
 )
 def test_devices_and_named_pipes_are_refused_unopened(
     path: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

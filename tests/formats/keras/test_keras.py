@@ -643,6 +643,16 @@ def test_the_command_survives_a_crash_and_a_loop_of_the_library(
     refused(path, "stopped after 1 s")
 
 
+def test_an_answer_that_breaks_off_within_an_array_is_no_array(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made(tmp_path / "w.h5", lstm())
+    entry = json.dumps({"path": "a", "attributes": {}, "dtype": "<f8", "shape": [3]})
+    begun = f"import os, signal, sys; print({entry!r}); print(end='x' * 16, flush=True); "
+    monkeypatch.setattr(hdf5, "_CODE", begun + "os.kill(os.getpid(), signal.SIGSEGV)")
+    refused(path, "library crashed, SIGSEGV")
+
+
 LOOPING = """
 import json, sys
 request = json.loads(sys.argv[1])

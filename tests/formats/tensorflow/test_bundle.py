@@ -10,6 +10,7 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.errors import UserError
+from lstmcli.formats.files.limits import raised_to
 from tests.formats.helpers import piped
 from tests.formats.tensorflow import forge
 from tests.formats.tensorflow.forge import checkpoint, entry, fixed32, masked, message, shape
@@ -146,3 +147,15 @@ def test_a_graph_of_objects_of_another_length_than_it_says(tmp_path: Path) -> No
     data[len(DATA)] = 9
     with pytest.raises(UserError, match="does not have the length"):
         formats.read(str(checkpoint(tmp_path, entries, bytes(data))))
+
+
+def test_a_graph_of_objects_is_within_the_limit_of_one_tensor(tmp_path: Path) -> None:
+    """A sparse shard, which takes no room on a disk, may claim any length for it."""
+    variable = message((2, message((1, b"VARIABLE_VALUE"), (2, b"lstm/kernel"), (3, b"a"))))
+    entries = objects(variable)
+    graph = entries.pop(b"graph")
+    path = str(checkpoint(tmp_path, entries, DATA + graph))
+    with raised_to(len(graph)):
+        assert list(formats.read(path).arrays) == ["lstm/kernel"]
+    with raised_to(len(graph) - 1), pytest.raises(UserError, match=rf"--max-bytes {len(graph)}$"):
+        formats.read(path)

@@ -96,6 +96,7 @@ def test_the_last_element_fills_the_rest() -> None:
         ([constant(f"c{n}", lengths=(1 << 26,)) for n in range(3)], "claim to unpack to"),
         ([constant("c", 1, 2, 3, lengths=(2,))], "3 elements for the shape"),
         ([constant("c", 1, lengths=(-1,))], "has the shape"),
+        ([constant("c", 1, lengths=(1,) * 33)], "has 33 axes"),
     ],
 )
 def test_constants_that_contradict_themselves_are_refused(
@@ -126,13 +127,27 @@ def test_a_text_that_begins_with_an_empty_line_is_no_graph(tmp_path: Path) -> No
     assert filed(tmp_path, "a.txt", "\n[[1 2]\n [3 4]]").format == "text"
 
 
-def test_a_damaged_graph_of_a_checkpoint_is_reported(tmp_path: Path) -> None:
+NO_OPERATION = message((1, message((1, b"v"), (2, b"no operation"))))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\x0a\xff", ""),
+        (message((1, b"")), "it holds no graph"),
+        (message((2, message((4, b"")))), "it holds no graph"),
+        (message((2, NO_OPERATION)), "it holds no graph"),
+    ],
+)
+def test_a_damaged_graph_of_a_checkpoint_is_reported(
+    tmp_path: Path, data: bytes, reason: str
+) -> None:
     ones = np.ones(2, np.float32)
     path = checkpoint(tmp_path, {b"a": entry(ones, 0)}, ones.tobytes())
-    (tmp_path / "c.meta").write_bytes(b"\x0a\xff")
+    (tmp_path / "c.meta").write_bytes(data)
     document = formats.read(str(path))
     assert list(document.arrays) == ["a"]
-    assert "c.meta is damaged and was not used" in document.remarks[0]
+    assert f"c.meta is damaged and was not used: {reason}" in document.remarks[0]
 
 
 def test_constants_take_at_most_a_hundred_times_their_file() -> None:

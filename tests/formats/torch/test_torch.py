@@ -9,6 +9,7 @@ import tarfile
 import tracemalloc
 import zipfile
 from pathlib import Path
+from struct import pack
 from typing import Any
 
 import numpy as np
@@ -298,6 +299,59 @@ def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
     data = zipped(members, zipfile.ZIP_DEFLATED)
     assert len(piped(data).arrays) == 1
     withstand(tmp_path / "a.pt", [data])
+
+
+CPU = b"X\x03\x00\x00\x00cpu"
+
+
+def entry(key: int, other: bytes) -> bytes:
+    """The pickle before a storage or a tensor: its key, its device or its storage, its kind."""
+    return pickled(b"M" + pack("<H", key) + other + b"ctorch\nFloatStorage\n\x87")
+
+
+def tar(
+    *, count: object = 1, axes: int = 1, views: tuple[tuple[Any, ...], ...] = (), of: int = 1000
+) -> bytes:
+    """A file as of PyTorch 0.1: w is the first 2 numbers of a storage, of 1000 with 0 to 3."""
+    storages = entry(1000, CPU) + pack("<q4f", 4, 0, 1, 2, 3)
+    numbers = pack("<3q", 2, 1, 0) if axes == 1 else bytes(8 * (2 * max(0, axes) + 1))
+    tensors = entry(2000, b"M" + pack("<H", of)) + pack("<ii", axes, 0) + numbers
+    members = {
+        "storages": pickle.dumps(count, 2) + storages + pickle.dumps(views, 2),
+        "tensors": pickle.dumps(count, 2) + tensors,
+        "pickle": pickled(b"}X\x01\x00\x00\x00wX\x04\x00\x00\x002000Qs"),
+    }
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def test_storages_in_a_tar_may_be_views_of_others() -> None:
+    """(its key, that of the other storage, first number, count), as torch 0.1 to 0.3 wrote them."""
+    assert piped(tar()).arrays["w"].tolist() == [0, 1]
+    assert piped(tar(views=((1001, 1000, 1, 3),), of=1001)).arrays["w"].tolist() == [1, 2]
+    views = ((1001, 1000, 1, 3), (1002, 1001, 1, 2))
+    assert piped(tar(views=views, of=1002)).arrays["w"].tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        *(
+            ({"views": ((1001, 1000, *part),), "of": 1001}, "a view that is not inside its storage")
+            for part in [(2, 3), (-2, 2), ("0", 2)]
+        ),
+        *(({"axes": axes}, f"a tensor of {axes} axes") for axes in (-1, 33)),
+        *(({"count": count}, "a count that is none") for count in ("1", -1, True, 1 << 30)),
+    ],
+)
+def test_a_tar_that_lies_is_refused(parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        piped(tar(**parts))
 
 
 def test_a_tar_of_links_and_sparse_files_leads_nowhere(tmp_path: Path) -> None:

@@ -95,3 +95,15 @@ def test_an_activation_that_cannot_be_run_is_named(name: Any) -> None:
 def test_both_directions_that_a_run_has_not(config: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=f"^both .*{message}"):
         keras.read([layer("Bidirectional", name="both", **config)])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_cells_that_run_backwards_at_once_are_refused(count: int) -> None:
+    """Keras steps a stack of cells together; ours runs layer by layer, each of which would turn."""
+    cells = layer("StackedRNNCells", cells=[layer("LSTMCell", units=3)] * count)
+    stack = layer("RNN", name="stack", go_backwards=True, cell=cells)
+    if count == 1:
+        assert keras.read([stack]).settings == {"go_backwards": True}
+    else:
+        with pytest.raises(UserError, match=r"^stack runs 2 cells backwards at once"):
+            keras.read([stack])
