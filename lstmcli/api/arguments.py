@@ -22,7 +22,7 @@ from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError, did_you_mean, listed
 from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
-from lstmcli.formats.files.member import is_standard_input, split_member
+from lstmcli.formats.files.sidecars import is_standard_input, split_member
 
 MAX_LISTED = 3  # arrays of a file that a message lists
 

@@ -29,7 +29,7 @@ from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import as_options
 from lstmcli.errors import NoInputs, Undecided, UserError
 from lstmcli.escaping import file_argument, typed_command
-from lstmcli.formats.files.member import is_standard_input
+from lstmcli.formats.files.sidecars import is_standard_input
 from lstmcli.formats.files.source import STDIN
 from lstmcli.notebook import in_notebooks
 

@@ -28,7 +28,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import split_z
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError, did_you_mean
-from lstmcli.formats.files.member import is_standard_input, split_member
+from lstmcli.formats.files.sidecars import is_standard_input, split_member
 
 SINGLE_CELL = "layer0"  # what the cell of a model of one is called
 DRAWN = ("h", "c", "i", "f", "g", "o")

@@ -61,10 +61,25 @@ def run(
         (T, I), or a batch: (B, T, I) or (T, B, I) by ``layout`` ("batch" or "time"; default: what
         the model's file gives, else its convention's, and then (1, T, I) is one sequence); or a
         path. None: the inputs that the files of the weights contain.
-    keep, initial_state, lengths, mask, executor, meter, name
-        as for `lstmcli.core.forward.run.run`: what the trace has besides the final state; h and c
-        to start from; valid steps of each sequence; steps that count; workers; progress; what
-        messages call the inputs.
+    keep
+        those of h, c, i, f, g, o, z that the trace is to have; it always has the final state.
+    initial_state
+        ``h`` (P,) or (B, P) and ``c`` (H,) or (B, H); zero by default. Of a model of several cells
+        each has the cells on a first axis, layer by layer, forward before backward.
+    lengths
+        (B,) valid steps of each sequence; by default, and without a mask, those in the model's
+        file. Past them every array is 0 and the state is frozen.
+    mask
+        (B, T) or (T, B), in the axes of the inputs: false steps are skipped, wherever they are.
+    executor
+        any `concurrent.futures.Executor`: of threads, processes or a cluster. It gets blocks of
+        sequences. They follow from the shapes only, so results do not depend on it, bit for bit.
+        Threads are not used where blocks are so small that they would only be slower.
+    meter
+        is called with the number of sequences x steps of a cell that were computed: every few
+        steps, by the threads that compute them, or as each block comes back from a process.
+    name
+        what messages call the inputs.
     settings
         by option name, where ``model`` is not loaded yet.
 

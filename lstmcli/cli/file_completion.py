@@ -46,7 +46,7 @@ def members_of_file(incomplete: str) -> Items:
     from lstmcli import formats  # and numpy, which most words do without
     from lstmcli.api.arguments import Named
     from lstmcli.formats.files.limits import raised_to
-    from lstmcli.formats.files.member import split_member
+    from lstmcli.formats.files.sidecars import split_member
 
     file, member = split_member(Named.parse(incomplete).path) if ":" in incomplete else ("", None)
     if member is None or not is_quick(file):

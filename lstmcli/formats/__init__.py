@@ -23,9 +23,8 @@ from lstmcli.formats.detect import binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.atomic import atomically
 from lstmcli.formats.files.limits import AT_ONCE
-from lstmcli.formats.files.member import split_member
 from lstmcli.formats.files.overwriting import refuse_folder
-from lstmcli.formats.files.sidecars import main_file
+from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened, pieces_of
 from lstmcli.formats.text.number_text import ABBREVIATED
 from lstmcli.formats.text.stdin_steps import LineReader, StepStream

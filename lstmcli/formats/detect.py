@@ -50,13 +50,19 @@ ARCHIVE = b"PK\x03\x04"
 ARCHIVES = {  # ending of a member's name -> format; without any it is npz
     "data.pkl": "torch",
     "model.json": "torch",  # TorchScript of 1.0
-    "model_weights_config.json": "torch",  # from here on, what its reader only names
-    "serialized_exported_program.json": "torch",
-    "MAR-INF/MANIFEST.json": "torch",
-    ".data/extern_modules": "torch",
     "model.weights.h5": "keras",
     "model.weights.json": "keras",  # which says that it is in pieces
 }
+EXPORTED = (
+    "a program of torch.export",
+    "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')",
+)
+UNREAD_ARCHIVES = {  # ending of a member's name -> what an archive is, and the way out
+    "model_weights_config.json": EXPORTED, "serialized_exported_program.json": EXPORTED,
+    "MAR-INF/MANIFEST.json": ("an archive of TorchServe", "Unzip it, and give the .pt in it."),
+    ".data/extern_modules": ("a torch.package", "Unzip it, and give the .pt or .pkl in it."),
+    "coefficients.bin": ("a DL4J model", ""),
+}  # fmt: skip
 
 TESSERACT = (
     "Its LSTMs run only in Tesseract; to run one here, save the arrays of its weights with "
@@ -113,13 +119,9 @@ def binary_kind(file: Opened) -> str | None:
         return None
     for pattern, (what, way_out) in UNREAD.items():
         if re.match(pattern, head, re.DOTALL):
-            raise UserError(
-                f"{file.source} is {what}; this version does not read it. {way_out or WAY_OUT}"
-            )
+            raise _unread(file, what, way_out)
     if _is_traineddata(head):
-        raise UserError(
-            f"{file.source} is traineddata of Tesseract; this version does not read it. {TESSERACT}"
-        )
+        raise _unread(file, "traineddata of Tesseract", TESSERACT)
     if b"\0" in head:
         raise UserError(
             f"{file.source} is neither text nor of a known kind, or it is damaged. What is read:",
@@ -127,6 +129,12 @@ def binary_kind(file: Opened) -> str | None:
             f"  Raw numbers are read by their type and shape: {file.source}:f32:7x3",
         )
     return None
+
+
+def _unread(file: Opened, what: str, way_out: str) -> UserError:
+    return UserError(
+        f"{file.source} is {what}; this version does not read it. {way_out or WAY_OUT}"
+    )
 
 
 def is_unknown(file: Opened) -> bool:
@@ -183,7 +191,7 @@ def _is_old_pickle(file: Opened) -> bool:
 
 
 def _archive_kind(file: Opened) -> str:
-    """The format of a zip archive, by the names of its members."""
+    """The format of a zip archive, by the names of its members; UserError for `UNREAD_ARCHIVES`."""
     from lstmcli.formats.wire.zip import Archive  # its zipfile takes 7 ms to import
 
     try:
@@ -193,10 +201,14 @@ def _archive_kind(file: Opened) -> str:
         names = []
     finally:
         file.stream.seek(0)
-    for ending, kind in ARCHIVES.items():
-        if any(name == ending or name.endswith(f"/{ending}") for name in names):
-            return kind
-    return "npz"
+
+    def has(ending: str) -> bool:
+        return any(f"/{name}".endswith(f"/{ending}") for name in names)
+
+    for ending, (what, way_out) in UNREAD_ARCHIVES.items():
+        if has(ending):
+            raise _unread(file, what, way_out)
+    return next((kind for ending, kind in ARCHIVES.items() if has(ending)), "npz")
 
 
 # ---- kinds of text

@@ -26,10 +26,6 @@ from lstmcli.formats.wire.zip import ENCRYPTED, METHODS, Archive
 SUFFIX = ".npy"
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day
 
-OTHER_ARCHIVES = {
-    "coefficients.bin": "a DL4J model",
-}
-
 
 def read(source: Opened, only: str | None = None) -> Document:
     """All members; 0-d arrays and strings become attributes, ``meta`` is decoded.
@@ -78,7 +74,10 @@ def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
         _check_member(member, name, members, source.source)
         members[name] = member
     if not members:
-        raise UserError(f"{source.source} is {_kind(archive)}. Save the tensors with numpy.savez.")
+        raise UserError(
+            f"{source.source} is a zip archive without .npy members. "
+            "Save the tensors with numpy.savez."
+        )
     check_total(sum(member.file_size for member in members.values()), source.size, source.source)
     return members
 
@@ -93,14 +92,6 @@ def _check_member(member: ZipInfo, name: str, earlier: dict[str, ZipInfo], sourc
             f'{source}, member "{name}" is compressed by method {member.compress_type}; '
             "save it with numpy.savez or numpy.savez_compressed."
         )
-
-
-def _kind(archive: Archive) -> str:
-    names = [member.filename for member in archive.members]
-    for ending, kind in OTHER_ARCHIVES.items():
-        if any(name == ending or name.endswith(f"/{ending}") for name in names):
-            return f"{kind}, which this version does not read yet"
-    return "a zip archive without .npy members"
 
 
 def _is_array(archive: Archive, member: ZipInfo, where: str) -> bool:

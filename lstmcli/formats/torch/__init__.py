@@ -32,10 +32,6 @@ from lstmcli.formats.wire.zip import Archive
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
-EXPORTED = (
-    "a program of torch.export",
-    "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')",
-)
 DISTRIBUTED = (
     "a distributed checkpoint. Make it one file: "
     "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pt"
@@ -124,20 +120,12 @@ def _quantised(tree: Tree) -> str:
 # ---- zip
 
 
-OTHER_ARCHIVES = {  # endings of members -> what an archive is, and the way out
-    "model_weights_config.json": EXPORTED, "serialized_exported_program.json": EXPORTED,
-    "MAR-INF/MANIFEST.json": ("an archive of TorchServe", "Unzip it, and give the .pt in it."),
-    ".data/extern_modules": ("a torch.package", "Unzip it, and give the .pt or .pkl in it."),
-}  # fmt: skip
-
-
 class _Zip:
     """An archive of a pickle and a member for each storage."""
 
     def __init__(self, source: Opened) -> None:
         self.source = source
         self.archive = Archive(source.stream, source.size)
-        self._refuse_others()
         self.members = {member.filename: member for member in self.archive.members}
         if not any(member.CRC for member in self.archive.members):
             for member in self.archive.members:
@@ -145,11 +133,6 @@ class _Zip:
         self.prefix = self._prefix()
         self.unpacked = 0
         self.order: Literal["<", ">"] = ">" if self._text("byteorder") == "big" else "<"
-
-    def _refuse_others(self) -> None:
-        for ending, (what, way_out) in OTHER_ARCHIVES.items():
-            if any(m.filename.endswith(ending) for m in self.archive.members):
-                raise UserError(f"{self.source.source} is {what}. {way_out}")
 
     def _prefix(self) -> str:
         """The folder of all members; "" if in none."""

@@ -30,7 +30,7 @@ from lstmcli.formats import (
     read_or_stream,
     write,
 )
-from tests.formats.helpers import filed, piped
+from tests.formats.helpers import filed, piped, zipped
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -69,6 +69,7 @@ def test_full_and_stepwise_writers_are_separate() -> None:
         (b"", "is empty"),
         (b" \n\t\n", "is empty"),
         (b"\x1f\x8b\x08" + bytes(20), "a gzip archive"),
+        (zipped({"m/coefficients.bin": b"1"}), "a DL4J model"),
         (b"\x1c\0\0\0TFL3" + bytes(9), "TensorFlow Lite"),
         (b"a\0b", "neither text nor of a known kind"),
         (bytes(range(128, 256)), "line 1, column 1 is not utf-8"),
