@@ -1,6 +1,6 @@
-"""The same weights through the real frameworks: which agree with us, and who is nearest to truth.
+"""The same weights through the real frameworks: which agree with us, and which is most accurate.
 
-Everything that an engine cannot do is known before anything runs.
+The truth is the same run in longdouble. What an engine cannot do is known before anything runs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Checked:
     engine: Engine
     version: str
     difference: Difference  # the engine's arrays against ours
-    truth_abs: float | None  # the greatest distance from an evaluation in longdouble
+    truth_abs: float | None  # the greatest error against the run in longdouble; None without one
     seconds: float
     notes: tuple[str, ...] = ()
 
@@ -87,7 +87,7 @@ class Check:
     refused: Mapping[str, str]  # of those that were taken because they are installed
     truth_abs: float | None  # ours
     seconds: float  # ours
-    drawn: int | None = None  # the seed of inputs and state that nobody gave
+    drawn: int | None = None  # the seed from which inputs and state were drawn; None: given
     findings: Mapping[str, Explanation] = field(default_factory=dict)  # of those that differ
 
     @property
@@ -97,14 +97,14 @@ class Check:
 
     @property
     def nearest(self) -> list[str]:
-        """Who is nearest to the truth: names of engines, ``ours`` among them."""
-        far = {"ours": self.truth_abs} | {row.engine.name: row.truth_abs for row in self.rows}
-        known = {name: value for name, value in far.items() if value is not None}
+        """The most accurate: names of engines, and ``ours``; empty without a run in longdouble."""
+        errors = {"ours": self.truth_abs} | {row.engine.name: row.truth_abs for row in self.rows}
+        known = {name: value for name, value in errors.items() if value is not None}
         return [name for name, value in known.items() if value == min(known.values())]
 
     def to_json(self) -> dict[str, Any]:
         """The check as one document."""
-        parted = {row.engine.name: row.first for row in self.rows if row.first is not None}
+        differing = {row.engine.name: row.first for row in self.rows if row.first is not None}
         return {
             "equal": self.equal,
             "engines": [row.to_json() for row in self.rows],
@@ -120,7 +120,7 @@ class Check:
             "seed": self.drawn,
             "refused": dict(self.refused),
             "first_divergence": {
-                name: {"array": place.array} | place.to_json() for name, place in parted.items()
+                name: {"array": first.array} | first.to_json() for name, first in differing.items()
             },
             "findings": {name: found.to_json() for name, found in self.findings.items()},
             "notes": {row.engine.name: list(row.notes) for row in self.rows if row.notes},
@@ -136,7 +136,7 @@ def check(
     atol: float | None = None,
     ulp: int | None = None,
 ) -> Check:
-    """Run a model by ourselves and by the engines of these names; ``all`` takes the installed.
+    """Run a model here and by the engines of these names; ``all`` takes those installed.
 
     Where the job has no inputs, they are drawn from ``seed``, and a state that is not zero.
 
@@ -179,7 +179,7 @@ def check(
             try:
                 findings[engine.name] = _finding(job, trace, engine.name)
             except UserError as error:  # it does not take every kind of run
-                notes.append(f"explain has nothing to say: {' '.join(error.lines)}")
+                notes.append(f"explain cannot search for the cause: {' '.join(error.lines)}")
         rows.append(
             Checked(engine, engine.version, difference, _distance(trace, truth), took, tuple(notes))
         )
@@ -202,16 +202,16 @@ def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
 
 def _chosen(names: Sequence[str]) -> list[Engine]:
     """The engines asked for."""
-    if ALL in names:
-        engines = [find_engine(name) for name in NAMES]
-        if there := [engine for engine in engines if engine.installed]:
-            return there
-        ways = dict.fromkeys(f"  {engine.install}" for engine in engines)
-        raise UserError("no engine is installed; any of these installs one:", *ways)
-    engines = [find_engine(name) for name in dict.fromkeys(names)]
+    engines = [find_engine(name) for name in dict.fromkeys(names) if name != ALL]
     if missing := [absent(engine) for engine in engines if not engine.installed]:
         raise UserError(missing[0], *(f"  {text}" for text in missing[1:]))
-    return engines
+    if ALL not in names:
+        return engines
+    engines = [find_engine(name) for name in NAMES]
+    if there := [engine for engine in engines if engine.installed]:
+        return there
+    ways = dict.fromkeys(f"  {engine.install}" for engine in engines)
+    raise UserError("no engine is installed; any of these installs one:", *ways)
 
 
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:

@@ -309,7 +309,7 @@ def _array_with_inputs(
     if path is None:
         return None if holder is None else holder.arrays.get(name)
     arrays = formats.read(path, stdin).arrays
-    array = arrays.get(name, next(iter(arrays.values()), None))
-    if array is None:
-        raise UserError(f"--{name} {path}: the file holds no array.")
-    return array
+    if name in arrays or len(arrays) == 1:
+        return arrays.get(name, next(iter(arrays.values())))
+    names = ", ".join(arrays) or "no array"
+    raise UserError(f"--{name} {path}: the file has {names}; it needs one array, or {name}.")

@@ -85,7 +85,8 @@ def _agreement(check: Mapping[str, Any]) -> tuple[str, str, str]:
     if check["ulp"] is not None and check["rtol"] is None:
         tolerance = f"{check['ulp']} ULP"
     else:
-        tolerance = f"rtol {check['rtol']:g}, atol {check['atol']:g}"
+        rtol, atol = float(check["rtol"]), float(check["atol"])  # infinity is a text in JSON
+        tolerance = f"rtol {rtol:g}, atol {atol:g}"
     if differing:
         agreeing = f"{count - len(differing)} of {count} agree within {tolerance}"
         return "differs", f"{', '.join(differing)}; {agreeing}", DIFFERS

@@ -73,7 +73,7 @@ def test_where_explain_does_not_take_a_run_the_check_goes_on(
     one = job()
     found = check(one._replace(reread=lambda settings: one.model), ["torch"])
     assert found.findings == {}
-    assert found.rows[0].notes == ("explain has nothing to say: not of this kind",)
+    assert found.rows[0].notes == ("explain cannot search for the cause: not of this kind",)
 
 
 def test_the_truth_is_the_same_run_in_longdouble(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,13 @@ def test_a_table_for_people(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None
     assert torch.split()[2:6] == ["agrees", "0", "0", "0"]
 
 
+def test_a_tolerance_may_be_infinite(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake(fault=forgetful))
+    status, out, _ = lstm("check", WEIGHTS, INPUTS, "--atol", "inf")
+    assert status == 0
+    assert "agree           1 engine within rtol 0, atol inf" in out.splitlines()
+
+
 def test_without_inputs_they_are_drawn(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, fake())
     status, out, _ = lstm("check", WEIGHTS)
@@ -89,6 +96,8 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "message"),
     [
         (["--engine", "torhc"], 'Did you mean "torch"?'),
+        (["--engine", "all,torhc"], 'Did you mean "torch"?'),
+        (["--engine", "all,keras"], "keras is not installed"),
         (["--engine", "keras"], "keras is not installed: pip install 'keras>=3.3' 'torch>=2.2'"),
         (["--engine", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),
         (["--engine", "torch", "--mask", str(INPUTS)], "the mask is"),

@@ -579,6 +579,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "net.npz", "inputs.npy", "-o", "./inputs.npy"], "would be written over inputs.npy"),
     (["run", "net.npz", "-o", "a.npz", "--save-state", "a.npz"], "would be written over"),
     (["run", "net.npz", "--lengths", "6,-1"], "whole numbers from 0 on"),
+    (["run", "net.npz", "--mask", "gap.npz"], "it needs one array, or mask"),
     (["run", "inputs.npy", "net.npz"], "the weights come first, then the inputs"),
     (["run", "net.npz", "scalar.npy"], "holds no array of numbers"),
     (["run", "number.json", "inputs.npy"], "kernel is 3.0, not an array"),
