@@ -309,7 +309,8 @@ def _array_with_inputs(
     if path is None:
         return None if holder is None else holder.arrays.get(name)
     arrays = formats.read(path, stdin).arrays
-    if name in arrays or len(arrays) == 1:
-        return arrays.get(name, next(iter(arrays.values())))
-    names = ", ".join(arrays) or "no array"
-    raise UserError(f"--{name} {path}: the file has {names}; it needs one array, or {name}.")
+    array = next(iter(arrays.values())) if len(arrays) == 1 else arrays.get(name)
+    if array is None:
+        names = ", ".join(arrays) or "no array"
+        raise UserError(f"--{name} {path}: the file has {names}; it needs one array, or {name}.")
+    return array
