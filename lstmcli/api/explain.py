@@ -10,7 +10,15 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.api.arguments import Named, Path, Weights, is_path, only_one_stdin, state_of
+from lstmcli.api.arguments import (
+    Named,
+    Path,
+    Weights,
+    is_path,
+    numbers_of,
+    only_one_stdin,
+    state_of,
+)
 from lstmcli.api.diff import Result, read_side, side_of
 from lstmcli.api.job import NO_FILES, InputFiles, Job, job_of, load_job, with_lengths
 from lstmcli.api.load import checked
@@ -93,10 +101,10 @@ def explain(
         path = os.fspath(initial_state) if is_path(initial_state) else "STATE"
         words += ["--initial-state", path]
     if lengths is not None:
-        also["lengths"] = np.asarray(lengths)
+        also["lengths"] = numbers_of(lengths, "lengths")
         words += ["--lengths", ",".join(map(str, np.ravel(lengths)))]
     if mask is not None:
-        also["mask"] = np.asarray(mask)
+        also["mask"] = numbers_of(mask, "the mask")
         words += ["--mask", "MASK"]
     job = job._replace(inputs=replace(job.inputs, **also))
     return _explained(with_lengths(job), side, words, given, assumed, quiet)

@@ -170,6 +170,9 @@ def model_and_inputs(
     """
     if given.layout is not None:
         given = replace(given, layout=read_setting("layout", given.layout, where))
+    lengths = None if given.lengths is None else numbers_of(given.lengths, "lengths")
+    mask = None if given.mask is None else numbers_of(given.mask, "the mask")
+    given = replace(given, lengths=lengths, mask=mask)
     state = None if initial_state is None else state_of(initial_state, where)
     if isinstance(model, Model):
         given = replace(given, initial_state=state or {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -135,9 +136,9 @@ def tolerance(
         if one is negative or not a number, or ``ulp`` not whole.
     """
     for name, value in (("rtol", rtol), ("atol", atol), ("ulp", ulp)):
-        if value is not None and not value >= 0:
+        if value is not None and not (isinstance(value, Real) and value >= 0):
             raise UserError(f"{name} is {value}; a tolerance is a number of 0 or more.")
-    if ulp is not None and ulp != int(ulp):
+    if ulp is not None and ulp % 1 != 0:  # of inf it is NaN
         raise UserError(f"ulp is {ulp}; a distance in ULPs is a whole number.")
     if rtol is None and atol is None and ulp is None:
         return Tolerance(precision, precision.rtol, precision.atol, None, equal_nan)

@@ -205,7 +205,7 @@ def _fits_only(state: Mapping[str, npt.ArrayLike] | None, model: Model, batch: i
     def fits(batch: int) -> bool:
         try:
             split_state(state or {}, model, batch)
-        except (UserError, ValueError, IndexError):
+        except UserError:
             return False
         return True
 

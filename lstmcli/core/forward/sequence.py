@@ -186,7 +186,7 @@ def valid_steps(
     if lengths is None:
         return None
     array = np.atleast_1d(np.asarray(lengths))
-    if array.shape != (batch,) or array.dtype.kind not in "iuf" or (array % 1 != 0).any():
+    if array.shape != (batch,) or array.dtype.kind not in "iuf" or (array != np.floor(array)).any():
         raise UserError(
             f"lengths are {array.tolist()}; one integer for each of {batch} sequences is needed."
         )

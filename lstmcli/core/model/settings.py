@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 from lstmcli.core.model.vocabulary import (
@@ -68,7 +69,9 @@ def _number(value: Any) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError("a number") from None
-    if number != number or number in (float("inf"), float("-inf")):
+    except OverflowError:
+        number = inf
+    if not isfinite(number):
         raise ValueError("a finite number")
     return number
 

@@ -17,9 +17,9 @@ State = tuple[Array, Array]  # h (B, P), c (B, H)
 def split_state(given: Mapping[str, npt.ArrayLike], model: Model, batch: int) -> list[State]:
     """h (B, P) and c (B, H) for each cell, in the cells' dtype.
 
-    One cell takes (P,), (1, P), (B, P) or (1, B, P); several have the cells on a first axis, or,
-    where their widths differ, side by side on the last one. Without a state it is the
-    learned one in the weights (Lasagne has one), or zero.
+    One cell takes (P,), (1, P), (B, P), (1, B, P) or (B, 1, P); several have the cells where
+    `join_states` puts them. ``given`` may be empty: then it is the learned state in the weights
+    (Lasagne has one), or zero.
 
     Raises
     ------
@@ -39,10 +39,12 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, batch: int) ->
     widths = {"h": [cell.outputs for cell in cells], "c": [cell.units for cell in cells]}
     h, c = (_split_by_cell(np.asarray(given[name]), widths[name], states) for name in "hc")
     if not len(h) == len(c) == len(cells):
-        shapes = " and c ".join(str(np.shape(given[name])) for name in "hc")
+        found = " and c ".join(str(np.shape(given[name])) for name in "hc")
+        zeros = [(np.zeros((batch, cell.outputs)), np.zeros((batch, cell.units))) for cell in cells]
+        needed = " and c ".join(str(one.shape) for one in join_states(zeros, states, "batch"))
         raise UserError(
-            f"the initial h is {shapes}; this model has {len(cells)} cells, "
-            f"so each needs an axis of {len(cells)}."
+            f"the initial h is {found}; the {len(cells)} cells of this model and batch size "
+            f"{batch} need h {needed}."
         )
     return [
         (_state("h", a, cell.outputs, batch, cell), _state("c", b, cell.units, batch, cell))
@@ -51,15 +53,17 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, batch: int) ->
 
 
 def _split_by_cell(array: Array, widths: Sequence[int], states: str) -> list[Array]:
-    """A state by cells, from the axes that the convention gives it."""
-    cells = len(widths)
-    if cells == 1:
-        return [array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array]
-    if len(set(widths)) > 1 and array.ndim and array.shape[-1] == sum(widths):
+    """A state by cells, from the axes that the convention gives it; another number if it cannot."""
+    if len(widths) == 1:
+        has_axis_of_cells = array.ndim == 3 and 1 in array.shape[:2]
+        return [array.reshape(-1, array.shape[-1]) if has_axis_of_cells else array]
+    if states == "features" or len(set(widths)) > 1:
+        if array.shape[-1:] != (sum(widths),):
+            return []
         return np.split(array, np.cumsum(widths)[:-1], axis=-1)
-    if states == "features":
-        array = array.reshape(*array.shape[:-1], cells, -1)
-    return list(np.moveaxis(array, -2, 0) if states != "cells" and array.ndim > 1 else array)
+    if array.ndim < 2:
+        return []
+    return list(np.moveaxis(array, -2, 0) if states == "batch" else array)
 
 
 def _stored_state(cell: Cell, batch: int, how: str) -> State:
@@ -81,9 +85,10 @@ def _state(name: str, array: Array, width: int, batch: int, cell: Cell) -> Array
 
 
 def join_states(finals: Sequence[State], states: str, layout: str) -> State:
-    """The last h and c: (B, H) of one cell, of several in the axes of the convention.
+    """The last h (B, P) and c (B, H) of one cell; of several, in the axes of the convention.
 
-    Those of different widths are concatenated: (B, H + H' + ...).
+    ``states`` "cells": (cells, B, H), "batch": (B, cells, H), "features": (B, cells H). Those of
+    different widths are concatenated: (B, H + H' + ...). With the layout "steps" no B is there.
     """
 
     def joined(arrays: tuple[Array, ...]) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from lstmcli.errors import did_you_mean
 
 GATES = "ifgo"
@@ -81,26 +83,34 @@ def read_activation_name(value: object) -> str:
         with the known names; for a bare ``hard_sigmoid``, with the two that share the name.
     """
     text = str(value).lower().replace(" ", "")
-    name, _, rest = text.partition("(")
+    name, _, inside = text.partition("(")
     name = _ALIASES.get(name, name)
     if name not in ACTIVATION_NAMES:
         known = [n for n in ACTIVATION_NAMES if n != "hard_sigmoid"]
         raise ValueError(f"one of {', '.join(known)}.{did_you_mean(name, known)}")
-    if name == "hard_sigmoid" and not rest:
+    if name == "hard_sigmoid" and inside in ("", ")"):
         raise ValueError(
             "hard_sigmoid_0.2, clip(0.2x + 0.5), as Keras 1 and 2, TF1 and ONNX have it,",
             "  or hard_sigmoid_1_6, clip(x/6 + 0.5), as Keras 3, PyTorch and JAX have it",
         )
     defaults = ACTIVATION_NAMES[name]
-    try:
-        given = tuple(float(p) for p in rest.rstrip(")").split(",") if p)
-    except ValueError:
-        raise ValueError(f"numbers between the brackets of {name}(...)") from None
+    given = () if inside in ("", ")") else _numbers_inside(inside, name)
     if len(given) > len(defaults):
         raise ValueError(f"at most {len(defaults)} numbers for {name}")
     if not given:
         return name
     return f"{name}({','.join(map(shortest_decimal, given + defaults[len(given) :]))})"
+
+
+def _numbers_inside(text: str, name: str) -> tuple[float, ...]:
+    """The numbers of ``1.5,0.2)``."""
+    try:
+        numbers = tuple(map(float, text.removesuffix(")").split(",")))
+    except ValueError:
+        numbers = ()
+    if not numbers or not text.endswith(")") or not all(map(isfinite, numbers)):
+        raise ValueError(f"finite numbers between the brackets of {name}(...)")
+    return numbers
 
 
 _FIXED = {"hard_sigmoid_0.2": (0.2, 0.5), "hard_sigmoid_1_6": (1 / 6, 0.5)}
