@@ -162,11 +162,6 @@ def model_and_inputs(
 
     ``given`` and ``initial_state`` are what the caller gives with ``x``; what they lack, the files
     of weights may have. An empty ``initial_state`` is zero.
-
-    Raises
-    ------
-    UserError
-        as `job_of`.
     """
     if given.layout is not None:
         given = replace(given, layout=read_setting("layout", given.layout, where))

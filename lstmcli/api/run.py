@@ -194,11 +194,6 @@ def stream_steps(
 
     Memory is that of a block of steps, whatever the length. ``remark`` gets a text if a step of a
     stream holds NaN or infinity: once, at the first.
-
-    Raises
-    ------
-    UserError
-        for inputs of another shape, naming the line; for steps of a stream that never came.
     """
     plan, blocks = _plan_and_blocks(job, kept_for(names), stop, remark)
     if plan is None:  # stopped before the first step

@@ -101,14 +101,7 @@ class Plan:
 
 
 def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
-    """The plan of a run over these inputs that keeps these arrays.
-
-    Raises
-    ------
-    UserError
-        if the inputs, their state, lengths or mask do not fit the model, or for an array that no
-        trace has.
-    """
+    """The plan of a run over these inputs that keeps these arrays."""
     names = kept_names(keep)
     given = inputs.layout or model.given.get("layout")
     layout = check_axes(model, inputs)

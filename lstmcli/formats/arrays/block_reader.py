@@ -44,13 +44,7 @@ class FileArray(PositionedFile):
         return self.shape[0]
 
     def __getitem__(self, index: slice | tuple[slice, ...]) -> np.ndarray:
-        """The numbers between the bounds of one or two slices without a step.
-
-        Raises
-        ------
-        UserError
-            The file has become shorter.
-        """
+        """The numbers between the bounds of one or two slices without a step."""
         slices = index if isinstance(index, tuple) else (index,)
         bounds = [one.indices(n)[:2] for one, n in zip(slices, self.shape, strict=False)]
         first, last = bounds[0]

@@ -122,13 +122,7 @@ def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
 
 
 def _mode(target: str) -> int | None:
-    """The mode of the file that is to be replaced, which the new one gets; None of a new name.
-
-    Raises
-    ------
-    OSError
-        for a name that no file can have: one too long, a link that leads to itself.
-    """
+    """The mode of the file that is to be replaced, which the new one gets; None of a new name."""
     try:
         return stat.S_IMODE(os.stat(target).st_mode)
     except FileNotFoundError:

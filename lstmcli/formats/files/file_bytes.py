@@ -69,13 +69,7 @@ class FileBytes:
     def __getitem__(self, index: slice) -> memoryview | FileBytes: ...
 
     def __getitem__(self, index: int | slice) -> int | memoryview | FileBytes:
-        """A byte, or those of a slice without a step: in memory if they are at most `WINDOW`.
-
-        Raises
-        ------
-        UserError
-            The file has become shorter.
-        """
+        """A byte, or those of a slice without a step: in memory if they are at most `WINDOW`."""
         if isinstance(index, int):
             return self._in_window(index, index + 1)[0]
         start, stop, _ = index.indices(self._size)
@@ -91,13 +85,7 @@ class FileBytes:
         return self._window[start - self._window_at : stop - self._window_at]
 
     def read(self) -> memoryview:
-        """All of them, in memory.
-
-        Raises
-        ------
-        UserError
-            The file has become shorter.
-        """
+        """All of them, in memory."""
         data = np.empty(self._size, np.uint8).data
         self._file.fill(data, self._start)
         return data
@@ -119,13 +107,7 @@ def file_bytes(file: Opened) -> Bytes:
 
 
 def read_at(file: Opened, start: int, size: int) -> np.ndarray:
-    """The bytes of a file from a position on, (size,) uint8.
-
-    Raises
-    ------
-    UserError
-        The file has become shorter.
-    """
+    """The bytes of a file from a position on, (size,) uint8."""
     data = np.empty(size, np.uint8)
     if size:
         PositionedFile(file.stream, file.source).fill(data.data, start)

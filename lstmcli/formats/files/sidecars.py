@@ -30,12 +30,6 @@ def main_file(path: str) -> str:
 
     A checkpoint can be named by its prefix, by any of its files or by its folder, a SavedModel by
     its folder or ``saved_model.pb``, a model of TensorFlow.js by any of its shards.
-
-    Raises
-    ------
-    UserError
-        A folder that holds several checkpoints; a shard without its index; a link out of
-        the folder.
     """
     found = _meant(path)
     if found != path:

@@ -82,13 +82,7 @@ class Opened(NamedTuple):
         return end
 
     def contents(self) -> bytes:
-        """All bytes.
-
-        Raises
-        ------
-        UserError
-            The file has become shorter.
-        """
+        """All bytes."""
         self.stream.seek(0)
         data = self.stream.read()
         _refuse_shorter(self, len(data))

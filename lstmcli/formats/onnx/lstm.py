@@ -57,13 +57,7 @@ def is_lstm(node: Node) -> bool:
 
 
 def read_node(node: Node, scope: Scope, constants: ConstantFolder, name: str) -> LstmNode:
-    """The tensors and attributes of a node, with remarks for the user.
-
-    Raises
-    ------
-    UnreadableNode
-        when a weight is no constant, or shapes do not fit the operator.
-    """
+    """The tensors and attributes of a node, with remarks for the user."""
     return _NodeReader(node, scope, constants, name).read()
 
 

@@ -47,11 +47,6 @@ def serialised(graph: OnnxGraph, producer: str, version: str) -> bytes:
     """The bytes of the model, checked by the library: types and shapes are inferred throughout.
 
     A constant of an input's name is that input's default.
-
-    Raises
-    ------
-    UserError
-        without the library, or for a number type that ONNX does not have.
     """
     onnx = import_extra("onnx", "writing .onnx", "onnx")
     make = onnx.helper

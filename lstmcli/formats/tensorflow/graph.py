@@ -146,15 +146,7 @@ class TensorFlowGraph:
         ]
 
     def constants(self, source: str, file_size: int) -> Iterator[tuple[str, np.ndarray]]:
-        """The numeric constants of the graph itself, with their names.
-
-        Raises
-        ------
-        Damaged
-            A constant that is not what it declares.
-        UserError
-            Constants that are far larger than the file; messages can repeat an element.
-        """
+        """The numeric constants of the graph itself, with their names."""
         total = 0
         for (function, name), node in self._nodes.items():
             if function or node.op != "Const":

@@ -31,11 +31,6 @@ def parse_layers(data: Bytes, objects: ObjectGraph) -> tuple[Groups, tuple[str, 
     """The class and config of each layer, and the groups of LSTMs that run one after the other.
 
     At "" is the version of Keras.
-
-    Raises
-    ------
-    Damaged
-        Bytes that are no such message, or a text that is no JSON.
     """
     groups: dict[str, dict[str, Any]] = {}
     lstms: tuple[str, ...] = ()

@@ -58,13 +58,7 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
 
 
 def document_of(table: CsvTable, kind: str, line_of: Callable[[int], int]) -> Document:
-    """What a table contains; ``line_of`` gives the line of a row, for messages.
-
-    Raises
-    ------
-    UserError
-        for rows that are missing or occur twice, steps that are no whole numbers.
-    """
+    """What a table contains; ``line_of`` gives the line of a row, for messages."""
     keys = _in_order(table, line_of)
     batch, units = keys.get(BATCH), keys.get(UNIT)
     arrays = table.arrays()

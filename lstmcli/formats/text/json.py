@@ -323,13 +323,7 @@ def has_records(value: Any) -> bool:
 
 
 def as_columns(value: Any, where: str) -> Any:
-    """The value with each list of objects as one object of lists, and tensors in their shape.
-
-    Raises
-    ------
-    UserError
-        Objects of a list that have other members than its first.
-    """
+    """The value with each list of objects as one object of lists, and tensors in their shape."""
     if isinstance(value, dict):
         if (tensor := _tensor_of(value)) is not None:
             return tensor

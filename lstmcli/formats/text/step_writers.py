@@ -114,13 +114,7 @@ class TidyWriter(StepWriter):
         self._header = "" if is_json else self._delimiter.join((*KEYS, *self.names)) + "\n"
 
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write S steps of arrays (S, K) or (S, B, K).
-
-        Raises
-        ------
-        UserError
-            for arrays of several sizes: a row is one unit of each.
-        """
+        """Write S steps of arrays (S, K) or (S, B, K)."""
         chosen = [np.asarray(arrays[name]) for name in self.names]
         chosen = [array if array.ndim == 3 else array[:, None] for array in chosen]
         self._refuse_sizes([array.shape[-1] for array in chosen])
