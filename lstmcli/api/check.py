@@ -27,7 +27,7 @@ from lstmcli.core.model.model import Cell, Model, Trace
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import Engine, Network
-from lstmcli.engines.trace import absent, lacking, task_of, timed, warm
+from lstmcli.engines.trace import not_installed, refusal, task_of, timed_result, timed_trace
 from lstmcli.errors import UserError
 
 BATCH, STEPS = 3, 20  # of inputs that are drawn
@@ -156,22 +156,22 @@ def check(
     engines, refused = _chosen(names), {}
     networks: dict[str, Network] = {}
     for engine in engines:
-        networks[engine.name], lacks = engine.network(task)
-        if lacks:
-            refused[engine.name] = lacking(engine, lacks)
+        networks[engine.name], unsupported = engine.network(task)
+        if unsupported:
+            refused[engine.name] = refusal(engine, unsupported)
     if refused and (ALL not in names or len(refused) == len(engines)):
         first, *others = refused.values()
         raise UserError(first, *(f"  {text}" for text in others))
 
     inputs = replace(job.inputs, x=np.asarray(job.inputs.x))
-    ours, seconds = warm(lambda: run_plan(prepare(job.model, inputs)))
+    ours, seconds = timed_result(lambda: run_plan(prepare(job.model, inputs)))
     truth = _truth(job)
     rows, findings = [], {}
     for engine in engines:
         if engine.name in refused:
             continue
         network = networks[engine.name]
-        trace, took = timed(engine, network, task)
+        trace, took = timed_trace(engine, network, task)
         sides = side_of(trace, engine.name), side_of(ours, "ours")
         difference = compare(*sides, rtol=rtol, atol=atol, ulp=ulp, equal_nan=True)
         notes = list(engine.notes(network))
@@ -203,7 +203,7 @@ def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
 def _chosen(names: Sequence[str]) -> list[Engine]:
     """The engines asked for."""
     engines = [find_engine(name) for name in dict.fromkeys(names) if name != ALL]
-    if missing := [absent(engine) for engine in engines if not engine.installed]:
+    if missing := [not_installed(engine) for engine in engines if not engine.installed]:
         raise UserError(missing[0], *(f"  {text}" for text in missing[1:]))
     if ALL not in names:
         return engines

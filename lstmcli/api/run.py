@@ -148,7 +148,7 @@ def run_by_engine(
     from lstmcli.engines.trace import run_with, task_of
 
     engine = find_engine(name)
-    arrays = engine.gives if len(job.model.cells) == 1 else ("h",)
+    arrays = engine.arrays if len(job.model.cells) == 1 else ("h",)
     for option, names in requested.items():
         given = arrays if option == "--show" else (*arrays, *FINAL)
         for missing in (name for name in names if name not in given):

@@ -1,8 +1,8 @@
 """Real frameworks as engines: each runs a `Model` over inputs and returns a `Trace`.
 
-One module an engine, by the names of `NAMES`. An engine builds the layer of its framework from the
-tensors that the table of conventions gives, so no gate order is known here; a framework is imported
-when its engine is used.
+Each engine is a module, named as in `NAMES`. It builds the layer of its framework from tensors that
+`core.weights.encode` makes for the framework's convention, so no gate order is known here. A
+framework is imported when its engine is used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ NAMES = ("torch", "onnxruntime", "openvino", "keras", "tensorflow", "tensorflow-
 
 
 def find_engine(name: str) -> Engine:
-    """The engine of that name."""
+    """The engine of that name.
+
+    Raises
+    ------
+    UserError
+        An unknown name; lists the known ones.
+    """
     if name not in NAMES:
         raise UserError(
             f"there is no engine {name!r}; there are {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"

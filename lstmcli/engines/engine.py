@@ -31,8 +31,8 @@ class Task:
     layout: str  # of the inputs, and of the trace
     states: Sequence[State]  # h (B, P) and c (B, H) of each cell
     valid: Array | None  # (T, B), the steps that count
-    masked: bool  # the steps that count are given by a mask, not by lengths
-    gates: bool = True  # more than h and the last state is wanted
+    masked: bool  # whether the steps that count are given by a mask, not by lengths
+    gates: bool = True  # whether more than h and the last state is wanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,8 @@ class Network:
     states: Sequence[State]  # h (B, P) and c (B, H) of each cell, forward before backward
     lengths: Array | None = None  # (B,) valid steps, where a sequence has fewer than T
     mask: Array | None = None  # (T, B), where each step that counts is given
-    past: str = "zero"  # the output at padded or masked steps: zero, repeat or run
-    spelled: bool = False  # in single operations, its cells in the convention that they have
+    padded_output: str = "zero"  # the output at padded or masked steps: zero, repeat or run
+    basic_operations: bool = False  # not the engine's layer; cells keep the model's convention
 
     @property
     def cell(self) -> Cell:
@@ -58,12 +58,12 @@ class Network:
         return [cell for layer in self.layers for cell in layer]
 
     @property
-    def how(self) -> Convention:
+    def convention(self) -> Convention:
         """The engine's convention, with the settings that the model needs."""
         return self.cell.convention
 
     @property
-    def ways(self) -> int:
+    def directions(self) -> int:
         """Directions: 1 or 2."""
         return len(self.layers[0])
 
@@ -96,7 +96,7 @@ Prepared = Callable[[], Result]
 
 
 def nothing(network: Network) -> Iterator[str]:
-    """No refusals, or no notes."""
+    """Nothing unsupported, or no notes."""
     return iter(())
 
 
@@ -104,11 +104,11 @@ def nothing(network: Network) -> Iterator[str]:
 class Engine:
     """An engine: the layer that it builds, from which tensors, and how it is installed.
 
-    ``prepare`` builds the layer, and what it returns runs it. ``lacks`` names what the engine
-    cannot do of a network that its convention can hold; ``notes`` says where the framework and
-    its documentation, or it and other frameworks, are known to differ. ``gates`` runs a single
-    cell once more for what the layer itself does not give; such an engine spells out in the same
-    operations what the layer cannot run (``network.spelled``).
+    ``prepare`` builds the layer, and what it returns runs it. ``unsupported`` names what the engine
+    cannot run of a network that its convention can express; ``notes`` says where the framework is
+    known to differ from its documentation or from other frameworks. ``gates`` runs a single cell
+    again for the arrays that the layer does not return; an engine that has it runs what the layer
+    cannot, by the same basic operations (``network.basic_operations``).
     """
 
     name: str
@@ -116,15 +116,15 @@ class Engine:
     convention: str
     packages: tuple[str, ...]  # the first one's version is the engine's
     prepare: Callable[[Network], Prepared]
-    beneath: Callable[[], str] = str  # the package that does the arithmetic, if it is another
-    stands: Callable[[], bool] = lambda: True  # whether there is something beneath it
+    backend: Callable[[], str] = str  # the package that does the arithmetic, if it is another
+    has_backend: Callable[[], bool] = lambda: True  # whether a backend that it needs is there
     extra: str = ""  # of pyproject.toml; "" is the name
     dtypes: tuple[str, ...] = ("float32", "float64")
-    gives: tuple[str, ...] = ("h",)
-    past: tuple[str, ...] = ("zero",)  # outputs at padded steps that it has; () takes no lengths
+    arrays: tuple[str, ...] = ("h",)  # that it returns of a single cell
+    padded_outputs: tuple[str, ...] = ("zero",)  # as `Network.padded_output`; (): no lengths
     masks: bool = False
     gates: Callable[[Network], Mapping[str, Array]] | None = None
-    lacks: Callable[[Network], Iterator[str]] = nothing
+    unsupported: Callable[[Network], Iterator[str]] = nothing
     notes: Callable[[Network], Iterator[str]] = nothing
 
     @property
@@ -135,52 +135,52 @@ class Engine:
     @property
     def installed(self) -> bool:
         """Whether its packages are there; none is imported."""
-        return all(find_spec(package) is not None for package in self.packages) and self.stands()
+        return self.has_backend() and all(find_spec(package) for package in self.packages)
 
     @property
     def version(self) -> str:
-        """The version of the first package, and what it runs on: ``3.15.1 on torch 2.13.0``."""
-        beneath = self.beneath()
-        return _version(self.packages[0]) + (
-            f" on {beneath} {_version(beneath)}" if beneath else ""
-        )
+        """The version of the first package, and its backend: ``3.15.1 on torch 2.13.0``."""
+        own, backend = _version(self.packages[0]), self.backend()
+        return f"{own} on {backend} {_version(backend)}" if backend else own
 
     def network(self, task: Task) -> tuple[Network, list[str]]:
-        """A run as the engine takes it, and by name what the engine cannot do of it."""
+        """The network of a run, and the names of what the engine does not support in it."""
         layers = tuple(tuple(map(_stateless, layer)) for layer in task.model.layers)
-        how, lacks = fit(layers, CONVENTIONS[self.convention])
+        convention, unsupported = fit(layers, CONVENTIONS[self.convention])
         valid = None if task.valid is None or task.valid.all() else task.valid
         network = Network(
-            tuple(tuple(fold_forget_bias(cell, how) for cell in layer) for layer in layers),
+            tuple(tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in layers),
             task.x,
             task.states,
             None if valid is None or task.masked else valid.sum(axis=0),
             valid if task.masked else None,
             padding_rule(task.model.cell, task.masked, task.model.bidirectional),
         )
-        lacks = lacks + list(self._lacks_of_run(task, network)) or list(self.lacks(network))
-        if lacks and self.gates is not None:
-            network = replace(network, layers=layers, spelled=True)
-            lacks = list(self._lacks_of_run(task, network)) or list(self.lacks(network))
-        return network, lacks
+        unsupported = [*unsupported, *self._unsupported_in_run(task, network)]
+        unsupported = unsupported or list(self.unsupported(network))
+        if unsupported and self.gates is not None:
+            network = replace(network, layers=layers, basic_operations=True)
+            unsupported = list(self._unsupported_in_run(task, network))
+            unsupported = unsupported or list(self.unsupported(network))
+        return network, unsupported
 
-    def _lacks_of_run(self, task: Task, network: Network) -> Iterator[str]:
+    def _unsupported_in_run(self, task: Task, network: Network) -> Iterator[str]:
         if network.cell.dtype.name not in self.dtypes:
-            choice = " or ".join(f"--dtype {one}" for one in self.dtypes)
-            yield (f"{network.cell.dtype.name} (it takes {choice}, which rounds the weights to it)")
+            choice = " or ".join(f"--dtype {name}" for name in self.dtypes)
+            yield f"{network.cell.dtype.name} (it takes {choice}, which rounds the weights to it)"
         if task.model.convention.behaviour.arithmetic != "float":
             yield "8-bit arithmetic (--arithmetic float)"
         if network.lengths is None and network.mask is None:
             return
-        past = ("zero", "repeat") if network.spelled else self.past
-        if network.mask is not None and not (self.masks or network.spelled):
+        outputs = ("zero", "repeat") if network.basic_operations else self.padded_outputs
+        if network.mask is not None and not (self.masks or network.basic_operations):
             yield "a mask"
-        elif not past:
+        elif not outputs:
             yield "sequences of several lengths"
-        elif network.past not in past:
+        elif network.padded_output not in outputs:
             yield (
-                f"outputs that are {_PAST[network.past]} past a sequence's length "
-                f"(--masked-output {past[0]} reads them as it has them)"
+                f"outputs that are {_PADDED_OUTPUT[network.padded_output]} past a sequence's "
+                f"length (--masked-output {outputs[0]} reads them as it has them)"
             )
 
 
@@ -191,16 +191,16 @@ def _version(package: str) -> str:
         return "?"
 
 
-_PAST = {"zero": "zero", "repeat": "the last one again", "run": "run on"}
+_PADDED_OUTPUT = {"zero": "zero", "repeat": "the last one again", "run": "run on"}
 
 
 def _stateless(cell: Cell) -> Cell:
     """The cell without its initial state: an engine is given every state."""
-    how = cell.convention.with_behaviour(initial_state="given")
-    return replace(cell, convention=how, initial_h=None, initial_c=None)
+    convention = cell.convention.with_behaviour(initial_state="given")
+    return replace(cell, convention=convention, initial_h=None, initial_c=None)
 
 
-def same_sizes(network: Network) -> Iterator[str]:
-    """What a framework lacks whose layers are all of one size."""
+def different_sizes(network: Network) -> Iterator[str]:
+    """What a framework does not support whose layers are all of one size."""
     if len({(cell.units, cell.outputs) for cell in network.cells}) > 1:
         yield "layers of different sizes"

@@ -24,15 +24,15 @@ def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (
     """A graph that runs the layers one after the other.
 
     Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (L D, B, H), layer by layer, forward
-    before backward; if they are not given, a learned state or zero; where sequences are
-    ``padded``, or ``lengths`` are what is taken if none are given, the valid steps of each
-    sequence, ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer, and the
-    last state of every cell, ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
+    before backward; their defaults are a learned state or zero. If sequences are ``padded``, or
+    there are ``lengths``, which are its default: the valid steps of each sequence,
+    ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer, and the last state
+    of every cell, ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
 
     States of layers of different widths are side by side, (B, D H + D H' + ...). A state that is
     an input with a default can be left out; onnxruntime warns of each that it is no constant.
 
-    The cells are those of the ``onnx`` row.
+    The cells are in the convention ``onnx``.
     """
     cell, directions = layers[0][0], len(layers[0])
     cells = len(layers) * directions
@@ -109,15 +109,19 @@ def _states_by_cells(layers: Layers, constants: dict[str, Array]) -> Iterator[Op
 
 def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterator[Operator]:
     """From (B, D H + D H' + ...)."""
-    ways = len(layers[0])
+    directions = len(layers[0])
     units = [layer[0].units for layer in layers]
-    constants |= {"ways": np.array([ways], np.int64), "widths": ways * np.array(units, np.int64)}
+    constants |= {
+        "directions": np.array([directions], np.int64),
+        "widths": directions * np.array(units, np.int64),
+    }
     for n, width in enumerate(units):
         constants |= {
             f"units_{n}": np.array([width], np.int64),
-            f"split_{n}": np.array([0, ways, width], np.int64),  # 0: an axis stays as it is
+            f"split_{n}": np.array([0, directions, width], np.int64),  # 0: an axis stays as it is
         }
-        yield Operator("Concat", ["ways", "rows", f"units_{n}"], [f"state_shape_{n}"], {"axis": 0})
+        shape = ["directions", "rows", f"units_{n}"]
+        yield Operator("Concat", shape, [f"state_shape_{n}"], {"axis": 0})
     for letter in "hc":
         cut = [f"{letter}_{n}_cut" for n in range(len(layers))]  # (B, D H)
         yield Operator("Split", [f"initial_{letter}", "widths"], cut, {"axis": 1})
@@ -160,7 +164,7 @@ def _lstm(
 
 
 def _attributes(how: Convention, units: int, directions: int) -> dict[str, Any]:
-    """The attributes of a node; those that are as the specification has them are left out."""
+    """The attributes of a node, without those that equal the specification's defaults."""
     direction = (
         "bidirectional" if directions == 2 else "reverse" if how.behaviour.reverse else "forward"
     )
@@ -193,7 +197,7 @@ def rtneural_document(layers: Layers) -> dict[str, Any]:
     """A model file of RTNeural with the LSTMs, one after the other.
 
     What its ``model_loader.h`` reads: the last number of a shape, the type, and a list of arrays
-    for the weights. The cells are those of the ``rtneural`` row, which knows their order.
+    for the weights, in the order of the convention ``rtneural``, which the cells are in.
     """
     return {
         "in_shape": [None, None, layers[0][0].inputs],

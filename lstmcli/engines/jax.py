@@ -18,7 +18,7 @@ def prepare(network: Network) -> Prepared:
     """The layers with our parameters, compiled for these shapes."""
     jax, linen = library("jax"), library("flax.linen")
     layers = [_layer(jax, linen, cells) for cells in network.layers]
-    options = {"time_major": True} if network.ways == 1 else {}
+    options = {"time_major": True} if network.directions == 1 else {}
     lengths = None if network.lengths is None else np.asarray(network.lengths, np.int32)
 
     def forward(parameters: Any, carries: Any, x: Any) -> Any:
@@ -27,7 +27,7 @@ def prepare(network: Network) -> Prepared:
             last, y = layer.apply(
                 variables, y, initial_carry=carry, seq_lengths=lengths, return_carry=True, **options
             )
-            finals += [last] if network.ways == 1 else last
+            finals += [last] if network.directions == 1 else last
         return y, finals
 
     with jax.enable_x64(network.cell.dtype == np.float64):
@@ -48,7 +48,7 @@ def prepare(network: Network) -> Prepared:
 
 
 def _layer(jax: Any, linen: Any, cells: Sequence[Cell]) -> Any:
-    """An RNN, or two of them."""
+    """The RNN of a layer, or the two of both directions."""
     how = cells[0].convention
 
     def rnn(cell: Cell) -> Any:
@@ -84,7 +84,7 @@ def _parameters(cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def _carry(states: Sequence[State]) -> Any:
-    """flax puts c before h."""
+    """The initial carry of a layer: (c, h), or one for each direction."""
     carries = [(c, h) for h, c in states]
     return carries[0] if len(carries) == 1 else tuple(carries)
 
@@ -101,7 +101,7 @@ def _activations(jax: Any) -> dict[str, Any]:
 
 
 def notes(network: Network) -> Iterator[str]:
-    """Where flax and the other frameworks part."""
+    """Where flax and the other frameworks differ."""
     if network.lengths is not None and (network.lengths == 0).any():
         yield (
             "a sequence of length 0 ends in flax in the state after all steps, padding included; "
@@ -115,7 +115,7 @@ ENGINE = Engine(
     "flax",
     ("flax", "jax"),
     prepare,
-    beneath=lambda: "jax",
-    past=("run",),
+    backend=lambda: "jax",
+    padded_outputs=("run",),
     notes=notes,
 )

@@ -1,4 +1,4 @@
-"""Keras 3: ``keras.layers.LSTM``, on whatever backend is there."""
+"""Keras 3: ``keras.layers.LSTM``, on any backend."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's weights
 
 
 def prepare(network: Network) -> Prepared:
-    """A layer for each of ours, run one after the other; inputs as (B, T, I)."""
+    """A Keras layer for each layer, run one after the other; inputs are (B, T, I)."""
     os.environ["KERAS_BACKEND"] = backend()
     keras = library("keras")
-    with _doubles(network):
+    with _float64_enabled(network):
         layers = [_layer(keras, network, layer) for layer in network.layers]
         x = keras.ops.convert_to_tensor(np.ascontiguousarray(network.x.swapaxes(0, 1)))
         states = [
-            [keras.ops.convert_to_tensor(a) for state in states for a in state]  # h, c of each way
+            [keras.ops.convert_to_tensor(a) for state in states for a in state]  # h, c, h, c
             for _, states in network.by_layer
         ]
         mask = _mask(network)
@@ -43,7 +43,7 @@ def prepare(network: Network) -> Prepared:
 
     def run() -> Result:
         y, finals = x, []
-        with _doubles(network):
+        with _float64_enabled(network):
             for layer, state in zip(layers, states, strict=True):
                 y, *last = layer(y, initial_state=state, **masked)
                 finals += [keras.ops.convert_to_numpy(a) for a in last]
@@ -53,8 +53,8 @@ def prepare(network: Network) -> Prepared:
     return run
 
 
-def _doubles(network: Network) -> AbstractContextManager[Any]:
-    """What JAX needs, lest it compute in float32 what was given in float64."""
+def _float64_enabled(network: Network) -> AbstractContextManager[Any]:
+    """A context in which JAX computes float64 inputs in float64, not in float32."""
     if backend() != "jax":
         return nullcontext()
     context: AbstractContextManager[Any] = library("jax").enable_x64(
@@ -65,19 +65,19 @@ def _doubles(network: Network) -> AbstractContextManager[Any]:
 
 def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
     """One layer with its weights set."""
-    cell, how, dtype = layer[0], network.how, layer[0].dtype.name
+    cell, behaviour, dtype = layer[0], network.convention.behaviour, layer[0].dtype.name
     lstm = keras.layers.LSTM(
         cell.units,
-        activation=_activation(keras, how.behaviour.activation),
-        recurrent_activation=_activation(keras, how.behaviour.recurrent_activation),
-        go_backwards=how.behaviour.go_backwards,
+        activation=_activation(keras, behaviour.activation),
+        recurrent_activation=_activation(keras, behaviour.recurrent_activation),
+        go_backwards=behaviour.go_backwards,
         return_sequences=True,
         return_state=True,
-        zero_output_for_mask=network.past == "zero",
+        zero_output_for_mask=network.padded_output == "zero",
         dtype=dtype,
     )
-    if network.ways == 2:
-        lstm = keras.layers.Bidirectional(lstm, merge_mode=_merge(how.behaviour.merge), dtype=dtype)
+    if network.directions == 2:
+        lstm = keras.layers.Bidirectional(lstm, merge_mode=_merge(behaviour.merge), dtype=dtype)
     lstm.build((None, None, cell.inputs))
     tensors = [encode(one, one.convention) for one in layer]
     lstm.set_weights([one[role] for one in tensors for role in ORDER])
@@ -114,7 +114,7 @@ def _activation(keras: Any, name: str) -> Any:
 
 
 def backend() -> str:
-    """The backend: the one that is chosen if it is there, else the first that is; or ""."""
+    """The backend that is chosen if it is installed, else the first that is; "" if none is."""
     chosen = os.environ.get("KERAS_BACKEND") or _configured()
     for name in (chosen, *BACKENDS):
         if name and find_spec(name) is not None:
@@ -132,18 +132,18 @@ def _configured() -> str:
     return named if named in BACKENDS else ""
 
 
-def lacks(network: Network) -> Iterator[str]:
+def unsupported(network: Network) -> Iterator[str]:
     """Peepholes, which only cells of Keras 2 had."""
     if any(cell.peephole is not None and cell.peephole.any() for cell in network.cells):
         yield "peepholes (Keras 3 has no cell with them)"
 
 
 def notes(network: Network) -> Iterator[str]:
-    """Where its backends part."""
+    """Where its backends differ."""
     if backend() == "jax" and network.cell.dtype == np.float64:
         yield "on JAX, Keras takes tanh in float32 whatever it is given (measured with 3.15.1)"
     mask = network.mask
-    if mask is not None and network.past == "repeat" and not mask[0].all():
+    if mask is not None and network.padded_output == "repeat" and not mask[0].all():
         yield (
             "before the first step of a sequence that counts, Keras shows zero on TensorFlow and "
             "PyTorch, and the initial h on JAX (measured with 3.15.1)"
@@ -156,10 +156,10 @@ ENGINE = Engine(
     "keras",
     ("keras",),
     prepare,
-    beneath=backend,
-    stands=lambda: bool(backend()),
-    past=("zero", "repeat"),
+    backend=backend,
+    has_backend=lambda: bool(backend()),
+    padded_outputs=("zero", "repeat"),
     masks=True,
-    lacks=lacks,
+    unsupported=unsupported,
     notes=notes,
 )

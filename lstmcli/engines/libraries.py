@@ -36,12 +36,12 @@ def quiet() -> Iterator[None]:
 
 
 def library(name: str) -> Any:
-    """An installed library.
+    """The module of an installed library.
 
     Raises
     ------
     UserError
-        if it cannot be imported all the same.
+        if its import fails.
     """
     try:
         return import_module(name)
@@ -53,8 +53,9 @@ def library(name: str) -> Any:
 def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Function:
     """The activation function of one of our names, made of a framework's functions.
 
-    ``functions`` are those of the framework by family, a family with parameters taking them after
-    x, and ``clip`` (x, low, high), of which the families without one are made.
+    ``functions`` has the framework's function of a family, which takes the family's parameters
+    after x; for families that it lacks, ``clip`` (x, low, high), ``tanh``, ``where`` and
+    ``zeros_like``.
     """
     family, numbers = split_activation(name)
     made: dict[str, Callable[..., Any]] = {

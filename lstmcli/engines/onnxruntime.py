@@ -1,4 +1,4 @@
-"""onnxruntime: LSTM operators of ONNX on the CPU; gates, and other cells, by a Scan."""
+"""onnxruntime: LSTM operators of ONNX on the CPU; a Scan for gates and other cells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lstmcli._version import __version__
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.weights.encode import INITIAL
 from lstmcli.engines import scan
-from lstmcli.engines.engine import Engine, Network, Prepared, Result, same_sizes
+from lstmcli.engines.engine import Engine, Network, Prepared, Result, different_sizes
 from lstmcli.engines.export import graph_of
 from lstmcli.engines.libraries import library
 from lstmcli.formats.onnx import writer
@@ -19,7 +19,7 @@ Feeds = Mapping[str, Array]
 """The inputs of a graph by name."""
 
 Session = Callable[[], Sequence[Array]]
-"""Gives the outputs of a graph, in its order."""
+"""Returns the outputs of a graph, in its order."""
 
 
 def session(model: bytes, feeds: Feeds) -> Session:
@@ -31,14 +31,13 @@ def session(model: bytes, feeds: Feeds) -> Session:
 def prepare(
     network: Network, open_session: Callable[[bytes, Feeds], Session] = session
 ) -> Prepared:
-    """A session of the model that `lstm convert` writes, with the lengths where there are any.
+    """A session of the model that `lstm convert` writes, or of a Scan.
 
-    The initial state is an input without a default, as OpenVINO needs it. What an operator LSTM
-    cannot run is a Scan.
+    The initial state is an input without a default, as OpenVINO needs it.
     """
-    if network.spelled:
-        spelled = _spelled(network, open_session)
-        return lambda: scan.result_of(network, spelled())
+    if network.basic_operations:
+        run_scan = _scan_session(network, open_session)
+        return lambda: scan.result_of(network, run_scan())
     padded = network.lengths is not None
     graph = graph_of(network.layers, padded=padded)
     constants = {name: a for name, a in graph.constants.items() if name not in INITIAL}
@@ -50,8 +49,8 @@ def prepare(
 
     def run() -> Result:
         y, y_h, y_c = opened()
-        steps, ways, rows, units = y.shape
-        joined = y.transpose(0, 2, 1, 3).reshape(steps, rows, ways * units)
+        steps, directions, batch, units = y.shape
+        joined = y.transpose(0, 2, 1, 3).reshape(steps, batch, directions * units)
         return Result(joined, list(zip(y_h, y_c, strict=True)), {})
 
     return run
@@ -61,10 +60,10 @@ def gates(
     network: Network, open_session: Callable[[bytes, Feeds], Session] = session
 ) -> Mapping[str, Array]:
     """c, i, f, g and o of a single cell, by a Scan."""
-    return scan.result_of(network, _spelled(network, open_session)()).gates
+    return scan.result_of(network, _scan_session(network, open_session)()).gates
 
 
-def _spelled(network: Network, open_session: Callable[[bytes, Feeds], Session]) -> Session:
+def _scan_session(network: Network, open_session: Callable[[bytes, Feeds], Session]) -> Session:
     return open_session(
         _serialised(scan.scan_graph(network)), {"X": np.ascontiguousarray(network.x)}
     )
@@ -74,17 +73,17 @@ def _serialised(graph: writer.OnnxGraph) -> bytes:
     return writer.serialised(graph, "lstmcli", __version__)
 
 
-def lacks(network: Network) -> Iterator[str]:
-    """One size for all layers of LSTM operators, and what a Scan has not."""
-    yield from scan.lacks(network) if network.spelled else same_sizes(network)
+def unsupported(network: Network) -> Iterator[str]:
+    """Layers of different sizes, or what a Scan cannot express."""
+    yield from scan.unsupported(network) if network.basic_operations else different_sizes(network)
 
 
 def notes(network: Network) -> Iterator[str]:
-    """Where onnxruntime, the text of ONNX and the other frameworks part."""
+    """Where onnxruntime, the text of ONNX and the other frameworks differ."""
     yield from origin(network)
-    if network.spelled:
+    if network.basic_operations:
         return
-    if network.how.behaviour.gate_clip is not None:
+    if network.convention.behaviour.gate_clip is not None:
         yield (
             "the text of ONNX bounds every input of an activation by clip, and c is one on its "
             "way out; onnxruntime bounds only the pre-activations of the gates, as our "
@@ -94,8 +93,8 @@ def notes(network: Network) -> Iterator[str]:
 
 
 def origin(network: Network) -> Iterator[str]:
-    """Which arrays are those of LSTM operators."""
-    if network.spelled:
+    """Which arrays come from LSTM operators, and which from a Scan."""
+    if network.basic_operations:
         yield (
             "LSTM of ONNX cannot run this network; it ran as a Scan of single operations "
             "(MatMul, Sigmoid, ...)"
@@ -105,7 +104,7 @@ def origin(network: Network) -> Iterator[str]:
 
 
 def empty_sequences(network: Network, name: str, version: str) -> Iterator[str]:
-    """How both runtimes of ONNX end a sequence without steps."""
+    """The final state of a sequence without steps, in both runtimes of ONNX."""
     if network.lengths is not None and (network.lengths == 0).any():
         yield (
             f"a sequence of length 0 ends in a zero state in {name}, whatever it started from; "
@@ -121,8 +120,8 @@ ENGINE = Engine(
     ("onnxruntime", "onnx"),
     prepare,
     dtypes=("float32",),
-    gives=scan.GIVES,
+    arrays=scan.ARRAYS,
     gates=gates,
-    lacks=lacks,
+    unsupported=unsupported,
     notes=notes,
 )

@@ -15,7 +15,7 @@ from lstmcli.engines.onnxruntime import Feeds, Session
 
 
 def session(model: bytes, feeds: Feeds) -> Session:
-    """A model of ONNX, compiled for the shapes of its inputs and not for bfloat16."""
+    """A model of ONNX, compiled for the shapes of its inputs, in float32 also on bfloat16 CPUs."""
     core = library("openvino").Core()
     network = core.read_model(model, b"")
     network.reshape({name: list(array.shape) for name, array in feeds.items()})
@@ -28,17 +28,17 @@ def session(model: bytes, feeds: Feeds) -> Session:
     return run
 
 
-def lacks(network: Network) -> Iterator[str]:
-    """What its LSTM lacks: peepholes, coupled gates and most activations."""
-    yield from onnxruntime.lacks(network)
-    if not network.spelled:
+def unsupported(network: Network) -> Iterator[str]:
+    """What onnxruntime's LSTM does not support, peepholes, coupled gates and most activations."""
+    yield from onnxruntime.unsupported(network)
+    if not network.basic_operations:
         yield from fit(network.layers, CONVENTIONS["openvino"])[1]
 
 
 def notes(network: Network) -> Iterator[str]:
-    """Where a model for inputs of any shape would give other numbers."""
+    """Where OpenVINO differs from other frameworks, or from itself for inputs of any shape."""
     yield from onnxruntime.origin(network)
-    if network.spelled:
+    if network.basic_operations:
         return
     yield from onnxruntime.empty_sequences(network, "OpenVINO", "2026.4")
     if network.lengths is not None:
@@ -56,8 +56,8 @@ ENGINE = Engine(
     ("openvino", "onnx"),
     partial(onnxruntime.prepare, open_session=session),
     dtypes=("float32",),
-    gives=scan.GIVES,
+    arrays=scan.ARRAYS,
     gates=partial(onnxruntime.gates, open_session=session),
-    lacks=lacks,
+    unsupported=unsupported,
     notes=notes,
 )

@@ -1,8 +1,8 @@
-"""Cells spelled out in single operations: an ONNX graph that gives every gate of every step.
+"""Cells in basic operations: an ONNX graph whose outputs are all gates of every step.
 
-An operator LSTM of ONNX gives only h and the last state, and lacks projections, clips of c, layer
-norm and most peepholes. A Scan is the loop of ONNX: here its body is one step of any cell, written
-with the operators MatMul, Add, Mul, Sigmoid, ... ONNX specification, Scan-16.
+The operator LSTM of ONNX returns only h and the last state, and has no projection, clip of c, layer
+norm nor most kinds of peepholes. Scan is the loop of ONNX: here its body is one step of any cell,
+made of the operators MatMul, Add, Mul, Sigmoid, ... ONNX specification, Scan-16.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from lstmcli.engines.engine import Network, Result
 from lstmcli.engines.libraries import activation
 from lstmcli.formats.onnx.writer import OnnxGraph, Operator, ValueInfo
 
-PER_STEP = ("h", "i", "f", "g", "o", "c")
-"""What a Scan gives of each step, (T, B, K)."""
-
-GIVES = ("h", "c", "i", "f", "g", "o")
+ARRAYS = ("h", "c", "i", "f", "g", "o")
+"""What a Scan returns of each step, (T, B, K)."""
 
 
 class Operators:
@@ -34,7 +32,7 @@ class Operators:
         self.nodes: list[Operator] = []
 
     def value(self, name: str) -> Value:
-        """A value that is an input here, or made outside."""
+        """A value that is an input, or is computed outside of the body."""
         return Value(self, name)
 
     def constant(self, array: Array | float) -> Value:
@@ -106,7 +104,7 @@ def scan_graph(network: Network) -> OnnxGraph:
                 ValueInfo(f"c_{n}", dtype, ("B", cell.units)),
             ]
         below = _merged(graph, outputs, layer[0].convention.behaviour.merge)
-    per_step = {"h": below} | ({k: arrays[k] for k in GIVES[1:]} if len(ends) == 2 else {})
+    per_step = {"h": below} | ({k: arrays[k] for k in ARRAYS[1:]} if len(ends) == 2 else {})
     for name, value in per_step.items():
         graph.nodes.append(Operator("Identity", [value.name], [name]))
     return OnnxGraph(
@@ -122,14 +120,14 @@ def result_of(network: Network, outputs: Sequence[Array]) -> Result:
     """The outputs of the graph as a result."""
     h, *others = outputs
     cells = len(network.cells)
-    gates = dict(zip(GIVES[1:], others, strict=False)) if cells == 1 else {}
+    gates = dict(zip(ARRAYS[1:], others, strict=False)) if cells == 1 else {}
     ends = others[len(gates) :]
     return Result(h, list(zip(ends[::2], ends[1::2], strict=True)), gates)
 
 
-def lacks(network: Network) -> Iterator[str]:
-    """What the body does not spell out."""
-    if network.how.behaviour.state == "reset":
+def unsupported(network: Network) -> Iterator[str]:
+    """What the body of the Scan cannot express."""
+    if network.convention.behaviour.state == "reset":
         yield "a state that is reset at every step"
 
 
@@ -184,12 +182,14 @@ def _scan(
             name: body.call("Where", counts, now[name], old) for name, old in (("h", h), ("c", c))
         }
         now = {name: body.call("Where", counts, value, 0.0) for name, value in now.items()}
-        if network.past == "repeat":  # y, the output, is zero before the first step that counts
+        if (
+            network.padded_output == "repeat"
+        ):  # y, the output, is zero before the first step that counts
             carried["y"] = now["h"] = body.call("Where", counts, now["h"], y)
     starts = {"h": state[0], "c": state[1], "y": np.zeros_like(state[0])}
     widths = {"h": cell.outputs, "c": cell.units, "y": cell.outputs}
     outputs = [body.call("Identity", value) for value in carried.values()]
-    outputs += [body.call("Identity", now[name]) for name in PER_STEP]
+    outputs += [body.call("Identity", now[name]) for name in ARRAYS]
     sizes = [*(widths[name] for name in carried), cell.outputs, *[cell.units] * 5]
     inputs = [ValueInfo(f"{body.name}_{k}", cell.dtype, ("B", widths[k])) for k in carried]
     inputs.append(ValueInfo(xk.name, cell.dtype, ("B", 4 * cell.units)))
@@ -217,15 +217,15 @@ def _scan(
         ),
         num_scan_inputs=len(scanned),
         scan_input_directions=[reads] * len(scanned),
-        scan_output_directions=[writes] * len(PER_STEP),
+        scan_output_directions=[writes] * len(ARRAYS),
     )
     for name, value in zip("hc", results, strict=False):
         graph.nodes.append(Operator("Identity", [value.name], [f"{name}_{n}"]))
-    return dict(zip(PER_STEP, results[len(carried) :], strict=True))
+    return dict(zip(ARRAYS, results[len(carried) :], strict=True))
 
 
 def _step(body: Operators, cell: Cell, xk: Value, h: Value, c: Value) -> dict[str, Value]:
-    """The equations of `core.forward.equations`, of K x (B, 4H), h (B, P) and c (B, H)."""
+    """The equations of `core.forward.equations` for K x (B, 4H), h (B, P) and c (B, H)."""
     how = cell.convention.behaviour
     recurrent = cell.recurrent_kernel.reshape(-1, cell.outputs).T  # (P, 4H)
     z = xk + h @ recurrent

@@ -45,7 +45,7 @@ def _layers(tf: Any, network: Network) -> tuple[Any, list[Any]]:
         starts = [v1.nn.rnn_cell.LSTMStateTuple(tf.constant(c), tf.constant(h)) for h, c in states]
         options = {"sequence_length": network.lengths, "time_major": True}
         with v1.variable_scope(f"layer{n}"):
-            if network.ways == 1:
+            if network.directions == 1:
                 y, final = v1.nn.dynamic_rnn(cells[0], y, initial_state=starts[0], **options)
                 finals.append(final)
                 continue
@@ -81,7 +81,7 @@ def _set_weights(v1: Any, session: Any, network: Network) -> None:
     """Give every variable the tensor whose name it bears."""
     layers = [f"layer{n}" for n in range(len(network.layers))]
     for scope, layer in zip(layers, network.layers, strict=True):
-        tensors = named_tensors([layer], network.how)
+        tensors = named_tensors([layer], network.convention)
         for variable in v1.global_variables(f"{scope}/"):
             name = variable.op.name.removeprefix(f"{scope}/")
             session.run(variable.assign(tensors[name]))

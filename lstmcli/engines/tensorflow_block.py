@@ -1,4 +1,4 @@
-"""TensorFlow's raw op ``BlockLSTM``, which hands back every gate of every step."""
+"""TensorFlow's raw op ``BlockLSTM``, which returns every gate of every step."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lstmcli.core.weights.encode import encode
 from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.tensorflow import tensorflow
 
-OUTPUT_NAMES = {"c": "cs", "i": "i", "f": "f", "g": "ci", "o": "o"}  # ours: the op's
-LOOKING = "ifo"  # the gates that peepholes feed
-OFF = -1.0  # a clip that is none
+OUTPUT_NAMES = {"c": "cs", "i": "i", "f": "f", "g": "ci", "o": "o"}  # ours -> the op's
+PEEPHOLE_GATES = "ifo"
+NO_CLIP = -1.0
 
 
 def prepare(network: Network) -> Prepared:
@@ -37,17 +37,17 @@ def prepare(network: Network) -> Prepared:
 
 
 def _call(tf: Any, cell: Cell, states: Sequence[State]) -> dict[str, Any]:
-    """The operands of the op, which takes peepholes in any case."""
+    """The operands of the op, which takes peepholes even where they are not used."""
     ((h, c),) = states
     how, tensors = cell.convention, encode(cell, cell.convention)
-    none = np.zeros(cell.units, cell.dtype)
-    peephole: Any = tensors.get("peephole", dict.fromkeys(LOOKING, none))
+    zero = np.zeros(cell.units, cell.dtype)
+    peephole: Any = tensors.get("peephole", dict.fromkeys(PEEPHOLE_GATES, zero))
     operands = {"w": tensors["fused"], "b": tensors["bias"], "h_prev": h, "cs_prev": c}
-    operands |= {f"wc{gate}": peephole[gate] for gate in LOOKING}
+    operands |= {f"wc{gate}": peephole[gate] for gate in PEEPHOLE_GATES}
     return {name: tf.constant(a) for name, a in operands.items()} | {
         "use_peephole": cell.peephole is not None,
         "forget_bias": how.behaviour.forget_bias,
-        "cell_clip": OFF if how.behaviour.cell_clip is None else how.behaviour.cell_clip,
+        "cell_clip": NO_CLIP if how.behaviour.cell_clip is None else how.behaviour.cell_clip,
     }
 
 
@@ -59,6 +59,6 @@ ENGINE = Engine(
     prepare,
     extra="tensorflow",
     dtypes=("float32",),
-    gives=("h", *OUTPUT_NAMES),
-    past=(),
+    arrays=("h", *OUTPUT_NAMES),
+    padded_outputs=(),
 )

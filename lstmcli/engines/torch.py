@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.weights.encode import named_tensors
-from lstmcli.engines.engine import Engine, Network, Prepared, Result, same_sizes
+from lstmcli.engines.engine import Engine, Network, Prepared, Result, different_sizes
 from lstmcli.engines.libraries import library
 
 
@@ -18,11 +18,11 @@ def prepare(network: Network) -> Prepared:
     cell = network.cell
     lstm = torch.nn.LSTM(
         cell.inputs, cell.units, len(network.layers),
-        bidirectional=network.ways == 2,
+        bidirectional=network.directions == 2,
         proj_size=0 if cell.projection is None else cell.outputs,
         dtype=getattr(torch, cell.dtype.name),
     )  # fmt: skip
-    weights = named_tensors(network.layers, network.how)
+    weights = named_tensors(network.layers, network.convention)
     lstm.load_state_dict({name: torch.from_numpy(a) for name, a in weights.items()}, strict=True)
     lstm.eval()
     x = torch.from_numpy(network.x.copy())
@@ -40,18 +40,18 @@ def prepare(network: Network) -> Prepared:
 
 
 def _packed(torch: Any, network: Network, x: Any) -> Any:
-    """Rows of several lengths go in packed: outputs past them are zero, the state stays."""
+    """The inputs, packed if sequences have lengths: later outputs are zero, the state stays."""
     if network.lengths is None:
         return x
     lengths = torch.from_numpy(np.asarray(network.lengths, np.int64))
     return torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
 
 
-def lacks(network: Network) -> Iterator[str]:
-    """One size for all layers, and no packed sequence without a step."""
-    yield from same_sizes(network)
+def unsupported(network: Network) -> Iterator[str]:
+    """Layers of different sizes, and sequences without a step."""
+    yield from different_sizes(network)
     if network.lengths is not None and (network.lengths == 0).any():
         yield "a sequence of length 0 (packed sequences have at least one step)"
 
 
-ENGINE = Engine("torch", "torch.nn.LSTM", "pytorch", ("torch",), prepare, lacks=lacks)
+ENGINE = Engine("torch", "torch.nn.LSTM", "pytorch", ("torch",), prepare, unsupported=unsupported)

@@ -19,56 +19,56 @@ from lstmcli.errors import UserError
 
 T = TypeVar("T")
 
-SHORT = 1.0  # seconds
+SHORT = 1.0  # seconds up to which a run is repeated
 
 
 def task_of(model: Model, inputs: Inputs, *, gates: bool = True) -> Task:
-    """A run, checked as `lstmcli.run` checks it; ``gates``: more than h and the state is wanted."""
+    """A run, checked as `lstmcli.run` checks it."""
     plan = prepare(model, inputs)
     with np.errstate(all="ignore"):
         x = plan.block().astype(plan.dtype)
     return Task(model, x, plan.layout, plan.states, plan.valid, plan.masked, gates)
 
 
-def lacking(engine: Engine, lacks: list[str]) -> str:
-    """One line that refuses a run by name."""
-    return f"{engine.name} ({engine.layer}) cannot run {join_with_and(lacks)}."
+def refusal(engine: Engine, unsupported: list[str]) -> str:
+    """One line that names what an engine does not support."""
+    return f"{engine.name} ({engine.layer}) cannot run {join_with_and(unsupported)}."
 
 
-def absent(engine: Engine) -> str:
-    """One line that says how an engine is installed."""
-    lacks = "is not installed" if engine.stands() else "is not installed, or has no backend"
-    return f"{engine.name} {lacks}: {engine.install}"
+def not_installed(engine: Engine) -> str:
+    """One line that says how to install an engine."""
+    reason = "is not installed" if engine.has_backend() else "is not installed, or has no backend"
+    return f"{engine.name} {reason}: {engine.install}"
 
 
 def run_with(engine: Engine, task: Task) -> Trace:
-    """A trace by an engine.
+    """The trace of a run by an engine.
 
     Raises
     ------
     UserError
-        if it is not installed, or naming what it cannot do.
+        if the engine is not installed, does not support something in the run, or fails.
     """
     if not engine.installed:
-        raise UserError(absent(engine))
-    network, lacks = engine.network(task)
-    if lacks:
-        raise UserError(lacking(engine, lacks))
-    return timed(engine, network, task)[0]
+        raise UserError(not_installed(engine))
+    network, unsupported = engine.network(task)
+    if unsupported:
+        raise UserError(refusal(engine, unsupported))
+    return timed_trace(engine, network, task)[0]
 
 
-def timed(engine: Engine, network: Network, task: Task) -> tuple[Trace, float]:
-    """The trace, and the seconds that a run took once everything was built.
+def timed_trace(engine: Engine, network: Network, task: Task) -> tuple[Trace, float]:
+    """The trace, and the seconds that a run took without building the layer.
 
     Raises
     ------
     UserError
-        if the framework ends the run with an error, with its first line.
+        if the framework raises an exception; has the first line of its message.
     """
     try:
         with quiet():
             prepared = engine.prepare(network)
-            result, seconds = warm(prepared)
+            result, seconds = timed_result(prepared)
             if engine.gates and task.gates and len(network.cells) == 1 and not result.gates:
                 result = replace(result, gates=engine.gates(network))
     except (UserError, MemoryError):
@@ -82,10 +82,10 @@ def timed(engine: Engine, network: Network, task: Task) -> tuple[Trace, float]:
     ), seconds
 
 
-def warm(run: Callable[[], T]) -> tuple[T, float]:
-    """The result of a run, and its seconds.
+def timed_result(run: Callable[[], T]) -> tuple[T, float]:
+    """The result of a run, and the seconds that it took.
 
-    A short run is repeated: the first run of a process includes preparations.
+    A short run is repeated: the first run of a process includes what libraries prepare.
     """
     for _ in range(2):
         start = perf_counter()
@@ -97,7 +97,7 @@ def warm(run: Callable[[], T]) -> tuple[T, float]:
 
 
 def _part(model: Model, result: Result) -> SequenceResults:
-    """A result in the form of our runs."""
+    """A result in the form of the results of `core.forward`."""
     if len(model.cells) == 1:
         return SequenceResults([], {"h": result.h, **result.gates}, list(result.finals))
     separate = model.bidirectional and model.convention.behaviour.merge in ("concat", "stack")

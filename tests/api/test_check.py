@@ -132,7 +132,7 @@ def test_states_have_the_axes_of_the_convention(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_nothing_runs_before_all_engines_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, fake(fault=broken), fake("jax", lacks=refusing))
+    install(monkeypatch, fake(fault=broken), fake("jax", unsupported=refusing))
     with pytest.raises(UserError, match=r"^jax \(a loop\) cannot run a thing\.$"):
         check(job(), ["torch", "jax"])
     with pytest.raises(UserError, match=r"^keras is not installed: pip install 'keras>="):
@@ -142,11 +142,11 @@ def test_nothing_runs_before_all_engines_can(monkeypatch: pytest.MonkeyPatch) ->
 def test_all_takes_the_installed_and_leaves_out_those_that_cannot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    install(monkeypatch, fake(), fake("jax", lacks=refusing))
+    install(monkeypatch, fake(), fake("jax", unsupported=refusing))
     found = check(job(), ["all"])
     assert [row.engine.name for row in found.rows] == ["torch"]
     assert found.refused == {"jax": "jax (a loop) cannot run a thing."}
-    install(monkeypatch, fake("jax", lacks=refusing))
+    install(monkeypatch, fake("jax", unsupported=refusing))
     with pytest.raises(UserError, match="cannot run a thing"):
         check(job(), ["all"])
     install(monkeypatch)
@@ -190,6 +190,6 @@ def test_layers_of_different_sizes_are_refused_where_a_framework_has_one_size() 
     x = np.zeros((4, 1, 5), np.float32)
     task = Task(model, x, "time", states, None, False)
     assert find_engine("torch").network(task)[1] == ["layers of different sizes"]
-    network, lacks = find_engine("onnxruntime").network(task)
-    assert not lacks
-    assert network.spelled  # as a Scan: LSTM operators have one size
+    network, unsupported = find_engine("onnxruntime").network(task)
+    assert not unsupported
+    assert network.basic_operations  # as a Scan: LSTM operators have one size

@@ -12,7 +12,7 @@ from lstmcli.core.forward.run import run
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
 from lstmcli.engines.engine import Network
-from lstmcli.engines.scan import GIVES
+from lstmcli.engines.scan import ARRAYS
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.engines.fake import fake, forgetful, install
 
@@ -171,9 +171,9 @@ def test_gates_are_computed_where_they_are_shown_or_written(
         model = Model(network.layers, {})
         h, c = network.stacked
         trace = run(model, network.x, layout="time", initial_state={"h": h[0], "c": c[0]})
-        return {name: trace.arrays[name] for name in GIVES[1:]}
+        return {name: trace.arrays[name] for name in ARRAYS[1:]}
 
-    install(monkeypatch, fake(gives=GIVES, gates=gates))
+    install(monkeypatch, fake(arrays=ARRAYS, gates=gates))
     words = ("run", WEIGHTS, INPUTS, "--engine", "torch")
     for only in ("h", "final_h,final_c"):
         assert lstm(*words, "--only", only, "-f", "json").status == 0
@@ -189,7 +189,7 @@ def test_gates_are_computed_where_they_are_shown_or_written(
 def test_what_its_layer_cannot_run_such_an_engine_spells_out(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(monkeypatch, fake(), fake("jax", gives=GIVES, gates=lambda network: {}))
+    install(monkeypatch, fake(), fake("jax", arrays=ARRAYS, gates=lambda network: {}))
     status, out, err = lstm("check", WEIGHTS, INPUTS, "--cell-clip", "0.4", "-f", "json")
     assert (status, err) == (0, "")
     told = json.loads(out)

@@ -19,7 +19,7 @@ from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.keras import backend
-from lstmcli.engines.trace import task_of, timed
+from lstmcli.engines.trace import task_of, timed_trace
 from tests.paths import TOP
 
 Array = np.ndarray[Any, Any]
@@ -169,9 +169,9 @@ def distances(kind: Kind, name: str) -> dict[str, float]:
     given = kind.run_of(model)
     engine = find_engine(name)
     task = task_of(model, Inputs(**given))
-    network, lacks = engine.network(task)
-    assert not lacks
-    theirs, _ = timed(engine, network, task)
+    network, unsupported = engine.network(task)
+    assert not unsupported
+    theirs, _ = timed_trace(engine, network, task)
     ours = run(model, **given).members()
     return {k: ulps_of_greatest(a, ours[k]) for k, a in theirs.members().items()}
 

@@ -92,10 +92,10 @@ REFUSALS = {  # kind: what the message names, for each engine that refuses it
 
 @pytest.mark.parametrize(("kind", "name"), CELLS)
 def test_what_an_engine_cannot_do_is_refused_by_name(kind: str, name: str) -> None:
-    lacks = refusal(KINDS[kind], name)
+    unsupported = refusal(KINDS[kind], name)
     expected = REFUSALS.get(kind, {}).get(name)
-    assert bool(lacks) == (expected is not None), lacks
-    assert expected is None or expected in " and ".join(lacks)
+    assert bool(unsupported) == (expected is not None), unsupported
+    assert expected is None or expected in " and ".join(unsupported)
 
 
 @pytest.mark.frameworks

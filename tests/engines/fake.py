@@ -51,13 +51,13 @@ def broken(network: Network) -> Network:
 def fake(
     name: str = "torch",
     fault: Fault = lambda network: network,
-    lacks: Callable[[Network], Iterator[str]] = nothing,
+    unsupported: Callable[[Network], Iterator[str]] = nothing,
     packages: tuple[str, ...] = ("numpy",),
     **fields: Any,
 ) -> Engine:
     return Engine(
         name, "a loop", "pytorch", packages, lambda network: prepared(fault(network)),
-        lacks=lacks, **fields,
+        unsupported=unsupported, **fields,
     )  # fmt: skip
 
 

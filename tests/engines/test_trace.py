@@ -16,7 +16,7 @@ from lstmcli.core.model.activations import activation as ours
 from lstmcli.core.model.model import Inputs
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.libraries import activation, library, quiet
-from lstmcli.engines.trace import run_with, task_of, timed
+from lstmcli.engines.trace import run_with, task_of, timed_trace
 from lstmcli.errors import UserError
 from tests.conformance.grid import KINDS
 from tests.engines.fake import broken, fake
@@ -27,7 +27,7 @@ from tests.paths import TOP
 def test_every_engine_says_what_it_is(name: str) -> None:
     engine = find_engine(name)
     assert engine.name == name
-    assert engine.gives[0] == "h"
+    assert engine.arrays[0] == "h"
     assert set(engine.dtypes) <= {"float32", "float64"}
     assert engine.install.startswith("pip install '")
 
@@ -67,7 +67,7 @@ def test_a_trace_has_the_axes_of_ours(kind: str, layout: str) -> None:
     model = one.model()
     given = one.run_of(model) | {"layout": layout}
     given["x"] = given["x"] if layout == "time" else given["x"].swapaxes(0, 1)
-    theirs, seconds = timed(
+    theirs, seconds = timed_trace(
         *(lambda e, t: (e, e.network(t)[0], t))(fake(), task_of(model, Inputs(**given)))
     )
     assert seconds > 0
@@ -88,10 +88,14 @@ def test_one_sequence_without_a_batch_axis() -> None:
 def test_lengths_that_are_all_of_it_are_none() -> None:
     model = KINDS["plain, zero state"].model()
     x = np.zeros((3, 2, model.cell.inputs))
-    _, lacks = fake(past=()).network(task_of(model, Inputs(x, "time", lengths=[3, 3])))
-    assert lacks == []
-    _, lacks = fake(past=()).network(task_of(model, Inputs(x, "time", lengths=[3, 2])))
-    assert lacks == ["sequences of several lengths"]
+    _, unsupported = fake(padded_outputs=()).network(
+        task_of(model, Inputs(x, "time", lengths=[3, 3]))
+    )
+    assert unsupported == []
+    _, unsupported = fake(padded_outputs=()).network(
+        task_of(model, Inputs(x, "time", lengths=[3, 2]))
+    )
+    assert unsupported == ["sequences of several lengths"]
 
 
 def test_refusals_are_one_line_by_name() -> None:

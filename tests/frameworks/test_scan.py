@@ -15,7 +15,7 @@ from lstmcli.api.load import load
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Inputs
 from lstmcli.engines import find_engine
-from lstmcli.engines.scan import GIVES
+from lstmcli.engines.scan import ARRAYS
 from lstmcli.engines.trace import run_with, task_of
 from lstmcli.errors import UserError
 from tests.api.test_convert import settings_of
@@ -62,8 +62,8 @@ def test_every_array_of_a_recorded_case(case: str, name: str) -> None:
     model, given = case_of(case)
     ours = run(model, **given)
     task = task_of(model, Inputs(**given))
-    network, lacks = engine.network(task)
-    if lacks:
+    network, unsupported = engine.network(task)
+    if unsupported:
         with pytest.raises(UserError) as error:
             run_with(engine, task)
         assert len(error.value.lines) == 1
@@ -72,11 +72,11 @@ def test_every_array_of_a_recorded_case(case: str, name: str) -> None:
         return
     theirs = run_with(engine, task)
     if len(model.cells) == 1:
-        assert set(GIVES) <= set(theirs.arrays)
+        assert set(ARRAYS) <= set(theirs.arrays)
     for array, numbers in theirs.members().items():
         expected = ours.members()[array]
         assert numbers.shape == expected.shape
-        if array.startswith("final") and not network.spelled and 0 in lengths_of(task):
+        if array.startswith("final") and not network.basic_operations and 0 in lengths_of(task):
             continue  # these runtimes hand back zero: a known difference, see the grid
         np.testing.assert_allclose(numbers, expected, rtol=BOUND, atol=BOUND, err_msg=array)
 
@@ -98,6 +98,8 @@ def test_what_a_scan_has_not_is_one_message(
 ) -> None:
     engine = find_engine(name)
     model = load(str(GOLDEN / "onnxruntime/forward.weights.npz"), **settings, dtype="float32")
-    _, lacks = engine.network(task_of(model, Inputs(np.zeros((3, 2, model.cell.inputs)), "time")))
-    assert lacks
-    assert words in lacks[0]
+    _, unsupported = engine.network(
+        task_of(model, Inputs(np.zeros((3, 2, model.cell.inputs)), "time"))
+    )
+    assert unsupported
+    assert words in unsupported[0]
