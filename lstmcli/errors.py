@@ -36,6 +36,18 @@ class UserError(Exception):
         return UserError(f"{where}: {self.lines[0]}", *self.lines[1:])
 
 
+class NoInputs(UserError):
+    """No path is left for the inputs, and no file contains them."""
+
+
+class Undecided(UserError):
+    """Weights that fit in several ways until ``setting`` is given, to which ``value`` is one."""
+
+    def __init__(self, first: str, *further: str, setting: str = "", value: str = "") -> None:
+        super().__init__(first, *further)
+        self.setting, self.value = setting, value
+
+
 class MissingExtra(UserError):
     """What was asked for needs a package that an extra of this one installs."""
 
@@ -81,7 +93,7 @@ PACKAGES = {
 
 
 def install_command(extra: str) -> str:
-    """The command that installs what an extra of this package does, however this one was got."""
+    """The pip command for the packages of an extra; it does not install lstmcli again."""
     return typed_command("pip", "install", *PACKAGES[extra])
 
 
@@ -91,21 +103,9 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
-NEAR = 0.75  # of the letters are alike: 0.8 of "kears" and "keras", 0.55 of "inputs" and "units"
-SHORT = 3  # letters, of which one that is wrong leaves
-NEAR_SHORT = 0.6  # alike: 0.67 of "rnu" and "run"
-
-
-class NoInputs(UserError):
-    """No path is left for the inputs, and no file contains them."""
-
-
-class Undecided(UserError):
-    """Weights that can be read in several ways until a setting is given; one value of it."""
-
-    def __init__(self, first: str, *further: str, setting: str = "", value: str = "") -> None:
-        super().__init__(first, *further)
-        self.setting, self.value = setting, value
+NEAR = 0.75  # share of letters in common: "kears" and "keras" 0.8, "inputs" and "units" 0.55
+SHORT = 3  # letters of a word for which the next share is enough
+NEAR_SHORT = 0.6  # share of letters in common: "rnu" and "run" 0.67
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

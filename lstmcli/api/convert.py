@@ -34,7 +34,6 @@ from lstmcli.formats.onnx import writer
 
 Layers = Sequence[Sequence[Cell]]
 
-
 _KERAS_ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's get_weights
 _PLAIN = ("convention", "layer")  # the settings that --set does not take
 

@@ -83,7 +83,7 @@ def with_layout(side: Side, layout: str | None) -> Side:
 def read_sides(
     a: str, b: str, stdin: BinaryIO | None, layout: str | None = None
 ) -> tuple[Side, Side]:
-    """Two files, or standard input for one of them; ``layout`` is that of one that tells none."""
+    """Two files, or standard input for one; ``layout`` is that of a file that gives none."""
     only_one_stdin([], a, b)
     return with_layout(read_side(a, stdin), layout), with_layout(read_side(b, stdin), layout)
 

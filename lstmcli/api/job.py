@@ -106,7 +106,7 @@ def load_job(
 ) -> Job:
     """Read a model and its inputs: like ``cp``, the last path is the inputs.
 
-    Where they are not needed and nobody gives them, they are an empty array without a name.
+    Where they are not needed and not given, they are an empty array without a name.
     """
     weights, inputs = split_paths(paths)
     only_one_stdin([*weights, *inputs], *files)
@@ -195,9 +195,9 @@ def _job_of(
 ) -> Job:
     """The job of documents with weights, and of inputs that ``holder`` contains."""
     if holder is not None and holder not in documents:
-        lines = holder.layout == "time" and isinstance(x, np.ndarray) and x.ndim == 3
-        time_first = {"layout": "time"} if lines else {}  # JSON lines, a table of steps
-        settings = {**time_first, **settings_in(holder), **settings}
+        settings = {**settings_in(holder), **settings}
+        if holder.layout == "time" and isinstance(x, np.ndarray) and x.ndim == 3:
+            settings = {"layout": "time", **settings}  # JSON lines, a table of steps
 
     def reread(further: Mapping[str, Any]) -> Model:
         return load_model(documents, {**settings, **further})
@@ -251,7 +251,7 @@ def _read_inputs(
     documents: Sequence[Document],
     stdin: BinaryIO | None,
 ) -> tuple[SliceableArray | StepStream, str, Document | None]:
-    """The inputs, what messages call them, and the document that holds them."""
+    """The inputs, what messages call them, and the document that contains them."""
     if not inputs:
         return _inputs_within(weights, documents)
     path = inputs[0].path

@@ -54,8 +54,8 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
 
     ``weights`` are paths, or dicts of arrays by the names that their tensors have in a file:
     ``load({"kernel": K, "bias": b})``, ``load(torch_module.state_dict())``. ``max_bytes`` (int) is
-    the most that one tensor of a file may take in memory, a GiB without. It is typed as the
-    settings are, which come as ``**{"layer1.forget_bias": 1.0}``.
+    the most that one tensor of a file may take in memory; without it a GiB. Settings of one cell
+    are given as ``**{"layer1.forget_bias": 1.0}``.
 
     Raises
     ------
@@ -64,6 +64,8 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     """
     if not weights:
         raise UserError('load takes a path or a dict of arrays, such as load("weights.npz").')
+    if max_bytes is not None and not (isinstance(max_bytes, int) and max_bytes > 0):
+        raise UserError(f"load: max_bytes is {max_bytes!r}; it takes a whole number from 1 on.")
     with raised_to(max_bytes):
         documents = [document_of(one, "load") for one in weights]
     model = load_model(documents, checked(settings, "load"))
@@ -247,7 +249,7 @@ def load_one(
 def run_in_turn(found: Sequence[RecognisedLstm], documents: Sequence[Document]) -> list[int]:
     """The numbers of all LSTMs in the order in which the model of one document runs them.
 
-    Nothing if no document tells of one model that has all of them.
+    Empty where no document describes a model of all of them.
     """
     for document in documents:
         order = [

@@ -1,7 +1,4 @@
-"""From files to what a plot shows: a trace, a run, or the difference of two results.
-
-The joint between files, the loop and the pictures of `lstmcli.views`.
-"""
+"""From files to what a plot shows: a trace, a run, or the difference of two results."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ class Drawable(NamedTuple):
     arrays: Mapping[str, Array]  # (T, B, H) each
     sources: tuple[str, ...]  # one file, or the two whose difference it is
     plan: Plan | None = None  # of a run
-    first: Position | None = None  # where two results part
+    first: Position | None = None  # where two results first differ
 
     @property
     def differs(self) -> bool:
@@ -138,7 +135,7 @@ def _side_of(path: str, stdin: BinaryIO | None) -> Side:
 
 
 def _is_result(side: Side) -> bool:
-    """Whether a file holds what a run gives; a state to start from is nothing of the kind."""
+    """Whether a file contains results of a run; an initial state is none."""
     names = [name for name in side.arrays if not name.startswith(STATE)]
     bases = {name.rpartition(".")[2] for name in names}
     return UNNAMED in bases or bool(bases & {*STEP_ORDER, *FINALS})

@@ -38,7 +38,7 @@ PIECES_FROM = 64 << 20  # bytes of results from which they are written as they a
 
 
 def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
-    """The members that a file of this format will hold; of several cells, those of each.
+    """The members of a file of this format; of several cells, those of each.
 
     ``layer0.f`` asks for one cell's.
 
@@ -98,7 +98,7 @@ def refuse_absent_cells(names: Sequence[str], arrays: Iterable[str]) -> None:
 def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> None:
     """Write a trace to a file, the format by its suffix; the file appears complete or not at all.
 
-    Without ``only`` it holds all that the trace kept and the format can hold.
+    Without ``only`` it has all members of the trace that the format can store.
 
     Raises
     ------
@@ -132,8 +132,8 @@ def write_trace(
     """Write the named members of a trace to an open stream.
 
     ``selected`` are the numbers, in the full run, of the steps, batch items and units that the
-    trace holds; without it, all. Text has ``digits`` places; ``tidy``
-    formats by step have a row for each unit.
+    trace contains; without it, all. Text has ``digits`` places; with ``tidy``, formats by step
+    have a row for each unit.
     """
     members = _chosen(trace, names)
     digits = None if format in BINARY else digits

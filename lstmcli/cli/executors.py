@@ -56,7 +56,7 @@ def _cluster(address: str) -> Iterator[Executor]:
     try:
         distributed = import_extra("distributed", "--scheduler", "dask")
         with _connected(distributed, address) as client, warnings.catch_warnings():
-            # Blocks of inputs are large for Dask's taste, and meant.
+            # Dask warns of large blocks, which inputs are.
             warnings.simplefilter("ignore")
             yield _of_client(client, address)
     finally:

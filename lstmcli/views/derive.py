@@ -119,8 +119,8 @@ def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
     """A line for each term, the largest first, with the sum so far; the rest on one line."""
     count = len(total.terms)
     most = count if detail.most is None or count <= detail.most + 1 else detail.most
-    shown, products, running = total.terms[:most], [], total.running[:most]
-    products += [term.product for term in shown]
+    shown, running = total.terms[:most], total.running[:most]
+    products = [term.product for term in shown]
     names = [term.name for term in shown]
     rest = [""] * (count > most)
     if rest:

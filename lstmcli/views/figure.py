@@ -42,8 +42,8 @@ LINE, MARK = "#104ea0", "#b24800"
 
 def suffix_of(path: str) -> str:
     """The suffix of a figure."""
-    suffix = "." + path.rpartition(".")[2].lower()
-    if suffix not in SUFFIXES or "." not in path:
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in SUFFIXES:
         raise UserError(f"{path}: a figure is {', '.join(SUFFIXES)}.")
     return suffix
 

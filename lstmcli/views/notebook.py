@@ -45,7 +45,7 @@ def _sheets(result: Any) -> Iterator[Sheet]:
 
 
 def _settings(trace: Trace) -> Sheet:
-    """What a trace holds, and what was assumed for it."""
+    """What a trace contains, and what was assumed for it."""
     sheet = labelled("trace", repr(trace)[len("<Trace ") : -1].partition("; ")[0], WIDTH)
     assumed = map(str, trace.settings.get("assumed", ()))
     sheet.extend(labelled_lines("assumed", assumed, WIDTH, ASSUMED))

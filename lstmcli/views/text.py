@@ -1,4 +1,4 @@
-"""Phrases, counts, errors and commands as text."""
+"""Phrases, counts, numbers and errors as text."""
 
 from __future__ import annotations
 

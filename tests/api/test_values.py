@@ -132,6 +132,8 @@ py: Any = lstmcli  # whose types mypy does not hold these calls to
         (lambda: py.load(), r"load takes a path or a dict of arrays"),
         (lambda: py.load(3), r"load takes weights as a path or a dict.*got an int"),
         (lambda: py.load(None), r"got None"),
+        (lambda: py.load(WEIGHTS, max_bytes="1 GiB"), r"max_bytes is '1 GiB'; it takes a whole"),
+        (lambda: py.load(WEIGHTS, max_bytes=0), r"max_bytes is 0; it takes a whole"),
         (lambda: py.load([1, 2]), r"got a list"),
         (lambda: py.load({1: np.ones(3)}), r"names for keys; it has 1"),
         (lambda: py.load({"kernel": object()}), r"load: kernel is an object"),
