@@ -76,6 +76,7 @@ class NetworkSolver(Solver):
             for n, layer in enumerate(self.model.layers)
         ]  # of the cells, layer by layer
         self.unexplained: Explanation | None = None  # what came near, if it was searched
+        self.runs_in_full = True  # for one change; else the cells of the top layer are searched
         self.closest = inf  # the least rms of what was tried, also of what is not worth saying
         self._comparisons: dict[Changes, Comparison] = {}
 
@@ -205,13 +206,22 @@ class NetworkSolver(Solver):
 
     def solve(self, progress: Progress, levels: int = LEVELS) -> Explanation | None:
         """The explanation by so many changes at most, or None if nothing fits."""
-        found = by_cells(self, progress, levels) or self.full_runs.search(progress, levels)
+        found = by_cells(self, progress, levels)
+        if found is None and levels == 1 and not self.runs_in_full:
+            return self.of_top(progress, levels)
+        found = found or self.full_runs.search(progress, levels)
         if found.verdict != "none":
             return found
         self.untried = found.untried
         known = [self.unexplained] if self.unexplained else []
         self.unexplained = min([*known, found], key=_nearest_rms)
         return None
+
+    def of_top(self, progress: Progress, levels: int) -> Explanation | None:
+        """So many changes of each cell of the top layer, if those below are as loaded."""
+        *below, _ = self.names
+        found = by_cells(self, progress, levels, chain(*below)) if below else None
+        return found if found is not None and found.verdict != "none" else None
 
     def none(self, near: Iterable[Changes] = (), untried: Iterable[Remark] = ()) -> Explanation:
         """Nothing fits: what comes nearer than the weights as loaded, and these."""
@@ -380,16 +390,19 @@ def _searched(
 def _affordable(
     solvers: Sequence[NetworkSolver], untried: dict[Remark, None]
 ) -> Iterator[NetworkSolver]:
-    """As many as a budget of full runs allows, for one change."""
-    work = 0.0
-    for n, one in enumerate(solvers):
-        if work > Budget.ALL_SINGLES:
-            left = len(solvers) - n
-            untried[remark("singles_placed", left=left, placements=len(solvers))] = None
-            return
+    """All, for one change; full runs are made in as many as a budget of them allows."""
+    work, left = 0.0, 0
+    for one in solvers:
+        one.runs_in_full = work <= Budget.ALL_SINGLES
         yield one
-        if one.tried > 1 and not one.can_search_cells:
+        if one.can_search_cells:
+            continue
+        if not one.runs_in_full:
+            left += 1
+        elif one.tried > 1:
             work += len(one.full_runs.single_changes) * one.full_runs.simulator.work
+    if left:
+        untried[remark("singles_placed", left=left, placements=len(solvers))] = None
 
 
 def _placed(as_assumed: Sequence[NetworkSolver]) -> list[NetworkSolver]:
@@ -397,9 +410,15 @@ def _placed(as_assumed: Sequence[NetworkSolver]) -> list[NetworkSolver]:
     few, many = Budget.SEARCHED
     units = max((cell.units for n in as_assumed for _, cell in n.model.cells), default=1)
     most = max(few, min(many, Budget.UNITS // units))
-    as_given = [n for n in as_assumed if not n.common_changes]
+    as_given = sorted((n for n in as_assumed if not n.common_changes), key=_later)
     turned = [n for n in as_assumed if n.common_changes]
     return [*as_given[:most], *turned[: most if not as_given else Budget.TURNED * (most // few)]]
+
+
+def _later(network: NetworkSolver) -> int:
+    """Sorts the first sequence of a batch before the others, and these before windows."""
+    placement = network.expected.placement
+    return bool(placement.item) if placement.is_from_the_start else 2
 
 
 def _first_of_each(networks: Sequence[NetworkSolver]) -> list[NetworkSolver]:
@@ -626,9 +645,7 @@ class FullRunSearch:
 
     def _two(self, progress: Progress) -> Explanation | None:
         """Two changes of the top layer, or pairs of the nearest single ones with all."""
-        *below, _ = self.network.names
-        of_top = by_cells(self.network, progress, MOST_CHANGES, chain(*below)) if below else None
-        if of_top is not None and of_top.verdict != "none":
+        if of_top := self.network.of_top(progress, MOST_CHANGES):
             return of_top
         every, near = (
             one[~self.simulator.are_open(one)] for one in (self.single_changes, self.nearest)

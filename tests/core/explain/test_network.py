@@ -114,6 +114,17 @@ def found_of(changes: Any) -> dict[str, Any]:
     return {change.setting: change.found for change in changes}
 
 
+def test_a_change_of_the_top_layer_is_found_where_a_budget_leaves_out_full_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else outputs turned round and more changes give the same numbers as the last step."""
+    monkeypatch.setattr(Budget, "ALL_SINGLES", -1)
+    deep = Deep(tmp_path)
+    explanation = deep.explain(deep.top({"layer1.gates": "ifgo"})[0, 0])
+    assert explanation.verdict == "found"
+    assert found(explanation) == {"layer1.gates": "ifgo"}
+
+
 @pytest.mark.wide
 def test_what_a_budget_leaves_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Budgets are work, so the same is left out on every machine."""
