@@ -12,7 +12,7 @@ import numpy as np
 from lstmcli.core.diff.patterns import NOISE_SNR
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.causes import CANDIDATE, CONSTANTS, SOLVE
-from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
+from lstmcli.core.explain.hypotheses import NONE, Change, Changes, prior, settings_of
 from lstmcli.core.explain.observation import Allowance, Placement, decimal_places
 from lstmcli.core.explain.simulator import FAR, OFF, Simulator
 from lstmcli.core.explain.verify import (
@@ -421,31 +421,25 @@ def neighbours(simulator: Simulator, answer: Changes, steps: int | None = None) 
     ``answer`` has its constants put in. A change of a setting that the answer changes replaces it.
     """
     space = simulator.space
-    answered = {c.setting: c.value for c in answer if c.setting in space.settings}
+    known = {one: n for n, one in enumerate(space.singles)}
     extra = [one for one in space.singles if one.value != SOLVE]
-    for name in CONSTANTS:  # a constant a little off is a neighbour too
-        if isinstance(value := answered.get(name), float):
-            extra.append(Change(name, value * 0.9 + 0.1))
+    for change in answer:  # a constant a little off is a neighbour too
+        if change.setting in CONSTANTS and isinstance(change.value, float):
+            extra.append(Change(change.setting, change.value * 0.9 + 0.1))
     lists = [(*(c for c in answer if c.setting != one.setting), one) for one in extra]
-    hypotheses = [answered, *({**answered, one.setting: one.value} for one in extra), {}]
-    codes = np.array([_codes(simulator, settings) for settings in hypotheses], np.int8)
-    values = np.array([_constants(simulator, settings) for settings in hypotheses])
-    # without the answer in other words; the last is the cell as loaded
+    hypotheses = [answer, *lists, ()]  # the last is the cell as loaded
+    sets = np.full((len(hypotheses), len(answer) + 1), NONE)
+    for n, changes in enumerate(hypotheses):
+        places = sorted(known[change] for change in changes if change in known)
+        sets[n, : len(places)] = places
+    codes = space.codes(sets)
+    values = np.array([_constants(simulator, settings_of(changes)) for changes in hypotheses])
+    # without the answer in other words
     differs = (codes != codes[0]).any(axis=1) | (values != values[0]).any(axis=1)
     near = np.flatnonzero(differs[1:-1])
     which = np.array([0, *(near + 1), -1])
     worst, rms, spread = _run(simulator, codes[which], values[which], steps)
     return Neighbours(tuple(lists[n] for n in near), worst[1:-1], rms[1:-1], spread)
-
-
-def _codes(simulator: Simulator, settings: Mapping[str, Any]) -> Array:
-    """The row of a hypothesis; constants that no list has are left at the assumed."""
-    space = simulator.space
-    row = np.zeros(len(space.columns), np.int8)
-    for single, codes in zip(space.singles, space.table, strict=True):
-        if single.setting in settings and settings[single.setting] == single.value:
-            np.copyto(row, codes, where=codes >= 0)
-    return row
 
 
 def _constants(simulator: Simulator, settings: Mapping[str, Any]) -> Array:

@@ -41,6 +41,7 @@ class Change(NamedTuple):
 
 
 Changes = tuple[Change, ...]
+NONE = -1  # the place of no change
 
 
 def settings_of(changes: Changes) -> dict[str, Any]:
@@ -69,7 +70,8 @@ class Space:
         }
         singles = self._singles(assumed, set(without))
         self.singles = tuple(single for single in singles if single not in barred)
-        self.table = np.array([self._row(single) for single in self.singles], np.int8)  # (S, F)
+        rows = [*map(self._row, self.singles), [-1] * len(self.columns)]
+        self.table = np.array(rows, np.int8)  # (S + 1, F); the last changes nothing
         self._settings = np.array([hash(single.setting) for single in self.singles])
 
     def _singles(self, assumed: Mapping[str, Any], without: set[str]) -> list[Change]:
@@ -128,7 +130,7 @@ class Space:
         return distinct
 
     def codes(self, sets: Array) -> Array:
-        """The rows (n, F) that sets of changes come to."""
+        """The rows (n, F) that sets of changes, or of ``NONE``, come to."""
         rows = np.zeros((len(sets), len(self.columns)), np.int8)
         for k in range(sets.shape[1]):
             change = self.table[sets[:, k]]

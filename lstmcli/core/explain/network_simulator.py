@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.alignment import FINAL, ArrayName
 from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, SOLVE
-from lstmcli.core.explain.hypotheses import Change, Changes
+from lstmcli.core.explain.hypotheses import NONE, Change, Changes
 from lstmcli.core.explain.observation import Allowance, Expected
-from lstmcli.core.explain.search import FINER, LEAST_CLIP, refine
+from lstmcli.core.explain.search import LEAST_CLIP, refine
 from lstmcli.core.explain.simulator import FAR, INITIAL_STATES, LOOSE, Simulator
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
@@ -39,7 +39,6 @@ FIRST_VALUES: Mapping[str, Array] = {
 SPAN, SPAN_OF_CLIP = 1.5, 0.6  # of the first of these: of a bias, and the share of a clip
 OF_A_UNIT, OF_A_STEP = 600, 8000  # products that take as long as the rest of a step
 SHARED, DROPPED = 0.3, 0.2  # of the work, as measured
-ROUGH = 5  # grids in float32: 1.5 to 2e-4
 WORTH_MORE = 1e3  # tolerances, on average, within which a hypothesis is worth more
 
 
@@ -67,14 +66,13 @@ class _Cell:
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator, space = simulator, simulator.space
-        self.changes: list[Change | None] = [None]
-        rows = [np.full(len(space.columns), -1, np.int8)]
-        for change, row in zip(space.singles, space.table, strict=True):
-            rare = change.setting.endswith("_gates") and change.value not in KNOWN_ORDERS
-            if change.setting not in OF_THE_RUN and not rare:
-                self.changes.append(change)
-                rows.append(rows[0] if change.value == SOLVE else row)
-        self.rows = np.array(rows)  # (M, F); -1 keeps a column
+        places = [
+            n for n, one in enumerate(space.singles)
+            if one.setting not in OF_THE_RUN
+            and (not one.setting.endswith("_gates") or one.value in KNOWN_ORDERS)
+        ]  # fmt: skip
+        self.changes = [None, *(space.singles[n] for n in places)]
+        self.places = np.array([NONE, *places])  # (M,) among the singles of the space
         settings = ["" if c is None else c.setting for c in self.changes]
         self.kinds = np.array([settings.index(setting) for setting in settings])
         self.constant = np.array(  # (M,): the place of an open constant, or -1
@@ -83,9 +81,7 @@ class _Cell:
 
     def configured(self, places: Array, values: Array) -> tuple[Array, Array]:
         """Codes (n, F) and constants (n, 3) of hypotheses (n, 2) about it."""
-        codes = np.zeros((len(places), self.rows.shape[1]), np.int8)
-        for k in (0, 1):
-            np.copyto(codes, self.rows[places[:, k]], where=self.rows[places[:, k]] >= 0)
+        codes = self.simulator.space.codes(self.places[places])
         constants = self.simulator.cells(codes).constants.copy()
         for k in (0, 1):
             which = np.flatnonzero(self.constant[places[:, k]] >= 0)
@@ -268,24 +264,21 @@ class NetworkSimulator:
         return off, alive
 
     def solve(self, hypotheses: Hypotheses) -> tuple[Hypotheses, Array]:
-        """The open constant of each by ever finer grids; those that come to something, their rms.
+        """The open constant of each by ever finer grids, and the rms that is left (N,).
 
         One of both changes of each has a constant to be found.
         """
         values = (hypotheses.values * self.is_open[hypotheses.sets]).sum(axis=1)
         widths = np.where(self.have_clip(hypotheses), SPAN_OF_CLIP * values, SPAN)
 
-        def cost(dtype: Any, which: Array, points: Array) -> Array:
-            count = points.shape[1]
-            tried = self.with_constants(hypotheses[np.repeat(which, count)], points.ravel())
-            squares: Array = mean(self.off(tried, dtype)).reshape(-1, count) ** 2
+        def cost(which: Array, points: Array) -> Array:
+            tried = self.with_constants(
+                hypotheses[np.repeat(which, points.shape[1])], points.ravel()
+            )
+            squares: Array = mean(self.off(tried, np.float64)).reshape(points.shape[:2]) ** 2
             return squares
 
-        rough = partial(cost, np.float32)
-        values, squares = refine(rough, values[:, None, None], widths[:, None, None], ROUGH)
-        near = squares <= WORTH_MORE**2
-        hypotheses, widths = hypotheses[near], widths[near, None, None] / FINER**ROUGH
-        values, squares = refine(partial(cost, np.float64), values[near, None], widths)
+        values, squares = refine(cost, values[:, None, None], widths[:, None, None])
         return self.with_constants(hypotheses, values[:, 0]), np.sqrt(squares)
 
     def are_open(self, hypotheses: Hypotheses) -> Array:
