@@ -163,11 +163,10 @@ def placements(
     ``widths`` are the numbers of each array of the run; ``layout`` is that of EXPECTED.
     """
     found = [Expected({}, {})]
-    several = any("." in name for name in widths)
     for name, numbers in arrays.items():
         if (width := widths.get(name)) is None:
             continue
-        ways = list(_Ways(name, numbers, width, T, B, layout).all(several))
+        ways = list(_Ways(name, numbers, width, T, B, layout).all())
         found = [both for one in found for way in ways if (both := _joined(one, way)) is not None]
     return [one for one in found if one.numbers]
 
@@ -204,8 +203,8 @@ class _Ways:
         np.copyto(self.pair[1], unit * 0.5, where=is_known)
         self.size = (T, B, width)
 
-    def all(self, several: bool) -> Iterator[Expected]:
-        """All of them, the likeliest first; of one cell, or of one of ``several``."""
+    def all(self) -> Iterator[Expected]:
+        """All of them, the likeliest first."""
         shape = self.pair.shape[1:]
         if not shape or self.kind not in (SEQUENCE, FINAL):
             return
@@ -215,7 +214,7 @@ class _Ways:
         for axis in seen[-1:]:  # (H, T), (B, H, T)
             moved = np.moveaxis(self.pair, axis + 1, -1)
             yield from (_with(one, axes="units first") for one in self._of(moved))
-        if shape[-1] < self.width and (not several or "." in self.name):
+        if shape[-1] < self.width:
             further = _unknown(*shape[:-1], self.width - shape[-1])
             padded = np.concatenate([self.pair, further], axis=-1)
             yield from (_with(one, units=shape[-1]) for one in self._of(padded))
@@ -504,20 +503,31 @@ def one_step_of(array: Any, model: Model) -> dict[str, Any]:
     return {f"{n}.h": _item(array, axis, k) for k, (n, _) in enumerate(model.cells[-2:])}
 
 
-def first_units_of(numbers: Numbers, model: Model) -> dict[str, Numbers]:
-    """An array without a name as the first units of two directions side by side.
+def side_by_side_of(
+    numbers: Numbers, model: Model
+) -> Iterator[tuple[dict[str, Numbers], dict[str, Any]]]:
+    """An array without a name as two directions side by side, and what its placement is then.
 
-    The others are not known. {} if it cannot be: so many units as one direction has are its output.
+    The units may be an axis before the last, or the first ones only: the others are not known. So
+    many units as one direction has are its output.
     """
     widths = [cell.outputs for cell in model.layers[-1]]
-    count = numbers.shape[-1] if numbers.ndim else 0
-    if len(widths) < 2 or count in (0, *widths) or count >= sum(widths):
-        return {}
-
-    further = np.full((*numbers.shape[:-1], sum(widths) - count), np.nan)
-    whole = numbers.moved(lambda array: np.concatenate([array, further], axis=-1))
-    found = by_cell({"h": whole}, model, "time")
-    return {} if "h" in found else found
+    *lead, count = numbers.shape or (0,)
+    total = sum(widths)
+    if len(widths) < 2 or count == total:
+        return
+    ways: list[tuple[Numbers, dict[str, Any]]] = []
+    if count < total and count not in (0, *widths):
+        further = np.full((*lead, total - count), np.nan)
+        padded = numbers.moved(lambda array: np.concatenate([array, further], axis=-1))
+        ways.append((padded, {"units": count}))
+    if total in lead:
+        moved = numbers.moved(lambda array: np.moveaxis(array, lead.index(total), -1))
+        ways.append((moved, {"axes": "units first"}))
+    for one, placement in ways:
+        found = by_cell({"h": one}, model, "time")
+        if "h" not in found:
+            yield found, placement
 
 
 def _states(name: str, array: Any, model: Model) -> dict[str, Any] | None:

@@ -28,11 +28,11 @@ from lstmcli.core.explain.observation import (
     Expected,
     allowances_of,
     by_cell,
-    first_units_of,
     grids_of,
     one_step_of,
     placements,
     printed_digits,
+    side_by_side_of,
     states_of,
 )
 from lstmcli.core.explain.verify import Cached, Case, Reader, Remark, remark
@@ -97,7 +97,8 @@ class Prepared:
     dtype: str = "float32"  # of the weights
     cells: dict[tuple[Any, ...], Cell] = field(default_factory=dict)  # as decoded so far
     states: Mapping[str, Numbers] = field(default_factory=dict)  # h as the last states of cells
-    halves: Mapping[str, Numbers] = field(default_factory=dict)  # as a part of both directions
+    halves: Sequence[tuple[Mapping[str, Numbers], dict[str, Any]]] = ()
+    """h as a part of both directions, and what its placement is then."""
     of_cells: dict[Any, dict[tuple[Any, ...], Cell]] = field(default_factory=dict)  # one by one
     cached: Cached = field(default_factory=Cached)  # runs of several cells
     merge: tuple[str, str] | None = None  # as assumed, and the one in place of it
@@ -175,7 +176,7 @@ class Prepared:
 
     def elsewhere(self) -> Iterator[Prepared]:
         """The same question with EXPECTED as the output of a lower layer, or of one direction."""
-        last, single = f"layer{len(self.model.layers) - 1}", replace(self, states={}, halves={})
+        last, single = f"layer{len(self.model.layers) - 1}", replace(self, states={}, halves=())
         if all(name.startswith(last) for name in self.arrays):
             for lower in (f"layer{n}" for n in range(len(self.model.layers) - 1)):
                 arrays = {name.replace(last, lower): a for name, a in self.arrays.items()}
@@ -229,20 +230,19 @@ class Prepared:
     def _placed(self, layout: str) -> list[Expected]:
         size, widths = shape_of(self.question.x, layout), self._widths()
         said, how = self.question.side.layout, self.model.convention.behaviour
-        found = placements(
-            self.arrays, widths, *size, said if said in ("batch", "time") else layout
-        )
+        arrays = dict(self.arrays)
+        if widths.get("h", 0) > self.model.layers[-1][0].outputs:  # a run has it cell by cell
+            arrays.pop("h", None)
+        found = placements(arrays, widths, *size, said if said in ("batch", "time") else layout)
         # a print of (n, 1, H) counts as n steps, and may be n sequences all the same
-        found = found or placements(self.arrays, widths, *size, layout)
+        found = found or placements(arrays, widths, *size, layout)
         states = placements(self.states, widths, *size, layout)
         # likelier than some steps of one sequence, of which there are as many ways as sequences
         found = found[:1] + [_of_each_cell(one) for one in states] + found[1:]
-        for one in placements(self.halves, widths, *size, layout):
-            place = one.placement
-            if not has_direction_axis(self.model):
-                units = self.arrays["h"].shape[-1]
-                place = place._replace(units=units, size=(*size, widths["h"]))
-            found.append(replace(one, placement=place))
+        for halves, changes in self.halves:
+            of_both = {**changes, "size": (*size, widths["h"])} if changes else {}
+            for one in placements(halves, widths, *size, layout):
+                found.append(replace(one, placement=one.placement._replace(**of_both)))
         turned = how.reverse or how.flip_output or how.go_backwards
         if not turned and self.question.lengths is None and self.question.mask is None:
             return found
@@ -339,9 +339,11 @@ def prepare(question: Question) -> Prepared:
     allowances, precision = allowances_of(question.side, arrays)
     digits = printed_digits(arrays) if precision == "printed" else None
     states = states_of(arrays["h"], model) if set(arrays) == {"h"} else {}
-    halves: dict[str, Numbers] = {}
+    halves: Sequence[tuple[dict[str, Numbers], dict[str, Any]]] = ()
     if set(arrays) == {"h"}:
-        halves = one_step_of(arrays["h"], model) if states else first_units_of(arrays["h"], model)
+        halves = [*side_by_side_of(arrays["h"], model)]
+        if states:
+            halves = [(one_step_of(arrays["h"], model), {})]
     arrays = by_cell(arrays, model, layout, question.axes)
     dtype = question.read({}).cell.dtype.name
     grids = (precision,) if precision in EPS else tuple(grids_of(arrays))

@@ -252,6 +252,24 @@ def test_what_is_no_output_of_deeper_directions_is_told(tmp_path: Path) -> None:
     assert asked.explain(h[..., :-1]).verdict == "agrees"
 
 
+@pytest.mark.parametrize("merge", ["sum", "concat"])
+def test_the_first_units_of_merged_directions(merge: str, tmp_path: Path) -> None:
+    asked = Asked(tmp_path, 0, "first units")
+    h = np.asarray(asked.expected({"merge": merge, "gates": "ifgo"}))
+    explanation = asked.explain(h[0, :, :2], merge=merge)
+    assert found(explanation) == {"gates": "ifgo"}
+    assert explanation.taken.endswith(f"the first 2 of {h.shape[-1]} units")
+
+
+@pytest.mark.parametrize("part", [0, (slice(None), 0)], ids=["sequence", "step"])
+def test_units_of_two_directions_before_the_last_axis(part: Any, tmp_path: Path) -> None:
+    """``y[0].T``."""
+    asked = Asked(tmp_path, 0, "units first")
+    explanation = asked.explain(np.asarray(asked.expected({"gates": "ifgo"}))[part].T)
+    assert found(explanation) == {"gates": "ifgo"}
+    assert explanation.taken.endswith("units before steps")
+
+
 # ---- all of it, several sizes, every form
 
 
