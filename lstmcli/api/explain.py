@@ -22,9 +22,9 @@ from lstmcli.api.arguments import (
 from lstmcli.api.diff import Result, read_side, side_of
 from lstmcli.api.job import NO_FILES, InputFiles, Job, job_of, load_job, with_lengths
 from lstmcli.api.load import checked
-from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
+from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.partial import at_its_place
+from lstmcli.core.diff.partial import at_its_place, part_words
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.hypotheses import spelled_out
@@ -217,17 +217,27 @@ def _lies_alike(
     """Whether `derive` takes EXPECTED for the same steps and sequences as is taken here."""
     axes = question.x.shape[:-1]
     arrays = {n or "h": a for n, a in side.arrays.items()}
+    if any(ArrayName.of(n).kind == FINAL for n in arrays):
+        return len(model.cells) == 1 and not model.backward
     arrays = {n: a for n, a in arrays.items() if ArrayName.of(n).kind == SEQUENCE}
     dims = [n for n in axes if n > 1]
     if all([n for n in a.shape[:-1] if n > 1] == dims for a in arrays.values()):
         return True
     first = comparison and comparison.first
-    if not first or first.step is None:
+    if not first:
         return False
     zeros = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in arrays.items()}
     layout = check_axes(model, Inputs(question.x, question.layout, name=question.inputs))
-    taken = at_its_place(side, zeros, layout, first.step, first.item).taken
-    return [TAKEN_AS + one for one in taken] == [explanation.taken]
+    if first.step is not None:
+        taken = at_its_place(side, zeros, layout, first.step, first.item).taken
+        return [TAKEN_AS + one for one in taken] == [explanation.taken]
+    place = explanation.placement
+    if place is None or place.kind != "last state" or model.backward:
+        return False
+    T, B, _ = place.size
+    item, items = (0, B) if place.item is None else (place.item, 1)
+    last = part_words(1, items, T, B, T - 1, item)
+    return at_its_place(side, zeros, layout, T - 1, first.item).taken == (last,)
 
 
 def _next(
@@ -245,7 +255,7 @@ def _next(
     place = ["--steps", "-1" if first.step is None else str(first.step), "--units", str(first.unit)]
     place += ["--batch", str(first.item)] if first.item else []
     place += ["--cell", prefix] if prefix else []
-    place += [] if first.step is None or against is None else ["--against", against]
+    place += [] if against is None else ["--against", against]
     return typed_command("lstm", "derive", *start, *place)
 
 

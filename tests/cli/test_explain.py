@@ -58,8 +58,25 @@ def test_what_is_to_be_typed_next_can_be(
     stdin = (tmp_path / "e.npy").read_bytes()
     done = lstm("explain", *FILES, "-" if piped else "e.npy", stdin=stdin)
     last = shlex.split(done.out.partition("\nnext ")[2])
-    assert ("--against" in last) == (shape != (1, 1, 3) and not piped)
+    assert ("--against" in last) == (not piped)
     assert lstm(*last[1:]).status == ("--against" in last)
+
+
+@pytest.mark.parametrize("name", ["", "final_h"])
+def test_last_states_of_a_batch_are_put_beside_the_last_step(
+    name: str, lstm: Lstm, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", rng.normal(size=(2, 7, 4)))
+    last = rng.normal(size=(2, 3)) * 0.2
+    arrays: Any = {name or "out": last}
+    np.savez(tmp_path / "e.npz", **arrays)
+    done = lstm("explain", FILES[0], "x.npy", "e.npz", "--layout", "batch")
+    command = shlex.split(done.out.partition("\nnext ")[2])
+    assert command[-2:] == ["--against", "e.npz"]
+    shown = lstm(*command[1:])
+    assert shown.status == 1
+    assert f"/ {last[0, 0]}" in shown.out
 
 
 def test_inputs_that_are_no_numbers_are_reported(lstm: Lstm, tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.formulas import FormulaLine
-from lstmcli.core.diff.alignment import Pair
+from lstmcli.core.diff.alignment import FINAL, ArrayName, Pair
 from lstmcli.core.diff.compare import matched
-from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.operand import Side, renamed
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import join_with_and
@@ -26,7 +28,7 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
     A line agrees as it would for `compare`: within the tolerance of the coarser dtype, and half a
     unit of the last place of a print. The reference may have only some steps of a run, or one
     sequence: those where its numbers agree, else the first steps, and the sequence and the step of
-    the derivation.
+    the derivation. Its final_h and final_c are h and c of the last step that is computed.
 
     Raises
     ------
@@ -35,18 +37,14 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
     """
     place = found.place
     arrays, first_unit = _comparable(place, trace, model)
+    other = _with_states_as_step(other, place)
     other, taken, assumed = at_its_place(other, arrays, trace.layout, place.step, place.batch)
     taken = tuple(f"{words}{ASSUMED}" for words in taken) if assumed else taken
     pairs = matched(Side("this run", arrays, trace.layout, settings=trace.settings), other)
     units = model.layers[place.layer][place.direction].units
     lines = [_with_number(line, place, pairs, units, first_unit, other) for line in found.lines]
     if all(line.theirs is None for line in lines):
-        names = ", ".join(name or "an array without a name" for name in other.arrays)
-        wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines if line.in_trace)
-        if any(pair.b.left_out is not None for pair in pairs.values()):
-            why = f"taken as {join_with_and(taken)}" if taken else "abbreviated"
-            names += f", {why}, and not the numbers of this place"
-        raise UserError(f"{other.name} holds {names}; a number for one of {wanted} is needed.")
+        raise _no_number(place, [line for line in lines if line.in_trace], pairs, other, taken)
     return replace(
         found,
         lines=tuple(lines),
@@ -54,6 +52,49 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
         taken=taken,
         differs_before=tuple(_differing_state(place, pairs)),
     )
+
+
+def _with_states_as_step(side: Side, place: StepPosition) -> Side:
+    """A side that has only last states with these as h and c of the last step, (1, B, H)."""
+    states = [name for name in side.arrays if ArrayName.of(name).kind == FINAL]
+    if not states or len(states) < len(side.arrays):
+        return side
+    if not place.is_last:
+        raise UserError(
+            f"{side.name} holds {', '.join(states)}: the state after the last step, and no other.",
+            "  --steps -1 is the last step; of a backward direction it is --steps 0.",
+        )
+
+    def of_step(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {k: a.reshape(1, -1, a.shape[-1]) if a.ndim else a for k, a in arrays.items()}
+
+    numbering = side.numbering._replace(steps=[place.step])
+    side = replace(
+        side, arrays=of_step(side.arrays), units=of_step(side.units), layout="time",
+        numbering=numbering,
+    )  # fmt: skip
+    return renamed(side, {name: name.replace("final_", "") for name in states})
+
+
+def _no_number(
+    place: StepPosition,
+    lines: Sequence[FormulaLine],
+    pairs: Mapping[str, Pair],
+    other: Side,
+    taken: Sequence[str],
+) -> UserError:
+    """The mistake where the reference has no number for any line, and a place where it has one."""
+    names = ", ".join(name or "an array without a name" for name in other.arrays)
+    wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines)
+    hint = []
+    for pair in pairs.values():
+        if pair.b.left_out is not None:
+            why = f"taken as {join_with_and(taken)}" if taken else "abbreviated"
+            names += f", {why}, and not the numbers of this place"
+            step, item = np.argwhere(~pair.b.left_out)[0][:2]
+            hint = [f"  --steps {step} --batch {item} is a place of which it has them."]
+            break
+    return UserError(f"{other.name} holds {names}; a number for one of {wanted} is needed.", *hint)
 
 
 _FIRST_HALF = {"concat": 0, "concat_swapped": 1}

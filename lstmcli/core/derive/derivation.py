@@ -25,6 +25,7 @@ class StepPosition:
     reads: int  # the step of the inputs that the cell takes
     before: int | None  # the step of the trace that left h and c; None: no step did
     carried: bool = True  # False: h and c are zero at every step
+    is_last: bool = False  # the last that is computed of the sequence: final_h is its h
 
 
 @in_notebooks

@@ -149,8 +149,10 @@ class _Run:
         prefix = f"{cell_name(layer, direction)}." if several else ""
         carried = at == 0 or cell.convention.behaviour.state != "reset"
         before = int(shown[at - 1]) if at and carried else None
+        later = reads[at + 1 :]
+        is_last = not (len(later) if plan.valid is None else plan.valid[later, batch].any())
         return StepPosition(
-            layer, direction, prefix, step, batch, unit, int(reads[at]), before, carried
+            layer, direction, prefix, step, batch, unit, int(reads[at]), before, carried, is_last
         )
 
     def _entering(self, place: StepPosition) -> tuple[Array, Array, Array]:

@@ -139,14 +139,14 @@ def _with_name(side: Side, other: Side) -> Side:
     if UNNAMED not in side.arrays or "h" in side.arrays or not {UNNAMED, "h"} & set(other.arrays):
         return side
 
-    return _renamed(side, {UNNAMED: "h"})
+    return renamed(side, {UNNAMED: "h"})
 
 
 def single_as_h(side: Side) -> Side:
     """A side whose only array has a name that no run gives, as h: ``y_val`` of EXPECTED."""
     names = [*side.arrays]
     unknown = len(names) == 1 and names[0] and ArrayName.of(names[0]).kind == WEIGHTS
-    return replace(_renamed(side, {names[0]: "h"}), called={"h": names[0]}) if unknown else side
+    return replace(renamed(side, {names[0]: "h"}), called={"h": names[0]}) if unknown else side
 
 
 def with_trace_names(side: Side) -> Side:
@@ -159,7 +159,7 @@ def with_trace_names(side: Side) -> Side:
         known = all(ArrayName.of(name).kind != WEIGHTS for name in names)
         if known and len({*names}) == len(names) and {*names} != {*side.arrays}:
             taken = {table[name]: name for name in side.arrays if name in table}
-            return replace(_renamed(side, table), called=taken)
+            return replace(renamed(side, table), called=taken)
     return side
 
 
@@ -184,10 +184,12 @@ def _called(side: Side, name: str) -> Side:
     if found == name:
         return side
     called = {name: side.called.get(found, found)} if found != UNNAMED else {}
-    return replace(_renamed(side, {found: name}), called=called)
+    return replace(renamed(side, {found: name}), called=called)
 
 
-def _renamed(side: Side, names: Mapping[str, str]) -> Side:
+def renamed(side: Side, names: Mapping[str, str]) -> Side:
+    """A side whose arrays have other names; those that are not in ``names`` keep theirs."""
+
     def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
         return {names.get(name, name): value for name, value in mapping.items()}
 

@@ -92,7 +92,7 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
         if computed is None or name in side.gaps or ArrayName.of(name or "h").kind != SEQUENCE:
             continue
         full = as_time_major(computed, layout)  # (T, B, K)
-        numbers = side.numbers(name)
+        numbers = _in_rows(side.numbers(name), full.shape)
         if (numbered := _at_its_numbers(side, name, numbers, full.shape, axes, item)) is not None:
             found[name], text = numbered
             taken[text] = None
@@ -142,6 +142,16 @@ def _at_its_numbers(
     return put_at(part, np.ix_(*index), shape), describe_parts(common.parts[1])
 
 
+def _in_rows(numbers: Numbers, full_shape: tuple[int, ...]) -> Numbers:
+    """Numbers in a row, as a port in C prints them, as the steps (n, K) of one sequence."""
+    T, _, K = full_shape
+    count = numbers.values.size
+    in_a_row = count == max(numbers.shape, default=0) or numbers.shape[-2:] == (K, 1)
+    if not in_a_row or not count or numbers.shape[-1] == K or count % K or count > T * K:
+        return numbers
+    return numbers.moved(lambda v: v.reshape(-1, K))
+
+
 def _parts(
     shape: tuple[int, ...], full_shape: tuple[int, ...], batch_first: bool, step: int, item: int
 ) -> tuple[PartOfRun, ...]:
@@ -160,8 +170,9 @@ def _parts(
     n = lead[0] if lead else 1
     sequences = chain([item], (b for b in range(B) if b != item))
     of_one = (PartOfRun(t, n, b, 1) for b in sequences for t in _starts(T, n, 0 if lead else step))
-    of_all = (PartOfRun(t, 1, 0, B) for t in _starts(T, 1) if lead == [B])
-    return tuple(islice(chain(of_one, of_all), MOST_PARTS))
+    of_all = [PartOfRun(t, 1, 0, B) for t in _starts(T, 1) if lead == [B]]
+    last = of_all[1:2] if step == T - 1 else []  # asked for: likelier than steps that lack it
+    return tuple(islice(dict.fromkeys(chain(last, of_one, of_all)), MOST_PARTS))
 
 
 def _starts(steps: int, count: int, likeliest: int = 0) -> Iterator[int]:

@@ -309,6 +309,44 @@ def test_steps_are_taken_for_those_whose_numbers_they_have(
     assert found.line("h").agrees
 
 
+@pytest.mark.parametrize("wrong", [0.0, 0.1])
+@pytest.mark.parametrize("name", ["", "final_h"])
+def test_a_last_state_is_the_last_step(name: str, wrong: float) -> None:
+    """(B, H), as many steps of one sequence as it may be; and of one sequence (H,)."""
+    model, x = small()
+    last = np.asarray(run(model, x, layout="batch").h)[:, -1] + wrong
+    found = derive(model, x, -1, 0, batch=2, against=Side("theirs", {name: last}))
+    assert found.line("h").theirs == last[2, 0]
+    assert found.line("h").agrees is (wrong == 0)
+    assert ("assumed" in found.taken[0]) == (name == "" and wrong > 0)
+    one = derive(model, x[2], -1, 0, against=Side("theirs", {name: last[2]}))
+    assert one.line("h").theirs == last[2, 0]
+
+
+def test_a_last_state_at_another_step_says_which_step_to_ask_for() -> None:
+    model, x = small()
+    final = Side("theirs", {"final_h": np.asarray(run(model, x, layout="batch").final_h)})
+    with pytest.raises(UserError, match=r"(?s)theirs holds final_h: the state after .*--steps -1"):
+        derive(model, x, 4, 0, against=final)
+    found = derive(model, x, 3, 0, batch=1, lengths=[4] * 5, against=final)
+    assert found.line("h").theirs == final.arrays["final_h"][1, 0]
+    last = Side("theirs", {"": np.asarray(run(model, x[3], layout="steps").h)[-1]})
+    with pytest.raises(UserError, match=r"step 5 of 6, sequence 3 .*\n  --steps 5 --batch 3"):
+        derive(model, x, 4, 0, batch=2, against=last)
+
+
+@pytest.mark.parametrize("shape", [(-1,), (1, -1), (-1, 1), (6, -1, 1)], ids=str)
+def test_a_sequence_in_a_row_is_its_steps(shape: tuple[int, ...]) -> None:
+    model, x = small()
+    row = np.asarray(run(model, x, layout="batch").h)[2].reshape(shape)
+    found = derive(model, x, 4, 1, batch=2, against=Side("theirs", {"": row}))
+    assert found.taken == ("sequence 2 of 5",)
+    assert found.line("h").agrees
+    short = Side("theirs", {"": row.ravel()[:-1]})
+    with pytest.raises(UserError, match=r"h is \(1, 1, \d+\)"):
+        derive(model, x, 4, 1, batch=2, against=short)
+
+
 def test_the_first_step_tells_where_later_ones_differ() -> None:
     model, x = small()
     theirs = np.asarray(run(model, x, layout="batch").h)[2, 3:].copy()
