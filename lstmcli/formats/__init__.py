@@ -22,7 +22,7 @@ from lstmcli.formats.arrays.raw import read as read_raw
 from lstmcli.formats.detect import binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.atomic import atomically
-from lstmcli.formats.files.limits import AT_ONCE
+from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.overwriting import refuse_folder
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened, pieces_of
@@ -143,7 +143,7 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
             return cast(Document, module.read(file, in_blocks))
         return cast(Document, getattr(module, function)(file))
     hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
-    in_pieces = file.size > AT_ONCE
+    in_pieces = file.size > MOST_WHOLE
     text = next(file.pieces(by_lines=False)) if in_pieces else file.text()
     if not text.strip() and not in_pieces:
         raise UserError(f"{file.source} is empty.")

@@ -15,7 +15,7 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.errors import UserError
-from lstmcli.formats.files.limits import AT_ONCE, raised_to
+from lstmcli.formats.files.limits import MOST_WHOLE, raised_to
 from lstmcli.formats.files.source import Opened
 from tests.paths import TOP
 
@@ -114,7 +114,7 @@ def test_a_megabyte_takes_little_memory(tmp_path: Path, text: Text) -> None:
 @pytest.mark.wide
 @for_each(TEXTS)
 def test_twenty_megabytes_take_seconds_and_a_gigabyte(tmp_path: Path, text: Text) -> None:
-    seconds, memory = text.inspect(tmp_path, AT_ONCE)
+    seconds, memory = text.inspect(tmp_path, MOST_WHOLE)
     assert seconds < SECONDS
     assert memory < MEMORY
 
@@ -122,8 +122,8 @@ def test_twenty_megabytes_take_seconds_and_a_gigabyte(tmp_path: Path, text: Text
 @pytest.mark.wide
 @for_each(LARGER)
 def test_above_that_memory_is_the_arrays_and_200_mb(tmp_path: Path, text: Text) -> None:
-    _, memory = text.inspect(tmp_path, 3 * AT_ONCE)
-    arrays = 3 * AT_ONCE // len(text.repeated) * text.repeated.count("1") * 8
+    _, memory = text.inspect(tmp_path, 3 * MOST_WHOLE)
+    arrays = 3 * MOST_WHOLE // len(text.repeated) * text.repeated.count("1") * 8
     assert memory < arrays + 200_000_000
 
 
@@ -185,7 +185,7 @@ def test_large_models_of_other_programs_take_their_arrays_and_200_mb(
     model, arrays = LARGE_MODELS[name]
     path = tmp_path / "model.json"
     path.write_text(json.dumps(model(), indent=4 if name == "rtneural" else None))
-    assert path.stat().st_size > 1.4 * AT_ONCE
+    assert path.stat().st_size > 1.4 * MOST_WHOLE
     status, _, memory = inspected(path)
     assert status == 0
     assert memory < arrays + 200_000_000
@@ -204,8 +204,8 @@ OBJECTS = [  # what is no list of numbers, or a ragged one, and would take gigab
 @pytest.mark.wide
 @for_each(OBJECTS)
 def test_large_json_of_other_things_is_refused_in_little_memory(tmp_path: Path, text: Text) -> None:
-    _, memory = text.inspect(tmp_path, 3 * AT_ONCE)
-    numbers = 3 * AT_ONCE // 4 * 8 if text.name == "ragged_at_last.json" else 0
+    _, memory = text.inspect(tmp_path, 3 * MOST_WHOLE)
+    numbers = 3 * MOST_WHOLE // 4 * 8 if text.name == "ragged_at_last.json" else 0
     assert memory < numbers + 200_000_000
 
 
@@ -248,8 +248,8 @@ def test_a_file_read_in_pieces_is_read_as_it_is_at_once(
         h = np.random.default_rng(0).normal(size=(50, 3, 4))
         writer.write(3, {"h": h, "\u00e9": -h})
     monkeypatch.setattr("lstmcli.formats.files.source.PIECE", 7)
-    for limit in (AT_ONCE, 0):
-        monkeypatch.setattr("lstmcli.formats.AT_ONCE", limit)
+    for limit in (MOST_WHOLE, 0):
+        monkeypatch.setattr("lstmcli.formats.MOST_WHOLE", limit)
         found = formats.read(path)
         assert found.layout == "time"
         np.testing.assert_array_equal(found.arrays["h"], h)
@@ -282,7 +282,7 @@ def test_prints_that_no_console_prints_are_refused(
     monkeypatch.setattr("lstmcli.formats.text.console_print.MOST_PRINTED", 26)
     with pytest.raises(UserError, match=r"27 numbers and brackets.*Save the numbers as"):
         formats.read(str(path))
-    monkeypatch.setattr("lstmcli.formats.AT_ONCE", 20)
+    monkeypatch.setattr("lstmcli.formats.MOST_WHOLE", 20)
     with pytest.raises(UserError, match=r"54 bytes are more than .*Save the numbers as"):
         formats.read(str(path))
 
@@ -321,7 +321,7 @@ def test_json_read_in_pieces_is_read_as_it_is_at_once(
 
 def cut(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
     """Read every text in pieces of so many bytes."""
-    monkeypatch.setattr("lstmcli.formats.AT_ONCE", 0)
+    monkeypatch.setattr("lstmcli.formats.MOST_WHOLE", 0)
     monkeypatch.setattr("lstmcli.formats.files.source.PIECE", piece)
     monkeypatch.setattr("lstmcli.formats.text.incremental_json.PIECE", piece)
 

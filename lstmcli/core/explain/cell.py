@@ -53,7 +53,7 @@ SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
 FAR_BIAS = 100.0  # and one that does
 LEAST_MOVED = 4  # different numbers more than changes that half precision is to be seen in
 NEAREST_STEPS = 16  # by which single changes are put in order
-CLEARLY = 3.0  # times: then a last state is likelier than one that is met more often
+RARER_RATIO = 3.0  # of the rms of two placements, from which the rarer one comes first
 
 
 PASSES = (
@@ -412,7 +412,7 @@ def _last(solvers: Sequence[CellSolver]) -> list[CellSolver]:
         return without
     first, *others = sorted(without, key=lambda s: bool(s.expected.needs))
     others = sorted(others, key=lambda s: (bool(s.expected.needs), s.search.levels.closest))
-    nearer = others[0].search.levels.closest * CLEARLY < first.search.levels.closest
+    nearer = others[0].search.levels.closest * RARER_RATIO < first.search.levels.closest
     return [others[0], first, *others[1:]] if nearer else [first, *others]
 
 
@@ -472,7 +472,9 @@ def _none(solvers: Sequence[CellSolver], unsearched: int, left: int) -> Explanat
 def _distance(solver: CellSolver) -> tuple[bool, float]:
     """How far a placement is off; windows, of which there are many, come near by chance."""
     plain = solver.expected.placement.is_from_the_start
-    return bool(solver.common_changes), solver.search.levels.closest * (1.0 if plain else CLEARLY)
+    return bool(solver.common_changes), solver.search.levels.closest * (
+        1.0 if plain else RARER_RATIO
+    )
 
 
 def _explained(found: Sequence[Fitting], tried: int) -> Explanation:

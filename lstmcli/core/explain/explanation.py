@@ -247,7 +247,7 @@ def remarks_on(
 
 NOT_SEARCHED = (remark("dropout"), remark("layer_norm"), remark("other_weights"))
 
-CLEARLY = 0.5  # times the difference of the run as loaded: what is no nearer is not listed
+LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
 CHANCE = 1e-5  # see `_factor`
 MANY_ZEROS = 0.05  # of all numbers
 APPROXIMATED = 3e-3  # a difference that an approximated function makes, and few wrong settings
@@ -278,7 +278,7 @@ def _factor(numbers: int) -> float:
     about 1e3 are tried. In 88 questions whose EXPECTED was off by noise, the nearest of them left
     0.24 of 4 numbers, 0.58 of 6, 0.65 of 9 and 0.83 of 24.
     """
-    return float(min(CLEARLY, CHANCE ** (1 / max(numbers - 1, 1))))
+    return float(min(LISTED_RATIO, CHANCE ** (1 / max(numbers - 1, 1))))
 
 
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}

@@ -53,7 +53,7 @@ NAMED, PROVEN = (4.0, 8.0, 1.0, 0.0), (2.8, 5.0, 4.0, 0.4)
 against the correlation, and the least correlation."""
 WIDER = 4.0  # times the greatest error of a run rounded throughout: the tolerance of the search
 FEW_AGREE = 0.2  # of all values: a rounded run meets some by chance
-CLEARLY = 3.0  # times nearer: then one hypothesis in half precision is better than another
+RMS_RATIO = 3.0  # from which one hypothesis in half precision is better than another
 # A state that float32 computes may lie on the other side of the middle of two numbers.
 RERUNS = (
     (WEIGHTS, "float64"), (INPUTS, "float64"), (STATES, "float64"), (STATES, "float32"),
@@ -82,8 +82,8 @@ def _rounded(search: Search, allowance: Allowance) -> list[Answer]:
     coarse = search.simulator.with_allowance(allowance)
     found = list(search.confirmed(Levels(coarse).level(1), allowance))
     least = min((a.comparison.rms for a in found), default=np.inf)
-    near = [a for a in found if a.comparison.rms <= CLEARLY * least]
-    if loaded.comparison.rms <= CLEARLY * least:  # a change has little to explain
+    near = [a for a in found if a.comparison.rms <= RMS_RATIO * least]
+    if loaded.comparison.rms <= RMS_RATIO * least:  # a change has little to explain
         near = [loaded] if loaded.comparison.fits else []
     near.sort(key=lambda a: a.comparison.rms)
     kinds = [search.backed(a.changes, allowance) for a in near]

@@ -18,7 +18,7 @@ from lstmcli.core.diff.alignment import FINAL, ArrayName
 from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, SOLVE
 from lstmcli.core.explain.hypotheses import NONE, Change, Changes
 from lstmcli.core.explain.observation import Allowance, Expected
-from lstmcli.core.explain.search import LEAST_CLIP, refine
+from lstmcli.core.explain.search import CHUNK, LEAST_CLIP, refine
 from lstmcli.core.explain.simulator import FAR, INITIAL_STATES, LOOSE, Simulator
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
@@ -26,7 +26,7 @@ from lstmcli.core.model.model import Cell, Model, cell_name
 
 NUMBERS = 600  # of EXPECTED, at most, on which hypotheses are compared
 TELLING = 12  # known steps after which those that are left are verified
-AT_ONCE, MEMORY = 1000, 2**26  # hypotheses, and bytes of their outputs, that are kept at once
+CHUNK_MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
 OF_THE_RUN = frozenset({"layout", "lengths", "array", "initial_state"})  # not of a cell
 OF_TIME = frozenset({"reverse", "flip_output"})  # need all steps, wherever EXPECTED is known
 
@@ -252,8 +252,8 @@ class NetworkSimulator:
         off = np.zeros((len(hypotheses), sum(len(t.values) for t in self.targets)), np.float32)
         alive = np.zeros(len(hypotheses), bool)
         widest = max(cell.units for _, cell in self.model.cells)
-        room = MEMORY // (8 * len(self.x) * widest * len(self.cells))
-        size = max(8, min(AT_ONCE, room))
+        room = CHUNK_MEMORY // (8 * len(self.x) * widest * len(self.cells))
+        size = max(8, min(CHUNK, room))
         of_time = self.is_of_time[hypotheses.sets].any(axis=1)
         for chosen, steps in ((~of_time, self.steps), (of_time, len(self.x))):
             places = np.flatnonzero(chosen)

@@ -531,7 +531,7 @@ def _refined(simulator: Simulator, cells: Cells, view: View, constants: Array) -
         return costs.reshape(points.shape[:2])
 
     known = not np.isnan(constants[sought]).any()
-    if known and np.abs(run(values[None])).max(initial=0) > WITHIN:
+    if known and np.abs(run(values[None])).max(initial=0) > MOST_RESIDUAL:
         best, left = refine(cost, values[sought][None, None], np.full((1, 1, len(sought)), 0.02))
         known, values[sought] = left[0] <= NEAR_COST, best[0]
     if not known:  # it shows only after the steps that were looked at, or did nothing there
@@ -572,8 +572,8 @@ STILL = {1: 3, 2: 5}  # rounds without a gain of a tenth, after which a search e
 MOST_DECIMALS = 7  # of a solved constant
 SPOILED = 3.0  # times the error of a constant with all its digits: fewer digits may double it
 NEARLY = 30.0  # tolerances that a constant solved in float32 may be off: 2.4989 for 2.5 was, by 3.7
-WITHIN = 1.0  # tolerances
-AT_ONCE = 400_000  # hypotheses x grid points x units that are evaluated together
+MOST_RESIDUAL = 1.0  # tolerances by which a number that agrees is off
+MOST_EVALUATED = 400_000  # hypotheses x grid points x units that are evaluated together
 
 Evaluate = Callable[[Array, Array], Array]
 """From places (m,) of hypotheses and their constants (m, 3) to residuals (m, E), in tolerances."""
@@ -601,7 +601,7 @@ def solve(
         of finer grids; by default as many as it takes to reach the precision of float32.
     """
     constants, known = constants.copy(), settled(constants)
-    at_once = max(1, AT_ONCE // units)
+    at_once = max(1, MOST_EVALUATED // units)
 
     def cost(rows: Array, kinds: Sequence[int], which: Array, points: Array) -> Array:
         """(n, P) the sums of squares of rows[which] at points (n, P, d) of these constants."""
@@ -704,5 +704,5 @@ def fewest_decimals(off: Callable[[Array], Array], values: Array, is_clip: Array
     if not short:
         return values
     worst = np.abs(off(np.array(short))).max(axis=1, initial=0)
-    good = np.flatnonzero(worst <= max(WITHIN, SPOILED * exact))
+    good = np.flatnonzero(worst <= max(MOST_RESIDUAL, SPOILED * exact))
     return short[good[0]] if good.size else values

@@ -235,7 +235,7 @@ def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[
     those for AVX2: a property of the kernels, shown by products of several sizes. 0: there is
     none.
     """
-    x, values = _unlike((rows, inputs), dtype), _unlike((8191,), dtype)
+    x, values = _distinct_numbers((rows, inputs), dtype), _distinct_numbers((8191,), dtype)
     pieces = [np.resize(values, (inputs, width)) for width in widths]  # a prime: no row repeats
     with blas.one_thread():
         full = [np.matmul(x, K) for K in pieces]
@@ -256,8 +256,8 @@ def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[
     return 0
 
 
-def _unlike(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Numbers of every digit, none like another; importing numpy.random takes 15 to 35 ms."""
+def _distinct_numbers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Distinct numbers with all their digits used; importing numpy.random takes 15 to 35 ms."""
     numbers: Array = np.sin(np.arange(1.0, math.prod(shape) + 1) ** 2)
     return numbers.reshape(shape).astype(dtype)
 
@@ -278,7 +278,7 @@ def is_same_in_one_block(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
         return False
     shapes = K.shape, K.dtype, batch, tuple(block.start for block in blocks)
     if shapes not in _tried:
-        operand = _unlike((K.shape[1], batch), K.dtype)
+        operand = _distinct_numbers((K.shape[1], batch), K.dtype)
         full = _multiply(K, operand)
         _tried[shapes] = all(
             np.array_equal(_multiply(K, operand[:, b].copy()), full[:, b]) for b in blocks

@@ -161,7 +161,7 @@ class PossibleCell(NamedTuple):
 
     def only_way(self) -> tuple[Convention | None, Roles]:
         """The convention and the roles, if there is one way to read them."""
-        ways = _named_so(self.ways())
+        ways = _by_name(self.ways())
         if len(ways) != 1 or ways[0].doubtful:
             return None, {}
         return self.row or CONVENTIONS[ways[0].convention], ways[0].roles
@@ -186,17 +186,17 @@ def _without_output_layer(names: Sequence[str]) -> list[str]:
     return [name for name in names if not _OUTPUT_LAYER.fullmatch(_leaf(name))]
 
 
-def _named_so(ways: list[Way]) -> list[Way]:
-    """Of several ways, those in which kernel and recurrent kernel are called so."""
+def _by_name(ways: list[Way]) -> list[Way]:
+    """Of several ways, those that agree with the names of kernel and recurrent kernel, if any."""
     if len(ways) < 2:
         return ways
-    so_called = [
+    named = [
         way
         for way in ways
         if _is_called(_KERNEL, way.roles.get("kernel", ""))
         and _is_called(_RECURRENT, way.roles.get("recurrent_kernel", ""))
     ]
-    return so_called or ways
+    return named or ways
 
 
 def _size(shape: Shape) -> int:
@@ -452,7 +452,7 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
     _, others = _split_numbered(shapes)
     unfit = []
     for prefix, names in _groups(others).items():
-        ways = _named_so(PossibleCell(names, shapes, prefix=prefix).ways())
+        ways = _by_name(PossibleCell(names, shapes, prefix=prefix).ways())
         if not ways:
             unfit.append(names)
         if any(way.doubtful for way in ways):

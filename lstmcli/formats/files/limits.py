@@ -31,7 +31,7 @@ MOST_DIRECTORY = 256 * MOST_MEMBERS  # bytes of the list of members: 46 and a na
 
 # Text: as Python objects it takes tens of times its size
 MOST_TEXT = 1 << 31  # bytes that are read into memory
-AT_ONCE = 20_000_000  # bytes from which a text is parsed in pieces, where its format can be
+MOST_WHOLE = 20_000_000  # bytes of a text that is parsed as a whole, where its format allows pieces
 MOST_LINE = 20_000_000  # characters of a line of a text that is parsed in pieces
 MOST_OBJECTS = 96 << 20  # bytes of what is no array in a JSON that is parsed in pieces
 MOST_UNEVEN = 10_000  # lists of one length before another, which makes each an array of 112 bytes

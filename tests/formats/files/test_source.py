@@ -94,7 +94,7 @@ def test_the_content_shows_what_is_not_read(
 def test_the_byte_of_a_large_file_that_is_no_text_is_counted_from_its_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes, at: int
 ) -> None:
-    monkeypatch.setattr("lstmcli.formats.AT_ONCE", 8)
+    monkeypatch.setattr("lstmcli.formats.MOST_WHOLE", 8)
     for piece in (5, 6, 64):  # a character that is cut by the end of a piece, or none
         monkeypatch.setattr("lstmcli.formats.files.source.PIECE", piece)
         with pytest.raises(UserError, match=f"byte {at} is not utf-8 text"):
