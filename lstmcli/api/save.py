@@ -227,7 +227,7 @@ def write_pieces(
     with open_block_writers(target, format, shapes, dtype) as pieces:
 
         def put(name: str, index: tuple[slice, ...], array: Array) -> None:
-            pieces.placed[name].write(index, round_to_digits(array, digits))
+            pieces.writers[name].write(index, round_to_digits(array, digits))
 
         final = sweep_selected(plan, selected, put, **how)
         states = plan.model.convention.behaviour.states

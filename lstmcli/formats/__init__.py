@@ -122,7 +122,7 @@ def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | Ste
     if source != "-":
         return read(source, stdin, in_blocks=True)
     lines = LineReader(stdin or sys.stdin.buffer)
-    if lines.hold_inputs():
+    if lines.are_inputs():
         return StepStream(lines)
     return _refuse_abbreviated(_read(in_memory(STDIN, lines.rest())))
 

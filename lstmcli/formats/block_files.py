@@ -18,16 +18,16 @@ from lstmcli.outputs import errors_named
 
 @dataclass
 class Pieces:
-    """What is written: placed arrays by name, and what is added at the end."""
+    """What is written: arrays in blocks, and arrays and attributes that are set at the end."""
 
-    placed: dict[str, BlockWriter]
+    writers: dict[str, BlockWriter]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
-    order: Sequence[str] = ()  # of both kinds of arrays in the file; as above without
+    order: Sequence[str] = ()  # of all arrays in the file; (): ``writers``, then ``arrays``
 
 
 def _temporary(target_path: str | None, stack: ExitStack) -> tuple[BinaryIO, str]:
-    """A nameless file in the folder of a path, or in the temporary folder, and its name."""
+    """A nameless file in the folder of a path, or in the temporary folder; its name in messages."""
     from tempfile import TemporaryFile, gettempdir
 
     if target_path is not None:
@@ -52,15 +52,15 @@ def open_block_writers(
     """
     with ExitStack() as stack:
         stream = stack.enter_context(atomically(target)) if isinstance(target, str) else target
-        # Where devices and pipes are, files may not be allowed.
+        # the folder of a device or a pipe may not take files
         target_path = target if isinstance(target, str) and stream.seekable() else None
         direct = format == "npy" and target_path is not None
         pieces = Pieces({})
         for name, shape in shapes.items():
             file, output = (stream, str(target)) if direct else _temporary(target_path, stack)
-            pieces.placed[name] = BlockWriter(file, shape, dtype, output)
+            pieces.writers[name] = BlockWriter(file, shape, dtype, output)
         yield pieces
         if not direct:
-            arrays: dict[str, np.ndarray | BlockWriter] = {**pieces.placed, **pieces.arrays}
+            arrays: dict[str, np.ndarray | BlockWriter] = {**pieces.writers, **pieces.arrays}
             ordered = {name: arrays[name] for name in pieces.order or arrays}
             formats.write(stream, format, ordered, pieces.attributes)

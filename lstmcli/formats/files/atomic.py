@@ -15,18 +15,18 @@ from lstmcli.errors import UserError
 from lstmcli.formats.files.overwriting import refuse_folder
 from lstmcli.outputs import DeviceWriter, OutputFile, errors_named, unwritable
 
-OF_A_PROCESS = ("/dev/std", "/dev/fd/", "/proc/")  # what a process was given: files of its shell
-PATIENCE, PAUSE = 5.0, 0.05  # s for which a reader of a named pipe is waited for, and between tries
+DESCRIPTORS = ("/dev/std", "/dev/fd/", "/proc/")  # paths of files that the shell has opened
+PIPE_TIMEOUT = 5.0  # s for which a reader of a named pipe is waited for
+PAUSE = 0.05  # s between tries
 
 
 @contextmanager
 def atomically(path: str) -> Iterator[BinaryIO]:
     """Write a file completely or not at all.
 
-    The bytes go to a temporary file in the target's folder, which takes its name in the end;
-    on any exception, Ctrl-C included, it is removed and an earlier file stays untouched. Links are
-    followed. Devices and pipes have no name to take and are written directly;
-    a pipe has to be read.
+    The bytes go to a temporary file in the target's folder, which is renamed in the end; on any
+    exception, Ctrl-C included, it is removed and an earlier file is unchanged. Links are followed.
+    Devices and pipes are written directly; a named pipe needs a reader.
 
     Raises
     ------
@@ -47,9 +47,9 @@ def atomically(path: str) -> Iterator[BinaryIO]:
 def _is_special(path: str, target: str) -> bool:
     """Whether the target is a device or a pipe.
 
-    /dev/stdout leads to a regular file when the shell redirects it: that file is the shell's.
+    /dev/stdout, which the shell may redirect to a regular file, is written as a device too.
     """
-    if os.path.abspath(path).startswith(OF_A_PROCESS):
+    if os.path.abspath(path).startswith(DESCRIPTORS):
         return True
     return os.path.exists(target) and not os.path.isfile(target)
 
@@ -69,23 +69,23 @@ def _is_pipe(path: str) -> bool:
 
 
 def _open_pipe(path: str) -> int:
-    """A descriptor of a pipe that is read; opening one that is not would wait for ever.
+    """The descriptor of a named pipe, once something reads it.
 
     Raises
     ------
     UserError
-        Nothing reads it within `PATIENCE`.
+        Nothing reads it within `PIPE_TIMEOUT`.
     BrokenPipeError
         Nothing reads it any more: the pipe of a shell's >(command).
     """
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + PIPE_TIMEOUT
     while True:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise unwritable(path, error) from None
-            if path.startswith(OF_A_PROCESS):
+            if path.startswith(DESCRIPTORS):
                 raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
             if time.monotonic() >= end:
                 raise UserError(
@@ -107,7 +107,7 @@ def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
         mode = _mode(target)
     if mode is not None and not os.access(target, os.W_OK):
         raise UserError(f"{path} cannot be written: permission denied.")
-    # The name is cut so that it stays one: file systems take 255 bytes, a character may have four.
+    # file systems take names of 255 bytes, and a character may have four
     temporary = os.path.join(folder, f".{name[:50]}.{os.urandom(6).hex()}.part")
     try:
         with io.BufferedWriter(OutputFile(temporary, "xb", path)) as stream:
@@ -132,5 +132,5 @@ def _mode(target: str) -> int | None:
 def _remove(path: str) -> None:
     try:
         os.unlink(path)
-    except OSError:  # it was never made, or its folder has vanished
+    except OSError:  # it was never created, or its folder is gone
         pass

@@ -1,4 +1,4 @@
-"""Broken files: the one exception that a reader raises, and the one message that people see."""
+"""Broken files: the exception that readers raise, and the message for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from lstmcli.errors import UserError
 
-LONGEST_REASON = 120  # characters: a library's text may quote all of the file
+LONGEST_REASON = 120  # characters: a library's message may quote the whole file
 
 
 class Damaged(Exception):

@@ -1,7 +1,7 @@
-"""Bytes that stay in their file and are read where they are needed.
+"""Bytes that stay in their file until they are needed.
 
-Nothing is mapped into memory: a mapped file that becomes shorter ends the process by SIGBUS. Read,
-it ends in a message.
+Nothing is mapped into memory: if a mapped file becomes shorter, SIGBUS ends the process. A read
+ends in a message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from lstmcli.formats.files.limits import IN_BLOCKS_FROM
 from lstmcli.formats.files.source import Opened, became_shorter
 
-WINDOW = 1 << 16  # bytes that are read at once where single ones are asked for
+WINDOW = 1 << 16  # bytes that are read at once for a single byte or a short slice
 
 
 class PositionedFile:
@@ -53,7 +53,7 @@ class PositionedFile:
 
 
 class FileBytes:
-    """A part of a file as a sequence of bytes; a short slice is in memory, a long one is not."""
+    """A part of a file as a sequence of bytes, of which long slices stay in the file."""
 
     def __init__(self, file: PositionedFile, start: int, size: int) -> None:
         self._file, self._start, self._size = file, start, size
@@ -94,13 +94,13 @@ class FileBytes:
 Bytes = memoryview | FileBytes
 
 
-def in_memory(data: Bytes) -> memoryview:
-    """Bytes for NumPy and other libraries."""
+def to_memoryview(data: Bytes) -> memoryview:
+    """Bytes in memory, for NumPy and other libraries."""
     return data.read() if isinstance(data, FileBytes) else data
 
 
 def file_bytes(file: Opened) -> Bytes:
-    """All bytes of a file; a large one stays where it is."""
+    """All bytes of a file; in the file if they are `IN_BLOCKS_FROM` or more."""
     if file.path is not None and file.size >= IN_BLOCKS_FROM:
         return FileBytes(PositionedFile(file.stream, file.source), 0, file.size)
     return memoryview(file.contents())

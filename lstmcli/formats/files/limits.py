@@ -1,7 +1,7 @@
-"""What a file may ask for: the limits of all readers, and the one of a tensor that users can set.
+"""The limits of all readers, and the bytes of a tensor, which users can set.
 
-A limit names its unit, why it is there, and what was measured. Those of the process that reads
-HDF5 stand in `wire.hdf5_process`, which imports nothing of this package.
+The limits within the process that reads HDF5 are in `wire.hdf5_process`, which imports nothing of
+this package.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from lstmcli.errors import UserError
 
 # Tensors
 USUAL = 1 << 30  # bytes of one: the largest LSTM kernels in use take a tenth of it
-MOST_AXES = 32  # what every NumPy can index
+MOST_AXES = 32  # of an array in every version of NumPy
 MOST_ADDRESSED = 1 << 62  # bytes that a .npy header may claim: NumPy counts them in 63 bits
 IN_BLOCKS_FROM = 64 << 20  # bytes from which an array or a model stays in its file
 
 # Archives: what is unpacked may be large, but not out of proportion
-LARGE = 256 << 20  # bytes up to which nothing is suspected of being a bomb
+LARGE = 256 << 20  # bytes that a file of any size may unpack to
 MOST_TIMES = 100  # times its size that a larger file may unpack to
 MOST_COMPRESSION = 1032  # bytes that deflate makes of one at most
 MOST_PROTOBUF = 1 << 31  # bytes of a message: the limit of the format
@@ -65,13 +65,13 @@ _most: ContextVar[int] = ContextVar("most bytes of a tensor", default=USUAL)
 
 
 def allow(most: int) -> None:
-    """Let tensors take so many bytes from here on, in the caller's context."""
+    """Set the bytes that a tensor may take from here on, in the caller's context."""
     _most.set(most)
 
 
 @contextmanager
 def raised_to(most: int | None) -> Iterator[None]:
-    """Let tensors take so many bytes within a ``with``; None leaves it as it is."""
+    """Set the bytes that a tensor may take within a ``with``; None changes nothing."""
     token = _most.set(_most.get() if most is None else most)
     try:
         yield
@@ -85,7 +85,7 @@ def most() -> int:
 
 
 def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
-    """The elements of a tensor that a file declares, before anything is made of it.
+    """The number of elements of a tensor that a file declares, before memory is allocated.
 
     Raises
     ------
@@ -112,8 +112,8 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
 def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str) -> None:
     """Refuse an array that has grown beyond the limit while a text is read.
 
-    How long it would become is not known then. A number takes a byte of text at least, so that a
-    limit of ``text_size`` numbers lets any text of that many bytes be read.
+    Its final length is not known then. A number takes at least a byte of text, so the message names
+    the limit at which any text of ``text_size`` bytes is read.
 
     Raises
     ------
@@ -128,12 +128,12 @@ def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str
 
 
 def check_total(declared: int, size: int, source: str) -> None:
-    """Hold what all tensors would take against the size of their file.
+    """Refuse a file whose tensors declare far more bytes than it has.
 
     Raises
     ------
     UserError
-        A small file that claims to hold a great deal.
+        More than `LARGE` and `MOST_TIMES` its size.
     """
     if declared > max(LARGE, MOST_TIMES * size):
         raise UserError(

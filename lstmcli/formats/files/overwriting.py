@@ -32,7 +32,7 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
 
 
 def refuse_folder(path: str) -> None:
-    """Refuse to write a file in the place of a folder; an empty name is that of the current one."""
+    """Refuse a folder as an output; an empty path is the current folder."""
     if not path or os.path.isdir(path):
         raise UserError(f'"{path}" is a folder; name a file to write.')
 
@@ -41,7 +41,7 @@ def refuse_folder(path: str) -> None:
 def outputs_protected(outputs: Sequence[str], inputs: Sequence[str]) -> Iterator[None]:
     """`refuse_overwriting`, now and for every file that is opened within.
 
-    A file may name others that belong to it, such as shards: what they are shows in reading.
+    A file may name others that belong to it, such as shards, which are known only once it is read.
     """
     refuse_overwriting(outputs, inputs)
     token = _outputs.set(tuple(outputs))
@@ -58,7 +58,7 @@ def refuse_to_read_an_output(path: str) -> None:
 
 
 def _keys(path: str) -> tuple[object, ...]:
-    """What tells a file from all others; nothing for what has no contents to lose."""
+    """Keys that identify a file; none for a device or a pipe, which have no contents to lose."""
     if path in ("", "-") or "\0" in path:
         return ()
     try:
@@ -71,7 +71,7 @@ def _keys(path: str) -> tuple[object, ...]:
 
 
 def _stdin_keys() -> tuple[object, ...]:
-    """What tells the file that the shell sends to standard input; nothing for what is no file."""
+    """The key of the file that standard input is redirected from; none if it is no file."""
     try:
         status = os.fstat(0)
     except OSError:  # closed

@@ -1,7 +1,7 @@
-"""Models in several files: which file a path means, and the files that belong to it.
+"""Models in several files: the main file that a path stands for, and its other files, the sidecars.
 
-A path may be a prefix, a folder, or any file of a checkpoint. Sidecars are opened from the folder
-of the file that names them only, by base name, and never by link.
+A path may be a prefix, a folder, or any file of a checkpoint. Sidecars are opened by their base
+name, only in the folder of the file that names them; links out of it are not followed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb")
 
 
 def main_file(path: str) -> str:
-    """The file to open: the index of what a path is a part of, else the path.
+    """The file to open: the index of the model that a path is a part of, else the path.
 
     A checkpoint can be named by its prefix, by any of its files or by its folder, a SavedModel by
     its folder or ``saved_model.pb``, a model of TensorFlow.js by any of its shards.
@@ -50,7 +50,7 @@ def _meant(path: str) -> str:
         return model if os.path.isfile(model) else path
     if part := CHECKPOINT_PART.fullmatch(path):
         prefix = part["prefix"]
-        if found := _of_prefix(prefix) or (prefix if os.path.isfile(prefix) else None):
+        if found := _of_prefix(prefix):
             return found
         if os.path.isfile(path) and not path.endswith(".meta"):
             raise UserError(
@@ -62,12 +62,14 @@ def _meant(path: str) -> str:
 
 
 def _of_prefix(prefix: str) -> str | None:
-    """The index of a checkpoint of this prefix, or the first of its shards if it has none."""
+    """The index of a checkpoint of this prefix, its first shard, or the file of this name."""
     if os.path.isfile(f"{prefix}.index"):
         return f"{prefix}.index"
     folder, name = os.path.split(prefix)
     shards = [one for one in _names(folder) if FIRST_SHARD.fullmatch(one.removeprefix(name))]
-    return os.path.join(folder, shards[0]) if name and len(shards) == 1 else None
+    if name and len(shards) == 1:
+        return os.path.join(folder, shards[0])
+    return prefix if os.path.isfile(prefix) else None
 
 
 def _in_folder(folder: str) -> str:
@@ -110,7 +112,7 @@ def _latest(path: str) -> str | None:
         return None
     name = re.split(r"[/\\]", noted[1])[-1].replace("-?????-of-", "-00000-of-")  # the first shard
     prefix = os.path.join(os.path.dirname(path), name)
-    found = _of_prefix(prefix) or (prefix if os.path.isfile(prefix) else None)
+    found = _of_prefix(prefix)
     if found is None:
         raise UserError(f"{path} names {name}, which is not in its folder.")
     return found
@@ -171,7 +173,7 @@ def open_sidecar(file: Opened, name: str) -> Iterator[Opened]:
 
 
 def split_member(source: str) -> tuple[str, str | None]:
-    """FILE and MEMBER of ``FILE:MEMBER``; None for the member where the text is a file's name.
+    """FILE and MEMBER of ``FILE:MEMBER``; the member is None if the text is a file's name.
 
     FILE is the longest text before a colon that is a file, the prefix of a checkpoint, or ``-``;
     the member may contain colons too: ``m.h5:lstm/kernel:0``.
@@ -188,4 +190,4 @@ def split_member(source: str) -> tuple[str, str | None]:
 
 def is_standard_input(source: str | None) -> bool:
     """Whether a source is ``-``, or a member of it."""
-    return source is not None and (source == "-" or split_member(source)[0] == "-")
+    return source is not None and split_member(source)[0] == "-"

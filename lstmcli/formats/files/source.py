@@ -18,13 +18,10 @@ from lstmcli.formats.files.overwriting import refuse_to_read_an_output
 from lstmcli.outputs import reason
 
 STDIN = "standard input"
-HEAD = 1 << 16  # enough of a file to tell its format
-
+HEAD = 1 << 16  # bytes at the start of a file, enough to recognise its format
 PIECE = 1 << 18  # characters that are parsed at a time: as lists they take 300 times as much
-
-NEAR = 0.75  # of the letters of a name, before another is suggested
-
-ARRAYS = (b"\x93NUMPY", b"PK")  # how files begin that are large for a reason
+NEAR = 0.75  # how similar a name is at least that is suggested (SequenceMatcher.ratio)
+ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be large
 
 MODELS = (
     ".npz",
@@ -40,13 +37,13 @@ MODELS = (
     ".nam",
     "model.json",
     "pytorch_model.bin",
-)  # ends of the names of files that hold models
-"""A single one of these in a folder is likely the one that is meant."""
+)
+"""Ends of the names of models; a folder's only such file is suggested in place of the folder."""
 
 NUMBERS = (
     ".npy", ".csv", ".tsv", ".txt", ".log", ".json", ".jsonl", ".gguf", ".bin", ".pkl", ".pb",
 )  # fmt: skip
-"""How the names of further files end that are read."""
+"""Ends of the names of other files that are read."""
 
 BYTE_ORDER_MARKS = {
     b"\xef\xbb\xbf": "utf-8-sig",
@@ -55,8 +52,8 @@ BYTE_ORDER_MARKS = {
 }
 
 
-OF_A_PROCESS = ("/dev/fd/", "/proc/self/fd/")  # paths of descriptors that a process was given
-"""What a shell passes for <(command): a pipe without a name, which has a writer."""
+DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
+"""Paths that a shell passes for <(command): a pipe without a name, which has a writer."""
 
 
 class Opened(NamedTuple):
@@ -91,12 +88,12 @@ class Opened(NamedTuple):
     def pieces(self, *, by_lines: bool = True) -> Iterator[str]:
         """The text in pieces, from the start, without a byte-order mark.
 
-        They end with a line, unless it does not matter where they end.
+        A piece ends with a line, unless ``by_lines`` is false.
 
         Raises
         ------
         UserError
-            Not text, a line of more than 20 MB, or the file has become shorter.
+            Not text, a line of more than `MOST_LINE` characters, or the file became shorter.
         """
         self.stream.seek(0)
         start = self.stream.read(4)
@@ -154,7 +151,7 @@ class Opened(NamedTuple):
 
 
 def became_shorter(source: str, missing: int, at: int) -> UserError:
-    """The error for a file that lacks bytes from a position on which it had when it was opened."""
+    """The error for a file that lacks ``missing`` bytes from ``at`` on that it had when opened."""
     return UserError(
         f"{source} is cut short: it became shorter while it was read ({missing:,} bytes are "
         f"missing at byte {at:,}). Run again when it is complete."
@@ -162,13 +159,13 @@ def became_shorter(source: str, missing: int, at: int) -> UserError:
 
 
 def _refuse_shorter(file: Opened, size: int) -> None:
-    """Refuse a file of which fewer bytes were read than it had: a number of a text may be cut."""
+    """Refuse a file of which fewer bytes were read than it had: the last number may be cut."""
     if size < file.size:
         raise became_shorter(file.source, file.size - size, size)
 
 
 Pieces = Callable[[], Iterator[str]]
-"""Gives a text from its start in pieces that end with a line."""
+"""Returns a text from its start, in pieces that end with a line."""
 
 
 def pieces_of(text: str) -> Iterator[str]:
@@ -240,7 +237,7 @@ def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[Opened]:
 
 
 def in_memory(source: str, data: bytes, suffix: str = "") -> Opened:
-    """Bytes at hand, as something opened; UserError if there are none."""
+    """Bytes in memory as an opened file; UserError if there are none."""
     _refuse_empty(source, len(data))
     return Opened(source, io.BytesIO(data), len(data), suffix=suffix)
 
@@ -268,11 +265,11 @@ def refuse_device(stream: BinaryIO) -> None:
 
 
 def _refuse_special(path: str) -> None:
-    """Refuse what is neither a file nor a folder, before it is opened: that could wait for ever."""
+    """Refuse what is neither a file nor a folder; opening it could wait for ever."""
     mode = os.stat(path).st_mode
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return
-    given = path.startswith(OF_A_PROCESS) or path == "/dev/stdin"
+    given = path.startswith(DESCRIPTORS) or path == "/dev/stdin"
     number = os.path.basename(path).replace("stdin", "0")
     if given and (stat.S_ISFIFO(mode) or (number.isdecimal() and os.isatty(int(number)))):
         return
@@ -298,7 +295,7 @@ def _open(path: str) -> BinaryIO:
 
 
 def _folder(path: str) -> tuple[str, ...]:
-    """The lines to say of a folder where a file is meant."""
+    """The lines of the message for a folder in place of a file."""
     if os.path.exists(os.path.join(path, ".metadata")):
         return (
             f"{path} is a distributed checkpoint of PyTorch. Make it one file:",
@@ -318,7 +315,7 @@ def _folder(path: str) -> tuple[str, ...]:
 
 
 def _near(path: str) -> str:
-    """A hint at a file of nearly that name in the same folder."""
+    """A suggestion of a file with a similar name in the same folder."""
     folder, name = os.path.split(path)
     try:
         names = os.listdir(folder or ".")
@@ -328,7 +325,7 @@ def _near(path: str) -> str:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether names are near without what they end in, and that is alike or of a file we read."""
+    """Whether names are similar but for their suffix, which is the same or one that is read."""
     from difflib import SequenceMatcher
 
     (a, end), (b, other_end) = (os.path.splitext(name) for name in (one, other))
@@ -337,7 +334,7 @@ def _alike(one: str, other: str) -> bool:
 
 
 def drained(take: Callable[[], bytes], source: str) -> bytes:
-    """All bytes that ``take`` gives, piece by piece, until it gives none.
+    """All bytes that ``take`` returns, piece by piece, until it returns none.
 
     Raises
     ------

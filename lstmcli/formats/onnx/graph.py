@@ -14,7 +14,7 @@ from struct import unpack
 from typing import Any, NamedTuple
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import Bytes, in_memory
+from lstmcli.formats.files.file_bytes import Bytes, to_memoryview
 from lstmcli.formats.onnx.schema import (
     AttributeProto,
     FunctionProto,
@@ -116,14 +116,14 @@ _READERS: dict[int, tuple[int, Callable[[Message, int], Any]]] = {
     # AttributeProto.AttributeType -> the field of the value and a function that reads it
     1: (AttributeProto.f, lambda m, field: (_floats(m, field) or [0.0])[-1]),
     2: (AttributeProto.i, lambda m, field: signed(m.number(field))),
-    3: (AttributeProto.s, lambda m, field: bytes(in_memory(m.bytes(field)))),
+    3: (AttributeProto.s, lambda m, field: bytes(to_memoryview(m.bytes(field)))),
     4: (AttributeProto.t, lambda m, field: m.message(field)),
     5: (AttributeProto.g, lambda m, field: m.bytes(field)),
     6: (AttributeProto.floats, lambda m, field: _floats(m, field)),
     7: (AttributeProto.ints, lambda m, field: [signed(n) for n in m.numbers(field)]),
     8: (
         AttributeProto.strings,
-        lambda m, field: [bytes(in_memory(text)) for text in m.each(field)],
+        lambda m, field: [bytes(to_memoryview(text)) for text in m.each(field)],
     ),
     10: (AttributeProto.graphs, lambda m, field: m.each(field)),
 }

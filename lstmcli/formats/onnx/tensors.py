@@ -12,7 +12,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import in_memory, read_at
+from lstmcli.formats.files.file_bytes import read_at, to_memoryview
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
@@ -96,7 +96,7 @@ def decode(tensor: Message, source: Opened, name: str) -> np.ndarray:
         data = tensor.bytes(TensorProto.raw_data)
         if len(data) != _stored_bytes(element, count):
             raise Damaged(f"the tensor {name!a} {shape} has {len(data):,} bytes")
-        flat = _from_bytes(in_memory(data), element, count)
+        flat = _from_bytes(to_memoryview(data), element, count)
     else:
         flat = _from_field(tensor, element, count)
     if flat.size != count:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import Bytes, in_memory
+from lstmcli.formats.files.file_bytes import Bytes, to_memoryview
 from lstmcli.formats.files.limits import check_size, check_total
 from lstmcli.formats.tensorflow import schema
 from lstmcli.formats.tensorflow.tensors import DTYPES, declared_spec, decode
@@ -71,7 +71,7 @@ class GraphNode(NamedTuple):
     def attribute(self, name: str) -> Message:
         """An AttrValue; an empty one if there is none of that name."""
         for entry in self.attributes:
-            if in_memory(entry.bytes(schema.AttrEntry.key)) == name.encode():
+            if to_memoryview(entry.bytes(schema.AttrEntry.key)) == name.encode():
                 return entry.message(schema.AttrEntry.value)
         return Message(b"")
 
@@ -103,7 +103,7 @@ def find_graph(data: Bytes) -> Bytes:
 
 
 def _is_node(message: Message) -> bool:
-    return bool(OPERATION.fullmatch(in_memory(message.first_bytes(schema.NodeDef.op))))
+    return bool(OPERATION.fullmatch(to_memoryview(message.first_bytes(schema.NodeDef.op))))
 
 
 class TensorFlowGraph:

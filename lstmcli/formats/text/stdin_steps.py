@@ -1,4 +1,4 @@
-"""Standard input step by step: a line is handed on as soon as it is there."""
+"""Standard input step by step: a line is parsed as soon as it has come."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from lstmcli.formats.text.jsonl import (
     step_array,
 )
 
-NUMBERS = {float, int}  # and no bool, which numpy would take for one
+NUMBERS = {float, int}  # not bool, which NumPy takes for a number
 
 
 class LineReader:
-    """The lines of a stream; tells whether the next one would have to be waited for.
+    """The lines of a stream, and whether the next one is there without waiting.
 
-    Bytes are taken from the file descriptor as they come. A stream without one is in memory and
-    never has to be waited for.
+    Bytes are taken from the file descriptor as they come. A stream without one is in memory, where
+    all lines are there.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -55,7 +55,7 @@ class LineReader:
             self._take()
 
     def waiting(self) -> bool:
-        """Whether a further line that is not blank is here already."""
+        """Whether another line that is not blank can be read without waiting."""
         while True:
             self._drop_blank()
             if self._lines:
@@ -64,10 +64,11 @@ class LineReader:
                 return False
             self._take()
 
-    def hold_inputs(self) -> bool:
-        """Whether the first line says that these lines are inputs, one step each.
+    def are_inputs(self) -> bool:
+        """Whether the first line shows that the lines are inputs, one step each.
 
-        Nothing is consumed. Only where a single line would be a document does it take a second one.
+        Nothing is consumed. A second line is waited for only if the first one alone would be a
+        document.
         """
         first = self._peek(0)
         if not first.lstrip(b"\xef\xbb\xbf \t\r").startswith((b"{", b"[")):
@@ -76,14 +77,14 @@ class LineReader:
         return kind == "inputs" or (kind == "either" and bool(self._peek(1)))
 
     def rest(self) -> bytes:
-        """Everything that has not come as a line, as it was."""
+        """All bytes that `next` has not returned."""
         begun = [b"".join(self._begun)] if not self._ended else []
         pieces = iter([b"\n".join([*self._lines, *begun])])
         self._lines.clear()
         return drained(lambda: next(pieces, b"") or self._read(), STDIN)
 
     def _peek(self, number: int) -> bytes:
-        """The line of that number from 0, not counting blank ones; empty if there is none."""
+        """The line of this number, from 0, without blank ones; empty if there is none."""
         while True:
             full = [line for line in self._lines if line.strip()]
             if len(full) > number or self._ended:
@@ -100,7 +101,7 @@ class LineReader:
             return True
         try:
             return bool(select.select([self._descriptor], [], [], 0)[0])
-        except (OSError, ValueError):  # Windows cannot ask; the caller then flushes line by line
+        except (OSError, ValueError):  # on Windows; the caller then flushes line by line
             return False
 
     def _take(self) -> None:
@@ -142,11 +143,9 @@ class StepStream:
     object with "inputs" or "x". Iteration raises a UserError that names the line of a mistake.
     """
 
-    def __init__(self, lines: LineReader, source: str = STDIN) -> None:
-        self.source = source
+    def __init__(self, lines: LineReader) -> None:
         self._lines = lines
         self._shape: tuple[int, ...] | None = None
-        self._loads = json.loads
 
     def __iter__(self) -> Iterator[np.ndarray]:
         while (line := self._lines.next()) is not None:
@@ -159,13 +158,13 @@ class StepStream:
         return self._lines.number
 
     def waiting(self) -> bool:
-        """Whether a further step is here already; if not, now is the time to flush."""
+        """Whether another step can be read without waiting; if not, the caller flushes."""
         return self._lines.waiting()
 
     def _plain(self, line: bytes) -> np.ndarray | None:
         """A bare list of as many numbers as the line before; None for any other line."""
         try:
-            values = self._loads(line)
+            values = json.loads(line)
             if type(values) is not list or (len(values),) != self._shape:
                 return None
             return np.array(values, np.float64) if set(map(type, values)) <= NUMBERS else None
@@ -173,8 +172,8 @@ class StepStream:
             return None
 
     def _step(self, line: bytes) -> np.ndarray:
-        where = f"{self.source}, line {self._lines.number}"
-        record = parse_line(decode(line, where), self.source, self._lines.number)
+        where = f"{STDIN}, line {self._lines.number}"
+        record = parse_line(decode(line, where), STDIN, self._lines.number)
         values = record.get("", inputs_of(record))
         if values is None:
             names = " or ".join(f'"{name}"' for name in INPUTS)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import Bytes, in_memory
+from lstmcli.formats.files.file_bytes import Bytes, to_memoryview
 from lstmcli.formats.files.limits import MOST_FIELDS, MOST_NUMBERS
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
@@ -74,7 +74,7 @@ def fields(data: bytes | Bytes) -> Iterator[Field]:
             size = _FIXED[wire].size
             if size > len(data) - at:
                 raise Damaged("it ends within a number")
-            (value,) = _FIXED[wire].unpack(in_memory(data[at : at + size]))
+            (value,) = _FIXED[wire].unpack(to_memoryview(data[at : at + size]))
             at += size
         else:
             raise Damaged(f"it has a field of the unknown kind {wire}")
@@ -130,7 +130,7 @@ class Message:
             if isinstance(field.value, int):
                 found.append(field.value)
             else:
-                found += _unpacked(in_memory(field.value))
+                found += _unpacked(to_memoryview(field.value))
         return found
 
     def varints(self, number: int, count: int) -> np.ndarray:
@@ -145,7 +145,7 @@ class Message:
         unpacked = [field.value for field in found if isinstance(field.value, int)]
         parts = [np.array(unpacked, np.uint64)]
         parts += [
-            _decoded(in_memory(field.value), count)
+            _decoded(to_memoryview(field.value), count)
             for field in found
             if not isinstance(field.value, int)
         ]
@@ -159,7 +159,7 @@ class Message:
         return b"".join(
             field.value.to_bytes(size, "little")
             if isinstance(field.value, int) and field.wire == _FIXED_WIRES[size]
-            else in_memory(self._bytes(field))
+            else to_memoryview(self._bytes(field))
             for field in self._fields.get(number, ())
         )
 
@@ -193,7 +193,7 @@ class Message:
 def text(data: Bytes) -> str:
     """A string field as text; Damaged if it is none."""
     try:
-        return str(in_memory(data), "utf-8")
+        return str(to_memoryview(data), "utf-8")
     except UnicodeDecodeError:
         raise Damaged("a name in it is no text") from None
 

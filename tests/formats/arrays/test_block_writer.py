@@ -33,7 +33,7 @@ def test_pieces_in_any_order(tmp_path: Path, dtype: type) -> None:
     random.Random(1).shuffle(cuts)
     with open_block_writers(path, "npy", {"h": SHAPE}, whole.dtype) as pieces:
         for cut in cuts:
-            pieces.placed["h"].write(cut, whole[cut])
+            pieces.writers["h"].write(cut, whole[cut])
     np.save(tmp_path / "b.npy", whole)
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
@@ -46,7 +46,7 @@ def test_an_archive_of_several(tmp_path: Path) -> None:
     ) as pieces:
         for steps in (slice(3, 6), slice(0, 3)):
             for name, array in arrays.items():
-                pieces.placed[name].write((steps,), array[steps])
+                pieces.writers[name].write((steps,), array[steps])
         pieces.arrays["final_h"] = arrays["h"][-1]
         pieces.attributes["meta"] = {"steps": 6}
     document = read(str(tmp_path / "a.npz"))
@@ -59,8 +59,8 @@ def test_an_archive_of_several(tmp_path: Path) -> None:
 def test_a_stream_that_takes_no_pieces() -> None:
     whole, stream = np.arange(6.0).reshape(2, 3), io.BytesIO()
     with open_block_writers(stream, "npy", {"h": (2, 3)}, whole.dtype) as pieces:
-        pieces.placed["h"].write((slice(1, 2),), whole[1:])
-        pieces.placed["h"].write((slice(0, 1),), whole[:1])
+        pieces.writers["h"].write((slice(1, 2),), whole[1:])
+        pieces.writers["h"].write((slice(0, 1),), whole[:1])
     np.testing.assert_array_equal(np.load(io.BytesIO(stream.getvalue())), whole)
 
 
@@ -75,7 +75,7 @@ def test_texts_are_those_of_full_arrays(
         whole = rng.normal(size=shape).astype(np.float32)
         pieces_, whole_ = io.BytesIO(), io.BytesIO()
         with open_block_writers(pieces_, format, {"h": shape}, whole.dtype) as pieces:
-            pieces.placed["h"].write((slice(0, shape[0]),), whole)
+            pieces.writers["h"].write((slice(0, shape[0]),), whole)
         write(whole_, format, {"h": whole})
         assert pieces_.getvalue() == whole_.getvalue()
 
@@ -93,7 +93,7 @@ def test_a_text_keeps_a_piece_in_memory(
     def written(rows: int) -> None:
         shape = {"h": (rows, 64)}
         with open_block_writers(path, format, shape, numbers.dtype) as pieces:
-            pieces.placed["h"].write((slice(0, rows),), numbers[:rows])
+            pieces.writers["h"].write((slice(0, rows),), numbers[:rows])
             tracemalloc.start()
 
     written(2)  # modules that are imported on the way are no pieces
@@ -123,7 +123,7 @@ def test_nothing_stays_of_a_file_that_fills_the_disk(
 
     def fill() -> None:
         with open_block_writers(path, format, {"h": (9, 3)}, np.dtype(float)) as pieces:
-            pieces.placed["h"].write((slice(0, 9),), np.ones((9, 3)))
+            pieces.writers["h"].write((slice(0, 9),), np.ones((9, 3)))
 
     monkeypatch.setattr(atomic, "OutputFile", Full)
     with pytest.raises(UserError, match="cannot be written: no space left"):
@@ -136,7 +136,7 @@ def test_nothing_stays_of_a_run_that_fails(tmp_path: Path, format: str) -> None:
     def fail() -> None:
         path = str(tmp_path / f"a.{format}")
         with open_block_writers(path, format, {"h": (4, 3)}, np.dtype(float)) as pieces:
-            pieces.placed["h"].write((slice(0, 4),), np.ones((4, 3)))
+            pieces.writers["h"].write((slice(0, 4),), np.ones((4, 3)))
             raise UserError("on the way")
 
     with pytest.raises(UserError, match="on the way"):

@@ -12,7 +12,7 @@ import pytest
 from lstmcli import formats
 from lstmcli.errors import UserError
 from lstmcli.formats.files import file_bytes
-from lstmcli.formats.files.file_bytes import FileBytes, PositionedFile, in_memory
+from lstmcli.formats.files.file_bytes import FileBytes, PositionedFile, to_memoryview
 from lstmcli.formats.files.source import opened
 from tests.formats.onnx.helpers import message, node, tensor
 from tests.formats.tensorflow import forge
@@ -39,14 +39,14 @@ def test_slices_are_those_of_the_bytes(
     with opened(str(tmp_path / "a")) as file:
         whole = FileBytes(PositionedFile(file.stream, "a"), 10, 80)
     assert len(whole) == 80
-    assert bytes(in_memory(whole)) == data[10:90]
+    assert bytes(to_memoryview(whole)) == data[10:90]
     assert [whole[n] for n in (79, 0, 30)] == [data[89], data[10], data[40]]
     for start in range(0, 80, 7):
         for stop in range(start, 81):
             part = whole[start:stop]
             assert isinstance(part, FileBytes) == (stop - start > window)
-            assert bytes(in_memory(part)) == data[10 + start : 10 + stop]
-            assert bytes(in_memory(part[1:3])) == data[10 + start : 10 + stop][1:3]
+            assert bytes(to_memoryview(part)) == data[10 + start : 10 + stop]
+            assert bytes(to_memoryview(part[1:3])) == data[10 + start : 10 + stop][1:3]
 
 
 def same(found: formats.Document, expected: formats.Document) -> None:

@@ -46,7 +46,7 @@ def test_an_array_on_disk_is_printed_as_numpy_prints_it() -> None:
     array = np.random.default_rng(3).normal(size=(2, 3, 4)).astype(np.float32)
     stream = io.BytesIO()
     with open_block_writers(stream, "text", {"h": array.shape}, array.dtype) as output:
-        output.placed["h"].write((slice(0, 2),), array)
+        output.writers["h"].write((slice(0, 2),), array)
     assert stream.getvalue().decode() == np.array2string(array, floatmode="unique") + "\n"
 
 

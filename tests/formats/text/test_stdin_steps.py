@@ -1,4 +1,4 @@
-"""Lines that arrive: whatever comes after the first is told of as the first would be."""
+"""Lines of standard input: a mistake in any of them is reported as in the first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lstmcli.formats.text.stdin_steps import LineReader
 
 def steps(*lines: str) -> list[list[float]]:
     stream = io.BytesIO("\n".join(lines).encode())
-    return [step.tolist() for step in StepStream(LineReader(stream), "inputs")]
+    return [step.tolist() for step in StepStream(LineReader(stream))]
 
 
 def test_lines_of_all_kinds_follow_each_other() -> None:
@@ -47,4 +47,4 @@ def test_members_that_a_run_would_not_use_are_refused(line: str) -> None:
     with pytest.raises(UserError, match=r"line 1 has .*; the inputs of a step are one list"):
         steps(line, line)
     reader = LineReader(io.BytesIO(f"{line}\n{line}\n".encode()))
-    assert reader.hold_inputs()
+    assert reader.are_inputs()
