@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 
-Meter = Callable[
-    [int], None
-]  # takes the number of sequences x steps of one cell that were computed
+Meter = Callable[[int], None]
+"""Takes the number of sequences x steps of one cell that were computed."""
 
 # The work of a block's step, as `step_work` counts it. Measured on two Zen 5 and two Xeon cores, of
 # which one had other things to do now and then: from WORTH two threads took 0.5 to 0.95 of the time
@@ -110,7 +109,8 @@ class Runner:
         self.cell = packed.cell
         self.batch = blocks[-1].stop
         self._blocks = blocks
-        self._loops = [Loop(packed, b.stop - b.start, meter) for b in blocks]
+        with np.errstate(all="ignore"):  # a constant may be too large for the dtype: infinite
+            self._loops = [Loop(packed, b.stop - b.start, meter) for b in blocks]
         h, c = state
         for block, loop in zip(blocks, self._loops, strict=True):
             loop.start(h[block], c[block])

@@ -1,7 +1,7 @@
 """Numbers rounded to 8 bits, as runtimes of 8-bit networks round inputs and h.
 
 - ``8bit`` is onnxruntime's DynamicQuantizeLSTM (1.32, qmath.h, GetQuantizationParameter):
-  unsigned, with one scale and one zero point for all numbers, over a range that holds 0.
+  unsigned, with one scale and one zero point for all numbers, over a range that contains 0.
 - ``hybrid`` and ``hybrid_asymmetric`` are TensorFlow Lite's, for weights of 8 bits and inputs
   in float (2.21, kernels/internal/reference/portable_tensor_utils.cc, SymmetricQuantizeFloats and
   AsymmetricQuantizeFloats): signed, with a scale for each sequence at each step. They round what
@@ -18,8 +18,8 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 
-LEVELS = 255
-LOWEST, HIGHEST = -128, 127
+LEVELS = 255  # steps of the range
+LOWEST, HIGHEST = -128, 127  # of signed numbers
 
 
 def is_eight_bit(cell: Cell) -> bool:
@@ -33,7 +33,7 @@ def rounds_projected(cell: Cell) -> bool:
 
 
 def rounded(cell: Cell, numbers: Array, axis: int) -> Array:
-    """The numbers that 8 bits stand for; those of a sequence at a step lie along the axis."""
+    """The numbers that 8 bits stand for; those of a sequence at a step are along ``axis``."""
     arithmetic = cell.convention.behaviour.arithmetic
     if arithmetic == "8bit":
         return round_to_8_bits(numbers)
@@ -62,7 +62,7 @@ def _symmetric(numbers: Array, axis: int) -> Array:
 
 
 def _asymmetric(numbers: Array, axis: int) -> Array:
-    """-128 to 127 over a range that holds 0, which is computed in float64."""
+    """-128 to 127 over a range that contains 0, which is computed in float64."""
     kind = numbers.dtype.type
     low = np.minimum(numbers.min(axis, keepdims=True), 0).astype(np.float64)
     high = np.maximum(numbers.max(axis, keepdims=True), 0).astype(np.float64)

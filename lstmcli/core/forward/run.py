@@ -114,7 +114,7 @@ class Work:
         """The results of a chunk: x (T, R, I), a state of each cell, (T, R) valid steps."""
         arrays: dict[str, Array] = {}
         finals: list[State] = []
-        with one_thread():
+        with one_thread(), np.errstate(all="ignore"):  # the results show what is not finite
             for n, layer in enumerate(self.model.layers):
                 outputs = []
                 for d, cell in enumerate(layer):

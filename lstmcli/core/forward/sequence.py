@@ -129,13 +129,14 @@ def merge_directions(directions: list[Array], convention: Convention, layout: st
     if how == "stack" and layout is not None:
         axis = direction_axis(convention, layout)
         return np.stack([from_time_major(one, layout) for one in directions], axis=axis)
-    if how == "sum":
-        return forward + backward
-    if how == "mul":
-        return forward * backward
-    if how == "ave":
-        half: Array = (forward + backward) / forward.dtype.type(2)
-        return half
+    with np.errstate(all="ignore"):
+        if how == "sum":
+            return forward + backward
+        if how == "mul":
+            return forward * backward
+        if how == "ave":
+            half: Array = (forward + backward) / forward.dtype.type(2)
+            return half
     return np.concatenate(directions[::-1] if how == "concat_swapped" else directions, axis=2)
 
 

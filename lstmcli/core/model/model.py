@@ -194,9 +194,10 @@ class Trace:
 
     @property
     def steps(self) -> int:
-        """T."""
-        first = next(iter(self.arrays.values()))
-        return int(first.shape[1 if self.layout == "batch" else 0])
+        """T; no attribute of a trace with final states only, which does not tell it."""
+        for array in self.arrays.values():
+            return int(array.shape[1 if self.layout == "batch" else 0])
+        raise AttributeError
 
 
 def _assumed(texts: Sequence[str]) -> str:

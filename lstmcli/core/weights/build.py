@@ -47,7 +47,7 @@ def build_layers(
         if settings[layer, direction].get(_FORWARD):
             how = how.with_behaviour(forward=True)
         by_role = {role: _typed(name, rounded, dtype) for role, name in names.items()}
-        for one in split_directions(by_role, how):
+        for one in split_directions(by_role, how, source):
             cell = decode(one, how, source)
             layers.setdefault(layer, []).append(cell)
             origin[id(cell)] = one

@@ -59,12 +59,22 @@ def decode(tensors: Tensors, how: Convention, source: str) -> Cell:
         return _Decoder(tensors, how, source).cell()
 
 
-def split_directions(tensors: Tensors, how: Convention) -> list[Tensors]:
-    """The tensors of each direction, where directions are the first axis."""
+def split_directions(tensors: Tensors, how: Convention, source: str) -> list[Tensors]:
+    """The tensors of each direction, where directions are the first axis.
+
+    Raises
+    ------
+    UserError
+        if that axis is not 1 or 2 in all of them.
+    """
     if not how.storage.direction_axis or all(_rank(t) < 3 for t in tensors.values()):
         return [tensors]
     arrays = {role: t for role, t in tensors.items() if not isinstance(t, Mapping)}
-    return [{role: a[d] for role, a in arrays.items()} for d in range(len(arrays["kernel"]))]
+    directions = {a.shape[:1] for a in arrays.values()}
+    if directions not in ({(1,)}, {(2,)}):
+        found = ", ".join(f"{_role_name(role)} {a.shape}" for role, a in arrays.items())
+        raise UserError(f"{source}: {found}; the first axis of each is the directions, 1 or 2.")
+    return [{role: a[d] for role, a in arrays.items()} for d in range(*directions.pop())]
 
 
 def pair_directions(cells: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
@@ -101,7 +111,8 @@ def fold_weight_norm(tensors: Mapping[str, Array]) -> dict[str, Array]:
         g, v = tensors[name], tensors.get(direction)
         if v is not None and v.ndim == 2 and g.shape == (len(v), 1) and product not in tensors:
             del folded[name], folded[direction]
-            folded[product] = g * v / np.sqrt((v * v).sum(axis=1, keepdims=True))
+            with np.errstate(all="ignore"):  # a row of zeros becomes NaN, as in PyTorch
+                folded[product] = g * v / np.sqrt((v * v).sum(axis=1, keepdims=True))
     return folded
 
 
@@ -273,14 +284,19 @@ class _Decoder:
         self.along_rows = by_rows
         matrix = fused if by_rows else fused.T  # (4H, I + P)
         units = len(matrix) // len(self.storage.gates)
-        projection = self.tensors.get("projection")
+        projection = self._ungated("projection", axes=2)
         outputs = units
-        if projection is not None and not isinstance(projection, Mapping):
-            outputs = min(projection.shape)
+        if projection is not None:
+            outputs = min(projection.shape, default=0)
         if self.storage.extra_columns:
             first = self.storage.bias_row == "first"
             self.tensors = {**self.tensors, "bias": matrix[:, 0 if first else -1]}
             matrix = matrix[:, 1:] if first else matrix[:, :-1]
+        if projection is not None and not 0 < outputs < matrix.shape[1]:
+            raise self._error(
+                f"the kernel is {fused.shape} and the projection {projection.shape}; with "
+                f"{units} units and P outputs these are (I + P, {len(matrix)}) and (P, {units})"
+            )
         kernel, recurrent = self._halves(matrix, outputs)
         return kernel, recurrent
 
@@ -386,6 +402,8 @@ class _Decoder:
         if tensor is None:
             return None
         if isinstance(tensor, Mapping):
+            if not self.how.names.peephole_matrices:
+                tensor = {gate: np.ravel(a) for gate, a in tensor.items()}
             zero = np.zeros_like(next(iter(tensor.values())))
             if any(one.shape != zero.shape for one in tensor.values()):
                 raise self._error("the peepholes of its gates differ in shape")
@@ -429,9 +447,13 @@ class _Decoder:
                 f"the recurrent kernel takes {cell.outputs} numbers of {H} units: a projection "
                 f"({cell.outputs}, {H}) is missing"
             )
-        for name in ("peephole", "norm_scale", "norm_shift", "state_scale", "state_shift"):
+        if (others := cell.recurrent_kernel.shape[1]) != H:
+            raise self._error(f"the kernel has {H} units and the recurrent kernel {others}")
+        axes = (3, H, H) if self.how.names.peephole_matrices else (3, H)
+        wanted = {"peephole": axes, "norm_scale": (4, H), "norm_shift": (4, H)}
+        for name in (*wanted, "state_scale", "state_shift"):
             array = getattr(cell, name)
-            if array is not None and array.shape[-1] != H:
+            if array is not None and array.shape != wanted.get(name, (H,)):
                 raise self._error(
                     f"the {_role_name(name)} is {array.shape}, but there are {H} units"
                 )

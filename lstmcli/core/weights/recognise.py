@@ -438,7 +438,9 @@ def _fused_sizes(names: TensorNames, shapes: Shapes) -> tuple[int, int]:
     if not isinstance(fused, str) or len(shapes[fused]) != 2:
         return 0, 0
     rows, width = shapes[fused]
-    outputs = min(shapes[projection]) if isinstance(projection, str) else width // 4
+    outputs = width // 4
+    if isinstance(projection, str):
+        outputs = min(shapes[projection], default=0)
     return rows - outputs, outputs
 
 

@@ -101,6 +101,17 @@ def test_each_sequence_has_its_scales(arithmetic: str) -> None:
         assert np.median(np.abs(alone - trace.h[n])) < 1e-6
 
 
+@pytest.mark.parametrize("arithmetic", ["hybrid", "hybrid_asymmetric"])
+def test_an_infinite_input_stays_in_its_sequence_and_warns_of_nothing(arithmetic: str) -> None:
+    x = np.random.default_rng(5).normal(size=(2, 3, 4))
+    model = lstmcli.load(SAMPLE / "weights.npz", arithmetic=arithmetic, dtype="float32")
+    finite = lstmcli.run(model, x, layout="batch").h
+    x[0, 0, 0] = 1e300  # beyond float32
+    infinite = lstmcli.run(model, x, layout="batch").h
+    assert np.isnan(infinite[0]).any()
+    np.testing.assert_array_equal(infinite[1], finite[1])
+
+
 def sigmoid(z: Array) -> Array:
     return 1 / (1 + np.exp(-z))
 

@@ -316,3 +316,22 @@ def test_cells_of_different_widths_are_continued_from_states_side_by_side(layout
     )
     with pytest.raises(UserError, match="need"):
         run(both, x, initial_state={name: array[..., :-1] for name, array in state.items()})
+
+
+@pytest.mark.parametrize("name", ["cell_clip", "gate_clip", "forget_bias"])
+def test_a_constant_beyond_the_range_of_the_dtype_is_infinite(name: str) -> None:
+    rng = np.random.default_rng(13)
+    net, x = random_net(rng, 4, 3), rng.normal(size=(2, 5, 4))
+    half = {key: array.astype(np.float16) for key, array in net.items()}
+    trace = run(model_of(half, **{name: 1e5}), x)
+    assert trace.h.dtype == np.float16
+    if name == "forget_bias":
+        assert (trace.f == 1).all()
+    else:
+        np.testing.assert_allclose(trace.h, run(model_of(half), x).h, atol=2e-3)
+
+
+def test_a_trace_of_final_states_has_no_number_of_steps() -> None:
+    trace = run(model_of(random_net(np.random.default_rng(0), 4, 3)), np.zeros((5, 4)), keep=())
+    with pytest.raises(AttributeError, match="this trace has no 'steps'"):
+        _ = trace.steps

@@ -68,6 +68,12 @@ def decoded(row: str = "keras", **tensors: Array) -> None:
             {"kernel": (12, 4), "recurrent_kernel": (12, 2), "projection": (5, 3)},
             r"projection is \(5, 3\)",
         ),
+        (
+            "tf1",
+            {"fused": (7, 12), "bias": (12,), "projection": ()},
+            r"projection \(\); .*P outputs these are \(I \+ P, 12\) and \(P, 3\)",
+        ),
+        ("tf1", {"fused": (7, 12), "projection": (9, 8)}, r"projection \(9, 8\)"),
     ],
 )  # fmt: skip
 def test_shapes_that_cannot_be_are_named(
@@ -75,6 +81,49 @@ def test_shapes_that_cannot_be_are_named(
 ) -> None:
     with pytest.raises(UserError, match=message):
         decoded(row, **{role: np.zeros(shape) for role, shape in shapes.items()})
+
+
+PEEPHOLES = {f"w_{gate}_diag": np.linspace(-1, 1, 3) for gate in "ifo"}
+
+
+def test_peepholes_in_a_row_are_those_in_a_vector() -> None:
+    rng = np.random.default_rng(4)
+    net, x = random_net(rng, 4, 3), rng.normal(size=(2, 5, 4))
+    in_a_row = {name: peephole[np.newaxis] for name, peephole in PEEPHOLES.items()}
+    vectors, rows = (run(load({**net, **p}), x).h for p in (PEEPHOLES, in_a_row))
+    np.testing.assert_array_equal(rows, vectors)
+
+
+@pytest.mark.parametrize("shape", [(), (3, 3), (5, 3)])
+def test_peepholes_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
+    net = random_net(np.random.default_rng(4), 4, 3)
+    with pytest.raises(UserError, match=r"the peephole is \(3, \d+\), but there are 3 units"):
+        load({**net, **{name: np.ones(shape) for name in PEEPHOLES}})
+
+
+def test_kernels_of_other_numbers_of_units_are_refused() -> None:
+    tensors: dict[str, Array] = {}
+    for gate in ("ingate", "forgetgate", "cell", "outgate"):
+        tensors |= {
+            f"W_in_to_{gate}": np.zeros((4, 5)),
+            f"W_hid_to_{gate}": np.zeros((5, 3)),
+            f"b_{gate}": np.zeros(3),
+        }
+    with pytest.raises(UserError, match="the kernel has 5 units and the recurrent kernel 3"):
+        load(tensors)
+
+
+@pytest.mark.parametrize("directions", [(1, 2, 1), (2, 1, 2), (3, 3, 3), (0, 0, 0)])
+def test_an_axis_of_directions_is_1_or_2_everywhere(directions: tuple[int, ...]) -> None:
+    W, R, B = ((12, 4), (12, 3), (24,))
+    shapes = {k: (n, *s) for k, n, s in zip("WRB", directions, (W, R, B), strict=True)}
+    with pytest.raises(UserError, match="the first axis of each is the directions, 1 or 2"):
+        load({name: np.zeros(shape) for name, shape in shapes.items()}, convention="onnx")
+
+
+def test_a_row_of_zeros_under_weight_norm_is_nan_without_a_warning() -> None:
+    folded = fold_weight_norm({"w_g": np.ones((2, 1)), "w_v": np.array([[3.0, 4], [0, 0]])})
+    np.testing.assert_array_equal(folded["w"], [[0.6, 0.8], [np.nan, np.nan]])
 
 
 @pytest.mark.parametrize(
