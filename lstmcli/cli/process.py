@@ -91,7 +91,7 @@ def _usage_message(error: click.UsageError) -> str:
         return f"there is no option {one_line(error.option_name)}.{_similar_option(error)}"
     if isinstance(error, click.BadOptionUsage) and "requires" in error.message:
         return one_line(f"{error.option_name} needs a value.")
-    if type(error) is click.BadParameter and isinstance(error.param, click.Option):
+    if type(error) is click.BadParameter and error.param is not None:
         option = max(error.param.opts, key=len)
         text = re.sub("a valid integer( range)?", "one whole number, such as 3", error.message)
         if isinstance(error.param.type, click.Choice):

@@ -5,6 +5,7 @@ Both stay off pure black and white, so that no cell vanishes into a background.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -43,9 +44,9 @@ class Scale(NamedTuple):
 
     def levels(self, values: Array) -> Array:
         """Each number on the scale, from 0 (low) to 1 (high); NaN stays NaN."""
-        span = (self.high - self.low) or 1.0
+        half = (self.high / 2 - self.low / 2) or 0.5  # of the span, which may overflow
         with np.errstate(invalid="ignore"):
-            levels: Array = np.clip((values.astype(np.float64) - self.low) / span, 0, 1)
+            levels: Array = np.clip((values.astype(np.float64) / 2 - self.low / 2) / half, 0, 1)
         return levels
 
 
@@ -58,7 +59,7 @@ def around_zero(arrays: Iterable[Array]) -> Scale:
     for array in arrays:
         finite = array[np.isfinite(array)]
         greatest = max(greatest, float(np.abs(finite).max(initial=0)))
-    greatest = float(f"{greatest:.2g}") if greatest else 1.0
+    greatest = min(float(f"{greatest:.2g}"), sys.float_info.max) if greatest else 1.0
     return Scale(-greatest, greatest, SIGNED)
 
 

@@ -588,6 +588,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "gap.npz", "inputs.npy"], "there is a layer 1 but no layer 0"),
     (["init", "--inputs", "9000000", "--units", "9000000", "-o", "x.npz"], "not enough memory"),
     (["rum", "net.npz"], 'Did you mean "run"?'),
+    (["completion", "bahs"], 'shell bahs: takes bash, zsh, fish. Did you mean "bash"?'),
     (["diff", "net.npz"], "missing argument"),
     (["diff", "net.npz", "inputs.npy"], "inputs.npy"),
     (["init", "--inputs", "0", "--units", "3", "-o", "x.npz"], "from 1 on"),
