@@ -161,7 +161,12 @@ def _parts(
     """
     T, B, K = full_shape
     lead = [n for n in shape[:-1] if n != 1]
-    if shape[-1:] != (K,) or len(lead) > 2 or sorted(lead) == sorted(n for n in (T, B) if n != 1):
+    if (
+        0 in shape
+        or shape[-1:] != (K,)
+        or len(lead) > 2
+        or sorted(lead) == sorted(n for n in (T, B) if n != 1)
+    ):
         return ()
     if len(lead) == 2:
         n, items = lead[::-1] if batch_first else lead

@@ -92,6 +92,13 @@ def _count(value: Any) -> int:
     return int(text)
 
 
+def _directions(value: Any) -> int:
+    number = _count(value)
+    if number > 2:
+        raise ValueError(_DIRECTIONS)
+    return number
+
+
 def _boolean(value: Any) -> bool:
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     try:
@@ -103,6 +110,7 @@ def _boolean(value: Any) -> bool:
 _ACTIVATION = ", ".join(ACTIVATION_NAMES)
 _BOUND = "a number above 0, or none"
 _COUNT = "a whole number from 1 on"
+_DIRECTIONS = "1 or 2"
 _GATES = "the letters i f o and one of g j c z"
 
 SETTINGS: dict[str, Setting] = {
@@ -184,7 +192,7 @@ SETTINGS: dict[str, Setting] = {
     "flat_layers": Setting(
         _count, "Layers of a network whose weights are one vector: 1, or more.", _COUNT, "1"
     ),
-    "flat_directions": Setting(_count, "Directions of such a network: 1 or 2.", _COUNT, "1"),
+    "flat_directions": Setting(_directions, "Directions of such a network.", _DIRECTIONS, "1"),
     "arithmetic": Setting(
         OneOf("float", "8bit", "hybrid", "hybrid_asymmetric"),
         "Products of numbers as they are, or of inputs and h rounded to 8 bits: by onnxruntime's "

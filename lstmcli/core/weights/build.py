@@ -180,7 +180,7 @@ def cut_flat(
     Raises
     ------
     UserError
-        if the number of units is not given, or the sizes do not fit the vector.
+        if the number of units is not given, or the sizes do not fit the vector or the convention.
     """
     row = find_convention(given["convention"]) if "convention" in given else None
     if row is None or not row.names.packed or len(tensors) != 1:
@@ -195,6 +195,11 @@ def cut_flat(
         raise UserError(
             f"{where}, all weights of {row.name} in a row; how many units are there?",
             "  --set flat_units=H; with more than one, --set flat_layers=N --set flat_directions=2",
+        )
+    if layers * directions > 1 and not any(row.names.marks):
+        raise UserError(
+            f"{source}: {row.name} packs one layer in one direction; leave out flat_layers and "
+            "flat_directions."
         )
     inputs = _inputs(vector.size, row, units, layers, directions)
     if inputs is None:

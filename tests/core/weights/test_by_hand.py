@@ -230,6 +230,19 @@ def test_a_flat_vector_is_never_guessed() -> None:
     assert loaded(vector, convention="cudnn-flat", flat_units=3).cell.inputs == 5
 
 
+@pytest.mark.parametrize("size", ["flat_layers", "flat_directions"])
+def test_torch7_packs_one_layer_in_one_direction(size: str) -> None:
+    vector = {"w": np.zeros(2 * 4 * 3 * (3 + 3 + 1))}  # as two layers of 3 inputs would have
+    lines = refusal(vector, convention="torch7-flat", flat_units=3, **{size: 2})
+    assert lines[0].startswith("w.npz: torch7-flat packs one layer in one direction")
+
+
+def test_a_flat_vector_has_at_most_two_directions() -> None:
+    vector = {"w": np.zeros(3 * 4 * 3 * (3 + 3 + 2))}
+    lines = refusal(vector, convention="cudnn-flat", flat_units=3, flat_directions=3)
+    assert lines[0].endswith("takes 1 or 2")
+
+
 def test_a_convention_that_is_asked_for_is_the_one_that_messages_speak_of() -> None:
     tensors = {"W": np.zeros((9, 21)), "U": np.zeros((5, 20)), "b": np.zeros(20)}
     said = refusal(tensors, convention="pytorch")
