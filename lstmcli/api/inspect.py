@@ -64,7 +64,7 @@ def inspect_files(
 def _chosen(
     found: Sequence[RecognisedLstm], layer: str | None, tensors: Mapping[str, Array], source: str
 ) -> list[int]:
-    """The places of the LSTMs to show; a convention still to be asked for hides none."""
+    """The indices of the LSTMs to show; those whose convention is undecided are shown too."""
     if layer is None:
         return list(range(len(found)))
     settled = [replace(one, rivals=[]) for one in found]

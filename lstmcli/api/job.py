@@ -46,6 +46,7 @@ from lstmcli.core.weights.assumptions import without_lengths
 from lstmcli.errors import NoInputs, UserError
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document, StepStream
+from lstmcli.formats.files.source import STDIN
 
 
 class InputFiles(NamedTuple):
@@ -257,7 +258,7 @@ def _read_inputs(
     path = inputs[0].path
     source = formats.read_or_stream(path, stdin)
     if isinstance(source, StepStream):
-        return source, "standard input", None
+        return source, STDIN, None
     refuse_gaps(source)
     return inputs_of(source), source.source, source
 

@@ -21,6 +21,7 @@ from lstmcli.cli.options import (
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.cli.terminal import STATUS_ONLY, print_json, screen, show, standard_input, width
 from lstmcli.core.explain.search import Progress
+from lstmcli.formats.files.source import STDIN
 from lstmcli.views.explain import explanation_sheet, markdown
 
 
@@ -55,7 +56,7 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
         )
     if profile:
         progress.write()
-    expected = paths[-1] if paths[-1] != "-" else "standard input"
+    expected = paths[-1] if paths[-1] != "-" else STDIN
     if screen().quiet:
         pass
     elif format == "json":

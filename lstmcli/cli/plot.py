@@ -127,7 +127,7 @@ def _saturation(found: Drawable, item: int) -> Iterator[Sheet]:
         of_cell = {k[len(prefix) :]: a[:, item : item + 1] for k, a in found.arrays.items()
                if k.startswith(prefix)}  # fmt: skip
         counts = Saturation()
-        counts.see(of_cell)
+        counts.add(of_cell)
         if counts.anything and cell:
             yield labelled("cell", cell, width())
         yield saturation_sheet(counts, range(found.units), width(), shares=False)

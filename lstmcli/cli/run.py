@@ -521,7 +521,7 @@ def _show_as_computed(plan: Plan, window: Window, meter: Meter | None) -> State:
     """Print all steps as they are computed; gives the final state."""
     stack = LayerStack.of_plan(plan, meter)
     summary = CellSummary(window)
-    pieces = step_pieces(plan, stack, CHUNK, _see({"": summary}))
+    pieces = step_pieces(plan, stack, CHUNK, _observer({"": summary}))
     _show_sheets(plan, piece_sheets(pieces, _sizes(plan)[""], window, width(), summary))
     return stack.state(plan.layout)
 
@@ -530,9 +530,9 @@ def _excerpt(plan: Plan, window: Window, how: Mapping[str, Any]) -> tuple[Excerp
     """The steps that a table shows of a run, and its final state."""
     sizes = _sizes(plan)
     summaries = {cell: CellSummary(window) for cell in sizes}
-    see = _see(summaries) if needs_every_step(sizes.values(), window) else None
+    observe = _observer(summaries) if needs_every_step(sizes.values(), window) else None
     numbers = [step for part in steps_shown(sizes.values(), window) for step in part]
-    trace, final = run_selected(plan, replace(plan.select(), steps=numbers), see=see, **how)
+    trace, final = run_selected(plan, replace(plan.select(), steps=numbers), observe=observe, **how)
     arrays = {name: trace.time_major(name) for name in trace.arrays}
     return Excerpt(numbers, plan.steps, arrays, summaries), final
 
@@ -549,7 +549,7 @@ def _sizes(plan: Plan) -> dict[str, Sizes]:
     return {cell: (plan.steps, plan.batch, widths[cell]) for cell in cells}
 
 
-def _see(summaries: Mapping[str, CellSummary]) -> Callable[[Mapping[str, Any]], None]:
+def _observer(summaries: Mapping[str, CellSummary]) -> Callable[[Mapping[str, Any]], None]:
     """A function that adds pieces of a run to the summary of each cell."""
 
     def add(arrays: Mapping[str, Any]) -> None:

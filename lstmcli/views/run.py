@@ -559,7 +559,7 @@ class CellSummary:
         units = max(array.shape[2] for array in arrays.values())  # h of a projection has fewer
         part = CellWindow.of(steps, batch, units, self._window)
         selected = {name: part.select(array) for name, array in arrays.items()}
-        self.saturation.see(selected)
+        self.saturation.add(selected)
         with self._lock:
             for name in ("h", "c"):
                 if name in selected:
@@ -595,9 +595,9 @@ def saturation_sheet(
     elif lines:
         lines[0] = f"within {NEAR:g} of 0 or 1, share of steps: {lines[0]}"
     sheet = labelled_lines("saturated", lines, width)
-    if quiet := saturation.quiet_units():
-        dead = _units([(units[n], share) for n, share in quiet])
-        text = f"|h| below {DEAD:g}, share of steps: {dead}"
+    if dead := saturation.dead_units():
+        named = _units([(units[n], share) for n, share in dead])
+        text = f"|h| below {DEAD:g}, share of steps: {named}"
         sheet.extend(labelled("dead", text, width))
     return sheet
 

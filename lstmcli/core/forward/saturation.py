@@ -1,4 +1,4 @@
-"""Saturated gates and quiet units: in what share of the steps a gate is near 0 or 1, h near 0."""
+"""Saturated gates and dead units: in what share of the steps a gate is near 0 or 1, h near 0."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 
 NEAR = 0.01  # a gate nearer than this to 0 or 1 is saturated
-DEAD = 1e-3  # a unit whose |h| stays below this is quiet
+DEAD = 1e-3  # a unit whose |h| stays below this is dead
 MOSTLY = 0.5  # of the steps: from this share a unit is named
 GATES = ("i", "f", "o")
 
@@ -48,11 +48,11 @@ class Saturation:
     def __init__(self) -> None:
         self._lock = Lock()
         self._near: dict[str, Array] = {}  # gate: (2, H) steps x sequences within NEAR of 0, of 1
-        self._quiet: Array | None = None  # (P,) steps x sequences with |h| below DEAD
+        self._dead: Array | None = None  # (P,) steps x sequences with |h| below DEAD
         self._seen: dict[str, int] = {}  # steps x sequences
 
-    def see(self, arrays: Mapping[str, Array]) -> None:
-        """Take some steps into account: i, f, o and h among arrays (s, B, K).
+    def add(self, arrays: Mapping[str, Array]) -> None:
+        """Count some steps: i, f, o and h among arrays (s, B, K); other arrays are ignored.
 
         Steps past the length of a sequence, where every gate is exactly 0, do not count.
         """
@@ -63,13 +63,13 @@ class Saturation:
             counted = {name: array[valid][:, None] for name, array in counted.items()}
         with self._lock:
             for name, array in counted.items():
-                self._see(name, array)
+                self._add(name, array)
 
-    def _see(self, name: str, array: Array) -> None:
+    def _add(self, name: str, array: Array) -> None:
         self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
         if name == "h":
-            quiet = _counts(np.abs(array) < DEAD)
-            self._quiet = quiet if self._quiet is None else self._quiet + quiet
+            dead = _counts(np.abs(array) < DEAD)
+            self._dead = dead if self._dead is None else self._dead + dead
             return
         near = np.stack([_counts(array < NEAR), _counts(array > 1 - NEAR)])
         self._near[name] = near + self._near[name] if name in self._near else near
@@ -93,15 +93,15 @@ class Saturation:
             for end, unit in zip(*np.nonzero(shares >= MOSTLY), strict=True):
                 yield SaturatedGate(gate, int(unit), int(end), float(shares[end, unit]))
 
-    def quiet_units(self) -> list[tuple[int, float]]:
+    def dead_units(self) -> list[tuple[int, float]]:
         """Units whose |h| is below `DEAD` in most of the steps, with the share of the steps."""
-        if self._quiet is None:
+        if self._dead is None:
             return []
-        shares = self._quiet / max(self._seen["h"], 1)
+        shares = self._dead / max(self._seen["h"], 1)
         units = np.flatnonzero(shares >= MOSTLY)
         return sorted(((int(u), float(shares[u])) for u in units), key=lambda pair: -pair[1])
 
     @property
     def anything(self) -> bool:
         """Whether a gate or a unit has to be named."""
-        return bool(self.saturated_gates() or self.quiet_units())
+        return bool(self.saturated_gates() or self.dead_units())

@@ -159,19 +159,19 @@ def sweep(
 
 
 def step_pieces(
-    plan: Plan, stack: LayerStack, steps: int, see: Callable[[Mapping[str, Array]], None]
+    plan: Plan, stack: LayerStack, steps: int, observe: Callable[[Mapping[str, Array]], None]
 ) -> Iterator[tuple[range, dict[str, Array]]]:
     """Consecutive steps of a forward run and their arrays (s, B, K), as they are computed.
 
     ``stack`` is that of all sequences; a piece has at most so many ``steps``, and inputs of at
-    most `PIECE` bytes. ``see`` is called with each piece.
+    most `PIECE` bytes. ``observe`` is called with each piece.
     """
     x = plan.inputs.x
     size = max(1, min(steps, PIECE // (plan.batch * x.shape[-1] * x.dtype.itemsize)))
     for first in range(0, plan.steps, size):
         piece = range(first, min(first + size, plan.steps))
         arrays = stack.advance(plan.block(slice(piece.start, piece.stop)), plan.keep)
-        see(arrays)
+        observe(arrays)
         yield piece, arrays
 
 
@@ -180,21 +180,21 @@ def sweep_selected(
     selected: SelectedIndices,
     put: Put,
     *,
-    see: Callable[[Mapping[str, Array]], None] | None = None,
+    observe: Callable[[Mapping[str, Array]], None] | None = None,
     executor: Executor | None = None,
     meter: Meter | None = None,
 ) -> State:
     """Run as `sweep` does, and ``put`` what is selected where it belongs; gives the final state.
 
-    ``see`` is called with every piece (s, R, K) of the full run.
+    ``observe`` is called with every piece (s, R, K) of the full run.
     """
     shown = contiguous_ranges(selected.steps)
     if len(shown) > MAX_GAPS:
         shown = [range(shown[0].start, shown[-1].stop)]
 
     def sink(batch: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
-        if see is not None:
-            see(arrays)
+        if observe is not None:
+            observe(arrays)
         at = positions_between(selected.steps, steps.start, steps.stop)
         items = positions_between(selected.batch, batch.start, batch.stop)
         if at.start == at.stop or items.start == items.stop:
@@ -206,20 +206,20 @@ def sweep_selected(
             array = take(take(arrays[name], steps_of_piece, 0), items_of_piece, 1)  # (s, R, K)
             put(name, index, from_time_major(take(array, columns, 2), plan.layout))
 
-    return sweep(plan, sink, shown=None if see else shown, executor=executor, meter=meter)
+    return sweep(plan, sink, shown=None if observe else shown, executor=executor, meter=meter)
 
 
 def run_selected(
     plan: Plan,
     selected: SelectedIndices,
     *,
-    see: Callable[[Mapping[str, Array]], None] | None = None,
+    observe: Callable[[Mapping[str, Array]], None] | None = None,
     executor: Executor | None = None,
     meter: Meter | None = None,
 ) -> tuple[Trace, State]:
     """A trace of what is selected, for which memory is taken, and the full final state.
 
-    ``see``, ``executor`` and ``meter`` are as in `sweep_selected`.
+    ``observe``, ``executor`` and ``meter`` are as in `sweep_selected`.
     """
     shapes = selected.shapes(plan.layout)
     arrays = {name: np.empty(shape, plan.dtype) for name, shape in shapes.items()}
@@ -227,7 +227,7 @@ def run_selected(
     def put(name: str, index: tuple[slice, ...], array: Array) -> None:
         arrays[name][index] = array
 
-    final = sweep_selected(plan, selected, put, see=see, executor=executor, meter=meter)
+    final = sweep_selected(plan, selected, put, observe=observe, executor=executor, meter=meter)
     states = plan.model.convention.behaviour.states
     h, c = (cut_final_state(array, selected, plan.layout, states) for array in final)
     return Trace(arrays, h, c, plan.layout, plan.settings() | selected.settings()), final

@@ -21,12 +21,12 @@ def arrays() -> dict[str, np.ndarray]:
 
 def test_what_is_at_one_end_in_most_steps_is_named_with_its_share() -> None:
     counts = Saturation()
-    counts.see(arrays())
+    counts.add(arrays())
     assert counts.saturated_gates() == [
         SaturatedGate("f", 1, 1, 1.0),
         SaturatedGate("i", 2, 0, 0.7),
     ]
-    assert counts.quiet_units() == [(2, 0.9)]
+    assert counts.dead_units() == [(2, 0.9)]
     assert counts.anything
     shares = counts.shares()
     assert shares["f"] == (0.0, 20 / 60)
@@ -36,12 +36,12 @@ def test_what_is_at_one_end_in_most_steps_is_named_with_its_share() -> None:
 
 def test_pieces_count_as_all_steps_at_once() -> None:
     whole, pieces = Saturation(), Saturation()
-    whole.see(arrays())
+    whole.add(arrays())
     for steps, rows in ((slice(0, 3), slice(0, 2)), (slice(3, 10), slice(0, 1)),
                         (slice(3, 10), slice(1, 2))):  # fmt: skip
-        pieces.see({k: a[steps, rows] for k, a in arrays().items()})
+        pieces.add({k: a[steps, rows] for k, a in arrays().items()})
     assert pieces.saturated_gates() == whole.saturated_gates()
-    assert pieces.quiet_units() == whole.quiet_units()
+    assert pieces.dead_units() == whole.dead_units()
     assert pieces.shares() == whole.shares()
 
 
@@ -50,13 +50,13 @@ def test_steps_past_the_length_of_a_sequence_do_not_count() -> None:
     for array in padded.values():
         array[4:, 1] = 0  # the second row has four steps
     counts, expected = Saturation(), Saturation()
-    counts.see(padded)
-    expected.see({k: a[:, :1] for k, a in arrays().items()})
-    expected.see({k: a[:4, 1:] for k, a in arrays().items()})
+    counts.add(padded)
+    expected.add({k: a[:, :1] for k, a in arrays().items()})
+    expected.add({k: a[:4, 1:] for k, a in arrays().items()})
     assert counts.saturated_gates() == expected.saturated_gates()
-    assert counts.quiet_units() == expected.quiet_units()
+    assert counts.dead_units() == expected.dead_units()
     nothing = Saturation()
-    nothing.see({k: np.zeros((3, 2, 1)) for k in ("i", "f", "o", "h")})
+    nothing.add({k: np.zeros((3, 2, 1)) for k in ("i", "f", "o", "h")})
     assert not nothing.anything
 
 
@@ -64,17 +64,17 @@ def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
     counts = Saturation()
     gate = np.full((4, 1, 1), 0.0)
     gate[2:] = 1.0
-    counts.see({"f": gate, "i": np.full((4, 1, 1), np.nan), "h": np.full((4, 1, 1), np.nan)})
+    counts.add({"f": gate, "i": np.full((4, 1, 1), np.nan), "h": np.full((4, 1, 1), np.nan)})
     assert counts.saturated_gates() == [
         SaturatedGate("f", 0, 0, 0.5),
         SaturatedGate("f", 0, 1, 0.5),
     ]
-    assert counts.quiet_units() == []
+    assert counts.dead_units() == []
 
 
 def test_nothing_seen_is_nothing_to_name() -> None:
     counts = Saturation()
-    counts.see({"z_i": np.zeros((3, 1, 2))})
+    counts.add({"z_i": np.zeros((3, 1, 2))})
     assert not counts.anything
     assert counts.shares() == {}
 
