@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.load import load_model
+from lstmcli.api.load import load, load_model
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.errors import UserError
@@ -239,8 +239,8 @@ def test_torch7_packs_one_layer_in_one_direction(size: str) -> None:
 
 def test_a_flat_vector_has_at_most_two_directions() -> None:
     vector = {"w": np.zeros(3 * 4 * 3 * (3 + 3 + 2))}
-    lines = refusal(vector, convention="cudnn-flat", flat_units=3, flat_directions=3)
-    assert lines[0].endswith("takes 1 or 2")
+    with pytest.raises(UserError, match="flat_directions is 3; it takes 1 or 2"):
+        load(vector, convention="cudnn-flat", flat_units=3, flat_directions=3)
 
 
 def test_a_convention_that_is_asked_for_is_the_one_that_messages_speak_of() -> None:
