@@ -76,9 +76,9 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session
 def development(session: nox.Session) -> None:
-    """Small benchmarks, the coverage of the quick tests, and the wide ones."""
+    """Small benchmarks, the coverage of the quick tests, what they notice, and the wide ones."""
     session.install(".[dev]")
-    for word in session.posargs or ("benchmarks", "coverage", "wide"):
+    for word in session.posargs or ("benchmarks", "coverage", "mutation", "wide"):
         run(session, word)
 
 
