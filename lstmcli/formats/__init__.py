@@ -1,7 +1,7 @@
 """Files <-> named arrays. Formats know nothing of LSTMs.
 
-A format is a row of the table below and a module of this package. `read` goes by the content of a
-file, `write` by the name of a format, `format_of` tells it from a suffix.
+A format is a row of the table below and a module of this package. `read` recognises it by the
+content of a file; `write` takes its name, which `format_of` finds by a suffix.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = [
 
 
 class Format(NamedTuple):
-    """A row of the table: the name of a format, and the module of this package that reads it."""
+    """A row of the table: the name of a format, and the module of this package for it."""
 
     name: str
     module: str
@@ -71,10 +71,9 @@ FORMATS: dict[str, Format] = {
     ".txt": Format("text", "text.console_print"),
 }
 
-SEVERAL_ARRAYS = (".npz", ".json")  # suffixes of formats for arrays of any shapes, and attributes
+SEVERAL_ARRAYS = (".npz", ".json")  # formats that take several arrays and attributes
 
-# no suffixes of traces: .safetensors is written too, but only for weights
-READ_ONLY = {
+READ_ONLY = {  # not for traces; .safetensors is written, but only for weights
     ".onnx": Format("onnx", "onnx"),
     ".safetensors": Format("safetensors", "safetensors"),
     ".gguf": Format("gguf", "gguf"),
@@ -99,9 +98,10 @@ def read(
 ) -> Document:
     """The named arrays of a file, or of standard input for "-"; of FILE:MEMBER only that one.
 
-    The content tells the format, the suffix only which kind of text. Prints that leave numbers out
-    are taken only if ``abbreviated``. With ``in_blocks`` the array of a .npy file of 64 MiB and
-    more is a `lstmcli.formats.arrays.block_reader.FileArray`, which `--max-bytes` does not bound.
+    The format is recognised by the content; a suffix only decides between kinds of text. Prints
+    that leave numbers out are read only if ``abbreviated``. With ``in_blocks`` the array of a .npy
+    file of 64 MiB or more is a `lstmcli.formats.arrays.block_reader.FileArray`, which
+    `--max-bytes` does not limit.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def read(
 
 
 def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | StepStream:
-    """As `read`, in blocks; inputs as JSON lines on standard input come step by step."""
+    """As `read` in blocks, but JSON lines of inputs on standard input are a `StepStream`."""
     if source != "-":
         return read(source, stdin, in_blocks=True)
     lines = LineReader(stdin or sys.stdin.buffer)
@@ -147,13 +147,14 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
     text = next(file.pieces(by_lines=False)) if in_pieces else file.text()
     if not text.strip() and not in_pieces:
         raise UserError(f"{file.source} is empty.")
-    module = _module(text_kind(text, hint))
+    kind = text_kind(text, hint)
+    module = _module(kind)
     if hasattr(module, "read_lines"):
         pieces = file.pieces if in_pieces else partial(pieces_of, text)
         return cast(Document, module.read_lines(pieces, file))
     if in_pieces and hasattr(module, "read_pieces"):
         return cast(Document, module.read_pieces(file))
-    if in_pieces and module.__name__.endswith(".console_print"):
+    if in_pieces and kind == "text":
         raise UserError(
             f"{file.source}: {file.size:,} bytes are more than are read of a console's print. "
             "Save the numbers as .npy, .npz or .csv."
@@ -173,12 +174,12 @@ def write(
 ) -> None:
     """Write arrays and attributes as "npy", "npz", "json" or "text", to a path atomically.
 
-    npy and text hold one array and nothing else; attributes are left out there.
+    npy and text have one array and no attributes, which are left out.
 
     Raises
     ------
     UserError
-        Several arrays for npy or text; whatever keeps the file from being written.
+        Several arrays for npy or text; a file that cannot be written.
     """
     if _BY_NAME[format].stepwise:
         raise ValueError(f"{format} is written with open_steps")
@@ -201,9 +202,9 @@ def open_steps(
 ) -> StepWriter:
     """A writer of the named arrays, step by step, as "jsonl", "csv" or "tsv".
 
-    ``batch`` and ``units`` are the numbers of the batch items and of each array's columns, where
-    these are a part of a run. Tables have them in the column and the header that otherwise count
-    from 0, JSON lines in separate members. A ``tidy`` one has a row for each unit.
+    ``batch`` and ``units`` are the numbers of the batch items and of each array's columns in the
+    run, if only some are written. Tables have them in place of numbers from 0, in the column and
+    the header; JSON lines have separate members for them. With ``tidy`` each unit is a row.
     """
     if not _BY_NAME[format].stepwise:
         raise ValueError(f"{format} is written with write")
@@ -212,17 +213,17 @@ def open_steps(
 
 
 def has_known_suffix(path: str) -> bool:
-    """Whether a path's suffix asks for a format."""
+    """Whether a path's suffix is that of a format that is written."""
     return os.path.splitext(path)[1].lower() in FORMATS
 
 
 def format_of(path: str, suffixes: Collection[str] = FORMATS) -> str:
-    """The name of the format that a path's suffix, one of ``suffixes``, asks for.
+    """The name of the format of a path's suffix, which is one of ``suffixes``.
 
     Raises
     ------
     UserError
-        Another suffix, or none; lists those. A folder.
+        Another suffix, or none; a folder.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in suffixes:

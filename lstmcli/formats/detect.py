@@ -32,8 +32,8 @@ PATTERNS = {  # what the first bytes match -> format
     rb"\x08[\x02-\x1f][\x12\x1a\x22\x28\x32\x3a]": "onnx",  # a version, then another field
     rb".{5}\0\0\0\{": "safetensors",  # the upper bytes of the header's length, and its start
     rb"\x08\x01\x12": "tensorflow",  # a SavedModel: its version, its first graph
+    # a graph: its first node, with a name and an op; then one behind a list of ops
     rb"\n[\x80-\xff]{0,4}[\0-\x7f]\n[\x80-\xff]?[\0-\x7f][\w.][\w./>\\-]*\x12": "tensorflow",
-    # a graph: its first node, with a name and an op; and one behind a list of ops
     rb"\n[\x80-\xff]{0,4}[\0-\x7f]\x12[\x80-\xff]{0,4}[\0-\x7f]\n": "tensorflow",
 }
 
@@ -43,8 +43,10 @@ ENDS = {b"\x57\xfb\x80\x8b\x24\x75\x47\xdb": "tensorflow"}  # last bytes of a ta
 OLD_PICKLE = re.compile(rb"\(|[}\]]|c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
 IMPORTED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")  # a module and a name in it
 STOP = b"."
+TEXT_BYTES = frozenset((*range(32, 127), *b"\t\n\r"))
+SAMPLE = 4096  # bytes at the start of a file, of which one is no character if they are numbers
 MOST_COMPONENTS = 64  # of traineddata: 17 in Tesseract 3, 24 since 4
-FEWEST = 3  # opcodes before the first that is cut off with the head: an array's bytes may be long
+FEWEST = 3  # complete opcodes in the head of a long pickle: an array's bytes may fill the rest
 
 ARCHIVE = b"PK\x03\x04"
 ARCHIVES = {  # ending of a member's name -> format; without any it is npz
@@ -69,7 +71,7 @@ TESSERACT = (
     "numpy.savez."
 )
 
-UNREAD = {  # first bytes -> what they belong to, and the way out; each is refused by its name
+UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
     rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE."),
     rb".{4}ORTM": (
         "a model in onnxruntime's format",
@@ -138,23 +140,19 @@ def _unread(file: Opened, what: str, way_out: str) -> UserError:
 
 
 def is_unknown(file: Opened) -> bool:
-    """Whether a file is neither of a known kind nor text: its bytes may be plain numbers."""
+    """Whether a file is neither of a known format nor text: its bytes may be plain numbers."""
     try:
         kind = binary_kind(file)
     except UserError:
         return True
     head = file.head()
-    return kind is None and not all(byte in _TEXT_BYTES for byte in head[:MOST_LOOKED_AT])
-
-
-_TEXT_BYTES = frozenset((*range(32, 127), *b"\t\n\r"))
-MOST_LOOKED_AT = 4096  # bytes: in numbers, one of the first is no character
+    return kind is None and not TEXT_BYTES.issuperset(head[:SAMPLE])
 
 
 def _is_traineddata(head: bytes) -> bool:
-    """Whether a file holds Tesseract's components: how many, and where each begins; -1 if absent.
+    """Whether a file is traineddata: a count of components, then their offsets, -1 if absent.
 
-    The first follows this table. Source: tesseract, ccutil/tessdatamanager.cpp (5.3).
+    The first component follows. Source: tesseract, ccutil/tessdatamanager.cpp (5.3).
     """
     count = int.from_bytes(head[:4], "little")
     end = 4 + 8 * count
@@ -168,8 +166,7 @@ def _is_traineddata(head: bytes) -> bool:
 def _is_old_pickle(file: Opened) -> bool:
     """Whether a file is a pickle of protocol 0 or 1, which begin with no magic number.
 
-    Its beginning has to be opcodes one after the other, with names that Python can import, and
-    its end the opcode STOP.
+    It has to start with opcodes, with names that Python can import, and end with the opcode STOP.
     """
     head = file.head()
     if not OLD_PICKLE.match(head):
@@ -184,7 +181,7 @@ def _is_old_pickle(file: Opened) -> bool:
                 return False
             if name == "STOP":
                 return stream.tell() == file.size
-    except Exception:  # whatever the readers of arguments raise
+    except Exception:  # the readers of arguments raise many classes
         if stream.tell() < len(head):
             return False
     return count > FEWEST and len(head) < file.size and file.tail().endswith(STOP)
@@ -218,7 +215,7 @@ HEADER_CELL = re.compile(r"""["']?[A-Za-z_][\w. /-]*(?:\[\d+\])*["']?""")
 
 
 def text_kind(text: str, hint: str | None) -> str:
-    """The kind of text, by its content; ``hint``, the kind its suffix tells, breaks ties."""
+    """The kind of text, by its content; ``hint``, the kind of its suffix, decides open cases."""
     start = text.lstrip()
     first, _, rest = start.partition("\n")
     if start[:1] == "{" and not re.match(r"\{\s*'|\{[\s{]*[-+.\d]", start):
@@ -233,7 +230,7 @@ def text_kind(text: str, hint: str | None) -> str:
 
 
 def _looks_printed(text: str) -> bool:
-    """Whether a text that starts with a bracket is a console's, not JSON.
+    """Whether a text that starts with a bracket is a print of a console, not JSON.
 
     JSON has commas between numbers and between lists, digits after a point, and no nan.
     """
@@ -247,7 +244,7 @@ def _looks_printed(text: str) -> bool:
 
 
 def _json_kind(first: str, rest: str, hint: str | None) -> str:
-    """A document or its lines, for a text that begins with an object."""
+    """JSON or JSON lines, for a text that begins with an object."""
     kind = kind_of_line(first)
     if hint == "jsonl" or (kind and rest.strip()):
         return "jsonl"
@@ -255,7 +252,7 @@ def _json_kind(first: str, rest: str, hint: str | None) -> str:
 
 
 def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
-    """JSON, its lines, or a print, for a text that begins with a list."""
+    """JSON, JSON lines or a print, for a text that begins with a list."""
     if hint in ("text", "jsonl"):
         return hint
     if kind_of_line(first) and (rest.strip() or hint != "json"):

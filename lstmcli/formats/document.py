@@ -1,4 +1,4 @@
-"""What reading a file gives: named arrays, and what the file says about them."""
+"""The result of reading a file: named arrays, and the metadata of the file."""
 
 from __future__ import annotations
 
@@ -15,20 +15,17 @@ from lstmcli.errors import UserError, did_you_mean, listed
 class Gaps:
     """Where a printer left numbers out of an array, as ``...``; the printed numbers are packed."""
 
-    before: tuple[int | None, ...]  # of each axis: items ahead of the ``...``; None: all are there
+    before: tuple[int | None, ...]  # of each axis: items before ``...``; None: none are left out
     shape: tuple[int, ...] | None  # of the full array, if it is printed
-    where: str  # source and line, to start a message with
+    where: str  # source and line, which start a message
 
 
 class Numbering(NamedTuple):
-    """The numbers of steps, batch items and columns in a run, where a text writes them.
-
-    They ascend; None, or a name that is not there: they are not written.
-    """
+    """The numbers of steps, batch items and columns in a run, ascending; None: not in the text."""
 
     steps: Sequence[int] | None = None
     batch: Sequence[int] | None = None
-    columns: Mapping[str, Sequence[int]] = {}  # of each array
+    columns: Mapping[str, Sequence[int]] = {}  # of the arrays that have them
 
 
 NOT_NUMBERED = Numbering()
@@ -45,7 +42,7 @@ def compact(numbers: Sequence[int] | np.ndarray) -> Sequence[int]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Document:
-    """Named arrays of a file, with its attributes and what the format tells about the arrays."""
+    """Named arrays of a file, its attributes, and what the format declares about the arrays."""
 
     source: str  # what messages call it: the path as typed, or "standard input"
     format: str  # the row of the table it was read by: "npy", "npz", "json", ...
@@ -54,18 +51,18 @@ class Document:
     """Scalars, strings, None, lists of strings; nested names are joined with "."; "" is a single
     scalar without a name; ``meta`` is decoded JSON, one dict."""
     layout: str | None = None
-    """Axes, if the format says: "steps" (T, K), "time" (T, B, K), "batch" (B, T, K)."""
+    """Axes, if the format defines them: "steps" (T, K), "time" (T, B, K), "batch" (B, T, K)."""
     units: dict[str, np.ndarray] = field(default_factory=dict)
     """Printed text only: the unit of the last printed place of each element (0: exact)."""
     dtypes: dict[str, np.dtype[Any]] = field(default_factory=dict)
-    """The dtype in which an array's numbers count, where the array has another."""
+    """The dtype that an array's numbers had when they were written, if the array has another."""
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The metadata of the tensors whose names are below a name ("" is all of them), as
-    the format names it: the config of a layer, the attributes of a node."""
+    """Metadata by the start of tensors' names ("": of all tensors), with the format's keys: the
+    config of a layer, the attributes of a node."""
     in_turn: tuple[str, ...] = ()
-    """Names of groups that the model in the file runs one after the other, if it tells."""
+    """Names of groups that the model in the file runs one after the other, if it is known."""
     remarks: tuple[str, ...] = ()
-    """What the user should know of the file: tensors left out, a graph that was used with it."""
+    """What the user should know of the file: tensors left out, another file that was read too."""
 
     gaps: dict[str, Gaps] = field(default_factory=dict)
     """Printed text only, and only with `read(abbreviated=True)`: what was left out."""
@@ -74,10 +71,10 @@ class Document:
     """Tables and JSON lines only: which steps, batch items and columns of a run they hold."""
 
     not_run: str = ""
-    """Why what it holds can be listed and not run, where it is known to be something else."""
+    """The reason why its tensors can be listed but not run; "" if they may be an LSTM's."""
 
     def member(self, name: str) -> Document:
-        """Only the array of this name, with all that the file says of it."""
+        """Only the array of this name, with its metadata; UserError if there is none."""
         if not name or name not in self.arrays:
             raise self._no_member(name)
         return replace(
@@ -93,7 +90,7 @@ class Document:
         )
 
     def _no_member(self, name: str) -> UserError:
-        """What to say where an array of this name is asked for, and is not there."""
+        """The error for a name of an array that the document does not have."""
         start = f"{self.source}:{name}: {self.source} has"
         names = [member for member in self.arrays if member]
         if not names:

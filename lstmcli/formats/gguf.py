@@ -1,9 +1,8 @@
-"""`.gguf`: the tensors of llama.cpp and its kin, numbers as ggml packs them.
+"""`.gguf`: the tensors of llama.cpp and other programs on ggml, plain or packed.
 
-The header is parsed here, so that counts, lengths and offsets are checked before anything is made
-of them; the packed types are unpacked by the library ``gguf``. Its reader is not used: it maps a
-path (standard input has none) and makes an object of every field, and these checks, which it does
-not make, are nearly all of this code.
+The library ``gguf`` unpacks numbers. The header is parsed here, with checks of counts, lengths and
+offsets that the library's reader does not make; it also needs a path, which standard input does not
+have, and creates an object for every field.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ VERSIONS = (2, 3)
 MOST_TENSORS = 1 << 16  # a model of a hundred layers has a thousand
 MOST_FIELDS = 1 << 16
 MOST_DEPTH = 4  # of arrays in arrays
-MOST_TEXT = 1 << 24  # bytes of one string: a chat template has some thousands
-ALIGNMENT = 32  # bytes; general.alignment is another
-MOST_DIMENSIONS = 4  # as ggml has them
+LONGEST_NAME = 1 << 24  # bytes of one string
+ALIGNMENT = 32  # bytes, unless the field general.alignment has others
+MOST_DIMENSIONS = 4  # of ggml
 
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # of scalars
 _STRING, _ARRAY, _UINT32 = 8, 9, 4
@@ -43,7 +42,7 @@ class _Tensor(NamedTuple):
 def read(file: Opened) -> Document:
     """All tensors, in the order of the file, packed ones as float32.
 
-    Types that the library does not unpack are left out, and said.
+    Tensors of types that the library does not unpack are left out, with a remark.
 
     Raises
     ------
@@ -66,14 +65,14 @@ def read(file: Opened) -> Document:
 
 
 class _Header:
-    """A walk over the fields and the list of tensors."""
+    """A parser of the fields, which are skipped but for the alignment, and the tensors."""
 
     def __init__(self, file: Opened) -> None:
         self._stream, self._size, self._source = file.stream, file.size, file.source
         self._alignment = ALIGNMENT
 
     def tensors(self) -> tuple[list[_Tensor], int]:
-        """The tensors, and where their numbers start."""
+        """The tensors, and the position of their numbers in the file."""
         self._bytes(4)  # the magic
         version = self._number("<I")
         if version not in VERSIONS:
@@ -92,14 +91,16 @@ class _Header:
         return tensors, end + -end % self._alignment
 
     def _bytes(self, count: int) -> bytes:
-        if count > self._size - self._stream.tell():
-            raise ValueError("it ends too early")
+        self._refuse_beyond_end(count)
         return self._stream.read(count)
 
     def _skip(self, count: int) -> None:
+        self._refuse_beyond_end(count)
+        self._stream.seek(count, 1)
+
+    def _refuse_beyond_end(self, count: int) -> None:
         if count > self._size - self._stream.tell():
             raise ValueError("it ends too early")
-        self._stream.seek(count, 1)
 
     def _number(self, form: str) -> int:
         (number,) = struct.unpack(form, self._bytes(struct.calcsize(form)))
@@ -107,7 +108,7 @@ class _Header:
 
     def _text(self) -> str:
         length = self._number("<Q")
-        if length > MOST_TEXT:
+        if length > LONGEST_NAME:
             raise ValueError(f"a text of {length:,} bytes")
         return self._bytes(length).decode()
 
@@ -130,8 +131,7 @@ class _Header:
             if inner in _SIZES:
                 self._skip(count * _SIZES[inner])
                 return
-            if count > self._size // 8:  # a string or an array has a length of 8 bytes
-                raise ValueError("it ends too early")
+            self._refuse_beyond_end(8 * count)  # a string or an array has a length of 8 bytes
             for _ in range(count):
                 self._skip_value(inner, depth + 1)
         else:

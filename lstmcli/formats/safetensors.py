@@ -43,7 +43,7 @@ def read(source: Opened) -> Document:
     arrays: dict[str, np.ndarray] = {}
     left_out: list[str] = []
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    for name in (name for name in header if name in tensors):  # the library has an order by chance
+    for name in (name for name in header if name in tensors):  # the library's order is random
         entry = tensors[name]
         kind, shape = entry["dtype"], entry["shape"]
         if kind in DTYPES:
@@ -72,9 +72,9 @@ def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str,
                 f"{name} holds {array.dtype}; .safetensors does not. Try --dtype float64"
             )
     metadata = {name: str(value) for name, value in attributes.items()}
-    # the library writes a transposed array in the order of memory, under its transposed shape
-    rows = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    stream.write(writer.save(rows, metadata or None))
+    # the library writes the memory of a transposed array as it is, with the transposed shape
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    stream.write(writer.save(contiguous, metadata or None))
 
 
 def _array(data: bytes, kind: str, shape: list[int]) -> np.ndarray:

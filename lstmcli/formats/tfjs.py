@@ -33,7 +33,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     Raises
     ------
     UserError
-        A description that is none, shards that are not in its folder, or of another size.
+        A damaged description, shards that are not in its folder or have another size.
     """
     with damage_reported(f"{file.source}, taken for a model.json of TensorFlow.js,"):
         arrays: dict[str, np.ndarray] = {}
@@ -91,7 +91,7 @@ def _read_group(
 def _refuse_repeated(paths: list[str], seen: set[str]) -> None:
     """Add the shards of a group to those seen; ValueError for a repeated one.
 
-    A file that names one shard a million times would be read a million times.
+    A description that names one shard a million times would cause a million reads.
     """
     for path in paths:
         base = os.path.basename(str(path).replace("\\", "/"))  # as `open_sidecar` looks for it
@@ -106,9 +106,8 @@ def _stored_bytes(spec: dict[str, Any], source: str) -> int:
     itemsize = LEFT_OUT.get(stored) or np.dtype(DTYPES[_known_dtype(stored)]).itemsize
     if not all(type(n) is int for n in spec["shape"]):
         raise ValueError(f"a shape is {spec['shape']!a}")
-    widest = max(itemsize, 4)  # quantized ones are widened
     where = f"{source}: the tensor {spec['name']!a}"
-    return check_size(spec["shape"], widest, where) * itemsize
+    return check_size(spec["shape"], max(itemsize, 4), where) * itemsize  # 4: once dequantized
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
@@ -148,11 +147,11 @@ def _shards(file: Opened, paths: list[str], size: int) -> memoryview:
 def _array(spec: dict[str, Any], data: memoryview) -> np.ndarray:
     array = np.frombuffer(data, DTYPES[_stored_dtype(spec)]).reshape(spec["shape"])
     if quantization := spec.get("quantization"):
-        array = _widened(array, quantization, _known_dtype(spec["dtype"]))
+        array = _dequantized(array, quantization, _known_dtype(spec["dtype"]))
     return array.astype(array.dtype.newbyteorder("="))
 
 
-def _widened(array: np.ndarray, quantization: dict[str, Any], dtype: str) -> np.ndarray:
+def _dequantized(array: np.ndarray, quantization: dict[str, Any], dtype: str) -> np.ndarray:
     """The values of a quantized tensor, computed in float64 as JavaScript does."""
     if quantization["dtype"] == "float16":
         return array.astype(DTYPES[dtype])
@@ -168,7 +167,7 @@ def _widened(array: np.ndarray, quantization: dict[str, Any], dtype: str) -> np.
 
 
 def _groups(topology: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Each layer's class and config by the start of its tensors' names."""
+    """The class and config of each layer by the start of its tensors' names."""
     groups: dict[str, dict[str, Any]] = {}
     if "keras_version" in topology:
         groups[""] = {"keras_version": topology["keras_version"]}
@@ -179,7 +178,7 @@ def _groups(topology: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _in_order(
     arrays: dict[str, np.ndarray], groups: dict[str, dict[str, Any]]
 ) -> dict[str, np.ndarray]:
-    """The tensors in the order of the layers; Python's converter sorts them by name."""
+    """The tensors in the order of the layers; the converter in Python sorts them by name."""
     order = {name: n for n, name in enumerate(groups)}
     names = sorted(arrays, key=lambda name: order.get(name.split("/")[0], len(order)))
     return {name: arrays[name] for name in names}

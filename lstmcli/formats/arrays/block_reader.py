@@ -1,4 +1,4 @@
-"""Large arrays that stay in their file: blocks of them are read as they are needed."""
+"""Large arrays that stay in their file, of which blocks are read when they are needed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from lstmcli.formats.files.file_bytes import PositionedFile
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.wire.bfloat16 import widened
 
-BFLOAT16 = np.dtype("V2")  # so numpy calls what JAX and ml_dtypes save
+BFLOAT16 = np.dtype("V2")  # of the .npy files that JAX and ml_dtypes save
 
 
 class FileArray(PositionedFile):
     """An array (N, K) or (N, M, K) in a file, in C order.
 
-    Slices of its first two axes are arrays in memory, read from the file then and there, from any
-    thread. Nothing is mapped: a file that became shorter is an error where it is read, and not the
-    end of the process.
+    A slice of its first two axes is an array in memory, which any thread may read from the file.
     """
 
     def __init__(
@@ -69,5 +67,5 @@ class FileArray(PositionedFile):
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _read(self, array: np.ndarray, at: int) -> None:
-        """Fill an array from a place in the file."""
+        """Fill an array from a position in the file."""
         self.fill(array.reshape(-1).view(np.uint8).data if array.size else memoryview(b""), at)

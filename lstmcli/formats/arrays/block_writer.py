@@ -1,4 +1,4 @@
-"""An array in a file that is filled piece by piece, in any order and from any thread."""
+"""An array in a file that is filled block by block, in any order and from any thread."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NUMBERS = 1 << 14  # of an array that are turned into text at a time
 
 
 class BlockWriter:
-    """An array (n, m, ...) or (n, K) on disk, of which pieces along the first axes are written.
+    """An array (n, m, ...) or (n, K) on disk, of which blocks along the first axes are written.
 
-    Writing past what memory holds, with `pwrite`: a full disk is then an error, where a mapped
-    file would end the process.
+    It is written with `pwrite` and not mapped: on a full disk, writing to a mapped file ends the
+    process.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class BlockWriter:
             file.truncate(self._start + shape[0] * self._strides[0])
 
     def write(self, index: tuple[slice, ...], array: np.ndarray) -> None:
-        """Put an array where slices of the first axes say."""
+        """Write an array to the slices of the first axes."""
         array = np.ascontiguousarray(array, self.dtype)
         along = index[-1]
         if len(index) == 1 or along.stop - along.start == self.shape[1]:
@@ -56,7 +56,7 @@ class BlockWriter:
         shutil.copyfileobj(self._file, stream, COPIED)
 
     def rows(self) -> Iterator[np.ndarray]:
-        """All that was written, as `rows_of` gives it."""
+        """The rows of the array as `rows_of` returns them."""
         self._file.seek(self._start)
         width, left = self.shape[-1], prod(self.shape[:-1])
         most = max(1, NUMBERS // width)
@@ -86,7 +86,7 @@ def write_header(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any])
 
 
 def rows_of(array: np.ndarray | BlockWriter) -> Iterator[np.ndarray]:
-    """The rows along the last of one or more axes, in C order: (n, K) some at a time."""
+    """The rows along the last axis of an array of any number of axes, in C order: blocks (n, K)."""
     if isinstance(array, BlockWriter):
         yield from array.rows()
     elif array.ndim > 2 and prod(array.shape[1:]) > NUMBERS:
@@ -96,5 +96,5 @@ def rows_of(array: np.ndarray | BlockWriter) -> Iterator[np.ndarray]:
         array = np.atleast_2d(array)
         size = max(1, NUMBERS // max(1, prod(array.shape[1:])))
         for first in range(0, len(array), size):
-            some = array[first : first + size]
-            yield some.reshape(prod(some.shape[:-1]), some.shape[-1])
+            block = array[first : first + size]
+            yield block.reshape(prod(block.shape[:-1]), block.shape[-1])

@@ -34,7 +34,7 @@ _REFUSED = {
 
 
 class Header(NamedTuple):
-    """What the head of a .npy file claims."""
+    """The header of a .npy file."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -55,9 +55,9 @@ class Header(NamedTuple):
 def read(source: Opened, in_blocks: bool = False) -> Document:
     """The array of a .npy file; a 0-d one becomes an attribute.
 
-    Of Python objects, as ``numpy.save`` of a dict writes them, the arrays are read by name; nothing
-    is loaded as an object. With ``in_blocks``, a large array of two or three axes in C order is a
-    `FileArray`.
+    If it holds Python objects, as ``numpy.save`` of a dict writes them, the arrays among them are
+    read by name; no object is loaded. With ``in_blocks``, a large array of two or three axes in C
+    order is a `FileArray`.
     """
     header = read_header(source.head(), source.source)
     if header.holds_objects:  # which NumPy pickles behind the header
@@ -83,7 +83,7 @@ def read_header(head: bytes, where: str) -> Header:
     Raises
     ------
     UserError
-        It is no header; starts with ``where``.
+        It is no header; the message starts with ``where``.
     """
     stream = io.BytesIO(head)
     try:
@@ -104,7 +104,7 @@ def _parsed(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     start = stream.tell()
     text = stream.read(int.from_bytes(stream.read(width), "little"))
     if b"\\" in text:  # with many of them, NumPy's second parser takes a second and more
-        raise ValueError("a backslash is in it; none is in that of plain arrays")
+        raise ValueError("a backslash, which headers of plain arrays do not have")
     stream.seek(start)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # headers written by Python 2 are fine
@@ -112,7 +112,7 @@ def _parsed(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def check(header: Header, size: int, where: str) -> None:
-    """Hold a header against the bytes that are there.
+    """Refuse a header that does not fit the size of the file.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _strings(array: np.ndarray, where: str) -> Any:
 
 
 def _check_code_points(array: np.ndarray) -> None:
-    """ValueError for strings with numbers that no character has, or with halves of characters."""
+    """ValueError for strings with numbers that are no code points, or with surrogates."""
     if array.dtype.kind == "U" and array.size:
         points = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")
         if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points < 0xE000))):

@@ -1,7 +1,7 @@
 """`.npz`: a zip archive of .npy members.
 
-The archive is checked by what it declares before any member is unpacked: a member that unpacks to
-more than its header needs, or to a thousand times the archive, is refused unread.
+What the archive declares is checked before any member is unpacked: a member that unpacks to more
+than its header needs, or to far more than the size of the archive, is refused unread.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day
 def read(source: Opened, only: str | None = None) -> Document:
     """All members; 0-d arrays and strings become attributes, ``meta`` is decoded.
 
-    Of the arrays ``only`` that one is unpacked, if it is there.
+    If there is a member ``only``, the other arrays are not unpacked.
 
     Raises
     ------
     UserError
-        A broken, encrypted or exploding archive, one without arrays, a member that is not numeric.
+        A broken or encrypted archive, one that unpacks to far more than its size or has no arrays,
+        a member that is not numeric.
     """
     document = Document(source.source, "npz", {})
     left_out = []
@@ -65,7 +66,7 @@ def read(source: Opened, only: str | None = None) -> Document:
 
 
 def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
-    """The .npy members by name, once the archive's directory has been found harmless."""
+    """The .npy members by name, once what the archive's directory declares was checked."""
     members: dict[str, ZipInfo] = {}
     for member in archive.members:
         if not member.filename.endswith(SUFFIX):
