@@ -1,13 +1,9 @@
 """Arrays as a console prints them, with the precision they were printed in.
 
-A print is brackets full of numbers in the middle of anything. The text around them is searched
-for a name (``h = [[...]]``, ``h: tensor(...)``), a dtype (``dtype=float32``) and a factor
-(``1.00000e-02 *``). Prose, prompts and indices (``h[0]``) are passed over; brackets that could be
-either are refused. Arrays of one name, or without one, that follow each other are steps of one
-array.
-
-`read_text` first, then how prints are found in a text, what an abbreviated print leaves out, and
-the unit of each printed number.
+A print is brackets with numbers, in any text. The text around them is searched for a name
+(``h = [[...]]``, ``h: tensor(...)``), a dtype (``dtype=float32``) and a factor (``1.00000e-02 *``).
+Prose, prompts and indices (``h[0]``) are skipped; brackets that may be an array or not are refused.
+Several arrays of one name, or without a name, are steps of one array.
 """
 
 from __future__ import annotations
@@ -67,7 +63,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "float16": np.dtype(np.float16),
     "half": np.dtype(np.float16),
     "float32": np.dtype(np.float32),
-    "float": np.dtype(np.float32),  # as torch means it; NumPy never prints it
+    "float": np.dtype(np.float32),  # of torch; NumPy never prints it
     "float64": np.dtype(np.float64),
     "double": np.dtype(np.float64),
     "float128": np.dtype(np.longdouble),
@@ -90,9 +86,9 @@ SHORT_DTYPES: dict[str, np.dtype[Any]] = {
 def read_text(text: str, file: Opened) -> Document:
     """Arrays in float64, with the unit of each element's last printed place.
 
-    Several prints of one name are stacked along a new first axis. The layout is set if every
-    array's is: 2-D is (steps, units), (n, 1, units) is n prints of one row. An abbreviated print
-    gives the numbers it has, packed, and `Gaps`.
+    Several prints of one name are stacked along a new first axis. The layout is "steps" for 2-D
+    arrays and "time" for arrays (n, 1, units), which are n prints of one row; else it is unknown.
+    An abbreviated print is an array of the numbers that it has, with `Gaps`.
 
     Raises
     ------
@@ -105,7 +101,7 @@ def read_text(text: str, file: Opened) -> Document:
 
 
 def document_of(prints: list[Print], numbering: Numbering, source: str) -> Document:
-    """The document of some prints: those of one name stacked, with the units of their numbers."""
+    """The document of prints: those of one name stacked, with the units of their numbers."""
     groups = _by_name(prints)
     places = _longest_fractions([token for each in prints for token in each.tokens])
     arrays = {name: _stacked([_values(each) for each in group]) for name, group in groups.items()}
@@ -124,7 +120,7 @@ def document_of(prints: list[Print], numbering: Numbering, source: str) -> Docum
 
 
 def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
-    """The arrays of a text in whatever notation, and the numbers of their steps."""
+    """The arrays of a text in any notation, and the numbers of their steps."""
     if matrices := find_matrices(text, source):
         return matrices, NOT_NUMBERED
     brackets = to_brackets(text)
@@ -139,7 +135,7 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
 
 
 def _refuse_many(text: str, source: str) -> None:
-    """Refuse more than a console prints, before it is split word by word."""
+    """Refuse more than `MOST_PRINTED` numbers and brackets."""
     count = text.count("[") + sum(len(piece.replace(",", " ").split()) for piece in pieces_of(text))
     if count > MOST_PRINTED:
         raise UserError(
@@ -149,7 +145,7 @@ def _refuse_many(text: str, source: str) -> None:
 
 
 def _gaps(group: list[Print]) -> Gaps | None:
-    """What prints of one name leave out, with the axis along which they are stacked."""
+    """The gaps of prints of one name, with the axis along which they are stacked."""
     gaps = group[0].gaps
     if gaps is None or len(group) == 1:
         return gaps
@@ -192,7 +188,7 @@ def _refuse_other(each: Print, what: str, found: object, expected: object) -> No
 def write(
     stream: BinaryIO, arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
 ) -> None:
-    """NumPy's print of the one array, unabbreviated, with all the digits that tell it exactly.
+    """Write NumPy's print of the one array, unabbreviated, with as many digits as are exact.
 
     Raises
     ------
@@ -216,8 +212,8 @@ def write(
 
 
 @dataclass(frozen=True)
-class Group:
-    """Outermost brackets that hold numbers, with what is no number removed from inside."""
+class Brackets:
+    """Outermost brackets of an array; ``content`` is without calls and dtypes."""
 
     start: int
     stop: int
@@ -225,7 +221,7 @@ class Group:
 
 
 class Console:
-    """A text and where its lines begin."""
+    """A text and the positions of its line ends."""
 
     def __init__(self, text: str, source: str) -> None:
         self.text = PROMPT.sub(lambda match: " " * len(match[0]), text)
@@ -233,33 +229,33 @@ class Console:
         self._newlines = [match.start() for match in re.finditer("\n", text)]
 
     def at(self, position: int) -> str:
-        """How a message about this place starts."""
+        """The source and the line of a position, which start a message."""
         return f"{self._source}, line {bisect_left(self._newlines, position) + 1}"
 
 
 def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
-    """The printed arrays in their order; none if no brackets hold numbers."""
+    """The printed arrays in their order; none if no brackets contain numbers."""
     console = Console(text, source)
-    groups = list(_groups(console))
-    _refuse_loose_rows(console, groups)
+    arrays = list(_array_brackets(console))
+    _refuse_loose_rows(console, arrays)
     prints: list[Print] = []
     heading = ""
-    for number, group in enumerate(groups):
-        begin = groups[number - 1].stop if number else 0
-        end = groups[number + 1].start if number + 1 < len(groups) else len(console.text)
-        before = console.text[max(begin, group.start - NEAR) : group.start]
-        found, heading = _described(group, before, console, end, heading, rounded)
+    for number, brackets in enumerate(arrays):
+        begin = arrays[number - 1].stop if number else 0
+        end = arrays[number + 1].start if number + 1 < len(arrays) else len(console.text)
+        before = console.text[max(begin, brackets.start - NEAR) : brackets.start]
+        found, heading = _described(brackets, before, console, end, heading, rounded)
         prints.append(found)
     return prints
 
 
 def _described(
-    group: Group, before: str, console: Console, end: int, heading: str, rounded: Rounded
+    brackets: Brackets, before: str, console: Console, end: int, heading: str, rounded: Rounded
 ) -> tuple[Print, str]:
-    """The print of a group, and the heading that holds for those after it."""
-    where = console.at(group.start)
-    tokens, shape, ahead = _parsed(group.content, where)
-    after = console.text[group.stop : end]
+    """The print in brackets, and the heading, which also names the prints after it."""
+    where = console.at(brackets.start)
+    tokens, shape, ahead = _parsed(brackets.content, where)
+    after = console.text[brackets.stop : end]
     if ggml := GGML.search(before.rstrip()):
         name, dtype = ggml[1], SHORT_DTYPES.get(ggml[2])
         sizes = tuple(int(n) for n in ggml[3].split(", "))[: len(shape)][::-1]
@@ -280,8 +276,8 @@ def _described(
     return found, heading
 
 
-def _groups(console: Console) -> Iterator[Group]:
-    """The brackets that hold arrays; prose, an index and a shape are passed over."""
+def _array_brackets(console: Console) -> Iterator[Brackets]:
+    """The brackets that contain arrays, not prose, an index or a shape."""
     index_end = -1
     text = console.text
     for number, (start, stop) in enumerate(_brackets(console)):
@@ -298,7 +294,7 @@ def _groups(console: Console) -> Iterator[Group]:
             continue
         content = INSIDE.sub(" ", text[start:stop])
         if _is_array(content, console.at(start)):
-            yield Group(start, stop, content)
+            yield Brackets(start, stop, content)
 
 
 def _brackets(console: Console) -> Iterator[tuple[int, int]]:
@@ -319,7 +315,7 @@ def _brackets(console: Console) -> Iterator[tuple[int, int]]:
 
 
 def _is_array(content: str, where: str) -> bool:
-    """Whether brackets hold an array; numbers mixed with something else are an error."""
+    """Whether brackets contain an array; UserError for numbers mixed with something else."""
     words = re.findall(r"[^\s,\[\]]+", content)
     strange = [word for word in words if not IS_NUMBER.fullmatch(word)]
     if not strange:
@@ -340,7 +336,7 @@ def _parsed(
 ) -> tuple[list[str], tuple[int, ...], dict[int, set[int | None]]]:
     """The numbers of nested brackets as text, the shape the brackets give, and their gaps.
 
-    The gaps are given by depth: how many items stand ahead of ``...`` in the lists of that depth.
+    The gaps are given by depth: the numbers of items before ``...`` in the lists of that depth.
     """
     levels: list[list[Any]] = [[]]
     tokens: list[str] = []
@@ -367,7 +363,7 @@ def _parsed(
 
 
 def _name(before: str) -> tuple[str, bool]:
-    """The name that ends a text, and whether it has a separate line.
+    """The name at the end of a text, and whether it is on a separate line.
 
     A capitalised word with a colon ("TensorFlow:") is a heading, not the name of a variable.
     """
@@ -381,7 +377,7 @@ def _name(before: str) -> tuple[str, bool]:
 
 
 def _label(before: str) -> str:
-    """The last line before an array if it ends in a colon; digits, but of Out[3]:, count steps."""
+    """The last line before an array if it ends in a colon, without digits, except Out[3]:."""
     line = before.rstrip().rpartition("\n")[2].strip()
     label = line if line.endswith(":") else ""
     return label if label.startswith("Out[") else re.sub(r"\d+", "", label)
@@ -397,11 +393,11 @@ def _dtype(before: str, after: str) -> np.dtype[Any] | None:
     return DTYPES.get(match[1]) if match else None
 
 
-def _refuse_loose_rows(console: Console, groups: list[Group]) -> None:
+def _refuse_loose_rows(console: Console, arrays: list[Brackets]) -> None:
     """Refuse rows of numbers next to arrays in brackets: what they belong to is unknown."""
-    if not groups:
+    if not arrays:
         return
-    edges = [0, *(edge for group in groups for edge in (group.start, group.stop))]
+    edges = [0, *(edge for brackets in arrays for edge in (brackets.start, brackets.stop))]
     edges.append(len(console.text))
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         for match in re.finditer(r"[^\n]+", console.text[start:stop]):
@@ -452,9 +448,6 @@ def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
         raise UserError(f"{where} has {len(words)} numbers; rows before it have {len(rows[0])}.")
 
 
-# ---- abbreviated prints
-
-
 def printed_shape(before: str, after: str) -> tuple[int, ...] | None:
     """The shape that is printed with an array: after it, or before it in ``<tf.Tensor: ...>``."""
     match = PRINTED_SHAPE.search(before, before.rindex("<tf.")) if "<tf." in before else None
@@ -495,7 +488,7 @@ def _longest_fractions(tokens: list[str]) -> tuple[int, int]:
 def _units(each: Print, places: tuple[int, int]) -> np.ndarray:
     """The unit of the last printed place: that of the longest fraction in the text.
 
-    NumPy strips zeros, so a single number does not show its precision.
+    NumPy strips zeros at the end, so a single number does not show its precision.
     """
     splits = [_split(token) for token in each.tokens]
     if each.rounded == "each":
@@ -526,14 +519,14 @@ _SIGNIFICANT = re.compile(r"^[-+]?[0.]*|\D")  # what is no significant digit
 def _unit(exponent: int | None, fixed: int, scientific: int) -> float:
     """10 to the place of the last digit of a number with this exponent.
 
-    Where no number has a fraction (``[0. 1. 1.]``), the printer had none to round: 0, exact.
+    0, exact, if no number has a fraction (``[0. 1. 1.]``): nothing was rounded.
     """
     digits = fixed if exponent is None else scientific
     return float(f"1e{(exponent or 0) - digits}") if digits else 0.0
 
 
 def _layout(arrays: dict[str, np.ndarray]) -> str | None:
-    """The position of time: 2-D arrays are (steps, units), 3-D ones tell it with one row a step."""
+    """The layout: 2-D arrays are (steps, units), 3-D ones (steps, 1, units), others unknown."""
     deeper = [array.shape for array in arrays.values() if array.ndim > 2]
     if deeper:
         return "time" if all(len(shape) == 3 and shape[1] == 1 for shape in deeper) else None

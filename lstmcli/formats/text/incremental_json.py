@@ -1,4 +1,4 @@
-"""JSON that is parsed as it is read: large lists of numbers become arrays piece by piece."""
+"""JSON that is parsed piece by piece; large lists of numbers become arrays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lstmcli.formats.files.limits import (
 from lstmcli.formats.files.source import PIECE
 from lstmcli.formats.text.nested_lists import NoArray, numbers_of, to_array
 
-FEW = 64  # numbers that may stay a list: 32 bytes each and no overhead of 112, as an array has
+LONGEST_LIST = 64  # numbers that stay a list: they take 32 bytes each, an array takes 112 more
 AFTER_VALUE = " \t\n\r,:]}"
 BLANK = re.compile(r"[ \t\n\r]*")
 OPENING = re.compile(r"(?:\[[ \t\n\r]*)+")
@@ -49,7 +49,7 @@ def parse_incrementally(pieces: Iterator[str], source: str, decoder: json.JSONDe
 
 
 class _Parser:
-    """A text, of which the part that is being parsed is in memory."""
+    """A parser with the part of the text that it is parsing in memory."""
 
     def __init__(self, pieces: Iterator[str], source: str, decoder: json.JSONDecoder) -> None:
         self._pieces, self._source, self._decoder = pieces, source, decoder
@@ -60,7 +60,7 @@ class _Parser:
     def value(self, name: str, depth: int) -> Any:
         """The value that comes next; ``name`` is what messages call a list."""
         first = self.peek()
-        if len(self._text) - self._at < PIECE // 2:  # so that a short list is not parsed as a long
+        if len(self._text) - self._at < PIECE // 2:  # so that a short list is complete in memory
             self._more()
         while True:
             try:
@@ -187,13 +187,13 @@ class _Parser:
         if depth > MOST_LEVELS:
             raise UserError(f"{self._source} is nested too deeply.")
         if isinstance(value, list):
-            if len(value) > FEW or any(type(one) is list for one in value):
+            if len(value) > LONGEST_LIST or any(type(one) is list for one in value):
                 try:
                     numbers = to_array(value, self._source)
                 except NoArray:
                     pass
                 else:
-                    value = numbers if numbers.size > FEW else value
+                    value = numbers if numbers.size > LONGEST_LIST else value
             if isinstance(value, list):
                 value = [self._compact(one, depth + 1) for one in value]
         elif isinstance(value, dict):

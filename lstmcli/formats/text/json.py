@@ -52,7 +52,7 @@ def read_text(text: str, file: Opened) -> Document:
 
 
 def read_pieces(file: Opened) -> Document:
-    """As `read_text`, of a file that is never completely in memory."""
+    """As `read_text`, but the text is not in memory as a whole."""
     from lstmcli.formats.text.incremental_json import parse_incrementally  # few files are so large
 
     pieces = file.pieces(by_lines=False)
@@ -107,7 +107,7 @@ def _document(value: Any, source: str) -> Document:
 
 
 def _with_steps(document: Document) -> Document:
-    """Arrays of objects in lists: named without what all names begin with, and numbered by step."""
+    """Arrays of objects in lists, by names without their shared prefix, with steps numbered."""
     arrays = _without_shared_prefix(document.arrays)
     step = next((name for name in STEPS if name in arrays and arrays[name].ndim == 1), None)
     if step is None or len(arrays) == 1:
@@ -146,7 +146,7 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
 
 
 def _parsed(parser: Callable[[], Any], source: str, line: int | None = None) -> Any:
-    """What a parser gives; its errors as a UserError."""
+    """The result of a parser, with its errors as a UserError."""
     where = source if line is None else f"{source}, line {line}"
     try:
         return parser()
@@ -168,7 +168,7 @@ def _decoder() -> Any:
 
 
 def _decode_line(text: str) -> Any:
-    """The same without looking for blanks around the value, which takes half the time of a line."""
+    """The value of a line, in half the time of `decode`, if it has no blanks around it."""
     try:
         value, end = _decoder().raw_decode(text)
     except json.JSONDecodeError:  # of blanks before it too
@@ -177,7 +177,7 @@ def _decode_line(text: str) -> Any:
 
 
 def _refuse_index(members: dict[str, Any], source: str) -> None:
-    """Name the files that an index, as Keras and Hugging Face write it, sends its reader to."""
+    """Refuse an index of Keras or Hugging Face, with the names of the files that it lists."""
     places = members.get("weight_map")
     if not isinstance(places, dict) or "metadata" not in members:
         return
@@ -233,7 +233,7 @@ def _are_strings(value: list[Any]) -> bool:
 
 
 def _printable(text: str, source: str) -> str:
-    r"""The text, unless it holds half a character (``\ud800``), which no terminal can show."""
+    r"""The text; UserError if it has a surrogate (``\ud800``), which no terminal can show."""
     try:
         text.encode()
     except UnicodeEncodeError:

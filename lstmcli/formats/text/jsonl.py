@@ -25,10 +25,10 @@ from lstmcli.formats.text.number_text import float32_arrays
 from lstmcli.formats.text.step_writers import BATCH, STEP, UNIT, UNITS
 
 INPUTS = ("inputs", "x")
-MOST_KEYS = 1000  # characters in which the first line of tidy data has its keys
+MOST_KEYS = 1000  # characters at the start of tidy data that include the key of the unit
 OPENING = re.compile(
     r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'
-)  # spares parsing a long document twice
+)  # other first lines are not parsed: they may be a long document
 
 
 def read_lines(pieces: Pieces, file: Opened) -> Document:
@@ -103,7 +103,7 @@ def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) 
 
 
 def _taken_numbering(arrays: dict[str, np.ndarray], steps: Sequence[int] | None) -> Numbering:
-    """The numbers of a trace's axes, as `LineWriter` writes them; they are taken out of arrays."""
+    """The numbers of a trace's axes, as `LineWriter` writes them; removes them from ``arrays``."""
     numbers = {
         name: found
         for name in arrays
@@ -128,7 +128,7 @@ def _taken_numbering(arrays: dict[str, np.ndarray], steps: Sequence[int] | None)
 
 
 def _ascending(array: np.ndarray) -> Sequence[int] | None:
-    """Ascending whole numbers from 0 on, which every line repeats, (T, n); None for others."""
+    """The ascending whole numbers of an array (T, n) of equal rows; None for other arrays."""
     if array.ndim != 2 or not array.size or (array != array[0]).any():
         return None
     numbers = array[0]
@@ -137,12 +137,12 @@ def _ascending(array: np.ndarray) -> Sequence[int] | None:
 
 
 class Steps:
-    """The members of lines as they are read: the numbers in buffers that grow, a shape for each."""
+    """The members of lines: the numbers of each in a buffer that grows, and the shape of a step."""
 
     def __init__(self, source: str, size: int) -> None:
         self._source, self._size = source, size  # bytes of the text
         self._count = 0
-        self._steps = array("q")  # their numbers, of the lines that tell them
+        self._steps = array("q")  # their numbers, of the lines that have them
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._numbers: dict[str, array[float]] = {}
 
@@ -176,9 +176,9 @@ class Steps:
         return compact(self._steps) if all_ else None
 
     def add_together(self, records: list[dict[str, Any]]) -> bool:
-        """Append the members of several lines, many times as quick; False if that cannot be.
+        """Append the members of several lines, faster than `add`; False if anything is irregular.
 
-        It cannot if anything is out of the ordinary: adding line by line then tells what.
+        Nothing is appended then: `add`, line by line, raises what is wrong.
         """
         kinds = {frozenset(record.keys() - {STEP}) for record in records}
         steps = [record[STEP] for record in records if STEP in record]
@@ -238,7 +238,7 @@ def parse_line(line: str, source: str, number: int) -> dict[str, Any]:
 
 
 def _step_of(record: dict[str, Any], before: Sequence[int], where: str) -> int | None:
-    """The record's step, which has to come after those before; None where it says none."""
+    """The record's step, which is greater than those before; None if it has none."""
     if STEP not in record:
         return None
     step = record[STEP]
@@ -275,7 +275,7 @@ def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) ->
 
 
 def kind_of_line(line: str) -> str:
-    """What a first line says: "inputs" or "trace" in JSON lines; "" for something else.
+    """What a first line of JSON lines has: "inputs" or "trace"; "" for something else.
 
     Inputs are a list of numbers, or an object with "inputs" or "x" that has no other list (with
     others it is a document of weights and inputs); a trace is an object with "step". A single line

@@ -1,7 +1,7 @@
 """Nested lists of numbers, as JSON and Python have them, become arrays.
 
-The lists are flattened level by level, not by recursion: depth costs nothing, and the place of
-whatever is wrong follows from its number in the level.
+The lists are flattened level by level, without recursion; the position of an error follows from
+its number in the level.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _KINDS = {
 
 
 class NoArray(UserError):
-    """A list that is ragged, or that contains something else than numbers."""
+    """A list is ragged, or contains something other than numbers."""
 
 
 def to_array(value: list[Any] | np.ndarray, where: str) -> np.ndarray:
-    """The float64 array that a nested list spells; one that is an array already, as it is.
+    """A nested list as a float64 array; an array is returned unchanged.
 
-    Lists may contain arrays, as `incremental_json` gives them.
+    Lists may contain arrays, as those of `incremental_json` do.
 
     Raises
     ------
     NoArray
         A ragged list, or anything in it but numbers (the strings "NaN", "Infinity" and
-        "-Infinity" are numbers). It starts with ``where`` and gives the place.
+        "-Infinity" are numbers). The message starts with ``where`` and has the position.
     UserError
         More bytes than a tensor may take.
     """
     if isinstance(value, np.ndarray):
         return value
-    if value and type(value[0]) not in (list, np.ndarray):  # a line of a stream: many come
+    if value and type(value[0]) not in (list, np.ndarray):  # faster, for each line of a stream
         check_size([len(value)], 8, where)
         return _floats(value, [len(value)], where)
     shape: list[int] = []
@@ -89,7 +89,7 @@ def numbers_of(buffer: array[float]) -> np.ndarray:
 
 
 def _even(level: list[Any], shape: list[int], where: str) -> None:
-    """Refuse a level that holds something else than lists of one length."""
+    """Raise NoArray for a level of anything other than lists of one length."""
     expected = len(level[0])
     if set(map(type, level)) == {list} and set(map(len, level)) == {expected}:
         return

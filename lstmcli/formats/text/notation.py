@@ -25,7 +25,7 @@ from lstmcli.formats.files.limits import MOST_PRINTED, check_size
 from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER
 
 Rounded = Literal["places", "significant", "each"]
-"""To so many places, to so many digits as C's %g does, or each number to its last digit."""
+"""All numbers to the same places, to the same digits (C's %g), or each to its last digit."""
 
 ELIDED = {"...", "…", "⋯", "⋮", "⋱"}
 
@@ -52,9 +52,9 @@ def gaps_of(
     printed: tuple[int, ...] | None,
     where: str,
 ) -> Gaps | None:
-    """What an abbreviated print leaves out; None if that is nothing.
+    """What an abbreviated print leaves out; None if it has all numbers.
 
-    ``ahead`` has, by depth, how many items stand ahead of ``...`` in the lists of that depth.
+    ``ahead`` has, by depth, the numbers of items before ``...`` in the lists of that depth.
     """
     before: list[int | None] = []
     for axis in range(len(shape)):
@@ -133,7 +133,7 @@ def _without_comments(text: str) -> str:
 
 # ---- MATLAB, Octave, Julia
 
-MOST_LINE = 10_000  # characters of its first row that are looked at
+MOST_LINE = 10_000  # characters of the first row that are checked
 MOST_HEADING = 200  # characters of a line above a matrix
 
 _JULIA = re.compile(
@@ -150,15 +150,15 @@ _FACTOR = re.compile(rf"^\s*({NUMBER})\s*\*\s*$")
 
 @dataclass
 class _Block:
-    """A matrix as it is read: the rows of each of its pages."""
+    """A matrix that is being read: the rows of each of its pages."""
 
     name: str
     line: int
     shape: tuple[int, ...] | None = None  # as Julia prints it
     pages: list[list[list[str]]] = field(default_factory=lambda: [[]])
     factor: float = 1.0
-    next_row: int = 0  # in which a block of columns goes on
-    rows_ahead: int | None = None  # of rows that are left out
+    next_row: int = 0  # to which a block of columns adds
+    rows_ahead: int | None = None  # the number of rows before those that are left out
     columns_ahead: int | None = None
 
 
@@ -168,7 +168,7 @@ def find_matrices(text: str, source: str) -> list[Print]:
     Raises
     ------
     UserError
-        Rows of several lengths, or something else than numbers between them.
+        Rows of different lengths, or anything other than numbers between them.
     """
     lines = text.split("\n")
     if not _is_matrix_print(lines):
@@ -243,7 +243,7 @@ def _add_row(block: _Block, words: list[str], where: str) -> None:
 
 
 def _take_gap(block: _Block, words: list[str], where: str) -> None:
-    """Note the place of the rows or the columns that a line says are left out."""
+    """Store the position of the rows or columns that a line shows as left out."""
     of_rows = ELIDED.issuperset(words)
     ahead = len(block.pages[-1]) if of_rows else next(n for n, w in enumerate(words) if w in ELIDED)
     known = block.rows_ahead if of_rows else block.columns_ahead
@@ -313,7 +313,7 @@ def find_log_lines(text: str, source: str) -> list[Print]:
     Raises
     ------
     UserError
-        A line whose numbers have no name or step; rows of several lengths; elements that lack.
+        A line whose numbers have no name or step; rows of different lengths; missing elements.
     """
     rows: dict[str, list[_Row]] = {}
     if _LONG_WORD.search(text):

@@ -1,8 +1,8 @@
 """Numbers as text that reads back as the same numbers, and the dtype of numbers that were read.
 
-float64 is written with the fewest digits that are enough (Python's repr), float32 and float16
-with nine digits, which name a float32 uniquely and are three times as quick to print. A longdouble
-keeps all its digits; a reader that has only float64 rounds them.
+float64 is written with the fewest digits that identify it (Python's repr), float32 and float16
+with nine digits, which identify a float32 and are three times as fast to print. A longdouble is
+written with all its digits; a reader that has only float64 rounds them.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ IS_NUMBER = re.compile(NUMBER)
 """A decimal as programs print it, without thousands separators."""
 
 JSON_NAMES = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"', "-0": "-0.0"}
-"""JSON has no literal for these but strings, which the readers accept; and -0 is an integer, 0."""
+"""JSON has no literals for these; they are strings, which the readers accept. -0 is an integer."""
 
 SEMICOLONS = "the separator is ; and must be , or a tab (with a point in decimals)."
-"""What is wrong with the tables of a spreadsheet whose language has a decimal comma."""
+"""The message for a table of a spreadsheet in a language with decimal commas."""
 
 ABBREVIATED = (
     "the print is abbreviated, so numbers are missing. Print all of it: "
     "np.set_printoptions(threshold=sys.maxsize), torch.set_printoptions(profile='full'), in Julia "
     "show(stdout, h)."
 )
-"""What is wrong with a print that leaves numbers out."""
+"""The message for a print that leaves numbers out."""
 
 PLAIN_NAMES: dict[str, str] = {}
-"""CSV readers everywhere know nan, inf and -inf as they are."""
+"""Every reader of CSV accepts nan, inf and -inf."""
 
 
 def row_texts(
@@ -71,21 +71,21 @@ def _renamed(numerals: list[str], names: Mapping[str, str]) -> list[str]:
     return [names.get(numeral, numeral) for numeral in numerals]
 
 
-# ---- the precision in which numbers count that were read
+# ---- the dtype of numbers that were read
 
 FLOAT32 = np.dtype(np.float32)
-BLOCK = 1 << 16  # numbers that are objects of Python at a time
-SHORT = 7  # digits of a decimal that nearly always names one float32
+BLOCK = 1 << 16  # numbers that are Python objects at a time
+SHORT = 7  # digits of a decimal that nearly always identifies one float32
 
 
 def counts_as_float32(values: np.ndarray) -> bool:
-    """Whether every number is a float32, or a float32 as a careful program writes it.
+    """Whether every number is a float32, or a decimal that identifies one.
 
-    ``values`` is float64 of any shape. Nine digits name a float32 uniquely, and so does its
-    shortest name (what NumPy, Rust, JavaScript and orjson write); a number of more digits must be
-    the float32 itself. Decimals of seven digits are short names of float32s too, whoever wrote
-    them; so one in eight of the short names has to have more digits and more decimals than that
-    (of those from 0.5 to 1 four in ten have, of smaller ones more).
+    ``values`` is float64 of any shape. The nine digits of a float32 identify it, and so does its
+    shortest decimal (what NumPy, Rust, JavaScript and orjson write); a number of more digits must
+    be the float32 itself. Nearly any decimal of up to seven digits is the shortest of a float32,
+    also if it was no float32; so one in eight of the shortest decimals has to have more digits and
+    places (of the float32s from 0.5 to 1 four in ten have, of smaller ones more).
     """
     flat = values.ravel()
     short = long = 0
@@ -105,7 +105,7 @@ def counts_as_float32(values: np.ndarray) -> bool:
 
 
 def _is_long(name: str) -> bool:
-    """Whether a decimal has more digits (from the first that is not zero) and places than that."""
+    """Whether a decimal has more than `SHORT` significant digits and places."""
     digits, _, exponent = name.partition("e")
     places = len(digits.partition(".")[2]) - int(exponent or 0)
     return len(digits.replace(".", "").lstrip("-0")) > SHORT and places > SHORT

@@ -16,7 +16,7 @@ from lstmcli.formats.text.number_text import JSON_NAMES, PLAIN_NAMES, row_texts
 
 STEP, BATCH, UNIT = "step", "batch", "unit"
 KEYS = (STEP, BATCH, UNIT)
-UNITS = "units"  # of each array, in a JSON line of a part of a run
+UNITS = "units"  # key of the numbers of columns in a JSON line, if only some are written
 DELIMITERS = {"csv": ",", "tsv": "\t", "jsonl": ", "}
 
 
@@ -28,8 +28,8 @@ class StepWriter(ABC):
     format: str  # "csv", "tsv" or "jsonl"
     names: Sequence[str]
     batched: bool
-    batch: Sequence[int] | None  # the numbers of the batch items in a run, if they are a part of it
-    units: Mapping[str, Sequence[int]]  # the same of the columns of each array
+    batch: Sequence[int] | None  # the numbers of the batch items in the run, if only some are here
+    units: Mapping[str, Sequence[int]]  # of an array -> the numbers of its columns, likewise
 
     @abstractmethod
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
@@ -66,8 +66,8 @@ class ColumnWriter(StepWriter):
 class LineWriter(StepWriter):
     """Writes steps as JSON lines: ``{"step": 0, "h": [...], "c": [...]}``.
 
-    Where they hold a part of a run's batch or units, ``"batch": [1, 2]`` and ``"units": [0, 3]``
-    say which; ``"units.z"`` of a member with other columns.
+    If only some batch items or units are written, ``"batch": [1, 2]`` and ``"units": [0, 3]`` have
+    their numbers; ``"units.z"`` has those of a member with other columns.
     """
 
     def __post_init__(self) -> None:
@@ -143,7 +143,7 @@ class TidyWriter(StepWriter):
 
 
 def _json_row(names: Sequence[str]) -> Callable[[Sequence[str]], str]:
-    """A function that makes one JSON object of the numbers of a row."""
+    """A function that writes the numbers of a row as one JSON object."""
     keys = [json.dumps(name) for name in (*KEYS, *names)]
 
     def row(numbers: Sequence[str]) -> str:
