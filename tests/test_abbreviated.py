@@ -78,7 +78,7 @@ def test_it_is_explained(name: str) -> None:
     assert right.verdict == "agrees"
     assert right.measured is not None
     assert right.measured.total == GIVEN[name]
-    assert f"The print gives {GIVEN[name]} of 1,280 numbers" in right.notes[0]
+    assert f"EXPECTED has {GIVEN[name]} of 1,280 numbers" in right.notes[0]
     for wrong in ({"forget_bias": 1.0}, {"gates": "ifog"}, {"gates": "ifog", "forget_bias": 2.5}):
         found = explain(weights, inputs(name), text, **told, **wrong)
         assert {c.setting for c in found.changes} == set(wrong), found
@@ -94,7 +94,7 @@ def test_a_part_is_put_at_its_position(name: str) -> None:
     right = explain(weights, inputs(name), text, **told)
     assert right.verdict == "agrees"
     assert place in right.taken
-    assert f"The print gives {given} of {of_all} numbers" in right.notes[0]
+    assert f"EXPECTED has {given} of {of_all} numbers" in right.notes[0]
     found = explain(weights, inputs(name), text, **told, gates="ifog")
     assert [(c.setting, c.found) for c in found.changes] == [("gates", "ifgo")]
 

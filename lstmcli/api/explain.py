@@ -32,7 +32,8 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.verify import Comparison
 from lstmcli.core.explain.wording import TAKEN_AS
-from lstmcli.core.forward.plan import check_axes
+from lstmcli.core.forward.plan import NAMES, check_axes
+from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import as_options
 from lstmcli.errors import NoInputs, Undecided, UserError
@@ -172,7 +173,7 @@ def _explained(
     """The explanation with its commands; ``assumed`` are settings that the weights leave open."""
     assert job.reread is not None
     settings = {**settings, **assumed}
-    side.numbering.refuse_parts(side.name, "explain")
+    side = _at_its_numbers(side, job)
     inputs = cast(Any, job.inputs)  # its arrays, from files
     question = Question(
         job.reread, np.asarray(inputs.x), side, inputs.layout, inputs.initial_state,
@@ -191,6 +192,25 @@ def _explained(
     return replace(
         explanation, next=_next(start, comparison, side.name if alike else None, several)
     )
+
+
+def _at_its_numbers(side: Side, job: Job) -> Side:
+    """EXPECTED at the steps, sequences and units of the run that its file says it has.
+
+    The others are left out, as in an abbreviated print. Last states are of all units, and count
+    only where all sequences are there.
+    """
+    if side.numbering.from_the_start:
+        return side
+    plan = job.plan(NAMES)
+    zeros = {name: np.broadcast_to(0.0, shape) for name, shape in plan.shapes.items()}
+    full = at_its_place(side, zeros, plan.layout, 0, 0).side
+    if not (side.numbering.batch is None or counts_from_0(side.numbering.batch)):
+        arrays = {k: a for k, a in full.arrays.items() if ArrayName.of(k).kind != FINAL}
+        if not arrays:
+            side.numbering.refuse_parts(side.name, "explain")
+        full = replace(full, arrays=arrays)
+    return full
 
 
 def _to_be_derived(explanation: Explanation) -> tuple[Comparison | None, Mapping[str, Any]]:

@@ -79,6 +79,34 @@ def test_last_states_of_a_batch_are_put_beside_the_last_step(
     assert f"/ {last[0, 0]}" in shown.out
 
 
+@pytest.mark.parametrize(
+    "part",
+    [("--steps", "2:5"), ("--steps", "1,4"), ("--batch", 1), ("--units", "1:3"),
+     ("--steps", "6:7", "--batch", 1, "--units", 2)],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", ["npz", "csv"])
+def test_a_part_that_run_wrote_is_put_at_its_numbers(
+    part: tuple[Any, ...], suffix: str, lstm: Lstm, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 7, 4)))
+    files = (FILES[0], "x.npy", "--layout", "batch")
+    assert lstm("run", *files, "--forget-bias", 0, *part, "-o", f"e.{suffix}").status == 0
+    done = lstm("explain", FILES[0], "x.npy", f"e.{suffix}", "--layout", "batch", "-f", "json")
+    found = json.loads(done.out)
+    assert [(c["setting"], c["found"]) for c in found["changes"]] == [("forget_bias", 0)]
+    assert any("the others are not compared" in note for note in found["notes"])
+
+
+def test_last_states_of_some_sequences_are_refused(lstm: Lstm, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 7, 4)))
+    files = (FILES[0], "x.npy", "--layout", "batch")
+    lstm("run", *files, "--batch", 1, "--only", "final_h", "-o", "e.npz")
+    done = lstm("explain", FILES[0], "x.npy", "e.npz", "--layout", "batch")
+    assert done.status == 2
+    assert "e.npz contains batch items 1:2 of a run" in done.err
+
+
 def test_inputs_that_are_no_numbers_are_reported(lstm: Lstm, tmp_path: Path) -> None:
     x = np.load(FILES[1])
     x[..., 3, 1] = np.nan

@@ -636,7 +636,8 @@ def _on_grid(numbers: Numbers, name: str) -> bool:
 def allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
     """The tolerances of EXPECTED, tight before loose; its number type, or "printed"."""
     names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
-    printed = any(numbers.unit is not None for numbers in arrays.values())
+    units = [numbers.unit for numbers in arrays.values() if numbers.unit is not None]
+    printed = any(bool(((unit > 0) & (unit < np.inf)).any()) for unit in units)
     precisions = {side.precision(name).name for name in names}
     if BFLOAT16.name in precisions:
         return (BRAIN,), BRAIN.name

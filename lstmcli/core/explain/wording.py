@@ -241,7 +241,7 @@ FACTS: dict[str, Callable[[Any], str]] = {
 
 def _print_left_out(given: int, total: int, shapes: str) -> str:
     taken = f", taken as {shapes} as the inputs have it" if shapes else ""
-    return f"The print gives {given:,} of {total:,} numbers{taken}; the others are not compared."
+    return f"EXPECTED has {given:,} of {total:,} numbers{taken}; the others are not compared."
 
 
 def _layout_assumed(layout: str) -> str:
