@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.saturation import DEAD, NEAR, SaturatedGate, Saturation, is_saturated
+from lstmcli.core.forward.saturation import NEAR, QUIET, SaturatedGate, Saturation, is_saturated
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Model, Trace
@@ -597,7 +597,7 @@ def saturation_sheet(
     sheet = labelled_lines("saturated", lines, width)
     if dead := saturation.dead_units():
         named = _units([(units[n], share) for n, share in dead])
-        text = f"|h| below {DEAD:g}, share of steps: {named}"
+        text = f"|h| below {QUIET:g}, share of steps: {named}"
         sheet.extend(labelled("dead", text, width))
     return sheet
 

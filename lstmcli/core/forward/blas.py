@@ -1,7 +1,7 @@
 """BLAS: limited to one thread during a run; and which kernels it has.
 
 The products of a step are small, so BLAS threads hardly help, and with two of them a product can
-be summed in another order. Sequences of a batch run in parallel instead, see `threads`.
+be summed in another order. Sequences of a batch run in parallel instead, see `batch.workers`.
 
 `threadpoolctl` knows how each BLAS counts its threads. Importing it and its first look at the
 loaded libraries take 18 ms, so both happen only where the environment does not set the number.
@@ -69,10 +69,11 @@ _limit: Any = None  # what the first of them set, to be undone by the last
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Limit BLAS to one thread within, unless the environment says how many it has.
+    """Limit BLAS to one thread within, unless the environment sets the number.
 
-    The number is the process's: of runs that overlap, the first sets it and the last restores it.
-    OpenBLAS 0.3.31 takes it from the main thread only, so whoever starts threads enters this too.
+    It is that of the process: of runs that overlap, the first sets it and the last restores it.
+    OpenBLAS 0.3.31 takes it from the main thread only, so that code that starts threads has to
+    enter this as well.
     """
     global _running, _limit
     if VARIABLE in os.environ:

@@ -35,7 +35,7 @@ Gates = Sequence[Array] | Array
 Change = Callable[..., None]
 """A function that changes the arrays it takes."""
 
-I, F, G, O = range(4)  # the gates in the order of `vocabulary.HOME`
+I, F, G, O = range(4)  # the gates in the order of `vocabulary.GATES`
 
 
 def step(z: Gates, c: Array, parts: Parts, gates: Gates | None = None) -> tuple[Array, Array]:

@@ -21,8 +21,8 @@ Layers = Sequence[Sequence[Cell]]
 
 ROWS, STEPS, SEED = 3, 6, 0
 ROUNDING = 64
-"""Units of rounding that a forget constant in the bias, or another path of the loop, may come to
-by the last step; of the greatest number, and of 1 at least."""
+"""Units of rounding by which h and c may differ at the last step, where a forget constant went into
+the bias or the loop takes another path: those of the greatest number, or of 1 if it is less."""
 
 
 class Proof(NamedTuple):
@@ -42,8 +42,8 @@ class Proof(NamedTuple):
 def same_weights(ours: Layers, theirs: Layers) -> bool:
     """Whether all weights are equal bit for bit, but for those that nothing is computed from.
 
-    These are the weights of a gate that is made of another, and a bias before a normalisation;
-    peepholes of zero are none.
+    These are the weights of a gate that is computed from another, and a bias before a
+    normalisation. Peepholes of zero count as no peepholes.
     """
     if [len(layer) for layer in ours] != [len(layer) for layer in theirs]:
         return False
@@ -58,9 +58,9 @@ def _equal(ours: dict[str, Array], theirs: dict[str, Array]) -> bool:
 
 
 def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
-    """The weights of a cell that count where it is stored as another."""
+    """The weights of a cell that are used where it is stored as the cell ``stored`` is."""
     gates = [GATES.index(gate) for gate in present_gates(stored.convention)]
-    looking = ["ifo".index(gate) for gate in present_gates(stored.convention) if gate != "g"]
+    peephole_gates = ["ifo".index(gate) for gate in present_gates(stored.convention) if gate != "g"]
     used: dict[str, Array] = {}
     for name in (field.name for field in fields(Cell) if field.name != "convention"):
         array = getattr(cell, name)
@@ -69,7 +69,7 @@ def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
         if name in ("kernel", "recurrent_kernel", "bias", "norm_scale", "norm_shift"):
             array = array[gates]
         elif name == "peephole":
-            array = array[looking]
+            array = array[peephole_gates]
         if name in ("kernel", "recurrent_kernel") or np.any(array):
             used[name] = array
     return used

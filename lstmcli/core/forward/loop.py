@@ -222,7 +222,7 @@ class Loop:
 
         All steps of a batch share them, so that they stay in the cache. A single sequence has
         some for each step: NumPy's calls take no longer, and results need no copy. Where a call's
-        input is its output too, they are one object: of two, NumPy asks whether they overlap.
+        input is its output too, they are one object: of two, NumPy checks whether they overlap.
         """
         H, slots = self.cell.units, self._h[1:]
         if self.batch > 1:

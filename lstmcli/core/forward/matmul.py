@@ -31,8 +31,6 @@ SMALL_BATCH = 12  # sequences of a batch for which a piece of any size pays
 LARGE = 1 << 16  # bytes of z from which `dot`, which fills it with zeros first, is the slower
 COLUMNS = 64  # units of a small batch that are multiplied at a time: a quarter quicker than 16
 GRAIN = 16  # rows of K that the kernels take at a time, and that a piece has at least otherwise
-
-
 LINE = 64  # bytes of a cache line
 
 
@@ -171,11 +169,9 @@ class Ahead:
         self._pieces, self._batch, self._rows, self._multiple = pieces, batch, rows, multiple
         inputs, dtype = pieces[0].shape[3], pieces[0].dtype
         units = sum(stack.shape[1] * stack.shape[4] for stack in pieces)
-        self._x, self._z = (
-            aligned_empty((ROWS, inputs), dtype),
-            aligned_empty((ROWS, 4, units), dtype),
-        )
+        self._x = aligned_empty((ROWS, inputs), dtype)
         self._x[:] = 0
+        self._z = aligned_empty((ROWS, 4, units), dtype)
         steps = ROWS // batch
         self._inputs = self._x[: steps * batch].reshape(steps, batch, -1)  # (s, R, I)
         self.by_step = self._z[: steps * batch].reshape(steps, batch, 4, -1).transpose(0, 2, 3, 1)

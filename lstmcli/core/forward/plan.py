@@ -53,7 +53,7 @@ class Plan:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each array of the trace, in the axes of the inputs.
 
-        Directions that are stacked are on an axis of h that is not in it.
+        Where directions are stacked, h has one more axis, which is not given here.
         """
         axes = self.inputs.x.shape[:-1]
         return {name: (*axes, width) for name, width in self.widths().items()}

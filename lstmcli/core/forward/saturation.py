@@ -11,7 +11,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 
 NEAR = 0.01  # a gate nearer than this to 0 or 1 is saturated
-DEAD = 1e-3  # a unit whose |h| stays below this is dead
+QUIET = 1e-3  # a unit whose |h| stays below this is dead
 MOSTLY = 0.5  # of the steps: from this share a unit is named
 GATES = ("i", "f", "o")
 
@@ -48,7 +48,7 @@ class Saturation:
     def __init__(self) -> None:
         self._lock = Lock()
         self._near: dict[str, Array] = {}  # gate: (2, H) steps x sequences within NEAR of 0, of 1
-        self._dead: Array | None = None  # (P,) steps x sequences with |h| below DEAD
+        self._dead: Array | None = None  # (P,) steps x sequences with |h| below QUIET
         self._seen: dict[str, int] = {}  # steps x sequences
 
     def add(self, arrays: Mapping[str, Array]) -> None:
@@ -68,7 +68,7 @@ class Saturation:
     def _add(self, name: str, array: Array) -> None:
         self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
         if name == "h":
-            dead = _counts(np.abs(array) < DEAD)
+            dead = _counts(np.abs(array) < QUIET)
             self._dead = dead if self._dead is None else self._dead + dead
             return
         near = np.stack([_counts(array < NEAR), _counts(array > 1 - NEAR)])
@@ -94,7 +94,7 @@ class Saturation:
                 yield SaturatedGate(gate, int(unit), int(end), float(shares[end, unit]))
 
     def dead_units(self) -> list[tuple[int, float]]:
-        """Units whose |h| is below `DEAD` in most of the steps, with the share of the steps."""
+        """Units whose |h| is below `QUIET` in most of the steps, with the share of the steps."""
         if self._dead is None:
             return []
         shares = self._dead / max(self._seen["h"], 1)

@@ -236,9 +236,9 @@ def run_selected(
 def run_in_blocks(
     plan: Plan, executor: Executor | None = None, meter: Meter | None = None
 ) -> Trace:
-    """As `forward.run.run_plan`, bit for bit; inputs in a file are never all in memory.
+    """As `forward.run.run_plan`, bit for bit; inputs in a file are read block by block.
 
-    They are where directions are on an axis, which cannot be cut into pieces.
+    Where directions are on a separate axis, they are read at once.
     """
     if has_direction_axis(plan.model) or isinstance(plan.inputs.x, np.ndarray):
         return run_plan(plan, executor, meter)

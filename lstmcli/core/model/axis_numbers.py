@@ -129,7 +129,7 @@ class Overlap(NamedTuple):
 class Overlaps(NamedTuple):
     """What two arrays (T, B, H) of one name have in common of a run."""
 
-    axes: tuple[Overlap | None, ...]  # None: no side says the numbers of the axis
+    axes: tuple[Overlap | None, ...]  # None: the numbers of neither side are known
     parts: tuple[tuple[Part, ...], tuple[Part, ...]]  # of a, of b, where it is a part
 
 
@@ -139,16 +139,15 @@ def overlaps(
     name: str,
     final: bool = False,
 ) -> Overlaps:
-    """What two arrays (T, B, H) have in common, by the numbers of each axis that a side says.
+    """What two arrays (T, B, H) have in common, by the numbers of each axis in the full run.
 
-    A side that does not say them counts from 0, and has to contain all of the other's, else it is
-    no result of the same run; or it has the other's numbers, if it has just as many elements and
-    is too short to contain the last of them.
+    A side whose numbers are not known counts from 0, if it is then long enough to contain all of
+    the other's; if it has just as many elements as the other, it has the other's numbers.
 
     Raises
     ------
     UserError
-        if both sides say their numbers, and have none in common.
+        if the numbers of both sides are known, and none is in common.
     """
     axes: list[Overlap | None] = []
     parts: tuple[list[Part], list[Part]] = ([], [])

@@ -49,17 +49,17 @@ class Cell:
 
     @property
     def inputs(self) -> int:
-        """I, the numbers that enter at a step."""
+        """I, the input size."""
         return int(self.kernel.shape[2])
 
     @property
     def units(self) -> int:
-        """H, the cells."""
+        """H, the hidden size."""
         return int(self.kernel.shape[1])
 
     @property
     def outputs(self) -> int:
-        """P, the numbers of h: the units, or fewer with a projection."""
+        """P, the size of h: that of the units, or less with a projection."""
         return int(self.recurrent_kernel.shape[2])
 
     @property

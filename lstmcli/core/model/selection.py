@@ -213,7 +213,7 @@ def below(numbers: Indices, size: int) -> Indices:
 
 
 def columns_of(name: str, width: int, units: Indices) -> Indices:
-    """Where an array has some units: those that it has, of z in each gate."""
+    """The columns of an array for those of some units that it has; of z, in each gate."""
     size = units_of(name, width)
     units = below(units, size)
     return units if size == width else [gate + u for gate in range(0, width, size) for u in units]
@@ -222,7 +222,7 @@ def columns_of(name: str, width: int, units: Indices) -> Indices:
 def columns_by_array(
     choice: Choice | None, widths: Mapping[str, int]
 ) -> tuple[Indices, dict[str, Indices]]:
-    """The units that are chosen among those of the widest array, and where each array has them."""
+    """The units that are chosen among those of the widest array, and the columns of each array."""
     sizes = [units_of(name, width) for name, width in widths.items()] or [0]
     units = choice.among(max(sizes), min(sizes)) if choice else range(max(sizes))
     return units, {name: columns_of(name, width, units) for name, width in widths.items()}
@@ -296,12 +296,12 @@ def format_indices(numbers: Indices) -> str:
 
 
 def positions_between(numbers: Indices, start: int, stop: int) -> slice:
-    """Where those of ``start`` to ``stop`` stand among ascending numbers."""
+    """The slice of ascending numbers with those from ``start`` on and below ``stop``."""
     return slice(bisect_left(numbers, start), bisect_left(numbers, stop))
 
 
 def take(array: Array, numbers: Indices, axis: int) -> Array:
-    """What numbers along an axis pick; the array itself where they are all."""
+    """The elements of some indices along an axis; the array itself where these are all."""
     if len(numbers) == array.shape[axis]:
         return array
     return np.take(array, np.asarray(numbers, dtype=np.intp), axis=axis)
@@ -317,7 +317,7 @@ def contiguous_ranges(numbers: Indices) -> list[range]:
 
 
 def round_to_digits(array: Array, digits: int | None) -> Array:
-    """Indices as a table rounds them, see `format_number`; the array itself without ``digits``."""
+    """Numbers as a table rounds them, see `format_number`; the array itself without ``digits``."""
     if digits is None:
         return array
     values = [
