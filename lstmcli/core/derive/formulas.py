@@ -42,7 +42,7 @@ class FormulaLine:
 
     @property
     def ulps(self) -> int | None:
-        """ULPs between the loop's number and the one rounded once; None if either is NaN."""
+        """ULPs between the loop's number and the one rounded once; None if one is not finite."""
         return ulps_between(self.value, self.rounded_once)
 
 
@@ -252,8 +252,6 @@ class UnitAtStep:
         """What the output peephole adds after the gate, as a formula with its numbers."""
         assert self.cell.peephole is not None
         weight = self.cell.peephole[2, self.unit]
-        if np.ndim(weight):  # a matrix: a sum
-            return "look", {"look": self._peephole_product().astype(self.cell.dtype)}
         return "p_o * c", {"p_o": weight, "c": self.computed["c"][self.unit]}
 
     def _peephole_product(self) -> Any:

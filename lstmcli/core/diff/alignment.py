@@ -1,4 +1,4 @@
-"""What the arrays of a trace are by their names, and how two of them come to lie on each other."""
+"""The arrays of a trace by their names, and how two of them are brought to the same axes."""
 
 from __future__ import annotations
 
@@ -77,15 +77,15 @@ class ArrayName:
 class Pair:
     """An array of a and one of b, aligned, and the test they have to pass.
 
-    Sequences are (T, B, H); final states (1, B, H); weights, and sequences with more axes than
-    that, lie as in their files.
+    Sequences are (T, B, H), final states (1, B, H); weights, and sequences with more axes than
+    that, have the axes of their files.
     """
 
     name: str
     a: Numbers
     b: Numbers
     tolerance: Tolerance
-    placed: bool  # axes are step, batch, unit; else a place is an index
+    placed: bool  # the axes are step, batch item and unit; else a position is an index
     backward: bool | None = False  # the last step was computed first; None: not known
     numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the full run
     arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
@@ -274,13 +274,13 @@ def _selected(pair: Pair, choices: Sequence[Choice | None]) -> Pair:
     return replace(pair, a=sides[0], b=sides[1], numbers=tuple(numbers))
 
 
-def _taken(side: Numbers, places: Indices, axis: int) -> Numbers:
-    return side.moved(lambda array: take(array, places, axis))
+def _taken(side: Numbers, indices: Indices, axis: int) -> Numbers:
+    return side.moved(lambda array: take(array, indices, axis))
 
 
-def _numbers_within(numbers: Indices | None, places: Indices | None) -> Indices | None:
-    """The numbers in the run of some places of an axis that has these numbers."""
-    return numbers if places is None else [n if numbers is None else numbers[n] for n in places]
+def _numbers_within(numbers: Indices | None, indices: Indices | None) -> Indices | None:
+    """The numbers in the run at some indices of an axis that has these numbers."""
+    return numbers if indices is None else [n if numbers is None else numbers[n] for n in indices]
 
 
 def _directions_joined(
@@ -329,7 +329,7 @@ def _sequence(array: Numbers, layout: str) -> Numbers | None:
     array = _at_most_three(array)
     if array.values.ndim > 3:
         return None
-    if array.values.ndim < 3:  # (H,) is one step, (T, H) one row
+    if array.values.ndim < 3:  # (H,) is one step, (T, H) one sequence
         steps = prod(array.shape[:-1])
         return array.moved(lambda v: v.reshape(steps, 1, v.shape[-1]))
     if layout == "batch" or (layout == "steps" and array.shape[0] == 1):

@@ -131,7 +131,7 @@ def compare(
         first_step=first.step if first and pairs[first.array].numbers[0] is None else None,
         axes_assumed=first is not None and _axes_assumed(a, b, first.array),
         rows_assumed=first is not None and _rows_assumed(a, b, first.array),
-        both_ways=first is not None and _sees_both_ways(a, b, first.array),
+        both_ways=first is not None and _depends_on_both_directions(a, b, first.array),
     )
     return Difference(
         sides=(a, b),
@@ -337,8 +337,8 @@ def _rows_assumed(a: Side, b: Side, name: str) -> bool:
     )
 
 
-def _sees_both_ways(a: Side, b: Side, name: str) -> bool:
-    """Whether an array is of two directions, or of a layer above them."""
+def _depends_on_both_directions(a: Side, b: Side, name: str) -> bool:
+    """Whether an array is made of two directions: their output, or of a layer above them."""
     prefix = ArrayName.of(name).prefix
     cells = {ArrayName.of(n).prefix for side in (a, b) for n in side.arrays}
     return not prefix.startswith("layer0") and any(c.endswith("_reverse") for c in cells)

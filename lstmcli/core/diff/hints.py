@@ -1,9 +1,8 @@
 """What a difference may come from: what was proved first, then at most one suspicion.
 
-A hint is earned. Either the data were rearranged and turned out equal, or two files say
-themselves that they were made differently; only when neither explains the difference is a
-pattern named, and then as a suspicion whose code starts with ``suspect_``: several mistakes look
-alike from outside, and only running the alternatives can distinguish them.
+A hint needs a proof: the data are equal once rearranged, or the settings in two files differ. Only
+where neither explains the difference is a pattern named, as a suspicion, whose code starts with
+``suspect_``: several mistakes give the same pattern, and only a run of each can distinguish them.
 """
 
 from __future__ import annotations
@@ -186,7 +185,7 @@ def _mapping(exchanged: Mapping[str, str]) -> str:
 def forget_bias(compared: ComparedSides, pair: Pair) -> list[Hint]:
     """f of the first divergence is the same but for a constant before its sigmoid.
 
-    At the first step that differs, and only there: later gates have seen other states.
+    At the first step that differs only: later gates depend on states that differ already.
     """
     is_forget_gate = pair.kind == SEQUENCE and pair.placed and ArrayName.of(pair.name).base == "f"
     step = compared.first_step

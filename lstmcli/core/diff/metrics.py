@@ -18,7 +18,7 @@ from lstmcli.core.model.selection import Indices
 class Position:
     """An element and its two values.
 
-    ``index`` is that of weights, which have no steps; final states have a row and a unit only.
+    ``index`` is that of weights, which have no steps. Final states have a batch item and a unit.
     """
 
     array: str
@@ -80,7 +80,7 @@ class ArrayDifference:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
         one, other = (list(shape) for shape in self.shapes)
         aligned = self.arrangement.replace("{a}", "a").replace("{b}", "b")
-        some = {"left_out": self.left_out, "aligned": aligned}  # keys that only some arrays have
+        optional = {"left_out": self.left_out, "aligned": aligned}
         return {
             "equal": self.equal,
             "shape": [one, other] if self.mismatched is None else one,
@@ -92,7 +92,7 @@ class ArrayDifference:
             "cosine": jsonable(self.cosine),
             "snr_db": jsonable(self.snr),
             "first": self.first.to_json() if self.first else None,
-        } | {key: value for key, value in some.items() if value}
+        } | {key: value for key, value in optional.items() if value}
 
 
 def measure(pair: Pair) -> ArrayDifference:

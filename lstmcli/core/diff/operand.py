@@ -27,7 +27,7 @@ FRAMEWORK_NAMES = {
 """What the documentation of PyTorch and the operator of ONNX call the results of a run."""
 
 TUPLE_NAMES = {"0": "h", "1.0": "final_h", "1.1": "final_c"}
-"""The places of (output, (h_n, c_n)), saved as a tuple."""
+"""The members of (output, (h_n, c_n)), saved as a tuple."""
 
 
 WEIGHT = re.compile(r"kernel|weight|bias|matrix|(^|[._/])[wurbkp](_|\.|$)", re.IGNORECASE)

@@ -60,9 +60,7 @@ class Placed(NamedTuple):
 
     side: Side
     taken: tuple[str, ...] = ()  # as what its arrays are taken: ``the first 3 of 7 steps``
-    assumed: bool = (
-        False  # they may be other steps or sequences too, which their numbers leave open
-    )
+    assumed: bool = False  # their numbers leave open whether they are other steps or sequences
 
 
 def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, item: int) -> Placed:

@@ -27,8 +27,8 @@ from lstmcli.core.model.vocabulary import GATES
 # random nets, float32 stays within a few dozen and float16, rounded where stored, within a few.
 _ROUNDING = (("float64", 2.0**-52, 64), ("float32", 2.0**-23, 64), ("float16", 2.0**-10, 4))
 _ROUNDING_START = 0.01  # of the greatest error: with rounding, the first step is off by more
-_BRAIN = ("bfloat16", 2.0**-7, 4)  # so coarse that the size of an error does not tell it
-_TELLING = 8  # different numbers that lie on its grid
+_BFLOAT16 = ("bfloat16", 2.0**-7, 4)  # so coarse that the size of an error does not tell it
+_LEAST_DISTINCT = 8  # different numbers, all of bfloat16, that show it
 
 # Signal-to-noise ratio from which a difference that shows everywhere is taken for noise, in dB.
 # Over 15 seeds and five sizes (up to 128 units, 60 steps) of the tests' matrix, the mistakes in
@@ -45,10 +45,9 @@ _NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of a print hide 
 
 _STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
 
-_MAX_NAMED = 3  # numbers that can be named one by one
-_MAX_NAMED_SHARE = (
-    0.1  # and are so small a part of all that no convention of the cell is behind them
-)
+# Numbers that are named one by one, and their share of all: no convention changes so few.
+_MAX_NAMED = 3
+_MAX_NAMED_SHARE = 0.1
 _STANDS_OUT = 10  # times the error of every number that agrees, else the tolerance made it odd
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
 
@@ -73,7 +72,7 @@ class ComparedSides:
     first_step: int | None = None
     axes_assumed: bool = False  # the first axis is taken as time, and may be the batch
     rows_assumed: bool = False  # the same of two axes: (T, H) may be (B, H)
-    both_ways: bool = False  # its step 0 has seen later steps, through a backward direction
+    both_ways: bool = False  # its step 0 depends on later steps, through a backward direction
 
     def say(self, text: str) -> str:
         """A text with {a} and {b} put in."""
@@ -296,7 +295,7 @@ def rounding(compared: ComparedSides) -> Hint | None:
     size = max(_relative_size(pair) for pair in compared.differing)
     name = next((name for name, eps, many in _ROUNDING if size <= many * eps), None)
     rounded = "" if name in ("float64", "float32") else _in_bfloat16(compared, size)
-    name = _BRAIN[0] if rounded else name
+    name = _BFLOAT16[0] if rounded else name
     if name is None:
         return None
     return Hint(
@@ -333,8 +332,8 @@ def _noisy(pair: Pair) -> bool:
 
 
 def _in_bfloat16(compared: ComparedSides, size: float) -> str:
-    """Which side bfloat16 holds without rounding, where the size is that of bfloat16 too."""
-    name, eps, many = _BRAIN
+    """Which side has numbers of bfloat16 only, where the size is that of bfloat16 too."""
+    name, eps, many = _BFLOAT16
     if size > many * eps:
         return ""
     for side in "ab":
@@ -345,9 +344,9 @@ def _in_bfloat16(compared: ComparedSides, size: float) -> str:
 
 
 def _is_of(numbers: Numbers, name: str, test: Tolerance) -> bool:
-    """Whether a number type holds all these numbers, of which there are enough to tell."""
+    """Whether all these numbers are of a number type, and there are enough of them to tell."""
     values = numbers.values
-    enough = distinct(numbers, np.isfinite(values), test) >= _TELLING
+    enough = distinct(numbers, np.isfinite(values), test) >= _LEAST_DISTINCT
     return numbers.unit is None and enough and np.array_equal(round_to_format(values, name), values)
 
 
@@ -518,7 +517,7 @@ def backward_order(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
 
 
 def after_some_steps(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
-    """Several steps agree, then they part."""
+    """Several steps agree, then one differs."""
     if layer.at < 2 or not _is_conclusive(layer):
         return None
     here = layer.name(layer.at)

@@ -1,7 +1,7 @@
 """Rearrangements of one array under which it equals the other: each is a proof, not a guess.
 
-A rearrangement proves nothing about numbers that are all alike, so each has to put right several
-elements that disagreed before and that are distinguished by the tolerance.
+A rearrangement proves nothing about numbers that are all alike, so each has to make several
+elements agree that disagreed before and that the tolerance distinguishes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
 
 ENOUGH = 3
-"""Distinct numbers that a rearrangement has to put right."""
+"""Distinct numbers that a rearrangement has to make agree."""
 
 _SAMPLED_ROWS = 48  # of a search for a permutation; what is found is then checked on every row
 _WIDEST_SEARCH = 2048  # units; the search takes memory with their square
@@ -39,8 +39,8 @@ class Finding:
 def proves(pair: Pair, a: Numbers, b: Numbers, was_wrong: Mask | None) -> bool:
     """Whether a and b, as rearranged, agree, and tell enough.
 
-    ``was_wrong`` marks the elements of b that disagreed as they lay; None: all, as their shapes
-    were different.
+    ``was_wrong`` marks the elements of b that disagreed before; None: all, as their shapes were
+    different.
     """
     if a.shape != b.shape or not _head_agrees(a, b, pair.tolerance):
         return False

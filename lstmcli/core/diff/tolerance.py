@@ -52,8 +52,7 @@ def coarser(a: Precision, b: Precision) -> Precision:
 class Numbers:
     """An array and, where it was printed, the last printed place of each element.
 
-    Whatever moves the elements has to move both, so that a rearrangement stays as exact as
-    the print was.
+    What moves the elements has to move both, so that each keeps the unit of its print.
     """
 
     values: Array
