@@ -24,26 +24,17 @@ from lstmcli.core.explain.explanation import (
     clearly_nearer,
     evidence,
     first_shown,
-    near_miss,
     neighbours,
     remarks_on,
     wanted,
 )
-from lstmcli.core.explain.half_precision import GRID, RERUN, Basis
 from lstmcli.core.explain.hypotheses import Change, Changes, conventions_that_run, settings_of
 from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.search import (
-    LEVELS,
-    Budget,
-    Outcome,
-    Pass,
-    Progress,
-    Search,
-)
+from lstmcli.core.explain.search import LEVELS, Budget, Outcome, Pass, Progress, Search
 from lstmcli.core.explain.simulator import LOOSE, Layout, Simulator
 from lstmcli.core.explain.solver import Fitting, Solver, fewest_of, joined, solve_each
-from lstmcli.core.explain.verify import Answer, Case, Comparison, Remark, arrays_at, remark, verify
+from lstmcli.core.explain.verify import Answer, Basis, Comparison, Remark, arrays_at, remark, verify
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Cell, as_time_major
@@ -72,10 +63,6 @@ number type. Then what is no setting of a cell: how the other side ran the seque
 
 class CellSolver(Solver):
     """EXPECTED at one placement on the run of one cell."""
-
-    def __init__(self, prepared: Prepared, case: Case, common_changes: Changes = ()) -> None:
-        super().__init__(prepared, case, common_changes)
-        self._bases: dict[Changes, Basis] = {}  # of answers in half precision
 
     @property
     def has_first_step(self) -> bool:
@@ -112,19 +99,7 @@ class CellSolver(Solver):
     @cached_property
     def search(self) -> Search:
         """The search at this placement, which goes on where it was left."""
-        coarse = (half_precision.tolerance(self.case, half) for half in self.prepared.coarse)
-        return Search(
-            self.simulator, self.verify, self.prepared.allowances, PASSES, coarse, self._backed,
-            self.run_changes(),
-        )  # fmt: skip
-
-    def _backed(self, changes: Changes, half: Allowance) -> str:
-        """What speaks for half precision beside a loose tolerance; nothing if nothing does."""
-        on_grid = half.name in self.prepared.grids
-        basis = half_precision.basis(self.case, changes, half, self.allowance, on_grid)
-        if basis is not None:
-            self._bases[(*changes, Change("dtype", half.name))] = basis
-        return "" if basis is None else basis.kind
+        return Search(self.prepared, self.case, self.simulator, PASSES, self.run_changes())
 
     def solve(self, progress: Progress, levels: int = LEVELS) -> Explanation | None:
         """The explanation by so many changes at most, or None if nothing fits."""
@@ -145,7 +120,7 @@ class CellSolver(Solver):
         """The evidence for an answer, and its neighbours."""
         simulator = self.simulator.with_allowance(outcome.allowance)
         found, near = evidence(simulator, answer.changes, answer.solved, outcome.tried)
-        if (basis := self._bases.get(answer.changes)) is not None:
+        if (basis := answer.basis) is not None:
             return self._proof_of(basis, answer, outcome), near
         if not self._has_enough_numbers(answer, outcome.allowance) or self._is_odd(answer, outcome):
             found = min(found, 0.0)
@@ -157,10 +132,9 @@ class CellSolver(Solver):
         numbers = self.expected.distinct(self.allowance.of)
         if numbers <= len(answer.changes) + answer.solved + LEAST_MOVED:
             return 0.0
-        coarse = self.simulator.with_allowance(outcome.allowance)
-        simulator = (
-            coarse if basis.kind == GRID else self.simulator
-        )  # by itself a grid says nothing
+        simulator = self.simulator
+        if not basis.rounded:  # by itself a grid says nothing
+            simulator = simulator.with_allowance(outcome.allowance)
         return min(evidence(simulator, plain, answer.solved, outcome.tried)[0], basis.digits)
 
     def _has_enough_numbers(self, answer: Answer, allowance: Allowance) -> bool:
@@ -223,7 +197,7 @@ class CellSolver(Solver):
     def _explained(self, outcome: Outcome) -> Explanation:
         answer, allowance = outcome.answers[0], outcome.allowance
         proof, near = self._proof(answer, outcome)
-        if (basis := self._bases.get(answer.changes)) is not None:
+        if (basis := answer.basis) is not None:
             answer = replace(answer, comparison=basis.comparison)
         unseen = self._unseen(near, answer.changes, allowance)
         others = tuple(self.changed(other.changes) for other in outcome.answers[1:])
@@ -231,7 +205,7 @@ class CellSolver(Solver):
         changes = self._sensed(answer, allowance)
         nearest = self._nearest_but(outcome)
         nearer = any(n.comparison.rms < answer.comparison.rms for n in nearest)
-        proven = proof >= ENOUGH and not (basis and basis.kind != RERUN and nearer)
+        proven = proof >= ENOUGH and not (basis and not basis.rounded and nearer)
         backward, first = self.how.behaviour.reverse != self.how.behaviour.flip_output, None
         if not self.common_changes and self.simulator.from_zero:
             first = first_shown(self.verify((), allowance), backward)
@@ -310,19 +284,15 @@ class CellSolver(Solver):
             fitting = [answer for answer in fitting if len(answer.changes) == fewest]
             return self._explained(Outcome(fitting, self.tried, self.allowance))
         size = list(half_precision.remark_of_size(self.prepared, self.case, loaded))
-        as_loaded, nears = self.near(Answer((), loaded)), list(map(self.near, near))
-        return replace(
-            self.explanation("none", loaded),
-            nearest=clearly_nearer(as_loaded, nears),
-            remarks=tuple(size or near_miss(as_loaded, nears)),
-            untried=(*self.untried, *NOT_SEARCHED),
-        )
+        none = self.no_answer(loaded, near)
+        remarks = tuple(size) or none.remarks
+        return replace(none, remarks=remarks, untried=(*self.untried, *NOT_SEARCHED))
 
     def _sensed(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
         """The changes; a forget bias that any greater one could stand for says what it is."""
         changes = self.changed(answer.changes)
-        if (basis := self._bases.get(answer.changes)) is not None:
-            part = basis.rounded if basis.kind == RERUN else ""
+        if (basis := answer.basis) is not None:
+            part = basis.rounded
             changes = tuple(replace(c, sense=part) if c.setting == "dtype" else c for c in changes)
         places = [n for n, c in enumerate(changes) if c.setting == "forget_bias"]
         if not places or abs(changes[places[0]].found) < SATURATING:
@@ -479,12 +449,7 @@ def _distance(solver: CellSolver) -> tuple[bool, float]:
 
 def _explained(found: Sequence[Fitting], tried: int) -> Explanation:
     """The likeliest of those of the fewest changes; the others are its equals."""
-    which, first, elsewhere = joined([one.explanation for one in found])
-    left_open = wanted(
-        found[which].solver.data,
-        first.unseen,
-        first.equivalent,
-        first.verdict == "found",
-        elsewhere,
-    )
+    solver, first = joined(found)
+    elsewhere, proven = first.is_placed_elsewhere, first.verdict == "found"
+    left_open = wanted(solver.data, first.unseen, first.equivalent, proven, elsewhere)
     return replace(first, wanted=left_open, tried=max(tried, first.tried))

@@ -170,6 +170,11 @@ class Explanation:
         return self.verdict in ("agrees", "found")
 
     @property
+    def is_placed_elsewhere(self) -> bool:
+        """Whether an equal takes EXPECTED as another part of the run."""
+        return any(one.code == "placed_elsewhere" for one in self.remarks)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """The remarks in words."""
         return tuple(one.text for one in self.remarks)

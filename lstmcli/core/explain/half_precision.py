@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from lstmcli.core.explain.search import Levels, Outcome, Search
 from lstmcli.core.explain.verify import (
     Answer,
     Arrays,
+    Basis,
     Case,
     Comparison,
     Remark,
@@ -40,8 +41,6 @@ from lstmcli.core.model.half_precision import ROUNDED, round_to_format
 from lstmcli.core.model.model import Inputs, Model, Trace
 from lstmcli.core.model.states import State
 from lstmcli.errors import UserError
-
-RERUN, GRID = "re-run", "grid"
 
 FEWEST_OFF, SHARE_OFF = 6, 0.3  # numbers, and their share of all, that only the rounded run meets
 # In 60 runs with every operation rounded, what rounded weights and inputs leave had up to
@@ -64,7 +63,8 @@ RERUNS = (
 
 def hypotheses(search: Search) -> Outcome | None:
     """The hypotheses of a search that come from a coarser number type; exact ones win over them."""
-    for allowance in () if search.looser else search.coarse:
+    for half in () if search.looser else search.prepared.coarse:
+        allowance = tolerance(search.case, half)
         if answers := _rounded(search, allowance):
             return search.outcome(answers, allowance)
     return None
@@ -86,22 +86,13 @@ def _rounded(search: Search, allowance: Allowance) -> list[Answer]:
     if loaded.comparison.rms <= RMS_RATIO * least:  # a change has little to explain
         near = [loaded] if loaded.comparison.fits else []
     near.sort(key=lambda a: a.comparison.rms)
-    kinds = [search.backed(a.changes, allowance) for a in near]
+    on_grid, tight = allowance.name in search.prepared.grids, search.allowances[-1]
+    bases = [basis(search.case, a.changes, allowance, tight, on_grid) for a in near]
     return [
-        Answer((*a.changes, dtype), a.comparison, a.solved)
-        for a, kind in zip(near, kinds, strict=True)
-        if kind and (kind == RERUN or kinds[0])
+        Answer((*a.changes, dtype), a.comparison, a.solved, found)
+        for a, found in zip(near, bases, strict=True)
+        if found and (found.rounded or bases[0])
     ]
-
-
-class Basis(NamedTuple):
-    """What it rests on that numbers were kept in a format."""
-
-    kind: str  # RERUN or GRID
-    rounded: str  # the part of the run
-    comparison: Comparison
-    remark: Remark
-    digits: float = np.inf  # of evidence
 
 
 def basis(
@@ -120,7 +111,7 @@ def basis(
             arrays = _arrays(case, changes, name, part, dtype)
             if arrays is not None and (found := compared(arrays, expected, tight)).fits:
                 rerun = remark("half_precision_run", part=part, dtype=name)
-                return Basis(RERUN, part, found, rerun)
+                return Basis(part, found, rerun)
     return _on_grid(case, changes, half, plain) if on_grid else None
 
 
@@ -173,7 +164,7 @@ def _on_grid(case: Case, changes: Changes, half: Allowance, plain: Arrays) -> Ba
     comparison, eps = compared(plain, expected, half), EPS[name]
     facts = {"dtype": name, "eps": eps, "units": comparison.max_abs / eps, "correlation": rho}
     shown = remark("half_precision_grid", **facts)
-    return Basis(GRID, ALL, comparison, shown, np.inf if within(PROVEN) else 0.0)
+    return Basis("", comparison, shown, np.inf if within(PROVEN) else 0.0)
 
 
 # ---- runs of which a part is rounded

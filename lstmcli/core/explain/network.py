@@ -29,7 +29,6 @@ from lstmcli.core.explain.explanation import (
     clearly_nearer,
     digits,
     first_shown,
-    near_miss,
     plain_of,
     wanted,
 )
@@ -45,7 +44,7 @@ from lstmcli.core.explain.observation import Expected, Known
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import LEVELS, NEARLY, Budget, Progress, fewest_decimals, vanishing
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.solver import Solver, joined, solve_each
+from lstmcli.core.explain.solver import Fitting, Solver, joined, solve_each
 from lstmcli.core.explain.verify import Answer, Cached, Case, Comparison, Remark, remark, verify
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
@@ -228,13 +227,7 @@ class NetworkSolver(Solver):
         loaded = self.verify(())
         answers = sorted((Answer(c, self.verify(c)) for c in near), key=lambda a: a.comparison.rms)
         self.closest = min(self.closest, loaded.rms, *(a.comparison.rms for a in answers[:1]))
-        as_loaded, nears = self.near(Answer((), loaded)), list(map(self.near, answers))
-        return replace(
-            self.explanation("none", loaded),
-            nearest=clearly_nearer(as_loaded, nears[:SHOWN]),
-            remarks=tuple(near_miss(as_loaded, nears)),
-            untried=tuple(untried),
-        )
+        return replace(self.no_answer(loaded, answers, SHOWN), untried=tuple(untried))
 
 
 def scoped(changes: Changes, cell: str) -> Changes:
@@ -368,12 +361,13 @@ def _searched(
         nearest = sorted(some, key=lambda one: one.closest)[:most] if most else some
         batches = [[one] for one in nearest] if most else [_affordable(some, untried)]
         for batch in batches:  # of one change all that fit; else the first that does
-            answers = [one.explanation for one in solve_each(batch, levels, [], progress)]
-            unproven += [one for one in answers if some is lower and not one.found]
-            if answers := [one for one in answers if some is not lower or one.found]:
-                _, found, elsewhere = joined(answers)
+            answers = solve_each(batch, levels, [], progress)
+            proven = [one for one in answers if some is not lower or one.explanation.found]
+            if proven:
+                found = joined(proven).explanation
                 further = found.wanted or (remark("whole_run"),)
-                return replace(found, wanted=further) if elsewhere else found
+                return replace(found, wanted=further) if found.is_placed_elsewhere else found
+            unproven += [one.explanation for one in answers]
         if some is placed and most:
             untried |= dict.fromkeys(left for one in nearest for left in one.untried)
         if some is placed and most == Budget.PAIRED_PLACEMENTS < len(as_assumed):
@@ -479,7 +473,7 @@ def by_cells(
             first = first or (name, found)
             changes = plain_of(found.changes)
             answers = [
-                _found_for(network, (*done, *each), comparison, *first)
+                Fitting(network, _found_for(network, (*done, *each), comparison, *first))
                 for each in _scopes(network, changes, name, n)
                 if (comparison := network.verify((*done, *each))).fits
             ]

@@ -8,7 +8,7 @@ accepted here but by a full run: the steps only choose what is worth one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -18,13 +18,10 @@ import numpy as np
 from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, ORDERS, SOLVE
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, rank
 from lstmcli.core.explain.observation import Allowance
+from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.simulator import LOOSE, OFF, SAMPLE, Cells, Simulator, View
-from lstmcli.core.explain.verify import Answer, Comparison, Remark, remark
+from lstmcli.core.explain.verify import Answer, Case, Comparison, Remark, remark, verify
 from lstmcli.core.model.arrays import Array
-
-Verify = Callable[[Changes, Allowance], Comparison]
-Backed = Callable[[Changes, Allowance], str]
-"""By what a hypothesis in half precision is backed: a kind of `Basis`, or nothing."""
 
 LEVELS = 3  # changes at once
 
@@ -114,28 +111,28 @@ class Outcome:
 class Search:
     """The hypotheses of a cell with the fewest changes that give EXPECTED.
 
-    ``allowances`` are the tolerance of the data and, after it, a looser one: a hypothesis that
-    meets the first wins over one of fewer changes that meets only the second. ``coarse`` are those
-    of half precision; they are tried after pairs, and what fits has to be ``backed``: fitting at so
-    loose a tolerance proves nothing. ``run_changes``
-    are those that no step shows: each is verified by itself and with what else stays.
+    Of EXPECTED's tolerances the second is looser: a hypothesis that meets the first wins over one
+    of fewer changes that meets only the second. ``run_changes`` are those that no step shows: each
+    is verified by itself and with what else stays.
     """
 
     def __init__(
         self,
+        prepared: Prepared,
+        case: Case,
         simulator: Simulator,
-        verify: Verify,
-        allowances: Sequence[Allowance],
         passes: Sequence[Pass],
-        coarse: Iterable[Allowance] = (),
-        backed: Backed = lambda changes, allowance: "",
         run_changes: Sequence[Change] = (),
     ) -> None:
-        self.simulator, self.verify, self.allowances = simulator, verify, allowances
-        self.coarse, self.backed, self.run_changes = coarse, backed, run_changes
+        self.prepared, self.case, self.simulator = prepared, case, simulator
+        self.allowances, self.run_changes = prepared.allowances, run_changes
         self.levels = Levels(simulator)
         self.looser: list[Answer] = []  # that meet only the last tolerance
         self._left = list(passes)
+
+    def verify(self, changes: Changes, allowance: Allowance) -> Comparison:
+        """A run of a hypothesis, compared with EXPECTED."""
+        return verify(self.case, changes, allowance)
 
     def upto(self, levels: int, progress: Progress = quiet) -> Outcome:
         """What so many changes at once come to; passes that were run before are not repeated."""

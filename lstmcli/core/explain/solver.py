@@ -16,7 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.causes import CAUSES, ONE_WAY
-from lstmcli.core.explain.explanation import Changed, Data, Explanation, Near, changed, plain_of
+from lstmcli.core.explain.explanation import (
+    Changed,
+    Data,
+    Explanation,
+    Near,
+    changed,
+    clearly_nearer,
+    near_miss,
+    plain_of,
+)
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.question import Prepared, shape_of
 from lstmcli.core.explain.search import LEVELS, Progress
@@ -95,6 +104,17 @@ class Solver(ABC):
         """A hypothesis that comes near."""
         return Near(self.changed(answer.changes), answer.comparison)
 
+    def no_answer(
+        self, loaded: Comparison, near: Sequence[Answer], most: int | None = None
+    ) -> Explanation:
+        """Nothing fits: what comes nearer than the weights as loaded, ``most`` of it at most."""
+        as_loaded, nears = self.near(Answer((), loaded)), list(map(self.near, near))
+        return replace(
+            self.explanation("none", loaded),
+            nearest=clearly_nearer(as_loaded, nears[:most]),
+            remarks=tuple(near_miss(as_loaded, nears)),
+        )
+
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """Changes beside the common ones, with what was assumed."""
         found = changed((*self.common_changes, *changes), self._assumed)
@@ -158,26 +178,17 @@ def fewest_of(found: Sequence[Fitting]) -> int:
 # ---- explanations that fit in several placements
 
 
-class Joined(NamedTuple):
-    """The likeliest of several, which of them it was, and whether an equal lies elsewhere."""
-
-    which: int
-    explanation: Explanation
-    elsewhere: bool
-
-
-def joined(found: Sequence[Explanation]) -> Joined:
+def joined(found: Sequence[Fitting]) -> Fitting:
     """The likeliest of those of the fewest changes; the others are its equals.
 
     What is equal but takes EXPECTED as another part of the run is said in a remark.
     """
-    fewest = min(map(size, found))
-    equals = [n for n, one in enumerate(found) if size(one) == fewest]
-    which, *others = sorted(equals, key=lambda n: _rank(found[n]))
-    first = found[which]
+    fewest = fewest_of(found)
+    equals = [one for one in found if size(one.explanation) == fewest]
+    (solver, first), *others = sorted(equals, key=_rank)
     listed = {_key(changes): changes for changes in first.equivalent}
     elsewhere: list[Remark] = []  # on the placements of the others
-    for other in (found[n] for n in others):
+    for _, other in others:
         for changes in (other.changes, *other.equivalent):
             listed.setdefault(_key(changes), changes)
         if other.placement != first.placement and _key(other.changes) != _key(first.changes):
@@ -185,7 +196,7 @@ def joined(found: Sequence[Explanation]) -> Joined:
             elsewhere.append(remark("placed_elsewhere", changes=other.changes, placement=place))
     listed.pop(_key(first.changes), None)
     every = replace(first, equivalent=tuple(listed.values()), remarks=(*first.remarks, *elsewhere))
-    return Joined(which, every, bool(elsewhere))
+    return Fitting(solver, every)
 
 
 def size(explanation: Explanation) -> int:
@@ -196,8 +207,9 @@ def size(explanation: Explanation) -> int:
     )
 
 
-def _rank(one: Explanation) -> tuple[bool, bool, float]:
+def _rank(fitting: Fitting) -> tuple[bool, bool, float]:
     """What is proved comes first, then exact numbers, then what people get wrong most."""
+    one = fitting.explanation
     coarse = any(change.setting == "dtype" for change in one.changes)
     return one.verdict != "found", coarse, sum(map(prior, plain_of(one.changes)))
 

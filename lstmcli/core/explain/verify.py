@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -149,15 +149,6 @@ NEVER = Comparison(np.inf, np.inf, np.inf, 0, 0, None)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A hypothesis that fits: its changes with constants put in, and how it compares."""
-
-    changes: Changes
-    comparison: Comparison
-    solved: int = 0  # constants that were solved for
-
-
-@dataclass(frozen=True)
 class Remark:
     """Something to be said, as a code and the facts in it."""
 
@@ -172,6 +163,25 @@ class Remark:
 def remark(code: str, **facts: Any) -> Remark:
     """A remark without its words."""
     return Remark(code, facts)
+
+
+class Basis(NamedTuple):
+    """What it rests on that numbers were kept in a format."""
+
+    rounded: str  # the part of a run that then gives EXPECTED; "": all of it is on the grid
+    comparison: Comparison
+    remark: Remark
+    digits: float = np.inf  # of evidence
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A hypothesis that fits: its changes with constants put in, and how it compares."""
+
+    changes: Changes
+    comparison: Comparison
+    solved: int = 0  # constants that were solved for
+    basis: Basis | None = None  # in half precision
 
 
 def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
