@@ -102,7 +102,8 @@ def _open_pipe(path: str) -> int:
 def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
     if not os.path.isdir(folder):
-        raise UserError(f"{path} cannot be written: there is no folder {os.path.dirname(path)}.")
+        missing = folder if os.path.islink(path) else os.path.dirname(path)
+        raise UserError(f"{path} cannot be written: there is no folder {missing}.")
     with errors_named(path):
         mode = _mode(target)
     if mode is not None and not os.access(target, os.W_OK):

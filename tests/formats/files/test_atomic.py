@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lstmcli.errors import UserError
 from lstmcli.formats.files import atomic
 from lstmcli.formats.files.atomic import atomically
 
@@ -45,3 +46,12 @@ def test_an_interrupt_while_an_output_is_opened_is_never_dropped(tmp_path: Path)
         at += 1
     assert left == 0, "an interrupt was dropped"
     assert at > 10
+
+
+def test_a_link_into_a_folder_that_is_not_there_names_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "nowhere" / "out")
+    with (
+        pytest.raises(UserError, match=f"there is no folder {tmp_path / 'nowhere'}"),
+        atomically(str(tmp_path / "out")),
+    ):
+        pass
