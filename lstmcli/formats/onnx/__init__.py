@@ -1,9 +1,9 @@
-"""`.onnx`: the tensors and attributes of every LSTM node, in whatever graph of the file.
+"""`.onnx`: the tensors and attributes of every LSTM node, in any graph of the file.
 
 Read without the onnx package: `graph` finds nodes, `folding` computes constants that exporters left
-for the runtime to compute, `lstm` reads a node, `connections` finds which feeds which. A model
-without such nodes gives its initializers by name: a cell that was exported as basic operators may
-still have the names of its framework.
+for the runtime to compute, `lstm` reads a node, `connections` finds which node feeds which. Of a
+model without such nodes the initializers are read by name: a cell that was exported as basic
+operators may still have the names of its framework.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read(source: Opened) -> Document:
     initial_c), ``sequence_lens`` (constant ones) and ``transposed`` (X is an input of the model
     with batch and time exchanged). Equal nodes are given once. Where the graph feeds every LSTM
     into the next, the attribute ``layer`` has them all. Without LSTM nodes the document is of the
-    format "onnx initializers"; that of a GRU or a plain RNN can only be listed.
+    format "onnx initializers"; one with only GRUs or plain RNNs can be listed, not run.
 
     Raises
     ------
@@ -167,7 +167,7 @@ class _Reader:
             yield f"{source}: another LSTM is spelled out as {form}; it is not read."
 
     def _initializers(self) -> Document:
-        """A model without LSTM nodes: its tensors by name; what it has instead is a remark."""
+        """The tensors by name of a model without LSTM nodes; a remark says what it has instead."""
         source = self.source.source
         counts = {op: sum(made[op] for made in self.scopes.values()) for op in OTHER_CELLS}
         other_cells = " and ".join(f"{count} {op}" for op, count in counts.items() if count)
@@ -225,5 +225,5 @@ def _is_cell(operators: Counter[str]) -> bool:
 
 
 def _normalised(name: str) -> str:
-    """A name with one kind of separator, as the recogniser of LSTMs compares names."""
+    """A name with one kind of separator, as `core.weights` compares names."""
     return re.sub(r"[/.:_]+", "_", name).strip("_")

@@ -1,7 +1,7 @@
 """Connections between LSTM nodes: which one takes its inputs directly from another's outputs.
 
-Between two layers of a network exporters put operators that only move axes. They are followed axis
-by axis, so that outputs that arrive transposed are not taken for inputs.
+Between two layers of a network, exporters insert operators that only move axes. Each axis is
+followed through them, so that transposed outputs are not taken for inputs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SAME = ("Identity", "Dropout", "Cast")
 
 
 def feeding_lstm(node: Node, scope: Scope, constants: ConstantFolder) -> Node | None:
-    """The LSTM node whose Y, all steps and directions of it, is this one's X."""
+    """The LSTM node whose complete Y, all steps and directions, is the X of this node."""
     source = scope.definition(node.inputs[0])
     path: list[Definition] = []  # from this node backwards
     while source.node is not None and not is_lstm(source.node):
@@ -44,9 +44,9 @@ def feeding_lstm(node: Node, scope: Scope, constants: ConstantFolder) -> Node | 
 
 
 def input_source(node: Node, scope: Scope) -> tuple[str, bool]:
-    """The operator that computes X ("" for an input of the model), and its order of axes.
+    """The operator that computes X ("" for an input of the model), and whether X is transposed.
 
-    The second is whether X is an input of the model with batch and time exchanged.
+    Transposed is an input of the model with batch and time exchanged.
     """
     source, transposed = scope.definition(node.inputs[0]), False
     for _ in range(MOST_HOPS):
@@ -69,7 +69,7 @@ def _layout(node: Node) -> int:
 def _moved(
     axes: tuple[str, ...], step: Definition, constants: ConstantFolder, bidirectional: bool
 ) -> tuple[str, ...] | None:
-    """The axes after an operator; None for one that does more than move them."""
+    """The axes after an operator; None if it does more than move them."""
     node = step.node
     assert node is not None
     if node.domain:

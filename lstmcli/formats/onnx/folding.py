@@ -1,9 +1,9 @@
-"""Constant folding: the values of names in an ONNX graph that follow from the file.
+"""Constant folding: the values of names in an ONNX graph that can be computed from the file.
 
 Exporters rearrange weights by operators in the graph: slices of a matrix in another order, two
-biases concatenated. `operations` has those that such rearrangements use. Initial states are often a
-few numbers repeated for each item of a batch, whose size is only known in a run: of these the
-repeated array is known here, and as much of the shape as the graph contains.
+biases concatenated. `operations` has these operators. An initial state is often an array that is
+repeated for each item of a batch, whose size is only known in a run: `Repeated` has the array, and
+those lengths of the shape that the graph contains.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Value = np.ndarray | Repeated | None  # None: it depends on an input, or on an u
 
 
 class ConstantFolder:
-    """The values of names, each computed once, within the limit of one tensor in all."""
+    """The values of names, each computed once; all together within the limit of one tensor."""
 
     def __init__(self, source: Opened) -> None:
         self._source = source

@@ -37,7 +37,7 @@ NESTING = ("If", "Loop", "Scan", "SequenceMap")  # operators with graphs in thei
 
 
 class ParseBudget:
-    """Parses messages until they have more fields and nodes together than any model has."""
+    """A parser of messages that limits the fields and nodes of all of them together."""
 
     def __init__(self) -> None:
         self._fields, self._nodes = MOST_FIELDS, MOST_NODES
@@ -130,7 +130,7 @@ _READERS: dict[int, tuple[int, Callable[[Message, int], Any]]] = {
 
 
 def _value(message: Message) -> Any:
-    """An attribute's value; by the first field that is there, if the file declares no type."""
+    """An attribute's value; if the file declares no type, that of the first field that it has."""
     attribute_type = message.number(AttributeProto.type)
     if attribute_type in _READERS:
         field, read = _READERS[attribute_type]

@@ -1,4 +1,4 @@
-"""One LSTM node of an ONNX graph: its tensors and attributes, as far as the file contains them.
+"""One LSTM node of an ONNX graph: those of its tensors and attributes that the file contains.
 
 This reader knows the shapes of the operator's inputs W, R, B, P and of its states. The operator
 LSTM is that of github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM, DynamicQuantizeLSTM that

@@ -27,7 +27,7 @@ class OperatorCall(NamedTuple):
     outputs: int  # how many it has
     opset: int
     read: Callable[[Message], np.ndarray]  # the array of a tensor in an attribute
-    check_size: Callable[[Sequence[int], int], object]  # refuses a too large shape of items
+    check_size: Callable[[Sequence[int], int], object]  # refuses a shape that takes too many bytes
 
     @property
     def x(self) -> np.ndarray:
@@ -65,7 +65,7 @@ def integers(array: np.ndarray) -> list[int]:
 
 
 Operation = Callable[[OperatorCall], "np.ndarray | list[np.ndarray] | None"]
-"""Returns None for a form of the operator that is not known."""
+"""Returns None for a form of the operator that is not supported."""
 
 
 def fill(call: OperatorCall) -> np.ndarray:
@@ -203,7 +203,7 @@ def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _dequantize(call: OperatorCall) -> np.ndarray:
-    """(x - zero point) * scale, these for a tensor, each slice along an axis, or each block."""
+    """(x - zero point) * scale, which are given per tensor, per index of an axis, or per block."""
     x, scale, zero = call.x, call.required(1), call.optional(2)
     axis = call.integer("axis", 1)
     call.check_size(x.shape, max(8, scale.itemsize))
@@ -222,7 +222,7 @@ def _dequantize(call: OperatorCall) -> np.ndarray:
 
 
 def _blocks(array: np.ndarray, block: int, axis: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The numbers of blocks of a length along an axis, repeated for each element of a block."""
+    """Numbers per block of ``block`` elements along an axis, repeated for each element."""
     if block < 1 or -(-shape[axis] // block) != array.shape[axis]:
         raise ValueError("blocks of another length")
     return np.repeat(array, block, axis).take(range(shape[axis]), axis)
@@ -252,7 +252,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "Where": _where,
 }
 
-MOVING = {  # operators whose result has the numbers of the first input and no others
+MOVING = {  # operators whose result consists of elements of the first input
     "Cast", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
     "Unsqueeze",
 }  # fmt: skip

@@ -1,7 +1,7 @@
-"""FlatBuffers without their schema: tables by the numbers of their fields, no offset believed.
+"""FlatBuffers without their schema: tables by the numbers of their fields, all offsets checked.
 
-The encoding is that of flatbuffers.dev/internals. A table starts with the way back to its vtable,
-which has the position of each field; strings, vectors and tables are a way ahead.
+The encoding is that of flatbuffers.dev/internals. A table starts with the offset back to its
+vtable, which has the position of each field; strings, vectors and tables are at an offset ahead.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def root(data: bytes) -> Table:
     Raises
     ------
     Damaged
-        here and in every method of a table: the bytes end before what should be there.
+        Here and in every method of a table: an offset or a vector reaches past the end.
     """
     view = memoryview(data)
     return Table(view, _ahead(view, 0))

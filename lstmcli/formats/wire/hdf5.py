@@ -1,7 +1,7 @@
 """HDF5 files, read with h5py in a child process (`formats.wire.hdf5_process`).
 
-h5py is the library that writes these files. On damaged ones it can crash or loop for ever, and no
-check beforehand keeps it from that: only another process does. That costs a fifth of a second.
+On damaged files, h5py can crash or loop for ever, which no check beforehand prevents. A child
+process costs a fifth of a second.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Contents(NamedTuple):
 
 
 def contents(source: Opened, attributes: Collection[str], leave_out: Collection[str]) -> Contents:
-    """All datasets of numbers, and the attributes of these names, perhaps with a number behind.
+    """All datasets of numbers, and the attributes of these names, which a number may follow.
 
     ``leave_out`` names groups at the root. bfloat16, which NumPy does not have, is widened to
     float32.
@@ -69,7 +69,7 @@ def contents(source: Opened, attributes: Collection[str], leave_out: Collection[
 
 
 def need_library(where: str, kind: str) -> None:
-    """UserError if there is nothing to read a file of this kind with."""
+    """Raise UserError if h5py is not installed."""
     if find_spec("h5py") is None:
         raise _without_library(where, kind)
 
@@ -79,14 +79,14 @@ def _without_library(where: str, kind: str, reason: str = "") -> MissingExtra:
 
 
 def understood(answer: IO[bytes], where: str) -> Contents:
-    """What the child's answer says.
+    """The contents in the child's answer.
 
     Raises
     ------
     UserError
-        for what it says is wrong.
+        The answer is an error.
     EOFError
-        for one that breaks off.
+        The answer is incomplete.
     """
     found = Contents({}, {})
     while not (entry := _line(answer)).get("end"):
@@ -124,7 +124,7 @@ def _array(answer: IO[bytes], entry: dict[str, Any], where: str) -> np.ndarray:
 
 @contextmanager
 def _answer(source: Opened, request: dict[str, Any]) -> Iterator[IO[bytes]]:
-    """What the child says of a file; UserError if the child ends early."""
+    """The child's answer about a file; UserError if the child ends early."""
     seconds = SECONDS + source.size // SLOWEST
     request |= {"child": _CHILD, "packages": _PACKAGES}
     request |= {"most": most(), "seconds": seconds, "size": source.size}
@@ -148,9 +148,9 @@ def _answer(source: Opened, request: dict[str, Any]) -> Iterator[IO[bytes]]:
 def _started(source: Opened, request: str) -> subprocess.Popen[bytes]:
     """The child, with the file as its standard input, or a pipe where it is in memory.
 
-    It runs isolated (-I): neither the current folder nor PYTHONPATH nor the user's site-packages
-    can put a module of theirs in place of one that it imports. The folder of this package comes
-    last in its path, since h5py may be installed there only (pip install --user, --target).
+    It runs isolated (-I): modules in the current folder, PYTHONPATH and the user's site-packages
+    cannot replace those that it imports. The folder of this package is last in its path, since
+    h5py may be installed only there (pip install --user, --target).
     """
     try:
         return subprocess.Popen(

@@ -1,14 +1,14 @@
 """The process that reads an HDF5 file for `formats.wire.hdf5`, because the library can crash.
 
-A damaged file can end the HDF5 library in a segmentation fault or an endless loop. So this
-process has limits of time and memory, and its parent survives it. The file is its standard input:
-it opens nothing else, and follows no link that leads out of the file.
+On a damaged file the HDF5 library can end in a segmentation fault or an endless loop. This process
+has limits of time and memory. The file is its standard input; it opens no other, and follows no
+links.
 
 It imports nothing of this package: an isolated Python that has h5py is all it needs.
 
-To standard output go lines of JSON. One with ``path`` and ``attributes`` is a group or a dataset;
-one with ``shape`` and ``dtype`` has as many bytes behind it as these tell. ``end`` is the last
-line of a complete answer; ``refused``, ``damaged`` and ``missing`` (h5py) end any other.
+It writes lines of JSON to standard output. One with ``path`` and ``attributes`` is a group or a
+dataset; the bytes of an array follow one with ``shape`` and ``dtype``. ``end`` is the last line of
+a complete answer; ``refused``, ``damaged`` and ``missing`` (h5py) are the last of any other.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ MOST_OBJECTS = 1 << 16
 MOST_LEVELS = 32  # of groups within groups
 MOST_ATTRIBUTE = 64 << 20  # bytes
 MOST_TIMES = 100  # how much more than its bytes in the file a large dataset may hold
-LARGE = 64 << 20  # bytes up to which no dataset is suspected of being a bomb
-LARGE_FILE = 256 << 20  # and no file
+LARGE = 64 << 20  # bytes that any dataset may hold
+LARGE_FILE = 256 << 20  # bytes that the datasets of any file may hold
 SPARE_MEMORY = 1 << 30  # bytes of address space on top of the file and its largest tensor
 KINDS = "fiub"  # of numbers
 
 
 class Refused(Exception):
-    """Something in the file that is never followed or unpacked; the text says what."""
+    """The file has something that is not followed or unpacked; the text says what."""
 
 
 class Request(NamedTuple):
@@ -48,7 +48,7 @@ class Request(NamedTuple):
 
 
 def main(**request: Any) -> None:
-    """Read standard input and tell standard output what it holds."""
+    """Read standard input and write the answer to standard output."""
     out = sys.stdout.buffer
     try:
         library = import_module("h5py")

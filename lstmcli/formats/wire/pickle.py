@@ -1,8 +1,8 @@
-"""Pickles as data: a stack machine over parsed opcodes that imports nothing and calls nothing.
+"""Pickles as data: a stack machine over parsed opcodes that imports nothing.
 
-`pickletools` only parses. What a pickle asks Python to import becomes a `Global`, a name and
-no more; what it asks to call becomes a `Record` of the name and the arguments, unless the name is
-one of the makers given, plain functions of this package that put tensors together.
+`pickletools` only parses. What a pickle asks Python to import becomes a `Global`, which is only a
+name; what it asks to call becomes a `Record` of the name and the arguments. Only the names of
+``makers`` are called: functions of this package that build tensors.
 Source: Python's Lib/pickletools.py; PEP 307, 3154 and 574.
 """
 
@@ -22,7 +22,7 @@ Maker = Callable[..., Any]
 
 
 class Global:
-    """What a pickle would import: its name."""
+    """The name of what a pickle asks to import."""
 
     __slots__ = ("name",)
 
@@ -31,7 +31,7 @@ class Global:
 
 
 class Record:
-    """What a call would have made, had anything been called: its contents can be read."""
+    """A call that was not made: the name of the function or class, its arguments and state."""
 
     __slots__ = ("args", "items", "name", "state")
 
@@ -46,7 +46,7 @@ class Record:
 
 
 class Leaf:
-    """Numbers that a maker put together, not yet an array."""
+    """The parts of an array as a maker got them, not yet an array."""
 
     __slots__ = ()
 
@@ -54,7 +54,7 @@ class Leaf:
         """Take the state that a pickle gives the object."""
 
     def settled(self) -> Any:
-        """The leaf itself, or what its state made of it."""
+        """The leaf itself, or the value that its state replaced it by."""
         return self
 
     def extent(self) -> tuple[tuple[int, ...], int]:
@@ -62,7 +62,7 @@ class Leaf:
         raise NotImplementedError
 
     def array(self) -> np.ndarray:
-        """The array, native; ValueError if what is there does not make one."""
+        """The array in native byte order; ValueError if the parts do not fit each other."""
         raise NotImplementedError
 
 
@@ -80,10 +80,10 @@ def load(
     makers: Mapping[str, Maker],
     persistent: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """The value of the pickle at the stream's place.
+    """The value of the pickle at the stream's position.
 
-    The stream is bytes in memory: of a file, a forged length would be allocated before it is read.
-    ``makers`` go by the full name of what they stand for; ``persistent`` resolves persistent ids.
+    The stream is in memory: for a file, Python allocates a forged length before it reads.
+    ``makers`` are by the full name that a pickle imports; ``persistent`` resolves persistent ids.
 
     Raises
     ------
@@ -113,8 +113,8 @@ def identifier(value: Any) -> str:
     Raises
     ------
     ValueError
-        for what is no text and no whole number: the text of forty tuples, each with the
-        one before twice, would have 2**40 parts.
+        It is neither text nor a whole number: the text of forty tuples, each of which contains
+        the one before twice, would have 2**40 parts.
     """
     if type(value) not in (str, int):
         raise ValueError(f"a name that is a {type(value).__name__}")
@@ -122,7 +122,7 @@ def identifier(value: Any) -> str:
 
 
 def first(*args: Any) -> Any:
-    """A container made of one is that one: copies could be asked for a million times."""
+    """The first argument, for calls that would copy it: a pickle can ask for a million copies."""
     return args[0] if args else []
 
 
@@ -345,7 +345,7 @@ class _Machine:
             raise ValueError("it refers to data outside of itself")
         self.stack.append(self.persistent(argument))
 
-    # ---- makers that have to mind how much they make
+    # ---- makers that count towards the limits
 
     def _made_dict(self, pairs: Any = (), *_: Any) -> Any:
         """A dict of pairs; Python 2 writes an OrderedDict so."""

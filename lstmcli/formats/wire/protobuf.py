@@ -1,4 +1,4 @@
-"""Protocol buffers without their schema: the fields of a message, believing nothing unchecked.
+"""Protocol buffers without their schema: the fields of a message, with all lengths checked.
 
 ONNX models, TensorFlow graphs and the indexes of checkpoints are such messages. The encoding is
 that of protobuf.dev/programming-guides/encoding; groups, which it deprecates, are refused.
@@ -32,7 +32,7 @@ class Field(NamedTuple):
 
 
 def varint(data: Bytes, at: int) -> tuple[int, int]:
-    """The unsigned number that starts at a place, and the place after it.
+    """The unsigned number that starts at a position, and the position after it.
 
     Raises
     ------
@@ -51,12 +51,12 @@ def varint(data: Bytes, at: int) -> tuple[int, int]:
 
 
 def fields(data: bytes | Bytes) -> Iterator[Field]:
-    """The fields of a message in the order of the file; long ones stay in it.
+    """The fields of a message in the order of the file; the bytes of long ones stay in it.
 
     Raises
     ------
     Damaged
-        when the bytes do not add up, as the iteration gets there.
+        During the iteration: a field that is malformed or reaches past the end.
     """
     data, at, end = memoryview(data) if isinstance(data, bytes) else data, 0, len(data)
     while at < end:
@@ -84,7 +84,7 @@ def fields(data: bytes | Bytes) -> Iterator[Field]:
 
 
 def signed(number: int) -> int:
-    """An int32 or int64 as it was meant: varints are unsigned."""
+    """The int32 or int64 that a varint, which is unsigned, encodes."""
     return number - (1 << 64) if number >> 63 else number
 
 
@@ -134,12 +134,12 @@ class Message:
         return found
 
     def varints(self, number: int, count: int) -> np.ndarray:
-        """So many repeated varints, (count,) uint64, packed or not; for tensors.
+        """Repeated varints, packed or not, (count,) uint64; faster than `numbers`, for tensors.
 
         Raises
         ------
         Damaged
-            when there are more or fewer.
+            There are more or fewer than ``count``.
         """
         found = self._fields.get(number, [])
         unpacked = [field.value for field in found if isinstance(field.value, int)]
@@ -219,9 +219,8 @@ def _decoded(data: memoryview, most: int) -> np.ndarray:
 
 
 def _unpacked(data: memoryview) -> list[int]:
-    if (
-        np.count_nonzero(np.frombuffer(data, np.uint8) < 128) > MOST_NUMBERS
-    ):  # the last byte of each
+    last_bytes = np.frombuffer(data, np.uint8) < 128
+    if np.count_nonzero(last_bytes) > MOST_NUMBERS:
         raise Damaged(f"it lists more than {MOST_NUMBERS:,} numbers")
     numbers: list[int] = []
     at = 0

@@ -1,8 +1,8 @@
 """Zip archives: the standard library's `zipfile` behind checks of what an archive declares.
 
-`ZipFile` believes the directory of an archive: it builds an object for each of a million entries
-(4 s and 475 MB), takes bytes before and behind the archive, members that share their bytes, and
-sizes that no compression reaches. The records are those of PKWARE's APPNOTE.TXT, 4.3.
+`ZipFile` does not check the directory of an archive: it creates an object for each of a million
+entries (4 s and 475 MB), and accepts bytes before and after the archive, members that share their
+bytes, and sizes that no compression reaches. The records are those of PKWARE's APPNOTE.TXT, 4.3.
 """
 
 from __future__ import annotations
